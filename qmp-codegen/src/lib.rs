@@ -1,0 +1,9 @@
+//! Reads QAPI schemas, checks them, and generates Rust from them.
+//!
+//! ```text
+//! QAPI text ──parse──> ast (as written, with spans) ──check──> Schema ──emit──> Rust
+//! ```
+
+pub mod diagnostic;
+pub mod schema;
+pub mod source;

@@ -1,0 +1,86 @@
+//! The files of a schema, and places in them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A place in a file of a schema: the bytes from `start` to `end`.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Span {
+    /// The file.
+    pub file: FileId,
+    /// The first byte.
+    pub start: u32,
+    /// The byte behind the last.
+    pub end: u32,
+}
+
+/// Names a [`File`] of its [`Sources`].
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct FileId(pub u32);
+
+/// A file of a schema, as it was read.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// The path as it was opened; what diagnostics show.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: Arc<str>,
+    /// The `include` that brought it in; nothing for a root.
+    pub included_from: Option<Span>,
+}
+
+/// Every file that was read, roots and includes.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    files: Vec<File>,
+}
+
+/// A line and a column, both counted from 1, the column in characters.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+impl Sources {
+    /// Takes a file in.
+    pub fn add(&mut self, file: File) -> FileId {
+        let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
+        self.files.push(file);
+        id
+    }
+
+    /// A file; nothing if it is of other sources.
+    #[must_use]
+    pub fn file(&self, id: FileId) -> Option<&File> {
+        self.files.get(id.0 as usize)
+    }
+
+    /// The files in the order in which they were read.
+    #[must_use]
+    pub fn files(&self) -> &[File] {
+        &self.files
+    }
+
+    /// Where a span begins.
+    #[must_use]
+    pub fn position(&self, span: Span) -> Option<Position> {
+        let before = self.file(span.file)?.text.get(..span.start as usize)?;
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Some(Position {
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        })
+    }
+
+    /// The text of the line in which a span begins, without its end.
+    #[must_use]
+    pub fn line(&self, span: Span) -> Option<&str> {
+        let text = &self.file(span.file)?.text;
+        let before = text.get(..span.start as usize)?;
+        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        text[start..].lines().next()
+    }
+}

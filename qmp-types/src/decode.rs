@@ -1,0 +1,187 @@
+//! Decoding JSON text into a type, with an error that says which member failed.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+/// A text that does not decode: which value failed, why, and what was there.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DecodeError {
+    path: String,
+    reason: String,
+    snippet: String,
+}
+
+impl DecodeError {
+    /// Where the value stands: `$` is the whole, `$.inserted.image.format` a member, `$[3]` an
+    /// element.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What is wrong with the value at [`path`](Self::path).
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// The text around the place, at most about a hundred bytes of it.
+    #[must_use]
+    pub fn snippet(&self) -> &str {
+        &self.snippet
+    }
+
+    fn new(text: &str, error: &serde_json::Error) -> Self {
+        let offset = offset_of(text, error.line(), error.column());
+        let reason = error.to_string();
+        let reason = match reason.rfind(" at line ") {
+            Some(end) => reason[..end].to_owned(),
+            None => reason,
+        };
+        Self { path: path_at(text.as_bytes(), offset), reason, snippet: snippet_at(text, offset) }
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}, near `{}`", self.reason, self.path, self.snippet)
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// Decodes JSON text.
+///
+/// # Errors
+/// The text is not JSON, or not what `T` expects.
+pub fn decode<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, DecodeError> {
+    serde_json::from_str(text).map_err(|error| DecodeError::new(text, &error))
+}
+
+/// The byte that serde_json's line and column (both from 1, the column in bytes) point behind.
+fn offset_of(text: &str, line: usize, column: usize) -> usize {
+    let before: usize =
+        text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    (before + column).min(text.len())
+}
+
+enum Level<'t> {
+    Object { member: Option<&'t [u8]> },
+    Array { index: usize },
+}
+
+/// The path of the value that ends at `offset`, or that `offset` lies in.
+fn path_at(text: &[u8], offset: usize) -> String {
+    let mut levels: Vec<Level<'_>> = Vec::new();
+    let mut at = 0;
+    let mut expects_name = false;
+    let mut ended = false;
+    while at < offset {
+        ended = false;
+        match text[at] {
+            b'{' => {
+                levels.push(Level::Object { member: None });
+                expects_name = true;
+            }
+            b'[' => levels.push(Level::Array { index: 0 }),
+            // The closing bracket that the error stands behind is the one of the value that
+            // failed: it is left on the stack.
+            b'}' | b']' if at + 1 == offset => ended = true,
+            b'}' | b']' => {
+                levels.pop();
+            }
+            b',' => match levels.last_mut() {
+                Some(Level::Array { index }) => *index += 1,
+                Some(Level::Object { .. }) => expects_name = true,
+                None => {}
+            },
+            b':' => expects_name = false,
+            b'"' => {
+                let end = string_end(text, at);
+                if let (true, Some(Level::Object { member })) = (expects_name, levels.last_mut()) {
+                    *member = Some(&text[at + 1..end.saturating_sub(1).max(at + 1)]);
+                    expects_name = false;
+                }
+                at = end;
+                continue;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    let whole = if ended { levels.len().saturating_sub(1) } else { levels.len() };
+    levels.iter().take(whole).fold(String::from("$"), |path, level| match level {
+        Level::Object { member: Some(name) } => path + "." + &String::from_utf8_lossy(name),
+        Level::Object { member: None } => path,
+        Level::Array { index } => format!("{path}[{index}]"),
+    })
+}
+
+/// The index behind the string that starts at `start`.
+fn string_end(text: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'\\' => at += 2,
+            b'"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    text.len()
+}
+
+fn snippet_at(text: &str, offset: usize) -> String {
+    const AROUND: usize = 48;
+    let mut start = offset.saturating_sub(AROUND);
+    while !text.is_char_boundary(start) {
+        start -= 1;
+    }
+    let mut end = (offset + AROUND).min(text.len());
+    while !text.is_char_boundary(end) {
+        end += 1;
+    }
+    let before = if start > 0 { "…" } else { "" };
+    let after = if end < text.len() { "…" } else { "" };
+    format!("{before}{}{after}", text[start..end].escape_debug())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn path_of(text: &str, needle: &str) -> String {
+        path_at(text.as_bytes(), text.find(needle).unwrap() + needle.len())
+    }
+
+    #[test]
+    fn paths_lead_to_the_value_that_failed() {
+        let text = r#"{"a": [1, {"b\"": {"c": true}}], "d": {"e": null}}"#;
+        assert_eq!(path_of(text, "1"), "$.a[0]");
+        assert_eq!(path_of(text, "true"), "$.a[1].b\\\".c");
+        assert_eq!(path_of(text, "true}"), "$.a[1].b\\\"");
+        assert_eq!(path_of(text, "null"), "$.d.e");
+        assert_eq!(path_of(text, "null}"), "$.d");
+        assert_eq!(path_of(text, "null}}"), "$");
+    }
+
+    #[test]
+    fn errors_name_the_member() {
+        let error = decode::<std::collections::BTreeMap<String, Vec<u8>>>("{\n\"x\": [1, 300]}")
+            .unwrap_err();
+        assert_eq!(error.path(), "$.x[1]");
+        assert!(error.reason().contains("300"), "{error}");
+        assert!(!error.to_string().contains("line"), "{error}");
+    }
+
+    #[test]
+    fn any_offset_of_any_text_gives_a_path_and_a_snippet() {
+        for text in ["", "{", "\"", "{\"ä\\", "[[[]]]}}}", "{\"ö\":\"\\\"}"] {
+            for offset in 0..=text.len() {
+                let _ = path_at(text.as_bytes(), offset);
+                let _ = snippet_at(text, offset);
+            }
+        }
+    }
+}

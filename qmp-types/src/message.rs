@@ -1,0 +1,460 @@
+//! The messages of the protocol itself, as the QMP specification names them.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::enumeration::{self, Enumeration};
+use crate::object::{self, Members, Object};
+use crate::version::Version;
+
+/// The first message of a server: who it is, and what it offers.
+///
+/// On the wire it stands in a member `QMP`
+/// (QMP specification, section "Server Greeting").
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Greeting {
+    /// The version of the server.
+    pub version: Version,
+    /// What can be enabled during negotiation.
+    pub capabilities: Vec<Capability>,
+}
+
+impl Object for Greeting {
+    const NAME: &'static str = "Greeting";
+    const MEMBERS: &'static [&'static str] = &["version", "capabilities"];
+
+    fn read<'de, A: MapAccess<'de>>(members: &mut Members<'_, 'de, A>) -> Result<Self, A::Error> {
+        let (mut version, mut capabilities) = (None, None);
+        while let Some(index) = members.next(Self::MEMBERS)? {
+            match index {
+                0 => version = Some(members.value()?),
+                _ => capabilities = Some(members.value()?),
+            }
+        }
+        Ok(Self {
+            version: members.required(version, "version")?,
+            capabilities: capabilities.unwrap_or_default(),
+        })
+    }
+
+    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        map.serialize_entry("version", &self.version)?;
+        map.serialize_entry("capabilities", &self.capabilities)
+    }
+}
+
+/// A protocol capability (QMP specification, section "Capabilities").
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Capability {
+    /// Commands may be executed out-of-band.
+    Oob,
+    /// One that this release does not know.
+    Unknown(Box<str>),
+}
+
+impl Enumeration for Capability {
+    const NAME: &'static str = "QMPCapability";
+    const ALL: &'static [Self] = &[Self::Oob];
+    const NAMES: &'static [&'static str] = &["oob"];
+
+    fn unknown(name: &str) -> Self {
+        Self::Unknown(name.into())
+    }
+}
+
+impl Capability {
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Oob => "oob",
+            Self::Unknown(name) => name,
+        }
+    }
+}
+
+/// The class of an error (QMP specification, section "Error").
+///
+/// QEMU gives a class of its own only to errors that clients must tell apart.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum ErrorClass {
+    /// Every error that has no class of its own.
+    GenericError,
+    /// The command does not exist, or not in this state of the machine.
+    CommandNotFound,
+    /// The device is there, but not active.
+    DeviceNotActive,
+    /// There is no such device.
+    DeviceNotFound,
+    /// The host's KVM lacks a capability.
+    KvmMissingCap,
+    /// A class that this release does not know.
+    Unknown(Box<str>),
+}
+
+impl Enumeration for ErrorClass {
+    const NAME: &'static str = "QapiErrorClass";
+    const ALL: &'static [Self] = &[
+        Self::GenericError,
+        Self::CommandNotFound,
+        Self::DeviceNotActive,
+        Self::DeviceNotFound,
+        Self::KvmMissingCap,
+    ];
+    const NAMES: &'static [&'static str] =
+        &["GenericError", "CommandNotFound", "DeviceNotActive", "DeviceNotFound", "KVMMissingCap"];
+
+    fn unknown(name: &str) -> Self {
+        Self::Unknown(name.into())
+    }
+}
+
+impl ErrorClass {
+    /// The name on the wire.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::GenericError => "GenericError",
+            Self::CommandNotFound => "CommandNotFound",
+            Self::DeviceNotActive => "DeviceNotActive",
+            Self::DeviceNotFound => "DeviceNotFound",
+            Self::KvmMissingCap => "KVMMissingCap",
+            Self::Unknown(name) => name,
+        }
+    }
+}
+
+macro_rules! string_enumeration {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                enumeration::deserialize(deserializer)
+            }
+        }
+    )*};
+}
+
+string_enumeration!(Capability, ErrorClass);
+
+/// The error of a command, as the server reported it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QmpError {
+    /// For programs to tell errors apart; nearly always [`ErrorClass::GenericError`].
+    pub class: ErrorClass,
+    /// For people to read. It may change from release to release: never parse it.
+    pub desc: String,
+    /// Whatever else the server said of the error.
+    pub rest: Map<String, Value>,
+}
+
+impl QmpError {
+    /// An error of class [`ErrorClass::GenericError`].
+    pub fn generic(desc: impl Into<String>) -> Self {
+        Self::new(ErrorClass::GenericError, desc)
+    }
+
+    /// An error.
+    pub fn new(class: ErrorClass, desc: impl Into<String>) -> Self {
+        Self { class, desc: desc.into(), rest: Map::new() }
+    }
+}
+
+impl fmt::Display for QmpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.class {
+            ErrorClass::GenericError => f.write_str(&self.desc),
+            ref class => write!(f, "{} ({class})", self.desc),
+        }
+    }
+}
+
+impl std::error::Error for QmpError {}
+
+impl Object for QmpError {
+    const NAME: &'static str = "Error";
+    const MEMBERS: &'static [&'static str] = &["class", "desc"];
+
+    fn read<'de, A: MapAccess<'de>>(members: &mut Members<'_, 'de, A>) -> Result<Self, A::Error> {
+        let (mut class, mut desc, mut rest) = (None, None, Map::new());
+        while let Some(index) = members.next_or_keep(Self::MEMBERS, &mut rest)? {
+            match index {
+                0 => class = Some(members.value()?),
+                _ => desc = Some(members.value()?),
+            }
+        }
+        Ok(Self {
+            class: class.unwrap_or(ErrorClass::GenericError),
+            desc: members.required(desc, "desc")?,
+            rest,
+        })
+    }
+
+    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        map.serialize_entry("class", &self.class)?;
+        map.serialize_entry("desc", &self.desc)?;
+        object::write_open(map, &self.rest)
+    }
+}
+
+/// When an event happened, by the server's clock.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Timestamp {
+    /// Seconds since the Unix epoch; -1 when the server could not tell the time.
+    pub seconds: i64,
+    /// Microseconds within the second; -1 when the server could not tell the time.
+    pub microseconds: i64,
+}
+
+impl Timestamp {
+    /// What a server sends when it could not tell the time.
+    pub const UNKNOWN: Self = Self { seconds: -1, microseconds: -1 };
+
+    /// The time now.
+    #[must_use]
+    pub fn now() -> Self {
+        match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => Self {
+                seconds: i64::try_from(since.as_secs()).unwrap_or(-1),
+                microseconds: since.subsec_micros().into(),
+            },
+            Err(_) => Self::UNKNOWN,
+        }
+    }
+
+    /// As the standard library's time; nothing when the server could not tell it.
+    #[must_use]
+    pub fn system_time(&self) -> Option<SystemTime> {
+        let seconds = u64::try_from(self.seconds).ok()?;
+        let microseconds = u64::try_from(self.microseconds).ok()?;
+        let since =
+            Duration::from_secs(seconds).checked_add(Duration::from_micros(microseconds))?;
+        SystemTime::UNIX_EPOCH.checked_add(since)
+    }
+}
+
+impl Object for Timestamp {
+    const NAME: &'static str = "Timestamp";
+    const MEMBERS: &'static [&'static str] = &["seconds", "microseconds"];
+
+    fn read<'de, A: MapAccess<'de>>(members: &mut Members<'_, 'de, A>) -> Result<Self, A::Error> {
+        let mut timestamp = Self::UNKNOWN;
+        while let Some(index) = members.next(Self::MEMBERS)? {
+            match index {
+                0 => timestamp.seconds = members.value()?,
+                _ => timestamp.microseconds = members.value()?,
+            }
+        }
+        Ok(timestamp)
+    }
+
+    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        map.serialize_entry("seconds", &self.seconds)?;
+        map.serialize_entry("microseconds", &self.microseconds)
+    }
+}
+
+macro_rules! objects {
+    ($($name:ident),*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                object::serialize(self, serializer)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                object::deserialize(deserializer)
+            }
+        }
+    )*};
+}
+
+objects!(Greeting, QmpError, Timestamp);
+
+/// A message from a server, its payload still as text.
+///
+/// Which kind it is is decided by its keys alone, in one pass, whatever their order. Keys that
+/// this release does not know are passed over.
+#[derive(Clone, Debug)]
+pub enum ServerMessage<'a> {
+    /// The greeting.
+    Greeting(Greeting),
+    /// A success response.
+    Return {
+        /// The command's `id`, echoed; a server that could not read one leaves it out.
+        id: Option<&'a RawValue>,
+        /// What the command returns.
+        value: &'a RawValue,
+    },
+    /// An error response.
+    Error {
+        /// The command's `id`, echoed; a server that could not read one leaves it out.
+        id: Option<&'a RawValue>,
+        /// The error.
+        error: QmpError,
+    },
+    /// An event.
+    Event {
+        /// Its name.
+        name: String,
+        /// Its data, if it has any.
+        data: Option<&'a RawValue>,
+        /// When it happened.
+        timestamp: Timestamp,
+    },
+}
+
+struct MessageVisitor;
+
+impl<'de> Visitor<'de> for MessageVisitor {
+    type Value = ServerMessage<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a message of a QMP server")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut greeting, mut value, mut error, mut event) = (None, None, None, None);
+        let (mut id, mut data, mut timestamp) = (None, None, Timestamp::UNKNOWN);
+        while let Some(key) = map.next_key::<MessageKey>()? {
+            match key {
+                MessageKey::Qmp => greeting = Some(map.next_value()?),
+                MessageKey::Return => value = Some(map.next_value()?),
+                MessageKey::Error => error = Some(map.next_value()?),
+                MessageKey::Event => event = Some(map.next_value()?),
+                MessageKey::Id => id = Some(map.next_value()?),
+                MessageKey::Data => data = Some(map.next_value()?),
+                MessageKey::Timestamp => timestamp = map.next_value()?,
+                MessageKey::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        match (value, error, event, greeting) {
+            (Some(value), None, None, None) => Ok(ServerMessage::Return { id, value }),
+            (None, Some(error), None, None) => Ok(ServerMessage::Error { id, error }),
+            (None, None, Some(name), None) => Ok(ServerMessage::Event { name, data, timestamp }),
+            (None, None, None, Some(greeting)) => Ok(ServerMessage::Greeting(greeting)),
+            (None, None, None, None) => {
+                Err(A::Error::custom("a message with none of `return`, `error`, `event`, `QMP`"))
+            }
+            _ => Err(A::Error::custom(
+                "a message with more than one of `return`, `error`, `event`, `QMP`",
+            )),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for ServerMessage<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MessageVisitor)
+    }
+}
+
+enum MessageKey {
+    Qmp,
+    Return,
+    Error,
+    Event,
+    Id,
+    Data,
+    Timestamp,
+    Other,
+}
+
+struct MessageKeyVisitor;
+
+impl Visitor<'_> for MessageKeyVisitor {
+    type Value = MessageKey;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key of a message")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<MessageKey, E> {
+        Ok(match key {
+            "QMP" => MessageKey::Qmp,
+            "return" => MessageKey::Return,
+            "error" => MessageKey::Error,
+            "event" => MessageKey::Event,
+            "id" => MessageKey::Id,
+            "data" => MessageKey::Data,
+            "timestamp" => MessageKey::Timestamp,
+            _ => MessageKey::Other,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for MessageKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_identifier(MessageKeyVisitor)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::decode;
+
+    #[test]
+    fn keys_come_in_any_order() {
+        let text = r#"{"data": {"action": "reset"}, "timestamp": {"microseconds": 2, "seconds": 1}, "event": "WATCHDOG", "new": []}"#;
+        let ServerMessage::Event { name, data, timestamp } = decode(text).unwrap() else {
+            panic!("{text}");
+        };
+        assert_eq!((name.as_str(), data.unwrap().get()), ("WATCHDOG", r#"{"action": "reset"}"#));
+        assert_eq!(timestamp, Timestamp { seconds: 1, microseconds: 2 });
+    }
+
+    #[test]
+    fn an_unknown_time_is_none() {
+        assert_eq!(Timestamp::UNKNOWN.system_time(), None);
+        assert!(Timestamp::now().system_time().is_some());
+    }
+
+    #[test]
+    fn an_error_keeps_what_it_does_not_know() {
+        let text = r#"{"id": 7, "error": {"class": "NewClass", "desc": "no", "data": {"x": 1}}}"#;
+        let ServerMessage::Error { id, error } = decode(text).unwrap() else { panic!("{text}") };
+        assert_eq!(id.unwrap().get(), "7");
+        assert_eq!(error.class, ErrorClass::Unknown("NewClass".into()));
+        assert_eq!(error.rest["data"]["x"], 1);
+        assert_eq!(serde_json::to_value(&error).unwrap()["class"], "NewClass");
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        for text in ["{}", "[]", "1", r#"{"return": {}, "event": "X"}"#] {
+            assert!(decode::<ServerMessage<'_>>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_greeting_ever_decodes() {
+        let text =
+            r#"{"QMP": {"version": {"qemu": "0.12.50", "package": ""}, "capabilities": []}}"#;
+        let ServerMessage::Greeting(greeting) = decode(text).unwrap() else { panic!("{text}") };
+        assert_eq!(greeting.version.to_string(), "0.12.50");
+    }
+}

@@ -1,0 +1,374 @@
+//! How a generated object type is read and written.
+//!
+//! A QAPI object is a set of named members in any order. A generated type gives a table of its
+//! member names and one function that reads them by index; everything else (finding the index,
+//! skipping what is unknown, reporting what is missing, flattening unions) is here, once.
+//!
+//! A union is an object too: a base with the discriminator in it, and the members of one branch
+//! beside them. Its branch can be read only when the discriminator is known, and that may come
+//! last on the wire. What comes before it is kept and given to the branch afterwards:
+//!
+//! ```text
+//! map ──next──> in the table?      the index, the caller reads the value
+//!               in an outer base?  that base reads it, on to the next
+//!               otherwise          skipped, or kept (open objects, waiting for a discriminator)
+//! ```
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A generated struct: the body of a QAPI struct, union base, command or event.
+pub trait Object: Sized {
+    /// The name in the schema.
+    const NAME: &'static str;
+    /// The wire names of the members, as far as this type reads them itself.
+    const MEMBERS: &'static [&'static str];
+
+    /// Reads the members until there are no more.
+    ///
+    /// # Errors
+    /// What the format reports, or a mandatory member that is missing.
+    fn read<'de, A: MapAccess<'de>>(members: &mut Members<'_, 'de, A>) -> Result<Self, A::Error>;
+
+    /// Writes the members into a map.
+    ///
+    /// # Errors
+    /// What the format reports.
+    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
+}
+
+/// The branches of a generated union: which one it is, and the members that it brings.
+pub trait Branches: Sized {
+    /// The wire name of the discriminator.
+    const DISCRIMINATOR: &'static str;
+
+    /// Reads the members of the branch that the discriminator's value selects.
+    ///
+    /// # Errors
+    /// What the format reports, or a mandatory member that is missing.
+    fn read_branch<'de, A: MapAccess<'de>>(
+        value: &str,
+        members: &mut Members<'_, 'de, A>,
+    ) -> Result<Self, A::Error>;
+
+    /// Writes the members of the branch, without the discriminator.
+    ///
+    /// # Errors
+    /// What the format reports.
+    fn write_branch<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
+
+    /// The discriminator's value on the wire.
+    fn discriminator(&self) -> &str;
+}
+
+/// Reads a base member, given its index in the table, for [`Members::branches`].
+pub type ReadBase<'b, 'de, A> =
+    &'b mut dyn FnMut(usize, &mut Source<'_, 'de, A>) -> Result<(), <A as MapAccess<'de>>::Error>;
+
+/// Where the value of the current member comes from: the wire, or what was kept earlier.
+#[derive(Debug)]
+pub struct Source<'m, 'de, A> {
+    map: &'m mut A,
+    kept: Option<Value>,
+    lifetime: PhantomData<&'de ()>,
+}
+
+impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
+    /// Reads the value of the current member.
+    ///
+    /// # Errors
+    /// What the format reports.
+    pub fn value<T: Deserialize<'de>>(&mut self) -> Result<T, A::Error> {
+        match self.kept.take() {
+            None => self.map.next_value(),
+            Some(value) => T::deserialize(value).map_err(A::Error::custom),
+        }
+    }
+
+    /// Passes over the value of the current member.
+    ///
+    /// # Errors
+    /// What the format reports.
+    pub fn skip(&mut self) -> Result<(), A::Error> {
+        self.value::<IgnoredAny>().map(|_| ())
+    }
+}
+
+/// The members of an object that is being read.
+pub struct Members<'m, 'de, A: MapAccess<'de>> {
+    source: Source<'m, 'de, A>,
+    /// Members that came before the discriminator, in the order of arrival.
+    replay: std::vec::IntoIter<(String, Value)>,
+    /// The bases of the unions around, innermost last.
+    bases: Vec<Base<'m, 'de, A>>,
+}
+
+struct Base<'m, 'de, A: MapAccess<'de>> {
+    names: &'static [&'static str],
+    read: ReadBase<'m, 'de, A>,
+}
+
+/// What is done with a member that no table lists.
+enum Unlisted<'k> {
+    Skip,
+    Keep(&'k mut Vec<(String, Value)>),
+}
+
+impl<'de, A: MapAccess<'de>> fmt::Debug for Members<'_, 'de, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Members").field("kept", &self.replay.as_slice()).finish_non_exhaustive()
+    }
+}
+
+impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
+    pub(crate) fn new(map: &'m mut A) -> Self {
+        Self {
+            source: Source { map, kept: None, lifetime: PhantomData },
+            replay: Vec::new().into_iter(),
+            bases: Vec::new(),
+        }
+    }
+
+    /// The index in `names` of the next member, skipping those that are not listed.
+    ///
+    /// # Errors
+    /// What the format reports.
+    pub fn next(&mut self, names: &'static [&'static str]) -> Result<Option<usize>, A::Error> {
+        self.advance(names, &mut Unlisted::Skip)
+    }
+
+    /// Like [`next`](Self::next), but keeps what is not listed, for objects that are open.
+    ///
+    /// # Errors
+    /// What the format reports.
+    pub fn next_or_keep(
+        &mut self,
+        names: &'static [&'static str],
+        open: &mut Map<String, Value>,
+    ) -> Result<Option<usize>, A::Error> {
+        let mut kept = Vec::new();
+        let index = self.advance(names, &mut Unlisted::Keep(&mut kept))?;
+        open.extend(kept);
+        Ok(index)
+    }
+
+    /// Reads the value of the member that [`next`](Self::next) found.
+    ///
+    /// # Errors
+    /// What the format reports.
+    pub fn value<T: Deserialize<'de>>(&mut self) -> Result<T, A::Error> {
+        self.source.value()
+    }
+
+    /// A mandatory member, or the error that says which one is missing.
+    ///
+    /// # Errors
+    /// The member is missing.
+    pub fn required<T>(&self, value: Option<T>, name: &'static str) -> Result<T, A::Error> {
+        value.ok_or_else(|| A::Error::missing_field(name))
+    }
+
+    /// Reads the members of a union: finds the discriminator, then reads the branch, and gives
+    /// each base member to `read_base` wherever it stands. `names` lists the base members, the
+    /// discriminator among them; `read_base` skips the discriminator, which a peer may repeat.
+    ///
+    /// # Errors
+    /// What the format reports, or a missing discriminator.
+    pub fn branches<B: Branches>(
+        &mut self,
+        names: &'static [&'static str],
+        read_base: ReadBase<'_, 'de, A>,
+    ) -> Result<B, A::Error> {
+        let mut kept = Vec::new();
+        let discriminator: String = loop {
+            let Some(index) = self.advance(names, &mut Unlisted::Keep(&mut kept))? else {
+                return Err(A::Error::missing_field(B::DISCRIMINATOR));
+            };
+            if names[index] == B::DISCRIMINATOR {
+                break self.source.value()?;
+            }
+            read_base(index, &mut self.source)?;
+        };
+        kept.extend(std::mem::take(&mut self.replay));
+        let mut bases: Vec<Base<'_, 'de, A>> = self
+            .bases
+            .iter_mut()
+            .map(|base| Base { names: base.names, read: &mut *base.read })
+            .collect();
+        bases.push(Base { names, read: read_base });
+        let mut inner = Members {
+            source: Source { map: &mut *self.source.map, kept: None, lifetime: PhantomData },
+            replay: kept.into_iter(),
+            bases,
+        };
+        B::read_branch(&discriminator, &mut inner)
+    }
+
+    /// Everything that is left, for a branch that the schema does not know.
+    ///
+    /// # Errors
+    /// What the format reports.
+    pub fn rest(&mut self) -> Result<Map<String, Value>, A::Error> {
+        let mut rest = Map::new();
+        self.next_or_keep(&[], &mut rest)?;
+        Ok(rest)
+    }
+
+    fn advance(
+        &mut self,
+        names: &'static [&'static str],
+        unlisted: &mut Unlisted<'_>,
+    ) -> Result<Option<usize>, A::Error> {
+        loop {
+            let key = match self.replay.next() {
+                Some((name, value)) => {
+                    self.source.kept = Some(value);
+                    find_in(names, &self.bases, &name).or_owned(name)
+                }
+                None => {
+                    let seed = Key { names, bases: &self.bases };
+                    match self.source.map.next_key_seed(seed)? {
+                        Some(key) => key,
+                        None => return Ok(None),
+                    }
+                }
+            };
+            match key {
+                Found::Member(index) => return Ok(Some(index)),
+                Found::Base(base, index) => {
+                    let base = &mut self.bases[base];
+                    (base.read)(index, &mut self.source)?;
+                }
+                Found::Nowhere(name) => match unlisted {
+                    Unlisted::Keep(kept) => kept.push((name, self.source.value()?)),
+                    Unlisted::Skip => self.source.skip()?,
+                },
+            }
+        }
+    }
+}
+
+enum Found<N> {
+    Member(usize),
+    Base(usize, usize),
+    Nowhere(N),
+}
+
+impl Found<()> {
+    fn or_owned(self, name: String) -> Found<String> {
+        match self {
+            Found::Member(index) => Found::Member(index),
+            Found::Base(base, index) => Found::Base(base, index),
+            Found::Nowhere(()) => Found::Nowhere(name),
+        }
+    }
+}
+
+fn find_in<'de, A: MapAccess<'de>>(
+    names: &'static [&'static str],
+    bases: &[Base<'_, 'de, A>],
+    name: &str,
+) -> Found<()> {
+    let position = |names: &'static [&'static str]| names.iter().position(|known| *known == name);
+    if let Some(index) = position(names) {
+        return Found::Member(index);
+    }
+    for (number, base) in bases.iter().enumerate() {
+        if let Some(index) = position(base.names) {
+            return Found::Base(number, index);
+        }
+    }
+    Found::Nowhere(())
+}
+
+/// Looks a key up while it is still borrowed, so that known names cost no allocation.
+struct Key<'k, 'm, 'de, A: MapAccess<'de>> {
+    names: &'static [&'static str],
+    bases: &'k [Base<'m, 'de, A>],
+}
+
+impl<'de, A: MapAccess<'de>> DeserializeSeed<'de> for Key<'_, '_, 'de, A> {
+    type Value = Found<String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl<'de, A: MapAccess<'de>> Visitor<'de> for Key<'_, '_, 'de, A> {
+    type Value = Found<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a member")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(match find_in(self.names, self.bases, name) {
+            Found::Nowhere(()) => Found::Nowhere(name.to_owned()),
+            found => found.or_owned(String::new()),
+        })
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Object> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object ({})", T::NAME)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
+        T::read(&mut Members::new(&mut map))
+    }
+}
+
+/// `Deserialize::deserialize` of a generated object.
+///
+/// # Errors
+/// What the format reports, or a mandatory member that is missing.
+pub fn deserialize<'de, T: Object, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_map(ObjectVisitor(PhantomData))
+}
+
+/// `Serialize::serialize` of a generated object.
+///
+/// # Errors
+/// What the format reports.
+pub fn serialize<T: Object, S: Serializer>(object: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(None)?;
+    object.write(&mut map)?;
+    map.end()
+}
+
+/// Writes a member that may be absent.
+///
+/// # Errors
+/// What the format reports.
+pub fn write_optional<T: Serialize, M: SerializeMap>(
+    map: &mut M,
+    name: &'static str,
+    value: &Option<T>,
+) -> Result<(), M::Error> {
+    match value {
+        Some(value) => map.serialize_entry(name, value),
+        None => Ok(()),
+    }
+}
+
+/// Writes members that the schema does not list.
+///
+/// # Errors
+/// What the format reports.
+pub fn write_open<M: SerializeMap>(
+    map: &mut M,
+    members: &Map<String, Value>,
+) -> Result<(), M::Error> {
+    members.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))
+}
