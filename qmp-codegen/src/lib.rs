@@ -5,5 +5,7 @@
 //! ```
 
 pub mod diagnostic;
+pub mod introspection;
 pub mod schema;
+mod shape;
 pub mod source;

@@ -1,0 +1,359 @@
+//! A schema as introspection.
+//!
+//! The order and the numbers are those of QEMU's own generator, so that its answer can be compared
+//! entry by entry: commands and events come first, in the order of the schema's files, then types
+//! in the order in which they are reached. Numbers are given before conditions are decided.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::schema::{
+    Alternate, Arguments, Builtin, Command, Condition, Definition, Enum, Event, Feature, Member,
+    Schema, TypeId, TypeKind, TypeRef,
+};
+use crate::shape::{self, Kind};
+
+/// What types are called.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Naming {
+    /// Numbers, as in what a QEMU answers: type names are not part of its interface.
+    #[default]
+    Masked,
+    /// The names of the schema. What has none is `q_empty` (no members) or `q_obj_NAME-arg` (the
+    /// arguments of a command, the data of an event).
+    Unmasked,
+}
+
+/// What a server with this schema answers to `query-qmp-schema`: an array of `SchemaInfo` objects.
+///
+/// `holds` says which configuration symbols are set in that server; `&|_| true` shows whatever the
+/// schema has, except what is there only without a symbol.
+#[must_use]
+pub fn export(schema: &Schema, naming: Naming, holds: &dyn Fn(&str) -> bool) -> Value {
+    let mut export = Export {
+        schema,
+        naming,
+        holds,
+        names: HashMap::new(),
+        masked: 0,
+        queue: Vec::new(),
+        arguments: Vec::new(),
+        entries: Vec::new(),
+    };
+    for root in roots(schema) {
+        export.root(root);
+    }
+    // The queue grows while types are written.
+    let mut next = 0;
+    while let Some(&ty) = export.queue.get(next) {
+        export.ty(ty);
+        next += 1;
+    }
+    Value::Array(export.entries)
+}
+
+#[derive(Clone, Copy)]
+enum Root<'a> {
+    Command(&'a Command),
+    Event(&'a Event),
+}
+
+impl<'a> Root<'a> {
+    fn definition(self) -> &'a Definition {
+        match self {
+            Self::Command(command) => &command.definition,
+            Self::Event(event) => &event.definition,
+        }
+    }
+}
+
+/// Commands and events by file, and within a file as written; commands first where that is unknown.
+fn roots(schema: &Schema) -> Vec<Root<'_>> {
+    let mut roots: Vec<Root<'_>> = schema.commands.iter().map(Root::Command).collect();
+    roots.extend(schema.events.iter().map(Root::Event));
+    roots.sort_by_key(|root| {
+        let definition = root.definition();
+        (definition.module, definition.span.map(|span| span.start))
+    });
+    roots
+}
+
+/// A type that has an entry of its own.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+enum Entry<'a> {
+    /// The object without members.
+    Empty,
+    Builtin(Builtin),
+    Defined(TypeId),
+    /// Members written in place in a command or event: an index of [`Export::arguments`].
+    Arguments(usize),
+    /// An array of this.
+    Array(&'a TypeRef),
+}
+
+struct Export<'a> {
+    schema: &'a Schema,
+    naming: Naming,
+    holds: &'a dyn Fn(&str) -> bool,
+    /// Types that have been met, with what they are called.
+    names: HashMap<Entry<'a>, String>,
+    /// How many of the names are numbers.
+    masked: usize,
+    /// Types in the order in which they were met.
+    queue: Vec<Entry<'a>>,
+    arguments: Vec<(&'a Definition, &'a [Member])>,
+    entries: Vec<Value>,
+}
+
+impl<'a> Export<'a> {
+    fn root(&mut self, root: Root<'a>) {
+        let definition = root.definition();
+        let mut info = Map::new();
+        match root {
+            Root::Command(command) => {
+                info.insert("arg-type".into(), self.use_arguments(definition, &command.arguments));
+                let returns = match &command.returns {
+                    Some(ty) => self.use_type(ty),
+                    None => self.use_entry(Entry::Empty),
+                };
+                info.insert("ret-type".into(), returns);
+                if command.allow_oob {
+                    info.insert("allow-oob".into(), true.into());
+                }
+                self.entry(&definition.name, "command", info, Some(definition));
+            }
+            Root::Event(event) => {
+                info.insert("arg-type".into(), self.use_arguments(definition, &event.data));
+                self.entry(&definition.name, "event", info, Some(definition));
+            }
+        }
+    }
+
+    fn ty(&mut self, entry: Entry<'a>) {
+        let name = self.names.get(&entry).cloned().unwrap_or_default();
+        match entry {
+            Entry::Empty => self.entry(&name, "object", object([("members", json!([]))]), None),
+            Entry::Builtin(Builtin::QType) => self.entry(&name, "enum", json_types(), None),
+            Entry::Builtin(builtin) => {
+                let info = object([("json-type", json_type(builtin).into())]);
+                self.entry(&name, "builtin", info, None);
+            }
+            Entry::Array(element) => {
+                let info = object([("element-type", self.use_type(element))]);
+                if self.exists(self.condition_of(element)) {
+                    self.entry(&name, "array", info, None);
+                }
+            }
+            Entry::Arguments(index) => {
+                let (definition, members) = self.arguments[index];
+                let info = object([("members", self.members(members))]);
+                if self.exists(definition.condition.as_ref()) {
+                    self.entry(&name, "object", info, None);
+                }
+            }
+            Entry::Defined(id) => self.defined(&name, id),
+        }
+    }
+
+    fn defined(&mut self, name: &str, id: TypeId) {
+        let ty = shape::type_of(self.schema, id);
+        let (meta_type, info) = match &ty.kind {
+            TypeKind::Enum(values) => ("enum", self.values(values)),
+            TypeKind::Alternate(alternate) => ("alternate", self.alternatives(alternate)),
+            TypeKind::Struct(_) | TypeKind::Union(_) => ("object", self.object(id)),
+        };
+        self.entry(name, meta_type, info, Some(&ty.definition));
+    }
+
+    fn values(&self, values: &Enum) -> Map<String, Value> {
+        let existing = || values.values.iter().filter(|v| self.exists(v.condition.as_ref()));
+        let members = existing().map(|value| {
+            let mut info = object([("name", value.name.as_str().into())]);
+            self.add_features(&mut info, &value.features);
+            Value::Object(info)
+        });
+        // What there was before values could have features, and is still sent.
+        let names = existing().map(|value| value.name.as_str());
+        object([("members", members.collect()), ("values", names.collect())])
+    }
+
+    fn alternatives(&mut self, alternate: &'a Alternate) -> Map<String, Value> {
+        let mut members = Vec::new();
+        for alternative in &alternate.alternatives {
+            let info = object([("type", self.use_type(&alternative.ty))]);
+            if self.exists(alternative.condition.as_ref()) {
+                members.push(Value::Object(info));
+            }
+        }
+        object([("members", members.into())])
+    }
+
+    fn object(&mut self, id: TypeId) -> Map<String, Value> {
+        let schema = self.schema;
+        let mut info = object([("members", self.members(shape::common_members(schema, id)))]);
+        let TypeKind::Union(union) = &shape::type_of(schema, id).kind else {
+            return info;
+        };
+        info.insert("tag".into(), union.discriminator.as_str().into());
+        let mut variants = Vec::new();
+        for case in shape::cases(schema, union) {
+            let ty = self.use_entry(case.ty.map_or(Entry::Empty, Entry::Defined));
+            if self.exists(case.condition) {
+                variants.push(json!({"case": case.name, "type": ty}));
+            }
+        }
+        info.insert("variants".into(), variants.into());
+        info
+    }
+
+    fn members(&mut self, members: impl IntoIterator<Item = &'a Member>) -> Value {
+        let mut infos = Vec::new();
+        for member in members {
+            let mut info = object([
+                ("name", member.name.as_str().into()),
+                ("type", self.use_type(&member.ty)),
+            ]);
+            if member.optional {
+                info.insert("default".into(), Value::Null);
+            }
+            self.add_features(&mut info, &member.features);
+            if self.exists(member.condition.as_ref()) {
+                infos.push(Value::Object(info));
+            }
+        }
+        infos.into()
+    }
+
+    /// Writes an entry, unless its definition depends on a condition that does not hold.
+    fn entry(
+        &mut self,
+        name: &str,
+        meta_type: &str,
+        mut info: Map<String, Value>,
+        definition: Option<&Definition>,
+    ) {
+        info.insert("name".into(), name.into());
+        info.insert("meta-type".into(), meta_type.into());
+        if let Some(definition) = definition {
+            if !self.exists(definition.condition.as_ref()) {
+                return;
+            }
+            self.add_features(&mut info, &definition.features);
+        }
+        self.entries.push(info.into());
+    }
+
+    /// Adds the features that exist; as in QEMU, an empty list if there could have been some.
+    fn add_features(&self, info: &mut Map<String, Value>, features: &[Feature]) {
+        if !features.is_empty() {
+            let existing = features.iter().filter(|f| self.exists(f.condition.as_ref()));
+            info.insert("features".into(), existing.map(|f| f.name.as_str()).collect());
+        }
+    }
+
+    fn use_arguments(&mut self, definition: &'a Definition, arguments: &'a Arguments) -> Value {
+        match arguments {
+            Arguments::Named { ty, .. } => self.use_entry(Entry::Defined(*ty)),
+            Arguments::Inline(members) if members.is_empty() => self.use_entry(Entry::Empty),
+            Arguments::Inline(members) => {
+                self.arguments.push((definition, members));
+                self.use_entry(Entry::Arguments(self.arguments.len() - 1))
+            }
+        }
+    }
+
+    fn use_type(&mut self, ty: &'a TypeRef) -> Value {
+        match ty {
+            TypeRef::Builtin(builtin) => self.use_entry(Entry::Builtin(wire_builtin(*builtin))),
+            TypeRef::Defined(id) => self.use_entry(Entry::Defined(*id)),
+            TypeRef::Array(element) => self.use_entry(Entry::Array(wire_element(element))),
+        }
+    }
+
+    /// The name of a type, which is to get an entry if this is its first use.
+    fn use_entry(&mut self, entry: Entry<'a>) -> Value {
+        if let Some(name) = self.names.get(&entry) {
+            return name.as_str().into();
+        }
+        self.queue.push(entry);
+        let name = match entry {
+            Entry::Builtin(builtin) if builtin != Builtin::QType => {
+                shape::builtin_name(builtin).to_owned()
+            }
+            // An element is met right after its array.
+            Entry::Array(element) => match self.use_type(element) {
+                Value::String(element) => format!("[{element}]"),
+                _ => String::from("[]"),
+            },
+            Entry::Empty | Entry::Builtin(_) | Entry::Defined(_) | Entry::Arguments(_) => {
+                self.own_name(entry)
+            }
+        };
+        self.names.insert(entry, name.clone());
+        name.into()
+    }
+
+    fn own_name(&mut self, entry: Entry<'a>) -> String {
+        if self.naming == Naming::Masked {
+            self.masked += 1;
+            return (self.masked - 1).to_string();
+        }
+        match entry {
+            Entry::Defined(id) => shape::type_of(self.schema, id).definition.name.clone(),
+            Entry::Arguments(index) => format!("q_obj_{}-arg", self.arguments[index].0.name),
+            Entry::Builtin(builtin) => shape::builtin_name(builtin).to_owned(),
+            Entry::Empty | Entry::Array(_) => String::from("q_empty"),
+        }
+    }
+
+    fn condition_of(&self, ty: &TypeRef) -> Option<&'a Condition> {
+        match shape::innermost(ty).0 {
+            TypeRef::Defined(id) => shape::type_of(self.schema, *id).definition.condition.as_ref(),
+            _ => None,
+        }
+    }
+
+    fn exists(&self, condition: Option<&Condition>) -> bool {
+        shape::exists(condition, self.holds)
+    }
+}
+
+fn object<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn json_type(builtin: Builtin) -> &'static str {
+    match shape::builtin_kind(builtin) {
+        Kind::Integer => "int",
+        Kind::Number => "number",
+        Kind::String => "string",
+        Kind::Boolean => "boolean",
+        Kind::Null => "null",
+        Kind::Any => "value",
+    }
+}
+
+/// `QType` is an enumeration that QEMU has built in.
+fn json_types() -> Map<String, Value> {
+    let values = ["none", "qnull", "qnum", "qstring", "qdict", "qlist", "qbool"];
+    let members = values.iter().map(|name| json!({"name": name})).collect();
+    object([("members", members), ("values", values.into_iter().collect())])
+}
+
+/// All kinds of integers are one on the wire.
+fn wire_builtin(builtin: Builtin) -> Builtin {
+    match shape::builtin_kind(builtin) {
+        Kind::Integer => Builtin::Int,
+        _ => builtin,
+    }
+}
+
+fn wire_element(element: &TypeRef) -> &TypeRef {
+    match element {
+        TypeRef::Builtin(builtin) if wire_builtin(*builtin) == Builtin::Int => {
+            &TypeRef::Builtin(Builtin::Int)
+        }
+        _ => element,
+    }
+}

@@ -1,0 +1,154 @@
+//! Objects as they are on the wire: bases flattened, every discriminator value with its members.
+
+use crate::schema::{
+    Arguments, Base, Builtin, Condition, Enum, Member, Schema, Type, TypeId, TypeKind, TypeRef,
+    Union,
+};
+
+/// What a value of the discriminator adds to an object.
+pub(crate) struct Case<'a> {
+    /// The value.
+    pub(crate) name: &'a str,
+    /// The struct or union whose members it adds; nothing for a value without a branch.
+    pub(crate) ty: Option<TypeId>,
+    /// When it exists.
+    pub(crate) condition: Option<&'a Condition>,
+}
+
+/// The type with an id.
+pub(crate) fn type_of(schema: &Schema, id: TypeId) -> &Type {
+    &schema.types[id.0 as usize]
+}
+
+/// The members that every value of a struct or union has, those of bases first; none for others.
+pub(crate) fn common_members(schema: &Schema, id: TypeId) -> Vec<&Member> {
+    match &type_of(schema, id).kind {
+        TypeKind::Struct(_) => struct_members(schema, id),
+        TypeKind::Union(union) => match &union.base {
+            Base::Named(base) => struct_members(schema, *base),
+            Base::Inline(members) => members.iter().collect(),
+        },
+        TypeKind::Enum(_) | TypeKind::Alternate(_) => Vec::new(),
+    }
+}
+
+/// The members of arguments that every call has.
+pub(crate) fn argument_members<'a>(
+    schema: &'a Schema,
+    arguments: &'a Arguments,
+) -> Vec<&'a Member> {
+    match arguments {
+        Arguments::Inline(members) => members.iter().collect(),
+        Arguments::Named { ty, .. } => common_members(schema, *ty),
+    }
+}
+
+/// The cases of a union: its branches in their order, then the values that have none.
+pub(crate) fn cases<'a>(schema: &'a Schema, union: &'a Union) -> Vec<Case<'a>> {
+    let branches = union.branches.iter().map(|branch| Case {
+        name: &branch.name,
+        ty: Some(branch.ty),
+        condition: branch.condition.as_ref(),
+    });
+    let rest = discriminator_values(schema, union)
+        .map_or(&[][..], |values| &values.values)
+        .iter()
+        .filter(|value| union.branches.iter().all(|branch| branch.name != value.name))
+        .map(|value| Case { name: &value.name, ty: None, condition: value.condition.as_ref() });
+    branches.chain(rest).collect()
+}
+
+/// The enumeration of a union's discriminator.
+pub(crate) fn discriminator_values<'a>(schema: &'a Schema, union: &Union) -> Option<&'a Enum> {
+    match &type_of(schema, union.discriminator_type).kind {
+        TypeKind::Enum(values) => Some(values),
+        _ => None,
+    }
+}
+
+/// Whether something that depends on a condition exists.
+pub(crate) fn exists(condition: Option<&Condition>, holds: &dyn Fn(&str) -> bool) -> bool {
+    condition.is_none_or(|condition| match condition {
+        Condition::Symbol(symbol) => holds(symbol),
+        Condition::All(all) => all.iter().all(|one| exists(Some(one), holds)),
+        Condition::Any(any) => any.iter().any(|one| exists(Some(one), holds)),
+        Condition::Not(not) => !exists(Some(not), holds),
+    })
+}
+
+/// The type at the bottom of arrays, and how many arrays are around it.
+pub(crate) fn innermost(mut ty: &TypeRef) -> (&TypeRef, usize) {
+    let mut depth = 0;
+    while let TypeRef::Array(element) = ty {
+        ty = element;
+        depth += 1;
+    }
+    (ty, depth)
+}
+
+fn struct_members(schema: &Schema, id: TypeId) -> Vec<&Member> {
+    let mut chain = Vec::new();
+    let mut next = Some(id);
+    while let Some(id) = next.filter(|_| chain.len() <= schema.types.len()) {
+        let TypeKind::Struct(object) = &type_of(schema, id).kind else {
+            break;
+        };
+        chain.push(object);
+        next = object.base;
+    }
+    chain.into_iter().rev().flat_map(|object| &object.members).collect()
+}
+
+/// What a built-in type is in JSON.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    Integer,
+    Number,
+    String,
+    Boolean,
+    Null,
+    Any,
+}
+
+/// What a built-in type is in JSON.
+pub(crate) fn builtin_kind(builtin: Builtin) -> Kind {
+    match builtin {
+        Builtin::Str | Builtin::QType => Kind::String,
+        Builtin::Number => Kind::Number,
+        Builtin::Bool => Kind::Boolean,
+        Builtin::Null => Kind::Null,
+        Builtin::Any => Kind::Any,
+        Builtin::Int
+        | Builtin::Int8
+        | Builtin::Int16
+        | Builtin::Int32
+        | Builtin::Int64
+        | Builtin::Uint8
+        | Builtin::Uint16
+        | Builtin::Uint32
+        | Builtin::Uint64
+        | Builtin::Size => Kind::Integer,
+    }
+}
+
+/// The name of a built-in type in a schema.
+pub(crate) fn builtin_name(builtin: Builtin) -> &'static str {
+    match builtin {
+        Builtin::Str => "str",
+        Builtin::Number => "number",
+        Builtin::Int => "int",
+        Builtin::Int8 => "int8",
+        Builtin::Int16 => "int16",
+        Builtin::Int32 => "int32",
+        Builtin::Int64 => "int64",
+        Builtin::Uint8 => "uint8",
+        Builtin::Uint16 => "uint16",
+        Builtin::Uint32 => "uint32",
+        Builtin::Uint64 => "uint64",
+        Builtin::Size => "size",
+        Builtin::Bool => "bool",
+        Builtin::Null => "null",
+        Builtin::Any => "any",
+        Builtin::QType => "QType",
+    }
+}
