@@ -136,6 +136,14 @@ where
     deserializer.deserialize_any(AlternateVisitor(PhantomData))
 }
 
+/// Reads a whole number into the integer type of the alternative.
+///
+/// # Errors
+/// It does not fit.
+pub fn integer<T: TryFrom<i128>, E: Error>(value: i128) -> Result<T, E> {
+    T::try_from(value).map_err(|_| E::custom(format_args!("the number {value} does not fit")))
+}
+
 /// Reads an array alternative, element by element.
 ///
 /// # Errors
@@ -150,4 +158,19 @@ where
         elements.push(element);
     }
     Ok(elements)
+}
+
+/// `Deserialize` of a generated alternate.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! alternate_impls {
+    ($name:ident) => {
+        impl<'de> $crate::serde::Deserialize<'de> for $name {
+            fn deserialize<D: $crate::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::std::result::Result<Self, D::Error> {
+                $crate::alternate::deserialize(deserializer)
+            }
+        }
+    };
 }

@@ -55,3 +55,41 @@ where
 {
     deserializer.deserialize_str(EnumerationVisitor(PhantomData))
 }
+
+/// What every generated enumeration has, besides its values.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! enumeration_impls {
+    ($name:ident) => {
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl ::std::str::FromStr for $name {
+            type Err = ::std::convert::Infallible;
+
+            fn from_str(name: &str) -> ::std::result::Result<Self, Self::Err> {
+                ::std::result::Result::Ok($crate::enumeration::parse(name))
+            }
+        }
+
+        impl $crate::serde::Serialize for $name {
+            fn serialize<S: $crate::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::std::result::Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> $crate::serde::Deserialize<'de> for $name {
+            fn deserialize<D: $crate::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::std::result::Result<Self, D::Error> {
+                $crate::enumeration::deserialize(deserializer)
+            }
+        }
+    };
+}

@@ -27,6 +27,9 @@
 //!
 //! [QMP specification]: https://www.qemu.org/docs/master/interop/qmp-spec.html
 
+// Generated code names this crate from the outside, as it does in any other crate.
+extern crate self as qmp_types;
+
 mod command;
 mod decode;
 mod message;

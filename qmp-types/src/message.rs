@@ -4,12 +4,12 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
-use serde::ser::{SerializeMap, Serializer};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde::ser::SerializeMap;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::enumeration::{self, Enumeration};
+use crate::enumeration::Enumeration;
 use crate::object::{self, Members, Object};
 use crate::version::Version;
 
@@ -132,29 +132,8 @@ impl ErrorClass {
     }
 }
 
-macro_rules! string_enumeration {
-    ($($name:ident),*) => {$(
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                enumeration::deserialize(deserializer)
-            }
-        }
-    )*};
-}
-
-string_enumeration!(Capability, ErrorClass);
+crate::enumeration_impls!(Capability);
+crate::enumeration_impls!(ErrorClass);
 
 /// The error of a command, as the server reported it.
 #[derive(Clone, Debug, PartialEq)]
@@ -273,23 +252,9 @@ impl Object for Timestamp {
     }
 }
 
-macro_rules! objects {
-    ($($name:ident),*) => {$(
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                object::serialize(self, serializer)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                object::deserialize(deserializer)
-            }
-        }
-    )*};
-}
-
-objects!(Greeting, QmpError, Timestamp);
+crate::object_impls!(Greeting);
+crate::object_impls!(QmpError);
+crate::object_impls!(Timestamp);
 
 /// A message from a server, its payload still as text.
 ///

@@ -209,6 +209,14 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         B::read_branch(&discriminator, &mut inner)
     }
 
+    /// Passes over everything that is left, for a branch without members; base members are read.
+    ///
+    /// # Errors
+    /// What the format reports.
+    pub fn skip_rest(&mut self) -> Result<(), A::Error> {
+        self.next(&[]).map(|_| ())
+    }
+
     /// Everything that is left, for a branch that the schema does not know.
     ///
     /// # Errors
@@ -371,4 +379,28 @@ pub fn write_open<M: SerializeMap>(
     members: &Map<String, Value>,
 ) -> Result<(), M::Error> {
     members.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))
+}
+
+/// `Serialize` and `Deserialize` of generated objects.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! object_impls {
+    ($name:ident) => {
+        impl $crate::serde::Serialize for $name {
+            fn serialize<S: $crate::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::std::result::Result<S::Ok, S::Error> {
+                $crate::object::serialize(self, serializer)
+            }
+        }
+
+        impl<'de> $crate::serde::Deserialize<'de> for $name {
+            fn deserialize<D: $crate::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::std::result::Result<Self, D::Error> {
+                $crate::object::deserialize(deserializer)
+            }
+        }
+    };
 }

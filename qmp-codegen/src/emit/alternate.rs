@@ -1,0 +1,197 @@
+//! Alternates: a Rust enum, its alternative chosen by the JSON type of the value alone.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::quote;
+
+use super::ident::Scope;
+use super::plan::Plan;
+use super::{docs, object};
+use crate::schema::{Alternate, Alternative, Builtin, TypeId, TypeKind, TypeRef};
+
+pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, data: &Alternate) -> TokenStream {
+    let definition = &plan.get(id).definition;
+    let (name, schema_name) = (plan.name(id), &definition.name);
+    let doc = docs::definition(plan, definition);
+    let attributes = object::attributes(plan, schema_name);
+    let mut scope = Scope::default();
+    let choices: Vec<Choice> = data
+        .alternatives
+        .iter()
+        .filter(|alternative| plan.options.holds(&alternative.condition))
+        .map(|alternative| Choice::new(plan, id, alternative, &mut scope))
+        .collect();
+    let variants = choices.iter().map(|choice| {
+        let (doc, ident, ty) = (&choice.doc, &choice.ident, &choice.field);
+        quote!(#doc #ident(#ty),)
+    });
+    let writes = choices.iter().map(|choice| {
+        let ident = &choice.ident;
+        quote!(Self::#ident(value) => ::qmp_types::serde::Serialize::serialize(value, serializer),)
+    });
+    let reads = choices.iter().map(Choice::read);
+    let conversions = choices.iter().map(|choice| choice.convert(name));
+    quote! {
+        #doc
+        #attributes
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum #name { #(#variants)* }
+
+        #(#conversions)*
+
+        impl ::qmp_types::alternate::Alternate for #name {
+            const NAME: &'static str = #schema_name;
+            #(#reads)*
+        }
+
+        impl ::qmp_types::serde::Serialize for #name {
+            fn serialize<S: ::qmp_types::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::std::result::Result<S::Ok, S::Error> {
+                match self { #(#writes)* }
+            }
+        }
+
+        ::qmp_types::alternate_impls!(#name);
+    }
+}
+
+/// An alternative on its way to Rust.
+struct Choice {
+    ident: Ident,
+    doc: TokenStream,
+    ty: TokenStream,
+    field: TokenStream,
+    boxed: bool,
+    json: Json,
+}
+
+/// The JSON type that selects an alternative.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Json {
+    Bool,
+    Integer,
+    Number,
+    String,
+    Enumeration,
+    Null,
+    Array,
+    Object,
+}
+
+impl Choice {
+    fn new(plan: &Plan<'_>, id: TypeId, alternative: &Alternative, scope: &mut Scope) -> Self {
+        let ty = plan.rust_type(&alternative.ty);
+        let boxed = plan.is_boxed(id, &alternative.name);
+        Self {
+            ident: scope.camel(&alternative.name),
+            doc: docs::alternative(plan, alternative),
+            field: if boxed { quote!(::std::boxed::Box<#ty>) } else { ty.clone() },
+            ty,
+            boxed,
+            json: json_type(plan, &alternative.ty),
+        }
+    }
+
+    fn value(&self, value: TokenStream) -> TokenStream {
+        let ident = &self.ident;
+        if self.boxed {
+            quote!(Self::#ident(::std::boxed::Box::new(#value)))
+        } else {
+            quote!(Self::#ident(#value))
+        }
+    }
+
+    /// The method that reads this alternative.
+    fn read(&self) -> TokenStream {
+        let error = quote!(E: ::qmp_types::serde::de::Error);
+        let result = quote!(::std::result::Result<Self, E>);
+        match self.json {
+            Json::Bool => {
+                let value = self.value(quote!(value));
+                quote!(fn from_bool<#error>(value: bool) -> #result { ::std::result::Result::Ok(#value) })
+            }
+            Json::Integer => {
+                let value = self.value(quote!(value));
+                quote! {
+                    fn from_integer<#error>(value: i128) -> #result {
+                        ::qmp_types::alternate::integer(value).map(|value| #value)
+                    }
+                }
+            }
+            Json::Number => {
+                let value = self.value(quote!(value));
+                quote!(fn from_number<#error>(value: f64) -> #result { ::std::result::Result::Ok(#value) })
+            }
+            Json::String | Json::Enumeration => {
+                let text = match self.json {
+                    Json::String => quote!(value.into()),
+                    _ => quote!(::qmp_types::enumeration::parse(value)),
+                };
+                let value = self.value(text);
+                quote!(fn from_str<#error>(value: &str) -> #result { ::std::result::Result::Ok(#value) })
+            }
+            Json::Null => {
+                let value = self.value(quote!(::qmp_types::Null));
+                quote!(fn from_null<#error>() -> #result { ::std::result::Result::Ok(#value) })
+            }
+            Json::Array => {
+                let value = self.value(quote!(::qmp_types::alternate::elements(seq)?));
+                quote! {
+                    fn from_array<'de, A: ::qmp_types::serde::de::SeqAccess<'de>>(
+                        seq: A,
+                    ) -> ::std::result::Result<Self, A::Error> {
+                        ::std::result::Result::Ok(#value)
+                    }
+                }
+            }
+            Json::Object => {
+                let value = self.value(quote!(::qmp_types::object::Object::read(members)?));
+                quote! {
+                    fn from_object<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
+                        members: &mut ::qmp_types::object::Members<'_, 'de, A>,
+                    ) -> ::std::result::Result<Self, A::Error> {
+                        ::std::result::Result::Ok(#value)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Each alternative has a JSON type of its own, hence a Rust type of its own.
+    fn convert(&self, name: &Ident) -> TokenStream {
+        let ty = &self.ty;
+        let value = self.value(quote!(value));
+        let from_str = (self.json == Json::String).then(|| {
+            let value = self.value(quote!(value.into()));
+            quote! {
+                impl ::std::convert::From<&str> for #name {
+                    fn from(value: &str) -> Self { #value }
+                }
+            }
+        });
+        quote! {
+            impl ::std::convert::From<#ty> for #name {
+                fn from(value: #ty) -> Self { #value }
+            }
+            #from_str
+        }
+    }
+}
+
+fn json_type(plan: &Plan<'_>, ty: &TypeRef) -> Json {
+    match ty {
+        TypeRef::Array(_) => Json::Array,
+        TypeRef::Builtin(Builtin::Str | Builtin::QType) => Json::String,
+        TypeRef::Builtin(Builtin::Bool) => Json::Bool,
+        TypeRef::Builtin(Builtin::Number) => Json::Number,
+        // `any` has no JSON type of its own; the checker refuses it in an alternate.
+        TypeRef::Builtin(Builtin::Null | Builtin::Any) => Json::Null,
+        TypeRef::Builtin(_) => Json::Integer,
+        TypeRef::Defined(id) => match plan.get(*id).kind {
+            TypeKind::Enum(_) => Json::Enumeration,
+            _ => Json::Object,
+        },
+    }
+}

@@ -1,0 +1,166 @@
+//! Commands: a struct of the arguments, which knows what it returns.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::quote;
+
+use super::object::{self, Object};
+use super::plan::Plan;
+use super::{docs, ident::Scope};
+use crate::schema::{Arguments, Command, Definition, TypeId};
+
+pub(crate) fn emit(plan: &Plan<'_>, command: &Command, name: &Ident) -> TokenStream {
+    let definition = &command.definition;
+    let wire = &definition.name;
+    let doc = docs::command(plan, command);
+    let body = body(plan, definition, &command.arguments, name, doc, command.is_open(), true);
+    let returns = match &command.returns {
+        Some(ty) => plan.rust_type(ty),
+        None => quote!(::qmp_types::Empty),
+    };
+    let without_arguments = (!command.has_arguments(plan))
+        .then(|| quote!(const HAS_ARGUMENTS: bool = false;));
+    let without_success = (!command.success_response)
+        .then(|| quote!(const SUCCESS_RESPONSE: bool = false;));
+    let allow_oob = command.allow_oob.then(|| quote!(impl ::qmp_types::AllowOob for #name {}));
+    quote! {
+        #body
+
+        impl ::qmp_types::Command for #name {
+            const NAME: &'static str = #wire;
+            #without_arguments
+            #without_success
+            type Return = #returns;
+        }
+
+        #allow_oob
+    }
+}
+
+impl Command {
+    /// Whether callers may add arguments that the schema does not list.
+    fn is_open(&self) -> bool {
+        match &self.arguments {
+            Arguments::Inline(members) => !self.generated && !members.is_empty(),
+            Arguments::Named { .. } => false,
+        }
+    }
+
+    fn has_arguments(&self, plan: &Plan<'_>) -> bool {
+        self.is_open()
+            || plan.whole_arguments(&self.arguments).is_some()
+            || !plan.flat_arguments(&self.arguments).is_empty()
+    }
+}
+
+/// The struct of a command's arguments or of an event's data.
+pub(crate) fn body<'p>(
+    plan: &Plan<'p>,
+    definition: &Definition,
+    arguments: &'p Arguments,
+    name: &Ident,
+    doc: TokenStream,
+    is_open: bool,
+    built: bool,
+) -> TokenStream {
+    if let Some(ty) = plan.whole_arguments(arguments) {
+        return emit_whole(plan, ty, definition, name, &doc, built);
+    }
+    let mut scope = object::scope();
+    let open = is_open.then(|| Scope::reserving(&["new", "property"]).snake("properties"));
+    let members = plan.flat_arguments(arguments);
+    let object = Object {
+        name,
+        schema_name: &definition.name,
+        doc,
+        attributes: object::attributes(plan, &definition.name),
+        fields: object::fields(plan, &definition.name, None, &members, &mut scope),
+        open,
+        built,
+    };
+    let members = object.members_const();
+    let read = object.read_members();
+    let item = object.emit(&members, &read);
+    let from = match arguments {
+        Arguments::Named { ty, .. } => emit_from(plan, *ty, name, &object),
+        Arguments::Inline(_) => TokenStream::new(),
+    };
+    quote!(#item #from)
+}
+
+/// Arguments that stand as a type of their own convert into the command.
+fn emit_from(plan: &Plan<'_>, ty: TypeId, name: &Ident, object: &Object<'_>) -> TokenStream {
+    let path = plan.path(ty);
+    let fields: Vec<_> = object.fields.iter().map(|field| &field.ident).collect();
+    let from = if fields.is_empty() { quote!(_) } else { quote!(data) };
+    quote! {
+        impl ::std::convert::From<#path> for #name {
+            fn from(#from: #path) -> Self {
+                Self { #(#fields: data.#fields),* }
+            }
+        }
+    }
+}
+
+/// A union cannot be flattened into a struct: it is carried whole.
+fn emit_whole(
+    plan: &Plan<'_>,
+    ty: TypeId,
+    definition: &Definition,
+    name: &Ident,
+    doc: &TokenStream,
+    built: bool,
+) -> TokenStream {
+    let path = plan.path(ty);
+    let schema_name = &definition.name;
+    let new = built.then(|| {
+        quote! {
+            impl #name {
+                /// With its arguments.
+                #[must_use]
+                pub fn new(data: impl ::std::convert::Into<#path>) -> Self {
+                    Self { data: data.into() }
+                }
+            }
+        }
+    });
+    quote! {
+        #doc
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub struct #name {
+            /// All of its members, in one piece.
+            pub data: #path,
+        }
+
+        #new
+
+        impl ::std::convert::From<#path> for #name {
+            fn from(data: #path) -> Self {
+                Self { data }
+            }
+        }
+
+        impl ::qmp_types::object::Object for #name {
+            const NAME: &'static str = #schema_name;
+            const MEMBERS: &'static [&'static str] =
+                <#path as ::qmp_types::object::Object>::MEMBERS;
+
+            fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
+                members: &mut ::qmp_types::object::Members<'_, 'de, A>,
+            ) -> ::std::result::Result<Self, A::Error> {
+                ::std::result::Result::Ok(Self {
+                    data: ::qmp_types::object::Object::read(members)?,
+                })
+            }
+
+            fn write<M: ::qmp_types::serde::ser::SerializeMap>(
+                &self,
+                map: &mut M,
+            ) -> ::std::result::Result<(), M::Error> {
+                ::qmp_types::object::Object::write(&self.data, map)
+            }
+        }
+
+        ::qmp_types::object_impls!(#name);
+    }
+}

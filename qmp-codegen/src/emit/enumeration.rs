@@ -1,0 +1,60 @@
+//! Enumerations: a Rust enum that stays open.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use super::docs;
+use super::ident::Scope;
+use super::plan::Plan;
+use crate::schema::{Enum, EnumValue, TypeId};
+
+pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, data: &Enum) -> TokenStream {
+    let definition = &plan.get(id).definition;
+    let name = plan.name(id);
+    let schema_name = &definition.name;
+    let values: Vec<&EnumValue> =
+        data.values.iter().filter(|value| plan.options.holds(&value.condition)).collect();
+    let mut scope = Scope::reserving(&["Unknown"]);
+    let idents: Vec<_> = values.iter().map(|value| scope.camel(&value.name)).collect();
+    let wires: Vec<_> = values.iter().map(|value| &value.name).collect();
+    let docs = values.iter().map(|value| docs::value(plan, value));
+    let doc = docs::definition(plan, definition);
+    let attributes = plan.options.attributes.get(schema_name).into_iter().flatten();
+    quote! {
+        #doc
+        #(#attributes)*
+        #[derive(Clone, Debug, Eq, Hash, PartialEq)]
+        #[non_exhaustive]
+        pub enum #name {
+            #(#docs #idents,)*
+            /// A value that the schema does not know, as it came.
+            Unknown(::std::boxed::Box<str>),
+        }
+
+        impl #name {
+            /// Every value that the schema knows, in its order.
+            pub const ALL: &'static [Self] = &[#(Self::#idents),*];
+
+            /// The value on the wire.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                match self {
+                    #(Self::#idents => #wires,)*
+                    Self::Unknown(name) => name,
+                }
+            }
+        }
+
+        impl ::qmp_types::enumeration::Enumeration for #name {
+            const NAME: &'static str = #schema_name;
+            const ALL: &'static [Self] = Self::ALL;
+            const NAMES: &'static [&'static str] = &[#(#wires),*];
+
+            fn unknown(name: &str) -> Self {
+                Self::Unknown(name.into())
+            }
+        }
+
+        ::qmp_types::enumeration_impls!(#name);
+    }
+}

@@ -1,0 +1,80 @@
+//! Events: a struct of the data of each, and an enum of all of them.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::quote;
+
+use super::command;
+use super::docs;
+use super::ident::Scope;
+use super::plan::Plan;
+use crate::schema::Event;
+
+pub(crate) fn emit(plan: &Plan<'_>, event: &Event, name: &Ident) -> TokenStream {
+    let definition = &event.definition;
+    let wire = &definition.name;
+    let doc = docs::event(plan, event);
+    let built = plan.options.constructors_for_all;
+    let body = command::body(plan, definition, &event.data, name, doc, false, built);
+    quote! {
+        #body
+
+        impl ::qmp_types::Event for #name {
+            const NAME: &'static str = #wire;
+        }
+    }
+}
+
+/// The enum of all events, open as everything that is received.
+pub(crate) fn emit_any(plan: &Plan<'_>) -> TokenStream {
+    let mut scope = Scope::reserving(&["Unknown"]);
+    let variants: Vec<_> =
+        plan.events.iter().map(|(event, _)| scope.camel(&event.definition.name)).collect();
+    let names: Vec<_> = plan.events.iter().map(|(event, _)| &event.definition.name).collect();
+    let types: Vec<_> = plan.events.iter().map(|(_, name)| quote!(events::#name)).collect();
+    let docs = plan.events.iter().map(|(event, name)| {
+        let doc = format!(" [`{}`](events::{name}).", event.definition.name);
+        quote!(#[doc = #doc])
+    });
+    quote! {
+        /// Any event: those of this vocabulary by type, others by name.
+        #[allow(clippy::large_enum_variant, deprecated)]
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum AnyEvent {
+            #(#docs #variants(#types),)*
+            /// An event that the vocabulary does not know.
+            Unknown {
+                /// Its name.
+                name: ::std::boxed::Box<str>,
+                /// Its data, `null` if it has none.
+                data: ::qmp_types::serde_json::Value,
+            },
+        }
+
+        #[allow(deprecated)]
+        impl ::qmp_types::Vocabulary for AnyEvent {
+            const EVENTS: &'static [&'static str] = &[#(#names),*];
+
+            fn decode(
+                name: &str,
+                data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
+            ) -> ::std::result::Result<Self, ::qmp_types::DecodeError> {
+                let data = data.map_or("{}", ::qmp_types::serde_json::value::RawValue::get);
+                ::std::result::Result::Ok(match name {
+                    #(#names => Self::#variants(::qmp_types::decode(data)?),)*
+                    _ => Self::Unknown {
+                        name: name.into(),
+                        data: ::qmp_types::decode(data)?,
+                    },
+                })
+            }
+
+            fn name(&self) -> &str {
+                match self {
+                    #(Self::#variants(_) => #names,)*
+                    Self::Unknown { name, .. } => name,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Every identifier of generated code is made here.
+//!
+//! Names on the wire are stored beside the identifiers, never rebuilt from them, so that an
+//! identifier only has to be legible and unique in its scope:
+//!
+//! - types keep their name; what is not a Rust type name becomes one, as for commands and events:
+//!   `query-status` and `BLOCK_IO_ERROR` give `QueryStatus` and `BlockIoError`;
+//! - members become `snake_case`, values and branches `CamelCase`;
+//! - a digit in front gets an underscore before it, and one between two digits stays:
+//!   `x86-64` gives `X86_64`, `128k` gives `_128k`;
+//! - what is a keyword, or taken in its scope, gets an underscore behind it.
+
+use std::collections::HashSet;
+
+use proc_macro2::{Ident, Span};
+
+/// Words that cannot be an identifier in edition 2024 or an earlier one.
+const KEYWORDS: &[&str] = &[
+    "Self", "abstract", "as", "async", "await", "become", "box", "break", "const", "continue",
+    "crate", "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if",
+    "impl", "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub",
+    "ref", "return", "self", "static", "struct", "super", "trait", "true", "try", "type", "typeof",
+    "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
+];
+
+/// The identifiers of one Rust scope.
+#[derive(Debug, Default)]
+pub(crate) struct Scope {
+    taken: HashSet<String>,
+}
+
+impl Scope {
+    /// A scope in which some identifiers are taken from the start.
+    pub(crate) fn reserving(names: &[&str]) -> Self {
+        Self { taken: names.iter().map(|name| (*name).to_owned()).collect() }
+    }
+
+    /// An identifier for a type, keeping its name where Rust allows it.
+    pub(crate) fn type_name(&mut self, name: &str) -> Ident {
+        let legible = name.starts_with(|c: char| c.is_ascii_uppercase())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric());
+        self.claim(if legible { name.to_owned() } else { camel(name) })
+    }
+
+    /// An identifier for a command, an event, a value or a branch.
+    pub(crate) fn camel(&mut self, name: &str) -> Ident {
+        self.claim(camel(name))
+    }
+
+    /// An identifier for a member.
+    pub(crate) fn snake(&mut self, name: &str) -> Ident {
+        self.claim(snake(name))
+    }
+
+    fn claim(&mut self, mut name: String) -> Ident {
+        if name.starts_with(|c: char| c.is_ascii_digit()) {
+            name.insert(0, '_');
+        }
+        // A lone underscore is a pattern, not an identifier.
+        while KEYWORDS.contains(&name.as_str())
+            || self.taken.contains(&name)
+            || name.bytes().all(|b| b == b'_')
+        {
+            name.push('_');
+            if name.bytes().all(|b| b == b'_') {
+                name.insert(0, 'X');
+            }
+        }
+        self.taken.insert(name.clone());
+        Ident::new(&name, Span::call_site())
+    }
+}
+
+/// `CamelCase` of any QAPI name.
+pub(crate) fn camel(name: &str) -> String {
+    let shouted = !name.bytes().any(|b| b.is_ascii_lowercase());
+    let mut out = String::with_capacity(name.len());
+    for word in words(name) {
+        let digit_before = out.ends_with(|c: char| c.is_ascii_digit());
+        if digit_before && word.starts_with(|c: char| c.is_ascii_digit()) {
+            out.push('_');
+        }
+        let mut chars = word.chars();
+        out.extend(chars.next().map(|c| c.to_ascii_uppercase()));
+        out.extend(chars.map(|c| if shouted { c.to_ascii_lowercase() } else { c }));
+    }
+    out
+}
+
+/// `snake_case` of any QAPI name.
+pub(crate) fn snake(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 4);
+    for word in words(name) {
+        if !out.is_empty() {
+            out.push('_');
+        }
+        let mut lower_before = false;
+        for c in word.chars() {
+            if c.is_ascii_uppercase() && lower_before {
+                out.push('_');
+            }
+            lower_before = c.is_ascii_lowercase() || c.is_ascii_digit();
+            out.push(c.to_ascii_lowercase());
+        }
+    }
+    out
+}
+
+fn words(name: &str) -> impl Iterator<Item = &str> {
+    name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn camel_case() {
+        for (name, expected) in [
+            ("query-status", "QueryStatus"),
+            ("BLOCK_IO_ERROR", "BlockIoError"),
+            ("x-blockdev-change", "XBlockdevChange"),
+            ("system_reset", "SystemReset"),
+            ("x86_64", "X86_64"),
+            ("aes-128", "Aes128"),
+            ("host_cdrom", "HostCdrom"),
+            ("inmigrate", "Inmigrate"),
+            ("GuestPanicked", "GuestPanicked"),
+            ("__com.example_x-Thing", "ComExampleXThing"),
+            ("F1", "F1"),
+            ("WAKEUP", "Wakeup"),
+        ] {
+            assert_eq!(camel(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn snake_case() {
+        for (name, expected) in [
+            ("node-name", "node_name"),
+            ("oem_table_id", "oem_table_id"),
+            ("nPages", "n_pages"),
+            ("CPU", "cpu"),
+            ("x-perf", "x_perf"),
+            ("__org.qemu_x-member", "org_qemu_x_member"),
+        ] {
+            assert_eq!(snake(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_rust_cannot_say_is_adapted() {
+        let mut scope = Scope::default();
+        for (name, expected) in [
+            ("type", "type_"),
+            ("gen", "gen_"),
+            ("self", "self_"),
+            ("a-b", "a_b"),
+            ("a_b", "a_b_"),
+            ("4k", "_4k"),
+            ("_", "X_"),
+        ] {
+            assert_eq!(scope.snake(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn types_keep_their_names() {
+        let mut scope = Scope::reserving(&["Unknown"]);
+        for (name, expected) in [
+            ("ACPIOSTInfo", "ACPIOSTInfo"),
+            ("String", "String"),
+            ("Self", "Self_"),
+            ("Unknown", "Unknown_"),
+            ("__org.qemu_x-Enum", "OrgQemuXEnum"),
+        ] {
+            assert_eq!(scope.type_name(name), expected, "{name}");
+        }
+    }
+}

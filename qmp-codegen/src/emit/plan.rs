@@ -1,0 +1,296 @@
+//! What emitters ask about a schema: the questions, answered once.
+//!
+//! A [`Plan`] is made from a schema and a selection. It knows which types are reached, which of
+//! them callers build, what everything is called in Rust, and where a type must be boxed.
+
+use std::collections::{HashMap, HashSet};
+
+use proc_macro2::{Ident, TokenStream};
+use quote::quote;
+
+use super::Options;
+use super::ident::Scope;
+use super::recursion;
+use crate::schema::{
+    Arguments, Base, Builtin, Definition, Member, Schema, Type, TypeId, TypeKind, TypeRef, Union,
+};
+
+/// A schema, seen as the Rust that it becomes.
+#[derive(Debug)]
+pub(crate) struct Plan<'s> {
+    pub(crate) schema: &'s Schema,
+    pub(crate) options: &'s Options,
+    pub(crate) commands: Vec<(&'s crate::schema::Command, Ident)>,
+    pub(crate) events: Vec<(&'s crate::schema::Event, Ident)>,
+    /// The types to emit, in the order of the schema.
+    pub(crate) types: Vec<TypeId>,
+    names: HashMap<TypeId, Ident>,
+    branch_names: HashMap<TypeId, Ident>,
+    sent: HashSet<TypeId>,
+    boxed: HashSet<(TypeId, String)>,
+    by_name: HashMap<&'s str, Target<'s>>,
+}
+
+/// What a name in documentation refers to.
+#[derive(Clone, Copy, Debug)]
+enum Target<'s> {
+    Type(TypeId),
+    Command(usize, &'s Definition),
+    Event(usize, &'s Definition),
+}
+
+impl<'s> Plan<'s> {
+    pub(crate) fn new(schema: &'s Schema, options: &'s Options) -> Self {
+        let mut commands = Scope::default();
+        let commands: Vec<_> = schema
+            .commands
+            .iter()
+            .filter(|command| options.selects_command(&command.definition))
+            .map(|command| (command, commands.camel(&command.definition.name)))
+            .collect();
+        let mut events = Scope::default();
+        let events: Vec<_> = schema
+            .events
+            .iter()
+            .filter(|event| options.selects_event(&event.definition))
+            .map(|event| (event, events.camel(&event.definition.name)))
+            .collect();
+        let mut plan = Self {
+            schema,
+            options,
+            commands,
+            events,
+            types: Vec::new(),
+            names: HashMap::new(),
+            branch_names: HashMap::new(),
+            sent: HashSet::new(),
+            boxed: HashSet::new(),
+            by_name: HashMap::new(),
+        };
+        plan.reach();
+        plan.name_types();
+        plan.boxed = recursion::boxed(&plan);
+        plan.index_names();
+        plan
+    }
+
+    pub(crate) fn get(&self, id: TypeId) -> &'s Type {
+        &self.schema.types[id.0 as usize]
+    }
+
+    /// The members of an object type, those of its bases first.
+    pub(crate) fn members(&self, id: TypeId) -> Vec<&'s Member> {
+        let (base, own): (Option<TypeId>, &[Member]) = match &self.get(id).kind {
+            TypeKind::Struct(s) => (s.base, &s.members),
+            TypeKind::Union(Union { base: Base::Named(base), .. }) => (Some(*base), &[]),
+            TypeKind::Union(Union { base: Base::Inline(members), .. }) => (None, members),
+            TypeKind::Enum(_) | TypeKind::Alternate(_) => (None, &[]),
+        };
+        let mut members = base.map(|base| self.members(base)).unwrap_or_default();
+        members.extend(own.iter().filter(|member| self.options.holds(&member.condition)));
+        members
+    }
+
+    /// The members of arguments or data, where they are not those of a union.
+    pub(crate) fn flat_arguments(&self, arguments: &'s Arguments) -> Vec<&'s Member> {
+        match arguments {
+            Arguments::Inline(members) => {
+                members.iter().filter(|member| self.options.holds(&member.condition)).collect()
+            }
+            Arguments::Named { ty, .. } => self.members(*ty),
+        }
+    }
+
+    /// The type of arguments or data that are carried whole: those of a union, or of a type that
+    /// is replaced by one of the caller's.
+    pub(crate) fn whole_arguments(&self, arguments: &Arguments) -> Option<TypeId> {
+        match arguments {
+            Arguments::Named { ty, .. }
+                if matches!(self.get(*ty).kind, TypeKind::Union(_)) || self.is_replaced(*ty) =>
+            {
+                Some(*ty)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the union is a Rust enum by itself: its base is only the discriminator.
+    pub(crate) fn is_bare_union(&self, id: TypeId) -> bool {
+        matches!(self.get(id).kind, TypeKind::Union(_)) && self.members(id).len() == 1
+    }
+
+    /// Whether callers build values of the type: it is reachable from the arguments of a command.
+    pub(crate) fn is_built_by_callers(&self, id: TypeId) -> bool {
+        self.options.constructors_for_all || self.sent.contains(&id)
+    }
+
+    pub(crate) fn is_replaced(&self, id: TypeId) -> bool {
+        self.options.replacements.contains_key(&self.get(id).definition.name)
+    }
+
+    /// Whether a member, branch or alternative of a type must be boxed.
+    pub(crate) fn is_boxed(&self, owner: TypeId, slot: &str) -> bool {
+        self.boxed.contains(&(owner, slot.to_owned()))
+    }
+
+    /// The identifier of a type in module `types`.
+    pub(crate) fn name(&self, id: TypeId) -> &Ident {
+        &self.names[&id]
+    }
+
+    /// The identifier of the enum of a union's branches.
+    pub(crate) fn branches_name(&self, id: TypeId) -> &Ident {
+        self.branch_names.get(&id).unwrap_or(&self.names[&id])
+    }
+
+    /// The path of a type, as any module of the vocabulary can say it.
+    pub(crate) fn path(&self, id: TypeId) -> TokenStream {
+        if let Some(path) = self.options.replacements.get(&self.get(id).definition.name) {
+            return quote!(#path);
+        }
+        let name = self.name(id);
+        quote!(super::types::#name)
+    }
+
+    pub(crate) fn rust_type(&self, ty: &TypeRef) -> TokenStream {
+        match ty {
+            TypeRef::Builtin(builtin) => builtin_type(*builtin),
+            TypeRef::Defined(id) => self.path(*id),
+            TypeRef::Array(element) => {
+                let element = self.rust_type(element);
+                quote!(::std::vec::Vec<#element>)
+            }
+        }
+    }
+
+    /// The link target of a name in documentation, as rustdoc resolves it from any module of
+    /// the vocabulary.
+    pub(crate) fn link(&self, name: &str) -> Option<String> {
+        match self.by_name.get(name)? {
+            Target::Type(id) => Some(format!("super::types::{}", self.name(*id))),
+            Target::Command(index, _) => {
+                Some(format!("super::commands::{}", self.commands[*index].1))
+            }
+            Target::Event(index, _) => Some(format!("super::events::{}", self.events[*index].1)),
+        }
+    }
+
+    fn reach(&mut self) {
+        let mut sent = Vec::new();
+        let mut received = Vec::new();
+        for (command, _) in &self.commands {
+            self.argument_types(&command.arguments, &mut sent);
+            received.extend(command.returns.iter().filter_map(defined));
+        }
+        for (event, _) in &self.events {
+            self.argument_types(&event.data, &mut received);
+        }
+        if self.options.takes_everything() {
+            received.extend((0..self.schema.types.len()).filter_map(|index| {
+                let id = TypeId(u32::try_from(index).ok()?);
+                self.options.holds(&self.get(id).definition.condition).then_some(id)
+            }));
+        }
+        self.sent = self.closure(sent);
+        let mut reached = self.closure(received);
+        reached.extend(&self.sent);
+        self.types = reached.into_iter().filter(|id| !self.is_replaced(*id)).collect();
+        self.types.sort_unstable();
+    }
+
+    fn argument_types(&self, arguments: &Arguments, out: &mut Vec<TypeId>) {
+        match arguments {
+            Arguments::Inline(members) => {
+                out.extend(members.iter().filter_map(|member| defined(&member.ty)));
+            }
+            // Flattened into the command, yet worth having: From leads from it to the command.
+            Arguments::Named { ty, .. } => out.push(*ty),
+        }
+    }
+
+    fn closure(&self, mut todo: Vec<TypeId>) -> HashSet<TypeId> {
+        let mut reached = HashSet::new();
+        while let Some(id) = todo.pop() {
+            if reached.insert(id) {
+                todo.extend(self.neighbours(id));
+            }
+        }
+        reached
+    }
+
+    /// The types that a type refers to in Rust, where bases are flattened and the
+    /// discriminator's enumeration becomes the enum of the branches.
+    fn neighbours(&self, id: TypeId) -> Vec<TypeId> {
+        let members = self.members(id);
+        let own = members.iter().filter_map(|member| defined(&member.ty));
+        match &self.get(id).kind {
+            TypeKind::Enum(_) => Vec::new(),
+            TypeKind::Struct(_) => own.collect(),
+            TypeKind::Union(union) => own
+                .chain(union.branches.iter().map(|branch| branch.ty))
+                .collect(),
+            TypeKind::Alternate(alternate) => {
+                alternate.alternatives.iter().filter_map(|a| defined(&a.ty)).collect()
+            }
+        }
+    }
+
+    fn name_types(&mut self) {
+        let mut scope = Scope::default();
+        for id in &self.types {
+            let name = scope.type_name(&self.get(*id).definition.name);
+            self.names.insert(*id, name);
+        }
+        for id in &self.types {
+            if let TypeKind::Union(union) = &self.get(*id).kind
+                && !self.is_bare_union(*id)
+            {
+                let name = format!("{}-{}", self.names[id], union.discriminator);
+                let name = scope.camel(&name);
+                self.branch_names.insert(*id, name);
+            }
+        }
+    }
+
+    fn index_names(&mut self) {
+        for id in &self.types {
+            self.by_name.insert(&self.get(*id).definition.name, Target::Type(*id));
+        }
+        for (index, (command, _)) in self.commands.iter().enumerate() {
+            let definition = &command.definition;
+            self.by_name.insert(&definition.name, Target::Command(index, definition));
+        }
+        for (index, (event, _)) in self.events.iter().enumerate() {
+            let definition = &event.definition;
+            self.by_name.insert(&definition.name, Target::Event(index, definition));
+        }
+    }
+}
+
+/// The named type that a reference leads to, through arrays.
+pub(crate) fn defined(ty: &TypeRef) -> Option<TypeId> {
+    match ty {
+        TypeRef::Builtin(_) => None,
+        TypeRef::Defined(id) => Some(*id),
+        TypeRef::Array(element) => defined(element),
+    }
+}
+
+fn builtin_type(builtin: Builtin) -> TokenStream {
+    match builtin {
+        // QType is an enumeration of QEMU's implementation; on the wire it is a string.
+        Builtin::Str | Builtin::QType => quote!(::std::string::String),
+        Builtin::Number => quote!(f64),
+        Builtin::Int | Builtin::Int64 => quote!(i64),
+        Builtin::Int8 => quote!(i8),
+        Builtin::Int16 => quote!(i16),
+        Builtin::Int32 => quote!(i32),
+        Builtin::Uint8 => quote!(u8),
+        Builtin::Uint16 => quote!(u16),
+        Builtin::Uint32 => quote!(u32),
+        Builtin::Uint64 | Builtin::Size => quote!(u64),
+        Builtin::Bool => quote!(bool),
+        Builtin::Null => quote!(::qmp_types::Null),
+        Builtin::Any => quote!(::qmp_types::serde_json::Value),
+    }
+}
