@@ -99,6 +99,10 @@ fn struct_members(schema: &Schema, id: TypeId) -> Vec<&Member> {
     chain.into_iter().rev().flat_map(|object| &object.members).collect()
 }
 
+/// The values of the built-in enumeration `QType`.
+pub(crate) const QTYPE_VALUES: [&str; 7] =
+    ["none", "qnull", "qnum", "qstring", "qdict", "qlist", "qbool"];
+
 /// What a built-in type is in JSON.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
@@ -128,6 +132,31 @@ pub(crate) fn builtin_kind(builtin: Builtin) -> Kind {
         | Builtin::Uint32
         | Builtin::Uint64
         | Builtin::Size => Kind::Integer,
+    }
+}
+
+/// What values of a built-in type are in JSON, in a word.
+pub(crate) fn builtin_json_type(builtin: Builtin) -> &'static str {
+    match builtin_kind(builtin) {
+        Kind::Integer => "integer",
+        Kind::Number => "number",
+        Kind::String => "string",
+        Kind::Boolean => "boolean",
+        Kind::Null => "null",
+        Kind::Any => "any",
+    }
+}
+
+/// What values of a type are in JSON, in a word; those of an alternate are of several types.
+pub(crate) fn json_type(schema: &Schema, ty: &TypeRef) -> &'static str {
+    match ty {
+        TypeRef::Builtin(builtin) => builtin_json_type(*builtin),
+        TypeRef::Array(_) => "array",
+        TypeRef::Defined(id) => match type_of(schema, *id).kind {
+            TypeKind::Enum(_) => "string",
+            TypeKind::Struct(_) | TypeKind::Union(_) => "object",
+            TypeKind::Alternate(_) => "alternate",
+        },
     }
 }
 

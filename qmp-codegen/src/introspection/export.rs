@@ -336,9 +336,8 @@ fn json_type(builtin: Builtin) -> &'static str {
 
 /// `QType` is an enumeration that QEMU has built in.
 fn json_types() -> Map<String, Value> {
-    let values = ["none", "qnull", "qnum", "qstring", "qdict", "qlist", "qbool"];
-    let members = values.iter().map(|name| json!({"name": name})).collect();
-    object([("members", members), ("values", values.into_iter().collect())])
+    let members = shape::QTYPE_VALUES.iter().map(|name| json!({"name": name})).collect();
+    object([("members", members), ("values", shape::QTYPE_VALUES.into_iter().collect())])
 }
 
 /// All kinds of integers are one on the wire.

@@ -4,6 +4,16 @@
 //! integers are one, bases are flattened, conditions have been decided, and documentation,
 //! `gen`, `success-response`, `allow-preconfig` and `coroutine` are not in it.
 
+mod error;
 mod export;
+mod import;
+mod names;
+mod naming;
+mod node;
+mod raw;
+mod spelling;
 
+pub use error::{ImportError, ImportErrorKind};
 pub use export::{Naming, export};
+pub use import::import;
+pub use names::{Names, NamesError};

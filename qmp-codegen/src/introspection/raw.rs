@@ -1,0 +1,417 @@
+//! Introspection as it was sent, with every reference resolved and checked.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::error::{ImportError, ImportErrorKind};
+use super::node::Node;
+use crate::schema::Builtin;
+use crate::shape;
+
+/// Every entry, in the order in which they were sent.
+pub(super) struct Raw {
+    pub(super) entries: Vec<Entry>,
+}
+
+/// Where an entry begins and ends in the text.
+type Place = (u32, u32);
+
+/// An index of [`Raw::entries`].
+pub(super) type Index = usize;
+
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) features: Vec<String>,
+    pub(super) body: Body,
+    /// Where it stands in the text.
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+pub(super) enum Body {
+    Command { arguments: Index, returns: Index, allow_oob: bool },
+    Event { data: Index },
+    Builtin(Builtin),
+    Enum(Vec<Named>),
+    Array(Index),
+    Alternate(Vec<Index>),
+    Object { members: Vec<Member>, variants: Option<Variants> },
+}
+
+pub(super) struct Named {
+    pub(super) name: String,
+    pub(super) features: Vec<String>,
+}
+
+pub(super) struct Member {
+    pub(super) named: Named,
+    pub(super) ty: Index,
+    pub(super) optional: bool,
+}
+
+pub(super) struct Variants {
+    pub(super) tag: String,
+    /// The enumeration that is the tag's type.
+    pub(super) values: Index,
+    pub(super) cases: Vec<(String, Index)>,
+}
+
+impl Raw {
+    /// Reads the array of entries, or a whole reply with it.
+    pub(super) fn parse(text: &str) -> Result<Self, ImportError> {
+        let (values, places): (Vec<Value>, Vec<Place>) = split(text)?.into_iter().unzip();
+        let reader = Reader::new(&values)?;
+        let mut entries = Vec::new();
+        for (index, (value, (start, end))) in values.iter().zip(places).enumerate() {
+            let node = Node::entry(value, index);
+            let name = match reader.is_type(&node)? {
+                true => node.member("name")?.text()?.to_owned(),
+                false => wire_name(&node.member("name")?)?,
+            };
+            let (features, body) = (reader.features(&node)?, reader.body(&node)?);
+            entries.push(Entry { name, features, body, start, end });
+        }
+        let raw = Self { entries };
+        for (index, value) in values.iter().enumerate() {
+            raw.check_cases(index, &Node::entry(value, index))?;
+        }
+        raw.check_endless(&values)?;
+        Ok(raw)
+    }
+
+    pub(super) fn body(&self, index: Index) -> &Body {
+        &self.entries[index].body
+    }
+
+    /// The element of arrays, or the type itself.
+    pub(super) fn element(&self, index: Index) -> Index {
+        match self.body(index) {
+            Body::Array(element) => *element,
+            _ => index,
+        }
+    }
+
+    /// The types that an entry names.
+    pub(super) fn uses(&self, index: Index) -> Vec<Index> {
+        match self.body(index) {
+            Body::Command { arguments, returns, .. } => vec![*arguments, *returns],
+            Body::Event { data } => vec![*data],
+            Body::Builtin(_) | Body::Enum(_) => Vec::new(),
+            Body::Array(element) => vec![*element],
+            Body::Alternate(types) => types.clone(),
+            Body::Object { members, variants } => {
+                let cases = variants.iter().flat_map(|variants| &variants.cases);
+                let branches = cases.map(|(_, ty)| *ty);
+                members.iter().map(|member| member.ty).chain(branches).collect()
+            }
+        }
+    }
+
+    /// Commands, events, and what they lead to.
+    pub(super) fn reachable(&self) -> HashSet<Index> {
+        let is_root =
+            |index: &Index| matches!(self.body(*index), Body::Command { .. } | Body::Event { .. });
+        let mut open: Vec<Index> = (0..self.entries.len()).filter(is_root).collect();
+        let mut reachable = HashSet::new();
+        while let Some(index) = open.pop() {
+            if reachable.insert(index) {
+                open.extend(self.uses(index));
+            }
+        }
+        reachable
+    }
+
+    /// Whether it is a type that has a name in a schema.
+    pub(super) fn is_definition(&self, index: Index) -> bool {
+        matches!(self.body(index), Body::Enum(_) | Body::Object { .. } | Body::Alternate(_))
+    }
+
+    /// Whether it is an object without features and variants, as objects are that have no name.
+    pub(super) fn is_plain_object(&self, index: Index) -> bool {
+        matches!(self.body(index), Body::Object { variants: None, .. })
+            && self.entries[index].features.is_empty()
+    }
+
+    /// What values of a type are in JSON.
+    pub(super) fn json_type(&self, index: Index) -> &'static str {
+        match self.body(index) {
+            Body::Builtin(builtin) => shape::builtin_json_type(*builtin),
+            Body::Enum(_) => "string",
+            Body::Array(_) => "array",
+            _ => "object",
+        }
+    }
+
+    /// Every case has to be a value of the enumeration, which may be read after the object.
+    fn check_cases(&self, index: Index, node: &Node<'_, '_>) -> Result<(), ImportError> {
+        let Body::Object { variants: Some(variants), .. } = self.body(index) else {
+            return Ok(());
+        };
+        let Body::Enum(values) = self.body(variants.values) else {
+            return Ok(());
+        };
+        let values: HashSet<&str> = values.iter().map(|value| value.name.as_str()).collect();
+        let list = node.member("variants")?;
+        for variant in list.elements()? {
+            let case = variant.member("case")?;
+            if !values.contains(case.text()?) {
+                return Err(case.expected("a value of the tag's enumeration"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Members of branches are members of the object itself: a branch cannot lead back to it.
+    fn check_endless(&self, values: &[Value]) -> Result<(), ImportError> {
+        // Objects that are not yet known to end, each with its branches.
+        let mut open: BTreeMap<Index, Vec<Index>> = BTreeMap::new();
+        for (index, entry) in self.entries.iter().enumerate() {
+            if let Body::Object { variants: Some(variants), .. } = &entry.body {
+                open.insert(index, variants.cases.iter().map(|(_, ty)| *ty).collect());
+            }
+        }
+        loop {
+            let before = open.len();
+            let still: HashSet<Index> = open.keys().copied().collect();
+            open.retain(|_, branches| branches.iter().any(|branch| still.contains(branch)));
+            if open.len() == before {
+                break;
+            }
+        }
+        open.keys().next().map_or(Ok(()), |&index| {
+            let name = self.entries[index].name.clone();
+            Err(Node::entry(&values[index], index).error(ImportErrorKind::Endless(name)))
+        })
+    }
+}
+
+/// Takes the array apart: every entry with where it stands.
+fn split(text: &str) -> Result<Vec<(Value, Place)>, ImportError> {
+    let array = if text.trim_start().starts_with('{') { returned(text)? } else { text };
+    let entries: Vec<&RawValue> = serde_json::from_str(array).map_err(|error| {
+        whole(match error.is_data() {
+            true => ImportErrorKind::Expected("an array of entries, or a reply with one"),
+            false => ImportErrorKind::Json(error.to_string()),
+        })
+    })?;
+    let place = |part: &str| {
+        // The part is a piece of the text, so the difference of the addresses is its offset.
+        let start = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+        let offset = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
+        (offset(start), offset(start + part.len()))
+    };
+    let read = |(index, entry): (usize, &&RawValue)| {
+        let value = serde_json::from_str(entry.get()).map_err(|error| {
+            Node::entry(&Value::Null, index).error(ImportErrorKind::Json(error.to_string()))
+        })?;
+        Ok((value, place(entry.get())))
+    };
+    entries.iter().enumerate().map(read).collect()
+}
+
+/// What a whole reply returns.
+fn returned(text: &str) -> Result<&str, ImportError> {
+    let reply: BTreeMap<String, &RawValue> = serde_json::from_str(text)
+        .map_err(|error| whole(ImportErrorKind::Json(error.to_string())))?;
+    if let Some(error) = reply.get("error") {
+        let error: Value = serde_json::from_str(error.get()).unwrap_or_default();
+        let description = error["desc"].as_str().unwrap_or("without a description");
+        return Err(whole(ImportErrorKind::ErrorReply(description.to_owned())));
+    }
+    match reply.get("return") {
+        Some(returned) => Ok(returned.get()),
+        None => Err(whole(ImportErrorKind::Missing("return"))),
+    }
+}
+
+fn whole(kind: ImportErrorKind) -> ImportError {
+    ImportError::new(String::new(), kind)
+}
+
+/// Reads entries; knows the names of all of them, so that references may lead forward.
+struct Reader<'a> {
+    /// Where the entry of a name is, and its meta-type.
+    known: HashMap<&'a str, (Index, &'a str)>,
+}
+
+const ANY_TYPE: &[&str] = &["builtin", "enum", "array", "object", "alternate"];
+
+impl<'a> Reader<'a> {
+    fn new(values: &'a [Value]) -> Result<Self, ImportError> {
+        let mut known = HashMap::new();
+        for (index, value) in values.iter().enumerate() {
+            let node = Node::entry(value, index);
+            let name = node.member("name")?.text()?;
+            let meta_type = node.member("meta-type")?.text()?;
+            if known.insert(name, (index, meta_type)).is_some() {
+                return Err(node.error(ImportErrorKind::Duplicate(name.to_owned())));
+            }
+        }
+        Ok(Self { known })
+    }
+
+    fn is_type(&self, node: &Node<'_, '_>) -> Result<bool, ImportError> {
+        Ok(ANY_TYPE.contains(&node.member("meta-type")?.text()?))
+    }
+
+    fn body(&self, node: &Node<'_, '_>) -> Result<Body, ImportError> {
+        let meta_type = node.member("meta-type")?;
+        Ok(match meta_type.text()? {
+            "command" => Body::Command {
+                arguments: self.object_type(&node.member("arg-type")?)?,
+                returns: self.any_type(&node.member("ret-type")?)?,
+                allow_oob: match node.optional("allow-oob")? {
+                    Some(allowed) => allowed.boolean()?,
+                    None => false,
+                },
+            },
+            "event" => Body::Event { data: self.object_type(&node.member("arg-type")?)? },
+            "builtin" => Body::Builtin(builtin(&node.member("json-type")?)?),
+            "enum" => Body::Enum(self.values(node)?),
+            "array" => {
+                let (kinds, what) =
+                    (&["builtin", "enum", "object", "alternate"], "a type that is no array");
+                Body::Array(self.reference(&node.member("element-type")?, kinds, what)?)
+            }
+            "object" => {
+                let members = self.members(&node.member("members")?)?;
+                let variants = self.variants(node, &members)?;
+                Body::Object { members, variants }
+            }
+            "alternate" => {
+                let list = node.member("members")?;
+                let types = list.elements()?.map(|one| self.any_type(&one.member("type")?));
+                Body::Alternate(types.collect::<Result<_, _>>()?)
+            }
+            _ => return Err(meta_type.expected("a meta-type")),
+        })
+    }
+
+    fn values(&self, node: &Node<'_, '_>) -> Result<Vec<Named>, ImportError> {
+        let mut values = Vec::new();
+        if let Some(members) = node.optional("members")? {
+            for member in members.elements()? {
+                values.push(self.named(&member)?);
+            }
+        } else {
+            // All that there was before QEMU 6.0.
+            for value in node.member("values")?.elements()? {
+                values.push(Named { name: wire_name(&value)?, features: Vec::new() });
+            }
+        }
+        distinct(node, values.iter().map(|value| value.name.as_str()))?;
+        Ok(values)
+    }
+
+    fn members(&self, list: &Node<'_, '_>) -> Result<Vec<Member>, ImportError> {
+        let mut members = Vec::new();
+        for member in list.elements()? {
+            members.push(Member {
+                named: self.named(&member)?,
+                ty: self.any_type(&member.member("type")?)?,
+                optional: member.optional("default")?.is_some(),
+            });
+        }
+        distinct(list, members.iter().map(|member| member.named.name.as_str()))?;
+        Ok(members)
+    }
+
+    fn variants(
+        &self,
+        node: &Node<'_, '_>,
+        members: &[Member],
+    ) -> Result<Option<Variants>, ImportError> {
+        let (Some(tag), Some(list)) = (node.optional("tag")?, node.optional("variants")?) else {
+            return match (node.has("tag")?, node.has("variants")?) {
+                (true, _) => Err(node.error(ImportErrorKind::Missing("variants"))),
+                (_, true) => Err(node.error(ImportErrorKind::Missing("tag"))),
+                _ => Ok(None),
+            };
+        };
+        let name = tag.text()?;
+        let values = members
+            .iter()
+            .find(|member| member.named.name == name && !member.optional)
+            .filter(|member| self.known.values().any(|known| *known == (member.ty, "enum")))
+            .ok_or_else(|| tag.expected("the name of a mandatory member that is an enumeration"))?
+            .ty;
+        let mut cases = Vec::new();
+        for variant in list.elements()? {
+            let case = variant.member("case")?.text()?.to_owned();
+            cases.push((case, self.object_type(&variant.member("type")?)?));
+        }
+        distinct(&list, cases.iter().map(|(case, _)| case.as_str()))?;
+        Ok(Some(Variants { tag: name.to_owned(), values, cases }))
+    }
+
+    fn named(&self, node: &Node<'_, '_>) -> Result<Named, ImportError> {
+        Ok(Named { name: wire_name(&node.member("name")?)?, features: self.features(node)? })
+    }
+
+    fn features(&self, node: &Node<'_, '_>) -> Result<Vec<String>, ImportError> {
+        let Some(list) = node.optional("features")? else { return Ok(Vec::new()) };
+        list.elements()?.map(|feature| wire_name(&feature)).collect()
+    }
+
+    fn any_type(&self, node: &Node<'_, '_>) -> Result<Index, ImportError> {
+        self.reference(node, ANY_TYPE, "a type")
+    }
+
+    fn object_type(&self, node: &Node<'_, '_>) -> Result<Index, ImportError> {
+        self.reference(node, &["object"], "an object type")
+    }
+
+    fn reference(
+        &self,
+        node: &Node<'_, '_>,
+        meta_types: &[&str],
+        expected: &'static str,
+    ) -> Result<Index, ImportError> {
+        let name = node.text()?;
+        match self.known.get(name) {
+            None => Err(node.error(ImportErrorKind::UnknownType(name.to_owned()))),
+            Some((index, meta_type)) if meta_types.contains(meta_type) => Ok(*index),
+            Some(_) => {
+                let name = name.to_owned();
+                Err(node.error(ImportErrorKind::WrongKind { name, expected }))
+            }
+        }
+    }
+}
+
+/// A name that can stand in a schema; whether it keeps all rules for names is for the checker.
+fn wire_name(node: &Node<'_, '_>) -> Result<String, ImportError> {
+    let name = node.text()?;
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || !name.chars().all(fits) {
+        return Err(node.expected("a name of letters, digits, '-' and '_'"));
+    }
+    Ok(name.to_owned())
+}
+
+fn builtin(json_type: &Node<'_, '_>) -> Result<Builtin, ImportError> {
+    Ok(match json_type.text()? {
+        "string" => Builtin::Str,
+        "number" => Builtin::Number,
+        "int" => Builtin::Int,
+        "boolean" => Builtin::Bool,
+        "null" => Builtin::Null,
+        "value" => Builtin::Any,
+        _ => return Err(json_type.expected("the JSON type of a built-in type")),
+    })
+}
+
+fn distinct<'a>(
+    node: &Node<'_, '_>,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<(), ImportError> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(node.error(ImportErrorKind::Duplicate(name.to_owned())));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! What tests of introspection share.
+
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+
+/// Introspection as it would be of a build that has everything that it shows.
+///
+/// QEMU numbers types before it leaves out what its build does not have. So numbers have gaps,
+/// types can come in the order of uses that are not there, and some are there that nothing leads
+/// to. Here, types are numbered and ordered as they are reached.
+pub(crate) fn canonical(answer: &Value) -> Value {
+    let entries: HashMap<&str, &Value> =
+        answer.as_array().unwrap().iter().map(|e| (e["name"].as_str().unwrap(), e)).collect();
+    let is_root = |e: &&Value| e["meta-type"] == "command" || e["meta-type"] == "event";
+    let roots = answer.as_array().unwrap().iter().filter(is_root);
+    let mut queue: Vec<&Value> = roots.collect();
+    let mut names: HashMap<String, String> = HashMap::new();
+    let mut masked = 0;
+    let mut canonical = Vec::new();
+    let mut next = 0;
+    while let Some(&entry) = queue.get(next) {
+        let mut rename = |name: &str| {
+            if !names.contains_key(name) {
+                queue.push(entries[name]);
+                let element = name.trim_matches(['[', ']']);
+                if element != name && !names.contains_key(element) {
+                    queue.push(entries[element]);
+                    names.insert(element.to_owned(), numbered(element, &mut masked));
+                }
+                let new = match names.get(element) {
+                    Some(element) => format!("[{element}]"),
+                    None => numbered(element, &mut masked),
+                };
+                names.insert(name.to_owned(), new);
+            }
+            names[name].clone()
+        };
+        canonical.push(renamed(entry, &mut rename));
+        next += 1;
+    }
+    canonical.into()
+}
+
+fn numbered(name: &str, masked: &mut usize) -> String {
+    if !name.bytes().all(|c| c.is_ascii_digit()) {
+        return name.to_owned();
+    }
+    *masked += 1;
+    (*masked - 1).to_string()
+}
+
+fn renamed(entry: &Value, rename: &mut dyn FnMut(&str) -> String) -> Value {
+    // Arguments come before what is returned, and common members before variants.
+    const REFERENCES: [&str; 4] = ["arg-type", "ret-type", "type", "element-type"];
+    match entry {
+        Value::Array(elements) => elements.iter().map(|e| renamed(e, rename)).collect(),
+        Value::Object(members) => {
+            let mut new = Map::new();
+            for (key, value) in members {
+                new.insert(
+                    key.clone(),
+                    match value {
+                        Value::String(name) if REFERENCES.contains(&key.as_str()) => {
+                            rename(name).into()
+                        }
+                        Value::String(name) if key == "name" && is_type(members) => {
+                            rename(name).into()
+                        }
+                        _ => renamed(value, rename),
+                    },
+                );
+            }
+            new.into()
+        }
+        _ => entry.clone(),
+    }
+}
+
+fn is_type(entry: &Map<String, Value>) -> bool {
+    entry.get("meta-type").is_some_and(|meta| meta != "command" && meta != "event")
+}
+
+/// Compares introspection entry by entry.
+pub(crate) fn assert_same(what: &str, expected: &Value, found: &Value) {
+    let (expected, found) = (expected.as_array().unwrap(), found.as_array().unwrap());
+    for (index, (expected, found)) in expected.iter().zip(found).enumerate() {
+        assert_eq!(expected, found, "{what}, entry {index}");
+    }
+    assert_eq!(expected.len(), found.len(), "{what}");
+}
+
+/// What real QEMUs answered: the files `introspection-*.json` in `QMP_FACTS_DIR`.
+pub(crate) fn answers() -> Vec<(String, String)> {
+    let directory = PathBuf::from(std::env::var_os("QMP_FACTS_DIR").unwrap());
+    let mut answers: Vec<(String, String)> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), entry.path()))
+        .filter(|(name, _)| name.starts_with("introspection-"))
+        .map(|(name, path)| (name, std::fs::read_to_string(path).unwrap()))
+        .collect();
+    answers.sort();
+    assert!(!answers.is_empty());
+    answers
+}
