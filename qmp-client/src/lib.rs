@@ -1,1 +1,53 @@
-//! Placeholder
+//! A client of QMP, the protocol by which programs drive QEMU.
+//!
+//! - A *command* is a struct; executing it gives what it returns. `qmp::commands` has all of
+//!   QEMU's, [`Raw`] is one by its name.
+//! - An *event* is a struct too; `qmp::AnyEvent` is one of them all, [`RawEvent`] one as text.
+//! - A *client* executes commands and collects events over one connection:
+//!   [`blocking::Client`].
+//! - Everything that is protocol is in the [machine](machine::Machine), which does no input or
+//!   output. Clients move its bytes; so can you.
+//!
+//! ```no_run
+//! # #[cfg(all(feature = "qmp", feature = "blocking"))] {
+//! use qmp_client::{blocking::Client, qmp::commands::QueryStatus};
+//!
+//! let mut vm = Client::connect("unix:/run/vm.sock")?;
+//! println!("{}", vm.execute(QueryStatus::new())?.status);
+//! # }
+//! # Ok::<(), qmp_client::Error>(())
+//! ```
+//!
+//! # Features
+//!
+//! - `blocking` (default): the client that blocks its thread.
+//! - `qmp` (default), `qga`: the vocabularies of QEMU's monitor and of the guest agent.
+
+mod address;
+pub mod deadlines;
+mod error;
+mod events;
+pub mod machine;
+mod options;
+mod request;
+
+#[cfg(feature = "blocking")]
+pub mod blocking;
+#[cfg(feature = "blocking")]
+pub mod transport;
+
+pub use address::{Address, AddressError};
+pub use error::{
+    Closed, End, Error, LaunchError, Mismatch, Misuse, ProtocolError, Result, ServerError, Subject,
+    Timeout, TransportError, WaitedFor,
+};
+pub use events::{Occurrence, RawEvent};
+pub use machine::Garbage;
+pub use options::Options;
+pub use request::{OutOfBand, Raw, Request};
+
+pub use qmp_types as types;
+#[cfg(feature = "qga")]
+pub use qmp_types::qga;
+#[cfg(feature = "qmp")]
+pub use qmp_types::qmp;

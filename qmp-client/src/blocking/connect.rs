@@ -1,0 +1,174 @@
+//! How a client comes to be connected.
+
+use std::cell::Cell;
+use std::io;
+use std::process::Child;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Client;
+use super::connection::Connection;
+use crate::address::Address;
+use crate::error::{
+    Closed, End, Error, LaunchError, Result, ServerError, Timeout, TransportError, WaitedFor,
+};
+use crate::machine::{Incoming, Machine};
+use crate::options::Options;
+use crate::transport::{Tcp, Transport};
+
+/// How long one attempt over TCP may take if nothing else is said.
+const ATTEMPT: Duration = Duration::from_secs(30);
+/// The pause between two attempts grows to this.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+impl Client {
+    /// Connects to the monitor at this address, written as QEMU writes it (see [`Address`]), with
+    /// the default [`Options`].
+    ///
+    /// # Errors
+    /// The text is no address, nobody listens there, or who does is no QMP server.
+    pub fn connect(address: &str) -> Result<Self> {
+        Self::connect_with(address, &Options::new())
+    }
+
+    /// Connects to the monitor at this address.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect); and a deadline passes.
+    pub fn connect_with(address: &str, options: &Options) -> Result<Self> {
+        Self::connect_to(&parse(address)?, options)
+    }
+
+    /// Connects to the monitor at this address.
+    ///
+    /// # Errors
+    /// Those of [`connect_with`](Self::connect_with), but for the text.
+    pub fn connect_to(address: &Address, options: &Options) -> Result<Self> {
+        let transport = open(address, options, &mut || Ok(()))?;
+        Self::from_transport(transport, options)
+    }
+
+    /// Connects to the monitor that this process is going to open. Waiting for the socket, it
+    /// fails at once if the process ends.
+    ///
+    /// # Errors
+    /// Those of [`connect_with`](Self::connect_with), and [`Error::Launch`].
+    pub fn connect_to_child(
+        address: &Address,
+        options: &Options,
+        child: &mut Child,
+    ) -> Result<Self> {
+        let program = format!("the process {}", child.id());
+        let transport = open(address, options, &mut || match child.try_wait() {
+            Ok(Some(status)) => Err(LaunchError {
+                program: program.as_str().into(),
+                status: Some(status),
+                stderr: "".into(),
+                error: None,
+            }
+            .into()),
+            _ => Ok(()),
+        })?;
+        Self::from_transport(transport, options)
+    }
+
+    /// Makes a client of a connection that is open, and waits for greeting and negotiation.
+    ///
+    /// # Errors
+    /// The peer is no QMP server, or the deadline passes.
+    pub fn from_transport(transport: impl Transport + 'static, options: &Options) -> Result<Self> {
+        let now = Instant::now();
+        let machine = Machine::new(options.settings(), options.greeting_deadline(now));
+        let mut connection = Connection::new(machine, Box::new(transport), options.event_capacity);
+        let ready = Cell::new(false);
+        connection.run(now, None, &ready, &mut |incoming| {
+            ready.set(matches!(incoming, Incoming::Ready));
+            Some(incoming)
+        });
+        match connection.machine.greeting() {
+            Some(greeting) if ready.get() => Ok(Self {
+                greeting: greeting.clone(),
+                connection,
+                options: options.clone(),
+                #[cfg(unix)]
+                process: None,
+            }),
+            _ => Err(handshake_error(connection)),
+        }
+    }
+}
+
+/// During the handshake, the reason for the end is the error itself.
+fn handshake_error(connection: Connection) -> Error {
+    let Some(end) = connection.machine.ended().cloned() else {
+        return Closed::new(None, &Arc::new(End::Local)).into();
+    };
+    drop(connection);
+    match Arc::try_unwrap(end) {
+        Ok(End::Protocol(error)) => error.into(),
+        Ok(End::Handshake(timeout)) => timeout.into(),
+        Ok(End::Negotiation(error)) => ServerError::new("qmp_capabilities".into(), error).into(),
+        Ok(end) => Closed::new(None, &Arc::new(end)).into(),
+        Err(end) => Closed::new(None, &end).into(),
+    }
+}
+
+fn parse(address: &str) -> Result<Address> {
+    address.parse().map_err(|error| {
+        TransportError::new("cannot connect", io::Error::new(io::ErrorKind::InvalidInput, error))
+            .into()
+    })
+}
+
+/// Opens the transport; again and again, if the options say so, for as long as `alive` agrees.
+fn open(
+    address: &Address,
+    options: &Options,
+    alive: &mut dyn FnMut() -> Result<()>,
+) -> Result<Box<dyn Transport>> {
+    let begin = Instant::now();
+    let limit = options.wait_for_socket;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let left = limit.map(|limit| limit.saturating_sub(begin.elapsed()));
+        let error = match attempt(address, left.unwrap_or(ATTEMPT)) {
+            Ok(transport) => return Ok(transport),
+            Err(error) => error,
+        };
+        alive()?;
+        match (limit, left) {
+            (Some(_), Some(left)) if left > Duration::ZERO && may_pass(&error) => {
+                std::thread::sleep(pause.min(left));
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            (Some(limit), _) if may_pass(&error) => {
+                let waited_for = WaitedFor::Connection(address.to_string().into());
+                return Err(Timeout::new(waited_for, limit).because(Some(error)).into());
+            }
+            _ => {
+                let attempt = format!("cannot connect to {address}");
+                return Err(TransportError::new(attempt, error).into());
+            }
+        }
+    }
+}
+
+/// Whether another attempt may fare better: the socket is not there yet, or not listening.
+fn may_pass(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, Interrupted, NotFound, TimedOut, WouldBlock};
+    matches!(error.kind(), ConnectionRefused | Interrupted | NotFound | TimedOut | WouldBlock)
+}
+
+fn attempt(address: &Address, within: Duration) -> io::Result<Box<dyn Transport>> {
+    #[cfg(unix)]
+    use crate::transport::Unix;
+    Ok(match address {
+        #[cfg(unix)]
+        Address::Unix(path) => Box::new(Unix::connect(path)?),
+        #[cfg(unix)]
+        Address::Abstract(name) => Box::new(Unix::connect_abstract(name)?),
+        Address::Tcp { host, port } => Box::new(Tcp::connect(host, *port, within)?),
+        #[cfg(not(unix))]
+        _ => return Err(io::ErrorKind::Unsupported.into()),
+    })
+}

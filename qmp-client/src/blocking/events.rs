@@ -1,0 +1,129 @@
+//! Taking events.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::time::{Duration, Instant};
+
+use qmp_types::{Event, Vocabulary};
+
+use super::Client;
+use crate::error::{Error, Result, Timeout, WaitedFor};
+use crate::events::{Occurrence, RawEvent, decode_event};
+use crate::machine::{Deadline, Incoming};
+
+/// How long a peer may keep sending while what it has sent is being forgotten.
+const CLEARING: Duration = Duration::from_secs(1);
+
+impl Client {
+    /// The next event, as one of the vocabulary `V`, such as `qmp_client::qmp::AnyEvent`. Waits
+    /// for it no longer than `within`; zero takes only what has arrived, and [`Duration::MAX`]
+    /// waits for ever.
+    ///
+    /// # Errors
+    /// There is none in time; events were dropped before this one ([`Error::Lagged`], once); its
+    /// data does not fit; or the connection has ended, and all events are taken.
+    pub fn next_event<V: Vocabulary>(&mut self, within: Duration) -> Result<Occurrence<V>> {
+        let event = self.next_raw_event(within)?;
+        Ok(Occurrence::new(event.decode_any()?, event.timestamp))
+    }
+
+    /// The next event, its data still as text.
+    ///
+    /// # Errors
+    /// Those of [`next_event`](Self::next_event), but for the data.
+    pub fn next_raw_event(&mut self, within: Duration) -> Result<RawEvent> {
+        if let Some(event) = self.connection.events.pop()? {
+            return Ok(event);
+        }
+        let now = Instant::now();
+        let until = Deadline::after(now, within).map(|limit| limit.at);
+        let done = Cell::new(false);
+        self.connection.run(now, until, &done, &mut |incoming| {
+            done.set(matches!(incoming, Incoming::Event { .. }));
+            Some(incoming)
+        });
+        match self.connection.events.pop()? {
+            Some(event) => Ok(event),
+            None => Err(self.no_event(None, within)),
+        }
+    }
+
+    /// The events as they come, each waited for without a limit. The last item is an error that
+    /// says why the connection ended.
+    pub fn events<V: Vocabulary>(&mut self) -> Events<'_, V> {
+        Events { client: self, ended: false, vocabulary: PhantomData }
+    }
+
+    /// Takes the first event `E` that satisfies `predicate`, from the queue or as it comes. All
+    /// others stay in the queue.
+    ///
+    /// To wait for what a command brings about, use [`Call::until`](super::Call::until): the
+    /// queue may hold an older event.
+    ///
+    /// # Errors
+    /// There is none in time, an `E` does not fit, or the connection ends.
+    pub fn wait_for<E: Event>(
+        &mut self,
+        mut predicate: impl FnMut(&E) -> bool,
+        within: Duration,
+    ) -> Result<Occurrence<E>> {
+        let mut wanted = |found: Result<Option<E>>, timestamp| match found {
+            Ok(Some(event)) if predicate(&event) => Some(Ok(Occurrence::new(event, timestamp))),
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        };
+        let queued = self
+            .connection
+            .events
+            .take_first(&mut |event| wanted(event.decode::<E>(), event.timestamp));
+        if let Some(found) = queued {
+            return found;
+        }
+        let mut found = None;
+        let now = Instant::now();
+        let until = Deadline::after(now, within).map(|limit| limit.at);
+        let done = Cell::new(false);
+        self.connection.run(now, until, &done, &mut |incoming| {
+            let Incoming::Event { name, data, timestamp } = incoming else {
+                return Some(incoming);
+            };
+            found = wanted(decode_event::<E>(&name, data), timestamp);
+            done.set(found.is_some());
+            if found.is_some() { None } else { Some(Incoming::Event { name, data, timestamp }) }
+        });
+        found.unwrap_or_else(|| Err(self.no_event(Some(E::NAME), within)))
+    }
+
+    /// Forgets the events that have arrived.
+    pub fn clear_events(&mut self) {
+        self.connection
+            .take_arrived(Deadline::after(Instant::now(), CLEARING).map(|limit| limit.at));
+        self.connection.events.clear();
+    }
+
+    fn no_event(&self, name: Option<&'static str>, within: Duration) -> Error {
+        let timeout = Timeout::new(WaitedFor::Event(name), within);
+        self.connection.closed().unwrap_or_else(|| timeout.into())
+    }
+}
+
+/// The events of a connection, as they come.
+#[derive(Debug)]
+pub struct Events<'c, V> {
+    client: &'c mut Client,
+    ended: bool,
+    vocabulary: PhantomData<fn() -> V>,
+}
+
+impl<V: Vocabulary> Iterator for Events<'_, V> {
+    type Item = Result<Occurrence<V>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let next = self.client.next_event(Duration::MAX);
+        self.ended = next.as_ref().is_err_and(Error::is_closed);
+        Some(next)
+    }
+}

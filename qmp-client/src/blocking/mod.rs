@@ -1,0 +1,259 @@
+//! The client that blocks its thread.
+//!
+//! [`Client`] is a loop on the [protocol machine](crate::machine): no runtime, no thread of its
+//! own. Every wait has a deadline, total and not per read.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use qmp_client::Raw;
+//! use qmp_client::blocking::Client;
+//! use serde_json::{Value, json};
+//!
+//! # fn main() -> qmp_client::Result<()> {
+//! let mut vm = Client::connect("unix:/run/vm.sock")?;
+//!
+//! // One command, one reply. Typed commands are in `qmp_client::qmp::commands`; `Raw` is for
+//! // those that no schema knows.
+//! let status: Value = vm.execute(Raw::new("query-status"))?;
+//!
+//! // Several commands at once: the replies are collected by their tickets.
+//! let name = vm.send(Raw::<Value>::new("query-name"))?;
+//! let block = vm.send(Raw::<Value>::new("query-block"))?;
+//! println!("{} {} {}", status, vm.receive(name)?, vm.receive(block)?);
+//!
+//! // Events wait in a queue until they are taken.
+//! vm.execute(Raw::<Value>::new("stop"))?;
+//! while let Ok(event) = vm.next_raw_event(Duration::from_secs(1)) {
+//!     println!("{}", event.name);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod call;
+mod connect;
+mod connection;
+mod events;
+#[cfg(unix)]
+mod launch;
+mod ticket;
+
+use std::time::{Duration, Instant};
+
+use qmp_types::{AllowOob, Empty, Greeting, Version};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Closed, End, Error, Misuse, Result, Timeout, WaitedFor};
+use crate::machine::{Deadline, Dropped};
+use crate::options::Options;
+use crate::request::{self, OutOfBand, Raw, Request};
+use connection::{Connection, keep_all};
+
+pub use call::Call;
+pub use events::Events;
+#[cfg(unix)]
+pub use launch::{Launch, Process};
+pub use ticket::Ticket;
+
+/// A connection to a monitor.
+#[derive(Debug)]
+pub struct Client {
+    connection: Connection,
+    greeting: Greeting,
+    options: Options,
+    #[cfg(unix)]
+    process: Option<Process>,
+}
+
+impl Client {
+    /// Executes a command and waits for its reply, for as long as the
+    /// [options](Options::calls_within) say.
+    ///
+    /// # Errors
+    /// The server refuses the command, its reply does not fit, the deadline passes, or the
+    /// connection ends.
+    pub fn execute<R: Request>(&mut self, request: R) -> Result<R::Return> {
+        let within = self.options.call_within(&request.name());
+        self.execute_within(request, within)
+    }
+
+    /// Executes a command and waits for its reply no longer than `within`.
+    ///
+    /// # Errors
+    /// Those of [`execute`](Self::execute).
+    pub fn execute_within<R: Request>(
+        &mut self,
+        request: R,
+        within: Duration,
+    ) -> Result<R::Return> {
+        let now = Instant::now();
+        let deadline = Deadline::after(now, within);
+        let id = request::submit(&mut self.connection.machine, &request, deadline)?;
+        let mut reply = None;
+        self.connection.await_reply(id, now, &mut |result| {
+            reply = Some(result.and_then(|value| request::decode_reply(|| request.name(), value)));
+        });
+        reply.unwrap_or_else(|| Err(self.never()))
+    }
+
+    /// Executes a command out-of-band, ahead of those that wait.
+    ///
+    /// # Errors
+    /// Those of [`execute`](Self::execute), and [`Misuse::OobNotEnabled`].
+    pub fn execute_oob<C: AllowOob>(&mut self, command: C) -> Result<C::Return> {
+        self.execute(OutOfBand(command))
+    }
+
+    /// Executes a command by its name; [`Raw`] has more of this.
+    ///
+    /// # Errors
+    /// Those of [`execute`](Self::execute).
+    pub fn execute_raw<T: DeserializeOwned>(
+        &mut self,
+        name: &str,
+        arguments: Option<&(impl Serialize + ?Sized)>,
+    ) -> Result<T> {
+        let command = Raw::new(name.to_owned());
+        match arguments {
+            Some(arguments) => self.execute(command.arguments(arguments)),
+            None => self.execute(command),
+        }
+    }
+
+    /// A call whose deadline can be set, and that can wait for an event.
+    pub fn call<R: Request>(&mut self, request: R) -> Call<'_, R> {
+        Call::new(self, request)
+    }
+
+    /// Sends a command and does not wait: [`receive`](Self::receive) gives its reply. Commands
+    /// beyond the eight that may be in flight are sent as the replies come in.
+    ///
+    /// # Errors
+    /// The command cannot be written as JSON, or the connection has ended.
+    pub fn send<R: Request>(&mut self, request: R) -> Result<Ticket<R::Return>> {
+        let within = self.options.call_within(&request.name());
+        self.send_within(&request, within)
+    }
+
+    fn send_within<R: Request>(
+        &mut self,
+        request: &R,
+        within: Duration,
+    ) -> Result<Ticket<R::Return>> {
+        let now = Instant::now();
+        let deadline = Deadline::after(now, within);
+        let id = request::submit(&mut self.connection.machine, request, deadline)?;
+        self.connection.flush(now, deadline.map(|limit| limit.at));
+        Ok(Ticket::new(id, request.name(), &self.connection.unwanted))
+    }
+
+    /// Waits for the reply to a command that was sent. Its deadline began when it was.
+    ///
+    /// # Errors
+    /// Those of [`execute`](Self::execute), and [`Misuse::ForeignTicket`].
+    pub fn receive<T: DeserializeOwned>(&mut self, mut ticket: Ticket<T>) -> Result<T> {
+        if !ticket.redeem(&self.connection.unwanted) {
+            return Err(Misuse::ForeignTicket.into());
+        }
+        let mut reply = None;
+        self.connection.await_reply(ticket.id, Instant::now(), &mut |result| {
+            reply = Some(
+                result.and_then(|value| request::decode_reply(|| ticket.command.clone(), value)),
+            );
+        });
+        reply.unwrap_or_else(|| Err(self.never()))
+    }
+
+    /// What cannot be: every call that was submitted is answered or fails.
+    fn never(&self) -> Error {
+        self.connection.closed().unwrap_or_else(|| Closed::new(None, &End::Local.into()).into())
+    }
+
+    /// What the server said of itself.
+    #[must_use]
+    pub fn greeting(&self) -> &Greeting {
+        &self.greeting
+    }
+
+    /// The version of the server.
+    #[must_use]
+    pub fn version(&self) -> &Version {
+        &self.greeting.version
+    }
+
+    /// Whether out-of-band execution is enabled.
+    #[must_use]
+    pub fn oob_enabled(&self) -> bool {
+        self.connection.machine.oob_enabled()
+    }
+
+    /// What was received and given to nobody.
+    #[must_use]
+    pub fn dropped(&self) -> Dropped {
+        self.connection.machine.dropped()
+    }
+
+    /// Why the connection has ended, if that is known by now.
+    #[must_use]
+    pub fn ended(&self) -> Option<&End> {
+        self.connection.machine.ended().map(|end| &**end)
+    }
+
+    /// Ends QEMU, and waits until it has closed the connection; if it was [launched](Launch) here,
+    /// until it has ended. The connection may end before the reply: that is success.
+    ///
+    /// # Errors
+    /// The server refuses, or it has not ended in time.
+    pub fn quit(&mut self) -> Result<()> {
+        self.quit_within(self.options.call_within("quit"))
+    }
+
+    /// [`quit`](Self::quit) with a deadline.
+    ///
+    /// # Errors
+    /// Those of [`quit`](Self::quit).
+    pub fn quit_within(&mut self, within: Duration) -> Result<()> {
+        let now = Instant::now();
+        match self.execute_within(Raw::<Empty>::new("quit"), within) {
+            Err(error) if !error.is_closed() => return Err(error),
+            _ => {}
+        }
+        self.wait_for_end(now, within)?;
+        #[cfg(unix)]
+        if let Some(process) = &mut self.process {
+            process.wait_within(within.saturating_sub(now.elapsed()))?;
+        }
+        Ok(())
+    }
+
+    /// Receives until the peer has closed.
+    fn wait_for_end(&mut self, now: Instant, within: Duration) -> Result<()> {
+        let deadline = Deadline::after(now, within);
+        let never = std::cell::Cell::new(false);
+        let until = deadline.map(|limit| limit.at);
+        self.connection.run(Instant::now(), until, &never, &mut keep_all);
+        match self.connection.machine.ended() {
+            Some(_) => Ok(()),
+            None => Err(Timeout::new(WaitedFor::Exit, within).into()),
+        }
+    }
+
+    /// The process that was launched for this connection.
+    #[cfg(unix)]
+    pub fn process(&mut self) -> Option<&mut Process> {
+        self.process.as_mut()
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Client {
+    fn drop(&mut self) {
+        let Some(process) = &mut self.process else { return };
+        let grace = process.grace();
+        if process.is_running() && self.quit_within(grace).is_err() {
+            // The process is killed when it is dropped: there is nobody left to report this to.
+        }
+    }
+}

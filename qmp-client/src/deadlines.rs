@@ -1,0 +1,74 @@
+//! How long a command may take before something is wrong.
+//!
+//! QEMU answers most commands within a millisecond, but it answers them one after the other, and
+//! between its other work: on a loaded host a trivial query can wait for seconds, and a command
+//! that drains a disk or loads a file takes as long as that takes. These figures are meant to
+//! end a wait that has no hope, not to tell that QEMU is slow.
+
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// Commands that wait for a disk, a file, a peer or a device before they answer, and for how many
+/// minutes.
+const SLOW: &[(&str, u32)] = &[
+    ("block-commit", 10),
+    ("block-dirty-bitmap-merge", 10),
+    ("block-dirty-bitmap-remove", 10),
+    ("block-export-add", 10),
+    ("block_resize", 10),
+    ("blockdev-add", 10),
+    ("blockdev-backup", 10),
+    ("blockdev-del", 10),
+    ("blockdev-mirror", 10),
+    ("blockdev-reopen", 10),
+    ("blockdev-snapshot", 10),
+    ("blockdev-snapshot-delete-internal-sync", 60),
+    ("blockdev-snapshot-internal-sync", 60),
+    ("blockdev-snapshot-sync", 10),
+    ("cont", 10),
+    ("device_add", 10),
+    ("drive-backup", 10),
+    ("drive-mirror", 10),
+    ("dump-guest-memory", 60),
+    ("human-monitor-command", 60),
+    ("memsave", 60),
+    ("migrate", 10),
+    ("migrate-incoming", 10),
+    ("migrate-recover", 10),
+    ("migrate_cancel", 10),
+    ("object-add", 10),
+    ("object-del", 10),
+    ("pmemsave", 60),
+    ("query-blockstats", 10),
+    ("query-named-block-nodes", 10),
+    ("quit", 10),
+    ("screendump", 10),
+    ("stop", 10),
+    ("transaction", 10),
+    ("xen-save-devices-state", 60),
+];
+
+/// The deadline that a call of this command has unless another one is set: an hour for what
+/// writes memory or snapshots while the caller waits, ten minutes for what waits for a disk, a
+/// file or a device, a minute for everything else.
+#[must_use]
+pub fn recommended(command: &str) -> Duration {
+    match SLOW.binary_search_by_key(&command, |(name, _)| name) {
+        Ok(index) => (MINUTE * SLOW[index].1).min(HOUR),
+        Err(_) => MINUTE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_order() {
+        assert!(SLOW.is_sorted_by_key(|(name, _)| name));
+        assert_eq!(recommended("dump-guest-memory"), HOUR);
+        assert_eq!(recommended("query-status"), MINUTE);
+    }
+}

@@ -1,0 +1,260 @@
+//! The table of calls: which command waits, which is in flight, which has failed.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::value::RawValue;
+
+use super::Deadline;
+use super::framing::Garbage;
+use crate::error::{Closed, End, Error, ProtocolError, Timeout, WaitedFor};
+
+/// A call, by the id that its command has on the wire.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct CallId(u64);
+
+impl CallId {
+    /// The number on the wire.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    pub(super) fn parse(id: &RawValue) -> Option<Self> {
+        Self::from_digits(id.get())
+    }
+
+    pub(super) fn from_digits(digits: &str) -> Option<Self> {
+        digits.parse().ok().map(Self)
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How a command is executed.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Kind {
+    /// One after the other, answered in order.
+    InBand,
+    /// Ahead of those that wait.
+    OutOfBand,
+}
+
+/// A command whose reply is to come.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) id: CallId,
+    pub(super) name: Cow<'static, str>,
+    pub(super) kind: Kind,
+    pub(super) abandoned: bool,
+    deadline: Option<Deadline>,
+    /// What arrived meanwhile and may have been the reply.
+    suspect: Option<Arc<Garbage>>,
+}
+
+impl Flight {
+    pub(super) fn new(
+        id: CallId,
+        name: Cow<'static, str>,
+        kind: Kind,
+        deadline: Option<Deadline>,
+    ) -> Self {
+        Self { id, name, kind, abandoned: false, deadline, suspect: None }
+    }
+
+    fn live_deadline(&self) -> Option<Deadline> {
+        if self.abandoned { None } else { self.deadline }
+    }
+
+    fn timeout(&self, deadline: Deadline) -> Error {
+        Timeout::new(WaitedFor::Reply(self.name.clone()), deadline.within)
+            .because(self.suspect.as_deref().cloned())
+            .into()
+    }
+}
+
+/// All calls of a connection, oldest first everywhere.
+#[derive(Debug)]
+pub(super) struct Calls {
+    first: u64,
+    next: u64,
+    /// Not sent yet, with the text.
+    waiting: VecDeque<(Flight, Box<[u8]>)>,
+    waiting_out_of_band: usize,
+    /// Sent, and not answered yet; few, since the window limits them.
+    flying: Vec<Flight>,
+    flying_in_band: usize,
+    /// To be told.
+    failed: VecDeque<(CallId, Error)>,
+}
+
+impl Calls {
+    pub(super) fn new(first_id: u64) -> Self {
+        Self {
+            first: first_id,
+            // The first id is the negotiation's.
+            next: first_id.wrapping_add(1),
+            waiting: VecDeque::new(),
+            waiting_out_of_band: 0,
+            flying: Vec::new(),
+            flying_in_band: 0,
+            failed: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn negotiation_id(&self) -> CallId {
+        CallId(self.first)
+    }
+
+    pub(super) fn next_id(&mut self) -> CallId {
+        let id = CallId(self.next);
+        self.next = self.next.wrapping_add(1);
+        id
+    }
+
+    /// Whether a command may be sent now, without overtaking one of its kind.
+    pub(super) fn may_fly(&self, kind: Kind, window: usize) -> bool {
+        kind == Kind::OutOfBand || (self.waiting.is_empty() && self.flying_in_band < window)
+    }
+
+    pub(super) fn fly(&mut self, call: Flight) {
+        self.flying_in_band += usize::from(call.kind == Kind::InBand);
+        self.flying.push(call);
+    }
+
+    pub(super) fn wait(&mut self, call: Flight, text: Box<[u8]>) {
+        self.waiting_out_of_band += usize::from(call.kind == Kind::OutOfBand);
+        self.waiting.push_back((call, text));
+    }
+
+    /// The next command to be sent, if there is one that need not wait any longer.
+    pub(super) fn next_waiting(&mut self, window: usize) -> Option<(Flight, Box<[u8]>)> {
+        if self.flying_in_band < window && self.waiting_out_of_band == 0 {
+            return self.waiting.pop_front();
+        }
+        // Only those that were submitted before the negotiation was through wait at all.
+        let oob = self.waiting.iter().position(|(call, _)| call.kind == Kind::OutOfBand)?;
+        self.waiting_out_of_band -= 1;
+        self.waiting.remove(oob)
+    }
+
+    /// The command that a reply without an id belongs to.
+    pub(super) fn oldest(&self) -> Option<CallId> {
+        let in_band = self.flying.iter().find(|call| call.kind == Kind::InBand);
+        in_band.or(self.flying.first()).map(|call| call.id)
+    }
+
+    /// The reply to a command in flight has come.
+    pub(super) fn land(&mut self, id: CallId) -> Option<Flight> {
+        let index = self.flying.iter().position(|call| call.id == id)?;
+        let call = self.flying.remove(index);
+        self.flying_in_band -= usize::from(call.kind == Kind::InBand);
+        Some(call)
+    }
+
+    pub(super) fn abandon(&mut self, id: CallId) {
+        if let Some(call) = self.flying.iter_mut().find(|call| call.id == id) {
+            call.abandoned = true;
+        }
+        self.waiting.retain(|(call, _)| call.id != id);
+        self.recount();
+        self.failed.retain(|(failed, _)| *failed != id);
+    }
+
+    pub(super) fn is_pending(&self, id: CallId) -> bool {
+        self.flying.iter().any(|call| call.id == id && !call.abandoned)
+            || self.waiting.iter().any(|(call, _)| call.id == id)
+            || self.failed.iter().any(|(failed, _)| *failed == id)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let waiting = self.waiting.iter().map(|(call, _)| call);
+        waiting.chain(&self.flying).filter_map(Flight::live_deadline).map(|limit| limit.at).min()
+    }
+
+    pub(super) fn expire(&mut self, now: Instant) {
+        let passed = |call: &Flight| call.live_deadline().filter(|limit| limit.at <= now);
+        for call in &mut self.flying {
+            if let Some(limit) = passed(call) {
+                self.failed.push_back((call.id, call.timeout(limit)));
+                call.abandoned = true;
+            }
+        }
+        self.waiting.retain(|(call, _)| match passed(call) {
+            Some(limit) => {
+                self.failed.push_back((call.id, call.timeout(limit)));
+                false
+            }
+            None => true,
+        });
+        self.recount();
+    }
+
+    fn recount(&mut self) {
+        if self.waiting_out_of_band > 0 {
+            let oob = self.waiting.iter().filter(|(call, _)| call.kind == Kind::OutOfBand);
+            self.waiting_out_of_band = oob.count();
+        }
+    }
+
+    /// The call, which is in none of the tables any more, has failed.
+    pub(super) fn fail(&mut self, call: Flight, error: Error) {
+        if !call.abandoned {
+            self.failed.push_back((call.id, error));
+        }
+    }
+
+    pub(super) fn fail_all(&mut self, end: &Arc<End>) {
+        (self.flying_in_band, self.waiting_out_of_band) = (0, 0);
+        let waiting = self.waiting.drain(..).map(|(call, _)| call);
+        let left = self.flying.drain(..).chain(waiting).filter(|call| !call.abandoned);
+        let failed = left.map(|call| (call.id, Closed::new(Some(call.name), end).into()));
+        self.failed.extend(failed);
+    }
+
+    /// Garbage has arrived that could have been the reply to any command in flight.
+    pub(super) fn suspect(&mut self, garbage: &Arc<Garbage>) {
+        for call in &mut self.flying {
+            call.suspect = Some(Arc::clone(garbage));
+        }
+    }
+
+    /// The in-band command `id` has been answered: earlier ones whose reply may have been garbage
+    /// will not be.
+    pub(super) fn fail_overtaken(&mut self, id: CallId) {
+        let overtaken: Vec<CallId> = self
+            .flying
+            .iter()
+            .filter(|call| call.kind == Kind::InBand && call.id < id && call.suspect.is_some())
+            .map(|call| call.id)
+            .collect();
+        for call in overtaken.into_iter().filter_map(|id| self.land(id)).collect::<Vec<_>>() {
+            if let Some(garbage) = call.suspect.clone() {
+                let command = call.name.clone();
+                self.fail(call, ProtocolError::LostReply { command, garbage }.into());
+            }
+        }
+    }
+
+    pub(super) fn drain_failed(&mut self, sink: &mut dyn FnMut(CallId, Error)) {
+        while let Some((id, error)) = self.failed.pop_front() {
+            sink(id, error);
+        }
+    }
+
+    pub(super) fn release(&mut self) {
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
+        }
+        if self.failed.is_empty() {
+            self.failed = VecDeque::new();
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Commands as text.
+
+use super::calls::{CallId, Kind};
+
+/// Appends the arguments of a command, a JSON object.
+pub type WriteArguments<'a> = &'a dyn Fn(&mut Vec<u8>) -> serde_json::Result<()>;
+
+/// `{"execute":"NAME","arguments":{...},"id":ID}` and a newline.
+pub(super) fn encode(
+    out: &mut Vec<u8>,
+    name: &str,
+    kind: Kind,
+    id: CallId,
+    arguments: Option<WriteArguments<'_>>,
+) -> Result<(), Option<serde_json::Error>> {
+    let verb: &[u8] = match kind {
+        Kind::InBand => b"{\"execute\":",
+        Kind::OutOfBand => b"{\"exec-oob\":",
+    };
+    out.extend_from_slice(verb);
+    serde_json::to_writer(&mut *out, name).map_err(Some)?;
+    if let Some(arguments) = arguments {
+        out.extend_from_slice(b",\"arguments\":");
+        let start = out.len();
+        arguments(out).map_err(Some)?;
+        if out.get(start) != Some(&b'{') {
+            return Err(None);
+        }
+    }
+    out.extend_from_slice(b",\"id\":");
+    serde_json::to_writer(&mut *out, &id.number()).map_err(Some)?;
+    out.extend_from_slice(b"}\n");
+    Ok(())
+}

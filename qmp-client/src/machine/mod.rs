@@ -1,0 +1,408 @@
+//! The protocol machine: everything that is QMP, and no input or output.
+//!
+//! A driver (the blocking client, an async one) owns a socket and a clock; [`Machine`] owns the
+//! protocol. The driver moves bytes and decides nothing:
+//!
+//! ```text
+//!            submit, abandon                        output, sent
+//!   callers ────────────────> ┌──────────────────┐ ─────────────> socket
+//!                             │ waiting │ flying │
+//!   waiters <──────────────── │  table of calls  │ <───────────── socket
+//!            drain: replies,  └──────────────────┘  spare, filled
+//!            events                  ^
+//!                        expire, end │  clock: deadline
+//! ```
+//!
+//! - *Bytes in*: read into [`spare`](Machine::spare), say how many with
+//!   [`filled`](Machine::filled). Nothing is copied on the way.
+//! - *Messages out*: [`drain`](Machine::drain) hands each [`Incoming`] to a closure, still as
+//!   text in the buffer. Who waits for a reply decodes it there and then, or keeps a copy.
+//! - *Bytes to send*: [`output`](Machine::output), then [`sent`](Machine::sent).
+//! - *Time*: the machine never reads a clock. [`deadline`](Machine::deadline) is the next moment
+//!   at which [`expire`](Machine::expire) has something to do.
+//! - *The end*: [`end`](Machine::end), with the reason, fails every call that is left.
+//!
+//! # What becomes of a call
+//!
+//! [`submit`](Machine::submit) encodes the command at once. It waits until the negotiation is
+//! through and fewer than eight in-band commands are in flight, as the specification asks so that
+//! out-of-band ones get through; those do not wait. Exactly one [`Incoming::Reply`] follows,
+//! unless the call is [abandoned](Machine::abandon): a command that still waits is then never
+//! sent, and the reply to one that was sent is dropped and counted when it comes. An expired call
+//! is abandoned as well, so that a late reply is never taken for another command's.
+//!
+//! Replies are matched by id alone. One with an id that is not in flight is dropped and counted.
+//! An error without an id answers the oldest in-band command: a server leaves the id out when it
+//! could not read the command, and it answers those in order.
+//!
+//! # What becomes of garbage
+//!
+//! Before the greeting it means that the peer is something else, and ends the connection.
+//! Later it is reported as [`Incoming::Garbage`], counted, and skipped to the end of its line.
+//! If it can be told which reply was damaged, that call fails at once: by the id in it, or
+//! because a later in-band command is answered first. Otherwise the call keeps its deadline, and
+//! the timeout's cause is the garbage.
+
+mod calls;
+mod encode;
+mod framing;
+mod receive;
+mod scan;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use qmp_types::{Greeting, Timestamp};
+use serde_json::value::RawValue;
+
+use crate::error::{Closed, End, Error, Misuse, ProtocolError, Timeout, WaitedFor};
+use calls::{Calls, Flight};
+use encode::encode;
+use framing::{Frame, Framer};
+use receive::not_qmp;
+
+pub use calls::{CallId, Kind};
+pub use encode::WriteArguments;
+pub use framing::Garbage;
+
+/// What a machine is told at its birth.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The largest message that is accepted, in bytes: 64 MiB.
+    pub message_size: usize,
+    /// The deepest nesting of a reply that is accepted: 1024 brackets.
+    pub depth: usize,
+    /// How many in-band commands may be in flight: 8.
+    pub window: usize,
+    /// Whether out-of-band execution is enabled where the server offers it: yes.
+    pub oob: bool,
+    /// The id of the first command; the others follow it. A peer may still be answering an
+    /// earlier client, so a driver chooses a number that this one did not use.
+    pub first_id: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { message_size: 64 << 20, depth: 1024, window: 8, oob: true, first_id: 1 }
+    }
+}
+
+/// A moment, and how long it was away when it was set, for the error message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Deadline {
+    /// The moment.
+    pub at: Instant,
+    /// How long that was from the beginning.
+    pub within: Duration,
+}
+
+impl Deadline {
+    /// The moment `within` after `now`; none if that is beyond the end of time, so that
+    /// [`Duration::MAX`] means "no deadline".
+    #[must_use]
+    pub fn after(now: Instant, within: Duration) -> Option<Self> {
+        now.checked_add(within).map(|at| Self { at, within })
+    }
+}
+
+/// A message for the driver to pass on. What it borrows lies in the machine's buffer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Incoming<'m> {
+    /// Greeting and negotiation are through.
+    Ready,
+    /// The one and only answer to a call.
+    Reply {
+        /// The call.
+        id: CallId,
+        /// What the command returns, or why there is nothing.
+        result: Result<&'m RawValue, Error>,
+    },
+    /// An event.
+    Event {
+        /// Its name.
+        name: Cow<'m, str>,
+        /// Its data, if it has any.
+        data: Option<&'m RawValue>,
+        /// When it happened, by the server's clock.
+        timestamp: Timestamp,
+    },
+    /// Bytes that are no message; they were skipped.
+    Garbage(&'m Garbage),
+}
+
+/// What was received and given to nobody.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Dropped {
+    /// Replies to calls that were abandoned, or whose deadline had passed.
+    pub late_replies: u64,
+    /// Replies with an id that no command in flight has.
+    pub foreign_replies: u64,
+    /// Runs of bytes that were no message.
+    pub garbage: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The greeting has not come yet.
+    Connected,
+    /// `qmp_capabilities` has been sent.
+    Negotiating,
+    /// Commands may be sent.
+    Ready,
+    /// Nothing more will come.
+    Ended(Arc<End>),
+}
+
+/// One side of a connection: the client's.
+#[derive(Debug)]
+pub struct Machine {
+    settings: Settings,
+    framer: Framer,
+    state: State,
+    calls: Calls,
+    greeting: Option<Greeting>,
+    greeting_deadline: Option<Deadline>,
+    oob: bool,
+    output: Vec<u8>,
+    /// How much of `output` has been sent.
+    sent: usize,
+    /// Why the connection has ended, once what arrived before has been given out.
+    ending: Option<End>,
+    dropped: Dropped,
+}
+
+impl Machine {
+    /// A machine for a connection that has just been made. By `greeting` the negotiation has to
+    /// be through.
+    #[must_use]
+    pub fn new(settings: Settings, greeting: Option<Deadline>) -> Self {
+        Self {
+            framer: Framer::new(settings.message_size),
+            state: State::Connected,
+            calls: Calls::new(settings.first_id),
+            greeting: None,
+            greeting_deadline: greeting,
+            oob: false,
+            output: Vec::new(),
+            sent: 0,
+            ending: None,
+            dropped: Dropped::default(),
+            settings,
+        }
+    }
+
+    /// Whether greeting and negotiation are through, and the connection has not ended.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready)
+    }
+
+    /// Why the connection has ended, if it has, and all is given out.
+    #[must_use]
+    pub fn ended(&self) -> Option<&Arc<End>> {
+        match &self.state {
+            State::Ended(end) => Some(end),
+            _ => None,
+        }
+    }
+
+    /// The greeting, once it has come.
+    #[must_use]
+    pub fn greeting(&self) -> Option<&Greeting> {
+        self.greeting.as_ref()
+    }
+
+    /// Whether out-of-band execution is enabled.
+    #[must_use]
+    pub fn oob_enabled(&self) -> bool {
+        self.oob
+    }
+
+    /// What was received and given to nobody.
+    #[must_use]
+    pub fn dropped(&self) -> Dropped {
+        self.dropped
+    }
+
+    /// Takes a command, to be sent as soon as may be. `arguments` appends their JSON text;
+    /// without it the command has none. `deadline` is the reply's.
+    ///
+    /// # Errors
+    /// The connection has ended, the arguments are no JSON object, or the command is out-of-band
+    /// and that was not negotiated.
+    pub fn submit(
+        &mut self,
+        name: Cow<'static, str>,
+        kind: Kind,
+        arguments: Option<WriteArguments<'_>>,
+        deadline: Option<Deadline>,
+    ) -> Result<CallId, Error> {
+        if let State::Ended(end) = &self.state {
+            return Err(Closed::new(Some(name), end).into());
+        }
+        // Before the greeting it is not known yet: such a command waits, and is then sent or not.
+        if kind == Kind::OutOfBand && self.is_ready() && !self.oob {
+            return Err(Misuse::OobNotEnabled { command: name }.into());
+        }
+        let id = self.calls.next_id();
+        let start = self.output.len();
+        if let Err(error) = encode(&mut self.output, &name, kind, id, arguments) {
+            self.output.truncate(start);
+            return Err(Misuse::Arguments { command: name, error }.into());
+        }
+        let call = Flight::new(id, name, kind, deadline);
+        if self.is_ready() && self.calls.may_fly(kind, self.settings.window) {
+            self.calls.fly(call);
+        } else {
+            self.calls.wait(call, self.output.split_off(start).into());
+        }
+        Ok(id)
+    }
+
+    /// Nobody waits for this call any more.
+    pub fn abandon(&mut self, id: CallId) {
+        self.calls.abandon(id);
+    }
+
+    /// Whether a reply to this call is still to be given out.
+    #[must_use]
+    pub fn is_pending(&self, id: CallId) -> bool {
+        self.calls.is_pending(id)
+    }
+
+    /// Room for the next bytes from the peer: never empty.
+    pub fn spare(&mut self) -> &mut [u8] {
+        self.framer.spare()
+    }
+
+    /// The first `count` bytes of [`spare`](Self::spare) were received.
+    pub fn filled(&mut self, count: usize) {
+        self.framer.filled(count);
+    }
+
+    /// Bytes from the peer, copied in: for a driver that has them elsewhere.
+    pub fn receive(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let spare = self.framer.spare();
+            let count = spare.len().min(bytes.len());
+            spare[..count].copy_from_slice(&bytes[..count]);
+            self.framer.filled(count);
+            bytes = &bytes[count..];
+        }
+    }
+
+    /// The bytes to send.
+    #[must_use]
+    pub fn output(&self) -> &[u8] {
+        &self.output[self.sent..]
+    }
+
+    /// The first `count` bytes of [`output`](Self::output) have been sent.
+    pub fn sent(&mut self, count: usize) {
+        self.sent += count;
+        if self.sent >= self.output.len() {
+            self.output.clear();
+            self.sent = 0;
+        }
+    }
+
+    /// Gives memory back while nothing is going on, but for `keep` bytes each way.
+    pub fn release(&mut self, keep: usize) {
+        self.framer.release(keep);
+        if self.output.is_empty() && self.output.capacity() > keep {
+            self.output = Vec::new();
+        }
+        self.calls.release();
+    }
+
+    /// The next moment at which [`expire`](Self::expire) has something to do.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let greeting = match self.state {
+            State::Connected | State::Negotiating => self.greeting_deadline.map(|limit| limit.at),
+            State::Ready | State::Ended(_) => None,
+        };
+        greeting.into_iter().chain(self.calls.deadline()).min()
+    }
+
+    /// Fails what has a deadline at `now` or earlier. Bytes that have already arrived come
+    /// first: [`drain`](Self::drain) before this.
+    pub fn expire(&mut self, now: Instant) {
+        if let (State::Connected | State::Negotiating, Some(limit)) =
+            (&self.state, self.greeting_deadline)
+            && limit.at <= now
+        {
+            let waited_for = match self.state {
+                State::Connected => WaitedFor::Greeting,
+                _ => WaitedFor::Reply("qmp_capabilities".into()),
+            };
+            let timeout = Timeout::new(waited_for, limit.within);
+            self.end(End::Handshake(timeout.because(self.framer.unfinished())));
+        }
+        self.calls.expire(now);
+    }
+
+    /// The connection has ended. [`drain`](Self::drain) gives out what arrived before, then fails
+    /// every call that is left with this reason. The first reason stays.
+    pub fn end(&mut self, end: End) {
+        self.ending.get_or_insert(end);
+    }
+
+    /// Gives each message that has arrived, and each call that has failed, to `sink`, in order.
+    pub fn drain(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) {
+        while !matches!(self.state, State::Ended(_)) {
+            match self.framer.next() {
+                Some(Frame::Message { place, depth }) => {
+                    // Out of the machine while it is read, since the rest of it changes meanwhile.
+                    let framer = std::mem::replace(&mut self.framer, Framer::new(0));
+                    self.take_message(framer.bytes(place), depth, sink);
+                    self.framer = framer;
+                }
+                Some(Frame::Garbage(garbage)) => self.take_garbage(garbage, None, sink),
+                Some(Frame::TooLarge) => {
+                    let limit = self.settings.message_size;
+                    self.finish(End::Protocol(ProtocolError::TooLarge { limit }));
+                }
+                None => match self.ending.take() {
+                    Some(end) => self.finish(end),
+                    None => break,
+                },
+            }
+        }
+        self.calls.drain_failed(&mut |id, error| sink(Incoming::Reply { id, result: Err(error) }));
+    }
+
+    /// Nothing more is taken from the peer.
+    fn finish(&mut self, end: End) {
+        let end = match end {
+            End::Eof => match self.framer.unfinished() {
+                Some(garbage) if self.greeting.is_none() => End::Protocol(not_qmp(garbage)),
+                Some(garbage) => End::Truncated(garbage),
+                None => End::Eof,
+            },
+            end => end,
+        };
+        let end = Arc::new(end);
+        self.calls.fail_all(&end);
+        self.output = Vec::new();
+        self.sent = 0;
+        self.framer = Framer::new(0);
+        self.state = State::Ended(end);
+    }
+}
+
+impl fmt::Display for Incoming<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready => f.write_str("ready"),
+            Self::Reply { id, .. } => write!(f, "the reply to {id}"),
+            Self::Event { name, .. } => write!(f, "event {name}"),
+            Self::Garbage(garbage) => garbage.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What a caller may set about a connection.
+
+use std::time::{Duration, Instant};
+
+use crate::machine::{Deadline, Settings};
+
+/// What may be set about a connection. Every one of these has a default.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Options {
+    pub(crate) wait_for_socket: Option<Duration>,
+    pub(crate) greeting_within: Duration,
+    pub(crate) calls_within: Option<Duration>,
+    pub(crate) event_capacity: usize,
+    pub(crate) settings: Settings,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            wait_for_socket: None,
+            greeting_within: Duration::from_secs(60),
+            calls_within: None,
+            event_capacity: 1024,
+            settings: Settings::default(),
+        }
+    }
+}
+
+impl Options {
+    /// The defaults: one attempt to connect, a minute for the greeting, the
+    /// [recommended deadline](crate::deadlines::recommended) for each call, 1024 events, 64 MiB a
+    /// message, out-of-band execution where it is offered.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Try to connect again and again for so long, until the socket is there.
+    pub fn wait_for_socket(mut self, within: Duration) -> Self {
+        self.wait_for_socket = Some(within);
+        self
+    }
+
+    /// Greeting and negotiation must be through within this time. A QEMU with much memory to
+    /// allocate takes its time; [`Duration::MAX`] waits for ever.
+    pub fn greeting_within(mut self, within: Duration) -> Self {
+        self.greeting_within = within;
+        self
+    }
+
+    /// The deadline of every call that names none itself, in place of the
+    /// [recommended one](crate::deadlines::recommended). [`Duration::MAX`] waits for ever.
+    pub fn calls_within(mut self, within: Duration) -> Self {
+        self.calls_within = Some(within);
+        self
+    }
+
+    /// How many events are kept until somebody takes them; then the oldest are dropped, which
+    /// [`Error::Lagged`](crate::Error::Lagged) reports.
+    pub fn event_capacity(mut self, events: usize) -> Self {
+        self.event_capacity = events;
+        self
+    }
+
+    /// The largest message that is accepted, in bytes. A larger one ends the connection.
+    pub fn message_size(mut self, bytes: usize) -> Self {
+        self.settings.message_size = bytes;
+        self
+    }
+
+    /// The deepest nesting of a reply that is accepted. A deeper one fails its call.
+    pub fn depth(mut self, brackets: usize) -> Self {
+        self.settings.depth = brackets;
+        self
+    }
+
+    /// Whether out-of-band execution is enabled where the server offers it.
+    pub fn oob(mut self, enabled: bool) -> Self {
+        self.settings.oob = enabled;
+        self
+    }
+
+    pub(crate) fn call_within(&self, command: &str) -> Duration {
+        self.calls_within.unwrap_or_else(|| crate::deadlines::recommended(command))
+    }
+
+    pub(crate) fn greeting_deadline(&self, now: Instant) -> Option<Deadline> {
+        Deadline::after(now, self.greeting_within)
+    }
+
+    /// The settings, with ids that an earlier client of the same monitor will not have used: its
+    /// last reply may still arrive.
+    pub(crate) fn settings(&self) -> Settings {
+        use std::hash::{BuildHasher, RandomState};
+        let random = RandomState::new().hash_one(0_u8) >> 40;
+        Settings { first_id: random * 1000, ..self.settings.clone() }
+    }
+}

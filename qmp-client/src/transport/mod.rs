@@ -1,0 +1,47 @@
+//! How bytes get to a monitor and back.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+#[cfg(unix)]
+mod socket;
+mod tcp;
+#[cfg(unix)]
+mod unix;
+
+pub use tcp::Tcp;
+#[cfg(unix)]
+pub use unix::Unix;
+
+/// A connection that a [`blocking::Client`](crate::blocking::Client) can use: an ordered stream of
+/// bytes each way, and a limit on every wait.
+///
+/// [`Unix`] and [`Tcp`] are what QEMU offers; implement it for anything else, such as a tunnel.
+pub trait Transport: fmt::Debug + Send {
+    /// Reads what there is, at least a byte, waiting for it no longer than `timeout`: not at all
+    /// if it is zero, for ever if it is `None`. Zero bytes mean that the peer has closed.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when
+    /// nothing arrived in time, and what the system reports.
+    fn read(&mut self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize>;
+
+    /// Writes what can be written, at least a byte, waiting for room no longer than `timeout`.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when
+    /// there is no room in time, or sooner, when there is something to be read: a peer may wait
+    /// for that before it makes room. And what the system reports.
+    fn write(&mut self, bytes: &[u8], timeout: Option<Duration>) -> io::Result<usize>;
+}
+
+impl<T: Transport + ?Sized> Transport for Box<T> {
+    fn read(&mut self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
+        (**self).read(buffer, timeout)
+    }
+
+    fn write(&mut self, bytes: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
+        (**self).write(bytes, timeout)
+    }
+}
