@@ -6,7 +6,6 @@ pub(super) fn is_type_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric())
         && name.contains(|c: char| c.is_ascii_lowercase())
         && !name.ends_with("List")
-        && !name.ends_with("Kind")
 }
 
 /// A name on the wire, as a part of the name of a type: `blockdev-add` is `BlockdevAdd`,
@@ -60,7 +59,7 @@ mod tests {
     fn names_that_a_type_cannot_have_are_mended() {
         for (camel, expected) in [
             ("PickList", "PickListType"),
-            ("SomeKind", "SomeKindType"),
+            ("SomeKind", "SomeKind"),
             ("2nd", "T2nd"),
             ("X", "XType"),
             ("", "TType"),

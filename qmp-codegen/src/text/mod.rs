@@ -1,0 +1,228 @@
+//! A schema as text.
+
+mod doc;
+mod layout;
+mod order;
+mod pragma;
+
+use layout::Node;
+
+use crate::schema::{
+    Arguments, Base, Command, Condition, Definition, Enum, Event, Feature, Member, Schema, Type,
+    TypeId, TypeKind, TypeRef,
+};
+use crate::shape;
+use order::Item;
+
+/// Writes a schema as one file, in the order of its definitions and laid out as QEMU's own are.
+///
+/// The text means the same schema: names that need an exception from QAPI's rules get it, and
+/// documentation is written where there is some. Files are not kept apart.
+#[must_use]
+pub fn write(schema: &Schema) -> String {
+    let mut text = String::from("# -*- Mode: Python -*-\n# vim: filetype=python\n");
+    let mut part = |part: String| {
+        if !part.is_empty() {
+            text.push('\n');
+            text.push_str(&part);
+        }
+    };
+    part(pragma::pragmas(schema));
+    for item in order::items(schema) {
+        part(match item {
+            Item::Introduction(text) => doc::free_form(text),
+            Item::Type(ty) => type_text(schema, ty),
+            Item::Command(command) => command_text(schema, command),
+            Item::Event(event) => event_text(schema, event),
+        });
+    }
+    text
+}
+
+fn type_text(schema: &Schema, ty: &Type) -> String {
+    let definition = &ty.definition;
+    let mut keys = Keys::default();
+    match &ty.kind {
+        TypeKind::Enum(values) => {
+            let docs = values.values.iter().map(|v| (&*v.name, &*v.doc)).collect();
+            text("enum", definition, enum_keys(values), docs)
+        }
+        TypeKind::Struct(object) => {
+            if let Some(base) = object.base {
+                keys.push("base", Node::text(name(schema, base)));
+            }
+            keys.push("data", members(schema, &object.members));
+            text("struct", definition, keys, member_docs(&object.members))
+        }
+        TypeKind::Union(union) => {
+            let (base, docs) = match &union.base {
+                Base::Named(base) => (Node::text(name(schema, *base)), Vec::new()),
+                Base::Inline(base) => (members(schema, base), member_docs(base)),
+            };
+            let branches = union.branches.iter().map(|branch| {
+                let ty = Node::text(name(schema, branch.ty));
+                (branch.name.clone(), short("type", ty, branch.condition.as_ref(), &[]))
+            });
+            keys.push("base", base);
+            keys.push("discriminator", Node::text(&union.discriminator));
+            keys.push("data", Node::Object(branches.collect()));
+            text("union", definition, keys, docs)
+        }
+        TypeKind::Alternate(alternate) => {
+            let data = alternate.alternatives.iter().map(|one| {
+                let ty = type_ref(schema, &one.ty);
+                (one.name.clone(), short("type", ty, one.condition.as_ref(), &[]))
+            });
+            keys.push("data", Node::Object(data.collect()));
+            let docs = alternate.alternatives.iter().map(|one| (&*one.name, &*one.doc)).collect();
+            text("alternate", definition, keys, docs)
+        }
+    }
+}
+
+fn enum_keys(values: &Enum) -> Keys {
+    let mut keys = Keys::default();
+    if let Some(prefix) = &values.prefix {
+        keys.push("prefix", Node::text(prefix));
+    }
+    let data = values.values.iter().map(|value| {
+        short("name", Node::text(&value.name), value.condition.as_ref(), &value.features)
+    });
+    keys.push("data", Node::List(data.collect()));
+    keys
+}
+
+fn command_text(schema: &Schema, command: &Command) -> String {
+    let mut keys = Keys::default();
+    let docs = keys.arguments(schema, &command.arguments);
+    if let Some(returns) = &command.returns {
+        keys.push("returns", type_ref(schema, returns));
+    }
+    let flags = [
+        ("success-response", command.success_response, true),
+        ("gen", command.generated, true),
+        ("allow-oob", command.allow_oob, false),
+        ("allow-preconfig", command.allow_preconfig, false),
+        ("coroutine", command.coroutine, false),
+    ];
+    for (key, value, default) in flags {
+        if value != default {
+            keys.push(key, Node::Bool(value));
+        }
+    }
+    text("command", &command.definition, keys, docs)
+}
+
+fn event_text(schema: &Schema, event: &Event) -> String {
+    let mut keys = Keys::default();
+    let docs = keys.arguments(schema, &event.data);
+    text("event", &event.definition, keys, docs)
+}
+
+/// A definition with its documentation.
+fn text(meta_type: &str, definition: &Definition, keys: Keys, docs: Vec<(&str, &str)>) -> String {
+    let mut all = Keys::default();
+    all.push(meta_type, Node::text(&definition.name));
+    all.0.extend(keys.0);
+    if let Some(condition) = &definition.condition {
+        all.push("if", self::condition(condition));
+    }
+    if !definition.features.is_empty() {
+        all.push("features", features(&definition.features));
+    }
+    let doc = doc::definition(&definition.name, &definition.doc, &docs, &definition.features);
+    doc + &layout::top_level(&all.0)
+}
+
+/// The keys of an expression.
+#[derive(Default)]
+struct Keys(Vec<(String, Node)>);
+
+impl Keys {
+    fn push(&mut self, key: &str, value: Node) {
+        self.0.push((key.to_owned(), value));
+    }
+
+    /// Adds arguments and returns what documents them.
+    fn arguments<'a>(
+        &mut self,
+        schema: &Schema,
+        arguments: &'a Arguments,
+    ) -> Vec<(&'a str, &'a str)> {
+        match arguments {
+            Arguments::Inline(inline) => {
+                if !inline.is_empty() {
+                    self.push("data", members(schema, inline));
+                }
+                member_docs(inline)
+            }
+            Arguments::Named { ty, boxed } => {
+                if *boxed {
+                    self.push("boxed", Node::Bool(true));
+                }
+                self.push("data", Node::text(name(schema, *ty)));
+                Vec::new()
+            }
+        }
+    }
+}
+
+fn members(schema: &Schema, members: &[Member]) -> Node {
+    let member = |member: &Member| {
+        let star = if member.optional { "*" } else { "" };
+        let ty = type_ref(schema, &member.ty);
+        let value = short("type", ty, member.condition.as_ref(), &member.features);
+        (format!("{star}{}", member.name), value)
+    };
+    Node::Object(members.iter().map(member).collect())
+}
+
+fn member_docs(members: &[Member]) -> Vec<(&str, &str)> {
+    members.iter().map(|member| (&*member.name, &*member.doc)).collect()
+}
+
+/// A value alone, or an object with it where there is more to say.
+fn short(key: &str, value: Node, condition: Option<&Condition>, features: &[Feature]) -> Node {
+    if condition.is_none() && features.is_empty() {
+        return value;
+    }
+    let mut keys = Keys::default();
+    keys.push(key, value);
+    if let Some(condition) = condition {
+        keys.push("if", self::condition(condition));
+    }
+    if !features.is_empty() {
+        keys.push("features", self::features(features));
+    }
+    Node::Object(keys.0)
+}
+
+fn features(features: &[Feature]) -> Node {
+    let feature = |feature: &Feature| {
+        short("name", Node::text(&feature.name), feature.condition.as_ref(), &[])
+    };
+    Node::List(features.iter().map(feature).collect())
+}
+
+fn condition(condition: &Condition) -> Node {
+    let all = |all: &[Condition]| Node::List(all.iter().map(self::condition).collect());
+    let (key, value) = match condition {
+        Condition::Symbol(symbol) => return Node::text(symbol),
+        Condition::All(conditions) => ("all", all(conditions)),
+        Condition::Any(conditions) => ("any", all(conditions)),
+        Condition::Not(condition) => ("not", self::condition(condition)),
+    };
+    Node::Object(vec![(key.to_owned(), value)])
+}
+
+fn type_ref(schema: &Schema, ty: &TypeRef) -> Node {
+    match ty {
+        TypeRef::Builtin(builtin) => Node::text(shape::builtin_name(*builtin)),
+        TypeRef::Defined(id) => Node::text(name(schema, *id)),
+        TypeRef::Array(element) => Node::List(vec![type_ref(schema, element)]),
+    }
+}
+
+fn name(schema: &Schema, id: TypeId) -> &str {
+    &shape::type_of(schema, id).definition.name
+}
