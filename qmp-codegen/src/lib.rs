@@ -9,3 +9,4 @@ pub mod introspection;
 pub mod schema;
 mod shape;
 pub mod source;
+pub mod text;
