@@ -1,0 +1,130 @@
+//! Clashes: no two members of an object have the same name, wherever they come from. Names that C
+//! cannot tell apart are the same.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::ast::{Body, Definition, Member, Name};
+use crate::diagnostic::Diagnostic;
+use crate::report::{Report, Scope};
+
+use super::index::Index;
+use super::names::Mangled;
+use super::nesting::Nesting;
+
+pub(crate) fn check(index: &Index<'_>, nesting: &Nesting, report: &mut Report) {
+    let mut tables = Vec::with_capacity(index.definitions().len());
+    for definition in index.definitions() {
+        let mut scope = Scope::of(report, definition);
+        tables.push(check_own(definition, &mut scope));
+    }
+    let objects = Objects { index, tables };
+    for (place, definition) in index.definitions().iter().enumerate() {
+        if nesting.is_sound(place) {
+            let mut scope = Scope::of(report, definition);
+            objects.check_base(definition, place, &mut scope);
+            objects.check_branches(definition, place, &mut scope);
+        }
+    }
+}
+
+type Table<'a> = HashMap<Mangled<'a>, &'a Name>;
+
+/// Looks for clashes among what is written in a definition. Returns the table of its members.
+fn check_own<'a>(definition: &'a Definition, scope: &mut Scope<'_, '_>) -> Table<'a> {
+    match &definition.body {
+        Body::Enum { values, .. } => _ = table("value", values.iter().map(|value| &value.name), scope),
+        Body::Alternate { alternatives } => {
+            table("alternative", alternatives.iter().map(|alternative| &alternative.name), scope);
+        }
+        _ => {}
+    }
+    table("member", definition.members().iter().map(|member: &Member| &member.name), scope)
+}
+
+fn table<'a>(what: &str, names: impl ExactSizeIterator<Item = &'a Name>, scope: &mut Scope<'_, '_>) -> Table<'a> {
+    let mut table = HashMap::with_capacity(names.len());
+    for name in names {
+        if let Some(first) = table.insert(Mangled(&name.text), name) {
+            scope.push(clash(what, name, first, None));
+        }
+    }
+    table
+}
+
+fn clash(what: &str, name: &Name, other: &Name, of: Option<&Definition>) -> Diagnostic {
+    let of = of.map_or_else(String::new, |of| format!(" of '{}'", of.name.text));
+    let message = format!("{what} '{}' clashes with {what} '{}'{of}", name.text, other.text);
+    let error = Diagnostic::error(name.span, message).related(other.span, "the other one");
+    if name.text == other.text { error } else { error.help("'-' and '_' count as the same") }
+}
+
+/// The objects of a schema, with the members that each has of its own.
+struct Objects<'i, 'a> {
+    index: &'i Index<'a>,
+    tables: Vec<Table<'a>>,
+}
+
+impl<'a> Objects<'_, 'a> {
+    /// The bases of a definition, nearest first, by their places.
+    fn bases(&self, definition: &'a Definition) -> impl Iterator<Item = (usize, &'a Definition)> {
+        let base = |definition: &'a Definition| self.index.type_of(&definition.base()?.text);
+        std::iter::successors(base(definition), move |(_, definition)| base(definition))
+    }
+
+    /// The members of its own against those of its bases.
+    fn check_base(&self, definition: &'a Definition, place: usize, scope: &mut Scope<'_, '_>) {
+        for (base_place, base) in self.bases(definition) {
+            self.each_common(place, base_place, |own, other| {
+                scope.push(clash("member", own, other, Some(base)));
+            });
+        }
+    }
+
+    /// The members of a union's base against everything that its branches can add. Branches do
+    /// not clash with each other.
+    fn check_branches(&self, definition: &'a Definition, place: usize, scope: &mut Scope<'_, '_>) {
+        if definition.branches().is_empty() {
+            return;
+        }
+        let common: Vec<usize> = std::iter::once(place).chain(self.bases(definition).map(|(place, _)| place)).collect();
+        let mut seen = HashSet::new();
+        for branch in definition.branches() {
+            let mut pending: Vec<(usize, &'a Definition)> = self.index.type_of(&branch.ty.text).into_iter().collect();
+            while let Some((inner_place, inner)) = pending.pop() {
+                if !seen.insert(inner_place) {
+                    continue;
+                }
+                for base_place in &common {
+                    self.each_common(inner_place, *base_place, |added, other| {
+                        let message = format!(
+                            "branch '{}' adds member '{}', which clashes with member '{}' of the base",
+                            branch.name.text, added.text, other.text
+                        );
+                        let error = Diagnostic::error(branch.name.span, message)
+                            .related(added.span, "the branch adds this")
+                            .related(other.span, "the base has this");
+                        scope.push(error);
+                    });
+                }
+                let branches = inner.branches().iter().map(|branch| &branch.ty);
+                pending.extend(branches.chain(inner.base()).filter_map(|name| self.index.type_of(&name.text)));
+            }
+        }
+    }
+
+    /// Calls for each name that two definitions have in common, with what each calls it. The
+    /// smaller table is looked up in the larger: one struct can be the base of thousands.
+    fn each_common(&self, one: usize, other: usize, mut f: impl FnMut(&Name, &Name)) {
+        let (Some(one), Some(other)) = (self.tables.get(one), self.tables.get(other)) else {
+            return;
+        };
+        let mut found: Vec<(&Name, &Name)> = Vec::new();
+        if one.len() <= other.len() {
+            found.extend(one.iter().filter_map(|(key, name)| Some((*name, *other.get(key)?))));
+        } else {
+            found.extend(other.iter().filter_map(|(key, name)| Some((*one.get(key)?, *name))));
+        }
+        found.sort_unstable_by_key(|(name, _)| name.span);
+        found.into_iter().for_each(|(one, other)| f(one, other));
+    }
+}

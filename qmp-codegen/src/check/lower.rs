@@ -1,0 +1,252 @@
+//! The model: names become ids, and documentation goes to what it describes.
+
+use std::collections::HashMap;
+
+use crate::ast::{self, Definition, Description, Item, Kind};
+use crate::report::Report;
+use crate::schema::{
+    Alternate, Alternative, Arguments, Base, Branch, Command, Doc, Enum, EnumValue, Event, Feature, Member, Module,
+    ModuleId, Schema, Section, Struct, Text, Type, TypeId, TypeKind, TypeRef, Union,
+};
+use crate::source::Sources;
+
+use super::index::{Index, Lookup};
+
+/// Makes the model of a schema in which no error was found.
+pub(crate) fn lower(items: &[Item], index: &Index<'_>, sources: &Sources, report: &mut Report) -> Option<Schema> {
+    let mut next = 0;
+    let ids = index.definitions().iter().map(|definition| {
+        let id = TypeId(next);
+        next += u32::from(definition.kind().is_type());
+        id
+    });
+    let lowering = Lowering { index, ids: ids.collect() };
+    let mut schema = Schema { modules: modules(items, sources), ..Schema::default() };
+    for definition in index.definitions() {
+        if lowering.definition(definition, &mut schema).is_none() {
+            // The passes before this one make sure that it cannot be. If they fail to, this says
+            // where.
+            let span = definition.name.span;
+            report.push(crate::diagnostic::Diagnostic::error(span, "this has an error that went unnoticed"));
+            return None;
+        }
+    }
+    Some(schema)
+}
+
+fn modules(items: &[Item], sources: &Sources) -> Vec<Module> {
+    let module = |file: &crate::source::File| Module { path: file.path.display().to_string(), introduction: Vec::new() };
+    let mut modules: Vec<Module> = sources.files().iter().map(module).collect();
+    for item in items {
+        if let Item::Introduction { file, text } = item
+            && let Some(module) = modules.get_mut(file.0 as usize)
+            && !text.is_empty()
+        {
+            module.introduction.push(text.clone());
+        }
+    }
+    modules
+}
+
+struct Lowering<'i, 'a> {
+    index: &'i Index<'a>,
+    /// The id of each definition that is a type, by its place.
+    ids: Vec<TypeId>,
+}
+
+/// What the documentation of a definition says about its parts.
+struct Descriptions<'a> {
+    members: HashMap<&'a str, &'a str>,
+    features: HashMap<&'a str, &'a str>,
+}
+
+impl<'a> Descriptions<'a> {
+    fn of(definition: &'a Definition) -> Self {
+        let table = |descriptions: &'a [Description]| {
+            descriptions.iter().map(|one| (one.name.text.as_str(), one.text.as_str())).collect()
+        };
+        match &definition.doc {
+            Some(doc) => Self { members: table(&doc.members), features: table(&doc.features) },
+            None => Self { members: HashMap::new(), features: HashMap::new() },
+        }
+    }
+
+    fn member(&self, name: &str) -> Text {
+        self.members.get(name).copied().unwrap_or_default().to_owned()
+    }
+
+    fn features(&self, features: &[ast::Feature]) -> Vec<Feature> {
+        let feature = |feature: &ast::Feature| Feature {
+            name: feature.name.text.clone(),
+            doc: self.features.get(feature.name.text.as_str()).copied().unwrap_or_default().to_owned(),
+            condition: feature.condition.clone(),
+        };
+        features.iter().map(feature).collect()
+    }
+}
+
+impl Lowering<'_, '_> {
+    fn definition(&self, definition: &Definition, schema: &mut Schema) -> Option<()> {
+        let docs = Descriptions::of(definition);
+        let common = common(definition, &docs);
+        let kind = match &definition.body {
+            ast::Body::Command(command) => {
+                schema.commands.push(self.command(common, command, &docs)?);
+                return Some(());
+            }
+            ast::Body::Event { data } => {
+                let data = self.arguments(data, &docs)?;
+                schema.events.push(Event { definition: common, data });
+                return Some(());
+            }
+            ast::Body::Enum { values, prefix } => TypeKind::Enum(Enum {
+                values: values.iter().map(|value| enum_value(value, &docs)).collect(),
+                prefix: prefix.clone(),
+            }),
+            ast::Body::Struct { base, members } => TypeKind::Struct(Struct {
+                base: match base {
+                    Some(base) => Some(self.type_id(base)?),
+                    None => None,
+                },
+                members: self.members(members, &docs)?,
+            }),
+            ast::Body::Union { base, discriminator, branches } => {
+                TypeKind::Union(self.union(definition, base, discriminator, branches, &docs)?)
+            }
+            ast::Body::Alternate { alternatives } => {
+                let alternatives = alternatives.iter().map(|alternative| self.alternative(alternative, &docs));
+                TypeKind::Alternate(Alternate { alternatives: alternatives.collect::<Option<_>>()? })
+            }
+        };
+        schema.types.push(Type { definition: common, kind });
+        Some(())
+    }
+
+    fn command(
+        &self,
+        definition: crate::schema::Definition,
+        command: &ast::Command,
+        docs: &Descriptions<'_>,
+    ) -> Option<Command> {
+        Some(Command {
+            definition,
+            arguments: self.arguments(&command.data, docs)?,
+            returns: match &command.returns {
+                Some(returns) => Some(self.type_ref(returns)?),
+                None => None,
+            },
+            success_response: command.success_response,
+            generated: command.generated,
+            allow_oob: command.allow_oob,
+            allow_preconfig: command.allow_preconfig,
+            coroutine: command.coroutine,
+        })
+    }
+
+    fn union(
+        &self,
+        definition: &Definition,
+        base: &ast::Base,
+        discriminator: &ast::Name,
+        branches: &[ast::Branch],
+        docs: &Descriptions<'_>,
+    ) -> Option<Union> {
+        let branch = |branch: &ast::Branch| {
+            Some(Branch {
+                name: branch.name.text.clone(),
+                ty: self.type_id(&branch.ty)?,
+                condition: branch.condition.clone(),
+            })
+        };
+        Some(Union {
+            base: match base {
+                ast::Base::Named(base) => Base::Named(self.type_id(base)?),
+                ast::Base::Inline(members) => Base::Inline(self.members(members, docs)?),
+            },
+            discriminator: discriminator.text.clone(),
+            discriminator_type: self.discriminator_type(definition, discriminator)?,
+            branches: branches.iter().map(branch).collect::<Option<_>>()?,
+        })
+    }
+
+    fn discriminator_type(&self, union: &Definition, discriminator: &ast::Name) -> Option<TypeId> {
+        let mut definition = union;
+        loop {
+            let member = definition.members().iter().find(|member| member.name.text == discriminator.text);
+            if let Some(member) = member {
+                return self.type_id(&member.ty.name);
+            }
+            (_, definition) = self.index.type_of(&definition.base()?.text)?;
+        }
+    }
+
+    fn alternative(&self, alternative: &ast::Alternative, docs: &Descriptions<'_>) -> Option<Alternative> {
+        Some(Alternative {
+            name: alternative.name.text.clone(),
+            ty: self.type_ref(&alternative.ty)?,
+            doc: docs.member(&alternative.name.text),
+            condition: alternative.condition.clone(),
+        })
+    }
+
+    fn arguments(&self, data: &ast::Data, docs: &Descriptions<'_>) -> Option<Arguments> {
+        Some(match data {
+            ast::Data::Inline(members) => Arguments::Inline(self.members(members, docs)?),
+            ast::Data::Named { ty, boxed } => Arguments::Named { ty: self.type_id(ty)?, boxed: *boxed },
+        })
+    }
+
+    fn members(&self, members: &[ast::Member], docs: &Descriptions<'_>) -> Option<Vec<Member>> {
+        let member = |member: &ast::Member| {
+            Some(Member {
+                name: member.name.text.clone(),
+                ty: self.type_ref(&member.ty)?,
+                optional: member.optional,
+                doc: docs.member(&member.name.text),
+                condition: member.condition.clone(),
+                features: docs.features(&member.features),
+            })
+        };
+        members.iter().map(member).collect()
+    }
+
+    fn type_ref(&self, ty: &ast::TypeName) -> Option<TypeRef> {
+        let name = match self.index.lookup(&ty.name.text) {
+            Lookup::Builtin(builtin) => TypeRef::Builtin(builtin),
+            Lookup::Type(place, _) => TypeRef::Defined(*self.ids.get(place)?),
+            Lookup::NoType(_) | Lookup::Broken | Lookup::Missing => return None,
+        };
+        Some(if ty.array { TypeRef::Array(Box::new(name)) } else { name })
+    }
+
+    fn type_id(&self, name: &ast::Name) -> Option<TypeId> {
+        let (place, _) = self.index.type_of(&name.text)?;
+        self.ids.get(place).copied()
+    }
+}
+
+fn common(definition: &Definition, docs: &Descriptions<'_>) -> crate::schema::Definition {
+    let name = &definition.name;
+    let doc = definition.doc.as_ref().map(|doc| Doc {
+        body: doc.body.clone(),
+        sections: doc.sections.iter().map(|section| Section { kind: section.kind, text: section.text.clone() }).collect(),
+        since: doc.since.clone(),
+    });
+    crate::schema::Definition {
+        name: name.text.clone(),
+        doc: doc.unwrap_or_default(),
+        condition: definition.condition.clone(),
+        features: docs.features(&definition.features),
+        module: Some(ModuleId(name.span.file.0)),
+        span: Some(name.span),
+    }
+}
+
+fn enum_value(value: &ast::Value, docs: &Descriptions<'_>) -> EnumValue {
+    EnumValue {
+        name: value.name.text.clone(),
+        doc: docs.member(&value.name.text),
+        condition: value.condition.clone(),
+        features: docs.features(&value.features),
+    }
+}

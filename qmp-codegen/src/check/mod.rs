@@ -1,0 +1,40 @@
+//! What was written, against the rules of the language; and the model that comes of it.
+
+mod alternates;
+mod arguments;
+mod clashes;
+mod docs;
+mod features;
+mod index;
+mod lower;
+mod names;
+mod nesting;
+mod references;
+mod unions;
+
+use crate::ast::Item;
+use crate::parse::Pragmas;
+use crate::report::Report;
+use crate::schema::Schema;
+use crate::source::Sources;
+
+use index::Index;
+
+/// Checks a schema. Every pass goes over all of it and reports what it finds, so that one run
+/// shows errors of several kinds. The model is made only if there are none.
+pub(crate) fn check(items: &[Item], pragmas: &[Pragmas], sources: &Sources, report: &mut Report) -> Option<Schema> {
+    let index = Index::new(items, pragmas, report);
+    names::check(&index, report);
+    features::check(&index, report);
+    references::check(&index, report);
+    arguments::check(&index, report);
+    alternates::check(&index, report);
+    let nesting = nesting::check(&index, report);
+    unions::check(&index, &nesting, report);
+    clashes::check(&index, &nesting, report);
+    docs::check(&index, report);
+    if report.has_errors() {
+        return None;
+    }
+    lower::lower(items, &index, sources, report)
+}

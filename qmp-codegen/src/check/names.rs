@@ -1,0 +1,256 @@
+//! Names: what they may be made of, and which are reserved.
+
+use std::hash::{Hash, Hasher};
+
+use crate::ast::{Body, Definition, Kind, Member, Name};
+use crate::diagnostic::Diagnostic;
+use crate::report::{Report, Scope};
+
+use super::index::Index;
+
+pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
+    for definition in index.definitions() {
+        let mut scope = Scope::of(report, definition);
+        check_definition(index, definition, &mut scope);
+        let lax = definition.kind().is_type() && index.pragmas(definition).permits_member_names(&definition.name.text);
+        for member in definition.members() {
+            check_member(member, lax, &mut scope);
+        }
+        match &definition.body {
+            Body::Enum { values, .. } => {
+                for value in values {
+                    check_value(&value.name, lax, &mut scope);
+                }
+            }
+            Body::Alternate { alternatives } => {
+                for alternative in alternatives {
+                    check_lower(&alternative.name, "an alternative", Exceptions::NONE, &mut scope);
+                }
+            }
+            _ => {}
+        }
+        for feature in definition.feature_lists().flatten() {
+            check_stem(&feature.name, "a feature", &mut scope);
+        }
+    }
+}
+
+/// What a name may have beyond the rule.
+#[derive(Clone, Copy)]
+struct Exceptions {
+    upper: bool,
+    underscore: bool,
+    /// The pragma that permits it.
+    pragma: Option<&'static str>,
+}
+
+impl Exceptions {
+    const NONE: Self = Self { upper: false, underscore: false, pragma: None };
+}
+
+fn check_definition(index: &Index<'_>, definition: &Definition, scope: &mut Scope<'_, '_>) {
+    let name = &definition.name;
+    match definition.kind() {
+        Kind::Event => {
+            let Some(stem) = check_stem(name, "an event", scope) else { return };
+            if stem.contains(|c: char| c.is_ascii_lowercase() || c == '-') {
+                let error = Diagnostic::error(name.span, "names of events have no lowercase letters and no '-'")
+                    .help(format!("did you mean '{}'?", name.text.to_ascii_uppercase().replace('-', "_")));
+                scope.push(error);
+            }
+        }
+        Kind::Command => {
+            let underscore = index.pragmas(definition).permits_command_name(&name.text);
+            let exceptions = Exceptions { upper: false, underscore, pragma: Some("command-name-exceptions") };
+            check_lower(name, "a command", exceptions, scope);
+        }
+        Kind::Enum | Kind::Struct | Kind::Union | Kind::Alternate => {
+            let Some(stem) = check_stem(name, "a type", scope) else { return };
+            let camel = stem.starts_with(|c: char| c.is_ascii_uppercase())
+                && stem.contains(|c: char| c.is_ascii_lowercase())
+                && stem.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            if !camel {
+                scope.push(Diagnostic::error(name.span, "names of types are in CamelCase").help(format!(
+                    "did you mean '{}'?",
+                    camel_case(stem)
+                )));
+            }
+            if name.text.ends_with("List") {
+                scope.error(name.span, "names of types that end with 'List' are reserved for arrays");
+            }
+        }
+    }
+}
+
+fn check_member(member: &Member, lax: bool, scope: &mut Scope<'_, '_>) {
+    let pragma = Some("member-name-exceptions");
+    let exceptions = Exceptions { upper: lax, underscore: lax, pragma };
+    let name = &member.name;
+    check_lower(name, "a member", exceptions, scope);
+    if name.text == "u" || name.text.starts_with("has-") || name.text.starts_with("has_") {
+        let message = format!("the name '{}' is reserved: so are 'u' and all that begin with 'has-' or 'has_'", name.text);
+        scope.error(name.span, message);
+    }
+}
+
+fn check_value(name: &Name, lax: bool, scope: &mut Scope<'_, '_>) {
+    let exceptions = Exceptions { upper: lax, underscore: lax, pragma: Some("member-name-exceptions") };
+    // Values may begin with a digit. Any letter in front of it makes it a name like others.
+    if name.text.starts_with(|c: char| c.is_ascii_digit()) {
+        let name = Name { text: format!("d{}", name.text), span: name.span };
+        check_lower(&name, "a value", exceptions, scope);
+    } else {
+        check_lower(name, "a value", exceptions, scope);
+    }
+}
+
+fn check_lower(name: &Name, what: &str, exceptions: Exceptions, scope: &mut Scope<'_, '_>) {
+    let Some(stem) = check_stem(name, what, scope) else { return };
+    let upper = !exceptions.upper && stem.contains(|c: char| c.is_ascii_uppercase());
+    let underscore = !exceptions.underscore && stem.contains('_');
+    if !upper && !underscore {
+        return;
+    }
+    let message = format!("the name of {what} has no uppercase letters and no '_'");
+    let proposal = name.text.replace(stem, &stem.to_ascii_lowercase().replace('_', "-"));
+    let help = match exceptions.pragma {
+        // In commands, nothing permits uppercase letters.
+        Some(pragma) if !upper || pragma == "member-name-exceptions" => {
+            format!("did you mean '{proposal}'? If it must be so, pragma '{pragma}' permits it")
+        }
+        _ => format!("did you mean '{proposal}'?"),
+    };
+    scope.push(Diagnostic::error(name.span, message).help(help));
+}
+
+/// Checks what all names have in common. Returns the name without its prefixes.
+fn check_stem<'n>(name: &'n Name, what: &str, scope: &mut Scope<'_, '_>) -> Option<&'n str> {
+    if name.text.starts_with("q_") || name.text.starts_with("q-") {
+        scope.error(name.span, "names that begin with 'q_' or 'q-' are reserved");
+        return None;
+    }
+    let stem = stem(&name.text);
+    if stem.is_none() {
+        let message = match name.text.as_str() {
+            "" => format!("the name of {what} cannot be empty"),
+            text => format!("'{text}' cannot be the name of {what}"),
+        };
+        scope.push(Diagnostic::error(name.span, message).help(
+            "names begin with a letter and have letters, digits, '-' and '_'; those of downstream extensions begin with '__RFQDN_'",
+        ));
+    }
+    stem
+}
+
+/// A name without the prefixes of downstream extensions and of experiments; nothing if it is not
+/// well-formed.
+fn stem(name: &str) -> Option<&str> {
+    let mut stem = name;
+    if let Some(downstream) = name.strip_prefix("__") {
+        let (domain, rest) = downstream.split_once('_')?;
+        let is_domain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-';
+        if domain.is_empty() || !domain.bytes().all(is_domain) {
+            return None;
+        }
+        stem = rest;
+    }
+    if let Some(rest) = stem.strip_prefix("x-").or_else(|| stem.strip_prefix("X-"))
+        && rest.starts_with(|c: char| c.is_ascii_alphabetic())
+    {
+        stem = rest;
+    }
+    let sound = stem.starts_with(|c: char| c.is_ascii_alphabetic())
+        && stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    sound.then_some(stem)
+}
+
+fn camel_case(name: &str) -> String {
+    let mut camel = String::with_capacity(name.len());
+    for word in name.split(['-', '_']) {
+        // ALL_CAPS is no camel's shape either.
+        let shouted = !word.contains(|c: char| c.is_ascii_lowercase());
+        for (index, c) in word.chars().enumerate() {
+            camel.push(match index {
+                0 => c.to_ascii_uppercase(),
+                _ if shouted => c.to_ascii_lowercase(),
+                _ => c,
+            });
+        }
+    }
+    camel
+}
+
+/// A name as C would have it, to find clashes: `-`, `_` and `.` are the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mangled<'a>(pub(crate) &'a str);
+
+impl Mangled<'_> {
+    fn bytes(&self) -> impl Iterator<Item = u8> {
+        self.0.bytes().map(|byte| if byte == b'-' || byte == b'.' { b'_' } else { byte })
+    }
+}
+
+impl PartialEq for Mangled<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.bytes().eq(other.bytes())
+    }
+}
+
+impl Eq for Mangled<'_> {}
+
+impl Hash for Mangled<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let mut buffer = [0; 64];
+        let mut bytes = self.bytes();
+        loop {
+            let filled = buffer.iter_mut().zip(&mut bytes).map(|(slot, byte)| *slot = byte).count();
+            state.write(buffer.get(..filled).unwrap_or_default());
+            if filled < buffer.len() {
+                break;
+            }
+        }
+        state.write_u8(0xff);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn stems() {
+        for (name, expected) in [
+            ("foo", Some("foo")),
+            ("x-foo", Some("foo")),
+            ("x-1", Some("x-1")),
+            ("__com.example_foo", Some("foo")),
+            ("__com.example_x-foo", Some("foo")),
+            ("__com.example_", None),
+            ("___foo", None),
+            ("_foo", None),
+            ("1foo", None),
+            ("foo.bar", None),
+            ("", None),
+            ("f o", None),
+        ] {
+            assert_eq!(stem(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn camels() {
+        for (name, expected) in [("foo-bar", "FooBar"), ("FOO_BAR", "FooBar"), ("fooBar", "FooBar")] {
+            assert_eq!(camel_case(name), expected);
+        }
+    }
+
+    #[test]
+    fn mangled_names_are_the_same_where_c_makes_them_so() {
+        let long = "a-".repeat(100);
+        let other = "a_".repeat(100);
+        let names: HashSet<_> = ["a-b", "a_b", "a.b", "ab", &long, &other].map(Mangled).into();
+        assert_eq!(names.len(), 3);
+    }
+}

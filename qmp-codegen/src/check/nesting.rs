@@ -1,0 +1,160 @@
+//! Bases and branches: what may be one, and that no type contains itself.
+
+use crate::ast::{Body, Definition, Name};
+use crate::diagnostic::Diagnostic;
+use crate::report::{Report, Scope};
+
+use super::index::{Index, Lookup};
+use super::references::with_article;
+
+/// QEMU's bases are three deep. Deeper than this is no schema but an attack.
+pub(crate) const MAX_DEPTH: usize = 100;
+
+/// Which objects contain which.
+#[derive(Debug)]
+pub(crate) struct Nesting {
+    /// Of each definition: whether what it contains is known and finite.
+    sound: Vec<bool>,
+}
+
+impl Nesting {
+    /// Is what this definition contains known and finite?
+    pub(crate) fn is_sound(&self, place: usize) -> bool {
+        self.sound.get(place).copied().unwrap_or_default()
+    }
+}
+
+pub(crate) fn check(index: &Index<'_>, report: &mut Report) -> Nesting {
+    for definition in index.definitions() {
+        check_kinds(index, definition, &mut Scope::of(report, definition));
+    }
+    let mut walk = Walk { index, report, states: vec![State::New; index.definitions().len()] };
+    for place in 0..index.definitions().len() {
+        walk.from(place);
+    }
+    Nesting { sound: walk.states.iter().map(|state| matches!(state, State::Done { sound: true, .. })).collect() }
+}
+
+/// A base is a struct, a branch is a struct or union.
+fn check_kinds(index: &Index<'_>, definition: &Definition, scope: &mut Scope<'_, '_>) {
+    let mut reject = |name: &Name, message: &str| {
+        let what = match index.lookup(&name.text) {
+            Lookup::Builtin(_) => String::from("a built-in type"),
+            Lookup::Type(_, other) => with_article(other),
+            Lookup::NoType(_) | Lookup::Broken | Lookup::Missing => return,
+        };
+        scope.push(Diagnostic::error(name.span, format!("{message}, and '{}' is {what}", name.text)));
+    };
+    let is_struct = |name: &Name| {
+        matches!(index.type_of(&name.text), Some((_, definition)) if matches!(definition.body, Body::Struct { .. }))
+    };
+    let is_union = |name: &Name| {
+        matches!(index.type_of(&name.text), Some((_, definition)) if matches!(definition.body, Body::Union { .. }))
+    };
+    if let Some(base) = definition.base().filter(|base| !is_struct(base)) {
+        reject(base, "a base is a struct");
+    }
+    for branch in definition.branches() {
+        if !is_struct(&branch.ty) && !is_union(&branch.ty) {
+            reject(&branch.ty, &format!("branch '{}' must be a struct or union", branch.name.text));
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    New,
+    /// It is on the path from where the walk began.
+    Open,
+    Done { depth: usize, sound: bool },
+}
+
+/// A walk over what contains what, depth first, on a stack of its own: chains can be long.
+struct Walk<'i, 'a, 'r> {
+    index: &'i Index<'a>,
+    report: &'r mut Report,
+    states: Vec<State>,
+}
+
+/// A definition on the path, and how far its contents are walked.
+struct Step<'a> {
+    place: usize,
+    contents: Vec<&'a Name>,
+    depth: usize,
+    sound: bool,
+}
+
+impl<'a> Walk<'_, 'a, '_> {
+    fn from(&mut self, place: usize) {
+        let mut path = Vec::new();
+        self.enter(place, &mut path);
+        while let Some(step) = path.last_mut() {
+            if let Some(name) = step.contents.pop() {
+                match self.index.type_of(&name.text) {
+                    Some((inner, _)) => match self.states.get(inner).copied() {
+                        Some(State::Done { depth, sound }) => step.absorb(depth, sound),
+                        Some(State::Open) => {
+                            step.sound = false;
+                            self.report_cycle(inner, name);
+                        }
+                        _ => self.enter(inner, &mut path),
+                    },
+                    None => step.sound = false,
+                }
+                continue;
+            }
+            let Some(step) = path.pop() else { return };
+            let mut sound = step.sound;
+            if step.depth > MAX_DEPTH {
+                // Only where it happens: what contains this would be as deep.
+                if sound {
+                    self.report_depth(step.place);
+                }
+                sound = false;
+            }
+            if let Some(state) = self.states.get_mut(step.place) {
+                *state = State::Done { depth: step.depth, sound };
+            }
+            if let Some(outer) = path.last_mut() {
+                outer.absorb(step.depth, sound);
+            }
+        }
+    }
+
+    fn enter(&mut self, place: usize, path: &mut Vec<Step<'a>>) {
+        let (Some(state), Some(definition)) = (self.states.get_mut(place), self.index.definitions().get(place)) else {
+            return;
+        };
+        if *state != State::New {
+            return;
+        }
+        *state = State::Open;
+        // From the back, because they are taken from there.
+        let branches = definition.branches().iter().rev().map(|branch| &branch.ty);
+        let contents = branches.chain(definition.base()).collect();
+        path.push(Step { place, contents, depth: 1, sound: true });
+    }
+
+    fn report_cycle(&mut self, place: usize, by: &Name) {
+        if let Some(definition) = self.index.definitions().get(place) {
+            let name = &definition.name;
+            let error = Diagnostic::error(name.span, format!("'{}' contains itself", name.text))
+                .related(by.span, "by way of this");
+            Scope::of(self.report, definition).push(error);
+        }
+    }
+
+    fn report_depth(&mut self, place: usize) {
+        if let Some(definition) = self.index.definitions().get(place) {
+            let message = format!("bases and branches are nested more than {MAX_DEPTH} deep here");
+            Scope::of(self.report, definition).error(definition.name.span, message);
+        }
+    }
+}
+
+impl Step<'_> {
+    fn absorb(&mut self, depth: usize, sound: bool) {
+        self.depth = self.depth.max(depth + 1);
+        self.sound &= sound;
+    }
+}

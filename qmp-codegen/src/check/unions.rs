@@ -1,0 +1,109 @@
+//! Unions: what the discriminator may be, and that branches are values of it.
+
+use std::collections::HashSet;
+
+use crate::ast::{Base, Body, Branch, Definition, Member, Name};
+use crate::diagnostic::Diagnostic;
+use crate::report::{Report, Scope};
+use crate::similar::did_you_mean;
+
+use super::index::{Index, Lookup};
+use super::nesting::{MAX_DEPTH, Nesting};
+use super::references::with_article;
+
+pub(crate) fn check(index: &Index<'_>, nesting: &Nesting, report: &mut Report) {
+    for (place, definition) in index.definitions().iter().enumerate() {
+        let Body::Union { base, discriminator, branches } = &definition.body else {
+            continue;
+        };
+        // Without its base, nothing can be said of a union.
+        if matches!(base, Base::Named(_)) && !nesting.is_sound(place) {
+            continue;
+        }
+        let mut scope = Scope::of(report, definition);
+        if let Some(member) = find_discriminator(index, definition, discriminator, &mut scope) {
+            check_discriminator(index, discriminator, member, branches, definition, &mut scope);
+        }
+    }
+}
+
+/// The member of the base that the discriminator names.
+fn find_discriminator<'a>(
+    index: &Index<'a>,
+    definition: &'a Definition,
+    discriminator: &Name,
+    scope: &mut Scope<'_, '_>,
+) -> Option<&'a Member> {
+    let members = || base_members(index, definition);
+    let found = members().find(|member| member.name.text == discriminator.text);
+    if found.is_none() {
+        let message = format!("the base has no member '{}'", discriminator.text);
+        let mut error = Diagnostic::error(discriminator.span, message);
+        error.help = did_you_mean(&discriminator.text, members().map(|member| member.name.text.as_str()));
+        scope.push(error);
+    }
+    found
+}
+
+/// All members of a union's base, those of its own base included.
+fn base_members<'a>(index: &Index<'a>, definition: &'a Definition) -> impl Iterator<Item = &'a Member> {
+    let mut next = Some(definition);
+    std::iter::from_fn(move || {
+        let definition = next?;
+        next = definition.base().and_then(|base| index.type_of(&base.text)).map(|(_, base)| base);
+        Some(definition.members())
+    })
+    .take(MAX_DEPTH)
+    .flatten()
+}
+
+fn check_discriminator(
+    index: &Index<'_>,
+    discriminator: &Name,
+    member: &Member,
+    branches: &[Branch],
+    definition: &Definition,
+    scope: &mut Scope<'_, '_>,
+) {
+    let mut reject = |message: String| {
+        scope.push(Diagnostic::error(discriminator.span, message).related(member.name.span, "this member"));
+    };
+    let name = &discriminator.text;
+    if member.optional {
+        reject(format!("the discriminator '{name}' must not be optional"));
+    }
+    if member.condition.is_some() {
+        reject(format!("the discriminator '{name}' must not have a condition"));
+    }
+    let what = match index.lookup(&member.ty.name.text) {
+        Lookup::Broken | Lookup::Missing | Lookup::NoType(_) => return,
+        _ if member.ty.array => String::from("an array"),
+        Lookup::Builtin(crate::schema::Builtin::QType) => {
+            String::from("the built-in 'QType', which this tool does not take for one")
+        }
+        Lookup::Builtin(_) => format!("'{}'", member.ty.name.text),
+        Lookup::Type(_, ty) => match &ty.body {
+            Body::Enum { values, .. } => {
+                if values.is_empty() && branches.is_empty() {
+                    scope.error(definition.name.span, "this union has no branches");
+                }
+                let values: HashSet<&str> = values.iter().map(|value| value.name.text.as_str()).collect();
+                check_branches(branches, ty, &values, scope);
+                return;
+            }
+            _ => with_article(ty),
+        },
+    };
+    reject(format!("the discriminator '{name}' must be of an enum type, not {what}"));
+}
+
+fn check_branches(branches: &[Branch], ty: &Definition, values: &HashSet<&str>, scope: &mut Scope<'_, '_>) {
+    for Branch { name, .. } in branches {
+        if !values.contains(name.text.as_str()) {
+            let message = format!("'{}' is not a value of enum '{}'", name.text, ty.name.text);
+            let mut error = Diagnostic::error(name.span, message).related(ty.name.span, "the discriminator's type");
+            error.help = did_you_mean(&name.text, values.iter().copied());
+            scope.push(error);
+        }
+    }
+}

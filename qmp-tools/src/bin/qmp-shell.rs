@@ -1,0 +1,231 @@
+//! Talks to a monitor, line by line.
+
+use std::io::{self, BufRead, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use clap::Parser;
+use qmp_client::Error;
+use qmp_client::blocking::Client;
+use qmp_tools::machine::{Machine, MachineArgs, Origin, chain};
+use qmp_tools::shell::{LineError, Outcome, Shell, parse};
+use rustyline::error::ReadlineError;
+use rustyline::{DefaultEditor, ExternalPrinter};
+
+/// Talks to a monitor: a command a line, as `command key=value ...` or as JSON
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(flatten)]
+    machine: MachineArgs,
+
+    /// Executes this command instead of reading lines; may be given several times
+    #[arg(short, long, value_name = "COMMAND")]
+    command: Vec<String>,
+
+    /// Prints over several lines; the default at a terminal
+    #[arg(short, long)]
+    pretty: bool,
+}
+
+const EXAMPLES: &str = "\
+Values are JSON where they are JSON and strings otherwise; 'quoted' is always a string, a dot in a
+key makes an object. The exit status is 1 if a command failed.
+
+Examples:
+  qmp-shell                                 a simulated machine
+  qmp-shell unix:/run/vm.sock               a prompt
+  qmp-shell unix:/run/vm.sock -c stop -c 'set_link name=net0 up=false'
+  qmp-shell unix:/run/vm.sock < commands    a command a line, # for comments";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(Outcome::Failed) => ExitCode::FAILURE,
+        Ok(Outcome::Done | Outcome::Ended) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("qmp-shell: {}", chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn std::error::Error>> {
+    let Machine { client, origin } = arguments.machine.connect()?;
+    let interactive = arguments.command.is_empty() && io::stdin().is_terminal();
+    if origin == Origin::Simulated {
+        eprintln!("No address given: this is a simulated machine. See --help for a real one.");
+    }
+    let pretty = arguments.pretty || (interactive && io::stdout().is_terminal());
+    let (outcome, client) = if interactive {
+        eprintln!("{}. Ctrl-D leaves, and the machine goes on.", client.version());
+        (Outcome::Done, converse(client, pretty)?)
+    } else {
+        let mut shell = Shell::new(client, io::stdout().lock(), pretty);
+        let outcome = if arguments.command.is_empty() {
+            script(&mut shell, io::stdin().lock())?
+        } else {
+            let lines = arguments.command.iter().map(|line| Ok(line.clone()));
+            execute(&mut shell, lines)?
+        };
+        (outcome, Some(shell.into_client()))
+    };
+    if let Some(client) = client {
+        finish(Machine { client, origin })?;
+    }
+    Ok(outcome)
+}
+
+/// A machine that has ended already is finished.
+fn finish(machine: Machine) -> Result<(), Error> {
+    match machine.finish() {
+        Err(error) if error.is_closed() => Ok(()),
+        other => other,
+    }
+}
+
+fn script<W: io::Write>(shell: &mut Shell<W>, input: impl BufRead) -> io::Result<Outcome> {
+    execute(shell, input.lines())
+}
+
+/// Executes every line, and says whether all went well. A line that is not complete goes on in
+/// the next.
+fn execute<W: io::Write>(
+    shell: &mut Shell<W>,
+    lines: impl Iterator<Item = io::Result<String>>,
+) -> io::Result<Outcome> {
+    let mut all = Outcome::Done;
+    let mut pending = String::new();
+    for line in lines {
+        pending += &line?;
+        if matches!(parse(&pending), Err(LineError::Open(_))) {
+            pending.push('\n');
+            continue;
+        }
+        match shell.line(&std::mem::take(&mut pending))? {
+            Outcome::Done => {}
+            Outcome::Failed => all = Outcome::Failed,
+            Outcome::Ended => return Ok(all),
+        }
+    }
+    if !pending.trim().is_empty() && shell.line(&pending)? != Outcome::Done {
+        all = Outcome::Failed;
+    }
+    Ok(all)
+}
+
+/// What the editor and the connection, each on a thread of its own, say to each other.
+enum Request {
+    Line(String),
+    Leave,
+}
+
+/// The editor waits for a person, the connection for events; neither waits for the other.
+fn converse(client: Client, pretty: bool) -> Result<Option<Client>, Box<dyn std::error::Error>> {
+    let mut editor = DefaultEditor::new()?;
+    let history = history_file();
+    if let Some(history) = &history {
+        // There is none the first time.
+        let _ = editor.load_history(history);
+    }
+    let printer = Printer(Box::new(editor.create_external_printer()?));
+    let (requests, inbox) = mpsc::channel();
+    let (done, outcomes) = mpsc::channel();
+    let connection = std::thread::spawn(move || {
+        attend(Shell::new(client, printer, pretty), &inbox, &done)
+    });
+    edit(&mut editor, &requests, &outcomes)?;
+    if let Some(history) = &history {
+        editor.save_history(history)?;
+    }
+    drop(requests);
+    Ok(connection.join().ok().flatten())
+}
+
+fn edit(
+    editor: &mut DefaultEditor,
+    requests: &Sender<Request>,
+    outcomes: &Receiver<Outcome>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let mut pending = String::new();
+    loop {
+        let prompt = if pending.is_empty() { "(QEMU) " } else { "  ...  " };
+        match editor.readline(prompt) {
+            Ok(line) => pending += &line,
+            Err(ReadlineError::Interrupted) => {
+                pending.clear();
+                continue;
+            }
+            Err(ReadlineError::Eof) => break,
+            Err(error) => return Err(error.into()),
+        }
+        if matches!(parse(&pending), Err(LineError::Open(_))) {
+            pending.push('\n');
+            continue;
+        }
+        let line = std::mem::take(&mut pending);
+        if !line.trim().is_empty() {
+            editor.add_history_entry(&line)?;
+        }
+        // The answer comes before the next prompt.
+        if requests.send(Request::Line(line)).is_err() || outcomes.recv() != Ok(Outcome::Done) {
+            break;
+        }
+    }
+    let _ = requests.send(Request::Leave);
+    Ok(())
+}
+
+/// Executes lines as they come, and prints events in between.
+fn attend(
+    mut shell: Shell<Printer>,
+    inbox: &Receiver<Request>,
+    done: &Sender<Outcome>,
+) -> Option<Client> {
+    /// How long a line may have to wait for the look at the connection to end.
+    const LOOK: Duration = Duration::from_millis(20);
+    loop {
+        let outcome = match inbox.recv_timeout(Duration::ZERO) {
+            Ok(Request::Line(line)) => {
+                let outcome = shell.line(&line).unwrap_or(Outcome::Ended);
+                // A line that failed is no reason to leave.
+                let going_on = if outcome == Outcome::Failed { Outcome::Done } else { outcome };
+                if done.send(going_on).is_err() {
+                    break;
+                }
+                outcome
+            }
+            Ok(Request::Leave) | Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => shell.events(LOOK).unwrap_or(Outcome::Ended),
+        };
+        if outcome == Outcome::Ended {
+            eprintln!("The connection has ended.");
+            return None;
+        }
+    }
+    Some(shell.into_client())
+}
+
+/// Prints above the line that is being edited, a whole text at a time.
+struct Printer(Box<dyn ExternalPrinter + Send>);
+
+impl io::Write for Printer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        self.0.print(text).map_err(io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn history_file() -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let state = state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
+    std::fs::create_dir_all(&state).ok()?;
+    Some(state.join("qmp-shell-history"))
+}

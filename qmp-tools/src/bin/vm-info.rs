@@ -1,0 +1,57 @@
+//! Prints what there is to know of a virtual machine.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use qmp_tools::machine::{MachineArgs, Origin, chain};
+use qmp_tools::report;
+
+/// Prints what there is to know of a virtual machine
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(flatten)]
+    machine: MachineArgs,
+
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  vm-info                                   a simulated machine
+  vm-info unix:/run/vm.sock                 a QEMU started with
+                                            -qmp unix:/run/vm.sock,server=on,wait=off
+  vm-info --json tcp:localhost:4444         the same as JSON, over TCP
+  vm-info --launch qemu-system-x86_64 -display none";
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vm-info: {}", chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let mut machine = arguments.machine.connect()?;
+    if machine.origin == Origin::Simulated {
+        eprintln!("No address given: this is a simulated machine. See --help for a real one.\n");
+    }
+    let report = report::collect(&mut machine.client)?;
+    let text = if arguments.json {
+        format!("{}\n", serde_json::to_string_pretty(&report)?)
+    } else {
+        report.to_string()
+    };
+    machine.finish()?;
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        // A reader that has seen enough is no failure.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}

@@ -1,0 +1,114 @@
+//! Which virtual machine a program talks to: one at an address, one that it launches, or one that
+//! is simulated in its own process.
+
+use std::ffi::OsString;
+use std::io;
+use std::time::Duration;
+
+use clap::Args;
+use qmp_client::blocking::{Client, Launch};
+use qmp_client::transport::Unix;
+use qmp_client::{Error, Options};
+use qmp_server::Simulator;
+
+/// The arguments that choose a machine, the same for every program.
+#[derive(Args, Clone, Debug)]
+pub struct MachineArgs {
+    /// Where QEMU offers QMP: unix:/run/vm.sock, tcp:localhost:4444, or a path
+    ///
+    /// Without it, a simulated machine is started in this process.
+    #[arg(conflicts_with = "launch")]
+    pub address: Option<String>,
+
+    /// Starts a QEMU with these arguments, and ends it afterwards; everything that follows is its
+    #[arg(
+        long,
+        value_names = ["PROGRAM", "ARG"],
+        num_args = 1..,
+        allow_hyphen_values = true,
+        trailing_var_arg = true
+    )]
+    pub launch: Vec<OsString>,
+
+    /// Waits this long, in seconds, for the socket, for the greeting, and for each reply
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub timeout: Duration,
+}
+
+/// A machine that a program talks to.
+#[derive(Debug)]
+pub struct Machine {
+    /// The connection.
+    pub client: Client,
+    /// What is at the other end.
+    pub origin: Origin,
+}
+
+/// What is at the other end of a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Origin {
+    /// A QEMU that was running already.
+    Address,
+    /// A QEMU of this program's own.
+    Launched,
+    /// A machine that is simulated in this process.
+    Simulated,
+}
+
+impl MachineArgs {
+    /// Connects. A launched QEMU and a simulated machine end with the result.
+    ///
+    /// # Errors
+    /// There is nobody at the address, the program does not start, or what answers is no QMP.
+    pub fn connect(&self) -> Result<Machine, Error> {
+        let options = Options::new()
+            .wait_for_socket(self.timeout)
+            .greeting_within(self.timeout)
+            .calls_within(self.timeout);
+        if let Some((program, arguments)) = self.launch.split_first() {
+            let client = Launch::new(program).args(arguments).options(options).start()?;
+            return Ok(Machine { client, origin: Origin::Launched });
+        }
+        if let Some(address) = &self.address {
+            let client = Client::connect_with(address, &options)?;
+            return Ok(Machine { client, origin: Origin::Address });
+        }
+        let transport = simulate().map_err(Error::transport("cannot simulate a machine"))?;
+        let client = Client::from_transport(transport, &options)?;
+        Ok(Machine { client, origin: Origin::Simulated })
+    }
+}
+
+fn simulate() -> io::Result<Unix> {
+    Unix::from_stream(Simulator::new().connect()?)
+}
+
+impl Machine {
+    /// Ends a QEMU of this program's own; any other machine is left as it is.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub fn finish(mut self) -> Result<(), Error> {
+        match self.origin {
+            Origin::Launched => self.client.quit(),
+            Origin::Address | Origin::Simulated => Ok(()),
+        }
+    }
+}
+
+/// An error and what caused it, in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| String::from("not a number"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
