@@ -1,0 +1,171 @@
+//! What a vocabulary looks like on the wire, as `query-qmp-schema` tells it.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
+/// The answer to `query-qmp-schema`, ready for questions.
+#[derive(Debug, Default)]
+pub(crate) struct Introspection {
+    /// As they came, for answers.
+    entries: Vec<Value>,
+    shapes: Vec<Shape>,
+    /// Names of commands, events and types share one space.
+    by_name: HashMap<String, usize>,
+}
+
+/// What an entry is. Types refer to each other by name.
+#[derive(Debug)]
+pub(crate) enum Shape {
+    Builtin(Json),
+    Enum(Vec<String>),
+    Array(String),
+    Object(Object),
+    /// The types of the alternatives.
+    Alternate(Vec<String>),
+    Command {
+        arguments: String,
+        returns: String,
+        allow_oob: bool,
+    },
+    Event(String),
+    /// Of a kind that this release does not know: anything goes.
+    Other,
+}
+
+/// The JSON type of a built-in type.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Json {
+    String,
+    Number,
+    Integer,
+    Boolean,
+    Null,
+    Any,
+}
+
+#[derive(Debug)]
+pub(crate) struct Object {
+    pub(crate) members: Vec<Member>,
+    /// The name of the discriminator.
+    pub(crate) tag: Option<String>,
+    /// Which object's members a value of the discriminator adds.
+    pub(crate) variants: HashMap<String, String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) shape: String,
+    pub(crate) optional: bool,
+}
+
+impl Introspection {
+    /// Reads an array of `SchemaInfo`. What cannot be read is left out: then nothing is checked.
+    pub(crate) fn parse(text: &str) -> Self {
+        let entries: Vec<Value> = serde_json::from_str(text).unwrap_or_default();
+        let shapes = entries.iter().map(shape).collect();
+        let named = entries.iter().enumerate();
+        let by_name = named.map(|(at, entry)| (string(entry, "name"), at)).collect();
+        Self { entries, shapes, by_name }
+    }
+
+    pub(crate) fn shape(&self, name: &str) -> Option<&Shape> {
+        self.shapes.get(*self.by_name.get(name)?)
+    }
+
+    /// The entries of the given commands and events, and of all types that they reach.
+    pub(crate) fn subset(&self, roots: &[&str]) -> Vec<&Value> {
+        let mut queue: Vec<usize> = self
+            .shapes
+            .iter()
+            .zip(&self.entries)
+            .enumerate()
+            .filter(|(_, (shape, entry))| {
+                let name = entry.get("name").and_then(Value::as_str).unwrap_or_default();
+                matches!(shape, Shape::Command { .. } | Shape::Event(_)) && roots.contains(&name)
+            })
+            .map(|(at, _)| at)
+            .collect();
+        let mut reached: HashSet<usize> = queue.iter().copied().collect();
+        let mut next = 0;
+        while let Some(&at) = queue.get(next) {
+            for name in self.shapes[at].refers_to() {
+                if let Some(&other) = self.by_name.get(name)
+                    && reached.insert(other)
+                {
+                    queue.push(other);
+                }
+            }
+            next += 1;
+        }
+        queue.iter().map(|at| &self.entries[*at]).collect()
+    }
+}
+
+impl Shape {
+    fn refers_to(&self) -> Vec<&str> {
+        match self {
+            Self::Builtin(_) | Self::Enum(_) | Self::Other => Vec::new(),
+            Self::Array(element) => vec![element],
+            Self::Object(object) => {
+                let members = object.members.iter().map(|member| member.shape.as_str());
+                members.chain(object.variants.values().map(String::as_str)).collect()
+            }
+            Self::Alternate(members) => members.iter().map(String::as_str).collect(),
+            Self::Command { arguments, returns, .. } => vec![arguments, returns],
+            Self::Event(data) => vec![data],
+        }
+    }
+}
+
+fn shape(entry: &Value) -> Shape {
+    match string(entry, "meta-type").as_str() {
+        "builtin" => Shape::Builtin(match string(entry, "json-type").as_str() {
+            "string" => Json::String,
+            "number" => Json::Number,
+            "int" => Json::Integer,
+            "boolean" => Json::Boolean,
+            "null" => Json::Null,
+            _ => Json::Any,
+        }),
+        "enum" => {
+            let values = list(entry, "values").iter();
+            Shape::Enum(values.filter_map(Value::as_str).map(str::to_owned).collect())
+        }
+        "array" => Shape::Array(string(entry, "element-type")),
+        "object" => Shape::Object(object(entry)),
+        "alternate" => {
+            Shape::Alternate(list(entry, "members").iter().map(|m| string(m, "type")).collect())
+        }
+        "command" => Shape::Command {
+            arguments: string(entry, "arg-type"),
+            returns: string(entry, "ret-type"),
+            allow_oob: entry.get("allow-oob").and_then(Value::as_bool).unwrap_or_default(),
+        },
+        "event" => Shape::Event(string(entry, "arg-type")),
+        _ => Shape::Other,
+    }
+}
+
+fn object(entry: &Value) -> Object {
+    let member = |member: &Value| Member {
+        name: string(member, "name"),
+        shape: string(member, "type"),
+        optional: member.get("default").is_some(),
+    };
+    let variant = |variant: &Value| (string(variant, "case"), string(variant, "type"));
+    Object {
+        members: list(entry, "members").iter().map(member).collect(),
+        tag: entry.get("tag").and_then(Value::as_str).map(str::to_owned),
+        variants: list(entry, "variants").iter().map(variant).collect(),
+    }
+}
+
+fn string(entry: &Value, member: &str) -> String {
+    entry.get(member).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn list<'v>(entry: &'v Value, member: &str) -> &'v [Value] {
+    entry.get(member).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}

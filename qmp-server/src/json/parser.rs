@@ -1,0 +1,302 @@
+//! Tokens to values, one message after the other.
+
+use std::collections::VecDeque;
+
+use serde_json::{Map, Number, Value};
+
+use super::lexer::{Kind, Lexer, Place, Sink};
+use super::text;
+
+/// How much QEMU says about a fault at most, in bytes.
+const LONGEST_FAULT: usize = 1023;
+
+/// What a message may cost at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JsonLimits {
+    /// Bytes of all tokens of one message.
+    pub(crate) bytes: usize,
+    /// Tokens of one message.
+    pub(crate) tokens: usize,
+    /// Brackets that are open at a time.
+    pub(crate) depth: usize,
+}
+
+/// Reads a stream of JSON values from bytes that arrive anyhow.
+#[derive(Debug)]
+pub(crate) struct Parser {
+    lexer: Lexer,
+    message: Message,
+}
+
+/// A value, or what is wrong where one was expected.
+pub(crate) type Outcome = Result<Value, String>;
+
+impl Parser {
+    pub(crate) fn new(limits: JsonLimits) -> Self {
+        Self { lexer: Lexer::new(limits.bytes), message: Message::new(limits) }
+    }
+
+    /// Reads until a message or an error has come of the bytes; says how many it read.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        while at < bytes.len() && self.message.outcomes.is_empty() {
+            at += self.lexer.read(&bytes[at..], &mut self.message);
+        }
+        at
+    }
+
+    /// What came of the bytes read so far, the oldest first.
+    pub(crate) fn next(&mut self) -> Option<Outcome> {
+        self.message.outcomes.pop_front()
+    }
+}
+
+/// The message that is being read.
+#[derive(Debug)]
+struct Message {
+    limits: JsonLimits,
+    open: Vec<Container>,
+    /// Brackets open, as if each kind were balanced on its own: `{]` ends a message.
+    braces: isize,
+    brackets: isize,
+    bytes: usize,
+    tokens: usize,
+    /// The message has been answered with an error; the rest of it is passed over.
+    failed: bool,
+    outcomes: VecDeque<Outcome>,
+}
+
+#[derive(Debug)]
+enum Container {
+    Object { members: Map<String, Value>, next: InObject },
+    Array { elements: Vec<Value>, next: InArray },
+}
+
+#[derive(Debug)]
+enum InObject {
+    KeyOrEnd,
+    Key,
+    Colon(String),
+    Value(String),
+    CommaOrEnd,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum InArray {
+    ValueOrEnd,
+    Value,
+    CommaOrEnd,
+}
+
+impl Sink for Message {
+    fn token(&mut self, kind: Kind, bytes: &[u8], place: Place) {
+        if kind == Kind::Stray {
+            let culprit = text::lossy(bytes);
+            self.fail_at(place, format!("stray '{culprit}'"));
+            return self.end();
+        }
+        self.count(kind, bytes);
+        if !self.failed {
+            match self.take(kind, bytes) {
+                Ok(Some(value)) => self.outcomes.push_back(Ok(value)),
+                Ok(None) => self.check_limits(kind),
+                Err(fault) => self.fail_at(place, fault),
+            }
+        }
+        let closed = self.braces == 0 && self.brackets == 0;
+        if closed || self.braces < 0 || self.brackets < 0 {
+            self.end();
+        }
+    }
+}
+
+impl Message {
+    fn new(limits: JsonLimits) -> Self {
+        Self {
+            limits,
+            open: Vec::new(),
+            braces: 0,
+            brackets: 0,
+            bytes: 0,
+            tokens: 0,
+            failed: false,
+            outcomes: VecDeque::new(),
+        }
+    }
+
+    fn count(&mut self, kind: Kind, bytes: &[u8]) {
+        match kind {
+            Kind::BraceOpen => self.braces += 1,
+            Kind::BraceClose => self.braces -= 1,
+            Kind::BracketOpen => self.brackets += 1,
+            Kind::BracketClose => self.brackets -= 1,
+            _ => {}
+        }
+        self.bytes = self.bytes.saturating_add(bytes.len());
+        self.tokens = self.tokens.saturating_add(1);
+    }
+
+    fn check_limits(&mut self, kind: Kind) {
+        let depth = self.braces + self.brackets;
+        if kind == Kind::TooLong || self.bytes > self.limits.bytes {
+            self.fail("JSON token size limit exceeded".to_owned());
+        } else if self.tokens > self.limits.tokens {
+            self.fail("JSON token count limit exceeded".to_owned());
+        } else if usize::try_from(depth).is_ok_and(|depth| depth > self.limits.depth) {
+            self.fail("JSON nesting depth limit exceeded".to_owned());
+        }
+    }
+
+    fn fail_at(&mut self, place: Place, mut fault: String) {
+        let end = (0..=LONGEST_FAULT).rev().find(|end| fault.is_char_boundary(*end));
+        if fault.len() > LONGEST_FAULT {
+            fault.truncate(end.unwrap_or_default());
+        }
+        self.fail(format!("{}:{}: JSON parse error, {fault}", place.line, place.column));
+    }
+
+    /// Answers the message with an error, unless it has been.
+    fn fail(&mut self, error: String) {
+        if !self.failed {
+            self.outcomes.push_back(Err(error));
+        }
+        self.failed = true;
+        self.open = Vec::new();
+    }
+
+    fn end(&mut self) {
+        self.open.clear();
+        (self.braces, self.brackets, self.bytes, self.tokens) = (0, 0, 0, 0);
+        self.failed = false;
+    }
+
+    /// Takes a token in; gives the message's value if that completes it.
+    fn take(&mut self, kind: Kind, bytes: &[u8]) -> Result<Option<Value>, String> {
+        match self.open.pop() {
+            None => self.take_value(kind, bytes),
+            Some(Container::Object { members, next }) => {
+                self.take_in_object(members, next, kind, bytes)
+            }
+            Some(Container::Array { elements, next }) => {
+                self.take_in_array(elements, next, kind, bytes)
+            }
+        }
+    }
+
+    fn take_in_object(
+        &mut self,
+        members: Map<String, Value>,
+        next: InObject,
+        kind: Kind,
+        bytes: &[u8],
+    ) -> Result<Option<Value>, String> {
+        let next = match (next, kind) {
+            (InObject::KeyOrEnd | InObject::CommaOrEnd, Kind::BraceClose) => {
+                return self.complete(Value::Object(members));
+            }
+            (InObject::KeyOrEnd | InObject::Key, Kind::Text) => {
+                InObject::Colon(text::unquote(bytes)?)
+            }
+            (InObject::KeyOrEnd | InObject::Key, _) => return Err("expecting key".to_owned()),
+            (InObject::Colon(key), Kind::Colon) => InObject::Value(key),
+            (InObject::Colon(_), _) => return Err("expecting ':'".to_owned()),
+            (InObject::CommaOrEnd, Kind::Comma) => InObject::Key,
+            (InObject::CommaOrEnd, _) => return Err("expected ',' or '}'".to_owned()),
+            (next @ InObject::Value(_), _) => {
+                self.open.push(Container::Object { members, next });
+                return self.take_value(kind, bytes);
+            }
+        };
+        self.open.push(Container::Object { members, next });
+        Ok(None)
+    }
+
+    fn take_in_array(
+        &mut self,
+        elements: Vec<Value>,
+        next: InArray,
+        kind: Kind,
+        bytes: &[u8],
+    ) -> Result<Option<Value>, String> {
+        match (next, kind) {
+            (InArray::ValueOrEnd | InArray::CommaOrEnd, Kind::BracketClose) => {
+                self.complete(Value::Array(elements))
+            }
+            (InArray::CommaOrEnd, Kind::Comma) => {
+                self.open.push(Container::Array { elements, next: InArray::Value });
+                Ok(None)
+            }
+            (InArray::CommaOrEnd, _) => Err("expected ',' or ']'".to_owned()),
+            (InArray::ValueOrEnd | InArray::Value, _) => {
+                self.open.push(Container::Array { elements, next });
+                self.take_value(kind, bytes)
+            }
+        }
+    }
+
+    fn take_value(&mut self, kind: Kind, bytes: &[u8]) -> Result<Option<Value>, String> {
+        let value = match kind {
+            Kind::BraceOpen => {
+                let (members, next) = (Map::new(), InObject::KeyOrEnd);
+                self.open.push(Container::Object { members, next });
+                return Ok(None);
+            }
+            Kind::BracketOpen => {
+                let (elements, next) = (Vec::new(), InArray::ValueOrEnd);
+                self.open.push(Container::Array { elements, next });
+                return Ok(None);
+            }
+            Kind::Text => Value::String(text::unquote(bytes)?),
+            Kind::Integer | Kind::Float => number(kind, bytes),
+            Kind::Keyword => keyword(bytes)?,
+            // Its size is what is wrong with it, and that is checked next.
+            Kind::TooLong => return Ok(None),
+            _ => return Err("expecting value".to_owned()),
+        };
+        self.complete(value)
+    }
+
+    /// Puts a complete value into what it stands in.
+    fn complete(&mut self, value: Value) -> Result<Option<Value>, String> {
+        match self.open.last_mut() {
+            None => return Ok(Some(value)),
+            Some(Container::Array { elements, next }) => {
+                elements.push(value);
+                *next = InArray::CommaOrEnd;
+            }
+            Some(Container::Object { members, next }) => {
+                if let InObject::Value(key) = std::mem::replace(next, InObject::CommaOrEnd)
+                    && members.insert(key, value).is_some()
+                {
+                    return Err("duplicate key".to_owned());
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn keyword(bytes: &[u8]) -> Result<Value, String> {
+    match bytes {
+        b"true" => Ok(Value::Bool(true)),
+        b"false" => Ok(Value::Bool(false)),
+        b"null" => Ok(Value::Null),
+        _ => Err(format!("invalid keyword '{}'", text::lossy(bytes))),
+    }
+}
+
+/// A number in the first of `i64`, `u64` and `f64` that holds it.
+fn number(kind: Kind, bytes: &[u8]) -> Value {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    if kind == Kind::Integer {
+        if let Ok(number) = text.parse::<i64>() {
+            return number.into();
+        }
+        if let Ok(number) = text.parse::<u64>() {
+            return number.into();
+        }
+    }
+    let number: f64 = text.parse().unwrap_or_default();
+    // JSON has no infinity (QEMU echoes `inf`, which no client could read).
+    Number::from_f64(number.clamp(f64::MIN, f64::MAX)).map_or(Value::Null, Value::Number)
+}
