@@ -1,0 +1,183 @@
+//! The blocking client through every scenario, and what only it has.
+
+#![cfg(all(unix, feature = "blocking"))]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)] // tests
+
+#[macro_use]
+mod scenarios;
+
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use qmp_client::blocking::Client;
+use qmp_client::machine::Dropped;
+use qmp_client::transport::{Transport, Unix};
+use qmp_client::{Error, Misuse, Options, Raw, RawEvent, Request};
+use serde_json::Value;
+
+use scenarios::peer::Peer;
+use scenarios::{Front, PATIENCE, SOON, play_ready, status};
+
+/// Reads one byte at a time.
+#[derive(Debug)]
+struct Dripping(Unix);
+
+impl Transport for Dripping {
+    fn read(&mut self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
+        self.0.read(&mut buffer[..1], timeout)
+    }
+
+    fn write(&mut self, bytes: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
+        self.0.write(bytes, timeout)
+    }
+}
+
+impl Front for Client {
+    fn connect(stream: UnixStream, drip: bool, options: &Options) -> Result<Self, Error> {
+        let stream = Unix::from_stream(stream).unwrap();
+        if drip {
+            Self::from_transport(Dripping(stream), options)
+        } else {
+            Self::from_transport(stream, options)
+        }
+    }
+
+    fn execute<R: Request>(&mut self, request: R, within: Duration) -> Result<R::Return, Error> {
+        self.execute_within(request, within)
+    }
+
+    fn execute_all<R: Request>(&mut self, requests: Vec<R>) -> Vec<Result<R::Return, Error>> {
+        let tickets: Vec<_> = requests.into_iter().map(|request| self.send(request)).collect();
+        tickets.into_iter().map(|ticket| self.receive(ticket?)).collect()
+    }
+
+    fn cancel<R: Request>(&mut self, request: R) {
+        drop(self.send(request).unwrap());
+    }
+
+    fn event(&mut self, within: Duration) -> Result<RawEvent, Error> {
+        self.next_raw_event(within)
+    }
+
+    fn dropped(&self) -> Dropped {
+        self.dropped()
+    }
+}
+
+scenarios!(Client);
+
+fn temporary_directory(name: &str) -> std::path::PathBuf {
+    std::env::temp_dir().join(format!("qmp-client-{name}-{}", std::process::id()))
+}
+
+/// A server that greets the first client that comes.
+fn serve(listener: UnixListener) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        Peer::play(stream, Peer::greet);
+    })
+}
+
+/// The address of a socket holds 108 bytes; a path may be longer.
+#[test]
+#[cfg(target_os = "linux")]
+fn long_paths_are_reached_through_their_directory() {
+    use std::os::fd::AsRawFd;
+    let top = temporary_directory("long");
+    let long = top.join("x".repeat(100)).join("y".repeat(100));
+    std::fs::create_dir_all(&long).unwrap();
+    let directory = std::fs::File::open(&long).unwrap();
+    let short = format!("/proc/self/fd/{}/qmp.sock", directory.as_raw_fd());
+    let server = serve(UnixListener::bind(short).unwrap());
+    let connected = Client::connect(&format!("unix:{}", long.join("qmp.sock").display()));
+    let nowhere = Client::connect(&format!("unix:{}", long.join("other.sock").display()));
+    std::fs::remove_dir_all(&top).unwrap();
+    connected.unwrap();
+    server.join().unwrap();
+    let error = nowhere.unwrap_err();
+    assert!(error.report().contains("No such file"), "{}", error.report());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn abstract_names_are_reached() {
+    use std::os::linux::net::SocketAddrExt;
+    let name = format!("qmp-client-test-{}", std::process::id());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let server = serve(UnixListener::bind_addr(&address).unwrap());
+    drop(Client::connect(&format!("unix:{name},server=on,wait=off,abstract=on")).unwrap());
+    server.join().unwrap();
+}
+
+#[test]
+fn the_socket_is_waited_for() {
+    let path = temporary_directory("late");
+    let address = format!("unix:{}", path.display());
+    let error = Client::connect(&address).unwrap_err();
+    assert!(matches!(error, Error::Transport(_)), "{error:?}");
+    let error = Client::connect_with(&address, &Options::new().wait_for_socket(SOON)).unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    assert!(error.report().contains("No such file"), "{}", error.report());
+
+    let options = Options::new().wait_for_socket(PATIENCE);
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| Client::connect_with(&address, &options).map(drop));
+        // Not before the client has failed once, if it is quick.
+        std::thread::sleep(SOON / 4);
+        let server = serve(UnixListener::bind(&path).unwrap());
+        client.join().unwrap().unwrap();
+        server.join().unwrap();
+    });
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn what_is_no_address_is_said() {
+    let error = Client::connect("localhost:4444").unwrap_err();
+    assert!(error.report().contains("tcp:HOST:PORT"), "{}", error.report());
+}
+
+#[test]
+fn a_ticket_is_good_for_its_own_client_only() {
+    play_ready::<Client>(false, Peer::status, |one| {
+        play_ready::<Client>(
+            false,
+            |_| {},
+            |other| {
+                let ticket = one.send(status()).unwrap();
+                let error = other.receive(ticket).unwrap_err();
+                assert!(matches!(error, Error::Misuse(Misuse::ForeignTicket)), "{error:?}");
+            },
+        );
+    });
+}
+
+/// Command line programs print one line.
+#[test]
+fn an_error_says_each_layer_once() {
+    play_ready::<Client>(
+        false,
+        |peer| {
+            let id = peer.expect("device_del");
+            let error =
+                serde_json::json!({"class": "DeviceNotFound", "desc": "Device 'd0' not found"});
+            peer.send(&serde_json::json!({"error": error, "id": id}).to_string());
+            peer.expect("device_del");
+            peer.hang_up();
+        },
+        |client| {
+            let error = client.execute(Raw::<Value>::new("device_del")).unwrap_err();
+            assert_eq!(
+                error.report(),
+                "the server refused `device_del`: Device 'd0' not found (DeviceNotFound)"
+            );
+            let error = client.execute(Raw::<Value>::new("device_del")).unwrap_err();
+            assert_eq!(
+                error.report(),
+                "the connection ended before the reply to `device_del`: the peer closed it"
+            );
+        },
+    );
+}

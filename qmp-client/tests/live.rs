@@ -1,0 +1,316 @@
+//! The blocking client against a real QEMU.
+//!
+//! `build.rs` looks for one: `qemu-system-x86_64` on the path, or what `QMP_TEST_QEMU` names.
+//! Without one these tests are ignored, unless `QMP_REQUIRE_QEMU` is set: then they fail.
+//! `QMP_TEST_SOCKETS` names the directory for sockets, for a QEMU that sees no other.
+
+#![cfg(all(unix, feature = "blocking"))]
+#![allow(clippy::unwrap_used, missing_docs)] // tests
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use qmp_client::blocking::{Client, Launch};
+use qmp_client::types::{AllowOob, Event};
+use qmp_client::{Address, Error, Misuse, Options, Raw};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn program() -> String {
+    std::env::var("QMP_TEST_QEMU").unwrap_or_else(|_| "qemu-system-x86_64".to_owned())
+}
+
+/// A path for a socket that is removed in the end.
+struct Socket(PathBuf);
+
+impl Socket {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let directory =
+            std::env::var_os("QMP_TEST_SOCKETS").map_or_else(std::env::temp_dir, PathBuf::from);
+        Self(directory.join(format!("qmp-client-{}-{count}", std::process::id())))
+    }
+
+    fn address(&self) -> Address {
+        self.0.clone().into()
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A QEMU that is killed in the end.
+struct Qemu(Child);
+
+impl Qemu {
+    fn start(arguments: &[&str]) -> Self {
+        let command = [&["-display", "none", "-nodefaults"], arguments].concat();
+        let spawned = Command::new(program()).args(command).stdin(Stdio::null()).spawn();
+        Self(spawned.unwrap())
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn options() -> Options {
+    Options::new().wait_for_socket(PATIENCE).calls_within(PATIENCE)
+}
+
+fn launch() -> Client {
+    let arguments = ["-M", "none", "-display", "none", "-nodefaults", "-S"];
+    Launch::new(program()).args(arguments).options(options()).start().unwrap()
+}
+
+fn status(client: &mut Client) -> String {
+    let status: Value = client.execute_raw("query-status", None::<&()>).unwrap();
+    status["status"].as_str().unwrap().to_owned()
+}
+
+macro_rules! live {
+    ($(#[doc = $doc:literal])* fn $name:ident() $body:block) => {
+        $(#[doc = $doc])*
+        #[test]
+        #[cfg_attr(
+            not(qemu),
+            ignore = "needs QEMU: install qemu-system-x86, or name a program in QMP_TEST_QEMU"
+        )]
+        fn $name() $body
+    };
+}
+
+#[test]
+fn qemu_is_there_if_it_is_required() {
+    let required = std::env::var_os("QMP_REQUIRE_QEMU").is_some_and(|value| value != "0");
+    assert!(!required || cfg!(qemu), "QMP_REQUIRE_QEMU is set, and there is no {}", program());
+}
+
+live! {
+    fn unix_socket() {
+        let socket = Socket::new();
+        let qmp = format!("unix:{},server=on,wait=off", socket.0.display());
+        let mut qemu = Qemu::start(&["-M", "none", "-S", "-qmp", &qmp]);
+        let mut client = Client::connect_to_child(&socket.address(), &options(), &mut qemu.0).unwrap();
+        assert!(client.version().qemu.major >= 2);
+        assert_eq!(status(&mut client), "prelaunch");
+
+        // A monitor has one client: the second is not greeted before the first has left.
+        let hasty = Options::new().greeting_within(Duration::from_millis(100));
+        let error = Client::connect_with(&qmp, &hasty).unwrap_err();
+        assert!(error.is_timeout(), "{error:?}");
+        assert!(error.to_string().contains("one client at a time"), "{error}");
+        drop(client);
+
+        let mut client = Client::connect_with(&qmp, &options()).unwrap();
+        client.quit().unwrap();
+        assert!(qemu.0.wait().unwrap().success());
+    }
+}
+
+live! {
+    fn tcp() {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let qmp = format!("tcp:127.0.0.1:{port},server=on,wait=off");
+        let mut qemu = Qemu::start(&["-M", "none", "-S", "-qmp", &qmp]);
+        let address = qmp.parse().unwrap();
+        let mut client = Client::connect_to_child(&address, &options(), &mut qemu.0).unwrap();
+        assert_eq!(status(&mut client), "prelaunch");
+        client.quit().unwrap();
+        assert!(qemu.0.wait().unwrap().success());
+    }
+}
+
+live! {
+    fn pretty_printed() {
+        let socket = Socket::new();
+        let chardev = format!("socket,id=m,path={},server=on,wait=off", socket.0.display());
+        let mut qemu = Qemu::start(&[
+            "-M", "none", "-S", "-chardev", &chardev, "-mon", "chardev=m,mode=control,pretty=on",
+        ]);
+        let mut client = Client::connect_to_child(&socket.address(), &options(), &mut qemu.0).unwrap();
+        let schema: Vec<Value> = client.execute_raw("query-qmp-schema", None::<&()>).unwrap();
+        assert!(schema.len() > 500);
+        assert_eq!(status(&mut client), "prelaunch");
+    }
+}
+
+live! {
+    fn human_monitor() {
+        let socket = Socket::new();
+        let monitor = format!("unix:{},server=on,wait=off", socket.0.display());
+        let mut qemu = Qemu::start(&["-M", "none", "-S", "-monitor", &monitor]);
+        let error = Client::connect_to_child(&socket.address(), &options(), &mut qemu.0).unwrap_err();
+        assert!(error.to_string().contains("monitor for people"), "{error}");
+        assert!(error.to_string().contains("QEMU "), "{error}");
+    }
+}
+
+live! {
+    fn launched() {
+        let mut client = launch();
+        assert_eq!(status(&mut client), "prelaunch");
+        client.quit().unwrap();
+        assert!(client.process().unwrap().try_wait().unwrap().unwrap().success());
+        let event = client.next_raw_event(Duration::ZERO).unwrap();
+        assert_eq!(&*event.name, "SHUTDOWN");
+        assert!(client.next_raw_event(PATIENCE).unwrap_err().is_closed());
+    }
+}
+
+live! {
+    /// Somebody else ends it; no command waits, and the end is noticed.
+    fn killed() {
+        let mut client = launch();
+        client.process().unwrap().kill().unwrap();
+        let error = client.execute_raw::<Value>("query-status", None::<&()>).unwrap_err();
+        assert!(error.is_closed(), "{error:?}");
+        client.quit().unwrap();
+    }
+}
+
+live! {
+    fn bad_options_are_told_by_qemu() {
+        let begin = Instant::now();
+        let error = Launch::new(program()).args(["-M", "nonsense"]).start().unwrap_err();
+        assert!(matches!(error, Error::Launch(_)), "{error:?}");
+        assert!(error.to_string().contains("unsupported machine type"), "{error}");
+        assert!(begin.elapsed() < PATIENCE);
+
+        // With a socket that never comes, it is not waited for.
+        let socket = Socket::new();
+        let mut qemu = Command::new(program())
+            .args(["-M", "nonsense"])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let error = Client::connect_to_child(&socket.address(), &options(), &mut qemu).unwrap_err();
+        assert!(matches!(error, Error::Launch(_)), "{error:?}");
+        assert!(begin.elapsed() < PATIENCE);
+    }
+}
+
+#[derive(Serialize)]
+struct MigratePause {}
+
+impl qmp_client::types::Command for MigratePause {
+    const NAME: &'static str = "migrate-pause";
+    const HAS_ARGUMENTS: bool = false;
+    type Return = qmp_client::types::Empty;
+}
+
+impl AllowOob for MigratePause {}
+
+live! {
+    fn out_of_band() {
+        let mut client = launch();
+        assert!(client.oob_enabled());
+        let error = client.execute_oob(MigratePause {}).unwrap_err();
+        assert!(error.server().unwrap().desc.contains("postcopy"), "{error:?}");
+        drop(client);
+
+        let arguments = ["-M", "none", "-display", "none", "-nodefaults"];
+        let options = options().oob(false);
+        let mut client =
+            Launch::new(program()).args(arguments).options(options).start().unwrap();
+        assert!(!client.oob_enabled());
+        let error = client.execute_oob(MigratePause {}).unwrap_err();
+        assert!(matches!(error, Error::Misuse(Misuse::OobNotEnabled { .. })), "{error:?}");
+    }
+}
+
+live! {
+    /// More commands than may be in flight, and their replies in another order.
+    fn pipelined() {
+        let mut client = launch();
+        let ask = |client: &mut Client, path: &str| {
+            let command = Raw::<Vec<Value>>::new("qom-list").arguments(&json!({"path": path}));
+            client.send(command).unwrap()
+        };
+        let mut tickets: Vec<_> = (0..50).map(|_| ask(&mut client, "/machine")).collect();
+        let wrong = ask(&mut client, "/nowhere");
+        assert!(client.receive(wrong).unwrap_err().class().is_some());
+        while let Some(ticket) = tickets.pop() {
+            assert!(!client.receive(ticket).unwrap().is_empty());
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Watchdog {
+    action: String,
+}
+
+impl Event for Watchdog {
+    const NAME: &'static str = "WATCHDOG";
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Stop {}
+
+impl Event for Stop {
+    const NAME: &'static str = "STOP";
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Resume {}
+
+impl Event for Resume {
+    const NAME: &'static str = "RESUME";
+}
+
+live! {
+    /// A guest starts its watchdog and dies: the device's timer ends after two seconds at most.
+    fn watchdog() {
+        let qtest = Socket::new();
+        let mut client = Launch::new(program())
+            .args(["-M", "pc", "-accel", "tcg", "-display", "none", "-nodefaults"])
+            .args(["-device", "ib700", "-action", "watchdog=pause"])
+            .args(["-qtest", &format!("unix:{},server=on,wait=off", qtest.0.display())])
+            .options(options())
+            .start()
+            .unwrap();
+        let mut guest = UnixStream::connect(&qtest.0).unwrap();
+        guest.write_all(b"outb 0x443 0xe\n").unwrap();
+        let watchdog = client.wait_for(|_: &Watchdog| true, PATIENCE).unwrap();
+        assert_eq!(watchdog.event.action, "pause");
+        assert!(watchdog.timestamp.system_time().is_some());
+        client.wait_for(|_: &Stop| true, PATIENCE).unwrap();
+        assert_eq!(status(&mut client), "watchdog");
+    }
+}
+
+live! {
+    /// The event that a command brings about, and not one that was there before it.
+    fn command_and_its_event() {
+        let mut client = launch();
+        let resumed = client.call(Raw::<Value>::new("cont")).until(|_: &Resume| true).unwrap();
+        assert!(resumed.1.timestamp.system_time().is_some());
+        client.execute(Raw::<Value>::new("stop")).unwrap();
+        client.execute(Raw::<Value>::new("cont")).unwrap();
+        let (_, stopped) = client.call(Raw::<Value>::new("stop")).until(|_: &Stop| true).unwrap();
+        let stale = client.wait_for(|_: &Stop| true, PATIENCE).unwrap();
+        assert!(stale.timestamp < stopped.timestamp);
+
+        // A second `stop` stops nothing.
+        let call = client.call(Raw::<Value>::new("stop")).within(Duration::from_millis(50));
+        let error = call.until(|_: &Stop| true).unwrap_err();
+        assert!(error.is_timeout(), "{error:?}");
+        // A command that fails is not waited for.
+        let call = client.call(Raw::<Value>::new("no-such-command"));
+        assert!(call.until(|_: &Stop| true).unwrap_err().is_command_not_found());
+    }
+}

@@ -1,0 +1,287 @@
+//! Replies and events that are unusual, and calls that nobody waits for.
+
+use std::time::{Duration, Instant};
+
+use qmp_client::types::{ErrorClass, Timestamp};
+use qmp_client::{Error, Raw, Subject};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::peer::EVENT;
+use super::{Front, PATIENCE, SOON, expect_running, play_ready, status};
+
+pub fn unknown_event<F: Front>(drip: bool) {
+    play_ready::<F>(
+        drip,
+        |peer| {
+            let id = peer.expect("query-status");
+            peer.send(r#"{"event": "NEVER_HEARD_OF", "data": {"x": [1]}, "timestamp": {"seconds": 1, "microseconds": 2}}"#);
+            peer.running(&id);
+            peer.status();
+        },
+        |client| {
+            expect_running(client);
+            expect_running(client);
+            let event = client.event(PATIENCE).unwrap();
+            assert_eq!(&*event.name, "NEVER_HEARD_OF");
+            assert_eq!(event.data.unwrap().get(), r#"{"x": [1]}"#);
+            assert_eq!(event.timestamp, Timestamp { seconds: 1, microseconds: 2 });
+        },
+    );
+}
+
+pub fn unknown_time<F: Front>(drip: bool) {
+    play_ready::<F>(
+        drip,
+        |peer| {
+            let id = peer.expect("query-status");
+            peer.send(r#"{"event": "RESUME", "timestamp": {"seconds": -1, "microseconds": -1}}"#);
+            peer.send(r#"{"event": "STOP"}"#);
+            peer.running(&id);
+            peer.status();
+        },
+        |client| {
+            expect_running(client);
+            expect_running(client);
+            for name in ["RESUME", "STOP"] {
+                let event = client.event(PATIENCE).unwrap();
+                assert_eq!((&*event.name, event.timestamp), (name, Timestamp::UNKNOWN));
+            }
+        },
+    );
+}
+
+pub fn unknown_members<F: Front>(drip: bool) {
+    play_ready::<F>(
+        drip,
+        |peer| {
+            let id = peer.expect("query-status");
+            let value = json!({"new": {"x": []}, "status": "running"});
+            peer.send(&json!({"a": 1, "id": id, "return": value, "z": {"event": 1}}).to_string());
+            peer.status();
+        },
+        |client| {
+            expect_running(client);
+            expect_running(client);
+        },
+    );
+}
+
+/// Whatever the values are: without a type that closes the set, they get through.
+pub fn unknown_values<F: Front>(drip: bool) {
+    play_ready::<F>(
+        drip,
+        |peer| {
+            let id = peer.expect("query-status");
+            peer.send(r#"{"event": "STOP", "data": {"reason": "aliens"}}"#);
+            peer.succeed(&id, json!({"status": "levitating"}));
+            peer.status();
+        },
+        |client| {
+            let reply = client.execute(status(), PATIENCE).unwrap();
+            assert_eq!(reply["status"], "levitating");
+            expect_running(client);
+            let event = client.event(PATIENCE).unwrap();
+            assert_eq!(event.data.unwrap().get(), r#"{"reason": "aliens"}"#);
+        },
+    );
+}
+
+/// A server that cannot read a command cannot echo its id either.
+pub fn error_without_id<F: Front>(drip: bool) {
+    play_ready::<F>(
+        drip,
+        |peer| {
+            peer.expect("query-status");
+            peer.send(
+                r#"{"error": {"class": "GenericError", "desc": "JSON parse error, stray 'x'"}}"#,
+            );
+            peer.status();
+        },
+        |client| {
+            let error = client.execute(status(), PATIENCE).unwrap_err();
+            assert_eq!(error.server().unwrap().desc, "JSON parse error, stray 'x'");
+            assert_eq!(error.command(), Some("query-status"));
+            expect_running(client);
+        },
+    );
+}
+
+pub fn unknown_error_class<F: Front>(drip: bool) {
+    play_ready::<F>(
+        drip,
+        |peer| {
+            let id = peer.expect("query-status");
+            let error = json!({"class": "Sulking", "desc": "no", "data": 1});
+            peer.send(&json!({"id": id, "error": error}).to_string());
+            peer.status();
+        },
+        |client| {
+            let error = client.execute(status(), PATIENCE).unwrap_err();
+            assert_eq!(error.class(), Some(&ErrorClass::Unknown("Sulking".into())));
+            assert_eq!(error.server().unwrap().rest["data"], 1);
+            expect_running(client);
+        },
+    );
+}
+
+/// The ids that are nobody's: another client's, and what no client of ours would send.
+pub fn reply_with_foreign_id<F: Front>(drip: bool) {
+    play_ready::<F>(
+        drip,
+        |peer| {
+            for _ in 0..2 {
+                let id = peer.expect("query-status");
+                for foreign in [json!(0), json!("libvirt-7"), json!(null), json!([1])] {
+                    peer.succeed(&foreign, json!({"status": "wrong"}));
+                }
+                peer.send(r#"{"return": {"status": "wrong"}}"#);
+                peer.running(&id);
+            }
+        },
+        |client| {
+            expect_running(client);
+            expect_running(client);
+            assert_eq!(client.dropped().foreign_replies, 10);
+        },
+    );
+}
+
+pub fn reply_twice<F: Front>(drip: bool) {
+    play_ready::<F>(
+        drip,
+        |peer| {
+            let id = peer.expect("query-status");
+            peer.running(&id);
+            peer.succeed(&id, json!({"status": "wrong"}));
+            peer.status();
+        },
+        |client| {
+            expect_running(client);
+            expect_running(client);
+            assert_eq!(client.dropped().foreign_replies, 1);
+        },
+    );
+}
+
+#[derive(Debug, Deserialize)]
+struct Status {
+    #[expect(dead_code, reason = "only that it is there counts")]
+    running: bool,
+}
+
+pub fn reply_does_not_fit<F: Front>(drip: bool) {
+    play_ready::<F>(
+        drip,
+        |peer| {
+            let id = peer.expect("query-status");
+            peer.succeed(&id, json!({"running": "yes"}));
+            peer.status();
+        },
+        |client| {
+            let command: Raw<Status> = Raw::new("query-status");
+            let error = client.execute(command, PATIENCE).unwrap_err();
+            assert_eq!(error.command(), Some("query-status"));
+            let Error::Decode(mismatch) = &error else { panic!("{error:?}") };
+            assert_eq!(mismatch.subject, Subject::Reply("query-status".into()));
+            assert_eq!(mismatch.error.path(), "$.running");
+            expect_running(client);
+        },
+    );
+}
+
+pub fn cancelled_then_another<F: Front>(drip: bool) {
+    play_ready::<F>(
+        drip,
+        |peer| {
+            let cancelled = peer.expect("query-status");
+            let id = peer.expect("query-status");
+            peer.succeed(&cancelled, json!({"status": "wrong"}));
+            peer.running(&id);
+            peer.status();
+        },
+        |client| {
+            client.cancel(status());
+            expect_running(client);
+            expect_running(client);
+            assert_eq!(client.dropped().late_replies, 1);
+        },
+    );
+}
+
+/// Eight commands may be in flight; one that is cancelled before it is sent never is.
+pub fn cancelled_while_waiting<F: Front>(drip: bool) {
+    play_ready::<F>(
+        drip,
+        |peer| {
+            let stop: Vec<Value> = (0..8).map(|_| peer.expect("stop")).collect();
+            // Only when the client has had the time to send the ninth, if it were to.
+            std::thread::sleep(SOON / 4);
+            for id in &stop {
+                peer.succeed(id, json!({}));
+            }
+            peer.status();
+        },
+        |client| {
+            for _ in 0..8 {
+                client.cancel(Raw::<Value>::new("stop"));
+            }
+            client.cancel(Raw::<Value>::new("quit"));
+            expect_running(client);
+            assert_eq!(client.dropped().late_replies, 8);
+        },
+    );
+}
+
+/// The late reply must not be taken for the next command's. Events that keep coming must not
+/// put off the deadline.
+pub fn deadline_then_another<F: Front>(drip: bool) {
+    play_ready::<F>(
+        drip,
+        |peer| {
+            let late = peer.expect("query-status");
+            let begin = Instant::now();
+            while begin.elapsed() < SOON * 2 {
+                peer.send(EVENT);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let id = peer.expect("query-status");
+            peer.succeed(&late, json!({"status": "wrong"}));
+            peer.running(&id);
+        },
+        |client| {
+            let begin = Instant::now();
+            let error = client.execute(status(), SOON).unwrap_err();
+            assert!(error.is_timeout(), "{error:?}");
+            assert_eq!(error.command(), Some("query-status"));
+            assert!((SOON..PATIENCE / 2).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+            expect_running(client);
+            assert_eq!(client.dropped().late_replies, 1);
+        },
+    );
+}
+
+/// Replies are matched by id, and beyond eight commands the ninth waits for the first reply.
+pub fn replies_in_any_order<F: Front>(drip: bool) {
+    const COMMANDS: usize = 20;
+    let command = |number: usize| Raw::<usize>::new("echo").arguments(&json!({"number": number}));
+    play_ready::<F>(
+        drip,
+        |peer| {
+            let mut open = Vec::new();
+            for sent in 0..COMMANDS {
+                open.push(peer.command());
+                if open.len() == 8 || sent + 1 == COMMANDS {
+                    for command in open.drain(..).rev() {
+                        peer.succeed(&command["id"], command["arguments"]["number"].clone());
+                    }
+                }
+            }
+        },
+        |client| {
+            let replies = client.execute_all((0..COMMANDS).map(command).collect());
+            let replies: Vec<usize> = replies.into_iter().map(Result::unwrap).collect();
+            assert_eq!(replies, (0..COMMANDS).collect::<Vec<_>>());
+        },
+    );
+}

@@ -1,0 +1,72 @@
+//! How a connection ends.
+
+use qmp_client::{End, Error};
+
+use super::peer::EVENT;
+use super::{Front, PATIENCE, expect_running, play_ready, status};
+
+fn reason(error: &Error) -> &End {
+    match error {
+        Error::Closed(closed) => &closed.reason,
+        _ => panic!("{error:?}"),
+    }
+}
+
+pub fn end_instead_of_reply<F: Front>(drip: bool) {
+    play_ready::<F>(
+        drip,
+        |peer| {
+            peer.expect("query-status");
+            peer.hang_up();
+        },
+        |client| {
+            let first = client.execute(status(), PATIENCE).unwrap_err();
+            assert_eq!(first.command(), Some("query-status"));
+            assert!(matches!(reason(&first), End::Eof), "{first:?}");
+            let second = client.execute(status(), PATIENCE).unwrap_err();
+            assert!(matches!(reason(&second), End::Eof), "{second:?}");
+            assert!(client.event(PATIENCE).unwrap_err().is_closed());
+        },
+    );
+}
+
+pub fn end_in_a_message<F: Front>(drip: bool) {
+    play_ready::<F>(
+        drip,
+        |peer| {
+            peer.status();
+            peer.expect("query-status");
+            peer.send_bytes(b"{\"return\": {\"status\": \"run");
+            peer.hang_up();
+        },
+        |client| {
+            expect_running(client);
+            let error = client.execute(status(), PATIENCE).unwrap_err();
+            assert!(matches!(reason(&error), End::Truncated(_)), "{error:?}");
+            assert!(error.report().contains("run"), "{}", error.report());
+        },
+    );
+}
+
+/// What was said before the end counts, and the last word is why.
+pub fn events_before_the_end<F: Front>(drip: bool) {
+    play_ready::<F>(
+        drip,
+        |peer| {
+            peer.status();
+            peer.send(EVENT);
+            peer.send(EVENT);
+            peer.hang_up();
+        },
+        |client| {
+            expect_running(client);
+            assert_eq!(&*client.event(PATIENCE).unwrap().name, "STOP");
+            assert_eq!(&*client.event(PATIENCE).unwrap().name, "STOP");
+            for _ in 0..2 {
+                let error = client.event(PATIENCE).unwrap_err();
+                assert!(matches!(reason(&error), End::Eof), "{error:?}");
+            }
+            assert!(client.execute(status(), PATIENCE).unwrap_err().is_closed());
+        },
+    );
+}

@@ -1,0 +1,196 @@
+//! What happens before the first command.
+
+use std::time::{Duration, Instant};
+
+use qmp_client::{Error, Options, ProtocolError, WaitedFor};
+use serde_json::json;
+
+use super::peer::{EVENT, GREETING};
+use super::{Front, PATIENCE, SOON, expect_running, play};
+
+pub fn event_before_greeting<F: Front>(drip: bool) {
+    play::<F>(
+        drip,
+        &Options::new(),
+        |peer| {
+            peer.send(EVENT);
+            peer.greet();
+            peer.status();
+            peer.status();
+        },
+        |client| {
+            let mut client = client.unwrap();
+            expect_running(&mut client);
+            expect_running(&mut client);
+            assert_eq!(&*client.event(PATIENCE).unwrap().name, "STOP");
+        },
+    );
+}
+
+pub fn event_before_negotiation_reply<F: Front>(drip: bool) {
+    play::<F>(
+        drip,
+        &Options::new(),
+        |peer| {
+            peer.send(GREETING);
+            let id = peer.expect("qmp_capabilities");
+            peer.send(EVENT);
+            peer.succeed(&id, json!({}));
+            peer.status();
+            peer.status();
+        },
+        |client| {
+            let mut client = client.unwrap();
+            assert_eq!(&*client.event(PATIENCE).unwrap().name, "STOP");
+            expect_running(&mut client);
+            expect_running(&mut client);
+        },
+    );
+}
+
+pub fn silence_before_greeting<F: Front>(drip: bool) {
+    let begin = Instant::now();
+    play::<F>(
+        drip,
+        &Options::new().greeting_within(SOON),
+        |_| {},
+        |client| match client.err().unwrap() {
+            Error::Timeout(timeout) => assert_eq!(timeout.waited_for, WaitedFor::Greeting),
+            error => panic!("{error:?}"),
+        },
+    );
+    assert!((SOON..PATIENCE).contains(&begin.elapsed()));
+}
+
+pub fn silence_after_greeting<F: Front>(drip: bool) {
+    play::<F>(
+        drip,
+        &Options::new().greeting_within(SOON),
+        |peer| peer.send(GREETING),
+        |client| {
+            let error = client.err().unwrap();
+            assert!(error.is_timeout(), "{error:?}");
+            assert_eq!(error.command(), Some("qmp_capabilities"));
+        },
+    );
+}
+
+pub fn human_monitor<F: Front>(drip: bool) {
+    play::<F>(
+        drip,
+        &Options::new(),
+        |peer| {
+            peer.send_bytes(b"QEMU 7.2.0 monitor - type 'help' for more information\r\n(qemu) ");
+        },
+        |client| {
+            let error = client.err().unwrap();
+            let Error::Protocol(protocol) = &error else { panic!("{error:?}") };
+            assert!(matches!(**protocol, ProtocolError::HumanMonitor { .. }), "{error:?}");
+            assert!(error.to_string().contains("-qmp unix:PATH"), "{error}");
+        },
+    );
+}
+
+pub fn another_protocol<F: Front>(drip: bool) {
+    for (hangs_up, text) in [(false, "SSH-2.0-OpenSSH_9.2p1\r\n"), (true, "RFB 003")] {
+        play::<F>(
+            drip,
+            &Options::new(),
+            |peer| {
+                peer.send_bytes(text.as_bytes());
+                if hangs_up {
+                    peer.hang_up();
+                }
+            },
+            |client| {
+                let error = client.err().unwrap();
+                let Error::Protocol(protocol) = &error else { panic!("{error:?}") };
+                assert!(matches!(**protocol, ProtocolError::NotQmp(_)), "{error:?}");
+                assert!(error.report().contains(text.trim_end()), "{}", error.report());
+            },
+        );
+    }
+}
+
+pub fn negotiation_refused<F: Front>(drip: bool) {
+    play::<F>(
+        drip,
+        &Options::new(),
+        |peer| {
+            peer.send(GREETING);
+            let id = peer.expect("qmp_capabilities");
+            let error = json!({"class": "GenericError", "desc": "not today"});
+            peer.send(&json!({"error": error, "id": id}).to_string());
+        },
+        |client| {
+            let error = client.err().unwrap();
+            assert_eq!(error.command(), Some("qmp_capabilities"));
+            assert_eq!(error.server().unwrap().desc, "not today");
+        },
+    );
+}
+
+pub fn end_before_greeting<F: Front>(drip: bool) {
+    play::<F>(
+        drip,
+        &Options::new(),
+        |peer| peer.hang_up(),
+        |client| assert!(client.err().unwrap().is_closed()),
+    );
+}
+
+/// QEMU's `pretty=on`, with every message over many lines.
+pub fn pretty_printed<F: Front>(drip: bool) {
+    let pretty = |text: &str| {
+        let value: serde_json::Value = serde_json::from_str(text).unwrap();
+        serde_json::to_string_pretty(&value).unwrap().replace('\n', "\r\n")
+    };
+    play::<F>(
+        drip,
+        &Options::new(),
+        |peer| {
+            peer.send(&pretty(GREETING));
+            let id = peer.expect("qmp_capabilities");
+            peer.send(&pretty(&json!({"return": {}, "id": id}).to_string()));
+            for _ in 0..2 {
+                let id = peer.expect("query-status");
+                peer.send(&pretty(EVENT));
+                let reply = json!({"return": {"status": "running"}, "id": id});
+                peer.send(&pretty(&reply.to_string()));
+            }
+        },
+        |client| {
+            let mut client = client.unwrap();
+            expect_running(&mut client);
+            expect_running(&mut client);
+            assert_eq!(&*client.event(PATIENCE).unwrap().name, "STOP");
+        },
+    );
+}
+
+/// No line ends at all, and several messages in one piece.
+pub fn two_objects_on_a_line<F: Front>(drip: bool) {
+    play::<F>(
+        drip,
+        &Options::new(),
+        |peer| {
+            peer.send_bytes(format!("{EVENT}{GREETING}{EVENT}").as_bytes());
+            let id = peer.expect("qmp_capabilities");
+            peer.send_bytes(format!("{{\"return\":{{}},\"id\":{id}}}{EVENT}").as_bytes());
+            for _ in 0..2 {
+                let id = peer.expect("query-status");
+                let reply = json!({"return": {"status": "running"}, "id": id});
+                peer.send_bytes(format!("{EVENT} {reply}{EVENT}").as_bytes());
+            }
+        },
+        |client| {
+            let mut client = client.unwrap();
+            expect_running(&mut client);
+            expect_running(&mut client);
+            for _ in 0..7 {
+                assert_eq!(&*client.event(PATIENCE).unwrap().name, "STOP");
+            }
+            assert!(client.event(Duration::ZERO).unwrap_err().is_timeout());
+        },
+    );
+}
