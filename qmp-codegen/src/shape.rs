@@ -1,8 +1,7 @@
 //! Objects as they are on the wire: bases flattened, every discriminator value with its members.
 
 use crate::schema::{
-    Arguments, Base, Builtin, Condition, Enum, Member, Schema, Type, TypeId, TypeKind, TypeRef,
-    Union,
+    Base, Builtin, Condition, Enum, Member, Schema, Type, TypeId, TypeKind, TypeRef, Union,
 };
 
 /// What a value of the discriminator adds to an object.
@@ -29,17 +28,6 @@ pub(crate) fn common_members(schema: &Schema, id: TypeId) -> Vec<&Member> {
             Base::Inline(members) => members.iter().collect(),
         },
         TypeKind::Enum(_) | TypeKind::Alternate(_) => Vec::new(),
-    }
-}
-
-/// The members of arguments that every call has.
-pub(crate) fn argument_members<'a>(
-    schema: &'a Schema,
-    arguments: &'a Arguments,
-) -> Vec<&'a Member> {
-    match arguments {
-        Arguments::Inline(members) => members.iter().collect(),
-        Arguments::Named { ty, .. } => common_members(schema, *ty),
     }
 }
 

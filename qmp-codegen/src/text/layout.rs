@@ -74,9 +74,7 @@ fn object_lines(keys: &[(String, Node)], column: usize, trailing: usize, out: &m
         out.push_str(&format!("'{key}': "));
         let behind = if index + 1 == keys.len() { trailing + " }".len() } else { ",".len() };
         let at = column + 2 + key.len() + "'': ".len();
-        let length = flat(value).len() + behind;
-        if at + length > WIDTH && column + 4 + length <= WIDTH {
-            // It fits only if it begins in a line of its own.
+        if needs_own_line(value, at, column + 4, behind) {
             out.truncate(out.trim_end().len());
             out.push('\n');
             indent(column + 4, out);
@@ -86,6 +84,19 @@ fn object_lines(keys: &[(String, Node)], column: usize, trailing: usize, out: &m
         }
     }
     out.push_str(" }");
+}
+
+/// Whether strings fit only if they begin in a line of their own.
+fn needs_own_line(value: &Node, at: usize, own: usize, behind: usize) -> bool {
+    let widest = match value {
+        Node::List(elements) if elements.iter().all(|e| matches!(e, Node::Text(_))) => {
+            elements.iter().map(|element| flat(element).len()).max().unwrap_or_default()
+        }
+        Node::Text(_) => flat(value).len(),
+        _ => return false,
+    };
+    let widest = widest + "[ ".len() + " ]".len().max(behind);
+    flat(value).len() + at + behind > WIDTH && widest + at > WIDTH && own < at
 }
 
 fn list_lines(elements: &[Node], column: usize, trailing: usize, out: &mut String) {

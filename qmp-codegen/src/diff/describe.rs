@@ -1,0 +1,100 @@
+//! Types without their names, and how they relate.
+
+use super::object::Side;
+use crate::schema::{Builtin, Schema, TypeKind, TypeRef};
+use crate::shape::{self, Kind};
+
+/// What a type is, in words of the wire: an integer, an array of strings.
+pub(super) fn describe(schema: &Schema, side: Side<'_>) -> String {
+    match side {
+        Side::Members(_) => String::from("object"),
+        Side::Builtin(builtin) => shape::builtin_name(builtin).to_owned(),
+        Side::Array(element) => format!("[{}]", describe(schema, Side::of(element))),
+        Side::Defined(id) => match &shape::type_of(schema, id).kind {
+            TypeKind::Enum(_) => String::from("enum"),
+            TypeKind::Struct(_) | TypeKind::Union(_) => String::from("object"),
+            TypeKind::Alternate(alternate) => {
+                let alternatives = alternate.alternatives.iter();
+                let types = alternatives.map(|one| describe_alternative(schema, &one.ty));
+                types.collect::<Vec<_>>().join(" or ")
+            }
+        },
+    }
+}
+
+/// The type of an alternative; an alternate, which cannot be one, does not lead further.
+pub(super) fn describe_alternative(schema: &Schema, ty: &TypeRef) -> String {
+    match shape::json_type(schema, ty) {
+        json_type @ ("object" | "alternate") => json_type.to_owned(),
+        _ => describe(schema, Side::of(ty)),
+    }
+}
+
+/// How a type relates to what it was.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Relation {
+    Same,
+    /// It has all values that it had, and others.
+    Wider,
+    /// It has some of the values that it had, and no others.
+    Narrower,
+    Other,
+}
+
+/// How built-in types relate; kinds of integers are told apart if `ranges` says so.
+pub(super) fn relate(old: Builtin, new: Builtin, ranges: bool) -> Relation {
+    match (shape::builtin_kind(old), shape::builtin_kind(new)) {
+        (Kind::Integer, Kind::Integer) if ranges => relate_ranges(range(old), range(new)),
+        (old, new) if old == new => Relation::Same,
+        (Kind::Integer, Kind::Number) | (_, Kind::Any) => Relation::Wider,
+        (Kind::Number, Kind::Integer) | (Kind::Any, _) => Relation::Narrower,
+        _ => Relation::Other,
+    }
+}
+
+fn relate_ranges(old: (i128, i128), new: (i128, i128)) -> Relation {
+    let contains = |a: (i128, i128), b: (i128, i128)| a.0 <= b.0 && a.1 >= b.1;
+    match (contains(new, old), contains(old, new)) {
+        (true, true) => Relation::Same,
+        (true, false) => Relation::Wider,
+        (false, true) => Relation::Narrower,
+        (false, false) => Relation::Other,
+    }
+}
+
+fn range(builtin: Builtin) -> (i128, i128) {
+    let signed = |bits: u32| (-(1 << (bits - 1)), (1 << (bits - 1)) - 1);
+    let unsigned = |bits: u32| (0, (1 << bits) - 1);
+    match builtin {
+        Builtin::Int8 => signed(8),
+        Builtin::Int16 => signed(16),
+        Builtin::Int32 => signed(32),
+        Builtin::Uint8 => unsigned(8),
+        Builtin::Uint16 => unsigned(16),
+        Builtin::Uint32 => unsigned(32),
+        Builtin::Uint64 | Builtin::Size => unsigned(64),
+        _ => signed(64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_integers_relate_by_their_ranges() {
+        for (old, new, relation) in [
+            (Builtin::Int, Builtin::Int64, Relation::Same),
+            (Builtin::Uint8, Builtin::Uint32, Relation::Wider),
+            (Builtin::Uint32, Builtin::Int, Relation::Wider),
+            (Builtin::Int, Builtin::Size, Relation::Other),
+            (Builtin::Int16, Builtin::Int8, Relation::Narrower),
+            (Builtin::Int, Builtin::Number, Relation::Wider),
+            (Builtin::Any, Builtin::Str, Relation::Narrower),
+            (Builtin::Str, Builtin::Bool, Relation::Other),
+        ] {
+            assert_eq!(relate(old, new, true), relation, "{old:?} and {new:?}");
+        }
+        assert_eq!(relate(Builtin::Uint8, Builtin::Int, false), Relation::Same);
+    }
+}

@@ -1,0 +1,169 @@
+//! Comparing objects: members, and the branches of unions.
+//!
+//! A member may move between a union's base and its branches. On the wire, only the branches that
+//! did not have it before, or no longer have it, change.
+
+use super::change::{Announced, Direction, What};
+use super::object::{Object, Side};
+use super::walk::{At, Walk, announced, feature_changes};
+use crate::schema::{Member, Schema, TypeId, TypeKind, TypeRef};
+use crate::shape;
+
+impl<'a> Walk<'a> {
+    pub(super) fn objects(&mut self, at: At, old: &Object<'a>, new: &Object<'a>) {
+        let ignored = self.ignored(at);
+        let is_new = |member: &&&Member| {
+            old.member(&member.name).is_none() && !ignored.contains(&member.name)
+        };
+        for member in old.members.iter().filter(|member| !ignored.contains(&member.name)) {
+            match new.member(&member.name) {
+                Some(other) => self.member(at, "", member, other),
+                None => self.left_base(at, member, new),
+            }
+        }
+        for member in new.members.iter().filter(is_new) {
+            self.joined_base(at, member, old);
+        }
+        self.cases(at, old, new, &ignored);
+    }
+
+    fn member(&mut self, at: At, prefix: &str, old: &'a Member, new: &'a Member) {
+        let step = format!("{prefix}.{}", old.name);
+        let announced = announced(&old.features);
+        let sent = at.direction == Direction::Sent;
+        match (old.optional, new.optional) {
+            (true, false) => self.report(at, &step, What::MadeMandatory, sent, announced),
+            (false, true) => self.report(at, &step, What::MadeOptional, !sent, announced),
+            _ => {}
+        }
+        for what in feature_changes(&old.features, &new.features) {
+            self.report(at, &step, what, false, None);
+        }
+        self.follow(at, &step, (Side::of(&old.ty), Side::of(&new.ty)), Vec::new());
+    }
+
+    /// A member that every value had is not in the base any more.
+    fn left_base(&mut self, at: At, old: &'a Member, new: &Object<'a>) {
+        let announced = announced(&old.features);
+        let (branches, without) = new.cases_with(self.new, &old.name);
+        if branches.is_empty() {
+            return self.removed(at, old, announced);
+        }
+        for case in &branches {
+            let moved = new.case(case).flatten().and_then(|id| find(self.new, id, &old.name));
+            if let Some(moved) = moved {
+                self.member(at, &new.step(case), old, moved);
+            }
+        }
+        if without > 0 {
+            let what = What::MemberNarrowed { branches, optional: old.optional };
+            let breaking = at.direction == Direction::Sent || !old.optional;
+            self.report(at, &format!(".{}", old.name), what, breaking, announced);
+        }
+    }
+
+    /// A member is in the base that was not there before.
+    fn joined_base(&mut self, at: At, new: &'a Member, old: &Object<'a>) {
+        let (branches, without) = old.cases_with(self.old, &new.name);
+        for case in &branches {
+            let moved = old.case(case).flatten().and_then(|id| find(self.old, id, &new.name));
+            if let Some(moved) = moved {
+                self.member(at, &old.step(case), moved, new);
+            }
+        }
+        let optional = new.optional;
+        let what = match branches.is_empty() {
+            true => What::MemberAdded { optional },
+            false => What::MemberWidened { branches, optional },
+        };
+        if without > 0 || matches!(what, What::MemberAdded { .. }) {
+            let breaking = at.direction == Direction::Sent && !optional;
+            self.report(at, &format!(".{}", new.name), what, breaking, None);
+        }
+    }
+
+    fn removed(&mut self, at: At, old: &Member, announced: Option<Announced>) {
+        let what = What::MemberRemoved { optional: old.optional };
+        let breaking = at.direction == Direction::Sent || !old.optional;
+        self.report(at, &format!(".{}", old.name), what, breaking, announced);
+    }
+
+    fn cases(&mut self, at: At, old: &Object<'a>, new: &Object<'a>, ignored: &[String]) {
+        for (case, ty) in &old.cases {
+            match (ty, counterpart(old, new, case, self.new)) {
+                (_, Some(other)) => self.case(at, (old, *ty), (new, other), case, ignored),
+                (Some(_), None) => {
+                    let what = What::BranchRemoved((*case).to_owned());
+                    self.report(at, "", what, at.direction == Direction::Sent, None);
+                }
+                (None, None) => {}
+            }
+        }
+        for (case, ty) in &new.cases {
+            if old.tag == new.tag && old.case(case).is_some() {
+                continue;
+            }
+            match (ty, counterpart(new, old, case, self.old)) {
+                (_, Some(other)) => self.case(at, (old, other), (new, *ty), case, ignored),
+                (Some(_), None) => {
+                    self.report(at, "", What::BranchAdded((*case).to_owned()), false, None);
+                }
+                (None, None) => {}
+            }
+        }
+    }
+
+    fn case(
+        &mut self,
+        at: At,
+        old: (&Object<'a>, Option<TypeId>),
+        new: (&Object<'a>, Option<TypeId>),
+        case: &str,
+        ignored: &[String],
+    ) {
+        if old.1.is_none() && new.1.is_none() {
+            return;
+        }
+        let mut ignored = ignored.to_vec();
+        ignored.extend(members_within(self.old, old.1, new.0));
+        ignored.extend(members_within(self.new, new.1, old.0));
+        ignored.sort_unstable();
+        ignored.dedup();
+        let side = |ty: Option<TypeId>| ty.map_or(Side::EMPTY, Side::Defined);
+        let step = if old.0.tag.is_some() { old.0.step(case) } else { new.0.step(case) };
+        self.follow(at, &step, (side(old.1), side(new.1)), ignored);
+    }
+}
+
+/// What a case of one object is in the other: nothing if it cannot occur there, the inner nothing
+/// if it adds no members.
+fn counterpart(
+    of: &Object<'_>,
+    other: &Object<'_>,
+    case: &str,
+    other_schema: &Schema,
+) -> Option<Option<TypeId>> {
+    if of.tag == other.tag {
+        return other.case(case);
+    }
+    // Where it is no union, the value may still be one of the same enumeration.
+    let member = other.member(of.tag?)?;
+    match &member.ty {
+        TypeRef::Defined(id) => match &shape::type_of(other_schema, *id).kind {
+            TypeKind::Enum(values) => values.values.iter().any(|v| v.name == case).then_some(None),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The members of a branch that the other object has for every value.
+fn members_within(schema: &Schema, branch: Option<TypeId>, object: &Object<'_>) -> Vec<String> {
+    let members = branch.map_or(Vec::new(), |id| shape::common_members(schema, id));
+    let names = members.into_iter().map(|member| &member.name);
+    names.filter(|name| object.member(name).is_some()).cloned().collect()
+}
+
+fn find<'a>(schema: &'a Schema, id: TypeId, name: &str) -> Option<&'a Member> {
+    shape::common_members(schema, id).into_iter().find(|member| member.name == name)
+}

@@ -1,0 +1,485 @@
+//! Walks two schemas in parallel, from their commands and events.
+//!
+//! Types are compared in pairs, each pair once for each direction, breadth first: so recursion
+//! ends, what is shared is reported once, and with the shortest path.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::Scope;
+use super::change::{Announced, Change, Difference, Direction, Root, RootKind, What};
+use super::describe::{self, Relation, describe, describe_alternative};
+use super::object::{Side, SideKey};
+use crate::schema::{
+    Alternate, Arguments, Command, Definition, Enum, Event, Feature, Schema, TypeKind, TypeRef,
+};
+use crate::shape;
+
+pub(super) struct Walk<'a> {
+    pub(super) old: &'a Schema,
+    pub(super) new: &'a Schema,
+    scope: Scope,
+    roots: Vec<RootInfo>,
+    pairs: Vec<Pair<'a>>,
+    known: HashMap<PairKey<'a>, usize>,
+    queue: VecDeque<(usize, Direction)>,
+    findings: Vec<Finding>,
+    /// The finding of a pair at a step, so that the other direction adds to it.
+    found: HashMap<(usize, String, What), usize>,
+}
+
+struct RootInfo {
+    root: Root,
+    announced: Option<Announced>,
+}
+
+/// Types that are compared with each other.
+struct Pair<'a> {
+    old: Side<'a>,
+    new: Side<'a>,
+    /// Members that the object around it has on one side, and that are compared there.
+    ignored: Vec<String>,
+    /// What leads to it.
+    from: HashSet<From>,
+    /// By which path it was first reached, sent and received.
+    places: [Option<Place>; 2],
+}
+
+type PairKey<'a> = (SideKey<'a>, SideKey<'a>, Vec<String>);
+
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+enum From {
+    Root(usize),
+    Pair(usize),
+}
+
+#[derive(Clone)]
+struct Place {
+    root: usize,
+    path: String,
+}
+
+struct Finding {
+    /// The pair, or nothing for a command or event itself.
+    pair: Option<usize>,
+    place: Place,
+    what: What,
+    breaking: bool,
+    directions: Vec<Direction>,
+    announced: Option<Announced>,
+}
+
+/// A pair that is being compared.
+#[derive(Clone, Copy)]
+pub(super) struct At {
+    pub(super) pair: usize,
+    pub(super) direction: Direction,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(old: &'a Schema, new: &'a Schema, scope: Scope) -> Self {
+        Self {
+            old,
+            new,
+            scope,
+            roots: Vec::new(),
+            pairs: Vec::new(),
+            known: HashMap::new(),
+            queue: VecDeque::new(),
+            findings: Vec::new(),
+            found: HashMap::new(),
+        }
+    }
+
+    pub(super) fn difference(mut self) -> Difference {
+        self.commands();
+        self.events();
+        while let Some((pair, direction)) = self.queue.pop_front() {
+            self.compare(At { pair, direction });
+        }
+        self.findings.sort_by_key(|finding| finding.place.root);
+        Difference { changes: self.findings.iter().map(|finding| self.change(finding)).collect() }
+    }
+}
+
+/// Commands and events.
+impl<'a> Walk<'a> {
+    fn commands(&mut self) {
+        let (old, new) = (self.old, self.new);
+        let named = |name: &str| new.commands.iter().find(|one| one.definition.name == name);
+        for command in &old.commands {
+            let root = self.root(RootKind::Command, &command.definition);
+            match named(&command.definition.name) {
+                Some(new) => self.command(root, command, new),
+                None => self.report_root(root, What::Removed, true),
+            }
+        }
+        let known: HashSet<&str> = old.commands.iter().map(|c| &*c.definition.name).collect();
+        for command in &new.commands {
+            if !known.contains(&*command.definition.name) {
+                let root = self.root(RootKind::Command, &command.definition);
+                self.report_root(root, What::Added, false);
+            }
+        }
+    }
+
+    fn events(&mut self) {
+        let (old, new) = (self.old, self.new);
+        let named = |name: &str| new.events.iter().find(|one| one.definition.name == name);
+        for event in &old.events {
+            let root = self.root(RootKind::Event, &event.definition);
+            match named(&event.definition.name) {
+                Some(new) => self.event(root, event, new),
+                None => self.report_root(root, What::Removed, true),
+            }
+        }
+        let known: HashSet<&str> = old.events.iter().map(|e| &*e.definition.name).collect();
+        for event in &new.events {
+            if !known.contains(&*event.definition.name) {
+                let root = self.root(RootKind::Event, &event.definition);
+                self.report_root(root, What::Added, false);
+            }
+        }
+    }
+
+    fn command(&mut self, root: usize, old: &'a Command, new: &'a Command) {
+        self.root_features(root, &old.definition, &new.definition);
+        // Each with the value that lets clients do less.
+        let mut flags = vec![("allow-oob", old.allow_oob, new.allow_oob, false)];
+        if self.scope == Scope::Schema {
+            flags.extend([
+                ("success-response", old.success_response, new.success_response, false),
+                ("gen", old.generated, new.generated, true),
+                ("allow-preconfig", old.allow_preconfig, new.allow_preconfig, false),
+            ]);
+        }
+        for (name, old, now, worse) in flags {
+            if old != now {
+                self.report_root(root, What::Flag { name, now }, now == worse);
+            }
+        }
+        self.arguments(root, "argument", Direction::Sent, &old.arguments, &new.arguments);
+        let returns = |ty: &'a Option<TypeRef>| Side::of_optional(ty.as_ref());
+        let place = Place { root, path: String::from("return") };
+        let sides = (returns(&old.returns), returns(&new.returns));
+        self.enqueue(From::Root(root), sides, Vec::new(), Direction::Received, place);
+    }
+
+    fn event(&mut self, root: usize, old: &'a Event, new: &'a Event) {
+        self.root_features(root, &old.definition, &new.definition);
+        self.arguments(root, "data", Direction::Received, &old.data, &new.data);
+    }
+
+    fn arguments(
+        &mut self,
+        root: usize,
+        path: &str,
+        direction: Direction,
+        old: &'a Arguments,
+        new: &'a Arguments,
+    ) {
+        let place = Place { root, path: path.to_owned() };
+        let sides = (Side::of_arguments(old), Side::of_arguments(new));
+        self.enqueue(From::Root(root), sides, Vec::new(), direction, place);
+    }
+
+    fn root(&mut self, kind: RootKind, definition: &Definition) -> usize {
+        let root = Root { kind, name: definition.name.clone() };
+        self.roots.push(RootInfo { root, announced: announced(&definition.features) });
+        self.roots.len() - 1
+    }
+
+    fn root_features(&mut self, root: usize, old: &Definition, new: &Definition) {
+        for what in feature_changes(&old.features, &new.features) {
+            self.report_root(root, what, false);
+        }
+    }
+
+    fn report_root(&mut self, root: usize, what: What, breaking: bool) {
+        let place = Place { root, path: String::new() };
+        let (directions, announced) = (Vec::new(), self.roots[root].announced);
+        self.findings.push(Finding { pair: None, place, what, breaking, directions, announced });
+    }
+}
+
+/// Types.
+impl<'a> Walk<'a> {
+    fn compare(&mut self, at: At) {
+        let Pair { old, new, .. } = self.pairs[at.pair];
+        for what in feature_changes(old.features(self.old), new.features(self.new)) {
+            self.report(at, "", what, false, None);
+        }
+        if let (Some(old), Some(new)) = (old.object(self.old), new.object(self.new)) {
+            return self.objects(at, &old, &new);
+        }
+        match (old, new) {
+            (Side::Array(old), Side::Array(new)) => {
+                self.follow(at, "[]", (Side::of(old), Side::of(new)), Vec::new());
+            }
+            _ => match (self.kind(self.old, old), self.kind(self.new, new)) {
+                (Leaf::Enum(old), Leaf::Enum(new)) => self.values(at, old, new),
+                (Leaf::Alternate(old), Leaf::Alternate(new)) => self.alternates(at, old, new),
+                (Leaf::Alternate(alternate), _) => self.alternative_left(at, alternate, new),
+                (_, Leaf::Alternate(alternate)) => self.alternative_joined(at, old, alternate),
+                (old_leaf, new_leaf) => {
+                    self.types(at, self.relation(&old_leaf, &new_leaf));
+                }
+            },
+        }
+    }
+
+    fn kind(&self, schema: &'a Schema, side: Side<'a>) -> Leaf<'a> {
+        match side {
+            Side::Defined(id) => match &shape::type_of(schema, id).kind {
+                TypeKind::Enum(values) => Leaf::Enum(values),
+                TypeKind::Alternate(alternate) => Leaf::Alternate(alternate),
+                TypeKind::Struct(_) | TypeKind::Union(_) => Leaf::Compound,
+            },
+            Side::Builtin(builtin) => Leaf::Builtin(builtin),
+            Side::Members(_) | Side::Array(_) => Leaf::Compound,
+        }
+    }
+
+    fn relation(&self, old: &Leaf<'_>, new: &Leaf<'_>) -> Relation {
+        let is_open = |leaf: &Leaf<'_>, json_type| matches!(leaf, Leaf::Builtin(b) if shape::builtin_json_type(*b) == json_type);
+        match (old, new) {
+            (Leaf::Builtin(old), Leaf::Builtin(new)) => {
+                describe::relate(*old, *new, self.scope == Scope::Schema)
+            }
+            (Leaf::Enum(_), new) if is_open(new, "string") => Relation::Wider,
+            (old, Leaf::Enum(_)) if is_open(old, "string") => Relation::Narrower,
+            (_, new) if is_open(new, "any") => Relation::Wider,
+            (old, _) if is_open(old, "any") => Relation::Narrower,
+            _ => Relation::Other,
+        }
+    }
+
+    /// Reports that a type is another.
+    fn types(&mut self, at: At, relation: Relation) {
+        let breaking = match (relation, at.direction) {
+            (Relation::Same, _) => return,
+            (Relation::Wider, Direction::Sent) | (Relation::Narrower, Direction::Received) => false,
+            _ => true,
+        };
+        let Pair { old, new, .. } = self.pairs[at.pair];
+        let (old, new) = (describe(self.old, old), describe(self.new, new));
+        self.report(at, "", What::Type { old, new }, breaking, None);
+    }
+
+    fn values(&mut self, at: At, old: &Enum, new: &Enum) {
+        let sent = at.direction == Direction::Sent;
+        for value in &old.values {
+            match new.values.iter().find(|other| other.name == value.name) {
+                Some(other) => {
+                    for what in feature_changes(&value.features, &other.features) {
+                        self.report(at, &format!("={}", value.name), what, false, None);
+                    }
+                }
+                None => {
+                    let what = What::ValueRemoved(value.name.clone());
+                    self.report(at, "", what, sent, announced(&value.features));
+                }
+            }
+        }
+        for value in &new.values {
+            if old.values.iter().all(|other| other.name != value.name) {
+                self.report(at, "", What::ValueAdded(value.name.clone()), false, None);
+            }
+        }
+    }
+
+    fn alternates(&mut self, at: At, old: &'a Alternate, new: &'a Alternate) {
+        for one in &old.alternatives {
+            match self.alternative(self.new, new, shape::json_type(self.old, &one.ty)) {
+                Some(other) => {
+                    self.follow(at, "", (Side::of(&one.ty), Side::of(other)), Vec::new());
+                }
+                None => {
+                    let what = What::AlternativeRemoved(describe_alternative(self.old, &one.ty));
+                    self.report(at, "", what, at.direction == Direction::Sent, None);
+                }
+            }
+        }
+        for one in &new.alternatives {
+            if self.alternative(self.old, old, shape::json_type(self.new, &one.ty)).is_none() {
+                let what = What::AlternativeAdded(describe_alternative(self.new, &one.ty));
+                self.report(at, "", what, false, None);
+            }
+        }
+    }
+
+    /// An alternate became one type.
+    fn alternative_left(&mut self, at: At, old: &'a Alternate, new: Side<'a>) {
+        match self.alternative(self.old, old, new.json_type(self.new)) {
+            Some(ty) => {
+                self.types(at, Relation::Narrower);
+                self.follow(at, "", (Side::of(ty), new), Vec::new());
+            }
+            None if new.json_type(self.new) == "any" => self.types(at, Relation::Wider),
+            None => self.types(at, Relation::Other),
+        }
+    }
+
+    /// One type became an alternate.
+    fn alternative_joined(&mut self, at: At, old: Side<'a>, new: &'a Alternate) {
+        match self.alternative(self.new, new, old.json_type(self.old)) {
+            Some(ty) => {
+                self.types(at, Relation::Wider);
+                self.follow(at, "", (old, Side::of(ty)), Vec::new());
+            }
+            None if old.json_type(self.old) == "any" => self.types(at, Relation::Narrower),
+            None => self.types(at, Relation::Other),
+        }
+    }
+
+    fn alternative(
+        &self,
+        schema: &Schema,
+        alternate: &'a Alternate,
+        json_type: &str,
+    ) -> Option<&'a TypeRef> {
+        let mut types = alternate.alternatives.iter().map(|one| &one.ty);
+        types.find(|ty| shape::json_type(schema, ty) == json_type)
+    }
+}
+
+/// Pairs and findings.
+impl<'a> Walk<'a> {
+    /// Goes on to what a pair leads to.
+    pub(super) fn follow(
+        &mut self,
+        at: At,
+        step: &str,
+        sides: (Side<'a>, Side<'a>),
+        ignored: Vec<String>,
+    ) {
+        let place = self.place(at, step);
+        self.enqueue(From::Pair(at.pair), sides, ignored, at.direction, place);
+    }
+
+    /// Members that are compared elsewhere.
+    pub(super) fn ignored(&self, at: At) -> Vec<String> {
+        self.pairs[at.pair].ignored.clone()
+    }
+
+    pub(super) fn report(
+        &mut self,
+        at: At,
+        step: &str,
+        what: What,
+        breaking: bool,
+        announced: Option<Announced>,
+    ) {
+        let place = self.place(at, step);
+        let key = (at.pair, step.to_owned(), what.clone());
+        let Some(&known) = self.found.get(&key) else {
+            self.found.insert(key, self.findings.len());
+            let (pair, directions) = (Some(at.pair), vec![at.direction]);
+            let finding = Finding { pair, place, what, breaking, directions, announced };
+            self.findings.push(finding);
+            return;
+        };
+        let finding = &mut self.findings[known];
+        finding.directions.push(at.direction);
+        if breaking && !finding.breaking {
+            finding.breaking = true;
+            finding.place = place;
+        }
+    }
+
+    fn enqueue(
+        &mut self,
+        from: From,
+        (old, new): (Side<'a>, Side<'a>),
+        ignored: Vec<String>,
+        direction: Direction,
+        place: Place,
+    ) {
+        let key = (old.key(), new.key(), ignored.clone());
+        let pairs = &mut self.pairs;
+        let index = *self.known.entry(key).or_insert_with(|| {
+            pairs.push(Pair { old, new, ignored, from: HashSet::new(), places: [None, None] });
+            pairs.len() - 1
+        });
+        let pair = &mut self.pairs[index];
+        pair.from.insert(from);
+        let known = &mut pair.places[direction as usize];
+        if known.is_none() {
+            *known = Some(place);
+            self.queue.push_back((index, direction));
+        }
+    }
+
+    fn place(&self, at: At, step: &str) -> Place {
+        let place = self.pairs[at.pair].places[at.direction as usize].clone();
+        let Place { root, mut path } = place.unwrap_or(Place { root: 0, path: String::new() });
+        match path == "argument" && !step.is_empty() {
+            true => path = format!("argument {}", step.trim_start_matches('.')),
+            false => path.push_str(step),
+        }
+        Place { root, path }
+    }
+
+    fn change(&self, finding: &Finding) -> Change {
+        let roots = match finding.pair {
+            Some(pair) => self.roots_of(pair),
+            None => vec![finding.place.root],
+        };
+        // What is shared is a surprise as soon as it is one for somebody.
+        let all = || roots.iter().map(|root| self.roots[*root].announced);
+        let by_roots = all().all(|one| one.is_some()).then(|| all().next().flatten()).flatten();
+        let others = roots.iter().filter(|root| **root != finding.place.root);
+        Change {
+            root: self.roots[finding.place.root].root.clone(),
+            path: finding.place.path.clone(),
+            what: finding.what.clone(),
+            breaking: finding.breaking,
+            directions: finding.directions.clone(),
+            announced: finding.announced.or(by_roots),
+            also: others.map(|root| self.roots[*root].root.clone()).collect(),
+        }
+    }
+
+    /// The commands and events that lead to a pair, in their order.
+    fn roots_of(&self, pair: usize) -> Vec<usize> {
+        let (mut roots, mut seen, mut open) = (Vec::new(), HashSet::from([pair]), vec![pair]);
+        while let Some(pair) = open.pop() {
+            for from in &self.pairs[pair].from {
+                match from {
+                    From::Root(root) => roots.push(*root),
+                    From::Pair(from) if seen.insert(*from) => open.push(*from),
+                    From::Pair(_) => {}
+                }
+            }
+        }
+        roots.sort_unstable();
+        roots.dedup();
+        roots
+    }
+}
+
+/// What the special features say.
+pub(super) fn announced(features: &[Feature]) -> Option<Announced> {
+    let has = |name: &str| features.iter().any(|feature| feature.name == name);
+    let deprecated = has("deprecated").then_some(Announced::Deprecated);
+    deprecated.or_else(|| has("unstable").then_some(Announced::Unstable))
+}
+
+/// Features that one side has and the other has not.
+pub(super) fn feature_changes(old: &[Feature], new: &[Feature]) -> Vec<What> {
+    let missing = |from: &[Feature], name: &str| from.iter().all(|other| other.name != name);
+    let removed = old.iter().filter(|feature| missing(new, &feature.name));
+    let added = new.iter().filter(|feature| missing(old, &feature.name));
+    removed
+        .map(|feature| What::FeatureRemoved(feature.name.clone()))
+        .chain(added.map(|feature| What::FeatureAdded(feature.name.clone())))
+        .collect()
+}
+
+/// A type that is compared as a whole.
+enum Leaf<'a> {
+    Builtin(crate::schema::Builtin),
+    Enum(&'a Enum),
+    Alternate(&'a Alternate),
+    /// An object or array.
+    Compound,
+}
