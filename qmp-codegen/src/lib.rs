@@ -5,6 +5,7 @@
 //! ```
 
 pub mod diagnostic;
+pub mod diff;
 pub mod introspection;
 pub mod schema;
 mod shape;
