@@ -23,6 +23,10 @@ impl CallId {
         self.0
     }
 
+    pub(super) fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
     pub(super) fn parse(id: &RawValue) -> Option<Self> {
         Self::from_digits(id.get())
     }

@@ -137,6 +137,18 @@ impl Framer {
         &self.buffer[place]
     }
 
+    /// The line that begins a message, if nothing of the message has been looked at yet, and the
+    /// line is complete and no longer than `longest`. It is not taken.
+    pub(super) fn line(&mut self, longest: usize) -> Option<Range<usize>> {
+        if self.junk.is_some() || self.scanned > 0 {
+            return None;
+        }
+        self.skip_space();
+        let rest = &self.buffer[self.start..self.end];
+        let length = newline(&rest[..rest.len().min(longest)])?;
+        Some(self.start..self.start + length)
+    }
+
     /// The next thing in the bytes so far. What it refers to stays until the next
     /// [`spare`](Self::spare).
     pub(super) fn next(&mut self) -> Option<Frame> {
@@ -208,7 +220,8 @@ impl Framer {
         garbage
     }
 
-    fn take(&mut self, length: usize) {
+    /// So many bytes have been read as a message.
+    pub(super) fn take(&mut self, length: usize) {
         self.start += length;
         self.scanned = 0;
         self.scanner = Scanner::default();
@@ -224,7 +237,7 @@ impl Framer {
 
     fn finish_junk(&mut self) -> Option<Garbage> {
         let rest = &self.buffer[self.start..self.end];
-        let newline = rest.iter().position(|byte| *byte == b'\n');
+        let newline = newline(rest);
         let length = newline.map_or(rest.len(), |at| at + 1);
         if let Some(junk) = &mut self.junk {
             junk.add(&rest[..length]);
@@ -235,6 +248,19 @@ impl Framer {
         self.junk = None;
         garbage
     }
+}
+
+/// Where the first line ends.
+fn newline(bytes: &[u8]) -> Option<usize> {
+    // In a block of this size the compiler looks at many bytes at once.
+    const BLOCK: usize = 32;
+    let is_newline = |byte: &u8| *byte == b'\n';
+    let blocks = bytes.chunks(BLOCK);
+    let found = blocks
+        .enumerate()
+        .find(|(_, block)| block.iter().fold(false, |found, byte| found | is_newline(byte)));
+    let (index, block) = found?;
+    block.iter().position(is_newline).map(|at| index * BLOCK + at)
 }
 
 impl Junk {

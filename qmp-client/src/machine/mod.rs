@@ -46,6 +46,7 @@
 mod calls;
 mod encode;
 mod framing;
+mod line;
 mod receive;
 mod scan;
 
@@ -356,12 +357,15 @@ impl Machine {
     /// Gives each message that has arrived, and each call that has failed, to `sink`, in order.
     pub fn drain(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) {
         while !matches!(self.state, State::Ended(_)) {
+            if self.take_line(sink) {
+                continue;
+            }
             match self.framer.next() {
                 Some(Frame::Message { place, depth }) => {
                     // Out of the machine while it is read, since the rest of it changes meanwhile.
                     let framer = std::mem::replace(&mut self.framer, Framer::new(0));
                     self.take_message(framer.bytes(place), depth, sink);
-                    self.framer = framer;
+                    self.put_back(framer);
                 }
                 Some(Frame::Garbage(garbage)) => self.take_garbage(garbage, None, sink),
                 Some(Frame::TooLarge) => {
@@ -375,6 +379,13 @@ impl Machine {
             }
         }
         self.calls.drain_failed(&mut |id, error| sink(Incoming::Reply { id, result: Err(error) }));
+    }
+
+    /// The framer that was taken out while a message was read, unless that was the last one.
+    fn put_back(&mut self, framer: Framer) {
+        if !matches!(self.state, State::Ended(_)) {
+            self.framer = framer;
+        }
     }
 
     /// Nothing more is taken from the peer.

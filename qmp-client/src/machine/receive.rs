@@ -8,13 +8,42 @@ use serde_json::value::RawValue;
 
 use super::calls::{CallId, Flight, Kind};
 use super::encode::{WriteArguments, encode};
-use super::framing::Garbage;
+use super::framing::{Framer, Garbage};
+use super::line::{self, Line};
 use super::{Incoming, Machine, State};
 use crate::error::{End, Misuse, ProtocolError, ServerError};
 
 type Sink<'s> = &'s mut dyn FnMut(Incoming<'_>);
 
+/// So short a line is first tried the short way.
+const SHORT: usize = 1024;
+
 impl Machine {
+    /// Takes a message the short way, if there is one that can be.
+    pub(super) fn take_line(&mut self, sink: Sink<'_>) -> bool {
+        // A line that is no longer than the limit cannot be nested deeper.
+        let Some(place) = self.framer.line(SHORT.min(self.settings.depth)) else {
+            return false;
+        };
+        // Out of the machine while it is read, since the rest of it changes meanwhile.
+        let mut framer = std::mem::replace(&mut self.framer, Framer::new(0));
+        let text = std::str::from_utf8(framer.bytes(place));
+        let length = match text.ok().and_then(line::read) {
+            Some((Line::Event { name, data, timestamp }, length)) => {
+                sink(Incoming::Event { name: Cow::Borrowed(name), data, timestamp });
+                length
+            }
+            Some((Line::Return { id, value }, length)) => {
+                self.take_return(Some(id), value, 0, sink);
+                length
+            }
+            None => 0,
+        };
+        framer.take(length);
+        self.put_back(framer);
+        length > 0
+    }
+
     pub(super) fn take_message(&mut self, bytes: &[u8], depth: usize, sink: Sink<'_>) {
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text,
@@ -25,7 +54,10 @@ impl Machine {
             }
         };
         match qmp_types::decode(text) {
-            Ok(ServerMessage::Return { id, value }) => self.take_return(id, value, depth, sink),
+            Ok(ServerMessage::Return { id, value }) => {
+                let id = self.addressee(id);
+                self.take_return(id, value, depth, sink);
+            }
             Ok(ServerMessage::Error { id, error }) => self.take_error(id, error, sink),
             Ok(ServerMessage::Event { name, data, timestamp }) => {
                 sink(Incoming::Event { name: Cow::Owned(name), data, timestamp });
@@ -57,30 +89,13 @@ impl Machine {
         let _ = encode(&mut self.output, "qmp_capabilities", Kind::InBand, id, arguments);
     }
 
-    fn take_return(
-        &mut self,
-        id: Option<&RawValue>,
-        value: &RawValue,
-        depth: usize,
-        sink: Sink<'_>,
-    ) {
-        let negotiating = self.answers_negotiation(id);
-        let id = id.and_then(CallId::parse);
-        if negotiating {
+    fn take_return(&mut self, id: Option<CallId>, value: &RawValue, depth: usize, sink: Sink<'_>) {
+        if self.answers_negotiation(id) {
             self.state = State::Ready;
             sink(Incoming::Ready);
             return self.launch_waiting();
         }
-        let Some(call) = id.and_then(|id| self.calls.land(id)) else {
-            self.dropped.foreign_replies += 1;
-            return;
-        };
-        self.note_lost_replies(&call);
-        self.launch_waiting();
-        if call.abandoned {
-            self.dropped.late_replies += 1;
-            return;
-        }
+        let Some(call) = self.land(id) else { return };
         let limit = self.settings.depth;
         let result = if depth > limit {
             Err(ProtocolError::TooDeep { command: call.name, depth, limit }.into())
@@ -91,39 +106,48 @@ impl Machine {
     }
 
     fn take_error(&mut self, id: Option<&RawValue>, error: QmpError, sink: Sink<'_>) {
-        if self.answers_negotiation(id) {
+        let addressee = match id {
+            None if self.is_ready() => self.calls.oldest(),
+            id => self.addressee(id),
+        };
+        if self.answers_negotiation(addressee) {
             return self.finish(End::Negotiation(error));
         }
-        let id = match id {
-            Some(id) => CallId::parse(id),
-            None => self.calls.oldest(),
-        };
-        let Some(call) = id.and_then(|id| self.calls.land(id)) else {
-            self.dropped.foreign_replies += 1;
-            return;
-        };
-        self.note_lost_replies(&call);
-        self.launch_waiting();
-        if call.abandoned {
-            self.dropped.late_replies += 1;
-            return;
-        }
+        let Some(call) = self.land(addressee) else { return };
         let result = Err(ServerError::new(call.name, error).into());
         sink(Incoming::Reply { id: call.id, result });
     }
 
-    /// Nothing else is in flight during the negotiation, so the id may be missing.
-    fn answers_negotiation(&self, id: Option<&RawValue>) -> bool {
-        matches!(self.state, State::Negotiating)
-            && id.is_none_or(|id| CallId::parse(id) == Some(self.calls.negotiation_id()))
+    /// Whom a reply is for. During the negotiation nothing else is in flight, so the id may be
+    /// missing.
+    fn addressee(&self, id: Option<&RawValue>) -> Option<CallId> {
+        match id {
+            Some(id) => CallId::parse(id),
+            None => matches!(self.state, State::Negotiating).then(|| self.calls.negotiation_id()),
+        }
     }
 
-    /// In-band commands are answered in order: if `call` is answered, and garbage came while an
-    /// earlier one was in flight, then that was the reply.
-    fn note_lost_replies(&mut self, call: &Flight) {
+    fn answers_negotiation(&self, id: Option<CallId>) -> bool {
+        matches!(self.state, State::Negotiating) && id == Some(self.calls.negotiation_id())
+    }
+
+    /// The call that is answered now, if anybody waits for it.
+    fn land(&mut self, id: Option<CallId>) -> Option<Flight> {
+        let Some(call) = id.and_then(|id| self.calls.land(id)) else {
+            self.dropped.foreign_replies += 1;
+            return None;
+        };
+        // In-band commands are answered in order: if garbage came while an earlier one was in
+        // flight, then that was its reply.
         if call.kind == Kind::InBand && self.dropped.garbage > 0 {
             self.calls.fail_overtaken(call.id);
         }
+        self.launch_waiting();
+        if call.abandoned {
+            self.dropped.late_replies += 1;
+            return None;
+        }
+        Some(call)
     }
 
     /// Sends what waited, as far as the window allows.
