@@ -262,3 +262,29 @@ fn no_truncation_and_no_wrong_byte_is_a_panic() {
     }
     assert!(import(&"[".repeat(100_000), &Names::none()).is_err());
 }
+
+/// Each type of a long chain would have a longer name than the one before it, and a longer path.
+#[test]
+fn a_long_chain_of_types_costs_no_more_than_its_length() {
+    let chain = |last: &str| {
+        let mut entries =
+            vec![json!({"name": "go", "meta-type": "command", "arg-type": "0", "ret-type": "1"})];
+        entries.push(json!({"name": "0", "meta-type": "object", "members": []}));
+        entries.push(json!({"name": "str", "meta-type": "builtin", "json-type": "string"}));
+        for number in 1..10_000 {
+            let next = (number + 1).to_string();
+            let members = json!([{"name": "onwards", "type": next}]);
+            entries.push(
+                json!({"name": number.to_string(), "meta-type": "object", "members": members}),
+            );
+        }
+        let members = json!([{"name": last, "type": "str"}]);
+        entries.push(json!({"name": "10000", "meta-type": "object", "members": members}));
+        import(&Value::from(entries).to_string(), &Names::none()).unwrap()
+    };
+    let (old, new) = (chain("end"), chain("goal"));
+    assert!(old.types.iter().all(|ty| ty.definition.name.len() < 120));
+    let difference = qmp_codegen::diff::diff(&old, &new);
+    assert_eq!(difference.changes.len(), 2);
+    assert!(difference.changes.iter().all(|change| change.path.len() < 300), "{difference}");
+}

@@ -30,6 +30,7 @@ mod describe;
 mod members;
 mod object;
 mod render;
+mod types;
 mod walk;
 
 pub use change::{Announced, Change, Difference, Direction, Root, RootKind, What};

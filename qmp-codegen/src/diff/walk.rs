@@ -7,12 +7,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::Scope;
 use super::change::{Announced, Change, Difference, Direction, Root, RootKind, What};
-use super::describe::{self, Relation, describe, describe_alternative};
 use super::object::{Side, SideKey};
-use crate::schema::{
-    Alternate, Arguments, Command, Definition, Enum, Event, Feature, Schema, TypeKind, TypeRef,
-};
-use crate::shape;
+use crate::schema::{Arguments, Command, Definition, Event, Feature, Schema, TypeRef};
 
 pub(super) struct Walk<'a> {
     pub(super) old: &'a Schema,
@@ -52,10 +48,12 @@ enum From {
     Pair(usize),
 }
 
+/// A place as a step from another, so that the places of a long chain take no more room than it.
 #[derive(Clone)]
 struct Place {
     root: usize,
-    path: String,
+    from: Option<At>,
+    step: String,
 }
 
 struct Finding {
@@ -159,7 +157,7 @@ impl<'a> Walk<'a> {
         }
         self.arguments(root, "argument", Direction::Sent, &old.arguments, &new.arguments);
         let returns = |ty: &'a Option<TypeRef>| Side::of_optional(ty.as_ref());
-        let place = Place { root, path: String::from("return") };
+        let place = Place { root, from: None, step: String::from("return") };
         let sides = (returns(&old.returns), returns(&new.returns));
         self.enqueue(From::Root(root), sides, Vec::new(), Direction::Received, place);
     }
@@ -177,7 +175,7 @@ impl<'a> Walk<'a> {
         old: &'a Arguments,
         new: &'a Arguments,
     ) {
-        let place = Place { root, path: path.to_owned() };
+        let place = Place { root, from: None, step: path.to_owned() };
         let sides = (Side::of_arguments(old), Side::of_arguments(new));
         self.enqueue(From::Root(root), sides, Vec::new(), direction, place);
     }
@@ -195,150 +193,9 @@ impl<'a> Walk<'a> {
     }
 
     fn report_root(&mut self, root: usize, what: What, breaking: bool) {
-        let place = Place { root, path: String::new() };
+        let place = Place { root, from: None, step: String::new() };
         let (directions, announced) = (Vec::new(), self.roots[root].announced);
         self.findings.push(Finding { pair: None, place, what, breaking, directions, announced });
-    }
-}
-
-/// Types.
-impl<'a> Walk<'a> {
-    fn compare(&mut self, at: At) {
-        let Pair { old, new, .. } = self.pairs[at.pair];
-        for what in feature_changes(old.features(self.old), new.features(self.new)) {
-            self.report(at, "", what, false, None);
-        }
-        if let (Some(old), Some(new)) = (old.object(self.old), new.object(self.new)) {
-            return self.objects(at, &old, &new);
-        }
-        match (old, new) {
-            (Side::Array(old), Side::Array(new)) => {
-                self.follow(at, "[]", (Side::of(old), Side::of(new)), Vec::new());
-            }
-            _ => match (self.kind(self.old, old), self.kind(self.new, new)) {
-                (Leaf::Enum(old), Leaf::Enum(new)) => self.values(at, old, new),
-                (Leaf::Alternate(old), Leaf::Alternate(new)) => self.alternates(at, old, new),
-                (Leaf::Alternate(alternate), _) => self.alternative_left(at, alternate, new),
-                (_, Leaf::Alternate(alternate)) => self.alternative_joined(at, old, alternate),
-                (old_leaf, new_leaf) => {
-                    self.types(at, self.relation(&old_leaf, &new_leaf));
-                }
-            },
-        }
-    }
-
-    fn kind(&self, schema: &'a Schema, side: Side<'a>) -> Leaf<'a> {
-        match side {
-            Side::Defined(id) => match &shape::type_of(schema, id).kind {
-                TypeKind::Enum(values) => Leaf::Enum(values),
-                TypeKind::Alternate(alternate) => Leaf::Alternate(alternate),
-                TypeKind::Struct(_) | TypeKind::Union(_) => Leaf::Compound,
-            },
-            Side::Builtin(builtin) => Leaf::Builtin(builtin),
-            Side::Members(_) | Side::Array(_) => Leaf::Compound,
-        }
-    }
-
-    fn relation(&self, old: &Leaf<'_>, new: &Leaf<'_>) -> Relation {
-        let is_open = |leaf: &Leaf<'_>, json_type| matches!(leaf, Leaf::Builtin(b) if shape::builtin_json_type(*b) == json_type);
-        match (old, new) {
-            (Leaf::Builtin(old), Leaf::Builtin(new)) => {
-                describe::relate(*old, *new, self.scope == Scope::Schema)
-            }
-            (Leaf::Enum(_), new) if is_open(new, "string") => Relation::Wider,
-            (old, Leaf::Enum(_)) if is_open(old, "string") => Relation::Narrower,
-            (_, new) if is_open(new, "any") => Relation::Wider,
-            (old, _) if is_open(old, "any") => Relation::Narrower,
-            _ => Relation::Other,
-        }
-    }
-
-    /// Reports that a type is another.
-    fn types(&mut self, at: At, relation: Relation) {
-        let breaking = match (relation, at.direction) {
-            (Relation::Same, _) => return,
-            (Relation::Wider, Direction::Sent) | (Relation::Narrower, Direction::Received) => false,
-            _ => true,
-        };
-        let Pair { old, new, .. } = self.pairs[at.pair];
-        let (old, new) = (describe(self.old, old), describe(self.new, new));
-        self.report(at, "", What::Type { old, new }, breaking, None);
-    }
-
-    fn values(&mut self, at: At, old: &Enum, new: &Enum) {
-        let sent = at.direction == Direction::Sent;
-        for value in &old.values {
-            match new.values.iter().find(|other| other.name == value.name) {
-                Some(other) => {
-                    for what in feature_changes(&value.features, &other.features) {
-                        self.report(at, &format!("={}", value.name), what, false, None);
-                    }
-                }
-                None => {
-                    let what = What::ValueRemoved(value.name.clone());
-                    self.report(at, "", what, sent, announced(&value.features));
-                }
-            }
-        }
-        for value in &new.values {
-            if old.values.iter().all(|other| other.name != value.name) {
-                self.report(at, "", What::ValueAdded(value.name.clone()), false, None);
-            }
-        }
-    }
-
-    fn alternates(&mut self, at: At, old: &'a Alternate, new: &'a Alternate) {
-        for one in &old.alternatives {
-            match self.alternative(self.new, new, shape::json_type(self.old, &one.ty)) {
-                Some(other) => {
-                    self.follow(at, "", (Side::of(&one.ty), Side::of(other)), Vec::new());
-                }
-                None => {
-                    let what = What::AlternativeRemoved(describe_alternative(self.old, &one.ty));
-                    self.report(at, "", what, at.direction == Direction::Sent, None);
-                }
-            }
-        }
-        for one in &new.alternatives {
-            if self.alternative(self.old, old, shape::json_type(self.new, &one.ty)).is_none() {
-                let what = What::AlternativeAdded(describe_alternative(self.new, &one.ty));
-                self.report(at, "", what, false, None);
-            }
-        }
-    }
-
-    /// An alternate became one type.
-    fn alternative_left(&mut self, at: At, old: &'a Alternate, new: Side<'a>) {
-        match self.alternative(self.old, old, new.json_type(self.new)) {
-            Some(ty) => {
-                self.types(at, Relation::Narrower);
-                self.follow(at, "", (Side::of(ty), new), Vec::new());
-            }
-            None if new.json_type(self.new) == "any" => self.types(at, Relation::Wider),
-            None => self.types(at, Relation::Other),
-        }
-    }
-
-    /// One type became an alternate.
-    fn alternative_joined(&mut self, at: At, old: Side<'a>, new: &'a Alternate) {
-        match self.alternative(self.new, new, old.json_type(self.old)) {
-            Some(ty) => {
-                self.types(at, Relation::Wider);
-                self.follow(at, "", (old, Side::of(ty)), Vec::new());
-            }
-            None if old.json_type(self.old) == "any" => self.types(at, Relation::Narrower),
-            None => self.types(at, Relation::Other),
-        }
-    }
-
-    fn alternative(
-        &self,
-        schema: &Schema,
-        alternate: &'a Alternate,
-        json_type: &str,
-    ) -> Option<&'a TypeRef> {
-        let mut types = alternate.alternatives.iter().map(|one| &one.ty);
-        types.find(|ty| shape::json_type(schema, ty) == json_type)
     }
 }
 
@@ -354,6 +211,15 @@ impl<'a> Walk<'a> {
     ) {
         let place = self.place(at, step);
         self.enqueue(From::Pair(at.pair), sides, ignored, at.direction, place);
+    }
+
+    pub(super) fn sides(&self, at: At) -> (Side<'a>, Side<'a>) {
+        let Pair { old, new, .. } = self.pairs[at.pair];
+        (old, new)
+    }
+
+    pub(super) fn compares_ranges(&self) -> bool {
+        self.scope == Scope::Schema
     }
 
     /// Members that are compared elsewhere.
@@ -410,13 +276,30 @@ impl<'a> Walk<'a> {
     }
 
     fn place(&self, at: At, step: &str) -> Place {
-        let place = self.pairs[at.pair].places[at.direction as usize].clone();
-        let Place { root, mut path } = place.unwrap_or(Place { root: 0, path: String::new() });
-        match path == "argument" && !step.is_empty() {
-            true => path = format!("argument {}", step.trim_start_matches('.')),
-            false => path.push_str(step),
+        let from = self.pairs[at.pair].places[at.direction as usize].as_ref();
+        Place { root: from.map_or(0, |from| from.root), from: Some(at), step: step.to_owned() }
+    }
+
+    /// A place in words. Of a very long path, the beginning and the end.
+    fn path(&self, place: &Place) -> String {
+        let mut steps = vec![place.step.as_str()];
+        let mut next = place.from;
+        while let Some(at) = next {
+            let Some(place) = &self.pairs[at.pair].places[at.direction as usize] else { break };
+            steps.push(&place.step);
+            next = place.from;
         }
-        Place { root, path }
+        steps.reverse();
+        steps.retain(|step| !step.is_empty());
+        if let Some(too_many) = steps.len().checked_sub(LONG_PATH).filter(|more| *more > 0) {
+            steps.splice(LONG_PATH / 2..LONG_PATH / 2 + too_many, [" ... "]);
+        }
+        match steps.split_first() {
+            Some((&"argument", [first, rest @ ..])) => {
+                format!("argument {}{}", first.trim_start_matches('.'), rest.concat())
+            }
+            _ => steps.concat(),
+        }
     }
 
     fn change(&self, finding: &Finding) -> Change {
@@ -430,7 +313,7 @@ impl<'a> Walk<'a> {
         let others = roots.iter().filter(|root| **root != finding.place.root);
         Change {
             root: self.roots[finding.place.root].root.clone(),
-            path: finding.place.path.clone(),
+            path: self.path(&finding.place),
             what: finding.what.clone(),
             breaking: finding.breaking,
             directions: finding.directions.clone(),
@@ -457,6 +340,9 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// How many steps of a path are shown.
+const LONG_PATH: usize = 24;
+
 /// What the special features say.
 pub(super) fn announced(features: &[Feature]) -> Option<Announced> {
     let has = |name: &str| features.iter().any(|feature| feature.name == name);
@@ -473,13 +359,4 @@ pub(super) fn feature_changes(old: &[Feature], new: &[Feature]) -> Vec<What> {
         .map(|feature| What::FeatureRemoved(feature.name.clone()))
         .chain(added.map(|feature| What::FeatureAdded(feature.name.clone())))
         .collect()
-}
-
-/// A type that is compared as a whole.
-enum Leaf<'a> {
-    Builtin(crate::schema::Builtin),
-    Enum(&'a Enum),
-    Alternate(&'a Alternate),
-    /// An object or array.
-    Compound,
 }

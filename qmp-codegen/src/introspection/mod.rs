@@ -11,6 +11,7 @@ mod names;
 mod naming;
 mod node;
 mod raw;
+mod reply;
 mod spelling;
 
 pub use error::{ImportError, ImportErrorKind};

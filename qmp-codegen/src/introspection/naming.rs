@@ -4,7 +4,7 @@
 //! steps from commands and events in both; the rest is named after the shortest path that leads
 //! there, the first of several.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::names::{self, Names};
 use super::raw::{Body, Index, Raw};
@@ -19,6 +19,8 @@ pub(super) struct Naming {
     /// The object without members that stands for no arguments, no data and no branch.
     pub(super) empty: Option<Index>,
     taken: HashSet<String>,
+    /// The last number behind a name that several types would have.
+    numbers: HashMap<String, usize>,
 }
 
 impl Naming {
@@ -26,7 +28,12 @@ impl Naming {
     /// place: those that are only the arguments of one command or the data of one event.
     pub(super) fn new(raw: &Raw, table: &Names) -> Self {
         let names = vec![None; raw.entries.len()];
-        let mut naming = Self { names, empty: empty_object(raw), taken: HashSet::new() };
+        let mut naming = Self {
+            names,
+            empty: empty_object(raw),
+            taken: HashSet::new(),
+            numbers: HashMap::new(),
+        };
         naming.keep_own(raw);
         naming.take_from(raw, table);
         let in_place = naming.in_place(raw);
@@ -102,7 +109,7 @@ impl Naming {
                 self.give_unique(index, &spelling::type_name(&name));
             }
             for step in steps(raw, index) {
-                let name = format!("{stem}{}", step.word);
+                let name = spelling::join(&stem, &step.word);
                 queue.push_back((step.ty, name.clone(), name));
             }
         }
@@ -150,10 +157,11 @@ impl Naming {
 
     fn give_unique(&mut self, index: Index, name: &str) {
         self.give(index, name);
-        let mut number = 2;
         while self.names[index].is_none() {
-            self.give(index, &format!("{name}{number}"));
-            number += 1;
+            let number = self.numbers.entry(name.to_owned()).or_insert(1);
+            *number += 1;
+            let numbered = format!("{name}{number}");
+            self.give(index, &numbered);
         }
     }
 }

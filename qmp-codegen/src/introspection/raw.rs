@@ -1,12 +1,12 @@
 //! Introspection as it was sent, with every reference resolved and checked.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::error::{ImportError, ImportErrorKind};
 use super::node::Node;
+use super::reply::{self, Place};
 use crate::schema::Builtin;
 use crate::shape;
 
@@ -14,9 +14,6 @@ use crate::shape;
 pub(super) struct Raw {
     pub(super) entries: Vec<Entry>,
 }
-
-/// Where an entry begins and ends in the text.
-type Place = (u32, u32);
 
 /// An index of [`Raw::entries`].
 pub(super) type Index = usize;
@@ -61,7 +58,7 @@ pub(super) struct Variants {
 impl Raw {
     /// Reads the array of entries, or a whole reply with it.
     pub(super) fn parse(text: &str) -> Result<Self, ImportError> {
-        let (values, places): (Vec<Value>, Vec<Place>) = split(text)?.into_iter().unzip();
+        let (values, places): (Vec<Value>, Vec<Place>) = reply::split(text)?.into_iter().unzip();
         let reader = Reader::new(&values)?;
         let mut entries = Vec::new();
         for (index, (value, (start, end))) in values.iter().zip(places).enumerate() {
@@ -165,91 +162,62 @@ impl Raw {
 
     /// Members of branches are members of the object itself: a branch cannot lead back to it.
     fn check_endless(&self, values: &[Value]) -> Result<(), ImportError> {
-        // Objects that are not yet known to end, each with its branches.
-        let mut open: BTreeMap<Index, Vec<Index>> = BTreeMap::new();
-        for (index, entry) in self.entries.iter().enumerate() {
-            if let Body::Object { variants: Some(variants), .. } = &entry.body {
-                open.insert(index, variants.cases.iter().map(|(_, ty)| *ty).collect());
+        // How many branches of each object are not known to end, and the objects of each branch.
+        let mut open = vec![0; self.entries.len()];
+        let mut within = vec![Vec::new(); self.entries.len()];
+        for (index, branch) in self.branches() {
+            open[index] += 1;
+            within[branch].push(index);
+        }
+        let mut ending: Vec<Index> = (0..open.len()).filter(|&index| open[index] == 0).collect();
+        while let Some(ended) = ending.pop() {
+            for &object in &within[ended] {
+                open[object] -= 1;
+                if open[object] == 0 {
+                    ending.push(object);
+                }
             }
         }
-        loop {
-            let before = open.len();
-            let still: HashSet<Index> = open.keys().copied().collect();
-            open.retain(|_, branches| branches.iter().any(|branch| still.contains(branch)));
-            if open.len() == before {
-                break;
-            }
-        }
-        open.keys().next().map_or(Ok(()), |&index| {
+        open.iter().position(|&branches| branches > 0).map_or(Ok(()), |index| {
             let name = self.entries[index].name.clone();
             Err(Node::entry(&values[index], index).error(ImportErrorKind::Endless(name)))
         })
     }
-}
 
-/// Takes the array apart: every entry with where it stands.
-fn split(text: &str) -> Result<Vec<(Value, Place)>, ImportError> {
-    let array = if text.trim_start().starts_with('{') { returned(text)? } else { text };
-    let entries: Vec<&RawValue> = serde_json::from_str(array).map_err(|error| {
-        whole(match error.is_data() {
-            true => ImportErrorKind::Expected("an array of entries, or a reply with one"),
-            false => ImportErrorKind::Json(error.to_string()),
+    fn branches(&self) -> impl Iterator<Item = (Index, Index)> {
+        self.entries.iter().enumerate().flat_map(|(index, entry)| {
+            let variants = match &entry.body {
+                Body::Object { variants, .. } => variants.as_ref(),
+                _ => None,
+            };
+            let cases = variants.into_iter().flat_map(|variants| &variants.cases);
+            cases.map(move |(_, branch)| (index, *branch))
         })
-    })?;
-    let place = |part: &str| {
-        // The part is a piece of the text, so the difference of the addresses is its offset.
-        let start = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-        let offset = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
-        (offset(start), offset(start + part.len()))
-    };
-    let read = |(index, entry): (usize, &&RawValue)| {
-        let value = serde_json::from_str(entry.get()).map_err(|error| {
-            Node::entry(&Value::Null, index).error(ImportErrorKind::Json(error.to_string()))
-        })?;
-        Ok((value, place(entry.get())))
-    };
-    entries.iter().enumerate().map(read).collect()
-}
-
-/// What a whole reply returns.
-fn returned(text: &str) -> Result<&str, ImportError> {
-    let reply: BTreeMap<String, &RawValue> = serde_json::from_str(text)
-        .map_err(|error| whole(ImportErrorKind::Json(error.to_string())))?;
-    if let Some(error) = reply.get("error") {
-        let error: Value = serde_json::from_str(error.get()).unwrap_or_default();
-        let description = error["desc"].as_str().unwrap_or("without a description");
-        return Err(whole(ImportErrorKind::ErrorReply(description.to_owned())));
     }
-    match reply.get("return") {
-        Some(returned) => Ok(returned.get()),
-        None => Err(whole(ImportErrorKind::Missing("return"))),
-    }
-}
-
-fn whole(kind: ImportErrorKind) -> ImportError {
-    ImportError::new(String::new(), kind)
 }
 
 /// Reads entries; knows the names of all of them, so that references may lead forward.
 struct Reader<'a> {
-    /// Where the entry of a name is, and its meta-type.
-    known: HashMap<&'a str, (Index, &'a str)>,
+    /// Where the entry of a name is.
+    known: HashMap<&'a str, Index>,
+    /// The meta-type of each entry.
+    meta_types: Vec<&'a str>,
 }
 
 const ANY_TYPE: &[&str] = &["builtin", "enum", "array", "object", "alternate"];
 
 impl<'a> Reader<'a> {
     fn new(values: &'a [Value]) -> Result<Self, ImportError> {
-        let mut known = HashMap::new();
+        let (mut known, mut meta_types) = (HashMap::new(), Vec::new());
         for (index, value) in values.iter().enumerate() {
             let node = Node::entry(value, index);
             let name = node.member("name")?.text()?;
-            let meta_type = node.member("meta-type")?.text()?;
-            if known.insert(name, (index, meta_type)).is_some() {
+            meta_types.push(node.member("meta-type")?.text()?);
+            if known.insert(name, index).is_some() {
                 return Err(node.error(ImportErrorKind::Duplicate(name.to_owned())));
             }
         }
-        Ok(Self { known })
+        Ok(Self { known, meta_types })
     }
 
     fn is_type(&self, node: &Node<'_, '_>) -> Result<bool, ImportError> {
@@ -334,7 +302,7 @@ impl<'a> Reader<'a> {
         let values = members
             .iter()
             .find(|member| member.named.name == name && !member.optional)
-            .filter(|member| self.known.values().any(|known| *known == (member.ty, "enum")))
+            .filter(|member| self.meta_types[member.ty] == "enum")
             .ok_or_else(|| tag.expected("the name of a mandatory member that is an enumeration"))?
             .ty;
         let mut cases = Vec::new();
@@ -372,7 +340,7 @@ impl<'a> Reader<'a> {
         let name = node.text()?;
         match self.known.get(name) {
             None => Err(node.error(ImportErrorKind::UnknownType(name.to_owned()))),
-            Some((index, meta_type)) if meta_types.contains(meta_type) => Ok(*index),
+            Some(&index) if meta_types.contains(&self.meta_types[index]) => Ok(index),
             Some(_) => {
                 let name = name.to_owned();
                 Err(node.error(ImportErrorKind::WrongKind { name, expected }))

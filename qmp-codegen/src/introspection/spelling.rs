@@ -16,6 +16,14 @@ pub(super) fn camel(wire: &str) -> String {
     words.map(|word| capitalised(word, shouts)).collect()
 }
 
+/// The name of what a step leads to. Long names begin anew, so that the names of a long chain of
+/// types take no more room than the chain.
+pub(super) fn join(stem: &str, word: &str) -> String {
+    const LONG: usize = 100;
+    let word = word.get(..LONG / 2).unwrap_or(word);
+    if stem.len() + word.len() > LONG { word.to_owned() } else { format!("{stem}{word}") }
+}
+
 /// The nearest name that a type may have.
 pub(super) fn type_name(camel: &str) -> String {
     let mut name = camel.to_owned();
@@ -53,6 +61,17 @@ mod tests {
         ] {
             assert_eq!(camel(wire), expected, "{wire}");
         }
+    }
+
+    #[test]
+    fn names_do_not_grow_without_end() {
+        assert_eq!(join("Blockdev", "Add"), "BlockdevAdd");
+        let mut name = String::from("Start");
+        for _ in 0..100 {
+            name = join(&name, "Further");
+            assert!(name.len() <= 100, "{name}");
+        }
+        assert_eq!(join("A", &"b".repeat(1000)).len(), 51);
     }
 
     #[test]

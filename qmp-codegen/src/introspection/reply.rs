@@ -1,0 +1,55 @@
+//! The text of a reply, taken apart.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::error::{ImportError, ImportErrorKind};
+use super::node::Node;
+
+/// Where an entry begins and ends in the text.
+pub(super) type Place = (u32, u32);
+
+/// Takes the array apart: every entry with where it stands.
+pub(super) fn split(text: &str) -> Result<Vec<(Value, Place)>, ImportError> {
+    let array = if text.trim_start().starts_with('{') { returned(text)? } else { text };
+    let entries: Vec<&RawValue> = serde_json::from_str(array).map_err(|error| {
+        whole(match error.is_data() {
+            true => ImportErrorKind::Expected("an array of entries, or a reply with one"),
+            false => ImportErrorKind::Json(error.to_string()),
+        })
+    })?;
+    let place = |part: &str| {
+        // The part is a piece of the text, so the difference of the addresses is its offset.
+        let start = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+        let offset = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
+        (offset(start), offset(start + part.len()))
+    };
+    let read = |(index, entry): (usize, &&RawValue)| {
+        let value = serde_json::from_str(entry.get()).map_err(|error| {
+            Node::entry(&Value::Null, index).error(ImportErrorKind::Json(error.to_string()))
+        })?;
+        Ok((value, place(entry.get())))
+    };
+    entries.iter().enumerate().map(read).collect()
+}
+
+/// What a whole reply returns.
+fn returned(text: &str) -> Result<&str, ImportError> {
+    let reply: BTreeMap<String, &RawValue> = serde_json::from_str(text)
+        .map_err(|error| whole(ImportErrorKind::Json(error.to_string())))?;
+    if let Some(error) = reply.get("error") {
+        let error: Value = serde_json::from_str(error.get()).unwrap_or_default();
+        let description = error["desc"].as_str().unwrap_or("without a description");
+        return Err(whole(ImportErrorKind::ErrorReply(description.to_owned())));
+    }
+    match reply.get("return") {
+        Some(returned) => Ok(returned.get()),
+        None => Err(whole(ImportErrorKind::Missing("return"))),
+    }
+}
+
+fn whole(kind: ImportErrorKind) -> ImportError {
+    ImportError::new(String::new(), kind)
+}
