@@ -21,6 +21,12 @@ pub(crate) enum Fault {
         /// The member; elements of an array have no name, and QEMU says `null`.
         name: String,
     },
+    /// An integer is none. QEMU has one text for signed and one for unsigned, which introspection
+    /// shows alike: decoding tells.
+    Integer {
+        /// Where it stands.
+        path: String,
+    },
 }
 
 /// Checks the arguments of `command`. One that the introspection does not know has no rules.
@@ -37,33 +43,42 @@ pub(crate) fn check(
     Check { introspection }.object(object, arguments, None, open)
 }
 
-/// The error for arguments that did not decode, after [`check`] has found no fault that it can
-/// name: numbers out of range, and alternates.
+/// The error for arguments that did not decode, or in which [`check`] found what decoding explains.
 pub(crate) fn explain(fault: Option<Fault>, error: Option<&DecodeError>) -> QmpError {
     let reason = error.map(DecodeError::reason).unwrap_or_default();
-    let desc = match fault {
+    let expected = reason.split_once("expected ").map(|(_, kind)| kind.trim()).unwrap_or_default();
+    QmpError::generic(match fault {
         Some(Fault::Known(desc)) => desc,
         Some(Fault::Alternate { name }) => {
-            let known = reason.split_once("one of the alternatives of ").map(|(_, name)| name);
-            let expected = known.unwrap_or("another type");
-            format!("Invalid parameter type for '{name}', expected: {expected}")
+            let known = expected.strip_prefix("one of the alternatives of ");
+            invalid_type(&name, known.unwrap_or("another type"))
         }
+        Some(Fault::Integer { path }) if expected.starts_with('u') => expects(&path, "uint64"),
+        Some(Fault::Integer { path }) => invalid_type(&path, "integer"),
         None => {
             let path = error.map(DecodeError::path).unwrap_or_default();
-            let name = path.rsplit(['.', '$']).next().unwrap_or_default();
-            match reason.split_once("expected ").map(|(_, kind)| kind.trim()) {
-                Some("i64" | "u64") => {
-                    format!("Invalid parameter type for '{name}', expected: integer")
+            let path = path.trim_start_matches("$").trim_start_matches('.');
+            let name = if path.ends_with(']') { "null" } else { path };
+            let name = name.rsplit('.').next().unwrap_or_default();
+            match expected {
+                "i64" => invalid_type(path, "integer"),
+                "u64" => expects(path, "uint64"),
+                "i8" | "i16" | "i32" | "u8" | "u16" | "u32" => {
+                    let c_name = expected.replace('i', "int").replace('u', "uint");
+                    expects(name, &format!("{c_name}_t"))
                 }
-                Some(kind @ ("i8" | "i16" | "i32" | "u8" | "u16" | "u32")) => {
-                    let c_name = kind.replace('i', "int").replace('u', "uint");
-                    format!("Parameter '{name}' expects {c_name}_t")
-                }
-                _ => format!("Invalid parameter '{name}': {reason}"),
+                _ => format!("Invalid parameter '{path}': {reason}"),
             }
         }
-    };
-    QmpError::generic(desc)
+    })
+}
+
+fn invalid_type(name: &str, expected: &str) -> String {
+    format!("Invalid parameter type for '{name}', expected: {expected}")
+}
+
+fn expects(name: &str, expected: &str) -> String {
+    format!("Parameter '{name}' expects {expected}")
 }
 
 /// Where a value stands, from the inside out.
@@ -99,8 +114,7 @@ impl Path<'_> {
     }
 
     fn expected(&self, kind: &str) -> Fault {
-        let path = self.full();
-        Fault::Known(format!("Invalid parameter type for '{path}', expected: {kind}"))
+        Fault::Known(invalid_type(&self.full(), kind))
     }
 }
 
@@ -201,7 +215,8 @@ fn builtin(json: Json, value: &Value, path: &Path<'_>) -> Result<(), Fault> {
     let (fits, name) = match json {
         Json::String => (value.is_string(), "string"),
         Json::Number => (value.is_number(), "number"),
-        Json::Integer => (value.is_i64() || value.is_u64(), "integer"),
+        Json::Integer if value.is_i64() || value.is_u64() => (true, "integer"),
+        Json::Integer => return Err(Fault::Integer { path: path.full() }),
         Json::Boolean => (value.is_boolean(), "boolean"),
         Json::Null => (value.is_null(), "null"),
         Json::Any => (true, "value"),

@@ -19,30 +19,6 @@ use crate::request::{self, Request};
 /// is as small as what it does. `query-commands` and, given
 /// [introspection](Router::introspection), `query-qmp-schema` are answered from the table: they
 /// list what is handled and nothing else.
-///
-/// ```
-/// use qmp_server::{Context, Router};
-/// use qmp_types::qmp::commands::{QueryStatus, Stop};
-/// use qmp_types::qmp::types::{RunState, StatusInfo};
-/// use qmp_types::{Empty, QmpError, qmp};
-///
-/// struct Machine {
-///     running: bool,
-/// }
-///
-/// let router = Router::new()
-///     .introspection(qmp::INTROSPECTION)
-///     .command(|machine: &mut Machine, _: QueryStatus, _: &mut Context| {
-///         let status = if machine.running { RunState::Running } else { RunState::Paused };
-///         Ok(StatusInfo::new(machine.running, status))
-///     })
-///     .command(|machine: &mut Machine, _: Stop, context: &mut Context| {
-///         machine.running = false;
-///         context.emit(&qmp::events::Stop::new());
-///         Ok(Empty {})
-///     });
-/// assert_eq!(router.commands().collect::<Vec<_>>(), ["query-status", "stop"]);
-/// ```
 pub struct Router<M> {
     handlers: BTreeMap<&'static str, Entry<M>>,
     events: Vec<&'static str>,
@@ -258,6 +234,12 @@ impl Context {
     /// Sends an event to all clients, after the command's reply.
     pub fn emit_later<E: Event>(&mut self, event: &E) {
         self.later.push(Emitted::new(event));
+    }
+
+    /// Has what was left in another context happen after the reply.
+    pub(crate) fn take_later(&mut self, other: Self) {
+        self.later.extend(other.events.into_iter().chain(other.later));
+        self.ends |= other.ends;
     }
 
     /// Ends the server: after the reply and the events, all connections are closed.

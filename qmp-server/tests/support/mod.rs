@@ -60,6 +60,16 @@ impl Event for Told {
     const NAME: &'static str = "TOLD";
 }
 
+/// By its name, an event that is rate-limited.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Watchdog {
+    pub(crate) text: String,
+}
+
+impl Event for Watchdog {
+    const NAME: &'static str = "WATCHDOG";
+}
+
 const SCHEMA: &str = r#"[
     {"name": "query-name", "meta-type": "command", "arg-type": "0", "ret-type": "0"},
     {"name": "migrate-pause", "meta-type": "command", "arg-type": "0", "ret-type": "0", "allow-oob": true},

@@ -1,0 +1,184 @@
+//! Running, stopping, and the end.
+
+use qmp_types::qmp::commands::{
+    Cont, QueryStatus, Quit, SetAction, Stop, SystemPowerdown, SystemReset, SystemWakeup,
+    WatchdogSetAction,
+};
+use qmp_types::qmp::events;
+use qmp_types::qmp::types::{
+    RebootAction, RunState, ShutdownAction, ShutdownCause, StatusInfo, WatchdogAction,
+};
+use qmp_types::{Empty, QmpError};
+
+use super::Machine;
+use crate::router::{Context, Router};
+
+pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
+    router
+        .command(|machine: &mut Machine, _: QueryStatus, _: &mut Context| {
+            Ok(StatusInfo::new(machine.is_running(), machine.state.clone()))
+        })
+        .command(|machine: &mut Machine, _: Stop, context: &mut Context| {
+            machine.stop(RunState::Paused, context);
+            Ok(Empty {})
+        })
+        .command(|machine: &mut Machine, _: Cont, context: &mut Context| machine.cont(context))
+        .command(|machine: &mut Machine, _: SystemReset, context: &mut Context| {
+            machine.reset(false, ShutdownCause::HostQmpSystemReset, context);
+            Ok(Empty {})
+        })
+        .command(|machine: &mut Machine, _: SystemPowerdown, context: &mut Context| {
+            machine.power_down(context);
+            Ok(Empty {})
+        })
+        .command(|machine: &mut Machine, _: SystemWakeup, context: &mut Context| {
+            machine.wake_up(context)
+        })
+        .command(|_: &mut Machine, _: Quit, context: &mut Context| {
+            context.emit(&events::Shutdown::new(false, ShutdownCause::HostQmpQuit));
+            context.end();
+            Ok(Empty {})
+        })
+        .command(|machine: &mut Machine, command: WatchdogSetAction, _: &mut Context| {
+            machine.actions.watchdog = command.action;
+            Ok(Empty {})
+        })
+        .command(|machine: &mut Machine, command: SetAction, _: &mut Context| {
+            let actions = &mut machine.actions;
+            set(&mut actions.reboot, command.reboot);
+            set(&mut actions.shutdown, command.shutdown);
+            set(&mut actions.panic, command.panic);
+            set(&mut actions.watchdog, command.watchdog);
+            Ok(Empty {})
+        })
+        .event::<events::Stop>()
+        .event::<events::Resume>()
+        .event::<events::Reset>()
+        .event::<events::Powerdown>()
+        .event::<events::Shutdown>()
+        .event::<events::Suspend>()
+        .event::<events::Wakeup>()
+        .event::<events::Watchdog>()
+}
+
+fn set<T>(action: &mut T, new: Option<T>) {
+    if let Some(new) = new {
+        *action = new;
+    }
+}
+
+impl Machine {
+    /// Stops what runs; a machine that does not run stays as it is, without an event.
+    pub(super) fn stop(&mut self, state: RunState, context: &mut Context) {
+        if self.is_running() {
+            self.state = state;
+            context.emit(&events::Stop::new());
+        }
+    }
+
+    pub(super) fn cont(&mut self, context: &mut Context) -> Result<Empty, QmpError> {
+        match self.state {
+            RunState::Shutdown | RunState::InternalError => {
+                return Err(QmpError::generic("Resetting the Virtual Machine is required"));
+            }
+            // Only a wake-up ends the guest's sleep.
+            RunState::Running | RunState::Suspended => {}
+            _ => {
+                self.state = RunState::Running;
+                context.emit(&events::Resume::new());
+                self.guest_catches_up(context);
+            }
+        }
+        Ok(Empty {})
+    }
+
+    fn reset(&mut self, guest: bool, cause: ShutdownCause, context: &mut Context) {
+        if self.actions.reboot == RebootAction::Shutdown {
+            return self.shut_down(guest, cause, context);
+        }
+        if !self.is_running() {
+            self.state = match self.state {
+                // A machine that sleeps is woken by the reset.
+                RunState::Suspended => RunState::Running,
+                _ => RunState::Prelaunch,
+            };
+        }
+        context.emit(&events::Reset::new(guest, cause));
+        self.finish_unplugs(context);
+    }
+
+    fn power_down(&mut self, context: &mut Context) {
+        context.emit(&events::Powerdown::new());
+        if self.obeys_powerdown && self.is_running() {
+            self.shut_down_later(context);
+        }
+    }
+
+    fn wake_up(&mut self, context: &mut Context) -> Result<Empty, QmpError> {
+        if self.state != RunState::Suspended {
+            let desc = "Unable to wake up: guest is not in suspended state";
+            return Err(QmpError::generic(desc));
+        }
+        self.state = RunState::Running;
+        context.emit(&events::Wakeup::new());
+        self.guest_catches_up(context);
+        Ok(Empty {})
+    }
+
+    /// The guest needs its time: the events come after the reply.
+    fn shut_down_later(&mut self, context: &mut Context) {
+        let mut later = Context::default();
+        self.shut_down(true, ShutdownCause::GuestShutdown, &mut later);
+        context.take_later(later);
+    }
+
+    fn shut_down(&mut self, guest: bool, cause: ShutdownCause, context: &mut Context) {
+        context.emit(&events::Shutdown::new(guest, cause));
+        if self.actions.shutdown == ShutdownAction::Pause {
+            self.stop(RunState::Shutdown, context);
+            self.state = RunState::Shutdown;
+        } else {
+            context.end();
+        }
+    }
+
+    pub(super) fn watchdog_expires(&mut self, context: &mut Context) {
+        let action = self.actions.watchdog.clone();
+        context.emit(&events::Watchdog::new(action.clone()));
+        match action {
+            WatchdogAction::Reset => self.reset(true, ShutdownCause::GuestReset, context),
+            WatchdogAction::Shutdown => self.power_down(context),
+            // QEMU just ends.
+            WatchdogAction::Poweroff => context.end(),
+            WatchdogAction::Pause => self.stop(RunState::Watchdog, context),
+            _ => {}
+        }
+    }
+
+    pub(super) fn guest_shuts_down(&mut self, context: &mut Context) {
+        if self.is_running() {
+            self.shut_down(true, ShutdownCause::GuestShutdown, context);
+        }
+    }
+
+    pub(super) fn guest_resets(&mut self, context: &mut Context) {
+        if self.is_running() {
+            self.reset(true, ShutdownCause::GuestReset, context);
+        }
+    }
+
+    pub(super) fn guest_suspends(&mut self, context: &mut Context) {
+        if self.is_running() {
+            self.state = RunState::Suspended;
+            context.emit(&events::Suspend::new());
+        }
+    }
+
+    /// What the guest was asked to do while it could not.
+    fn guest_catches_up(&mut self, context: &mut Context) {
+        self.follow_balloon(context);
+        if self.releases_devices {
+            self.finish_unplugs(context);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Threads, streams and the ends of connections.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+#[cfg(unix)]
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use qmp_server::{Closed, Limits};
+use support::{NEGOTIATE, server, server_with};
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Reads lines of a blocking stream; waits no longer than the deadline.
+struct Client<S>(BufReader<S>);
+
+impl<S: Read> Client<S> {
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Everything up to the end of the connection.
+    fn rest(mut self) -> String {
+        let mut rest = String::new();
+        // A connection that was cut may say so.
+        let _ = self.0.read_to_string(&mut rest);
+        rest
+    }
+}
+
+fn tcp(address: std::net::SocketAddr) -> Client<TcpStream> {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    Client(BufReader::new(stream))
+}
+
+#[test]
+fn several_clients_are_served_over_tcp_until_one_quits() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = server();
+    let serving = server.clone();
+    let thread = thread::spawn(move || serving.serve_tcp(&listener));
+    let (mut one, mut other) = (tcp(address), tcp(address));
+    for client in [&mut one, &mut other] {
+        assert!(client.line().starts_with(r#"{"QMP": "#));
+        client.0.get_mut().write_all(NEGOTIATE).unwrap();
+        assert_eq!(client.line(), r#"{"return": {}}"#);
+    }
+    one.0.get_mut().write_all(b"{'execute': 'tell', 'arguments': {'length': 3}}").unwrap();
+    assert!(other.line().contains(r#""data": {"text": "xxx"}"#));
+    other.0.get_mut().write_all(b"{'execute': 'quit', 'id': 'q'}").unwrap();
+    assert_eq!(other.line(), r#"{"return": {}, "id": "q"}"#);
+    assert_eq!(other.rest(), "");
+    assert!(one.line().contains("TOLD"));
+    assert_eq!(one.rest(), "{\"return\": {}}\r\n");
+    thread.join().unwrap().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_unix_listener_ends_with_the_server() {
+    let directory = std::env::temp_dir().join(format!("qmp-server-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("qmp.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let server = server();
+    let serving = server.clone();
+    let thread = thread::spawn(move || serving.serve_unix(&listener));
+    let mut client = Client(BufReader::new(UnixStream::connect(&path).unwrap()));
+    assert!(client.line().starts_with(r#"{"QMP": "#));
+    server.end();
+    assert_eq!(client.rest(), "");
+    thread.join().unwrap().unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_client_that_stops_writing_still_gets_its_replies() {
+    let mut stream = server().connect_unix().unwrap();
+    stream.write_all(NEGOTIATE).unwrap();
+    stream.write_all(b"{'execute': 'query-name', 'id': 1}").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let all = Client(BufReader::new(stream)).rest();
+    assert!(all.ends_with("{\"return\": {}, \"id\": 1}\r\n"), "{all}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_client_that_never_reads_is_cut_off() {
+    let mut limits = Limits::default();
+    limits.output_bytes = 100_000;
+    let server = server_with(limits);
+    let (deaf, end) = UnixStream::pair().unwrap();
+    let (sender, reason) = mpsc::channel();
+    let serving = server.clone();
+    thread::spawn(move || sender.send(serving.serve(end).unwrap()).unwrap());
+    (&deaf).write_all(NEGOTIATE).unwrap();
+    let talker = server.connect();
+    talker.receive(NEGOTIATE);
+    // The socket's own buffer takes some before the limit is reached.
+    let start = Instant::now();
+    let closed = loop {
+        talker.receive(b"{'execute': 'tell', 'arguments': {'length': 10000}}");
+        drop(talker.take_output());
+        if let Ok(closed) = reason.try_recv() {
+            break closed;
+        }
+        assert!(start.elapsed() < DEADLINE, "still connected");
+    };
+    assert!(matches!(closed, Closed::NotRead(_)), "{closed}");
+    assert_eq!(server.connections(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_client_that_sends_and_sends_without_reading_stalls_itself_alone() {
+    let mut limits = Limits::default();
+    limits.output_bytes = 50_000;
+    let server = server_with(limits);
+    let mut deaf = server.connect_unix().unwrap();
+    deaf.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    deaf.write_all(NEGOTIATE).unwrap();
+    let request = b"{'execute': 'query-name', 'id': 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'}\n";
+    let mut sent = 0;
+    while deaf.write_all(request).is_ok() {
+        sent += 1;
+        assert!(sent < 1_000_000, "the server takes everything");
+    }
+    let mut other = Client(BufReader::new(server.connect_unix().unwrap()));
+    assert!(other.line().starts_with(r#"{"QMP": "#));
+}
+
+#[cfg(unix)]
+#[test]
+fn held_events_are_delivered_without_anybody_asking() {
+    let server = support::server();
+    let mut client = Client(BufReader::new(server.connect_unix().unwrap()));
+    client.0.get_ref().set_read_timeout(Some(DEADLINE)).unwrap();
+    client.line();
+    client.0.get_mut().write_all(NEGOTIATE).unwrap();
+    client.line();
+    let start = Instant::now();
+    for text in ["first", "second", "third"] {
+        server.with_machine(|(), context| {
+            context.emit(&support::Watchdog { text: text.to_owned() });
+        });
+    }
+    assert!(client.line().contains("first"));
+    assert!(client.line().contains("third"));
+    assert!(start.elapsed() >= Duration::from_millis(900), "{:?}", start.elapsed());
+}
+
+#[cfg(unix)]
+#[test]
+fn many_connections_without_a_thread_each() {
+    let server = server();
+    let connections: Vec<_> = (0..10_000).map(|_| server.connect()).collect();
+    for connection in &connections {
+        connection.receive(NEGOTIATE);
+        assert!(connection.take_output().ends_with(b"{\"return\": {}}\r\n"));
+    }
+    connections[0].receive(b"{'execute': 'tell', 'arguments': {'length': 1}}");
+    assert!(connections.iter().all(|connection| connection.has_output()));
+    drop(connections);
+    assert_eq!(server.connections(), 0);
+}
