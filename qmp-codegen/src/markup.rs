@@ -127,9 +127,8 @@ fn literal_block(lines: &[&str], at: usize, indent: usize, out: &mut Vec<String>
 
 /// The first line from `at` on that is neither blank nor indented deeper than `indent`.
 fn block_end(lines: &[&str], at: usize, indent: usize) -> usize {
-    let outside = |line: &&str| {
-        !line.trim().is_empty() && line.len() - line.trim_start().len() <= indent
-    };
+    let outside =
+        |line: &&str| !line.trim().is_empty() && line.len() - line.trim_start().len() <= indent;
     lines[at..].iter().position(outside).map_or(lines.len(), |offset| at + offset)
 }
 

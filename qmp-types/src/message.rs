@@ -3,14 +3,14 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::enumeration::Enumeration;
-use crate::object::{self, Members, Object};
+use crate::object::{Members, Object, Writer};
 use crate::version::Version;
 
 /// The first message of a server: who it is, and what it offers.
@@ -43,9 +43,9 @@ impl Object for Greeting {
         })
     }
 
-    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        map.serialize_entry("version", &self.version)?;
-        map.serialize_entry("capabilities", &self.capabilities)
+    fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>) {
+        out.member("version", &self.version);
+        out.member("capabilities", &self.capabilities);
     }
 }
 
@@ -188,10 +188,10 @@ impl Object for QmpError {
         })
     }
 
-    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        map.serialize_entry("class", &self.class)?;
-        map.serialize_entry("desc", &self.desc)?;
-        object::write_open(map, &self.rest)
+    fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>) {
+        out.member("class", &self.class);
+        out.member("desc", &self.desc);
+        out.open(&self.rest);
     }
 }
 
@@ -246,9 +246,9 @@ impl Object for Timestamp {
         Ok(timestamp)
     }
 
-    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        map.serialize_entry("seconds", &self.seconds)?;
-        map.serialize_entry("microseconds", &self.microseconds)
+    fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>) {
+        out.member("seconds", &self.seconds);
+        out.member("microseconds", &self.microseconds);
     }
 }
 

@@ -35,11 +35,8 @@ pub trait Object: Sized {
     /// What the format reports, or a mandatory member that is missing.
     fn read<'de, A: MapAccess<'de>>(members: &mut Members<'_, 'de, A>) -> Result<Self, A::Error>;
 
-    /// Writes the members into a map.
-    ///
-    /// # Errors
-    /// What the format reports.
-    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
+    /// Writes the members.
+    fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>);
 }
 
 /// The branches of a generated union: which one it is, and the members that it brings.
@@ -57,10 +54,7 @@ pub trait Branches: Sized {
     ) -> Result<Self, A::Error>;
 
     /// Writes the members of the branch, without the discriminator.
-    ///
-    /// # Errors
-    /// What the format reports.
-    fn write_branch<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
+    fn write_branch<M: SerializeMap>(&self, out: &mut Writer<'_, M>);
 
     /// The discriminator's value on the wire.
     fn discriminator(&self) -> &str;
@@ -88,6 +82,15 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
             None => self.map.next_value(),
             Some(value) => T::deserialize(value).map_err(A::Error::custom),
         }
+    }
+
+    /// Reads the value of the current member into its place.
+    ///
+    /// # Errors
+    /// What the format reports.
+    pub fn fill<T: Deserialize<'de>>(&mut self, slot: &mut Option<T>) -> Result<(), A::Error> {
+        *slot = Some(self.value()?);
+        Ok(())
     }
 
     /// Passes over the value of the current member.
@@ -165,12 +168,27 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         self.source.value()
     }
 
-    /// A mandatory member, or the error that says which one is missing.
+    /// Reads the value of the member that [`next`](Self::next) found into its place.
+    ///
+    /// # Errors
+    /// What the format reports.
+    pub fn fill<T: Deserialize<'de>>(&mut self, slot: &mut Option<T>) -> Result<(), A::Error> {
+        self.source.fill(slot)
+    }
+
+    /// A mandatory member, or the error that says that it is missing.
     ///
     /// # Errors
     /// The member is missing.
     pub fn required<T>(&self, value: Option<T>, name: &'static str) -> Result<T, A::Error> {
         value.ok_or_else(|| A::Error::missing_field(name))
+    }
+
+    /// The error that says which mandatory member is missing: the first of which that is said.
+    #[must_use]
+    pub fn missing(&self, members: &[(bool, &'static str)]) -> A::Error {
+        let first = members.iter().find(|(missing, _)| *missing);
+        A::Error::missing_field(first.map_or("?", |(_, name)| name))
     }
 
     /// Reads the members of a union: finds the discriminator, then reads the branch, and gives
@@ -351,34 +369,50 @@ pub fn deserialize<'de, T: Object, D: Deserializer<'de>>(deserializer: D) -> Res
 /// What the format reports.
 pub fn serialize<T: Object, S: Serializer>(object: &T, serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(None)?;
-    object.write(&mut map)?;
-    map.end()
-}
-
-/// Writes a member that may be absent.
-///
-/// # Errors
-/// What the format reports.
-pub fn write_optional<T: Serialize, M: SerializeMap>(
-    map: &mut M,
-    name: &'static str,
-    value: &Option<T>,
-) -> Result<(), M::Error> {
-    match value {
-        Some(value) => map.serialize_entry(name, value),
-        None => Ok(()),
+    let mut out = Writer { map: &mut map, failure: None };
+    object.write(&mut out);
+    match out.failure {
+        Some(failure) => Err(failure),
+        None => map.end(),
     }
 }
 
-/// Writes members that the schema does not list.
+/// Writes members, one after the other, until one fails.
 ///
-/// # Errors
-/// What the format reports.
-pub fn write_open<M: SerializeMap>(
-    map: &mut M,
-    members: &Map<String, Value>,
-) -> Result<(), M::Error> {
-    members.iter().try_for_each(|(name, value)| map.serialize_entry(name, value))
+/// The failure is kept and told at the end, so that what is generated need not look at each.
+#[derive(Debug)]
+pub struct Writer<'m, M: SerializeMap> {
+    map: &'m mut M,
+    failure: Option<M::Error>,
+}
+
+impl<M: SerializeMap> Writer<'_, M> {
+    /// Writes a mandatory member.
+    pub fn member<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) {
+        if self.failure.is_none() {
+            self.failure = self.map.serialize_entry(name, value).err();
+        }
+    }
+
+    /// Writes a member that may be absent.
+    pub fn optional<T: Serialize>(&mut self, name: &str, value: &Option<T>) {
+        if let Some(value) = value {
+            self.member(name, value);
+        }
+    }
+
+    /// Writes a discriminator, and the members of the branch that it selects.
+    pub fn branches<B: Branches>(&mut self, branches: &B) {
+        self.member(B::DISCRIMINATOR, branches.discriminator());
+        branches.write_branch(self);
+    }
+
+    /// Writes members that the schema does not list.
+    pub fn open(&mut self, members: &Map<String, Value>) {
+        for (name, value) in members {
+            self.member(name, value);
+        }
+    }
 }
 
 /// `Serialize` and `Deserialize` of generated objects.

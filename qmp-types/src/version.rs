@@ -6,7 +6,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
-use crate::object::{self, Members, Object};
+use crate::object::{self, Members, Object, Writer};
 
 /// A version in three numbers, ordered as versions are.
 ///
@@ -62,10 +62,10 @@ impl Object for VersionTriple {
         })
     }
 
-    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        map.serialize_entry("major", &self.major)?;
-        map.serialize_entry("minor", &self.minor)?;
-        map.serialize_entry("micro", &self.micro)
+    fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>) {
+        out.member("major", &self.major);
+        out.member("minor", &self.minor);
+        out.member("micro", &self.micro);
     }
 }
 
@@ -133,9 +133,9 @@ impl Object for Version {
         Ok(Self { qemu: members.required(qemu, "qemu")?, package: package.unwrap_or_default() })
     }
 
-    fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        map.serialize_entry("qemu", &self.qemu)?;
-        map.serialize_entry("package", &self.package)
+    fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>) {
+        out.member("qemu", &self.qemu);
+        out.member("package", &self.package);
     }
 }
 

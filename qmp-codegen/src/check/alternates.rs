@@ -35,15 +35,22 @@ fn check_alternatives(index: &Index<'_>, alternatives: &[Alternative], scope: &m
             Ok(types) => types,
             Err(None) => continue,
             Err(Some(what)) => {
-                let message = format!("alternative '{}' cannot be '{}', {what}", alternative.name.text, name.text);
+                let message = format!(
+                    "alternative '{}' cannot be '{}', {what}",
+                    alternative.name.text, name.text
+                );
                 scope.error(name.span, message);
                 continue;
             }
         };
         let clash = types.iter().find_map(|json| taken.iter().find(|(other, _)| other == json));
         if let Some((json, other)) = clash {
-            let message = format!("alternatives '{}' and '{}' cannot be told apart", alternative.name.text, other.name.text);
-            let mut error = Diagnostic::error(alternative.name.span, message).related(other.name.span, "the other one");
+            let message = format!(
+                "alternatives '{}' and '{}' cannot be told apart",
+                alternative.name.text, other.name.text
+            );
+            let mut error = Diagnostic::error(alternative.name.span, message)
+                .related(other.name.span, "the other one");
             error.help = confusion(*json, types.first().copied());
             scope.push(error);
         }

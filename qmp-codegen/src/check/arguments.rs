@@ -37,20 +37,32 @@ fn check_data(index: &Index<'_>, data: &Data, scope: &mut Scope<'_, '_>) {
             Body::Struct { .. } | Body::Union { .. } if boxed => {}
             Body::Struct { .. } => {
                 if let Some(member) = conditional_member(index, definition) {
-                    let message = format!("'{}' has members with conditions: it needs 'boxed': true", ty.text);
-                    scope.push(Diagnostic::error(ty.span, message).related(member.name.span, "this one"));
+                    let message = format!(
+                        "'{}' has members with conditions: it needs 'boxed': true",
+                        ty.text
+                    );
+                    scope.push(
+                        Diagnostic::error(ty.span, message).related(member.name.span, "this one"),
+                    );
                 }
             }
             Body::Union { .. } => {
                 scope.error(ty.span, format!("'{}' is a union: it needs 'boxed': true", ty.text));
             }
             _ => {
-                let message = format!("'data' is a struct or union, and '{}' is {}", ty.text, with_article(definition));
+                let message = format!(
+                    "'data' is a struct or union, and '{}' is {}",
+                    ty.text,
+                    with_article(definition)
+                );
                 scope.error(ty.span, message);
             }
         },
         Lookup::Builtin(_) => {
-            scope.error(ty.span, format!("'data' is a struct or union, and '{}' is a built-in type", ty.text));
+            scope.error(
+                ty.span,
+                format!("'data' is a struct or union, and '{}' is a built-in type", ty.text),
+            );
         }
         Lookup::NoType(_) | Lookup::Broken | Lookup::Missing => {}
     }
@@ -71,7 +83,8 @@ fn conditional_member<'a>(index: &Index<'a>, definition: &'a Definition) -> Opti
     // Bases that go round in a circle are reported elsewhere; here it only must end.
     for _ in 0..super::nesting::MAX_DEPTH {
         let definition = next?;
-        if let Some(member) = definition.members().iter().find(|member| member.condition.is_some()) {
+        if let Some(member) = definition.members().iter().find(|member| member.condition.is_some())
+        {
             return Some(member);
         }
         next = definition.base().and_then(|base| index.type_of(&base.text)).map(|(_, base)| base);
@@ -79,7 +92,12 @@ fn conditional_member<'a>(index: &Index<'a>, definition: &'a Definition) -> Opti
     None
 }
 
-fn check_returns(index: &Index<'_>, definition: &Definition, returns: &TypeName, scope: &mut Scope<'_, '_>) {
+fn check_returns(
+    index: &Index<'_>,
+    definition: &Definition,
+    returns: &TypeName,
+    scope: &mut Scope<'_, '_>,
+) {
     if index.pragmas(definition).permits_returns(&definition.name.text) {
         return;
     }
@@ -92,8 +110,12 @@ fn check_returns(index: &Index<'_>, definition: &Definition, returns: &TypeName,
         Lookup::Builtin(_) => String::from("a built-in type"),
         Lookup::NoType(_) | Lookup::Broken | Lookup::Missing => return,
     };
-    let message = format!("a command returns a struct, a union or an array of either, and '{}' is {what}", name.text);
-    let help = "return a struct, which can grow; pragma 'command-returns-exceptions' permits others";
+    let message = format!(
+        "a command returns a struct, a union or an array of either, and '{}' is {what}",
+        name.text
+    );
+    let help =
+        "return a struct, which can grow; pragma 'command-returns-exceptions' permits others";
     scope.push(Diagnostic::error(name.span, message).help(help));
 }
 

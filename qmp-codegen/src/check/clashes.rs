@@ -32,7 +32,9 @@ type Table<'a> = HashMap<Mangled<'a>, &'a Name>;
 /// Looks for clashes among what is written in a definition. Returns the table of its members.
 fn check_own<'a>(definition: &'a Definition, scope: &mut Scope<'_, '_>) -> Table<'a> {
     match &definition.body {
-        Body::Enum { values, .. } => _ = table("value", values.iter().map(|value| &value.name), scope),
+        Body::Enum { values, .. } => {
+            _ = table("value", values.iter().map(|value| &value.name), scope)
+        }
         Body::Alternate { alternatives } => {
             table("alternative", alternatives.iter().map(|alternative| &alternative.name), scope);
         }
@@ -41,7 +43,11 @@ fn check_own<'a>(definition: &'a Definition, scope: &mut Scope<'_, '_>) -> Table
     table("member", definition.members().iter().map(|member: &Member| &member.name), scope)
 }
 
-fn table<'a>(what: &str, names: impl ExactSizeIterator<Item = &'a Name>, scope: &mut Scope<'_, '_>) -> Table<'a> {
+fn table<'a>(
+    what: &str,
+    names: impl ExactSizeIterator<Item = &'a Name>,
+    scope: &mut Scope<'_, '_>,
+) -> Table<'a> {
     let mut table = HashMap::with_capacity(names.len());
     for name in names {
         if let Some(first) = table.insert(Mangled(&name.text), name) {
@@ -86,10 +92,12 @@ impl<'a> Objects<'_, 'a> {
         if definition.branches().is_empty() {
             return;
         }
-        let common: Vec<usize> = std::iter::once(place).chain(self.bases(definition).map(|(place, _)| place)).collect();
+        let common: Vec<usize> =
+            std::iter::once(place).chain(self.bases(definition).map(|(place, _)| place)).collect();
         let mut seen = HashSet::new();
         for branch in definition.branches() {
-            let mut pending: Vec<(usize, &'a Definition)> = self.index.type_of(&branch.ty.text).into_iter().collect();
+            let mut pending: Vec<(usize, &'a Definition)> =
+                self.index.type_of(&branch.ty.text).into_iter().collect();
             while let Some((inner_place, inner)) = pending.pop() {
                 if !seen.insert(inner_place) {
                     continue;
@@ -107,7 +115,9 @@ impl<'a> Objects<'_, 'a> {
                     });
                 }
                 let branches = inner.branches().iter().map(|branch| &branch.ty);
-                pending.extend(branches.chain(inner.base()).filter_map(|name| self.index.type_of(&name.text)));
+                pending.extend(
+                    branches.chain(inner.base()).filter_map(|name| self.index.type_of(&name.text)),
+                );
             }
         }
     }

@@ -18,8 +18,9 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
         let name = &definition.name;
         match &definition.doc {
             None if pragmas.doc_required => {
-                let error = Diagnostic::error(name.span, format!("'{}' needs documentation", name.text))
-                    .help("pragma 'doc-required' asks for it");
+                let error =
+                    Diagnostic::error(name.span, format!("'{}' needs documentation", name.text))
+                        .help("pragma 'doc-required' asks for it");
                 scope.push(error);
             }
             None => {}
@@ -30,8 +31,14 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
             }
             Some(doc) if doc.broken => {}
             Some(doc) => {
-                let message = format!("the documentation before '{}' is for '{}'", name.text, doc.symbol.text);
-                scope.push(Diagnostic::error(name.span, message).related(doc.symbol.span, "it says so here"));
+                let message = format!(
+                    "the documentation before '{}' is for '{}'",
+                    name.text, doc.symbol.text
+                );
+                scope.push(
+                    Diagnostic::error(name.span, message)
+                        .related(doc.symbol.span, "it says so here"),
+                );
             }
         }
     }
@@ -44,13 +51,17 @@ fn check_members(definition: &Definition, doc: &Doc, pragmas: &Pragmas, scope: &
     if doc.broken || pragmas.permits_undocumented(&definition.name.text) {
         return;
     }
-    let described: HashSet<&str> = doc.members.iter().map(|member| member.name.text.as_str()).collect();
-    let missing: Vec<&Name> = names.into_iter().filter(|name| !described.contains(name.text.as_str())).collect();
+    let described: HashSet<&str> =
+        doc.members.iter().map(|member| member.name.text.as_str()).collect();
+    let missing: Vec<&Name> =
+        names.into_iter().filter(|name| !described.contains(name.text.as_str())).collect();
     let Some(first) = missing.first() else { return };
-    let list: Vec<String> = missing.iter().take(10).map(|name| format!("'{}'", name.text)).collect();
+    let list: Vec<String> =
+        missing.iter().take(10).map(|name| format!("'{}'", name.text)).collect();
     let more = if missing.len() > list.len() { " and others" } else { "" };
     let verb = if missing.len() == 1 { "is" } else { "are" };
-    let mut diagnostic = Diagnostic::error(first.span, format!("{}{more} {verb} not documented", list.join(", ")));
+    let mut diagnostic =
+        Diagnostic::error(first.span, format!("{}{more} {verb} not documented", list.join(", ")));
     if !pragmas.doc_required || pragmas.is_lenient_on_documentation() {
         diagnostic.severity = Severity::Warning;
     }
@@ -61,18 +72,22 @@ fn check_members(definition: &Definition, doc: &Doc, pragmas: &Pragmas, scope: &
 fn documented_names(definition: &Definition) -> Vec<&Name> {
     match &definition.body {
         Body::Enum { values, .. } => values.iter().map(|value| &value.name).collect(),
-        Body::Alternate { alternatives } => alternatives.iter().map(|alternative| &alternative.name).collect(),
+        Body::Alternate { alternatives } => {
+            alternatives.iter().map(|alternative| &alternative.name).collect()
+        }
         _ => definition.members().iter().map(|member| &member.name).collect(),
     }
 }
 
 fn check_features(definition: &Definition, doc: &Doc, scope: &mut Scope<'_, '_>) {
-    let known: HashSet<&str> = definition.feature_lists().flatten().map(|feature| feature.name.text.as_str()).collect();
+    let known: HashSet<&str> =
+        definition.feature_lists().flatten().map(|feature| feature.name.text.as_str()).collect();
     reject_unknown(&doc.features, &known, "feature", scope);
     if doc.broken || known.is_empty() {
         return;
     }
-    let mut described: HashSet<&str> = doc.features.iter().map(|feature| feature.name.text.as_str()).collect();
+    let mut described: HashSet<&str> =
+        doc.features.iter().map(|feature| feature.name.text.as_str()).collect();
     for feature in definition.feature_lists().flatten() {
         // One description serves all members that have the feature, and so does one error.
         if described.insert(&feature.name.text) {
@@ -84,11 +99,16 @@ fn check_features(definition: &Definition, doc: &Doc, scope: &mut Scope<'_, '_>)
     }
 }
 
-fn reject_unknown(described: &[Description], known: &HashSet<&str>, what: &str, scope: &mut Scope<'_, '_>) {
-    for Description { name, loose, .. } in described {
-        // To newer releases a loose one is text, and text may speak of anything.
-        if !loose && !known.contains(name.text.as_str()) {
-            let message = format!("the documentation describes {what} '{}', which there is not", name.text);
+fn reject_unknown(
+    described: &[Description],
+    known: &HashSet<&str>,
+    what: &str,
+    scope: &mut Scope<'_, '_>,
+) {
+    for Description { name, .. } in described {
+        if !known.contains(name.text.as_str()) {
+            let message =
+                format!("the documentation describes {what} '{}', which there is not", name.text);
             let mut error = Diagnostic::error(name.span, message);
             error.help = did_you_mean(&name.text, known.iter().copied());
             scope.push(error);
@@ -96,7 +116,12 @@ fn reject_unknown(described: &[Description], known: &HashSet<&str>, what: &str, 
     }
 }
 
-fn check_sections(definition: &Definition, doc: &Doc, pragmas: &Pragmas, scope: &mut Scope<'_, '_>) {
+fn check_sections(
+    definition: &Definition,
+    doc: &Doc,
+    pragmas: &Pragmas,
+    scope: &mut Scope<'_, '_>,
+) {
     for section in &doc.sections {
         let (tag, lenient) = match section.kind {
             SectionKind::Returns => ("Returns", false),
@@ -105,9 +130,10 @@ fn check_sections(definition: &Definition, doc: &Doc, pragmas: &Pragmas, scope: 
             _ => continue,
         };
         let (message, lenient) = match &definition.body {
-            Body::Command(command) if tag == "Returns" && command.returns.is_none() => {
-                (String::from("there is a 'Returns:' section, but the command returns nothing"), true)
-            }
+            Body::Command(command) if tag == "Returns" && command.returns.is_none() => (
+                String::from("there is a 'Returns:' section, but the command returns nothing"),
+                true,
+            ),
             Body::Command(_) => continue,
             _ => {
                 let kind = definition.kind();

@@ -35,8 +35,11 @@ fn check_unique(features: &[Feature], scope: &mut Scope<'_, '_>) {
     let mut seen = HashMap::with_capacity(features.len());
     for feature in features {
         if let Some(first) = seen.insert(Mangled(&feature.name.text), &feature.name) {
-            let message = format!("feature '{}' clashes with feature '{}'", feature.name.text, first.text);
-            scope.push(Diagnostic::error(feature.name.span, message).related(first.span, "the other one"));
+            let message =
+                format!("feature '{}' clashes with feature '{}'", feature.name.text, first.text);
+            scope.push(
+                Diagnostic::error(feature.name.span, message).related(first.span, "the other one"),
+            );
         }
     }
 }

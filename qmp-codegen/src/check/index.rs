@@ -116,7 +116,9 @@ impl<'a> Index<'a> {
     /// The names of all types, for guesses.
     pub(crate) fn type_names(&self) -> impl Iterator<Item = &'a str> {
         let defined = self.definitions.iter().filter(|definition| definition.kind().is_type());
-        defined.map(|definition| definition.name.text.as_str()).chain(BUILTINS.iter().map(|(name, _)| *name))
+        defined
+            .map(|definition| definition.name.text.as_str())
+            .chain(BUILTINS.iter().map(|(name, _)| *name))
     }
 
     /// The pragmas that hold for a definition.

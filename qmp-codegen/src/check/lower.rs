@@ -2,18 +2,24 @@
 
 use std::collections::HashMap;
 
-use crate::ast::{self, Definition, Description, Item, Kind};
+use crate::ast::{self, Definition, Description, Item};
 use crate::report::Report;
 use crate::schema::{
-    Alternate, Alternative, Arguments, Base, Branch, Command, Doc, Enum, EnumValue, Event, Feature, Member, Module,
-    ModuleId, Schema, Section, Struct, Text, Type, TypeId, TypeKind, TypeRef, Union,
+    Alternate, Alternative, Arguments, Base, Branch, Command, Doc, Enum, EnumValue, Event, Feature,
+    Member, Module, ModuleId, Schema, Section, Struct, Text, Type, TypeId, TypeKind, TypeRef,
+    Union,
 };
 use crate::source::Sources;
 
 use super::index::{Index, Lookup};
 
 /// Makes the model of a schema in which no error was found.
-pub(crate) fn lower(items: &[Item], index: &Index<'_>, sources: &Sources, report: &mut Report) -> Option<Schema> {
+pub(crate) fn lower(
+    items: &[Item],
+    index: &Index<'_>,
+    sources: &Sources,
+    report: &mut Report,
+) -> Option<Schema> {
     let mut next = 0;
     let ids = index.definitions().iter().map(|definition| {
         let id = TypeId(next);
@@ -27,7 +33,10 @@ pub(crate) fn lower(items: &[Item], index: &Index<'_>, sources: &Sources, report
             // The passes before this one make sure that it cannot be. If they fail to, this says
             // where.
             let span = definition.name.span;
-            report.push(crate::diagnostic::Diagnostic::error(span, "this has an error that went unnoticed"));
+            report.push(crate::diagnostic::Diagnostic::error(
+                span,
+                "this has an error that went unnoticed",
+            ));
             return None;
         }
     }
@@ -35,7 +44,10 @@ pub(crate) fn lower(items: &[Item], index: &Index<'_>, sources: &Sources, report
 }
 
 fn modules(items: &[Item], sources: &Sources) -> Vec<Module> {
-    let module = |file: &crate::source::File| Module { path: file.path.display().to_string(), introduction: Vec::new() };
+    let module = |file: &crate::source::File| Module {
+        path: file.path.display().to_string(),
+        introduction: Vec::new(),
+    };
     let mut modules: Vec<Module> = sources.files().iter().map(module).collect();
     for item in items {
         if let Item::Introduction { file, text } = item
@@ -78,7 +90,12 @@ impl<'a> Descriptions<'a> {
     fn features(&self, features: &[ast::Feature]) -> Vec<Feature> {
         let feature = |feature: &ast::Feature| Feature {
             name: feature.name.text.clone(),
-            doc: self.features.get(feature.name.text.as_str()).copied().unwrap_or_default().to_owned(),
+            doc: self
+                .features
+                .get(feature.name.text.as_str())
+                .copied()
+                .unwrap_or_default()
+                .to_owned(),
             condition: feature.condition.clone(),
         };
         features.iter().map(feature).collect()
@@ -114,8 +131,11 @@ impl Lowering<'_, '_> {
                 TypeKind::Union(self.union(definition, base, discriminator, branches, &docs)?)
             }
             ast::Body::Alternate { alternatives } => {
-                let alternatives = alternatives.iter().map(|alternative| self.alternative(alternative, &docs));
-                TypeKind::Alternate(Alternate { alternatives: alternatives.collect::<Option<_>>()? })
+                let alternatives =
+                    alternatives.iter().map(|alternative| self.alternative(alternative, &docs));
+                TypeKind::Alternate(Alternate {
+                    alternatives: alternatives.collect::<Option<_>>()?,
+                })
             }
         };
         schema.types.push(Type { definition: common, kind });
@@ -172,7 +192,8 @@ impl Lowering<'_, '_> {
     fn discriminator_type(&self, union: &Definition, discriminator: &ast::Name) -> Option<TypeId> {
         let mut definition = union;
         loop {
-            let member = definition.members().iter().find(|member| member.name.text == discriminator.text);
+            let member =
+                definition.members().iter().find(|member| member.name.text == discriminator.text);
             if let Some(member) = member {
                 return self.type_id(&member.ty.name);
             }
@@ -180,7 +201,11 @@ impl Lowering<'_, '_> {
         }
     }
 
-    fn alternative(&self, alternative: &ast::Alternative, docs: &Descriptions<'_>) -> Option<Alternative> {
+    fn alternative(
+        &self,
+        alternative: &ast::Alternative,
+        docs: &Descriptions<'_>,
+    ) -> Option<Alternative> {
         Some(Alternative {
             name: alternative.name.text.clone(),
             ty: self.type_ref(&alternative.ty)?,
@@ -192,7 +217,9 @@ impl Lowering<'_, '_> {
     fn arguments(&self, data: &ast::Data, docs: &Descriptions<'_>) -> Option<Arguments> {
         Some(match data {
             ast::Data::Inline(members) => Arguments::Inline(self.members(members, docs)?),
-            ast::Data::Named { ty, boxed } => Arguments::Named { ty: self.type_id(ty)?, boxed: *boxed },
+            ast::Data::Named { ty, boxed } => {
+                Arguments::Named { ty: self.type_id(ty)?, boxed: *boxed }
+            }
         })
     }
 
@@ -229,7 +256,11 @@ fn common(definition: &Definition, docs: &Descriptions<'_>) -> crate::schema::De
     let name = &definition.name;
     let doc = definition.doc.as_ref().map(|doc| Doc {
         body: doc.body.clone(),
-        sections: doc.sections.iter().map(|section| Section { kind: section.kind, text: section.text.clone() }).collect(),
+        sections: doc
+            .sections
+            .iter()
+            .map(|section| Section { kind: section.kind, text: section.text.clone() })
+            .collect(),
         since: doc.since.clone(),
     });
     crate::schema::Definition {

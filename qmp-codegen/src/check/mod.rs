@@ -22,7 +22,12 @@ use index::Index;
 
 /// Checks a schema. Every pass goes over all of it and reports what it finds, so that one run
 /// shows errors of several kinds. The model is made only if there are none.
-pub(crate) fn check(items: &[Item], pragmas: &[Pragmas], sources: &Sources, report: &mut Report) -> Option<Schema> {
+pub(crate) fn check(
+    items: &[Item],
+    pragmas: &[Pragmas],
+    sources: &Sources,
+    report: &mut Report,
+) -> Option<Schema> {
     let index = Index::new(items, pragmas, report);
     names::check(&index, report);
     features::check(&index, report);

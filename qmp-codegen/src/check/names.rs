@@ -12,7 +12,8 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
     for definition in index.definitions() {
         let mut scope = Scope::of(report, definition);
         check_definition(index, definition, &mut scope);
-        let lax = definition.kind().is_type() && index.pragmas(definition).permits_member_names(&definition.name.text);
+        let lax = definition.kind().is_type()
+            && index.pragmas(definition).permits_member_names(&definition.name.text);
         for member in definition.members() {
             check_member(member, lax, &mut scope);
         }
@@ -54,14 +55,21 @@ fn check_definition(index: &Index<'_>, definition: &Definition, scope: &mut Scop
         Kind::Event => {
             let Some(stem) = check_stem(name, "an event", scope) else { return };
             if stem.contains(|c: char| c.is_ascii_lowercase() || c == '-') {
-                let error = Diagnostic::error(name.span, "names of events have no lowercase letters and no '-'")
-                    .help(format!("did you mean '{}'?", name.text.to_ascii_uppercase().replace('-', "_")));
+                let error = Diagnostic::error(
+                    name.span,
+                    "names of events have no lowercase letters and no '-'",
+                )
+                .help(format!(
+                    "did you mean '{}'?",
+                    name.text.to_ascii_uppercase().replace('-', "_")
+                ));
                 scope.push(error);
             }
         }
         Kind::Command => {
             let underscore = index.pragmas(definition).permits_command_name(&name.text);
-            let exceptions = Exceptions { upper: false, underscore, pragma: Some("command-name-exceptions") };
+            let exceptions =
+                Exceptions { upper: false, underscore, pragma: Some("command-name-exceptions") };
             check_lower(name, "a command", exceptions, scope);
         }
         Kind::Enum | Kind::Struct | Kind::Union | Kind::Alternate => {
@@ -70,13 +78,16 @@ fn check_definition(index: &Index<'_>, definition: &Definition, scope: &mut Scop
                 && stem.contains(|c: char| c.is_ascii_lowercase())
                 && stem.bytes().all(|byte| byte.is_ascii_alphanumeric());
             if !camel {
-                scope.push(Diagnostic::error(name.span, "names of types are in CamelCase").help(format!(
-                    "did you mean '{}'?",
-                    camel_case(stem)
-                )));
+                scope.push(
+                    Diagnostic::error(name.span, "names of types are in CamelCase")
+                        .help(format!("did you mean '{}'?", camel_case(stem))),
+                );
             }
             if name.text.ends_with("List") {
-                scope.error(name.span, "names of types that end with 'List' are reserved for arrays");
+                scope.error(
+                    name.span,
+                    "names of types that end with 'List' are reserved for arrays",
+                );
             }
         }
     }
@@ -88,13 +99,17 @@ fn check_member(member: &Member, lax: bool, scope: &mut Scope<'_, '_>) {
     let name = &member.name;
     check_lower(name, "a member", exceptions, scope);
     if name.text == "u" || name.text.starts_with("has-") || name.text.starts_with("has_") {
-        let message = format!("the name '{}' is reserved: so are 'u' and all that begin with 'has-' or 'has_'", name.text);
+        let message = format!(
+            "the name '{}' is reserved: so are 'u' and all that begin with 'has-' or 'has_'",
+            name.text
+        );
         scope.error(name.span, message);
     }
 }
 
 fn check_value(name: &Name, lax: bool, scope: &mut Scope<'_, '_>) {
-    let exceptions = Exceptions { upper: lax, underscore: lax, pragma: Some("member-name-exceptions") };
+    let exceptions =
+        Exceptions { upper: lax, underscore: lax, pragma: Some("member-name-exceptions") };
     // Values may begin with a digit. Any letter in front of it makes it a name like others.
     if name.text.starts_with(|c: char| c.is_ascii_digit()) {
         let name = Name { text: format!("d{}", name.text), span: name.span };
@@ -241,7 +256,8 @@ mod tests {
 
     #[test]
     fn camels() {
-        for (name, expected) in [("foo-bar", "FooBar"), ("FOO_BAR", "FooBar"), ("fooBar", "FooBar")] {
+        for (name, expected) in [("foo-bar", "FooBar"), ("FOO_BAR", "FooBar"), ("fooBar", "FooBar")]
+        {
             assert_eq!(camel_case(name), expected);
         }
     }

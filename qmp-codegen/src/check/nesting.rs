@@ -32,7 +32,13 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) -> Nesting {
     for place in 0..index.definitions().len() {
         walk.from(place);
     }
-    Nesting { sound: walk.states.iter().map(|state| matches!(state, State::Done { sound: true, .. })).collect() }
+    Nesting {
+        sound: walk
+            .states
+            .iter()
+            .map(|state| matches!(state, State::Done { sound: true, .. }))
+            .collect(),
+    }
 }
 
 /// A base is a struct, a branch is a struct or union.
@@ -43,14 +49,13 @@ fn check_kinds(index: &Index<'_>, definition: &Definition, scope: &mut Scope<'_,
             Lookup::Type(_, other) => with_article(other),
             Lookup::NoType(_) | Lookup::Broken | Lookup::Missing => return,
         };
-        scope.push(Diagnostic::error(name.span, format!("{message}, and '{}' is {what}", name.text)));
+        scope.push(Diagnostic::error(
+            name.span,
+            format!("{message}, and '{}' is {what}", name.text),
+        ));
     };
-    let is_struct = |name: &Name| {
-        matches!(index.type_of(&name.text), Some((_, definition)) if matches!(definition.body, Body::Struct { .. }))
-    };
-    let is_union = |name: &Name| {
-        matches!(index.type_of(&name.text), Some((_, definition)) if matches!(definition.body, Body::Union { .. }))
-    };
+    let is_struct = |name: &Name| matches!(index.type_of(&name.text), Some((_, definition)) if matches!(definition.body, Body::Struct { .. }));
+    let is_union = |name: &Name| matches!(index.type_of(&name.text), Some((_, definition)) if matches!(definition.body, Body::Union { .. }));
     if let Some(base) = definition.base().filter(|base| !is_struct(base)) {
         reject(base, "a base is a struct");
     }
@@ -66,7 +71,10 @@ enum State {
     New,
     /// It is on the path from where the walk began.
     Open,
-    Done { depth: usize, sound: bool },
+    Done {
+        depth: usize,
+        sound: bool,
+    },
 }
 
 /// A walk over what contains what, depth first, on a stack of its own: chains can be long.
@@ -122,7 +130,9 @@ impl<'a> Walk<'_, 'a, '_> {
     }
 
     fn enter(&mut self, place: usize, path: &mut Vec<Step<'a>>) {
-        let (Some(state), Some(definition)) = (self.states.get_mut(place), self.index.definitions().get(place)) else {
+        let (Some(state), Some(definition)) =
+            (self.states.get_mut(place), self.index.definitions().get(place))
+        else {
             return;
         };
         if *state != State::New {

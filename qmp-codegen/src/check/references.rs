@@ -16,7 +16,9 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
                     let message = format!("'{}' is {}, not a type", name.text, with_article(other));
                     Diagnostic::error(name.span, message).related(other.name.span, "defined here")
                 }
-                Lookup::Missing => Diagnostic::error(name.span, format!("there is no type '{}'", name.text)),
+                Lookup::Missing => {
+                    Diagnostic::error(name.span, format!("there is no type '{}'", name.text))
+                }
             };
             error.help = did_you_mean(&name.text, index.type_names());
             Scope::of(report, definition).push(error);
@@ -37,7 +39,9 @@ fn for_each_reference(definition: &Definition, mut f: impl FnMut(&Name)) {
             }
             branches.iter().for_each(|branch| f(&branch.ty));
         }
-        Body::Alternate { alternatives } => alternatives.iter().for_each(|alternative| f(&alternative.ty.name)),
+        Body::Alternate { alternatives } => {
+            alternatives.iter().for_each(|alternative| f(&alternative.ty.name))
+        }
         Body::Command(Command { data, returns, .. }) => {
             if let Data::Named { ty, .. } = data {
                 f(ty);

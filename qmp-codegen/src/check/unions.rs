@@ -39,14 +39,18 @@ fn find_discriminator<'a>(
     if found.is_none() {
         let message = format!("the base has no member '{}'", discriminator.text);
         let mut error = Diagnostic::error(discriminator.span, message);
-        error.help = did_you_mean(&discriminator.text, members().map(|member| member.name.text.as_str()));
+        error.help =
+            did_you_mean(&discriminator.text, members().map(|member| member.name.text.as_str()));
         scope.push(error);
     }
     found
 }
 
 /// All members of a union's base, those of its own base included.
-fn base_members<'a>(index: &Index<'a>, definition: &'a Definition) -> impl Iterator<Item = &'a Member> {
+fn base_members<'a>(
+    index: &Index<'a>,
+    definition: &'a Definition,
+) -> impl Iterator<Item = &'a Member> {
     let mut next = Some(definition);
     std::iter::from_fn(move || {
         let definition = next?;
@@ -66,7 +70,9 @@ fn check_discriminator(
     scope: &mut Scope<'_, '_>,
 ) {
     let mut reject = |message: String| {
-        scope.push(Diagnostic::error(discriminator.span, message).related(member.name.span, "this member"));
+        scope.push(
+            Diagnostic::error(discriminator.span, message).related(member.name.span, "this member"),
+        );
     };
     let name = &discriminator.text;
     if member.optional {
@@ -87,7 +93,8 @@ fn check_discriminator(
                 if values.is_empty() && branches.is_empty() {
                     scope.error(definition.name.span, "this union has no branches");
                 }
-                let values: HashSet<&str> = values.iter().map(|value| value.name.text.as_str()).collect();
+                let values: HashSet<&str> =
+                    values.iter().map(|value| value.name.text.as_str()).collect();
                 check_branches(branches, ty, &values, scope);
                 return;
             }
@@ -97,11 +104,17 @@ fn check_discriminator(
     reject(format!("the discriminator '{name}' must be of an enum type, not {what}"));
 }
 
-fn check_branches(branches: &[Branch], ty: &Definition, values: &HashSet<&str>, scope: &mut Scope<'_, '_>) {
+fn check_branches(
+    branches: &[Branch],
+    ty: &Definition,
+    values: &HashSet<&str>,
+    scope: &mut Scope<'_, '_>,
+) {
     for Branch { name, .. } in branches {
         if !values.contains(name.text.as_str()) {
             let message = format!("'{}' is not a value of enum '{}'", name.text, ty.name.text);
-            let mut error = Diagnostic::error(name.span, message).related(ty.name.span, "the discriminator's type");
+            let mut error = Diagnostic::error(name.span, message)
+                .related(ty.name.span, "the discriminator's type");
             error.help = did_you_mean(&name.text, values.iter().copied());
             scope.push(error);
         }

@@ -17,10 +17,16 @@ pub(crate) fn emit(plan: &Plan<'_>, command: &Command, name: &Ident) -> TokenStr
         Some(ty) => plan.rust_type(ty),
         None => quote!(::qmp_types::Empty),
     };
-    let without_arguments = (!command.has_arguments(plan))
-        .then(|| quote!(const HAS_ARGUMENTS: bool = false;));
-    let without_success = (!command.success_response)
-        .then(|| quote!(const SUCCESS_RESPONSE: bool = false;));
+    let without_arguments = (!command.has_arguments(plan)).then(|| {
+        quote!(
+            const HAS_ARGUMENTS: bool = false;
+        )
+    });
+    let without_success = (!command.success_response).then(|| {
+        quote!(
+            const SUCCESS_RESPONSE: bool = false;
+        )
+    });
     let allow_oob = command.allow_oob.then(|| quote!(impl ::qmp_types::AllowOob for #name {}));
     quote! {
         #body
@@ -155,9 +161,9 @@ fn emit_whole(
 
             fn write<M: ::qmp_types::serde::ser::SerializeMap>(
                 &self,
-                map: &mut M,
-            ) -> ::std::result::Result<(), M::Error> {
-                ::qmp_types::object::Object::write(&self.data, map)
+                out: &mut ::qmp_types::object::Writer<'_, M>,
+            ) {
+                ::qmp_types::object::Object::write(&self.data, out);
             }
         }
 

@@ -140,7 +140,9 @@ impl<'p> Doc<'p> {
                     self.heading("Errors");
                     self.paragraph(&self.markdown_of(text));
                 }
-                SectionKind::Note => self.paragraph(&format!("**Note:** {}", self.markdown_of(text))),
+                SectionKind::Note => {
+                    self.paragraph(&format!("**Note:** {}", self.markdown_of(text)))
+                }
                 SectionKind::Example => {
                     self.heading("Examples");
                     self.paragraph(&markup::literal(text));
@@ -189,7 +191,11 @@ impl<'p> Doc<'p> {
         }
         let deprecated = special("deprecated").map(|feature| {
             let note = feature.doc.split_whitespace().collect::<Vec<_>>().join(" ");
-            if note.is_empty() { quote!(#[deprecated]) } else { quote!(#[deprecated(note = #note)]) }
+            if note.is_empty() {
+                quote!(#[deprecated])
+            } else {
+                quote!(#[deprecated(note = #note)])
+            }
         });
         let lines = self.markdown.lines().map(|line| {
             let line = if line.is_empty() { String::new() } else { format!(" {line}") };

@@ -109,13 +109,13 @@ impl Field<'_> {
         let (ident, ty) = (&self.ident, &self.ty);
         let (parameter, value) = match self.conversion {
             Conversion::None => (quote!(#ty), quote!(#ident)),
-            Conversion::Into => {
-                (quote!(impl ::std::convert::Into<#ty>), quote!(#ident.into()))
-            }
+            Conversion::Into => (quote!(impl ::std::convert::Into<#ty>), quote!(#ident.into())),
             Conversion::Strings => (
-                quote!(impl ::std::iter::IntoIterator<
-                    Item = impl ::std::convert::Into<::std::string::String>
-                >),
+                quote!(
+                    impl ::std::iter::IntoIterator<
+                        Item = impl ::std::convert::Into<::std::string::String>,
+                    >
+                ),
                 quote!(#ident.into_iter().map(::std::convert::Into::into).collect()),
             ),
         };
@@ -196,8 +196,8 @@ impl Object<'_> {
 
                 fn write<M: ::qmp_types::serde::ser::SerializeMap>(
                     &self,
-                    map: &mut M,
-                ) -> ::std::result::Result<(), M::Error> {
+                    out: &mut ::qmp_types::object::Writer<'_, M>,
+                ) {
                     #write
                 }
             }
@@ -211,18 +211,20 @@ impl Object<'_> {
     }
 
     /// Reads the members in a loop; the last one needs no pattern of its own.
+    ///
+    /// Few ways lead out of the function: each has to drop all slots, and the compiler's work
+    /// grows with their product.
     pub(crate) fn read_members(&self) -> TokenStream {
         let slots: Vec<_> = (0..self.fields.len()).map(slot).collect();
         let arms = self.arms(&quote!(members), None);
-        let fill = self.fill(None);
         let open = self.open.as_ref();
+        let finish = self.finish(None, &quote!(#open));
         let next = match open {
             Some(open) => quote!(members.next_or_keep(Self::MEMBERS, &mut #open)?),
             None => quote!(members.next(Self::MEMBERS)?),
         };
-        let new_open = open.map(|open| {
-            quote!(let mut #open = ::qmp_types::serde_json::Map::new();)
-        });
+        let new_open =
+            open.map(|open| quote!(let mut #open = ::qmp_types::serde_json::Map::new();));
         if slots.is_empty() {
             return quote! {
                 #new_open
@@ -234,9 +236,9 @@ impl Object<'_> {
             #(let mut #slots = ::std::option::Option::None;)*
             #new_open
             while let ::std::option::Option::Some(member) = #next {
-                match member { #arms }
+                match member { #arms }?;
             }
-            ::std::result::Result::Ok(Self { #fill #open })
+            #finish
         }
     }
 
@@ -246,34 +248,43 @@ impl Object<'_> {
         let arms = (0..self.fields.len()).filter(|index| Some(*index) != but).map(|index| {
             let slot = slot(index);
             let pattern = if index == last && but.is_none() { quote!(_) } else { quote!(#index) };
-            quote!(#pattern => #slot = ::std::option::Option::Some(#source.value()?),)
+            quote!(#pattern => #source.fill(&mut #slot),)
         });
         quote!(#(#arms)*)
     }
 
-    /// The fields of the finished struct from their slots, but the discriminator.
-    pub(crate) fn fill(&self, but: Option<usize>) -> TokenStream {
+    /// The finished struct from its slots, but the discriminator's, which `rest` gives.
+    pub(crate) fn finish(&self, but: Option<usize>, rest: &TokenStream) -> TokenStream {
         let fields = self.fields.iter().enumerate().filter(|(index, _)| Some(*index) != but);
-        let fields = fields.map(|(index, field)| {
-            let (ident, slot, wire) = (&field.ident, slot(index), &field.member.name);
-            if field.member.optional {
-                quote!(#ident: #slot,)
-            } else {
-                quote!(#ident: members.required(#slot, #wire)?,)
-            }
+        let inits = fields.clone().map(|(index, field)| {
+            let (ident, slot) = (&field.ident, slot(index));
+            quote!(#ident: #slot,)
         });
-        quote!(#(#fields)*)
+        let done = quote!(::std::result::Result::Ok(Self { #(#inits)* #rest }));
+        let (slots, wires): (Vec<_>, Vec<_>) = fields
+            .filter(|(_, field)| !field.member.optional)
+            .map(|(index, field)| (slot(index), &field.member.name))
+            .unzip();
+        if slots.is_empty() {
+            return done;
+        }
+        quote! {
+            match (#(#slots,)*) {
+                (#(::std::option::Option::Some(#slots),)*) => #done,
+                (#(#slots,)*) => ::std::result::Result::Err(
+                    members.missing(&[#((#slots.is_none(), #wires)),*]),
+                ),
+            }
+        }
     }
 
     fn write_members(&self) -> TokenStream {
         let writes = self.fields.iter().map(|field| write_field(field));
-        let open = self.open.as_ref().map(|open| {
-            quote!(::qmp_types::object::write_open(map, &self.#open)?;)
-        });
+        let open = self.open.as_ref().map(|open| quote!(out.open(&self.#open);));
         if self.fields.is_empty() && open.is_none() {
-            return quote!(let _ = map; ::std::result::Result::Ok(()));
+            return quote!(let _ = out;);
         }
-        quote!(#(#writes)* #open ::std::result::Result::Ok(()))
+        quote!(#(#writes)* #open)
     }
 
     /// `new` with the mandatory members, a setter for each optional one.
@@ -344,14 +355,11 @@ fn setter(field: &Field<'_>) -> TokenStream {
 fn write_field(field: &Field<'_>) -> TokenStream {
     let (ident, wire) = (&field.ident, &field.member.name);
     if field.carries_branches {
-        quote! {
-            map.serialize_entry(#wire, self.#ident.as_str())?;
-            ::qmp_types::object::Branches::write_branch(&self.#ident, map)?;
-        }
+        quote!(out.branches(&self.#ident);)
     } else if field.member.optional {
-        quote!(::qmp_types::object::write_optional(map, #wire, &self.#ident)?;)
+        quote!(out.optional(#wire, &self.#ident);)
     } else {
-        quote!(map.serialize_entry(#wire, &self.#ident)?;)
+        quote!(out.member(#wire, &self.#ident);)
     }
 }
 

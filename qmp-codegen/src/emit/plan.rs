@@ -12,7 +12,7 @@ use super::Options;
 use super::ident::Scope;
 use super::recursion;
 use crate::schema::{
-    Arguments, Base, Builtin, Definition, Member, Schema, Type, TypeId, TypeKind, TypeRef, Union,
+    Arguments, Base, Builtin, Member, Schema, Type, TypeId, TypeKind, TypeRef, Union,
 };
 
 /// A schema, seen as the Rust that it becomes.
@@ -28,15 +28,15 @@ pub(crate) struct Plan<'s> {
     branch_names: HashMap<TypeId, Ident>,
     sent: HashSet<TypeId>,
     boxed: HashSet<(TypeId, String)>,
-    by_name: HashMap<&'s str, Target<'s>>,
+    by_name: HashMap<&'s str, Target>,
 }
 
 /// What a name in documentation refers to.
 #[derive(Clone, Copy, Debug)]
-enum Target<'s> {
+enum Target {
     Type(TypeId),
-    Command(usize, &'s Definition),
-    Event(usize, &'s Definition),
+    Command(usize),
+    Event(usize),
 }
 
 impl<'s> Plan<'s> {
@@ -168,10 +168,8 @@ impl<'s> Plan<'s> {
     pub(crate) fn link(&self, name: &str) -> Option<String> {
         match self.by_name.get(name)? {
             Target::Type(id) => Some(format!("super::types::{}", self.name(*id))),
-            Target::Command(index, _) => {
-                Some(format!("super::commands::{}", self.commands[*index].1))
-            }
-            Target::Event(index, _) => Some(format!("super::events::{}", self.events[*index].1)),
+            Target::Command(index) => Some(format!("super::commands::{}", self.commands[*index].1)),
+            Target::Event(index) => Some(format!("super::events::{}", self.events[*index].1)),
         }
     }
 
@@ -226,9 +224,9 @@ impl<'s> Plan<'s> {
         match &self.get(id).kind {
             TypeKind::Enum(_) => Vec::new(),
             TypeKind::Struct(_) => own.collect(),
-            TypeKind::Union(union) => own
-                .chain(union.branches.iter().map(|branch| branch.ty))
-                .collect(),
+            TypeKind::Union(union) => {
+                own.chain(union.branches.iter().map(|branch| branch.ty)).collect()
+            }
             TypeKind::Alternate(alternate) => {
                 alternate.alternatives.iter().filter_map(|a| defined(&a.ty)).collect()
             }
@@ -257,12 +255,10 @@ impl<'s> Plan<'s> {
             self.by_name.insert(&self.get(*id).definition.name, Target::Type(*id));
         }
         for (index, (command, _)) in self.commands.iter().enumerate() {
-            let definition = &command.definition;
-            self.by_name.insert(&definition.name, Target::Command(index, definition));
+            self.by_name.insert(&command.definition.name, Target::Command(index));
         }
         for (index, (event, _)) in self.events.iter().enumerate() {
-            let definition = &event.definition;
-            self.by_name.insert(&definition.name, Target::Event(index, definition));
+            self.by_name.insert(&event.definition.name, Target::Event(index));
         }
     }
 }

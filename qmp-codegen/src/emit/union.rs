@@ -44,9 +44,10 @@ fn variants<'p>(plan: &Plan<'p>, union: &'p Union) -> Vec<Variant<'p>> {
         .map(|value| Variant {
             value,
             ident: scope.camel(&value.name),
-            branch: union.branches.iter().find(|branch| {
-                branch.name == value.name && plan.options.holds(&branch.condition)
-            }),
+            branch: union
+                .branches
+                .iter()
+                .find(|branch| branch.name == value.name && plan.options.holds(&branch.condition)),
         })
         .collect()
 }
@@ -57,12 +58,15 @@ fn emit_branches(plan: &Plan<'_>, id: TypeId, union: &Union, doc: &TokenStream) 
     let variants = variants(plan, union);
     let declarations = variants.iter().map(|variant| declare(plan, id, variant));
     let reads = variants.iter().map(|variant| read(plan, id, variant));
-    let writes = variants.iter().filter(|variant| variant.branch.is_some()).map(|variant| {
+    let writes = variants.iter().filter_map(|variant| Some((variant, variant.branch?)));
+    let writes = writes.map(|(variant, branch)| {
         let ident = &variant.ident;
-        quote!(Self::#ident(branch) => ::qmp_types::object::Object::write(branch, map),)
+        let boxed = plan.is_boxed(id, &branch.name);
+        let branch = if boxed { quote!(&**branch) } else { quote!(branch) };
+        quote!(Self::#ident(branch) => ::qmp_types::object::Object::write(#branch, out),)
     });
     let without = variants.iter().any(|variant| variant.branch.is_none());
-    let without = without.then(|| quote!(_ => ::std::result::Result::Ok(()),));
+    let without = without.then(|| quote!(_ => {}));
     let names = variants.iter().map(|variant| {
         let (ident, wire) = (&variant.ident, &variant.value.name);
         let fields = variant.branch.map(|_| quote!((..)));
@@ -112,11 +116,11 @@ fn emit_branches(plan: &Plan<'_>, id: TypeId, union: &Union, doc: &TokenStream) 
 
             fn write_branch<M: ::qmp_types::serde::ser::SerializeMap>(
                 &self,
-                map: &mut M,
-            ) -> ::std::result::Result<(), M::Error> {
+                out: &mut ::qmp_types::object::Writer<'_, M>,
+            ) {
                 match self {
                     #(#writes)*
-                    Self::Unknown { members, .. } => ::qmp_types::object::write_open(map, members),
+                    Self::Unknown { members, .. } => out.open(members),
                     #without
                 }
             }
@@ -181,10 +185,9 @@ fn emit_bare(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
 
             fn write<M: ::qmp_types::serde::ser::SerializeMap>(
                 &self,
-                map: &mut M,
-            ) -> ::std::result::Result<(), M::Error> {
-                map.serialize_entry(#discriminator, self.as_str())?;
-                ::qmp_types::object::Branches::write_branch(self, map)
+                out: &mut ::qmp_types::object::Writer<'_, M>,
+            ) {
+                out.branches(self);
             }
         }
 
@@ -248,16 +251,15 @@ fn read_with_base(object: &Object<'_>, discriminator: usize) -> TokenStream {
     let slots = slots.map(object::slot);
     let ident = &object.fields[discriminator].ident;
     let arms = object.arms(&quote!(source), Some(discriminator));
-    let fill = object.fill(Some(discriminator));
+    let finish = object.finish(Some(discriminator), &quote!(#ident: branches));
     quote! {
         #(let mut #slots = ::std::option::Option::None;)*
         let branches = members.branches(Self::MEMBERS, &mut |member, source| {
             match member {
                 #arms
-                _ => source.skip()?,
+                _ => source.skip(),
             }
-            ::std::result::Result::Ok(())
         })?;
-        ::std::result::Result::Ok(Self { #ident: branches, #fill })
+        #finish
     }
 }

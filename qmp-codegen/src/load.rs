@@ -1,0 +1,313 @@
+//! Reads the files of a schema: roots, and what they include.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use crate::ast::Item;
+use crate::check;
+use crate::diagnostic::{Diagnostic, Severity, render};
+use crate::parse::{self, Pragmas, Sink};
+use crate::report::Report;
+use crate::schema::Schema;
+use crate::source::{File, FileId, Sources, Span};
+
+/// QEMU's largest file has a quarter of a megabyte. Spans have 32 bits.
+const MAX_FILE: u64 = 64 << 20;
+
+/// QEMU's schema is two deep.
+const MAX_INCLUDES: usize = 100;
+
+/// Where a schema begins.
+#[derive(Clone, Debug)]
+pub enum Root {
+    /// A file.
+    File(PathBuf),
+    /// A text in memory.
+    Text {
+        /// What diagnostics call it; its includes are relative to it.
+        name: String,
+        /// The text.
+        text: String,
+    },
+}
+
+/// A schema that was read and checked.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Loaded {
+    /// What it means.
+    pub schema: Schema,
+    /// The files that it came from.
+    pub sources: Sources,
+    /// What is questionable in it.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Why a schema cannot be used. Its display draws every diagnostic.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LoadError {
+    /// The files that were read.
+    pub sources: Sources,
+    /// What is wrong, at least one error among it.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&render(&self.sources, &self.diagnostics))
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Reads a schema and checks it. Several roots make one schema, with one namespace; pragmas hold
+/// for the root that they stand in and for what it includes. A file is read once, however often
+/// it is included.
+///
+/// # Errors
+/// A file cannot be read, or the schema breaks a rule of the language.
+pub fn load(roots: impl IntoIterator<Item = Root>) -> Result<Loaded, LoadError> {
+    let mut loader = Loader::default();
+    for root in roots {
+        loader.root(root);
+    }
+    let pragmas = loader.effective_pragmas();
+    let Loader { items, sources, mut report, .. } = loader;
+    let schema = check::check(&items, &pragmas, &sources, &mut report);
+    let has_errors = report.has_errors();
+    let mut diagnostics = report.diagnostics;
+    // By place, and where a file was read after another, in that order.
+    diagnostics.sort_by_key(|diagnostic| diagnostic.span);
+    match schema {
+        Some(schema) if !has_errors => Ok(Loaded { schema, sources, warnings: diagnostics }),
+        _ => Err(LoadError { sources, diagnostics }),
+    }
+}
+
+/// Reads a schema from one file, with all that it includes, and checks it.
+///
+/// # Errors
+/// As of [`load`].
+pub fn load_file(path: impl Into<PathBuf>) -> Result<Loaded, LoadError> {
+    load([Root::File(path.into())])
+}
+
+#[derive(Default)]
+struct Loader {
+    items: Vec<Item>,
+    sources: Sources,
+    report: Report,
+    /// The file that each path leads to, by the path without links.
+    known: HashMap<PathBuf, FileId>,
+    /// What stands in each file beside definitions, by its id.
+    files: Vec<FileInfo>,
+    roots: Vec<FileId>,
+}
+
+#[derive(Default)]
+struct FileInfo {
+    pragmas: Pragmas,
+    includes: Vec<FileId>,
+}
+
+impl Loader {
+    fn root(&mut self, root: Root) {
+        let number = self.roots.len();
+        let (path, identity, text) = match root {
+            Root::Text { name, text } => {
+                let path = PathBuf::from(name);
+                (path.clone(), path, Ok(text))
+            }
+            Root::File(path) => {
+                let identity = path.canonicalize().unwrap_or_else(|_| path.clone());
+                if let Some(id) = self.known.get(&identity) {
+                    self.roots.push(*id);
+                    return;
+                }
+                let text = read(&path);
+                (path, identity, text)
+            }
+        };
+        match text {
+            Ok(text) => {
+                let file = File { path, text: Arc::from(text), included_from: None };
+                let id = self.add(file, identity);
+                self.roots.push(id);
+                self.file(id, number, &mut Vec::new());
+            }
+            Err(failure) => self.unreadable(&path, failure, None),
+        }
+    }
+
+    fn add(&mut self, file: File, identity: PathBuf) -> FileId {
+        let id = self.sources.add(file);
+        self.known.insert(identity, id);
+        self.files.push(FileInfo::default());
+        id
+    }
+
+    /// Reads a file whose text is at hand. `chain` has the files that it is included from.
+    fn file(&mut self, id: FileId, root: usize, chain: &mut Vec<FileId>) {
+        let Some(file) = self.sources.file(id) else { return };
+        let text = Arc::clone(&file.text);
+        let mut report = std::mem::take(&mut self.report);
+        chain.push(id);
+        let mut reading = Reading { loader: self, id, root, chain };
+        parse::parse(&text, id, root, &mut report, &mut reading);
+        chain.pop();
+        self.report = report;
+    }
+
+    /// A file that cannot be read, said where it is asked for.
+    fn unreadable(&mut self, path: &Path, failure: Failure, include: Option<Span>) {
+        self.report.incomplete = true;
+        let path_text = path.display();
+        let (message, text, start) = match failure {
+            Failure::Io(error) => (format!("cannot read '{path_text}': {error}"), None, 0),
+            Failure::TooLarge => {
+                (format!("'{path_text}' has more than {} MiB", MAX_FILE >> 20), None, 0)
+            }
+            Failure::NoText { valid } => {
+                let start = u32::try_from(valid.len()).unwrap_or(u32::MAX);
+                (String::from("what follows is not UTF-8"), Some(valid), start)
+            }
+        };
+        let span = match (text, include) {
+            (None, Some(include)) => Some(include),
+            (None, None) => None,
+            (Some(valid), _) => {
+                let path = path.to_owned();
+                let file = File { path, text: Arc::from(valid), included_from: include };
+                let id = self.add(file, PathBuf::new());
+                Some(Span { file: id, start, end: start })
+            }
+        };
+        self.report.push(Diagnostic {
+            severity: Severity::Error,
+            message,
+            span,
+            within: None,
+            help: None,
+            related: Vec::new(),
+        });
+    }
+
+    /// The pragmas of each root: those of all files that it includes.
+    fn effective_pragmas(&self) -> Vec<Pragmas> {
+        self.roots
+            .iter()
+            .map(|root| {
+                let mut pragmas = Pragmas::default();
+                let mut seen = HashSet::new();
+                let mut todo = vec![*root];
+                while let Some(id) = todo.pop() {
+                    if seen.insert(id)
+                        && let Some(info) = self.files.get(id.0 as usize)
+                    {
+                        pragmas.merge(&info.pragmas);
+                        todo.extend(&info.includes);
+                    }
+                }
+                pragmas
+            })
+            .collect()
+    }
+}
+
+/// A file that is being read, as the parser sees it.
+struct Reading<'l, 'c> {
+    loader: &'l mut Loader,
+    id: FileId,
+    root: usize,
+    chain: &'c mut Vec<FileId>,
+}
+
+impl Sink for Reading<'_, '_> {
+    fn item(&mut self, item: Item, _: &mut Report) {
+        self.loader.items.push(item);
+    }
+
+    fn pragma(&mut self, pragmas: Pragmas) {
+        if let Some(info) = self.loader.files.get_mut(self.id.0 as usize) {
+            info.pragmas.merge(&pragmas);
+        }
+    }
+
+    fn include(&mut self, path: &str, span: Span, report: &mut Report) {
+        let Some(file) = self.loader.sources.file(self.id) else { return };
+        let path = beside(&file.path, path);
+        let identity = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let known = self.loader.known.get(&identity).copied();
+        if let Some(id) = known {
+            if self.chain.contains(&id) {
+                report.error(span, format!("'{}' includes itself", path.display()));
+            } else if let Some(info) = self.loader.files.get_mut(self.id.0 as usize) {
+                info.includes.push(id);
+            }
+            return;
+        }
+        if self.chain.len() >= MAX_INCLUDES {
+            report.error(span, format!("includes are nested more than {MAX_INCLUDES} deep"));
+            return;
+        }
+        // The loader's own report is in use by the parser; what is found below goes to it.
+        std::mem::swap(&mut self.loader.report, report);
+        match read(&path) {
+            Ok(text) => {
+                let file = File { path, text: Arc::from(text), included_from: Some(span) };
+                let id = self.loader.add(file, identity);
+                if let Some(info) = self.loader.files.get_mut(self.id.0 as usize) {
+                    info.includes.push(id);
+                }
+                self.loader.file(id, self.root, self.chain);
+            }
+            Err(failure) => self.loader.unreadable(&path, failure, Some(span)),
+        }
+        std::mem::swap(&mut self.loader.report, report);
+    }
+}
+
+enum Failure {
+    Io(std::io::Error),
+    TooLarge,
+    /// It is no UTF-8 behind what is valid.
+    NoText {
+        valid: String,
+    },
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    use std::io::Read;
+    let file = std::fs::File::open(path).map_err(Failure::Io)?;
+    let mut bytes = Vec::new();
+    // A file may grow, and a device has no size: the limit holds for what is read.
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(Failure::Io)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(Failure::TooLarge);
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let end = error.utf8_error().valid_up_to();
+        let valid = String::from_utf8_lossy(error.as_bytes().get(..end).unwrap_or_default());
+        Failure::NoText { valid: valid.into_owned() }
+    })
+}
+
+/// A path relative to a file's directory, with `a/..` left out, for people to read.
+fn beside(file: &Path, path: &str) -> PathBuf {
+    let mut joined = file.parent().map(Path::to_owned).unwrap_or_default();
+    for component in Path::new(path).components() {
+        match component {
+            Component::ParentDir
+                if matches!(joined.components().next_back(), Some(Component::Normal(_))) =>
+            {
+                joined.pop();
+            }
+            Component::CurDir => {}
+            other => joined.push(other),
+        }
+    }
+    joined
+}

@@ -1,0 +1,223 @@
+//! Definitions: which keys each kind has, and what stands under them.
+
+use super::parts::Parts;
+use super::value::{Node, Value};
+use crate::ast::{Base, Body, Command, Data, Definition, Doc, Item, Kind, Name};
+use crate::diagnostic::Diagnostic;
+use crate::report::Report;
+use crate::similar::did_you_mean;
+use crate::source::Span;
+
+/// Reads a definition from the members of its object.
+pub(super) fn parse(
+    members: Vec<(Name, Node)>,
+    span: Span,
+    doc: Option<Doc>,
+    root: usize,
+    report: &mut Report,
+) -> Item {
+    let kinds: Vec<Kind> = members
+        .iter()
+        .filter_map(|(key, _)| Kind::ALL.into_iter().find(|kind| kind.word() == key.text))
+        .collect();
+    let kind = match kinds.as_slice() {
+        [kind] => *kind,
+        [] => return unknown_kind(&members, span, report),
+        [one, other, ..] => {
+            let message = format!("this is both '{}' and '{}'", one.word(), other.word());
+            report.error(span, message);
+            return Item::Broken(None);
+        }
+    };
+    let mut fields = Fields { members };
+    let Some(node) = fields.take(kind.word()) else { return Item::Broken(None) };
+    let Value::String(text) = node.value else {
+        let message = format!("the name of {} is a string, not {}", kind.word(), node.describe());
+        report.error(node.span, message);
+        return Item::Broken(None);
+    };
+    let name = Name { text, span: node.span };
+    let mut parts = Parts { report, kind, name: name.text.clone(), broken: false };
+    parts.check_keys(&fields.members, keys(kind), &format!("{} definition", article(kind)));
+    let condition = fields.take("if").and_then(|node| parts.condition(node, 0));
+    let features = fields.take("features").map(|node| parts.features(node)).unwrap_or_default();
+    let body = body(kind, &mut fields, &mut parts, span);
+    match body {
+        Some(body) if !parts.broken => {
+            Item::Definition(Definition { name, body, condition, features, doc, root })
+        }
+        _ => Item::Broken(Some(name.text)),
+    }
+}
+
+fn unknown_kind(members: &[(Name, Node)], span: Span, report: &mut Report) -> Item {
+    let words = Kind::ALL.map(Kind::word);
+    let guess = members.iter().find_map(|(key, _)| {
+        did_you_mean(&key.text, words.into_iter().chain(["include", "pragma"]))
+    });
+    let list = words.map(|word| format!("'{word}'")).join(", ");
+    report.push(
+        Diagnostic::error(span, "this is neither a definition nor a directive")
+            .help(guess.unwrap_or_else(|| format!("a definition has one of the keys {list}"))),
+    );
+    Item::Broken(None)
+}
+
+/// The keys of a definition, each taken once.
+struct Fields {
+    members: Vec<(Name, Node)>,
+}
+
+impl Fields {
+    fn take(&mut self, key: &str) -> Option<Node> {
+        let at = self.members.iter().position(|(name, _)| name.text == key)?;
+        Some(self.members.remove(at).1)
+    }
+
+    /// A key that must be there.
+    fn require(&mut self, key: &str, parts: &mut Parts<'_>, span: Span) -> Option<Node> {
+        let node = self.take(key);
+        if node.is_none() {
+            parts.error(span, format!("{} needs the key '{key}'", article(parts.kind)));
+        }
+        node
+    }
+}
+
+/// The keys of each kind, without the one that makes it one.
+fn keys(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Enum => &["data", "prefix", "if", "features"],
+        Kind::Struct => &["data", "base", "if", "features"],
+        Kind::Union => &["base", "discriminator", "data", "if", "features"],
+        Kind::Alternate => &["data", "if", "features"],
+        Kind::Command => &[
+            "data",
+            "returns",
+            "boxed",
+            "gen",
+            "success-response",
+            "allow-oob",
+            "allow-preconfig",
+            "coroutine",
+            "if",
+            "features",
+        ],
+        Kind::Event => &["data", "boxed", "if", "features"],
+    }
+}
+
+fn article(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Enum => "an enum",
+        Kind::Struct => "a struct",
+        Kind::Union => "a union",
+        Kind::Alternate => "an alternate",
+        Kind::Command => "a command",
+        Kind::Event => "an event",
+    }
+}
+
+fn body(kind: Kind, fields: &mut Fields, parts: &mut Parts<'_>, span: Span) -> Option<Body> {
+    match kind {
+        Kind::Enum => {
+            let data = fields.require("data", parts, span)?;
+            let prefix = match fields.take("prefix") {
+                Some(node) => Some(parts.string(node, "'prefix'")?.text),
+                None => None,
+            };
+            Some(Body::Enum { values: parts.values(data), prefix })
+        }
+        Kind::Struct => {
+            let data = fields.require("data", parts, span)?;
+            let base = match fields.take("base") {
+                Some(node) => Some(parts.string(node, "'base' of a struct")?),
+                None => None,
+            };
+            Some(Body::Struct { base, members: parts.members(data, "'data' of a struct") })
+        }
+        Kind::Union => union(fields, parts, span),
+        Kind::Alternate => {
+            let data = fields.require("data", parts, span)?;
+            let data_span = data.span;
+            let alternatives = parts.alternatives(data);
+            if alternatives.is_empty() && !parts.broken {
+                parts.error(data_span, "an alternate needs at least one alternative");
+            }
+            Some(Body::Alternate { alternatives })
+        }
+        Kind::Command => command(fields, parts),
+        Kind::Event => Some(Body::Event { data: data(fields, parts)? }),
+    }
+}
+
+fn union(fields: &mut Fields, parts: &mut Parts<'_>, span: Span) -> Option<Body> {
+    let base = fields.require("base", parts, span);
+    let discriminator = fields.require("discriminator", parts, span);
+    let data = fields.require("data", parts, span);
+    let base = base?;
+    let base = match base.value {
+        Value::String(text) => Base::Named(Name { text, span: base.span }),
+        Value::Object(_) => Base::Inline(parts.members(base, "'base'")),
+        _ => {
+            parts.error(
+                base.span,
+                format!("'base' is a name or an object, not {}", base.describe()),
+            );
+            return None;
+        }
+    };
+    let discriminator = parts.string(discriminator?, "'discriminator'")?;
+    let data = data?;
+    let data_span = data.span;
+    let branches = parts.branches(data);
+    if branches.is_empty() && !parts.broken {
+        parts.error(data_span, "a union needs at least one branch");
+    }
+    Some(Body::Union { base, discriminator, branches })
+}
+
+fn command(fields: &mut Fields, parts: &mut Parts<'_>) -> Option<Body> {
+    let data = data(fields, parts)?;
+    let returns = match fields.take("returns") {
+        Some(node) => Some(parts.type_name(node, "'returns'")?),
+        None => None,
+    };
+    Some(Body::Command(Command {
+        data,
+        returns,
+        generated: !parts.flag(fields.take("gen"), "gen", false),
+        success_response: !parts.flag(fields.take("success-response"), "success-response", false),
+        allow_oob: parts.flag(fields.take("allow-oob"), "allow-oob", true),
+        allow_preconfig: parts.flag(fields.take("allow-preconfig"), "allow-preconfig", true),
+        coroutine: parts.flag(fields.take("coroutine"), "coroutine", true),
+    }))
+}
+
+/// The data of a command or event.
+fn data(fields: &mut Fields, parts: &mut Parts<'_>) -> Option<Data> {
+    let boxed_node = fields.take("boxed");
+    let boxed_span = boxed_node.as_ref().map(|node| node.span);
+    let boxed = parts.flag(boxed_node, "boxed", true);
+    let Some(node) = fields.take("data") else {
+        if let Some(span) = boxed_span {
+            parts.error(span, "'boxed' needs 'data', the name of a type");
+        }
+        return Some(Data::Inline(Vec::new()));
+    };
+    match node.value {
+        Value::String(text) => Some(Data::Named { ty: Name { text, span: node.span }, boxed }),
+        Value::Object(_) if !boxed => Some(Data::Inline(parts.members(node, "'data'"))),
+        Value::Object(_) => {
+            parts.error(node.span, "with 'boxed', 'data' is the name of a type");
+            None
+        }
+        _ => {
+            parts.error(
+                node.span,
+                format!("'data' is a name or an object, not {}", node.describe()),
+            );
+            None
+        }
+    }
+}

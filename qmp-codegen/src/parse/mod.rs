@@ -1,0 +1,156 @@
+//! The text of one file as definitions, directives and documentation, in their order.
+//!
+//! What is wrong is reported, and reading goes on at the next thing at the top level.
+
+mod definition;
+mod directive;
+mod doc;
+mod parts;
+mod value;
+
+use crate::ast::{Doc, Item, Name};
+use crate::diagnostic::Diagnostic;
+use crate::lexer::{Comment, Lexer};
+use crate::report::Report;
+use crate::source::{FileId, Span};
+
+pub(crate) use directive::Pragmas;
+use doc::Block;
+use value::{Node, Value};
+
+/// What a file gives to whoever loads it.
+pub(crate) trait Sink {
+    /// A definition or free-form documentation.
+    fn item(&mut self, item: Item, report: &mut Report);
+    /// An `include` of the path.
+    fn include(&mut self, path: &str, span: Span, report: &mut Report);
+    /// A `pragma`.
+    fn pragma(&mut self, pragmas: Pragmas);
+}
+
+/// Reads a file.
+pub(crate) fn parse(
+    text: &str,
+    file: FileId,
+    root: usize,
+    report: &mut Report,
+    sink: &mut dyn Sink,
+) {
+    let mut parser =
+        Parser { lexer: Lexer::new(text, file), file, root, pending: None, report, sink };
+    while let Some(next) = parser.next() {
+        if let Err(error) = next {
+            parser.report.push(error);
+            parser.report.incomplete = true;
+            parser.pending = None;
+            parser.lexer.recover();
+        }
+    }
+    parser.reject_pending();
+}
+
+struct Parser<'s, 'r> {
+    lexer: Lexer<'s>,
+    file: FileId,
+    root: usize,
+    /// Documentation that waits for what it documents.
+    pending: Option<Pending>,
+    report: &'r mut Report,
+    sink: &'r mut dyn Sink,
+}
+
+enum Pending {
+    Definition(Doc),
+    /// Free-form, which nothing may follow but further documentation or a directive.
+    FreeForm(Span),
+}
+
+impl Parser<'_, '_> {
+    /// Reads one thing at the top level; nothing at the end of the file.
+    fn next(&mut self) -> Option<Result<(), Diagnostic>> {
+        if let Some(comment) = self.lexer.documentation() {
+            self.reject_pending();
+            return Some(self.documentation(comment));
+        }
+        let mut ahead = self.lexer.clone();
+        match ahead.next() {
+            Ok((crate::lexer::Token::End, _)) => None,
+            Ok(_) => Some(value::parse(&mut self.lexer).and_then(|node| self.expression(node))),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn documentation(&mut self, start: Comment<'_>) -> Result<(), Diagnostic> {
+        match doc::parse(&mut self.lexer, start, self.report)? {
+            Block::Definition(doc) => self.pending = Some(Pending::Definition(doc)),
+            Block::FreeForm(text) => {
+                self.pending = Some(Pending::FreeForm(start.span));
+                self.sink.item(Item::Introduction { file: self.file, text }, self.report);
+            }
+        }
+        Ok(())
+    }
+
+    fn expression(&mut self, node: Node) -> Result<(), Diagnostic> {
+        let what = node.describe();
+        let Value::Object(members) = node.value else {
+            let message = format!("at the top level stand objects, and this is {what}");
+            return Err(Diagnostic::error(node.span, message));
+        };
+        let directive = members.iter().find(|(key, _)| matches!(&*key.text, "include" | "pragma"));
+        if let Some((key, _)) = directive {
+            let key = key.clone();
+            self.reject_pending();
+            self.directive(&key, members);
+        } else {
+            self.definition(members, node.span);
+        }
+        Ok(())
+    }
+
+    fn directive(&mut self, key: &Name, members: Vec<(Name, Node)>) {
+        if let Some((extra, _)) = members.iter().find(|(other, _)| other.text != key.text) {
+            let message = format!("'{}' has no place beside '{}'", extra.text, key.text);
+            self.report.error(extra.span, message);
+            return;
+        }
+        let Some((_, node)) = members.into_iter().next() else { return };
+        if key.text == "include" {
+            match node.value {
+                Value::String(path) => self.sink.include(&path, node.span, self.report),
+                _ => {
+                    let message = format!("'include' takes a path, not {}", node.describe());
+                    self.report.error(node.span, message);
+                }
+            }
+        } else {
+            self.sink.pragma(directive::pragma(node, self.report));
+        }
+    }
+
+    fn definition(&mut self, members: Vec<(Name, Node)>, span: Span) {
+        let doc = match self.pending.take() {
+            Some(Pending::Definition(doc)) => Some(doc),
+            Some(Pending::FreeForm(doc)) => {
+                let error = Diagnostic::error(span, "free-form documentation stands before this")
+                    .related(doc, "it documents nothing, since it has no '@name:' line")
+                    .help("begin it with a line '# @name:'");
+                self.report.push(error);
+                None
+            }
+            None => None,
+        };
+        let item = definition::parse(members, span, doc, self.root, self.report);
+        self.sink.item(item, self.report);
+    }
+
+    fn reject_pending(&mut self) {
+        if let Some(Pending::Definition(doc)) = self.pending.take() {
+            let message = format!(
+                "the documentation for '{}' is not followed by the definition",
+                doc.symbol.text
+            );
+            self.report.error(doc.symbol.span, message);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The parts of definitions: members, values, features, conditions, references to types.
+
+use super::value::{Node, Value};
+use crate::ast::{self, Alternative, Branch, Feature, Member, Name, TypeName};
+use crate::diagnostic::Diagnostic;
+use crate::report::Report;
+use crate::schema::Condition;
+use crate::similar::did_you_mean;
+
+/// What is read of a definition, and whether all of it was sound.
+pub(super) struct Parts<'r> {
+    pub(super) report: &'r mut Report,
+    pub(super) kind: ast::Kind,
+    /// The definition's name, for diagnostics.
+    pub(super) name: String,
+    pub(super) broken: bool,
+}
+
+/// The long form of something that is a bare value otherwise: its keys, each taken once.
+pub(super) struct Long {
+    members: Vec<(Name, Node)>,
+}
+
+impl Long {
+    pub(super) fn take(&mut self, key: &str) -> Option<Node> {
+        let at = self.members.iter().position(|(name, _)| name.text == key)?;
+        Some(self.members.swap_remove(at).1)
+    }
+}
+
+impl Parts<'_> {
+    pub(super) fn push(&mut self, diagnostic: Diagnostic) {
+        self.broken = true;
+        self.report.push(diagnostic.within(self.kind, &self.name));
+    }
+
+    pub(super) fn error(&mut self, span: crate::source::Span, message: impl Into<String>) {
+        self.push(Diagnostic::error(span, message));
+    }
+
+    /// Reports keys that have no place.
+    pub(super) fn check_keys(&mut self, members: &[(Name, Node)], known: &[&str], what: &str) {
+        for (key, _) in members {
+            if !known.contains(&key.text.as_str()) {
+                let message = format!("{what} has no key '{}'", key.text);
+                let mut error = Diagnostic::error(key.span, message);
+                error.help = did_you_mean(&key.text, known.iter().copied()).or_else(|| {
+                    let known: Vec<String> = known.iter().map(|key| format!("'{key}'")).collect();
+                    Some(format!("its keys are {}", known.join(", ")))
+                });
+                self.push(error);
+            }
+        }
+    }
+
+    pub(super) fn string(&mut self, node: Node, what: &str) -> Option<Name> {
+        match node.value {
+            Value::String(text) => Some(Name { text, span: node.span }),
+            _ => {
+                self.error(node.span, format!("{what} is a string, not {}", node.describe()));
+                None
+            }
+        }
+    }
+
+    /// The members of an object: a struct's data, an inline base, arguments.
+    pub(super) fn members(&mut self, node: Node, what: &str) -> Vec<Member> {
+        let Some(members) = self.object(node, what) else { return Vec::new() };
+        members.into_iter().filter_map(|(name, node)| self.member(name, node)).collect()
+    }
+
+    fn member(&mut self, key: Name, node: Node) -> Option<Member> {
+        let (text, optional) = match key.text.strip_prefix('*') {
+            Some(name) => (name.to_owned(), true),
+            None => (key.text, false),
+        };
+        let name = Name { text, span: key.span };
+        let what = format!("member '{}'", name.text);
+        let (ty, mut long) = self.long(node, &what, &["type", "if", "features"])?;
+        let condition = long.take("if").and_then(|node| self.condition(node, 0));
+        let features = long.take("features").map(|node| self.features(node)).unwrap_or_default();
+        Some(Member { name, ty: self.type_name(ty, &what)?, optional, condition, features })
+    }
+
+    pub(super) fn branches(&mut self, node: Node) -> Vec<Branch> {
+        let Some(members) = self.object(node, "'data' of a union") else { return Vec::new() };
+        let branch = |(name, node): (Name, Node)| {
+            let what = format!("branch '{}'", name.text);
+            let (ty, mut long) = self.long(node, &what, &["type", "if"])?;
+            let condition = long.take("if").and_then(|node| self.condition(node, 0));
+            let ty = self.string(ty, &format!("the type of {what}"))?;
+            Some(Branch { name, ty, condition })
+        };
+        members.into_iter().filter_map(branch).collect()
+    }
+
+    pub(super) fn alternatives(&mut self, node: Node) -> Vec<Alternative> {
+        let Some(members) = self.object(node, "'data' of an alternate") else { return Vec::new() };
+        let alternative = |(name, node): (Name, Node)| {
+            let what = format!("alternative '{}'", name.text);
+            let (ty, mut long) = self.long(node, &what, &["type", "if"])?;
+            let condition = long.take("if").and_then(|node| self.condition(node, 0));
+            let ty = self.type_name(ty, &what)?;
+            Some(Alternative { name, ty, condition })
+        };
+        members.into_iter().filter_map(alternative).collect()
+    }
+
+    pub(super) fn values(&mut self, node: Node) -> Vec<ast::Value> {
+        let elements = self.array(node, "'data' of an enum");
+        let value = |node: Node| {
+            let (name, mut long) = self.named(node, "a value", &["name", "if", "features"])?;
+            let condition = long.take("if").and_then(|node| self.condition(node, 0));
+            let features =
+                long.take("features").map(|node| self.features(node)).unwrap_or_default();
+            Some(ast::Value { name, condition, features })
+        };
+        elements.into_iter().filter_map(value).collect()
+    }
+
+    pub(super) fn features(&mut self, node: Node) -> Vec<Feature> {
+        let elements = self.array(node, "'features'");
+        let feature = |node: Node| {
+            let (name, mut long) = self.named(node, "a feature", &["name", "if"])?;
+            let condition = long.take("if").and_then(|node| self.condition(node, 0));
+            Some(Feature { name, condition })
+        };
+        elements.into_iter().filter_map(feature).collect()
+    }
+
+    /// A name of a type, or an array of one.
+    pub(super) fn type_name(&mut self, node: Node, what: &str) -> Option<TypeName> {
+        let what = format!("the type of {what}");
+        let Value::Array(elements) = node.value else {
+            return Some(TypeName { name: self.string(node, &what)?, array: false });
+        };
+        let mut elements = elements.into_iter();
+        match (elements.next(), elements.next()) {
+            (Some(element), None) => {
+                let what = format!("{what}, where it is an array, is one name in brackets: it");
+                Some(TypeName { name: self.string(element, &what)?, array: true })
+            }
+            _ => {
+                let message = format!("{what}, where it is an array, is one name in brackets");
+                self.error(node.span, message);
+                None
+            }
+        }
+    }
+
+    pub(super) fn condition(&mut self, node: Node, depth: usize) -> Option<Condition> {
+        let span = node.span;
+        match node.value {
+            Value::String(symbol) => {
+                let sound = symbol.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                    && symbol.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+                if !sound {
+                    self.error(span, format!("'{symbol}' is no symbol to put a condition on"));
+                }
+                sound.then_some(Condition::Symbol(symbol))
+            }
+            Value::Object(members) => {
+                self.check_keys(&members, &["all", "any", "not"], "a condition");
+                let mut members = members.into_iter();
+                let (Some((key, node)), None) = (members.next(), members.next()) else {
+                    self.error(span, "a condition has one of the keys 'all', 'any' and 'not'");
+                    return None;
+                };
+                if key.text == "not" {
+                    return Some(Condition::Not(Box::new(self.condition(node, depth + 1)?)));
+                }
+                let elements = self.array(node, &format!("'{}'", key.text));
+                if elements.is_empty() {
+                    self.error(span, format!("'{}' needs at least one condition", key.text));
+                }
+                let all = elements.into_iter().map(|node| self.condition(node, depth + 1));
+                let all: Vec<Condition> = all.collect::<Option<_>>()?;
+                Some(if key.text == "all" { Condition::All(all) } else { Condition::Any(all) })
+            }
+            _ => {
+                self.error(
+                    span,
+                    "a condition is a string, or an object with 'all', 'any' or 'not'",
+                );
+                None
+            }
+        }
+    }
+
+    /// A flag that can only be given one of the two values, the other being the default.
+    pub(super) fn flag(&mut self, node: Option<Node>, key: &str, only: bool) -> bool {
+        let Some(node) = node else { return false };
+        if !matches!(node.value, Value::Bool(value) if value == only) {
+            self.error(node.span, format!("'{key}' can only be {only}"));
+        }
+        true
+    }
+
+    pub(super) fn object(&mut self, node: Node, what: &str) -> Option<Vec<(Name, Node)>> {
+        match node.value {
+            Value::Object(members) => Some(members),
+            _ => {
+                self.error(node.span, format!("{what} is an object, not {}", node.describe()));
+                None
+            }
+        }
+    }
+
+    fn array(&mut self, node: Node, what: &str) -> Vec<Node> {
+        match node.value {
+            Value::Array(elements) => elements,
+            _ => {
+                self.error(node.span, format!("{what} is an array, not {}", node.describe()));
+                Vec::new()
+            }
+        }
+    }
+
+    /// A type, bare or under the key `type`.
+    fn long(&mut self, node: Node, what: &str, keys: &[&str]) -> Option<(Node, Long)> {
+        let span = node.span;
+        let Value::Object(members) = node.value else {
+            return Some((node, Long { members: Vec::new() }));
+        };
+        self.check_keys(&members, keys, what);
+        let mut long = Long { members };
+        let ty = long.take("type");
+        if ty.is_none() {
+            self.error(span, format!("{what} needs the key 'type'"));
+        }
+        Some((ty?, long))
+    }
+
+    /// A name, bare or under the key `name`.
+    fn named(&mut self, node: Node, what: &str, keys: &[&str]) -> Option<(Name, Long)> {
+        let span = node.span;
+        let Value::Object(members) = node.value else {
+            return Some((self.string(node, what)?, Long { members: Vec::new() }));
+        };
+        self.check_keys(&members, keys, what);
+        let mut long = Long { members };
+        let Some(name) = long.take("name") else {
+            self.error(span, format!("{what} needs the key 'name'"));
+            return None;
+        };
+        Some((self.string(name, "'name'")?, long))
+    }
+}

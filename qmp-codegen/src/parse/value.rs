@@ -1,0 +1,125 @@
+//! Values: the JSON that definitions are written in.
+
+use std::collections::HashMap;
+
+use crate::ast::Name;
+use crate::diagnostic::Diagnostic;
+use crate::lexer::{Lexer, Token};
+use crate::source::Span;
+
+/// Nothing in the language is ten deep; conditions may be nested at will.
+const MAX_DEPTH: usize = 100;
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) value: Value,
+    pub(super) span: Span,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Object(Vec<(Name, Node)>),
+    Array(Vec<Node>),
+    String(String),
+    Bool(bool),
+}
+
+impl Node {
+    /// What it is, as a message names it.
+    pub(super) fn describe(&self) -> &'static str {
+        match self.value {
+            Value::Object(_) => "an object",
+            Value::Array(_) => "an array",
+            Value::String(_) => "a string",
+            Value::Bool(_) => "a boolean",
+        }
+    }
+}
+
+/// Reads one value.
+pub(super) fn parse(lexer: &mut Lexer<'_>) -> Result<Node, Diagnostic> {
+    let (token, span) = lexer.next()?;
+    value(lexer, token, span, 0)
+}
+
+fn value(
+    lexer: &mut Lexer<'_>,
+    token: Token<'_>,
+    span: Span,
+    depth: usize,
+) -> Result<Node, Diagnostic> {
+    if depth > MAX_DEPTH {
+        return Err(Diagnostic::error(span, format!("this is nested more than {MAX_DEPTH} deep")));
+    }
+    let (value, end) = match token {
+        Token::String(text) => (Value::String(text.into_owned()), span),
+        Token::Bool(value) => (Value::Bool(value), span),
+        Token::Punctuation(b'{') => object(lexer, depth)?,
+        Token::Punctuation(b'[') => array(lexer, depth)?,
+        other => {
+            let message =
+                format!("expected '{{', '[', a string or a boolean, found {}", other.describe());
+            return Err(Diagnostic::error(span, message));
+        }
+    };
+    Ok(Node { value, span: Span { end: end.end, ..span } })
+}
+
+fn object(lexer: &mut Lexer<'_>, depth: usize) -> Result<(Value, Span), Diagnostic> {
+    let mut members: Vec<(Name, Node)> = Vec::new();
+    let mut keys = HashMap::new();
+    let (mut token, mut span) = lexer.next()?;
+    if token == Token::Punctuation(b'}') {
+        return Ok((Value::Object(members), span));
+    }
+    loop {
+        let Token::String(key) = token else {
+            let what = if members.is_empty() { "a string or '}'" } else { "a string" };
+            return Err(unexpected(what, &token, span));
+        };
+        let key = Name { text: key.into_owned(), span };
+        expect(lexer, b':')?;
+        let (next, next_span) = lexer.next()?;
+        let node = value(lexer, next, next_span, depth + 1)?;
+        if let Some(first) = keys.insert(key.text.clone(), key.span) {
+            let error = Diagnostic::error(key.span, format!("key '{}' stands twice", key.text));
+            return Err(error.related(first, "the first one"));
+        }
+        members.push((key, node));
+        let (separator, end) = lexer.next()?;
+        match separator {
+            Token::Punctuation(b'}') => return Ok((Value::Object(members), end)),
+            Token::Punctuation(b',') => (token, span) = lexer.next()?,
+            other => return Err(unexpected("',' or '}'", &other, end)),
+        }
+    }
+}
+
+fn array(lexer: &mut Lexer<'_>, depth: usize) -> Result<(Value, Span), Diagnostic> {
+    let mut elements = Vec::new();
+    let (mut token, mut span) = lexer.next()?;
+    if token == Token::Punctuation(b']') {
+        return Ok((Value::Array(elements), span));
+    }
+    loop {
+        elements.push(value(lexer, token, span, depth + 1)?);
+        let (separator, end) = lexer.next()?;
+        match separator {
+            Token::Punctuation(b']') => return Ok((Value::Array(elements), end)),
+            Token::Punctuation(b',') => (token, span) = lexer.next()?,
+            other => return Err(unexpected("',' or ']'", &other, end)),
+        }
+    }
+}
+
+fn expect(lexer: &mut Lexer<'_>, byte: u8) -> Result<(), Diagnostic> {
+    match lexer.next()? {
+        (Token::Punctuation(found), _) if found == byte => Ok(()),
+        (other, span) => Err(unexpected(&format!("'{}'", char::from(byte)), &other, span)),
+    }
+}
+
+fn unexpected(expected: &str, found: &Token<'_>, span: Span) -> Diagnostic {
+    Diagnostic::error(span, format!("expected {expected}, found {}", found.describe()))
+}
