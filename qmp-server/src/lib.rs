@@ -54,6 +54,7 @@
 //! ```
 
 mod arguments;
+mod connection;
 mod introspection;
 mod json;
 mod request;
@@ -65,10 +66,11 @@ mod session;
 mod simulator;
 mod throttle;
 
+pub use connection::Connection;
 pub use request::Request;
 pub use router::{Context, Router};
 pub use serve::Stream;
-pub use server::{Connection, Server};
+pub use server::Server;
 pub use session::{Closed, Limits, Session};
 #[cfg(feature = "simulator")]
 pub use simulator::{Machine, Simulator, SimulatorBuilder};

@@ -231,15 +231,13 @@ impl Context {
         self.events.push(Emitted::new(event));
     }
 
-    /// Sends an event to all clients, after the command's reply.
-    pub fn emit_later<E: Event>(&mut self, event: &E) {
-        self.later.push(Emitted::new(event));
-    }
-
-    /// Has what was left in another context happen after the reply.
-    pub(crate) fn take_later(&mut self, other: Self) {
-        self.later.extend(other.events.into_iter().chain(other.later));
-        self.ends |= other.ends;
+    /// Does something whose events come after the command's reply: what a guest takes its time for.
+    pub fn later<T>(&mut self, action: impl FnOnce(&mut Self) -> T) -> T {
+        let mut later = Self { out_of_band: self.out_of_band, ..Self::default() };
+        let result = action(&mut later);
+        self.later.extend(later.events.into_iter().chain(later.later));
+        self.ends |= later.ends;
+        result
     }
 
     /// Ends the server: after the reply and the events, all connections are closed.

@@ -7,7 +7,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::thread;
 
-use crate::server::{Connection, Server};
+use crate::connection::Connection;
+use crate::server::Server;
 use crate::session::Closed;
 
 /// What is read at a time.

@@ -21,8 +21,9 @@ use serde_json::Value;
 
 pub use machine::Machine;
 
+use crate::connection::Connection;
 use crate::router::Router;
-use crate::server::{Connection, Server};
+use crate::server::Server;
 
 /// A simulated machine, served over QMP.
 ///

@@ -15,7 +15,7 @@ pub(super) fn unquote(token: &[u8]) -> Result<String, String> {
             0..=0x7F => {
                 let plain = rest.iter().take_while(|byte| byte.is_ascii() && **byte != b'\\');
                 let length = plain.count();
-                text.extend(rest[..length].iter().copied().map(char::from));
+                text.push_str(std::str::from_utf8(&rest[..length]).unwrap_or_default());
                 length
             }
             _ => match character(rest) {

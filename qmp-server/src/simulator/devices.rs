@@ -160,9 +160,7 @@ impl Machine {
         device.unplug_pending = true;
         if releases {
             // The guest needs its time: the events come after the reply.
-            let mut later = Context::default();
-            self.finish_unplugs(&mut later);
-            context.take_later(later);
+            context.later(|context| self.finish_unplugs(context));
         }
         Ok(Empty {})
     }
@@ -251,9 +249,7 @@ impl Machine {
         };
         self.balloon_target = Some(target.min(self.memory));
         if self.is_running() {
-            let mut later = Context::default();
-            self.follow_balloon(&mut later);
-            context.take_later(later);
+            context.later(|context| self.follow_balloon(context));
         }
         Ok(Empty {})
     }

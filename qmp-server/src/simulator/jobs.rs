@@ -30,9 +30,11 @@ impl Machine {
         for status in [JobStatus::Created, JobStatus::Running] {
             context.emit(&JobStatusChange::new(id, status));
         }
-        for status in [JobStatus::Waiting, JobStatus::Pending, JobStatus::Concluded] {
-            context.emit_later(&JobStatusChange::new(id, status));
-        }
+        context.later(|context| {
+            for status in [JobStatus::Waiting, JobStatus::Pending, JobStatus::Concluded] {
+                context.emit(&JobStatusChange::new(id, status));
+            }
+        });
         self.jobs.push(JobInfo::new(id, JobType::Create, JobStatus::Concluded, 1, 1));
         Ok(Empty {})
     }

@@ -110,7 +110,10 @@ impl Machine {
     fn power_down(&mut self, context: &mut Context) {
         context.emit(&events::Powerdown::new());
         if self.obeys_powerdown && self.is_running() {
-            self.shut_down_later(context);
+            // The guest needs its time: the events come after the reply.
+            context.later(|context| {
+                self.shut_down(true, ShutdownCause::GuestShutdown, context);
+            });
         }
     }
 
@@ -123,13 +126,6 @@ impl Machine {
         context.emit(&events::Wakeup::new());
         self.guest_catches_up(context);
         Ok(Empty {})
-    }
-
-    /// The guest needs its time: the events come after the reply.
-    fn shut_down_later(&mut self, context: &mut Context) {
-        let mut later = Context::default();
-        self.shut_down(true, ShutdownCause::GuestShutdown, &mut later);
-        context.take_later(later);
     }
 
     fn shut_down(&mut self, guest: bool, cause: ShutdownCause, context: &mut Context) {
