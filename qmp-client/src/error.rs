@@ -72,9 +72,13 @@ impl Error {
                 Subject::Reply(command) => Some(command),
                 Subject::Event(_) => None,
             },
-            Self::Misuse(Misuse::Arguments { command, .. } | Misuse::OobNotEnabled { command }) => {
-                Some(command)
-            }
+            Self::Misuse(misuse) => match misuse {
+                Misuse::Arguments { command, .. }
+                | Misuse::OobNotEnabled { command }
+                | Misuse::NoDescriptors { command }
+                | Misuse::TooManyDescriptors { command } => Some(command),
+                Misuse::ForeignTicket => None,
+            },
             Self::Timeout(timeout) => match &timeout.waited_for {
                 WaitedFor::Reply(command) => Some(command),
                 _ => None,
@@ -321,6 +325,16 @@ pub enum Misuse {
         /// The command.
         command: Cow<'static, str>,
     },
+    /// Descriptors cannot travel over this connection: it is no Unix socket.
+    NoDescriptors {
+        /// The command.
+        command: Cow<'static, str>,
+    },
+    /// More descriptors than QEMU takes with one command: 16.
+    TooManyDescriptors {
+        /// The command.
+        command: Cow<'static, str>,
+    },
     /// The ticket belongs to another client.
     ForeignTicket,
 }
@@ -333,6 +347,13 @@ impl fmt::Display for Misuse {
             }
             Self::OobNotEnabled { command } => {
                 write!(f, "`{command}` cannot be executed out-of-band: `oob` is not negotiated")
+            }
+            Self::NoDescriptors { command } => write!(
+                f,
+                "no descriptor can be sent with `{command}`: the connection is no Unix socket"
+            ),
+            Self::TooManyDescriptors { command } => {
+                write!(f, "more than 16 descriptors cannot be sent with `{command}`")
             }
             Self::ForeignTicket => f.write_str("the ticket belongs to another client"),
         }

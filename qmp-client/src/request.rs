@@ -11,7 +11,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::error::{Error, Mismatch};
-use crate::machine::{CallId, Deadline, Kind, Machine, WriteArguments};
+use crate::machine::{CallId, Deadline, Descriptor, Kind, Machine, Submission, WriteArguments};
 
 /// What a client can execute: every [`Command`], [`Raw`] and [`OutOfBand`].
 #[diagnostic::on_unimplemented(
@@ -161,11 +161,15 @@ pub(crate) fn submit<R: Request>(
     machine: &mut Machine,
     request: &R,
     deadline: Option<Deadline>,
+    descriptors: Vec<Descriptor>,
 ) -> Result<CallId, Error> {
     let arguments = |out: &mut Vec<u8>| request.write_arguments(out);
-    let arguments: WriteArguments<'_> = &arguments;
-    let arguments = request.has_arguments().then_some(arguments);
-    machine.submit(request.name(), request.kind(), arguments, deadline)
+    let mut submission = Submission::new(request.name());
+    submission.kind = request.kind();
+    submission.arguments = request.has_arguments().then_some(WriteArguments(&arguments));
+    submission.deadline = deadline;
+    submission.descriptors = descriptors;
+    machine.submit(submission)
 }
 
 /// Reads what a command returned.

@@ -314,3 +314,22 @@ live! {
         assert!(call.until(|_: &Stop| true).unwrap_err().is_command_not_found());
     }
 }
+
+live! {
+    fn descriptors() {
+        let mut client = launch();
+        let open = || std::fs::File::open("/dev/null").unwrap();
+        let add = |set: u64| Raw::<Value>::new("add-fd").arguments(&json!({"fdset-id": set}));
+        let first = client.call(add(7)).descriptor(open()).send().unwrap();
+        let second = client.call(add(8)).descriptor(open()).send().unwrap();
+        assert_eq!(client.receive(second).unwrap()["fdset-id"], 8);
+        assert_eq!(client.receive(first).unwrap()["fdset-id"], 7);
+        let sets: Vec<Value> = client.execute_raw("query-fdsets", None::<&()>).unwrap();
+        assert_eq!(sets.len(), 2);
+
+        let name = Raw::<Value>::new("getfd").arguments(&json!({"fdname": "null"}));
+        client.call(name).descriptor(open()).execute().unwrap();
+        let error = client.execute(add(9)).unwrap_err();
+        assert!(error.server().unwrap().desc.contains("file descriptor"), "{error:?}");
+    }
+}

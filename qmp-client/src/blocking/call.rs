@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 use qmp_types::Event;
 
 use super::{Client, Ticket};
-use crate::error::{Error, Result, Timeout, WaitedFor};
+use crate::error::{Error, Misuse, Result, Timeout, WaitedFor};
 use crate::events::{Occurrence, decode_event};
-use crate::machine::{Deadline, Incoming};
+use crate::machine::{Deadline, Descriptor, Incoming};
 use crate::request::{self, Request};
+
+/// QEMU takes so many descriptors in one go and drops the others.
+const MOST_DESCRIPTORS: usize = 16;
 
 /// A call that is being put together; [`Client::call`] begins it.
 #[derive(Debug)]
@@ -18,11 +21,12 @@ pub struct Call<'c, R> {
     client: &'c mut Client,
     request: R,
     within: Option<Duration>,
+    descriptors: Vec<Descriptor>,
 }
 
 impl<'c, R: Request> Call<'c, R> {
     pub(super) fn new(client: &'c mut Client, request: R) -> Self {
-        Self { client, request, within: None }
+        Self { client, request, within: None, descriptors: Vec::new() }
     }
 
     /// The deadline, in place of that of the [options](crate::Options::calls_within).
@@ -30,6 +34,25 @@ impl<'c, R: Request> Call<'c, R> {
     pub fn within(mut self, within: Duration) -> Self {
         self.within = Some(within);
         self
+    }
+
+    /// A file descriptor that travels with the command, as `getfd` and `add-fd` want one. It is
+    /// closed on this side when it is sent. QEMU's commands take one each and close any others.
+    #[cfg(unix)]
+    pub fn descriptor(mut self, descriptor: impl Into<std::os::fd::OwnedFd>) -> Self {
+        self.descriptors.push(descriptor.into());
+        self
+    }
+
+    fn check_descriptors(&self) -> Result<()> {
+        let command = || self.request.name();
+        if self.descriptors.len() > MOST_DESCRIPTORS {
+            return Err(Misuse::TooManyDescriptors { command: command() }.into());
+        }
+        if !self.descriptors.is_empty() && !self.client.connection.passes_descriptors() {
+            return Err(Misuse::NoDescriptors { command: command() }.into());
+        }
+        Ok(())
     }
 
     fn limit(&self) -> Duration {
@@ -41,8 +64,9 @@ impl<'c, R: Request> Call<'c, R> {
     /// # Errors
     /// Those of [`Client::execute`].
     pub fn execute(self) -> Result<R::Return> {
+        self.check_descriptors()?;
         let limit = self.limit();
-        self.client.execute_within(self.request, limit)
+        self.client.execute_with(self.request, limit, self.descriptors)
     }
 
     /// Sends the command and does not wait.
@@ -50,8 +74,9 @@ impl<'c, R: Request> Call<'c, R> {
     /// # Errors
     /// Those of [`Client::send`].
     pub fn send(self) -> Result<Ticket<R::Return>> {
+        self.check_descriptors()?;
         let limit = self.limit();
-        self.client.send_within(&self.request, limit)
+        self.client.send_with(&self.request, limit, self.descriptors)
     }
 
     /// Executes the command and waits for its reply and for an event `E` that satisfies
@@ -66,12 +91,14 @@ impl<'c, R: Request> Call<'c, R> {
         self,
         mut predicate: impl FnMut(&E) -> bool,
     ) -> Result<(R::Return, Occurrence<E>)> {
+        self.check_descriptors()?;
         let limit = self.limit();
-        let Self { client, request, .. } = self;
+        let Self { client, request, descriptors, .. } = self;
         let now = Instant::now();
         let deadline = Deadline::after(now, limit);
         client.connection.take_arrived(deadline.map(|limit| limit.at));
-        let id = request::submit(&mut client.connection.machine, &request, deadline)?;
+        let machine = &mut client.connection.machine;
+        let id = request::submit(machine, &request, deadline, descriptors)?;
 
         let (mut reply, mut event) = (None, None);
         let done = Cell::new(false);

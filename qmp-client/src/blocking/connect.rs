@@ -45,7 +45,7 @@ impl Client {
     /// Those of [`connect_with`](Self::connect_with), but for the text.
     pub fn connect_to(address: &Address, options: &Options) -> Result<Self> {
         let transport = open(address, options, &mut || Ok(()))?;
-        Self::from_transport(transport, options)
+        Self::handshake(transport, options)
     }
 
     /// Connects to the monitor that this process is going to open. Waiting for the socket, it
@@ -69,7 +69,7 @@ impl Client {
             .into()),
             _ => Ok(()),
         })?;
-        Self::from_transport(transport, options)
+        Self::handshake(transport, options)
     }
 
     /// Makes a client of a connection that is open, and waits for greeting and negotiation.
@@ -77,9 +77,13 @@ impl Client {
     /// # Errors
     /// The peer is no QMP server, or the deadline passes.
     pub fn from_transport(transport: impl Transport + 'static, options: &Options) -> Result<Self> {
+        Self::handshake(Box::new(transport), options)
+    }
+
+    fn handshake(transport: Box<dyn Transport>, options: &Options) -> Result<Self> {
         let now = Instant::now();
         let machine = Machine::new(options.settings(), options.greeting_deadline(now));
-        let mut connection = Connection::new(machine, Box::new(transport), options.event_capacity);
+        let mut connection = Connection::new(machine, transport, options.event_capacity);
         let ready = Cell::new(false);
         connection.run(now, None, &ready, &mut |incoming| {
             ready.set(matches!(incoming, Incoming::Ready));

@@ -17,6 +17,21 @@ use crate::transport::Transport;
 /// So much memory stays between two calls.
 const KEPT: usize = 64 * 1024;
 
+/// After the peer has refused a write, it is read so often to hear why.
+const LAST_READS: usize = 64;
+
+/// What became of an attempt to write.
+enum Written {
+    /// Some bytes went out.
+    Some,
+    /// There was no room, and something was received instead.
+    Received,
+    /// There was no room, and nothing to be received.
+    Nothing,
+    /// The connection is ending.
+    Failed,
+}
+
 /// A watch that waits for no message.
 pub(super) fn keep_all(incoming: Incoming<'_>) -> Option<Incoming<'_>> {
     Some(incoming)
@@ -67,6 +82,11 @@ impl Connection {
         }
     }
 
+    /// Whether descriptors can travel with a command.
+    pub(super) fn passes_descriptors(&self) -> bool {
+        self.transport.passes_descriptors()
+    }
+
     /// Why nothing more will come, as an error.
     pub(super) fn closed(&self) -> Option<Error> {
         self.machine.ended().map(|end| Closed::new(None, end).into())
@@ -100,9 +120,10 @@ impl Connection {
     /// Sends what is to be sent. What the peer does not take in time stays for later.
     pub(super) fn flush(&mut self, mut now: Instant, until: Option<Instant>) {
         while !self.machine.output().is_empty() && !is_past(until, now) {
-            self.write(timeout(now, until));
-            if !self.machine.output().is_empty() {
+            if !matches!(self.write(timeout(now, until)), Written::Some) {
                 self.keep(&Cell::new(false), &mut keep_all);
+            }
+            if !self.machine.output().is_empty() {
                 now = Instant::now();
             }
         }
@@ -168,33 +189,50 @@ impl Connection {
 
     /// Writes if there is something to write, and reads once when that is through.
     fn turn(&mut self, timeout: Option<Duration>) {
-        if !self.machine.output().is_empty() {
-            let before = self.machine.output().len();
-            self.write(Some(Duration::ZERO));
-            match self.machine.output().len() {
-                0 => {}
-                left if left < before => return,
-                // The peer takes nothing, and whatever it had to say has been read.
-                _ => return self.write(timeout),
+        while !self.machine.output().is_empty() {
+            match self.write(Some(Duration::ZERO)) {
+                Written::Some => {}
+                Written::Nothing => {
+                    self.write(timeout);
+                    return;
+                }
+                Written::Received | Written::Failed => return,
             }
         }
         self.read(timeout);
     }
 
-    fn write(&mut self, timeout: Option<Duration>) {
-        match self.transport.write(self.machine.output(), timeout) {
-            Ok(count) => self.machine.sent(count),
+    fn write(&mut self, timeout: Option<Duration>) -> Written {
+        let bytes = self.machine.output();
+        let written = match self.machine.descriptors() {
+            [] => self.transport.write(bytes, timeout),
+            descriptors => self.transport.write_with_descriptors(bytes, descriptors, timeout),
+        };
+        match written {
+            Ok(count) => {
+                self.machine.sent(count);
+                Written::Some
+            }
             // A peer that takes nothing may want to be rid of something first.
             Err(error) if is_wait(&error) => {
-                self.read(Some(Duration::ZERO));
+                if self.read(Some(Duration::ZERO)) {
+                    Written::Received
+                } else {
+                    Written::Nothing
+                }
             }
             Err(error) => {
-                // The peer may have said why, before it closed.
-                while self.read(Some(Duration::ZERO)) {}
+                // The peer may have said why before it closed: as much as a socket holds.
+                for _ in 0..LAST_READS {
+                    if !self.read(Some(Duration::ZERO)) {
+                        break;
+                    }
+                }
                 self.machine.end(match error.kind() {
                     io::ErrorKind::BrokenPipe => End::Eof,
                     _ => End::Transport(error),
                 });
+                Written::Failed
             }
         }
     }

@@ -46,7 +46,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Closed, End, Error, Misuse, Result, Timeout, WaitedFor};
-use crate::machine::{Deadline, Dropped};
+use crate::machine::{Deadline, Descriptor, Dropped};
 use crate::options::Options;
 use crate::request::{self, OutOfBand, Raw, Request};
 use connection::{Connection, keep_all};
@@ -88,9 +88,19 @@ impl Client {
         request: R,
         within: Duration,
     ) -> Result<R::Return> {
+        self.execute_with(request, within, Vec::new())
+    }
+
+    fn execute_with<R: Request>(
+        &mut self,
+        request: R,
+        within: Duration,
+        descriptors: Vec<Descriptor>,
+    ) -> Result<R::Return> {
         let now = Instant::now();
         let deadline = Deadline::after(now, within);
-        let id = request::submit(&mut self.connection.machine, &request, deadline)?;
+        let machine = &mut self.connection.machine;
+        let id = request::submit(machine, &request, deadline, descriptors)?;
         let mut reply = None;
         self.connection.await_reply(id, now, &mut |result| {
             reply = Some(result.and_then(|value| request::decode_reply(|| request.name(), value)));
@@ -134,17 +144,19 @@ impl Client {
     /// The command cannot be written as JSON, or the connection has ended.
     pub fn send<R: Request>(&mut self, request: R) -> Result<Ticket<R::Return>> {
         let within = self.options.call_within(&request.name());
-        self.send_within(&request, within)
+        self.send_with(&request, within, Vec::new())
     }
 
-    fn send_within<R: Request>(
+    fn send_with<R: Request>(
         &mut self,
         request: &R,
         within: Duration,
+        descriptors: Vec<Descriptor>,
     ) -> Result<Ticket<R::Return>> {
         let now = Instant::now();
         let deadline = Deadline::after(now, within);
-        let id = request::submit(&mut self.connection.machine, request, deadline)?;
+        let machine = &mut self.connection.machine;
+        let id = request::submit(machine, request, deadline, descriptors)?;
         self.connection.flush(now, deadline.map(|limit| limit.at));
         Ok(Ticket::new(id, request.name(), &self.connection.unwanted))
     }

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::Deadline;
 use super::framing::Garbage;
+use super::output::Descriptor;
 use crate::error::{Closed, End, Error, ProtocolError, Timeout, WaitedFor};
 
 /// A call, by the id that its command has on the wire.
@@ -58,6 +59,8 @@ pub(super) struct Flight {
     pub(super) name: Cow<'static, str>,
     pub(super) kind: Kind,
     pub(super) abandoned: bool,
+    /// Whether descriptors travel with it.
+    carries: bool,
     deadline: Option<Deadline>,
     /// What arrived meanwhile and may have been the reply.
     suspect: Option<Arc<Garbage>>,
@@ -68,9 +71,10 @@ impl Flight {
         id: CallId,
         name: Cow<'static, str>,
         kind: Kind,
+        carries: bool,
         deadline: Option<Deadline>,
     ) -> Self {
-        Self { id, name, kind, abandoned: false, deadline, suspect: None }
+        Self { id, name, kind, abandoned: false, carries, deadline, suspect: None }
     }
 
     fn live_deadline(&self) -> Option<Deadline> {
@@ -84,17 +88,26 @@ impl Flight {
     }
 }
 
+/// A command that has not been sent yet.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) call: Flight,
+    pub(super) text: Box<[u8]>,
+    pub(super) descriptors: Vec<Descriptor>,
+}
+
 /// All calls of a connection, oldest first everywhere.
 #[derive(Debug)]
 pub(super) struct Calls {
     first: u64,
     next: u64,
-    /// Not sent yet, with the text.
-    waiting: VecDeque<(Flight, Box<[u8]>)>,
+    waiting: VecDeque<Waiting>,
     waiting_out_of_band: usize,
     /// Sent, and not answered yet; few, since the window limits them.
     flying: Vec<Flight>,
     flying_in_band: usize,
+    /// How many of them carry descriptors: never more than one, but for out-of-band ones.
+    flying_carriers: usize,
     /// To be told.
     failed: VecDeque<(CallId, Error)>,
 }
@@ -109,6 +122,7 @@ impl Calls {
             waiting_out_of_band: 0,
             flying: Vec::new(),
             flying_in_band: 0,
+            flying_carriers: 0,
             failed: VecDeque::new(),
         }
     }
@@ -124,27 +138,35 @@ impl Calls {
     }
 
     /// Whether a command may be sent now, without overtaking one of its kind.
-    pub(super) fn may_fly(&self, kind: Kind, window: usize) -> bool {
-        kind == Kind::OutOfBand || (self.waiting.is_empty() && self.flying_in_band < window)
+    pub(super) fn may_fly(&self, call: &Flight, window: usize) -> bool {
+        call.kind == Kind::OutOfBand || (self.waiting.is_empty() && self.has_room(call, window))
+    }
+
+    /// Descriptors are sent one command at a time: QEMU keeps those that it received last until a
+    /// command asks for them, and closes those of an earlier command that it has not come to yet.
+    fn has_room(&self, call: &Flight, window: usize) -> bool {
+        self.flying_in_band < window && !(call.carries && self.flying_carriers > 0)
     }
 
     pub(super) fn fly(&mut self, call: Flight) {
         self.flying_in_band += usize::from(call.kind == Kind::InBand);
+        self.flying_carriers += usize::from(call.carries);
         self.flying.push(call);
     }
 
-    pub(super) fn wait(&mut self, call: Flight, text: Box<[u8]>) {
-        self.waiting_out_of_band += usize::from(call.kind == Kind::OutOfBand);
-        self.waiting.push_back((call, text));
+    pub(super) fn wait(&mut self, waiting: Waiting) {
+        self.waiting_out_of_band += usize::from(waiting.call.kind == Kind::OutOfBand);
+        self.waiting.push_back(waiting);
     }
 
     /// The next command to be sent, if there is one that need not wait any longer.
-    pub(super) fn next_waiting(&mut self, window: usize) -> Option<(Flight, Box<[u8]>)> {
-        if self.flying_in_band < window && self.waiting_out_of_band == 0 {
-            return self.waiting.pop_front();
+    pub(super) fn next_waiting(&mut self, window: usize) -> Option<Waiting> {
+        if self.waiting_out_of_band == 0 {
+            let room = self.has_room(&self.waiting.front()?.call, window);
+            return if room { self.waiting.pop_front() } else { None };
         }
         // Only those that were submitted before the negotiation was through wait at all.
-        let oob = self.waiting.iter().position(|(call, _)| call.kind == Kind::OutOfBand)?;
+        let oob = self.waiting.iter().position(|waiting| waiting.call.kind == Kind::OutOfBand)?;
         self.waiting_out_of_band -= 1;
         self.waiting.remove(oob)
     }
@@ -160,6 +182,7 @@ impl Calls {
         let index = self.flying.iter().position(|call| call.id == id)?;
         let call = self.flying.remove(index);
         self.flying_in_band -= usize::from(call.kind == Kind::InBand);
+        self.flying_carriers -= usize::from(call.carries);
         Some(call)
     }
 
@@ -167,19 +190,19 @@ impl Calls {
         if let Some(call) = self.flying.iter_mut().find(|call| call.id == id) {
             call.abandoned = true;
         }
-        self.waiting.retain(|(call, _)| call.id != id);
+        self.waiting.retain(|waiting| waiting.call.id != id);
         self.recount();
         self.failed.retain(|(failed, _)| *failed != id);
     }
 
     pub(super) fn is_pending(&self, id: CallId) -> bool {
         self.flying.iter().any(|call| call.id == id && !call.abandoned)
-            || self.waiting.iter().any(|(call, _)| call.id == id)
+            || self.waiting.iter().any(|waiting| waiting.call.id == id)
             || self.failed.iter().any(|(failed, _)| *failed == id)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let waiting = self.waiting.iter().map(|(call, _)| call);
+        let waiting = self.waiting.iter().map(|waiting| &waiting.call);
         waiting.chain(&self.flying).filter_map(Flight::live_deadline).map(|limit| limit.at).min()
     }
 
@@ -191,7 +214,7 @@ impl Calls {
                 call.abandoned = true;
             }
         }
-        self.waiting.retain(|(call, _)| match passed(call) {
+        self.waiting.retain(|Waiting { call, .. }| match passed(call) {
             Some(limit) => {
                 self.failed.push_back((call.id, call.timeout(limit)));
                 false
@@ -203,7 +226,7 @@ impl Calls {
 
     fn recount(&mut self) {
         if self.waiting_out_of_band > 0 {
-            let oob = self.waiting.iter().filter(|(call, _)| call.kind == Kind::OutOfBand);
+            let oob = self.waiting.iter().filter(|waiting| waiting.call.kind == Kind::OutOfBand);
             self.waiting_out_of_band = oob.count();
         }
     }
@@ -216,8 +239,8 @@ impl Calls {
     }
 
     pub(super) fn fail_all(&mut self, end: &Arc<End>) {
-        (self.flying_in_band, self.waiting_out_of_band) = (0, 0);
-        let waiting = self.waiting.drain(..).map(|(call, _)| call);
+        (self.flying_in_band, self.flying_carriers, self.waiting_out_of_band) = (0, 0, 0);
+        let waiting = self.waiting.drain(..).map(|waiting| waiting.call);
         let left = self.flying.drain(..).chain(waiting).filter(|call| !call.abandoned);
         let failed = left.map(|call| (call.id, Closed::new(Some(call.name), end).into()));
         self.failed.extend(failed);
@@ -247,10 +270,9 @@ impl Calls {
         }
     }
 
-    pub(super) fn drain_failed(&mut self, sink: &mut dyn FnMut(CallId, Error)) {
-        while let Some((id, error)) = self.failed.pop_front() {
-            sink(id, error);
-        }
+    /// A call that has failed, and nobody was told.
+    pub(super) fn next_failed(&mut self) -> Option<(CallId, Error)> {
+        self.failed.pop_front()
     }
 
     pub(super) fn release(&mut self) {

@@ -1,9 +1,18 @@
 //! Commands as text.
 
+use std::fmt;
+
 use super::calls::{CallId, Kind};
 
 /// Appends the arguments of a command, a JSON object.
-pub type WriteArguments<'a> = &'a dyn Fn(&mut Vec<u8>) -> serde_json::Result<()>;
+#[derive(Clone, Copy)]
+pub struct WriteArguments<'a>(pub &'a dyn Fn(&mut Vec<u8>) -> serde_json::Result<()>);
+
+impl fmt::Debug for WriteArguments<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WriteArguments")
+    }
+}
 
 /// `{"execute":"NAME","arguments":{...},"id":ID}` and a newline.
 pub(super) fn encode(
@@ -19,7 +28,7 @@ pub(super) fn encode(
     };
     out.extend_from_slice(verb);
     serde_json::to_writer(&mut *out, name).map_err(Some)?;
-    if let Some(arguments) = arguments {
+    if let Some(WriteArguments(arguments)) = arguments {
         out.extend_from_slice(b",\"arguments\":");
         let start = out.len();
         arguments(out).map_err(Some)?;

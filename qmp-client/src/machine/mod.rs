@@ -26,7 +26,8 @@
 //!
 //! [`submit`](Machine::submit) encodes the command at once. It waits until the negotiation is
 //! through and fewer than eight in-band commands are in flight, as the specification asks so that
-//! out-of-band ones get through; those do not wait. Exactly one [`Incoming::Reply`] follows,
+//! out-of-band ones get through; those do not wait. One with descriptors also waits until the one
+//! before it that had some is answered. Exactly one [`Incoming::Reply`] follows,
 //! unless the call is [abandoned](Machine::abandon): a command that still waits is then never
 //! sent, and the reply to one that was sent is dropped and counted when it comes. An expired call
 //! is abandoned as well, so that a late reply is never taken for another command's.
@@ -47,6 +48,7 @@ mod calls;
 mod encode;
 mod framing;
 mod line;
+mod output;
 mod receive;
 mod scan;
 
@@ -59,14 +61,16 @@ use qmp_types::{Greeting, Timestamp};
 use serde_json::value::RawValue;
 
 use crate::error::{Closed, End, Error, Misuse, ProtocolError, Timeout, WaitedFor};
-use calls::{Calls, Flight};
+use calls::{Calls, Flight, Waiting};
 use encode::encode;
 use framing::{Frame, Framer};
+use output::Output;
 use receive::not_qmp;
 
 pub use calls::{CallId, Kind};
 pub use encode::WriteArguments;
 pub use framing::Garbage;
+pub use output::Descriptor;
 
 /// What a machine is told at its birth.
 #[derive(Clone, Debug)]
@@ -106,6 +110,36 @@ impl Deadline {
     #[must_use]
     pub fn after(now: Instant, within: Duration) -> Option<Self> {
         now.checked_add(within).map(|at| Self { at, within })
+    }
+}
+
+/// A command to be sent.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Submission<'a> {
+    /// Its name on the wire.
+    pub name: Cow<'static, str>,
+    /// How it is executed: in-band.
+    pub kind: Kind,
+    /// What appends the arguments, if it has any.
+    pub arguments: Option<WriteArguments<'a>>,
+    /// The reply's deadline.
+    pub deadline: Option<Deadline>,
+    /// What travels with it.
+    pub descriptors: Vec<Descriptor>,
+}
+
+impl<'a> Submission<'a> {
+    /// A command without arguments, in-band, without a deadline.
+    #[must_use]
+    pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            name: name.into(),
+            kind: Kind::InBand,
+            arguments: None,
+            deadline: None,
+            descriptors: Vec::new(),
+        }
     }
 }
 
@@ -169,9 +203,7 @@ pub struct Machine {
     greeting: Option<Greeting>,
     greeting_deadline: Option<Deadline>,
     oob: bool,
-    output: Vec<u8>,
-    /// How much of `output` has been sent.
-    sent: usize,
+    output: Output,
     /// Why the connection has ended, once what arrived before has been given out.
     ending: Option<End>,
     dropped: Dropped,
@@ -189,8 +221,7 @@ impl Machine {
             greeting: None,
             greeting_deadline: greeting,
             oob: false,
-            output: Vec::new(),
-            sent: 0,
+            output: Output::default(),
             ending: None,
             dropped: Dropped::default(),
             settings,
@@ -230,19 +261,13 @@ impl Machine {
         self.dropped
     }
 
-    /// Takes a command, to be sent as soon as may be. `arguments` appends their JSON text;
-    /// without it the command has none. `deadline` is the reply's.
+    /// Takes a command, to be sent as soon as may be.
     ///
     /// # Errors
     /// The connection has ended, the arguments are no JSON object, or the command is out-of-band
     /// and that was not negotiated.
-    pub fn submit(
-        &mut self,
-        name: Cow<'static, str>,
-        kind: Kind,
-        arguments: Option<WriteArguments<'_>>,
-        deadline: Option<Deadline>,
-    ) -> Result<CallId, Error> {
+    pub fn submit(&mut self, submission: Submission<'_>) -> Result<CallId, Error> {
+        let Submission { name, kind, arguments, deadline, descriptors } = submission;
         if let State::Ended(end) = &self.state {
             return Err(Closed::new(Some(name), end).into());
         }
@@ -251,16 +276,19 @@ impl Machine {
             return Err(Misuse::OobNotEnabled { command: name }.into());
         }
         let id = self.calls.next_id();
-        let start = self.output.len();
-        if let Err(error) = encode(&mut self.output, &name, kind, id, arguments) {
-            self.output.truncate(start);
+        let output = self.output.end();
+        let start = output.len();
+        if let Err(error) = encode(output, &name, kind, id, arguments) {
+            output.truncate(start);
             return Err(Misuse::Arguments { command: name, error }.into());
         }
-        let call = Flight::new(id, name, kind, deadline);
-        if self.is_ready() && self.calls.may_fly(kind, self.settings.window) {
+        let call = Flight::new(id, name, kind, !descriptors.is_empty(), deadline);
+        if self.is_ready() && self.calls.may_fly(&call, self.settings.window) {
+            self.output.attach(start, descriptors);
             self.calls.fly(call);
         } else {
-            self.calls.wait(call, self.output.split_off(start).into());
+            let text = self.output.end().split_off(start).into();
+            self.calls.wait(Waiting { call, text, descriptors });
         }
         Ok(id)
     }
@@ -297,27 +325,28 @@ impl Machine {
         }
     }
 
-    /// The bytes to send.
+    /// The bytes to send; more may follow when these are sent.
     #[must_use]
     pub fn output(&self) -> &[u8] {
-        &self.output[self.sent..]
+        self.output.piece()
     }
 
-    /// The first `count` bytes of [`output`](Self::output) have been sent.
+    /// The descriptors that go with the first byte of [`output`](Self::output).
+    #[must_use]
+    pub fn descriptors(&self) -> &[Descriptor] {
+        self.output.descriptors()
+    }
+
+    /// The first `count` bytes of [`output`](Self::output) have been sent, and with the first of
+    /// them the [`descriptors`](Self::descriptors), which are closed on this side now.
     pub fn sent(&mut self, count: usize) {
-        self.sent += count;
-        if self.sent >= self.output.len() {
-            self.output.clear();
-            self.sent = 0;
-        }
+        self.output.sent(count);
     }
 
     /// Gives memory back while nothing is going on, but for `keep` bytes each way.
     pub fn release(&mut self, keep: usize) {
         self.framer.release(keep);
-        if self.output.is_empty() && self.output.capacity() > keep {
-            self.output = Vec::new();
-        }
+        self.output.release(keep);
         self.calls.release();
     }
 
@@ -356,8 +385,10 @@ impl Machine {
 
     /// Gives each message that has arrived, and each call that has failed, to `sink`, in order.
     pub fn drain(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) {
+        self.tell_failed(sink);
         while !matches!(self.state, State::Ended(_)) {
             if self.take_line(sink) {
+                self.tell_failed(sink);
                 continue;
             }
             match self.framer.next() {
@@ -377,8 +408,14 @@ impl Machine {
                     None => break,
                 },
             }
+            self.tell_failed(sink);
         }
-        self.calls.drain_failed(&mut |id, error| sink(Incoming::Reply { id, result: Err(error) }));
+    }
+
+    fn tell_failed(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) {
+        while let Some((id, error)) = self.calls.next_failed() {
+            sink(Incoming::Reply { id, result: Err(error) });
+        }
     }
 
     /// The framer that was taken out while a message was read, unless that was the last one.
@@ -400,8 +437,7 @@ impl Machine {
         };
         let end = Arc::new(end);
         self.calls.fail_all(&end);
-        self.output = Vec::new();
-        self.sent = 0;
+        self.output.clear();
         self.framer = Framer::new(0);
         self.state = State::Ended(end);
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use qmp_types::{Capability, DecodeError, Greeting, QmpError, ServerMessage};
 use serde_json::value::RawValue;
 
-use super::calls::{CallId, Flight, Kind};
+use super::calls::{CallId, Flight, Kind, Waiting};
 use super::encode::{WriteArguments, encode};
 use super::framing::{Framer, Garbage};
 use super::line::{self, Line};
@@ -82,11 +82,10 @@ impl Machine {
             out.extend_from_slice(br#"{"enable":["oob"]}"#);
             Ok(())
         };
-        let arguments: WriteArguments<'_> = &arguments;
-        let arguments = self.oob.then_some(arguments);
+        let arguments = self.oob.then_some(WriteArguments(&arguments));
         let id = self.calls.negotiation_id();
         // Writing these bytes cannot fail.
-        let _ = encode(&mut self.output, "qmp_capabilities", Kind::InBand, id, arguments);
+        let _ = encode(self.output.end(), "qmp_capabilities", Kind::InBand, id, arguments);
     }
 
     fn take_return(&mut self, id: Option<CallId>, value: &RawValue, depth: usize, sink: Sink<'_>) {
@@ -152,13 +151,16 @@ impl Machine {
 
     /// Sends what waited, as far as the window allows.
     fn launch_waiting(&mut self) {
-        while let Some((call, text)) = self.calls.next_waiting(self.settings.window) {
+        while let Some(waiting) = self.calls.next_waiting(self.settings.window) {
+            let Waiting { call, text, descriptors } = waiting;
             if call.kind == Kind::OutOfBand && !self.oob {
                 let error = Misuse::OobNotEnabled { command: call.name.clone() };
                 self.calls.fail(call, error.into());
                 continue;
             }
-            self.output.extend_from_slice(&text);
+            let start = self.output.end().len();
+            self.output.end().extend_from_slice(&text);
+            self.output.attach(start, descriptors);
             self.calls.fly(call);
         }
     }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::machine::Descriptor;
+
 #[cfg(unix)]
 mod socket;
 mod tcp;
@@ -34,14 +36,24 @@ pub trait Transport: fmt::Debug + Send {
     /// there is no room in time, or sooner, when there is something to be read: a peer may wait
     /// for that before it makes room. And what the system reports.
     fn write(&mut self, bytes: &[u8], timeout: Option<Duration>) -> io::Result<usize>;
-}
 
-impl<T: Transport + ?Sized> Transport for Box<T> {
-    fn read(&mut self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
-        (**self).read(buffer, timeout)
+    /// Whether descriptors can be passed: only over a Unix socket.
+    fn passes_descriptors(&self) -> bool {
+        false
     }
 
-    fn write(&mut self, bytes: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
-        (**self).write(bytes, timeout)
+    /// [`write`](Self::write), with descriptors that go with the first byte.
+    ///
+    /// # Errors
+    /// Those of [`write`](Self::write);
+    /// [`Unsupported`](io::ErrorKind::Unsupported) where none can be passed.
+    fn write_with_descriptors(
+        &mut self,
+        bytes: &[u8],
+        descriptors: &[Descriptor],
+        timeout: Option<Duration>,
+    ) -> io::Result<usize> {
+        let _ = (bytes, descriptors, timeout);
+        Err(io::ErrorKind::Unsupported.into())
     }
 }

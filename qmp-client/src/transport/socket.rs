@@ -1,12 +1,22 @@
 //! What Unix and TCP sockets have in common.
 
-use std::io;
-use std::os::fd::AsFd;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{
+    RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, send, sendmsg,
+};
+
+/// Never wait, and no signal when the peer has closed. On Apple's systems the standard library
+/// has seen to the signal.
+#[cfg(not(target_vendor = "apple"))]
+const AT_ONCE: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+#[cfg(target_vendor = "apple")]
+const AT_ONCE: SendFlags = SendFlags::DONTWAIT;
 
 /// How much longer than asked for a read may take: setting the time-out is a system call, and
 /// most reads have nearly the same one as the read before.
@@ -39,10 +49,14 @@ impl<S: AsFd> Socket<S> {
         Ok(received)
     }
 
-    pub(super) fn write(&mut self, bytes: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        match send(&self.stream, bytes, flags) {
-            Err(rustix::io::Errno::AGAIN) => {}
+    pub(super) fn write(
+        &mut self,
+        bytes: &[u8],
+        descriptors: &[OwnedFd],
+        timeout: Option<Duration>,
+    ) -> io::Result<usize> {
+        match self.try_write(bytes, descriptors) {
+            Err(rustix::io::Errno::AGAIN) if timeout != Some(Duration::ZERO) => {}
             sent => return Ok(sent?),
         }
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
@@ -51,7 +65,18 @@ impl<S: AsFd> Socket<S> {
         if !fds[0].revents().contains(PollFlags::OUT) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        Ok(send(&self.stream, bytes, flags)?)
+        Ok(self.try_write(bytes, descriptors)?)
+    }
+
+    fn try_write(&self, bytes: &[u8], descriptors: &[OwnedFd]) -> rustix::io::Result<usize> {
+        if descriptors.is_empty() {
+            return send(&self.stream, bytes, AT_ONCE);
+        }
+        let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+        let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(borrowed.len()))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&borrowed));
+        sendmsg(&self.stream, &[IoSlice::new(bytes)], &mut control, AT_ONCE)
     }
 
     fn set_timeout(&mut self, wanted: Option<Duration>) -> io::Result<()> {

@@ -57,7 +57,7 @@ impl Transport for Tcp {
     }
 
     fn write(&mut self, bytes: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
-        self.0.write(bytes, timeout)
+        self.0.write(bytes, &[], timeout)
     }
 }
 

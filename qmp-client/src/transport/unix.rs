@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Transport;
 use super::socket::Socket;
+use crate::machine::Descriptor;
 
 /// A Unix socket.
 #[derive(Debug)]
@@ -84,6 +85,19 @@ impl Transport for Unix {
     }
 
     fn write(&mut self, bytes: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
-        self.0.write(bytes, timeout)
+        self.0.write(bytes, &[], timeout)
+    }
+
+    fn passes_descriptors(&self) -> bool {
+        true
+    }
+
+    fn write_with_descriptors(
+        &mut self,
+        bytes: &[u8],
+        descriptors: &[Descriptor],
+        timeout: Option<Duration>,
+    ) -> io::Result<usize> {
+        self.0.write(bytes, descriptors, timeout)
     }
 }

@@ -1,0 +1,391 @@
+//! The protocol machine by itself: no socket, no clock.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)] // tests
+
+use std::time::{Duration, Instant};
+
+use qmp_client::machine::{
+    CallId, Deadline, Incoming, Kind, Machine, Settings, Submission, WriteArguments,
+};
+use qmp_client::{End, Error, Misuse};
+
+const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}, "package": ""}, "capabilities": ["oob"]}}"#;
+const FIRST: u64 = 100;
+
+fn machine() -> Machine {
+    let mut settings = Settings::default();
+    settings.first_id = FIRST;
+    Machine::new(settings, None)
+}
+
+fn ready() -> Machine {
+    let mut machine = machine();
+    machine.receive(GREETING.as_bytes());
+    machine.receive(b"{\"return\": {}, \"id\": 100}\n");
+    assert_eq!(drain(&mut machine), ["ready"]);
+    take_output(&mut machine);
+    machine
+}
+
+fn command(name: &'static str, kind: Kind) -> Submission<'static> {
+    let mut submission = Submission::new(name);
+    submission.kind = kind;
+    submission
+}
+
+fn submit(machine: &mut Machine, name: &'static str, kind: Kind) -> CallId {
+    machine.submit(command(name, kind)).unwrap()
+}
+
+fn take_output(machine: &mut Machine) -> String {
+    let text = String::from_utf8(machine.output().to_vec()).unwrap();
+    machine.sent(text.len());
+    text
+}
+
+/// The numbers of the commands that are sent now.
+fn sent(machine: &mut Machine) -> Vec<u64> {
+    let number = |line: &str| {
+        let command: serde_json::Value = serde_json::from_str(line).unwrap();
+        command["id"].as_u64().unwrap()
+    };
+    take_output(machine).lines().map(number).collect()
+}
+
+fn reply(machine: &mut Machine, id: CallId) {
+    machine.receive(format!("{{\"return\": {{}}, \"id\": {id}}}\r\n").as_bytes());
+}
+
+/// What comes out, as text.
+fn drain(machine: &mut Machine) -> Vec<String> {
+    let mut out = Vec::new();
+    machine.drain(&mut |incoming| {
+        out.push(match incoming {
+            Incoming::Ready => "ready".to_owned(),
+            Incoming::Reply { id, result: Ok(value) } => format!("{id} {value}"),
+            Incoming::Reply { id, result: Err(error) } => format!("{id} {}", error.report()),
+            Incoming::Event { name, data, .. } => {
+                format!("{name} {}", data.map_or("", |data| data.get()))
+            }
+            Incoming::Garbage(garbage) => garbage.to_string(),
+            other => panic!("{other:?}"),
+        });
+    });
+    out
+}
+
+#[test]
+fn the_negotiation_enables_what_is_offered() {
+    let mut machine = machine();
+    machine.receive(GREETING.as_bytes());
+    assert!(drain(&mut machine).is_empty());
+    assert_eq!(
+        take_output(&mut machine),
+        "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]},\"id\":100}\n"
+    );
+    assert!(!machine.is_ready());
+    machine.receive(b"{\"return\": {}, \"id\": 100}");
+    assert_eq!(drain(&mut machine), ["ready"]);
+    assert!(machine.is_ready() && machine.oob_enabled());
+
+    let mut settings = Settings::default();
+    settings.oob = false;
+    let mut machine = Machine::new(settings, None);
+    machine.receive(GREETING.as_bytes());
+    drain(&mut machine);
+    assert_eq!(take_output(&mut machine), "{\"execute\":\"qmp_capabilities\",\"id\":1}\n");
+}
+
+#[test]
+fn commands_before_the_greeting_wait_for_it() {
+    let mut machine = machine();
+    let early = submit(&mut machine, "query-name", Kind::InBand);
+    let oob = submit(&mut machine, "migrate-pause", Kind::OutOfBand);
+    assert!(machine.output().is_empty());
+    machine.receive(GREETING.as_bytes());
+    drain(&mut machine);
+    assert_eq!(sent(&mut machine), [FIRST]);
+    machine.receive(b"{\"return\": {}, \"id\": 100}");
+    drain(&mut machine);
+    assert_eq!(sent(&mut machine), [oob.number(), early.number()]);
+}
+
+#[test]
+fn out_of_band_without_its_negotiation_is_refused() {
+    let mut settings = Settings::default();
+    settings.oob = false;
+    let mut machine = Machine::new(settings, None);
+    let early = submit(&mut machine, "migrate-pause", Kind::OutOfBand);
+    machine.receive(GREETING.as_bytes());
+    machine.receive(b"{\"return\": {}, \"id\": 1}");
+    let out = drain(&mut machine);
+    assert_eq!(out[0], "ready");
+    assert!(out[1].starts_with(&format!("{early} ")) && out[1].contains("negotiated"), "{out:?}");
+    let error = machine.submit(command("migrate-pause", Kind::OutOfBand)).unwrap_err();
+    assert!(matches!(error, Error::Misuse(Misuse::OobNotEnabled { .. })), "{error:?}");
+}
+
+#[test]
+fn the_ninth_command_waits_and_out_of_band_passes() {
+    let mut machine = ready();
+    let ids: Vec<CallId> = (0..10).map(|_| submit(&mut machine, "stop", Kind::InBand)).collect();
+    let oob = submit(&mut machine, "migrate-pause", Kind::OutOfBand);
+    let mut first: Vec<u64> = ids[..8].iter().map(|id| id.number()).collect();
+    first.push(oob.number());
+    assert_eq!(sent(&mut machine), first);
+
+    reply(&mut machine, oob);
+    drain(&mut machine);
+    assert!(machine.output().is_empty());
+    reply(&mut machine, ids[0]);
+    drain(&mut machine);
+    assert_eq!(sent(&mut machine), [ids[8].number()]);
+
+    // One that nobody waits for is in the server's queue all the same.
+    machine.abandon(ids[1]);
+    assert!(machine.output().is_empty());
+    reply(&mut machine, ids[1]);
+    assert!(drain(&mut machine).is_empty());
+    assert_eq!(machine.dropped().late_replies, 1);
+    assert_eq!(sent(&mut machine), [ids[9].number()]);
+}
+
+#[test]
+fn what_is_abandoned_before_it_is_sent_never_is() {
+    let mut machine = ready();
+    let ids: Vec<CallId> = (0..10).map(|_| submit(&mut machine, "stop", Kind::InBand)).collect();
+    machine.abandon(ids[8]);
+    take_output(&mut machine);
+    for id in &ids[..8] {
+        reply(&mut machine, *id);
+    }
+    drain(&mut machine);
+    assert_eq!(sent(&mut machine), [ids[9].number()]);
+    assert!(!machine.is_pending(ids[8]));
+}
+
+#[test]
+fn deadlines_are_told_and_kept() {
+    let now = Instant::now();
+    let within = |seconds| Deadline::after(now, Duration::from_secs(seconds));
+    let mut machine = ready();
+    assert_eq!(machine.deadline(), None);
+    let mut call = |seconds| {
+        let mut submission = Submission::new("stop");
+        submission.deadline = within(seconds);
+        machine.submit(submission).unwrap()
+    };
+    let ids: Vec<CallId> = [3, 1, 2, 9, 9, 9, 9, 9, 2].into_iter().map(&mut call).collect();
+    assert_eq!(machine.deadline(), Some(now + Duration::from_secs(1)));
+    machine.expire(now + Duration::from_millis(999));
+    assert!(drain(&mut machine).is_empty());
+    machine.expire(now + Duration::from_secs(2));
+    let late = |id: &CallId, seconds| format!("{id} no reply to `stop` within {seconds}s");
+    assert_eq!(drain(&mut machine), [late(&ids[1], 1), late(&ids[2], 2), late(&ids[8], 2)]);
+    assert_eq!(machine.deadline(), Some(now + Duration::from_secs(3)));
+
+    // The late replies are nobody's.
+    for id in &ids[..3] {
+        reply(&mut machine, *id);
+    }
+    assert_eq!(drain(&mut machine), [format!("{} {{}}", ids[0])]);
+    assert_eq!(machine.dropped().late_replies, 2);
+    assert_eq!(Deadline::after(now, Duration::MAX), None);
+}
+
+#[test]
+fn arguments_must_be_an_object() {
+    let mut machine = ready();
+    let mut submit = |text: &'static [u8]| {
+        let write = |out: &mut Vec<u8>| {
+            out.extend_from_slice(text);
+            Ok(())
+        };
+        let mut submission = Submission::new("x");
+        submission.arguments = Some(WriteArguments(&write));
+        machine.submit(submission)
+    };
+    for text in [&b"null"[..], b"[]", b"1", b""] {
+        let error = submit(text).unwrap_err();
+        assert!(matches!(error, Error::Misuse(Misuse::Arguments { .. })), "{error:?}");
+    }
+    submit(b"{\"a\":1}").unwrap();
+    assert_eq!(
+        take_output(&mut machine),
+        "{\"execute\":\"x\",\"arguments\":{\"a\":1},\"id\":105}\n"
+    );
+}
+
+/// They go with the first byte of their command: an earlier one would take them away from it.
+#[test]
+#[cfg(unix)]
+fn descriptors_go_with_their_command() {
+    let mut machine = ready();
+    let with = |count: usize| {
+        let mut submission = Submission::new("getfd");
+        let open = || std::fs::File::open("/dev/null").unwrap().into();
+        submission.descriptors = (0..count).map(|_| open()).collect();
+        submission
+    };
+    let mut ids = vec![submit(&mut machine, "stop", Kind::InBand)];
+    for count in [2, 0, 3, 0] {
+        ids.push(machine.submit(with(count)).unwrap());
+    }
+    let piece = |machine: &mut Machine, descriptors: usize, commands: &[CallId]| {
+        assert_eq!(machine.descriptors().len(), descriptors);
+        // The descriptors are gone with the first byte, the bytes one after the other.
+        let first = machine.output()[..1].to_vec();
+        machine.sent(1);
+        assert!(machine.descriptors().is_empty());
+        let text = [first, machine.output().to_vec()].concat();
+        machine.sent(text.len() - 1);
+        let text = String::from_utf8(text).unwrap();
+        for (line, id) in text.lines().zip(commands) {
+            assert!(line.ends_with(&format!("\"id\":{id}}}")), "{line}");
+        }
+        assert_eq!(text.lines().count(), commands.len());
+    };
+    piece(&mut machine, 0, &ids[..1]);
+    piece(&mut machine, 2, &ids[1..3]);
+    // The server would close the first ones if others came before it has taken them.
+    reply(&mut machine, ids[0]);
+    drain(&mut machine);
+    assert!(machine.output().is_empty());
+    machine.abandon(ids[1]);
+    reply(&mut machine, ids[1]);
+    drain(&mut machine);
+    piece(&mut machine, 3, &ids[3..]);
+    assert!(machine.output().is_empty());
+}
+
+#[test]
+fn the_end_fails_what_is_left_with_the_first_reason() {
+    let mut machine = ready();
+    let flying = submit(&mut machine, "stop", Kind::InBand);
+    let waiting: Vec<CallId> = (0..9).map(|_| submit(&mut machine, "cont", Kind::InBand)).collect();
+    let abandoned = waiting[0];
+    machine.abandon(abandoned);
+    machine.receive(b"{\"event\": \"SHUTDOWN\"}\n{\"return\": {");
+    machine.end(End::Eof);
+    machine.end(End::Local);
+    let out = drain(&mut machine);
+    assert_eq!(out[0], "SHUTDOWN ");
+    assert!(out[1].starts_with(&format!("{flying} ")), "{out:?}");
+    assert_eq!(out.len(), 2 + waiting.len() - 1);
+    assert!(out[1].contains("in the middle of a message"), "{out:?}");
+    assert!(matches!(**machine.ended().unwrap(), End::Truncated(_)));
+    let error = machine.submit(Submission::new("stop")).unwrap_err();
+    assert!(error.is_closed());
+}
+
+/// A xorshift: the same numbers in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % limit
+    }
+}
+
+/// All that comes out when the bytes arrive in these pieces.
+fn feed<'b>(pieces: impl Iterator<Item = &'b [u8]>) -> Vec<String> {
+    let mut machine = ready();
+    let ids: Vec<CallId> = (0..4).map(|_| submit(&mut machine, "stop", Kind::InBand)).collect();
+    assert_eq!(ids[0].number(), FIRST + 1);
+    let mut out = Vec::new();
+    for piece in pieces {
+        machine.receive(piece);
+        out.extend(drain(&mut machine));
+    }
+    machine.end(End::Eof);
+    out.extend(drain(&mut machine));
+    out.push(format!("{:?}", machine.dropped()));
+    out
+}
+
+/// However the bytes are cut, the same comes out, and nothing panics: messages, halves of them,
+/// and what could be either, in any order.
+#[test]
+fn cuts_make_no_difference() {
+    let parts: &[&[u8]] = &[
+        b"{\"return\": {}, \"id\": 101}\r\n",
+        b"{\"return\": {\"a\": [1, {\"b\": \"}\\\"\"}]}, \"id\": 102}",
+        b"{\n  \"return\": {\n  },\n  \"id\": 103\n}\n",
+        b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": 104}\n",
+        b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}}\n",
+        b"{\"event\": \"STOP\", \"data\": {\"x\": null}, \"timestamp\": {\"seconds\": 1, \"microseconds\": 2}}\r\n",
+        b"{\"event\": \"STOP\"}",
+        b"{\"event\": \"ST\\u004fP\", \"more\": 1}",
+        b"{\"event\": \"S\xc3\xa9\"}\n",
+        b"{\"event\": \"S\xc3\"}\n",
+        b"{\"return\": 1e}, \"id\": 101}\n",
+        b"{\"QMP\": {}}",
+        b"{\"return\": \"",
+        b"{\"return\": {\"x\"",
+        b"[1,",
+        b"{",
+        b"}",
+        b"{}",
+        b"\"",
+        b"\\",
+        b"\n",
+        b"\r\n",
+        b" ",
+        b"\xff",
+        b"\x00",
+        b"garbage\n",
+        b"(qemu) ",
+    ];
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for _ in 0..3000 {
+        let count = 1 + random.below(8);
+        let text: Vec<u8> =
+            (0..count).flat_map(|_| parts[random.below(parts.len())]).copied().collect();
+        let whole = feed(std::iter::once(&text[..]));
+        let shown = String::from_utf8_lossy(&text);
+        assert_eq!(whole, feed(text.chunks(1)), "{shown}");
+        let (left, right) = text.split_at(random.below(text.len() + 1));
+        assert_eq!(whole, feed([left, right].into_iter()), "{shown}");
+    }
+}
+
+/// Each of these would take minutes if a byte were looked at again whenever more arrive.
+#[test]
+fn the_cost_is_linear_in_the_bytes() {
+    let begin = Instant::now();
+    let size = 2 << 20;
+    let long_string = [b"{\"event\": \"", &vec![b'x'; size][..], b"\"}"].concat();
+    let long_space = [b"{\"event\":", &vec![b' '; size][..], b"\"X\"}"].concat();
+    let openings = b"{\n".repeat(size / 2);
+    let brackets = b"[".repeat(size);
+    let junk = b"x".repeat(size);
+    let objects = b"{}".repeat(size / 64);
+    for text in [long_string, long_space, openings, brackets, junk, objects] {
+        let mut machine = ready();
+        for piece in text.chunks(512) {
+            machine.receive(piece);
+            machine.drain(&mut |_| {});
+        }
+    }
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+}
+
+/// Garbage without end takes no memory, and what was large is given back.
+#[test]
+fn memory_is_given_back() {
+    let mut machine = ready();
+    for _ in 0..1000 {
+        machine.receive(&[b'x'; 10_000]);
+        machine.drain(&mut |_| {});
+    }
+    assert!(machine.spare().len() <= 128 << 10);
+    let large = format!("\n{{\"event\": \"{}\"}}", "x".repeat(10 << 20));
+    machine.receive(large.as_bytes());
+    assert!(machine.spare().len() > 1 << 20);
+    machine.drain(&mut |_| {});
+    machine.release(0);
+    assert!(machine.spare().len() <= 4096);
+}
