@@ -15,23 +15,24 @@ use serde_json::{Value, json};
 
 /// The goldens, compiled as strictly as a downstream crate may choose to.
 #[deny(warnings, missing_docs, clippy::all)]
+#[path = "golden"]
 mod compiled {
     //! Generated vocabularies.
 
-    #[path = "../golden/alternate.rs"]
-    pub mod alternate;
-    #[path = "../golden/command.rs"]
-    pub mod command;
-    #[path = "../golden/enum.rs"]
-    pub mod enumeration;
-    #[path = "../golden/event.rs"]
-    pub mod event;
-    #[path = "../golden/hostile.rs"]
-    pub mod hostile;
-    #[path = "../golden/struct.rs"]
-    pub mod structure;
-    #[path = "../golden/union.rs"]
-    pub mod union;
+    #[path = "alternate.rs"]
+    pub(crate) mod alternate;
+    #[path = "command.rs"]
+    pub(crate) mod command;
+    #[path = "enum.rs"]
+    pub(crate) mod enumeration;
+    #[path = "event.rs"]
+    pub(crate) mod event;
+    #[path = "hostile.rs"]
+    pub(crate) mod hostile;
+    #[path = "struct.rs"]
+    pub(crate) mod structure;
+    #[path = "union.rs"]
+    pub(crate) mod union;
 }
 
 fn schemas() -> Vec<PathBuf> {
@@ -223,7 +224,7 @@ fn hostile_names_are_only_names() {
     use qmp_types::Vocabulary;
     let value = json!({"new": 1, "members": "m", "map": "Self", "match": true});
     let vec = both_ways::<Vec>(value.clone());
-    assert_eq!((vec.new_, vec.match_, vec.map.clone()), (1, true, Option::Self_));
+    assert_eq!((vec.new_, vec.match_, vec.map.clone()), (1, true, Option::Self__));
     assert_eq!(both_ways::<Into>(value), Into::Vec(vec));
     both_ways::<Self_>(json!({}));
     let object = json!({"kind": "Some", "name": "n", "branches": 2, "clone": true, "read": false});

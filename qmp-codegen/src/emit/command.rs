@@ -71,16 +71,16 @@ pub(crate) fn body<'p>(
     if let Some(ty) = plan.whole_arguments(arguments) {
         return emit_whole(plan, ty, definition, name, &doc, built);
     }
-    let mut scope = object::scope();
-    let open = is_open.then(|| Scope::reserving(&["new", "property"]).snake("properties"));
+    let mut scope = if is_open { Scope::reserving(&["new", "property"]) } else { object::scope() };
     let members = plan.flat_arguments(arguments);
+    let fields = object::fields(plan, &definition.name, None, &members, &mut scope);
     let object = Object {
         name,
         schema_name: &definition.name,
         doc,
         attributes: object::attributes(plan, &definition.name),
-        fields: object::fields(plan, &definition.name, None, &members, &mut scope),
-        open,
+        fields,
+        open: is_open.then(|| scope.snake("properties")),
         built,
     };
     let members = object.members_const();

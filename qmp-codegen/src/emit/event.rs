@@ -37,7 +37,7 @@ pub(crate) fn emit_any(plan: &Plan<'_>) -> TokenStream {
     });
     quote! {
         /// Any event: those of this vocabulary by type, others by name.
-        #[allow(clippy::large_enum_variant, deprecated)]
+        #[allow(clippy::large_enum_variant, dead_code, deprecated, unreachable_pub)]
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub enum AnyEvent {
