@@ -18,3 +18,27 @@ fn an_imported_answer_exports_as_it_was() {
         assert_same(&file, &canonical(&serde_json::from_str(&text).unwrap()), &again);
     }
 }
+
+#[test]
+#[ignore = "needs QMP_FACTS_DIR"]
+fn an_imported_answer_is_a_schema() {
+    for (file, text) in answers() {
+        let imported = import(&text, &Names::none()).unwrap();
+        let written = support::schema(&qmp_codegen::text::write(&imported));
+        support::assert_equal_schemas(&file, &imported, &written);
+        let again = export(&written, Naming::Masked, &|_| true);
+        assert_same(&file, &canonical(&serde_json::from_str(&text).unwrap()), &again);
+    }
+}
+
+#[test]
+#[ignore = "needs QMP_FACTS_DIR"]
+fn an_answer_does_not_differ_from_itself() {
+    for (file, text) in answers() {
+        let schema = import(&text, &Names::none()).unwrap();
+        let other = export(&schema, Naming::Unmasked, &|_| true).to_string();
+        let other = import(&other, &Names::none()).unwrap();
+        let difference = qmp_codegen::diff::diff(&schema, &other);
+        assert!(difference.is_empty(), "{file}: {difference}");
+    }
+}

@@ -144,6 +144,7 @@ impl Naming {
                     arguments[index] == 1
                         && self.names[index].is_none()
                         && raw.is_plain_object(index)
+                        && raw.has_usual_members(index)
                 }
             })
             .collect()

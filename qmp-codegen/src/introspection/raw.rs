@@ -9,6 +9,7 @@ use super::node::Node;
 use super::reply::{self, Place};
 use crate::schema::Builtin;
 use crate::shape;
+use crate::text::names;
 
 /// Every entry, in the order in which they were sent.
 pub(super) struct Raw {
@@ -129,6 +130,17 @@ impl Raw {
     pub(super) fn is_plain_object(&self, index: Index) -> bool {
         matches!(self.body(index), Body::Object { variants: None, .. })
             && self.entries[index].features.is_empty()
+    }
+
+    /// Whether a command or event may have these members in place: for unusual names, only named
+    /// types can be excepted from the rules.
+    pub(super) fn has_usual_members(&self, index: Index) -> bool {
+        match self.body(index) {
+            Body::Object { members, .. } => {
+                !members.iter().any(|member| names::is_unusual(&member.named.name))
+            }
+            _ => true,
+        }
     }
 
     /// What values of a type are in JSON.

@@ -1,6 +1,7 @@
 //! Documentation comments, from the parts that the parser makes of them.
 
-use crate::schema::{Doc, Feature, Section, SectionKind};
+use super::described::Described;
+use crate::schema::{Definition, Doc, Section, SectionKind};
 
 /// Documentation that belongs to no definition.
 pub(super) fn free_form(text: &str) -> String {
@@ -10,24 +11,20 @@ pub(super) fn free_form(text: &str) -> String {
 }
 
 /// The documentation of a definition; empty if there is none.
-pub(super) fn definition(
-    name: &str,
-    doc: &Doc,
-    members: &[(&str, &str)],
-    features: &[Feature],
-) -> String {
-    let members: Vec<_> = members.iter().filter(|(_, text)| !text.is_empty()).collect();
-    let features: Vec<_> = features.iter().filter(|feature| !feature.doc.is_empty()).collect();
-    if *doc == Doc::default() && members.is_empty() && features.is_empty() {
+pub(super) fn definition(described: &Described<'_>) -> String {
+    if !described.is_documented() {
         return String::new();
     }
+    let Definition { name, doc, .. } = described.definition;
+    let members = || described.members.iter().filter(|(_, text)| !text.is_empty());
+    let features = described.described_features();
     let mut comment = Comment::new();
     comment.line(&format!("@{name}:"));
     if !doc.body.is_empty() {
         comment.line("");
         comment.lines(&doc.body, "");
     }
-    for (name, text) in &members {
+    for (name, text) in members() {
         comment.tagged(&format!("@{name}:"), text);
     }
     if !features.is_empty() {
@@ -37,7 +34,7 @@ pub(super) fn definition(
     for feature in &features {
         comment.tagged(&format!("@{}:", feature.name), &feature.doc);
     }
-    comment.sections(doc, members.is_empty() && features.is_empty());
+    comment.sections(doc, members().next().is_none() && features.is_empty());
     comment.end()
 }
 
@@ -83,9 +80,9 @@ impl Comment {
     fn tagged(&mut self, tag: &str, text: &str) {
         self.line("");
         let (head, rest) = text.split_once('\n').unwrap_or((text, ""));
-        // The indentation that all lines below the first have in common is not kept.
-        let keeps = rest.lines().any(|line| !line.is_empty() && !line.starts_with([' ', '\t']));
-        if head.starts_with([' ', '\t']) || !(rest.is_empty() || keeps) {
+        // The line below the first sets the indentation of those that follow it.
+        let below = rest.lines().find(|line| !line.is_empty()).unwrap_or_default();
+        if [head, below].iter().any(|line| line.starts_with([' ', '\t'])) {
             self.line(tag);
             self.lines(text, "    ");
         } else {

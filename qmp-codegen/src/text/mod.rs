@@ -1,17 +1,19 @@
 //! A schema as text.
 
+mod described;
 mod doc;
 mod layout;
+pub(crate) mod names;
 mod order;
 mod pragma;
 
-use layout::Node;
-
 use crate::schema::{
-    Arguments, Base, Command, Condition, Definition, Enum, Event, Feature, Member, Schema, Type,
-    TypeId, TypeKind, TypeRef,
+    Alternate, Arguments, Base, Command, Condition, Enum, Event, Feature, Member, Schema, Struct,
+    Type, TypeId, TypeKind, TypeRef, Union,
 };
 use crate::shape;
+use described::Described;
+use layout::Node;
 use order::Item;
 
 /// Writes a schema as one file, in the order of its definitions and laid out as QEMU's own are.
@@ -27,8 +29,9 @@ pub fn write(schema: &Schema) -> String {
             text.push_str(&part);
         }
     };
-    part(pragma::pragmas(schema));
-    for item in order::items(schema) {
+    let items = order::items(schema);
+    part(pragma::pragmas(schema, &items));
+    for item in items {
         part(match item {
             Item::Introduction(text) => doc::free_form(text),
             Item::Type(ty) => type_text(schema, ty),
@@ -40,44 +43,50 @@ pub fn write(schema: &Schema) -> String {
 }
 
 fn type_text(schema: &Schema, ty: &Type) -> String {
-    let definition = &ty.definition;
+    let (meta_type, keys) = match &ty.kind {
+        TypeKind::Enum(values) => ("enum", enum_keys(values)),
+        TypeKind::Struct(object) => ("struct", struct_keys(schema, object)),
+        TypeKind::Union(union) => ("union", union_keys(schema, union)),
+        TypeKind::Alternate(alternate) => ("alternate", alternate_keys(schema, alternate)),
+    };
+    text(meta_type, keys, &Described::of_type(ty))
+}
+
+fn struct_keys(schema: &Schema, object: &Struct) -> Keys {
     let mut keys = Keys::default();
-    match &ty.kind {
-        TypeKind::Enum(values) => {
-            let docs = values.values.iter().map(|v| (&*v.name, &*v.doc)).collect();
-            text("enum", definition, enum_keys(values), docs)
-        }
-        TypeKind::Struct(object) => {
-            if let Some(base) = object.base {
-                keys.push("base", Node::text(name(schema, base)));
-            }
-            keys.push("data", members(schema, &object.members));
-            text("struct", definition, keys, member_docs(&object.members))
-        }
-        TypeKind::Union(union) => {
-            let (base, docs) = match &union.base {
-                Base::Named(base) => (Node::text(name(schema, *base)), Vec::new()),
-                Base::Inline(base) => (members(schema, base), member_docs(base)),
-            };
-            let branches = union.branches.iter().map(|branch| {
-                let ty = Node::text(name(schema, branch.ty));
-                (branch.name.clone(), short("type", ty, branch.condition.as_ref(), &[]))
-            });
-            keys.push("base", base);
-            keys.push("discriminator", Node::text(&union.discriminator));
-            keys.push("data", Node::Object(branches.collect()));
-            text("union", definition, keys, docs)
-        }
-        TypeKind::Alternate(alternate) => {
-            let data = alternate.alternatives.iter().map(|one| {
-                let ty = type_ref(schema, &one.ty);
-                (one.name.clone(), short("type", ty, one.condition.as_ref(), &[]))
-            });
-            keys.push("data", Node::Object(data.collect()));
-            let docs = alternate.alternatives.iter().map(|one| (&*one.name, &*one.doc)).collect();
-            text("alternate", definition, keys, docs)
-        }
+    if let Some(base) = object.base {
+        keys.push("base", Node::text(name(schema, base)));
     }
+    keys.push("data", members(schema, &object.members));
+    keys
+}
+
+fn union_keys(schema: &Schema, union: &Union) -> Keys {
+    let mut keys = Keys::default();
+    keys.push(
+        "base",
+        match &union.base {
+            Base::Named(base) => Node::text(name(schema, *base)),
+            Base::Inline(base) => members(schema, base),
+        },
+    );
+    let branches = union.branches.iter().map(|branch| {
+        let ty = Node::text(name(schema, branch.ty));
+        (branch.name.clone(), short("type", ty, branch.condition.as_ref(), &[]))
+    });
+    keys.push("discriminator", Node::text(&union.discriminator));
+    keys.push("data", Node::Object(branches.collect()));
+    keys
+}
+
+fn alternate_keys(schema: &Schema, alternate: &Alternate) -> Keys {
+    let mut keys = Keys::default();
+    let data = alternate.alternatives.iter().map(|one| {
+        let ty = type_ref(schema, &one.ty);
+        (one.name.clone(), short("type", ty, one.condition.as_ref(), &[]))
+    });
+    keys.push("data", Node::Object(data.collect()));
+    keys
 }
 
 fn enum_keys(values: &Enum) -> Keys {
@@ -94,7 +103,7 @@ fn enum_keys(values: &Enum) -> Keys {
 
 fn command_text(schema: &Schema, command: &Command) -> String {
     let mut keys = Keys::default();
-    let docs = keys.arguments(schema, &command.arguments);
+    keys.arguments(schema, &command.arguments);
     if let Some(returns) = &command.returns {
         keys.push("returns", type_ref(schema, returns));
     }
@@ -110,17 +119,18 @@ fn command_text(schema: &Schema, command: &Command) -> String {
             keys.push(key, Node::Bool(value));
         }
     }
-    text("command", &command.definition, keys, docs)
+    text("command", keys, &Described::of_command(command))
 }
 
 fn event_text(schema: &Schema, event: &Event) -> String {
     let mut keys = Keys::default();
-    let docs = keys.arguments(schema, &event.data);
-    text("event", &event.definition, keys, docs)
+    keys.arguments(schema, &event.data);
+    text("event", keys, &Described::of_event(event))
 }
 
 /// A definition with its documentation.
-fn text(meta_type: &str, definition: &Definition, keys: Keys, docs: Vec<(&str, &str)>) -> String {
+fn text(meta_type: &str, keys: Keys, described: &Described<'_>) -> String {
+    let definition = described.definition;
     let mut all = Keys::default();
     all.push(meta_type, Node::text(&definition.name));
     all.0.extend(keys.0);
@@ -130,8 +140,7 @@ fn text(meta_type: &str, definition: &Definition, keys: Keys, docs: Vec<(&str, &
     if !definition.features.is_empty() {
         all.push("features", features(&definition.features));
     }
-    let doc = doc::definition(&definition.name, &definition.doc, &docs, &definition.features);
-    doc + &layout::top_level(&all.0)
+    doc::definition(described) + &layout::top_level(&all.0)
 }
 
 /// The keys of an expression.
@@ -143,25 +152,18 @@ impl Keys {
         self.0.push((key.to_owned(), value));
     }
 
-    /// Adds arguments and returns what documents them.
-    fn arguments<'a>(
-        &mut self,
-        schema: &Schema,
-        arguments: &'a Arguments,
-    ) -> Vec<(&'a str, &'a str)> {
+    fn arguments(&mut self, schema: &Schema, arguments: &Arguments) {
         match arguments {
             Arguments::Inline(inline) => {
                 if !inline.is_empty() {
                     self.push("data", members(schema, inline));
                 }
-                member_docs(inline)
             }
             Arguments::Named { ty, boxed } => {
                 if *boxed {
                     self.push("boxed", Node::Bool(true));
                 }
                 self.push("data", Node::text(name(schema, *ty)));
-                Vec::new()
             }
         }
     }
@@ -175,10 +177,6 @@ fn members(schema: &Schema, members: &[Member]) -> Node {
         (format!("{star}{}", member.name), value)
     };
     Node::Object(members.iter().map(member).collect())
-}
-
-fn member_docs(members: &[Member]) -> Vec<(&str, &str)> {
-    members.iter().map(|member| (&*member.name, &*member.doc)).collect()
 }
 
 /// A value alone, or an object with it where there is more to say.

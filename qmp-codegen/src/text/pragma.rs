@@ -1,14 +1,17 @@
 //! Exceptions from the rules for names and return types.
 
+use super::described::Described;
 use super::layout::{self, Node};
-use crate::schema::{Arguments, Base, Command, Member, Schema, TypeKind, TypeRef};
+use super::names;
+use super::order::Item;
+use crate::schema::{Base, Command, Member, Schema, TypeKind, TypeRef};
 use crate::shape;
 
 /// A directive with the exceptions that a schema needs; empty if it needs none.
-pub(super) fn pragmas(schema: &Schema) -> String {
+pub(super) fn pragmas(schema: &Schema, items: &[Item<'_>]) -> String {
     let commands = || schema.commands.iter();
     let named_with_underscore = commands()
-        .filter(|command| stem(&command.definition.name).contains('_'))
+        .filter(|command| names::stem(&command.definition.name).contains('_'))
         .map(|command| &*command.definition.name);
     let returning_no_object = commands()
         .filter(|command| !returns_objects(schema, command))
@@ -16,6 +19,7 @@ pub(super) fn pragmas(schema: &Schema) -> String {
     let lists = [
         ("command-name-exceptions", named_with_underscore.collect()),
         ("command-returns-exceptions", returning_no_object.collect()),
+        ("documentation-exceptions", undocumented(items)),
         ("member-name-exceptions", with_unusual_members(schema)),
     ];
     let keys: Vec<(String, Node)> = lists
@@ -42,14 +46,22 @@ fn returns_objects(schema: &Schema, command: &Command) -> bool {
     }
 }
 
+fn undocumented<'a>(items: &[Item<'a>]) -> Vec<&'a str> {
+    let described = items.iter().filter_map(|item| match item {
+        Item::Introduction(_) => None,
+        Item::Type(ty) => Some(Described::of_type(ty)),
+        Item::Command(command) => Some(Described::of_command(command)),
+        Item::Event(event) => Some(Described::of_event(event)),
+    });
+    let incomplete = described.filter(Described::leaves_members_out);
+    incomplete.map(|described| &*described.definition.name).collect()
+}
+
+/// Only types: members that a command or event has in place cannot be excepted.
 fn with_unusual_members(schema: &Schema) -> Vec<&str> {
-    let any = |members: &[Member]| members.iter().any(|member| is_unusual(&member.name));
-    let in_place = |arguments: &Arguments| match arguments {
-        Arguments::Inline(members) => any(members),
-        Arguments::Named { .. } => false,
-    };
+    let any = |members: &[Member]| members.iter().any(|member| names::is_unusual(&member.name));
     let types = schema.types.iter().filter(|ty| match &ty.kind {
-        TypeKind::Enum(values) => values.values.iter().any(|value| is_unusual(&value.name)),
+        TypeKind::Enum(values) => values.values.iter().any(|v| names::is_unusual(&v.name)),
         TypeKind::Struct(object) => any(&object.members),
         TypeKind::Union(union) => match &union.base {
             Base::Inline(members) => any(members),
@@ -57,20 +69,5 @@ fn with_unusual_members(schema: &Schema) -> Vec<&str> {
         },
         TypeKind::Alternate(_) => false,
     });
-    let commands = schema.commands.iter().filter(|command| in_place(&command.arguments));
-    let events = schema.events.iter().filter(|event| in_place(&event.data));
-    types
-        .map(|ty| &*ty.definition.name)
-        .chain(commands.map(|command| &*command.definition.name))
-        .chain(events.map(|event| &*event.definition.name))
-        .collect()
-}
-
-fn is_unusual(name: &str) -> bool {
-    stem(name).contains(|c: char| c == '_' || c.is_ascii_uppercase())
-}
-
-/// A name without the prefix of a downstream extension, `__com.example_`.
-fn stem(name: &str) -> &str {
-    name.strip_prefix("__").and_then(|rest| rest.split_once('_')).map_or(name, |(_, stem)| stem)
+    types.map(|ty| &*ty.definition.name).collect()
 }

@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use qmp_codegen::Root;
+use qmp_codegen::schema::{Module, Schema};
 use serde_json::{Map, Value};
 
 /// Introspection as it would be of a build that has everything that it shows.
@@ -106,4 +108,40 @@ pub(crate) fn answers() -> Vec<(String, String)> {
     answers.sort();
     assert!(!answers.is_empty());
     answers
+}
+
+/// Reads a schema from a text.
+pub(crate) fn schema(text: &str) -> Schema {
+    let root = Root::Text { name: String::from("test.json"), text: text.to_owned() };
+    qmp_codegen::load([root]).unwrap_or_else(|error| panic!("{error}")).schema
+}
+
+/// Compares schemas without the places at which things stand.
+pub(crate) fn assert_equal_schemas(what: &str, expected: &Schema, found: &Schema) {
+    let (expected, found) = (without_places(expected), without_places(found));
+    let pairs = |a: &str, b: &str| assert_eq!(a, b, "{what}");
+    for (a, b) in expected.types.iter().zip(&found.types) {
+        pairs(&format!("{a:#?}"), &format!("{b:#?}"));
+    }
+    for (a, b) in expected.commands.iter().zip(&found.commands) {
+        pairs(&format!("{a:#?}"), &format!("{b:#?}"));
+    }
+    for (a, b) in expected.events.iter().zip(&found.events) {
+        pairs(&format!("{a:#?}"), &format!("{b:#?}"));
+    }
+    pairs(&format!("{expected:?}"), &format!("{found:?}"));
+}
+
+fn without_places(schema: &Schema) -> Schema {
+    let mut schema = schema.clone();
+    let introduction = schema.modules.drain(..).flat_map(|module| module.introduction).collect();
+    schema.modules.push(Module { path: String::new(), introduction });
+    let types = schema.types.iter_mut().map(|ty| &mut ty.definition);
+    let commands = schema.commands.iter_mut().map(|command| &mut command.definition);
+    let events = schema.events.iter_mut().map(|event| &mut event.definition);
+    for definition in types.chain(commands).chain(events) {
+        definition.module = None;
+        definition.span = None;
+    }
+    schema
 }
