@@ -48,7 +48,7 @@ pub struct Definition {
     pub features: Vec<Feature>,
     /// The file that it stands in.
     pub module: Option<ModuleId>,
-    /// Where its name stands; nowhere for what was imported.
+    /// Where its name stands; of what was imported, where its entry stands in the text.
     pub span: Option<Span>,
 }
 
