@@ -25,8 +25,7 @@ pub struct MachineArgs {
         long,
         value_names = ["PROGRAM", "ARG"],
         num_args = 1..,
-        allow_hyphen_values = true,
-        trailing_var_arg = true
+        allow_hyphen_values = true
     )]
     pub launch: Vec<OsString>,
 
@@ -60,7 +59,7 @@ impl MachineArgs {
     ///
     /// # Errors
     /// There is nobody at the address, the program does not start, or what answers is no QMP.
-    pub fn connect(&self) -> Result<Machine, Error> {
+    pub fn connect(&self) -> Result<Machine, Box<dyn std::error::Error>> {
         let options = Options::new()
             .wait_for_socket(self.timeout)
             .greeting_within(self.timeout)
@@ -73,8 +72,7 @@ impl MachineArgs {
             let client = Client::connect_with(address, &options)?;
             return Ok(Machine { client, origin: Origin::Address });
         }
-        let transport = simulate().map_err(Error::transport("cannot simulate a machine"))?;
-        let client = Client::from_transport(transport, &options)?;
+        let client = Client::from_transport(simulate()?, &options)?;
         Ok(Machine { client, origin: Origin::Simulated })
     }
 }

@@ -16,7 +16,7 @@ use rustyline::{DefaultEditor, ExternalPrinter};
 
 /// Talks to a monitor: a command a line, as `command key=value ...` or as JSON
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES)]
+#[command(name = "qmp-shell", version, after_help = EXAMPLES)]
 struct Arguments {
     #[command(flatten)]
     machine: MachineArgs,
@@ -43,7 +43,7 @@ Examples:
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(&arguments) {
-        Ok(Outcome::Failed) => ExitCode::FAILURE,
+        Ok(Outcome::Failed | Outcome::Lost) => ExitCode::FAILURE,
         Ok(Outcome::Done | Outcome::Ended) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("qmp-shell: {}", chain(&*error));
@@ -108,12 +108,13 @@ fn execute<W: io::Write>(
             Outcome::Done => {}
             Outcome::Failed => all = Outcome::Failed,
             Outcome::Ended => return Ok(all),
+            Outcome::Lost => return Ok(Outcome::Lost),
         }
     }
-    if !pending.trim().is_empty() && shell.line(&pending)? != Outcome::Done {
-        all = Outcome::Failed;
+    match shell.line(&pending)? {
+        Outcome::Failed | Outcome::Lost => Ok(Outcome::Failed),
+        Outcome::Done | Outcome::Ended => Ok(all),
     }
-    Ok(all)
 }
 
 /// What the editor and the connection, each on a thread of its own, say to each other.
@@ -133,9 +134,8 @@ fn converse(client: Client, pretty: bool) -> Result<Option<Client>, Box<dyn std:
     let printer = Printer(Box::new(editor.create_external_printer()?));
     let (requests, inbox) = mpsc::channel();
     let (done, outcomes) = mpsc::channel();
-    let connection = std::thread::spawn(move || {
-        attend(Shell::new(client, printer, pretty), &inbox, &done)
-    });
+    let connection =
+        std::thread::spawn(move || attend(Shell::new(client, printer, pretty), &inbox, &done));
     edit(&mut editor, &requests, &outcomes)?;
     if let Some(history) = &history {
         editor.save_history(history)?;
@@ -189,7 +189,7 @@ fn attend(
     loop {
         let outcome = match inbox.recv_timeout(Duration::ZERO) {
             Ok(Request::Line(line)) => {
-                let outcome = shell.line(&line).unwrap_or(Outcome::Ended);
+                let outcome = shell.line(&line).unwrap_or(Outcome::Lost);
                 // A line that failed is no reason to leave.
                 let going_on = if outcome == Outcome::Failed { Outcome::Done } else { outcome };
                 if done.send(going_on).is_err() {
@@ -198,9 +198,9 @@ fn attend(
                 outcome
             }
             Ok(Request::Leave) | Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) => shell.events(LOOK).unwrap_or(Outcome::Ended),
+            Err(RecvTimeoutError::Timeout) => shell.events(LOOK).unwrap_or(Outcome::Lost),
         };
-        if outcome == Outcome::Ended {
+        if matches!(outcome, Outcome::Ended | Outcome::Lost) {
             eprintln!("The connection has ended.");
             return None;
         }
@@ -225,7 +225,8 @@ impl io::Write for Printer {
 
 fn history_file() -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let state = state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
+    let state =
+        state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
     std::fs::create_dir_all(&state).ok()?;
     Some(state.join("qmp-shell-history"))
 }

@@ -9,7 +9,7 @@ use qmp_tools::report;
 
 /// Prints what there is to know of a virtual machine
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES)]
+#[command(name = "vm-info", version, after_help = EXAMPLES)]
 struct Arguments {
     #[command(flatten)]
     machine: MachineArgs,

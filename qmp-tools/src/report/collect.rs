@@ -1,20 +1,23 @@
 //! The queries: all sent at once, then their replies taken in turn.
 
+// The accelerator is asked for in the way that every release understands.
+#![allow(deprecated)]
+
 use std::collections::HashMap;
 
 use qmp_client::Error;
 use qmp_client::blocking::{Client, Ticket};
 use qmp_client::qmp::commands::{
     QomGet, QueryBalloon, QueryBlock, QueryBlockstats, QueryChardev, QueryCpusFast,
-    QueryHotpluggableCpus, QueryIothreads, QueryJobs, QueryKvm, QueryMemorySizeSummary,
-    QueryMice, QueryMigrate, QueryName, QueryNamedBlockNodes, QueryPci, QueryRxFilter,
-    QuerySpice, QueryStatus, QueryTarget, QueryUuid, QueryVersion, QueryVnc,
+    QueryHotpluggableCpus, QueryIothreads, QueryJobs, QueryKvm, QueryMemorySizeSummary, QueryMice,
+    QueryMigrate, QueryName, QueryNamedBlockNodes, QueryPci, QueryRxFilter, QuerySpice,
+    QueryStatus, QueryTarget, QueryUuid, QueryVersion, QueryVnc,
 };
 use qmp_client::qmp::types::{
     BlockDeviceInfo, BlockInfo, BlockStats, CpuInfoFast, CpuInstanceProperties, JobInfo,
     MigrationInfo, PciDeviceInfo, PciInfo, SpiceInfo, VncInfo,
 };
-use qmp_client::Version;
+use qmp_client::types::Version;
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -29,7 +32,6 @@ use super::{
 ///
 /// # Errors
 /// The connection failed, or a reply does not decode.
-#[allow(deprecated)] // The accelerator is asked for in the way that every release understands.
 pub fn collect(vm: &mut Client) -> Result<Report, Error> {
     let version = vm.send(QueryVersion::new())?;
     let name = vm.send(QueryName::new())?;
@@ -179,7 +181,7 @@ fn block_devices(devices: &[BlockInfo], stats: &[BlockStats]) -> Vec<BlockDevice
                 removable: device.removable,
                 locked: device.locked,
                 io_status: device.io_status.as_ref().map(ToString::to_string),
-                image: device.inserted.as_deref().map(image),
+                image: device.inserted.as_ref().map(image),
                 read: stats.map(|stats| stats.rd_bytes),
                 written: stats.map(|stats| stats.wr_bytes),
                 name,
@@ -208,10 +210,8 @@ fn image(info: &BlockDeviceInfo) -> Image {
 
 /// Named nodes that no device shows, without those that QEMU named itself.
 fn other_nodes(devices: &[BlockInfo], nodes: &[BlockDeviceInfo]) -> Vec<Image> {
-    let shown: Vec<&String> = devices
-        .iter()
-        .filter_map(|device| device.inserted.as_ref()?.node_name.as_ref())
-        .collect();
+    let shown: Vec<&String> =
+        devices.iter().filter_map(|device| device.inserted.as_ref()?.node_name.as_ref()).collect();
     let is_other = |node: &&BlockDeviceInfo| {
         node.node_name.as_ref().is_some_and(|name| !name.starts_with('#') && !shown.contains(&name))
     };

@@ -119,20 +119,19 @@ impl Report {
             let current = if mouse.current { ", gets input" } else { "" };
             (mouse.name.clone(), format!("{kind}{current}"))
         });
-        let pci = self.pci.iter().map(|pci| {
-            (pci.address.clone(), format!("{}  {}  {}", pci.id, pci.class, pci.device))
-        });
-        let threads =
-            self.iothreads.iter().map(|t| (t.id.clone(), format!("thread {}", t.thread)));
+        let pci = self
+            .pci
+            .iter()
+            .map(|pci| (pci.address.clone(), format!("{}  {}  {}", pci.id, pci.class, pci.device)));
+        let threads = self.iothreads.iter().map(|t| (t.id.clone(), format!("thread {}", t.thread)));
         let jobs = self.jobs.iter().map(|job| {
             let progress = job.progress.map(|p| format!("  {:.0}%", p * 100.0));
             let error = job.error.as_ref().map(|error| format!("  {error}"));
             let (progress, error) = (progress.unwrap_or_default(), error.unwrap_or_default());
             (job.id.clone(), format!("{}  {}{progress}{error}", job.kind, job.status))
         });
-        let nodes = self.nodes.iter().map(|node| {
-            (node.node.clone().unwrap_or_default(), image(node))
-        });
+        let nodes =
+            self.nodes.iter().map(|node| (node.node.clone().unwrap_or_default(), image(node)));
         [
             Section::new("CPUs", cpus.collect()),
             Section::new("Block devices", self.block.iter().flat_map(block_device).collect()),
@@ -176,7 +175,8 @@ fn block_device(device: &BlockDevice) -> Vec<(String, String)> {
 }
 
 fn image(image: &Image) -> String {
-    let mut line = format!("{}  {}  {}", image.file, image.format, bytes(image.size.unsigned_abs()));
+    let mut line =
+        format!("{}  {}  {}", image.file, image.format, bytes(image.size.unsigned_abs()));
     if let Some(on_disk) = image.on_disk {
         line += &format!(" ({} on disk)", bytes(on_disk.unsigned_abs()));
     }

@@ -68,8 +68,7 @@ pub fn parse(line: &str) -> Result<Option<Line>, LineError> {
     let Some(name) = words.next() else { return Ok(None) };
     let mut arguments = Map::new();
     for word in words {
-        let (key, value) =
-            word.split_once('=').ok_or_else(|| LineError::NoValue(word.clone()))?;
+        let (key, value) = word.split_once('=').ok_or_else(|| LineError::NoValue(word.clone()))?;
         insert(&mut arguments, key, key, value_of(value))?;
     }
     let arguments = (!arguments.is_empty()).then_some(Value::Object(arguments));
@@ -94,7 +93,12 @@ fn parse_json(text: &str) -> Result<Line, LineError> {
     }
 }
 
-fn insert(object: &mut Map<String, Value>, whole: &str, key: &str, value: Value) -> Result<(), LineError> {
+fn insert(
+    object: &mut Map<String, Value>,
+    whole: &str,
+    key: &str,
+    value: Value,
+) -> Result<(), LineError> {
     let twice = || LineError::Twice(whole.to_owned());
     match key.split_once('.') {
         None => match object.insert(key.to_owned(), value) {
@@ -177,7 +181,10 @@ mod tests {
             ("c a=1 b=true d=null e=x", json!({"a": 1, "b": true, "d": null, "e": "x"})),
             ("c id='123' text=\"4 5\"", json!({"id": "123", "text": "4 5"})),
             ("c l=[1, 2] o={\"a\": [3]}", json!({"l": [1, 2], "o": {"a": [3]}})),
-            ("c file.driver=file file.filename=/x", json!({"file": {"driver": "file", "filename": "/x"}})),
+            (
+                "c file.driver=file file.filename=/x",
+                json!({"file": {"driver": "file", "filename": "/x"}}),
+            ),
             ("c a=b=c url=http://h/#x", json!({"a": "b=c", "url": "http://h/#x"})),
             ("c a=\"\\\"q\\\"\"", json!({"a": "\"q\""})),
             ("c a= # comment", json!({"a": ""})),

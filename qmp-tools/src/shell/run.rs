@@ -25,8 +25,10 @@ pub enum Outcome {
     Done,
     /// It was no command, or the machine refused it.
     Failed,
-    /// The connection has ended.
+    /// The connection has ended, as it was asked to.
     Ended,
+    /// The connection has ended by itself.
+    Lost,
 }
 
 impl<W: Write> Shell<W> {
@@ -57,19 +59,22 @@ impl<W: Write> Shell<W> {
         };
         let mut request = Raw::<Value>::new(parsed.name.clone());
         if let Some(arguments) = parsed.arguments {
-            request = request.arguments(arguments);
+            request = request.arguments(&arguments);
         }
         let quits = parsed.name == "quit";
         let result = self.client.execute(request);
         self.events(Duration::ZERO)?;
         match result {
-            Ok(value) => self.print(&value).map(|()| Outcome::Done),
+            Ok(value) => {
+                self.print(&value)?;
+                Ok(if quits { Outcome::Ended } else { Outcome::Done })
+            }
             // The machine may be gone before it has answered.
             Err(error) if quits && error.is_closed() => Ok(Outcome::Ended),
             Err(error) => {
-                let ended = error.is_closed();
+                let lost = error.is_closed();
                 self.refused(&parsed.name, &error)?;
-                Ok(if ended { Outcome::Ended } else { Outcome::Failed })
+                Ok(if lost { Outcome::Lost } else { Outcome::Failed })
             }
         }
     }
@@ -84,7 +89,7 @@ impl<W: Write> Shell<W> {
             match self.client.next_raw_event(within) {
                 Ok(event) => self.print(&event_json(&event))?,
                 Err(error) if error.is_timeout() => return Ok(Outcome::Done),
-                Err(error) if error.is_closed() => return Ok(Outcome::Ended),
+                Err(error) if error.is_closed() => return Ok(Outcome::Lost),
                 Err(error) => eprintln!("{}", chain(&error)),
             }
             within = Duration::ZERO;
