@@ -181,3 +181,28 @@ fn an_error_says_each_layer_once() {
         },
     );
 }
+
+/// The types of a vocabulary, one after the other, and why it ended.
+#[test]
+#[cfg(feature = "qmp")]
+fn events_are_iterated_to_the_end() {
+    use qmp_client::qmp::AnyEvent;
+    play_ready::<Client>(
+        false,
+        |peer| {
+            peer.send(r#"{"event": "STOP"}"#);
+            peer.send(r#"{"event": "WATCHDOG", "data": {}}"#);
+            peer.send(r#"{"event": "RESUME", "data": {}}"#);
+            peer.hang_up();
+        },
+        |client| {
+            let mut events = client.events::<AnyEvent>();
+            assert!(matches!(events.next().unwrap().unwrap().event, AnyEvent::Stop(_)));
+            let error = events.next().unwrap().unwrap_err();
+            assert!(error.report().contains("`action`"), "{}", error.report());
+            assert!(matches!(events.next().unwrap().unwrap().event, AnyEvent::Resume(_)));
+            assert!(events.next().unwrap().unwrap_err().is_closed());
+            assert!(events.next().is_none());
+        },
+    );
+}

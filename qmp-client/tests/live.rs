@@ -4,8 +4,8 @@
 //! Without one these tests are ignored, unless `QMP_REQUIRE_QEMU` is set: then they fail.
 //! `QMP_TEST_SOCKETS` names the directory for sockets, for a QEMU that sees no other.
 
-#![cfg(all(unix, feature = "blocking"))]
-#![allow(clippy::unwrap_used, missing_docs)] // tests
+#![cfg(all(unix, feature = "blocking", feature = "qmp"))]
+#![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
@@ -15,10 +15,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use qmp_client::blocking::{Client, Launch};
-use qmp_client::types::{AllowOob, Event};
+use qmp_client::qmp::AnyEvent;
+use qmp_client::qmp::commands::{
+    AddFd, Cont, Getfd, MigratePause, QomList, QueryFdsets, QueryQmpSchema, QueryStatus,
+    Stop as StopMachine,
+};
+use qmp_client::qmp::events::{Resume, Stop, Watchdog};
+use qmp_client::qmp::types::{RunState, ShutdownCause, WatchdogAction};
 use qmp_client::{Address, Error, Misuse, Options, Raw};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -76,9 +81,8 @@ fn launch() -> Client {
     Launch::new(program()).args(arguments).options(options()).start().unwrap()
 }
 
-fn status(client: &mut Client) -> String {
-    let status: Value = client.execute_raw("query-status", None::<&()>).unwrap();
-    status["status"].as_str().unwrap().to_owned()
+fn status(client: &mut Client) -> RunState {
+    client.execute(QueryStatus::new()).unwrap().status
 }
 
 macro_rules! live {
@@ -106,7 +110,7 @@ live! {
         let mut qemu = Qemu::start(&["-M", "none", "-S", "-qmp", &qmp]);
         let mut client = Client::connect_to_child(&socket.address(), &options(), &mut qemu.0).unwrap();
         assert!(client.version().qemu.major >= 2);
-        assert_eq!(status(&mut client), "prelaunch");
+        assert_eq!(status(&mut client), RunState::Prelaunch);
 
         // A monitor has one client: the second is not greeted before the first has left.
         let hasty = Options::new().greeting_within(Duration::from_millis(100));
@@ -128,7 +132,7 @@ live! {
         let mut qemu = Qemu::start(&["-M", "none", "-S", "-qmp", &qmp]);
         let address = qmp.parse().unwrap();
         let mut client = Client::connect_to_child(&address, &options(), &mut qemu.0).unwrap();
-        assert_eq!(status(&mut client), "prelaunch");
+        assert_eq!(status(&mut client), RunState::Prelaunch);
         client.quit().unwrap();
         assert!(qemu.0.wait().unwrap().success());
     }
@@ -142,9 +146,8 @@ live! {
             "-M", "none", "-S", "-chardev", &chardev, "-mon", "chardev=m,mode=control,pretty=on",
         ]);
         let mut client = Client::connect_to_child(&socket.address(), &options(), &mut qemu.0).unwrap();
-        let schema: Vec<Value> = client.execute_raw("query-qmp-schema", None::<&()>).unwrap();
-        assert!(schema.len() > 500);
-        assert_eq!(status(&mut client), "prelaunch");
+        assert!(client.execute(QueryQmpSchema::new()).unwrap().len() > 500);
+        assert_eq!(status(&mut client), RunState::Prelaunch);
     }
 }
 
@@ -162,11 +165,12 @@ live! {
 live! {
     fn launched() {
         let mut client = launch();
-        assert_eq!(status(&mut client), "prelaunch");
+        assert_eq!(status(&mut client), RunState::Prelaunch);
         client.quit().unwrap();
         assert!(client.process().unwrap().try_wait().unwrap().unwrap().success());
-        let event = client.next_raw_event(Duration::ZERO).unwrap();
-        assert_eq!(&*event.name, "SHUTDOWN");
+        let event = client.next_event::<AnyEvent>(Duration::ZERO).unwrap().event;
+        let AnyEvent::Shutdown(shutdown) = event else { panic!("{event:?}") };
+        assert_eq!(shutdown.reason, ShutdownCause::HostQmpQuit);
         assert!(client.next_raw_event(PATIENCE).unwrap_err().is_closed());
     }
 }
@@ -176,7 +180,7 @@ live! {
     fn killed() {
         let mut client = launch();
         client.process().unwrap().kill().unwrap();
-        let error = client.execute_raw::<Value>("query-status", None::<&()>).unwrap_err();
+        let error = client.execute(QueryStatus::new()).unwrap_err();
         assert!(error.is_closed(), "{error:?}");
         client.quit().unwrap();
     }
@@ -203,22 +207,11 @@ live! {
     }
 }
 
-#[derive(Serialize)]
-struct MigratePause {}
-
-impl qmp_client::types::Command for MigratePause {
-    const NAME: &'static str = "migrate-pause";
-    const HAS_ARGUMENTS: bool = false;
-    type Return = qmp_client::types::Empty;
-}
-
-impl AllowOob for MigratePause {}
-
 live! {
     fn out_of_band() {
         let mut client = launch();
         assert!(client.oob_enabled());
-        let error = client.execute_oob(MigratePause {}).unwrap_err();
+        let error = client.execute_oob(MigratePause::new()).unwrap_err();
         assert!(error.server().unwrap().desc.contains("postcopy"), "{error:?}");
         drop(client);
 
@@ -227,7 +220,7 @@ live! {
         let mut client =
             Launch::new(program()).args(arguments).options(options).start().unwrap();
         assert!(!client.oob_enabled());
-        let error = client.execute_oob(MigratePause {}).unwrap_err();
+        let error = client.execute_oob(MigratePause::new()).unwrap_err();
         assert!(matches!(error, Error::Misuse(Misuse::OobNotEnabled { .. })), "{error:?}");
     }
 }
@@ -237,8 +230,7 @@ live! {
     fn pipelined() {
         let mut client = launch();
         let ask = |client: &mut Client, path: &str| {
-            let command = Raw::<Vec<Value>>::new("qom-list").arguments(&json!({"path": path}));
-            client.send(command).unwrap()
+            client.send(QomList::new(path)).unwrap()
         };
         let mut tickets: Vec<_> = (0..50).map(|_| ask(&mut client, "/machine")).collect();
         let wrong = ask(&mut client, "/nowhere");
@@ -247,29 +239,6 @@ live! {
             assert!(!client.receive(ticket).unwrap().is_empty());
         }
     }
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-struct Watchdog {
-    action: String,
-}
-
-impl Event for Watchdog {
-    const NAME: &'static str = "WATCHDOG";
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-struct Stop {}
-
-impl Event for Stop {
-    const NAME: &'static str = "STOP";
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-struct Resume {}
-
-impl Event for Resume {
-    const NAME: &'static str = "RESUME";
 }
 
 live! {
@@ -286,10 +255,10 @@ live! {
         let mut guest = UnixStream::connect(&qtest.0).unwrap();
         guest.write_all(b"outb 0x443 0xe\n").unwrap();
         let watchdog = client.wait_for(|_: &Watchdog| true, PATIENCE).unwrap();
-        assert_eq!(watchdog.event.action, "pause");
+        assert_eq!(watchdog.event.action, WatchdogAction::Pause);
         assert!(watchdog.timestamp.system_time().is_some());
         client.wait_for(|_: &Stop| true, PATIENCE).unwrap();
-        assert_eq!(status(&mut client), "watchdog");
+        assert_eq!(status(&mut client), RunState::Watchdog);
     }
 }
 
@@ -297,16 +266,16 @@ live! {
     /// The event that a command brings about, and not one that was there before it.
     fn command_and_its_event() {
         let mut client = launch();
-        let resumed = client.call(Raw::<Value>::new("cont")).until(|_: &Resume| true).unwrap();
+        let resumed = client.call(Cont::new()).until(|_: &Resume| true).unwrap();
         assert!(resumed.1.timestamp.system_time().is_some());
-        client.execute(Raw::<Value>::new("stop")).unwrap();
-        client.execute(Raw::<Value>::new("cont")).unwrap();
-        let (_, stopped) = client.call(Raw::<Value>::new("stop")).until(|_: &Stop| true).unwrap();
+        client.execute(StopMachine::new()).unwrap();
+        client.execute(Cont::new()).unwrap();
+        let (_, stopped) = client.call(StopMachine::new()).until(|_: &Stop| true).unwrap();
         let stale = client.wait_for(|_: &Stop| true, PATIENCE).unwrap();
         assert!(stale.timestamp < stopped.timestamp);
 
         // A second `stop` stops nothing.
-        let call = client.call(Raw::<Value>::new("stop")).within(Duration::from_millis(50));
+        let call = client.call(StopMachine::new()).within(Duration::from_millis(50));
         let error = call.until(|_: &Stop| true).unwrap_err();
         assert!(error.is_timeout(), "{error:?}");
         // A command that fails is not waited for.
@@ -319,16 +288,14 @@ live! {
     fn descriptors() {
         let mut client = launch();
         let open = || std::fs::File::open("/dev/null").unwrap();
-        let add = |set: u64| Raw::<Value>::new("add-fd").arguments(&json!({"fdset-id": set}));
+        let add = |set: i64| AddFd::new().fdset_id(set);
         let first = client.call(add(7)).descriptor(open()).send().unwrap();
         let second = client.call(add(8)).descriptor(open()).send().unwrap();
-        assert_eq!(client.receive(second).unwrap()["fdset-id"], 8);
-        assert_eq!(client.receive(first).unwrap()["fdset-id"], 7);
-        let sets: Vec<Value> = client.execute_raw("query-fdsets", None::<&()>).unwrap();
-        assert_eq!(sets.len(), 2);
+        assert_eq!(client.receive(second).unwrap().fdset_id, 8);
+        assert_eq!(client.receive(first).unwrap().fdset_id, 7);
+        assert_eq!(client.execute(QueryFdsets::new()).unwrap().len(), 2);
 
-        let name = Raw::<Value>::new("getfd").arguments(&json!({"fdname": "null"}));
-        client.call(name).descriptor(open()).execute().unwrap();
+        client.call(Getfd::new("null")).descriptor(open()).execute().unwrap();
         let error = client.execute(add(9)).unwrap_err();
         assert!(error.server().unwrap().desc.contains("file descriptor"), "{error:?}");
     }

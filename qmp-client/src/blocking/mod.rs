@@ -4,32 +4,39 @@
 //! own. Every wait has a deadline, total and not per read.
 //!
 //! ```no_run
+//! # #[cfg(feature = "qmp")] {
 //! use std::time::Duration;
 //!
-//! use qmp_client::Raw;
 //! use qmp_client::blocking::Client;
-//! use serde_json::{Value, json};
+//! use qmp_client::qmp::AnyEvent;
+//! use qmp_client::qmp::commands::{DeviceDel, QueryName, QueryStatus, QueryUuid, Stop};
+//! use qmp_client::qmp::events::DeviceDeleted;
 //!
-//! # fn main() -> qmp_client::Result<()> {
 //! let mut vm = Client::connect("unix:/run/vm.sock")?;
 //!
-//! // One command, one reply. Typed commands are in `qmp_client::qmp::commands`; `Raw` is for
-//! // those that no schema knows.
-//! let status: Value = vm.execute(Raw::new("query-status"))?;
+//! // One command, one reply.
+//! println!("{}", vm.execute(QueryStatus::new())?.status);
 //!
 //! // Several commands at once: the replies are collected by their tickets.
-//! let name = vm.send(Raw::<Value>::new("query-name"))?;
-//! let block = vm.send(Raw::<Value>::new("query-block"))?;
-//! println!("{} {} {}", status, vm.receive(name)?, vm.receive(block)?);
+//! let name = vm.send(QueryName::new())?;
+//! let uuid = vm.send(QueryUuid::new())?;
+//! println!("{:?} {}", vm.receive(name)?.name, vm.receive(uuid)?.uuid);
 //!
-//! // Events wait in a queue until they are taken.
-//! vm.execute(Raw::<Value>::new("stop"))?;
-//! while let Ok(event) = vm.next_raw_event(Duration::from_secs(1)) {
-//!     println!("{}", event.name);
+//! // A command, and the event that it brings about.
+//! let deleted = |event: &DeviceDeleted| event.device.as_deref() == Some("d0");
+//! vm.call(DeviceDel::new("d0")).within(Duration::from_secs(10)).until(deleted)?;
+//!
+//! // All other events wait in a queue until they are taken.
+//! vm.execute(Stop::new())?;
+//! match vm.next_event::<AnyEvent>(Duration::from_secs(1))?.event {
+//!     AnyEvent::Stop(_) => println!("stopped"),
+//!     other => println!("{other:?}"),
 //! }
-//! # Ok(())
 //! # }
+//! # Ok::<(), qmp_client::Error>(())
 //! ```
+//!
+//! A command that no schema knows is a [`Raw`](crate::Raw) one.
 
 mod call;
 mod connect;

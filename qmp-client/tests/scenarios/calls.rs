@@ -67,26 +67,6 @@ pub fn unknown_members<F: Front>(drip: bool) {
     );
 }
 
-/// Whatever the values are: without a type that closes the set, they get through.
-pub fn unknown_values<F: Front>(drip: bool) {
-    play_ready::<F>(
-        drip,
-        |peer| {
-            let id = peer.expect("query-status");
-            peer.send(r#"{"event": "STOP", "data": {"reason": "aliens"}}"#);
-            peer.succeed(&id, json!({"status": "levitating"}));
-            peer.status();
-        },
-        |client| {
-            let reply = client.execute(status(), PATIENCE).unwrap();
-            assert_eq!(reply["status"], "levitating");
-            expect_running(client);
-            let event = client.event(PATIENCE).unwrap();
-            assert_eq!(event.data.unwrap().get(), r#"{"reason": "aliens"}"#);
-        },
-    );
-}
-
 /// A server that cannot read a command cannot echo its id either.
 pub fn error_without_id<F: Front>(drip: bool) {
     play_ready::<F>(

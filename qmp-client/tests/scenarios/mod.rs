@@ -11,6 +11,8 @@ pub mod damage;
 pub mod endings;
 pub mod greeting;
 pub mod masses;
+#[cfg(feature = "qmp")]
+pub mod values;
 
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -106,7 +108,6 @@ macro_rules! scenarios {
                 unknown_event,
                 unknown_time,
                 unknown_members,
-                unknown_values,
                 error_without_id,
                 unknown_error_class,
                 reply_with_foreign_id,
@@ -131,6 +132,15 @@ macro_rules! scenarios {
                 end_instead_of_reply,
                 end_in_a_message,
                 events_before_the_end,
+            }
+        }
+        #[cfg(feature = "qmp")]
+        $crate::scenarios! { $front, [false, true];
+            values {
+                unknown_value_in_a_reply,
+                unknown_value_in_an_event,
+                unknown_branch,
+                missing_member,
             }
         }
         // One byte at a time, these would take minutes.
