@@ -23,6 +23,9 @@
 //! - `blocking` (default): the client that blocks its thread.
 //! - `qmp` (default), `qga`: the vocabularies of QEMU's monitor and of the guest agent.
 
+// Without a front end, what they share is unused.
+#![cfg_attr(not(feature = "blocking"), allow(dead_code))]
+
 mod address;
 pub mod deadlines;
 mod error;

@@ -206,3 +206,24 @@ fn events_are_iterated_to_the_end() {
         },
     );
 }
+
+#[test]
+#[cfg(feature = "qmp")]
+fn events_of_one_type_are_iterated() {
+    use qmp_client::qmp::events::Stop;
+    play_ready::<Client>(
+        false,
+        |peer| {
+            for name in ["STOP", "RESUME", "STOP"] {
+                peer.send(&format!("{{\"event\": \"{name}\"}}"));
+            }
+            peer.hang_up();
+        },
+        |client| {
+            let events: Vec<_> = client.events_of::<Stop>().collect();
+            assert_eq!(events.len(), 3);
+            assert!(events[0].is_ok() && events[1].is_ok());
+            assert!(events[2].as_ref().unwrap_err().is_closed());
+        },
+    );
+}

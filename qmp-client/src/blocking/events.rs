@@ -54,6 +54,12 @@ impl Client {
         Events { client: self, ended: false, vocabulary: PhantomData }
     }
 
+    /// The events `E` as they come, each waited for without a limit; those of other types are
+    /// passed over. The last item is an error that says why the connection ended.
+    pub fn events_of<E: Event>(&mut self) -> EventsOf<'_, E> {
+        EventsOf { client: self, ended: false, event: PhantomData }
+    }
+
     /// Takes the first event `E` that satisfies `predicate`, from the queue or as it comes. All
     /// others stay in the queue.
     ///
@@ -125,5 +131,35 @@ impl<V: Vocabulary> Iterator for Events<'_, V> {
         let next = self.client.next_event(Duration::MAX);
         self.ended = next.as_ref().is_err_and(Error::is_closed);
         Some(next)
+    }
+}
+
+/// The events of one type, as they come.
+#[derive(Debug)]
+pub struct EventsOf<'c, E> {
+    client: &'c mut Client,
+    ended: bool,
+    event: PhantomData<fn() -> E>,
+}
+
+impl<E: Event> Iterator for EventsOf<'_, E> {
+    type Item = Result<Occurrence<E>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.ended {
+            let event = match self.client.next_raw_event(Duration::MAX) {
+                Ok(event) => event,
+                Err(error) => {
+                    self.ended = error.is_closed();
+                    return Some(Err(error));
+                }
+            };
+            match event.decode() {
+                Ok(Some(found)) => return Some(Ok(Occurrence::new(found, event.timestamp))),
+                Ok(None) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        None
     }
 }

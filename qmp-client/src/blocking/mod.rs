@@ -36,7 +36,7 @@
 //! # Ok::<(), qmp_client::Error>(())
 //! ```
 //!
-//! A command that no schema knows is a [`Raw`](crate::Raw) one.
+//! A command that no schema knows is a [`Raw`] one.
 
 mod call;
 mod connect;
@@ -59,7 +59,7 @@ use crate::request::{self, OutOfBand, Raw, Request};
 use connection::{Connection, keep_all};
 
 pub use call::Call;
-pub use events::Events;
+pub use events::{Events, EventsOf};
 #[cfg(unix)]
 pub use launch::{Launch, Process};
 pub use ticket::Ticket;

@@ -1,0 +1,196 @@
+//! What nobody does wrong: time passes, connections end, systems fail.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use qmp_types::QmpError;
+
+use super::peer::ProtocolError;
+use crate::machine::Garbage;
+
+/// The operating system failed us.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct TransportError {
+    /// What was tried, such as "cannot connect to unix:/run/vm.sock".
+    pub attempt: Box<str>,
+    /// What the operating system said.
+    pub error: io::Error,
+}
+
+impl TransportError {
+    pub(crate) fn new(attempt: impl Into<Box<str>>, error: io::Error) -> Self {
+        Self { attempt: attempt.into(), error }
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.attempt)
+    }
+}
+
+/// What a deadline was set for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum WaitedFor {
+    /// The connection to this address.
+    Connection(Box<str>),
+    /// The greeting, and the negotiation that follows it.
+    Greeting,
+    /// The reply to this command.
+    Reply(Cow<'static, str>),
+    /// An event; with its name if only one would do.
+    Event(Option<&'static str>),
+    /// The end of the program that was launched.
+    Exit,
+}
+
+/// A deadline passed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Timeout {
+    /// What was waited for.
+    pub waited_for: WaitedFor,
+    /// How long.
+    pub within: Duration,
+    /// What may have been the cause: the last failed attempt, or garbage that came instead.
+    pub cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Timeout {
+    pub(crate) fn new(waited_for: WaitedFor, within: Duration) -> Self {
+        Self { waited_for, within, cause: None }
+    }
+
+    pub(crate) fn because(self, cause: Option<impl Into<Box<dyn StdError + Send + Sync>>>) -> Self {
+        Self { cause: cause.map(Into::into), ..self }
+    }
+}
+
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let within = self.within;
+        match &self.waited_for {
+            WaitedFor::Connection(address) => {
+                write!(f, "no connection to {address} within {within:?}")
+            }
+            WaitedFor::Greeting => write!(
+                f,
+                "no greeting within {within:?}; a monitor serves one client at a time, so another \
+                 one may be connected"
+            ),
+            WaitedFor::Reply(command) => write!(f, "no reply to `{command}` within {within:?}"),
+            WaitedFor::Event(Some(name)) => write!(f, "no such event `{name}` within {within:?}"),
+            WaitedFor::Event(None) => write!(f, "no event within {within:?}"),
+            WaitedFor::Exit => write!(f, "the program did not end within {within:?}"),
+        }
+    }
+}
+
+/// The connection has ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Closed {
+    /// The command that was not answered; nothing if none was waiting.
+    pub command: Option<Cow<'static, str>>,
+    /// Why the connection ended.
+    pub reason: Arc<End>,
+}
+
+impl Closed {
+    pub(crate) fn new(command: Option<Cow<'static, str>>, reason: &Arc<End>) -> Self {
+        Self { command, reason: Arc::clone(reason) }
+    }
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.command {
+            Some(command) => write!(f, "the connection ended before the reply to `{command}`"),
+            None => f.write_str("the connection has ended"),
+        }
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum End {
+    /// The peer closed it.
+    Eof,
+    /// The peer closed it in the middle of a message.
+    Truncated(Garbage),
+    /// The operating system reported an error.
+    Transport(io::Error),
+    /// The peer broke the protocol so that nothing it sends can be understood any more.
+    Protocol(ProtocolError),
+    /// Greeting and negotiation were not through in time.
+    Handshake(Timeout),
+    /// The server refused the negotiation.
+    Negotiation(QmpError),
+    /// This side closed it.
+    Local,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Eof => f.write_str("the peer closed it"),
+            Self::Truncated(_) => f.write_str("the peer closed it in the middle of a message"),
+            Self::Transport(error) => error.fmt(f),
+            Self::Protocol(error) => error.fmt(f),
+            Self::Handshake(timeout) => timeout.fmt(f),
+            Self::Negotiation(_) => f.write_str("the server refused the negotiation"),
+            Self::Local => f.write_str("it was closed on this side"),
+        }
+    }
+}
+
+impl StdError for End {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Truncated(garbage) => Some(garbage),
+            Self::Transport(error) => error.source(),
+            Self::Protocol(error) => error.source(),
+            Self::Negotiation(error) => Some(error),
+            Self::Handshake(timeout) => timeout.cause.as_ref().map(|cause| &**cause as _),
+            Self::Eof | Self::Local => None,
+        }
+    }
+}
+
+/// A program that ended before it opened its monitor.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LaunchError {
+    /// The program.
+    pub program: Box<str>,
+    /// How it ended; nothing if it did not start, or if it closed its monitor but runs on.
+    pub status: Option<ExitStatus>,
+    /// The last lines that it wrote to its standard error.
+    pub stderr: Box<str>,
+    /// Why it did not start.
+    pub error: Option<io::Error>,
+}
+
+impl fmt::Display for LaunchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let program = &self.program;
+        match (&self.error, &self.status) {
+            (Some(_), _) => return write!(f, "cannot start {program}"),
+            (None, Some(status)) => write!(f, "{program} ended before its monitor was open")
+                .and_then(|()| write!(f, " ({status})"))?,
+            (None, None) => write!(f, "{program} closed its monitor")?,
+        }
+        match self.stderr.trim() {
+            "" => Ok(()),
+            stderr => write!(f, "; it said: {stderr}"),
+        }
+    }
+}
