@@ -43,6 +43,15 @@ pub(crate) fn check(
     Check { introspection }.object(object, arguments, None, open)
 }
 
+/// How many objects and arrays stand in each other.
+pub(crate) fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(elements) => 1 + elements.iter().map(depth).max().unwrap_or_default(),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or_default(),
+        _ => 0,
+    }
+}
+
 /// The error for arguments that did not decode, or in which [`check`] found what decoding explains.
 pub(crate) fn explain(fault: Option<Fault>, error: Option<&DecodeError>) -> QmpError {
     let reason = error.map(DecodeError::reason).unwrap_or_default();

@@ -57,6 +57,7 @@ mod arguments;
 mod connection;
 mod introspection;
 mod json;
+mod ordered;
 mod request;
 mod router;
 mod serve;

@@ -11,7 +11,12 @@ use serde_json::{Map, Value, json};
 use crate::arguments::{self, Fault};
 use crate::introspection::{Introspection, Shape};
 use crate::json::to_json;
+use crate::ordered::Ordered;
 use crate::request::{self, Request};
+
+/// How deep arguments may nest: decoding them takes some 20 KiB of stack a level in a build without
+/// optimisation, and this has to fit into the stack of any thread.
+const DEEPEST: usize = 48;
 
 /// The commands that a server executes: a handler for each.
 ///
@@ -37,11 +42,12 @@ struct Entry<M> {
     open: bool,
 }
 
-/// Arguments on their way to a handler.
+/// Arguments on their way to a handler, as JSON text, and what of them decoding is to explain.
+///
+/// By way of text, because its reader says where it failed.
 struct Decode {
-    arguments: Map<String, Value>,
+    arguments: String,
     fault: Option<Fault>,
-    has_arguments: bool,
 }
 
 impl<M> Default for Router<M> {
@@ -157,10 +163,29 @@ impl<M> Router<M> {
             Err(fault) => Some(fault),
         };
         let Some(entry) = entry else { return Ok(Some(self.own(name))) };
-        let has_arguments = !request.arguments.is_empty();
-        let decode = Decode { arguments: request.arguments, fault, has_arguments };
+        let arguments = self.text(name, request.arguments)?;
+        let decode = Decode { arguments, fault };
         let value = (entry.handler)(machine, decode, context)?;
         Ok(entry.success_response.then_some(value))
+    }
+
+    /// Arguments as text that is good to decode.
+    fn text(&self, command: &str, arguments: Map<String, Value>) -> Result<String, QmpError> {
+        if arguments.is_empty() {
+            return Ok("{}".to_owned());
+        }
+        let introspection = self.checks();
+        let shape = match introspection.shape(command) {
+            Some(Shape::Command { arguments, .. }) => Some(arguments.as_str()),
+            _ => None,
+        };
+        let value = &Value::Object(arguments);
+        if arguments::depth(value) > DEEPEST {
+            let desc = format!("Arguments are nested more than {DEEPEST} levels deep");
+            return Err(QmpError::generic(desc));
+        }
+        to_json(&Ordered { introspection, shape, value })
+            .map_err(|error| QmpError::generic(error.to_string()))
     }
 
     fn is_own(&self, name: &str) -> bool {
@@ -192,13 +217,8 @@ impl<M> Router<M> {
 }
 
 impl Decode {
-    // By way of text: its reader limits how deep values may nest, and says where it failed.
     fn command<C: DeserializeOwned>(self) -> Result<C, QmpError> {
-        let text = match self.has_arguments {
-            true => serde_json::to_string(&self.arguments).unwrap_or_default(),
-            false => "{}".to_owned(),
-        };
-        let decoded = qmp_types::decode::<C>(&text);
+        let decoded = qmp_types::decode::<C>(&self.arguments);
         match (decoded, self.fault) {
             (Ok(command), None) => Ok(command),
             (decoded, fault) => Err(arguments::explain(fault, decoded.err().as_ref())),

@@ -6,6 +6,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use crate::connection::Connection;
 use crate::server::Server;
@@ -16,6 +17,10 @@ const CHUNK: usize = 16 << 10;
 
 /// Commands are decoded and executed on the thread that reads, and arguments may nest.
 const STACK: usize = 4 << 20;
+
+/// How long a server that ends waits for clients to read what it has to say. Its process may end
+/// next, and the reply to `quit` with it.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A byte stream both ways, whose two directions can be used from two threads.
 pub trait Stream: Send + Sync + Sized + 'static {
@@ -93,12 +98,18 @@ impl<M: Send + 'static> Server<M> {
     /// # Errors
     /// No thread can be started.
     pub fn spawn<S: Stream>(&self, stream: S) -> io::Result<()> {
-        let server = self.clone();
+        let (server, serving) = (self.clone(), self.serving());
         let receiver = thread::Builder::new().name("qmp-receive".to_owned()).stack_size(STACK);
-        receiver.spawn(move || server.serve(stream)).map(drop)
+        let serve = move || {
+            let closed = server.serve(stream);
+            drop(serving);
+            closed
+        };
+        receiver.spawn(serve).map(drop)
     }
 
-    /// Serves whoever connects to a TCP listener, until the server ends.
+    /// Serves whoever connects to a TCP listener, until the server ends and its clients have read
+    /// its last words, or a second has passed.
     ///
     /// # Errors
     /// The listener fails.
@@ -109,7 +120,8 @@ impl<M: Send + 'static> Server<M> {
         self.accept(|| listener.accept().map(|(stream, _)| stream))
     }
 
-    /// Serves whoever connects to a Unix listener, until the server ends.
+    /// Serves whoever connects to a Unix listener, until the server ends and its clients have read
+    /// its last words, or a second has passed.
     ///
     /// # Errors
     /// The listener fails.
@@ -143,6 +155,7 @@ impl<M: Send + 'static> Server<M> {
                 Err(error) => return Err(error),
             }
         }
+        self.wait_served(FAREWELL);
         Ok(())
     }
 }

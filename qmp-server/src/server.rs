@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use qmp_types::{Capability, Greeting, Version};
 
@@ -34,6 +34,9 @@ pub(crate) struct Shared<M> {
     state: Mutex<State<M>>,
     /// Whether a thread is there to deliver events that are held back.
     ticking: AtomicBool,
+    /// How many clients are served in the background.
+    serving: Mutex<usize>,
+    served: Condvar,
 }
 
 struct State<M> {
@@ -86,7 +89,9 @@ impl<M: Send + 'static> Server<M> {
         };
         let state = Mutex::new(state);
         let ticking = AtomicBool::new(false);
-        Self { shared: Arc::new(Shared { router, greeting, limits, state, ticking }) }
+        let (serving, served) = (Mutex::new(0), Condvar::new());
+        let shared = Shared { router, greeting, limits, state, ticking, serving, served };
+        Self { shared: Arc::new(shared) }
     }
 
     /// A client connects. The greeting is the connection's first output.
@@ -131,6 +136,18 @@ impl<M: Send + 'static> Server<M> {
         self.shared.state().peers.len()
     }
 
+    /// Counts a client that is served in the background, until the guard is dropped.
+    pub(crate) fn serving(&self) -> Serving<M> {
+        *lock(&self.shared.serving) += 1;
+        Serving(Arc::clone(&self.shared))
+    }
+
+    /// Waits until nobody is served in the background any more, or until the time is up.
+    pub(crate) fn wait_served(&self, timeout: Duration) {
+        let serving = lock(&self.shared.serving);
+        drop(self.shared.served.wait_timeout_while(serving, timeout, |serving| *serving > 0));
+    }
+
     /// Has something done when the server ends, or now if it has.
     pub(crate) fn at_end(&self, action: impl FnOnce() + Send + 'static) {
         let mut state = self.shared.state();
@@ -140,6 +157,15 @@ impl<M: Send + 'static> Server<M> {
         } else {
             state.at_end.push(Box::new(action));
         }
+    }
+}
+
+pub(crate) struct Serving<M>(Arc<Shared<M>>);
+
+impl<M> Drop for Serving<M> {
+    fn drop(&mut self) {
+        *lock(&self.0.serving) -= 1;
+        self.0.served.notify_all();
     }
 }
 

@@ -75,7 +75,6 @@ impl Simulator {
     }
 
     /// A machine with settings of your own.
-    #[must_use]
     pub fn builder() -> SimulatorBuilder {
         SimulatorBuilder { machine: Machine::standard() }
     }

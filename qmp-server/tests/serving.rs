@@ -57,11 +57,13 @@ fn several_clients_are_served_over_tcp_until_one_quits() {
     one.0.get_mut().write_all(b"{'execute': 'tell', 'arguments': {'length': 3}}").unwrap();
     assert!(other.line().contains(r#""data": {"text": "xxx"}"#));
     other.0.get_mut().write_all(b"{'execute': 'quit', 'id': 'q'}").unwrap();
+    thread.join().unwrap().unwrap();
+    // A process that ends with its server has nothing left to send.
+    assert_eq!(server.connections(), 0);
     assert_eq!(other.line(), r#"{"return": {}, "id": "q"}"#);
     assert_eq!(other.rest(), "");
     assert!(one.line().contains("TOLD"));
     assert_eq!(one.rest(), "{\"return\": {}}\r\n");
-    thread.join().unwrap().unwrap();
 }
 
 #[cfg(unix)]

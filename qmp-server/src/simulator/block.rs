@@ -117,8 +117,10 @@ impl Machine {
             (None, Some(node)) => node.filename.clone(),
             (None, None) => format!("{driver}://"),
         };
+        // An overlay is as large as what it covers.
+        let covered = children.last().and_then(|(_, child)| self.node(child));
         let size = options.get("size").and_then(Value::as_u64);
-        let size = size.or(below.map(|node| node.size)).unwrap_or(SIZE);
+        let size = size.or(covered.map(|node| node.size)).unwrap_or(SIZE);
         let read_only = options.get("read-only").and_then(Value::as_bool).unwrap_or_default();
         let node = Node::new(&name, driver, &filename, size);
         self.nodes.push(Node { children, read_only, owned_by_monitor, ..node });

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{Machine, typed, version};
 use crate::router::{Context, Router};
 
-const CPU_TYPE: &str = "qemu64-x86_64-cpu";
+pub(super) const CPU_TYPE: &str = "qemu64-x86_64-cpu";
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
     let router = router
@@ -88,7 +88,7 @@ fn cpu_slot(index: u32) -> Value {
     })
 }
 
-fn cpu_path(index: u32) -> String {
+pub(super) fn cpu_path(index: u32) -> String {
     format!("/machine/unattached/device[{index}]")
 }
 

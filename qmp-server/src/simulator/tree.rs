@@ -77,7 +77,7 @@ impl Machine {
             "/machine/unattached" => {
                 let cpus = (0..self.cpus).map(|index| {
                     let name = format!("device[{index}]");
-                    Property::child(&name, "qemu64-x86_64-cpu", &format!("{path}/{name}"))
+                    Property::child(&name, super::host::CPU_TYPE, &format!("{path}/{name}"))
                 });
                 [kind("container")].into_iter().chain(cpus).collect()
             }
@@ -98,6 +98,9 @@ impl Machine {
             let own = object.properties.iter().map(|(name, value)| Property::new(name, value));
             let kind = Property::new("type", &object.kind.as_str().into());
             return Some([kind].into_iter().chain(own).collect());
+        }
+        if (0..self.cpus).any(|index| path == super::host::cpu_path(index)) {
+            return Some(vec![Property::new("type", &super::host::CPU_TYPE.into())]);
         }
         let mut devices = self.devices.iter();
         let device =
