@@ -227,3 +227,42 @@ fn events_of_one_type_are_iterated() {
         },
     );
 }
+
+/// A server may say twice that a device is gone, and the second time is not about the next one.
+#[test]
+#[cfg(feature = "qmp")]
+fn an_event_from_before_the_command_is_not_taken_for_its_own() {
+    use qmp_client::qmp::commands::DeviceDel;
+    use qmp_client::qmp::events::DeviceDeleted;
+    let deleted = |second: u32| {
+        format!(
+            r#"{{"event": "DEVICE_DELETED", "data": {{"path": "/d0", "device": "d0"}},
+                "timestamp": {{"seconds": {second}, "microseconds": 0}}}}"#
+        )
+    };
+    let (has_arrived, arrived) = std::sync::mpsc::channel();
+    play_ready::<Client>(
+        false,
+        move |peer| {
+            let id = peer.expect("query-status");
+            peer.send(&deleted(1));
+            peer.running(&id);
+            peer.send(&deleted(2));
+            has_arrived.send(()).unwrap();
+            let id = peer.expect("device_del");
+            peer.succeed(&id, serde_json::json!({}));
+            peer.send(&deleted(3));
+        },
+        move |client| {
+            client.execute(status()).unwrap();
+            arrived.recv_timeout(PATIENCE).unwrap();
+            let call = client.call(DeviceDel::new("d0")).within(PATIENCE);
+            let (_, own) = call.until(|_: &DeviceDeleted| true).unwrap();
+            assert_eq!(own.timestamp.seconds, 3);
+            for second in [1, 2] {
+                let stale = client.wait_for(|_: &DeviceDeleted| true, PATIENCE).unwrap();
+                assert_eq!(stale.timestamp.seconds, second);
+            }
+        },
+    );
+}

@@ -193,6 +193,24 @@ fn deadlines_are_told_and_kept() {
     assert_eq!(Deadline::after(now, Duration::MAX), None);
 }
 
+/// A server that could not read a command leaves out its id, and answers in order.
+#[test]
+fn an_error_without_id_is_for_the_oldest_in_band_command() {
+    const ERROR: &[u8] = br#"{"error": {"class": "GenericError", "desc": "unreadable"}}"#;
+    let mut machine = ready();
+    let oob = submit(&mut machine, "migrate-pause", Kind::OutOfBand);
+    let one = submit(&mut machine, "stop", Kind::InBand);
+    let two = submit(&mut machine, "cont", Kind::InBand);
+    let refused = |id, name| [format!("{id} the server refused `{name}`: unreadable")];
+    for (id, name) in [(one, "stop"), (two, "cont"), (oob, "migrate-pause")] {
+        machine.receive(ERROR);
+        assert_eq!(drain(&mut machine), refused(id, name));
+    }
+    machine.receive(ERROR);
+    assert!(drain(&mut machine).is_empty());
+    assert_eq!(machine.dropped().foreign_replies, 1);
+}
+
 #[test]
 fn arguments_must_be_an_object() {
     let mut machine = ready();
