@@ -149,6 +149,21 @@ pub(crate) struct Section {
     pub(crate) text: String,
 }
 
+impl Doc {
+    /// Documentation that could not be read.
+    pub(crate) fn broken(span: Span) -> Self {
+        Self {
+            symbol: Name { text: String::new(), span },
+            body: String::new(),
+            members: Vec::new(),
+            features: Vec::new(),
+            sections: Vec::new(),
+            since: None,
+            broken: true,
+        }
+    }
+}
+
 impl Definition {
     pub(crate) fn kind(&self) -> Kind {
         match &self.body {

@@ -87,7 +87,7 @@ fn render_one(sources: &Sources, diagnostic: &Diagnostic, out: &mut String) -> f
     if let Some(within) = &diagnostic.within {
         write!(out, "in {within}: ")?;
     }
-    writeln!(out, "{}", diagnostic.message)?;
+    writeln!(out, "{}", diagnostic.message.chars().map(printable).collect::<String>())?;
     if let Some(span) = diagnostic.span {
         render_line(sources, span, out)?;
     }
@@ -118,21 +118,55 @@ fn render_line(sources: &Sources, span: Span, out: &mut String) -> fmt::Result {
     let (Some(line), Some(position)) = (sources.line(span), sources.position(span)) else {
         return Ok(());
     };
+    let Excerpt { text, before, marked } = Excerpt::of(line, position.column - 1, {
+        let marked = sources.file(span.file).map(|file| &*file.text);
+        marked.and_then(|text| text.get(span.start as usize..span.end as usize)).unwrap_or_default()
+    });
     // Tabs stay tabs in front of the mark, so that it stands below what it marks.
-    let indent: String = line
-        .chars()
-        .take(position.column - 1)
-        .map(|c| if c == '\t' { '\t' } else { ' ' })
-        .collect();
-    let marked = sources
-        .file(span.file)
-        .and_then(|file| file.text.get(span.start as usize..span.end as usize))
-        .and_then(|text| text.lines().next())
-        .map_or(1, |text| text.chars().count().max(1));
+    let indent: String =
+        text.chars().take(before).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     let number = position.line.to_string();
     let gutter = " ".repeat(number.len());
-    writeln!(out, " {number} | {line}")?;
+    writeln!(out, " {number} | {text}")?;
     writeln!(out, " {gutter} | {indent}{}", "^".repeat(marked))
+}
+
+/// What is shown of a line: lines can be as long as files.
+struct Excerpt {
+    text: String,
+    /// How many characters come before the mark.
+    before: usize,
+    marked: usize,
+}
+
+impl Excerpt {
+    const WIDTH: usize = 160;
+    const CUT: &str = "...";
+
+    /// Of a line with `before` characters before what is marked.
+    fn of(line: &str, before: usize, marked: &str) -> Self {
+        let is_long = line.chars().nth(Self::WIDTH).is_some();
+        let skipped = if is_long { before.saturating_sub(Self::WIDTH / 2) } else { 0 };
+        let mut text = String::from(if skipped > 0 { Self::CUT } else { "" });
+        let before = before - skipped + text.len();
+        let mut rest = line.chars().skip(skipped);
+        text.extend(rest.by_ref().take(Self::WIDTH).map(printable));
+        let marked = marked.lines().next().map_or(0, |marked| marked.chars().count());
+        let marked = marked.min(text.chars().count().saturating_sub(before)).max(1);
+        if rest.next().is_some() {
+            text.push_str(Self::CUT);
+        }
+        Self { text, before, marked }
+    }
+}
+
+/// What would do something to a terminal, or would not be seen, is replaced.
+fn printable(c: char) -> char {
+    let is_hidden = matches!(
+        c,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+    );
+    if is_hidden || (c.is_control() && c != '\t') { char::REPLACEMENT_CHARACTER } else { c }
 }
 
 fn place(sources: &Sources, span: Span) -> String {

@@ -28,7 +28,7 @@ impl Token<'_> {
     }
 }
 
-/// A comment line, from its `#` to the end of the line, without space at its end.
+/// A comment line, from its `#` to the end of the line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Comment<'s> {
     pub(crate) text: &'s str,
@@ -40,11 +40,14 @@ pub(crate) struct Lexer<'s> {
     text: &'s str,
     file: FileId,
     at: usize,
+    /// Where the token or comment begins that was asked for last: if it has no place there, it may
+    /// be the beginning of something else.
+    last: usize,
 }
 
 impl<'s> Lexer<'s> {
     pub(crate) fn new(text: &'s str, file: FileId) -> Self {
-        Self { text, file, at: 0 }
+        Self { text, file, at: 0, last: 0 }
     }
 
     pub(crate) fn span(&self, start: usize, end: usize) -> Span {
@@ -52,12 +55,18 @@ impl<'s> Lexer<'s> {
         Span { file: self.file, start: narrow(start), end: narrow(end) }
     }
 
-    /// The next token, comments passed over.
+    /// The next token, comments passed over; not those that document, which stand between
+    /// definitions and not in them.
     pub(crate) fn next(&mut self) -> Result<(Token<'s>, Span), Diagnostic> {
-        while self.comment().is_some() {}
+        if let Some(comment) = self.documentation() {
+            self.last = comment.span.start as usize;
+            let message = "a documentation comment has no place here";
+            return Err(Diagnostic::error(comment.span, message)
+                .help("a line that begins with a single '#' may stand anywhere"));
+        }
         let start = self.at;
         let Some(byte) = self.text.as_bytes().get(start).copied() else {
-            return Ok((Token::End, self.span(start, start)));
+            return Ok((Token::End, self.here()));
         };
         let token = match byte {
             b'{' | b'}' | b'[' | b']' | b':' | b',' => {
@@ -74,19 +83,31 @@ impl<'s> Lexer<'s> {
 
     /// The comment line that comes next, if one does.
     pub(crate) fn comment(&mut self) -> Option<Comment<'s>> {
-        let rest = &self.text[self.at..];
-        self.at += rest.len() - rest.trim_start().len();
-        let start = self.at;
-        if !self.text[start..].starts_with('#') {
+        let rest = self.text[self.at..].trim_start();
+        let start = self.text.len() - rest.len();
+        self.at = start;
+        self.last = start;
+        if !rest.starts_with('#') {
             return None;
         }
-        let line = self.text[start..].split('\n').next().unwrap_or_default();
+        let line = rest.find('\n').map_or(rest, |end| &rest[..end]);
         self.at += line.len();
-        let text = line.trim_end();
+        self.last = self.at;
+        let text = line.strip_suffix('\r').unwrap_or(line);
         Some(Comment { text, span: self.span(start, start + text.len()) })
     }
 
-    /// Whether a comment that documents comes next; other comments before it are passed over.
+    /// The place that is reached; at the end of the text, that of its last line.
+    pub(crate) fn here(&self) -> Span {
+        let at = match self.text[self.at..].chars().next() {
+            Some(c) => return self.span(self.at, self.at + c.len_utf8()),
+            None => self.text.strip_suffix('\n').unwrap_or(self.text),
+        };
+        let at = at.strip_suffix('\r').unwrap_or(at).len();
+        self.span(at, at)
+    }
+
+    /// The comment that documents, if one comes next; other comments before it are passed over.
     pub(crate) fn documentation(&mut self) -> Option<Comment<'s>> {
         while let Some(comment) = self.comment() {
             if comment.text.starts_with("##") {
@@ -96,14 +117,19 @@ impl<'s> Lexer<'s> {
         None
     }
 
-    /// Goes on at the next line that looks like the beginning of something at the top level.
+    /// Goes on at the next line that looks like the beginning of something at the top level. What
+    /// was read last can be it: to be wrong there, it had to come behind something else.
     pub(crate) fn recover(&mut self) {
-        while let Some(newline) = self.text[self.at..].find('\n') {
-            self.at += newline + 1;
+        self.at = self.last;
+        let mut at_line = self.text[..self.at].ends_with('\n');
+        loop {
             let rest = &self.text[self.at..];
-            if rest.starts_with('{') || rest.starts_with("##") {
+            if at_line && (rest.starts_with('{') || rest.starts_with("##")) {
                 return;
             }
+            let Some(newline) = rest.find('\n') else { break };
+            self.at += newline + 1;
+            at_line = true;
         }
         self.at = self.text.len();
     }
@@ -153,11 +179,11 @@ impl<'s> Lexer<'s> {
         let is_end = |c: char| c.is_whitespace() || "{}[]:,'#".contains(c);
         let length = rest.char_indices().skip(1).find(|(_, c)| is_end(*c)).map(|(at, _)| at);
         let word = &rest[..length.unwrap_or(rest.len())];
-        let error = Diagnostic::error(
-            self.span(self.at, self.at + word.len()),
-            format!("stray '{}'", word.chars().take(40).collect::<String>()),
-        );
-        if word.starts_with('"') {
+        let error_span = self.span(self.at, self.at + word.len());
+        let error = Diagnostic::error(error_span, format!("stray '{word}'"));
+        if word.starts_with('\u{feff}') {
+            Diagnostic::error(error_span, "a byte order mark has no place in a schema")
+        } else if word.starts_with('"') {
             error.help("strings have single quotes")
         } else if word == "null" || word.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
             error.help("a schema has no numbers and no null")

@@ -78,9 +78,7 @@ pub fn load(roots: impl IntoIterator<Item = Root>) -> Result<Loaded, LoadError> 
     let Loader { items, sources, mut report, .. } = loader;
     let schema = check::check(&items, &pragmas, &sources, &mut report);
     let has_errors = report.has_errors();
-    let mut diagnostics = report.diagnostics;
-    // By place, and where a file was read after another, in that order.
-    diagnostics.sort_by_key(|diagnostic| diagnostic.span);
+    let diagnostics = report.finish();
     match schema {
         Some(schema) if !has_errors => Ok(Loaded { schema, sources, warnings: diagnostics }),
         _ => Err(LoadError { sources, diagnostics }),
@@ -105,6 +103,8 @@ struct Loader {
     /// What stands in each file beside definitions, by its id.
     files: Vec<FileInfo>,
     roots: Vec<FileId>,
+    /// How many `pragma`s were read.
+    pragmas: usize,
 }
 
 #[derive(Default)]
@@ -185,14 +185,7 @@ impl Loader {
                 Some(Span { file: id, start, end: start })
             }
         };
-        self.report.push(Diagnostic {
-            severity: Severity::Error,
-            message,
-            span,
-            within: None,
-            help: None,
-            related: Vec::new(),
-        });
+        self.report.push(Diagnostic { span, ..Diagnostic::nowhere(Severity::Error, message) });
     }
 
     /// The pragmas of each root: those of all files that it includes.
@@ -234,6 +227,11 @@ impl Sink for Reading<'_, '_> {
         if let Some(info) = self.loader.files.get_mut(self.id.0 as usize) {
             info.pragmas.merge(&pragmas);
         }
+    }
+
+    fn next_pragma(&mut self) -> usize {
+        self.loader.pragmas += 1;
+        self.loader.pragmas
     }
 
     fn include(&mut self, path: &str, span: Span, report: &mut Report) {

@@ -1,14 +1,25 @@
 //! Guesses at what was meant.
 
+/// QEMU's longest name has 45 letters.
+const MAX_LENGTH: usize = 100;
+
+/// QEMU's schema has a thousand types.
+const MAX_CANDIDATES: usize = 10_000;
+
 /// A suggestion, if one of the candidates is nearly the name.
 pub(crate) fn did_you_mean<'c>(
     name: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<String> {
+    // It takes time that grows with the product of their lengths.
+    if name.len() > MAX_LENGTH {
+        return None;
+    }
     // A third of the letters may be wrong; long names do not make wild guesses better.
     let limit = (name.chars().count() / 3).clamp(1, 3);
     candidates
         .into_iter()
+        .take(MAX_CANDIDATES)
         .filter(|candidate| candidate.len().abs_diff(name.len()) <= limit)
         .map(|candidate| (distance(name, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= limit && *distance < candidate.len())

@@ -70,7 +70,7 @@ impl Sources {
         let before = self.file(span.file)?.text.get(..span.start as usize)?;
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         Some(Position {
-            line: before.matches('\n').count() + 1,
+            line: before.bytes().filter(|byte| *byte == b'\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
         })
     }

@@ -27,7 +27,7 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
 fn check_data(index: &Index<'_>, data: &Data, scope: &mut Scope<'_, '_>) {
     let (ty, boxed) = match data {
         Data::Inline(members) => {
-            reject_conditional(members, scope);
+            warn_of_conditional(members, scope);
             return;
         }
         Data::Named { ty, boxed } => (ty, *boxed),
@@ -42,7 +42,9 @@ fn check_data(index: &Index<'_>, data: &Data, scope: &mut Scope<'_, '_>) {
                         ty.text
                     );
                     scope.push(
-                        Diagnostic::error(ty.span, message).related(member.name.span, "this one"),
+                        Diagnostic::warning(ty.span, message)
+                            .related(member.name.span, "this one")
+                            .help("QEMU 8.1 and later refuse it"),
                     );
                 }
             }
@@ -68,12 +70,13 @@ fn check_data(index: &Index<'_>, data: &Data, scope: &mut Scope<'_, '_>) {
     }
 }
 
-/// QEMU passes arguments one by one to C functions, whose parameters cannot have conditions.
-fn reject_conditional(members: &[Member], scope: &mut Scope<'_, '_>) {
+/// QEMU passes arguments one by one to C functions, whose parameters cannot have conditions; old
+/// releases have them all the same.
+fn warn_of_conditional(members: &[Member], scope: &mut Scope<'_, '_>) {
     for member in members.iter().filter(|member| member.condition.is_some()) {
         let message = format!("'{}' cannot have a condition here", member.name.text);
-        let help = "define a struct with the members, and use it as 'data' with 'boxed': true";
-        scope.push(Diagnostic::error(member.name.span, message).help(help));
+        let help = "QEMU 8.1 and later refuse it; they want a struct, with 'boxed': true";
+        scope.push(Diagnostic::warning(member.name.span, message).help(help));
     }
 }
 

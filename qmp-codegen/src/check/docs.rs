@@ -17,7 +17,7 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
         let mut scope = Scope::of(report, definition);
         let name = &definition.name;
         match &definition.doc {
-            None if pragmas.doc_required => {
+            None if pragmas.requires_documentation() => {
                 let error =
                     Diagnostic::error(name.span, format!("'{}' needs documentation", name.text))
                         .help("pragma 'doc-required' asks for it");
@@ -62,7 +62,7 @@ fn check_members(definition: &Definition, doc: &Doc, pragmas: &Pragmas, scope: &
     let verb = if missing.len() == 1 { "is" } else { "are" };
     let mut diagnostic =
         Diagnostic::error(first.span, format!("{}{more} {verb} not documented", list.join(", ")));
-    if !pragmas.doc_required || pragmas.is_lenient_on_documentation() {
+    if !pragmas.requires_documentation() || pragmas.is_lenient_on_documentation() {
         diagnostic.severity = Severity::Warning;
     }
     scope.push(diagnostic.help("pragma 'documentation-exceptions' permits it"));
@@ -110,7 +110,9 @@ fn reject_unknown(
             let message =
                 format!("the documentation describes {what} '{}', which there is not", name.text);
             let mut error = Diagnostic::error(name.span, message);
-            error.help = did_you_mean(&name.text, known.iter().copied());
+            if !scope.is_full() {
+                error.help = did_you_mean(&name.text, known.iter().copied());
+            }
             scope.push(error);
         }
     }

@@ -1,6 +1,6 @@
 //! Features: no two of the same name, and special ones only where they mean something.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::ast::Feature;
 use crate::diagnostic::Diagnostic;
@@ -9,11 +9,24 @@ use crate::report::{Report, Scope};
 use super::index::Index;
 use super::names::Mangled;
 
+/// QEMU 10.0 and later number the features of all definitions, in 64 bits.
+const MAX_FEATURES: usize = 64;
+
 pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
+    let mut names = HashSet::new();
     for definition in index.definitions() {
         let mut scope = Scope::of(report, definition);
         for features in definition.feature_lists() {
             check_unique(features, &mut scope);
+            for Feature { name, .. } in features {
+                if names.insert(&*name.text) && names.len() == MAX_FEATURES + 1 {
+                    let message = format!("a schema has {MAX_FEATURES} features at most");
+                    scope.push(
+                        Diagnostic::warning(name.span, message)
+                            .help("QEMU 10.0 and later refuse more, earlier ones do not count"),
+                    );
+                }
+            }
         }
         if !definition.kind().is_type() {
             continue;

@@ -31,7 +31,7 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
             _ => {}
         }
         for feature in definition.feature_lists().flatten() {
-            check_stem(&feature.name, "a feature", &mut scope);
+            check_lower(&feature.name, "a feature", Exceptions::NONE, &mut scope);
         }
     }
 }

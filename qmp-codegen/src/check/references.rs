@@ -20,7 +20,9 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
                     Diagnostic::error(name.span, format!("there is no type '{}'", name.text))
                 }
             };
-            error.help = did_you_mean(&name.text, index.type_names());
+            if !report.is_full() {
+                error.help = did_you_mean(&name.text, index.type_names());
+            }
             Scope::of(report, definition).push(error);
         });
     }

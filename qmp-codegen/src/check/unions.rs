@@ -91,7 +91,7 @@ fn check_discriminator(
         Lookup::Type(_, ty) => match &ty.body {
             Body::Enum { values, .. } => {
                 if values.is_empty() && branches.is_empty() {
-                    scope.error(definition.name.span, "this union has no branches");
+                    scope.error(definition.name.span, "this union can have no branches");
                 }
                 let values: HashSet<&str> =
                     values.iter().map(|value| value.name.text.as_str()).collect();
@@ -115,7 +115,9 @@ fn check_branches(
             let message = format!("'{}' is not a value of enum '{}'", name.text, ty.name.text);
             let mut error = Diagnostic::error(name.span, message)
                 .related(ty.name.span, "the discriminator's type");
-            error.help = did_you_mean(&name.text, values.iter().copied());
+            if !scope.is_full() {
+                error.help = did_you_mean(&name.text, values.iter().copied());
+            }
             scope.push(error);
         }
     }

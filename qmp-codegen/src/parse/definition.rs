@@ -39,7 +39,7 @@ pub(super) fn parse(
     let name = Name { text, span: node.span };
     let mut parts = Parts { report, kind, name: name.text.clone(), broken: false };
     parts.check_keys(&fields.members, keys(kind), &format!("{} definition", article(kind)));
-    let condition = fields.take("if").and_then(|node| parts.condition(node, 0));
+    let condition = fields.take("if").and_then(|node| parts.condition(node));
     let features = fields.take("features").map(|node| parts.features(node)).unwrap_or_default();
     let body = body(kind, &mut fields, &mut parts, span);
     match body {
@@ -168,12 +168,7 @@ fn union(fields: &mut Fields, parts: &mut Parts<'_>, span: Span) -> Option<Body>
         }
     };
     let discriminator = parts.string(discriminator?, "'discriminator'")?;
-    let data = data?;
-    let data_span = data.span;
-    let branches = parts.branches(data);
-    if branches.is_empty() && !parts.broken {
-        parts.error(data_span, "a union needs at least one branch");
-    }
+    let branches = parts.branches(data?);
     Some(Body::Union { base, discriminator, branches })
 }
 

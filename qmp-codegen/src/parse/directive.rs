@@ -9,8 +9,9 @@ use crate::similar::did_you_mean;
 /// The pragmas that hold for a schema.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pragmas {
-    /// Everything must be documented.
-    pub(crate) doc_required: bool,
+    /// Whether everything must be documented, and the number of the directive that says so: the
+    /// last one holds.
+    doc_required: Option<(usize, bool)>,
     command_names: HashSet<String>,
     command_returns: HashSet<String>,
     member_names: HashSet<String>,
@@ -53,9 +54,14 @@ impl Pragmas {
         self.documentation.is_none()
     }
 
+    /// Whether everything must be documented.
+    pub(crate) fn requires_documentation(&self) -> bool {
+        self.doc_required.is_some_and(|(_, required)| required)
+    }
+
     /// Takes in what another file, or another directive, says.
     pub(crate) fn merge(&mut self, other: &Self) {
-        self.doc_required |= other.doc_required;
+        self.doc_required = self.doc_required.max(other.doc_required);
         self.command_names.extend(other.command_names.iter().cloned());
         self.command_returns.extend(other.command_returns.iter().cloned());
         self.member_names.extend(other.member_names.iter().cloned());
@@ -65,8 +71,8 @@ impl Pragmas {
     }
 }
 
-/// Reads the value of a `pragma` directive.
-pub(super) fn pragma(node: Node, report: &mut Report) -> Pragmas {
+/// Reads the value of a `pragma` directive, which is the schema's `number`th.
+pub(super) fn pragma(node: Node, number: usize, report: &mut Report) -> Pragmas {
     let mut pragmas = Pragmas::default();
     let what = node.describe();
     let Value::Object(members) = node.value else {
@@ -76,7 +82,7 @@ pub(super) fn pragma(node: Node, report: &mut Report) -> Pragmas {
     for (key, node) in members {
         match key.text.as_str() {
             "doc-required" => match node.value {
-                Value::Bool(required) => pragmas.doc_required = required,
+                Value::Bool(required) => pragmas.doc_required = Some((number, required)),
                 _ => report.error(node.span, "pragma 'doc-required' takes a boolean"),
             },
             "command-name-exceptions" => pragmas.command_names = names(&key.text, node, report),

@@ -10,7 +10,7 @@ mod value;
 
 use crate::ast::{Doc, Item, Name};
 use crate::diagnostic::Diagnostic;
-use crate::lexer::{Comment, Lexer};
+use crate::lexer::{Comment, Lexer, Token};
 use crate::report::Report;
 use crate::source::{FileId, Span};
 
@@ -26,6 +26,8 @@ pub(crate) trait Sink {
     fn include(&mut self, path: &str, span: Span, report: &mut Report);
     /// A `pragma`.
     fn pragma(&mut self, pragmas: Pragmas);
+    /// The number of the `pragma` that comes next, over all files.
+    fn next_pragma(&mut self) -> usize;
 }
 
 /// Reads a file.
@@ -42,7 +44,6 @@ pub(crate) fn parse(
         if let Err(error) = next {
             parser.report.push(error);
             parser.report.incomplete = true;
-            parser.pending = None;
             parser.lexer.recover();
         }
     }
@@ -63,6 +64,8 @@ enum Pending {
     Definition(Doc),
     /// Free-form, which nothing may follow but further documentation or a directive.
     FreeForm(Span),
+    /// It could not be read, which was reported.
+    Broken(Span),
 }
 
 impl Parser<'_, '_> {
@@ -74,13 +77,14 @@ impl Parser<'_, '_> {
         }
         let mut ahead = self.lexer.clone();
         match ahead.next() {
-            Ok((crate::lexer::Token::End, _)) => None,
-            Ok(_) => Some(value::parse(&mut self.lexer).and_then(|node| self.expression(node))),
+            Ok((Token::End, _)) => None,
+            Ok(_) => Some(self.statement()),
             Err(error) => Some(Err(error)),
         }
     }
 
     fn documentation(&mut self, start: Comment<'_>) -> Result<(), Diagnostic> {
+        self.pending = Some(Pending::Broken(start.span));
         match doc::parse(&mut self.lexer, start, self.report)? {
             Block::Definition(doc) => self.pending = Some(Pending::Definition(doc)),
             Block::FreeForm(text) => {
@@ -91,7 +95,15 @@ impl Parser<'_, '_> {
         Ok(())
     }
 
-    fn expression(&mut self, node: Node) -> Result<(), Diagnostic> {
+    fn statement(&mut self) -> Result<(), Diagnostic> {
+        let node = match value::parse(&mut self.lexer) {
+            Ok(node) => node,
+            Err(error) => {
+                // What is documented is what could not be read.
+                self.pending = None;
+                return Err(error);
+            }
+        };
         let what = node.describe();
         let Value::Object(members) = node.value else {
             let message = format!("at the top level stand objects, and this is {what}");
@@ -124,7 +136,8 @@ impl Parser<'_, '_> {
                 }
             }
         } else {
-            self.sink.pragma(directive::pragma(node, self.report));
+            let number = self.sink.next_pragma();
+            self.sink.pragma(directive::pragma(node, number, self.report));
         }
     }
 
@@ -132,12 +145,14 @@ impl Parser<'_, '_> {
         let doc = match self.pending.take() {
             Some(Pending::Definition(doc)) => Some(doc),
             Some(Pending::FreeForm(doc)) => {
-                let error = Diagnostic::error(span, "free-form documentation stands before this")
-                    .related(doc, "it documents nothing, since it has no '@name:' line")
-                    .help("begin it with a line '# @name:'");
+                let brace = Span { end: span.start + 1, ..span };
+                let error = Diagnostic::error(doc, "the documentation of a definition names it")
+                    .related(brace, "this is the definition")
+                    .help("begin the comment with a line '# @name:'");
                 self.report.push(error);
-                None
+                Some(Doc::broken(doc))
             }
+            Some(Pending::Broken(doc)) => Some(Doc::broken(doc)),
             None => None,
         };
         let item = definition::parse(members, span, doc, self.root, self.report);

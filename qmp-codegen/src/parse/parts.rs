@@ -77,7 +77,7 @@ impl Parts<'_> {
         let name = Name { text, span: key.span };
         let what = format!("member '{}'", name.text);
         let (ty, mut long) = self.long(node, &what, &["type", "if", "features"])?;
-        let condition = long.take("if").and_then(|node| self.condition(node, 0));
+        let condition = long.take("if").and_then(|node| self.condition(node));
         let features = long.take("features").map(|node| self.features(node)).unwrap_or_default();
         Some(Member { name, ty: self.type_name(ty, &what)?, optional, condition, features })
     }
@@ -87,7 +87,7 @@ impl Parts<'_> {
         let branch = |(name, node): (Name, Node)| {
             let what = format!("branch '{}'", name.text);
             let (ty, mut long) = self.long(node, &what, &["type", "if"])?;
-            let condition = long.take("if").and_then(|node| self.condition(node, 0));
+            let condition = long.take("if").and_then(|node| self.condition(node));
             let ty = self.string(ty, &format!("the type of {what}"))?;
             Some(Branch { name, ty, condition })
         };
@@ -99,7 +99,7 @@ impl Parts<'_> {
         let alternative = |(name, node): (Name, Node)| {
             let what = format!("alternative '{}'", name.text);
             let (ty, mut long) = self.long(node, &what, &["type", "if"])?;
-            let condition = long.take("if").and_then(|node| self.condition(node, 0));
+            let condition = long.take("if").and_then(|node| self.condition(node));
             let ty = self.type_name(ty, &what)?;
             Some(Alternative { name, ty, condition })
         };
@@ -110,7 +110,7 @@ impl Parts<'_> {
         let elements = self.array(node, "'data' of an enum");
         let value = |node: Node| {
             let (name, mut long) = self.named(node, "a value", &["name", "if", "features"])?;
-            let condition = long.take("if").and_then(|node| self.condition(node, 0));
+            let condition = long.take("if").and_then(|node| self.condition(node));
             let features =
                 long.take("features").map(|node| self.features(node)).unwrap_or_default();
             Some(ast::Value { name, condition, features })
@@ -122,7 +122,7 @@ impl Parts<'_> {
         let elements = self.array(node, "'features'");
         let feature = |node: Node| {
             let (name, mut long) = self.named(node, "a feature", &["name", "if"])?;
-            let condition = long.take("if").and_then(|node| self.condition(node, 0));
+            let condition = long.take("if").and_then(|node| self.condition(node));
             Some(Feature { name, condition })
         };
         elements.into_iter().filter_map(feature).collect()
@@ -148,16 +148,20 @@ impl Parts<'_> {
         }
     }
 
-    pub(super) fn condition(&mut self, node: Node, depth: usize) -> Option<Condition> {
+    pub(super) fn condition(&mut self, node: Node) -> Option<Condition> {
         let span = node.span;
         match node.value {
             Value::String(symbol) => {
-                let sound = symbol.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-                    && symbol.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-                if !sound {
-                    self.error(span, format!("'{symbol}' is no symbol to put a condition on"));
+                let is_sound = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+                if symbol.starts_with(|c: char| c.is_ascii_uppercase())
+                    && symbol.bytes().all(is_sound)
+                {
+                    return Some(Condition::Symbol(symbol));
                 }
-                sound.then_some(Condition::Symbol(symbol))
+                let message = format!("'{symbol}' is no symbol that a condition can be on");
+                let help = "symbols have uppercase letters, digits and '_'";
+                self.push(Diagnostic::error(span, message).help(help));
+                None
             }
             Value::Object(members) => {
                 self.check_keys(&members, &["all", "any", "not"], "a condition");
@@ -167,13 +171,13 @@ impl Parts<'_> {
                     return None;
                 };
                 if key.text == "not" {
-                    return Some(Condition::Not(Box::new(self.condition(node, depth + 1)?)));
+                    return Some(Condition::Not(Box::new(self.condition(node)?)));
                 }
                 let elements = self.array(node, &format!("'{}'", key.text));
                 if elements.is_empty() {
                     self.error(span, format!("'{}' needs at least one condition", key.text));
                 }
-                let all = elements.into_iter().map(|node| self.condition(node, depth + 1));
+                let all = elements.into_iter().map(|node| self.condition(node));
                 let all: Vec<Condition> = all.collect::<Option<_>>()?;
                 Some(if key.text == "all" { Condition::All(all) } else { Condition::Any(all) })
             }
