@@ -159,18 +159,3 @@ where
     }
     Ok(elements)
 }
-
-/// `Deserialize` of a generated alternate.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! alternate_impls {
-    ($name:ident) => {
-        impl<'de> $crate::serde::Deserialize<'de> for $name {
-            fn deserialize<D: $crate::serde::Deserializer<'de>>(
-                deserializer: D,
-            ) -> ::std::result::Result<Self, D::Error> {
-                $crate::alternate::deserialize(deserializer)
-            }
-        }
-    };
-}

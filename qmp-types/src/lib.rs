@@ -32,6 +32,7 @@ extern crate self as qmp_types;
 
 mod command;
 mod decode;
+mod generated;
 mod message;
 mod version;
 

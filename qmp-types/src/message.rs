@@ -9,7 +9,6 @@ use serde::ser::SerializeMap;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::enumeration::Enumeration;
 use crate::object::{Members, Object, Writer};
 use crate::version::Version;
 
@@ -59,26 +58,7 @@ pub enum Capability {
     Unknown(Box<str>),
 }
 
-impl Enumeration for Capability {
-    const NAME: &'static str = "QMPCapability";
-    const ALL: &'static [Self] = &[Self::Oob];
-    const NAMES: &'static [&'static str] = &["oob"];
-
-    fn unknown(name: &str) -> Self {
-        Self::Unknown(name.into())
-    }
-}
-
-impl Capability {
-    /// The name on the wire.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Oob => "oob",
-            Self::Unknown(name) => name,
-        }
-    }
-}
+crate::enumeration!(Capability "QMPCapability" { Oob "oob" });
 
 /// The class of an error (QMP specification, section "Error").
 ///
@@ -100,40 +80,15 @@ pub enum ErrorClass {
     Unknown(Box<str>),
 }
 
-impl Enumeration for ErrorClass {
-    const NAME: &'static str = "QapiErrorClass";
-    const ALL: &'static [Self] = &[
-        Self::GenericError,
-        Self::CommandNotFound,
-        Self::DeviceNotActive,
-        Self::DeviceNotFound,
-        Self::KvmMissingCap,
-    ];
-    const NAMES: &'static [&'static str] =
-        &["GenericError", "CommandNotFound", "DeviceNotActive", "DeviceNotFound", "KVMMissingCap"];
-
-    fn unknown(name: &str) -> Self {
-        Self::Unknown(name.into())
+crate::enumeration! {
+    ErrorClass "QapiErrorClass" {
+        GenericError "GenericError"
+        CommandNotFound "CommandNotFound"
+        DeviceNotActive "DeviceNotActive"
+        DeviceNotFound "DeviceNotFound"
+        KvmMissingCap "KVMMissingCap"
     }
 }
-
-impl ErrorClass {
-    /// The name on the wire.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::GenericError => "GenericError",
-            Self::CommandNotFound => "CommandNotFound",
-            Self::DeviceNotActive => "DeviceNotActive",
-            Self::DeviceNotFound => "DeviceNotFound",
-            Self::KvmMissingCap => "KVMMissingCap",
-            Self::Unknown(name) => name,
-        }
-    }
-}
-
-crate::enumeration_impls!(Capability);
-crate::enumeration_impls!(ErrorClass);
 
 /// The error of a command, as the server reported it.
 #[derive(Clone, Debug, PartialEq)]

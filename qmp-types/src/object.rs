@@ -184,6 +184,14 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         value.ok_or_else(|| A::Error::missing_field(name))
     }
 
+    /// Passes over the member that [`next`](Self::next) found.
+    ///
+    /// # Errors
+    /// What the format reports.
+    pub fn skip(&mut self) -> Result<(), A::Error> {
+        self.source.skip()
+    }
+
     /// The error that says which mandatory member is missing: the first of which that is said.
     #[must_use]
     pub fn missing(&self, members: &[(bool, &'static str)]) -> A::Error {
@@ -227,22 +235,34 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         B::read_branch(&discriminator, &mut inner)
     }
 
-    /// Passes over everything that is left, for a branch without members; base members are read.
+    /// Reads the members of a branch. One call a branch, and no more in generated code: a
+    /// function with fifty of them needs no stack for each.
     ///
     /// # Errors
-    /// What the format reports.
-    pub fn skip_rest(&mut self) -> Result<(), A::Error> {
-        self.next(&[]).map(|_| ())
+    /// What the format reports, or a mandatory member that is missing.
+    pub fn branch<T: Object, B>(&mut self, wrap: impl FnOnce(T) -> B) -> Result<B, A::Error> {
+        T::read(self).map(wrap)
     }
 
-    /// Everything that is left, for a branch that the schema does not know.
+    /// Takes a branch without members; base members that are still to come are read.
     ///
     /// # Errors
     /// What the format reports.
-    pub fn rest(&mut self) -> Result<Map<String, Value>, A::Error> {
+    pub fn no_branch<B>(&mut self, branch: B) -> Result<B, A::Error> {
+        self.next(&[]).map(|_| branch)
+    }
+
+    /// Reads everything that is left, for a branch that the schema does not know.
+    ///
+    /// # Errors
+    /// What the format reports.
+    pub fn unknown_branch<B>(
+        &mut self,
+        wrap: impl FnOnce(Map<String, Value>) -> B,
+    ) -> Result<B, A::Error> {
         let mut rest = Map::new();
         self.next_or_keep(&[], &mut rest)?;
-        Ok(rest)
+        Ok(wrap(rest))
     }
 
     fn advance(
@@ -413,28 +433,4 @@ impl<M: SerializeMap> Writer<'_, M> {
             self.member(name, value);
         }
     }
-}
-
-/// `Serialize` and `Deserialize` of generated objects.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! object_impls {
-    ($name:ident) => {
-        impl $crate::serde::Serialize for $name {
-            fn serialize<S: $crate::serde::Serializer>(
-                &self,
-                serializer: S,
-            ) -> ::std::result::Result<S::Ok, S::Error> {
-                $crate::object::serialize(self, serializer)
-            }
-        }
-
-        impl<'de> $crate::serde::Deserialize<'de> for $name {
-            fn deserialize<D: $crate::serde::Deserializer<'de>>(
-                deserializer: D,
-            ) -> ::std::result::Result<Self, D::Error> {
-                $crate::object::deserialize(deserializer)
-            }
-        }
-    };
 }

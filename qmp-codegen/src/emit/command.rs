@@ -17,28 +17,16 @@ pub(crate) fn emit(plan: &Plan<'_>, command: &Command, name: &Ident) -> TokenStr
         Some(ty) => plan.rust_type(ty),
         None => quote!(::qmp_types::Empty),
     };
-    let without_arguments = (!command.has_arguments(plan)).then(|| {
-        quote!(
-            const HAS_ARGUMENTS: bool = false;
-        )
-    });
-    let without_success = (!command.success_response).then(|| {
-        quote!(
-            const SUCCESS_RESPONSE: bool = false;
-        )
-    });
-    let allow_oob = command.allow_oob.then(|| quote!(impl ::qmp_types::AllowOob for #name {}));
+    let particular = [
+        (!command.has_arguments(plan), quote!(no_arguments)),
+        (!command.success_response, quote!(no_success)),
+        (command.allow_oob, quote!(allow_oob)),
+    ];
+    let particular = particular.iter().filter(|(is, _)| *is).map(|(_, word)| word);
     quote! {
         #body
 
-        impl ::qmp_types::Command for #name {
-            const NAME: &'static str = #wire;
-            #without_arguments
-            #without_success
-            type Return = #returns;
-        }
-
-        #allow_oob
+        ::qmp_types::command!(#name #wire #returns, #(#particular)*);
     }
 }
 
@@ -83,9 +71,7 @@ pub(crate) fn body<'p>(
         open: is_open.then(|| scope.snake("properties")),
         built,
     };
-    let members = object.members_const();
-    let read = object.read_members();
-    let item = object.emit(&members, &read);
+    let item = object.emit();
     let from = match arguments {
         Arguments::Named { ty, .. } => emit_from(plan, *ty, name, &object),
         Arguments::Inline(_) => TokenStream::new(),
@@ -140,33 +126,6 @@ fn emit_whole(
 
         #new
 
-        impl ::std::convert::From<#path> for #name {
-            fn from(data: #path) -> Self {
-                Self { data }
-            }
-        }
-
-        impl ::qmp_types::object::Object for #name {
-            const NAME: &'static str = #schema_name;
-            const MEMBERS: &'static [&'static str] =
-                <#path as ::qmp_types::object::Object>::MEMBERS;
-
-            fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-                members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-            ) -> ::std::result::Result<Self, A::Error> {
-                ::std::result::Result::Ok(Self {
-                    data: ::qmp_types::object::Object::read(members)?,
-                })
-            }
-
-            fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-                &self,
-                out: &mut ::qmp_types::object::Writer<'_, M>,
-            ) {
-                ::qmp_types::object::Object::write(&self.data, out);
-            }
-        }
-
-        ::qmp_types::object_impls!(#name);
+        ::qmp_types::whole_object!(#name #schema_name #path);
     }
 }

@@ -31,30 +31,6 @@ pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, data: &Enum) -> TokenStream {
             Unknown(::std::boxed::Box<str>),
         }
 
-        impl #name {
-            /// Every value that the schema knows, in its order.
-            pub const ALL: &'static [Self] = &[#(Self::#idents),*];
-
-            /// The value on the wire.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                match self {
-                    #(Self::#idents => #wires,)*
-                    Self::Unknown(name) => name,
-                }
-            }
-        }
-
-        impl ::qmp_types::enumeration::Enumeration for #name {
-            const NAME: &'static str = #schema_name;
-            const ALL: &'static [Self] = Self::ALL;
-            const NAMES: &'static [&'static str] = &[#(#wires),*];
-
-            fn unknown(name: &str) -> Self {
-                Self::Unknown(name.into())
-            }
-        }
-
-        ::qmp_types::enumeration_impls!(#name);
+        ::qmp_types::enumeration!(#name #schema_name { #(#idents #wires)* });
     }
 }

@@ -18,9 +18,7 @@ pub(crate) fn emit(plan: &Plan<'_>, event: &Event, name: &Ident) -> TokenStream 
     quote! {
         #body
 
-        impl ::qmp_types::Event for #name {
-            const NAME: &'static str = #wire;
-        }
+        ::qmp_types::event!(#name #wire);
     }
 }
 

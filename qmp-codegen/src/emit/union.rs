@@ -34,6 +34,24 @@ struct Variant<'p> {
     branch: Option<&'p Branch>,
 }
 
+/// What a variant holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Contents {
+    None,
+    Plain,
+    Boxed,
+}
+
+impl Variant<'_> {
+    fn contents(&self, plan: &Plan<'_>, union: TypeId) -> Contents {
+        match self.branch {
+            None => Contents::None,
+            Some(branch) if plan.is_boxed(union, &branch.name) => Contents::Boxed,
+            Some(_) => Contents::Plain,
+        }
+    }
+}
+
 fn variants<'p>(plan: &Plan<'p>, union: &'p Union) -> Vec<Variant<'p>> {
     let TypeKind::Enum(values) = &plan.get(union.discriminator_type).kind else {
         return Vec::new();
@@ -57,21 +75,16 @@ fn emit_branches(plan: &Plan<'_>, id: TypeId, union: &Union, doc: &TokenStream) 
     let discriminator = &union.discriminator;
     let variants = variants(plan, union);
     let declarations = variants.iter().map(|variant| declare(plan, id, variant));
-    let reads = variants.iter().map(|variant| read(plan, id, variant));
-    let writes = variants.iter().filter_map(|variant| Some((variant, variant.branch?)));
-    let writes = writes.map(|(variant, branch)| {
-        let ident = &variant.ident;
-        let boxed = plan.is_boxed(id, &branch.name);
-        let branch = if boxed { quote!(&**branch) } else { quote!(branch) };
-        quote!(Self::#ident(branch) => ::qmp_types::object::Object::write(#branch, out),)
-    });
-    let without = variants.iter().any(|variant| variant.branch.is_none());
-    let without = without.then(|| quote!(_ => {}));
-    let names = variants.iter().map(|variant| {
-        let (ident, wire) = (&variant.ident, &variant.value.name);
-        let fields = variant.branch.map(|_| quote!((..)));
-        quote!(Self::#ident #fields => #wire,)
-    });
+    let list = |wanted: Contents| {
+        let variants = variants.iter().filter(|variant| variant.contents(plan, id) == wanted);
+        let variants = variants.map(|variant| {
+            let (ident, wire) = (&variant.ident, &variant.value.name);
+            quote!(#ident #wire)
+        });
+        quote!(#(#variants)*)
+    };
+    let (empty, plain, boxed) =
+        (list(Contents::None), list(Contents::Plain), list(Contents::Boxed));
     quote! {
         #doc
         #[derive(Clone, Debug, PartialEq)]
@@ -90,78 +103,23 @@ fn emit_branches(plan: &Plan<'_>, id: TypeId, union: &Union, doc: &TokenStream) 
             },
         }
 
-        impl #name {
-            /// The discriminator's value on the wire.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                match self {
-                    #(#names)*
-                    Self::Unknown { name, .. } => name,
-                }
-            }
-        }
-
-        impl ::qmp_types::object::Branches for #name {
-            const DISCRIMINATOR: &'static str = #discriminator;
-
-            fn read_branch<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-                value: &str,
-                members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-            ) -> ::std::result::Result<Self, A::Error> {
-                ::std::result::Result::Ok(match value {
-                    #(#reads)*
-                    _ => Self::Unknown { name: value.into(), members: members.rest()? },
-                })
-            }
-
-            fn write_branch<M: ::qmp_types::serde::ser::SerializeMap>(
-                &self,
-                out: &mut ::qmp_types::object::Writer<'_, M>,
-            ) {
-                match self {
-                    #(#writes)*
-                    Self::Unknown { members, .. } => out.open(members),
-                    #without
-                }
-            }
-
-            fn discriminator(&self) -> &str {
-                self.as_str()
-            }
+        ::qmp_types::branches! {
+            #name #discriminator
+            empty { #empty }
+            plain { #plain }
+            boxed { #boxed }
         }
     }
 }
 
 fn declare(plan: &Plan<'_>, id: TypeId, variant: &Variant<'_>) -> TokenStream {
     let (doc, ident) = (docs::value(plan, variant.value), &variant.ident);
-    match variant.branch {
-        None => quote!(#doc #ident,),
-        Some(branch) => {
-            let ty = plan.path(branch.ty);
-            if plan.is_boxed(id, &branch.name) {
-                quote!(#doc #ident(::std::boxed::Box<#ty>),)
-            } else {
-                quote!(#doc #ident(#ty),)
-            }
-        }
+    let ty = variant.branch.map(|branch| plan.path(branch.ty));
+    match variant.contents(plan, id) {
+        Contents::None => quote!(#doc #ident,),
+        Contents::Plain => quote!(#doc #ident(#ty),),
+        Contents::Boxed => quote!(#doc #ident(::std::boxed::Box<#ty>),),
     }
-}
-
-fn read(plan: &Plan<'_>, id: TypeId, variant: &Variant<'_>) -> TokenStream {
-    let (ident, wire) = (&variant.ident, &variant.value.name);
-    let value = match variant.branch {
-        // The base members that are still to come must be read all the same.
-        None => quote!({ members.skip_rest()?; Self::#ident }),
-        Some(branch) => {
-            let read = quote!(::qmp_types::object::Object::read(members)?);
-            if plan.is_boxed(id, &branch.name) {
-                quote!(Self::#ident(::std::boxed::Box::new(#read)))
-            } else {
-                quote!(Self::#ident(#read))
-            }
-        }
-    };
-    quote!(#wire => #value,)
 }
 
 /// The union that is an enum by itself, as an object.
@@ -173,25 +131,7 @@ fn emit_bare(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
     quote! {
         #from
 
-        impl ::qmp_types::object::Object for #name {
-            const NAME: &'static str = #schema_name;
-            const MEMBERS: &'static [&'static str] = &[#discriminator];
-
-            fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-                members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-            ) -> ::std::result::Result<Self, A::Error> {
-                members.branches(Self::MEMBERS, &mut |_, source| source.skip())
-            }
-
-            fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-                &self,
-                out: &mut ::qmp_types::object::Writer<'_, M>,
-            ) {
-                out.branches(self);
-            }
-        }
-
-        ::qmp_types::object_impls!(#name);
+        ::qmp_types::bare_union!(#name #schema_name #discriminator);
     }
 }
 
@@ -240,26 +180,6 @@ fn emit_with_base(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
     let branches = plan.branches_name(id);
     object.fields[at].carry_branches(&quote!(super::types::#branches));
     let from = from_branches(plan, id, union);
-    let names = object.members_const();
-    let read = read_with_base(&object, at);
-    let object = object.emit(&names, &read);
+    let object = object.emit();
     quote!(#object #from)
-}
-
-fn read_with_base(object: &Object<'_>, discriminator: usize) -> TokenStream {
-    let slots = (0..object.fields.len()).filter(|index| *index != discriminator);
-    let slots = slots.map(object::slot);
-    let ident = &object.fields[discriminator].ident;
-    let arms = object.arms(&quote!(source), Some(discriminator));
-    let finish = object.finish(Some(discriminator), &quote!(#ident: branches));
-    quote! {
-        #(let mut #slots = ::std::option::Option::None;)*
-        let branches = members.branches(Self::MEMBERS, &mut |member, source| {
-            match member {
-                #arms
-                _ => source.skip(),
-            }
-        })?;
-        #finish
-    }
 }

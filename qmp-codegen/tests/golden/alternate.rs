@@ -29,28 +29,7 @@ pub mod types {
         /// A value that the schema does not know, as it came.
         Unknown(::std::boxed::Box<str>),
     }
-    impl Level {
-        /// Every value that the schema knows, in its order.
-        pub const ALL: &'static [Self] = &[Self::Low, Self::High];
-        /// The value on the wire.
-        #[must_use]
-        pub fn as_str(&self) -> &str {
-            match self {
-                Self::Low => "low",
-                Self::High => "high",
-                Self::Unknown(name) => name,
-            }
-        }
-    }
-    impl ::qmp_types::enumeration::Enumeration for Level {
-        const NAME: &'static str = "Level";
-        const ALL: &'static [Self] = Self::ALL;
-        const NAMES: &'static [&'static str] = &["low", "high"];
-        fn unknown(name: &str) -> Self {
-            Self::Unknown(name.into())
-        }
-    }
-    ::qmp_types::enumeration_impls!(Level);
+    ::qmp_types::enumeration!(Level "Level" { Low "low" High "high" });
     /// Options in full.
     ///
     /// In the schema: `Options`.
@@ -62,60 +41,13 @@ pub mod types {
         /// options again, so that the type contains itself
         pub more: ::std::option::Option<super::types::OptionsRef>,
     }
-    impl Options {
-        ///With the mandatory members; the optional ones are set one by one.
-        #[must_use]
-        pub fn new(depth: i64) -> Self {
-            Self {
-                depth: depth,
-                more: ::std::option::Option::None,
-            }
-        }
-        ///Sets [`more`](Self::more).
-        #[must_use]
-        pub fn more(
-            mut self,
-            more: impl ::std::convert::Into<super::types::OptionsRef>,
-        ) -> Self {
-            self.more = ::std::option::Option::Some(more.into());
-            self
-        }
+    ::qmp_types::builder! {
+        Options required { depth(value i64) } optional { more(into
+        super::types::OptionsRef) }
     }
-    impl ::qmp_types::object::Object for Options {
-        const NAME: &'static str = "Options";
-        const MEMBERS: &'static [&'static str] = &["depth", "more"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            let mut slot1 = ::std::option::Option::None;
-            while let ::std::option::Option::Some(member) = members.next(Self::MEMBERS)?
-            {
-                match member {
-                    0usize => members.fill(&mut slot0),
-                    _ => members.fill(&mut slot1),
-                }?;
-            }
-            match (slot0,) {
-                (::std::option::Option::Some(slot0),) => {
-                    ::std::result::Result::Ok(Self { depth: slot0, more: slot1 })
-                }
-                (slot0,) => {
-                    ::std::result::Result::Err(
-                        members.missing(&[(slot0.is_none(), "depth")]),
-                    )
-                }
-            }
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.member("depth", &self.depth);
-            out.optional("more", &self.more);
-        }
+    ::qmp_types::object! {
+        Options "Options" required { depth 0 "depth" } optional { more 1 "more" }
     }
-    ::qmp_types::object_impls!(Options);
     /// Options, or a name for them, or none.
     ///
     /// In the schema: `OptionsRef`.
@@ -154,21 +86,16 @@ pub mod types {
         fn from_object<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
             members: &mut ::qmp_types::object::Members<'_, 'de, A>,
         ) -> ::std::result::Result<Self, A::Error> {
-            ::std::result::Result::Ok(
-                Self::Definition(
-                    ::std::boxed::Box::new(::qmp_types::object::Object::read(members)?),
-                ),
-            )
+            ::std::result::Result::Ok(Self::Definition(::std::boxed::Box::new(
+                ::qmp_types::object::Object::read(members)?,
+            )))
         }
         fn from_str<E: ::qmp_types::serde::de::Error>(
             value: &str,
         ) -> ::std::result::Result<Self, E> {
             ::std::result::Result::Ok(Self::Reference(value.into()))
         }
-        fn from_null<E: ::qmp_types::serde::de::Error>() -> ::std::result::Result<
-            Self,
-            E,
-        > {
+        fn from_null<E: ::qmp_types::serde::de::Error>() -> ::std::result::Result<Self, E> {
             ::std::result::Result::Ok(Self::None(::qmp_types::Null))
         }
     }
@@ -184,9 +111,7 @@ pub mod types {
                 Self::Reference(value) => {
                     ::qmp_types::serde::Serialize::serialize(value, serializer)
                 }
-                Self::None(value) => {
-                    ::qmp_types::serde::Serialize::serialize(value, serializer)
-                }
+                Self::None(value) => ::qmp_types::serde::Serialize::serialize(value, serializer),
             }
         }
     }
@@ -231,9 +156,7 @@ pub mod types {
         fn from_str<E: ::qmp_types::serde::de::Error>(
             value: &str,
         ) -> ::std::result::Result<Self, E> {
-            ::std::result::Result::Ok(
-                Self::Level(::qmp_types::enumeration::parse(value)),
-            )
+            ::std::result::Result::Ok(Self::Level(::qmp_types::enumeration::parse(value)))
         }
         fn from_integer<E: ::qmp_types::serde::de::Error>(
             value: i128,
@@ -257,18 +180,10 @@ pub mod types {
             serializer: S,
         ) -> ::std::result::Result<S::Ok, S::Error> {
             match self {
-                Self::Level(value) => {
-                    ::qmp_types::serde::Serialize::serialize(value, serializer)
-                }
-                Self::Exact(value) => {
-                    ::qmp_types::serde::Serialize::serialize(value, serializer)
-                }
-                Self::Yes(value) => {
-                    ::qmp_types::serde::Serialize::serialize(value, serializer)
-                }
-                Self::Many(value) => {
-                    ::qmp_types::serde::Serialize::serialize(value, serializer)
-                }
+                Self::Level(value) => ::qmp_types::serde::Serialize::serialize(value, serializer),
+                Self::Exact(value) => ::qmp_types::serde::Serialize::serialize(value, serializer),
+                Self::Yes(value) => ::qmp_types::serde::Serialize::serialize(value, serializer),
+                Self::Many(value) => ::qmp_types::serde::Serialize::serialize(value, serializer),
             }
         }
     }
@@ -301,69 +216,14 @@ pub mod commands {
         /// how much
         pub amount: ::std::option::Option<super::types::Amount>,
     }
-    impl Tune {
-        ///With the mandatory members; the optional ones are set one by one.
-        #[must_use]
-        pub fn new(
-            options: impl ::std::convert::Into<super::types::OptionsRef>,
-        ) -> Self {
-            Self {
-                options: options.into(),
-                amount: ::std::option::Option::None,
-            }
-        }
-        ///Sets [`amount`](Self::amount).
-        #[must_use]
-        pub fn amount(
-            mut self,
-            amount: impl ::std::convert::Into<super::types::Amount>,
-        ) -> Self {
-            self.amount = ::std::option::Option::Some(amount.into());
-            self
-        }
+    ::qmp_types::builder! {
+        Tune required { options(into super::types::OptionsRef) } optional { amount(into
+        super::types::Amount) }
     }
-    impl ::qmp_types::object::Object for Tune {
-        const NAME: &'static str = "tune";
-        const MEMBERS: &'static [&'static str] = &["options", "amount"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            let mut slot1 = ::std::option::Option::None;
-            while let ::std::option::Option::Some(member) = members.next(Self::MEMBERS)?
-            {
-                match member {
-                    0usize => members.fill(&mut slot0),
-                    _ => members.fill(&mut slot1),
-                }?;
-            }
-            match (slot0,) {
-                (::std::option::Option::Some(slot0),) => {
-                    ::std::result::Result::Ok(Self {
-                        options: slot0,
-                        amount: slot1,
-                    })
-                }
-                (slot0,) => {
-                    ::std::result::Result::Err(
-                        members.missing(&[(slot0.is_none(), "options")]),
-                    )
-                }
-            }
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.member("options", &self.options);
-            out.optional("amount", &self.amount);
-        }
+    ::qmp_types::object! {
+        Tune "tune" required { options 0 "options" } optional { amount 1 "amount" }
     }
-    ::qmp_types::object_impls!(Tune);
-    impl ::qmp_types::Command for Tune {
-        const NAME: &'static str = "tune";
-        type Return = ::qmp_types::Empty;
-    }
+    ::qmp_types::command!(Tune "tune"::qmp_types::Empty,);
 }
 /// The events.
 #[allow(dead_code, deprecated, unreachable_pub)]
@@ -402,16 +262,9 @@ impl ::qmp_types::Vocabulary for AnyEvent {
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
     ) -> ::std::result::Result<Self, ::qmp_types::DecodeError> {
         let data = data.map_or("{}", ::qmp_types::serde_json::value::RawValue::get);
-        ::std::result::Result::Ok(
-            match name {
-                _ => {
-                    Self::Unknown {
-                        name: name.into(),
-                        data: ::qmp_types::decode(data)?,
-                    }
-                }
-            },
-        )
+        ::std::result::Result::Ok(match name {
+            _ => Self::Unknown { name: name.into(), data: ::qmp_types::decode(data)? },
+        })
     }
     fn name(&self) -> &str {
         match self {

@@ -38,35 +38,13 @@ pub mod commands {
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct Plain {}
-    impl Plain {
-        ///With nothing set.
-        #[must_use]
-        pub fn new() -> Self {
-            Self {}
-        }
+    ::qmp_types::builder! {
+        Plain required {} optional {}
     }
-    impl ::qmp_types::object::Object for Plain {
-        const NAME: &'static str = "plain";
-        const MEMBERS: &'static [&'static str] = &[];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            while members.next(Self::MEMBERS)?.is_some() {}
-            ::std::result::Result::Ok(Self {})
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            let _ = out;
-        }
+    ::qmp_types::object! {
+        Plain "plain" required {} optional {}
     }
-    ::qmp_types::object_impls!(Plain);
-    impl ::qmp_types::Command for Plain {
-        const NAME: &'static str = "plain";
-        const HAS_ARGUMENTS: bool = false;
-        type Return = ::qmp_types::Empty;
-    }
+    ::qmp_types::command!(Plain "plain"::qmp_types::Empty, no_arguments);
     /// Attaches a device; the schema does not list all that a device takes.
     ///
     /// # Returns
@@ -91,87 +69,17 @@ pub mod commands {
         /// the name of the device
         pub id: ::std::option::Option<::std::string::String>,
         /// Members that the schema does not list.
-        pub properties: ::qmp_types::serde_json::Map<
-            ::std::string::String,
-            ::qmp_types::serde_json::Value,
-        >,
+        pub properties:
+            ::qmp_types::serde_json::Map<::std::string::String, ::qmp_types::serde_json::Value>,
     }
-    impl Attach {
-        ///With the mandatory members; the optional ones are set one by one.
-        #[must_use]
-        pub fn new(driver: impl ::std::convert::Into<::std::string::String>) -> Self {
-            Self {
-                driver: driver.into(),
-                id: ::std::option::Option::None,
-                properties: ::qmp_types::serde_json::Map::new(),
-            }
-        }
-        ///Sets [`id`](Self::id).
-        #[must_use]
-        pub fn id(
-            mut self,
-            id: impl ::std::convert::Into<::std::string::String>,
-        ) -> Self {
-            self.id = ::std::option::Option::Some(id.into());
-            self
-        }
-        /// Adds a member that the schema does not list.
-        #[must_use]
-        pub fn property(
-            mut self,
-            name: impl ::std::convert::Into<::std::string::String>,
-            value: impl ::std::convert::Into<::qmp_types::serde_json::Value>,
-        ) -> Self {
-            self.properties.insert(name.into(), value.into());
-            self
-        }
+    ::qmp_types::builder! {
+        Attach required { driver(string) } optional { id(string) } open properties
     }
-    impl ::qmp_types::object::Object for Attach {
-        const NAME: &'static str = "attach";
-        const MEMBERS: &'static [&'static str] = &["driver", "id"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            let mut slot1 = ::std::option::Option::None;
-            let mut properties = ::qmp_types::serde_json::Map::new();
-            while let ::std::option::Option::Some(member) = members
-                .next_or_keep(Self::MEMBERS, &mut properties)?
-            {
-                match member {
-                    0usize => members.fill(&mut slot0),
-                    _ => members.fill(&mut slot1),
-                }?;
-            }
-            match (slot0,) {
-                (::std::option::Option::Some(slot0),) => {
-                    ::std::result::Result::Ok(Self {
-                        driver: slot0,
-                        id: slot1,
-                        properties,
-                    })
-                }
-                (slot0,) => {
-                    ::std::result::Result::Err(
-                        members.missing(&[(slot0.is_none(), "driver")]),
-                    )
-                }
-            }
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.member("driver", &self.driver);
-            out.optional("id", &self.id);
-            out.open(&self.properties);
-        }
+    ::qmp_types::object! {
+        Attach "attach" required { driver 0 "driver" } optional { id 1 "id" } open
+        properties
     }
-    ::qmp_types::object_impls!(Attach);
-    impl ::qmp_types::Command for Attach {
-        const NAME: &'static str = "attach";
-        type Return = ::std::vec::Vec<i64>;
-    }
+    ::qmp_types::command!(Attach "attach"::std::vec::Vec < i64 >,);
     /// Ends the process.
     ///
     /// Success is not answered.
@@ -183,36 +91,13 @@ pub mod commands {
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct Leave {}
-    impl Leave {
-        ///With nothing set.
-        #[must_use]
-        pub fn new() -> Self {
-            Self {}
-        }
+    ::qmp_types::builder! {
+        Leave required {} optional {}
     }
-    impl ::qmp_types::object::Object for Leave {
-        const NAME: &'static str = "leave";
-        const MEMBERS: &'static [&'static str] = &[];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            while members.next(Self::MEMBERS)?.is_some() {}
-            ::std::result::Result::Ok(Self {})
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            let _ = out;
-        }
+    ::qmp_types::object! {
+        Leave "leave" required {} optional {}
     }
-    ::qmp_types::object_impls!(Leave);
-    impl ::qmp_types::Command for Leave {
-        const NAME: &'static str = "leave";
-        const HAS_ARGUMENTS: bool = false;
-        const SUCCESS_RESPONSE: bool = false;
-        type Return = ::qmp_types::Empty;
-    }
+    ::qmp_types::command!(Leave "leave"::qmp_types::Empty, no_arguments no_success);
     /// Overtakes others.
     ///
     /// May be executed out-of-band.
@@ -223,36 +108,13 @@ pub mod commands {
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct Hurry {}
-    impl Hurry {
-        ///With nothing set.
-        #[must_use]
-        pub fn new() -> Self {
-            Self {}
-        }
+    ::qmp_types::builder! {
+        Hurry required {} optional {}
     }
-    impl ::qmp_types::object::Object for Hurry {
-        const NAME: &'static str = "hurry";
-        const MEMBERS: &'static [&'static str] = &[];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            while members.next(Self::MEMBERS)?.is_some() {}
-            ::std::result::Result::Ok(Self {})
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            let _ = out;
-        }
+    ::qmp_types::object! {
+        Hurry "hurry" required {} optional {}
     }
-    ::qmp_types::object_impls!(Hurry);
-    impl ::qmp_types::Command for Hurry {
-        const NAME: &'static str = "hurry";
-        const HAS_ARGUMENTS: bool = false;
-        type Return = ::qmp_types::Empty;
-    }
-    impl ::qmp_types::AllowOob for Hurry {}
+    ::qmp_types::command!(Hurry "hurry"::qmp_types::Empty, no_arguments allow_oob);
 }
 /// The events.
 #[allow(dead_code, deprecated, unreachable_pub)]
@@ -291,16 +153,9 @@ impl ::qmp_types::Vocabulary for AnyEvent {
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
     ) -> ::std::result::Result<Self, ::qmp_types::DecodeError> {
         let data = data.map_or("{}", ::qmp_types::serde_json::value::RawValue::get);
-        ::std::result::Result::Ok(
-            match name {
-                _ => {
-                    Self::Unknown {
-                        name: name.into(),
-                        data: ::qmp_types::decode(data)?,
-                    }
-                }
-            },
-        )
+        ::std::result::Result::Ok(match name {
+            _ => Self::Unknown { name: name.into(), data: ::qmp_types::decode(data)? },
+        })
     }
     fn name(&self) -> &str {
         match self {

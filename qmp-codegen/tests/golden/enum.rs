@@ -39,40 +39,10 @@ pub mod types {
         /// A value that the schema does not know, as it came.
         Unknown(::std::boxed::Box<str>),
     }
-    impl Weather {
-        /// Every value that the schema knows, in its order.
-        pub const ALL: &'static [Self] = &[
-            Self::Sunny,
-            Self::Unknown_,
-            Self::_2Degrees,
-            Self::X86_64,
-        ];
-        /// The value on the wire.
-        #[must_use]
-        pub fn as_str(&self) -> &str {
-            match self {
-                Self::Sunny => "sunny",
-                Self::Unknown_ => "unknown",
-                Self::_2Degrees => "2-degrees",
-                Self::X86_64 => "x86-64",
-                Self::Unknown(name) => name,
-            }
-        }
-    }
-    impl ::qmp_types::enumeration::Enumeration for Weather {
-        const NAME: &'static str = "Weather";
-        const ALL: &'static [Self] = Self::ALL;
-        const NAMES: &'static [&'static str] = &[
-            "sunny",
-            "unknown",
-            "2-degrees",
-            "x86-64",
-        ];
-        fn unknown(name: &str) -> Self {
-            Self::Unknown(name.into())
-        }
-    }
-    ::qmp_types::enumeration_impls!(Weather);
+    ::qmp_types::enumeration!(
+        Weather "Weather" { Sunny "sunny" Unknown_ "unknown" _2Degrees "2-degrees" X86_64
+        "x86-64" }
+    );
 }
 /// The commands.
 #[allow(dead_code, deprecated, unreachable_pub)]
@@ -127,16 +97,9 @@ impl ::qmp_types::Vocabulary for AnyEvent {
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
     ) -> ::std::result::Result<Self, ::qmp_types::DecodeError> {
         let data = data.map_or("{}", ::qmp_types::serde_json::value::RawValue::get);
-        ::std::result::Result::Ok(
-            match name {
-                _ => {
-                    Self::Unknown {
-                        name: name.into(),
-                        data: ::qmp_types::decode(data)?,
-                    }
-                }
-            },
-        )
+        ::std::result::Result::Ok(match name {
+            _ => Self::Unknown { name: name.into(), data: ::qmp_types::decode(data)? },
+        })
     }
     fn name(&self) -> &str {
         match self {

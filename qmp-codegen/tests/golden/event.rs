@@ -59,70 +59,20 @@ pub mod events {
         /// why not
         pub error: ::std::option::Option<::std::string::String>,
     }
-    impl ::qmp_types::object::Object for Done {
-        const NAME: &'static str = "DONE";
-        const MEMBERS: &'static [&'static str] = &["id", "error"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            let mut slot1 = ::std::option::Option::None;
-            while let ::std::option::Option::Some(member) = members.next(Self::MEMBERS)?
-            {
-                match member {
-                    0usize => members.fill(&mut slot0),
-                    _ => members.fill(&mut slot1),
-                }?;
-            }
-            match (slot0,) {
-                (::std::option::Option::Some(slot0),) => {
-                    ::std::result::Result::Ok(Self { id: slot0, error: slot1 })
-                }
-                (slot0,) => {
-                    ::std::result::Result::Err(
-                        members.missing(&[(slot0.is_none(), "id")]),
-                    )
-                }
-            }
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.member("id", &self.id);
-            out.optional("error", &self.error);
-        }
+    ::qmp_types::object! {
+        Done "DONE" required { id 0 "id" } optional { error 1 "error" }
     }
-    ::qmp_types::object_impls!(Done);
-    impl ::qmp_types::Event for Done {
-        const NAME: &'static str = "DONE";
-    }
+    ::qmp_types::event!(Done "DONE");
     /// Nothing happened.
     ///
     /// On the wire: `NOTHING_AT_ALL`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct NothingAtAll {}
-    impl ::qmp_types::object::Object for NothingAtAll {
-        const NAME: &'static str = "NOTHING_AT_ALL";
-        const MEMBERS: &'static [&'static str] = &[];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            while members.next(Self::MEMBERS)?.is_some() {}
-            ::std::result::Result::Ok(Self {})
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            let _ = out;
-        }
+    ::qmp_types::object! {
+        NothingAtAll "NOTHING_AT_ALL" required {} optional {}
     }
-    ::qmp_types::object_impls!(NothingAtAll);
-    impl ::qmp_types::Event for NothingAtAll {
-        const NAME: &'static str = "NOTHING_AT_ALL";
-    }
+    ::qmp_types::event!(NothingAtAll "NOTHING_AT_ALL");
 }
 /// Any event: those of this vocabulary by type, others by name.
 #[allow(clippy::large_enum_variant, dead_code, deprecated, unreachable_pub)]
@@ -149,18 +99,11 @@ impl ::qmp_types::Vocabulary for AnyEvent {
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
     ) -> ::std::result::Result<Self, ::qmp_types::DecodeError> {
         let data = data.map_or("{}", ::qmp_types::serde_json::value::RawValue::get);
-        ::std::result::Result::Ok(
-            match name {
-                "DONE" => Self::Done(::qmp_types::decode(data)?),
-                "NOTHING_AT_ALL" => Self::NothingAtAll(::qmp_types::decode(data)?),
-                _ => {
-                    Self::Unknown {
-                        name: name.into(),
-                        data: ::qmp_types::decode(data)?,
-                    }
-                }
-            },
-        )
+        ::std::result::Result::Ok(match name {
+            "DONE" => Self::Done(::qmp_types::decode(data)?),
+            "NOTHING_AT_ALL" => Self::NothingAtAll(::qmp_types::decode(data)?),
+            _ => Self::Unknown { name: name.into(), data: ::qmp_types::decode(data)? },
+        })
     }
     fn name(&self) -> &str {
         match self {

@@ -41,52 +41,10 @@ pub mod types {
         /// A value that the schema does not know, as it came.
         Unknown(::std::boxed::Box<str>),
     }
-    impl Option {
-        /// Every value that the schema knows, in its order.
-        pub const ALL: &'static [Self] = &[
-            Self::Some,
-            Self::None,
-            Self::Self_,
-            Self::Self__,
-            Self::Type,
-            Self::_0,
-            Self::_1_2,
-            Self::Ok,
-        ];
-        /// The value on the wire.
-        #[must_use]
-        pub fn as_str(&self) -> &str {
-            match self {
-                Self::Some => "Some",
-                Self::None => "None",
-                Self::Self_ => "self",
-                Self::Self__ => "Self",
-                Self::Type => "type",
-                Self::_0 => "0",
-                Self::_1_2 => "1-2",
-                Self::Ok => "ok",
-                Self::Unknown(name) => name,
-            }
-        }
-    }
-    impl ::qmp_types::enumeration::Enumeration for Option {
-        const NAME: &'static str = "Option";
-        const ALL: &'static [Self] = Self::ALL;
-        const NAMES: &'static [&'static str] = &[
-            "Some",
-            "None",
-            "self",
-            "Self",
-            "type",
-            "0",
-            "1-2",
-            "ok",
-        ];
-        fn unknown(name: &str) -> Self {
-            Self::Unknown(name.into())
-        }
-    }
-    ::qmp_types::enumeration_impls!(Option);
+    ::qmp_types::enumeration!(
+        Option "Option" { Some "Some" None "None" Self_ "self" Self__ "Self" Type "type"
+        _0 "0" _1_2 "1-2" Ok "ok" }
+    );
     /// The type `String` of the schema.
     ///
     /// In the schema: `String`.
@@ -100,74 +58,14 @@ pub mod types {
         /// The member `self` of `String`.
         pub self_: ::std::option::Option<super::types::Vec>,
     }
-    impl String {
-        ///With the mandatory members; the optional ones are set one by one.
-        #[must_use]
-        pub fn new(
-            str: impl ::std::convert::Into<::std::string::String>,
-            string: ::std::vec::Vec<super::types::String>,
-        ) -> Self {
-            Self {
-                str: str.into(),
-                string: string,
-                self_: ::std::option::Option::None,
-            }
-        }
-        ///Sets [`self_`](Self::self_).
-        #[must_use]
-        pub fn self_(mut self, self_: super::types::Vec) -> Self {
-            self.self_ = ::std::option::Option::Some(self_);
-            self
-        }
+    ::qmp_types::builder! {
+        String required { str(string) string(value::std::vec::Vec < super::types::String
+        >) } optional { self_(value super::types::Vec) }
     }
-    impl ::qmp_types::object::Object for String {
-        const NAME: &'static str = "String";
-        const MEMBERS: &'static [&'static str] = &["str", "string", "self"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            let mut slot1 = ::std::option::Option::None;
-            let mut slot2 = ::std::option::Option::None;
-            while let ::std::option::Option::Some(member) = members.next(Self::MEMBERS)?
-            {
-                match member {
-                    0usize => members.fill(&mut slot0),
-                    1usize => members.fill(&mut slot1),
-                    _ => members.fill(&mut slot2),
-                }?;
-            }
-            match (slot0, slot1) {
-                (
-                    ::std::option::Option::Some(slot0),
-                    ::std::option::Option::Some(slot1),
-                ) => {
-                    ::std::result::Result::Ok(Self {
-                        str: slot0,
-                        string: slot1,
-                        self_: slot2,
-                    })
-                }
-                (slot0, slot1) => {
-                    ::std::result::Result::Err(
-                        members
-                            .missing(
-                                &[(slot0.is_none(), "str"), (slot1.is_none(), "string")],
-                            ),
-                    )
-                }
-            }
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.member("str", &self.str);
-            out.member("string", &self.string);
-            out.optional("self", &self.self_);
-        }
+    ::qmp_types::object! {
+        String "String" required { str 0 "str" string 1 "string" } optional { self_ 2
+        "self" }
     }
-    ::qmp_types::object_impls!(String);
     /// The type `Vec` of the schema.
     ///
     /// In the schema: `Vec`.
@@ -183,82 +81,14 @@ pub mod types {
         /// The member `match` of `Vec`.
         pub match_: bool,
     }
-    impl Vec {
-        ///With the mandatory members; the optional ones are set one by one.
-        #[must_use]
-        pub fn new(
-            new_: i64,
-            members: impl ::std::convert::Into<::std::string::String>,
-            map: super::types::Option,
-            match_: bool,
-        ) -> Self {
-            Self {
-                new_: new_,
-                members: members.into(),
-                map: map,
-                match_: match_,
-            }
-        }
+    ::qmp_types::builder! {
+        Vec required { new_(value i64) members(string) map(value super::types::Option)
+        match_(value bool) } optional {}
     }
-    impl ::qmp_types::object::Object for Vec {
-        const NAME: &'static str = "Vec";
-        const MEMBERS: &'static [&'static str] = &["new", "members", "map", "match"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            let mut slot1 = ::std::option::Option::None;
-            let mut slot2 = ::std::option::Option::None;
-            let mut slot3 = ::std::option::Option::None;
-            while let ::std::option::Option::Some(member) = members.next(Self::MEMBERS)?
-            {
-                match member {
-                    0usize => members.fill(&mut slot0),
-                    1usize => members.fill(&mut slot1),
-                    2usize => members.fill(&mut slot2),
-                    _ => members.fill(&mut slot3),
-                }?;
-            }
-            match (slot0, slot1, slot2, slot3) {
-                (
-                    ::std::option::Option::Some(slot0),
-                    ::std::option::Option::Some(slot1),
-                    ::std::option::Option::Some(slot2),
-                    ::std::option::Option::Some(slot3),
-                ) => {
-                    ::std::result::Result::Ok(Self {
-                        new_: slot0,
-                        members: slot1,
-                        map: slot2,
-                        match_: slot3,
-                    })
-                }
-                (slot0, slot1, slot2, slot3) => {
-                    ::std::result::Result::Err(
-                        members
-                            .missing(
-                                &[
-                                    (slot0.is_none(), "new"),
-                                    (slot1.is_none(), "members"),
-                                    (slot2.is_none(), "map"),
-                                    (slot3.is_none(), "match"),
-                                ],
-                            ),
-                    )
-                }
-            }
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.member("new", &self.new_);
-            out.member("members", &self.members);
-            out.member("map", &self.map);
-            out.member("match", &self.match_);
-        }
+    ::qmp_types::object! {
+        Vec "Vec" required { new_ 0 "new" members 1 "members" map 2 "map" match_ 3
+        "match" } optional {}
     }
-    ::qmp_types::object_impls!(Vec);
     /// The type `Box` of the schema.
     ///
     /// In the schema: `Box`.
@@ -274,79 +104,14 @@ pub mod types {
         /// The member `default` of `Box`.
         pub default: ::std::option::Option<i64>,
     }
-    impl Box {
-        ///With nothing set.
-        #[must_use]
-        pub fn new() -> Self {
-            Self {
-                clone: ::std::option::Option::None,
-                read: ::std::option::Option::None,
-                write: ::std::option::Option::None,
-                default: ::std::option::Option::None,
-            }
-        }
-        ///Sets [`clone`](Self::clone).
-        #[must_use]
-        pub fn clone(mut self, clone: bool) -> Self {
-            self.clone = ::std::option::Option::Some(clone);
-            self
-        }
-        ///Sets [`read`](Self::read).
-        #[must_use]
-        pub fn read(mut self, read: bool) -> Self {
-            self.read = ::std::option::Option::Some(read);
-            self
-        }
-        ///Sets [`write`](Self::write).
-        #[must_use]
-        pub fn write(mut self, write: bool) -> Self {
-            self.write = ::std::option::Option::Some(write);
-            self
-        }
-        ///Sets [`default`](Self::default).
-        #[must_use]
-        pub fn default(mut self, default: i64) -> Self {
-            self.default = ::std::option::Option::Some(default);
-            self
-        }
+    ::qmp_types::builder! {
+        Box required {} optional { clone(value bool) read(value bool) write(value bool)
+        default(value i64) }
     }
-    impl ::qmp_types::object::Object for Box {
-        const NAME: &'static str = "Box";
-        const MEMBERS: &'static [&'static str] = &["clone", "read", "write", "default"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            let mut slot1 = ::std::option::Option::None;
-            let mut slot2 = ::std::option::Option::None;
-            let mut slot3 = ::std::option::Option::None;
-            while let ::std::option::Option::Some(member) = members.next(Self::MEMBERS)?
-            {
-                match member {
-                    0usize => members.fill(&mut slot0),
-                    1usize => members.fill(&mut slot1),
-                    2usize => members.fill(&mut slot2),
-                    _ => members.fill(&mut slot3),
-                }?;
-            }
-            ::std::result::Result::Ok(Self {
-                clone: slot0,
-                read: slot1,
-                write: slot2,
-                default: slot3,
-            })
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.optional("clone", &self.clone);
-            out.optional("read", &self.read);
-            out.optional("write", &self.write);
-            out.optional("default", &self.default);
-        }
+    ::qmp_types::object! {
+        Box "Box" required {} optional { clone 0 "clone" read 1 "read" write 2 "write"
+        default 3 "default" }
     }
-    ::qmp_types::object_impls!(Box);
     /// The type `Result` of the schema.
     ///
     /// In the schema: `Result`.
@@ -362,112 +127,26 @@ pub mod types {
         /// The member `async` of `Result`.
         pub async_: u64,
     }
-    impl Result {
-        ///With the mandatory members; the optional ones are set one by one.
-        #[must_use]
-        pub fn new(
-            slot0: i64,
-            value: impl ::std::convert::Into<::qmp_types::serde_json::Value>,
-            source: ::qmp_types::Null,
-            async_: u64,
-        ) -> Self {
-            Self {
-                slot0: slot0,
-                value: value.into(),
-                source: source,
-                async_: async_,
-            }
-        }
+    ::qmp_types::builder! {
+        Result required { slot0(value i64) value(into::qmp_types::serde_json::Value)
+        source(value::qmp_types::Null) async_(value u64) } optional {}
     }
-    impl ::qmp_types::object::Object for Result {
-        const NAME: &'static str = "Result";
-        const MEMBERS: &'static [&'static str] = &["slot0", "value", "source", "async"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            let mut slot1 = ::std::option::Option::None;
-            let mut slot2 = ::std::option::Option::None;
-            let mut slot3 = ::std::option::Option::None;
-            while let ::std::option::Option::Some(member) = members.next(Self::MEMBERS)?
-            {
-                match member {
-                    0usize => members.fill(&mut slot0),
-                    1usize => members.fill(&mut slot1),
-                    2usize => members.fill(&mut slot2),
-                    _ => members.fill(&mut slot3),
-                }?;
-            }
-            match (slot0, slot1, slot2, slot3) {
-                (
-                    ::std::option::Option::Some(slot0),
-                    ::std::option::Option::Some(slot1),
-                    ::std::option::Option::Some(slot2),
-                    ::std::option::Option::Some(slot3),
-                ) => {
-                    ::std::result::Result::Ok(Self {
-                        slot0: slot0,
-                        value: slot1,
-                        source: slot2,
-                        async_: slot3,
-                    })
-                }
-                (slot0, slot1, slot2, slot3) => {
-                    ::std::result::Result::Err(
-                        members
-                            .missing(
-                                &[
-                                    (slot0.is_none(), "slot0"),
-                                    (slot1.is_none(), "value"),
-                                    (slot2.is_none(), "source"),
-                                    (slot3.is_none(), "async"),
-                                ],
-                            ),
-                    )
-                }
-            }
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.member("slot0", &self.slot0);
-            out.member("value", &self.value);
-            out.member("source", &self.source);
-            out.member("async", &self.async_);
-        }
+    ::qmp_types::object! {
+        Result "Result" required { slot0 0 "slot0" value 1 "value" source 2 "source"
+        async_ 3 "async" } optional {}
     }
-    ::qmp_types::object_impls!(Result);
     /// The type `Self` of the schema.
     ///
     /// In the schema: `Self`.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct Self_ {}
-    impl Self_ {
-        ///With nothing set.
-        #[must_use]
-        pub fn new() -> Self {
-            Self {}
-        }
+    ::qmp_types::builder! {
+        Self_ required {} optional {}
     }
-    impl ::qmp_types::object::Object for Self_ {
-        const NAME: &'static str = "Self";
-        const MEMBERS: &'static [&'static str] = &[];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            while members.next(Self::MEMBERS)?.is_some() {}
-            ::std::result::Result::Ok(Self {})
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            let _ = out;
-        }
+    ::qmp_types::object! {
+        Self_ "Self" required {} optional {}
     }
-    ::qmp_types::object_impls!(Self_);
     /// The type `Default` of the schema.
     ///
     /// In the schema: `Default`.
@@ -481,68 +160,14 @@ pub mod types {
         /// The member `gen` of `Default`.
         pub gen_: ::std::option::Option<i8>,
     }
-    impl Default {
-        ///With nothing set.
-        #[must_use]
-        pub fn new() -> Self {
-            Self {
-                crate_: ::std::option::Option::None,
-                super_: ::std::option::Option::None,
-                gen_: ::std::option::Option::None,
-            }
-        }
-        ///Sets [`crate_`](Self::crate_).
-        #[must_use]
-        pub fn crate_(mut self, crate_: super::types::Self_) -> Self {
-            self.crate_ = ::std::option::Option::Some(crate_);
-            self
-        }
-        ///Sets [`super_`](Self::super_).
-        #[must_use]
-        pub fn super_(mut self, super_: f64) -> Self {
-            self.super_ = ::std::option::Option::Some(super_);
-            self
-        }
-        ///Sets [`gen_`](Self::gen_).
-        #[must_use]
-        pub fn gen_(mut self, gen_: i8) -> Self {
-            self.gen_ = ::std::option::Option::Some(gen_);
-            self
-        }
+    ::qmp_types::builder! {
+        Default required {} optional { crate_(value super::types::Self_) super_(value
+        f64) gen_(value i8) }
     }
-    impl ::qmp_types::object::Object for Default {
-        const NAME: &'static str = "Default";
-        const MEMBERS: &'static [&'static str] = &["crate", "super", "gen"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            let mut slot1 = ::std::option::Option::None;
-            let mut slot2 = ::std::option::Option::None;
-            while let ::std::option::Option::Some(member) = members.next(Self::MEMBERS)?
-            {
-                match member {
-                    0usize => members.fill(&mut slot0),
-                    1usize => members.fill(&mut slot1),
-                    _ => members.fill(&mut slot2),
-                }?;
-            }
-            ::std::result::Result::Ok(Self {
-                crate_: slot0,
-                super_: slot1,
-                gen_: slot2,
-            })
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.optional("crate", &self.crate_);
-            out.optional("super", &self.super_);
-            out.optional("gen", &self.gen_);
-        }
+    ::qmp_types::object! {
+        Default "Default" required {} optional { crate_ 0 "crate" super_ 1 "super" gen_ 2
+        "gen" }
     }
-    ::qmp_types::object_impls!(Default);
     /// The type `Object` of the schema.
     ///
     /// In the schema: `Object`.
@@ -556,71 +181,14 @@ pub mod types {
         /// The member `branches` of `Object`.
         pub branches: i64,
     }
-    impl Object {
-        ///With the mandatory members; the optional ones are set one by one.
-        #[must_use]
-        pub fn new(
-            kind: impl ::std::convert::Into<super::types::ObjectKind>,
-            name: impl ::std::convert::Into<::std::string::String>,
-            branches: i64,
-        ) -> Self {
-            Self {
-                kind: kind.into(),
-                name: name.into(),
-                branches: branches,
-            }
-        }
+    ::qmp_types::builder! {
+        Object required { kind(into super::types::ObjectKind) name(string) branches(value
+        i64) } optional {}
     }
-    impl ::qmp_types::object::Object for Object {
-        const NAME: &'static str = "Object";
-        const MEMBERS: &'static [&'static str] = &["kind", "name", "branches"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot1 = ::std::option::Option::None;
-            let mut slot2 = ::std::option::Option::None;
-            let branches = members
-                .branches(
-                    Self::MEMBERS,
-                    &mut |member, source| {
-                        match member {
-                            1usize => source.fill(&mut slot1),
-                            2usize => source.fill(&mut slot2),
-                            _ => source.skip(),
-                        }
-                    },
-                )?;
-            match (slot1, slot2) {
-                (
-                    ::std::option::Option::Some(slot1),
-                    ::std::option::Option::Some(slot2),
-                ) => {
-                    ::std::result::Result::Ok(Self {
-                        name: slot1,
-                        branches: slot2,
-                        kind: branches,
-                    })
-                }
-                (slot1, slot2) => {
-                    ::std::result::Result::Err(
-                        members
-                            .missing(
-                                &[(slot1.is_none(), "name"), (slot2.is_none(), "branches")],
-                            ),
-                    )
-                }
-            }
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.branches(&self.kind);
-            out.member("name", &self.name);
-            out.member("branches", &self.branches);
-        }
+    ::qmp_types::object! {
+        Object "Object" required { name 0 "name" branches 1 "branches" } optional {}
+        branches kind "kind"
     }
-    ::qmp_types::object_impls!(Object);
     impl ::std::convert::From<super::types::Box> for ObjectKind {
         fn from(branch: super::types::Box) -> Self {
             Self::Some(branch)
@@ -661,84 +229,13 @@ pub mod types {
             /// The discriminator's value.
             name: ::std::boxed::Box<str>,
             /// The members that the base does not list.
-            members: ::qmp_types::serde_json::Map<
-                ::std::string::String,
-                ::qmp_types::serde_json::Value,
-            >,
+            members:
+                ::qmp_types::serde_json::Map<::std::string::String, ::qmp_types::serde_json::Value>,
         },
     }
-    impl ObjectKind {
-        /// The discriminator's value on the wire.
-        #[must_use]
-        pub fn as_str(&self) -> &str {
-            match self {
-                Self::Some(..) => "Some",
-                Self::None(..) => "None",
-                Self::Self_(..) => "self",
-                Self::Self__ => "Self",
-                Self::Type => "type",
-                Self::_0 => "0",
-                Self::_1_2 => "1-2",
-                Self::Ok => "ok",
-                Self::Unknown { name, .. } => name,
-            }
-        }
-    }
-    impl ::qmp_types::object::Branches for ObjectKind {
-        const DISCRIMINATOR: &'static str = "kind";
-        fn read_branch<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            value: &str,
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            ::std::result::Result::Ok(
-                match value {
-                    "Some" => Self::Some(::qmp_types::object::Object::read(members)?),
-                    "None" => Self::None(::qmp_types::object::Object::read(members)?),
-                    "self" => Self::Self_(::qmp_types::object::Object::read(members)?),
-                    "Self" => {
-                        members.skip_rest()?;
-                        Self::Self__
-                    }
-                    "type" => {
-                        members.skip_rest()?;
-                        Self::Type
-                    }
-                    "0" => {
-                        members.skip_rest()?;
-                        Self::_0
-                    }
-                    "1-2" => {
-                        members.skip_rest()?;
-                        Self::_1_2
-                    }
-                    "ok" => {
-                        members.skip_rest()?;
-                        Self::Ok
-                    }
-                    _ => {
-                        Self::Unknown {
-                            name: value.into(),
-                            members: members.rest()?,
-                        }
-                    }
-                },
-            )
-        }
-        fn write_branch<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            match self {
-                Self::Some(branch) => ::qmp_types::object::Object::write(branch, out),
-                Self::None(branch) => ::qmp_types::object::Object::write(branch, out),
-                Self::Self_(branch) => ::qmp_types::object::Object::write(branch, out),
-                Self::Unknown { members, .. } => out.open(members),
-                _ => {}
-            }
-        }
-        fn discriminator(&self) -> &str {
-            self.as_str()
-        }
+    ::qmp_types::branches! {
+        ObjectKind "kind" empty { Self__ "Self" Type "type" _0 "0" _1_2 "1-2" Ok "ok" }
+        plain { Some "Some" None "None" Self_ "self" } boxed {}
     }
     /// The type `Into` of the schema.
     ///
@@ -783,14 +280,9 @@ pub mod types {
         fn from_object<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
             members: &mut ::qmp_types::object::Members<'_, 'de, A>,
         ) -> ::std::result::Result<Self, A::Error> {
-            ::std::result::Result::Ok(
-                Self::Vec(::qmp_types::object::Object::read(members)?),
-            )
+            ::std::result::Result::Ok(Self::Vec(::qmp_types::object::Object::read(members)?))
         }
-        fn from_null<E: ::qmp_types::serde::de::Error>() -> ::std::result::Result<
-            Self,
-            E,
-        > {
+        fn from_null<E: ::qmp_types::serde::de::Error>() -> ::std::result::Result<Self, E> {
             ::std::result::Result::Ok(Self::Unknown(::qmp_types::Null))
         }
     }
@@ -800,15 +292,9 @@ pub mod types {
             serializer: S,
         ) -> ::std::result::Result<S::Ok, S::Error> {
             match self {
-                Self::String(value) => {
-                    ::qmp_types::serde::Serialize::serialize(value, serializer)
-                }
-                Self::Vec(value) => {
-                    ::qmp_types::serde::Serialize::serialize(value, serializer)
-                }
-                Self::Unknown(value) => {
-                    ::qmp_types::serde::Serialize::serialize(value, serializer)
-                }
+                Self::String(value) => ::qmp_types::serde::Serialize::serialize(value, serializer),
+                Self::Vec(value) => ::qmp_types::serde::Serialize::serialize(value, serializer),
+                Self::Unknown(value) => ::qmp_types::serde::Serialize::serialize(value, serializer),
             }
         }
     }
@@ -822,29 +308,10 @@ pub mod types {
         /// The member `__com.example_x-y` of `__com.example_StrangeName`.
         pub com_example_x_y: ::std::option::Option<i64>,
     }
-    impl ::qmp_types::object::Object for ComExampleStrangeName {
-        const NAME: &'static str = "__com.example_StrangeName";
-        const MEMBERS: &'static [&'static str] = &["__com.example_x-y"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            while let ::std::option::Option::Some(member) = members.next(Self::MEMBERS)?
-            {
-                match member {
-                    _ => members.fill(&mut slot0),
-                }?;
-            }
-            ::std::result::Result::Ok(Self { com_example_x_y: slot0 })
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.optional("__com.example_x-y", &self.com_example_x_y);
-        }
+    ::qmp_types::object! {
+        ComExampleStrangeName "__com.example_StrangeName" required {} optional {
+        com_example_x_y 0 "__com.example_x-y" }
     }
-    ::qmp_types::object_impls!(ComExampleStrangeName);
 }
 /// The commands.
 #[allow(dead_code, deprecated, unreachable_pub)]
@@ -877,112 +344,18 @@ pub mod commands {
         /// The member `property` of `type`.
         pub property_: ::std::option::Option<::std::string::String>,
         /// Members that the schema does not list.
-        pub properties: ::qmp_types::serde_json::Map<
-            ::std::string::String,
-            ::qmp_types::serde_json::Value,
-        >,
+        pub properties:
+            ::qmp_types::serde_json::Map<::std::string::String, ::qmp_types::serde_json::Value>,
     }
-    impl Type {
-        ///With the mandatory members; the optional ones are set one by one.
-        #[must_use]
-        pub fn new(string: super::types::String, box_: super::types::Box) -> Self {
-            Self {
-                string: string,
-                box_: box_,
-                into: ::std::option::Option::None,
-                property_: ::std::option::Option::None,
-                properties: ::qmp_types::serde_json::Map::new(),
-            }
-        }
-        ///Sets [`into`](Self::into).
-        #[must_use]
-        pub fn into(
-            mut self,
-            into: impl ::std::convert::Into<super::types::Into>,
-        ) -> Self {
-            self.into = ::std::option::Option::Some(into.into());
-            self
-        }
-        ///Sets [`property_`](Self::property_).
-        #[must_use]
-        pub fn property_(
-            mut self,
-            property_: impl ::std::convert::Into<::std::string::String>,
-        ) -> Self {
-            self.property_ = ::std::option::Option::Some(property_.into());
-            self
-        }
-        /// Adds a member that the schema does not list.
-        #[must_use]
-        pub fn property(
-            mut self,
-            name: impl ::std::convert::Into<::std::string::String>,
-            value: impl ::std::convert::Into<::qmp_types::serde_json::Value>,
-        ) -> Self {
-            self.properties.insert(name.into(), value.into());
-            self
-        }
+    ::qmp_types::builder! {
+        Type required { string(value super::types::String) box_(value super::types::Box)
+        } optional { into(into super::types::Into) property_(string) } open properties
     }
-    impl ::qmp_types::object::Object for Type {
-        const NAME: &'static str = "type";
-        const MEMBERS: &'static [&'static str] = &["string", "box", "into", "property"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            let mut slot1 = ::std::option::Option::None;
-            let mut slot2 = ::std::option::Option::None;
-            let mut slot3 = ::std::option::Option::None;
-            let mut properties = ::qmp_types::serde_json::Map::new();
-            while let ::std::option::Option::Some(member) = members
-                .next_or_keep(Self::MEMBERS, &mut properties)?
-            {
-                match member {
-                    0usize => members.fill(&mut slot0),
-                    1usize => members.fill(&mut slot1),
-                    2usize => members.fill(&mut slot2),
-                    _ => members.fill(&mut slot3),
-                }?;
-            }
-            match (slot0, slot1) {
-                (
-                    ::std::option::Option::Some(slot0),
-                    ::std::option::Option::Some(slot1),
-                ) => {
-                    ::std::result::Result::Ok(Self {
-                        string: slot0,
-                        box_: slot1,
-                        into: slot2,
-                        property_: slot3,
-                        properties,
-                    })
-                }
-                (slot0, slot1) => {
-                    ::std::result::Result::Err(
-                        members
-                            .missing(
-                                &[(slot0.is_none(), "string"), (slot1.is_none(), "box")],
-                            ),
-                    )
-                }
-            }
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.member("string", &self.string);
-            out.member("box", &self.box_);
-            out.optional("into", &self.into);
-            out.optional("property", &self.property_);
-            out.open(&self.properties);
-        }
+    ::qmp_types::object! {
+        Type "type" required { string 0 "string" box_ 1 "box" } optional { into 2 "into"
+        property_ 3 "property" } open properties
     }
-    ::qmp_types::object_impls!(Type);
-    impl ::qmp_types::Command for Type {
-        const NAME: &'static str = "type";
-        type Return = super::types::Result;
-    }
+    ::qmp_types::command!(Type "type" super::types::Result,);
     /// The command `self`.
     ///
     /// On the wire: `self`.
@@ -999,33 +372,8 @@ pub mod commands {
             Self { data: data.into() }
         }
     }
-    impl ::std::convert::From<super::types::Object> for Self_ {
-        fn from(data: super::types::Object) -> Self {
-            Self { data }
-        }
-    }
-    impl ::qmp_types::object::Object for Self_ {
-        const NAME: &'static str = "self";
-        const MEMBERS: &'static [&'static str] = <super::types::Object as ::qmp_types::object::Object>::MEMBERS;
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            ::std::result::Result::Ok(Self {
-                data: ::qmp_types::object::Object::read(members)?,
-            })
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            ::qmp_types::object::Object::write(&self.data, out);
-        }
-    }
-    ::qmp_types::object_impls!(Self_);
-    impl ::qmp_types::Command for Self_ {
-        const NAME: &'static str = "self";
-        type Return = super::types::ComExampleStrangeName;
-    }
+    ::qmp_types::whole_object!(Self_ "self" super::types::Object);
+    ::qmp_types::command!(Self_ "self" super::types::ComExampleStrangeName,);
     /// The command `a-b`.
     ///
     /// On the wire: `a-b`.
@@ -1039,81 +387,19 @@ pub mod commands {
         /// The member `gen` of `a-b`.
         pub gen_: ::std::option::Option<i8>,
     }
-    impl AB {
-        ///With nothing set.
-        #[must_use]
-        pub fn new() -> Self {
-            Self {
-                crate_: ::std::option::Option::None,
-                super_: ::std::option::Option::None,
-                gen_: ::std::option::Option::None,
-            }
-        }
-        ///Sets [`crate_`](Self::crate_).
-        #[must_use]
-        pub fn crate_(mut self, crate_: super::types::Self_) -> Self {
-            self.crate_ = ::std::option::Option::Some(crate_);
-            self
-        }
-        ///Sets [`super_`](Self::super_).
-        #[must_use]
-        pub fn super_(mut self, super_: f64) -> Self {
-            self.super_ = ::std::option::Option::Some(super_);
-            self
-        }
-        ///Sets [`gen_`](Self::gen_).
-        #[must_use]
-        pub fn gen_(mut self, gen_: i8) -> Self {
-            self.gen_ = ::std::option::Option::Some(gen_);
-            self
-        }
+    ::qmp_types::builder! {
+        AB required {} optional { crate_(value super::types::Self_) super_(value f64)
+        gen_(value i8) }
     }
-    impl ::qmp_types::object::Object for AB {
-        const NAME: &'static str = "a-b";
-        const MEMBERS: &'static [&'static str] = &["crate", "super", "gen"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            let mut slot1 = ::std::option::Option::None;
-            let mut slot2 = ::std::option::Option::None;
-            while let ::std::option::Option::Some(member) = members.next(Self::MEMBERS)?
-            {
-                match member {
-                    0usize => members.fill(&mut slot0),
-                    1usize => members.fill(&mut slot1),
-                    _ => members.fill(&mut slot2),
-                }?;
-            }
-            ::std::result::Result::Ok(Self {
-                crate_: slot0,
-                super_: slot1,
-                gen_: slot2,
-            })
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.optional("crate", &self.crate_);
-            out.optional("super", &self.super_);
-            out.optional("gen", &self.gen_);
-        }
+    ::qmp_types::object! {
+        AB "a-b" required {} optional { crate_ 0 "crate" super_ 1 "super" gen_ 2 "gen" }
     }
-    ::qmp_types::object_impls!(AB);
     impl ::std::convert::From<super::types::Default> for AB {
         fn from(data: super::types::Default) -> Self {
-            Self {
-                crate_: data.crate_,
-                super_: data.super_,
-                gen_: data.gen_,
-            }
+            Self { crate_: data.crate_, super_: data.super_, gen_: data.gen_ }
         }
     }
-    impl ::qmp_types::Command for AB {
-        const NAME: &'static str = "a-b";
-        type Return = ::qmp_types::Empty;
-    }
+    ::qmp_types::command!(AB "a-b"::qmp_types::Empty,);
     /// The command `a_b`.
     ///
     /// On the wire: `a_b`.
@@ -1123,49 +409,13 @@ pub mod commands {
         /// The member `properties` of `a_b`.
         pub properties: i64,
     }
-    impl AB_ {
-        ///With the mandatory members; the optional ones are set one by one.
-        #[must_use]
-        pub fn new(properties: i64) -> Self {
-            Self { properties: properties }
-        }
+    ::qmp_types::builder! {
+        AB_ required { properties(value i64) } optional {}
     }
-    impl ::qmp_types::object::Object for AB_ {
-        const NAME: &'static str = "a_b";
-        const MEMBERS: &'static [&'static str] = &["properties"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            while let ::std::option::Option::Some(member) = members.next(Self::MEMBERS)?
-            {
-                match member {
-                    _ => members.fill(&mut slot0),
-                }?;
-            }
-            match (slot0,) {
-                (::std::option::Option::Some(slot0),) => {
-                    ::std::result::Result::Ok(Self { properties: slot0 })
-                }
-                (slot0,) => {
-                    ::std::result::Result::Err(
-                        members.missing(&[(slot0.is_none(), "properties")]),
-                    )
-                }
-            }
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.member("properties", &self.properties);
-        }
+    ::qmp_types::object! {
+        AB_ "a_b" required { properties 0 "properties" } optional {}
     }
-    ::qmp_types::object_impls!(AB_);
-    impl ::qmp_types::Command for AB_ {
-        const NAME: &'static str = "a_b";
-        type Return = ::std::vec::Vec<super::types::Object>;
-    }
+    ::qmp_types::command!(AB_ "a_b"::std::vec::Vec < super::types::Object >,);
 }
 /// The events.
 #[allow(dead_code, deprecated, unreachable_pub)]
@@ -1194,48 +444,10 @@ pub mod events {
         /// The member `data` of `UNKNOWN`.
         pub data: i64,
     }
-    impl ::qmp_types::object::Object for Unknown {
-        const NAME: &'static str = "UNKNOWN";
-        const MEMBERS: &'static [&'static str] = &["name", "data"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            let mut slot1 = ::std::option::Option::None;
-            while let ::std::option::Option::Some(member) = members.next(Self::MEMBERS)?
-            {
-                match member {
-                    0usize => members.fill(&mut slot0),
-                    _ => members.fill(&mut slot1),
-                }?;
-            }
-            match (slot0, slot1) {
-                (
-                    ::std::option::Option::Some(slot0),
-                    ::std::option::Option::Some(slot1),
-                ) => ::std::result::Result::Ok(Self { name: slot0, data: slot1 }),
-                (slot0, slot1) => {
-                    ::std::result::Result::Err(
-                        members
-                            .missing(
-                                &[(slot0.is_none(), "name"), (slot1.is_none(), "data")],
-                            ),
-                    )
-                }
-            }
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.member("name", &self.name);
-            out.member("data", &self.data);
-        }
+    ::qmp_types::object! {
+        Unknown "UNKNOWN" required { name 0 "name" data 1 "data" } optional {}
     }
-    ::qmp_types::object_impls!(Unknown);
-    impl ::qmp_types::Event for Unknown {
-        const NAME: &'static str = "UNKNOWN";
-    }
+    ::qmp_types::event!(Unknown "UNKNOWN");
     /// The event `ANY_EVENT`.
     ///
     /// On the wire: `ANY_EVENT`.
@@ -1245,32 +457,8 @@ pub mod events {
         /// All of its members, in one piece.
         pub data: super::types::Object,
     }
-    impl ::std::convert::From<super::types::Object> for AnyEvent {
-        fn from(data: super::types::Object) -> Self {
-            Self { data }
-        }
-    }
-    impl ::qmp_types::object::Object for AnyEvent {
-        const NAME: &'static str = "ANY_EVENT";
-        const MEMBERS: &'static [&'static str] = <super::types::Object as ::qmp_types::object::Object>::MEMBERS;
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            ::std::result::Result::Ok(Self {
-                data: ::qmp_types::object::Object::read(members)?,
-            })
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            ::qmp_types::object::Object::write(&self.data, out);
-        }
-    }
-    ::qmp_types::object_impls!(AnyEvent);
-    impl ::qmp_types::Event for AnyEvent {
-        const NAME: &'static str = "ANY_EVENT";
-    }
+    ::qmp_types::whole_object!(AnyEvent "ANY_EVENT" super::types::Object);
+    ::qmp_types::event!(AnyEvent "ANY_EVENT");
 }
 /// Any event: those of this vocabulary by type, others by name.
 #[allow(clippy::large_enum_variant, dead_code, deprecated, unreachable_pub)]
@@ -1297,18 +485,11 @@ impl ::qmp_types::Vocabulary for AnyEvent {
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
     ) -> ::std::result::Result<Self, ::qmp_types::DecodeError> {
         let data = data.map_or("{}", ::qmp_types::serde_json::value::RawValue::get);
-        ::std::result::Result::Ok(
-            match name {
-                "UNKNOWN" => Self::Unknown_(::qmp_types::decode(data)?),
-                "ANY_EVENT" => Self::AnyEvent(::qmp_types::decode(data)?),
-                _ => {
-                    Self::Unknown {
-                        name: name.into(),
-                        data: ::qmp_types::decode(data)?,
-                    }
-                }
-            },
-        )
+        ::std::result::Result::Ok(match name {
+            "UNKNOWN" => Self::Unknown_(::qmp_types::decode(data)?),
+            "ANY_EVENT" => Self::AnyEvent(::qmp_types::decode(data)?),
+            _ => Self::Unknown { name: name.into(), data: ::qmp_types::decode(data)? },
+        })
     }
     fn name(&self) -> &str {
         match self {

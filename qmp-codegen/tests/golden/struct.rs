@@ -27,44 +27,9 @@ pub mod types {
         /// its size in bytes
         pub size: ::std::option::Option<u64>,
     }
-    impl ::qmp_types::object::Object for Base {
-        const NAME: &'static str = "Base";
-        const MEMBERS: &'static [&'static str] = &["node-name", "size"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            let mut slot1 = ::std::option::Option::None;
-            while let ::std::option::Option::Some(member) = members.next(Self::MEMBERS)?
-            {
-                match member {
-                    0usize => members.fill(&mut slot0),
-                    _ => members.fill(&mut slot1),
-                }?;
-            }
-            match (slot0,) {
-                (::std::option::Option::Some(slot0),) => {
-                    ::std::result::Result::Ok(Self {
-                        node_name: slot0,
-                        size: slot1,
-                    })
-                }
-                (slot0,) => {
-                    ::std::result::Result::Err(
-                        members.missing(&[(slot0.is_none(), "node-name")]),
-                    )
-                }
-            }
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.member("node-name", &self.node_name);
-            out.optional("size", &self.size);
-        }
+    ::qmp_types::object! {
+        Base "Base" required { node_name 0 "node-name" } optional { size 1 "size" }
     }
-    ::qmp_types::object_impls!(Base);
     /// A disk.
     ///
     /// In the schema: `Disk`.
@@ -86,124 +51,14 @@ pub mod types {
         /// whatever there is
         pub anything: ::std::option::Option<::qmp_types::serde_json::Value>,
     }
-    impl Disk {
-        ///With the mandatory members; the optional ones are set one by one.
-        #[must_use]
-        pub fn new(
-            node_name: impl ::std::convert::Into<::std::string::String>,
-            type_: impl ::std::convert::Into<::std::string::String>,
-        ) -> Self {
-            Self {
-                node_name: node_name.into(),
-                type_: type_.into(),
-                size: ::std::option::Option::None,
-                tags: ::std::option::Option::None,
-                ratio: ::std::option::Option::None,
-                anything: ::std::option::Option::None,
-            }
-        }
-        ///Sets [`size`](Self::size).
-        #[must_use]
-        pub fn size(mut self, size: u64) -> Self {
-            self.size = ::std::option::Option::Some(size);
-            self
-        }
-        ///Sets [`tags`](Self::tags).
-        #[must_use]
-        pub fn tags(
-            mut self,
-            tags: impl ::std::iter::IntoIterator<
-                Item = impl ::std::convert::Into<::std::string::String>,
-            >,
-        ) -> Self {
-            self.tags = ::std::option::Option::Some(
-                tags.into_iter().map(::std::convert::Into::into).collect(),
-            );
-            self
-        }
-        ///Sets [`ratio`](Self::ratio).
-        #[must_use]
-        pub fn ratio(mut self, ratio: f64) -> Self {
-            self.ratio = ::std::option::Option::Some(ratio);
-            self
-        }
-        ///Sets [`anything`](Self::anything).
-        #[must_use]
-        pub fn anything(
-            mut self,
-            anything: impl ::std::convert::Into<::qmp_types::serde_json::Value>,
-        ) -> Self {
-            self.anything = ::std::option::Option::Some(anything.into());
-            self
-        }
+    ::qmp_types::builder! {
+        Disk required { node_name(string) type_(string) } optional { size(value u64)
+        tags(strings) ratio(value f64) anything(into::qmp_types::serde_json::Value) }
     }
-    impl ::qmp_types::object::Object for Disk {
-        const NAME: &'static str = "Disk";
-        const MEMBERS: &'static [&'static str] = &[
-            "node-name",
-            "size",
-            "type",
-            "tags",
-            "ratio",
-            "anything",
-        ];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            let mut slot1 = ::std::option::Option::None;
-            let mut slot2 = ::std::option::Option::None;
-            let mut slot3 = ::std::option::Option::None;
-            let mut slot4 = ::std::option::Option::None;
-            let mut slot5 = ::std::option::Option::None;
-            while let ::std::option::Option::Some(member) = members.next(Self::MEMBERS)?
-            {
-                match member {
-                    0usize => members.fill(&mut slot0),
-                    1usize => members.fill(&mut slot1),
-                    2usize => members.fill(&mut slot2),
-                    3usize => members.fill(&mut slot3),
-                    4usize => members.fill(&mut slot4),
-                    _ => members.fill(&mut slot5),
-                }?;
-            }
-            match (slot0, slot2) {
-                (
-                    ::std::option::Option::Some(slot0),
-                    ::std::option::Option::Some(slot2),
-                ) => {
-                    ::std::result::Result::Ok(Self {
-                        node_name: slot0,
-                        size: slot1,
-                        type_: slot2,
-                        tags: slot3,
-                        ratio: slot4,
-                        anything: slot5,
-                    })
-                }
-                (slot0, slot2) => {
-                    ::std::result::Result::Err(
-                        members
-                            .missing(
-                                &[(slot0.is_none(), "node-name"), (slot2.is_none(), "type")],
-                            ),
-                    )
-                }
-            }
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.member("node-name", &self.node_name);
-            out.optional("size", &self.size);
-            out.member("type", &self.type_);
-            out.optional("tags", &self.tags);
-            out.optional("ratio", &self.ratio);
-            out.optional("anything", &self.anything);
-        }
+    ::qmp_types::object! {
+        Disk "Disk" required { node_name 0 "node-name" type_ 1 "type" } optional { size 2
+        "size" tags 3 "tags" ratio 4 "ratio" anything 5 "anything" }
     }
-    ::qmp_types::object_impls!(Disk);
 }
 /// The commands.
 #[allow(dead_code, deprecated, unreachable_pub)]
@@ -242,124 +97,14 @@ pub mod commands {
         /// whatever there is
         pub anything: ::std::option::Option<::qmp_types::serde_json::Value>,
     }
-    impl SetDisk {
-        ///With the mandatory members; the optional ones are set one by one.
-        #[must_use]
-        pub fn new(
-            node_name: impl ::std::convert::Into<::std::string::String>,
-            type_: impl ::std::convert::Into<::std::string::String>,
-        ) -> Self {
-            Self {
-                node_name: node_name.into(),
-                type_: type_.into(),
-                size: ::std::option::Option::None,
-                tags: ::std::option::Option::None,
-                ratio: ::std::option::Option::None,
-                anything: ::std::option::Option::None,
-            }
-        }
-        ///Sets [`size`](Self::size).
-        #[must_use]
-        pub fn size(mut self, size: u64) -> Self {
-            self.size = ::std::option::Option::Some(size);
-            self
-        }
-        ///Sets [`tags`](Self::tags).
-        #[must_use]
-        pub fn tags(
-            mut self,
-            tags: impl ::std::iter::IntoIterator<
-                Item = impl ::std::convert::Into<::std::string::String>,
-            >,
-        ) -> Self {
-            self.tags = ::std::option::Option::Some(
-                tags.into_iter().map(::std::convert::Into::into).collect(),
-            );
-            self
-        }
-        ///Sets [`ratio`](Self::ratio).
-        #[must_use]
-        pub fn ratio(mut self, ratio: f64) -> Self {
-            self.ratio = ::std::option::Option::Some(ratio);
-            self
-        }
-        ///Sets [`anything`](Self::anything).
-        #[must_use]
-        pub fn anything(
-            mut self,
-            anything: impl ::std::convert::Into<::qmp_types::serde_json::Value>,
-        ) -> Self {
-            self.anything = ::std::option::Option::Some(anything.into());
-            self
-        }
+    ::qmp_types::builder! {
+        SetDisk required { node_name(string) type_(string) } optional { size(value u64)
+        tags(strings) ratio(value f64) anything(into::qmp_types::serde_json::Value) }
     }
-    impl ::qmp_types::object::Object for SetDisk {
-        const NAME: &'static str = "set-disk";
-        const MEMBERS: &'static [&'static str] = &[
-            "node-name",
-            "size",
-            "type",
-            "tags",
-            "ratio",
-            "anything",
-        ];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            let mut slot1 = ::std::option::Option::None;
-            let mut slot2 = ::std::option::Option::None;
-            let mut slot3 = ::std::option::Option::None;
-            let mut slot4 = ::std::option::Option::None;
-            let mut slot5 = ::std::option::Option::None;
-            while let ::std::option::Option::Some(member) = members.next(Self::MEMBERS)?
-            {
-                match member {
-                    0usize => members.fill(&mut slot0),
-                    1usize => members.fill(&mut slot1),
-                    2usize => members.fill(&mut slot2),
-                    3usize => members.fill(&mut slot3),
-                    4usize => members.fill(&mut slot4),
-                    _ => members.fill(&mut slot5),
-                }?;
-            }
-            match (slot0, slot2) {
-                (
-                    ::std::option::Option::Some(slot0),
-                    ::std::option::Option::Some(slot2),
-                ) => {
-                    ::std::result::Result::Ok(Self {
-                        node_name: slot0,
-                        size: slot1,
-                        type_: slot2,
-                        tags: slot3,
-                        ratio: slot4,
-                        anything: slot5,
-                    })
-                }
-                (slot0, slot2) => {
-                    ::std::result::Result::Err(
-                        members
-                            .missing(
-                                &[(slot0.is_none(), "node-name"), (slot2.is_none(), "type")],
-                            ),
-                    )
-                }
-            }
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.member("node-name", &self.node_name);
-            out.optional("size", &self.size);
-            out.member("type", &self.type_);
-            out.optional("tags", &self.tags);
-            out.optional("ratio", &self.ratio);
-            out.optional("anything", &self.anything);
-        }
+    ::qmp_types::object! {
+        SetDisk "set-disk" required { node_name 0 "node-name" type_ 1 "type" } optional {
+        size 2 "size" tags 3 "tags" ratio 4 "ratio" anything 5 "anything" }
     }
-    ::qmp_types::object_impls!(SetDisk);
     impl ::std::convert::From<super::types::Disk> for SetDisk {
         fn from(data: super::types::Disk) -> Self {
             Self {
@@ -372,10 +117,7 @@ pub mod commands {
             }
         }
     }
-    impl ::qmp_types::Command for SetDisk {
-        const NAME: &'static str = "set-disk";
-        type Return = ::qmp_types::Empty;
-    }
+    ::qmp_types::command!(SetDisk "set-disk"::qmp_types::Empty,);
 }
 /// The events.
 #[allow(dead_code, deprecated, unreachable_pub)]
@@ -414,16 +156,9 @@ impl ::qmp_types::Vocabulary for AnyEvent {
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
     ) -> ::std::result::Result<Self, ::qmp_types::DecodeError> {
         let data = data.map_or("{}", ::qmp_types::serde_json::value::RawValue::get);
-        ::std::result::Result::Ok(
-            match name {
-                _ => {
-                    Self::Unknown {
-                        name: name.into(),
-                        data: ::qmp_types::decode(data)?,
-                    }
-                }
-            },
-        )
+        ::std::result::Result::Ok(match name {
+            _ => Self::Unknown { name: name.into(), data: ::qmp_types::decode(data)? },
+        })
     }
     fn name(&self) -> &str {
         match self {

@@ -31,29 +31,7 @@ pub mod types {
         /// A value that the schema does not know, as it came.
         Unknown(::std::boxed::Box<str>),
     }
-    impl Kind {
-        /// Every value that the schema knows, in its order.
-        pub const ALL: &'static [Self] = &[Self::Inet, Self::Unix, Self::Nowhere];
-        /// The value on the wire.
-        #[must_use]
-        pub fn as_str(&self) -> &str {
-            match self {
-                Self::Inet => "inet",
-                Self::Unix => "unix",
-                Self::Nowhere => "nowhere",
-                Self::Unknown(name) => name,
-            }
-        }
-    }
-    impl ::qmp_types::enumeration::Enumeration for Kind {
-        const NAME: &'static str = "Kind";
-        const ALL: &'static [Self] = Self::ALL;
-        const NAMES: &'static [&'static str] = &["inet", "unix", "nowhere"];
-        fn unknown(name: &str) -> Self {
-            Self::Unknown(name.into())
-        }
-    }
-    ::qmp_types::enumeration_impls!(Kind);
+    ::qmp_types::enumeration!(Kind "Kind" { Inet "inet" Unix "unix" Nowhere "nowhere" });
     /// A host and a port.
     ///
     /// In the schema: `Inet`.
@@ -65,58 +43,12 @@ pub mod types {
         /// the port
         pub port: u16,
     }
-    impl Inet {
-        ///With the mandatory members; the optional ones are set one by one.
-        #[must_use]
-        pub fn new(
-            host: impl ::std::convert::Into<::std::string::String>,
-            port: u16,
-        ) -> Self {
-            Self {
-                host: host.into(),
-                port: port,
-            }
-        }
+    ::qmp_types::builder! {
+        Inet required { host(string) port(value u16) } optional {}
     }
-    impl ::qmp_types::object::Object for Inet {
-        const NAME: &'static str = "Inet";
-        const MEMBERS: &'static [&'static str] = &["host", "port"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            let mut slot1 = ::std::option::Option::None;
-            while let ::std::option::Option::Some(member) = members.next(Self::MEMBERS)?
-            {
-                match member {
-                    0usize => members.fill(&mut slot0),
-                    _ => members.fill(&mut slot1),
-                }?;
-            }
-            match (slot0, slot1) {
-                (
-                    ::std::option::Option::Some(slot0),
-                    ::std::option::Option::Some(slot1),
-                ) => ::std::result::Result::Ok(Self { host: slot0, port: slot1 }),
-                (slot0, slot1) => {
-                    ::std::result::Result::Err(
-                        members
-                            .missing(
-                                &[(slot0.is_none(), "host"), (slot1.is_none(), "port")],
-                            ),
-                    )
-                }
-            }
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.member("host", &self.host);
-            out.member("port", &self.port);
-        }
+    ::qmp_types::object! {
+        Inet "Inet" required { host 0 "host" port 1 "port" } optional {}
     }
-    ::qmp_types::object_impls!(Inet);
     /// A path.
     ///
     /// In the schema: `Unix`.
@@ -126,45 +58,12 @@ pub mod types {
         /// the path
         pub path: ::std::string::String,
     }
-    impl Unix {
-        ///With the mandatory members; the optional ones are set one by one.
-        #[must_use]
-        pub fn new(path: impl ::std::convert::Into<::std::string::String>) -> Self {
-            Self { path: path.into() }
-        }
+    ::qmp_types::builder! {
+        Unix required { path(string) } optional {}
     }
-    impl ::qmp_types::object::Object for Unix {
-        const NAME: &'static str = "Unix";
-        const MEMBERS: &'static [&'static str] = &["path"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            while let ::std::option::Option::Some(member) = members.next(Self::MEMBERS)?
-            {
-                match member {
-                    _ => members.fill(&mut slot0),
-                }?;
-            }
-            match (slot0,) {
-                (::std::option::Option::Some(slot0),) => {
-                    ::std::result::Result::Ok(Self { path: slot0 })
-                }
-                (slot0,) => {
-                    ::std::result::Result::Err(
-                        members.missing(&[(slot0.is_none(), "path")]),
-                    )
-                }
-            }
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.member("path", &self.path);
-        }
+    ::qmp_types::object! {
+        Unix "Unix" required { path 0 "path" } optional {}
     }
-    ::qmp_types::object_impls!(Unix);
     /// An address: its base is the discriminator alone.
     ///
     /// In the schema: `Address`.
@@ -182,61 +81,13 @@ pub mod types {
             /// The discriminator's value.
             name: ::std::boxed::Box<str>,
             /// The members that the base does not list.
-            members: ::qmp_types::serde_json::Map<
-                ::std::string::String,
-                ::qmp_types::serde_json::Value,
-            >,
+            members:
+                ::qmp_types::serde_json::Map<::std::string::String, ::qmp_types::serde_json::Value>,
         },
     }
-    impl Address {
-        /// The discriminator's value on the wire.
-        #[must_use]
-        pub fn as_str(&self) -> &str {
-            match self {
-                Self::Inet(..) => "inet",
-                Self::Unix(..) => "unix",
-                Self::Nowhere => "nowhere",
-                Self::Unknown { name, .. } => name,
-            }
-        }
-    }
-    impl ::qmp_types::object::Branches for Address {
-        const DISCRIMINATOR: &'static str = "type";
-        fn read_branch<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            value: &str,
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            ::std::result::Result::Ok(
-                match value {
-                    "inet" => Self::Inet(::qmp_types::object::Object::read(members)?),
-                    "unix" => Self::Unix(::qmp_types::object::Object::read(members)?),
-                    "nowhere" => {
-                        members.skip_rest()?;
-                        Self::Nowhere
-                    }
-                    _ => {
-                        Self::Unknown {
-                            name: value.into(),
-                            members: members.rest()?,
-                        }
-                    }
-                },
-            )
-        }
-        fn write_branch<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            match self {
-                Self::Inet(branch) => ::qmp_types::object::Object::write(branch, out),
-                Self::Unix(branch) => ::qmp_types::object::Object::write(branch, out),
-                Self::Unknown { members, .. } => out.open(members),
-                _ => {}
-            }
-        }
-        fn discriminator(&self) -> &str {
-            self.as_str()
-        }
+    ::qmp_types::branches! {
+        Address "type" empty { Nowhere "nowhere" } plain { Inet "inet" Unix "unix" }
+        boxed {}
     }
     impl ::std::convert::From<super::types::Inet> for Address {
         fn from(branch: super::types::Inet) -> Self {
@@ -248,22 +99,7 @@ pub mod types {
             Self::Unix(branch)
         }
     }
-    impl ::qmp_types::object::Object for Address {
-        const NAME: &'static str = "Address";
-        const MEMBERS: &'static [&'static str] = &["type"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            members.branches(Self::MEMBERS, &mut |_, source| source.skip())
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.branches(self);
-        }
-    }
-    ::qmp_types::object_impls!(Address);
+    ::qmp_types::bare_union!(Address "Address" "type");
     /// A channel: its base has more than the discriminator, and a branch is a union itself.
     ///
     /// In the schema: `Channel`.
@@ -277,70 +113,14 @@ pub mod types {
         /// how heavy it is
         pub weight: ::std::option::Option<i64>,
     }
-    impl Channel {
-        ///With the mandatory members; the optional ones are set one by one.
-        #[must_use]
-        pub fn new(
-            label: impl ::std::convert::Into<::std::string::String>,
-            transport: impl ::std::convert::Into<super::types::ChannelTransport>,
-        ) -> Self {
-            Self {
-                label: label.into(),
-                transport: transport.into(),
-                weight: ::std::option::Option::None,
-            }
-        }
-        ///Sets [`weight`](Self::weight).
-        #[must_use]
-        pub fn weight(mut self, weight: i64) -> Self {
-            self.weight = ::std::option::Option::Some(weight);
-            self
-        }
+    ::qmp_types::builder! {
+        Channel required { label(string) transport(into super::types::ChannelTransport) }
+        optional { weight(value i64) }
     }
-    impl ::qmp_types::object::Object for Channel {
-        const NAME: &'static str = "Channel";
-        const MEMBERS: &'static [&'static str] = &["label", "transport", "weight"];
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            let mut slot0 = ::std::option::Option::None;
-            let mut slot2 = ::std::option::Option::None;
-            let branches = members
-                .branches(
-                    Self::MEMBERS,
-                    &mut |member, source| {
-                        match member {
-                            0usize => source.fill(&mut slot0),
-                            2usize => source.fill(&mut slot2),
-                            _ => source.skip(),
-                        }
-                    },
-                )?;
-            match (slot0,) {
-                (::std::option::Option::Some(slot0),) => {
-                    ::std::result::Result::Ok(Self {
-                        label: slot0,
-                        weight: slot2,
-                        transport: branches,
-                    })
-                }
-                (slot0,) => {
-                    ::std::result::Result::Err(
-                        members.missing(&[(slot0.is_none(), "label")]),
-                    )
-                }
-            }
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            out.member("label", &self.label);
-            out.branches(&self.transport);
-            out.optional("weight", &self.weight);
-        }
+    ::qmp_types::object! {
+        Channel "Channel" required { label 0 "label" } optional { weight 1 "weight" }
+        branches transport "transport"
     }
-    ::qmp_types::object_impls!(Channel);
     impl ::std::convert::From<super::types::Address> for ChannelTransport {
         fn from(branch: super::types::Address) -> Self {
             Self::Socket(branch)
@@ -359,58 +139,13 @@ pub mod types {
             /// The discriminator's value.
             name: ::std::boxed::Box<str>,
             /// The members that the base does not list.
-            members: ::qmp_types::serde_json::Map<
-                ::std::string::String,
-                ::qmp_types::serde_json::Value,
-            >,
+            members:
+                ::qmp_types::serde_json::Map<::std::string::String, ::qmp_types::serde_json::Value>,
         },
     }
-    impl ChannelTransport {
-        /// The discriminator's value on the wire.
-        #[must_use]
-        pub fn as_str(&self) -> &str {
-            match self {
-                Self::Socket(..) => "socket",
-                Self::Pigeon => "pigeon",
-                Self::Unknown { name, .. } => name,
-            }
-        }
-    }
-    impl ::qmp_types::object::Branches for ChannelTransport {
-        const DISCRIMINATOR: &'static str = "transport";
-        fn read_branch<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            value: &str,
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            ::std::result::Result::Ok(
-                match value {
-                    "socket" => Self::Socket(::qmp_types::object::Object::read(members)?),
-                    "pigeon" => {
-                        members.skip_rest()?;
-                        Self::Pigeon
-                    }
-                    _ => {
-                        Self::Unknown {
-                            name: value.into(),
-                            members: members.rest()?,
-                        }
-                    }
-                },
-            )
-        }
-        fn write_branch<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            match self {
-                Self::Socket(branch) => ::qmp_types::object::Object::write(branch, out),
-                Self::Unknown { members, .. } => out.open(members),
-                _ => {}
-            }
-        }
-        fn discriminator(&self) -> &str {
-            self.as_str()
-        }
+    ::qmp_types::branches! {
+        ChannelTransport "transport" empty { Pigeon "pigeon" } plain { Socket "socket" }
+        boxed {}
     }
     /// What carries a channel.
     ///
@@ -425,28 +160,7 @@ pub mod types {
         /// A value that the schema does not know, as it came.
         Unknown(::std::boxed::Box<str>),
     }
-    impl Transport {
-        /// Every value that the schema knows, in its order.
-        pub const ALL: &'static [Self] = &[Self::Socket, Self::Pigeon];
-        /// The value on the wire.
-        #[must_use]
-        pub fn as_str(&self) -> &str {
-            match self {
-                Self::Socket => "socket",
-                Self::Pigeon => "pigeon",
-                Self::Unknown(name) => name,
-            }
-        }
-    }
-    impl ::qmp_types::enumeration::Enumeration for Transport {
-        const NAME: &'static str = "Transport";
-        const ALL: &'static [Self] = Self::ALL;
-        const NAMES: &'static [&'static str] = &["socket", "pigeon"];
-        fn unknown(name: &str) -> Self {
-            Self::Unknown(name.into())
-        }
-    }
-    ::qmp_types::enumeration_impls!(Transport);
+    ::qmp_types::enumeration!(Transport "Transport" { Socket "socket" Pigeon "pigeon" });
 }
 /// The commands.
 #[allow(dead_code, deprecated, unreachable_pub)]
@@ -484,33 +198,8 @@ pub mod commands {
             Self { data: data.into() }
         }
     }
-    impl ::std::convert::From<super::types::Channel> for OpenChannel {
-        fn from(data: super::types::Channel) -> Self {
-            Self { data }
-        }
-    }
-    impl ::qmp_types::object::Object for OpenChannel {
-        const NAME: &'static str = "open-channel";
-        const MEMBERS: &'static [&'static str] = <super::types::Channel as ::qmp_types::object::Object>::MEMBERS;
-        fn read<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
-            members: &mut ::qmp_types::object::Members<'_, 'de, A>,
-        ) -> ::std::result::Result<Self, A::Error> {
-            ::std::result::Result::Ok(Self {
-                data: ::qmp_types::object::Object::read(members)?,
-            })
-        }
-        fn write<M: ::qmp_types::serde::ser::SerializeMap>(
-            &self,
-            out: &mut ::qmp_types::object::Writer<'_, M>,
-        ) {
-            ::qmp_types::object::Object::write(&self.data, out);
-        }
-    }
-    ::qmp_types::object_impls!(OpenChannel);
-    impl ::qmp_types::Command for OpenChannel {
-        const NAME: &'static str = "open-channel";
-        type Return = super::types::Channel;
-    }
+    ::qmp_types::whole_object!(OpenChannel "open-channel" super::types::Channel);
+    ::qmp_types::command!(OpenChannel "open-channel" super::types::Channel,);
 }
 /// The events.
 #[allow(dead_code, deprecated, unreachable_pub)]
@@ -549,16 +238,9 @@ impl ::qmp_types::Vocabulary for AnyEvent {
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
     ) -> ::std::result::Result<Self, ::qmp_types::DecodeError> {
         let data = data.map_or("{}", ::qmp_types::serde_json::value::RawValue::get);
-        ::std::result::Result::Ok(
-            match name {
-                _ => {
-                    Self::Unknown {
-                        name: name.into(),
-                        data: ::qmp_types::decode(data)?,
-                    }
-                }
-            },
-        )
+        ::std::result::Result::Ok(match name {
+            _ => Self::Unknown { name: name.into(), data: ::qmp_types::decode(data)? },
+        })
     }
     fn name(&self) -> &str {
         match self {
