@@ -3,13 +3,14 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::time::Duration;
 
 use clap::Args;
 use qmp_client::blocking::{Client, Launch};
 use qmp_client::transport::Unix;
-use qmp_client::{Error, Options};
+use qmp_client::Error;
 use qmp_server::Simulator;
+
+use crate::cli::Patience;
 
 /// The arguments that choose a machine, the same for every program.
 #[derive(Args, Clone, Debug)]
@@ -29,9 +30,9 @@ pub struct MachineArgs {
     )]
     pub launch: Vec<OsString>,
 
-    /// Waits this long, in seconds, for the socket, for the greeting, and for each reply
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
-    pub timeout: Duration,
+    /// How long to wait.
+    #[command(flatten)]
+    pub patience: Patience,
 }
 
 /// A machine that a program talks to.
@@ -60,16 +61,13 @@ impl MachineArgs {
     /// # Errors
     /// There is nobody at the address, the program does not start, or what answers is no QMP.
     pub fn connect(&self) -> Result<Machine, Box<dyn std::error::Error>> {
-        let options = Options::new()
-            .wait_for_socket(self.timeout)
-            .greeting_within(self.timeout)
-            .calls_within(self.timeout);
+        let options = self.patience.options();
         if let Some((program, arguments)) = self.launch.split_first() {
             let client = Launch::new(program).args(arguments).options(options).start()?;
             return Ok(Machine { client, origin: Origin::Launched });
         }
         if let Some(address) = &self.address {
-            let client = Client::connect_with(address, &options)?;
+            let client = self.patience.connect(address)?;
             return Ok(Machine { client, origin: Origin::Address });
         }
         let client = Client::from_transport(simulate()?, &options)?;
@@ -92,21 +90,4 @@ impl Machine {
             Origin::Address | Origin::Simulated => Ok(()),
         }
     }
-}
-
-/// An error and what caused it, in one line.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| String::from("not a number"))?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }

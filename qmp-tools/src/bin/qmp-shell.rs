@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use qmp_client::Error;
 use qmp_client::blocking::Client;
-use qmp_tools::machine::{Machine, MachineArgs, Origin, chain};
+use qmp_tools::cli::{Completions, chain};
+use qmp_tools::machine::{Machine, MachineArgs, Origin};
 use qmp_tools::shell::{LineError, Outcome, Shell, parse};
 use rustyline::error::ReadlineError;
 use rustyline::{DefaultEditor, ExternalPrinter};
@@ -28,6 +29,9 @@ struct Arguments {
     /// Prints over several lines; the default at a terminal
     #[arg(short, long)]
     pretty: bool,
+
+    #[command(flatten)]
+    completions: Completions,
 }
 
 const EXAMPLES: &str = "\
@@ -53,6 +57,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn std::error::Error>> {
+    if arguments.completions.print(Arguments::command())? {
+        return Ok(Outcome::Done);
+    }
     let Machine { client, origin } = arguments.machine.connect()?;
     let interactive = arguments.command.is_empty() && io::stdin().is_terminal();
     if origin == Origin::Simulated {

@@ -1,10 +1,10 @@
 //! Prints what there is to know of a virtual machine.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
-use qmp_tools::machine::{MachineArgs, Origin, chain};
+use clap::{CommandFactory, Parser};
+use qmp_tools::cli::{Completions, chain, print};
+use qmp_tools::machine::{MachineArgs, Origin};
 use qmp_tools::report;
 
 /// Prints what there is to know of a virtual machine
@@ -17,6 +17,9 @@ struct Arguments {
     /// Prints JSON
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    completions: Completions,
 }
 
 const EXAMPLES: &str = "\
@@ -38,6 +41,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    if arguments.completions.print(Arguments::command())? {
+        return Ok(());
+    }
     let mut machine = arguments.machine.connect()?;
     if machine.origin == Origin::Simulated {
         eprintln!("No address given: this is a simulated machine. See --help for a real one.\n");
@@ -49,9 +55,5 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         report.to_string()
     };
     machine.finish()?;
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // A reader that has seen enough is no failure.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
-    }
+    Ok(print(text.as_bytes())?)
 }

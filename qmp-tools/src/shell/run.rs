@@ -8,7 +8,7 @@ use qmp_client::{Error, Raw, RawEvent};
 use serde_json::{Value, json};
 
 use super::{LineError, parse};
-use crate::machine::chain;
+use crate::cli::chain;
 
 /// A shell on a connection. Answers go to its output, as JSON; errors to standard error.
 #[derive(Debug)]

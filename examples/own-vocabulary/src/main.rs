@@ -1,0 +1,86 @@
+//! A program with a vocabulary of its own: `build.rs` takes a few commands and events of QEMU's
+//! schema, and a command of `schema/owner.json`. Nothing else is compiled.
+//!
+//! With the address of a server, it talks to that; without one it plays the server as well.
+
+#![deny(warnings, missing_docs)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use qmp_client::blocking::Client;
+use qmp_client::transport::Unix;
+use qmp_client::{Error, Options};
+
+use vmm::AnyEvent;
+use vmm::commands::{Cont, QueryStatus, SetOwner, Stop};
+use vmm::types::{Owner, RunState};
+
+/// What this program knows of the protocol.
+pub mod vmm {
+    qmp_types::include_vocabulary!("vmm");
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let client = match std::env::args().nth(1) {
+        Some(address) => Client::connect(&address)?,
+        None => {
+            let (ours, theirs) = UnixStream::pair()?;
+            std::thread::spawn(move || serve(theirs));
+            Client::from_transport(Unix::from_stream(ours)?, &Options::new())?
+        }
+    };
+    talk(client)
+}
+
+fn talk(mut vm: Client) -> Result<(), Box<dyn std::error::Error>> {
+    vm.execute(Stop::new())?;
+    let status = vm.execute(QueryStatus::new())?.status;
+    println!("it is {status}, paused: {}", status == RunState::Paused);
+    vm.execute(Cont::new())?;
+
+    let owner = Owner::new("Ada").mail("ada@example.org");
+    match vm.execute(SetOwner::new(owner).note("on call")) {
+        Ok(before) => println!("owners before: {}", before.len()),
+        // A QEMU does not have the command.
+        Err(error) => println!("no owner: {error}"),
+    }
+
+    loop {
+        match vm.next_event(Duration::from_millis(100)) {
+            Ok(occurrence) => match occurrence.event {
+                AnyEvent::Stop(_) => println!("it has stopped"),
+                AnyEvent::Resume(_) => println!("it goes on"),
+                other => println!("something else: {other:?}"),
+            },
+            Err(Error::Timeout(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// A server that always says the same.
+fn serve(stream: UnixStream) -> std::io::Result<()> {
+    let mut output = stream.try_clone()?;
+    let version = r#"{"qemu": {"major": 1, "minor": 0, "micro": 0}, "package": "own"}"#;
+    writeln!(output, r#"{{"QMP": {{"version": {version}, "capabilities": []}}}}"#)?;
+    for line in BufReader::new(stream).lines() {
+        let line = line?;
+        let told = |command: &str| line.contains(&format!("\"{command}\""));
+        let event = [("stop", "STOP"), ("cont", "RESUME")].into_iter().find(|(c, _)| told(c));
+        if let Some((_, event)) = event {
+            let time = r#"{"seconds": 1, "microseconds": 0}"#;
+            writeln!(output, r#"{{"event": "{event}", "timestamp": {time}}}"#)?;
+        }
+        let answer = match () {
+            () if told("query-status") => r#"{"running": false, "status": "paused"}"#,
+            () if told("set-owner") => r#"[{"name": "Grace"}]"#,
+            () => "{}",
+        };
+        let id = line.split_once("\"id\":").map_or("0", |(_, id)| id);
+        let id = id.trim().split([',', '}']).next().unwrap_or("0");
+        writeln!(output, r#"{{"return": {answer}, "id": {id}}}"#)?;
+    }
+    Ok(())
+}
