@@ -164,7 +164,13 @@ fn inline(line: &str, link: &dyn Fn(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(line.len() + 16);
     let mut rest = line;
     let mut before = ' ';
-    while let Some(c) = rest.chars().next() {
+    loop {
+        // What means nothing in either markup goes over in one piece.
+        let plain = rest.find(['`', '@', ':', 'h', '<', '>', '[', ']', '|']).unwrap_or(rest.len());
+        out.push_str(&rest[..plain]);
+        before = rest[..plain].chars().next_back().unwrap_or(before);
+        rest = &rest[plain..];
+        let Some(c) = rest.chars().next() else { return out };
         let taken = match c {
             '`' => quoted(rest, link, &mut out),
             '@' if !before.is_alphanumeric() => reference(rest, link, &mut out),
@@ -184,7 +190,6 @@ fn inline(line: &str, link: &dyn Fn(&str) -> Option<String>) -> String {
         before = c;
         rest = &rest[c.len_utf8()..];
     }
-    out
 }
 
 /// ``` ``literal`` ``` and `` `interpreted` ``; gives the bytes taken.

@@ -1,6 +1,8 @@
 //! Documentation: what the schema says of an item, as rustdoc.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{
+    Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenStream, TokenTree,
+};
 use quote::quote;
 
 use super::plan::Plan;
@@ -197,12 +199,24 @@ impl<'p> Doc<'p> {
                 quote!(#[deprecated(note = #note)])
             }
         });
-        let lines = self.markdown.lines().map(|line| {
-            let line = if line.is_empty() { String::new() } else { format!(" {line}") };
-            quote!(#[doc = #line])
-        });
-        quote!(#(#lines)* #deprecated)
+        let mut attributes: TokenStream = self.markdown.lines().flat_map(attribute).collect();
+        attributes.extend(deprecated);
+        attributes
     }
+}
+
+/// `#[doc = " line"]`, token by token: documentation is most of what is generated.
+fn attribute(line: &str) -> [TokenTree; 2] {
+    let text = if line.is_empty() { String::new() } else { format!(" {line}") };
+    let attribute = [
+        TokenTree::Ident(Ident::new("doc", Span::call_site())),
+        TokenTree::Punct(Punct::new('=', Spacing::Alone)),
+        TokenTree::Literal(Literal::string(&text)),
+    ];
+    [
+        TokenTree::Punct(Punct::new('#', Spacing::Alone)),
+        TokenTree::Group(Group::new(Delimiter::Bracket, attribute.into_iter().collect())),
+    ]
 }
 
 impl Feature {

@@ -23,7 +23,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::rc::Rc;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::quote;
 
 use crate::introspection::{self, Naming};
@@ -101,24 +101,23 @@ pub(crate) fn emit(schema: &Schema, options: &Options) -> TokenStream {
         TypeKind::Union(data) => union::emit(&plan, *id, data),
         TypeKind::Alternate(data) => alternate::emit(&plan, *id, data),
     });
+    let types = module("types", " The types that commands and events are made of.", types);
     let commands = plan.commands.iter().map(|(data, name)| command::emit(&plan, data, name));
+    let commands = module("commands", " The commands.", commands);
     let events = plan.events.iter().map(|(data, name)| event::emit(&plan, data, name));
+    let events = module("events", " The events.", events);
     let any_event = event::emit_any(&plan);
     let introspection = options.introspection.then(|| emit_introspection(&plan));
+    [types, commands, events, any_event].into_iter().chain(introspection).collect()
+}
+
+/// A module of items. They are moved into it: `quote!` would copy every token.
+fn module(name: &str, doc: &str, items: impl Iterator<Item = TokenStream>) -> TokenStream {
+    let name = Ident::new(name, Span::call_site());
     let allow = allow();
-    quote! {
-        /// The types that commands and events are made of.
-        #allow
-        pub mod types { #(#types)* }
-        /// The commands.
-        #allow
-        pub mod commands { #(#commands)* }
-        /// The events.
-        #allow
-        pub mod events { #(#events)* }
-        #any_event
-        #introspection
-    }
+    let mut module = quote!(#[doc = #doc] #allow pub mod #name);
+    module.extend([TokenTree::Group(Group::new(Delimiter::Brace, items.collect()))]);
+    module
 }
 
 /// What generated code may do that code by hand does not.

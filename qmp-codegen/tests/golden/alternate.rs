@@ -86,16 +86,21 @@ pub mod types {
         fn from_object<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
             members: &mut ::qmp_types::object::Members<'_, 'de, A>,
         ) -> ::std::result::Result<Self, A::Error> {
-            ::std::result::Result::Ok(Self::Definition(::std::boxed::Box::new(
-                ::qmp_types::object::Object::read(members)?,
-            )))
+            ::std::result::Result::Ok(
+                Self::Definition(
+                    ::std::boxed::Box::new(::qmp_types::object::Object::read(members)?),
+                ),
+            )
         }
         fn from_str<E: ::qmp_types::serde::de::Error>(
             value: &str,
         ) -> ::std::result::Result<Self, E> {
             ::std::result::Result::Ok(Self::Reference(value.into()))
         }
-        fn from_null<E: ::qmp_types::serde::de::Error>() -> ::std::result::Result<Self, E> {
+        fn from_null<E: ::qmp_types::serde::de::Error>() -> ::std::result::Result<
+            Self,
+            E,
+        > {
             ::std::result::Result::Ok(Self::None(::qmp_types::Null))
         }
     }
@@ -111,7 +116,9 @@ pub mod types {
                 Self::Reference(value) => {
                     ::qmp_types::serde::Serialize::serialize(value, serializer)
                 }
-                Self::None(value) => ::qmp_types::serde::Serialize::serialize(value, serializer),
+                Self::None(value) => {
+                    ::qmp_types::serde::Serialize::serialize(value, serializer)
+                }
             }
         }
     }
@@ -156,7 +163,9 @@ pub mod types {
         fn from_str<E: ::qmp_types::serde::de::Error>(
             value: &str,
         ) -> ::std::result::Result<Self, E> {
-            ::std::result::Result::Ok(Self::Level(::qmp_types::enumeration::parse(value)))
+            ::std::result::Result::Ok(
+                Self::Level(::qmp_types::enumeration::parse(value)),
+            )
         }
         fn from_integer<E: ::qmp_types::serde::de::Error>(
             value: i128,
@@ -180,10 +189,18 @@ pub mod types {
             serializer: S,
         ) -> ::std::result::Result<S::Ok, S::Error> {
             match self {
-                Self::Level(value) => ::qmp_types::serde::Serialize::serialize(value, serializer),
-                Self::Exact(value) => ::qmp_types::serde::Serialize::serialize(value, serializer),
-                Self::Yes(value) => ::qmp_types::serde::Serialize::serialize(value, serializer),
-                Self::Many(value) => ::qmp_types::serde::Serialize::serialize(value, serializer),
+                Self::Level(value) => {
+                    ::qmp_types::serde::Serialize::serialize(value, serializer)
+                }
+                Self::Exact(value) => {
+                    ::qmp_types::serde::Serialize::serialize(value, serializer)
+                }
+                Self::Yes(value) => {
+                    ::qmp_types::serde::Serialize::serialize(value, serializer)
+                }
+                Self::Many(value) => {
+                    ::qmp_types::serde::Serialize::serialize(value, serializer)
+                }
             }
         }
     }
@@ -262,9 +279,16 @@ impl ::qmp_types::Vocabulary for AnyEvent {
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
     ) -> ::std::result::Result<Self, ::qmp_types::DecodeError> {
         let data = data.map_or("{}", ::qmp_types::serde_json::value::RawValue::get);
-        ::std::result::Result::Ok(match name {
-            _ => Self::Unknown { name: name.into(), data: ::qmp_types::decode(data)? },
-        })
+        ::std::result::Result::Ok(
+            match name {
+                _ => {
+                    Self::Unknown {
+                        name: name.into(),
+                        data: ::qmp_types::decode(data)?,
+                    }
+                }
+            },
+        )
     }
     fn name(&self) -> &str {
         match self {

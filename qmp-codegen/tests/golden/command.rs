@@ -69,8 +69,10 @@ pub mod commands {
         /// the name of the device
         pub id: ::std::option::Option<::std::string::String>,
         /// Members that the schema does not list.
-        pub properties:
-            ::qmp_types::serde_json::Map<::std::string::String, ::qmp_types::serde_json::Value>,
+        pub properties: ::qmp_types::serde_json::Map<
+            ::std::string::String,
+            ::qmp_types::serde_json::Value,
+        >,
     }
     ::qmp_types::builder! {
         Attach required { driver(string) } optional { id(string) } open properties
@@ -153,9 +155,16 @@ impl ::qmp_types::Vocabulary for AnyEvent {
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
     ) -> ::std::result::Result<Self, ::qmp_types::DecodeError> {
         let data = data.map_or("{}", ::qmp_types::serde_json::value::RawValue::get);
-        ::std::result::Result::Ok(match name {
-            _ => Self::Unknown { name: name.into(), data: ::qmp_types::decode(data)? },
-        })
+        ::std::result::Result::Ok(
+            match name {
+                _ => {
+                    Self::Unknown {
+                        name: name.into(),
+                        data: ::qmp_types::decode(data)?,
+                    }
+                }
+            },
+        )
     }
     fn name(&self) -> &str {
         match self {

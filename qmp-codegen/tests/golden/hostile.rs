@@ -229,8 +229,10 @@ pub mod types {
             /// The discriminator's value.
             name: ::std::boxed::Box<str>,
             /// The members that the base does not list.
-            members:
-                ::qmp_types::serde_json::Map<::std::string::String, ::qmp_types::serde_json::Value>,
+            members: ::qmp_types::serde_json::Map<
+                ::std::string::String,
+                ::qmp_types::serde_json::Value,
+            >,
         },
     }
     ::qmp_types::branches! {
@@ -280,9 +282,14 @@ pub mod types {
         fn from_object<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
             members: &mut ::qmp_types::object::Members<'_, 'de, A>,
         ) -> ::std::result::Result<Self, A::Error> {
-            ::std::result::Result::Ok(Self::Vec(::qmp_types::object::Object::read(members)?))
+            ::std::result::Result::Ok(
+                Self::Vec(::qmp_types::object::Object::read(members)?),
+            )
         }
-        fn from_null<E: ::qmp_types::serde::de::Error>() -> ::std::result::Result<Self, E> {
+        fn from_null<E: ::qmp_types::serde::de::Error>() -> ::std::result::Result<
+            Self,
+            E,
+        > {
             ::std::result::Result::Ok(Self::Unknown(::qmp_types::Null))
         }
     }
@@ -292,9 +299,15 @@ pub mod types {
             serializer: S,
         ) -> ::std::result::Result<S::Ok, S::Error> {
             match self {
-                Self::String(value) => ::qmp_types::serde::Serialize::serialize(value, serializer),
-                Self::Vec(value) => ::qmp_types::serde::Serialize::serialize(value, serializer),
-                Self::Unknown(value) => ::qmp_types::serde::Serialize::serialize(value, serializer),
+                Self::String(value) => {
+                    ::qmp_types::serde::Serialize::serialize(value, serializer)
+                }
+                Self::Vec(value) => {
+                    ::qmp_types::serde::Serialize::serialize(value, serializer)
+                }
+                Self::Unknown(value) => {
+                    ::qmp_types::serde::Serialize::serialize(value, serializer)
+                }
             }
         }
     }
@@ -344,8 +357,10 @@ pub mod commands {
         /// The member `property` of `type`.
         pub property_: ::std::option::Option<::std::string::String>,
         /// Members that the schema does not list.
-        pub properties:
-            ::qmp_types::serde_json::Map<::std::string::String, ::qmp_types::serde_json::Value>,
+        pub properties: ::qmp_types::serde_json::Map<
+            ::std::string::String,
+            ::qmp_types::serde_json::Value,
+        >,
     }
     ::qmp_types::builder! {
         Type required { string(value super::types::String) box_(value super::types::Box)
@@ -396,7 +411,11 @@ pub mod commands {
     }
     impl ::std::convert::From<super::types::Default> for AB {
         fn from(data: super::types::Default) -> Self {
-            Self { crate_: data.crate_, super_: data.super_, gen_: data.gen_ }
+            Self {
+                crate_: data.crate_,
+                super_: data.super_,
+                gen_: data.gen_,
+            }
         }
     }
     ::qmp_types::command!(AB "a-b"::qmp_types::Empty,);
@@ -485,11 +504,18 @@ impl ::qmp_types::Vocabulary for AnyEvent {
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
     ) -> ::std::result::Result<Self, ::qmp_types::DecodeError> {
         let data = data.map_or("{}", ::qmp_types::serde_json::value::RawValue::get);
-        ::std::result::Result::Ok(match name {
-            "UNKNOWN" => Self::Unknown_(::qmp_types::decode(data)?),
-            "ANY_EVENT" => Self::AnyEvent(::qmp_types::decode(data)?),
-            _ => Self::Unknown { name: name.into(), data: ::qmp_types::decode(data)? },
-        })
+        ::std::result::Result::Ok(
+            match name {
+                "UNKNOWN" => Self::Unknown_(::qmp_types::decode(data)?),
+                "ANY_EVENT" => Self::AnyEvent(::qmp_types::decode(data)?),
+                _ => {
+                    Self::Unknown {
+                        name: name.into(),
+                        data: ::qmp_types::decode(data)?,
+                    }
+                }
+            },
+        )
     }
     fn name(&self) -> &str {
         match self {

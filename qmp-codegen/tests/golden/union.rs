@@ -81,8 +81,10 @@ pub mod types {
             /// The discriminator's value.
             name: ::std::boxed::Box<str>,
             /// The members that the base does not list.
-            members:
-                ::qmp_types::serde_json::Map<::std::string::String, ::qmp_types::serde_json::Value>,
+            members: ::qmp_types::serde_json::Map<
+                ::std::string::String,
+                ::qmp_types::serde_json::Value,
+            >,
         },
     }
     ::qmp_types::branches! {
@@ -139,8 +141,10 @@ pub mod types {
             /// The discriminator's value.
             name: ::std::boxed::Box<str>,
             /// The members that the base does not list.
-            members:
-                ::qmp_types::serde_json::Map<::std::string::String, ::qmp_types::serde_json::Value>,
+            members: ::qmp_types::serde_json::Map<
+                ::std::string::String,
+                ::qmp_types::serde_json::Value,
+            >,
         },
     }
     ::qmp_types::branches! {
@@ -238,9 +242,16 @@ impl ::qmp_types::Vocabulary for AnyEvent {
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
     ) -> ::std::result::Result<Self, ::qmp_types::DecodeError> {
         let data = data.map_or("{}", ::qmp_types::serde_json::value::RawValue::get);
-        ::std::result::Result::Ok(match name {
-            _ => Self::Unknown { name: name.into(), data: ::qmp_types::decode(data)? },
-        })
+        ::std::result::Result::Ok(
+            match name {
+                _ => {
+                    Self::Unknown {
+                        name: name.into(),
+                        data: ::qmp_types::decode(data)?,
+                    }
+                }
+            },
+        )
     }
     fn name(&self) -> &str {
         match self {
