@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::io;
 
 use clap::Args;
+use qmp_client::Error;
 use qmp_client::blocking::{Client, Launch};
 use qmp_client::transport::Unix;
-use qmp_client::Error;
 use qmp_server::Simulator;
 
 use crate::cli::Patience;

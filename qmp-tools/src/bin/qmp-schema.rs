@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use qmp_tools::cli::Completions;
+use qmp_tools::schema::Failure;
 use qmp_tools::schema::check::Check;
 use qmp_tools::schema::diff::Diff;
 use qmp_tools::schema::export::Export;
 use qmp_tools::schema::generate::Generate;
 use qmp_tools::schema::import::Import;
-use qmp_tools::schema::Failure;
 
 /// Works with QAPI schemas: checks, generates, imports, exports, compares
 #[derive(Debug, Parser)]

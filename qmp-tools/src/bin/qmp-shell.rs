@@ -1,19 +1,17 @@
 //! Talks to a monitor, line by line.
 
 use std::io::{self, BufRead, IsTerminal};
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 use qmp_client::Error;
 use qmp_client::blocking::Client;
+use qmp_client::qmp::commands::QueryCommands;
 use qmp_tools::cli::{Completions, chain};
 use qmp_tools::machine::{Machine, MachineArgs, Origin};
-use qmp_tools::shell::{LineError, Outcome, Shell, parse};
-use rustyline::error::ReadlineError;
-use rustyline::{DefaultEditor, ExternalPrinter};
+use qmp_tools::shell::{LineError, Outcome, Printer, Prompt, Shell, parse};
 
 /// Talks to a monitor: a command a line, as `command key=value ...` or as JSON
 #[derive(Debug, Parser)]
@@ -124,78 +122,47 @@ fn execute<W: io::Write>(
     }
 }
 
-/// What the editor and the connection, each on a thread of its own, say to each other.
-enum Request {
-    Line(String),
-    Leave,
-}
-
 /// The editor waits for a person, the connection for events; neither waits for the other.
-fn converse(client: Client, pretty: bool) -> Result<Option<Client>, Box<dyn std::error::Error>> {
-    let mut editor = DefaultEditor::new()?;
-    let history = history_file();
-    if let Some(history) = &history {
-        // There is none the first time.
-        let _ = editor.load_history(history);
-    }
-    let printer = Printer(Box::new(editor.create_external_printer()?));
+fn converse(
+    mut client: Client,
+    pretty: bool,
+) -> Result<Option<Client>, Box<dyn std::error::Error>> {
+    let mut prompt = Prompt::new(commands(&mut client))?;
+    let printer = prompt.printer();
     let (requests, inbox) = mpsc::channel();
     let (done, outcomes) = mpsc::channel();
     let connection =
         std::thread::spawn(move || attend(Shell::new(client, printer, pretty), &inbox, &done));
-    edit(&mut editor, &requests, &outcomes)?;
-    if let Some(history) = &history {
-        editor.save_history(history)?;
+    while let Some(command) = prompt.read()? {
+        // The answer comes before the next prompt.
+        if requests.send(command).is_err() || outcomes.recv() != Ok(Outcome::Done) {
+            break;
+        }
     }
+    prompt.save_history()?;
     drop(requests);
     Ok(connection.join().ok().flatten())
 }
 
-fn edit(
-    editor: &mut DefaultEditor,
-    requests: &Sender<Request>,
-    outcomes: &Receiver<Outcome>,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let mut pending = String::new();
-    loop {
-        let prompt = if pending.is_empty() { "(QEMU) " } else { "  ...  " };
-        match editor.readline(prompt) {
-            Ok(line) => pending += &line,
-            Err(ReadlineError::Interrupted) => {
-                pending.clear();
-                continue;
-            }
-            Err(ReadlineError::Eof) => break,
-            Err(error) => return Err(error.into()),
-        }
-        if matches!(parse(&pending), Err(LineError::Open(_))) {
-            pending.push('\n');
-            continue;
-        }
-        let line = std::mem::take(&mut pending);
-        if !line.trim().is_empty() {
-            editor.add_history_entry(&line)?;
-        }
-        // The answer comes before the next prompt.
-        if requests.send(Request::Line(line)).is_err() || outcomes.recv() != Ok(Outcome::Done) {
-            break;
-        }
-    }
-    let _ = requests.send(Request::Leave);
-    Ok(())
+/// What the machine can execute; nothing, if it does not say.
+fn commands(client: &mut Client) -> Vec<String> {
+    let known = client.execute(QueryCommands::new()).unwrap_or_default();
+    let mut names: Vec<String> = known.into_iter().map(|command| command.name).collect();
+    names.sort_unstable();
+    names
 }
 
 /// Executes lines as they come, and prints events in between.
 fn attend(
     mut shell: Shell<Printer>,
-    inbox: &Receiver<Request>,
+    inbox: &Receiver<String>,
     done: &Sender<Outcome>,
 ) -> Option<Client> {
     /// How long a line may have to wait for the look at the connection to end.
     const LOOK: Duration = Duration::from_millis(20);
     loop {
-        let outcome = match inbox.recv_timeout(Duration::ZERO) {
-            Ok(Request::Line(line)) => {
+        let outcome = match inbox.try_recv() {
+            Ok(line) => {
                 let outcome = shell.line(&line).unwrap_or(Outcome::Lost);
                 // A line that failed is no reason to leave.
                 let going_on = if outcome == Outcome::Failed { Outcome::Done } else { outcome };
@@ -204,8 +171,8 @@ fn attend(
                 }
                 outcome
             }
-            Ok(Request::Leave) | Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) => shell.events(LOOK).unwrap_or(Outcome::Lost),
+            Err(TryRecvError::Disconnected) => break,
+            Err(TryRecvError::Empty) => shell.events(LOOK).unwrap_or(Outcome::Lost),
         };
         if matches!(outcome, Outcome::Ended | Outcome::Lost) {
             eprintln!("The connection has ended.");
@@ -213,27 +180,4 @@ fn attend(
         }
     }
     Some(shell.into_client())
-}
-
-/// Prints above the line that is being edited, a whole text at a time.
-struct Printer(Box<dyn ExternalPrinter + Send>);
-
-impl io::Write for Printer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        self.0.print(text).map_err(io::Error::other)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn history_file() -> Option<PathBuf> {
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let state =
-        state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?;
-    std::fs::create_dir_all(&state).ok()?;
-    Some(state.join("qmp-shell-history"))
 }

@@ -5,8 +5,11 @@
 //!                                                          └─> events ──┘
 //! ```
 
+mod layout;
 mod line;
+mod prompt;
 mod run;
 
 pub use line::{Line, LineError, parse};
+pub use prompt::{Printer, Prompt};
 pub use run::{Outcome, Shell};

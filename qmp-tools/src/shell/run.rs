@@ -4,10 +4,12 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use qmp_client::blocking::Client;
+use qmp_client::types::Timestamp;
 use qmp_client::{Error, Raw, RawEvent};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
-use super::{LineError, parse};
+use super::{LineError, layout, parse};
 use crate::cli::chain;
 
 /// A shell on a connection. Answers go to its output, as JSON; errors to standard error.
@@ -57,7 +59,7 @@ impl<W: Write> Shell<W> {
             Ok(None) => return Ok(Outcome::Done),
             Err(error) => return self.complain(&error),
         };
-        let mut request = Raw::<Value>::new(parsed.name.clone());
+        let mut request = Raw::<Box<RawValue>>::new(parsed.name.clone());
         if let Some(arguments) = parsed.arguments {
             request = request.arguments(&arguments);
         }
@@ -87,7 +89,7 @@ impl<W: Write> Shell<W> {
         let mut within = within;
         loop {
             match self.client.next_raw_event(within) {
-                Ok(event) => self.print(&event_json(&event))?,
+                Ok(event) => self.print(&event_json(&event)?)?,
                 Err(error) if error.is_timeout() => return Ok(Outcome::Done),
                 Err(error) if error.is_closed() => return Ok(Outcome::Lost),
                 Err(error) => eprintln!("{}", chain(&error)),
@@ -110,23 +112,31 @@ impl<W: Write> Shell<W> {
     }
 
     /// One write a message, so that others cannot come in between.
-    fn print(&mut self, value: &Value) -> io::Result<()> {
-        let text = if self.pretty { format!("{value:#}\n") } else { format!("{value}\n") };
-        self.output.write_all(text.as_bytes())?;
+    fn print(&mut self, json: &RawValue) -> io::Result<()> {
+        let text = if self.pretty { layout::pretty(json) } else { layout::compact(json) };
+        self.output.write_all(format!("{text}\n").as_bytes())?;
         self.output.flush()
     }
 }
 
-fn event_json(event: &RawEvent) -> Value {
-    let mut json = json!({
-        "event": event.name,
-        "timestamp": {
-            "seconds": event.timestamp.seconds,
-            "microseconds": event.timestamp.microseconds,
-        },
-    });
-    if let Some(data) = &event.data {
-        json["data"] = serde_json::from_str(data.get()).unwrap_or_default();
+/// An event as it is on the wire.
+fn event_json(event: &RawEvent) -> io::Result<Box<RawValue>> {
+    #[derive(Serialize)]
+    struct OnTheWire<'e> {
+        timestamp: Time,
+        event: &'e str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<&'e RawValue>,
     }
-    json
+
+    #[derive(Serialize)]
+    struct Time {
+        seconds: i64,
+        microseconds: i64,
+    }
+
+    let Timestamp { seconds, microseconds, .. } = event.timestamp;
+    let timestamp = Time { seconds, microseconds };
+    let event = OnTheWire { timestamp, event: &event.name, data: event.data.as_deref() };
+    Ok(to_raw_value(&event)?)
 }

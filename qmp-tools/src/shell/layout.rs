@@ -1,0 +1,114 @@
+//! JSON text on one line or over several: members stay in the order in which they came, and
+//! numbers as they were written.
+
+use serde_json::value::RawValue;
+
+/// The text on one line.
+pub(super) fn compact(json: &RawValue) -> String {
+    lay_out(json.get(), false)
+}
+
+/// The text with a line for each member and element.
+pub(super) fn pretty(json: &RawValue) -> String {
+    lay_out(json.get(), true)
+}
+
+/// The text is valid JSON: what is not in a string is structure, a number or a word.
+fn lay_out(text: &str, pretty: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut depth = 0;
+    let mut rest = text.trim_start();
+    while let Some(c) = rest.chars().next() {
+        let token = match c {
+            '"' => string(rest),
+            _ => rest.get(..c.len_utf8()).unwrap_or(rest),
+        };
+        rest = rest.get(token.len()..).unwrap_or_default().trim_start();
+        match c {
+            '{' | '[' if rest.starts_with(['}', ']']) => out.push(c),
+            '{' | '[' => {
+                depth += 1;
+                out.push(c);
+                new_line(&mut out, depth, pretty);
+            }
+            '}' | ']' if out.ends_with(['{', '[']) => out.push(c),
+            '}' | ']' => {
+                depth -= 1;
+                new_line(&mut out, depth, pretty);
+                out.push(c);
+            }
+            ',' if pretty => {
+                out.push(c);
+                new_line(&mut out, depth, pretty);
+            }
+            ',' | ':' => {
+                out.push(c);
+                out.push(' ');
+            }
+            _ => out.push_str(token),
+        }
+    }
+    out
+}
+
+fn new_line(out: &mut String, depth: usize, pretty: bool) {
+    if pretty {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth));
+    }
+}
+
+/// The string that a text begins with, in its quotes.
+fn string(text: &str) -> &str {
+    let mut escaped = false;
+    let end = text.char_indices().skip(1).find(|(_, c)| {
+        let ends = *c == '"' && !escaped;
+        escaped = *c == '\\' && !escaped;
+        ends
+    });
+    end.and_then(|(end, _)| text.get(..=end)).unwrap_or(text)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn raw(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn lines_have_the_order_of_the_text() {
+        let json =
+            raw("{ \"b\" : [1.50,-2e9 , []],\r\n\"a\":{\"x\": null, \"é\": \"\"} , \"c\":{ }}");
+        assert_eq!(
+            compact(&json),
+            "{\"b\": [1.50, -2e9, []], \"a\": {\"x\": null, \"é\": \"\"}, \"c\": {}}"
+        );
+        let lines = [
+            "{",
+            "  \"b\": [",
+            "    1.50,",
+            "    -2e9,",
+            "    []",
+            "  ],",
+            "  \"a\": {",
+            "    \"x\": null,",
+            "    \"é\": \"\"",
+            "  },",
+            "  \"c\": {}",
+            "}",
+        ];
+        assert_eq!(pretty(&json), lines.join("\n"));
+    }
+
+    #[test]
+    fn strings_are_left_alone() {
+        for text in [r#""{a: [1,2]}""#, r#""\\""#, r#""\"  ,\" ""#, r#""[""#, "true", "-0.0"] {
+            assert_eq!(compact(&raw(text)), text);
+            assert_eq!(pretty(&raw(text)), text);
+        }
+        assert_eq!(compact(&raw(r#"["\\","[",{"}":"{"}]"#)), r#"["\\", "[", {"}": "{"}]"#);
+    }
+}
