@@ -36,4 +36,5 @@ pub mod source;
 pub mod text;
 
 pub use builder::{Builder, GenerateError, Generated};
+pub use emit::{SurfaceItem, SurfaceKind};
 pub use load::{LoadError, Loaded, Root, load, load_file};

@@ -57,6 +57,22 @@ pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, data: &Alternate) -> TokenStream
     }
 }
 
+/// The alternatives with their identifiers and what each holds.
+pub(super) fn variants<'d>(
+    plan: &Plan<'_>,
+    id: TypeId,
+    data: &'d Alternate,
+) -> Vec<(&'d Alternative, Ident, TokenStream)> {
+    let mut scope = Scope::default();
+    let alternatives = data.alternatives.iter().filter(|a| plan.options.holds(&a.condition));
+    alternatives
+        .map(|alternative| {
+            let choice = Choice::new(plan, id, alternative, &mut scope);
+            (alternative, choice.ident, choice.field)
+        })
+        .collect()
+}
+
 /// An alternative on its way to Rust.
 struct Choice {
     ident: Ident,

@@ -32,7 +32,7 @@ pub(crate) fn emit(plan: &Plan<'_>, command: &Command, name: &Ident) -> TokenStr
 
 impl Command {
     /// Whether callers may add arguments that the schema does not list.
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         match &self.arguments {
             Arguments::Inline(members) => !self.generated && !members.is_empty(),
             Arguments::Named { .. } => false,
@@ -59,7 +59,7 @@ pub(crate) fn body<'p>(
     if let Some(ty) = plan.whole_arguments(arguments) {
         return emit_whole(plan, ty, definition, name, &doc, built);
     }
-    let mut scope = if is_open { Scope::reserving(&["new", "property"]) } else { object::scope() };
+    let mut scope = self::scope(is_open);
     let members = plan.flat_arguments(arguments);
     let fields = object::fields(plan, &definition.name, None, &members, &mut scope);
     let object = Object {
@@ -77,6 +77,11 @@ pub(crate) fn body<'p>(
         Arguments::Inline(_) => TokenStream::new(),
     };
     quote!(#item #from)
+}
+
+/// The scope of a command's fields.
+pub(super) fn scope(is_open: bool) -> Scope {
+    if is_open { Scope::reserving(&["new", "property"]) } else { object::scope() }
 }
 
 /// Arguments that stand as a type of their own convert into the command.

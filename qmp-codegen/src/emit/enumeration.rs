@@ -14,7 +14,7 @@ pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, data: &Enum) -> TokenStream {
     let schema_name = &definition.name;
     let values: Vec<&EnumValue> =
         data.values.iter().filter(|value| plan.options.holds(&value.condition)).collect();
-    let mut scope = Scope::reserving(&["Unknown"]);
+    let mut scope = scope();
     let idents: Vec<_> = values.iter().map(|value| scope.camel(&value.name)).collect();
     let wires: Vec<_> = values.iter().map(|value| &value.name).collect();
     let docs = values.iter().map(|value| docs::value(plan, value));
@@ -33,4 +33,9 @@ pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, data: &Enum) -> TokenStream {
 
         ::qmp_types::enumeration!(#name #schema_name { #(#idents #wires)* });
     }
+}
+
+/// The scope of an enumeration's values.
+pub(super) fn scope() -> Scope {
+    Scope::reserving(&["Unknown"])
 }

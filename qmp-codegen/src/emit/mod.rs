@@ -17,6 +17,7 @@ pub(crate) mod ident;
 mod object;
 mod plan;
 mod recursion;
+mod surface;
 mod union;
 
 use std::collections::{HashMap, HashSet};
@@ -29,6 +30,9 @@ use quote::quote;
 use crate::introspection::{self, Naming};
 use crate::schema::{Condition, Definition, Schema, TypeKind};
 use plan::Plan;
+
+pub(crate) use surface::surface;
+pub use surface::{SurfaceItem, SurfaceKind};
 
 /// What the caller wants of the Rust.
 #[derive(Clone, Default)]

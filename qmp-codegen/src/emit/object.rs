@@ -96,7 +96,7 @@ impl Field<'_> {
     }
 
     /// The type of the Rust field.
-    fn field_type(&self) -> TokenStream {
+    pub(crate) fn field_type(&self) -> TokenStream {
         let ty = &self.ty;
         let ty = if self.boxed { quote!(::std::boxed::Box<#ty>) } else { quote!(#ty) };
         if self.member.optional { quote!(::std::option::Option<#ty>) } else { ty }

@@ -28,9 +28,9 @@ pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
 }
 
 /// A branch on its way to Rust: a value of the discriminator, and what it adds.
-struct Variant<'p> {
-    value: &'p EnumValue,
-    ident: Ident,
+pub(super) struct Variant<'p> {
+    pub(super) value: &'p EnumValue,
+    pub(super) ident: Ident,
     branch: Option<&'p Branch>,
 }
 
@@ -50,9 +50,18 @@ impl Variant<'_> {
             Some(_) => Contents::Plain,
         }
     }
+
+    /// The type of what the variant holds.
+    pub(super) fn holds(&self, plan: &Plan<'_>, union: TypeId) -> Option<TokenStream> {
+        let ty = plan.path(self.branch?.ty);
+        Some(match self.contents(plan, union) {
+            Contents::Boxed => quote!(::std::boxed::Box<#ty>),
+            Contents::None | Contents::Plain => ty,
+        })
+    }
 }
 
-fn variants<'p>(plan: &Plan<'p>, union: &'p Union) -> Vec<Variant<'p>> {
+pub(super) fn variants<'p>(plan: &Plan<'p>, union: &'p Union) -> Vec<Variant<'p>> {
     let TypeKind::Enum(values) = &plan.get(union.discriminator_type).kind else {
         return Vec::new();
     };
@@ -114,11 +123,9 @@ fn emit_branches(plan: &Plan<'_>, id: TypeId, union: &Union, doc: &TokenStream) 
 
 fn declare(plan: &Plan<'_>, id: TypeId, variant: &Variant<'_>) -> TokenStream {
     let (doc, ident) = (docs::value(plan, variant.value), &variant.ident);
-    let ty = variant.branch.map(|branch| plan.path(branch.ty));
-    match variant.contents(plan, id) {
-        Contents::None => quote!(#doc #ident,),
-        Contents::Plain => quote!(#doc #ident(#ty),),
-        Contents::Boxed => quote!(#doc #ident(::std::boxed::Box<#ty>),),
+    match variant.holds(plan, id) {
+        None => quote!(#doc #ident,),
+        Some(ty) => quote!(#doc #ident(#ty),),
     }
 }
 

@@ -1,0 +1,43 @@
+//! `surface.txt` lists every public item of the generated vocabularies, a line each: what is to be
+//! read when the schema changes. `BLESS=1` writes it anew.
+
+#![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
+
+use std::fmt::Write;
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/surface.txt");
+
+#[test]
+fn the_surface_is_the_one_that_was_reviewed() {
+    let current = surface();
+    if std::env::var_os("BLESS").is_some_and(|value| value != "0") {
+        std::fs::write(FILE, &current).unwrap();
+    }
+    let reviewed = std::fs::read_to_string(FILE).unwrap();
+    let lines = |of: &str, other: &str, mark: char| {
+        let other: std::collections::HashSet<&str> = other.lines().collect();
+        let lines = of.lines().filter(|line| !other.contains(line));
+        lines.fold(String::new(), |text, line| text + &format!("{mark} {line}\n"))
+    };
+    let (gone, new) = (lines(&reviewed, &current, '-'), lines(&current, &reviewed, '+'));
+    assert!(
+        reviewed == current,
+        "surface.txt is not current; read the difference, then run with BLESS=1\n{gone}{new}"
+    );
+}
+
+/// The surface, as `build.rs` makes it.
+fn surface() -> String {
+    let qmp = qmp_codegen::Builder::new()
+        .schema(qmp_schema::SPEC)
+        .schema(qmp_schema::EVENTS)
+        .replace_type("VersionTriple", "::qmp_types::VersionTriple");
+    let qga = qmp_codegen::Builder::new().schema(qmp_schema::QGA);
+    let mut text = String::new();
+    for (module, builder) in [("qmp", qmp), ("qga", qga)] {
+        let items = builder.surface().unwrap_or_else(|error| panic!("{error}"));
+        writeln!(text, "# {module}: kind, name on the wire, Rust path, since").unwrap();
+        items.iter().for_each(|item| writeln!(text, "{item}").unwrap());
+    }
+    text
+}
