@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::ast::Feature;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::report::{Report, Scope};
 
 use super::index::Index;
@@ -16,8 +16,8 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
     let mut names = HashSet::new();
     for definition in index.definitions() {
         let mut scope = Scope::of(report, definition);
-        for features in definition.feature_lists() {
-            check_unique(features, &mut scope);
+        for (index, features) in definition.feature_lists().enumerate() {
+            check_unique(features, index == 0, &mut scope);
             for Feature { name, .. } in features {
                 if names.insert(&*name.text) && names.len() == MAX_FEATURES + 1 {
                     let message = format!("a schema has {MAX_FEATURES} features at most");
@@ -41,7 +41,8 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
     }
 }
 
-fn check_unique(features: &[Feature], scope: &mut Scope<'_, '_>) {
+/// QEMU looks for clashes only among the features of a definition itself.
+fn check_unique(features: &[Feature], own: bool, scope: &mut Scope<'_, '_>) {
     if features.len() < 2 {
         return;
     }
@@ -50,9 +51,12 @@ fn check_unique(features: &[Feature], scope: &mut Scope<'_, '_>) {
         if let Some(first) = seen.insert(Mangled(&feature.name.text), &feature.name) {
             let message =
                 format!("feature '{}' clashes with feature '{}'", feature.name.text, first.text);
-            scope.push(
-                Diagnostic::error(feature.name.span, message).related(first.span, "the other one"),
-            );
+            let mut error =
+                Diagnostic::error(feature.name.span, message).related(first.span, "the other one");
+            if !own {
+                error.severity = Severity::Warning;
+            }
+            scope.push(error);
         }
     }
 }

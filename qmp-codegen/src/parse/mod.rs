@@ -160,7 +160,9 @@ impl Parser<'_, '_> {
     }
 
     fn reject_pending(&mut self) {
-        if let Some(Pending::Definition(doc)) = self.pending.take() {
+        if let Some(Pending::Definition(doc)) = self.pending.take()
+            && !doc.broken
+        {
             let message = format!(
                 "the documentation for '{}' is not followed by the definition",
                 doc.symbol.text

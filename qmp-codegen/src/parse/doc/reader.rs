@@ -164,7 +164,24 @@ impl<'s, 'r> Reader<'s, 'r> {
         if !text.is_empty() {
             text.push('\n');
         }
+        let first = self.at;
         self.to_blank(text);
+        self.warn_of_descriptions(first + 1);
+    }
+
+    /// Old releases take a description for one wherever it begins in a paragraph.
+    fn warn_of_descriptions(&mut self, first: usize) {
+        for line in self.lines.iter().take(self.at).skip(first) {
+            if let Beginning::Description(name, _) = line.beginning()
+                && is_one_word(name)
+            {
+                let message = format!("'@{name}:' is taken for text, not for a description");
+                self.report.push(
+                    Diagnostic::warning(line.part(1, name.len()), message)
+                        .help("QEMU up to 8.2 has it otherwise; put a blank line before it"),
+                );
+            }
+        }
     }
 
     fn features(&mut self, heading: &Line<'_>, doc: &mut Doc) {
