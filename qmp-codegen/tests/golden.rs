@@ -13,26 +13,29 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-/// The goldens, compiled as strictly as a downstream crate may choose to.
+/// The goldens, compiled as strictly as a downstream crate may choose to. They are included and
+/// are not modules of their own, since `cargo fmt` would format those.
 #[deny(warnings, missing_docs, clippy::all)]
-#[path = "golden"]
 mod compiled {
     //! Generated vocabularies.
 
-    #[path = "alternate.rs"]
-    pub(crate) mod alternate;
-    #[path = "command.rs"]
-    pub(crate) mod command;
-    #[path = "enum.rs"]
-    pub(crate) mod enumeration;
-    #[path = "event.rs"]
-    pub(crate) mod event;
-    #[path = "hostile.rs"]
-    pub(crate) mod hostile;
-    #[path = "struct.rs"]
-    pub(crate) mod structure;
-    #[path = "union.rs"]
-    pub(crate) mod union;
+    macro_rules! golden {
+        ($($name:ident $file:literal)*) => {$(
+            pub(crate) mod $name {
+                include!(concat!("golden/", $file));
+            }
+        )*};
+    }
+
+    golden! {
+        alternate "alternate.rs"
+        command "command.rs"
+        enumeration "enum.rs"
+        event "event.rs"
+        hostile "hostile.rs"
+        structure "struct.rs"
+        union "union.rs"
+    }
 }
 
 fn schemas() -> Vec<PathBuf> {
