@@ -1,6 +1,6 @@
 //! Talks to a monitor, line by line.
 
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::time::Duration;
@@ -65,7 +65,8 @@ fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn std::error::Error>> {
     }
     let pretty = arguments.pretty || (interactive && io::stdout().is_terminal());
     let (outcome, client) = if interactive {
-        eprintln!("{}. Ctrl-D leaves, and the machine goes on.", client.version());
+        let then = if origin == Origin::Address { "goes on" } else { "ends" };
+        eprintln!("QEMU {}. Ctrl-D leaves, and the machine {then}.", client.version());
         (Outcome::Done, converse(client, pretty)?)
     } else {
         let mut shell = Shell::new(client, io::stdout().lock(), pretty);
@@ -91,13 +92,13 @@ fn finish(machine: Machine) -> Result<(), Error> {
     }
 }
 
-fn script<W: io::Write>(shell: &mut Shell<W>, input: impl BufRead) -> io::Result<Outcome> {
+fn script<W: Write>(shell: &mut Shell<W>, input: impl BufRead) -> io::Result<Outcome> {
     execute(shell, input.lines())
 }
 
 /// Executes every line, and says whether all went well. A line that is not complete goes on in
 /// the next.
-fn execute<W: io::Write>(
+fn execute<W: Write>(
     shell: &mut Shell<W>,
     lines: impl Iterator<Item = io::Result<String>>,
 ) -> io::Result<Outcome> {
@@ -131,15 +132,13 @@ fn converse(
     let printer = prompt.printer();
     let (requests, inbox) = mpsc::channel();
     let (done, outcomes) = mpsc::channel();
-    let connection =
-        std::thread::spawn(move || attend(Shell::new(client, printer, pretty), &inbox, &done));
+    let connection = std::thread::spawn(move || attend(client, &printer, pretty, &inbox, &done));
     while let Some(command) = prompt.read()? {
         // The answer comes before the next prompt.
         if requests.send(command).is_err() || outcomes.recv() != Ok(Outcome::Done) {
             break;
         }
     }
-    prompt.save_history()?;
     drop(requests);
     Ok(connection.join().ok().flatten())
 }
@@ -154,30 +153,38 @@ fn commands(client: &mut Client) -> Vec<String> {
 
 /// Executes lines as they come, and prints events in between.
 fn attend(
-    mut shell: Shell<Printer>,
+    client: Client,
+    printer: &Printer,
+    pretty: bool,
     inbox: &Receiver<String>,
     done: &Sender<Outcome>,
 ) -> Option<Client> {
     /// How long a line may have to wait for the look at the connection to end.
     const LOOK: Duration = Duration::from_millis(20);
+    let mut shell = Shell::new(client, printer.clone(), pretty);
     loop {
-        let outcome = match inbox.try_recv() {
+        match inbox.try_recv() {
             Ok(line) => {
-                let outcome = shell.line(&line).unwrap_or(Outcome::Lost);
-                // A line that failed is no reason to leave.
-                let going_on = if outcome == Outcome::Failed { Outcome::Done } else { outcome };
-                if done.send(going_on).is_err() {
-                    break;
+                let outcome = match shell.line(&line).unwrap_or(Outcome::Lost) {
+                    // A line that failed is no reason to leave.
+                    Outcome::Failed => Outcome::Done,
+                    other => other,
+                };
+                if outcome != Outcome::Done {
+                    eprintln!("The connection has ended.");
                 }
-                outcome
+                if done.send(outcome).is_err() || outcome != Outcome::Done {
+                    return None;
+                }
             }
-            Err(TryRecvError::Disconnected) => break,
-            Err(TryRecvError::Empty) => shell.events(LOOK).unwrap_or(Outcome::Lost),
-        };
-        if matches!(outcome, Outcome::Ended | Outcome::Lost) {
-            eprintln!("The connection has ended.");
-            return None;
+            Err(TryRecvError::Disconnected) => return Some(shell.into_client()),
+            Err(TryRecvError::Empty) => {
+                if shell.events(LOOK).unwrap_or(Outcome::Lost) != Outcome::Done {
+                    // The editor does not return before a key is pressed.
+                    let _ = writeln!(printer.clone(), "The connection has ended. Enter leaves.");
+                    return None;
+                }
+            }
         }
     }
-    Some(shell.into_client())
 }

@@ -101,19 +101,20 @@ impl Prompt {
                 command.push('\n');
                 continue;
             }
-            if !command.trim().is_empty() {
-                self.editor.add_history_entry(&command)?;
-            }
+            self.remember(&command)?;
             return Ok(Some(command));
         }
     }
 
-    /// Keeps the history for the next time, where there is a place for it.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn save_history(&mut self) -> Result<(), ReadlineError> {
-        self.history.as_ref().map_or(Ok(()), |history| self.editor.save_history(history))
+    /// Writes the command into the history at once: a shell may end in any way.
+    fn remember(&mut self, command: &str) -> Result<(), ReadlineError> {
+        if !command.trim().is_empty()
+            && self.editor.add_history_entry(command)?
+            && let Some(history) = &self.history
+        {
+            self.editor.append_history(history)?;
+        }
+        Ok(())
     }
 
     fn line(&mut self, prompt: &str) -> Result<String, ReadlineError> {
@@ -140,7 +141,7 @@ fn history_file() -> Option<PathBuf> {
 }
 
 /// Prints above the line that is being edited, a whole text at a time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Printer {
     shown: Shared,
 }
@@ -150,8 +151,8 @@ impl Write for Printer {
         let shown = lock(&self.shown);
         let mut output = io::stdout().lock();
         if shown.editing && output.is_terminal() {
-            output.write_all(&[shown.taken_away().as_bytes(), text].concat())?;
-            output.write_all(shown.put_back().as_bytes())?;
+            let (before, after) = (shown.taken_away(), shown.put_back());
+            output.write_all(&[before.as_bytes(), text, after.as_bytes()].concat())?;
         } else {
             output.write_all(text)?;
         }
