@@ -187,6 +187,8 @@ impl<'s> Lexer<'s> {
             error.help("strings have single quotes")
         } else if word == "null" || word.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
             error.help("a schema has no numbers and no null")
+        } else if word.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            error.help("names stand in single quotes")
         } else {
             error
         }

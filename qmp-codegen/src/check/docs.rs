@@ -133,14 +133,14 @@ fn check_sections(
         };
         let (message, lenient) = match &definition.body {
             Body::Command(command) if tag == "Returns" && command.returns.is_none() => (
-                String::from("there is a 'Returns:' section, but the command returns nothing"),
+                String::from("there is a section 'Returns:', but the command returns nothing"),
                 true,
             ),
             Body::Command(_) => continue,
             _ => {
                 let kind = definition.kind();
                 debug_assert!(kind != Kind::Command);
-                (format!("only commands have a '{tag}:' section"), lenient)
+                (format!("only commands have a section '{tag}:'"), lenient)
             }
         };
         let mut diagnostic = Diagnostic::error(section.span, message);

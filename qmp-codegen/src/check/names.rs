@@ -14,8 +14,10 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
         check_definition(index, definition, &mut scope);
         let lax = definition.kind().is_type()
             && index.pragmas(definition).permits_member_names(&definition.name.text);
+        // The pragma is for types only.
+        let pragma = definition.kind().is_type().then_some("member-name-exceptions");
         for member in definition.members() {
-            check_member(member, lax, &mut scope);
+            check_member(member, Exceptions { upper: lax, underscore: lax, pragma }, &mut scope);
         }
         match &definition.body {
             Body::Enum { values, .. } => {
@@ -59,9 +61,10 @@ fn check_definition(index: &Index<'_>, definition: &Definition, scope: &mut Scop
                     name.span,
                     "names of events have no lowercase letters and no '-'",
                 )
-                .help(format!(
-                    "did you mean '{}'?",
-                    name.text.to_ascii_uppercase().replace('-', "_")
+                .help(proposal(
+                    name,
+                    stem,
+                    &stem.to_ascii_uppercase().replace('-', "_"),
                 ));
                 scope.push(error);
             }
@@ -79,8 +82,11 @@ fn check_definition(index: &Index<'_>, definition: &Definition, scope: &mut Scop
                 && stem.bytes().all(|byte| byte.is_ascii_alphanumeric());
             if !camel {
                 scope.push(
-                    Diagnostic::error(name.span, "names of types are in CamelCase")
-                        .help(format!("did you mean '{}'?", camel_case(stem))),
+                    Diagnostic::error(name.span, "names of types are in CamelCase").help(proposal(
+                        name,
+                        stem,
+                        &camel_case(stem),
+                    )),
                 );
             }
             if name.text.ends_with("List") {
@@ -93,27 +99,22 @@ fn check_definition(index: &Index<'_>, definition: &Definition, scope: &mut Scop
     }
 }
 
-fn check_member(member: &Member, lax: bool, scope: &mut Scope<'_, '_>) {
-    let pragma = Some("member-name-exceptions");
-    let exceptions = Exceptions { upper: lax, underscore: lax, pragma };
+fn check_member(member: &Member, exceptions: Exceptions, scope: &mut Scope<'_, '_>) {
     let name = &member.name;
     check_lower(name, "a member", exceptions, scope);
     if name.text == "u" || name.text.starts_with("has-") || name.text.starts_with("has_") {
-        let message = format!(
-            "the name '{}' is reserved: so are 'u' and all that begin with 'has-' or 'has_'",
-            name.text
-        );
+        let message = "the name 'u' and those that begin with 'has-' or 'has_' are reserved";
         scope.error(name.span, message);
     }
 }
 
 fn check_value(name: &Name, lax: bool, scope: &mut Scope<'_, '_>) {
-    let exceptions =
-        Exceptions { upper: lax, underscore: lax, pragma: Some("member-name-exceptions") };
+    let pragma = Some("member-name-exceptions");
+    let exceptions = Exceptions { upper: lax, underscore: lax, pragma };
     // Values may begin with a digit. Any letter in front of it makes it a name like others.
-    if name.text.starts_with(|c: char| c.is_ascii_digit()) {
-        let name = Name { text: format!("d{}", name.text), span: name.span };
-        check_lower(&name, "a value", exceptions, scope);
+    let lettered = format!("d{}", name.text);
+    if name.text.starts_with(|c: char| c.is_ascii_digit()) && stem(&lettered).is_some() {
+        check_case(name, &name.text, "a value", exceptions, scope);
     } else {
         check_lower(name, "a value", exceptions, scope);
     }
@@ -121,21 +122,36 @@ fn check_value(name: &Name, lax: bool, scope: &mut Scope<'_, '_>) {
 
 fn check_lower(name: &Name, what: &str, exceptions: Exceptions, scope: &mut Scope<'_, '_>) {
     let Some(stem) = check_stem(name, what, scope) else { return };
+    check_case(name, stem, what, exceptions, scope);
+}
+
+fn check_case(
+    name: &Name,
+    stem: &str,
+    what: &str,
+    exceptions: Exceptions,
+    scope: &mut Scope<'_, '_>,
+) {
     let upper = !exceptions.upper && stem.contains(|c: char| c.is_ascii_uppercase());
     let underscore = !exceptions.underscore && stem.contains('_');
     if !upper && !underscore {
         return;
     }
     let message = format!("the name of {what} has no uppercase letters and no '_'");
-    let proposal = name.text.replace(stem, &stem.to_ascii_lowercase().replace('_', "-"));
-    let help = match exceptions.pragma {
-        // In commands, nothing permits uppercase letters.
-        Some(pragma) if !upper || pragma == "member-name-exceptions" => {
-            format!("did you mean '{proposal}'? If it must be so, pragma '{pragma}' permits it")
-        }
-        _ => format!("did you mean '{proposal}'?"),
-    };
+    let mut help = proposal(name, stem, &stem.to_ascii_lowercase().replace('_', "-"));
+    // In commands, nothing permits uppercase letters.
+    if let Some(pragma) = exceptions.pragma
+        && (!upper || pragma == "member-name-exceptions")
+    {
+        help.push_str(&format!(" If it must be so, pragma '{pragma}' permits it"));
+    }
     scope.push(Diagnostic::error(name.span, message).help(help));
+}
+
+/// A name with another stem.
+fn proposal(name: &Name, stem: &str, proposed: &str) -> String {
+    let prefix = name.text.strip_suffix(stem).unwrap_or_default();
+    format!("did you mean '{prefix}{proposed}'?")
 }
 
 /// Checks what all names have in common. Returns the name without its prefixes.

@@ -32,7 +32,7 @@ pub(super) fn parse(
     let mut fields = Fields { members };
     let Some(node) = fields.take(kind.word()) else { return Item::Broken(None) };
     let Value::String(text) = node.value else {
-        let message = format!("the name of {} is a string, not {}", kind.word(), node.describe());
+        let message = format!("the name of {} is a string, not {}", article(kind), node.describe());
         report.error(node.span, message);
         return Item::Broken(None);
     };

@@ -68,12 +68,13 @@ enum Pending {
     Broken(Span),
 }
 
-impl Parser<'_, '_> {
+impl<'s> Parser<'s, '_> {
     /// Reads one thing at the top level; nothing at the end of the file.
     fn next(&mut self) -> Option<Result<(), Diagnostic>> {
         if let Some(comment) = self.lexer.documentation() {
             self.reject_pending();
-            return Some(self.documentation(comment));
+            self.documentation(comment);
+            return Some(Ok(()));
         }
         let mut ahead = self.lexer.clone();
         match ahead.next() {
@@ -83,16 +84,15 @@ impl Parser<'_, '_> {
         }
     }
 
-    fn documentation(&mut self, start: Comment<'_>) -> Result<(), Diagnostic> {
-        self.pending = Some(Pending::Broken(start.span));
-        match doc::parse(&mut self.lexer, start, self.report)? {
-            Block::Definition(doc) => self.pending = Some(Pending::Definition(doc)),
+    fn documentation(&mut self, start: Comment<'s>) {
+        self.pending = Some(match doc::parse(&mut self.lexer, start, self.report) {
+            Block::Definition(doc) => Pending::Definition(doc),
             Block::FreeForm(text) => {
-                self.pending = Some(Pending::FreeForm(start.span));
                 self.sink.item(Item::Introduction { file: self.file, text }, self.report);
+                Pending::FreeForm(start.span)
             }
-        }
-        Ok(())
+            Block::Broken => Pending::Broken(start.span),
+        });
     }
 
     fn statement(&mut self) -> Result<(), Diagnostic> {

@@ -130,18 +130,14 @@ impl Parts<'_> {
 
     /// A name of a type, or an array of one.
     pub(super) fn type_name(&mut self, node: Node, what: &str) -> Option<TypeName> {
-        let what = format!("the type of {what}");
-        let Value::Array(elements) = node.value else {
-            return Some(TypeName { name: self.string(node, &what)?, array: false });
+        let (node, array) = match node.value {
+            Value::Array(mut elements) if elements.len() == 1 => (elements.pop()?, true),
+            value => (Node { value, ..node }, false),
         };
-        let mut elements = elements.into_iter();
-        match (elements.next(), elements.next()) {
-            (Some(element), None) => {
-                let what = format!("{what}, where it is an array, is one name in brackets: it");
-                Some(TypeName { name: self.string(element, &what)?, array: true })
-            }
+        match node.value {
+            Value::String(text) => Some(TypeName { name: Name { text, span: node.span }, array }),
             _ => {
-                let message = format!("{what}, where it is an array, is one name in brackets");
+                let message = format!("the type of {what} is a name, or one name in brackets");
                 self.error(node.span, message);
                 None
             }
@@ -173,10 +169,10 @@ impl Parts<'_> {
                 if key.text == "not" {
                     return Some(Condition::Not(Box::new(self.condition(node)?)));
                 }
-                let elements = self.array(node, &format!("'{}'", key.text));
-                if elements.is_empty() {
-                    self.error(span, format!("'{}' needs at least one condition", key.text));
+                if matches!(&node.value, Value::Array(elements) if elements.is_empty()) {
+                    self.error(node.span, format!("'{}' needs at least one condition", key.text));
                 }
+                let elements = self.array(node, &format!("'{}'", key.text));
                 let all = elements.into_iter().map(|node| self.condition(node));
                 let all: Vec<Condition> = all.collect::<Option<_>>()?;
                 Some(if key.text == "all" { Condition::All(all) } else { Condition::Any(all) })
