@@ -10,6 +10,7 @@ use crate::diagnostic;
 use crate::emit::{self, Options, SurfaceItem};
 use crate::load::{self, LoadError, Root};
 use crate::schema::Schema;
+use crate::similar;
 use crate::source::Sources;
 
 /// Generates a vocabulary during a build.
@@ -298,7 +299,10 @@ impl Builder {
             schema.types.iter().map(|t| t.definition.name.as_str()).collect();
         let mut missing = |kind: &str, name: &str, known: &[&HashSet<&str>]| {
             if !known.iter().any(|names| names.contains(name)) {
-                mistakes.push(format!("the schema has no {kind} '{name}'"));
+                let candidates = known.iter().flat_map(|names| names.iter().copied());
+                let guess = similar::did_you_mean(name, candidates);
+                let guess = guess.map(|guess| format!("; {guess}")).unwrap_or_default();
+                mistakes.push(format!("the schema has no {kind} '{name}'{guess}"));
             }
         };
         for name in self.options.commands.iter().flatten() {

@@ -1,0 +1,211 @@
+//! `qmp-schema`, a test a subcommand, and what it says to bad input.
+
+#![allow(clippy::unwrap_used, missing_docs)] // tests
+
+mod support;
+
+use serde_json::Value;
+use support::{Directory, SCHEMA, run, run_with};
+
+const SMALL: &str = "\
+{ 'enum': 'Colour', 'data': [ 'red', { 'name': 'blue', 'if': 'CONFIG_BLUE' } ] }
+{ 'struct': 'Paint', 'data': { 'colour': 'Colour', '*coats': 'uint8' } }
+{ 'command': 'paint', 'data': 'Paint', 'returns': 'Paint' }
+{ 'command': 'wash', 'data': { '*hard': 'bool' } }
+{ 'event': 'DRY', 'data': { 'colour': 'Colour' } }
+";
+
+#[test]
+fn check_accepts_the_schema_of_the_toolkit() {
+    let ran = run(SCHEMA, &["check", qmp_schema::SPEC, qmp_schema::EVENTS]);
+    assert_eq!((ran.status, &*ran.out, &*ran.err), (0, "", ""));
+    run(SCHEMA, &["check", qmp_schema::QGA]).ok();
+    run_with(SCHEMA, &["check", "-"], SMALL).ok();
+}
+
+/// The place, the line with a mark below it, and what would help.
+#[test]
+fn check_shows_what_is_wrong() {
+    for (bad, drawn) in [
+        (
+            "{ 'command': 'x'\n  'data': {} }\n",
+            "bad.json:2:3: error: expected ',' or '}'\n 2 |   'data': {} }\n   |   ^^^^^^",
+        ),
+        (
+            "{ 'struct': 'Paint', 'data': {} }\n{ 'command': 'x', 'data': 'Pint' }\n",
+            "bad.json:2:27: error: in command 'x': ",
+        ),
+        ("{ 'enum': 'A', 'data': [] }\n{ 'enum': 'A', 'data': [] }\n", "bad.json:2:11: error: "),
+        (
+            "{ 'enum': 'Kind', 'data': ['a'] }\n\
+             { 'union': 'U', 'base': { 'kind': 'Kind' }, 'discriminator': 'kynd', 'data': {} }\n",
+            "bad.json:2:62: error: in union 'U': ",
+        ),
+        ("{ 'include': 'missing.json' }\n", "bad.json:1:14: error: "),
+    ] {
+        let directory = Directory::new();
+        let path = directory.write("bad.json", bad);
+        let err = run(SCHEMA, &["check", &path]).failed(1);
+        assert!(err.contains(drawn), "{drawn}\n{err}");
+        let number = drawn.split(':').nth(1).unwrap();
+        let line = bad.lines().nth(number.parse::<usize>().unwrap() - 1).unwrap();
+        assert!(err.contains(&format!(" {number} | {line}\n")), "{err}");
+        // What is not written is not there, either.
+        let out = directory.path("out.rs");
+        run(SCHEMA, &["generate", &path, "-o", &out]).failed(1);
+        assert!(!std::path::Path::new(&out).exists());
+        run(SCHEMA, &["export", &path]).failed(1);
+        assert!(run(SCHEMA, &["diff", &path, "builtin"]).failed(2).contains(drawn));
+    }
+}
+
+#[test]
+fn check_shows_the_way_through_includes() {
+    let directory = Directory::new();
+    let root = directory.write("root.json", "{ 'include': 'part.json' }\n");
+    directory.write("part.json", "{ 'command': 'x', 'data': 'Nope' }\n");
+    let err = run(SCHEMA, &["check", &root]).failed(1);
+    let (chain, rest) = err.split_once('\n').unwrap();
+    assert!(chain.contains("root.json:1:"), "{err}");
+    assert!(rest.contains("part.json:1:27: error"), "{err}");
+}
+
+/// Several files are one schema, with one name space.
+#[test]
+fn files_are_one_schema() {
+    let directory = Directory::new();
+    let one = directory.write("one.json", SMALL);
+    let other = directory.write("other.json", "{ 'command': 'x', 'returns': 'Paint' }\n");
+    run(SCHEMA, &["check", &one, &other]).ok();
+    run(SCHEMA, &["check", &other]).failed(1);
+}
+
+#[test]
+fn generate_selects() {
+    let directory = Directory::new();
+    let path = directory.write("small.json", SMALL);
+    let all = run(SCHEMA, &["generate", &path]).ok();
+    for item in ["pub struct Paint", "pub struct Wash", "pub struct Dry", "pub enum Colour"] {
+        assert!(all.contains(item), "{item}");
+    }
+    let some = run(SCHEMA, &["generate", &path, "--command", "wash"]).ok();
+    assert!(some.contains("pub struct Wash") && !some.contains("Paint") && !some.contains("Dry"));
+
+    let out = directory.path("out.rs");
+    run(SCHEMA, &["generate", &path, "-o", &out]).ok();
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), all);
+    // It is not written again without need: nobody has to build again.
+    let written = std::fs::metadata(&out).unwrap().modified().unwrap();
+    run(SCHEMA, &["generate", &path, "-o", &out]).ok();
+    assert_eq!(std::fs::metadata(&out).unwrap().modified().unwrap(), written);
+
+    let err = run(SCHEMA, &["generate", &path, "--command", "wahs", "--event", "DRY"]).failed(1);
+    assert!(err.contains("no command 'wahs'; did you mean 'wash'?"), "{err}");
+}
+
+#[test]
+fn export_decides_conditions() {
+    let directory = Directory::new();
+    let path = directory.write("small.json", SMALL);
+    let values = |arguments: &[&str]| {
+        let out = run(SCHEMA, &[&["export", &path, "--unmask"], arguments].concat()).ok();
+        let entries: Vec<Value> = serde_json::from_str(&out).unwrap();
+        // An entry a line, between brackets.
+        assert_eq!(out.lines().count(), entries.len() + 2);
+        let colour = entries.iter().find(|entry| entry["name"] == "Colour").unwrap();
+        colour["members"].as_array().unwrap().len()
+    };
+    assert_eq!(values(&[]), 2);
+    assert_eq!(values(&["--all-symbols"]), 2);
+    assert_eq!(values(&["--symbol", "CONFIG_BLUE"]), 2);
+    assert_eq!(values(&["--symbol", "CONFIG_RED"]), 1);
+    assert_eq!(values(&["--no-symbols"]), 1);
+    assert!(!run(SCHEMA, &["export", &path]).ok().contains("Paint"), "names are masked");
+}
+
+/// Out and in again: the same schema, and with names the same names.
+#[test]
+fn import_reads_what_export_writes() {
+    let directory = Directory::new();
+    let path = directory.write("small.json", SMALL);
+    let exported = directory.path("exported.json");
+    run(SCHEMA, &["export", &path, "-o", &exported]).ok();
+
+    let named = run(SCHEMA, &["import", &exported, "--names", &path]).ok();
+    assert!(named.contains("{ 'struct': 'Paint'"), "{named}");
+    let named = directory.write("named.json", &named);
+    run(SCHEMA, &["check", &named]).ok();
+    assert_eq!(run(SCHEMA, &["diff", &exported, &named]).ok(), "No changes.\n");
+
+    let table = directory.write("table.json", r#"{"paint": {"(arguments)": "Lacquer"}}"#);
+    let text = run(SCHEMA, &["import", &exported, "--names", &table]).ok();
+    assert!(text.contains("'Lacquer'"), "{text}");
+    let rust = run(SCHEMA, &["import", &exported, "--names", &table, "--rust"]).ok();
+    assert!(rust.contains("pub struct Lacquer"), "{rust}");
+
+    // A whole reply, on standard input.
+    let reply = format!("{{\"return\": {}}}", std::fs::read_to_string(&exported).unwrap());
+    run_with(SCHEMA, &["import", "-", "--rust"], &reply).ok();
+}
+
+/// The types of QEMU have their names, without any file.
+#[test]
+fn import_knows_the_names_of_qemu() {
+    let directory = Directory::new();
+    let text = run(SCHEMA, &["import", "builtin"]).ok();
+    assert!(text.contains("{ 'union': 'BlockdevOptions'"), "BlockdevOptions");
+    let path = directory.write("builtin.json", &text);
+    run(SCHEMA, &["check", &path]).ok();
+    assert_eq!(run(SCHEMA, &["diff", "builtin", &path]).ok(), "No changes.\n");
+    let empty = directory.write("empty.json", "{}");
+    let text = run(SCHEMA, &["import", "builtin", "--names", &empty]).ok();
+    assert!(!text.contains("'BlockdevOptions'") && text.contains("'QueryBlockReturn'"));
+}
+
+#[test]
+fn import_says_where_introspection_is_wrong() {
+    for (text, said) in [
+        ("[1", "not JSON"),
+        ("", "not JSON"),
+        ("{\"error\": {\"class\": \"GenericError\", \"desc\": \"no such luck\"}}", "no such luck"),
+        ("[{\"name\": \"x\", \"meta-type\": \"command\", \"arg-type\": \"7\"}]", "[0]"),
+    ] {
+        let err = run_with(SCHEMA, &["import", "-"], text).failed(1);
+        assert!(err.starts_with("qmp-schema: -: ") && err.contains(said), "{text}: {err}");
+    }
+    let err = run_with(SCHEMA, &["check", "-"], "[{\"name\": \"x\"}]").failed(1);
+    assert!(err.contains("`import`"), "{err}");
+    for bad in ["[]", "{\"a\": 1}", "{\"a\": {\"b\": \"Not a name\"}}"] {
+        let err = run_with(SCHEMA, &["import", "builtin", "--names", "-"], bad).failed(1);
+        assert!(err.contains("not a table of names"), "{bad}: {err}");
+    }
+}
+
+#[test]
+fn diff_counts_and_denies() {
+    let directory = Directory::new();
+    let old = directory.write("old.json", SMALL);
+    let added = directory.write("added.json", &format!("{SMALL}{{ 'command': 'scrape' }}\n"));
+    let out = run(SCHEMA, &["diff", &old, &added, "--deny-breaking"]).ok();
+    assert!(out.contains("command scrape: added") && out.contains("\n1 change, 0 breaking.\n"));
+
+    let out = run(SCHEMA, &["diff", &added, &old]).ok();
+    assert!(out.contains("Breaking changes (1):") && out.contains("1 change, 1 breaking."));
+    run(SCHEMA, &["diff", &added, &old, "--deny-breaking"]).failed(1);
+
+    let json = run(SCHEMA, &["diff", &added, &old, "--json"]).ok();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["breaking"], true);
+    assert_eq!(json["changes"][0]["command"], "scrape");
+
+    // Introspection has one kind of integer: `uint8` and `int` are the same there.
+    let wider = directory.write("wider.json", &SMALL.replace("uint8", "int"));
+    let exported = directory.path("exported.json");
+    run(SCHEMA, &["export", &wider, "-o", &exported]).ok();
+    assert!(run(SCHEMA, &["diff", &old, &wider]).ok().contains("paint"));
+    assert_eq!(run(SCHEMA, &["diff", &old, &exported]).ok(), "No changes.\n");
+
+    run(SCHEMA, &["diff", &old]).failed(2);
+    let err = run(SCHEMA, &["diff", &old, &directory.path("missing")]).failed(2);
+    assert!(err.contains("cannot read"), "{err}");
+}

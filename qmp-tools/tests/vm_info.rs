@@ -1,0 +1,76 @@
+//! `vm-info` without a QEMU.
+
+#![allow(clippy::unwrap_used, missing_docs)] // tests
+
+mod support;
+
+use serde_json::Value;
+use support::{VM_INFO, run};
+
+#[test]
+fn without_an_address_a_machine_is_simulated() {
+    let ran = run(VM_INFO, &[]);
+    assert!(ran.err.contains("this is a simulated machine"), "{}", ran.err);
+    let out = ran.ok();
+    for row in ["QEMU ", "State ", "Machine ", "CPUs ", "Memory ", "\nBlock devices\n"]
+    {
+        assert!(out.contains(row), "{row}: {out}");
+    }
+    assert!(!out.contains("simulated machine. See --help"), "that is no part of the report");
+}
+
+/// Text and JSON are one report: whatever the JSON says is in the text.
+#[test]
+fn json_has_the_facts_of_the_text() {
+    let text = run(VM_INFO, &[]).ok();
+    let json: Value = serde_json::from_str(&run(VM_INFO, &["--json"]).ok()).unwrap();
+    for fact in ["version", "state", "machine", "accelerator", "name"] {
+        let Some(fact) = json[fact].as_str() else { continue };
+        assert!(text.contains(fact), "{fact}: {text}");
+    }
+    assert!(json["version"].is_string() && json["cpus"].as_array().is_some_and(|c| !c.is_empty()));
+    for device in json["block"].as_array().unwrap() {
+        assert!(text.contains(device["name"].as_str().unwrap()), "{device}");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_said() {
+    for (arguments, said) in [
+        (&["tcp:localhost"] as &[&str], "the port is missing"),
+        (&["localhost:4444"], "tcp:HOST:PORT"),
+        (&["--launch", "/no/such/program"], "/no/such/program"),
+        (&["--launch", "false"], "false"),
+        (&["--timeout", "0", "/no/such/socket"], "/no/such/socket"),
+    ] {
+        let err = run(VM_INFO, arguments).failed(1);
+        assert!(err.starts_with("vm-info: ") && err.contains(said), "{arguments:?}: {err}");
+        assert_eq!(err.lines().count(), 1, "{err}");
+    }
+    assert!(run(VM_INFO, &["--nonsense"]).failed(2).contains("--help"));
+    assert!(run(VM_INFO, &["--timeout", "soon"]).failed(2).contains("not a number"));
+    run(VM_INFO, &["a", "--launch", "b"]).failed(2);
+}
+
+/// A path that is wrong is not waited for in silence.
+#[test]
+fn waiting_is_said() {
+    let err = run(VM_INFO, &["--timeout", "0.2", "/no/such/socket"]).failed(1);
+    let lines: Vec<&str> = err.lines().collect();
+    assert!(lines[0].starts_with("Nobody listens at /no/such/socket"), "{err}");
+    assert!(lines[1].contains("within 200ms"), "{err}");
+}
+
+#[test]
+fn every_program_has_help_and_completions() {
+    for (program, name) in
+        [(VM_INFO, "vm-info"), (support::SHELL, "qmp-shell"), (support::SCHEMA, "qmp-schema")]
+    {
+        let help = run(program, &["--help"]).ok();
+        assert!(help.contains("\nExamples:\n") && help.contains("--completions"), "{help}");
+        for shell in ["bash", "zsh", "fish"] {
+            let completions = run(program, &["--completions", shell]).ok();
+            assert!(completions.contains(name), "{shell}: {completions}");
+        }
+    }
+}
