@@ -1,0 +1,408 @@
+//! Schemas that nobody writes on purpose, or only on purpose: nothing panics, hangs, or takes more
+//! memory than the input is worth.
+
+#![allow(clippy::unwrap_used)] // A test that cannot go on fails.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use qmp_codegen::{LoadError, Loaded, Root, load, load_file};
+
+/// Has something of everything.
+const RICH: &str = include_str!("data/rich.json");
+
+/// More than this is no help to anybody.
+const MAX_DRAWN: usize = 1_000_000;
+
+fn load_text(text: impl Into<String>) -> Result<Loaded, LoadError> {
+    load([Root::Text { name: String::from("hostile.json"), text: text.into() }])
+}
+
+/// What is drawn of the errors of a text that has some.
+fn errors(text: impl Into<String>) -> String {
+    drawn(load_text(text).err().unwrap())
+}
+
+fn drawn(error: LoadError) -> String {
+    let drawn = error.to_string();
+    assert!(drawn.len() < MAX_DRAWN, "{}", drawn.len());
+    drawn
+}
+
+/// A directory of a test's own, which goes with it.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("hostile-{name}"));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, contents).unwrap();
+        path
+    }
+
+    /// What is drawn of the errors of a file, without the directory.
+    fn errors(&self, name: &str) -> String {
+        let drawn = drawn(load_file(self.0.join(name)).err().unwrap());
+        drawn.replace(&format!("{}/", self.0.display()), "")
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn the_rich_schema_is_right() {
+    let loaded = load_text(RICH).unwrap_or_else(|error| panic!("{error}"));
+    assert!(loaded.warnings.is_empty());
+}
+
+#[test]
+fn truncated_at_every_byte() {
+    for end in 0..RICH.len() {
+        if let Err(error) = load_text(&RICH[..end]) {
+            drawn(error);
+        }
+    }
+}
+
+#[test]
+fn thousands_of_mutations() {
+    let mut random = Random(1);
+    let splices = [
+        "'", "#", "##\n", "\n", "{", "}", "[", "]", ":", ",", "*", "\\", "true", "\u{e4}", "\t",
+        "# @", "\r\n",
+    ];
+    for _ in 0..3_000 {
+        let mut bytes = RICH.as_bytes().to_vec();
+        for _ in 0..=random.below(4) {
+            let at = random.below(bytes.len());
+            match random.below(4) {
+                0 => bytes[at] = u8::try_from(random.below(128)).unwrap(),
+                1 => _ = bytes.drain(at..(at + random.below(40)).min(bytes.len())),
+                2 => {
+                    let splice = splices[random.below(splices.len())].bytes();
+                    _ = bytes.splice(at..at, splice).count();
+                }
+                _ => {
+                    let end = (at + random.below(200)).min(bytes.len());
+                    let copy = bytes[at..end].to_vec();
+                    let to = random.below(bytes.len());
+                    _ = bytes.splice(to..to, copy).count();
+                }
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Err(error) = load_text(text) {
+            drawn(error);
+        }
+    }
+}
+
+/// A generator of numbers that are the same in every run (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % u64::try_from(bound).unwrap()).unwrap()
+    }
+}
+
+#[test]
+fn ten_thousand_deep() {
+    for (open, close) in [("[", "]"), ("{ 'a': ", "}"), ("{ 'not': ", "}")] {
+        let text = format!(
+            "{{ 'command': 'c', 'if': {}'A'{} }}",
+            open.repeat(10_000),
+            close.repeat(10_000)
+        );
+        assert!(errors(text).contains("this is nested more than 100 deep"));
+        assert!(errors(open.repeat(10_000)).contains("this is nested more than 100 deep"));
+    }
+}
+
+#[test]
+fn bases_and_branches_ten_thousand_deep() {
+    let mut text = String::from("{ 'struct': 'S0', 'data': {} }\n");
+    for depth in 1..=10_000 {
+        let base = depth - 1;
+        writeln!(text, "{{ 'struct': 'S{depth}x', 'base': 'S{base}x', 'data': {{}} }}").unwrap();
+    }
+    let text = text.replace("'S0'", "'S0x'");
+    assert!(errors(text).contains("nested more than 100 deep here"));
+    let mut text =
+        String::from("{ 'enum': 'En', 'data': [ 'a' ] }\n{ 'struct': 'U0x', 'data': {} }\n");
+    for depth in 1..=10_000 {
+        let branch = depth - 1;
+        writeln!(
+            text,
+            "{{ 'union': 'U{depth}x', 'base': {{ 'm{depth}': 'En' }}, 'discriminator': 'm{depth}', 'data': {{ 'a': 'U{branch}x' }} }}"
+        )
+        .unwrap();
+    }
+    assert!(errors(text).contains("nested more than 100 deep here"));
+}
+
+#[test]
+fn includes_that_lead_nowhere() {
+    let directory = Directory::new("includes");
+    directory.write("itself.json", "{ 'include': 'itself.json' }");
+    assert!(
+        directory
+            .errors("itself.json")
+            .contains("itself.json:1:14: error: 'itself.json' includes itself")
+    );
+
+    directory.write("one.json", "\n{ 'include': 'two.json' }");
+    directory.write("two.json", "{ 'include': './one.json' }");
+    let drawn = directory.errors("one.json");
+    assert!(drawn.starts_with("in file included from one.json:2:14:\ntwo.json:1:14: error: "));
+
+    directory.write("missing.json", "{ 'include': 'there-is-none.json' }");
+    assert!(
+        directory
+            .errors("missing.json")
+            .contains("missing.json:1:14: error: cannot read 'there-is-none.json'")
+    );
+    assert!(directory.errors("none.json").starts_with("error: cannot read 'none.json'"));
+
+    directory.write("directory.json", "{ 'include': '.' }");
+    assert!(
+        directory.errors("directory.json").contains("directory.json:1:14: error: cannot read ")
+    );
+    assert!(drawn_of(&directory.0).starts_with("error: cannot read "));
+}
+
+fn drawn_of(path: &Path) -> String {
+    drawn(load_file(path).err().unwrap())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_may_not_be_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = Directory::new("permission");
+    let path = directory.write("secret.json", "{ 'struct': 'Shelf', 'data': {} }");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+    if std::fs::read(&path).is_ok() {
+        return; // We are root, who may read everything.
+    }
+    directory.write("root.json", "{ 'include': 'secret.json' }");
+    assert!(
+        directory.errors("root.json").contains("root.json:1:14: error: cannot read 'secret.json'")
+    );
+}
+
+#[test]
+fn a_thousand_includes_deep() {
+    let directory = Directory::new("deep");
+    for depth in 0..1_000 {
+        let text = format!("{{ 'include': '{}.json' }}", depth + 1);
+        directory.write(&format!("{depth}.json"), text);
+    }
+    let drawn = directory.errors("0.json");
+    assert!(
+        drawn.contains("100.json:1:14: error: includes are nested more than 100 deep")
+            || drawn.contains("99.json:1:14: error: includes are nested more than 100 deep"),
+        "{drawn}"
+    );
+}
+
+#[test]
+fn a_file_is_read_once_however_often_it_is_included() {
+    let directory = Directory::new("often");
+    // Each includes the next twice: a million paths lead to the last one.
+    for depth in 0..20 {
+        let next = depth + 1;
+        let text = format!("{{ 'include': '{next}.json' }}\n{{ 'include': '{next}.json' }}");
+        directory.write(&format!("{depth}.json"), text);
+    }
+    directory.write("20.json", "{ 'struct': 'Shelf', 'data': {} }");
+    let loaded = load_file(directory.0.join("0.json")).unwrap();
+    assert_eq!(loaded.schema.types.len(), 1);
+    assert_eq!(loaded.sources.files().len(), 21);
+}
+
+#[test]
+fn no_utf8() {
+    let directory = Directory::new("utf8");
+    directory.write("inner.json", b"{ 'struct': 'Shelf',\n  'data': {} } # B\xfccher\n");
+    directory.write("outer.json", "# Shelves\n{ 'include': 'inner.json' }\n");
+    assert_eq!(
+        directory.errors("outer.json"),
+        "in file included from outer.json:2:14:
+inner.json:2:19: error: what follows is not UTF-8
+ 2 |   'data': {} } # B
+   |                   ^
+"
+    );
+    assert!(directory.errors("inner.json").starts_with("inner.json:2:19: error: "));
+}
+
+#[test]
+fn ten_megabytes_that_are_right() {
+    let mut text = String::new();
+    for number in 0.. {
+        let definition =
+            RICH.replace("Z", &format!("Z{number}")).replace("zed", &format!("zed{number}"));
+        if text.len() + definition.len() > 10 << 20 {
+            break;
+        }
+        text.push_str(&definition);
+    }
+    let loaded = load_text(text).unwrap_or_else(|error| panic!("{}", drawn(error)));
+    assert!(loaded.schema.types.len() > 10_000);
+}
+
+#[test]
+fn ten_megabytes_of_garbage() {
+    let mut random = Random(2);
+    for alphabet in ["{}[]:,'# \n@=abtrue\\\"9\u{e4}", "##\n# @a:\n", "\0\u{7f}\u{2028}"] {
+        let alphabet: Vec<char> = alphabet.chars().collect();
+        let text: String = (0..3 << 20).map(|_| alphabet[random.below(alphabet.len())]).collect();
+        drawn(load_text(text).err().unwrap());
+    }
+    for repeated in ["{\n", "[[[[[[[[[[", "'", "##\n# @a:\n", "{ 'command': 'c', 'data': 'S' }\n"] {
+        errors(repeated.repeat((10 << 20) / repeated.len()));
+    }
+}
+
+#[test]
+fn a_file_that_is_too_large() {
+    let directory = Directory::new("large");
+    let path = directory.write("large.json", "");
+    // It has no text at all, but its size is what counts.
+    std::fs::File::options().write(true).open(path).unwrap().set_len(70 << 20).unwrap();
+    assert_eq!(directory.errors("large.json"), "error: 'large.json' has more than 64 MiB\n");
+}
+
+#[test]
+fn a_hundred_thousand_definitions() {
+    let mut text = String::new();
+    for number in 0..50_000 {
+        writeln!(
+            text,
+            "{{ 'struct': 'Shelf{number}', 'data': {{ 'next': 'Shelf{}' }} }}",
+            (number + 1) % 50_000
+        )
+        .unwrap();
+        writeln!(text, "{{ 'command': 'dust-{number}', 'data': 'Shelf{number}' }}").unwrap();
+    }
+    let loaded = load_text(text).unwrap();
+    assert_eq!(loaded.schema.types.len() + loaded.schema.commands.len(), 100_000);
+}
+
+#[test]
+fn ten_thousand_errors() {
+    let many = |line: &dyn Fn(usize) -> String| (0..10_000).map(line).collect::<String>();
+    for text in [
+        many(&|n| format!("{{ 'struct': 'Shelf{n}', 'data': {{ 'a': 'Shelv{n}' }} }}\n")),
+        many(&|n| format!("{{ 'struct': 'Shelf{n}', 'data': stray }}\n")),
+        many(&|n| format!("{{ 'struct': 'Shelf{n}', 'data': {{ 'A': 'int', 'A': 'int' }} }}\n")),
+        many(&|n| format!("##\n# @Shelf{n}:\n# @a: x\n##\n")),
+        many(&|n| format!("{{ 'include': 'there-is-no-{n}.json' }}\n")),
+        format!("##\n# @Shelf:\n#\n{}##\n{{ 'struct': 'Shelf', 'data': {{ {} 'last': 'int' }} }}\n",
+            many(&|n| format!("# @memebr{n}: text\n")), many(&|n| format!("'member{n}': 'int',\n"))),
+        format!("{{ 'enum': 'Kind', 'data': [ {} 'last' ] }}\n{{ 'struct': 'Shelf', 'data': {{}} }}
+                 {{ 'union': 'Union', 'base': {{ 'kind': 'Kind' }}, 'discriminator': 'kind', 'data': {{ {} 'last': 'Shelf' }} }}",
+            many(&|n| format!("'value{n}',")), many(&|n| format!("'valeu{n}': 'Shelf',"))),
+        format!("{{ 'alternate': 'Alternate', 'data': {{ {} 'last': 'int' }} }}", many(&|n| format!("'a{n}': 'int',"))),
+        format!("{{ 'command': 'c', {} 'data': {{}} }}", many(&|n| format!("'a{n}': 'int',"))),
+    ] {
+        let drawn = errors(text);
+        assert!(drawn.matches(": error: ").count() <= 200);
+        assert!(drawn.ends_with(" more errors\n") || drawn.matches(": error: ").count() < 200, "{drawn}");
+    }
+}
+
+/// A warning must not displace an error.
+#[test]
+fn errors_behind_ten_thousand_warnings() {
+    let mut text = String::new();
+    for number in 0..10_000 {
+        writeln!(
+            text,
+            "##\n# @dust-{number}:\n#\n# Returns: nothing\n##\n{{ 'command': 'dust-{number}' }}"
+        )
+        .unwrap();
+    }
+    let loaded = load_text(text.clone()).unwrap();
+    assert_eq!(loaded.warnings.len(), 201);
+    assert_eq!(loaded.warnings.last().unwrap().message, "there are 9800 more warnings");
+    text.push_str("{ 'struct': 'Shelf', 'data': { 'a': 'Nothing' } }");
+    assert!(errors(text).contains("there is no type 'Nothing'"));
+}
+
+#[test]
+fn huge_strings() {
+    let huge = "a".repeat(5 << 20);
+    for text in [
+        format!("{{ 'struct': '{huge}', 'data': {{}} }}"),
+        format!("{{ 'struct': 'Shelf', 'data': {{ '{huge}': '{huge}' }} }}"),
+        format!(
+            "{{ 'struct': 'Shelf', 'data': {{ 'a': '{huge}' }} }} {{ 'struct': 'B{huge}', 'data': {{}} }}"
+        ),
+        format!("{{ '{huge}': 'Shelf' }}"),
+        format!("{{ 'command': 'c', 'if': '{huge}', 'features': [ '{huge}', '{huge}' ] }}\n{huge}"),
+        format!("{{ 'include': '{huge}' }}"),
+        format!("{{ 'pragma': {{ '{huge}': '{huge}' }} }}"),
+        format!("##\n# @{huge}:\n#\n# @{huge}: {huge}\n##\n{{ 'struct': 'Shelf', 'data': {{}} }}"),
+        format!("##\n# {huge}"),
+        format!("{{ 'struct': '{}", "\\\\".repeat(5 << 20)),
+    ] {
+        errors(text);
+    }
+}
+
+/// A line can be all of the file, and what is drawn of it is not.
+#[test]
+fn long_lines_are_cut() {
+    let before = format!("{{ 'enum': 'Shelf', 'data': [ {}", "'a', ".repeat(100_000));
+    let drawn = errors(format!("{before}stray{}", " ".repeat(1_000)));
+    assert!(drawn.starts_with("hostile.json:1:500030: error: stray 'stray'\n 1 | ..."), "{drawn}");
+    assert!(drawn.lines().all(|line| line.chars().count() < 200));
+    let mark = drawn.lines().nth(2).unwrap().find('^').unwrap();
+    assert_eq!(&drawn.lines().nth(1).unwrap()[mark..mark + 5], "stray");
+}
+
+#[test]
+fn line_ends_tabs_and_marks() {
+    let crlf = RICH.replace('\n', "\r\n");
+    let loaded = load_text(crlf).unwrap_or_else(|error| panic!("{error}"));
+    let expected = load_text(RICH).unwrap();
+    assert_eq!(
+        loaded.schema.commands[0].definition.doc,
+        expected.schema.commands[0].definition.doc
+    );
+
+    assert_eq!(
+        errors("{ 'struct': 'Shelf',\r\n\t'data': int }\r\n"),
+        "hostile.json:2:10: error: stray 'int'\n 2 | \t'data': int }\n   | \t        ^^^\nhelp: names stand in single quotes\n"
+    );
+    assert!(
+        errors("\u{feff}{ 'struct': 'Shelf', 'data': {} }")
+            .contains("1:1: error: a byte order mark")
+    );
+    assert!(load_text("").unwrap().schema.types.is_empty());
+    assert!(load_text("\n \t\r\n\u{c}").unwrap().schema.types.is_empty());
+}
+
+/// What would do something to a terminal is not drawn.
+#[test]
+fn control_characters_are_not_drawn() {
+    let drawn = errors("{ 'struct': 'Shelf', 'data': \u{1b}[31m\u{202e} }");
+    assert!(drawn.contains("stray '\u{fffd}'"), "{drawn}");
+    assert!(drawn.chars().all(|c| !c.is_control() || c == '\n'));
+    assert!(!drawn.contains('\u{202e}'));
+}
