@@ -6,7 +6,7 @@ use crate::source::{FileId, Span};
 /// What stands at the top level of a file, directives aside.
 #[derive(Clone, Debug)]
 pub(crate) enum Item {
-    Definition(Definition),
+    Definition(Box<Definition>),
     /// A definition that could not be read, which was reported; its name, if that could.
     Broken(Option<String>),
     /// Free-form documentation.

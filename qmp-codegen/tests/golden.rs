@@ -17,8 +17,6 @@ use serde_json::{Value, json};
 /// are not modules of their own, since `cargo fmt` would format those.
 #[deny(warnings, missing_docs, clippy::all)]
 mod compiled {
-    //! Generated vocabularies.
-
     macro_rules! golden {
         ($($name:ident $file:literal)*) => {$(
             pub(crate) mod $name {

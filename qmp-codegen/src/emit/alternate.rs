@@ -129,10 +129,10 @@ impl Choice {
                 quote!(fn from_bool<#error>(value: bool) -> #result { ::std::result::Result::Ok(#value) })
             }
             Json::Integer => {
-                let value = self.value(quote!(value));
+                let value = self.value(quote!(::qmp_types::alternate::integer(value)?));
                 quote! {
                     fn from_integer<#error>(value: i128) -> #result {
-                        ::qmp_types::alternate::integer(value).map(|value| #value)
+                        ::std::result::Result::Ok(#value)
                     }
                 }
             }

@@ -58,13 +58,12 @@ pub(crate) fn emit_any(plan: &Plan<'_>) -> TokenStream {
                 data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
             ) -> ::std::result::Result<Self, ::qmp_types::DecodeError> {
                 let data = data.map_or("{}", ::qmp_types::serde_json::value::RawValue::get);
-                ::std::result::Result::Ok(match name {
-                    #(#names => Self::#variants(::qmp_types::decode(data)?),)*
-                    _ => Self::Unknown {
-                        name: name.into(),
-                        data: ::qmp_types::decode(data)?,
-                    },
-                })
+                #(
+                    if name == #names {
+                        return ::qmp_types::decode(data).map(Self::#variants);
+                    }
+                )*
+                ::qmp_types::decode(data).map(|data| Self::Unknown { name: name.into(), data })
             }
 
             fn name(&self) -> &str {

@@ -50,10 +50,13 @@ pub(crate) struct Options {
     /// Attributes on types, by name.
     pub(crate) attributes: HashMap<String, Vec<syn::Attribute>>,
     /// Which configuration symbols are set; all conditions hold, if absent.
-    pub(crate) symbols: Option<Rc<dyn Fn(&str) -> bool>>,
+    pub(crate) symbols: Option<Symbols>,
     /// Whether `INTROSPECTION` is wanted.
     pub(crate) introspection: bool,
 }
+
+/// Says whether a configuration symbol is set.
+pub(crate) type Symbols = Rc<dyn Fn(&str) -> bool>;
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

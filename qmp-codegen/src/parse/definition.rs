@@ -44,7 +44,7 @@ pub(super) fn parse(
     let body = body(kind, &mut fields, &mut parts, span);
     match body {
         Some(body) if !parts.broken => {
-            Item::Definition(Definition { name, body, condition, features, doc, root })
+            Item::Definition(Box::new(Definition { name, body, condition, features, doc, root }))
         }
         _ => Item::Broken(Some(name.text)),
     }

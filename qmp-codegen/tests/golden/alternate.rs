@@ -170,7 +170,9 @@ pub mod types {
         fn from_integer<E: ::qmp_types::serde::de::Error>(
             value: i128,
         ) -> ::std::result::Result<Self, E> {
-            ::qmp_types::alternate::integer(value).map(|value| Self::Exact(value))
+            ::std::result::Result::Ok(
+                Self::Exact(::qmp_types::alternate::integer(value)?),
+            )
         }
         fn from_bool<E: ::qmp_types::serde::de::Error>(
             value: bool,
@@ -279,16 +281,11 @@ impl ::qmp_types::Vocabulary for AnyEvent {
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
     ) -> ::std::result::Result<Self, ::qmp_types::DecodeError> {
         let data = data.map_or("{}", ::qmp_types::serde_json::value::RawValue::get);
-        ::std::result::Result::Ok(
-            match name {
-                _ => {
-                    Self::Unknown {
-                        name: name.into(),
-                        data: ::qmp_types::decode(data)?,
-                    }
-                }
-            },
-        )
+        ::qmp_types::decode(data)
+            .map(|data| Self::Unknown {
+                name: name.into(),
+                data,
+            })
     }
     fn name(&self) -> &str {
         match self {

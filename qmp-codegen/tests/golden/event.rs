@@ -99,18 +99,17 @@ impl ::qmp_types::Vocabulary for AnyEvent {
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
     ) -> ::std::result::Result<Self, ::qmp_types::DecodeError> {
         let data = data.map_or("{}", ::qmp_types::serde_json::value::RawValue::get);
-        ::std::result::Result::Ok(
-            match name {
-                "DONE" => Self::Done(::qmp_types::decode(data)?),
-                "NOTHING_AT_ALL" => Self::NothingAtAll(::qmp_types::decode(data)?),
-                _ => {
-                    Self::Unknown {
-                        name: name.into(),
-                        data: ::qmp_types::decode(data)?,
-                    }
-                }
-            },
-        )
+        if name == "DONE" {
+            return ::qmp_types::decode(data).map(Self::Done);
+        }
+        if name == "NOTHING_AT_ALL" {
+            return ::qmp_types::decode(data).map(Self::NothingAtAll);
+        }
+        ::qmp_types::decode(data)
+            .map(|data| Self::Unknown {
+                name: name.into(),
+                data,
+            })
     }
     fn name(&self) -> &str {
         match self {

@@ -504,18 +504,17 @@ impl ::qmp_types::Vocabulary for AnyEvent {
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
     ) -> ::std::result::Result<Self, ::qmp_types::DecodeError> {
         let data = data.map_or("{}", ::qmp_types::serde_json::value::RawValue::get);
-        ::std::result::Result::Ok(
-            match name {
-                "UNKNOWN" => Self::Unknown_(::qmp_types::decode(data)?),
-                "ANY_EVENT" => Self::AnyEvent(::qmp_types::decode(data)?),
-                _ => {
-                    Self::Unknown {
-                        name: name.into(),
-                        data: ::qmp_types::decode(data)?,
-                    }
-                }
-            },
-        )
+        if name == "UNKNOWN" {
+            return ::qmp_types::decode(data).map(Self::Unknown_);
+        }
+        if name == "ANY_EVENT" {
+            return ::qmp_types::decode(data).map(Self::AnyEvent);
+        }
+        ::qmp_types::decode(data)
+            .map(|data| Self::Unknown {
+                name: name.into(),
+                data,
+            })
     }
     fn name(&self) -> &str {
         match self {
