@@ -29,7 +29,7 @@ fn check_shows_what_is_wrong() {
     for (bad, drawn) in [
         (
             "{ 'command': 'x'\n  'data': {} }\n",
-            "bad.json:2:3: error: expected ',' or '}'\n 2 |   'data': {} }\n   |   ^^^^^^",
+            "bad.json:2:3: error: expected ',' or '}', found string 'data'\n 2 |   'data': {} }\n   |   ^^^^^^",
         ),
         (
             "{ 'struct': 'Paint', 'data': {} }\n{ 'command': 'x', 'data': 'Pint' }\n",
@@ -99,8 +99,8 @@ fn generate_selects() {
     run(SCHEMA, &["generate", &path, "-o", &out]).ok();
     assert_eq!(std::fs::metadata(&out).unwrap().modified().unwrap(), written);
 
-    let err = run(SCHEMA, &["generate", &path, "--command", "wahs", "--event", "DRY"]).failed(1);
-    assert!(err.contains("no command 'wahs'; did you mean 'wash'?"), "{err}");
+    let err = run(SCHEMA, &["generate", &path, "--command", "wsh", "--event", "DRY"]).failed(1);
+    assert!(err.contains("no command 'wsh'; did you mean 'wash'?"), "{err}");
 }
 
 #[test]

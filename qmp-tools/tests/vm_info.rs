@@ -12,8 +12,7 @@ fn without_an_address_a_machine_is_simulated() {
     let ran = run(VM_INFO, &[]);
     assert!(ran.err.contains("this is a simulated machine"), "{}", ran.err);
     let out = ran.ok();
-    for row in ["QEMU ", "State ", "Machine ", "CPUs ", "Memory ", "\nBlock devices\n"]
-    {
+    for row in ["QEMU ", "State ", "Machine ", "CPUs ", "Memory ", "\nBlock devices\n"] {
         assert!(out.contains(row), "{row}: {out}");
     }
     assert!(!out.contains("simulated machine. See --help"), "that is no part of the report");

@@ -80,9 +80,20 @@ pub struct Directory(PathBuf);
 
 impl Directory {
     pub fn new() -> Self {
+        Self::within(std::env::temp_dir())
+    }
+
+    /// One that a QEMU sees.
+    pub fn for_sockets() -> Self {
+        Self::within(
+            std::env::var_os("QMP_TEST_SOCKETS").map_or_else(std::env::temp_dir, PathBuf::from),
+        )
+    }
+
+    fn within(directory: PathBuf) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("qmp-tools-{}-{count}", std::process::id()));
+        let path = directory.join(format!("qmp-tools-{}-{count}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
