@@ -1,0 +1,148 @@
+//! What a build script prints, writes and ends with: Cargo shows it to whoever builds.
+//!
+//! The build script is a process of its own: this program, which then runs one test only.
+
+#![allow(clippy::unwrap_used, missing_docs)] // tests
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::SystemTime;
+
+const SCHEMA: &str = "\
+{ 'include': 'types.json' }
+{ 'command': 'paint', 'data': 'Paint' }
+{ 'command': 'wash' }
+";
+
+const TYPES: &str = "\
+{ 'enum': 'Colour', 'data': [ 'red', 'blue' ] }
+{ 'struct': 'Paint', 'data': { 'colour': 'Colour' } }
+";
+
+/// The build script.
+#[test]
+#[ignore = "the other tests run it"]
+fn build_script() {
+    let Some(root) = std::env::var_os("SCHEMA") else { return };
+    let commands = std::env::var("COMMANDS").unwrap_or_default();
+    let mut builder = qmp_codegen::Builder::new().schema(root);
+    if !commands.is_empty() {
+        builder = builder.commands(commands.split(',')).events([""; 0]);
+    }
+    assert_eq!(builder.generate("vocabulary"), ExitCode::SUCCESS, "no exit code of success");
+}
+
+/// What became of the build script.
+struct Built {
+    succeeded: bool,
+    out: String,
+    err: String,
+}
+
+/// A package with a schema.
+struct Package(PathBuf);
+
+impl Package {
+    fn new(name: &str) -> Self {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("build_script").join(name);
+        std::fs::create_dir_all(&directory).unwrap();
+        let _ = std::fs::remove_file(directory.join("vocabulary.rs"));
+        let package = Self(directory);
+        package.write("root.json", SCHEMA);
+        package.write("types.json", TYPES);
+        package
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn build(&self, commands: &str) -> Built {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "build_script", "--nocapture"])
+            .env("OUT_DIR", &self.0)
+            .env("SCHEMA", self.path("root.json"))
+            .env("COMMANDS", commands)
+            .output()
+            .unwrap();
+        Built {
+            succeeded: output.status.success(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn written(&self) -> Option<SystemTime> {
+        Some(std::fs::metadata(self.path("vocabulary.rs")).ok()?.modified().unwrap())
+    }
+
+    /// Cargo is told of every file, whether it was any good or not.
+    #[track_caller]
+    fn watches(&self, built: &Built) {
+        for file in ["root.json", "types.json"] {
+            let line = format!("cargo::rerun-if-changed={}\n", self.path(file).display());
+            assert!(built.out.contains(&line), "{line}{}", built.out);
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_is_shown_with_its_place() {
+    let package = Package::new("wrong");
+    package.write("types.json", &TYPES.replace("'Colour' }", "'Color' }"));
+    let built = package.build("");
+    assert!(!built.succeeded);
+    package.watches(&built);
+    let root = package.path("root.json").display().to_string();
+    let types = package.path("types.json").display().to_string();
+    for shown in [
+        format!("in file included from {root}:1:"),
+        format!("{types}:2:42: error: in struct 'Paint': "),
+        String::from(" 2 | { 'struct': 'Paint', 'data': { 'colour': 'Color' } }\n"),
+        String::from("did you mean 'Colour'?"),
+    ] {
+        assert!(built.err.contains(&shown), "{shown}: {}", built.err);
+    }
+    assert_eq!(package.written(), None, "nothing is written");
+
+    // Mended, it builds; and what was generated survives the next mistake.
+    package.write("types.json", TYPES);
+    assert!(package.build("").succeeded);
+    let written = package.written();
+    assert!(written.is_some());
+    package.write("root.json", "{ 'command': 'paint'");
+    assert!(!package.build("").succeeded);
+    assert_eq!(package.written(), written);
+}
+
+#[test]
+fn nothing_is_written_when_nothing_changed() {
+    let package = Package::new("same");
+    let built = package.build("");
+    assert!(built.succeeded, "{}", built.err);
+    package.watches(&built);
+    let written = package.written();
+    package.write("types.json", &format!("# A comment.\n{TYPES}"));
+    assert!(package.build("").succeeded);
+    assert_eq!(package.written(), written, "Cargo would compile it again");
+    assert!(package.build("wash").succeeded);
+    assert_ne!(package.written(), written);
+}
+
+#[test]
+fn unknown_names_are_guessed() {
+    let package = Package::new("unknown");
+    let built = package.build("wash,pant,strip");
+    assert!(!built.succeeded);
+    for line in [
+        "error: the schema has no command 'pant'; did you mean 'paint'?\n",
+        "error: the schema has no command 'strip'\n",
+    ] {
+        assert!(built.err.contains(line), "{line}{}", built.err);
+    }
+    assert_eq!(package.written(), None);
+}
