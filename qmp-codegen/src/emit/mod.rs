@@ -132,6 +132,8 @@ fn allow() -> TokenStream {
     quote! {
         // A deprecated item is still read and written, and nobody uses all of a vocabulary.
         #[allow(dead_code, deprecated, unreachable_pub)]
+        // Links are written out, so that they hold in every module.
+        #[allow(rustdoc::redundant_explicit_links)]
         // The schema decides how many arguments there are, what is large, and what is called how.
         #[allow(
             clippy::doc_lazy_continuation,

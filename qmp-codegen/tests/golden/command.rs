@@ -2,6 +2,7 @@
 
 /// The types that commands and events are made of.
 #[allow(dead_code, deprecated, unreachable_pub)]
+#[allow(rustdoc::redundant_explicit_links)]
 #[allow(
     clippy::doc_lazy_continuation,
     clippy::enum_variant_names,
@@ -18,6 +19,7 @@
 pub mod types {}
 /// The commands.
 #[allow(dead_code, deprecated, unreachable_pub)]
+#[allow(rustdoc::redundant_explicit_links)]
 #[allow(
     clippy::doc_lazy_continuation,
     clippy::enum_variant_names,
@@ -120,6 +122,7 @@ pub mod commands {
 }
 /// The events.
 #[allow(dead_code, deprecated, unreachable_pub)]
+#[allow(rustdoc::redundant_explicit_links)]
 #[allow(
     clippy::doc_lazy_continuation,
     clippy::enum_variant_names,

@@ -2,6 +2,7 @@
 
 /// The types that commands and events are made of.
 #[allow(dead_code, deprecated, unreachable_pub)]
+#[allow(rustdoc::redundant_explicit_links)]
 #[allow(
     clippy::doc_lazy_continuation,
     clippy::enum_variant_names,
@@ -46,6 +47,7 @@ pub mod types {
 }
 /// The commands.
 #[allow(dead_code, deprecated, unreachable_pub)]
+#[allow(rustdoc::redundant_explicit_links)]
 #[allow(
     clippy::doc_lazy_continuation,
     clippy::enum_variant_names,
@@ -62,6 +64,7 @@ pub mod types {
 pub mod commands {}
 /// The events.
 #[allow(dead_code, deprecated, unreachable_pub)]
+#[allow(rustdoc::redundant_explicit_links)]
 #[allow(
     clippy::doc_lazy_continuation,
     clippy::enum_variant_names,

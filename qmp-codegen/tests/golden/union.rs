@@ -2,6 +2,7 @@
 
 /// The types that commands and events are made of.
 #[allow(dead_code, deprecated, unreachable_pub)]
+#[allow(rustdoc::redundant_explicit_links)]
 #[allow(
     clippy::doc_lazy_continuation,
     clippy::enum_variant_names,
@@ -168,6 +169,7 @@ pub mod types {
 }
 /// The commands.
 #[allow(dead_code, deprecated, unreachable_pub)]
+#[allow(rustdoc::redundant_explicit_links)]
 #[allow(
     clippy::doc_lazy_continuation,
     clippy::enum_variant_names,
@@ -207,6 +209,7 @@ pub mod commands {
 }
 /// The events.
 #[allow(dead_code, deprecated, unreachable_pub)]
+#[allow(rustdoc::redundant_explicit_links)]
 #[allow(
     clippy::doc_lazy_continuation,
     clippy::enum_variant_names,
