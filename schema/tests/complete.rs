@@ -15,12 +15,19 @@ mod support;
 use support::{RELEASES, release, schema};
 
 /// What is different on purpose: a release, how the lines begin that tell it, why.
-const EXCEPTIONS: [(&str, &str, &str); 1] = [(
-    "7.2",
-    "command query-named-block-nodes: \
-     return[].image.format-specific(type=vmdk).data.extents[].",
-    "the type was that of images, of which 7.2 fills in what extents have today, and no more",
-)];
+const EXCEPTIONS: [(&str, &str, &str); 2] = [
+    (
+        "7.2",
+        "command query-named-block-nodes: \
+         return[].image.format-specific(type=vmdk).data.extents[].",
+        "the type was that of images, of which 7.2 fills in what extents have today, and no more",
+    ),
+    (
+        "7.2",
+        "command query-block-jobs: return[].type: type is now enum, was str",
+        "enumerations are open, and what depends on this one's value is optional",
+    ),
+];
 
 #[test]
 fn nothing_of_a_release_is_missing() {

@@ -69,14 +69,12 @@ fn is_wrong(change: &Change, newest: bool) -> bool {
         What::MadeOptional => sent && !received,
         // An older release may do less out-of-band.
         What::Flag { now, .. } => newest || !now,
-        What::Type { old, new } => !is_superset(old, new, received, newest),
+        What::Type { old, new } => newest || !is_superset(old, new),
         _ => true,
     }
 }
 
-/// Whether what was `old` is read as `new` too: an alternate that has it, or, where it is only
-/// received, an enumeration, as these are open.
-fn is_superset(old: &str, new: &str, received: bool, newest: bool) -> bool {
-    let alternate = new.split(" or ").any(|alternative| alternative == old);
-    (alternate && !newest) || (received && old == "str" && new == "enum")
+/// Whether what was `old` is read as `new`, too: an alternate that has it.
+fn is_superset(old: &str, new: &str) -> bool {
+    new.split(" or ").any(|alternative| alternative == old)
 }

@@ -1,0 +1,95 @@
+//! Lists the commands that can be executed as they are, so that none is forgotten, and tells the
+//! tests which programs there are.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::{env, fs};
+
+use qmp_codegen::schema::{Arguments, Command, Member, Schema, TypeId, TypeKind};
+use qmp_codegen::{Builder, Root, SurfaceKind};
+
+#[allow(unreachable_pub)] // public in the library
+#[path = "src/programs.rs"]
+mod programs;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/programs.rs");
+    tell_programs();
+    let mut code = String::new();
+    vocabulary("qmp", &[qmp_schema::SPEC, qmp_schema::EVENTS], &mut code)?;
+    vocabulary("qga", &[qmp_schema::QGA], &mut code)?;
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("queries.rs"), code)?;
+    Ok(())
+}
+
+fn tell_programs() {
+    for variable in ["PATH", "QMP_TEST_QEMU", "QMP_TEST_QEMUS"] {
+        println!("cargo::rerun-if-env-changed={variable}");
+    }
+    for (name, there) in [
+        ("qemu", !programs::qemus().is_empty()),
+        ("storage_daemon", !programs::beside_qemus("qemu-storage-daemon").is_empty()),
+        ("guest_agent", !programs::beside_qemus("qemu-ga").is_empty()),
+    ] {
+        println!("cargo::rustc-check-cfg=cfg({name})");
+        if there {
+            println!("cargo::rustc-cfg={name}");
+        }
+    }
+}
+
+/// Writes the function that visits every command without mandatory arguments, and the one that
+/// reads and writes every event.
+fn vocabulary(name: &str, roots: &[&str], code: &mut String) -> Result<(), Box<dyn Error>> {
+    let schema = qmp_codegen::load(roots.iter().map(|root| Root::File(root.into())))?.schema;
+    let builder = roots.iter().fold(Builder::new(), |builder, root| builder.schema(*root));
+    let paths: HashMap<(SurfaceKind, String), String> =
+        builder.surface()?.into_iter().map(|item| ((item.kind, item.wire), item.path)).collect();
+    let path = |kind, wire: &str| &paths[&(kind, wire.to_owned())];
+
+    writeln!(code, "/// Visits every command of `{name}` that has no mandatory arguments.")?;
+    writeln!(code, "#[allow(deprecated)]")?;
+    writeln!(code, "pub fn for_each_{name}_query(visit: &mut impl Visit) {{")?;
+    for command in schema.commands.iter().filter(|command| is_query(&schema, command)) {
+        let path = path(SurfaceKind::Command, &command.definition.name);
+        writeln!(code, "    visit.command(qmp_client::{name}::{path}::new());")?;
+    }
+    writeln!(code, "}}")?;
+    if schema.events.is_empty() {
+        return Ok(());
+    }
+    writeln!(code, "#[allow(deprecated)]")?;
+    writeln!(code, "fn event_of_{name}(name: &str, data: &str) -> Result<Checked, String> {{")?;
+    writeln!(code, "    match name {{")?;
+    for event in &schema.events {
+        let path = path(SurfaceKind::Event, &event.definition.name);
+        let wire = &event.definition.name;
+        writeln!(code, "        {wire:?} => check::<qmp_client::{name}::{path}>(data),")?;
+    }
+    writeln!(code, "        _ => Err(String::from(\"no such event in the schema\")),\n    }}\n}}")?;
+    Ok(())
+}
+
+/// Whether a command can be executed without arguments.
+fn is_query(schema: &Schema, command: &Command) -> bool {
+    match &command.arguments {
+        Arguments::Inline(members) => members.iter().all(|member| member.optional),
+        Arguments::Named { ty, .. } => {
+            struct_members(schema, *ty).is_some_and(|all| all.iter().all(|member| member.optional))
+        }
+    }
+}
+
+/// The members of a struct; nothing of a union, which has a discriminator at least.
+fn struct_members(schema: &Schema, id: TypeId) -> Option<Vec<&Member>> {
+    let (base, own): (_, &[Member]) = match &schema.types[id.0 as usize].kind {
+        TypeKind::Struct(data) => (data.base, &data.members),
+        TypeKind::Union(_) | TypeKind::Enum(_) | TypeKind::Alternate(_) => return None,
+    };
+    let mut members = base.map_or_else(|| Some(Vec::new()), |base| struct_members(schema, base))?;
+    members.extend(own);
+    Some(members)
+}

@@ -1,0 +1,38 @@
+//! Which programs there are to test against; the build script asks, too.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The QEMUs: those that `QMP_TEST_QEMUS` names, one a line or with colons between them; else the
+/// one of `QMP_TEST_QEMU`; else `qemu-system-x86_64` on the path.
+pub fn qemus() -> Vec<PathBuf> {
+    let named = |variable| env::var(variable).ok().filter(|value| !value.trim().is_empty());
+    let names = named("QMP_TEST_QEMUS")
+        .or_else(|| named("QMP_TEST_QEMU"))
+        .unwrap_or_else(|| String::from("qemu-system-x86_64"));
+    let names = names.split(['\n', ':']).map(str::trim).filter(|name| !name.is_empty());
+    names.filter_map(find).collect()
+}
+
+/// Another program of the same installations; none where it is not installed.
+pub fn beside_qemus(name: &str) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = Vec::new();
+    for qemu in qemus() {
+        let beside = qemu.with_file_name(name);
+        // Not the one of another version.
+        if beside.is_file() && !found.contains(&beside) {
+            found.push(beside);
+        }
+    }
+    found
+}
+
+/// A program by its path, or by its name on the search path.
+fn find(name: &str) -> Option<PathBuf> {
+    let path = Path::new(name);
+    if path.components().count() > 1 {
+        return path.is_file().then(|| path.to_owned());
+    }
+    let search = env::var_os("PATH")?;
+    env::split_paths(&search).map(|directory| directory.join(name)).find(|path| path.is_file())
+}
