@@ -84,3 +84,15 @@ fn serve(stream: UnixStream) -> std::io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_gets_on_with_its_own_server() -> Result<(), Box<dyn std::error::Error>> {
+        let (ours, theirs) = UnixStream::pair()?;
+        std::thread::spawn(move || serve(theirs));
+        talk(Client::from_transport(Unix::from_stream(ours)?, &Options::new())?)
+    }
+}
