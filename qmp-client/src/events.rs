@@ -1,7 +1,7 @@
 //! Events as a client gives them out.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use qmp_types::{Event, Timestamp, Vocabulary};
 use serde_json::value::RawValue;
@@ -12,8 +12,8 @@ use crate::error::{Error, Mismatch};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RawEvent {
-    /// Its name on the wire.
-    pub name: Box<str>,
+    /// Its name on the wire. Events that follow each other share it.
+    pub name: Arc<str>,
     /// Its data, if it has any.
     pub data: Option<Box<RawValue>>,
     /// When it happened, by the server's clock.
@@ -21,8 +21,8 @@ pub struct RawEvent {
 }
 
 impl RawEvent {
-    pub(crate) fn new(name: Cow<'_, str>, data: Option<&RawValue>, timestamp: Timestamp) -> Self {
-        Self { name: name.into(), data: data.map(RawValue::to_owned), timestamp }
+    pub(crate) fn new(name: Arc<str>, data: Option<&RawValue>, timestamp: Timestamp) -> Self {
+        Self { name, data: data.map(RawValue::to_owned), timestamp }
     }
 
     /// Whether it is an `E`.
@@ -84,20 +84,26 @@ pub(crate) struct EventQueue {
     events: VecDeque<RawEvent>,
     capacity: usize,
     lagged: u64,
+    /// The name of the last event: in a flood it is mostly that of the next one too.
+    last: Option<Arc<str>>,
 }
 
 impl EventQueue {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { events: VecDeque::new(), capacity, lagged: 0 }
+        Self { events: VecDeque::new(), capacity, lagged: 0, last: None }
     }
 
-    pub(crate) fn push(&mut self, event: RawEvent) {
+    pub(crate) fn push(&mut self, name: &str, data: Option<&RawValue>, timestamp: Timestamp) {
         if self.events.len() >= self.capacity {
             self.lagged += 1;
             self.events.pop_front();
         }
         if self.capacity > 0 {
-            self.events.push_back(event);
+            let name = match &self.last {
+                Some(last) if **last == *name => Arc::clone(last),
+                _ => Arc::clone(self.last.insert(name.into())),
+            };
+            self.events.push_back(RawEvent::new(name, data, timestamp));
         }
     }
 
@@ -124,6 +130,13 @@ impl EventQueue {
             .find_map(|(index, event)| wanted(event).map(|found| (index, found)))?;
         self.events.remove(index);
         Some(found)
+    }
+
+    /// Gives memory back if nobody has left anything in it.
+    pub(crate) fn release(&mut self) {
+        if self.events.is_empty() {
+            self.events = VecDeque::new();
+        }
     }
 
     pub(crate) fn clear(&mut self) {

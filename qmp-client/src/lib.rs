@@ -24,18 +24,31 @@
 //! - `qmp` (default), `qga`: the vocabularies of QEMU's monitor and of the guest agent.
 
 // Without a front end, what they share is unused.
-#![cfg_attr(not(feature = "blocking"), allow(dead_code))]
+#![cfg_attr(
+    not(all(feature = "blocking", any(feature = "tokio", feature = "futures-io"))),
+    allow(dead_code, unused_imports)
+)]
 
 mod address;
+#[cfg(any(feature = "blocking", feature = "tokio", feature = "futures-io"))]
+mod attempts;
 pub mod deadlines;
 mod error;
 mod events;
 pub mod machine;
+#[cfg(any(feature = "tokio", feature = "futures-io"))]
+mod nonblocking;
 mod options;
 mod request;
+#[cfg(all(unix, any(feature = "blocking", feature = "tokio", feature = "futures-io")))]
+mod socket;
 
 #[cfg(feature = "blocking")]
 pub mod blocking;
+#[cfg(feature = "futures-io")]
+pub mod futures_io;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 #[cfg(feature = "blocking")]
 pub mod transport;
 
@@ -46,6 +59,8 @@ pub use error::{
 };
 pub use events::{Occurrence, RawEvent};
 pub use machine::Garbage;
+#[cfg(any(feature = "tokio", feature = "futures-io"))]
+pub use nonblocking::{Call, Client, Connecting, Driver, Events, Next, Until};
 pub use options::Options;
 pub use request::{OutOfBand, Raw, Request};
 

@@ -3,23 +3,16 @@
 use std::cell::Cell;
 use std::io;
 use std::process::Child;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Client;
 use super::connection::Connection;
 use crate::address::Address;
-use crate::error::{
-    Closed, End, Error, LaunchError, Result, ServerError, Timeout, TransportError, WaitedFor,
-};
+use crate::attempts::{ATTEMPT, Attempts};
+use crate::error::{LaunchError, Result, handshake_error};
 use crate::machine::{Incoming, Machine};
 use crate::options::Options;
 use crate::transport::{Tcp, Transport};
-
-/// How long one attempt over TCP may take if nothing else is said.
-const ATTEMPT: Duration = Duration::from_secs(30);
-/// The pause between two attempts grows to this.
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 impl Client {
     /// Connects to the monitor at this address, written as QEMU writes it (see [`Address`]), with
@@ -36,7 +29,7 @@ impl Client {
     /// # Errors
     /// Those of [`connect`](Self::connect); and a deadline passes.
     pub fn connect_with(address: &str, options: &Options) -> Result<Self> {
-        Self::connect_to(&parse(address)?, options)
+        Self::connect_to(&address.parse::<Address>()?, options)
     }
 
     /// Connects to the monitor at this address.
@@ -97,31 +90,9 @@ impl Client {
                 #[cfg(unix)]
                 process: None,
             }),
-            _ => Err(handshake_error(connection)),
+            _ => Err(handshake_error(connection.machine.take_ended())),
         }
     }
-}
-
-/// During the handshake, the reason for the end is the error itself.
-fn handshake_error(connection: Connection) -> Error {
-    let Some(end) = connection.machine.ended().cloned() else {
-        return Closed::new(None, &Arc::new(End::Local)).into();
-    };
-    drop(connection);
-    match Arc::try_unwrap(end) {
-        Ok(End::Protocol(error)) => error.into(),
-        Ok(End::Handshake(timeout)) => timeout.into(),
-        Ok(End::Negotiation(error)) => ServerError::new("qmp_capabilities".into(), error).into(),
-        Ok(end) => Closed::new(None, &Arc::new(end)).into(),
-        Err(end) => Closed::new(None, &end).into(),
-    }
-}
-
-fn parse(address: &str) -> Result<Address> {
-    address.parse().map_err(|error| {
-        TransportError::new("cannot connect", io::Error::new(io::ErrorKind::InvalidInput, error))
-            .into()
-    })
 }
 
 /// Opens the transport; again and again, if the options say so, for as long as `alive` agrees.
@@ -130,37 +101,16 @@ fn open(
     options: &Options,
     alive: &mut dyn FnMut() -> Result<()>,
 ) -> Result<Box<dyn Transport>> {
-    let begin = Instant::now();
-    let limit = options.wait_for_socket;
-    let mut pause = Duration::from_millis(1);
+    let mut attempts = Attempts::new(address, options, Instant::now());
     loop {
-        let left = limit.map(|limit| limit.saturating_sub(begin.elapsed()));
+        let left = attempts.left(Instant::now());
         let error = match attempt(address, left.unwrap_or(ATTEMPT)) {
             Ok(transport) => return Ok(transport),
             Err(error) => error,
         };
         alive()?;
-        match (limit, left) {
-            (Some(_), Some(left)) if left > Duration::ZERO && may_pass(&error) => {
-                std::thread::sleep(pause.min(left));
-                pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-            (Some(limit), _) if may_pass(&error) => {
-                let waited_for = WaitedFor::Connection(address.to_string().into());
-                return Err(Timeout::new(waited_for, limit).because(Some(error)).into());
-            }
-            _ => {
-                let attempt = format!("cannot connect to {address}");
-                return Err(TransportError::new(attempt, error).into());
-            }
-        }
+        std::thread::sleep(attempts.failed(error, left)?);
     }
-}
-
-/// Whether another attempt may fare better: the socket is not there yet, or not listening.
-fn may_pass(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, Interrupted, NotFound, TimedOut, WouldBlock};
-    matches!(error.kind(), ConnectionRefused | Interrupted | NotFound | TimedOut | WouldBlock)
 }
 
 fn attempt(address: &Address, within: Duration) -> io::Result<Box<dyn Transport>> {

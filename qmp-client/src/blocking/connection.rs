@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::value::RawValue;
 
 use crate::error::{Closed, End, Error};
-use crate::events::{EventQueue, RawEvent};
+use crate::events::EventQueue;
 use crate::machine::{CallId, Incoming, Machine};
 use crate::transport::Transport;
 
@@ -177,7 +177,7 @@ impl Connection {
             let incoming = if done.get() { Some(incoming) } else { watch(incoming) };
             match incoming {
                 Some(Incoming::Event { name, data, timestamp }) => {
-                    events.push(RawEvent::new(name, data, timestamp));
+                    events.push(&name, data, timestamp);
                 }
                 Some(Incoming::Reply { id, result }) => {
                     replies.push((id, result.map(RawValue::to_owned)));

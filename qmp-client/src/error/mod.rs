@@ -6,8 +6,12 @@ mod world;
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
+use std::sync::Arc;
 
 use qmp_types::{ErrorClass, QmpError};
+
+use crate::address::AddressError;
 
 pub use caller::Misuse;
 pub use peer::{Mismatch, ProtocolError, ServerError, Subject};
@@ -176,5 +180,23 @@ boxed_into_error!(
 impl From<Misuse> for Error {
     fn from(error: Misuse) -> Self {
         Self::Misuse(error)
+    }
+}
+
+impl From<AddressError> for Error {
+    fn from(error: AddressError) -> Self {
+        let error = io::Error::new(io::ErrorKind::InvalidInput, error);
+        TransportError::new("cannot connect", error).into()
+    }
+}
+
+/// During the handshake, the reason for the end is the error itself.
+pub(crate) fn handshake_error(end: Option<Arc<End>>) -> Error {
+    match Arc::try_unwrap(end.unwrap_or_else(|| Arc::new(End::Local))) {
+        Ok(End::Protocol(error)) => error.into(),
+        Ok(End::Handshake(timeout)) => timeout.into(),
+        Ok(End::Negotiation(error)) => ServerError::new("qmp_capabilities".into(), error).into(),
+        Ok(end) => Closed::new(None, &Arc::new(end)).into(),
+        Err(end) => Closed::new(None, &end).into(),
     }
 }

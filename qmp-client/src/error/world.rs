@@ -136,6 +136,8 @@ pub enum End {
     Negotiation(QmpError),
     /// This side closed it.
     Local,
+    /// The driver was dropped, which does an asynchronous client's input and output.
+    NoDriver,
 }
 
 impl fmt::Display for End {
@@ -148,6 +150,7 @@ impl fmt::Display for End {
             Self::Handshake(timeout) => timeout.fmt(f),
             Self::Negotiation(_) => f.write_str("the server refused the negotiation"),
             Self::Local => f.write_str("it was closed on this side"),
+            Self::NoDriver => f.write_str("its driver was dropped"),
         }
     }
 }
@@ -160,7 +163,7 @@ impl StdError for End {
             Self::Protocol(error) => error.source(),
             Self::Negotiation(error) => Some(error),
             Self::Handshake(timeout) => timeout.cause.as_ref().map(|cause| &**cause as _),
-            Self::Eof | Self::Local => None,
+            Self::Eof | Self::Local | Self::NoDriver => None,
         }
     }
 }

@@ -201,6 +201,11 @@ impl Calls {
             || self.failed.iter().any(|(failed, _)| *failed == id)
     }
 
+    /// Whether nothing waits, is in flight, or is to be told.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.flying.is_empty() && self.failed.is_empty()
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         let waiting = self.waiting.iter().map(|waiting| &waiting.call);
         waiting.chain(&self.flying).filter_map(Flight::live_deadline).map(|limit| limit.at).min()

@@ -72,7 +72,7 @@ struct Junk {
 
 /// The bytes that arrived and were not taken yet.
 #[derive(Debug)]
-pub(super) struct Framer {
+pub(crate) struct Framer {
     /// As long as it is allocated; the bytes of interest are `start..end`.
     buffer: Vec<u8>,
     start: usize,
@@ -87,7 +87,7 @@ pub(super) struct Framer {
 }
 
 impl Framer {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
             buffer: Vec::new(),
             start: 0,
@@ -101,7 +101,7 @@ impl Framer {
     }
 
     /// Where the next bytes go.
-    pub(super) fn spare(&mut self) -> &mut [u8] {
+    pub(crate) fn spare(&mut self) -> &mut [u8] {
         if self.start > 0 {
             // Never the same byte twice without progress: after this the message starts at 0.
             self.buffer.copy_within(self.start..self.end, 0);
@@ -117,7 +117,7 @@ impl Framer {
     }
 
     /// So many bytes were put into [`spare`](Self::spare).
-    pub(super) fn filled(&mut self, count: usize) {
+    pub(crate) fn filled(&mut self, count: usize) {
         if self.end + count >= self.buffer.len() {
             self.appetite = (self.appetite * 4).min(LARGE);
         }
@@ -125,7 +125,7 @@ impl Framer {
     }
 
     /// Gives memory back if nothing is left to be read; a buffer up to `keep` bytes stays.
-    pub(super) fn release(&mut self, keep: usize) {
+    pub(crate) fn release(&mut self, keep: usize) {
         if self.start == self.end && self.buffer.len() > keep {
             self.buffer = Vec::new();
             (self.start, self.end, self.appetite) = (0, 0, SMALL);

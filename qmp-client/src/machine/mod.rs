@@ -47,6 +47,7 @@
 mod calls;
 mod encode;
 mod framing;
+mod lend;
 mod line;
 mod output;
 mod receive;
@@ -61,14 +62,15 @@ use qmp_types::Greeting;
 use crate::error::{Closed, End, Error, Misuse, ProtocolError, Timeout, WaitedFor};
 use calls::{Calls, Flight, Waiting};
 use encode::encode;
-use framing::{Frame, Framer};
-use output::Output;
+use framing::Frame;
 use receive::not_qmp;
 
 pub use calls::{CallId, Kind};
 pub use encode::WriteArguments;
+pub(crate) use framing::Framer;
 pub use framing::Garbage;
 pub use output::Descriptor;
+pub(crate) use output::Output;
 pub use terms::{Deadline, Dropped, Incoming, Settings, Submission};
 
 #[derive(Debug)]

@@ -12,7 +12,7 @@ pub type Descriptor = std::convert::Infallible;
 /// Bytes to be sent, in pieces: one begins wherever descriptors do, so that they go out with the
 /// first byte of their command and not with an earlier one.
 #[derive(Debug, Default)]
-pub(super) struct Output {
+pub(crate) struct Output {
     bytes: Vec<u8>,
     sent: usize,
     /// Where a command with descriptors begins, counted from the beginning of `bytes`.
@@ -32,22 +32,26 @@ impl Output {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// The bytes to be sent in one piece.
-    pub(super) fn piece(&self) -> &[u8] {
+    pub(crate) fn piece(&self) -> &[u8] {
         let mut starts = self.descriptors.iter().map(|(start, _)| *start);
         let end = starts.find(|start| *start > self.sent).unwrap_or(self.bytes.len());
         &self.bytes[self.sent..end]
     }
 
     /// What goes with the first byte of the piece.
-    pub(super) fn descriptors(&self) -> &[Descriptor] {
+    pub(crate) fn descriptors(&self) -> &[Descriptor] {
         match self.descriptors.front() {
             Some((start, descriptors)) if *start == self.sent => descriptors,
             _ => &[],
         }
     }
 
-    pub(super) fn sent(&mut self, count: usize) {
+    pub(crate) fn sent(&mut self, count: usize) {
         if count > 0 && !self.descriptors().is_empty() {
             // Once they are sent, they are the peer's.
             self.descriptors.pop_front();
@@ -59,12 +63,12 @@ impl Output {
         }
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
     /// Gives memory back, but for `keep` bytes, if there is nothing to be sent.
-    pub(super) fn release(&mut self, keep: usize) {
+    pub(crate) fn release(&mut self, keep: usize) {
         if self.bytes.is_empty() && self.bytes.capacity() > keep {
             self.clear();
         }

@@ -1,22 +1,15 @@
 //! What Unix and TCP sockets have in common.
 
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{
-    RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, send, sendmsg,
-};
+use rustix::net::{RecvFlags, recv, send};
 
-/// Never wait, and no signal when the peer has closed. On Apple's systems the standard library
-/// has seen to the signal.
-#[cfg(not(target_vendor = "apple"))]
-const AT_ONCE: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
-#[cfg(target_vendor = "apple")]
-const AT_ONCE: SendFlags = SendFlags::DONTWAIT;
+use crate::machine::Descriptor;
+use crate::socket::{AT_ONCE, send_with_descriptors};
 
 /// How much longer than asked for a read may take: setting the time-out is a system call, and
 /// most reads have nearly the same one as the read before.
@@ -52,7 +45,7 @@ impl<S: AsFd> Socket<S> {
     pub(super) fn write(
         &mut self,
         bytes: &[u8],
-        descriptors: &[OwnedFd],
+        descriptors: &[Descriptor],
         timeout: Option<Duration>,
     ) -> io::Result<usize> {
         match self.try_write(bytes, descriptors) {
@@ -68,15 +61,11 @@ impl<S: AsFd> Socket<S> {
         Ok(self.try_write(bytes, descriptors)?)
     }
 
-    fn try_write(&self, bytes: &[u8], descriptors: &[OwnedFd]) -> rustix::io::Result<usize> {
+    fn try_write(&self, bytes: &[u8], descriptors: &[Descriptor]) -> rustix::io::Result<usize> {
         if descriptors.is_empty() {
             return send(&self.stream, bytes, AT_ONCE);
         }
-        let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
-        let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(borrowed.len()))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        control.push(SendAncillaryMessage::ScmRights(&borrowed));
-        sendmsg(&self.stream, &[IoSlice::new(bytes)], &mut control, AT_ONCE)
+        send_with_descriptors(&self.stream, bytes, descriptors)
     }
 
     fn set_timeout(&mut self, wanted: Option<Duration>) -> io::Result<()> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Transport;
 use super::socket::Socket;
 use crate::machine::Descriptor;
+use crate::socket::{SocketPath, connect_abstract};
 
 /// A Unix socket.
 #[derive(Debug)]
@@ -19,14 +20,7 @@ impl Unix {
     /// # Errors
     /// What the system reports.
     pub fn connect(path: &Path) -> io::Result<Self> {
-        match UnixStream::connect(path) {
-            Ok(stream) => Self::from_stream(stream),
-            // The system takes about a hundred bytes; the standard library says so in this way.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                Self::from_stream(connect_through_directory(path)?)
-            }
-            Err(error) => Err(error),
-        }
+        Self::from_stream(UnixStream::connect(SocketPath::new(path)?.as_path())?)
     }
 
     /// Connects to a socket in the abstract name space.
@@ -35,18 +29,7 @@ impl Unix {
     /// What the system reports; it is [`Unsupported`](io::ErrorKind::Unsupported) everywhere but
     /// on Linux.
     pub fn connect_abstract(name: &str) -> io::Result<Self> {
-        #[cfg(target_os = "linux")]
-        {
-            use std::os::linux::net::SocketAddrExt;
-            use std::os::unix::net::SocketAddr;
-            let address = SocketAddr::from_abstract_name(name)?;
-            Self::from_stream(UnixStream::connect_addr(&address)?)
-        }
-        #[cfg(not(target_os = "linux"))]
-        {
-            let _ = name;
-            Err(io::ErrorKind::Unsupported.into())
-        }
+        Self::from_stream(connect_abstract(name)?)
     }
 
     /// Takes a socket that is connected.
@@ -58,25 +41,6 @@ impl Unix {
         stream.set_read_timeout(None)?;
         Ok(Self(Socket::new(stream)))
     }
-}
-
-/// An open directory has a short name of its own.
-#[cfg(target_os = "linux")]
-fn connect_through_directory(path: &Path) -> io::Result<UnixStream> {
-    use rustix::fs::{Mode, OFlags, open};
-    use std::os::fd::AsRawFd;
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = open(directory, flags, Mode::empty())?;
-    let short = format!("/proc/self/fd/{}", directory.as_raw_fd());
-    UnixStream::connect(Path::new(&short).join(name))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn connect_through_directory(_: &Path) -> io::Result<UnixStream> {
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "the path is too long for a socket"))
 }
 
 impl Transport for Unix {

@@ -1,0 +1,64 @@
+//! Trying to connect until the socket is there.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::address::Address;
+use crate::error::{Result, Timeout, TransportError, WaitedFor};
+use crate::options::Options;
+
+/// How long one attempt may take if nothing else is said.
+pub(crate) const ATTEMPT: Duration = Duration::from_secs(30);
+/// The pause between two attempts grows to this.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The attempts to connect to one address.
+#[derive(Debug)]
+pub(crate) struct Attempts<'a> {
+    address: &'a Address,
+    begin: Instant,
+    limit: Option<Duration>,
+    pause: Duration,
+}
+
+impl<'a> Attempts<'a> {
+    pub(crate) fn new(address: &'a Address, options: &Options, now: Instant) -> Self {
+        let limit = options.wait_for_socket;
+        Self { address, begin: now, limit, pause: Duration::from_millis(1) }
+    }
+
+    /// How much time is left; nothing if there is only one attempt.
+    pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
+        let elapsed = now.saturating_duration_since(self.begin);
+        self.limit.map(|limit| limit.saturating_sub(elapsed))
+    }
+
+    /// How long to pause before the next attempt, after one that was begun with so much time
+    /// left.
+    ///
+    /// # Errors
+    /// There is not to be another one.
+    pub(crate) fn failed(&mut self, error: io::Error, left: Option<Duration>) -> Result<Duration> {
+        match (self.limit, left) {
+            (Some(_), Some(left)) if left > Duration::ZERO && may_pass(&error) => {
+                let pause = self.pause.min(left);
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                Ok(pause)
+            }
+            (Some(limit), _) if may_pass(&error) => {
+                let waited_for = WaitedFor::Connection(self.address.to_string().into());
+                Err(Timeout::new(waited_for, limit).because(Some(error)).into())
+            }
+            _ => {
+                let attempt = format!("cannot connect to {}", self.address);
+                Err(TransportError::new(attempt, error).into())
+            }
+        }
+    }
+}
+
+/// Whether another attempt may fare better: the socket is not there yet, or not listening.
+fn may_pass(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, Interrupted, NotFound, TimedOut, WouldBlock};
+    matches!(error.kind(), ConnectionRefused | Interrupted | NotFound | TimedOut | WouldBlock)
+}

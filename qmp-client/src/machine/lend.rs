@@ -1,0 +1,41 @@
+//! The machine's buffers, apart from it.
+//!
+//! A driver that shares its machine with other threads holds a lock while it uses it. It reads
+//! and writes without that lock, on buffers that are its own meanwhile.
+
+use std::sync::Arc;
+
+use super::{Framer, Machine, Output, State};
+use crate::error::End;
+
+impl Machine {
+    /// A buffer to read into: it is swapped in for a [`drain`](Self::drain), and out again.
+    pub(crate) fn new_input(&self) -> Framer {
+        Framer::new(self.settings.message_size)
+    }
+
+    /// Puts the bytes that arrived in, or takes what is left of them out again.
+    pub(crate) fn swap_input(&mut self, input: &mut Framer) {
+        std::mem::swap(&mut self.framer, input);
+    }
+
+    /// Hands out all that is to be sent, in exchange for an empty buffer.
+    pub(crate) fn take_output(&mut self, output: &mut Output) {
+        if output.is_empty() && !self.output.is_empty() {
+            std::mem::swap(&mut self.output, output);
+        }
+    }
+
+    /// Whether no call is left.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.calls.is_idle()
+    }
+
+    /// Why the connection ended, for whoever is the first and only one to ask.
+    pub(crate) fn take_ended(&mut self) -> Option<Arc<End>> {
+        match &mut self.state {
+            State::Ended(end) => Some(std::mem::replace(end, Arc::new(End::Local))),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The loop that does a connection's input and output.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use super::link::{Clock, Link};
+use super::state::{Shared, register};
+use crate::error::End;
+use crate::machine::{Framer, Output};
+
+/// So many turns are taken before others get theirs, who share the thread.
+const TURNS: usize = 32;
+/// So often what has arrived is read before a command is sent that waits for an event. A peer
+/// that never pauses must not hold it up for ever.
+const PATIENT_TURNS: u32 = 256;
+
+/// What does the input and output of a [`Client`](super::Client), as a future to be spawned. It
+/// is done when the connection has ended.
+///
+/// It always reads, whatever anybody does with what arrives: events wait in bounded queues.
+/// Dropping it ends the connection, and whoever waits is told.
+#[must_use = "a client works as long as its driver is polled"]
+pub struct Driver<L, C> {
+    shared: Arc<Shared>,
+    link: L,
+    clock: C,
+    /// What was read and is no message yet.
+    input: Framer,
+    /// What is being written.
+    output: Output,
+    /// Whether something was written that the link may keep back.
+    unflushed: bool,
+    deadline: Option<Instant>,
+    /// How the connection ended, as far as reading tells.
+    ending: Option<End>,
+    /// Why nothing more can be written.
+    refused: Option<io::Error>,
+    patience: u32,
+    woken: Vec<Waker>,
+    done: bool,
+}
+
+impl<L, C> fmt::Debug for Driver<L, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("done", &self.done).finish_non_exhaustive()
+    }
+}
+
+impl<L: Link, C: Clock> Driver<L, C> {
+    pub(super) fn new(shared: Arc<Shared>, link: L, clock: C) -> Self {
+        let input = shared.lock().machine.new_input();
+        Self {
+            shared,
+            link,
+            clock,
+            input,
+            output: Output::default(),
+            unflushed: false,
+            deadline: None,
+            ending: None,
+            refused: None,
+            patience: 0,
+            woken: Vec::new(),
+            done: false,
+        }
+    }
+
+    /// Reads once; ready if that brought anything.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.ending.is_some() {
+            return Poll::Pending;
+        }
+        let end = match self.link.poll_read(cx, self.input.spare()) {
+            Poll::Ready(Ok(0)) => End::Eof,
+            Poll::Ready(Ok(count)) => {
+                self.input.filled(count);
+                return Poll::Ready(());
+            }
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                return Poll::Ready(());
+            }
+            Poll::Ready(Err(error)) => End::Transport(error),
+            // The peer has said all that it had to say, after it refused to listen.
+            Poll::Pending => match self.refused.take() {
+                Some(error) if error.kind() == io::ErrorKind::BrokenPipe => End::Eof,
+                Some(error) => End::Transport(error),
+                None => return Poll::Pending,
+            },
+        };
+        self.ending = Some(end);
+        Poll::Ready(())
+    }
+
+    /// Tells everybody what has arrived, or has been waited for too long, and fetches what is to
+    /// be sent.
+    fn turn(&mut self, cx: &Context<'_>, received: bool, expired: Option<Instant>) {
+        let mut state = self.shared.lock();
+        if state.closing {
+            state.machine.end(End::Local);
+        }
+        if let Some(end) = self.ending.take() {
+            state.machine.end(end);
+        }
+        state.machine.swap_input(&mut self.input);
+        if received || expired.is_some() || state.closing {
+            state.distribute(&mut self.woken);
+        }
+        if let Some(now) = expired {
+            // What has arrived comes first.
+            state.expire(now, &mut self.woken);
+            state.distribute(&mut self.woken);
+        }
+        state.machine.swap_input(&mut self.input);
+        self.done = state.machine.ended().is_some();
+        register(&mut state.driver, cx);
+        let fenced = state.is_fenced();
+        if fenced && (received || self.link.has_arrived()) && self.patience < PATIENT_TURNS {
+            self.patience += 1;
+        } else {
+            if fenced {
+                state.lift_fences();
+            }
+            self.patience = 0;
+            state.machine.take_output(&mut self.output);
+        }
+        self.deadline = state.deadline();
+        state.armed = self.deadline;
+        if !received && state.machine.is_idle() {
+            state.release();
+            self.input.release(0);
+            self.output.release(0);
+        }
+        drop(state);
+        self.woken.drain(..).for_each(Waker::wake);
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) {
+        while !self.output.is_empty() {
+            let bytes = self.output.piece();
+            let written = match self.output.descriptors() {
+                [] => self.link.poll_write(cx, bytes),
+                descriptors => self.link.poll_write_with_descriptors(cx, bytes, descriptors),
+            };
+            match written {
+                Poll::Pending => return,
+                Poll::Ready(Ok(0)) => return self.refuse(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => {
+                    self.output.sent(count);
+                    self.unflushed = true;
+                }
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(error)) => return self.refuse(error),
+            }
+        }
+        if self.unflushed {
+            match self.link.poll_flush(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(error)) => self.refuse(error),
+            }
+        }
+    }
+
+    /// The peer takes nothing any more. It may have said why: the reading goes on.
+    fn refuse(&mut self, error: io::Error) {
+        self.refused = Some(error);
+        self.unflushed = false;
+        self.output.clear();
+    }
+
+    fn wait(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
+        let at = self.deadline?;
+        // The clock decides that it is time, not another look at it.
+        self.clock.poll_until(cx, at).is_ready().then(|| C::now().max(at))
+    }
+}
+
+impl<L: Link, C: Clock> Future for Driver<L, C> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let mut expired = None;
+        for _ in 0..TURNS {
+            if this.done {
+                return Poll::Ready(());
+            }
+            let received = this.read(cx).is_ready();
+            this.turn(cx, received, expired);
+            if this.done {
+                return Poll::Ready(());
+            }
+            this.write(cx);
+            expired = this.wait(cx);
+            if !received && expired.is_none() && this.refused.is_none() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+// Nothing in it is pinned: the link and the clock are `Unpin`, or boxed.
+impl<L, C> Unpin for Driver<L, C> {}
+
+impl<L, C> Drop for Driver<L, C> {
+    fn drop(&mut self) {
+        let mut woken = std::mem::take(&mut self.woken);
+        let mut state = self.shared.lock();
+        state.driver = None;
+        state.machine.end(End::NoDriver);
+        state.distribute(&mut woken);
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+    }
+}

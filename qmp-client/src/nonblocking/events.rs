@@ -1,0 +1,137 @@
+//! Subscriptions.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use futures_core::Stream;
+
+use super::Client;
+use crate::error::{Error, Result, Timeout, WaitedFor};
+use crate::events::RawEvent;
+use crate::machine::Deadline;
+
+type Predicate = Box<dyn FnMut(&RawEvent) -> bool + Send>;
+
+/// A subscription to events, from when it was made. It is a [`Stream`], too.
+///
+/// Events wait in a queue of its own, [so many](crate::Options::event_capacity) and no more: the
+/// oldest make room, and [`Error::Lagged`] says how many. The last item is the error that says
+/// why the connection ended.
+#[must_use = "events are taken by `next`"]
+pub struct Events<T = RawEvent> {
+    client: Client,
+    number: u64,
+    name: Option<&'static str>,
+    decode: fn(RawEvent) -> Option<Result<T>>,
+    predicate: Option<Predicate>,
+    ended: bool,
+}
+
+impl<T> fmt::Debug for Events<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<T> Events<T> {
+    pub(super) fn subscribe(
+        client: Client,
+        name: Option<&'static str>,
+        decode: fn(RawEvent) -> Option<Result<T>>,
+    ) -> Self {
+        let capacity = client.hold().options().event_capacity;
+        let number = client.hold().lock().subscribe(name, capacity, false);
+        Self { client, number, name, decode, predicate: None, ended: false }
+    }
+
+    /// Only those events that satisfy a predicate. Those that do not take room in the queue until
+    /// it is looked at.
+    pub fn matching(mut self, predicate: impl FnMut(&RawEvent) -> bool + Send + 'static) -> Self {
+        self.predicate = Some(Box::new(predicate));
+        self
+    }
+
+    /// The next event. Nothing follows the error that says why the connection ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// No event is lost when the future is dropped.
+    pub fn next(&mut self) -> Next<'_, T> {
+        Next { events: self, deadline: None }
+    }
+
+    /// The next event, waited for no longer than `within`; then it is an error
+    /// ([`Error::is_timeout`]), and the subscription goes on.
+    pub fn next_within(&mut self, within: Duration) -> Next<'_, T> {
+        let deadline = self.client.hold().deadline_after(within);
+        self.next_before(deadline)
+    }
+
+    pub(super) fn next_before(&mut self, deadline: Option<Deadline>) -> Next<'_, T> {
+        Next { events: self, deadline }
+    }
+
+    fn poll_item(
+        &mut self,
+        deadline: Option<Deadline>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<T>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let at: Option<Instant> = deadline.map(|limit| limit.at);
+        loop {
+            match ready!(self.client.hold().poll_event(self.number, at, cx)) {
+                Ok(Some(event)) => {
+                    let wanted = self.predicate.as_mut().is_none_or(|wanted| wanted(&event));
+                    if wanted && let Some(item) = (self.decode)(event) {
+                        return Poll::Ready(Some(item));
+                    }
+                }
+                Ok(None) => {
+                    let timeout = deadline.map(|limit| {
+                        Timeout::new(WaitedFor::Event(self.name), limit.within).into()
+                    });
+                    return Poll::Ready(timeout.map(Err));
+                }
+                Err(error) => {
+                    self.ended = matches!(error, Error::Closed(_));
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+        }
+    }
+}
+
+impl<T> Stream for Events<T> {
+    type Item = Result<T>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_item(None, cx)
+    }
+}
+
+impl<T> Drop for Events<T> {
+    fn drop(&mut self) {
+        self.client.hold().unsubscribe(self.number);
+    }
+}
+
+/// The next event of a subscription, as a future: [`Events::next`] makes it.
+#[derive(Debug)]
+#[must_use = "events are taken by awaiting it"]
+pub struct Next<'e, T> {
+    events: &'e mut Events<T>,
+    deadline: Option<Deadline>,
+}
+
+impl<T> Future for Next<'_, T> {
+    type Output = Option<Result<T>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        this.events.poll_item(this.deadline, cx)
+    }
+}

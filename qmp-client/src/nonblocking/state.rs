@@ -1,0 +1,342 @@
+//! What the handles of a connection and its driver share.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use serde_json::value::RawValue;
+
+use crate::error::{Closed, Error, Result};
+use crate::events::{EventQueue, RawEvent};
+use crate::machine::{CallId, Deadline, Incoming, Machine, Submission};
+use crate::options::Options;
+
+/// What does not change, and what does, behind the one lock.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    options: Options,
+    now: fn() -> Instant,
+    passes_descriptors: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) machine: Machine,
+    /// In the order of their ids.
+    waiters: VecDeque<Waiter>,
+    subscriptions: Vec<Subscription>,
+    next_subscription: u64,
+    /// Who waits for the negotiation.
+    negotiation: Option<Waker>,
+    pub(super) driver: Option<Waker>,
+    /// When the driver is going to look at the deadlines by itself.
+    pub(super) armed: Option<Instant>,
+    /// Whether the connection is to be closed.
+    pub(super) closing: bool,
+}
+
+/// A call that is not answered, or whose answer is not taken.
+#[derive(Debug)]
+struct Waiter {
+    id: CallId,
+    waker: Option<Waker>,
+    answer: Option<Result<Box<RawValue>>>,
+}
+
+/// Somebody who takes events.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    number: u64,
+    /// The one name that is taken, if not all are.
+    name: Option<&'static str>,
+    events: EventQueue,
+    waker: Option<Waker>,
+    deadline: Option<Instant>,
+    /// Whether what arrives now is from before the command that this one was made for.
+    pub(super) fenced: bool,
+}
+
+impl Shared {
+    pub(super) fn new(
+        machine: Machine,
+        options: Options,
+        now: fn() -> Instant,
+        passes_descriptors: bool,
+    ) -> Self {
+        let state = State {
+            machine,
+            waiters: VecDeque::new(),
+            subscriptions: Vec::new(),
+            next_subscription: 0,
+            negotiation: None,
+            driver: None,
+            armed: None,
+            closing: false,
+        };
+        Self { state: Mutex::new(state), options, now, passes_descriptors }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // What is behind the lock is whole between any two statements that can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A share in a connection that keeps it open: the last one to go closes it.
+#[derive(Debug)]
+pub(super) struct Hold(Arc<Shared>);
+
+impl Hold {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock()
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    pub(super) fn passes_descriptors(&self) -> bool {
+        self.0.passes_descriptors
+    }
+
+    pub(super) fn deadline_after(&self, within: Duration) -> Option<Deadline> {
+        Deadline::after((self.0.now)(), within)
+    }
+
+    pub(super) fn close(&self) {
+        let driver = {
+            let mut state = self.lock();
+            state.closing = true;
+            state.driver.take()
+        };
+        driver.into_iter().for_each(Waker::wake);
+    }
+
+    /// Gives a command to the machine, and the driver something to do. With the name of an event,
+    /// it is subscribed to from when the command is sent.
+    pub(super) fn submit(
+        &self,
+        submission: Submission<'_>,
+        event: Option<&'static str>,
+    ) -> Result<(CallId, Option<u64>)> {
+        let (submitted, driver) = {
+            let mut state = self.lock();
+            let id = state.machine.submit(submission)?;
+            state.waiters.push_back(Waiter { id, waker: None, answer: None });
+            let capacity = self.options().event_capacity;
+            let number = event.map(|name| state.subscribe(Some(name), capacity, true));
+            ((id, number), state.driver.take())
+        };
+        driver.into_iter().for_each(Waker::wake);
+        Ok(submitted)
+    }
+
+    pub(super) fn poll_answer(
+        &self,
+        id: CallId,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Box<RawValue>>> {
+        let mut state = self.lock();
+        let Some(index) = state.waiter(id) else {
+            // What cannot be: it has been taken.
+            return Poll::Pending;
+        };
+        if state.waiters[index].answer.is_none() {
+            register(&mut state.waiters[index].waker, cx);
+            return Poll::Pending;
+        }
+        match state.waiters.remove(index).and_then(|waiter| waiter.answer) {
+            Some(answer) => Poll::Ready(answer),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Nobody waits for this call any more.
+    pub(super) fn abandon(&self, id: CallId) {
+        let abandoned = {
+            let mut state = self.lock();
+            state.machine.abandon(id);
+            let index = state.waiter(id);
+            index.and_then(|index| state.waiters.remove(index))
+        };
+        drop(abandoned);
+    }
+
+    /// The next event of a subscription; nothing once it has given the reason for the end.
+    pub(super) fn poll_event(
+        &self,
+        number: u64,
+        deadline: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<RawEvent>>> {
+        let now = deadline.map(|_| (self.0.now)());
+        let driver = {
+            let mut state = self.lock();
+            let Some(index) = state.subscription(number) else { return Poll::Ready(Ok(None)) };
+            let subscription = &mut state.subscriptions[index];
+            subscription.deadline = None;
+            match subscription.events.pop() {
+                Ok(None) => {}
+                found => return Poll::Ready(found),
+            }
+            if let Some(end) = state.machine.ended() {
+                let closed = Closed::new(None, end).into();
+                state.subscriptions.remove(index);
+                return Poll::Ready(Err(closed));
+            }
+            if let (Some(at), Some(now)) = (deadline, now)
+                && at <= now
+            {
+                return Poll::Ready(Ok(None));
+            }
+            let subscription = &mut state.subscriptions[index];
+            subscription.deadline = deadline;
+            register(&mut subscription.waker, cx);
+            // The driver may sleep for longer than this one wants to wait.
+            let sooner = deadline.is_some_and(|at| state.armed.is_none_or(|armed| at < armed));
+            if sooner { state.driver.take() } else { None }
+        };
+        driver.into_iter().for_each(Waker::wake);
+        Poll::Pending
+    }
+
+    pub(super) fn unsubscribe(&self, number: u64) {
+        let gone = {
+            let mut state = self.lock();
+            let index = state.subscription(number);
+            index.map(|index| state.subscriptions.remove(index))
+        };
+        drop(gone);
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl State {
+    fn waiter(&self, id: CallId) -> Option<usize> {
+        self.waiters.binary_search_by_key(&id, |waiter| waiter.id).ok()
+    }
+
+    fn subscription(&self, number: u64) -> Option<usize> {
+        self.subscriptions.iter().position(|subscription| subscription.number == number)
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        name: Option<&'static str>,
+        capacity: usize,
+        fenced: bool,
+    ) -> u64 {
+        let number = self.next_subscription;
+        self.next_subscription += 1;
+        let events = EventQueue::new(capacity);
+        let subscription =
+            Subscription { number, name, events, waker: None, deadline: None, fenced };
+        self.subscriptions.push(subscription);
+        number
+    }
+
+    pub(super) fn pending(&self) -> (usize, usize) {
+        let calls = self.waiters.iter().filter(|waiter| waiter.answer.is_none());
+        (calls.count(), self.subscriptions.len())
+    }
+
+    /// Whether a command waits until what arrived before it is read.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.subscriptions.iter().any(|subscription| subscription.fenced)
+    }
+
+    pub(super) fn lift_fences(&mut self) {
+        self.subscriptions.iter_mut().for_each(|subscription| subscription.fenced = false);
+    }
+
+    /// Gives every message that has arrived to whom it is for. Those to be woken are collected,
+    /// for when the lock is released.
+    pub(super) fn distribute(&mut self, woken: &mut Vec<Waker>) {
+        let Self { machine, waiters, subscriptions, negotiation, .. } = self;
+        machine.drain(&mut |incoming| match incoming {
+            Incoming::Ready => woken.extend(negotiation.take()),
+            Incoming::Reply { id, result } => {
+                let found = waiters.binary_search_by_key(&id, |waiter| waiter.id).ok();
+                if let Some(waiter) = found.and_then(|index| waiters.get_mut(index)) {
+                    waiter.answer = Some(result.map(RawValue::to_owned));
+                    woken.extend(waiter.waker.take());
+                }
+            }
+            Incoming::Event { name, data, timestamp } => {
+                for subscription in subscriptions.iter_mut().filter(|one| one.takes(&name)) {
+                    subscription.events.push(&name, data, timestamp);
+                    woken.extend(subscription.waker.take());
+                }
+            }
+            Incoming::Garbage(_) => {}
+        });
+        if machine.ended().is_some() {
+            woken.extend(negotiation.take());
+            let waiting = subscriptions.iter_mut();
+            woken.extend(waiting.filter_map(|subscription| subscription.waker.take()));
+        }
+    }
+
+    /// The next moment at which somebody's patience ends.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let waiting = self.subscriptions.iter().filter_map(|subscription| subscription.deadline);
+        self.machine.deadline().into_iter().chain(waiting).min()
+    }
+
+    /// What has a deadline at `now` or earlier is told.
+    pub(super) fn expire(&mut self, now: Instant, woken: &mut Vec<Waker>) {
+        self.machine.expire(now);
+        for subscription in &mut self.subscriptions {
+            if subscription.deadline.is_some_and(|at| at <= now) {
+                subscription.deadline = None;
+                woken.extend(subscription.waker.take());
+            }
+        }
+    }
+
+    /// Gives memory back while nothing is going on.
+    pub(super) fn release(&mut self) {
+        self.machine.release(0);
+        if self.waiters.is_empty() {
+            self.waiters = VecDeque::new();
+        }
+        self.subscriptions.iter_mut().for_each(|subscription| subscription.events.release());
+    }
+
+    /// Whether greeting and negotiation are through.
+    pub(super) fn poll_negotiated(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.machine.ended().is_some() {
+            return Poll::Ready(Err(crate::error::handshake_error(self.machine.take_ended())));
+        }
+        if self.machine.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        register(&mut self.negotiation, cx);
+        Poll::Pending
+    }
+}
+
+impl Subscription {
+    fn takes(&self, name: &str) -> bool {
+        !self.fenced && self.name.is_none_or(|wanted| wanted == name)
+    }
+}
+
+/// Whom to wake, if it is not known already.
+pub(super) fn register(place: &mut Option<Waker>, cx: &Context<'_>) {
+    match place {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *place = Some(cx.waker().clone()),
+    }
+}

@@ -1,0 +1,507 @@
+//! The client on tokio through every scenario, and what asynchronous clients must do besides.
+
+#![cfg(all(unix, feature = "tokio"))]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)] // tests
+
+#[macro_use]
+mod scenarios;
+
+use std::os::unix::net::UnixStream;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use qmp_client::machine::Dropped;
+use qmp_client::tokio::over;
+use qmp_client::{Client, End, Error, Events, Options, Raw, RawEvent, Request};
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::runtime::Runtime;
+
+use scenarios::peer::Peer;
+use scenarios::{Front, PATIENCE, SOON, play_ready, status};
+
+/// Reads one byte at a time.
+#[derive(Debug)]
+struct Dripping(tokio::net::UnixStream);
+
+impl AsyncRead for Dripping {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let mut byte = [0];
+        let mut one = ReadBuf::new(&mut byte);
+        std::task::ready!(Pin::new(&mut self.0).poll_read(cx, &mut one))?;
+        buffer.put_slice(one.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Dripping {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+struct Tokio {
+    client: Client,
+    events: Events,
+    runtime: Runtime,
+}
+
+impl Front for Tokio {
+    fn connect(stream: UnixStream, drip: bool, options: &Options) -> Result<Self, Error> {
+        let runtime = runtime();
+        stream.set_nonblocking(true).unwrap();
+        let connected = runtime.block_on(async {
+            let stream = tokio::net::UnixStream::from_std(stream).unwrap();
+            // Before the driver runs: some events come before the greeting.
+            let (connecting, events) = if drip {
+                let (connecting, driver) = over(Dripping(stream), options);
+                let events = connecting.events().unwrap();
+                tokio::spawn(driver);
+                (connecting, events)
+            } else {
+                let (connecting, driver) = over(stream, options);
+                let events = connecting.events().unwrap();
+                tokio::spawn(driver);
+                (connecting, events)
+            };
+            connecting.await.map(|client| (client, events))
+        });
+        connected.map(|(client, events)| Self { client, events, runtime })
+    }
+
+    fn execute<R: Request>(&mut self, request: R, within: Duration) -> Result<R::Return, Error> {
+        self.runtime.block_on(self.client.execute(request).within(within))
+    }
+
+    fn execute_all<R: Request>(&mut self, requests: Vec<R>) -> Vec<Result<R::Return, Error>> {
+        let calls: Vec<_> = requests.into_iter().map(|one| self.client.execute(one)).collect();
+        self.runtime.block_on(all(calls))
+    }
+
+    fn cancel<R: Request>(&mut self, request: R) {
+        let mut call = pin!(self.client.execute(request));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(call.as_mut().poll(&mut cx).is_pending());
+    }
+
+    fn event(&mut self, within: Duration) -> Result<RawEvent, Error> {
+        match self.runtime.block_on(self.events.next_within(within)) {
+            Some(event) => event,
+            None => Err(Error::Closed(Box::new(self.client.ended().unwrap()))),
+        }
+    }
+
+    fn dropped(&self) -> Dropped {
+        self.client.dropped()
+    }
+}
+
+scenarios!(Tokio);
+
+/// The driver has a thread of its own.
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+/// Polls all calls together.
+async fn all<F: Future + Unpin>(futures: Vec<F>) -> Vec<F::Output> {
+    let mut futures: Vec<_> = futures.into_iter().map(|future| (Some(future), None)).collect();
+    std::future::poll_fn(move |cx| {
+        for (future, output) in &mut futures {
+            if let Some(running) = future
+                && let Poll::Ready(ready) = Pin::new(running).poll(cx)
+            {
+                (*future, *output) = (None, Some(ready));
+            }
+        }
+        if futures.iter().any(|(future, _)| future.is_some()) {
+            return Poll::Pending;
+        }
+        Poll::Ready(futures.drain(..).filter_map(|(_, output)| output).collect())
+    })
+    .await
+}
+
+/// Polls a future so many times, and gives what it has by then.
+async fn poll_times<F: Future>(future: F, times: usize) -> Option<F::Output> {
+    let (mut future, mut polled) = (pin!(future), 0);
+    std::future::poll_fn(move |cx| {
+        if polled == times {
+            return Poll::Ready(None);
+        }
+        polled += 1;
+        let poll = future.as_mut().poll(cx).map(Some);
+        if poll.is_pending() && polled == times {
+            return Poll::Ready(None);
+        }
+        poll
+    })
+    .await
+}
+
+fn echo(number: usize) -> Raw<usize> {
+    Raw::new("echo").arguments(&json!({"number": number}))
+}
+
+/// A server that answers `echo`, and says `ECHOED` before it does.
+fn echoing(peer: &mut Peer) {
+    peer.greet();
+    loop {
+        let command = peer.command();
+        if command.is_null() {
+            return;
+        }
+        peer.send(&json!({"event": "ECHOED", "data": command["arguments"]}).to_string());
+        peer.succeed(&command["id"], command["arguments"]["number"].clone());
+    }
+}
+
+#[derive(Debug, serde::Deserialize, serde::Serialize)]
+struct Echoed {
+    number: usize,
+}
+
+impl qmp_client::types::Event for Echoed {
+    const NAME: &'static str = "ECHOED";
+}
+
+fn with_echo<T: Future>(check: impl FnOnce(UnixStream) -> T) -> T::Output {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || Peer::play(theirs, echoing));
+    // One thread: what happens between two polls is what the test lets happen.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(check(ours))
+}
+
+async fn connect(stream: UnixStream) -> Client {
+    let stream = tokio::net::UnixStream::from_std(stream).unwrap();
+    Client::over(stream, &Options::new()).await.unwrap()
+}
+
+/// At each point at which a call can be dropped, nothing of it stays, and the next one gets its
+/// own reply.
+#[test]
+fn a_call_is_dropped_at_each_await_point() {
+    with_echo(|stream| async {
+        let client = connect(stream).await;
+        let mut dropped = 0;
+        for times in 0.. {
+            let answered = poll_times(client.execute(echo(1000 + times)), times).await;
+            if answered.is_none() {
+                dropped += 1;
+                assert_eq!(client.pending(), (0, 0));
+            }
+            assert_eq!(client.execute(echo(times)).await.unwrap(), times);
+            assert_eq!(client.pending(), (0, 0));
+            if let Some(answer) = answered {
+                assert_eq!(answer.unwrap(), 1000 + times);
+                break;
+            }
+        }
+        // Before the first poll, and after it.
+        assert_eq!(dropped, 2);
+        assert_eq!(client.dropped().late_replies, 1);
+    });
+}
+
+#[test]
+fn a_call_with_its_event_is_dropped_at_each_await_point() {
+    with_echo(|stream| async {
+        let client = connect(stream).await;
+        let mut dropped = 0;
+        for times in 0.. {
+            let number = 1000 + times;
+            let call = client.execute(echo(number)).until(move |e: &Echoed| e.number == number);
+            let answered = poll_times(call, times).await;
+            dropped += usize::from(answered.is_none());
+            assert_eq!(client.pending(), (0, 0));
+            let own = client.execute(echo(times)).until(|e: &Echoed| e.number < 1000);
+            let (reply, event) = own.await.unwrap();
+            assert_eq!((reply, event.event.number), (times, times));
+            if let Some(answer) = answered {
+                assert_eq!(answer.unwrap().1.event.number, number);
+                break;
+            }
+        }
+        assert!(dropped >= 2);
+        assert_eq!(client.pending(), (0, 0));
+    });
+}
+
+#[test]
+fn a_wait_for_an_event_is_dropped_and_loses_none() {
+    with_echo(|stream| async {
+        let client = connect(stream).await;
+        let mut events = client.events_of::<Echoed>();
+        for times in [0, 1, 1] {
+            assert!(poll_times(events.next(), times).await.is_none());
+            client.execute(echo(times)).await.unwrap();
+            let event = events.next().await.unwrap().unwrap();
+            assert_eq!(event.event.number, times);
+        }
+        assert_eq!(client.pending(), (0, 1));
+        drop(events);
+        assert_eq!(client.pending(), (0, 0));
+    });
+}
+
+#[test]
+fn connecting_is_dropped_at_each_await_point() {
+    for times in 0.. {
+        let connected = with_echo(|stream| async move {
+            let stream = tokio::net::UnixStream::from_std(stream).unwrap();
+            let options = Options::new();
+            let connecting = pin!(Client::over(stream, &options));
+            let client = poll_times(connecting, times).await?.unwrap();
+            Some(client.execute(echo(1)).await.unwrap())
+        });
+        if connected.is_some() {
+            break;
+        }
+        assert!(times < 20);
+    }
+}
+
+/// A driver that is gone, however far it got, leaves nobody waiting.
+#[test]
+fn a_dropped_driver_fails_all_who_wait() {
+    for polled in 0..3 {
+        with_echo(|stream| async move {
+            let stream = tokio::net::UnixStream::from_std(stream).unwrap();
+            let (connecting, driver) = over(stream, &Options::new());
+            let mut events = connecting.events().unwrap();
+            let waiter = tokio::spawn(connecting);
+            let listener = tokio::spawn(async move { events.next().await });
+            tokio::task::yield_now().await;
+            assert!(poll_times(driver, polled).await.is_none());
+            let error = waiter.await.unwrap().unwrap_err();
+            let Error::Closed(closed) = &error else { panic!("{error:?}") };
+            assert!(matches!(*closed.reason, End::NoDriver), "{error:?}");
+            assert!(listener.await.unwrap().unwrap().unwrap_err().is_closed());
+        });
+    }
+}
+
+#[test]
+fn a_dropped_driver_fails_calls() {
+    with_echo(|stream| async {
+        let stream = tokio::net::UnixStream::from_std(stream).unwrap();
+        let (connecting, driver) = over(stream, &Options::new());
+        let driver = tokio::spawn(driver);
+        let client = connecting.await.unwrap();
+        driver.abort();
+        assert!(driver.await.unwrap_err().is_cancelled());
+        let error = client.execute(echo(1)).await.unwrap_err();
+        assert_eq!(error.command(), Some("echo"));
+        assert!(error.report().ends_with("its driver was dropped"), "{}", error.report());
+        assert!(client.closed().await.command.is_none());
+    });
+}
+
+/// The last handle closes the connection, and the driver ends.
+#[test]
+fn the_last_handle_closes() {
+    with_echo(|stream| async {
+        let stream = tokio::net::UnixStream::from_std(stream).unwrap();
+        let (connecting, driver) = over(stream, &Options::new());
+        let driver = tokio::spawn(driver);
+        let client = connecting.await.unwrap();
+        let (other, events) = (client.clone(), client.events());
+        drop(client);
+        assert_eq!(other.execute(echo(1)).await.unwrap(), 1);
+        drop(other);
+        assert!(!driver.is_finished());
+        drop(events);
+        tokio::time::timeout(PATIENCE, driver).await.unwrap().unwrap();
+    });
+}
+
+/// Many tasks, one connection: each gets its own replies.
+#[test]
+fn tasks_share_a_connection() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || Peer::play(theirs, echoing));
+    runtime().block_on(async {
+        let client = connect(ours).await;
+        let mut events = client.events();
+        let tasks: Vec<_> = (0..16)
+            .map(|task| {
+                let client = client.clone();
+                tokio::spawn(async move {
+                    for turn in 0..50 {
+                        let number = task * 1000 + turn;
+                        assert_eq!(client.execute(echo(number)).await.unwrap(), number);
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        for _ in 0..800 {
+            events.next().await.unwrap().unwrap();
+        }
+        assert_eq!(client.pending(), (0, 1));
+    });
+}
+
+/// Subscriptions do not depend on each other, and one that is slow is told what it missed.
+#[test]
+fn a_slow_subscription_lags_alone() {
+    let options = Options::new().event_capacity(4);
+    scenarios::play::<Tokio>(
+        false,
+        &options,
+        |peer| {
+            peer.greet();
+            let id = peer.expect("query-status");
+            for number in 0..10 {
+                peer.send(&json!({"event": "ECHOED", "data": {"number": number}}).to_string());
+            }
+            peer.send(r#"{"event": "STOP"}"#);
+            peer.running(&id);
+        },
+        |front| {
+            let front = front.unwrap();
+            let Tokio { client, runtime, .. } = &front;
+            runtime.block_on(async {
+                let mut all = client.events();
+                let mut stops = client.events().matching(|event: &RawEvent| &*event.name == "STOP");
+                let mut named = client.events_of::<Echoed>();
+                client.execute(status()).await.unwrap();
+                assert!(matches!(all.next().await, Some(Err(Error::Lagged(7)))));
+                for number in [7, 8, 9] {
+                    let event = all.next().await.unwrap().unwrap();
+                    assert_eq!(event.decode::<Echoed>().unwrap().unwrap().number, number);
+                }
+                assert!(matches!(stops.next().await, Some(Err(Error::Lagged(7)))));
+                assert_eq!(&*stops.next().await.unwrap().unwrap().name, "STOP");
+                assert!(matches!(named.next().await, Some(Err(Error::Lagged(6)))));
+                assert_eq!(named.next().await.unwrap().unwrap().event.number, 6);
+                let late = all.next().await.unwrap().unwrap();
+                assert_eq!(&*late.name, "STOP");
+                let error = all.next_within(SOON).await.unwrap().unwrap_err();
+                assert!(error.is_timeout(), "{error:?}");
+            });
+        },
+    );
+}
+
+/// A server may say twice that a device is gone, and the second time is not about the next one.
+#[test]
+fn an_event_from_before_the_command_is_not_taken_for_its_own() {
+    let (has_arrived, arrived) = std::sync::mpsc::channel();
+    play_ready::<Tokio>(
+        false,
+        move |peer| {
+            let id = peer.expect("query-status");
+            peer.running(&id);
+            peer.send(r#"{"event": "ECHOED", "data": {"number": 1}}"#);
+            has_arrived.send(()).unwrap();
+            let id = peer.expect("echo");
+            peer.succeed(&id, json!(2));
+            peer.send(r#"{"event": "ECHOED", "data": {"number": 2}}"#);
+        },
+        move |front| {
+            let Tokio { client, runtime, .. } = front;
+            runtime.block_on(async {
+                client.execute(status()).await.unwrap();
+                arrived.recv_timeout(PATIENCE).unwrap();
+                let (_, own) = client.execute(echo(2)).until(|_: &Echoed| true).await.unwrap();
+                assert_eq!(own.event.number, 2);
+                let call = client.execute(Raw::<Value>::new("echo")).within(SOON);
+                let error = call.until(|_: &Echoed| true).await.unwrap_err();
+                assert!(error.is_timeout(), "{error:?}");
+            });
+        },
+    );
+}
+
+/// `quit` and the end of the connection race; either is success.
+#[test]
+fn quit_waits_for_the_end() {
+    for answers in [false, true] {
+        play_ready::<Tokio>(
+            false,
+            |peer| {
+                let id = peer.expect("quit");
+                if answers {
+                    peer.succeed(&id, json!({}));
+                }
+                peer.hang_up();
+            },
+            |front| front.runtime.block_on(front.client.quit()).unwrap(),
+        );
+    }
+    play_ready::<Tokio>(
+        false,
+        |peer| {
+            let id = peer.expect("quit");
+            peer.succeed(&id, json!({}));
+        },
+        |front| {
+            let error = front.runtime.block_on(front.client.quit_within(SOON)).unwrap_err();
+            assert!(error.is_timeout(), "{error:?}");
+        },
+    );
+}
+
+/// A runtime's own clock may stand still.
+#[test]
+fn deadlines_follow_the_runtimes_clock() {
+    let (ours, _theirs) = tokio::io::duplex(64);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let begin = std::time::Instant::now();
+    runtime.block_on(async {
+        let error = Client::over(ours, &Options::new()).await.unwrap_err();
+        assert!(error.is_timeout(), "{error:?}");
+    });
+    assert!(begin.elapsed() < PATIENCE);
+}
+
+#[test]
+fn the_socket_is_waited_for() {
+    let path = std::env::temp_dir().join(format!("qmp-client-tokio-{}", std::process::id()));
+    let address = Arc::new(format!("unix:{}", path.display()));
+    runtime().block_on(async {
+        let error = Client::connect(&address).await.unwrap_err();
+        assert!(matches!(error, Error::Transport(_)), "{error:?}");
+        let options = Options::new().wait_for_socket(SOON);
+        let error = Client::connect_with(&address, &options).await.unwrap_err();
+        assert!(error.report().contains("No such file"), "{}", error.report());
+
+        let waiting = Arc::clone(&address);
+        let client = tokio::spawn(async move {
+            Client::connect_with(&waiting, &Options::new().wait_for_socket(PATIENCE)).await
+        });
+        tokio::time::sleep(SOON / 4).await;
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        std::thread::spawn(move || Peer::play(listener.accept().unwrap().0, echoing));
+        assert_eq!(client.await.unwrap().unwrap().execute(echo(5)).await.unwrap(), 5);
+    });
+    std::fs::remove_file(&path).unwrap();
+}
