@@ -83,7 +83,7 @@ impl<'s> Lexer<'s> {
 
     /// The comment line that comes next, if one does.
     pub(crate) fn comment(&mut self) -> Option<Comment<'s>> {
-        let rest = self.text[self.at..].trim_start();
+        let rest = skip_space(&self.text[self.at..]);
         let start = self.text.len() - rest.len();
         self.at = start;
         self.last = start;
@@ -142,6 +142,18 @@ impl<'s> Lexer<'s> {
 
     fn string(&mut self) -> Result<Token<'s>, Diagnostic> {
         let start = self.at;
+        // Most strings are closed behind nothing but plain characters.
+        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'\'' | b'\\');
+        let rest = &self.text[start + 1..];
+        let length = rest.bytes().take_while(is_plain).count();
+        if rest.as_bytes().get(length) == Some(&b'\'') {
+            self.at = start + 1 + length + 1;
+            return Ok(Token::String(Cow::Borrowed(&rest[..length])));
+        }
+        self.string_with_escapes(start)
+    }
+
+    fn string_with_escapes(&mut self, start: usize) -> Result<Token<'s>, Diagnostic> {
         let mut unescaped: Option<String> = None;
         let mut chars = self.text[start + 1..].char_indices();
         while let Some((offset, c)) = chars.next() {
@@ -193,4 +205,10 @@ impl<'s> Lexer<'s> {
             error
         }
     }
+}
+
+fn skip_space(text: &str) -> &str {
+    let space = text.bytes().take_while(u8::is_ascii_whitespace).count();
+    // What is left is none, or other space than ASCII's.
+    text[space..].trim_start()
 }

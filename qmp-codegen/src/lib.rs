@@ -23,6 +23,7 @@ mod check;
 pub mod diagnostic;
 pub mod diff;
 mod emit;
+mod few;
 pub mod introspection;
 mod lexer;
 mod load;

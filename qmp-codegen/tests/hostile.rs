@@ -326,6 +326,32 @@ fn ten_thousand_errors() {
     }
 }
 
+#[test]
+fn too_many_elements() {
+    let many = |element: &str| element.repeat(20_001);
+    for text in [
+        format!("{{ 'enum': 'Kind', 'data': [ {} 'a' ] }}", many("'a',")),
+        format!("{{ 'struct': 'Shelf', 'data': {{ {} 'a': 'int' }} }}", many("'a': 'int',")),
+    ] {
+        assert!(errors(text).contains("an object or array has no more than 20000 elements"));
+    }
+}
+
+/// Each of thousands of unions contains another that has thousands of branches.
+#[test]
+fn unions_that_are_entangled() {
+    let mut text = String::from("{ 'enum': 'Outer', 'data': [ 'a' ] }\n");
+    let many = |text: &dyn Fn(usize) -> String| (0..2_500).map(text).collect::<Vec<_>>().join(", ");
+    writeln!(text, "{{ 'enum': 'Inner', 'data': [ {} ] }}", many(&|n| format!("'v{n}'"))).unwrap();
+    let branches = many(&|n| format!("'v{n}': 'Leaf{n}'"));
+    writeln!(text, "{{ 'union': 'Wide', 'base': {{ 'inner': 'Inner' }}, 'discriminator': 'inner', 'data': {{ {branches} }} }}").unwrap();
+    for number in 0..2_500 {
+        writeln!(text, "{{ 'struct': 'Leaf{number}', 'data': {{ 'x': 'int' }} }}").unwrap();
+        writeln!(text, "{{ 'union': 'Union{number}', 'base': {{ 'outer': 'Outer' }}, 'discriminator': 'outer', 'data': {{ 'a': 'Wide' }} }}").unwrap();
+    }
+    assert!(errors(text).contains("too entangled to be checked from here on"));
+}
+
 /// A warning must not displace an error.
 #[test]
 fn errors_behind_ten_thousand_warnings() {
@@ -368,9 +394,9 @@ fn huge_strings() {
 /// A line can be all of the file, and what is drawn of it is not.
 #[test]
 fn long_lines_are_cut() {
-    let before = format!("{{ 'enum': 'Shelf', 'data': [ {}", "'a', ".repeat(100_000));
+    let before = format!("{{ 'enum': 'Shelf', 'data': [ {}", "'a', ".repeat(15_000));
     let drawn = errors(format!("{before}stray{}", " ".repeat(1_000)));
-    assert!(drawn.starts_with("hostile.json:1:500030: error: stray 'stray'\n 1 | ..."), "{drawn}");
+    assert!(drawn.starts_with("hostile.json:1:75030: error: stray 'stray'\n 1 | ..."), "{drawn}");
     assert!(drawn.lines().all(|line| line.chars().count() < 200));
     let mark = drawn.lines().nth(2).unwrap().find('^').unwrap();
     assert_eq!(&drawn.lines().nth(1).unwrap()[mark..mark + 5], "stray");

@@ -1,10 +1,12 @@
 //! Clashes: no two members of an object have the same name, wherever they come from. Names that C
 //! cannot tell apart are the same.
 
-use std::collections::{HashMap, HashSet};
+use std::cell::Cell;
+use std::collections::HashSet;
 
 use crate::ast::{Body, Definition, Member, Name};
 use crate::diagnostic::Diagnostic;
+use crate::few::Few;
 use crate::report::{Report, Scope};
 
 use super::index::Index;
@@ -17,17 +19,25 @@ pub(crate) fn check(index: &Index<'_>, nesting: &Nesting, report: &mut Report) {
         let mut scope = Scope::of(report, definition);
         tables.push(check_own(definition, &mut scope));
     }
-    let objects = Objects { index, tables };
+    let objects = Objects { index, tables, lookups: Cell::new(0) };
     for (place, definition) in index.definitions().iter().enumerate() {
         if nesting.is_sound(place) {
             let mut scope = Scope::of(report, definition);
             objects.check_base(definition, place, &mut scope);
             objects.check_branches(definition, place, &mut scope);
+            if objects.lookups.get() > MAX_LOOKUPS {
+                let message = "bases and branches are too entangled to be checked from here on";
+                scope.error(definition.name.span, message);
+                return;
+            }
         }
     }
 }
 
-type Table<'a> = HashMap<Mangled<'a>, &'a Name>;
+/// QEMU's schema takes ten thousand.
+const MAX_LOOKUPS: usize = 5_000_000;
+
+type Table<'a> = Few<Mangled<'a>, &'a Name>;
 
 /// Looks for clashes among what is written in a definition. Returns the table of its members.
 fn check_own<'a>(definition: &'a Definition, scope: &mut Scope<'_, '_>) -> Table<'a> {
@@ -48,7 +58,7 @@ fn table<'a>(
     names: impl ExactSizeIterator<Item = &'a Name>,
     scope: &mut Scope<'_, '_>,
 ) -> Table<'a> {
-    let mut table = HashMap::with_capacity(names.len());
+    let mut table = Few::with_capacity(names.len());
     for name in names {
         if let Some(first) = table.insert(Mangled(&name.text), name) {
             scope.push(clash(what, name, first, None));
@@ -68,6 +78,8 @@ fn clash(what: &str, name: &Name, other: &Name, of: Option<&Definition>) -> Diag
 struct Objects<'i, 'a> {
     index: &'i Index<'a>,
     tables: Vec<Table<'a>>,
+    /// How many names were looked up: it can be the square of how many there are.
+    lookups: Cell<usize>,
 }
 
 impl<'a> Objects<'_, 'a> {
@@ -99,7 +111,7 @@ impl<'a> Objects<'_, 'a> {
             let mut pending: Vec<(usize, &'a Definition)> =
                 self.index.type_of(&branch.ty.text).into_iter().collect();
             while let Some((inner_place, inner)) = pending.pop() {
-                if !seen.insert(inner_place) {
+                if !seen.insert(inner_place) || self.lookups.get() > MAX_LOOKUPS {
                     continue;
                 }
                 for base_place in &common {
@@ -134,6 +146,7 @@ impl<'a> Objects<'_, 'a> {
         } else {
             found.extend(other.iter().filter_map(|(key, name)| Some((*one.get(key)?, *name))));
         }
+        self.lookups.set(self.lookups.get() + one.len().min(other.len()) + 1);
         found.sort_unstable_by_key(|(name, _)| name.span);
         found.into_iter().for_each(|(one, other)| f(one, other));
     }

@@ -1,9 +1,8 @@
 //! Documentation: that it is there, is for what follows it, and describes what exists.
 
-use std::collections::HashSet;
-
 use crate::ast::{Body, Definition, Description, Doc, Kind, Name};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::few::Few;
 use crate::parse::Pragmas;
 use crate::report::{Report, Scope};
 use crate::schema::SectionKind;
@@ -46,15 +45,20 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
 
 fn check_members(definition: &Definition, doc: &Doc, pragmas: &Pragmas, scope: &mut Scope<'_, '_>) {
     let names = documented_names(definition);
-    let known: HashSet<&str> = names.iter().map(|name| name.text.as_str()).collect();
+    let written = names.iter().map(|name| &name.text);
+    // As a rule, everything is described, in the order in which it is written.
+    if written.eq(doc.members.iter().map(|member| &member.name.text)) {
+        return;
+    }
+    let known: Few<&str, ()> = names.iter().map(|name| (name.text.as_str(), ())).collect();
     reject_unknown(&doc.members, &known, "member", scope);
     if doc.broken || pragmas.permits_undocumented(&definition.name.text) {
         return;
     }
-    let described: HashSet<&str> =
-        doc.members.iter().map(|member| member.name.text.as_str()).collect();
+    let described: Few<&str, ()> =
+        doc.members.iter().map(|member| (member.name.text.as_str(), ())).collect();
     let missing: Vec<&Name> =
-        names.into_iter().filter(|name| !described.contains(name.text.as_str())).collect();
+        names.into_iter().filter(|name| !described.contains(&name.text)).collect();
     let Some(first) = missing.first() else { return };
     let list: Vec<String> =
         missing.iter().take(10).map(|name| format!("'{}'", name.text)).collect();
@@ -80,17 +84,17 @@ fn documented_names(definition: &Definition) -> Vec<&Name> {
 }
 
 fn check_features(definition: &Definition, doc: &Doc, scope: &mut Scope<'_, '_>) {
-    let known: HashSet<&str> =
-        definition.feature_lists().flatten().map(|feature| feature.name.text.as_str()).collect();
+    let features = definition.feature_lists().flatten();
+    let known: Few<&str, ()> = features.map(|feature| (feature.name.text.as_str(), ())).collect();
     reject_unknown(&doc.features, &known, "feature", scope);
     if doc.broken || known.is_empty() {
         return;
     }
-    let mut described: HashSet<&str> =
-        doc.features.iter().map(|feature| feature.name.text.as_str()).collect();
+    let mut described: Few<&str, ()> =
+        doc.features.iter().map(|feature| (feature.name.text.as_str(), ())).collect();
     for feature in definition.feature_lists().flatten() {
         // One description serves all members that have the feature, and so does one error.
-        if described.insert(&feature.name.text) {
+        if described.insert(&feature.name.text, ()).is_none() {
             let message = format!("feature '{}' is not documented", feature.name.text);
             let error = Diagnostic::error(feature.name.span, message)
                 .help("describe it below a line 'Features:' in the documentation");
@@ -101,17 +105,17 @@ fn check_features(definition: &Definition, doc: &Doc, scope: &mut Scope<'_, '_>)
 
 fn reject_unknown(
     described: &[Description],
-    known: &HashSet<&str>,
+    known: &Few<&str, ()>,
     what: &str,
     scope: &mut Scope<'_, '_>,
 ) {
     for Description { name, .. } in described {
-        if !known.contains(name.text.as_str()) {
+        if !known.contains(&name.text) {
             let message =
                 format!("the documentation describes {what} '{}', which there is not", name.text);
             let mut error = Diagnostic::error(name.span, message);
             if !scope.is_full() {
-                error.help = did_you_mean(&name.text, known.iter().copied());
+                error.help = did_you_mean(&name.text, known.iter().map(|(name, ())| name));
             }
             scope.push(error);
         }

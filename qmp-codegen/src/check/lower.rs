@@ -1,8 +1,7 @@
 //! The model: names become ids, and documentation goes to what it describes.
 
-use std::collections::HashMap;
-
 use crate::ast::{self, Definition, Description, Item};
+use crate::few::Few;
 use crate::report::Report;
 use crate::schema::{
     Alternate, Alternative, Arguments, Base, Branch, Command, Doc, Enum, EnumValue, Event, Feature,
@@ -68,8 +67,8 @@ struct Lowering<'i, 'a> {
 
 /// What the documentation of a definition says about its parts.
 struct Descriptions<'a> {
-    members: HashMap<&'a str, &'a str>,
-    features: HashMap<&'a str, &'a str>,
+    members: Few<&'a str, &'a str>,
+    features: Few<&'a str, &'a str>,
 }
 
 impl<'a> Descriptions<'a> {
@@ -79,7 +78,7 @@ impl<'a> Descriptions<'a> {
         };
         match &definition.doc {
             Some(doc) => Self { members: table(&doc.members), features: table(&doc.features) },
-            None => Self { members: HashMap::new(), features: HashMap::new() },
+            None => Self { members: Few::new(), features: Few::new() },
         }
     }
 

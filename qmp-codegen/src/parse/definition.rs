@@ -38,7 +38,7 @@ pub(super) fn parse(
     };
     let name = Name { text, span: node.span };
     let mut parts = Parts { report, kind, name: name.text.clone(), broken: false };
-    parts.check_keys(&fields.members, keys(kind), &format!("{} definition", article(kind)));
+    parts.check_keys(&fields.members, keys(kind), &|| format!("{} definition", article(kind)));
     let condition = fields.take("if").and_then(|node| parts.condition(node));
     let features = fields.take("features").map(|node| parts.features(node)).unwrap_or_default();
     let body = body(kind, &mut fields, &mut parts, span);
@@ -123,7 +123,7 @@ fn body(kind: Kind, fields: &mut Fields, parts: &mut Parts<'_>, span: Span) -> O
         Kind::Enum => {
             let data = fields.require("data", parts, span)?;
             let prefix = match fields.take("prefix") {
-                Some(node) => Some(parts.string(node, "'prefix'")?.text),
+                Some(node) => Some(parts.string(node, &|| String::from("'prefix'"))?.text),
                 None => None,
             };
             Some(Body::Enum { values: parts.values(data), prefix })
@@ -131,10 +131,13 @@ fn body(kind: Kind, fields: &mut Fields, parts: &mut Parts<'_>, span: Span) -> O
         Kind::Struct => {
             let data = fields.require("data", parts, span)?;
             let base = match fields.take("base") {
-                Some(node) => Some(parts.string(node, "'base' of a struct")?),
+                Some(node) => Some(parts.string(node, &|| String::from("'base' of a struct"))?),
                 None => None,
             };
-            Some(Body::Struct { base, members: parts.members(data, "'data' of a struct") })
+            Some(Body::Struct {
+                base,
+                members: parts.members(data, &|| String::from("'data' of a struct")),
+            })
         }
         Kind::Union => union(fields, parts, span),
         Kind::Alternate => {
@@ -158,7 +161,7 @@ fn union(fields: &mut Fields, parts: &mut Parts<'_>, span: Span) -> Option<Body>
     let base = base?;
     let base = match base.value {
         Value::String(text) => Base::Named(Name { text, span: base.span }),
-        Value::Object(_) => Base::Inline(parts.members(base, "'base'")),
+        Value::Object(_) => Base::Inline(parts.members(base, &|| String::from("'base'"))),
         _ => {
             parts.error(
                 base.span,
@@ -167,7 +170,7 @@ fn union(fields: &mut Fields, parts: &mut Parts<'_>, span: Span) -> Option<Body>
             return None;
         }
     };
-    let discriminator = parts.string(discriminator?, "'discriminator'")?;
+    let discriminator = parts.string(discriminator?, &|| String::from("'discriminator'"))?;
     let branches = parts.branches(data?);
     Some(Body::Union { base, discriminator, branches })
 }
@@ -175,7 +178,7 @@ fn union(fields: &mut Fields, parts: &mut Parts<'_>, span: Span) -> Option<Body>
 fn command(fields: &mut Fields, parts: &mut Parts<'_>) -> Option<Body> {
     let data = data(fields, parts)?;
     let returns = match fields.take("returns") {
-        Some(node) => Some(parts.type_name(node, "'returns'")?),
+        Some(node) => Some(parts.type_name(node, &|| String::from("'returns'"))?),
         None => None,
     };
     Some(Body::Command(Command {
@@ -202,7 +205,9 @@ fn data(fields: &mut Fields, parts: &mut Parts<'_>) -> Option<Data> {
     };
     match node.value {
         Value::String(text) => Some(Data::Named { ty: Name { text, span: node.span }, boxed }),
-        Value::Object(_) if !boxed => Some(Data::Inline(parts.members(node, "'data'"))),
+        Value::Object(_) if !boxed => {
+            Some(Data::Inline(parts.members(node, &|| String::from("'data'"))))
+        }
         Value::Object(_) => {
             parts.error(node.span, "with 'boxed', 'data' is the name of a type");
             None

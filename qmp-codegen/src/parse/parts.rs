@@ -7,6 +7,9 @@ use crate::report::Report;
 use crate::schema::Condition;
 use crate::similar::did_you_mean;
 
+/// What a message calls a part; it is asked for only where there is something to say.
+pub(super) type What<'w> = &'w dyn Fn() -> String;
+
 /// What is read of a definition, and whether all of it was sound.
 pub(super) struct Parts<'r> {
     pub(super) report: &'r mut Report,
@@ -39,10 +42,10 @@ impl Parts<'_> {
     }
 
     /// Reports keys that have no place.
-    pub(super) fn check_keys(&mut self, members: &[(Name, Node)], known: &[&str], what: &str) {
+    pub(super) fn check_keys(&mut self, members: &[(Name, Node)], known: &[&str], what: What<'_>) {
         for (key, _) in members {
             if !known.contains(&key.text.as_str()) {
-                let message = format!("{what} has no key '{}'", key.text);
+                let message = format!("{} has no key '{}'", what(), key.text);
                 let mut error = Diagnostic::error(key.span, message);
                 error.help = did_you_mean(&key.text, known.iter().copied()).or_else(|| {
                     let known: Vec<String> = known.iter().map(|key| format!("'{key}'")).collect();
@@ -53,18 +56,18 @@ impl Parts<'_> {
         }
     }
 
-    pub(super) fn string(&mut self, node: Node, what: &str) -> Option<Name> {
+    pub(super) fn string(&mut self, node: Node, what: What<'_>) -> Option<Name> {
         match node.value {
             Value::String(text) => Some(Name { text, span: node.span }),
             _ => {
-                self.error(node.span, format!("{what} is a string, not {}", node.describe()));
+                self.error(node.span, format!("{} is a string, not {}", what(), node.describe()));
                 None
             }
         }
     }
 
     /// The members of an object: a struct's data, an inline base, arguments.
-    pub(super) fn members(&mut self, node: Node, what: &str) -> Vec<Member> {
+    pub(super) fn members(&mut self, node: Node, what: What<'_>) -> Vec<Member> {
         let Some(members) = self.object(node, what) else { return Vec::new() };
         members.into_iter().filter_map(|(name, node)| self.member(name, node)).collect()
     }
@@ -75,29 +78,34 @@ impl Parts<'_> {
             None => (key.text, false),
         };
         let name = Name { text, span: key.span };
-        let what = format!("member '{}'", name.text);
+        let what = || format!("member '{}'", name.text);
         let (ty, mut long) = self.long(node, &what, &["type", "if", "features"])?;
         let condition = long.take("if").and_then(|node| self.condition(node));
         let features = long.take("features").map(|node| self.features(node)).unwrap_or_default();
-        Some(Member { name, ty: self.type_name(ty, &what)?, optional, condition, features })
+        let ty = self.type_name(ty, &what)?;
+        Some(Member { name, ty, optional, condition, features })
     }
 
     pub(super) fn branches(&mut self, node: Node) -> Vec<Branch> {
-        let Some(members) = self.object(node, "'data' of a union") else { return Vec::new() };
+        let Some(members) = self.object(node, &|| String::from("'data' of a union")) else {
+            return Vec::new();
+        };
         let branch = |(name, node): (Name, Node)| {
-            let what = format!("branch '{}'", name.text);
+            let what = || format!("branch '{}'", name.text);
             let (ty, mut long) = self.long(node, &what, &["type", "if"])?;
             let condition = long.take("if").and_then(|node| self.condition(node));
-            let ty = self.string(ty, &format!("the type of {what}"))?;
+            let ty = self.string(ty, &|| format!("the type of {}", what()))?;
             Some(Branch { name, ty, condition })
         };
         members.into_iter().filter_map(branch).collect()
     }
 
     pub(super) fn alternatives(&mut self, node: Node) -> Vec<Alternative> {
-        let Some(members) = self.object(node, "'data' of an alternate") else { return Vec::new() };
+        let Some(members) = self.object(node, &|| String::from("'data' of an alternate")) else {
+            return Vec::new();
+        };
         let alternative = |(name, node): (Name, Node)| {
-            let what = format!("alternative '{}'", name.text);
+            let what = || format!("alternative '{}'", name.text);
             let (ty, mut long) = self.long(node, &what, &["type", "if"])?;
             let condition = long.take("if").and_then(|node| self.condition(node));
             let ty = self.type_name(ty, &what)?;
@@ -107,9 +115,10 @@ impl Parts<'_> {
     }
 
     pub(super) fn values(&mut self, node: Node) -> Vec<ast::Value> {
-        let elements = self.array(node, "'data' of an enum");
+        let elements = self.array(node, &|| String::from("'data' of an enum"));
         let value = |node: Node| {
-            let (name, mut long) = self.named(node, "a value", &["name", "if", "features"])?;
+            let (name, mut long) =
+                self.named(node, &|| String::from("a value"), &["name", "if", "features"])?;
             let condition = long.take("if").and_then(|node| self.condition(node));
             let features =
                 long.take("features").map(|node| self.features(node)).unwrap_or_default();
@@ -119,9 +128,10 @@ impl Parts<'_> {
     }
 
     pub(super) fn features(&mut self, node: Node) -> Vec<Feature> {
-        let elements = self.array(node, "'features'");
+        let elements = self.array(node, &|| String::from("'features'"));
         let feature = |node: Node| {
-            let (name, mut long) = self.named(node, "a feature", &["name", "if"])?;
+            let (name, mut long) =
+                self.named(node, &|| String::from("a feature"), &["name", "if"])?;
             let condition = long.take("if").and_then(|node| self.condition(node));
             Some(Feature { name, condition })
         };
@@ -129,7 +139,7 @@ impl Parts<'_> {
     }
 
     /// A name of a type, or an array of one.
-    pub(super) fn type_name(&mut self, node: Node, what: &str) -> Option<TypeName> {
+    pub(super) fn type_name(&mut self, node: Node, what: What<'_>) -> Option<TypeName> {
         let (node, array) = match node.value {
             Value::Array(mut elements) if elements.len() == 1 => (elements.pop()?, true),
             value => (Node { value, ..node }, false),
@@ -137,7 +147,7 @@ impl Parts<'_> {
         match node.value {
             Value::String(text) => Some(TypeName { name: Name { text, span: node.span }, array }),
             _ => {
-                let message = format!("the type of {what} is a name, or one name in brackets");
+                let message = format!("the type of {} is a name, or one name in brackets", what());
                 self.error(node.span, message);
                 None
             }
@@ -160,7 +170,7 @@ impl Parts<'_> {
                 None
             }
             Value::Object(members) => {
-                self.check_keys(&members, &["all", "any", "not"], "a condition");
+                self.check_keys(&members, &["all", "any", "not"], &|| String::from("a condition"));
                 let mut members = members.into_iter();
                 let (Some((key, node)), None) = (members.next(), members.next()) else {
                     self.error(span, "a condition has one of the keys 'all', 'any' and 'not'");
@@ -172,7 +182,7 @@ impl Parts<'_> {
                 if matches!(&node.value, Value::Array(elements) if elements.is_empty()) {
                     self.error(node.span, format!("'{}' needs at least one condition", key.text));
                 }
-                let elements = self.array(node, &format!("'{}'", key.text));
+                let elements = self.array(node, &|| format!("'{}'", key.text));
                 let all = elements.into_iter().map(|node| self.condition(node));
                 let all: Vec<Condition> = all.collect::<Option<_>>()?;
                 Some(if key.text == "all" { Condition::All(all) } else { Condition::Any(all) })
@@ -196,28 +206,28 @@ impl Parts<'_> {
         true
     }
 
-    pub(super) fn object(&mut self, node: Node, what: &str) -> Option<Vec<(Name, Node)>> {
+    pub(super) fn object(&mut self, node: Node, what: What<'_>) -> Option<Vec<(Name, Node)>> {
         match node.value {
             Value::Object(members) => Some(members),
             _ => {
-                self.error(node.span, format!("{what} is an object, not {}", node.describe()));
+                self.error(node.span, format!("{} is an object, not {}", what(), node.describe()));
                 None
             }
         }
     }
 
-    fn array(&mut self, node: Node, what: &str) -> Vec<Node> {
+    fn array(&mut self, node: Node, what: What<'_>) -> Vec<Node> {
         match node.value {
             Value::Array(elements) => elements,
             _ => {
-                self.error(node.span, format!("{what} is an array, not {}", node.describe()));
+                self.error(node.span, format!("{} is an array, not {}", what(), node.describe()));
                 Vec::new()
             }
         }
     }
 
     /// A type, bare or under the key `type`.
-    fn long(&mut self, node: Node, what: &str, keys: &[&str]) -> Option<(Node, Long)> {
+    fn long(&mut self, node: Node, what: What<'_>, keys: &[&str]) -> Option<(Node, Long)> {
         let span = node.span;
         let Value::Object(members) = node.value else {
             return Some((node, Long { members: Vec::new() }));
@@ -226,13 +236,13 @@ impl Parts<'_> {
         let mut long = Long { members };
         let ty = long.take("type");
         if ty.is_none() {
-            self.error(span, format!("{what} needs the key 'type'"));
+            self.error(span, format!("{} needs the key 'type'", what()));
         }
         Some((ty?, long))
     }
 
     /// A name, bare or under the key `name`.
-    fn named(&mut self, node: Node, what: &str, keys: &[&str]) -> Option<(Name, Long)> {
+    fn named(&mut self, node: Node, what: What<'_>, keys: &[&str]) -> Option<(Name, Long)> {
         let span = node.span;
         let Value::Object(members) = node.value else {
             return Some((self.string(node, what)?, Long { members: Vec::new() }));
@@ -240,9 +250,9 @@ impl Parts<'_> {
         self.check_keys(&members, keys, what);
         let mut long = Long { members };
         let Some(name) = long.take("name") else {
-            self.error(span, format!("{what} needs the key 'name'"));
+            self.error(span, format!("{} needs the key 'name'", what()));
             return None;
         };
-        Some((self.string(name, "'name'")?, long))
+        Some((self.string(name, &|| String::from("'name'"))?, long))
     }
 }

@@ -1,14 +1,17 @@
 //! Values: the JSON that definitions are written in.
 
-use std::collections::HashMap;
-
 use crate::ast::Name;
 use crate::diagnostic::Diagnostic;
+use crate::few::Few;
 use crate::lexer::{Lexer, Token};
 use crate::source::Span;
 
 /// Nothing in the language is ten deep; conditions may be nested at will.
 const MAX_DEPTH: usize = 100;
+
+/// QEMU's longest has a hundred and fifty. Some checks, and some of what is made of a schema, look
+/// at a list as often as it is referred to.
+const MAX_LENGTH: usize = 20_000;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
@@ -68,7 +71,6 @@ fn value(
 
 fn object(lexer: &mut Lexer<'_>, depth: usize) -> Result<(Value, Span), Diagnostic> {
     let mut members: Vec<(Name, Node)> = Vec::new();
-    let mut keys = HashMap::new();
     let (mut token, mut span) = lexer.next()?;
     if token == Token::Punctuation(b'}') {
         return Ok((Value::Object(members), span));
@@ -82,18 +84,31 @@ fn object(lexer: &mut Lexer<'_>, depth: usize) -> Result<(Value, Span), Diagnost
         expect(lexer, b':')?;
         let (next, next_span) = lexer.next()?;
         let node = value(lexer, next, next_span, depth + 1)?;
-        if let Some(first) = keys.insert(key.text.clone(), key.span) {
-            let error = Diagnostic::error(key.span, format!("key '{}' stands twice", key.text));
-            return Err(error.related(first, "the first one"));
+        if members.len() == MAX_LENGTH {
+            return Err(too_long(key.span));
         }
         members.push((key, node));
         let (separator, end) = lexer.next()?;
         match separator {
-            Token::Punctuation(b'}') => return Ok((Value::Object(members), end)),
+            Token::Punctuation(b'}') => {
+                check_keys(&members)?;
+                return Ok((Value::Object(members), end));
+            }
             Token::Punctuation(b',') => (token, span) = lexer.next()?,
             other => return Err(unexpected("',' or '}'", &other, end)),
         }
     }
+}
+
+fn check_keys(members: &[(Name, Node)]) -> Result<(), Diagnostic> {
+    let mut keys = Few::with_capacity(members.len());
+    for (key, _) in members {
+        if let Some(first) = keys.insert(key.text.as_str(), key.span) {
+            let error = Diagnostic::error(key.span, format!("key '{}' stands twice", key.text));
+            return Err(error.related(*first, "the first one"));
+        }
+    }
+    Ok(())
 }
 
 fn array(lexer: &mut Lexer<'_>, depth: usize) -> Result<(Value, Span), Diagnostic> {
@@ -103,6 +118,9 @@ fn array(lexer: &mut Lexer<'_>, depth: usize) -> Result<(Value, Span), Diagnosti
         return Ok((Value::Array(elements), span));
     }
     loop {
+        if elements.len() == MAX_LENGTH {
+            return Err(too_long(span));
+        }
         elements.push(value(lexer, token, span, depth + 1)?);
         let (separator, end) = lexer.next()?;
         match separator {
@@ -111,6 +129,10 @@ fn array(lexer: &mut Lexer<'_>, depth: usize) -> Result<(Value, Span), Diagnosti
             other => return Err(unexpected("',' or ']'", &other, end)),
         }
     }
+}
+
+fn too_long(span: Span) -> Diagnostic {
+    Diagnostic::error(span, format!("an object or array has no more than {MAX_LENGTH} elements"))
 }
 
 fn expect(lexer: &mut Lexer<'_>, byte: u8) -> Result<(), Diagnostic> {

@@ -1,14 +1,18 @@
 //! What the lines of a documentation comment say.
 
-use std::collections::HashMap;
+use std::fmt;
 
 use crate::ast::{Description, Doc, Name, Section};
 use crate::diagnostic::Diagnostic;
+use crate::few::Few;
 use crate::report::Report;
 use crate::schema::SectionKind;
 use crate::source::Span;
 
 use super::line::{Beginning, Line};
+
+/// Most texts of more than a line are not longer than this.
+const TEXT: usize = 256;
 
 pub(super) struct Reader<'s, 'r> {
     lines: &'r [Line<'s>],
@@ -18,13 +22,13 @@ pub(super) struct Reader<'s, 'r> {
     report: &'r mut Report,
     broken: bool,
     /// Where each member and each feature is described.
-    members: HashMap<&'s str, Span>,
-    features: HashMap<&'s str, Span>,
+    members: Few<&'s str, Span>,
+    features: Few<&'s str, Span>,
 }
 
 impl<'s, 'r> Reader<'s, 'r> {
     pub(super) fn new(lines: &'r [Line<'s>], end: Span, report: &'r mut Report) -> Self {
-        let (members, features) = (HashMap::new(), HashMap::new());
+        let (members, features) = (Few::new(), Few::new());
         Self { lines, at: 0, end, report, broken: false, members, features }
     }
 
@@ -107,7 +111,7 @@ impl<'s, 'r> Reader<'s, 'r> {
             }
             Beginning::Since(rest) => {
                 self.at += 1;
-                let text = self.text(rest, "Since:");
+                let text = self.text(rest, format_args!("Since:"));
                 let tag = line.part(0, 6);
                 if text.is_empty() {
                     self.error(tag, "a release is missing after 'Since:'");
@@ -120,7 +124,7 @@ impl<'s, 'r> Reader<'s, 'r> {
                 self.at += 1;
                 let text = match kind {
                     SectionKind::Example if rest.is_empty() => self.example(),
-                    _ => self.text(rest, tag(kind)),
+                    _ => self.text(rest, format_args!("{}", tag(kind))),
                 };
                 let length = line.text.find(':').map_or(0, |colon| colon + 1);
                 doc.sections.push(Section { kind, span: line.part(0, length), text });
@@ -206,17 +210,16 @@ impl<'s, 'r> Reader<'s, 'r> {
             }
             found = true;
             self.at += 1;
-            let text = self.text(rest, &format!("@{name}:"));
+            let text = self.text(rest, format_args!("@{name}:"));
             let span = line.part(1, name.len());
             let seen = if of_features { &mut self.features } else { &mut self.members };
             if name.is_empty() {
                 self.error(line.part(0, 1), "a name is missing after '@'");
-            } else if let Some(first) = seen.get(name).copied() {
+            } else if let Some(first) = seen.insert(name, span) {
                 let message = format!("'{name}' is described twice");
                 self.broken = true;
-                self.report.push(Diagnostic::error(span, message).related(first, "here first"));
+                self.report.push(Diagnostic::error(span, message).related(*first, "here first"));
             } else {
-                seen.insert(name, span);
                 if text.is_empty() {
                     self.error(span, format!("text is missing after '@{name}:'"));
                 }
@@ -227,7 +230,7 @@ impl<'s, 'r> Reader<'s, 'r> {
     }
 
     /// The text of a description or section: the rest of its line, and lines below.
-    fn text(&mut self, rest: &str, tag: &str) -> String {
+    fn text(&mut self, rest: &str, tag: fmt::Arguments<'_>) -> String {
         if rest.is_empty()
             && let Some(line) = self.peek()
             && !line.is_blank()
@@ -255,6 +258,7 @@ impl<'s, 'r> Reader<'s, 'r> {
         if indent == 0 {
             return trimmed(text);
         }
+        text.reserve(TEXT);
         text.extend(std::iter::repeat_n('\n', self.at - tag));
         let first = self.at;
         while let Some(line) = self.peek() {

@@ -1,0 +1,94 @@
+//! Maps that are small as a rule.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// So many keys are faster compared than hashed.
+const FEW: usize = 16;
+
+/// A map in the order of insertion. Most objects, enums and comments have a handful of names; but
+/// there can be any number.
+#[derive(Debug)]
+pub(crate) struct Few<K, V> {
+    entries: Vec<(K, V)>,
+    /// Where each key is, as soon as they are many.
+    index: HashMap<K, usize>,
+}
+
+impl<K: Copy + Eq + Hash, V> Few<K, V> {
+    pub(crate) fn new() -> Self {
+        Self::with_capacity(0)
+    }
+
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self { entries: Vec::with_capacity(capacity), index: HashMap::new() }
+    }
+
+    /// Adds a key that is not there yet; gives the value of one that is.
+    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<&V> {
+        if let Some(at) = self.find(key) {
+            return self.entries.get(at).map(|(_, value)| value);
+        }
+        self.entries.push((key, value));
+        let len = self.entries.len();
+        if len > FEW {
+            // Those that were too few until now come along.
+            let new = self.index.len()..len;
+            self.index.extend(new.filter_map(|at| Some((self.entries.get(at)?.0, at))));
+        }
+        None
+    }
+
+    pub(crate) fn get(&self, key: K) -> Option<&V> {
+        self.find(key).and_then(|at| self.entries.get(at)).map(|(_, value)| value)
+    }
+
+    pub(crate) fn contains(&self, key: K) -> bool {
+        self.find(key).is_some()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
+        self.entries.iter().map(|(key, value)| (*key, value))
+    }
+
+    fn find(&self, key: K) -> Option<usize> {
+        if self.entries.len() > FEW {
+            return self.index.get(&key).copied();
+        }
+        self.entries.iter().position(|(other, _)| *other == key)
+    }
+}
+
+impl<K: Copy + Eq + Hash, V> FromIterator<(K, V)> for Few<K, V> {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let entries = entries.into_iter();
+        let mut map = Self::with_capacity(entries.size_hint().0);
+        entries.for_each(|(key, value)| _ = map.insert(key, value));
+        map
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_or_many_are_found() {
+        for count in [0, 1, FEW - 1, FEW, FEW + 1, FEW + 2, 1000] {
+            let mut map: Few<usize, usize> = (0..count).map(|n| (n, n * 2)).collect();
+            assert_eq!(map.len(), count);
+            assert!((0..count).all(|n| map.get(n) == Some(&(n * 2))), "{count}");
+            assert!(!map.contains(count));
+            assert!((0..count).all(|n| map.insert(n, 1) == Some(&(n * 2))), "{count}");
+            assert!(map.iter().map(|(n, double)| (n, *double)).eq((0..count).map(|n| (n, n * 2))));
+        }
+    }
+}
