@@ -14,7 +14,7 @@ pub fn qemus() -> Vec<PathBuf> {
     names.filter_map(find).collect()
 }
 
-/// Another program of the same installations; none where it is not installed.
+/// Another program of the same installations, or else of the search path.
 pub fn beside_qemus(name: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     for qemu in qemus() {
@@ -23,6 +23,9 @@ pub fn beside_qemus(name: &str) -> Vec<PathBuf> {
         if beside.is_file() && !found.contains(&beside) {
             found.push(beside);
         }
+    }
+    if found.is_empty() {
+        found.extend(find(name));
     }
     found
 }

@@ -5,29 +5,14 @@
 //! - What the schema says is always received, every release sends.
 //! - What the schema says must be sent, and that alone, the newest release requires.
 //!
-//! Where the schema differs on purpose, it is in `EXCEPTIONS`, with the reason. One that does not
+//! Where the schema differs on purpose, it is in `support::EXCEPTIONS`, with the reason. One that does not
 //! occur any more fails the test.
 
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
 
 mod support;
 
-use support::{RELEASES, release, schema};
-
-/// What is different on purpose: a release, how the lines begin that tell it, why.
-const EXCEPTIONS: [(&str, &str, &str); 2] = [
-    (
-        "7.2",
-        "command query-named-block-nodes: \
-         return[].image.format-specific(type=vmdk).data.extents[].",
-        "the type was that of images, of which 7.2 fills in what extents have today, and no more",
-    ),
-    (
-        "7.2",
-        "command query-block-jobs: return[].type: type is now enum, was str",
-        "enumerations are open, and what depends on this one's value is optional",
-    ),
-];
+use support::{EXCEPTIONS, RELEASES, release, schema};
 
 #[test]
 fn nothing_of_a_release_is_missing() {

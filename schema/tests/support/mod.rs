@@ -1,5 +1,7 @@
 //! Comparing the schema with what a release says of itself.
 
+#![allow(dead_code)] // the tests against running QEMUs use a part of it
+
 use std::path::Path;
 
 use qmp_codegen::Root;
@@ -12,6 +14,29 @@ pub(crate) const RELEASES: [&str; 3] = ["7.2", "10.0", "11.1"];
 
 /// The release that what callers send follows.
 pub(crate) const NEWEST: &str = "11.1";
+
+/// The same as numbers.
+pub(crate) const NEWEST_VERSION: (i64, i64) = (11, 1);
+
+/// What is different on purpose: a release, how the lines begin that tell it, why.
+pub(crate) const EXCEPTIONS: [(&str, &str, &str); 2] = [
+    (
+        "7.2",
+        "command query-named-block-nodes: \
+         return[].image.format-specific(type=vmdk).data.extents[].",
+        "the type was that of images, of which 7.2 fills in what extents have today, and no more",
+    ),
+    (
+        "7.2",
+        "command query-block-jobs: return[].type: type is now enum, was str",
+        "enumerations are open, and what depends on this one's value is optional",
+    ),
+];
+
+/// Whether a difference is listed, of whatever release.
+pub(crate) fn is_exception(difference: &str) -> bool {
+    EXCEPTIONS.iter().any(|(_, begins, _)| difference.starts_with(begins))
+}
 
 /// The schema of QMP, as introspection shows it: with bases flattened, nothing left out.
 pub(crate) fn schema() -> Schema {
