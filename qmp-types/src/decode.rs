@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::json::{self, JsonError};
+
 /// A text that does not decode: which value failed, why, and what was there.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DecodeError {
@@ -32,14 +34,13 @@ impl DecodeError {
         &self.snippet
     }
 
-    fn new(text: &str, error: &serde_json::Error) -> Self {
-        let offset = offset_of(text, error.line(), error.column());
-        let reason = error.to_string();
-        let reason = match reason.rfind(" at line ") {
-            Some(end) => reason[..end].to_owned(),
-            None => reason,
-        };
-        Self { path: path_at(text.as_bytes(), offset), reason, snippet: snippet_at(text, offset) }
+    fn new(text: &str, error: JsonError) -> Self {
+        let offset = error.offset.unwrap_or_default().min(text.len());
+        Self {
+            path: path_at(text.as_bytes(), offset),
+            reason: error.reason,
+            snippet: snippet_at(text, offset),
+        }
     }
 }
 
@@ -56,13 +57,7 @@ impl std::error::Error for DecodeError {}
 /// # Errors
 /// The text is not JSON, or not what `T` expects.
 pub fn decode<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, DecodeError> {
-    serde_json::from_str(text).map_err(|error| DecodeError::new(text, &error))
-}
-
-/// The byte that serde_json's line and column (both from 1, the column in bytes) point behind.
-fn offset_of(text: &str, line: usize, column: usize) -> usize {
-    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-    (before + column).min(text.len())
+    json::from_str(text).map_err(|error| DecodeError::new(text, error))
 }
 
 enum Level<'t> {

@@ -173,6 +173,7 @@ macro_rules! object {
             const NAME: &'static str = $schema;
             const MEMBERS: &'static [&'static str] =
                 &[$($required_wire,)* $($optional_wire,)* $discriminator];
+            const FIRST: &'static [&'static str] = &[$discriminator];
 
             fn read<'de, A: $crate::serde::de::MapAccess<'de>>(
                 members: &mut $crate::object::Members<'_, 'de, A>,
@@ -262,6 +263,7 @@ macro_rules! whole_object {
         impl $crate::object::Object for $name {
             const NAME: &'static str = $schema;
             const MEMBERS: &'static [&'static str] = <$data as $crate::object::Object>::MEMBERS;
+            const FIRST: &'static [&'static str] = <$data as $crate::object::Object>::FIRST;
 
             fn read<'de, A: $crate::serde::de::MapAccess<'de>>(
                 members: &mut $crate::object::Members<'_, 'de, A>,
@@ -350,6 +352,7 @@ macro_rules! bare_union {
         impl $crate::object::Object for $name {
             const NAME: &'static str = $schema;
             const MEMBERS: &'static [&'static str] = &[$discriminator];
+            const FIRST: &'static [&'static str] = Self::MEMBERS;
 
             fn read<'de, A: $crate::serde::de::MapAccess<'de>>(
                 members: &mut $crate::object::Members<'_, 'de, A>,

@@ -33,6 +33,7 @@ extern crate self as qmp_types;
 mod command;
 mod decode;
 mod generated;
+mod json;
 mod message;
 mod version;
 

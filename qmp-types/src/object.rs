@@ -28,6 +28,8 @@ pub trait Object: Sized {
     const NAME: &'static str;
     /// The wire names of the members, as far as this type reads them itself.
     const MEMBERS: &'static [&'static str];
+    /// The discriminator, if the object is a union: the member that is best read first.
+    const FIRST: &'static [&'static str] = &[];
 
     /// Reads the members until there are no more.
     ///
@@ -380,7 +382,11 @@ impl<'de, T: Object> Visitor<'de> for ObjectVisitor<T> {
 /// # Errors
 /// What the format reports, or a mandatory member that is missing.
 pub fn deserialize<'de, T: Object, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-    deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    if T::FIRST.is_empty() {
+        return deserializer.deserialize_map(ObjectVisitor(PhantomData));
+    }
+    // The reader of JSON text looks ahead for it; to others it says nothing.
+    deserializer.deserialize_struct(T::NAME, T::FIRST, ObjectVisitor(PhantomData))
 }
 
 /// `Serialize::serialize` of a generated object.
