@@ -57,12 +57,13 @@ impl<'s> Lexer<'s> {
 
     /// The next token, comments passed over; not those that document, which stand between
     /// definitions and not in them.
-    pub(crate) fn next(&mut self) -> Result<(Token<'s>, Span), Diagnostic> {
+    pub(crate) fn next(&mut self) -> Result<(Token<'s>, Span), Box<Diagnostic>> {
         if let Some(comment) = self.documentation() {
             self.last = comment.span.start as usize;
             let message = "a documentation comment has no place here";
             return Err(Diagnostic::error(comment.span, message)
-                .help("a line that begins with a single '#' may stand anywhere"));
+                .help("a line that begins with a single '#' may stand anywhere")
+                .into());
         }
         let start = self.at;
         let Some(byte) = self.text.as_bytes().get(start).copied() else {
@@ -76,7 +77,7 @@ impl<'s> Lexer<'s> {
             b'\'' => self.string()?,
             _ if self.word("true") => Token::Bool(true),
             _ if self.word("false") => Token::Bool(false),
-            _ => return Err(self.stray()),
+            _ => return Err(self.stray().into()),
         };
         Ok((token, self.span(start, self.at)))
     }
@@ -140,7 +141,7 @@ impl<'s> Lexer<'s> {
         found
     }
 
-    fn string(&mut self) -> Result<Token<'s>, Diagnostic> {
+    fn string(&mut self) -> Result<Token<'s>, Box<Diagnostic>> {
         let start = self.at;
         // Most strings are closed behind nothing but plain characters.
         let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'\'' | b'\\');
@@ -153,7 +154,7 @@ impl<'s> Lexer<'s> {
         self.string_with_escapes(start)
     }
 
-    fn string_with_escapes(&mut self, start: usize) -> Result<Token<'s>, Diagnostic> {
+    fn string_with_escapes(&mut self, start: usize) -> Result<Token<'s>, Box<Diagnostic>> {
         let mut unescaped: Option<String> = None;
         let mut chars = self.text[start + 1..].char_indices();
         while let Some((offset, c)) = chars.next() {
@@ -170,7 +171,7 @@ impl<'s> Lexer<'s> {
                     if escaped != Some('\\') {
                         let end = at + 1 + escaped.map_or(0, char::len_utf8);
                         let error = Diagnostic::error(self.span(at, end), "unknown escape");
-                        return Err(error.help("in a string, only '\\\\' is an escape"));
+                        return Err(error.help("in a string, only '\\\\' is an escape").into());
                     }
                     unescaped.get_or_insert_with(|| self.text[start + 1..at].to_owned()).push('\\');
                 }
@@ -178,12 +179,13 @@ impl<'s> Lexer<'s> {
                 _ => {
                     let span = self.span(at, at + c.len_utf8());
                     let message = "strings have only printable ASCII characters";
-                    return Err(Diagnostic::error(span, message));
+                    return Err(Diagnostic::error(span, message).into());
                 }
             }
         }
         Err(Diagnostic::error(self.span(start, start + 1), "this string is not closed")
-            .help("it must be closed on the same line"))
+            .help("it must be closed on the same line")
+            .into())
     }
 
     fn stray(&self) -> Diagnostic {

@@ -280,7 +280,8 @@ enum Failure {
 fn read(path: &Path) -> Result<String, Failure> {
     use std::io::Read;
     let file = std::fs::File::open(path).map_err(Failure::Io)?;
-    let mut bytes = Vec::new();
+    let size = file.metadata().map_or(0, |metadata| metadata.len().min(MAX_FILE));
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
     // A file may grow, and a device has no size: the limit holds for what is read.
     file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(Failure::Io)?;
     if bytes.len() as u64 > MAX_FILE {

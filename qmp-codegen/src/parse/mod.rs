@@ -42,7 +42,7 @@ pub(crate) fn parse(
         Parser { lexer: Lexer::new(text, file), file, root, pending: None, report, sink };
     while let Some(next) = parser.next() {
         if let Err(error) = next {
-            parser.report.push(error);
+            parser.report.push(*error);
             parser.report.incomplete = true;
             parser.lexer.recover();
         }
@@ -70,7 +70,7 @@ enum Pending {
 
 impl<'s> Parser<'s, '_> {
     /// Reads one thing at the top level; nothing at the end of the file.
-    fn next(&mut self) -> Option<Result<(), Diagnostic>> {
+    fn next(&mut self) -> Option<Result<(), Box<Diagnostic>>> {
         if let Some(comment) = self.lexer.documentation() {
             self.reject_pending();
             self.documentation(comment);
@@ -95,7 +95,7 @@ impl<'s> Parser<'s, '_> {
         });
     }
 
-    fn statement(&mut self) -> Result<(), Diagnostic> {
+    fn statement(&mut self) -> Result<(), Box<Diagnostic>> {
         let node = match value::parse(&mut self.lexer) {
             Ok(node) => node,
             Err(error) => {
@@ -107,7 +107,7 @@ impl<'s> Parser<'s, '_> {
         let what = node.describe();
         let Value::Object(members) = node.value else {
             let message = format!("at the top level stand objects, and this is {what}");
-            return Err(Diagnostic::error(node.span, message));
+            return Err(Diagnostic::error(node.span, message).into());
         };
         let directive = members.iter().find(|(key, _)| matches!(&*key.text, "include" | "pragma"));
         if let Some((key, _)) = directive {

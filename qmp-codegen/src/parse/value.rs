@@ -41,7 +41,7 @@ impl Node {
 }
 
 /// Reads one value.
-pub(super) fn parse(lexer: &mut Lexer<'_>) -> Result<Node, Diagnostic> {
+pub(super) fn parse(lexer: &mut Lexer<'_>) -> Result<Node, Box<Diagnostic>> {
     let (token, span) = lexer.next()?;
     value(lexer, token, span, 0)
 }
@@ -51,9 +51,10 @@ fn value(
     token: Token<'_>,
     span: Span,
     depth: usize,
-) -> Result<Node, Diagnostic> {
+) -> Result<Node, Box<Diagnostic>> {
     if depth > MAX_DEPTH {
-        return Err(Diagnostic::error(span, format!("this is nested more than {MAX_DEPTH} deep")));
+        let message = format!("this is nested more than {MAX_DEPTH} deep");
+        return Err(Diagnostic::error(span, message).into());
     }
     let (value, end) = match token {
         Token::String(text) => (Value::String(text.into_owned()), span),
@@ -63,13 +64,13 @@ fn value(
         other => {
             let message =
                 format!("expected '{{', '[', a string or a boolean, found {}", other.describe());
-            return Err(Diagnostic::error(span, message));
+            return Err(Diagnostic::error(span, message).into());
         }
     };
     Ok(Node { value, span: Span { end: end.end, ..span } })
 }
 
-fn object(lexer: &mut Lexer<'_>, depth: usize) -> Result<(Value, Span), Diagnostic> {
+fn object(lexer: &mut Lexer<'_>, depth: usize) -> Result<(Value, Span), Box<Diagnostic>> {
     let mut members: Vec<(Name, Node)> = Vec::new();
     let (mut token, mut span) = lexer.next()?;
     if token == Token::Punctuation(b'}') {
@@ -100,18 +101,18 @@ fn object(lexer: &mut Lexer<'_>, depth: usize) -> Result<(Value, Span), Diagnost
     }
 }
 
-fn check_keys(members: &[(Name, Node)]) -> Result<(), Diagnostic> {
+fn check_keys(members: &[(Name, Node)]) -> Result<(), Box<Diagnostic>> {
     let mut keys = Few::with_capacity(members.len());
     for (key, _) in members {
         if let Some(first) = keys.insert(key.text.as_str(), key.span) {
             let error = Diagnostic::error(key.span, format!("key '{}' stands twice", key.text));
-            return Err(error.related(*first, "the first one"));
+            return Err(error.related(*first, "the first one").into());
         }
     }
     Ok(())
 }
 
-fn array(lexer: &mut Lexer<'_>, depth: usize) -> Result<(Value, Span), Diagnostic> {
+fn array(lexer: &mut Lexer<'_>, depth: usize) -> Result<(Value, Span), Box<Diagnostic>> {
     let mut elements = Vec::new();
     let (mut token, mut span) = lexer.next()?;
     if token == Token::Punctuation(b']') {
@@ -131,17 +132,18 @@ fn array(lexer: &mut Lexer<'_>, depth: usize) -> Result<(Value, Span), Diagnosti
     }
 }
 
-fn too_long(span: Span) -> Diagnostic {
-    Diagnostic::error(span, format!("an object or array has no more than {MAX_LENGTH} elements"))
+fn too_long(span: Span) -> Box<Diagnostic> {
+    let message = format!("an object or array has no more than {MAX_LENGTH} elements");
+    Diagnostic::error(span, message).into()
 }
 
-fn expect(lexer: &mut Lexer<'_>, byte: u8) -> Result<(), Diagnostic> {
+fn expect(lexer: &mut Lexer<'_>, byte: u8) -> Result<(), Box<Diagnostic>> {
     match lexer.next()? {
         (Token::Punctuation(found), _) if found == byte => Ok(()),
         (other, span) => Err(unexpected(&format!("'{}'", char::from(byte)), &other, span)),
     }
 }
 
-fn unexpected(expected: &str, found: &Token<'_>, span: Span) -> Diagnostic {
-    Diagnostic::error(span, format!("expected {expected}, found {}", found.describe()))
+fn unexpected(expected: &str, found: &Token<'_>, span: Span) -> Box<Diagnostic> {
+    Diagnostic::error(span, format!("expected {expected}, found {}", found.describe())).into()
 }
