@@ -42,54 +42,58 @@ pub(super) enum Block {
 
 /// Reads the comment that begins with `start`, and reports what is wrong with it.
 pub(super) fn parse<'s>(lexer: &mut Lexer<'s>, start: Comment<'s>, report: &mut Report) -> Block {
-    let (lines, end) = match lines(lexer, start) {
-        Ok(lines) => lines,
-        Err(errors) => {
-            errors.into_iter().for_each(|error| report.push(error));
-            return Block::Broken;
-        }
-    };
-    let mut reader = Reader::new(&lines, end, report);
-    match lines.first() {
+    let comment = Comments::read(lexer, start);
+    let broken = !comment.errors.is_empty();
+    comment.errors.into_iter().for_each(|error| report.push(error));
+    let lines = &comment.lines;
+    let mut reader = Reader::new(lines, comment.end, report);
+    let block = match lines.first() {
         Some(line) if line.text.starts_with('@') => Block::Definition(reader.definition(line)),
         _ => Block::FreeForm(reader.free_form()),
-    }
+    };
+    if broken { Block::Broken } else { block }
 }
 
-/// The lines of a comment, and the place of the one that ends it. Where there are errors, all of
-/// the comment is passed over.
-fn lines<'s>(
-    lexer: &mut Lexer<'s>,
-    start: Comment<'s>,
-) -> Result<(Vec<Line<'s>>, Span), Vec<Diagnostic>> {
-    let mut lines = Vec::new();
-    let mut errors = Vec::new();
-    if start.text != "##" {
-        let message = "a documentation comment begins with a line that is only '##'";
-        errors.push(Diagnostic::error(start.span, message));
+/// The comment lines that make a documentation comment.
+struct Comments<'s> {
+    lines: Vec<Line<'s>>,
+    /// The line that ends it.
+    end: Span,
+    errors: Vec<Diagnostic>,
+}
+
+impl<'s> Comments<'s> {
+    fn read(lexer: &mut Lexer<'s>, start: Comment<'s>) -> Self {
+        let mut comments = Self { lines: Vec::new(), end: start.span, errors: Vec::new() };
+        if start.text != "##" {
+            let message = "a documentation comment begins with a line that is only '##'";
+            comments.error(start.span, message);
+        }
+        while let Some(comment) = lexer.comment() {
+            comments.end = comment.span;
+            if comment.text.starts_with("##") {
+                if comment.text != "##" {
+                    let message = "a documentation comment ends with a line that is only '##'";
+                    comments.error(comment.span, message);
+                }
+                return comments;
+            }
+            match Line::of(comment) {
+                Some(line) => comments.lines.push(line),
+                None => comments.error(comment.span, "a space is missing after '#'"),
+            }
+        }
+        if comments.errors.is_empty() {
+            let message = "the documentation comment above is not closed";
+            let error = Diagnostic::error(lexer.here(), message)
+                .related(start.span, "it begins here")
+                .help("it ends with a line that is only '##'");
+            comments.errors.push(error);
+        }
+        comments
     }
-    let end = loop {
-        let Some(comment) = lexer.comment() else {
-            if errors.is_empty() {
-                let message = "the documentation comment above is not closed";
-                let error = Diagnostic::error(lexer.here(), message)
-                    .related(start.span, "it begins here")
-                    .help("it ends with a line that is only '##'");
-                errors.push(error);
-            }
-            return Err(errors);
-        };
-        if comment.text.starts_with("##") {
-            if comment.text != "##" {
-                let message = "a documentation comment ends with a line that is only '##'";
-                errors.push(Diagnostic::error(comment.span, message));
-            }
-            break comment.span;
-        }
-        match Line::of(comment) {
-            Some(line) => lines.push(line),
-            None => errors.push(Diagnostic::error(comment.span, "a space is missing after '#'")),
-        }
-    };
-    if errors.is_empty() { Ok((lines, end)) } else { Err(errors) }
+
+    fn error(&mut self, span: Span, message: &str) {
+        self.errors.push(Diagnostic::error(span, message));
+    }
 }
