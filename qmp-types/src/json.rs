@@ -73,6 +73,7 @@ impl<'de> Reader<'de> {
     }
 
     /// The next byte that is no white space; it is not taken.
+    #[inline]
     fn peek(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
         while let Some(byte) = bytes.get(self.at) {
@@ -84,6 +85,7 @@ impl<'de> Reader<'de> {
         None
     }
 
+    #[inline]
     fn expect(&mut self, byte: u8) -> Result<()> {
         match self.peek() {
             Some(found) if found == byte => {
@@ -101,20 +103,23 @@ impl<'de> Reader<'de> {
         let start = self.at - 1;
         let bytes = self.text.as_bytes();
         let mut escaped = false;
-        while let Some(byte) = bytes.get(self.at) {
-            self.at += 1;
-            match byte {
+        loop {
+            let rest = bytes.get(self.at..).unwrap_or_default();
+            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
+            let Some(plain) = plain else {
+                self.at = bytes.len();
+                return Err(self.wrong("a string is not closed"));
+            };
+            self.at += plain + 1;
+            match rest[plain] {
                 b'"' => return Ok((&self.text[start..self.at], escaped)),
                 b'\\' => {
                     escaped = true;
                     self.at += 1;
                 }
-                0..=0x1f => return Err(self.wrong("a control character in a string")),
-                _ => {}
+                _ => return Err(self.wrong("a control character in a string")),
             }
         }
-        self.at = bytes.len();
-        Err(self.wrong("a string is not closed"))
     }
 
     fn visit_string<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
@@ -309,9 +314,26 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         }
     }
 
+    // What is nearly always a string is tried as one first.
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.peek() {
+            Some(b'"') => self.visit_string(visitor),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.deserialize_str(visitor)
+    }
+
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map identifier ignored_any
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct
+        seq tuple tuple_struct map ignored_any
     }
 }
 

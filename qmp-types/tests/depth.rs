@@ -1,0 +1,34 @@
+//! A peer decides how deep its messages are nested, and a thread has two megabytes of stack.
+
+// A test may panic: that is how it fails.
+#![allow(clippy::unwrap_used)]
+
+use qmp_types::qmp::commands::BlockdevAdd;
+use qmp_types::qmp::types::ImageInfo;
+
+#[test]
+fn the_deepest_reply_that_is_read_fits_a_thread() {
+    let open = r#"{"filename": "f", "format": "raw", "virtual-size": 1, "backing-image": "#;
+    let last = r#"{"filename": "f", "format": "raw", "virtual-size": 1}"#;
+    let nested = |depth: usize| open.repeat(depth) + last + &"}".repeat(depth);
+    let mut image: ImageInfo = qmp_types::decode(&nested(127)).unwrap();
+    let mut depth = 0;
+    while let Some(backing) = image.backing_image {
+        image = *backing;
+        depth += 1;
+    }
+    assert_eq!(depth, 127);
+    let error = qmp_types::decode::<ImageInfo>(&nested(128)).unwrap_err();
+    assert!(error.reason().contains("deep"), "{error}");
+}
+
+#[test]
+fn so_do_the_deepest_arguments() {
+    let open = r#"{"driver": "raw", "file": "#;
+    let nested = |depth: usize| open.repeat(depth) + "\"f\"" + &"}".repeat(depth);
+    let add: BlockdevAdd = qmp_types::decode(&nested(128)).unwrap();
+    // Written, copied and dropped as deep as it was read.
+    assert_eq!(serde_json::to_string(&add.clone()).unwrap().matches("raw").count(), 128);
+    let error = qmp_types::decode::<BlockdevAdd>(&nested(129)).unwrap_err();
+    assert!(error.reason().contains("deep"), "{error}");
+}
