@@ -3,10 +3,14 @@
 
 #![allow(clippy::unwrap_used)] // A test that cannot go on fails.
 
+#[path = "support/random.rs"]
+mod random;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use qmp_codegen::{LoadError, Loaded, Root, load, load_file};
+use random::Random;
 
 /// Has something of everything.
 const RICH: &str = include_str!("data/rich.json");
@@ -103,19 +107,6 @@ fn thousands_of_mutations() {
         if let Err(error) = load_text(text) {
             drawn(error);
         }
-    }
-}
-
-/// A generator of numbers that are the same in every run (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % u64::try_from(bound).unwrap()).unwrap()
     }
 }
 

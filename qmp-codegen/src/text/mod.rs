@@ -31,13 +31,20 @@ pub fn write(schema: &Schema) -> String {
     };
     let items = order::items(schema);
     part(pragma::pragmas(schema, &items));
+    let mut introduced = false;
     for item in items {
-        part(match item {
+        let text = match item {
             Item::Introduction(text) => doc::free_form(text),
             Item::Type(ty) => type_text(schema, ty),
             Item::Command(command) => command_text(schema, command),
             Item::Event(event) => event_text(schema, event),
-        });
+        };
+        // Free-form documentation would be taken for that of a definition which has none.
+        if introduced && text.starts_with('{') {
+            part(String::from("{ 'pragma': { } }\n"));
+        }
+        introduced = matches!(item, Item::Introduction(_));
+        part(text);
     }
     text
 }
