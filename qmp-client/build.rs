@@ -4,17 +4,22 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(qemu)");
+    println!("cargo::rustc-check-cfg=cfg(qemu, qemu_ga)");
     println!("cargo::rerun-if-env-changed=PATH");
     println!("cargo::rerun-if-env-changed=QMP_TEST_QEMU");
+    println!("cargo::rerun-if-env-changed=QMP_TEST_QEMU_GA");
     println!("cargo::rerun-if-changed=build.rs");
-    if qemu().is_some() {
+    if find("QMP_TEST_QEMU", "qemu-system-x86_64").is_some() {
         println!("cargo::rustc-cfg=qemu");
+    }
+    if find("QMP_TEST_QEMU_GA", "qemu-ga").is_some() {
+        println!("cargo::rustc-cfg=qemu_ga");
     }
 }
 
-fn qemu() -> Option<PathBuf> {
-    let name = env::var("QMP_TEST_QEMU").unwrap_or_else(|_| "qemu-system-x86_64".to_owned());
+/// The program that the variable names, or else this one.
+fn find(variable: &str, program: &str) -> Option<PathBuf> {
+    let name = env::var(variable).unwrap_or_else(|_| program.to_owned());
     let path = env::var_os("PATH").unwrap_or_default();
     let directories = env::split_paths(&path).collect::<Vec<_>>();
     // A name with a slash in it is joined to no directory.

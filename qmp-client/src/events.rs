@@ -118,6 +118,13 @@ impl EventQueue {
         }
     }
 
+    /// Takes all events out, into a queue that is empty.
+    pub(crate) fn take_all(&mut self, events: &mut VecDeque<RawEvent>) {
+        if events.is_empty() {
+            std::mem::swap(&mut self.events, events);
+        }
+    }
+
     /// Takes out the first event that `wanted` gives something for; the others stay.
     pub(crate) fn take_first<T>(
         &mut self,

@@ -34,7 +34,9 @@ use futures_io::{AsyncRead, AsyncWrite};
 use crate::address::Address;
 use crate::attempts::{ATTEMPT, Attempts};
 use crate::error::Result;
-use crate::machine::Descriptor;
+use crate::machine::{Descriptor, Dialect};
+#[cfg(feature = "qga")]
+use crate::nonblocking::ConnectingAgent;
 use crate::nonblocking::link::{self, Link};
 use crate::nonblocking::{Connecting, start};
 use crate::options::Options;
@@ -48,7 +50,17 @@ pub fn over<S>(stream: S, options: &Options) -> (Connecting, Driver<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    start(Stream(stream), Clock::default(), options)
+    start(Stream(stream), Clock::default(), options, Dialect::Monitor)
+}
+
+/// A guest agent's client to be of a stream that is open, and its driver.
+#[cfg(feature = "qga")]
+pub fn agent_over<S>(stream: S, options: &Options) -> (ConnectingAgent, Driver<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let (connecting, driver) = start(Stream(stream), Clock::default(), options, Dialect::Agent);
+    (ConnectingAgent(connecting), driver)
 }
 
 /// A connected socket.

@@ -30,6 +30,8 @@
 )]
 
 mod address;
+#[cfg(feature = "qga")]
+mod agent;
 #[cfg(any(feature = "blocking", feature = "tokio", feature = "futures-io"))]
 mod attempts;
 pub mod deadlines;
@@ -53,12 +55,16 @@ pub mod tokio;
 pub mod transport;
 
 pub use address::{Address, AddressError};
+#[cfg(feature = "qga")]
+pub use agent::{Exec, ExecOutput};
 pub use error::{
     Closed, End, Error, LaunchError, Mismatch, Misuse, ProtocolError, Result, ServerError, Subject,
     Timeout, TransportError, WaitedFor,
 };
 pub use events::{Occurrence, RawEvent};
 pub use machine::Garbage;
+#[cfg(all(feature = "qga", any(feature = "tokio", feature = "futures-io")))]
+pub use nonblocking::{Agent, ConnectingAgent};
 #[cfg(any(feature = "tokio", feature = "futures-io"))]
 pub use nonblocking::{Call, Client, Connecting, Driver, Events, Next, Until};
 pub use options::Options;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::machine::{Deadline, Settings};
+use crate::machine::{Deadline, Dialect, Settings};
 
 /// What may be set about a connection. Every one of these has a default.
 #[derive(Clone, Debug)]
@@ -12,7 +12,8 @@ pub struct Options {
     pub(crate) greeting_within: Duration,
     pub(crate) calls_within: Option<Duration>,
     pub(crate) event_capacity: usize,
-    pub(crate) settings: Settings,
+    message_size: Option<usize>,
+    settings: Settings,
 }
 
 impl Default for Options {
@@ -22,6 +23,7 @@ impl Default for Options {
             greeting_within: Duration::from_secs(60),
             calls_within: None,
             event_capacity: 1024,
+            message_size: None,
             settings: Settings::default(),
         }
     }
@@ -41,7 +43,7 @@ impl Options {
         self
     }
 
-    /// Greeting and negotiation must be through within this time. A QEMU with much memory to
+    /// Greeting and negotiation must be through within this time, or a guest agent have answered. A QEMU with much memory to
     /// allocate takes its time; [`Duration::MAX`] waits for ever.
     pub fn greeting_within(mut self, within: Duration) -> Self {
         self.greeting_within = within;
@@ -62,9 +64,10 @@ impl Options {
         self
     }
 
-    /// The largest message that is accepted, in bytes. A larger one ends the connection.
+    /// The largest message that is accepted, in bytes: 64 MiB from a monitor, 4 MiB from a guest
+    /// agent. A larger one ends the connection.
     pub fn message_size(mut self, bytes: usize) -> Self {
-        self.settings.message_size = bytes;
+        self.message_size = Some(bytes);
         self
     }
 
@@ -90,9 +93,19 @@ impl Options {
 
     /// The settings, with ids that an earlier client of the same monitor will not have used: its
     /// last reply may still arrive.
-    pub(crate) fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self, dialect: Dialect) -> Settings {
         use std::hash::{BuildHasher, RandomState};
         let random = RandomState::new().hash_one(0_u8) >> 40;
-        Settings { first_id: random * 1000, ..self.settings.clone() }
+        let chosen = &self.settings;
+        let defaults = match dialect {
+            Dialect::Monitor => Settings { oob: chosen.oob, ..Settings::default() },
+            Dialect::Agent => Settings::agent(),
+        };
+        Settings {
+            message_size: self.message_size.unwrap_or(defaults.message_size),
+            depth: chosen.depth,
+            first_id: random * 1000,
+            ..defaults
+        }
     }
 }

@@ -21,8 +21,10 @@ use ::tokio::{io::Interest, net::UnixStream};
 use crate::address::Address;
 use crate::attempts::{ATTEMPT, Attempts};
 use crate::error::Result;
-use crate::machine::Descriptor;
+use crate::machine::{Descriptor, Dialect};
 use crate::nonblocking::link::{self, Link};
+#[cfg(feature = "qga")]
+use crate::nonblocking::{Agent, ConnectingAgent};
 use crate::nonblocking::{Client, Connecting, start};
 use crate::options::Options;
 
@@ -77,12 +79,55 @@ impl Client {
     }
 }
 
+#[cfg(feature = "qga")]
+impl Agent {
+    /// Connects to the guest agent at this address, spawns the driver on tokio's current runtime,
+    /// and waits until the agent answers.
+    ///
+    /// # Errors
+    /// The text is no address, nobody listens there, or no agent answers in time.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn connect(address: &str, options: &Options) -> Result<Self> {
+        match open(&address.parse()?, options).await? {
+            #[cfg(unix)]
+            Socket::Unix(stream) => Self::over(stream, options).await,
+            Socket::Tcp(stream) => Self::over(stream, options).await,
+        }
+    }
+
+    /// Makes a client of a stream that is open, spawns its driver, and waits until the agent
+    /// answers.
+    ///
+    /// # Errors
+    /// No agent answers in time, or the connection ends.
+    pub async fn over<S>(stream: S, options: &Options) -> Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (connecting, driver) = agent_over(stream, options);
+        ::tokio::spawn(driver);
+        connecting.await
+    }
+}
+
 /// A client to be of a stream that is open, and its driver.
 pub fn over<S>(stream: S, options: &Options) -> (Connecting, Driver<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    start(Stream(stream), Clock::default(), options)
+    start(Stream(stream), Clock::default(), options, Dialect::Monitor)
+}
+
+/// A guest agent's client to be of a stream that is open, and its driver.
+#[cfg(feature = "qga")]
+pub fn agent_over<S>(stream: S, options: &Options) -> (ConnectingAgent, Driver<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let (connecting, driver) = start(Stream(stream), Clock::default(), options, Dialect::Agent);
+    (ConnectingAgent(connecting), driver)
 }
 
 /// A connected socket.

@@ -10,7 +10,7 @@ use super::connection::Connection;
 use crate::address::Address;
 use crate::attempts::{ATTEMPT, Attempts};
 use crate::error::{LaunchError, Result, handshake_error};
-use crate::machine::{Incoming, Machine};
+use crate::machine::{Dialect, Incoming, Machine};
 use crate::options::Options;
 use crate::transport::{Tcp, Transport};
 
@@ -38,7 +38,7 @@ impl Client {
     /// Those of [`connect_with`](Self::connect_with), but for the text.
     pub fn connect_to(address: &Address, options: &Options) -> Result<Self> {
         let transport = open(address, options, &mut || Ok(()))?;
-        Self::handshake(transport, options)
+        Self::handshake(transport, options, Dialect::Monitor)
     }
 
     /// Connects to the monitor that this process is going to open. Waiting for the socket, it
@@ -62,7 +62,7 @@ impl Client {
             .into()),
             _ => Ok(()),
         })?;
-        Self::handshake(transport, options)
+        Self::handshake(transport, options, Dialect::Monitor)
     }
 
     /// Makes a client of a connection that is open, and waits for greeting and negotiation.
@@ -70,33 +70,38 @@ impl Client {
     /// # Errors
     /// The peer is no QMP server, or the deadline passes.
     pub fn from_transport(transport: impl Transport + 'static, options: &Options) -> Result<Self> {
-        Self::handshake(Box::new(transport), options)
+        Self::handshake(Box::new(transport), options, Dialect::Monitor)
     }
 
-    fn handshake(transport: Box<dyn Transport>, options: &Options) -> Result<Self> {
+    pub(super) fn handshake(
+        transport: Box<dyn Transport>,
+        options: &Options,
+        dialect: Dialect,
+    ) -> Result<Self> {
         let now = Instant::now();
-        let machine = Machine::new(options.settings(), options.greeting_deadline(now));
+        let machine = Machine::new(options.settings(dialect), options.greeting_deadline(now));
         let mut connection = Connection::new(machine, transport, options.event_capacity);
         let ready = Cell::new(false);
         connection.run(now, None, &ready, &mut |incoming| {
             ready.set(matches!(incoming, Incoming::Ready));
             Some(incoming)
         });
-        match connection.machine.greeting() {
-            Some(greeting) if ready.get() => Ok(Self {
-                greeting: greeting.clone(),
-                connection,
-                options: options.clone(),
-                #[cfg(unix)]
-                process: None,
-            }),
-            _ => Err(handshake_error(connection.machine.take_ended())),
+        if !ready.get() {
+            return Err(handshake_error(connection.machine.take_ended()));
         }
+        Ok(Self {
+            // A guest agent has none.
+            greeting: connection.machine.greeting().cloned().unwrap_or_default(),
+            connection,
+            options: options.clone(),
+            #[cfg(unix)]
+            process: None,
+        })
     }
 }
 
 /// Opens the transport; again and again, if the options say so, for as long as `alive` agrees.
-fn open(
+pub(super) fn open(
     address: &Address,
     options: &Options,
     alive: &mut dyn FnMut() -> Result<()>,

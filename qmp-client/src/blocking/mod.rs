@@ -38,6 +38,8 @@
 //!
 //! A command that no schema knows is a [`Raw`] one.
 
+#[cfg(feature = "qga")]
+mod agent;
 mod call;
 mod connect;
 mod connection;
@@ -58,6 +60,8 @@ use crate::options::Options;
 use crate::request::{self, OutOfBand, Raw, Request};
 use connection::{Connection, keep_all};
 
+#[cfg(feature = "qga")]
+pub use agent::{Agent, Frozen};
 pub use call::Call;
 pub use events::{Events, EventsOf};
 #[cfg(unix)]

@@ -43,6 +43,8 @@ pub enum WaitedFor {
     Connection(Box<str>),
     /// The greeting, and the negotiation that follows it.
     Greeting,
+    /// The first answer of a guest agent.
+    Agent,
     /// The reply to this command.
     Reply(Cow<'static, str>),
     /// An event; with its name if only one would do.
@@ -84,6 +86,11 @@ impl fmt::Display for Timeout {
                 f,
                 "no greeting within {within:?}; a monitor serves one client at a time, so another \
                  one may be connected"
+            ),
+            WaitedFor::Agent => write!(
+                f,
+                "the guest agent did not answer within {within:?}; it may not be running, or \
+                 another client may be connected"
             ),
             WaitedFor::Reply(command) => write!(f, "no reply to `{command}` within {within:?}"),
             WaitedFor::Event(Some(name)) => write!(f, "no such event `{name}` within {within:?}"),

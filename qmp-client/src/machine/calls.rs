@@ -195,6 +195,13 @@ impl Calls {
         self.failed.retain(|(failed, _)| *failed != id);
     }
 
+    /// Forgets the commands in flight whose reply nobody waits for; whether there were any.
+    pub(super) fn forget_abandoned(&mut self) -> bool {
+        let abandoned: Vec<CallId> =
+            self.flying.iter().filter(|call| call.abandoned).map(|call| call.id).collect();
+        abandoned.iter().filter_map(|id| self.land(*id)).count() > 0
+    }
+
     pub(super) fn is_pending(&self, id: CallId) -> bool {
         self.flying.iter().any(|call| call.id == id && !call.abandoned)
             || self.waiting.iter().any(|waiting| waiting.call.id == id)

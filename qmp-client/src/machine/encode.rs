@@ -14,12 +14,13 @@ impl fmt::Debug for WriteArguments<'_> {
     }
 }
 
-/// `{"execute":"NAME","arguments":{...},"id":ID}` and a newline.
+/// `{"execute":"NAME","arguments":{...},"id":ID}` and a newline. An old guest agent refuses what
+/// has an id: there is none for it.
 pub(super) fn encode(
     out: &mut Vec<u8>,
     name: &str,
     kind: Kind,
-    id: CallId,
+    id: Option<CallId>,
     arguments: Option<WriteArguments<'_>>,
 ) -> Result<(), Option<serde_json::Error>> {
     let verb: &[u8] = match kind {
@@ -36,8 +37,10 @@ pub(super) fn encode(
             return Err(None);
         }
     }
-    out.extend_from_slice(b",\"id\":");
-    serde_json::to_writer(&mut *out, &id.number()).map_err(Some)?;
+    if let Some(id) = id {
+        out.extend_from_slice(b",\"id\":");
+        serde_json::to_writer(&mut *out, &id.number()).map_err(Some)?;
+    }
     out.extend_from_slice(b"}\n");
     Ok(())
 }

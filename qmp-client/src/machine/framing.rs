@@ -200,6 +200,15 @@ impl Framer {
         }
     }
 
+    /// Forgets all that is before the last of these bytes, if there is one.
+    pub(super) fn skip_to(&mut self, delimiter: u8) {
+        let rest = &self.buffer[self.start..self.end];
+        if let Some(at) = rest.iter().rposition(|byte| *byte == delimiter) {
+            self.junk = None;
+            self.take(at + 1);
+        }
+    }
+
     fn skip_space(&mut self) {
         let space = |byte: &&u8| byte.is_ascii_whitespace() || **byte == 0xFF;
         self.start += self.buffer[self.start..self.end].iter().take_while(space).count();

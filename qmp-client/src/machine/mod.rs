@@ -52,6 +52,7 @@ mod line;
 mod output;
 mod receive;
 mod scan;
+mod sync;
 mod terms;
 
 use std::sync::Arc;
@@ -64,6 +65,7 @@ use calls::{Calls, Flight, Waiting};
 use encode::encode;
 use framing::Frame;
 use receive::not_qmp;
+use sync::Sync;
 
 pub use calls::{CallId, Kind};
 pub use encode::WriteArguments;
@@ -71,7 +73,7 @@ pub(crate) use framing::Framer;
 pub use framing::Garbage;
 pub use output::Descriptor;
 pub(crate) use output::Output;
-pub use terms::{Deadline, Dropped, Incoming, Settings, Submission};
+pub use terms::{Deadline, Dialect, Dropped, Incoming, Settings, Submission};
 
 #[derive(Debug)]
 enum State {
@@ -79,6 +81,8 @@ enum State {
     Connected,
     /// `qmp_capabilities` has been sent.
     Negotiating,
+    /// A guest agent has not answered yet so that it is known which answer is to what.
+    Syncing,
     /// Commands may be sent.
     Ready,
     /// Nothing more will come.
@@ -95,6 +99,7 @@ pub struct Machine {
     greeting: Option<Greeting>,
     greeting_deadline: Option<Deadline>,
     oob: bool,
+    sync: Sync,
     output: Output,
     /// Why the connection has ended, once what arrived before has been given out.
     ending: Option<End>,
@@ -103,21 +108,31 @@ pub struct Machine {
 
 impl Machine {
     /// A machine for a connection that has just been made. By `greeting` the negotiation has to
-    /// be through.
+    /// be through; with a guest agent, the synchronisation.
     #[must_use]
     pub fn new(settings: Settings, greeting: Option<Deadline>) -> Self {
-        Self {
+        let mut machine = Self {
             framer: Framer::new(settings.message_size),
             state: State::Connected,
             calls: Calls::new(settings.first_id),
             greeting: None,
             greeting_deadline: greeting,
             oob: false,
+            sync: Sync::new(settings.first_id),
             output: Output::default(),
             ending: None,
             dropped: Dropped::default(),
             settings,
+        };
+        if machine.is_agents() {
+            let now = greeting.and_then(|limit| limit.at.checked_sub(limit.within));
+            machine.start_sync(now);
         }
+        machine
+    }
+
+    fn is_agents(&self) -> bool {
+        self.settings.dialect == Dialect::Agent
     }
 
     /// Whether greeting and negotiation are through, and the connection has not ended.
@@ -170,7 +185,8 @@ impl Machine {
         let id = self.calls.next_id();
         let output = self.output.end();
         let start = output.len();
-        if let Err(error) = encode(output, &name, kind, id, arguments) {
+        let wire_id = (self.settings.dialect == Dialect::Monitor).then_some(id);
+        if let Err(error) = encode(output, &name, kind, wire_id, arguments) {
             output.truncate(start);
             return Err(Misuse::Arguments { command: name, error }.into());
         }
@@ -188,6 +204,7 @@ impl Machine {
     /// Nobody waits for this call any more.
     pub fn abandon(&mut self, id: CallId) {
         self.calls.abandon(id);
+        self.get_in_step(None);
     }
 
     /// Whether a reply to this call is still to be given out.
@@ -246,27 +263,29 @@ impl Machine {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let greeting = match self.state {
-            State::Connected | State::Negotiating => self.greeting_deadline.map(|limit| limit.at),
             State::Ready | State::Ended(_) => None,
+            _ => self.greeting_deadline.map(|limit| limit.at),
         };
-        greeting.into_iter().chain(self.calls.deadline()).min()
+        greeting.into_iter().chain(self.sync_deadline()).chain(self.calls.deadline()).min()
     }
 
     /// Fails what has a deadline at `now` or earlier. Bytes that have already arrived come
     /// first: [`drain`](Self::drain) before this.
     pub fn expire(&mut self, now: Instant) {
-        if let (State::Connected | State::Negotiating, Some(limit)) =
+        if let (State::Connected | State::Negotiating | State::Syncing, Some(limit)) =
             (&self.state, self.greeting_deadline)
             && limit.at <= now
         {
             let waited_for = match self.state {
                 State::Connected => WaitedFor::Greeting,
+                State::Syncing => WaitedFor::Agent,
                 _ => WaitedFor::Reply("qmp_capabilities".into()),
             };
             let timeout = Timeout::new(waited_for, limit.within);
             self.end(End::Handshake(timeout.because(self.framer.unfinished())));
         }
         self.calls.expire(now);
+        self.get_in_step(Some(now));
     }
 
     /// The connection has ended. [`drain`](Self::drain) gives out what arrived before, then fails
@@ -279,6 +298,7 @@ impl Machine {
     pub fn drain(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) {
         self.tell_failed(sink);
         while !matches!(self.state, State::Ended(_)) {
+            self.skip_to_delimiter();
             if self.take_line(sink) {
                 self.tell_failed(sink);
                 continue;
@@ -321,7 +341,9 @@ impl Machine {
     fn finish(&mut self, end: End) {
         let end = match end {
             End::Eof => match self.framer.unfinished() {
-                Some(garbage) if self.greeting.is_none() => End::Protocol(not_qmp(garbage)),
+                Some(garbage) if self.greeting.is_none() && !self.is_agents() => {
+                    End::Protocol(not_qmp(garbage))
+                }
                 Some(garbage) => End::Truncated(garbage),
                 None => End::Eof,
             },

@@ -13,7 +13,7 @@ use super::line::{self, Line};
 use super::{Incoming, Machine, State};
 use crate::error::{End, Misuse, ProtocolError, ServerError};
 
-type Sink<'s> = &'s mut dyn FnMut(Incoming<'_>);
+pub(super) type Sink<'s> = &'s mut dyn FnMut(Incoming<'_>);
 
 /// So short a line is first tried the short way.
 const SHORT: usize = 1024;
@@ -85,10 +85,13 @@ impl Machine {
         let arguments = self.oob.then_some(WriteArguments(&arguments));
         let id = self.calls.negotiation_id();
         // Writing these bytes cannot fail.
-        let _ = encode(self.output.end(), "qmp_capabilities", Kind::InBand, id, arguments);
+        let _ = encode(self.output.end(), "qmp_capabilities", Kind::InBand, Some(id), arguments);
     }
 
     fn take_return(&mut self, id: Option<CallId>, value: &RawValue, depth: usize, sink: Sink<'_>) {
+        if matches!(self.state, State::Syncing) {
+            return self.take_sync(Ok(value), sink);
+        }
         if self.answers_negotiation(id) {
             self.state = State::Ready;
             sink(Incoming::Ready);
@@ -105,6 +108,9 @@ impl Machine {
     }
 
     fn take_error(&mut self, id: Option<&RawValue>, error: QmpError, sink: Sink<'_>) {
+        if matches!(self.state, State::Syncing) {
+            return self.take_sync(Err(&error), sink);
+        }
         let addressee = match id {
             None if self.is_ready() => self.calls.oldest(),
             id => self.addressee(id),
@@ -122,6 +128,7 @@ impl Machine {
     fn addressee(&self, id: Option<&RawValue>) -> Option<CallId> {
         match id {
             Some(id) => CallId::parse(id),
+            None if self.is_agents() => self.calls.oldest(),
             None => matches!(self.state, State::Negotiating).then(|| self.calls.negotiation_id()),
         }
     }
@@ -150,7 +157,7 @@ impl Machine {
     }
 
     /// Sends what waited, as far as the window allows.
-    fn launch_waiting(&mut self) {
+    pub(super) fn launch_waiting(&mut self) {
         while let Some(waiting) = self.calls.next_waiting(self.settings.window) {
             let Waiting { call, text, descriptors } = waiting;
             if call.kind == Kind::OutOfBand && !self.oob {

@@ -13,10 +13,23 @@ use super::framing::Garbage;
 use super::output::Descriptor;
 use crate::error::Error;
 
+/// Whom a machine talks to.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// A monitor of QEMU's: it greets, and replies are matched by id.
+    #[default]
+    Monitor,
+    /// A guest agent: nobody greets, and one command at a time is answered, without an id.
+    Agent,
+}
+
 /// What a machine is told at its birth.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
+    /// Whom it talks to: a monitor.
+    pub dialect: Dialect,
     /// The largest message that is accepted, in bytes: 64 MiB.
     pub message_size: usize,
     /// The deepest nesting of a reply that is accepted: 1024 brackets.
@@ -30,9 +43,30 @@ pub struct Settings {
     pub first_id: u64,
 }
 
+impl Settings {
+    /// Those for a guest agent: 4 MiB a message, and one command in flight.
+    #[must_use]
+    pub fn agent() -> Self {
+        Self {
+            dialect: Dialect::Agent,
+            message_size: 4 << 20,
+            window: 1,
+            oob: false,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
-        Self { message_size: 64 << 20, depth: 1024, window: 8, oob: true, first_id: 1 }
+        Self {
+            dialect: Dialect::Monitor,
+            message_size: 64 << 20,
+            depth: 1024,
+            window: 8,
+            oob: true,
+            first_id: 1,
+        }
     }
 }
 

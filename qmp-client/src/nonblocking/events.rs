@@ -1,5 +1,6 @@
 //! Subscriptions.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -16,13 +17,15 @@ type Predicate = Box<dyn FnMut(&RawEvent) -> bool + Send>;
 
 /// A subscription to events, from when it was made. It is a [`Stream`], too.
 ///
-/// Events wait in a queue of its own, [so many](crate::Options::event_capacity) and no more: the
-/// oldest make room, and [`Error::Lagged`] says how many. The last item is the error that says
+/// Events wait in a queue of its own, [so many](crate::Options::event_capacity) and no more, beside
+/// those that were in it when the last one was taken: the oldest make room, and [`Error::Lagged`] says how many. The last item is the error that says
 /// why the connection ended.
 #[must_use = "events are taken by `next`"]
 pub struct Events<T = RawEvent> {
     client: Client,
     number: u64,
+    /// Taken from the queue in one go, and not given out yet.
+    taken: VecDeque<RawEvent>,
     name: Option<&'static str>,
     decode: fn(RawEvent) -> Option<Result<T>>,
     predicate: Option<Predicate>,
@@ -43,7 +46,8 @@ impl<T> Events<T> {
     ) -> Self {
         let capacity = client.hold().options().event_capacity;
         let number = client.hold().lock().subscribe(name, capacity, false);
-        Self { client, number, name, decode, predicate: None, ended: false }
+        let taken = VecDeque::new();
+        Self { client, number, taken, name, decode, predicate: None, ended: false }
     }
 
     /// Only those events that satisfy a predicate. Those that do not take room in the queue until
@@ -58,6 +62,7 @@ impl<T> Events<T> {
     /// # Cancel safety
     ///
     /// No event is lost when the future is dropped.
+    #[expect(clippy::should_implement_trait, reason = "it is what streams call it")]
     pub fn next(&mut self) -> Next<'_, T> {
         Next { events: self, deadline: None }
     }
@@ -83,7 +88,14 @@ impl<T> Events<T> {
         }
         let at: Option<Instant> = deadline.map(|limit| limit.at);
         loop {
-            match ready!(self.client.hold().poll_event(self.number, at, cx)) {
+            let next = match self.taken.pop_front() {
+                Some(event) => Ok(Some(event)),
+                None => {
+                    let hold = self.client.hold();
+                    ready!(hold.poll_event(self.number, at, &mut self.taken, cx))
+                }
+            };
+            match next {
                 Ok(Some(event)) => {
                     let wanted = self.predicate.as_mut().is_none_or(|wanted| wanted(&event));
                     if wanted && let Some(item) = (self.decode)(event) {

@@ -13,6 +13,8 @@
 //! There is one lock, of [`State`](state::State), and it is held for moments: never across an
 //! `.await`, never while a waker or anybody's code is called, never while bytes are moved.
 
+#[cfg(feature = "qga")]
+mod agent;
 mod call;
 mod connecting;
 mod driver;
@@ -33,6 +35,8 @@ use crate::machine::{Descriptor, Dropped};
 use crate::request::{OutOfBand, Raw, Request};
 use state::Hold;
 
+#[cfg(feature = "qga")]
+pub use agent::{Agent, ConnectingAgent};
 pub use call::Call;
 pub use connecting::Connecting;
 pub(crate) use connecting::start;
@@ -105,14 +109,12 @@ impl Client {
     }
 
     /// All events from now on, their data still as text.
-    #[must_use]
     pub fn events(&self) -> Events {
         Events::subscribe(self.clone(), None, |event| Some(Ok(event)))
     }
 
     /// All events from now on, as those of the vocabulary `V`, such as
     /// `qmp_client::qmp::AnyEvent`.
-    #[must_use]
     pub fn events_as<V: Vocabulary>(&self) -> Events<Occurrence<V>> {
         Events::subscribe(self.clone(), None, |event| {
             Some(event.decode_any().map(|found| Occurrence::new(found, event.timestamp)))
@@ -120,7 +122,6 @@ impl Client {
     }
 
     /// The events `E` from now on.
-    #[must_use]
     pub fn events_of<E: Event>(&self) -> Events<Occurrence<E>> {
         Events::subscribe(self.clone(), Some(E::NAME), |event: RawEvent| {
             let found = event.decode().transpose()?;
@@ -209,6 +210,13 @@ impl Client {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Waits. The driver has the timer, so this needs no runtime.
+    #[cfg(feature = "qga")]
+    async fn pause(&self, pause: Duration) {
+        let mut nothing = Events::<RawEvent>::subscribe(self.clone(), Some(""), |_| None);
+        nothing.next_within(pause).await;
     }
 
     fn check_descriptors<R: Request>(&self, request: &R, with: &[Descriptor]) -> Result<()> {

@@ -105,8 +105,12 @@ impl Hold {
         self.0.passes_descriptors
     }
 
+    pub(super) fn now(&self) -> Instant {
+        (self.0.now)()
+    }
+
     pub(super) fn deadline_after(&self, within: Duration) -> Option<Deadline> {
-        Deadline::after((self.0.now)(), within)
+        Deadline::after(self.now(), within)
     }
 
     pub(super) fn close(&self) {
@@ -168,14 +172,16 @@ impl Hold {
         drop(abandoned);
     }
 
-    /// The next event of a subscription; nothing once it has given the reason for the end.
+    /// The next event of a subscription, and all others that there are into `more`; nothing once
+    /// it has given the reason for the end.
     pub(super) fn poll_event(
         &self,
         number: u64,
         deadline: Option<Instant>,
+        more: &mut VecDeque<RawEvent>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<RawEvent>>> {
-        let now = deadline.map(|_| (self.0.now)());
+        let now = deadline.map(|_| self.now());
         let driver = {
             let mut state = self.lock();
             let Some(index) = state.subscription(number) else { return Poll::Ready(Ok(None)) };
@@ -183,7 +189,12 @@ impl Hold {
             subscription.deadline = None;
             match subscription.events.pop() {
                 Ok(None) => {}
-                found => return Poll::Ready(found),
+                found => {
+                    if found.is_ok() {
+                        subscription.events.take_all(more);
+                    }
+                    return Poll::Ready(found);
+                }
             }
             if let Some(end) = state.machine.ended() {
                 let closed = Closed::new(None, end).into();

@@ -1,5 +1,6 @@
 //! A call that also waits for an event.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,7 +9,7 @@ use qmp_types::Event;
 
 use super::call::Call;
 use crate::error::{Closed, End, Error, Result, Timeout, WaitedFor};
-use crate::events::{Occurrence, decode_event};
+use crate::events::{Occurrence, RawEvent, decode_event};
 use crate::machine::Deadline;
 use crate::request::Request;
 
@@ -23,6 +24,7 @@ pub struct Until<R: Request, E, P> {
     call: Call<R>,
     predicate: P,
     subscription: Option<u64>,
+    taken: VecDeque<RawEvent>,
     deadline: Option<Deadline>,
     reply: Option<R::Return>,
     event: Option<Occurrence<E>>,
@@ -38,7 +40,8 @@ impl<R: Request, E, P> fmt::Debug for Until<R, E, P> {
 impl<R: Request, E: Event, P: FnMut(&E) -> bool> Until<R, E, P> {
     pub(super) fn new(call: Call<R>, predicate: P) -> Self {
         let (subscription, deadline, reply, event) = (None, None, None, None);
-        Self { call, predicate, subscription, deadline, reply, event, begun: false }
+        let taken = VecDeque::new();
+        Self { call, predicate, subscription, taken, deadline, reply, event, begun: false }
     }
 
     fn begin(&mut self) -> Result<()> {
@@ -52,7 +55,10 @@ impl<R: Request, E: Event, P: FnMut(&E) -> bool> Until<R, E, P> {
         let Some(number) = self.subscription else { return Poll::Pending };
         loop {
             let at = self.deadline.map(|limit| limit.at);
-            let polled = self.call.client().hold().poll_event(number, at, cx);
+            let polled = match self.taken.pop_front() {
+                Some(event) => Poll::Ready(Ok(Some(event))),
+                None => self.call.client().hold().poll_event(number, at, &mut self.taken, cx),
+            };
             let event = match polled {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(Some(event))) => event,
@@ -93,14 +99,15 @@ impl<R: Request, E: Event, P: FnMut(&E) -> bool> Future for Until<R, E, P> {
             this.reply = Some(reply?);
         }
         // The reply's own error says more, if the connection ends before it.
-        if this.event.is_none() && (this.reply.is_some() || !this.ended()) {
-            if let Poll::Ready(event) = this.poll_event(cx) {
-                match event {
-                    Ok(event) => this.event = Some(event),
-                    // The call has the same deadline, and tells.
-                    Err(error) if this.reply.is_none() && error.is_timeout() => {}
-                    Err(error) => return Poll::Ready(Err(error)),
-                }
+        if this.event.is_none()
+            && (this.reply.is_some() || !this.ended())
+            && let Poll::Ready(event) = this.poll_event(cx)
+        {
+            match event {
+                Ok(event) => this.event = Some(event),
+                // The call has the same deadline, and tells.
+                Err(error) if this.reply.is_none() && error.is_timeout() => {}
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
         if this.reply.is_none() || this.event.is_none() {

@@ -1,0 +1,122 @@
+//! The floor, and the peers.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use futures::StreamExt;
+
+use crate::Anything;
+use crate::measure::{Meter, resident};
+
+/// Writes, and reads until a newline comes: no JSON, no checks.
+pub fn raw(job: &str, count: usize, path: &str) -> Anything<f64> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut connect = || -> Anything<UnixStream> {
+        let mut stream = UnixStream::connect(path)?;
+        stream.read(&mut buffer)?;
+        stream.write_all(b"{\"execute\":\"qmp_capabilities\"}\n")?;
+        stream.read(&mut buffer)?;
+        Ok(stream)
+    };
+    if job == "idle" {
+        let before = resident();
+        let streams = (0..count).map(|_| connect()).collect::<Result<Vec<_>, _>>()?;
+        let after = resident();
+        drop(streams);
+        return Ok((after - before) / count as f64);
+    }
+    let mut stream = connect()?;
+    let meter = Meter::start();
+    if job == "status" {
+        for _ in 0..count {
+            stream.write_all(b"{\"execute\":\"query-status\",\"id\":1}\n")?;
+            stream.read(&mut buffer)?;
+        }
+    } else {
+        stream.write_all(b"{\"execute\":\"system_wakeup\"}\n")?;
+        let mut lines = 0;
+        while lines < count + 1 {
+            let length = stream.read(&mut buffer)?;
+            lines += buffer[..length].iter().filter(|byte| **byte == b'\n').count();
+        }
+    }
+    Ok(meter.each(count))
+}
+
+pub fn qapi(job: &str, count: usize, path: &str) -> Anything<f64> {
+    let stream = UnixStream::connect(path)?;
+    let reader = std::io::BufReader::new(stream.try_clone()?);
+    let mut client = qapi::Qmp::new(qapi::Stream::new(reader, stream));
+    client.handshake()?;
+    let meter = Meter::start();
+    if job == "status" {
+        for _ in 0..count {
+            client.execute(&qapi::qmp::query_status {})?;
+        }
+    } else {
+        client.execute(&qapi::qmp::system_wakeup {})?;
+        assert_eq!(client.events().count(), count);
+    }
+    Ok(meter.each(count))
+}
+
+#[tokio::main(flavor = "current_thread")]
+pub async fn qapi_tokio(job: &str, count: usize, path: &str) -> Anything<f64> {
+    use qapi::futures::QmpStreamTokio;
+    let before = resident();
+    if job == "idle" {
+        let mut clients = Vec::new();
+        for _ in 0..count {
+            clients.push(QmpStreamTokio::open_uds(path).await?.negotiate().await?.spawn_tokio());
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        return Ok((resident() - before) / count as f64);
+    }
+    let (client, _task) = QmpStreamTokio::open_uds(path).await?.negotiate().await?.spawn_tokio();
+    let meter = Meter::start();
+    for _ in 0..count {
+        client.execute(qapi::qmp::query_status {}).await?;
+    }
+    Ok(meter.each(count))
+}
+
+#[tokio::main(flavor = "current_thread")]
+pub async fn qmp_rs(job: &str, count: usize, path: &str) -> Anything<f64> {
+    use qmp::{Client, Endpoint};
+    let nothing = Option::<()>::None;
+    let before = resident();
+    if job == "idle" {
+        let mut clients = Vec::new();
+        for _ in 0..count {
+            clients.push(Client::connect(Endpoint::unix(path)).await?);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        return Ok((resident() - before) / count as f64);
+    }
+    let client = Client::connect(Endpoint::unix(path)).await?;
+    let meter = Meter::start();
+    if job == "status" {
+        for _ in 0..count {
+            let _: serde_json::Value = client.execute("query-status", nothing).await?;
+        }
+    } else {
+        let mut events = client.events();
+        let wakeup = client.execute::<_, serde_json::Value>("system_wakeup", nothing);
+        let listen = async {
+            for _ in 0..count {
+                // It tells of a loss by an error.
+                tokio::time::timeout(Duration::from_secs(2), events.recv()).await??;
+            }
+            Anything::Ok(())
+        };
+        let (reply, received) = futures::stream::once(async { tokio::join!(wakeup, listen) })
+            .boxed_local()
+            .next()
+            .await
+            .ok_or("nothing")?;
+        reply?;
+        received?;
+    }
+    Ok(meter.each(count))
+}

@@ -1,0 +1,25 @@
+//! The reply to `query-qmp-schema`, from text to types.
+
+use std::time::Instant;
+
+use qmp_client::qmp::types::SchemaInfo;
+use serde_json::value::RawValue;
+
+use crate::Anything;
+
+/// Megabytes in a second.
+pub fn run(name: &str, count: usize) -> Anything<f64> {
+    // A whole schema: what QEMU sends has one more layer, which all of these pass alike.
+    let text = qmp_client::qmp::INTROSPECTION;
+    let begin = Instant::now();
+    for _ in 0..count {
+        let entries = match name {
+            "raw" => serde_json::from_str::<Vec<&RawValue>>(text)?.len(),
+            "value" => serde_json::from_str::<Vec<serde_json::Value>>(text)?.len(),
+            "qapi" => serde_json::from_str::<Vec<qapi::qmp::SchemaInfo>>(text)?.len(),
+            _ => qmp_client::types::decode::<Vec<SchemaInfo>>(text)?.len(),
+        };
+        assert!(entries > 500);
+    }
+    Ok((text.len() * count) as f64 / begin.elapsed().as_secs_f64() / 1e6)
+}

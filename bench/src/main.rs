@@ -1,0 +1,110 @@
+//! What a client costs, side by side with others, in one run. See README.md.
+//!
+//! Every job of every client runs in a process of its own, which measures itself; this one starts
+//! the server and the jobs, and prints the table.
+
+mod clients;
+mod decode;
+mod measure;
+mod ours;
+mod serve;
+
+use std::error::Error;
+use std::process::{Child, Command, Stdio};
+
+pub type Anything<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// A client and the jobs that it can do.
+struct Row {
+    name: &'static str,
+    jobs: &'static [&'static str],
+}
+
+const JOBS: [(&str, usize); 4] =
+    [("status", 20_000), ("flood", 200_000), ("idle", 2_000), ("decode", 100)];
+
+const ROWS: [Row; 7] = [
+    Row { name: "raw", jobs: &["status", "flood", "idle", "decode"] },
+    Row { name: "blocking", jobs: &["status", "flood", "idle", "decode"] },
+    Row { name: "tokio", jobs: &["status", "flood", "idle"] },
+    Row { name: "qapi", jobs: &["status", "flood", "decode"] },
+    Row { name: "qapi-tokio", jobs: &["status", "idle"] },
+    Row { name: "qmp-rs", jobs: &["status", "flood", "idle"] },
+    Row { name: "value", jobs: &["decode"] },
+];
+
+fn main() -> Anything {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["serve", path] => serve::serve(path),
+        ["job", name, job, count, path] => run(name, job, count.parse()?, path),
+        _ => table(),
+    }
+}
+
+fn run(name: &str, job: &str, count: usize, path: &str) -> Anything {
+    let cost = match (name, job) {
+        (_, "decode") => decode::run(name, count)?,
+        ("blocking", _) => ours::blocking(job, count, path)?,
+        ("tokio", _) => ours::tokio(job, count, path)?,
+        ("raw", _) => clients::raw(job, count, path)?,
+        ("qapi", _) => clients::qapi(job, count, path)?,
+        ("qapi-tokio", _) => clients::qapi_tokio(job, count, path)?,
+        _ => clients::qmp_rs(job, count, path)?,
+    };
+    println!("{cost}");
+    Ok(())
+}
+
+/// The server, which is ended with this process.
+struct Server(Child, String);
+
+impl Server {
+    fn start() -> Anything<Self> {
+        let path = std::env::temp_dir().join(format!("bench-{}", std::process::id()));
+        let path = path.display().to_string();
+        let child = Command::new(std::env::current_exe()?).args(["serve", &path]).spawn()?;
+        while !std::path::Path::new(&path).exists() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        Ok(Self(child, path))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+        let _ = std::fs::remove_file(&self.1);
+    }
+}
+
+fn table() -> Anything {
+    let server = Server::start()?;
+    println!("| | status, us CPU | flood, us CPU an event | idle, KiB | decode, MB/s |");
+    println!("| --- | --- | --- | --- | --- |");
+    for row in ROWS {
+        let cells = JOBS.map(|(job, count)| match row.jobs.contains(&job) {
+            true => best(row.name, job, count, &server.1),
+            false => String::new(),
+        });
+        println!("| {} | {} |", row.name, cells.join(" | "));
+    }
+    Ok(())
+}
+
+/// The best of three, since the machine has other things to do: the least cost, or the highest
+/// rate.
+fn best(name: &str, job: &str, count: usize, path: &str) -> String {
+    let figures = (0..3).filter_map(|_| {
+        let mut command = Command::new(std::env::current_exe().ok()?);
+        command.args(["job", name, job, &count.to_string(), path]).stderr(Stdio::null());
+        String::from_utf8(command.output().ok()?.stdout).ok()?.trim().parse::<f64>().ok()
+    });
+    let figures: Vec<f64> = figures.collect();
+    let best = match job {
+        "decode" => figures.into_iter().reduce(f64::max),
+        _ => figures.into_iter().reduce(f64::min),
+    };
+    best.map_or("fails".to_owned(), |figure| format!("{figure:.2}"))
+}

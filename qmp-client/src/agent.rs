@@ -1,0 +1,146 @@
+//! What both clients of a guest agent have in common.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use qmp_types::qga::commands::{GuestExec, GuestExecStatus};
+use qmp_types::qga::types::{GuestExecCaptureOutput, GuestExecStatus as Status};
+use serde::{Deserialize, Deserializer};
+
+use crate::error::{Error, Mismatch};
+
+/// How much of a file travels in one message: well below the agent's limits.
+pub(crate) const PIECE: usize = 48 * 1024;
+/// The pauses between two looks at a program grow from this to that.
+pub(crate) const PAUSES: (Duration, Duration) =
+    (Duration::from_millis(5), Duration::from_millis(500));
+/// How long freezing or thawing may take: the guest writes all that it has not written yet.
+pub(crate) const FREEZING: Duration = Duration::from_secs(5 * 60);
+
+/// A program to be run in the guest.
+#[derive(Clone, Debug)]
+#[must_use = "it is run by `exec` of an agent"]
+pub struct Exec {
+    path: String,
+    args: Vec<String>,
+    env: Vec<String>,
+    input: Option<Vec<u8>>,
+    pub(crate) within: Duration,
+}
+
+impl Exec {
+    /// The program at this path of the guest's, or of this name, with nothing to read, and a
+    /// minute to end.
+    pub fn new(path: impl Into<String>) -> Self {
+        let within = Duration::from_secs(60);
+        Self { path: path.into(), args: Vec::new(), env: Vec::new(), input: None, within }
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, argument: impl Into<String>) -> Self {
+        self.args.push(argument.into());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(mut self, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.args.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable of its environment; the first one replaces the agent's own environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push(format!("{name}={value}"));
+        self
+    }
+
+    /// What it reads from its standard input.
+    pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.input = Some(bytes.into());
+        self
+    }
+
+    /// How long it may take. Afterwards it runs on: the agent has no command to end it.
+    pub fn within(mut self, within: Duration) -> Self {
+        self.within = within;
+        self
+    }
+
+    pub(crate) fn command(&self) -> GuestExec {
+        let mut command =
+            GuestExec::new(self.path.clone()).capture_output(GuestExecCaptureOutput::Flag(true));
+        if !self.args.is_empty() {
+            command = command.arg(self.args.clone());
+        }
+        if !self.env.is_empty() {
+            command = command.env(self.env.clone());
+        }
+        match &self.input {
+            Some(input) => command.input_data(encode(input)),
+            None => command,
+        }
+    }
+}
+
+/// What a program left behind.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct ExecOutput {
+    /// Its exit status, if it exited by itself.
+    pub exitcode: Option<i64>,
+    /// The signal, or on Windows the exception, that ended it.
+    pub signal: Option<i64>,
+    /// What it wrote to its standard output.
+    pub stdout: Vec<u8>,
+    /// What it wrote to its standard error.
+    pub stderr: Vec<u8>,
+    /// Whether it wrote more than the agent keeps, 16 MiB each.
+    pub truncated: bool,
+}
+
+impl ExecOutput {
+    /// Whether it exited with status 0.
+    #[must_use]
+    pub fn success(&self) -> bool {
+        self.exitcode == Some(0)
+    }
+
+    pub(crate) fn new(status: Status) -> Result<Self, Error> {
+        let bytes = |text: Option<String>| match text {
+            Some(text) => decode::<GuestExecStatus>(&text),
+            None => Ok(Vec::new()),
+        };
+        Ok(Self {
+            exitcode: status.exitcode,
+            signal: status.signal,
+            stdout: bytes(status.out_data)?,
+            stderr: bytes(status.err_data)?,
+            truncated: status.out_truncated == Some(true) || status.err_truncated == Some(true),
+        })
+    }
+}
+
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// Bytes in the reply to a command.
+pub(crate) fn decode<C: qmp_types::Command>(text: &str) -> Result<Vec<u8>, Error> {
+    match STANDARD.decode(text) {
+        Ok(bytes) => Ok(bytes),
+        // Read as JSON once more, for an error that shows where and what.
+        Err(_) => qmp_types::decode::<Bytes>(&serde_json::Value::from(text).to_string())
+            .map(|bytes| bytes.0)
+            .map_err(|error| Mismatch::reply(C::NAME.into(), error).into()),
+    }
+}
+
+struct Bytes(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map(Self).map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,230 @@
+//! The guest agent.
+
+use std::time::{Duration, Instant};
+
+use qmp_types::qga::commands::{
+    GuestExecStatus, GuestFileClose, GuestFileOpen, GuestFileRead, GuestFileWrite,
+    GuestFsfreezeFreeze, GuestFsfreezeThaw, GuestPing,
+};
+
+use super::Client;
+use super::connect::open;
+use crate::address::Address;
+use crate::agent::{Exec, ExecOutput, FREEZING, PAUSES, PIECE, decode, encode};
+use crate::error::{Result, Timeout, WaitedFor};
+use crate::machine::Dialect;
+use crate::options::Options;
+use crate::request::Request;
+use crate::transport::Transport;
+
+/// A connection to the guest agent, by the socket that QEMU has for it.
+///
+/// The agent answers one command after the other and does not say which one it answers. So a
+/// client first gets in step with it (`guest-sync-delimited`, or `guest-sync` where the agent is
+/// too old), and again after a call was given up: what an earlier client left, or a late reply,
+/// does no harm. Until the agent runs, that is repeated, for as long as
+/// [`greeting_within`](Options::greeting_within) says.
+///
+/// ```no_run
+/// use qmp_client::{Exec, blocking::Agent};
+///
+/// let mut guest = Agent::connect("unix:/run/vm-agent.sock")?;
+/// let output = guest.exec(&Exec::new("/bin/uname").arg("-r"))?;
+/// println!("{}", String::from_utf8_lossy(&output.stdout));
+/// let frozen = guest.freeze()?;
+/// // ... take the snapshot; the guest's file systems are thawed whatever happens.
+/// frozen.thaw()?;
+/// # Ok::<(), qmp_client::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Agent {
+    client: Client,
+}
+
+impl Agent {
+    /// Connects to the agent at this address and waits until it answers.
+    ///
+    /// # Errors
+    /// The text is no address, nobody listens there, or no agent answers in time.
+    pub fn connect(address: &str) -> Result<Self> {
+        Self::connect_with(&address.parse()?, &Options::new())
+    }
+
+    /// [`connect`](Self::connect) with options.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect).
+    pub fn connect_with(address: &Address, options: &Options) -> Result<Self> {
+        let transport = open(address, options, &mut || Ok(()))?;
+        Ok(Self { client: Client::handshake(transport, options, Dialect::Agent)? })
+    }
+
+    /// Makes a client of a connection that is open, and waits until the agent answers.
+    ///
+    /// # Errors
+    /// No agent answers in time, or the connection ends.
+    pub fn from_transport(transport: impl Transport + 'static, options: &Options) -> Result<Self> {
+        Ok(Self { client: Client::handshake(Box::new(transport), options, Dialect::Agent)? })
+    }
+
+    /// Executes a command and waits for its reply.
+    ///
+    /// # Errors
+    /// Those of [`Client::execute`].
+    pub fn execute<R: Request>(&mut self, request: R) -> Result<R::Return> {
+        self.client.execute(request)
+    }
+
+    /// Executes a command and waits for its reply no longer than `within`. Commands that end the
+    /// guest or suspend it (`guest-shutdown`) are not answered on success.
+    ///
+    /// # Errors
+    /// Those of [`Client::execute`].
+    pub fn execute_within<R: Request>(
+        &mut self,
+        request: R,
+        within: Duration,
+    ) -> Result<R::Return> {
+        self.client.execute_within(request, within)
+    }
+
+    /// Asks whether it still answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn ping(&mut self, within: Duration) -> Result<()> {
+        self.execute_within(GuestPing::new(), within).map(|_| ())
+    }
+
+    /// Runs a program in the guest, to its end.
+    ///
+    /// # Errors
+    /// It cannot be started, or it has not ended in time: then it runs on.
+    pub fn exec(&mut self, program: &Exec) -> Result<ExecOutput> {
+        let begin = Instant::now();
+        let pid = self.execute(program.command())?.pid;
+        let mut pause = PAUSES.0;
+        loop {
+            let status = self.execute(GuestExecStatus::new(pid))?;
+            if status.exited {
+                return ExecOutput::new(status);
+            }
+            let left = program.within.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                return Err(Timeout::new(WaitedFor::Exit, program.within).into());
+            }
+            std::thread::sleep(pause.min(left));
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    /// Reads a file of the guest's, up to `limit` bytes of it.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read_file(&mut self, path: &str, limit: usize) -> Result<Vec<u8>> {
+        let handle = self.execute(GuestFileOpen::new(path))?;
+        let read = self.read_handle(handle, limit);
+        let closed = self.execute(GuestFileClose::new(handle));
+        let bytes = read?;
+        closed.map(|_| bytes)
+    }
+
+    fn read_handle(&mut self, handle: i64, limit: usize) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while bytes.len() < limit {
+            let count = i64::try_from(PIECE.min(limit - bytes.len())).unwrap_or(1);
+            let piece = self.execute(GuestFileRead::new(handle).count(count))?;
+            let read = decode::<GuestFileRead>(&piece.buf_b64)?;
+            bytes.extend_from_slice(&read);
+            if piece.eof || read.is_empty() {
+                break;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Writes a file of the guest's; what was in it is gone.
+    ///
+    /// # Errors
+    /// It cannot be written. Part of it may be.
+    pub fn write_file(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
+        let handle = self.execute(GuestFileOpen::new(path).mode("wb"))?;
+        let written = self.write_handle(handle, bytes);
+        let closed = self.execute(GuestFileClose::new(handle));
+        written.and(closed.map(|_| ()))
+    }
+
+    fn write_handle(&mut self, handle: i64, bytes: &[u8]) -> Result<()> {
+        for mut piece in bytes.chunks(PIECE) {
+            while !piece.is_empty() {
+                let written = self.execute(GuestFileWrite::new(handle, encode(piece)))?.count;
+                // A guest that claims to have written nothing would keep us here for ever.
+                let written = usize::try_from(written).unwrap_or(0).clamp(1, piece.len());
+                piece = &piece[written..];
+            }
+        }
+        Ok(())
+    }
+
+    /// Freezes the guest's file systems, so that a snapshot of its disks is consistent. They are
+    /// thawed when the guard is dropped.
+    ///
+    /// # Errors
+    /// They cannot be frozen; some may have been, and all are thawed again.
+    pub fn freeze(&mut self) -> Result<Frozen<'_>> {
+        let mut frozen = Frozen { agent: self, count: 0, thawed: false };
+        // Made before: an error or a deadline says nothing of how many were frozen by then.
+        frozen.count = frozen.agent.execute_within(GuestFsfreezeFreeze::new(), FREEZING)?;
+        Ok(frozen)
+    }
+
+    /// Thaws the guest's file systems, whoever froze them, and says how many there were.
+    ///
+    /// # Errors
+    /// The agent refuses, or does not answer.
+    pub fn thaw(&mut self) -> Result<i64> {
+        self.execute_within(GuestFsfreezeThaw::new(), FREEZING)
+    }
+
+    /// The client of it, for all else.
+    pub fn client(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
+
+/// A guest whose file systems are frozen. Dropping it thaws them.
+#[derive(Debug)]
+#[must_use = "dropping it thaws the file systems"]
+pub struct Frozen<'a> {
+    agent: &'a mut Agent,
+    count: i64,
+    thawed: bool,
+}
+
+impl Frozen<'_> {
+    /// How many file systems are frozen.
+    #[must_use]
+    pub fn count(&self) -> i64 {
+        self.count
+    }
+
+    /// Thaws them, and says if that fails. Dropping it tries once more then.
+    ///
+    /// # Errors
+    /// The agent refuses, or does not answer.
+    pub fn thaw(mut self) -> Result<()> {
+        self.agent.thaw()?;
+        self.thawed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        if !self.thawed {
+            // There is nobody left to tell.
+            let _ = self.agent.thaw();
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Guest agents: scripted ones that misbehave, and real ones.
+
+#![cfg(all(unix, feature = "blocking", feature = "qga"))]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)] // tests
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use qmp_client::blocking::Agent;
+use qmp_client::qga::commands::{GuestInfo, GuestPing};
+use qmp_client::transport::Unix;
+use qmp_client::{Error, Exec, Options, Raw};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_millis(60);
+
+/// The agent's side of a script.
+struct Guest {
+    stream: BufReader<UnixStream>,
+}
+
+impl Guest {
+    fn command(&mut self) -> Value {
+        let mut line = Vec::new();
+        self.stream.read_until(b'\n', &mut line).unwrap();
+        let text = line.strip_prefix(&[0xFF]).unwrap_or(&line);
+        serde_json::from_slice(text).unwrap_or_default()
+    }
+
+    fn expect(&mut self, name: &str) -> Value {
+        let command = self.command();
+        assert_eq!(command["execute"], name, "{command}");
+        assert!(command.get("id").is_none(), "{command}");
+        command["arguments"].clone()
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.stream.get_mut().write_all(bytes).unwrap();
+    }
+
+    fn answer(&mut self, value: &Value) {
+        self.send(format!("{}\n", json!({"return": value})).as_bytes());
+    }
+
+    fn sync(&mut self) {
+        let arguments = self.expect("guest-sync-delimited");
+        self.send(b"\xFF");
+        self.answer(&arguments["id"]);
+    }
+}
+
+fn play(script: impl FnOnce(&mut Guest) + Send, check: impl FnOnce(Result<Agent, Error>)) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    theirs.set_read_timeout(Some(PATIENCE)).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| script(&mut Guest { stream: BufReader::new(theirs) }));
+        let options = Options::new().greeting_within(Duration::from_secs(5));
+        check(Agent::from_transport(Unix::from_stream(ours).unwrap(), &options));
+    });
+}
+
+/// What an earlier client left: answers, and half of one.
+#[test]
+fn stale_replies_do_no_harm() {
+    play(
+        |guest| {
+            guest.send(b"{\"return\": 7}\n{\"return\": {\"status\": \"fro");
+            guest.sync();
+            guest.expect("guest-ping");
+            guest.answer(&json!({}));
+        },
+        |agent| agent.unwrap().ping(PATIENCE).unwrap(),
+    );
+}
+
+/// Without the delimiter the half line swallows the first answer; the second attempt gets through.
+#[test]
+fn old_agents_are_synchronised_too() {
+    play(
+        |guest| {
+            guest.send(b"{\"return\": {\"status\": \"fro");
+            guest.expect("guest-sync-delimited");
+            let error = json!({"class": "CommandNotFound", "desc": "no"});
+            guest.send(format!("\n{}\n", json!({"error": error})).as_bytes());
+            let id = guest.expect("guest-sync")["id"].clone();
+            guest.answer(&id);
+            guest.expect("guest-ping");
+            guest.answer(&json!({}));
+        },
+        |agent| agent.unwrap().ping(PATIENCE).unwrap(),
+    );
+}
+
+/// An agent that starts late has not heard of the first attempt.
+#[test]
+fn a_late_agent_is_waited_for() {
+    play(
+        |guest| {
+            guest.expect("guest-sync-delimited");
+            guest.sync();
+            guest.expect("guest-ping");
+            guest.answer(&json!({}));
+        },
+        |agent| agent.unwrap().ping(PATIENCE).unwrap(),
+    );
+}
+
+#[test]
+fn silence_is_a_timeout() {
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let options = Options::new().greeting_within(SOON);
+    let error = Agent::from_transport(Unix::from_stream(ours).unwrap(), &options).unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    assert!(error.to_string().contains("guest agent did not answer"), "{error}");
+}
+
+/// A late reply has no id: only synchronising tells it from the next one's.
+#[test]
+fn after_a_deadline_it_gets_in_step_again() {
+    play(
+        |guest| {
+            guest.sync();
+            guest.expect("first");
+            let arguments = guest.expect("guest-sync-delimited");
+            guest.answer(&json!("late"));
+            guest.send(b"\xFF");
+            guest.answer(&arguments["id"]);
+            guest.expect("second");
+            guest.answer(&json!("right"));
+        },
+        |agent| {
+            let mut agent = agent.unwrap();
+            let error = agent.execute_within(Raw::<Value>::new("first"), SOON).unwrap_err();
+            assert!(error.is_timeout(), "{error:?}");
+            assert_eq!(agent.execute(Raw::<String>::new("second")).unwrap(), "right");
+        },
+    );
+}
+
+/// Whatever happens between, also if the freezing itself fails half-way.
+#[test]
+fn what_is_frozen_is_thawed() {
+    play(
+        |guest| {
+            guest.sync();
+            for answers in [json!({"return": 2}), json!({"return": 1})] {
+                guest.expect("guest-fsfreeze-freeze");
+                guest.send(format!("{answers}\n").as_bytes());
+                guest.expect("guest-fsfreeze-thaw");
+                guest.answer(&json!(2));
+            }
+            guest.expect("guest-fsfreeze-freeze");
+            guest.send(b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"busy\"}}\n");
+            guest.expect("guest-fsfreeze-thaw");
+            guest.answer(&json!(1));
+        },
+        |agent| {
+            let mut agent = agent.unwrap();
+            let frozen = agent.freeze().unwrap();
+            assert_eq!(frozen.count(), 2);
+            frozen.thaw().unwrap();
+            drop(agent.freeze().unwrap());
+            assert_eq!(agent.freeze().unwrap_err().server().unwrap().desc, "busy");
+        },
+    );
+}
+
+fn program() -> String {
+    std::env::var("QMP_TEST_QEMU_GA").unwrap_or_else(|_| "qemu-ga".to_owned())
+}
+
+/// A real agent, on this host: there is no guest.
+struct Real {
+    child: Child,
+    directory: PathBuf,
+}
+
+impl Real {
+    fn start(name: &str) -> Self {
+        let parent =
+            std::env::var_os("QMP_TEST_SOCKETS").map_or_else(std::env::temp_dir, PathBuf::from);
+        let directory = parent.join(format!("qmp-client-ga-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let child = Command::new(program())
+            .args(["-m", "unix-listen", "-p"])
+            .arg(directory.join("agent"))
+            .arg("-t")
+            .arg(&directory)
+            .stderr(Stdio::null())
+            .spawn();
+        Self { child: child.unwrap(), directory }
+    }
+
+    fn address(&self) -> String {
+        format!("unix:{}", self.directory.join("agent").display())
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for name in ["agent", "qga.state", "qga.pid", "file"] {
+            let _ = std::fs::remove_file(self.directory.join(name));
+        }
+        let _ = std::fs::remove_dir(&self.directory);
+    }
+}
+
+fn options() -> Options {
+    Options::new().wait_for_socket(PATIENCE).greeting_within(PATIENCE)
+}
+
+macro_rules! live {
+    ($(#[doc = $doc:literal])* fn $name:ident() $body:block) => {
+        $(#[doc = $doc])*
+        #[test]
+        #[cfg_attr(not(qemu_ga), ignore = "needs qemu-ga, or a program named in QMP_TEST_QEMU_GA")]
+        fn $name() $body
+    };
+}
+
+live! {
+    fn a_real_agent() {
+        let real = Real::start("blocking");
+        // What an earlier client leaves behind.
+        let mut rude = loop {
+            match UnixStream::connect(real.directory.join("agent")) {
+                Ok(stream) => break stream,
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        rude.write_all(b"{\"execute\": \"guest-info\"}\n{\"execute\": \"gue").unwrap();
+        drop(rude);
+        let mut agent =
+            Agent::connect_with(&real.address().parse().unwrap(), &options()).unwrap();
+        assert!(!agent.execute(GuestInfo::new()).unwrap().version.is_empty());
+
+        let cat = Exec::new("/bin/sh").args(["-c", "cat; echo $X >&2; exit 3"]).env("X", "oops");
+        let output = agent.exec(&cat.input("héllo")).unwrap();
+        assert_eq!((output.exitcode, output.signal), (Some(3), None));
+        assert_eq!(output.stdout, "héllo".as_bytes());
+        assert_eq!(output.stderr, b"oops\n");
+        let killed = agent.exec(&Exec::new("/bin/sh").args(["-c", "kill -9 $$"])).unwrap();
+        assert_eq!(killed.signal, Some(9));
+        let slow = Exec::new("/bin/sleep").arg("1").within(SOON);
+        assert!(agent.exec(&slow).unwrap_err().is_timeout());
+        assert!(agent.exec(&Exec::new("/no/such/program")).unwrap_err().server().is_some());
+
+        let path = real.directory.join("file").display().to_string();
+        let bytes: Vec<u8> = (0..200_000_u32).map(|number| (number * 7 % 251) as u8).collect();
+        agent.write_file(&path, &bytes).unwrap();
+        assert_eq!(agent.read_file(&path, usize::MAX).unwrap(), bytes);
+        assert_eq!(agent.read_file(&path, 5).unwrap(), bytes[..5]);
+        assert!(agent.read_file("/no/such/file", 5).unwrap_err().server().is_some());
+
+        agent.execute(GuestPing::new()).unwrap();
+    }
+}
+
+#[cfg(feature = "tokio")]
+live! {
+    fn a_real_agent_on_tokio() {
+        let real = Real::start("tokio");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let agent = qmp_client::Agent::connect(&real.address(), &options()).await.unwrap();
+            agent.ping().await.unwrap();
+            let output = agent.exec(&Exec::new("/bin/cat").input("x".repeat(100_000))).await;
+            let output = output.unwrap();
+            assert!(output.success());
+            assert_eq!(output.stdout.len(), 100_000);
+            let path = real.directory.join("file").display().to_string();
+            agent.write_file(&path, &output.stdout).await.unwrap();
+            assert_eq!(agent.read_file(&path, usize::MAX).await.unwrap(), output.stdout);
+            let slow = Exec::new("/bin/sleep").arg("1").within(SOON);
+            assert!(agent.exec(&slow).await.unwrap_err().is_timeout());
+            agent.ping().await.unwrap();
+        });
+    }
+}
