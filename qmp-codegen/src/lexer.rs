@@ -214,3 +214,120 @@ fn skip_space(text: &str) -> &str {
     // What is left is none, or other space than ASCII's.
     text[space..].trim_start()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lexer(text: &str) -> Lexer<'_> {
+        Lexer::new(text, FileId(0))
+    }
+
+    /// Something and where it begins and ends.
+    type Placed<T> = (T, u32, u32);
+
+    /// The tokens of a text, or the message of its error.
+    fn tokens(text: &str) -> Result<Vec<Placed<Token<'_>>>, Placed<String>> {
+        let mut lexer = lexer(text);
+        let mut tokens = Vec::new();
+        loop {
+            match lexer.next() {
+                Ok((Token::End, _)) => return Ok(tokens),
+                Ok((token, span)) => tokens.push((token, span.start, span.end)),
+                Err(error) => {
+                    let (start, end) = error.span.map_or((0, 0), |span| (span.start, span.end));
+                    return Err((error.message, start, end));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tokens_have_places() {
+        let found = tokens(" {'a' :[true,# more\n false]}").map_err(|(message, ..)| message);
+        let expected = vec![
+            (Token::Punctuation(b'{'), 1, 2),
+            (Token::String("a".into()), 2, 5),
+            (Token::Punctuation(b':'), 6, 7),
+            (Token::Punctuation(b'['), 7, 8),
+            (Token::Bool(true), 8, 12),
+            (Token::Punctuation(b','), 12, 13),
+            (Token::Bool(false), 21, 26),
+            (Token::Punctuation(b']'), 26, 27),
+            (Token::Punctuation(b'}'), 27, 28),
+        ];
+        assert_eq!(found, Ok(expected));
+    }
+
+    #[test]
+    fn only_the_backslash_is_escaped() {
+        for (text, expected) in [
+            ("'\\\\'", "\\"),
+            ("'a\\\\b'", "a\\b"),
+            ("'\\\\\\\\'", "\\\\"),
+            ("'\"~ #'", "\"~ #"),
+            ("''", ""),
+        ] {
+            let token = lexer(text).next().map(|(token, _)| token).map_err(|error| error.message);
+            assert_eq!(token, Ok(Token::String(expected.into())), "{text}");
+        }
+    }
+
+    #[test]
+    fn errors_have_places() {
+        for (text, message, start, end) in [
+            ("'abc", "this string is not closed", 0, 1),
+            ("'ab\n'", "this string is not closed", 0, 1),
+            ("'a\\n'", "unknown escape", 2, 4),
+            ("'a\\", "unknown escape", 2, 3),
+            ("'a\u{e4}'", "strings have only printable ASCII characters", 2, 4),
+            ("'\\\\\t'", "strings have only printable ASCII characters", 3, 4),
+            ("{ nul, }", "stray 'nul'", 2, 5),
+            ("truer", "stray 'r'", 4, 5),
+            ("\u{e4}#x", "stray '\u{e4}'", 0, 2),
+            ("{\n  ## x\n}", "a documentation comment has no place here", 4, 8),
+        ] {
+            assert_eq!(tokens(text), Err((message.to_owned(), start, end)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn comments_are_lines() {
+        let mut lexer = lexer("  # one \r\n\n##\n#\n{");
+        let mut next = || lexer.comment().map(|comment| (comment.text, comment.span.start));
+        assert_eq!(next(), Some(("# one ", 2)));
+        assert_eq!(next(), Some(("##", 11)));
+        assert_eq!(next(), Some(("#", 14)));
+        assert_eq!(next(), None);
+        assert_eq!(lexer.next().map(|(token, _)| token).ok(), Some(Token::Punctuation(b'{')));
+    }
+
+    /// The end is where the last line ends, so that the line can be shown.
+    #[test]
+    fn the_end_is_in_the_last_line() {
+        for (text, at) in [("", 0), ("{", 1), ("{\n", 1), ("{\r\n", 1), ("{\n\n", 2), ("{ ", 2)] {
+            let mut lexer = lexer(text);
+            while !matches!(lexer.next(), Ok((Token::End, _)) | Err(_)) {}
+            assert_eq!(lexer.here().start, at, "{text:?}");
+        }
+    }
+
+    /// Reading goes on with the token that was not expected, or with a later line.
+    #[test]
+    fn recovery() {
+        for (text, tokens, rest) in [
+            ("{ 'a'\n{ 'b'", 3, "{ 'b'"),
+            ("{ 'a' {\n'b'\n{ 'c'", 3, "{ 'c'"),
+            ("{ 'a'\n##\n# @b:", 3, "##\n# @b:"),
+            ("{ x\n{ 'b'", 2, "{ 'b'"),
+            ("{ 'a'\n 'b' }", 2, ""),
+        ] {
+            let mut lexer = lexer(text);
+            for _ in 0..tokens {
+                _ = lexer.next();
+            }
+            lexer.recover();
+            assert_eq!(&text[lexer.at..], rest, "{text:?}");
+        }
+    }
+}

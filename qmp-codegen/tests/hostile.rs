@@ -185,7 +185,7 @@ fn a_file_that_may_not_be_read() {
     use std::os::unix::fs::PermissionsExt;
     let directory = Directory::new("permission");
     let path = directory.write("secret.json", "{ 'struct': 'Shelf', 'data': {} }");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::read(&path).is_ok() {
         return; // We are root, who may read everything.
     }

@@ -20,6 +20,8 @@
 
 mod line;
 mod reader;
+#[cfg(test)]
+mod tests;
 
 use crate::ast::Doc;
 use crate::diagnostic::Diagnostic;

@@ -169,7 +169,7 @@ impl<'s, 'r> Reader<'s, 'r> {
             text.push('\n');
         }
         let first = self.at;
-        self.to_blank(text);
+        self.rest_of_paragraph(text);
         self.warn_of_descriptions(first + 1);
     }
 
@@ -243,7 +243,7 @@ impl<'s, 'r> Reader<'s, 'r> {
                     .help("QEMU 9.0 and later do not take it for its text"),
             );
             let mut text = String::new();
-            self.to_blank(&mut text);
+            self.rest_of_paragraph(&mut text);
             return trimmed(text);
         }
         self.indented(rest)
@@ -313,8 +313,8 @@ impl<'s, 'r> Reader<'s, 'r> {
         trimmed(text)
     }
 
-    /// The rest of a paragraph.
-    fn to_blank(&mut self, text: &mut String) {
+    /// Takes the rest of a paragraph.
+    fn rest_of_paragraph(&mut self, text: &mut String) {
         while let Some(line) = self.peek().filter(|line| !line.is_blank()) {
             push_line(text, line.text);
             self.at += 1;
