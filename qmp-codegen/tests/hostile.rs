@@ -202,12 +202,8 @@ fn a_thousand_includes_deep() {
         let text = format!("{{ 'include': '{}.json' }}", depth + 1);
         directory.write(&format!("{depth}.json"), text);
     }
-    let drawn = directory.errors("0.json");
-    assert!(
-        drawn.contains("100.json:1:14: error: includes are nested more than 100 deep")
-            || drawn.contains("99.json:1:14: error: includes are nested more than 100 deep"),
-        "{drawn}"
-    );
+    let expected = "99.json:1:14: error: includes are nested more than 100 deep";
+    assert!(directory.errors("0.json").contains(expected));
 }
 
 #[test]

@@ -170,21 +170,23 @@ impl<'s, 'r> Reader<'s, 'r> {
         }
         let first = self.at;
         self.rest_of_paragraph(text);
-        self.warn_of_descriptions(first + 1);
+        self.warn_of_tags(first + 1);
     }
 
-    /// Old releases take a description for one wherever it begins in a paragraph.
-    fn warn_of_descriptions(&mut self, first: usize) {
+    /// Old releases take descriptions and tags for such wherever a line begins with them.
+    fn warn_of_tags(&mut self, first: usize) {
         for line in self.lines.iter().take(self.at).skip(first) {
-            if let Beginning::Description(name, _) = line.beginning()
-                && is_one_word(name)
-            {
-                let message = format!("'@{name}:' is taken for text, not for a description");
-                self.report.push(
-                    Diagnostic::warning(line.part(1, name.len()), message)
-                        .help("QEMU up to 8.2 has it otherwise; put a blank line before it"),
-                );
-            }
+            let tag = match line.beginning() {
+                Beginning::Description(name, _) if is_one_word(name) => format!("@{name}:"),
+                Beginning::Since(_) => String::from("Since:"),
+                Beginning::Section(kind, _) => tag(kind).to_owned(),
+                _ => continue,
+            };
+            let message = format!("'{tag}' is taken for text inside a paragraph");
+            self.report.push(
+                Diagnostic::warning(line.part(0, tag.len()), message)
+                    .help("QEMU up to 8.2 has it otherwise; put a blank line before it"),
+            );
         }
     }
 
@@ -274,23 +276,26 @@ impl<'s, 'r> Reader<'s, 'r> {
     /// Whether a line that is less indented ends the text that is `indent` deep since its line
     /// `first`.
     fn ends(&mut self, line: &Line<'_>, indent: usize, first: usize) -> bool {
-        let blank_before =
-            self.at.checked_sub(1).and_then(|at| self.lines.get(at)).is_some_and(Line::is_blank);
-        if matches!(line.beginning(), Beginning::Description(..))
-            || (line.indent() == 0 && blank_before)
+        let beginning = line.beginning();
+        let before = self.at.checked_sub(1).and_then(|at| self.lines.get(at));
+        if matches!(beginning, Beginning::Description(..))
+            || (line.indent() == 0 && before.is_some_and(Line::is_blank))
         {
             return true;
         }
+        let is_tag = matches!(beginning, Beginning::Since(_) | Beginning::Section(..));
         let message = format!("this is less indented than the {indent} spaces before it");
-        // QEMU 9.0 and later have it so, if not on purpose.
-        if self.at == first + 1 {
-            self.error(line.span(), message);
-            return false;
-        }
-        self.report.push(
-            Diagnostic::warning(line.span(), message)
-                .help("QEMU up to 8.2 refuses it, later ones begin a paragraph of its own"),
-        );
+        // From the third line of a text on, QEMU 9.0 and later look no more.
+        let help = match (is_tag, self.at == first + 1) {
+            (true, true) => "QEMU 9.0 and later refuse it; put a blank line before it",
+            (true, false) => return true,
+            (false, true) => {
+                self.error(line.span(), message);
+                return false;
+            }
+            (false, false) => "QEMU up to 8.2 refuses it, later ones begin a paragraph of its own",
+        };
+        self.report.push(Diagnostic::warning(line.span(), message).help(help));
         true
     }
 

@@ -67,7 +67,7 @@ fn parts() {
         ),
         ("@A:\n\n@b: text\n\nPlain.", r#"A ""; @b "text"; Plain "Plain.""#),
         // Tags are so only at the beginning of a paragraph, and with one colon.
-        ("@A:\n\nOne\nSince: 1.0", r#"A "One\nSince: 1.0""#),
+        ("@A:\n\nOne since: 1.0", r#"A "One since: 1.0""#),
         (
             "@A:\n\nNote:: x\n\n Returns: y\n\nreturns: z",
             r#"A "Note:: x\n\n Returns: y\n\nreturns: z""#,
