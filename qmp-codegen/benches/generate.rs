@@ -12,7 +12,10 @@ const RUNS: usize = 20;
 
 fn main() {
     let roots = roots();
-    println!("{}", roots.iter().map(|root| root.display().to_string()).collect::<Vec<_>>().join(" "));
+    println!(
+        "{}",
+        roots.iter().map(|root| root.display().to_string()).collect::<Vec<_>>().join(" ")
+    );
     let load_all = || match load(roots.iter().cloned().map(Root::File)) {
         Ok(loaded) => loaded.schema,
         Err(error) => panic!("{error}"),

@@ -175,7 +175,8 @@ impl Builder {
     ) -> Self {
         match syn::parse_str(ty) {
             Ok(ty) => {
-                self.options.member_types.insert((definition.into(), member.into()), ty);
+                let members = self.options.member_types.entry(definition.into()).or_default();
+                members.insert(member.into(), ty);
             }
             Err(error) => self.mistakes.push(format!("`{ty}`: no type: {error}")),
         }
@@ -314,7 +315,7 @@ impl Builder {
         for name in self.options.replacements.keys() {
             missing("type", name, &[&types]);
         }
-        let owners = self.options.member_types.keys().map(|(definition, _)| definition);
+        let owners = self.options.member_types.keys();
         for name in self.options.attributes.keys().chain(owners) {
             missing("definition", name, &[&types, &commands, &events]);
         }

@@ -46,7 +46,7 @@ pub(crate) struct Options {
     /// Rust types of the caller's in place of types of the schema, by name.
     pub(crate) replacements: HashMap<String, syn::Path>,
     /// Rust types of the caller's for members, by definition and member.
-    pub(crate) member_types: HashMap<(String, String), syn::Type>,
+    pub(crate) member_types: HashMap<String, HashMap<String, syn::Type>>,
     /// Attributes on types, by name.
     pub(crate) attributes: HashMap<String, Vec<syn::Attribute>>,
     /// Which configuration symbols are set; all conditions hold, if absent.
@@ -81,6 +81,10 @@ impl Options {
     /// Whether types that nothing reaches are wanted, too.
     fn takes_everything(&self) -> bool {
         self.commands.is_none() && self.events.is_none()
+    }
+
+    fn member_type(&self, definition: &str, member: &str) -> Option<&syn::Type> {
+        self.member_types.get(definition)?.get(member)
     }
 
     fn holds(&self, condition: &Option<Condition>) -> bool {

@@ -68,9 +68,8 @@ pub(crate) fn fields<'p>(
     members
         .iter()
         .map(|member| {
-            let key = (definition.to_owned(), member.name.clone());
             let boxed = owner.is_some_and(|owner| plan.is_boxed(owner, &member.name));
-            let (ty, conversion) = match plan.options.member_types.get(&key) {
+            let (ty, conversion) = match plan.options.member_type(definition, &member.name) {
                 Some(ty) => (quote!(#ty), Conversion::None),
                 None => (plan.rust_type(&member.ty), Conversion::of(plan, &member.ty)),
             };

@@ -27,7 +27,7 @@ pub(crate) struct Plan<'s> {
     names: HashMap<TypeId, Ident>,
     branch_names: HashMap<TypeId, Ident>,
     sent: HashSet<TypeId>,
-    boxed: HashSet<(TypeId, String)>,
+    boxed: HashMap<TypeId, HashSet<String>>,
     by_name: HashMap<&'s str, Target>,
 }
 
@@ -64,7 +64,7 @@ impl<'s> Plan<'s> {
             names: HashMap::new(),
             branch_names: HashMap::new(),
             sent: HashSet::new(),
-            boxed: HashSet::new(),
+            boxed: HashMap::new(),
             by_name: HashMap::new(),
         };
         plan.reach();
@@ -130,7 +130,7 @@ impl<'s> Plan<'s> {
 
     /// Whether a member, branch or alternative of a type must be boxed.
     pub(crate) fn is_boxed(&self, owner: TypeId, slot: &str) -> bool {
-        self.boxed.contains(&(owner, slot.to_owned()))
+        self.boxed.get(&owner).is_some_and(|slots| slots.contains(slot))
     }
 
     /// The identifier of a type in module `types`.

@@ -17,14 +17,14 @@ struct Edge {
     rank: u8,
 }
 
-pub(crate) fn boxed(plan: &Plan<'_>) -> HashSet<(TypeId, String)> {
+pub(crate) fn boxed(plan: &Plan<'_>) -> HashMap<TypeId, HashSet<String>> {
     let mut edges: Vec<Edge> = plan.types.iter().flat_map(|id| edges_of(plan, *id)).collect();
     edges.sort_by_key(|edge| edge.rank);
     let mut taken: HashMap<TypeId, Vec<TypeId>> = HashMap::new();
-    let mut boxed = HashSet::new();
+    let mut boxed: HashMap<TypeId, HashSet<String>> = HashMap::new();
     for edge in edges {
         if leads_to(&taken, edge.target, edge.owner) {
-            boxed.insert((edge.owner, edge.slot));
+            boxed.entry(edge.owner).or_default().insert(edge.slot);
         } else {
             taken.entry(edge.owner).or_default().push(edge.target);
         }
