@@ -122,7 +122,9 @@ impl<'t> Session<'t> {
             let left = deadline.saturating_duration_since(Instant::now());
             if let Err(error) = self.next_event(left) {
                 let end = self.end().unwrap_or_default();
-                return Err(format!("{name} does not come: {error}{end}"));
+                let seen = self.seen.iter().map(|(name, _)| name.as_str());
+                let seen = seen.collect::<Vec<_>>().join(" ");
+                return Err(format!("{name} does not come: {error}{end}; not waited for: {seen}"));
             }
         }
     }
@@ -144,7 +146,11 @@ impl<'t> Session<'t> {
         *self.tally.events.entry(event.name.to_string()).or_default() += 1;
         match check_event(&event.name, data) {
             Ok(checked) => self.seen.push((event.name.to_string(), checked.value)),
-            Err(lost) => self.fail(&event.name, &lost),
+            Err(lost) => {
+                self.fail(&event.name, &lost);
+                let value = serde_json::from_str(data).unwrap_or_default();
+                self.seen.push((event.name.to_string(), value));
+            }
         }
         Ok(())
     }

@@ -4,7 +4,6 @@
 #![cfg(unix)]
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
 
-#[allow(dead_code)] // the schema crate's own tests use the rest
 #[path = "../../schema/tests/support/mod.rs"]
 mod release;
 mod support;

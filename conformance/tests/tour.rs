@@ -1,0 +1,155 @@
+//! A tour through QMP: commands with real arguments, and the events that they bring about, on
+//! every QEMU. Every reply and event is checked on the way, as in `replies.rs`.
+
+#![cfg(unix)]
+#![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
+#![allow(deprecated)] // what is deprecated is still there
+
+#[path = "tour/block.rs"]
+mod block;
+#[path = "tour/devices.rs"]
+mod devices;
+#[path = "tour/display.rs"]
+mod display;
+#[path = "tour/guest.rs"]
+mod guest;
+#[path = "tour/jobs.rs"]
+mod jobs;
+#[path = "tour/machine.rs"]
+mod machine;
+#[path = "tour/migration.rs"]
+mod migration;
+mod support;
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use conformance::{Outcome, PATIENCE, Scratch, Session, Tally, qemus};
+use qmp_client::blocking::Launch;
+use qmp_client::qmp::commands::QueryCommands;
+use qmp_client::types::{Command, Event};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use support::machines::Inventory;
+
+needs! { qemu,
+    fn a_tour_of_commands_and_events() {
+        let tallies: Vec<_> = qemus().iter().map(|qemu| {
+            let inventory = Inventory::of(qemu).unwrap();
+            let server = support::label("QEMU", &inventory.version.qemu);
+            let mut tally = Tally::default();
+            for stage in [
+                machine::tour, devices::tour, display::tour, block::tour, jobs::tour,
+                guest::tour, migration::tour,
+            ] {
+                stage(&mut Guide { qemu, server: &server, tally: &mut tally });
+            }
+            let done: Vec<&str> = names(&tally, Outcome::Decoded);
+            println!("{server}: {} commands: {}", done.len(), done.join(" "));
+            let events: Vec<&str> = tally.events.keys().map(String::as_str).collect();
+            println!("{server}: {} events: {}", events.len(), events.join(" "));
+            assert!(done.len() >= 100 && events.len() >= 20, "{}", tally.line(&server));
+            (server, tally)
+        }).collect();
+        support::conclude(&tallies);
+    }
+}
+
+fn names(tally: &Tally, outcome: Outcome) -> Vec<&str> {
+    let all = tally.commands.iter().filter(|(_, one)| **one == outcome);
+    all.map(|(name, _)| name.as_str()).collect()
+}
+
+/// Leads through the stages of a tour on one QEMU.
+pub(crate) struct Guide<'t> {
+    qemu: &'t Path,
+    server: &'t str,
+    tally: &'t mut Tally,
+}
+
+impl Guide<'_> {
+    /// Starts a machine that does not run yet. Options that have no blanks in them may be given
+    /// as one text.
+    pub(crate) fn start(&mut self, options: &str, more: &[&str]) -> Tour<'_> {
+        let bare = ["-display", "none", "-nodefaults", "-no-user-config", "-S"];
+        let launch = Launch::new(self.qemu).args(bare).args(options.split_whitespace()).args(more);
+        let session = Session::start(launch, self.server, self.tally);
+        let mut session = session.unwrap_or_else(|error| panic!("{}: {error}", self.server));
+        let commands = session.ask(QueryCommands::new()).unwrap();
+        let commands = commands.into_iter().map(|command| command.name).collect();
+        Tour { session, commands }
+    }
+}
+
+/// A stage of the tour.
+pub(crate) struct Tour<'t> {
+    pub(crate) session: Session<'t>,
+    commands: HashSet<String>,
+}
+
+impl Tour<'_> {
+    /// Whether this QEMU has the command.
+    pub(crate) fn has<C: Command>(&self) -> bool {
+        self.commands.contains(C::NAME)
+    }
+
+    /// Executes a command, which must succeed; it is passed over where QEMU does not have it.
+    #[track_caller]
+    pub(crate) fn run<C>(&mut self, command: C) -> Option<C::Return>
+    where
+        C: Command,
+        C::Return: Debug + DeserializeOwned + Serialize,
+    {
+        if !self.has::<C>() {
+            return None;
+        }
+        match self.session.ask(command) {
+            Ok(returned) => Some(returned),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Executes a command that some builds and releases refuse.
+    pub(crate) fn attempt<C>(&mut self, command: C) -> Option<C::Return>
+    where
+        C: Command,
+        C::Return: Debug + DeserializeOwned + Serialize,
+    {
+        if !self.has::<C>() {
+            return None;
+        }
+        self.session.ask(command).inspect_err(|error| println!("{error}")).ok()
+    }
+
+    /// Waits for an event.
+    #[track_caller]
+    pub(crate) fn event<E: Event>(&mut self, predicate: impl Fn(&E) -> bool) -> E {
+        let found = self.session.wait(E::NAME, |data| {
+            serde_json::from_value::<E>(data.clone()).is_ok_and(|event| predicate(&event))
+        });
+        match found {
+            Ok(data) => serde_json::from_value(data).unwrap(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Connects to a socket that QEMU opens in its own time.
+pub(crate) fn connect(path: &str) -> UnixStream {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match UnixStream::connect(path) {
+            Ok(stream) => return stream,
+            Err(error) => assert!(Instant::now() < deadline, "{path}: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Room for the files of a stage.
+pub(crate) fn scratch() -> Scratch {
+    Scratch::new()
+}
