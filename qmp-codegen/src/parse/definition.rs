@@ -16,14 +16,12 @@ pub(super) fn parse(
     root: usize,
     report: &mut Report,
 ) -> Item {
-    let kinds: Vec<Kind> = members
-        .iter()
-        .filter_map(|(key, _)| Kind::ALL.into_iter().find(|kind| kind.word() == key.text))
-        .collect();
-    let kind = match kinds.as_slice() {
-        [kind] => *kind,
-        [] => return unknown_kind(&members, span, report),
-        [one, other, ..] => {
+    let kind_of = |key: &Name| Kind::ALL.into_iter().find(|kind| kind.word() == key.text);
+    let mut kinds = members.iter().filter_map(|(key, _)| kind_of(key));
+    let kind = match (kinds.next(), kinds.next()) {
+        (Some(kind), None) => kind,
+        (None, _) => return unknown_kind(&members, span, report),
+        (Some(one), Some(other)) => {
             let message = format!("this is both '{}' and '{}'", one.word(), other.word());
             report.error(span, message);
             return Item::Broken(None);

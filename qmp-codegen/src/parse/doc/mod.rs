@@ -56,6 +56,9 @@ pub(super) fn parse<'s>(lexer: &mut Lexer<'s>, start: Comment<'s>, report: &mut 
     if broken { Block::Broken } else { block }
 }
 
+/// Most comments are not longer than this.
+const LINES: usize = 32;
+
 /// The comment lines that make a documentation comment.
 struct Comments<'s> {
     lines: Vec<Line<'s>>,
@@ -66,7 +69,8 @@ struct Comments<'s> {
 
 impl<'s> Comments<'s> {
     fn read(lexer: &mut Lexer<'s>, start: Comment<'s>) -> Self {
-        let mut comments = Self { lines: Vec::new(), end: start.span, errors: Vec::new() };
+        let (lines, errors) = (Vec::with_capacity(LINES), Vec::new());
+        let mut comments = Self { lines, end: start.span, errors };
         if start.text != "##" {
             let message = "a documentation comment begins with a line that is only '##'";
             comments.error(start.span, message);
