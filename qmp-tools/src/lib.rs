@@ -15,3 +15,9 @@ pub mod machine;
 pub mod report;
 pub mod schema;
 pub mod shell;
+
+/// The programs in the project's README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[derive(Debug)]
+pub struct Readme;
