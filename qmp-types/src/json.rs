@@ -307,7 +307,8 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     ) -> Result<V::Value> {
         match self.peek() {
             Some(b'{') => self.nested(|reader| {
-                let value = visitor.visit_enum(Variant { reader: &mut *reader, has_value: true })?;
+                let value =
+                    visitor.visit_enum(Variant { reader: &mut *reader, has_value: true })?;
                 reader.expect(b'}').map(|()| value)
             }),
             _ => visitor.visit_enum(Variant { reader: self, has_value: false }),
@@ -558,6 +559,9 @@ mod tests {
         // Somebody's own type in the place of a generated one may derive what it likes.
         let ipv4: std::ops::Bound<u8> = from_str(r#"{"Included": 3}"#).unwrap();
         assert_eq!(ipv4, std::ops::Bound::Included(3));
-        assert_eq!(from_str::<std::ops::Bound<u8>>("\"Unbounded\"").unwrap(), std::ops::Bound::Unbounded);
+        assert_eq!(
+            from_str::<std::ops::Bound<u8>>("\"Unbounded\"").unwrap(),
+            std::ops::Bound::Unbounded
+        );
     }
 }
