@@ -139,6 +139,10 @@ impl EventQueue {
         Some(found)
     }
 
+    pub(crate) fn forget(&mut self, mut which: impl FnMut(&RawEvent) -> bool) {
+        self.events.retain(|event| !which(event));
+    }
+
     /// Gives memory back if nobody has left anything in it.
     pub(crate) fn release(&mut self) {
         if self.events.is_empty() {

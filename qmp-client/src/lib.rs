@@ -34,6 +34,8 @@ mod address;
 mod agent;
 #[cfg(any(feature = "blocking", feature = "tokio", feature = "futures-io"))]
 mod attempts;
+#[cfg(feature = "qmp")]
+mod capabilities;
 pub mod deadlines;
 mod error;
 mod events;
@@ -44,6 +46,8 @@ mod options;
 mod request;
 #[cfg(all(unix, any(feature = "blocking", feature = "tokio", feature = "futures-io")))]
 mod socket;
+#[cfg(feature = "qmp")]
+mod workflow;
 
 #[cfg(feature = "blocking")]
 pub mod blocking;
@@ -57,6 +61,8 @@ pub mod transport;
 pub use address::{Address, AddressError};
 #[cfg(feature = "qga")]
 pub use agent::{Exec, ExecOutput};
+#[cfg(feature = "qmp")]
+pub use capabilities::Capabilities;
 pub use error::{
     Closed, End, Error, LaunchError, Mismatch, Misuse, ProtocolError, Result, ServerError, Subject,
     Timeout, TransportError, WaitedFor,
@@ -69,6 +75,8 @@ pub use nonblocking::{Agent, ConnectingAgent};
 pub use nonblocking::{Call, Client, Connecting, Driver, Events, Next, Until};
 pub use options::Options;
 pub use request::{OutOfBand, Raw, Request};
+#[cfg(feature = "qmp")]
+pub use workflow::{JobOutcome, ShutDown, Unplugged};
 
 pub use qmp_types as types;
 #[cfg(feature = "qga")]

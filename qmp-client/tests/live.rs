@@ -17,13 +17,15 @@ use std::time::{Duration, Instant};
 use qmp_client::blocking::{Client, Launch};
 use qmp_client::qmp::AnyEvent;
 use qmp_client::qmp::commands::{
-    AddFd, Cont, Getfd, MigratePause, QomList, QueryFdsets, QueryQmpSchema, QueryStatus,
-    Stop as StopMachine,
+    AddFd, BlockdevAdd, BlockdevMirror, Cont, DeviceAdd, Getfd, Migrate, MigratePause, QomList,
+    QueryFdsets, QueryNamedBlockNodes, QueryQmpSchema, QueryStatus, Stop as StopMachine,
 };
-use qmp_client::qmp::events::{Resume, Stop, Watchdog};
-use qmp_client::qmp::types::{RunState, ShutdownCause, WatchdogAction};
-use qmp_client::{Address, Error, Misuse, Options, Raw};
-use serde_json::Value;
+use qmp_client::qmp::events::{Resume, Shutdown, Stop, Watchdog};
+use qmp_client::qmp::types::{
+    BlockdevOptions, MigrationStatus, MirrorSyncMode, RunState, ShutdownCause, WatchdogAction,
+};
+use qmp_client::{Address, Error, Misuse, Options, Raw, ShutDown, Unplugged};
+use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -86,8 +88,8 @@ fn status(client: &mut Client) -> RunState {
 }
 
 macro_rules! live {
-    ($(#[doc = $doc:literal])* fn $name:ident() $body:block) => {
-        $(#[doc = $doc])*
+    ($(#[$attribute:meta])* fn $name:ident() $body:block) => {
+        $(#[$attribute])*
         #[test]
         #[cfg_attr(
             not(qemu),
@@ -298,5 +300,141 @@ live! {
         client.call(Getfd::new("null")).descriptor(open()).execute().unwrap();
         let error = client.execute(add(9)).unwrap_err();
         assert!(error.server().unwrap().desc.contains("file descriptor"), "{error:?}");
+    }
+}
+
+/// A machine with what the helpers need: a USB bus, where a device goes at once and no guest has
+/// to agree, a screen, and two disks of nothing.
+fn launch_pc(arguments: &[&str]) -> Client {
+    Launch::new(program())
+        .args(["-M", "pc", "-accel", "tcg", "-display", "none", "-nodefaults", "-S"])
+        .args(["-device", "qemu-xhci,id=usb", "-device", "usb-tablet,id=tablet"])
+        .args(["-device", "VGA"])
+        .args(["-blockdev", "null-co,node-name=source,size=16777216,read-zeroes=on"])
+        .args(["-blockdev", "null-co,node-name=target,size=16777216"])
+        .args(arguments)
+        .options(options())
+        .start()
+        .unwrap()
+}
+
+live! {
+    fn unplugging() {
+        let mut client = launch_pc(&[]);
+        assert_eq!(client.unplug("tablet", PATIENCE).unwrap(), Unplugged::Deleted);
+        let error = client.unplug("tablet", PATIENCE).unwrap_err();
+        assert!(error.server().is_some(), "{error:?}");
+    }
+}
+
+live! {
+    fn a_job_to_its_conclusion() {
+        let mut client = launch_pc(&[]);
+        for _ in 0..2 {
+            let mirror = BlockdevMirror::new("source", "target", MirrorSyncMode::Full)
+                .job_id("mirror")
+                .auto_dismiss(false)
+                .auto_finalize(false);
+            let outcome = client.run_job(mirror, "mirror", PATIENCE).unwrap();
+            assert!(outcome.success(), "{outcome:?}");
+        }
+        let wrong = BlockdevMirror::new("source", "nowhere", MirrorSyncMode::Full).job_id("m");
+        assert!(client.run_job(wrong, "m", PATIENCE).unwrap_err().server().is_some());
+    }
+}
+
+live! {
+    fn a_migration_followed() {
+        let mut client = launch_pc(&[]);
+        let mut looks = 0;
+        let migrate = Migrate::new().uri("exec:cat > /dev/null");
+        let info = client.migrate(migrate, PATIENCE, |_| looks += 1).unwrap();
+        assert_eq!(info.status, Some(MigrationStatus::Completed));
+        assert!(looks > 0);
+        let migrate = Migrate::new().uri("exec:false");
+        client.execute(Cont::new()).unwrap();
+        let info = client.migrate(migrate, PATIENCE, |_| {}).unwrap();
+        assert_eq!(info.status, Some(MigrationStatus::Failed));
+    }
+}
+
+live! {
+    fn a_disk_that_is_an_open_file() {
+        let mut client = launch_pc(&[]);
+        let path = std::env::temp_dir().join(format!("qmp-client-disk-{}", std::process::id()));
+        std::fs::write(&path, vec![0; 65536]).unwrap();
+        let open = || std::fs::File::options().read(true).write(true).open(&path).unwrap();
+        let node = |file: &str| {
+            let options = json!({"driver": "file", "node-name": "disk", "filename": file});
+            BlockdevAdd::new(serde_json::from_value::<BlockdevOptions>(options).unwrap())
+        };
+        let device = |id: &str| DeviceAdd::new("usb-storage").id(id).property("drive", "disk");
+        client.plug_disk(open(), "disk", node, device("stick")).unwrap();
+        assert_eq!(client.unplug("stick", PATIENCE).unwrap(), Unplugged::Deleted);
+        client.execute_raw::<Value>("blockdev-del", Some(&json!({"node-name": "disk"}))).unwrap();
+        assert!(client.execute(QueryFdsets::new()).unwrap().is_empty());
+
+        // What a failure leaves behind: nothing.
+        let nodes = client.execute(QueryNamedBlockNodes::new()).unwrap().len();
+        let error = client.plug_disk(open(), "disk", node, device("tablet")).unwrap_err();
+        assert_eq!(error.command(), Some("device_add"));
+        assert_eq!(client.execute(QueryNamedBlockNodes::new()).unwrap().len(), nodes);
+        assert!(client.execute(QueryFdsets::new()).unwrap().is_empty());
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+live! {
+    #[cfg(target_os = "linux")]
+    fn the_screen_and_the_keyboard() {
+        let mut client = launch_pc(&[]);
+        client.execute(Cont::new()).unwrap();
+        let image = client.screenshot().unwrap();
+        assert!(image.starts_with(b"P6"), "{:?}", &image[..image.len().min(20)]);
+        assert!(image.len() > 100_000);
+        client.type_text("Hello, World!\n").unwrap();
+        let error = client.type_text("é").unwrap_err();
+        assert!(matches!(error, Error::Misuse(Misuse::NoSuchKey { .. })), "{error:?}");
+    }
+}
+
+live! {
+    fn what_it_can_do() {
+        let mut client = launch();
+        let qemu = client.capabilities().unwrap();
+        assert!(qemu.supports::<BlockdevMirror>());
+        assert!(qemu.emits::<Shutdown>());
+        for path in [
+            "query-status",
+            "blockdev-add/arg-type/driver/qcow2",
+            "blockdev-add/driver/qcow2",
+            "blockdev-add/arg-type/qcow2/lazy-refcounts",
+            "query-status/ret-type/status/running",
+            "query-block/ret-type/inserted/image/filename",
+            "SHUTDOWN/reason/guest-reset",
+            "query-cpus-fast/ret-type/target/x86_64",
+        ] {
+            assert!(qemu.has(path), "{path}");
+        }
+        for path in [
+            "query-stotus",
+            "query-status/ret-type/status/levitating",
+            "blockdev-add/arg-type/driver/qcow2/more",
+            "blockdev-add/$no-such-feature",
+            "RunState",
+        ] {
+            assert!(!qemu.has(path), "{path}");
+        }
+        assert!(client.human_monitor("info status").unwrap().contains("VM status"));
+    }
+}
+
+live! {
+    /// There is no guest that would react: QEMU is ended.
+    fn shutting_down() {
+        let mut client = launch_pc(&[]);
+        let how = client.shut_down(Duration::from_millis(300)).unwrap();
+        assert_eq!(how, ShutDown::ByQuit);
+        assert!(client.process().unwrap().try_wait().unwrap().is_some());
     }
 }

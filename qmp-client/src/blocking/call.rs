@@ -3,16 +3,20 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use qmp_types::Event;
+use qmp_types::{Event, Timestamp};
+use serde_json::value::RawValue;
 
 use super::{Client, Ticket};
 use crate::error::{Error, Misuse, Result, Timeout, WaitedFor};
-use crate::events::{Occurrence, decode_event};
+use crate::events::{Occurrence, RawEvent, decode_event};
 use crate::machine::{Deadline, Descriptor, Incoming};
 use crate::request::{self, Request};
 
 /// QEMU takes so many descriptors in one go and drops the others.
 const MOST_DESCRIPTORS: usize = 16;
+
+/// Gives something for the event that is waited for.
+type Wanted<'w, T> = &'w mut dyn FnMut(&str, Option<&RawValue>, Timestamp) -> Option<T>;
 
 /// A call that is being put together; [`Client::call`] begins it.
 #[derive(Debug)]
@@ -91,6 +95,35 @@ impl<'c, R: Request> Call<'c, R> {
         self,
         mut predicate: impl FnMut(&E) -> bool,
     ) -> Result<(R::Return, Occurrence<E>)> {
+        let (reply, event) =
+            self.until_first(Some(E::NAME), &mut |name, data, timestamp| match decode_event::<E>(
+                name, data,
+            ) {
+                Ok(Some(found)) if predicate(&found) => Some(Ok(Occurrence::new(found, timestamp))),
+                Err(error) => Some(Err(error)),
+                Ok(_) => None,
+            })?;
+        event.map(|event| (reply, event))
+    }
+
+    /// [`until`](Self::until), for whatever event `wanted` gives something for.
+    ///
+    /// # Errors
+    /// Those of [`until`](Self::until).
+    pub fn until_some<T>(
+        self,
+        mut wanted: impl FnMut(&RawEvent) -> Option<T>,
+    ) -> Result<(R::Return, T)> {
+        self.until_first(None, &mut |name, data, timestamp| {
+            wanted(&RawEvent::new(name.into(), data, timestamp))
+        })
+    }
+
+    fn until_first<T>(
+        self,
+        waited_for: Option<&'static str>,
+        wanted: Wanted<'_, T>,
+    ) -> Result<(R::Return, T)> {
         self.check_descriptors()?;
         let limit = self.limit();
         let Self { client, request, descriptors, .. } = self;
@@ -111,17 +144,8 @@ impl<'c, R: Request> Call<'c, R> {
                     None
                 }
                 Incoming::Event { name, data, timestamp } if event.is_none() => {
-                    match decode_event::<E>(&name, data) {
-                        Ok(Some(found)) if predicate(&found) => {
-                            event = Some(Ok(Occurrence::new(found, timestamp)));
-                            None
-                        }
-                        Err(error) => {
-                            event = Some(Err(error));
-                            None
-                        }
-                        Ok(_) => Some(Incoming::Event { name, data, timestamp }),
-                    }
+                    event = wanted(&name, data, timestamp);
+                    event.is_none().then_some(Incoming::Event { name, data, timestamp })
                 }
                 other => Some(other),
             };
@@ -130,7 +154,7 @@ impl<'c, R: Request> Call<'c, R> {
             left
         });
         let missing = || -> Error {
-            let timeout = Timeout::new(WaitedFor::Event(Some(E::NAME)), limit);
+            let timeout = Timeout::new(WaitedFor::Event(waited_for), limit);
             client.connection.closed().unwrap_or_else(|| timeout.into())
         };
         let reply = match reply {
@@ -138,6 +162,6 @@ impl<'c, R: Request> Call<'c, R> {
             // The event has come, and then the deadline, before the reply.
             None => return Err(missing()),
         };
-        Ok((reply, event.unwrap_or_else(|| Err(missing()))?))
+        Ok((reply, event.ok_or_else(missing)?))
     }
 }

@@ -100,6 +100,40 @@ impl Client {
         found.unwrap_or_else(|| Err(self.no_event(Some(E::NAME), within)))
     }
 
+    /// [`wait_for`](Self::wait_for), for whatever event `wanted` gives something for.
+    ///
+    /// # Errors
+    /// There is none in time, or the connection ends.
+    pub fn wait_for_some<T>(
+        &mut self,
+        mut wanted: impl FnMut(&RawEvent) -> Option<T>,
+        within: Duration,
+    ) -> Result<T> {
+        if let Some(found) = self.connection.events.take_first(&mut wanted) {
+            return Ok(found);
+        }
+        let mut found = None;
+        let now = Instant::now();
+        let until = Deadline::after(now, within).map(|limit| limit.at);
+        let done = Cell::new(false);
+        self.connection.run(now, until, &done, &mut |incoming| {
+            let Incoming::Event { name, data, timestamp } = incoming else {
+                return Some(incoming);
+            };
+            found = wanted(&RawEvent::new((&*name).into(), data, timestamp));
+            done.set(found.is_some());
+            if found.is_some() { None } else { Some(Incoming::Event { name, data, timestamp }) }
+        });
+        found.ok_or_else(|| self.no_event(None, within))
+    }
+
+    /// Forgets those events that have arrived and that `which` says.
+    pub fn forget_events(&mut self, which: impl FnMut(&RawEvent) -> bool) {
+        self.connection
+            .take_arrived(Deadline::after(Instant::now(), CLEARING).map(|limit| limit.at));
+        self.connection.events.forget(which);
+    }
+
     /// Forgets the events that have arrived.
     pub fn clear_events(&mut self) {
         self.connection

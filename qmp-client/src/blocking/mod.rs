@@ -44,6 +44,8 @@ mod call;
 mod connect;
 mod connection;
 mod events;
+#[cfg(feature = "qmp")]
+mod helpers;
 #[cfg(unix)]
 mod launch;
 mod ticket;
@@ -64,6 +66,8 @@ use connection::{Connection, keep_all};
 pub use agent::{Agent, Frozen};
 pub use call::Call;
 pub use events::{Events, EventsOf};
+#[cfg(feature = "qmp")]
+pub use helpers::Fdset;
 #[cfg(unix)]
 pub use launch::{Launch, Process};
 pub use ticket::Ticket;

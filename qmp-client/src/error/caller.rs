@@ -33,6 +33,11 @@ pub enum Misuse {
     },
     /// The ticket belongs to another client.
     ForeignTicket,
+    /// A keyboard does not have this character.
+    NoSuchKey {
+        /// The character.
+        character: char,
+    },
 }
 
 impl fmt::Display for Misuse {
@@ -52,6 +57,7 @@ impl fmt::Display for Misuse {
                 write!(f, "more than 16 descriptors cannot be sent with `{command}`")
             }
             Self::ForeignTicket => f.write_str("the ticket belongs to another client"),
+            Self::NoSuchKey { character } => write!(f, "there is no key for {character:?}"),
         }
     }
 }

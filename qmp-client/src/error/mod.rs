@@ -83,7 +83,7 @@ impl Error {
                 | Misuse::OobNotEnabled { command }
                 | Misuse::NoDescriptors { command }
                 | Misuse::TooManyDescriptors { command } => Some(command),
-                Misuse::ForeignTicket => None,
+                Misuse::ForeignTicket | Misuse::NoSuchKey { .. } => None,
             },
             Self::Timeout(timeout) => match &timeout.waited_for {
                 WaitedFor::Reply(command) => Some(command),

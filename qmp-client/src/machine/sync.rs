@@ -59,11 +59,7 @@ impl Machine {
             return;
         }
         match (&self.state, now, self.sync.again) {
-            (State::Ready, ..) => {
-                if self.calls.forget_abandoned() {
-                    self.start_sync(now);
-                }
-            }
+            (State::Ready, ..) if self.calls.forget_abandoned() => self.start_sync(now),
             (State::Syncing, Some(now), Some(again)) if again <= now => self.start_sync(Some(now)),
             _ => {}
         }

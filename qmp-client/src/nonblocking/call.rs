@@ -9,6 +9,7 @@ use qmp_types::Event;
 
 use super::{Client, Until};
 use crate::error::Result;
+use crate::events::{Occurrence, RawEvent};
 use crate::machine::{CallId, Deadline, Descriptor, Submission, WriteArguments};
 use crate::request::{self, Request};
 
@@ -67,8 +68,29 @@ impl<R: Request> Call<R> {
     /// # Errors
     /// Those of [`Client::execute`](super::Client::execute); and the event does not fit, or does
     /// not come in time.
-    pub fn until<E: Event, P: FnMut(&E) -> bool>(self, predicate: P) -> Until<R, E, P> {
-        Until::new(self, predicate)
+    #[expect(clippy::type_complexity, reason = "nobody has to write it")]
+    pub fn until<E: Event, P: FnMut(&E) -> bool>(
+        self,
+        mut predicate: P,
+    ) -> Until<R, Occurrence<E>, impl FnMut(&RawEvent) -> Option<Result<Occurrence<E>>>> {
+        Until::new(self, Some(E::NAME), move |event: &RawEvent| match event.decode::<E>() {
+            Ok(Some(found)) if predicate(&found) => {
+                Some(Ok(Occurrence::new(found, event.timestamp)))
+            }
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    /// [`until`](Self::until), for whatever event `wanted` gives something for.
+    ///
+    /// # Errors
+    /// Those of [`until`](Self::until).
+    pub fn until_some<T, W: FnMut(&RawEvent) -> Option<T>>(
+        self,
+        mut wanted: W,
+    ) -> Until<R, T, impl FnMut(&RawEvent) -> Option<Result<T>>> {
+        Until::new(self, None, move |event: &RawEvent| wanted(event).map(Ok))
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -80,11 +102,11 @@ impl<R: Request> Call<R> {
         self.within.unwrap_or_else(|| options.call_within(&self.request.name()))
     }
 
-    /// Submits the command, if that is not done yet; with the name of an event, subscribes to it.
+    /// Submits the command, if that is not done yet; subscribes to an event, or to all.
     pub(super) fn submit(
         &mut self,
         deadline: Option<Deadline>,
-        event: Option<&'static str>,
+        event: Option<Option<&'static str>>,
     ) -> Result<Option<u64>> {
         let Stage::New = self.stage else { return Ok(None) };
         self.stage = Stage::Done;

@@ -19,6 +19,8 @@ mod call;
 mod connecting;
 mod driver;
 mod events;
+#[cfg(feature = "qmp")]
+mod helpers;
 pub(crate) mod link;
 mod state;
 mod until;

@@ -122,19 +122,19 @@ impl Hold {
         driver.into_iter().for_each(Waker::wake);
     }
 
-    /// Gives a command to the machine, and the driver something to do. With the name of an event,
-    /// it is subscribed to from when the command is sent.
+    /// Gives a command to the machine, and the driver something to do. An event, or all, are
+    /// subscribed to from when the command is sent.
     pub(super) fn submit(
         &self,
         submission: Submission<'_>,
-        event: Option<&'static str>,
+        event: Option<Option<&'static str>>,
     ) -> Result<(CallId, Option<u64>)> {
         let (submitted, driver) = {
             let mut state = self.lock();
             let id = state.machine.submit(submission)?;
             state.waiters.push_back(Waiter { id, waker: None, answer: None });
             let capacity = self.options().event_capacity;
-            let number = event.map(|name| state.subscribe(Some(name), capacity, true));
+            let number = event.map(|name| state.subscribe(name, capacity, true));
             ((id, number), state.driver.take())
         };
         driver.into_iter().for_each(Waker::wake);

@@ -5,11 +5,9 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use qmp_types::Event;
-
 use super::call::Call;
 use crate::error::{Closed, End, Error, Result, Timeout, WaitedFor};
-use crate::events::{Occurrence, RawEvent, decode_event};
+use crate::events::RawEvent;
 use crate::machine::Deadline;
 use crate::request::Request;
 
@@ -20,38 +18,40 @@ use crate::request::Request;
 ///
 /// It may be dropped at any moment; see [`Client`](super::Client#cancel-safety).
 #[must_use = "a call is made when it is awaited"]
-pub struct Until<R: Request, E, P> {
+pub struct Until<R: Request, T, W> {
     call: Call<R>,
-    predicate: P,
+    /// The one event that it may be.
+    name: Option<&'static str>,
+    wanted: W,
     subscription: Option<u64>,
     taken: VecDeque<RawEvent>,
     deadline: Option<Deadline>,
     reply: Option<R::Return>,
-    event: Option<Occurrence<E>>,
+    event: Option<T>,
     begun: bool,
 }
 
-impl<R: Request, E, P> fmt::Debug for Until<R, E, P> {
+impl<R: Request, T, W> fmt::Debug for Until<R, T, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Until").field("call", &self.call).finish_non_exhaustive()
     }
 }
 
-impl<R: Request, E: Event, P: FnMut(&E) -> bool> Until<R, E, P> {
-    pub(super) fn new(call: Call<R>, predicate: P) -> Self {
+impl<R: Request, T, W: FnMut(&RawEvent) -> Option<Result<T>>> Until<R, T, W> {
+    pub(super) fn new(call: Call<R>, name: Option<&'static str>, wanted: W) -> Self {
         let (subscription, deadline, reply, event) = (None, None, None, None);
         let taken = VecDeque::new();
-        Self { call, predicate, subscription, taken, deadline, reply, event, begun: false }
+        Self { call, name, wanted, subscription, taken, deadline, reply, event, begun: false }
     }
 
     fn begin(&mut self) -> Result<()> {
         self.begun = true;
         self.deadline = self.call.client().hold().deadline_after(self.call.limit());
-        self.subscription = self.call.submit(self.deadline, Some(E::NAME))?;
+        self.subscription = self.call.submit(self.deadline, Some(self.name))?;
         Ok(())
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Occurrence<E>>> {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let Some(number) = self.subscription else { return Poll::Pending };
         loop {
             let at = self.deadline.map(|limit| limit.at);
@@ -68,24 +68,20 @@ impl<R: Request, E: Event, P: FnMut(&E) -> bool> Until<R, E, P> {
                         let end = std::sync::Arc::new(End::Local);
                         return Poll::Ready(Err(Closed::new(None, &end).into()));
                     };
-                    let waited_for = WaitedFor::Event(Some(E::NAME));
+                    let waited_for = WaitedFor::Event(self.name);
                     return Poll::Ready(Err(Timeout::new(waited_for, limit.within).into()));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             };
-            match decode_event::<E>(&event.name, event.data.as_deref()) {
-                Ok(Some(found)) if (self.predicate)(&found) => {
-                    return Poll::Ready(Ok(Occurrence::new(found, event.timestamp)));
-                }
-                Ok(_) => {}
-                Err(error) => return Poll::Ready(Err(error)),
+            if let Some(found) = (self.wanted)(&event) {
+                return Poll::Ready(found);
             }
         }
     }
 }
 
-impl<R: Request, E: Event, P: FnMut(&E) -> bool> Future for Until<R, E, P> {
-    type Output = Result<(R::Return, Occurrence<E>), Error>;
+impl<R: Request, T, W: FnMut(&RawEvent) -> Option<Result<T>>> Future for Until<R, T, W> {
+    type Output = Result<(R::Return, T), Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
@@ -120,16 +116,16 @@ impl<R: Request, E: Event, P: FnMut(&E) -> bool> Future for Until<R, E, P> {
     }
 }
 
-impl<R: Request, E, P> Until<R, E, P> {
+impl<R: Request, T, W> Until<R, T, W> {
     fn ended(&self) -> bool {
         self.call.client().hold().lock().machine.ended().is_some()
     }
 }
 
 // Nothing in it is pinned.
-impl<R: Request, E, P> Unpin for Until<R, E, P> {}
+impl<R: Request, T, W> Unpin for Until<R, T, W> {}
 
-impl<R: Request, E, P> Drop for Until<R, E, P> {
+impl<R: Request, T, W> Drop for Until<R, T, W> {
     fn drop(&mut self) {
         if let Some(number) = self.subscription {
             self.call.client().hold().unsubscribe(number);

@@ -1,0 +1,214 @@
+//! The client on tokio against a real QEMU; `live.rs` says how one is found.
+
+#![cfg(all(unix, feature = "tokio", feature = "qmp"))]
+#![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use qmp_client::qmp::AnyEvent;
+use qmp_client::qmp::commands::{
+    AddFd, BlockdevMirror, Cont, Getfd, MigratePause, QueryFdsets, QueryQmpSchema, QueryStatus,
+    QueryVersion, Stop,
+};
+use qmp_client::qmp::events::Resume;
+use qmp_client::qmp::types::MirrorSyncMode;
+use qmp_client::{Client, Options, Raw, Unplugged};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A QEMU that is killed in the end.
+struct Qemu {
+    child: Child,
+    socket: PathBuf,
+}
+
+impl Qemu {
+    fn start(arguments: &[&str]) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let directory =
+            std::env::var_os("QMP_TEST_SOCKETS").map_or_else(std::env::temp_dir, PathBuf::from);
+        let socket = directory.join(format!("qmp-tokio-{}-{count}", std::process::id()));
+        let program =
+            std::env::var("QMP_TEST_QEMU").unwrap_or_else(|_| "qemu-system-x86_64".to_owned());
+        let child = Command::new(program)
+            .args(["-display", "none", "-nodefaults", "-S", "-accel", "tcg"])
+            .args(["-qmp", &format!("unix:{},server=on,wait=off", socket.display())])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .spawn();
+        Self { child: child.unwrap(), socket }
+    }
+
+    async fn connect(&self) -> Client {
+        let options = Options::new().wait_for_socket(PATIENCE).calls_within(PATIENCE);
+        let address = format!("unix:{}", self.socket.display());
+        Client::connect_with(&address, &options).await.unwrap()
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+macro_rules! live {
+    ($(#[$attribute:meta])* async fn $name:ident() $body:block) => {
+        $(#[$attribute])*
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        #[cfg_attr(
+            not(qemu),
+            ignore = "needs QEMU: install qemu-system-x86, or name a program in QMP_TEST_QEMU"
+        )]
+        async fn $name() $body
+    };
+}
+
+live! {
+    /// Sixteen tasks, a thousand commands, and events all the time.
+    async fn many_tasks() {
+        let qemu = Qemu::start(&["-M", "none"]);
+        let client = qemu.connect().await;
+        let mut events = client.events_as::<AnyEvent>();
+        let tasks: Vec<_> = (0..16)
+            .map(|task| {
+                let client = client.clone();
+                tokio::spawn(async move {
+                    for _ in 0..63 {
+                        match task {
+                            0 => drop(client.execute(Cont::new()).await.unwrap()),
+                            1 => drop(client.execute(Stop::new()).await.unwrap()),
+                            2 => drop(client.execute(QueryVersion::new()).await.unwrap()),
+                            _ => drop(client.execute(QueryStatus::new()).await.unwrap()),
+                        }
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert!(events.next_within(PATIENCE).await.unwrap().is_ok());
+        assert_eq!(client.pending(), (0, 1));
+        assert_eq!(client.dropped(), Default::default());
+        client.quit().await.unwrap();
+    }
+}
+
+live! {
+    async fn pipelined_queries_are_faster() {
+        let qemu = Qemu::start(&["-M", "none"]);
+        let client = qemu.connect().await;
+        const COMMANDS: usize = 400;
+        let begin = Instant::now();
+        for _ in 0..COMMANDS {
+            client.execute(QueryStatus::new()).await.unwrap();
+        }
+        let one_by_one = begin.elapsed();
+        let begin = Instant::now();
+        let calls = (0..COMMANDS).map(|_| tokio::spawn(client.execute(QueryStatus::new())));
+        for call in calls.collect::<Vec<_>>() {
+            call.await.unwrap().unwrap();
+        }
+        let together = begin.elapsed();
+        println!("one by one {one_by_one:?}, together {together:?}");
+        // It is more than that where nothing else runs; a busy machine blurs it.
+        assert!(together < one_by_one * 2, "one by one {one_by_one:?}, together {together:?}");
+    }
+}
+
+live! {
+    /// Out-of-band commands do not wait for those before them.
+    async fn out_of_band_overtakes() {
+        let qemu = Qemu::start(&["-M", "none"]);
+        let client = qemu.connect().await;
+        let slow: Vec<_> =
+            (0..30).map(|_| tokio::spawn(client.execute(QueryQmpSchema::new()))).collect();
+        tokio::task::yield_now().await;
+        let error = client.execute_oob(MigratePause::new()).await.unwrap_err();
+        assert!(error.server().is_some(), "{error:?}");
+        assert!(slow.iter().any(|call| !call.is_finished()));
+        for call in slow {
+            assert!(call.await.unwrap().unwrap().len() > 500);
+        }
+    }
+}
+
+live! {
+    /// All who wait are told at once, not when their deadlines pass.
+    async fn a_killed_qemu_fails_all_waiters() {
+        let mut qemu = Qemu::start(&["-M", "none"]);
+        let client = qemu.connect().await;
+        let mut events = client.events();
+        let stopped = Command::new("kill").args(["-STOP", &qemu.child.id().to_string()]).status();
+        assert!(stopped.unwrap().success());
+        let calls: Vec<_> =
+            (0..20).map(|_| tokio::spawn(client.execute(QueryStatus::new()))).collect();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(calls.iter().all(|call| !call.is_finished()));
+        let begin = Instant::now();
+        qemu.child.kill().unwrap();
+        for call in calls {
+            let error = call.await.unwrap().unwrap_err();
+            assert!(error.is_closed(), "{error:?}");
+        }
+        assert!(events.next().await.unwrap().unwrap_err().is_closed());
+        assert!(events.next().await.is_none());
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+        assert_eq!(client.pending(), (0, 0));
+    }
+}
+
+live! {
+    async fn commands_and_their_events() {
+        let qemu = Qemu::start(&["-M", "pc", "-device", "qemu-xhci,id=usb",
+            "-device", "usb-tablet,id=tablet",
+            "-blockdev", "null-co,node-name=source,size=16777216,read-zeroes=on",
+            "-blockdev", "null-co,node-name=target,size=16777216",
+        ]);
+        let client = qemu.connect().await;
+        client.execute(Cont::new()).until(|_: &Resume| true).await.unwrap();
+        assert_eq!(client.unplug("tablet", PATIENCE).await.unwrap(), Unplugged::Deleted);
+        let mirror = BlockdevMirror::new("source", "target", MirrorSyncMode::Full)
+            .job_id("mirror")
+            .auto_dismiss(false);
+        assert!(client.run_job(mirror, "mirror", PATIENCE).await.unwrap().success());
+        assert!(client.capabilities().await.unwrap().supports::<AddFd>());
+        assert_eq!(client.pending(), (0, 0));
+    }
+}
+
+live! {
+    async fn descriptors() {
+        let qemu = Qemu::start(&["-M", "pc"]);
+        let client = qemu.connect().await;
+        let open = || {
+            std::fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap()
+        };
+        let (one, two) = tokio::join!(
+            client.execute(AddFd::new().fdset_id(7)).descriptor(open()),
+            client.execute(AddFd::new().fdset_id(8)).descriptor(open()),
+        );
+        assert_eq!((one.unwrap().fdset_id, two.unwrap().fdset_id), (7, 8));
+        assert_eq!(client.execute(QueryFdsets::new()).await.unwrap().len(), 2);
+        let node = json!({"driver": "file", "node-name": "null", "filename": "/dev/fdset/7",
+            "read-only": true});
+        let add: Raw = Raw::new("blockdev-add").arguments(&node);
+        client.execute(add).await.unwrap();
+
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let tap = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.execute(Getfd::new("tap")).descriptor(tap).await.unwrap();
+        let netdev = json!({"type": "socket", "id": "net", "fd": "tap"});
+        let added: Value =
+            client.execute(Raw::new("netdev_add").arguments(&netdev)).await.unwrap();
+        assert_eq!(added, json!({}));
+    }
+}
