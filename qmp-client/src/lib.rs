@@ -4,7 +4,7 @@
 //!   QEMU's, [`Raw`] is one by its name.
 //! - An *event* is a struct too; `qmp::AnyEvent` is one of them all, [`RawEvent`] one as text.
 //! - A *client* executes commands and collects events over one connection:
-//!   [`blocking::Client`].
+//!   [`blocking::Client`], or the asynchronous one.
 //! - Everything that is protocol is in the [machine](machine::Machine), which does no input or
 //!   output. Clients move its bytes; so can you.
 //!
@@ -18,10 +18,116 @@
 //! # Ok::<(), qmp_client::Error>(())
 //! ```
 //!
+//! # Asynchronous programs
+//!
+//! With the feature `tokio`, `Client` is a handle that is cheap to clone and works through `&self`:
+//!
+//! ```no_run
+//! # #[cfg(all(feature = "qmp", feature = "tokio"))]
+//! # async fn example() -> qmp_client::Result<()> {
+//! use qmp_client::qmp::commands::{DeviceDel, QueryName, QueryStatus};
+//! use qmp_client::qmp::events::{DeviceDeleted, Watchdog};
+//! use qmp_client::Client;
+//!
+//! let vm = Client::connect("unix:/run/vm.sock").await?;
+//!
+//! // Calls that are polled together are in flight together.
+//! let (status, name) = tokio::join!(vm.execute(QueryStatus::new()), vm.execute(QueryName::new()));
+//! println!("{} {:?}", status?.status, name?.name);
+//!
+//! // A command, and the event that it brings about.
+//! let deleted = |event: &DeviceDeleted| event.device.as_deref() == Some("d0");
+//! vm.execute(DeviceDel::new("d0")).until(deleted).await?;
+//!
+//! // A subscription; any number of them, each with a queue of its own.
+//! let mut barks = vm.events_of::<Watchdog>();
+//! while let Some(bark) = barks.next().await {
+//!     println!("{:?}", bark?.event.action);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Any future may be dropped at any moment, and harms nothing else: `Client` says what that means
+//! for the command. With the feature `futures-io`, the same client works over streams of
+//! `futures-io`, as smol has them: module `futures_io`.
+//!
+//! # Workflows
+//!
+//! What takes several commands and events is a method, and survives what servers do in between:
+//!
+//! ```no_run
+//! # #[cfg(all(feature = "qmp", feature = "blocking", target_os = "linux"))] {
+//! use std::time::Duration;
+//!
+//! use qmp_client::blocking::Client;
+//! use qmp_client::qmp::commands::{BlockdevMirror, Migrate};
+//! use qmp_client::qmp::types::MirrorSyncMode;
+//! use qmp_client::Unplugged;
+//!
+//! const PATIENCE: Duration = Duration::from_secs(60);
+//! let mut vm = Client::connect("unix:/run/vm.sock")?;
+//!
+//! if vm.unplug("d0", PATIENCE)? == Unplugged::Refused {
+//!     println!("the guest holds on to it");
+//! }
+//! let mirror = BlockdevMirror::new("d1", "copy", MirrorSyncMode::Full)
+//!     .job_id("mirror")
+//!     .auto_dismiss(false);
+//! if let Some(error) = vm.run_job(mirror, "mirror", PATIENCE)?.error {
+//!     println!("the mirror failed: {error}");
+//! }
+//! let image = vm.screenshot()?;
+//! vm.type_text("root\n")?;
+//! let moved = vm.migrate(Migrate::new().uri("tcp:there:4444"), PATIENCE, |info| {
+//!     println!("{:?}", info.ram.as_ref().map(|ram| ram.remaining));
+//! })?;
+//! println!("{:?}", moved.status);
+//! vm.shut_down(PATIENCE)?;
+//! # }
+//! # Ok::<(), qmp_client::Error>(())
+//! ```
+//!
+//! # What does not compile
+//!
+//! A command that may not be executed out-of-band, in [`blocking::Client::execute_oob`]:
+//!
+//! ```compile_fail,E0277
+//! # fn example(mut vm: qmp_client::blocking::Client) {
+//! vm.execute_oob(qmp_client::qmp::commands::QueryStatus::new());
+//! # }
+//! ```
+//!
+//! Where this one may be:
+//!
+//! ```
+//! # #[cfg(all(feature = "qmp", feature = "blocking"))]
+//! # fn example(mut vm: qmp_client::blocking::Client) {
+//! vm.execute_oob(qmp_client::qmp::commands::MigratePause::new());
+//! # }
+//! ```
+//!
+//! A mandatory argument that is missing, and one of another type:
+//!
+//! ```compile_fail,E0061
+//! qmp_client::qmp::commands::DeviceDel::new();
+//! ```
+//!
+//! ```compile_fail,E0308
+//! qmp_client::qmp::commands::AddFd::new().fdset_id("seven");
+//! ```
+//!
 //! # Features
 //!
-//! - `blocking` (default): the client that blocks its thread.
-//! - `qmp` (default), `qga`: the vocabularies of QEMU's monitor and of the guest agent.
+//! Features add, and change nothing.
+//!
+//! - `blocking` (default): the client that blocks its thread, module `blocking`. It brings no
+//!   asynchronous runtime.
+//! - `tokio`: the asynchronous client on tokio, module `tokio`.
+//! - `futures-io`: the same on streams of `futures-io`, module `futures_io`.
+//! - `qmp` (default): the vocabulary of QEMU's monitor, and the workflows.
+//! - `qga`: the vocabulary of the guest agent, and clients of it.
+//! - `tracing`: every message as an event of `tracing`, at level `TRACE`, target `qmp_client`.
 
 // Without a front end, what they share is unused.
 #![cfg_attr(
@@ -68,7 +174,7 @@ pub use error::{
     Timeout, TransportError, WaitedFor,
 };
 pub use events::{Occurrence, RawEvent};
-pub use machine::Garbage;
+pub use machine::{Direction, Garbage};
 #[cfg(all(feature = "qga", any(feature = "tokio", feature = "futures-io")))]
 pub use nonblocking::{Agent, ConnectingAgent};
 #[cfg(any(feature = "tokio", feature = "futures-io"))]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::machine::{Deadline, Dialect, Settings};
+use crate::machine::{Deadline, Dialect, Direction, Machine, Settings, Transcript};
 
 /// What may be set about a connection. Every one of these has a default.
 #[derive(Clone, Debug)]
@@ -14,6 +14,7 @@ pub struct Options {
     pub(crate) event_capacity: usize,
     message_size: Option<usize>,
     settings: Settings,
+    transcript: Option<Transcript>,
 }
 
 impl Default for Options {
@@ -25,6 +26,7 @@ impl Default for Options {
             event_capacity: 1024,
             message_size: None,
             settings: Settings::default(),
+            transcript: None,
         }
     }
 }
@@ -83,17 +85,41 @@ impl Options {
         self
     }
 
+    /// Shows every message, both ways, to a function; which ones it keeps is its own affair. It
+    /// must not call the client that calls it. An asynchronous client calls it while it holds its
+    /// lock: it should be quick.
+    ///
+    /// ```
+    /// use qmp_client::{Direction, Options};
+    ///
+    /// let options = Options::new().transcript(|direction, message| match direction {
+    ///     Direction::Sent => eprintln!("> {message}"),
+    ///     Direction::Received => eprintln!("< {message}"),
+    /// });
+    /// ```
+    pub fn transcript(mut self, hook: impl FnMut(Direction, &str) + Send + 'static) -> Self {
+        self.transcript = Some(Transcript::new(hook));
+        self
+    }
+
+    /// A machine for a connection that has just been made.
+    pub(crate) fn machine(&self, dialect: Dialect, now: Instant) -> Machine {
+        let mut machine = Machine::new(self.settings(dialect), self.greeting_deadline(now));
+        machine.set_transcript(self.transcript.clone());
+        machine
+    }
+
     pub(crate) fn call_within(&self, command: &str) -> Duration {
         self.calls_within.unwrap_or_else(|| crate::deadlines::recommended(command))
     }
 
-    pub(crate) fn greeting_deadline(&self, now: Instant) -> Option<Deadline> {
+    fn greeting_deadline(&self, now: Instant) -> Option<Deadline> {
         Deadline::after(now, self.greeting_within)
     }
 
     /// The settings, with ids that an earlier client of the same monitor will not have used: its
     /// last reply may still arrive.
-    pub(crate) fn settings(&self, dialect: Dialect) -> Settings {
+    fn settings(&self, dialect: Dialect) -> Settings {
         use std::hash::{BuildHasher, RandomState};
         let random = RandomState::new().hash_one(0_u8) >> 40;
         let chosen = &self.settings;

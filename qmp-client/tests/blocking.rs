@@ -139,6 +139,77 @@ fn what_is_no_address_is_said() {
     assert!(error.report().contains("tcp:HOST:PORT"), "{}", error.report());
 }
 
+/// Both ways, each message once, whichever way it was read.
+#[test]
+fn a_transcript_has_every_message() {
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let hook = {
+        let seen = std::sync::Arc::clone(&seen);
+        move |direction, message: &str| {
+            seen.lock().unwrap().push((direction, message.split(' ').next().unwrap().to_owned()));
+        }
+    };
+    scenarios::play::<Client>(
+        false,
+        &Options::new().transcript(hook),
+        |peer| {
+            peer.greet();
+            let id = peer.expect("query-status");
+            peer.send("{\"event\": \"STOP\"}");
+            peer.send("rubbish");
+            peer.running(&id);
+        },
+        |client| {
+            client.unwrap().execute(status()).unwrap();
+        },
+    );
+    use qmp_client::Direction::{Received, Sent};
+    let directions: Vec<_> = seen.lock().unwrap().iter().map(|(way, _)| *way).collect();
+    assert_eq!(directions, [Received, Sent, Received, Sent, Received, Received], "{seen:?}");
+}
+
+/// Two pipes, such as a program's standard input and output.
+#[test]
+fn anything_that_reads_and_writes_is_a_transport() {
+    use qmp_client::transport::Adapter;
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            Peer::play(theirs, |peer| {
+                peer.greet();
+                peer.status();
+                peer.expect("query-status");
+                peer.hang_up();
+            });
+        });
+        let transport = Adapter::new(ours.try_clone().unwrap(), ours);
+        let mut client = Client::from_transport(transport, &Options::new()).unwrap();
+        assert_eq!(client.execute(status()).unwrap()["running"], true);
+        assert!(client.next_raw_event(SOON).unwrap_err().is_timeout());
+        assert!(client.execute(status()).unwrap_err().is_closed());
+    });
+}
+
+/// QEMU may be the one that connects.
+#[test]
+fn a_server_dials_in() {
+    let path = temporary_directory("dial");
+    let listener = UnixListener::bind(&path).unwrap();
+    assert_eq!(Unix::accept(&listener, SOON).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            Peer::play(UnixStream::connect(&path).unwrap(), |peer| {
+                peer.greet();
+                peer.status();
+            });
+        });
+        let transport = Unix::accept(&listener, PATIENCE).unwrap();
+        let mut client = Client::from_transport(transport, &Options::new()).unwrap();
+        assert_eq!(client.execute(status()).unwrap()["running"], true);
+    });
+    std::fs::remove_file(&path).unwrap();
+}
+
 #[test]
 fn a_ticket_is_good_for_its_own_client_only() {
     play_ready::<Client>(false, Peer::status, |one| {

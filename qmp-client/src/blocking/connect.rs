@@ -10,7 +10,7 @@ use super::connection::Connection;
 use crate::address::Address;
 use crate::attempts::{ATTEMPT, Attempts};
 use crate::error::{LaunchError, Result, handshake_error};
-use crate::machine::{Dialect, Incoming, Machine};
+use crate::machine::{Dialect, Incoming};
 use crate::options::Options;
 use crate::transport::{Tcp, Transport};
 
@@ -79,7 +79,7 @@ impl Client {
         dialect: Dialect,
     ) -> Result<Self> {
         let now = Instant::now();
-        let machine = Machine::new(options.settings(dialect), options.greeting_deadline(now));
+        let machine = options.machine(dialect, now);
         let mut connection = Connection::new(machine, transport, options.event_capacity);
         let ready = Cell::new(false);
         connection.run(now, None, &ready, &mut |incoming| {

@@ -51,6 +51,7 @@ mod lend;
 mod line;
 mod output;
 mod receive;
+mod record;
 mod scan;
 mod sync;
 mod terms;
@@ -73,6 +74,7 @@ pub(crate) use framing::Framer;
 pub use framing::Garbage;
 pub use output::Descriptor;
 pub(crate) use output::Output;
+pub use record::{Direction, Transcript};
 pub use terms::{Deadline, Dialect, Dropped, Incoming, Settings, Submission};
 
 #[derive(Debug)]
@@ -104,6 +106,7 @@ pub struct Machine {
     /// Why the connection has ended, once what arrived before has been given out.
     ending: Option<End>,
     dropped: Dropped,
+    transcript: Option<Transcript>,
 }
 
 impl Machine {
@@ -122,6 +125,7 @@ impl Machine {
             output: Output::default(),
             ending: None,
             dropped: Dropped::default(),
+            transcript: None,
             settings,
         };
         if machine.is_agents() {
@@ -192,6 +196,7 @@ impl Machine {
         }
         let call = Flight::new(id, name, kind, !descriptors.is_empty(), deadline);
         if self.is_ready() && self.calls.may_fly(&call, self.settings.window) {
+            self.record_output(start);
             self.output.attach(start, descriptors);
             self.calls.fly(call);
         } else {
@@ -350,6 +355,8 @@ impl Machine {
             end => end,
         };
         let end = Arc::new(end);
+        #[cfg(feature = "tracing")]
+        tracing::debug!(target: "qmp_client", reason = %end, "the connection has ended");
         self.calls.fail_all(&end);
         self.output.clear();
         self.framer = Framer::new(0);

@@ -10,7 +10,7 @@ use super::calls::{CallId, Flight, Kind, Waiting};
 use super::encode::{WriteArguments, encode};
 use super::framing::{Framer, Garbage};
 use super::line::{self, Line};
-use super::{Incoming, Machine, State};
+use super::{Direction, Incoming, Machine, State};
 use crate::error::{End, Misuse, ProtocolError, ServerError};
 
 pub(super) type Sink<'s> = &'s mut dyn FnMut(Incoming<'_>);
@@ -28,7 +28,11 @@ impl Machine {
         // Out of the machine while it is read, since the rest of it changes meanwhile.
         let mut framer = std::mem::replace(&mut self.framer, Framer::new(0));
         let text = std::str::from_utf8(framer.bytes(place));
-        let length = match text.ok().and_then(line::read) {
+        let read = text.ok().and_then(line::read);
+        if let (Ok(text), Some((_, length))) = (text, &read) {
+            self.record(Direction::Received, &text.as_bytes()[..*length]);
+        }
+        let length = match read {
             Some((Line::Event { name, data, timestamp }, length)) => {
                 sink(Incoming::Event { name: Cow::Borrowed(name), data, timestamp });
                 length
@@ -45,6 +49,7 @@ impl Machine {
     }
 
     pub(super) fn take_message(&mut self, bytes: &[u8], depth: usize, sink: Sink<'_>) {
+        self.record(Direction::Received, bytes);
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
@@ -85,7 +90,9 @@ impl Machine {
         let arguments = self.oob.then_some(WriteArguments(&arguments));
         let id = self.calls.negotiation_id();
         // Writing these bytes cannot fail.
+        let start = self.output.end().len();
         let _ = encode(self.output.end(), "qmp_capabilities", Kind::InBand, Some(id), arguments);
+        self.record_output(start);
     }
 
     fn take_return(&mut self, id: Option<CallId>, value: &RawValue, depth: usize, sink: Sink<'_>) {
@@ -167,6 +174,7 @@ impl Machine {
             }
             let start = self.output.end().len();
             self.output.end().extend_from_slice(&text);
+            self.record_output(start);
             self.output.attach(start, descriptors);
             self.calls.fly(call);
         }

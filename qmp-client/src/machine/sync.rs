@@ -48,9 +48,11 @@ impl Machine {
         let name = if self.sync.plain { "guest-sync" } else { "guest-sync-delimited" };
         let token = self.sync.token;
         let output = self.output.end();
+        let start = output.len();
         output.push(DELIMITER);
         let text = format!("{{\"execute\":\"{name}\",\"arguments\":{{\"id\":{token}}}}}\n");
         output.extend_from_slice(text.as_bytes());
+        self.record_output(start);
     }
 
     /// After a call was given up, its reply may still come, and would be taken for the next one's.

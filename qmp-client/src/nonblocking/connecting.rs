@@ -9,7 +9,7 @@ use super::link::{Clock, Link};
 use super::state::{Hold, Shared};
 use super::{Client, Events};
 use crate::error::Result;
-use crate::machine::{Dialect, Machine};
+use crate::machine::Dialect;
 use crate::options::Options;
 
 /// A connection whose greeting and negotiation are not through yet: awaiting it gives the client.
@@ -59,7 +59,7 @@ pub(crate) fn start<L: Link, C: Clock>(
     options: &Options,
     dialect: Dialect,
 ) -> (Connecting, Driver<L, C>) {
-    let machine = Machine::new(options.settings(dialect), options.greeting_deadline(C::now()));
+    let machine = options.machine(dialect, C::now());
     let passes_descriptors = link.passes_descriptors();
     let shared = Arc::new(Shared::new(machine, options.clone(), C::now, passes_descriptors));
     let driver = Driver::new(Arc::clone(&shared), link, clock);

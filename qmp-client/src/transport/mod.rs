@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use crate::machine::Descriptor;
 
+mod adapter;
 #[cfg(unix)]
 mod socket;
 mod tcp;
 #[cfg(unix)]
 mod unix;
 
+pub use adapter::Adapter;
 pub use tcp::Tcp;
 #[cfg(unix)]
 pub use unix::Unix;
@@ -19,7 +21,8 @@ pub use unix::Unix;
 /// A connection that a [`blocking::Client`](crate::blocking::Client) can use: an ordered stream of
 /// bytes each way, and a limit on every wait.
 ///
-/// [`Unix`] and [`Tcp`] are what QEMU offers; implement it for anything else, such as a tunnel.
+/// [`Unix`] and [`Tcp`] are what QEMU offers; [`Adapter`] makes one of anything that reads and
+/// writes.
 pub trait Transport: fmt::Debug + Send {
     /// Reads what there is, at least a byte, waiting for it no longer than `timeout`: not at all
     /// if it is zero, for ever if it is `None`. Zero bytes mean that the peer has closed.

@@ -82,3 +82,13 @@ impl<S: AsFd> Socket<S> {
         Ok(())
     }
 }
+
+/// Waits until there is something to read, or somebody to accept.
+pub(super) fn wait_readable(socket: impl AsFd, within: Duration) -> io::Result<()> {
+    let timeout = Timespec::try_from(within).ok();
+    let mut fds = [PollFd::new(&socket, PollFlags::IN)];
+    match poll(&mut fds, timeout.as_ref())? {
+        0 => Err(io::ErrorKind::TimedOut.into()),
+        _ => Ok(()),
+    }
+}

@@ -35,6 +35,17 @@ impl Tcp {
         Err(last)
     }
 
+    /// Waits no longer than `within` for somebody to connect: a QEMU with the option
+    /// `-qmp tcp:HOST:PORT` and no `server=on` does.
+    ///
+    /// # Errors
+    /// [`TimedOut`](io::ErrorKind::TimedOut), and what the system reports.
+    #[cfg(unix)]
+    pub fn accept(listener: &std::net::TcpListener, within: Duration) -> io::Result<Self> {
+        super::socket::wait_readable(listener, within)?;
+        Self::from_stream(listener.accept()?.0)
+    }
+
     /// Takes a connection.
     ///
     /// # Errors

@@ -1,12 +1,12 @@
 //! Unix sockets.
 
 use std::io;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
 use super::Transport;
-use super::socket::Socket;
+use super::socket::{Socket, wait_readable};
 use crate::machine::Descriptor;
 use crate::socket::{SocketPath, connect_abstract};
 
@@ -32,7 +32,17 @@ impl Unix {
         Self::from_stream(connect_abstract(name)?)
     }
 
-    /// Takes a socket that is connected.
+    /// Waits no longer than `within` for somebody to connect: a QEMU with the option
+    /// `-qmp unix:PATH` and no `server=on` does.
+    ///
+    /// # Errors
+    /// [`TimedOut`](io::ErrorKind::TimedOut), and what the system reports.
+    pub fn accept(listener: &UnixListener, within: Duration) -> io::Result<Self> {
+        wait_readable(listener, within)?;
+        Self::from_stream(listener.accept()?.0)
+    }
+
+    /// Takes a socket that is connected. An open descriptor is one by `UnixStream::from`.
     ///
     /// # Errors
     /// What the system reports.

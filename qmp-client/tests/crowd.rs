@@ -1,0 +1,74 @@
+//! Ten thousand connections in one process.
+
+#![cfg(all(feature = "tokio", feature = "qmp"))]
+#![allow(clippy::unwrap_used, missing_docs)] // tests
+
+use std::sync::Arc;
+
+use qmp_client::qmp::commands::{QueryStatus, QueryVersion};
+use qmp_client::{Client, Options};
+use qmp_server::{Connection, Machine, Simulator};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+/// The simulated machine's side of one connection.
+async fn serve(connection: Connection<Machine>, mut stream: DuplexStream) {
+    let mut buffer = [0; 512];
+    loop {
+        let said = connection.take_output();
+        if stream.write_all(&said).await.is_err() {
+            return;
+        }
+        match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(count) => connection.receive(&buffer[..count]),
+        }
+    }
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmRSS"));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or_default()
+}
+
+async fn crowd(connections: usize) {
+    let simulator = Simulator::new();
+    let before = resident_kib();
+    let mut clients = Vec::new();
+    for _ in 0..connections {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        tokio::spawn(serve(simulator.connection(), theirs));
+        clients.push(Client::over(ours, &Options::new()).await.unwrap());
+    }
+    let clients = Arc::new(clients);
+    let calls: Vec<_> = (0..connections)
+        .map(|index| {
+            let clients = Arc::clone(&clients);
+            tokio::spawn(async move {
+                assert!(clients[index].execute(QueryStatus::new()).await.unwrap().running);
+                let version = clients[index].execute(QueryVersion::new()).await.unwrap();
+                assert_eq!(version.qemu, clients[index].version().qemu);
+            })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap();
+    }
+    assert!(clients.iter().all(|client| client.pending() == (0, 0)));
+    let grown = resident_kib().saturating_sub(before);
+    println!(
+        "{connections} connections, {:.1} KiB each for client, pipe and server together",
+        grown as f64 / connections as f64
+    );
+}
+
+#[tokio::test]
+async fn a_hundred_connections() {
+    crowd(100).await;
+}
+
+#[tokio::test]
+#[ignore = "takes a while: a hundred do for every day"]
+async fn ten_thousand_connections() {
+    crowd(10_000).await;
+}
