@@ -351,8 +351,9 @@ live! {
         let info = client.migrate(migrate, PATIENCE, |_| looks += 1).unwrap();
         assert_eq!(info.status, Some(MigrationStatus::Completed));
         assert!(looks > 0);
+
+        let mut client = launch_pc(&[]);
         let migrate = Migrate::new().uri("exec:false");
-        client.execute(Cont::new()).unwrap();
         let info = client.migrate(migrate, PATIENCE, |_| {}).unwrap();
         assert_eq!(info.status, Some(MigrationStatus::Failed));
     }

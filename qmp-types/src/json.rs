@@ -13,8 +13,8 @@
 use std::fmt;
 
 use serde::de::{
-    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error as _, IgnoredAny,
-    IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
+    DeserializeSeed, Deserializer, EnumAccess, Error as _, IgnoredAny, IntoDeserializer, MapAccess,
+    SeqAccess, VariantAccess, Visitor,
 };
 
 /// The deepest nesting that is read; each level takes stack.
@@ -202,9 +202,42 @@ impl<'de> Reader<'de> {
         })
     }
 
-    /// Passes over a value.
+    /// Passes over a value, however deep: nobody reads it.
     fn skip(&mut self) -> Result<()> {
-        IgnoredAny::deserialize(self).map(|_| ())
+        if !matches!(self.peek(), Some(b'{' | b'[')) {
+            return self.deserialize_any(IgnoredAny).map(|_| ());
+        }
+        let start = self.at;
+        self.skip_brackets()?;
+        serde_json::from_str::<IgnoredAny>(&self.text[start..self.at])
+            .map(|_| ())
+            .map_err(|error| JsonError::custom(error).at(self.at))
+    }
+
+    /// Finds the end of an array or object. Whether it is one shows when it is read.
+    fn skip_brackets(&mut self) -> Result<()> {
+        let bytes = self.text.as_bytes();
+        let (mut at, mut depth) = (self.at, 0_usize);
+        loop {
+            match bytes.get(at) {
+                Some(b'"') => match skip_string(bytes, at) {
+                    Some(end) => {
+                        at = end;
+                        continue;
+                    }
+                    None => return Err(self.wrong("the text ends early")),
+                },
+                Some(b'{' | b'[') => depth += 1,
+                Some(b'}' | b']') => depth -= 1,
+                Some(_) => {}
+                None => return Err(self.wrong("the text ends early")),
+            }
+            at += 1;
+            if depth == 0 {
+                self.at = at;
+                return Ok(());
+            }
+        }
     }
 
     /// Where the member `name` of the object begins whose `{` has been taken. Nothing is checked
@@ -262,6 +295,11 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         }
     }
 
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.skip()?;
+        visitor.visit_unit()
+    }
+
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.peek() {
             Some(b'n') => self.visit_word(visitor),
@@ -290,12 +328,17 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
             return visitor.visit_newtype_struct(self);
         }
         // A raw value of serde_json, which only its own deserialiser can make.
-        self.peek();
+        // It looks at the text without going deep, so nothing is too deep for it.
+        let first = self.peek();
         let start = self.at;
-        self.skip()?;
+        match first {
+            Some(b'{' | b'[') => self.skip_brackets()?,
+            _ => self.skip()?,
+        }
         let mut inner = serde_json::Deserializer::from_str(&self.text[start..self.at]);
-        inner
-            .deserialize_newtype_struct(name, visitor)
+        let value = inner.deserialize_newtype_struct(name, visitor);
+        value
+            .and_then(|value| inner.end().map(|()| value))
             .map_err(|error| JsonError::custom(error).at(self.at))
     }
 
@@ -334,7 +377,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct
-        seq tuple tuple_struct map ignored_any
+        seq tuple tuple_struct map
     }
 }
 
@@ -536,6 +579,17 @@ mod tests {
         for text in ["01", "-", "1.", ".5", "1e", "+1", "1E400", "-01", "--1", "1-2", "0x1"] {
             assert!(from_str::<Value>(text).is_err(), "{text}");
             assert!(serde_json::from_str::<Value>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_too_deep_for_what_nobody_reads() {
+        let deep = "[".repeat(10_000) + &"]".repeat(10_000);
+        from_str::<IgnoredAny>(&deep).unwrap();
+        assert_eq!(from_str::<&RawValue>(&deep).unwrap().get(), deep);
+        for wrong in ["[1}", "{\"a\"]", "[1", "[\"]", "[1 2]", "{} {}"] {
+            assert!(from_str::<&RawValue>(wrong).is_err(), "{wrong}");
+            assert!(from_str::<IgnoredAny>(wrong).is_err(), "{wrong}");
         }
     }
 

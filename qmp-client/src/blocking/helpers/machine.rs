@@ -77,7 +77,8 @@ impl Client {
     /// Migrates, and follows it to its end: `progress` is shown what QEMU says of it whenever the
     /// state changes, and twice a second. Parameters and other capabilities are set before.
     ///
-    /// The last state is returned: completed, failed or cancelled.
+    /// The last state is returned: completed, failed or cancelled. QEMU is still cleaning up then,
+    /// and may refuse `cont` for a moment.
     ///
     /// # Errors
     /// QEMU refuses, or it is not over in time: then it goes on.
