@@ -45,7 +45,7 @@ impl Client {
     /// fails at once if the process ends.
     ///
     /// # Errors
-    /// Those of [`connect_with`](Self::connect_with), and [`Error::Launch`].
+    /// Those of [`connect_with`](Self::connect_with), and [`Error::Launch`](crate::Error::Launch).
     pub fn connect_to_child(
         address: &Address,
         options: &Options,
