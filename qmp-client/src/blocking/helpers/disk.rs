@@ -36,7 +36,8 @@ impl Client {
         Ok(Fdset { id: added.fdset_id })
     }
 
-    /// Takes the set back. What uses it goes on; the descriptor is closed when nothing does.
+    /// Takes the set back. What uses it goes on; the descriptor is closed when nothing does (in
+    /// older releases, such as 7.2, not before the machine runs).
     ///
     /// # Errors
     /// Those of [`execute`](Self::execute).
