@@ -104,16 +104,18 @@ fn execute<W: Write>(
 ) -> io::Result<Outcome> {
     let mut all = Outcome::Done;
     let mut pending = String::new();
-    for line in lines {
+    let mut lines = lines;
+    while let Some(line) = lines.next() {
         pending += &line?;
-        if matches!(parse(&pending), Err(LineError::Open(_))) {
+        // A quote that is not closed is a mistake of its line, not of all that follow.
+        if matches!(parse(&pending), Err(LineError::Open('{' | '['))) {
             pending.push('\n');
             continue;
         }
         match shell.line(&std::mem::take(&mut pending))? {
             Outcome::Done => {}
             Outcome::Failed => all = Outcome::Failed,
-            Outcome::Ended => return Ok(all),
+            Outcome::Ended => return rest_is_blank(lines, all),
             Outcome::Lost => return Ok(Outcome::Lost),
         }
     }
@@ -121,6 +123,21 @@ fn execute<W: Write>(
         Outcome::Failed | Outcome::Lost => Ok(Outcome::Failed),
         Outcome::Done | Outcome::Ended => Ok(all),
     }
+}
+
+/// What is left when the machine has ended cannot be executed; only comments go without.
+fn rest_is_blank(
+    lines: impl Iterator<Item = io::Result<String>>,
+    all: Outcome,
+) -> io::Result<Outcome> {
+    for line in lines {
+        let line = line?;
+        if parse(&line) != Ok(None) {
+            eprintln!("not executed, since the machine has ended: {}", line.trim());
+            return Ok(Outcome::Failed);
+        }
+    }
+    Ok(all)
 }
 
 /// The editor waits for a person, the connection for events; neither waits for the other.
