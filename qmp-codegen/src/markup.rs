@@ -29,6 +29,20 @@ pub(crate) fn to_markdown(text: &str, link: &dyn Fn(&str) -> Option<String>) -> 
     separate_lists(&out)
 }
 
+/// One line without markup, for the compiler to show.
+pub(crate) fn plain(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ").replace("``", "`");
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let refers = c == '@' && chars.peek().is_some_and(char::is_ascii_alphabetic);
+        if !refers || out.ends_with(|before: char| before.is_ascii_alphanumeric()) {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// Text that stands as it is.
 pub(crate) fn literal(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
@@ -296,6 +310,16 @@ mod tests {
             ("**bold** and *it*", "**bold** and *it*"),
         ] {
             assert_eq!(markdown(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn plain_text() {
+        for (text, expected) in [
+            ("Use @stop\n instead.", "Use stop instead."),
+            ("the ``a`` of x@y.z", "the `a` of x@y.z"),
+        ] {
+            assert_eq!(plain(text), expected, "{text}");
         }
     }
 

@@ -107,6 +107,10 @@ fn structs_carry_the_members_of_their_base() {
     assert_eq!(serde_json::from_value::<Disk>(newer).unwrap(), Disk::new("n", "raw"));
     let error = refused::<Vec<Disk>>(json!([{"node-name": "n", "size": 1}]));
     assert!(error.contains("`type`") && error.contains("$[0]"), "{error}");
+    let error = refused::<Disk>(json!({"node-name": "n", "tags": ["x"]}));
+    assert!(error.contains("`type` at $,"), "{error}");
+    let error = refused::<Vec<Vec<Disk>>>(json!([[{"node-name": "n", "type": []}]]));
+    assert!(error.contains("$[0][0].type"), "{error}");
     let error = refused::<Disk>(json!({"node-name": "n", "type": "t", "size": -1}));
     assert!(error.contains("$.size"), "{error}");
 }
@@ -197,6 +201,10 @@ fn commands_are_data() {
     let attach = Attach::new("virtio").id("d0").property("drive", "n0");
     let value = json!({"driver": "virtio", "id": "d0", "drive": "n0"});
     assert_eq!(both_ways::<Attach>(value), attach);
+    // A listed member is not written twice.
+    let twice = Attach::new("virtio").property("driver", "other").property("id", "d1");
+    let written = serde_json::to_string(&twice).unwrap();
+    assert_eq!(written, r#"{"driver":"virtio","id":"d1"}"#);
     assert!(returns(&attach).contains("Vec<i64>"));
     assert_eq!(both_ways::<Plain>(json!({})), Plain::new());
     assert_eq!((Plain::NAME, Plain::HAS_ARGUMENTS, Attach::HAS_ARGUMENTS), ("plain", false, true));

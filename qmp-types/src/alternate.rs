@@ -26,7 +26,10 @@ pub trait Alternate: Sized {
     /// # Errors
     /// There is none, or the number does not fit.
     fn from_integer<E: Error>(value: i128) -> Result<Self, E> {
-        Self::from_number(value as f64)
+        Err(mismatch::<Self, E>(match i64::try_from(value) {
+            Ok(value) => Unexpected::Signed(value),
+            Err(_) => Unexpected::Other("a large integer"),
+        }))
     }
 
     /// The alternative that is any number.

@@ -35,12 +35,9 @@ impl DecodeError {
     }
 
     fn new(text: &str, error: JsonError) -> Self {
-        let offset = error.offset.unwrap_or_default().min(text.len());
-        Self {
-            path: path_at(text.as_bytes(), offset),
-            reason: error.reason,
-            snippet: snippet_at(text, offset),
-        }
+        let (reason, offset) = error.into_parts();
+        let offset = offset.unwrap_or_default().min(text.len());
+        Self { path: path_at(text.as_bytes(), offset), reason, snippet: snippet_at(text, offset) }
     }
 }
 

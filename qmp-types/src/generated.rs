@@ -37,7 +37,7 @@ macro_rules! builder {
                 }
             )*
             $(
-                /// Adds a member that the schema does not list.
+                /// Adds a member that the schema does not list. What a setter has set stays.
                 #[must_use]
                 pub fn property(
                     mut self,
@@ -157,7 +157,11 @@ macro_rules! object {
             ) {
                 $(out.member($required_wire, &self.$required);)*
                 $(out.optional($optional_wire, &self.$optional);)*
-                out.open(&self.$open);
+                out.open(&self.$open, |name| {
+                    false
+                        $(|| name == $required_wire)*
+                        $(|| name == $optional_wire && self.$optional.is_some())*
+                });
             }
         }
 
@@ -333,7 +337,9 @@ macro_rules! branches {
                     $(Self::$empty => {})*
                     $(Self::$plain(branch) => $crate::object::Object::write(branch, out),)*
                     $(Self::$boxed(branch) => $crate::object::Object::write(&**branch, out),)*
-                    Self::Unknown { members, .. } => out.open(members),
+                    Self::Unknown { members, .. } => {
+                        out.open(members, |name| name == $discriminator);
+                    }
                 }
             }
 
@@ -410,7 +416,7 @@ macro_rules! enumeration {
         impl ::std::str::FromStr for $name {
             type Err = ::std::convert::Infallible;
 
-            fn from_str(name: &str) -> ::std::result::Result<Self, Self::Err> {
+            fn from_str(name: &str) -> ::std::result::Result<Self, ::std::convert::Infallible> {
                 ::std::result::Result::Ok($crate::enumeration::parse(name))
             }
         }

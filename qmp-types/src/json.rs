@@ -20,32 +20,42 @@ use serde::de::{
 /// The deepest nesting that is read; each level takes stack.
 const MAX_DEPTH: u8 = 128;
 
-/// What is wrong, and behind which byte.
+/// What is wrong, and behind which byte. In a box, since every result makes room for it.
 #[derive(Debug)]
-pub(crate) struct JsonError {
-    pub(crate) reason: String,
-    pub(crate) offset: Option<usize>,
+pub(crate) struct JsonError(Box<Wrong>);
+
+#[derive(Debug)]
+struct Wrong {
+    reason: String,
+    offset: Option<usize>,
 }
 
 impl JsonError {
     /// The error at a place, unless it has one already.
+    #[cold]
     fn at(mut self, offset: usize) -> Self {
-        self.offset.get_or_insert(offset);
+        self.0.offset.get_or_insert(offset);
         self
+    }
+
+    /// What is wrong, and behind which byte.
+    pub(crate) fn into_parts(self) -> (String, Option<usize>) {
+        (self.0.reason, self.0.offset)
     }
 }
 
 impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
+        f.write_str(&self.0.reason)
     }
 }
 
 impl std::error::Error for JsonError {}
 
 impl serde::de::Error for JsonError {
+    #[cold]
     fn custom<T: fmt::Display>(reason: T) -> Self {
-        Self { reason: reason.to_string(), offset: None }
+        Self(Box::new(Wrong { reason: reason.to_string(), offset: None }))
     }
 }
 
@@ -68,6 +78,7 @@ struct Reader<'de> {
 }
 
 impl<'de> Reader<'de> {
+    #[cold]
     fn wrong(&self, reason: &str) -> JsonError {
         JsonError::custom(reason).at(self.at)
     }
@@ -105,13 +116,13 @@ impl<'de> Reader<'de> {
         let mut escaped = false;
         loop {
             let rest = bytes.get(self.at..).unwrap_or_default();
-            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
-            let Some(plain) = plain else {
+            let plain = plain_length(rest);
+            let Some(special) = rest.get(plain) else {
                 self.at = bytes.len();
                 return Err(self.wrong("a string is not closed"));
             };
             self.at += plain + 1;
-            match rest[plain] {
+            match special {
                 b'"' => return Ok((&self.text[start..self.at], escaped)),
                 b'\\' => {
                     escaped = true;
@@ -174,11 +185,13 @@ impl<'de> Reader<'de> {
         if self.depth == MAX_DEPTH {
             return Err(self.wrong("this is nested too deep"));
         }
+        // What has no place of its own, such as a missing member, is wrong with the whole.
+        let start = self.at;
         self.depth += 1;
         self.at += 1;
         let result = inside(self);
         self.depth -= 1;
-        result.map_err(|error| error.at(self.at))
+        result.map_err(|error| error.at(start))
     }
 
     fn visit_object<V: Visitor<'de>>(&mut self, first: &str, visitor: V) -> Result<V::Value> {
@@ -273,12 +286,33 @@ impl<'de> Reader<'de> {
 fn skip_string(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     loop {
+        at += plain_length(bytes.get(at..)?);
         match bytes.get(at)? {
             b'"' => return Some(at + 1),
             b'\\' => at += 2,
             _ => at += 1,
         }
     }
+}
+
+/// How many bytes come before the first quote, backslash or control character; eight at a time.
+fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHS: u64 = ONES << 7;
+    // The lowest high bit that is set is that of the first byte below the limit, in each of these.
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGHS;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
+        let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
+        let special = quote | backslash | below(word, 0x20);
+        if special != 0 {
+            return index * 8 + special.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    bytes.len() - rest.len() + rest.iter().position(is_special).unwrap_or(rest.len())
 }
 
 impl<'de> Deserializer<'de> for &mut Reader<'de> {

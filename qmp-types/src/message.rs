@@ -146,7 +146,7 @@ impl Object for QmpError {
     fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>) {
         out.member("class", &self.class);
         out.member("desc", &self.desc);
-        out.open(&self.rest);
+        out.open(&self.rest, |name| Self::MEMBERS.contains(&name));
     }
 }
 

@@ -70,7 +70,7 @@ pub type ReadBase<'b, 'de, A> =
 #[derive(Debug)]
 pub struct Source<'m, 'de, A> {
     map: &'m mut A,
-    kept: Option<Value>,
+    kept: Option<(String, Value)>,
     lifetime: PhantomData<&'de ()>,
 }
 
@@ -82,7 +82,10 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
     pub fn value<T: Deserialize<'de>>(&mut self) -> Result<T, A::Error> {
         match self.kept.take() {
             None => self.map.next_value(),
-            Some(value) => T::deserialize(value).map_err(A::Error::custom),
+            Some((name, value)) => T::deserialize(value).map_err(|error| {
+                // It was read before its type was known, and its place is forgotten.
+                A::Error::custom(format_args!("{error} (in member `{name}`)"))
+            }),
         }
     }
 
@@ -275,8 +278,9 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         loop {
             let key = match self.replay.next() {
                 Some((name, value)) => {
-                    self.source.kept = Some(value);
-                    find_in(names, &self.bases, &name).or_owned(name)
+                    let found = find_in(names, &self.bases, &name).or_owned(name.clone());
+                    self.source.kept = Some((name, value));
+                    found
                 }
                 None => {
                     let seed = Key { names, bases: &self.bases };
@@ -433,10 +437,12 @@ impl<M: SerializeMap> Writer<'_, M> {
         branches.write_branch(self);
     }
 
-    /// Writes members that the schema does not list.
-    pub fn open(&mut self, members: &Map<String, Value>) {
+    /// Writes members that the schema does not list, but none that has been written already.
+    pub fn open(&mut self, members: &Map<String, Value>, is_written: impl Fn(&str) -> bool) {
         for (name, value) in members {
-            self.member(name, value);
+            if !is_written(name) {
+                self.member(name, value);
+            }
         }
     }
 }

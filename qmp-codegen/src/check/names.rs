@@ -82,11 +82,11 @@ fn check_definition(index: &Index<'_>, definition: &Definition, scope: &mut Scop
                 && stem.bytes().all(|byte| byte.is_ascii_alphanumeric());
             if !camel {
                 scope.push(
-                    Diagnostic::error(name.span, "names of types are in CamelCase").help(proposal(
-                        name,
-                        stem,
-                        &camel_case(stem),
-                    )),
+                    Diagnostic::error(
+                        name.span,
+                        "names of types are in CamelCase, with a lowercase letter",
+                    )
+                    .help(proposal(name, stem, &camel_case(stem))),
                 );
             }
             if name.text.ends_with("List") {

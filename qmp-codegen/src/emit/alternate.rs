@@ -138,7 +138,14 @@ impl Choice {
             }
             Json::Number => {
                 let value = self.value(quote!(value));
-                quote!(fn from_number<#error>(value: f64) -> #result { ::std::result::Result::Ok(#value) })
+                quote! {
+                    fn from_integer<#error>(value: i128) -> #result {
+                        Self::from_number(value as f64)
+                    }
+                    fn from_number<#error>(value: f64) -> #result {
+                        ::std::result::Result::Ok(#value)
+                    }
+                }
             }
             Json::String | Json::Enumeration => {
                 let text = match self.json {

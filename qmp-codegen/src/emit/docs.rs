@@ -190,7 +190,7 @@ impl<'p> Doc<'p> {
             self.paragraph(&format!("**Unstable:** {text}"));
         }
         let deprecated = special("deprecated").map(|feature| {
-            let note = feature.doc.split_whitespace().collect::<Vec<_>>().join(" ");
+            let note = markup::plain(&feature.doc);
             if note.is_empty() {
                 quote!(#[deprecated])
             } else {

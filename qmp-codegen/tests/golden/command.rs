@@ -91,7 +91,7 @@ pub mod commands {
     /// On the wire: `leave`.
     ///
     /// **Unstable:** It may do something else tomorrow.
-    #[deprecated(note = "Use @plain instead.")]
+    #[deprecated(note = "Use plain instead.")]
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct Leave {}

@@ -39,12 +39,14 @@ pub mod types {
         _1_2,
         /// `ok`.
         Ok,
+        /// `err`.
+        Err,
         /// A value that the schema does not know, as it came.
         Unknown(::std::boxed::Box<str>),
     }
     ::qmp_types::enumeration!(
         Option "Option" { Some "Some" None "None" Self_ "self" Self__ "Self" Type "type"
-        _0 "0" _1_2 "1-2" Ok "ok" }
+        _0 "0" _1_2 "1-2" Ok "ok" Err "err" }
     );
     /// The type `String` of the schema.
     ///
@@ -225,6 +227,8 @@ pub mod types {
         _1_2,
         /// `ok`.
         Ok,
+        /// `err`.
+        Err,
         /// A branch that the schema does not know, as it came.
         Unknown {
             /// The discriminator's value.
@@ -237,8 +241,8 @@ pub mod types {
         },
     }
     ::qmp_types::branches! {
-        ObjectKind "kind" empty { Self__ "Self" Type "type" _0 "0" _1_2 "1-2" Ok "ok" }
-        plain { Some "Some" None "None" Self_ "self" } boxed {}
+        ObjectKind "kind" empty { Self__ "Self" Type "type" _0 "0" _1_2 "1-2" Ok "ok" Err
+        "err" } plain { Some "Some" None "None" Self_ "self" } boxed {}
     }
     /// The type `Into` of the schema.
     ///

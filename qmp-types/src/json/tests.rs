@@ -71,7 +71,7 @@ fn nesting_has_a_limit() {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     assert!(from_str::<Value>(&nested(usize::from(MAX_DEPTH))).is_ok());
     let error = from_str::<Value>(&nested(10_000)).unwrap_err();
-    assert_eq!((error.reason.as_str(), error.offset), ("this is nested too deep", Some(128)));
+    assert_eq!(error.into_parts(), (String::from("this is nested too deep"), Some(128)));
 }
 
 #[test]
@@ -83,4 +83,20 @@ fn enums_of_others_are_read() {
         from_str::<std::ops::Bound<u8>>("\"Unbounded\"").unwrap(),
         std::ops::Bound::Unbounded
     );
+}
+
+#[test]
+fn plain_bytes_are_counted_as_one_by_one() {
+    let mut dice = Dice(7);
+    for _ in 0..20_000 {
+        let length = dice.roll(40);
+        let bytes: Vec<u8> = (0..length)
+            .map(|_| match dice.roll(12) {
+                0 => *b"\"\\\x1f \x00\x7f\x80\xff#[".get(dice.roll(10)).unwrap(),
+                _ => u8::try_from(dice.roll(224) + 32).unwrap(),
+            })
+            .collect();
+        let slow = bytes.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f));
+        assert_eq!(plain_length(&bytes), slow.unwrap_or(length), "{bytes:?}");
+    }
 }
