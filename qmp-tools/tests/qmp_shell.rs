@@ -65,9 +65,15 @@ fn failures_are_told_by_the_status() {
 
 #[test]
 fn quitting_ends_the_script_well() {
-    let ran = script("quit\nno-such-command\n");
-    assert!(!ran.err.contains("no-such-command"), "{}", ran.err);
+    let ran = script("quit\n\n# The rest is silence.\n");
     assert_eq!(messages(&ran.ok()).last(), Some(&json!({})));
+    // What follows cannot be executed, and is not passed over in silence.
+    let err = script("quit\nquery-status\n").failed(1);
+    assert!(err.contains("not executed") && err.contains("query-status"), "{err}");
+    // A quote that is not closed takes no other line with it.
+    let ran = script("query-status x='\nquery-status\n");
+    assert_eq!(messages(&ran.out).len(), 1, "{}", ran.out);
+    assert!(ran.failed(1).contains("`'` is not closed"));
 }
 
 #[test]
