@@ -280,6 +280,19 @@ pub enum Condition {
     Not(Box<Condition>),
 }
 
+impl Condition {
+    /// Whether it holds, given which symbols are set.
+    #[must_use]
+    pub fn holds(&self, is_set: &dyn Fn(&str) -> bool) -> bool {
+        match self {
+            Self::Symbol(symbol) => is_set(symbol),
+            Self::All(conditions) => conditions.iter().all(|c| c.holds(is_set)),
+            Self::Any(conditions) => conditions.iter().any(|c| c.holds(is_set)),
+            Self::Not(condition) => !condition.holds(is_set),
+        }
+    }
+}
+
 /// A feature: a string by which a server says that something behaves in a certain way.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Feature {

@@ -56,12 +56,7 @@ pub(crate) fn discriminator_values<'a>(schema: &'a Schema, union: &Union) -> Opt
 
 /// Whether something that depends on a condition exists.
 pub(crate) fn exists(condition: Option<&Condition>, holds: &dyn Fn(&str) -> bool) -> bool {
-    condition.is_none_or(|condition| match condition {
-        Condition::Symbol(symbol) => holds(symbol),
-        Condition::All(all) => all.iter().all(|one| exists(Some(one), holds)),
-        Condition::Any(any) => any.iter().any(|one| exists(Some(one), holds)),
-        Condition::Not(not) => !exists(Some(not), holds),
-    })
+    condition.is_none_or(|condition| condition.holds(holds))
 }
 
 /// The type at the bottom of arrays, and how many arrays are around it.

@@ -170,16 +170,3 @@ fn emit_introspection(plan: &Plan<'_>) -> TokenStream {
         pub const INTROSPECTION: &str = #json;
     }
 }
-
-impl Condition {
-    /// Whether it holds, given which symbols are set.
-    #[must_use]
-    pub fn holds(&self, is_set: &dyn Fn(&str) -> bool) -> bool {
-        match self {
-            Self::Symbol(symbol) => is_set(symbol),
-            Self::All(conditions) => conditions.iter().all(|c| c.holds(is_set)),
-            Self::Any(conditions) => conditions.iter().any(|c| c.holds(is_set)),
-            Self::Not(condition) => !condition.holds(is_set),
-        }
-    }
-}

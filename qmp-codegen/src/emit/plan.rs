@@ -11,9 +11,8 @@ use quote::quote;
 use super::Options;
 use super::ident::Scope;
 use super::recursion;
-use crate::schema::{
-    Arguments, Base, Builtin, Member, Schema, Type, TypeId, TypeKind, TypeRef, Union,
-};
+use crate::schema::{Arguments, Builtin, Member, Schema, Type, TypeId, TypeKind, TypeRef};
+use crate::shape;
 
 /// A schema, seen as the Rust that it becomes.
 #[derive(Debug)]
@@ -80,15 +79,8 @@ impl<'s> Plan<'s> {
 
     /// The members of an object type, those of its bases first.
     pub(crate) fn members(&self, id: TypeId) -> Vec<&'s Member> {
-        let (base, own): (Option<TypeId>, &[Member]) = match &self.get(id).kind {
-            TypeKind::Struct(s) => (s.base, &s.members),
-            TypeKind::Union(Union { base: Base::Named(base), .. }) => (Some(*base), &[]),
-            TypeKind::Union(Union { base: Base::Inline(members), .. }) => (None, members),
-            TypeKind::Enum(_) | TypeKind::Alternate(_) => (None, &[]),
-        };
-        let mut members = base.map(|base| self.members(base)).unwrap_or_default();
-        members.extend(own.iter().filter(|member| self.options.holds(&member.condition)));
-        members
+        let members = shape::common_members(self.schema, id).into_iter();
+        members.filter(|member| self.options.holds(&member.condition)).collect()
     }
 
     /// The members of arguments or data, where they are not those of a union.
