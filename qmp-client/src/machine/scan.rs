@@ -105,7 +105,7 @@ fn value_may_start(before: &[u8]) -> bool {
 /// How many bytes there are before the first quote, backslash or control character.
 ///
 /// Strings make up most of what a server sends, so eight bytes are looked at in one go.
-fn plain_length(bytes: &[u8]) -> usize {
+pub(super) fn plain_length(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
     let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
