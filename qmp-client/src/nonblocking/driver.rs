@@ -5,7 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::link::{Clock, Link};
 use super::state::{Shared, register};
@@ -17,6 +17,9 @@ const TURNS: usize = 32;
 /// So often what has arrived is read before a command is sent that waits for an event. A peer
 /// that never pauses must not hold it up for ever.
 const PATIENT_TURNS: u32 = 256;
+/// When nothing has arrived for so long, buffers are given back. A connection that is used does
+/// not allocate them for each command, one that is not has none.
+const REST: Duration = Duration::from_millis(100);
 
 /// What does the input and output of a [`Client`](super::Client), as a future to be spawned. It
 /// is done when the connection has ended.
@@ -40,8 +43,41 @@ pub struct Driver<L, C> {
     /// Why nothing more can be written.
     refused: Option<io::Error>,
     patience: u32,
+    rest: Rest,
     woken: Vec<Waker>,
     done: bool,
+}
+
+/// When a connection is found to be at rest.
+#[derive(Debug, Default)]
+struct Rest {
+    /// When to look; not while the buffers have been given back.
+    at: Option<Instant>,
+    /// Whether anything has arrived since that was set.
+    busy: bool,
+}
+
+impl Rest {
+    /// Whether nothing has arrived for a while, which is said once. The clock is read once a
+    /// while, not for each message.
+    fn is_due(
+        &mut self,
+        received: bool,
+        expired: Option<Instant>,
+        now: impl FnOnce() -> Instant,
+    ) -> bool {
+        self.busy |= received;
+        match (self.at, expired) {
+            (None, _) if received => self.at = Some(now() + REST),
+            (Some(at), Some(now)) if at <= now => {
+                let busy = std::mem::take(&mut self.busy);
+                self.at = busy.then(|| now + REST);
+                return !busy;
+            }
+            _ => {}
+        }
+        false
+    }
 }
 
 impl<L, C> fmt::Debug for Driver<L, C> {
@@ -64,6 +100,7 @@ impl<L: Link, C: Clock> Driver<L, C> {
             ending: None,
             refused: None,
             patience: 0,
+            rest: Rest::default(),
             woken: Vec::new(),
             done: false,
         }
@@ -105,16 +142,16 @@ impl<L: Link, C: Clock> Driver<L, C> {
         if let Some(end) = self.ending.take() {
             state.machine.end(end);
         }
-        state.machine.swap_input(&mut self.input);
         if received || expired.is_some() || state.closing {
+            state.machine.swap_input(&mut self.input);
             state.distribute(&mut self.woken);
+            if let Some(now) = expired {
+                // What has arrived comes first.
+                state.expire(now, &mut self.woken);
+                state.distribute(&mut self.woken);
+            }
+            state.machine.swap_input(&mut self.input);
         }
-        if let Some(now) = expired {
-            // What has arrived comes first.
-            state.expire(now, &mut self.woken);
-            state.distribute(&mut self.woken);
-        }
-        state.machine.swap_input(&mut self.input);
         self.done = state.machine.ended().is_some();
         register(&mut state.driver, cx);
         let fenced = state.is_fenced();
@@ -127,13 +164,13 @@ impl<L: Link, C: Clock> Driver<L, C> {
             self.patience = 0;
             state.machine.take_output(&mut self.output);
         }
-        self.deadline = state.deadline();
-        state.armed = self.deadline;
-        if !received && state.machine.is_idle() {
+        if self.rest.is_due(received, expired, C::now) && state.machine.is_idle() {
             state.release();
             self.input.release(0);
             self.output.release(0);
         }
+        self.deadline = state.deadline().into_iter().chain(self.rest.at).min();
+        state.armed = self.deadline;
         drop(state);
         self.woken.drain(..).for_each(Waker::wake);
     }
