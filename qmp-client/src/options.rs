@@ -117,11 +117,12 @@ impl Options {
         Deadline::after(now, self.greeting_within)
     }
 
-    /// The settings, with ids that an earlier client of the same monitor will not have used: its
+    /// The settings, with a number that no earlier client of the same monitor will have used: its
     /// last reply may still arrive.
     fn settings(&self, dialect: Dialect) -> Settings {
         use std::hash::{BuildHasher, RandomState};
-        let random = RandomState::new().hash_one(0_u8) >> 40;
+        // Far from the ids of other commands, and exact wherever numbers are floating point.
+        let random = (1 << 40) + (RandomState::new().hash_one(0_u8) >> 16);
         let chosen = &self.settings;
         let defaults = match dialect {
             Dialect::Monitor => Settings { oob: chosen.oob, ..Settings::default() },
@@ -130,7 +131,7 @@ impl Options {
         Settings {
             message_size: self.message_size.unwrap_or(defaults.message_size),
             depth: chosen.depth,
-            first_id: random * 1000,
+            negotiation_id: random,
             ..defaults
         }
     }

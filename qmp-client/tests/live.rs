@@ -441,3 +441,26 @@ live! {
         assert!(client.process().unwrap().try_wait().unwrap().is_some());
     }
 }
+
+live! {
+    /// QEMU goes on with the commands of a client that has left, and gives their replies to the
+    /// next one, which uses the same ids.
+    fn replies_to_an_earlier_client_are_nobodys() {
+        let socket = Socket::new();
+        let option = format!("unix:{},server=on,wait=off", socket.0.display());
+        let _qemu = Qemu::start(&["-M", "none", "-qmp", &option]);
+        let mut foreign = 0;
+        for _ in 0..40 {
+            let mut earlier = Client::connect_to(&socket.address(), &options()).unwrap();
+            let tickets: Vec<_> =
+                (0..8).map(|_| earlier.send(QueryQmpSchema::new()).unwrap()).collect();
+            drop((earlier, tickets));
+            let mut client = Client::connect_to(&socket.address(), &options()).unwrap();
+            for _ in 0..8 {
+                client.execute(QueryStatus::new()).unwrap();
+            }
+            foreign += client.dropped().foreign_replies;
+        }
+        println!("{foreign} replies to the earlier client");
+    }
+}

@@ -10,11 +10,11 @@ use qmp_client::machine::{
 use qmp_client::{End, Error, Misuse};
 
 const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}, "package": ""}, "capabilities": ["oob"]}}"#;
-const FIRST: u64 = 100;
+const NEGOTIATION: u64 = 100;
 
 fn machine() -> Machine {
     let mut settings = Settings::default();
-    settings.first_id = FIRST;
+    settings.negotiation_id = NEGOTIATION;
     Machine::new(settings, None)
 }
 
@@ -93,7 +93,7 @@ fn the_negotiation_enables_what_is_offered() {
     let mut machine = Machine::new(settings, None);
     machine.receive(GREETING.as_bytes());
     drain(&mut machine);
-    assert_eq!(take_output(&mut machine), "{\"execute\":\"qmp_capabilities\",\"id\":1}\n");
+    assert_eq!(take_output(&mut machine), "{\"execute\":\"qmp_capabilities\",\"id\":0}\n");
 }
 
 #[test]
@@ -104,10 +104,28 @@ fn commands_before_the_greeting_wait_for_it() {
     assert!(machine.output().is_empty());
     machine.receive(GREETING.as_bytes());
     drain(&mut machine);
-    assert_eq!(sent(&mut machine), [FIRST]);
+    assert_eq!(sent(&mut machine), [NEGOTIATION]);
     machine.receive(b"{\"return\": {}, \"id\": 100}");
     drain(&mut machine);
     assert_eq!(sent(&mut machine), [oob.number(), early.number()]);
+}
+
+/// QEMU goes on with the commands of a client that has left, and gives their replies to the next
+/// one: before that one's negotiation is answered, but with ids that it uses as well.
+#[test]
+fn replies_to_an_earlier_client_are_nobodys() {
+    let mut machine = machine();
+    let early = submit(&mut machine, "query-name", Kind::InBand);
+    machine.receive(GREETING.as_bytes());
+    for number in 0..9 {
+        machine.receive(format!("{{\"return\": {{}}, \"id\": {number}}}\r\n").as_bytes());
+    }
+    assert!(drain(&mut machine).is_empty());
+    assert_eq!(machine.dropped().foreign_replies, 9);
+    machine.receive(b"{\"return\": {}, \"id\": 100}\r\n");
+    assert_eq!(drain(&mut machine), ["ready"]);
+    reply(&mut machine, early);
+    assert_eq!(drain(&mut machine), [format!("{early} {{}}")]);
 }
 
 #[test]
@@ -117,7 +135,7 @@ fn out_of_band_without_its_negotiation_is_refused() {
     let mut machine = Machine::new(settings, None);
     let early = submit(&mut machine, "migrate-pause", Kind::OutOfBand);
     machine.receive(GREETING.as_bytes());
-    machine.receive(b"{\"return\": {}, \"id\": 1}");
+    machine.receive(b"{\"return\": {}, \"id\": 0}");
     let out = drain(&mut machine);
     assert_eq!(out[0], "ready");
     assert!(out[1].starts_with(&format!("{early} ")) && out[1].contains("negotiated"), "{out:?}");
@@ -228,10 +246,7 @@ fn arguments_must_be_an_object() {
         assert!(matches!(error, Error::Misuse(Misuse::Arguments { .. })), "{error:?}");
     }
     submit(b"{\"a\":1}").unwrap();
-    assert_eq!(
-        take_output(&mut machine),
-        "{\"execute\":\"x\",\"arguments\":{\"a\":1},\"id\":105}\n"
-    );
+    assert_eq!(take_output(&mut machine), "{\"execute\":\"x\",\"arguments\":{\"a\":1},\"id\":5}\n");
 }
 
 /// They go with the first byte of their command: an earlier one would take them away from it.
@@ -312,7 +327,7 @@ impl Random {
 fn feed<'b>(pieces: impl Iterator<Item = &'b [u8]>) -> Vec<String> {
     let mut machine = ready();
     let ids: Vec<CallId> = (0..4).map(|_| submit(&mut machine, "stop", Kind::InBand)).collect();
-    assert_eq!(ids[0].number(), FIRST + 1);
+    assert_eq!(ids[0].number(), 1);
     let mut out = Vec::new();
     for piece in pieces {
         machine.receive(piece);
@@ -329,17 +344,17 @@ fn feed<'b>(pieces: impl Iterator<Item = &'b [u8]>) -> Vec<String> {
 #[test]
 fn cuts_make_no_difference() {
     let parts: &[&[u8]] = &[
-        b"{\"return\": {}, \"id\": 101}\r\n",
-        b"{\"return\": {\"a\": [1, {\"b\": \"}\\\"\"}]}, \"id\": 102}",
-        b"{\n  \"return\": {\n  },\n  \"id\": 103\n}\n",
-        b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": 104}\n",
+        b"{\"return\": {}, \"id\": 1}\r\n",
+        b"{\"return\": {\"a\": [1, {\"b\": \"}\\\"\"}]}, \"id\": 2}",
+        b"{\n  \"return\": {\n  },\n  \"id\": 3\n}\n",
+        b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": 4}\n",
         b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}}\n",
         b"{\"event\": \"STOP\", \"data\": {\"x\": null}, \"timestamp\": {\"seconds\": 1, \"microseconds\": 2}}\r\n",
         b"{\"event\": \"STOP\"}",
         b"{\"event\": \"ST\\u004fP\", \"more\": 1}",
         b"{\"event\": \"S\xc3\xa9\"}\n",
         b"{\"event\": \"S\xc3\"}\n",
-        b"{\"return\": 1e}, \"id\": 101}\n",
+        b"{\"return\": 1e}, \"id\": 1}\n",
         b"{\"QMP\": {}}",
         b"{\"return\": \"",
         b"{\"return\": {\"x\"",

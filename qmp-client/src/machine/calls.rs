@@ -99,7 +99,7 @@ pub(super) struct Waiting {
 /// All calls of a connection, oldest first everywhere.
 #[derive(Debug)]
 pub(super) struct Calls {
-    first: u64,
+    negotiation: u64,
     next: u64,
     waiting: VecDeque<Waiting>,
     waiting_out_of_band: usize,
@@ -113,11 +113,10 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    pub(super) fn new(first_id: u64) -> Self {
+    pub(super) fn new(negotiation_id: u64) -> Self {
         Self {
-            first: first_id,
-            // The first id is the negotiation's.
-            next: first_id.wrapping_add(1),
+            negotiation: negotiation_id,
+            next: 1,
             waiting: VecDeque::new(),
             waiting_out_of_band: 0,
             flying: Vec::new(),
@@ -128,7 +127,7 @@ impl Calls {
     }
 
     pub(super) fn negotiation_id(&self) -> CallId {
-        CallId(self.first)
+        CallId(self.negotiation)
     }
 
     pub(super) fn next_id(&mut self) -> CallId {

@@ -117,11 +117,11 @@ impl Machine {
         let mut machine = Self {
             framer: Framer::new(settings.message_size),
             state: State::Connected,
-            calls: Calls::new(settings.first_id),
+            calls: Calls::new(settings.negotiation_id),
             greeting: None,
             greeting_deadline: greeting,
             oob: false,
-            sync: Sync::new(settings.first_id),
+            sync: Sync::new(settings.negotiation_id),
             output: Output::default(),
             ending: None,
             dropped: Dropped::default(),

@@ -38,9 +38,11 @@ pub struct Settings {
     pub window: usize,
     /// Whether out-of-band execution is enabled where the server offers it: yes.
     pub oob: bool,
-    /// The id of the first command; the others follow it. A peer may still be answering an
-    /// earlier client, so a driver chooses a number that this one did not use.
-    pub first_id: u64,
+    /// The id of `qmp_capabilities`, or the first number of a synchronisation. A peer may still
+    /// be answering an earlier client, so a driver chooses one that this client did not use. All
+    /// such answers come before the one with this number; the ids of other commands are small
+    /// ones, since QEMU reads a command byte by byte, at microseconds each.
+    pub negotiation_id: u64,
 }
 
 impl Settings {
@@ -65,7 +67,7 @@ impl Default for Settings {
             depth: 1024,
             window: 8,
             oob: true,
-            first_id: 1,
+            negotiation_id: 0,
         }
     }
 }
