@@ -9,6 +9,8 @@ use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
+/// So long a refusal may take where success is not answered.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Commands that wait for a disk, a file, a peer or a device before they answer, and for how many
 /// minutes.
@@ -32,6 +34,10 @@ const SLOW: &[(&str, u32)] = &[
     ("drive-backup", 10),
     ("drive-mirror", 10),
     ("dump-guest-memory", 60),
+    ("guest-fsfreeze-freeze", 10),
+    ("guest-fsfreeze-freeze-list", 10),
+    ("guest-fsfreeze-thaw", 10),
+    ("guest-fstrim", 60),
     ("human-monitor-command", 60),
     ("memsave", 60),
     ("migrate", 10),
@@ -50,13 +56,19 @@ const SLOW: &[(&str, u32)] = &[
     ("xen-save-devices-state", 60),
 ];
 
+/// Commands of the guest agent that do not answer success.
+const SILENT: &[&str] =
+    &["guest-shutdown", "guest-suspend-disk", "guest-suspend-hybrid", "guest-suspend-ram"];
+
 /// The deadline that a call of this command has unless another one is set: an hour for what
 /// writes memory or snapshots while the caller waits, ten minutes for what waits for a disk, a
-/// file or a device, a minute for everything else.
+/// file or a device, a minute for everything else. Ten seconds for what does not answer success:
+/// a refusal comes by then.
 #[must_use]
 pub fn recommended(command: &str) -> Duration {
     match SLOW.binary_search_by_key(&command, |(name, _)| name) {
         Ok(index) => (MINUTE * SLOW[index].1).min(HOUR),
+        Err(_) if SILENT.contains(&command) => SILENCE,
         Err(_) => MINUTE,
     }
 }

@@ -30,6 +30,12 @@ pub trait Request {
         Kind::InBand
     }
 
+    /// Whether success is answered. Where it is not, as with `guest-shutdown`, a call succeeds
+    /// when no error has come by its deadline, or when the connection ends before.
+    fn success_response(&self) -> bool {
+        true
+    }
+
     /// Whether the command has arguments at all.
     fn has_arguments(&self) -> bool;
 
@@ -45,6 +51,10 @@ impl<C: Command> Request for C {
 
     fn name(&self) -> Cow<'static, str> {
         Cow::Borrowed(C::NAME)
+    }
+
+    fn success_response(&self) -> bool {
+        C::SUCCESS_RESPONSE
     }
 
     fn has_arguments(&self) -> bool {
@@ -69,6 +79,10 @@ impl<C: AllowOob> Request for OutOfBand<C> {
 
     fn kind(&self) -> Kind {
         Kind::OutOfBand
+    }
+
+    fn success_response(&self) -> bool {
+        self.0.success_response()
     }
 
     fn has_arguments(&self) -> bool {
@@ -166,6 +180,7 @@ pub(crate) fn submit<R: Request>(
     let arguments = |out: &mut Vec<u8>| request.write_arguments(out);
     let mut submission = Submission::new(request.name());
     submission.kind = request.kind();
+    submission.success_response = request.success_response();
     submission.arguments = request.has_arguments().then_some(WriteArguments(&arguments));
     submission.deadline = deadline;
     submission.descriptors = descriptors;

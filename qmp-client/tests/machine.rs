@@ -128,6 +128,47 @@ fn replies_to_an_earlier_client_are_nobodys() {
     assert_eq!(drain(&mut machine), [format!("{early} {{}}")]);
 }
 
+/// A guest that shuts down answers nothing: that is success, and so is the end of the connection.
+/// Only what was sent has succeeded.
+#[test]
+fn where_success_is_not_answered_silence_is_success() {
+    let now = Instant::now();
+    let shutdown = |machine: &mut Machine| {
+        let mut submission = command("guest-shutdown", Kind::InBand);
+        submission.success_response = false;
+        submission.deadline = Deadline::after(now, Duration::from_secs(1));
+        machine.submit(submission).unwrap()
+    };
+    let mut machine = ready();
+    let id = shutdown(&mut machine);
+    assert!(drain(&mut machine).is_empty());
+    machine.expire(now + Duration::from_secs(1));
+    assert_eq!(drain(&mut machine), [format!("{id} {{}}")]);
+
+    let mut machine = ready();
+    let (_, id) = (shutdown(&mut machine), shutdown(&mut machine));
+    machine.receive(
+        format!("{{\"error\": {{\"class\": \"GenericError\", \"desc\": \"no\"}}, \"id\": {id}}}")
+            .as_bytes(),
+    );
+    let out = drain(&mut machine);
+    assert!(out.len() == 1 && out[0].contains("no"), "{out:?}");
+    machine.end(End::Eof);
+    let out = drain(&mut machine);
+    assert!(out.len() == 1 && out[0].ends_with(" {}"), "{out:?}");
+
+    let mut machine = self::machine();
+    shutdown(&mut machine);
+    machine.end(End::Eof);
+    let out = drain(&mut machine);
+    assert!(out.len() == 1 && out[0].contains("ended"), "{out:?}");
+    let mut machine = self::machine();
+    shutdown(&mut machine);
+    machine.expire(now + Duration::from_secs(1));
+    let out = drain(&mut machine);
+    assert!(out.len() == 1 && out[0].contains("within 1s"), "{out:?}");
+}
+
 #[test]
 fn out_of_band_without_its_negotiation_is_refused() {
     let mut settings = Settings::default();

@@ -59,6 +59,8 @@ pub(super) struct Flight {
     pub(super) name: Cow<'static, str>,
     pub(super) kind: Kind,
     pub(super) abandoned: bool,
+    /// Whether success is answered.
+    success_response: bool,
     /// Whether descriptors travel with it.
     carries: bool,
     deadline: Option<Deadline>,
@@ -71,10 +73,23 @@ impl Flight {
         id: CallId,
         name: Cow<'static, str>,
         kind: Kind,
-        carries: bool,
         deadline: Option<Deadline>,
     ) -> Self {
-        Self { id, name, kind, abandoned: false, carries, deadline, suspect: None }
+        let (success_response, carries) = (true, false);
+        Self {
+            id,
+            name,
+            kind,
+            abandoned: false,
+            success_response,
+            carries,
+            deadline,
+            suspect: None,
+        }
+    }
+
+    pub(super) fn with(self, success_response: bool, carries: bool) -> Self {
+        Self { success_response, carries, ..self }
     }
 
     fn live_deadline(&self) -> Option<Deadline> {
@@ -85,6 +100,23 @@ impl Flight {
         Timeout::new(WaitedFor::Reply(self.name.clone()), deadline.within)
             .because(self.suspect.as_deref().cloned())
             .into()
+    }
+
+    /// What silence until the deadline means, once it has been sent.
+    fn silence(&self, deadline: Deadline) -> Result<(), Error> {
+        if self.success_response { Err(self.timeout(deadline)) } else { Ok(()) }
+    }
+
+    /// What the end of the connection means, once it has been sent.
+    fn ending(self, end: &Arc<End>) -> Result<(), Error> {
+        match **end {
+            End::Eof if !self.success_response => Ok(()),
+            _ => Err(self.closed(end)),
+        }
+    }
+
+    fn closed(self, end: &Arc<End>) -> Error {
+        Closed::new(Some(self.name), end).into()
     }
 }
 
@@ -108,8 +140,8 @@ pub(super) struct Calls {
     flying_in_band: usize,
     /// How many of them carry descriptors: never more than one, but for out-of-band ones.
     flying_carriers: usize,
-    /// To be told.
-    failed: VecDeque<(CallId, Error)>,
+    /// To be told: what failed, or succeeded in silence.
+    settled: VecDeque<(CallId, Result<(), Error>)>,
 }
 
 impl Calls {
@@ -122,7 +154,7 @@ impl Calls {
             flying: Vec::new(),
             flying_in_band: 0,
             flying_carriers: 0,
-            failed: VecDeque::new(),
+            settled: VecDeque::new(),
         }
     }
 
@@ -191,7 +223,7 @@ impl Calls {
         }
         self.waiting.retain(|waiting| waiting.call.id != id);
         self.recount();
-        self.failed.retain(|(failed, _)| *failed != id);
+        self.settled.retain(|(settled, _)| *settled != id);
     }
 
     /// Forgets the commands in flight whose reply nobody waits for; whether there were any.
@@ -204,12 +236,12 @@ impl Calls {
     pub(super) fn is_pending(&self, id: CallId) -> bool {
         self.flying.iter().any(|call| call.id == id && !call.abandoned)
             || self.waiting.iter().any(|waiting| waiting.call.id == id)
-            || self.failed.iter().any(|(failed, _)| *failed == id)
+            || self.settled.iter().any(|(settled, _)| *settled == id)
     }
 
     /// Whether nothing waits, is in flight, or is to be told.
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.flying.is_empty() && self.failed.is_empty()
+        self.waiting.is_empty() && self.flying.is_empty() && self.settled.is_empty()
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -221,13 +253,13 @@ impl Calls {
         let passed = |call: &Flight| call.live_deadline().filter(|limit| limit.at <= now);
         for call in &mut self.flying {
             if let Some(limit) = passed(call) {
-                self.failed.push_back((call.id, call.timeout(limit)));
+                self.settled.push_back((call.id, call.silence(limit)));
                 call.abandoned = true;
             }
         }
         self.waiting.retain(|Waiting { call, .. }| match passed(call) {
             Some(limit) => {
-                self.failed.push_back((call.id, call.timeout(limit)));
+                self.settled.push_back((call.id, Err(call.timeout(limit))));
                 false
             }
             None => true,
@@ -245,16 +277,16 @@ impl Calls {
     /// The call, which is in none of the tables any more, has failed.
     pub(super) fn fail(&mut self, call: Flight, error: Error) {
         if !call.abandoned {
-            self.failed.push_back((call.id, error));
+            self.settled.push_back((call.id, Err(error)));
         }
     }
 
     pub(super) fn fail_all(&mut self, end: &Arc<End>) {
         (self.flying_in_band, self.flying_carriers, self.waiting_out_of_band) = (0, 0, 0);
+        let flying = self.flying.drain(..).filter(|call| !call.abandoned);
+        self.settled.extend(flying.map(|call| (call.id, call.ending(end))));
         let waiting = self.waiting.drain(..).map(|waiting| waiting.call);
-        let left = self.flying.drain(..).chain(waiting).filter(|call| !call.abandoned);
-        let failed = left.map(|call| (call.id, Closed::new(Some(call.name), end).into()));
-        self.failed.extend(failed);
+        self.settled.extend(waiting.map(|call| (call.id, Err(call.closed(end)))));
     }
 
     /// Garbage has arrived that could have been the reply to any command in flight.
@@ -281,17 +313,17 @@ impl Calls {
         }
     }
 
-    /// A call that has failed, and nobody was told.
-    pub(super) fn next_failed(&mut self) -> Option<(CallId, Error)> {
-        self.failed.pop_front()
+    /// A call that is settled, and nobody was told.
+    pub(super) fn next_settled(&mut self) -> Option<(CallId, Result<(), Error>)> {
+        self.settled.pop_front()
     }
 
     pub(super) fn release(&mut self) {
         if self.waiting.is_empty() {
             self.waiting = VecDeque::new();
         }
-        if self.failed.is_empty() {
-            self.failed = VecDeque::new();
+        if self.settled.is_empty() {
+            self.settled = VecDeque::new();
         }
     }
 }

@@ -30,7 +30,9 @@
 //! before it that had some is answered. Exactly one [`Incoming::Reply`] follows,
 //! unless the call is [abandoned](Machine::abandon): a command that still waits is then never
 //! sent, and the reply to one that was sent is dropped and counted when it comes. An expired call
-//! is abandoned as well, so that a late reply is never taken for another command's.
+//! is abandoned as well, so that a late reply is never taken for another command's. A command
+//! whose success is not answered, such as `guest-shutdown`, has succeeded when its deadline passes
+//! or the peer closes, and no error has come.
 //!
 //! Replies are matched by id alone. One with an id that is not in flight is dropped and counted.
 //! An error without an id answers the oldest in-band command: a server leaves the id out when it
@@ -60,6 +62,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use qmp_types::Greeting;
+use serde_json::value::RawValue;
 
 use crate::error::{Closed, End, Error, Misuse, ProtocolError, Timeout, WaitedFor};
 use calls::{Calls, Flight, Waiting};
@@ -178,7 +181,8 @@ impl Machine {
     /// The connection has ended, the arguments are no JSON object, or the command is out-of-band
     /// and that was not negotiated.
     pub fn submit(&mut self, submission: Submission<'_>) -> Result<CallId, Error> {
-        let Submission { name, kind, arguments, deadline, descriptors } = submission;
+        let Submission { name, kind, success_response, arguments, deadline, descriptors } =
+            submission;
         if let State::Ended(end) = &self.state {
             return Err(Closed::new(Some(name), end).into());
         }
@@ -194,7 +198,8 @@ impl Machine {
             output.truncate(start);
             return Err(Misuse::Arguments { command: name, error }.into());
         }
-        let call = Flight::new(id, name, kind, !descriptors.is_empty(), deadline);
+        let carries = !descriptors.is_empty();
+        let call = Flight::new(id, name, kind, deadline).with(success_response, carries);
         if self.is_ready() && self.calls.may_fly(&call, self.settings.window) {
             self.record_output(start);
             self.output.attach(start, descriptors);
@@ -301,11 +306,11 @@ impl Machine {
 
     /// Gives each message that has arrived, and each call that has failed, to `sink`, in order.
     pub fn drain(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) {
-        self.tell_failed(sink);
+        self.tell_settled(sink);
         while !matches!(self.state, State::Ended(_)) {
             self.skip_to_delimiter();
             if self.take_line(sink) {
-                self.tell_failed(sink);
+                self.tell_settled(sink);
                 continue;
             }
             match self.framer.next() {
@@ -325,13 +330,14 @@ impl Machine {
                     None => break,
                 },
             }
-            self.tell_failed(sink);
+            self.tell_settled(sink);
         }
     }
 
-    fn tell_failed(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) {
-        while let Some((id, error)) = self.calls.next_failed() {
-            sink(Incoming::Reply { id, result: Err(error) });
+    fn tell_settled(&mut self, sink: &mut dyn FnMut(Incoming<'_>)) {
+        while let Some((id, settled)) = self.calls.next_settled() {
+            let nothing = || serde_json::from_str("{}").unwrap_or(RawValue::NULL);
+            sink(Incoming::Reply { id, result: settled.map(|()| nothing()) });
         }
     }
 

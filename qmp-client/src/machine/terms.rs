@@ -98,6 +98,9 @@ pub struct Submission<'a> {
     pub name: Cow<'static, str>,
     /// How it is executed: in-band.
     pub kind: Kind,
+    /// Whether success is answered: yes. Where it is not, silence until the deadline, and the end
+    /// of the connection, are success.
+    pub success_response: bool,
     /// What appends the arguments, if it has any.
     pub arguments: Option<WriteArguments<'a>>,
     /// The reply's deadline.
@@ -113,6 +116,7 @@ impl<'a> Submission<'a> {
         Self {
             name: name.into(),
             kind: Kind::InBand,
+            success_response: true,
             arguments: None,
             deadline: None,
             descriptors: Vec::new(),

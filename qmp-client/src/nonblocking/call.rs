@@ -131,6 +131,7 @@ impl<R: Request> Call<R> {
         };
         let mut submission = Submission::new(self.request.name());
         submission.kind = self.request.kind();
+        submission.success_response = self.request.success_response();
         submission.arguments = has_arguments.then_some(WriteArguments(&arguments));
         submission.deadline = deadline;
         submission.descriptors = std::mem::take(&mut self.descriptors);
