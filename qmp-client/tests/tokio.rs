@@ -505,3 +505,28 @@ fn the_socket_is_waited_for() {
     });
     std::fs::remove_file(&path).unwrap();
 }
+
+/// A server said why it goes, and went, while the runtime did something else: when the next
+/// command could not be written, the event that waited in the socket was lost.
+#[test]
+fn what_was_said_before_the_end_is_heard() {
+    use std::io::Write;
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut last = theirs.try_clone().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| Peer::play(theirs, Peer::greet));
+        runtime.block_on(async {
+            ours.set_nonblocking(true).unwrap();
+            let ours = tokio::net::UnixStream::from_std(ours).unwrap();
+            let client = Client::over(ours, &Options::new()).await.unwrap();
+            let mut events = client.events();
+            last.write_all(format!("{}\r\n", scenarios::peer::EVENT).as_bytes()).unwrap();
+            last.shutdown(std::net::Shutdown::Both).unwrap();
+            let error = client.execute(Raw::<Value>::new("query-status")).await.unwrap_err();
+            assert!(error.is_closed(), "{error:?}");
+            assert_eq!(&*events.next().await.unwrap().unwrap().name, "STOP");
+            assert!(events.next().await.unwrap().unwrap_err().is_closed());
+        });
+    });
+}

@@ -121,6 +121,10 @@ impl<L: Link, C: Clock> Driver<L, C> {
                 return Poll::Ready(());
             }
             Poll::Ready(Err(error)) => End::Transport(error),
+            // The runtime has not looked since: what the peer said before it went is still there.
+            Poll::Pending if self.refused.is_some() && self.link.has_arrived() => {
+                return Poll::Pending;
+            }
             // The peer has said all that it had to say, after it refused to listen.
             Poll::Pending => match self.refused.take() {
                 Some(error) if error.kind() == io::ErrorKind::BrokenPipe => End::Eof,
