@@ -88,6 +88,14 @@
 //! # Ok::<(), qmp_client::Error>(())
 //! ```
 //!
+//! # Cookbook
+//!
+//! The directory `examples` has a small program for each thing that programs do most, to copy from;
+//! its `README.md` lists them by what one wants to do. Among them: `overview`, `wait_for_start`,
+//! `shut_down`, `watch_shutdown`, `transcript`; `hotplug_disk`, `unplug_disk`, `hotplug_nic`,
+//! `hotplug_cpu`, `hotplug_memory`; `live_migration`, `save_to_file`; `backup`, `mirror`, `commit`,
+//! `stream`, `nbd_export`; `guest_exec`, `screen`; `raw`, `capabilities`, `handle_errors`.
+//!
 //! # What does not compile
 //!
 //! A command that may not be executed out-of-band, in [`blocking::Client::execute_oob`]:
