@@ -4,13 +4,18 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(qemu, qemu_ga)");
+    println!("cargo::rustc-check-cfg=cfg(qemu, qemu_ga, qemu_img)");
     println!("cargo::rerun-if-env-changed=PATH");
     println!("cargo::rerun-if-env-changed=QMP_TEST_QEMU");
     println!("cargo::rerun-if-env-changed=QMP_TEST_QEMU_GA");
+    println!("cargo::rerun-if-env-changed=QMP_TEST_QEMU_IMG");
     println!("cargo::rerun-if-changed=build.rs");
     if find("QMP_TEST_QEMU", "qemu-system-x86_64").is_some() {
         println!("cargo::rustc-cfg=qemu");
+        // What images are made and looked at with: no use without the other.
+        if find("QMP_TEST_QEMU_IMG", "qemu-img").is_some() {
+            println!("cargo::rustc-cfg=qemu_img");
+        }
     }
     if find("QMP_TEST_QEMU_GA", "qemu-ga").is_some() {
         println!("cargo::rustc-cfg=qemu_ga");

@@ -1,0 +1,87 @@
+//! VMs that move.
+
+use std::fs::File;
+
+use qmp_client::qmp::types::RunState;
+
+use crate::vm::{OBLIGING, PATIENCE, Scratch, Vm, block_on};
+use crate::{live_migration, save_to_file, shut_down};
+
+/// The options of the guest's machine, for the other side.
+const MACHINE: &str = "-M pc -m 32 -chardev null,id=console \
+    -device isa-debugcon,iobase=0xe9,chardev=console \
+    -blockdev driver=file,filename=DIR/guest,node-name=guest \
+    -device ide-hd,drive=guest,bootindex=0 -incoming defer";
+
+/// A QEMU that takes a guest, with a disk of the same content.
+fn destination(qemu: &str, source: &Vm, arguments: &str) -> Vm {
+    let scratch = Scratch::new();
+    std::fs::copy(source.scratch.file("guest"), scratch.file("guest")).unwrap();
+    Vm::start_in(scratch, qemu, &format!("{MACHINE} {arguments}"))
+}
+
+live! { qemu,
+    /// The guest does there what it did here.
+    fn to_another_qemu(qemu) {
+        for arguments in ["", "-S"] {
+            let mut source = Vm::with_guest(qemu, OBLIGING, "");
+            let mut target = destination(qemu, &source, arguments);
+            let uri = format!("unix:{}", target.scratch.file("migration"));
+            let (from, to) = (source.address(), target.address());
+            assert!(block_on(live_migration::run(&from, &to, &uri, &uri, PATIENCE)).unwrap());
+            assert!(source.has_ended());
+            assert_eq!(target.status(), RunState::Running);
+            assert!(shut_down::run(&to, PATIENCE).unwrap());
+            assert!(target.has_ended());
+        }
+    }
+}
+
+live! { qemu,
+    /// Nobody listens there, and the other side is another machine: the guest stays.
+    fn to_nowhere(qemu) {
+        let mut source = Vm::with_guest(qemu, OBLIGING, "");
+        let from = source.address();
+        for (other, listens) in [(MACHINE, false), ("-M pc -m 64 -incoming defer", true)] {
+            let scratch = Scratch::new();
+            std::fs::copy(source.scratch.file("guest"), scratch.file("guest")).unwrap();
+            let mut target = Vm::start_in(scratch, qemu, other);
+            let listen = format!("unix:{}", target.scratch.file("migration"));
+            let connect = if listens { listen.clone() } else { format!("{listen}-not") };
+            let to = target.address();
+            let moved = live_migration::run(&from, &to, &listen, &connect, PATIENCE);
+            assert!(!block_on(moved).unwrap());
+            target.has_ended();
+            assert_eq!(source.status(), RunState::Running);
+        }
+        assert!(shut_down::run(&from, PATIENCE).unwrap());
+    }
+}
+
+/// As it is to be opened: for writing alone.
+fn create(path: &str) -> File {
+    File::options().write(true).create_new(true).open(path).unwrap()
+}
+
+live! { qemu,
+    fn to_a_file_and_back(qemu) {
+        let mut source = Vm::with_guest(qemu, OBLIGING, "");
+        let state = source.scratch.file("state");
+        save_to_file::save(&source.address(), create(&state)).unwrap();
+        assert!(source.has_ended());
+        let mut target = destination(qemu, &source, "");
+        save_to_file::restore(&target.address(), File::open(&state).unwrap()).unwrap();
+        assert_eq!(target.status(), RunState::Running);
+        assert!(shut_down::run(&target.address(), PATIENCE).unwrap());
+
+        // It cannot be written: the guest goes on.
+        let mut source = Vm::with_guest(qemu, OBLIGING, "");
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        assert!(save_to_file::save(&source.address(), full).is_err());
+        assert_eq!(source.status(), RunState::Running);
+        // What is no state is not restored.
+        let target = destination(qemu, &source, "");
+        let state = File::open(source.scratch.file("guest")).unwrap();
+        assert!(save_to_file::restore(&target.address(), state).is_err());
+    }
+}
