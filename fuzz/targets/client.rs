@@ -1,0 +1,70 @@
+//! Bytes from a server or a guest agent, in pieces, between commands: each call is answered at
+//! most once, and exactly once by the end.
+
+#![no_main]
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use libfuzzer_sys::fuzz_target;
+use qmp_client::End;
+use qmp_client::machine::{CallId, Deadline, Incoming, Kind, Machine, Settings, Submission};
+
+/// Enough for a few messages.
+const MESSAGE_SIZE: usize = 4096;
+
+fuzz_target!(|pieces: (bool, Vec<(u8, Vec<u8>)>)| {
+    let (agent, pieces) = pieces;
+    let mut settings = if agent { Settings::agent() } else { Settings::default() };
+    settings.message_size = MESSAGE_SIZE;
+    settings.depth = 32;
+    let begin = Instant::now();
+    let mut now = begin;
+    let mut machine = Machine::new(settings, Deadline::after(now, Duration::from_secs(60)));
+    let (mut open, mut answered) = (Vec::new(), HashSet::new());
+    for (action, bytes) in pieces {
+        now += Duration::from_secs(1);
+        match action % 8 {
+            0 | 1 => {
+                let mut command = Submission::new("query-status");
+                command.deadline = Deadline::after(now, Duration::from_secs(u64::from(action)));
+                command.success_response = action & 16 == 0;
+                if action & 8 != 0 {
+                    command.kind = Kind::OutOfBand;
+                }
+                open.extend(machine.submit(command));
+            }
+            2 => {
+                if let Some(id) = open.pop() {
+                    machine.abandon(id);
+                }
+            }
+            3 => machine.expire(now),
+            4 => {
+                let count = machine.output().len();
+                machine.sent(count.min(usize::from(action)));
+            }
+            5 => machine.release(0),
+            _ => {}
+        }
+        machine.receive(&bytes);
+        drain(&mut machine, &mut answered);
+        if let Some(at) = machine.deadline() {
+            assert!(at >= begin);
+        }
+    }
+    machine.end(End::Eof);
+    drain(&mut machine, &mut answered);
+    for id in open {
+        assert!(answered.contains(&id), "{id} is not answered");
+        assert!(!machine.is_pending(id));
+    }
+});
+
+fn drain(machine: &mut Machine, answered: &mut HashSet<CallId>) {
+    machine.drain(&mut |incoming| {
+        if let Incoming::Reply { id, .. } = incoming {
+            assert!(answered.insert(id), "{id} is answered twice");
+        }
+    });
+}

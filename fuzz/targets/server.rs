@@ -1,0 +1,21 @@
+//! Bytes from a client of the simulated machine, in pieces: what is answered is JSON.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use qmp_server::Simulator;
+use serde_json::Value;
+
+fuzz_target!(|pieces: Vec<&[u8]>| {
+    let simulator = Simulator::new();
+    let connection = simulator.connection();
+    let mut output = connection.take_output();
+    connection.receive(b"{'execute': 'qmp_capabilities'}");
+    for piece in pieces {
+        connection.receive(piece);
+        output.extend(connection.take_output());
+    }
+    for message in serde_json::Deserializer::from_slice(&output).into_iter::<Value>() {
+        assert!(message.expect("an answer is JSON").is_object());
+    }
+});
