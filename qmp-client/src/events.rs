@@ -125,6 +125,17 @@ impl EventQueue {
         }
     }
 
+    /// Whether nothing was dropped.
+    ///
+    /// # Errors
+    /// [`Error::Lagged`], once.
+    pub(crate) fn check_loss(&mut self) -> Result<(), Error> {
+        match std::mem::take(&mut self.lagged) {
+            0 => Ok(()),
+            count => Err(Error::Lagged(count)),
+        }
+    }
+
     /// Takes out the first event that `wanted` gives something for; the others stay.
     pub(crate) fn take_first<T>(
         &mut self,

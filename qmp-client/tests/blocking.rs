@@ -337,3 +337,37 @@ fn an_event_from_before_the_command_is_not_taken_for_its_own() {
         },
     );
 }
+
+/// Whether the event that is waited for is among those that were dropped nobody knows: waiting on
+/// could be for ever.
+#[test]
+#[cfg(feature = "qmp")]
+fn a_wait_that_may_have_lost_its_event_says_so() {
+    use qmp_client::qmp::events::{Reset, Resume, Stop};
+    scenarios::play::<Client>(
+        false,
+        &Options::new().event_capacity(4),
+        |peer| {
+            peer.greet();
+            let id = peer.expect("query-status");
+            for name in ["STOP", "RESUME", "RESUME", "RESUME", "RESUME", "POWERDOWN"] {
+                peer.send(&format!("{{\"event\": \"{name}\"}}"));
+            }
+            peer.running(&id);
+        },
+        |client| {
+            let mut client = client.unwrap();
+            client.execute(status()).unwrap();
+            // What is left is found.
+            client.wait_for(|_: &Resume| true, SOON).unwrap();
+            let error = client.wait_for(|_: &Stop| true, PATIENCE).unwrap_err();
+            assert!(matches!(error, Error::Lagged(2)), "{error:?}");
+            // It is said once: nothing has been lost since.
+            assert!(client.wait_for(|_: &Stop| true, SOON).unwrap_err().is_timeout());
+            let none = |_: &RawEvent| None::<()>;
+            assert!(client.wait_for_some(none, SOON).unwrap_err().is_timeout());
+            client.wait_for(|_: &Resume| true, SOON).unwrap();
+            assert!(client.wait_for(|_: &Reset| true, SOON).unwrap_err().is_timeout());
+        },
+    );
+}

@@ -407,6 +407,47 @@ fn a_slow_subscription_lags_alone() {
     );
 }
 
+/// Whether the event that is waited for is among those that were dropped nobody knows: waiting on
+/// could be for ever.
+#[test]
+fn a_wait_that_may_have_lost_its_event_says_so() {
+    for (wanted, found) in [(0, false), (9, true)] {
+        let (has_polled, polled) = std::sync::mpsc::channel();
+        scenarios::play::<Tokio>(
+            false,
+            &Options::new().event_capacity(4),
+            move |peer| {
+                peer.greet();
+                let id = peer.expect("echo");
+                polled.recv_timeout(PATIENCE).unwrap();
+                for number in 0..10 {
+                    peer.send(&json!({"event": "ECHOED", "data": {"number": number}}).to_string());
+                }
+                peer.succeed(&id, json!(1));
+                peer.status();
+            },
+            |front| {
+                let Tokio { client, runtime, .. } = &front.unwrap();
+                runtime.block_on(async {
+                    let mut call =
+                        client.execute(echo(1)).until(|event: &Echoed| event.number == wanted);
+                    let first =
+                        std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut call).poll(cx)));
+                    assert!(first.await.is_pending());
+                    has_polled.send(()).unwrap();
+                    // The task is slow.
+                    client.execute(status()).await.unwrap();
+                    match call.await {
+                        Ok((1, event)) => assert!(found && event.event.number == wanted),
+                        Err(Error::Lagged(6)) => assert!(!found),
+                        other => panic!("{other:?}"),
+                    }
+                });
+            },
+        );
+    }
+}
+
 /// A server may say twice that a device is gone, and the second time is not about the next one.
 #[test]
 fn an_event_from_before_the_command_is_not_taken_for_its_own() {

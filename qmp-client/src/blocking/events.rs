@@ -66,8 +66,13 @@ impl Client {
     /// To wait for what a command brings about, use [`Call::until`](super::Call::until): the
     /// queue may hold an older event.
     ///
+    /// Events that stay in the queue fill it: [`clear_events`](Self::clear_events) and
+    /// [`forget_events`](Self::forget_events) make room.
+    ///
     /// # Errors
-    /// There is none in time, an `E` does not fit, or the connection ends.
+    /// There is none in time; an `E` does not fit; the connection ends; or there is none in the
+    /// queue, and events were dropped from it, one of which may have been the one
+    /// ([`Error::Lagged`], once).
     pub fn wait_for<E: Event>(
         &mut self,
         mut predicate: impl FnMut(&E) -> bool,
@@ -85,6 +90,8 @@ impl Client {
         if let Some(found) = queued {
             return found;
         }
+        // What comes from now on is looked at before it is queued: none of it can be lost.
+        self.connection.events.check_loss()?;
         let mut found = None;
         let now = Instant::now();
         let until = Deadline::after(now, within).map(|limit| limit.at);
@@ -103,7 +110,7 @@ impl Client {
     /// [`wait_for`](Self::wait_for), for whatever event `wanted` gives something for.
     ///
     /// # Errors
-    /// There is none in time, or the connection ends.
+    /// Those of [`wait_for`](Self::wait_for), but for the event that does not fit.
     pub fn wait_for_some<T>(
         &mut self,
         mut wanted: impl FnMut(&RawEvent) -> Option<T>,
@@ -112,6 +119,7 @@ impl Client {
         if let Some(found) = self.connection.events.take_first(&mut wanted) {
             return Ok(found);
         }
+        self.connection.events.check_loss()?;
         let mut found = None;
         let now = Instant::now();
         let until = Deadline::after(now, within).map(|limit| limit.at);

@@ -29,6 +29,8 @@ pub struct Until<R: Request, T, W> {
     reply: Option<R::Return>,
     event: Option<T>,
     begun: bool,
+    /// How many events were dropped, one of which may have been the one.
+    lagged: u64,
 }
 
 impl<R: Request, T, W> fmt::Debug for Until<R, T, W> {
@@ -41,7 +43,8 @@ impl<R: Request, T, W: FnMut(&RawEvent) -> Option<Result<T>>> Until<R, T, W> {
     pub(super) fn new(call: Call<R>, name: Option<&'static str>, wanted: W) -> Self {
         let (subscription, deadline, reply, event) = (None, None, None, None);
         let taken = VecDeque::new();
-        Self { call, name, wanted, subscription, taken, deadline, reply, event, begun: false }
+        let (begun, lagged) = (false, 0);
+        Self { call, name, wanted, subscription, taken, deadline, reply, event, begun, lagged }
     }
 
     fn begin(&mut self) -> Result<()> {
@@ -60,8 +63,17 @@ impl<R: Request, T, W: FnMut(&RawEvent) -> Option<Result<T>>> Until<R, T, W> {
                 None => self.call.client().hold().poll_event(number, at, &mut self.taken, cx),
             };
             let event = match polled {
+                // What was dropped may have been the event: another may never come.
+                Poll::Pending if self.lagged > 0 && self.reply.is_some() => {
+                    return Poll::Ready(Err(Error::Lagged(self.lagged)));
+                }
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(Some(event))) => event,
+                // What is left may still have it.
+                Poll::Ready(Err(Error::Lagged(count))) => {
+                    self.lagged += count;
+                    continue;
+                }
                 Poll::Ready(Ok(None)) => {
                     // Without a deadline, it has told that the connection has ended before.
                     let Some(limit) = self.deadline else {
