@@ -13,13 +13,31 @@ use crate::error::{Error, Result, Timeout, WaitedFor};
 use crate::events::RawEvent;
 use crate::machine::Deadline;
 
-type Predicate = Box<dyn FnMut(&RawEvent) -> bool + Send>;
+/// Says which events are wanted.
+pub(super) struct Predicate(Box<dyn FnMut(&RawEvent) -> bool + Send>);
+
+impl Predicate {
+    pub(super) fn holds(&mut self, event: &RawEvent) -> bool {
+        (self.0)(event)
+    }
+
+    /// Both must hold.
+    pub(super) fn and(mut self, mut other: Self) -> Self {
+        Self(Box::new(move |event| self.holds(event) && other.holds(event)))
+    }
+}
+
+impl fmt::Debug for Predicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Predicate")
+    }
+}
 
 /// A subscription to events, from when it was made. It is a [`Stream`], too.
 ///
 /// Events wait in a queue of its own, [so many](crate::Options::event_capacity) and no more, beside
-/// those that were in it when the last one was taken: the oldest make room, and [`Error::Lagged`] says how many. The last item is the error that says
-/// why the connection ended.
+/// those that were in it when the last one was taken: the oldest make room, and [`Error::Lagged`]
+/// says how many. The last item is the error that says why the connection ended.
 #[must_use = "events are taken by `next`"]
 pub struct Events<T = RawEvent> {
     client: Client,
@@ -28,7 +46,6 @@ pub struct Events<T = RawEvent> {
     taken: VecDeque<RawEvent>,
     name: Option<&'static str>,
     decode: fn(RawEvent) -> Option<Result<T>>,
-    predicate: Option<Predicate>,
     ended: bool,
 }
 
@@ -47,13 +64,31 @@ impl<T> Events<T> {
         let capacity = client.hold().options().event_capacity;
         let number = client.hold().lock().subscribe(name, capacity, false);
         let taken = VecDeque::new();
-        Self { client, number, taken, name, decode, predicate: None, ended: false }
+        Self { client, number, taken, name, decode, ended: false }
     }
 
-    /// Only those events that satisfy a predicate. Those that do not take room in the queue until
-    /// it is looked at.
+    /// Only those events that satisfy a predicate, of what was subscribed to. All others take no
+    /// room in the queue, those that have arrived already included.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "qmp", feature = "tokio"))]
+    /// # async fn example(vm: qmp_client::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::events::JobStatusChange;
+    ///
+    /// let mut changes = vm.events_of::<JobStatusChange>().matching(|event| {
+    ///     matches!(event.decode::<JobStatusChange>(), Ok(Some(change)) if change.id == "backup")
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The client calls it for each event that arrives, while it holds its lock: it should be
+    /// quick, and must not use the client. If it panics, so does the [driver](super::Driver),
+    /// which ends the connection: whoever waits is told that the driver was dropped.
     pub fn matching(mut self, predicate: impl FnMut(&RawEvent) -> bool + Send + 'static) -> Self {
-        self.predicate = Some(Box::new(predicate));
+        let mut predicate = Predicate(Box::new(predicate));
+        self.taken.retain(|event| predicate.holds(event));
+        self.client.hold().lock().filter(self.number, predicate);
         self
     }
 
@@ -97,8 +132,7 @@ impl<T> Events<T> {
             };
             match next {
                 Ok(Some(event)) => {
-                    let wanted = self.predicate.as_mut().is_none_or(|wanted| wanted(&event));
-                    if wanted && let Some(item) = (self.decode)(event) {
+                    if let Some(item) = (self.decode)(event) {
                         return Poll::Ready(Some(item));
                     }
                 }

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use qmp_types::Timestamp;
 use serde_json::value::RawValue;
 
+use super::events::Predicate;
 use crate::error::{Closed, Error, Result};
 use crate::events::{EventQueue, RawEvent};
 use crate::machine::{CallId, Deadline, Incoming, Machine, Submission};
@@ -51,6 +53,8 @@ pub(super) struct Subscription {
     number: u64,
     /// The one name that is taken, if not all are.
     name: Option<&'static str>,
+    /// What is taken of those.
+    predicate: Option<Predicate>,
     events: EventQueue,
     waker: Option<Waker>,
     deadline: Option<Instant>,
@@ -79,7 +83,8 @@ impl Shared {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // What is behind the lock is whole between any two statements that can panic.
+        // What is behind the lock is whole between any two statements that can panic; what a
+        // predicate leaves that panics, the driver ends.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -198,7 +203,10 @@ impl Hold {
             }
             if let Some(end) = state.machine.ended() {
                 let closed = Closed::new(None, end).into();
-                state.subscriptions.remove(index);
+                let gone = state.subscriptions.remove(index);
+                // A predicate is somebody's code, and may own a client.
+                drop(state);
+                drop(gone);
                 return Poll::Ready(Err(closed));
             }
             if let (Some(at), Some(now)) = (deadline, now)
@@ -250,11 +258,23 @@ impl State {
     ) -> u64 {
         let number = self.next_subscription;
         self.next_subscription += 1;
-        let events = EventQueue::new(capacity);
+        let (events, predicate) = (EventQueue::new(capacity), None);
         let subscription =
-            Subscription { number, name, events, waker: None, deadline: None, fenced };
+            Subscription { number, name, predicate, events, waker: None, deadline: None, fenced };
         self.subscriptions.push(subscription);
         number
+    }
+
+    /// Takes what satisfies this predicate, and what that may have been before, from now on; the
+    /// queue keeps no other.
+    pub(super) fn filter(&mut self, number: u64, mut predicate: Predicate) {
+        let Some(index) = self.subscription(number) else { return };
+        let subscription = &mut self.subscriptions[index];
+        subscription.events.forget(|event| !predicate.holds(event));
+        subscription.predicate = Some(match subscription.predicate.take() {
+            Some(before) => before.and(predicate),
+            None => predicate,
+        });
     }
 
     pub(super) fn pending(&self) -> (usize, usize) {
@@ -285,9 +305,11 @@ impl State {
                 }
             }
             Incoming::Event { name, data, timestamp } => {
-                for subscription in subscriptions.iter_mut().filter(|one| one.takes(&name)) {
-                    subscription.events.push(&name, data, timestamp);
-                    woken.extend(subscription.waker.take());
+                for subscription in subscriptions.iter_mut() {
+                    if subscription.takes(&name, data, timestamp) {
+                        subscription.events.push(&name, data, timestamp);
+                        woken.extend(subscription.waker.take());
+                    }
                 }
             }
             Incoming::Garbage(_) => {}
@@ -339,8 +361,12 @@ impl State {
 }
 
 impl Subscription {
-    fn takes(&self, name: &str) -> bool {
-        !self.fenced && self.name.is_none_or(|wanted| wanted == name)
+    fn takes(&mut self, name: &str, data: Option<&RawValue>, timestamp: Timestamp) -> bool {
+        if self.fenced || self.name.is_some_and(|wanted| wanted != name) {
+            return false;
+        }
+        let Some(predicate) = &mut self.predicate else { return true };
+        predicate.holds(&RawEvent::new(name.into(), data, timestamp))
     }
 }
 
