@@ -190,7 +190,7 @@ pub use nonblocking::{Call, Client, Connecting, Driver, Events, Next, Until};
 pub use options::Options;
 pub use request::{OutOfBand, Raw, Request};
 #[cfg(feature = "qmp")]
-pub use workflow::{JobOutcome, ShutDown, Unplugged};
+pub use workflow::{Fdset, JobOutcome, ShutDown, Unplugged};
 
 pub use qmp_types as types;
 #[cfg(feature = "qga")]

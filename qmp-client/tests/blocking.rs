@@ -371,3 +371,113 @@ fn a_wait_that_may_have_lost_its_event_says_so() {
         },
     );
 }
+
+/// The end of a job is not heard among many other events, and is seen all the same.
+#[test]
+#[cfg(feature = "qmp")]
+fn a_job_is_followed_though_events_are_lost() {
+    scenarios::play::<Client>(
+        false,
+        &Options::new().event_capacity(4),
+        |peer| {
+            peer.greet();
+            let id = peer.expect("block-job-something");
+            let change = serde_json::json!({"id": "job", "status": "concluded"});
+            peer.send(
+                &serde_json::json!({"event": "JOB_STATUS_CHANGE", "data": change}).to_string(),
+            );
+            (0..9).for_each(|_| peer.send(r#"{"event": "STOP"}"#));
+            peer.succeed(&id, serde_json::json!({}));
+            let job = serde_json::json!([{"id": "job", "type": "mirror", "status": "concluded",
+                "current-progress": 1, "total-progress": 1, "error": "no space"}]);
+            for _ in 0..2 {
+                let id = peer.expect("query-jobs");
+                peer.succeed(&id, job.clone());
+            }
+            let id = peer.expect("job-dismiss");
+            peer.succeed(&id, serde_json::json!({}));
+        },
+        |client| {
+            let start = Raw::<Value>::new("block-job-something");
+            let outcome = client.unwrap().run_job(start, "job", PATIENCE).unwrap();
+            assert_eq!(outcome.error.as_deref(), Some("no space"));
+        },
+    );
+}
+
+/// Refuses the command named `refused`, and executes every other one; gives all their names.
+#[cfg(feature = "qmp")]
+fn obey(peer: &mut Peer, refused: &str) -> Vec<String> {
+    let mut log = Vec::new();
+    loop {
+        let command = peer.command();
+        let Some(name) = command["execute"].as_str() else { return log };
+        log.push(name.to_owned());
+        if name == refused {
+            let error = serde_json::json!({"class": "GenericError", "desc": "no"});
+            peer.send(&serde_json::json!({"error": error, "id": command["id"]}).to_string());
+        } else {
+            peer.succeed(&command["id"], serde_json::json!({"fdset-id": 7, "fd": 40}));
+        }
+    }
+}
+
+#[cfg(feature = "qmp")]
+fn null() -> std::fs::File {
+    std::fs::File::open("/dev/null").unwrap()
+}
+
+#[test]
+#[cfg(feature = "qmp")]
+fn a_set_is_removed_unless_it_is_kept() {
+    play_ready::<Client>(
+        false,
+        |peer| {
+            let log = obey(peer, "");
+            assert_eq!(log, ["add-fd", "remove-fd", "add-fd", "stop", "remove-fd", "add-fd"]);
+        },
+        |client| {
+            client.add_descriptor(null()).unwrap().remove().unwrap();
+            let mut guard = client.add_descriptor(null()).unwrap();
+            assert_eq!(guard.path(), "/dev/fdset/7");
+            guard.client().execute(Raw::<Value>::new("stop")).unwrap();
+            drop(guard);
+            assert_eq!(client.add_descriptor(null()).unwrap().keep().id, 7);
+        },
+    );
+    play_ready::<Client>(
+        false,
+        |peer| assert_eq!(obey(peer, "remove-fd"), ["add-fd", "remove-fd"]),
+        |client| {
+            let error = client.add_descriptor(null()).unwrap().remove().unwrap_err();
+            assert_eq!(error.command(), Some("remove-fd"));
+        },
+    );
+}
+
+#[test]
+#[cfg(feature = "qmp")]
+fn a_disk_that_cannot_be_plugged_in_leaves_nothing() {
+    use qmp_client::qmp::commands::{BlockdevAdd, DeviceAdd};
+    use qmp_client::qmp::types::BlockdevOptions;
+    for (refused, expected) in [
+        ("add-fd", &["add-fd"][..]),
+        ("blockdev-add", &["add-fd", "blockdev-add", "remove-fd"]),
+        ("remove-fd", &["add-fd", "blockdev-add", "remove-fd", "blockdev-del"]),
+        ("device_add", &["add-fd", "blockdev-add", "remove-fd", "device_add", "blockdev-del"]),
+    ] {
+        play_ready::<Client>(
+            false,
+            |peer| assert_eq!(obey(peer, refused), expected),
+            |client| {
+                let node = |file: &str| {
+                    let node = serde_json::json!({"driver": "file", "filename": file});
+                    BlockdevAdd::new(serde_json::from_value::<BlockdevOptions>(node).unwrap())
+                };
+                let device = DeviceAdd::new("usb-storage").property("drive", "disk");
+                let error = client.plug_disk(null(), "disk", node, device).unwrap_err();
+                assert_eq!(error.command(), Some(refused));
+            },
+        );
+    }
+}

@@ -66,8 +66,8 @@ use connection::{Connection, keep_all};
 pub use agent::{Agent, Frozen};
 pub use call::Call;
 pub use events::{Events, EventsOf};
-#[cfg(feature = "qmp")]
-pub use helpers::Fdset;
+#[cfg(all(unix, feature = "qmp"))]
+pub use helpers::FdsetGuard;
 #[cfg(unix)]
 pub use launch::{Launch, Process};
 pub use ticket::Ticket;

@@ -3,41 +3,40 @@
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
 
-use qmp_types::qmp::commands::{AddFd, BlockdevAdd, BlockdevDel, DeviceAdd, RemoveFd};
+use qmp_types::qmp::commands::RemoveFd;
+#[cfg(unix)]
+use qmp_types::qmp::commands::{AddFd, BlockdevAdd, BlockdevDel, DeviceAdd};
 
 use super::super::Client;
 use crate::error::Result;
-
-/// A descriptor that QEMU holds, and opens by the name of a file.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub struct Fdset {
-    /// The number of the set that it is alone in.
-    pub id: i64,
-}
-
-impl Fdset {
-    /// The name by which QEMU opens it, such as `/dev/fdset/3`.
-    #[must_use]
-    pub fn path(&self) -> String {
-        format!("/dev/fdset/{}", self.id)
-    }
-}
+use crate::workflow::Fdset;
 
 impl Client {
-    /// Gives QEMU a descriptor, in a set of its own. QEMU takes it for what it was opened for:
-    /// to read, to write, or both.
+    /// Gives QEMU a descriptor, in a set of its own, until the guard is dropped. QEMU takes it for
+    /// what it was opened for: to read, to write, or both.
+    ///
+    /// ```no_run
+    /// # fn example(mut vm: qmp_client::blocking::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use qmp_client::qmp::commands::DumpGuestMemory;
+    ///
+    /// let mut file = vm.add_descriptor(std::fs::File::create("memory")?)?;
+    /// let dump = DumpGuestMemory::new(false, format!("file:{}", file.path()));
+    /// file.client().execute(dump)?;
+    /// file.remove()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of [`Call::execute`](super::super::Call::execute).
     #[cfg(unix)]
-    pub fn add_descriptor(&mut self, descriptor: impl Into<OwnedFd>) -> Result<Fdset> {
+    pub fn add_descriptor(&mut self, descriptor: impl Into<OwnedFd>) -> Result<FdsetGuard<'_>> {
         let added = self.call(AddFd::new()).descriptor(descriptor).execute()?;
-        Ok(Fdset { id: added.fdset_id })
+        Ok(FdsetGuard { client: self, fdset: Fdset { id: added.fdset_id }, done: false })
     }
 
-    /// Takes the set back. What uses it goes on; the descriptor is closed when nothing does (in
-    /// older releases, such as 7.2, not before the machine runs).
+    /// Takes a set back that was [kept](FdsetGuard::keep). What uses it goes on; the descriptor is
+    /// closed when nothing does (in older releases, such as 7.2, not before the machine runs).
     ///
     /// # Errors
     /// Those of [`execute`](Self::execute).
@@ -45,29 +44,13 @@ impl Client {
         self.execute(RemoveFd::new(fdset.id)).map(|_| ())
     }
 
-    /// Gives QEMU a descriptor for as long as `use_it` takes. It is taken back whatever comes of
-    /// that.
-    ///
-    /// # Errors
-    /// Those of `use_it`, of [`add_descriptor`](Self::add_descriptor), and of
-    /// [`remove_fdset`](Self::remove_fdset).
-    #[cfg(unix)]
-    pub fn with_descriptor<T>(
-        &mut self,
-        descriptor: impl Into<OwnedFd>,
-        use_it: impl FnOnce(&mut Self, &Fdset) -> Result<T>,
-    ) -> Result<T> {
-        let fdset = self.add_descriptor(descriptor)?;
-        let used = use_it(self, &fdset);
-        let removed = self.remove_fdset(&fdset);
-        let used = used?;
-        removed.map(|()| used)
-    }
-
     /// Plugs a disk in whose image is an open file: the set, the block node, the device. `node`
-    /// and `device` are told the name under which QEMU opens the file, and what they give is
-    /// added; `node_name` is the node's. If one step fails, those before are undone, the last one
-    /// first. [`unplug`](Self::unplug) the device, then delete the node, to be rid of it.
+    /// is told the name under which QEMU opens the file; `node_name` is the node's. If one step
+    /// fails, those before are undone, the last one first. [`unplug`](Self::unplug) the device,
+    /// then delete the node, to be rid of it.
+    ///
+    /// The set is gone as soon as the node is there, which holds the file open: a node with
+    /// `auto-read-only` cannot open it again for writing.
     ///
     /// # Errors
     /// The error of the step that failed.
@@ -79,13 +62,72 @@ impl Client {
         node: impl FnOnce(&str) -> BlockdevAdd,
         device: DeviceAdd,
     ) -> Result<()> {
-        // The node holds the file open: the set is not needed any longer than for that.
-        self.with_descriptor(image, |client, fdset| {
-            client.execute(node(&fdset.path())).map(|_| ())
-        })?;
-        let Err(error) = self.execute(device) else { return Ok(()) };
-        // What went wrong first is what counts.
-        let _ = self.execute(BlockdevDel::new(node_name));
-        Err(error)
+        let mut fdset = self.add_descriptor(image)?;
+        let add = node(&fdset.path());
+        fdset.client().execute(add)?;
+        let removed = fdset.remove();
+        let plugged = removed.and_then(|()| self.execute(device));
+        if plugged.is_err() {
+            // What went wrong first is what counts.
+            let _ = self.execute(BlockdevDel::new(node_name));
+        }
+        plugged.map(|_| ())
+    }
+}
+
+/// A descriptor that QEMU holds for as long as this is there. Dropping it removes the set:
+/// what uses it goes on.
+#[cfg(unix)]
+#[derive(Debug)]
+#[must_use = "dropping it removes the set"]
+pub struct FdsetGuard<'c> {
+    client: &'c mut Client,
+    fdset: Fdset,
+    done: bool,
+}
+
+#[cfg(unix)]
+impl FdsetGuard<'_> {
+    /// The set.
+    #[must_use]
+    pub fn fdset(&self) -> &Fdset {
+        &self.fdset
+    }
+
+    /// The name by which QEMU opens it, such as `/dev/fdset/3`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.fdset.path()
+    }
+
+    /// The client, to use the set with.
+    pub fn client(&mut self) -> &mut Client {
+        self.client
+    }
+
+    /// Removes the set, and says if that fails.
+    ///
+    /// # Errors
+    /// Those of [`Client::execute`].
+    pub fn remove(mut self) -> Result<()> {
+        self.done = true;
+        self.client.remove_fdset(&self.fdset)
+    }
+
+    /// The set stays: [`Client::remove_fdset`] removes it.
+    #[must_use = "it is what the set is removed by"]
+    pub fn keep(mut self) -> Fdset {
+        self.done = true;
+        self.fdset.clone()
+    }
+}
+
+#[cfg(unix)]
+impl Drop for FdsetGuard<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            // There is nobody left to tell.
+            let _ = self.client.remove_fdset(&self.fdset);
+        }
     }
 }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use qmp_types::qmp::commands::{JobComplete, JobDismiss, JobFinalize, QueryJobs};
 
 use super::super::Client;
-use crate::error::{Result, Timeout, WaitedFor};
+use crate::error::{Error, Result};
 use crate::request::Request;
-use crate::workflow::{JobOutcome, JobStep, JobWatch};
+use crate::workflow::{JobOutcome, JobStep, JobWatch, unless_refused};
 
 impl Client {
     /// Starts a job and sees it through: it is completed when it is ready (as a mirror is, when
@@ -32,34 +32,27 @@ impl Client {
         self.execute(command)?;
         loop {
             let left = within.saturating_sub(begin.elapsed());
-            let step = self.wait_for_some(|event| watch.step(event), left);
-            match step {
-                Ok(step) => match step? {
-                    JobStep::Complete => {
-                        self.execute(JobComplete::new(id))?;
-                    }
-                    // It may do that itself meanwhile.
-                    JobStep::Finalize => match self.execute(JobFinalize::new(id)) {
-                        Err(error) if error.server().is_none() => return Err(error),
-                        _ => {}
-                    },
-                    JobStep::Conclude | JobStep::Gone => break,
-                },
-                Err(error) if error.is_timeout() => {
-                    let waited_for = WaitedFor::Event(Some("JOB_STATUS_CHANGE"));
-                    return Err(Timeout::new(waited_for, within).into());
-                }
+            let step = match self.wait_for_some(|event| watch.step(event), left) {
+                Ok(step) => Some(step?),
+                // Among those that were dropped may have been one of this job's.
+                Err(Error::Lagged(_)) => watch.look(&self.execute(QueryJobs::new())?),
+                Err(error) if error.is_timeout() => return Err(JobWatch::too_late(within)),
                 Err(error) => return Err(error),
+            };
+            match step {
+                Some(JobStep::Complete) => {
+                    self.execute(JobComplete::new(id))?;
+                }
+                // It may do that itself meanwhile.
+                Some(JobStep::Finalize) => unless_refused(self.execute(JobFinalize::new(id)))?,
+                Some(JobStep::Conclude | JobStep::Gone) => break,
+                None => {}
             }
         }
-        let jobs = self.execute(QueryJobs::new())?;
-        let (outcome, listed) = watch.outcome(jobs);
+        let (outcome, listed) = watch.outcome(self.execute(QueryJobs::new())?);
         if listed {
-            match self.execute(JobDismiss::new(id)) {
-                // It has dismissed itself meanwhile.
-                Err(error) if error.server().is_none() => return Err(error),
-                _ => {}
-            }
+            // It may have dismissed itself meanwhile.
+            unless_refused(self.execute(JobDismiss::new(id)))?;
         }
         Ok(outcome)
     }

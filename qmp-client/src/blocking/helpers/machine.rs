@@ -3,19 +3,15 @@
 use std::time::{Duration, Instant};
 
 use qmp_types::qmp::commands::{
-    DeviceDel, HumanMonitorCommand, Migrate, MigrateSetCapabilities, QueryMigrate, QueryQmpSchema,
-    SystemPowerdown,
+    DeviceDel, HumanMonitorCommand, Migrate, QueryMigrate, QueryQmpSchema, SystemPowerdown,
 };
 use qmp_types::qmp::events::{Migration, Shutdown};
-use qmp_types::qmp::types::{MigrationCapability, MigrationCapabilityStatus, MigrationInfo};
+use qmp_types::qmp::types::MigrationInfo;
 
 use super::super::Client;
 use crate::capabilities::Capabilities;
-use crate::error::{Result, Timeout, WaitedFor};
-use crate::workflow::{ShutDown, Unplugged, is_over, unplugged};
-
-/// How long nobody looks at a migration of which nothing is heard.
-const LOOK: Duration = Duration::from_millis(500);
+use crate::error::{Error, Result};
+use crate::workflow::{MigrationWatch, ShutDown, Unplugged, by_guest, unplugged};
 
 impl Client {
     /// What this QEMU can do. The reply is large: ask once.
@@ -42,12 +38,7 @@ impl Client {
     /// QEMU does not end.
     pub fn shut_down(&mut self, patience: Duration) -> Result<ShutDown> {
         let asked = self.call(SystemPowerdown::new()).within(patience).until(|_: &Shutdown| true);
-        let by_guest = match asked {
-            Ok(_) => true,
-            // It may end without saying so.
-            Err(error) if error.is_closed() => true,
-            Err(_) => false,
-        };
+        let by_guest = by_guest(&asked);
         // With `-no-shutdown` the guest is off, and QEMU is still there.
         let quit = self.quit_within(patience);
         match quit {
@@ -88,24 +79,17 @@ impl Client {
         within: Duration,
         mut progress: impl FnMut(&MigrationInfo),
     ) -> Result<MigrationInfo> {
-        let begin = Instant::now();
-        let events = MigrationCapabilityStatus::new(MigrationCapability::Events, true);
-        self.execute(MigrateSetCapabilities::new(vec![events]))?;
+        let watch = MigrationWatch::new(Instant::now(), within);
+        self.execute(MigrationWatch::events())?;
         self.execute(migrate)?;
         loop {
             let info = self.execute(QueryMigrate::new())?;
             progress(&info);
-            if is_over(info.status.as_ref()) {
-                return Ok(info);
-            }
-            let left = within.saturating_sub(begin.elapsed());
-            if left.is_zero() {
-                let waited_for = WaitedFor::Event(Some("MIGRATION"));
-                return Err(Timeout::new(waited_for, within).into());
-            }
-            match self.wait_for(|_: &Migration| true, LOOK.min(left)) {
-                Err(error) if !error.is_timeout() => return Err(error),
-                _ => {}
+            let Some(pause) = watch.pause(&info, Instant::now())? else { return Ok(info) };
+            match self.wait_for(|_: &Migration| true, pause) {
+                // Whatever was said, the next look tells.
+                Ok(_) | Err(Error::Timeout(_) | Error::Lagged(_) | Error::Decode(_)) => {}
+                Err(error) => return Err(error),
             }
         }
     }

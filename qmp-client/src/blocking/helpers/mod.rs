@@ -5,4 +5,5 @@ mod job;
 mod machine;
 mod screen;
 
-pub use disk::Fdset;
+#[cfg(unix)]
+pub use disk::FdsetGuard;
