@@ -153,12 +153,12 @@ fn begin(
     // A frozen guest stands still: better no backup than a long one.
     let transaction = Transaction::new(actions).properties(grouped);
     let begun = vm.execute_within(transaction, Duration::from_secs(30));
-    let thawed = frozen.map_or(Ok(()), Frozen::thaw);
+    let thawed = frozen.map_or(Ok(0), Frozen::thaw);
     if let Err(error) = &thawed {
         // Said at once: the jobs may take hours.
         eprintln!("THE GUEST MAY STILL BE FROZEN: {}", error.report());
     }
-    begun.map(|_| thawed)
+    begun.map(|_| thawed.map(|_| ()))
 }
 
 fn conclude(vm: &mut Client, disks: &[Disk], patience: Duration) -> Result<Vec<String>> {

@@ -1,20 +1,22 @@
 //! What both clients of a guest agent have in common.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use qmp_types::qga::commands::{GuestExec, GuestExecStatus};
-use qmp_types::qga::types::{GuestExecCaptureOutput, GuestExecStatus as Status};
+use qmp_types::qga::commands::{GuestExec, GuestExecStatus, GuestFileRead, GuestFileWrite};
+use qmp_types::qga::types::{
+    GuestExecCaptureOutput, GuestExecStatus as Status, GuestFileRead as Piece,
+};
 use serde::{Deserialize, Deserializer};
 
-use crate::error::{Error, Mismatch};
+use crate::error::{Error, Mismatch, Timeout, WaitedFor};
+use crate::machine::Deadline;
 
 /// How much of a file travels in one message: well below the agent's limits.
-pub(crate) const PIECE: usize = 48 * 1024;
+const PIECE: usize = 48 * 1024;
 /// The pauses between two looks at a program grow from this to that.
-pub(crate) const PAUSES: (Duration, Duration) =
-    (Duration::from_millis(5), Duration::from_millis(500));
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 /// How long freezing or thawing may take: the guest writes all that it has not written yet.
 pub(crate) const FREEZING: Duration = Duration::from_secs(5 * 60);
 
@@ -26,7 +28,7 @@ pub struct Exec {
     args: Vec<String>,
     env: Vec<String>,
     input: Option<Vec<u8>>,
-    pub(crate) within: Duration,
+    within: Duration,
 }
 
 impl Exec {
@@ -65,6 +67,12 @@ impl Exec {
     pub fn within(mut self, within: Duration) -> Self {
         self.within = within;
         self
+    }
+
+    /// When to look at it, beginning now.
+    pub(crate) fn looks(&self, now: Instant) -> Looks {
+        let (within, deadline) = (self.within, Deadline::after(now, self.within));
+        Looks { pause: PAUSES.0, within, deadline }
     }
 
     pub(crate) fn command(&self) -> GuestExec {
@@ -121,12 +129,102 @@ impl ExecOutput {
     }
 }
 
-pub(crate) fn encode(bytes: &[u8]) -> String {
+/// The looks at a program that runs: ever rarer.
+#[derive(Debug)]
+pub(crate) struct Looks {
+    pause: Duration,
+    within: Duration,
+    deadline: Option<Deadline>,
+}
+
+impl Looks {
+    /// How long to pause before the next look.
+    ///
+    /// # Errors
+    /// The program has had its time.
+    pub(crate) fn pause(&mut self, now: Instant) -> Result<Duration, Error> {
+        let left = self.deadline.map(|limit| limit.at.saturating_duration_since(now));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(Timeout::new(WaitedFor::Exit, self.within).into());
+        }
+        let pause = self.pause;
+        self.pause = (pause * 2).min(PAUSES.1);
+        Ok(left.map_or(pause, |left| left.min(pause)))
+    }
+}
+
+/// A file that is being read.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    handle: i64,
+    limit: usize,
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+impl Reading {
+    pub(crate) fn new(handle: i64, limit: usize) -> Self {
+        Self { handle, limit, bytes: Vec::new(), ended: false }
+    }
+
+    /// What reads the next piece, if there is one.
+    pub(crate) fn next(&self) -> Option<GuestFileRead> {
+        let left = self.limit.saturating_sub(self.bytes.len());
+        let count = i64::try_from(PIECE.min(left)).unwrap_or(1);
+        (count > 0 && !self.ended).then(|| GuestFileRead::new(self.handle).count(count))
+    }
+
+    pub(crate) fn take(&mut self, piece: &Piece) -> Result<(), Error> {
+        let read = decode::<GuestFileRead>(&piece.buf_b64)?;
+        self.ended = piece.eof || read.is_empty();
+        self.bytes.extend_from_slice(&read);
+        Ok(())
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub(crate) struct Writing<'b> {
+    handle: i64,
+    left: &'b [u8],
+}
+
+impl<'b> Writing<'b> {
+    pub(crate) fn new(handle: i64, bytes: &'b [u8]) -> Self {
+        Self { handle, left: bytes }
+    }
+
+    /// What writes the next piece, if there is one.
+    pub(crate) fn next(&self) -> Option<GuestFileWrite> {
+        let piece = self.left.chunks(PIECE).next()?;
+        Some(GuestFileWrite::new(self.handle, encode(piece)))
+    }
+
+    /// So many bytes of the piece are written.
+    pub(crate) fn written(&mut self, count: i64) {
+        let piece = self.left.len().min(PIECE);
+        // A guest that claims to have written nothing would keep us here for ever.
+        let written = usize::try_from(count).unwrap_or(0).max(1).min(piece);
+        self.left = self.left.split_at(written).1;
+    }
+}
+
+/// Whether file systems may be frozen, after freezing them failed. A command that the agent does
+/// not have, or that is disabled since they are frozen already, has frozen nothing.
+pub(crate) fn may_have_frozen(error: &Error) -> bool {
+    !error.is_command_not_found()
+}
+
+fn encode(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
 /// Bytes in the reply to a command.
-pub(crate) fn decode<C: qmp_types::Command>(text: &str) -> Result<Vec<u8>, Error> {
+fn decode<C: qmp_types::Command>(text: &str) -> Result<Vec<u8>, Error> {
     match STANDARD.decode(text) {
         Ok(bytes) => Ok(bytes),
         // Read as JSON once more, for an error that shows where and what.

@@ -49,7 +49,8 @@
 //! ```
 //!
 //! Any future may be dropped at any moment, and harms nothing else: `Client` says what that means
-//! for the command. With the feature `futures-io`, the same client works over streams of
+//! for the command. A workflow that is dropped half way cleans up behind itself, and so does a
+//! guard. With the feature `futures-io`, the same client works over streams of
 //! `futures-io`, as smol has them: module `futures_io`.
 //!
 //! # Workflows
@@ -86,6 +87,30 @@
 //! vm.shut_down(PATIENCE)?;
 //! # }
 //! # Ok::<(), qmp_client::Error>(())
+//! ```
+//!
+//! The asynchronous client has the same, to be awaited.
+//!
+//! What must not stay is held by a guard. Dropping it undoes that; a method of its own does so,
+//! too, and says if it fails:
+//!
+//! ```no_run
+//! # #[cfg(all(unix, feature = "qmp", feature = "qga", feature = "tokio"))]
+//! # async fn example(vm: qmp_client::Client, guest: qmp_client::Agent)
+//! # -> Result<(), Box<dyn std::error::Error>> {
+//! use qmp_client::qmp::commands::{BlockdevSnapshotSync, DumpGuestMemory};
+//!
+//! // QEMU holds the descriptor for as long as the guard is there.
+//! let file = vm.add_descriptor(std::fs::File::create("memory")?).await?;
+//! vm.execute(DumpGuestMemory::new(false, format!("file:{}", file.path()))).await?;
+//! file.remove().await?;
+//!
+//! // The guest thaws whatever happens: an error, a panic, or nobody awaiting this any more.
+//! let frozen = guest.freeze().await?;
+//! vm.execute(BlockdevSnapshotSync::new("overlay.qcow2").node_name("disk")).await?;
+//! println!("{} file systems", frozen.thaw().await?);
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! # Cookbook
@@ -183,8 +208,10 @@ pub use error::{
 };
 pub use events::{Occurrence, RawEvent};
 pub use machine::{Direction, Garbage};
+#[cfg(all(unix, feature = "qmp", any(feature = "tokio", feature = "futures-io")))]
+pub use nonblocking::FdsetGuard;
 #[cfg(all(feature = "qga", any(feature = "tokio", feature = "futures-io")))]
-pub use nonblocking::{Agent, ConnectingAgent};
+pub use nonblocking::{Agent, ConnectingAgent, Frozen};
 #[cfg(any(feature = "tokio", feature = "futures-io"))]
 pub use nonblocking::{Call, Client, Connecting, Driver, Events, Next, Until};
 pub use options::Options;

@@ -7,6 +7,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+#[cfg(feature = "tokio")]
+use std::task::Poll;
 use std::time::Duration;
 
 use qmp_client::blocking::Agent;
@@ -157,14 +159,21 @@ fn what_is_frozen_is_thawed() {
             guest.send(b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"busy\"}}\n");
             guest.expect("guest-fsfreeze-thaw");
             guest.answer(&json!(1));
+            // Nothing was done: they may be somebody else's.
+            guest.expect("guest-fsfreeze-freeze");
+            guest.send(b"{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"frozen\"}}\n");
+            guest.expect("guest-ping");
+            guest.answer(&json!({}));
         },
         |agent| {
             let mut agent = agent.unwrap();
             let frozen = agent.freeze().unwrap();
             assert_eq!(frozen.count(), 2);
-            frozen.thaw().unwrap();
+            assert_eq!(frozen.thaw().unwrap(), 2);
             drop(agent.freeze().unwrap());
             assert_eq!(agent.freeze().unwrap_err().server().unwrap().desc, "busy");
+            assert!(agent.freeze().unwrap_err().is_command_not_found());
+            agent.ping(PATIENCE).unwrap();
         },
     );
 }
@@ -269,7 +278,13 @@ live! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let agent = qmp_client::Agent::connect(&real.address(), &options()).await.unwrap();
-            agent.ping().await.unwrap();
+            agent.ping(PATIENCE).await.unwrap();
+            assert!(!agent.execute(GuestInfo::new()).await.unwrap().version.is_empty());
+            let cat = Exec::new("/bin/sh").args(["-c", "cat; echo $X >&2; exit 3"]).env("X", "oops");
+            let output = agent.exec(&cat.input("héllo")).await.unwrap();
+            assert_eq!((output.exitcode, output.signal), (Some(3), None));
+            assert_eq!(output.stdout, "héllo".as_bytes());
+            assert_eq!(output.stderr, b"oops\n");
             let output = agent.exec(&Exec::new("/bin/cat").input("x".repeat(100_000))).await;
             let output = output.unwrap();
             assert!(output.success());
@@ -279,7 +294,18 @@ live! {
             assert_eq!(agent.read_file(&path, usize::MAX).await.unwrap(), output.stdout);
             let slow = Exec::new("/bin/sleep").arg("1").within(SOON);
             assert!(agent.exec(&slow).await.unwrap_err().is_timeout());
-            agent.ping().await.unwrap();
+            assert!(agent.read_file("/no/such/file", 5).await.unwrap_err().server().is_some());
+
+            // What is cancelled is answered later, and not taken for the next one's.
+            for times in 0..4 {
+                let mut exec = std::pin::pin!(agent.exec(&slow));
+                for _ in 0..times {
+                    let polled = std::future::poll_fn(|cx| Poll::Ready(exec.as_mut().poll(cx)));
+                    assert!(polled.await.is_pending());
+                }
+            }
+            assert_eq!(agent.read_file(&path, 5).await.unwrap(), output.stdout[..5]);
+            agent.ping(PATIENCE).await.unwrap();
         });
     }
 }

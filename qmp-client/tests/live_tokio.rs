@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use qmp_client::qmp::AnyEvent;
 use qmp_client::qmp::commands::{
-    AddFd, BlockdevMirror, Cont, Getfd, MigratePause, QueryFdsets, QueryQmpSchema, QueryStatus,
-    QueryVersion, Stop,
+    AddFd, BlockdevAdd, BlockdevDel, BlockdevMirror, Cont, DeviceAdd, Getfd, Migrate, MigratePause,
+    QueryFdsets, QueryNamedBlockNodes, QueryQmpSchema, QueryStatus, QueryVersion, Stop,
 };
 use qmp_client::qmp::events::Resume;
-use qmp_client::qmp::types::MirrorSyncMode;
-use qmp_client::{Client, Options, Raw, Unplugged};
+use qmp_client::qmp::types::{BlockdevOptions, MigrationStatus, MirrorSyncMode};
+use qmp_client::{Client, Error, Misuse, Options, Raw, ShutDown, Unplugged};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -210,5 +210,157 @@ live! {
         let added: Value =
             client.execute(Raw::new("netdev_add").arguments(&netdev)).await.unwrap();
         assert_eq!(added, json!({}));
+    }
+}
+
+/// A file that is removed in the end, where every QEMU sees it.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new(name: &str) -> Self {
+        let directory =
+            std::env::var_os("QMP_TEST_SOCKETS").map_or_else(std::env::temp_dir, PathBuf::from);
+        Self(directory.join(format!("qmp-tokio-{name}-{}", std::process::id())))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+live! {
+    /// QEMU runs no guest that would react.
+    async fn shutting_down() {
+        let mut qemu = Qemu::start(&["-M", "pc"]);
+        let client = qemu.connect().await;
+        let how = client.shut_down(Duration::from_millis(300)).await.unwrap();
+        assert_eq!(how, ShutDown::ByQuit);
+        assert!(qemu.child.wait().unwrap().success());
+    }
+}
+
+live! {
+    async fn a_migration_to_a_file() {
+        let qemu = Qemu::start(&["-M", "pc"]);
+        let client = qemu.connect().await;
+        let file = Temporary::new("state");
+        let mut seen = Vec::new();
+        let uri = format!("exec:cat > {}", file.0.display());
+        let info = client
+            .migrate(Migrate::new().uri(uri), PATIENCE, |info| seen.push(info.status.clone()))
+            .await
+            .unwrap();
+        assert_eq!(info.status, Some(MigrationStatus::Completed));
+        assert_eq!(seen.last().unwrap(), &info.status);
+        assert!(std::fs::metadata(&file.0).unwrap().len() > 10_000);
+
+        let qemu = Qemu::start(&["-M", "pc"]);
+        let client = qemu.connect().await;
+        let failing = Migrate::new().uri("exec:false");
+        let info = client.migrate(failing, PATIENCE, |_| {}).await.unwrap();
+        assert_eq!(info.status, Some(MigrationStatus::Failed));
+    }
+}
+
+live! {
+    async fn a_disk_that_is_an_open_file() {
+        let qemu = Qemu::start(&["-M", "pc", "-device", "qemu-xhci,id=usb",
+            "-device", "usb-tablet,id=tablet"]);
+        let client = qemu.connect().await;
+        // QEMU 7.2 closes descriptors only while the machine runs.
+        client.execute(Cont::new()).await.unwrap();
+        let image = Temporary::new("disk");
+        std::fs::write(&image.0, vec![0; 65536]).unwrap();
+        let open = || std::fs::File::options().read(true).write(true).open(&image.0).unwrap();
+        let node = |file: &str| {
+            let options = json!({"driver": "file", "node-name": "disk", "filename": file});
+            BlockdevAdd::new(serde_json::from_value::<BlockdevOptions>(options).unwrap())
+        };
+        let device = |id: &str| DeviceAdd::new("usb-storage").id(id).property("drive", "disk");
+        client.plug_disk(open(), "disk", node, device("stick")).await.unwrap();
+        assert_eq!(client.unplug("stick", PATIENCE).await.unwrap(), Unplugged::Deleted);
+        client.execute(BlockdevDel::new("disk")).await.unwrap();
+        assert!(client.execute(QueryFdsets::new()).await.unwrap().is_empty());
+
+        // What a failure leaves behind: nothing.
+        let nodes = client.execute(QueryNamedBlockNodes::new()).await.unwrap().len();
+        let error = client.plug_disk(open(), "disk", node, device("tablet")).await.unwrap_err();
+        assert_eq!(error.command(), Some("device_add"));
+        assert_eq!(client.execute(QueryNamedBlockNodes::new()).await.unwrap().len(), nodes);
+        assert!(client.execute(QueryFdsets::new()).await.unwrap().is_empty());
+
+        // Nor does whoever gives up, at whatever point: it is plugged in, or it never was.
+        for times in 0_u32.. {
+            let plugging = client.plug_disk(open(), "disk", node, device("stick"));
+            let plugged = poll_times(plugging, times).await.is_some();
+            nothing_pending(&client).await;
+            let left = client.execute(QueryNamedBlockNodes::new()).await.unwrap().len();
+            if left > nodes {
+                assert_eq!(client.unplug("stick", PATIENCE).await.unwrap(), Unplugged::Deleted);
+                client.execute(BlockdevDel::new("disk")).await.unwrap();
+            }
+            // A set that is in use is listed even if it has been removed.
+            assert!(client.execute(QueryFdsets::new()).await.unwrap().is_empty());
+            if plugged {
+                assert_eq!(left, nodes + 1);
+                break;
+            }
+        }
+        assert_eq!(client.pending(), (0, 0));
+    }
+}
+
+/// Waits until what dropped futures have left is done.
+async fn nothing_pending(client: &Client) {
+    while client.pending() != (0, 0) {
+        client.execute(QueryStatus::new()).await.unwrap();
+    }
+}
+
+/// Polls a future so many times, and gives what it has by then.
+async fn poll_times<F: Future>(future: F, times: u32) -> Option<F::Output> {
+    let (mut future, mut polled) = (std::pin::pin!(future), 0);
+    std::future::poll_fn(move |cx| {
+        use std::task::Poll;
+        if polled == times {
+            return Poll::Ready(None);
+        }
+        polled += 1;
+        let poll = future.as_mut().poll(cx).map(Some);
+        if poll.is_pending() && polled == times { Poll::Ready(None) } else { poll }
+    })
+    .await
+}
+
+live! {
+    #[cfg(target_os = "linux")]
+    async fn the_screen_and_the_keyboard() {
+        let qemu = Qemu::start(&["-M", "pc", "-device", "VGA"]);
+        let client = qemu.connect().await;
+        client.execute(Cont::new()).await.unwrap();
+        let image = client.screenshot().await.unwrap();
+        assert!(image.starts_with(b"P6"), "{:?}", &image[..image.len().min(20)]);
+        assert!(image.len() > 100_000);
+        client.type_text("Hello, World!\n").await.unwrap();
+        let error = client.type_text("é").await.unwrap_err();
+        assert!(matches!(error, Error::Misuse(Misuse::NoSuchKey { .. })), "{error:?}");
+
+        for times in 0.. {
+            let image = poll_times(client.screenshot(), times).await;
+            nothing_pending(&client).await;
+            assert!(client.execute(QueryFdsets::new()).await.unwrap().is_empty());
+            if image.is_some() {
+                break;
+            }
+        }
+        // The guard is the last handle, and the monitor has another client after it.
+        let guard = client.add_descriptor(std::fs::File::open("/dev/null").unwrap()).await.unwrap();
+        assert_eq!(client.execute(QueryFdsets::new()).await.unwrap().len(), 1);
+        drop(client);
+        drop(guard);
+        let client = qemu.connect().await;
+        assert!(client.execute(QueryFdsets::new()).await.unwrap().is_empty());
     }
 }

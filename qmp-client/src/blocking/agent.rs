@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use qmp_types::qga::commands::{
-    GuestExecStatus, GuestFileClose, GuestFileOpen, GuestFileRead, GuestFileWrite,
-    GuestFsfreezeFreeze, GuestFsfreezeThaw, GuestPing,
+    GuestExecStatus, GuestFileClose, GuestFileOpen, GuestFsfreezeFreeze, GuestFsfreezeThaw,
+    GuestPing,
 };
 
 use super::Client;
 use super::connect::open;
 use crate::address::Address;
-use crate::agent::{Exec, ExecOutput, FREEZING, PAUSES, PIECE, decode, encode};
-use crate::error::{Result, Timeout, WaitedFor};
+use crate::agent::{Exec, ExecOutput, FREEZING, Reading, Writing, may_have_frozen};
+use crate::error::Result;
 use crate::machine::Dialect;
 use crate::options::Options;
 use crate::request::Request;
@@ -101,20 +101,14 @@ impl Agent {
     /// # Errors
     /// It cannot be started, or it has not ended in time: then it runs on.
     pub fn exec(&mut self, program: &Exec) -> Result<ExecOutput> {
-        let begin = Instant::now();
+        let mut looks = program.looks(Instant::now());
         let pid = self.execute(program.command())?.pid;
-        let mut pause = PAUSES.0;
         loop {
             let status = self.execute(GuestExecStatus::new(pid))?;
             if status.exited {
                 return ExecOutput::new(status);
             }
-            let left = program.within.saturating_sub(begin.elapsed());
-            if left.is_zero() {
-                return Err(Timeout::new(WaitedFor::Exit, program.within).into());
-            }
-            std::thread::sleep(pause.min(left));
-            pause = (pause * 2).min(PAUSES.1);
+            std::thread::sleep(looks.pause(Instant::now())?);
         }
     }
 
@@ -131,17 +125,11 @@ impl Agent {
     }
 
     fn read_handle(&mut self, handle: i64, limit: usize) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        while bytes.len() < limit {
-            let count = i64::try_from(PIECE.min(limit - bytes.len())).unwrap_or(1);
-            let piece = self.execute(GuestFileRead::new(handle).count(count))?;
-            let read = decode::<GuestFileRead>(&piece.buf_b64)?;
-            bytes.extend_from_slice(&read);
-            if piece.eof || read.is_empty() {
-                break;
-            }
+        let mut reading = Reading::new(handle, limit);
+        while let Some(next) = reading.next() {
+            reading.take(&self.execute(next)?)?;
         }
-        Ok(bytes)
+        Ok(reading.into_bytes())
     }
 
     /// Writes a file of the guest's; what was in it is gone.
@@ -156,13 +144,9 @@ impl Agent {
     }
 
     fn write_handle(&mut self, handle: i64, bytes: &[u8]) -> Result<()> {
-        for mut piece in bytes.chunks(PIECE) {
-            while !piece.is_empty() {
-                let written = self.execute(GuestFileWrite::new(handle, encode(piece)))?.count;
-                // A guest that claims to have written nothing would keep us here for ever.
-                let written = usize::try_from(written).unwrap_or(0).clamp(1, piece.len());
-                piece = &piece[written..];
-            }
+        let mut writing = Writing::new(handle, bytes);
+        while let Some(next) = writing.next() {
+            writing.written(self.execute(next)?.count);
         }
         Ok(())
     }
@@ -171,12 +155,19 @@ impl Agent {
     /// thawed when the guard is dropped.
     ///
     /// # Errors
-    /// They cannot be frozen; some may have been, and all are thawed again.
+    /// They cannot be frozen; some may have been, and all are thawed again. If the agent does not
+    /// have the command, or they are frozen already, nothing is thawed.
     pub fn freeze(&mut self) -> Result<Frozen<'_>> {
-        let mut frozen = Frozen { agent: self, count: 0, thawed: false };
-        // Made before: an error or a deadline says nothing of how many were frozen by then.
-        frozen.count = frozen.agent.execute_within(GuestFsfreezeFreeze::new(), FREEZING)?;
-        Ok(frozen)
+        match self.execute_within(GuestFsfreezeFreeze::new(), FREEZING) {
+            Ok(count) => Ok(Frozen { agent: self, count, thawed: false }),
+            Err(error) => {
+                // An error or a deadline says nothing of how many were frozen by then.
+                if may_have_frozen(&error) {
+                    let _ = self.thaw();
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Thaws the guest's file systems, whoever froze them, and says how many there were.
@@ -209,14 +200,14 @@ impl Frozen<'_> {
         self.count
     }
 
-    /// Thaws them, and says if that fails. Dropping it tries once more then.
+    /// Thaws them, and says how many there were. If that fails, it is tried once more.
     ///
     /// # Errors
     /// The agent refuses, or does not answer.
-    pub fn thaw(mut self) -> Result<()> {
-        self.agent.thaw()?;
+    pub fn thaw(mut self) -> Result<i64> {
+        let count = self.agent.thaw()?;
         self.thawed = true;
-        Ok(())
+        Ok(count)
     }
 }
 

@@ -233,6 +233,11 @@ impl Calls {
         abandoned.iter().filter_map(|id| self.land(*id)).count() > 0
     }
 
+    /// Whether it has been sent, and is not answered.
+    pub(super) fn is_flying(&self, id: CallId) -> bool {
+        self.flying.iter().any(|call| call.id == id)
+    }
+
     pub(super) fn is_pending(&self, id: CallId) -> bool {
         self.flying.iter().any(|call| call.id == id && !call.abandoned)
             || self.waiting.iter().any(|waiting| waiting.call.id == id)

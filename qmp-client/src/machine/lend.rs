@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Framer, Machine, Output, State};
+use super::{CallId, Framer, Machine, Output, State};
 use crate::error::End;
 
 impl Machine {
@@ -29,6 +29,11 @@ impl Machine {
     /// Whether no call is left.
     pub(crate) fn is_idle(&self) -> bool {
         self.calls.is_idle()
+    }
+
+    /// Whether a command has been sent, or is about to be, and is not answered.
+    pub(crate) fn is_in_flight(&self, id: CallId) -> bool {
+        self.calls.is_flying(id)
     }
 
     /// Why the connection ended, for whoever is the first and only one to ask.

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use qmp_types::Event;
 
+use super::detached::Parting;
+use super::written::Written;
 use super::{Client, Until};
 use crate::error::Result;
 use crate::events::{Occurrence, RawEvent};
-use crate::machine::{CallId, Deadline, Descriptor, Submission, WriteArguments};
+use crate::machine::{CallId, Deadline, Descriptor};
 use crate::request::{self, Request};
 
 /// A call, as a future: [`Client::execute`](super::Client::execute) makes it. The command is
@@ -20,12 +22,14 @@ use crate::request::{self, Request};
 ///
 /// It may be dropped at any moment; see [`Client`](super::Client#cancel-safety).
 #[must_use = "a call is made when it is awaited"]
-pub struct Call<R> {
+pub struct Call<R: Request> {
     client: Client,
-    request: R,
+    pub(super) request: R,
     within: Option<Duration>,
     descriptors: Vec<Descriptor>,
     stage: Stage,
+    /// What becomes of it if it is dropped.
+    pub(super) parting: Parting,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +39,7 @@ enum Stage {
     Done,
 }
 
-impl<R> fmt::Debug for Call<R> {
+impl<R: Request> fmt::Debug for Call<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call").field("stage", &self.stage).finish_non_exhaustive()
     }
@@ -43,7 +47,9 @@ impl<R> fmt::Debug for Call<R> {
 
 impl<R: Request> Call<R> {
     pub(super) fn new(client: Client, request: R) -> Self {
-        Self { client, request, within: None, descriptors: Vec::new(), stage: Stage::New }
+        let (within, descriptors) = (None, Vec::new());
+        let (stage, parting) = (Stage::New, Parting::Abandon);
+        Self { client, request, within, descriptors, stage, parting }
     }
 
     /// The deadline, in place of that of the [options](crate::Options::calls_within). It begins
@@ -111,31 +117,10 @@ impl<R: Request> Call<R> {
         let Stage::New = self.stage else { return Ok(None) };
         self.stage = Stage::Done;
         self.client.check_descriptors(&self.request, &self.descriptors)?;
-        // Written before the lock is taken: it is the caller's code that writes.
-        let mut text = Vec::new();
-        let written = match self.request.has_arguments() {
-            true => self.request.write_arguments(&mut text).map(|()| true),
-            false => Ok(false),
-        };
-        let failed = std::cell::Cell::new(None);
-        let has_arguments = written.unwrap_or_else(|error| {
-            failed.set(Some(error));
-            true
-        });
-        let arguments = |out: &mut Vec<u8>| match failed.take() {
-            Some(error) => Err(error),
-            None => {
-                out.extend_from_slice(&text);
-                Ok(())
-            }
-        };
-        let mut submission = Submission::new(self.request.name());
-        submission.kind = self.request.kind();
-        submission.success_response = self.request.success_response();
-        submission.arguments = has_arguments.then_some(WriteArguments(&arguments));
-        submission.deadline = deadline;
-        submission.descriptors = std::mem::take(&mut self.descriptors);
-        let (id, subscription) = self.client.hold().submit(submission, event)?;
+        let command = Written::new(&self.request, None)?;
+        let descriptors = std::mem::take(&mut self.descriptors);
+        let hold = self.client.hold();
+        let (id, subscription) = hold.submit(&command, deadline, descriptors, event)?;
         self.stage = Stage::Submitted(id);
         Ok(subscription)
     }
@@ -163,12 +148,22 @@ impl<R: Request> Future for Call<R> {
 }
 
 // The request is never pinned.
-impl<R> Unpin for Call<R> {}
+impl<R: Request> Unpin for Call<R> {}
 
-impl<R> Drop for Call<R> {
+impl<R: Request> Drop for Call<R> {
     fn drop(&mut self) {
-        if let Stage::Submitted(id) = self.stage {
-            self.client.hold().abandon(id);
+        let hold = self.client.hold();
+        match (self.stage, &mut self.parting) {
+            (Stage::Submitted(id), parting) => {
+                let parting = std::mem::replace(parting, Parting::Abandon);
+                hold.part(id, &self.request.name(), self.within, parting);
+            }
+            (Stage::New, Parting::Finish) => {
+                if let Ok(command) = Written::new(&self.request, self.within) {
+                    hold.detach(&command);
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -27,7 +27,7 @@ const REST: Duration = Duration::from_millis(100);
 /// It always reads, whatever anybody does with what arrives: events wait in bounded queues.
 /// Dropping it ends the connection, and whoever waits is told.
 #[must_use = "a client works as long as its driver is polled"]
-pub struct Driver<L, C> {
+pub struct Driver<L: Link, C> {
     shared: Arc<Shared>,
     link: L,
     clock: C,
@@ -80,7 +80,7 @@ impl Rest {
     }
 }
 
-impl<L, C> fmt::Debug for Driver<L, C> {
+impl<L: Link, C> fmt::Debug for Driver<L, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver").field("done", &self.done).finish_non_exhaustive()
     }
@@ -140,13 +140,10 @@ impl<L: Link, C: Clock> Driver<L, C> {
     /// be sent.
     fn turn(&mut self, cx: &Context<'_>, received: bool, expired: Option<Instant>) {
         let mut state = self.shared.lock();
-        if state.closing {
-            state.machine.end(End::Local);
-        }
         if let Some(end) = self.ending.take() {
             state.machine.end(end);
         }
-        if received || expired.is_some() || state.closing {
+        if received || expired.is_some() {
             state.machine.swap_input(&mut self.input);
             state.distribute(&mut self.woken);
             if let Some(now) = expired {
@@ -155,6 +152,11 @@ impl<L: Link, C: Clock> Driver<L, C> {
                 state.distribute(&mut self.woken);
             }
             state.machine.swap_input(&mut self.input);
+        }
+        // The last call that kept it open may have been answered just now.
+        if state.is_deserted() {
+            state.machine.end(End::Local);
+            state.distribute(&mut self.woken);
         }
         self.done = state.machine.ended().is_some();
         register(&mut state.driver, cx);
@@ -179,6 +181,14 @@ impl<L: Link, C: Clock> Driver<L, C> {
         self.woken.drain(..).for_each(Waker::wake);
     }
 
+    fn wait(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
+        let at = self.deadline?;
+        // The clock decides that it is time, not another look at it.
+        self.clock.poll_until(cx, at).is_ready().then(|| C::now().max(at))
+    }
+}
+
+impl<L: Link, C> Driver<L, C> {
     fn write(&mut self, cx: &mut Context<'_>) {
         while !self.output.is_empty() {
             let bytes = self.output.piece();
@@ -213,10 +223,17 @@ impl<L: Link, C: Clock> Driver<L, C> {
         self.output.clear();
     }
 
-    fn wait(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
-        let at = self.deadline?;
-        // The clock decides that it is time, not another look at it.
-        self.clock.poll_until(cx, at).is_ready().then(|| C::now().max(at))
+    /// What guards have left to be done is sent, as far as the link takes it at once: a runtime
+    /// that ends drops its drivers, and a guest that is frozen must not stay so.
+    fn send_last(&mut self) {
+        if self.done || std::thread::panicking() || self.shared.lock().detached.is_empty() {
+            return;
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        // What it has begun goes first.
+        self.write(&mut cx);
+        self.shared.lock().machine.take_output(&mut self.output);
+        self.write(&mut cx);
     }
 }
 
@@ -247,10 +264,11 @@ impl<L: Link, C: Clock> Future for Driver<L, C> {
 }
 
 // Nothing in it is pinned: the link and the clock are `Unpin`, or boxed.
-impl<L, C> Unpin for Driver<L, C> {}
+impl<L: Link, C> Unpin for Driver<L, C> {}
 
-impl<L, C> Drop for Driver<L, C> {
+impl<L: Link, C> Drop for Driver<L, C> {
     fn drop(&mut self) {
+        self.send_last();
         let mut woken = std::mem::take(&mut self.woken);
         let mut state = self.shared.lock();
         state.driver = None;

@@ -17,13 +17,17 @@
 mod agent;
 mod call;
 mod connecting;
+mod detached;
 mod driver;
 mod events;
+#[cfg(any(feature = "qga", all(feature = "qmp", unix)))]
+mod guard;
 #[cfg(feature = "qmp")]
 mod helpers;
 pub(crate) mod link;
 mod state;
 mod until;
+mod written;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -31,6 +35,8 @@ use std::time::Duration;
 
 use qmp_types::{AllowOob, Empty, Event, Greeting, Version, Vocabulary};
 
+#[cfg(feature = "qmp")]
+use crate::error::End;
 use crate::error::{Closed, Error, Misuse, Result, Timeout, WaitedFor};
 use crate::events::{Occurrence, RawEvent};
 use crate::machine::{Descriptor, Dropped};
@@ -38,12 +44,14 @@ use crate::request::{OutOfBand, Raw, Request};
 use state::Hold;
 
 #[cfg(feature = "qga")]
-pub use agent::{Agent, ConnectingAgent};
+pub use agent::{Agent, ConnectingAgent, Frozen};
 pub use call::Call;
 pub use connecting::Connecting;
 pub(crate) use connecting::start;
 pub use driver::Driver;
 pub use events::{Events, Next};
+#[cfg(all(unix, feature = "qmp"))]
+pub use helpers::FdsetGuard;
 pub use until::Until;
 
 /// QEMU takes so many descriptors in one go and drops the others.
@@ -53,7 +61,8 @@ const MOST_DESCRIPTORS: usize = 16;
 ///
 /// It is a handle: cheap to clone, used through `&self`, by as many tasks as you like. Its
 /// [driver](Driver) does the input and output. When the last handle of a connection is dropped
-/// (clients, calls and subscriptions are handles), the connection is closed.
+/// (clients, calls, subscriptions and guards are handles), the connection is closed; if guards
+/// have left something to be executed, when that is answered.
 ///
 /// # Cancel safety
 ///
@@ -65,6 +74,13 @@ const MOST_DESCRIPTORS: usize = 16;
 /// - One that has been sent is executed: dropping its call does not undo it. Its reply is dropped
 ///   when it comes, counted in [`Dropped::late_replies`], and never taken for another's.
 /// - A subscription loses no event when the future of its [`next`](Events::next) is dropped.
+/// - A guard that is dropped has its command executed, though nobody waits for that: it is in its
+///   place before any command that is submitted later. A workflow undoes what it has done in the
+///   same way; what only a reply tells to be undone, when that has come. The connection stays
+///   open for it, but no longer than a deadline, that of
+///   [`recommended`](crate::deadlines::recommended) or less if the
+///   [options](crate::Options::calls_within) say so. If the runtime ends at once, the driver sends
+///   what the socket takes, and waits for nothing.
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -161,7 +177,8 @@ impl Client {
         self.hold().lock().machine.ended().map(|end| Closed::new(None, end))
     }
 
-    /// How many calls are not answered yet, and how many subscriptions there are.
+    /// How many calls are not answered yet, those that guards have left included, and how many
+    /// subscriptions there are.
     #[must_use]
     pub fn pending(&self) -> (usize, usize) {
         self.hold().lock().pending()
@@ -177,7 +194,8 @@ impl Client {
         }
     }
 
-    /// Closes the connection. Calls that are not answered fail.
+    /// Closes the connection at once. Calls that are not answered fail; what guards have left is
+    /// not waited for.
     pub fn close(&self) {
         self.hold().close();
     }
@@ -212,6 +230,12 @@ impl Client {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Why nothing more comes, after the reason was given once.
+    #[cfg(feature = "qmp")]
+    fn gone(&self) -> Error {
+        self.ended().unwrap_or_else(|| Closed::new(None, &Arc::new(End::Local))).into()
     }
 
     /// Waits. The driver has the timer, so this needs no runtime.

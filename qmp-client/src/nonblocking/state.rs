@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use qmp_types::Timestamp;
 use serde_json::value::RawValue;
 
+use super::detached::Detached;
 use super::events::Predicate;
+use super::written::Written;
 use crate::error::{Closed, Error, Result};
 use crate::events::{EventQueue, RawEvent};
-use crate::machine::{CallId, Deadline, Incoming, Machine, Submission};
+use crate::machine::{CallId, Deadline, Descriptor, Incoming, Machine};
 use crate::options::Options;
 
 /// What does not change, and what does, behind the one lock.
@@ -28,6 +30,8 @@ pub(super) struct State {
     pub(super) machine: Machine,
     /// In the order of their ids.
     waiters: VecDeque<Waiter>,
+    /// Calls that nobody waits for, and that keep the connection open.
+    pub(super) detached: Detached,
     subscriptions: Vec<Subscription>,
     next_subscription: u64,
     /// Who waits for the negotiation.
@@ -35,8 +39,10 @@ pub(super) struct State {
     pub(super) driver: Option<Waker>,
     /// When the driver is going to look at the deadlines by itself.
     pub(super) armed: Option<Instant>,
-    /// Whether the connection is to be closed.
-    pub(super) closing: bool,
+    /// Whether the connection is to be closed at once.
+    closing: bool,
+    /// Whether no handle is left.
+    unheld: bool,
 }
 
 /// A call that is not answered, or whose answer is not taken.
@@ -72,12 +78,14 @@ impl Shared {
         let state = State {
             machine,
             waiters: VecDeque::new(),
+            detached: Detached::new(&options, now),
             subscriptions: Vec::new(),
             next_subscription: 0,
             negotiation: None,
             driver: None,
             armed: None,
             closing: false,
+            unheld: false,
         };
         Self { state: Mutex::new(state), options, now, passes_descriptors }
     }
@@ -89,7 +97,8 @@ impl Shared {
     }
 }
 
-/// A share in a connection that keeps it open: the last one to go closes it.
+/// A share in a connection that keeps it open: when the last one goes, it is closed as soon as
+/// no [detached](Detached) call is left.
 #[derive(Debug)]
 pub(super) struct Hold(Arc<Shared>);
 
@@ -118,32 +127,36 @@ impl Hold {
         Deadline::after(self.now(), within)
     }
 
+    /// Closes at once.
     pub(super) fn close(&self) {
-        let driver = {
+        self.change(|state| state.closing = true);
+    }
+
+    /// Changes what the driver has to look at.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let (changed, driver) = {
             let mut state = self.lock();
-            state.closing = true;
-            state.driver.take()
+            (change(&mut state), state.driver.take())
         };
         driver.into_iter().for_each(Waker::wake);
+        changed
     }
 
     /// Gives a command to the machine, and the driver something to do. An event, or all, are
     /// subscribed to from when the command is sent.
     pub(super) fn submit(
         &self,
-        submission: Submission<'_>,
+        command: &Written,
+        deadline: Option<Deadline>,
+        descriptors: Vec<Descriptor>,
         event: Option<Option<&'static str>>,
     ) -> Result<(CallId, Option<u64>)> {
-        let (submitted, driver) = {
-            let mut state = self.lock();
-            let id = state.machine.submit(submission)?;
+        self.change(|state| {
+            let id = command.submit(&mut state.machine, deadline, descriptors)?;
             state.waiters.push_back(Waiter { id, waker: None, answer: None });
             let capacity = self.options().event_capacity;
-            let number = event.map(|name| state.subscribe(name, capacity, true));
-            ((id, number), state.driver.take())
-        };
-        driver.into_iter().for_each(Waker::wake);
-        Ok(submitted)
+            Ok((id, event.map(|name| state.subscribe(name, capacity, true))))
+        })
     }
 
     pub(super) fn poll_answer(
@@ -164,17 +177,6 @@ impl Hold {
             Some(answer) => Poll::Ready(answer),
             None => Poll::Pending,
         }
-    }
-
-    /// Nobody waits for this call any more.
-    pub(super) fn abandon(&self, id: CallId) {
-        let abandoned = {
-            let mut state = self.lock();
-            state.machine.abandon(id);
-            let index = state.waiter(id);
-            index.and_then(|index| state.waiters.remove(index))
-        };
-        drop(abandoned);
     }
 
     /// The next event of a subscription, and all others that there are into `more`; nothing once
@@ -237,13 +239,24 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.close();
+        self.change(|state| state.unheld = true);
     }
 }
 
 impl State {
     fn waiter(&self, id: CallId) -> Option<usize> {
         self.waiters.binary_search_by_key(&id, |waiter| waiter.id).ok()
+    }
+
+    /// Nobody waits for this call any more: the answer, if it has come.
+    pub(super) fn forget_waiter(&mut self, id: CallId) -> Option<Result<Box<RawValue>>> {
+        let index = self.waiter(id)?;
+        self.waiters.remove(index)?.answer
+    }
+
+    /// Whether the connection is to be closed now.
+    pub(super) fn is_deserted(&self) -> bool {
+        self.closing || (self.unheld && self.detached.is_empty())
     }
 
     fn subscription(&self, number: u64) -> Option<usize> {
@@ -279,7 +292,7 @@ impl State {
 
     pub(super) fn pending(&self) -> (usize, usize) {
         let calls = self.waiters.iter().filter(|waiter| waiter.answer.is_none());
-        (calls.count(), self.subscriptions.len())
+        (calls.count() + self.detached.len(), self.subscriptions.len())
     }
 
     /// Whether a command waits until what arrived before it is read.
@@ -294,7 +307,7 @@ impl State {
     /// Gives every message that has arrived to whom it is for. Those to be woken are collected,
     /// for when the lock is released.
     pub(super) fn distribute(&mut self, woken: &mut Vec<Waker>) {
-        let Self { machine, waiters, subscriptions, negotiation, .. } = self;
+        let Self { machine, waiters, subscriptions, negotiation, detached, .. } = self;
         machine.drain(&mut |incoming| match incoming {
             Incoming::Ready => woken.extend(negotiation.take()),
             Incoming::Reply { id, result } => {
@@ -302,6 +315,8 @@ impl State {
                 if let Some(waiter) = found.and_then(|index| waiters.get_mut(index)) {
                     waiter.answer = Some(result.map(RawValue::to_owned));
                     woken.extend(waiter.waker.take());
+                } else {
+                    detached.answered(id, result);
                 }
             }
             Incoming::Event { name, data, timestamp } => {
@@ -314,6 +329,7 @@ impl State {
             }
             Incoming::Garbage(_) => {}
         });
+        detached.follow_up(machine);
         if machine.ended().is_some() {
             woken.extend(negotiation.take());
             let waiting = subscriptions.iter_mut();
@@ -324,12 +340,14 @@ impl State {
     /// The next moment at which somebody's patience ends.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let waiting = self.subscriptions.iter().filter_map(|subscription| subscription.deadline);
-        self.machine.deadline().into_iter().chain(waiting).min()
+        let detached = self.detached.deadline();
+        self.machine.deadline().into_iter().chain(waiting).chain(detached).min()
     }
 
     /// What has a deadline at `now` or earlier is told.
     pub(super) fn expire(&mut self, now: Instant, woken: &mut Vec<Waker>) {
         self.machine.expire(now);
+        self.detached.expire(now, &mut self.machine);
         for subscription in &mut self.subscriptions {
             if subscription.deadline.is_some_and(|at| at <= now) {
                 subscription.deadline = None;
@@ -344,6 +362,7 @@ impl State {
         if self.waiters.is_empty() {
             self.waiters = VecDeque::new();
         }
+        self.detached.release();
         self.subscriptions.iter_mut().for_each(|subscription| subscription.events.release());
     }
 

@@ -1,0 +1,169 @@
+//! Calls that nobody waits for: what a guard leaves to be done when it is dropped.
+//!
+//! They keep the connection open until they are answered, also when no handle is left. Each has a
+//! deadline, so that a server that does not answer cannot keep it open for ever.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use serde_json::value::RawValue;
+
+use super::state::{Hold, State};
+use super::written::Written;
+use crate::deadlines;
+use crate::error::{Error, Result};
+use crate::machine::{CallId, Machine};
+use crate::options::Options;
+
+/// What became of a command; an error that is nothing means that it was not answered in time.
+pub(super) type Outcome<'a, T> = Result<T, Option<&'a Error>>;
+
+/// What becomes of a call that is dropped before it is answered.
+#[derive(Debug)]
+pub(super) enum Parting {
+    /// A command that waits is not sent any more; of one that was sent, the reply is dropped.
+    Abandon,
+    /// It is executed all the same, even if it was never polled.
+    Finish,
+    /// A command that waits is not sent any more; one that was sent is undone when it is answered.
+    Undo(Undo),
+}
+
+/// Says what undoes a command, if anything must.
+pub(super) struct Undo(Box<UndoFn>);
+
+type UndoFn = dyn for<'a> FnOnce(Outcome<'a, &'a RawValue>) -> Option<Written> + Send + Sync;
+
+impl Undo {
+    pub(super) fn new(
+        undo: impl for<'a> FnOnce(Outcome<'a, &'a RawValue>) -> Option<Written> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Box::new(undo))
+    }
+}
+
+impl fmt::Debug for Undo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Undo")
+    }
+}
+
+/// All detached calls of a connection.
+#[derive(Debug)]
+pub(super) struct Detached {
+    calls: Vec<DetachedCall>,
+    /// Commands that undo what has been answered, and are not submitted yet.
+    undoing: Vec<Written>,
+    now: fn() -> Instant,
+    /// The longest that the options allow a call.
+    longest: Duration,
+}
+
+#[derive(Debug)]
+struct DetachedCall {
+    id: CallId,
+    until: Instant,
+    undo: Option<Undo>,
+}
+
+impl Detached {
+    pub(super) fn new(options: &Options, now: fn() -> Instant) -> Self {
+        let longest = options.calls_within.unwrap_or(Duration::MAX);
+        Self { calls: Vec::new(), undoing: Vec::new(), now, longest }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.calls.iter().map(|call| call.until).min()
+    }
+
+    pub(super) fn release(&mut self) {
+        if self.calls.is_empty() {
+            (self.calls, self.undoing) = (Vec::new(), Vec::new());
+        }
+    }
+
+    /// A call that has been submitted is nobody's from now on.
+    fn take_over(&mut self, id: CallId, name: &str, within: Option<Duration>, undo: Option<Undo>) {
+        let within = within.unwrap_or_else(|| deadlines::recommended(name).min(self.longest));
+        let now = (self.now)();
+        let until = now.checked_add(within).unwrap_or(now);
+        self.calls.push(DetachedCall { id, until, undo });
+    }
+
+    fn submit(&mut self, command: &Written, machine: &mut Machine) {
+        // Once the connection has ended, nothing can be done, and there is nobody to tell.
+        if let Ok(id) = command.submit(machine, None, Vec::new()) {
+            self.take_over(id, &command.name, command.within, None);
+        }
+    }
+
+    /// A call has been answered: one of these, or one that was given up.
+    pub(super) fn answered(&mut self, id: CallId, result: Result<&RawValue>) {
+        let Some(index) = self.calls.iter().position(|call| call.id == id) else { return };
+        if let Some(undo) = self.calls.remove(index).undo {
+            self.undoing.extend((undo.0)(result.as_ref().copied().map_err(Some)));
+        }
+    }
+
+    /// Submits what undoes that which has been answered.
+    pub(super) fn follow_up(&mut self, machine: &mut Machine) {
+        for command in std::mem::take(&mut self.undoing) {
+            self.submit(&command, machine);
+        }
+    }
+
+    /// Gives up what has not been answered in time.
+    pub(super) fn expire(&mut self, now: Instant, machine: &mut Machine) {
+        let late = self.calls.extract_if(.., |call| call.until <= now).collect::<Vec<_>>();
+        for call in late {
+            machine.abandon(call.id);
+            self.undoing.extend(call.undo.and_then(|undo| (undo.0)(Err(None))));
+        }
+        self.follow_up(machine);
+    }
+}
+
+impl Hold {
+    /// Executes a command that nobody waits for.
+    pub(super) fn detach(&self, command: &Written) {
+        self.change(|State { detached, machine, .. }| detached.submit(command, machine));
+    }
+
+    /// Nobody waits for this call any more.
+    pub(super) fn part(&self, id: CallId, name: &str, within: Option<Duration>, parting: Parting) {
+        if let Parting::Abandon = parting {
+            let answer = {
+                let mut state = self.lock();
+                state.machine.abandon(id);
+                state.forget_waiter(id)
+            };
+            return drop(answer);
+        }
+        self.change(|state| {
+            let answer = state.forget_waiter(id);
+            let State { detached, machine, .. } = state;
+            match (parting, answer) {
+                (Parting::Undo(undo), Some(answer)) => {
+                    let outcome = answer.as_deref().map_err(Some);
+                    if let Some(command) = (undo.0)(outcome) {
+                        detached.submit(&command, machine);
+                    }
+                }
+                (Parting::Undo(undo), None) if machine.is_in_flight(id) => {
+                    detached.take_over(id, name, within, Some(undo));
+                }
+                (Parting::Finish, None) => detached.take_over(id, name, within, None),
+                (Parting::Finish, Some(_)) => {}
+                (Parting::Abandon | Parting::Undo(_), _) => machine.abandon(id),
+            }
+        });
+    }
+}

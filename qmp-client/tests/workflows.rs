@@ -1,0 +1,146 @@
+//! The workflows of the asynchronous client, against servers that do as a script says, and against
+//! the simulated machine.
+
+#![cfg(all(unix, feature = "tokio", feature = "qmp"))]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)] // tests
+
+#[allow(dead_code)] // it is for other tests, too
+#[path = "scenarios/peer.rs"]
+mod peer;
+
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use qmp_client::qmp::commands::Migrate;
+use qmp_client::qmp::types::MigrationStatus;
+use qmp_client::{Client, Error, Options, Raw, ShutDown, Unplugged};
+use qmp_server::Simulator;
+use serde_json::{Value, json};
+
+use peer::Peer;
+
+/// Longer than anything that goes well takes, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Shorter than anything that is not to come.
+const SOON: Duration = Duration::from_millis(60);
+
+fn one_thread() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+async fn connect(stream: UnixStream) -> Client {
+    stream.set_nonblocking(true).unwrap();
+    let stream = tokio::net::UnixStream::from_std(stream).unwrap();
+    Client::over(stream, &Options::new()).await.unwrap()
+}
+
+/// Plays `script` on the server's side, after the handshake, and `check` on the client's.
+fn play(script: impl FnOnce(&mut Peer) + Send, check: impl AsyncFnOnce(Client)) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            Peer::play(theirs, |peer| {
+                peer.greet();
+                script(peer);
+            });
+        });
+        one_thread().block_on(async { check(connect(ours).await).await });
+    });
+}
+
+/// Its events tell when to look, and it is looked at even if there are none.
+#[test]
+fn a_migration_is_followed() {
+    play(
+        |peer| {
+            for command in ["migrate-set-capabilities", "migrate"] {
+                let id = peer.expect(command);
+                peer.succeed(&id, json!({}));
+            }
+            for status in ["setup", "active", "completed"] {
+                let id = peer.expect("query-migrate");
+                peer.succeed(&id, json!({"status": status}));
+                if status == "setup" {
+                    peer.send(r#"{"event": "MIGRATION", "data": {"status": "active"}}"#);
+                }
+            }
+        },
+        async |client| {
+            let mut seen = Vec::new();
+            let uri = Migrate::new().uri("exec:cat");
+            let followed = client.migrate(uri, PATIENCE, |info| {
+                seen.push(info.status.clone().unwrap().to_string());
+            });
+            let info = followed.await.unwrap();
+            assert_eq!(info.status, Some(MigrationStatus::Completed));
+            assert_eq!(seen, ["setup", "active", "completed"]);
+        },
+    );
+    play(
+        |peer| {
+            for command in ["migrate-set-capabilities", "migrate"] {
+                let id = peer.expect(command);
+                peer.succeed(&id, json!({}));
+            }
+            while let id = peer.command()["id"].clone()
+                && !id.is_null()
+            {
+                peer.succeed(&id, json!({"status": "active"}));
+            }
+        },
+        async |client| {
+            let followed = client.migrate(Migrate::new().uri("exec:cat"), SOON, |_| {});
+            assert!(followed.await.unwrap_err().is_timeout());
+        },
+    );
+}
+
+#[test]
+fn a_text_is_typed_as_a_whole_or_not_at_all() {
+    play(
+        |peer| {
+            for keys in [&["shift", "h"][..], &["i"]] {
+                let command = peer.command();
+                assert_eq!(command["execute"], "send-key");
+                let codes = command["arguments"]["keys"].as_array().unwrap().clone();
+                let codes: Vec<_> = codes.iter().map(|key| key["data"].clone()).collect();
+                assert_eq!(codes, keys);
+                peer.succeed(&command["id"], json!({}));
+            }
+            peer.status();
+        },
+        async |client| {
+            client.type_text("Hi").await.unwrap();
+            let error = client.type_text("Hé").await.unwrap_err();
+            assert!(matches!(error, Error::Misuse(_)), "{error:?}");
+            let status: Value = client.execute(Raw::new("query-status")).await.unwrap();
+            assert_eq!(status["running"], true);
+        },
+    );
+}
+
+/// A guest that reacts to its power button, and one that does not.
+#[test]
+fn a_simulated_machine_is_used_and_shut_down() {
+    for (obeys, stays, how) in [
+        (true, false, ShutDown::ByGuest),
+        (true, true, ShutDown::ByGuest),
+        (false, false, ShutDown::ByQuit),
+    ] {
+        let simulator =
+            Simulator::builder().guest_obeys_powerdown(obeys).stays_after_shutdown(stays).build();
+        let stream = simulator.connect().unwrap();
+        one_thread().block_on(async {
+            let client = connect(stream).await;
+            let add = json!({"driver": "null-co", "node-name": "n0"});
+            let _: Value = client.execute(Raw::new("blockdev-add").arguments(&add)).await.unwrap();
+            let add = json!({"driver": "virtio-blk-pci", "id": "d0", "drive": "n0"});
+            let _: Value = client.execute(Raw::new("device_add").arguments(&add)).await.unwrap();
+            assert_eq!(client.unplug("d0", PATIENCE).await.unwrap(), Unplugged::Deleted);
+            assert_eq!(client.pending(), (0, 0));
+            let patience = if obeys { PATIENCE } else { SOON };
+            assert_eq!(client.shut_down(patience).await.unwrap(), how);
+            assert!(client.ended().is_some());
+        });
+    }
+}
