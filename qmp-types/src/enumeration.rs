@@ -5,6 +5,8 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserializer, Visitor};
 
+use crate::names;
+
 /// A generated QAPI enumeration.
 ///
 /// A value that the schema does not know is kept as it came, so that a newer QEMU never makes a
@@ -24,7 +26,7 @@ pub trait Enumeration: Clone + Sized + 'static {
 /// The value that a wire name stands for.
 #[must_use]
 pub fn parse<T: Enumeration>(name: &str) -> T {
-    match T::NAMES.iter().position(|known| *known == name) {
+    match names::position(T::NAMES, name) {
         Some(index) => T::ALL[index].clone(),
         None => T::unknown(name),
     }

@@ -35,6 +35,7 @@ mod decode;
 mod generated;
 mod json;
 mod message;
+mod names;
 mod version;
 
 #[doc(hidden)]
