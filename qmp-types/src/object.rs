@@ -14,6 +14,7 @@
 //!               otherwise          skipped, or kept (open objects, waiting for a discriminator)
 //! ```
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -21,6 +22,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::names;
 
 /// A generated struct: the body of a QAPI struct, union base, command or event.
 pub trait Object: Sized {
@@ -70,8 +73,17 @@ pub type ReadBase<'b, 'de, A> =
 #[derive(Debug)]
 pub struct Source<'m, 'de, A> {
     map: &'m mut A,
-    kept: Option<(String, Value)>,
+    /// In a box, since every object makes room for it and few need it.
+    kept: Option<Box<Kept>>,
     lifetime: PhantomData<&'de ()>,
+}
+
+/// Members that came before the discriminator.
+#[derive(Debug, Default)]
+struct Kept {
+    current: Option<(String, Value)>,
+    /// Those that are still to come, the first to arrive last.
+    rest: Vec<(String, Value)>,
 }
 
 impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
@@ -79,8 +91,14 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
     ///
     /// # Errors
     /// What the format reports.
+    #[inline]
     pub fn value<T: Deserialize<'de>>(&mut self) -> Result<T, A::Error> {
-        match self.kept.take() {
+        if self.kept.is_none() { self.map.next_value() } else { self.kept_value() }
+    }
+
+    #[cold]
+    fn kept_value<T: Deserialize<'de>>(&mut self) -> Result<T, A::Error> {
+        match self.kept.as_mut().and_then(|kept| kept.current.take()) {
             None => self.map.next_value(),
             Some((name, value)) => T::deserialize(value).map_err(|error| {
                 // It was read before its type was known, and its place is forgotten.
@@ -110,36 +128,56 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
 /// The members of an object that is being read.
 pub struct Members<'m, 'de, A: MapAccess<'de>> {
     source: Source<'m, 'de, A>,
-    /// Members that came before the discriminator, in the order of arrival.
-    replay: std::vec::IntoIter<(String, Value)>,
-    /// The bases of the unions around, innermost last.
-    bases: Vec<Base<'m, 'de, A>>,
+    /// The union around, whose base's members stand among these.
+    outer: Option<&'m mut (dyn Outer<'de, A> + 'm)>,
+}
+
+/// A union around the members that are being read, and those around that.
+trait Outer<'de, A: MapAccess<'de>> {
+    fn find(&self, name: &str) -> Option<InBase>;
+
+    fn read(&mut self, place: InBase, source: &mut Source<'_, 'de, A>) -> Result<(), A::Error>;
+}
+
+/// A base member: how many unions further out, and the index there.
+#[derive(Clone, Copy)]
+struct InBase {
+    out: usize,
+    index: usize,
 }
 
 struct Base<'m, 'de, A: MapAccess<'de>> {
     names: &'static [&'static str],
     read: ReadBase<'m, 'de, A>,
+    outer: Option<&'m mut (dyn Outer<'de, A> + 'm)>,
 }
 
-/// What is done with a member that no table lists.
-enum Unlisted<'k> {
-    Skip,
-    Keep(&'k mut Vec<(String, Value)>),
+impl<'de, A: MapAccess<'de>> Outer<'de, A> for Base<'_, 'de, A> {
+    fn find(&self, name: &str) -> Option<InBase> {
+        if let Some(index) = names::position(self.names, name) {
+            return Some(InBase { out: 0, index });
+        }
+        let InBase { out, index } = self.outer.as_ref()?.find(name)?;
+        Some(InBase { out: out + 1, index })
+    }
+
+    fn read(&mut self, place: InBase, source: &mut Source<'_, 'de, A>) -> Result<(), A::Error> {
+        match (place.out.checked_sub(1), &mut self.outer) {
+            (Some(out), Some(outer)) => outer.read(InBase { out, ..place }, source),
+            _ => (self.read)(place.index, source),
+        }
+    }
 }
 
 impl<'de, A: MapAccess<'de>> fmt::Debug for Members<'_, 'de, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Members").field("kept", &self.replay.as_slice()).finish_non_exhaustive()
+        f.debug_struct("Members").field("kept", &self.source.kept).finish_non_exhaustive()
     }
 }
 
 impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     pub(crate) fn new(map: &'m mut A) -> Self {
-        Self {
-            source: Source { map, kept: None, lifetime: PhantomData },
-            replay: Vec::new().into_iter(),
-            bases: Vec::new(),
-        }
+        Self { source: Source { map, kept: None, lifetime: PhantomData }, outer: None }
     }
 
     /// The index in `names` of the next member, skipping those that are not listed.
@@ -147,7 +185,7 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     /// # Errors
     /// What the format reports.
     pub fn next(&mut self, names: &'static [&'static str]) -> Result<Option<usize>, A::Error> {
-        self.advance(names, &mut Unlisted::Skip)
+        self.advance(names, None)
     }
 
     /// Like [`next`](Self::next), but keeps what is not listed, for objects that are open.
@@ -160,7 +198,7 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         open: &mut Map<String, Value>,
     ) -> Result<Option<usize>, A::Error> {
         let mut kept = Vec::new();
-        let index = self.advance(names, &mut Unlisted::Keep(&mut kept))?;
+        let index = self.advance(names, Some(&mut kept))?;
         open.extend(kept);
         Ok(index)
     }
@@ -216,26 +254,32 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         read_base: ReadBase<'_, 'de, A>,
     ) -> Result<B, A::Error> {
         let mut kept = Vec::new();
-        let discriminator: String = loop {
-            let Some(index) = self.advance(names, &mut Unlisted::Keep(&mut kept))? else {
+        let discriminator: Cow<'de, str> = loop {
+            let Some(index) = self.advance(names, Some(&mut kept))? else {
                 return Err(A::Error::missing_field(B::DISCRIMINATOR));
             };
             if names[index] == B::DISCRIMINATOR {
-                break self.source.value()?;
+                let Text(text) = self.source.value()?;
+                break text;
             }
             read_base(index, &mut self.source)?;
         };
-        kept.extend(std::mem::take(&mut self.replay));
-        let mut bases: Vec<Base<'_, 'de, A>> = self
-            .bases
-            .iter_mut()
-            .map(|base| Base { names: base.names, read: &mut *base.read })
-            .collect();
-        bases.push(Base { names, read: read_base });
+        let mut earlier = self.source.kept.take();
+        if !kept.is_empty() {
+            kept.reverse();
+            earlier.get_or_insert_default().rest.append(&mut kept);
+        }
+        let mut base = Base {
+            names,
+            read: read_base,
+            outer: match &mut self.outer {
+                Some(outer) => Some(&mut **outer),
+                None => None,
+            },
+        };
         let mut inner = Members {
-            source: Source { map: &mut *self.source.map, kept: None, lifetime: PhantomData },
-            replay: kept.into_iter(),
-            bases,
+            source: Source { map: &mut *self.source.map, kept: earlier, lifetime: PhantomData },
+            outer: Some(&mut base),
         };
         B::read_branch(&discriminator, &mut inner)
     }
@@ -273,97 +317,125 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     fn advance(
         &mut self,
         names: &'static [&'static str],
-        unlisted: &mut Unlisted<'_>,
+        mut unlisted: Option<&mut Vec<(String, Value)>>,
     ) -> Result<Option<usize>, A::Error> {
         loop {
-            let key = match self.replay.next() {
-                Some((name, value)) => {
-                    let found = find_in(names, &self.bases, &name).or_owned(name.clone());
-                    self.source.kept = Some((name, value));
-                    found
-                }
-                None => {
-                    let seed = Key { names, bases: &self.bases };
-                    match self.source.map.next_key_seed(seed)? {
-                        Some(key) => key,
-                        None => return Ok(None),
+            let key =
+                Key { names, outer: self.outer.as_deref(), unlisted: unlisted.as_deref_mut() };
+            let found = match &mut self.source.kept {
+                None => self.source.map.next_key_seed(key)?,
+                Some(kept) => match kept.rest.pop() {
+                    None => self.source.map.next_key_seed(key)?,
+                    Some(member) => {
+                        let found = key.find(&member.0);
+                        kept.current = Some(member);
+                        Some(found)
+                    }
+                },
+            };
+            match found {
+                None => return Ok(None),
+                Some(Found::Member(index)) => return Ok(Some(index)),
+                Some(Found::Base(place)) => {
+                    if let Some(outer) = &mut self.outer {
+                        outer.read(place, &mut self.source)?;
                     }
                 }
-            };
-            match key {
-                Found::Member(index) => return Ok(Some(index)),
-                Found::Base(base, index) => {
-                    let base = &mut self.bases[base];
-                    (base.read)(index, &mut self.source)?;
+                Some(Found::Nowhere) => {
+                    match unlisted.as_mut().and_then(|unlisted| unlisted.last_mut()) {
+                        Some((_, value)) => *value = self.source.value()?,
+                        None => self.source.skip()?,
+                    }
                 }
-                Found::Nowhere(name) => match unlisted {
-                    Unlisted::Keep(kept) => kept.push((name, self.source.value()?)),
-                    Unlisted::Skip => self.source.skip()?,
-                },
             }
         }
     }
 }
 
-enum Found<N> {
+enum Found {
     Member(usize),
-    Base(usize, usize),
-    Nowhere(N),
-}
-
-impl Found<()> {
-    fn or_owned(self, name: String) -> Found<String> {
-        match self {
-            Found::Member(index) => Found::Member(index),
-            Found::Base(base, index) => Found::Base(base, index),
-            Found::Nowhere(()) => Found::Nowhere(name),
-        }
-    }
-}
-
-fn find_in<'de, A: MapAccess<'de>>(
-    names: &'static [&'static str],
-    bases: &[Base<'_, 'de, A>],
-    name: &str,
-) -> Found<()> {
-    let position = |names: &'static [&'static str]| names.iter().position(|known| *known == name);
-    if let Some(index) = position(names) {
-        return Found::Member(index);
-    }
-    for (number, base) in bases.iter().enumerate() {
-        if let Some(index) = position(base.names) {
-            return Found::Base(number, index);
-        }
-    }
-    Found::Nowhere(())
+    Base(InBase),
+    Nowhere,
 }
 
 /// Looks a key up while it is still borrowed, so that known names cost no allocation.
-struct Key<'k, 'm, 'de, A: MapAccess<'de>> {
+struct Key<'k, 'de, A> {
     names: &'static [&'static str],
-    bases: &'k [Base<'m, 'de, A>],
+    outer: Option<&'k dyn Outer<'de, A>>,
+    /// Where a member is kept that no table lists; its value follows.
+    unlisted: Option<&'k mut Vec<(String, Value)>>,
 }
 
-impl<'de, A: MapAccess<'de>> DeserializeSeed<'de> for Key<'_, '_, 'de, A> {
-    type Value = Found<String>;
+impl<'de, A: MapAccess<'de>> Key<'_, 'de, A> {
+    #[inline(always)]
+    fn find(self, name: &str) -> Found {
+        if let Some(index) = names::position(self.names, name) {
+            return Found::Member(index);
+        }
+        if let Some(place) = self.outer.and_then(|outer| outer.find(name)) {
+            return Found::Base(place);
+        }
+        if let Some(unlisted) = self.unlisted {
+            unlisted.push((name.to_owned(), Value::Null));
+        }
+        Found::Nowhere
+    }
+}
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+impl<'de, A: MapAccess<'de>> DeserializeSeed<'de> for Key<'_, 'de, A> {
+    type Value = Found;
+
+    #[inline(always)]
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
         deserializer.deserialize_identifier(self)
     }
 }
 
-impl<'de, A: MapAccess<'de>> Visitor<'de> for Key<'_, '_, 'de, A> {
-    type Value = Found<String>;
+impl<'de, A: MapAccess<'de>> Visitor<'de> for Key<'_, 'de, A> {
+    type Value = Found;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the name of a member")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(match find_in(self.names, self.bases, name) {
-            Found::Nowhere(()) => Found::Nowhere(name.to_owned()),
-            found => found.or_owned(String::new()),
-        })
+    #[inline(always)]
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Found, E> {
+        Ok(self.find(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Found, E> {
+        Ok(self.find(name))
+    }
+}
+
+/// A text that is looked at and forgotten: borrowed where the format can lend it.
+struct Text<'de>(Cow<'de, str>);
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(text)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextVisitor)
     }
 }
 
