@@ -10,12 +10,15 @@
 //!
 //! The text is UTF-8 already, which is not checked again.
 
+mod access;
+mod scan;
+
 use std::fmt;
 
-use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error as _, IgnoredAny, IntoDeserializer, MapAccess,
-    SeqAccess, VariantAccess, Visitor,
-};
+use serde::de::{Deserializer, Error as _, IgnoredAny, Visitor};
+
+use access::{Elements, Members, Variant};
+use scan::{after_space, plain_end, skip_brackets};
 
 /// The deepest nesting that is read; each level takes stack.
 const MAX_DEPTH: u8 = 128;
@@ -34,8 +37,13 @@ impl JsonError {
     /// The error at a place, unless it has one already.
     #[cold]
     fn at(mut self, offset: usize) -> Self {
-        self.0.offset.get_or_insert(offset);
+        self.place(offset);
         self
+    }
+
+    #[cold]
+    fn place(&mut self, offset: usize) {
+        self.0.offset.get_or_insert(offset);
     }
 
     /// What is wrong, and behind which byte.
@@ -63,11 +71,13 @@ type Result<T> = std::result::Result<T, JsonError>;
 
 /// Reads a whole text as a `T`.
 pub(crate) fn from_str<'de, T: serde::Deserialize<'de>>(text: &'de str) -> Result<T> {
-    let mut reader = Reader { text, at: 0, depth: 0 };
-    let value = T::deserialize(&mut reader).map_err(|error| error.at(reader.at))?;
-    match reader.peek() {
-        None => Ok(value),
-        Some(_) => Err(reader.wrong("there is more behind the value")),
+    let mut reader = Reader { text, at: 0, depth: 0, guesses: Guesses::None };
+    match reader.whole() {
+        // What is wrong may be a guess.
+        Err(_) if reader.guesses == Guesses::Some => {
+            Reader { text, at: 0, depth: 0, guesses: Guesses::Never }.whole()
+        }
+        result => result,
     }
 }
 
@@ -75,9 +85,28 @@ struct Reader<'de> {
     text: &'de str,
     at: usize,
     depth: u8,
+    guesses: Guesses,
+}
+
+/// Whether it has been guessed where a discriminator is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Guesses {
+    None,
+    Some,
+    /// It must not be.
+    Never,
 }
 
 impl<'de> Reader<'de> {
+    fn whole<T: serde::Deserialize<'de>>(&mut self) -> Result<T> {
+        let value = T::deserialize(&mut *self);
+        let value = self.placed(value)?;
+        match self.peek() {
+            None => Ok(value),
+            Some(_) => Err(self.wrong("there is more behind the value")),
+        }
+    }
+
     #[cold]
     fn wrong(&self, reason: &str) -> JsonError {
         JsonError::custom(reason).at(self.at)
@@ -87,67 +116,144 @@ impl<'de> Reader<'de> {
     #[inline]
     fn peek(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
-        while let Some(byte) = bytes.get(self.at) {
-            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-                return Some(*byte);
-            }
-            self.at += 1;
-        }
-        None
+        self.at = after_space(bytes, self.at);
+        bytes.get(self.at).copied()
     }
 
     #[inline]
     fn expect(&mut self, byte: u8) -> Result<()> {
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            return Ok(());
+        }
+        Err(self.unexpected(byte))
+    }
+
+    #[cold]
+    fn unexpected(&mut self, byte: u8) -> JsonError {
         match self.peek() {
-            Some(found) if found == byte => {
-                self.at += 1;
-                Ok(())
-            }
-            Some(_) => Err(self.wrong(&format!("expected `{}`", char::from(byte)))),
-            None => Err(self.wrong("the text ends early")),
+            Some(_) => self.wrong(&format!("expected `{}`", char::from(byte))),
+            None => self.ends_early(),
         }
     }
 
-    /// The string that begins here, with its quotes; and whether it has escapes.
-    fn string(&mut self) -> Result<(&'de str, bool)> {
-        self.expect(b'"')?;
-        let start = self.at - 1;
+    /// What is wrong where neither a `,` nor the closing bracket is.
+    #[cold]
+    fn not_in_list(&mut self, bracket: u8) -> JsonError {
+        match self.peek() {
+            Some(_) => self.wrong(&format!("expected `,` or `{}`", char::from(bracket))),
+            None => self.ends_early(),
+        }
+    }
+
+    #[cold]
+    fn no_name(&mut self, at: usize) -> JsonError {
+        self.at = at;
+        self.wrong("expected the name of a member")
+    }
+
+    #[cold]
+    fn ends_early(&self) -> JsonError {
+        self.wrong("the text ends early")
+    }
+
+    /// Takes the string that begins here. What is between its quotes, if that is without escapes.
+    #[inline(always)]
+    fn string(&mut self) -> Result<Option<&'de str>> {
         let bytes = self.text.as_bytes();
-        let mut escaped = false;
+        let start = self.at + 1;
+        let end = plain_end(bytes, start);
+        if bytes.get(end) != Some(&b'"') {
+            return self.string_with_escapes(end).map(|()| None);
+        }
+        self.at = end + 1;
+        Ok(self.text.get(start..end))
+    }
+
+    /// Takes what is left of a string, from its first byte that is not plain.
+    #[cold]
+    fn string_with_escapes(&mut self, mut at: usize) -> Result<()> {
+        let bytes = self.text.as_bytes();
         loop {
-            let rest = bytes.get(self.at..).unwrap_or_default();
-            let plain = plain_length(rest);
-            let Some(special) = rest.get(plain) else {
-                self.at = bytes.len();
-                return Err(self.wrong("a string is not closed"));
-            };
-            self.at += plain + 1;
-            match special {
-                b'"' => return Ok((&self.text[start..self.at], escaped)),
-                b'\\' => {
-                    escaped = true;
-                    self.at += 1;
-                }
-                _ => return Err(self.wrong("a control character in a string")),
+            at = plain_end(bytes, at);
+            // The place of what is wrong is behind it.
+            self.at = bytes.len().min(at + 1);
+            match bytes.get(at) {
+                Some(b'"') => return Ok(()),
+                Some(b'\\') => at += 2,
+                Some(_) => return Err(self.wrong("a control character in a string")),
+                None => return Err(self.wrong("a string is not closed")),
             }
         }
     }
 
+    #[inline(always)]
     fn visit_string<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        let (quoted, escaped) = self.string()?;
-        let value = if escaped {
-            let text: String = serde_json::from_str(quoted)
-                .map_err(|_| self.wrong("an escape in a string is wrong"))?;
-            visitor.visit_string(text)
-        } else {
-            visitor.visit_borrowed_str(&quoted[1..quoted.len() - 1])
+        let start = self.at;
+        let value = match self.string()? {
+            Some(plain) => visitor.visit_borrowed_str(plain),
+            None => visitor.visit_string(self.unescaped(start)?),
         };
-        value.map_err(|error: JsonError| error.at(self.at))
+        self.placed(value)
+    }
+
+    /// A value that has just been read; or what is wrong with it, which is wrong here.
+    //
+    // What is large is not moved on its way: the same variable is given back.
+    #[inline(always)]
+    fn placed<T>(&self, mut value: Result<T>) -> Result<T> {
+        if let Err(error) = &mut value {
+            error.place(self.at);
+        }
+        value
+    }
+
+    /// The string that has been taken from `start` on.
+    #[cold]
+    fn unescaped(&self, start: usize) -> Result<String> {
+        serde_json::from_str(&self.text[start..self.at])
+            .map_err(|_| self.wrong("an escape in a string is wrong"))
     }
 
     fn visit_number<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        let start = self.at;
-        let rest = &self.text[start..];
+        let value = match self.number()? {
+            Number::Natural(number) => visitor.visit_u64(number),
+            Number::Negative(number) => visitor.visit_i64(number),
+            Number::Fraction(number) => visitor.visit_f64(number),
+        };
+        self.placed(value)
+    }
+
+    fn number(&mut self) -> Result<Number> {
+        /// So many digits fit, whatever they are.
+        const DIGITS: usize = 18;
+        let bytes = self.text.as_bytes();
+        let start = self.at + usize::from(bytes.get(self.at) == Some(&b'-'));
+        let (mut at, mut number) = (start, 0_u64);
+        while let Some(digit @ b'0'..=b'9') = bytes.get(at) {
+            number = number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+            at += 1;
+        }
+        let more = matches!(bytes.get(at), Some(b'-' | b'+' | b'.' | b'e' | b'E'));
+        let is_short = at - start == 1 || (at - start <= DIGITS && bytes.get(start) != Some(&b'0'));
+        if more || !is_short || at == start {
+            return self.any_number();
+        }
+        if start == self.at {
+            self.at = at;
+            return Ok(Number::Natural(number));
+        }
+        match i64::try_from(number) {
+            Ok(number @ 1..) => {
+                self.at = at;
+                Ok(Number::Negative(-number))
+            }
+            _ => self.any_number(),
+        }
+    }
+
+    fn any_number(&mut self) -> Result<Number> {
+        let rest = &self.text[self.at..];
         let is_part = |b: u8| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.' | b'e' | b'E');
         let length = rest.bytes().position(|b| !is_part(b)).unwrap_or(rest.len());
         let number = &rest[..length];
@@ -155,64 +261,82 @@ impl<'de> Reader<'de> {
         let digits = number.strip_prefix('-').unwrap_or(number);
         let whole = digits.bytes().all(|b| b.is_ascii_digit())
             && (digits.len() == 1 || !digits.starts_with('0'));
-        let value = if whole && digits.len() == number.len() && number.parse::<u64>().is_ok() {
-            visitor.visit_u64(number.parse().unwrap_or_default())
-        } else if whole && number != "-0" && number.parse::<i64>().is_ok() {
-            visitor.visit_i64(number.parse().unwrap_or_default())
-        } else {
-            let fraction = serde_json::from_str(number);
-            visitor.visit_f64(fraction.map_err(|_| self.wrong("this is no number"))?)
-        };
-        value.map_err(|error: JsonError| error.at(self.at))
+        if whole && number != "-0" {
+            if let Ok(number) = number.parse() {
+                return Ok(Number::Natural(number));
+            }
+            if let Ok(number) = number.parse() {
+                return Ok(Number::Negative(number));
+            }
+        }
+        let fraction = serde_json::from_str(number).map_err(|_| self.wrong("this is no number"))?;
+        Ok(Number::Fraction(fraction))
     }
 
     fn visit_word<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        let rest = &self.text[self.at..];
-        let words = [("true", Some(true)), ("false", Some(false)), ("null", None)];
-        let Some((word, value)) = words.into_iter().find(|(word, _)| rest.starts_with(word)) else {
-            return Err(self.wrong("expected a value"));
-        };
-        self.at += word.len();
-        let value = match value {
+        let value = match self.word()? {
             Some(value) => visitor.visit_bool(value),
             None => visitor.visit_unit(),
         };
-        value.map_err(|error: JsonError| error.at(self.at))
+        self.placed(value)
     }
 
-    /// Enters a `[` or `{`, does what is asked, and leaves.
-    fn nested<T>(&mut self, inside: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    /// A boolean, or nothing for `null`.
+    fn word(&mut self) -> Result<Option<bool>> {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let (length, value) = match rest {
+            [b'n', b'u', b'l', b'l', ..] => (4, None),
+            [b't', b'r', b'u', b'e', ..] => (4, Some(true)),
+            [b'f', b'a', b'l', b's', b'e', ..] => (5, Some(false)),
+            _ => return Err(self.wrong("expected a value")),
+        };
+        self.at += length;
+        Ok(value)
+    }
+
+    /// Enters a `[` or `{`, and says where that is.
+    #[inline]
+    fn enter(&mut self) -> Result<usize> {
         if self.depth == MAX_DEPTH {
             return Err(self.wrong("this is nested too deep"));
         }
-        // What has no place of its own, such as a missing member, is wrong with the whole.
         let start = self.at;
         self.depth += 1;
         self.at += 1;
-        let result = inside(self);
+        Ok(start)
+    }
+
+    /// Leaves what began at `start`.
+    #[inline(always)]
+    fn leave<T>(&mut self, start: usize, mut value: Result<T>, end: Result<()>) -> Result<T> {
         self.depth -= 1;
-        result.map_err(|error| error.at(start))
+        if let (Ok(_), Err(error)) = (&value, end) {
+            value = Err(error);
+        }
+        if let Err(error) = &mut value {
+            // What has no place of its own, such as a missing member, is wrong with the whole.
+            error.place(start);
+        }
+        value
     }
 
     fn visit_object<V: Visitor<'de>>(&mut self, first: &str, visitor: V) -> Result<V::Value> {
-        self.nested(|reader| {
-            let ahead = (!first.is_empty()).then(|| reader.find(first)).flatten();
-            let mut members = Members { reader, first: ahead, taken: None, started: false };
-            let value = visitor.visit_map(&mut members)?;
-            members.finish()?;
-            Ok(value)
-        })
+        let start = self.enter()?;
+        let first = if first.is_empty() { None } else { self.find(first) };
+        // What comes first anyway is not read twice.
+        let first = first.filter(|first| *first != after_space(self.text.as_bytes(), self.at));
+        let mut members = Members::new(self, first);
+        let value = visitor.visit_map(&mut members);
+        let end = if value.is_ok() { members.finish() } else { Ok(()) };
+        self.leave(start, value, end)
     }
 
     fn visit_array<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
-        self.nested(|reader| {
-            let mut elements = Elements { reader, started: false, done: false };
-            let value = visitor.visit_seq(&mut elements)?;
-            if elements.done {
-                return Ok(value);
-            }
-            reader.expect(b']').map(|()| value)
-        })
+        let start = self.enter()?;
+        let mut elements = Elements::new(self);
+        let value = visitor.visit_seq(&mut elements);
+        let end = if value.is_ok() { elements.finish() } else { Ok(()) };
+        self.leave(start, value, end)
     }
 
     /// Passes over a value, however deep: nobody reads it.
@@ -221,98 +345,31 @@ impl<'de> Reader<'de> {
             return self.deserialize_any(IgnoredAny).map(|_| ());
         }
         let start = self.at;
-        self.skip_brackets()?;
+        self.at = skip_brackets(self.text.as_bytes(), start).ok_or_else(|| self.ends_early())?;
         serde_json::from_str::<IgnoredAny>(&self.text[start..self.at])
             .map(|_| ())
             .map_err(|error| JsonError::custom(error).at(self.at))
     }
 
-    /// Finds the end of an array or object. Whether it is one shows when it is read.
-    fn skip_brackets(&mut self) -> Result<()> {
+    /// Where the member `name` of the object begins whose `{` has been taken.
+    ///
+    /// Where it comes next, in whatever object, is nearly always right, and costs a fraction of
+    /// following the structure. Whether it is shows when the object is read: either this place is
+    /// met as one of its members, or the whole text is read again, without guessing.
+    fn find(&mut self, name: &str) -> Option<usize> {
         let bytes = self.text.as_bytes();
-        let (mut at, mut depth) = (self.at, 0_usize);
-        loop {
-            match bytes.get(at) {
-                Some(b'"') => match skip_string(bytes, at) {
-                    Some(end) => {
-                        at = end;
-                        continue;
-                    }
-                    None => return Err(self.wrong("the text ends early")),
-                },
-                Some(b'{' | b'[') => depth += 1,
-                Some(b'}' | b']') => depth -= 1,
-                Some(_) => {}
-                None => return Err(self.wrong("the text ends early")),
-            }
-            at += 1;
-            if depth == 0 {
-                self.at = at;
-                return Ok(());
-            }
+        if self.guesses == Guesses::Never {
+            return scan::find_member(bytes, self.at, name.as_bytes());
         }
-    }
-
-    /// Where the member `name` of the object begins whose `{` has been taken. Nothing is checked
-    /// on the way: what is wrong there shows when it is read.
-    fn find(&self, name: &str) -> Option<usize> {
-        let bytes = self.text.as_bytes();
-        let mut at = self.at;
-        let mut depth = 0_usize;
-        let mut is_name = true;
-        loop {
-            match bytes.get(at)? {
-                b'"' => {
-                    let end = skip_string(bytes, at)?;
-                    let found = is_name && self.text.get(at + 1..end - 1) == Some(name);
-                    if found {
-                        return Some(at);
-                    }
-                    is_name = false;
-                    at = end;
-                    continue;
-                }
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth = depth.checked_sub(1)?,
-                b',' if depth == 0 => is_name = true,
-                _ => {}
-            }
-            at += 1;
-        }
+        self.guesses = Guesses::Some;
+        scan::find_name(bytes, self.at, name.as_bytes())
     }
 }
 
-/// The index behind a string that begins at `start`.
-fn skip_string(bytes: &[u8], start: usize) -> Option<usize> {
-    let mut at = start + 1;
-    loop {
-        at += plain_length(bytes.get(at..)?);
-        match bytes.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-}
-
-/// How many bytes come before the first quote, backslash or control character; eight at a time.
-fn plain_length(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGHS: u64 = ONES << 7;
-    // The lowest high bit that is set is that of the first byte below the limit, in each of these.
-    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGHS;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let quote = below(word ^ (ONES * u64::from(b'"')), 1);
-        let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
-        let special = quote | backslash | below(word, 0x20);
-        if special != 0 {
-            return index * 8 + special.trailing_zeros() as usize / 8;
-        }
-    }
-    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-    bytes.len() - rest.len() + rest.iter().position(is_special).unwrap_or(rest.len())
+enum Number {
+    Natural(u64),
+    Negative(i64),
+    Fraction(f64),
 }
 
 impl<'de> Deserializer<'de> for &mut Reader<'de> {
@@ -366,7 +423,10 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         let first = self.peek();
         let start = self.at;
         match first {
-            Some(b'{' | b'[') => self.skip_brackets()?,
+            Some(b'{' | b'[') => {
+                let end = skip_brackets(self.text.as_bytes(), start);
+                self.at = end.ok_or_else(|| self.ends_early())?;
+            }
             _ => self.skip()?,
         }
         let mut inner = serde_json::Deserializer::from_str(&self.text[start..self.at]);
@@ -383,17 +443,19 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         visitor: V,
     ) -> Result<V::Value> {
         match self.peek() {
-            Some(b'{') => self.nested(|reader| {
-                let value =
-                    visitor.visit_enum(Variant { reader: &mut *reader, has_value: true })?;
-                reader.expect(b'}').map(|()| value)
-            }),
+            Some(b'{') => {
+                let start = self.enter()?;
+                let value = visitor.visit_enum(Variant { reader: &mut *self, has_value: true });
+                let end = if value.is_ok() { self.expect(b'}') } else { Ok(()) };
+                self.leave(start, value, end)
+            }
             _ => visitor.visit_enum(Variant { reader: self, has_value: false }),
         }
     }
 
     // What is nearly always a string is tried as one first.
 
+    #[inline(always)]
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.peek() {
             Some(b'"') => self.visit_string(visitor),
@@ -401,165 +463,35 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         }
     }
 
+    #[inline(always)]
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.deserialize_str(visitor)
     }
 
+    #[inline]
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         self.deserialize_str(visitor)
     }
 
+    #[inline]
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.peek() {
+            Some(b'{') => self.visit_object("", visitor),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    #[inline]
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.peek() {
+            Some(b'[') => self.visit_array(visitor),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct
-        seq tuple tuple_struct map
-    }
-}
-
-/// The members of an object that is being read.
-struct Members<'r, 'de> {
-    reader: &'r mut Reader<'de>,
-    /// Where the member stands that is to be given first, until it is given.
-    first: Option<usize>,
-    /// Where it stood, and where to go on: it is passed over when it is met again.
-    taken: Option<usize>,
-    started: bool,
-}
-
-impl<'de> Members<'_, 'de> {
-    /// Goes to the next member's name; says whether there is one.
-    fn advance(&mut self) -> Result<bool> {
-        loop {
-            match self.reader.peek() {
-                Some(b'}') => return Ok(false),
-                Some(b',') if self.started => self.reader.at += 1,
-                Some(_) if !self.started => {}
-                Some(_) => return Err(self.reader.wrong("expected `,` or `}`")),
-                None => return Err(self.reader.wrong("the text ends early")),
-            }
-            self.started = true;
-            if self.reader.peek() != Some(b'"') {
-                return Err(self.reader.wrong("expected the name of a member"));
-            }
-            if self.taken != Some(self.reader.at) {
-                return Ok(true);
-            }
-            self.taken = None;
-            self.reader.string()?;
-            self.reader.expect(b':')?;
-            self.reader.skip()?;
-        }
-    }
-
-    /// Takes the closing bracket.
-    fn finish(mut self) -> Result<()> {
-        if self.advance()? {
-            return Err(self.reader.wrong("there are more members than were expected"));
-        }
-        self.reader.expect(b'}')
-    }
-}
-
-impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {
-    type Error = JsonError;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
-        if let Some(first) = self.first {
-            // Its value is read below; then the reading goes on from the beginning.
-            self.taken = Some(self.reader.at);
-            self.reader.at = first;
-        } else if !self.advance()? {
-            return Ok(None);
-        }
-        seed.deserialize(&mut *self.reader).map(Some)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
-        self.reader.expect(b':')?;
-        let value = seed.deserialize(&mut *self.reader)?;
-        if let (Some(first), Some(start)) = (self.first.take(), self.taken) {
-            self.reader.at = start;
-            self.taken = Some(first);
-        }
-        Ok(value)
-    }
-}
-
-/// The elements of an array that is being read.
-struct Elements<'r, 'de> {
-    reader: &'r mut Reader<'de>,
-    started: bool,
-    done: bool,
-}
-
-impl<'de> SeqAccess<'de> for &mut Elements<'_, 'de> {
-    type Error = JsonError;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
-        match self.reader.peek() {
-            Some(b']') if !self.done => {
-                self.reader.at += 1;
-                self.done = true;
-                return Ok(None);
-            }
-            Some(b',') if self.started => {
-                self.reader.at += 1;
-                // `[1,]` is no JSON.
-                if self.reader.peek() == Some(b']') {
-                    return Err(self.reader.wrong("expected a value"));
-                }
-            }
-            Some(_) if !self.started => {}
-            Some(_) => return Err(self.reader.wrong("expected `,` or `]`")),
-            None => return Err(self.reader.wrong("the text ends early")),
-        }
-        self.started = true;
-        seed.deserialize(&mut *self.reader).map(Some)
-    }
-}
-
-/// A variant of somebody's Rust enum: a string, or an object with one member.
-struct Variant<'r, 'de> {
-    reader: &'r mut Reader<'de>,
-    has_value: bool,
-}
-
-impl<'r, 'de> EnumAccess<'de> for Variant<'r, 'de> {
-    type Error = JsonError;
-    type Variant = Self;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self)> {
-        let name = seed.deserialize(&mut *self.reader)?;
-        if self.has_value {
-            self.reader.expect(b':')?;
-        }
-        Ok((name, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
-    type Error = JsonError;
-
-    fn unit_variant(self) -> Result<()> {
-        if self.has_value { serde::Deserialize::deserialize(self.reader) } else { Ok(()) }
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
-        if self.has_value {
-            return seed.deserialize(self.reader);
-        }
-        seed.deserialize(().into_deserializer())
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value> {
-        self.reader.deserialize_any(visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value> {
-        self.reader.deserialize_any(visitor)
+        tuple tuple_struct
     }
 }
 

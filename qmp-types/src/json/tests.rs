@@ -1,3 +1,4 @@
+use serde::de::MapAccess;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -85,6 +86,129 @@ fn enums_of_others_are_read() {
     );
 }
 
+/// An object whose member `kind` is given first: the members in the order in which they came.
+#[derive(Debug, PartialEq)]
+struct Kinds(Vec<(String, Kinds)>);
+
+impl<'de> serde::Deserialize<'de> for Kinds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct KindsVisitor;
+        impl<'de> Visitor<'de> for KindsVisitor {
+            type Value = Kinds;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object or a string")
+            }
+
+            fn visit_str<E>(self, text: &str) -> std::result::Result<Kinds, E> {
+                Ok(Kinds(vec![(text.to_owned(), Kinds(Vec::new()))]))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> std::result::Result<Kinds, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Kinds(members))
+            }
+        }
+        deserializer.deserialize_struct("Kinds", &["kind"], KindsVisitor)
+    }
+}
+
+/// The same without a guess.
+fn by_structure(text: &str) -> Result<Kinds> {
+    Reader { text, at: 0, depth: 0, guesses: Guesses::Never }.whole()
+}
+
+#[test]
+fn a_discriminator_is_given_first_wherever_it_is() {
+    for (text, order) in [
+        (r#"{"kind": "x", "a": "b"}"#, &["kind", "a"][..]),
+        (r#"{"a": "b", "kind": "x"}"#, &["kind", "a"]),
+        (r#"{ "a" : "b" , "kind" : "x" , "c" : "d" }"#, &["kind", "a", "c"]),
+        // Those of other objects are not taken for this one's.
+        (r#"{"a": {"kind": "inner"}, "kind": "x"}"#, &["kind", "a"]),
+        (r#"{"a": {"b": {"kind": "inner"}}, "c": "d"}"#, &["a", "c"]),
+        (r#"{"a": "\"kind\":", "b": "kind", "kind": "x"}"#, &["kind", "a", "b"]),
+        (r#"{"a": "b", "kind": "x", "kind": "y"}"#, &["kind", "a", "kind"]),
+    ] {
+        let Kinds(members) = from_str(text).unwrap();
+        let names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, order, "{text}");
+    }
+}
+
+/// Some object in which `kind` is in some places.
+fn kinds(dice: &mut Dice, depth: usize) -> String {
+    let space = [" ", ""][dice.roll(2)];
+    let members: Vec<String> = (0..dice.roll(4))
+        .map(|_| {
+            let name = ["a", "kind", "ki\\u006ed", "é"][dice.roll(4)];
+            let value = match dice.roll(4) {
+                0 => String::from(r#""kind""#),
+                1 => String::from(r#""\\\"kind\": \"""#),
+                _ if depth == 0 => String::from(r#""x""#),
+                _ => kinds(dice, depth - 1),
+            };
+            format!("\"{name}\"{space}:{space}{value}")
+        })
+        .collect();
+    format!("{{{space}{}}}", members.join(","))
+}
+
+#[test]
+fn a_wrong_guess_shows_nowhere() {
+    let mut dice = Dice(3);
+    let (mut accepted, mut guessed_wrong) = (0, 0);
+    for _ in 0..20_000 {
+        let mut text: Vec<char> = kinds(&mut dice, 4).chars().collect();
+        if dice.roll(3) == 0 {
+            let at = dice.roll(text.len());
+            text[at] = ['{', '}', '"', ':', ',', '\\', 'k'][dice.roll(7)];
+        }
+        let text: String = text.into_iter().collect();
+        let mut reader = Reader { text: &text, at: 0, depth: 0, guesses: Guesses::None };
+        let guess = reader.whole::<Kinds>();
+        match (from_str::<Kinds>(&text), by_structure(&text)) {
+            (Ok(ours), Ok(slow)) => {
+                assert_eq!(ours, slow, "{text}");
+                accepted += 1;
+                guessed_wrong += usize::from(guess.is_err());
+            }
+            (Err(ours), Err(slow)) => {
+                assert!(guess.is_err(), "{text}");
+                assert_eq!(ours.into_parts(), slow.into_parts(), "{text}");
+            }
+            (ours, slow) => panic!("{text}: {ours:?} {slow:?}"),
+        }
+    }
+    assert!(accepted > 1000 && guessed_wrong > 1000, "{accepted} {guessed_wrong}");
+}
+
+#[test]
+fn wrong_guesses_cost_no_more_than_twice() {
+    // At each level the guess would be wrong: a guess a level would double the work each time.
+    let depth = usize::from(MAX_DEPTH) - 1;
+    let text = "{\"a\":".repeat(depth) + "\"\"" + &",\"kind\":\"x\"}".repeat(depth);
+    let Kinds(members) = from_str(&text).unwrap();
+    assert_eq!(members.first().unwrap().0, "kind");
+}
+
+#[test]
+fn pairs_are_found_as_one_by_one() {
+    let mut dice = Dice(9);
+    for _ in 0..20_000 {
+        let bytes: Vec<u8> = (0..dice.roll(40)).map(|_| b"\"kx\xeb\x8b"[dice.roll(5)]).collect();
+        let at = dice.roll(bytes.len() + 1);
+        let slow = bytes[at..].windows(2).position(|two| two == b"\"k").map(|before| at + before);
+        assert_eq!(scan::find_pair(&bytes, at, *b"\"k"), slow, "{bytes:?} {at}");
+    }
+}
+
 #[test]
 fn plain_bytes_are_counted_as_one_by_one() {
     let mut dice = Dice(7);
@@ -97,6 +221,6 @@ fn plain_bytes_are_counted_as_one_by_one() {
             })
             .collect();
         let slow = bytes.iter().position(|b| matches!(b, b'"' | b'\\' | 0..=0x1f));
-        assert_eq!(plain_length(&bytes), slow.unwrap_or(length), "{bytes:?}");
+        assert_eq!(plain_end(&bytes, 0), slow.unwrap_or(length), "{bytes:?}");
     }
 }

@@ -1,0 +1,285 @@
+//! What is inside of objects and arrays, one after the other.
+
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
+    VariantAccess, Visitor,
+};
+
+use super::scan::{after_space, plain_end};
+use super::{JsonError, Reader, Result};
+
+/// The members of an object that is being read.
+pub(super) struct Members<'r, 'de> {
+    reader: &'r mut Reader<'de>,
+    ahead: Ahead,
+    state: State,
+}
+
+/// A member that is given before its turn.
+#[derive(Clone, Copy)]
+enum Ahead {
+    None,
+    /// It begins here.
+    Next(usize),
+    /// It has been given; now the members are read from their beginning.
+    Given {
+        first: usize,
+        start: usize,
+    },
+    /// It begins here, and is passed over.
+    Again(usize),
+}
+
+/// How far the members of an object have been read.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum State {
+    Start,
+    Inside,
+    End,
+}
+
+/// What comes next in an object.
+enum Next<'de> {
+    /// A member of this name.
+    Name(&'de str),
+    /// A member whose name begins here and has escapes.
+    Escaped,
+    End,
+}
+
+impl<'r, 'de> Members<'r, 'de> {
+    /// The members of the object whose `{` has been taken; if one is to be given first, where that
+    /// begins.
+    pub(super) fn new(reader: &'r mut Reader<'de>, first: Option<usize>) -> Self {
+        let ahead = first.map_or(Ahead::None, Ahead::Next);
+        Self { reader, ahead, state: State::Start }
+    }
+
+    /// The next member's name, or the closing bracket.
+    fn next_name(&mut self) -> Result<Next<'de>> {
+        let at = if let Ahead::Next(first) = self.ahead {
+            self.ahead = Ahead::Given { first, start: self.reader.at };
+            first
+        } else {
+            match self.next_place()? {
+                Some(place) => place,
+                None => return Ok(Next::End),
+            }
+        };
+        let text = self.reader.text;
+        let bytes = text.as_bytes();
+        let end = plain_end(bytes, at + 1);
+        if bytes.get(end) != Some(&b'"') {
+            self.reader.at = at;
+            return Ok(Next::Escaped);
+        }
+        self.reader.at = end + 1;
+        Ok(Next::Name(&text[at + 1..end]))
+    }
+
+    /// Where the next member begins that has not been given, if there is one.
+    #[inline(always)]
+    fn next_place(&mut self) -> Result<Option<usize>> {
+        if let Ahead::Given { first, start } = self.ahead {
+            self.ahead = Ahead::Again(first);
+            self.reader.at = start;
+        }
+        let bytes = self.reader.text.as_bytes();
+        loop {
+            let mut at = after_space(bytes, self.reader.at);
+            match (bytes.get(at), self.state) {
+                (Some(b','), State::Inside) => at = after_space(bytes, at + 1),
+                (_, State::End) => return Ok(None),
+                (Some(b'}'), _) => return self.end(at).map(|()| None),
+                (Some(_), State::Start) => self.state = State::Inside,
+                _ => return Err(self.reader.not_in_list(b'}')),
+            }
+            if bytes.get(at) != Some(&b'"') {
+                return Err(self.reader.no_name(at));
+            }
+            match self.ahead {
+                Ahead::Again(given) if given == at => self.pass_over(at)?,
+                _ => return Ok(Some(at)),
+            }
+        }
+    }
+
+    /// Takes the closing bracket.
+    fn end(&mut self, at: usize) -> Result<()> {
+        if matches!(self.ahead, Ahead::Again(_)) {
+            return Err(self.reader.wrong("what was given first is in another object"));
+        }
+        self.state = State::End;
+        self.reader.at = at + 1;
+        Ok(())
+    }
+
+    /// Passes over the member that was given first.
+    #[inline(never)]
+    fn pass_over(&mut self, at: usize) -> Result<()> {
+        self.ahead = Ahead::None;
+        self.reader.at = at;
+        self.reader.string()?;
+        self.reader.expect(b':')?;
+        self.reader.skip()
+    }
+
+    /// Takes the closing bracket, if that has not been done.
+    #[inline]
+    pub(super) fn finish(mut self) -> Result<()> {
+        if self.state == State::End {
+            return Ok(());
+        }
+        match self.next_name()? {
+            Next::End => Ok(()),
+            _ => Err(self.reader.wrong("there are more members than were expected")),
+        }
+    }
+}
+
+impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {
+    type Error = JsonError;
+
+    #[inline(always)]
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
+        match self.next_name()? {
+            Next::Name(name) => seed.deserialize(Name(name)).map(Some),
+            Next::Escaped => seed.deserialize(&mut *self.reader).map(Some),
+            Next::End => Ok(None),
+        }
+    }
+
+    #[inline(always)]
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
+        self.reader.expect(b':')?;
+        seed.deserialize(&mut *self.reader)
+    }
+}
+
+/// The name of a member, without escapes.
+struct Name<'de>(&'de str);
+
+impl<'de> Deserializer<'de> for Name<'de> {
+    type Error = JsonError;
+
+    #[inline(always)]
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_borrowed_str(self.0)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        visitor.visit_enum(self.0.into_deserializer())
+    }
+
+    #[inline(always)]
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        visitor.visit_borrowed_str(self.0)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct seq tuple tuple_struct map struct ignored_any
+    }
+}
+
+/// The elements of an array that is being read.
+pub(super) struct Elements<'r, 'de> {
+    reader: &'r mut Reader<'de>,
+    started: bool,
+    done: bool,
+}
+
+impl<'r, 'de> Elements<'r, 'de> {
+    /// The elements of the array whose `[` has been taken.
+    pub(super) fn new(reader: &'r mut Reader<'de>) -> Self {
+        Self { reader, started: false, done: false }
+    }
+
+    /// Takes the closing bracket, if that has not been done.
+    #[inline]
+    pub(super) fn finish(self) -> Result<()> {
+        if self.done { Ok(()) } else { self.reader.expect(b']') }
+    }
+}
+
+impl<'de> SeqAccess<'de> for &mut Elements<'_, 'de> {
+    type Error = JsonError;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
+        match self.reader.peek() {
+            Some(b']') if !self.done => {
+                self.reader.at += 1;
+                self.done = true;
+                return Ok(None);
+            }
+            Some(b',') if self.started => self.reader.at += 1,
+            Some(_) if !self.started => {}
+            _ => return Err(self.reader.not_in_list(b']')),
+        }
+        self.started = true;
+        seed.deserialize(&mut *self.reader).map(Some)
+    }
+}
+
+/// A variant of somebody's Rust enum: a string, or an object with one member.
+pub(super) struct Variant<'r, 'de> {
+    pub(super) reader: &'r mut Reader<'de>,
+    pub(super) has_value: bool,
+}
+
+impl<'r, 'de> EnumAccess<'de> for Variant<'r, 'de> {
+    type Error = JsonError;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self)> {
+        let name = seed.deserialize(&mut *self.reader)?;
+        if self.has_value {
+            self.reader.expect(b':')?;
+        }
+        Ok((name, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
+    type Error = JsonError;
+
+    fn unit_variant(self) -> Result<()> {
+        if self.has_value { serde::Deserialize::deserialize(self.reader) } else { Ok(()) }
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
+        if self.has_value {
+            return seed.deserialize(self.reader);
+        }
+        seed.deserialize(().into_deserializer())
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value> {
+        self.reader.deserialize_any(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        self.reader.deserialize_any(visitor)
+    }
+}
