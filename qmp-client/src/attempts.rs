@@ -1,10 +1,11 @@
 //! Trying to connect until the socket is there.
 
 use std::io;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use crate::address::Address;
-use crate::error::{Result, Timeout, TransportError, WaitedFor};
+use crate::error::{LaunchError, Result, Timeout, TransportError, WaitedFor};
 use crate::options::Options;
 
 /// How long one attempt may take if nothing else is said.
@@ -54,6 +55,24 @@ impl<'a> Attempts<'a> {
                 Err(TransportError::new(attempt, error).into())
             }
         }
+    }
+}
+
+/// Whether the process that is to open the socket may still do so.
+///
+/// # Errors
+/// It has ended.
+pub(crate) fn check_alive(
+    program: &str,
+    try_wait: &mut dyn FnMut() -> io::Result<Option<ExitStatus>>,
+) -> Result<()> {
+    match try_wait() {
+        Ok(Some(status)) => {
+            let (program, stderr) = (program.into(), "".into());
+            Err(LaunchError { program, status: Some(status), stderr, error: None }.into())
+        }
+        // If the system does not tell, the deadline will have to do.
+        _ => Ok(()),
     }
 }
 

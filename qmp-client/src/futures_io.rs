@@ -25,6 +25,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
+use std::process::ExitStatus;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -32,11 +33,15 @@ use async_io::{Async, Timer};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::address::Address;
-use crate::attempts::{ATTEMPT, Attempts};
+use crate::attempts::{ATTEMPT, Attempts, check_alive};
 use crate::error::Result;
+#[cfg(unix)]
+use crate::launch::{Launch, Started, no_pair};
 use crate::machine::{Descriptor, Dialect};
 #[cfg(feature = "qga")]
 use crate::nonblocking::ConnectingAgent;
+#[cfg(unix)]
+use crate::nonblocking::Launching;
 use crate::nonblocking::link::{self, Link};
 use crate::nonblocking::{Connecting, start};
 use crate::options::Options;
@@ -51,6 +56,18 @@ where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     start(Stream(stream), Clock::default(), options, Dialect::Monitor)
+}
+
+/// A client to be of a program that is started with its monitor connected to it alone, and its
+/// driver.
+///
+/// # Errors
+/// [`Error::Launch`](crate::Error::Launch), if it does not start.
+#[cfg(unix)]
+pub fn launch(program: Launch) -> Result<(Launching, Driver<Async<UnixStream>>)> {
+    let Started { stream, process, options } = program.spawn()?;
+    let (connecting, driver) = over(Async::new(stream).map_err(no_pair)?, &options);
+    Ok((Launching::new(connecting, process)?, driver))
 }
 
 /// A guest agent's client to be of a stream that is open, and its driver.
@@ -80,13 +97,28 @@ pub enum Socket {
 /// # Errors
 /// Nobody listens there, and the deadline passes.
 pub async fn open(address: &Address, options: &Options) -> Result<Socket> {
+    open_to_child(address, options, || Ok(None)).await
+}
+
+/// [`open`] for the socket of a process that is starting: it fails at once if `try_wait` says that
+/// this has ended.
+///
+/// # Errors
+/// Those of [`open`], and [`Error::Launch`](crate::Error::Launch).
+pub async fn open_to_child(
+    address: &Address,
+    options: &Options,
+    mut try_wait: impl FnMut() -> io::Result<Option<ExitStatus>>,
+) -> Result<Socket> {
     let mut attempts = Attempts::new(address, options, Instant::now());
     loop {
         let left = attempts.left(Instant::now());
-        match timeout(left.unwrap_or(ATTEMPT), attempt(address)).await {
+        let error = match timeout(left.unwrap_or(ATTEMPT), attempt(address)).await {
             Ok(socket) => return Ok(socket),
-            Err(error) => Timer::after(attempts.failed(error, left)?).await,
+            Err(error) => error,
         };
+        check_alive("the process", &mut try_wait)?;
+        Timer::after(attempts.failed(error, left)?).await;
     }
 }
 

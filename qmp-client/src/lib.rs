@@ -53,6 +53,13 @@
 //! guard. With the feature `futures-io`, the same client works over streams of
 //! `futures-io`, as smol has them: module `futures_io`.
 //!
+//! # A QEMU of one's own
+//!
+//! [`Launch`] starts one with its monitor on a socket pair: nothing to be waited for, nobody else
+//! can connect, and if it ends instead, the error is what it said. `Launch::start` gives a blocking
+//! client; an asynchronous one comes with the [`Process`] beside it, as `Launched`. To a process
+//! that opens a socket itself, `Client::connect_to_child` waits no longer than that lives.
+//!
 //! # Workflows
 //!
 //! What takes several commands and events is a method, and survives what servers do in between:
@@ -178,10 +185,14 @@ mod capabilities;
 pub mod deadlines;
 mod error;
 mod events;
+#[cfg(all(unix, any(feature = "blocking", feature = "tokio", feature = "futures-io")))]
+mod launch;
 pub mod machine;
 #[cfg(any(feature = "tokio", feature = "futures-io"))]
 mod nonblocking;
 mod options;
+#[cfg(all(unix, any(feature = "blocking", feature = "tokio", feature = "futures-io")))]
+mod process;
 mod request;
 #[cfg(all(unix, any(feature = "blocking", feature = "tokio", feature = "futures-io")))]
 mod socket;
@@ -207,6 +218,8 @@ pub use error::{
     Timeout, TransportError, WaitedFor,
 };
 pub use events::{Occurrence, RawEvent};
+#[cfg(all(unix, any(feature = "blocking", feature = "tokio", feature = "futures-io")))]
+pub use launch::Launch;
 pub use machine::{Direction, Garbage};
 #[cfg(all(unix, feature = "qmp", any(feature = "tokio", feature = "futures-io")))]
 pub use nonblocking::FdsetGuard;
@@ -214,7 +227,11 @@ pub use nonblocking::FdsetGuard;
 pub use nonblocking::{Agent, ConnectingAgent, Frozen};
 #[cfg(any(feature = "tokio", feature = "futures-io"))]
 pub use nonblocking::{Call, Client, Connecting, Driver, Events, Next, Until};
+#[cfg(all(unix, any(feature = "tokio", feature = "futures-io")))]
+pub use nonblocking::{Launched, Launching};
 pub use options::Options;
+#[cfg(all(unix, any(feature = "blocking", feature = "tokio", feature = "futures-io")))]
+pub use process::Process;
 pub use request::{OutOfBand, Raw, Request};
 #[cfg(feature = "qmp")]
 pub use workflow::{Fdset, JobOutcome, ShutDown, Unplugged};

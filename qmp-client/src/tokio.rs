@@ -9,6 +9,7 @@
 use std::any::Any;
 use std::io;
 use std::pin::Pin;
+use std::process::ExitStatus;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -19,13 +20,17 @@ use ::tokio::time::{Sleep, sleep, sleep_until};
 use ::tokio::{io::Interest, net::UnixStream};
 
 use crate::address::Address;
-use crate::attempts::{ATTEMPT, Attempts};
+use crate::attempts::{ATTEMPT, Attempts, check_alive};
 use crate::error::Result;
+#[cfg(unix)]
+use crate::launch::{Launch, Started, no_pair};
 use crate::machine::{Descriptor, Dialect};
 use crate::nonblocking::link::{self, Link};
 #[cfg(feature = "qga")]
 use crate::nonblocking::{Agent, ConnectingAgent};
 use crate::nonblocking::{Client, Connecting, start};
+#[cfg(unix)]
+use crate::nonblocking::{Launched, Launching};
 use crate::options::Options;
 
 /// What drives a connection: it is to be spawned.
@@ -57,11 +62,65 @@ impl Client {
     /// # Errors
     /// Those of [`connect_with`](Self::connect_with), but for the text.
     pub async fn connect_to(address: &Address, options: &Options) -> Result<Self> {
-        match open(address, options).await? {
+        Self::over_socket(open(address, options).await?, options).await
+    }
+
+    async fn over_socket(socket: Socket, options: &Options) -> Result<Self> {
+        match socket {
             #[cfg(unix)]
             Socket::Unix(stream) => Self::over(stream, options).await,
             Socket::Tcp(stream) => Self::over(stream, options).await,
         }
+    }
+
+    /// Connects to the monitor that a process is going to open. Waiting for the socket, it fails
+    /// at once if the process ends. `try_wait` asks whether it has, the way that tokio's processes
+    /// and those of the standard library do:
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::{Client, Options};
+    ///
+    /// let mut qemu = std::process::Command::new("qemu-system-x86_64")
+    ///     .args(["-display", "none", "-qmp", "unix:/run/vm.sock,server=on,wait=off"])
+    ///     .spawn()?;
+    /// let (address, options) =
+    ///     ("unix:/run/vm.sock".parse()?, Options::new().wait_for_socket(Duration::from_secs(10)));
+    /// let vm = Client::connect_to_child(&address, &options, || qemu.try_wait()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`connect_with`](Self::connect_with), and [`Error::Launch`](crate::Error::Launch).
+    pub async fn connect_to_child(
+        address: &Address,
+        options: &Options,
+        try_wait: impl FnMut() -> io::Result<Option<ExitStatus>>,
+    ) -> Result<Self> {
+        Self::over_socket(open_to_child(address, options, try_wait).await?, options).await
+    }
+
+    /// Starts a program with its monitor connected to this client alone, spawns the driver on
+    /// tokio's current runtime, and waits for greeting and negotiation.
+    ///
+    /// # Errors
+    /// [`Error::Launch`](crate::Error::Launch), with what the program wrote to its standard error,
+    /// if it does not start or ends first; and those of [`over`](Self::over).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future kills the program.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    #[cfg(unix)]
+    pub async fn launch(program: Launch) -> Result<Launched> {
+        let (launching, driver) = launch(program)?;
+        ::tokio::spawn(driver);
+        launching.await
     }
 
     /// Makes a client of a stream that is open, spawns its driver on tokio's current runtime, and
@@ -120,6 +179,23 @@ where
     start(Stream(stream), Clock::default(), options, Dialect::Monitor)
 }
 
+/// A client to be of a program that is started with its monitor connected to it alone, and its
+/// driver.
+///
+/// # Errors
+/// [`Error::Launch`](crate::Error::Launch), if it does not start.
+///
+/// # Panics
+/// Outside a tokio runtime.
+#[cfg(unix)]
+pub fn launch(program: Launch) -> Result<(Launching, Driver<UnixStream>)> {
+    let Started { stream, process, options } = program.spawn()?;
+    let nonblocking = stream.set_nonblocking(true);
+    let stream = nonblocking.and_then(|()| UnixStream::from_std(stream)).map_err(no_pair)?;
+    let (connecting, driver) = over(stream, &options);
+    Ok((Launching::new(connecting, process)?, driver))
+}
+
 /// A guest agent's client to be of a stream that is open, and its driver.
 #[cfg(feature = "qga")]
 pub fn agent_over<S>(stream: S, options: &Options) -> (ConnectingAgent, Driver<S>)
@@ -146,6 +222,19 @@ pub enum Socket {
 /// # Errors
 /// Nobody listens there, and the deadline passes.
 pub async fn open(address: &Address, options: &Options) -> Result<Socket> {
+    open_to_child(address, options, || Ok(None)).await
+}
+
+/// [`open`] for the socket of a process that is starting: it fails at once if `try_wait` says that
+/// this has ended.
+///
+/// # Errors
+/// Those of [`open`], and [`Error::Launch`](crate::Error::Launch).
+pub async fn open_to_child(
+    address: &Address,
+    options: &Options,
+    mut try_wait: impl FnMut() -> io::Result<Option<ExitStatus>>,
+) -> Result<Socket> {
     let now = <Clock as link::Clock>::now;
     let mut attempts = Attempts::new(address, options, now());
     loop {
@@ -156,6 +245,7 @@ pub async fn open(address: &Address, options: &Options) -> Result<Socket> {
             Ok(Err(error)) => error,
             Err(_) => io::ErrorKind::TimedOut.into(),
         };
+        check_alive("the process", &mut try_wait)?;
         sleep(attempts.failed(error, left)?).await;
     }
 }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::Client;
 use super::connection::Connection;
 use crate::address::Address;
-use crate::attempts::{ATTEMPT, Attempts};
-use crate::error::{LaunchError, Result, handshake_error};
+use crate::attempts::{ATTEMPT, Attempts, check_alive};
+use crate::error::{Result, handshake_error};
 use crate::machine::{Dialect, Incoming};
 use crate::options::Options;
 use crate::transport::{Tcp, Transport};
@@ -52,16 +52,8 @@ impl Client {
         child: &mut Child,
     ) -> Result<Self> {
         let program = format!("the process {}", child.id());
-        let transport = open(address, options, &mut || match child.try_wait() {
-            Ok(Some(status)) => Err(LaunchError {
-                program: program.as_str().into(),
-                status: Some(status),
-                stderr: "".into(),
-                error: None,
-            }
-            .into()),
-            _ => Ok(()),
-        })?;
+        let transport =
+            open(address, options, &mut || check_alive(&program, &mut || child.try_wait()))?;
         Self::handshake(transport, options, Dialect::Monitor)
     }
 

@@ -62,14 +62,14 @@ use crate::options::Options;
 use crate::request::{self, OutOfBand, Raw, Request};
 use connection::{Connection, keep_all};
 
+#[cfg(unix)]
+pub use crate::{launch::Launch, process::Process};
 #[cfg(feature = "qga")]
 pub use agent::{Agent, Frozen};
 pub use call::Call;
 pub use events::{Events, EventsOf};
 #[cfg(all(unix, feature = "qmp"))]
 pub use helpers::FdsetGuard;
-#[cfg(unix)]
-pub use launch::{Launch, Process};
 pub use ticket::Ticket;
 
 /// A connection to a monitor.

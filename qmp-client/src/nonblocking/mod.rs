@@ -24,6 +24,8 @@ mod events;
 mod guard;
 #[cfg(feature = "qmp")]
 mod helpers;
+#[cfg(unix)]
+mod launching;
 pub(crate) mod link;
 mod state;
 mod until;
@@ -52,6 +54,8 @@ pub use driver::Driver;
 pub use events::{Events, Next};
 #[cfg(all(unix, feature = "qmp"))]
 pub use helpers::FdsetGuard;
+#[cfg(unix)]
+pub use launching::{Launched, Launching};
 pub use until::Until;
 
 /// QEMU takes so many descriptors in one go and drops the others.

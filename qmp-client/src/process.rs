@@ -1,0 +1,281 @@
+//! A process that was launched: what it says, and its end.
+
+#[cfg(any(feature = "tokio", feature = "futures-io"))]
+mod watch;
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::process::{Child, ChildStderr, ExitStatus};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, LaunchError, Result, Timeout, TransportError, WaitedFor};
+#[cfg(any(feature = "tokio", feature = "futures-io"))]
+use watch::Watch;
+
+/// How much of a process's standard error is kept, in bytes.
+const TAIL: usize = 4096;
+/// How long standard error is listened to when the process has ended: another one may hold it
+/// open.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+/// The pause between two looks at a process grows to this.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+/// A process that was [launched](crate::Launch). It is killed when this is dropped.
+///
+/// A [`blocking::Client`](crate::blocking::Client) keeps the process that it launched, and gives it
+/// the time to end; beside an asynchronous client it is a thing of its own, of which
+/// [`wait`](Self::wait) tells the end.
+#[derive(Debug)]
+pub struct Process {
+    inner: Arc<Inner>,
+}
+
+/// What the threads share that listen to a process and wait for it.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    /// The lock is held for moments: nobody waits for the process with it, but for one who has
+    /// killed it.
+    child: Mutex<Child>,
+    id: u32,
+    program: Box<str>,
+    grace: Duration,
+    stderr: Mutex<Tail>,
+    said_all: Condvar,
+    #[cfg(any(feature = "tokio", feature = "futures-io"))]
+    watch: Mutex<Watch>,
+}
+
+/// The last of what a process wrote to its standard error.
+#[derive(Debug, Default)]
+struct Tail {
+    bytes: VecDeque<u8>,
+    is_all: bool,
+}
+
+impl Process {
+    /// Takes a child whose standard error, if it is a pipe, is listened to from now on.
+    ///
+    /// # Errors
+    /// There is no thread to be had; the child has been killed.
+    pub(crate) fn new(mut child: Child, program: Box<str>, grace: Duration) -> io::Result<Self> {
+        let stderr = child.stderr.take();
+        let inner = Inner {
+            id: child.id(),
+            child: Mutex::new(child),
+            program,
+            grace,
+            stderr: Mutex::new(Tail { is_all: stderr.is_none(), ..Tail::default() }),
+            said_all: Condvar::new(),
+            #[cfg(any(feature = "tokio", feature = "futures-io"))]
+            watch: Mutex::default(),
+        };
+        // From here on, it is killed if anything fails.
+        let process = Self { inner: Arc::new(inner) };
+        if let Some(stderr) = stderr {
+            let inner = Arc::clone(&process.inner);
+            spawn_thread(move || inner.listen(stderr))?;
+        }
+        Ok(process)
+    }
+
+    /// The process's number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.inner.id
+    }
+
+    /// The last lines that it wrote to its standard error, as far as they have arrived.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        self.inner.stderr()
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn try_wait(&self) -> Result<Option<ExitStatus>> {
+        self.inner.try_wait()
+    }
+
+    /// Waits until it has ended. This blocks the thread: asynchronous programs have
+    /// [`wait`](Self::wait).
+    ///
+    /// # Errors
+    /// It has not ended in time, and what the system reports.
+    pub fn wait_within(&self, within: Duration) -> Result<ExitStatus> {
+        self.inner.wait_within(within)
+    }
+
+    /// Ends it without asking, and waits until it has ended. This blocks the thread for as long as
+    /// the system takes to clear away the process, which may have much memory: asynchronous
+    /// programs have [`start_kill`](Self::start_kill).
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn kill(&self) -> Result<ExitStatus> {
+        let mut child = lock(&self.inner.child);
+        let killed = child.kill().and_then(|()| child.wait());
+        killed.map_err(|error| self.inner.cannot("end", error))
+    }
+
+    /// Ends it without asking, and does not wait until it has ended.
+    ///
+    /// # Errors
+    /// What the system reports.
+    pub fn start_kill(&self) -> Result<()> {
+        let killed = lock(&self.inner.child).kill();
+        killed.map_err(|error| self.inner.cannot("end", error))
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.inner.try_wait(), Ok(None))
+    }
+
+    pub(crate) fn grace(&self) -> Duration {
+        self.inner.grace
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+}
+
+#[cfg(any(feature = "tokio", feature = "futures-io"))]
+impl Process {
+    /// Waits until it has ended; [`stderr`](Self::stderr) has its last words then. Any number of
+    /// tasks may wait, under any executor: it is a thread that waits for the process, and wakes
+    /// them.
+    ///
+    /// # Errors
+    /// What the system reports.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn wait(&self) -> Result<ExitStatus> {
+        self.watch()?;
+        watch::Ended::new(&self.inner.watch).await;
+        self.wait_within(Duration::ZERO)
+    }
+
+    /// Sees to it that a thread waits for its end.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub(crate) fn watch(&self) -> Result<()> {
+        let mut watch = lock(&self.inner.watch);
+        if !watch.has_begun() {
+            let inner = Arc::clone(&self.inner);
+            let spawned = spawn_thread(move || inner.see_the_end());
+            spawned.map_err(|error| self.inner.cannot("wait for", error))?;
+            watch.begin();
+        }
+        Ok(())
+    }
+
+    /// Whether somebody else will have waited for it.
+    fn is_watched(&self) -> bool {
+        lock(&self.inner.watch).has_begun()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.is_running() {
+            return;
+        }
+        // It may have ended in between, and nobody can be told anyway.
+        #[cfg(any(feature = "tokio", feature = "futures-io"))]
+        if self.is_watched() {
+            let _ = self.start_kill();
+            return;
+        }
+        let _ = self.kill();
+    }
+}
+
+impl Inner {
+    fn stderr(&self) -> String {
+        let bytes: Vec<u8> = lock(&self.stderr).bytes.iter().copied().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn try_wait(&self) -> Result<Option<ExitStatus>> {
+        lock(&self.child).try_wait().map_err(|error| self.cannot("wait for", error))
+    }
+
+    fn wait_within(&self, within: Duration) -> Result<ExitStatus> {
+        let begin = Instant::now();
+        let mut pause = Duration::from_micros(200);
+        loop {
+            if let Some(status) = self.try_wait()? {
+                return Ok(status);
+            }
+            let left = within.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                return Err(Timeout::new(WaitedFor::Exit, within).into());
+            }
+            std::thread::sleep(pause.min(left));
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// What there is to say of a connection that ended before the greeting: most likely it did
+    /// since the process has. Nothing, if the process has not.
+    pub(crate) fn early_end(&self) -> Option<LaunchError> {
+        let status = self.wait_within(self.grace).ok()?;
+        self.hear_last_words();
+        let (program, stderr) = (self.program.clone(), self.stderr().into());
+        Some(LaunchError { program, status: Some(status), stderr, error: None })
+    }
+
+    fn listen(&self, mut stderr: ChildStderr) {
+        let mut buffer = [0; 1024];
+        loop {
+            let count = match stderr.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(0) | Err(_) => break,
+                Ok(count) => count,
+            };
+            let mut tail = lock(&self.stderr);
+            tail.bytes.extend(&buffer[..count]);
+            let excess = tail.bytes.len().saturating_sub(TAIL);
+            tail.bytes.drain(..excess);
+        }
+        lock(&self.stderr).is_all = true;
+        self.said_all.notify_all();
+    }
+
+    /// Waits for what a process that has ended wrote, as long as that may take.
+    fn hear_last_words(&self) {
+        let tail = lock(&self.stderr);
+        // What is there must do, then.
+        drop(self.said_all.wait_timeout_while(tail, LAST_WORDS, |tail| !tail.is_all));
+    }
+
+    fn cannot(&self, verb: &str, error: io::Error) -> Error {
+        TransportError::new(format!("cannot {verb} {}", self.program), error).into()
+    }
+
+    /// Waits for the end, and tells everybody.
+    #[cfg(any(feature = "tokio", feature = "futures-io"))]
+    fn see_the_end(&self) {
+        while matches!(self.try_wait(), Ok(None)) {
+            watch::until_it_ends(self.id);
+        }
+        self.hear_last_words();
+        let waiting = lock(&self.watch).end();
+        waiting.into_iter().for_each(std::task::Waker::wake);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A thread, if there is one to be had.
+pub(crate) fn spawn_thread(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    std::thread::Builder::new().name("qmp-client".to_owned()).spawn(work).map(|_| ())
+}

@@ -1,0 +1,452 @@
+//! Programs that are launched: what they leave behind when they fail, and who ends them.
+//!
+//! A shell plays QEMU where that is enough. Against real ones: every program that `QMP_TEST_QEMUS`
+//! names, with colons or newlines between them, or else what `live.rs` finds.
+
+#![cfg(all(unix, any(feature = "blocking", feature = "tokio", feature = "futures-io")))]
+#![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use qmp_client::{Error, Launch, Options};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Shorter than anything that is not to come.
+const SOON: Duration = Duration::from_millis(60);
+
+/// Greets, negotiates, answers the next command, and reads on to the end.
+const WELL: &str = r#"
+    echo '{"QMP": {"version": {"qemu": {"micro": 0, "minor": 0, "major": 10}, "package": ""}, "capabilities": []}}' >&0
+    answer() { read -r line; echo "{\"return\": {}, \"id\": $(echo "$line" | sed 's/.*"id": *\([0-9]*\).*/\1/')}" >&0; }
+    answer; answer
+    while read -r line; do :; done
+"#;
+
+/// Says why it cannot, and ends.
+const ILL: &str = "echo 'no such machine' >&2; exit 3";
+
+/// Closes its monitor and runs on.
+const DEAF: &str = "exec </dev/null; exec sleep 60";
+
+fn shell(script: &str) -> Launch {
+    let none: [&str; 0] = [];
+    Launch::new("/bin/sh").args(["-c", script]).monitor_args(none).grace(SOON)
+}
+
+/// A file in which a script leaves its number, and that is removed in the end.
+struct Number(PathBuf);
+
+impl Number {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("qmp-client-launch-{}-{count}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    /// The script, which leaves its number first.
+    fn of(&self, script: &str) -> String {
+        format!("echo $$ >{0}.new; mv {0}.new {0}; {script}", self.0.display())
+    }
+
+    /// The number, when it is there.
+    fn read(&self) -> Option<String> {
+        std::fs::read_to_string(&self.0).ok().map(|text| text.trim().to_owned())
+    }
+}
+
+impl Drop for Number {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn wait_until(mut is_so: impl FnMut() -> bool, what: &str) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < PATIENCE, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn is_there(id: &str) -> bool {
+    let asked = Command::new("kill").args(["-0", id]).stderr(Stdio::null()).status();
+    asked.unwrap().success()
+}
+
+#[track_caller]
+fn assert_says_why(error: &Error, why: &str) {
+    let Error::Launch(launch) = error else { panic!("{error:?}") };
+    assert!(launch.status.is_some_and(|status| !status.success()), "{error:?}");
+    assert!(launch.stderr.contains(why), "{error:?}");
+    assert!(error.to_string().contains(why), "{error}");
+}
+
+fn programs() -> Vec<String> {
+    let named = std::env::var("QMP_TEST_QEMUS").unwrap_or_default();
+    let named: Vec<_> =
+        named.split([':', '\n']).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    if !named.is_empty() {
+        return named;
+    }
+    vec![std::env::var("QMP_TEST_QEMU").unwrap_or_else(|_| "qemu-system-x86_64".to_owned())]
+}
+
+fn qemu(program: &str) -> Launch {
+    let arguments = ["-M", "none", "-display", "none", "-nodefaults", "-S", "-accel", "tcg"];
+    let options = Options::new().greeting_within(PATIENCE).calls_within(PATIENCE);
+    Launch::new(program).args(arguments).options(options)
+}
+
+#[cfg(feature = "blocking")]
+mod blocking {
+    use super::*;
+
+    #[test]
+    fn one_that_works() {
+        let number = Number::new();
+        let mut client = shell(&number.of(WELL)).start().unwrap();
+        assert_eq!(client.version().qemu.major, 10);
+        let id = client.process().unwrap().id().to_string();
+        assert_eq!(number.read(), Some(id.clone()));
+        drop(client);
+        assert!(!is_there(&id));
+    }
+
+    #[test]
+    fn one_that_ends_at_once() {
+        assert_says_why(&shell(ILL).start().unwrap_err(), "no such machine");
+    }
+
+    #[test]
+    fn one_that_closes_its_monitor() {
+        let number = Number::new();
+        let error = shell(&number.of(DEAF)).start().unwrap_err();
+        assert!(error.is_closed(), "{error:?}");
+        assert!(!is_there(&number.read().unwrap()));
+    }
+
+    /// `blocking::Launch` is where it has always been.
+    #[test]
+    fn one_that_does_not_exist() {
+        let error = qmp_client::blocking::Launch::new("/no/such/program").start().unwrap_err();
+        assert!(matches!(error, Error::Launch(_)), "{error:?}");
+        assert!(error.report().contains("No such file"), "{}", error.report());
+    }
+
+    #[test]
+    #[cfg(feature = "qmp")]
+    #[cfg_attr(not(qemu), ignore = "needs QEMU: see live.rs")]
+    fn real_ones() {
+        use qmp_client::qmp::commands::QueryStatus;
+        for program in programs() {
+            let mut client = qemu(&program).start().unwrap();
+            client.execute(QueryStatus::new()).unwrap();
+            client.quit().unwrap();
+            assert!(client.process().unwrap().try_wait().unwrap().unwrap().success());
+            let error = qemu(&program).arg("-no-such-option").start().unwrap_err();
+            assert_says_why(&error, "no-such-option");
+        }
+    }
+}
+
+/// Both asynchronous clients, by what they have in common.
+#[cfg(any(feature = "tokio", feature = "futures-io"))]
+mod nonblocking {
+    use std::pin::pin;
+    use std::process::Child;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use qmp_client::{Address, Launched, Raw, Result};
+    use serde_json::Value;
+
+    /// A runtime, and a client that starts on it.
+    pub(super) trait Front {
+        fn launch(program: Launch) -> impl Future<Output = Result<Launched>> + 'static;
+        fn open_to_child(
+            address: &Address,
+            options: &Options,
+            child: &mut Child,
+        ) -> impl Future<Output = Result<()>>;
+        fn block_on<T>(future: impl Future<Output = T>) -> T;
+    }
+
+    pub(super) fn one_that_works<F: Front>() {
+        let number = Number::new();
+        F::block_on(async {
+            let Launched { client, process } = F::launch(shell(&number.of(WELL))).await.unwrap();
+            assert_eq!(client.version().qemu.major, 10);
+            client.execute(Raw::<Value>::new("stop")).await.unwrap();
+            assert_eq!(number.read(), Some(process.id().to_string()));
+            assert_eq!(process.try_wait().unwrap(), None);
+            // The last handle closes the connection, which this one takes for its end.
+            drop(client);
+            assert!(process.wait().await.unwrap().success());
+            assert!(process.wait().await.unwrap().success());
+            assert!(!is_there(&process.id().to_string()));
+        });
+    }
+
+    pub(super) fn one_that_ends_at_once<F: Front>() {
+        let error = F::block_on(F::launch(shell(ILL))).unwrap_err();
+        assert_says_why(&error, "no such machine");
+    }
+
+    pub(super) fn one_that_closes_its_monitor<F: Front>() {
+        let number = Number::new();
+        let error = F::block_on(F::launch(shell(&number.of(DEAF)))).unwrap_err();
+        assert!(error.is_closed(), "{error:?}");
+        let id = number.read().unwrap();
+        wait_until(|| !is_there(&id), "the end of one that is deaf");
+    }
+
+    pub(super) fn one_that_does_not_exist<F: Front>() {
+        let error = F::block_on(F::launch(Launch::new("/no/such/program"))).unwrap_err();
+        assert!(matches!(error, Error::Launch(_)), "{error:?}");
+        assert!(error.report().contains("No such file"), "{}", error.report());
+    }
+
+    /// However far it got: before its greeting, and while it is found out why there was none.
+    pub(super) fn a_launch_that_is_dropped<F: Front>() {
+        for script in ["exec sleep 60", DEAF] {
+            let number = Number::new();
+            let grace = PATIENCE * 2;
+            F::block_on(async {
+                let mut launch = pin!(F::launch(shell(&number.of(script)).grace(grace)));
+                std::future::poll_fn(|cx| {
+                    assert!(launch.as_mut().poll(cx).is_pending());
+                    Poll::Ready(())
+                })
+                .await;
+                wait_until(|| number.read().is_some(), "a process");
+                for _ in 0..3 {
+                    let mut cx = Context::from_waker(Waker::noop());
+                    assert!(launch.as_mut().poll(&mut cx).is_pending());
+                    std::thread::yield_now();
+                }
+            });
+            let id = number.read().unwrap();
+            wait_until(|| !is_there(&id), script);
+        }
+    }
+
+    /// Tasks come and go, and the last one is told all the same.
+    pub(super) fn a_process_that_is_dropped<F: Front>() {
+        F::block_on(async {
+            let Launched { client, process } = F::launch(shell(WELL)).await.unwrap();
+            for _ in 0..3 {
+                let mut cx = Context::from_waker(Waker::noop());
+                assert!(pin!(process.wait()).poll(&mut cx).is_pending());
+            }
+            let id = process.id().to_string();
+            assert!(is_there(&id));
+            drop(process);
+            client.closed().await;
+            wait_until(|| !is_there(&id), "the end of one that was dropped");
+        });
+    }
+
+    /// With a socket that never comes, it is not waited for.
+    pub(super) fn a_child_that_dies<F: Front>() {
+        let address = std::env::temp_dir().join("qmp-client-launch-never").into();
+        let options = Options::new().wait_for_socket(PATIENCE * 2);
+        let mut child = Command::new("/bin/sh").args(["-c", "exit 3"]).spawn().unwrap();
+        let begin = Instant::now();
+        let error = F::block_on(F::open_to_child(&address, &options, &mut child)).unwrap_err();
+        assert_says_why(&error, "");
+        assert!(begin.elapsed() < PATIENCE);
+    }
+
+    pub(super) fn real_ones<F: Front>() {
+        for program in programs() {
+            F::block_on(async {
+                let launched = F::launch(qemu(&program)).await.unwrap();
+                let Launched { client, process } = launched;
+                client.execute(Raw::<Value>::new("query-status")).await.unwrap();
+                client.quit().await.unwrap();
+                assert!(process.wait().await.unwrap().success());
+
+                let error = F::launch(qemu(&program).arg("-no-such-option")).await.unwrap_err();
+                assert_says_why(&error, "no-such-option");
+            });
+        }
+    }
+
+    /// It stands still, so that the calls are unanswered, and is killed.
+    pub(super) fn a_real_one_is_killed<F: Front>() {
+        for program in programs() {
+            F::block_on(async {
+                let launched = F::launch(qemu(&program)).await.unwrap();
+                let Launched { client, process } = launched;
+                let id = process.id().to_string();
+                assert!(Command::new("kill").args(["-STOP", &id]).status().unwrap().success());
+                let mut events = client.events();
+                let mut calls: Vec<_> = (0..20)
+                    .map(|_| Box::pin(client.execute(Raw::<Value>::new("query-status"))))
+                    .collect();
+                for call in &mut calls {
+                    let mut cx = Context::from_waker(Waker::noop());
+                    assert!(call.as_mut().poll(&mut cx).is_pending());
+                }
+                let begin = Instant::now();
+                process.start_kill().unwrap();
+                for call in calls {
+                    let error = call.await.unwrap_err();
+                    assert!(error.is_closed(), "{error:?}");
+                    assert_eq!(error.command(), Some("query-status"));
+                }
+                assert!(events.next().await.unwrap().unwrap_err().is_closed());
+                assert!(events.next().await.is_none());
+                assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+                assert_eq!(process.wait().await.unwrap().code(), None);
+            });
+        }
+    }
+}
+
+#[cfg(any(feature = "tokio", feature = "futures-io"))]
+macro_rules! on {
+    ($front:ty) => {
+        on! { $front;
+            one_that_works,
+            one_that_ends_at_once,
+            one_that_closes_its_monitor,
+            one_that_does_not_exist,
+            a_launch_that_is_dropped,
+            a_child_that_dies,
+            a_process_that_is_dropped,
+        }
+
+        #[test]
+        #[cfg_attr(not(qemu), ignore = "needs QEMU: see live.rs")]
+        fn real_ones() {
+            super::nonblocking::real_ones::<$front>();
+        }
+
+        #[test]
+        #[cfg_attr(not(qemu), ignore = "needs QEMU: see live.rs")]
+        fn a_real_one_is_killed() {
+            super::nonblocking::a_real_one_is_killed::<$front>();
+        }
+    };
+    ($front:ty; $($name:ident,)*) => {$(
+        #[test]
+        fn $name() {
+            super::nonblocking::$name::<$front>();
+        }
+    )*};
+}
+
+#[cfg(feature = "tokio")]
+mod tokio {
+    use std::path::PathBuf;
+    use std::process::{Child, Command, Stdio};
+
+    use qmp_client::{Address, Client, Launch, Launched, Options, Raw, Result};
+    use serde_json::Value;
+
+    struct Tokio;
+
+    impl super::nonblocking::Front for Tokio {
+        fn launch(program: Launch) -> impl Future<Output = Result<Launched>> + 'static {
+            Client::launch(program)
+        }
+
+        async fn open_to_child(
+            address: &Address,
+            options: &Options,
+            child: &mut Child,
+        ) -> Result<()> {
+            Client::connect_to_child(address, options, || child.try_wait()).await.map(drop)
+        }
+
+        fn block_on<T>(future: impl Future<Output = T>) -> T {
+            let runtime = ::tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(future)
+        }
+    }
+
+    on!(Tokio);
+
+    /// One that opens a socket of its own.
+    #[test]
+    #[cfg_attr(not(qemu), ignore = "needs QEMU: see live.rs")]
+    fn a_child_that_lives() {
+        use super::nonblocking::Front as _;
+        let directory =
+            std::env::var_os("QMP_TEST_SOCKETS").map_or_else(std::env::temp_dir, PathBuf::from);
+        let socket = directory.join(format!("qmp-client-launch-child-{}", std::process::id()));
+        for program in super::programs() {
+            let mut child = Command::new(program)
+                .args(["-M", "none", "-display", "none", "-nodefaults"])
+                .args(["-qmp", &format!("unix:{},server=on,wait=off", socket.display())])
+                .stdin(Stdio::null())
+                .spawn()
+                .unwrap();
+            let options = Options::new().wait_for_socket(super::PATIENCE);
+            Tokio::block_on(async {
+                let address = socket.clone().into();
+                let alive = || child.try_wait();
+                let connecting = Client::connect_to_child(&address, &options, alive);
+                connecting.await.unwrap().quit().await.unwrap();
+            });
+            assert!(child.wait().unwrap().success());
+        }
+        let _ = std::fs::remove_file(&socket);
+    }
+
+    /// A task of its own may have the process.
+    #[test]
+    fn a_task_that_waits() {
+        use super::nonblocking::Front as _;
+        Tokio::block_on(async {
+            let Launched { client, process } =
+                Client::launch(super::shell(super::WELL)).await.unwrap();
+            let waiting = ::tokio::spawn(async move { process.wait().await });
+            client.execute(Raw::<Value>::new("stop")).await.unwrap();
+            assert!(!waiting.is_finished());
+            drop(client);
+            assert!(waiting.await.unwrap().unwrap().success());
+        });
+    }
+}
+
+#[cfg(feature = "futures-io")]
+mod futures_io {
+    use std::process::Child;
+
+    use qmp_client::{Address, Launch, Launched, Options, Result};
+
+    struct Smol;
+
+    impl super::nonblocking::Front for Smol {
+        async fn launch(program: Launch) -> Result<Launched> {
+            let (launching, driver) = qmp_client::futures_io::launch(program)?;
+            std::thread::spawn(|| async_io::block_on(driver));
+            launching.await
+        }
+
+        async fn open_to_child(
+            address: &Address,
+            options: &Options,
+            child: &mut Child,
+        ) -> Result<()> {
+            let open = qmp_client::futures_io::open_to_child;
+            open(address, options, || child.try_wait()).await.map(drop)
+        }
+
+        fn block_on<T>(future: impl Future<Output = T>) -> T {
+            async_io::block_on(future)
+        }
+    }
+
+    on!(Smol);
+}
