@@ -20,12 +20,14 @@ pub(crate) struct Attempts<'a> {
     begin: Instant,
     limit: Option<Duration>,
     pause: Duration,
+    /// Why the last attempt failed.
+    last: Option<io::Error>,
 }
 
 impl<'a> Attempts<'a> {
     pub(crate) fn new(address: &'a Address, options: &Options, now: Instant) -> Self {
         let limit = options.wait_for_socket;
-        Self { address, begin: now, limit, pause: Duration::from_millis(1) }
+        Self { address, begin: now, limit, pause: Duration::from_millis(1), last: None }
     }
 
     /// How much time is left; nothing if there is only one attempt.
@@ -40,10 +42,16 @@ impl<'a> Attempts<'a> {
     /// # Errors
     /// There is not to be another one.
     pub(crate) fn failed(&mut self, error: io::Error, left: Option<Duration>) -> Result<Duration> {
+        // There was no time left for it: those before say more.
+        let error = match self.last.take() {
+            Some(last) if error.kind() == io::ErrorKind::TimedOut => last,
+            _ => error,
+        };
         match (self.limit, left) {
             (Some(_), Some(left)) if left > Duration::ZERO && may_pass(&error) => {
                 let pause = self.pause.min(left);
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                self.last = Some(error);
                 Ok(pause)
             }
             (Some(limit), _) if may_pass(&error) => {
@@ -80,4 +88,26 @@ pub(crate) fn check_alive(
 fn may_pass(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, Interrupted, NotFound, TimedOut, WouldBlock};
     matches!(error.kind(), ConnectionRefused | Interrupted | NotFound | TimedOut | WouldBlock)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
+mod tests {
+    use super::*;
+
+    /// The last attempt is often cut short, and that nobody answered in a millisecond is not what
+    /// is wrong.
+    #[test]
+    fn the_cause_is_what_failed_and_not_the_lack_of_time() {
+        let address = "tcp:localhost:4444".parse().unwrap();
+        let options = Options::new().wait_for_socket(Duration::from_secs(1));
+        let mut attempts = Attempts::new(&address, &options, Instant::now());
+        let second = Some(Duration::from_secs(1));
+        attempts.failed(io::ErrorKind::ConnectionRefused.into(), second).unwrap();
+        attempts.failed(io::ErrorKind::TimedOut.into(), second).unwrap();
+        let error = attempts.failed(io::ErrorKind::TimedOut.into(), Some(Duration::ZERO));
+        let error = error.unwrap_err();
+        assert!(error.is_timeout(), "{error:?}");
+        assert!(error.report().contains("refused"), "{}", error.report());
+    }
 }
