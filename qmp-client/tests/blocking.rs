@@ -7,8 +7,7 @@
 mod scenarios;
 
 use std::io;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::thread::JoinHandle;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use qmp_client::blocking::Client;
@@ -68,71 +67,6 @@ impl Front for Client {
 
 scenarios!(Client);
 
-fn temporary_directory(name: &str) -> std::path::PathBuf {
-    std::env::temp_dir().join(format!("qmp-client-{name}-{}", std::process::id()))
-}
-
-/// A server that greets the first client that comes.
-fn serve(listener: UnixListener) -> JoinHandle<()> {
-    std::thread::spawn(move || {
-        let (stream, _) = listener.accept().unwrap();
-        Peer::play(stream, Peer::greet);
-    })
-}
-
-/// The address of a socket holds 108 bytes; a path may be longer.
-#[test]
-#[cfg(target_os = "linux")]
-fn long_paths_are_reached_through_their_directory() {
-    use std::os::fd::AsRawFd;
-    let top = temporary_directory("long");
-    let long = top.join("x".repeat(100)).join("y".repeat(100));
-    std::fs::create_dir_all(&long).unwrap();
-    let directory = std::fs::File::open(&long).unwrap();
-    let short = format!("/proc/self/fd/{}/qmp.sock", directory.as_raw_fd());
-    let server = serve(UnixListener::bind(short).unwrap());
-    let connected = Client::connect(&format!("unix:{}", long.join("qmp.sock").display()));
-    let nowhere = Client::connect(&format!("unix:{}", long.join("other.sock").display()));
-    std::fs::remove_dir_all(&top).unwrap();
-    connected.unwrap();
-    server.join().unwrap();
-    let error = nowhere.unwrap_err();
-    assert!(error.report().contains("No such file"), "{}", error.report());
-}
-
-#[test]
-#[cfg(target_os = "linux")]
-fn abstract_names_are_reached() {
-    use std::os::linux::net::SocketAddrExt;
-    let name = format!("qmp-client-test-{}", std::process::id());
-    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
-    let server = serve(UnixListener::bind_addr(&address).unwrap());
-    drop(Client::connect(&format!("unix:{name},server=on,wait=off,abstract=on")).unwrap());
-    server.join().unwrap();
-}
-
-#[test]
-fn the_socket_is_waited_for() {
-    let path = temporary_directory("late");
-    let address = format!("unix:{}", path.display());
-    let error = Client::connect(&address).unwrap_err();
-    assert!(matches!(error, Error::Transport(_)), "{error:?}");
-    let error = Client::connect_with(&address, &Options::new().wait_for_socket(SOON)).unwrap_err();
-    assert!(error.is_timeout(), "{error:?}");
-    assert!(error.report().contains("No such file"), "{}", error.report());
-
-    let options = Options::new().wait_for_socket(PATIENCE);
-    std::thread::scope(|scope| {
-        let client = scope.spawn(|| Client::connect_with(&address, &options).map(drop));
-        // Not before the client has failed once, if it is quick.
-        std::thread::sleep(SOON / 4);
-        let server = serve(UnixListener::bind(&path).unwrap());
-        client.join().unwrap().unwrap();
-        server.join().unwrap();
-    });
-    std::fs::remove_file(&path).unwrap();
-}
-
 #[test]
 fn what_is_no_address_is_said() {
     let error = Client::connect("localhost:4444").unwrap_err();
@@ -188,26 +122,6 @@ fn anything_that_reads_and_writes_is_a_transport() {
         assert!(client.next_raw_event(SOON).unwrap_err().is_timeout());
         assert!(client.execute(status()).unwrap_err().is_closed());
     });
-}
-
-/// QEMU may be the one that connects.
-#[test]
-fn a_server_dials_in() {
-    let path = temporary_directory("dial");
-    let listener = UnixListener::bind(&path).unwrap();
-    assert_eq!(Unix::accept(&listener, SOON).unwrap_err().kind(), io::ErrorKind::TimedOut);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            Peer::play(UnixStream::connect(&path).unwrap(), |peer| {
-                peer.greet();
-                peer.status();
-            });
-        });
-        let transport = Unix::accept(&listener, PATIENCE).unwrap();
-        let mut client = Client::from_transport(transport, &Options::new()).unwrap();
-        assert_eq!(client.execute(status()).unwrap()["running"], true);
-    });
-    std::fs::remove_file(&path).unwrap();
 }
 
 #[test]

@@ -8,7 +8,6 @@ mod scenarios;
 
 use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -545,29 +544,6 @@ fn deadlines_follow_the_runtimes_clock() {
         assert!(error.is_timeout(), "{error:?}");
     });
     assert!(begin.elapsed() < PATIENCE);
-}
-
-#[test]
-fn the_socket_is_waited_for() {
-    let path = std::env::temp_dir().join(format!("qmp-client-tokio-{}", std::process::id()));
-    let address = Arc::new(format!("unix:{}", path.display()));
-    runtime().block_on(async {
-        let error = Client::connect(&address).await.unwrap_err();
-        assert!(matches!(error, Error::Transport(_)), "{error:?}");
-        let options = Options::new().wait_for_socket(SOON);
-        let error = Client::connect_with(&address, &options).await.unwrap_err();
-        assert!(error.report().contains("No such file"), "{}", error.report());
-
-        let waiting = Arc::clone(&address);
-        let client = tokio::spawn(async move {
-            Client::connect_with(&waiting, &Options::new().wait_for_socket(PATIENCE)).await
-        });
-        tokio::time::sleep(SOON / 4).await;
-        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        std::thread::spawn(move || Peer::play(listener.accept().unwrap().0, echoing));
-        assert_eq!(client.await.unwrap().unwrap().execute(echo(5)).await.unwrap(), 5);
-    });
-    std::fs::remove_file(&path).unwrap();
 }
 
 /// A server said why it goes, and went, while the runtime did something else: when the next

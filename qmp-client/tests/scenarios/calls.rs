@@ -1,5 +1,6 @@
 //! Replies and events that are unusual, and calls that nobody waits for.
 
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use qmp_client::types::{ErrorClass, Timestamp};
@@ -191,22 +192,24 @@ pub fn cancelled_then_another<F: Front>(drip: bool) {
 
 /// Eight commands may be in flight; one that is cancelled before it is sent never is.
 pub fn cancelled_while_waiting<F: Front>(drip: bool) {
+    let (has_cancelled, cancelled) = mpsc::channel();
     play_ready::<F>(
         drip,
-        |peer| {
+        move |peer| {
             let stop: Vec<Value> = (0..8).map(|_| peer.expect("stop")).collect();
-            // Only when the client has had the time to send the ninth, if it were to.
-            std::thread::sleep(SOON / 4);
+            // If the ninth were to be sent, it would be before the one that is expected now.
+            cancelled.recv_timeout(PATIENCE).unwrap();
             for id in &stop {
                 peer.succeed(id, json!({}));
             }
             peer.status();
         },
-        |client| {
+        move |client| {
             for _ in 0..8 {
                 client.cancel(Raw::<Value>::new("stop"));
             }
             client.cancel(Raw::<Value>::new("quit"));
+            has_cancelled.send(()).unwrap();
             expect_running(client);
             assert_eq!(client.dropped().late_replies, 8);
         },

@@ -1,0 +1,357 @@
+//! Every way to a server, with every front end: TCP and Unix sockets, by long paths and abstract
+//! names, before the socket is there, and with the server as the one who dials.
+
+#![cfg(all(unix, any(feature = "blocking", feature = "tokio", feature = "futures-io")))]
+#![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
+
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use qmp_client::{Address, Error, Options, Raw, Result};
+use qmp_server::Simulator;
+use serde_json::Value;
+
+/// Longer than anything that goes well takes, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Shorter than anything that is not to come.
+const SOON: Duration = Duration::from_millis(60);
+
+/// What is asked after each failed attempt.
+type TryWait<'a> = dyn FnMut() -> std::io::Result<Option<ExitStatus>> + 'a;
+
+/// A way to connect. Whoever does asks for the machine's state.
+trait Front {
+    fn connect(address: &str, options: &Options) -> Result<Value>;
+    /// Between two attempts, somebody is asked whether it goes on.
+    fn connect_while(address: &Address, options: &Options, go_on: &mut TryWait) -> Result<Value>;
+    fn accept_tcp(listener: TcpListener) -> Result<Value>;
+    fn accept_unix(listener: UnixListener) -> Result<Value>;
+}
+
+fn status() -> Raw<Value> {
+    Raw::new("query-status")
+}
+
+#[track_caller]
+fn assert_running(status: Result<Value>) {
+    assert_eq!(status.unwrap()["status"], "running");
+}
+
+/// A path that is removed in the end, with all that is there.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        // The name of the test's thread is the name of the test, front end and all.
+        let test = std::thread::current().name().unwrap_or_default().replace("::", "-");
+        Self(std::env::temp_dir().join(format!("qmp-client-{test}-{name}-{}", std::process::id())))
+    }
+
+    fn address(&self) -> String {
+        format!("unix:{}", self.0.display())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A simulated machine for the first who comes.
+fn serve_unix(listener: UnixListener) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        Simulator::new().server().serve(stream).unwrap();
+    })
+}
+
+fn serve_tcp(listener: TcpListener) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        Simulator::new().server().serve(stream).unwrap();
+    })
+}
+
+fn tcp<F: Front>() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = serve_tcp(listener);
+    assert_running(F::connect(&format!("tcp:localhost:{port}"), &Options::new()));
+    server.join().unwrap();
+}
+
+/// The listener comes when the client has failed once.
+fn tcp_is_waited_for<F: Front>() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = format!("tcp:{free}");
+    let error = F::connect(&address, &Options::new()).unwrap_err();
+    assert!(matches!(error, Error::Transport(_)), "{error:?}");
+    let error = F::connect(&address, &Options::new().wait_for_socket(SOON)).unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    assert!(error.report().contains("refused"), "{}", error.report());
+
+    let mut server = None;
+    let status = F::connect_while(
+        &address.parse().unwrap(),
+        &Options::new().wait_for_socket(PATIENCE),
+        &mut || {
+            server.get_or_insert_with(|| serve_tcp(TcpListener::bind(free).unwrap()));
+            Ok(None)
+        },
+    );
+    assert_running(status);
+    server.unwrap().join().unwrap();
+}
+
+fn unix_is_waited_for<F: Front>() {
+    let place = Place::new("late");
+    let error = F::connect(&place.address(), &Options::new()).unwrap_err();
+    assert!(matches!(error, Error::Transport(_)), "{error:?}");
+    let options = Options::new().wait_for_socket(SOON);
+    let error = F::connect(&place.address(), &options).unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    assert!(error.report().contains("No such file"), "{}", error.report());
+
+    let mut server = None;
+    let status = F::connect_while(
+        &place.0.clone().into(),
+        &Options::new().wait_for_socket(PATIENCE),
+        &mut || {
+            server.get_or_insert_with(|| serve_unix(UnixListener::bind(&place.0).unwrap()));
+            Ok(None)
+        },
+    );
+    assert_running(status);
+    server.unwrap().join().unwrap();
+}
+
+/// The address of a socket holds 108 bytes; a path may be longer.
+#[cfg(target_os = "linux")]
+fn long_paths_are_reached_through_their_directory<F: Front>() {
+    use std::os::fd::AsRawFd;
+    let top = Place::new("long");
+    let long = top.0.join("x".repeat(100)).join("y".repeat(100));
+    std::fs::create_dir_all(&long).unwrap();
+    let directory = std::fs::File::open(&long).unwrap();
+    let short = format!("/proc/self/fd/{}/qmp.sock", directory.as_raw_fd());
+    let server = serve_unix(UnixListener::bind(short).unwrap());
+    let at = |name: &str| format!("unix:{}", long.join(name).display());
+    assert_running(F::connect(&at("qmp.sock"), &Options::new()));
+    server.join().unwrap();
+    let error = F::connect(&at("other.sock"), &Options::new()).unwrap_err();
+    assert!(error.report().contains("No such file"), "{}", error.report());
+}
+
+#[cfg(target_os = "linux")]
+fn abstract_names_are_reached<F: Front>() {
+    use std::os::linux::net::SocketAddrExt;
+    let name = Place::new("abstract").0.file_name().unwrap().to_str().unwrap().to_owned();
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    let server = serve_unix(UnixListener::bind_addr(&address).unwrap());
+    let address = format!("unix:{name},server=on,wait=off,abstract=on");
+    assert_running(F::connect(&address, &Options::new()));
+    server.join().unwrap();
+    let error = F::connect(&address, &Options::new()).unwrap_err();
+    assert!(error.report().contains("refused"), "{}", error.report());
+}
+
+/// QEMU may be the one that connects.
+fn a_server_dials_in_over_tcp<F: Front>() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    Simulator::new().server().spawn(stream).unwrap();
+    assert_running(F::accept_tcp(listener));
+}
+
+fn a_server_dials_in_over_unix<F: Front>() {
+    let place = Place::new("dial");
+    let listener = UnixListener::bind(&place.0).unwrap();
+    Simulator::new().server().spawn(UnixStream::connect(&place.0).unwrap()).unwrap();
+    assert_running(F::accept_unix(listener));
+}
+
+macro_rules! ways {
+    ($front:ty) => {
+        ways! { $front;
+            tcp,
+            tcp_is_waited_for,
+            unix_is_waited_for,
+            a_server_dials_in_over_tcp,
+            a_server_dials_in_over_unix,
+        }
+        #[cfg(target_os = "linux")]
+        ways! { $front;
+            long_paths_are_reached_through_their_directory,
+            abstract_names_are_reached,
+        }
+    };
+    ($front:ty; $($name:ident,)*) => {$(
+        #[test]
+        fn $name() {
+            super::$name::<$front>();
+        }
+    )*};
+}
+
+#[cfg(feature = "blocking")]
+mod blocking {
+    use std::io::ErrorKind::TimedOut;
+
+    use super::*;
+    use qmp_client::blocking::Client;
+    use qmp_client::transport::{Tcp, Transport, Unix};
+
+    struct Blocking;
+
+    fn ask(transport: impl Transport + 'static) -> Result<Value> {
+        Client::from_transport(transport, &Options::new())?.execute(status())
+    }
+
+    impl Front for Blocking {
+        fn connect(address: &str, options: &Options) -> Result<Value> {
+            Client::connect_with(address, options)?.execute(status())
+        }
+
+        /// Nobody is asked here but the system, about a child: it goes on, once that is known.
+        fn connect_while(
+            address: &Address,
+            options: &Options,
+            go_on: &mut TryWait,
+        ) -> Result<Value> {
+            std::thread::scope(|scope| {
+                let client =
+                    scope.spawn(|| Client::connect_to(address, options)?.execute(status()));
+                go_on().unwrap();
+                client.join().unwrap()
+            })
+        }
+
+        fn accept_tcp(listener: TcpListener) -> Result<Value> {
+            let first = ask(Tcp::accept(&listener, PATIENCE).unwrap());
+            assert_eq!(Tcp::accept(&listener, SOON).unwrap_err().kind(), TimedOut);
+            first
+        }
+
+        fn accept_unix(listener: UnixListener) -> Result<Value> {
+            let first = ask(Unix::accept(&listener, PATIENCE).unwrap());
+            assert_eq!(Unix::accept(&listener, SOON).unwrap_err().kind(), TimedOut);
+            first
+        }
+    }
+
+    ways!(Blocking);
+}
+
+#[cfg(feature = "tokio")]
+mod tokio {
+    use super::*;
+    use ::tokio::net;
+    use qmp_client::Client;
+
+    struct Tokio;
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        let runtime = ::tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(future)
+    }
+
+    impl Front for Tokio {
+        fn connect(address: &str, options: &Options) -> Result<Value> {
+            block_on(async {
+                Client::connect_with(address, options).await?.execute(status()).await
+            })
+        }
+
+        fn connect_while(
+            address: &Address,
+            options: &Options,
+            go_on: &mut TryWait,
+        ) -> Result<Value> {
+            block_on(async {
+                let client = Client::connect_to_child(address, options, go_on).await?;
+                client.execute(status()).await
+            })
+        }
+
+        fn accept_tcp(listener: TcpListener) -> Result<Value> {
+            listener.set_nonblocking(true).unwrap();
+            block_on(async {
+                let listener = net::TcpListener::from_std(listener).unwrap();
+                let (stream, _) = listener.accept().await.unwrap();
+                Client::over(stream, &Options::new()).await?.execute(status()).await
+            })
+        }
+
+        fn accept_unix(listener: UnixListener) -> Result<Value> {
+            listener.set_nonblocking(true).unwrap();
+            block_on(async {
+                let listener = net::UnixListener::from_std(listener).unwrap();
+                let (stream, _) = listener.accept().await.unwrap();
+                Client::over(stream, &Options::new()).await?.execute(status()).await
+            })
+        }
+    }
+
+    ways!(Tokio);
+}
+
+#[cfg(feature = "futures-io")]
+mod futures_io {
+    use super::*;
+    use ::futures_io::{AsyncRead, AsyncWrite};
+    use async_io::{Async, block_on};
+    use qmp_client::futures_io::{Socket, open_to_child, over};
+
+    struct Smol;
+
+    async fn ask<S>(stream: S, options: &Options) -> Result<Value>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (connecting, driver) = over(stream, options);
+        std::thread::spawn(|| block_on(driver));
+        connecting.await?.execute(status()).await
+    }
+
+    impl Front for Smol {
+        fn connect(address: &str, options: &Options) -> Result<Value> {
+            Self::connect_while(&address.parse().unwrap(), options, &mut || Ok(None))
+        }
+
+        fn connect_while(
+            address: &Address,
+            options: &Options,
+            go_on: &mut TryWait,
+        ) -> Result<Value> {
+            block_on(async {
+                match open_to_child(address, options, go_on).await? {
+                    Socket::Unix(stream) => ask(stream, options).await,
+                    Socket::Tcp(stream) => ask(stream, options).await,
+                    other => panic!("{other:?}"),
+                }
+            })
+        }
+
+        fn accept_tcp(listener: TcpListener) -> Result<Value> {
+            block_on(async {
+                let (stream, _) = Async::new(listener).unwrap().accept().await.unwrap();
+                ask(stream, &Options::new()).await
+            })
+        }
+
+        fn accept_unix(listener: UnixListener) -> Result<Value> {
+            block_on(async {
+                let (stream, _) = Async::new(listener).unwrap().accept().await.unwrap();
+                ask(stream, &Options::new()).await
+            })
+        }
+    }
+
+    ways!(Smol);
+}
