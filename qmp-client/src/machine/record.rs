@@ -44,7 +44,7 @@ impl Machine {
 
     pub(super) fn record(&self, direction: Direction, message: &[u8]) {
         #[cfg(feature = "tracing")]
-        tracing::trace!(target: "qmp_client", ?direction, message = %String::from_utf8_lossy(message));
+        tracing::trace!(target: "qmp_client", ?direction, message = %String::from_utf8_lossy(message.trim_ascii()));
         let Some(Transcript(hook)) = &self.transcript else { return };
         let text = String::from_utf8_lossy(message);
         let mut hook = hook.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,141 @@
+//! What a connection tells `tracing`: a trace of every message, and why it ended.
+
+#![cfg(all(unix, feature = "tracing", feature = "blocking"))]
+#![allow(clippy::unwrap_used, missing_docs)] // tests
+
+use std::fmt::Debug;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex};
+
+use qmp_client::blocking::Client;
+use qmp_client::transport::Unix;
+use qmp_client::{Options, Raw};
+use serde_json::Value;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+/// What was said of one event.
+#[derive(Clone, Debug)]
+struct Said {
+    level: Level,
+    target: String,
+    fields: Vec<(&'static str, String)>,
+}
+
+impl Said {
+    fn field(&self, name: &str) -> &str {
+        self.fields.iter().find(|(field, _)| *field == name).map_or("", |(_, value)| value)
+    }
+}
+
+impl Visit for Said {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.fields.push((field.name(), format!("{value:?}")));
+    }
+}
+
+/// Keeps everything down to a level.
+#[derive(Clone)]
+struct Keeper {
+    down_to: Level,
+    said: Arc<Mutex<Vec<Said>>>,
+}
+
+impl Subscriber for Keeper {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= self.down_to
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let metadata = event.metadata();
+        let (level, target) = (*metadata.level(), metadata.target().to_owned());
+        let mut said = Said { level, target, fields: Vec::new() };
+        event.record(&mut said);
+        self.said.lock().unwrap().push(said);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+}
+
+const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 0, "minor": 0, "major": 10}, "package": ""}, "capabilities": []}}"#;
+const EVENT: &str = r#"{"event": "STOP"}"#;
+
+/// Greets, answers two commands, says something in between, and leaves.
+fn serve(stream: UnixStream) {
+    let mut stream = BufReader::new(stream);
+    writeln!(stream.get_mut(), "{GREETING}\r").unwrap();
+    for _ in 0..2 {
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        let command: Value = serde_json::from_str(&line).unwrap();
+        writeln!(stream.get_mut(), "{EVENT}\r").unwrap();
+        writeln!(stream.get_mut(), "{{\"return\": 7, \"id\": {}}}\r", command["id"]).unwrap();
+    }
+}
+
+/// What is said of a whole connection.
+fn said_of_a_connection(down_to: Level) -> Vec<Said> {
+    let keeper = Keeper { down_to, said: Arc::default() };
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| serve(theirs));
+        // For this thread alone: the blocking client does everything on it.
+        tracing::subscriber::with_default(keeper.clone(), || {
+            let transport = Unix::from_stream(ours).unwrap();
+            let mut client = Client::from_transport(transport, &Options::new()).unwrap();
+            let command = Raw::<u8>::new("query-answer");
+            assert_eq!(client.execute(command).unwrap(), 7);
+            assert!(client.execute(Raw::<u8>::new("query-more")).unwrap_err().is_closed());
+        });
+    });
+    let said = keeper.said.lock().unwrap().clone();
+    assert!(said.iter().all(|said| said.target == "qmp_client"), "{said:?}");
+    said
+}
+
+/// Each message once, as its text, in the order of the wire, at level `TRACE`; then, at level
+/// `DEBUG`, the reason for the end.
+#[test]
+fn every_message_and_the_end() {
+    let said = said_of_a_connection(Level::TRACE);
+    let told: Vec<_> = said
+        .iter()
+        .map(|said| (said.level, said.field("direction"), said.field("message")))
+        .collect();
+    let ways = ["Received", "Sent", "Received", "Received", "Sent", "Received", "Received", "Sent"];
+    assert_eq!(told.len(), ways.len() + 1, "{told:?}");
+    let (end, messages) = said.split_last().unwrap();
+    for (said, way) in messages.iter().zip(ways) {
+        assert_eq!((said.level, said.field("direction")), (Level::TRACE, way), "{told:?}");
+        let message = said.field("message");
+        assert!(serde_json::from_str::<Value>(message).is_ok(), "{message}");
+        assert_eq!(message, message.trim());
+    }
+    assert_eq!(messages[0].field("message"), GREETING);
+    assert!(messages[1].field("message").contains("qmp_capabilities"));
+    assert_eq!(messages[2].field("message"), EVENT);
+    assert!(messages[4].field("message").contains("query-answer"));
+    assert!(messages[6].field("message").contains("\"return\": 7"));
+
+    assert_eq!(end.level, Level::DEBUG);
+    assert_eq!(end.field("message"), "the connection has ended");
+    assert_eq!(end.field("reason"), "the peer closed it");
+}
+
+/// Whoever does not want the messages hears of the end alone.
+#[test]
+fn levels_are_kept_apart() {
+    let said = said_of_a_connection(Level::DEBUG);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert_eq!(said[0].level, Level::DEBUG);
+    assert!(said_of_a_connection(Level::INFO).is_empty());
+}
