@@ -151,7 +151,12 @@ live! {
         assert!(stopped.unwrap().success());
         let calls: Vec<_> =
             (0..20).map(|_| tokio::spawn(client.execute(QueryStatus::new()))).collect();
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        let submitted = async {
+            while client.pending().0 < calls.len() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, submitted).await.unwrap();
         assert!(calls.iter().all(|call| !call.is_finished()));
         let begin = Instant::now();
         qemu.child.kill().unwrap();
