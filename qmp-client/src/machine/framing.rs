@@ -84,6 +84,8 @@ pub(crate) struct Framer {
     limit: usize,
     /// How much the next read asks for; it follows what the reads bring.
     appetite: usize,
+    /// How many of the last bytes have arrived since a delimiter was looked for.
+    fresh: usize,
 }
 
 impl Framer {
@@ -97,6 +99,7 @@ impl Framer {
             junk: None,
             limit,
             appetite: SMALL,
+            fresh: 0,
         }
     }
 
@@ -122,6 +125,7 @@ impl Framer {
             self.appetite = (self.appetite * 4).min(LARGE);
         }
         self.end = (self.end + count).min(self.buffer.len());
+        self.fresh = self.fresh.saturating_add(count);
     }
 
     /// Gives memory back if nothing is left to be read; a buffer up to `keep` bytes stays.
@@ -203,9 +207,11 @@ impl Framer {
     /// Forgets all that is before the last of these bytes, if there is one.
     pub(super) fn skip_to(&mut self, delimiter: u8) {
         let rest = &self.buffer[self.start..self.end];
-        if let Some(at) = rest.iter().rposition(|byte| *byte == delimiter) {
+        // There is none before: this is asked for each message, of which there may be many.
+        let before = rest.len().saturating_sub(std::mem::take(&mut self.fresh));
+        if let Some(at) = rest[before..].iter().rposition(|byte| *byte == delimiter) {
             self.junk = None;
-            self.take(at + 1);
+            self.take(before + at + 1);
         }
     }
 
