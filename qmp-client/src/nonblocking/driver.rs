@@ -14,6 +14,8 @@ use crate::machine::{Framer, Output};
 
 /// So many turns are taken before others get theirs, who share the thread.
 const TURNS: usize = 32;
+/// So many bytes are read before others get theirs: decoding them takes longer than reading them.
+const SHARE: usize = 256 * 1024;
 /// So often what has arrived is read before a command is sent that waits for an event. A peer
 /// that never pauses must not hold it up for ever.
 const PATIENT_TURNS: u32 = 256;
@@ -106,8 +108,8 @@ impl<L: Link, C: Clock> Driver<L, C> {
         }
     }
 
-    /// Reads once; ready if that brought anything.
-    fn read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Reads once; ready if that brought anything, with so many bytes.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
         if self.ending.is_some() {
             return Poll::Pending;
         }
@@ -115,10 +117,10 @@ impl<L: Link, C: Clock> Driver<L, C> {
             Poll::Ready(Ok(0)) => End::Eof,
             Poll::Ready(Ok(count)) => {
                 self.input.filled(count);
-                return Poll::Ready(());
+                return Poll::Ready(count);
             }
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
-                return Poll::Ready(());
+                return Poll::Ready(0);
             }
             Poll::Ready(Err(error)) => End::Transport(error),
             // The runtime has not looked since: what the peer said before it went is still there.
@@ -133,7 +135,7 @@ impl<L: Link, C: Clock> Driver<L, C> {
             },
         };
         self.ending = Some(end);
-        Poll::Ready(())
+        Poll::Ready(0)
     }
 
     /// Tells everybody what has arrived, or has been waited for too long, and fetches what is to
@@ -185,6 +187,11 @@ impl<L: Link, C: Clock> Driver<L, C> {
         let at = self.deadline?;
         // The clock decides that it is time, not another look at it.
         self.clock.poll_until(cx, at).is_ready().then(|| C::now().max(at))
+    }
+
+    fn is_late(&self) -> Option<Instant> {
+        let (at, now) = (self.deadline?, C::now());
+        (at <= now).then_some(now)
     }
 }
 
@@ -242,12 +249,16 @@ impl<L: Link, C: Clock> Future for Driver<L, C> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let mut expired = None;
+        let (mut expired, mut taken) = (None, 0);
         for _ in 0..TURNS {
             if this.done {
                 return Poll::Ready(());
             }
-            let received = this.read(cx).is_ready();
+            let read = this.read(cx);
+            let received = read.is_ready();
+            if let Poll::Ready(count) = read {
+                taken += count;
+            }
             this.turn(cx, received, expired);
             if this.done {
                 return Poll::Ready(());
@@ -257,6 +268,14 @@ impl<L: Link, C: Clock> Future for Driver<L, C> {
             if !received && expired.is_none() && this.refused.is_none() {
                 return Poll::Pending;
             }
+            if taken >= SHARE {
+                break;
+            }
+        }
+        // While there is always something to be read, the runtime may not get to its timers.
+        let expired = expired.or_else(|| this.is_late());
+        if expired.is_some() {
+            this.turn(cx, true, expired);
         }
         cx.waker().wake_by_ref();
         Poll::Pending
