@@ -1,0 +1,288 @@
+//! Peers that never end what they say, or say too much: QEMUs and guest agents, against every front
+//! end. Each ends in the error that says so, in time, and within bounded memory.
+//!
+//! One test, since memory is the process's: its highest mark counts.
+
+#![cfg(all(unix, any(feature = "blocking", feature = "tokio", feature = "futures-io")))]
+#![allow(clippy::unwrap_used, missing_docs)] // tests
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use qmp_client::{Error, Options, ProtocolError, Raw, Result};
+use serde_json::{Value, json};
+
+/// Longer than anything that goes well takes, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Shorter than anything that is not to come.
+const SOON: Duration = Duration::from_millis(60);
+/// What a message may have, in bytes: what a guest agent's may if nothing is said.
+const LIMIT: usize = 4 << 20;
+/// What the process may grow by, in KiB: all of it, since memory that is freed may stay with it.
+const GROWTH: u64 = 48 << 10;
+
+/// When a peer begins to misbehave.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum When {
+    /// In place of the greeting, or of the answer to the synchronisation.
+    First,
+    /// In place of the reply to a command.
+    Later,
+}
+use When::{First, Later};
+
+/// How that is to end.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    TooLarge,
+    TooDeep,
+    Timeout,
+}
+use Ending::{Timeout, TooDeep, TooLarge};
+
+struct Attack {
+    name: &'static str,
+    when: When,
+    /// What is said once.
+    head: Vec<u8>,
+    /// What is said for ever after.
+    piece: Vec<u8>,
+    ending: Ending,
+    /// How long a client waits that waits in vain.
+    patience: Duration,
+}
+
+fn attack(
+    name: &'static str,
+    when: When,
+    ending: Ending,
+    head: impl Into<Vec<u8>>,
+    piece: &str,
+) -> Attack {
+    // Large pieces, or else it is the peer that is slow.
+    let piece = piece.repeat((32_usize << 10).div_ceil(piece.len().max(1))).into_bytes();
+    Attack { name, when, head: head.into(), piece, ending, patience: SOON }
+}
+
+fn attacks() -> Vec<Attack> {
+    const EVENT: &str = "{\"event\": \"STOP\", \"data\": {}}\r\n";
+    const FOREIGN: &str = "{\"return\": 7, \"id\": \"libvirt-7\"}\r\n";
+    let deep = format!("{{\"return\": {}{}}}\n", "[".repeat(10_000), "]".repeat(10_000));
+    vec![
+        attack("an endless line", First, Timeout, "", "x"),
+        attack("endless white space", First, Timeout, "", " "),
+        attack("an endless string", First, TooLarge, "{\"QMP\": \"", "x"),
+        attack("endless brackets", First, TooLarge, "{\"QMP\": ", "["),
+        attack("events without end", First, Timeout, "", EVENT),
+        attack("an endless line", Later, Timeout, "", "x"),
+        attack("endless white space", Later, Timeout, "", "\n"),
+        attack("an endless string", Later, TooLarge, "{\"return\": \"", "x"),
+        attack("endless brackets", Later, TooLarge, "{\"return\": ", "["),
+        attack("an endless list", Later, TooLarge, "{\"return\": [0", ", 0"),
+        attack("events without end", Later, Timeout, "", EVENT),
+        attack("half a line and silence", Later, Timeout, "{\"return\": \"", ""),
+        attack("a deep reply", Later, TooDeep, deep, ""),
+    ]
+    .into_iter()
+    .chain([attack("replies to others", Later, Timeout, "", FOREIGN)])
+    .collect()
+}
+
+/// What only a guest agent can do: nothing says what its replies are to.
+fn attacks_of_agents() -> Vec<Attack> {
+    let stale = "{\"return\": {\"status\": \"fro";
+    vec![
+        attack("another's replies for ever", First, Timeout, "", "{\"return\": 7}\n"),
+        attack("delimiters for ever", First, Timeout, "", "\u{0}"),
+        // Of events there are none; what is called so must not be kept.
+        Attack {
+            patience: SOON * 16,
+            ..attack("large events", Later, Timeout, "", &large_event())
+        },
+        attack("half a reply and silence", First, Timeout, stale, ""),
+        attack("half a reply without end", First, TooLarge, stale, "x"),
+        attack(
+            "refusals for ever",
+            First,
+            Timeout,
+            "",
+            "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no\"}}\n",
+        ),
+    ]
+    .into_iter()
+    .map(|mut attack| {
+        attack.piece.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = 0xFF);
+        attack
+    })
+    .collect()
+}
+
+fn large_event() -> String {
+    format!("{{\"event\": \"LARGE\", \"data\": {{\"x\": \"{}\"}}}}\n", "x".repeat(LIMIT / 2))
+}
+
+/// The peer's side: as long as the client is there, and says nothing else.
+fn misbehave(stream: UnixStream, attack: &Attack, is_agent: bool) {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = BufReader::new(stream);
+    if attack.when == Later {
+        if is_agent {
+            let token = next_command(&mut stream)["arguments"]["id"].clone();
+            let answer = json!({"return": token}).to_string();
+            stream.get_mut().write_all(format!("\n{answer}\n").as_bytes()).unwrap();
+        } else {
+            let greeting = json!({"QMP": {"capabilities": [],
+                "version": {"package": "", "qemu": {"major": 10, "minor": 0, "micro": 0}}}});
+            stream.get_mut().write_all(format!("{greeting}\n").as_bytes()).unwrap();
+            let id = next_command(&mut stream)["id"].clone();
+            let answer = json!({"return": {}, "id": id}).to_string();
+            stream.get_mut().write_all(format!("{answer}\n").as_bytes()).unwrap();
+        }
+        let id = next_command(&mut stream)["id"].clone();
+        let mut head = attack.head.clone();
+        if head.ends_with(b"}\n") && !is_agent {
+            head.truncate(head.len() - 2);
+            head.extend_from_slice(format!(", \"id\": {id}}}\n").as_bytes());
+        }
+        let _ = stream.get_mut().write_all(&head);
+    } else {
+        let _ = stream.get_mut().write_all(&attack.head);
+    }
+    while !attack.piece.is_empty() && stream.get_mut().write_all(&attack.piece).is_ok() {}
+    // Until the client has left.
+    let _ = stream.read_to_end(&mut Vec::new());
+}
+
+fn next_command(stream: &mut BufReader<UnixStream>) -> Value {
+    let mut line = Vec::new();
+    stream.read_until(b'\n', &mut line).unwrap();
+    serde_json::from_slice(line.strip_prefix(&[0xFF]).unwrap_or(&line)).unwrap()
+}
+
+fn command() -> Raw<Value> {
+    Raw::new("query-status")
+}
+
+/// Connects and executes one command, with one front end.
+type Try = fn(UnixStream, &Options) -> Result<Value>;
+
+fn memory_kib(name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with(name))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Plays an attack; `before` is what memory the process had before the first one, in KiB.
+fn play(attack: &Attack, name: &str, is_agent: bool, client: Try, before: u64) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let vain = if matches!(attack.ending, Timeout) { attack.patience } else { PATIENCE };
+    let (greeting, calls) = if attack.when == First { (vain, PATIENCE) } else { (PATIENCE, vain) };
+    let options = Options::new().greeting_within(greeting).calls_within(calls);
+    let options = if is_agent { options } else { options.message_size(LIMIT) };
+    let what = format!("{name}: {} ({:?})", attack.name, attack.when);
+    let (begin, error) = std::thread::scope(|scope| {
+        scope.spawn(|| misbehave(theirs, attack, is_agent));
+        let begin = Instant::now();
+        (begin, client(ours, &options).unwrap_err())
+    });
+    assert!(begin.elapsed() < PATIENCE, "{what}: {:?}", begin.elapsed());
+    let grown = memory_kib("VmHWM").unwrap_or_default().saturating_sub(before);
+    println!("{what}: {} ({grown} KiB)", error.report());
+    assert!(grown < GROWTH, "{what}: {grown} KiB");
+    let as_expected = match attack.ending {
+        Timeout => error.is_timeout(),
+        TooLarge => error.report().contains(&format!("limit of {LIMIT} bytes")),
+        TooDeep => matches!(
+            &error,
+            Error::Protocol(error) if matches!(**error, ProtocolError::TooDeep { .. })
+        ),
+    };
+    assert!(as_expected, "{what}: {error:?}");
+}
+
+#[test]
+fn each_ends_in_its_error_in_time_and_within_bounds() {
+    let before = memory_kib("VmRSS").unwrap_or_default();
+    for (name, client) in monitors() {
+        for attack in attacks() {
+            play(&attack, name, false, client, before);
+        }
+    }
+    for (name, client) in agents() {
+        for attack in attacks().into_iter().chain(attacks_of_agents()) {
+            // It has no ids: that would be a reply.
+            if attack.name != "replies to others" {
+                play(&attack, name, true, client, before);
+            }
+        }
+    }
+}
+
+fn monitors() -> Vec<(&'static str, Try)> {
+    vec![
+        #[cfg(feature = "blocking")]
+        ("blocking", |stream, options| {
+            let stream = qmp_client::transport::Unix::from_stream(stream).unwrap();
+            qmp_client::blocking::Client::from_transport(stream, options)?.execute(command())
+        }),
+        #[cfg(feature = "tokio")]
+        ("tokio", |stream, options| {
+            on_tokio(stream, |stream| async {
+                qmp_client::Client::over(stream, options).await?.execute(command()).await
+            })
+        }),
+        #[cfg(feature = "futures-io")]
+        ("futures-io", |stream, options| {
+            let stream = async_io::Async::new(stream).unwrap();
+            let (connecting, driver) = qmp_client::futures_io::over(stream, options);
+            let driver = std::thread::spawn(|| async_io::block_on(driver));
+            let result = async_io::block_on(async { connecting.await?.execute(command()).await });
+            driver.join().unwrap();
+            result
+        }),
+    ]
+}
+
+#[cfg(not(feature = "qga"))]
+fn agents() -> Vec<(&'static str, Try)> {
+    Vec::new()
+}
+
+#[cfg(feature = "qga")]
+fn agents() -> Vec<(&'static str, Try)> {
+    vec![
+        #[cfg(feature = "blocking")]
+        ("agent, blocking", |stream, options| {
+            let stream = qmp_client::transport::Unix::from_stream(stream).unwrap();
+            qmp_client::blocking::Agent::from_transport(stream, options)?.execute(command())
+        }),
+        #[cfg(feature = "tokio")]
+        ("agent, tokio", |stream, options| {
+            on_tokio(stream, |stream| async {
+                qmp_client::Agent::over(stream, options).await?.execute(command()).await
+            })
+        }),
+        #[cfg(feature = "futures-io")]
+        ("agent, futures-io", |stream, options| {
+            let stream = async_io::Async::new(stream).unwrap();
+            let (connecting, driver) = qmp_client::futures_io::agent_over(stream, options);
+            let driver = std::thread::spawn(|| async_io::block_on(driver));
+            let result = async_io::block_on(async { connecting.await?.execute(command()).await });
+            driver.join().unwrap();
+            result
+        }),
+    ]
+}
+
+#[cfg(feature = "tokio")]
+fn on_tokio<F: Future>(
+    stream: UnixStream,
+    client: impl FnOnce(tokio::net::UnixStream) -> F,
+) -> F::Output {
+    stream.set_nonblocking(true).unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async { client(tokio::net::UnixStream::from_std(stream).unwrap()).await })
+}
