@@ -19,7 +19,7 @@ use qmp_client::{Client, Error, Events, Options, RawEvent, Request};
 
 use scenarios::Front;
 
-/// Reads one byte at a time.
+/// Reads and writes one byte at a time.
 struct Dripping(Async<UnixStream>);
 
 impl AsyncRead for Dripping {
@@ -38,7 +38,7 @@ impl AsyncWrite for Dripping {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        Pin::new(&mut self.0).poll_write(cx, &bytes[..1])
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {

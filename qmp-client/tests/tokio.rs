@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 use scenarios::peer::Peer;
 use scenarios::{Front, PATIENCE, SOON, play_ready, status};
 
-/// Reads one byte at a time.
+/// Reads and writes one byte at a time.
 #[derive(Debug)]
 struct Dripping(tokio::net::UnixStream);
 
@@ -45,7 +45,7 @@ impl AsyncWrite for Dripping {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        Pin::new(&mut self.0).poll_write(cx, &bytes[..1])
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {

@@ -2,7 +2,7 @@
 //!
 //! A scenario is a script for the server and a check on the client, which mostly asks
 //! `query-status` twice: both calls must end right, or with the error that says what happened.
-//! Each is played twice, the second time with the bytes one at a time.
+//! Each is played twice, the second time with the bytes one at a time, both ways.
 
 pub mod peer;
 
@@ -30,7 +30,7 @@ pub const SOON: Duration = Duration::from_millis(60);
 
 /// A way to use the machine: what the scenarios need of a client.
 pub trait Front: Sized {
-    /// Takes a connected socket; with `drip`, reads one byte at a time.
+    /// Takes a connected socket; with `drip`, reads and writes one byte at a time.
     fn connect(stream: UnixStream, drip: bool, options: &Options) -> Result<Self, Error>;
 
     /// Executes a command.
