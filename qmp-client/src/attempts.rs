@@ -84,6 +84,12 @@ pub(crate) fn check_alive(
     }
 }
 
+/// What an attempt to connect to a Unix socket gives where there are none.
+#[cfg(not(unix))]
+pub(crate) fn no_unix_sockets() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "there are no Unix sockets on this system")
+}
+
 /// Whether another attempt may fare better: the socket is not there yet, or not listening.
 fn may_pass(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, Interrupted, NotFound, TimedOut, WouldBlock};

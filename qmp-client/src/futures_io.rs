@@ -19,6 +19,7 @@
 //! # }
 //! ```
 
+#[cfg(unix)]
 use std::any::Any;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
@@ -164,7 +165,7 @@ async fn attempt(address: &Address) -> io::Result<Socket> {
             Err(last)
         }
         #[cfg(not(unix))]
-        _ => Err(io::ErrorKind::Unsupported.into()),
+        _ => Err(crate::attempts::no_unix_sockets()),
     }
 }
 

@@ -157,6 +157,15 @@
 //! qmp_client::qmp::commands::AddFd::new().fdset_id("seven");
 //! ```
 //!
+//! # Systems
+//!
+//! Everything is there on Linux and on other Unix systems, but for abstract socket names and paths
+//! beyond the system's limit, which are Linux's, and what needs a file in memory. On Windows, and
+//! wherever else Unix sockets are not, there are TCP and any stream of one's own; an address of a
+//! Unix socket gives an [error](Error::Transport) of the kind
+//! [`Unsupported`](std::io::ErrorKind::Unsupported). Passing descriptors, and what is made of them,
+//! and `Launch` do not exist there.
+//!
 //! # Features
 //!
 //! Features add, and change nothing.

@@ -6,6 +6,7 @@
 //!
 //! The runtime needs its time driver (`enable_time`), and its I/O driver for sockets.
 
+#[cfg(unix)]
 use std::any::Any;
 use std::io;
 use std::pin::Pin;
@@ -271,7 +272,7 @@ async fn attempt(address: &Address) -> io::Result<Socket> {
             Socket::Tcp(stream)
         }
         #[cfg(not(unix))]
-        _ => return Err(io::ErrorKind::Unsupported.into()),
+        _ => return Err(crate::attempts::no_unix_sockets()),
     })
 }
 

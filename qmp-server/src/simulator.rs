@@ -10,6 +10,7 @@ mod objects;
 mod power;
 mod tree;
 
+#[cfg(unix)]
 use std::io;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;

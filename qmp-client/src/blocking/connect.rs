@@ -125,7 +125,7 @@ fn attempt(address: &Address, within: Duration) -> io::Result<Box<dyn Transport>
         Address::Abstract(name) => Box::new(Unix::connect_abstract(name)?),
         Address::Tcp { host, port } => Box::new(Tcp::connect(host, *port, within)?),
         #[cfg(not(unix))]
-        _ => return Err(io::ErrorKind::Unsupported.into()),
+        _ => return Err(crate::attempts::no_unix_sockets()),
     })
 }
 

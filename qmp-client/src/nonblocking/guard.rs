@@ -15,6 +15,7 @@ impl<R: Request> Call<R> {
     }
 
     /// It is not made any more, unless it has been.
+    #[cfg(all(unix, feature = "qmp"))]
     pub(super) fn spare(mut self) {
         self.parting = Parting::Abandon;
     }
