@@ -64,6 +64,7 @@ struct Text<'t> {
 
 impl<'t> Text<'t> {
     /// The next byte, which is taken.
+    #[inline(always)]
     fn take(&mut self) -> Option<u8> {
         let byte = self.text.as_bytes().get(self.at)?;
         self.at += 1;
@@ -71,6 +72,7 @@ impl<'t> Text<'t> {
     }
 
     /// The next byte that is no space.
+    #[inline(always)]
     fn next(&mut self) -> Option<u8> {
         loop {
             match self.take()? {
@@ -80,11 +82,13 @@ impl<'t> Text<'t> {
         }
     }
 
+    #[inline(always)]
     fn byte(&mut self, wanted: u8) -> Option<()> {
         (self.next()? == wanted).then_some(())
     }
 
     /// A string without escapes.
+    #[inline(always)]
     fn string(&mut self) -> Option<&'t str> {
         self.byte(b'"')?;
         let start = self.at;
@@ -92,6 +96,7 @@ impl<'t> Text<'t> {
         self.text.get(start..self.at - 1)
     }
 
+    #[inline(always)]
     fn key(&mut self) -> Option<&'t str> {
         let key = self.string()?;
         self.byte(b':')?;
@@ -166,6 +171,7 @@ impl<'t> Text<'t> {
     }
 
     /// The rest of a string, behind its opening quote. One with escapes is unusual.
+    #[inline(always)]
     fn skip_string(&mut self) -> Option<()> {
         self.at += plain_length(self.text.as_bytes().get(self.at..)?);
         (self.take()? == b'"').then_some(())

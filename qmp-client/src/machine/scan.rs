@@ -104,27 +104,42 @@ fn value_may_start(before: &[u8]) -> bool {
 
 /// How many bytes there are before the first quote, backslash or control character.
 ///
-/// Strings make up most of what a server sends, so eight bytes are looked at in one go.
+/// Strings make up most of what a server sends, so eight bytes are looked at in one go. Most
+/// strings are shorter than that.
+#[inline(always)]
 pub(super) fn plain_length(bytes: &[u8]) -> usize {
+    match bytes.first_chunk().map(special_in) {
+        None => plain_length_of_few(bytes),
+        Some(0) => plain_length_of_many(bytes),
+        Some(special) => special.trailing_zeros() as usize / 8,
+    }
+}
+
+#[inline(never)]
+fn plain_length_of_many(bytes: &[u8]) -> usize {
+    let (windows, few) = bytes.as_chunks();
+    let special = windows.iter().map(special_in).enumerate().find(|(_, special)| *special != 0);
+    match special {
+        Some((index, special)) => index * 8 + special.trailing_zeros() as usize / 8,
+        None => bytes.len() - few.len() + plain_length_of_few(few),
+    }
+}
+
+fn plain_length_of_few(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)).count()
+}
+
+/// Which of eight bytes are special: the lowest bit that is set is in the first of them.
+#[inline(always)]
+fn special_in(window: &[u8; 8]) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGHS;
-
-    let mut rest = bytes;
-    while let Some((chunk, behind)) = rest.split_first_chunk::<8>() {
-        let word = u64::from_le_bytes(*chunk);
-        let quotes = has_zero(word ^ (ONES * u64::from(b'"')));
-        let backslashes = has_zero(word ^ (ONES * u64::from(b'\\')));
-        let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-        // A borrow can mark a byte wrongly, but only above one that is marked rightly.
-        let special = quotes | backslashes | controls;
-        if special != 0 {
-            return bytes.len() - rest.len() + special.trailing_zeros() as usize / 8;
-        }
-        rest = behind;
-    }
-    let tail = rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)).count();
-    bytes.len() - rest.len() + tail
+    let word = u64::from_le_bytes(*window);
+    // A borrow can mark a byte wrongly, but only above one that is marked rightly.
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGHS;
+    let quotes = below(word ^ (ONES * u64::from(b'"')), 1);
+    let backslashes = below(word ^ (ONES * u64::from(b'\\')), 1);
+    quotes | backslashes | below(word, 0x20)
 }
 
 #[cfg(test)]
