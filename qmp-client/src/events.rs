@@ -25,6 +25,11 @@ impl RawEvent {
         Self { name, data: data.map(RawValue::to_owned), timestamp }
     }
 
+    /// The bytes of its data.
+    fn size(&self) -> usize {
+        self.data.as_ref().map_or(0, |data| data.get().len())
+    }
+
     /// Whether it is an `E`.
     #[must_use]
     pub fn is<E: Event>(&self) -> bool {
@@ -78,33 +83,52 @@ impl<E> Occurrence<E> {
     }
 }
 
+/// How many events are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EventCapacity {
+    pub(crate) events: usize,
+    /// And no more than so many bytes of data.
+    pub(crate) bytes: usize,
+}
+
 /// Events that nobody has taken yet: so many and no more. The oldest make room.
 #[derive(Debug)]
 pub(crate) struct EventQueue {
     events: VecDeque<RawEvent>,
-    capacity: usize,
+    capacity: EventCapacity,
+    /// The data of all of them.
+    bytes: usize,
     lagged: u64,
     /// The name of the last event: in a flood it is mostly that of the next one too.
     last: Option<Arc<str>>,
 }
 
 impl EventQueue {
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self { events: VecDeque::new(), capacity, lagged: 0, last: None }
+    pub(crate) fn new(capacity: EventCapacity) -> Self {
+        Self { events: VecDeque::new(), capacity, bytes: 0, lagged: 0, last: None }
     }
 
     pub(crate) fn push(&mut self, name: &str, data: Option<&RawValue>, timestamp: Timestamp) {
-        if self.events.len() >= self.capacity {
+        let EventCapacity { events, bytes } = self.capacity;
+        let length = data.map_or(0, |data| data.get().len());
+        while self.events.len() >= events || self.bytes.saturating_add(length) > bytes {
             self.lagged += 1;
-            self.events.pop_front();
+            if self.take_oldest().is_none() {
+                return;
+            }
         }
-        if self.capacity > 0 {
-            let name = match &self.last {
-                Some(last) if **last == *name => Arc::clone(last),
-                _ => Arc::clone(self.last.insert(name.into())),
-            };
-            self.events.push_back(RawEvent::new(name, data, timestamp));
-        }
+        let name = match &self.last {
+            Some(last) if **last == *name => Arc::clone(last),
+            _ => Arc::clone(self.last.insert(name.into())),
+        };
+        self.bytes += length;
+        self.events.push_back(RawEvent::new(name, data, timestamp));
+    }
+
+    fn take_oldest(&mut self) -> Option<RawEvent> {
+        let event = self.events.pop_front()?;
+        self.bytes -= event.size();
+        Some(event)
     }
 
     /// The oldest event.
@@ -113,7 +137,7 @@ impl EventQueue {
     /// [`Error::Lagged`] first, once, if there were older ones.
     pub(crate) fn pop(&mut self) -> Result<Option<RawEvent>, Error> {
         match std::mem::take(&mut self.lagged) {
-            0 => Ok(self.events.pop_front()),
+            0 => Ok(self.take_oldest()),
             count => Err(Error::Lagged(count)),
         }
     }
@@ -122,6 +146,7 @@ impl EventQueue {
     pub(crate) fn take_all(&mut self, events: &mut VecDeque<RawEvent>) {
         if events.is_empty() {
             std::mem::swap(&mut self.events, events);
+            self.bytes = 0;
         }
     }
 
@@ -146,12 +171,13 @@ impl EventQueue {
             .iter()
             .enumerate()
             .find_map(|(index, event)| wanted(event).map(|found| (index, found)))?;
-        self.events.remove(index);
+        self.bytes -= self.events.remove(index).map_or(0, |event| event.size());
         Some(found)
     }
 
     pub(crate) fn forget(&mut self, mut which: impl FnMut(&RawEvent) -> bool) {
         self.events.retain(|event| !which(event));
+        self.bytes = self.events.iter().map(RawEvent::size).sum();
     }
 
     /// Gives memory back if nobody has left anything in it.
@@ -163,6 +189,70 @@ impl EventQueue {
 
     pub(crate) fn clear(&mut self) {
         self.events.clear();
-        self.lagged = 0;
+        (self.bytes, self.lagged) = (0, 0);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn queue(events: usize, bytes: usize) -> EventQueue {
+        EventQueue::new(EventCapacity { events, bytes })
+    }
+
+    fn push(queue: &mut EventQueue, name: &str, data: &str) {
+        let data: Box<RawValue> = RawValue::from_string(data.to_owned()).unwrap();
+        queue.push(name, Some(&data), Timestamp::UNKNOWN);
+    }
+
+    fn names(queue: &mut EventQueue) -> Vec<String> {
+        std::iter::from_fn(|| queue.pop().unwrap()).map(|event| event.name.to_string()).collect()
+    }
+
+    /// Few events may be as large as many.
+    #[test]
+    fn the_oldest_make_room_in_number_and_in_bytes() {
+        let mut queue = queue(3, 100);
+        for name in ["A", "B", "C", "D"] {
+            push(&mut queue, name, "1234567890");
+        }
+        assert!(matches!(queue.pop(), Err(Error::Lagged(1))));
+        push(&mut queue, "E", &"7".repeat(75));
+        assert!(matches!(queue.pop(), Err(Error::Lagged(1))));
+        assert_eq!(names(&mut queue), ["C", "D", "E"]);
+
+        push(&mut queue, "F", "1");
+        push(&mut queue, "G", &"7".repeat(101));
+        assert!(matches!(queue.pop(), Err(Error::Lagged(2))));
+        assert!(names(&mut queue).is_empty());
+    }
+
+    #[test]
+    fn bytes_are_counted_however_events_leave() {
+        let mut queue = queue(10, 100);
+        for name in ["A", "B", "C", "D"] {
+            push(&mut queue, name, &"7".repeat(25));
+        }
+        queue.take_first(&mut |event| (&*event.name == "C").then_some(())).unwrap();
+        queue.forget(|event| &*event.name == "A");
+        assert_eq!(queue.bytes, 50);
+        queue.pop().unwrap().unwrap();
+        assert_eq!(queue.bytes, 25);
+        queue.take_all(&mut VecDeque::new());
+        assert_eq!(queue.bytes, 0);
+        push(&mut queue, "E", &"7".repeat(100));
+        queue.clear();
+        assert_eq!(queue.bytes, 0);
+    }
+
+    #[test]
+    fn a_queue_may_have_no_room_at_all() {
+        let mut queue = queue(0, 0);
+        push(&mut queue, "A", "1");
+        queue.push("B", None, Timestamp::UNKNOWN);
+        assert!(matches!(queue.pop(), Err(Error::Lagged(2))));
+        assert!(queue.pop().unwrap().is_none());
     }
 }

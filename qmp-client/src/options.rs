@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::events::EventCapacity;
 use crate::machine::{Deadline, Dialect, Direction, Machine, Settings, Transcript};
 
 /// What may be set about a connection. Every one of these has a default.
@@ -11,7 +12,7 @@ pub struct Options {
     pub(crate) wait_for_socket: Option<Duration>,
     pub(crate) greeting_within: Duration,
     pub(crate) calls_within: Option<Duration>,
-    pub(crate) event_capacity: usize,
+    event_capacity: usize,
     message_size: Option<usize>,
     settings: Settings,
     transcript: Option<Transcript>,
@@ -59,7 +60,8 @@ impl Options {
         self
     }
 
-    /// How many events are kept until somebody takes them; then the oldest are dropped, which
+    /// How many events are kept until somebody takes them, and no more bytes of them than
+    /// [one message](Self::message_size) may have; then the oldest are dropped, which
     /// [`Error::Lagged`](crate::Error::Lagged) reports.
     pub fn event_capacity(mut self, events: usize) -> Self {
         self.event_capacity = events;
@@ -107,6 +109,17 @@ impl Options {
         let mut machine = Machine::new(self.settings(dialect), self.greeting_deadline(now));
         machine.set_transcript(self.transcript.clone());
         machine
+    }
+
+    /// How many events are kept. A guest agent sends none: whatever looks like one is not kept.
+    pub(crate) fn kept_events(&self, dialect: Dialect) -> EventCapacity {
+        match dialect {
+            Dialect::Monitor => EventCapacity {
+                events: self.event_capacity,
+                bytes: self.message_size.unwrap_or(Settings::default().message_size),
+            },
+            Dialect::Agent => EventCapacity { events: 0, bytes: 0 },
+        }
     }
 
     pub(crate) fn call_within(&self, command: &str) -> Duration {

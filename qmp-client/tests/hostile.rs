@@ -20,7 +20,7 @@ const SOON: Duration = Duration::from_millis(60);
 /// What a message may have, in bytes: what a guest agent's may if nothing is said.
 const LIMIT: usize = 4 << 20;
 /// What the process may grow by, in KiB: all of it, since memory that is freed may stay with it.
-const GROWTH: u64 = 48 << 10;
+const GROWTH: u64 = 96 << 10;
 
 /// When a peer begins to misbehave.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -81,6 +81,11 @@ fn attacks() -> Vec<Attack> {
         attack("endless brackets", Later, TooLarge, "{\"return\": ", "["),
         attack("an endless list", Later, TooLarge, "{\"return\": [0", ", 0"),
         attack("events without end", Later, Timeout, "", EVENT),
+        // They are few: it is their bytes that must not pile up.
+        Attack {
+            patience: SOON * 16,
+            ..attack("large events", Later, Timeout, "", &large_event())
+        },
         attack("half a line and silence", Later, Timeout, "{\"return\": \"", ""),
         attack("a deep reply", Later, TooDeep, deep, ""),
     ]
@@ -95,11 +100,6 @@ fn attacks_of_agents() -> Vec<Attack> {
     vec![
         attack("another's replies for ever", First, Timeout, "", "{\"return\": 7}\n"),
         attack("delimiters for ever", First, Timeout, "", "\u{0}"),
-        // Of events there are none; what is called so must not be kept.
-        Attack {
-            patience: SOON * 16,
-            ..attack("large events", Later, Timeout, "", &large_event())
-        },
         attack("half a reply and silence", First, Timeout, stale, ""),
         attack("half a reply without end", First, TooLarge, stale, "x"),
         attack(

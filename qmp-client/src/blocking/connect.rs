@@ -72,12 +72,7 @@ impl Client {
     ) -> Result<Self> {
         let now = Instant::now();
         let machine = options.machine(dialect, now);
-        let events = match dialect {
-            Dialect::Monitor => options.event_capacity,
-            // It has none: what it says of any is nobody's, and must not pile up here.
-            Dialect::Agent => 0,
-        };
-        let mut connection = Connection::new(machine, transport, events);
+        let mut connection = Connection::new(machine, transport, options.kept_events(dialect));
         let ready = Cell::new(false);
         connection.run(now, None, &ready, &mut |incoming| {
             ready.set(matches!(incoming, Incoming::Ready));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::value::RawValue;
 
 use crate::error::{Closed, End, Error};
-use crate::events::EventQueue;
+use crate::events::{EventCapacity, EventQueue};
 use crate::machine::{CallId, Incoming, Machine};
 use crate::transport::Transport;
 
@@ -72,7 +72,11 @@ impl Unwanted {
 }
 
 impl Connection {
-    pub(super) fn new(machine: Machine, transport: Box<dyn Transport>, events: usize) -> Self {
+    pub(super) fn new(
+        machine: Machine,
+        transport: Box<dyn Transport>,
+        events: EventCapacity,
+    ) -> Self {
         Self {
             machine,
             transport,

@@ -11,7 +11,7 @@ use futures_core::Stream;
 use super::Client;
 use crate::error::{Error, Result, Timeout, WaitedFor};
 use crate::events::RawEvent;
-use crate::machine::Deadline;
+use crate::machine::{Deadline, Dialect};
 
 /// Says which events are wanted.
 pub(super) struct Predicate(Box<dyn FnMut(&RawEvent) -> bool + Send>);
@@ -61,7 +61,7 @@ impl<T> Events<T> {
         name: Option<&'static str>,
         decode: fn(RawEvent) -> Option<Result<T>>,
     ) -> Self {
-        let capacity = client.hold().options().event_capacity;
+        let capacity = client.hold().options().kept_events(Dialect::Monitor);
         let number = client.hold().lock().subscribe(name, capacity, false);
         let taken = VecDeque::new();
         Self { client, number, taken, name, decode, ended: false }

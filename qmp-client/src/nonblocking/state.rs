@@ -12,8 +12,8 @@ use super::detached::Detached;
 use super::events::Predicate;
 use super::written::Written;
 use crate::error::{Closed, Error, Result};
-use crate::events::{EventQueue, RawEvent};
-use crate::machine::{CallId, Deadline, Descriptor, Incoming, Machine};
+use crate::events::{EventCapacity, EventQueue, RawEvent};
+use crate::machine::{CallId, Deadline, Descriptor, Dialect, Incoming, Machine};
 use crate::options::Options;
 
 /// What does not change, and what does, behind the one lock.
@@ -154,7 +154,7 @@ impl Hold {
         self.change(|state| {
             let id = command.submit(&mut state.machine, deadline, descriptors)?;
             state.waiters.push_back(Waiter { id, waker: None, answer: None });
-            let capacity = self.options().event_capacity;
+            let capacity = self.options().kept_events(Dialect::Monitor);
             Ok((id, event.map(|name| state.subscribe(name, capacity, true))))
         })
     }
@@ -266,7 +266,7 @@ impl State {
     pub(super) fn subscribe(
         &mut self,
         name: Option<&'static str>,
-        capacity: usize,
+        capacity: EventCapacity,
         fenced: bool,
     ) -> u64 {
         let number = self.next_subscription;
