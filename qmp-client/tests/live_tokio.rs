@@ -16,6 +16,7 @@ use qmp_client::qmp::commands::{
 use qmp_client::qmp::events::Resume;
 use qmp_client::qmp::types::{BlockdevOptions, MigrationStatus, MirrorSyncMode};
 use qmp_client::{Client, Error, Misuse, Options, Raw, ShutDown, Unplugged};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -103,24 +104,49 @@ live! {
 }
 
 live! {
+    /// What a monitor is asked for an overview of a machine. A busy host blurs a round, so there
+    /// are as many as it takes to see it, and not for ever.
     async fn pipelined_queries_are_faster() {
-        let qemu = Qemu::start(&["-M", "none"]);
+        const QUERIES: [&str; 12] = [
+            "query-name",
+            "query-status",
+            "query-version",
+            "query-uuid",
+            "query-cpus-fast",
+            "query-block",
+            "query-blockstats",
+            "query-named-block-nodes",
+            "query-pci",
+            "query-chardev",
+            "query-iothreads",
+            "query-memory-size-summary",
+        ];
+        let qemu = Qemu::start(&["-M", "q35", "-blockdev", "null-co,node-name=n0"]);
         let client = qemu.connect().await;
-        const COMMANDS: usize = 400;
+        let query = |name| client.execute(Raw::<Box<RawValue>>::new(name));
+        let (mut one_by_one, mut together) = (Duration::ZERO, Duration::ZERO);
         let begin = Instant::now();
-        for _ in 0..COMMANDS {
-            client.execute(QueryStatus::new()).await.unwrap();
+        loop {
+            for _ in 0..20 {
+                let now = Instant::now();
+                for name in QUERIES {
+                    query(name).await.unwrap();
+                }
+                one_by_one += now.elapsed();
+                let now = Instant::now();
+                let calls = QUERIES.map(|name| tokio::spawn(query(name)));
+                for call in calls {
+                    call.await.unwrap().unwrap();
+                }
+                together += now.elapsed();
+            }
+            let ratio = one_by_one.as_secs_f64() / together.as_secs_f64();
+            println!("together {ratio:.2} times as fast as one by one");
+            if ratio >= 1.3 {
+                break;
+            }
+            assert!(begin.elapsed() < PATIENCE, "{one_by_one:?} {together:?}");
         }
-        let one_by_one = begin.elapsed();
-        let begin = Instant::now();
-        let calls = (0..COMMANDS).map(|_| tokio::spawn(client.execute(QueryStatus::new())));
-        for call in calls.collect::<Vec<_>>() {
-            call.await.unwrap().unwrap();
-        }
-        let together = begin.elapsed();
-        println!("one by one {one_by_one:?}, together {together:?}");
-        // It is more than that where nothing else runs; a busy machine blurs it.
-        assert!(together < one_by_one * 2, "one by one {one_by_one:?}, together {together:?}");
     }
 }
 
