@@ -243,7 +243,7 @@ pub use options::Options;
 pub use process::Process;
 pub use request::{OutOfBand, Raw, Request};
 #[cfg(feature = "qmp")]
-pub use workflow::{Fdset, JobOutcome, ShutDown, Unplugged};
+pub use workflow::{EndedBy, Fdset, JobOutcome, ShutDown, Unplugged};
 
 pub use qmp_types as types;
 #[cfg(feature = "qga")]

@@ -11,6 +11,7 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ use qmp_client::qmp::events::{Resume, Shutdown, Stop, Watchdog};
 use qmp_client::qmp::types::{
     BlockdevOptions, MigrationStatus, MirrorSyncMode, RunState, ShutdownCause, WatchdogAction,
 };
-use qmp_client::{Address, Error, Misuse, Options, Raw, ShutDown, Unplugged};
+use qmp_client::{Address, EndedBy, Error, Misuse, Options, Raw, Unplugged};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -433,12 +434,42 @@ live! {
 }
 
 live! {
-    /// There is no guest that would react: QEMU is ended.
+    /// There is no guest that would react: QEMU is ended, at once where that is known.
     fn shutting_down() {
+        let begin = Instant::now();
         let mut client = launch_pc(&[]);
-        let how = client.shut_down(Duration::from_millis(300)).unwrap();
-        assert_eq!(how, ShutDown::ByQuit);
+        let how = client.shut_down(PATIENCE).unwrap();
+        assert_eq!((how.by, how.reason), (EndedBy::Quit, Some(ShutdownCause::HostQmpQuit)));
         assert!(client.process().unwrap().try_wait().unwrap().is_some());
+        assert!(begin.elapsed() < PATIENCE);
+
+        let mut client = launch();
+        client.execute(Cont::new()).unwrap();
+        let how = client.shut_down(Duration::from_secs(1)).unwrap();
+        assert_eq!((how.by, how.reason), (EndedBy::Quit, Some(ShutdownCause::HostQmpQuit)));
+    }
+}
+
+live! {
+    /// Its user presses Ctrl+C while the guest is waited for: that was not the guest.
+    fn somebody_else_shuts_down() {
+        for (signal, reason) in [("-INT", Some(ShutdownCause::HostSignal)), ("-KILL", None)] {
+            let process = Arc::new(AtomicU32::new(0));
+            let id = Arc::clone(&process);
+            // The button has been pressed.
+            let options = options().transcript(move |_, message| {
+                if message.contains("\"POWERDOWN\"") {
+                    let id = id.load(Ordering::Relaxed).to_string();
+                    Command::new("kill").args([signal, &id]).status().unwrap();
+                }
+            });
+            let arguments = ["-M", "none", "-display", "none", "-nodefaults"];
+            let mut client =
+                Launch::new(program()).args(arguments).options(options).start().unwrap();
+            process.store(client.process().unwrap().id(), Ordering::Relaxed);
+            let how = client.shut_down(PATIENCE).unwrap();
+            assert_eq!((how.by, how.reason), (EndedBy::Other, reason));
+        }
     }
 }
 

@@ -14,8 +14,8 @@ use qmp_client::qmp::commands::{
     QueryFdsets, QueryNamedBlockNodes, QueryQmpSchema, QueryStatus, QueryVersion, Stop,
 };
 use qmp_client::qmp::events::Resume;
-use qmp_client::qmp::types::{BlockdevOptions, MigrationStatus, MirrorSyncMode};
-use qmp_client::{Client, Error, Misuse, Options, Raw, ShutDown, Unplugged};
+use qmp_client::qmp::types::{BlockdevOptions, MigrationStatus, MirrorSyncMode, ShutdownCause};
+use qmp_client::{Client, EndedBy, Error, Misuse, Options, Raw, Unplugged};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -262,13 +262,20 @@ impl Drop for Temporary {
 }
 
 live! {
-    /// QEMU runs no guest that would react.
+    /// QEMU runs no guest that would react. Where that is known, nothing is waited for.
     async fn shutting_down() {
-        let mut qemu = Qemu::start(&["-M", "pc"]);
-        let client = qemu.connect().await;
-        let how = client.shut_down(Duration::from_millis(300)).await.unwrap();
-        assert_eq!(how, ShutDown::ByQuit);
-        assert!(qemu.child.wait().unwrap().success());
+        let begin = Instant::now();
+        for (started, patience) in [(false, PATIENCE), (true, Duration::from_secs(1))] {
+            let mut qemu = Qemu::start(&["-M", "none"]);
+            let client = qemu.connect().await;
+            if started {
+                client.execute(Cont::new()).await.unwrap();
+            }
+            let how = client.shut_down(patience).await.unwrap();
+            assert_eq!((how.by, how.reason), (EndedBy::Quit, Some(ShutdownCause::HostQmpQuit)));
+            assert!(qemu.child.wait().unwrap().success());
+        }
+        assert!(begin.elapsed() < PATIENCE);
     }
 }
 

@@ -1,19 +1,23 @@
-//! The workflows of the asynchronous client, against servers that do as a script says, and against
-//! the simulated machine.
+//! The workflows of both clients, against servers that do as a script says, and against the
+//! simulated machine.
 
-#![cfg(all(unix, feature = "tokio", feature = "qmp"))]
+#![cfg(all(unix, feature = "blocking", feature = "tokio", feature = "qmp"))]
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)] // tests
 
 #[allow(dead_code)] // it is for other tests, too
 #[path = "scenarios/peer.rs"]
 mod peer;
 
+#[path = "workflows/power.rs"]
+mod power;
+
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use qmp_client::qmp::commands::Migrate;
 use qmp_client::qmp::types::MigrationStatus;
-use qmp_client::{Client, Error, Options, Raw, ShutDown, Unplugged};
+use qmp_client::transport::Unix;
+use qmp_client::{Client, Error, Options, Raw, Unplugged, blocking};
 use qmp_server::Simulator;
 use serde_json::{Value, json};
 
@@ -34,8 +38,23 @@ async fn connect(stream: UnixStream) -> Client {
     Client::over(stream, &Options::new()).await.unwrap()
 }
 
+fn connect_blocking(stream: UnixStream) -> blocking::Client {
+    blocking::Client::from_transport(Unix::from_stream(stream).unwrap(), &Options::new()).unwrap()
+}
+
 /// Plays `script` on the server's side, after the handshake, and `check` on the client's.
 fn play(script: impl FnOnce(&mut Peer) + Send, check: impl AsyncFnOnce(Client)) {
+    play_on(script, |stream| {
+        one_thread().block_on(async { check(connect(stream).await).await });
+    });
+}
+
+/// [`play`], with the client that blocks.
+fn play_blocking(script: impl FnOnce(&mut Peer) + Send, check: impl FnOnce(blocking::Client)) {
+    play_on(script, |stream| check(connect_blocking(stream)));
+}
+
+fn play_on(script: impl FnOnce(&mut Peer) + Send, check: impl FnOnce(UnixStream)) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -44,7 +63,7 @@ fn play(script: impl FnOnce(&mut Peer) + Send, check: impl AsyncFnOnce(Client)) 
                 script(peer);
             });
         });
-        one_thread().block_on(async { check(connect(ours).await).await });
+        check(ours);
     });
 }
 
@@ -119,28 +138,17 @@ fn a_text_is_typed_as_a_whole_or_not_at_all() {
     );
 }
 
-/// A guest that reacts to its power button, and one that does not.
 #[test]
-fn a_simulated_machine_is_used_and_shut_down() {
-    for (obeys, stays, how) in [
-        (true, false, ShutDown::ByGuest),
-        (true, true, ShutDown::ByGuest),
-        (false, false, ShutDown::ByQuit),
-    ] {
-        let simulator =
-            Simulator::builder().guest_obeys_powerdown(obeys).stays_after_shutdown(stays).build();
-        let stream = simulator.connect().unwrap();
-        one_thread().block_on(async {
-            let client = connect(stream).await;
-            let add = json!({"driver": "null-co", "node-name": "n0"});
-            let _: Value = client.execute(Raw::new("blockdev-add").arguments(&add)).await.unwrap();
-            let add = json!({"driver": "virtio-blk-pci", "id": "d0", "drive": "n0"});
-            let _: Value = client.execute(Raw::new("device_add").arguments(&add)).await.unwrap();
-            assert_eq!(client.unplug("d0", PATIENCE).await.unwrap(), Unplugged::Deleted);
-            assert_eq!(client.pending(), (0, 0));
-            let patience = if obeys { PATIENCE } else { SOON };
-            assert_eq!(client.shut_down(patience).await.unwrap(), how);
-            assert!(client.ended().is_some());
-        });
-    }
+fn a_simulated_machine_is_used() {
+    let simulator = Simulator::builder().build();
+    let stream = simulator.connect().unwrap();
+    one_thread().block_on(async {
+        let client = connect(stream).await;
+        let add = json!({"driver": "null-co", "node-name": "n0"});
+        let _: Value = client.execute(Raw::new("blockdev-add").arguments(&add)).await.unwrap();
+        let add = json!({"driver": "virtio-blk-pci", "id": "d0", "drive": "n0"});
+        let _: Value = client.execute(Raw::new("device_add").arguments(&add)).await.unwrap();
+        assert_eq!(client.unplug("d0", PATIENCE).await.unwrap(), Unplugged::Deleted);
+        assert_eq!(client.pending(), (0, 0));
+    });
 }

@@ -247,24 +247,23 @@ impl Client {
             Err(error) if !error.is_closed() => return Err(error),
             _ => {}
         }
-        self.wait_for_end(now, within)?;
-        #[cfg(unix)]
-        if let Some(process) = &mut self.process {
-            process.wait_within(within.saturating_sub(now.elapsed()))?;
-        }
-        Ok(())
+        self.await_end(now, within)
     }
 
-    /// Receives until the peer has closed.
-    fn wait_for_end(&mut self, now: Instant, within: Duration) -> Result<()> {
-        let deadline = Deadline::after(now, within);
+    /// Receives until the peer has closed, and waits until a process that was launched has ended.
+    fn await_end(&mut self, begin: Instant, within: Duration) -> Result<()> {
+        let deadline = Deadline::after(begin, within);
         let never = std::cell::Cell::new(false);
         let until = deadline.map(|limit| limit.at);
         self.connection.run(Instant::now(), until, &never, &mut keep_all);
-        match self.connection.machine.ended() {
-            Some(_) => Ok(()),
-            None => Err(Timeout::new(WaitedFor::Exit, within).into()),
+        if self.connection.machine.ended().is_none() {
+            return Err(Timeout::new(WaitedFor::Exit, within).into());
         }
+        #[cfg(unix)]
+        if let Some(process) = &mut self.process {
+            process.wait_within(within.saturating_sub(begin.elapsed()))?;
+        }
+        Ok(())
     }
 
     /// The process that was launched for this connection.

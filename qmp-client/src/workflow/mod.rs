@@ -5,6 +5,7 @@ mod disk;
 mod job;
 mod keyboard;
 mod migration;
+mod power;
 #[cfg(all(
     target_os = "linux",
     any(feature = "blocking", feature = "tokio", feature = "futures-io")
@@ -14,7 +15,7 @@ mod screen;
 use qmp_types::Event;
 use qmp_types::qmp::events::{DeviceDeleted, DeviceUnplugGuestError};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::events::RawEvent;
 
 pub use disk::Fdset;
@@ -22,6 +23,8 @@ pub use job::JobOutcome;
 pub(crate) use job::{JobStep, JobWatch};
 pub(crate) use keyboard::strokes;
 pub(crate) use migration::MigrationWatch;
+pub(crate) use power::{Asked, Hearing};
+pub use power::{EndedBy, ShutDown};
 #[cfg(all(
     target_os = "linux",
     any(feature = "blocking", feature = "tokio", feature = "futures-io")
@@ -37,18 +40,6 @@ pub enum Unplugged {
     Deleted,
     /// The guest refused to give it up.
     Refused,
-}
-
-/// How a machine was shut down.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum ShutDown {
-    /// The guest shut itself down.
-    ByGuest,
-    /// The guest did not in time, and QEMU was ended.
-    ByQuit,
-    /// QEMU did not end in time either, and the process was killed.
-    ByKill,
 }
 
 /// What an event says of the device with this id, or this QOM path.
@@ -67,12 +58,6 @@ pub(crate) fn unplugged(event: &RawEvent, id: &str) -> Option<Result<Unplugged>>
         },
         _ => None,
     }
-}
-
-/// Whether the guest shut itself down, by what became of `system_powerdown` and of `SHUTDOWN`.
-pub(crate) fn by_guest<T>(asked: &Result<T>) -> bool {
-    // QEMU may end without saying so.
-    asked.as_ref().map_or_else(Error::is_closed, |_| true)
 }
 
 /// What the server refuses here was not needed any more.

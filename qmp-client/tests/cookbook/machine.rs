@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use qmp_client::qmp::events::Wakeup;
 use qmp_client::qmp::types::{RunState, ShutdownCause};
-use qmp_client::{Client, Error};
+use qmp_client::{Client, EndedBy, Error};
 
 use crate::handle_errors::Next;
-use crate::vm::{ECHO, OBLIGING, PATIENCE, Scratch, Vm, block_on, eventually};
+use crate::vm::{ECHO, OBLIGING, PATIENCE, SLEEPING, Scratch, Vm, block_on, eventually};
 use crate::*;
 
 live! { qemu,
@@ -36,22 +37,44 @@ live! { qemu,
 
 live! { qemu,
     fn shutting_down(qemu) {
+        let by_guest = (EndedBy::Guest, Some(ShutdownCause::GuestShutdown));
+        let by_quit = (EndedBy::Quit, Some(ShutdownCause::HostQmpQuit));
+        let shut_down = |vm: &Vm, patience| {
+            let how = shut_down::run(&vm.address(), patience).unwrap();
+            (how.by, how.reason)
+        };
         let mut vm = Vm::with_guest(qemu, OBLIGING, "");
-        assert!(shut_down::run(&vm.address(), PATIENCE).unwrap());
+        assert_eq!(shut_down(&vm, PATIENCE), by_guest);
         assert!(vm.has_ended());
 
         // It is off, and QEMU is still there. Before, it was paused.
         let mut vm = Vm::with_guest(qemu, OBLIGING, "-no-shutdown");
         vm.human("stop");
-        assert!(shut_down::run(&vm.address(), PATIENCE).unwrap());
+        assert_eq!(shut_down(&vm, PATIENCE), by_guest);
         assert!(vm.has_ended());
 
+        // It was off before.
+        let mut vm = Vm::with_guest(qemu, OBLIGING, "-no-shutdown");
+        vm.human("system_powerdown");
+        eventually("it is off", || vm.status() == RunState::Shutdown);
+        assert_eq!(shut_down(&vm, PATIENCE), (EndedBy::Guest, None));
+        assert!(vm.has_ended());
+
+        // It sleeps, and is woken. That this one then falls asleep again is its own affair.
+        let mut vm = Vm::with_guest(qemu, SLEEPING, "");
+        eventually("it sleeps", || vm.status() == RunState::Suspended);
+        assert_eq!(shut_down(&vm, Duration::from_secs(1)), by_quit);
+        vm.test.wait_for(|_: &Wakeup| true, PATIENCE).unwrap();
+
         // The guest does not care, or has not begun.
-        for (arguments, least) in [("-M none", 200), ("-M none -S", 0)] {
+        let short = Duration::from_secs(1);
+        for (arguments, patience, least) in
+            [("-M none", short, short), ("-M none -S", PATIENCE, Duration::ZERO)]
+        {
             let mut vm = Vm::start(qemu, arguments);
             let begin = Instant::now();
-            assert!(!shut_down::run(&vm.address(), Duration::from_millis(200)).unwrap());
-            assert!(begin.elapsed() >= Duration::from_millis(least));
+            assert_eq!(shut_down(&vm, patience), by_quit);
+            assert!((least..PATIENCE).contains(&begin.elapsed()));
             assert!(vm.has_ended());
         }
     }

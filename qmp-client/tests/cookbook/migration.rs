@@ -31,7 +31,7 @@ live! { qemu,
             assert!(block_on(live_migration::run(&from, &to, &uri, &uri, PATIENCE)).unwrap());
             assert!(source.has_ended());
             assert_eq!(target.status(), RunState::Running);
-            assert!(shut_down::run(&to, PATIENCE).unwrap());
+            assert!(shut_down::run(&to, PATIENCE).unwrap().by_guest());
             assert!(target.has_ended());
         }
     }
@@ -54,7 +54,7 @@ live! { qemu,
             target.has_ended();
             assert_eq!(source.status(), RunState::Running);
         }
-        assert!(shut_down::run(&from, PATIENCE).unwrap());
+        assert!(shut_down::run(&from, PATIENCE).unwrap().by_guest());
     }
 }
 
@@ -72,7 +72,7 @@ live! { qemu,
         let mut target = destination(qemu, &source, "");
         save_to_file::restore(&target.address(), File::open(&state).unwrap()).unwrap();
         assert_eq!(target.status(), RunState::Running);
-        assert!(shut_down::run(&target.address(), PATIENCE).unwrap());
+        assert!(shut_down::run(&target.address(), PATIENCE).unwrap().by_guest());
 
         // It cannot be written: the guest goes on.
         let mut source = Vm::with_guest(qemu, OBLIGING, "");

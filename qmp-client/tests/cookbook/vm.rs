@@ -32,6 +32,13 @@ pub const ECHO: &[u8] = &[
     0xb4, 0x0e, 0xbb, 0x07, 0x00, 0xcd, 0x10, 0xeb, 0xf1, // show it; loop
 ];
 
+/// A guest that says `R` and falls asleep (S3), as often as it is woken.
+pub const SLEEPING: &[u8] = &[
+    0xb0, 0x52, 0xe6, 0xe9, // 'R'
+    0xba, 0x04, 0x06, 0xb8, 0x00, 0x24, 0xef, // PM1 control: suspend to RAM
+    0xf4, 0xeb, 0xfd, // halt, for ever
+];
+
 /// The QEMUs to test with.
 pub fn qemus() -> Vec<String> {
     let named = |variable| std::env::var(variable).ok().filter(|value| !value.trim().is_empty());

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use qmp_types::qmp::commands::{
-    DeviceDel, HumanMonitorCommand, Migrate, QueryMigrate, QueryQmpSchema, SystemPowerdown,
+    Cont, DeviceDel, HumanMonitorCommand, Migrate, QueryMigrate, QueryQmpSchema, QueryStatus, Quit,
+    SystemPowerdown, SystemWakeup,
 };
 use qmp_types::qmp::events::{Migration, Shutdown};
 use qmp_types::qmp::types::MigrationInfo;
@@ -11,7 +12,8 @@ use qmp_types::qmp::types::MigrationInfo;
 use super::super::Client;
 use crate::capabilities::Capabilities;
 use crate::error::{Error, Result};
-use crate::workflow::{MigrationWatch, ShutDown, Unplugged, by_guest, unplugged};
+use crate::request::Request;
+use crate::workflow::{Asked, Hearing, MigrationWatch, ShutDown, Unplugged, unplugged};
 
 impl Client {
     /// What this QEMU can do. The reply is large: ask once.
@@ -31,27 +33,76 @@ impl Client {
         self.execute(HumanMonitorCommand::new(command))
     }
 
-    /// Asks the guest to shut down. If it has not within `patience`, QEMU is ended; if that takes
-    /// as long again and QEMU was [launched](super::super::Launch) here, it is killed.
+    /// Asks the guest to shut down, and ends QEMU: when the guest is off, or has not reacted within
+    /// `patience`; at once if it is in no state to react, as before its start, after a migration
+    /// or a panic. If QEMU does not end within `patience` again and was
+    /// [launched](super::super::Launch) here, it is killed.
+    ///
+    /// A guest that is paused is resumed, and one that sleeps is woken, so that it hears its power
+    /// button. If QEMU ends without an event that says why, that is success too.
     ///
     /// # Errors
     /// QEMU does not end.
     pub fn shut_down(&mut self, patience: Duration) -> Result<ShutDown> {
-        let asked = self.call(SystemPowerdown::new()).within(patience).until(|_: &Shutdown| true);
-        let by_guest = by_guest(&asked);
+        let asked = self.ask_guest(patience);
         // With `-no-shutdown` the guest is off, and QEMU is still there.
-        let quit = self.quit_within(patience);
-        match quit {
-            Ok(()) if by_guest => Ok(ShutDown::ByGuest),
-            Ok(()) => Ok(ShutDown::ByQuit),
+        match self.end(patience) {
+            Ok(event) => Ok(ShutDown::new(asked, event)),
             Err(error) => {
                 #[cfg(unix)]
                 if let Some(process) = self.process() {
                     process.kill()?;
-                    return Ok(ShutDown::ByKill);
+                    return Ok(ShutDown::killed(asked));
                 }
                 Err(error)
             }
+        }
+    }
+
+    fn ask_guest(&mut self, patience: Duration) -> Asked {
+        let begin = Instant::now();
+        let left = || patience.saturating_sub(begin.elapsed());
+        let asked = self.execute_within(QueryStatus::new(), left()).and_then(|info| {
+            match Hearing::of(&info.status) {
+                Hearing::Off => return Ok(Asked::off()),
+                Hearing::Nobody => return Ok(Asked::Stays),
+                Hearing::Awake => {}
+                Hearing::Paused => drop(self.execute_within(Cont::new(), left())?),
+                Hearing::Asleep => drop(self.execute_within(SystemWakeup::new(), left())?),
+            }
+            self.until_shutdown(SystemPowerdown::new(), left())
+                .map(|told| told.map_or(Asked::Stays, Asked::told))
+        });
+        asked.unwrap_or_else(|error| Asked::failed(&error))
+    }
+
+    /// Ends QEMU, if it has not ended, and gives the event in which it says so.
+    fn end(&mut self, within: Duration) -> Result<Option<Shutdown>> {
+        let begin = Instant::now();
+        let told = self.until_shutdown(Quit::new(), within);
+        let told = match told {
+            Err(error) if !error.is_closed() => return Err(error),
+            told => told.ok().flatten(),
+        };
+        self.await_end(begin, within)?;
+        Ok(told)
+    }
+
+    /// Executes a command until `SHUTDOWN` says what came of it. QEMU may end before the reply, and
+    /// without the event.
+    fn until_shutdown<R: Request>(
+        &mut self,
+        command: R,
+        within: Duration,
+    ) -> Result<Option<Shutdown>> {
+        let mut told = None;
+        let until = self.call(command).within(within).until_some(|event| {
+            told = event.decode().ok()?;
+            told.is_some().then_some(())
+        });
+        match until {
+            Err(error) if told.is_none() => Err(error),
+            _ => Ok(told),
         }
     }
 

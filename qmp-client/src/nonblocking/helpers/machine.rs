@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use qmp_types::qmp::commands::{
-    DeviceDel, HumanMonitorCommand, Migrate, QueryMigrate, QueryQmpSchema, SystemPowerdown,
+    Cont, DeviceDel, HumanMonitorCommand, Migrate, QueryMigrate, QueryQmpSchema, QueryStatus,
+    SystemPowerdown, SystemWakeup,
 };
 use qmp_types::qmp::events::{Migration, Shutdown};
 use qmp_types::qmp::types::MigrationInfo;
@@ -11,7 +12,7 @@ use qmp_types::qmp::types::MigrationInfo;
 use super::super::Client;
 use crate::capabilities::Capabilities;
 use crate::error::{Error, Result};
-use crate::workflow::{MigrationWatch, ShutDown, Unplugged, by_guest, unplugged};
+use crate::workflow::{Asked, Hearing, MigrationWatch, ShutDown, Unplugged, unplugged};
 
 impl Client {
     /// What this QEMU can do. The reply is large: ask once.
@@ -31,8 +32,12 @@ impl Client {
         self.execute(HumanMonitorCommand::new(command)).await
     }
 
-    /// Asks the guest to shut down. If it has not within `patience`, QEMU is ended, which may take
-    /// as long again.
+    /// Asks the guest to shut down, and ends QEMU: when the guest is off, or has not reacted within
+    /// `patience`; at once if it is in no state to react, as before its start, after a migration
+    /// or a panic. To end may take `patience` again.
+    ///
+    /// A guest that is paused is resumed, and one that sleeps is woken, so that it hears its power
+    /// button. If QEMU ends without an event that says why, that is success too.
     ///
     /// # Errors
     /// QEMU does not end.
@@ -41,11 +46,39 @@ impl Client {
     ///
     /// A guest that was asked shuts down, or does not; a QEMU that was told to quit ends.
     pub async fn shut_down(&self, patience: Duration) -> Result<ShutDown> {
-        let call = self.execute(SystemPowerdown::new()).within(patience);
-        let asked = call.until(|_: &Shutdown| true).await;
+        let asked = self.ask_guest(patience).await;
         // With `-no-shutdown` the guest is off, and QEMU is still there.
+        let mut ending = self.events_of::<Shutdown>();
         self.quit_within(patience).await?;
-        Ok(if by_guest(&asked) { ShutDown::ByGuest } else { ShutDown::ByQuit })
+        // The connection has ended: what there is to be told has been.
+        let told = ending.next().await.and_then(Result::ok);
+        Ok(ShutDown::new(asked, told.map(|shutdown| shutdown.event)))
+    }
+
+    async fn ask_guest(&self, patience: Duration) -> Asked {
+        let begin = self.hold().now();
+        let left = || patience.saturating_sub(self.hold().now().saturating_duration_since(begin));
+        let asked = async {
+            let info = self.execute(QueryStatus::new()).within(left()).await?;
+            match Hearing::of(&info.status) {
+                Hearing::Off => return Ok(Asked::off()),
+                Hearing::Nobody => return Ok(Asked::Stays),
+                Hearing::Awake => {}
+                Hearing::Paused => drop(self.execute(Cont::new()).within(left()).await?),
+                Hearing::Asleep => drop(self.execute(SystemWakeup::new()).within(left()).await?),
+            }
+            // An older `SHUTDOWN` is not the answer, and one before the reply is, even if that does
+            // not come any more.
+            let mut told = None;
+            let call = self.execute(SystemPowerdown::new()).within(left());
+            let until = call.until_some(|event| {
+                told = event.decode().ok()?;
+                told.is_some().then_some(())
+            });
+            let until = until.await;
+            told.map_or_else(|| until.map(|_| Asked::Stays), |told| Ok(Asked::told(told)))
+        };
+        asked.await.unwrap_or_else(|error| Asked::failed(&error))
     }
 
     /// Unplugs a device, by id or QOM path, and waits until it is gone or the guest has refused.
