@@ -17,8 +17,8 @@
 //!    fail together.
 //! 4. The guest is thawed at once, whatever came of the transaction. The backup is of the moment in
 //!    which it began; that it is copied takes as long as it takes.
-//! 5. Each job is waited for by its own name, its error is read, and then it is dismissed: without
-//!    `auto-dismiss=false` it would be gone, its error with it.
+//! 5. Each job is waited for by its own name, its error is read, and then it is dismissed, all of
+//!    which `finish_jobs` does: without `auto-dismiss=false` it would be gone, its error with it.
 //! 6. The targets are closed.
 //!
 //! `bitmap-mode=on-success` begins the bitmap anew if the backup succeeds, and leaves it as it was
@@ -26,19 +26,20 @@
 //! first backup, which then failed, stands for no backup, and goes.
 
 use std::error::Error;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use qmp_client::blocking::{Agent, Client, Frozen};
 use qmp_client::qmp::commands::*;
-use qmp_client::qmp::events::JobStatusChange;
 use qmp_client::qmp::types::{
     ActionCompletionMode, BitmapSyncMode, BlockDirtyInfo, BlockdevBackup, BlockdevBackupWrapper,
-    BlockdevOptions, BlockdevOptionsDriver, BlockdevOptionsFile, BlockdevOptionsQcow2, JobStatus,
+    BlockdevOptions, BlockdevOptionsDriver, BlockdevOptionsFile, BlockdevOptionsQcow2,
     MirrorSyncMode, TransactionAction, TransactionProperties,
 };
 use qmp_client::{Request, Result};
 
 const BITMAP: &str = "backup";
+/// How long a job may take to end that is cancelled.
+const ENDING: Duration = Duration::from_secs(60);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -162,28 +163,16 @@ fn begin(
 }
 
 fn conclude(vm: &mut Client, disks: &[Disk], patience: Duration) -> Result<Vec<String>> {
-    let begin = Instant::now();
-    for disk in disks {
-        let is_over =
-            |event: &JobStatusChange| event.id == job(disk) && event.status == JobStatus::Concluded;
-        let left = patience.saturating_sub(begin.elapsed());
-        match vm.wait_for(is_over, left) {
-            // Cancelled, it is concluded like any other; if it is by now, this is refused.
-            Err(error) if error.is_timeout() => {
-                let _ = vm.execute(JobCancel::new(job(disk)));
-                vm.wait_for(is_over, Duration::from_secs(60))?;
-            }
-            other => drop(other?),
+    let jobs: Vec<String> = disks.iter().map(job).collect();
+    let outcomes = match vm.finish_jobs(&jobs, patience) {
+        // Of a group, all are cancelled with the first.
+        Err(error) if error.is_timeout() => {
+            jobs.iter().map(|job| vm.cancel_job(job, ENDING)).collect::<Result<_>>()?
         }
-    }
-    let mut failures = Vec::new();
-    for concluded in vm.execute(QueryJobs::new())? {
-        if let Some(disk) = disks.iter().find(|disk| job(disk) == concluded.id) {
-            failures.extend(concluded.error.map(|error| format!("{}: {error}", disk.node)));
-            clean_up(vm, JobDismiss::new(concluded.id));
-        }
-    }
-    Ok(failures)
+        outcomes => outcomes?,
+    };
+    let failed = disks.iter().zip(outcomes);
+    Ok(failed.filter_map(|(disk, it)| Some(format!("{}: {}", disk.node, it.error?))).collect())
 }
 
 /// Jobs of all kinds share their names.

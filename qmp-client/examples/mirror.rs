@@ -12,8 +12,8 @@
 //! `device`, which is no device at all. With `auto-dismiss` left on, the job is gone when it is
 //! over, and why it failed with it.
 //!
-//! To cancel a job that is ready leaves the guest on the source, and is no failure to QEMU: so what
-//! counts is which node the device has in the end, and that is looked at.
+//! A job that takes too long is cancelled, and may be over by then. So what counts is which node the
+//! device has in the end, and that is looked at.
 //!
 //! ```console
 //! $ cargo run --example mirror -- unix:/run/vm.sock disk0 disk0-new new.qcow2
@@ -23,12 +23,9 @@ use std::error::Error;
 use std::time::Duration;
 
 use qmp_client::blocking::Client;
-use qmp_client::qmp::commands::{
-    BlockdevAdd, BlockdevDel, BlockdevMirror, JobCancel, JobDismiss, QueryBlock,
-};
-use qmp_client::qmp::events::JobStatusChange;
+use qmp_client::qmp::commands::{BlockdevAdd, BlockdevDel, BlockdevMirror, QueryBlock};
 use qmp_client::qmp::types::{
-    BlockdevOptions, BlockdevOptionsDriver, BlockdevOptionsFile, BlockdevOptionsQcow2, JobStatus,
+    BlockdevOptions, BlockdevOptionsDriver, BlockdevOptionsFile, BlockdevOptionsQcow2,
     MirrorSyncMode,
 };
 use qmp_client::{Request, Result};
@@ -71,7 +68,10 @@ pub fn run(
         // It never began.
         Err(error) if error.server().is_some() => println!("{}", error.report()),
         // It takes too long: the guest writes faster than the target does, or the target hangs.
-        Err(error) if error.is_timeout() => cancel(&mut vm, &job)?,
+        Err(error) if error.is_timeout() => {
+            println!("cancelling the mirror");
+            let _ = vm.cancel_job(&job, Duration::from_secs(60))?;
+        }
         Err(error) => return Err(error),
     }
 
@@ -82,19 +82,6 @@ pub fn run(
     clean_up(&mut vm, BlockdevDel::new(unused));
     println!("the disk is on {}", if moved { target } else { source });
     Ok(moved)
-}
-
-fn cancel(vm: &mut Client, job: &str) -> Result<()> {
-    println!("cancelling the mirror");
-    let concluded =
-        |event: &JobStatusChange| event.id == job && event.status == JobStatus::Concluded;
-    // It may be over in this moment: then it is refused, and the job is as well concluded.
-    match vm.call(JobCancel::new(job)).within(Duration::from_secs(60)).until(concluded) {
-        Err(error) if error.server().is_none() => return Err(error),
-        _ => {}
-    }
-    clean_up(vm, JobDismiss::new(job));
-    Ok(())
 }
 
 fn clean_up<R: Request>(vm: &mut Client, command: R) {

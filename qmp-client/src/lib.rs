@@ -232,6 +232,8 @@ pub use launch::Launch;
 pub use machine::{Direction, Garbage};
 #[cfg(all(unix, feature = "qmp", any(feature = "tokio", feature = "futures-io")))]
 pub use nonblocking::FdsetGuard;
+#[cfg(all(feature = "qmp", any(feature = "tokio", feature = "futures-io")))]
+pub use nonblocking::Jobs;
 #[cfg(all(feature = "qga", any(feature = "tokio", feature = "futures-io")))]
 pub use nonblocking::{Agent, ConnectingAgent, Frozen};
 #[cfg(any(feature = "tokio", feature = "futures-io"))]

@@ -19,11 +19,13 @@ use qmp_client::blocking::{Client, Launch};
 use qmp_client::qmp::AnyEvent;
 use qmp_client::qmp::commands::{
     AddFd, BlockdevAdd, BlockdevMirror, Cont, DeviceAdd, Getfd, Migrate, MigratePause, QomList,
-    QueryFdsets, QueryNamedBlockNodes, QueryQmpSchema, QueryStatus, Stop as StopMachine,
+    QueryFdsets, QueryJobs, QueryNamedBlockNodes, QueryQmpSchema, QueryStatus, Stop as StopMachine,
+    Transaction,
 };
-use qmp_client::qmp::events::{Resume, Shutdown, Stop, Watchdog};
+use qmp_client::qmp::events::{BlockJobReady, Resume, Shutdown, Stop, Watchdog};
 use qmp_client::qmp::types::{
-    BlockdevOptions, MigrationStatus, MirrorSyncMode, RunState, ShutdownCause, WatchdogAction,
+    BlockdevBackup, BlockdevBackupWrapper, BlockdevOptions, JobStatus, MigrationStatus,
+    MirrorSyncMode, RunState, ShutdownCause, TransactionAction, WatchdogAction,
 };
 use qmp_client::{Address, EndedBy, Error, Misuse, Options, Raw, Unplugged};
 use serde_json::{Value, json};
@@ -313,6 +315,8 @@ fn launch_pc(arguments: &[&str]) -> Client {
         .args(["-device", "VGA"])
         .args(["-blockdev", "null-co,node-name=source,size=16777216,read-zeroes=on"])
         .args(["-blockdev", "null-co,node-name=target,size=16777216"])
+        .args(["-blockdev", "null-co,node-name=target2,size=16777216"])
+        .args(["-blockdev", "null-co,node-name=target3,size=268435456"])
         .args(arguments)
         .options(options())
         .start()
@@ -341,6 +345,66 @@ live! {
         }
         let wrong = BlockdevMirror::new("source", "nowhere", MirrorSyncMode::Full).job_id("m");
         assert!(client.run_job(wrong, "m", PATIENCE).unwrap_err().server().is_some());
+    }
+}
+
+/// A disk that takes seconds to read, and one that cannot be read.
+const DISKS: [&str; 4] = [
+    "-blockdev",
+    "null-co,node-name=slow,size=268435456,latency-ns=200000000",
+    "-blockdev",
+    r#"{"driver": "blkdebug", "node-name": "bad", "image": {"driver": "null-co", "size": 16777216},
+        "inject-error": [{"event": "none", "iotype": "read"}]}"#,
+];
+
+/// One transaction of backups, from a disk to a disk, by these jobs.
+fn backups(jobs: &[(&str, &str, &str)], dismiss: bool) -> Transaction {
+    let action = |(job, source, target): &(&str, &str, &str)| {
+        let backup = BlockdevBackup::new(*source, MirrorSyncMode::Full, *target);
+        let backup = backup.job_id(*job).auto_dismiss(dismiss);
+        TransactionAction::BlockdevBackup(BlockdevBackupWrapper::new(backup))
+    };
+    Transaction::new(jobs.iter().map(action).collect())
+}
+
+live! {
+    fn jobs_of_a_transaction() {
+        let mut client = launch_pc(&DISKS);
+        let jobs = ["good", "bad"];
+        for dismiss in [false, true] {
+            let backups =
+                backups(&[("good", "source", "target"), ("bad", "bad", "target2")], dismiss);
+            client.execute(backups).unwrap();
+            // Something else is done meanwhile, and takes longer than the jobs do.
+            while client.execute(QueryJobs::new()).unwrap().iter().any(|job| {
+                !matches!(job.status, JobStatus::Concluded)
+            }) {}
+            let outcomes = client.finish_jobs(&jobs, PATIENCE).unwrap();
+            assert!(outcomes[0].success(), "{outcomes:?}");
+            assert_eq!(outcomes[1].error.as_deref(), Some("Input/output error"));
+            assert_eq!(client.execute(QueryJobs::new()).unwrap(), []);
+        }
+        assert!(!client.finish_jobs(&["no-such-job"], PATIENCE).unwrap()[0].success());
+    }
+}
+
+live! {
+    /// Nothing is left of it, in whatever state it is cancelled.
+    fn a_job_that_is_cancelled() {
+        let mut client = launch_pc(&DISKS);
+        client.execute(backups(&[("job", "slow", "target3")], false)).unwrap();
+        let soon = Duration::from_millis(50);
+        assert!(client.finish_jobs(&["job"], soon).unwrap_err().is_timeout());
+        assert!(!client.cancel_job("job", PATIENCE).unwrap().success());
+        assert_eq!(client.execute(QueryJobs::new()).unwrap(), []);
+        assert!(client.cancel_job("job", PATIENCE).unwrap_err().server().is_some());
+
+        // One that is ready is not completed by that.
+        let mirror = BlockdevMirror::new("source", "target", MirrorSyncMode::Full);
+        client.execute(mirror.job_id("job").auto_dismiss(false)).unwrap();
+        client.wait_for(|ready: &BlockJobReady| ready.device == "job", PATIENCE).unwrap();
+        assert!(!client.cancel_job("job", PATIENCE).unwrap().success());
+        assert_eq!(client.execute(QueryJobs::new()).unwrap(), []);
     }
 }
 

@@ -11,10 +11,14 @@ use std::time::{Duration, Instant};
 use qmp_client::qmp::AnyEvent;
 use qmp_client::qmp::commands::{
     AddFd, BlockdevAdd, BlockdevDel, BlockdevMirror, Cont, DeviceAdd, Getfd, Migrate, MigratePause,
-    QueryFdsets, QueryNamedBlockNodes, QueryQmpSchema, QueryStatus, QueryVersion, Stop,
+    QueryFdsets, QueryJobs, QueryNamedBlockNodes, QueryQmpSchema, QueryStatus, QueryVersion, Stop,
+    Transaction,
 };
-use qmp_client::qmp::events::Resume;
-use qmp_client::qmp::types::{BlockdevOptions, MigrationStatus, MirrorSyncMode, ShutdownCause};
+use qmp_client::qmp::events::{BlockJobReady, Resume};
+use qmp_client::qmp::types::{
+    BlockdevBackup, BlockdevBackupWrapper, BlockdevOptions, JobStatus, MigrationStatus,
+    MirrorSyncMode, ShutdownCause, TransactionAction,
+};
 use qmp_client::{Client, EndedBy, Error, Misuse, Options, Raw, Unplugged};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -212,6 +216,71 @@ live! {
             .auto_dismiss(false);
         assert!(client.run_job(mirror, "mirror", PATIENCE).await.unwrap().success());
         assert!(client.capabilities().await.unwrap().supports::<AddFd>());
+        assert_eq!(client.pending(), (0, 0));
+    }
+}
+
+/// A disk that takes seconds to read, and one that cannot be read.
+const DISKS: [&str; 4] = [
+    "-blockdev",
+    "null-co,node-name=slow,size=268435456,latency-ns=200000000",
+    "-blockdev",
+    r#"{"driver": "blkdebug", "node-name": "bad", "image": {"driver": "null-co", "size": 16777216},
+        "inject-error": [{"event": "none", "iotype": "read"}]}"#,
+];
+
+/// One transaction of backups, from a disk to a disk, by these jobs.
+fn backups(jobs: &[(&str, &str, &str)], dismiss: bool) -> Transaction {
+    let action = |(job, source, target): &(&str, &str, &str)| {
+        let backup = BlockdevBackup::new(*source, MirrorSyncMode::Full, *target);
+        let backup = backup.job_id(*job).auto_dismiss(dismiss);
+        TransactionAction::BlockdevBackup(BlockdevBackupWrapper::new(backup))
+    };
+    Transaction::new(jobs.iter().map(action).collect())
+}
+
+live! {
+    async fn jobs_of_a_transaction() {
+        let mut arguments = vec!["-M", "none"];
+        let targets = [
+            "null-co,node-name=source,size=16777216,read-zeroes=on",
+            "null-co,node-name=target,size=16777216",
+            "null-co,node-name=target2,size=16777216",
+            "null-co,node-name=target3,size=268435456",
+        ];
+        arguments.extend(targets.iter().flat_map(|target| ["-blockdev", target]));
+        arguments.extend(DISKS);
+        let qemu = Qemu::start(&arguments);
+        let client = qemu.connect().await;
+        for dismiss in [false, true] {
+            let mut jobs = client.watch_jobs(["good", "bad"]);
+            let backups =
+                backups(&[("good", "source", "target"), ("bad", "bad", "target2")], dismiss);
+            client.execute(backups).await.unwrap();
+            // Something else is done meanwhile, and takes longer than the jobs do.
+            while client.execute(QueryJobs::new()).await.unwrap().iter().any(|job| {
+                !matches!(job.status, JobStatus::Concluded)
+            }) {}
+            let outcomes = jobs.finish(PATIENCE).await.unwrap();
+            assert!(outcomes[0].success(), "{outcomes:?}");
+            assert_eq!(outcomes[1].error.as_deref(), Some("Input/output error"));
+            assert_eq!(client.execute(QueryJobs::new()).await.unwrap(), []);
+        }
+        let mut jobs = client.watch_jobs(["job"]);
+        client.execute(backups(&[("job", "slow", "target3")], false)).await.unwrap();
+        let soon = Duration::from_millis(50);
+        assert!(jobs.finish(soon).await.unwrap_err().is_timeout());
+        assert!(!client.cancel_job("job", PATIENCE).await.unwrap().success());
+        assert_eq!(client.execute(QueryJobs::new()).await.unwrap(), []);
+        assert!(client.cancel_job("job", PATIENCE).await.unwrap_err().server().is_some());
+
+        // One that is ready is not completed by that.
+        let mirror = BlockdevMirror::new("source", "target", MirrorSyncMode::Full);
+        let mirror = client.execute(mirror.job_id("job").auto_dismiss(false));
+        mirror.until(|ready: &BlockJobReady| ready.device == "job").await.unwrap();
+        assert!(!client.cancel_job("job", PATIENCE).await.unwrap().success());
+        drop(jobs);
+        assert_eq!(client.execute(QueryJobs::new()).await.unwrap(), []);
         assert_eq!(client.pending(), (0, 0));
     }
 }

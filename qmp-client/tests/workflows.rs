@@ -8,6 +8,8 @@
 #[path = "scenarios/peer.rs"]
 mod peer;
 
+#[path = "workflows/jobs.rs"]
+mod jobs;
 #[path = "workflows/power.rs"]
 mod power;
 
@@ -32,26 +34,39 @@ fn one_thread() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-async fn connect(stream: UnixStream) -> Client {
+async fn connect(stream: UnixStream, options: &Options) -> Client {
     stream.set_nonblocking(true).unwrap();
     let stream = tokio::net::UnixStream::from_std(stream).unwrap();
-    Client::over(stream, &Options::new()).await.unwrap()
+    Client::over(stream, options).await.unwrap()
 }
 
-fn connect_blocking(stream: UnixStream) -> blocking::Client {
-    blocking::Client::from_transport(Unix::from_stream(stream).unwrap(), &Options::new()).unwrap()
+fn connect_blocking(stream: UnixStream, options: &Options) -> blocking::Client {
+    blocking::Client::from_transport(Unix::from_stream(stream).unwrap(), options).unwrap()
 }
 
 /// Plays `script` on the server's side, after the handshake, and `check` on the client's.
 fn play(script: impl FnOnce(&mut Peer) + Send, check: impl AsyncFnOnce(Client)) {
     play_on(script, |stream| {
-        one_thread().block_on(async { check(connect(stream).await).await });
+        one_thread().block_on(async { check(connect(stream, &Options::new()).await).await });
     });
 }
 
 /// [`play`], with the client that blocks.
 fn play_blocking(script: impl FnOnce(&mut Peer) + Send, check: impl FnOnce(blocking::Client)) {
-    play_on(script, |stream| check(connect_blocking(stream)));
+    play_on(script, |stream| check(connect_blocking(stream, &Options::new())));
+}
+
+/// [`play`], with both clients, and with options.
+fn play_with(
+    options: &Options,
+    script: impl Fn(&mut Peer) + Send + Sync,
+    check: impl AsyncFnOnce(Client),
+    check_blocking: impl FnOnce(blocking::Client),
+) {
+    play_on(&script, |stream| {
+        one_thread().block_on(async { check(connect(stream, options).await).await });
+    });
+    play_on(&script, |stream| check_blocking(connect_blocking(stream, options)));
 }
 
 fn play_on(script: impl FnOnce(&mut Peer) + Send, check: impl FnOnce(UnixStream)) {
@@ -143,7 +158,7 @@ fn a_simulated_machine_is_used() {
     let simulator = Simulator::builder().build();
     let stream = simulator.connect().unwrap();
     one_thread().block_on(async {
-        let client = connect(stream).await;
+        let client = connect(stream, &Options::new()).await;
         let add = json!({"driver": "null-co", "node-name": "n0"});
         let _: Value = client.execute(Raw::new("blockdev-add").arguments(&add)).await.unwrap();
         let add = json!({"driver": "virtio-blk-pci", "id": "d0", "drive": "n0"});

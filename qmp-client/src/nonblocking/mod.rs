@@ -54,6 +54,8 @@ pub use driver::Driver;
 pub use events::{Events, Next};
 #[cfg(all(unix, feature = "qmp"))]
 pub use helpers::FdsetGuard;
+#[cfg(feature = "qmp")]
+pub use helpers::Jobs;
 #[cfg(unix)]
 pub use launching::{Launched, Launching};
 pub use until::Until;

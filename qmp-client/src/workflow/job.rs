@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qmp_types::qmp::events::{BlockJobCompleted, JobStatusChange};
+use qmp_types::qmp::events::{BlockJobCancelled, BlockJobCompleted, JobStatusChange};
 use qmp_types::qmp::types::{JobInfo, JobStatus};
 
 use crate::error::{Error, Result, Timeout, WaitedFor};
@@ -13,7 +13,10 @@ use crate::events::RawEvent;
 #[must_use = "the job may have failed"]
 #[non_exhaustive]
 pub struct JobOutcome {
-    /// Why it failed or was cancelled, if it was.
+    /// Which job.
+    pub id: String,
+    /// Why it failed or was cancelled, if it was. It is also said here if a job is not there, and
+    /// nothing has told how it ended: then it may have dismissed itself, or there never was one.
     pub error: Option<String>,
 }
 
@@ -26,90 +29,143 @@ impl JobOutcome {
 }
 
 /// What is to be done about a job.
-#[derive(Debug)]
+#[derive(Debug, Eq, PartialEq)]
 pub(crate) enum JobStep {
-    Complete,
-    Finalize,
-    Conclude,
-    /// It dismissed itself.
-    Gone,
+    Complete(String),
+    Finalize(String),
 }
 
-/// What has been seen of a job.
+/// What has been seen of some jobs.
 #[derive(Clone, Debug)]
-pub(crate) struct JobWatch {
+pub(crate) struct JobWatch(Vec<Job>);
+
+#[derive(Clone, Debug)]
+struct Job {
     id: String,
-    error: Option<String>,
-    /// Whether it has been asked to complete.
+    /// How it ended, and why if not well, by an event.
+    told: Option<Option<String>>,
+    /// Whether it has been asked to complete, or is not to be.
     completed: bool,
+    /// Whether it is concluded, or not there any more.
+    over: bool,
 }
 
 impl JobWatch {
-    pub(crate) fn new(id: &str) -> Self {
-        Self { id: id.to_owned(), error: None, completed: false }
+    pub(crate) fn new(ids: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let job = |id: String| Job { id, told: None, completed: false, over: false };
+        Self(ids.into_iter().map(|id| job(id.into())).collect())
     }
 
-    /// Whether an event is about this job.
+    /// One that is cancelled, and so not completed.
+    pub(crate) fn cancelled(id: &str) -> Self {
+        Self(vec![Job { id: id.to_owned(), told: None, completed: true, over: false }])
+    }
+
+    /// Whether an event is about one of these jobs.
     pub(crate) fn concerns(&self, event: &RawEvent) -> bool {
         match event.decode::<JobStatusChange>() {
-            Ok(Some(change)) => change.id == self.id,
+            Ok(Some(change)) => self.has(&change.id),
+            Ok(None) => ending(event).is_some_and(|(id, _)| self.has(&id)),
             // What does not fit is for `step` to report.
-            Ok(None) => event.is::<BlockJobCompleted>(),
             Err(_) => true,
         }
     }
 
-    /// What an event asks for.
-    pub(crate) fn step(&mut self, event: &RawEvent) -> Option<Result<JobStep>> {
-        if event.is::<BlockJobCompleted>() {
-            // It fits, or it is of some other job's that this release does not know.
-            if let Ok(Some(completed)) = event.decode::<BlockJobCompleted>()
-                && completed.device == self.id
-            {
-                self.error = completed.error;
-            }
-            return None;
+    fn has(&self, id: &str) -> bool {
+        self.0.iter().any(|job| job.id == id)
+    }
+
+    fn job(&mut self, id: &str) -> Option<&mut Job> {
+        self.0.iter_mut().find(|job| job.id == id)
+    }
+
+    /// Remembers how a job ended. The last that is heard is what counts: an earlier job may have
+    /// had the same id.
+    pub(crate) fn hear(&mut self, event: &RawEvent) {
+        if let Some((id, error)) = ending(event)
+            && let Some(job) = self.job(&id)
+        {
+            job.told = Some(error);
         }
-        let change = match event.decode::<JobStatusChange>() {
-            Ok(Some(change)) if change.id == self.id => change,
-            Ok(_) => return None,
-            Err(error) => return Some(Err(error)),
+    }
+
+    /// What an event asks for; nothing if it is not about the state of one of these jobs.
+    pub(crate) fn step(&mut self, event: &RawEvent) -> Option<Result<Option<JobStep>>> {
+        self.hear(event);
+        match event.decode::<JobStatusChange>() {
+            Ok(Some(change)) => self.job(&change.id).map(|job| Ok(job.step(&change.status))),
+            Ok(None) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// What their states ask for, when no event is known to tell.
+    pub(crate) fn look(&mut self, listed: &[JobInfo]) -> Vec<JobStep> {
+        let step = |job: &mut Job| match listed.iter().find(|info| info.id == job.id) {
+            Some(info) => job.step(&info.status),
+            None => job.step(&JobStatus::Null),
         };
-        self.step_from(&change.status).map(Ok)
+        self.0.iter_mut().filter_map(step).collect()
     }
 
-    /// What its state asks for, after events were lost that would have told.
-    pub(crate) fn look(&mut self, jobs: &[JobInfo]) -> Option<JobStep> {
-        match jobs.iter().find(|job| job.id == self.id) {
-            Some(job) => self.step_from(&job.status),
-            None => Some(JobStep::Gone),
-        }
+    /// Whether all are concluded, or gone.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.iter().all(|job| job.over)
     }
 
-    fn step_from(&mut self, status: &JobStatus) -> Option<JobStep> {
-        match status {
-            // It stays ready for a while after it was asked.
-            JobStatus::Ready if !self.completed => {
-                self.completed = true;
-                Some(JobStep::Complete)
-            }
-            JobStatus::Pending => Some(JobStep::Finalize),
-            JobStatus::Concluded => Some(JobStep::Conclude),
-            JobStatus::Null => Some(JobStep::Gone),
-            _ => None,
-        }
-    }
-
-    /// It is not concluded in time.
+    /// They are not concluded in time.
     pub(crate) fn too_late(within: Duration) -> Error {
         Timeout::new(WaitedFor::Event(Some("JOB_STATUS_CHANGE")), within).into()
     }
 
-    /// What became of it, and whether it is still listed.
-    pub(crate) fn outcome(&self, jobs: Vec<JobInfo>) -> (JobOutcome, bool) {
-        match jobs.into_iter().find(|job| job.id == self.id) {
-            Some(job) => (JobOutcome { error: job.error }, true),
-            None => (JobOutcome { error: self.error.clone() }, false),
+    /// What became of them, and those that are still listed.
+    pub(crate) fn outcomes(&self, listed: Vec<JobInfo>) -> (Vec<JobOutcome>, Vec<String>) {
+        let outcome = |job: &Job| {
+            let info = listed.iter().find(|info| info.id == job.id);
+            let error = match (info, &job.told) {
+                (Some(info), _) => info.error.clone(),
+                (None, Some(told)) => told.clone(),
+                (None, None) => Some(UNTOLD.to_owned()),
+            };
+            JobOutcome { id: job.id.clone(), error }
+        };
+        let outcomes = self.0.iter().map(outcome).collect();
+        let ids = listed.into_iter().map(|info| info.id);
+        (outcomes, ids.filter(|id| self.has(id)).collect())
+    }
+}
+
+const UNTOLD: &str = "the job is not there, and nothing has told how it ended";
+
+impl Job {
+    fn step(&mut self, status: &JobStatus) -> Option<JobStep> {
+        match status {
+            // It stays ready for a while after it was asked.
+            JobStatus::Ready if !self.completed => {
+                self.completed = true;
+                Some(JobStep::Complete(self.id.clone()))
+            }
+            JobStatus::Pending => Some(JobStep::Finalize(self.id.clone())),
+            JobStatus::Concluded | JobStatus::Null => {
+                self.over = true;
+                None
+            }
+            _ => None,
         }
     }
+}
+
+/// Whether a job is ready.
+pub(crate) fn is_ready(jobs: &[JobInfo], id: &str) -> bool {
+    jobs.iter().any(|job| job.id == id && job.status == JobStatus::Ready)
+}
+
+/// Which block job has ended, and why if not well. One that dismisses itself tells nowhere else;
+/// what does not fit is of some job that this release does not know.
+fn ending(event: &RawEvent) -> Option<(String, Option<String>)> {
+    if let Some(completed) = event.decode::<BlockJobCompleted>().ok()? {
+        return Some((completed.device, completed.error));
+    }
+    let cancelled = event.decode::<BlockJobCancelled>().ok()??;
+    Some((cancelled.device, Some("the job was cancelled".to_owned())))
 }

@@ -20,7 +20,7 @@ use crate::events::RawEvent;
 
 pub use disk::Fdset;
 pub use job::JobOutcome;
-pub(crate) use job::{JobStep, JobWatch};
+pub(crate) use job::{JobStep, JobWatch, is_ready};
 pub(crate) use keyboard::strokes;
 pub(crate) use migration::MigrationWatch;
 pub(crate) use power::{Asked, Hearing};

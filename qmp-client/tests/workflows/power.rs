@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use qmp_client::qmp::types::ShutdownCause::{self, GuestShutdown, HostQmpQuit, HostSignal};
-use qmp_client::{EndedBy, ShutDown};
+use qmp_client::{EndedBy, Options, ShutDown};
 use qmp_server::Simulator;
 use serde_json::json;
 
@@ -274,13 +274,13 @@ fn a_simulated_machine_is_shut_down() {
         let simulator = machine();
         let stream = simulator.connect().unwrap();
         one_thread().block_on(async {
-            let client = connect(stream).await;
+            let client = connect(stream, &Options::new()).await;
             let how = client.shut_down(patience).await.unwrap();
             assert_eq!((how.by, how.reason.as_ref()), (by, Some(&reason)));
             assert!(client.ended().is_some());
         });
         let simulator = machine();
-        let mut client = connect_blocking(simulator.connect().unwrap());
+        let mut client = connect_blocking(simulator.connect().unwrap(), &Options::new());
         client.execute(qmp_client::qmp::commands::Stop::new()).unwrap();
         let how = client.shut_down(patience).unwrap();
         assert_eq!((how.by, how.reason), (by, Some(reason)));

@@ -7,3 +7,4 @@ mod screen;
 
 #[cfg(unix)]
 pub use disk::FdsetGuard;
+pub use job::Jobs;
