@@ -91,7 +91,7 @@ pub async fn run(
     gone.quit().await?;
     if !moved && was_running {
         // Normally it goes on by itself, a moment later; where it does not, this does it.
-        settle(&source, |status| *status != RunState::FinishMigrate).await?;
+        source.settle(SETTLING).await?;
         source.execute(Cont::new()).await?;
     }
     Ok(moved)
@@ -136,22 +136,14 @@ async fn leave(vm: &Client, uri: &str, patience: Duration) -> Result<MigrationSt
 /// Whether the guest is at the destination, and runs if it is to.
 async fn arrive(vm: &Client, run: bool) -> Result<bool> {
     // Its state follows a moment after the last byte.
-    let status = settle(vm, |status| *status != RunState::Inmigrate).await?;
+    let status = match vm.settle(SETTLING).await {
+        Err(error) if error.is_timeout() => return Ok(false),
+        status => status?,
+    };
     println!("the destination is {status}");
-    if !run || status == RunState::Running || status == RunState::Inmigrate {
-        return Ok(status != RunState::Inmigrate);
+    if !run || status == RunState::Running {
+        return Ok(true);
     }
     // It was started with `-S`. If it cannot go on, as for want of its disks, the source can.
     Ok(vm.execute(Cont::new()).await.inspect_err(|error| println!("{}", error.report())).is_ok())
-}
-
-async fn settle(vm: &Client, is_settled: impl Fn(&RunState) -> bool) -> Result<RunState> {
-    let end = Instant::now() + SETTLING;
-    loop {
-        let status = vm.execute(QueryStatus::new()).await?.status;
-        if is_settled(&status) || Instant::now() > end {
-            return Ok(status);
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }

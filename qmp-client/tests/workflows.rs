@@ -10,14 +10,14 @@ mod peer;
 
 #[path = "workflows/jobs.rs"]
 mod jobs;
+#[path = "workflows/migration.rs"]
+mod migration;
 #[path = "workflows/power.rs"]
 mod power;
 
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use qmp_client::qmp::commands::Migrate;
-use qmp_client::qmp::types::MigrationStatus;
 use qmp_client::transport::Unix;
 use qmp_client::{Client, Error, Options, Raw, Unplugged, blocking};
 use qmp_server::Simulator;
@@ -80,53 +80,6 @@ fn play_on(script: impl FnOnce(&mut Peer) + Send, check: impl FnOnce(UnixStream)
         });
         check(ours);
     });
-}
-
-/// Its events tell when to look, and it is looked at even if there are none.
-#[test]
-fn a_migration_is_followed() {
-    play(
-        |peer| {
-            for command in ["migrate-set-capabilities", "migrate"] {
-                let id = peer.expect(command);
-                peer.succeed(&id, json!({}));
-            }
-            for status in ["setup", "active", "completed"] {
-                let id = peer.expect("query-migrate");
-                peer.succeed(&id, json!({"status": status}));
-                if status == "setup" {
-                    peer.send(r#"{"event": "MIGRATION", "data": {"status": "active"}}"#);
-                }
-            }
-        },
-        async |client| {
-            let mut seen = Vec::new();
-            let uri = Migrate::new().uri("exec:cat");
-            let followed = client.migrate(uri, PATIENCE, |info| {
-                seen.push(info.status.clone().unwrap().to_string());
-            });
-            let info = followed.await.unwrap();
-            assert_eq!(info.status, Some(MigrationStatus::Completed));
-            assert_eq!(seen, ["setup", "active", "completed"]);
-        },
-    );
-    play(
-        |peer| {
-            for command in ["migrate-set-capabilities", "migrate"] {
-                let id = peer.expect(command);
-                peer.succeed(&id, json!({}));
-            }
-            while let id = peer.command()["id"].clone()
-                && !id.is_null()
-            {
-                peer.succeed(&id, json!({"status": "active"}));
-            }
-        },
-        async |client| {
-            let followed = client.migrate(Migrate::new().uri("exec:cat"), SOON, |_| {});
-            assert!(followed.await.unwrap_err().is_timeout());
-        },
-    );
 }
 
 #[test]

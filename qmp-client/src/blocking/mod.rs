@@ -266,6 +266,14 @@ impl Client {
         Ok(())
     }
 
+    /// Waits, and keeps what arrives meanwhile.
+    #[cfg(feature = "qmp")]
+    fn pause(&mut self, pause: Duration) {
+        let until = Deadline::after(Instant::now(), pause).map(|limit| limit.at);
+        let never = std::cell::Cell::new(false);
+        self.connection.run(Instant::now(), until, &never, &mut keep_all);
+    }
+
     /// The process that was launched for this connection.
     #[cfg(unix)]
     pub fn process(&mut self) -> Option<&mut Process> {

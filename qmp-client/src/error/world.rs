@@ -49,6 +49,8 @@ pub enum WaitedFor {
     Reply(Cow<'static, str>),
     /// An event; with its name if only one would do.
     Event(Option<&'static str>),
+    /// The run state that follows a migration.
+    Settled,
     /// The end of the program that was launched.
     Exit,
 }
@@ -95,6 +97,9 @@ impl fmt::Display for Timeout {
             WaitedFor::Reply(command) => write!(f, "no reply to `{command}` within {within:?}"),
             WaitedFor::Event(Some(name)) => write!(f, "no such event `{name}` within {within:?}"),
             WaitedFor::Event(None) => write!(f, "no event within {within:?}"),
+            WaitedFor::Settled => {
+                write!(f, "the run state that follows a migration did not come within {within:?}")
+            }
             WaitedFor::Exit => write!(f, "the program did not end within {within:?}"),
         }
     }

@@ -245,7 +245,7 @@ impl Client {
     }
 
     /// Waits. The driver has the timer, so this needs no runtime.
-    #[cfg(feature = "qga")]
+    #[cfg(any(feature = "qga", feature = "qmp"))]
     async fn pause(&self, pause: Duration) {
         let mut nothing = Events::<RawEvent>::subscribe(self.clone(), Some(""), |_| None);
         nothing.next_within(pause).await;

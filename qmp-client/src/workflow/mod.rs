@@ -22,7 +22,7 @@ pub use disk::Fdset;
 pub use job::JobOutcome;
 pub(crate) use job::{JobStep, JobWatch, is_ready};
 pub(crate) use keyboard::strokes;
-pub(crate) use migration::MigrationWatch;
+pub(crate) use migration::{MigrationWatch, SETTLING, Settling};
 pub(crate) use power::{Asked, Hearing};
 pub use power::{EndedBy, ShutDown};
 #[cfg(all(

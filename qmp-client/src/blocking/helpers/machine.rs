@@ -7,13 +7,15 @@ use qmp_types::qmp::commands::{
     SystemPowerdown, SystemWakeup,
 };
 use qmp_types::qmp::events::{Migration, Shutdown};
-use qmp_types::qmp::types::MigrationInfo;
+use qmp_types::qmp::types::{MigrationInfo, RunState};
 
 use super::super::Client;
 use crate::capabilities::Capabilities;
 use crate::error::{Error, Result};
 use crate::request::Request;
-use crate::workflow::{Asked, Hearing, MigrationWatch, ShutDown, Unplugged, unplugged};
+use crate::workflow::{
+    Asked, Hearing, MigrationWatch, SETTLING, Settling, ShutDown, Unplugged, unplugged,
+};
 
 impl Client {
     /// What this QEMU can do. The reply is large: ask once.
@@ -119,8 +121,9 @@ impl Client {
     /// Migrates, and follows it to its end: `progress` is shown what QEMU says of it whenever the
     /// state changes, and twice a second. Parameters and other capabilities are set before.
     ///
-    /// The last state is returned: completed, failed or cancelled. QEMU is still cleaning up then,
-    /// and may refuse `cont` for a moment.
+    /// The last state is returned: completed, failed or cancelled. By then the run state has
+    /// [settled](Self::settle), so that `cont` is not refused; QEMU has half a minute more for
+    /// that.
     ///
     /// # Errors
     /// QEMU refuses, or it is not over in time: then it goes on.
@@ -136,11 +139,32 @@ impl Client {
         loop {
             let info = self.execute(QueryMigrate::new())?;
             progress(&info);
-            let Some(pause) = watch.pause(&info, Instant::now())? else { return Ok(info) };
+            let Some(pause) = watch.pause(&info, Instant::now())? else {
+                // How it ended is known, and counts for more than this.
+                let _ = self.settle(SETTLING);
+                return Ok(info);
+            };
             match self.wait_for(|_: &Migration| true, pause) {
                 // Whatever was said, the next look tells.
                 Ok(_) | Err(Error::Timeout(_) | Error::Lagged(_) | Error::Decode(_)) => {}
                 Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until the run state has settled after a migration, and gives it. When a migration has
+    /// completed or failed, the source is still cleaning up, and refuses `cont` for a moment; the
+    /// destination is in `inmigrate` until all is there, and a moment longer.
+    ///
+    /// # Errors
+    /// It has not settled in time.
+    pub fn settle(&mut self, within: Duration) -> Result<RunState> {
+        let mut settling = Settling::new(Instant::now(), within);
+        loop {
+            let status = self.execute(QueryStatus::new())?.status;
+            match settling.pause(&status, Instant::now())? {
+                Some(pause) => self.pause(pause),
+                None => return Ok(status),
             }
         }
     }
