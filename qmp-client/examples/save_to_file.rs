@@ -11,6 +11,8 @@
 //! - `migrate` only begins it; `Client::migrate` follows it to its end. If it fails, the guest goes
 //!   on as before.
 //! - QEMU is ended only when the file is on the disk.
+//! - What fails outside QEMU, as opening the file, is told like all else, by a `TransportError` that
+//!   says what was tried.
 //!
 //! For going on, a QEMU with the same options and `-incoming defer` takes it.
 //!
@@ -19,9 +21,9 @@
 //! $ cargo run --example save_to_file -- restore unix:/run/vm.sock vm.state
 //! ```
 
-use std::error::Error;
+use std::error::Error as StdError;
 use std::fs::File;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use qmp_client::blocking::Client;
 use qmp_client::qmp::commands::{
@@ -32,43 +34,47 @@ use qmp_client::qmp::events::Migration;
 use qmp_client::qmp::types::{
     MigrationCapability, MigrationCapabilityStatus, MigrationStatus, RunState,
 };
+use qmp_client::{Result, TransportError};
 
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
+/// How long QEMU may take for what follows the last byte.
+const SETTLING: Duration = Duration::from_secs(30);
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn StdError>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match arguments[..] {
-        ["save", address, path] => {
-            // For writing alone, and not over what is there.
-            save(address, File::options().write(true).create_new(true).open(path)?)
-        }
-        ["restore", address, path] => restore(address, File::open(path)?),
-        _ => Err("usage: save_to_file save|restore ADDRESS FILE".into()),
-    }
+    let failure = match arguments[..] {
+        ["save", address, path] => save(address, path),
+        ["restore", address, path] => restore(address, path),
+        _ => return Err("usage: save_to_file save|restore ADDRESS FILE".into()),
+    };
+    failure.map_err(|error| error.report())?.map_or(Ok(()), |failure| Err(failure.into()))
 }
 
-/// Saves it, and ends QEMU. The file is open for writing alone.
-pub fn save(address: &str, file: File) -> Result<(), Box<dyn Error>> {
+/// Saves it, and ends QEMU; or says why it is not saved, and the guest goes on.
+pub fn save(address: &str, path: &str) -> Result<Option<String>> {
+    // For writing alone, and not over what is there.
+    let file = File::options().write(true).create_new(true).open(path);
+    let file = file.map_err(|error| TransportError::new(format!("cannot create {path}"), error))?;
+    save_into(address, file)
+}
+
+/// [`save`], to a file that is open for writing alone.
+pub fn save_into(address: &str, file: File) -> Result<Option<String>> {
     let mut vm = Client::connect(address)?;
     let was_running = vm.execute(QueryStatus::new())?.status == RunState::Running;
     vm.execute(Stop::new())?;
-    match write(&mut vm, &file) {
-        Ok(()) => {
-            println!("saved");
-            vm.quit()?;
-            Ok(())
-        }
-        Err(error) => {
-            if was_running && let Err(error) = vm.execute(Cont::new()) {
-                eprintln!("the guest does not go on: {}", error.report());
-            }
-            Err(error)
-        }
+    let written = write(&mut vm, &file);
+    if let Ok(None) = written {
+        println!("saved");
+        vm.quit()?;
+    } else if was_running && let Err(error) = vm.execute(Cont::new()) {
+        eprintln!("the guest does not go on: {}", error.report());
     }
+    written
 }
 
-fn write(vm: &mut Client, file: &File) -> Result<(), Box<dyn Error>> {
+fn write(vm: &mut Client, file: &File) -> Result<Option<String>> {
     let pause = MigrationCapability::PauseBeforeSwitchover;
     let pause = MigrationCapabilityStatus::new(pause, false);
     vm.execute(MigrateSetCapabilities::new(vec![pause]))?;
@@ -81,14 +87,17 @@ fn write(vm: &mut Client, file: &File) -> Result<(), Box<dyn Error>> {
     take_back(vm, set);
     let info = done?;
     if info.status != Some(MigrationStatus::Completed) {
-        return Err(info.error_desc.unwrap_or_else(|| "it was cancelled".into()).into());
+        return Ok(Some(info.error_desc.unwrap_or_else(|| "it was cancelled".into())));
     }
-    file.sync_all()?;
-    Ok(())
+    file.sync_all().map_err(|error| TransportError::new("cannot write the file", error))?;
+    Ok(None)
 }
 
-/// Goes on from what was saved. The file is open for reading alone.
-pub fn restore(address: &str, file: File) -> Result<(), Box<dyn Error>> {
+/// Goes on from what was saved, or says why not.
+pub fn restore(address: &str, path: &str) -> Result<Option<String>> {
+    // For reading alone.
+    let file = File::open(path)
+        .map_err(|error| TransportError::new(format!("cannot open {path}"), error))?;
     let mut vm = Client::connect(address)?;
     let events = MigrationCapabilityStatus::new(MigrationCapability::Events, true);
     vm.execute(MigrateSetCapabilities::new(vec![events]))?;
@@ -103,26 +112,21 @@ pub fn restore(address: &str, file: File) -> Result<(), Box<dyn Error>> {
     let (_, migration) = migration?;
     if migration.event.status != MigrationStatus::Completed {
         // QEMU mostly ends then, and says on its standard error why.
-        return Err("the state cannot be read".into());
+        return Ok(Some("the state cannot be read".into()));
     }
     // The guest's state follows a moment after the event.
-    let begin = Instant::now();
-    while vm.execute(QueryStatus::new())?.status == RunState::Inmigrate {
-        if begin.elapsed() > Duration::from_secs(30) {
-            return Err("the guest does not arrive".into());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    vm.settle(SETTLING)?;
     // It was stopped when it was saved.
     vm.execute(Cont::new())?;
     println!("restored");
-    Ok(())
+    Ok(None)
 }
 
 /// Gives QEMU the file, which is open for what it is to do with it and for nothing else: a set that
 /// has a file for reading and writing has none for writing.
-fn pass(vm: &mut Client, file: &File) -> Result<(String, Option<i64>), Box<dyn Error>> {
-    let file = file.try_clone()?;
+fn pass(vm: &mut Client, file: &File) -> Result<(String, Option<i64>)> {
+    let file = file.try_clone();
+    let file = file.map_err(|error| TransportError::new("cannot hand over the file", error))?;
     if vm.capabilities()?.has("migrate/arg-type/channels/addr/transport/file") {
         let set = vm.call(AddFd::new()).descriptor(file).execute()?.fdset_id;
         Ok((format!("file:/dev/fdset/{set}"), Some(set)))

@@ -22,31 +22,30 @@ use std::time::Duration;
 
 use qmp_client::blocking::Client;
 use qmp_client::qmp::commands::QueryStatus;
-use qmp_client::{Address, Options};
+use qmp_client::{Address, Options, Result, TransportError};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [socket, program, options @ ..] = &arguments[..] else {
         return Err("usage: wait_for_start SOCKET QEMU OPTION...".into());
     };
-    let (mut vm, mut qemu) = run(Path::new(socket), program, options)?;
+    let started = run(Path::new(socket), program, options);
+    let (mut vm, mut qemu) = started.map_err(|error| error.report())?;
     vm.quit().map_err(|error| error.report())?;
     println!("{}", qemu.wait()?);
     Ok(())
 }
 
 /// Starts QEMU, and connects to it.
-pub fn run(
-    socket: &Path,
-    program: &str,
-    options: &[String],
-) -> Result<(Client, Child), Box<dyn Error>> {
-    let mut qemu = Command::new(program)
+pub fn run(socket: &Path, program: &str, options: &[String]) -> Result<(Client, Child)> {
+    let qemu = Command::new(program)
         .args(options)
         // `wait=off`: QEMU does not wait for us, or else it would before it is set up.
         .args(["-qmp", &format!("unix:{},server=on,wait=off", socket.display())])
         .stdin(Stdio::null())
-        .spawn()?;
+        .spawn();
+    let mut qemu =
+        qemu.map_err(|error| TransportError::new(format!("cannot start {program}"), error))?;
     let address = Address::from(socket.to_owned());
     let patience = Options::new()
         .wait_for_socket(Duration::from_secs(10))
@@ -60,9 +59,8 @@ pub fn run(
         Err(error) => {
             // A process that is not waited for stays as a zombie, and one that hangs just stays.
             let _ = qemu.kill();
-            let status = qemu.wait()?;
-            eprintln!("QEMU did not start ({status})");
-            Err(error.into())
+            let _ = qemu.wait();
+            Err(error)
         }
     }
 }

@@ -14,6 +14,25 @@ use super::peer::ProtocolError;
 use crate::machine::Garbage;
 
 /// The operating system failed us.
+///
+/// Programs make one of what they attempt themselves on the way, so that [`Error`](super::Error) is
+/// the error of all that they do. There is no conversion from [`io::Error`] alone, which does not
+/// say of what file it speaks:
+///
+/// ```no_run
+/// # #[cfg(all(unix, feature = "blocking", feature = "qmp"))]
+/// # fn example(vm: &mut qmp_client::blocking::Client) -> qmp_client::Result<()> {
+/// use std::fs::File;
+///
+/// use qmp_client::TransportError;
+///
+/// let path = "disk.qcow2";
+/// let image = File::open(path)
+///     .map_err(|error| TransportError::new(format!("cannot open {path}"), error))?;
+/// let held = vm.add_descriptor(image)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct TransportError {
@@ -24,7 +43,8 @@ pub struct TransportError {
 }
 
 impl TransportError {
-    pub(crate) fn new(attempt: impl Into<Box<str>>, error: io::Error) -> Self {
+    /// What was tried, such as "cannot open disk.qcow2", and what came of it.
+    pub fn new(attempt: impl Into<Box<str>>, error: io::Error) -> Self {
         Self { attempt: attempt.into(), error }
     }
 }

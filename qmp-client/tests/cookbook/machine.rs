@@ -116,7 +116,9 @@ live! { qemu,
         let begin = Instant::now();
         let wrong = options("-M nonsense -display none");
         let error = wait_for_start::run(Path::new(&socket), qemu, &wrong).unwrap_err();
-        assert!(matches!(error.downcast_ref(), Some(Error::Launch(_))), "{error:?}");
+        assert!(matches!(error, Error::Launch(_)), "{error:?}");
+        let error = wait_for_start::run(Path::new(&socket), "/no/qemu", &wrong).unwrap_err();
+        assert!(error.report().starts_with("cannot start /no/qemu: "), "{error:?}");
         assert!(begin.elapsed() < Duration::from_secs(9), "it was waited for all the same");
     }
 }

@@ -58,30 +58,29 @@ live! { qemu,
     }
 }
 
-/// As it is to be opened: for writing alone.
-fn create(path: &str) -> File {
-    File::options().write(true).create_new(true).open(path).unwrap()
-}
-
 live! { qemu,
     fn to_a_file_and_back(qemu) {
         let mut source = Vm::with_guest(qemu, OBLIGING, "");
         let state = source.scratch.file("state");
-        save_to_file::save(&source.address(), create(&state)).unwrap();
+        assert_eq!(save_to_file::save(&source.address(), &state).unwrap(), None);
         assert!(source.has_ended());
         let mut target = destination(qemu, &source, "");
-        save_to_file::restore(&target.address(), File::open(&state).unwrap()).unwrap();
+        assert_eq!(save_to_file::restore(&target.address(), &state).unwrap(), None);
         assert_eq!(target.status(), RunState::Running);
         assert!(shut_down::run(&target.address(), PATIENCE).unwrap().by_guest());
 
         // It cannot be written: the guest goes on.
         let mut source = Vm::with_guest(qemu, OBLIGING, "");
         let full = File::options().write(true).open("/dev/full").unwrap();
-        assert!(save_to_file::save(&source.address(), full).is_err());
+        assert!(!matches!(save_to_file::save_into(&source.address(), full), Ok(None)));
         assert_eq!(source.status(), RunState::Running);
+        // Not over what is there; and it is told what that is.
+        let guest = source.scratch.file("guest");
+        let error = save_to_file::save(&source.address(), &guest).unwrap_err();
+        let report = error.report();
+        assert!(report.starts_with(&format!("cannot create {guest}: ")), "{report}");
         // What is no state is not restored.
         let target = destination(qemu, &source, "");
-        let state = File::open(source.scratch.file("guest")).unwrap();
-        assert!(save_to_file::restore(&target.address(), state).is_err());
+        assert!(!matches!(save_to_file::restore(&target.address(), &guest), Ok(None)));
     }
 }
