@@ -36,7 +36,7 @@ fuzz_target!(|pieces: (bool, Vec<(u8, Vec<u8>)>)| {
             }
             2 => {
                 if let Some(id) = open.pop() {
-                    machine.abandon(id);
+                    machine.abandon(id, now);
                 }
             }
             3 => machine.expire(now),

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use qmp_types::qga::commands::{GuestExec, GuestExecStatus, GuestFileRead, GuestFileWrite};
+use qmp_types::qga::commands::{
+    GuestExec, GuestExecStatus, GuestFileRead, GuestFileWrite, GuestShutdown,
+};
 use qmp_types::qga::types::{
     GuestExecCaptureOutput, GuestExecStatus as Status, GuestFileRead as Piece,
 };
@@ -19,6 +21,47 @@ const PIECE: usize = 48 * 1024;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 /// How long freezing or thawing may take: the guest writes all that it has not written yet.
 pub(crate) const FREEZING: Duration = Duration::from_secs(5 * 60);
+
+/// How a guest is to shut down.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum ShutdownMode {
+    /// Its power goes off.
+    #[default]
+    Powerdown,
+    /// It stands still, its power on.
+    Halt,
+    /// It starts again.
+    Reboot,
+}
+
+impl ShutdownMode {
+    /// The name on the wire, such as `powerdown`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Powerdown => "powerdown",
+            Self::Halt => "halt",
+            Self::Reboot => "reboot",
+        }
+    }
+
+    pub(crate) fn command(self) -> GuestShutdown {
+        GuestShutdown::new().mode(self.as_str())
+    }
+}
+
+/// Where a guest keeps its memory while it is suspended.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum SuspendMode {
+    /// On its disk; its power goes off.
+    Disk,
+    /// In its memory.
+    Ram,
+    /// In both: the disk counts if the power fails.
+    Hybrid,
+}
 
 /// A program to be run in the guest.
 #[derive(Clone, Debug)]

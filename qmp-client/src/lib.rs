@@ -219,7 +219,7 @@ pub mod transport;
 
 pub use address::{Address, AddressError};
 #[cfg(feature = "qga")]
-pub use agent::{Exec, ExecOutput};
+pub use agent::{Exec, ExecOutput, ShutdownMode, SuspendMode};
 #[cfg(feature = "qmp")]
 pub use capabilities::Capabilities;
 pub use error::{

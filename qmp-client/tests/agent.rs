@@ -12,9 +12,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use qmp_client::blocking::Agent;
-use qmp_client::qga::commands::{GuestInfo, GuestPing};
+use qmp_client::qga::commands::{GuestInfo, GuestPing, GuestShutdown};
 use qmp_client::transport::Unix;
-use qmp_client::{Error, Exec, Options, Raw};
+use qmp_client::{Error, Exec, Options, Raw, ShutdownMode, SuspendMode};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,6 +62,27 @@ fn play(script: impl FnOnce(&mut Guest) + Send, check: impl FnOnce(Result<Agent,
         scope.spawn(|| script(&mut Guest { stream: BufReader::new(theirs) }));
         let options = Options::new().greeting_within(Duration::from_secs(5));
         check(Agent::from_transport(Unix::from_stream(ours).unwrap(), &options));
+    });
+}
+
+/// [`play`], with the client on tokio.
+#[cfg(feature = "tokio")]
+fn play_on_tokio(
+    script: impl FnOnce(&mut Guest) + Send,
+    check: impl AsyncFnOnce(qmp_client::Agent),
+) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    theirs.set_read_timeout(Some(PATIENCE)).unwrap();
+    ours.set_nonblocking(true).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| script(&mut Guest { stream: BufReader::new(theirs) }));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let stream = tokio::net::UnixStream::from_std(ours).unwrap();
+            let (connecting, driver) = qmp_client::tokio::agent_over(stream, &Options::new());
+            tokio::spawn(driver);
+            check(connecting.await.unwrap()).await;
+        });
     });
 }
 
@@ -141,6 +162,117 @@ fn after_a_deadline_it_gets_in_step_again() {
             assert_eq!(agent.execute(Raw::<String>::new("second")).unwrap(), "right");
         },
     );
+}
+
+/// The agent is restarted while a call waits that is then cancelled: it never hears of the first
+/// attempt to get in step again. The next call is answered all the same, in its time.
+#[test]
+#[cfg(feature = "tokio")]
+fn after_a_cancelled_call_it_gets_in_step_until_it_is() {
+    let script = |guest: &mut Guest| {
+        guest.sync();
+        guest.expect("first");
+        // Swallowed.
+        guest.expect("guest-sync-delimited");
+        guest.sync();
+        guest.expect("second");
+        guest.answer(&json!("right"));
+    };
+    play_on_tokio(script, async |agent| {
+        let first = agent.execute(Raw::<Value>::new("first")).within(PATIENCE);
+        assert!(tokio::time::timeout(SOON, first).await.is_err());
+        let begin = std::time::Instant::now();
+        let second = agent.execute(Raw::<String>::new("second")).within(PATIENCE);
+        assert_eq!(second.await.unwrap(), "right");
+        assert!(begin.elapsed() < PATIENCE);
+    });
+    // What is dropped here is the ticket.
+    play(script, |agent| {
+        let mut agent = agent.unwrap();
+        drop(agent.client().send(Raw::<Value>::new("first")).unwrap());
+        assert_eq!(agent.execute(Raw::<String>::new("second")).unwrap(), "right");
+    });
+}
+
+/// The synchronisation is on its way as soon as the call is cancelled, not with the next one.
+#[test]
+#[cfg(feature = "tokio")]
+fn a_cancelled_call_is_made_good_at_once() {
+    let (told, hears) = std::sync::mpsc::channel();
+    let script = move |guest: &mut Guest| {
+        guest.sync();
+        guest.expect("first");
+        guest.sync();
+        told.send(()).unwrap();
+    };
+    play_on_tokio(script, async |agent| {
+        let first = agent.execute(Raw::<Value>::new("first")).within(PATIENCE);
+        assert!(tokio::time::timeout(SOON, first).await.is_err());
+        let heard = tokio::task::spawn_blocking(move || hears.recv_timeout(PATIENCE));
+        heard.await.unwrap().unwrap();
+    });
+}
+
+/// That a guest shuts down is not answered. Its agent refuses, or says nothing, or is gone.
+#[test]
+fn a_guest_shuts_down_or_refuses() {
+    let refuses = |guest: &mut Guest| {
+        guest.sync();
+        assert_eq!(guest.expect("guest-shutdown")["mode"], "reboot");
+        guest.send(b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}}\n");
+        guest.expect("guest-suspend-ram");
+        guest.send(b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}}\n");
+        // There was an answer: it is in step.
+        guest.expect("guest-ping");
+        guest.answer(&json!({}));
+    };
+    let closes = |guest: &mut Guest| {
+        guest.sync();
+        assert_eq!(guest.expect("guest-shutdown")["mode"], "powerdown");
+    };
+    let is_silent = |guest: &mut Guest| {
+        guest.sync();
+        assert_eq!(guest.expect("guest-shutdown")["mode"], "halt");
+        // After silence nobody knows what is answered next.
+        guest.sync();
+        guest.expect("guest-ping");
+        guest.answer(&json!({}));
+    };
+    play(refuses, |agent| {
+        let mut agent = agent.unwrap();
+        assert!(agent.shutdown(ShutdownMode::Reboot).unwrap_err().server().is_some());
+        assert!(agent.suspend(SuspendMode::Ram).unwrap_err().server().is_some());
+        agent.ping(PATIENCE).unwrap();
+    });
+    play(closes, |agent| {
+        let mut agent = agent.unwrap();
+        agent.shutdown(ShutdownMode::Powerdown).unwrap();
+        assert!(agent.ping(PATIENCE).unwrap_err().is_closed());
+    });
+    play(is_silent, |agent| {
+        let mut agent = agent.unwrap();
+        let halt = GuestShutdown::new().mode(ShutdownMode::Halt.as_str());
+        agent.execute_within(halt, SOON).unwrap();
+        agent.ping(PATIENCE).unwrap();
+    });
+    #[cfg(feature = "tokio")]
+    {
+        play_on_tokio(refuses, async |agent| {
+            let refused = agent.shutdown(ShutdownMode::Reboot).await;
+            assert!(refused.unwrap_err().server().is_some());
+            assert!(agent.suspend(SuspendMode::Ram).await.unwrap_err().server().is_some());
+            agent.ping(PATIENCE).await.unwrap();
+        });
+        play_on_tokio(closes, async |agent| {
+            agent.shutdown(ShutdownMode::Powerdown).await.unwrap();
+            assert!(agent.ping(PATIENCE).await.unwrap_err().is_closed());
+        });
+        play_on_tokio(is_silent, async |agent| {
+            let halt = GuestShutdown::new().mode(ShutdownMode::Halt.as_str());
+            agent.execute(halt).within(SOON).await.unwrap();
+            agent.ping(PATIENCE).await.unwrap();
+        });
+    }
 }
 
 /// Whatever happens between, also if the freezing itself fails half-way.

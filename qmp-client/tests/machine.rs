@@ -201,7 +201,7 @@ fn the_ninth_command_waits_and_out_of_band_passes() {
     assert_eq!(sent(&mut machine), [ids[8].number()]);
 
     // One that nobody waits for is in the server's queue all the same.
-    machine.abandon(ids[1]);
+    machine.abandon(ids[1], Instant::now());
     assert!(machine.output().is_empty());
     reply(&mut machine, ids[1]);
     assert!(drain(&mut machine).is_empty());
@@ -213,7 +213,7 @@ fn the_ninth_command_waits_and_out_of_band_passes() {
 fn what_is_abandoned_before_it_is_sent_never_is() {
     let mut machine = ready();
     let ids: Vec<CallId> = (0..10).map(|_| submit(&mut machine, "stop", Kind::InBand)).collect();
-    machine.abandon(ids[8]);
+    machine.abandon(ids[8], Instant::now());
     take_output(&mut machine);
     for id in &ids[..8] {
         reply(&mut machine, *id);
@@ -325,11 +325,68 @@ fn descriptors_go_with_their_command() {
     reply(&mut machine, ids[0]);
     drain(&mut machine);
     assert!(machine.output().is_empty());
-    machine.abandon(ids[1]);
+    machine.abandon(ids[1], Instant::now());
     reply(&mut machine, ids[1]);
     drain(&mut machine);
     piece(&mut machine, 3, &ids[3..]);
     assert!(machine.output().is_empty());
+}
+
+/// What is sent to a guest agent, each after the byte that ends whatever it was about to read.
+fn to_agent(machine: &mut Machine) -> String {
+    let bytes: Vec<u8> = machine.output().iter().copied().filter(|byte| *byte != 0xFF).collect();
+    machine.sent(machine.output().len());
+    String::from_utf8(bytes).unwrap()
+}
+
+/// After a call is given up, nobody knows when the agent listens again: as at the beginning, it is
+/// synchronised with until it answers, for as long as somebody waits for what comes then.
+#[test]
+fn an_agent_is_synchronised_with_until_it_answers() {
+    let second = Duration::from_secs(1);
+    let begin = Instant::now();
+    let mut machine = Machine::new(Settings::agent(), Deadline::after(begin, 60 * second));
+    assert_eq!(machine.deadline(), Some(begin + second));
+    machine.sent(machine.output().len());
+    machine.receive(b"\xFF{\"return\": 1}\n");
+    assert_eq!(drain(&mut machine), ["ready"]);
+
+    let first = submit(&mut machine, "guest-ping", Kind::InBand);
+    to_agent(&mut machine);
+    let later = begin + 10 * second;
+    machine.abandon(first, later);
+    let token = |number: u64| {
+        format!("{{\"execute\":\"guest-sync-delimited\",\"arguments\":{{\"id\":{number}}}}}\n")
+    };
+    assert_eq!(to_agent(&mut machine), token(2));
+    // Nobody waits yet.
+    assert_eq!(machine.deadline(), None);
+
+    let mut second_call = command("guest-info", Kind::InBand);
+    second_call.deadline = Deadline::after(later, 30 * second);
+    let id = machine.submit(second_call).unwrap();
+    for number in 3..5 {
+        let again = machine.deadline().unwrap();
+        assert_eq!(again, later + second * (number - 2));
+        machine.expire(again - Duration::from_millis(1));
+        assert!(machine.output().is_empty());
+        machine.expire(again);
+        assert_eq!(to_agent(&mut machine), token(number.into()));
+    }
+    // A peer that takes nothing is not sent more and more.
+    for seconds in 3..29 {
+        machine.expire(later + second * seconds);
+    }
+    assert_eq!(to_agent(&mut machine), token(5));
+    // Late answers to those before, and to what was given up.
+    machine.receive(b"{\"return\": {}}\n\xFF{\"return\": 2}\n\xFF{\"return\": 3}\n");
+    assert!(drain(&mut machine).is_empty());
+    machine.receive(b"\xFF{\"return\": 5}\n");
+    assert_eq!(drain(&mut machine), ["ready"]);
+    assert_eq!(to_agent(&mut machine), "{\"execute\":\"guest-info\"}\n");
+    machine.receive(b"{\"return\": {}}\n");
+    assert_eq!(drain(&mut machine), [format!("{id} {{}}")]);
+    assert_eq!(machine.deadline(), None);
 }
 
 #[test]
@@ -338,7 +395,7 @@ fn the_end_fails_what_is_left_with_the_first_reason() {
     let flying = submit(&mut machine, "stop", Kind::InBand);
     let waiting: Vec<CallId> = (0..9).map(|_| submit(&mut machine, "cont", Kind::InBand)).collect();
     let abandoned = waiting[0];
-    machine.abandon(abandoned);
+    machine.abandon(abandoned, Instant::now());
     machine.receive(b"{\"event\": \"SHUTDOWN\"}\n{\"return\": {");
     machine.end(End::Eof);
     machine.end(End::Local);

@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use qmp_types::qga::commands::{
     GuestExecStatus, GuestFileClose, GuestFileOpen, GuestFsfreezeFreeze, GuestFsfreezeThaw,
-    GuestPing,
+    GuestPing, GuestSuspendDisk, GuestSuspendHybrid, GuestSuspendRam,
 };
 
 use super::Client;
 use super::connect::open;
 use crate::address::Address;
-use crate::agent::{Exec, ExecOutput, FREEZING, Reading, Writing, may_have_frozen};
+use crate::agent::{
+    Exec, ExecOutput, FREEZING, Reading, ShutdownMode, SuspendMode, Writing, may_have_frozen,
+};
 use crate::error::Result;
 use crate::machine::Dialect;
 use crate::options::Options;
@@ -22,8 +24,8 @@ use crate::transport::Transport;
 /// The agent answers one command after the other and does not say which one it answers. So a
 /// client first gets in step with it (`guest-sync-delimited`, or `guest-sync` where the agent is
 /// too old), and again after a call was given up: what an earlier client left, or a late reply,
-/// does no harm. Until the agent runs, that is repeated, for as long as
-/// [`greeting_within`](Options::greeting_within) says.
+/// does no harm. That is repeated until the agent answers: in the beginning for as long as
+/// [`greeting_within`](Options::greeting_within) says, later for as long as a call waits.
 ///
 /// ```no_run
 /// use qmp_client::{Exec, blocking::Agent};
@@ -76,7 +78,8 @@ impl Agent {
     }
 
     /// Executes a command and waits for its reply no longer than `within`. Commands that end the
-    /// guest or suspend it (`guest-shutdown`) are not answered on success.
+    /// guest or suspend it (`guest-shutdown`) are not answered on success: when no refusal has come by then, they have
+    /// succeeded.
     ///
     /// # Errors
     /// Those of [`Client::execute`].
@@ -149,6 +152,30 @@ impl Agent {
             writing.written(self.execute(next)?.count);
         }
         Ok(())
+    }
+
+    /// Asks the guest to shut down, or to start again. That it will is not answered: the agent
+    /// refuses within [ten seconds](crate::deadlines::recommended), or ends with its guest, or it
+    /// is taken for agreed. When it has shut down, QEMU's event `SHUTDOWN` tells.
+    ///
+    /// # Errors
+    /// The agent refuses, or another command has to be waited for that it does not answer.
+    pub fn shutdown(&mut self, mode: ShutdownMode) -> Result<()> {
+        self.execute(mode.command()).map(|_| ())
+    }
+
+    /// Asks the guest to suspend itself, which is not answered either: see
+    /// [`shutdown`](Self::shutdown). QEMU's events `SUSPEND` and `SUSPEND_DISK` tell when it has,
+    /// `system_wakeup` wakes it.
+    ///
+    /// # Errors
+    /// Those of [`shutdown`](Self::shutdown), as when the guest cannot do that.
+    pub fn suspend(&mut self, mode: SuspendMode) -> Result<()> {
+        match mode {
+            SuspendMode::Disk => self.execute(GuestSuspendDisk::new()).map(|_| ()),
+            SuspendMode::Ram => self.execute(GuestSuspendRam::new()).map(|_| ()),
+            SuspendMode::Hybrid => self.execute(GuestSuspendHybrid::new()).map(|_| ()),
+        }
     }
 
     /// Freezes the guest's file systems, so that a snapshot of its disks is consistent. They are

@@ -152,7 +152,7 @@ impl Connection {
         watch: Watch<'_>,
     ) {
         for id in self.unwanted.take() {
-            self.machine.abandon(id);
+            self.machine.abandon(id, now);
             self.replies.retain(|(kept, _)| *kept != id);
         }
         self.keep(done, watch);

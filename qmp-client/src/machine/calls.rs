@@ -233,6 +233,11 @@ impl Calls {
         abandoned.iter().filter_map(|id| self.land(*id)).count() > 0
     }
 
+    /// Whether there are commands that have not been sent yet.
+    pub(super) fn any_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Whether it has been sent, and is not answered.
     pub(super) fn is_flying(&self, id: CallId) -> bool {
         self.flying.iter().any(|call| call.id == id)

@@ -132,8 +132,10 @@ impl Machine {
             settings,
         };
         if machine.is_agents() {
-            let now = greeting.and_then(|limit| limit.at.checked_sub(limit.within));
-            machine.start_sync(now);
+            if let Some(now) = greeting.and_then(|limit| limit.at.checked_sub(limit.within)) {
+                machine.sync.repeat_after(now);
+            }
+            machine.start_sync();
         }
         machine
     }
@@ -211,10 +213,11 @@ impl Machine {
         Ok(id)
     }
 
-    /// Nobody waits for this call any more.
-    pub fn abandon(&mut self, id: CallId) {
+    /// Nobody waits for this call any more. A guest agent may have to be got in step with again:
+    /// there may be something to send, and a deadline.
+    pub fn abandon(&mut self, id: CallId, now: Instant) {
         self.calls.abandon(id);
-        self.get_in_step(None);
+        self.get_in_step(now);
     }
 
     /// Whether a reply to this call is still to be given out.
@@ -295,7 +298,7 @@ impl Machine {
             self.end(End::Handshake(timeout.because(self.framer.unfinished())));
         }
         self.calls.expire(now);
-        self.get_in_step(Some(now));
+        self.get_in_step(now);
     }
 
     /// The connection has ended. [`drain`](Self::drain) gives out what arrived before, then fails

@@ -4,8 +4,8 @@
 //! commands that are answered now, or half a command. So the first command has a number in it
 //! that only its own reply can have, and whatever comes before that is not for us:
 //! `guest-sync-delimited`, or `guest-sync` where the agent is too old for it. The same brings us
-//! back in step after a call was given up. It is repeated, since an agent that is not running yet
-//! may never hear of it.
+//! back in step after a call was given up. It is repeated, since an agent that is not running, or
+//! is about to be restarted, may never hear of it.
 
 use std::time::{Duration, Instant};
 
@@ -34,12 +34,16 @@ impl Sync {
     pub(super) fn new(first: u64) -> Self {
         Self { token: first, plain: false, again: None }
     }
+
+    /// It is sent now, and so again if it is not answered for a while.
+    pub(super) fn repeat_after(&mut self, now: Instant) {
+        self.again = now.checked_add(AGAIN);
+    }
 }
 
 impl Machine {
-    pub(super) fn start_sync(&mut self, now: Option<Instant>) {
+    pub(super) fn start_sync(&mut self) {
         self.state = State::Syncing;
-        self.sync.again = now.and_then(|now| now.checked_add(AGAIN));
         self.send_sync();
     }
 
@@ -56,19 +60,31 @@ impl Machine {
     }
 
     /// After a call was given up, its reply may still come, and would be taken for the next one's.
-    pub(super) fn get_in_step(&mut self, now: Option<Instant>) {
+    pub(super) fn get_in_step(&mut self, now: Instant) {
         if !self.is_agents() {
             return;
         }
-        match (&self.state, now, self.sync.again) {
-            (State::Ready, ..) if self.calls.forget_abandoned() => self.start_sync(now),
-            (State::Syncing, Some(now), Some(again)) if again <= now => self.start_sync(Some(now)),
+        match (&self.state, self.sync_deadline()) {
+            (State::Ready, _) if self.calls.forget_abandoned() => {
+                self.sync.repeat_after(now);
+                self.start_sync();
+            }
+            (State::Syncing, Some(again)) if again <= now => {
+                self.sync.repeat_after(now);
+                // Of a peer that takes nothing, more would only wait for it.
+                if self.output.is_empty() {
+                    self.start_sync();
+                }
+            }
             _ => {}
         }
     }
 
+    /// When it is to be sent again, for as long as somebody waits for what follows it.
     pub(super) fn sync_deadline(&self) -> Option<Instant> {
-        matches!(self.state, State::Syncing).then_some(self.sync.again).flatten()
+        let awaited = self.greeting_deadline.is_some() || self.calls.any_waiting();
+        let repeated = awaited && matches!(self.state, State::Syncing);
+        repeated.then_some(self.sync.again).flatten()
     }
 
     /// While the right answer is looked for, everything before a delimiter is something else.

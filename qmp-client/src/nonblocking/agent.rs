@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use qmp_types::qga::commands::{
     GuestExecStatus, GuestFileClose, GuestFileOpen, GuestFsfreezeFreeze, GuestFsfreezeThaw,
-    GuestPing,
+    GuestPing, GuestSuspendDisk, GuestSuspendHybrid, GuestSuspendRam,
 };
 
 use super::call::Call;
 use super::written::Written;
 use super::{Client, Connecting};
-use crate::agent::{Exec, ExecOutput, FREEZING, Reading, Writing, may_have_frozen};
+use crate::agent::{
+    Exec, ExecOutput, FREEZING, Reading, ShutdownMode, SuspendMode, Writing, may_have_frozen,
+};
 use crate::error::Result;
 use crate::request::Request;
 
@@ -22,8 +24,8 @@ use crate::request::Request;
 /// The agent answers one command after the other and does not say which one it answers. So a
 /// client first gets in step with it (`guest-sync-delimited`, or `guest-sync` where the agent is
 /// too old), and again after a call was given up: what an earlier client left, or a late reply,
-/// does no harm. Until the agent runs, that is repeated, for as long as
-/// [`greeting_within`](crate::Options::greeting_within) says.
+/// does no harm. That is repeated until the agent answers: in the beginning for as long as
+/// [`greeting_within`](crate::Options::greeting_within) says, later for as long as a call waits.
 ///
 /// ```no_run
 /// # async fn example(guest: qmp_client::Agent) -> qmp_client::Result<()> {
@@ -126,6 +128,38 @@ impl Agent {
     /// A handle, and what closes it, also when it is dropped.
     async fn open(&self, open: GuestFileOpen) -> Result<(i64, Call<GuestFileClose>)> {
         self.execute(open).guarded(|handle| GuestFileClose::new(*handle)).await
+    }
+
+    /// Asks the guest to shut down, or to start again. That it will is not answered: the agent
+    /// refuses within [ten seconds](crate::deadlines::recommended), or ends with its guest, or it
+    /// is taken for agreed. When it has shut down, QEMU's event `SHUTDOWN` tells.
+    ///
+    /// # Errors
+    /// The agent refuses, or another command has to be waited for that it does not answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// A guest that was asked does it, or does not.
+    pub async fn shutdown(&self, mode: ShutdownMode) -> Result<()> {
+        self.execute(mode.command()).await.map(|_| ())
+    }
+
+    /// Asks the guest to suspend itself, which is not answered either: see
+    /// [`shutdown`](Self::shutdown). QEMU's events `SUSPEND` and `SUSPEND_DISK` tell when it has,
+    /// `system_wakeup` wakes it.
+    ///
+    /// # Errors
+    /// Those of [`shutdown`](Self::shutdown), as when the guest cannot do that.
+    ///
+    /// # Cancel safety
+    ///
+    /// A guest that was asked does it, or does not.
+    pub async fn suspend(&self, mode: SuspendMode) -> Result<()> {
+        match mode {
+            SuspendMode::Disk => self.execute(GuestSuspendDisk::new()).await.map(|_| ()),
+            SuspendMode::Ram => self.execute(GuestSuspendRam::new()).await.map(|_| ()),
+            SuspendMode::Hybrid => self.execute(GuestSuspendHybrid::new()).await.map(|_| ()),
+        }
     }
 
     /// Freezes the guest's file systems, so that a snapshot of its disks is consistent. They are

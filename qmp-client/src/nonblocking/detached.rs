@@ -4,6 +4,7 @@
 //! deadline, so that a server that does not answer cannot keep it open for ever.
 
 use std::fmt;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
@@ -124,7 +125,7 @@ impl Detached {
     pub(super) fn expire(&mut self, now: Instant, machine: &mut Machine) {
         let late = self.calls.extract_if(.., |call| call.until <= now).collect::<Vec<_>>();
         for call in late {
-            machine.abandon(call.id);
+            machine.abandon(call.id, now);
             self.undoing.extend(call.undo.and_then(|undo| (undo.0)(Err(None))));
         }
         self.follow_up(machine);
@@ -140,13 +141,18 @@ impl Hold {
     /// Nobody waits for this call any more.
     pub(super) fn part(&self, id: CallId, name: &str, within: Option<Duration>, parting: Parting) {
         if let Parting::Abandon = parting {
-            let answer = {
+            let (answer, driver) = {
                 let mut state = self.lock();
-                state.machine.abandon(id);
-                state.forget_waiter(id)
+                state.machine.abandon(id, self.now());
+                // There may be something to say to a guest agent.
+                let quiet = state.machine.output().is_empty();
+                let driver = if quiet { None } else { state.driver.take() };
+                (state.forget_waiter(id), driver)
             };
+            driver.into_iter().for_each(Waker::wake);
             return drop(answer);
         }
+        let now = self.now();
         self.change(|state| {
             let answer = state.forget_waiter(id);
             let State { detached, machine, .. } = state;
@@ -162,7 +168,7 @@ impl Hold {
                 }
                 (Parting::Finish, None) => detached.take_over(id, name, within, None),
                 (Parting::Finish, Some(_)) => {}
-                (Parting::Abandon | Parting::Undo(_), _) => machine.abandon(id),
+                (Parting::Abandon | Parting::Undo(_), _) => machine.abandon(id, now),
             }
         });
     }
