@@ -73,9 +73,11 @@ fn errors(outcomes: &[JobOutcome]) -> Vec<(&str, Option<&str>)> {
 fn several_jobs_are_seen_through() {
     let script = |peer: &mut Peer| {
         let id = peer.expect("begin");
-        // An earlier job of the same name; one of another name.
-        change(peer, "one", "concluded");
-        change(peer, "one", "null");
+        // Earlier jobs of the same names; one of another name.
+        for job in ["one", "two"] {
+            change(peer, job, "concluded");
+            change(peer, job, "null");
+        }
         change(peer, "three", "concluded");
         peer.succeed(&id, json!({}));
         lists(peer, &[("two", "running", None), ("one", "ready", None), ("three", "ready", None)]);
