@@ -50,7 +50,7 @@ pub async fn run(
         .greeting_within(patience)
         // 16 MiB twice, as base64.
         .message_size(48 << 20);
-    let agent = Agent::connect(address, &options).await?;
+    let agent = Agent::connect_with(address, &options).await?;
     let program = Exec::new(program).args(arguments).within(patience);
     let output = agent.exec(&program).await.inspect_err(|error| {
         if error.is_command_not_found() {

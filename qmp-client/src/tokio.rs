@@ -141,16 +141,33 @@ impl Client {
 
 #[cfg(feature = "qga")]
 impl Agent {
-    /// Connects to the guest agent at this address, spawns the driver on tokio's current runtime,
-    /// and waits until the agent answers.
+    /// Connects to the guest agent at this address, written as QEMU writes it (see [`Address`]),
+    /// with the default [`Options`], spawns the driver on tokio's current runtime, and waits until
+    /// the agent answers.
     ///
     /// # Errors
     /// The text is no address, nobody listens there, or no agent answers in time.
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub async fn connect(address: &str, options: &Options) -> Result<Self> {
-        match open(&address.parse()?, options).await? {
+    pub async fn connect(address: &str) -> Result<Self> {
+        Self::connect_with(address, &Options::new()).await
+    }
+
+    /// [`connect`](Self::connect) with options.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect).
+    pub async fn connect_with(address: &str, options: &Options) -> Result<Self> {
+        Self::connect_to(&address.parse()?, options).await
+    }
+
+    /// [`connect`](Self::connect) to an address that is one already.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect), but for the text.
+    pub async fn connect_to(address: &Address, options: &Options) -> Result<Self> {
+        match open(address, options).await? {
             #[cfg(unix)]
             Socket::Unix(stream) => Self::over(stream, options).await,
             Socket::Tcp(stream) => Self::over(stream, options).await,

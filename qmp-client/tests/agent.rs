@@ -379,7 +379,7 @@ live! {
         rude.write_all(b"{\"execute\": \"guest-info\"}\n{\"execute\": \"gue").unwrap();
         drop(rude);
         let mut agent =
-            Agent::connect_with(&real.address().parse().unwrap(), &options()).unwrap();
+            Agent::connect_to(&real.address().parse().unwrap(), &options()).unwrap();
         assert!(!agent.execute(GuestInfo::new()).unwrap().version.is_empty());
 
         let cat = Exec::new("/bin/sh").args(["-c", "cat; echo $X >&2; exit 3"]).env("X", "oops");
@@ -410,7 +410,7 @@ live! {
         let real = Real::start("tokio");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let agent = qmp_client::Agent::connect(&real.address(), &options()).await.unwrap();
+            let agent = qmp_client::Agent::connect_with(&real.address(), &options()).await.unwrap();
             agent.ping(PATIENCE).await.unwrap();
             assert!(!agent.execute(GuestInfo::new()).await.unwrap().version.is_empty());
             let cat = Exec::new("/bin/sh").args(["-c", "cat; echo $X >&2; exit 3"]).env("X", "oops");

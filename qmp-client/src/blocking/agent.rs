@@ -49,14 +49,22 @@ impl Agent {
     /// # Errors
     /// The text is no address, nobody listens there, or no agent answers in time.
     pub fn connect(address: &str) -> Result<Self> {
-        Self::connect_with(&address.parse()?, &Options::new())
+        Self::connect_with(address, &Options::new())
     }
 
     /// [`connect`](Self::connect) with options.
     ///
     /// # Errors
     /// Those of [`connect`](Self::connect).
-    pub fn connect_with(address: &Address, options: &Options) -> Result<Self> {
+    pub fn connect_with(address: &str, options: &Options) -> Result<Self> {
+        Self::connect_to(&address.parse()?, options)
+    }
+
+    /// [`connect`](Self::connect) to an address that is one already.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect), but for the text.
+    pub fn connect_to(address: &Address, options: &Options) -> Result<Self> {
         let transport = open(address, options, &mut || Ok(()))?;
         Ok(Self { client: Client::handshake(transport, options, Dialect::Agent)? })
     }
