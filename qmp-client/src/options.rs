@@ -91,6 +91,11 @@ impl Options {
     /// must not call the client that calls it. An asynchronous client calls it while it holds its
     /// lock: it should be quick.
     ///
+    /// If it panics, the panic goes no further, but the connection ends ([`End::Transcript`]):
+    /// whoever waits is told. Other connections that have it too are not harmed.
+    ///
+    /// [`End::Transcript`]: crate::End::Transcript
+    ///
     /// ```
     /// use qmp_client::{Direction, Options};
     ///

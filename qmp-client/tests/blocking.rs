@@ -13,7 +13,7 @@ use std::time::Duration;
 use qmp_client::blocking::Client;
 use qmp_client::machine::Dropped;
 use qmp_client::transport::{Transport, Unix};
-use qmp_client::{Error, Misuse, Options, Raw, RawEvent, Request};
+use qmp_client::{Direction, Error, Misuse, Options, Raw, RawEvent, Request};
 use serde_json::Value;
 
 use scenarios::peer::Peer;
@@ -317,6 +317,43 @@ fn a_job_is_followed_though_events_are_lost() {
             assert_eq!(outcome.error.as_deref(), Some("no space"));
         },
     );
+}
+
+/// It ends this connection and no other, and whoever has called is told, not torn down.
+#[test]
+fn a_transcript_that_panics() {
+    for (way, text) in [(Direction::Sent, "\"fatal\""), (Direction::Received, "\"STOP\"")] {
+        let options = Options::new().transcript(move |direction, message| {
+            assert!(direction != way || !message.contains(text), "a transcript of the test's");
+        });
+        // The connection with `harmless` comes after one has ended by the same function.
+        for harmless in [false, true] {
+            scenarios::play::<Client>(
+                false,
+                &options,
+                |peer| {
+                    peer.greet();
+                    peer.status();
+                    if !harmless {
+                        let id = peer.command()["id"].clone();
+                        peer.send(r#"{"event": "STOP"}"#);
+                        peer.succeed(&id, serde_json::json!({}));
+                    }
+                },
+                |client| {
+                    let mut client = client.unwrap();
+                    client.execute(status()).unwrap();
+                    if !harmless {
+                        // What was answered in the same breath may have been given out.
+                        let _ = client.execute(Raw::<Value>::new("fatal"));
+                        let error = client.execute(status()).unwrap_err();
+                        let report = error.report();
+                        assert!(report.ends_with("shown the transcript panicked"), "{report}");
+                    }
+                },
+            );
+        }
+    }
 }
 
 /// Refuses the command named `refused`, and executes every other one; gives all their names.

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use qmp_client::qmp::commands::{BlockdevAdd, DeviceAdd, Migrate};
 use qmp_client::qmp::types::BlockdevOptions;
-use qmp_client::{Agent, Client, Connecting, ConnectingAgent, Error, Exec, Options, Raw};
+use qmp_client::{
+    Agent, Client, Connecting, ConnectingAgent, Direction, Error, Exec, Options, Raw,
+};
 use serde_json::{Value, json};
 
 use fake::{Fake, PATIENCE};
@@ -456,6 +458,74 @@ fn a_guard_that_is_dropped_last_in_main_thaws() {
         });
         drop(runtime);
         assert!(!one_thread().block_on(server.end()).frozen);
+    }
+}
+
+/// A function that is shown the transcript is in the way of others, on their threads and on the
+/// driver's: wherever it panics, the connection ends, whoever waits is told at once, and nobody
+/// else panics. Another connection that has it, too, goes on.
+#[test]
+fn a_transcript_that_panics_ends_the_connection() {
+    for (way, text) in [
+        (Direction::Sent, "\"fatal\""),
+        (Direction::Received, "\"SHOUTED\""),
+        // What has waited until there was room is sent by the driver.
+        (Direction::Sent, "\"9\""),
+    ] {
+        let options = Options::new().transcript(move |direction, message| {
+            assert!(direction != way || !message.contains(text), "a transcript of the test's");
+        });
+        let (stream, server) = Fake::default().ignoring("hang").ignoring("fatal").serve(true);
+        let (other_stream, other_server) = Fake::default().serve(true);
+        let runtime = several_threads();
+        let told = runtime.block_on(async {
+            let connect = |stream| {
+                let stream = tokio::net::UnixStream::from_std(stream).unwrap();
+                qmp_client::tokio::over(stream, &options)
+            };
+            let (connecting, driver) = connect(stream);
+            let driver = tokio::spawn(driver);
+            let client = connecting.await.unwrap();
+            let (connecting, other_driver) = connect(other_stream);
+            tokio::spawn(other_driver);
+            let other = connecting.await.unwrap();
+            let mut events = client.events();
+            let call = tokio::spawn(client.execute(Raw::<Value>::new("hang")));
+            while client.pending().0 == 0 {
+                tokio::task::yield_now().await;
+            }
+            let numbered = |number: u32| {
+                Raw::<Value>::new("echo").arguments(&json!({"number": number.to_string()}))
+            };
+            let many: Vec<_> =
+                (0..12).map(|number| tokio::spawn(client.execute(numbered(number)))).collect();
+            let fatal = tokio::time::timeout(PATIENCE, async {
+                let _ = client.execute(Raw::<Value>::new("shout")).await;
+                // By then the driver sleeps: nothing has arrived for a while.
+                tokio::time::sleep(10 * SOON).await;
+                client.execute(Raw::<Value>::new("fatal")).await
+            });
+            assert!(fatal.await.unwrap().unwrap_err().is_closed());
+            let error = tokio::time::timeout(PATIENCE, call).await.unwrap().unwrap().unwrap_err();
+            assert!(error.is_closed(), "{error:?}");
+            for call in many {
+                // It was answered by then, or it is told.
+                let answer = tokio::time::timeout(PATIENCE, call).await.unwrap().unwrap();
+                assert!(answer.map_or_else(|error| error.is_closed(), |_| true));
+            }
+            while let Some(Ok(_)) = events.next().await {}
+            // It has done its work.
+            tokio::time::timeout(PATIENCE, driver).await.unwrap().unwrap();
+            assert_eq!(client.pending().0, 0);
+            other.execute(echo()).await.unwrap();
+            client.ended().unwrap()
+        });
+        assert!(Error::from(told).report().ends_with("shown the transcript panicked"));
+        drop(runtime);
+        one_thread().block_on(async {
+            server.end().await;
+            other_server.end().await;
+        });
     }
 }
 

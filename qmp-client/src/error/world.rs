@@ -170,6 +170,8 @@ pub enum End {
     Local,
     /// The driver was dropped, which does an asynchronous client's input and output.
     NoDriver,
+    /// The function panicked that is shown the [transcript](crate::Options::transcript).
+    Transcript,
 }
 
 impl fmt::Display for End {
@@ -183,6 +185,7 @@ impl fmt::Display for End {
             Self::Negotiation(_) => f.write_str("the server refused the negotiation"),
             Self::Local => f.write_str("it was closed on this side"),
             Self::NoDriver => f.write_str("its driver was dropped"),
+            Self::Transcript => f.write_str("the function that is shown the transcript panicked"),
         }
     }
 }
@@ -195,7 +198,7 @@ impl StdError for End {
             Self::Protocol(error) => error.source(),
             Self::Negotiation(error) => Some(error),
             Self::Handshake(timeout) => timeout.cause.as_ref().map(|cause| &**cause as _),
-            Self::Eof | Self::Local | Self::NoDriver => None,
+            Self::Eof | Self::Local | Self::NoDriver | Self::Transcript => None,
         }
     }
 }

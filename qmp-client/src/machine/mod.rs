@@ -301,6 +301,11 @@ impl Machine {
         self.get_in_step(now);
     }
 
+    /// Whether the connection is to end with the next [`drain`](Self::drain).
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
     /// The connection has ended. [`drain`](Self::drain) gives out what arrived before, then fails
     /// every call that is left with this reason. The first reason stays.
     pub fn end(&mut self, end: End) {

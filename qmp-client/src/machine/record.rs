@@ -1,9 +1,11 @@
 //! What passes, for whoever wants to see it.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Machine;
+use crate::error::End;
 
 /// Which way a message goes.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -22,7 +24,7 @@ pub struct Transcript(Arc<Mutex<Hook>>);
 
 impl Transcript {
     /// A function that is shown each message as its text, without what stands between messages.
-    /// It must not call the client that calls it.
+    /// It must not call the client that calls it. If it panics, the connection ends.
     pub fn new(hook: impl FnMut(Direction, &str) + Send + 'static) -> Self {
         Self(Arc::new(Mutex::new(hook)))
     }
@@ -42,13 +44,20 @@ impl Machine {
         self.record_output(0);
     }
 
-    pub(super) fn record(&self, direction: Direction, message: &[u8]) {
+    pub(super) fn record(&mut self, direction: Direction, message: &[u8]) {
         #[cfg(feature = "tracing")]
         tracing::trace!(target: "qmp_client", ?direction, message = %String::from_utf8_lossy(message.trim_ascii()));
         let Some(Transcript(hook)) = &self.transcript else { return };
         let text = String::from_utf8_lossy(message);
-        let mut hook = hook.lock().unwrap_or_else(PoisonError::into_inner);
-        hook(direction, text.trim());
+        // It may be in the middle of anything here, and of what others wait for.
+        let shown = catch_unwind(AssertUnwindSafe(|| {
+            let mut hook = hook.lock().unwrap_or_else(PoisonError::into_inner);
+            hook(direction, text.trim());
+        }));
+        if shown.is_err() {
+            self.transcript = None;
+            self.end(End::Transcript);
+        }
     }
 
     /// What has been written to the output since it was so long.

@@ -145,7 +145,7 @@ impl<L: Link, C: Clock> Driver<L, C> {
         if let Some(end) = self.ending.take() {
             state.machine.end(end);
         }
-        if received || expired.is_some() {
+        if received || expired.is_some() || state.machine.is_ending() {
             state.machine.swap_input(&mut self.input);
             state.distribute(&mut self.woken);
             if let Some(now) = expired {
