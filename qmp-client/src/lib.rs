@@ -91,12 +91,15 @@
 //!     println!("{:?}", info.ram.as_ref().map(|ram| ram.remaining));
 //! })?;
 //! println!("{:?}", moved.status);
-//! vm.shut_down(PATIENCE)?;
+//! let ended = vm.shut_down(PATIENCE)?;
+//! println!("ended by {:?}, {:?}", ended.by, ended.reason);
 //! # }
 //! # Ok::<(), qmp_client::Error>(())
 //! ```
 //!
-//! The asynchronous client has the same, to be awaited.
+//! The asynchronous client has the same, to be awaited. Jobs that one transaction begins are seen
+//! through together: by `finish_jobs`, or on the asynchronous client by `watch_jobs`, which is
+//! called before.
 //!
 //! What must not stay is held by a guard. Dropping it undoes that; a method of its own does so,
 //! too, and says if it fails:

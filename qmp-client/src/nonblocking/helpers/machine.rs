@@ -42,7 +42,7 @@ impl Client {
     /// button. If QEMU ends without an event that says why, that is success too.
     ///
     /// # Errors
-    /// QEMU does not end.
+    /// QEMU does not end. Whoever has its process then kills that.
     ///
     /// # Cancel safety
     ///
