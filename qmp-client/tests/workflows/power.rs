@@ -236,6 +236,30 @@ fn a_guest_that_is_not_there_is_not_asked() {
     }
 }
 
+/// Whatever has stopped it, it can go on; one in a state that is newer than this client may run.
+#[test]
+fn a_guest_that_is_stopped_goes_on_to_shut_down() {
+    for (state, is_resumed) in
+        [("paused", true), ("io-error", true), ("debug", true), ("colo", false), ("newer", false)]
+    {
+        let script = |peer: &mut Peer| {
+            is(peer, state);
+            if is_resumed {
+                obeys(peer, "cont");
+            }
+            obeys(peer, "system_powerdown");
+            ends(peer, true, "guest-shutdown");
+            quits(peer);
+        };
+        play(script, async |client| {
+            assert!(client.shut_down(PATIENCE).await.unwrap().by_guest(), "{state}");
+        });
+        play_blocking(script, |mut client| {
+            assert!(client.shut_down(PATIENCE).unwrap().by_guest(), "{state}");
+        });
+    }
+}
+
 /// All that comes before the event takes of the same patience, and `quit` has as much again.
 #[test]
 fn a_machine_that_hangs_is_not_waited_for_much_longer() {
