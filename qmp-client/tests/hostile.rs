@@ -8,6 +8,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use qmp_client::{Error, Options, ProtocolError, Raw, Result};
@@ -29,8 +30,10 @@ enum When {
     First,
     /// In place of the reply to a command.
     Later,
+    /// From the first command on, of which it takes nothing.
+    Deaf,
 }
-use When::{First, Later};
+use When::{Deaf, First, Later};
 
 /// How that is to end.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +91,7 @@ fn attacks() -> Vec<Attack> {
         },
         attack("half a line and silence", Later, Timeout, "{\"return\": \"", ""),
         attack("a deep reply", Later, TooDeep, deep, ""),
+        attack("no reading", Deaf, Timeout, "", ""),
     ]
     .into_iter()
     .chain([attack("replies to others", Later, Timeout, "", FOREIGN)])
@@ -123,11 +127,11 @@ fn large_event() -> String {
 }
 
 /// The peer's side: as long as the client is there, and says nothing else.
-fn misbehave(stream: UnixStream, attack: &Attack, is_agent: bool) {
+fn misbehave(stream: UnixStream, attack: &Attack, is_agent: bool, left: &Receiver<()>) {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     let mut stream = BufReader::new(stream);
-    if attack.when == Later {
+    if attack.when != First {
         if is_agent {
             let token = next_command(&mut stream)["arguments"]["id"].clone();
             let answer = json!({"return": token}).to_string();
@@ -139,6 +143,10 @@ fn misbehave(stream: UnixStream, attack: &Attack, is_agent: bool) {
             let id = next_command(&mut stream)["id"].clone();
             let answer = json!({"return": {}, "id": id}).to_string();
             stream.get_mut().write_all(format!("{answer}\n").as_bytes()).unwrap();
+        }
+        if attack.when == Deaf {
+            let _ = left.recv();
+            return;
         }
         let id = next_command(&mut stream)["id"].clone();
         let mut head = attack.head.clone();
@@ -161,12 +169,14 @@ fn next_command(stream: &mut BufReader<UnixStream>) -> Value {
     serde_json::from_slice(line.strip_prefix(&[0xFF]).unwrap_or(&line)).unwrap()
 }
 
-fn command() -> Raw<Value> {
-    Raw::new("query-status")
+/// A command; if it is large, it does not fit into any buffer on the way.
+fn command(large: bool) -> Raw<Value> {
+    let command = Raw::new("query-status");
+    if large { command.arguments(&json!({"x": "x".repeat(LIMIT / 2)})) } else { command }
 }
 
 /// Connects and executes one command, with one front end.
-type Try = fn(UnixStream, &Options) -> Result<Value>;
+type Try = fn(UnixStream, &Options, Raw<Value>) -> Result<Value>;
 
 fn memory_kib(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -183,9 +193,12 @@ fn play(attack: &Attack, name: &str, is_agent: bool, client: Try, before: u64) {
     let options = if is_agent { options } else { options.message_size(LIMIT) };
     let what = format!("{name}: {} ({:?})", attack.name, attack.when);
     let (begin, error) = std::thread::scope(|scope| {
-        scope.spawn(|| misbehave(theirs, attack, is_agent));
+        let (leave, left) = std::sync::mpsc::channel::<()>();
+        scope.spawn(move || misbehave(theirs, attack, is_agent, &left));
         let begin = Instant::now();
-        (begin, client(ours, &options).unwrap_err())
+        let error = client(ours, &options, command(attack.when == Deaf)).unwrap_err();
+        drop(leave);
+        (begin, error)
     });
     assert!(begin.elapsed() < PATIENCE, "{what}: {:?}", begin.elapsed());
     let grown = memory_kib("VmHWM").unwrap_or_default().saturating_sub(before);
@@ -223,22 +236,22 @@ fn each_ends_in_its_error_in_time_and_within_bounds() {
 fn monitors() -> Vec<(&'static str, Try)> {
     vec![
         #[cfg(feature = "blocking")]
-        ("blocking", |stream, options| {
+        ("blocking", |stream, options, command| {
             let stream = qmp_client::transport::Unix::from_stream(stream).unwrap();
-            qmp_client::blocking::Client::from_transport(stream, options)?.execute(command())
+            qmp_client::blocking::Client::from_transport(stream, options)?.execute(command)
         }),
         #[cfg(feature = "tokio")]
-        ("tokio", |stream, options| {
+        ("tokio", |stream, options, command| {
             on_tokio(stream, |stream| async {
-                qmp_client::Client::over(stream, options).await?.execute(command()).await
+                qmp_client::Client::over(stream, options).await?.execute(command).await
             })
         }),
         #[cfg(feature = "futures-io")]
-        ("futures-io", |stream, options| {
+        ("futures-io", |stream, options, command| {
             let stream = async_io::Async::new(stream).unwrap();
             let (connecting, driver) = qmp_client::futures_io::over(stream, options);
             let driver = std::thread::spawn(|| async_io::block_on(driver));
-            let result = async_io::block_on(async { connecting.await?.execute(command()).await });
+            let result = async_io::block_on(async { connecting.await?.execute(command).await });
             driver.join().unwrap();
             result
         }),
@@ -254,22 +267,22 @@ fn agents() -> Vec<(&'static str, Try)> {
 fn agents() -> Vec<(&'static str, Try)> {
     vec![
         #[cfg(feature = "blocking")]
-        ("agent, blocking", |stream, options| {
+        ("agent, blocking", |stream, options, command| {
             let stream = qmp_client::transport::Unix::from_stream(stream).unwrap();
-            qmp_client::blocking::Agent::from_transport(stream, options)?.execute(command())
+            qmp_client::blocking::Agent::from_transport(stream, options)?.execute(command)
         }),
         #[cfg(feature = "tokio")]
-        ("agent, tokio", |stream, options| {
+        ("agent, tokio", |stream, options, command| {
             on_tokio(stream, |stream| async {
-                qmp_client::Agent::over(stream, options).await?.execute(command()).await
+                qmp_client::Agent::over(stream, options).await?.execute(command).await
             })
         }),
         #[cfg(feature = "futures-io")]
-        ("agent, futures-io", |stream, options| {
+        ("agent, futures-io", |stream, options, command| {
             let stream = async_io::Async::new(stream).unwrap();
             let (connecting, driver) = qmp_client::futures_io::agent_over(stream, options);
             let driver = std::thread::spawn(|| async_io::block_on(driver));
-            let result = async_io::block_on(async { connecting.await?.execute(command()).await });
+            let result = async_io::block_on(async { connecting.await?.execute(command).await });
             driver.join().unwrap();
             result
         }),
