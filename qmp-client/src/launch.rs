@@ -32,6 +32,30 @@ use crate::process::Process;
 /// On tokio it is given to `Client::launch`, with an executor of one's own to `tokio::launch` or
 /// `futures_io::launch`. Then the process is a thing of its own beside the client: `Launched` has
 /// both.
+///
+/// What else there is to be said of a process, a [`Command`] says: its environment, its user, where
+/// its output goes. `Launch` is made of one, too.
+///
+/// ```no_run
+/// # #[cfg(feature = "blocking")] {
+/// use std::os::unix::process::CommandExt;
+/// use std::process::{Command, Stdio};
+///
+/// let mut qemu = Command::new("qemu-system-x86_64");
+/// // A group of its own: the terminal's interrupt is for this program alone.
+/// qemu.args(["-M", "none", "-display", "none"]).stdout(Stdio::null()).process_group(0);
+/// let mut vm = qmp_client::Launch::from(qemu).start()?;
+/// # vm.quit()?;
+/// # }
+/// # Ok::<(), qmp_client::Error>(())
+/// ```
+///
+/// The process is the program that is started here. With `-daemonize` that one ends at once, which
+/// is an error, and leaves behind a QEMU that is nobody's. What wraps it, such as `sudo`, is what is
+/// killed, unless it becomes QEMU by `exec`.
+///
+/// Nobody ends it when this program is killed, exits, or aborts: then nothing is dropped. QEMU runs
+/// on without a monitor.
 #[derive(Debug)]
 #[must_use = "it has to be started"]
 pub struct Launch {
@@ -44,13 +68,7 @@ pub struct Launch {
 impl Launch {
     /// A program that takes QEMU's options.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        let monitor = ["-chardev", "socket,id=qmp-client,fd=0", "-qmp", "chardev:qmp-client"];
-        Self {
-            command: Command::new(program),
-            monitor: monitor.map(String::from).to_vec(),
-            options: Options::new(),
-            grace: Duration::from_secs(5),
-        }
+        Command::new(program).into()
     }
 
     /// Adds an argument.
@@ -107,6 +125,20 @@ impl Launch {
                 let (status, stderr) = (None, "".into());
                 Err(LaunchError { program, status, stderr, error: Some(error) }.into())
             }
+        }
+    }
+}
+
+impl From<Command> for Launch {
+    /// A command that is set up already. Its standard input becomes the monitor, its standard error
+    /// is listened to, whatever it says of them; the monitor's arguments come behind its own.
+    fn from(command: Command) -> Self {
+        let monitor = ["-chardev", "socket,id=qmp-client,fd=0", "-qmp", "chardev:qmp-client"];
+        Self {
+            command,
+            monitor: monitor.map(String::from).to_vec(),
+            options: Options::new(),
+            grace: Duration::from_secs(5),
         }
     }
 }

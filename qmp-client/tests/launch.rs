@@ -108,12 +108,25 @@ mod blocking {
     #[test]
     fn one_that_works() {
         let number = Number::new();
-        let mut client = shell(&number.of(WELL)).start().unwrap();
+        let client = shell(&number.of(WELL)).start().unwrap();
         assert_eq!(client.version().qemu.major, 10);
         let id = client.process().unwrap().id().to_string();
         assert_eq!(number.read(), Some(id.clone()));
         drop(client);
         assert!(!is_there(&id));
+    }
+
+    /// A manager of VMs sets environment, user and output itself.
+    #[test]
+    fn one_of_a_command() {
+        let mut command = Command::new("/bin/sh");
+        let script = format!("echo \"$SAID\" >&2; {WELL}");
+        command.args(["-c", &script]).env("SAID", "by the environment");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let none: [&str; 0] = [];
+        let client = Launch::from(command).monitor_args(none).grace(SOON).start().unwrap();
+        let process = client.process().unwrap();
+        wait_until(|| process.stderr() == "by the environment\n", "what it said");
     }
 
     #[test]

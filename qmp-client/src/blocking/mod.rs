@@ -260,7 +260,7 @@ impl Client {
             return Err(Timeout::new(WaitedFor::Exit, within).into());
         }
         #[cfg(unix)]
-        if let Some(process) = &mut self.process {
+        if let Some(process) = &self.process {
             process.wait_within(within.saturating_sub(begin.elapsed()))?;
         }
         Ok(())
@@ -276,15 +276,16 @@ impl Client {
 
     /// The process that was launched for this connection.
     #[cfg(unix)]
-    pub fn process(&mut self) -> Option<&mut Process> {
-        self.process.as_mut()
+    #[must_use]
+    pub fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
     }
 }
 
 #[cfg(unix)]
 impl Drop for Client {
     fn drop(&mut self) {
-        let Some(process) = &mut self.process else { return };
+        let Some(process) = &self.process else { return };
         let grace = process.grace();
         if process.is_running() && self.quit_within(grace).is_err() {
             // The process is killed when it is dropped: there is nobody left to report this to.
