@@ -144,15 +144,15 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Server(error) => Some(&error.error),
+            Self::Server(error) => error.source(),
             Self::Protocol(error) => error.source(),
-            Self::Decode(error) => Some(&error.error),
+            Self::Decode(error) => error.source(),
             Self::Misuse(error) => error.source(),
-            Self::Transport(error) => Some(&error.error),
-            Self::Timeout(error) => error.cause.as_ref().map(|cause| &**cause as _),
-            Self::Closed(error) => Some(&*error.reason),
+            Self::Transport(error) => error.source(),
+            Self::Timeout(error) => error.source(),
+            Self::Closed(error) => error.source(),
             Self::Lagged(_) => None,
-            Self::Launch(error) => error.error.as_ref().map(|error| error as _),
+            Self::Launch(error) => error.source(),
         }
     }
 }

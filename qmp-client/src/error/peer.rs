@@ -31,6 +31,12 @@ impl fmt::Display for ServerError {
     }
 }
 
+impl StdError for ServerError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.error)
+    }
+}
+
 /// How the peer breaks the protocol.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -137,5 +143,11 @@ impl fmt::Display for Mismatch {
             Subject::Reply(command) => write!(f, "the reply to `{command}` does not fit"),
             Subject::Event(name) => write!(f, "the data of event `{name}` does not fit"),
         }
+    }
+}
+
+impl StdError for Mismatch {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.error)
     }
 }

@@ -55,6 +55,12 @@ impl fmt::Display for TransportError {
     }
 }
 
+impl StdError for TransportError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.error)
+    }
+}
+
 /// What a deadline was set for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -125,6 +131,12 @@ impl fmt::Display for Timeout {
     }
 }
 
+impl StdError for Timeout {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.as_ref().map(|cause| &**cause as _)
+    }
+}
+
 /// The connection has ended.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -147,6 +159,12 @@ impl fmt::Display for Closed {
             Some(command) => write!(f, "the connection ended before the reply to `{command}`"),
             None => f.write_str("the connection has ended"),
         }
+    }
+}
+
+impl StdError for Closed {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.reason)
     }
 }
 
@@ -197,7 +215,7 @@ impl StdError for End {
             Self::Transport(error) => error.source(),
             Self::Protocol(error) => error.source(),
             Self::Negotiation(error) => Some(error),
-            Self::Handshake(timeout) => timeout.cause.as_ref().map(|cause| &**cause as _),
+            Self::Handshake(timeout) => timeout.source(),
             Self::Eof | Self::Local | Self::NoDriver | Self::Transcript => None,
         }
     }
@@ -209,7 +227,7 @@ impl StdError for End {
 pub struct LaunchError {
     /// The program.
     pub program: Box<str>,
-    /// How it ended; nothing if it did not start, or if it closed its monitor but runs on.
+    /// How it ended; nothing if it did not start.
     pub status: Option<ExitStatus>,
     /// The last lines that it wrote to its standard error.
     pub stderr: Box<str>,
@@ -230,5 +248,11 @@ impl fmt::Display for LaunchError {
             "" => Ok(()),
             stderr => write!(f, "; it said: {stderr}"),
         }
+    }
+}
+
+impl StdError for LaunchError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.error.as_ref().map(|error| error as _)
     }
 }
