@@ -4,7 +4,7 @@
 //!   QEMU's, [`Raw`] is one by its name.
 //! - An *event* is a struct too; `qmp::AnyEvent` is one of them all, [`RawEvent`] one as text.
 //! - A *client* executes commands and collects events over one connection:
-//!   [`blocking::Client`], or the asynchronous one.
+//!   `blocking::Client`, or the asynchronous one, `Client`.
 //! - Everything that is protocol is in the [machine](machine::Machine), which does no input or
 //!   output. Clients move its bytes; so can you.
 //!
@@ -55,9 +55,9 @@
 //!
 //! # A QEMU of one's own
 //!
-//! [`Launch`] starts one with its monitor on a socket pair: nothing to be waited for, nobody else
+//! `Launch` starts one with its monitor on a socket pair: nothing to be waited for, nobody else
 //! can connect, and if it ends instead, the error is what it said. `Launch::start` gives a blocking
-//! client; an asynchronous one comes with the [`Process`] beside it, as `Launched`. To a process
+//! client; an asynchronous one comes with the `Process` beside it, as `Launched`. To a process
 //! that opens a socket itself, `Client::connect_to_child` waits no longer than that lives.
 //!
 //! # Workflows
@@ -133,7 +133,7 @@
 //!
 //! # What does not compile
 //!
-//! A command that may not be executed out-of-band, in [`blocking::Client::execute_oob`]:
+//! A command that may not be executed out-of-band, in `Client::execute_oob`:
 //!
 //! ```compile_fail,E0277
 //! # fn example(mut vm: qmp_client::blocking::Client) {
@@ -163,15 +163,16 @@
 //! # Systems
 //!
 //! Everything is there on Linux and on other Unix systems, but for abstract socket names and paths
-//! beyond the system's limit, which are Linux's, and what needs a file in memory. On Windows, and
-//! wherever else Unix sockets are not, there are TCP and any stream of one's own; an address of a
-//! Unix socket gives an [error](Error::Transport) of the kind
+//! beyond the system's limit, which are Linux's, and `screenshot`, which needs a file in memory. On
+//! Windows, and wherever else Unix sockets are not, there are TCP and any stream of one's own; an
+//! address of a Unix socket gives an [error](Error::Transport) of the kind
 //! [`Unsupported`](std::io::ErrorKind::Unsupported). Passing descriptors, and what is made of them,
 //! and `Launch` do not exist there.
 //!
 //! # Features
 //!
-//! Features add, and change nothing.
+//! Features add, and change nothing. What needs one is not linked here: the modules and types below
+//! are those of the features that this page was made with.
 //!
 //! - `blocking` (default): the client that blocks its thread, module `blocking`. It brings no
 //!   asynchronous runtime.

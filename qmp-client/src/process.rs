@@ -23,9 +23,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// A process that was [launched](crate::Launch). It is killed when this is dropped.
 ///
-/// A [`blocking::Client`](crate::blocking::Client) keeps the process that it launched, and gives it
-/// the time to end; beside an asynchronous client it is a thing of its own, of which
-/// [`wait`](Self::wait) tells the end.
+/// A `blocking::Client` keeps the process that it launched, and gives it the time to end; beside an
+/// asynchronous client it is a thing of its own, of which `wait` tells the end.
 #[derive(Debug)]
 pub struct Process {
     inner: Arc<Inner>,
@@ -100,7 +99,7 @@ impl Process {
     }
 
     /// Waits until it has ended. This blocks the thread: asynchronous programs have
-    /// [`wait`](Self::wait).
+    /// `wait`.
     ///
     /// # Errors
     /// It has not ended in time, and what the system reports.
