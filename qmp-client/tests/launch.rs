@@ -134,6 +134,13 @@ mod blocking {
         assert_says_why(&shell(ILL).start().unwrap_err(), "no such machine");
     }
 
+    /// With `-daemonize`, QEMU ended well, and the error did not say what was wrong with that.
+    #[test]
+    fn one_that_goes_into_the_background() {
+        let error = shell("exit 0").start().unwrap_err();
+        assert!(error.report().contains("stay in the foreground"), "{}", error.report());
+    }
+
     #[test]
     fn one_that_closes_its_monitor() {
         let number = Number::new();

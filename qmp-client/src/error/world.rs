@@ -245,8 +245,14 @@ impl fmt::Display for LaunchError {
             (None, None) => write!(f, "{program} closed its monitor")?,
         }
         match self.stderr.trim() {
-            "" => Ok(()),
-            stderr => write!(f, "; it said: {stderr}"),
+            "" => {}
+            stderr => write!(f, "; it said: {stderr}")?,
+        }
+        match self.status {
+            Some(status) if status.success() => {
+                f.write_str("; it must stay in the foreground, without `-daemonize`")
+            }
+            _ => Ok(()),
         }
     }
 }
