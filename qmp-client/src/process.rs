@@ -25,6 +25,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 ///
 /// A `blocking::Client` keeps the process that it launched, and gives it the time to end; beside an
 /// asynchronous client it is a thing of its own, of which `wait` tells the end.
+///
+/// A program that waits for whatever child ends, as the first process of a container does, or that
+/// ignores `SIGCHLD`, takes the status away: then an error of the kind `Transport` is what tells
+/// the end.
 #[derive(Debug)]
 pub struct Process {
     inner: Arc<Inner>,
