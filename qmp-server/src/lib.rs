@@ -52,6 +52,20 @@
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # A vocabulary of one's own
+//!
+//! Commands need not be QEMU's. A build script generates those of your schema, with the
+//! constructors that replies and events need, and with what [`Router::introspection`] takes; this
+//! crate and `qmp-types` bring no other vocabulary without their default features.
+//!
+//! ```text
+//! qmp_codegen::Builder::new()
+//!     .schema("schema/vmm.json")
+//!     .constructors_for_all()
+//!     .introspection()
+//!     .generate("vmm")
+//! ```
 
 mod arguments;
 mod connection;
