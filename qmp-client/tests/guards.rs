@@ -560,3 +560,18 @@ fn a_predicate_that_panics_ends_the_connection() {
     assert!(Error::from(told).report().ends_with("its driver was dropped"));
     runtime.block_on(server.end());
 }
+
+/// "At once" is no excuse for what was left to be done before: it was first.
+#[test]
+fn a_guard_that_is_dropped_before_the_connection_is_closed_thaws() {
+    let (stream, server) = Fake::default().serve(false);
+    let left = one_thread().block_on(async {
+        let agent = Tokio::agent(stream).await;
+        drop(agent.freeze().await.unwrap());
+        agent.client().close();
+        agent.client().closed().await;
+        drop(agent);
+        server.end().await
+    });
+    assert!(!left.frozen, "{left:?}");
+}

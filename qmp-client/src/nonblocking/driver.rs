@@ -157,6 +157,9 @@ impl<L: Link, C: Clock> Driver<L, C> {
         }
         // The last call that kept it open may have been answered just now.
         if state.is_deserted() {
+            drop(state);
+            self.send_last();
+            state = self.shared.lock();
             state.machine.end(End::Local);
             state.distribute(&mut self.woken);
         }
@@ -230,8 +233,9 @@ impl<L: Link, C> Driver<L, C> {
         self.output.clear();
     }
 
-    /// What guards have left to be done is sent, as far as the link takes it at once: a runtime
-    /// that ends drops its drivers, and a guest that is frozen must not stay so.
+    /// What guards have left to be done is sent, as far as the link takes it at once: a client may
+    /// be closed, a runtime that ends drops its drivers, and a guest that is frozen must not stay
+    /// so.
     fn send_last(&mut self) {
         if self.done || std::thread::panicking() || self.shared.lock().detached.is_empty() {
             return;

@@ -201,7 +201,7 @@ impl Client {
     }
 
     /// Closes the connection at once. Calls that are not answered fail; what guards have left is
-    /// not waited for.
+    /// sent, if the socket takes it at once, and not waited for.
     pub fn close(&self) {
         self.hold().close();
     }
