@@ -575,3 +575,25 @@ fn a_guard_that_is_dropped_before_the_connection_is_closed_thaws() {
     });
     assert!(!left.frozen, "{left:?}");
 }
+
+/// An agent is asked one thing after the other. What undoes something does not wait for its turn
+/// if that never comes.
+#[test]
+fn a_guard_that_waits_for_its_turn_when_the_runtime_ends_thaws() {
+    let (stream, server) = Fake::default().serve(false);
+    let runtime = one_thread();
+    runtime.block_on(async {
+        let agent = Tokio::agent(stream).await;
+        let frozen = agent.freeze().await.unwrap();
+        let call = agent.execute(Raw::<Value>::new("wait"));
+        tokio::spawn(call);
+        while agent.client().pending().0 == 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(frozen);
+    });
+    drop(runtime);
+    server.open_gate();
+    let left = one_thread().block_on(server.end());
+    assert!(!left.frozen, "{left:?}");
+}

@@ -202,6 +202,16 @@ impl Calls {
         self.waiting.remove(oob)
     }
 
+    /// The commands among these that wait.
+    pub(super) fn take_waiting(&mut self, which: impl Fn(CallId) -> bool) -> VecDeque<Waiting> {
+        let (taken, left) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|waiting: &Waiting| which(waiting.call.id));
+        self.waiting = left;
+        self.recount();
+        taken
+    }
+
     /// The command that a reply without an id belongs to.
     pub(super) fn oldest(&self) -> Option<CallId> {
         let in_band = self.flying.iter().find(|call| call.kind == Kind::InBand);

@@ -26,6 +26,13 @@ impl Machine {
         }
     }
 
+    /// Sends these commands before it is their turn, if anything may be sent: it will not come.
+    pub(crate) fn hurry(&mut self, which: impl Fn(CallId) -> bool) {
+        if let State::Ready | State::Syncing = self.state {
+            self.calls.take_waiting(which).into_iter().for_each(|waiting| self.launch(waiting));
+        }
+    }
+
     /// Whether no call is left.
     pub(crate) fn is_idle(&self) -> bool {
         self.calls.is_idle()

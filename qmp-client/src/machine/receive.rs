@@ -166,18 +166,22 @@ impl Machine {
     /// Sends what waited, as far as the window allows.
     pub(super) fn launch_waiting(&mut self) {
         while let Some(waiting) = self.calls.next_waiting(self.settings.window) {
-            let Waiting { call, text, descriptors } = waiting;
-            if call.kind == Kind::OutOfBand && !self.oob {
-                let error = Misuse::OobNotEnabled { command: call.name.clone() };
-                self.calls.fail(call, error.into());
+            if waiting.call.kind == Kind::OutOfBand && !self.oob {
+                let error = Misuse::OobNotEnabled { command: waiting.call.name.clone() };
+                self.calls.fail(waiting.call, error.into());
                 continue;
             }
-            let start = self.output.end().len();
-            self.output.end().extend_from_slice(&text);
-            self.record_output(start);
-            self.output.attach(start, descriptors);
-            self.calls.fly(call);
+            self.launch(waiting);
         }
+    }
+
+    pub(super) fn launch(&mut self, waiting: Waiting) {
+        let Waiting { call, text, descriptors } = waiting;
+        let start = self.output.end().len();
+        self.output.end().extend_from_slice(&text);
+        self.record_output(start);
+        self.output.attach(start, descriptors);
+        self.calls.fly(call);
     }
 
     pub(super) fn take_garbage(&mut self, garbage: Garbage, id: Option<CallId>, sink: Sink<'_>) {

@@ -121,6 +121,11 @@ impl Detached {
         }
     }
 
+    /// Nothing more will be answered: what waits to be sent waits no longer.
+    pub(super) fn hurry(&self, machine: &mut Machine) {
+        machine.hurry(|id| self.calls.iter().any(|call| call.id == id));
+    }
+
     /// Gives up what has not been answered in time.
     pub(super) fn expire(&mut self, now: Instant, machine: &mut Machine) {
         let late = self.calls.extract_if(.., |call| call.until <= now).collect::<Vec<_>>();

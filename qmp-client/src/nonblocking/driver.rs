@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::link::{Clock, Link};
-use super::state::{Shared, register};
+use super::state::{Shared, State, register};
 use crate::error::End;
 use crate::machine::{Framer, Output};
 
@@ -243,7 +243,12 @@ impl<L: Link, C> Driver<L, C> {
         let mut cx = Context::from_waker(Waker::noop());
         // What it has begun goes first.
         self.write(&mut cx);
-        self.shared.lock().machine.take_output(&mut self.output);
+        {
+            let mut state = self.shared.lock();
+            let State { detached, machine, .. } = &mut *state;
+            detached.hurry(machine);
+            machine.take_output(&mut self.output);
+        }
         self.write(&mut cx);
     }
 }
