@@ -520,3 +520,15 @@ fn memory_is_given_back() {
     machine.release(0);
     assert!(machine.spare().len() <= 4096);
 }
+
+/// All are dropped at once by whoever is tired of waiting: that took the square of their number.
+#[test]
+fn giving_up_many_calls_takes_time_in_proportion() {
+    let mut machine = ready();
+    let ids: Vec<_> =
+        (0..20_000).map(|_| submit(&mut machine, "query-status", Kind::InBand)).collect();
+    let start = Instant::now();
+    ids.iter().for_each(|id| machine.abandon(*id));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(ids.iter().all(|id| !machine.is_pending(*id)));
+}

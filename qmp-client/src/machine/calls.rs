@@ -231,8 +231,11 @@ impl Calls {
         if let Some(call) = self.flying.iter_mut().find(|call| call.id == id) {
             call.abandoned = true;
         }
-        self.waiting.retain(|waiting| waiting.call.id != id);
-        self.recount();
+        // Whoever drops thousands of calls does so one by one.
+        if let Ok(index) = self.waiting.binary_search_by_key(&id, |waiting| waiting.call.id) {
+            self.waiting.remove(index);
+            self.recount();
+        }
         self.settled.retain(|(settled, _)| *settled != id);
     }
 
