@@ -184,6 +184,26 @@ fn out_of_band_without_its_negotiation_is_refused() {
     assert!(matches!(error, Error::Misuse(Misuse::OobNotEnabled { .. })), "{error:?}");
 }
 
+/// Nothing comes that would make room for others.
+#[test]
+fn what_is_answered_by_silence_is_not_in_flight_for_ever() {
+    let (mut machine, now) = (ready(), Instant::now());
+    let silent = |machine: &mut Machine| {
+        let mut submission = command("be-gone", Kind::InBand);
+        submission.success_response = false;
+        submission.deadline = Deadline::after(now, Duration::from_secs(1));
+        machine.submit(submission).unwrap()
+    };
+    let (given_up, _) = (silent(&mut machine), [(); 7].map(|()| silent(&mut machine)));
+    let two = [(); 2].map(|()| submit(&mut machine, "query-status", Kind::InBand).number());
+    assert_eq!(sent(&mut machine).len(), 8);
+    machine.abandon(given_up, now);
+    assert_eq!(sent(&mut machine), two[..1]);
+    machine.expire(now + Duration::from_secs(1));
+    assert_eq!(drain(&mut machine).len(), 7);
+    assert_eq!(sent(&mut machine), two[1..]);
+}
+
 #[test]
 fn the_ninth_command_waits_and_out_of_band_passes() {
     let mut machine = ready();
@@ -528,7 +548,7 @@ fn giving_up_many_calls_takes_time_in_proportion() {
     let ids: Vec<_> =
         (0..20_000).map(|_| submit(&mut machine, "query-status", Kind::InBand)).collect();
     let start = Instant::now();
-    ids.iter().for_each(|id| machine.abandon(*id));
+    ids.iter().for_each(|id| machine.abandon(*id, start));
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert!(ids.iter().all(|id| !machine.is_pending(*id)));
 }

@@ -251,6 +251,14 @@ impl Calls {
         !self.waiting.is_empty()
     }
 
+    /// Forgets the commands in flight whose reply nobody waits for, and whose success is not
+    /// answered; whether there were any.
+    pub(super) fn forget_silent(&mut self) -> bool {
+        let silent = |call: &&Flight| call.abandoned && !call.success_response;
+        let silent: Vec<CallId> = self.flying.iter().filter(silent).map(|call| call.id).collect();
+        silent.iter().filter_map(|id| self.land(*id)).count() > 0
+    }
+
     /// Whether it has been sent, and is not answered.
     pub(super) fn is_flying(&self, id: CallId) -> bool {
         self.flying.iter().any(|call| call.id == id)

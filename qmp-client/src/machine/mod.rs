@@ -217,6 +217,7 @@ impl Machine {
     /// there may be something to send, and a deadline.
     pub fn abandon(&mut self, id: CallId, now: Instant) {
         self.calls.abandon(id);
+        self.forget_silent();
         self.get_in_step(now);
     }
 
@@ -298,6 +299,7 @@ impl Machine {
             self.end(End::Handshake(timeout.because(self.framer.unfinished())));
         }
         self.calls.expire(now);
+        self.forget_silent();
         self.get_in_step(now);
     }
 

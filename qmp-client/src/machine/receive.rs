@@ -175,6 +175,14 @@ impl Machine {
         }
     }
 
+    /// What succeeds in silence makes room when nobody waits for it any more: no reply ever does.
+    /// With a guest agent, getting in step with it does.
+    pub(super) fn forget_silent(&mut self) {
+        if !self.is_agents() && self.calls.forget_silent() {
+            self.launch_waiting();
+        }
+    }
+
     pub(super) fn launch(&mut self, waiting: Waiting) {
         let Waiting { call, text, descriptors } = waiting;
         let start = self.output.end().len();
