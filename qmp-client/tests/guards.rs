@@ -6,11 +6,13 @@
 mod fake;
 
 use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use qmp_client::qga::commands::GuestShutdown;
 use qmp_client::qmp::commands::{BlockdevAdd, DeviceAdd, Migrate};
 use qmp_client::qmp::types::BlockdevOptions;
 use qmp_client::{
@@ -110,6 +112,7 @@ on_both! {
     a_guard_is_not_waited_for_for_ever,
     closing_waits_for_nothing,
     a_guard_gets_in_step_first,
+    what_was_not_sent_has_not_succeeded,
 }
 
 /// Polls a future so many times and then drops it; with `arrived`, not before the answer to what
@@ -410,6 +413,27 @@ async fn a_guard_gets_in_step_first<F: Front>() {
     let left = server.end().await;
     assert!(!left.frozen);
     assert_eq!(left.log, ["guest-fsfreeze-freeze", "wait", "guest-fsfreeze-thaw"]);
+}
+
+/// Silence is success where success is not answered, but not that of a peer that has gone before.
+async fn what_was_not_sent_has_not_succeeded<F: Front>() {
+    let (stream, theirs) = UnixStream::pair().unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let (gate, opened) = std::sync::mpsc::channel::<()>();
+    let server = std::thread::spawn(move || {
+        let mut theirs = BufReader::new(theirs);
+        let mut line = Vec::new();
+        theirs.read_until(b'\n', &mut line).unwrap();
+        let sync: Value = serde_json::from_slice(&line[1..]).unwrap();
+        let answer = json!({"return": sync["arguments"]["id"]});
+        theirs.get_mut().write_all(format!("{answer}\n").as_bytes()).unwrap();
+        opened.recv_timeout(PATIENCE).unwrap();
+    });
+    let agent = F::agent(stream).await;
+    gate.send(()).unwrap();
+    server.join().unwrap();
+    let error = agent.execute(GuestShutdown::new()).await.unwrap_err();
+    assert!(error.is_closed(), "{error:?}");
 }
 
 /// They can be spawned, and given to other tasks.

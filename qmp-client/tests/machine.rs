@@ -153,9 +153,18 @@ fn where_success_is_not_answered_silence_is_success() {
     );
     let out = drain(&mut machine);
     assert!(out.len() == 1 && out[0].contains("no"), "{out:?}");
+    take_output(&mut machine);
     machine.end(End::Eof);
     let out = drain(&mut machine);
     assert!(out.len() == 1 && out[0].ends_with(" {}"), "{out:?}");
+
+    // The peer has gone before it was told.
+    let mut machine = ready();
+    shutdown(&mut machine);
+    machine.sent(5);
+    machine.end(End::Eof);
+    let out = drain(&mut machine);
+    assert!(out.len() == 1 && out[0].contains("ended"), "{out:?}");
 
     let mut machine = self::machine();
     shutdown(&mut machine);
@@ -167,21 +176,6 @@ fn where_success_is_not_answered_silence_is_success() {
     machine.expire(now + Duration::from_secs(1));
     let out = drain(&mut machine);
     assert!(out.len() == 1 && out[0].contains("within 1s"), "{out:?}");
-}
-
-#[test]
-fn out_of_band_without_its_negotiation_is_refused() {
-    let mut settings = Settings::default();
-    settings.oob = false;
-    let mut machine = Machine::new(settings, None);
-    let early = submit(&mut machine, "migrate-pause", Kind::OutOfBand);
-    machine.receive(GREETING.as_bytes());
-    machine.receive(b"{\"return\": {}, \"id\": 0}");
-    let out = drain(&mut machine);
-    assert_eq!(out[0], "ready");
-    assert!(out[1].starts_with(&format!("{early} ")) && out[1].contains("negotiated"), "{out:?}");
-    let error = machine.submit(command("migrate-pause", Kind::OutOfBand)).unwrap_err();
-    assert!(matches!(error, Error::Misuse(Misuse::OobNotEnabled { .. })), "{error:?}");
 }
 
 /// Nothing comes that would make room for others.
@@ -202,6 +196,21 @@ fn what_is_answered_by_silence_is_not_in_flight_for_ever() {
     machine.expire(now + Duration::from_secs(1));
     assert_eq!(drain(&mut machine).len(), 7);
     assert_eq!(sent(&mut machine), two[1..]);
+}
+
+#[test]
+fn out_of_band_without_its_negotiation_is_refused() {
+    let mut settings = Settings::default();
+    settings.oob = false;
+    let mut machine = Machine::new(settings, None);
+    let early = submit(&mut machine, "migrate-pause", Kind::OutOfBand);
+    machine.receive(GREETING.as_bytes());
+    machine.receive(b"{\"return\": {}, \"id\": 0}");
+    let out = drain(&mut machine);
+    assert_eq!(out[0], "ready");
+    assert!(out[1].starts_with(&format!("{early} ")) && out[1].contains("negotiated"), "{out:?}");
+    let error = machine.submit(command("migrate-pause", Kind::OutOfBand)).unwrap_err();
+    assert!(matches!(error, Error::Misuse(Misuse::OobNotEnabled { .. })), "{error:?}");
 }
 
 #[test]

@@ -107,10 +107,10 @@ impl Flight {
         if self.success_response { Err(self.timeout(deadline)) } else { Ok(()) }
     }
 
-    /// What the end of the connection means, once it has been sent.
-    fn ending(self, end: &Arc<End>) -> Result<(), Error> {
+    /// What the end of the connection means, and whether it has been sent.
+    fn ending(self, end: &Arc<End>, sent: bool) -> Result<(), Error> {
         match **end {
-            End::Eof if !self.success_response => Ok(()),
+            End::Eof if sent && !self.success_response => Ok(()),
             _ => Err(self.closed(end)),
         }
     }
@@ -312,10 +312,11 @@ impl Calls {
         }
     }
 
-    pub(super) fn fail_all(&mut self, end: &Arc<End>) {
+    /// The connection has ended; `sent` says whether all that is in flight has been sent indeed.
+    pub(super) fn fail_all(&mut self, end: &Arc<End>, sent: bool) {
         (self.flying_in_band, self.flying_carriers, self.waiting_out_of_band) = (0, 0, 0);
         let flying = self.flying.drain(..).filter(|call| !call.abandoned);
-        self.settled.extend(flying.map(|call| (call.id, call.ending(end))));
+        self.settled.extend(flying.map(|call| (call.id, call.ending(end, sent))));
         let waiting = self.waiting.drain(..).map(|waiting| waiting.call);
         self.settled.extend(waiting.map(|call| (call.id, Err(call.closed(end)))));
     }

@@ -26,6 +26,11 @@ impl Machine {
         }
     }
 
+    /// Not all of what was handed out has been sent, and it will not be.
+    pub(crate) fn not_all_sent(&mut self) {
+        self.unsent = true;
+    }
+
     /// Sends these commands before it is their turn, if anything may be sent: it will not come.
     pub(crate) fn hurry(&mut self, which: impl Fn(CallId) -> bool) {
         if let State::Ready | State::Syncing = self.state {

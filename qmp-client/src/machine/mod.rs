@@ -32,7 +32,7 @@
 //! sent, and the reply to one that was sent is dropped and counted when it comes. An expired call
 //! is abandoned as well, so that a late reply is never taken for another command's. A command
 //! whose success is not answered, such as `guest-shutdown`, has succeeded when its deadline passes
-//! or the peer closes, and no error has come.
+//! or the peer closes, and no error has come; but not if the peer closed before it was sent.
 //!
 //! Replies are matched by id alone. One with an id that is not in flight is dropped and counted.
 //! An error without an id answers the oldest in-band command: a server leaves the id out when it
@@ -106,6 +106,8 @@ pub struct Machine {
     oob: bool,
     sync: Sync,
     output: Output,
+    /// Whether what was handed out to be sent was not, all of it.
+    unsent: bool,
     /// Why the connection has ended, once what arrived before has been given out.
     ending: Option<End>,
     dropped: Dropped,
@@ -126,6 +128,7 @@ impl Machine {
             oob: false,
             sync: Sync::new(settings.negotiation_id),
             output: Output::default(),
+            unsent: false,
             ending: None,
             dropped: Dropped::default(),
             transcript: None,
@@ -373,7 +376,7 @@ impl Machine {
         let end = Arc::new(end);
         #[cfg(feature = "tracing")]
         tracing::debug!(target: "qmp_client", reason = %end, "the connection has ended");
-        self.calls.fail_all(&end);
+        self.calls.fail_all(&end, !self.unsent && self.output.is_empty());
         self.output.clear();
         self.framer = Framer::new(0);
         self.state = State::Ended(end);

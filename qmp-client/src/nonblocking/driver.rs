@@ -44,6 +44,8 @@ pub struct Driver<L: Link, C> {
     ending: Option<End>,
     /// Why nothing more can be written.
     refused: Option<io::Error>,
+    /// Whether something was not written for that.
+    lost: bool,
     patience: u32,
     rest: Rest,
     woken: Vec<Waker>,
@@ -101,6 +103,7 @@ impl<L: Link, C: Clock> Driver<L, C> {
             deadline: None,
             ending: None,
             refused: None,
+            lost: false,
             patience: 0,
             rest: Rest::default(),
             woken: Vec::new(),
@@ -143,6 +146,9 @@ impl<L: Link, C: Clock> Driver<L, C> {
     fn turn(&mut self, cx: &Context<'_>, received: bool, expired: Option<Instant>) {
         let mut state = self.shared.lock();
         if let Some(end) = self.ending.take() {
+            if self.lost || self.unflushed || !self.output.is_empty() {
+                state.machine.not_all_sent();
+            }
             state.machine.end(end);
         }
         if received || expired.is_some() || state.machine.is_ending() {
@@ -229,6 +235,7 @@ impl<L: Link, C> Driver<L, C> {
     /// The peer takes nothing any more. It may have said why: the reading goes on.
     fn refuse(&mut self, error: io::Error) {
         self.refused = Some(error);
+        self.lost = true;
         self.unflushed = false;
         self.output.clear();
     }
