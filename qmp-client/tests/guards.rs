@@ -621,3 +621,38 @@ fn a_guard_that_waits_for_its_turn_when_the_runtime_ends_thaws() {
     let left = one_thread().block_on(server.end());
     assert!(!left.frozen, "{left:?}");
 }
+
+/// A runtime that ends drops its tasks in any order: the driver may go before who has the guard.
+#[test]
+fn a_guard_that_outlives_the_driver_has_thawed() {
+    let (stream, server) = Fake::default().serve(false);
+    let left = one_thread().block_on(async {
+        let stream = tokio::net::UnixStream::from_std(stream).unwrap();
+        let (connecting, driver) = qmp_client::tokio::agent_over(stream, &Options::new());
+        let driver = tokio::spawn(driver);
+        let agent = connecting.await.unwrap();
+        let frozen = agent.freeze().await.unwrap();
+        driver.abort();
+        assert!(driver.await.unwrap_err().is_cancelled());
+        assert_eq!(agent.client().pending().0, 0);
+        assert!(frozen.thaw().await.unwrap_err().is_closed());
+        server.end().await
+    });
+    assert!(!left.frozen, "{left:?}");
+    assert_eq!(left.log, ["guest-fsfreeze-freeze", "guest-fsfreeze-thaw"]);
+}
+
+/// A runtime that is dropped since `main` panics is dropped like any other.
+#[test]
+fn a_guard_thaws_when_main_panics() {
+    let (stream, server) = Fake::default().serve(false);
+    let main = std::thread::spawn(|| {
+        one_thread().block_on(async {
+            let agent = Tokio::agent(stream).await;
+            let _frozen = agent.freeze().await.unwrap();
+            panic!("a program of the test's");
+        });
+    });
+    main.join().unwrap_err();
+    assert!(!one_thread().block_on(server.end()).frozen);
+}

@@ -208,8 +208,8 @@ impl Agent {
 /// A guest whose file systems are frozen. Dropping it thaws them, by a command that nobody waits
 /// for; it keeps the connection open.
 ///
-/// If the runtime ends right after it was dropped, the command is sent if the socket takes it at
-/// once. To be sure that they are thawed, await [`thaw`](Self::thaw).
+/// If the runtime ends before that is done, the command is sent if the socket takes it at once. To
+/// be sure that they are thawed, await [`thaw`](Self::thaw).
 #[derive(Debug)]
 #[must_use = "dropping it thaws the file systems"]
 pub struct Frozen {

@@ -103,6 +103,11 @@ impl<R: Request> Call<R> {
         &self.client
     }
 
+    #[cfg(any(feature = "qga", all(feature = "qmp", unix)))]
+    pub(super) fn limit_of_its_own(&self) -> Option<Duration> {
+        self.within
+    }
+
     pub(super) fn limit(&self) -> Duration {
         let options = self.client.hold().options();
         self.within.unwrap_or_else(|| options.call_within(&self.request.name()))
@@ -122,7 +127,18 @@ impl<R: Request> Call<R> {
         let hold = self.client.hold();
         let (id, subscription) = hold.submit(&command, deadline, descriptors, event)?;
         self.stage = Stage::Submitted(id);
+        if let Parting::Finish(guard) = self.parting {
+            hold.remove_guard(guard);
+        }
         Ok(subscription)
+    }
+
+    /// It is no guard any more.
+    #[cfg(all(unix, feature = "qmp"))]
+    pub(super) fn disarm(&mut self) {
+        if let Parting::Finish(guard) = std::mem::replace(&mut self.parting, Parting::Abandon) {
+            self.client.hold().remove_guard(guard);
+        }
     }
 
     pub(super) fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<R::Return>> {
@@ -158,11 +174,9 @@ impl<R: Request> Drop for Call<R> {
                 let parting = std::mem::replace(parting, Parting::Abandon);
                 hold.part(id, &self.request.name(), self.within, parting);
             }
-            (Stage::New, Parting::Finish) => {
-                if let Ok(command) = Written::new(&self.request, self.within) {
-                    hold.detach(&command);
-                }
-            }
+            (Stage::New, Parting::Finish(guard)) => hold.finish(*guard),
+            // It could not be submitted, or it has been removed.
+            (Stage::Done, Parting::Finish(guard)) => hold.remove_guard(*guard),
             _ => {}
         }
     }

@@ -24,8 +24,8 @@ pub(super) type Outcome<'a, T> = Result<T, Option<&'a Error>>;
 pub(super) enum Parting {
     /// A command that waits is not sent any more; of one that was sent, the reply is dropped.
     Abandon,
-    /// It is executed all the same, even if it was never polled.
-    Finish,
+    /// It is executed all the same, even if it was never polled: as this guard's command.
+    Finish(GuardId),
     /// A command that waits is not sent any more; one that was sent is undone when it is answered.
     Undo(Undo),
 }
@@ -49,12 +49,19 @@ impl fmt::Debug for Undo {
     }
 }
 
+/// A guard, by its number.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct GuardId(u64);
+
 /// All detached calls of a connection.
 #[derive(Debug)]
 pub(super) struct Detached {
     calls: Vec<DetachedCall>,
     /// Commands that undo what has been answered, and are not submitted yet.
     undoing: Vec<Written>,
+    /// What guards have to do that are still there: if the driver goes first, they cannot.
+    guards: Vec<(GuardId, Written)>,
+    next_guard: u64,
     now: fn() -> Instant,
     /// The longest that the options allow a call.
     longest: Duration,
@@ -70,7 +77,8 @@ struct DetachedCall {
 impl Detached {
     pub(super) fn new(options: &Options, now: fn() -> Instant) -> Self {
         let longest = options.calls_within.unwrap_or(Duration::MAX);
-        Self { calls: Vec::new(), undoing: Vec::new(), now, longest }
+        let (calls, undoing, guards) = (Vec::new(), Vec::new(), Vec::new());
+        Self { calls, undoing, guards, next_guard: 0, now, longest }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -88,6 +96,25 @@ impl Detached {
     pub(super) fn release(&mut self) {
         if self.calls.is_empty() {
             (self.calls, self.undoing) = (Vec::new(), Vec::new());
+        }
+    }
+
+    fn add_guard(&mut self, command: Written) -> GuardId {
+        let id = GuardId(self.next_guard);
+        self.next_guard += 1;
+        self.guards.push((id, command));
+        id
+    }
+
+    fn take_guard(&mut self, id: GuardId) -> Option<Written> {
+        let index = self.guards.iter().position(|(guard, _)| *guard == id)?;
+        Some(self.guards.remove(index).1)
+    }
+
+    /// Does what the guards have to do that are still there, the youngest first.
+    pub(super) fn finish_guards(&mut self, machine: &mut Machine) {
+        for (_, command) in std::mem::take(&mut self.guards).into_iter().rev() {
+            self.submit(&command, machine);
         }
     }
 
@@ -138,9 +165,24 @@ impl Detached {
 }
 
 impl Hold {
-    /// Executes a command that nobody waits for.
-    pub(super) fn detach(&self, command: &Written) {
-        self.change(|State { detached, machine, .. }| detached.submit(command, machine));
+    /// A guard is made, which has this to do.
+    pub(super) fn add_guard(&self, command: Written) -> GuardId {
+        self.lock().detached.add_guard(command)
+    }
+
+    /// A guard has nothing to do any more.
+    pub(super) fn remove_guard(&self, id: GuardId) {
+        let command = self.lock().detached.take_guard(id);
+        drop(command);
+    }
+
+    /// A guard is dropped: its command is executed, and nobody waits for it.
+    pub(super) fn finish(&self, id: GuardId) {
+        self.change(|State { detached, machine, .. }| {
+            if let Some(command) = detached.take_guard(id) {
+                detached.submit(&command, machine);
+            }
+        });
     }
 
     /// Nobody waits for this call any more.
@@ -171,8 +213,8 @@ impl Hold {
                 (Parting::Undo(undo), None) if machine.is_in_flight(id) => {
                     detached.take_over(id, name, within, Some(undo));
                 }
-                (Parting::Finish, None) => detached.take_over(id, name, within, None),
-                (Parting::Finish, Some(_)) => {}
+                (Parting::Finish(_), None) => detached.take_over(id, name, within, None),
+                (Parting::Finish(_), Some(_)) => {}
                 (Parting::Abandon | Parting::Undo(_), _) => machine.abandon(id, now),
             }
         });

@@ -27,7 +27,8 @@ const REST: Duration = Duration::from_millis(100);
 /// is done when the connection has ended.
 ///
 /// It always reads, whatever anybody does with what arrives: events wait in bounded queues.
-/// Dropping it ends the connection, and whoever waits is told.
+/// Dropping it ends the connection, and whoever waits is told. What guards have left is sent, and
+/// what those have to do that are still there: as far as the link takes it at once.
 #[must_use = "a client works as long as its driver is polled"]
 pub struct Driver<L: Link, C> {
     shared: Arc<Shared>,
@@ -49,6 +50,8 @@ pub struct Driver<L: Link, C> {
     patience: u32,
     rest: Rest,
     woken: Vec<Waker>,
+    /// Whether it is being polled: if it is dropped then, it has panicked.
+    polled: bool,
     done: bool,
 }
 
@@ -107,6 +110,7 @@ impl<L: Link, C: Clock> Driver<L, C> {
             patience: 0,
             rest: Rest::default(),
             woken: Vec::new(),
+            polled: false,
             done: false,
         }
     }
@@ -244,7 +248,7 @@ impl<L: Link, C> Driver<L, C> {
     /// be closed, a runtime that ends drops its drivers, and a guest that is frozen must not stay
     /// so.
     fn send_last(&mut self) {
-        if self.done || std::thread::panicking() || self.shared.lock().detached.is_empty() {
+        if self.shared.lock().detached.is_empty() {
             return;
         }
         let mut cx = Context::from_waker(Waker::noop());
@@ -265,23 +269,32 @@ impl<L: Link, C: Clock> Future for Driver<L, C> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        this.polled = true;
+        let poll = this.run(cx);
+        this.polled = false;
+        poll
+    }
+}
+
+impl<L: Link, C: Clock> Driver<L, C> {
+    fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (mut expired, mut taken) = (None, 0);
         for _ in 0..TURNS {
-            if this.done {
+            if self.done {
                 return Poll::Ready(());
             }
-            let read = this.read(cx);
+            let read = self.read(cx);
             let received = read.is_ready();
             if let Poll::Ready(count) = read {
                 taken += count;
             }
-            this.turn(cx, received, expired);
-            if this.done {
+            self.turn(cx, received, expired);
+            if self.done {
                 return Poll::Ready(());
             }
-            this.write(cx);
-            expired = this.wait(cx);
-            if !received && expired.is_none() && this.refused.is_none() {
+            self.write(cx);
+            expired = self.wait(cx);
+            if !received && expired.is_none() && self.refused.is_none() {
                 return Poll::Pending;
             }
             if taken >= SHARE {
@@ -289,9 +302,9 @@ impl<L: Link, C: Clock> Future for Driver<L, C> {
             }
         }
         // While there is always something to be read, the runtime may not get to its timers.
-        let expired = expired.or_else(|| this.is_late());
+        let expired = expired.or_else(|| self.is_late());
         if expired.is_some() {
-            this.turn(cx, true, expired);
+            self.turn(cx, true, expired);
         }
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -303,7 +316,14 @@ impl<L: Link, C> Unpin for Driver<L, C> {}
 
 impl<L: Link, C> Drop for Driver<L, C> {
     fn drop(&mut self) {
-        self.send_last();
+        if !self.done && !self.polled {
+            {
+                let mut state = self.shared.lock();
+                let State { detached, machine, .. } = &mut *state;
+                detached.finish_guards(machine);
+            }
+            self.send_last();
+        }
         let mut woken = std::mem::take(&mut self.woken);
         let mut state = self.shared.lock();
         state.driver = None;

@@ -10,14 +10,17 @@ impl<R: Request> Call<R> {
     /// If it is dropped, the command is executed all the same, even if it was never polled.
     /// Awaiting it executes the command now. Either way that is done once.
     pub(super) fn regardless(mut self) -> Self {
-        self.parting = Parting::Finish;
+        // The arguments of a guard's command are numbers and names: writing them cannot fail.
+        if let Ok(command) = Written::new(&self.request, self.limit_of_its_own()) {
+            self.parting = Parting::Finish(self.client().hold().add_guard(command));
+        }
         self
     }
 
     /// It is not made any more, unless it has been.
     #[cfg(all(unix, feature = "qmp"))]
     pub(super) fn spare(mut self) {
-        self.parting = Parting::Abandon;
+        self.disarm();
     }
 
     /// If it is dropped after the command was sent, what `undo` says is executed as soon as the

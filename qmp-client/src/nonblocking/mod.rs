@@ -86,7 +86,8 @@ const MOST_DESCRIPTORS: usize = 16;
 ///   open for it, but no longer than a deadline, that of
 ///   [`recommended`](crate::deadlines::recommended) or less if the
 ///   [options](crate::Options::calls_within) say so. If the runtime ends at once, the driver sends
-///   what the socket takes, and waits for nothing.
+///   what the socket takes, and waits for nothing. It does so also for guards that are still there
+///   when it is dropped, since they could not do it later.
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
