@@ -9,14 +9,16 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use qmp_client::qga::commands::GuestShutdown;
 use qmp_client::qmp::commands::{BlockdevAdd, DeviceAdd, Migrate};
 use qmp_client::qmp::types::BlockdevOptions;
 use qmp_client::{
-    Agent, Client, Connecting, ConnectingAgent, Direction, Error, Exec, Options, Raw,
+    Agent, Call, Client, Connecting, ConnectingAgent, Direction, Error, Exec, Options, Raw,
+    RawEvent,
 };
 use serde_json::{Value, json};
 
@@ -419,7 +421,7 @@ async fn a_guard_gets_in_step_first<F: Front>() {
 async fn what_was_not_sent_has_not_succeeded<F: Front>() {
     let (stream, theirs) = UnixStream::pair().unwrap();
     stream.set_nonblocking(true).unwrap();
-    let (gate, opened) = std::sync::mpsc::channel::<()>();
+    let (gate, opened) = mpsc::channel::<()>();
     let server = std::thread::spawn(move || {
         let mut theirs = BufReader::new(theirs);
         let mut line = Vec::new();
@@ -655,4 +657,51 @@ fn a_guard_thaws_when_main_panics() {
     });
     main.join().unwrap_err();
     assert!(!one_thread().block_on(server.end()).frozen);
+}
+
+/// A task that only its waker holds, as those of the simplest executors are.
+struct Task(#[expect(dead_code, reason = "it is dropped")] Mutex<Call<Raw>>);
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// What is dropped may own a call of the same client: a task does when its last waker gives way to
+/// another one, a predicate when it comes after the end. They waited for the lock that they held.
+#[test]
+fn nothing_of_the_callers_is_dropped_under_the_lock() {
+    let (stream, server) = Fake::default().serve(true);
+    let (done, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        one_thread().block_on(async {
+            let client = Tokio::client(stream).await;
+            let call = || {
+                let mut call = client.execute(Raw::<Value>::new("wait"));
+                let mut cx = Context::from_waker(Waker::noop());
+                assert!(pin!(&mut call).poll(&mut cx).is_pending());
+                call
+            };
+            let mut events = client.events();
+            let mut waiting = [call()];
+            for place in 0..2 {
+                let task = Waker::from(Arc::new(Task(Mutex::new(call()))));
+                for waker in [task, Waker::noop().clone()] {
+                    let mut cx = Context::from_waker(&waker);
+                    let pending = match place {
+                        0 => pin!(events.next()).poll(&mut cx).is_pending(),
+                        _ => pin!(&mut waiting[0]).poll(&mut cx).is_pending(),
+                    };
+                    assert!(pending);
+                }
+            }
+            let call = call();
+            client.close();
+            while events.next().await.is_some() {}
+            let owned = move |_: &RawEvent| format!("{call:?}").is_empty();
+            drop(events.matching(owned));
+        });
+        done.send(()).unwrap();
+    });
+    told.recv_timeout(PATIENCE).unwrap();
+    drop(server);
 }

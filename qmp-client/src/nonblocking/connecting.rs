@@ -38,9 +38,11 @@ impl Future for Connecting {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Client>> {
         let Some(client) = &self.client else { return Poll::Pending };
+        // It is dropped behind the lock.
+        let mut replaced = None;
         let greeting = {
             let mut state = client.hold().lock();
-            ready!(state.poll_negotiated(cx))?;
+            ready!(state.poll_negotiated(cx, &mut replaced))?;
             state.machine.greeting().cloned().unwrap_or_default()
         };
         // It is not set yet: this is the only client of the connection.

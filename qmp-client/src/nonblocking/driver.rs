@@ -174,7 +174,7 @@ impl<L: Link, C: Clock> Driver<L, C> {
             state.distribute(&mut self.woken);
         }
         self.done = state.machine.ended().is_some();
-        register(&mut state.driver, cx);
+        let replaced = register(&mut state.driver, cx);
         let fenced = state.is_fenced();
         if fenced && (received || self.link.has_arrived()) && self.patience < PATIENT_TURNS {
             self.patience += 1;
@@ -193,6 +193,7 @@ impl<L: Link, C: Clock> Driver<L, C> {
         self.deadline = state.deadline().into_iter().chain(self.rest.at).min();
         state.armed = self.deadline;
         drop(state);
+        drop(replaced);
         self.woken.drain(..).for_each(Waker::wake);
     }
 
@@ -326,10 +327,11 @@ impl<L: Link, C> Drop for Driver<L, C> {
         }
         let mut woken = std::mem::take(&mut self.woken);
         let mut state = self.shared.lock();
-        state.driver = None;
+        let own = state.driver.take();
         state.machine.end(End::NoDriver);
         state.distribute(&mut woken);
         drop(state);
+        drop(own);
         woken.into_iter().for_each(Waker::wake);
     }
 }

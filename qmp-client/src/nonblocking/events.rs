@@ -88,7 +88,8 @@ impl<T> Events<T> {
     pub fn matching(mut self, predicate: impl FnMut(&RawEvent) -> bool + Send + 'static) -> Self {
         let mut predicate = Predicate(Box::new(predicate));
         self.taken.retain(|event| predicate.holds(event));
-        self.client.hold().lock().filter(self.number, predicate);
+        let unused = self.client.hold().lock().filter(self.number, predicate);
+        drop(unused);
         self
     }
 

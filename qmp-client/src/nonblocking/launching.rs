@@ -141,13 +141,14 @@ impl Failure {
     }
 
     fn poll(&self, cx: &Context<'_>) -> Poll<Error> {
+        let _replaced;
         let mut finding = self.lock();
         if finding.is_final
             && let Some(error) = finding.error.take()
         {
             return Poll::Ready(error);
         }
-        register(&mut finding.waker, cx);
+        _replaced = register(&mut finding.waker, cx);
         Poll::Pending
     }
 

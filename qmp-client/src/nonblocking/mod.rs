@@ -11,7 +11,8 @@
 //! ```
 //!
 //! There is one lock, of [`State`](state::State), and it is held for moments: never across an
-//! `.await`, never while a waker or anybody's code is called, never while bytes are moved.
+//! `.await`, never while somebody is woken, never while bytes are moved. Of others' code, it is held
+//! only for predicates and the transcript, which must not use the client.
 
 #[cfg(feature = "qga")]
 mod agent;

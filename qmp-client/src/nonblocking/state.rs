@@ -164,13 +164,15 @@ impl Hold {
         id: CallId,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Box<RawValue>>> {
+        // It is dropped behind the lock.
+        let _replaced;
         let mut state = self.lock();
         let Some(index) = state.waiter(id) else {
             // What cannot be: it has been taken.
             return Poll::Pending;
         };
         if state.waiters[index].answer.is_none() {
-            register(&mut state.waiters[index].waker, cx);
+            _replaced = register(&mut state.waiters[index].waker, cx);
             return Poll::Pending;
         }
         match state.waiters.remove(index).and_then(|waiter| waiter.answer) {
@@ -189,7 +191,7 @@ impl Hold {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<RawEvent>>> {
         let now = deadline.map(|_| self.now());
-        let driver = {
+        let (driver, _replaced) = {
             let mut state = self.lock();
             let Some(index) = state.subscription(number) else { return Poll::Ready(Ok(None)) };
             let subscription = &mut state.subscriptions[index];
@@ -218,10 +220,10 @@ impl Hold {
             }
             let subscription = &mut state.subscriptions[index];
             subscription.deadline = deadline;
-            register(&mut subscription.waker, cx);
+            let replaced = register(&mut subscription.waker, cx);
             // The driver may sleep for longer than this one wants to wait.
             let sooner = deadline.is_some_and(|at| state.armed.is_none_or(|armed| at < armed));
-            if sooner { state.driver.take() } else { None }
+            (if sooner { state.driver.take() } else { None }, replaced)
         };
         driver.into_iter().for_each(Waker::wake);
         Poll::Pending
@@ -279,15 +281,17 @@ impl State {
     }
 
     /// Takes what satisfies this predicate, and what that may have been before, from now on; the
-    /// queue keeps no other.
-    pub(super) fn filter(&mut self, number: u64, mut predicate: Predicate) {
-        let Some(index) = self.subscription(number) else { return };
+    /// queue keeps no other. If there is no such subscription any more, the predicate is given back.
+    #[must_use = "it is dropped behind the lock"]
+    pub(super) fn filter(&mut self, number: u64, mut predicate: Predicate) -> Option<Predicate> {
+        let Some(index) = self.subscription(number) else { return Some(predicate) };
         let subscription = &mut self.subscriptions[index];
         subscription.events.forget(|event| !predicate.holds(event));
         subscription.predicate = Some(match subscription.predicate.take() {
             Some(before) => before.and(predicate),
             None => predicate,
         });
+        None
     }
 
     pub(super) fn pending(&self) -> (usize, usize) {
@@ -367,14 +371,18 @@ impl State {
     }
 
     /// Whether greeting and negotiation are through.
-    pub(super) fn poll_negotiated(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub(super) fn poll_negotiated(
+        &mut self,
+        cx: &mut Context<'_>,
+        replaced: &mut Option<Waker>,
+    ) -> Poll<Result<(), Error>> {
         if self.machine.ended().is_some() {
             return Poll::Ready(Err(crate::error::handshake_error(self.machine.take_ended())));
         }
         if self.machine.is_ready() {
             return Poll::Ready(Ok(()));
         }
-        register(&mut self.negotiation, cx);
+        *replaced = register(&mut self.negotiation, cx);
         Poll::Pending
     }
 }
@@ -389,10 +397,12 @@ impl Subscription {
     }
 }
 
-/// Whom to wake, if it is not known already.
-pub(super) fn register(place: &mut Option<Waker>, cx: &Context<'_>) {
+/// Whom to wake, if it is not known already. It takes the place of another one, with which a task
+/// may go, and whatever that owns.
+#[must_use = "it is dropped behind the lock"]
+pub(super) fn register(place: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
     match place {
-        Some(waker) => waker.clone_from(cx.waker()),
-        None => *place = Some(cx.waker().clone()),
+        Some(waker) if waker.will_wake(cx.waker()) => None,
+        _ => place.replace(cx.waker().clone()),
     }
 }
