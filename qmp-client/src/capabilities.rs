@@ -9,7 +9,8 @@ use qmp_types::{Command, Event};
 /// releases, and with builds that leave something out. The version tells less.
 ///
 /// ```no_run
-/// # fn main() -> qmp_client::Result<()> {
+/// # #[cfg(feature = "blocking")]
+/// # fn example() -> qmp_client::Result<()> {
 /// # use qmp_client::{blocking::Client, qmp::commands::BlockdevMirror};
 /// # let mut vm = Client::connect("unix:/run/vm.sock")?;
 /// let qemu = vm.capabilities()?;

@@ -123,7 +123,8 @@ impl Agent {
         }
     }
 
-    /// Reads a file of the guest's, up to `limit` bytes of it.
+    /// Reads a file of the guest's, up to `limit` bytes of it: where so many come, there may be
+    /// more.
     ///
     /// # Errors
     /// It cannot be read.

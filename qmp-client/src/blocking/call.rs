@@ -154,7 +154,10 @@ impl<'c, R: Request> Call<'c, R> {
             left
         });
         let missing = || -> Error {
-            let timeout = Timeout::new(WaitedFor::Event(waited_for), limit);
+            let timeout = Timeout::new(
+                WaitedFor::Event { name: waited_for, command: Some(request.name()) },
+                limit,
+            );
             client.connection.closed().unwrap_or_else(|| timeout.into())
         };
         let reply = match reply {

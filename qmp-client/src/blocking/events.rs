@@ -150,7 +150,7 @@ impl Client {
     }
 
     fn no_event(&self, name: Option<&'static str>, within: Duration) -> Error {
-        let timeout = Timeout::new(WaitedFor::Event(name), within);
+        let timeout = Timeout::new(WaitedFor::Event { name, command: None }, within);
         self.connection.closed().unwrap_or_else(|| timeout.into())
     }
 }

@@ -87,6 +87,7 @@ impl Error {
             },
             Self::Timeout(timeout) => match &timeout.waited_for {
                 WaitedFor::Reply(command) => Some(command),
+                WaitedFor::Event { command, .. } => command.as_deref(),
                 _ => None,
             },
             Self::Closed(closed) => closed.command.as_deref(),

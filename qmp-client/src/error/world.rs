@@ -73,8 +73,13 @@ pub enum WaitedFor {
     Agent,
     /// The reply to this command.
     Reply(Cow<'static, str>),
-    /// An event; with its name if only one would do.
-    Event(Option<&'static str>),
+    /// An event.
+    Event {
+        /// Its name, if only one would do.
+        name: Option<&'static str>,
+        /// The command that was to bring it about, if it was waited for with one.
+        command: Option<Cow<'static, str>>,
+    },
     /// The run state that follows a migration.
     Settled,
     /// The end of the program that was launched.
@@ -121,8 +126,21 @@ impl fmt::Display for Timeout {
                  another client may be connected"
             ),
             WaitedFor::Reply(command) => write!(f, "no reply to `{command}` within {within:?}"),
-            WaitedFor::Event(Some(name)) => write!(f, "no such event `{name}` within {within:?}"),
-            WaitedFor::Event(None) => write!(f, "no event within {within:?}"),
+            WaitedFor::Event { name, command } => {
+                f.write_str(if command.is_some() || name.is_some() {
+                    "no such event"
+                } else {
+                    "no event"
+                })?;
+                if let Some(name) = name {
+                    write!(f, " `{name}`")?;
+                }
+                write!(f, " within {within:?}")?;
+                match command {
+                    Some(command) => write!(f, " of `{command}`"),
+                    None => Ok(()),
+                }
+            }
             WaitedFor::Settled => {
                 write!(f, "the run state that follows a migration did not come within {within:?}")
             }
@@ -260,5 +278,25 @@ impl fmt::Display for LaunchError {
 impl StdError for LaunchError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.error.as_ref().map(|error| error as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    /// Who waits for several things has to be told which one did not come.
+    #[test]
+    fn a_time_out_says_what_was_waited_for() {
+        let timeout = |name, command: Option<&'static str>| {
+            let waited_for = WaitedFor::Event { name, command: command.map(Cow::Borrowed) };
+            Timeout::new(waited_for, Duration::from_secs(2))
+        };
+        assert_eq!(timeout(None, None).to_string(), "no event within 2s");
+        assert_eq!(timeout(Some("STOP"), None).to_string(), "no such event `STOP` within 2s");
+        let unplug = timeout(Some("DEVICE_DELETED"), Some("device_del"));
+        assert_eq!(unplug.to_string(), "no such event `DEVICE_DELETED` within 2s of `device_del`");
+        assert_eq!(Error::from(unplug).command(), Some("device_del"));
     }
 }

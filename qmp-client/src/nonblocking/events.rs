@@ -139,7 +139,11 @@ impl<T> Events<T> {
                 }
                 Ok(None) => {
                     let timeout = deadline.map(|limit| {
-                        Timeout::new(WaitedFor::Event(self.name), limit.within).into()
+                        Timeout::new(
+                            WaitedFor::Event { name: self.name, command: None },
+                            limit.within,
+                        )
+                        .into()
                     });
                     return Poll::Ready(timeout.map(Err));
                 }

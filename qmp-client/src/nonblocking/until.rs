@@ -80,7 +80,10 @@ impl<R: Request, T, W: FnMut(&RawEvent) -> Option<Result<T>>> Until<R, T, W> {
                         let end = std::sync::Arc::new(End::Local);
                         return Poll::Ready(Err(Closed::new(None, &end).into()));
                     };
-                    let waited_for = WaitedFor::Event(self.name);
+                    let waited_for = WaitedFor::Event {
+                        name: self.name,
+                        command: Some(self.call.request.name()),
+                    };
                     return Poll::Ready(Err(Timeout::new(waited_for, limit.within).into()));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),

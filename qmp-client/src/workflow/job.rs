@@ -115,7 +115,8 @@ impl JobWatch {
 
     /// They are not concluded in time.
     pub(crate) fn too_late(within: Duration) -> Error {
-        Timeout::new(WaitedFor::Event(Some("JOB_STATUS_CHANGE")), within).into()
+        let name = Some("JOB_STATUS_CHANGE");
+        Timeout::new(WaitedFor::Event { name, command: None }, within).into()
     }
 
     /// What became of them, and those that are still listed.

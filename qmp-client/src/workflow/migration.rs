@@ -47,7 +47,8 @@ impl MigrationWatch {
         }
         let left = self.deadline.map(|limit| limit.at.saturating_duration_since(now));
         if left.is_some_and(|left| left.is_zero()) {
-            let waited_for = WaitedFor::Event(Some("MIGRATION"));
+            let waited_for =
+                WaitedFor::Event { name: Some("MIGRATION"), command: Some("migrate".into()) };
             return Err(Timeout::new(waited_for, self.within).into());
         }
         Ok(Some(left.map_or(LOOK, |left| left.min(LOOK))))
