@@ -57,6 +57,7 @@ impl ShutDown {
         }
     }
 
+    #[cfg(unix)]
     pub(crate) fn killed(asked: Asked) -> Self {
         let reason = match asked {
             Asked::Ended(how) => how.reason,
