@@ -246,7 +246,7 @@ pub use nonblocking::{Call, Client, Connecting, Driver, Events, Next, Until};
 pub use nonblocking::{Launched, Launching};
 pub use options::Options;
 #[cfg(all(unix, any(feature = "blocking", feature = "tokio", feature = "futures-io")))]
-pub use process::Process;
+pub use process::{Exit, Process};
 pub use request::{OutOfBand, Raw, Request};
 #[cfg(feature = "qmp")]
 pub use workflow::{EndedBy, Fdset, JobOutcome, ShutDown, Unplugged};

@@ -1,17 +1,22 @@
 //! A process that was launched: what it says, and its end.
 
+mod exit;
+mod owned;
 #[cfg(any(feature = "tokio", feature = "futures-io"))]
 mod watch;
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
-use std::process::{Child, ChildStderr, ExitStatus};
+use std::process::{Child, ChildStderr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, LaunchError, Result, Timeout, TransportError, WaitedFor};
+use owned::Owned;
 #[cfg(any(feature = "tokio", feature = "futures-io"))]
 use watch::Watch;
+
+pub use exit::Exit;
 
 /// How much of a process's standard error is kept, in bytes.
 const TAIL: usize = 4096;
@@ -27,8 +32,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 /// asynchronous client it is a thing of its own, of which `wait` tells the end.
 ///
 /// A program that waits for whatever child ends, as the first process of a container does, or that
-/// ignores `SIGCHLD`, takes the status away: then an error of the kind `Transport` is what tells
-/// the end.
+/// ignores `SIGCHLD`, takes the status away: then its [`Exit`] tells the end, and not how it came.
 #[derive(Debug)]
 pub struct Process {
     inner: Arc<Inner>,
@@ -37,10 +41,7 @@ pub struct Process {
 /// What the threads share that listen to a process and wait for it.
 #[derive(Debug)]
 pub(crate) struct Inner {
-    /// The lock is held for moments: nobody waits for the process with it, but for one who has
-    /// killed it.
-    child: Mutex<Child>,
-    id: u32,
+    child: Owned,
     program: Box<str>,
     grace: Duration,
     stderr: Mutex<Tail>,
@@ -64,8 +65,7 @@ impl Process {
     pub(crate) fn new(mut child: Child, program: Box<str>, grace: Duration) -> io::Result<Self> {
         let stderr = child.stderr.take();
         let inner = Inner {
-            id: child.id(),
-            child: Mutex::new(child),
+            child: Owned::new(child),
             program,
             grace,
             stderr: Mutex::new(Tail { is_all: stderr.is_none(), ..Tail::default() }),
@@ -85,7 +85,7 @@ impl Process {
     /// The process's number.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.inner.id
+        self.inner.child.id()
     }
 
     /// The last lines that it wrote to its standard error, as far as they have arrived.
@@ -98,7 +98,7 @@ impl Process {
     ///
     /// # Errors
     /// What the system reports.
-    pub fn try_wait(&self) -> Result<Option<ExitStatus>> {
+    pub fn try_wait(&self) -> Result<Option<Exit>> {
         self.inner.try_wait()
     }
 
@@ -107,7 +107,7 @@ impl Process {
     ///
     /// # Errors
     /// It has not ended in time, and what the system reports.
-    pub fn wait_within(&self, within: Duration) -> Result<ExitStatus> {
+    pub fn wait_within(&self, within: Duration) -> Result<Exit> {
         self.inner.wait_within(within)
     }
 
@@ -117,19 +117,23 @@ impl Process {
     ///
     /// # Errors
     /// What the system reports.
-    pub fn kill(&self) -> Result<ExitStatus> {
-        let mut child = lock(&self.inner.child);
-        let killed = child.kill().and_then(|()| child.wait());
-        killed.map_err(|error| self.inner.cannot("end", error))
+    pub fn kill(&self) -> Result<Exit> {
+        self.start_kill()?;
+        loop {
+            if let Some(exit) = self.try_wait()? {
+                return Ok(exit);
+            }
+            self.inner.child.until_it_ends();
+        }
     }
 
-    /// Ends it without asking, and does not wait until it has ended.
+    /// Ends it without asking, and does not wait until it has ended. If it has by now, nothing is
+    /// signalled.
     ///
     /// # Errors
     /// What the system reports.
     pub fn start_kill(&self) -> Result<()> {
-        let killed = lock(&self.inner.child).kill();
-        killed.map_err(|error| self.inner.cannot("end", error))
+        self.inner.child.start_kill().map_err(|error| self.inner.cannot("end", error))
     }
 
     pub(crate) fn is_running(&self) -> bool {
@@ -157,7 +161,7 @@ impl Process {
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
-    pub async fn wait(&self) -> Result<ExitStatus> {
+    pub async fn wait(&self) -> Result<Exit> {
         self.watch()?;
         watch::Ended::new(&self.inner.watch).await;
         self.wait_within(Duration::ZERO)
@@ -205,16 +209,16 @@ impl Inner {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    fn try_wait(&self) -> Result<Option<ExitStatus>> {
-        lock(&self.child).try_wait().map_err(|error| self.cannot("wait for", error))
+    fn try_wait(&self) -> Result<Option<Exit>> {
+        self.child.try_wait().map_err(|error| self.cannot("wait for", error))
     }
 
-    fn wait_within(&self, within: Duration) -> Result<ExitStatus> {
+    fn wait_within(&self, within: Duration) -> Result<Exit> {
         let begin = Instant::now();
         let mut pause = Duration::from_micros(200);
         loop {
-            if let Some(status) = self.try_wait()? {
-                return Ok(status);
+            if let Some(exit) = self.try_wait()? {
+                return Ok(exit);
             }
             let left = within.saturating_sub(begin.elapsed());
             if left.is_zero() {
@@ -228,10 +232,10 @@ impl Inner {
     /// What there is to say of a connection that ended before the greeting: most likely it did
     /// since the process has. Nothing, if the process has not.
     pub(crate) fn early_end(&self) -> Option<LaunchError> {
-        let status = self.wait_within(self.grace).ok()?;
+        let status = self.wait_within(self.grace).ok()?.status();
         self.hear_last_words();
         let (program, stderr) = (self.program.clone(), self.stderr().into());
-        Some(LaunchError { program, status: Some(status), stderr, error: None })
+        Some(LaunchError { program, status, stderr, error: None })
     }
 
     fn listen(&self, mut stderr: ChildStderr) {
@@ -266,7 +270,7 @@ impl Inner {
     #[cfg(any(feature = "tokio", feature = "futures-io"))]
     fn see_the_end(&self) {
         while matches!(self.try_wait(), Ok(None)) {
-            watch::until_it_ends(self.id);
+            self.child.until_it_ends();
         }
         self.hear_last_words();
         let waiting = lock(&self.watch).end();

@@ -20,10 +20,15 @@ const SOON: Duration = Duration::from_millis(60);
 /// Greets, negotiates, answers the next command, and reads on to the end.
 const WELL: &str = r#"
     echo '{"QMP": {"version": {"qemu": {"micro": 0, "minor": 0, "major": 10}, "package": ""}, "capabilities": []}}' >&0
-    answer() { read -r line; echo "{\"return\": {}, \"id\": $(echo "$line" | sed 's/.*"id": *\([0-9]*\).*/\1/')}" >&0; }
+    answer() { read -r line; id=${line##*'"id":'}; echo "{\"return\": {}, \"id\": ${id%%[!0-9 ]*}}" >&0; }
     answer; answer
     while read -r line; do :; done
 "#;
+
+/// Ends when it has answered the first command.
+fn quitting() -> String {
+    WELL.replace("while read", "exit 0; while read")
+}
 
 /// Says why it cannot, and ends.
 const ILL: &str = "echo 'no such machine' >&2; exit 3";
@@ -73,8 +78,29 @@ fn wait_until(mut is_so: impl FnMut() -> bool, what: &str) {
 }
 
 fn is_there(id: &str) -> bool {
-    let asked = Command::new("kill").args(["-0", id]).stderr(Stdio::null()).status();
-    asked.unwrap().success()
+    let pid = id.parse().ok().and_then(rustix::process::Pid::from_raw).unwrap();
+    rustix::process::test_kill_process(pid).is_ok()
+}
+
+/// Runs a test of this program once more, as a program that ignores `SIGCHLD`: it is not told how
+/// what it starts ends. True there.
+#[cfg(target_os = "linux")]
+fn is_told_nothing(test: &str) -> bool {
+    const TOLD_NOTHING: &str = "QMP_CLIENT_LAUNCH_TOLD_NOTHING";
+    if std::env::var_os(TOLD_NOTHING).is_some() {
+        return true;
+    }
+    let output = Command::new("env")
+        .arg("--ignore-signal=CHLD")
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test])
+        .env(TOLD_NOTHING, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{why}");
+    false
 }
 
 #[track_caller]
@@ -104,6 +130,8 @@ fn qemu(program: &str) -> Launch {
 #[cfg(feature = "blocking")]
 mod blocking {
     use super::*;
+    use qmp_client::Raw;
+    use serde_json::Value;
 
     #[test]
     fn one_that_works() {
@@ -155,6 +183,56 @@ mod blocking {
         let error = qmp_client::blocking::Launch::new("/no/such/program").start().unwrap_err();
         assert!(matches!(error, Error::Launch(_)), "{error:?}");
         assert!(error.report().contains("No such file"), "{}", error.report());
+    }
+
+    /// The first process of a container waits for whatever child ends. That QEMU had ended was
+    /// told as an error of the system then, though it had ended well.
+    #[test]
+    fn one_that_somebody_else_waits_for() {
+        use rustix::process::{Pid, WaitOptions, waitpid};
+        let launch = || {
+            let mut client = shell(&quitting()).start().unwrap();
+            client.execute(Raw::<Value>::new("stop")).unwrap();
+            let pid = i32::try_from(client.process().unwrap().id()).ok().and_then(Pid::from_raw);
+            waitpid(pid, WaitOptions::empty()).unwrap();
+            client
+        };
+        launch().quit().unwrap();
+        drop(launch());
+        let client = launch();
+        let process = client.process().unwrap();
+        process.start_kill().unwrap();
+        let exit = process.kill().unwrap();
+        assert_eq!((exit.status(), exit.success(), exit.code()), (None, false, None));
+        assert!(exit.to_string().contains("unknown"), "{exit}");
+        assert_eq!(process.try_wait().unwrap(), Some(exit));
+        assert_eq!(process.wait_within(Duration::ZERO).unwrap(), exit);
+        #[cfg(feature = "qmp")]
+        launch().shut_down(PATIENCE).unwrap();
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn whose_end_nobody_is_told() {
+        if !is_told_nothing("blocking::whose_end_nobody_is_told") {
+            return;
+        }
+        let mut client = shell(&quitting()).start().unwrap();
+        client.quit().unwrap();
+        assert_eq!(client.process().unwrap().try_wait().unwrap().unwrap().status(), None);
+
+        // One that runs is killed, and waited for until it is gone.
+        let client = shell(WELL).start().unwrap();
+        let process = client.process().unwrap();
+        assert_eq!(process.try_wait().unwrap(), None);
+        assert_eq!(process.kill().unwrap().status(), None);
+        assert!(!is_there(&process.id().to_string()));
+
+        let error = shell(ILL).start().unwrap_err();
+        let Error::Launch(launch) = &error else { panic!("{error:?}") };
+        assert_eq!(launch.status, None);
+        assert!(error.to_string().contains("ended before"), "{error}");
+        assert!(error.to_string().contains("no such machine"), "{error}");
     }
 
     #[test]
@@ -270,6 +348,28 @@ mod nonblocking {
         });
     }
 
+    /// It is waited for all the same, and not said to have failed.
+    #[cfg(target_os = "linux")]
+    pub(super) fn whose_end_nobody_is_told<F: Front>(test: &str) {
+        if !is_told_nothing(test) {
+            return;
+        }
+        F::block_on(async {
+            let Launched { client, process } = F::launch(shell(&quitting())).await.unwrap();
+            client.execute(Raw::<Value>::new("quit")).await.unwrap();
+            let exit = process.wait().await.unwrap();
+            assert_eq!((exit.status(), exit.success()), (None, false));
+            process.start_kill().unwrap();
+            assert_eq!(process.try_wait().unwrap(), Some(exit));
+
+            let Launched { client, process } = F::launch(shell(WELL)).await.unwrap();
+            process.start_kill().unwrap();
+            assert_eq!(process.wait().await.unwrap(), exit);
+            assert!(!is_there(&process.id().to_string()));
+            client.closed().await;
+        });
+    }
+
     /// With a socket that never comes, it is not waited for.
     pub(super) fn a_child_that_dies<F: Front>() {
         let address = std::env::temp_dir().join("qmp-client-launch-never").into();
@@ -345,6 +445,14 @@ macro_rules! on {
         #[cfg_attr(not(qemu), ignore = "needs QEMU: see live.rs")]
         fn real_ones() {
             super::nonblocking::real_ones::<$front>();
+        }
+
+        #[test]
+        #[cfg(target_os = "linux")]
+        fn whose_end_nobody_is_told() {
+            let (_, module) = module_path!().split_once("::").unwrap();
+            let test = format!("{module}::whose_end_nobody_is_told");
+            super::nonblocking::whose_end_nobody_is_told::<$front>(&test);
         }
 
         #[test]

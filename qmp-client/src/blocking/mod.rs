@@ -63,7 +63,10 @@ use crate::request::{self, OutOfBand, Raw, Request};
 use connection::{Connection, keep_all};
 
 #[cfg(unix)]
-pub use crate::{launch::Launch, process::Process};
+pub use crate::{
+    launch::Launch,
+    process::{Exit, Process},
+};
 #[cfg(feature = "qga")]
 pub use agent::{Agent, Frozen};
 pub use call::Call;

@@ -245,7 +245,7 @@ impl StdError for End {
 pub struct LaunchError {
     /// The program.
     pub program: Box<str>,
-    /// How it ended; nothing if it did not start.
+    /// How it ended; nothing if it did not start, or if somebody else waited for it.
     pub status: Option<ExitStatus>,
     /// The last lines that it wrote to its standard error.
     pub stderr: Box<str>,
@@ -260,7 +260,7 @@ impl fmt::Display for LaunchError {
             (Some(_), _) => return write!(f, "cannot start {program}"),
             (None, Some(status)) => write!(f, "{program} ended before its monitor was open")
                 .and_then(|()| write!(f, " ({status})"))?,
-            (None, None) => write!(f, "{program} closed its monitor")?,
+            (None, None) => write!(f, "{program} ended before its monitor was open")?,
         }
         match self.stderr.trim() {
             "" => {}

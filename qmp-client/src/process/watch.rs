@@ -82,35 +82,3 @@ impl Drop for Ended<'_> {
         drop(forgotten);
     }
 }
-
-/// Returns when the process has ended, or sooner. It is left for its owner to wait for: otherwise
-/// its number might be another's by the time that a signal is sent to it.
-pub(super) fn until_it_ends(id: u32) {
-    if !has_been_seen_to_end(id) {
-        std::thread::sleep(super::LONGEST_PAUSE);
-    }
-}
-
-#[cfg(any(
-    target_os = "android",
-    target_os = "freebsd",
-    target_os = "linux",
-    target_vendor = "apple"
-))]
-fn has_been_seen_to_end(id: u32) -> bool {
-    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-    let pid = i32::try_from(id).ok().and_then(Pid::from_raw);
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-    pid.is_some_and(|pid| waitid(WaitId::Pid(pid), options).is_ok())
-}
-
-/// Some systems cannot wait and leave it at that.
-#[cfg(not(any(
-    target_os = "android",
-    target_os = "freebsd",
-    target_os = "linux",
-    target_vendor = "apple"
-)))]
-fn has_been_seen_to_end(_: u32) -> bool {
-    false
-}
