@@ -75,10 +75,7 @@ pub(crate) fn check_alive(
     try_wait: &mut dyn FnMut() -> io::Result<Option<ExitStatus>>,
 ) -> Result<()> {
     match try_wait() {
-        Ok(Some(status)) => {
-            let (program, stderr) = (program.into(), "".into());
-            Err(LaunchError { program, status: Some(status), stderr, error: None }.into())
-        }
+        Ok(Some(status)) => Err(LaunchError::ended(program.into(), Some(status), "".into()).into()),
         // If the system does not tell, the deadline will have to do.
         _ => Ok(()),
     }

@@ -122,8 +122,8 @@ impl Launch {
         match process {
             Ok(process) => Ok(Started { stream: ours, process, options: self.options }),
             Err(error) => {
-                let (status, stderr) = (None, "".into());
-                Err(LaunchError { program, status, stderr, error: Some(error) }.into())
+                let not_started = LaunchError::ended(program, None, "".into());
+                Err(LaunchError { error: Some(error), ..not_started }.into())
             }
         }
     }

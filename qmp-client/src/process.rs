@@ -234,8 +234,15 @@ impl Inner {
     pub(crate) fn early_end(&self) -> Option<LaunchError> {
         let status = self.wait_within(self.grace).ok()?.status();
         self.hear_last_words();
-        let (program, stderr) = (self.program.clone(), self.stderr().into());
-        Some(LaunchError { program, status, stderr, error: None })
+        Some(LaunchError::ended(self.program.clone(), status, self.stderr().into()))
+    }
+
+    /// What there is to say if it has not greeted in time: nobody else can be connected to it.
+    pub(crate) fn late_greeting(&self, timeout: Timeout) -> LaunchError {
+        let status = self.try_wait().ok().flatten().and_then(Exit::status);
+        let timeout = Some(Timeout { waited_for: WaitedFor::Launch, ..timeout });
+        let error = LaunchError::ended(self.program.clone(), status, self.stderr().into());
+        LaunchError { timeout, ..error }
     }
 
     fn listen(&self, mut stderr: ChildStderr) {

@@ -109,7 +109,8 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Launch`](crate::Error::Launch), with what the program wrote to its standard error,
-    /// if it does not start or ends first; and those of [`over`](Self::over).
+    /// if it does not start, ends first or does not greet in time; and those of
+    /// [`over`](Self::over).
     ///
     /// # Cancel safety
     ///

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use qmp_client::{Error, Launch, Options};
+use qmp_client::{Error, Launch, Options, WaitedFor};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Shorter than anything that is not to come.
@@ -35,6 +35,9 @@ const ILL: &str = "echo 'no such machine' >&2; exit 3";
 
 /// Closes its monitor and runs on.
 const DEAF: &str = "exec </dev/null; exec sleep 60";
+
+/// Says what it waits for, and never greets.
+const MUTE: &str = "echo 'waiting for a lock' >&2; exec sleep 60";
 
 fn shell(script: &str) -> Launch {
     let none: [&str; 0] = [];
@@ -101,6 +104,36 @@ fn is_told_nothing(test: &str) -> bool {
     let why = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("1 passed"), "{said}{why}");
     false
+}
+
+/// That of a program that is never to greet, waited for longer and longer until it has said what
+/// it waits for.
+fn late_greeting(launch: impl Fn(Launch) -> Error) -> Error {
+    let mut within = SOON;
+    loop {
+        let number = Number::new();
+        let options = Options::new().greeting_within(within);
+        let error = launch(shell(&number.of(MUTE)).options(options));
+        if let Some(id) = number.read() {
+            wait_until(|| !is_there(&id), "the end of one that is mute");
+        }
+        if within > PATIENCE || error.to_string().contains("waiting") {
+            return error;
+        }
+        within *= 2;
+    }
+}
+
+/// It was said that another client may be connected, which cannot be, and not what the program did.
+#[track_caller]
+fn assert_is_late(error: &Error) {
+    let Error::Launch(launch) = error else { panic!("{error:?}") };
+    assert_eq!((launch.status, &*launch.stderr), (None, "waiting for a lock\n"));
+    assert!(error.is_timeout(), "{error:?}");
+    let timeout = launch.timeout.as_ref().unwrap();
+    assert_eq!(timeout.waited_for, WaitedFor::Launch);
+    let said = "/bin/sh did not open its monitor in time; it said: waiting for a lock";
+    assert_eq!(error.report(), format!("{said}: no greeting within {:?}", timeout.within));
 }
 
 #[track_caller]
@@ -175,6 +208,11 @@ mod blocking {
         let error = shell(&number.of(DEAF)).start().unwrap_err();
         assert!(error.is_closed(), "{error:?}");
         assert!(!is_there(&number.read().unwrap()));
+    }
+
+    #[test]
+    fn one_that_does_not_greet() {
+        assert_is_late(&late_greeting(|launch| launch.start().unwrap_err()));
     }
 
     /// `blocking::Launch` is where it has always been.
@@ -300,6 +338,10 @@ mod nonblocking {
         assert!(error.is_closed(), "{error:?}");
         let id = number.read().unwrap();
         wait_until(|| !is_there(&id), "the end of one that is deaf");
+    }
+
+    pub(super) fn one_that_does_not_greet<F: Front>() {
+        assert_is_late(&late_greeting(|launch| F::block_on(F::launch(launch)).unwrap_err()));
     }
 
     pub(super) fn one_that_does_not_exist<F: Front>() {
@@ -436,6 +478,7 @@ macro_rules! on {
             one_that_ends_at_once,
             one_that_closes_its_monitor,
             one_that_does_not_exist,
+            one_that_does_not_greet,
             a_launch_that_is_dropped,
             a_child_that_dies,
             a_process_that_is_dropped,

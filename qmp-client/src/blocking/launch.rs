@@ -10,7 +10,7 @@ impl Launch {
     ///
     /// # Errors
     /// [`Error::Launch`](crate::Error::Launch), with what the program wrote to its standard error,
-    /// if it does not start or ends first; and those of [`Client::from_transport`].
+    /// if it does not start, ends first or does not greet in time; and those of [`Client::from_transport`].
     pub fn start(self) -> Result<Client> {
         let Started { stream, process, options } = self.spawn()?;
         let transport = Unix::from_stream(stream).map_err(no_pair)?;
@@ -22,6 +22,7 @@ impl Launch {
             Err(error) if error.is_closed() => {
                 Err(process.inner().early_end().map_or(error, Error::from))
             }
+            Err(Error::Timeout(timeout)) => Err(process.inner().late_greeting(*timeout).into()),
             Err(error) => Err(error),
         }
     }

@@ -40,7 +40,7 @@ pub enum Error {
     Closed(Box<Closed>),
     /// So many events were dropped, since nobody took them in time.
     Lagged(u64),
-    /// The program that was to open the monitor ended before it did.
+    /// The program that was to open the monitor did not: it did not start, ended, or took too long.
     Launch(Box<LaunchError>),
 }
 
@@ -98,7 +98,11 @@ impl Error {
     /// Whether a deadline passed.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
-        matches!(self, Self::Timeout(_))
+        match self {
+            Self::Timeout(_) => true,
+            Self::Launch(error) => error.timeout.is_some(),
+            _ => false,
+        }
     }
 
     /// Whether the connection has ended.

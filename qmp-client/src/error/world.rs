@@ -69,6 +69,8 @@ pub enum WaitedFor {
     Connection(Box<str>),
     /// The greeting, and the negotiation that follows it.
     Greeting,
+    /// The same of a program that was launched: nobody else can be connected to it.
+    Launch,
     /// The first answer of a guest agent.
     Agent,
     /// The reply to this command.
@@ -120,6 +122,7 @@ impl fmt::Display for Timeout {
                 "no greeting within {within:?}; a monitor serves one client at a time, so another \
                  one may be connected"
             ),
+            WaitedFor::Launch => write!(f, "no greeting within {within:?}"),
             WaitedFor::Agent => write!(
                 f,
                 "the guest agent did not answer within {within:?}; it may not be running, or \
@@ -239,18 +242,27 @@ impl StdError for End {
     }
 }
 
-/// A program that ended before it opened its monitor.
+/// A program that did not start, ended before it opened its monitor, or did not open it in time.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct LaunchError {
     /// The program.
     pub program: Box<str>,
-    /// How it ended; nothing if it did not start, or if somebody else waited for it.
+    /// How it ended; nothing if it did not start, has not ended, or if somebody else waited for it.
     pub status: Option<ExitStatus>,
     /// The last lines that it wrote to its standard error.
     pub stderr: Box<str>,
     /// Why it did not start.
     pub error: Option<io::Error>,
+    /// How long it was waited for, if it ran on and did not greet.
+    pub timeout: Option<Timeout>,
+}
+
+#[cfg(any(feature = "blocking", feature = "tokio", feature = "futures-io"))]
+impl LaunchError {
+    pub(crate) fn ended(program: Box<str>, status: Option<ExitStatus>, stderr: Box<str>) -> Self {
+        Self { program, status, stderr, error: None, timeout: None }
+    }
 }
 
 impl fmt::Display for LaunchError {
@@ -260,6 +272,9 @@ impl fmt::Display for LaunchError {
             (Some(_), _) => return write!(f, "cannot start {program}"),
             (None, Some(status)) => write!(f, "{program} ended before its monitor was open")
                 .and_then(|()| write!(f, " ({status})"))?,
+            (None, None) if self.timeout.is_some() => {
+                write!(f, "{program} did not open its monitor in time")?;
+            }
             (None, None) => write!(f, "{program} ended before its monitor was open")?,
         }
         match self.stderr.trim() {
@@ -277,7 +292,8 @@ impl fmt::Display for LaunchError {
 
 impl StdError for LaunchError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.error.as_ref().map(|error| error as _)
+        let timeout = self.timeout.as_ref().map(|timeout| timeout as _);
+        self.error.as_ref().map(|error| error as _).or(timeout)
     }
 }
 

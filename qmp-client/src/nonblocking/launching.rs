@@ -87,6 +87,9 @@ impl Future for Launching {
             Err(error) if is_of_the_peers(&error) => {
                 this.failure.insert(Failure::find(process, error)).poll(cx).map(Err)
             }
+            Err(Error::Timeout(timeout)) => {
+                Poll::Ready(Err(process.inner().late_greeting(*timeout).into()))
+            }
             Err(error) => Poll::Ready(Err(error)),
         }
     }
