@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use crate::error::{Error, LaunchError, Result, TransportError};
 use crate::options::Options;
-use crate::process::Process;
+use crate::process::{Hook, Process};
 
 /// A QEMU to be started, with its monitor connected to this client alone: there is no socket in
 /// the file system, nobody else can connect, and nothing has to be waited for.
 ///
 /// The monitor is the process's standard input, so that no descriptor can leak into another
 /// process; a guest's console cannot be there. Standard output is inherited, of standard error the
-/// last lines are kept ([`Process::stderr`]).
+/// last lines are kept ([`Process::stderr`]), and all are shown to whoever wants to log them
+/// ([`on_stderr`](Self::on_stderr)).
 ///
 /// ```no_run
 /// # #[cfg(feature = "blocking")] {
@@ -63,6 +64,7 @@ pub struct Launch {
     monitor: Vec<String>,
     options: Options,
     grace: Duration,
+    on_stderr: Option<Hook>,
 }
 
 impl Launch {
@@ -103,6 +105,25 @@ impl Launch {
         self
     }
 
+    /// Shows every line that the process writes to its standard error to a function, without its
+    /// end, such as to log it. What is not UTF-8 is replaced; a line of more than 4 KiB is shown in
+    /// parts of no more than that.
+    ///
+    /// It is called by the thread that listens, which goes on until nobody can write there any more:
+    /// it may be called when the process has ended, and the client is gone. While it runs, nothing
+    /// is read, and a process with much to say has to wait. If it panics, it is not called again;
+    /// the last lines are kept all the same.
+    ///
+    /// ```
+    /// use qmp_client::Launch;
+    ///
+    /// let launch = Launch::new("qemu-system-x86_64").on_stderr(|line| eprintln!("QEMU: {line}"));
+    /// ```
+    pub fn on_stderr(mut self, hook: impl FnMut(&str) + Send + 'static) -> Self {
+        self.on_stderr = Some(Hook::new(hook));
+        self
+    }
+
     /// Starts the program.
     ///
     /// # Errors
@@ -118,7 +139,8 @@ impl Launch {
             .spawn();
         // The command holds the other end; while it is open, the process's end is not noticed.
         drop(self.command);
-        let process = spawned.and_then(|child| Process::new(child, program.clone(), self.grace));
+        let process = spawned
+            .and_then(|child| Process::new(child, program.clone(), self.grace, self.on_stderr));
         match process {
             Ok(process) => Ok(Started { stream: ours, process, options: self.options }),
             Err(error) => {
@@ -139,6 +161,7 @@ impl From<Command> for Launch {
             monitor: monitor.map(String::from).to_vec(),
             options: Options::new(),
             grace: Duration::from_secs(5),
+            on_stderr: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A process that was launched: what it says, and its end.
 
 mod exit;
+mod lines;
 mod owned;
 #[cfg(any(feature = "tokio", feature = "futures-io"))]
 mod watch;
@@ -12,11 +13,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, LaunchError, Result, Timeout, TransportError, WaitedFor};
+use lines::Lines;
 use owned::Owned;
 #[cfg(any(feature = "tokio", feature = "futures-io"))]
 use watch::Watch;
 
 pub use exit::Exit;
+pub(crate) use lines::Hook;
 
 /// How much of a process's standard error is kept, in bytes.
 const TAIL: usize = 4096;
@@ -62,7 +65,12 @@ impl Process {
     ///
     /// # Errors
     /// There is no thread to be had; the child has been killed.
-    pub(crate) fn new(mut child: Child, program: Box<str>, grace: Duration) -> io::Result<Self> {
+    pub(crate) fn new(
+        mut child: Child,
+        program: Box<str>,
+        grace: Duration,
+        hook: Option<Hook>,
+    ) -> io::Result<Self> {
         let stderr = child.stderr.take();
         let inner = Inner {
             child: Owned::new(child),
@@ -77,7 +85,7 @@ impl Process {
         let process = Self { inner: Arc::new(inner) };
         if let Some(stderr) = stderr {
             let inner = Arc::clone(&process.inner);
-            spawn_thread(move || inner.listen(stderr))?;
+            spawn_thread(move || inner.listen(stderr, Lines::new(hook)))?;
         }
         Ok(process)
     }
@@ -88,7 +96,8 @@ impl Process {
         self.inner.child.id()
     }
 
-    /// The last lines that it wrote to its standard error, as far as they have arrived.
+    /// The last lines that it wrote to its standard error, as far as they have arrived: 4 KiB.
+    /// [`Launch::on_stderr`](crate::Launch::on_stderr) is shown all.
     #[must_use]
     pub fn stderr(&self) -> String {
         self.inner.stderr()
@@ -245,7 +254,7 @@ impl Inner {
         LaunchError { timeout, ..error }
     }
 
-    fn listen(&self, mut stderr: ChildStderr) {
+    fn listen(&self, mut stderr: ChildStderr, mut lines: Lines) {
         let mut buffer = [0; 1024];
         loop {
             let count = match stderr.read(&mut buffer) {
@@ -253,13 +262,19 @@ impl Inner {
                 Ok(0) | Err(_) => break,
                 Ok(count) => count,
             };
-            let mut tail = lock(&self.stderr);
-            tail.bytes.extend(&buffer[..count]);
-            let excess = tail.bytes.len().saturating_sub(TAIL);
-            tail.bytes.drain(..excess);
+            self.keep(&buffer[..count]);
+            lines.push(&buffer[..count]);
         }
+        lines.finish();
         lock(&self.stderr).is_all = true;
         self.said_all.notify_all();
+    }
+
+    fn keep(&self, bytes: &[u8]) {
+        let mut tail = lock(&self.stderr);
+        tail.bytes.extend(bytes);
+        let excess = tail.bytes.len().saturating_sub(TAIL);
+        tail.bytes.drain(..excess);
     }
 
     /// Waits for what a process that has ended wrote, as long as that may take.

@@ -162,6 +162,8 @@ fn qemu(program: &str) -> Launch {
 
 #[cfg(feature = "blocking")]
 mod blocking {
+    use std::sync::mpsc;
+
     use super::*;
     use qmp_client::Raw;
     use serde_json::Value;
@@ -213,6 +215,42 @@ mod blocking {
     #[test]
     fn one_that_does_not_greet() {
         assert_is_late(&late_greeting(|launch| launch.start().unwrap_err()));
+    }
+
+    /// All of it, also if it ends at once, and more than is kept.
+    #[test]
+    fn one_whose_standard_error_is_logged() {
+        let (sender, receiver) = mpsc::channel();
+        let script = "i=0; while [ $i -lt 1000 ]; do i=$((i+1)); echo \"line $i\" >&2; done; \
+                      printf 'no \\377 end' >&2; exit 3";
+        let launch = shell(script).on_stderr(move |line| drop(sender.send(line.to_owned())));
+        let error = launch.grace(PATIENCE).start().unwrap_err();
+        assert_says_why(&error, "line 1000\n");
+        // The thread that listens has the sender, and leaves it when there is no more.
+        let mut lines = Vec::new();
+        while let Ok(line) = receiver.recv_timeout(PATIENCE) {
+            lines.push(line);
+        }
+        let mut expected: Vec<_> = (1..=1000).map(|number| format!("line {number}")).collect();
+        expected.push("no \u{fffd} end".to_owned());
+        assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn one_whose_log_panics() {
+        let (sender, receiver) = mpsc::channel();
+        let script = format!("echo one >&2; echo two >&2; {WELL}");
+        let launch = shell(&script).on_stderr(move |line| {
+            sender.send(line.to_owned()).unwrap();
+            panic!("the disk is full");
+        });
+        let mut client = launch.start().unwrap();
+        let process = client.process().unwrap();
+        wait_until(|| process.stderr() == "one\ntwo\n", "what it said");
+        client.execute(Raw::<Value>::new("stop")).unwrap();
+        // With the function its sender is gone, and it has been called once.
+        assert_eq!(receiver.recv_timeout(PATIENCE).as_deref(), Ok("one"));
+        assert_eq!(receiver.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected));
     }
 
     /// `blocking::Launch` is where it has always been.
