@@ -7,7 +7,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -162,6 +162,7 @@ fn qemu(program: &str) -> Launch {
 
 #[cfg(feature = "blocking")]
 mod blocking {
+    use std::process::Stdio;
     use std::sync::mpsc;
 
     use super::*;
