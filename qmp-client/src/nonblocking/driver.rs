@@ -19,8 +19,8 @@ const SHARE: usize = 256 * 1024;
 /// So often what has arrived is read before a command is sent that waits for an event. A peer
 /// that never pauses must not hold it up for ever.
 const PATIENT_TURNS: u32 = 256;
-/// When nothing has arrived for so long, buffers are given back. A connection that is used does
-/// not allocate them for each command, one that is not has none.
+/// What arrives within so long of something else makes a connection keep its buffers. One that is
+/// used does not allocate them for each command, one that is not has none.
 const REST: Duration = Duration::from_millis(100);
 
 /// What does the input and output of a [`Client`](super::Client), as a future to be spawned. It
@@ -55,17 +55,19 @@ pub struct Driver<L: Link, C> {
     done: bool,
 }
 
-/// When a connection is found to be at rest.
+/// Whether a connection keeps its buffers while nothing is going on.
 #[derive(Debug, Default)]
 struct Rest {
-    /// When to look; not while the buffers have been given back.
+    /// When to look; not while nothing has arrived for a while.
     at: Option<Instant>,
     /// Whether anything has arrived since that was set.
     busy: bool,
+    /// Whether something arrives again and again.
+    keep: bool,
 }
 
 impl Rest {
-    /// Whether nothing has arrived for a while, which is said once. The clock is read once a
+    /// Whether the buffers are to be given back if nothing is going on. The clock is read once a
     /// while, not for each message.
     fn is_due(
         &mut self,
@@ -73,17 +75,16 @@ impl Rest {
         expired: Option<Instant>,
         now: impl FnOnce() -> Instant,
     ) -> bool {
-        self.busy |= received;
         match (self.at, expired) {
             (None, _) if received => self.at = Some(now() + REST),
+            (Some(_), _) if received => (self.busy, self.keep) = (true, true),
             (Some(at), Some(now)) if at <= now => {
-                let busy = std::mem::take(&mut self.busy);
-                self.at = busy.then(|| now + REST);
-                return !busy;
+                self.keep = std::mem::take(&mut self.busy);
+                self.at = self.keep.then(|| now + REST);
             }
             _ => {}
         }
-        false
+        !received && !self.keep
     }
 }
 
@@ -149,6 +150,8 @@ impl<L: Link, C: Clock> Driver<L, C> {
     /// be sent.
     fn turn(&mut self, cx: &Context<'_>, received: bool, expired: Option<Instant>) {
         let mut state = self.shared.lock();
+        // The handshake is no beginning of anything: many connections are made in one go.
+        let heard = received && state.machine.is_ready();
         if let Some(end) = self.ending.take() {
             if self.lost || self.unflushed || !self.output.is_empty() {
                 state.machine.not_all_sent();
@@ -185,7 +188,7 @@ impl<L: Link, C: Clock> Driver<L, C> {
             self.patience = 0;
             state.machine.take_output(&mut self.output);
         }
-        if self.rest.is_due(received, expired, C::now) && state.machine.is_idle() {
+        if self.rest.is_due(heard, expired, C::now) && state.machine.is_idle() {
             state.release();
             self.input.release(0);
             self.output.release(0);
@@ -333,5 +336,34 @@ impl<L: Link, C> Drop for Driver<L, C> {
         drop(state);
         drop(own);
         woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_kept_while_something_arrives_again_and_again() {
+        let begin = Instant::now();
+        let mut rest = Rest::default();
+        let mut at = |received, expired: Option<u32>| {
+            let expired = expired.map(|periods| begin + REST * periods);
+            let due = rest.is_due(received, expired, || begin);
+            (due, rest.at.is_some())
+        };
+        // Nothing has come, and then one message.
+        assert_eq!(at(false, None), (true, false));
+        assert_eq!(at(true, None), (false, true));
+        assert_eq!(at(false, None), (true, true));
+        // A second, before the first period is over; the next period brings nothing.
+        assert_eq!(at(true, None), (false, true));
+        assert_eq!(at(false, None), (false, true));
+        assert_eq!(at(false, Some(1)), (false, true));
+        assert_eq!(at(false, Some(2)), (true, false));
+        // It begins anew.
+        assert_eq!(at(true, None), (false, true));
+        assert_eq!(at(false, None), (true, true));
+        assert_eq!(at(false, Some(1)), (true, false));
     }
 }
