@@ -2,6 +2,7 @@
 
 #![cfg(all(unix, feature = "blocking"))]
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)] // tests
+#![cfg_attr(not(feature = "qmp"), allow(unused_imports))] // what only some tests use
 
 #[macro_use]
 mod scenarios;
