@@ -18,7 +18,9 @@ use std::fmt;
 use serde::de::{Deserializer, Error as _, IgnoredAny, Visitor};
 
 use access::{Elements, Members, Variant};
-use scan::{after_space, plain_end, skip_brackets};
+use scan::{after_space, skip_brackets};
+
+pub use scan::plain_end;
 
 /// The deepest nesting that is read; each level takes stack.
 const MAX_DEPTH: u8 = 128;

@@ -50,6 +50,9 @@ pub use decode::{DecodeError, decode};
 pub use message::{Capability, ErrorClass, Greeting, QmpError, ServerMessage, Timestamp};
 pub use version::{Version, VersionTriple};
 
+/// How the client looks for the end of a message, too.
+#[doc(hidden)]
+pub use json::plain_end;
 /// What generated code refers to besides this crate itself.
 #[doc(hidden)]
 pub use {serde, serde_json};

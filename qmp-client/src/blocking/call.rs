@@ -16,7 +16,7 @@ use crate::request::{self, Request};
 const MOST_DESCRIPTORS: usize = 16;
 
 /// Gives something for the event that is waited for.
-type Wanted<'w, T> = &'w mut dyn FnMut(&str, Option<&RawValue>, Timestamp) -> Option<T>;
+pub(super) type Wanted<'w, T> = &'w mut dyn FnMut(&str, Option<&RawValue>, Timestamp) -> Option<T>;
 
 /// A call that is being put together; [`Client::call`] begins it.
 #[derive(Debug)]

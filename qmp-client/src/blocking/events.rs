@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use qmp_types::{Event, Vocabulary};
 
 use super::Client;
+use super::call::Wanted;
 use crate::error::{Error, Result, Timeout, WaitedFor};
 use crate::events::{Occurrence, RawEvent, decode_event};
 use crate::machine::{Deadline, Incoming};
@@ -90,20 +91,9 @@ impl Client {
         if let Some(found) = queued {
             return found;
         }
-        // What comes from now on is looked at before it is queued: none of it can be lost.
-        self.connection.events.check_loss()?;
-        let mut found = None;
-        let now = Instant::now();
-        let until = Deadline::after(now, within).map(|limit| limit.at);
-        let done = Cell::new(false);
-        self.connection.run(now, until, &done, &mut |incoming| {
-            let Incoming::Event { name, data, timestamp } = incoming else {
-                return Some(incoming);
-            };
-            found = wanted(decode_event::<E>(&name, data), timestamp);
-            done.set(found.is_some());
-            if found.is_some() { None } else { Some(Incoming::Event { name, data, timestamp }) }
-        });
+        let found = self.await_event(within, &mut |name, data, timestamp| {
+            wanted(decode_event::<E>(name, data), timestamp)
+        })?;
         found.unwrap_or_else(|| Err(self.no_event(Some(E::NAME), within)))
     }
 
@@ -119,6 +109,15 @@ impl Client {
         if let Some(found) = self.connection.events.take_first(&mut wanted) {
             return Ok(found);
         }
+        let found = self.await_event(within, &mut |name, data, timestamp| {
+            wanted(&RawEvent::new(name.into(), data, timestamp))
+        })?;
+        found.ok_or_else(|| self.no_event(None, within))
+    }
+
+    /// What `wanted` gives for one of the events that come from now on, if it comes in time.
+    fn await_event<T>(&mut self, within: Duration, wanted: Wanted<'_, T>) -> Result<Option<T>> {
+        // What comes is looked at before it is queued: only what was queued can have been lost.
         self.connection.events.check_loss()?;
         let mut found = None;
         let now = Instant::now();
@@ -128,11 +127,11 @@ impl Client {
             let Incoming::Event { name, data, timestamp } = incoming else {
                 return Some(incoming);
             };
-            found = wanted(&RawEvent::new((&*name).into(), data, timestamp));
+            found = wanted(&name, data, timestamp);
             done.set(found.is_some());
             if found.is_some() { None } else { Some(Incoming::Event { name, data, timestamp }) }
         });
-        found.ok_or_else(|| self.no_event(None, within))
+        Ok(found)
     }
 
     /// Forgets those events that have arrived and that `which` says.

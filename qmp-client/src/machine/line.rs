@@ -8,14 +8,13 @@
 
 use std::iter;
 
-use qmp_types::Timestamp;
+use qmp_types::{Timestamp, plain_end};
 use serde::Deserialize;
 use serde::de::value::{BorrowedStrDeserializer, Error as NotRaw, MapDeserializer};
 use serde::de::{Deserializer, Visitor};
 use serde_json::value::RawValue;
 
 use super::calls::CallId;
-use super::scan::plain_length;
 
 /// Deeper data is left to the general way: each level takes stack.
 const DEPTH: u8 = 32;
@@ -173,7 +172,7 @@ impl<'t> Text<'t> {
     /// The rest of a string, behind its opening quote. One with escapes is unusual.
     #[inline(always)]
     fn skip_string(&mut self) -> Option<()> {
-        self.at += plain_length(self.text.as_bytes().get(self.at..)?);
+        self.at = plain_end(self.text.as_bytes(), self.at);
         (self.take()? == b'"').then_some(())
     }
 

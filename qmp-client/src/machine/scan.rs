@@ -4,6 +4,8 @@
 //! of an object that is JSON. It notices two kinds of damage that would otherwise make it wait
 //! for ever: a string that runs into the end of a line, and an object that starts where none may.
 
+use qmp_types::plain_end;
+
 /// What a look at some bytes brought.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Scan {
@@ -74,7 +76,7 @@ impl Scanner {
             at += 1;
         }
         loop {
-            at += plain_length(&object[at..]);
+            at = plain_end(object, at);
             match object.get(at) {
                 None => return Ok(at),
                 Some(b'"') => {
@@ -100,46 +102,6 @@ impl Scanner {
 fn value_may_start(before: &[u8]) -> bool {
     let last = before.iter().rev().find(|byte| !byte.is_ascii_whitespace());
     matches!(last, Some(b':' | b',' | b'['))
-}
-
-/// How many bytes there are before the first quote, backslash or control character.
-///
-/// Strings make up most of what a server sends, so eight bytes are looked at in one go. Most
-/// strings are shorter than that.
-#[inline(always)]
-pub(super) fn plain_length(bytes: &[u8]) -> usize {
-    match bytes.first_chunk().map(special_in) {
-        None => plain_length_of_few(bytes),
-        Some(0) => plain_length_of_many(bytes),
-        Some(special) => special.trailing_zeros() as usize / 8,
-    }
-}
-
-#[inline(never)]
-fn plain_length_of_many(bytes: &[u8]) -> usize {
-    let (windows, few) = bytes.as_chunks();
-    let special = windows.iter().map(special_in).enumerate().find(|(_, special)| *special != 0);
-    match special {
-        Some((index, special)) => index * 8 + special.trailing_zeros() as usize / 8,
-        None => bytes.len() - few.len() + plain_length_of_few(few),
-    }
-}
-
-fn plain_length_of_few(bytes: &[u8]) -> usize {
-    bytes.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..0x20)).count()
-}
-
-/// Which of eight bytes are special: the lowest bit that is set is in the first of them.
-#[inline(always)]
-fn special_in(window: &[u8; 8]) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let word = u64::from_le_bytes(*window);
-    // A borrow can mark a byte wrongly, but only above one that is marked rightly.
-    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGHS;
-    let quotes = below(word ^ (ONES * u64::from(b'"')), 1);
-    let backslashes = below(word ^ (ONES * u64::from(b'\\')), 1);
-    quotes | backslashes | below(word, 0x20)
 }
 
 #[cfg(test)]
@@ -187,7 +149,7 @@ mod tests {
                 let mut bytes = vec![b'x'; 20];
                 bytes[at] = special;
                 let plain = !matches!(special, b'"' | b'\\' | 0..0x20);
-                assert_eq!(plain_length(&bytes), if plain { 20 } else { at }, "{special} at {at}");
+                assert_eq!(plain_end(&bytes, 0), if plain { 20 } else { at }, "{special} at {at}");
             }
         }
     }

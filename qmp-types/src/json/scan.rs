@@ -98,7 +98,8 @@ fn skip_escapes(bytes: &[u8], mut at: usize) -> Option<usize> {
 
 /// The index of the first quote, backslash or control character from `at` on.
 #[inline(always)]
-pub(super) fn plain_end(bytes: &[u8], at: usize) -> usize {
+#[must_use]
+pub fn plain_end(bytes: &[u8], at: usize) -> usize {
     // Most strings are shorter than a window; it may reach beyond their end.
     match bytes.get(at..).and_then(<[u8]>::first_chunk).map(special_in) {
         None => plain_end_of_text(bytes, at),
