@@ -1,38 +1,41 @@
-//! Where a monitor listens, in QEMU's own spelling.
+//! The address of a monitor, in QEMU's own spelling.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Where a monitor listens.
+use qmp_protocol::Printable;
+
+/// The address of a monitor.
 ///
-/// It is written as QEMU's option `-qmp` has it, and what stands behind the address there may
-/// stay: `unix:/run/vm.sock,server=on,wait=off`. A doubled comma is one of the path.
+/// It is parsed from the argument of QEMU's option `-qmp`; the options that follow the address there
+/// are allowed and ignored: `unix:/run/vm.sock,server=on,wait=off`. A doubled comma is a comma of
+/// the path. Paths convert as they are, without parsing: see [`ToAddress`].
 ///
 /// | text | meaning |
 /// | --- | --- |
 /// | `unix:/run/vm.sock`, `/run/vm.sock` | a Unix socket |
-/// | `unix:vm,abstract=on`, `unix:@vm` | a socket in Linux's abstract name space |
+/// | `unix:vm,abstract=on`, `unix:@vm` | a socket in Linux's abstract namespace |
 /// | `tcp:localhost:4444`, `tcp:[::1]:4444`, `tcp::4444` | a TCP port |
 ///
-/// A text without a prefix is a path, as it stands.
+/// Text without a prefix is a path.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Address {
     /// A Unix socket in the file system.
     Unix(PathBuf),
-    /// A Unix socket in Linux's abstract name space.
+    /// A Unix socket in Linux's abstract namespace.
     Abstract(String),
-    /// A TCP port; an empty host is this one.
+    /// A TCP port. An empty host means the local one.
     Tcp {
-        /// A name or a number; IPv6 without brackets.
+        /// The name or the number of the host; IPv6 without brackets.
         host: String,
         /// The port.
         port: u16,
     },
 }
 
-/// A text that is no [`Address`].
+/// Text that cannot be parsed as an [`Address`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AddressError {
     text: String,
@@ -41,7 +44,7 @@ pub struct AddressError {
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is no address of a monitor: {}", self.text, self.reason)
+        write!(f, "invalid address `{}`: {}", Printable(&self.text), self.reason)
     }
 }
 
@@ -80,40 +83,40 @@ fn parse_tcp(text: &str) -> Result<Address, &'static str> {
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let host = match bracketed {
         Some(host) => host,
-        None if host.contains(':') => return Err("an IPv6 address stands in brackets"),
+        None if host.contains(':') => return Err("an IPv6 address must be in brackets"),
         None => host,
     };
-    let port = port.parse().map_err(|_| "the port is a number up to 65535")?;
+    let port = port.parse().map_err(|_| "the port must be a number up to 65535")?;
     Ok(Address::Tcp { host: host.to_owned(), port })
 }
 
 fn parse_path(text: &str) -> Result<Address, &'static str> {
     if text.is_empty() {
-        return Err("it is empty");
+        return Err("the address is empty");
     }
     let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
     if !text.contains('/') && rest.parse::<u16>().is_ok() && text.contains(':') {
-        return Err("a TCP port is written `tcp:HOST:PORT`, a file of that name `./NAME`");
+        return Err("write `tcp:HOST:PORT` for a TCP port, or `./NAME` for a file of that name");
     }
     if matches!(scheme, "telnet" | "vsock" | "fd" | "udp" | "websocket" | "tn3270") {
-        return Err("only `unix:PATH`, `tcp:HOST:PORT` and a bare path are understood");
+        return Err("only `unix:PATH`, `tcp:HOST:PORT` and a path are supported");
     }
     Ok(Address::Unix(text.into()))
 }
 
-/// The part before the first comma that is not doubled, its doubled commas made single, and what
-/// follows.
+/// Splits at the first comma that is not doubled, and replaces doubled commas before it by single
+/// ones.
 fn split_options(text: &str) -> (String, &str) {
     let mut value = String::new();
     let mut rest = text;
-    while let Some((part, behind)) = rest.split_once(',') {
+    while let Some((part, after)) = rest.split_once(',') {
         value.push_str(part);
-        match behind.strip_prefix(',') {
-            Some(behind) => {
+        match after.strip_prefix(',') {
+            Some(after) => {
                 value.push(',');
-                rest = behind;
+                rest = after;
             }
-            None => return (value, behind),
+            None => return (value, after),
         }
     }
     value.push_str(rest);
@@ -139,6 +142,59 @@ impl From<PathBuf> for Address {
     }
 }
 
+impl From<&Path> for Address {
+    fn from(path: &Path) -> Self {
+        Self::Unix(path.to_owned())
+    }
+}
+
+/// Anything that names a monitor: text in QEMU's spelling, a path, or an [`Address`].
+///
+/// Text is parsed, and a path is taken as it is, whatever it contains.
+pub trait ToAddress {
+    /// Converts it to an address.
+    ///
+    /// # Errors
+    /// The text is not an address.
+    fn to_address(&self) -> Result<Address, AddressError>;
+}
+
+impl ToAddress for Address {
+    fn to_address(&self) -> Result<Address, AddressError> {
+        Ok(self.clone())
+    }
+}
+
+impl ToAddress for str {
+    fn to_address(&self) -> Result<Address, AddressError> {
+        self.parse()
+    }
+}
+
+impl ToAddress for String {
+    fn to_address(&self) -> Result<Address, AddressError> {
+        self.parse()
+    }
+}
+
+impl ToAddress for Path {
+    fn to_address(&self) -> Result<Address, AddressError> {
+        Ok(self.into())
+    }
+}
+
+impl ToAddress for PathBuf {
+    fn to_address(&self) -> Result<Address, AddressError> {
+        Ok(self.as_path().into())
+    }
+}
+
+impl<A: ToAddress + ?Sized> ToAddress for &A {
+    fn to_address(&self) -> Result<Address, AddressError> {
+        (**self).to_address()
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -153,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_written_as_on_qemus_command_line() {
+    fn addresses_are_spelled_as_on_qemus_command_line() {
         for (text, address) in [
             ("unix:/run/vm.sock", unix("/run/vm.sock")),
             ("unix:/run/vm.sock,server=on,wait=off", unix("/run/vm.sock")),
@@ -177,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_says_why() {
+    fn an_invalid_address_says_why() {
         for (text, reason) in [
             ("", "empty"),
             ("unix:", "path is missing"),
@@ -187,10 +243,23 @@ mod tests {
             ("tcp:localhost:70000", "number"),
             ("tcp:::1:4444", "brackets"),
             ("localhost:4444", "tcp:HOST:PORT"),
-            ("telnet:localhost:4444,server", "understood"),
+            ("telnet:localhost:4444,server", "supported"),
         ] {
             let error = text.parse::<Address>().unwrap_err().to_string();
             assert!(error.contains(reason), "{text}: {error}");
         }
+    }
+
+    /// Programs have paths: none has to be made text and parsed, and a comma is a comma.
+    #[test]
+    fn paths_are_taken_as_they_are() {
+        let path = Path::new("/run/tcp:a,b");
+        let address = unix("/run/tcp:a,b");
+        assert_eq!(path.to_address(), Ok(address.clone()));
+        assert_eq!(path.to_owned().to_address(), Ok(address.clone()));
+        assert_eq!((&path).to_address(), Ok(address.clone()));
+        assert_eq!(address.to_address(), Ok(address));
+        assert_eq!("unix:/run/vm.sock".to_address(), Ok(unix("/run/vm.sock")));
+        assert!(String::from("tcp:x").to_address().is_err());
     }
 }

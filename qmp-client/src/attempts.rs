@@ -1,16 +1,18 @@
-//! Trying to connect until the socket is there.
+//! Repeated attempts to connect, until the socket exists.
 
 use std::io;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use qmp_protocol::{Timeout, WaitedFor};
+
 use crate::address::Address;
-use crate::error::{LaunchError, Result, Timeout, TransportError, WaitedFor};
+use crate::error::{LaunchError, Result, TransportError};
 use crate::options::Options;
 
-/// How long one attempt may take if nothing else is said.
-pub(crate) const ATTEMPT: Duration = Duration::from_secs(30);
-/// The pause between two attempts grows to this.
+/// The limit of one attempt, if the options set none.
+const ATTEMPT: Duration = Duration::from_secs(30);
+/// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// The attempts to connect to one address.
@@ -19,35 +21,44 @@ pub(crate) struct Attempts<'a> {
     address: &'a Address,
     begin: Instant,
     limit: Option<Duration>,
+    /// The time that was left when the current attempt began.
+    left: Option<Duration>,
     pause: Duration,
-    /// Why the last attempt failed.
+    /// The error of the last attempt.
     last: Option<io::Error>,
 }
 
 impl<'a> Attempts<'a> {
     pub(crate) fn new(address: &'a Address, options: &Options, now: Instant) -> Self {
         let limit = options.wait_for_socket;
-        Self { address, begin: now, limit, pause: Duration::from_millis(1), last: None }
+        Self {
+            address,
+            begin: now,
+            limit,
+            left: limit,
+            pause: Duration::from_millis(1),
+            last: None,
+        }
     }
 
-    /// How much time is left; nothing if there is only one attempt.
-    pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
+    /// Returns the time that the attempt which begins now may take.
+    pub(crate) fn next(&mut self, now: Instant) -> Duration {
         let elapsed = now.saturating_duration_since(self.begin);
-        self.limit.map(|limit| limit.saturating_sub(elapsed))
+        self.left = self.limit.map(|limit| limit.saturating_sub(elapsed));
+        self.left.unwrap_or(ATTEMPT)
     }
 
-    /// How long to pause before the next attempt, after one that was begun with so much time
-    /// left.
+    /// Records that the attempt has failed, and returns the pause before the next one.
     ///
     /// # Errors
-    /// There is not to be another one.
-    pub(crate) fn failed(&mut self, error: io::Error, left: Option<Duration>) -> Result<Duration> {
-        // There was no time left for it: those before say more.
+    /// No further attempt is to be made.
+    pub(crate) fn failed(&mut self, error: io::Error) -> Result<Duration> {
+        // An attempt for which no time was left says less than those before it.
         let error = match self.last.take() {
             Some(last) if error.kind() == io::ErrorKind::TimedOut => last,
             _ => error,
         };
-        match (self.limit, left) {
+        match (self.limit, self.left) {
             (Some(_), Some(left)) if left > Duration::ZERO && may_pass(&error) => {
                 let pause = self.pause.min(left);
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
@@ -66,28 +77,28 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// Whether the process that is to open the socket may still do so.
+/// Checks whether the process that is expected to open the socket may still do so.
 ///
 /// # Errors
-/// It has ended.
+/// The process has ended.
 pub(crate) fn check_alive(
-    program: &str,
     try_wait: &mut dyn FnMut() -> io::Result<Option<ExitStatus>>,
 ) -> Result<()> {
     match try_wait() {
-        Ok(Some(status)) => Err(LaunchError::ended(program.into(), Some(status), "".into()).into()),
-        // If the system does not tell, the deadline will have to do.
+        Ok(Some(status)) => Err(LaunchError::exited("the process", Some(status), "").into()),
+        // If the system does not say, the deadline decides.
         _ => Ok(()),
     }
 }
 
-/// What an attempt to connect to a Unix socket gives where there are none.
+/// Returns the error of an attempt to connect to a Unix socket on a system without them.
 #[cfg(not(unix))]
 pub(crate) fn no_unix_sockets() -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, "there are no Unix sockets on this system")
+    io::Error::new(io::ErrorKind::Unsupported, "Unix sockets are not supported on this system")
 }
 
-/// Whether another attempt may fare better: the socket is not there yet, or not listening.
+/// Returns whether another attempt may succeed: the socket does not exist yet, or no server listens
+/// yet.
 fn may_pass(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, Interrupted, NotFound, TimedOut, WouldBlock};
     matches!(error.kind(), ConnectionRefused | Interrupted | NotFound | TimedOut | WouldBlock)
@@ -98,18 +109,19 @@ fn may_pass(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    /// The last attempt is often cut short, and that nobody answered in a millisecond is not what
-    /// is wrong.
+    /// The last attempt is often cut short, and that no server answered within a millisecond is not
+    /// the cause.
     #[test]
-    fn the_cause_is_what_failed_and_not_the_lack_of_time() {
+    fn the_cause_is_the_failure_and_not_the_lack_of_time() {
         let address = "tcp:localhost:4444".parse().unwrap();
         let options = Options::new().wait_for_socket(Duration::from_secs(1));
-        let mut attempts = Attempts::new(&address, &options, Instant::now());
-        let second = Some(Duration::from_secs(1));
-        attempts.failed(io::ErrorKind::ConnectionRefused.into(), second).unwrap();
-        attempts.failed(io::ErrorKind::TimedOut.into(), second).unwrap();
-        let error = attempts.failed(io::ErrorKind::TimedOut.into(), Some(Duration::ZERO));
-        let error = error.unwrap_err();
+        let begin = Instant::now();
+        let mut attempts = Attempts::new(&address, &options, begin);
+        assert_eq!(attempts.next(begin), Duration::from_secs(1));
+        attempts.failed(io::ErrorKind::ConnectionRefused.into()).unwrap();
+        attempts.failed(io::ErrorKind::TimedOut.into()).unwrap();
+        assert_eq!(attempts.next(begin + Duration::from_secs(1)), Duration::ZERO);
+        let error = attempts.failed(io::ErrorKind::TimedOut.into()).unwrap_err();
         assert!(error.is_timeout(), "{error:?}");
         assert!(error.report().contains("refused"), "{}", error.report());
     }

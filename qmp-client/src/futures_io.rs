@@ -1,7 +1,7 @@
-//! The asynchronous client on streams of `futures-io`, for smol and whatever else has an executor.
+//! The asynchronous client on streams of `futures-io`, for smol and other executors.
 //!
-//! Nothing is spawned here: the driver is handed out. The timer is `async-io`'s, which works under
-//! every executor.
+//! Nothing is spawned here: the driver is returned. The timer is that of `async-io`, which works
+//! under every executor.
 //!
 //! ```no_run
 //! # async fn example() -> qmp_client::Result<()> {
@@ -10,7 +10,8 @@
 //! use qmp_client::{Options, Raw};
 //!
 //! let options = Options::new();
-//! let Socket::Unix(stream) = open(&"unix:/run/vm.sock".parse()?, &options).await? else { return Ok(()) };
+//! let address = "unix:/run/vm.sock".parse()?;
+//! let Socket::Unix(stream) = open(&address, &options).await? else { return Ok(()) };
 //! let (connecting, driver) = over(stream, &options);
 //! spawn(driver);
 //! let vm = connecting.await?;
@@ -32,53 +33,24 @@ use std::time::{Duration, Instant};
 
 use async_io::{Async, Timer};
 use futures_io::{AsyncRead, AsyncWrite};
+use qmp_protocol::Descriptor;
 
 use crate::address::Address;
-use crate::attempts::{ATTEMPT, Attempts, check_alive};
 use crate::error::Result;
-#[cfg(unix)]
-use crate::launch::{Launch, Started, no_pair};
-use crate::machine::{Descriptor, Dialect};
-#[cfg(feature = "qga")]
-use crate::nonblocking::ConnectingAgent;
-#[cfg(unix)]
-use crate::nonblocking::Launching;
-use crate::nonblocking::link::{self, Link};
-use crate::nonblocking::{Connecting, start};
+use crate::nonblocking::Connecting;
 use crate::options::Options;
+use crate::runtime::{self, Link};
 
-/// What drives a connection: it is to be spawned.
+/// The driver of a connection, to be spawned.
 pub type Driver<S> = crate::nonblocking::Driver<Stream<S>, Clock>;
 
-/// A client to be of a stream that is open, and its driver. Over an `Async<UnixStream>`
+/// Creates a client of an open stream, and its driver. Over an `Async<UnixStream>`, file
 /// descriptors can be passed.
 pub fn over<S>(stream: S, options: &Options) -> (Connecting, Driver<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    start(Stream(stream), Clock::default(), options, Dialect::Monitor)
-}
-
-/// A client to be of a program that is started with its monitor connected to it alone, and its
-/// driver.
-///
-/// # Errors
-/// [`Error::Launch`](crate::Error::Launch), if it does not start.
-#[cfg(unix)]
-pub fn launch(program: Launch) -> Result<(Launching, Driver<Async<UnixStream>>)> {
-    let Started { stream, process, options } = program.spawn()?;
-    let (connecting, driver) = over(Async::new(stream).map_err(no_pair)?, &options);
-    Ok((Launching::new(connecting, process)?, driver))
-}
-
-/// A guest agent's client to be of a stream that is open, and its driver.
-#[cfg(feature = "qga")]
-pub fn agent_over<S>(stream: S, options: &Options) -> (ConnectingAgent, Driver<S>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let (connecting, driver) = start(Stream(stream), Clock::default(), options, Dialect::Agent);
-    (ConnectingAgent(connecting), driver)
+    runtime::start(Stream(stream), Clock::default(), options)
 }
 
 /// A connected socket.
@@ -92,35 +64,30 @@ pub enum Socket {
     Tcp(Async<TcpStream>),
 }
 
-/// Connects to this address; again and again, if the options say so. Give the stream to [`over`].
-/// The name of a TCP host is looked up on the calling thread.
+/// Connects to an address, with repeated attempts if the [options](Options::wait_for_socket) say so.
+/// Pass the stream to [`over`]. The name of a TCP host is resolved on the calling thread.
 ///
 /// # Errors
-/// Nobody listens there, and the deadline passes.
+/// No server listens there, or the deadline passes.
 pub async fn open(address: &Address, options: &Options) -> Result<Socket> {
     open_to_child(address, options, || Ok(None)).await
 }
 
-/// [`open`] for the socket of a process that is starting: it fails at once if `try_wait` says that
-/// this has ended.
+/// Does the same as [`open`] for a socket that a process is expected to open: fails at once if
+/// `try_wait` says that the process has ended.
 ///
 /// # Errors
 /// Those of [`open`], and [`Error::Launch`](crate::Error::Launch).
 pub async fn open_to_child(
     address: &Address,
     options: &Options,
-    mut try_wait: impl FnMut() -> io::Result<Option<ExitStatus>>,
+    try_wait: impl FnMut() -> io::Result<Option<ExitStatus>>,
 ) -> Result<Socket> {
-    let mut attempts = Attempts::new(address, options, Instant::now());
-    loop {
-        let left = attempts.left(Instant::now());
-        let error = match timeout(left.unwrap_or(ATTEMPT), attempt(address)).await {
-            Ok(socket) => return Ok(socket),
-            Err(error) => error,
-        };
-        check_alive("the process", &mut try_wait)?;
-        Timer::after(attempts.failed(error, left)?).await;
-    }
+    let attempt = async |address: &Address, within| timeout(within, attempt(address)).await;
+    let pause = async |pause: Duration| {
+        Timer::after(pause).await;
+    };
+    runtime::connect::<_, Clock>(address, options, attempt, pause, try_wait).await
 }
 
 async fn timeout<T>(
@@ -151,11 +118,11 @@ async fn attempt(address: &Address) -> io::Result<Socket> {
         }
         Address::Tcp { host, port } => {
             let host = if host.is_empty() { "localhost" } else { host };
-            let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+            let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
             for address in (host, *port).to_socket_addrs()? {
                 match Async::<TcpStream>::connect(address).await {
                     Ok(stream) => {
-                        // A command is one write, and it is to leave at once.
+                        // A command is one write, and is to be sent at once.
                         stream.get_ref().set_nodelay(true)?;
                         return Ok(Socket::Tcp(stream));
                     }
@@ -169,12 +136,12 @@ async fn attempt(address: &Address) -> io::Result<Socket> {
     }
 }
 
-/// A stream of `futures-io`.
+/// A stream of `futures-io`, as a [`Link`].
 #[derive(Debug)]
 pub struct Stream<S>(S);
 
+#[cfg(unix)]
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Stream<S> {
-    #[cfg(unix)]
     fn unix(&self) -> Option<&Async<UnixStream>> {
         (&self.0 as &dyn Any).downcast_ref()
     }
@@ -211,43 +178,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for Stream<S> {
         }
     }
 
-    #[cfg(not(unix))]
-    fn poll_write_with_descriptors(
-        &mut self,
-        _: &mut Context<'_>,
-        _: &[u8],
-        _: &[Descriptor],
-    ) -> Poll<io::Result<usize>> {
-        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
-    }
-
+    #[cfg(unix)]
     fn passes_descriptors(&self) -> bool {
-        #[cfg(unix)]
-        return self.unix().is_some();
-        #[cfg(not(unix))]
-        false
-    }
-
-    fn has_arrived(&self) -> bool {
-        // A read asks the system every time: what it does not know of has not arrived.
-        false
+        self.unix().is_some()
     }
 }
 
-/// The timer of `async-io`.
+/// The clock of the standard library and the timer of `async-io`.
 #[derive(Debug, Default)]
 pub struct Clock {
     timer: Option<(Instant, Timer)>,
 }
 
-impl link::Clock for Clock {
+impl runtime::Clock for Clock {
     fn now() -> Instant {
         Instant::now()
     }
 
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         loop {
-            // One that fires earlier is left as it is: calls come and go, each with a later
+            // A timer that fires earlier is left alone: calls come and go, each with a later
             // deadline than the one before, and few deadlines ever pass.
             let (set, timer) = match &mut self.timer {
                 Some((set, timer)) if *set <= at => (*set, timer),

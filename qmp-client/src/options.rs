@@ -1,20 +1,23 @@
-//! What a caller may set about a connection.
+//! The options of a connection.
 
 use std::time::{Duration, Instant};
 
-use crate::events::EventCapacity;
-use crate::machine::{Deadline, Dialect, Direction, Machine, Settings, Transcript};
+use qmp_protocol::{Connection, Deadline, Dialect, Direction, Settings, Transcript};
 
-/// What may be set about a connection. Every one of these has a default.
+use crate::queue::EventCapacity;
+
+/// The options of a connection. All of them have defaults.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Options {
     pub(crate) wait_for_socket: Option<Duration>,
     pub(crate) greeting_within: Duration,
     pub(crate) calls_within: Option<Duration>,
+    pub(crate) dialect: Dialect,
     event_capacity: usize,
     message_size: Option<usize>,
-    settings: Settings,
+    depth: usize,
+    oob: bool,
     transcript: Option<Transcript>,
 }
 
@@ -24,77 +27,87 @@ impl Default for Options {
             wait_for_socket: None,
             greeting_within: Duration::from_secs(60),
             calls_within: None,
+            dialect: Dialect::Monitor,
             event_capacity: 1024,
             message_size: None,
-            settings: Settings::default(),
+            depth: Settings::default().depth,
+            oob: true,
             transcript: None,
         }
     }
 }
 
 impl Options {
-    /// The defaults: one attempt to connect, a minute for the greeting, the
-    /// [recommended deadline](crate::deadlines::recommended) for each call, 1024 events, 64 MiB a
-    /// message, out-of-band execution where it is offered.
+    /// Returns the defaults: one attempt to connect, a minute for the greeting, the
+    /// [recommended deadline](crate::deadlines::recommended) for each call, queues of 1024 events,
+    /// messages of up to 64 MiB, and out-of-band execution where the server offers it.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Try to connect again and again for so long, until the socket is there.
+    /// Retries connecting for this long, until the socket exists and a server listens.
     pub fn wait_for_socket(mut self, within: Duration) -> Self {
         self.wait_for_socket = Some(within);
         self
     }
 
-    /// Greeting and negotiation must be through within this time, or a guest agent have answered. A QEMU with much memory to
-    /// allocate takes its time; [`Duration::MAX`] waits for ever.
+    /// Sets the deadline for the greeting and the negotiation, or for a guest agent's first answer
+    /// (default: 60 seconds). A QEMU that allocates a lot of memory greets late. [`Duration::MAX`]
+    /// disables the deadline.
     pub fn greeting_within(mut self, within: Duration) -> Self {
         self.greeting_within = within;
         self
     }
 
-    /// The deadline of every call that names none itself, in place of the
-    /// [recommended one](crate::deadlines::recommended). [`Duration::MAX`] waits for ever.
+    /// Sets the deadline of every call that does not set its own, instead of the
+    /// [recommended one](crate::deadlines::recommended). [`Duration::MAX`] disables it.
     pub fn calls_within(mut self, within: Duration) -> Self {
         self.calls_within = Some(within);
         self
     }
 
-    /// How many events are kept until somebody takes them, and no more bytes of them than
-    /// [one message](Self::message_size) may have; then the oldest are dropped, which
+    /// Sets the kind of peer (default: a QMP monitor). `qmp_vm::Agent` sets it to
+    /// [`Dialect::Agent`].
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// Sets the number of events that the queue of a subscription holds (default: 1024). Their
+    /// names and data together may not exceed [one message](Self::message_size) either. When a
+    /// queue is full, the oldest events are dropped, which
     /// [`Error::Lagged`](crate::Error::Lagged) reports.
     pub fn event_capacity(mut self, events: usize) -> Self {
         self.event_capacity = events;
         self
     }
 
-    /// The largest message that is accepted, in bytes: 64 MiB from a monitor, 4 MiB from a guest
-    /// agent. A larger one ends the connection.
+    /// Sets the largest message that is accepted, in bytes (default: 64 MiB from a monitor, 4 MiB
+    /// from a guest agent). A larger one ends the connection.
     pub fn message_size(mut self, bytes: usize) -> Self {
         self.message_size = Some(bytes);
         self
     }
 
-    /// The deepest nesting of a reply that is accepted. A deeper one fails its call.
+    /// Sets the deepest nesting of a reply that is accepted, in brackets (default: 1024). A deeper
+    /// reply fails its call.
     pub fn depth(mut self, brackets: usize) -> Self {
-        self.settings.depth = brackets;
+        self.depth = brackets;
         self
     }
 
-    /// Whether out-of-band execution is enabled where the server offers it.
+    /// Sets whether out-of-band execution is enabled where the server offers it (default: true).
     pub fn oob(mut self, enabled: bool) -> Self {
-        self.settings.oob = enabled;
+        self.oob = enabled;
         self
     }
 
-    /// Shows every message, both ways, to a function; which ones it keeps is its own affair. It
-    /// must not call the client that calls it. An asynchronous client calls it while it holds its
-    /// lock: it should be quick.
+    /// Calls a function with every message, in both directions.
     ///
-    /// If it panics, the panic goes no further, but the connection ends ([`End::Transcript`]):
-    /// whoever waits is told. Other connections that have it too are not harmed.
-    ///
-    /// [`End::Transcript`]: crate::End::Transcript
+    /// The function must not use the client that calls it, and should be quick: the client calls it
+    /// while it holds its lock. If the function panics, the connection ends with
+    /// [`End::Transcript`](crate::End::Transcript), and every waiting caller is told. Other
+    /// connections with the same options are not affected.
     ///
     /// ```
     /// use qmp_client::{Direction, Options};
@@ -109,48 +122,46 @@ impl Options {
         self
     }
 
-    /// A machine for a connection that has just been made.
-    pub(crate) fn machine(&self, dialect: Dialect, now: Instant) -> Machine {
-        let mut machine = Machine::new(self.settings(dialect), self.greeting_deadline(now));
-        machine.set_transcript(self.transcript.clone());
-        machine
+    /// Creates the state of a connection that has just been established.
+    pub(crate) fn connection(&self, now: Instant) -> Connection {
+        let greeting = Deadline::after(now, self.greeting_within);
+        let mut connection = Connection::new(self.settings(), greeting);
+        connection.set_transcript(self.transcript.clone());
+        connection
     }
 
-    /// How many events are kept. A guest agent sends none: whatever looks like one is not kept.
-    pub(crate) fn kept_events(&self, dialect: Dialect) -> EventCapacity {
-        match dialect {
-            Dialect::Monitor => EventCapacity {
+    /// Returns the limits of a queue of events. A guest agent sends no events: whatever looks like
+    /// one is dropped.
+    pub(crate) fn event_queue(&self) -> EventCapacity {
+        match self.dialect {
+            Dialect::Agent => EventCapacity { events: 0, bytes: 0 },
+            _ => EventCapacity {
                 events: self.event_capacity,
                 bytes: self.message_size.unwrap_or(Settings::default().message_size),
             },
-            Dialect::Agent => EventCapacity { events: 0, bytes: 0 },
         }
     }
 
-    pub(crate) fn call_within(&self, command: &str) -> Duration {
-        self.calls_within.unwrap_or_else(|| crate::deadlines::recommended(command))
+    /// Returns the deadline of a call of this command that does not set its own.
+    #[must_use]
+    pub fn call_within(&self, command: &str) -> Duration {
+        self.calls_within.unwrap_or_else(|| qmp_protocol::deadlines::recommended(command))
     }
 
-    fn greeting_deadline(&self, now: Instant) -> Option<Deadline> {
-        Deadline::after(now, self.greeting_within)
-    }
-
-    /// The settings, with a number that no earlier client of the same monitor will have used: its
-    /// last reply may still arrive.
-    fn settings(&self, dialect: Dialect) -> Settings {
+    /// Returns the settings, with a number that no earlier client of the same monitor will have
+    /// used: the last reply to that client may still arrive.
+    fn settings(&self) -> Settings {
         use std::hash::{BuildHasher, RandomState};
-        // Far from the ids of other commands, and exact wherever numbers are floating point.
+        // Far from the ids of other commands, and exact where numbers are floating point.
         let random = (1 << 40) + (RandomState::new().hash_one(0_u8) >> 16);
-        let chosen = &self.settings;
-        let defaults = match dialect {
-            Dialect::Monitor => Settings { oob: chosen.oob, ..Settings::default() },
+        let mut settings = match self.dialect {
             Dialect::Agent => Settings::agent(),
+            _ => Settings::default(),
         };
-        Settings {
-            message_size: self.message_size.unwrap_or(defaults.message_size),
-            depth: chosen.depth,
-            negotiation_id: random,
-            ..defaults
-        }
+        settings.oob &= self.oob;
+        settings.depth = self.depth;
+        settings.negotiation_id = random;
+        settings.message_size = self.message_size.unwrap_or(settings.message_size);
+        settings
     }
 }

@@ -1,32 +1,36 @@
-//! What every front end does with sockets: paths, and descriptors.
+//! Unix sockets: long paths, abstract names, and file descriptors. The clients are built on these
+//! functions, and so can a [runtime](crate::runtime) of your own be.
 
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use qmp_protocol::Descriptor;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-use crate::machine::Descriptor;
-
-/// Never wait, and no signal when the peer has closed. On Apple's systems the standard library
-/// has seen to the signal.
+/// Do not wait, and raise no signal when the peer has closed. On Apple's systems, the standard
+/// library has disabled the signal.
 #[cfg(not(target_vendor = "apple"))]
-pub(crate) const AT_ONCE: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+pub const AT_ONCE: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 #[cfg(target_vendor = "apple")]
-pub(crate) const AT_ONCE: SendFlags = SendFlags::DONTWAIT;
+pub const AT_ONCE: SendFlags = SendFlags::DONTWAIT;
 
-/// A path to a socket, however long it is: the system takes about a hundred bytes.
+/// A path to a socket of any length; the system accepts about a hundred bytes.
 #[derive(Debug)]
-pub(crate) struct SocketPath {
+pub struct SocketPath {
     path: std::path::PathBuf,
-    /// An open directory has a short name of its own.
+    /// The open directory, which has a short path of its own.
     _directory: Option<std::os::fd::OwnedFd>,
 }
 
 impl SocketPath {
-    pub(crate) fn new(path: &Path) -> io::Result<Self> {
-        // This is how the standard library says that a path is too long.
+    /// Prepares a path for the system.
+    ///
+    /// # Errors
+    /// The path is too long, and its directory cannot be opened.
+    pub fn new(path: &Path) -> io::Result<Self> {
+        // The standard library reports a path that is too long as an error here.
         if std::os::unix::net::SocketAddr::from_pathname(path).is_ok() {
             return Ok(Self { path: path.to_owned(), _directory: None });
         }
@@ -51,14 +55,15 @@ impl SocketPath {
         Err(io::Error::new(io::ErrorKind::InvalidInput, "the path is too long for a socket"))
     }
 
-    /// The path to give to the system while this one is alive.
-    pub(crate) fn as_path(&self) -> &Path {
+    /// Returns the path to pass to the system. It is valid while this value exists.
+    #[must_use]
+    pub fn as_path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Connects to a socket in the abstract name space, which never makes anybody wait.
-pub(crate) fn connect_abstract(name: &str) -> io::Result<UnixStream> {
+/// Connects to a socket in the abstract namespace.
+pub fn connect_abstract(name: &str) -> io::Result<UnixStream> {
     #[cfg(target_os = "linux")]
     {
         use std::os::linux::net::SocketAddrExt;
@@ -72,8 +77,8 @@ pub(crate) fn connect_abstract(name: &str) -> io::Result<UnixStream> {
     }
 }
 
-/// Sends descriptors with the first byte.
-pub(crate) fn send_with_descriptors(
+/// Sends bytes, and file descriptors with the first of them.
+pub fn send_with_descriptors(
     socket: impl AsFd,
     bytes: &[u8],
     descriptors: &[Descriptor],
@@ -86,9 +91,9 @@ pub(crate) fn send_with_descriptors(
     sendmsg(socket, &[io::IoSlice::new(bytes)], &mut control, AT_ONCE)
 }
 
-/// Whether there is something to be read.
-#[cfg(any(feature = "tokio", feature = "futures-io"))]
-pub(crate) fn has_arrived(socket: impl AsFd) -> bool {
+/// Returns whether the socket is readable.
+#[must_use]
+pub fn has_arrived(socket: impl AsFd) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let mut fds = [PollFd::new(&socket, PollFlags::IN)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };

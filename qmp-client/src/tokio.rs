@@ -1,8 +1,8 @@
 //! The asynchronous client on tokio.
 //!
-//! [`Client::connect`] is all that most programs need: it spawns the driver. The functions here
-//! hand the driver out, for whoever wants to spawn it elsewhere, poll it beside something else,
-//! or drop it.
+//! Most programs only need [`Client::connect`], which spawns the driver. The functions of this
+//! module return the driver instead, for programs that spawn it elsewhere, poll it beside something
+//! else, or drop it.
 //!
 //! The runtime needs its time driver (`enable_time`), and its I/O driver for sockets.
 
@@ -12,71 +12,54 @@ use std::io;
 use std::pin::Pin;
 use std::process::ExitStatus;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ::tokio::net::TcpStream;
-use ::tokio::time::{Sleep, sleep, sleep_until};
+use ::tokio::time::{Sleep, sleep, sleep_until, timeout};
 #[cfg(unix)]
 use ::tokio::{io::Interest, net::UnixStream};
+use qmp_protocol::Descriptor;
 
-use crate::address::Address;
-use crate::attempts::{ATTEMPT, Attempts, check_alive};
+use crate::address::{Address, ToAddress};
 use crate::error::Result;
-#[cfg(unix)]
-use crate::launch::{Launch, Started, no_pair};
-use crate::machine::{Descriptor, Dialect};
-use crate::nonblocking::link::{self, Link};
-#[cfg(feature = "qga")]
-use crate::nonblocking::{Agent, ConnectingAgent};
-use crate::nonblocking::{Client, Connecting, start};
-#[cfg(unix)]
-use crate::nonblocking::{Launched, Launching};
+use crate::nonblocking::{Client, Connecting};
 use crate::options::Options;
+use crate::runtime::{self, Link};
 
-/// What drives a connection: it is to be spawned.
+/// The driver of a connection on tokio, to be spawned.
 pub type Driver<S> = crate::nonblocking::Driver<Stream<S>, Clock>;
 
+/// The constructors that need tokio.
 impl Client {
-    /// Connects to the monitor at this address, written as QEMU writes it (see [`Address`]), with
-    /// the default [`Options`], and spawns the driver on tokio's current runtime.
+    /// Connects to a monitor with the default [`Options`], and spawns the driver on the current
+    /// tokio runtime.
     ///
     /// # Errors
-    /// The text is no address, nobody listens there, or who does is no QMP server.
+    /// The address is invalid, no server listens there, or the server is not a QMP server.
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub async fn connect(address: &str) -> Result<Self> {
+    pub async fn connect(address: impl ToAddress) -> Result<Self> {
         Self::connect_with(address, &Options::new()).await
     }
 
-    /// [`connect`](Self::connect) with options.
+    /// Connects to a monitor, and spawns the driver on the current tokio runtime.
     ///
     /// # Errors
     /// Those of [`connect`](Self::connect); and a deadline passes.
-    pub async fn connect_with(address: &str, options: &Options) -> Result<Self> {
-        Self::connect_to(&address.parse()?, options).await
-    }
-
-    /// [`connect`](Self::connect) to an address that is one already.
     ///
-    /// # Errors
-    /// Those of [`connect_with`](Self::connect_with), but for the text.
-    pub async fn connect_to(address: &Address, options: &Options) -> Result<Self> {
-        Self::over_socket(open(address, options).await?, options).await
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn connect_with(address: impl ToAddress, options: &Options) -> Result<Self> {
+        Self::connect_to_child(address, options, || Ok(None)).await
     }
 
-    async fn over_socket(socket: Socket, options: &Options) -> Result<Self> {
-        match socket {
-            #[cfg(unix)]
-            Socket::Unix(stream) => Self::over(stream, options).await,
-            Socket::Tcp(stream) => Self::over(stream, options).await,
-        }
-    }
-
-    /// Connects to the monitor that a process is going to open. Waiting for the socket, it fails
-    /// at once if the process ends. `try_wait` asks whether it has, the way that tokio's processes
-    /// and those of the standard library do:
+    /// Connects to the monitor that a process is expected to open, and spawns the driver on the
+    /// current tokio runtime. If the process ends while this waits for the socket, it fails at once.
+    ///
+    /// `try_wait` returns the exit status of the process if it has ended, as the processes of tokio
+    /// and of the standard library do:
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -87,49 +70,38 @@ impl Client {
     /// let mut qemu = std::process::Command::new("qemu-system-x86_64")
     ///     .args(["-display", "none", "-qmp", "unix:/run/vm.sock,server=on,wait=off"])
     ///     .spawn()?;
-    /// let (address, options) =
-    ///     ("unix:/run/vm.sock".parse()?, Options::new().wait_for_socket(Duration::from_secs(10)));
-    /// let vm = Client::connect_to_child(&address, &options, || qemu.try_wait()).await?;
+    /// let options = Options::new().wait_for_socket(Duration::from_secs(10));
+    /// let vm = Client::connect_to_child("unix:/run/vm.sock", &options, || qemu.try_wait()).await?;
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
     /// Those of [`connect_with`](Self::connect_with), and [`Error::Launch`](crate::Error::Launch).
-    pub async fn connect_to_child(
-        address: &Address,
-        options: &Options,
-        try_wait: impl FnMut() -> io::Result<Option<ExitStatus>>,
-    ) -> Result<Self> {
-        Self::over_socket(open_to_child(address, options, try_wait).await?, options).await
-    }
-
-    /// Starts a program with its monitor connected to this client alone, spawns the driver on
-    /// tokio's current runtime, and waits for greeting and negotiation.
-    ///
-    /// # Errors
-    /// [`Error::Launch`](crate::Error::Launch), with what the program wrote to its standard error,
-    /// if it does not start, ends first or does not greet in time; and those of
-    /// [`over`](Self::over).
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future kills the program.
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    #[cfg(unix)]
-    pub async fn launch(program: Launch) -> Result<Launched> {
-        let (launching, driver) = launch(program)?;
-        ::tokio::spawn(driver);
-        launching.await
+    pub async fn connect_to_child(
+        address: impl ToAddress,
+        options: &Options,
+        try_wait: impl FnMut() -> io::Result<Option<ExitStatus>>,
+    ) -> Result<Self> {
+        let address = address.to_address()?;
+        match open_to_child(&address, options, try_wait).await? {
+            #[cfg(unix)]
+            Socket::Unix(stream) => Self::over(stream, options).await,
+            Socket::Tcp(stream) => Self::over(stream, options).await,
+        }
     }
 
-    /// Makes a client of a stream that is open, spawns its driver on tokio's current runtime, and
-    /// waits for greeting and negotiation. Over a [`UnixStream`] descriptors can be passed.
+    /// Creates a client of an open stream, spawns its driver on the current tokio runtime, and waits
+    /// until the negotiation is complete. Over a [`UnixStream`], file descriptors can be passed.
     ///
     /// # Errors
-    /// The peer is no QMP server, or the deadline passes.
+    /// The peer is not a QMP server, or the deadline passes.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub async fn over<S>(stream: S, options: &Options) -> Result<Self>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -140,89 +112,12 @@ impl Client {
     }
 }
 
-#[cfg(feature = "qga")]
-impl Agent {
-    /// Connects to the guest agent at this address, written as QEMU writes it (see [`Address`]),
-    /// with the default [`Options`], spawns the driver on tokio's current runtime, and waits until
-    /// the agent answers.
-    ///
-    /// # Errors
-    /// The text is no address, nobody listens there, or no agent answers in time.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    pub async fn connect(address: &str) -> Result<Self> {
-        Self::connect_with(address, &Options::new()).await
-    }
-
-    /// [`connect`](Self::connect) with options.
-    ///
-    /// # Errors
-    /// Those of [`connect`](Self::connect).
-    pub async fn connect_with(address: &str, options: &Options) -> Result<Self> {
-        Self::connect_to(&address.parse()?, options).await
-    }
-
-    /// [`connect`](Self::connect) to an address that is one already.
-    ///
-    /// # Errors
-    /// Those of [`connect`](Self::connect), but for the text.
-    pub async fn connect_to(address: &Address, options: &Options) -> Result<Self> {
-        match open(address, options).await? {
-            #[cfg(unix)]
-            Socket::Unix(stream) => Self::over(stream, options).await,
-            Socket::Tcp(stream) => Self::over(stream, options).await,
-        }
-    }
-
-    /// Makes a client of a stream that is open, spawns its driver, and waits until the agent
-    /// answers.
-    ///
-    /// # Errors
-    /// No agent answers in time, or the connection ends.
-    pub async fn over<S>(stream: S, options: &Options) -> Result<Self>
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
-        let (connecting, driver) = agent_over(stream, options);
-        ::tokio::spawn(driver);
-        connecting.await
-    }
-}
-
-/// A client to be of a stream that is open, and its driver.
+/// Creates a client of an open stream, and its driver.
 pub fn over<S>(stream: S, options: &Options) -> (Connecting, Driver<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    start(Stream(stream), Clock::default(), options, Dialect::Monitor)
-}
-
-/// A client to be of a program that is started with its monitor connected to it alone, and its
-/// driver.
-///
-/// # Errors
-/// [`Error::Launch`](crate::Error::Launch), if it does not start.
-///
-/// # Panics
-/// Outside a tokio runtime.
-#[cfg(unix)]
-pub fn launch(program: Launch) -> Result<(Launching, Driver<UnixStream>)> {
-    let Started { stream, process, options } = program.spawn()?;
-    let nonblocking = stream.set_nonblocking(true);
-    let stream = nonblocking.and_then(|()| UnixStream::from_std(stream)).map_err(no_pair)?;
-    let (connecting, driver) = over(stream, &options);
-    Ok((Launching::new(connecting, process)?, driver))
-}
-
-/// A guest agent's client to be of a stream that is open, and its driver.
-#[cfg(feature = "qga")]
-pub fn agent_over<S>(stream: S, options: &Options) -> (ConnectingAgent, Driver<S>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let (connecting, driver) = start(Stream(stream), Clock::default(), options, Dialect::Agent);
-    (ConnectingAgent(connecting), driver)
+    runtime::start(Stream(stream), Clock::default(), options)
 }
 
 /// A connected socket.
@@ -236,37 +131,30 @@ pub enum Socket {
     Tcp(TcpStream),
 }
 
-/// Connects to this address; again and again, if the options say so. Give the stream to [`over`].
+/// Connects to an address, with repeated attempts if the [options](Options::wait_for_socket) say so.
+/// Pass the stream to [`over`].
 ///
 /// # Errors
-/// Nobody listens there, and the deadline passes.
+/// No server listens there, or the deadline passes.
 pub async fn open(address: &Address, options: &Options) -> Result<Socket> {
     open_to_child(address, options, || Ok(None)).await
 }
 
-/// [`open`] for the socket of a process that is starting: it fails at once if `try_wait` says that
-/// this has ended.
+/// Does the same as [`open`] for a socket that a process is expected to open: fails at once if
+/// `try_wait` says that the process has ended.
 ///
 /// # Errors
 /// Those of [`open`], and [`Error::Launch`](crate::Error::Launch).
 pub async fn open_to_child(
     address: &Address,
     options: &Options,
-    mut try_wait: impl FnMut() -> io::Result<Option<ExitStatus>>,
+    try_wait: impl FnMut() -> io::Result<Option<ExitStatus>>,
 ) -> Result<Socket> {
-    let now = <Clock as link::Clock>::now;
-    let mut attempts = Attempts::new(address, options, now());
-    loop {
-        let left = attempts.left(now());
-        let attempt = ::tokio::time::timeout(left.unwrap_or(ATTEMPT), attempt(address)).await;
-        let error = match attempt {
-            Ok(Ok(socket)) => return Ok(socket),
-            Ok(Err(error)) => error,
-            Err(_) => io::ErrorKind::TimedOut.into(),
-        };
-        check_alive("the process", &mut try_wait)?;
-        sleep(attempts.failed(error, left)?).await;
-    }
+    let attempt = async |address: &Address, within| {
+        timeout(within, attempt(address)).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+    };
+    let pause = async |pause: Duration| sleep(pause).await;
+    runtime::connect::<_, Clock>(address, options, attempt, pause, try_wait).await
 }
 
 async fn attempt(address: &Address) -> io::Result<Socket> {
@@ -285,7 +173,7 @@ async fn attempt(address: &Address) -> io::Result<Socket> {
         Address::Tcp { host, port } => {
             let host = if host.is_empty() { "localhost" } else { host };
             let stream = TcpStream::connect((host, *port)).await?;
-            // A command is one write, and it is to leave at once.
+            // A command is one write, and is to be sent at once.
             stream.set_nodelay(true)?;
             Socket::Tcp(stream)
         }
@@ -294,12 +182,12 @@ async fn attempt(address: &Address) -> io::Result<Socket> {
     })
 }
 
-/// A stream of tokio's.
+/// A stream of tokio, as a [`Link`].
 #[derive(Debug)]
 pub struct Stream<S>(S);
 
+#[cfg(unix)]
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Stream<S> {
-    #[cfg(unix)]
     fn unix(&self) -> Option<&UnixStream> {
         (&self.0 as &dyn Any).downcast_ref()
     }
@@ -342,29 +230,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for Stream<S> {
         }
     }
 
-    #[cfg(not(unix))]
-    fn poll_write_with_descriptors(
-        &mut self,
-        _: &mut Context<'_>,
-        _: &[u8],
-        _: &[Descriptor],
-    ) -> Poll<io::Result<usize>> {
-        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
-    }
-
+    #[cfg(unix)]
     fn passes_descriptors(&self) -> bool {
-        #[cfg(unix)]
-        return self.unix().is_some();
-        #[cfg(not(unix))]
-        false
+        self.unix().is_some()
     }
 
+    #[cfg(unix)]
     fn has_arrived(&self) -> bool {
-        #[cfg(unix)]
         if let Some(socket) = self.unix() {
             return crate::socket::has_arrived(socket);
         }
-        #[cfg(unix)]
         if let Some(socket) = (&self.0 as &dyn Any).downcast_ref::<TcpStream>() {
             return crate::socket::has_arrived(socket);
         }
@@ -372,13 +247,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for Stream<S> {
     }
 }
 
-/// tokio's clock and timer.
+/// The clock and the timer of tokio.
 #[derive(Debug, Default)]
 pub struct Clock {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl link::Clock for Clock {
+impl runtime::Clock for Clock {
     fn now() -> Instant {
         ::tokio::time::Instant::now().into_std()
     }
@@ -386,7 +261,7 @@ impl link::Clock for Clock {
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         let at = ::tokio::time::Instant::from_std(at);
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        // One that fires earlier is left as it is: calls come and go, each with a later deadline
+        // A timer that fires earlier is left alone: calls come and go, each with a later deadline
         // than the one before, and few deadlines ever pass.
         if sleep.deadline() > at {
             sleep.as_mut().reset(at);

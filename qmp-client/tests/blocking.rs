@@ -11,10 +11,10 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use qmp_client::blocking::Client;
-use qmp_client::machine::Dropped;
+use qmp_client::blocking::{Client, Events, over};
+use qmp_client::protocol::Descriptor;
 use qmp_client::transport::{Transport, Unix};
-use qmp_client::{Direction, Error, Misuse, Options, Raw, RawEvent, Request};
+use qmp_client::{Direction, Dropped, Error, Options, Raw, RawEvent, Request};
 use serde_json::Value;
 
 use scenarios::peer::Peer;
@@ -25,48 +25,65 @@ use scenarios::{Front, PATIENCE, SOON, play_ready, status};
 struct Dripping(Unix);
 
 impl Transport for Dripping {
-    fn read(&mut self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
+    fn read(&self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
         self.0.read(&mut buffer[..1], timeout)
     }
 
-    fn write(&mut self, bytes: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
-        self.0.write(&bytes[..1], timeout)
+    fn write(
+        &self,
+        bytes: &[u8],
+        descriptors: &[Descriptor],
+        timeout: Option<Duration>,
+    ) -> io::Result<usize> {
+        self.0.write(&bytes[..1], descriptors, timeout)
+    }
+
+    fn close(&self) {
+        self.0.close();
     }
 }
 
-impl Front for Client {
+/// A client, and a subscription from before the greeting.
+struct Blocking {
+    client: Client,
+    events: Events,
+}
+
+impl Front for Blocking {
     fn connect(stream: UnixStream, drip: bool, options: &Options) -> Result<Self, Error> {
         let stream = Unix::from_stream(stream).unwrap();
-        if drip {
-            Self::from_transport(Dripping(stream), options)
-        } else {
-            Self::from_transport(stream, options)
-        }
+        let connecting = if drip { over(Dripping(stream), options) } else { over(stream, options) };
+        let events = connecting.raw_events();
+        Ok(Self { client: connecting.negotiate()?, events })
     }
 
     fn execute<R: Request>(&mut self, request: R, within: Duration) -> Result<R::Return, Error> {
-        self.execute_within(request, within)
+        self.client.call(request).within(within).execute()
     }
 
     fn execute_all<R: Request>(&mut self, requests: Vec<R>) -> Vec<Result<R::Return, Error>> {
-        let tickets: Vec<_> = requests.into_iter().map(|request| self.send(request)).collect();
-        tickets.into_iter().map(|ticket| self.receive(ticket?)).collect()
+        let tickets: Vec<_> =
+            requests.into_iter().map(|request| self.client.send(request)).collect();
+        tickets.into_iter().map(|ticket| ticket?.receive()).collect()
     }
 
     fn cancel<R: Request>(&mut self, request: R) {
-        drop(self.send(request).unwrap());
+        drop(self.client.send(request).unwrap());
     }
 
     fn event(&mut self, within: Duration) -> Result<RawEvent, Error> {
-        self.next_raw_event(within)
+        match self.events.next_within(within) {
+            Some(event) => event,
+            None => Err(Error::Closed(Box::new(self.client.ended().unwrap()))),
+        }
     }
 
     fn dropped(&self) -> Dropped {
-        self.dropped()
+        self.client.dropped()
     }
 }
 
-scenarios!(Client);
+scenarios!(Blocking);
 
 #[test]
 fn what_is_no_address_is_said() {
@@ -84,7 +101,7 @@ fn a_transcript_has_every_message() {
             seen.lock().unwrap().push((direction, message.split(' ').next().unwrap().to_owned()));
         }
     };
-    scenarios::play::<Client>(
+    scenarios::play::<Blocking>(
         false,
         &Options::new().transcript(hook),
         |peer| {
@@ -95,7 +112,7 @@ fn a_transcript_has_every_message() {
             peer.running(&id);
         },
         |client| {
-            client.unwrap().execute(status()).unwrap();
+            client.unwrap().client.execute(status()).unwrap();
         },
     );
     use qmp_client::Direction::{Received, Sent};
@@ -118,32 +135,18 @@ fn anything_that_reads_and_writes_is_a_transport() {
             });
         });
         let transport = Adapter::new(ours.try_clone().unwrap(), ours);
-        let mut client = Client::from_transport(transport, &Options::new()).unwrap();
+        let client = Client::over(transport, &Options::new()).unwrap();
+        let mut events = client.raw_events();
         assert_eq!(client.execute(status()).unwrap()["running"], true);
-        assert!(client.next_raw_event(SOON).unwrap_err().is_timeout());
+        assert!(events.next_within(SOON).unwrap().unwrap_err().is_timeout());
         assert!(client.execute(status()).unwrap_err().is_closed());
-    });
-}
-
-#[test]
-fn a_ticket_is_good_for_its_own_client_only() {
-    play_ready::<Client>(false, Peer::status, |one| {
-        play_ready::<Client>(
-            false,
-            |_| {},
-            |other| {
-                let ticket = one.send(status()).unwrap();
-                let error = other.receive(ticket).unwrap_err();
-                assert!(matches!(error, Error::Misuse(Misuse::ForeignTicket)), "{error:?}");
-            },
-        );
     });
 }
 
 /// Command line programs print one line.
 #[test]
 fn an_error_says_each_layer_once() {
-    play_ready::<Client>(
+    play_ready::<Blocking>(
         false,
         |peer| {
             let id = peer.expect("device_del");
@@ -154,11 +157,9 @@ fn an_error_says_each_layer_once() {
             peer.hang_up();
         },
         |client| {
+            let client = &client.client;
             let error = client.execute(Raw::<Value>::new("device_del")).unwrap_err();
-            assert_eq!(
-                error.report(),
-                "the server refused `device_del`: Device 'd0' not found (DeviceNotFound)"
-            );
+            assert_eq!(error.report(), "device_del failed: Device 'd0' not found");
             let error = client.execute(Raw::<Value>::new("device_del")).unwrap_err();
             assert_eq!(
                 error.report(),
@@ -173,16 +174,18 @@ fn an_error_says_each_layer_once() {
 #[cfg(feature = "qmp")]
 fn events_are_iterated_to_the_end() {
     use qmp_client::qmp::AnyEvent;
-    play_ready::<Client>(
+    play_ready::<Blocking>(
         false,
         |peer| {
+            peer.status();
             peer.send(r#"{"event": "STOP"}"#);
             peer.send(r#"{"event": "WATCHDOG", "data": {}}"#);
             peer.send(r#"{"event": "RESUME", "data": {}}"#);
             peer.hang_up();
         },
-        |client| {
+        |Blocking { client, .. }| {
             let mut events = client.events::<AnyEvent>();
+            client.execute(status()).unwrap();
             assert!(matches!(events.next().unwrap().unwrap().event, AnyEvent::Stop(_)));
             let error = events.next().unwrap().unwrap_err();
             assert!(error.report().contains("`action`"), "{}", error.report());
@@ -197,16 +200,19 @@ fn events_are_iterated_to_the_end() {
 #[cfg(feature = "qmp")]
 fn events_of_one_type_are_iterated() {
     use qmp_client::qmp::events::Stop;
-    play_ready::<Client>(
+    play_ready::<Blocking>(
         false,
         |peer| {
+            peer.status();
             for name in ["STOP", "RESUME", "STOP"] {
                 peer.send(&format!("{{\"event\": \"{name}\"}}"));
             }
             peer.hang_up();
         },
-        |client| {
-            let events: Vec<_> = client.events_of::<Stop>().collect();
+        |Blocking { client, .. }| {
+            let events = client.events_of::<Stop>();
+            client.execute(status()).unwrap();
+            let events: Vec<_> = events.collect();
             assert_eq!(events.len(), 3);
             assert!(events[0].is_ok() && events[1].is_ok());
             assert!(events[2].as_ref().unwrap_err().is_closed());
@@ -227,7 +233,7 @@ fn an_event_from_before_the_command_is_not_taken_for_its_own() {
         )
     };
     let (has_arrived, arrived) = std::sync::mpsc::channel();
-    play_ready::<Client>(
+    play_ready::<Blocking>(
         false,
         move |peer| {
             let id = peer.expect("query-status");
@@ -239,27 +245,28 @@ fn an_event_from_before_the_command_is_not_taken_for_its_own() {
             peer.succeed(&id, serde_json::json!({}));
             peer.send(&deleted(3));
         },
-        move |client| {
+        move |Blocking { client, .. }| {
+            let mut all = client.events_of::<DeviceDeleted>();
             client.execute(status()).unwrap();
             arrived.recv_timeout(PATIENCE).unwrap();
             let call = client.call(DeviceDel::new("d0")).within(PATIENCE);
             let (_, own) = call.until(|_: &DeviceDeleted| true).unwrap();
             assert_eq!(own.timestamp.seconds, 3);
             for second in [1, 2] {
-                let stale = client.wait_for(|_: &DeviceDeleted| true, PATIENCE).unwrap();
+                let stale = all.next_within(PATIENCE).unwrap().unwrap();
                 assert_eq!(stale.timestamp.seconds, second);
             }
         },
     );
 }
 
-/// Whether the event that is waited for is among those that were dropped nobody knows: waiting on
-/// could be for ever.
+/// Whether the awaited event is among those that were dropped is unknown: waiting on could be
+/// forever.
 #[test]
 #[cfg(feature = "qmp")]
 fn a_wait_that_may_have_lost_its_event_says_so() {
-    use qmp_client::qmp::events::{Reset, Resume, Stop};
-    scenarios::play::<Client>(
+    use qmp_client::qmp::events::{Reset, Resume};
+    scenarios::play::<Blocking>(
         false,
         &Options::new().event_capacity(4),
         |peer| {
@@ -271,51 +278,22 @@ fn a_wait_that_may_have_lost_its_event_says_so() {
             peer.running(&id);
         },
         |client| {
-            let mut client = client.unwrap();
+            let Blocking { client, .. } = client.unwrap();
+            let mut all = client.raw_events();
+            let mut resumes = client.events_of::<Resume>();
+            let mut resets = client.events_of::<Reset>();
             client.execute(status()).unwrap();
-            // What is left is found.
-            client.wait_for(|_: &Resume| true, SOON).unwrap();
-            let error = client.wait_for(|_: &Stop| true, PATIENCE).unwrap_err();
-            assert!(matches!(error, Error::Lagged(2)), "{error:?}");
-            // It is said once: nothing has been lost since.
-            assert!(client.wait_for(|_: &Stop| true, SOON).unwrap_err().is_timeout());
-            let none = |_: &RawEvent| None::<()>;
-            assert!(client.wait_for_some(none, SOON).unwrap_err().is_timeout());
-            client.wait_for(|_: &Resume| true, SOON).unwrap();
-            assert!(client.wait_for(|_: &Reset| true, SOON).unwrap_err().is_timeout());
-        },
-    );
-}
-
-/// The end of a job is not heard among many other events, and is seen all the same.
-#[test]
-#[cfg(feature = "qmp")]
-fn a_job_is_followed_though_events_are_lost() {
-    scenarios::play::<Client>(
-        false,
-        &Options::new().event_capacity(4),
-        |peer| {
-            peer.greet();
-            let id = peer.expect("block-job-something");
-            let change = serde_json::json!({"id": "job", "status": "concluded"});
-            peer.send(
-                &serde_json::json!({"event": "JOB_STATUS_CHANGE", "data": change}).to_string(),
-            );
-            (0..9).for_each(|_| peer.send(r#"{"event": "STOP"}"#));
-            peer.succeed(&id, serde_json::json!({}));
-            let job = serde_json::json!([{"id": "job", "type": "mirror", "status": "concluded",
-                "current-progress": 1, "total-progress": 1, "error": "no space"}]);
-            for _ in 0..2 {
-                let id = peer.expect("query-jobs");
-                peer.succeed(&id, job.clone());
+            assert!(matches!(all.next_within(SOON), Some(Err(Error::Lagged(2)))));
+            for name in ["RESUME", "RESUME", "RESUME", "POWERDOWN"] {
+                assert_eq!(&*all.next_within(SOON).unwrap().unwrap().name, name);
             }
-            let id = peer.expect("job-dismiss");
-            peer.succeed(&id, serde_json::json!({}));
-        },
-        |client| {
-            let start = Raw::<Value>::new("block-job-something");
-            let outcome = client.unwrap().run_job(start, "job", PATIENCE).unwrap();
-            assert_eq!(outcome.error.as_deref(), Some("no space"));
+            // Subscriptions do not depend on each other.
+            for _ in 0..4 {
+                resumes.next_within(SOON).unwrap().unwrap();
+            }
+            // It is said once: nothing has been lost since.
+            assert!(all.next_within(SOON).unwrap().unwrap_err().is_timeout());
+            assert!(resets.next_within(SOON).unwrap().unwrap_err().is_timeout());
         },
     );
 }
@@ -329,7 +307,7 @@ fn a_transcript_that_panics() {
         });
         // The connection with `harmless` comes after one has ended by the same function.
         for harmless in [false, true] {
-            scenarios::play::<Client>(
+            scenarios::play::<Blocking>(
                 false,
                 &options,
                 |peer| {
@@ -342,14 +320,14 @@ fn a_transcript_that_panics() {
                     }
                 },
                 |client| {
-                    let mut client = client.unwrap();
+                    let Blocking { client, .. } = client.unwrap();
                     client.execute(status()).unwrap();
                     if !harmless {
                         // What was answered in the same breath may have been given out.
                         let _ = client.execute(Raw::<Value>::new("fatal"));
                         let error = client.execute(status()).unwrap_err();
                         let report = error.report();
-                        assert!(report.ends_with("shown the transcript panicked"), "{report}");
+                        assert!(report.ends_with("its transcript hook panicked"), "{report}");
                     }
                 },
             );
@@ -357,79 +335,125 @@ fn a_transcript_that_panics() {
     }
 }
 
-/// Refuses the command named `refused`, and executes every other one; gives all their names.
-#[cfg(feature = "qmp")]
-fn obey(peer: &mut Peer, refused: &str) -> Vec<String> {
-    let mut log = Vec::new();
-    loop {
-        let command = peer.command();
-        let Some(name) = command["execute"].as_str() else { return log };
-        log.push(name.to_owned());
-        if name == refused {
-            let error = serde_json::json!({"class": "GenericError", "desc": "no"});
-            peer.send(&serde_json::json!({"error": error, "id": command["id"]}).to_string());
-        } else {
-            peer.succeed(&command["id"], serde_json::json!({"fdset-id": 7, "fd": 40}));
-        }
-    }
-}
-
-#[cfg(feature = "qmp")]
-fn null() -> std::fs::File {
-    std::fs::File::open("/dev/null").unwrap()
-}
-
+/// A thread waits for events, without end, while others execute commands: each gets its own replies,
+/// and closing the connection wakes all of them.
 #[test]
-#[cfg(feature = "qmp")]
-fn a_set_is_removed_unless_it_is_kept() {
-    play_ready::<Client>(
+fn threads_share_a_connection() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    const THREADS: usize = 8;
+    const COMMANDS: usize = 50;
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let server = std::thread::spawn(move || {
+        Peer::play(theirs, |peer| {
+            peer.greet();
+            loop {
+                let command = peer.command();
+                if command.is_null() {
+                    return;
+                }
+                peer.send(r#"{"event": "ECHOED"}"#);
+                peer.succeed(&command["id"], command["arguments"]["number"].clone());
+            }
+        });
+    });
+    let client = Client::over(Unix::from_stream(ours).unwrap(), &Options::new()).unwrap();
+    let heard = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let mut events = client.raw_events();
+        let heard = &heard;
+        let watcher = scope.spawn(move || {
+            loop {
+                match events.next().unwrap() {
+                    Ok(_) => heard.fetch_add(1, Ordering::Relaxed),
+                    Err(error) => return error,
+                };
+            }
+        });
+        let waiter = scope.spawn(|| client.closed());
+        let callers: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let client = client.clone();
+                scope.spawn(move || {
+                    for turn in 0..COMMANDS {
+                        let number = thread * 1000 + turn;
+                        let echo = Raw::<usize>::new("echo")
+                            .arguments(&serde_json::json!({"number": number}));
+                        assert_eq!(client.execute(echo).unwrap(), number);
+                    }
+                })
+            })
+            .collect();
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+        client.close();
+        let error = watcher.join().unwrap();
+        assert!(error.report().ends_with("this side closed it"), "{}", error.report());
+        assert!(!waiter.join().unwrap().by_peer());
+    });
+    assert_eq!(heard.load(Ordering::Relaxed), THREADS * COMMANDS);
+    assert_eq!(client.pending().calls, 0);
+    server.join().unwrap();
+}
+
+/// A call of one thread has its own deadline, also while another thread reads, and waits for longer.
+#[test]
+fn a_deadline_passes_while_another_thread_reads() {
+    play_ready::<Blocking>(
         false,
         |peer| {
-            let log = obey(peer, "");
-            assert_eq!(log, ["add-fd", "remove-fd", "add-fd", "stop", "remove-fd", "add-fd"]);
+            peer.expect("never");
+            let id = peer.expect("query-status");
+            peer.running(&id);
         },
-        |client| {
-            client.add_descriptor(null()).unwrap().remove().unwrap();
-            let mut guard = client.add_descriptor(null()).unwrap();
-            assert_eq!(guard.path(), "/dev/fdset/7");
-            guard.client().execute(Raw::<Value>::new("stop")).unwrap();
-            drop(guard);
-            assert_eq!(client.add_descriptor(null()).unwrap().keep().id, 7);
-        },
-    );
-    play_ready::<Client>(
-        false,
-        |peer| assert_eq!(obey(peer, "remove-fd"), ["add-fd", "remove-fd"]),
-        |client| {
-            let error = client.add_descriptor(null()).unwrap().remove().unwrap_err();
-            assert_eq!(error.command(), Some("remove-fd"));
+        |Blocking { client, events }| {
+            std::thread::scope(|scope| {
+                let reader = scope.spawn(|| events.next_within(PATIENCE));
+                // The reader waits by now, or will soon: either way the deadline holds.
+                std::thread::sleep(SOON);
+                let begin = std::time::Instant::now();
+                let call = client.call(Raw::<Value>::new("never")).within(SOON);
+                let error = call.execute().unwrap_err();
+                assert!(error.is_timeout(), "{error:?}");
+                assert!((SOON..PATIENCE / 2).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+                client.execute(status()).unwrap();
+                client.close();
+                assert!(reader.join().unwrap().unwrap().unwrap_err().is_closed());
+            });
         },
     );
 }
 
+/// A guard acts when it is dropped, when it is run, and not when it is disarmed; a command that
+/// failed is undone if that is wanted.
 #[test]
-#[cfg(feature = "qmp")]
-fn a_disk_that_cannot_be_plugged_in_leaves_nothing() {
-    use qmp_client::qmp::commands::{BlockdevAdd, DeviceAdd};
-    use qmp_client::qmp::types::BlockdevOptions;
-    for (refused, expected) in [
-        ("add-fd", &["add-fd"][..]),
-        ("blockdev-add", &["add-fd", "blockdev-add", "remove-fd"]),
-        ("remove-fd", &["add-fd", "blockdev-add", "remove-fd", "blockdev-del"]),
-        ("device_add", &["add-fd", "blockdev-add", "remove-fd", "device_add", "blockdev-del"]),
-    ] {
-        play_ready::<Client>(
-            false,
-            |peer| assert_eq!(obey(peer, refused), expected),
-            |client| {
-                let node = |file: &str| {
-                    let node = serde_json::json!({"driver": "file", "filename": file});
-                    BlockdevAdd::new(serde_json::from_value::<BlockdevOptions>(node).unwrap())
-                };
-                let device = DeviceAdd::new("usb-storage").property("drive", "disk");
-                let error = client.plug_disk(null(), "disk", node, device).unwrap_err();
-                assert_eq!(error.command(), Some(refused));
-            },
-        );
-    }
+fn what_is_done_is_undone() {
+    play_ready::<Blocking>(
+        false,
+        |peer| {
+            let mut log = Vec::new();
+            loop {
+                let command = peer.command();
+                let Some(name) = command["execute"].as_str() else { break };
+                log.push(name.to_owned());
+                if name == "refused" {
+                    let error = serde_json::json!({"class": "GenericError", "desc": "no"});
+                    let reply = serde_json::json!({"error": error, "id": command["id"]});
+                    peer.send(&reply.to_string());
+                } else {
+                    peer.succeed(&command["id"], serde_json::json!({}));
+                }
+            }
+            assert_eq!(log, ["do", "undo", "do", "undo", "do", "refused", "undo", "undo"]);
+        },
+        |Blocking { client, .. }| {
+            let run = |name: &'static str| {
+                let call = client.call(Raw::<Value>::new(name));
+                call.execute_undoable(|_| Some(Raw::<Value>::new("undo")))
+            };
+            drop(run("do").unwrap());
+            assert!(run("do").unwrap().1.run().unwrap().is_some());
+            run("do").unwrap().1.disarm();
+            assert_eq!(run("refused").unwrap_err().command(), Some("refused"));
+            drop(client.call(Raw::<Value>::new("undo")).guard());
+        },
+    );
 }

@@ -210,7 +210,7 @@ mod blocking {
     struct Blocking;
 
     fn ask(transport: impl Transport + 'static) -> Result<Value> {
-        Client::from_transport(transport, &Options::new())?.execute(status())
+        Client::over(transport, &Options::new())?.execute(status())
     }
 
     impl Front for Blocking {
@@ -226,7 +226,7 @@ mod blocking {
         ) -> Result<Value> {
             std::thread::scope(|scope| {
                 let client =
-                    scope.spawn(|| Client::connect_to(address, options)?.execute(status()));
+                    scope.spawn(|| Client::connect_with(address, options)?.execute(status()));
                 go_on().unwrap();
                 client.join().unwrap()
             })

@@ -57,7 +57,7 @@ async fn ten_thousand_connections() {
     for call in calls {
         call.await.unwrap();
     }
-    assert!(clients.iter().all(|client| client.pending() == (0, 0)));
+    assert!(clients.iter().all(|client| client.pending() == qmp_client::Pending::default()));
     let grown = resident_kib().saturating_sub(before) as f64 / CONNECTIONS as f64;
     println!("{grown:.1} KiB each for client, pipe and server together");
     assert!(grown < 32.0, "{grown} KiB");

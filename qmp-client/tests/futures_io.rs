@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use async_io::{Async, block_on};
 use futures_io::{AsyncRead, AsyncWrite};
+use qmp_client::Dropped;
 use qmp_client::futures_io::over;
-use qmp_client::machine::Dropped;
 use qmp_client::{Client, Error, Events, Options, RawEvent, Request};
 
 use scenarios::Front;
@@ -61,12 +61,12 @@ impl Front for Smol {
         // Before the driver runs: some events come before the greeting.
         let (connecting, events) = if drip {
             let (connecting, driver) = over(Dripping(stream), options);
-            let events = connecting.events().unwrap();
+            let events = connecting.raw_events().unwrap();
             std::thread::spawn(|| block_on(driver));
             (connecting, events)
         } else {
             let (connecting, driver) = over(stream, options);
-            let events = connecting.events().unwrap();
+            let events = connecting.raw_events().unwrap();
             std::thread::spawn(|| block_on(driver));
             (connecting, events)
         };
@@ -74,7 +74,7 @@ impl Front for Smol {
     }
 
     fn execute<R: Request>(&mut self, request: R, within: Duration) -> Result<R::Return, Error> {
-        block_on(self.client.execute(request).within(within))
+        block_on(self.client.call(request).within(within).execute())
     }
 
     fn execute_all<R: Request>(&mut self, requests: Vec<R>) -> Vec<Result<R::Return, Error>> {

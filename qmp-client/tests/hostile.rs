@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use qmp_client::{Error, Options, ProtocolError, Raw, Result};
+use qmp_client::{Dialect, Error, Options, ProtocolError, Raw, Result};
 use serde_json::{Value, json};
 
 /// Longer than anything that goes well takes, even on a busy machine.
@@ -190,7 +190,8 @@ fn play(attack: &Attack, name: &str, is_agent: bool, client: Try, before: u64) {
     let vain = if matches!(attack.ending, Timeout) { attack.patience } else { PATIENCE };
     let (greeting, calls) = if attack.when == First { (vain, PATIENCE) } else { (PATIENCE, vain) };
     let options = Options::new().greeting_within(greeting).calls_within(calls);
-    let options = if is_agent { options } else { options.message_size(LIMIT) };
+    let options =
+        if is_agent { options.dialect(Dialect::Agent) } else { options.message_size(LIMIT) };
     let what = format!("{name}: {} ({:?})", attack.name, attack.when);
     let (begin, error) = std::thread::scope(|scope| {
         let (leave, left) = std::sync::mpsc::channel::<()>();
@@ -218,12 +219,13 @@ fn play(attack: &Attack, name: &str, is_agent: bool, client: Try, before: u64) {
 #[test]
 fn each_ends_in_its_error_in_time_and_within_bounds() {
     let before = memory_kib("VmRSS").unwrap_or_default();
-    for (name, client) in monitors() {
+    for (name, client) in clients() {
         for attack in attacks() {
             play(&attack, name, false, client, before);
         }
     }
-    for (name, client) in agents() {
+    for (name, client) in clients() {
+        let name = &format!("agent, {name}");
         for attack in attacks().into_iter().chain(attacks_of_agents()) {
             // It has no ids: that would be a reply.
             if attack.name != "replies to others" {
@@ -233,12 +235,12 @@ fn each_ends_in_its_error_in_time_and_within_bounds() {
     }
 }
 
-fn monitors() -> Vec<(&'static str, Try)> {
+fn clients() -> Vec<(&'static str, Try)> {
     vec![
         #[cfg(feature = "blocking")]
         ("blocking", |stream, options, command| {
             let stream = qmp_client::transport::Unix::from_stream(stream).unwrap();
-            qmp_client::blocking::Client::from_transport(stream, options)?.execute(command)
+            qmp_client::blocking::Client::over(stream, options)?.execute(command)
         }),
         #[cfg(feature = "tokio")]
         ("tokio", |stream, options, command| {
@@ -250,37 +252,6 @@ fn monitors() -> Vec<(&'static str, Try)> {
         ("futures-io", |stream, options, command| {
             let stream = async_io::Async::new(stream).unwrap();
             let (connecting, driver) = qmp_client::futures_io::over(stream, options);
-            let driver = std::thread::spawn(|| async_io::block_on(driver));
-            let result = async_io::block_on(async { connecting.await?.execute(command).await });
-            driver.join().unwrap();
-            result
-        }),
-    ]
-}
-
-#[cfg(not(feature = "qga"))]
-fn agents() -> Vec<(&'static str, Try)> {
-    Vec::new()
-}
-
-#[cfg(feature = "qga")]
-fn agents() -> Vec<(&'static str, Try)> {
-    vec![
-        #[cfg(feature = "blocking")]
-        ("agent, blocking", |stream, options, command| {
-            let stream = qmp_client::transport::Unix::from_stream(stream).unwrap();
-            qmp_client::blocking::Agent::from_transport(stream, options)?.execute(command)
-        }),
-        #[cfg(feature = "tokio")]
-        ("agent, tokio", |stream, options, command| {
-            on_tokio(stream, |stream| async {
-                qmp_client::Agent::over(stream, options).await?.execute(command).await
-            })
-        }),
-        #[cfg(feature = "futures-io")]
-        ("agent, futures-io", |stream, options, command| {
-            let stream = async_io::Async::new(stream).unwrap();
-            let (connecting, driver) = qmp_client::futures_io::agent_over(stream, options);
             let driver = std::thread::spawn(|| async_io::block_on(driver));
             let result = async_io::block_on(async { connecting.await?.execute(command).await });
             driver.join().unwrap();

@@ -91,14 +91,14 @@ fn said_of_a_connection(down_to: Level) -> Vec<Said> {
         // For this thread alone: the blocking client does everything on it.
         tracing::subscriber::with_default(keeper.clone(), || {
             let transport = Unix::from_stream(ours).unwrap();
-            let mut client = Client::from_transport(transport, &Options::new()).unwrap();
+            let client = Client::over(transport, &Options::new()).unwrap();
             let command = Raw::<u8>::new("query-answer");
             assert_eq!(client.execute(command).unwrap(), 7);
             assert!(client.execute(Raw::<u8>::new("query-more")).unwrap_err().is_closed());
         });
     });
     let said = keeper.said.lock().unwrap().clone();
-    assert!(said.iter().all(|said| said.target == "qmp_client"), "{said:?}");
+    assert!(said.iter().all(|said| said.target == "qmp_protocol"), "{said:?}");
     said
 }
 

@@ -1,170 +1,268 @@
-//! A call with more to it than a command.
+//! A call that is being built.
 
-use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
 
-use qmp_types::{Event, Timestamp};
+use qmp_protocol::{CallId, Deadline, Descriptor, Request, Timeout, WaitedFor};
+use qmp_types::Event;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::{Client, Ticket};
-use crate::error::{Error, Misuse, Result, Timeout, WaitedFor};
-use crate::events::{Occurrence, RawEvent, decode_event};
-use crate::machine::{Deadline, Descriptor, Incoming};
-use crate::request::{self, Request};
+use super::reply::{ForReply, receive};
+use super::shared::{Handle, State, Wait};
+use super::ticket::Ticket;
+use super::undo::Undo;
+use crate::error::{Error, Result};
+use crate::event::{Occurrence, RawEvent};
+use crate::inbox::SubscriptionId;
 
-/// QEMU takes so many descriptors in one go and drops the others.
-const MOST_DESCRIPTORS: usize = 16;
-
-/// Gives something for the event that is waited for.
-pub(super) type Wanted<'w, T> = &'w mut dyn FnMut(&str, Option<&RawValue>, Timestamp) -> Option<T>;
-
-/// A call that is being put together; [`Client::call`] begins it.
-#[derive(Debug)]
-#[must_use = "a call is made by `execute`, `send` or `until`"]
-pub struct Call<'c, R> {
-    client: &'c mut Client,
+/// A call that is being built; [`Client::call`](super::Client::call) begins it.
+#[must_use = "`execute`, `send` or `until` makes the call"]
+pub struct Call<R> {
+    handle: Handle,
     request: R,
     within: Option<Duration>,
     descriptors: Vec<Descriptor>,
 }
 
-impl<'c, R: Request> Call<'c, R> {
-    pub(super) fn new(client: &'c mut Client, request: R) -> Self {
-        Self { client, request, within: None, descriptors: Vec::new() }
+impl<R> fmt::Debug for Call<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("within", &self.within).finish_non_exhaustive()
+    }
+}
+
+impl<R: Request> Call<R> {
+    pub(super) fn new(handle: Handle, request: R) -> Self {
+        Self { handle, request, within: None, descriptors: Vec::new() }
     }
 
-    /// The deadline, in place of that of the [options](crate::Options::calls_within).
-    /// [`Duration::MAX`] waits for ever.
+    /// Sets the deadline, which begins when the command is submitted, instead of that of the
+    /// [options](crate::Options::calls_within). [`Duration::MAX`] disables it.
     pub fn within(mut self, within: Duration) -> Self {
         self.within = Some(within);
         self
     }
 
-    /// A file descriptor that travels with the command, as `getfd` and `add-fd` want one. It is
-    /// closed on this side when it is sent. QEMU's commands take one each and close any others.
+    /// Adds a file descriptor that travels with the command, as `getfd` and `add-fd` expect. It is
+    /// closed on this side when it has been sent. QEMU's commands take one each, and close any
+    /// others.
     #[cfg(unix)]
-    pub fn descriptor(mut self, descriptor: impl Into<std::os::fd::OwnedFd>) -> Self {
+    pub fn with_fd(mut self, descriptor: impl Into<std::os::fd::OwnedFd>) -> Self {
         self.descriptors.push(descriptor.into());
         self
-    }
-
-    fn check_descriptors(&self) -> Result<()> {
-        let command = || self.request.name();
-        if self.descriptors.len() > MOST_DESCRIPTORS {
-            return Err(Misuse::TooManyDescriptors { command: command() }.into());
-        }
-        if !self.descriptors.is_empty() && !self.client.connection.passes_descriptors() {
-            return Err(Misuse::NoDescriptors { command: command() }.into());
-        }
-        Ok(())
-    }
-
-    fn limit(&self) -> Duration {
-        self.within.unwrap_or_else(|| self.client.options.call_within(&self.request.name()))
     }
 
     /// Executes the command and waits for its reply.
     ///
     /// # Errors
-    /// Those of [`Client::execute`].
+    /// The server answers with an error, the reply does not match the schema, the deadline passes,
+    /// or the connection ends.
     pub fn execute(self) -> Result<R::Return> {
-        self.check_descriptors()?;
-        let limit = self.limit();
-        self.client.execute_with(self.request, limit, self.descriptors)
+        let deadline = self.deadline();
+        let (id, _) = self.handle.submit(&self.request, deadline, self.descriptors, None)?;
+        receive(&self.handle, id, &|| self.request.name())
     }
 
-    /// Sends the command and does not wait.
+    /// Submits the command without waiting for its reply: [`Ticket::receive`] waits for that.
     ///
     /// # Errors
-    /// Those of [`Client::send`].
+    /// The command cannot be written as JSON, or the connection has ended.
     pub fn send(self) -> Result<Ticket<R::Return>> {
-        self.check_descriptors()?;
-        let limit = self.limit();
-        self.client.send_with(&self.request, limit, self.descriptors)
+        let deadline = self.deadline();
+        let name = self.request.name();
+        let (id, _) = self.handle.submit(&self.request, deadline, self.descriptors, None)?;
+        Ok(Ticket::new(self.handle, id, name))
     }
 
-    /// Executes the command and waits for its reply and for an event `E` that satisfies
-    /// `predicate`; the deadline is for both. The event may come before the reply, but not before
-    /// the command is sent: one that waits in the queue, or has arrived by then, is not it.
-    ///
-    /// All other events are queued as ever.
+    /// Executes the command, and waits for its reply and for an event `E` that satisfies
+    /// `predicate`. The deadline covers both. The event may arrive before the reply, but not before
+    /// the command is sent: an event that has arrived by then is not taken for its effect.
     ///
     /// # Errors
-    /// Those of [`Client::execute`]; and the event does not fit, or does not come in time.
+    /// Those of [`execute`](Self::execute); and the event does not match the schema, does not
+    /// arrive in time, or may have been dropped because its queue was full.
     pub fn until<E: Event>(
         self,
         mut predicate: impl FnMut(&E) -> bool,
     ) -> Result<(R::Return, Occurrence<E>)> {
-        let (reply, event) =
-            self.until_first(Some(E::NAME), &mut |name, data, timestamp| match decode_event::<E>(
-                name, data,
-            ) {
-                Ok(Some(found)) if predicate(&found) => Some(Ok(Occurrence::new(found, timestamp))),
-                Err(error) => Some(Err(error)),
-                Ok(_) => None,
-            })?;
-        event.map(|event| (reply, event))
+        let wanted = |event: &RawEvent| match event.decode::<E>() {
+            Ok(Some(found)) if predicate(&found) => {
+                Some(Ok(Occurrence::new(found, event.timestamp)))
+            }
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        };
+        self.pursue(Some(E::NAME), wanted)
     }
 
-    /// [`until`](Self::until), for whatever event `wanted` gives something for.
+    /// Does the same as [`until`](Self::until), with any event for which `wanted` returns a value.
     ///
     /// # Errors
-    /// Those of [`until`](Self::until).
+    /// Those of [`until`](Self::until), except that `wanted` decides what matches.
     pub fn until_some<T>(
         self,
         mut wanted: impl FnMut(&RawEvent) -> Option<T>,
     ) -> Result<(R::Return, T)> {
-        self.until_first(None, &mut |name, data, timestamp| {
-            wanted(&RawEvent::new(name.into(), data, timestamp))
-        })
+        self.pursue(None, |event| wanted(event).map(Ok))
     }
 
-    fn until_first<T>(
-        self,
-        waited_for: Option<&'static str>,
-        wanted: Wanted<'_, T>,
-    ) -> Result<(R::Return, T)> {
-        self.check_descriptors()?;
-        let limit = self.limit();
-        let Self { client, request, descriptors, .. } = self;
-        let now = Instant::now();
-        let deadline = Deadline::after(now, limit);
-        client.connection.take_arrived(deadline.map(|limit| limit.at));
-        let machine = &mut client.connection.machine;
-        let id = request::submit(machine, &request, deadline, descriptors)?;
+    /// Returns a guard that executes the command when it is dropped. Nothing is sent before.
+    pub fn guard(self) -> Undo<R> {
+        Undo::new(self.handle, Some(self.request), self.within)
+    }
 
-        let (mut reply, mut event) = (None, None);
-        let done = Cell::new(false);
-        client.connection.run(now, deadline.map(|limit| limit.at), &done, &mut |incoming| {
-            let left = match incoming {
-                Incoming::Reply { id: answered, result } if answered == id => {
-                    reply = Some(
-                        result.and_then(|value| request::decode_reply(|| request.name(), value)),
-                    );
-                    None
-                }
-                Incoming::Event { name, data, timestamp } if event.is_none() => {
-                    event = wanted(&name, data, timestamp);
-                    event.is_none().then_some(Incoming::Event { name, data, timestamp })
-                }
-                other => Some(other),
+    /// Executes the command, and returns its reply and a guard that undoes it.
+    ///
+    /// `undo` returns the command that undoes this one, given its result, or `None` if there is
+    /// nothing to undo. The undo command has the [deadline](Self::within) of this call.
+    ///
+    /// # Errors
+    /// Those of [`execute`](Self::execute). If `undo` returns a command for the error, that command
+    /// is executed before the error is returned.
+    pub fn execute_undoable<U: Request>(
+        self,
+        undo: impl Fn(Result<&R::Return, &Error>) -> Option<U> + Clone + Send + Sync + 'static,
+    ) -> Result<(R::Return, Undo<U>)> {
+        let (handle, within) = (self.handle.clone(), self.within);
+        match self.execute() {
+            Ok(returned) => {
+                let undo = Undo::new(handle, undo(Ok(&returned)), within);
+                Ok((returned, undo))
+            }
+            Err(error) => {
+                // The first error is the one that counts.
+                let _ = Undo::new(handle, undo(Err(&error)), within).run();
+                Err(error)
+            }
+        }
+    }
+
+    /// Returns the deadline of a call that begins now.
+    fn deadline(&self) -> Option<Deadline> {
+        self.handle.deadline(&self.request, self.within)
+    }
+
+    fn pursue<T>(
+        self,
+        name: Option<&'static str>,
+        wanted: impl FnMut(&RawEvent) -> Option<Result<T>>,
+    ) -> Result<(R::Return, T)> {
+        let deadline = self.deadline();
+        let until = deadline.map(|deadline| deadline.at);
+        let Self { handle, request, descriptors, .. } = self;
+        handle.read_arrived(until);
+        let (call, events) = handle.submit(&request, deadline, descriptors, Some(name))?;
+        let command = || request.name();
+        let mut pursuit = Pursuit::new(&handle, ForReply::new(call, &command), events, wanted);
+        if let Some(found) = handle.wait(until, &mut pursuit) {
+            return found;
+        }
+        match (handle.ended(), deadline, pursuit.reply.is_some()) {
+            (None, Some(deadline), false) => {
+                Err(Timeout::new(WaitedFor::Reply(command()), deadline.within).into())
+            }
+            (None, Some(deadline), true) => {
+                let waited_for = WaitedFor::Event { name, command: Some(command()) };
+                Err(Timeout::new(waited_for, deadline.within).into())
+            }
+            (closed, ..) => Err(closed.unwrap_or_else(|| handle.closed()).into()),
+        }
+    }
+}
+
+/// A wait for a reply and an event.
+struct Pursuit<'a, T, E, W> {
+    handle: &'a Handle,
+    for_reply: ForReply<'a, T>,
+    reply: Option<T>,
+    events: Option<SubscriptionId>,
+    taken: VecDeque<RawEvent>,
+    wanted: W,
+    event: Option<E>,
+    /// The number of events that were dropped, any of which may have been the one.
+    lagged: u64,
+}
+
+impl<'a, T, E, W> Pursuit<'a, T, E, W> {
+    fn new(
+        handle: &'a Handle,
+        for_reply: ForReply<'a, T>,
+        events: Option<SubscriptionId>,
+        wanted: W,
+    ) -> Self {
+        let (reply, event, taken) = (None, None, VecDeque::new());
+        Self { handle, for_reply, reply, events, taken, wanted, event, lagged: 0 }
+    }
+
+    fn is_complete(&mut self) -> Option<Result<(T, E)>> {
+        if self.reply.is_none() || self.event.is_none() {
+            return None;
+        }
+        self.reply.take().zip(self.event.take()).map(Ok)
+    }
+}
+
+impl<T: DeserializeOwned, E, W> Wait for Pursuit<'_, T, E, W>
+where
+    W: FnMut(&RawEvent) -> Option<Result<E>>,
+{
+    type Found = Result<(T, E)>;
+
+    fn look(&mut self, state: &mut State) -> Option<Self::Found> {
+        if self.reply.is_none()
+            && let Some(answer) = self.for_reply.look(state)
+        {
+            match self.for_reply.decode(answer) {
+                Ok(reply) => self.reply = Some(reply),
+                // A command that failed has no effect to wait for.
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        let id = self.events?;
+        while self.event.is_none() {
+            let next = match self.taken.pop_front() {
+                Some(event) => Ok(Some(event)),
+                None => state.inbox.subscriptions.take(id, &mut self.taken),
             };
-            // A command that failed causes no event.
-            done.set(matches!(reply, Some(Err(_))) || (reply.is_some() && event.is_some()));
-            left
-        });
-        let missing = || -> Error {
-            let timeout = Timeout::new(
-                WaitedFor::Event { name: waited_for, command: Some(request.name()) },
-                limit,
-            );
-            client.connection.closed().unwrap_or_else(|| timeout.into())
-        };
-        let reply = match reply {
-            Some(reply) => reply?,
-            // The event has come, and then the deadline, before the reply.
-            None => return Err(missing()),
-        };
-        Ok((reply, event.ok_or_else(missing)?))
+            match next {
+                Ok(Some(event)) => match (self.wanted)(&event) {
+                    Some(Ok(found)) => self.event = Some(found),
+                    Some(Err(error)) => return Some(Err(error)),
+                    None => {}
+                },
+                // The events that are left may still contain it.
+                Err(Error::Lagged(count)) => self.lagged += count,
+                Err(error) => return Some(Err(error)),
+                // Any of the dropped events may have been the one: another may never arrive.
+                Ok(None) if self.lagged > 0 && self.reply.is_some() => {
+                    return Some(Err(Error::Lagged(self.lagged)));
+                }
+                Ok(None) => break,
+            }
+        }
+        self.is_complete()
+    }
+
+    fn is_for(&self, id: CallId) -> bool {
+        self.reply.is_none() && self.for_reply.is_for(id)
+    }
+
+    fn take(&mut self, result: Result<&RawValue>) -> Option<Self::Found> {
+        let reply = self.for_reply.take(result).map(|answer| self.for_reply.decode(answer))?;
+        match reply {
+            Ok(reply) => self.reply = Some(reply),
+            Err(error) => return Some(Err(error)),
+        }
+        self.is_complete()
+    }
+}
+
+impl<T, E, W> Drop for Pursuit<'_, T, E, W> {
+    fn drop(&mut self) {
+        if let Some(events) = self.events {
+            self.handle.unsubscribe(events);
+        }
+        self.handle.abandon(self.for_reply.id);
     }
 }

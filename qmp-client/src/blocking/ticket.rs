@@ -1,61 +1,61 @@
-//! Calls that were sent and are received later.
+//! Calls whose replies are received later.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
-use super::connection::Unwanted;
-use crate::machine::CallId;
+use qmp_protocol::CallId;
+use serde::de::DeserializeOwned;
 
-/// The right to one reply: [`send`](super::Client::send) gives it,
-/// [`receive`](super::Client::receive) takes it. `T` is what the command returns.
+use super::reply::receive;
+use super::shared::Handle;
+use crate::error::Result;
+
+/// A call that has been submitted by [`send`](super::Client::send); [`receive`](Self::receive) waits
+/// for its reply. `T` is the type of that.
 ///
-/// One that is dropped abandons its call: the command is not sent if it still waits, and the
-/// reply is dropped when it comes.
-#[must_use = "a ticket that is dropped abandons its call"]
+/// Dropping the ticket abandons the call: if the command is still queued, it is not sent, and the
+/// reply is dropped when it arrives.
+#[must_use = "dropping a ticket abandons its call"]
 pub struct Ticket<T> {
-    pub(super) id: CallId,
-    pub(super) command: Cow<'static, str>,
-    /// Whom to tell that nobody will ask for the reply.
-    unwanted: Option<Arc<Unwanted>>,
+    handle: Handle,
+    id: CallId,
+    command: Cow<'static, str>,
     returns: PhantomData<fn() -> T>,
 }
 
 impl<T> Ticket<T> {
-    pub(super) fn new(id: CallId, command: Cow<'static, str>, unwanted: &Arc<Unwanted>) -> Self {
-        Self { id, command, unwanted: Some(Arc::clone(unwanted)), returns: PhantomData }
+    pub(super) fn new(handle: Handle, id: CallId, command: Cow<'static, str>) -> Self {
+        Self { handle, id, command, returns: PhantomData }
     }
 
-    /// The command's name on the wire.
+    /// Returns the command's name on the wire.
     #[must_use]
     pub fn command(&self) -> &str {
         &self.command
     }
+}
 
-    /// Redeems it, if it belongs to this client.
-    pub(super) fn redeem(&mut self, unwanted: &Arc<Unwanted>) -> bool {
-        let own = self.unwanted.as_ref().is_some_and(|ours| Arc::ptr_eq(ours, unwanted));
-        if own {
-            self.unwanted = None;
-        }
-        own
+impl<T: DeserializeOwned> Ticket<T> {
+    /// Waits for the reply. The deadline began when the command was submitted.
+    ///
+    /// # Errors
+    /// The server answers with an error, the reply does not match the schema, the deadline passes,
+    /// or the connection ends.
+    pub fn receive(self) -> Result<T> {
+        receive(&self.handle, self.id, &|| self.command.clone())
     }
 }
 
 impl<T> Drop for Ticket<T> {
     fn drop(&mut self) {
-        if let Some(unwanted) = self.unwanted.take() {
-            unwanted.push(self.id);
-        }
+        // Nothing happens if the reply has been received.
+        self.handle.abandon(self.id);
     }
 }
 
 impl<T> fmt::Debug for Ticket<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket")
-            .field("id", &self.id)
-            .field("command", &self.command)
-            .finish_non_exhaustive()
+        f.debug_struct("Ticket").field("command", &self.command).finish_non_exhaustive()
     }
 }

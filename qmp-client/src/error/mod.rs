@@ -1,54 +1,53 @@
-//! What can go wrong, by whose fault it is.
+//! The client's errors: the protocol's, and those of the world around it.
 
-mod caller;
-mod peer;
-mod world;
+mod launch;
+mod transport;
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
+use qmp_protocol::{Closed, End, Mismatch, Misuse, ProtocolError, ServerError, Subject, Timeout};
 use qmp_types::{ErrorClass, QmpError};
 
 use crate::address::AddressError;
 
-pub use caller::Misuse;
-pub use peer::{Mismatch, ProtocolError, ServerError, Subject};
-pub use world::{Closed, End, LaunchError, Timeout, TransportError, WaitedFor};
+pub use launch::LaunchError;
+pub use transport::TransportError;
 
-/// What went wrong, by whose fault it is.
+/// The failure of an operation, by whose fault it is.
 ///
-/// [`Display`](fmt::Display) says its own layer, [`source`](StdError::source) gives the next one;
-/// [`report`](Self::report) prints them all.
+/// [`Display`](fmt::Display) describes its own layer, [`source`](StdError::source) gives the next
+/// one, and [`report`](Self::report) puts all of them on one line.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The server refused the command.
+    /// The server answered with an error.
     Server(Box<ServerError>),
-    /// The peer does not speak the protocol.
+    /// The peer violated the protocol.
     Protocol(Box<ProtocolError>),
-    /// The peer speaks it, but what it sent is not what the schema says: it is older or newer.
+    /// A reply or an event does not match the schema, which is older or newer than the peer.
     Decode(Box<Mismatch>),
-    /// The caller asked for what cannot be.
+    /// The caller made a mistake.
     Misuse(Misuse),
-    /// The operating system failed us.
+    /// The operating system reported an error.
     Transport(Box<TransportError>),
     /// A deadline passed.
     Timeout(Box<Timeout>),
     /// The connection has ended.
     Closed(Box<Closed>),
-    /// So many events were dropped, since nobody took them in time.
+    /// This many events were dropped because they were not taken in time.
     Lagged(u64),
-    /// The program that was to open the monitor did not: it did not start, ended, or took too long.
+    /// The program that was to open the monitor did not start, ended, or took too long.
     Launch(Box<LaunchError>),
 }
 
-/// The result of most of what a client does.
+/// The result of most operations of a client.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// The server's own error, if it is one.
+    /// Returns the server's own error, if it is one.
     #[must_use]
     pub fn server(&self) -> Option<&QmpError> {
         match self {
@@ -57,67 +56,52 @@ impl Error {
         }
     }
 
-    /// The class of the server's error, if it is one.
+    /// Returns the class of the server's error, if it is one.
     #[must_use]
     pub fn class(&self) -> Option<&ErrorClass> {
         self.server().map(|error| &error.class)
     }
 
-    /// The command that failed, by its name on the wire.
+    /// Returns the command that failed, by its name on the wire.
     #[must_use]
     pub fn command(&self) -> Option<&str> {
         match self {
-            Self::Server(server) => Some(&server.command),
-            Self::Protocol(error) => match &**error {
-                ProtocolError::BadReply { command, .. }
-                | ProtocolError::LostReply { command, .. }
-                | ProtocolError::TooDeep { command, .. } => Some(command),
-                _ => None,
-            },
+            Self::Server(error) => Some(&error.command),
+            Self::Protocol(error) => error.command(),
             Self::Decode(mismatch) => match &mismatch.subject {
                 Subject::Reply(command) => Some(command),
-                Subject::Event(_) => None,
-            },
-            Self::Misuse(misuse) => match misuse {
-                Misuse::Arguments { command, .. }
-                | Misuse::OobNotEnabled { command }
-                | Misuse::NoDescriptors { command }
-                | Misuse::TooManyDescriptors { command } => Some(command),
-                Misuse::ForeignTicket | Misuse::NoSuchKey { .. } => None,
-            },
-            Self::Timeout(timeout) => match &timeout.waited_for {
-                WaitedFor::Reply(command) => Some(command),
-                WaitedFor::Event { command, .. } => command.as_deref(),
                 _ => None,
             },
+            Self::Misuse(misuse) => misuse.command(),
+            Self::Timeout(timeout) => timeout.command(),
             Self::Closed(closed) => closed.command.as_deref(),
             _ => None,
         }
     }
 
-    /// Whether a deadline passed.
+    /// Returns whether a deadline passed.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         match self {
             Self::Timeout(_) => true,
-            Self::Launch(error) => error.timeout.is_some(),
+            Self::Launch(error) => matches!(**error, LaunchError::NotReady { .. }),
             _ => false,
         }
     }
 
-    /// Whether the connection has ended.
+    /// Returns whether the connection has ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Closed(_))
     }
 
-    /// Whether the server does not have the command, or not in its present state.
+    /// Returns whether the server does not have the command, or not in its present state.
     #[must_use]
     pub fn is_command_not_found(&self) -> bool {
         self.class() == Some(&ErrorClass::CommandNotFound)
     }
 
-    /// The error and all that led to it, in one line.
+    /// Returns the error and its causes, on one line.
     #[must_use]
     pub fn report(&self) -> String {
         let mut text = self.to_string();
@@ -128,37 +112,38 @@ impl Error {
         }
         text
     }
+
+    fn inner(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(match self {
+            Self::Server(error) => &**error,
+            Self::Protocol(error) => &**error,
+            Self::Decode(error) => &**error,
+            Self::Misuse(error) => error,
+            Self::Transport(error) => &**error,
+            Self::Timeout(error) => &**error,
+            Self::Closed(error) => &**error,
+            Self::Launch(error) => &**error,
+            Self::Lagged(_) => return None,
+        })
+    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Server(error) => error.fmt(f),
-            Self::Protocol(error) => error.fmt(f),
-            Self::Decode(error) => error.fmt(f),
-            Self::Misuse(error) => error.fmt(f),
-            Self::Transport(error) => error.fmt(f),
-            Self::Timeout(error) => error.fmt(f),
-            Self::Closed(error) => error.fmt(f),
-            Self::Lagged(count) => write!(f, "{count} events were dropped, nobody took them"),
-            Self::Launch(error) => error.fmt(f),
+        match (self, self.inner()) {
+            (_, Some(error)) => fmt::Display::fmt(error, f),
+            (Self::Lagged(1), _) => f.write_str("1 event was dropped because the queue was full"),
+            (Self::Lagged(count), _) => {
+                write!(f, "{count} events were dropped because the queue was full")
+            }
+            (_, None) => Ok(()),
         }
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            Self::Server(error) => error.source(),
-            Self::Protocol(error) => error.source(),
-            Self::Decode(error) => error.source(),
-            Self::Misuse(error) => error.source(),
-            Self::Transport(error) => error.source(),
-            Self::Timeout(error) => error.source(),
-            Self::Closed(error) => error.source(),
-            Self::Lagged(_) => None,
-            Self::Launch(error) => error.source(),
-        }
+        self.inner().and_then(StdError::source)
     }
 }
 
@@ -188,6 +173,25 @@ impl From<Misuse> for Error {
     }
 }
 
+impl From<qmp_protocol::Error> for Error {
+    fn from(error: qmp_protocol::Error) -> Self {
+        use qmp_protocol::Error as Protocol;
+        match error {
+            Protocol::Server(error) => Self::Server(error),
+            Protocol::Protocol(error) => Self::Protocol(error),
+            Protocol::Decode(error) => Self::Decode(error),
+            Protocol::Misuse(error) => Self::Misuse(error),
+            Protocol::Timeout(error) => Self::Timeout(error),
+            Protocol::Closed(error) => Self::Closed(error),
+            // A kind of error that is newer than this crate: the caller can only print it.
+            other => {
+                let error = io::Error::other(other);
+                TransportError::new("the protocol reported an unknown error", error).into()
+            }
+        }
+    }
+}
+
 impl From<AddressError> for Error {
     fn from(error: AddressError) -> Self {
         let error = io::Error::new(io::ErrorKind::InvalidInput, error);
@@ -195,7 +199,7 @@ impl From<AddressError> for Error {
     }
 }
 
-/// During the handshake, the reason for the end is the error itself.
+/// Returns the error of a handshake that failed: the reason for the end is the error itself.
 pub(crate) fn handshake_error(end: Option<Arc<End>>) -> Error {
     match Arc::try_unwrap(end.unwrap_or_else(|| Arc::new(End::Local))) {
         Ok(End::Protocol(error)) => error.into(),

@@ -1,85 +1,96 @@
-//! A call: a command, and the wait for its reply.
+//! A call that is being built.
 
 use std::fmt;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use qmp_protocol::{EncodedRequest, Request, decode_reply};
 use qmp_types::Event;
 
-use super::detached::Parting;
-use super::written::Written;
-use super::{Client, Until};
-use crate::error::Result;
-use crate::events::{Occurrence, RawEvent};
-use crate::machine::{CallId, Deadline, Descriptor};
-use crate::request::{self, Request};
+use super::detached::{Parting, Undo as UndoCommand};
+use super::draft::Draft;
+use super::reply::Reply;
+use super::shared::{Follow, Handle};
+use super::ticket::Ticket;
+use super::undo::Undo;
+use super::until::Until;
+use crate::error::{Error, Result};
+use crate::event::{Occurrence, RawEvent};
 
-/// A call, as a future: [`Client::execute`](super::Client::execute) makes it. The command is
-/// submitted when it is polled for the first time.
+/// A call that is being built; [`Client::call`](crate::Client::call) begins it.
 ///
-/// # Cancel safety
-///
-/// It may be dropped at any moment; see [`Client`](super::Client#cancel-safety).
-#[must_use = "a call is made when it is awaited"]
-pub struct Call<R: Request> {
-    client: Client,
-    pub(super) request: R,
-    within: Option<Duration>,
-    descriptors: Vec<Descriptor>,
-    stage: Stage,
-    /// What becomes of it if it is dropped.
-    pub(super) parting: Parting,
-}
+/// Nothing is sent before the future of [`execute`](Self::execute), [`until`](Self::until) or
+/// [`execute_undoable`](Self::execute_undoable) is polled for the first time, or before
+/// [`send`](Self::send) is called.
+#[must_use = "`execute`, `send` or `until` makes the call"]
+pub struct Call<R>(Draft<R>);
 
-#[derive(Clone, Copy, Debug)]
-enum Stage {
-    New,
-    Submitted(CallId),
-    Done,
-}
-
-impl<R: Request> fmt::Debug for Call<R> {
+impl<R> fmt::Debug for Call<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("stage", &self.stage).finish_non_exhaustive()
+        f.debug_struct("Call").field("within", &self.0.within).finish_non_exhaustive()
     }
 }
 
 impl<R: Request> Call<R> {
-    pub(super) fn new(client: Client, request: R) -> Self {
-        let (within, descriptors) = (None, Vec::new());
-        let (stage, parting) = (Stage::New, Parting::Abandon);
-        Self { client, request, within, descriptors, stage, parting }
+    pub(super) fn new(handle: Handle, request: R) -> Self {
+        Self(Draft::new(handle, request, None))
     }
 
-    /// The deadline, in place of that of the [options](crate::Options::calls_within). It begins
-    /// when the command is submitted. [`Duration::MAX`] waits for ever.
+    /// Sets the deadline, which begins when the command is submitted, instead of that of the
+    /// [options](crate::Options::calls_within). [`Duration::MAX`] disables it.
     pub fn within(mut self, within: Duration) -> Self {
-        self.within = Some(within);
+        self.0.within = Some(within);
         self
     }
 
-    /// A file descriptor that travels with the command, as `getfd` and `add-fd` want one. It is
-    /// closed on this side when it is sent. QEMU's commands take one each and close any others.
+    /// Adds a file descriptor that travels with the command, as `getfd` and `add-fd` expect. It is
+    /// closed on this side when it has been sent. QEMU's commands take one each, and close any
+    /// others.
     #[cfg(unix)]
-    pub fn descriptor(mut self, descriptor: impl Into<std::os::fd::OwnedFd>) -> Self {
-        self.descriptors.push(descriptor.into());
+    pub fn with_fd(mut self, descriptor: impl Into<std::os::fd::OwnedFd>) -> Self {
+        self.0.descriptors.push(descriptor.into());
         self
     }
 
-    /// Executes the command and waits for its reply and for an event `E` that satisfies
-    /// `predicate`; the deadline is for both. The event may come before the reply, but not before
-    /// the command is sent: one that has arrived by then is not it.
+    /// Executes the command and waits for its reply.
     ///
     /// # Errors
-    /// Those of [`Client::execute`](super::Client::execute); and the event does not fit, or does
-    /// not come in time.
-    #[expect(clippy::type_complexity, reason = "nobody has to write it")]
+    /// The server answers with an error, the reply does not match the schema, the deadline passes,
+    /// or the connection ends.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped at any moment; see [`Client`](crate::Client#cancel-safety).
+    pub fn execute(self) -> Reply<R> {
+        Reply::new(self.0, Parting::Abandon)
+    }
+
+    /// Submits the command now, without waiting for its reply: [`Ticket::receive`] waits for that.
+    ///
+    /// # Errors
+    /// The command cannot be written as JSON, or the connection has ended.
+    pub fn send(self) -> Result<Ticket<R::Return>> {
+        let deadline = self.0.deadline();
+        let (submitted, _) = self.0.submit(deadline, Follow::Nothing, Parting::Abandon)?;
+        Ok(Ticket::new(submitted))
+    }
+
+    /// Executes the command, and waits for its reply and for an event `E` that satisfies
+    /// `predicate`. The deadline covers both. The event may arrive before the reply, but not before
+    /// the command is sent: an event that has arrived by then is not taken for its effect.
+    ///
+    /// # Errors
+    /// Those of [`execute`](Self::execute); and the event does not match the schema, does not
+    /// arrive in time, or may have been dropped because its queue was full.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped at any moment; see [`Client`](crate::Client#cancel-safety).
+    #[expect(clippy::type_complexity, reason = "callers do not write this type")]
     pub fn until<E: Event, P: FnMut(&E) -> bool>(
         self,
         mut predicate: P,
     ) -> Until<R, Occurrence<E>, impl FnMut(&RawEvent) -> Option<Result<Occurrence<E>>>> {
-        Until::new(self, Some(E::NAME), move |event: &RawEvent| match event.decode::<E>() {
+        Until::new(self.0, Some(E::NAME), move |event: &RawEvent| match event.decode::<E>() {
             Ok(Some(found)) if predicate(&found) => {
                 Some(Ok(Occurrence::new(found, event.timestamp)))
             }
@@ -88,96 +99,83 @@ impl<R: Request> Call<R> {
         })
     }
 
-    /// [`until`](Self::until), for whatever event `wanted` gives something for.
+    /// Does the same as [`until`](Self::until), with any event for which `wanted` returns a value.
     ///
     /// # Errors
-    /// Those of [`until`](Self::until).
+    /// Those of [`until`](Self::until), except that `wanted` decides what matches.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future may be dropped at any moment; see [`Client`](crate::Client#cancel-safety).
     pub fn until_some<T, W: FnMut(&RawEvent) -> Option<T>>(
         self,
         mut wanted: W,
     ) -> Until<R, T, impl FnMut(&RawEvent) -> Option<Result<T>>> {
-        Until::new(self, None, move |event: &RawEvent| wanted(event).map(Ok))
+        Until::new(self.0, None, move |event: &RawEvent| wanted(event).map(Ok))
     }
 
-    pub(super) fn client(&self) -> &Client {
-        &self.client
+    /// Returns a guard that executes the command when it is dropped. Nothing is sent before.
+    pub fn guard(self) -> Undo<R> {
+        Undo::new(self.0.handle, Some(self.0.request), self.0.within)
     }
 
-    #[cfg(any(feature = "qga", all(feature = "qmp", unix)))]
-    pub(super) fn limit_of_its_own(&self) -> Option<Duration> {
-        self.within
-    }
-
-    pub(super) fn limit(&self) -> Duration {
-        let options = self.client.hold().options();
-        self.within.unwrap_or_else(|| options.call_within(&self.request.name()))
-    }
-
-    /// Submits the command, if that is not done yet; subscribes to an event, or to all.
-    pub(super) fn submit(
-        &mut self,
-        deadline: Option<Deadline>,
-        event: Option<Option<&'static str>>,
-    ) -> Result<Option<u64>> {
-        let Stage::New = self.stage else { return Ok(None) };
-        self.stage = Stage::Done;
-        self.client.check_descriptors(&self.request, &self.descriptors)?;
-        let command = Written::new(&self.request, None)?;
-        let descriptors = std::mem::take(&mut self.descriptors);
-        let hold = self.client.hold();
-        let (id, subscription) = hold.submit(&command, deadline, descriptors, event)?;
-        self.stage = Stage::Submitted(id);
-        if let Parting::Finish(guard) = self.parting {
-            hold.remove_guard(guard);
-        }
-        Ok(subscription)
-    }
-
-    /// It is no guard any more.
-    #[cfg(all(unix, feature = "qmp"))]
-    pub(super) fn disarm(&mut self) {
-        if let Parting::Finish(guard) = std::mem::replace(&mut self.parting, Parting::Abandon) {
-            self.client.hold().remove_guard(guard);
-        }
-    }
-
-    pub(super) fn poll_reply(&mut self, cx: &mut Context<'_>) -> Poll<Result<R::Return>> {
-        let Stage::Submitted(id) = self.stage else { return Poll::Pending };
-        let answer = ready!(self.client.hold().poll_answer(id, cx));
-        self.stage = Stage::Done;
-        let request = &self.request;
-        Poll::Ready(answer.and_then(|value| request::decode_reply(|| request.name(), &value)))
-    }
-}
-
-impl<R: Request> Future for Call<R> {
-    type Output = Result<R::Return>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        if let Stage::New = this.stage {
-            let deadline = this.client.hold().deadline_after(this.limit());
-            this.submit(deadline, None)?;
-        }
-        this.poll_reply(cx)
-    }
-}
-
-// The request is never pinned.
-impl<R: Request> Unpin for Call<R> {}
-
-impl<R: Request> Drop for Call<R> {
-    fn drop(&mut self) {
-        let hold = self.client.hold();
-        match (self.stage, &mut self.parting) {
-            (Stage::Submitted(id), parting) => {
-                let parting = std::mem::replace(parting, Parting::Abandon);
-                hold.part(id, &self.request.name(), self.within, parting);
+    /// Executes the command, and returns its reply and a guard that undoes it.
+    ///
+    /// `undo` returns the command that undoes this one, given its result, or `None` if there is
+    /// nothing to undo. It must not use the client. The undo command has the
+    /// [deadline](Self::within) of this call.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "qmp")]
+    /// # async fn example(vm: qmp_client::Client, image: std::fs::File) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{AddFd, RemoveFd};
+    ///
+    /// # #[cfg(unix)] {
+    /// let add = vm.call(AddFd::new()).with_fd(image);
+    /// let (added, guard) = add
+    ///     .execute_undoable(|added| Some(RemoveFd::new(added.ok()?.fdset_id)))
+    ///     .await?;
+    /// // ... use the descriptor; whatever happens, the set is removed.
+    /// guard.run().await?;
+    /// # }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`execute`](Self::execute). If `undo` returns a command for the error, that command
+    /// is executed before the error is returned.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped after the command was sent, the command is undone as soon as it is
+    /// answered.
+    pub async fn execute_undoable<U: Request>(
+        self,
+        undo: impl Fn(Result<&R::Return, &Error>) -> Option<U> + Clone + Send + Sync + 'static,
+    ) -> Result<(R::Return, Undo<U>)> {
+        let (handle, within) = (self.0.handle.clone(), self.0.within);
+        let name = self.0.request.name();
+        let abandoned = undo.clone();
+        let parting = Parting::Undo(UndoCommand::new(move |result| {
+            let decoded = result.map(|value| decode_reply(|| name, value).map_err(Error::from));
+            let command = match decoded {
+                Ok(Ok(returned)) => abandoned(Ok(&returned)),
+                Ok(Err(error)) => abandoned(Err(&error)),
+                Err(error) => abandoned(Err(error)),
+            };
+            EncodedRequest::new(&command?).ok()
+        }));
+        match Reply::new(self.0, parting).await {
+            Ok(returned) => {
+                let undo = Undo::new(handle, undo(Ok(&returned)), within);
+                Ok((returned, undo))
             }
-            (Stage::New, Parting::Finish(guard)) => hold.finish(*guard),
-            // It could not be submitted, or it has been removed.
-            (Stage::Done, Parting::Finish(guard)) => hold.remove_guard(*guard),
-            _ => {}
+            Err(error) => {
+                // The first error is the one that counts.
+                let _ = Undo::new(handle, undo(Err(&error)), within).run().await;
+                Err(error)
+            }
         }
     }
 }

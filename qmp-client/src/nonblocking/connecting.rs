@@ -4,32 +4,31 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use super::client::Client;
 use super::driver::Driver;
-use super::link::{Clock, Link};
-use super::state::{Hold, Shared};
-use super::{Client, Events};
+use super::events::Events;
+use super::shared::{Handle, Shared};
 use crate::error::Result;
-use crate::machine::Dialect;
+use crate::event::RawEvent;
 use crate::options::Options;
+use crate::runtime::{Clock, Link};
 
-/// A connection whose greeting and negotiation are not through yet: awaiting it gives the client.
-/// Its [driver](Driver) must be polled meanwhile.
+/// A connection whose negotiation is not complete; it resolves to the client. Its [`Driver`] must be
+/// polled meanwhile.
 ///
 /// # Cancel safety
 ///
 /// Dropping it closes the connection.
 #[derive(Debug)]
 #[must_use = "awaiting it gives the client"]
-pub struct Connecting {
-    client: Option<Client>,
-}
+pub struct Connecting(Option<Client>);
 
 impl Connecting {
-    /// All events from now on: some come before the greeting. Nothing, if the client has been
-    /// given out.
+    /// Subscribes to all events from now on, undecoded: some arrive before the greeting. Returns
+    /// `None` if the client has been given out.
     #[must_use]
-    pub fn events(&self) -> Option<Events> {
-        self.client.as_ref().map(Client::events)
+    pub fn raw_events(&self) -> Option<Events<RawEvent>> {
+        self.0.as_ref().map(Client::raw_events)
     }
 }
 
@@ -37,33 +36,22 @@ impl Future for Connecting {
     type Output = Result<Client>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Client>> {
-        let Some(client) = &self.client else { return Poll::Pending };
-        // It is dropped behind the lock.
-        let mut replaced = None;
-        let greeting = {
-            let mut state = client.hold().lock();
-            ready!(state.poll_negotiated(cx, &mut replaced))?;
-            state.machine.greeting().cloned().unwrap_or_default()
-        };
-        // It is not set yet: this is the only client of the connection.
-        let _ = client.inner.greeting.set(greeting);
-        match self.client.take() {
-            Some(client) => Poll::Ready(Ok(client)),
-            None => Poll::Pending,
-        }
+        let Some(client) = &self.0 else { return Poll::Pending };
+        ready!(client.poll_negotiated(cx))?;
+        self.0.take().map_or(Poll::Pending, |client| Poll::Ready(Ok(client)))
     }
 }
 
-/// A client to be, and what drives it.
+/// Creates a client and its driver.
 pub(crate) fn start<L: Link, C: Clock>(
     link: L,
     clock: C,
     options: &Options,
-    dialect: Dialect,
 ) -> (Connecting, Driver<L, C>) {
-    let machine = options.machine(dialect, C::now());
+    let connection = options.connection(C::now());
+    let input = connection.new_input();
     let passes_descriptors = link.passes_descriptors();
-    let shared = Arc::new(Shared::new(machine, options.clone(), C::now, passes_descriptors));
-    let driver = Driver::new(Arc::clone(&shared), link, clock);
-    (Connecting { client: Some(Client::new(Hold::new(shared))) }, driver)
+    let shared = Arc::new(Shared::new(connection, options.clone(), C::now, passes_descriptors));
+    let driver = Driver::new(Arc::clone(&shared), input, link, clock);
+    (Connecting(Some(Client::new(Handle::new(shared)))), driver)
 }

@@ -3,88 +3,126 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::call::Call;
-use crate::error::{Closed, End, Error, Result, Timeout, WaitedFor};
-use crate::events::RawEvent;
-use crate::machine::Deadline;
-use crate::request::Request;
+use qmp_protocol::{Closed, Deadline, End, Request, Timeout, WaitedFor, decode_reply};
 
-/// A call and an event that it brings about, as a future: [`Call::until`] makes it. It gives what
-/// the command returns, and the event.
+use super::detached::Parting;
+use super::draft::Draft;
+use super::shared::{Follow, Handle};
+use super::submitted::Submitted;
+use crate::error::{Error, Result};
+use crate::event::RawEvent;
+use crate::inbox::SubscriptionId;
+
+/// A call and an event that follows it, as a future; [`Call::until`](super::Call::until) creates it. It resolves to the
+/// reply and the event.
 ///
 /// # Cancel safety
 ///
-/// It may be dropped at any moment; see [`Client`](super::Client#cancel-safety).
-#[must_use = "a call is made when it is awaited"]
+/// The future may be dropped at any moment; see [`Client`](crate::Client#cancel-safety).
+#[must_use = "the call is made when the future is awaited"]
 pub struct Until<R: Request, T, W> {
-    call: Call<R>,
-    /// The one event that it may be.
+    stage: Stage<R>,
+    /// The name of the event; `None` if any may be the one.
     name: Option<&'static str>,
     wanted: W,
-    subscription: Option<u64>,
-    taken: VecDeque<RawEvent>,
-    deadline: Option<Deadline>,
     reply: Option<R::Return>,
     event: Option<T>,
-    begun: bool,
-    /// How many events were dropped, one of which may have been the one.
+    /// The number of events that were dropped, any of which may have been the one.
     lagged: u64,
+}
+
+enum Stage<R> {
+    New(Draft<R>),
+    Submitted(Pursuit),
+    Failed,
+}
+
+/// The call and the subscription, once they exist.
+struct Pursuit {
+    submitted: Submitted,
+    subscription: Option<SubscriptionId>,
+    taken: VecDeque<RawEvent>,
+    deadline: Option<Deadline>,
 }
 
 impl<R: Request, T, W> fmt::Debug for Until<R, T, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Until").field("call", &self.call).finish_non_exhaustive()
+        f.debug_struct("Until").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Pursuit {
+    fn handle(&self) -> &Handle {
+        self.submitted.handle()
+    }
+
+    /// Takes the next event; `None` if the deadline has passed.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<RawEvent>>> {
+        if let Some(event) = self.taken.pop_front() {
+            return Poll::Ready(Ok(Some(event)));
+        }
+        let Some(id) = self.subscription else { return Poll::Pending };
+        let at = self.deadline.map(|deadline| deadline.at);
+        self.submitted.handle().poll_event(id, at, &mut self.taken, cx)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.handle().lock().connection.ended().is_some()
+    }
+}
+
+impl Drop for Pursuit {
+    fn drop(&mut self) {
+        if let Some(id) = self.subscription {
+            self.handle().unsubscribe(id);
+        }
     }
 }
 
 impl<R: Request, T, W: FnMut(&RawEvent) -> Option<Result<T>>> Until<R, T, W> {
-    pub(super) fn new(call: Call<R>, name: Option<&'static str>, wanted: W) -> Self {
-        let (subscription, deadline, reply, event) = (None, None, None, None);
-        let taken = VecDeque::new();
-        let (begun, lagged) = (false, 0);
-        Self { call, name, wanted, subscription, taken, deadline, reply, event, begun, lagged }
+    pub(super) fn new(draft: Draft<R>, name: Option<&'static str>, wanted: W) -> Self {
+        Self { stage: Stage::New(draft), name, wanted, reply: None, event: None, lagged: 0 }
     }
 
     fn begin(&mut self) -> Result<()> {
-        self.begun = true;
-        self.deadline = self.call.client().hold().deadline_after(self.call.limit());
-        self.subscription = self.call.submit(self.deadline, Some(self.name))?;
+        if let Stage::New(_) = self.stage
+            && let Stage::New(draft) = std::mem::replace(&mut self.stage, Stage::Failed)
+        {
+            let deadline = draft.deadline();
+            let follow = Follow::named(self.name);
+            let (submitted, subscription) = draft.submit(deadline, follow, Parting::Abandon)?;
+            let taken = VecDeque::new();
+            self.stage = Stage::Submitted(Pursuit { submitted, subscription, taken, deadline });
+        }
         Ok(())
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        let Some(number) = self.subscription else { return Poll::Pending };
+        let Stage::Submitted(pursuit) = &mut self.stage else { return Poll::Pending };
         loop {
-            let at = self.deadline.map(|limit| limit.at);
-            let polled = match self.taken.pop_front() {
-                Some(event) => Poll::Ready(Ok(Some(event))),
-                None => self.call.client().hold().poll_event(number, at, &mut self.taken, cx),
-            };
-            let event = match polled {
-                // What was dropped may have been the event: another may never come.
+            let event = match pursuit.poll_event(cx) {
+                // Any of the dropped events may have been the one: another may never arrive.
                 Poll::Pending if self.lagged > 0 && self.reply.is_some() => {
                     return Poll::Ready(Err(Error::Lagged(self.lagged)));
                 }
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(Some(event))) => event,
-                // What is left may still have it.
+                // The events that are left may still contain it.
                 Poll::Ready(Err(Error::Lagged(count))) => {
                     self.lagged += count;
                     continue;
                 }
                 Poll::Ready(Ok(None)) => {
-                    // Without a deadline, it has told that the connection has ended before.
-                    let Some(limit) = self.deadline else {
-                        let end = std::sync::Arc::new(End::Local);
-                        return Poll::Ready(Err(Closed::new(None, &end).into()));
+                    let Some(deadline) = pursuit.deadline else {
+                        // Unreachable: without a deadline, only the end of the connection ends it.
+                        return Poll::Ready(Err(Closed::new(None, &Arc::new(End::Local)).into()));
                     };
-                    let waited_for = WaitedFor::Event {
-                        name: self.name,
-                        command: Some(self.call.request.name()),
-                    };
-                    return Poll::Ready(Err(Timeout::new(waited_for, limit.within).into()));
+                    let command = Some(pursuit.submitted.name.clone());
+                    let waited_for = WaitedFor::Event { name: self.name, command };
+                    return Poll::Ready(Err(Timeout::new(waited_for, deadline.within).into()));
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             };
@@ -100,23 +138,23 @@ impl<R: Request, T, W: FnMut(&RawEvent) -> Option<Result<T>>> Future for Until<R
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if !this.begun {
-            this.begin()?;
-        }
+        this.begin()?;
+        let Stage::Submitted(pursuit) = &mut this.stage else { return Poll::Pending };
         if this.reply.is_none()
-            && let Poll::Ready(reply) = this.call.poll_reply(cx)
+            && let Poll::Ready(reply) = pursuit.submitted.poll_answer(cx)
         {
-            // A command that failed causes no event.
-            this.reply = Some(reply?);
+            // A command that failed has no effect to wait for.
+            let name = || pursuit.submitted.name.clone();
+            this.reply = Some(decode_reply(name, &reply?)?);
         }
-        // The reply's own error says more, if the connection ends before it.
+        // If the connection ends before the reply, the reply's own error says more.
         if this.event.is_none()
-            && (this.reply.is_some() || !this.ended())
+            && (this.reply.is_some() || !pursuit.has_ended())
             && let Poll::Ready(event) = this.poll_event(cx)
         {
             match event {
                 Ok(event) => this.event = Some(event),
-                // The call has the same deadline, and tells.
+                // The call has the same deadline, and reports it.
                 Err(error) if this.reply.is_none() && error.is_timeout() => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -131,19 +169,5 @@ impl<R: Request, T, W: FnMut(&RawEvent) -> Option<Result<T>>> Future for Until<R
     }
 }
 
-impl<R: Request, T, W> Until<R, T, W> {
-    fn ended(&self) -> bool {
-        self.call.client().hold().lock().machine.ended().is_some()
-    }
-}
-
 // Nothing in it is pinned.
 impl<R: Request, T, W> Unpin for Until<R, T, W> {}
-
-impl<R: Request, T, W> Drop for Until<R, T, W> {
-    fn drop(&mut self) {
-        if let Some(number) = self.subscription {
-            self.call.client().hold().unsubscribe(number);
-        }
-    }
-}

@@ -1,10 +1,10 @@
-//! How bytes get to a monitor and back.
+//! Streams for the blocking client.
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::machine::Descriptor;
+use qmp_protocol::Descriptor;
 
 mod adapter;
 #[cfg(unix)]
@@ -18,45 +18,45 @@ pub use tcp::Tcp;
 #[cfg(unix)]
 pub use unix::Unix;
 
-/// A connection that a [`blocking::Client`](crate::blocking::Client) can use: an ordered stream of
-/// bytes each way, and a limit on every wait.
+/// A stream that a [`blocking::Client`](crate::blocking::Client) can use: bytes in both directions,
+/// and a limit on every wait.
 ///
-/// [`Unix`] and [`Tcp`] are what QEMU offers; [`Adapter`] makes one of anything that reads and
-/// writes.
-pub trait Transport: fmt::Debug + Send {
-    /// Reads what there is, at least a byte, waiting for it no longer than `timeout`: not at all
-    /// if it is zero, for ever if it is `None`. Zero bytes mean that the peer has closed.
+/// [`Unix`] and [`Tcp`] are the streams that QEMU offers, and [`Adapter`] makes one of anything that
+/// reads and writes. Threads share a transport: one reads while others write.
+pub trait Transport: fmt::Debug + Send + Sync {
+    /// Reads at least one byte, and waits for it at most `timeout`: not at all if that is zero, and
+    /// without a limit if it is `None`. Zero bytes mean that the peer has closed the connection.
     ///
     /// # Errors
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when
-    /// nothing arrived in time, and what the system reports.
-    fn read(&mut self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize>;
+    /// nothing arrives in time, and the operating system's.
+    fn read(&self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize>;
 
-    /// Writes what can be written, at least a byte, waiting for room no longer than `timeout`.
+    /// Writes at least one byte, with file descriptors that travel with the first one, and waits for
+    /// room at most `timeout`.
     ///
     /// # Errors
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when
-    /// there is no room in time, or sooner, when there is something to be read: a peer may wait
-    /// for that before it makes room. And what the system reports.
-    fn write(&mut self, bytes: &[u8], timeout: Option<Duration>) -> io::Result<usize>;
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when there
+    /// is no room in time, or sooner, when the transport becomes readable: a peer may wait for that
+    /// before it makes room. [`Unsupported`](io::ErrorKind::Unsupported) if there are descriptors and
+    /// the transport does not [pass](Self::passes_descriptors) them. And the operating system's.
+    fn write(
+        &self,
+        bytes: &[u8],
+        descriptors: &[Descriptor],
+        timeout: Option<Duration>,
+    ) -> io::Result<usize>;
 
-    /// Whether descriptors can be passed: only over a Unix socket.
+    /// Closes the connection. A read that waits, in another thread, returns.
+    fn close(&self);
+
+    /// Returns whether file descriptors can be passed: only over a Unix socket.
     fn passes_descriptors(&self) -> bool {
         false
     }
 
-    /// [`write`](Self::write), with descriptors that go with the first byte.
-    ///
-    /// # Errors
-    /// Those of [`write`](Self::write);
-    /// [`Unsupported`](io::ErrorKind::Unsupported) where none can be passed.
-    fn write_with_descriptors(
-        &mut self,
-        bytes: &[u8],
-        descriptors: &[Descriptor],
-        timeout: Option<Duration>,
-    ) -> io::Result<usize> {
-        let _ = (bytes, descriptors, timeout);
-        Err(io::ErrorKind::Unsupported.into())
+    /// Returns whether bytes have arrived that have not been read, as far as that is known.
+    fn has_arrived(&self) -> bool {
+        false
     }
 }

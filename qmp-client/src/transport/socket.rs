@@ -1,38 +1,35 @@
-//! What Unix and TCP sockets have in common.
+//! The common part of Unix and TCP sockets.
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use qmp_protocol::Descriptor;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{RecvFlags, recv, send};
+use rustix::net::{RecvFlags, Shutdown, recv, send, shutdown};
 
-use crate::machine::Descriptor;
-use crate::socket::{AT_ONCE, send_with_descriptors};
+use crate::socket::{AT_ONCE, has_arrived, send_with_descriptors};
 
-/// How much longer than asked for a read may take: setting the time-out is a system call, and
-/// most reads have nearly the same one as the read before.
+/// The time by which a read may exceed its timeout. Setting the timeout of a socket is a system
+/// call, and most reads have nearly the same timeout as the read before.
 const SLACK: Duration = Duration::from_millis(4);
 
-/// A socket that is in blocking mode, and the time-out that is set on it.
+/// A socket in blocking mode, and the timeout that is set on it.
 #[derive(Debug)]
 pub(super) struct Socket<S> {
-    pub(super) stream: S,
-    timeout: Option<Duration>,
+    stream: S,
+    timeout: Mutex<Option<Duration>>,
 }
 
 impl<S: AsFd> Socket<S> {
-    /// A socket that nobody has set a time-out on.
+    /// Takes a socket that has no timeout set.
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, timeout: None }
+        Self { stream, timeout: Mutex::new(None) }
     }
 
-    pub(super) fn read(
-        &mut self,
-        buffer: &mut [u8],
-        timeout: Option<Duration>,
-    ) -> io::Result<usize> {
+    pub(super) fn read(&self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
         let mut flags = RecvFlags::empty();
         match timeout {
             Some(Duration::ZERO) => flags = RecvFlags::DONTWAIT,
@@ -43,7 +40,7 @@ impl<S: AsFd> Socket<S> {
     }
 
     pub(super) fn write(
-        &mut self,
+        &self,
         bytes: &[u8],
         descriptors: &[Descriptor],
         timeout: Option<Duration>,
@@ -61,6 +58,15 @@ impl<S: AsFd> Socket<S> {
         Ok(self.try_write(bytes, descriptors)?)
     }
 
+    pub(super) fn close(&self) {
+        // It fails if the peer has closed the connection first.
+        let _ = shutdown(&self.stream, Shutdown::Both);
+    }
+
+    pub(super) fn has_arrived(&self) -> bool {
+        has_arrived(&self.stream)
+    }
+
     fn try_write(&self, bytes: &[u8], descriptors: &[Descriptor]) -> rustix::io::Result<usize> {
         if descriptors.is_empty() {
             return send(&self.stream, bytes, AT_ONCE);
@@ -68,22 +74,24 @@ impl<S: AsFd> Socket<S> {
         send_with_descriptors(&self.stream, bytes, descriptors)
     }
 
-    fn set_timeout(&mut self, wanted: Option<Duration>) -> io::Result<()> {
-        // One that is too short only costs a look at the clock; one that is too long is late.
-        let near = match (self.timeout, wanted) {
+    fn set_timeout(&self, wanted: Option<Duration>) -> io::Result<()> {
+        let mut set = self.timeout.lock().unwrap_or_else(PoisonError::into_inner);
+        // A timeout that is too short only costs another look at the clock; one that is too long
+        // is late.
+        let near = match (*set, wanted) {
             (None, None) => true,
             (Some(set), Some(wanted)) => set <= wanted + SLACK && set >= wanted / 2,
             _ => false,
         };
         if !near {
             set_socket_timeout(&self.stream, Timeout::Recv, wanted)?;
-            self.timeout = wanted;
+            *set = wanted;
         }
         Ok(())
     }
 }
 
-/// Waits until there is something to read, or somebody to accept.
+/// Waits until the socket is readable, or has a connection to accept.
 pub(super) fn wait_readable(socket: impl AsFd, within: Duration) -> io::Result<()> {
     let timeout = Timespec::try_from(within).ok();
     let mut fds = [PollFd::new(&socket, PollFlags::IN)];

@@ -4,6 +4,8 @@ use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
+use qmp_protocol::Descriptor;
+
 use super::Transport;
 
 /// A TCP connection.
@@ -11,17 +13,17 @@ use super::Transport;
 pub struct Tcp(#[cfg(unix)] super::socket::Socket<TcpStream>, #[cfg(not(unix))] TcpStream);
 
 impl Tcp {
-    /// Connects to the first address of `host` that answers, trying for at most `within` in all.
-    /// An empty host is this one.
+    /// Connects to the first address of `host` that answers, and tries for at most `within` in all.
+    /// An empty host means the local one.
     ///
     /// # Errors
-    /// What the system reports for the last address.
+    /// The operating system's, for the last address.
     pub fn connect(host: &str, port: u16, within: Duration) -> io::Result<Self> {
         let host = if host.is_empty() { "localhost" } else { host };
-        // Asked not to wait, it still has to try: to the system, no time at all is an error.
+        // Even without time, one attempt is made: to the system, a timeout of zero is an error.
         let within = within.max(Duration::from_millis(500));
         let deadline = Instant::now().checked_add(within);
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
         for address in (host, port).to_socket_addrs()? {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             let attempt = match left {
@@ -37,25 +39,25 @@ impl Tcp {
         Err(last)
     }
 
-    /// Waits no longer than `within` for somebody to connect: a QEMU with the option
-    /// `-qmp tcp:HOST:PORT` and no `server=on` does.
+    /// Accepts a connection, and waits for it at most `within`. A QEMU with the option
+    /// `-qmp tcp:HOST:PORT`, without `server=on`, connects.
     ///
     /// # Errors
-    /// [`TimedOut`](io::ErrorKind::TimedOut), and what the system reports.
+    /// [`TimedOut`](io::ErrorKind::TimedOut), and the operating system's.
     #[cfg(unix)]
     pub fn accept(listener: &std::net::TcpListener, within: Duration) -> io::Result<Self> {
         super::socket::wait_readable(listener, within)?;
         Self::from_stream(listener.accept()?.0)
     }
 
-    /// Takes a connection.
+    /// Creates a transport from an open connection.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The operating system's.
     pub fn from_stream(stream: TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(None)?;
-        // A command is one write, and it is to leave at once.
+        // A command is one write, and is to be sent at once.
         stream.set_nodelay(true)?;
         #[cfg(unix)]
         let stream = super::socket::Socket::new(stream);
@@ -65,28 +67,54 @@ impl Tcp {
 
 #[cfg(unix)]
 impl Transport for Tcp {
-    fn read(&mut self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
+    fn read(&self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
         self.0.read(buffer, timeout)
     }
 
-    fn write(&mut self, bytes: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
+    fn write(
+        &self,
+        bytes: &[u8],
+        descriptors: &[Descriptor],
+        timeout: Option<Duration>,
+    ) -> io::Result<usize> {
+        if !descriptors.is_empty() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         self.0.write(bytes, &[], timeout)
+    }
+
+    fn close(&self) {
+        self.0.close();
+    }
+
+    fn has_arrived(&self) -> bool {
+        self.0.has_arrived()
     }
 }
 
 #[cfg(not(unix))]
 impl Transport for Tcp {
-    fn read(&mut self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
-        // Zero would mean "for ever" to the system.
+    fn read(&self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
+        // To the system, zero would mean "without a limit".
         self.0.set_read_timeout(timeout.map(|timeout| timeout.max(Duration::from_millis(1))))?;
-        io::Read::read(&mut self.0, buffer)
+        io::Read::read(&mut &self.0, buffer)
     }
 
-    fn write(&mut self, bytes: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
-        // Never long, so that the caller gets to read what the peer may want to be rid of.
+    fn write(
+        &self,
+        bytes: &[u8],
+        _: &[Descriptor],
+        timeout: Option<Duration>,
+    ) -> io::Result<usize> {
+        // Never long, so that the caller gets to read what the peer may want to send first.
         let turn = Duration::from_millis(20);
         let timeout = timeout.map_or(turn, |timeout| timeout.clamp(Duration::from_millis(1), turn));
         self.0.set_write_timeout(Some(timeout))?;
-        io::Write::write(&mut self.0, bytes)
+        io::Write::write(&mut &self.0, bytes)
+    }
+
+    fn close(&self) {
+        // It fails if the peer has closed the connection first.
+        let _ = self.0.shutdown(std::net::Shutdown::Both);
     }
 }

@@ -5,9 +5,10 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
+use qmp_protocol::Descriptor;
+
 use super::Transport;
 use super::socket::{Socket, wait_readable};
-use crate::machine::Descriptor;
 use crate::socket::{SocketPath, connect_abstract};
 
 /// A Unix socket.
@@ -15,37 +16,37 @@ use crate::socket::{SocketPath, connect_abstract};
 pub struct Unix(Socket<UnixStream>);
 
 impl Unix {
-    /// Connects to the socket at `path`, however long that is.
+    /// Connects to the socket at `path`, which may be longer than the system's limit.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The operating system's.
     pub fn connect(path: &Path) -> io::Result<Self> {
         Self::from_stream(UnixStream::connect(SocketPath::new(path)?.as_path())?)
     }
 
-    /// Connects to a socket in the abstract name space.
+    /// Connects to a socket in the abstract namespace.
     ///
     /// # Errors
-    /// What the system reports; it is [`Unsupported`](io::ErrorKind::Unsupported) everywhere but
-    /// on Linux.
+    /// The operating system's; [`Unsupported`](io::ErrorKind::Unsupported) except on Linux.
     pub fn connect_abstract(name: &str) -> io::Result<Self> {
         Self::from_stream(connect_abstract(name)?)
     }
 
-    /// Waits no longer than `within` for somebody to connect: a QEMU with the option
-    /// `-qmp unix:PATH` and no `server=on` does.
+    /// Accepts a connection, and waits for it at most `within`. A QEMU with the option
+    /// `-qmp unix:PATH`, without `server=on`, connects.
     ///
     /// # Errors
-    /// [`TimedOut`](io::ErrorKind::TimedOut), and what the system reports.
+    /// [`TimedOut`](io::ErrorKind::TimedOut), and the operating system's.
     pub fn accept(listener: &UnixListener, within: Duration) -> io::Result<Self> {
         wait_readable(listener, within)?;
         Self::from_stream(listener.accept()?.0)
     }
 
-    /// Takes a socket that is connected. An open descriptor is one by `UnixStream::from`.
+    /// Creates a transport from a connected socket. `UnixStream::from` makes one of an open file
+    /// descriptor.
     ///
     /// # Errors
-    /// What the system reports.
+    /// The operating system's.
     pub fn from_stream(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(None)?;
@@ -54,24 +55,28 @@ impl Unix {
 }
 
 impl Transport for Unix {
-    fn read(&mut self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
+    fn read(&self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
         self.0.read(buffer, timeout)
     }
 
-    fn write(&mut self, bytes: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
-        self.0.write(bytes, &[], timeout)
+    fn write(
+        &self,
+        bytes: &[u8],
+        descriptors: &[Descriptor],
+        timeout: Option<Duration>,
+    ) -> io::Result<usize> {
+        self.0.write(bytes, descriptors, timeout)
+    }
+
+    fn close(&self) {
+        self.0.close();
     }
 
     fn passes_descriptors(&self) -> bool {
         true
     }
 
-    fn write_with_descriptors(
-        &mut self,
-        bytes: &[u8],
-        descriptors: &[Descriptor],
-        timeout: Option<Duration>,
-    ) -> io::Result<usize> {
-        self.0.write(bytes, descriptors, timeout)
+    fn has_arrived(&self) -> bool {
+        self.0.has_arrived()
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use qmp_client::types::{ErrorClass, Timestamp};
 use qmp_client::{Error, Raw, Subject};
+use qmp_client::{ErrorClass, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -17,7 +17,7 @@ pub mod values;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use qmp_client::machine::Dropped;
+use qmp_client::Dropped;
 use qmp_client::{Error, Options, Raw, RawEvent, Request};
 use serde_json::Value;
 

@@ -1,0 +1,36 @@
+//! From a stream to a client, step by step.
+
+use super::client::Client;
+use super::events::Events;
+use super::shared::Handle;
+use crate::error::Result;
+use crate::event::RawEvent;
+use crate::options::Options;
+use crate::selector::Selector;
+use crate::transport::Transport;
+
+/// A connection whose negotiation is not complete; [`over`] creates it.
+#[derive(Debug)]
+#[must_use = "`negotiate` gives the client"]
+pub struct Connecting(Handle);
+
+/// Creates a client of an open stream, for programs that subscribe to events before the greeting.
+/// [`Client::over`] is enough for all others.
+pub fn over(stream: impl Transport + 'static, options: &Options) -> Connecting {
+    Connecting(Handle::new(Box::new(stream), options))
+}
+
+impl Connecting {
+    /// Subscribes to all events from now on, undecoded: some arrive before the greeting.
+    pub fn raw_events(&self) -> Events<RawEvent> {
+        Events::new(self.0.clone(), Selector::raw())
+    }
+
+    /// Waits until the negotiation is complete.
+    ///
+    /// # Errors
+    /// The peer is not a QMP server, or the deadline passes.
+    pub fn negotiate(self) -> Result<Client> {
+        Client::negotiate(self.0)
+    }
+}

@@ -1,9 +1,0 @@
-//! Workflows of several commands and events.
-
-mod disk;
-mod job;
-mod machine;
-mod screen;
-
-#[cfg(unix)]
-pub use disk::FdsetGuard;

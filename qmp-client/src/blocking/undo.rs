@@ -1,0 +1,60 @@
+//! Guards: commands that are executed when they are dropped.
+
+use std::fmt;
+use std::time::Duration;
+
+use qmp_protocol::Request;
+
+use super::reply::receive;
+use super::shared::Handle;
+use crate::error::Result;
+
+/// A guard that undoes a command; [`Call::execute_undoable`](super::Call::execute_undoable) returns it.
+///
+/// Dropping it executes the undo command, and waits for its reply. [`run`](Self::run) does the same
+/// and returns the result, and [`disarm`](Self::disarm) cancels it.
+#[must_use = "dropping it executes the undo command"]
+pub struct Undo<U: Request> {
+    handle: Handle,
+    command: Option<U>,
+    within: Option<Duration>,
+}
+
+impl<U: Request> fmt::Debug for Undo<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Undo").field("armed", &self.command.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl<U: Request> Undo<U> {
+    pub(super) fn new(handle: Handle, command: Option<U>, within: Option<Duration>) -> Self {
+        Self { handle, command, within }
+    }
+
+    /// Executes the undo command. Returns its reply, or `None` if there was nothing to undo.
+    ///
+    /// # Errors
+    /// Those of [`Client::execute`](super::Client::execute).
+    pub fn run(mut self) -> Result<Option<U::Return>> {
+        self.execute()
+    }
+
+    /// Cancels the guard: the undo command is not executed.
+    pub fn disarm(mut self) {
+        self.command = None;
+    }
+
+    fn execute(&mut self) -> Result<Option<U::Return>> {
+        let Some(command) = self.command.take() else { return Ok(None) };
+        let deadline = self.handle.deadline(&command, self.within);
+        let (id, _) = self.handle.submit(&command, deadline, Vec::new(), None)?;
+        receive(&self.handle, id, &|| command.name()).map(Some)
+    }
+}
+
+impl<U: Request> Drop for Undo<U> {
+    fn drop(&mut self) {
+        // No caller is left to be told.
+        let _ = self.execute();
+    }
+}

@@ -1,0 +1,52 @@
+//! Errors of the operating system.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+/// An error of the operating system.
+///
+/// Programs can create one from errors of their own system calls, so that
+/// [`Error`](crate::Error) covers everything they do. There is no conversion from [`io::Error`]
+/// alone, which does not say what was attempted:
+///
+/// ```no_run
+/// use std::fs::File;
+///
+/// use qmp_client::TransportError;
+///
+/// # fn example() -> qmp_client::Result<()> {
+/// let path = "disk.qcow2";
+/// let image = File::open(path)
+///     .map_err(|error| TransportError::new(format!("cannot open {path}"), error))?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct TransportError {
+    /// What was attempted, such as "cannot connect to unix:/run/vm.sock".
+    pub attempt: Box<str>,
+    /// The operating system's error.
+    pub error: io::Error,
+}
+
+impl TransportError {
+    /// Creates an error from what was attempted, such as "cannot open disk.qcow2", and the
+    /// operating system's error.
+    pub fn new(attempt: impl Into<Box<str>>, error: io::Error) -> Self {
+        Self { attempt: attempt.into(), error }
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.attempt)
+    }
+}
+
+impl StdError for TransportError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.error)
+    }
+}

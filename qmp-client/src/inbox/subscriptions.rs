@@ -1,0 +1,213 @@
+//! Subscriptions to events, each with a queue of its own.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+use qmp_types::Timestamp;
+use serde_json::value::RawValue;
+
+use super::register;
+use crate::error::Result;
+use crate::event::RawEvent;
+use crate::queue::{EventCapacity, EventQueue};
+
+/// A test that says which events are wanted.
+pub(crate) struct Predicate(Box<dyn FnMut(&RawEvent) -> bool + Send>);
+
+impl Predicate {
+    pub(crate) fn new(predicate: impl FnMut(&RawEvent) -> bool + Send + 'static) -> Self {
+        Self(Box::new(predicate))
+    }
+
+    pub(crate) fn holds(&mut self, event: &RawEvent) -> bool {
+        (self.0)(event)
+    }
+
+    /// Combines two tests: both must hold.
+    fn and(mut self, mut other: Self) -> Self {
+        Self(Box::new(move |event| self.holds(event) && other.holds(event)))
+    }
+}
+
+impl fmt::Debug for Predicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Predicate")
+    }
+}
+
+/// The number of a subscription.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct SubscriptionId(u64);
+
+/// All subscriptions of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions {
+    subscriptions: Vec<Subscription>,
+    next: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    id: SubscriptionId,
+    /// The name of the events that are taken; `None` for all.
+    name: Option<&'static str>,
+    /// Selects among those.
+    predicate: Option<Predicate>,
+    events: EventQueue,
+    waker: Option<Waker>,
+    deadline: Option<Instant>,
+    /// Whether events that arrive now are older than the command that this subscription is for.
+    fenced: bool,
+}
+
+impl Subscription {
+    fn takes(&mut self, name: &str, data: Option<&RawValue>, timestamp: Timestamp) -> bool {
+        if self.fenced || self.name.is_some_and(|wanted| wanted != name) {
+            return false;
+        }
+        let Some(predicate) = &mut self.predicate else { return true };
+        predicate.holds(&RawEvent::new(name.into(), data, timestamp))
+    }
+}
+
+impl Subscriptions {
+    /// Subscribes to the events of a name, or to all. A fenced subscription takes nothing until
+    /// [`lift_fences`](Self::lift_fences).
+    pub(crate) fn add(
+        &mut self,
+        name: Option<&'static str>,
+        capacity: EventCapacity,
+        fenced: bool,
+    ) -> SubscriptionId {
+        let id = SubscriptionId(self.next);
+        self.next += 1;
+        self.subscriptions.push(Subscription {
+            id,
+            name,
+            predicate: None,
+            events: EventQueue::new(capacity),
+            waker: None,
+            deadline: None,
+            fenced,
+        });
+        id
+    }
+
+    fn position(&self, id: SubscriptionId) -> Option<usize> {
+        self.subscriptions.iter().position(|subscription| subscription.id == id)
+    }
+
+    fn get(&mut self, id: SubscriptionId) -> Option<&mut Subscription> {
+        self.subscriptions.iter_mut().find(|subscription| subscription.id == id)
+    }
+
+    /// Removes a subscription. Its predicate is the caller's code and may own a client, so it is
+    /// dropped after the lock is released.
+    #[must_use = "the subscription is dropped after the lock is released"]
+    pub(crate) fn remove(&mut self, id: SubscriptionId) -> Option<Subscription> {
+        self.position(id).map(|index| self.subscriptions.remove(index))
+    }
+
+    /// Takes only what satisfies this predicate too from now on, and removes everything else from
+    /// the queue. Returns the predicate if the subscription does not exist any more.
+    #[must_use = "the predicate is dropped after the lock is released"]
+    pub(crate) fn filter(
+        &mut self,
+        id: SubscriptionId,
+        mut predicate: Predicate,
+    ) -> Option<Predicate> {
+        let Some(subscription) = self.get(id) else { return Some(predicate) };
+        subscription.events.retain(|event| predicate.holds(event));
+        subscription.predicate = Some(match subscription.predicate.take() {
+            Some(earlier) => earlier.and(predicate),
+            None => predicate,
+        });
+        None
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        name: &str,
+        data: Option<&RawValue>,
+        timestamp: Timestamp,
+        woken: &mut Vec<Waker>,
+    ) {
+        for subscription in &mut self.subscriptions {
+            if subscription.takes(name, data, timestamp) {
+                subscription.events.push(name, data, timestamp);
+                woken.extend(subscription.waker.take());
+            }
+        }
+    }
+
+    /// Takes the next event of a subscription, and moves all others that have arrived into `more`.
+    ///
+    /// # Errors
+    /// [`Error::Lagged`](crate::Error::Lagged), once, if events were dropped.
+    pub(crate) fn take(
+        &mut self,
+        id: SubscriptionId,
+        more: &mut VecDeque<RawEvent>,
+    ) -> Result<Option<RawEvent>> {
+        let Some(subscription) = self.get(id) else { return Ok(None) };
+        let event = subscription.events.pop()?;
+        if event.is_some() {
+            subscription.events.take_all(more);
+        }
+        Ok(event)
+    }
+
+    /// Registers a task that waits for an event until a deadline, and returns the waker that it
+    /// replaces.
+    #[must_use = "the waker is dropped after the lock is released"]
+    pub(crate) fn register(
+        &mut self,
+        id: SubscriptionId,
+        deadline: Option<Instant>,
+        cx: &Context<'_>,
+    ) -> Option<Waker> {
+        let subscription = self.get(id)?;
+        subscription.deadline = deadline;
+        register(&mut subscription.waker, cx)
+    }
+
+    /// Returns the earliest deadline of a task that waits for an event.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.subscriptions.iter().filter_map(|subscription| subscription.deadline).min()
+    }
+
+    /// Wakes the tasks whose deadline is at or before `now`.
+    pub(crate) fn expire(&mut self, now: Instant, woken: &mut Vec<Waker>) {
+        for subscription in &mut self.subscriptions {
+            if subscription.deadline.is_some_and(|at| at <= now) {
+                subscription.deadline = None;
+                woken.extend(subscription.waker.take());
+            }
+        }
+    }
+
+    /// Wakes every task that waits for an event.
+    pub(crate) fn wake_all(&mut self, woken: &mut Vec<Waker>) {
+        woken.extend(self.subscriptions.iter_mut().filter_map(|one| one.waker.take()));
+    }
+
+    /// Returns whether a command is held back until everything that arrived before it is read.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.subscriptions.iter().any(|subscription| subscription.fenced)
+    }
+
+    pub(crate) fn lift_fences(&mut self) {
+        self.subscriptions.iter_mut().for_each(|subscription| subscription.fenced = false);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// Frees the memory of empty queues.
+    pub(crate) fn release(&mut self) {
+        self.subscriptions.iter_mut().for_each(|subscription| subscription.events.release());
+    }
+}

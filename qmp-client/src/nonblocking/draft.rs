@@ -1,0 +1,47 @@
+//! A call that has not been submitted.
+
+use std::time::Duration;
+
+use qmp_protocol::{Deadline, Descriptor, EncodedRequest, Request};
+
+use super::detached::Parting;
+use super::shared::{Follow, Handle};
+use super::submitted::Submitted;
+use crate::error::Result;
+use crate::inbox::SubscriptionId;
+
+/// The parts of a call that has not been submitted.
+pub(super) struct Draft<R> {
+    pub(super) handle: Handle,
+    pub(super) request: R,
+    pub(super) within: Option<Duration>,
+    pub(super) descriptors: Vec<Descriptor>,
+}
+
+impl<R: Request> Draft<R> {
+    pub(super) fn new(handle: Handle, request: R, within: Option<Duration>) -> Self {
+        Self { handle, request, within, descriptors: Vec::new() }
+    }
+
+    /// Returns the deadline of a call that begins now.
+    pub(super) fn deadline(&self) -> Option<Deadline> {
+        let options = self.handle.options();
+        let within = self.within.unwrap_or_else(|| options.call_within(&self.request.name()));
+        self.handle.deadline_after(within)
+    }
+
+    /// Submits the command.
+    pub(super) fn submit(
+        self,
+        deadline: Option<Deadline>,
+        follow: Follow,
+        parting: Parting,
+    ) -> Result<(Submitted, Option<SubscriptionId>)> {
+        let command = EncodedRequest::new(&self.request)?;
+        let (id, subscription) =
+            self.handle.submit(&command, deadline, self.descriptors, follow)?;
+        let name = command.name().clone();
+        let submitted = Submitted::new(self.handle, id, name, self.within, parting);
+        Ok((submitted, subscription))
+    }
+}

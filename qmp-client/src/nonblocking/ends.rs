@@ -1,0 +1,62 @@
+//! Tasks that wait for the end of a connection, each until a deadline.
+
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+/// All such tasks of a connection.
+#[derive(Debug, Default)]
+pub(super) struct EndWaiters {
+    waiters: Vec<EndWaiter>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct EndWaiter {
+    number: u64,
+    deadline: Option<Instant>,
+    waker: Waker,
+}
+
+impl EndWaiters {
+    /// Registers a task under its number, or under a new one, and returns the waker that it
+    /// replaces.
+    #[must_use = "the waker is dropped after the lock is released"]
+    pub(super) fn register(
+        &mut self,
+        number: &mut Option<u64>,
+        deadline: Option<Instant>,
+        cx: &Context<'_>,
+    ) -> Option<Waker> {
+        let waker = cx.waker().clone();
+        let known = self.waiters.iter_mut().find(|waiter| Some(waiter.number) == *number);
+        if let Some(known) = known {
+            known.deadline = deadline;
+            return Some(std::mem::replace(&mut known.waker, waker));
+        }
+        self.waiters.push(EndWaiter { number: self.next, deadline, waker });
+        *number = Some(self.next);
+        self.next += 1;
+        None
+    }
+
+    #[must_use = "the waker is dropped after the lock is released"]
+    pub(super) fn remove(&mut self, number: u64) -> Option<Waker> {
+        let index = self.waiters.iter().position(|waiter| waiter.number == number)?;
+        Some(self.waiters.swap_remove(index).waker)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.waiters.iter().filter_map(|waiter| waiter.deadline).min()
+    }
+
+    /// Wakes the tasks whose deadline is at or before `now`.
+    pub(super) fn expire(&mut self, now: Instant, woken: &mut Vec<Waker>) {
+        let late = self.waiters.extract_if(.., |one| one.deadline.is_some_and(|at| at <= now));
+        woken.extend(late.map(|waiter| waiter.waker));
+    }
+
+    /// Wakes all tasks: the connection has ended.
+    pub(super) fn wake_all(&mut self, woken: &mut Vec<Waker>) {
+        woken.extend(std::mem::take(&mut self.waiters).into_iter().map(|waiter| waiter.waker));
+    }
+}

@@ -1,0 +1,69 @@
+//! The reply to a command, as a future.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use qmp_protocol::{Request, decode_reply};
+
+use super::detached::Parting;
+use super::draft::Draft;
+use super::shared::Follow;
+use super::submitted::Submitted;
+use crate::error::Result;
+
+/// The reply to a command, as a future. The command is submitted when the future is polled for the
+/// first time; replies that are polled together are in flight together.
+///
+/// # Cancel safety
+///
+/// The future may be dropped at any moment; see [`Client`](crate::Client#cancel-safety).
+#[must_use = "the call is made when the future is awaited"]
+pub struct Reply<R: Request>(Stage<R>);
+
+enum Stage<R> {
+    New(Draft<R>, Parting),
+    Submitted(Submitted),
+    Done,
+}
+
+impl<R: Request> fmt::Debug for Reply<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.0 {
+            Stage::New(..) => "Reply(new)",
+            Stage::Submitted(_) => "Reply(submitted)",
+            Stage::Done => "Reply(done)",
+        })
+    }
+}
+
+impl<R: Request> Reply<R> {
+    /// Does what `parting` says if the future is dropped after the command was submitted.
+    pub(super) fn new(draft: Draft<R>, parting: Parting) -> Self {
+        Self(Stage::New(draft, parting))
+    }
+}
+
+impl<R: Request> Future for Reply<R> {
+    type Output = Result<R::Return>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let stage = &mut self.get_mut().0;
+        if let Stage::New(..) = stage
+            && let Stage::New(draft, parting) = std::mem::replace(stage, Stage::Done)
+        {
+            let deadline = draft.deadline();
+            let (submitted, _) = draft.submit(deadline, Follow::Nothing, parting)?;
+            *stage = Stage::Submitted(submitted);
+        }
+        let Stage::Submitted(submitted) = stage else { return Poll::Pending };
+        let answer = ready!(submitted.poll_answer(cx));
+        let reply = answer
+            .and_then(|value| decode_reply(|| submitted.name.clone(), &value).map_err(Into::into));
+        *stage = Stage::Done;
+        Poll::Ready(reply)
+    }
+}
+
+// Nothing in it is pinned.
+impl<R: Request> Unpin for Reply<R> {}

@@ -1,0 +1,56 @@
+//! Calls whose replies are received later.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::marker::PhantomData;
+
+use qmp_protocol::decode_reply;
+use serde::de::DeserializeOwned;
+
+use super::submitted::Submitted;
+use crate::error::Result;
+
+/// A call that has been submitted by [`send`](super::Client::send); [`receive`](Self::receive) waits
+/// for its reply. `T` is the type of that.
+///
+/// Dropping the ticket abandons the call: if the command is still queued, it is not sent, and the
+/// reply is dropped when it arrives.
+#[must_use = "dropping a ticket abandons its call"]
+pub struct Ticket<T> {
+    submitted: Submitted,
+    returns: PhantomData<fn() -> T>,
+}
+
+impl<T> Ticket<T> {
+    pub(super) fn new(submitted: Submitted) -> Self {
+        Self { submitted, returns: PhantomData }
+    }
+
+    /// Returns the command's name on the wire.
+    #[must_use]
+    pub fn command(&self) -> &str {
+        &self.submitted.name
+    }
+}
+
+impl<T: DeserializeOwned> Ticket<T> {
+    /// Waits for the reply. The deadline began when the command was submitted.
+    ///
+    /// # Errors
+    /// The server answers with an error, the reply does not match the schema, the deadline passes,
+    /// or the connection ends.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future abandons the call.
+    pub async fn receive(mut self) -> Result<T> {
+        let answer = poll_fn(|cx| self.submitted.poll_answer(cx)).await?;
+        Ok(decode_reply(|| self.submitted.name.clone(), &answer)?)
+    }
+}
+
+impl<T> fmt::Debug for Ticket<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").field("command", &self.submitted.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,74 @@
+//! Guards: commands that are executed when they are dropped.
+
+use std::fmt;
+use std::time::Duration;
+
+use qmp_protocol::{EncodedRequest, Request};
+
+use super::detached::{GuardId, Parting};
+use super::draft::Draft;
+use super::reply::Reply;
+use super::shared::Handle;
+use crate::error::Result;
+
+/// A guard that undoes a command; [`Call::execute_undoable`](super::Call::execute_undoable) returns
+/// it.
+///
+/// Dropping it executes the undo command as a detached call: no task waits for it, and it keeps the
+/// connection open until it is answered. [`run`](Self::run) executes it and returns its result, and
+/// [`disarm`](Self::disarm) cancels it.
+#[must_use = "dropping it executes the undo command"]
+pub struct Undo<U: Request> {
+    handle: Handle,
+    armed: Option<(U, GuardId)>,
+    within: Option<Duration>,
+}
+
+impl<U: Request> fmt::Debug for Undo<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Undo").field("armed", &self.armed.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl<U: Request> Undo<U> {
+    pub(super) fn new(handle: Handle, command: Option<U>, within: Option<Duration>) -> Self {
+        let armed = command.and_then(|command| {
+            // A command that cannot be written can be neither executed now nor later.
+            let encoded = EncodedRequest::new(&command).ok()?;
+            let guard = handle.add_guard(encoded, within);
+            Some((command, guard))
+        });
+        Self { handle, armed, within }
+    }
+
+    /// Executes the undo command. Returns its reply, or `None` if there was nothing to undo.
+    ///
+    /// # Errors
+    /// Those of [`Client::execute`](crate::Client::execute).
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the undo command is executed anyway.
+    pub async fn run(mut self) -> Result<Option<U::Return>> {
+        let Some((command, guard)) = self.armed.take() else { return Ok(None) };
+        let draft = Draft::new(self.handle.clone(), command, self.within);
+        // From here on, the reply's parting takes the guard's place.
+        self.handle.remove_guard(guard);
+        Reply::new(draft, Parting::Finish).await.map(Some)
+    }
+
+    /// Cancels the guard: the undo command is not executed.
+    pub fn disarm(mut self) {
+        if let Some((_, guard)) = self.armed.take() {
+            self.handle.remove_guard(guard);
+        }
+    }
+}
+
+impl<U: Request> Drop for Undo<U> {
+    fn drop(&mut self) {
+        if let Some((_, guard)) = self.armed.take() {
+            self.handle.finish_guard(guard);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! One call: a command that is queued or in flight.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::deadline::Deadline;
+use crate::encode::Kind;
+use crate::error::{Closed, End, Error, Timeout, WaitedFor};
+use crate::garbage::Garbage;
+use crate::id::CallId;
+use crate::output::Descriptor;
+
+/// A command whose reply has not arrived.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) id: CallId,
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) kind: Kind,
+    /// Whether the server answers success.
+    pub(crate) success_response: bool,
+    /// Whether file descriptors travel with the command.
+    pub(crate) has_descriptors: bool,
+    pub(crate) deadline: Option<Deadline>,
+    /// Whether the caller has given the call up, or has been told that it timed out.
+    pub(crate) abandoned: bool,
+    /// Garbage that has arrived since the command was sent, and may have been the reply.
+    pub(crate) possible_reply: Option<Arc<Garbage>>,
+}
+
+impl Call {
+    /// Returns the deadline, unless the call has been abandoned.
+    pub(crate) fn pending_deadline(&self) -> Option<Deadline> {
+        if self.abandoned { None } else { self.deadline }
+    }
+
+    pub(crate) fn timeout(&self, deadline: Deadline) -> Error {
+        Timeout::new(WaitedFor::Reply(self.name.clone()), deadline.within)
+            .because(self.possible_reply.as_deref().cloned())
+            .into()
+    }
+
+    /// Returns the result of a call in flight whose deadline has passed.
+    pub(crate) fn expired(&self, deadline: Deadline) -> Result<(), Error> {
+        if self.success_response { Err(self.timeout(deadline)) } else { Ok(()) }
+    }
+
+    /// Returns the result of a call in flight when the connection ends. `sent` says whether
+    /// everything in flight has really been sent.
+    pub(crate) fn ended(self, end: &Arc<End>, sent: bool) -> Result<(), Error> {
+        match **end {
+            End::Eof if sent && !self.success_response => Ok(()),
+            _ => Err(self.closed(end)),
+        }
+    }
+
+    pub(crate) fn closed(self, end: &Arc<End>) -> Error {
+        Closed::new(Some(self.name), end).into()
+    }
+}
+
+/// A call whose command has not been sent.
+#[derive(Debug)]
+pub(crate) struct QueuedCall {
+    pub(crate) call: Call,
+    pub(crate) text: Box<[u8]>,
+    pub(crate) descriptors: Vec<Descriptor>,
+}

@@ -1,0 +1,47 @@
+//! Connections that have ended.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use super::end::End;
+
+/// A connection that has ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Closed {
+    /// The command that was not answered; `None` if no command was waiting.
+    pub command: Option<Cow<'static, str>>,
+    /// The reason why the connection ended.
+    pub reason: Arc<End>,
+}
+
+impl Closed {
+    /// Creates the error of a command, or of the connection as a whole.
+    #[must_use]
+    pub fn new(command: Option<Cow<'static, str>>, reason: &Arc<End>) -> Self {
+        Self { command, reason: Arc::clone(reason) }
+    }
+
+    /// Returns whether the peer closed the connection, between two messages and without an error.
+    #[must_use]
+    pub fn by_peer(&self) -> bool {
+        matches!(*self.reason, End::Eof)
+    }
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.command {
+            Some(command) => write!(f, "the connection ended before the reply to `{command}`"),
+            None => f.write_str("the connection has ended"),
+        }
+    }
+}
+
+impl StdError for Closed {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.reason)
+    }
+}

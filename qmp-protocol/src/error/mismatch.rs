@@ -1,0 +1,62 @@
+//! Replies and events that do not match the schema.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+
+use qmp_types::DecodeError;
+
+use crate::printable::Printable;
+
+/// The message that does not match the schema.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Subject {
+    /// The reply to this command.
+    Reply(Cow<'static, str>),
+    /// The data of this event.
+    Event(Box<str>),
+}
+
+/// A reply or an event that does not match the schema. The connection goes on.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Mismatch {
+    /// The message that does not match.
+    pub subject: Subject,
+    /// The member that does not match, and why.
+    pub error: DecodeError,
+}
+
+impl Mismatch {
+    /// Creates the error of a reply.
+    #[must_use]
+    pub fn reply(command: Cow<'static, str>, error: DecodeError) -> Self {
+        Self { subject: Subject::Reply(command), error }
+    }
+
+    /// Creates the error of an event.
+    #[must_use]
+    pub fn event(name: &str, error: DecodeError) -> Self {
+        Self { subject: Subject::Event(name.into()), error }
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.subject {
+            Subject::Reply(command) => {
+                write!(f, "the reply to `{}` does not match the schema", Printable(command))
+            }
+            Subject::Event(name) => {
+                write!(f, "the data of event `{}` does not match the schema", Printable(name))
+            }
+        }
+    }
+}
+
+impl StdError for Mismatch {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.error)
+    }
+}

@@ -1,0 +1,85 @@
+//! Errors of the caller.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+
+/// An error of the caller.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// The arguments are not a JSON object.
+    Arguments {
+        /// The command.
+        command: Cow<'static, str>,
+        /// Why the arguments could not be written; `None` if they are JSON, but not an object.
+        error: Option<serde_json::Error>,
+    },
+    /// Out-of-band execution was not negotiated: the server does not offer it, or the settings
+    /// disable it.
+    OobNotEnabled {
+        /// The command.
+        command: Cow<'static, str>,
+    },
+    /// File descriptors cannot travel over this connection, which is not a Unix socket.
+    NoDescriptors {
+        /// The command.
+        command: Cow<'static, str>,
+    },
+    /// More than 16 file descriptors were to travel with one command. QEMU accepts no more.
+    TooManyDescriptors {
+        /// The command.
+        command: Cow<'static, str>,
+    },
+    /// A keyboard has no key for this character.
+    NoSuchKey {
+        /// The character.
+        character: char,
+    },
+}
+
+impl Misuse {
+    /// Returns the command that could not be sent.
+    #[must_use]
+    pub fn command(&self) -> Option<&str> {
+        match self {
+            Self::Arguments { command, .. }
+            | Self::OobNotEnabled { command }
+            | Self::NoDescriptors { command }
+            | Self::TooManyDescriptors { command } => Some(command),
+            Self::NoSuchKey { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arguments { command, .. } => {
+                write!(f, "cannot send `{command}`: its arguments are not a JSON object")
+            }
+            Self::OobNotEnabled { command } => {
+                write!(f, "cannot execute `{command}` out-of-band: `oob` was not negotiated")
+            }
+            Self::NoDescriptors { command } => write!(
+                f,
+                "cannot send file descriptors with `{command}`: the connection is not a Unix socket"
+            ),
+            Self::TooManyDescriptors { command } => {
+                write!(f, "cannot send more than 16 file descriptors with `{command}`")
+            }
+            Self::NoSuchKey { character } => {
+                write!(f, "cannot type {character:?}: the keyboard has no key for it")
+            }
+        }
+    }
+}
+
+impl StdError for Misuse {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Arguments { error, .. } => error.as_ref().map(|error| error as _),
+            _ => None,
+        }
+    }
+}

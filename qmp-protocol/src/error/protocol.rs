@@ -1,0 +1,98 @@
+//! Violations of the protocol.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::garbage::Garbage;
+use crate::printable::Printable;
+
+/// A violation of the protocol by the peer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// The peer is a human monitor (HMP).
+    HumanMonitor {
+        /// The banner it greeted with.
+        banner: Box<str>,
+    },
+    /// The first bytes from the peer are not a QMP greeting.
+    NotQmp(Garbage),
+    /// A message is larger than the limit.
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// A reply is nested deeper than the limit.
+    TooDeep {
+        /// The command.
+        command: Cow<'static, str>,
+        /// The depth of the reply, in brackets.
+        depth: usize,
+        /// The limit, in brackets.
+        limit: usize,
+    },
+    /// The reply to a command is damaged.
+    BadReply {
+        /// The command.
+        command: Cow<'static, str>,
+        /// The bytes that arrived instead.
+        garbage: Arc<Garbage>,
+    },
+    /// A later command was answered, this one was not, and garbage arrived in between.
+    LostReply {
+        /// The command.
+        command: Cow<'static, str>,
+        /// The bytes that arrived instead.
+        garbage: Arc<Garbage>,
+    },
+}
+
+impl ProtocolError {
+    /// Returns the command whose reply is affected; `None` if the whole connection is.
+    #[must_use]
+    pub fn command(&self) -> Option<&str> {
+        match self {
+            Self::BadReply { command, .. }
+            | Self::LostReply { command, .. }
+            | Self::TooDeep { command, .. } => Some(command),
+            Self::HumanMonitor { .. } | Self::NotQmp(_) | Self::TooLarge { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HumanMonitor { banner } => write!(
+                f,
+                "the peer is a human monitor (it greeted with `{}`); open a QMP monitor with \
+                 `-qmp unix:PATH,server=on,wait=off`",
+                Printable(banner)
+            ),
+            Self::NotQmp(_) => f.write_str("the peer is not a QMP server"),
+            Self::TooLarge { limit } => write!(
+                f,
+                "a message exceeds the limit of {limit} bytes (see the option `message_size`)"
+            ),
+            Self::TooDeep { command, depth, limit } => write!(
+                f,
+                "the reply to `{command}` is nested {depth} levels deep, and the limit is {limit} \
+                 (see the option `depth`)"
+            ),
+            Self::BadReply { command, .. } => write!(f, "the reply to `{command}` is damaged"),
+            Self::LostReply { command, .. } => write!(f, "the reply to `{command}` was lost"),
+        }
+    }
+}
+
+impl StdError for ProtocolError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::NotQmp(garbage) => Some(garbage),
+            Self::BadReply { garbage, .. } | Self::LostReply { garbage, .. } => Some(&**garbage),
+            _ => None,
+        }
+    }
+}

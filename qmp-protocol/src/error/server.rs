@@ -1,0 +1,39 @@
+//! Error replies.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+
+use qmp_types::QmpError;
+
+use crate::printable::Printable;
+
+/// An error reply of the server to a command.
+///
+/// [`Display`](fmt::Display) shows the command and the server's description, such as
+/// ``device_add failed: Bus 'pcie.0' does not support hotplugging``. The class and everything else
+/// are in [`error`](Self::error).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerError {
+    /// The command.
+    pub command: Cow<'static, str>,
+    /// The error, as the server reported it.
+    pub error: QmpError,
+}
+
+impl ServerError {
+    /// Creates the error of a command.
+    #[must_use]
+    pub fn new(command: Cow<'static, str>, error: QmpError) -> Self {
+        Self { command, error }
+    }
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed: {}", Printable(&self.command), Printable(&self.error.desc))
+    }
+}
+
+impl StdError for ServerError {}

@@ -1,0 +1,120 @@
+//! Deadlines that have passed.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use crate::printable::Within;
+
+/// The subject of a deadline.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum WaitedFor {
+    /// The connection to this address.
+    Connection(Box<str>),
+    /// The greeting.
+    Greeting,
+    /// The first answer of a guest agent.
+    Agent,
+    /// The reply to this command.
+    Reply(Cow<'static, str>),
+    /// An event.
+    Event {
+        /// Its name; `None` if any of several events would do.
+        name: Option<&'static str>,
+        /// The command that the event was to follow, if it was executed in the same call.
+        command: Option<Cow<'static, str>>,
+    },
+    /// A state that is described here, such as "the program to exit".
+    State(Cow<'static, str>),
+}
+
+/// A deadline that has passed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Timeout {
+    /// The subject of the deadline.
+    pub waited_for: WaitedFor,
+    /// The time from the start of the wait to the deadline.
+    pub within: Duration,
+    /// The likely cause, if one is known: the last failed attempt, or garbage that arrived instead.
+    pub cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Timeout {
+    /// Creates a timeout without a known cause.
+    #[must_use]
+    pub fn new(waited_for: WaitedFor, within: Duration) -> Self {
+        Self { waited_for, within, cause: None }
+    }
+
+    /// Adds the likely cause.
+    #[must_use]
+    pub fn because(self, cause: Option<impl Into<Box<dyn StdError + Send + Sync>>>) -> Self {
+        Self { cause: cause.map(Into::into), ..self }
+    }
+
+    /// Returns the command that was not answered, or whose event did not arrive.
+    #[must_use]
+    pub fn command(&self) -> Option<&str> {
+        match &self.waited_for {
+            WaitedFor::Reply(command) => Some(command),
+            WaitedFor::Event { command, .. } => command.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "timed out after {} waiting for ", Within(self.within))?;
+        match &self.waited_for {
+            WaitedFor::Connection(address) => write!(f, "the connection to {address}"),
+            WaitedFor::Greeting => f.write_str(
+                "the greeting; another client may be connected, since most monitors serve one \
+                 client at a time",
+            ),
+            WaitedFor::Agent => f.write_str(
+                "the guest agent; it may not be running, or another client may be connected",
+            ),
+            WaitedFor::Reply(command) => write!(f, "the reply to `{command}`"),
+            WaitedFor::Event { name, command } => {
+                f.write_str(name.unwrap_or("an event"))?;
+                match command {
+                    Some(command) => write!(f, " after `{command}`"),
+                    None => Ok(()),
+                }
+            }
+            WaitedFor::State(state) => f.write_str(state),
+        }
+    }
+}
+
+impl StdError for Timeout {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.as_ref().map(|cause| &**cause as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A caller that waits for several things must be told which one did not happen.
+    #[test]
+    fn a_timeout_names_what_did_not_happen() {
+        let timeout = |name, command: Option<&'static str>| {
+            let waited_for = WaitedFor::Event { name, command: command.map(Cow::Borrowed) };
+            Timeout::new(waited_for, Duration::from_secs(2))
+        };
+        assert_eq!(timeout(None, None).to_string(), "timed out after 2 s waiting for an event");
+        assert_eq!(timeout(Some("STOP"), None).to_string(), "timed out after 2 s waiting for STOP");
+        let unplug = timeout(Some("DEVICE_DELETED"), Some("device_del"));
+        assert_eq!(
+            unplug.to_string(),
+            "timed out after 2 s waiting for DEVICE_DELETED after `device_del`"
+        );
+        assert_eq!(unplug.command(), Some("device_del"));
+    }
+}

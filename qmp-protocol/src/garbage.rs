@@ -1,0 +1,41 @@
+//! Bytes that are not a message.
+
+use std::fmt;
+
+/// How many bytes of what a peer sent an error shows.
+pub(crate) const SNIPPET: usize = 120;
+
+/// Bytes from the peer that are not a message.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Garbage {
+    /// Why they are not a message.
+    pub reason: Box<str>,
+    /// The first 120 bytes, with control characters escaped.
+    pub snippet: Box<str>,
+    /// The number of bytes.
+    pub length: usize,
+}
+
+impl Garbage {
+    pub(crate) fn new(reason: impl Into<Box<str>>, bytes: &[u8]) -> Self {
+        Self { reason: reason.into(), snippet: snippet(bytes), length: bytes.len() }
+    }
+}
+
+impl fmt::Display for Garbage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the peer sent `{}` ({} bytes): {}", self.snippet, self.length, self.reason)
+    }
+}
+
+impl std::error::Error for Garbage {}
+
+fn snippet(bytes: &[u8]) -> Box<str> {
+    let shown = &bytes[..bytes.len().min(SNIPPET)];
+    let mut text = String::from_utf8_lossy(shown.trim_ascii_end()).escape_debug().to_string();
+    if shown.len() < bytes.len() {
+        text.push('…');
+    }
+    text.into()
+}

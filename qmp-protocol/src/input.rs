@@ -1,0 +1,283 @@
+//! The input buffer: from bytes to messages.
+//!
+//! A message is a JSON object. Between messages, white space and 0xFF bytes (a guest agent's
+//! delimiter) are skipped; anything else is garbage up to the end of its line. Each byte is
+//! examined once: what is known about an unfinished message is kept between reads.
+
+use std::ops::Range;
+
+use crate::garbage::{Garbage, SNIPPET};
+use crate::line::{self, Line};
+use crate::scan::{Scan, Scanner};
+
+/// The least that a read asks for.
+const SMALL: usize = 4 * 1024;
+/// The most that a read asks for, unless a message is larger.
+const LARGE: usize = 64 * 1024;
+
+/// The next thing in the buffer.
+#[derive(Debug)]
+pub(crate) enum Frame {
+    /// A message, its place in the buffer, and the depth of its deepest bracket.
+    Message { place: Range<usize>, depth: usize },
+    /// Bytes that are not a message.
+    Garbage(Garbage),
+    /// The message that is arriving exceeds the limit.
+    TooLarge,
+}
+
+/// A line of garbage that is still arriving: its first bytes, and its length so far.
+#[derive(Debug, Default)]
+struct Junk {
+    beginning: Vec<u8>,
+    length: usize,
+    reason: &'static str,
+}
+
+/// The bytes that have arrived and that no message has been made of yet.
+///
+/// The buffer is separate from the [`Connection`](crate::Connection), so that a driver can read
+/// into it without holding the lock that guards the connection.
+#[derive(Debug)]
+pub struct Input {
+    /// Initialized as far as it is allocated; the bytes that have arrived are `start..end`.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// How much of the message at `start` has been scanned, in bytes from `start`.
+    scanned: usize,
+    scanner: Scanner,
+    junk: Option<Junk>,
+    limit: usize,
+    /// The size of the next read, which follows the size of the reads before it.
+    appetite: usize,
+    /// The number of trailing bytes in which no delimiter has been searched for.
+    fresh: usize,
+}
+
+impl Input {
+    /// Creates an empty buffer that accepts messages of up to `limit` bytes.
+    /// [`Connection::new_input`](crate::Connection::new_input) creates one with the limit of its
+    /// connection.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            scanned: 0,
+            scanner: Scanner::default(),
+            junk: None,
+            limit,
+            appetite: SMALL,
+            fresh: 0,
+        }
+    }
+
+    /// Returns room for the next bytes from the peer. The slice is never empty.
+    pub fn spare(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            // No byte is moved twice: from here on the message starts at 0.
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        // A message that outgrows the buffer makes it grow by half of itself.
+        let wanted = self.end + self.appetite.max(self.end / 2);
+        if self.buffer.len() < self.end + SMALL / 2 || self.buffer.len() < self.appetite {
+            self.buffer.resize(wanted, 0);
+        }
+        &mut self.buffer[self.end..]
+    }
+
+    /// Records that the first `count` bytes of [`spare`](Self::spare) have been received.
+    pub fn filled(&mut self, count: usize) {
+        if self.end.saturating_add(count) >= self.buffer.len() {
+            self.appetite = (self.appetite * 4).min(LARGE);
+        }
+        self.end = self.end.saturating_add(count).min(self.buffer.len());
+        self.fresh = self.fresh.saturating_add(count);
+    }
+
+    /// Appends bytes by copying them, for a driver that has them elsewhere.
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let spare = self.spare();
+            let count = spare.len().min(bytes.len());
+            spare[..count].copy_from_slice(&bytes[..count]);
+            self.filled(count);
+            bytes = &bytes[count..];
+        }
+    }
+
+    /// Returns whether every byte that has arrived has been given out.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Frees the buffer if it is empty and larger than `keep` bytes.
+    pub fn release(&mut self, keep: usize) {
+        if self.is_empty() && self.buffer.len() > keep {
+            self.buffer = Vec::new();
+            (self.start, self.end, self.appetite) = (0, 0, SMALL);
+        }
+    }
+
+    /// Returns the bytes at a place that [`frame`](Self::frame) or [`line`](Self::line) gave.
+    pub(crate) fn bytes(&self, place: Range<usize>) -> &[u8] {
+        &self.buffer[place]
+    }
+
+    /// Takes the next message by the fast path, if it is a complete line of at most `longest`
+    /// bytes that the fast path understands.
+    pub(crate) fn line(&mut self, longest: usize) -> Option<Line> {
+        if self.junk.is_some() || self.scanned > 0 {
+            return None;
+        }
+        self.skip_space();
+        let rest = &self.buffer[self.start..self.end];
+        let length = newline(&rest[..rest.len().min(longest).min(self.limit)])?;
+        let line = line::read(&self.buffer[..self.start + length], self.start)?;
+        self.take(line.place.len());
+        Some(line)
+    }
+
+    /// Takes the next thing in the buffer. The place it refers to is valid until the next call of
+    /// [`spare`](Self::spare).
+    pub(crate) fn frame(&mut self) -> Option<Frame> {
+        loop {
+            if self.junk.is_some() {
+                return self.finish_junk().map(Frame::Garbage);
+            }
+            if self.scanned == 0 {
+                self.skip_space();
+                match self.buffer[self.start..self.end].first()? {
+                    b'{' => {}
+                    _ => {
+                        self.start_junk(0, "not a JSON object");
+                        continue;
+                    }
+                }
+            }
+            let object = &self.buffer[self.start..self.end];
+            match self.scanner.scan(object, self.scanned) {
+                Scan::Unfinished if object.len() > self.limit => return Some(Frame::TooLarge),
+                Scan::Unfinished => {
+                    self.scanned = object.len();
+                    return None;
+                }
+                Scan::End(length) if length > self.limit => return Some(Frame::TooLarge),
+                Scan::End(length) => {
+                    let place = self.start..self.start + length;
+                    let depth = self.scanner.deepest();
+                    self.take(length);
+                    return Some(Frame::Message { place, depth });
+                }
+                Scan::ControlCharacter(at) => {
+                    self.start_junk(at, "a control character in a string");
+                }
+                Scan::Misplaced(at) => return Some(Frame::Garbage(self.cut_before(at))),
+            }
+        }
+    }
+
+    /// Returns what has arrived of an unfinished message, or of an unfinished line of garbage.
+    pub(crate) fn unfinished(&self) -> Option<Garbage> {
+        let rest = &self.buffer[self.start..self.end];
+        match &self.junk {
+            Some(junk) => {
+                Some(Garbage { length: junk.length, ..Garbage::new(junk.reason, &junk.beginning) })
+            }
+            None if rest.is_empty() => None,
+            None => Some(Garbage::new("an unfinished message", rest)),
+        }
+    }
+
+    /// Discards everything up to and including the last `delimiter`, if one has arrived.
+    pub(crate) fn skip_past(&mut self, delimiter: u8) {
+        let rest = &self.buffer[self.start..self.end];
+        // The bytes before were searched by an earlier call: each byte is searched once.
+        let before = rest.len().saturating_sub(std::mem::take(&mut self.fresh));
+        if let Some(at) = rest[before..].iter().rposition(|byte| *byte == delimiter) {
+            self.junk = None;
+            self.take(before + at + 1);
+        }
+    }
+
+    /// Discards everything, and the memory.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::new(self.limit);
+    }
+
+    fn skip_space(&mut self) {
+        let space = |byte: &&u8| byte.is_ascii_whitespace() || **byte == 0xFF;
+        self.start += self.buffer[self.start..self.end].iter().take_while(space).count();
+    }
+
+    /// Handles an object that starts at `at`, inside another one. At the beginning of a line it is
+    /// the next message, and the one before was cut off; elsewhere the whole line is garbage.
+    fn cut_before(&mut self, at: usize) -> Garbage {
+        let before = &self.buffer[self.start..self.start + at];
+        let indent = before.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let line = before[..before.len() - indent].ends_with(b"\n");
+        let garbage = Garbage::new("an object that is cut off", before);
+        if line {
+            self.take(at);
+        } else {
+            self.start_junk(at, "an object in a place where no value may start");
+        }
+        garbage
+    }
+
+    /// Removes the first `length` bytes: they were a message.
+    fn take(&mut self, length: usize) {
+        self.start += length;
+        self.scanned = 0;
+        self.scanner = Scanner::default();
+    }
+
+    /// Begins a line of garbage with the first `length` bytes. The rest of the line follows.
+    fn start_junk(&mut self, length: usize, reason: &'static str) {
+        let mut junk = Junk { reason, ..Junk::default() };
+        junk.add(&self.buffer[self.start..self.start + length]);
+        self.junk = Some(junk);
+        self.take(length);
+    }
+
+    fn finish_junk(&mut self) -> Option<Garbage> {
+        let rest = &self.buffer[self.start..self.end];
+        let newline = newline(rest);
+        let length = newline.map_or(rest.len(), |at| at + 1);
+        if let Some(junk) = &mut self.junk {
+            junk.add(&rest[..length]);
+        }
+        self.start += length;
+        newline?;
+        let garbage = self.unfinished();
+        self.junk = None;
+        garbage
+    }
+}
+
+/// Returns the index of the first newline.
+fn newline(bytes: &[u8]) -> Option<usize> {
+    // The search in a block of this size is vectorized.
+    const BLOCK: usize = 32;
+    let is_newline = |byte: &u8| *byte == b'\n';
+    let blocks = bytes.chunks(BLOCK);
+    let found = blocks
+        .enumerate()
+        .find(|(_, block)| block.iter().fold(false, |found, byte| found | is_newline(byte)));
+    let (index, block) = found?;
+    block.iter().position(is_newline).map(|at| index * BLOCK + at)
+}
+
+impl Junk {
+    fn add(&mut self, bytes: &[u8]) {
+        // One byte more than is shown, so that the snippet is marked as incomplete.
+        let room = (SNIPPET + 1).saturating_sub(self.beginning.len()).min(bytes.len());
+        self.beginning.extend_from_slice(&bytes[..room]);
+        self.length += bytes.len();
+    }
+}

@@ -1,0 +1,85 @@
+//! The output buffer: bytes to be sent, and the descriptors that travel with them.
+
+use std::collections::VecDeque;
+
+/// A file descriptor that travels with a command.
+#[cfg(unix)]
+pub type Descriptor = std::os::fd::OwnedFd;
+/// A file descriptor; this system has none that can travel with a command.
+#[cfg(not(unix))]
+pub type Descriptor = std::convert::Infallible;
+
+/// Bytes to be sent, in pieces. A command with descriptors begins a piece, so that they are sent
+/// with the first byte of their command and not with an earlier one.
+///
+/// A driver that shares its connection takes the output out
+/// ([`Connection::take_output`](crate::Connection::take_output)) and sends it without the lock.
+#[derive(Debug, Default)]
+pub struct Output {
+    bytes: Vec<u8>,
+    sent: usize,
+    /// Where each command with descriptors begins, as an index into `bytes`.
+    descriptors: VecDeque<(usize, Vec<Descriptor>)>,
+}
+
+impl Output {
+    /// Returns the buffer to which the next command is appended.
+    pub(crate) fn end(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Attaches descriptors to the command that begins at `start`.
+    pub(crate) fn attach(&mut self, start: usize, descriptors: Vec<Descriptor>) {
+        if !descriptors.is_empty() {
+            self.descriptors.push_back((start, descriptors));
+        }
+    }
+
+    /// Returns whether everything has been sent.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Returns the bytes to send next, all in one piece.
+    #[must_use]
+    pub fn piece(&self) -> &[u8] {
+        let mut starts = self.descriptors.iter().map(|(start, _)| *start);
+        let end = starts.find(|start| *start > self.sent).unwrap_or(self.bytes.len());
+        &self.bytes[self.sent..end]
+    }
+
+    /// Returns the descriptors that travel with the first byte of the piece.
+    #[must_use]
+    pub fn descriptors(&self) -> &[Descriptor] {
+        match self.descriptors.front() {
+            Some((start, descriptors)) if *start == self.sent => descriptors,
+            _ => &[],
+        }
+    }
+
+    /// Records that the first `count` bytes of the piece have been sent, and with them its
+    /// descriptors, which are closed on this side.
+    pub fn sent(&mut self, count: usize) {
+        if count > 0 && !self.descriptors().is_empty() {
+            self.descriptors.pop_front();
+        }
+        self.sent += count;
+        if self.sent >= self.bytes.len() {
+            self.bytes.clear();
+            self.sent = 0;
+        }
+    }
+
+    /// Discards what has not been sent.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Frees the buffer if it is empty and larger than `keep` bytes.
+    pub fn release(&mut self, keep: usize) {
+        if self.bytes.is_empty() && self.bytes.capacity() > keep {
+            self.clear();
+        }
+    }
+}

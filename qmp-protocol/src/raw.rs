@@ -1,0 +1,89 @@
+//! Commands without a schema.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::encode::Kind;
+use crate::request::Request;
+
+/// A command by its name, for commands that no schema has.
+///
+/// The reply is decoded as `T`: a [`Value`], a `Box<RawValue>` for the text as it arrived, or your
+/// own type.
+///
+/// ```
+/// use qmp_protocol::Raw;
+/// use serde_json::json;
+///
+/// let command: Raw = Raw::new("qom-list").arguments(&json!({"path": "/machine"}));
+/// ```
+pub struct Raw<T = Value> {
+    name: Cow<'static, str>,
+    arguments: Option<serde_json::Result<Box<RawValue>>>,
+    kind: Kind,
+    returns: PhantomData<fn() -> T>,
+}
+
+impl<T> Raw<T> {
+    /// Creates a command without arguments.
+    pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
+        Self { name: name.into(), arguments: None, kind: Kind::InBand, returns: PhantomData }
+    }
+
+    /// Sets the arguments, which must be a JSON object: a [`Value`], a [`RawValue`] or a struct.
+    #[must_use]
+    pub fn arguments<A: Serialize + ?Sized>(mut self, arguments: &A) -> Self {
+        self.arguments = Some(to_raw_value(arguments));
+        self
+    }
+
+    /// Executes the command out-of-band. The server refuses that for most commands.
+    #[must_use]
+    pub fn out_of_band(mut self) -> Self {
+        self.kind = Kind::OutOfBand;
+        self
+    }
+}
+
+impl<T> fmt::Debug for Raw<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Raw")
+            .field("name", &self.name)
+            .field("arguments", &self.arguments)
+            .field("kind", &self.kind)
+            .finish()
+    }
+}
+
+impl<T: DeserializeOwned> Request for Raw<T> {
+    type Return = T;
+
+    fn name(&self) -> Cow<'static, str> {
+        self.name.clone()
+    }
+
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn has_arguments(&self) -> bool {
+        self.arguments.is_some()
+    }
+
+    fn write_arguments(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        match &self.arguments {
+            Some(Ok(text)) => {
+                out.extend_from_slice(text.get().as_bytes());
+                Ok(())
+            }
+            Some(Err(error)) => Err(serde::ser::Error::custom(error)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Raw values of text that has been checked already.
+
+use std::iter;
+
+use serde::Deserialize;
+use serde::de::value::{BorrowedStrDeserializer, Error as NotRaw, MapDeserializer};
+use serde::de::{Deserializer, Visitor};
+use serde_json::value::RawValue;
+
+/// Returns text that is known to be JSON as a raw value, without checking it again.
+///
+/// `RawValue` is deserialized from what serde_json's own reader shows to its visitor: a map with one
+/// entry, the name that was asked for and the text. Should that ever change, the result is `None`,
+/// and messages take the slow path.
+pub(crate) fn from_checked(text: &str) -> Option<&RawValue> {
+    Deserialize::deserialize(Checked(text)).ok()
+}
+
+struct Checked<'de>(&'de str);
+
+impl<'de> Deserializer<'de> for Checked<'de> {
+    type Error = NotRaw;
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, NotRaw> {
+        let entry = (name, BorrowedStrDeserializer::new(self.0));
+        visitor.visit_map(MapDeserializer::new(iter::once(entry)))
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NotRaw> {
+        visitor.visit_borrowed_str(self.0)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}

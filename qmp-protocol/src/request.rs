@@ -1,0 +1,171 @@
+//! Requests: what a client can execute.
+
+use std::borrow::Cow;
+
+use qmp_types::{AllowOob, Command};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use crate::connection::Connection;
+use crate::deadline::Deadline;
+use crate::encode::{Kind, WriteArguments};
+use crate::error::{Error, Mismatch, Misuse};
+use crate::id::CallId;
+use crate::output::Descriptor;
+use crate::submission::Submission;
+
+/// A command that a client can execute: every [`Command`], [`Raw`](crate::Raw) and [`OutOfBand`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a command that can be executed",
+    note = "requests are types that implement `Command`, `Raw`, and `OutOfBand` of a command that \
+            implements `AllowOob`"
+)]
+pub trait Request {
+    /// The type of a successful reply.
+    type Return: DeserializeOwned;
+
+    /// Returns the command's name on the wire.
+    fn name(&self) -> Cow<'static, str>;
+
+    /// Returns whether the command is executed in-band or out-of-band.
+    fn kind(&self) -> Kind {
+        Kind::InBand
+    }
+
+    /// Returns whether the server answers success. Where it does not, as with `guest-shutdown`, a
+    /// call succeeds if its deadline passes, or the peer closes the connection, without an error
+    /// reply.
+    fn success_response(&self) -> bool {
+        true
+    }
+
+    /// Returns whether the command has arguments at all.
+    fn has_arguments(&self) -> bool;
+
+    /// Appends the arguments, a JSON object.
+    ///
+    /// # Errors
+    /// The arguments cannot be written as JSON.
+    fn write_arguments(&self, out: &mut Vec<u8>) -> serde_json::Result<()>;
+}
+
+impl<C: Command> Request for C {
+    type Return = C::Return;
+
+    fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(C::NAME)
+    }
+
+    fn success_response(&self) -> bool {
+        C::SUCCESS_RESPONSE
+    }
+
+    fn has_arguments(&self) -> bool {
+        C::HAS_ARGUMENTS
+    }
+
+    fn write_arguments(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        serde_json::to_writer(out, self)
+    }
+}
+
+/// A command to be executed out-of-band, ahead of the in-band commands that are queued.
+#[derive(Clone, Copy, Debug)]
+pub struct OutOfBand<C>(pub C);
+
+impl<C: AllowOob> Request for OutOfBand<C> {
+    type Return = C::Return;
+
+    fn name(&self) -> Cow<'static, str> {
+        self.0.name()
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::OutOfBand
+    }
+
+    fn success_response(&self) -> bool {
+        self.0.success_response()
+    }
+
+    fn has_arguments(&self) -> bool {
+        self.0.has_arguments()
+    }
+
+    fn write_arguments(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        self.0.write_arguments(out)
+    }
+}
+
+/// A request whose arguments have been written.
+///
+/// The caller's code that writes arguments runs without the lock that guards a connection, and a
+/// request can be kept until it is needed.
+#[derive(Clone, Debug)]
+pub struct EncodedRequest {
+    name: Cow<'static, str>,
+    kind: Kind,
+    success_response: bool,
+    arguments: Option<Vec<u8>>,
+}
+
+impl EncodedRequest {
+    /// Writes the arguments of a request.
+    ///
+    /// # Errors
+    /// [`Misuse::Arguments`]: the arguments cannot be written as JSON.
+    pub fn new<R: Request + ?Sized>(request: &R) -> Result<Self, Error> {
+        let mut text = Vec::new();
+        if request.has_arguments()
+            && let Err(error) = request.write_arguments(&mut text)
+        {
+            return Err(Misuse::Arguments { command: request.name(), error: Some(error) }.into());
+        }
+        Ok(Self {
+            name: request.name(),
+            kind: request.kind(),
+            success_response: request.success_response(),
+            arguments: request.has_arguments().then_some(text),
+        })
+    }
+
+    /// Returns the command's name on the wire.
+    #[must_use]
+    pub fn name(&self) -> &Cow<'static, str> {
+        &self.name
+    }
+
+    /// Submits the command to a connection.
+    ///
+    /// # Errors
+    /// Those of [`Connection::submit`].
+    pub fn submit(
+        &self,
+        connection: &mut Connection,
+        deadline: Option<Deadline>,
+        descriptors: Vec<Descriptor>,
+    ) -> Result<CallId, Error> {
+        let arguments = |out: &mut Vec<u8>| {
+            out.extend_from_slice(self.arguments.as_deref().unwrap_or_default());
+            Ok(())
+        };
+        let mut submission = Submission::new(self.name.clone());
+        submission.kind = self.kind;
+        submission.success_response = self.success_response;
+        submission.arguments = self.arguments.is_some().then_some(WriteArguments(&arguments));
+        submission.deadline = deadline;
+        submission.descriptors = descriptors;
+        connection.submit(submission)
+    }
+}
+
+/// Decodes what a command returned.
+///
+/// # Errors
+/// [`Error::Decode`]: the reply does not match the type.
+pub fn decode_reply<T: DeserializeOwned>(
+    command: impl FnOnce() -> Cow<'static, str>,
+    value: &RawValue,
+) -> Result<T, Error> {
+    qmp_types::decode(value.get()).map_err(|error| Mismatch::reply(command(), error).into())
+}

@@ -1,0 +1,46 @@
+//! A hook that sees every message.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The direction of a message.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Direction {
+    /// From the server.
+    Received,
+    /// To the server.
+    Sent,
+}
+
+type Hook = dyn FnMut(Direction, &str) + Send;
+
+/// A function that is called with every message, in both directions.
+#[derive(Clone)]
+pub struct Transcript(Arc<Mutex<Hook>>);
+
+impl Transcript {
+    /// Creates a transcript from a function. It is called with the text of each message, without
+    /// what separates messages. It must not use the client that calls it. If it panics, the
+    /// connection ends.
+    pub fn new(hook: impl FnMut(Direction, &str) + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(hook)))
+    }
+
+    /// Calls the function, and returns whether it returned normally.
+    pub(crate) fn show(&self, direction: Direction, message: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(message);
+        // A panic must not unwind through the connection, nor harm other calls.
+        let shown = catch_unwind(AssertUnwindSafe(|| {
+            let mut hook = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            hook(direction, text.trim());
+        }));
+        shown.is_ok()
+    }
+}
+
+impl fmt::Debug for Transcript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Transcript")
+    }
+}

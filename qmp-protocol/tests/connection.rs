@@ -1,0 +1,616 @@
+//! A connection by itself: no socket, no clock.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)] // tests
+
+use std::time::{Duration, Instant};
+
+use std::error::Error as _;
+use std::ops::{Deref, DerefMut};
+
+use qmp_protocol::{
+    CallId, Connection, Deadline, End, Error, Incoming, Input, Kind, Misuse, Settings, Submission,
+    WriteArguments,
+};
+
+const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}, "package": ""}, "capabilities": ["oob"]}}"#;
+const NEGOTIATION: u64 = 100;
+
+/// A connection and its input.
+struct Client {
+    connection: Connection,
+    input: Input,
+}
+
+impl Client {
+    fn new(settings: Settings, greeting: Option<Deadline>) -> Self {
+        let connection = Connection::new(settings, greeting);
+        let input = connection.new_input();
+        Self { connection, input }
+    }
+
+    fn receive(&mut self, bytes: &[u8]) {
+        self.input.push(bytes);
+    }
+}
+
+impl Deref for Client {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Client {
+    fn deref_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+}
+
+/// The error and everything that caused it.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text = format!("{text}: {error}");
+        next = error.source();
+    }
+    text
+}
+
+fn connect() -> Client {
+    let mut settings = Settings::default();
+    settings.negotiation_id = NEGOTIATION;
+    Client::new(settings, None)
+}
+
+fn ready() -> Client {
+    let mut client = connect();
+    client.receive(GREETING.as_bytes());
+    client.receive(b"{\"return\": {}, \"id\": 100}\n");
+    assert_eq!(drain(&mut client), ["ready"]);
+    take_output(&mut client);
+    client
+}
+
+fn command(name: &'static str, kind: Kind) -> Submission<'static> {
+    let mut submission = Submission::new(name);
+    submission.kind = kind;
+    submission
+}
+
+fn submit(client: &mut Client, name: &'static str, kind: Kind) -> CallId {
+    client.submit(command(name, kind)).unwrap()
+}
+
+fn take_output(client: &mut Client) -> String {
+    let text = String::from_utf8(client.output().to_vec()).unwrap();
+    client.sent(text.len());
+    text
+}
+
+/// The numbers of the commands that are sent now.
+fn sent(client: &mut Client) -> Vec<u64> {
+    let number = |line: &str| {
+        let command: serde_json::Value = serde_json::from_str(line).unwrap();
+        command["id"].as_u64().unwrap()
+    };
+    take_output(client).lines().map(number).collect()
+}
+
+fn reply(client: &mut Client, id: CallId) {
+    client.receive(format!("{{\"return\": {{}}, \"id\": {id}}}\r\n").as_bytes());
+}
+
+/// What comes out, as text.
+fn drain(client: &mut Client) -> Vec<String> {
+    let mut out = Vec::new();
+    let Client { connection, input } = client;
+    while let Some(incoming) = connection.next(input) {
+        out.push(match incoming {
+            Incoming::Greeting | Incoming::Dropped => continue,
+            Incoming::Ready => "ready".to_owned(),
+            Incoming::Reply { id, result: Ok(value) } => format!("{id} {value}"),
+            Incoming::Reply { id, result: Err(error) } => format!("{id} {}", chain(&error)),
+            Incoming::Event { name, data, .. } => {
+                format!("{name} {}", data.map_or("", |data| data.get()))
+            }
+            Incoming::Garbage(garbage) => garbage.to_string(),
+            other => panic!("{other:?}"),
+        });
+    }
+    out
+}
+
+#[test]
+fn the_negotiation_enables_what_is_offered() {
+    let mut client = connect();
+    client.receive(GREETING.as_bytes());
+    assert!(drain(&mut client).is_empty());
+    assert_eq!(
+        take_output(&mut client),
+        "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]},\"id\":100}\n"
+    );
+    assert!(!client.is_ready());
+    client.receive(b"{\"return\": {}, \"id\": 100}");
+    assert_eq!(drain(&mut client), ["ready"]);
+    assert!(client.is_ready() && client.oob_enabled());
+
+    let mut settings = Settings::default();
+    settings.oob = false;
+    let mut client = Client::new(settings, None);
+    client.receive(GREETING.as_bytes());
+    drain(&mut client);
+    assert_eq!(take_output(&mut client), "{\"execute\":\"qmp_capabilities\",\"id\":0}\n");
+}
+
+#[test]
+fn commands_before_the_greeting_wait_for_it() {
+    let mut client = connect();
+    let early = submit(&mut client, "query-name", Kind::InBand);
+    let oob = submit(&mut client, "migrate-pause", Kind::OutOfBand);
+    assert!(client.output().is_empty());
+    client.receive(GREETING.as_bytes());
+    drain(&mut client);
+    assert_eq!(sent(&mut client), [NEGOTIATION]);
+    client.receive(b"{\"return\": {}, \"id\": 100}");
+    drain(&mut client);
+    assert_eq!(sent(&mut client), [oob.number(), early.number()]);
+}
+
+/// QEMU goes on with the commands of a client that has left, and gives their replies to the next
+/// one: before that one's negotiation is answered, but with ids that it uses as well.
+#[test]
+fn replies_to_an_earlier_client_are_nobodys() {
+    let mut client = connect();
+    let early = submit(&mut client, "query-name", Kind::InBand);
+    client.receive(GREETING.as_bytes());
+    for number in 0..9 {
+        client.receive(format!("{{\"return\": {{}}, \"id\": {number}}}\r\n").as_bytes());
+    }
+    assert!(drain(&mut client).is_empty());
+    assert_eq!(client.dropped().foreign_replies, 9);
+    client.receive(b"{\"return\": {}, \"id\": 100}\r\n");
+    assert_eq!(drain(&mut client), ["ready"]);
+    reply(&mut client, early);
+    assert_eq!(drain(&mut client), [format!("{early} {{}}")]);
+}
+
+/// A guest that shuts down answers nothing: that is success, and so is the end of the connection.
+/// Only what was sent has succeeded.
+#[test]
+fn where_success_is_not_answered_silence_is_success() {
+    let now = Instant::now();
+    let shutdown = |client: &mut Client| {
+        let mut submission = command("guest-shutdown", Kind::InBand);
+        submission.success_response = false;
+        submission.deadline = Deadline::after(now, Duration::from_secs(1));
+        client.submit(submission).unwrap()
+    };
+    let mut client = ready();
+    let id = shutdown(&mut client);
+    assert!(drain(&mut client).is_empty());
+    client.expire(now + Duration::from_secs(1));
+    assert_eq!(drain(&mut client), [format!("{id} {{}}")]);
+
+    let mut client = ready();
+    let (_, id) = (shutdown(&mut client), shutdown(&mut client));
+    client.receive(
+        format!("{{\"error\": {{\"class\": \"GenericError\", \"desc\": \"no\"}}, \"id\": {id}}}")
+            .as_bytes(),
+    );
+    let out = drain(&mut client);
+    assert!(out.len() == 1 && out[0].contains("no"), "{out:?}");
+    take_output(&mut client);
+    client.end(End::Eof);
+    let out = drain(&mut client);
+    assert!(out.len() == 1 && out[0].ends_with(" {}"), "{out:?}");
+
+    // The peer has gone before it was told.
+    let mut client = ready();
+    shutdown(&mut client);
+    client.sent(5);
+    client.end(End::Eof);
+    let out = drain(&mut client);
+    assert!(out.len() == 1 && out[0].contains("ended"), "{out:?}");
+
+    let mut client = connect();
+    shutdown(&mut client);
+    client.end(End::Eof);
+    let out = drain(&mut client);
+    assert!(out.len() == 1 && out[0].contains("ended"), "{out:?}");
+    let mut client = connect();
+    shutdown(&mut client);
+    client.expire(now + Duration::from_secs(1));
+    let out = drain(&mut client);
+    assert!(out.len() == 1 && out[0].contains("timed out after 1 s"), "{out:?}");
+}
+
+/// Nothing comes that would make room for others.
+#[test]
+fn what_is_answered_by_silence_is_not_in_flight_for_ever() {
+    let (mut client, now) = (ready(), Instant::now());
+    let silent = |client: &mut Client| {
+        let mut submission = command("be-gone", Kind::InBand);
+        submission.success_response = false;
+        submission.deadline = Deadline::after(now, Duration::from_secs(1));
+        client.submit(submission).unwrap()
+    };
+    let (given_up, _) = (silent(&mut client), [(); 7].map(|()| silent(&mut client)));
+    let two = [(); 2].map(|()| submit(&mut client, "query-status", Kind::InBand).number());
+    assert_eq!(sent(&mut client).len(), 8);
+    client.abandon(given_up, now);
+    assert_eq!(sent(&mut client), two[..1]);
+    client.expire(now + Duration::from_secs(1));
+    assert_eq!(drain(&mut client).len(), 7);
+    assert_eq!(sent(&mut client), two[1..]);
+}
+
+#[test]
+fn out_of_band_without_its_negotiation_is_refused() {
+    let mut settings = Settings::default();
+    settings.oob = false;
+    let mut client = Client::new(settings, None);
+    let early = submit(&mut client, "migrate-pause", Kind::OutOfBand);
+    client.receive(GREETING.as_bytes());
+    client.receive(b"{\"return\": {}, \"id\": 0}");
+    let out = drain(&mut client);
+    assert_eq!(out[0], "ready");
+    assert!(out[1].starts_with(&format!("{early} ")) && out[1].contains("negotiated"), "{out:?}");
+    let error = client.submit(command("migrate-pause", Kind::OutOfBand)).unwrap_err();
+    assert!(matches!(error, Error::Misuse(Misuse::OobNotEnabled { .. })), "{error:?}");
+}
+
+#[test]
+fn the_ninth_command_waits_and_out_of_band_passes() {
+    let mut client = ready();
+    let ids: Vec<CallId> = (0..10).map(|_| submit(&mut client, "stop", Kind::InBand)).collect();
+    let oob = submit(&mut client, "migrate-pause", Kind::OutOfBand);
+    let mut first: Vec<u64> = ids[..8].iter().map(|id| id.number()).collect();
+    first.push(oob.number());
+    assert_eq!(sent(&mut client), first);
+
+    reply(&mut client, oob);
+    drain(&mut client);
+    assert!(client.output().is_empty());
+    reply(&mut client, ids[0]);
+    drain(&mut client);
+    assert_eq!(sent(&mut client), [ids[8].number()]);
+
+    // One that nobody waits for is in the server's queue all the same.
+    client.abandon(ids[1], Instant::now());
+    assert!(client.output().is_empty());
+    reply(&mut client, ids[1]);
+    assert!(drain(&mut client).is_empty());
+    assert_eq!(client.dropped().late_replies, 1);
+    assert_eq!(sent(&mut client), [ids[9].number()]);
+}
+
+#[test]
+fn what_is_abandoned_before_it_is_sent_never_is() {
+    let mut client = ready();
+    let ids: Vec<CallId> = (0..10).map(|_| submit(&mut client, "stop", Kind::InBand)).collect();
+    client.abandon(ids[8], Instant::now());
+    take_output(&mut client);
+    for id in &ids[..8] {
+        reply(&mut client, *id);
+    }
+    drain(&mut client);
+    assert_eq!(sent(&mut client), [ids[9].number()]);
+    assert!(!client.is_pending(ids[8]));
+}
+
+#[test]
+fn deadlines_are_told_and_kept() {
+    let now = Instant::now();
+    let within = |seconds| Deadline::after(now, Duration::from_secs(seconds));
+    let mut client = ready();
+    assert_eq!(client.deadline(), None);
+    let mut call = |seconds| {
+        let mut submission = Submission::new("stop");
+        submission.deadline = within(seconds);
+        client.submit(submission).unwrap()
+    };
+    let ids: Vec<CallId> = [3, 1, 2, 9, 9, 9, 9, 9, 2].into_iter().map(&mut call).collect();
+    assert_eq!(client.deadline(), Some(now + Duration::from_secs(1)));
+    client.expire(now + Duration::from_millis(999));
+    assert!(drain(&mut client).is_empty());
+    client.expire(now + Duration::from_secs(2));
+    let late = |id: &CallId, seconds| {
+        format!("{id} timed out after {seconds} s waiting for the reply to `stop`")
+    };
+    assert_eq!(drain(&mut client), [late(&ids[1], 1), late(&ids[2], 2), late(&ids[8], 2)]);
+    assert_eq!(client.deadline(), Some(now + Duration::from_secs(3)));
+
+    // The late replies are nobody's.
+    for id in &ids[..3] {
+        reply(&mut client, *id);
+    }
+    assert_eq!(drain(&mut client), [format!("{} {{}}", ids[0])]);
+    assert_eq!(client.dropped().late_replies, 2);
+    assert_eq!(Deadline::after(now, Duration::MAX), None);
+}
+
+/// A server that could not read a command leaves out its id, and answers in order.
+#[test]
+fn an_error_without_id_is_for_the_oldest_in_band_command() {
+    const ERROR: &[u8] = br#"{"error": {"class": "GenericError", "desc": "unreadable"}}"#;
+    let mut client = ready();
+    let oob = submit(&mut client, "migrate-pause", Kind::OutOfBand);
+    let one = submit(&mut client, "stop", Kind::InBand);
+    let two = submit(&mut client, "cont", Kind::InBand);
+    let refused = |id, name| [format!("{id} the server refused `{name}`: unreadable")];
+    for (id, name) in [(one, "stop"), (two, "cont"), (oob, "migrate-pause")] {
+        client.receive(ERROR);
+        assert_eq!(drain(&mut client), refused(id, name));
+    }
+    client.receive(ERROR);
+    assert!(drain(&mut client).is_empty());
+    assert_eq!(client.dropped().foreign_replies, 1);
+}
+
+#[test]
+fn arguments_must_be_an_object() {
+    let mut client = ready();
+    let mut submit = |text: &'static [u8]| {
+        let write = |out: &mut Vec<u8>| {
+            out.extend_from_slice(text);
+            Ok(())
+        };
+        let mut submission = Submission::new("x");
+        submission.arguments = Some(WriteArguments(&write));
+        client.submit(submission)
+    };
+    for text in [&b"null"[..], b"[]", b"1", b""] {
+        let error = submit(text).unwrap_err();
+        assert!(matches!(error, Error::Misuse(Misuse::Arguments { .. })), "{error:?}");
+    }
+    submit(b"{\"a\":1}").unwrap();
+    assert_eq!(take_output(&mut client), "{\"execute\":\"x\",\"arguments\":{\"a\":1},\"id\":5}\n");
+}
+
+/// They go with the first byte of their command: an earlier one would take them away from it.
+#[test]
+#[cfg(unix)]
+fn descriptors_go_with_their_command() {
+    let mut client = ready();
+    let with = |count: usize| {
+        let mut submission = Submission::new("getfd");
+        let open = || std::fs::File::open("/dev/null").unwrap().into();
+        submission.descriptors = (0..count).map(|_| open()).collect();
+        submission
+    };
+    let mut ids = vec![submit(&mut client, "stop", Kind::InBand)];
+    for count in [2, 0, 3, 0] {
+        ids.push(client.submit(with(count)).unwrap());
+    }
+    let piece = |client: &mut Client, descriptors: usize, commands: &[CallId]| {
+        assert_eq!(client.descriptors().len(), descriptors);
+        // The descriptors are gone with the first byte, the bytes one after the other.
+        let first = client.output()[..1].to_vec();
+        client.sent(1);
+        assert!(client.descriptors().is_empty());
+        let text = [first, client.output().to_vec()].concat();
+        client.sent(text.len() - 1);
+        let text = String::from_utf8(text).unwrap();
+        for (line, id) in text.lines().zip(commands) {
+            assert!(line.ends_with(&format!("\"id\":{id}}}")), "{line}");
+        }
+        assert_eq!(text.lines().count(), commands.len());
+    };
+    piece(&mut client, 0, &ids[..1]);
+    piece(&mut client, 2, &ids[1..3]);
+    // The server would close the first ones if others came before it has taken them.
+    reply(&mut client, ids[0]);
+    drain(&mut client);
+    assert!(client.output().is_empty());
+    client.abandon(ids[1], Instant::now());
+    reply(&mut client, ids[1]);
+    drain(&mut client);
+    piece(&mut client, 3, &ids[3..]);
+    assert!(client.output().is_empty());
+}
+
+/// What is sent to a guest agent, each after the byte that ends whatever it was about to read.
+fn to_agent(client: &mut Client) -> String {
+    let bytes: Vec<u8> = client.output().iter().copied().filter(|byte| *byte != 0xFF).collect();
+    let length = client.output().len();
+    client.sent(length);
+    String::from_utf8(bytes).unwrap()
+}
+
+/// After a call is given up, nobody knows when the agent listens again: as at the beginning, it is
+/// synchronised with until it answers, for as long as somebody waits for what comes then.
+#[test]
+fn an_agent_is_synchronised_with_until_it_answers() {
+    let second = Duration::from_secs(1);
+    let begin = Instant::now();
+    let mut client = Client::new(Settings::agent(), Deadline::after(begin, 60 * second));
+    assert_eq!(client.deadline(), Some(begin + second));
+    let length = client.output().len();
+    client.sent(length);
+    client.receive(b"\xFF{\"return\": 1}\n");
+    assert_eq!(drain(&mut client), ["ready"]);
+
+    let first = submit(&mut client, "guest-ping", Kind::InBand);
+    to_agent(&mut client);
+    let later = begin + 10 * second;
+    client.abandon(first, later);
+    let token = |number: u64| {
+        format!("{{\"execute\":\"guest-sync-delimited\",\"arguments\":{{\"id\":{number}}}}}\n")
+    };
+    assert_eq!(to_agent(&mut client), token(2));
+    // Nobody waits yet.
+    assert_eq!(client.deadline(), None);
+
+    let mut second_call = command("guest-info", Kind::InBand);
+    second_call.deadline = Deadline::after(later, 30 * second);
+    let id = client.submit(second_call).unwrap();
+    for number in 3..5 {
+        let again = client.deadline().unwrap();
+        assert_eq!(again, later + second * (number - 2));
+        client.expire(again - Duration::from_millis(1));
+        assert!(client.output().is_empty());
+        client.expire(again);
+        assert_eq!(to_agent(&mut client), token(number.into()));
+    }
+    // A peer that takes nothing is not sent more and more.
+    for seconds in 3..29 {
+        client.expire(later + second * seconds);
+    }
+    assert_eq!(to_agent(&mut client), token(5));
+    // Late answers to those before, and to what was given up.
+    client.receive(b"{\"return\": {}}\n\xFF{\"return\": 2}\n\xFF{\"return\": 3}\n");
+    assert!(drain(&mut client).is_empty());
+    client.receive(b"\xFF{\"return\": 5}\n");
+    assert_eq!(drain(&mut client), ["ready"]);
+    assert_eq!(to_agent(&mut client), "{\"execute\":\"guest-info\"}\n");
+    client.receive(b"{\"return\": {}}\n");
+    assert_eq!(drain(&mut client), [format!("{id} {{}}")]);
+    assert_eq!(client.deadline(), None);
+}
+
+#[test]
+fn the_end_fails_what_is_left_with_the_first_reason() {
+    let mut client = ready();
+    let flying = submit(&mut client, "stop", Kind::InBand);
+    let waiting: Vec<CallId> = (0..9).map(|_| submit(&mut client, "cont", Kind::InBand)).collect();
+    let abandoned = waiting[0];
+    client.abandon(abandoned, Instant::now());
+    client.receive(b"{\"event\": \"SHUTDOWN\"}\n{\"return\": {");
+    client.end(End::Eof);
+    client.end(End::Local);
+    let out = drain(&mut client);
+    assert_eq!(out[0], "SHUTDOWN ");
+    assert!(out[1].starts_with(&format!("{flying} ")), "{out:?}");
+    assert_eq!(out.len(), 2 + waiting.len() - 1);
+    assert!(out[1].contains("in the middle of a message"), "{out:?}");
+    assert!(matches!(**client.ended().unwrap(), End::Truncated(_)));
+    let error = client.submit(Submission::new("stop")).unwrap_err();
+    assert!(matches!(error, Error::Closed(_)));
+}
+
+/// A xorshift: the same numbers in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % limit
+    }
+}
+
+/// All that comes out when the bytes arrive in these pieces.
+fn feed<'b>(pieces: impl Iterator<Item = &'b [u8]>) -> Vec<String> {
+    let mut client = ready();
+    let ids: Vec<CallId> = (0..4).map(|_| submit(&mut client, "stop", Kind::InBand)).collect();
+    assert_eq!(ids[0].number(), 1);
+    let mut out = Vec::new();
+    for piece in pieces {
+        client.receive(piece);
+        out.extend(drain(&mut client));
+    }
+    client.end(End::Eof);
+    out.extend(drain(&mut client));
+    out.push(format!("{:?}", client.dropped()));
+    out
+}
+
+/// However the bytes are cut, the same comes out, and nothing panics: messages, halves of them,
+/// and what could be either, in any order.
+#[test]
+fn cuts_make_no_difference() {
+    let parts: &[&[u8]] = &[
+        b"{\"return\": {}, \"id\": 1}\r\n",
+        b"{\"return\": {\"a\": [1, {\"b\": \"}\\\"\"}]}, \"id\": 2}",
+        b"{\n  \"return\": {\n  },\n  \"id\": 3\n}\n",
+        b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": 4}\n",
+        b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}}\n",
+        b"{\"event\": \"STOP\", \"data\": {\"x\": null}, \"timestamp\": {\"seconds\": 1, \"microseconds\": 2}}\r\n",
+        b"{\"event\": \"STOP\"}",
+        b"{\"event\": \"ST\\u004fP\", \"more\": 1}",
+        b"{\"event\": \"S\xc3\xa9\"}\n",
+        b"{\"event\": \"S\xc3\"}\n",
+        b"{\"return\": 1e}, \"id\": 1}\n",
+        b"{\"QMP\": {}}",
+        b"{\"return\": \"",
+        b"{\"return\": {\"x\"",
+        b"[1,",
+        b"{",
+        b"}",
+        b"{}",
+        b"\"",
+        b"\\",
+        b"\n",
+        b"\r\n",
+        b" ",
+        b"\xff",
+        b"\x00",
+        b"garbage\n",
+        b"(qemu) ",
+    ];
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for _ in 0..3000 {
+        let count = 1 + random.below(8);
+        let text: Vec<u8> =
+            (0..count).flat_map(|_| parts[random.below(parts.len())]).copied().collect();
+        let whole = feed(std::iter::once(&text[..]));
+        let shown = String::from_utf8_lossy(&text);
+        assert_eq!(whole, feed(text.chunks(1)), "{shown}");
+        let (left, right) = text.split_at(random.below(text.len() + 1));
+        assert_eq!(whole, feed([left, right].into_iter()), "{shown}");
+    }
+}
+
+/// Each of these would take minutes if a byte were looked at again whenever more arrive.
+#[test]
+fn the_cost_is_linear_in_the_bytes() {
+    let begin = Instant::now();
+    let size = 2 << 20;
+    let long_string = [b"{\"event\": \"", &vec![b'x'; size][..], b"\"}"].concat();
+    let long_space = [b"{\"event\":", &vec![b' '; size][..], b"\"X\"}"].concat();
+    let openings = b"{\n".repeat(size / 2);
+    let brackets = b"[".repeat(size);
+    let junk = b"x".repeat(size);
+    let objects = b"{}".repeat(size / 64);
+    for text in [long_string, long_space, openings, brackets, junk, objects] {
+        let mut client = ready();
+        for piece in text.chunks(512) {
+            client.receive(piece);
+            drain(&mut client);
+        }
+    }
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+}
+
+/// Garbage without end takes no memory, and what was large is given back.
+#[test]
+fn memory_is_given_back() {
+    let mut client = ready();
+    for _ in 0..1000 {
+        client.receive(&[b'x'; 10_000]);
+        drain(&mut client);
+    }
+    assert!(client.input.spare().len() <= 128 << 10);
+    let large = format!("\n{{\"event\": \"{}\"}}", "x".repeat(10 << 20));
+    client.receive(large.as_bytes());
+    assert!(client.input.spare().len() > 1 << 20);
+    drain(&mut client);
+    client.release(0);
+    client.input.release(0);
+    assert!(client.input.spare().len() <= 4096);
+}
+
+/// All are dropped at once by whoever is tired of waiting: that took the square of their number.
+#[test]
+fn giving_up_many_calls_takes_time_in_proportion() {
+    let mut client = ready();
+    let ids: Vec<_> =
+        (0..20_000).map(|_| submit(&mut client, "query-status", Kind::InBand)).collect();
+    let start = Instant::now();
+    ids.iter().for_each(|id| client.abandon(*id, start));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(ids.iter().all(|id| !client.is_pending(*id)));
+}
