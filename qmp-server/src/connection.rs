@@ -1,38 +1,12 @@
 //! One client of a server.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 
-use crate::server::{Shared, lock, wait};
+use crate::peer::Peer;
 use crate::session::{Closed, Session};
-
-/// What the server knows of a client.
-pub(crate) struct Peer {
-    /// Held while commands are taken out and executed: their order is the client's.
-    turn: Mutex<()>,
-    pub(crate) session: Mutex<Session>,
-    changed: Condvar,
-    on_change: Mutex<Option<Box<dyn Fn() + Send>>>,
-}
-
-impl Peer {
-    pub(crate) fn new(session: Session) -> Self {
-        Self {
-            turn: Mutex::new(()),
-            session: Mutex::new(session),
-            changed: Condvar::new(),
-            on_change: Mutex::new(None),
-        }
-    }
-
-    /// Tells whoever waits for output, for room or for the end. No session may be locked.
-    pub(crate) fn wake(&self) {
-        self.changed.notify_all();
-        if let Some(on_change) = &*lock(&self.on_change) {
-            on_change();
-        }
-    }
-}
+use crate::shared::Shared;
+use crate::sync::{lock, wait};
 
 /// One client's connection, without I/O: give it the bytes that arrive, send what it has to say.
 ///

@@ -72,13 +72,16 @@ mod connection;
 mod introspection;
 mod json;
 mod ordered;
+mod peer;
 mod request;
 mod router;
 mod serve;
 mod server;
 mod session;
+mod shared;
 #[cfg(feature = "simulator")]
 mod simulator;
+mod sync;
 mod throttle;
 
 pub use connection::Connection;

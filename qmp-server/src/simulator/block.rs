@@ -10,8 +10,8 @@ use qmp_types::qmp::events::DeviceTrayMoved;
 use qmp_types::{Empty, QmpError};
 use serde_json::{Map, Value, json};
 
-use super::machine::{Device, Node};
-use super::{Machine, not_found, typed};
+use super::machine::{Device, Machine, Node};
+use super::replies::{not_found, typed};
 use crate::router::{Context, Router};
 
 /// The size of files and images whose size nobody has told: none is ever opened.

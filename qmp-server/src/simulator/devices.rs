@@ -9,8 +9,8 @@ use qmp_types::qmp::types::BalloonInfo;
 use qmp_types::{Empty, ErrorClass, QmpError};
 use serde_json::{Map, Value, json};
 
-use super::machine::{Device, Netdev};
-use super::{Machine, not_found, typed};
+use super::machine::{Device, Machine, Netdev};
+use super::replies::{not_found, typed};
 use crate::router::{Context, Router};
 
 /// A device model: what a guest finds on the PCI bus.

@@ -14,10 +14,10 @@ use qmp_types::qmp::types::{
 };
 use serde_json::{Value, json};
 
-use super::{Machine, typed, version};
+use super::identity::{CPU_TYPE, MACHINE_TYPE, cpu_path, version};
+use super::machine::Machine;
+use super::replies::typed;
 use crate::router::{Context, Router};
-
-pub(super) const CPU_TYPE: &str = "qemu64-x86_64-cpu";
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
     let router = router
@@ -88,14 +88,10 @@ fn cpu_slot(index: u32) -> Value {
     })
 }
 
-pub(super) fn cpu_path(index: u32) -> String {
-    format!("/machine/unattached/device[{index}]")
-}
-
 fn machines() -> Value {
     json!([
         {
-            "name": super::tree::MACHINE_TYPE.trim_end_matches("-machine"),
+            "name": MACHINE_TYPE.trim_end_matches("-machine"),
             "alias": "pc",
             "is-default": true,
             "cpu-max": 255,

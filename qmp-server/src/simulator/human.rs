@@ -4,7 +4,8 @@ use qmp_types::QmpError;
 use qmp_types::qmp::commands::HumanMonitorCommand;
 use qmp_types::qmp::types::RunState;
 
-use super::{Machine, version};
+use super::identity::version;
+use super::machine::Machine;
 use crate::router::{Context, Router};
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {

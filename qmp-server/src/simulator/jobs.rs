@@ -5,7 +5,7 @@ use qmp_types::qmp::events::JobStatusChange;
 use qmp_types::qmp::types::{JobInfo, JobStatus, JobType};
 use qmp_types::{Empty, QmpError};
 
-use super::Machine;
+use super::machine::Machine;
 use crate::router::{Context, Router};
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {

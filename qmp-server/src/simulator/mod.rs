@@ -4,10 +4,12 @@ mod block;
 mod devices;
 mod host;
 mod human;
+mod identity;
 mod jobs;
 mod machine;
 mod objects;
 mod power;
+mod replies;
 mod tree;
 
 #[cfg(unix)]
@@ -16,9 +18,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 
 use qmp_types::qmp::types::RunState;
-use qmp_types::{QmpError, Version, VersionTriple, qmp};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use qmp_types::{VersionTriple, qmp};
 
 pub use machine::Machine;
 
@@ -67,7 +67,7 @@ impl Default for Simulator {
 
 impl Simulator {
     /// The QEMU that the simulator passes for, as its greeting and `query-version` say.
-    pub const VERSION: VersionTriple = VersionTriple::new(11, 1, 0);
+    pub const VERSION: VersionTriple = identity::QEMU;
 
     /// A machine that runs, with a disk, a CD drive, a NIC, a balloon and a watchdog.
     #[must_use]
@@ -195,22 +195,6 @@ impl SimulatorBuilder {
             tree::add,
         ];
         let router = parts.into_iter().fold(router, |router, add| add(router));
-        Simulator { server: Server::new(version(), router, self.machine) }
+        Simulator { server: Server::new(identity::version(), router, self.machine) }
     }
-}
-
-fn version() -> Version {
-    Version { qemu: Simulator::VERSION, package: "simulated machine".to_owned() }
-}
-
-/// A large value as it looks on the wire, as the type that it is.
-fn typed<T: DeserializeOwned>(value: Value) -> Result<T, QmpError> {
-    serde_json::from_value(value)
-        .map_err(|error| QmpError::generic(format!("the simulator is wrong about it: {error}")))
-}
-
-/// The error for a device, a network back end or a path that is not there.
-fn not_found(name: &str) -> QmpError {
-    let desc = format!("Device '{name}' not found");
-    QmpError::new(qmp_types::ErrorClass::DeviceNotFound, desc)
 }

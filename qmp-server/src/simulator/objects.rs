@@ -4,8 +4,8 @@ use qmp_types::qmp::commands::{Closefd, Getfd, ObjectAdd, ObjectDel, QueryIothre
 use qmp_types::{Empty, QmpError};
 use serde_json::{Value, json};
 
-use super::machine::Object;
-use super::{Machine, typed};
+use super::machine::{Machine, Object};
+use super::replies::typed;
 use crate::router::{Context, Router};
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {

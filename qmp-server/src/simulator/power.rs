@@ -10,7 +10,7 @@ use qmp_types::qmp::types::{
 };
 use qmp_types::{Empty, QmpError};
 
-use super::Machine;
+use super::machine::Machine;
 use crate::router::{Context, Router};
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {

@@ -5,10 +5,10 @@ use qmp_types::qmp::types::ObjectPropertyInfo;
 use qmp_types::{Empty, QmpError};
 use serde_json::Value;
 
-use super::{Machine, not_found};
+use super::identity::{CPU_TYPE, MACHINE_TYPE, cpu_path};
+use super::machine::Machine;
+use super::replies::not_found;
 use crate::router::{Context, Router};
-
-pub(super) const MACHINE_TYPE: &str = "pc-i440fx-11.1-machine";
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
     router
@@ -77,7 +77,7 @@ impl Machine {
             "/machine/unattached" => {
                 let cpus = (0..self.cpus).map(|index| {
                     let name = format!("device[{index}]");
-                    Property::child(&name, super::host::CPU_TYPE, &format!("{path}/{name}"))
+                    Property::child(&name, CPU_TYPE, &format!("{path}/{name}"))
                 });
                 [kind("container")].into_iter().chain(cpus).collect()
             }
@@ -99,8 +99,8 @@ impl Machine {
             let kind = Property::new("type", &object.kind.as_str().into());
             return Some([kind].into_iter().chain(own).collect());
         }
-        if (0..self.cpus).any(|index| path == super::host::cpu_path(index)) {
-            return Some(vec![Property::new("type", &super::host::CPU_TYPE.into())]);
+        if (0..self.cpus).any(|index| path == cpu_path(index)) {
+            return Some(vec![Property::new("type", &CPU_TYPE.into())]);
         }
         let mut devices = self.devices.iter();
         let device =

@@ -1,0 +1,17 @@
+//! The QEMU, the machine type and the CPU model that the simulator passes for.
+
+use qmp_types::{Version, VersionTriple};
+
+pub(super) const QEMU: VersionTriple = VersionTriple::new(11, 1, 0);
+
+pub(super) const MACHINE_TYPE: &str = "pc-i440fx-11.1-machine";
+
+pub(super) const CPU_TYPE: &str = "qemu64-x86_64-cpu";
+
+pub(super) fn version() -> Version {
+    Version { qemu: QEMU, package: "simulated machine".to_owned() }
+}
+
+pub(super) fn cpu_path(index: u32) -> String {
+    format!("/machine/unattached/device[{index}]")
+}
