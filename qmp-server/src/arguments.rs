@@ -1,7 +1,7 @@
-//! Whether arguments fit a command, and what QEMU says where they do not.
+//! Checks the arguments of commands, with QEMU's error messages.
 //!
-//! A client that is wrong about a command should read here what it would read from QEMU: the same
-//! fault first, in the same words.
+//! Invalid arguments get the reply that QEMU would send: if there are several errors, the same one
+//! is reported first, with the same text.
 
 use std::collections::HashSet;
 
@@ -10,26 +10,27 @@ use serde_json::{Map, Value};
 
 use crate::introspection::{Introspection, Json, Object, Shape};
 
-/// What is wrong with arguments.
+/// An error in arguments.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Fault {
-    /// In QEMU's words.
+    /// An error with QEMU's message for it.
     Known(String),
-    /// The value of an alternate is of none of its types. QEMU names the alternate, which
-    /// introspection hides: decoding the arguments tells.
+    /// A value that has the type of none of the alternatives. QEMU's message contains the name of
+    /// the alternate, which introspection hides; it is taken from the error of decoding.
     Alternate {
-        /// The member; elements of an array have no name, and QEMU says `null`.
+        /// The name of the member. Elements of an array have no name, and QEMU prints `null`.
         name: String,
     },
-    /// An integer is none. QEMU has one text for signed and one for unsigned, which introspection
-    /// shows alike: decoding tells.
+    /// A value that is not an integer. QEMU has different messages for signed and unsigned types,
+    /// which introspection does not distinguish; the type is taken from the error of decoding.
     Integer {
-        /// Where it stands.
+        /// The path of the value.
         path: String,
     },
 }
 
-/// Checks the arguments of `command`. One that the introspection does not know has no rules.
+/// Checks the arguments of `command`, unless introspection does not list the command. The arguments
+/// of an `open` command may have other members.
 pub(crate) fn check(
     introspection: &Introspection,
     command: &str,
@@ -43,7 +44,7 @@ pub(crate) fn check(
     Check { introspection }.object(object, arguments, None, open)
 }
 
-/// How many objects and arrays stand in each other.
+/// Returns the number of levels to which objects and arrays are nested.
 pub(crate) fn depth(value: &Value) -> usize {
     match value {
         Value::Array(elements) => 1 + elements.iter().map(depth).max().unwrap_or_default(),
@@ -52,45 +53,58 @@ pub(crate) fn depth(value: &Value) -> usize {
     }
 }
 
-/// The error for arguments that did not decode, or in which [`check`] found what decoding explains.
+/// Returns the error reply for arguments that failed to decode, or in which [`check`] has found a
+/// fault that only decoding can explain.
 pub(crate) fn explain(fault: Option<Fault>, error: Option<&DecodeError>) -> QmpError {
-    let reason = error.map(DecodeError::reason).unwrap_or_default();
-    let expected = reason.split_once("expected ").map(|(_, kind)| kind.trim()).unwrap_or_default();
-    QmpError::generic(match fault {
-        Some(Fault::Known(desc)) => desc,
-        Some(Fault::Alternate { name }) => {
-            let known = expected.strip_prefix("one of the alternatives of ");
-            invalid_type(&name, known.unwrap_or("another type"))
+    let expected = error.map(expected_type).unwrap_or_default();
+    QmpError::generic(match (fault, error) {
+        (Some(Fault::Known(desc)), _) => desc,
+        (Some(Fault::Alternate { name }), _) => {
+            let alternate = expected.strip_prefix("one of the alternatives of ");
+            invalid_type(&name, alternate.unwrap_or("another type"))
         }
-        Some(Fault::Integer { path }) if expected.starts_with('u') => expects(&path, "uint64"),
-        Some(Fault::Integer { path }) => invalid_type(&path, "integer"),
-        None => {
-            let path = error.map(DecodeError::path).unwrap_or_default();
-            let path = path.trim_start_matches("$").trim_start_matches('.');
-            let name = if path.ends_with(']') { "null" } else { path };
-            let name = name.rsplit('.').next().unwrap_or_default();
-            match expected {
-                "i64" => invalid_type(path, "integer"),
-                "u64" => expects(path, "uint64"),
-                "i8" | "i16" | "i32" | "u8" | "u16" | "u32" => {
-                    let c_name = expected.replace('i', "int").replace('u', "uint");
-                    expects(name, &format!("{c_name}_t"))
-                }
-                _ => format!("Invalid parameter '{path}': {reason}"),
-            }
+        (Some(Fault::Integer { path }), _) if expected.starts_with('u') => {
+            expects_type(&path, "uint64")
         }
+        (Some(Fault::Integer { path }), _) => invalid_type(&path, "integer"),
+        (None, Some(error)) => explain_decoding(error),
+        (None, None) => "invalid arguments".to_owned(),
     })
+}
+
+/// Returns the message for an error that only decoding has found, such as an integer that is out of
+/// range.
+fn explain_decoding(error: &DecodeError) -> String {
+    let path = error.path().trim_start_matches('$').trim_start_matches('.');
+    let name = match path.ends_with(']') {
+        true => "null",
+        false => path.rsplit('.').next().unwrap_or_default(),
+    };
+    match expected_type(error) {
+        "i64" => invalid_type(path, "integer"),
+        "u64" => expects_type(path, "uint64"),
+        expected @ ("i8" | "i16" | "i32" | "u8" | "u16" | "u32") => {
+            let c_name = expected.replace('i', "int").replace('u', "uint");
+            expects_type(name, &format!("{c_name}_t"))
+        }
+        _ => format!("Invalid parameter '{path}': {}", error.reason()),
+    }
+}
+
+/// Returns the part of serde's message that says which type was expected.
+fn expected_type(error: &DecodeError) -> &str {
+    error.reason().split_once("expected ").map(|(_, expected)| expected.trim()).unwrap_or_default()
 }
 
 fn invalid_type(name: &str, expected: &str) -> String {
     format!("Invalid parameter type for '{name}', expected: {expected}")
 }
 
-fn expects(name: &str, expected: &str) -> String {
+fn expects_type(name: &str, expected: &str) -> String {
     format!("Parameter '{name}' expects {expected}")
 }
 
-/// Where a value stands, from the inside out.
+/// The path of a value, as a list from the inside out.
 #[derive(Clone, Copy)]
 struct Path<'p> {
     outer: Option<&'p Path<'p>>,
@@ -104,7 +118,7 @@ enum Step<'p> {
 }
 
 impl Path<'_> {
-    /// The whole path: `actions[0].data.device`.
+    /// Returns the whole path, such as `actions[0].data.device`.
     fn full(&self) -> String {
         let outer = self.outer.map(Path::full).unwrap_or_default();
         match self.step {
@@ -114,7 +128,7 @@ impl Path<'_> {
         }
     }
 
-    /// The last step alone, as QEMU's checks of enumerations and alternates know it.
+    /// Returns the last step, which is all that QEMU reports for enumerations and alternates.
     fn name(&self) -> &str {
         match self.step {
             Step::Member(name) => name,
@@ -132,8 +146,8 @@ struct Check<'i> {
 }
 
 impl Check<'_> {
-    /// Checks the members of an object in the order of the schema, then looks for others. An
-    /// `open` object may have others.
+    /// Checks the members of an object in the order of the schema, then looks for unexpected ones
+    /// unless the object is `open`.
     fn object(
         &self,
         object: &Object,
@@ -152,6 +166,7 @@ impl Check<'_> {
         }
     }
 
+    /// Checks the members that the schema lists, and adds their names to `known`.
     fn members<'o>(
         &'o self,
         object: &'o Object,
@@ -171,9 +186,9 @@ impl Check<'_> {
             known.insert(&member.name);
         }
         let tag = object.tag.as_ref().and_then(|tag| members.get(tag)).and_then(Value::as_str);
-        let variant = tag.and_then(|tag| object.variants.get(tag));
-        match variant.and_then(|variant| self.introspection.shape(variant)) {
-            Some(Shape::Object(variant)) => self.members(variant, members, at, known),
+        let branch = tag.and_then(|tag| object.branches.get(tag));
+        match branch.and_then(|branch| self.introspection.shape(branch)) {
+            Some(Shape::Object(branch)) => self.members(branch, members, at, known),
             _ => Ok(()),
         }
     }
@@ -193,7 +208,7 @@ impl Check<'_> {
                 self.object(object, members, Some(path), false)
             }
             Some(Shape::Alternate(alternatives)) => {
-                match alternatives.iter().find(|shape| self.is_of(shape, value)) {
+                match alternatives.iter().find(|shape| self.has_json_type(shape, value)) {
                     Some(shape) => self.value(shape, value, path),
                     None => Err(Fault::Alternate { name: path.name().to_owned() }),
                 }
@@ -202,8 +217,8 @@ impl Check<'_> {
         }
     }
 
-    /// Whether the value's JSON type is that of the shape: it alone selects an alternative.
-    fn is_of(&self, shape: &str, value: &Value) -> bool {
+    /// Returns whether the value has the shape's JSON type, which selects an alternative.
+    fn has_json_type(&self, shape: &str, value: &Value) -> bool {
         match self.introspection.shape(shape) {
             Some(Shape::Builtin(json)) => match json {
                 Json::String => value.is_string(),

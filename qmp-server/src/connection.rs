@@ -1,16 +1,16 @@
-//! One client of a server.
+//! A client of a server.
 
 use std::fmt;
 use std::sync::{Arc, MutexGuard};
 
 use crate::peer::Peer;
-use crate::session::{Closed, Session};
+use crate::session::{CloseReason, Session};
 use crate::shared::Shared;
 use crate::sync::{lock, wait};
 
-/// One client's connection, without I/O: give it the bytes that arrive, send what it has to say.
+/// One client's connection, without I/O: pass it the bytes that arrive, and send its output.
 ///
-/// Dropping it is the client's leaving.
+/// Dropping the connection removes the client from the server.
 pub struct Connection<M> {
     pub(crate) shared: Arc<Shared<M>>,
     pub(crate) number: u64,
@@ -24,60 +24,64 @@ impl<M> fmt::Debug for Connection<M> {
 }
 
 impl<M: Send + 'static> Connection<M> {
-    /// Takes bytes that arrived, and executes the commands that they complete.
+    /// Processes bytes from the client, and executes the commands that they complete.
     pub fn receive(&self, bytes: &[u8]) {
         self.session().receive(bytes);
-        self.execute();
+        self.execute_pending();
     }
 
-    /// Takes all bytes to send; what was waiting for them to go is executed.
+    /// Takes all bytes to send, then executes the commands that were waiting for room in the output.
     #[must_use]
     pub fn take_output(&self) -> Vec<u8> {
         let output = self.session().take_output();
-        self.execute();
+        self.execute_pending();
         output
     }
 
-    /// Whether more bytes should be read from the client: not while it leaves replies unread.
+    /// Returns whether more bytes should be read from the client. This is false while the client
+    /// leaves replies unread.
     #[must_use]
     pub fn wants_input(&self) -> bool {
         self.session().wants_input()
     }
 
-    /// Whether there is something to send.
+    /// Returns whether there are bytes to send.
     #[must_use]
     pub fn has_output(&self) -> bool {
         !self.session().output().is_empty()
     }
 
-    /// Why the connection has ended, if it has. Output that there is should still be sent.
+    /// Returns the reason why the connection has ended, if it has. Remaining output should still be
+    /// sent.
     #[must_use]
-    pub fn closed(&self) -> Option<Closed> {
+    pub fn closed(&self) -> Option<CloseReason> {
         self.session().closed().cloned()
     }
 
-    /// Ends the connection, as when the client is gone.
-    pub fn close(&self, reason: Closed) {
+    /// Ends the connection, for example because the client has disconnected.
+    pub fn close(&self, reason: CloseReason) {
         self.session().close(reason);
         self.peer.wake();
     }
 
-    /// Has something done whenever there may be output, room for input, or an end that was not
-    /// there before. It runs on whatever thread caused that, and must not call back into the
-    /// server: it is for waking an event loop.
+    /// Sets a callback for waking an event loop. The connection calls it whenever there may be new
+    /// output or room for input, and when the connection ends.
+    ///
+    /// The callback runs on the thread that caused the change, and must not call back into the
+    /// server. A later callback replaces the earlier one.
     pub fn on_change(&self, wake: impl Fn() + Send + 'static) {
         *lock(&self.peer.on_change) = Some(Box::new(wake));
     }
 
-    /// Waits until there is something to send, and takes it. None once the connection has ended
-    /// and everything is sent.
+    /// Waits until there are bytes to send, and takes them. Returns `None` once the connection has
+    /// ended and all its output has been taken.
     pub(crate) fn wait_output(&self) -> Option<Vec<u8>> {
         let mut session = self.session();
         loop {
             let output = session.take_output();
             if !output.is_empty() {
                 drop(session);
-                // There is room for replies again.
+                // The output has room for replies again.
                 self.peer.wake();
                 return Some(output);
             }
@@ -88,11 +92,11 @@ impl<M: Send + 'static> Connection<M> {
         }
     }
 
-    /// Waits until bytes should be read from the client, and executes what waited for room in the
-    /// output. False once the connection has ended.
+    /// Waits until bytes should be read from the client, and executes the commands that were
+    /// waiting for room in the output. Returns false once the connection has ended.
     pub(crate) fn wait_input(&self) -> bool {
         loop {
-            self.execute();
+            self.execute_pending();
             let session = self.session();
             if session.closed().is_some() {
                 return false;
@@ -106,19 +110,19 @@ impl<M: Send + 'static> Connection<M> {
         }
     }
 
-    /// Has something done once the client has left too much unread: whoever sends to it is
-    /// blocked.
+    /// Sets a callback for when the client has left too much output unread. It has to unblock the
+    /// thread that is sending to the client.
     pub(crate) fn on_overflow(&self, hang_up: impl Fn() + Send + 'static) {
         let peer = Arc::downgrade(&self.peer);
         self.on_change(move || {
-            let session = peer.upgrade().map(|peer| lock(&peer.session).closed().cloned());
-            if let Some(Some(Closed::NotRead(_))) = session {
+            let reason = peer.upgrade().and_then(|peer| lock(&peer.session).closed().cloned());
+            if let Some(CloseReason::OutputOverflow(_)) = reason {
                 hang_up();
             }
         });
     }
 
-    fn execute(&self) {
+    fn execute_pending(&self) {
         let _turn = lock(&self.peer.turn);
         loop {
             let request = self.session().next_request();
@@ -126,7 +130,7 @@ impl<M: Send + 'static> Connection<M> {
             self.shared.execute(request, &self.peer);
             self.peer.wake();
         }
-        // The protocol's own replies need no request.
+        // The session may have replied to messages that did not become requests.
         self.peer.wake();
     }
 
@@ -137,6 +141,6 @@ impl<M: Send + 'static> Connection<M> {
 
 impl<M> Drop for Connection<M> {
     fn drop(&mut self) {
-        self.shared.forget(self.number);
+        self.shared.remove_peer(self.number);
     }
 }

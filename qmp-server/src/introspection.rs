@@ -1,27 +1,27 @@
-//! What a vocabulary looks like on the wire, as `query-qmp-schema` tells it.
+//! The description of commands, events and types that `query-qmp-schema` returns.
 
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-/// The answer to `query-qmp-schema`, ready for questions.
+/// A parsed `query-qmp-schema` reply.
 #[derive(Debug, Default)]
 pub(crate) struct Introspection {
-    /// As they came, for answers.
+    /// The entries as received, for replies.
     entries: Vec<Value>,
     shapes: Vec<Shape>,
-    /// Names of commands, events and types share one space.
+    /// The indices of entries. Commands, events and types share one namespace.
     by_name: HashMap<String, usize>,
 }
 
-/// What an entry is. Types refer to each other by name.
+/// A command, an event or a type. Entries refer to types by name.
 #[derive(Debug)]
 pub(crate) enum Shape {
     Builtin(Json),
     Enum(Vec<String>),
     Array(String),
     Object(Object),
-    /// The types of the alternatives.
+    /// An alternate, with the types of its alternatives.
     Alternate(Vec<String>),
     Command {
         arguments: String,
@@ -29,7 +29,7 @@ pub(crate) enum Shape {
         allow_oob: bool,
     },
     Event(String),
-    /// Of a kind that this release does not know: anything goes.
+    /// An entry of an unknown kind. Any value is valid.
     Other,
 }
 
@@ -49,8 +49,8 @@ pub(crate) struct Object {
     pub(crate) members: Vec<Member>,
     /// The name of the discriminator.
     pub(crate) tag: Option<String>,
-    /// Which object's members a value of the discriminator adds.
-    pub(crate) variants: HashMap<String, String>,
+    /// The type of the branch that each value of the discriminator selects.
+    pub(crate) branches: HashMap<String, String>,
 }
 
 #[derive(Debug)]
@@ -61,7 +61,8 @@ pub(crate) struct Member {
 }
 
 impl Introspection {
-    /// Reads an array of `SchemaInfo`. What cannot be read is left out: then nothing is checked.
+    /// Parses an array of `SchemaInfo`. Returns an empty description for invalid JSON, with which
+    /// nothing is checked.
     pub(crate) fn parse(text: &str) -> Self {
         let entries: Vec<Value> = serde_json::from_str(text).unwrap_or_default();
         let shapes = entries.iter().map(shape).collect();
@@ -74,7 +75,7 @@ impl Introspection {
         self.shapes.get(*self.by_name.get(name)?)
     }
 
-    /// The entries of the given commands and events, and of all types that they reach.
+    /// Returns the entries of the given commands and events, and of all types that they refer to.
     pub(crate) fn subset(&self, roots: &[&str]) -> Vec<&Value> {
         let mut queue: Vec<usize> = self
             .shapes
@@ -110,7 +111,7 @@ impl Shape {
             Self::Array(element) => vec![element],
             Self::Object(object) => {
                 let members = object.members.iter().map(|member| member.shape.as_str());
-                members.chain(object.variants.values().map(String::as_str)).collect()
+                members.chain(object.branches.values().map(String::as_str)).collect()
             }
             Self::Alternate(members) => members.iter().map(String::as_str).collect(),
             Self::Command { arguments, returns, .. } => vec![arguments, returns],
@@ -154,11 +155,11 @@ fn object(entry: &Value) -> Object {
         shape: string(member, "type"),
         optional: member.get("default").is_some(),
     };
-    let variant = |variant: &Value| (string(variant, "case"), string(variant, "type"));
+    let branch = |branch: &Value| (string(branch, "case"), string(branch, "type"));
     Object {
         members: list(entry, "members").iter().map(member).collect(),
         tag: entry.get("tag").and_then(Value::as_str).map(str::to_owned),
-        variants: list(entry, "variants").iter().map(variant).collect(),
+        branches: list(entry, "variants").iter().map(branch).collect(),
     }
 }
 

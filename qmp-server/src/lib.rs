@@ -1,20 +1,20 @@
-//! The server's side of QMP, QEMU's machine protocol.
+//! A server for QMP, the QEMU Machine Protocol.
 //!
-//! - A [`Router`] says which commands a machine of yours executes: a typed handler for each, which
-//!   returns what the command returns, and emits events by way of its [`Context`]. What has no
-//!   handler is answered as QEMU answers a command that it does not have.
-//! - A [`Server`] is a machine, its router, and everybody who is connected: several clients at
-//!   once, over Unix and TCP sockets, over any [`Stream`], or within the process.
-//! - A [`Connection`] is one client, without I/O, for event loops of your own. Below it is the
-//!   [`Session`], the protocol alone, without machine and router.
-//! - A `Simulator` (feature `simulator`, on by default) is a machine that is not there, for tools
-//!   and tests that need one to talk to.
+//! - A [`Router`] maps commands to typed handlers. A handler receives your machine, the decoded
+//!   command and a [`Context`] for emitting events, and returns the command's return value. A
+//!   command without a handler gets the error that QEMU sends for a command it does not have.
+//! - A [`Server`] combines a machine, its router and all connected clients. Clients connect over
+//!   Unix sockets, TCP or any [`Stream`], or from within the process.
+//! - A [`Connection`] is one client without I/O, for event loops of your own. Below it is the
+//!   [`Session`], which implements the protocol alone, without a machine or a router.
+//! - A `Simulator` (feature `simulator`, enabled by default) is a simulated virtual machine for
+//!   tools and tests to talk to.
 //!
-//! The protocol is QEMU's to the letter, since clients and people have met QEMU: greeting,
-//! negotiation and out-of-band execution; JSON with or without newlines and with single quotes; the
-//! words of its errors, and the way on after them; checks of all arguments against the schema;
-//! rate limits for the events that a guest could cause in floods. Memory is bounded whatever a
-//! client sends, or does not read ([`Limits`]).
+//! The server behaves exactly as QEMU does, because clients and people are used to QEMU: greeting,
+//! capabilities negotiation and out-of-band execution; JSON with or without newlines and with
+//! single quotes; the texts of errors, and recovery after them; checks of all arguments against the
+//! schema; rate limits for events that a guest could emit in floods. Memory use is bounded no
+//! matter what a client sends or leaves unread (see [`Limits`]).
 //!
 //! ```
 //! # #[cfg(feature = "simulator")] {
@@ -44,20 +44,20 @@
 //! let client = server.connect();
 //! client.receive(b"{'execute': 'qmp_capabilities'}");
 //! client.receive(b"{'execute': 'stop', 'arguments': {'now': true}}");
-//! let said = String::from_utf8(client.take_output())?;
-//! assert!(said.ends_with("\"desc\": \"Parameter 'now' is unexpected\"}}\r\n"));
+//! let output = String::from_utf8(client.take_output())?;
+//! assert!(output.ends_with("\"desc\": \"Parameter 'now' is unexpected\"}}\r\n"));
 //! client.receive(b"{'execute': 'query-commands'}");
-//! let said = String::from_utf8(client.take_output())?;
-//! assert!(said.contains("query-status") && !said.contains("query-block"));
+//! let output = String::from_utf8(client.take_output())?;
+//! assert!(output.contains("query-status") && !output.contains("query-block"));
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # A vocabulary of one's own
+//! # Your own vocabulary
 //!
-//! Commands need not be QEMU's. A build script generates those of your schema, with the
-//! constructors that replies and events need, and with what [`Router::introspection`] takes; this
-//! crate and `qmp-types` bring no other vocabulary without their default features.
+//! Commands need not be QEMU's. A build script can generate types from your own schema, together
+//! with the constructors that replies and events need and the text that [`Router::introspection`]
+//! takes. Without their default features, this crate and `qmp-types` contain no vocabulary.
 //!
 //! ```text
 //! qmp_codegen::Builder::new()
@@ -89,6 +89,6 @@ pub use request::Request;
 pub use router::{Context, Router};
 pub use serve::Stream;
 pub use server::Server;
-pub use session::{Closed, Limits, Session};
+pub use session::{CloseReason, Limits, Session};
 #[cfg(feature = "simulator")]
 pub use simulator::{Machine, Simulator, SimulatorBuilder};

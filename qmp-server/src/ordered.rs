@@ -1,23 +1,23 @@
-//! Arguments in an order that is easy to decode.
+//! Serializes arguments in an order that makes errors precise.
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value};
 
 use crate::introspection::{Introspection, Object, Shape};
 
-/// A value whose unions begin with their discriminators.
+/// A value that serializes the discriminator of every union first.
 ///
-/// Whoever decodes a union keeps what stands before its discriminator for later, and then can no
-/// longer tell where it stood: a fault in it would be told of the wrong member.
+/// The decoder of a union has to buffer the members before the discriminator, and loses their
+/// positions. An error in one of them would be reported for the wrong member.
 pub(crate) struct Ordered<'v> {
     pub(crate) introspection: &'v Introspection,
-    /// The name of its type, if that is known.
+    /// The name of the value's type, if known.
     pub(crate) shape: Option<&'v str>,
     pub(crate) value: &'v Value,
 }
 
 impl<'v> Ordered<'v> {
-    fn of(&self, shape: Option<&'v str>, value: &'v Value) -> Self {
+    fn nested(&self, shape: Option<&'v str>, value: &'v Value) -> Self {
         Self { introspection: self.introspection, shape, value }
     }
 
@@ -41,7 +41,7 @@ impl<'v> Ordered<'v> {
         }
     }
 
-    /// The type of a member: of the object itself, or of the branch that its discriminator selects.
+    /// Returns the type of a member of the object, or of the branch that its discriminator selects.
     fn member(
         &self,
         object: &'v Object,
@@ -53,7 +53,7 @@ impl<'v> Ordered<'v> {
             return Some(&member.shape);
         }
         let value = members.get(object.tag.as_ref()?)?.as_str()?;
-        match self.introspection.shape(object.variants.get(value)?)? {
+        match self.introspection.shape(object.branches.get(value)?)? {
             Shape::Object(branch) => self.member(branch, members, name),
             _ => None,
         }
@@ -66,7 +66,7 @@ impl Serialize for Ordered<'_> {
             Value::Array(elements) => {
                 let mut out = serializer.serialize_seq(Some(elements.len()))?;
                 for element in elements {
-                    out.serialize_element(&self.of(self.element(), element))?;
+                    out.serialize_element(&self.nested(self.element(), element))?;
                 }
                 out.end()
             }
@@ -78,7 +78,7 @@ impl Serialize for Ordered<'_> {
                 let mut out = serializer.serialize_map(Some(members.len()))?;
                 for (name, value) in first.into_iter().chain(others) {
                     let shape = object.and_then(|object| self.member(object, members, name));
-                    out.serialize_entry(name, &self.of(shape, value))?;
+                    out.serialize_entry(name, &self.nested(shape, value))?;
                 }
                 out.end()
             }

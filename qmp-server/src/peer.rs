@@ -1,15 +1,16 @@
-//! The server's side of one client.
+//! The server's record of a client.
 
 use std::sync::{Condvar, Mutex};
 
 use crate::session::Session;
 use crate::sync::lock;
 
-/// What the server knows of a client.
+/// The part of a connection that the server uses to send and to wake.
 pub(crate) struct Peer {
-    /// Held while commands are taken out and executed: their order is the client's.
+    /// Held while commands are taken from the session and executed, which keeps them in order.
     pub(crate) turn: Mutex<()>,
     pub(crate) session: Mutex<Session>,
+    /// Notified when there may be output, room for input, or an end.
     pub(crate) changed: Condvar,
     pub(crate) on_change: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
@@ -24,7 +25,8 @@ impl Peer {
         }
     }
 
-    /// Tells whoever waits for output, for room or for the end. No session may be locked.
+    /// Wakes the threads and the event loop that wait for output, for room or for the end. The
+    /// calling thread must not hold the lock of a session.
     pub(crate) fn wake(&self) {
         self.changed.notify_all();
         if let Some(on_change) = &*lock(&self.on_change) {

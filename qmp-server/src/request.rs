@@ -1,47 +1,50 @@
-//! A message of a client: what it asks for, or what is wrong with it.
+//! Requests, and the errors for messages that are not valid requests.
 
 use qmp_types::QmpError;
 use serde_json::{Map, Value};
 
-/// A command that a client wants executed.
+/// A command that a client has sent.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Request {
-    /// The client's own mark, to be echoed.
+    /// The client's identifier for the command, which the reply repeats.
     pub id: Option<Value>,
     /// The name of the command.
     pub name: String,
-    /// Its arguments, unchecked.
+    /// The arguments, unchecked.
     pub arguments: Map<String, Value>,
-    /// Whether it is to be executed out-of-band.
+    /// Whether the command is to be executed out-of-band.
     pub out_of_band: bool,
 }
 
-/// Whether a message asks to be executed ahead of others.
+/// Returns whether a message asks for out-of-band execution.
 pub(crate) fn is_out_of_band(message: &Value) -> bool {
     message.get("exec-oob").is_some() && message.get("execute").is_none()
 }
 
-/// Takes a message apart: its `id`, and the request (without the `id`) or what is wrong with it.
-pub(crate) fn check(message: Value, oob: bool) -> (Option<Value>, Result<Request, QmpError>) {
+/// Splits a message into its `id` and the request (without the `id`), or an error.
+pub(crate) fn parse(
+    message: Value,
+    oob_enabled: bool,
+) -> (Option<Value>, Result<Request, QmpError>) {
     let Value::Object(mut members) = message else {
         let error = QmpError::generic("QMP input must be a JSON object");
         return (None, Err(error));
     };
     let id = members.remove("id");
-    (id, request(members, oob))
+    (id, request(members, oob_enabled))
 }
 
-/// The error for a command that cannot be executed out-of-band.
-pub(crate) fn no_oob(name: &str) -> QmpError {
+/// Returns the error for a command that does not support out-of-band execution.
+pub(crate) fn oob_unsupported(name: &str) -> QmpError {
     QmpError::generic(format!("The command {name} does not support OOB"))
 }
 
-// The order of the checks is the order in which QEMU happens to report several faults at once.
-fn request(mut members: Map<String, Value>, oob: bool) -> Result<Request, QmpError> {
-    let urgent = match members.remove("exec-oob") {
-        Some(_) if !oob => return Err(unexpected("exec-oob")),
-        urgent => urgent.map(|name| string("exec-oob", name)).transpose()?,
+// The checks are in QEMU's order, so that a message with several errors gets the same reply.
+fn request(mut members: Map<String, Value>, oob_enabled: bool) -> Result<Request, QmpError> {
+    let exec_oob = match members.remove("exec-oob") {
+        Some(_) if !oob_enabled => return Err(unexpected("exec-oob")),
+        name => name.map(|name| string("exec-oob", name)).transpose()?,
     };
     let execute = members.remove("execute").map(|name| string("execute", name)).transpose()?;
     if let Some(name) = members.keys().find(|name| *name != "arguments") {
@@ -54,8 +57,8 @@ fn request(mut members: Map<String, Value>, oob: bool) -> Result<Request, QmpErr
             return Err(QmpError::generic("QMP input member 'arguments' must be an object"));
         }
     };
-    let out_of_band = urgent.is_some();
-    match (execute, urgent) {
+    let out_of_band = exec_oob.is_some();
+    match (execute, exec_oob) {
         (Some(_), Some(_)) => {
             Err(QmpError::generic("QMP input member 'execute' clashes with 'exec-oob'"))
         }

@@ -1,4 +1,4 @@
-//! Which handler answers which command.
+//! The table of command handlers, and the context that handlers receive.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,43 +10,43 @@ use serde_json::{Map, Value, json};
 
 use crate::arguments::{self, Fault};
 use crate::introspection::{Introspection, Shape};
-use crate::json::to_json;
+use crate::json::{encode_return, to_json};
 use crate::ordered::Ordered;
 use crate::request::{self, Request};
 
-/// How deep arguments may nest: decoding them takes some 20 KiB of stack a level in a build without
-/// optimisation, and this has to fit into the stack of any thread.
-const DEEPEST: usize = 48;
+/// The maximum nesting depth of arguments. Decoding takes about 20 KiB of stack per level in a build
+/// without optimization, which has to fit into the stack of any thread.
+const MAX_DEPTH: usize = 48;
 
-/// The commands that a server executes: a handler for each.
+/// A table of commands and their handlers.
 ///
-/// A command without a handler is answered as QEMU answers one that it does not have, so a server
-/// is as small as what it does. `query-commands` and, given
-/// [introspection](Router::introspection), `query-qmp-schema` are answered from the table: they
-/// list what is handled and nothing else.
+/// A command without a handler gets the error that QEMU sends for a command it does not have. The
+/// router itself answers `query-commands` and, if it has an
+/// [introspection](Router::introspection), `query-qmp-schema`. They list exactly the commands that
+/// have handlers.
 pub struct Router<M> {
     handlers: BTreeMap<&'static str, Entry<M>>,
     events: Vec<&'static str>,
     schema: Option<&'static str>,
     introspection: OnceLock<Introspection>,
-    /// The answer to `query-qmp-schema`.
-    subset: OnceLock<String>,
+    /// The reply to `query-qmp-schema`.
+    listed_schema: OnceLock<String>,
 }
 
-type Handler<M> = dyn Fn(&mut M, Decode, &mut Context) -> Result<String, QmpError> + Send + Sync;
+type Handler<M> = dyn Fn(&mut M, Arguments, &mut Context) -> Result<String, QmpError> + Send + Sync;
 
 struct Entry<M> {
     handler: Box<Handler<M>>,
     success_response: bool,
-    /// Arguments that the schema does not list are the handler's.
+    /// Whether arguments that the schema does not list are passed to the handler.
     open: bool,
 }
 
-/// Arguments on their way to a handler, as JSON text, and what of them decoding is to explain.
-///
-/// By way of text, because its reader says where it failed.
-struct Decode {
-    arguments: String,
+/// Checked arguments that a handler has to decode.
+struct Arguments {
+    /// JSON text rather than a value, because decoding text reports the position of an error.
+    text: String,
+    /// A fault whose message depends on the error of decoding.
     fault: Option<Fault>,
 }
 
@@ -66,7 +66,7 @@ impl<M> fmt::Debug for Router<M> {
 }
 
 impl<M> Router<M> {
-    /// No commands but the protocol's own.
+    /// Creates a router that handles only the protocol's own commands.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -74,21 +74,22 @@ impl<M> Router<M> {
             events: Vec::new(),
             schema: None,
             introspection: OnceLock::new(),
-            subset: OnceLock::new(),
+            listed_schema: OnceLock::new(),
         }
     }
 
-    /// What the commands look like, as `query-qmp-schema` tells it: a vocabulary's
-    /// `INTROSPECTION`. Arguments are checked against it, with QEMU's words for what is wrong,
-    /// and it says which commands may be executed out-of-band. It is read when first needed.
+    /// Sets the description of the commands, in the format of `query-qmp-schema`: the
+    /// `INTROSPECTION` constant of a vocabulary. The router checks arguments against it, with QEMU's
+    /// error messages, and it determines which commands can be executed out-of-band. It is parsed
+    /// when first needed.
     #[must_use]
     pub fn introspection(mut self, schema: &'static str) -> Self {
         self.schema = Some(schema);
         self
     }
 
-    /// Adds a handler: of the machine, the command and its [`Context`], it makes the return value
-    /// or an error. A later handler of the same command replaces the earlier.
+    /// Adds a handler, which receives the machine, the command and a [`Context`], and returns the
+    /// command's return value or an error. It replaces an earlier handler of the same command.
     #[must_use]
     pub fn command<C, H>(self, handler: H) -> Self
     where
@@ -98,8 +99,8 @@ impl<M> Router<M> {
         self.entry(handler, false)
     }
 
-    /// Adds a handler of a command whose arguments the schema does not list in full, such as
-    /// `device_add`: others are let through to it.
+    /// Adds a handler for a command that accepts arguments beyond those in the schema, as
+    /// `device_add` does. These are passed to the handler unchecked.
     #[must_use]
     pub fn open_command<C, H>(self, handler: H) -> Self
     where
@@ -109,14 +110,14 @@ impl<M> Router<M> {
         self.entry(handler, true)
     }
 
-    /// Says that the machine may emit this event, so that `query-qmp-schema` lists it.
+    /// Declares that the machine may emit this event, so that `query-qmp-schema` lists it.
     #[must_use]
     pub fn event<E: Event>(mut self) -> Self {
         self.events.push(E::NAME);
         self
     }
 
-    /// The names of the commands that have handlers, in alphabetical order.
+    /// Returns the names of the commands that have handlers, in alphabetical order.
     pub fn commands(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.handlers.keys().copied()
     }
@@ -126,19 +127,17 @@ impl<M> Router<M> {
         C: Command + DeserializeOwned,
         H: Fn(&mut M, C, &mut Context) -> Result<C::Return, QmpError> + Send + Sync + 'static,
     {
-        let handler = move |machine: &mut M, decode: Decode, context: &mut Context| {
-            let command = decode.command::<C>()?;
-            let value = handler(machine, command, context)?;
-            to_json(&value).map_err(|error| {
-                QmpError::generic(format!("the return value cannot be written: {error}"))
-            })
+        let handler = move |machine: &mut M, arguments: Arguments, context: &mut Context| {
+            let command = arguments.decode::<C>()?;
+            encode_return(&handler(machine, command, context)?)
         };
         let success_response = C::SUCCESS_RESPONSE;
         self.handlers.insert(C::NAME, Entry { handler: Box::new(handler), success_response, open });
         self
     }
 
-    /// Executes a command: its return value as JSON, or none if success is not answered.
+    /// Executes a command. Returns its return value as JSON, or `None` for a command without a
+    /// success response.
     pub(crate) fn execute(
         &self,
         machine: &mut M,
@@ -147,78 +146,86 @@ impl<M> Router<M> {
     ) -> Result<Option<String>, QmpError> {
         let name = request.name.as_str();
         let entry = self.handlers.get(name);
-        if entry.is_none() && !self.is_own(name) {
+        if entry.is_none() && !self.is_built_in(name) {
             let desc = format!("The command {name} has not been found");
             return Err(QmpError::new(ErrorClass::CommandNotFound, desc));
         }
-        let shape = self.checks().shape(name);
+        let shape = self.parsed_introspection().shape(name);
         if request.out_of_band && !matches!(shape, Some(Shape::Command { allow_oob: true, .. })) {
-            return Err(request::no_oob(name));
+            return Err(request::oob_unsupported(name));
         }
         let open = entry.is_some_and(|entry| entry.open);
-        let checked = arguments::check(self.checks(), name, &request.arguments, open);
-        let fault = match checked {
+        let introspection = self.parsed_introspection();
+        let fault = match arguments::check(introspection, name, &request.arguments, open) {
             Ok(()) => None,
             Err(Fault::Known(desc)) => return Err(QmpError::generic(desc)),
             Err(fault) => Some(fault),
         };
-        let Some(entry) = entry else { return Ok(Some(self.own(name))) };
-        let arguments = self.text(name, request.arguments)?;
-        let decode = Decode { arguments, fault };
-        let value = (entry.handler)(machine, decode, context)?;
+        let Some(entry) = entry else { return Ok(Some(self.built_in(name))) };
+        let text = self.arguments_text(name, request.arguments)?;
+        let value = (entry.handler)(machine, Arguments { text, fault }, context)?;
         Ok(entry.success_response.then_some(value))
     }
 
-    /// Arguments as text that is good to decode.
-    fn text(&self, command: &str, arguments: Map<String, Value>) -> Result<String, QmpError> {
+    /// Converts arguments to text, with the discriminators of unions first.
+    fn arguments_text(
+        &self,
+        command: &str,
+        arguments: Map<String, Value>,
+    ) -> Result<String, QmpError> {
         if arguments.is_empty() {
             return Ok("{}".to_owned());
         }
-        let introspection = self.checks();
+        let introspection = self.parsed_introspection();
         let shape = match introspection.shape(command) {
             Some(Shape::Command { arguments, .. }) => Some(arguments.as_str()),
             _ => None,
         };
         let value = &Value::Object(arguments);
-        if arguments::depth(value) > DEEPEST {
-            let desc = format!("Arguments are nested more than {DEEPEST} levels deep");
+        if arguments::depth(value) > MAX_DEPTH {
+            let desc = format!("arguments are nested more than {MAX_DEPTH} levels deep");
             return Err(QmpError::generic(desc));
         }
         to_json(&Ordered { introspection, shape, value })
             .map_err(|error| QmpError::generic(error.to_string()))
     }
 
-    fn is_own(&self, name: &str) -> bool {
+    /// Returns whether the router answers the command if it has no handler.
+    fn is_built_in(&self, name: &str) -> bool {
         name == "query-commands" || (name == "query-qmp-schema" && self.schema.is_some())
     }
 
-    fn own(&self, name: &str) -> String {
+    fn built_in(&self, name: &str) -> String {
         if name == "query-qmp-schema" {
-            return self.subset.get_or_init(|| self.listed_schema()).clone();
+            return self.listed_schema().to_owned();
         }
         let commands: Vec<Value> = self.listed().map(|name| json!({ "name": name })).collect();
         to_json(&commands).unwrap_or_default()
     }
 
+    /// Returns the names of all commands that `query-commands` lists.
     fn listed(&self) -> impl Iterator<Item = &'static str> {
-        let own = ["query-commands", "query-qmp-schema"].into_iter();
-        let own = own.filter(|name| self.is_own(name) && !self.handlers.contains_key(name));
-        ["qmp_capabilities"].into_iter().chain(own).chain(self.commands())
+        let built_in = ["query-commands", "query-qmp-schema"].into_iter();
+        let built_in =
+            built_in.filter(|name| self.is_built_in(name) && !self.handlers.contains_key(name));
+        ["qmp_capabilities"].into_iter().chain(built_in).chain(self.commands())
     }
 
-    fn listed_schema(&self) -> String {
-        let roots: Vec<&str> = self.listed().chain(self.events.iter().copied()).collect();
-        to_json(&self.checks().subset(&roots)).unwrap_or_default()
+    fn listed_schema(&self) -> &str {
+        self.listed_schema.get_or_init(|| {
+            let roots: Vec<&str> = self.listed().chain(self.events.iter().copied()).collect();
+            to_json(&self.parsed_introspection().subset(&roots)).unwrap_or_default()
+        })
     }
 
-    fn checks(&self) -> &Introspection {
+    fn parsed_introspection(&self) -> &Introspection {
         self.introspection.get_or_init(|| self.schema.map(Introspection::parse).unwrap_or_default())
     }
 }
 
-impl Decode {
-    fn command<C: DeserializeOwned>(self) -> Result<C, QmpError> {
-        let decoded = qmp_types::decode::<C>(&self.arguments);
+impl Arguments {
+    fn decode<C: DeserializeOwned>(self) -> Result<C, QmpError> {
+        let decoded = qmp_types::decode::<C>(&self.text);
         match (decoded, self.fault) {
             (Ok(command), None) => Ok(command),
             (decoded, fault) => Err(arguments::explain(fault, decoded.err().as_ref())),
@@ -226,49 +233,55 @@ impl Decode {
     }
 }
 
-/// What a handler may do besides looking at its machine.
+/// The means by which a handler affects clients and the server: emitting events, and ending.
 #[derive(Debug, Default)]
 pub struct Context {
     pub(crate) out_of_band: bool,
     pub(crate) events: Vec<Emitted>,
-    pub(crate) later: Vec<Emitted>,
+    pub(crate) after_reply: Vec<Emitted>,
     pub(crate) ends: bool,
 }
 
-/// An event on its way to all clients.
+/// An event to send to all clients.
 #[derive(Clone, Debug)]
 pub(crate) struct Emitted {
     pub(crate) name: &'static str,
-    /// As JSON text; events without data have none.
+    /// The event's data in JSON, if it has any.
     pub(crate) data: Option<String>,
     pub(crate) timestamp: Timestamp,
 }
 
 impl Context {
-    /// Sends an event to all clients, ahead of the command's reply. Events that a guest could
-    /// cause many times a second are limited to one a second, as in QEMU.
+    /// Sends an event to all clients, before the command's reply. As in QEMU, events that a guest
+    /// could emit in floods are limited to one per second.
     pub fn emit<E: Event>(&mut self, event: &E) {
         self.events.push(Emitted::new(event));
     }
 
-    /// Does something whose events come after the command's reply: what a guest takes its time for.
-    pub fn later<T>(&mut self, action: impl FnOnce(&mut Self) -> T) -> T {
-        let mut later = Self { out_of_band: self.out_of_band, ..Self::default() };
-        let result = action(&mut later);
-        self.later.extend(later.events.into_iter().chain(later.later));
-        self.ends |= later.ends;
+    /// Calls `action` immediately, but sends the events that it emits after the command's reply.
+    /// Use this for events that the guest causes in response to the command.
+    pub fn after_reply<T>(&mut self, action: impl FnOnce(&mut Self) -> T) -> T {
+        let mut inner = Self { out_of_band: self.out_of_band, ..Self::default() };
+        let result = action(&mut inner);
+        self.after_reply.extend(inner.events.into_iter().chain(inner.after_reply));
+        self.ends |= inner.ends;
         result
     }
 
-    /// Ends the server: after the reply and the events, all connections are closed.
+    /// Ends the server: all connections are closed after the reply and the events.
     pub fn end(&mut self) {
         self.ends = true;
     }
 
-    /// Whether the command is executed out-of-band.
+    /// Returns whether the command is executed out-of-band.
     #[must_use]
     pub fn is_out_of_band(&self) -> bool {
         self.out_of_band
+    }
+
+    /// Returns whether the handler has neither emitted an event nor ended the server.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.events.is_empty() && self.after_reply.is_empty() && !self.ends
     }
 }
 

@@ -1,4 +1,4 @@
-//! Serving on threads: one that reads and one that writes for each client.
+//! Serving on threads: one that reads and one that writes per client.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -10,32 +10,36 @@ use std::time::Duration;
 
 use crate::connection::Connection;
 use crate::server::Server;
-use crate::session::Closed;
+use crate::session::CloseReason;
 
-/// What is read at a time.
-const CHUNK: usize = 16 << 10;
+/// The maximum number of bytes to read at a time.
+const CHUNK_SIZE: usize = 16 << 10;
 
-/// Commands are decoded and executed on the thread that reads, and arguments may nest.
-const STACK: usize = 4 << 20;
+/// The stack size of the thread that reads. It also decodes arguments, which may be nested, and
+/// executes commands.
+const RECEIVER_STACK_SIZE: usize = 4 << 20;
 
-/// How long a server that ends waits for clients to read what it has to say. Its process may end
-/// next, and the reply to `quit` with it.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// The stack size of the thread that writes.
+const SENDER_STACK_SIZE: usize = 128 << 10;
 
-/// A byte stream both ways, whose two directions can be used from two threads.
+/// The time that a server that has ended gives its clients to read the remaining output. Without it,
+/// the reply to `quit` would be lost if the process exits next.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A bidirectional byte stream whose two directions can be used from two threads.
 pub trait Stream: Send + Sync + Sized + 'static {
-    /// The half that is read from.
+    /// The half for reading.
     type Reader: Read + Send;
-    /// The half that is written to.
+    /// The half for writing.
     type Writer: Write + Send;
 
-    /// Its two halves.
+    /// Returns the two halves of the stream.
     ///
     /// # Errors
-    /// What the operating system reports.
-    fn halves(&self) -> io::Result<(Self::Reader, Self::Writer)>;
+    /// Returns the operating system's error if the stream cannot be duplicated.
+    fn split(&self) -> io::Result<(Self::Reader, Self::Writer)>;
 
-    /// Ends both directions: whoever is blocked on a half returns.
+    /// Shuts down both directions. Reads and writes that are blocked on a half return.
     fn hang_up(&self);
 }
 
@@ -43,14 +47,14 @@ impl Stream for TcpStream {
     type Reader = Self;
     type Writer = Self;
 
-    fn halves(&self) -> io::Result<(Self, Self)> {
-        // Replies are small, and somebody waits for each of them.
+    fn split(&self) -> io::Result<(Self, Self)> {
+        // Replies are small, and a client waits for each of them.
         self.set_nodelay(true)?;
         Ok((self.try_clone()?, self.try_clone()?))
     }
 
     fn hang_up(&self) {
-        // It fails where the client was faster.
+        // This fails if the client has already disconnected.
         let _ = self.shutdown(Shutdown::Both);
     }
 }
@@ -60,7 +64,7 @@ impl Stream for UnixStream {
     type Reader = Self;
     type Writer = Self;
 
-    fn halves(&self) -> io::Result<(Self, Self)> {
+    fn split(&self) -> io::Result<(Self, Self)> {
         Ok((self.try_clone()?, self.try_clone()?))
     }
 
@@ -70,36 +74,39 @@ impl Stream for UnixStream {
 }
 
 impl<M: Send + 'static> Server<M> {
-    /// Serves one client on this thread (and one more) until the connection ends; says why it did.
+    /// Serves one client on the calling thread and one more until the connection ends, and returns
+    /// the reason for its end.
     ///
     /// # Errors
-    /// The stream cannot be split in halves, or no thread can be started.
-    pub fn serve<S: Stream>(&self, stream: S) -> io::Result<Closed> {
-        let (reader, writer) = stream.halves()?;
+    /// Returns an error if the stream cannot be split or a thread cannot be spawned.
+    pub fn serve<S: Stream>(&self, stream: S) -> io::Result<CloseReason> {
+        let (reader, writer) = stream.split()?;
         let stream = Arc::new(stream);
         let connection = self.connect();
-        let blocked = Arc::clone(&stream);
-        connection.on_overflow(move || blocked.hang_up());
+        let overflowing = Arc::clone(&stream);
+        connection.on_overflow(move || overflowing.hang_up());
         thread::scope(|scope| {
-            let sender = thread::Builder::new().name("qmp-send".to_owned()).stack_size(128 << 10);
+            let sender =
+                thread::Builder::new().name("qmp-send".to_owned()).stack_size(SENDER_STACK_SIZE);
             sender.spawn_scoped(scope, || {
                 send(&connection, writer);
-                // The reader waits for bytes that will not be answered.
+                // The thread that reads may be blocked, although no more commands are executed.
                 stream.hang_up();
             })?;
             receive(&connection, reader);
             io::Result::Ok(())
         })?;
-        Ok(connection.closed().unwrap_or(Closed::Client))
+        Ok(connection.closed().unwrap_or(CloseReason::Client))
     }
 
-    /// Serves one client on threads in the background.
+    /// Serves one client on background threads.
     ///
     /// # Errors
-    /// No thread can be started.
+    /// Returns an error if a thread cannot be spawned.
     pub fn spawn<S: Stream>(&self, stream: S) -> io::Result<()> {
         let (server, serving) = (self.clone(), self.serving());
-        let receiver = thread::Builder::new().name("qmp-receive".to_owned()).stack_size(STACK);
+        let receiver =
+            thread::Builder::new().name("qmp-receive".to_owned()).stack_size(RECEIVER_STACK_SIZE);
         let serve = move || {
             let closed = server.serve(stream);
             drop(serving);
@@ -108,23 +115,23 @@ impl<M: Send + 'static> Server<M> {
         receiver.spawn(serve).map(drop)
     }
 
-    /// Serves whoever connects to a TCP listener, until the server ends and its clients have read
-    /// its last words, or a second has passed.
+    /// Serves all clients that connect to a TCP listener until the server ends. Then waits up to one
+    /// second for the clients to read their remaining output.
     ///
     /// # Errors
-    /// The listener fails.
+    /// Returns an error if the listener fails.
     pub fn serve_tcp(&self, listener: &TcpListener) -> io::Result<()> {
         let address = listener.local_addr()?;
-        // A connection from ourselves wakes the thread that waits for one.
+        // Connecting wakes the thread that is blocked in `accept`.
         self.at_end(move || drop(TcpStream::connect(address)));
         self.accept(|| listener.accept().map(|(stream, _)| stream))
     }
 
-    /// Serves whoever connects to a Unix listener, until the server ends and its clients have read
-    /// its last words, or a second has passed.
+    /// Serves all clients that connect to a Unix listener until the server ends. Then waits up to one
+    /// second for the clients to read their remaining output.
     ///
     /// # Errors
-    /// The listener fails.
+    /// Returns an error if the listener fails.
     #[cfg(unix)]
     pub fn serve_unix(&self, listener: &UnixListener) -> io::Result<()> {
         let address = listener.local_addr()?;
@@ -132,10 +139,10 @@ impl<M: Send + 'static> Server<M> {
         self.accept(|| listener.accept().map(|(stream, _)| stream))
     }
 
-    /// A client's end of a new connection within this process.
+    /// Connects a client within this process, and returns the client's end of the connection.
     ///
     /// # Errors
-    /// No pair of sockets can be had, or no thread.
+    /// Returns an error if a pair of sockets cannot be created or a thread cannot be spawned.
     #[cfg(unix)]
     pub fn connect_unix(&self) -> io::Result<UnixStream> {
         let (client, server) = UnixStream::pair()?;
@@ -147,26 +154,26 @@ impl<M: Send + 'static> Server<M> {
         while !self.has_ended() {
             match next() {
                 Ok(stream) if !self.has_ended() => {
-                    // Where threads run out, this client is turned away and the others stay.
+                    // If no thread can be spawned, only this client is disconnected.
                     let _ = self.spawn(stream);
                 }
                 Ok(_) => {}
-                Err(error) if is_passing(&error) => {}
+                Err(error) if is_transient(&error) => {}
                 Err(error) => return Err(error),
             }
         }
-        self.wait_served(FAREWELL);
+        self.wait_served(SHUTDOWN_TIMEOUT);
         Ok(())
     }
 }
 
-/// Whether a listener goes on after this error: the fault was the client's.
-fn is_passing(error: &io::Error) -> bool {
+/// Returns whether a listener can continue after this error.
+fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted)
 }
 
 fn receive<M: Send + 'static>(connection: &Connection<M>, mut reader: impl Read) {
-    let mut bytes = vec![0; CHUNK];
+    let mut bytes = vec![0; CHUNK_SIZE];
     while connection.wait_input() {
         match reader.read(&mut bytes) {
             Ok(0) => break,
@@ -175,14 +182,14 @@ fn receive<M: Send + 'static>(connection: &Connection<M>, mut reader: impl Read)
             Err(_) => break,
         }
     }
-    // A client that only stopped writing still reads its last replies.
-    connection.close(Closed::Client);
+    // A client that has only shut down its writing half still gets its last replies.
+    connection.close(CloseReason::Client);
 }
 
 fn send<M: Send + 'static>(connection: &Connection<M>, mut writer: impl Write) {
     while let Some(output) = connection.wait_output() {
         if writer.write_all(&output).and_then(|()| writer.flush()).is_err() {
-            return connection.close(Closed::Client);
+            return connection.close(CloseReason::Client);
         }
     }
 }

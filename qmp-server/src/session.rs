@@ -1,4 +1,5 @@
-//! One connection's protocol, without I/O: bytes in, requests out, replies in, bytes to send.
+//! The protocol of one connection, without I/O: bytes go in, requests come out, replies go in, and
+//! bytes to send come out.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,25 +9,26 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::json::{JsonLimits, Parser, to_json};
+use crate::json::{JsonLimits, Parser, encode_return, to_json};
 use crate::request::{self, Request};
 
-/// How many in-band commands a connection may have in flight (QMP specification, section
+/// The number of in-band commands that a connection may have in flight (QMP specification, section
 /// "Out-of-band execution").
-const MOST_IN_FLIGHT: usize = 8;
+const MAX_IN_FLIGHT: usize = 8;
 
-/// What one connection may cost.
+/// Limits on the resources that one connection may use.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of one message; QEMU's limit is the default, 64 MiB.
+    /// The maximum size of a message in bytes (default: 64 MiB, as in QEMU).
     pub message_bytes: usize,
-    /// Tokens of one message; QEMU's limit is the default, 2 Mi.
+    /// The maximum number of tokens in a message (default: 2 Mi, as in QEMU).
     pub message_tokens: usize,
-    /// Brackets open at a time in one message; QEMU's limit is the default, 1024.
+    /// The maximum number of open brackets at any point of a message (default: 1024, as in QEMU).
     pub message_depth: usize,
-    /// Bytes that wait to be sent, 16 MiB unless set. From half of it on, no further command is
-    /// executed until the client has read; an event beyond it ends the connection.
+    /// The maximum number of bytes waiting to be sent (default: 16 MiB). Above half of it, no
+    /// command is executed until the client reads; an event that would exceed it ends the
+    /// connection.
     pub output_bytes: usize,
 }
 
@@ -41,23 +43,24 @@ impl Default for Limits {
     }
 }
 
-/// Why a connection has ended, or is about to.
+/// The reason why a connection has ended, or is about to.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Closed {
-    /// The server ended it, as after `quit`: what waits to be sent is still sent.
+pub enum CloseReason {
+    /// The server has ended, for example by `quit`. Pending output is still sent.
     Server,
-    /// The client did not read, and that many bytes were waiting for it.
-    NotRead(usize),
-    /// The client is gone.
+    /// The client did not read, and its pending output reached this number of bytes. The output is
+    /// discarded.
+    OutputOverflow(usize),
+    /// The client has disconnected.
     Client,
 }
 
-impl fmt::Display for Closed {
+impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Server => f.write_str("the server has ended"),
-            Self::NotRead(bytes) => write!(f, "the client left {bytes} bytes unread"),
+            Self::OutputOverflow(bytes) => write!(f, "the client left {bytes} bytes unread"),
             Self::Client => f.write_str("the client has closed the connection"),
         }
     }
@@ -65,9 +68,10 @@ impl fmt::Display for Closed {
 
 /// The protocol of one connection.
 ///
-/// What is the protocol's own is answered inside: negotiation, and everything that is no command.
-/// The rest comes out of [`next_request`](Self::next_request) and wants a
-/// [`reply`](Self::reply). Nothing here reads, writes or waits.
+/// A session answers by itself whatever needs no handler: capabilities negotiation and messages
+/// that are not valid commands. It returns all other commands from
+/// [`next_request`](Self::next_request); answer each with [`reply`](Self::reply). A session does no
+/// I/O and never blocks.
 ///
 /// ```
 /// use qmp_server::{Limits, Session};
@@ -91,18 +95,18 @@ pub struct Session {
     limits: Limits,
     offered: Vec<Capability>,
     parser: Parser,
-    /// Bytes that have not been parsed.
+    /// Bytes that are not parsed yet.
     input: VecDeque<u8>,
-    /// Parsed, in-band, not yet executed.
+    /// Parsed in-band messages, or parse errors, that are not processed yet.
     waiting: VecDeque<Result<Value, String>>,
     output: Vec<u8>,
     negotiated: bool,
-    oob: bool,
-    closed: Option<Closed>,
+    oob_enabled: bool,
+    closed: Option<CloseReason>,
 }
 
 impl Session {
-    /// A connection that has just been made: the greeting waits to be sent.
+    /// Creates the session of a new connection. The greeting is its first output.
     #[must_use]
     pub fn new(greeting: &Greeting, limits: Limits) -> Self {
         let json_limits = JsonLimits {
@@ -118,7 +122,7 @@ impl Session {
             waiting: VecDeque::new(),
             output: Vec::new(),
             negotiated: false,
-            oob: false,
+            oob_enabled: false,
             closed: None,
         };
         if let Ok(greeting) = to_json(greeting) {
@@ -127,32 +131,33 @@ impl Session {
         session
     }
 
-    /// Takes bytes that arrived. Take the requests out before giving it more.
+    /// Accepts bytes from the client. Call [`next_request`](Self::next_request) until it returns
+    /// `None` before passing more.
     pub fn receive(&mut self, bytes: &[u8]) {
         if self.closed.is_none() {
             self.input.extend(bytes);
         }
     }
 
-    /// Whether bytes should be read from the client: not while it leaves replies unread, nor after
-    /// the end.
+    /// Returns whether more bytes should be read from the client. This is false while the client
+    /// leaves replies unread, and after the end.
     #[must_use]
     pub fn wants_input(&self) -> bool {
         self.closed.is_none() && self.input.is_empty() && !self.is_congested()
     }
 
-    /// The next command to execute: an out-of-band one before those that wait.
+    /// Returns the next command to execute. Out-of-band commands overtake waiting ones.
     ///
-    /// None if more bytes are needed first, or if the client should first read.
+    /// Returns `None` if more bytes are needed, or if the client has to read its replies first.
     pub fn next_request(&mut self) -> Option<Request> {
         while self.closed.is_none() && !self.is_congested() {
             let outcome = match self.parse_ahead() {
-                Some(urgent) => Ok(urgent),
+                Some(out_of_band) => Ok(out_of_band),
                 None => self.waiting.pop_front()?,
             };
             match outcome {
                 Ok(message) => {
-                    if let Some(request) = self.examine(message) {
+                    if let Some(request) = self.process(message) {
                         return Some(request);
                     }
                 }
@@ -162,44 +167,45 @@ impl Session {
         None
     }
 
-    /// Answers a request: `id` is the request's own. A command without a success response gets
-    /// only errors.
+    /// Answers a request; `id` is that of the request. For a command without a success response,
+    /// call this only with an error.
     pub fn reply<T: Serialize>(&mut self, id: Option<Value>, result: &Result<T, QmpError>) {
-        let written = result.as_ref().map(|value| to_json(value));
-        match written {
-            Ok(Ok(value)) => self.succeed(id.as_ref(), &value),
-            Ok(Err(error)) => {
-                let desc = format!("the return value cannot be written: {error}");
-                self.fail(id.as_ref(), &QmpError::generic(desc));
-            }
-            Err(error) => self.fail(id.as_ref(), error),
+        let encoded = match result {
+            Ok(value) => encode_return(value),
+            Err(error) => return self.fail(id.as_ref(), error),
+        };
+        match encoded {
+            Ok(value) => self.succeed(id.as_ref(), &value),
+            Err(error) => self.fail(id.as_ref(), &error),
         }
     }
 
-    /// Sends an event. Nothing is sent before negotiation is complete, as the protocol demands.
+    /// Sends an event. Events before the end of capabilities negotiation are discarded, as the
+    /// protocol requires.
     pub fn event(&mut self, name: &str, data: Option<&RawValue>, timestamp: Timestamp) {
         self.event_line(&event_line(name, data.map(RawValue::get), timestamp));
     }
 
-    /// Bytes to send; [`sent`](Self::sent) says how many have been.
+    /// Returns the bytes to send. Call [`sent`](Self::sent) once some of them have been sent.
     #[must_use]
     pub fn output(&self) -> &[u8] {
         &self.output
     }
 
-    /// Forgets the first bytes of the output, which have been sent.
+    /// Removes the given number of bytes from the start of the output, because they have been sent.
     pub fn sent(&mut self, bytes: usize) {
         self.output.drain(..bytes.min(self.output.len()));
     }
 
-    /// All bytes to send, which count as sent.
+    /// Takes all bytes to send.
     pub fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output)
     }
 
-    /// Ends the connection. What waits to be sent still should be, unless it is just too much.
-    pub fn close(&mut self, reason: Closed) {
-        if matches!(reason, Closed::NotRead(_)) {
+    /// Ends the connection. Pending output should still be sent; it is discarded only for
+    /// [`CloseReason::OutputOverflow`].
+    pub fn close(&mut self, reason: CloseReason) {
+        if matches!(reason, CloseReason::OutputOverflow(_)) {
             self.output = Vec::new();
         }
         self.input = VecDeque::new();
@@ -207,30 +213,31 @@ impl Session {
         self.closed.get_or_insert(reason);
     }
 
-    /// Why the connection has ended, if it has.
+    /// Returns the reason why the connection has ended, if it has.
     #[must_use]
-    pub fn closed(&self) -> Option<&Closed> {
+    pub fn closed(&self) -> Option<&CloseReason> {
         self.closed.as_ref()
     }
 
-    /// Whether capabilities negotiation is complete.
+    /// Returns whether capabilities negotiation is complete.
     #[must_use]
     pub fn is_negotiated(&self) -> bool {
         self.negotiated
     }
 
+    /// Sends an event that [`event_line`] has encoded.
     pub(crate) fn event_line(&mut self, line: &str) {
         if !self.negotiated || self.closed.is_some() {
             return;
         }
         let pending = self.output.len() + line.len();
         if pending > self.limits.output_bytes {
-            return self.close(Closed::NotRead(pending));
+            return self.close(CloseReason::OutputOverflow(pending));
         }
         self.send_line(line);
     }
 
-    /// Sends a success response whose value is JSON text already.
+    /// Sends a success response with a return value in JSON.
     pub(crate) fn succeed(&mut self, id: Option<&Value>, value: &str) {
         match id.map(to_json) {
             Some(Ok(id)) => self.send_line(&format!(r#"{{"return": {value}, "id": {id}}}"#)),
@@ -250,10 +257,10 @@ impl Session {
         self.output.len() > self.limits.output_bytes / 2
     }
 
-    /// Parses as far as the protocol lets a server look ahead. Gives what must not wait: a message
-    /// that asks to be executed out-of-band. Without that capability, one comes after the other.
+    /// Parses as many messages as the protocol lets a server look ahead, which is one unless
+    /// out-of-band execution is enabled. Stops at an out-of-band message and returns it.
     fn parse_ahead(&mut self) -> Option<Value> {
-        let ahead = if self.oob { MOST_IN_FLIGHT } else { 1 };
+        let ahead = if self.oob_enabled { MAX_IN_FLIGHT } else { 1 };
         while self.waiting.len() < ahead {
             match self.parse()? {
                 Ok(message) if request::is_out_of_band(&message) => return Some(message),
@@ -270,7 +277,7 @@ impl Session {
             }
             let (bytes, _) = self.input.as_slices();
             if bytes.is_empty() {
-                // What one large message took is given back.
+                // Do not keep the memory of one large message.
                 self.input.shrink_to(64 << 10);
                 return None;
             }
@@ -279,10 +286,10 @@ impl Session {
         }
     }
 
-    /// Answers what is the protocol's own; gives the command that is not.
-    fn examine(&mut self, message: Value) -> Option<Request> {
-        let (id, checked) = request::check(message, self.oob);
-        let answer = match checked {
+    /// Answers negotiation and invalid messages, and returns any other command.
+    fn process(&mut self, message: Value) -> Option<Request> {
+        let (id, request) = request::parse(message, self.oob_enabled);
+        let result = match request {
             Ok(request) if request.name == "qmp_capabilities" => self.negotiate(&request),
             Ok(request) if self.negotiated => return Some(Request { id, ..request }),
             Ok(_) => Err(QmpError::new(
@@ -291,7 +298,7 @@ impl Session {
             )),
             Err(error) => Err(error),
         };
-        match answer {
+        match result {
             Ok(()) => self.succeed(id.as_ref(), "{}"),
             Err(error) => self.fail(id.as_ref(), &error),
         }
@@ -300,19 +307,19 @@ impl Session {
 
     fn negotiate(&mut self, request: &Request) -> Result<(), QmpError> {
         if request.out_of_band {
-            return Err(request::no_oob(&request.name));
+            return Err(request::oob_unsupported(&request.name));
         }
-        let enable = capabilities(&request.arguments)?;
+        let enable = requested_capabilities(&request.arguments)?;
         if self.negotiated {
             return Err(QmpError::new(
                 ErrorClass::CommandNotFound,
                 "Capabilities negotiation is already complete, command ignored",
             ));
         }
-        if let Some(missing) = enable.iter().find(|asked| !self.offered.contains(asked)) {
+        if let Some(missing) = enable.iter().find(|wanted| !self.offered.contains(wanted)) {
             return Err(QmpError::generic(format!("Capability {missing} not available")));
         }
-        self.oob = enable.contains(&Capability::Oob);
+        self.oob_enabled = enable.contains(&Capability::Oob);
         self.negotiated = true;
         Ok(())
     }
@@ -323,7 +330,7 @@ impl Session {
     }
 }
 
-/// An event as it is sent, without the end of the line.
+/// Returns an event as it is sent, without the end of the line.
 pub(crate) fn event_line(name: &str, data: Option<&str>, timestamp: Timestamp) -> String {
     let name = to_json(name).unwrap_or_default();
     let time = to_json(&timestamp).unwrap_or_default();
@@ -331,8 +338,8 @@ pub(crate) fn event_line(name: &str, data: Option<&str>, timestamp: Timestamp) -
     format!(r#"{{"timestamp": {time}, "event": {name}{data}}}"#)
 }
 
-/// The arguments of `qmp_capabilities`.
-fn capabilities(arguments: &Map<String, Value>) -> Result<Vec<Capability>, QmpError> {
+/// Decodes the arguments of `qmp_capabilities`.
+fn requested_capabilities(arguments: &Map<String, Value>) -> Result<Vec<Capability>, QmpError> {
     let expected = |name: &str, kind: &str| {
         QmpError::generic(format!("Invalid parameter type for '{name}', expected: {kind}"))
     };
@@ -343,7 +350,7 @@ fn capabilities(arguments: &Map<String, Value>) -> Result<Vec<Capability>, QmpEr
             .enumerate()
             .map(|(at, name)| match name.as_str() {
                 Some("oob") => Ok(Capability::Oob),
-                // QEMU has no name for an element of a list, and says so.
+                // QEMU has no name for an element of an array, and prints `null`.
                 Some(name) => {
                     let desc = format!("Parameter 'null' does not accept value '{name}'");
                     Err(QmpError::generic(desc))

@@ -1,8 +1,9 @@
-//! Locks and waits that outlive a handler's panic.
+//! Locks and waits that ignore poisoning.
+//!
+//! A handler that panics may leave its machine in an inconsistent state, but never a connection.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-// A handler that panicked has harmed its machine, if anything; the connections are whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

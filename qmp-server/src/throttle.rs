@@ -1,4 +1,4 @@
-//! Events that a guest could cause in floods, at most one a second.
+//! Rate limits for events that a guest could emit in floods.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::router::Emitted;
 
-/// The least time between two events of a kind that is limited.
+/// The minimum time between two limited events of one kind.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// The limited events, with the member by which similar ones are told apart.
+/// The limited events. Events that differ in the given member are limited separately.
 const LIMITED: [(&str, Option<&str>); 8] = [
     ("BALLOON_CHANGE", None),
     ("HV_BALLOON_STATUS_REPORT", None),
@@ -22,7 +22,8 @@ const LIMITED: [(&str, Option<&str>); 8] = [
     ("WATCHDOG", None),
 ];
 
-/// Holds events back: of those that come within a period, the last one is delivered, at its end.
+/// A rate limiter. Of the events that are emitted during a period, only the last one is delivered,
+/// at the end of the period.
 #[derive(Debug, Default)]
 pub(crate) struct Throttle {
     kinds: HashMap<(&'static str, Option<String>), Kind>,
@@ -30,41 +31,42 @@ pub(crate) struct Throttle {
 
 #[derive(Debug)]
 struct Kind {
-    /// When the period since the last delivery ends.
-    free: Instant,
+    /// The end of the period that began with the last delivery.
+    period_end: Instant,
     held: Option<Emitted>,
 }
 
 impl Throttle {
-    /// Gives the event back if it may be delivered now.
-    pub(crate) fn pass(&mut self, event: Emitted, now: Instant) -> Option<Emitted> {
-        let Some((_, similar)) = LIMITED.iter().find(|(name, _)| *name == event.name) else {
+    /// Returns the event if it may be delivered now. Otherwise holds it back, in place of an earlier
+    /// one.
+    pub(crate) fn admit(&mut self, event: Emitted, now: Instant) -> Option<Emitted> {
+        let Some((_, distinguishing)) = LIMITED.iter().find(|(name, _)| *name == event.name) else {
             return Some(event);
         };
-        let key = (event.name, similar.and_then(|member| member_of(&event, member)));
-        let kind = self.kinds.entry(key).or_insert(Kind { free: now, held: None });
-        if kind.free > now {
+        let key = (event.name, distinguishing.and_then(|member| member_of(&event, member)));
+        let kind = self.kinds.entry(key).or_insert(Kind { period_end: now, held: None });
+        if kind.period_end > now {
             kind.held = Some(event);
             return None;
         }
-        kind.free = now + PERIOD;
+        kind.period_end = now + PERIOD;
         Some(event)
     }
 
-    /// When the next held event is due.
+    /// Returns the time at which the next held event is due.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.kinds.values().filter(|kind| kind.held.is_some()).map(|kind| kind.free).min()
+        self.kinds.values().filter(|kind| kind.held.is_some()).map(|kind| kind.period_end).min()
     }
 
-    /// The events that are due.
+    /// Takes the held events that are due.
     pub(crate) fn release(&mut self, now: Instant) -> Vec<Emitted> {
         let mut events = Vec::new();
         self.kinds.retain(|_, kind| {
-            if kind.free > now {
+            if kind.period_end > now {
                 return true;
             }
             let event = kind.held.take();
-            kind.free = now + PERIOD;
+            kind.period_end = now + PERIOD;
             let delivered = event.is_some();
             events.extend(event);
             delivered
@@ -90,38 +92,38 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_a_flood_is_delivered_when_the_period_ends() {
+    fn the_last_event_of_a_flood_is_delivered_at_the_end_of_the_period() {
         let mut throttle = Throttle::default();
         let start = Instant::now();
         let after = |milliseconds| start + Duration::from_millis(milliseconds);
-        assert!(throttle.pass(event("RTC_CHANGE", "1"), start).is_some());
+        assert!(throttle.admit(event("RTC_CHANGE", "1"), start).is_some());
         assert_eq!(throttle.due(), None);
-        assert!(throttle.pass(event("RTC_CHANGE", "2"), after(300)).is_none());
-        assert!(throttle.pass(event("RTC_CHANGE", "3"), after(600)).is_none());
+        assert!(throttle.admit(event("RTC_CHANGE", "2"), after(300)).is_none());
+        assert!(throttle.admit(event("RTC_CHANGE", "3"), after(600)).is_none());
         assert_eq!(throttle.due(), Some(after(1000)));
         assert!(throttle.release(after(999)).is_empty());
         let released = throttle.release(after(1000));
         assert_eq!(released.len(), 1);
         assert_eq!(released[0].data.as_deref(), Some("3"));
-        // The delivery begins another period; a quiet one ends the matter.
-        assert!(throttle.pass(event("RTC_CHANGE", "4"), after(1500)).is_none());
+        // The delivery begins another period. After one without events, the limit is lifted.
+        assert!(throttle.admit(event("RTC_CHANGE", "4"), after(1500)).is_none());
         assert_eq!(throttle.release(after(2000)).len(), 1);
         assert!(throttle.release(after(3000)).is_empty());
-        assert!(throttle.pass(event("RTC_CHANGE", "5"), after(3001)).is_some());
+        assert!(throttle.admit(event("RTC_CHANGE", "5"), after(3001)).is_some());
     }
 
     #[test]
-    fn only_similar_events_of_limited_kinds_are_held() {
+    fn unlimited_and_distinct_events_are_not_held() {
         let mut throttle = Throttle::default();
         let now = Instant::now();
         for name in ["STOP", "STOP", "RESUME", "WATCHDOG", "BALLOON_CHANGE"] {
-            assert!(throttle.pass(event(name, "{}"), now).is_some(), "{name}");
+            assert!(throttle.admit(event(name, "{}"), now).is_some(), "{name}");
         }
-        for (data, passes) in
+        for (data, is_admitted) in
             [(r#"{"id": "a"}"#, true), (r#"{"id": "b"}"#, true), (r#"{"id": "a"}"#, false)]
         {
-            let passed = throttle.pass(event("VSERPORT_CHANGE", data), now);
-            assert_eq!(passed.is_some(), passes, "{data}");
+            let admitted = throttle.admit(event("VSERPORT_CHANGE", data), now);
+            assert_eq!(admitted.is_some(), is_admitted, "{data}");
         }
     }
 }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use qmp_server::{Closed, Limits, Session};
+use qmp_server::{CloseReason, Limits, Session};
 use support::{NEGOTIATE, greeting, lines, recorded, server, server_with};
 
 const PROTOCOL: &str = include_str!("data/protocol.txt");
@@ -172,11 +172,15 @@ fn a_client_that_leaves_events_unread_is_dropped_with_the_reason() {
         told += 1;
     }
     assert_eq!(told, 10);
-    assert!(matches!(deaf.closed(), Some(Closed::NotRead(10_000..=12_000))), "{:?}", deaf.closed());
+    assert!(
+        matches!(deaf.closed(), Some(CloseReason::OutputOverflow(10_000..=12_000))),
+        "{:?}",
+        deaf.closed()
+    );
     assert!(!deaf.has_output() && !deaf.wants_input());
-    assert_eq!(server.connections(), 2);
+    assert_eq!(server.connection_count(), 2);
     drop(deaf);
-    assert_eq!(server.connections(), 1);
+    assert_eq!(server.connection_count(), 1);
 }
 
 #[test]
@@ -247,9 +251,12 @@ fn a_server_that_ends_says_what_it_has_to_say() {
     one.receive(b"{'execute': 'quit', 'id': 1} {'execute': 'query-name'}");
     assert!(server.has_ended());
     assert_eq!(lines(&one.take_output()).last().unwrap(), r#"{"return": {}, "id": 1}"#);
-    assert_eq!((one.closed(), other.closed()), (Some(Closed::Server), Some(Closed::Server)));
+    assert_eq!(
+        (one.closed(), other.closed()),
+        (Some(CloseReason::Server), Some(CloseReason::Server))
+    );
     assert_eq!(lines(&other.take_output()).len(), 2);
-    assert_eq!(server.connect().closed(), Some(Closed::Server));
+    assert_eq!(server.connect().closed(), Some(CloseReason::Server));
 }
 
 #[test]

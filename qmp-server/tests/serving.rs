@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use qmp_server::{Closed, Limits};
+use qmp_server::{CloseReason, Limits};
 use support::{NEGOTIATE, server, server_with};
 
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -59,7 +59,7 @@ fn several_clients_are_served_over_tcp_until_one_quits() {
     other.0.get_mut().write_all(b"{'execute': 'quit', 'id': 'q'}").unwrap();
     thread.join().unwrap().unwrap();
     // A process that ends with its server has nothing left to send.
-    assert_eq!(server.connections(), 0);
+    assert_eq!(server.connection_count(), 0);
     assert_eq!(other.line(), r#"{"return": {}, "id": "q"}"#);
     assert_eq!(other.rest(), "");
     assert!(one.line().contains("TOLD"));
@@ -118,8 +118,8 @@ fn a_client_that_never_reads_is_cut_off() {
         }
         assert!(start.elapsed() < DEADLINE, "still connected");
     };
-    assert!(matches!(closed, Closed::NotRead(_)), "{closed}");
-    assert_eq!(server.connections(), 1);
+    assert!(matches!(closed, CloseReason::OutputOverflow(_)), "{closed}");
+    assert_eq!(server.connection_count(), 1);
 }
 
 #[cfg(unix)]
@@ -173,5 +173,5 @@ fn many_connections_without_a_thread_each() {
     connections[0].receive(b"{'execute': 'tell', 'arguments': {'length': 1}}");
     assert!(connections.iter().all(|connection| connection.has_output()));
     drop(connections);
-    assert_eq!(server.connections(), 0);
+    assert_eq!(server.connection_count(), 0);
 }

@@ -1,6 +1,6 @@
-//! Bytes to tokens, and back to a known state after bytes that are none.
+//! Splits bytes into tokens, and recovers after bytes that do not form a token.
 
-/// What a token is; its bytes stand beside it.
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
     BraceOpen,
@@ -11,19 +11,19 @@ pub(super) enum Kind {
     Colon,
     Integer,
     Float,
-    /// Lower-case letters; whether they say `true`, `false` or `null` is the parser's question.
+    /// Lower-case letters. The parser checks whether they are `true`, `false` or `null`.
     Keyword,
-    /// A string with its quotes, escapes and encoding unchecked.
+    /// A string with its quotes. The parser checks its escape sequences and encoding.
     Text,
-    /// Bytes that begin no token, the last of them the culprit.
+    /// Bytes that do not form a token. The last one is the byte that does not fit.
     Stray,
-    /// A token longer than the limit, cut there.
+    /// A token that exceeds the limit, truncated.
     TooLong,
 }
 
-/// Where a token starts: both count from 1, columns in bytes.
+/// The position of a token's first byte. Lines and columns are counted from 1, columns in bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Place {
+pub(super) struct Position {
     pub(super) line: usize,
     pub(super) column: usize,
 }
@@ -31,7 +31,7 @@ pub(super) struct Place {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
     Start,
-    /// After an error: everything is passed over until a byte that may start a message anew.
+    /// After an error: bytes are skipped up to one that may start a new message.
     Recovery,
     Text(u8),
     Escape(u8),
@@ -48,25 +48,25 @@ enum State {
     Keyword,
 }
 
-/// What one byte does in one state.
+/// The effect of a byte in a state.
 enum Step {
-    /// The byte belongs to the token, which goes on.
-    Take(State),
-    /// The byte ends the token and belongs to it.
-    Close(Kind),
-    /// The byte ends the token and belongs to what follows.
-    Before(Kind),
-    /// The byte is white space, or nonsense that recovery passes over.
+    /// The byte belongs to the token, which continues.
+    Continue(State),
+    /// The byte is the last one of the token.
+    End(Kind),
+    /// The byte is the first one after the token.
+    EndBefore(Kind),
+    /// The byte is white space, or is skipped by recovery.
     Skip,
-    /// Recovery ends in front of this byte.
+    /// Recovery ends before this byte.
     Recovered,
-    /// No token goes on like this.
+    /// The byte does not fit any token.
     Stray,
 }
 
-/// What sees the tokens.
+/// A receiver of tokens.
 pub(super) trait Sink {
-    fn token(&mut self, kind: Kind, bytes: &[u8], place: Place);
+    fn token(&mut self, kind: Kind, bytes: &[u8], position: Position);
 }
 
 #[derive(Debug)]
@@ -74,99 +74,101 @@ pub(super) struct Lexer {
     state: State,
     token: Vec<u8>,
     max_token: usize,
-    start: Place,
-    /// The place of the last byte fed.
-    here: Place,
+    start: Position,
+    /// The position of the last byte read.
+    current: Position,
 }
 
 impl Lexer {
     pub(super) fn new(max_token: usize) -> Self {
-        let start = Place { line: 1, column: 1 };
-        let here = Place { line: 1, column: 0 };
-        Self { state: State::Start, token: Vec::new(), max_token, start, here }
+        let start = Position { line: 1, column: 1 };
+        let current = Position { line: 1, column: 0 };
+        Self { state: State::Start, token: Vec::new(), max_token, start, current }
     }
 
-    /// Reads bytes until `token` has seen a token, or two where the byte that ends one is the
-    /// next. Says how many bytes it read.
-    pub(super) fn read(&mut self, bytes: &[u8], token: &mut impl Sink) -> usize {
+    /// Reads bytes until `sink` has received a token, or two if the byte that ends a token is one by
+    /// itself. Returns the number of bytes read.
+    pub(super) fn read(&mut self, bytes: &[u8], sink: &mut impl Sink) -> usize {
         let mut at = 0;
         loop {
-            at += self.pass_plain_text(&bytes[at..]);
+            at += self.take_plain_text(&bytes[at..]);
             let Some(&byte) = bytes.get(at) else { return at };
             at += 1;
-            self.here.column += 1;
+            self.current.column += 1;
             if byte == b'\n' {
-                self.here = Place { line: self.here.line + 1, column: 0 };
+                self.current = Position { line: self.current.line + 1, column: 0 };
             }
-            if self.step(byte, token) {
+            if self.step(byte, sink) {
                 return at;
             }
         }
     }
 
-    /// Inside of a string, most bytes say nothing: takes them in one go.
-    fn pass_plain_text(&mut self, bytes: &[u8]) -> usize {
+    /// Adds the next bytes of a string that neither end nor escape anything to the token, and
+    /// returns their number. This is faster than one step per byte.
+    fn take_plain_text(&mut self, bytes: &[u8]) -> usize {
         let State::Text(quote) = self.state else { return 0 };
         let plain = |byte: &u8| matches!(byte, 0x20..=0xFD) && *byte != quote && *byte != b'\\';
         let room = self.max_token.saturating_sub(self.token.len());
         let length = bytes.iter().take(room).take_while(|byte| plain(byte)).count();
         self.token.extend_from_slice(&bytes[..length]);
-        self.here.column += length;
+        self.current.column += length;
         length
     }
 
-    /// Takes one byte, and says whether a token is complete.
-    fn step(&mut self, byte: u8, token: &mut impl Sink) -> bool {
+    /// Reads one byte, and returns whether it has completed a token.
+    fn step(&mut self, byte: u8, sink: &mut impl Sink) -> bool {
         match step(self.state, byte) {
-            Step::Take(state) => {
+            Step::Continue(state) => {
                 self.token.push(byte);
                 self.state = state;
                 let too_long = self.token.len() > self.max_token;
                 if too_long {
-                    self.end(Kind::TooLong, State::Recovery, token);
+                    self.end(Kind::TooLong, State::Recovery, sink);
                 }
                 too_long
             }
-            Step::Close(kind) => {
+            Step::End(kind) => {
                 self.token.push(byte);
-                self.end(kind, State::Start, token);
+                self.end(kind, State::Start, sink);
                 true
             }
-            Step::Before(kind) => {
-                self.end(kind, State::Start, token);
-                self.step(byte, token);
+            Step::EndBefore(kind) => {
+                self.end(kind, State::Start, sink);
+                self.step(byte, sink);
                 true
             }
             Step::Stray => {
                 self.token.push(byte);
-                self.end(Kind::Stray, State::Recovery, token);
+                self.end(Kind::Stray, State::Recovery, sink);
                 true
             }
             Step::Skip => {
-                self.start_behind();
+                self.start_next();
                 false
             }
             Step::Recovered => {
                 self.state = State::Start;
-                self.start_behind();
-                self.step(byte, token)
+                self.start_next();
+                self.step(byte, sink)
             }
         }
     }
 
-    fn end(&mut self, kind: Kind, next: State, token: &mut impl Sink) {
-        token.token(kind, &self.token, self.start);
+    fn end(&mut self, kind: Kind, next: State, sink: &mut impl Sink) {
+        sink.token(kind, &self.token, self.start);
         self.token.clear();
-        // One huge token must not hold its memory for the rest of the connection.
+        // Do not keep the memory of one huge token for the rest of the connection.
         self.token.shrink_to(4096);
         self.state = next;
-        self.start_behind();
+        self.start_next();
     }
 
-    // QEMU counts from the byte it looked at, even where that byte is looked at again: a bracket
-    // right behind a number is reported one column too far. So do we, for replies that are equal.
-    fn start_behind(&mut self) {
-        self.start = Place { column: self.here.column + 1, ..self.here };
+    // QEMU counts from the byte it has read last, even if that byte is processed again as part of
+    // the next token: the column of a bracket right after a number is one too large. This does the
+    // same so that replies are equal.
+    fn start_next(&mut self) {
+        self.start = Position { column: self.current.column + 1, ..self.current };
     }
 }
 
@@ -179,8 +181,8 @@ fn step(state: State, byte: u8) -> Step {
         },
         State::Text(quote) | State::Escape(quote) => text(state, quote, byte),
         State::Keyword => match byte {
-            b'a'..=b'z' => Step::Take(State::Keyword),
-            _ => Step::Before(Kind::Keyword),
+            b'a'..=b'z' => Step::Continue(State::Keyword),
+            _ => Step::EndBefore(Kind::Keyword),
         },
         _ => number(state, byte),
     }
@@ -189,17 +191,17 @@ fn step(state: State, byte: u8) -> Step {
 fn start(byte: u8) -> Step {
     match byte {
         b' ' | b'\t' | b'\r' | b'\n' => Step::Skip,
-        b'{' => Step::Close(Kind::BraceOpen),
-        b'}' => Step::Close(Kind::BraceClose),
-        b'[' => Step::Close(Kind::BracketOpen),
-        b']' => Step::Close(Kind::BracketClose),
-        b',' => Step::Close(Kind::Comma),
-        b':' => Step::Close(Kind::Colon),
-        b'"' | b'\'' => Step::Take(State::Text(byte)),
-        b'-' => Step::Take(State::Minus),
-        b'0' => Step::Take(State::Zero),
-        b'1'..=b'9' => Step::Take(State::Digits),
-        b'a'..=b'z' => Step::Take(State::Keyword),
+        b'{' => Step::End(Kind::BraceOpen),
+        b'}' => Step::End(Kind::BraceClose),
+        b'[' => Step::End(Kind::BracketOpen),
+        b']' => Step::End(Kind::BracketClose),
+        b',' => Step::End(Kind::Comma),
+        b':' => Step::End(Kind::Colon),
+        b'"' | b'\'' => Step::Continue(State::Text(byte)),
+        b'-' => Step::Continue(State::Minus),
+        b'0' => Step::Continue(State::Zero),
+        b'1'..=b'9' => Step::Continue(State::Digits),
+        b'a'..=b'z' => Step::Continue(State::Keyword),
         _ => Step::Stray,
     }
 }
@@ -207,27 +209,27 @@ fn start(byte: u8) -> Step {
 fn text(state: State, quote: u8, byte: u8) -> Step {
     match (state, byte) {
         (_, 0..=0x1F | 0xFE..=0xFF) => Step::Stray,
-        (State::Escape(_), _) => Step::Take(State::Text(quote)),
-        (_, b'\\') => Step::Take(State::Escape(quote)),
-        _ if byte == quote => Step::Close(Kind::Text),
-        _ => Step::Take(State::Text(quote)),
+        (State::Escape(_), _) => Step::Continue(State::Text(quote)),
+        (_, b'\\') => Step::Continue(State::Escape(quote)),
+        _ if byte == quote => Step::End(Kind::Text),
+        _ => Step::Continue(State::Text(quote)),
     }
 }
 
 fn number(state: State, byte: u8) -> Step {
     match (state, byte) {
         (State::Zero, b'0'..=b'9') => Step::Stray,
-        (State::Minus, b'0') => Step::Take(State::Zero),
-        (State::Minus | State::Digits, b'0'..=b'9') => Step::Take(State::Digits),
-        (State::Zero | State::Digits, b'.') => Step::Take(State::Point),
-        (State::Digits | State::Fraction, b'e' | b'E') => Step::Take(State::Exponent),
-        (State::Zero | State::Digits, _) => Step::Before(Kind::Integer),
-        (State::Point | State::Fraction, b'0'..=b'9') => Step::Take(State::Fraction),
-        (State::Exponent, b'+' | b'-') => Step::Take(State::ExponentSign),
+        (State::Minus, b'0') => Step::Continue(State::Zero),
+        (State::Minus | State::Digits, b'0'..=b'9') => Step::Continue(State::Digits),
+        (State::Zero | State::Digits, b'.') => Step::Continue(State::Point),
+        (State::Digits | State::Fraction, b'e' | b'E') => Step::Continue(State::Exponent),
+        (State::Zero | State::Digits, _) => Step::EndBefore(Kind::Integer),
+        (State::Point | State::Fraction, b'0'..=b'9') => Step::Continue(State::Fraction),
+        (State::Exponent, b'+' | b'-') => Step::Continue(State::ExponentSign),
         (State::Exponent | State::ExponentSign | State::ExponentDigits, b'0'..=b'9') => {
-            Step::Take(State::ExponentDigits)
+            Step::Continue(State::ExponentDigits)
         }
-        (State::Fraction | State::ExponentDigits, _) => Step::Before(Kind::Float),
+        (State::Fraction | State::ExponentDigits, _) => Step::EndBefore(Kind::Float),
         _ => Step::Stray,
     }
 }

@@ -1,9 +1,9 @@
 //! JSON as QEMU's monitor reads and writes it.
 //!
-//! A client may be a person at a terminal: strings in single quotes are fine, a message ends where
-//! its brackets close and not at a newline, and after any nonsense the next message is read again.
-//! None of the JSON libraries resynchronises like that, hence a reader of our own. It answers in
-//! the words of QEMU 11.1, with the line and the column of the fault.
+//! A client may be a person at a terminal: strings may have single quotes, a message ends where its
+//! brackets are closed rather than at a newline, and after invalid input the parser recovers and
+//! reads the next message. None of the JSON libraries recovers like this, hence this parser. Its
+//! errors have the texts of QEMU 11.1, with the line and the column.
 
 mod lexer;
 mod parser;
@@ -11,4 +11,4 @@ mod text;
 mod writer;
 
 pub(crate) use parser::{JsonLimits, Parser};
-pub(crate) use writer::to_json;
+pub(crate) use writer::{encode_return, to_json};

@@ -1,34 +1,34 @@
-//! Tokens to values, one message after the other.
+//! Builds values from tokens, one message after the other.
 
 use std::collections::VecDeque;
 
 use serde_json::{Map, Number, Value};
 
-use super::lexer::{Kind, Lexer, Place, Sink};
+use super::lexer::{Kind, Lexer, Position, Sink};
 use super::text;
 
-/// How much QEMU says about a fault at most, in bytes.
-const LONGEST_FAULT: usize = 1023;
+/// The length in bytes at which QEMU truncates a parse error.
+const MAX_ERROR_LENGTH: usize = 1023;
 
-/// What a message may cost at most.
+/// Limits on a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct JsonLimits {
-    /// Bytes of all tokens of one message.
+    /// The maximum total size of the tokens in bytes.
     pub(crate) bytes: usize,
-    /// Tokens of one message.
+    /// The maximum number of tokens.
     pub(crate) tokens: usize,
-    /// Brackets that are open at a time.
+    /// The maximum number of open brackets.
     pub(crate) depth: usize,
 }
 
-/// Reads a stream of JSON values from bytes that arrive anyhow.
+/// An incremental parser for a stream of JSON values, cut into pieces anywhere.
 #[derive(Debug)]
 pub(crate) struct Parser {
     lexer: Lexer,
     message: Message,
 }
 
-/// A value, or what is wrong where one was expected.
+/// A message, or the error to answer it with.
 pub(crate) type Outcome = Result<Value, String>;
 
 impl Parser {
@@ -36,7 +36,7 @@ impl Parser {
         Self { lexer: Lexer::new(limits.bytes), message: Message::new(limits) }
     }
 
-    /// Reads until a message or an error has come of the bytes; says how many it read.
+    /// Reads bytes until there is an outcome, and returns the number of bytes read.
     pub(crate) fn read(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() && self.message.outcomes.is_empty() {
@@ -45,7 +45,7 @@ impl Parser {
         at
     }
 
-    /// What came of the bytes read so far, the oldest first.
+    /// Returns the oldest outcome of the bytes read so far that has not been returned yet.
     pub(crate) fn next(&mut self) -> Option<Outcome> {
         self.message.outcomes.pop_front()
     }
@@ -56,12 +56,12 @@ impl Parser {
 struct Message {
     limits: JsonLimits,
     open: Vec<Container>,
-    /// Brackets open, as if each kind were balanced on its own: `{]` ends a message.
+    /// Open brackets. As in QEMU, each kind is counted on its own: `{]` ends a message.
     braces: isize,
     brackets: isize,
     bytes: usize,
     tokens: usize,
-    /// The message has been answered with an error; the rest of it is passed over.
+    /// Whether the message is invalid, and the rest of it is skipped.
     failed: bool,
     outcomes: VecDeque<Outcome>,
 }
@@ -89,10 +89,9 @@ enum InArray {
 }
 
 impl Sink for Message {
-    fn token(&mut self, kind: Kind, bytes: &[u8], place: Place) {
+    fn token(&mut self, kind: Kind, bytes: &[u8], position: Position) {
         if kind == Kind::Stray {
-            let culprit = text::lossy(bytes);
-            self.fail_at(place, format!("stray '{culprit}'"));
+            self.fail_at(position, &format!("stray '{}'", text::lossy(bytes)));
             return self.end();
         }
         self.count(kind, bytes);
@@ -100,7 +99,7 @@ impl Sink for Message {
             match self.take(kind, bytes) {
                 Ok(Some(value)) => self.outcomes.push_back(Ok(value)),
                 Ok(None) => self.check_limits(kind),
-                Err(fault) => self.fail_at(place, fault),
+                Err(error) => self.fail_at(position, &error),
             }
         }
         let closed = self.braces == 0 && self.brackets == 0;
@@ -147,15 +146,14 @@ impl Message {
         }
     }
 
-    fn fail_at(&mut self, place: Place, mut fault: String) {
-        let end = (0..=LONGEST_FAULT).rev().find(|end| fault.is_char_boundary(*end));
-        if fault.len() > LONGEST_FAULT {
-            fault.truncate(end.unwrap_or_default());
-        }
-        self.fail(format!("{}:{}: JSON parse error, {fault}", place.line, place.column));
+    fn fail_at(&mut self, position: Position, error: &str) {
+        let Position { line, column } = position;
+        let end = (0..=MAX_ERROR_LENGTH).rev().find(|end| error.is_char_boundary(*end));
+        let error = &error[..end.unwrap_or_default()];
+        self.fail(format!("{line}:{column}: JSON parse error, {error}"));
     }
 
-    /// Answers the message with an error, unless it has been.
+    /// Marks the message as invalid. Only its first error becomes an outcome.
     fn fail(&mut self, error: String) {
         if !self.failed {
             self.outcomes.push_back(Err(error));
@@ -170,7 +168,7 @@ impl Message {
         self.failed = false;
     }
 
-    /// Takes a token in; gives the message's value if that completes it.
+    /// Adds a token to the message, and returns the message's value if that completes it.
     fn take(&mut self, kind: Kind, bytes: &[u8]) -> Result<Option<Value>, String> {
         match self.open.pop() {
             None => self.take_value(kind, bytes),
@@ -249,14 +247,14 @@ impl Message {
             Kind::Text => Value::String(text::unquote(bytes)?),
             Kind::Integer | Kind::Float => number(kind, bytes),
             Kind::Keyword => keyword(bytes)?,
-            // Its size is what is wrong with it, and that is checked next.
+            // `check_limits` reports it.
             Kind::TooLong => return Ok(None),
             _ => return Err("expecting value".to_owned()),
         };
         self.complete(value)
     }
 
-    /// Puts a complete value into what it stands in.
+    /// Adds a complete value to the innermost open container, or returns it if none is open.
     fn complete(&mut self, value: Value) -> Result<Option<Value>, String> {
         match self.open.last_mut() {
             None => return Ok(Some(value)),
@@ -285,7 +283,7 @@ fn keyword(bytes: &[u8]) -> Result<Value, String> {
     }
 }
 
-/// A number in the first of `i64`, `u64` and `f64` that holds it.
+/// Returns a number as the first of `i64`, `u64` and `f64` that can represent it.
 fn number(kind: Kind, bytes: &[u8]) -> Value {
     let text = std::str::from_utf8(bytes).unwrap_or_default();
     if kind == Kind::Integer {
@@ -297,6 +295,6 @@ fn number(kind: Kind, bytes: &[u8]) -> Value {
         }
     }
     let number: f64 = text.parse().unwrap_or_default();
-    // JSON has no infinity (QEMU echoes `inf`, which no client could read).
+    // JSON has no infinity (QEMU would repeat `inf`, which no client can parse).
     Number::from_f64(number.clamp(f64::MIN, f64::MAX)).map_or(Value::Null, Value::Number)
 }

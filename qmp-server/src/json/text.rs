@@ -1,11 +1,12 @@
-//! Text as QEMU takes it: *modified* UTF-8, in which a NUL may be two bytes, and escapes.
+//! Strings as QEMU reads them: *modified* UTF-8, in which NUL may be encoded as two bytes, and
+//! escape sequences.
 
-/// What stands for bytes that are no text.
+/// The replacement for bytes that are not valid text.
 const REPLACEMENT: char = '\u{FFFD}';
 
-/// Reads a string token: without its quotes, escapes resolved.
+/// Returns the value of a string token: without its quotes and with escape sequences resolved.
 ///
-/// The error is what QEMU says of the string.
+/// The error is QEMU's message for the string.
 pub(super) fn unquote(token: &[u8]) -> Result<String, String> {
     let mut rest = token.get(1..token.len().saturating_sub(1)).unwrap_or_default();
     let mut text = String::with_capacity(rest.len());
@@ -31,7 +32,7 @@ pub(super) fn unquote(token: &[u8]) -> Result<String, String> {
     Ok(text)
 }
 
-/// Bytes for people to read: whatever is no text is replaced. As in QEMU, a NUL ends them.
+/// Returns bytes as text, with invalid parts replaced. As in QEMU, the text ends at a NUL byte.
 pub(super) fn lossy(bytes: &[u8]) -> String {
     let mut rest = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     let mut text = String::with_capacity(rest.len());
@@ -43,17 +44,16 @@ pub(super) fn lossy(bytes: &[u8]) -> String {
     text
 }
 
-/// Whether a code point stands for a character at all: half of a surrogate pair does not, nor do
-/// the 66 that Unicode keeps for itself.
+/// Returns whether a code point is valid in QEMU's strings: the 66 noncharacters of Unicode are not.
 pub(super) fn is_character(found: char) -> bool {
     let code = u32::from(found);
     !matches!(code, 0xFDD0..=0xFDEF) && code & 0xFFFE != 0xFFFE
 }
 
-/// Resolves the escape at the start of `rest`, and says how long it is.
+/// Resolves the escape sequence at the start of `rest`, and returns its length in bytes.
 fn unescape(token: &[u8], rest: &[u8], text: &mut String) -> Result<usize, String> {
     let plain = match rest.get(1) {
-        Some(b'u') => return unescape_code(token, rest, text),
+        Some(b'u') => return unescape_unicode(token, rest, text),
         Some(&found @ (b'"' | b'\'' | b'\\' | b'/')) => char::from(found),
         Some(b'b') => '\u{8}',
         Some(b'f') => '\u{C}',
@@ -66,8 +66,8 @@ fn unescape(token: &[u8], rest: &[u8], text: &mut String) -> Result<usize, Strin
     Ok(2)
 }
 
-/// Resolves `\uXXXX`, or two of them that are a surrogate pair.
-fn unescape_code(token: &[u8], rest: &[u8], text: &mut String) -> Result<usize, String> {
+/// Resolves `\uXXXX`, or two of them that form a surrogate pair, and returns the length in bytes.
+fn unescape_unicode(token: &[u8], rest: &[u8], text: &mut String) -> Result<usize, String> {
     let first = code_unit(rest);
     let pair = first.zip(code_unit(rest.get(6..).unwrap_or_default()));
     let (code, length) = match (first, pair) {
@@ -82,7 +82,7 @@ fn unescape_code(token: &[u8], rest: &[u8], text: &mut String) -> Result<usize, 
             Ok(length)
         }
         None => {
-            // What stands there is quoted, up to the end of the token with its quote.
+            // Quote the sequence; at the end of the token that includes the closing quote.
             let start = token.len() - 1 - rest.len();
             let end = (start + length).min(token.len());
             Err(format!("{} is not a valid Unicode character", lossy(&token[start..end])))
@@ -93,12 +93,13 @@ fn unescape_code(token: &[u8], rest: &[u8], text: &mut String) -> Result<usize, 
 fn code_unit(escape: &[u8]) -> Option<u32> {
     let digits = escape.strip_prefix(br"\u")?.get(..4)?;
     let digits = std::str::from_utf8(digits).ok()?;
-    // from_str_radix would take a sign.
+    // `from_str_radix` would accept a sign.
     let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     is_hex.then(|| u32::from_str_radix(digits, 16).ok()).flatten()
 }
 
-/// The character that the bytes start with, if they do, and how many bytes to go on by.
+/// Returns the character at the start of the bytes, or `None` if it is invalid, and the number of
+/// bytes to skip.
 fn character(bytes: &[u8]) -> (Option<char>, usize) {
     let Some(&lead) = bytes.first() else { return (None, 1) };
     if lead.is_ascii() {
@@ -106,7 +107,7 @@ fn character(bytes: &[u8]) -> (Option<char>, usize) {
     }
     let length = match lead.leading_ones() {
         length @ 2..=6 => length as usize,
-        // A byte that goes on nothing, or that no encoding has.
+        // A stray continuation byte, or one that no encoding contains.
         _ => return (None, 1),
     };
     let mut code = u32::from(lead) & (0x7F >> length);

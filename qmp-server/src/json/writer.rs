@@ -1,17 +1,25 @@
-//! Values to text, byte for byte as QEMU writes it: a space behind `:` and `,`, nothing but ASCII.
+//! Converts values to text exactly as QEMU does: with a space after `:` and `,`, and in ASCII.
 
 use std::io::{self, Write};
 
+use qmp_types::QmpError;
 use serde::Serialize;
 use serde_json::ser::{CharEscape, Formatter, Serializer};
 
 use super::text::is_character;
 
-/// A value as JSON text on one line.
+/// Returns a value as JSON text on one line.
 pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     let mut bytes = Vec::with_capacity(128);
     value.serialize(&mut Serializer::with_formatter(&mut bytes, QemuFormatter))?;
     String::from_utf8(bytes).map_err(|error| serde_json::Error::io(io::Error::other(error)))
+}
+
+/// Encodes a command's return value.
+pub(crate) fn encode_return<T: Serialize>(value: &T) -> Result<String, QmpError> {
+    to_json(value).map_err(|error| {
+        QmpError::generic(format!("failed to encode the return value as JSON: {error}"))
+    })
 }
 
 struct QemuFormatter;
@@ -30,7 +38,7 @@ impl Formatter for QemuFormatter {
     }
 
     fn write_f64<W: ?Sized + Write>(&mut self, out: &mut W, value: f64) -> io::Result<()> {
-        out.write_all(seventeen_digits(value).as_bytes())
+        out.write_all(format_17g(value).as_bytes())
     }
 
     fn write_string_fragment<W: ?Sized + Write>(
@@ -77,9 +85,9 @@ fn write_escape<W: ?Sized + Write>(out: &mut W, found: char) -> io::Result<()> {
     found.encode_utf16(&mut units).iter().try_for_each(|unit| write!(out, "\\u{unit:04X}"))
 }
 
-/// A number as C prints it with `%.17g`: the digits that tell it from every other, and no more
-/// than seventeen.
-fn seventeen_digits(value: f64) -> String {
+/// Returns a number as C prints it with `%.17g`: with up to 17 significant digits, which identify
+/// every `f64`.
+fn format_17g(value: f64) -> String {
     let scientific = format!("{value:.16e}");
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or_default();
@@ -103,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_look_as_in_c() {
+    fn numbers_are_formatted_as_in_c() {
         for (value, text) in [
             (0.1, "0.10000000000000001"),
             (-0.0, "-0"),
@@ -116,12 +124,12 @@ mod tests {
             (-9.223_372_036_854_776e18, "-9.2233720368547758e+18"),
             (123_456.789, "123456.789"),
         ] {
-            assert_eq!(seventeen_digits(value), text);
+            assert_eq!(format_17g(value), text);
         }
     }
 
     #[test]
-    fn text_is_ascii() {
+    fn output_is_ascii() {
         let value = json!({"a": ["\u{7F}\u{1}é😀\u{FFFE}/\"\\\n", null, {}, []], "b": 1});
         assert_eq!(
             to_json(&value).unwrap(),

@@ -160,7 +160,7 @@ impl Machine {
         device.unplug_pending = true;
         if releases {
             // The guest needs its time: the events come after the reply.
-            context.later(|context| self.finish_unplugs(context));
+            context.after_reply(|context| self.finish_unplugs(context));
         }
         Ok(Empty {})
     }
@@ -249,7 +249,7 @@ impl Machine {
         };
         self.balloon_target = Some(target.min(self.memory));
         if self.is_running() {
-            context.later(|context| self.follow_balloon(context));
+            context.after_reply(|context| self.follow_balloon(context));
         }
         Ok(Empty {})
     }

@@ -30,7 +30,7 @@ impl Machine {
         for status in [JobStatus::Created, JobStatus::Running] {
             context.emit(&JobStatusChange::new(id, status));
         }
-        context.later(|context| {
+        context.after_reply(|context| {
             for status in [JobStatus::Waiting, JobStatus::Pending, JobStatus::Concluded] {
                 context.emit(&JobStatusChange::new(id, status));
             }

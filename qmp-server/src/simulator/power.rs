@@ -111,7 +111,7 @@ impl Machine {
         context.emit(&events::Powerdown::new());
         if self.obeys_powerdown && self.is_running() {
             // The guest needs its time: the events come after the reply.
-            context.later(|context| {
+            context.after_reply(|context| {
                 self.shut_down(true, ShutdownCause::GuestShutdown, context);
             });
         }
