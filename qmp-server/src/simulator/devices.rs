@@ -1,15 +1,11 @@
 //! Devices that come and go, and what some of them do.
 
-use qmp_types::qmp::commands::{
-    Balloon, DeviceAdd, DeviceDel, NetdevAdd, NetdevDel, QueryBalloon, QueryPci, QueryRxFilter,
-    SetLink,
-};
-use qmp_types::qmp::events::{BalloonChange, DeviceDeleted};
-use qmp_types::qmp::types::BalloonInfo;
-use qmp_types::{Empty, ErrorClass, QmpError};
+use qmp_types::qmp::commands::{DeviceAdd, DeviceDel, QueryPci};
+use qmp_types::qmp::events::DeviceDeleted;
+use qmp_types::{Empty, QmpError};
 use serde_json::{Map, Value, json};
 
-use super::machine::{Device, Machine, Netdev};
+use super::machine::{Device, Machine};
 use super::replies::{not_found, typed};
 use crate::router::{Context, Router};
 
@@ -58,26 +54,6 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
             machine.delete_device(&command.id, context)
         })
         .command(|machine: &mut Machine, _: QueryPci, _: &mut Context| typed(machine.pci()))
-        .command(|machine: &mut Machine, command: SetLink, _: &mut Context| {
-            machine.set_link(&command)
-        })
-        .command(|machine: &mut Machine, command: NetdevAdd, _: &mut Context| {
-            machine.add_netdev(&command)
-        })
-        .command(|machine: &mut Machine, command: NetdevDel, _: &mut Context| {
-            machine.delete_netdev(&command.id)
-        })
-        .command(|machine: &mut Machine, command: QueryRxFilter, _: &mut Context| {
-            machine.rx_filters(command.name.as_deref())
-        })
-        .command(|machine: &mut Machine, _: QueryBalloon, _: &mut Context| {
-            machine.check_balloon()?;
-            Ok(BalloonInfo::new(i64::try_from(machine.balloon).unwrap_or(i64::MAX)))
-        })
-        .command(|machine: &mut Machine, command: Balloon, context: &mut Context| {
-            machine.set_balloon(command.value, context)
-        })
-        .event::<BalloonChange>()
         .event::<DeviceDeleted>()
 }
 
@@ -191,100 +167,6 @@ impl Machine {
         });
         json!([{"bus": 0, "devices": fixed.into_iter().chain(devices).collect::<Value>()}])
     }
-
-    fn set_link(&mut self, command: &SetLink) -> Result<Empty, QmpError> {
-        let name = &command.name;
-        if let Some(netdev) = self.netdevs.iter_mut().find(|netdev| netdev.id == *name) {
-            netdev.link_up = command.up;
-            return Ok(Empty {});
-        }
-        let nic = self.device(name).filter(|device| device.is_nic());
-        nic.ok_or_else(|| not_found(name))?.link_up = command.up;
-        Ok(Empty {})
-    }
-
-    fn add_netdev(&mut self, command: &NetdevAdd) -> Result<Empty, QmpError> {
-        let id = &command.data.id;
-        if self.netdevs.iter().any(|netdev| netdev.id == *id) {
-            return Err(QmpError::generic(format!("Duplicate ID '{id}'")));
-        }
-        self.netdevs.push(Netdev { id: id.clone(), link_up: true });
-        Ok(Empty {})
-    }
-
-    fn delete_netdev(&mut self, id: &str) -> Result<Empty, QmpError> {
-        let at = self.netdevs.iter().position(|netdev| netdev.id == id);
-        self.netdevs.remove(at.ok_or_else(|| not_found(id))?);
-        Ok(Empty {})
-    }
-
-    fn rx_filters<T: serde::de::DeserializeOwned>(
-        &self,
-        name: Option<&str>,
-    ) -> Result<T, QmpError> {
-        let nics = self.devices.iter().filter(|device| device.is_nic());
-        let wanted = nics.filter(|device| name.is_none_or(|name| device.name() == name));
-        let filters: Vec<Value> = wanted.map(rx_filter).collect();
-        match name.filter(|_| filters.is_empty()) {
-            Some(name) => Err(QmpError::generic(format!("invalid net client name: {name}"))),
-            None => typed(filters.into()),
-        }
-    }
-
-    fn check_balloon(&self) -> Result<(), QmpError> {
-        match self.has_device("virtio-balloon-pci") {
-            true => Ok(()),
-            false => {
-                let desc = "No balloon device has been activated";
-                Err(QmpError::new(ErrorClass::DeviceNotActive, desc))
-            }
-        }
-    }
-
-    fn set_balloon(&mut self, value: i64, context: &mut Context) -> Result<Empty, QmpError> {
-        self.check_balloon()?;
-        let target = u64::try_from(value).ok().filter(|target| *target > 0);
-        let Some(target) = target else {
-            return Err(QmpError::generic("Parameter 'value' expects a size"));
-        };
-        self.balloon_target = Some(target.min(self.memory));
-        if self.is_running() {
-            context.after_reply(|context| self.follow_balloon(context));
-        }
-        Ok(Empty {})
-    }
-
-    /// The guest takes or gives the memory that it was asked for.
-    pub(super) fn follow_balloon(&mut self, context: &mut Context) {
-        if let Some(target) = self.balloon_target.take().filter(|target| *target != self.balloon) {
-            self.balloon = target;
-            let actual = i64::try_from(target).unwrap_or(i64::MAX);
-            context.emit(&BalloonChange::new(actual));
-        }
-    }
-}
-
-impl Device {
-    fn is_nic(&self) -> bool {
-        matches!(self.driver.as_str(), "virtio-net-pci" | "e1000")
-    }
-}
-
-fn rx_filter(device: &Device) -> Value {
-    json!({
-        "name": device.name(),
-        "promiscuous": false,
-        "multicast": "normal",
-        "unicast": "normal",
-        "vlan": "none",
-        "broadcast-allowed": true,
-        "multicast-overflow": false,
-        "unicast-overflow": false,
-        "main-mac": device.text("mac").unwrap_or("52:54:00:12:34:57"),
-        "vlan-table": [],
-        "unicast-table": [],
-        "multicast-table": ["01:00:5e:00:00:01"],
-    })
 }
 
 fn pci_device(

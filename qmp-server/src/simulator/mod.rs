@@ -1,16 +1,18 @@
 //! A machine that is not there, for tools and tests that need one to talk to.
 
+mod balloon;
 mod block;
 mod devices;
-mod host;
-mod human;
+mod hmp;
 mod identity;
 mod jobs;
 mod machine;
+mod network;
 mod objects;
-mod power;
+mod qom;
+mod queries;
 mod replies;
-mod tree;
+mod run_state;
 
 #[cfg(unix)]
 use std::io;
@@ -185,14 +187,16 @@ impl SimulatorBuilder {
     pub fn build(self) -> Simulator {
         let router = Router::new().introspection(qmp::INTROSPECTION);
         let parts = [
-            host::add,
-            power::add,
+            balloon::add,
             block::add,
             devices::add,
-            objects::add,
+            hmp::add,
             jobs::add,
-            human::add,
-            tree::add,
+            network::add,
+            objects::add,
+            qom::add,
+            queries::add,
+            run_state::add,
         ];
         let router = parts.into_iter().fold(router, |router, add| add(router));
         Simulator { server: Server::new(identity::version(), router, self.machine) }
