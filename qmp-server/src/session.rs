@@ -49,8 +49,8 @@ impl Default for Limits {
 pub enum CloseReason {
     /// The server has ended, for example by `quit`. Pending output is still sent.
     Server,
-    /// The client did not read, and its pending output reached this number of bytes. The output is
-    /// discarded.
+    /// The client did not read, and its pending output would have reached this number of bytes. The
+    /// output is discarded.
     OutputOverflow(usize),
     /// The client has disconnected.
     Client,

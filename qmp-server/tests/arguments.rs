@@ -1,4 +1,4 @@
-//! What is said of arguments that do not fit, against what a QEMU was seen to say.
+//! Compares error replies for invalid arguments with replies that were recorded from QEMU.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, deprecated)]
 
 mod support;
@@ -17,37 +17,37 @@ use support::{NEGOTIATE, lines, recorded};
 
 const ARGUMENTS: &str = include_str!("data/arguments.txt");
 
-/// A server whose commands all fail, so that success cannot be taken for a check.
+/// Returns a server whose commands all fail, so that every reply contains a message.
 fn server() -> Server<()> {
-    fn refuse<C: Command + DeserializeOwned>(router: Router<()>) -> Router<()> {
+    fn add_failing<C: Command + DeserializeOwned>(router: Router<()>) -> Router<()> {
         router.command(|_: &mut (), _: C, _: &mut Context| Err(QmpError::generic("executed")))
     }
     let router = [
-        refuse::<Balloon>,
-        refuse::<BlockSetIoThrottle>,
-        refuse::<BlockSetWriteThreshold>,
-        refuse::<BlockdevAdd>,
-        refuse::<ChardevAdd>,
-        refuse::<DeviceDel>,
-        refuse::<Eject>,
-        refuse::<Getfd>,
-        refuse::<HumanMonitorCommand>,
-        refuse::<InputSendEvent>,
-        refuse::<JobDismiss>,
-        refuse::<MigrateSetCapabilities>,
-        refuse::<MigrateSetParameters>,
-        refuse::<NetdevAdd>,
-        refuse::<ObjectAdd>,
-        refuse::<QomGet>,
-        refuse::<QomSet>,
-        refuse::<QueryNamedBlockNodes>,
-        refuse::<QueryRxFilter>,
-        refuse::<Screendump>,
-        refuse::<SetAction>,
-        refuse::<SetLink>,
-        refuse::<SetPassword>,
-        refuse::<Transaction>,
-        refuse::<WatchdogSetAction>,
+        add_failing::<Balloon>,
+        add_failing::<BlockSetIoThrottle>,
+        add_failing::<BlockSetWriteThreshold>,
+        add_failing::<BlockdevAdd>,
+        add_failing::<ChardevAdd>,
+        add_failing::<DeviceDel>,
+        add_failing::<Eject>,
+        add_failing::<Getfd>,
+        add_failing::<HumanMonitorCommand>,
+        add_failing::<InputSendEvent>,
+        add_failing::<JobDismiss>,
+        add_failing::<MigrateSetCapabilities>,
+        add_failing::<MigrateSetParameters>,
+        add_failing::<NetdevAdd>,
+        add_failing::<ObjectAdd>,
+        add_failing::<QomGet>,
+        add_failing::<QomSet>,
+        add_failing::<QueryNamedBlockNodes>,
+        add_failing::<QueryRxFilter>,
+        add_failing::<Screendump>,
+        add_failing::<SetAction>,
+        add_failing::<SetLink>,
+        add_failing::<SetPassword>,
+        add_failing::<Transaction>,
+        add_failing::<WatchdogSetAction>,
     ]
     .into_iter()
     .fold(Router::new().introspection(qmp::INTROSPECTION), |router, add| add(router));
@@ -58,27 +58,27 @@ fn server() -> Server<()> {
 }
 
 #[test]
-fn faults_are_told_in_qemus_words() {
+fn invalid_arguments_get_qemus_messages() {
     for connection in recorded(ARGUMENTS) {
-        let ours = server().connect();
-        drop(ours.take_output());
-        let mut wrong = Vec::new();
+        let client = server().connect();
+        drop(client.take_output());
+        let mut differences = Vec::new();
         for (sent, expected) in &connection.exchanges {
-            ours.receive(sent);
-            let replies = lines(&ours.take_output());
+            client.receive(sent);
+            let replies = lines(&client.take_output());
             if replies != *expected {
-                wrong.push(format!(
-                    "{}  QEMU: {expected:?}\n  ours: {replies:?}\n",
+                differences.push(format!(
+                    "{}  expected: {expected:?}\n  actual: {replies:?}\n",
                     String::from_utf8_lossy(sent)
                 ));
             }
         }
-        assert!(wrong.is_empty(), "{}", wrong.concat());
+        assert!(differences.is_empty(), "{}", differences.concat());
     }
 }
 
 #[test]
-fn what_fits_gets_through() {
+fn valid_arguments_reach_the_handler() {
     for (command, arguments, reply) in [
         ("device_del", "{'id': 'x'}", "executed"),
         ("balloon", "{'value': -1}", "executed"),
@@ -86,14 +86,14 @@ fn what_fits_gets_through() {
         ("qom-set", "{'path': 'a', 'property': 'b', 'value': [{}]}", "executed"),
         ("blockdev-add", "{'driver': 'qcow2', 'file': 'x', 'backing': null}", "executed"),
         ("migrate-set-parameters", "{'tls-creds': null, 'max-bandwidth': 1}", "executed"),
-        // A command of which the schema does not know all arguments.
+        // A command that accepts arguments beyond those in the schema.
         ("device_add", "{'driver': 'x', 'mac': 1, 'a': []}", "mac"),
         ("device_add", "{'mac': 1}", "Parameter 'driver' is missing"),
     ] {
-        let ours = server().connect();
-        ours.receive(NEGOTIATE);
-        ours.receive(format!("{{'execute': '{command}', 'arguments': {arguments}}}").as_bytes());
-        let replies = lines(&ours.take_output());
+        let client = server().connect();
+        client.receive(NEGOTIATE);
+        client.receive(format!("{{'execute': '{command}', 'arguments': {arguments}}}").as_bytes());
+        let replies = lines(&client.take_output());
         assert!(replies[2].contains(reply), "{command} {arguments}: {}", replies[2]);
     }
 }

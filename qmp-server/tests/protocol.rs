@@ -1,4 +1,4 @@
-//! What goes over the wire, against what a QEMU was seen to send.
+//! The protocol on the wire, compared with connections that were recorded from QEMU.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -11,18 +11,18 @@ const PROTOCOL: &str = include_str!("data/protocol.txt");
 #[test]
 fn replies_equal_those_of_qemu() {
     for connection in recorded(PROTOCOL) {
-        let ours = server().connect();
-        assert_eq!(lines(&ours.take_output()).len(), 1, "the greeting");
+        let client = server().connect();
+        assert_eq!(lines(&client.take_output()).len(), 1, "the greeting");
         for (sent, expected) in connection.exchanges {
-            ours.receive(&sent);
-            let shown = String::from_utf8_lossy(&sent);
-            assert_eq!(lines(&ours.take_output()), expected, "{}: {shown}", connection.title);
+            client.receive(&sent);
+            let sent = String::from_utf8_lossy(&sent);
+            assert_eq!(lines(&client.take_output()), expected, "{}: {sent}", connection.title);
         }
     }
 }
 
 #[test]
-fn bytes_may_come_one_at_a_time_or_all_at_once() {
+fn input_may_arrive_byte_by_byte_or_all_at_once() {
     for connection in recorded(PROTOCOL) {
         let expected: Vec<String> =
             connection.exchanges.iter().flat_map(|(_, lines)| lines.clone()).collect();
@@ -35,7 +35,7 @@ fn bytes_may_come_one_at_a_time_or_all_at_once() {
         let whole = server().connect();
         drop(whole.take_output());
         whole.receive(&sent);
-        // Out-of-band commands overtake.
+        // Out-of-band commands overtake, so the order differs.
         let mut replies = lines(&whole.take_output());
         let mut expected = expected;
         replies.sort();
@@ -45,7 +45,7 @@ fn bytes_may_come_one_at_a_time_or_all_at_once() {
 }
 
 #[test]
-fn the_greeting_looks_like_qemus() {
+fn the_greeting_has_qemus_format() {
     let mut session = Session::new(&greeting(), Limits::default());
     assert_eq!(
         lines(&session.take_output()),
@@ -56,7 +56,7 @@ fn the_greeting_looks_like_qemus() {
 }
 
 #[test]
-fn out_of_band_commands_overtake_those_that_wait() {
+fn out_of_band_commands_overtake_waiting_commands() {
     let connection = server().connect();
     connection.receive(b"{'execute': 'qmp_capabilities', 'arguments': {'enable': ['oob']}}");
     drop(connection.take_output());
@@ -72,12 +72,12 @@ fn out_of_band_commands_overtake_those_that_wait() {
 }
 
 #[test]
-fn messages_that_are_too_much_are_refused_and_survived() {
+fn messages_over_the_limits_are_rejected_and_the_connection_continues() {
     let mut limits = Limits::default();
     limits.message_bytes = 1000;
     limits.message_tokens = 100;
     let deep = |open: &str, close: &str| format!("{}{}", open.repeat(1025), close.repeat(1025));
-    for (sent, what) in [
+    for (sent, limit) in [
         (deep("[", "]"), "nesting depth"),
         (deep("{'a':", "}"), "nesting depth"),
         (format!("{{'execute': '{}'}}", "x".repeat(1001)), "token size"),
@@ -85,7 +85,7 @@ fn messages_that_are_too_much_are_refused_and_survived() {
         (format!("[{}1]", "1,".repeat(100)), "token count"),
     ] {
         let mut limits = limits.clone();
-        if what == "nesting depth" {
+        if limit == "nesting depth" {
             limits.message_bytes = usize::MAX;
             limits.message_tokens = usize::MAX;
         }
@@ -95,14 +95,14 @@ fn messages_that_are_too_much_are_refused_and_survived() {
         connection.receive(sent.as_bytes());
         connection.receive(b"{'execute': 'query-name'}\n");
         let error = format!(
-            r#"{{"error": {{"class": "GenericError", "desc": "JSON {what} limit exceeded"}}}}"#
+            r#"{{"error": {{"class": "GenericError", "desc": "JSON {limit} limit exceeded"}}}}"#
         );
         assert_eq!(lines(&connection.take_output()), [error.as_str(), r#"{"return": {}}"#]);
     }
 }
 
 #[test]
-fn what_is_just_not_too_deep_is_fine() {
+fn messages_at_the_depth_limit_are_accepted() {
     let connection = server().connect();
     connection.receive(NEGOTIATE);
     drop(connection.take_output());
@@ -110,14 +110,14 @@ fn what_is_just_not_too_deep_is_fine() {
     let message = format!("{{'execute': 'query-name', 'id': {deep}}}");
     connection.receive(message.as_bytes());
     assert_eq!(lines(&connection.take_output()), [format!(r#"{{"return": {{}}, "id": {deep}}}"#)]);
-    // Arguments become typed values, and those have to fit on the stack.
+    // Arguments have a lower limit, because decoding them has to fit on the stack.
     let message = format!("{{'execute': 'echo', 'arguments': {{'a': {deep}}}}}");
     connection.receive(message.as_bytes());
     assert!(lines(&connection.take_output())[0].contains("48 levels deep"));
 }
 
 #[test]
-fn long_faults_are_cut() {
+fn long_parse_errors_are_truncated() {
     let connection = server().connect();
     drop(connection.take_output());
     connection.receive(format!("{}\n", "x".repeat(3000)).as_bytes());
@@ -126,7 +126,7 @@ fn long_faults_are_cut() {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_not_served() {
+fn commands_of_a_client_that_does_not_read_are_not_executed() {
     let mut limits = Limits::default();
     limits.output_bytes = 10_000;
     let connection = server_with(limits).connect();
@@ -142,7 +142,7 @@ fn a_client_that_does_not_read_is_not_served() {
     connection.receive(&b"{'execute': 'query-name'}".repeat(1000));
     let unread = connection.take_output();
     assert!((5_000..6_000).contains(&unread.len()), "{}", unread.len());
-    // Reading makes room, and the replies go on where they stopped.
+    // Reading makes room, and the remaining commands are executed.
     let mut replies = lines(&unread).len();
     loop {
         let more = lines(&connection.take_output()).len();
@@ -156,49 +156,49 @@ fn a_client_that_does_not_read_is_not_served() {
 }
 
 #[test]
-fn a_client_that_leaves_events_unread_is_dropped_with_the_reason() {
+fn a_client_that_leaves_too_many_events_unread_is_disconnected() {
     let mut limits = Limits::default();
     limits.output_bytes = 10_000;
     let server = server_with(limits);
-    let (deaf, busy) = (server.connect(), server.connect());
-    for connection in [&deaf, &busy] {
+    let (idle, busy) = (server.connect(), server.connect());
+    for connection in [&idle, &busy] {
         connection.receive(NEGOTIATE);
         drop(connection.take_output());
     }
-    let mut told = 0;
-    while deaf.closed().is_none() && told < 100 {
-        busy.receive(b"{'execute': 'tell', 'arguments': {'length': 1000}}");
+    let mut emitted = 0;
+    while idle.closed().is_none() && emitted < 100 {
+        busy.receive(b"{'execute': 'emit', 'arguments': {'length': 1000}}");
         assert_eq!(lines(&busy.take_output()).len(), 2);
-        told += 1;
+        emitted += 1;
     }
-    assert_eq!(told, 10);
+    assert_eq!(emitted, 10);
     assert!(
-        matches!(deaf.closed(), Some(CloseReason::OutputOverflow(10_000..=12_000))),
+        matches!(idle.closed(), Some(CloseReason::OutputOverflow(10_000..=12_000))),
         "{:?}",
-        deaf.closed()
+        idle.closed()
     );
-    assert!(!deaf.has_output() && !deaf.wants_input());
+    assert!(!idle.has_output() && !idle.wants_input());
     assert_eq!(server.connection_count(), 2);
-    drop(deaf);
+    drop(idle);
     assert_eq!(server.connection_count(), 1);
 }
 
 #[test]
-fn events_wait_for_negotiation() {
+fn events_are_not_sent_before_negotiation() {
     let server = server();
     let (early, ready) = (server.connect(), server.connect());
     ready.receive(NEGOTIATE);
-    ready.receive(b"{'execute': 'tell', 'arguments': {'length': 1}}");
+    ready.receive(b"{'execute': 'emit', 'arguments': {'length': 1}}");
     assert_eq!(lines(&early.take_output()).len(), 1, "the greeting");
-    let told = lines(&ready.take_output());
-    assert!(told[2].starts_with(r#"{"timestamp": {"seconds": "#), "{told:?}");
-    assert!(told[2].ends_with(r#"}, "event": "TOLD", "data": {"text": "x"}}"#), "{told:?}");
-    assert_eq!(told[3], r#"{"return": {}}"#);
+    let output = lines(&ready.take_output());
+    assert!(output[2].starts_with(r#"{"timestamp": {"seconds": "#), "{output:?}");
+    assert!(output[2].ends_with(r#"}, "event": "EMITTED", "data": {"text": "x"}}"#), "{output:?}");
+    assert_eq!(output[3], r#"{"return": {}}"#);
 }
 
 #[test]
-fn random_bytes_never_harm() {
-    // A small generator with a fixed seed: the same bytes every time.
+fn the_parser_recovers_from_random_bytes() {
+    // A generator with a fixed seed, so that the test is reproducible.
     let mut state = 0x2545_F491_4F6C_DD1D_u64;
     let mut random = move || {
         state ^= state << 13;
@@ -234,7 +234,7 @@ fn random_bytes_never_harm() {
                 _ => connection.receive(words[(number >> 8) as usize % words.len()]),
             }
         }
-        // The way back to a known state, as the protocol has it.
+        // An invalid byte brings the parser back to a known state.
         connection.receive(b"\xFF\n{'execute': 'query-name', 'id': 'last'}\n");
         let replies = lines(&connection.take_output());
         assert_eq!(replies.last().unwrap(), r#"{"return": {}, "id": "last"}"#);
@@ -242,7 +242,7 @@ fn random_bytes_never_harm() {
 }
 
 #[test]
-fn a_server_that_ends_says_what_it_has_to_say() {
+fn pending_output_remains_after_the_server_has_ended() {
     let server = server();
     let (one, other) = (server.connect(), server.connect());
     for connection in [&one, &other] {
@@ -260,7 +260,7 @@ fn a_server_that_ends_says_what_it_has_to_say() {
 }
 
 #[test]
-fn only_what_is_handled_is_listed() {
+fn only_commands_with_handlers_are_listed() {
     let connection = server().connect();
     connection.receive(NEGOTIATE);
     drop(connection.take_output());
@@ -268,7 +268,7 @@ fn only_what_is_handled_is_listed() {
     let replies = lines(&connection.take_output());
     assert_eq!(
         replies[0],
-        r#"{"return": [{"name": "qmp_capabilities"}, {"name": "query-commands"}, {"name": "query-qmp-schema"}, {"name": "echo"}, {"name": "migrate-pause"}, {"name": "query-name"}, {"name": "quit"}, {"name": "tell"}]}"#
+        r#"{"return": [{"name": "qmp_capabilities"}, {"name": "query-commands"}, {"name": "query-qmp-schema"}, {"name": "echo"}, {"name": "emit"}, {"name": "migrate-pause"}, {"name": "query-name"}, {"name": "quit"}]}"#
     );
     assert_eq!(replies[1].matches("meta-type").count(), 4);
 }

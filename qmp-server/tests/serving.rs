@@ -1,4 +1,4 @@
-//! Threads, streams and the ends of connections.
+//! Serving over sockets, and how connections end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -16,7 +16,7 @@ use support::{NEGOTIATE, server, server_with};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Reads lines of a blocking stream; waits no longer than the deadline.
+/// A client that reads lines from a blocking stream.
 struct Client<S>(BufReader<S>);
 
 impl<S: Read> Client<S> {
@@ -26,10 +26,10 @@ impl<S: Read> Client<S> {
         line.trim_end().to_owned()
     }
 
-    /// Everything up to the end of the connection.
+    /// Reads everything up to the end of the connection.
     fn rest(mut self) -> String {
         let mut rest = String::new();
-        // A connection that was cut may say so.
+        // Reading may fail if the connection was reset.
         let _ = self.0.read_to_string(&mut rest);
         rest
     }
@@ -54,21 +54,21 @@ fn several_clients_are_served_over_tcp_until_one_quits() {
         client.0.get_mut().write_all(NEGOTIATE).unwrap();
         assert_eq!(client.line(), r#"{"return": {}}"#);
     }
-    one.0.get_mut().write_all(b"{'execute': 'tell', 'arguments': {'length': 3}}").unwrap();
+    one.0.get_mut().write_all(b"{'execute': 'emit', 'arguments': {'length': 3}}").unwrap();
     assert!(other.line().contains(r#""data": {"text": "xxx"}"#));
     other.0.get_mut().write_all(b"{'execute': 'quit', 'id': 'q'}").unwrap();
     thread.join().unwrap().unwrap();
-    // A process that ends with its server has nothing left to send.
+    // All clients are served to the end before `serve_tcp` returns.
     assert_eq!(server.connection_count(), 0);
     assert_eq!(other.line(), r#"{"return": {}, "id": "q"}"#);
     assert_eq!(other.rest(), "");
-    assert!(one.line().contains("TOLD"));
+    assert!(one.line().contains("EMITTED"));
     assert_eq!(one.rest(), "{\"return\": {}}\r\n");
 }
 
 #[cfg(unix)]
 #[test]
-fn a_unix_listener_ends_with_the_server() {
+fn serve_unix_returns_when_the_server_ends() {
     let directory = std::env::temp_dir().join(format!("qmp-server-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     let path = directory.join("qmp.sock");
@@ -86,7 +86,7 @@ fn a_unix_listener_ends_with_the_server() {
 
 #[cfg(unix)]
 #[test]
-fn a_client_that_stops_writing_still_gets_its_replies() {
+fn a_client_that_shuts_down_writing_still_gets_its_replies() {
     let mut stream = server().connect_unix().unwrap();
     stream.write_all(NEGOTIATE).unwrap();
     stream.write_all(b"{'execute': 'query-name', 'id': 1}").unwrap();
@@ -97,26 +97,26 @@ fn a_client_that_stops_writing_still_gets_its_replies() {
 
 #[cfg(unix)]
 #[test]
-fn a_client_that_never_reads_is_cut_off() {
+fn a_client_that_never_reads_is_disconnected() {
     let mut limits = Limits::default();
     limits.output_bytes = 100_000;
     let server = server_with(limits);
-    let (deaf, end) = UnixStream::pair().unwrap();
+    let (idle, end) = UnixStream::pair().unwrap();
     let (sender, reason) = mpsc::channel();
     let serving = server.clone();
     thread::spawn(move || sender.send(serving.serve(end).unwrap()).unwrap());
-    (&deaf).write_all(NEGOTIATE).unwrap();
-    let talker = server.connect();
-    talker.receive(NEGOTIATE);
-    // The socket's own buffer takes some before the limit is reached.
+    (&idle).write_all(NEGOTIATE).unwrap();
+    let busy = server.connect();
+    busy.receive(NEGOTIATE);
+    // The buffers of the socket fill up before the limit is reached.
     let start = Instant::now();
     let closed = loop {
-        talker.receive(b"{'execute': 'tell', 'arguments': {'length': 10000}}");
-        drop(talker.take_output());
+        busy.receive(b"{'execute': 'emit', 'arguments': {'length': 10000}}");
+        drop(busy.take_output());
         if let Ok(closed) = reason.try_recv() {
             break closed;
         }
-        assert!(start.elapsed() < DEADLINE, "still connected");
+        assert!(start.elapsed() < DEADLINE, "the client is still connected");
     };
     assert!(matches!(closed, CloseReason::OutputOverflow(_)), "{closed}");
     assert_eq!(server.connection_count(), 1);
@@ -124,18 +124,18 @@ fn a_client_that_never_reads_is_cut_off() {
 
 #[cfg(unix)]
 #[test]
-fn a_client_that_sends_and_sends_without_reading_stalls_itself_alone() {
+fn a_client_that_sends_without_reading_does_not_block_others() {
     let mut limits = Limits::default();
     limits.output_bytes = 50_000;
     let server = server_with(limits);
-    let mut deaf = server.connect_unix().unwrap();
-    deaf.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
-    deaf.write_all(NEGOTIATE).unwrap();
+    let mut stalled = server.connect_unix().unwrap();
+    stalled.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    stalled.write_all(NEGOTIATE).unwrap();
     let request = b"{'execute': 'query-name', 'id': 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'}\n";
     let mut sent = 0;
-    while deaf.write_all(request).is_ok() {
+    while stalled.write_all(request).is_ok() {
         sent += 1;
-        assert!(sent < 1_000_000, "the server takes everything");
+        assert!(sent < 1_000_000, "the server does not stop reading");
     }
     let mut other = Client(BufReader::new(server.connect_unix().unwrap()));
     assert!(other.line().starts_with(r#"{"QMP": "#));
@@ -143,8 +143,8 @@ fn a_client_that_sends_and_sends_without_reading_stalls_itself_alone() {
 
 #[cfg(unix)]
 #[test]
-fn held_events_are_delivered_without_anybody_asking() {
-    let server = support::server();
+fn held_events_are_delivered_without_further_activity() {
+    let server = server();
     let mut client = Client(BufReader::new(server.connect_unix().unwrap()));
     client.0.get_ref().set_read_timeout(Some(DEADLINE)).unwrap();
     client.line();
@@ -163,14 +163,14 @@ fn held_events_are_delivered_without_anybody_asking() {
 
 #[cfg(unix)]
 #[test]
-fn many_connections_without_a_thread_each() {
+fn connections_without_io_need_no_threads() {
     let server = server();
     let connections: Vec<_> = (0..10_000).map(|_| server.connect()).collect();
     for connection in &connections {
         connection.receive(NEGOTIATE);
         assert!(connection.take_output().ends_with(b"{\"return\": {}}\r\n"));
     }
-    connections[0].receive(b"{'execute': 'tell', 'arguments': {'length': 1}}");
+    connections[0].receive(b"{'execute': 'emit', 'arguments': {'length': 1}}");
     assert!(connections.iter().all(|connection| connection.has_output()));
     drop(connections);
     assert_eq!(server.connection_count(), 0);

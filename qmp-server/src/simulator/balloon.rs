@@ -44,7 +44,7 @@ impl Machine {
         Ok(Empty {})
     }
 
-    /// The guest takes or gives the memory that it was asked for.
+    /// Makes the guest adjust its memory to the target, if one is set.
     pub(super) fn follow_balloon(&mut self, context: &mut Context) {
         if let Some(target) = self.balloon_target.take().filter(|target| *target != self.balloon) {
             self.balloon = target;

@@ -1,6 +1,6 @@
-//! Drives, and the block nodes behind them.
+//! Drives and block nodes.
 
-// `eject` by block device name is deprecated, and answered all the same.
+// `eject` by block device name is deprecated, but still supported.
 #![allow(deprecated)]
 
 use qmp_types::qmp::commands::{
@@ -14,8 +14,8 @@ use super::machine::{Device, Machine, Node};
 use super::replies::{not_found, typed};
 use crate::router::{Context, Router};
 
-/// The size of files and images whose size nobody has told: none is ever opened.
-const SIZE: u64 = 1 << 30;
+/// The size in bytes of images without a given size, since the simulator does not open files.
+const DEFAULT_SIZE: u64 = 1 << 30;
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
     router
@@ -50,7 +50,7 @@ impl Machine {
     }
 
     fn medium(&self, device: &Device) -> Option<&Node> {
-        device.text("drive").and_then(|name| self.node(name))
+        device.string("drive").and_then(|name| self.node(name))
     }
 
     fn drive_info(&self, device: &Device) -> Value {
@@ -86,7 +86,7 @@ impl Machine {
         drives.collect()
     }
 
-    /// Adds a node and those that its options hold; gives its name.
+    /// Adds a node and the nodes that are defined inline in its options, and returns its name.
     fn add_node(
         &mut self,
         options: &Map<String, Value>,
@@ -107,7 +107,7 @@ impl Machine {
         }
         let before = self.nodes.len();
         let children = self.add_children(options).inspect_err(|_| {
-            // Nodes that were made for this one go with it.
+            // Remove the inline nodes that were added before the error.
             self.nodes.truncate(before);
         })?;
         let driver = text("driver").unwrap_or_default();
@@ -117,10 +117,10 @@ impl Machine {
             (None, Some(node)) => node.filename.clone(),
             (None, None) => format!("{driver}://"),
         };
-        // An overlay is as large as what it covers.
-        let covered = children.last().and_then(|(_, child)| self.node(child));
+        // An overlay has the size of its backing node.
+        let backing = children.last().and_then(|(_, child)| self.node(child));
         let size = options.get("size").and_then(Value::as_u64);
-        let size = size.or(covered.map(|node| node.size)).unwrap_or(SIZE);
+        let size = size.or(backing.map(|node| node.size)).unwrap_or(DEFAULT_SIZE);
         let read_only = options.get("read-only").and_then(Value::as_bool).unwrap_or_default();
         let node = Node::new(&name, driver, &filename, size);
         self.nodes.push(Node { children, read_only, owned_by_monitor, ..node });
@@ -161,7 +161,7 @@ impl Machine {
         if !node.owned_by_monitor {
             return Err(QmpError::generic(format!("Node {name} is not owned by the monitor")));
         }
-        if self.drives().any(|device| device.text("drive") == Some(name)) {
+        if self.drives().any(|device| device.string("drive") == Some(name)) {
             return Err(QmpError::generic(format!("Node {name} is in use")));
         }
         if self.has_parent(name) {
@@ -175,12 +175,13 @@ impl Machine {
         self.nodes.iter().any(|node| node.children.iter().any(|(_, child)| child == name))
     }
 
-    /// Removes a node and the nodes below that nobody else holds.
+    /// Removes a node, and its children that are neither owned by the monitor nor used by another
+    /// node.
     fn remove_node(&mut self, name: &str) {
         let Some(at) = self.nodes.iter().position(|node| node.name == name) else { return };
         for (_, child) in self.nodes.remove(at).children {
-            let held = self.node(&child).is_none_or(|node| node.owned_by_monitor);
-            if !held && !self.has_parent(&child) {
+            let is_inline = self.node(&child).is_some_and(|node| !node.owned_by_monitor);
+            if is_inline && !self.has_parent(&child) {
                 self.remove_node(&child);
             }
         }
@@ -211,7 +212,7 @@ impl Device {
     }
 }
 
-/// How block commands call a device.
+/// Returns the name or path of a device in the replies to block queries.
 fn qdev(device: &Device) -> String {
     device.back_end().unwrap_or_else(|| device.name().to_owned())
 }
@@ -242,7 +243,7 @@ fn node_info(node: &Node) -> Value {
     })
 }
 
-/// The statistics of a drive that nothing has been read from.
+/// Returns the statistics of a drive that has not been accessed.
 fn stats() -> Value {
     let counters = [
         "rd_bytes",

@@ -1,4 +1,4 @@
-//! Devices that come and go, and what some of them do.
+//! Adding and removing devices, and the PCI bus.
 
 use qmp_types::qmp::commands::{DeviceAdd, DeviceDel, QueryPci};
 use qmp_types::qmp::events::DeviceDeleted;
@@ -9,7 +9,7 @@ use super::machine::{Device, Machine};
 use super::replies::{not_found, typed};
 use crate::router::{Context, Router};
 
-/// A device model: what a guest finds on the PCI bus.
+/// A device model, with its properties on the PCI bus.
 struct Model {
     driver: &'static str,
     class: u16,
@@ -96,7 +96,7 @@ impl Machine {
         Ok(Empty {})
     }
 
-    /// A disk needs its node, and a NIC its network.
+    /// Checks that the block node of a disk and the network back end of a NIC exist.
     fn check_back_ends(
         &self,
         driver: &str,
@@ -111,7 +111,9 @@ impl Machine {
         match (driver, given("drive"), given("netdev")) {
             ("virtio-blk-pci", None, _) => Err(QmpError::generic("drive property not set")),
             (_, Some(drive), _) if self.node(drive).is_none() => refuse("drive", drive),
-            (_, Some(drive), _) if self.devices.iter().any(|d| d.text("drive") == Some(drive)) => {
+            (_, Some(drive), _)
+                if self.devices.iter().any(|d| d.string("drive") == Some(drive)) =>
+            {
                 let desc = format!("Drive '{drive}' is already in use by another block device");
                 Err(QmpError::generic(desc))
             }
@@ -135,13 +137,14 @@ impl Machine {
         }
         device.unplug_pending = true;
         if releases {
-            // The guest needs its time: the events come after the reply.
+            // The guest takes its time, so the events are sent after the reply.
             context.after_reply(|context| self.finish_unplugs(context));
         }
         Ok(Empty {})
     }
 
-    /// The guest, or a reset, releases the devices that were asked for.
+    /// Removes the devices for which an unplug is pending, because the guest has released them or
+    /// because of a reset.
     pub(super) fn finish_unplugs(&mut self, context: &mut Context) {
         for device in self.devices.extract_if(.., |device| device.unplug_pending) {
             if let Some(back_end) = device.back_end() {

@@ -1,4 +1,4 @@
-//! The human monitor's commands, as far as they are simulated.
+//! Human monitor (HMP) commands.
 
 use qmp_types::QmpError;
 use qmp_types::qmp::commands::HumanMonitorCommand;
@@ -27,17 +27,17 @@ impl Machine {
                 Ok(_) => return Ok(String::new()),
                 Err(error) => format!("Error: {}", error.desc),
             },
-            ["info", what] => match self.human_info(what) {
+            ["info", topic] => match self.human_info(topic) {
                 Some(text) => text,
-                None => format!("unknown command: 'info {what}'"),
+                None => format!("unknown command: 'info {topic}'"),
             },
             _ => format!("unknown command: '{}'", line.trim()),
         };
         Ok(format!("{text}\r\n"))
     }
 
-    fn human_info(&self, what: &str) -> Option<String> {
-        Some(match what {
+    fn human_info(&self, topic: &str) -> Option<String> {
+        Some(match topic {
             "balloon" => format!("balloon: actual={}", self.balloon >> 20),
             "kvm" => "kvm support: disabled".to_owned(),
             "name" => self.name.clone().unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! The QEMU, the machine type and the CPU model that the simulator passes for.
+//! The QEMU version, the machine type and the CPU model that the simulator reports.
 
 use qmp_types::{Version, VersionTriple};
 

@@ -1,4 +1,4 @@
-//! Jobs. One kind is simulated: creating an image, which is done at once.
+//! Jobs. The only kind is the creation of an image, which concludes immediately.
 
 use qmp_types::qmp::commands::{BlockdevCreate, JobDismiss, QueryBlockJobs, QueryJobs};
 use qmp_types::qmp::events::JobStatusChange;
@@ -11,7 +11,7 @@ use crate::router::{Context, Router};
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
     router
         .command(|machine: &mut Machine, _: QueryJobs, _: &mut Context| Ok(machine.jobs.clone()))
-        // Creating an image is a job, but none that belongs to a block device.
+        // A job that creates an image is not a block job.
         .command(|_: &mut Machine, _: QueryBlockJobs, _: &mut Context| Ok(Vec::new()))
         .command(|machine: &mut Machine, command: BlockdevCreate, context: &mut Context| {
             machine.create_image(&command.job_id, context)

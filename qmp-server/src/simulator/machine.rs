@@ -1,20 +1,21 @@
-//! The state of the simulated machine.
+//! The state of a simulated virtual machine.
 
-use qmp_types::qmp::types::WatchdogAction;
-use qmp_types::qmp::types::{JobInfo, PanicAction, RebootAction, RunState, ShutdownAction};
+use qmp_types::qmp::types::{
+    JobInfo, PanicAction, RebootAction, RunState, ShutdownAction, WatchdogAction,
+};
 use serde_json::{Map, Value, json};
 
-/// The state of a simulated machine.
+/// The state of a simulated virtual machine.
 #[derive(Debug)]
 pub struct Machine {
     pub(super) name: Option<String>,
     pub(super) uuid: String,
     pub(super) cpus: u32,
-    /// Bytes of memory.
+    /// The size of memory in bytes.
     pub(super) memory: u64,
-    /// Bytes of memory that the guest has at present.
+    /// The size in bytes of the memory that the balloon leaves to the guest.
     pub(super) balloon: u64,
-    /// Bytes that it was asked to have while it could not react.
+    /// The size in bytes that `balloon` has requested and the guest has not followed yet.
     pub(super) balloon_target: Option<u64>,
     pub(super) state: RunState,
     pub(super) actions: Actions,
@@ -27,7 +28,7 @@ pub struct Machine {
     pub(super) jobs: Vec<JobInfo>,
 }
 
-/// What happens next, after a guest has done something: `set-action`.
+/// The actions that `set-action` sets for events in the guest.
 #[derive(Debug)]
 pub(super) struct Actions {
     pub(super) reboot: RebootAction,
@@ -42,42 +43,42 @@ pub(super) struct Node {
     pub(super) name: String,
     pub(super) driver: String,
     pub(super) filename: String,
-    /// Bytes that the guest sees.
+    /// The virtual size in bytes.
     pub(super) size: u64,
     pub(super) read_only: bool,
-    /// The roles and names of the nodes below.
+    /// The roles and names of the child nodes.
     pub(super) children: Vec<(String, String)>,
-    /// Whether `blockdev-add` of this very node made it, and `blockdev-del` may remove it.
+    /// Whether `blockdev-del` may remove the node: it was not defined inline by another node.
     pub(super) owned_by_monitor: bool,
 }
 
-/// A device that the guest sees.
+/// A device of the guest.
 #[derive(Debug)]
 pub(super) struct Device {
     pub(super) id: Option<String>,
     pub(super) driver: String,
-    /// Its place in the object tree.
+    /// The QOM path.
     pub(super) path: String,
-    /// Properties as they were given.
+    /// The properties as given to `device_add`.
     pub(super) properties: Map<String, Value>,
     pub(super) hotpluggable: bool,
-    /// The number on the PCI bus, for those that are on it.
+    /// The slot, for devices on the PCI bus.
     pub(super) slot: Option<u8>,
-    /// For drives with removable media.
+    /// Whether the tray is open, for drives with removable media.
     pub(super) tray_open: bool,
-    /// `device_del` has asked the guest for it.
+    /// Whether `device_del` has asked the guest to release the device.
     pub(super) unplug_pending: bool,
     pub(super) link_up: bool,
 }
 
-/// The host's side of a NIC.
+/// The network back end of a NIC.
 #[derive(Debug)]
 pub(super) struct Netdev {
     pub(super) id: String,
     pub(super) link_up: bool,
 }
 
-/// An object made by `object-add`.
+/// An object created by `object-add`.
 #[derive(Debug)]
 pub(super) struct Object {
     pub(super) id: String,
@@ -86,7 +87,7 @@ pub(super) struct Object {
 }
 
 impl Machine {
-    /// A machine as a person would start it who wants one of everything.
+    /// Returns a virtual machine with one device of each common kind.
     pub(super) fn standard() -> Self {
         let memory = 1 << 30;
         Self {
@@ -128,7 +129,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn stay_after_shutdown(&mut self, stays: bool) {
+    pub(super) fn set_stays_after_shutdown(&mut self, stays: bool) {
         self.actions.shutdown =
             if stays { ShutdownAction::Pause } else { ShutdownAction::Poweroff };
     }
@@ -141,7 +142,7 @@ impl Machine {
         self.nodes.iter().find(|node| node.name == name)
     }
 
-    /// A device by its `id` or its path.
+    /// Finds a device by its `id` or its QOM path.
     pub(super) fn device(&mut self, name: &str) -> Option<&mut Device> {
         self.devices
             .iter_mut()
@@ -201,17 +202,18 @@ impl Device {
         }
     }
 
-    /// A property that is text.
-    pub(super) fn text(&self, property: &str) -> Option<&str> {
+    /// Returns a property if it is a string.
+    pub(super) fn string(&self, property: &str) -> Option<&str> {
         self.properties.get(property).and_then(Value::as_str)
     }
 
-    /// How events and replies call it: by its `id`, or an empty name.
+    /// Returns the device's `id`, or the empty string, as events and replies do.
     pub(super) fn name(&self) -> &str {
         self.id.as_deref().unwrap_or_default()
     }
 
-    /// Virtio devices are two objects: one on the PCI bus, one on the virtio bus behind it.
+    /// Returns the QOM path of the second object that makes up a virtio device: the back end, on the
+    /// virtio bus of the device on the PCI bus.
     pub(super) fn back_end(&self) -> Option<String> {
         self.driver.starts_with("virtio-").then(|| format!("{}/virtio-backend", self.path))
     }

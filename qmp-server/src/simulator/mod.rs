@@ -1,4 +1,4 @@
-//! A machine that is not there, for tools and tests that need one to talk to.
+//! A simulated virtual machine, for tools and tests to talk to.
 
 mod balloon;
 mod block;
@@ -28,14 +28,15 @@ use crate::connection::Connection;
 use crate::router::Router;
 use crate::server::Server;
 
-/// A simulated machine, served over QMP.
+/// A simulated virtual machine, served over QMP.
 ///
-/// It runs no guest: it keeps the state that commands show and change (whether it runs, its block
-/// nodes, devices, network, objects, jobs), with the events and the errors that QEMU has for them.
-/// What it does not do it does not list, neither in `query-commands` nor in `query-qmp-schema`.
+/// The simulator runs no guest. It keeps the state that commands query and change (run state, block
+/// nodes, devices, network, objects, jobs), and emits the events and returns the errors that QEMU
+/// would. `query-commands` and `query-qmp-schema` list only what is simulated.
 ///
-/// The guest that is not there behaves: it reads from its power button, releases devices and
-/// follows the balloon, as far as the [builder](Self::builder) lets it, and while the machine runs.
+/// The simulated guest cooperates while the virtual machine runs: it shuts down when its power
+/// button is pressed, releases devices and follows the balloon. The [builder](Self::builder) can
+/// change that.
 ///
 /// ```
 /// use std::io::{BufRead, BufReader, Write};
@@ -68,70 +69,72 @@ impl Default for Simulator {
 }
 
 impl Simulator {
-    /// The QEMU that the simulator passes for, as its greeting and `query-version` say.
+    /// The QEMU version that the greeting and `query-version` report.
     pub const VERSION: VersionTriple = identity::QEMU;
 
-    /// A machine that runs, with a disk, a CD drive, a NIC, a balloon and a watchdog.
+    /// Creates a running virtual machine with a disk, a CD drive, a NIC, a balloon and a watchdog.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// A machine with settings of your own.
+    /// Returns a builder for a virtual machine with custom settings.
     pub fn builder() -> SimulatorBuilder {
         SimulatorBuilder { machine: Machine::standard() }
     }
 
-    /// The server: to listen on a socket, to add connections, to look at the machine.
+    /// Returns the server, for listening on a socket, adding connections or ending it.
     #[must_use]
     pub fn server(&self) -> &Server<Machine> {
         &self.server
     }
 
-    /// A client's end of a new connection, served by threads in the background.
+    /// Connects a client within this process, served by background threads, and returns the client's
+    /// end of the connection.
     ///
     /// # Errors
-    /// No pair of sockets can be had, or no thread.
+    /// Returns an error if a pair of sockets cannot be created or a thread cannot be spawned.
     #[cfg(unix)]
     pub fn connect(&self) -> io::Result<UnixStream> {
         self.server.connect_unix()
     }
 
-    /// A new connection without I/O, for event loops.
+    /// Connects a client without I/O, for event loops.
     #[must_use]
     pub fn connection(&self) -> Connection<Machine> {
         self.server.connect()
     }
 
-    /// Whether and how the machine runs.
+    /// Returns the run state of the virtual machine.
     #[must_use]
     pub fn run_state(&self) -> RunState {
         self.server.with_machine(|machine, _| machine.state.clone())
     }
 
-    /// The guest's watchdog expires: `WATCHDOG`, and what `watchdog-set-action` has set.
+    /// Makes the guest's watchdog expire: emits `WATCHDOG`, and takes the action that
+    /// `watchdog-set-action` has set.
     pub fn fire_watchdog(&self) {
         self.server.with_machine(Machine::watchdog_expires);
     }
 
-    /// The guest shuts down by itself: `SHUTDOWN`, and the machine ends or stays as `set-action`
-    /// has set.
+    /// Makes the guest shut down: emits `SHUTDOWN`, and ends or pauses the virtual machine as
+    /// `set-action` has set.
     pub fn shut_down_guest(&self) {
         self.server.with_machine(Machine::guest_shuts_down);
     }
 
-    /// The guest restarts by itself: `RESET`.
+    /// Makes the guest restart: emits `RESET`.
     pub fn reset_guest(&self) {
         self.server.with_machine(Machine::guest_resets);
     }
 
-    /// The guest goes to sleep: `SUSPEND`, until `system_wakeup`.
+    /// Makes the guest suspend itself until `system_wakeup`: emits `SUSPEND`.
     pub fn suspend_guest(&self) {
         self.server.with_machine(Machine::guest_suspends);
     }
 }
 
-/// Settings of a [`Simulator`].
+/// A builder for a [`Simulator`].
 #[derive(Debug)]
 #[must_use]
 pub struct SimulatorBuilder {
@@ -139,54 +142,55 @@ pub struct SimulatorBuilder {
 }
 
 impl SimulatorBuilder {
-    /// The machine's name, `-name` of a QEMU.
+    /// Sets the name of the virtual machine, like QEMU's `-name` (default: `simulated`).
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.machine.name = Some(name.into());
         self
     }
 
-    /// How many CPUs it has.
+    /// Sets the number of CPUs (default: 2).
     pub fn cpus(mut self, cpus: u32) -> Self {
         self.machine.cpus = cpus;
         self
     }
 
-    /// How much memory it has, in bytes.
+    /// Sets the size of memory in bytes (default: 1 GiB).
     pub fn memory(mut self, bytes: u64) -> Self {
         self.machine.memory = bytes;
         self.machine.balloon = bytes;
         self
     }
 
-    /// Whether the machine waits for `cont` at first, `-S` of a QEMU.
+    /// Sets whether the virtual machine waits for `cont` before it runs, like QEMU's `-S` (default:
+    /// false).
     pub fn paused(mut self, paused: bool) -> Self {
         self.machine.state = if paused { RunState::Prelaunch } else { RunState::Running };
         self
     }
 
-    /// Whether the guest shuts down when `system_powerdown` presses its button; it does.
+    /// Sets whether the guest shuts down on `system_powerdown` (default: true).
     pub fn guest_obeys_powerdown(mut self, obeys: bool) -> Self {
         self.machine.obeys_powerdown = obeys;
         self
     }
 
-    /// Whether the guest releases a device that `device_del` asks for; it does.
+    /// Sets whether the guest releases a device on `device_del` (default: true).
     pub fn guest_releases_devices(mut self, releases: bool) -> Self {
         self.machine.releases_devices = releases;
         self
     }
 
-    /// Whether the machine is still there after the guest has shut down (`-no-shutdown` of a
-    /// QEMU); it ends otherwise, and with it all connections.
+    /// Sets whether the virtual machine stays, paused, after the guest has shut down, like QEMU's
+    /// `-no-shutdown` (default: false). Otherwise the server ends and closes all connections.
     pub fn stays_after_shutdown(mut self, stays: bool) -> Self {
-        self.machine.stay_after_shutdown(stays);
+        self.machine.set_stays_after_shutdown(stays);
         self
     }
 
-    /// Starts it.
+    /// Starts the simulator.
     pub fn build(self) -> Simulator {
         let router = Router::new().introspection(qmp::INTROSPECTION);
-        let parts = [
+        let areas = [
             balloon::add,
             block::add,
             devices::add,
@@ -198,7 +202,7 @@ impl SimulatorBuilder {
             queries::add,
             run_state::add,
         ];
-        let router = parts.into_iter().fold(router, |router, add| add(router));
+        let router = areas.into_iter().fold(router, |router, add| add(router));
         Simulator { server: Server::new(identity::version(), router, self.machine) }
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
             machine.delete_netdev(&command.id)
         })
         .command(|machine: &mut Machine, command: QueryRxFilter, _: &mut Context| {
-            machine.rx_filters(command.name.as_deref())
+            typed(machine.rx_filters(command.name.as_deref())?)
         })
 }
 
@@ -51,16 +51,13 @@ impl Machine {
         Ok(Empty {})
     }
 
-    fn rx_filters<T: serde::de::DeserializeOwned>(
-        &self,
-        name: Option<&str>,
-    ) -> Result<T, QmpError> {
+    fn rx_filters(&self, name: Option<&str>) -> Result<Value, QmpError> {
         let nics = self.devices.iter().filter(|device| device.is_nic());
         let wanted = nics.filter(|device| name.is_none_or(|name| device.name() == name));
         let filters: Vec<Value> = wanted.map(rx_filter).collect();
         match name.filter(|_| filters.is_empty()) {
             Some(name) => Err(QmpError::generic(format!("invalid net client name: {name}"))),
-            None => typed(filters.into()),
+            None => Ok(filters.into()),
         }
     }
 }
@@ -81,7 +78,7 @@ fn rx_filter(device: &Device) -> Value {
         "broadcast-allowed": true,
         "multicast-overflow": false,
         "unicast-overflow": false,
-        "main-mac": device.text("mac").unwrap_or("52:54:00:12:34:57"),
+        "main-mac": device.string("mac").unwrap_or("52:54:00:12:34:57"),
         "vlan-table": [],
         "unicast-table": [],
         "multicast-table": ["01:00:5e:00:00:01"],

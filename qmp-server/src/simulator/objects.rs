@@ -1,4 +1,4 @@
-//! Objects made by `object-add`, and file descriptors that no simulator can be given.
+//! Objects created by `object-add`, and file descriptors, which cannot be passed to the simulator.
 
 use qmp_types::qmp::commands::{Closefd, Getfd, ObjectAdd, ObjectDel, QueryIothreads};
 use qmp_types::{Empty, QmpError};

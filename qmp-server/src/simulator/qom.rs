@@ -1,4 +1,4 @@
-//! The object tree, as far as there are objects.
+//! The QEMU Object Model (QOM): the tree of the simulated objects.
 
 use qmp_types::qmp::commands::{QomGet, QomList, QomSet};
 use qmp_types::qmp::types::ObjectPropertyInfo;
@@ -27,7 +27,7 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
         })
 }
 
-/// A property of an object, or a child.
+/// A property of an object, or one of its children.
 struct Property {
     name: String,
     kind: String,
@@ -50,7 +50,7 @@ impl Property {
 }
 
 impl Machine {
-    /// The properties of the object at a path: absolute, or the last part of one.
+    /// Returns the properties of the object at a path, which is absolute or a single `id`.
     fn find(&self, path: &str) -> Option<Vec<Property>> {
         let path = path.trim_end_matches('/');
         let container = |name: &str| Property::child(name, "container", &format!("{path}/{name}"));

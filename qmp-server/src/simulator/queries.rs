@@ -1,6 +1,6 @@
-//! What the machine is made of, and what it tells of itself.
+//! Queries whose replies do not depend on the state of devices or of the guest.
 
-// Deprecated is what a simulator of QEMU 11.1 has to answer, too.
+// QEMU 11.1 still supports deprecated commands.
 #![allow(deprecated)]
 
 use qmp_types::qmp::commands::{
@@ -39,12 +39,12 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
         .command(|_: &mut Machine, _: QueryCurrentMachine, _: &mut Context| {
             Ok(CurrentMachineParams::new(true))
         })
-        .command(|_: &mut Machine, _: QueryMachines, _: &mut Context| typed(machines()))
+        .command(|_: &mut Machine, _: QueryMachines, _: &mut Context| typed(machine_types()))
         .command(|_: &mut Machine, _: QueryMigrate, _: &mut Context| Ok(MigrationInfo::new()));
-    add_parts(router)
+    add_hardware(router)
 }
 
-fn add_parts(router: Router<Machine>) -> Router<Machine> {
+fn add_hardware(router: Router<Machine>) -> Router<Machine> {
     router
         .command(|machine: &mut Machine, _: QueryCpusFast, _: &mut Context| {
             typed((0..machine.cpus).map(cpu).collect())
@@ -88,7 +88,7 @@ fn cpu_slot(index: u32) -> Value {
     })
 }
 
-fn machines() -> Value {
+fn machine_types() -> Value {
     json!([
         {
             "name": MACHINE_TYPE.trim_end_matches("-machine"),

@@ -1,4 +1,4 @@
-//! Running, stopping, and the end.
+//! Commands and guest actions that change the run state.
 
 use qmp_types::qmp::commands::{
     Cont, QueryStatus, Quit, SetAction, Stop, SystemPowerdown, SystemReset, SystemWakeup,
@@ -45,10 +45,10 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
         })
         .command(|machine: &mut Machine, command: SetAction, _: &mut Context| {
             let actions = &mut machine.actions;
-            set(&mut actions.reboot, command.reboot);
-            set(&mut actions.shutdown, command.shutdown);
-            set(&mut actions.panic, command.panic);
-            set(&mut actions.watchdog, command.watchdog);
+            set_if_some(&mut actions.reboot, command.reboot);
+            set_if_some(&mut actions.shutdown, command.shutdown);
+            set_if_some(&mut actions.panic, command.panic);
+            set_if_some(&mut actions.watchdog, command.watchdog);
             Ok(Empty {})
         })
         .event::<events::Stop>()
@@ -61,14 +61,14 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
         .event::<events::Watchdog>()
 }
 
-fn set<T>(action: &mut T, new: Option<T>) {
-    if let Some(new) = new {
-        *action = new;
+fn set_if_some<T>(action: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *action = value;
     }
 }
 
 impl Machine {
-    /// Stops what runs; a machine that does not run stays as it is, without an event.
+    /// Stops a running virtual machine; does nothing otherwise.
     pub(super) fn stop(&mut self, state: RunState, context: &mut Context) {
         if self.is_running() {
             self.state = state;
@@ -81,7 +81,7 @@ impl Machine {
             RunState::Shutdown | RunState::InternalError => {
                 return Err(QmpError::generic("Resetting the Virtual Machine is required"));
             }
-            // Only a wake-up ends the guest's sleep.
+            // Only `system_wakeup` or a reset ends suspension.
             RunState::Running | RunState::Suspended => {}
             _ => {
                 self.state = RunState::Running;
@@ -98,7 +98,6 @@ impl Machine {
         }
         if !self.is_running() {
             self.state = match self.state {
-                // A machine that sleeps is woken by the reset.
                 RunState::Suspended => RunState::Running,
                 _ => RunState::Prelaunch,
             };
@@ -110,7 +109,7 @@ impl Machine {
     fn power_down(&mut self, context: &mut Context) {
         context.emit(&events::Powerdown::new());
         if self.obeys_powerdown && self.is_running() {
-            // The guest needs its time: the events come after the reply.
+            // The guest takes its time, so the events are sent after the reply.
             context.after_reply(|context| {
                 self.shut_down(true, ShutdownCause::GuestShutdown, context);
             });
@@ -144,7 +143,7 @@ impl Machine {
         match action {
             WatchdogAction::Reset => self.reset(true, ShutdownCause::GuestReset, context),
             WatchdogAction::Shutdown => self.power_down(context),
-            // QEMU just ends.
+            // QEMU exits without a `SHUTDOWN` event.
             WatchdogAction::Poweroff => context.end(),
             WatchdogAction::Pause => self.stop(RunState::Watchdog, context),
             _ => {}
@@ -170,7 +169,7 @@ impl Machine {
         }
     }
 
-    /// What the guest was asked to do while it could not.
+    /// Makes the guest react to requests that it received while it was not running.
     fn guest_catches_up(&mut self, context: &mut Context) {
         self.follow_balloon(context);
         if self.releases_devices {

@@ -1,4 +1,4 @@
-//! A small server with commands written by hand, and what all tests need.
+//! A small server with handwritten commands, and helpers for the tests.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use qmp_server::{Context, Limits, Router, Server};
@@ -32,14 +32,14 @@ impl Command for Echo {
     type Return = Map<String, Value>;
 }
 
-/// Emits an event with a text of this length.
+/// Emits an event with a text of the given length.
 #[derive(Deserialize, Serialize)]
-pub(crate) struct Tell {
+pub(crate) struct Emit {
     pub(crate) length: usize,
 }
 
-impl Command for Tell {
-    const NAME: &'static str = "tell";
+impl Command for Emit {
+    const NAME: &'static str = "emit";
     type Return = Empty;
 }
 
@@ -52,15 +52,15 @@ impl Command for Quit {
 }
 
 #[derive(Deserialize, Serialize)]
-pub(crate) struct Told {
+pub(crate) struct Emitted {
     pub(crate) text: String,
 }
 
-impl Event for Told {
-    const NAME: &'static str = "TOLD";
+impl Event for Emitted {
+    const NAME: &'static str = "EMITTED";
 }
 
-/// By its name, an event that is rate-limited.
+/// An event that is rate-limited because of its name.
 #[derive(Deserialize, Serialize)]
 pub(crate) struct Watchdog {
     pub(crate) text: String,
@@ -87,8 +87,8 @@ pub(crate) fn router() -> Router<()> {
             Err(QmpError::generic(desc))
         })
         .command(|_: &mut (), Echo(arguments), _: &mut Context| Ok(arguments))
-        .command(|_: &mut (), Tell { length }, context: &mut Context| {
-            context.emit(&Told { text: "x".repeat(length) });
+        .command(|_: &mut (), Emit { length }, context: &mut Context| {
+            context.emit(&Emitted { text: "x".repeat(length) });
             Ok(Empty {})
         })
         .command(|_: &mut (), _: Quit, context: &mut Context| {
@@ -112,7 +112,7 @@ pub(crate) fn server_with(limits: Limits) -> Server<()> {
 
 pub(crate) const NEGOTIATE: &[u8] = b"{'execute': 'qmp_capabilities'}\n";
 
-/// A recorded connection: what is sent, and the lines that come back.
+/// A recorded connection: messages, each with the lines of its replies.
 pub(crate) struct Recorded {
     pub(crate) title: String,
     pub(crate) exchanges: Vec<(Vec<u8>, Vec<String>)>,
@@ -124,11 +124,11 @@ pub(crate) fn recorded(text: &str) -> Vec<Recorded> {
         if let Some(title) = line.strip_prefix("# ") {
             connections.push(Recorded { title: title.to_owned(), exchanges: Vec::new() });
         } else if let Some(sent) = line.strip_prefix("-> ") {
-            let connection = connections.last_mut().expect("a title first");
+            let connection = connections.last_mut().expect("a title precedes messages");
             connection.exchanges.push((bytes(sent), Vec::new()));
         } else if let Some(reply) = line.strip_prefix("<- ") {
             let exchange = connections.last_mut().and_then(|c| c.exchanges.last_mut());
-            exchange.expect("a message first").1.push(reply.to_owned());
+            exchange.expect("a message precedes replies").1.push(reply.to_owned());
         }
     }
     connections.retain(|connection| !connection.exchanges.is_empty());
@@ -150,7 +150,7 @@ fn bytes(escaped: &str) -> Vec<u8> {
                     let digits: String = rest.by_ref().take(2).map(char::from).collect();
                     u8::from_str_radix(&digits, 16).unwrap()
                 }
-                other => panic!("escape {other:?} in {escaped}"),
+                other => panic!("unknown escape sequence {other:?} in {escaped}"),
             },
             plain => plain,
         });
@@ -158,7 +158,7 @@ fn bytes(escaped: &str) -> Vec<u8> {
     bytes
 }
 
-/// Whole lines out of bytes; every line must end as the protocol says.
+/// Splits output into lines. Panics unless it is ASCII and every line ends with `\r\n`.
 pub(crate) fn lines(output: &[u8]) -> Vec<String> {
     let text = String::from_utf8(output.to_vec()).unwrap();
     assert!(text.is_ascii() && (text.is_empty() || text.ends_with("\r\n")), "{text:?}");
