@@ -1,0 +1,94 @@
+//! Block nodes, drives and jobs.
+
+use qmp_server::Simulator;
+use serde_json::json;
+
+use crate::client::{Client, done, event_with};
+
+#[test]
+fn block_nodes_come_and_go_in_order() {
+    let client = Client::new(&Simulator::new());
+    let overlay = json!({
+        "driver": "qcow2", "node-name": "overlay", "backing": "disk0",
+        "file": {"driver": "file", "filename": "overlay.qcow2"},
+    });
+    assert_eq!(client.execute("blockdev-add", overlay.clone()), [done()]);
+    assert_eq!(client.error("blockdev-add", overlay), "Duplicate nodes with node-name='overlay'");
+    let nodes = client.query("query-named-block-nodes");
+    let node =
+        nodes.as_array().unwrap().iter().find(|node| node["node-name"] == "overlay").unwrap();
+    assert_eq!(node["image"]["virtual-size"], 8_u64 << 30);
+    assert_eq!((&node["file"], &node["drv"]), (&json!("overlay.qcow2"), &json!("qcow2")));
+    for (arguments, error) in [
+        (json!({"node-name": "nope"}), "Failed to find node with node-name='nope'"),
+        (json!({"node-name": "disk0"}), "Node disk0 is in use"),
+        (json!({"node-name": "disk0-file"}), "Block device disk0-file is in use"),
+        (json!({"node-name": "#block100"}), "Node #block100 is not owned by the monitor"),
+    ] {
+        assert_eq!(client.error("blockdev-del", arguments), error);
+    }
+    assert_eq!(client.execute("blockdev-del", json!({"node-name": "overlay"})), [done()]);
+    let nodes = client.query("query-named-block-nodes");
+    assert_eq!(nodes.as_array().unwrap().len(), 3);
+    // Nothing is left of a node that failed.
+    let nested = json!({"driver": "raw", "node-name": "r", "file": {"driver": "file", "filename": "a"}, "size": 1});
+    assert_eq!(client.execute("blockdev-add", nested), [done()]);
+    let broken = json!({"driver": "qcow2", "node-name": "q", "file": {"driver": "file", "filename": "b"}, "backing": "nope"});
+    assert_eq!(
+        client.error("blockdev-add", broken),
+        "Cannot find device='nope' nor node-name='nope'"
+    );
+    let nodes = client.query("query-named-block-nodes");
+    assert_eq!(nodes.as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn a_drive_is_opened_once() {
+    let client = Client::new(&Simulator::new());
+    let moved = json!({"device": "", "id": "cd0", "tray-open": true});
+    let replies = client.execute("eject", json!({"id": "cd0"}));
+    assert_eq!(replies, [event_with("DEVICE_TRAY_MOVED", moved), done()]);
+    assert_eq!(client.execute("eject", json!({"id": "cd0"})), [done()]);
+    let block = client.query("query-block");
+    assert_eq!((&block[1]["tray_open"], block[1].get("inserted")), (&json!(true), None));
+    assert_eq!(client.error("eject", json!({})), "Need exactly one of 'device' and 'id'");
+    assert_eq!(client.execute("blockdev-del", json!({"node-name": "cd0-medium"})), [done()]);
+}
+
+#[test]
+fn an_image_is_created_by_a_job() {
+    let client = Client::new(&Simulator::new());
+    let options = json!({"driver": "file", "filename": "new.img", "size": 1 << 20});
+    let replies = client.execute("blockdev-create", json!({"job-id": "j", "options": options}));
+    let status =
+        |status: &str| event_with("JOB_STATUS_CHANGE", json!({"id": "j", "status": status}));
+    assert_eq!(
+        replies,
+        [
+            status("created"),
+            status("running"),
+            done(),
+            status("waiting"),
+            status("pending"),
+            status("concluded"),
+        ]
+    );
+    assert_eq!(client.query("query-jobs")[0]["status"], "concluded");
+    assert_eq!(client.execute("job-dismiss", json!({"id": "j"})), [status("null"), done()]);
+    assert_eq!(client.error("job-dismiss", json!({"id": "j"})), "Job not found");
+}
+
+#[test]
+fn hostile_nesting_is_refused() {
+    let client = Client::new(&Simulator::new());
+    let mut node = json!({"driver": "file", "filename": "x"});
+    for _ in 0..400 {
+        node = json!({"driver": "raw", "file": node});
+    }
+    node["node-name"] = "deep".into();
+    let replies = client.execute("blockdev-add", node);
+    assert!(
+        replies[0]["error"]["desc"].as_str().unwrap().contains("48 levels deep"),
+        "{replies:?}"
+    );
+}

@@ -1,0 +1,154 @@
+//! The simulated machine, as a client sees it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod block;
+mod client;
+mod devices;
+mod run_state;
+#[path = "../support/mod.rs"]
+mod support;
+
+use qmp_server::Simulator;
+use serde_json::{Value, json};
+
+use crate::client::{Client, event};
+use crate::support::lines;
+
+#[test]
+fn by_hand_it_is_used_as_qmp_ever_was() {
+    let connection = Simulator::new().connection();
+    let greeting = lines(&connection.take_output()).remove(0);
+    assert_eq!(
+        greeting,
+        r#"{"QMP": {"version": {"qemu": {"major": 11, "minor": 1, "micro": 0}, "package": "simulated machine"}, "capabilities": ["oob"]}}"#
+    );
+    // As a telnet client sends it.
+    connection.receive(b"{ \"execute\": \"qmp_capabilities\" }\r\n");
+    assert_eq!(lines(&connection.take_output()), [r#"{"return": {}}"#]);
+    connection.receive(b"{ \"execute\": \"query-version\" }\r\n");
+    assert_eq!(
+        lines(&connection.take_output()),
+        [
+            r#"{"return": {"qemu": {"major": 11, "minor": 1, "micro": 0}, "package": "simulated machine"}}"#
+        ]
+    );
+    connection.receive(b"{ \"execute\": }\r\n");
+    assert_eq!(
+        lines(&connection.take_output()),
+        [
+            r#"{"error": {"class": "GenericError", "desc": "3:14: JSON parse error, expecting value"}}"#
+        ]
+    );
+}
+
+#[test]
+fn every_query_is_answered() {
+    let client = Client::new(&Simulator::new());
+    let commands = client.query("query-commands");
+    let names: Vec<&str> =
+        commands.as_array().unwrap().iter().map(|info| info["name"].as_str().unwrap()).collect();
+    assert!(names.len() > 50, "{names:?}");
+    for name in names.iter().filter(|name| name.starts_with("query-")) {
+        client.query(name);
+    }
+    for name in [
+        "query-version",
+        "query-commands",
+        "query-status",
+        "query-name",
+        "query-uuid",
+        "query-kvm",
+        "query-cpus-fast",
+        "query-memory-size-summary",
+        "query-block",
+        "query-blockstats",
+        "query-named-block-nodes",
+        "query-chardev",
+        "query-pci",
+        "query-mice",
+        "query-vnc",
+        "query-balloon",
+        "query-migrate",
+        "query-machines",
+        "query-current-machine",
+        "query-target",
+        "query-jobs",
+        "query-rx-filter",
+        "query-iothreads",
+        "query-hotpluggable-cpus",
+        "query-qmp-schema",
+        "query-fdsets",
+    ] {
+        assert!(names.contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn introspection_lists_what_is_handled_and_nothing_else() {
+    let client = Client::new(&Simulator::new());
+    let names = |infos: Value, wanted: fn(&Value) -> bool| {
+        let infos = infos.as_array().unwrap().clone();
+        let mut names: Vec<String> = infos
+            .iter()
+            .filter(|info| wanted(info))
+            .map(|info| info["name"].as_str().unwrap().to_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    let schema = client.query("query-qmp-schema");
+    assert_eq!(
+        names(schema.clone(), |info| info["meta-type"] == "command"),
+        names(client.query("query-commands"), |_| true)
+    );
+    let events = names(schema, |info| info["meta-type"] == "event");
+    assert!(events.contains(&"BALLOON_CHANGE".to_owned()), "{events:?}");
+    assert!(!events.contains(&"MIGRATION".to_owned()), "{events:?}");
+}
+
+#[test]
+fn the_tree_can_be_walked() {
+    let client = Client::new(&Simulator::new());
+    let mut paths = vec!["/".to_owned()];
+    let mut objects = 0;
+    while let Some(path) = paths.pop() {
+        let replies = client.execute("qom-list", json!({"path": path}));
+        for property in replies[0]["return"].as_array().unwrap_or_else(|| panic!("{replies:?}")) {
+            if property["type"].as_str().unwrap().starts_with("child<") {
+                paths.push(format!(
+                    "{}/{}",
+                    path.trim_end_matches('/'),
+                    property["name"].as_str().unwrap()
+                ));
+            }
+            let get = json!({"path": path, "property": property["name"]});
+            assert!(client.execute("qom-get", get)[0].get("return").is_some());
+        }
+        objects += 1;
+    }
+    // The root, the machine, four containers; CPUs, devices, an object.
+    assert_eq!(objects, 1 + 1 + 4 + 2 + 5 + 1);
+    assert_eq!(
+        client.error("qom-get", json!({"path": "/machine", "property": "x"})),
+        "Property 'pc-i440fx-11.1-machine.x' not found"
+    );
+    assert_eq!(client.error("qom-list", json!({"path": "/nope"})), "Device '/nope' not found");
+}
+
+#[test]
+fn the_human_monitor_answers_a_little() {
+    let client = Client::new(&Simulator::builder().name("demo").build());
+    for (line, text) in [
+        ("info status", "VM status: running\r\n"),
+        ("info name", "demo\r\n"),
+        ("info kvm", "kvm support: disabled\r\n"),
+        ("nope", "unknown command: 'nope'\r\n"),
+        ("info nope", "unknown command: 'info nope'\r\n"),
+        ("", ""),
+    ] {
+        let replies = client.execute("human-monitor-command", json!({"command-line": line}));
+        assert_eq!(replies, [json!({"return": text})], "{line}");
+    }
+    let replies = client.execute("human-monitor-command", json!({"command-line": "stop"}));
+    assert_eq!(replies, [event("STOP"), json!({"return": ""})]);
+}
