@@ -1,4 +1,4 @@
-//! A simulated machine to talk to by hand.
+//! A simulated virtual machine to talk to by hand.
 //!
 //! ```text
 //! $ cargo run -p qmp-server --example simulator -- 127.0.0.1:4444
@@ -18,6 +18,6 @@ use qmp_server::Simulator;
 fn main() -> io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:4444".to_owned());
     let listener = TcpListener::bind(address)?;
-    eprintln!("a simulated machine listens on {}; `quit` ends it", listener.local_addr()?);
+    eprintln!("listening on {}; the command `quit` ends the simulator", listener.local_addr()?);
     Simulator::new().server().serve_tcp(&listener)
 }

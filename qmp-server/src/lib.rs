@@ -92,3 +92,8 @@ pub use server::Server;
 pub use session::{CloseReason, Limits, Session};
 #[cfg(feature = "simulator")]
 pub use simulator::{Machine, Simulator, SimulatorBuilder};
+
+/// Compiles the program in the README as a doctest.
+#[cfg(all(doctest, feature = "simulator", unix))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::client::{Client, done, event_with};
 
 #[test]
-fn block_nodes_come_and_go_in_order() {
+fn block_nodes_are_added_and_removed() {
     let client = Client::new(&Simulator::new());
     let overlay = json!({
         "driver": "qcow2", "node-name": "overlay", "backing": "disk0",
@@ -30,7 +30,7 @@ fn block_nodes_come_and_go_in_order() {
     assert_eq!(client.execute("blockdev-del", json!({"node-name": "overlay"})), [done()]);
     let nodes = client.query("query-named-block-nodes");
     assert_eq!(nodes.as_array().unwrap().len(), 3);
-    // Nothing is left of a node that failed.
+    // A node that cannot be added leaves no inline node.
     let nested = json!({"driver": "raw", "node-name": "r", "file": {"driver": "file", "filename": "a"}, "size": 1});
     assert_eq!(client.execute("blockdev-add", nested), [done()]);
     let broken = json!({"driver": "qcow2", "node-name": "q", "file": {"driver": "file", "filename": "b"}, "backing": "nope"});
@@ -43,7 +43,7 @@ fn block_nodes_come_and_go_in_order() {
 }
 
 #[test]
-fn a_drive_is_opened_once() {
+fn ejecting_opens_the_tray_once() {
     let client = Client::new(&Simulator::new());
     let moved = json!({"device": "", "id": "cd0", "tray-open": true});
     let replies = client.execute("eject", json!({"id": "cd0"}));
@@ -56,7 +56,7 @@ fn a_drive_is_opened_once() {
 }
 
 #[test]
-fn an_image_is_created_by_a_job() {
+fn a_job_creates_an_image() {
     let client = Client::new(&Simulator::new());
     let options = json!({"driver": "file", "filename": "new.img", "size": 1 << 20});
     let replies = client.execute("blockdev-create", json!({"job-id": "j", "options": options}));
@@ -79,7 +79,7 @@ fn an_image_is_created_by_a_job() {
 }
 
 #[test]
-fn hostile_nesting_is_refused() {
+fn deeply_nested_arguments_are_rejected() {
     let client = Client::new(&Simulator::new());
     let mut node = json!({"driver": "file", "filename": "x"});
     for _ in 0..400 {

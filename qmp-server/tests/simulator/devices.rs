@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, done, event_with};
 
 #[test]
-fn a_device_that_goes_is_told_of_twice() {
+fn a_removed_virtio_device_causes_two_events() {
     let client = Client::new(&Simulator::new());
     let deleted = |data: Value| event_with("DEVICE_DELETED", data);
     let path = "/machine/peripheral/net0";
@@ -23,7 +23,7 @@ fn a_device_that_goes_is_told_of_twice() {
         client.error("device_del", json!({"id": "cd0"})),
         "Device 'ide-cd' does not support hotplugging"
     );
-    // It comes back, with properties that the schema does not list.
+    // Added again, with properties that the schema does not list.
     let nic = json!({"driver": "virtio-net-pci", "id": "net0", "netdev": "net0-host", "mac": "52:54:00:00:00:01"});
     assert_eq!(client.execute("device_add", nic.clone()), [done()]);
     assert_eq!(client.error("device_add", nic), "Duplicate device ID 'net0'");
@@ -40,7 +40,7 @@ fn a_device_that_goes_is_told_of_twice() {
 }
 
 #[test]
-fn a_guest_that_does_not_run_releases_nothing() {
+fn a_paused_guest_reacts_once_it_runs() {
     let client = Client::new(&Simulator::builder().paused(true).build());
     assert_eq!(client.execute("device_del", json!({"id": "net0"})), [done()]);
     assert_eq!(
@@ -49,8 +49,8 @@ fn a_guest_that_does_not_run_releases_nothing() {
     );
     assert_eq!(client.execute("balloon", json!({"value": 512 << 20})), [done()]);
     assert_eq!(client.query("query-balloon"), json!({"actual": 1 << 30}));
-    let told: Vec<Value> = client.execute("cont", json!({}));
-    let names: Vec<&Value> = told.iter().map(|message| &message["event"]).collect();
+    let messages = client.execute("cont", json!({}));
+    let names: Vec<&Value> = messages.iter().map(|message| &message["event"]).collect();
     assert_eq!(
         names,
         [
@@ -65,7 +65,7 @@ fn a_guest_that_does_not_run_releases_nothing() {
 }
 
 #[test]
-fn the_balloon_follows() {
+fn the_guest_follows_the_balloon() {
     let client = Client::new(&Simulator::builder().memory(256 << 20).build());
     let changed = event_with("BALLOON_CHANGE", json!({"actual": 64 << 20}));
     assert_eq!(client.execute("balloon", json!({"value": 64 << 20})), [done(), changed]);
@@ -76,7 +76,7 @@ fn the_balloon_follows() {
 }
 
 #[test]
-fn objects_and_networks_come_and_go() {
+fn objects_and_network_back_ends_are_added_and_removed() {
     let client = Client::new(&Simulator::new());
     let iothread = json!({"qom-type": "iothread", "id": "io1", "poll-max-ns": 1000});
     assert_eq!(client.execute("object-add", iothread.clone()), [done()]);

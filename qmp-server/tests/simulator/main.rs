@@ -1,4 +1,4 @@
-//! The simulated machine, as a client sees it.
+//! The simulated virtual machine, as a client sees it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod block;
@@ -15,14 +15,14 @@ use crate::client::{Client, event};
 use crate::support::lines;
 
 #[test]
-fn by_hand_it_is_used_as_qmp_ever_was() {
+fn a_person_can_use_it_with_telnet() {
     let connection = Simulator::new().connection();
     let greeting = lines(&connection.take_output()).remove(0);
     assert_eq!(
         greeting,
         r#"{"QMP": {"version": {"qemu": {"major": 11, "minor": 1, "micro": 0}, "package": "simulated machine"}, "capabilities": ["oob"]}}"#
     );
-    // As a telnet client sends it.
+    // Formatted as a person would type it, with the line ends of telnet.
     connection.receive(b"{ \"execute\": \"qmp_capabilities\" }\r\n");
     assert_eq!(lines(&connection.take_output()), [r#"{"return": {}}"#]);
     connection.receive(b"{ \"execute\": \"query-version\" }\r\n");
@@ -42,7 +42,7 @@ fn by_hand_it_is_used_as_qmp_ever_was() {
 }
 
 #[test]
-fn every_query_is_answered() {
+fn every_query_succeeds() {
     let client = Client::new(&Simulator::new());
     let commands = client.query("query-commands");
     let names: Vec<&str> =
@@ -84,7 +84,7 @@ fn every_query_is_answered() {
 }
 
 #[test]
-fn introspection_lists_what_is_handled_and_nothing_else() {
+fn introspection_lists_exactly_the_simulated_commands() {
     let client = Client::new(&Simulator::new());
     let names = |infos: Value, wanted: fn(&Value) -> bool| {
         let infos = infos.as_array().unwrap().clone();
@@ -107,7 +107,7 @@ fn introspection_lists_what_is_handled_and_nothing_else() {
 }
 
 #[test]
-fn the_tree_can_be_walked() {
+fn all_objects_are_reachable_from_the_root() {
     let client = Client::new(&Simulator::new());
     let mut paths = vec!["/".to_owned()];
     let mut objects = 0;
@@ -126,7 +126,7 @@ fn the_tree_can_be_walked() {
         }
         objects += 1;
     }
-    // The root, the machine, four containers; CPUs, devices, an object.
+    // The root, the machine, four containers, CPUs, devices and an object.
     assert_eq!(objects, 1 + 1 + 4 + 2 + 5 + 1);
     assert_eq!(
         client.error("qom-get", json!({"path": "/machine", "property": "x"})),
@@ -136,7 +136,7 @@ fn the_tree_can_be_walked() {
 }
 
 #[test]
-fn the_human_monitor_answers_a_little() {
+fn some_human_monitor_commands_are_simulated() {
     let client = Client::new(&Simulator::builder().name("demo").build());
     for (line, text) in [
         ("info status", "VM status: running\r\n"),

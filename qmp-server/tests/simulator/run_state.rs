@@ -2,16 +2,16 @@
 
 use qmp_server::Simulator;
 use qmp_types::qmp::types::RunState;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::client::{Client, done, event, event_with, without_time};
 
 #[test]
-fn it_stops_and_goes_on() {
+fn stop_and_cont_change_the_run_state() {
     let client = Client::new(&Simulator::new());
     assert_eq!(client.execute("stop", json!({})), [event("STOP"), done()]);
     assert_eq!(client.query("query-status"), json!({"running": false, "status": "paused"}));
-    // Nothing happens, so nothing is told.
+    // A command without effect causes no event.
     assert_eq!(client.execute("stop", json!({})), [done()]);
     assert_eq!(client.execute("cont", json!({})), [event("RESUME"), done()]);
     assert_eq!(client.execute("cont", json!({})), [done()]);
@@ -25,7 +25,7 @@ fn it_stops_and_goes_on() {
 }
 
 #[test]
-fn the_power_button_ends_a_guest_that_obeys() {
+fn powerdown_ends_a_guest_that_obeys() {
     let simulator = Simulator::new();
     let client = Client::new(&simulator);
     let shutdown = event_with("SHUTDOWN", json!({"guest": true, "reason": "guest-shutdown"}));
@@ -50,7 +50,7 @@ fn the_power_button_ends_a_guest_that_obeys() {
 }
 
 #[test]
-fn quit_ends_it_for_everybody() {
+fn quit_disconnects_all_clients() {
     let simulator = Simulator::new();
     let (client, other) = (Client::new(&simulator), Client::new(&simulator));
     let shutdown = event_with("SHUTDOWN", json!({"guest": false, "reason": "host-qmp-quit"}));
@@ -60,7 +60,7 @@ fn quit_ends_it_for_everybody() {
 }
 
 #[test]
-fn the_watchdog_does_what_was_set() {
+fn the_watchdog_takes_the_action_that_was_set() {
     for (action, state, events) in [
         ("pause", RunState::Watchdog, ["WATCHDOG", "STOP"].as_slice()),
         ("none", RunState::Running, &["WATCHDOG"]),
@@ -72,9 +72,10 @@ fn the_watchdog_does_what_was_set() {
         let client = Client::new(&simulator);
         client.execute("watchdog-set-action", json!({"action": action}));
         simulator.fire_watchdog();
-        let told: Vec<Value> = client.read();
-        let told: Vec<&str> = told.iter().map(|event| event["event"].as_str().unwrap()).collect();
-        assert_eq!(told, events, "{action}");
+        let messages = client.read();
+        let names: Vec<&str> =
+            messages.iter().map(|message| message["event"].as_str().unwrap()).collect();
+        assert_eq!(names, events, "{action}");
         assert_eq!(simulator.run_state(), state, "{action}");
         let ended = matches!(action, "shutdown" | "poweroff");
         assert_eq!(simulator.server().has_ended(), ended, "{action}");
@@ -82,7 +83,7 @@ fn the_watchdog_does_what_was_set() {
 }
 
 #[test]
-fn a_guest_that_sleeps_is_woken() {
+fn only_wakeup_resumes_a_suspended_guest() {
     let simulator = Simulator::new();
     let client = Client::new(&simulator);
     simulator.suspend_guest();
