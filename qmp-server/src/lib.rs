@@ -69,6 +69,7 @@
 
 mod arguments;
 mod connection;
+mod context;
 mod introspection;
 mod json;
 mod ordered;
@@ -85,8 +86,9 @@ mod sync;
 mod throttle;
 
 pub use connection::Connection;
+pub use context::Context;
 pub use request::Request;
-pub use router::{Context, Router};
+pub use router::Router;
 pub use serve::Stream;
 pub use server::Server;
 pub use session::{CloseReason, Limits, Session};

@@ -1,14 +1,15 @@
-//! The table of command handlers, and the context that handlers receive.
+//! The table of command handlers.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::OnceLock;
 
-use qmp_types::{Command, ErrorClass, Event, QmpError, Timestamp};
+use qmp_types::{Command, ErrorClass, Event, QmpError};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::{self, Fault};
+use crate::context::Context;
 use crate::introspection::{Introspection, Shape};
 use crate::json::{encode_return, to_json};
 use crate::ordered::Ordered;
@@ -150,12 +151,12 @@ impl<M> Router<M> {
             let desc = format!("The command {name} has not been found");
             return Err(QmpError::new(ErrorClass::CommandNotFound, desc));
         }
-        let shape = self.parsed_introspection().shape(name);
+        let introspection = self.parsed_introspection();
+        let shape = introspection.shape(name);
         if request.out_of_band && !matches!(shape, Some(Shape::Command { allow_oob: true, .. })) {
             return Err(request::oob_unsupported(name));
         }
         let open = entry.is_some_and(|entry| entry.open);
-        let introspection = self.parsed_introspection();
         let fault = match arguments::check(introspection, name, &request.arguments, open) {
             Ok(()) => None,
             Err(Fault::Known(desc)) => return Err(QmpError::generic(desc)),
@@ -230,64 +231,5 @@ impl Arguments {
             (Ok(command), None) => Ok(command),
             (decoded, fault) => Err(arguments::explain(fault, decoded.err().as_ref())),
         }
-    }
-}
-
-/// The means by which a handler affects clients and the server: emitting events, and ending.
-#[derive(Debug, Default)]
-pub struct Context {
-    pub(crate) out_of_band: bool,
-    pub(crate) events: Vec<Emitted>,
-    pub(crate) after_reply: Vec<Emitted>,
-    pub(crate) ends: bool,
-}
-
-/// An event to send to all clients.
-#[derive(Clone, Debug)]
-pub(crate) struct Emitted {
-    pub(crate) name: &'static str,
-    /// The event's data in JSON, if it has any.
-    pub(crate) data: Option<String>,
-    pub(crate) timestamp: Timestamp,
-}
-
-impl Context {
-    /// Sends an event to all clients, before the command's reply. As in QEMU, events that a guest
-    /// could emit in floods are limited to one per second.
-    pub fn emit<E: Event>(&mut self, event: &E) {
-        self.events.push(Emitted::new(event));
-    }
-
-    /// Calls `action` immediately, but sends the events that it emits after the command's reply.
-    /// Use this for events that the guest causes in response to the command.
-    pub fn after_reply<T>(&mut self, action: impl FnOnce(&mut Self) -> T) -> T {
-        let mut inner = Self { out_of_band: self.out_of_band, ..Self::default() };
-        let result = action(&mut inner);
-        self.after_reply.extend(inner.events.into_iter().chain(inner.after_reply));
-        self.ends |= inner.ends;
-        result
-    }
-
-    /// Ends the server: all connections are closed after the reply and the events.
-    pub fn end(&mut self) {
-        self.ends = true;
-    }
-
-    /// Returns whether the command is executed out-of-band.
-    #[must_use]
-    pub fn is_out_of_band(&self) -> bool {
-        self.out_of_band
-    }
-
-    /// Returns whether the handler has neither emitted an event nor ended the server.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.events.is_empty() && self.after_reply.is_empty() && !self.ends
-    }
-}
-
-impl Emitted {
-    fn new<E: Event>(event: &E) -> Self {
-        let data = to_json(event).ok().filter(|data| data != "{}" && data != "null");
-        Self { name: E::NAME, data, timestamp: Timestamp::now() }
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use qmp_types::{Capability, Greeting, Version};
 
 use crate::connection::Connection;
-use crate::router::{Context, Router};
+use crate::context::Context;
+use crate::router::Router;
 use crate::session::Limits;
 use crate::shared::{Serving, Shared};
 

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use qmp_types::Greeting;
 
+use crate::context::{Context, Emitted};
 use crate::peer::Peer;
 use crate::request::Request;
-use crate::router::{Context, Emitted, Router};
+use crate::router::Router;
 use crate::session::{CloseReason, Limits, Session, event_line};
 use crate::sync::lock;
 use crate::throttle::Throttle;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::router::Emitted;
+use crate::context::Emitted;
 
 /// The minimum time between two limited events of one kind.
 const PERIOD: Duration = Duration::from_secs(1);

@@ -6,7 +6,8 @@ use qmp_types::qmp::types::BalloonInfo;
 use qmp_types::{Empty, ErrorClass, QmpError};
 
 use super::machine::Machine;
-use crate::router::{Context, Router};
+use crate::context::Context;
+use crate::router::Router;
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
     router

@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json};
 
 use super::machine::{Device, Machine, Node};
 use super::replies::{not_found, typed};
-use crate::router::{Context, Router};
+use crate::context::Context;
+use crate::router::Router;
 
 /// The size in bytes of images without a given size, since the simulator does not open files.
 const DEFAULT_SIZE: u64 = 1 << 30;

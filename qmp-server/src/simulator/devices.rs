@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::machine::{Device, Machine};
 use super::replies::{not_found, typed};
-use crate::router::{Context, Router};
+use crate::context::Context;
+use crate::router::Router;
 
 /// A device model, with its properties on the PCI bus.
 struct Model {

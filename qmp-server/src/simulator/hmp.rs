@@ -6,7 +6,8 @@ use qmp_types::qmp::types::RunState;
 
 use super::identity::version;
 use super::machine::Machine;
-use crate::router::{Context, Router};
+use crate::context::Context;
+use crate::router::Router;
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
     router.command(|machine: &mut Machine, command: HumanMonitorCommand, context: &mut Context| {

@@ -6,7 +6,8 @@ use qmp_types::qmp::types::{JobInfo, JobStatus, JobType};
 use qmp_types::{Empty, QmpError};
 
 use super::machine::Machine;
-use crate::router::{Context, Router};
+use crate::context::Context;
+use crate::router::Router;
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
     router

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::machine::{Machine, Object};
 use super::replies::typed;
-use crate::router::{Context, Router};
+use crate::context::Context;
+use crate::router::Router;
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
     router

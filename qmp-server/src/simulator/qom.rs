@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::identity::{CPU_TYPE, MACHINE_TYPE, cpu_path};
 use super::machine::Machine;
 use super::replies::not_found;
-use crate::router::{Context, Router};
+use crate::context::Context;
+use crate::router::Router;
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
     router

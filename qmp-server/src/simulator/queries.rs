@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use super::identity::{CPU_TYPE, MACHINE_TYPE, cpu_path, version};
 use super::machine::Machine;
 use super::replies::typed;
-use crate::router::{Context, Router};
+use crate::context::Context;
+use crate::router::Router;
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
     let router = router

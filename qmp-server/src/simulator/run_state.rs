@@ -11,7 +11,8 @@ use qmp_types::qmp::types::{
 use qmp_types::{Empty, QmpError};
 
 use super::machine::Machine;
-use crate::router::{Context, Router};
+use crate::context::Context;
+use crate::router::Router;
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
     router
