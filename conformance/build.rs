@@ -1,5 +1,5 @@
-//! Lists the commands that can be executed as they are, so that none is forgotten, and tells the
-//! tests which programs there are.
+//! Generates a list of all commands that can be executed without arguments, so that the tests miss
+//! none of them, and sets a `cfg` for each program that is available to the tests.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -17,7 +17,7 @@ mod programs;
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/programs.rs");
-    tell_programs();
+    set_program_cfgs();
     let mut code = String::new();
     vocabulary("qmp", &[qmp_schema::SPEC, qmp_schema::EVENTS], &mut code)?;
     vocabulary("qga", &[qmp_schema::QGA], &mut code)?;
@@ -25,24 +25,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn tell_programs() {
+fn set_program_cfgs() {
     for variable in ["PATH", "QMP_TEST_QEMU", "QMP_TEST_QEMUS"] {
         println!("cargo::rerun-if-env-changed={variable}");
     }
-    for (name, there) in [
+    for (name, found) in [
         ("qemu", !programs::qemus().is_empty()),
         ("storage_daemon", !programs::beside_qemus("qemu-storage-daemon").is_empty()),
         ("guest_agent", !programs::beside_qemus("qemu-ga").is_empty()),
     ] {
         println!("cargo::rustc-check-cfg=cfg({name})");
-        if there {
+        if found {
             println!("cargo::rustc-cfg={name}");
         }
     }
 }
 
-/// Writes the function that visits every command without mandatory arguments, and the one that
-/// reads and writes every event.
+/// Generates a function that visits every command without mandatory arguments, and one that checks
+/// an event by name.
 fn vocabulary(name: &str, roots: &[&str], code: &mut String) -> Result<(), Box<dyn Error>> {
     let schema = qmp_codegen::load(roots.iter().map(|root| Root::File(root.into())))?.schema;
     let builder = roots.iter().fold(Builder::new(), |builder, root| builder.schema(*root));
@@ -69,11 +69,14 @@ fn vocabulary(name: &str, roots: &[&str], code: &mut String) -> Result<(), Box<d
         let wire = &event.definition.name;
         writeln!(code, "        {wire:?} => check::<qmp_client::{name}::{path}>(data),")?;
     }
-    writeln!(code, "        _ => Err(String::from(\"no such event in the schema\")),\n    }}\n}}")?;
+    writeln!(
+        code,
+        "        _ => Err(format!(\"the schema has no event `{{name}}`\")),\n    }}\n}}"
+    )?;
     Ok(())
 }
 
-/// Whether a command can be executed without arguments.
+/// Returns whether a command can be executed without arguments.
 fn is_query(schema: &Schema, command: &Command) -> bool {
     match &command.arguments {
         Arguments::Inline(members) => members.iter().all(|member| member.optional),
@@ -83,7 +86,7 @@ fn is_query(schema: &Schema, command: &Command) -> bool {
     }
 }
 
-/// The members of a struct; nothing of a union, which has a discriminator at least.
+/// Returns the members of a struct, or `None` for a union, whose discriminator is mandatory.
 fn struct_members(schema: &Schema, id: TypeId) -> Option<Vec<&Member>> {
     let (base, own): (_, &[Member]) = match &schema.types[id.0 as usize].kind {
         TypeKind::Struct(data) => (data.base, &data.members),

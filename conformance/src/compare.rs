@@ -1,4 +1,4 @@
-//! Decoding and encoding again without loss.
+//! Checks that values survive decoding and encoding.
 
 use std::fmt::Debug;
 
@@ -6,37 +6,38 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// What was decoded and encoded again.
+/// A value that was decoded and encoded without loss.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Checked {
-    /// What arrived.
+    /// The value as it arrived.
     pub value: Value,
 }
 
-/// Decodes a text as `T`, encodes that, and compares it with the text.
+/// Decodes a text as `T`, encodes the result, and compares it with the text.
 ///
 /// # Errors
-/// It does not fit; a member is lost or another than it was; or a value is kept by name alone,
-/// since the schema does not know it.
+/// Returns a description if the text cannot be decoded, a member is lost or changed, or the schema
+/// does not know a value.
 pub fn check<T: Debug + DeserializeOwned + Serialize>(text: &str) -> Result<Checked, String> {
     let arrived: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let decoded: T = qmp_client::types::decode(text).map_err(|error| error.to_string())?;
     let encoded = serde_json::to_value(&decoded).map_err(|error| error.to_string())?;
     let mut lost = Vec::new();
     differences(&arrived, &encoded, "$", &mut lost);
-    // What the schema does not know is kept in a variant of this name: it is not lost, but in a
-    // release that the schema covers there should be none.
-    let shown = format!("{decoded:?}");
+    // Values that the schema does not know are kept in variants of this name. They are not lost, but
+    // releases that the schema covers must not have any.
+    let debug = format!("{decoded:?}");
     for unknown in ["Unknown(\"", "Unknown {"] {
-        if let Some(at) = shown.find(unknown) {
-            lost.push(shown[at..].chars().take(80).collect());
+        if let Some(at) = debug.find(unknown) {
+            lost.push(debug[at..].chars().take(80).collect());
         }
     }
     if lost.is_empty() { Ok(Checked { value: arrived }) } else { Err(lost.join("; ")) }
 }
 
-/// Where two values differ, the order of members and the spelling of numbers aside.
+/// Collects the differences between two values, except in the order of members and the format of
+/// numbers.
 fn differences(arrived: &Value, encoded: &Value, path: &str, out: &mut Vec<String>) {
     match (arrived, encoded) {
         (Value::Object(a), Value::Object(b)) => {
@@ -46,8 +47,8 @@ fn differences(arrived: &Value, encoded: &Value, path: &str, out: &mut Vec<Strin
                     None => out.push(format!("{path}.{name} is lost: {value}")),
                 }
             }
-            let made = b.keys().filter(|name| !a.contains_key(*name));
-            out.extend(made.map(|name| format!("{path}.{name} is made up")));
+            let added = b.keys().filter(|name| !a.contains_key(*name));
+            out.extend(added.map(|name| format!("{path}.{name} is added")));
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
             for (index, (value, other)) in a.iter().zip(b).enumerate() {
@@ -68,12 +69,12 @@ mod tests {
     use super::check;
 
     #[test]
-    fn what_is_whole_passes() {
+    fn a_complete_value_passes() {
         check::<StatusInfo>(r#"{"status": "running", "running": true}"#).unwrap();
     }
 
     #[test]
-    fn what_is_lost_is_told() {
+    fn lost_members_and_unknown_values_are_reported() {
         let error = |text: &str| check::<StatusInfo>(text).unwrap_err();
         let more = error(r#"{"status": "running", "running": true, "more": 1}"#);
         assert_eq!(more, "$.more is lost: 1");
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_branch_is_told() {
+    fn an_unknown_branch_is_reported() {
         let text = r#"{"name": "0", "meta-type": "module", "more": 1}"#;
         assert!(check::<SchemaInfo>(text).unwrap_err().contains("Unknown {"));
     }

@@ -1,14 +1,14 @@
-//! Runs the typed vocabularies against real QEMUs.
+//! Tests the typed vocabularies against real QEMUs.
 //!
-//! Every reply and event is decoded into its type, encoded again, and compared with what arrived,
-//! member by member: a value that the schema does not know, or a member that it does not have, is
-//! a failure, although a client would carry on.
+//! Every reply and event is decoded into its type, encoded again, and compared member by member with
+//! the text that arrived. A value or a member that the schema does not know is a failure, although a
+//! client would accept it.
 //!
 //! - [`for_each_qmp_query`] and [`for_each_qga_query`] visit every command that can be executed
-//!   without arguments. They are made from the schema, so that none is forgotten.
-//! - A [`Session`] is a connection that checks everything that passes, and counts it in a
+//!   without arguments. They are generated from the schema, so that they miss none.
+//! - A [`Session`] is a connection that checks every reply and event, and counts them in a
 //!   [`Tally`].
-//! - [`qemus`] are the programs to test against.
+//! - [`qemus`] returns the programs to test against.
 
 #![cfg(unix)]
 
@@ -27,12 +27,12 @@ use serde::de::DeserializeOwned;
 pub use compare::{Checked, check};
 pub use programs::{beside_qemus, qemus};
 pub use scratch::Scratch;
-pub use session::{PATIENCE, Session};
+pub use session::{Session, TIMEOUT};
 pub use tally::{Outcome, Tally};
 
-/// What is done with each of many commands of different types.
+/// A visitor of commands of different types.
 pub trait Visit {
-    /// Visits one.
+    /// Visits a command.
     fn command<C>(&mut self, command: C)
     where
         C: Command,
@@ -44,10 +44,10 @@ mod queries {
 
     include!(concat!(env!("OUT_DIR"), "/queries.rs"));
 
-    /// Decodes an event's data, encodes it, and compares.
+    /// Checks that an event's data survives decoding and encoding.
     ///
     /// # Errors
-    /// It does not fit, or something was lost.
+    /// Returns a description if the schema does not have the event, or if [`check`] fails.
     pub fn check_event(name: &str, data: &str) -> Result<Checked, String> {
         event_of_qmp(name, data)
     }

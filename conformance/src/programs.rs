@@ -1,10 +1,10 @@
-//! Which programs there are to test against; the build script asks, too.
+//! Finds the programs to test against. The build script includes this file, too.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// The QEMUs: those that `QMP_TEST_QEMUS` names, one a line or with colons between them; else the
-/// one of `QMP_TEST_QEMU`; else `qemu-system-x86_64` on the path.
+/// Returns the QEMUs in `QMP_TEST_QEMUS`, separated by newlines or colons. If it is not set, returns
+/// the one in `QMP_TEST_QEMU`, or else `qemu-system-x86_64` from the search path.
 pub fn qemus() -> Vec<PathBuf> {
     let named = |variable| env::var(variable).ok().filter(|value| !value.trim().is_empty());
     let names = named("QMP_TEST_QEMUS")
@@ -14,12 +14,11 @@ pub fn qemus() -> Vec<PathBuf> {
     names.filter_map(find).collect()
 }
 
-/// Another program of the same installations, or else of the search path.
+/// Returns another program from the directories of the QEMUs, or else from the search path.
 pub fn beside_qemus(name: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();
     for qemu in qemus() {
         let beside = qemu.with_file_name(name);
-        // Not the one of another version.
         if beside.is_file() && !found.contains(&beside) {
             found.push(beside);
         }
@@ -30,7 +29,7 @@ pub fn beside_qemus(name: &str) -> Vec<PathBuf> {
     found
 }
 
-/// A program by its path, or by its name on the search path.
+/// Finds a program by its path, or by its name on the search path.
 fn find(name: &str) -> Option<PathBuf> {
     let path = Path::new(name);
     if path.components().count() > 1 {

@@ -1,4 +1,4 @@
-//! A connection that checks everything that passes.
+//! A connection that checks all replies and events.
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -13,24 +13,24 @@ use serde_json::value::RawValue;
 
 use crate::{Outcome, Tally, check, check_event};
 
-/// How long anything may take.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout for calls, events and everything else that a test waits for.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection that checks every reply and every event.
 #[derive(Debug)]
 pub struct Session<'t> {
     client: Client,
     tally: &'t mut Tally,
-    /// What to call the server in failures.
+    /// The name of the server in failures.
     server: String,
-    /// Events that have arrived and were not waited for.
-    seen: Vec<(String, serde_json::Value)>,
+    /// Events that have arrived and that no test has waited for.
+    unclaimed: Vec<(String, serde_json::Value)>,
 }
 
-/// A typed command whose reply is wanted as it came.
-struct AsItCame<C>(C);
+/// A typed command whose return value is not decoded.
+struct Undecoded<C>(C);
 
-impl<C: Command> Request for AsItCame<C> {
+impl<C: Command> Request for Undecoded<C> {
     type Return = Box<RawValue>;
 
     fn name(&self) -> Cow<'static, str> {
@@ -47,36 +47,37 @@ impl<C: Command> Request for AsItCame<C> {
 }
 
 impl<'t> Session<'t> {
-    /// Starts a program and talks to it.
+    /// Starts a program and connects to it.
     ///
     /// # Errors
-    /// It does not start; the text says why.
+    /// Returns a description if the program does not start or does not accept the connection.
     pub fn start(launch: Launch, server: &str, tally: &'t mut Tally) -> Result<Self, String> {
-        let options = Options::new().calls_within(PATIENCE).greeting_within(PATIENCE);
+        let options = Options::new().calls_within(TIMEOUT).greeting_within(TIMEOUT);
         let client =
             launch.options(options.event_capacity(100_000)).start().map_err(|e| e.report())?;
-        Ok(Self { client, tally, server: server.to_owned(), seen: Vec::new() })
+        Ok(Self { client, tally, server: server.to_owned(), unclaimed: Vec::new() })
     }
 
-    /// The connection itself.
+    /// Returns the client of the connection.
     pub fn client(&mut self) -> &mut Client {
         &mut self.client
     }
 
-    /// Executes a command, checks the reply, and gives it.
+    /// Executes a command, checks the reply, and returns it.
     ///
     /// # Errors
-    /// What the server says; and a reply that does not fit, which is counted as a failure, too.
+    /// Returns the server's error, or a description if the reply cannot be decoded. The latter is
+    /// also counted as a failure.
     pub fn ask<C>(&mut self, command: C) -> Result<C::Return, String>
     where
         C: Command,
         C::Return: Debug + DeserializeOwned + Serialize,
     {
         if self.client.ended().is_some() {
-            // That it ended has been counted.
+            // The first command after the end has been counted as a failure.
             return Err(String::from("the connection has ended"));
         }
-        let text = match self.client.execute(AsItCame(command)) {
+        let text = match self.client.execute(Undecoded(command)) {
             Ok(text) => text,
             Err(error) => {
                 let report = error.report();
@@ -103,28 +104,30 @@ impl<'t> Session<'t> {
         qmp_client::types::decode(text.get()).map_err(|error| error.to_string())
     }
 
-    /// Waits for an event that satisfies `predicate`; earlier ones are checked on the way. One
-    /// that has arrived and was not waited for yet counts.
+    /// Waits for an event that satisfies `predicate`, or returns one that has already arrived and
+    /// that no test has waited for. Checks all events that arrive meanwhile.
     ///
     /// # Errors
-    /// It does not come in time.
+    /// Returns a description if the event does not arrive within [`TIMEOUT`].
     pub fn wait(
         &mut self,
         name: &str,
         predicate: impl Fn(&serde_json::Value) -> bool,
     ) -> Result<serde_json::Value, String> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
-            let found = self.seen.iter().position(|(n, data)| n == name && predicate(data));
+            let found = self.unclaimed.iter().position(|(n, data)| n == name && predicate(data));
             if let Some(index) = found {
-                return Ok(self.seen.remove(index).1);
+                return Ok(self.unclaimed.remove(index).1);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if let Err(error) = self.next_event(left) {
                 let end = self.end().unwrap_or_default();
-                let seen = self.seen.iter().map(|(name, _)| name.as_str());
-                let seen = seen.collect::<Vec<_>>().join(" ");
-                return Err(format!("{name} does not come: {error}{end}; not waited for: {seen}"));
+                let others = self.unclaimed.iter().map(|(name, _)| name.as_str());
+                let others = others.collect::<Vec<_>>().join(" ");
+                return Err(format!(
+                    "failed to wait for {name}: {error}{end}; other events: {others}"
+                ));
             }
         }
     }
@@ -134,10 +137,10 @@ impl<'t> Session<'t> {
         while self.next_event(Duration::ZERO).is_ok() {}
     }
 
-    /// Forgets the events that were not waited for.
+    /// Discards the events that no test has waited for.
     pub fn forget_events(&mut self) {
         self.drain_events();
-        self.seen.clear();
+        self.unclaimed.clear();
     }
 
     fn next_event(&mut self, within: Duration) -> Result<(), String> {
@@ -145,25 +148,25 @@ impl<'t> Session<'t> {
         let data = event.data.as_deref().map_or("{}", RawValue::get);
         *self.tally.events.entry(event.name.to_string()).or_default() += 1;
         match check_event(&event.name, data) {
-            Ok(checked) => self.seen.push((event.name.to_string(), checked.value)),
+            Ok(checked) => self.unclaimed.push((event.name.to_string(), checked.value)),
             Err(lost) => {
                 self.fail(&event.name, &lost);
                 let value = serde_json::from_str(data).unwrap_or_default();
-                self.seen.push((event.name.to_string(), value));
+                self.unclaimed.push((event.name.to_string(), value));
             }
         }
         Ok(())
     }
 
-    /// How the server ended, if it has.
+    /// Returns the exit status and the standard error of the server, if it has ended.
     fn end(&mut self) -> Option<String> {
         let process = self.client.process()?;
         let status = process.wait_within(Duration::from_secs(1)).ok()?;
         Some(format!(" ({status}: {})", process.stderr().trim()))
     }
 
-    fn fail(&mut self, what: &str, why: &str) {
-        let line = format!("{}: {what}: {why}", self.server);
+    fn fail(&mut self, name: &str, reason: &str) {
+        let line = format!("{}: {name}: {reason}", self.server);
         if !self.tally.failures.contains(&line) {
             self.tally.failures.push(line);
         }

@@ -1,4 +1,4 @@
-//! The guest agent's queries, asked of an agent that runs on the host.
+//! Executes the guest agent's queries on an agent that runs on the host.
 
 #![cfg(unix)]
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
@@ -13,23 +13,23 @@ use std::process::{Child, Command as Program, Stdio};
 use std::time::{Duration, Instant};
 
 use conformance::{
-    Outcome, PATIENCE, Scratch, Tally, Visit, beside_qemus, check, for_each_qga_query,
+    Outcome, Scratch, TIMEOUT, Tally, Visit, beside_qemus, check, for_each_qga_query,
 };
 use qmp_client::types::Command;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// Commands that are not executed, since this agent's guest is the host that runs the tests.
+/// Commands that are not executed, because the agent runs on the host of the tests, and the reasons.
 const SKIPPED: [(&str, &str); 9] = [
     ("guest-shutdown", "ends the host"),
     ("guest-suspend-disk", "suspends the host"),
     ("guest-suspend-ram", "suspends the host"),
     ("guest-suspend-hybrid", "suspends the host"),
     ("guest-set-time", "sets the host's clock"),
-    ("guest-fsfreeze-freeze", "stops everything that writes"),
-    ("guest-fsfreeze-freeze-list", "stops everything that writes"),
-    ("guest-fsfreeze-thaw", "might thaw what somebody else froze"),
+    ("guest-fsfreeze-freeze", "blocks all writes"),
+    ("guest-fsfreeze-freeze-list", "blocks all writes"),
+    ("guest-fsfreeze-thaw", "might thaw file systems that another program has frozen"),
     ("guest-fstrim", "discards blocks of the host's disks"),
 ];
 
@@ -43,7 +43,7 @@ needs! { guest_agent,
             let server = format!("guest agent {}", info["version"].as_str().unwrap_or("?"));
             for_each_qga_query(&mut agent);
             let tally = std::mem::take(&mut agent.tally);
-            tally.refused().for_each(|(_, why)| println!("{server}: {why}"));
+            tally.refused().for_each(|(_, error)| println!("{server}: {error}"));
             assert!(tally.count(Outcome::Decoded) >= 8, "{}", tally.line(&server));
             (server, tally)
         }).collect();
@@ -51,12 +51,13 @@ needs! { guest_agent,
     }
 }
 
-/// Whether a command only asks, going by its name: what is new is not tried out on the host.
+/// Returns whether a command changes nothing, judging by its name. New commands with other names are
+/// not tried on the host.
 fn is_query(name: &str) -> bool {
     name.contains("-get-") || ["guest-fsfreeze-status", "guest-info", "guest-ping"].contains(&name)
 }
 
-/// An agent that ends when this is dropped.
+/// An agent process that is killed on drop.
 struct Agent<'a> {
     program: &'a Path,
     scratch: &'a Scratch,
@@ -71,14 +72,14 @@ impl<'a> Agent<'a> {
         Self { program, scratch, process, stream, tally: Tally::default() }
     }
 
-    /// One request, one line: nobody else talks to this agent, so that nothing has to be
-    /// synchronised. Gives what was returned, or the error.
+    /// Executes a command, and returns its return value or the error. The connection needs no
+    /// synchronization, because the agent has no other client.
     fn exchange(&mut self, command: &str) -> Result<Value, Value> {
         let request = json!({"execute": command});
         self.stream.get_mut().write_all(format!("{request}\n").as_bytes()).unwrap();
         let mut line = String::new();
         if self.stream.read_line(&mut line).unwrap_or(0) == 0 {
-            // As 11.1 does at `guest-network-get-route` where there is no /proc.
+            // Version 11.1 ends on `guest-network-get-route` if /proc does not exist.
             let status = self.process.wait().unwrap();
             (self.process, self.stream) = start(self.program, self.scratch);
             return Err(json!({"class": "", "desc": format!("the agent ended: {status}")}));
@@ -100,16 +101,19 @@ fn start(program: &Path, scratch: &Scratch) -> (Child, BufReader<UnixStream>) {
         .stdin(Stdio::null())
         .spawn()
         .unwrap();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let stream = loop {
         if let Ok(stream) = UnixStream::connect(&socket) {
             break stream;
         }
         let ended = process.try_wait().unwrap();
-        assert!(ended.is_none() && Instant::now() < deadline, "no agent: {ended:?}");
+        assert!(
+            ended.is_none() && Instant::now() < deadline,
+            "the agent does not accept connections: {ended:?}"
+        );
         std::thread::sleep(Duration::from_millis(5));
     };
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     (process, BufReader::new(stream))
 }
 
@@ -122,7 +126,7 @@ impl Visit for Agent<'_> {
         if SKIPPED.iter().any(|(skipped, _)| *skipped == C::NAME) {
             return;
         }
-        assert!(is_query(C::NAME), "{} is new: is it harmless?", C::NAME);
+        assert!(is_query(C::NAME), "`{}` is new: add it to `is_query` or `SKIPPED`", C::NAME);
         let outcome = match self.exchange(C::NAME) {
             Ok(value) => match check::<C::Return>(&value.to_string()) {
                 Ok(_) => Outcome::Decoded,
@@ -133,8 +137,8 @@ impl Visit for Agent<'_> {
             },
             Err(error) if error["class"] == "CommandNotFound" => Outcome::Unknown,
             Err(error) => {
-                let why = format!("`{}`: {}", C::NAME, error["desc"]);
-                self.tally.refusals.insert(C::NAME.to_owned(), why);
+                let error = format!("`{}`: {}", C::NAME, error["desc"]);
+                self.tally.refusals.insert(C::NAME.to_owned(), error);
                 Outcome::Refused
             }
         };

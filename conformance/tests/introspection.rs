@@ -1,5 +1,5 @@
-//! The schema against what running QEMUs say of themselves: nothing that they have is missing, and
-//! what it calls mandatory, they always send.
+//! Compares the schema with the introspection of running QEMUs: the schema has everything that they
+//! have, and they always send the members that it declares mandatory.
 
 #![cfg(unix)]
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
@@ -14,16 +14,16 @@ use qmp_client::blocking::Launch;
 use serde_json::value::RawValue;
 
 needs! { qemu,
-    fn nothing_of_a_running_qemu_is_missing() {
+    fn the_schema_covers_running_qemus() {
         let schema = release::schema();
-        let mut wrong = Vec::new();
+        let mut unexpected = Vec::new();
         for qemu in qemus() {
             let bare = ["-M", "none", "-display", "none", "-nodefaults", "-S"];
             let mut client = Launch::new(&qemu).args(bare).start().unwrap();
             let version = client.version().qemu;
             let label = support::label("QEMU", &version);
             let answer = client.execute(Raw::<Box<RawValue>>::new("query-qmp-schema")).unwrap();
-            // One that is newer than the schema has more, and is none of its business.
+            // A newer release may have more than the schema.
             if (version.major, version.minor) > release::NEWEST_VERSION {
                 println!("{label} is newer than the schema");
                 continue;
@@ -31,9 +31,10 @@ needs! { qemu,
             let release = format!("{}.{}", version.major, version.minor);
             let differences = release::differences(answer.get(), &schema, &release);
             println!("{label}: {} exceptions", differences.len());
-            let unexpected = differences.into_iter().filter(|line| !release::is_exception(line));
-            wrong.extend(unexpected.map(|line| format!("{label}: {line}")));
+            let others = differences.into_iter().filter(|line| !release::is_exception(line));
+            unexpected.extend(others.map(|line| format!("{label}: {line}")));
         }
-        assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
+        let count = unexpected.len();
+        assert!(unexpected.is_empty(), "{count} differences:\n{}", unexpected.join("\n"));
     }
 }

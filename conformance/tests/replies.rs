@@ -1,4 +1,4 @@
-//! Every command that can be executed without arguments, on several machines of every QEMU.
+//! Executes every command that needs no arguments, on several virtual machines of every QEMU.
 
 #![cfg(unix)]
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
@@ -15,21 +15,21 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use support::machines::{self, Inventory};
 
-/// Commands that are not executed, on which machine, and why.
+/// Commands that are not executed, the machine for which this holds, and the reasons.
 const SKIPPED: [(&str, Option<&str>, &str); 5] = [
     ("quit", None, "ends QEMU"),
-    ("nbd-server-stop", None, "ends the server that the queries after it look at"),
-    ("x-colo-lost-heartbeat", None, "takes over from a machine that is not there"),
-    ("qmp_capabilities", None, "was executed already, and is unknown from then on"),
-    ("rtc-reset-reinjection", Some("none"), "QEMU 10.0 and 11.1 take it for an x86 machine: abort"),
+    ("nbd-server-stop", None, "ends the server that later queries report"),
+    ("x-colo-lost-heartbeat", None, "takes over from a primary machine, which does not exist"),
+    ("qmp_capabilities", None, "was executed already, and is unknown after negotiation"),
+    ("rtc-reset-reinjection", Some("none"), "QEMU 10.0 and 11.1 assume an x86 machine and abort"),
 ];
 
-/// How many of the commands that a QEMU has must have been answered, at the least.
-const ENOUGH: usize = 70;
+/// The minimum number of commands that a QEMU has to execute successfully.
+const MIN_DECODED: usize = 70;
 
 #[test]
-fn qemu_is_there_if_it_is_required() {
-    assert!(!support::required() || cfg!(qemu), "QMP_REQUIRE_QEMU is set, and there is no QEMU");
+fn qemu_is_found_if_it_is_required() {
+    assert!(!support::required() || cfg!(qemu), "QMP_REQUIRE_QEMU is set, but no QEMU was found");
 }
 
 needs! { qemu,
@@ -44,21 +44,21 @@ needs! { qemu,
                 let mut session = session.unwrap_or_else(|error| panic!("{server}: {error}"));
                 match machine.title {
                     "migrated pc" => migrate(&mut session),
-                    title => give_it_work(&mut session, title, &scratch),
+                    title => set_up(&mut session, title, &scratch),
                 }
-                for_each_qmp_query(&mut Ask(&mut session, machine.title));
+                for_each_qmp_query(&mut ExecuteEach(&mut session, machine.title));
             }
-            tally.refused().for_each(|(_, why)| println!("{server}: {why}"));
-            assert!(tally.count(conformance::Outcome::Decoded) >= ENOUGH, "{}", tally.line(&server));
+            tally.refused().for_each(|(_, error)| println!("{server}: {error}"));
+            assert!(tally.count(conformance::Outcome::Decoded) >= MIN_DECODED, "{}", tally.line(&server));
             (server, tally)
         }).collect();
         support::conclude(&tallies);
     }
 }
 
-struct Ask<'s, 't>(&'s mut Session<'t>, &'s str);
+struct ExecuteEach<'s, 't>(&'s mut Session<'t>, &'s str);
 
-impl Visit for Ask<'_, '_> {
+impl Visit for ExecuteEach<'_, '_> {
     fn command<C>(&mut self, command: C)
     where
         C: Command,
@@ -66,21 +66,21 @@ impl Visit for Ask<'_, '_> {
     {
         let is_here = |machine: &Option<&str>| machine.is_none_or(|machine| machine == self.1);
         if !SKIPPED.iter().any(|(name, machine, _)| *name == C::NAME && is_here(machine)) {
-            // What is refused or lost has been counted.
+            // The session has counted errors and losses.
             let _ = self.0.ask(command);
         }
     }
 }
 
-/// Jobs, bitmaps, exports and the like, so that there is something to tell of.
-fn give_it_work(session: &mut Session<'_>, machine: &str, scratch: &Scratch) {
+/// Adds jobs, bitmaps, exports and the like, so that replies about them are not empty.
+fn set_up(session: &mut Session<'_>, machine: &str, scratch: &Scratch) {
     let target = json!({"driver": "null-co", "node-name": "target", "size": 8 << 20});
-    let mut set_up: Vec<(&str, Value)> = vec![("blockdev-add", target)];
+    let mut commands: Vec<(&str, Value)> = vec![("blockdev-add", target)];
     if machine == "pc" {
         let path = scratch.file("nbd");
         let address = json!({"type": "unix", "data": {"path": path}});
         let socket = json!({"driver": "null-co", "node-name": "shared", "size": 1 << 20});
-        set_up.extend([
+        commands.extend([
             ("block-dirty-bitmap-add", json!({"node": "disk0", "name": "bitmap0"})),
             ("blockdev-add", socket),
             ("nbd-server-start", json!({"addr": address})),
@@ -96,13 +96,13 @@ fn give_it_work(session: &mut Session<'_>, machine: &str, scratch: &Scratch) {
             ("set_link", json!({"name": "nic0", "up": false})),
         ]);
     }
-    for (command, arguments) in set_up {
+    for (command, arguments) in commands {
         let result = session.client().execute(Raw::<Value>::new(command).arguments(&arguments));
         result.unwrap_or_else(|error| panic!("{machine}: {command}: {}", error.report()));
     }
 }
 
-/// Migrates the machine to nowhere.
+/// Migrates the machine, and discards its state.
 fn migrate(session: &mut Session<'_>) {
     let capabilities = json!({"capabilities": [{"capability": "events", "state": true}]});
     for (command, arguments) in [

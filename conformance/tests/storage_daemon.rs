@@ -1,4 +1,4 @@
-//! Every command that can be executed without arguments, on the storage daemon of every QEMU.
+//! Executes every command that needs no arguments, on the storage daemon of every QEMU.
 
 #![cfg(unix)]
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
@@ -15,11 +15,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// Commands that are not executed, and why.
+/// Commands that are not executed, and the reasons.
 const SKIPPED: [(&str, &str); 3] = [
     ("quit", "ends the daemon"),
-    ("nbd-server-stop", "ends the server that the queries after it look at"),
-    ("qmp_capabilities", "was executed already, and is unknown from then on"),
+    ("nbd-server-stop", "ends the server that later queries report"),
+    ("qmp_capabilities", "was executed already, and is unknown after negotiation"),
 ];
 
 needs! { storage_daemon,
@@ -36,11 +36,11 @@ needs! { storage_daemon,
                 .monitor_args(["--chardev", "socket,id=c,fd=0", "--monitor", "chardev=c"]);
             let mut session = Session::start(launch, "storage daemon", &mut tally).unwrap();
             let server = support::label("storage daemon", &session.client().version().qemu);
-            give_it_work(&mut session, &scratch);
-            for_each_qmp_query(&mut Ask(&mut session));
+            set_up(&mut session, &scratch);
+            for_each_qmp_query(&mut ExecuteEach(&mut session));
             session.drain_events();
             drop(session);
-            tally.refused().for_each(|(_, why)| println!("{server}: {why}"));
+            tally.refused().for_each(|(_, error)| println!("{server}: {error}"));
             assert!(tally.count(Outcome::Decoded) >= 10, "{}", tally.line(&server));
             (server, tally)
         }).collect();
@@ -48,23 +48,23 @@ needs! { storage_daemon,
     }
 }
 
-struct Ask<'s, 't>(&'s mut Session<'t>);
+struct ExecuteEach<'s, 't>(&'s mut Session<'t>);
 
-impl Visit for Ask<'_, '_> {
+impl Visit for ExecuteEach<'_, '_> {
     fn command<C>(&mut self, command: C)
     where
         C: Command,
         C::Return: Debug + DeserializeOwned + Serialize,
     {
         if SKIPPED.iter().all(|(skipped, _)| *skipped != C::NAME) {
-            // What is refused or lost has been counted.
+            // The session has counted errors and losses.
             let _ = self.0.ask(command);
         }
     }
 }
 
-/// An export, a bitmap and a job, so that there is something to tell of.
-fn give_it_work(session: &mut Session<'_>, scratch: &Scratch) {
+/// Adds an export, a bitmap and a job, so that replies about them are not empty.
+fn set_up(session: &mut Session<'_>, scratch: &Scratch) {
     let address = json!({"type": "unix", "data": {"path": scratch.file("nbd")}});
     for (command, arguments) in [
         ("nbd-server-start", json!({"addr": address})),

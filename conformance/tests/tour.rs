@@ -1,9 +1,9 @@
-//! A tour through QMP: commands with real arguments, and the events that they bring about, on
-//! every QEMU. Every reply and event is checked on the way, as in `replies.rs`.
+//! A tour of QMP on every QEMU: commands with real arguments, and the events that they cause. Every
+//! reply and event is checked as in `replies.rs`.
 
 #![cfg(unix)]
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
-#![allow(deprecated)] // what is deprecated is still there
+#![allow(deprecated)] // deprecated commands are tested, too
 
 #[path = "tour/block.rs"]
 mod block;
@@ -27,7 +27,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use conformance::{Outcome, PATIENCE, Scratch, Session, Tally, qemus};
+use conformance::{Outcome, Scratch, Session, TIMEOUT, Tally, qemus};
 use qmp_client::blocking::Launch;
 use qmp_client::qmp::commands::QueryCommands;
 use qmp_client::types::{Command, Event};
@@ -63,7 +63,7 @@ fn names(tally: &Tally, outcome: Outcome) -> Vec<&str> {
     all.map(|(name, _)| name.as_str()).collect()
 }
 
-/// Leads through the stages of a tour on one QEMU.
+/// The parameters of a tour on one QEMU, which its stages share.
 pub(crate) struct Guide<'t> {
     qemu: &'t Path,
     server: &'t str,
@@ -71,8 +71,8 @@ pub(crate) struct Guide<'t> {
 }
 
 impl Guide<'_> {
-    /// Starts a machine that does not run yet. Options that have no blanks in them may be given
-    /// as one text.
+    /// Starts a virtual machine that does not run yet. `options` are separated by spaces; options
+    /// that contain spaces belong in `more`.
     pub(crate) fn start(&mut self, options: &str, more: &[&str]) -> Tour<'_> {
         let bare = ["-display", "none", "-nodefaults", "-no-user-config", "-S"];
         let launch = Launch::new(self.qemu).args(bare).args(options.split_whitespace()).args(more);
@@ -91,12 +91,12 @@ pub(crate) struct Tour<'t> {
 }
 
 impl Tour<'_> {
-    /// Whether this QEMU has the command.
+    /// Returns whether this QEMU has the command.
     pub(crate) fn has<C: Command>(&self) -> bool {
         self.commands.contains(C::NAME)
     }
 
-    /// Executes a command, which must succeed; it is passed over where QEMU does not have it.
+    /// Executes a command, which must succeed. Returns `None` if this QEMU does not have it.
     #[track_caller]
     pub(crate) fn run<C>(&mut self, command: C) -> Option<C::Return>
     where
@@ -112,7 +112,7 @@ impl Tour<'_> {
         }
     }
 
-    /// Executes a command that some builds and releases refuse.
+    /// Executes a command that some builds or releases refuse.
     pub(crate) fn attempt<C>(&mut self, command: C) -> Option<C::Return>
     where
         C: Command,
@@ -137,19 +137,21 @@ impl Tour<'_> {
     }
 }
 
-/// Connects to a socket that QEMU opens in its own time.
+/// Connects to a socket, waiting until QEMU has opened it.
 pub(crate) fn connect(path: &str) -> UnixStream {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match UnixStream::connect(path) {
             Ok(stream) => return stream,
-            Err(error) => assert!(Instant::now() < deadline, "{path}: {error}"),
+            Err(error) => {
+                assert!(Instant::now() < deadline, "failed to connect to {path}: {error}");
+            }
         }
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Room for the files of a stage.
+/// Creates a directory for the files of a stage.
 pub(crate) fn scratch() -> Scratch {
     Scratch::new()
 }

@@ -1,5 +1,5 @@
-//! Bytes from a server or a guest agent, in pieces, between commands: each call is answered at
-//! most once, and exactly once by the end.
+//! Feeds bytes from a server or a guest agent to the client, in pieces and between calls. Each call
+//! must complete exactly once.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use qmp_client::End;
 use qmp_client::machine::{CallId, Deadline, Incoming, Kind, Machine, Settings, Submission};
 
-/// Enough for a few messages.
+/// The maximum message size in bytes. It is small so that inputs can exceed it.
 const MESSAGE_SIZE: usize = 4096;
 
 fuzz_target!(|pieces: (bool, Vec<(u8, Vec<u8>)>)| {
@@ -18,10 +18,10 @@ fuzz_target!(|pieces: (bool, Vec<(u8, Vec<u8>)>)| {
     let mut settings = if agent { Settings::agent() } else { Settings::default() };
     settings.message_size = MESSAGE_SIZE;
     settings.depth = 32;
-    let begin = Instant::now();
-    let mut now = begin;
+    let start = Instant::now();
+    let mut now = start;
     let mut machine = Machine::new(settings, Deadline::after(now, Duration::from_secs(60)));
-    let (mut open, mut answered) = (Vec::new(), HashSet::new());
+    let (mut pending, mut completed) = (Vec::new(), HashSet::new());
     for (action, bytes) in pieces {
         now += Duration::from_secs(1);
         match action % 8 {
@@ -32,10 +32,10 @@ fuzz_target!(|pieces: (bool, Vec<(u8, Vec<u8>)>)| {
                 if action & 8 != 0 {
                     command.kind = Kind::OutOfBand;
                 }
-                open.extend(machine.submit(command));
+                pending.extend(machine.submit(command));
             }
             2 => {
-                if let Some(id) = open.pop() {
+                if let Some(id) = pending.pop() {
                     machine.abandon(id, now);
                 }
             }
@@ -48,23 +48,23 @@ fuzz_target!(|pieces: (bool, Vec<(u8, Vec<u8>)>)| {
             _ => {}
         }
         machine.receive(&bytes);
-        drain(&mut machine, &mut answered);
+        drain(&mut machine, &mut completed);
         if let Some(at) = machine.deadline() {
-            assert!(at >= begin);
+            assert!(at >= start);
         }
     }
     machine.end(End::Eof);
-    drain(&mut machine, &mut answered);
-    for id in open {
-        assert!(answered.contains(&id), "{id} is not answered");
+    drain(&mut machine, &mut completed);
+    for id in pending {
+        assert!(completed.contains(&id), "call {id} has not completed");
         assert!(!machine.is_pending(id));
     }
 });
 
-fn drain(machine: &mut Machine, answered: &mut HashSet<CallId>) {
+fn drain(machine: &mut Machine, completed: &mut HashSet<CallId>) {
     machine.drain(&mut |incoming| {
         if let Incoming::Reply { id, .. } = incoming {
-            assert!(answered.insert(id), "{id} is answered twice");
+            assert!(completed.insert(id), "call {id} has completed twice");
         }
     });
 }

@@ -1,5 +1,5 @@
-//! Text into types. What JSON is, is what `serde_json` says; what a type reads, it reads again
-//! from what it writes.
+//! Decodes text as types of the vocabulary. The decoder must accept the same JSON as `serde_json`, and
+//! every type must be able to decode its own encoding.
 
 #![no_main]
 
@@ -11,19 +11,21 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 fuzz_target!(|text: &str| {
-    let ours = qmp_types::decode::<Value>(text);
+    let decoded = qmp_types::decode::<Value>(text);
     match serde_json::from_str::<Value>(text) {
-        Ok(value) => assert!(ours.is_err_and(|error| error.reason().contains("deep")) || {
-            qmp_types::decode::<Value>(text).is_ok_and(|ours| ours == value)
-        }),
-        Err(error) => assert!(ours.is_err() || error.to_string().contains("recursion")),
+        Ok(value) => assert!(
+            decoded.is_err_and(|error| error.reason().contains("deep")) || {
+                qmp_types::decode::<Value>(text).is_ok_and(|decoded| decoded == value)
+            }
+        ),
+        Err(error) => assert!(decoded.is_err() || error.to_string().contains("recursion")),
     }
     let _ = qmp_types::decode::<ServerMessage<'_>>(text);
-    again::<Vec<SchemaInfo>>(text);
-    again::<BlockdevOptions>(text);
-    again::<Vec<BlockInfo>>(text);
-    again::<ImageInfoSpecific>(text);
-    again::<events::BlockJobCompleted>(text);
+    round_trip::<Vec<SchemaInfo>>(text);
+    round_trip::<BlockdevOptions>(text);
+    round_trip::<Vec<BlockInfo>>(text);
+    round_trip::<ImageInfoSpecific>(text);
+    round_trip::<events::BlockJobCompleted>(text);
     if let Ok(data) = serde_json::from_str::<&RawValue>(text) {
         for name in AnyEvent::EVENTS {
             let _ = AnyEvent::decode(name, Some(data));
@@ -31,9 +33,9 @@ fuzz_target!(|text: &str| {
     }
 });
 
-fn again<T: serde::de::DeserializeOwned + serde::Serialize>(text: &str) {
+fn round_trip<T: serde::de::DeserializeOwned + serde::Serialize>(text: &str) {
     let Ok(value) = qmp_types::decode::<T>(text) else { return };
-    let written = serde_json::to_string(&value).expect("what was read can be written");
-    // Not that it is the same: `serde_json` rounds the last digit of a fraction.
-    let _ = qmp_types::decode::<T>(&written).expect("what was written can be read");
+    let encoded = serde_json::to_string(&value).expect("encoding a decoded value succeeds");
+    // The values may differ, because `serde_json` rounds the last digit of a fraction.
+    let _ = qmp_types::decode::<T>(&encoded).expect("decoding an encoded value succeeds");
 }

@@ -1,4 +1,5 @@
-//! What a server says of itself, as a schema, as text, and back.
+//! Imports introspection as a schema. Writing the schema as text and loading it again must not change
+//! its introspection.
 
 #![no_main]
 
@@ -10,9 +11,9 @@ fuzz_target!(|reply: &str| {
     let Ok(schema) = import(reply, &Names::none()) else { return };
     let exported = export(&schema, Naming::Masked, &|_| true);
     let _ = Builder::new().tokens(&schema);
-    let written = text::write(&schema);
-    let root = Root::Text { name: "again.json".to_owned(), text: written };
-    if let Ok(again) = load([root]) {
-        assert_eq!(export(&again.schema, Naming::Masked, &|_| true), exported);
+    let text = text::write(&schema);
+    let root = Root::Text { name: "reloaded.json".to_owned(), text };
+    if let Ok(reloaded) = load([root]) {
+        assert_eq!(export(&reloaded.schema, Naming::Masked, &|_| true), exported);
     }
 });

@@ -1,4 +1,4 @@
-//! A schema in QAPI: read, checked, and generated if it is right.
+//! Loads a QAPI schema, and generates code if it is valid.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! Bytes from a client of the simulated machine, in pieces: what is answered is JSON.
+//! Feeds bytes from a client to the simulated virtual machine, in pieces. All its output must be JSON
+//! objects.
 
 #![no_main]
 
@@ -16,6 +17,6 @@ fuzz_target!(|pieces: Vec<&[u8]>| {
         output.extend(connection.take_output());
     }
     for message in serde_json::Deserializer::from_slice(&output).into_iter::<Value>() {
-        assert!(message.expect("an answer is JSON").is_object());
+        assert!(message.expect("output is JSON").is_object());
     }
 });

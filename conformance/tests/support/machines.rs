@@ -1,4 +1,4 @@
-//! Machines with much in them, so that replies have much in them.
+//! Virtual machines with many different devices, so that replies are rich in content.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -8,16 +8,16 @@ use qmp_client::blocking::Launch;
 use qmp_client::qmp::commands::{QomListTypes, QueryMachines, QueryVersion};
 use qmp_client::qmp::types::VersionInfo;
 
-/// A machine, and options in the order in which QEMU is given them.
+/// A virtual machine, with options in the order in which they are passed to QEMU.
 pub(crate) struct Machine {
-    /// What the machine is to the tests.
+    /// The name of the machine in the tests.
     pub(crate) title: &'static str,
-    /// Its type.
+    /// The machine type.
     name: &'static str,
     options: Vec<(&'static str, String)>,
 }
 
-/// What a QEMU has: a machine is only given what there is.
+/// The machine types and QOM types that a QEMU supports. Devices of other types are left out.
 pub(crate) struct Inventory {
     pub(crate) version: VersionInfo,
     machines: HashSet<String>,
@@ -25,7 +25,7 @@ pub(crate) struct Inventory {
 }
 
 impl Inventory {
-    /// Asks a QEMU without a machine.
+    /// Queries a QEMU that runs without a machine.
     pub(crate) fn of(qemu: &Path) -> Result<Self, String> {
         let mut tally = Tally::default();
         let launch = Launch::new(qemu).args(BARE).args(["-M", "none"]);
@@ -38,12 +38,12 @@ impl Inventory {
         Ok(Self { version: session.ask(QueryVersion::new())?, machines, types })
     }
 
-    /// Whether a machine can be had.
+    /// Returns whether the QEMU has the type of a machine.
     pub(crate) fn has(&self, machine: &Machine) -> bool {
         self.machines.contains(machine.name)
     }
 
-    /// Starts a machine, without the devices that this QEMU does not have.
+    /// Starts a machine, without the devices that this QEMU does not support.
     pub(crate) fn start<'t>(
         &self,
         qemu: &Path,
@@ -65,10 +65,10 @@ impl Inventory {
     }
 }
 
-/// What every QEMU is given: no display, no default devices, no guest that runs.
+/// The options for every QEMU: no display, no default devices, and the guest does not run.
 const BARE: [&str; 5] = ["-display", "none", "-nodefaults", "-no-user-config", "-S"];
 
-/// The machines that are asked.
+/// Returns all machines to test.
 pub(crate) fn all(scratch: &Scratch) -> Vec<Machine> {
     vec![none(), pc(scratch), q35(scratch), microvm(), migrating()]
 }
@@ -81,7 +81,7 @@ fn none() -> Machine {
     machine("none", [("-M", "none".into())])
 }
 
-/// Disks of many kinds, character devices, network, a screen.
+/// Returns a PC with disks of many kinds, character devices, network and a screen.
 pub(crate) fn pc(scratch: &Scratch) -> Machine {
     let disk = scratch.image("pc-disk", 8 << 20);
     let scsi = scratch.image("pc-scsi", 8 << 20);
@@ -100,7 +100,7 @@ pub(crate) fn pc(scratch: &Scratch) -> Machine {
             ("-object", "secret,id=secret0,data=letmein1".into()),
             ("-object", "throttle-group,id=slow,x-iops-total=1000".into()),
             ("-object", "rng-builtin,id=rng0".into()),
-            ("-object", "authz-simple,id=authz0,identity=nobody".into()),
+            ("-object", "authz-simple,id=authz0,identity=tester".into()),
             ("-object", "memory-backend-ram,id=dimm0,size=64M".into()),
             ("-blockdev", format!("driver=file,filename={disk},node-name=file0")),
             ("-blockdev", "driver=raw,file=file0,node-name=disk0".into()),
@@ -139,7 +139,8 @@ pub(crate) fn pc(scratch: &Scratch) -> Machine {
     )
 }
 
-/// PCI Express, NUMA, hot-plugged memory of other kinds, NVMe, CXL, audio, rocker.
+/// Returns a Q35 machine with PCI Express, NUMA, other kinds of hot-plugged memory, NVMe, CXL, audio
+/// and a rocker switch.
 fn q35(scratch: &Scratch) -> Machine {
     let nvme = scratch.image("q35-nvme", 8 << 20);
     let nvdimm = scratch.image("q35-nvdimm", 8 << 20);
@@ -178,7 +179,7 @@ fn q35(scratch: &Scratch) -> Machine {
     )
 }
 
-/// A machine with nothing in it that is in the way of migration.
+/// Returns a machine without devices that block migration.
 fn migrating() -> Machine {
     let options = [
         ("-M", "pc,accel=tcg".into()),

@@ -1,6 +1,6 @@
-//! Machines to ask, and how a test that needs a program is written.
+//! Virtual machines to test, and helpers for tests that need a program.
 
-#![allow(dead_code)] // each test uses a part of it
+#![allow(dead_code)] // each test uses only a part
 
 pub(crate) mod machines;
 
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use conformance::Tally;
 
-/// A test that needs a program: ignored, visibly, where `build.rs` found none.
+/// Defines a test that needs a program. It is ignored if `build.rs` has not found the program.
 #[macro_export]
 macro_rules! needs {
     ($program:ident, $(#[doc = $doc:literal])* fn $name:ident() $body:block) => {
@@ -22,17 +22,17 @@ macro_rules! needs {
     };
 }
 
-/// Whether the absence of QEMU is a failure.
+/// Returns whether the absence of QEMU is a failure.
 pub(crate) fn required() -> bool {
     std::env::var_os("QMP_REQUIRE_QEMU").is_some_and(|value| value != "0")
 }
 
-/// What to call a server in a table.
+/// Returns the name of a server in tables.
 pub(crate) fn label(kind: &str, version: &qmp_client::types::VersionTriple) -> String {
     format!("{kind} {}.{}.{}", version.major, version.minor, version.micro)
 }
 
-/// Prints what was done, and fails if something was lost.
+/// Prints a table of the results, and panics if there are failures.
 pub(crate) fn conclude(tallies: &[(String, Tally)]) {
     println!("{}", Tally::HEADING);
     for (server, tally) in tallies {
@@ -43,7 +43,7 @@ pub(crate) fn conclude(tallies: &[(String, Tally)]) {
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// A program as it is shown.
+/// Returns the file name of a program, for messages.
 pub(crate) fn shown(program: &Path) -> String {
     program.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

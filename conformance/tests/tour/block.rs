@@ -1,4 +1,4 @@
-//! Block nodes: adding, creating, snapshots, bitmaps, media, exports.
+//! Block nodes: adding and creating them, snapshots, bitmaps, media and exports.
 
 use qmp_client::qmp::commands::*;
 use qmp_client::qmp::events::{BlockExportDeleted, DeviceTrayMoved, JobStatusChange};
@@ -54,17 +54,17 @@ pub(crate) fn qcow2(tour: &mut Tour<'_>, name: &str, path: &str) {
     tour.run(BlockdevAdd::new(node.node_name(name)));
 }
 
-/// Adds a node without data behind it.
+/// Adds a node that reads as zeros and stores nothing.
 pub(crate) fn null(tour: &mut Tour<'_>, name: &str) {
     let null = BlockdevOptionsNull::new().size(SIZE as i64).read_zeroes(true);
     let node = BlockdevOptions::new(BlockdevOptionsDriver::NullCo(null)).node_name(name);
     tour.run(BlockdevAdd::new(node));
 }
 
-/// Adds a node above another: an overlay that is put between them is not without a user.
-fn hold(tour: &mut Tour<'_>, name: &str) {
-    let holder = BlockdevOptions::new(BlockdevOptionsRaw::new(name)).node_name("holder");
-    tour.run(BlockdevAdd::new(holder));
+/// Adds a parent to a node, so that an overlay of the node has a user.
+fn add_parent(tour: &mut Tour<'_>, name: &str) {
+    let parent = BlockdevOptions::new(BlockdevOptionsRaw::new(name)).node_name("parent");
+    tour.run(BlockdevAdd::new(parent));
 }
 
 fn nodes(tour: &mut Tour<'_>, path: &str) {
@@ -105,10 +105,10 @@ fn snapshots(tour: &mut Tour<'_>, scratch: &conformance::Scratch) {
     tour.run(BlockdevSnapshotInternalSync::new("disk0", "s0"));
     let deleted = BlockdevSnapshotDeleteInternalSync::new("disk0").name("s0");
     assert_eq!(tour.run(deleted).unwrap().name, "s0");
-    hold(tour, "disk0");
+    add_parent(tour, "disk0");
     let overlay = scratch.file("overlay.qcow2");
     tour.run(BlockdevSnapshotSync::new(overlay).node_name("disk0").snapshot_node_name("disk1"));
-    for node in ["holder", "disk0", "disk0-file"] {
+    for node in ["parent", "disk0", "disk0-file"] {
         tour.run(BlockdevDel::new(node));
     }
 }

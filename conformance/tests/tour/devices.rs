@@ -1,4 +1,4 @@
-//! Devices, objects, character devices, network.
+//! Devices, objects, character devices and network back ends.
 
 use std::io::Read;
 use std::os::unix::net::UnixStream;
@@ -46,7 +46,7 @@ fn object_model(tour: &mut Tour<'_>) {
     tour.run(ObjectDel::new("secret0"));
 }
 
-/// What goes without the guest's consent.
+/// Removes devices that need no cooperation of the guest.
 fn plugging(tour: &mut Tour<'_>) {
     tour.run(DeviceAdd::new("usb-tablet").id("tablet").bus("xhci.0"));
     tour.run(QueryPci::new());
@@ -75,7 +75,7 @@ fn character_devices(tour: &mut Tour<'_>) {
     let socket = ChardevBackend::Socket(ChardevSocketWrapper::new(socket));
     tour.run(ChardevAdd::new("sock0", socket));
     let mut peer = UnixStream::connect(scratch.file("chardev")).unwrap();
-    peer.set_read_timeout(Some(conformance::PATIENCE)).unwrap();
+    peer.set_read_timeout(Some(conformance::TIMEOUT)).unwrap();
     tour.run(QueryChardev::new());
     tour.run(QueryChardevBackends::new());
     tour.run(QueryYank::new());
@@ -114,7 +114,7 @@ fn virtio(tour: &mut Tour<'_>) {
     for device in devices {
         let version = tour.session.client().version().qemu;
         if (version.major, version.minor) != (11, 1) {
-            // 11.1 leaves a member out of its answer, and dies of it.
+            // QEMU 11.1 omits a member of its reply, and aborts.
             tour.run(XQueryVirtioStatus::new(device.path.as_str()));
         }
         tour.run(XQueryVirtioQueueStatus::new(device.path.as_str(), 0));

@@ -1,4 +1,4 @@
-//! Screen, keyboard, pointer, VNC.
+//! Screen, keyboard, pointer and VNC.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -40,7 +40,7 @@ fn input(tour: &mut Tour<'_>) {
 
 fn vnc(tour: &mut Tour<'_>, socket: &str) {
     let mut viewer = UnixStream::connect(socket).unwrap();
-    viewer.set_read_timeout(Some(conformance::PATIENCE)).unwrap();
+    viewer.set_read_timeout(Some(conformance::TIMEOUT)).unwrap();
     shake_hands(&mut viewer);
     tour.event(|_: &VncConnected| true);
     tour.event(|_: &VncInitialized| true);
@@ -60,19 +60,19 @@ fn vnc(tour: &mut Tour<'_>, socket: &str) {
     )));
 }
 
-/// The handshake of RFB 3.8 without authentication.
+/// Performs the handshake of RFB 3.8 without authentication.
 fn shake_hands(viewer: &mut UnixStream) {
-    let take = |viewer: &mut UnixStream, count: usize| {
+    let read = |viewer: &mut UnixStream, count: usize| {
         let mut bytes = vec![0; count];
         viewer.read_exact(&mut bytes).unwrap();
         bytes
     };
-    take(viewer, 12);
+    read(viewer, 12);
     viewer.write_all(b"RFB 003.008\n").unwrap();
-    let kinds = take(viewer, 1)[0];
-    take(viewer, usize::from(kinds));
+    let kinds = read(viewer, 1)[0];
+    read(viewer, usize::from(kinds));
     viewer.write_all(&[1]).unwrap();
-    assert_eq!(take(viewer, 4), [0; 4]);
+    assert_eq!(read(viewer, 4), [0; 4]);
     viewer.write_all(&[1]).unwrap();
-    take(viewer, 24);
+    read(viewer, 24);
 }

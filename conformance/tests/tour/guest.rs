@@ -1,4 +1,4 @@
-//! What a guest does, done in its place through the test protocol.
+//! Actions of a guest, simulated by writing to I/O ports with the qtest protocol.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -24,11 +24,11 @@ pub(crate) fn tour(guide: &mut Guide<'_>) {
         guest.read_line(&mut answer).unwrap();
         assert!(answer.starts_with("OK"), "{answer}");
     };
-    // A watchdog that is not fed for two seconds at most.
+    // Enables a watchdog that expires within two seconds.
     write(0x443, 0xe);
-    let barked = tour.event(|_: &Watchdog| true);
-    assert_eq!(barked.action, WatchdogAction::None);
-    // The kernel crashed and goes on with another one; then it panics.
+    let expired = tour.event(|_: &Watchdog| true);
+    assert_eq!(expired.action, WatchdogAction::None);
+    // Reports that the guest has loaded a crash kernel, and then that it has panicked.
     write(0x505, 2);
     tour.event(|_: &GuestCrashloaded| true);
     write(0x505, 1);

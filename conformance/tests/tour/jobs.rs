@@ -1,4 +1,4 @@
-//! Block jobs from their beginning to each of their ends.
+//! Block jobs, from start to each way of ending.
 
 use qmp_client::qmp::commands::*;
 use qmp_client::qmp::events::{
@@ -19,7 +19,7 @@ pub(crate) fn tour(guide: &mut Guide<'_>) {
     let scratch = scratch();
     let mut tour = guide.start("-M pc,accel=tcg -m 32", &[]);
     let image = scratch.image("source", 4 << 20);
-    // Something to copy.
+    // Data for the jobs to copy.
     std::fs::write(&image, vec![1; 4 << 20]).unwrap();
     let source = BlockdevOptionsDriver::File(BlockdevOptionsFile::new(image.as_str()));
     tour.run(BlockdevAdd::new(BlockdevOptions::new(source).node_name("source")));
@@ -67,11 +67,11 @@ fn paused_and_cancelled(tour: &mut Tour<'_>) {
             tour.run(JobResume::new(id));
             tour.run(JobCancel::new(id));
         }
+        // Not the event, which depends on whether the job was ready: completed or cancelled.
         let is_null =
             |status: &JobStatusChange| status.id == id && status.status == JobStatus::Null;
         tour.event(is_null);
     }
-    // One that was ready ends as completed, the other as cancelled.
     tour.attempt(QueryJobs::new());
 }
 
@@ -106,7 +106,7 @@ fn backup(tour: &mut Tour<'_>, scratch: &conformance::Scratch) {
     tour.event(|completed: &BlockJobCompleted| completed.device == "mirror1");
 }
 
-/// Overlays, and getting rid of them in both directions.
+/// Creates overlays, and removes them by committing and by streaming.
 fn chain(tour: &mut Tour<'_>, scratch: &conformance::Scratch) {
     qcow2(tour, "base", &scratch.file("base.qcow2"));
     qcow2(tour, "middle", &scratch.file("middle.qcow2"));
@@ -136,7 +136,7 @@ fn errors(tour: &mut Tour<'_>) {
     tour.event(|completed: &BlockJobCompleted| completed.device == "fails");
 }
 
-/// Two children agree, and the third is told of.
+/// Reads from a quorum whose third child differs from the other two.
 fn quorum(tour: &mut Tour<'_>, scratch: &conformance::Scratch) {
     let image = scratch.image("other", 4 << 20);
     std::fs::write(&image, vec![2; 4 << 20]).unwrap();

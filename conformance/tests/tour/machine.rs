@@ -1,4 +1,4 @@
-//! The machine itself: run state, CPUs, memory, dumps, statistics, traces.
+//! The virtual machine itself: run state, CPUs, memory, dumps, statistics and traces.
 
 use qmp_client::qmp::commands::*;
 use qmp_client::qmp::events::{DumpCompleted, Powerdown, Reset, Resume, Shutdown, Stop as Stopped};

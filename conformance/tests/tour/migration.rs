@@ -1,8 +1,8 @@
-//! Migration to a file and from it, snapshots, the rate of dirty pages.
+//! Migration to and from a file, snapshots and the dirty page rate.
 
 use std::time::{Duration, Instant};
 
-use conformance::PATIENCE;
+use conformance::TIMEOUT;
 use qmp_client::qmp::commands::*;
 use qmp_client::qmp::events::{JobStatusChange, Migration, MigrationPass, Resume};
 use qmp_client::qmp::types::{
@@ -21,9 +21,9 @@ pub(crate) fn tour(guide: &mut Guide<'_>) {
     snapshots(&mut tour, &scratch.file("snapshots.qcow2"));
     dirty_rate(&mut tour);
     tour.run(XenSaveDevicesState::new(scratch.file("devices")));
-    away(&mut tour, &state);
+    migrate_to_file(&mut tour, &state);
     drop(tour);
-    back(&mut guide.start(machine, &["-incoming", "defer"]), &state);
+    migrate_from_file(&mut guide.start(machine, &["-incoming", "defer"]), &state);
 }
 
 fn snapshots(tour: &mut Tour<'_>, path: &str) {
@@ -50,9 +50,9 @@ fn dirty_rate(tour: &mut Tour<'_>) {
     tour.run(Cont::new());
     tour.event(|_: &Resume| true);
     tour.run(CalcDirtyRate::new(1));
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while tour.run(QueryDirtyRate::new()).unwrap().status != DirtyRateStatus::Measured {
-        assert!(Instant::now() < deadline, "the rate is not measured in time");
+        assert!(Instant::now() < deadline, "timed out waiting for the dirty rate");
         std::thread::sleep(Duration::from_millis(20));
     }
     tour.run(QueryVcpuDirtyLimit::new());
@@ -63,7 +63,7 @@ fn events() -> MigrateSetCapabilities {
     MigrateSetCapabilities::new(vec![events])
 }
 
-fn away(tour: &mut Tour<'_>, state: &str) {
+fn migrate_to_file(tour: &mut Tour<'_>, state: &str) {
     tour.run(events());
     tour.run(QueryMigrateCapabilities::new());
     tour.run(MigrateSetParameters::new().max_bandwidth(1 << 30).downtime_limit(500));
@@ -75,21 +75,21 @@ fn away(tour: &mut Tour<'_>, state: &str) {
     tour.event(|migration: &Migration| migration.status == MigrationStatus::Completed);
     tour.run(MigrateCancel::new());
     assert_eq!(tour.run(QueryMigrate::new()).unwrap().status, Some(MigrationStatus::Completed));
-    settle(tour, RunState::Postmigrate);
+    wait_for_state(tour, RunState::Postmigrate);
 }
 
-fn back(tour: &mut Tour<'_>, state: &str) {
+fn migrate_from_file(tour: &mut Tour<'_>, state: &str) {
     tour.run(events());
     tour.run(MigrateIncoming::new().uri(format!("exec:cat {state}")));
     tour.event(|migration: &Migration| migration.status == MigrationStatus::Completed);
-    settle(tour, RunState::Paused);
+    wait_for_state(tour, RunState::Paused);
 }
 
-/// The state follows a moment after the event.
-fn settle(tour: &mut Tour<'_>, state: RunState) {
-    let deadline = Instant::now() + PATIENCE;
+/// Waits for a run state, which QEMU enters shortly after the event.
+fn wait_for_state(tour: &mut Tour<'_>, state: RunState) {
+    let deadline = Instant::now() + TIMEOUT;
     while tour.run(QueryStatus::new()).unwrap().status != state {
-        assert!(Instant::now() < deadline, "the machine is not {state} in time");
+        assert!(Instant::now() < deadline, "timed out waiting for run state {state}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
