@@ -104,7 +104,7 @@ impl Lexer {
         }
     }
 
-    /// Adds the next bytes of a string that neither end nor escape anything to the token, and
+    /// Within a string, adds bytes to the token up to a quote, an escape or an invalid byte, and
     /// returns their number. This is faster than one step per byte.
     fn take_plain_text(&mut self, bytes: &[u8]) -> usize {
         let State::Text(quote) = self.state else { return 0 };
