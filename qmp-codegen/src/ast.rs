@@ -140,13 +140,18 @@ pub(crate) struct Doc {
 pub(crate) struct Description {
     pub(crate) name: Name,
     pub(crate) text: String,
+    /// The source of the text, `#` at the beginning of further lines included.
+    pub(crate) text_span: Span,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Section {
     pub(crate) kind: SectionKind,
+    /// The tag, or the first line of a section without a tag.
     pub(crate) span: Span,
     pub(crate) text: String,
+    /// The source of the text, `#` at the beginning of further lines included.
+    pub(crate) text_span: Span,
 }
 
 impl Doc {

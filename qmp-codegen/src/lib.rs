@@ -38,4 +38,4 @@ pub mod text;
 
 pub use builder::{Builder, GenerateError, Generated};
 pub use emit::{SurfaceItem, SurfaceKind};
-pub use load::{LoadError, Loaded, Root, load, load_file};
+pub use load::{LoadError, LoadOptions, Loaded, Root, load, load_file};

@@ -63,34 +63,84 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// Reads a schema and checks it. Several roots make one schema, with one namespace; pragmas hold
-/// for the root that they stand in and for what it includes. A file is read once, however often
-/// it is included.
+/// Reads and checks a schema.
+///
+/// Several roots make one schema with a single namespace. A pragma applies to the root that
+/// contains it and to everything that root includes. A file that is included more than once is
+/// read once.
 ///
 /// # Errors
-/// A file cannot be read, or the schema breaks a rule of the language.
+/// Returns every error found if a file cannot be read or the schema breaks a rule of the language.
 pub fn load(roots: impl IntoIterator<Item = Root>) -> Result<Loaded, LoadError> {
-    let mut loader = Loader::default();
-    for root in roots {
-        loader.root(root);
-    }
-    let pragmas = loader.effective_pragmas();
-    let Loader { items, sources, mut report, .. } = loader;
-    let schema = check::check(&items, &pragmas, &sources, &mut report);
-    let has_errors = report.has_errors();
-    let diagnostics = report.finish();
-    match schema {
-        Some(schema) if !has_errors => Ok(Loaded { schema, sources, warnings: diagnostics }),
-        _ => Err(LoadError { sources, diagnostics }),
-    }
+    LoadOptions::new().load(roots)
 }
 
-/// Reads a schema from one file, with all that it includes, and checks it.
+/// Reads and checks a schema whose only root is a file.
 ///
 /// # Errors
-/// As of [`load`].
+/// Returns the same errors as [`load`].
 pub fn load_file(path: impl Into<PathBuf>) -> Result<Loaded, LoadError> {
     load([Root::File(path.into())])
+}
+
+/// Options for reading a schema, for callers that need more than [`load`].
+#[derive(Clone, Debug, Default)]
+pub struct LoadOptions {
+    prose: bool,
+}
+
+impl LoadOptions {
+    /// Creates options with all optional checks off, as [`load`] has them.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets whether to warn about the style of documentation (default: no).
+    ///
+    /// The rules apply to descriptions of members, arguments, values, alternatives, and features,
+    /// and to the text of `Returns:` and `Errors:`:
+    ///
+    /// - The text begins with a capital letter, a digit, a quote, or markup such as `@name` or
+    ///   ``` ``true`` ```.
+    /// - The text ends with a period, which only `(since X)` or `(until X)` may follow. A literal
+    ///   block or a directive may end it, too.
+    /// - The default of a member is written `(default: X)`, and a release `(since X)`, both in
+    ///   lower case.
+    ///
+    /// ```text
+    /// # @speed: Maximum speed in bytes per second (default: 0). (since 6.0)
+    /// ```
+    ///
+    /// The number of these warnings is not limited.
+    #[must_use]
+    pub fn prose(mut self, prose: bool) -> Self {
+        self.prose = prose;
+        self
+    }
+
+    /// Reads and checks a schema, as [`load`] does.
+    ///
+    /// # Errors
+    /// Returns the same errors as [`load`]. The style of documentation only causes warnings.
+    pub fn load(&self, roots: impl IntoIterator<Item = Root>) -> Result<Loaded, LoadError> {
+        let mut loader = Loader::default();
+        for root in roots {
+            loader.root(root);
+        }
+        let pragmas = loader.effective_pragmas();
+        let Loader { items, sources, mut report, .. } = loader;
+        let schema = check::check(&items, &pragmas, &sources, &mut report);
+        let has_errors = report.has_errors();
+        let mut diagnostics = report.finish();
+        if self.prose {
+            diagnostics.extend(check::prose::check(&items, &sources));
+        }
+        match schema {
+            Some(schema) if !has_errors => Ok(Loaded { schema, sources, warnings: diagnostics }),
+            _ => Err(LoadError { sources, diagnostics }),
+        }
+    }
 }
 
 #[derive(Default)]

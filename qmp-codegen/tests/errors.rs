@@ -1,5 +1,6 @@
 //! Small schemas, each beside the diagnostics that it gives: `errors` has those that are refused,
-//! `warn` those that are accepted with warnings, `accept` those that are accepted without.
+//! `warn` those that are accepted with warnings, `accept` those that are accepted without, and
+//! `prose` those whose style is warned of if asked for.
 //!
 //! `BLESS=1` writes the expected diagnostics anew.
 
@@ -10,7 +11,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use qmp_codegen::diagnostic::render;
-use qmp_codegen::load_file;
+use qmp_codegen::{LoadOptions, Root, load_file};
 
 #[test]
 fn what_is_wrong_is_refused() {
@@ -41,8 +42,21 @@ fn what_is_right_is_accepted() {
 }
 
 #[test]
+fn style_of_documentation_is_checked_if_asked_for() {
+    let failures = each_case("tests/prose", |schema| {
+        let loaded = load_file(schema).map_err(|error| error.to_string())?;
+        assert!(loaded.warnings.is_empty(), "{schema:?}");
+        match LoadOptions::new().prose(true).load([Root::File(schema.to_owned())]) {
+            Ok(loaded) => compare(schema, &render(&loaded.sources, &loaded.warnings)),
+            Err(error) => Err(error.to_string()),
+        }
+    });
+    assert!(failures.is_empty(), "{failures}");
+}
+
+#[test]
 fn every_schema_has_its_diagnostics_and_the_other_way_round() {
-    for directory in ["tests/errors", "tests/warn"] {
+    for directory in ["tests/errors", "tests/warn", "tests/prose"] {
         let names = |extension| {
             let paths = files(directory).into_iter().filter(move |path| has(path, extension));
             paths.map(|path| path.with_extension("")).collect::<BTreeSet<PathBuf>>()

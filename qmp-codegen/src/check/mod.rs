@@ -9,6 +9,7 @@ mod index;
 mod lower;
 mod names;
 mod nesting;
+pub(crate) mod prose;
 mod references;
 mod unions;
 

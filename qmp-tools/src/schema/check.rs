@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use qmp_codegen::{LoadOptions, diagnostic};
+
 use super::{Failure, input};
 
 /// The arguments of `check`.
@@ -11,6 +13,10 @@ pub struct Check {
     /// Files that make one schema, with all that they include; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
+
+    /// Also warn about the style of documentation: sentences, `(default: X)`, `(since X)`
+    #[arg(long)]
+    prose: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -26,6 +32,11 @@ impl Check {
     /// # Errors
     /// It is wrong, or cannot be read.
     pub fn run(&self) -> Result<(), Failure> {
-        input::written(&self.files).map(drop)
+        let roots =
+            self.files.iter().map(|file| input::root(file)).collect::<Result<Vec<_>, _>>()?;
+        let loaded = LoadOptions::new().prose(self.prose).load(roots);
+        let loaded = loaded.map_err(|error| input::wrong(&error))?;
+        eprint!("{}", diagnostic::render(&loaded.sources, &loaded.warnings));
+        Ok(())
     }
 }

@@ -127,7 +127,8 @@ impl<'s, 'r> Reader<'s, 'r> {
                     _ => self.text(rest, format_args!("{}", tag(kind))),
                 };
                 let length = line.text.find(':').map_or(0, |colon| colon + 1);
-                doc.sections.push(Section { kind, span: line.part(0, length), text });
+                let text_span = self.text_span(line, rest);
+                doc.sections.push(Section { kind, span: line.part(0, length), text, text_span });
                 *closed = true;
             }
             Beginning::Heading => {
@@ -158,7 +159,7 @@ impl<'s, 'r> Reader<'s, 'r> {
         } else {
             if doc.sections.last().is_none_or(|section| section.kind != SectionKind::Plain) {
                 let (kind, span) = (SectionKind::Plain, first.span());
-                doc.sections.push(Section { kind, span, text: String::new() });
+                doc.sections.push(Section { kind, span, text: String::new(), text_span: span });
             }
             match doc.sections.last_mut() {
                 Some(section) => &mut section.text,
@@ -225,7 +226,9 @@ impl<'s, 'r> Reader<'s, 'r> {
                 if text.is_empty() {
                     self.error(span, format!("text is missing after '@{name}:'"));
                 }
-                descriptions.push(Description { name: Name { text: name.to_owned(), span }, text });
+                let name = Name { text: name.to_owned(), span };
+                let text_span = self.text_span(line, rest);
+                descriptions.push(Description { name, text, text_span });
             }
         }
         found
@@ -249,6 +252,15 @@ impl<'s, 'r> Reader<'s, 'r> {
             return trimmed(text);
         }
         self.indented(rest)
+    }
+
+    /// Returns the source of a text that was just read: `rest` of the line with the tag, and the
+    /// lines below it.
+    fn text_span(&self, tag_line: &Line<'_>, rest: &str) -> Span {
+        let mut lines = self.lines.iter().take(self.at).rev();
+        let last = lines.find(|line| !line.is_blank()).unwrap_or(tag_line);
+        let start = tag_line.part(tag_line.text.len() - rest.len(), rest.len());
+        Span { end: last.span().end, ..start }
     }
 
     /// Lines as far as they are indented, below the rest of a tag's line.
