@@ -1,13 +1,13 @@
-//! What was written: definitions with the places of their parts, references still by name.
+//! The syntax tree: definitions as written, with the place of each part and references by name.
 
 use crate::schema::{Condition, SectionKind};
 use crate::source::{FileId, Span};
 
-/// What stands at the top level of a file, directives aside.
+/// A top-level element of a file other than a directive.
 #[derive(Clone, Debug)]
 pub(crate) enum Item {
     Definition(Box<Definition>),
-    /// A definition that could not be read, which was reported; its name, if that could.
+    /// A definition with an error that has been reported, and its name if that could be read.
     Broken(Option<String>),
     /// Free-form documentation.
     Introduction {
@@ -16,7 +16,7 @@ pub(crate) enum Item {
     },
 }
 
-/// A name and where it stands.
+/// A name and its place.
 #[derive(Clone, Debug)]
 pub(crate) struct Name {
     pub(crate) text: String,
@@ -30,7 +30,7 @@ pub(crate) struct Definition {
     pub(crate) condition: Option<Condition>,
     pub(crate) features: Vec<Feature>,
     pub(crate) doc: Option<Doc>,
-    /// Which of the schema's roots brought it in.
+    /// The index of the root that includes the definition.
     pub(crate) root: usize,
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Member {
     pub(crate) features: Vec<Feature>,
 }
 
-/// A type by its name, or an array of such.
+/// A reference to a type, or to an array of a type.
 #[derive(Clone, Debug)]
 pub(crate) struct TypeName {
     pub(crate) name: Name,
@@ -124,18 +124,18 @@ pub(crate) struct Feature {
 /// The documentation of a definition.
 #[derive(Clone, Debug)]
 pub(crate) struct Doc {
-    /// The name that it says it is for.
+    /// The name in the first line, which must be that of the definition.
     pub(crate) symbol: Name,
     pub(crate) body: String,
     pub(crate) members: Vec<Description>,
     pub(crate) features: Vec<Description>,
     pub(crate) sections: Vec<Section>,
     pub(crate) since: Option<String>,
-    /// A part of it could not be read, which was reported.
+    /// Whether a part has an error that has been reported.
     pub(crate) broken: bool,
 }
 
-/// What documentation says of a member or feature.
+/// The description of a member or feature.
 #[derive(Clone, Debug)]
 pub(crate) struct Description {
     pub(crate) name: Name,
@@ -155,7 +155,7 @@ pub(crate) struct Section {
 }
 
 impl Doc {
-    /// Documentation that could not be read.
+    /// Returns a placeholder for documentation that could not be read.
     pub(crate) fn broken(span: Span) -> Self {
         Self {
             symbol: Name { text: String::new(), span },
@@ -181,7 +181,8 @@ impl Definition {
         }
     }
 
-    /// The members that are written in it, those of an inline base and of inline data included.
+    /// Returns the members written in the definition, including those of an inline base or inline
+    /// data.
     pub(crate) fn members(&self) -> &[Member] {
         match &self.body {
             Body::Struct { members, .. }
@@ -192,7 +193,7 @@ impl Definition {
         }
     }
 
-    /// The base that it names.
+    /// Returns the name of the base, unless that is inline.
     pub(crate) fn base(&self) -> Option<&Name> {
         match &self.body {
             Body::Struct { base, .. } => base.as_ref(),
@@ -208,7 +209,8 @@ impl Definition {
         }
     }
 
-    /// Every list of features in it: its own, its members', its values'.
+    /// Returns every list of features: first that of the definition, then those of its members and
+    /// values.
     pub(crate) fn feature_lists(&self) -> impl Iterator<Item = &[Feature]> {
         let values: &[Value] = match &self.body {
             Body::Enum { values, .. } => values,
@@ -221,11 +223,11 @@ impl Definition {
 }
 
 impl Kind {
-    /// All kinds.
+    /// Every kind.
     pub(crate) const ALL: [Self; 6] =
         [Self::Enum, Self::Struct, Self::Union, Self::Alternate, Self::Command, Self::Event];
 
-    /// The word for it, which is also the key that makes a definition one.
+    /// Returns the word for the kind, which is also the key that a definition of it must have.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Enum => "enum",

@@ -1,37 +1,37 @@
-//! What is wrong with a schema, and where.
+//! Errors and warnings about a schema, and their places.
 
 use std::fmt::{self, Write as _};
 
 use crate::source::{Sources, Span};
 
-/// Whether a schema can be used in spite of it.
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Severity {
-    /// It cannot.
+    /// The schema cannot be used.
     Error,
-    /// It can.
+    /// The schema can be used.
     Warning,
 }
 
-/// One thing that is wrong with a schema.
+/// An error in a schema, or a warning about it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Whether the schema can still be used.
     pub severity: Severity,
-    /// What is wrong, in one sentence without a full stop.
+    /// The problem, in one sentence without a final period.
     pub message: String,
-    /// Where; nothing when no file could be read at all.
+    /// The place of the problem; `None` if it is not in a file, such as a root that cannot be read.
     pub span: Option<Span>,
-    /// The definition that it is in, such as `command 'query-status'`.
+    /// The definition that contains the place, such as `command 'query-status'`.
     pub within: Option<String>,
-    /// What would help.
+    /// A hint on how to solve the problem.
     pub help: Option<String>,
-    /// Other places that matter, each with a word on why.
+    /// Other places that explain the problem, each with a note.
     pub related: Vec<(Span, String)>,
 }
 
 impl Diagnostic {
-    /// An error at a place.
+    /// Creates an error at a place.
     pub fn error(span: Span, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
@@ -43,19 +43,19 @@ impl Diagnostic {
         }
     }
 
-    /// A warning at a place.
+    /// Creates a warning at a place.
     pub fn warning(span: Span, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(span, message) }
     }
 
-    /// Adds what would help.
+    /// Sets the hint on how to solve the problem.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Adds another place that matters.
+    /// Adds another place that explains the problem.
     #[must_use]
     pub fn related(mut self, span: Span, note: impl Into<String>) -> Self {
         self.related.push((span, note.into()));
@@ -63,8 +63,8 @@ impl Diagnostic {
     }
 }
 
-/// Draws diagnostics as compilers do: `file:line:col: error: message`, the definition, the
-/// include chain, the line with the place marked.
+/// Formats diagnostics as compilers do: the chain of includes, `file:line:col: error: in definition:
+/// message`, and the line with the place marked.
 #[must_use]
 pub fn render(sources: &Sources, diagnostics: &[Diagnostic]) -> String {
     diagnostics.iter().fold(String::new(), |mut out, diagnostic| {
@@ -122,7 +122,7 @@ fn render_line(sources: &Sources, span: Span, out: &mut String) -> fmt::Result {
         let marked = sources.file(span.file).map(|file| &*file.text);
         marked.and_then(|text| text.get(span.start as usize..span.end as usize)).unwrap_or_default()
     });
-    // Tabs stay tabs in front of the mark, so that it stands below what it marks.
+    // Tabs before the mark stay tabs, so that the mark is aligned with the text above.
     let indent: String =
         text.chars().take(before).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     let number = position.line.to_string();
@@ -131,10 +131,10 @@ fn render_line(sources: &Sources, span: Span, out: &mut String) -> fmt::Result {
     writeln!(out, " {gutter} | {indent}{}", "^".repeat(marked))
 }
 
-/// What is shown of a line: lines can be as long as files.
+/// The part of a line that is shown. A line can be as long as a file.
 struct Excerpt {
     text: String,
-    /// How many characters come before the mark.
+    /// The number of characters before the mark.
     before: usize,
     marked: usize,
 }
@@ -143,7 +143,7 @@ impl Excerpt {
     const WIDTH: usize = 160;
     const CUT: &str = "...";
 
-    /// Of a line with `before` characters before what is marked.
+    /// Cuts the part around `marked` out of a line with `before` characters before it.
     fn of(line: &str, before: usize, marked: &str) -> Self {
         let is_long = line.chars().nth(Self::WIDTH).is_some();
         let skipped = if is_long { before.saturating_sub(Self::WIDTH / 2) } else { 0 };
@@ -160,7 +160,7 @@ impl Excerpt {
     }
 }
 
-/// What would do something to a terminal, or would not be seen, is replaced.
+/// Replaces a character that would control the terminal or be invisible.
 fn printable(c: char) -> char {
     let is_hidden = matches!(
         c,

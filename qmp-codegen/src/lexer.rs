@@ -1,12 +1,11 @@
-//! Tokens of a schema: JSON with single quotes and comments, without numbers and `null`.
+//! Splits a schema into tokens: JSON with single quotes and comments, without numbers and `null`.
 
 use std::borrow::Cow;
 
 use crate::diagnostic::Diagnostic;
 use crate::source::{FileId, Span};
 
-/// A token. Comments are none; those that document are asked for by
-/// [`comment`](Lexer::comment).
+/// A token. Comments are not tokens: [`Lexer::comment`] returns those that document.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Token<'s> {
     /// One of `{}[]:,`.
@@ -17,7 +16,7 @@ pub(crate) enum Token<'s> {
 }
 
 impl Token<'_> {
-    /// The token as a message names it.
+    /// Returns how a message refers to the token.
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Punctuation(byte) => format!("'{}'", char::from(*byte)),
@@ -40,8 +39,8 @@ pub(crate) struct Lexer<'s> {
     text: &'s str,
     file: FileId,
     at: usize,
-    /// Where the token or comment begins that was asked for last: if it has no place there, it may
-    /// be the beginning of something else.
+    /// The beginning of the most recent token or comment. If it was unexpected, parsing may resume
+    /// there.
     last: usize,
 }
 
@@ -55,14 +54,15 @@ impl<'s> Lexer<'s> {
         Span { file: self.file, start: narrow(start), end: narrow(end) }
     }
 
-    /// The next token, comments passed over; not those that document, which stand between
-    /// definitions and not in them.
+    /// Returns the next token after any ordinary comments.
+    ///
+    /// A documentation comment is an error, since it may only be between definitions.
     pub(crate) fn next(&mut self) -> Result<(Token<'s>, Span), Box<Diagnostic>> {
         if let Some(comment) = self.documentation() {
             self.last = comment.span.start as usize;
-            let message = "a documentation comment has no place here";
+            let message = "unexpected documentation comment";
             return Err(Diagnostic::error(comment.span, message)
-                .help("a line that begins with a single '#' may stand anywhere")
+                .help("begin the line with a single '#' for an ordinary comment")
                 .into());
         }
         let start = self.at;
@@ -77,12 +77,12 @@ impl<'s> Lexer<'s> {
             b'\'' => self.string()?,
             _ if self.word("true") => Token::Bool(true),
             _ if self.word("false") => Token::Bool(false),
-            _ => return Err(self.stray().into()),
+            _ => return Err(self.unexpected().into()),
         };
         Ok((token, self.span(start, self.at)))
     }
 
-    /// The comment line that comes next, if one does.
+    /// Returns the next line if it is a comment.
     pub(crate) fn comment(&mut self) -> Option<Comment<'s>> {
         let rest = skip_space(&self.text[self.at..]);
         let start = self.text.len() - rest.len();
@@ -98,7 +98,7 @@ impl<'s> Lexer<'s> {
         Some(Comment { text, span: self.span(start, start + text.len()) })
     }
 
-    /// The place that is reached; at the end of the text, that of its last line.
+    /// Returns the place of the next character; at the end of the text, the end of its last line.
     pub(crate) fn here(&self) -> Span {
         let at = match self.text[self.at..].chars().next() {
             Some(c) => return self.span(self.at, self.at + c.len_utf8()),
@@ -108,7 +108,7 @@ impl<'s> Lexer<'s> {
         self.span(at, at)
     }
 
-    /// The comment that documents, if one comes next; other comments before it are passed over.
+    /// Returns the first line of a documentation comment if it is next after ordinary comments.
     pub(crate) fn documentation(&mut self) -> Option<Comment<'s>> {
         while let Some(comment) = self.comment() {
             if comment.text.starts_with("##") {
@@ -118,8 +118,11 @@ impl<'s> Lexer<'s> {
         None
     }
 
-    /// Goes on at the next line that looks like the beginning of something at the top level. What
-    /// was read last can be it: to be wrong there, it had to come behind something else.
+    /// Skips to the next line that looks like the beginning of a definition, directive, or
+    /// documentation comment.
+    ///
+    /// The most recent token can be that beginning: it was unexpected only because of an unfinished
+    /// definition before it.
     pub(crate) fn recover(&mut self) {
         self.at = self.last;
         let mut at_line = self.text[..self.at].ends_with('\n');
@@ -143,7 +146,7 @@ impl<'s> Lexer<'s> {
 
     fn string(&mut self) -> Result<Token<'s>, Box<Diagnostic>> {
         let start = self.at;
-        // Most strings are closed behind nothing but plain characters.
+        // Fast path: most strings contain only plain characters.
         let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'\'' | b'\\');
         let rest = &self.text[start + 1..];
         let length = rest.bytes().take_while(is_plain).count();
@@ -170,39 +173,42 @@ impl<'s> Lexer<'s> {
                     let escaped = chars.next().map(|(_, c)| c);
                     if escaped != Some('\\') {
                         let end = at + 1 + escaped.map_or(0, char::len_utf8);
-                        let error = Diagnostic::error(self.span(at, end), "unknown escape");
-                        return Err(error.help("in a string, only '\\\\' is an escape").into());
+                        let error =
+                            Diagnostic::error(self.span(at, end), "unknown escape sequence");
+                        return Err(error.help("'\\\\' is the only escape sequence").into());
                     }
                     unescaped.get_or_insert_with(|| self.text[start + 1..at].to_owned()).push('\\');
                 }
                 ' '..='~' => unescaped.iter_mut().for_each(|text| text.push(c)),
                 _ => {
                     let span = self.span(at, at + c.len_utf8());
-                    let message = "strings have only printable ASCII characters";
+                    let message = "a string can only contain printable ASCII characters";
                     return Err(Diagnostic::error(span, message).into());
                 }
             }
         }
-        Err(Diagnostic::error(self.span(start, start + 1), "this string is not closed")
-            .help("it must be closed on the same line")
+        Err(Diagnostic::error(self.span(start, start + 1), "unterminated string")
+            .help("close the string with a single quote on the same line")
             .into())
     }
 
-    fn stray(&self) -> Diagnostic {
+    /// Returns an error for text that is not a token.
+    fn unexpected(&self) -> Diagnostic {
         let rest = &self.text[self.at..];
         let is_end = |c: char| c.is_whitespace() || "{}[]:,'#".contains(c);
         let length = rest.char_indices().skip(1).find(|(_, c)| is_end(*c)).map(|(at, _)| at);
         let word = &rest[..length.unwrap_or(rest.len())];
         let error_span = self.span(self.at, self.at + word.len());
-        let error = Diagnostic::error(error_span, format!("stray '{word}'"));
+        let error = Diagnostic::error(error_span, format!("unexpected '{word}'"));
         if word.starts_with('\u{feff}') {
-            Diagnostic::error(error_span, "a byte order mark has no place in a schema")
+            Diagnostic::error(error_span, "unexpected byte order mark")
+                .help("save the file as UTF-8 without a byte order mark")
         } else if word.starts_with('"') {
-            error.help("strings have single quotes")
+            error.help("enclose strings in single quotes")
         } else if word == "null" || word.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
-            error.help("a schema has no numbers and no null")
+            error.help("a schema cannot contain numbers or null")
         } else if word.starts_with(|c: char| c.is_ascii_alphabetic()) {
-            error.help("names stand in single quotes")
+            error.help("enclose names in single quotes")
         } else {
             error
         }
@@ -211,7 +217,7 @@ impl<'s> Lexer<'s> {
 
 fn skip_space(text: &str) -> &str {
     let space = text.bytes().take_while(u8::is_ascii_whitespace).count();
-    // What is left is none, or other space than ASCII's.
+    // Any remaining white space is not ASCII.
     text[space..].trim_start()
 }
 
@@ -223,10 +229,10 @@ mod tests {
         Lexer::new(text, FileId(0))
     }
 
-    /// Something and where it begins and ends.
+    /// A value with its start and end.
     type Placed<T> = (T, u32, u32);
 
-    /// The tokens of a text, or the message of its error.
+    /// Returns the tokens of a text, or the message of its error.
     fn tokens(text: &str) -> Result<Vec<Placed<Token<'_>>>, Placed<String>> {
         let mut lexer = lexer(text);
         let mut tokens = Vec::new();
@@ -276,16 +282,16 @@ mod tests {
     #[test]
     fn errors_have_places() {
         for (text, message, start, end) in [
-            ("'abc", "this string is not closed", 0, 1),
-            ("'ab\n'", "this string is not closed", 0, 1),
-            ("'a\\n'", "unknown escape", 2, 4),
-            ("'a\\", "unknown escape", 2, 3),
-            ("'a\u{e4}'", "strings have only printable ASCII characters", 2, 4),
-            ("'\\\\\t'", "strings have only printable ASCII characters", 3, 4),
-            ("{ nul, }", "stray 'nul'", 2, 5),
-            ("truer", "stray 'r'", 4, 5),
-            ("\u{e4}#x", "stray '\u{e4}'", 0, 2),
-            ("{\n  ## x\n}", "a documentation comment has no place here", 4, 8),
+            ("'abc", "unterminated string", 0, 1),
+            ("'ab\n'", "unterminated string", 0, 1),
+            ("'a\\n'", "unknown escape sequence", 2, 4),
+            ("'a\\", "unknown escape sequence", 2, 3),
+            ("'a\u{e4}'", "a string can only contain printable ASCII characters", 2, 4),
+            ("'\\\\\t'", "a string can only contain printable ASCII characters", 3, 4),
+            ("{ nul, }", "unexpected 'nul'", 2, 5),
+            ("truer", "unexpected 'r'", 4, 5),
+            ("\u{e4}#x", "unexpected '\u{e4}'", 0, 2),
+            ("{\n  ## x\n}", "unexpected documentation comment", 4, 8),
         ] {
             assert_eq!(tokens(text), Err((message.to_owned(), start, end)), "{text:?}");
         }
@@ -302,9 +308,9 @@ mod tests {
         assert_eq!(lexer.next().map(|(token, _)| token).ok(), Some(Token::Punctuation(b'{')));
     }
 
-    /// The end is where the last line ends, so that the line can be shown.
+    /// An error at the end of the text has a line that can be shown.
     #[test]
-    fn the_end_is_in_the_last_line() {
+    fn end_of_text_is_in_the_last_line() {
         for (text, at) in [("", 0), ("{", 1), ("{\n", 1), ("{\r\n", 1), ("{\n\n", 2), ("{ ", 2)] {
             let mut lexer = lexer(text);
             while !matches!(lexer.next(), Ok((Token::End, _)) | Err(_)) {}
@@ -312,9 +318,8 @@ mod tests {
         }
     }
 
-    /// Reading goes on with the token that was not expected, or with a later line.
     #[test]
-    fn recovery() {
+    fn recovery_resumes_at_the_unexpected_token_or_a_later_line() {
         for (text, tokens, rest) in [
             ("{ 'a'\n{ 'b'", 3, "{ 'b'"),
             ("{ 'a' {\n'b'\n{ 'c'", 3, "{ 'c'"),

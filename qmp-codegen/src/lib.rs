@@ -1,7 +1,7 @@
-//! Reads QAPI schemas, checks them, and generates Rust from them.
+//! Reads and checks QAPI schemas, and generates Rust code from them.
 //!
-//! QAPI is QEMU's language for describing its protocols; every QAPI schema is accepted, QEMU's own
-//! of any release from 7.2 on, a fork's, or one of yours.
+//! QAPI is the language in which QEMU describes its protocols. Any QAPI schema is accepted: those of
+//! QEMU 7.2 and later, of a fork, or your own.
 //!
 //! ```text
 //! QAPI text ──parse──> ast (as written, with spans) ──check──> Schema ──emit──> Rust
@@ -10,12 +10,13 @@
 //!                                                        two Schemas ──diff───> difference
 //! ```
 //!
-//! - A build script uses [`Builder`], and needs nothing else.
-//! - [`load()`] reads and checks a schema; what it means is a [`schema::Schema`], what is wrong is
-//!   a [`diagnostic::Diagnostic`] each, with its place in [`source::Sources`].
-//! - [`introspection`], [`text`] and [`diff`] are the other ways in and out of a `Schema`.
+//! - [`Builder`] is all that a build script needs.
+//! - [`load()`] reads and checks a schema. The result is a [`schema::Schema`]; each problem is a
+//!   [`diagnostic::Diagnostic`] with a place in [`source::Sources`].
+//! - [`introspection`] converts between a `Schema` and `query-qmp-schema` replies, [`text`] writes a
+//!   `Schema` as QAPI, and [`diff`] compares two of them.
 //!
-//! The language is described in QEMU's guide, "How to use the QAPI code generator".
+//! QEMU's guide "How to use the QAPI code generator" describes the language.
 
 mod ast;
 mod builder;

@@ -1,4 +1,4 @@
-//! Reads the files of a schema: roots, and what they include.
+//! Reads the files of a schema: its roots and the files that they include.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -13,45 +13,46 @@ use crate::report::Report;
 use crate::schema::Schema;
 use crate::source::{File, FileId, Sources, Span};
 
-/// QEMU's largest file has a quarter of a megabyte. Spans have 32 bits.
+/// The largest size of a file in bytes. QEMU's largest is 250 KiB. Spans have 32 bits.
 const MAX_FILE: u64 = 64 << 20;
 
-/// QEMU's schema is two deep.
+/// The maximum depth of includes. QEMU's schema has two levels.
 const MAX_INCLUDES: usize = 100;
 
-/// Where a schema begins.
+/// A file or text at which reading a schema starts.
 #[derive(Clone, Debug)]
 pub enum Root {
-    /// A file.
+    /// The path of a file.
     File(PathBuf),
     /// A text in memory.
     Text {
-        /// What diagnostics call it; its includes are relative to it.
+        /// The path that diagnostics show and that included paths are relative to. No file of this
+        /// name needs to exist.
         name: String,
-        /// The text.
+        /// The schema.
         text: String,
     },
 }
 
-/// A schema that was read and checked.
+/// A schema that has been read and checked.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Loaded {
-    /// What it means.
+    /// The checked schema.
     pub schema: Schema,
-    /// The files that it came from.
+    /// The files that the schema was read from.
     pub sources: Sources,
-    /// What is questionable in it.
+    /// Warnings about the schema.
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Why a schema cannot be used. Its display draws every diagnostic.
+/// The errors of a schema that cannot be used. `Display` formats every diagnostic.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LoadError {
     /// The files that were read.
     pub sources: Sources,
-    /// What is wrong, at least one error among it.
+    /// At least one error, and any warnings.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -148,17 +149,18 @@ struct Loader {
     items: Vec<Item>,
     sources: Sources,
     report: Report,
-    /// The file that each path leads to, by the path without links.
+    /// The files read, by canonical path.
     known: HashMap<PathBuf, FileId>,
-    /// What stands in each file beside definitions, by its id.
-    files: Vec<FileInfo>,
+    /// The directives of each file, indexed by its id.
+    files: Vec<Directives>,
     roots: Vec<FileId>,
-    /// How many `pragma`s were read.
+    /// The number of `pragma` directives read.
     pragmas: usize,
 }
 
+/// The directives of a file.
 #[derive(Default)]
-struct FileInfo {
+struct Directives {
     pragmas: Pragmas,
     includes: Vec<FileId>,
 }
@@ -195,11 +197,11 @@ impl Loader {
     fn add(&mut self, file: File, identity: PathBuf) -> FileId {
         let id = self.sources.add(file);
         self.known.insert(identity, id);
-        self.files.push(FileInfo::default());
+        self.files.push(Directives::default());
         id
     }
 
-    /// Reads a file whose text is at hand. `chain` has the files that it is included from.
+    /// Parses a file that has been added. `chain` contains the files that include it.
     fn file(&mut self, id: FileId, root: usize, chain: &mut Vec<FileId>) {
         let Some(file) = self.sources.file(id) else { return };
         let text = Arc::clone(&file.text);
@@ -211,18 +213,18 @@ impl Loader {
         self.report = report;
     }
 
-    /// A file that cannot be read, said where it is asked for.
+    /// Reports a file that cannot be read, at the `include` that names it if there is one.
     fn unreadable(&mut self, path: &Path, failure: Failure, include: Option<Span>) {
         self.report.incomplete = true;
         let path_text = path.display();
         let (message, text, start) = match failure {
             Failure::Io(error) => (format!("cannot read '{path_text}': {error}"), None, 0),
             Failure::TooLarge => {
-                (format!("'{path_text}' has more than {} MiB", MAX_FILE >> 20), None, 0)
+                (format!("'{path_text}' is larger than {} MiB", MAX_FILE >> 20), None, 0)
             }
-            Failure::NoText { valid } => {
+            Failure::InvalidUtf8 { valid } => {
                 let start = u32::try_from(valid.len()).unwrap_or(u32::MAX);
-                (String::from("what follows is not UTF-8"), Some(valid), start)
+                (String::from("invalid UTF-8"), Some(valid), start)
             }
         };
         let span = match (text, include) {
@@ -238,7 +240,7 @@ impl Loader {
         self.report.push(Diagnostic { span, ..Diagnostic::nowhere(Severity::Error, message) });
     }
 
-    /// The pragmas of each root: those of all files that it includes.
+    /// Returns the pragmas of each root, including those of every file that it includes.
     fn effective_pragmas(&self) -> Vec<Pragmas> {
         self.roots
             .iter()
@@ -260,7 +262,7 @@ impl Loader {
     }
 }
 
-/// A file that is being read, as the parser sees it.
+/// The parser's view of the loader while a file is read.
 struct Reading<'l, 'c> {
     loader: &'l mut Loader,
     id: FileId,
@@ -286,7 +288,7 @@ impl Sink for Reading<'_, '_> {
 
     fn include(&mut self, path: &str, span: Span, report: &mut Report) {
         let Some(file) = self.loader.sources.file(self.id) else { return };
-        let path = beside(&file.path, path);
+        let path = resolve(&file.path, path);
         let identity = path.canonicalize().unwrap_or_else(|_| path.clone());
         let known = self.loader.known.get(&identity).copied();
         if let Some(id) = known {
@@ -298,10 +300,11 @@ impl Sink for Reading<'_, '_> {
             return;
         }
         if self.chain.len() >= MAX_INCLUDES {
-            report.error(span, format!("includes are nested more than {MAX_INCLUDES} deep"));
+            report.error(span, format!("includes are nested more than {MAX_INCLUDES} levels deep"));
             return;
         }
-        // The loader's own report is in use by the parser; what is found below goes to it.
+        // While the parser holds the report, the loader's is empty. Swap them, so that the included
+        // file's errors are reported in order.
         std::mem::swap(&mut self.loader.report, report);
         match read(&path) {
             Ok(text) => {
@@ -321,8 +324,8 @@ impl Sink for Reading<'_, '_> {
 enum Failure {
     Io(std::io::Error),
     TooLarge,
-    /// It is no UTF-8 behind what is valid.
-    NoText {
+    InvalidUtf8 {
+        /// The text before the first invalid byte.
         valid: String,
     },
 }
@@ -332,7 +335,7 @@ fn read(path: &Path) -> Result<String, Failure> {
     let file = std::fs::File::open(path).map_err(Failure::Io)?;
     let size = file.metadata().map_or(0, |metadata| metadata.len().min(MAX_FILE));
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
-    // A file may grow, and a device has no size: the limit holds for what is read.
+    // Limit what is read, since a file may grow and a device has no size.
     file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(Failure::Io)?;
     if bytes.len() as u64 > MAX_FILE {
         return Err(Failure::TooLarge);
@@ -340,12 +343,14 @@ fn read(path: &Path) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|error| {
         let end = error.utf8_error().valid_up_to();
         let valid = String::from_utf8_lossy(error.as_bytes().get(..end).unwrap_or_default());
-        Failure::NoText { valid: valid.into_owned() }
+        Failure::InvalidUtf8 { valid: valid.into_owned() }
     })
 }
 
-/// A path relative to a file's directory, with `a/..` left out, for people to read.
-fn beside(file: &Path, path: &str) -> PathBuf {
+/// Resolves an included path against the directory of the file that includes it.
+///
+/// Removes `a/..`, so that diagnostics show a short path.
+fn resolve(file: &Path, path: &str) -> PathBuf {
     let mut joined = file.parent().map(Path::to_owned).unwrap_or_default();
     for component in Path::new(path).components() {
         match component {

@@ -1,11 +1,11 @@
-//! The markup of QAPI documentation, a part of reStructuredText, as Markdown for rustdoc.
+//! Converts the markup of QAPI documentation, a subset of reStructuredText, to Markdown for rustdoc.
 //!
-//! What reads the same in both is left alone: paragraphs, lists, emphasis. What does not is
-//! turned: double backquotes, literal blocks, directives, roles, references to names of the
-//! schema, and the characters to which Markdown gives a meaning that reStructuredText does not.
+//! Paragraphs, lists, and emphasis are the same in both and stay as they are. Double backquotes,
+//! literal blocks, directives, roles, and references to names of the schema are converted.
+//! Characters that are special only in Markdown are escaped.
 
-/// Turns documentation into Markdown. `link` gives the path that rustdoc finds a name of the
-/// schema under, if it has one.
+/// Converts documentation to Markdown. `link` returns the path at which rustdoc finds a name of the
+/// schema, if there is one.
 pub(crate) fn to_markdown(text: &str, link: &dyn Fn(&str) -> Option<String>) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let mut out: Vec<String> = Vec::with_capacity(lines.len());
@@ -26,10 +26,10 @@ pub(crate) fn to_markdown(text: &str, link: &dyn Fn(&str) -> Option<String>) -> 
             at += 1;
         }
     }
-    separate_lists(&out)
+    join_lines(&out)
 }
 
-/// One line without markup, for the compiler to show.
+/// Returns documentation as a single line without markup, for compiler messages.
 pub(crate) fn plain(text: &str) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ").replace("``", "`");
     let mut out = String::with_capacity(text.len());
@@ -43,15 +43,14 @@ pub(crate) fn plain(text: &str) -> String {
     out
 }
 
-/// Text that stands as it is.
+/// Returns text in a code block.
 pub(crate) fn literal(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     fence(&lines).join("\n")
 }
 
-/// Markdown takes an indented paragraph for code and an underlined one for a heading; both are
-/// avoided here, where lines of a list item keep their indentation.
-fn separate_lists(lines: &[String]) -> String {
+/// Joins lines, and removes indentation outside of list items, which Markdown would treat as code.
+fn join_lines(lines: &[String]) -> String {
     let mut out = String::new();
     let mut in_item = false;
     let mut in_fence = false;
@@ -75,7 +74,7 @@ fn separate_lists(lines: &[String]) -> String {
         } else if !trimmed.is_empty() && line.len() == trimmed.len() {
             in_item = false;
         }
-        // Outside of a list, indentation has no meaning but code.
+        // Outside of a list, indentation would mean code.
         out.push_str(if in_item { line } else { trimmed });
     }
     out
@@ -89,7 +88,7 @@ fn is_list_item(trimmed: &str) -> bool {
     digits > 0 && trimmed[digits..].starts_with(". ")
 }
 
-/// A directive and what is indented below it; gives the line behind.
+/// Converts a directive and its indented body. Returns the index of the line after it.
 fn directive_block(
     lines: &[&str],
     at: usize,
@@ -122,12 +121,13 @@ fn directive_block(
             out.extend(fence(&body));
             out.push(String::new());
         }
-        // A comment, or what only QEMU's own manual can resolve.
+        // A comment, or a directive that only makes sense in QEMU's manual.
         _ => {}
     }
     end
 }
 
+/// Converts a literal block. Returns the index of the line after it.
 fn literal_block(lines: &[&str], at: usize, indent: usize, out: &mut Vec<String>) -> usize {
     let end = block_end(lines, at, indent);
     let body = dedent(&lines[at..end]);
@@ -139,7 +139,8 @@ fn literal_block(lines: &[&str], at: usize, indent: usize, out: &mut Vec<String>
     end
 }
 
-/// The first line from `at` on that is neither blank nor indented deeper than `indent`.
+/// Returns the index of the first line from `at` on that is neither blank nor indented more than
+/// `indent`.
 fn block_end(lines: &[&str], at: usize, indent: usize) -> usize {
     let outside =
         |line: &&str| !line.trim().is_empty() && line.len() - line.trim_start().len() <= indent;
@@ -159,7 +160,7 @@ fn dedent<'t>(lines: &[&'t str]) -> Vec<&'t str> {
     body[start..end].to_vec()
 }
 
-/// A fence longer than any in the text, so that it cannot end early.
+/// Encloses lines in a fence that is longer than any in the text.
 fn fence(lines: &[&str]) -> Vec<String> {
     let longest = lines.iter().map(|line| run_of_backquotes(line)).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
@@ -173,28 +174,28 @@ fn run_of_backquotes(line: &str) -> usize {
     line.split(|c| c != '`').map(str::len).max().unwrap_or(0)
 }
 
-/// One line: literals, roles, references, and the characters that Markdown would take amiss.
+/// Converts the inline markup of a line: literals, roles, references, and special characters.
 fn inline(line: &str, link: &dyn Fn(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(line.len() + 16);
     let mut rest = line;
     let mut before = ' ';
     loop {
-        // What means nothing in either markup goes over in one piece.
+        // Copy characters without special meaning in one step.
         let plain = rest.find(['`', '@', ':', 'h', '<', '>', '[', ']', '|']).unwrap_or(rest.len());
         out.push_str(&rest[..plain]);
         before = rest[..plain].chars().next_back().unwrap_or(before);
         rest = &rest[plain..];
         let Some(c) = rest.chars().next() else { return out };
-        let taken = match c {
+        let consumed = match c {
             '`' => quoted(rest, link, &mut out),
             '@' if !before.is_alphanumeric() => reference(rest, link, &mut out),
             ':' => role(rest, link, &mut out),
             'h' if !before.is_alphanumeric() => url(rest, &mut out),
             _ => 0,
         };
-        if taken > 0 {
+        if consumed > 0 {
             before = '`';
-            rest = &rest[taken..];
+            rest = &rest[consumed..];
             continue;
         }
         if matches!(c, '<' | '>' | '[' | ']' | '`' | '|') {
@@ -206,7 +207,7 @@ fn inline(line: &str, link: &dyn Fn(&str) -> Option<String>) -> String {
     }
 }
 
-/// ``` ``literal`` ``` and `` `interpreted` ``; gives the bytes taken.
+/// Converts ``` ``literal`` ``` or `` `interpreted` ``. Returns the number of bytes consumed, or 0.
 fn quoted(rest: &str, link: &dyn Fn(&str) -> Option<String>, out: &mut String) -> usize {
     let ticks = rest.bytes().take_while(|b| *b == b'`').count();
     if ticks > 2 {
@@ -218,23 +219,24 @@ fn quoted(rest: &str, link: &dyn Fn(&str) -> Option<String>, out: &mut String) -
     if content.is_empty() {
         return 0;
     }
-    let mut taken = ticks + length + ticks;
+    let mut consumed = ticks + length + ticks;
     if ticks == 1 {
-        // `text <target>`_ is a link by reStructuredText; the text is what can be kept.
+        // `text <target>`_ is a link in reStructuredText. Only its text is kept.
         let text = content.split_once(" <").map_or(content, |(text, _)| text);
-        if rest[taken..].starts_with('_') {
-            taken += 1;
+        if rest[consumed..].starts_with('_') {
+            consumed += 1;
             out.push_str(&inline(text, link));
-            return taken;
+            return consumed;
         }
         out.push_str(&format!("`{text}`"));
-        return taken;
+        return consumed;
     }
     out.push_str(&format!("`{content}`"));
-    taken
+    consumed
 }
 
-/// `@name`, a name of the schema or of a member.
+/// Converts `@name`, a name of the schema or of a member. Returns the number of bytes consumed, or
+/// 0.
 fn reference(rest: &str, link: &dyn Fn(&str) -> Option<String>, out: &mut String) -> usize {
     let length = rest[1..]
         .bytes()
@@ -251,7 +253,8 @@ fn reference(rest: &str, link: &dyn Fn(&str) -> Option<String>, out: &mut String
     name.len() + 1
 }
 
-/// `:role:`text``; the text is what can be kept.
+/// Converts `` :role:`text` ``, of which only the text is kept. Returns the number of bytes
+/// consumed, or 0.
 fn role(rest: &str, link: &dyn Fn(&str) -> Option<String>, out: &mut String) -> usize {
     let length = rest[1..]
         .bytes()
@@ -276,7 +279,8 @@ fn role(rest: &str, link: &dyn Fn(&str) -> Option<String>, out: &mut String) -> 
     head + end + 2
 }
 
-/// A bare URL, which rustdoc wants in angle brackets.
+/// Encloses a bare URL in angle brackets, as rustdoc asks for. Returns the number of bytes consumed,
+/// or 0.
 fn url(rest: &str, out: &mut String) -> usize {
     if !rest.starts_with("http://") && !rest.starts_with("https://") {
         return 0;
@@ -336,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_is_turned() {
+    fn any_text_is_converted() {
         let text = ":a:`@``:: .. note::\n.. \n::\n``` `` ` @ @. :x:` <[ä|https://\n  é::\n";
         for end in (0..=text.len()).filter(|end| text.is_char_boundary(*end)) {
             let _ = markdown(&text[..end]);

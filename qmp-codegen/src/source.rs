@@ -10,26 +10,26 @@ pub struct Span {
     pub file: FileId,
     /// The first byte.
     pub start: u32,
-    /// The byte behind the last.
+    /// The byte after the last.
     pub end: u32,
 }
 
-/// Names a [`File`] of its [`Sources`].
+/// The index of a [`File`] in its [`Sources`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct FileId(pub u32);
 
 /// A file of a schema, as it was read.
 #[derive(Clone, Debug)]
 pub struct File {
-    /// The path as it was opened; what diagnostics show.
+    /// The path as it was opened, which diagnostics show.
     pub path: PathBuf,
-    /// Its text.
+    /// The text of the file.
     pub text: Arc<str>,
-    /// The `include` that brought it in; nothing for a root.
+    /// The `include` that the file was read for; `None` for a root.
     pub included_from: Option<Span>,
 }
 
-/// Every file that was read, roots and includes.
+/// Every file of a schema, both roots and included files.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     files: Vec<File>,
@@ -45,26 +45,26 @@ pub struct Position {
 }
 
 impl Sources {
-    /// Takes a file in.
+    /// Adds a file and returns its id.
     pub fn add(&mut self, file: File) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
         self.files.push(file);
         id
     }
 
-    /// A file; nothing if it is of other sources.
+    /// Returns a file, or `None` if the id belongs to other sources.
     #[must_use]
     pub fn file(&self, id: FileId) -> Option<&File> {
         self.files.get(id.0 as usize)
     }
 
-    /// The files in the order in which they were read.
+    /// Returns the files in the order in which they were read.
     #[must_use]
     pub fn files(&self) -> &[File] {
         &self.files
     }
 
-    /// Where a span begins.
+    /// Returns the position at which a span begins.
     #[must_use]
     pub fn position(&self, span: Span) -> Option<Position> {
         let before = self.file(span.file)?.text.get(..span.start as usize)?;
@@ -75,7 +75,7 @@ impl Sources {
         })
     }
 
-    /// The text of the line in which a span begins, without its end.
+    /// Returns the line in which a span begins, without its line ending.
     #[must_use]
     pub fn line(&self, span: Span) -> Option<&str> {
         let text = &self.file(span.file)?.text;

@@ -1,4 +1,4 @@
-//! Alternates: JSON must tell their alternatives apart.
+//! Checks alternates: the alternatives must have distinct JSON types.
 
 use crate::ast::{Alternative, Body};
 use crate::diagnostic::Diagnostic;
@@ -16,7 +16,7 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
     }
 }
 
-/// The JSON types that an alternative can be mistaken for.
+/// The JSON types of alternatives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Json {
     Null,
@@ -28,7 +28,7 @@ enum Json {
 }
 
 fn check_alternatives(index: &Index<'_>, alternatives: &[Alternative], scope: &mut Scope<'_, '_>) {
-    let mut taken: Vec<(Json, &Alternative)> = Vec::new();
+    let mut taken: Vec<(Json, Json, &Alternative)> = Vec::new();
     for alternative in alternatives {
         let name = &alternative.ty.name;
         let types = match json_types(index, alternative) {
@@ -36,43 +36,46 @@ fn check_alternatives(index: &Index<'_>, alternatives: &[Alternative], scope: &m
             Err(None) => continue,
             Err(Some(what)) => {
                 let message = format!(
-                    "alternative '{}' cannot be '{}', {what}",
+                    "alternative '{}' cannot have type '{}', {what}",
                     alternative.name.text, name.text
                 );
                 scope.error(name.span, message);
                 continue;
             }
         };
-        let clash = types.iter().find_map(|json| taken.iter().find(|(other, _)| other == json));
-        if let Some((json, other)) = clash {
+        let Some(own) = types.first().copied() else { continue };
+        let clash = types.iter().find_map(|json| taken.iter().find(|(other, ..)| other == json));
+        if let Some((json, other_own, other)) = clash {
             let message = format!(
-                "alternatives '{}' and '{}' cannot be told apart",
+                "alternatives '{}' and '{}' cannot be distinguished",
                 alternative.name.text, other.name.text
             );
-            let mut error = Diagnostic::error(alternative.name.span, message)
-                .related(other.name.span, "the other one");
-            error.help = confusion(*json, types.first().copied());
+            let error = Diagnostic::error(alternative.name.span, message)
+                .related(other.name.span, "the other alternative")
+                .help(reason(*json, own == *other_own));
             scope.push(error);
         }
-        taken.extend(types.into_iter().map(|json| (json, alternative)));
+        taken.extend(types.into_iter().map(|json| (json, own, alternative)));
     }
 }
 
-/// Why something is taken for what it is not: where values come from a command line, all are
-/// strings.
-fn confusion(clash: Json, own: Option<Json>) -> Option<String> {
-    if own == Some(Json::String) || clash == Json::String {
-        let message = match clash {
-            Json::Number => "a string that begins like a number could be meant as one",
-            Json::Bool => "the strings 'on' and 'off' could be meant as booleans",
-            _ => return None,
-        };
-        return Some(String::from(message));
+/// Returns why two alternatives cannot be distinguished. On a command line, every value is a
+/// string.
+fn reason(clash: Json, same_type: bool) -> &'static str {
+    match clash {
+        Json::Number if !same_type => "on a command line, a string can look like a number",
+        Json::Bool if !same_type => "on a command line, 'on' and 'off' can be strings or booleans",
+        Json::Null => "both are null in JSON",
+        Json::Bool => "both are booleans in JSON",
+        Json::Number => "both are numbers in JSON",
+        Json::String => "both are strings in JSON",
+        Json::Array => "both are arrays in JSON",
+        Json::Object => "both are objects in JSON",
     }
-    None
 }
 
-/// The JSON types that it could be, its own first; or why it cannot be in an alternate.
+/// Returns the JSON types that an alternative can be mistaken for, beginning with its own. Returns
+/// an error if its type cannot be in an alternate, with the reason unless it has been reported.
 fn json_types(index: &Index<'_>, alternative: &Alternative) -> Result<Vec<Json>, Option<String>> {
     let lookup = index.lookup(&alternative.ty.name.text);
     if alternative.ty.array {
@@ -87,7 +90,7 @@ fn json_types(index: &Index<'_>, alternative: &Alternative) -> Result<Vec<Json>,
             Builtin::QType => Ok(vec![Json::String]),
             Builtin::Bool => Ok(vec![Json::Bool]),
             Builtin::Null => Ok(vec![Json::Null]),
-            Builtin::Any => Err(Some(String::from("which can be anything"))),
+            Builtin::Any => Err(Some(String::from("which accepts every JSON value"))),
             _ => Ok(vec![Json::Number]),
         },
         Lookup::Type(_, ty) => match &ty.body {
@@ -103,7 +106,7 @@ fn json_types(index: &Index<'_>, alternative: &Alternative) -> Result<Vec<Json>,
                 Ok(types)
             }
             Body::Struct { .. } | Body::Union { .. } => Ok(vec![Json::Object]),
-            _ => Err(Some(format!("which is {} itself", with_article(ty)))),
+            _ => Err(Some(format!("which is itself {}", with_article(ty)))),
         },
         Lookup::NoType(_) | Lookup::Broken | Lookup::Missing => Err(None),
     }

@@ -1,4 +1,4 @@
-//! Commands and events: what their data and results may be, and which flags go together.
+//! Checks commands and events: the types of data and results, and combinations of flags.
 
 use crate::ast::{Body, Command, Data, Definition, Member, TypeName};
 use crate::diagnostic::Diagnostic;
@@ -38,22 +38,23 @@ fn check_data(index: &Index<'_>, data: &Data, scope: &mut Scope<'_, '_>) {
             Body::Struct { .. } => {
                 if let Some(member) = conditional_member(index, definition) {
                     let message = format!(
-                        "'{}' has members with conditions: it needs 'boxed': true",
+                        "'{}' has a conditional member, which requires 'boxed': true",
                         ty.text
                     );
                     scope.push(
                         Diagnostic::warning(ty.span, message)
-                            .related(member.name.span, "this one")
-                            .help("QEMU 8.1 and later refuse it"),
+                            .related(member.name.span, "the conditional member")
+                            .help("QEMU 8.1 and later reject it without 'boxed'"),
                     );
                 }
             }
             Body::Union { .. } => {
-                scope.error(ty.span, format!("'{}' is a union: it needs 'boxed': true", ty.text));
+                let message = format!("'{}' is a union, which requires 'boxed': true", ty.text);
+                scope.error(ty.span, message);
             }
             _ => {
                 let message = format!(
-                    "'data' is a struct or union, and '{}' is {}",
+                    "'data' must be a struct or union, but '{}' is {}",
                     ty.text,
                     with_article(definition)
                 );
@@ -63,27 +64,30 @@ fn check_data(index: &Index<'_>, data: &Data, scope: &mut Scope<'_, '_>) {
         Lookup::Builtin(_) => {
             scope.error(
                 ty.span,
-                format!("'data' is a struct or union, and '{}' is a built-in type", ty.text),
+                format!("'data' must be a struct or union, but '{}' is a built-in type", ty.text),
             );
         }
         Lookup::NoType(_) | Lookup::Broken | Lookup::Missing => {}
     }
 }
 
-/// QEMU passes arguments one by one to C functions, whose parameters cannot have conditions; old
-/// releases have them all the same.
+/// Warns of inline members with conditions.
+///
+/// QEMU passes each of them to a C function as a parameter, which cannot have a condition. Releases
+/// before 8.1 accept them nevertheless.
 fn warn_of_conditional(members: &[Member], scope: &mut Scope<'_, '_>) {
     for member in members.iter().filter(|member| member.condition.is_some()) {
-        let message = format!("'{}' cannot have a condition here", member.name.text);
-        let help = "QEMU 8.1 and later refuse it; they want a struct, with 'boxed': true";
+        let message = format!("inline member '{}' cannot have a condition", member.name.text);
+        let help = "QEMU 8.1 and later reject it; move the members to a struct, and add \
+                    'boxed': true";
         scope.push(Diagnostic::warning(member.name.span, message).help(help));
     }
 }
 
-/// A member with a condition, of a struct or of the structs below it.
+/// Returns a member with a condition, of a struct or of one of its bases.
 fn conditional_member<'a>(index: &Index<'a>, definition: &'a Definition) -> Option<&'a Member> {
     let mut next = Some(definition);
-    // Bases that go round in a circle are reported elsewhere; here it only must end.
+    // Limit the depth, since a struct can be its own base, which is reported elsewhere.
     for _ in 0..super::nesting::MAX_DEPTH {
         let definition = next?;
         if let Some(member) = definition.members().iter().find(|member| member.condition.is_some())
@@ -114,16 +118,16 @@ fn check_returns(
         Lookup::NoType(_) | Lookup::Broken | Lookup::Missing => return,
     };
     let message = format!(
-        "a command returns a struct, a union or an array of either, and '{}' is {what}",
+        "a command must return a struct, a union, or an array of either, but '{}' is {what}",
         name.text
     );
-    let help =
-        "return a struct, which can grow; pragma 'command-returns-exceptions' permits others";
+    let help = "return a struct, which can be extended later, or add the command to pragma \
+                'command-returns-exceptions'";
     scope.push(Diagnostic::error(name.span, message).help(help));
 }
 
 fn check_flags(definition: &Definition, command: &Command, scope: &mut Scope<'_, '_>) {
     if command.allow_oob && command.coroutine {
-        scope.error(definition.name.span, "'allow-oob' and 'coroutine' exclude each other");
+        scope.error(definition.name.span, "'allow-oob' and 'coroutine' are mutually exclusive");
     }
 }

@@ -1,5 +1,5 @@
-//! Clashes: no two members of an object have the same name, wherever they come from. Names that C
-//! cannot tell apart are the same.
+//! Checks that no two members of an object have the same name, including those of bases and
+//! branches. Names that are the same in C count as the same.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -26,7 +26,7 @@ pub(crate) fn check(index: &Index<'_>, nesting: &Nesting, report: &mut Report) {
             objects.check_base(definition, place, &mut scope);
             objects.check_branches(definition, place, &mut scope);
             if objects.lookups.get() > MAX_LOOKUPS {
-                let message = "bases and branches are too entangled to be checked from here on";
+                let message = "the schema has too many combinations of bases and branches to check";
                 scope.error(definition.name.span, message);
                 return;
             }
@@ -34,12 +34,12 @@ pub(crate) fn check(index: &Index<'_>, nesting: &Nesting, report: &mut Report) {
     }
 }
 
-/// QEMU's schema takes ten thousand.
+/// The maximum number of names to look up. QEMU's schema needs 10,000.
 const MAX_LOOKUPS: usize = 5_000_000;
 
 type Table<'a> = Few<Mangled<'a>, &'a Name>;
 
-/// Looks for clashes among what is written in a definition. Returns the table of its members.
+/// Checks the names within a definition. Returns the table of its members.
 fn check_own<'a>(definition: &'a Definition, scope: &mut Scope<'_, '_>) -> Table<'a> {
     match &definition.body {
         Body::Enum { values, .. } => {
@@ -69,27 +69,36 @@ fn table<'a>(
 
 fn clash(what: &str, name: &Name, other: &Name, of: Option<&Definition>) -> Diagnostic {
     let of = of.map_or_else(String::new, |of| format!(" of '{}'", of.name.text));
-    let message = format!("{what} '{}' clashes with {what} '{}'{of}", name.text, other.text);
-    let error = Diagnostic::error(name.span, message).related(other.span, "the other one");
-    if name.text == other.text { error } else { error.help("'-' and '_' count as the same") }
+    if name.text == other.text {
+        let message = match of.is_empty() {
+            true => format!("duplicate {what} '{}'", name.text),
+            false => format!("{what} '{}' is also a {what}{of}", name.text),
+        };
+        return Diagnostic::error(name.span, message)
+            .related(other.span, format!("the other {what}"));
+    }
+    let message = format!("{what} '{}' conflicts with {what} '{}'{of}", name.text, other.text);
+    Diagnostic::error(name.span, message)
+        .related(other.span, format!("the other {what}"))
+        .help("'-' and '_' are equivalent in names")
 }
 
-/// The objects of a schema, with the members that each has of its own.
+/// The objects of a schema, each with a table of its own members.
 struct Objects<'i, 'a> {
     index: &'i Index<'a>,
     tables: Vec<Table<'a>>,
-    /// How many names were looked up: it can be the square of how many there are.
+    /// The number of names looked up, which can be quadratic in their number.
     lookups: Cell<usize>,
 }
 
 impl<'a> Objects<'_, 'a> {
-    /// The bases of a definition, nearest first, by their places.
+    /// Returns the bases of a definition and their indices, nearest first.
     fn bases(&self, definition: &'a Definition) -> impl Iterator<Item = (usize, &'a Definition)> {
         let base = |definition: &'a Definition| self.index.type_of(&definition.base()?.text);
         std::iter::successors(base(definition), move |(_, definition)| base(definition))
     }
 
-    /// The members of its own against those of its bases.
+    /// Checks the members of a definition against those of its bases.
     fn check_base(&self, definition: &'a Definition, place: usize, scope: &mut Scope<'_, '_>) {
         for (base_place, base) in self.bases(definition) {
             self.each_common(place, base_place, |own, other| {
@@ -98,8 +107,8 @@ impl<'a> Objects<'_, 'a> {
         }
     }
 
-    /// The members of a union's base against everything that its branches can add. Branches do
-    /// not clash with each other.
+    /// Checks the common members of a union against those that its branches can add. Members of
+    /// different branches cannot conflict.
     fn check_branches(&self, definition: &'a Definition, place: usize, scope: &mut Scope<'_, '_>) {
         if definition.branches().is_empty() {
             return;
@@ -117,12 +126,12 @@ impl<'a> Objects<'_, 'a> {
                 for base_place in &common {
                     self.each_common(inner_place, *base_place, |added, other| {
                         let message = format!(
-                            "branch '{}' adds member '{}', which clashes with member '{}' of the base",
+                            "branch '{}' adds member '{}', which conflicts with member '{}' of the base",
                             branch.name.text, added.text, other.text
                         );
                         let error = Diagnostic::error(branch.name.span, message)
-                            .related(added.span, "the branch adds this")
-                            .related(other.span, "the base has this");
+                            .related(added.span, "the member of the branch")
+                            .related(other.span, "the member of the base");
                         scope.push(error);
                     });
                 }
@@ -134,8 +143,10 @@ impl<'a> Objects<'_, 'a> {
         }
     }
 
-    /// Calls for each name that two definitions have in common, with what each calls it. The
-    /// smaller table is looked up in the larger: one struct can be the base of thousands.
+    /// Calls `f` with each pair of equivalent member names in two definitions.
+    ///
+    /// Looks up the names of the smaller table in the larger one, since one struct can be the base
+    /// of thousands.
     fn each_common(&self, one: usize, other: usize, mut f: impl FnMut(&Name, &Name)) {
         let (Some(one), Some(other)) = (self.tables.get(one), self.tables.get(other)) else {
             return;

@@ -1,4 +1,5 @@
-//! Documentation: that it is there, is for what follows it, and describes what exists.
+//! Checks that documentation is present, belongs to the definition after it, and describes its
+//! parts.
 
 use crate::ast::{Body, Definition, Description, Doc, Kind, Name};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -15,11 +16,11 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
         let pragmas = index.pragmas(definition);
         let mut scope = Scope::of(report, definition);
         let name = &definition.name;
+        let word = definition.kind().word();
         match &definition.doc {
             None if pragmas.requires_documentation() => {
-                let error =
-                    Diagnostic::error(name.span, format!("'{}' needs documentation", name.text))
-                        .help("pragma 'doc-required' asks for it");
+                let error = Diagnostic::error(name.span, format!("the {word} is not documented"))
+                    .help("pragma 'doc-required' requires documentation of every definition");
                 scope.push(error);
             }
             None => {}
@@ -36,7 +37,7 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
                 );
                 scope.push(
                     Diagnostic::error(name.span, message)
-                        .related(doc.symbol.span, "it says so here"),
+                        .related(doc.symbol.span, "the name in the documentation"),
                 );
             }
         }
@@ -46,12 +47,17 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
 fn check_members(definition: &Definition, doc: &Doc, pragmas: &Pragmas, scope: &mut Scope<'_, '_>) {
     let names = documented_names(definition);
     let written = names.iter().map(|name| &name.text);
-    // As a rule, everything is described, in the order in which it is written.
+    // Fast path: usually, everything is described in the order of the definition.
     if written.eq(doc.members.iter().map(|member| &member.name.text)) {
         return;
     }
     let known: Few<&str, ()> = names.iter().map(|name| (name.text.as_str(), ())).collect();
-    reject_unknown(&doc.members, &known, "member", scope);
+    let what = match &definition.body {
+        Body::Enum { .. } => "value",
+        Body::Alternate { .. } => "alternative",
+        _ => "member",
+    };
+    reject_unknown(&doc.members, &known, what, scope);
     if doc.broken || pragmas.permits_undocumented(&definition.name.text) {
         return;
     }
@@ -69,10 +75,13 @@ fn check_members(definition: &Definition, doc: &Doc, pragmas: &Pragmas, scope: &
     if !pragmas.requires_documentation() || pragmas.is_lenient_on_documentation() {
         diagnostic.severity = Severity::Warning;
     }
-    scope.push(diagnostic.help("pragma 'documentation-exceptions' permits it"));
+    let help = "describe each with '@NAME:', or add the definition to pragma \
+                'documentation-exceptions'";
+    scope.push(diagnostic.help(help));
 }
 
-/// What a definition's documentation describes: members, values, or alternatives; not branches.
+/// Returns the names that documentation must describe: members, values, or alternatives, but not
+/// branches.
 fn documented_names(definition: &Definition) -> Vec<&Name> {
     match &definition.body {
         Body::Enum { values, .. } => values.iter().map(|value| &value.name).collect(),
@@ -93,11 +102,11 @@ fn check_features(definition: &Definition, doc: &Doc, scope: &mut Scope<'_, '_>)
     let mut described: Few<&str, ()> =
         doc.features.iter().map(|feature| (feature.name.text.as_str(), ())).collect();
     for feature in definition.feature_lists().flatten() {
-        // One description serves all members that have the feature, and so does one error.
+        // Members that have the same feature share its description, and the error if it is missing.
         if described.insert(&feature.name.text, ()).is_none() {
             let message = format!("feature '{}' is not documented", feature.name.text);
             let error = Diagnostic::error(feature.name.span, message)
-                .help("describe it below a line 'Features:' in the documentation");
+                .help("describe it with '@NAME:' after a line 'Features:'");
             scope.push(error);
         }
     }
@@ -112,7 +121,7 @@ fn reject_unknown(
     for Description { name, .. } in described {
         if !known.contains(&name.text) {
             let message =
-                format!("the documentation describes {what} '{}', which there is not", name.text);
+                format!("the documentation describes {what} '{}', which does not exist", name.text);
             let mut error = Diagnostic::error(name.span, message);
             if !scope.is_full() {
                 error.help = did_you_mean(&name.text, known.iter().map(|(name, ())| name));
@@ -131,20 +140,20 @@ fn check_sections(
     for section in &doc.sections {
         let (tag, lenient) = match section.kind {
             SectionKind::Returns => ("Returns", false),
-            // Before QEMU 9.0, `Errors:` was text.
+            // Before QEMU 9.0, `Errors:` had no meaning.
             SectionKind::Errors => ("Errors", true),
             _ => continue,
         };
         let (message, lenient) = match &definition.body {
             Body::Command(command) if tag == "Returns" && command.returns.is_none() => (
-                String::from("there is a section 'Returns:', but the command returns nothing"),
+                String::from("unexpected section 'Returns:' of a command that returns nothing"),
                 true,
             ),
             Body::Command(_) => continue,
             _ => {
                 let kind = definition.kind();
                 debug_assert!(kind != Kind::Command);
-                (format!("only commands have a section '{tag}:'"), lenient)
+                (format!("unexpected section '{tag}:', which is only for commands"), lenient)
             }
         };
         let mut diagnostic = Diagnostic::error(section.span, message);

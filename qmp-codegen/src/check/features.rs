@@ -1,4 +1,4 @@
-//! Features: no two of the same name, and special ones only where they mean something.
+//! Checks features: unique names, and special features only where they have a meaning.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use crate::report::{Report, Scope};
 use super::index::Index;
 use super::names::Mangled;
 
-/// QEMU 10.0 and later number the features of all definitions, in 64 bits.
+/// The maximum number of distinct features in QEMU 10.0 and later, which store them as 64 bits.
 const MAX_FEATURES: usize = 64;
 
 pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
@@ -20,10 +20,11 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
             check_unique(features, index == 0, &mut scope);
             for Feature { name, .. } in features {
                 if names.insert(&*name.text) && names.len() == MAX_FEATURES + 1 {
-                    let message = format!("a schema has {MAX_FEATURES} features at most");
+                    let message =
+                        format!("the schema has more than {MAX_FEATURES} distinct features");
                     scope.push(
                         Diagnostic::warning(name.span, message)
-                            .help("QEMU 10.0 and later refuse more, earlier ones do not count"),
+                            .help("QEMU 10.0 and later reject it"),
                     );
                 }
             }
@@ -34,14 +35,15 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
         for feature in &definition.features {
             if matches!(feature.name.text.as_str(), "deprecated" | "unstable") {
                 let message = format!("a type cannot have the feature '{}'", feature.name.text);
-                let help = "give it to the commands, events, members or values in question";
+                let help = "add it to the affected commands, events, members, or values instead";
                 scope.push(Diagnostic::error(feature.name.span, message).help(help));
             }
         }
     }
 }
 
-/// QEMU looks for clashes only among the features of a definition itself.
+/// Checks that the names in a list of features are unique. QEMU only checks the list of the
+/// definition itself, so that duplicates in other lists are warnings.
 fn check_unique(features: &[Feature], own: bool, scope: &mut Scope<'_, '_>) {
     if features.len() < 2 {
         return;
@@ -49,10 +51,15 @@ fn check_unique(features: &[Feature], own: bool, scope: &mut Scope<'_, '_>) {
     let mut seen = HashMap::with_capacity(features.len());
     for feature in features {
         if let Some(first) = seen.insert(Mangled(&feature.name.text), &feature.name) {
-            let message =
-                format!("feature '{}' clashes with feature '{}'", feature.name.text, first.text);
-            let mut error =
-                Diagnostic::error(feature.name.span, message).related(first.span, "the other one");
+            let message = match feature.name.text == first.text {
+                true => format!("duplicate feature '{}'", first.text),
+                false => format!(
+                    "feature '{}' conflicts with feature '{}'",
+                    feature.name.text, first.text
+                ),
+            };
+            let mut error = Diagnostic::error(feature.name.span, message)
+                .related(first.span, "the other feature");
             if !own {
                 error.severity = Severity::Warning;
             }

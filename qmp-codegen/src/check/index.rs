@@ -1,4 +1,4 @@
-//! The one namespace of types, commands and events.
+//! Looks up definitions by name. Types, commands, and events share a namespace.
 
 use std::collections::HashMap;
 
@@ -8,39 +8,39 @@ use crate::parse::Pragmas;
 use crate::report::{Report, Scope};
 use crate::schema::Builtin;
 
-/// Every definition, and how to find it.
+/// Every definition of a schema, indexed by name.
 #[derive(Debug)]
 pub(crate) struct Index<'a> {
     definitions: Vec<&'a Definition>,
     by_name: HashMap<&'a str, Entry>,
     pragmas: &'a [Pragmas],
     no_pragmas: Pragmas,
-    /// Some definitions are not known, not even by name.
+    /// Whether the names of some definitions are unknown because of errors.
     incomplete: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Entry {
     Definition(usize),
-    /// It is defined, but the definition is not sound.
+    /// A definition with an error that has been reported.
     Broken,
 }
 
-/// What a name stands for where a type is expected.
+/// The meaning of a name where a type is expected.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Lookup<'a> {
     Builtin(Builtin),
-    /// A type, by its place among the definitions.
+    /// A type, with its index among the definitions.
     Type(usize, &'a Definition),
     /// A command or event.
     NoType(&'a Definition),
-    /// Something that could not be read, which was reported.
+    /// A definition with an error that has been reported, or possibly so.
     Broken,
     Missing,
 }
 
 impl<'a> Index<'a> {
-    /// Takes all definitions in, and reports those whose name is taken.
+    /// Indexes all definitions, and reports names that are defined more than once.
     pub(crate) fn new(items: &'a [Item], pragmas: &'a [Pragmas], report: &mut Report) -> Self {
         let mut index = Self {
             definitions: Vec::with_capacity(items.len()),
@@ -62,19 +62,19 @@ impl<'a> Index<'a> {
 
     fn add(&mut self, definition: &'a Definition, report: &mut Report) {
         let name = &definition.name;
-        let message = format!("the name '{}' is taken", name.text);
         let place = self.definitions.len();
         self.definitions.push(definition);
         if builtin(&name.text).is_some() {
-            let error = Diagnostic::error(name.span, message).help("it is a built-in type");
-            Scope::of(report, definition).push(error);
+            let message = format!("the name '{}' is reserved for a built-in type", name.text);
+            Scope::of(report, definition).error(name.span, message);
             return;
         }
         match self.by_name.get(name.text.as_str()) {
             Some(Entry::Definition(first)) => {
+                let message = format!("the name '{}' is already defined", name.text);
                 let mut error = Diagnostic::error(name.span, message);
                 if let Some(first) = self.definitions.get(*first) {
-                    error = error.related(first.name.span, "defined here first");
+                    error = error.related(first.name.span, "first defined here");
                 }
                 Scope::of(report, definition).push(error);
             }
@@ -83,12 +83,12 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// All definitions, in order.
+    /// Returns all definitions, in order.
     pub(crate) fn definitions(&self) -> &[&'a Definition] {
         &self.definitions
     }
 
-    /// What a name stands for.
+    /// Returns the meaning of a name.
     pub(crate) fn lookup(&self, name: &str) -> Lookup<'a> {
         if let Some(builtin) = builtin(name) {
             return Lookup::Builtin(builtin);
@@ -105,7 +105,7 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// The definition of a type, by its place among the definitions.
+    /// Returns the definition of a type and its index among the definitions.
     pub(crate) fn type_of(&self, name: &str) -> Option<(usize, &'a Definition)> {
         match self.lookup(name) {
             Lookup::Type(place, definition) => Some((place, definition)),
@@ -113,7 +113,7 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// The names of all types, for guesses.
+    /// Returns the names of all types, as candidates for suggestions.
     pub(crate) fn type_names(&self) -> impl Iterator<Item = &'a str> {
         let defined = self.definitions.iter().filter(|definition| definition.kind().is_type());
         defined
@@ -121,7 +121,7 @@ impl<'a> Index<'a> {
             .chain(BUILTINS.iter().map(|(name, _)| *name))
     }
 
-    /// The pragmas that hold for a definition.
+    /// Returns the pragmas that apply to a definition.
     pub(crate) fn pragmas(&self, definition: &Definition) -> &Pragmas {
         self.pragmas.get(definition.root).unwrap_or(&self.no_pragmas)
     }
@@ -147,7 +147,7 @@ const BUILTINS: [(&str, Builtin); 16] = [
 ];
 
 fn builtin(name: &str) -> Option<Builtin> {
-    // Names of built-in types are short: that settles it for most others.
+    // Fast path: most other names are longer than those of built-in types.
     if name.len() > 6 {
         return None;
     }

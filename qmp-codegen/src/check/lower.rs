@@ -1,4 +1,4 @@
-//! The model: names become ids, and documentation goes to what it describes.
+//! Builds the model: resolves names to ids, and attaches descriptions to members and features.
 
 use crate::ast::{self, Definition, Description, Item};
 use crate::few::Few;
@@ -12,7 +12,7 @@ use crate::source::Sources;
 
 use super::index::{Index, Lookup};
 
-/// Makes the model of a schema in which no error was found.
+/// Builds the model of a schema in which no errors were found.
 pub(crate) fn lower(
     items: &[Item],
     index: &Index<'_>,
@@ -29,13 +29,9 @@ pub(crate) fn lower(
     let mut schema = Schema { modules: modules(items, sources), ..Schema::default() };
     for definition in index.definitions() {
         if lowering.definition(definition, &mut schema).is_none() {
-            // The passes before this one make sure that it cannot be. If they fail to, this says
-            // where.
-            let span = definition.name.span;
-            report.push(crate::diagnostic::Diagnostic::error(
-                span,
-                "this has an error that went unnoticed",
-            ));
+            // Unreachable unless an earlier pass misses an error. Report where instead of panicking.
+            let message = "internal error: this definition has an error that was not reported";
+            report.error(definition.name.span, message);
             return None;
         }
     }
@@ -61,11 +57,11 @@ fn modules(items: &[Item], sources: &Sources) -> Vec<Module> {
 
 struct Lowering<'i, 'a> {
     index: &'i Index<'a>,
-    /// The id of each definition that is a type, by its place.
+    /// The id of each definition, by index. That of a command or event is meaningless.
     ids: Vec<TypeId>,
 }
 
-/// What the documentation of a definition says about its parts.
+/// The descriptions in the documentation of a definition.
 struct Descriptions<'a> {
     members: Few<&'a str, &'a str>,
     features: Few<&'a str, &'a str>,

@@ -1,4 +1,4 @@
-//! What was written, against the rules of the language; and the model that comes of it.
+//! Checks the syntax tree against the rules of the language, and builds the model.
 
 mod alternates;
 mod arguments;
@@ -21,8 +21,9 @@ use crate::source::Sources;
 
 use index::Index;
 
-/// Checks a schema. Every pass goes over all of it and reports what it finds, so that one run
-/// shows errors of several kinds. The model is made only if there are none.
+/// Checks a schema, and returns the model if there are no errors.
+///
+/// Every pass runs, so that errors of all kinds are reported at once.
 pub(crate) fn check(
     items: &[Item],
     pragmas: &[Pragmas],

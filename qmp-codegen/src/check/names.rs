@@ -1,4 +1,4 @@
-//! Names: what they may be made of, and which are reserved.
+//! Checks names: the characters of each kind of name, and reserved names.
 
 use std::hash::{Hash, Hasher};
 
@@ -38,12 +38,12 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
     }
 }
 
-/// What a name may have beyond the rule.
+/// The exceptions that apply to a name.
 #[derive(Clone, Copy)]
 struct Exceptions {
     upper: bool,
     underscore: bool,
-    /// The pragma that permits it.
+    /// The pragma that lists exceptions for this kind of name.
     pragma: Option<&'static str>,
 }
 
@@ -59,7 +59,7 @@ fn check_definition(index: &Index<'_>, definition: &Definition, scope: &mut Scop
             if stem.contains(|c: char| c.is_ascii_lowercase() || c == '-') {
                 let error = Diagnostic::error(
                     name.span,
-                    "names of events have no lowercase letters and no '-'",
+                    "the name of an event cannot contain lowercase letters or '-'",
                 )
                 .help(proposal(
                     name,
@@ -84,7 +84,7 @@ fn check_definition(index: &Index<'_>, definition: &Definition, scope: &mut Scop
                 scope.push(
                     Diagnostic::error(
                         name.span,
-                        "names of types are in CamelCase, with a lowercase letter",
+                        "the name of a type must be in CamelCase and contain a lowercase letter",
                     )
                     .help(proposal(name, stem, &camel_case(stem))),
                 );
@@ -92,7 +92,7 @@ fn check_definition(index: &Index<'_>, definition: &Definition, scope: &mut Scop
             if name.text.ends_with("List") {
                 scope.error(
                     name.span,
-                    "names of types that end with 'List' are reserved for arrays",
+                    "the name of a type cannot end with 'List', which is reserved for arrays",
                 );
             }
         }
@@ -103,7 +103,8 @@ fn check_member(member: &Member, exceptions: Exceptions, scope: &mut Scope<'_, '
     let name = &member.name;
     check_lower(name, "a member", exceptions, scope);
     if name.text == "u" || name.text.starts_with("has-") || name.text.starts_with("has_") {
-        let message = "the name 'u' and those that begin with 'has-' or 'has_' are reserved";
+        let message = "the name of a member cannot be 'u' or begin with 'has-' or 'has_', which are \
+                       reserved";
         scope.error(name.span, message);
     }
 }
@@ -111,7 +112,7 @@ fn check_member(member: &Member, exceptions: Exceptions, scope: &mut Scope<'_, '
 fn check_value(name: &Name, lax: bool, scope: &mut Scope<'_, '_>) {
     let pragma = Some("member-name-exceptions");
     let exceptions = Exceptions { upper: lax, underscore: lax, pragma };
-    // Values may begin with a digit. Any letter in front of it makes it a name like others.
+    // A value may begin with a digit. To check the rest, put any letter before it.
     let lettered = format!("d{}", name.text);
     if name.text.starts_with(|c: char| c.is_ascii_digit()) && stem(&lettered).is_some() {
         check_case(name, &name.text, "a value", exceptions, scope);
@@ -137,24 +138,24 @@ fn check_case(
     if !upper && !underscore {
         return;
     }
-    let message = format!("the name of {what} has no uppercase letters and no '_'");
+    let message = format!("the name of {what} cannot contain uppercase letters or '_'");
     let mut help = proposal(name, stem, &stem.to_ascii_lowercase().replace('_', "-"));
-    // In commands, nothing permits uppercase letters.
+    // No pragma permits uppercase letters in the name of a command.
     if let Some(pragma) = exceptions.pragma
         && (!upper || pragma == "member-name-exceptions")
     {
-        help.push_str(&format!(" If it must be so, pragma '{pragma}' permits it"));
+        help.push_str(&format!(" If not, add an exception to pragma '{pragma}'"));
     }
     scope.push(Diagnostic::error(name.span, message).help(help));
 }
 
-/// A name with another stem.
+/// Suggests a name with another stem.
 fn proposal(name: &Name, stem: &str, proposed: &str) -> String {
     let prefix = name.text.strip_suffix(stem).unwrap_or_default();
     format!("did you mean '{prefix}{proposed}'?")
 }
 
-/// Checks what all names have in common. Returns the name without its prefixes.
+/// Checks the rules common to all names. Returns the name without its prefixes.
 fn check_stem<'n>(name: &'n Name, what: &str, scope: &mut Scope<'_, '_>) -> Option<&'n str> {
     if name.text.starts_with("q_") || name.text.starts_with("q-") {
         scope.error(name.span, "names that begin with 'q_' or 'q-' are reserved");
@@ -164,17 +165,17 @@ fn check_stem<'n>(name: &'n Name, what: &str, scope: &mut Scope<'_, '_>) -> Opti
     if stem.is_none() {
         let message = match name.text.as_str() {
             "" => format!("the name of {what} cannot be empty"),
-            text => format!("'{text}' cannot be the name of {what}"),
+            text => format!("'{text}' is not a valid name of {what}"),
         };
-        scope.push(Diagnostic::error(name.span, message).help(
-            "names begin with a letter and have letters, digits, '-' and '_'; those of downstream extensions begin with '__RFQDN_'",
-        ));
+        let help = "names begin with a letter, and contain letters, digits, '-', and '_'; names of \
+                    downstream extensions begin with '__RFQDN_'";
+        scope.push(Diagnostic::error(name.span, message).help(help));
     }
     stem
 }
 
-/// A name without the prefixes of downstream extensions and of experiments; nothing if it is not
-/// well-formed.
+/// Returns a name without the prefixes of downstream extensions and experimental features, or
+/// `None` if it is malformed.
 fn stem(name: &str) -> Option<&str> {
     let mut stem = name;
     if let Some(downstream) = name.strip_prefix("__") {
@@ -190,20 +191,20 @@ fn stem(name: &str) -> Option<&str> {
     {
         stem = rest;
     }
-    let sound = stem.starts_with(|c: char| c.is_ascii_alphabetic())
+    let is_valid = stem.starts_with(|c: char| c.is_ascii_alphabetic())
         && stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-    sound.then_some(stem)
+    is_valid.then_some(stem)
 }
 
 fn camel_case(name: &str) -> String {
     let mut camel = String::with_capacity(name.len());
     for word in name.split(['-', '_']) {
-        // ALL_CAPS is no camel's shape either.
-        let shouted = !word.contains(|c: char| c.is_ascii_lowercase());
+        // Lower the letters of words in all caps.
+        let all_caps = !word.contains(|c: char| c.is_ascii_lowercase());
         for (index, c) in word.chars().enumerate() {
             camel.push(match index {
                 0 => c.to_ascii_uppercase(),
-                _ if shouted => c.to_ascii_lowercase(),
+                _ if all_caps => c.to_ascii_lowercase(),
                 _ => c,
             });
         }
@@ -211,7 +212,7 @@ fn camel_case(name: &str) -> String {
     camel
 }
 
-/// A name as C would have it, to find clashes: `-`, `_` and `.` are the same.
+/// A name that compares as it does in C, where `-`, `_`, and `.` all become `_`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mangled<'a>(pub(crate) &'a str);
 
@@ -279,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn mangled_names_are_the_same_where_c_makes_them_so() {
+    fn mangled_names_are_equal_if_they_are_the_same_in_c() {
         let long = "a-".repeat(100);
         let other = "a_".repeat(100);
         let names: HashSet<_> = ["a-b", "a_b", "a.b", "ab", &long, &other].map(Mangled).into();

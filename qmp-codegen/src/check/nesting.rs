@@ -1,4 +1,4 @@
-//! Bases and branches: what may be one, and that no type contains itself.
+//! Checks bases and branches: their types, and that no type contains itself.
 
 use crate::ast::{Body, Definition, Name};
 use crate::diagnostic::Diagnostic;
@@ -7,18 +7,18 @@ use crate::report::{Report, Scope};
 use super::index::{Index, Lookup};
 use super::references::with_article;
 
-/// QEMU's bases are three deep. Deeper than this is no schema but an attack.
+/// The maximum depth of bases and branches. QEMU's schema has three levels.
 pub(crate) const MAX_DEPTH: usize = 100;
 
-/// Which objects contain which.
+/// The result of checking bases and branches.
 #[derive(Debug)]
 pub(crate) struct Nesting {
-    /// Of each definition: whether what it contains is known and finite.
+    /// Whether the contents of each definition are known and finite.
     sound: Vec<bool>,
 }
 
 impl Nesting {
-    /// Is what this definition contains known and finite?
+    /// Whether the contents of a definition, given by index, are known and finite.
     pub(crate) fn is_sound(&self, place: usize) -> bool {
         self.sound.get(place).copied().unwrap_or_default()
     }
@@ -41,7 +41,7 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) -> Nesting {
     }
 }
 
-/// A base is a struct, a branch is a struct or union.
+/// Checks that a base is a struct, and a branch is a struct or union.
 fn check_kinds(index: &Index<'_>, definition: &Definition, scope: &mut Scope<'_, '_>) {
     let mut reject = |name: &Name, message: &str| {
         let what = match index.lookup(&name.text) {
@@ -51,13 +51,13 @@ fn check_kinds(index: &Index<'_>, definition: &Definition, scope: &mut Scope<'_,
         };
         scope.push(Diagnostic::error(
             name.span,
-            format!("{message}, and '{}' is {what}", name.text),
+            format!("{message}, but '{}' is {what}", name.text),
         ));
     };
     let is_struct = |name: &Name| matches!(index.type_of(&name.text), Some((_, definition)) if matches!(definition.body, Body::Struct { .. }));
     let is_union = |name: &Name| matches!(index.type_of(&name.text), Some((_, definition)) if matches!(definition.body, Body::Union { .. }));
     if let Some(base) = definition.base().filter(|base| !is_struct(base)) {
-        reject(base, "a base is a struct");
+        reject(base, "a base must be a struct");
     }
     for branch in definition.branches() {
         if !is_struct(&branch.ty) && !is_union(&branch.ty) {
@@ -69,7 +69,7 @@ fn check_kinds(index: &Index<'_>, definition: &Definition, scope: &mut Scope<'_,
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
     New,
-    /// It is on the path from where the walk began.
+    /// The definition is on the current path.
     Open,
     Done {
         depth: usize,
@@ -77,16 +77,18 @@ enum State {
     },
 }
 
-/// A walk over what contains what, depth first, on a stack of its own: chains can be long.
+/// A depth-first walk over bases and branches. The path is an explicit stack, since chains can be
+/// long.
 struct Walk<'i, 'a, 'r> {
     index: &'i Index<'a>,
     report: &'r mut Report,
     states: Vec<State>,
 }
 
-/// A definition on the path, and how far its contents are walked.
+/// A definition on the path.
 struct Step<'a> {
     place: usize,
+    /// The contents that have not been visited yet, last first.
     contents: Vec<&'a Name>,
     depth: usize,
     sound: bool,
@@ -114,7 +116,7 @@ impl<'a> Walk<'_, 'a, '_> {
             let Some(step) = path.pop() else { return };
             let mut sound = step.sound;
             if step.depth > MAX_DEPTH {
-                // Only where it happens: what contains this would be as deep.
+                // Only report the innermost definition, not those that contain it.
                 if sound {
                     self.report_depth(step.place);
                 }
@@ -139,7 +141,7 @@ impl<'a> Walk<'_, 'a, '_> {
             return;
         }
         *state = State::Open;
-        // From the back, because they are taken from there.
+        // In reverse order, because they are popped from the end.
         let branches = definition.branches().iter().rev().map(|branch| &branch.ty);
         let contents = branches.chain(definition.base()).collect();
         path.push(Step { place, contents, depth: 1, sound: true });
@@ -149,14 +151,15 @@ impl<'a> Walk<'_, 'a, '_> {
         if let Some(definition) = self.index.definitions().get(place) {
             let name = &definition.name;
             let error = Diagnostic::error(name.span, format!("'{}' contains itself", name.text))
-                .related(by.span, "by way of this");
+                .related(by.span, "through this reference");
             Scope::of(self.report, definition).push(error);
         }
     }
 
     fn report_depth(&mut self, place: usize) {
         if let Some(definition) = self.index.definitions().get(place) {
-            let message = format!("bases and branches are nested more than {MAX_DEPTH} deep here");
+            let message =
+                format!("bases and branches are nested more than {MAX_DEPTH} levels deep");
             Scope::of(self.report, definition).error(definition.name.span, message);
         }
     }

@@ -1,4 +1,4 @@
-//! References: every type that is named exists.
+//! Checks that every referenced type exists.
 
 use crate::ast::{Base, Body, Command, Data, Definition, Name};
 use crate::diagnostic::Diagnostic;
@@ -17,7 +17,7 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
                     Diagnostic::error(name.span, message).related(other.name.span, "defined here")
                 }
                 Lookup::Missing => {
-                    Diagnostic::error(name.span, format!("there is no type '{}'", name.text))
+                    Diagnostic::error(name.span, format!("unknown type '{}'", name.text))
                 }
             };
             if !report.is_full() {
@@ -55,7 +55,7 @@ fn for_each_reference(definition: &Definition, mut f: impl FnMut(&Name)) {
     }
 }
 
-/// `a struct`, `an enum`.
+/// Returns the kind of a definition with its article, such as `an enum`.
 pub(crate) fn with_article(definition: &Definition) -> String {
     let word = definition.kind().word();
     let article = if word.starts_with(['a', 'e']) { "an" } else { "a" };

@@ -1,4 +1,4 @@
-//! Unions: what the discriminator may be, and that branches are values of it.
+//! Checks unions: the discriminator's type, and that each branch is one of its values.
 
 use std::collections::HashSet;
 
@@ -16,7 +16,7 @@ pub(crate) fn check(index: &Index<'_>, nesting: &Nesting, report: &mut Report) {
         let Body::Union { base, discriminator, branches } = &definition.body else {
             continue;
         };
-        // Without its base, nothing can be said of a union.
+        // Skip a union whose base has errors, since the discriminator may be in it.
         if matches!(base, Base::Named(_)) && !nesting.is_sound(place) {
             continue;
         }
@@ -27,7 +27,7 @@ pub(crate) fn check(index: &Index<'_>, nesting: &Nesting, report: &mut Report) {
     }
 }
 
-/// The member of the base that the discriminator names.
+/// Returns the member of the base that the discriminator names.
 fn find_discriminator<'a>(
     index: &Index<'a>,
     definition: &'a Definition,
@@ -46,7 +46,7 @@ fn find_discriminator<'a>(
     found
 }
 
-/// All members of a union's base, those of its own base included.
+/// Returns all members of a union's base, including those of its bases.
 fn base_members<'a>(
     index: &Index<'a>,
     definition: &'a Definition,
@@ -71,27 +71,30 @@ fn check_discriminator(
 ) {
     let mut reject = |message: String| {
         scope.push(
-            Diagnostic::error(discriminator.span, message).related(member.name.span, "this member"),
+            Diagnostic::error(discriminator.span, message)
+                .related(member.name.span, "the discriminator is defined here"),
         );
     };
     let name = &discriminator.text;
     if member.optional {
-        reject(format!("the discriminator '{name}' must not be optional"));
+        reject(format!("the discriminator '{name}' cannot be optional"));
     }
     if member.condition.is_some() {
-        reject(format!("the discriminator '{name}' must not have a condition"));
+        reject(format!("the discriminator '{name}' cannot have a condition"));
     }
     let what = match index.lookup(&member.ty.name.text) {
         Lookup::Broken | Lookup::Missing | Lookup::NoType(_) => return,
         _ if member.ty.array => String::from("an array"),
         Lookup::Builtin(crate::schema::Builtin::QType) => {
-            String::from("the built-in 'QType', which this tool does not take for one")
+            String::from("the built-in type 'QType', which is not supported here")
         }
         Lookup::Builtin(_) => format!("'{}'", member.ty.name.text),
         Lookup::Type(_, ty) => match &ty.body {
             Body::Enum { values, .. } => {
                 if values.is_empty() && branches.is_empty() {
-                    scope.error(definition.name.span, "this union can have no branches");
+                    let message =
+                        "the union cannot have branches, because its discriminator has no values";
+                    scope.error(definition.name.span, message);
                 }
                 let values: HashSet<&str> =
                     values.iter().map(|value| value.name.text.as_str()).collect();
@@ -101,7 +104,7 @@ fn check_discriminator(
             _ => with_article(ty),
         },
     };
-    reject(format!("the discriminator '{name}' must be of an enum type, not {what}"));
+    reject(format!("the type of the discriminator '{name}' must be an enum, not {what}"));
 }
 
 fn check_branches(

@@ -1,4 +1,4 @@
-//! Definitions: which keys each kind has, and what stands under them.
+//! Parses definitions: the keys of each kind and their values.
 
 use super::parts::Parts;
 use super::value::{Node, Value};
@@ -8,7 +8,7 @@ use crate::report::Report;
 use crate::similar::did_you_mean;
 use crate::source::Span;
 
-/// Reads a definition from the members of its object.
+/// Parses a definition from the members of its object.
 pub(super) fn parse(
     members: Vec<(Name, Node)>,
     span: Span,
@@ -22,7 +22,11 @@ pub(super) fn parse(
         (Some(kind), None) => kind,
         (None, _) => return unknown_kind(&members, span, report),
         (Some(one), Some(other)) => {
-            let message = format!("this is both '{}' and '{}'", one.word(), other.word());
+            let message = format!(
+                "a definition cannot have both key '{}' and key '{}'",
+                one.word(),
+                other.word()
+            );
             report.error(span, message);
             return Item::Broken(None);
         }
@@ -30,8 +34,8 @@ pub(super) fn parse(
     let mut fields = Fields { members };
     let Some(node) = fields.take(kind.word()) else { return Item::Broken(None) };
     let Value::String(text) = node.value else {
-        let message = format!("the name of {} is a string, not {}", article(kind), node.describe());
-        report.error(node.span, message);
+        let name = format!("the name of {}", article(kind));
+        report.error(node.span, format!("{name} must be a string, not {}", node.describe()));
         return Item::Broken(None);
     };
     let name = Name { text, span: node.span };
@@ -55,13 +59,13 @@ fn unknown_kind(members: &[(Name, Node)], span: Span, report: &mut Report) -> It
     });
     let list = words.map(|word| format!("'{word}'")).join(", ");
     report.push(
-        Diagnostic::error(span, "this is neither a definition nor a directive")
+        Diagnostic::error(span, "this object is neither a definition nor a directive")
             .help(guess.unwrap_or_else(|| format!("a definition has one of the keys {list}"))),
     );
     Item::Broken(None)
 }
 
-/// The keys of a definition, each taken once.
+/// The keys of a definition that have not been read yet.
 struct Fields {
     members: Vec<(Name, Node)>,
 }
@@ -72,17 +76,17 @@ impl Fields {
         Some(self.members.remove(at).1)
     }
 
-    /// A key that must be there.
+    /// Takes a key, and reports an error if it is missing.
     fn require(&mut self, key: &str, parts: &mut Parts<'_>, span: Span) -> Option<Node> {
         let node = self.take(key);
         if node.is_none() {
-            parts.error(span, format!("{} needs the key '{key}'", article(parts.kind)));
+            parts.error(span, format!("{} requires the key '{key}'", article(parts.kind)));
         }
         node
     }
 }
 
-/// The keys of each kind, without the one that makes it one.
+/// Returns the keys that a definition can have in addition to that of its kind.
 fn keys(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Enum => &["data", "prefix", "if", "features"],
@@ -129,12 +133,12 @@ fn body(kind: Kind, fields: &mut Fields, parts: &mut Parts<'_>, span: Span) -> O
         Kind::Struct => {
             let data = fields.require("data", parts, span)?;
             let base = match fields.take("base") {
-                Some(node) => Some(parts.string(node, &|| String::from("'base' of a struct"))?),
+                Some(node) => Some(parts.string(node, &|| String::from("the 'base' of a struct"))?),
                 None => None,
             };
             Some(Body::Struct {
                 base,
-                members: parts.members(data, &|| String::from("'data' of a struct")),
+                members: parts.members(data, &|| String::from("the 'data' of a struct")),
             })
         }
         Kind::Union => union(fields, parts, span),
@@ -143,7 +147,7 @@ fn body(kind: Kind, fields: &mut Fields, parts: &mut Parts<'_>, span: Span) -> O
             let data_span = data.span;
             let alternatives = parts.alternatives(data);
             if alternatives.is_empty() && !parts.broken {
-                parts.error(data_span, "an alternate needs at least one alternative");
+                parts.error(data_span, "an alternate must have at least one alternative");
             }
             Some(Body::Alternate { alternatives })
         }
@@ -163,7 +167,7 @@ fn union(fields: &mut Fields, parts: &mut Parts<'_>, span: Span) -> Option<Body>
         _ => {
             parts.error(
                 base.span,
-                format!("'base' is a name or an object, not {}", base.describe()),
+                format!("'base' must be the name of a type or an object, not {}", base.describe()),
             );
             return None;
         }
@@ -190,14 +194,14 @@ fn command(fields: &mut Fields, parts: &mut Parts<'_>) -> Option<Body> {
     }))
 }
 
-/// The data of a command or event.
+/// Parses the data of a command or event.
 fn data(fields: &mut Fields, parts: &mut Parts<'_>) -> Option<Data> {
     let boxed_node = fields.take("boxed");
     let boxed_span = boxed_node.as_ref().map(|node| node.span);
     let boxed = parts.flag(boxed_node, "boxed", true);
     let Some(node) = fields.take("data") else {
         if let Some(span) = boxed_span {
-            parts.error(span, "'boxed' needs 'data', the name of a type");
+            parts.error(span, "'boxed' requires 'data' with the name of a type");
         }
         return Some(Data::Inline(Vec::new()));
     };
@@ -207,13 +211,13 @@ fn data(fields: &mut Fields, parts: &mut Parts<'_>) -> Option<Data> {
             Some(Data::Inline(parts.members(node, &|| String::from("'data'"))))
         }
         Value::Object(_) => {
-            parts.error(node.span, "with 'boxed', 'data' is the name of a type");
+            parts.error(node.span, "with 'boxed', 'data' must be the name of a type");
             None
         }
         _ => {
             parts.error(
                 node.span,
-                format!("'data' is a name or an object, not {}", node.describe()),
+                format!("'data' must be the name of a type or an object, not {}", node.describe()),
             );
             None
         }

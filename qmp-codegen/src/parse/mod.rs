@@ -1,6 +1,6 @@
-//! The text of one file as definitions, directives and documentation, in their order.
+//! Parses a file into definitions, directives, and documentation, in order.
 //!
-//! What is wrong is reported, and reading goes on at the next thing at the top level.
+//! Errors are reported, and parsing resumes at the next top-level element.
 
 mod definition;
 mod directive;
@@ -18,19 +18,19 @@ pub(crate) use directive::Pragmas;
 use doc::Block;
 use value::{Node, Value};
 
-/// What a file gives to whoever loads it.
+/// The receiver of what is found in a file.
 pub(crate) trait Sink {
-    /// A definition or free-form documentation.
+    /// Takes a definition or free-form documentation.
     fn item(&mut self, item: Item, report: &mut Report);
-    /// An `include` of the path.
+    /// Takes the path of an `include` directive.
     fn include(&mut self, path: &str, span: Span, report: &mut Report);
-    /// A `pragma`.
+    /// Takes the value of a `pragma` directive.
     fn pragma(&mut self, pragmas: Pragmas);
-    /// The number of the `pragma` that comes next, over all files.
+    /// Returns the number of the next `pragma` directive, counted over all files.
     fn next_pragma(&mut self) -> usize;
 }
 
-/// Reads a file.
+/// Parses a file.
 pub(crate) fn parse(
     text: &str,
     file: FileId,
@@ -54,7 +54,7 @@ struct Parser<'s, 'r> {
     lexer: Lexer<'s>,
     file: FileId,
     root: usize,
-    /// Documentation that waits for what it documents.
+    /// Documentation whose definition has not been read yet.
     pending: Option<Pending>,
     report: &'r mut Report,
     sink: &'r mut dyn Sink,
@@ -62,14 +62,14 @@ struct Parser<'s, 'r> {
 
 enum Pending {
     Definition(Doc),
-    /// Free-form, which nothing may follow but further documentation or a directive.
+    /// Free-form documentation, which a definition cannot follow directly.
     FreeForm(Span),
-    /// It could not be read, which was reported.
+    /// Documentation with an error that has been reported.
     Broken(Span),
 }
 
 impl<'s> Parser<'s, '_> {
-    /// Reads one thing at the top level; nothing at the end of the file.
+    /// Parses a top-level element. Returns `None` at the end of the file.
     fn next(&mut self) -> Option<Result<(), Box<Diagnostic>>> {
         if let Some(comment) = self.lexer.documentation() {
             self.reject_pending();
@@ -99,14 +99,14 @@ impl<'s> Parser<'s, '_> {
         let node = match value::parse(&mut self.lexer) {
             Ok(node) => node,
             Err(error) => {
-                // What is documented is what could not be read.
+                // The pending documentation belongs to the definition that failed to parse.
                 self.pending = None;
                 return Err(error);
             }
         };
         let what = node.describe();
         let Value::Object(members) = node.value else {
-            let message = format!("at the top level stand objects, and this is {what}");
+            let message = format!("expected an object at the top level, found {what}");
             return Err(Diagnostic::error(node.span, message).into());
         };
         let directive = members.iter().find(|(key, _)| matches!(&*key.text, "include" | "pragma"));
@@ -122,7 +122,7 @@ impl<'s> Parser<'s, '_> {
 
     fn directive(&mut self, key: &Name, members: Vec<(Name, Node)>) {
         if let Some((extra, _)) = members.iter().find(|(other, _)| other.text != key.text) {
-            let message = format!("'{}' has no place beside '{}'", extra.text, key.text);
+            let message = format!("unexpected key '{}' in '{}' directive", extra.text, key.text);
             self.report.error(extra.span, message);
             return;
         }
@@ -131,7 +131,8 @@ impl<'s> Parser<'s, '_> {
             match node.value {
                 Value::String(path) => self.sink.include(&path, node.span, self.report),
                 _ => {
-                    let message = format!("'include' takes a path, not {}", node.describe());
+                    let message =
+                        format!("the path in 'include' must be a string, not {}", node.describe());
                     self.report.error(node.span, message);
                 }
             }
@@ -146,9 +147,10 @@ impl<'s> Parser<'s, '_> {
             Some(Pending::Definition(doc)) => Some(doc),
             Some(Pending::FreeForm(doc)) => {
                 let brace = Span { end: span.start + 1, ..span };
-                let error = Diagnostic::error(doc, "the documentation of a definition names it")
-                    .related(brace, "this is the definition")
-                    .help("begin the comment with a line '# @name:'");
+                let message = "the documentation of a definition must begin with its name";
+                let error = Diagnostic::error(doc, message)
+                    .related(brace, "the definition is here")
+                    .help("begin the comment with a line '# @NAME:'");
                 self.report.push(error);
                 Some(Doc::broken(doc))
             }
@@ -164,7 +166,7 @@ impl<'s> Parser<'s, '_> {
             && !doc.broken
         {
             let message = format!(
-                "the documentation for '{}' is not followed by the definition",
+                "the documentation for '{}' is not followed by its definition",
                 doc.symbol.text
             );
             self.report.error(doc.symbol.span, message);

@@ -1,4 +1,4 @@
-//! The parts of definitions: members, values, features, conditions, references to types.
+//! Parses the parts of definitions: members, values, features, conditions, and references to types.
 
 use super::value::{Node, Value};
 use crate::ast::{self, Alternative, Branch, Feature, Member, Name, TypeName};
@@ -7,19 +7,20 @@ use crate::report::Report;
 use crate::schema::Condition;
 use crate::similar::did_you_mean;
 
-/// What a message calls a part; it is asked for only where there is something to say.
+/// Returns how a message refers to a part. It is only called for an error.
 pub(super) type What<'w> = &'w dyn Fn() -> String;
 
-/// What is read of a definition, and whether all of it was sound.
+/// The definition to which the parts belong.
 pub(super) struct Parts<'r> {
     pub(super) report: &'r mut Report,
     pub(super) kind: ast::Kind,
-    /// The definition's name, for diagnostics.
+    /// The name of the definition, for diagnostics.
     pub(super) name: String,
+    /// Whether an error has been reported.
     pub(super) broken: bool,
 }
 
-/// The long form of something that is a bare value otherwise: its keys, each taken once.
+/// The keys that have not been read yet of a part in its long form, an object instead of a name.
 pub(super) struct Long {
     members: Vec<(Name, Node)>,
 }
@@ -41,15 +42,15 @@ impl Parts<'_> {
         self.push(Diagnostic::error(span, message));
     }
 
-    /// Reports keys that have no place.
+    /// Reports unknown keys.
     pub(super) fn check_keys(&mut self, members: &[(Name, Node)], known: &[&str], what: What<'_>) {
         for (key, _) in members {
             if !known.contains(&key.text.as_str()) {
-                let message = format!("{} has no key '{}'", what(), key.text);
+                let message = format!("unknown key '{}' in {}", key.text, what());
                 let mut error = Diagnostic::error(key.span, message);
                 error.help = did_you_mean(&key.text, known.iter().copied()).or_else(|| {
                     let known: Vec<String> = known.iter().map(|key| format!("'{key}'")).collect();
-                    Some(format!("its keys are {}", known.join(", ")))
+                    Some(format!("valid keys are {}", known.join(", ")))
                 });
                 self.push(error);
             }
@@ -60,13 +61,14 @@ impl Parts<'_> {
         match node.value {
             Value::String(text) => Some(Name { text, span: node.span }),
             _ => {
-                self.error(node.span, format!("{} is a string, not {}", what(), node.describe()));
+                let message = format!("{} must be a string, not {}", what(), node.describe());
+                self.error(node.span, message);
                 None
             }
         }
     }
 
-    /// The members of an object: a struct's data, an inline base, arguments.
+    /// Parses the members of an object: data of a struct, an inline base, or arguments.
     pub(super) fn members(&mut self, node: Node, what: What<'_>) -> Vec<Member> {
         let Some(members) = self.object(node, what) else { return Vec::new() };
         members.into_iter().filter_map(|(name, node)| self.member(name, node)).collect()
@@ -87,7 +89,7 @@ impl Parts<'_> {
     }
 
     pub(super) fn branches(&mut self, node: Node) -> Vec<Branch> {
-        let Some(members) = self.object(node, &|| String::from("'data' of a union")) else {
+        let Some(members) = self.object(node, &|| String::from("the 'data' of a union")) else {
             return Vec::new();
         };
         let branch = |(name, node): (Name, Node)| {
@@ -101,7 +103,8 @@ impl Parts<'_> {
     }
 
     pub(super) fn alternatives(&mut self, node: Node) -> Vec<Alternative> {
-        let Some(members) = self.object(node, &|| String::from("'data' of an alternate")) else {
+        let Some(members) = self.object(node, &|| String::from("the 'data' of an alternate"))
+        else {
             return Vec::new();
         };
         let alternative = |(name, node): (Name, Node)| {
@@ -115,7 +118,7 @@ impl Parts<'_> {
     }
 
     pub(super) fn values(&mut self, node: Node) -> Vec<ast::Value> {
-        let elements = self.array(node, &|| String::from("'data' of an enum"));
+        let elements = self.array(node, &|| String::from("the 'data' of an enum"));
         let value = |node: Node| {
             let (name, mut long) =
                 self.named(node, &|| String::from("a value"), &["name", "if", "features"])?;
@@ -138,7 +141,7 @@ impl Parts<'_> {
         elements.into_iter().filter_map(feature).collect()
     }
 
-    /// A name of a type, or an array of one.
+    /// Parses the name of a type, or an array of one name.
     pub(super) fn type_name(&mut self, node: Node, what: What<'_>) -> Option<TypeName> {
         let (node, array) = match node.value {
             Value::Array(mut elements) if elements.len() == 1 => (elements.pop()?, true),
@@ -147,7 +150,8 @@ impl Parts<'_> {
         match node.value {
             Value::String(text) => Some(TypeName { name: Name { text, span: node.span }, array }),
             _ => {
-                let message = format!("the type of {} is a name, or one name in brackets", what());
+                let message =
+                    format!("the type of {} must be a name or an array of one name", what());
                 self.error(node.span, message);
                 None
             }
@@ -158,14 +162,15 @@ impl Parts<'_> {
         let span = node.span;
         match node.value {
             Value::String(symbol) => {
-                let is_sound = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+                let is_valid = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
                 if symbol.starts_with(|c: char| c.is_ascii_uppercase())
-                    && symbol.bytes().all(is_sound)
+                    && symbol.bytes().all(is_valid)
                 {
                     return Some(Condition::Symbol(symbol));
                 }
-                let message = format!("'{symbol}' is no symbol that a condition can be on");
-                let help = "symbols have uppercase letters, digits and '_'";
+                let message = format!("'{symbol}' is not a valid symbol for a condition");
+                let help = "symbols begin with an uppercase letter, and contain uppercase letters, \
+                            digits, and '_'";
                 self.push(Diagnostic::error(span, message).help(help));
                 None
             }
@@ -173,14 +178,17 @@ impl Parts<'_> {
                 self.check_keys(&members, &["all", "any", "not"], &|| String::from("a condition"));
                 let mut members = members.into_iter();
                 let (Some((key, node)), None) = (members.next(), members.next()) else {
-                    self.error(span, "a condition has one of the keys 'all', 'any' and 'not'");
+                    let message =
+                        "a condition must have exactly one of the keys 'all', 'any', and 'not'";
+                    self.error(span, message);
                     return None;
                 };
                 if key.text == "not" {
                     return Some(Condition::Not(Box::new(self.condition(node)?)));
                 }
                 if matches!(&node.value, Value::Array(elements) if elements.is_empty()) {
-                    self.error(node.span, format!("'{}' needs at least one condition", key.text));
+                    let message = format!("'{}' must have at least one condition", key.text);
+                    self.error(node.span, message);
                 }
                 let elements = self.array(node, &|| format!("'{}'", key.text));
                 let all = elements.into_iter().map(|node| self.condition(node));
@@ -188,20 +196,20 @@ impl Parts<'_> {
                 Some(if key.text == "all" { Condition::All(all) } else { Condition::Any(all) })
             }
             _ => {
-                self.error(
-                    span,
-                    "a condition is a string, or an object with 'all', 'any' or 'not'",
-                );
+                let message =
+                    "a condition must be a string or an object with 'all', 'any', or 'not'";
+                self.error(span, message);
                 None
             }
         }
     }
 
-    /// A flag that can only be given one of the two values, the other being the default.
+    /// Parses a flag that can only have the value that is not its default. Returns whether it is
+    /// present.
     pub(super) fn flag(&mut self, node: Option<Node>, key: &str, only: bool) -> bool {
         let Some(node) = node else { return false };
         if !matches!(node.value, Value::Bool(value) if value == only) {
-            self.error(node.span, format!("'{key}' can only be {only}"));
+            self.error(node.span, format!("'{key}' must be {only} or absent"));
         }
         true
     }
@@ -210,7 +218,8 @@ impl Parts<'_> {
         match node.value {
             Value::Object(members) => Some(members),
             _ => {
-                self.error(node.span, format!("{} is an object, not {}", what(), node.describe()));
+                let message = format!("{} must be an object, not {}", what(), node.describe());
+                self.error(node.span, message);
                 None
             }
         }
@@ -220,13 +229,14 @@ impl Parts<'_> {
         match node.value {
             Value::Array(elements) => elements,
             _ => {
-                self.error(node.span, format!("{} is an array, not {}", what(), node.describe()));
+                let message = format!("{} must be an array, not {}", what(), node.describe());
+                self.error(node.span, message);
                 Vec::new()
             }
         }
     }
 
-    /// A type, bare or under the key `type`.
+    /// Parses a part with a type, either bare or under the key `type`.
     fn long(&mut self, node: Node, what: What<'_>, keys: &[&str]) -> Option<(Node, Long)> {
         let span = node.span;
         let Value::Object(members) = node.value else {
@@ -236,12 +246,12 @@ impl Parts<'_> {
         let mut long = Long { members };
         let ty = long.take("type");
         if ty.is_none() {
-            self.error(span, format!("{} needs the key 'type'", what()));
+            self.error(span, format!("{} requires the key 'type'", what()));
         }
         Some((ty?, long))
     }
 
-    /// A name, bare or under the key `name`.
+    /// Parses a part with a name, either bare or under the key `name`.
     fn named(&mut self, node: Node, what: What<'_>, keys: &[&str]) -> Option<(Name, Long)> {
         let span = node.span;
         let Value::Object(members) = node.value else {
@@ -250,7 +260,7 @@ impl Parts<'_> {
         self.check_keys(&members, keys, what);
         let mut long = Long { members };
         let Some(name) = long.take("name") else {
-            self.error(span, format!("{} needs the key 'name'", what()));
+            self.error(span, format!("{} requires the key 'name'", what()));
             return None;
         };
         Some((self.string(name, &|| String::from("'name'"))?, long))

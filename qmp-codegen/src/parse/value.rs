@@ -1,4 +1,4 @@
-//! Values: the JSON that definitions are written in.
+//! Parses values, the JSON in which definitions are written.
 
 use crate::ast::Name;
 use crate::diagnostic::Diagnostic;
@@ -6,14 +6,15 @@ use crate::few::Few;
 use crate::lexer::{Lexer, Token};
 use crate::source::Span;
 
-/// Nothing in the language is ten deep; conditions may be nested at will.
+/// The maximum depth of a value. Only conditions can be nested more than ten levels deep.
 const MAX_DEPTH: usize = 100;
 
-/// QEMU's longest has a hundred and fifty. Some checks, and some of what is made of a schema, look
-/// at a list as often as it is referred to.
+/// The maximum number of elements in an object or array. QEMU's longest has about 150.
+///
+/// Some checks and emitters visit a list once for each reference to it.
 const MAX_LENGTH: usize = 20_000;
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) value: Value,
@@ -29,7 +30,7 @@ pub(super) enum Value {
 }
 
 impl Node {
-    /// What it is, as a message names it.
+    /// Returns how a message refers to the type of the value.
     pub(super) fn describe(&self) -> &'static str {
         match self.value {
             Value::Object(_) => "an object",
@@ -40,7 +41,7 @@ impl Node {
     }
 }
 
-/// Reads one value.
+/// Parses a value.
 pub(super) fn parse(lexer: &mut Lexer<'_>) -> Result<Node, Box<Diagnostic>> {
     let (token, span) = lexer.next()?;
     value(lexer, token, span, 0)
@@ -53,7 +54,7 @@ fn value(
     depth: usize,
 ) -> Result<Node, Box<Diagnostic>> {
     if depth > MAX_DEPTH {
-        let message = format!("this is nested more than {MAX_DEPTH} deep");
+        let message = format!("values are nested more than {MAX_DEPTH} levels deep");
         return Err(Diagnostic::error(span, message).into());
     }
     let (value, end) = match token {
@@ -63,7 +64,7 @@ fn value(
         Token::Punctuation(b'[') => array(lexer, depth)?,
         other => {
             let message =
-                format!("expected '{{', '[', a string or a boolean, found {}", other.describe());
+                format!("expected '{{', '[', a string, or a boolean, found {}", other.describe());
             return Err(Diagnostic::error(span, message).into());
         }
     };
@@ -105,8 +106,8 @@ fn check_keys(members: &[(Name, Node)]) -> Result<(), Box<Diagnostic>> {
     let mut keys = Few::with_capacity(members.len());
     for (key, _) in members {
         if let Some(first) = keys.insert(key.text.as_str(), key.span) {
-            let error = Diagnostic::error(key.span, format!("key '{}' stands twice", key.text));
-            return Err(error.related(*first, "the first one").into());
+            let error = Diagnostic::error(key.span, format!("duplicate key '{}'", key.text));
+            return Err(error.related(*first, "first used here").into());
         }
     }
     Ok(())
@@ -133,7 +134,7 @@ fn array(lexer: &mut Lexer<'_>, depth: usize) -> Result<(Value, Span), Box<Diagn
 }
 
 fn too_long(span: Span) -> Box<Diagnostic> {
-    let message = format!("an object or array has no more than {MAX_LENGTH} elements");
+    let message = format!("an object or array cannot have more than {MAX_LENGTH} elements");
     Diagnostic::error(span, message).into()
 }
 

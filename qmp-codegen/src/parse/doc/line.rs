@@ -1,26 +1,26 @@
-//! The lines of a documentation comment, and what can begin with one.
+//! Classifies the lines of a documentation comment.
 
 use crate::lexer::Comment;
 use crate::schema::SectionKind;
 use crate::source::Span;
 
-/// A line without `# `, and without space at its end.
+/// A line without `# ` and trailing space.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line<'s> {
     pub(super) text: &'s str,
     /// The whole comment.
     comment: Span,
-    /// How many bytes of the comment come before the text.
+    /// The number of bytes of the comment before the text.
     offset: u32,
 }
 
-/// What a paragraph begins.
+/// The meaning of the first line of a paragraph.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Beginning<'s> {
     Features,
-    /// `= Title`, which releases up to 10.0 took for a heading.
+    /// `= Title`, a heading up to QEMU 10.0.
     Heading,
-    /// `@name:`, and what follows on the line.
+    /// `@name:`, with the name and the rest of the line.
     Description(&'s str, &'s str),
     Since(&'s str),
     Section(SectionKind, &'s str),
@@ -28,7 +28,7 @@ pub(super) enum Beginning<'s> {
 }
 
 impl<'s> Line<'s> {
-    /// The line of a comment; nothing if it does not go on with a space behind its `#`.
+    /// Returns the line of a comment, or `None` if `#` is not followed by a space.
     pub(super) fn of(comment: Comment<'s>) -> Option<Self> {
         let rest = comment.text.get(1..).unwrap_or_default();
         let (text, offset) = match rest.strip_prefix(' ') {
@@ -43,24 +43,24 @@ impl<'s> Line<'s> {
         self.text.is_empty()
     }
 
-    /// How far the text is indented, in bytes.
+    /// Returns the indentation of the text in bytes.
     pub(super) fn indent(&self) -> usize {
         self.text.len() - self.text.trim_start_matches([' ', '\t']).len()
     }
 
-    /// The place of the text.
+    /// Returns the place of the text.
     pub(super) fn span(&self) -> Span {
         self.part(0, self.text.len())
     }
 
-    /// The place of a part of the text, by its bytes.
+    /// Returns the place of a part of the text, given in bytes.
     pub(super) fn part(&self, start: usize, length: usize) -> Span {
         let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         let start = self.comment.start + self.offset + narrow(start);
         Span { start, end: start + narrow(length), ..self.comment }
     }
 
-    /// What begins with this line, if it is the first of a paragraph.
+    /// Returns the meaning of the line if it is the first of a paragraph.
     pub(super) fn beginning(&self) -> Beginning<'s> {
         if self.text == "Features:" {
             return Beginning::Features;
@@ -88,8 +88,9 @@ impl<'s> Line<'s> {
         }
     }
 
-    /// `= Title`: a heading to releases up to 10.0. Later ones underline and overline theirs, with
-    /// lines of nothing but `=` among others.
+    /// Whether the line is `= Title`, a heading up to QEMU 10.0.
+    ///
+    /// Later releases write headings between lines that can consist of `=`.
     pub(super) fn is_old_heading(&self) -> bool {
         self.text.starts_with('=') && self.text.contains(|c| c != '=')
     }

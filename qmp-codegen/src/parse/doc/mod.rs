@@ -1,13 +1,13 @@
-//! Documentation comments.
+//! Parses documentation comments.
 //!
 //! ```text
-//! ##                       a block: from `##` to `##`
-//! # @name:                 what it documents; without this line, it is free-form
+//! ##                       a comment extends from `##` to `##`
+//! # @name:                 the definition; without this line, the comment is free-form
 //! #
 //! # Paragraphs.            the overview
 //! #
-//! # @member: Text          descriptions, their further lines indented
-//! #     goes on.
+//! # @member: Text          descriptions, with further lines indented
+//! #     continues.
 //! #
 //! # Features:
 //! # @feature: Text
@@ -16,7 +16,7 @@
 //! ##
 //! ```
 //!
-//! A description or section begins with the first line of a paragraph, nowhere else.
+//! A description or section can only begin at the first line of a paragraph.
 
 mod line;
 mod reader;
@@ -34,15 +34,15 @@ use reader::Reader;
 
 /// A documentation comment.
 pub(super) enum Block {
-    /// Of a definition.
+    /// Documentation of a definition.
     Definition(Doc),
-    /// Of nothing in particular.
+    /// Documentation without a definition.
     FreeForm(String),
-    /// It could not be read, which was reported.
+    /// Documentation with an error that has been reported.
     Broken,
 }
 
-/// Reads the comment that begins with `start`, and reports what is wrong with it.
+/// Parses the comment that begins with `start`, and reports its errors.
 pub(super) fn parse<'s>(lexer: &mut Lexer<'s>, start: Comment<'s>, report: &mut Report) -> Block {
     let comment = Comments::read(lexer, start);
     let broken = !comment.errors.is_empty();
@@ -56,13 +56,13 @@ pub(super) fn parse<'s>(lexer: &mut Lexer<'s>, start: Comment<'s>, report: &mut 
     if broken { Block::Broken } else { block }
 }
 
-/// Most comments are not longer than this.
+/// The number of lines that most comments do not exceed.
 const LINES: usize = 32;
 
-/// The comment lines that make a documentation comment.
+/// The lines of a documentation comment.
 struct Comments<'s> {
     lines: Vec<Line<'s>>,
-    /// The line that ends it.
+    /// The last line.
     end: Span,
     errors: Vec<Diagnostic>,
 }
@@ -72,28 +72,27 @@ impl<'s> Comments<'s> {
         let (lines, errors) = (Vec::with_capacity(LINES), Vec::new());
         let mut comments = Self { lines, end: start.span, errors };
         if start.text != "##" {
-            let message = "a documentation comment begins with a line that is only '##'";
+            let message = "the first line of a documentation comment must be only '##'";
             comments.error(start.span, message);
         }
         while let Some(comment) = lexer.comment() {
             comments.end = comment.span;
             if comment.text.starts_with("##") {
                 if comment.text != "##" {
-                    let message = "a documentation comment ends with a line that is only '##'";
+                    let message = "the last line of a documentation comment must be only '##'";
                     comments.error(comment.span, message);
                 }
                 return comments;
             }
             match Line::of(comment) {
                 Some(line) => comments.lines.push(line),
-                None => comments.error(comment.span, "a space is missing after '#'"),
+                None => comments.error(comment.span, "missing space after '#'"),
             }
         }
         if comments.errors.is_empty() {
-            let message = "the documentation comment above is not closed";
-            let error = Diagnostic::error(lexer.here(), message)
-                .related(start.span, "it begins here")
-                .help("it ends with a line that is only '##'");
+            let error = Diagnostic::error(lexer.here(), "unterminated documentation comment")
+                .related(start.span, "the comment begins here")
+                .help("end the comment with a line that is only '##'");
             comments.errors.push(error);
         }
         comments

@@ -1,4 +1,4 @@
-//! What the lines of a documentation comment say.
+//! Parses the lines of a documentation comment into its parts.
 
 use std::fmt;
 
@@ -11,18 +11,19 @@ use crate::source::Span;
 
 use super::line::{Beginning, Line};
 
-/// Most texts of more than a line are not longer than this.
+/// The number of bytes that most texts of several lines do not exceed.
 const TEXT: usize = 256;
 
 pub(super) struct Reader<'s, 'r> {
     lines: &'r [Line<'s>],
     at: usize,
-    /// The line that closes the comment.
+    /// The last line of the comment.
     end: Span,
     report: &'r mut Report,
     broken: bool,
-    /// Where each member and each feature is described.
+    /// The place of the description of each member.
     members: Few<&'s str, Span>,
+    /// The place of the description of each feature.
     features: Few<&'s str, Span>,
 }
 
@@ -32,24 +33,22 @@ impl<'s, 'r> Reader<'s, 'r> {
         Self { lines, at: 0, end, report, broken: false, members, features }
     }
 
-    /// Reads documentation of nothing in particular.
+    /// Parses free-form documentation.
     pub(super) fn free_form(&mut self) -> String {
         let mut text = String::new();
         let mut begun = false;
         while let Some(line) = self.peek() {
             match line.beginning() {
                 Beginning::Description(name, _) if is_one_word(name) => {
-                    let message = format!("'@{name}:' has no place in free-form documentation");
+                    let message = format!("unexpected '@{name}:' in free-form documentation");
                     self.error(line.part(0, name.len() + 2), message);
                 }
                 Beginning::Description(name, _) => self.warn_of_blank(line, name),
                 Beginning::Heading if begun && line.is_old_heading() => {
-                    let message = "a heading comes first in its comment";
-                    self.report.push(
-                        Diagnostic::warning(line.span(), message).help(
-                            "QEMU 9.0 to 10.0 refuse it elsewhere, later ones take it for text",
-                        ),
-                    );
+                    let message = "a heading must be the first line of its comment";
+                    let help = "QEMU 9.0 to 10.0 reject other headings, and later releases treat \
+                                them as text";
+                    self.report.push(Diagnostic::warning(line.span(), message).help(help));
                 }
                 _ => {}
             }
@@ -60,15 +59,15 @@ impl<'s, 'r> Reader<'s, 'r> {
         trimmed(text)
     }
 
-    /// Reads documentation that begins with a name.
+    /// Parses the documentation of a definition, whose first line is its name.
     pub(super) fn definition(&mut self, first: &Line<'_>) -> Doc {
         let symbol = first.text.get(1..).unwrap_or_default();
         let name = symbol.strip_suffix(':').unwrap_or(symbol);
         let span = first.part(1, name.len());
         if name.len() == symbol.len() {
-            self.error(span, "the line that names the definition ends with ':'");
+            self.error(span, "the line that names the definition must end with ':'");
         } else if name.is_empty() {
-            self.error(first.part(0, 1), "a name is missing after '@'");
+            self.error(first.part(0, 1), "missing name after '@'");
         }
         let mut doc = Doc {
             symbol: Name { text: name.to_owned(), span },
@@ -80,10 +79,10 @@ impl<'s, 'r> Reader<'s, 'r> {
             broken: false,
         };
         self.at += 1;
-        // Nothing is described once sections have begun.
-        let mut closed = false;
+        // Whether the descriptions of members are complete.
+        let mut complete = false;
         while let Some(line) = self.skip_blank() {
-            self.paragraph(line, &mut doc, &mut closed);
+            self.paragraph(line, &mut doc, &mut complete);
         }
         doc.body = trimmed(std::mem::take(&mut doc.body));
         for section in &mut doc.sections {
@@ -94,31 +93,34 @@ impl<'s, 'r> Reader<'s, 'r> {
         doc
     }
 
-    fn paragraph(&mut self, line: &'r Line<'s>, doc: &mut Doc, closed: &mut bool) {
+    fn paragraph(&mut self, line: &'r Line<'s>, doc: &mut Doc, complete: &mut bool) {
         match line.beginning() {
             Beginning::Features => {
                 self.at += 1;
                 self.features(line, doc);
-                *closed = true;
+                *complete = true;
             }
             Beginning::Description(name, _) if is_one_word(name) => {
-                if *closed {
-                    let message = format!("the description of '{name}' comes after a section");
-                    self.error(line.part(1, name.len()), message);
+                if *complete {
+                    let message = format!("misplaced description of '{name}'");
+                    let help = "put it directly after the other descriptions, before any section";
+                    self.broken = true;
+                    self.report
+                        .push(Diagnostic::error(line.part(1, name.len()), message).help(help));
                 }
                 self.descriptions(false, &mut doc.members);
-                *closed = true;
+                *complete = true;
             }
             Beginning::Since(rest) => {
                 self.at += 1;
                 let text = self.text(rest, format_args!("Since:"));
                 let tag = line.part(0, 6);
                 if text.is_empty() {
-                    self.error(tag, "a release is missing after 'Since:'");
+                    self.error(tag, "missing release after 'Since:'");
                 } else if doc.since.replace(text).is_some() {
-                    self.error(tag, "there is another 'Since:' before");
+                    self.error(tag, "duplicate section 'Since:'");
                 }
-                *closed = true;
+                *complete = true;
             }
             Beginning::Section(kind, rest) => {
                 self.at += 1;
@@ -129,13 +131,13 @@ impl<'s, 'r> Reader<'s, 'r> {
                 let length = line.text.find(':').map_or(0, |colon| colon + 1);
                 let text_span = self.text_span(line, rest);
                 doc.sections.push(Section { kind, span: line.part(0, length), text, text_span });
-                *closed = true;
+                *complete = true;
             }
             Beginning::Heading => {
-                let message = "a heading has no place in the documentation of a definition";
+                let message = "the documentation of a definition cannot contain a heading";
                 self.report.push(
                     Diagnostic::warning(line.span(), message)
-                        .help("QEMU up to 10.0 refuses it, later ones take it for text"),
+                        .help("QEMU up to 10.0 rejects it, and later releases treat it as text"),
                 );
                 self.plain(doc);
             }
@@ -147,7 +149,7 @@ impl<'s, 'r> Reader<'s, 'r> {
         }
     }
 
-    /// A paragraph without a tag: of the overview, or between sections.
+    /// Parses a paragraph without a tag, either of the overview or between sections.
     fn plain(&mut self, doc: &mut Doc) {
         let overview = doc.members.is_empty()
             && doc.features.is_empty()
@@ -174,7 +176,8 @@ impl<'s, 'r> Reader<'s, 'r> {
         self.warn_of_tags(first + 1);
     }
 
-    /// Old releases take descriptions and tags for such wherever a line begins with them.
+    /// Warns of descriptions and tags inside a paragraph, which old releases recognize at the
+    /// beginning of any line.
     fn warn_of_tags(&mut self, first: usize) {
         for line in self.lines.iter().take(self.at).skip(first) {
             let tag = match line.beginning() {
@@ -183,27 +186,27 @@ impl<'s, 'r> Reader<'s, 'r> {
                 Beginning::Section(kind, _) => tag(kind).to_owned(),
                 _ => continue,
             };
-            let message = format!("'{tag}' is taken for text inside a paragraph");
+            let message = format!("'{tag}' inside a paragraph is treated as text");
             self.report.push(
                 Diagnostic::warning(line.part(0, tag.len()), message)
-                    .help("QEMU up to 8.2 has it otherwise; put a blank line before it"),
+                    .help("QEMU up to 8.2 treats it as a tag; put a blank line before it"),
             );
         }
     }
 
     fn features(&mut self, heading: &Line<'_>, doc: &mut Doc) {
         if !doc.features.is_empty() {
-            self.error(heading.span(), "there is another 'Features:' before");
+            self.error(heading.span(), "duplicate section 'Features:'");
         }
         if !self.descriptions(true, &mut doc.features) {
             let next = self.peek().map_or(self.end, |line| line.span());
-            let error = Diagnostic::error(next, "the description of a feature is missing here");
+            let error = Diagnostic::error(next, "missing description of a feature");
             self.broken = true;
-            self.report.push(error.related(heading.span(), "this line asks for it"));
+            self.report.push(error.related(heading.span(), "required by this line"));
         }
     }
 
-    /// Descriptions, as far as nothing else comes between them; whether there are any.
+    /// Parses consecutive descriptions. Returns whether there are any.
     fn descriptions(&mut self, of_features: bool, descriptions: &mut Vec<Description>) -> bool {
         let mut found = false;
         while let Some(line) = self.skip_blank() {
@@ -217,14 +220,15 @@ impl<'s, 'r> Reader<'s, 'r> {
             let span = line.part(1, name.len());
             let seen = if of_features { &mut self.features } else { &mut self.members };
             if name.is_empty() {
-                self.error(line.part(0, 1), "a name is missing after '@'");
+                self.error(line.part(0, 1), "missing name after '@'");
             } else if let Some(first) = seen.insert(name, span) {
-                let message = format!("'{name}' is described twice");
+                let message = format!("duplicate description of '{name}'");
                 self.broken = true;
-                self.report.push(Diagnostic::error(span, message).related(*first, "here first"));
+                self.report
+                    .push(Diagnostic::error(span, message).related(*first, "first described here"));
             } else {
                 if text.is_empty() {
-                    self.error(span, format!("text is missing after '@{name}:'"));
+                    self.error(span, format!("missing text after '@{name}:'"));
                 }
                 let name = Name { text: name.to_owned(), span };
                 let text_span = self.text_span(line, rest);
@@ -234,7 +238,7 @@ impl<'s, 'r> Reader<'s, 'r> {
         found
     }
 
-    /// The text of a description or section: the rest of its line, and lines below.
+    /// Parses the text of a description or section: the rest of its line and the lines below.
     fn text(&mut self, rest: &str, tag: fmt::Arguments<'_>) -> String {
         if rest.is_empty()
             && let Some(line) = self.peek()
@@ -245,7 +249,7 @@ impl<'s, 'r> Reader<'s, 'r> {
             let message = format!("the text of '{tag}' is not indented");
             self.report.push(
                 Diagnostic::warning(line.span(), message)
-                    .help("QEMU 9.0 and later do not take it for its text"),
+                    .help("indent it; QEMU 9.0 and later treat it as a separate paragraph"),
             );
             let mut text = String::new();
             self.rest_of_paragraph(&mut text);
@@ -263,7 +267,7 @@ impl<'s, 'r> Reader<'s, 'r> {
         Span { end: last.span().end, ..start }
     }
 
-    /// Lines as far as they are indented, below the rest of a tag's line.
+    /// Parses the indented lines below a tag, whose line ends with `rest`.
     fn indented(&mut self, rest: &str) -> String {
         let mut text = rest.to_owned();
         let tag = self.at;
@@ -285,8 +289,8 @@ impl<'s, 'r> Reader<'s, 'r> {
         trimmed(text)
     }
 
-    /// Whether a line that is less indented ends the text that is `indent` deep since its line
-    /// `first`.
+    /// Whether a line ends a text because it is indented less than the `indent` of the text, which
+    /// begins at the line with index `first`.
     fn ends(&mut self, line: &Line<'_>, indent: usize, first: usize) -> bool {
         let beginning = line.beginning();
         let before = self.at.checked_sub(1).and_then(|at| self.lines.get(at));
@@ -296,22 +300,22 @@ impl<'s, 'r> Reader<'s, 'r> {
             return true;
         }
         let is_tag = matches!(beginning, Beginning::Since(_) | Beginning::Section(..));
-        let message = format!("this is less indented than the {indent} spaces before it");
-        // From the third line of a text on, QEMU 9.0 and later look no more.
+        let message = format!("expected an indentation of at least {indent} spaces");
+        // QEMU 9.0 and later only check the second line of a text.
         let help = match (is_tag, self.at == first + 1) {
-            (true, true) => "QEMU 9.0 and later refuse it; put a blank line before it",
+            (true, true) => "QEMU 9.0 and later reject it; put a blank line before it",
             (true, false) => return true,
             (false, true) => {
                 self.error(line.span(), message);
                 return false;
             }
-            (false, false) => "QEMU up to 8.2 refuses it, later ones begin a paragraph of its own",
+            (false, false) => "QEMU up to 8.2 rejects it, and later releases begin a new paragraph",
         };
         self.report.push(Diagnostic::warning(line.span(), message).help(help));
         true
     }
 
-    /// An example: old releases do not indent it, and it goes on to the next tag.
+    /// Parses an example. In old releases, it is not indented and extends to the next tag.
     fn example(&mut self) -> String {
         let Some(line) = self.skip_blank() else { return String::new() };
         if line.indent() > 0 || !matches!(line.beginning(), Beginning::Plain) {
@@ -330,7 +334,7 @@ impl<'s, 'r> Reader<'s, 'r> {
         trimmed(text)
     }
 
-    /// Takes the rest of a paragraph.
+    /// Appends the rest of a paragraph to a text.
     fn rest_of_paragraph(&mut self, text: &mut String) {
         while let Some(line) = self.peek().filter(|line| !line.is_blank()) {
             push_line(text, line.text);
@@ -343,23 +347,23 @@ impl<'s, 'r> Reader<'s, 'r> {
         for section in doc.sections.iter().filter(|section| section.kind != SectionKind::Plain) {
             let tag = tag(section.kind);
             if section.text.is_empty() {
-                self.error(section.span, format!("text is missing after '{tag}'"));
+                self.error(section.span, format!("missing text after '{tag}'"));
             }
             if matches!(section.kind, SectionKind::Returns | SectionKind::Errors) {
                 if seen.contains(&section.kind) {
-                    self.error(section.span, format!("there is another '{tag}' before"));
+                    self.error(section.span, format!("duplicate section '{tag}'"));
                 }
                 seen.push(section.kind);
             }
         }
     }
 
-    /// Descriptions have names without blanks.
+    /// Warns of a description whose name contains blanks.
     fn warn_of_blank(&mut self, line: &Line<'_>, name: &str) {
-        let message = format!("'@{name}:' is taken for text, not for a description");
+        let message = format!("'@{name}:' is treated as text, not as a description");
         self.report.push(
             Diagnostic::warning(line.part(1, name.len()), message)
-                .help("QEMU 9.0 and later refuse it: a name has no blanks"),
+                .help("QEMU 9.0 and later reject it, because a name cannot contain blanks"),
         );
     }
 
@@ -402,7 +406,7 @@ fn push_line(text: &mut String, line: &str) {
     text.push_str(line);
 }
 
-/// Without blank lines around it; the first line keeps its indentation, which is markup.
+/// Removes leading and trailing blank lines. The first line keeps its indentation, which is markup.
 fn trimmed(mut text: String) -> String {
     text.truncate(text.trim_end().len());
     let start = text.len() - text.trim_start_matches('\n').len();

@@ -1,5 +1,5 @@
-//! What is read of documentation comments. That it is refused where it is wrong, and accepted where
-//! it is right, is tested with whole schemas.
+//! Tests of how documentation comments are parsed. Diagnostics are tested with whole schemas in
+//! `tests/errors.rs`.
 
 use super::{Block, parse};
 use crate::ast::Doc;
@@ -8,19 +8,19 @@ use crate::report::Report;
 use crate::schema::SectionKind;
 use crate::source::FileId;
 
-/// Reads a comment from its lines without `# `, and draws it: what it is for, and its parts.
-fn drawn(lines: &str) -> String {
+/// Parses a comment, given its lines without `# `, and formats its parts.
+fn parsed(lines: &str) -> String {
     let lines: String = lines.lines().map(|line| format!("# {line}\n")).collect();
     let (block, report) = read(&format!("##\n{}##\n", lines.replace("# \n", "#\n")));
     assert_eq!(report, "");
     match block {
-        Block::Definition(doc) => draw(&doc),
+        Block::Definition(doc) => format(&doc),
         Block::FreeForm(text) => format!("free-form {text:?}"),
         Block::Broken => String::from("broken"),
     }
 }
 
-/// Reads a comment; what it is, and what is said of it.
+/// Parses a comment. Returns it and the messages of all diagnostics.
 fn read(text: &str) -> (Block, String) {
     let mut lexer = Lexer::new(text, FileId(0));
     let mut report = Report::default();
@@ -32,7 +32,7 @@ fn read(text: &str) -> (Block, String) {
     (block, messages.join(", "))
 }
 
-fn draw(doc: &Doc) -> String {
+fn format(doc: &Doc) -> String {
     let mut parts = vec![format!("{} {:?}", doc.symbol.text, doc.body)];
     parts.extend(doc.members.iter().map(|one| format!("@{} {:?}", one.name.text, one.text)));
     parts
@@ -66,7 +66,7 @@ fn parts() {
             r#"A ""; Plain "More.\n\nAnd more."; since "1.0""#,
         ),
         ("@A:\n\n@b: text\n\nPlain.", r#"A ""; @b "text"; Plain "Plain.""#),
-        // Tags are so only at the beginning of a paragraph, and with one colon.
+        // A tag must be at the beginning of a paragraph and have a single colon.
         ("@A:\n\nOne since: 1.0", r#"A "One since: 1.0""#),
         (
             "@A:\n\nNote:: x\n\n Returns: y\n\nreturns: z",
@@ -74,12 +74,12 @@ fn parts() {
         ),
         ("@A:\n\nFeatures: x", r#"A "Features: x""#),
     ] {
-        assert_eq!(drawn(lines), expected, "{lines}");
+        assert_eq!(parsed(lines), expected, "{lines}");
     }
 }
 
 #[test]
-fn indentation_of_text_is_taken_away() {
+fn indentation_of_text_is_removed() {
     for (lines, expected) in [
         (
             "@A:\n\n@b: one\n    two\n      three\n\n    four",
@@ -92,19 +92,19 @@ fn indentation_of_text_is_taken_away() {
             r#"A ""; Returns "one\ntwo"; Plain "Three.""#,
         ),
         ("@A:\n\n@b: one\n  two\n@c: three", r#"A ""; @b "one\ntwo"; @c "three""#),
-        // Text that is not indented does not belong to it.
+        // Text that is not indented does not belong to the description.
         ("@A:\n\n@b: one\ntwo", r#"A ""; @b "one"; Plain "two""#),
     ] {
-        assert_eq!(drawn(lines), expected, "{lines}");
+        assert_eq!(parsed(lines), expected, "{lines}");
     }
 }
 
 #[test]
-fn examples_of_old_releases_go_on_to_the_next_tag() {
+fn examples_of_old_releases_extend_to_the_next_tag() {
     let lines = "@A:\n\nExample:\n\n-> { 'a': 1 }\n\n<- { }\n  x\n\nSince: 1.0";
-    assert_eq!(drawn(lines), r#"A ""; Example "-> { 'a': 1 }\n\n<- { }\n  x"; since "1.0""#);
+    assert_eq!(parsed(lines), r#"A ""; Example "-> { 'a': 1 }\n\n<- { }\n  x"; since "1.0""#);
     let lines = "@A:\n\nExamples:\n   one\n\n   two\n\nText.";
-    assert_eq!(drawn(lines), r#"A ""; Example "one\n\ntwo"; Plain "Text.""#);
+    assert_eq!(parsed(lines), r#"A ""; Example "one\n\ntwo"; Plain "Text.""#);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn free_form() {
         ("=====\nTitle\n=====", r#"free-form "=====\nTitle\n=====""#),
         (" @A:", r#"free-form " @A:""#),
     ] {
-        assert_eq!(drawn(lines), expected, "{lines}");
+        assert_eq!(parsed(lines), expected, "{lines}");
     }
 }
 
@@ -125,16 +125,16 @@ fn errors_do_not_end_the_comment() {
     assert!(matches!(block, Block::Broken));
     assert_eq!(
         report,
-        "a space is missing after '#', text is missing after '@b:', \
-         a heading has no place in the documentation of a definition"
+        "missing space after '#', missing text after '@b:', \
+         the documentation of a definition cannot contain a heading"
     );
     let (block, report) = read("## x\n# y\n");
     assert!(matches!(block, Block::Broken));
-    assert_eq!(report, "a documentation comment begins with a line that is only '##'");
+    assert_eq!(report, "the first line of a documentation comment must be only '##'");
 }
 
 #[test]
-fn sections_are_where_their_tag_is() {
+fn place_of_a_section_is_its_tag() {
     let (block, _) = read("##\n# @A:\n#\n# Errors: x\n##\n");
     let Block::Definition(doc) = block else { panic!() };
     let places: Vec<_> = doc.sections.iter().map(|s| (s.kind, s.span.start, s.span.end)).collect();
