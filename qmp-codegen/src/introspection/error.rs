@@ -1,38 +1,38 @@
-//! What is wrong with introspection that cannot be read as a schema.
+//! The error of an import.
 
 use std::fmt;
 
-/// Introspection that is no schema: what is wrong with it, and where in the JSON.
+/// An error in introspection that prevents its import, with its place in the JSON.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ImportError {
     path: String,
     kind: ImportErrorKind,
 }
 
-/// What is wrong with introspection.
+/// The kinds of errors in introspection.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ImportErrorKind {
-    /// It is not JSON.
+    /// The text is not valid JSON.
     Json(String),
-    /// It is an error reply; this is its description.
+    /// The text is an error reply with this description.
     ErrorReply(String),
-    /// Something else was expected here.
+    /// The value is not of this kind.
     Expected(&'static str),
-    /// A member is not there.
+    /// The object lacks this member.
     Missing(&'static str),
-    /// Two things of this name where there can be one.
+    /// The name is used more than once where names must be unique.
     Duplicate(String),
-    /// A type is named that has no entry.
+    /// The referenced type has no entry.
     UnknownType(String),
-    /// This type is used where only another kind of type can stand.
+    /// The referenced type is of the wrong kind.
     WrongKind {
         /// The name of the type.
         name: String,
-        /// What kind of type can stand there.
+        /// The kind of type that is allowed.
         expected: &'static str,
     },
-    /// The type contains itself, so that no value of it would ever end.
+    /// The object type contains itself through its branches, so that its values would be infinite.
     Endless(String),
 }
 
@@ -41,13 +41,14 @@ impl ImportError {
         Self { path, kind }
     }
 
-    /// Where: a path such as `[12].members[3].type`; empty for the whole.
+    /// Returns the path to the error, such as `[12].members[3].type`. The path of the whole text is
+    /// empty.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// What is wrong.
+    /// Returns the kind of the error.
     #[must_use]
     pub fn kind(&self) -> &ImportErrorKind {
         &self.kind
@@ -60,16 +61,16 @@ impl fmt::Display for ImportError {
             write!(f, "{}: ", self.path)?;
         }
         match &self.kind {
-            ImportErrorKind::Json(message) => write!(f, "not JSON: {message}"),
+            ImportErrorKind::Json(message) => write!(f, "invalid JSON: {message}"),
             ImportErrorKind::ErrorReply(description) => {
-                write!(f, "the server answered with an error: {description}")
+                write!(f, "the server replied with an error: {description}")
             }
             ImportErrorKind::Expected(what) => write!(f, "expected {what}"),
-            ImportErrorKind::Missing(name) => write!(f, "member '{name}' is missing"),
-            ImportErrorKind::Duplicate(name) => write!(f, "'{name}' is there twice"),
-            ImportErrorKind::UnknownType(name) => write!(f, "there is no type '{name}'"),
+            ImportErrorKind::Missing(name) => write!(f, "missing member '{name}'"),
+            ImportErrorKind::Duplicate(name) => write!(f, "duplicate name '{name}'"),
+            ImportErrorKind::UnknownType(name) => write!(f, "unknown type '{name}'"),
             ImportErrorKind::WrongKind { name, expected } => {
-                write!(f, "type '{name}' is used where only {expected} can stand")
+                write!(f, "expected {expected}, found type '{name}'")
             }
             ImportErrorKind::Endless(name) => write!(f, "type '{name}' contains itself"),
         }

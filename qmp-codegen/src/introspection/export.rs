@@ -1,8 +1,8 @@
-//! A schema as introspection.
+//! Exports a schema as introspection.
 //!
-//! The order and the numbers are those of QEMU's own generator, so that its answer can be compared
-//! entry by entry: commands and events come first, in the order of the schema's files, then types
-//! in the order in which they are reached. Numbers are given before conditions are decided.
+//! The order and numbers are those of QEMU's generator, so that its reply can be compared entry by
+//! entry. Commands and events come first, in the order of the schema's files, and then types in the
+//! order in which they are reached. Numbers are assigned before conditions are resolved.
 
 use std::collections::HashMap;
 
@@ -14,21 +14,22 @@ use crate::schema::{
 };
 use crate::shape::{self, Kind};
 
-/// What types are called.
+/// The names of types in exported introspection.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Naming {
-    /// Numbers, as in what a QEMU answers: type names are not part of its interface.
+    /// Numbers, as in the replies of QEMU, whose type names are not part of the interface.
     #[default]
     Masked,
-    /// The names of the schema. What has none is `q_empty` (no members) or `q_obj_NAME-arg` (the
-    /// arguments of a command, the data of an event).
+    /// The names of the schema. A type without a name is `q_empty` if it has no members, and
+    /// `q_obj_NAME-arg` for the arguments of a command or the data of an event.
     Unmasked,
 }
 
-/// What a server with this schema answers to `query-qmp-schema`: an array of `SchemaInfo` objects.
+/// Returns the reply of a server with this schema to `query-qmp-schema`, an array of `SchemaInfo`
+/// objects.
 ///
-/// `holds` says which configuration symbols are set in that server; `&|_| true` shows whatever the
-/// schema has, except what is there only without a symbol.
+/// `holds` tells which configuration symbols are set in the server. With `&|_| true`, everything in
+/// the schema is shown except what depends on a symbol not being set.
 #[must_use]
 pub fn export(schema: &Schema, naming: Naming, holds: &dyn Fn(&str) -> bool) -> Value {
     let mut export = Export {
@@ -44,7 +45,7 @@ pub fn export(schema: &Schema, naming: Naming, holds: &dyn Fn(&str) -> bool) -> 
     for root in roots(schema) {
         export.root(root);
     }
-    // The queue grows while types are written.
+    // Writing a type can append others to the queue.
     let mut next = 0;
     while let Some(&ty) = export.queue.get(next) {
         export.ty(ty);
@@ -68,7 +69,8 @@ impl<'a> Root<'a> {
     }
 }
 
-/// Commands and events by file, and within a file as written; commands first where that is unknown.
+/// Returns commands and events in the order of files, and of definitions within a file. Without a
+/// known place, commands come first.
 fn roots(schema: &Schema) -> Vec<Root<'_>> {
     let mut roots: Vec<Root<'_>> = schema.commands.iter().map(Root::Command).collect();
     roots.extend(schema.events.iter().map(Root::Event));
@@ -79,16 +81,16 @@ fn roots(schema: &Schema) -> Vec<Root<'_>> {
     roots
 }
 
-/// A type that has an entry of its own.
+/// A type that has its own entry.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 enum Entry<'a> {
     /// The object without members.
     Empty,
     Builtin(Builtin),
     Defined(TypeId),
-    /// Members written in place in a command or event: an index of [`Export::arguments`].
+    /// Inline members of a command or event, as an index of [`Export::arguments`].
     Arguments(usize),
-    /// An array of this.
+    /// An array of this type.
     Array(&'a TypeRef),
 }
 
@@ -96,11 +98,11 @@ struct Export<'a> {
     schema: &'a Schema,
     naming: Naming,
     holds: &'a dyn Fn(&str) -> bool,
-    /// Types that have been met, with what they are called.
+    /// The names of the types reached.
     names: HashMap<Entry<'a>, String>,
-    /// How many of the names are numbers.
+    /// The number of names that are numbers.
     masked: usize,
-    /// Types in the order in which they were met.
+    /// Types in the order in which they are reached.
     queue: Vec<Entry<'a>>,
     arguments: Vec<(&'a Definition, &'a [Member])>,
     entries: Vec<Value>,
@@ -173,7 +175,7 @@ impl<'a> Export<'a> {
             self.add_features(&mut info, &value.features);
             Value::Object(info)
         });
-        // What there was before values could have features, and is still sent.
+        // The older form without features, which QEMU still sends.
         let names = existing().map(|value| value.name.as_str());
         object([("members", members.collect()), ("values", names.collect())])
     }
@@ -225,7 +227,7 @@ impl<'a> Export<'a> {
         infos.into()
     }
 
-    /// Writes an entry, unless its definition depends on a condition that does not hold.
+    /// Adds an entry, unless its definition depends on a condition that does not hold.
     fn entry(
         &mut self,
         name: &str,
@@ -244,7 +246,7 @@ impl<'a> Export<'a> {
         self.entries.push(info.into());
     }
 
-    /// Adds the features that exist; as in QEMU, an empty list if there could have been some.
+    /// Adds the features that exist. As in QEMU, the list is empty if none of several exist.
     fn add_features(&self, info: &mut Map<String, Value>, features: &[Feature]) {
         if !features.is_empty() {
             let existing = features.iter().filter(|f| self.exists(f.condition.as_ref()));
@@ -271,7 +273,7 @@ impl<'a> Export<'a> {
         }
     }
 
-    /// The name of a type, which is to get an entry if this is its first use.
+    /// Returns the name of a type, and queues the type if this is its first use.
     fn use_entry(&mut self, entry: Entry<'a>) -> Value {
         if let Some(name) = self.names.get(&entry) {
             return name.as_str().into();
@@ -281,7 +283,7 @@ impl<'a> Export<'a> {
             Entry::Builtin(builtin) if builtin != Builtin::QType => {
                 shape::builtin_name(builtin).to_owned()
             }
-            // An element is met right after its array.
+            // The element's type is reached right after that of the array.
             Entry::Array(element) => match self.use_type(element) {
                 Value::String(element) => format!("[{element}]"),
                 _ => String::from("[]"),
@@ -334,13 +336,13 @@ fn json_type(builtin: Builtin) -> &'static str {
     }
 }
 
-/// `QType` is an enumeration that QEMU has built in.
+/// Returns the values of `QType`, an enumeration that is built into QEMU.
 fn json_types() -> Map<String, Value> {
     let members = shape::QTYPE_VALUES.iter().map(|name| json!({"name": name})).collect();
     object([("members", members), ("values", shape::QTYPE_VALUES.into_iter().collect())])
 }
 
-/// All kinds of integers are one on the wire.
+/// Maps all integer types to `int`, since they are the same on the wire.
 fn wire_builtin(builtin: Builtin) -> Builtin {
     match shape::builtin_kind(builtin) {
         Kind::Integer => Builtin::Int,

@@ -1,4 +1,4 @@
-//! Introspection as a schema.
+//! Imports introspection as a schema.
 
 use super::error::{ImportError, ImportErrorKind};
 use super::names::Names;
@@ -10,28 +10,27 @@ use crate::schema::{
 };
 use crate::source::{FileId, Span};
 
-/// Reads what a QEMU answers to `query-qmp-schema`: the array, or the whole reply with it.
+/// Reads a reply to `query-qmp-schema`, either whole or only its array of entries.
 ///
-/// Types get the names that the table has for them, and names made from the path that leads to
-/// them for the rest: `QueryBlockReturnInserted`. What introspection does not show has the value
-/// that it would have if it were not mentioned in a schema; unions have their base in place. The
-/// result is a schema that the checker accepts once it is written as text, and that
-/// [exports](super::export()) as the same introspection.
+/// Types get their names from the table `names`. The names of others are derived from the path to
+/// them, such as `QueryBlockReturnInserted`. Properties that introspection lacks have their
+/// defaults, and bases of unions are inline. If the schema is written as text, the checker accepts
+/// it, and it [exports](super::export()) as the same introspection.
 ///
-/// The span of a definition is the place of its entry in `text`, as a file with number 0.
+/// The span of a definition is the place of its entry in `text`, with file id 0.
 ///
 /// # Errors
 ///
-/// When the text is not JSON, or is not introspection: the error has the path into the JSON.
+/// Returns an error with the path in the JSON if the text is not valid JSON or not introspection.
 pub fn import(text: &str, names: &Names) -> Result<Schema, ImportError> {
     let raw = Raw::parse(text)?;
     let naming = Naming::new(&raw, names);
-    let ids = hand_out_ids(&raw, &naming);
+    let ids = assign_ids(&raw, &naming);
     Import { raw: &raw, naming: &naming, ids }.schema()
 }
 
-/// Ids come before conversion, so that references may lead forward and in circles.
-fn hand_out_ids(raw: &Raw, naming: &Naming) -> Vec<Option<TypeId>> {
+/// Assigns ids before the conversion, so that references can be forward or cyclic.
+fn assign_ids(raw: &Raw, naming: &Naming) -> Vec<Option<TypeId>> {
     let mut next = 0;
     let mut id = |index: Index| {
         naming.names[index].as_ref().filter(|name| *name != QTYPE)?;
@@ -107,7 +106,7 @@ impl Import<'_> {
     fn alternate(&self, index: Index, types: &[Index]) -> Result<Alternate, ImportError> {
         let mut alternatives: Vec<Alternative> = Vec::new();
         for ty in types {
-            // Names are not on the wire; that of the JSON type is as good as any.
+            // Introspection does not contain the names of alternatives. Use their JSON types.
             let name = self.raw.json_type(*ty).to_owned();
             if alternatives.iter().any(|other| other.name == name) {
                 let path = format!("[{index}].members");
@@ -128,8 +127,7 @@ impl Import<'_> {
             Some(Branch { name: case.clone(), ty, condition: None })
         };
         let branches: Vec<Branch> = variants.cases.iter().filter_map(branch).collect();
-        // A schema's unions have a branch; one whose branches were all configured out has the
-        // same values as a struct.
+        // A union in a schema must have a branch. Without any, its values are those of a struct.
         let Some(discriminator_type) = self.ids[variants.values].filter(|_| !branches.is_empty())
         else {
             return no_branch();

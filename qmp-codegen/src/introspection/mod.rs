@@ -1,8 +1,8 @@
-//! Introspection: what a QEMU answers to `query-qmp-schema`, made from a schema and read as one.
+//! Introspection: converts between schemas and replies to `query-qmp-schema`.
 //!
-//! Introspection shows the wire and no more: type names are masked by numbers, all kinds of
-//! integers are one, bases are flattened, conditions have been decided, and documentation,
-//! `gen`, `success-response`, `allow-preconfig` and `coroutine` are not in it.
+//! Introspection only describes what is on the wire. Type names are replaced by numbers, all integer
+//! types are the same, bases are flattened, and conditions are resolved. It lacks documentation,
+//! `gen`, `success-response`, `allow-preconfig`, and `coroutine`.
 
 mod error;
 mod export;

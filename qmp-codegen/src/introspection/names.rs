@@ -1,4 +1,4 @@
-//! Real names for the types of masked introspection.
+//! The table of names for the types of masked introspection.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,10 +9,10 @@ use super::spelling;
 use crate::schema::{Arguments, Builtin, Schema, TypeKind, TypeRef};
 use crate::shape;
 
-/// A table of type names, by the steps that lead to them from commands and events.
+/// A table of type names, indexed by the steps that lead to them from commands and events.
 ///
-/// Introspection masks the names of types, but not those of commands, events and members. So the
-/// table says, for each of these and for each type, what the types are called that it leads to:
+/// Introspection masks the names of types, but not those of commands, events, and members. For each
+/// command, event, and type, the table contains the names of the types that it refers to:
 ///
 /// ```json
 /// {
@@ -25,35 +25,34 @@ use crate::shape;
 /// }
 /// ```
 ///
-/// A step is the name of a member, or one of `(arguments)`, `(returns)`, `(case VALUE)` for a
-/// branch of a union and, in an alternate, the JSON type of an alternative. Arrays are no step.
-/// The table of a newer or older release fits too: what it does not know gets a name made from
-/// the path.
+/// A step is the name of a member, `(arguments)`, `(returns)`, `(case VALUE)` for a branch of a
+/// union, or the JSON type of an alternative. From an array to its elements, no step is needed. A
+/// table from another release can be used too: types that it lacks get a name derived from the path.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Names {
     steps: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// A text that is no table of names.
+/// The error for a text that is not a table of names.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NamesError(String);
 
 impl fmt::Display for NamesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a table of names: {}", self.0)
+        write!(f, "invalid table of names: {}", self.0)
     }
 }
 
 impl std::error::Error for NamesError {}
 
 impl Names {
-    /// A table without names: all are made from paths.
+    /// Returns an empty table, so that all names are derived from paths.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// The names that a schema has.
+    /// Returns the names in a schema.
     #[must_use]
     pub fn from_schema(schema: &Schema) -> Self {
         let mut names = Self::default();
@@ -84,12 +83,12 @@ impl Names {
         let built_in = |name: &str| name.starts_with(|c: char| c.is_ascii_lowercase());
         let mut all = steps.values().flat_map(BTreeMap::values);
         match all.find(|name| !built_in(name) && !spelling::is_type_name(name)) {
-            Some(name) => Err(NamesError(format!("'{name}' cannot be the name of a type"))),
+            Some(name) => Err(NamesError(format!("'{name}' is not a valid name of a type"))),
             None => Ok(Self { steps }),
         }
     }
 
-    /// The table as JSON, which [`Names::from_json`] reads.
+    /// Returns the table as JSON, which [`Names::from_json`] reads.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let object = |steps: &BTreeMap<String, String>| {
@@ -98,17 +97,17 @@ impl Names {
         Value::Object(self.steps.iter().map(|(owner, s)| (owner.clone(), object(s))).collect())
     }
 
-    /// What the type is called that a step leads to.
+    /// Returns the name of the type that a step leads to.
     pub(super) fn step(&self, owner: &str, step: &str) -> Option<&str> {
         self.steps.get(owner)?.get(step).map(String::as_str)
     }
 
-    /// Whether a name is that of an alternate.
+    /// Whether a name refers to an alternate.
     pub(super) fn is_alternate(&self, owner: &str) -> bool {
         JSON_TYPES.iter().any(|json_type| self.step(owner, &alternative(json_type)).is_some())
     }
 
-    /// Whether the table knows what a name leads to.
+    /// Whether the table contains the steps from a name.
     pub(super) fn has_steps(&self, owner: &str) -> bool {
         self.steps.contains_key(owner)
     }
@@ -168,12 +167,12 @@ pub(super) const RETURNS: &str = "(returns)";
 const JSON_TYPES: [&str; 8] =
     ["object", "string", "array", "integer", "number", "boolean", "null", "any"];
 
-/// The step to a branch.
+/// Returns the step to a branch.
 pub(super) fn case(value: &str) -> String {
     format!("(case {value})")
 }
 
-/// The step to an alternative.
+/// Returns the step to an alternative.
 pub(super) fn alternative(json_type: &str) -> String {
     format!("({json_type})")
 }

@@ -1,8 +1,8 @@
-//! What the types of introspection are called.
+//! Names the types of introspection, which are masked.
 //!
-//! Introspection masks them. Real names are taken from a table as far as it goes, following the
-//! steps from commands and events in both; the rest is named after the shortest path that leads
-//! there, the first of several.
+//! Names come from a table if it contains them, following the same steps from commands and events
+//! in the table and in the introspection. Other types are named after the first of the shortest
+//! paths to them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -11,38 +11,34 @@ use super::raw::{Body, Index, Raw};
 use super::spelling;
 use crate::shape;
 
-/// What becomes of the types. Those that nothing leads to get no name: they are left over from
-/// what the server's build does not have.
+/// The names of types. Unreachable types have none: they remain from definitions that the server's
+/// build leaves out.
 pub(super) struct Naming {
-    /// The name of every type that has one of its own.
+    /// The name of each entry, if it is a type with a name.
     pub(super) names: Vec<Option<String>>,
-    /// The object without members that stands for no arguments, no data and no branch.
+    /// The object without members that represents no arguments, no data, or no branch.
     pub(super) empty: Option<Index>,
-    taken: HashSet<String>,
-    /// The last number behind a name that several types would have.
+    used: HashSet<String>,
+    /// The last number appended to a name that several types would have.
     numbers: HashMap<String, usize>,
 }
 
 impl Naming {
-    /// Names the enumerations, objects and alternates, except objects that a schema writes in
-    /// place: those that are only the arguments of one command or the data of one event.
+    /// Names enumerations, objects, and alternates, except objects that are inline in a schema:
+    /// those that are only the arguments of one command or the data of one event.
     pub(super) fn new(raw: &Raw, table: &Names) -> Self {
         let names = vec![None; raw.entries.len()];
-        let mut naming = Self {
-            names,
-            empty: empty_object(raw),
-            taken: HashSet::new(),
-            numbers: HashMap::new(),
-        };
-        naming.keep_own(raw);
-        naming.take_from(raw, table);
-        let in_place = naming.in_place(raw);
-        naming.make_from_paths(raw, &in_place);
+        let mut naming =
+            Self { names, empty: empty_object(raw), used: HashSet::new(), numbers: HashMap::new() };
+        naming.keep_unmasked(raw);
+        naming.look_up(raw, table);
+        let inline = naming.inline(raw);
+        naming.derive_from_paths(raw, &inline);
         naming
     }
 
-    /// Unmasked introspection has names already.
-    fn keep_own(&mut self, raw: &Raw) {
+    /// Keeps the names of unmasked introspection.
+    fn keep_unmasked(&mut self, raw: &Raw) {
         let reachable = raw.reachable();
         for (index, entry) in raw.entries.iter().enumerate() {
             if reachable.contains(&index)
@@ -54,8 +50,9 @@ impl Naming {
         }
     }
 
-    fn take_from<'a>(&mut self, raw: &'a Raw, table: &'a Names) {
-        // Types, each with what the table calls whatever has its members.
+    /// Takes names from the table.
+    fn look_up<'a>(&mut self, raw: &'a Raw, table: &'a Names) {
+        // Types, each with the name under which the table has its steps.
         let mut queue: VecDeque<(Index, &'a str)> = VecDeque::new();
         for (index, entry) in raw.entries.iter().enumerate() {
             for (ty, step) in root_steps(raw, index) {
@@ -68,7 +65,7 @@ impl Naming {
         }
         let mut seen = HashSet::new();
         while let Some((index, name)) = queue.pop_front() {
-            let (index, name) = meet(raw, table, index, name);
+            let (index, name) = reconcile(raw, table, index, name);
             if Some(index) == self.empty || !seen.insert(index) {
                 continue;
             }
@@ -83,8 +80,9 @@ impl Naming {
         }
     }
 
-    fn make_from_paths(&mut self, raw: &Raw, in_place: &HashSet<Index>) {
-        // Types, each with a name for it and with what the names of its members' types begin.
+    /// Derives the remaining names from paths.
+    fn derive_from_paths(&mut self, raw: &Raw, inline: &HashSet<Index>) {
+        // Types, each with a name and the prefix for the names of its members' types.
         let mut queue: VecDeque<(Index, String, String)> = VecDeque::new();
         for (index, entry) in raw.entries.iter().enumerate() {
             let stem = spelling::camel(&entry.name);
@@ -105,7 +103,7 @@ impl Naming {
             }
             if let Some(known) = &self.names[index] {
                 stem.clone_from(known);
-            } else if raw.is_definition(index) && !in_place.contains(&index) {
+            } else if raw.is_definition(index) && !inline.contains(&index) {
                 self.give_unique(index, &spelling::type_name(&name));
             }
             for step in steps(raw, index) {
@@ -115,8 +113,8 @@ impl Naming {
         }
     }
 
-    /// Objects that need no name.
-    fn in_place(&self, raw: &Raw) -> HashSet<Index> {
+    /// Returns the objects that are inline in a schema and need no name.
+    fn inline(&self, raw: &Raw) -> HashSet<Index> {
         let mut arguments = vec![0; raw.entries.len()];
         let mut elsewhere = vec![0; raw.entries.len()];
         for index in 0..raw.entries.len() {
@@ -151,7 +149,7 @@ impl Naming {
     }
 
     fn give(&mut self, index: Index, name: &str) {
-        if self.names[index].is_none() && self.taken.insert(name.to_owned()) {
+        if self.names[index].is_none() && self.used.insert(name.to_owned()) {
             self.names[index] = Some(name.to_owned());
         }
     }
@@ -167,9 +165,10 @@ impl Naming {
     }
 }
 
-/// An enumeration that is built in, although it looks like any other.
+/// The built-in enumeration, which looks like any other in introspection.
 pub(super) const QTYPE: &str = "QType";
 
+/// Whether a type can have a name.
 fn fits(raw: &Raw, index: Index, name: &str) -> bool {
     let is_qtype = || match raw.body(index) {
         Body::Enum(values) => values.iter().map(|value| &*value.name).eq(shape::QTYPE_VALUES),
@@ -178,10 +177,10 @@ fn fits(raw: &Raw, index: Index, name: &str) -> bool {
     spelling::is_type_name(name) && (name != QTYPE || is_qtype())
 }
 
-/// Which object without members is the one that means "nothing".
+/// Returns the object that represents no arguments, no data, or no branch.
 ///
-/// Masked, it looks like a struct that happens to have no members; but only it is what commands
-/// return that return nothing.
+/// In masked introspection, it looks like any struct without members, but only this object is
+/// returned by commands that return nothing.
 fn empty_object(raw: &Raw) -> Option<Index> {
     let empty = |index: &Index| raw.is_plain_object(*index) && raw.uses(*index).is_empty();
     if let Some(own) = raw.entries.iter().position(|entry| entry.name == "q_empty") {
@@ -193,7 +192,7 @@ fn empty_object(raw: &Raw) -> Option<Index> {
         Body::Command { returns, .. } => Some(*returns),
         _ => None,
     });
-    let taken = bodies().filter_map(|body| match body {
+    let arguments = bodies().filter_map(|body| match body {
         Body::Command { arguments: ty, .. } | Body::Event { data: ty } => Some(*ty),
         _ => None,
     });
@@ -201,11 +200,11 @@ fn empty_object(raw: &Raw) -> Option<Index> {
         Body::Object { variants: Some(variants), .. } => &variants.cases[..],
         _ => &[],
     });
-    let mut candidates = returned.chain(taken).chain(branches.map(|(_, ty)| *ty));
+    let mut candidates = returned.chain(arguments).chain(branches.map(|(_, ty)| *ty));
     candidates.find(|index| masked(index) && empty(index))
 }
 
-/// The types that a command or event leads to.
+/// Returns the types that a command or event refers to, with their steps.
 fn root_steps(raw: &Raw, index: Index) -> Vec<(Index, &'static str)> {
     match raw.body(index) {
         Body::Command { arguments, returns, .. } => {
@@ -216,12 +215,12 @@ fn root_steps(raw: &Raw, index: Index) -> Vec<(Index, &'static str)> {
     }
 }
 
-/// A way from a type to another.
+/// A reference from one type to another.
 struct Step {
     ty: Index,
-    /// What a table calls it.
+    /// The step in a table of names.
     key: String,
-    /// What it adds to a name.
+    /// The word that the step adds to a derived name.
     word: String,
 }
 
@@ -252,9 +251,9 @@ fn steps(raw: &Raw, index: Index) -> Vec<Step> {
     }
 }
 
-/// Brings a type and a name of the table together that may be of another release: what was a type
-/// there can be an alternate with it here, and the other way round.
-fn meet<'a>(raw: &Raw, table: &'a Names, index: Index, name: &'a str) -> (Index, &'a str) {
+/// Reconciles a type with a name from a table of another release, where an alternate may be one of
+/// its alternatives, or the other way around.
+fn reconcile<'a>(raw: &Raw, table: &'a Names, index: Index, name: &'a str) -> (Index, &'a str) {
     let json_type = raw.json_type(index);
     let element = raw.element(index);
     match (raw.body(element), table.is_alternate(name)) {

@@ -1,10 +1,10 @@
-//! JSON that is read with a path to it, for errors.
+//! Access to JSON values with their paths, for errors.
 
 use serde_json::{Map, Value};
 
 use super::error::{ImportError, ImportErrorKind};
 
-/// A JSON value and where it stands.
+/// A JSON value and its place.
 #[derive(Clone, Copy)]
 pub(super) struct Node<'v, 'p> {
     value: &'v Value,
@@ -19,7 +19,7 @@ enum Step {
 }
 
 impl<'v> Node<'v, '_> {
-    /// An element of the outermost array.
+    /// Creates the node for an element of the outermost array.
     pub(super) fn entry(value: &'v Value, index: usize) -> Self {
         Self { value, step: Step::Index(index), parent: None }
     }

@@ -1,4 +1,4 @@
-//! Introspection as it was sent, with every reference resolved and checked.
+//! Introspection as received, with every reference resolved and checked.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +11,7 @@ use crate::schema::Builtin;
 use crate::shape;
 use crate::text::names;
 
-/// Every entry, in the order in which they were sent.
+/// Every entry, in the order received.
 pub(super) struct Raw {
     pub(super) entries: Vec<Entry>,
 }
@@ -23,8 +23,9 @@ pub(super) struct Entry {
     pub(super) name: String,
     pub(super) features: Vec<String>,
     pub(super) body: Body,
-    /// Where it stands in the text.
+    /// The offset of the entry's first byte in the text.
     pub(super) start: u32,
+    /// The offset of the byte after the entry.
     pub(super) end: u32,
 }
 
@@ -51,13 +52,13 @@ pub(super) struct Member {
 
 pub(super) struct Variants {
     pub(super) tag: String,
-    /// The enumeration that is the tag's type.
+    /// The enumeration type of the tag.
     pub(super) values: Index,
     pub(super) cases: Vec<(String, Index)>,
 }
 
 impl Raw {
-    /// Reads the array of entries, or a whole reply with it.
+    /// Parses the array of entries, or a whole reply that contains it.
     pub(super) fn parse(text: &str) -> Result<Self, ImportError> {
         let (values, places): (Vec<Value>, Vec<Place>) = reply::split(text)?.into_iter().unzip();
         let reader = Reader::new(&values)?;
@@ -83,7 +84,7 @@ impl Raw {
         &self.entries[index].body
     }
 
-    /// The element of arrays, or the type itself.
+    /// Returns the element type of an array, or else the type itself.
     pub(super) fn element(&self, index: Index) -> Index {
         match self.body(index) {
             Body::Array(element) => *element,
@@ -91,7 +92,7 @@ impl Raw {
         }
     }
 
-    /// The types that an entry names.
+    /// Returns the types that an entry refers to.
     pub(super) fn uses(&self, index: Index) -> Vec<Index> {
         match self.body(index) {
             Body::Command { arguments, returns, .. } => vec![*arguments, *returns],
@@ -107,7 +108,7 @@ impl Raw {
         }
     }
 
-    /// Commands, events, and what they lead to.
+    /// Returns commands, events, and the types that are reachable from them.
     pub(super) fn reachable(&self) -> HashSet<Index> {
         let is_root =
             |index: &Index| matches!(self.body(*index), Body::Command { .. } | Body::Event { .. });
@@ -121,19 +122,19 @@ impl Raw {
         reachable
     }
 
-    /// Whether it is a type that has a name in a schema.
+    /// Whether an entry is a type that has a name in a schema.
     pub(super) fn is_definition(&self, index: Index) -> bool {
         matches!(self.body(index), Body::Enum(_) | Body::Object { .. } | Body::Alternate(_))
     }
 
-    /// Whether it is an object without features and variants, as objects are that have no name.
+    /// Whether an entry is an object without features and variants, and so may be inline.
     pub(super) fn is_plain_object(&self, index: Index) -> bool {
         matches!(self.body(index), Body::Object { variants: None, .. })
             && self.entries[index].features.is_empty()
     }
 
-    /// Whether a command or event may have these members in place: for unusual names, only named
-    /// types can be excepted from the rules.
+    /// Whether an object's members may be inline. Unusual names need an exception, which only named
+    /// types can have.
     pub(super) fn has_usual_members(&self, index: Index) -> bool {
         match self.body(index) {
             Body::Object { members, .. } => {
@@ -143,7 +144,7 @@ impl Raw {
         }
     }
 
-    /// What values of a type are in JSON.
+    /// Returns the JSON type of a type's values.
     pub(super) fn json_type(&self, index: Index) -> &'static str {
         match self.body(index) {
             Body::Builtin(builtin) => shape::builtin_json_type(*builtin),
@@ -153,7 +154,7 @@ impl Raw {
         }
     }
 
-    /// Every case has to be a value of the enumeration, which may be read after the object.
+    /// Checks that every case is a value of the enumeration, which may follow the object.
     fn check_cases(&self, index: Index, node: &Node<'_, '_>) -> Result<(), ImportError> {
         let Body::Object { variants: Some(variants), .. } = self.body(index) else {
             return Ok(());
@@ -166,27 +167,28 @@ impl Raw {
         for variant in list.elements()? {
             let case = variant.member("case")?;
             if !values.contains(case.text()?) {
-                return Err(case.expected("a value of the tag's enumeration"));
+                return Err(case.expected("a value of the tag's enum type"));
             }
         }
         Ok(())
     }
 
-    /// Members of branches are members of the object itself: a branch cannot lead back to it.
+    /// Checks that no object contains itself through its branches, whose members are also members
+    /// of the object.
     fn check_endless(&self, values: &[Value]) -> Result<(), ImportError> {
-        // How many branches of each object are not known to end, and the objects of each branch.
+        // The number of branches of each object that may be endless, and the objects of each branch.
         let mut open = vec![0; self.entries.len()];
         let mut within = vec![Vec::new(); self.entries.len()];
         for (index, branch) in self.branches() {
             open[index] += 1;
             within[branch].push(index);
         }
-        let mut ending: Vec<Index> = (0..open.len()).filter(|&index| open[index] == 0).collect();
-        while let Some(ended) = ending.pop() {
-            for &object in &within[ended] {
+        let mut finite: Vec<Index> = (0..open.len()).filter(|&index| open[index] == 0).collect();
+        while let Some(branch) = finite.pop() {
+            for &object in &within[branch] {
                 open[object] -= 1;
                 if open[object] == 0 {
-                    ending.push(object);
+                    finite.push(object);
                 }
             }
         }
@@ -208,9 +210,9 @@ impl Raw {
     }
 }
 
-/// Reads entries; knows the names of all of them, so that references may lead forward.
+/// Parses entries. The names of all entries are known beforehand, so that references can be forward.
 struct Reader<'a> {
-    /// Where the entry of a name is.
+    /// The index of each entry, by name.
     known: HashMap<&'a str, Index>,
     /// The meta-type of each entry.
     meta_types: Vec<&'a str>,
@@ -252,7 +254,7 @@ impl<'a> Reader<'a> {
             "enum" => Body::Enum(self.values(node)?),
             "array" => {
                 let (kinds, what) =
-                    (&["builtin", "enum", "object", "alternate"], "a type that is no array");
+                    (&["builtin", "enum", "object", "alternate"], "a type other than an array");
                 Body::Array(self.reference(&node.member("element-type")?, kinds, what)?)
             }
             "object" => {
@@ -276,7 +278,7 @@ impl<'a> Reader<'a> {
                 values.push(self.named(&member)?);
             }
         } else {
-            // All that there was before QEMU 6.0.
+            // The only form before QEMU 6.0.
             for value in node.member("values")?.elements()? {
                 values.push(Named { name: wire_name(&value)?, features: Vec::new() });
             }
@@ -315,7 +317,7 @@ impl<'a> Reader<'a> {
             .iter()
             .find(|member| member.named.name == name && !member.optional)
             .filter(|member| self.meta_types[member.ty] == "enum")
-            .ok_or_else(|| tag.expected("the name of a mandatory member that is an enumeration"))?
+            .ok_or_else(|| tag.expected("the name of a mandatory member of an enum type"))?
             .ty;
         let mut cases = Vec::new();
         for variant in list.elements()? {
@@ -361,12 +363,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A name that can stand in a schema; whether it keeps all rules for names is for the checker.
+/// Reads a name that can be written in a schema. Whether it is valid there is left to the checker.
 fn wire_name(node: &Node<'_, '_>) -> Result<String, ImportError> {
     let name = node.text()?;
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() || !name.chars().all(fits) {
-        return Err(node.expected("a name of letters, digits, '-' and '_'"));
+        return Err(node.expected("a name of letters, digits, '-', '_', and '.'"));
     }
     Ok(name.to_owned())
 }

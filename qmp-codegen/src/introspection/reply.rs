@@ -1,4 +1,4 @@
-//! The text of a reply, taken apart.
+//! Splits a reply into entries.
 
 use std::collections::BTreeMap;
 
@@ -8,20 +8,20 @@ use serde_json::value::RawValue;
 use super::error::{ImportError, ImportErrorKind};
 use super::node::Node;
 
-/// Where an entry begins and ends in the text.
+/// The start and end of an entry in the text.
 pub(super) type Place = (u32, u32);
 
-/// Takes the array apart: every entry with where it stands.
+/// Splits the array into its entries and their places.
 pub(super) fn split(text: &str) -> Result<Vec<(Value, Place)>, ImportError> {
     let array = if text.trim_start().starts_with('{') { returned(text)? } else { text };
     let entries: Vec<&RawValue> = serde_json::from_str(array).map_err(|error| {
         whole(match error.is_data() {
-            true => ImportErrorKind::Expected("an array of entries, or a reply with one"),
+            true => ImportErrorKind::Expected("an array of entries, or a reply that contains one"),
             false => ImportErrorKind::Json(error.to_string()),
         })
     })?;
     let place = |part: &str| {
-        // The part is a piece of the text, so the difference of the addresses is its offset.
+        // The part is borrowed from the text, so the difference of their addresses is its offset.
         let start = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
         let offset = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
         (offset(start), offset(start + part.len()))
@@ -35,13 +35,13 @@ pub(super) fn split(text: &str) -> Result<Vec<(Value, Place)>, ImportError> {
     entries.iter().enumerate().map(read).collect()
 }
 
-/// What a whole reply returns.
+/// Returns the value that a reply returns.
 fn returned(text: &str) -> Result<&str, ImportError> {
     let reply: BTreeMap<String, &RawValue> = serde_json::from_str(text)
         .map_err(|error| whole(ImportErrorKind::Json(error.to_string())))?;
     if let Some(error) = reply.get("error") {
         let error: Value = serde_json::from_str(error.get()).unwrap_or_default();
-        let description = error["desc"].as_str().unwrap_or("without a description");
+        let description = error["desc"].as_str().unwrap_or("(without a description)");
         return Err(whole(ImportErrorKind::ErrorReply(description.to_owned())));
     }
     match reply.get("return") {

@@ -1,6 +1,6 @@
-//! How names of types are spelt.
+//! The spelling of type names.
 
-/// Whether a type may be called this: CamelCase, and not an ending that is kept for arrays.
+/// Whether a type can have a name: in CamelCase, and without the ending reserved for arrays.
 pub(super) fn is_type_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_uppercase())
         && name.chars().all(|c| c.is_ascii_alphanumeric())
@@ -8,39 +8,39 @@ pub(super) fn is_type_name(name: &str) -> bool {
         && !name.ends_with("List")
 }
 
-/// A name on the wire, as a part of the name of a type: `blockdev-add` is `BlockdevAdd`,
-/// `BLOCK_JOB_READY` is `BlockJobReady`, `eventsTx` is `EventsTx`.
+/// Converts a name on the wire to a part of a type name: `blockdev-add` to `BlockdevAdd`,
+/// `BLOCK_JOB_READY` to `BlockJobReady`, and `eventsTx` to `EventsTx`.
 pub(super) fn camel(wire: &str) -> String {
-    let shouts = !wire.contains(|c: char| c.is_ascii_lowercase());
+    let all_caps = !wire.contains(|c: char| c.is_ascii_lowercase());
     let words = wire.split(|c: char| !c.is_ascii_alphanumeric());
-    words.map(|word| capitalised(word, shouts)).collect()
+    words.map(|word| capitalized(word, all_caps)).collect()
 }
 
-/// The name of what a step leads to. Long names begin anew, so that the names of a long chain of
-/// types take no more room than the chain.
+/// Appends a word to a name. If the result would be too long, returns only the word, so that the
+/// total size of names is linear in the length of a chain of types.
 pub(super) fn join(stem: &str, word: &str) -> String {
     const LONG: usize = 100;
     let word = word.get(..LONG / 2).unwrap_or(word);
     if stem.len() + word.len() > LONG { word.to_owned() } else { format!("{stem}{word}") }
 }
 
-/// The nearest name that a type may have.
+/// Returns the closest valid name of a type.
 pub(super) fn type_name(camel: &str) -> String {
     let mut name = camel.to_owned();
     if !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
         name.insert(0, 'T');
     }
-    // Reserved endings, and names without a lower-case letter, are no longer so with this.
+    // Fixes both a reserved ending and the lack of a lowercase letter.
     if !is_type_name(&name) {
         name.push_str("Type");
     }
     name
 }
 
-fn capitalised(word: &str, shouts: bool) -> String {
+fn capitalized(word: &str, all_caps: bool) -> String {
     let mut letters = word.chars();
     let first = letters.next().map(|c| c.to_ascii_uppercase());
-    let rest = letters.map(|c| if shouts { c.to_ascii_lowercase() } else { c });
+    let rest = letters.map(|c| if all_caps { c.to_ascii_lowercase() } else { c });
     first.into_iter().chain(rest).collect()
 }
 
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn names_do_not_grow_without_end() {
+    fn length_of_names_is_limited() {
         assert_eq!(join("Blockdev", "Add"), "BlockdevAdd");
         let mut name = String::from("Start");
         for _ in 0..100 {
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_a_type_cannot_have_are_mended() {
+    fn invalid_type_names_are_fixed() {
         for (camel, expected) in [
             ("PickList", "PickListType"),
             ("SomeKind", "SomeKind"),
