@@ -1,6 +1,6 @@
-//! What a comparison finds.
+//! The result of a comparison.
 
-/// Everything that changed between two schemas, in the order of commands and events.
+/// The changes between two schemas, in the order of commands and events.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Difference {
     /// The changes.
@@ -8,50 +8,51 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Whether there is a change that breaks clients.
+    /// Whether any change breaks clients.
     #[must_use]
     pub fn is_breaking(&self) -> bool {
         self.changes.iter().any(|change| change.breaking)
     }
 
-    /// Whether nothing changed.
+    /// Whether the schemas do not differ.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
 }
 
-/// One change. What many commands and events share is one change, not many.
+/// A change. If several commands and events share the changed type, they share the change.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Change {
-    /// The command or event by which it was first reached.
+    /// The first command or event that the change affects.
     pub root: Root,
-    /// Where in it: `argument file.driver`, `return[].inserted`, `data`; empty for the command or
-    /// event itself. `(driver=qcow2)` is the branch of a union, `[]` the elements of an array.
+    /// The place within the command or event, such as `argument file.driver`, `return[].inserted`,
+    /// or `data`; empty for the command or event itself. A branch of a union is `(driver=qcow2)`,
+    /// and the elements of an array are `[]`.
     pub path: String,
-    /// What changed there.
+    /// The kind of the change.
     pub what: What,
-    /// Whether it breaks clients.
+    /// Whether the change breaks clients.
     pub breaking: bool,
-    /// In which directions it matters; neither for a command or event itself.
+    /// The directions of the affected data; empty for the command or event itself.
     pub directions: Vec<Direction>,
-    /// What the old schema said that makes the change less of a surprise; what the new one says of
-    /// a command or event that was added.
+    /// Whether the old schema marked the changed part as deprecated or unstable; for an added
+    /// command or event, whether the new schema does.
     pub announced: Option<Announced>,
-    /// Other commands and events that it changes.
+    /// Other commands and events that the change affects.
     pub also: Vec<Root>,
 }
 
 /// A command or event.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Root {
-    /// Which of both.
+    /// Whether it is a command or an event.
     pub kind: RootKind,
-    /// Its name.
+    /// The name of the command or event.
     pub name: String,
 }
 
-/// Whether something is a command or an event.
+/// The kinds of roots.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum RootKind {
     /// A command.
@@ -60,88 +61,88 @@ pub enum RootKind {
     Event,
 }
 
-/// Which way data goes.
+/// The direction of data.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Direction {
-    /// From the client: arguments.
+    /// From the client to the server: arguments.
     Sent,
-    /// To the client: return values, and data of events.
+    /// From the server to the client: return values and data of events.
     Received,
 }
 
-/// What can change.
+/// The kinds of changes.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum What {
-    /// The command or event is new.
+    /// The command or event was added.
     Added,
-    /// The command or event is gone.
+    /// The command or event was removed.
     Removed,
-    /// The member is new.
+    /// The member was added.
     MemberAdded {
-        /// Whether it may be absent.
+        /// Whether the member is optional.
         optional: bool,
     },
-    /// The member is gone.
+    /// The member was removed.
     MemberRemoved {
-        /// Whether it could be absent.
+        /// Whether the member was optional.
         optional: bool,
     },
-    /// The member, which every value could have, is only in some branches.
+    /// The member was common to all branches, and now is only in some of them.
     MemberNarrowed {
-        /// The values that select these branches.
+        /// The values that select the branches with the member.
         branches: Vec<String>,
-        /// Whether it could be absent.
+        /// Whether the member was optional.
         optional: bool,
     },
-    /// The member, which was only in some branches, is in all.
+    /// The member was only in some branches, and now is common to all of them.
     MemberWidened {
-        /// The values that selected these branches.
+        /// The values that selected the branches with the member.
         branches: Vec<String>,
-        /// Whether it may be absent.
+        /// Whether the member is optional.
         optional: bool,
     },
-    /// The member may be absent now.
+    /// The member was mandatory, and now is optional.
     MadeOptional,
-    /// The member has to be there now.
+    /// The member was optional, and now is mandatory.
     MadeMandatory,
-    /// The type is another.
+    /// The type was changed.
     Type {
-        /// What it was, in JSON's and QAPI's words.
+        /// The old type, such as `int` or `[str]`.
         old: String,
-        /// What it is.
+        /// The new type.
         new: String,
     },
-    /// A value of an enumeration is new.
+    /// This value of an enumeration was added.
     ValueAdded(String),
-    /// A value of an enumeration is gone.
+    /// This value of an enumeration was removed.
     ValueRemoved(String),
-    /// A value has members now: the branch of a union is new.
+    /// The branch of a union was added for this value.
     BranchAdded(String),
-    /// The branch of a union is gone.
+    /// The branch of a union was removed for this value.
     BranchRemoved(String),
-    /// An alternate has another alternative, of this type.
+    /// An alternative of this type was added to an alternate.
     AlternativeAdded(String),
-    /// An alternative of an alternate is gone.
+    /// The alternative of this type was removed from an alternate.
     AlternativeRemoved(String),
-    /// A feature is new.
+    /// This feature was added.
     FeatureAdded(String),
-    /// A feature is gone.
+    /// This feature was removed.
     FeatureRemoved(String),
-    /// A flag of a command is another, such as `allow-oob`.
+    /// A flag of a command was changed, such as `allow-oob`.
     Flag {
-        /// Its key in the schema.
+        /// The key of the flag in the schema.
         name: &'static str,
-        /// What it is now.
+        /// The new value.
         now: bool,
     },
 }
 
-/// What special features say.
+/// The special features that announce changes.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Announced {
-    /// It is deprecated: it will go.
+    /// The feature `deprecated`: will be removed in a future release.
     Deprecated,
-    /// It is unstable: it can change at any time.
+    /// The feature `unstable`: may change in any release.
     Unstable,
 }

@@ -1,10 +1,10 @@
-//! Types without their names, and how they relate.
+//! Describes types without their names, and relates them.
 
 use super::object::Side;
 use crate::schema::{Builtin, Schema, TypeKind, TypeRef};
 use crate::shape::{self, Kind};
 
-/// What a type is, in words of the wire: an integer, an array of strings.
+/// Describes a type as on the wire, such as `int` or `[str]`.
 pub(super) fn describe(schema: &Schema, side: Side<'_>) -> String {
     match side {
         Side::Members(_) => String::from("object"),
@@ -22,7 +22,7 @@ pub(super) fn describe(schema: &Schema, side: Side<'_>) -> String {
     }
 }
 
-/// The type of an alternative; an alternate, which cannot be one, does not lead further.
+/// Describes the type of an alternative. An alternate, which is invalid there, is not expanded.
 pub(super) fn describe_alternative(schema: &Schema, ty: &TypeRef) -> String {
     match shape::json_type(schema, ty) {
         json_type @ ("object" | "alternate") => json_type.to_owned(),
@@ -30,18 +30,18 @@ pub(super) fn describe_alternative(schema: &Schema, ty: &TypeRef) -> String {
     }
 }
 
-/// How a type relates to what it was.
+/// The relation of a new type to an old one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Relation {
     Same,
-    /// It has all values that it had, and others.
+    /// The new type has all values of the old one, and more.
     Wider,
-    /// It has some of the values that it had, and no others.
+    /// The new type has only some of the values of the old one.
     Narrower,
     Other,
 }
 
-/// How built-in types relate; kinds of integers are told apart if `ranges` says so.
+/// Relates built-in types. With `ranges`, distinguishes integer types.
 pub(super) fn relate(old: Builtin, new: Builtin, ranges: bool) -> Relation {
     match (shape::builtin_kind(old), shape::builtin_kind(new)) {
         (Kind::Integer, Kind::Integer) if ranges => relate_ranges(range(old), range(new)),
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_of_integers_relate_by_their_ranges() {
+    fn integer_types_relate_by_range() {
         for (old, new, relation) in [
             (Builtin::Int, Builtin::Int64, Relation::Same),
             (Builtin::Uint8, Builtin::Uint32, Relation::Wider),

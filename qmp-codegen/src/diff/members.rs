@@ -1,7 +1,7 @@
-//! Comparing objects: members, and the branches of unions.
+//! Compares objects: members and the branches of unions.
 //!
-//! A member may move between a union's base and its branches. On the wire, only the branches that
-//! did not have it before, or no longer have it, change.
+//! A member can move between a union's base and its branches. On the wire, this only changes the
+//! branches that gain or lose the member.
 
 use super::change::{Announced, Direction, What};
 use super::object::{Object, Side};
@@ -18,11 +18,11 @@ impl<'a> Walk<'a> {
         for member in old.members.iter().filter(|member| !ignored.contains(&member.name)) {
             match new.member(&member.name) {
                 Some(other) => self.member(at, "", member, other),
-                None => self.left_base(at, member, new),
+                None => self.removed_from_base(at, member, new),
             }
         }
         for member in new.members.iter().filter(is_new) {
-            self.joined_base(at, member, old);
+            self.added_to_base(at, member, old);
         }
         self.cases(at, old, new, &ignored);
     }
@@ -42,8 +42,8 @@ impl<'a> Walk<'a> {
         self.follow(at, &step, (Side::of(&old.ty), Side::of(&new.ty)), Vec::new());
     }
 
-    /// A member that every value had is not in the base any more.
-    fn left_base(&mut self, at: At, old: &'a Member, new: &Object<'a>) {
+    /// Compares a member that is no longer in the base.
+    fn removed_from_base(&mut self, at: At, old: &'a Member, new: &Object<'a>) {
         let announced = announced(&old.features);
         let (branches, without) = new.cases_with(self.new, &old.name);
         if branches.is_empty() {
@@ -62,8 +62,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A member is in the base that was not there before.
-    fn joined_base(&mut self, at: At, new: &'a Member, old: &Object<'a>) {
+    /// Compares a member that was not in the base before.
+    fn added_to_base(&mut self, at: At, new: &'a Member, old: &Object<'a>) {
         let (branches, without) = old.cases_with(self.old, &new.name);
         for case in &branches {
             let moved = old.case(case).flatten().and_then(|id| find(self.old, id, &new.name));
@@ -135,8 +135,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What a case of one object is in the other: nothing if it cannot occur there, the inner nothing
-/// if it adds no members.
+/// Returns the type of an object's case in the other object. The result is `None` if the case cannot
+/// occur there, and the inner option is `None` if it adds no members.
 fn counterpart(
     of: &Object<'_>,
     other: &Object<'_>,
@@ -146,7 +146,7 @@ fn counterpart(
     if of.tag == other.tag {
         return other.case(case);
     }
-    // Where it is no union, the value may still be one of the same enumeration.
+    // If the other object is not a union, the value may still be one of the same enumeration.
     let member = other.member(of.tag?)?;
     match &member.ty {
         TypeRef::Defined(id) => match &shape::type_of(other_schema, *id).kind {
@@ -157,7 +157,7 @@ fn counterpart(
     }
 }
 
-/// The members of a branch that the other object has for every value.
+/// Returns the members of a branch that are common to all cases of the other object.
 fn members_within(schema: &Schema, branch: Option<TypeId>, object: &Object<'_>) -> Vec<String> {
     let members = branch.map_or(Vec::new(), |id| shape::common_members(schema, id));
     let names = members.into_iter().map(|member| &member.name);

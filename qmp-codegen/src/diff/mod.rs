@@ -1,10 +1,10 @@
-//! What changed between two schemas, and what of it breaks clients.
+//! Compares two schemas, and finds the changes that break clients.
 //!
-//! Schemas are compared by what is on the wire: names of commands, events, members and values, the
-//! JSON types of values, flags and features. Names of types and the order of things are not part
-//! of the interface, nor is whether members come from a base.
+//! Only the interface is compared: the names of commands, events, members, and values, the JSON
+//! types of values, flags, and features. The names of types, the order of definitions and members,
+//! and whether members come from a base are not part of the interface.
 //!
-//! Whether a change breaks a client depends on the direction (QAPI guide, "Compatibility
+//! Whether a change breaks clients depends on the direction (QAPI guide, "Compatibility
 //! considerations"):
 //!
 //! | | sent (arguments) | received (return values, event data) |
@@ -13,41 +13,32 @@
 //! | mandatory member added | breaks | |
 //! | optional member removed | breaks | |
 //! | mandatory member removed | breaks | breaks |
-//! | made optional | | breaks |
-//! | made mandatory | breaks | |
-//! | value, branch, alternative added | | |
-//! | value, branch removed | breaks | |
-//! | type made wider, such as `str` for an enumeration, or an alternate with it | | breaks |
-//! | type made narrower | breaks | |
-//! | type otherwise changed | breaks | breaks |
+//! | member made optional | | breaks |
+//! | member made mandatory | breaks | |
+//! | value, branch, or alternative added | | |
+//! | value, branch, or alternative removed | breaks | |
+//! | type widened, such as from an enum to `str` or to an alternate | | breaks |
+//! | type narrowed | breaks | |
+//! | type changed otherwise | breaks | breaks |
 //!
-//! Commands and events that are gone break clients, and so does a command that may no longer be
-//! executed out-of-band. Features never do: they are there to be asked for. Clients are expected
-//! to stand values, members and events that they do not know.
+//! Removing a command or event breaks clients, and so does a command that can no longer be executed
+//! out-of-band. Features never break clients, which must ask for them. Clients are expected to
+//! tolerate unknown values, members, and events.
 
 mod change;
 mod describe;
 mod members;
 mod object;
 mod render;
+mod scope;
 mod types;
 mod walk;
 
 pub use change::{Announced, Change, Difference, Direction, Root, RootKind, What};
+pub use scope::Scope;
 
 use crate::schema::Schema;
-
-/// How much of the schemas is compared.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-pub enum Scope {
-    /// Everything that matters to clients.
-    #[default]
-    Schema,
-    /// What [introspection](crate::introspection) shows. It does not tell kinds of integers apart,
-    /// and has no `success-response`, `gen` and `allow-preconfig`. This is the scope if one of
-    /// the schemas was imported, and the other was not.
-    Introspection,
-}
+use walk::Walk;
 
 /// Compares two schemas.
 #[must_use]
@@ -55,8 +46,13 @@ pub fn diff(old: &Schema, new: &Schema) -> Difference {
     diff_within(old, new, Scope::Schema)
 }
 
-/// Compares two schemas as far as a scope goes.
+/// Compares two schemas within a scope.
 #[must_use]
 pub fn diff_within(old: &Schema, new: &Schema, scope: Scope) -> Difference {
-    walk::Walk::new(old, new, scope).difference()
+    let mut walk = Walk::new(old, new, scope);
+    walk.roots();
+    while let Some(at) = walk.next_pair() {
+        walk.compare(at);
+    }
+    walk.difference()
 }

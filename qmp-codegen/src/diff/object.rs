@@ -1,22 +1,22 @@
-//! What is compared: one side of it.
+//! The sides of a comparison.
 
 use crate::schema::{Arguments, Builtin, Feature, Member, Schema, TypeId, TypeKind, TypeRef};
 use crate::shape;
 
-/// A type, or members that are written in place.
+/// A type or inline members.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Side<'a> {
     Members(&'a [Member]),
     Defined(TypeId),
     Builtin(Builtin),
-    /// An array of this.
+    /// An array of this type.
     Array(&'a TypeRef),
 }
 
-/// What makes sides the same.
+/// The identity of a side.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(super) enum SideKey<'a> {
-    /// Members in place are told apart by where they are.
+    /// Inline members are identified by their address and number.
     Members(*const Member, usize),
     Defined(TypeId),
     Builtin(Builtin),
@@ -41,7 +41,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// An absent type is an object without members.
+    /// Returns the side of a type, or an object without members for `None`.
     pub(super) fn of_optional(ty: Option<&'a TypeRef>) -> Self {
         ty.map_or(Self::EMPTY, Self::of)
     }
@@ -62,7 +62,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// What its values are in JSON.
+    /// Returns the JSON type of the side's values.
     pub(super) fn json_type(self, schema: &Schema) -> &'static str {
         match self {
             Self::Members(_) => "object",
@@ -72,7 +72,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// The members and branches, if it is an object.
+    /// Returns the members and branches if the side is an object.
     pub(super) fn object(self, schema: &'a Schema) -> Option<Object<'a>> {
         match self {
             Self::Members(members) => {
@@ -95,13 +95,13 @@ impl<'a> Side<'a> {
     }
 }
 
-/// An object, its base flattened.
+/// An object with its base flattened.
 pub(super) struct Object<'a> {
-    /// The members that every value has.
+    /// The members common to all cases.
     pub(super) members: Vec<&'a Member>,
     /// The member that selects a branch.
     pub(super) tag: Option<&'a str>,
-    /// Its values, with the type that each adds.
+    /// The values of the tag, each with the type whose members it adds.
     pub(super) cases: Vec<(&'a str, Option<TypeId>)>,
 }
 
@@ -110,12 +110,12 @@ impl<'a> Object<'a> {
         self.members.iter().find(|member| member.name == name).copied()
     }
 
-    /// The type of a case; the inner nothing if it adds no members.
+    /// Returns the type of a case. The inner option is `None` if the case adds no members.
     pub(super) fn case(&self, name: &str) -> Option<Option<TypeId>> {
         self.cases.iter().find(|(case, _)| *case == name).map(|(_, ty)| *ty)
     }
 
-    /// The cases in which there is a member of this name, and those in which there is none.
+    /// Returns the cases that add a member, and the number of those that do not.
     pub(super) fn cases_with(&self, schema: &Schema, name: &str) -> (Vec<String>, usize) {
         let has = |ty: Option<TypeId>| {
             ty.is_some_and(|id| shape::common_members(schema, id).iter().any(|m| m.name == name))
@@ -124,7 +124,7 @@ impl<'a> Object<'a> {
         (with.into_iter().map(|(case, _)| (*case).to_owned()).collect(), without.len())
     }
 
-    /// The step of a path to a case.
+    /// Returns the step to a case in a path.
     pub(super) fn step(&self, case: &str) -> String {
         format!("({}={case})", self.tag.unwrap_or_default())
     }

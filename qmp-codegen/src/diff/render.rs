@@ -1,4 +1,4 @@
-//! A difference as text and as JSON.
+//! Formats a difference as text and as JSON.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::change::{Announced, Change, Difference, Direction, Root, RootKind, What};
 
-/// The changes that break clients come first, under a heading of their own.
+/// Formats all changes, one per line. Those that break clients come first, under their own heading.
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {
@@ -23,7 +23,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// One line: `command blockdev-add: argument file.driver: value 'x' removed`.
+/// Formats a change on one line: `command blockdev-add: argument file.driver: value 'x' removed`.
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.root)?;
@@ -98,12 +98,19 @@ fn list(branches: &[String]) -> String {
 }
 
 impl Difference {
-    /// The difference as JSON: `{"breaking": false, "changes": [...]}`.
+    /// Returns the difference as JSON: `{"breaking": false, "changes": [...]}`.
     ///
-    /// Each change has `command` or `event`, `path` unless it is about the whole, `change` (such
-    /// as `value-removed`) with what belongs to it (`name`, `optional`, `old`, `new`, `now`,
-    /// `branches`), `breaking`, `directions`, `announced` where it was, `also` where there are
-    /// others, and `text`, the line that is shown to people.
+    /// Each change has these members:
+    ///
+    /// - `command` or `event`: the name of the command or event.
+    /// - `path`: the place within it; absent for the command or event itself.
+    /// - `change`: the kind of change, such as `value-removed`, with details in `name`, `optional`,
+    ///   `old`, `new`, `now`, or `branches`.
+    /// - `breaking`: whether the change breaks clients.
+    /// - `directions`: an array of `sent` and `received`.
+    /// - `announced`: `deprecated` or `unstable`; absent if the change was not announced.
+    /// - `also`: other affected commands and events; absent if there are none.
+    /// - `text`: the change as a line of text.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let mut json = Map::new();
@@ -114,7 +121,7 @@ impl Difference {
 }
 
 impl Change {
-    /// The change as JSON. See [`Difference::to_json`].
+    /// Returns the change as JSON, as described for [`Difference::to_json`].
     #[must_use]
     pub fn to_json(&self) -> Value {
         let mut json = self.what.to_json();

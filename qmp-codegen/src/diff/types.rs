@@ -1,4 +1,4 @@
-//! Comparing types of all kinds.
+//! Compares types of all kinds.
 
 use super::change::{Direction, What};
 use super::describe::{self, Relation, describe, describe_alternative};
@@ -23,8 +23,8 @@ impl<'a> Walk<'a> {
             _ => match (self.kind(self.old, old), self.kind(self.new, new)) {
                 (Leaf::Enum(old), Leaf::Enum(new)) => self.values(at, old, new),
                 (Leaf::Alternate(old), Leaf::Alternate(new)) => self.alternates(at, old, new),
-                (Leaf::Alternate(alternate), _) => self.alternative_left(at, alternate, new),
-                (_, Leaf::Alternate(alternate)) => self.alternative_joined(at, old, alternate),
+                (Leaf::Alternate(alternate), _) => self.alternate_removed(at, alternate, new),
+                (_, Leaf::Alternate(alternate)) => self.alternate_introduced(at, old, alternate),
                 (old_leaf, new_leaf) => {
                     self.types(at, self.relation(&old_leaf, &new_leaf));
                 }
@@ -58,7 +58,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Reports that a type is another.
+    /// Reports a change of type.
     fn types(&mut self, at: At, relation: Relation) {
         let breaking = match (relation, at.direction) {
             (Relation::Same, _) => return,
@@ -112,8 +112,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// An alternate became one type.
-    fn alternative_left(&mut self, at: At, old: &'a Alternate, new: Side<'a>) {
+    /// Compares an alternate with another type that replaces it.
+    fn alternate_removed(&mut self, at: At, old: &'a Alternate, new: Side<'a>) {
         match self.alternative(self.old, old, new.json_type(self.new)) {
             Some(ty) => {
                 self.types(at, Relation::Narrower);
@@ -124,8 +124,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// One type became an alternate.
-    fn alternative_joined(&mut self, at: At, old: Side<'a>, new: &'a Alternate) {
+    /// Compares a type with an alternate that replaces it.
+    fn alternate_introduced(&mut self, at: At, old: Side<'a>, new: &'a Alternate) {
         match self.alternative(self.new, new, old.json_type(self.old)) {
             Some(ty) => {
                 self.types(at, Relation::Wider);
@@ -147,7 +147,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// A type that is compared as a whole.
+/// The kinds of types that are compared as a whole.
 enum Leaf<'a> {
     Builtin(Builtin),
     Enum(&'a Enum),

@@ -1,13 +1,13 @@
-//! Walks two schemas in parallel, from their commands and events.
+//! Walks two schemas in parallel, starting at their commands and events.
 //!
-//! Types are compared in pairs, each pair once for each direction, breadth first: so recursion
-//! ends, what is shared is reported once, and with the shortest path.
+//! Types are compared in pairs, breadth first and once per pair and direction. Therefore, recursion
+//! ends, and a change of a shared type is reported once and with its shortest path.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::Scope;
 use super::change::{Announced, Change, Difference, Direction, Root, RootKind, What};
 use super::object::{Side, SideKey};
+use super::scope::Scope;
 use crate::schema::{Arguments, Command, Definition, Event, Feature, Schema, TypeRef};
 
 pub(super) struct Walk<'a> {
@@ -19,7 +19,7 @@ pub(super) struct Walk<'a> {
     known: HashMap<PairKey<'a>, usize>,
     queue: VecDeque<(usize, Direction)>,
     findings: Vec<Finding>,
-    /// The finding of a pair at a step, so that the other direction adds to it.
+    /// The index of the finding of a pair at a step, so that the other direction is added to it.
     found: HashMap<(usize, String, What), usize>,
 }
 
@@ -28,15 +28,15 @@ struct RootInfo {
     announced: Option<Announced>,
 }
 
-/// Types that are compared with each other.
+/// Two types that are compared with each other.
 struct Pair<'a> {
     old: Side<'a>,
     new: Side<'a>,
-    /// Members that the object around it has on one side, and that are compared there.
+    /// Members of a branch that are also common members on the other side, where they are compared.
     ignored: Vec<String>,
-    /// What leads to it.
+    /// The commands, events, and pairs that refer to the pair.
     from: HashSet<From>,
-    /// By which path it was first reached, sent and received.
+    /// The first place at which the pair was reached in each direction.
     places: [Option<Place>; 2],
 }
 
@@ -48,7 +48,8 @@ enum From {
     Pair(usize),
 }
 
-/// A place as a step from another, so that the places of a long chain take no more room than it.
+/// A place as a step from another, so that the total size of places is linear in the length of a
+/// chain.
 #[derive(Clone)]
 struct Place {
     root: usize,
@@ -57,7 +58,7 @@ struct Place {
 }
 
 struct Finding {
-    /// The pair, or nothing for a command or event itself.
+    /// The pair, or `None` for a command or event itself.
     pair: Option<usize>,
     place: Place,
     what: What,
@@ -88,12 +89,19 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(super) fn difference(mut self) -> Difference {
+    /// Compares commands and events themselves, and queues their types.
+    pub(super) fn roots(&mut self) {
         self.commands();
         self.events();
-        while let Some((pair, direction)) = self.queue.pop_front() {
-            self.compare(At { pair, direction });
-        }
+    }
+
+    /// Returns the next pair to compare.
+    pub(super) fn next_pair(&mut self) -> Option<At> {
+        self.queue.pop_front().map(|(pair, direction)| At { pair, direction })
+    }
+
+    /// Returns everything that was reported.
+    pub(super) fn difference(mut self) -> Difference {
         self.findings.sort_by_key(|finding| finding.place.root);
         Difference { changes: self.findings.iter().map(|finding| self.change(finding)).collect() }
     }
@@ -141,7 +149,7 @@ impl<'a> Walk<'a> {
 
     fn command(&mut self, root: usize, old: &'a Command, new: &'a Command) {
         self.root_features(root, &old.definition, &new.definition);
-        // Each with the value that lets clients do less.
+        // The last value of each flag is the one that restricts clients.
         let mut flags = vec![("allow-oob", old.allow_oob, new.allow_oob, false)];
         if self.scope == Scope::Schema {
             flags.extend([
@@ -201,7 +209,7 @@ impl<'a> Walk<'a> {
 
 /// Pairs and findings.
 impl<'a> Walk<'a> {
-    /// Goes on to what a pair leads to.
+    /// Queues a pair that another refers to.
     pub(super) fn follow(
         &mut self,
         at: At,
@@ -222,7 +230,7 @@ impl<'a> Walk<'a> {
         self.scope == Scope::Schema
     }
 
-    /// Members that are compared elsewhere.
+    /// Returns the members of a pair that are compared elsewhere.
     pub(super) fn ignored(&self, at: At) -> Vec<String> {
         self.pairs[at.pair].ignored.clone()
     }
@@ -280,7 +288,7 @@ impl<'a> Walk<'a> {
         Place { root: from.map_or(0, |from| from.root), from: Some(at), step: step.to_owned() }
     }
 
-    /// A place in words. Of a very long path, the beginning and the end.
+    /// Formats a place as a path. A very long path is abbreviated in the middle.
     fn path(&self, place: &Place) -> String {
         let mut steps = vec![place.step.as_str()];
         let mut next = place.from;
@@ -307,7 +315,7 @@ impl<'a> Walk<'a> {
             Some(pair) => self.roots_of(pair),
             None => vec![finding.place.root],
         };
-        // What is shared is a surprise as soon as it is one for somebody.
+        // A shared change is announced only if it is announced for every command and event.
         let all = || roots.iter().map(|root| self.roots[*root].announced);
         let by_roots = all().all(|one| one.is_some()).then(|| all().next().flatten()).flatten();
         let others = roots.iter().filter(|root| **root != finding.place.root);
@@ -322,7 +330,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The commands and events that lead to a pair, in their order.
+    /// Returns the commands and events that refer to a pair, directly or indirectly, in order.
     fn roots_of(&self, pair: usize) -> Vec<usize> {
         let (mut roots, mut seen, mut open) = (Vec::new(), HashSet::from([pair]), vec![pair]);
         while let Some(pair) = open.pop() {
@@ -340,17 +348,17 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// How many steps of a path are shown.
+/// The maximum number of steps in a path that are shown.
 const LONG_PATH: usize = 24;
 
-/// What the special features say.
+/// Returns the change that the features announce.
 pub(super) fn announced(features: &[Feature]) -> Option<Announced> {
     let has = |name: &str| features.iter().any(|feature| feature.name == name);
     let deprecated = has("deprecated").then_some(Announced::Deprecated);
     deprecated.or_else(|| has("unstable").then_some(Announced::Unstable))
 }
 
-/// Features that one side has and the other has not.
+/// Returns the features that were removed or added.
 pub(super) fn feature_changes(old: &[Feature], new: &[Feature]) -> Vec<What> {
     let missing = |from: &[Feature], name: &str| from.iter().all(|other| other.name != name);
     let removed = old.iter().filter(|feature| missing(new, &feature.name));

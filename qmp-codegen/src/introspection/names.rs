@@ -75,8 +75,8 @@ impl Names {
     ///
     /// # Errors
     ///
-    /// When the text is not JSON, not an object of objects of strings, or has a type name that a
-    /// schema cannot have.
+    /// Returns an error if the text is not a JSON object of objects of strings, or contains an
+    /// invalid type name.
     pub fn from_json(text: &str) -> Result<Self, NamesError> {
         let steps: BTreeMap<String, BTreeMap<String, String>> =
             serde_json::from_str(text).map_err(|error| NamesError(error.to_string()))?;

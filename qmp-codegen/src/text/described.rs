@@ -1,15 +1,15 @@
-//! What the documentation of a definition describes.
+//! The parts of a definition that its documentation describes.
 
 use crate::schema::{
     Arguments, Base, Command, Definition, Doc, Event, Feature, Member, Type, TypeKind,
 };
 
-/// A definition, and its parts that documentation describes.
+/// A definition with the parts that its documentation describes.
 pub(super) struct Described<'a> {
     pub(super) definition: &'a Definition,
-    /// Members, values or alternatives, each with its description.
+    /// Members, values, or alternatives, each with its description.
     pub(super) members: Vec<(&'a str, &'a str)>,
-    /// Features of the definition and of its parts: one description serves all of one name.
+    /// Features of the definition and its parts. Those with the same name share a description.
     pub(super) features: Vec<&'a Feature>,
 }
 
@@ -44,19 +44,19 @@ impl<'a> Described<'a> {
         Self::new(&event.definition).with_arguments(&event.data)
     }
 
-    /// Whether anything is described.
+    /// Whether the definition has any documentation.
     pub(super) fn is_documented(&self) -> bool {
         self.definition.doc != Doc::default()
             || self.members.iter().any(|(_, text)| !text.is_empty())
             || self.features.iter().any(|feature| !feature.doc.is_empty())
     }
 
-    /// Whether there is documentation that leaves members out.
-    pub(super) fn leaves_members_out(&self) -> bool {
+    /// Whether the documentation does not describe every member.
+    pub(super) fn is_incomplete(&self) -> bool {
         self.is_documented() && self.members.iter().any(|(_, text)| text.is_empty())
     }
 
-    /// Features that are described, each name once.
+    /// Returns the features that are described, without duplicate names.
     pub(super) fn described_features(&self) -> Vec<&'a Feature> {
         let mut features: Vec<&Feature> = Vec::new();
         for feature in &self.features {

@@ -1,16 +1,16 @@
-//! Documentation comments, from the parts that the parser makes of them.
+//! Writes documentation comments.
 
 use super::described::Described;
 use crate::schema::{Definition, Doc, Section, SectionKind};
 
-/// Documentation that belongs to no definition.
+/// Writes free-form documentation.
 pub(super) fn free_form(text: &str) -> String {
     let mut comment = Comment::new();
     comment.lines(text, "");
     comment.end()
 }
 
-/// The documentation of a definition; empty if there is none.
+/// Writes the documentation of a definition. Returns an empty string if it has none.
 pub(super) fn definition(described: &Described<'_>) -> String {
     if !described.is_documented() {
         return String::new();
@@ -50,7 +50,7 @@ impl Comment {
         self.0
     }
 
-    /// `after_body` says that a plain section would continue the overview.
+    /// Writes sections. `after_body` tells that the overview comes directly before them.
     fn sections(&mut self, doc: &Doc, after_body: bool) {
         let since_at = since_position(&doc.sections, after_body);
         for (index, section) in doc.sections.iter().enumerate() {
@@ -76,11 +76,11 @@ impl Comment {
         }
     }
 
-    /// A tag or name, and text that is indented below it.
+    /// Writes a tag or name, and indents the text below it.
     fn tagged(&mut self, tag: &str, text: &str) {
         self.line("");
         let (head, rest) = text.split_once('\n').unwrap_or((text, ""));
-        // The line below the first sets the indentation of those that follow it.
+        // The second line determines the indentation of those after it.
         let below = rest.lines().find(|line| !line.is_empty()).unwrap_or_default();
         if [head, below].iter().any(|line| line.starts_with([' ', '\t'])) {
             self.line(tag);
@@ -108,8 +108,9 @@ impl Comment {
     }
 }
 
-/// In front of which section the release stands: at the end, unless it is what keeps two pieces of
-/// plain text apart.
+/// Returns the index of the section before which `Since:` is written.
+///
+/// This is the end, unless `Since:` must separate two plain sections, or the overview from one.
 fn since_position(sections: &[Section], after_body: bool) -> usize {
     let plain = |section: &Section| section.kind == SectionKind::Plain;
     if after_body && sections.first().is_some_and(plain) {

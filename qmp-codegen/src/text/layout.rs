@@ -1,6 +1,6 @@
-//! How expressions are laid out: as QEMU's schemas are, in 80 columns where that can be.
+//! Lays out expressions as QEMU's schemas do, in 80 columns if possible.
 
-/// The width of a line.
+/// The width of a line in columns.
 const WIDTH: usize = 80;
 
 /// An expression of the schema language.
@@ -21,7 +21,7 @@ impl Node {
     }
 }
 
-/// Lays out a definition or directive, each of its keys on a line of its own.
+/// Lays out a definition or directive, with each key on its own line.
 pub(super) fn top_level(keys: &[(String, Node)]) -> String {
     let mut out = String::new();
     object_lines(keys, 0, 0, &mut out);
@@ -29,7 +29,7 @@ pub(super) fn top_level(keys: &[(String, Node)]) -> String {
     out
 }
 
-/// Writes a node at a column, so that `trailing` more characters fit behind it.
+/// Writes a node at a column, with room for `trailing` characters after it.
 fn write(node: &Node, column: usize, trailing: usize, out: &mut String) {
     let line = flat(node);
     if column + line.len() + trailing <= WIDTH {
@@ -48,7 +48,7 @@ fn write(node: &Node, column: usize, trailing: usize, out: &mut String) {
 
 fn flat(node: &Node) -> String {
     match node {
-        // Names have nothing that must be escaped; this keeps the text sound whatever it is.
+        // Names need no escapes. This keeps the text valid for any other string.
         Node::Text(text) => format!("'{}'", text.replace('\\', r"\\")),
         Node::Bool(value) => value.to_string(),
         Node::List(elements) => match &elements[..] {
@@ -72,22 +72,22 @@ fn object_lines(keys: &[(String, Node)], column: usize, trailing: usize, out: &m
             indent(column + 2, out);
         }
         out.push_str(&format!("'{key}': "));
-        let behind = if index + 1 == keys.len() { trailing + " }".len() } else { ",".len() };
+        let trailing = if index + 1 == keys.len() { trailing + " }".len() } else { ",".len() };
         let at = column + 2 + key.len() + "'': ".len();
-        if needs_own_line(value, at, column + 4, behind) {
+        if needs_own_line(value, at, column + 4, trailing) {
             out.truncate(out.trim_end().len());
             out.push('\n');
             indent(column + 4, out);
-            write(value, column + 4, behind, out);
+            write(value, column + 4, trailing, out);
         } else {
-            write(value, at, behind, out);
+            write(value, at, trailing, out);
         }
     }
     out.push_str(" }");
 }
 
-/// Whether strings fit only if they begin in a line of their own.
-fn needs_own_line(value: &Node, at: usize, own: usize, behind: usize) -> bool {
+/// Whether strings only fit if they begin on a new line.
+fn needs_own_line(value: &Node, at: usize, own: usize, trailing: usize) -> bool {
     let widest = match value {
         Node::List(elements) if elements.iter().all(|e| matches!(e, Node::Text(_))) => {
             elements.iter().map(|element| flat(element).len()).max().unwrap_or_default()
@@ -95,8 +95,8 @@ fn needs_own_line(value: &Node, at: usize, own: usize, behind: usize) -> bool {
         Node::Text(_) => flat(value).len(),
         _ => return false,
     };
-    let widest = widest + "[ ".len() + " ]".len().max(behind);
-    flat(value).len() + at + behind > WIDTH && widest + at > WIDTH && own < at
+    let widest = widest + "[ ".len() + " ]".len().max(trailing);
+    flat(value).len() + at + trailing > WIDTH && widest + at > WIDTH && own < at
 }
 
 fn list_lines(elements: &[Node], column: usize, trailing: usize, out: &mut String) {
@@ -106,20 +106,20 @@ fn list_lines(elements: &[Node], column: usize, trailing: usize, out: &mut Strin
             out.push_str(",\n");
             indent(column + 2, out);
         }
-        let behind = if index + 1 == elements.len() { trailing + " ]".len() } else { ",".len() };
-        write(element, column + 2, behind, out);
+        let trailing = if index + 1 == elements.len() { trailing + " ]".len() } else { ",".len() };
+        write(element, column + 2, trailing, out);
     }
     out.push_str(" ]");
 }
 
-/// Strings, as many to a line as fit.
+/// Writes strings, filling each line.
 fn filled(elements: &[Node], column: usize, trailing: usize, out: &mut String) {
     out.push_str("[ ");
     let mut at = column + 2;
     for (index, element) in elements.iter().enumerate() {
         let element = flat(element);
-        let behind = if index + 1 == elements.len() { trailing + " ]".len() } else { ",".len() };
-        if index > 0 && at + 1 + element.len() + behind > WIDTH {
+        let trailing = if index + 1 == elements.len() { trailing + " ]".len() } else { ",".len() };
+        if index > 0 && at + 1 + element.len() + trailing > WIDTH {
             out.push('\n');
             indent(column + 2, out);
             at = column + 2;

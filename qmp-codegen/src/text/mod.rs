@@ -1,4 +1,4 @@
-//! A schema as text.
+//! Writes a schema as QAPI text.
 
 mod described;
 mod doc;
@@ -16,10 +16,11 @@ use described::Described;
 use layout::Node;
 use order::Item;
 
-/// Writes a schema as one file, in the order of its definitions and laid out as QEMU's own are.
+/// Writes a schema as a single file, in the order of its definitions and in the layout of QEMU's
+/// schemas.
 ///
-/// The text means the same schema: names that need an exception from QAPI's rules get it, and
-/// documentation is written where there is some. Files are not kept apart.
+/// The text describes the same schema, with its documentation, and with pragmas for all names that
+/// need an exception. Only the division into files is lost.
 #[must_use]
 pub fn write(schema: &Schema) -> String {
     let mut text = String::from("# -*- Mode: Python -*-\n# vim: filetype=python\n");
@@ -39,7 +40,8 @@ pub fn write(schema: &Schema) -> String {
             Item::Command(command) => command_text(schema, command),
             Item::Event(event) => event_text(schema, event),
         };
-        // Free-form documentation would be taken for that of a definition which has none.
+        // Separate free-form documentation from an undocumented definition, as the two together
+        // would be an error.
         if introduced && text.starts_with('{') {
             part(String::from("{ 'pragma': { } }\n"));
         }
@@ -135,7 +137,7 @@ fn event_text(schema: &Schema, event: &Event) -> String {
     text("event", keys, &Described::of_event(event))
 }
 
-/// A definition with its documentation.
+/// Writes a definition with its documentation.
 fn text(meta_type: &str, keys: Keys, described: &Described<'_>) -> String {
     let definition = described.definition;
     let mut all = Keys::default();
@@ -186,7 +188,7 @@ fn members(schema: &Schema, members: &[Member]) -> Node {
     Node::Object(members.iter().map(member).collect())
 }
 
-/// A value alone, or an object with it where there is more to say.
+/// Returns a value in its short form, or an object if it has a condition or features.
 fn short(key: &str, value: Node, condition: Option<&Condition>, features: &[Feature]) -> Node {
     if condition.is_none() && features.is_empty() {
         return value;

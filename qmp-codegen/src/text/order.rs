@@ -1,8 +1,8 @@
-//! In which order a schema is written.
+//! The order in which a schema is written.
 
 use crate::schema::{Command, Definition, Event, ModuleId, Schema, Type};
 
-/// What stands between blank lines.
+/// A part of the text between blank lines.
 #[derive(Clone, Copy)]
 pub(super) enum Item<'a> {
     Introduction(&'a str),
@@ -26,8 +26,10 @@ impl<'a> Item<'a> {
     }
 }
 
-/// Everything that is written. Types, commands and events each keep their order, and stand among
-/// each other as they do in their file; what introduces a file comes before what is in it.
+/// Returns all items in the order in which they are written.
+///
+/// Types, commands, and events each keep their order. Within a file, they are interleaved by place,
+/// after the file's free-form documentation.
 pub(super) fn items(schema: &Schema) -> Vec<Item<'_>> {
     let mut kinds: [Vec<Item<'_>>; 3] = [
         schema.types.iter().rev().map(Item::Type).collect(),
@@ -37,7 +39,7 @@ pub(super) fn items(schema: &Schema) -> Vec<Item<'_>> {
     let mut items = Vec::new();
     let mut introduced = 0;
     let mut file = None;
-    // The last of each list is the next; a file that has been begun is ended first.
+    // The next item of each list is its last. Finish the current file before starting another.
     while let Some(next) = kinds
         .iter_mut()
         .filter(|kind| !kind.is_empty())
@@ -53,7 +55,7 @@ pub(super) fn items(schema: &Schema) -> Vec<Item<'_>> {
     items
 }
 
-/// In the order of the files, up to a file.
+/// Adds the free-form documentation of the files before index `until`.
 fn introduce<'a>(
     schema: &'a Schema,
     introduced: &mut usize,

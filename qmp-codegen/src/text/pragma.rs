@@ -1,4 +1,4 @@
-//! Exceptions from the rules for names and return types.
+//! Writes pragmas, the exceptions to the rules for names, return types, and documentation.
 
 use super::described::Described;
 use super::layout::{self, Node};
@@ -7,7 +7,7 @@ use super::order::Item;
 use crate::schema::{Base, Command, Member, Schema, TypeKind, TypeRef};
 use crate::shape;
 
-/// A directive with the exceptions that a schema needs; empty if it needs none.
+/// Returns a directive with the exceptions that a schema needs, or an empty string.
 pub(super) fn pragmas(schema: &Schema, items: &[Item<'_>]) -> String {
     let commands = || schema.commands.iter();
     let named_with_underscore = commands()
@@ -53,11 +53,12 @@ fn undocumented<'a>(items: &[Item<'a>]) -> Vec<&'a str> {
         Item::Command(command) => Some(Described::of_command(command)),
         Item::Event(event) => Some(Described::of_event(event)),
     });
-    let incomplete = described.filter(Described::leaves_members_out);
+    let incomplete = described.filter(Described::is_incomplete);
     incomplete.map(|described| &*described.definition.name).collect()
 }
 
-/// Only types: members that a command or event has in place cannot be excepted.
+/// Returns the types with members or values that need an exception, which inline members of commands
+/// and events cannot have.
 fn with_unusual_members(schema: &Schema) -> Vec<&str> {
     let any = |members: &[Member]| members.iter().any(|member| names::is_unusual(&member.name));
     let types = schema.types.iter().filter(|ty| match &ty.kind {
