@@ -1,7 +1,7 @@
-//! How long it takes from a schema's text to Rust, step by step.
+//! Measures each step from the text of a schema to Rust code.
 //!
-//! `cargo bench -p qmp-codegen` measures this project's own schema;
-//! `QAPI_SCHEMA_DIR=<qemu>/qapi cargo bench -p qmp-codegen` that of a QEMU.
+//! `cargo bench -p qmp-codegen` measures this project's schema, and
+//! `QAPI_SCHEMA_DIR=<qemu>/qapi cargo bench -p qmp-codegen` that of QEMU.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,9 +23,9 @@ fn main() {
     let schema = load_all();
     let (types, commands) = (schema.types.len(), schema.commands.len());
     println!("{types} types, {commands} commands, {} events\n", schema.events.len());
-    let read = measure("read, parse and check", load_all);
+    let read = measure("read, parse, and check", load_all);
     let emit = measure("emit", || Builder::new().tokens(&schema));
-    println!("{:<24} {:>8.1?}", "together", read + emit);
+    println!("{:<24} {:>8.1?}", "total", read + emit);
     measure("emit and format", || Builder::new().generate_from(&schema).map(|code| code.len()));
 }
 
@@ -39,7 +39,7 @@ fn roots() -> Vec<PathBuf> {
     }
 }
 
-/// Prints the least and the middle of several runs; gives the middle.
+/// Prints the median and minimum time of several runs. Returns the median.
 fn measure<T>(what: &str, run: impl Fn() -> T) -> Duration {
     let mut times: Vec<Duration> = (0..RUNS)
         .map(|_| {
@@ -51,6 +51,6 @@ fn measure<T>(what: &str, run: impl Fn() -> T) -> Duration {
         })
         .collect();
     times.sort_unstable();
-    println!("{what:<24} {:>8.1?} (least {:.1?})", times[RUNS / 2], times[0]);
+    println!("{what:<24} {:>8.1?} (minimum {:.1?})", times[RUNS / 2], times[0]);
     times[RUNS / 2]
 }

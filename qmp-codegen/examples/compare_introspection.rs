@@ -1,13 +1,12 @@
-//! Compares a schema with what a real QEMU answers to `query-qmp-schema`.
+//! Compares a schema with QEMU's reply to `query-qmp-schema`.
 //!
 //! ```sh
-//! cargo run -p qmp-codegen --example compare_introspection -- qapi-schema.json answer.json
+//! cargo run -p qmp-codegen --example compare_introspection -- qapi-schema.json reply.json
 //! ```
 //!
-//! A real QEMU does not have what its build leaves out. Which symbols of the schema's conditions
-//! hold there is not in its answer, so they are guessed: those hold whose absence would bring more
-//! differences. What remains should be the difference between two releases, and nothing if the
-//! schema is that of the same release.
+//! The reply lacks what is not in QEMU's build, and does not tell which configuration symbols are
+//! set. They are guessed: a symbol is not set if there are fewer differences without it. What
+//! remains is the difference between the two releases.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -22,11 +21,11 @@ use qmp_codegen::schema::{
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [schema, answer] = &arguments[..] else {
-        eprintln!("usage: compare_introspection SCHEMA ANSWER");
+    let [schema, reply] = &arguments[..] else {
+        eprintln!("usage: compare_introspection SCHEMA REPLY");
         return ExitCode::FAILURE;
     };
-    match compare(schema, answer) {
+    match compare(schema, reply) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -35,19 +34,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn compare(schema: &str, answer: &str) -> Result<(), Box<dyn Error>> {
+fn compare(schema: &str, reply: &str) -> Result<(), Box<dyn Error>> {
     let schema = qmp_codegen::load([Root::File(schema.into())])?.schema;
     let names = Names::from_schema(&schema);
-    let answer = import(&std::fs::read_to_string(answer)?, &names)?;
+    let reply = import(&std::fs::read_to_string(reply)?, &names)?;
     let difference = |unset: &BTreeSet<&str>| -> Result<Difference, Box<dyn Error>> {
         let built = export(&schema, Naming::Unmasked, &|symbol| !unset.contains(symbol));
         let built = import(&built.to_string(), &names)?;
-        Ok(diff_within(&built, &answer, Scope::Introspection))
+        Ok(diff_within(&built, &reply, Scope::Introspection))
     };
 
     let mut unset = BTreeSet::new();
     let mut rest = difference(&unset)?;
-    println!("{} differences if everything is built in", rest.changes.len());
+    println!("{} differences with all symbols set", rest.changes.len());
     for symbol in symbols(&schema) {
         unset.insert(symbol);
         let without = difference(&unset)?;
@@ -62,7 +61,7 @@ fn compare(schema: &str, answer: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The symbols that a schema's conditions are made of.
+/// Returns the symbols in a schema's conditions.
 fn symbols(schema: &Schema) -> BTreeSet<&str> {
     let mut symbols = Symbols(BTreeSet::new());
     for ty in &schema.types {

@@ -1,4 +1,4 @@
-//! What a comparison of schemas finds, and what of it breaks clients.
+//! Tests of the comparison of schemas, and of which changes break clients.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +10,7 @@ fn schema(text: &str) -> Schema {
     qmp_codegen::load([root]).unwrap_or_else(|error| panic!("{error}")).schema
 }
 
-/// Compares two texts, and the lines that are found; those that break are marked by `!`.
+/// Compares two schemas, and checks the changes. Breaking changes are marked with `!`.
 fn assert_changes(old: &str, new: &str, expected: &[&str]) {
     let difference = diff(&schema(old), &schema(new));
     let line = |change: &qmp_codegen::diff::Change| {
@@ -21,7 +21,7 @@ fn assert_changes(old: &str, new: &str, expected: &[&str]) {
     assert_eq!(difference.is_breaking(), expected.iter().any(|line| line.starts_with('!')));
 }
 
-/// The same change of a member, where it is sent and where it is received.
+/// Checks a change of a member, both as an argument and as data of an event.
 fn assert_member(old: &str, new: &str, sent: &str, received: &str) {
     let types = "{ 'enum': 'Two', 'data': [ 'a', 'b' ] }
                  { 'enum': 'Three', 'data': [ 'a', 'b', 'c' ] }
@@ -36,7 +36,7 @@ fn assert_member(old: &str, new: &str, sent: &str, received: &str) {
 }
 
 #[test]
-fn members_come_and_go() {
+fn members_added_removed_and_changed() {
     assert_member("", "'*m': 'int'", "  : added, optional", "  : added, optional");
     assert_member("", "'m': 'int'", "! : added, mandatory", "  : added, mandatory");
     assert_member("'*m': 'int'", "", "! : removed, was optional", "  : removed, was optional");
@@ -46,7 +46,7 @@ fn members_come_and_go() {
 }
 
 #[test]
-fn types_become_wider_narrower_and_others() {
+fn types_widened_narrowed_and_changed() {
     for (old, new, sent, received, change) in [
         ("Two", "Three", ' ', ' ', "value 'c' added"),
         ("Three", "Two", '!', ' ', "value 'c' removed"),
@@ -82,7 +82,7 @@ fn types_become_wider_narrower_and_others() {
 }
 
 #[test]
-fn what_is_not_on_the_wire_makes_no_difference() {
+fn changes_that_are_not_on_the_wire_are_ignored() {
     assert_changes(
         "{ 'struct': 'Base', 'data': { 'a': 'int' } }
          { 'struct': 'Whole', 'base': 'Base', 'data': { 'b': 'Letter' } }
@@ -97,7 +97,7 @@ fn what_is_not_on_the_wire_makes_no_difference() {
 }
 
 #[test]
-fn commands_and_events_come_and_go() {
+fn commands_and_events_added_and_removed() {
     assert_changes(
         "{ 'command': 'a', 'features': [ 'deprecated' ] } { 'command': 'b' } { 'event': 'A' }",
         "{ 'command': 'b' } { 'command': 'c', 'features': [ 'unstable' ] } { 'event': 'B' }",
@@ -143,7 +143,7 @@ const UNION: &str = "
 { 'command': 'query', 'returns': ['Options'] }";
 
 #[test]
-fn branches_come_and_go() {
+fn branches_added_and_removed() {
     let with = |old: &str, new: &str| UNION.replace(old, new);
     assert_changes(
         UNION,
@@ -179,7 +179,7 @@ fn branches_come_and_go() {
 }
 
 #[test]
-fn members_move_between_base_and_branches() {
+fn members_moved_between_base_and_branches() {
     let in_base = UNION.replace("'*ro': 'bool'", "'*ro': 'bool', 'path': 'str'");
     let in_base =
         in_base.replace("{ 'path': 'str', '*lock'", "{ '*lock'").replace("{ 'path': 'str' }", "{}");
@@ -204,7 +204,7 @@ fn members_move_between_base_and_branches() {
 }
 
 #[test]
-fn a_struct_becomes_a_union() {
+fn struct_replaced_by_union() {
     let plain = UNION.replace(
         "'data': 'Options', 'boxed': true",
         "'data': { 'driver': 'Driver', '*ro': 'bool' }",
@@ -221,7 +221,7 @@ fn a_struct_becomes_a_union() {
 }
 
 #[test]
-fn what_is_shared_is_reported_once_and_recursion_ends() {
+fn changes_of_shared_types_are_reported_once_and_recursion_ends() {
     let tree = |members: &str| {
         format!(
             "{{ 'struct': 'Tree', 'data': {{ {members} '*left': 'Tree', '*more': ['Tree'] }} }}
@@ -239,9 +239,9 @@ fn what_is_shared_is_reported_once_and_recursion_ends() {
     );
 }
 
-/// A type that commands return and take was harmless in the direction in which it was met first.
+/// The change does not break clients in the direction in which the type is reached first.
 #[test]
-fn the_direction_that_breaks_decides_the_path() {
+fn path_is_that_of_the_direction_that_breaks_clients() {
     assert_changes(
         "{ 'struct': 'Thing', 'data': { '*x': 'int' } } { 'command': 'c', 'returns': 'Thing' }
          { 'command': 'd', 'data': { 's': { 'type': 'Thing', 'features': [ 'unstable' ] } } }",
@@ -252,7 +252,7 @@ fn the_direction_that_breaks_decides_the_path() {
 }
 
 #[test]
-fn introspection_shows_less() {
+fn scope_of_introspection_ignores_integer_types_and_flags() {
     let old = schema("{ 'command': 'c', 'data': { 'x': 'uint8' }, 'allow-preconfig': true }");
     let new = schema("{ 'command': 'c', 'data': { 'x': 'int' } }");
     assert_eq!(diff(&old, &new).changes.len(), 2);

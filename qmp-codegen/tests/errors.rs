@@ -1,10 +1,13 @@
-//! Small schemas, each beside the diagnostics that it gives: `errors` has those that are refused,
-//! `warn` those that are accepted with warnings, `accept` those that are accepted without, and
-//! `prose` those whose style is warned of if asked for.
+//! Small schemas with their expected diagnostics.
 //!
-//! `BLESS=1` writes the expected diagnostics anew.
+//! - `errors`: schemas that are rejected.
+//! - `warn`: schemas that are accepted with warnings.
+//! - `accept`: schemas that are accepted without warnings.
+//! - `prose`: schemas that only cause warnings about the style of documentation.
+//!
+//! `BLESS=1` updates the expected diagnostics.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on fails.
+#![allow(clippy::unwrap_used)] // tests
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -14,25 +17,25 @@ use qmp_codegen::diagnostic::render;
 use qmp_codegen::{LoadOptions, Root, load_file};
 
 #[test]
-fn what_is_wrong_is_refused() {
+fn invalid_schemas_are_rejected() {
     let failures = each_case("tests/errors", |schema| match load_file(schema) {
-        Ok(_) => Err(String::from("it is accepted")),
+        Ok(_) => Err(String::from("accepted")),
         Err(error) => compare(schema, &error.to_string()),
     });
     assert!(failures.is_empty(), "{failures}");
 }
 
 #[test]
-fn what_is_questionable_is_accepted_with_warnings() {
+fn questionable_schemas_are_accepted_with_warnings() {
     let failures = each_case("tests/warn", |schema| match load_file(schema) {
         Ok(loaded) => compare(schema, &render(&loaded.sources, &loaded.warnings)),
-        Err(error) => Err(format!("it is refused:\n{error}")),
+        Err(error) => Err(format!("rejected:\n{error}")),
     });
     assert!(failures.is_empty(), "{failures}");
 }
 
 #[test]
-fn what_is_right_is_accepted() {
+fn valid_schemas_are_accepted() {
     let failures = each_case("tests/accept", |schema| match load_file(schema) {
         Ok(loaded) if loaded.warnings.is_empty() => Ok(()),
         Ok(loaded) => Err(render(&loaded.sources, &loaded.warnings)),
@@ -42,7 +45,7 @@ fn what_is_right_is_accepted() {
 }
 
 #[test]
-fn style_of_documentation_is_checked_if_asked_for() {
+fn style_of_documentation_is_only_checked_on_request() {
     let failures = each_case("tests/prose", |schema| {
         let loaded = load_file(schema).map_err(|error| error.to_string())?;
         assert!(loaded.warnings.is_empty(), "{schema:?}");
@@ -55,7 +58,7 @@ fn style_of_documentation_is_checked_if_asked_for() {
 }
 
 #[test]
-fn every_schema_has_its_diagnostics_and_the_other_way_round() {
+fn every_schema_has_diagnostics_and_vice_versa() {
     for directory in ["tests/errors", "tests/warn", "tests/prose"] {
         let names = |extension| {
             let paths = files(directory).into_iter().filter(move |path| has(path, extension));
@@ -67,17 +70,16 @@ fn every_schema_has_its_diagnostics_and_the_other_way_round() {
     }
 }
 
-/// QEMU's own schema has nothing that would be worth a warning.
 #[test]
-#[ignore = "needs QAPI_SCHEMA_DIR, a checkout's qapi directory"]
-fn the_schema_of_qemu_is_right() {
+#[ignore = "needs QAPI_SCHEMA_DIR, the qapi directory of QEMU's source"]
+fn schema_of_qemu_is_accepted_without_warnings() {
     let directory = PathBuf::from(std::env::var_os("QAPI_SCHEMA_DIR").unwrap());
     let loaded = load_file(directory.join("qapi-schema.json")).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(render(&loaded.sources, &loaded.warnings), "");
     assert!(loaded.schema.commands.len() > 100);
 }
 
-/// Tries every schema of a directory; what is said of those that fail.
+/// Tests every schema in a directory. Returns a description of all failures.
 fn each_case(directory: &str, test: impl Fn(&Path) -> Result<(), String>) -> String {
     let mut failures = String::new();
     for schema in files(directory).iter().filter(|path| has(path, "json")) {
@@ -88,7 +90,7 @@ fn each_case(directory: &str, test: impl Fn(&Path) -> Result<(), String>) -> Str
     failures
 }
 
-/// Compares diagnostics with those beside the schema.
+/// Compares diagnostics with those expected, or updates the latter.
 fn compare(schema: &Path, found: &str) -> Result<(), String> {
     let path = schema.with_extension("err");
     if std::env::var_os("BLESS").is_some_and(|bless| bless == "1") {
@@ -99,7 +101,7 @@ fn compare(schema: &Path, found: &str) -> Result<(), String> {
     if expected == found { Ok(()) } else { Err(difference(&expected, found)) }
 }
 
-/// The lines from the first that differs to the last.
+/// Returns the lines from the first to the last that differs.
 fn difference(expected: &str, found: &str) -> String {
     let (expected, found): (Vec<_>, Vec<_>) = (expected.lines().collect(), found.lines().collect());
     let same = |(one, other): &(&&str, &&str)| one == other;
@@ -112,8 +114,8 @@ fn difference(expected: &str, found: &str) -> String {
     format!("from line {}:\n{}{}", first + 1, side("-", expected), side("+", found))
 }
 
-/// The files of a directory, without those of its subdirectories. Tests run in the directory of
-/// their package, so paths in diagnostics are the same everywhere.
+/// Returns the files in a directory, but not in its subdirectories. The path is relative to the
+/// package, in which tests run, so that paths in diagnostics are the same on every machine.
 fn files(directory: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> = entries.filter(|path| path.is_file()).collect();

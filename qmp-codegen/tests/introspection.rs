@@ -1,4 +1,4 @@
-//! Introspection, imported and exported.
+//! Tests of the import and export of introspection.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,7 +21,7 @@ fn kind<'a>(schema: &'a Schema, name: &str) -> &'a TypeKind {
 }
 
 #[test]
-fn exports_what_was_imported() {
+fn imported_introspection_exports_unchanged() {
     let expected: Value = serde_json::from_str(SHELF).unwrap();
     assert_eq!(export(&shelf(), Naming::Masked, &|_| true), expected);
 }
@@ -33,7 +33,7 @@ fn types_are_named_after_the_path_to_them() {
         [
             "QueryShelfReturn",
             "ShelfAddArguments",
-            // A name that ends in `List` would be that of an array.
+            // The ending `List` is reserved for arrays.
             "QueryShelfReturnPickListType",
             "ShelfAddKind",
             "ShelfAddBook",
@@ -46,7 +46,7 @@ fn types_are_named_after_the_path_to_them() {
 }
 
 #[test]
-fn names_come_from_a_table_as_far_as_it_goes() {
+fn names_come_from_the_table_if_it_contains_them() {
     let names = Names::from_json(
         r#"{
             "query-shelf": {"(returns)": "Shelf"},
@@ -80,13 +80,13 @@ fn names_come_from_a_table_as_far_as_it_goes() {
 }
 
 #[test]
-fn a_table_survives_its_own_json() {
+fn table_survives_conversion_to_json() {
     let names = Names::from_schema(&shelf());
     assert_eq!(Names::from_json(&names.to_json().to_string()), Ok(names));
 }
 
 #[test]
-fn a_table_cannot_give_names_that_types_cannot_have() {
+fn table_with_invalid_type_names_is_rejected() {
     for name in ["ThingList", "X", "Thing_Two", ""] {
         let table = json!({"query-shelf": {"(returns)": name}}).to_string();
         assert!(Names::from_json(&table).is_err(), "{name}");
@@ -108,7 +108,7 @@ fn unmasked_types_keep_their_names() {
 }
 
 #[test]
-fn arguments_stay_in_place_unless_they_are_shared_or_a_union() {
+fn arguments_are_inline_unless_shared_or_a_union() {
     let schema = shelf();
     let arguments = |index: usize| &schema.commands[index].arguments;
     assert!(matches!(arguments(0), Arguments::Inline(members) if members.is_empty()));
@@ -126,7 +126,7 @@ fn values_without_members_have_no_branch() {
 }
 
 #[test]
-fn a_definition_knows_where_it_was_in_the_text() {
+fn definitions_have_places_in_the_text() {
     let schema = shelf();
     for definition in schema.commands.iter().map(|command| &command.definition) {
         let span = definition.span.unwrap();
@@ -137,7 +137,7 @@ fn a_definition_knows_where_it_was_in_the_text() {
 }
 
 #[test]
-fn a_whole_reply_is_read_too() {
+fn whole_reply_is_accepted() {
     let reply = format!(r#"{{"return": {SHELF}, "id": 7}}"#);
     let schema = import(&reply, &Names::none()).unwrap();
     assert_eq!(type_names(&schema), type_names(&shelf()));
@@ -146,7 +146,7 @@ fn a_whole_reply_is_read_too() {
 }
 
 #[test]
-fn types_that_nothing_leads_to_are_left_out() {
+fn unreachable_types_are_omitted() {
     let text = SHELF.replacen(
         '[',
         r#"[{"name": "99", "meta-type": "enum", "members": [{"name": "a"}]},"#,
@@ -156,7 +156,7 @@ fn types_that_nothing_leads_to_are_left_out() {
 }
 
 #[test]
-fn enumerations_before_features_of_values() {
+fn enumerations_without_members_have_values() {
     let text = r#"[
         {"name": "FULL", "meta-type": "event", "arg-type": "0"},
         {"name": "0", "meta-type": "object", "members": [{"name": "a", "type": "1"}]},
@@ -167,7 +167,7 @@ fn enumerations_before_features_of_values() {
 }
 
 #[test]
-fn errors_say_where() {
+fn errors_have_paths_and_messages() {
     let entry = |entry: &str| {
         format!(
             r#"[{{"name": "0", "meta-type": "object", "members": []}},
@@ -175,35 +175,35 @@ fn errors_say_where() {
         )
     };
     let cases = [
-        (String::from("nonsense"), "not JSON: expected ident at line 1 column 2"),
-        (String::from("17"), "expected an array of entries, or a reply with one"),
-        (String::from("{}"), "member 'return' is missing"),
+        (String::from("nonsense"), "invalid JSON: expected ident at line 1 column 2"),
+        (String::from("17"), "expected an array of entries, or a reply that contains one"),
+        (String::from("{}"), "missing member 'return'"),
         (
             String::from(r#"{"error": {"class": "CommandNotFound", "desc": "No such command"}}"#),
-            "the server answered with an error: No such command",
+            "the server replied with an error: No such command",
         ),
-        (entry("{}"), "[2]: member 'name' is missing"),
+        (entry("{}"), "[2]: missing member 'name'"),
         (entry("[]"), "[2]: expected an object"),
         (
             entry(r#"{"name": "0", "meta-type": "event", "arg-type": "0"}"#),
-            "[2]: '0' is there twice",
+            "[2]: duplicate name '0'",
         ),
         (entry(r#"{"name": "x", "meta-type": "thing"}"#), "[2].meta-type: expected a meta-type"),
         (
             entry(r#"{"name": "X", "meta-type": "event", "arg-type": "7"}"#),
-            "[2].arg-type: there is no type '7'",
+            "[2].arg-type: unknown type '7'",
         ),
         (
             entry(r#"{"name": "X", "meta-type": "event", "arg-type": "e"}"#),
-            "[2].arg-type: type 'e' is used where only an object type can stand",
+            "[2].arg-type: expected an object type, found type 'e'",
         ),
         (
             entry(r#"{"name": "a b", "meta-type": "event", "arg-type": "0"}"#),
-            "[2].name: expected a name of letters, digits, '-' and '_'",
+            "[2].name: expected a name of letters, digits, '-', '_', and '.'",
         ),
         (
             entry(r#"{"name": "[1]", "meta-type": "array", "element-type": "[1]"}"#),
-            "[2].element-type: type '[1]' is used where only a type that is no array can stand",
+            "[2].element-type: expected a type other than an array, found type '[1]'",
         ),
         (
             entry(r#"{"name": "1", "meta-type": "object", "members": [{"name": "a", "type": 3}]}"#),
@@ -214,14 +214,14 @@ fn errors_say_where() {
                 r#"{"name": "1", "meta-type": "object", "tag": "t", "members":
                     [{"name": "t", "type": "e", "default": null}], "variants": []}"#,
             ),
-            "[2].tag: expected the name of a mandatory member that is an enumeration",
+            "[2].tag: expected the name of a mandatory member of an enum type",
         ),
         (
             entry(
                 r#"{"name": "1", "meta-type": "object", "tag": "t", "members":
                     [{"name": "t", "type": "e"}], "variants": [{"case": "b", "type": "0"}]}"#,
             ),
-            "[2].variants[0].case: expected a value of the tag's enumeration",
+            "[2].variants[0].case: expected a value of the tag's enum type",
         ),
         (
             entry(
@@ -245,7 +245,7 @@ fn errors_have_parts() {
 }
 
 #[test]
-fn no_truncation_and_no_wrong_byte_is_a_panic() {
+fn truncated_and_corrupted_input_does_not_panic() {
     for end in 0..SHELF.len() {
         let _ = import(&SHELF[..end], &Names::none());
     }
@@ -263,9 +263,9 @@ fn no_truncation_and_no_wrong_byte_is_a_panic() {
     assert!(import(&"[".repeat(100_000), &Names::none()).is_err());
 }
 
-/// Each type of a long chain would have a longer name than the one before it, and a longer path.
+/// Without a limit, each type in a long chain would have a longer name and path than the one before.
 #[test]
-fn a_long_chain_of_types_costs_no_more_than_its_length() {
+fn names_and_paths_of_a_long_chain_are_limited() {
     let chain = |last: &str| {
         let mut entries =
             vec![json!({"name": "go", "meta-type": "command", "arg-type": "0", "ret-type": "1"})];

@@ -1,15 +1,15 @@
-//! What real QEMUs answer, read as a schema and made again.
+//! Imports and exports replies of QEMU.
 
 #![allow(clippy::unwrap_used)]
 
 mod support;
 
 use qmp_codegen::introspection::{Names, Naming, export, import};
-use support::{answers, assert_same, canonical};
+use support::{assert_same, canonical, replies};
 
 #[test]
-fn an_imported_answer_exports_as_it_was() {
-    for (file, text) in answers() {
+fn imported_reply_exports_unchanged() {
+    for (file, text) in replies() {
         let schema =
             import(&text, &Names::none()).unwrap_or_else(|error| panic!("{file}: {error}"));
         let again = export(&schema, Naming::Masked, &|_| true);
@@ -18,8 +18,8 @@ fn an_imported_answer_exports_as_it_was() {
 }
 
 #[test]
-fn an_imported_answer_is_a_schema() {
-    for (file, text) in answers() {
+fn imported_reply_survives_as_text() {
+    for (file, text) in replies() {
         let imported = import(&text, &Names::none()).unwrap();
         let written = support::schema(&qmp_codegen::text::write(&imported));
         support::assert_equal_schemas(&file, &imported, &written);
@@ -29,8 +29,8 @@ fn an_imported_answer_is_a_schema() {
 }
 
 #[test]
-fn an_answer_does_not_differ_from_itself() {
-    for (file, text) in answers() {
+fn reply_does_not_differ_from_itself() {
+    for (file, text) in replies() {
         let schema = import(&text, &Names::none()).unwrap();
         let other = export(&schema, Naming::Unmasked, &|_| true).to_string();
         let other = import(&other, &Names::none()).unwrap();

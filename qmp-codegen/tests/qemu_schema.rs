@@ -1,5 +1,6 @@
-//! QEMU's own schema, written and read again, and compared with what QEMUs answer.
-//! `QAPI_SCHEMA_DIR` names the directory with its `qapi-schema.json`.
+//! Tests with QEMU's schema.
+//!
+//! `QAPI_SCHEMA_DIR` is the directory with its `qapi-schema.json`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 use qmp_codegen::Root;
 use qmp_codegen::introspection::{Names, Naming, export, import};
 use qmp_codegen::schema::Schema;
-use support::{answers, assert_equal_schemas};
+use support::{assert_equal_schemas, replies};
 
 fn qemu() -> Schema {
     let directory = PathBuf::from(std::env::var_os("QAPI_SCHEMA_DIR").unwrap());
@@ -20,7 +21,7 @@ fn qemu() -> Schema {
 
 #[test]
 #[ignore = "needs QAPI_SCHEMA_DIR"]
-fn written_and_read_again_it_is_the_same() {
+fn schema_survives_as_text() {
     let schema = qemu();
     let text = qmp_codegen::text::write(&schema);
     assert_equal_schemas("QEMU's schema", &schema, &support::schema(&text));
@@ -30,7 +31,7 @@ fn written_and_read_again_it_is_the_same() {
 
 #[test]
 #[ignore = "needs QAPI_SCHEMA_DIR"]
-fn exported_and_imported_it_does_not_differ() {
+fn schema_does_not_differ_from_its_introspection() {
     let schema = qemu();
     for naming in [Naming::Masked, Naming::Unmasked] {
         let exported = export(&schema, naming, &|_| true);
@@ -41,13 +42,13 @@ fn exported_and_imported_it_does_not_differ() {
     }
 }
 
-/// With the names of a schema of about the same age, hardly a type has to be named after its path.
+/// The names of a schema cover most types of other releases.
 #[test]
 #[ignore = "needs QAPI_SCHEMA_DIR"]
-fn it_names_the_types_of_other_releases() {
+fn names_of_the_schema_fit_other_releases() {
     let schema = qemu();
     let known: Vec<&str> = schema.types.iter().map(|ty| &*ty.definition.name).collect();
-    for (file, text) in answers() {
+    for (file, text) in replies() {
         let imported = import(&text, &Names::from_schema(&schema)).unwrap();
         let named = |name: &str| known.contains(&name);
         let named = imported.types.iter().filter(|ty| named(&ty.definition.name)).count();

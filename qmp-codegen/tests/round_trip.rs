@@ -1,6 +1,6 @@
-//! Schemas made at random: what is written of them means the same.
+//! Random schemas, which must survive being written as text.
 
-#![allow(clippy::unwrap_used)] // A test that cannot go on fails.
+#![allow(clippy::unwrap_used)] // tests
 
 #[path = "support/random.rs"]
 mod random;
@@ -25,7 +25,7 @@ fn random_schemas_survive() {
     }
 }
 
-/// Makes schemas that are right. Names are numbered, so that none clashes with another.
+/// A generator of valid schemas. Names are numbered, so that they are unique.
 struct Generator {
     random: Random,
     next: usize,
@@ -33,11 +33,11 @@ struct Generator {
     structs: Vec<String>,
     unions: Vec<String>,
     alternates: Vec<String>,
-    /// The structs and commands that have names which need a pragma.
+    /// The structs and commands whose names, or whose members' names, need a pragma.
     exceptions: Vec<String>,
 }
 
-/// A part of a definition that documentation describes.
+/// A part of a definition that documentation can describe.
 struct Part {
     text: String,
     name: String,
@@ -62,7 +62,7 @@ impl Generator {
                 _ => self.event(),
             });
         }
-        // Definitions may come before what they refer to.
+        // References can be forward.
         for at in 0..definitions.len() {
             let other = self.random.below(definitions.len());
             definitions.swap(at, other);
@@ -169,7 +169,7 @@ impl Generator {
             &[format!("'{a_struct}'")],
             &[format!("['{a_struct}']"), "['str']".into()],
             &["'null'".into()],
-            // Strings could be taken for numbers.
+            // Strings could be mistaken for numbers.
             &[
                 "'str'".into(),
                 "'int'".into(),
@@ -269,7 +269,7 @@ impl Generator {
         if self.random.once_in(4) { format!("['{name}']") } else { format!("'{name}'") }
     }
 
-    /// The keys that values and members can have beside their first.
+    /// Returns the optional keys of a value or member.
     fn extras(&mut self, conditional: bool) -> String {
         let mut extras = String::new();
         if conditional && self.random.once_in(2) {
@@ -293,7 +293,7 @@ impl Generator {
         }
     }
 
-    /// A definition with its documentation, if it is to have any.
+    /// Returns a definition, with documentation in two cases out of three.
     fn definition(
         &mut self,
         name: &str,
@@ -349,11 +349,11 @@ impl Generator {
         doc + "##\n"
     }
 
-    /// A tag with a text: beside it, below it, or both.
+    /// Returns a tag with a text on the same line, below it, or both.
     fn described(&mut self, tag: &str) -> String {
         let text = self.paragraphs("#     ");
         let text = text.trim_end_matches(['#', '\n']);
-        // What is below the tag's line sets the indentation for all that follows.
+        // The line below the tag determines the indentation of those after it.
         let second = text.lines().skip(1).find(|line| *line != "#").unwrap_or_default();
         if second.starts_with("#      ") || self.random.once_in(2) {
             format!("# {tag}\n{text}\n#\n")
@@ -362,7 +362,7 @@ impl Generator {
         }
     }
 
-    /// Paragraphs, each with a blank line behind it; at least one.
+    /// Returns one or two paragraphs, each followed by a blank line.
     fn paragraphs(&mut self, indent: &str) -> String {
         const PARAGRAPHS: [&[&str]; 7] = [
             &["A thing."],
@@ -390,7 +390,7 @@ impl Generator {
         format!("{prefix}{number}")
     }
 
-    /// The name of a member of a type, which may be odd; of no type, of an argument.
+    /// Returns the name of a member. In a type, it can be a name that needs a pragma.
     fn member_name(&mut self, of: &str) -> String {
         let number = self.number();
         if !of.is_empty() && self.random.once_in(6) {

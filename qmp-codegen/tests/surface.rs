@@ -1,4 +1,4 @@
-//! The surface lists what the generated code has, and no more: both are read, and compared.
+//! Compares the list of public items with the generated code.
 
 #![allow(clippy::panic, clippy::unwrap_used)] // tests
 
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use syn::{Fields, Item};
 
 #[test]
-fn the_surface_is_what_the_code_has() {
+fn surface_lists_exactly_the_public_items() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let schemas: Vec<PathBuf> =
@@ -20,12 +20,12 @@ fn the_surface_is_what_the_code_has() {
         let mut listed: BTreeSet<String> = surface.into_iter().map(|item| item.path).collect();
         let code = builder.generate_code().unwrap_or_else(|error| panic!("{error}")).code;
         let has = paths(&code);
-        // The enum of the branches of a union with a base is a part of the union.
+        // If a union has a base, the enum of its branches is listed as a part of the union.
         listed.extend(
             listed.clone().iter().filter_map(|path| Some(path.rsplit_once("::")?.0.into())),
         );
         listed.retain(|path| path.contains("::"));
-        // What is open to the unknown has no name in the schema.
+        // Items for unknown values and properties have no names in the schema.
         let is_open = |path: &str| path.ends_with("::Unknown") || path.ends_with("::properties");
         let differences = listed.symmetric_difference(&has);
         let differences: Vec<_> =
@@ -34,7 +34,7 @@ fn the_surface_is_what_the_code_has() {
     }
 }
 
-/// The paths of public items in the modules of a vocabulary.
+/// Returns the paths of public items in the modules of generated code.
 fn paths(code: &str) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();
     for item in syn::parse_file(code).unwrap().items {

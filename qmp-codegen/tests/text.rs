@@ -1,4 +1,4 @@
-//! A schema that is written and read again is the same.
+//! Tests of schemas written as text.
 
 #![allow(clippy::unwrap_used)]
 
@@ -111,13 +111,13 @@ fn documentation_survives() {
 }
 
 #[test]
-fn imported_introspection_is_a_schema() {
+fn imported_introspection_survives() {
     let text = include_str!("data/introspection.json");
     assert_survives("introspection", &import(text, &Names::none()).unwrap());
 }
 
 #[test]
-fn lines_are_broken_where_they_are_too_long() {
+fn long_lines_are_broken() {
     let written = qmp_codegen::text::write(&schema(
         "{ 'command': 'c', 'data': { 'a-rather-long-name': 'str', '*another-long-name': ['str'],
            'third-of-these-names': { 'type': 'int', 'features': [ 'deprecated', 'unstable' ] } } }

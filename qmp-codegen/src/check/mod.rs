@@ -21,7 +21,7 @@ use crate::source::Sources;
 
 use index::Index;
 
-/// Checks a schema, and returns the model if there are no errors.
+/// Checks a schema, and returns the model unless there are errors.
 ///
 /// Every pass runs, so that errors of all kinds are reported at once.
 pub(crate) fn check(

@@ -109,7 +109,7 @@ impl Difference {
     /// - `breaking`: whether the change breaks clients.
     /// - `directions`: an array of `sent` and `received`.
     /// - `announced`: `deprecated` or `unstable`; absent if the change was not announced.
-    /// - `also`: other affected commands and events; absent if there are none.
+    /// - `also`: other affected commands and events; absent if the change affects no others.
     /// - `text`: the change as a line of text.
     #[must_use]
     pub fn to_json(&self) -> Value {

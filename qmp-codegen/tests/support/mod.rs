@@ -1,4 +1,4 @@
-//! What tests of introspection share.
+//! Helpers for tests of introspection.
 
 #![allow(dead_code, clippy::unwrap_used)]
 
@@ -9,16 +9,16 @@ use qmp_codegen::Root;
 use qmp_codegen::schema::{Module, Schema};
 use serde_json::{Map, Value};
 
-/// Introspection as it would be of a build that has everything that it shows.
+/// Returns introspection as if the build contained the whole schema.
 ///
-/// QEMU numbers types before it leaves out what its build does not have. So numbers have gaps,
-/// types can come in the order of uses that are not there, and some are there that nothing leads
-/// to. Here, types are numbered and ordered as they are reached.
-pub(crate) fn canonical(answer: &Value) -> Value {
+/// QEMU numbers types before it leaves out what is not in its build. Therefore, numbers have gaps,
+/// the order of types can depend on references that were left out, and some types are unreachable.
+/// Here, types are numbered and ordered as they are reached.
+pub(crate) fn canonical(reply: &Value) -> Value {
     let entries: HashMap<&str, &Value> =
-        answer.as_array().unwrap().iter().map(|e| (e["name"].as_str().unwrap(), e)).collect();
+        reply.as_array().unwrap().iter().map(|e| (e["name"].as_str().unwrap(), e)).collect();
     let is_root = |e: &&Value| e["meta-type"] == "command" || e["meta-type"] == "event";
-    let roots = answer.as_array().unwrap().iter().filter(is_root);
+    let roots = reply.as_array().unwrap().iter().filter(is_root);
     let mut queue: Vec<&Value> = roots.collect();
     let mut names: HashMap<String, String> = HashMap::new();
     let mut masked = 0;
@@ -56,7 +56,7 @@ fn numbered(name: &str, masked: &mut usize) -> String {
 }
 
 fn renamed(entry: &Value, rename: &mut dyn FnMut(&str) -> String) -> Value {
-    // Arguments come before what is returned, and common members before variants.
+    // Arguments come before return types, and common members before variants.
     const REFERENCES: [&str; 4] = ["arg-type", "ret-type", "type", "element-type"];
     match entry {
         Value::Array(elements) => elements.iter().map(|e| renamed(e, rename)).collect(),
@@ -95,14 +95,14 @@ pub(crate) fn assert_same(what: &str, expected: &Value, found: &Value) {
     assert_eq!(expected.len(), found.len(), "{what}");
 }
 
-/// What real QEMUs answered to `query-qmp-schema`: the files that the schema is tested with.
-pub(crate) fn answers() -> Vec<(String, String)> {
+/// Returns replies of QEMU to `query-qmp-schema`, with their releases.
+pub(crate) fn replies() -> Vec<(String, String)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schema/tests/releases");
-    let answer = |release: &str| {
+    let reply = |release: &str| {
         let path = directory.join(format!("{release}.json"));
         (release.to_owned(), std::fs::read_to_string(path).unwrap())
     };
-    ["7.2", "10.0", "11.1"].map(answer).into()
+    ["7.2", "10.0", "11.1"].map(reply).into()
 }
 
 /// Reads a schema from a text.
@@ -111,7 +111,7 @@ pub(crate) fn schema(text: &str) -> Schema {
     qmp_codegen::load([root]).unwrap_or_else(|error| panic!("{error}")).schema
 }
 
-/// Compares schemas without the places at which things stand.
+/// Compares schemas without the places of definitions.
 pub(crate) fn assert_equal_schemas(what: &str, expected: &Schema, found: &Schema) {
     let (expected, found) = (without_places(expected), without_places(found));
     let pairs = |a: &str, b: &str| assert_eq!(a, b, "{what}");

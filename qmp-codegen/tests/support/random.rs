@@ -1,12 +1,12 @@
-//! Numbers that look random and are the same in every run.
+//! Pseudorandom numbers, the same in every run.
 
-#![allow(dead_code)] // Not every test needs all of it.
+#![allow(dead_code)] // Not every test uses everything.
 
-/// SplitMix64.
+/// A SplitMix64 generator.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    /// A number less than the bound.
+    /// Returns a number less than the bound.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -15,7 +15,7 @@ impl Random {
         usize::try_from((mixed ^ (mixed >> 31)) % bound as u64).unwrap_or_default()
     }
 
-    /// Whether something is so that is so once in so many times.
+    /// Returns true with a probability of one in `times`.
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
