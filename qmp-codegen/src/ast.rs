@@ -1,4 +1,4 @@
-//! The syntax tree: definitions as written, with the place of each part and references by name.
+//! The syntax tree: definitions as written, with the location of each part and references by name.
 
 use crate::schema::{Condition, SectionKind};
 use crate::source::{FileId, Span};
@@ -16,7 +16,7 @@ pub(crate) enum Item {
     },
 }
 
-/// A name and its place.
+/// A name and its location.
 #[derive(Clone, Debug)]
 pub(crate) struct Name {
     pub(crate) text: String,

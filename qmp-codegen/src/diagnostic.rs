@@ -1,4 +1,4 @@
-//! Errors and warnings about a schema, and their places.
+//! Errors and warnings about a schema, and their locations.
 
 use std::fmt::{self, Write as _};
 
@@ -20,18 +20,18 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// The problem, in one sentence without a final period.
     pub message: String,
-    /// The place of the problem; `None` if it is not in a file, such as a root that cannot be read.
+    /// The location of the problem; `None` if there is no file, as for a root that cannot be read.
     pub span: Option<Span>,
-    /// The definition that contains the place, such as `command 'query-status'`.
+    /// The definition that contains the location, such as `command 'query-status'`.
     pub within: Option<String>,
     /// A hint on how to solve the problem.
     pub help: Option<String>,
-    /// Other places that explain the problem, each with a note.
+    /// Other locations that explain the problem, each with a note.
     pub related: Vec<(Span, String)>,
 }
 
 impl Diagnostic {
-    /// Creates an error at a place.
+    /// Creates an error at a location.
     pub fn error(span: Span, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
@@ -43,7 +43,7 @@ impl Diagnostic {
         }
     }
 
-    /// Creates a warning at a place.
+    /// Creates a warning at a location.
     pub fn warning(span: Span, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(span, message) }
     }
@@ -55,7 +55,7 @@ impl Diagnostic {
         self
     }
 
-    /// Adds another place that explains the problem.
+    /// Adds another location that explains the problem.
     #[must_use]
     pub fn related(mut self, span: Span, note: impl Into<String>) -> Self {
         self.related.push((span, note.into()));
@@ -63,8 +63,8 @@ impl Diagnostic {
     }
 }
 
-/// Formats diagnostics as compilers do: the chain of includes, `file:line:col: error: in definition:
-/// message`, and the line with the place marked.
+/// Formats diagnostics as compilers do: the chain of includes, `file:line:col: error: message`, and
+/// the line with the location marked.
 #[must_use]
 pub fn render(sources: &Sources, diagnostics: &[Diagnostic]) -> String {
     diagnostics.iter().fold(String::new(), |mut out, diagnostic| {
@@ -81,7 +81,7 @@ fn render_one(sources: &Sources, diagnostic: &Diagnostic, out: &mut String) -> f
     };
     if let Some(span) = diagnostic.span {
         render_include_chain(sources, span, out)?;
-        write!(out, "{}: ", place(sources, span))?;
+        write!(out, "{}: ", location(sources, span))?;
     }
     write!(out, "{severity}: ")?;
     if let Some(within) = &diagnostic.within {
@@ -92,7 +92,7 @@ fn render_one(sources: &Sources, diagnostic: &Diagnostic, out: &mut String) -> f
         render_line(sources, span, out)?;
     }
     for (span, note) in &diagnostic.related {
-        writeln!(out, "{}: note: {note}", place(sources, *span))?;
+        writeln!(out, "{}: note: {note}", location(sources, *span))?;
         render_line(sources, *span, out)?;
     }
     if let Some(help) = &diagnostic.help {
@@ -108,10 +108,9 @@ fn render_include_chain(sources: &Sources, span: Span, out: &mut String) -> fmt:
         chain.push(include);
         from = sources.file(include.file).and_then(|file| file.included_from);
     }
-    chain
-        .into_iter()
-        .rev()
-        .try_for_each(|include| writeln!(out, "in file included from {}:", place(sources, include)))
+    chain.into_iter().rev().try_for_each(|include| {
+        writeln!(out, "in file included from {}:", location(sources, include))
+    })
 }
 
 fn render_line(sources: &Sources, span: Span, out: &mut String) -> fmt::Result {
@@ -169,7 +168,7 @@ fn printable(c: char) -> char {
     if is_hidden || (c.is_control() && c != '\t') { char::REPLACEMENT_CHARACTER } else { c }
 }
 
-fn place(sources: &Sources, span: Span) -> String {
+fn location(sources: &Sources, span: Span) -> String {
     let path = sources
         .file(span.file)
         .map_or_else(|| String::from("?"), |file| file.path.display().to_string());

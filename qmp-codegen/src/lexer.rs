@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::diagnostic::Diagnostic;
 use crate::source::{FileId, Span};
 
-/// A token. Comments are not tokens: [`Lexer::comment`] returns those that document.
+/// A token. Comments are not tokens; use [`Lexer::comment`] to read documentation.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Token<'s> {
     /// One of `{}[]:,`.
@@ -98,7 +98,7 @@ impl<'s> Lexer<'s> {
         Some(Comment { text, span: self.span(start, start + text.len()) })
     }
 
-    /// Returns the place of the next character; at the end of the text, the end of its last line.
+    /// Returns the location of the next character; at the end of the text, the end of its last line.
     pub(crate) fn here(&self) -> Span {
         let at = match self.text[self.at..].chars().next() {
             Some(c) => return self.span(self.at, self.at + c.len_utf8()),
@@ -230,10 +230,10 @@ mod tests {
     }
 
     /// A value with its start and end.
-    type Placed<T> = (T, u32, u32);
+    type Located<T> = (T, u32, u32);
 
     /// Returns the tokens of a text, or the message of its error.
-    fn tokens(text: &str) -> Result<Vec<Placed<Token<'_>>>, Placed<String>> {
+    fn tokens(text: &str) -> Result<Vec<Located<Token<'_>>>, Located<String>> {
         let mut lexer = lexer(text);
         let mut tokens = Vec::new();
         loop {
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_have_places() {
+    fn tokens_have_locations() {
         let found = tokens(" {'a' :[true,# more\n false]}").map_err(|(message, ..)| message);
         let expected = vec![
             (Token::Punctuation(b'{'), 1, 2),
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_have_places() {
+    fn errors_have_locations() {
         for (text, message, start, end) in [
             ("'abc", "unterminated string", 0, 1),
             ("'ab\n'", "unterminated string", 0, 1),

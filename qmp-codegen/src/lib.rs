@@ -12,7 +12,7 @@
 //!
 //! - [`Builder`] is all that a build script needs.
 //! - [`load()`] reads and checks a schema. The result is a [`schema::Schema`]; each problem is a
-//!   [`diagnostic::Diagnostic`] with a place in [`source::Sources`].
+//!   [`diagnostic::Diagnostic`] with a location in [`source::Sources`].
 //! - [`introspection`] converts between a `Schema` and `query-qmp-schema` replies, [`text`] writes a
 //!   `Schema` as QAPI, and [`diff`] compares two of them.
 //!

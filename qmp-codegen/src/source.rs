@@ -1,9 +1,9 @@
-//! The files of a schema, and places in them.
+//! The files of a schema, and locations in them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A place in a file of a schema: the bytes from `start` to `end`.
+/// A location in a file of a schema: the bytes from `start` to `end`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Span {
     /// The file.

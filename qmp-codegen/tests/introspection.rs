@@ -126,7 +126,7 @@ fn values_without_members_have_no_branch() {
 }
 
 #[test]
-fn definitions_have_places_in_the_text() {
+fn definitions_have_locations_in_the_text() {
     let schema = shelf();
     for definition in schema.commands.iter().map(|command| &command.definition) {
         let span = definition.span.unwrap();

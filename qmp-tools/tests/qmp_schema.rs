@@ -70,6 +70,19 @@ fn check_shows_the_way_through_includes() {
     assert!(rest.contains("part.json:1:27: error"), "{err}");
 }
 
+#[test]
+fn check_warns_of_style_on_request() {
+    let directory = Directory::new();
+    let documented = "##\n# @go:\n#\n# @far: how far\n##\n\
+                      { 'command': 'go', 'data': { 'far': 'int' } }\n";
+    let path = directory.write("style.json", documented);
+    let ran = run(SCHEMA, &["check", &path]);
+    assert_eq!((ran.status, &*ran.err), (0, ""));
+    let ran = run(SCHEMA, &["check", "--prose", &path]);
+    assert_eq!(ran.status, 0);
+    assert!(ran.err.contains("style.json:4:9: warning: in command 'go': "), "{}", ran.err);
+}
+
 /// Several files are one schema, with one name space.
 #[test]
 fn files_are_one_schema() {
@@ -165,8 +178,8 @@ fn import_knows_the_names_of_qemu() {
 #[test]
 fn import_says_where_introspection_is_wrong() {
     for (text, said) in [
-        ("[1", "not JSON"),
-        ("", "not JSON"),
+        ("[1", "invalid JSON"),
+        ("", "invalid JSON"),
         ("{\"error\": {\"class\": \"GenericError\", \"desc\": \"no such luck\"}}", "no such luck"),
         ("[{\"name\": \"x\", \"meta-type\": \"command\", \"arg-type\": \"7\"}]", "[0]"),
     ] {
@@ -177,7 +190,7 @@ fn import_says_where_introspection_is_wrong() {
     assert!(err.contains("`import`"), "{err}");
     for bad in ["[]", "{\"a\": 1}", "{\"a\": {\"b\": \"Not a name\"}}"] {
         let err = run_with(SCHEMA, &["import", "builtin", "--names", "-"], bad).failed(1);
-        assert!(err.contains("not a table of names"), "{bad}: {err}");
+        assert!(err.contains("invalid table of names"), "{bad}: {err}");
     }
 }
 

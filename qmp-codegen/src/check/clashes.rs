@@ -20,11 +20,11 @@ pub(crate) fn check(index: &Index<'_>, nesting: &Nesting, report: &mut Report) {
         tables.push(check_own(definition, &mut scope));
     }
     let objects = Objects { index, tables, lookups: Cell::new(0) };
-    for (place, definition) in index.definitions().iter().enumerate() {
-        if nesting.is_sound(place) {
+    for (position, definition) in index.definitions().iter().enumerate() {
+        if nesting.is_sound(position) {
             let mut scope = Scope::of(report, definition);
-            objects.check_base(definition, place, &mut scope);
-            objects.check_branches(definition, place, &mut scope);
+            objects.check_base(definition, position, &mut scope);
+            objects.check_branches(definition, position, &mut scope);
             if objects.lookups.get() > MAX_LOOKUPS {
                 let message = "the schema has too many combinations of bases and branches to check";
                 scope.error(definition.name.span, message);
@@ -99,9 +99,9 @@ impl<'a> Objects<'_, 'a> {
     }
 
     /// Checks the members of a definition against those of its bases.
-    fn check_base(&self, definition: &'a Definition, place: usize, scope: &mut Scope<'_, '_>) {
-        for (base_place, base) in self.bases(definition) {
-            self.each_common(place, base_place, |own, other| {
+    fn check_base(&self, definition: &'a Definition, position: usize, scope: &mut Scope<'_, '_>) {
+        for (base_position, base) in self.bases(definition) {
+            self.each_common(position, base_position, |own, other| {
                 scope.push(clash("member", own, other, Some(base)));
             });
         }
@@ -109,22 +109,28 @@ impl<'a> Objects<'_, 'a> {
 
     /// Checks the common members of a union against those that its branches can add. Members of
     /// different branches cannot conflict.
-    fn check_branches(&self, definition: &'a Definition, place: usize, scope: &mut Scope<'_, '_>) {
+    fn check_branches(
+        &self,
+        definition: &'a Definition,
+        position: usize,
+        scope: &mut Scope<'_, '_>,
+    ) {
         if definition.branches().is_empty() {
             return;
         }
-        let common: Vec<usize> =
-            std::iter::once(place).chain(self.bases(definition).map(|(place, _)| place)).collect();
+        let common: Vec<usize> = std::iter::once(position)
+            .chain(self.bases(definition).map(|(position, _)| position))
+            .collect();
         let mut seen = HashSet::new();
         for branch in definition.branches() {
             let mut pending: Vec<(usize, &'a Definition)> =
                 self.index.type_of(&branch.ty.text).into_iter().collect();
-            while let Some((inner_place, inner)) = pending.pop() {
-                if !seen.insert(inner_place) || self.lookups.get() > MAX_LOOKUPS {
+            while let Some((inner_position, inner)) = pending.pop() {
+                if !seen.insert(inner_position) || self.lookups.get() > MAX_LOOKUPS {
                     continue;
                 }
-                for base_place in &common {
-                    self.each_common(inner_place, *base_place, |added, other| {
+                for base_position in &common {
+                    self.each_common(inner_position, *base_position, |added, other| {
                         let message = format!(
                             "branch '{}' adds member '{}', which conflicts with member '{}' of the base",
                             branch.name.text, added.text, other.text

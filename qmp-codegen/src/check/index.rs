@@ -62,7 +62,7 @@ impl<'a> Index<'a> {
 
     fn add(&mut self, definition: &'a Definition, report: &mut Report) {
         let name = &definition.name;
-        let place = self.definitions.len();
+        let position = self.definitions.len();
         self.definitions.push(definition);
         if builtin(&name.text).is_some() {
             let message = format!("the name '{}' is reserved for a built-in type", name.text);
@@ -79,7 +79,7 @@ impl<'a> Index<'a> {
                 Scope::of(report, definition).push(error);
             }
             Some(Entry::Broken) => {}
-            None => _ = self.by_name.insert(&name.text, Entry::Definition(place)),
+            None => _ = self.by_name.insert(&name.text, Entry::Definition(position)),
         }
     }
 
@@ -94,8 +94,10 @@ impl<'a> Index<'a> {
             return Lookup::Builtin(builtin);
         }
         match self.by_name.get(name) {
-            Some(Entry::Definition(place)) => match self.definitions.get(*place) {
-                Some(definition) if definition.kind().is_type() => Lookup::Type(*place, definition),
+            Some(Entry::Definition(position)) => match self.definitions.get(*position) {
+                Some(definition) if definition.kind().is_type() => {
+                    Lookup::Type(*position, definition)
+                }
                 Some(definition) => Lookup::NoType(definition),
                 None => Lookup::Missing,
             },
@@ -108,7 +110,7 @@ impl<'a> Index<'a> {
     /// Returns the definition of a type and its index among the definitions.
     pub(crate) fn type_of(&self, name: &str) -> Option<(usize, &'a Definition)> {
         match self.lookup(name) {
-            Lookup::Type(place, definition) => Some((place, definition)),
+            Lookup::Type(position, definition) => Some((position, definition)),
             _ => None,
         }
     }

@@ -29,7 +29,7 @@ pub(crate) fn lower(
     let mut schema = Schema { modules: modules(items, sources), ..Schema::default() };
     for definition in index.definitions() {
         if lowering.definition(definition, &mut schema).is_none() {
-            // Unreachable unless an earlier pass misses an error. Report where instead of panicking.
+            // Unreachable unless an earlier pass misses an error.
             let message = "internal error: this definition has an error that was not reported";
             report.error(definition.name.span, message);
             return None;
@@ -235,15 +235,15 @@ impl Lowering<'_, '_> {
     fn type_ref(&self, ty: &ast::TypeName) -> Option<TypeRef> {
         let name = match self.index.lookup(&ty.name.text) {
             Lookup::Builtin(builtin) => TypeRef::Builtin(builtin),
-            Lookup::Type(place, _) => TypeRef::Defined(*self.ids.get(place)?),
+            Lookup::Type(position, _) => TypeRef::Defined(*self.ids.get(position)?),
             Lookup::NoType(_) | Lookup::Broken | Lookup::Missing => return None,
         };
         Some(if ty.array { TypeRef::Array(Box::new(name)) } else { name })
     }
 
     fn type_id(&self, name: &ast::Name) -> Option<TypeId> {
-        let (place, _) = self.index.type_of(&name.text)?;
-        self.ids.get(place).copied()
+        let (position, _) = self.index.type_of(&name.text)?;
+        self.ids.get(position).copied()
     }
 }
 

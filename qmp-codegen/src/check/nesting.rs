@@ -19,8 +19,8 @@ pub(crate) struct Nesting {
 
 impl Nesting {
     /// Whether the contents of a definition, given by index, are known and finite.
-    pub(crate) fn is_sound(&self, place: usize) -> bool {
-        self.sound.get(place).copied().unwrap_or_default()
+    pub(crate) fn is_sound(&self, position: usize) -> bool {
+        self.sound.get(position).copied().unwrap_or_default()
     }
 }
 
@@ -29,8 +29,8 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) -> Nesting {
         check_kinds(index, definition, &mut Scope::of(report, definition));
     }
     let mut walk = Walk { index, report, states: vec![State::New; index.definitions().len()] };
-    for place in 0..index.definitions().len() {
-        walk.from(place);
+    for position in 0..index.definitions().len() {
+        walk.from(position);
     }
     Nesting {
         sound: walk
@@ -54,8 +54,9 @@ fn check_kinds(index: &Index<'_>, definition: &Definition, scope: &mut Scope<'_,
             format!("{message}, but '{}' is {what}", name.text),
         ));
     };
-    let is_struct = |name: &Name| matches!(index.type_of(&name.text), Some((_, definition)) if matches!(definition.body, Body::Struct { .. }));
-    let is_union = |name: &Name| matches!(index.type_of(&name.text), Some((_, definition)) if matches!(definition.body, Body::Union { .. }));
+    let body = |name: &Name| index.type_of(&name.text).map(|(_, definition)| &definition.body);
+    let is_struct = |name: &Name| matches!(body(name), Some(Body::Struct { .. }));
+    let is_union = |name: &Name| matches!(body(name), Some(Body::Union { .. }));
     if let Some(base) = definition.base().filter(|base| !is_struct(base)) {
         reject(base, "a base must be a struct");
     }
@@ -87,7 +88,7 @@ struct Walk<'i, 'a, 'r> {
 
 /// A definition on the path.
 struct Step<'a> {
-    place: usize,
+    position: usize,
     /// The contents that have not been visited yet, last first.
     contents: Vec<&'a Name>,
     depth: usize,
@@ -95,9 +96,9 @@ struct Step<'a> {
 }
 
 impl<'a> Walk<'_, 'a, '_> {
-    fn from(&mut self, place: usize) {
+    fn from(&mut self, position: usize) {
         let mut path = Vec::new();
-        self.enter(place, &mut path);
+        self.enter(position, &mut path);
         while let Some(step) = path.last_mut() {
             if let Some(name) = step.contents.pop() {
                 match self.index.type_of(&name.text) {
@@ -118,11 +119,11 @@ impl<'a> Walk<'_, 'a, '_> {
             if step.depth > MAX_DEPTH {
                 // Only report the innermost definition, not those that contain it.
                 if sound {
-                    self.report_depth(step.place);
+                    self.report_depth(step.position);
                 }
                 sound = false;
             }
-            if let Some(state) = self.states.get_mut(step.place) {
+            if let Some(state) = self.states.get_mut(step.position) {
                 *state = State::Done { depth: step.depth, sound };
             }
             if let Some(outer) = path.last_mut() {
@@ -131,9 +132,9 @@ impl<'a> Walk<'_, 'a, '_> {
         }
     }
 
-    fn enter(&mut self, place: usize, path: &mut Vec<Step<'a>>) {
+    fn enter(&mut self, position: usize, path: &mut Vec<Step<'a>>) {
         let (Some(state), Some(definition)) =
-            (self.states.get_mut(place), self.index.definitions().get(place))
+            (self.states.get_mut(position), self.index.definitions().get(position))
         else {
             return;
         };
@@ -144,11 +145,11 @@ impl<'a> Walk<'_, 'a, '_> {
         // In reverse order, because they are popped from the end.
         let branches = definition.branches().iter().rev().map(|branch| &branch.ty);
         let contents = branches.chain(definition.base()).collect();
-        path.push(Step { place, contents, depth: 1, sound: true });
+        path.push(Step { position, contents, depth: 1, sound: true });
     }
 
-    fn report_cycle(&mut self, place: usize, by: &Name) {
-        if let Some(definition) = self.index.definitions().get(place) {
+    fn report_cycle(&mut self, position: usize, by: &Name) {
+        if let Some(definition) = self.index.definitions().get(position) {
             let name = &definition.name;
             let error = Diagnostic::error(name.span, format!("'{}' contains itself", name.text))
                 .related(by.span, "through this reference");
@@ -156,8 +157,8 @@ impl<'a> Walk<'_, 'a, '_> {
         }
     }
 
-    fn report_depth(&mut self, place: usize) {
-        if let Some(definition) = self.index.definitions().get(place) {
+    fn report_depth(&mut self, position: usize) {
+        if let Some(definition) = self.index.definitions().get(position) {
             let message =
                 format!("bases and branches are nested more than {MAX_DEPTH} levels deep");
             Scope::of(self.report, definition).error(definition.name.span, message);

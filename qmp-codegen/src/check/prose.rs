@@ -1,14 +1,14 @@
-//! The style of documentation: sentences, and one spelling of defaults and releases.
+//! Checks the style of documentation: sentences, and a uniform spelling of defaults and releases.
 //!
-//! Off unless asked for with [`LoadOptions::prose`](crate::LoadOptions::prose), which lists the
-//! rules.
+//! The check is off by default. [`LoadOptions::prose`](crate::LoadOptions::prose) enables it and
+//! lists its rules.
 
 use crate::ast::{Definition, Description, Item, Kind};
 use crate::diagnostic::Diagnostic;
 use crate::schema::SectionKind;
 use crate::source::{Sources, Span};
 
-/// How the name of a release begins.
+/// The first word of the groups that name a release.
 const RELEASES: [&str; 2] = ["(since", "(until"];
 
 /// Returns a warning for each violation, in the order of the schema.
@@ -39,7 +39,7 @@ fn check_definition(definition: &Definition, sources: &Sources, warnings: &mut V
     };
     let subject = |description: &Description| format!("'@{}'", description.name.text);
     for member in &doc.members {
-        // Values of an enumeration may say that they are the default of something.
+        // The description of an enum value may tell that the value is the default of a member.
         let may_have_default = !matches!(kind, Kind::Enum | Kind::Alternate);
         check(&subject(member), member.text_span, may_have_default);
     }
@@ -58,11 +58,11 @@ fn check_definition(definition: &Definition, sources: &Sources, warnings: &mut V
 /// The text of a description or section.
 struct Text<'s> {
     words: Vec<Word<'s>>,
-    /// Whether it ends with a literal block or a directive.
+    /// Whether the text ends with a literal block or a directive.
     ends_with_block: bool,
 }
 
-/// Characters between white space, punctuation included.
+/// A sequence of characters other than white space, including punctuation.
 #[derive(Clone, Copy)]
 struct Word<'s> {
     text: &'s str,
@@ -173,11 +173,8 @@ impl<'s> Text<'s> {
                 self.words.get(index).is_some_and(|word| word.text != "(default:")
             }
             "default" => {
-                let is_value = after
-                    .starts_with(|c: char| c.is_ascii_digit() || "`'\"".contains(c))
-                    || ["true", "false", "none"].iter().any(|value| after.starts_with(value));
                 word.ends_with(':')
-                    || (is_value && !word.ends_with(','))
+                    || (begins_value(&after) && !word.ends_with(','))
                     || before.ends_with([',', ';', ':', '('])
                     || matches!(before.as_str(), "by" | "(by" | "(the")
                     || matches!(after.as_str(), "is" | "is:" | "was")
@@ -188,6 +185,12 @@ impl<'s> Text<'s> {
             _ => false,
         }
     }
+}
+
+/// Whether a word in lower case begins a value.
+fn begins_value(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_digit() || "`'\"".contains(c))
+        || ["true", "false", "none"].iter().any(|value| word.starts_with(value))
 }
 
 /// Whether a word begins a group such as `(since 6.0)` or `(until 9.0)`, in whatever spelling.

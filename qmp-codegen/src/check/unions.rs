@@ -12,12 +12,12 @@ use super::nesting::{MAX_DEPTH, Nesting};
 use super::references::with_article;
 
 pub(crate) fn check(index: &Index<'_>, nesting: &Nesting, report: &mut Report) {
-    for (place, definition) in index.definitions().iter().enumerate() {
+    for (position, definition) in index.definitions().iter().enumerate() {
         let Body::Union { base, discriminator, branches } = &definition.body else {
             continue;
         };
         // Skip a union whose base has errors, since the discriminator may be in it.
-        if matches!(base, Base::Named(_)) && !nesting.is_sound(place) {
+        if matches!(base, Base::Named(_)) && !nesting.is_sound(position) {
             continue;
         }
         let mut scope = Scope::of(report, definition);

@@ -8,13 +8,13 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Whether any change breaks clients.
+    /// Returns true if any change breaks clients.
     #[must_use]
     pub fn is_breaking(&self) -> bool {
         self.changes.iter().any(|change| change.breaking)
     }
 
-    /// Whether the schemas do not differ.
+    /// Returns true if the schemas do not differ.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
@@ -26,9 +26,9 @@ impl Difference {
 pub struct Change {
     /// The first command or event that the change affects.
     pub root: Root,
-    /// The place within the command or event, such as `argument file.driver`, `return[].inserted`,
-    /// or `data`; empty for the command or event itself. A branch of a union is `(driver=qcow2)`,
-    /// and the elements of an array are `[]`.
+    /// The location within the command or event, such as `argument file.driver`, `data`, or
+    /// `return[].inserted`; empty for the command or event itself. A branch of a union is
+    /// `(driver=qcow2)`, and the elements of an array are `[]`.
     pub path: String,
     /// The kind of the change.
     pub what: What,

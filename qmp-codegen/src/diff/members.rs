@@ -135,8 +135,8 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Returns the type of an object's case in the other object. The result is `None` if the case cannot
-/// occur there, and the inner option is `None` if it adds no members.
+/// Returns the type of an object's case in the other object. The result is `None` if the case
+/// cannot occur there, and the inner option is `None` if it adds no members.
 fn counterpart(
     of: &Object<'_>,
     other: &Object<'_>,

@@ -103,7 +103,7 @@ impl Difference {
     /// Each change has these members:
     ///
     /// - `command` or `event`: the name of the command or event.
-    /// - `path`: the place within it; absent for the command or event itself.
+    /// - `path`: the location within it; absent for the command or event itself.
     /// - `change`: the kind of change, such as `value-removed`, with details in `name`, `optional`,
     ///   `old`, `new`, `now`, or `branches`.
     /// - `breaking`: whether the change breaks clients.

@@ -6,8 +6,8 @@ pub enum Scope {
     /// Everything that matters to clients.
     #[default]
     Schema,
-    /// Only what [introspection](crate::introspection) shows, which does not distinguish integer
-    /// types, and lacks `success-response`, `gen`, and `allow-preconfig`. Use this scope if only one
-    /// of the schemas was imported.
+    /// Only what [introspection](crate::introspection) shows. It does not distinguish integer
+    /// types, and lacks `success-response`, `gen`, and `allow-preconfig`. Use this scope if only
+    /// one of the schemas was imported.
     Introspection,
 }

@@ -45,7 +45,10 @@ impl<'a> Walk<'a> {
     }
 
     fn relation(&self, old: &Leaf<'_>, new: &Leaf<'_>) -> Relation {
-        let is_open = |leaf: &Leaf<'_>, json_type| matches!(leaf, Leaf::Builtin(b) if shape::builtin_json_type(*b) == json_type);
+        let is_open = |leaf: &Leaf<'_>, json_type| match leaf {
+            Leaf::Builtin(builtin) => shape::builtin_json_type(*builtin) == json_type,
+            _ => false,
+        };
         match (old, new) {
             (Leaf::Builtin(old), Leaf::Builtin(new)) => {
                 describe::relate(*old, *new, self.compares_ranges())

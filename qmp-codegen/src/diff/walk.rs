@@ -36,8 +36,8 @@ struct Pair<'a> {
     ignored: Vec<String>,
     /// The commands, events, and pairs that refer to the pair.
     from: HashSet<From>,
-    /// The first place at which the pair was reached in each direction.
-    places: [Option<Place>; 2],
+    /// The first location at which the pair was reached in each direction.
+    locations: [Option<Location>; 2],
 }
 
 type PairKey<'a> = (SideKey<'a>, SideKey<'a>, Vec<String>);
@@ -48,10 +48,10 @@ enum From {
     Pair(usize),
 }
 
-/// A place as a step from another, so that the total size of places is linear in the length of a
-/// chain.
+/// A location as a step from another, so that the total size of locations is linear in the length
+/// of a chain.
 #[derive(Clone)]
-struct Place {
+struct Location {
     root: usize,
     from: Option<At>,
     step: String,
@@ -60,7 +60,7 @@ struct Place {
 struct Finding {
     /// The pair, or `None` for a command or event itself.
     pair: Option<usize>,
-    place: Place,
+    location: Location,
     what: What,
     breaking: bool,
     directions: Vec<Direction>,
@@ -102,7 +102,7 @@ impl<'a> Walk<'a> {
 
     /// Returns everything that was reported.
     pub(super) fn difference(mut self) -> Difference {
-        self.findings.sort_by_key(|finding| finding.place.root);
+        self.findings.sort_by_key(|finding| finding.location.root);
         Difference { changes: self.findings.iter().map(|finding| self.change(finding)).collect() }
     }
 }
@@ -165,9 +165,9 @@ impl<'a> Walk<'a> {
         }
         self.arguments(root, "argument", Direction::Sent, &old.arguments, &new.arguments);
         let returns = |ty: &'a Option<TypeRef>| Side::of_optional(ty.as_ref());
-        let place = Place { root, from: None, step: String::from("return") };
+        let location = Location { root, from: None, step: String::from("return") };
         let sides = (returns(&old.returns), returns(&new.returns));
-        self.enqueue(From::Root(root), sides, Vec::new(), Direction::Received, place);
+        self.enqueue(From::Root(root), sides, Vec::new(), Direction::Received, location);
     }
 
     fn event(&mut self, root: usize, old: &'a Event, new: &'a Event) {
@@ -183,9 +183,9 @@ impl<'a> Walk<'a> {
         old: &'a Arguments,
         new: &'a Arguments,
     ) {
-        let place = Place { root, from: None, step: path.to_owned() };
+        let location = Location { root, from: None, step: path.to_owned() };
         let sides = (Side::of_arguments(old), Side::of_arguments(new));
-        self.enqueue(From::Root(root), sides, Vec::new(), direction, place);
+        self.enqueue(From::Root(root), sides, Vec::new(), direction, location);
     }
 
     fn root(&mut self, kind: RootKind, definition: &Definition) -> usize {
@@ -201,9 +201,9 @@ impl<'a> Walk<'a> {
     }
 
     fn report_root(&mut self, root: usize, what: What, breaking: bool) {
-        let place = Place { root, from: None, step: String::new() };
+        let location = Location { root, from: None, step: String::new() };
         let (directions, announced) = (Vec::new(), self.roots[root].announced);
-        self.findings.push(Finding { pair: None, place, what, breaking, directions, announced });
+        self.findings.push(Finding { pair: None, location, what, breaking, directions, announced });
     }
 }
 
@@ -217,8 +217,8 @@ impl<'a> Walk<'a> {
         sides: (Side<'a>, Side<'a>),
         ignored: Vec<String>,
     ) {
-        let place = self.place(at, step);
-        self.enqueue(From::Pair(at.pair), sides, ignored, at.direction, place);
+        let location = self.location(at, step);
+        self.enqueue(From::Pair(at.pair), sides, ignored, at.direction, location);
     }
 
     pub(super) fn sides(&self, at: At) -> (Side<'a>, Side<'a>) {
@@ -243,12 +243,12 @@ impl<'a> Walk<'a> {
         breaking: bool,
         announced: Option<Announced>,
     ) {
-        let place = self.place(at, step);
+        let location = self.location(at, step);
         let key = (at.pair, step.to_owned(), what.clone());
         let Some(&known) = self.found.get(&key) else {
             self.found.insert(key, self.findings.len());
             let (pair, directions) = (Some(at.pair), vec![at.direction]);
-            let finding = Finding { pair, place, what, breaking, directions, announced };
+            let finding = Finding { pair, location, what, breaking, directions, announced };
             self.findings.push(finding);
             return;
         };
@@ -256,7 +256,7 @@ impl<'a> Walk<'a> {
         finding.directions.push(at.direction);
         if breaking && !finding.breaking {
             finding.breaking = true;
-            finding.place = place;
+            finding.location = location;
         }
     }
 
@@ -266,36 +266,38 @@ impl<'a> Walk<'a> {
         (old, new): (Side<'a>, Side<'a>),
         ignored: Vec<String>,
         direction: Direction,
-        place: Place,
+        location: Location,
     ) {
         let key = (old.key(), new.key(), ignored.clone());
         let pairs = &mut self.pairs;
         let index = *self.known.entry(key).or_insert_with(|| {
-            pairs.push(Pair { old, new, ignored, from: HashSet::new(), places: [None, None] });
+            pairs.push(Pair { old, new, ignored, from: HashSet::new(), locations: [None, None] });
             pairs.len() - 1
         });
         let pair = &mut self.pairs[index];
         pair.from.insert(from);
-        let known = &mut pair.places[direction as usize];
+        let known = &mut pair.locations[direction as usize];
         if known.is_none() {
-            *known = Some(place);
+            *known = Some(location);
             self.queue.push_back((index, direction));
         }
     }
 
-    fn place(&self, at: At, step: &str) -> Place {
-        let from = self.pairs[at.pair].places[at.direction as usize].as_ref();
-        Place { root: from.map_or(0, |from| from.root), from: Some(at), step: step.to_owned() }
+    fn location(&self, at: At, step: &str) -> Location {
+        let from = self.pairs[at.pair].locations[at.direction as usize].as_ref();
+        Location { root: from.map_or(0, |from| from.root), from: Some(at), step: step.to_owned() }
     }
 
-    /// Formats a place as a path. A very long path is abbreviated in the middle.
-    fn path(&self, place: &Place) -> String {
-        let mut steps = vec![place.step.as_str()];
-        let mut next = place.from;
+    /// Formats a location as a path. A very long path is abbreviated in the middle.
+    fn path(&self, location: &Location) -> String {
+        let mut steps = vec![location.step.as_str()];
+        let mut next = location.from;
         while let Some(at) = next {
-            let Some(place) = &self.pairs[at.pair].places[at.direction as usize] else { break };
-            steps.push(&place.step);
-            next = place.from;
+            let Some(location) = &self.pairs[at.pair].locations[at.direction as usize] else {
+                break;
+            };
+            steps.push(&location.step);
+            next = location.from;
         }
         steps.reverse();
         steps.retain(|step| !step.is_empty());
@@ -313,15 +315,15 @@ impl<'a> Walk<'a> {
     fn change(&self, finding: &Finding) -> Change {
         let roots = match finding.pair {
             Some(pair) => self.roots_of(pair),
-            None => vec![finding.place.root],
+            None => vec![finding.location.root],
         };
         // A shared change is announced only if it is announced for every command and event.
         let all = || roots.iter().map(|root| self.roots[*root].announced);
         let by_roots = all().all(|one| one.is_some()).then(|| all().next().flatten()).flatten();
-        let others = roots.iter().filter(|root| **root != finding.place.root);
+        let others = roots.iter().filter(|root| **root != finding.location.root);
         Change {
-            root: self.roots[finding.place.root].root.clone(),
-            path: self.path(&finding.place),
+            root: self.roots[finding.location.root].root.clone(),
+            path: self.path(&finding.location),
             what: finding.what.clone(),
             breaking: finding.breaking,
             directions: finding.directions.clone(),

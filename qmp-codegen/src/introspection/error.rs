@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// An error in introspection that prevents its import, with its place in the JSON.
+/// An error in introspection that prevents its import, with its location in the JSON.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ImportError {
     path: String,

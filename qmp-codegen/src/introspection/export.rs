@@ -70,7 +70,7 @@ impl<'a> Root<'a> {
 }
 
 /// Returns commands and events in the order of files, and of definitions within a file. Without a
-/// known place, commands come first.
+/// known location, commands come first.
 fn roots(schema: &Schema) -> Vec<Root<'_>> {
     let mut roots: Vec<Root<'_>> = schema.commands.iter().map(Root::Command).collect();
     roots.extend(schema.events.iter().map(Root::Event));

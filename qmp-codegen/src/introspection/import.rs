@@ -17,7 +17,7 @@ use crate::source::{FileId, Span};
 /// defaults, and bases of unions are inline. If the schema is written as text, the checker accepts
 /// it, and it [exports](super::export()) as the same introspection.
 ///
-/// The span of a definition is the place of its entry in `text`, with file id 0.
+/// The span of a definition is the location of its entry in `text`, with file id 0.
 ///
 /// # Errors
 ///

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::error::{ImportError, ImportErrorKind};
 
-/// A JSON value and its place.
+/// A JSON value and its location.
 #[derive(Clone, Copy)]
 pub(super) struct Node<'v, 'p> {
     value: &'v Value,

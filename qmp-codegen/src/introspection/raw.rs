@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::error::{ImportError, ImportErrorKind};
 use super::node::Node;
-use super::reply::{self, Place};
+use super::reply::{self, Location};
 use crate::schema::Builtin;
 use crate::shape;
 use crate::text::names;
@@ -60,10 +60,11 @@ pub(super) struct Variants {
 impl Raw {
     /// Parses the array of entries, or a whole reply that contains it.
     pub(super) fn parse(text: &str) -> Result<Self, ImportError> {
-        let (values, places): (Vec<Value>, Vec<Place>) = reply::split(text)?.into_iter().unzip();
+        let (values, locations): (Vec<Value>, Vec<Location>) =
+            reply::split(text)?.into_iter().unzip();
         let reader = Reader::new(&values)?;
         let mut entries = Vec::new();
-        for (index, (value, (start, end))) in values.iter().zip(places).enumerate() {
+        for (index, (value, (start, end))) in values.iter().zip(locations).enumerate() {
             let node = Node::entry(value, index);
             let name = match reader.is_type(&node)? {
                 true => node.member("name")?.text()?.to_owned(),

@@ -9,10 +9,10 @@ use super::error::{ImportError, ImportErrorKind};
 use super::node::Node;
 
 /// The start and end of an entry in the text.
-pub(super) type Place = (u32, u32);
+pub(super) type Location = (u32, u32);
 
-/// Splits the array into its entries and their places.
-pub(super) fn split(text: &str) -> Result<Vec<(Value, Place)>, ImportError> {
+/// Splits the array into its entries and their locations.
+pub(super) fn split(text: &str) -> Result<Vec<(Value, Location)>, ImportError> {
     let array = if text.trim_start().starts_with('{') { returned(text)? } else { text };
     let entries: Vec<&RawValue> = serde_json::from_str(array).map_err(|error| {
         whole(match error.is_data() {
@@ -20,7 +20,7 @@ pub(super) fn split(text: &str) -> Result<Vec<(Value, Place)>, ImportError> {
             false => ImportErrorKind::Json(error.to_string()),
         })
     })?;
-    let place = |part: &str| {
+    let location = |part: &str| {
         // The part is borrowed from the text, so the difference of their addresses is its offset.
         let start = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
         let offset = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
@@ -30,7 +30,7 @@ pub(super) fn split(text: &str) -> Result<Vec<(Value, Place)>, ImportError> {
         let value = serde_json::from_str(entry.get()).map_err(|error| {
             Node::entry(&Value::Null, index).error(ImportErrorKind::Json(error.to_string()))
         })?;
-        Ok((value, place(entry.get())))
+        Ok((value, location(entry.get())))
     };
     entries.iter().enumerate().map(read).collect()
 }

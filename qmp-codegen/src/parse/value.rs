@@ -14,7 +14,7 @@ const MAX_DEPTH: usize = 100;
 /// Some checks and emitters visit a list once for each reference to it.
 const MAX_LENGTH: usize = 20_000;
 
-/// A value and its place.
+/// A value and its location.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) value: Value,

@@ -21,15 +21,15 @@ impl<'a> Item<'a> {
         }
     }
 
-    fn place(self) -> (Option<ModuleId>, Option<u32>) {
+    fn location(self) -> (Option<ModuleId>, Option<u32>) {
         self.definition().map_or((None, None), |d| (d.module, d.span.map(|span| span.start)))
     }
 }
 
 /// Returns all items in the order in which they are written.
 ///
-/// Types, commands, and events each keep their order. Within a file, they are interleaved by place,
-/// after the file's free-form documentation.
+/// Types, commands, and events each keep their order. Within a file, they are interleaved by
+/// location, after the file's free-form documentation.
 pub(super) fn items(schema: &Schema) -> Vec<Item<'_>> {
     let mut kinds: [Vec<Item<'_>>; 3] = [
         schema.types.iter().rev().map(Item::Type).collect(),
@@ -43,10 +43,10 @@ pub(super) fn items(schema: &Schema) -> Vec<Item<'_>> {
     while let Some(next) = kinds
         .iter_mut()
         .filter(|kind| !kind.is_empty())
-        .min_by_key(|kind| kind.last().map(|item| (item.place().0 != file, item.place())))
+        .min_by_key(|kind| kind.last().map(|item| (item.location().0 != file, item.location())))
         .and_then(Vec::pop)
     {
-        file = next.place().0;
+        file = next.location().0;
         let until = file.map_or(introduced, |file| file.0 as usize + 1);
         introduce(schema, &mut introduced, until, &mut items);
         items.push(next);

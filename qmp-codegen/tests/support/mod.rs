@@ -111,9 +111,9 @@ pub(crate) fn schema(text: &str) -> Schema {
     qmp_codegen::load([root]).unwrap_or_else(|error| panic!("{error}")).schema
 }
 
-/// Compares schemas without the places of definitions.
+/// Compares schemas without the locations of definitions.
 pub(crate) fn assert_equal_schemas(what: &str, expected: &Schema, found: &Schema) {
-    let (expected, found) = (without_places(expected), without_places(found));
+    let (expected, found) = (without_locations(expected), without_locations(found));
     let pairs = |a: &str, b: &str| assert_eq!(a, b, "{what}");
     for (a, b) in expected.types.iter().zip(&found.types) {
         pairs(&format!("{a:#?}"), &format!("{b:#?}"));
@@ -127,7 +127,7 @@ pub(crate) fn assert_equal_schemas(what: &str, expected: &Schema, found: &Schema
     pairs(&format!("{expected:?}"), &format!("{found:?}"));
 }
 
-fn without_places(schema: &Schema) -> Schema {
+fn without_locations(schema: &Schema) -> Schema {
     let mut schema = schema.clone();
     let introduction = schema.modules.drain(..).flat_map(|module| module.introduction).collect();
     schema.modules.push(Module { path: String::new(), introduction });

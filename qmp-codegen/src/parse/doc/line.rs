@@ -48,12 +48,12 @@ impl<'s> Line<'s> {
         self.text.len() - self.text.trim_start_matches([' ', '\t']).len()
     }
 
-    /// Returns the place of the text.
+    /// Returns the location of the text.
     pub(super) fn span(&self) -> Span {
         self.part(0, self.text.len())
     }
 
-    /// Returns the place of a part of the text, given in bytes.
+    /// Returns the location of a part of the text, given in bytes.
     pub(super) fn part(&self, start: usize, length: usize) -> Span {
         let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         let start = self.comment.start + self.offset + narrow(start);
@@ -94,4 +94,21 @@ impl<'s> Line<'s> {
     pub(super) fn is_old_heading(&self) -> bool {
         self.text.starts_with('=') && self.text.contains(|c| c != '=')
     }
+}
+
+/// Returns the tag with which a section begins.
+pub(super) fn tag(kind: SectionKind) -> &'static str {
+    match kind {
+        SectionKind::Plain => "",
+        SectionKind::Returns => "Returns:",
+        SectionKind::Errors => "Errors:",
+        SectionKind::Note => "Note:",
+        SectionKind::Example => "Example:",
+        SectionKind::Todo => "TODO:",
+    }
+}
+
+/// Whether a name does not contain blanks, so that `@name:` begins a description.
+pub(super) fn is_one_word(name: &str) -> bool {
+    !name.contains(char::is_whitespace)
 }

@@ -9,7 +9,7 @@ use crate::report::Report;
 use crate::schema::SectionKind;
 use crate::source::Span;
 
-use super::line::{Beginning, Line};
+use super::line::{Beginning, Line, is_one_word, tag};
 
 /// The number of bytes that most texts of several lines do not exceed.
 const TEXT: usize = 256;
@@ -21,9 +21,9 @@ pub(super) struct Reader<'s, 'r> {
     end: Span,
     report: &'r mut Report,
     broken: bool,
-    /// The place of the description of each member.
+    /// The location of the description of each member.
     members: Few<&'s str, Span>,
-    /// The place of the description of each feature.
+    /// The location of the description of each feature.
     features: Few<&'s str, Span>,
 }
 
@@ -382,21 +382,6 @@ impl<'s, 'r> Reader<'s, 'r> {
         }
         self.peek()
     }
-}
-
-fn tag(kind: SectionKind) -> &'static str {
-    match kind {
-        SectionKind::Plain => "",
-        SectionKind::Returns => "Returns:",
-        SectionKind::Errors => "Errors:",
-        SectionKind::Note => "Note:",
-        SectionKind::Example => "Example:",
-        SectionKind::Todo => "TODO:",
-    }
-}
-
-fn is_one_word(name: &str) -> bool {
-    !name.contains(char::is_whitespace)
 }
 
 fn push_line(text: &mut String, line: &str) {

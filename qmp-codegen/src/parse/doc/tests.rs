@@ -134,9 +134,10 @@ fn errors_do_not_end_the_comment() {
 }
 
 #[test]
-fn place_of_a_section_is_its_tag() {
+fn location_of_a_section_is_its_tag() {
     let (block, _) = read("##\n# @A:\n#\n# Errors: x\n##\n");
     let Block::Definition(doc) = block else { panic!() };
-    let places: Vec<_> = doc.sections.iter().map(|s| (s.kind, s.span.start, s.span.end)).collect();
-    assert_eq!(places, [(SectionKind::Errors, 13, 20)]);
+    let locations: Vec<_> =
+        doc.sections.iter().map(|s| (s.kind, s.span.start, s.span.end)).collect();
+    assert_eq!(locations, [(SectionKind::Errors, 13, 20)]);
 }
