@@ -20,7 +20,7 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// The problem, in one sentence without a final period.
     pub message: String,
-    /// The location of the problem; `None` if there is no file, as for a root that cannot be read.
+    /// The location of the problem; `None` if it has none, such as a root that cannot be read.
     pub span: Option<Span>,
     /// The definition that contains the location, such as `command 'query-status'`.
     pub within: Option<String>,

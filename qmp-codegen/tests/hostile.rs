@@ -9,7 +9,8 @@ mod random;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use qmp_codegen::{LoadError, Loaded, Root, load, load_file};
+use qmp_codegen::diagnostic::render;
+use qmp_codegen::{LoadError, LoadOptions, Loaded, Root, load, load_file};
 use random::Random;
 
 /// A schema that uses every part of the language.
@@ -20,6 +21,15 @@ const MAX_FORMATTED: usize = 1_000_000;
 
 fn load_text(text: impl Into<String>) -> Result<Loaded, LoadError> {
     load([Root::Text { name: String::from("hostile.json"), text: text.into() }])
+}
+
+/// Reads a text with all optional checks. Returns all diagnostics, formatted.
+fn check_all(text: impl Into<String>) -> String {
+    let root = Root::Text { name: String::from("hostile.json"), text: text.into() };
+    match LoadOptions::new().prose(true).load([root]) {
+        Ok(loaded) => render(&loaded.sources, &loaded.warnings),
+        Err(error) => formatted(error),
+    }
 }
 
 /// Returns the formatted errors of an invalid text.
@@ -71,9 +81,7 @@ fn rich_schema_is_accepted() {
 #[test]
 fn truncated_at_every_byte() {
     for end in 0..RICH.len() {
-        if let Err(error) = load_text(&RICH[..end]) {
-            formatted(error);
-        }
+        check_all(&RICH[..end]);
     }
 }
 
@@ -104,9 +112,7 @@ fn thousands_of_mutations() {
             }
         }
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        if let Err(error) = load_text(text) {
-            formatted(error);
-        }
+        check_all(text);
     }
 }
 

@@ -45,7 +45,7 @@ impl Naming {
                 && raw.is_definition(index)
                 && fits(raw, index, &entry.name)
             {
-                self.give(index, &entry.name);
+                self.assign(index, &entry.name);
             }
         }
     }
@@ -70,7 +70,7 @@ impl Naming {
                 continue;
             }
             if raw.is_definition(index) && fits(raw, index, name) {
-                self.give(index, name);
+                self.assign(index, name);
             }
             for step in steps(raw, index) {
                 if let Some(next) = table.step(name, &step.key) {
@@ -104,7 +104,7 @@ impl Naming {
             if let Some(known) = &self.names[index] {
                 stem.clone_from(known);
             } else if raw.is_definition(index) && !inline.contains(&index) {
-                self.give_unique(index, &spelling::type_name(&name));
+                self.assign_unique(index, &spelling::type_name(&name));
             }
             for step in steps(raw, index) {
                 let name = spelling::join(&stem, &step.word);
@@ -148,19 +148,19 @@ impl Naming {
             .collect()
     }
 
-    fn give(&mut self, index: Index, name: &str) {
+    fn assign(&mut self, index: Index, name: &str) {
         if self.names[index].is_none() && self.used.insert(name.to_owned()) {
             self.names[index] = Some(name.to_owned());
         }
     }
 
-    fn give_unique(&mut self, index: Index, name: &str) {
-        self.give(index, name);
+    fn assign_unique(&mut self, index: Index, name: &str) {
+        self.assign(index, name);
         while self.names[index].is_none() {
             let number = self.numbers.entry(name.to_owned()).or_insert(1);
             *number += 1;
             let numbered = format!("{name}{number}");
-            self.give(index, &numbered);
+            self.assign(index, &numbered);
         }
     }
 }
