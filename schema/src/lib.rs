@@ -1,8 +1,8 @@
-//! A declarative description of QMP, QEMU's machine protocol, and of the guest agent's protocol,
-//! in QEMU's own schema language, QAPI: data, no code.
+//! A declarative schema of QMP, QEMU's machine protocol, and of the guest agent's protocol, written
+//! in QAPI, QEMU's schema language. The crate contains data only.
 //!
-//! It covers QEMU 7.2 to 11.1, every target and build option. The crate carries the files, so
-//! that a build script finds them wherever Cargo put them:
+//! The schema covers QEMU 7.2 to 11.1 with all targets and build options. Its files are part of
+//! the crate, and the constants are their paths, so that a build script can find them:
 //!
 //! ```
 //! for root in [qmp_schema::SPEC, qmp_schema::EVENTS, qmp_schema::QGA] {
@@ -10,15 +10,15 @@
 //! }
 //! ```
 //!
-//! A member of a reply or of an event is mandatory here only where every one of these releases
-//! sends it; what callers send follows 11.1. What has gone since 7.2 is still here, and its
-//! documentation names the release that had it last.
+//! A member of a reply or an event is mandatory only if all of these releases send it; the
+//! arguments of commands follow 11.1. Definitions that were removed since 7.2 are included, and
+//! their documentation names the last release that supports them.
 
-/// The root of QMP: the protocol's own types and every command, by domain.
+/// The path of the root file of QMP: all types and commands, by domain.
 pub const SPEC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/qmp-spec.json");
 
-/// The root of QMP's events, by domain.
+/// The path of the root file of QMP's events, by domain.
 pub const EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/qmp-events.json");
 
-/// The root of the guest agent's commands.
+/// The path of the root file of the guest agent's protocol.
 pub const QGA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/qga-spec.json");

@@ -1,12 +1,12 @@
-//! The schema against real releases: what their `query-qmp-schema` answers is in `releases/`, one
-//! entry a line.
+//! Compares the schema with real releases, whose replies to `query-qmp-schema` are in `releases/`,
+//! one entry per line.
 //!
-//! - Nothing that a release has is missing in the schema.
-//! - What the schema says is always received, every release sends.
-//! - What the schema says must be sent, and that alone, the newest release requires.
+//! - The schema contains everything that a release supports.
+//! - Members that are mandatory in replies and events are sent by every release.
+//! - Members that are mandatory in arguments are exactly those that the newest release requires.
 //!
-//! Where the schema differs on purpose, it is in `support::EXCEPTIONS`, with the reason. One that does not
-//! occur any more fails the test.
+//! Intentional differences are listed in `support::EXCEPTIONS`, with the reason. The test fails if
+//! a listed difference no longer occurs.
 
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
 
@@ -15,7 +15,7 @@ mod support;
 use support::{EXCEPTIONS, RELEASES, release, schema};
 
 #[test]
-fn nothing_of_a_release_is_missing() {
+fn schema_contains_every_release() {
     let schema = schema();
     let mut wrong = Vec::new();
     let mut used = [false; EXCEPTIONS.len()];
@@ -30,14 +30,14 @@ fn nothing_of_a_release_is_missing() {
         }
     }
     for ((version, difference, _), _) in EXCEPTIONS.iter().zip(used).filter(|(_, used)| !used) {
-        wrong.push(format!("{version}: no exception any more: {difference}"));
+        wrong.push(format!("{version}: the exception is no longer needed: {difference}"));
     }
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// A member that is always there needs no `Option`.
+/// A member that is always present does not need an `Option`.
 #[test]
-fn nothing_is_optional_without_need() {
+fn members_sent_by_every_release_are_mandatory() {
     let wrong = support::needlessly_optional(&schema());
     assert!(wrong.is_empty(), "{} members:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -1,9 +1,10 @@
-//! The schema against all targets and build options of QEMU 7.2 to 9.2: names, and what
-//! introspection does not show: the exact types of members.
+//! Compares the schema with QEMU 7.2 to 9.2, including all targets and build options: names, and the
+//! exact types of members, which introspection does not contain.
 //!
-//! A line of `releases/*7.2-9.2.txt` is a definition: its kind, its name, then the values of an
-//! enumeration, or members as `name:type` with their bases' first. `name?:type` is not in all of
-//! these releases or optional in one; `(value):type` is a branch, `->:type` what is returned.
+//! Each line of `releases/*7.2-9.2.txt` is a definition: its kind, its name, then the values of an
+//! enumeration, or members as `name:type` with those of the bases first. `name?:type` is a member
+//! that is missing from some of these releases, or optional in one. `(value):type` is a branch, and
+//! `->:type` is a return type.
 
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
 
@@ -15,14 +16,14 @@ use qmp_codegen::schema::{Arguments, Base, Member, Schema, TypeId, TypeKind, Typ
 const QMP: &str = include_str!("releases/7.2-9.2.txt");
 const QGA: &str = include_str!("releases/qga-7.2-9.2.txt");
 
-/// What is different on purpose: how the lines begin that tell it, why.
+/// Intentional differences: the beginning of the lines that report the difference, and the reason.
 const EXCEPTIONS: [(&str, &str); 13] = [
-    ("union Audiodev: (dbus):", "the branch has a type of its own today"),
+    ("union Audiodev: (dbus):", "the branch has its own type today"),
     ("union BlockExportOptions: iothread?:str", "an alternate with `str` today"),
     ("struct MigrationInfo: ram?:MigrationStats", "another name of the type"),
     ("struct MigrationParameters: tls-", "alternates with `str` today"),
     ("struct NetdevUserOptions: ", "other names of types"),
-    ("union SevInfo: (", "not always a union, so that it is none here"),
+    ("union SevInfo: (", "not a union in all releases, and therefore a struct here"),
     ("struct SevGuestInfo is", "a branch of it"),
     ("struct SevSnpGuestInfo is", "a branch of it"),
     ("command cxl-inject-", "wider today"),
@@ -33,14 +34,14 @@ const EXCEPTIONS: [(&str, &str); 13] = [
 ];
 
 #[test]
-fn every_name_and_type_is_there() {
+fn every_name_and_type_is_present() {
     let mut wrong = compare(QMP, &[qmp_schema::SPEC, qmp_schema::EVENTS]);
     wrong.extend(compare(QGA, &[qmp_schema::QGA]));
     for (known, _) in EXCEPTIONS {
         let before = wrong.len();
         wrong.retain(|line| !line.starts_with(known));
         if wrong.len() == before {
-            wrong.push(format!("no exception any more: {known}"));
+            wrong.push(format!("the exception is no longer needed: {known}"));
         }
     }
     assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
@@ -71,13 +72,13 @@ fn compare(facts: &str, roots: &[&str]) -> Vec<String> {
                     && !name.starts_with(['(', '-'])
                     && !names.contains(name)
             });
-            wrong.extend(extra.map(|part| format!("{kind} {name}: {part} is not always there")));
+            wrong.extend(extra.map(|part| format!("{kind} {name}: {part} is not always present")));
         }
     }
     wrong
 }
 
-/// Whether a definition has a part: a member as optional as it must be, with the same type.
+/// Returns whether a definition has a part: a member of the same type that is optional if required.
 fn has(parts: &[String], word: &str, strict: bool) -> bool {
     let (name, optional, ty) = split(word);
     parts.iter().any(|part| {
@@ -86,13 +87,13 @@ fn has(parts: &[String], word: &str, strict: bool) -> bool {
     })
 }
 
-/// The name of a part, whether it is optional, its type.
+/// Splits a part into its name, whether it is optional, and its type.
 fn split(part: &str) -> (&str, bool, &str) {
     let (name, ty) = part.split_once(':').unwrap_or((part, ""));
     (name.trim_end_matches('?'), name.ends_with('?'), ty)
 }
 
-/// The definitions of the schema, written as in the files.
+/// Returns the definitions of the schema in the format of the files.
 fn definitions(schema: &Schema) -> BTreeMap<&str, Vec<String>> {
     let mut definitions = BTreeMap::new();
     for (index, ty) in schema.types.iter().enumerate() {
@@ -125,7 +126,7 @@ fn arguments(schema: &Schema, arguments: &Arguments) -> Vec<String> {
     }
 }
 
-/// The members of a struct or union, and branches.
+/// Returns the members and branches of a struct or union.
 fn object(schema: &Schema, id: TypeId) -> Vec<String> {
     let mut parts: Vec<_> = members(schema, id).iter().map(|m| member(schema, m)).collect();
     if let TypeKind::Union(data) = &schema.types[id.0 as usize].kind {
@@ -163,7 +164,7 @@ fn name(schema: &Schema, ty: &TypeRef) -> String {
     }
 }
 
-/// The named type in a reference, through arrays.
+/// Returns the type that a reference names, looking through arrays.
 fn reach(ty: &TypeRef) -> Option<TypeId> {
     match ty {
         TypeRef::Builtin(_) => None,
@@ -172,7 +173,7 @@ fn reach(ty: &TypeRef) -> Option<TypeId> {
     }
 }
 
-/// The types that servers send.
+/// Returns the names of the types that servers send.
 fn received(schema: &Schema) -> HashSet<&str> {
     let mut open: Vec<TypeId> = Vec::new();
     open.extend(schema.commands.iter().filter_map(|c| c.returns.as_ref()).filter_map(reach));

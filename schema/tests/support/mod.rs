@@ -1,6 +1,6 @@
-//! Comparing the schema with what a release says of itself.
+//! Compares the schema with the introspection data of a release.
 
-#![allow(dead_code)] // the tests against running QEMUs use a part of it
+#![allow(dead_code)] // the tests against running QEMUs use only part of it
 
 use std::path::Path;
 
@@ -9,36 +9,37 @@ use qmp_codegen::diff::{Change, Direction, Scope, What, diff_within};
 use qmp_codegen::introspection::{Names, Naming, export, import};
 use qmp_codegen::schema::Schema;
 
-/// The releases that there is introspection of, the newest last.
+/// The releases whose introspection data is available, the newest last.
 pub(crate) const RELEASES: [&str; 3] = ["7.2", "10.0", "11.1"];
 
-/// The release that what callers send follows.
+/// The release that the arguments of commands follow.
 pub(crate) const NEWEST: &str = "11.1";
 
-/// The same as numbers.
+/// The newest release as major and minor version numbers.
 pub(crate) const NEWEST_VERSION: (i64, i64) = (11, 1);
 
-/// What is different on purpose: a release, how the lines begin that tell it, why.
+/// Intentional differences: a release, the beginning of the lines that report the difference, and
+/// the reason.
 pub(crate) const EXCEPTIONS: [(&str, &str, &str); 2] = [
     (
         "7.2",
         "command query-named-block-nodes: \
          return[].image.format-specific(type=vmdk).data.extents[].",
-        "the type was that of images, of which 7.2 fills in what extents have today, and no more",
+        "the type was that of images, of which 7.2 fills in only the members that extents have today",
     ),
     (
         "7.2",
         "command query-block-jobs: return[].type: type is now enum, was str",
-        "enumerations are open, and what depends on this one's value is optional",
+        "enumerations are open, and members that depend on the value of this one are optional",
     ),
 ];
 
-/// Whether a difference is listed, of whatever release.
+/// Returns whether a difference is listed as an exception, for any release.
 pub(crate) fn is_exception(difference: &str) -> bool {
     EXCEPTIONS.iter().any(|(_, begins, _)| difference.starts_with(begins))
 }
 
-/// The schema of QMP, as introspection shows it: with bases flattened, nothing left out.
+/// Returns the schema of QMP as introspection presents it: with flattened bases, but complete.
 pub(crate) fn schema() -> Schema {
     let roots = [qmp_schema::SPEC, qmp_schema::EVENTS].map(|root| Root::File(root.into()));
     let schema = qmp_codegen::load(roots).unwrap_or_else(|error| panic!("{error}")).schema;
@@ -46,13 +47,13 @@ pub(crate) fn schema() -> Schema {
     import(&shown, &Names::from_schema(&schema)).unwrap()
 }
 
-/// What a release answers to `query-qmp-schema`.
+/// Returns the reply of a release to `query-qmp-schema`.
 pub(crate) fn release(version: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/releases/{version}.json"));
     std::fs::read_to_string(path).unwrap()
 }
 
-/// What is wrong with the schema for a server that answers this, a line each.
+/// Returns the errors in the schema, one per line, given a server's reply to `query-qmp-schema`.
 pub(crate) fn differences(answer: &str, schema: &Schema, version: &str) -> Vec<String> {
     let release = import(answer, &Names::from_schema(schema)).unwrap();
     let difference = diff_within(&release, schema, Scope::Introspection);
@@ -60,7 +61,8 @@ pub(crate) fn differences(answer: &str, schema: &Schema, version: &str) -> Vec<S
     wrong.map(ToString::to_string).collect()
 }
 
-/// What the schema calls optional although every release sends it, a line each.
+/// Returns the members, one per line, that are optional in the schema although every release sends
+/// them.
 pub(crate) fn needlessly_optional(schema: &Schema) -> Vec<String> {
     let lines = RELEASES.map(|version| {
         let release = import(&release(version), &Names::from_schema(schema)).unwrap();
@@ -75,8 +77,8 @@ pub(crate) fn needlessly_optional(schema: &Schema) -> Vec<String> {
     first.iter().filter(everywhere).cloned().collect()
 }
 
-/// Whether the step from a release to the schema is one that must not be: the schema is a superset
-/// of all releases, in which members are as optional as their receivers need them to be.
+/// Returns whether a change from a release to the schema is an error: the schema must be a superset
+/// of all releases, in which members are optional if their receivers require it.
 fn is_wrong(change: &Change, newest: bool) -> bool {
     let received = change.directions.contains(&Direction::Received);
     let sent = newest && change.directions.contains(&Direction::Sent);
@@ -90,16 +92,16 @@ fn is_wrong(change: &Change, newest: bool) -> bool {
             !optional && (received || sent)
         }
         What::MadeMandatory => received || sent,
-        // A type that is received as well has to stand what older releases leave out.
+        // A type that is also received must accept replies in which older releases omit the member.
         What::MadeOptional => sent && !received,
-        // An older release may do less out-of-band.
+        // An older release may support fewer commands out-of-band.
         What::Flag { now, .. } => newest || !now,
         What::Type { old, new } => newest || !is_superset(old, new),
         _ => true,
     }
 }
 
-/// Whether what was `old` is read as `new`, too: an alternate that has it.
+/// Returns whether `new` accepts all values of `old`, as an alternate that includes it does.
 fn is_superset(old: &str, new: &str) -> bool {
     new.split(" or ").any(|alternative| alternative == old)
 }
