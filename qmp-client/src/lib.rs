@@ -179,3 +179,7 @@ pub use qmp_types::{
 pub use qmp_types::qga;
 #[cfg(feature = "qmp")]
 pub use qmp_types::qmp;
+
+#[cfg(all(doctest, feature = "blocking", feature = "qmp"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -92,8 +92,8 @@ pub fn start<L: Link, C: Clock>(
 /// Connects to an address, with repeated attempts if the [options](Options::wait_for_socket) say so.
 ///
 /// `attempt` connects once and may take the time that it is given. `sleep` waits. `try_wait` says
-/// whether the process that is expected to open the socket has ended; return `Ok(None)` where there
-/// is no such process.
+/// whether the process that is expected to open the socket has ended; return `Ok(None)` without such
+/// a process.
 ///
 /// # Errors
 /// No attempt succeeds, the deadline passes, or the process ends.

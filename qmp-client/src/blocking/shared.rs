@@ -2,8 +2,7 @@
 //!
 //! No thread is dedicated to a connection. A thread that waits for something takes the input buffer,
 //! which makes it the reader: it reads, passes on what arrives, and puts the buffer back when it has
-//! what it waits for. Other threads that wait sleep until a turn of the reader is over, or until
-//! there is none. A thread that submits a command sends it itself.
+//! what it waits for. Other threads that wait sleep until a turn of the reader is over. A thread that submits a command sends it itself.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -65,13 +64,13 @@ pub(super) struct State {
 enum Sent {
     /// Everything has been sent.
     All,
-    /// There is no room.
+    /// The socket is full.
     Part,
     /// The peer accepts nothing.
     Refused(End),
 }
 
-/// What a thread waits for.
+/// The object of a wait.
 pub(super) trait Wait {
     /// The result of the wait.
     type Found;

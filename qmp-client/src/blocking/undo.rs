@@ -31,7 +31,7 @@ impl<U: Request> Undo<U> {
         Self { handle, command, within }
     }
 
-    /// Executes the undo command. Returns its reply, or `None` if there was nothing to undo.
+    /// Executes the undo command. Returns its reply, or `None` if the guard had nothing to undo.
     ///
     /// # Errors
     /// Those of [`Client::execute`](super::Client::execute).

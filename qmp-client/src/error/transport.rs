@@ -7,8 +7,8 @@ use std::io;
 /// An error of the operating system.
 ///
 /// Programs can create one from errors of their own system calls, so that
-/// [`Error`](crate::Error) covers everything they do. There is no conversion from [`io::Error`]
-/// alone, which does not say what was attempted:
+/// [`Error`](crate::Error) covers everything they do. An [`io::Error`] alone does not convert, since it does not say
+/// what was attempted:
 ///
 /// ```no_run
 /// use std::fs::File;
@@ -25,7 +25,7 @@ use std::io;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct TransportError {
-    /// What was attempted, such as "cannot connect to unix:/run/vm.sock".
+    /// The operation that was attempted, such as "cannot connect to unix:/run/vm.sock".
     pub attempt: Box<str>,
     /// The operating system's error.
     pub error: io::Error,

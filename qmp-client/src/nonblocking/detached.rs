@@ -1,4 +1,4 @@
-//! Detached calls: what a guard leaves to be done when it is dropped.
+//! Detached calls: the commands that dropped guards leave to be executed.
 //!
 //! No task waits for them. They keep the connection open until they are answered, even when no
 //! handle is left. Each has a deadline, so that a server that does not answer cannot keep the
@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use crate::error::Error;
 use crate::options::Options;
 
-/// What happens to a call whose future is dropped before it was answered.
+/// The fate of a call whose future is dropped before it was answered.
 #[derive(Debug)]
 pub(super) enum Parting {
     /// A queued command is not sent; of one that was sent, the reply is dropped.

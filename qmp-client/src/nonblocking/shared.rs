@@ -44,7 +44,7 @@ pub(super) struct State {
     users: Users,
 }
 
-/// Who keeps a connection open.
+/// The users that keep a connection open.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Users {
     /// Handles.

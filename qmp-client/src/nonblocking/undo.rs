@@ -41,7 +41,7 @@ impl<U: Request> Undo<U> {
         Self { handle, armed, within }
     }
 
-    /// Executes the undo command. Returns its reply, or `None` if there was nothing to undo.
+    /// Executes the undo command. Returns its reply, or `None` if the guard had nothing to undo.
     ///
     /// # Errors
     /// Those of [`Client::execute`](crate::Client::execute).

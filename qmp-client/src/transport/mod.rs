@@ -36,8 +36,8 @@ pub trait Transport: fmt::Debug + Send + Sync {
     /// room at most `timeout`.
     ///
     /// # Errors
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when there
-    /// is no room in time, or sooner, when the transport becomes readable: a peer may wait for that
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) or [`TimedOut`](io::ErrorKind::TimedOut) when no
+    /// room is made in time, or sooner, when the transport becomes readable: a peer may wait for that
     /// before it makes room. [`Unsupported`](io::ErrorKind::Unsupported) if there are descriptors and
     /// the transport does not [pass](Self::passes_descriptors) them. And the operating system's.
     fn write(
