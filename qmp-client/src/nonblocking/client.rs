@@ -29,7 +29,7 @@ use crate::selector::Selector;
 /// on a runtime with a single thread, the socket stays open until that runs.
 ///
 /// The [crate's page](crate#two-clients-one-vocabulary) compares it with the
-/// [blocking client](crate::blocking).
+/// blocking client.
 ///
 /// # Cancel safety
 ///
