@@ -16,7 +16,7 @@ use crate::id::CallId;
 use crate::incoming::{Dropped, Incoming};
 use crate::input::{Frame, Input};
 use crate::line::{Line, Message};
-use crate::message::{describe, not_qmp, reply_id};
+use crate::message::{describe, is_terminal, not_qmp, reply_id};
 use crate::output::{Descriptor, Output};
 use crate::raw_value;
 use crate::settings::{Dialect, Settings};
@@ -361,11 +361,14 @@ impl Connection {
             Err(error) => {
                 let garbage = Garbage::new(format!("not UTF-8 ({error})"), bytes);
                 let id = reply_id(&String::from_utf8_lossy(bytes));
-                return self.take_garbage(garbage, id);
+                return self.take_bad_message(garbage, id);
             }
         };
         match qmp_types::decode(text) {
             Ok(ServerMessage::Return { id, value }) => {
+                if id.is_none() && matches!(self.phase, Phase::Negotiating) {
+                    self.exchange.set_returns_ids(false, self.settings.window);
+                }
                 let id = self.addressee(id);
                 self.take_return(id, value, depth)
             }
@@ -376,7 +379,7 @@ impl Connection {
             Ok(ServerMessage::Greeting(greeting)) => self.take_greeting(greeting, bytes),
             Err(error) => {
                 let garbage = Garbage::new(describe(&error), bytes);
-                self.take_garbage(garbage, reply_id(text))
+                self.take_bad_message(garbage, reply_id(text))
             }
         }
     }
@@ -403,6 +406,11 @@ impl Connection {
         }
         if self.answers_negotiation(id) {
             return self.become_ready();
+        }
+        if id == Some(self.negotiation_id()) && !self.is_agent() {
+            // The reply without an id, which was taken for this one, was to an earlier client.
+            self.exchange.set_returns_ids(true, self.settings.window);
+            self.exchange.send_queued();
         }
         let limit = self.settings.depth;
         self.complete(id, |command| match depth {
@@ -447,13 +455,14 @@ impl Connection {
         }
     }
 
-    /// Returns the call that a reply answers. During the negotiation, nothing else is in flight, so
-    /// its id may be missing.
+    /// Returns the call that a reply answers. Without an id, it is the one that is in flight: during
+    /// the negotiation, from a guest agent, and from a server that does not return ids.
     fn addressee(&self, id: Option<&RawValue>) -> Option<CallId> {
         match id {
             Some(id) => CallId::parse(id),
-            None if self.is_agent() => self.exchange.calls.oldest(),
-            None => matches!(self.phase, Phase::Negotiating).then(|| self.negotiation_id()),
+            None if matches!(self.phase, Phase::Negotiating) => Some(self.negotiation_id()),
+            None if self.exchange.returns_ids() => None,
+            None => self.exchange.calls.oldest(),
         }
     }
 
@@ -472,10 +481,25 @@ impl Connection {
         Incoming::Ready
     }
 
+    /// Handles an object that is not a message. Every object from a guest agent is a reply, to the
+    /// one command that is in flight.
+    fn take_bad_message<'i>(&mut self, garbage: Garbage, id: Option<CallId>) -> Incoming<'i> {
+        if !self.is_agent() || !self.is_ready() {
+            return self.take_garbage(garbage, id);
+        }
+        let incoming = self.take_garbage(garbage, self.exchange.calls.oldest());
+        self.start_sync();
+        incoming
+    }
+
     fn take_garbage<'i>(&mut self, garbage: Garbage, id: Option<CallId>) -> Incoming<'i> {
         self.dropped.garbage += 1;
+        let is_handshake = self.greeting_deadline.is_some();
         if matches!(self.phase, Phase::Connected) {
             self.finish(End::Protocol(not_qmp(garbage.clone())), None);
+        } else if matches!(self.phase, Phase::Syncing) && is_handshake && is_terminal(&garbage) {
+            let error = ProtocolError::NotAgent(garbage.clone());
+            self.finish(End::Protocol(error), None);
         } else if self.exchange.damage(garbage.clone(), id) {
             self.dropped.late_replies += 1;
         }

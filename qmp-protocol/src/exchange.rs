@@ -23,6 +23,8 @@ pub(crate) struct Exchange {
     window: usize,
     /// Whether commands have an id.
     has_ids: bool,
+    /// Whether the server returns it.
+    returns_ids: bool,
     /// Whether commands may be sent; until then, they are queued.
     pub(crate) open: bool,
     /// Whether out-of-band execution has been negotiated.
@@ -37,9 +39,21 @@ impl Exchange {
             recorder: Recorder::default(),
             window,
             has_ids,
+            returns_ids: has_ids,
             open: false,
             oob: false,
         }
+    }
+
+    /// Records whether the server returns ids. One that does not executes one command at a time, so
+    /// that its replies can be told apart.
+    pub(crate) fn set_returns_ids(&mut self, returns_ids: bool, window: usize) {
+        self.returns_ids = returns_ids;
+        self.window = if returns_ids { window } else { 1 };
+    }
+
+    pub(crate) fn returns_ids(&self) -> bool {
+        self.returns_ids
     }
 
     pub(crate) fn submit(&mut self, submission: Submission<'_>) -> Result<CallId, Error> {

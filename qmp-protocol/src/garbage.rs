@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::printable::Printable;
+
 /// How many bytes of what a peer sent an error shows.
 pub(crate) const SNIPPET: usize = 120;
 
@@ -25,7 +27,8 @@ impl Garbage {
 
 impl fmt::Display for Garbage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the peer sent `{}` ({} bytes): {}", self.snippet, self.length, self.reason)
+        let Self { snippet, length, reason } = self;
+        write!(f, "the peer sent `{snippet}` ({length} bytes): {}", Printable(reason))
     }
 }
 
@@ -33,7 +36,7 @@ impl std::error::Error for Garbage {}
 
 fn snippet(bytes: &[u8]) -> Box<str> {
     let shown = &bytes[..bytes.len().min(SNIPPET)];
-    let mut text = String::from_utf8_lossy(shown.trim_ascii_end()).escape_debug().to_string();
+    let mut text = Printable(&String::from_utf8_lossy(shown.trim_ascii_end())).to_string();
     if shown.len() < bytes.len() {
         text.push('…');
     }

@@ -19,8 +19,11 @@ impl CallId {
         Self(number)
     }
 
+    /// Parses the id of a reply: the number, or the number as a string, as some servers return it.
     pub(crate) fn parse(id: &RawValue) -> Option<Self> {
-        Self::from_digits(id.get())
+        let text = id.get();
+        let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        Self::from_digits(quoted.unwrap_or(text))
     }
 
     pub(crate) fn from_digits(digits: &str) -> Option<Self> {

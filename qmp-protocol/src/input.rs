@@ -1,7 +1,7 @@
 //! The input buffer: from bytes to messages.
 //!
-//! A message is a JSON object. Between messages, white space and 0xFF bytes (a guest agent's
-//! delimiter) are skipped; anything else is garbage up to the end of its line. Each byte is
+//! A message is a JSON object. Between messages, white space, NUL bytes, byte order marks and 0xFF
+//! bytes (a guest agent's delimiter) are skipped; anything else is garbage up to the end of its line. Each byte is
 //! examined once: what is known about an unfinished message is kept between reads.
 
 use std::ops::Range;
@@ -14,6 +14,8 @@ use crate::scan::{Scan, Scanner};
 const SMALL: usize = 4 * 1024;
 /// The most that a read asks for, unless a message is larger.
 const LARGE: usize = 64 * 1024;
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// The next thing in the buffer.
 #[derive(Debug)]
@@ -152,8 +154,11 @@ impl Input {
             }
             if self.scanned == 0 {
                 self.skip_space();
-                match self.buffer[self.start..self.end].first()? {
-                    b'{' => {}
+                match &self.buffer[self.start..self.end] {
+                    [] => return None,
+                    [b'{', ..] => {}
+                    // The rest of the mark has not arrived.
+                    rest if BYTE_ORDER_MARK.starts_with(rest) => return None,
                     _ => {
                         self.start_junk(0, "not a JSON object");
                         continue;
@@ -211,8 +216,16 @@ impl Input {
     }
 
     fn skip_space(&mut self) {
-        let space = |byte: &&u8| byte.is_ascii_whitespace() || **byte == 0xFF;
-        self.start += self.buffer[self.start..self.end].iter().take_while(space).count();
+        let is_space = |byte: &&u8| byte.is_ascii_whitespace() || matches!(**byte, 0 | 0xFF);
+        loop {
+            let rest = &self.buffer[self.start..self.end];
+            let spaces = rest.iter().take_while(is_space).count();
+            self.start += spaces;
+            if !rest[spaces..].starts_with(BYTE_ORDER_MARK) {
+                return;
+            }
+            self.start += BYTE_ORDER_MARK.len();
+        }
     }
 
     /// Handles an object that starts at `at`, inside another one. At the beginning of a line it is

@@ -84,9 +84,10 @@ fn submit(client: &mut Client, name: &'static str, kind: Kind) -> CallId {
 }
 
 fn take_output(client: &mut Client) -> String {
-    let text = String::from_utf8(client.output().to_vec()).unwrap();
-    client.sent(text.len());
-    text
+    let bytes = client.output().to_vec();
+    client.sent(bytes.len());
+    // A guest agent's delimiter is not UTF-8.
+    String::from_utf8(bytes.strip_prefix(&[0xFF]).unwrap_or(&bytes).to_vec()).unwrap()
 }
 
 /// The numbers of the commands that are sent now.
@@ -339,7 +340,7 @@ fn an_error_without_id_is_for_the_oldest_in_band_command() {
     let oob = submit(&mut client, "migrate-pause", Kind::OutOfBand);
     let one = submit(&mut client, "stop", Kind::InBand);
     let two = submit(&mut client, "cont", Kind::InBand);
-    let refused = |id, name| [format!("{id} the server refused `{name}`: unreadable")];
+    let refused = |id, name| [format!("{id} {name} failed: unreadable")];
     for (id, name) in [(one, "stop"), (two, "cont"), (oob, "migrate-pause")] {
         client.receive(ERROR);
         assert_eq!(drain(&mut client), refused(id, name));
@@ -613,4 +614,126 @@ fn giving_up_many_calls_takes_time_in_proportion() {
     ids.iter().for_each(|id| client.abandon(*id, start));
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert!(ids.iter().all(|id| !client.is_pending(*id)));
+}
+
+/// A NUL byte between two messages ate the second one.
+#[test]
+fn what_separates_messages_costs_nothing() {
+    const MARK: &str = "\u{feff}";
+    for separator in ["\0", "\0\0\r\n", MARK, "\r", "\n\n\n", "\t \r\0", " \u{feff}\0\u{feff}\n"] {
+        for step in [1, 1000] {
+            let mut client = connect();
+            let text = format!(
+                "{separator}{GREETING}{separator}{{\"return\": {{}}, \"id\": 100}}{separator}{{\"event\": \"A\"}}\
+                 {separator}{{\"event\": \"B\"}}\n"
+            );
+            let mut out = Vec::new();
+            for piece in text.as_bytes().chunks(step) {
+                client.receive(piece);
+                out.extend(drain(&mut client));
+            }
+            assert_eq!(out, ["ready", "A ", "B "], "{separator:?}");
+            assert_eq!(client.dropped().garbage, 0, "{separator:?}");
+        }
+    }
+}
+
+/// Some servers return the id as text.
+#[test]
+fn an_id_may_return_as_text() {
+    let mut client = ready();
+    let id = submit(&mut client, "query-status", Kind::InBand);
+    client.receive(format!("{{\"return\": 7, \"id\": \"{id}\"}}\n").as_bytes());
+    assert_eq!(drain(&mut client), [format!("{id} 7")]);
+}
+
+/// Others do not return it at all: each call waited for its deadline. One command at a time works.
+#[test]
+fn a_server_without_ids_executes_one_command_at_a_time() {
+    let mut client = connect();
+    client.receive(GREETING.as_bytes());
+    drain(&mut client);
+    client.receive(b"{\"return\": {}}\n");
+    assert_eq!(drain(&mut client), ["ready"]);
+    take_output(&mut client);
+    let one = submit(&mut client, "one", Kind::InBand);
+    let two = submit(&mut client, "two", Kind::InBand);
+    assert_eq!(sent(&mut client), [one.number()]);
+    client.abandon(one, Instant::now());
+    assert!(sent(&mut client).is_empty());
+    // The late reply is not taken for the second one's.
+    client.receive(b"{\"return\": 1}\n");
+    assert!(drain(&mut client).is_empty());
+    assert_eq!(client.dropped().late_replies, 1);
+    assert_eq!(sent(&mut client), [two.number()]);
+    client.receive(b"{\"return\": 2}\n");
+    assert_eq!(drain(&mut client), [format!("{two} 2")]);
+}
+
+/// The reply without an id was to an earlier client, which had none: this server returns ids.
+#[test]
+fn a_reply_to_an_earlier_client_without_ids_misleads_for_a_moment_only() {
+    let mut client = connect();
+    client.receive(GREETING.as_bytes());
+    client.receive(b"{\"return\": {}}\n{\"return\": {}, \"id\": 100}\n");
+    assert_eq!(drain(&mut client), ["ready"]);
+    take_output(&mut client);
+    let ids = [submit(&mut client, "one", Kind::InBand), submit(&mut client, "two", Kind::InBand)];
+    assert_eq!(sent(&mut client), ids.map(CallId::number));
+}
+
+fn agent() -> Client {
+    let mut settings = Settings::agent();
+    settings.negotiation_id = 1;
+    let now = Instant::now();
+    Client::new(settings, Deadline::after(now, Duration::from_secs(60)))
+}
+
+/// The socket of a console answers with a login prompt, or echoes: that was known at once, and told
+/// at the deadline.
+#[test]
+fn a_terminal_is_not_a_guest_agent() {
+    for text in [
+        "\r\nDebian GNU/Linux 12 vm ttyS0\r\n\r\nvm login: ",
+        "{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":2}}\r\n",
+        "sh: 1: {execute:guest-sync-delimited: not found\n",
+    ] {
+        let mut client = agent();
+        client.receive(text.as_bytes());
+        drain(&mut client);
+        let end = client.ended().map(|end| end.to_string());
+        assert_eq!(end.as_deref(), Some("the peer is not a guest agent"), "{text}");
+    }
+    // The end of a reply to an earlier client is not.
+    let mut client = agent();
+    client.receive(b"AAAA\", \"eof\": true}}\n");
+    drain(&mut client);
+    assert!(client.ended().is_none());
+    client.receive(b"{\"return\": 2}\n");
+    assert_eq!(drain(&mut client), ["ready"]);
+}
+
+/// An agent answers one command at a time, so it is known whose reply is damaged.
+#[test]
+fn a_damaged_reply_of_an_agent_fails_its_call_at_once() {
+    for damaged in [&b"{\"return\": \"\xC3\"}\n"[..], b"{\"retrun\": 1}\n"] {
+        let mut client = agent();
+        client.receive(b"\xFF{\"return\": 2}\n");
+        assert_eq!(drain(&mut client), ["ready"]);
+        take_output(&mut client);
+        let id = submit(&mut client, "guest-info", Kind::InBand);
+        take_output(&mut client);
+        client.receive(damaged);
+        let out = drain(&mut client);
+        let lost = format!("{id} the reply to `guest-info` is damaged: ");
+        assert!(out.iter().any(|line| line.starts_with(&lost)), "{out:?}");
+        // It gets in step again, whatever else was in that reply.
+        let next = submit(&mut client, "guest-ping", Kind::InBand);
+        assert!(take_output(&mut client).contains("guest-sync-delimited"));
+        client.receive(b"\xFF{\"return\": 3}\n");
+        assert_eq!(drain(&mut client), ["ready"]);
+        assert!(take_output(&mut client).contains("guest-ping"));
+        client.receive(b"{\"return\": {}}\n");
+        assert_eq!(drain(&mut client), [format!("{next} {{}}")]);
+    }
 }

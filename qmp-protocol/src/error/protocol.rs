@@ -19,6 +19,9 @@ pub enum ProtocolError {
     },
     /// The first bytes from the peer are not a QMP greeting.
     NotQmp(Garbage),
+    /// The peer is not a guest agent: it sends text, or sends back what it receives, as a terminal
+    /// does.
+    NotAgent(Garbage),
     /// A message is larger than the limit.
     TooLarge {
         /// The limit, in bytes.
@@ -57,7 +60,10 @@ impl ProtocolError {
             Self::BadReply { command, .. }
             | Self::LostReply { command, .. }
             | Self::TooDeep { command, .. } => Some(command),
-            Self::HumanMonitor { .. } | Self::NotQmp(_) | Self::TooLarge { .. } => None,
+            Self::HumanMonitor { .. }
+            | Self::NotQmp(_)
+            | Self::NotAgent(_)
+            | Self::TooLarge { .. } => None,
         }
     }
 }
@@ -72,6 +78,7 @@ impl fmt::Display for ProtocolError {
                 Printable(banner)
             ),
             Self::NotQmp(_) => f.write_str("the peer is not a QMP server"),
+            Self::NotAgent(_) => f.write_str("the peer is not a guest agent"),
             Self::TooLarge { limit } => write!(
                 f,
                 "a message exceeds the limit of {limit} bytes (see the option `message_size`)"
@@ -90,7 +97,7 @@ impl fmt::Display for ProtocolError {
 impl StdError for ProtocolError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::NotQmp(garbage) => Some(garbage),
+            Self::NotQmp(garbage) | Self::NotAgent(garbage) => Some(garbage),
             Self::BadReply { garbage, .. } | Self::LostReply { garbage, .. } => Some(&**garbage),
             _ => None,
         }
