@@ -21,8 +21,10 @@ pub(crate) struct Attempts<'a> {
     address: &'a Address,
     begin: Instant,
     limit: Option<Duration>,
-    /// The time that was left when the current attempt began.
-    left: Option<Duration>,
+    /// The limit for a server that is busy.
+    patience: Duration,
+    /// The time that had passed when the current attempt began.
+    elapsed: Duration,
     pause: Duration,
     /// The error of the last attempt.
     last: Option<io::Error>,
@@ -30,12 +32,12 @@ pub(crate) struct Attempts<'a> {
 
 impl<'a> Attempts<'a> {
     pub(crate) fn new(address: &'a Address, options: &Options, now: Instant) -> Self {
-        let limit = options.wait_for_socket;
         Self {
             address,
             begin: now,
-            limit,
-            left: limit,
+            limit: options.wait_for_socket,
+            patience: options.greeting_within,
+            elapsed: Duration::ZERO,
             pause: Duration::from_millis(1),
             last: None,
         }
@@ -43,9 +45,8 @@ impl<'a> Attempts<'a> {
 
     /// Returns the time that the attempt which begins now may take.
     pub(crate) fn next(&mut self, now: Instant) -> Duration {
-        let elapsed = now.saturating_duration_since(self.begin);
-        self.left = self.limit.map(|limit| limit.saturating_sub(elapsed));
-        self.left.unwrap_or(ATTEMPT)
+        self.elapsed = now.saturating_duration_since(self.begin);
+        self.limit.map_or(ATTEMPT.min(self.patience), |limit| limit.saturating_sub(self.elapsed))
     }
 
     /// Records that the attempt has failed, and returns the pause before the next one.
@@ -58,22 +59,24 @@ impl<'a> Attempts<'a> {
             Some(last) if error.kind() == io::ErrorKind::TimedOut => last,
             _ => error,
         };
-        match (self.limit, self.left) {
-            (Some(_), Some(left)) if left > Duration::ZERO && may_pass(&error) => {
-                let pause = self.pause.min(left);
-                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-                self.last = Some(error);
-                Ok(pause)
-            }
-            (Some(limit), _) if may_pass(&error) => {
-                let waited_for = WaitedFor::Connection(self.address.to_string().into());
-                Err(Timeout::new(waited_for, limit).because(Some(error)).into())
-            }
-            _ => {
-                let attempt = format!("cannot connect to {}", self.address);
-                Err(TransportError::new(attempt, error).into())
-            }
+        // A server that is busy is there: without a limit, it is waited for as for the greeting.
+        let limit = match error.kind() {
+            io::ErrorKind::WouldBlock => self.limit.or(Some(self.patience)),
+            _ => self.limit,
+        };
+        let Some(limit) = limit.filter(|_| may_pass(&error)) else {
+            let attempt = format!("cannot connect to {}", self.address);
+            return Err(TransportError::new(attempt, error).into());
+        };
+        let left = limit.saturating_sub(self.elapsed);
+        if left.is_zero() {
+            let waited_for = WaitedFor::Connection(self.address.to_string().into());
+            return Err(Timeout::new(waited_for, limit).because(Some(error)).into());
         }
+        let pause = self.pause.min(left);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.last = Some(error);
+        Ok(pause)
     }
 }
 

@@ -108,10 +108,7 @@ async fn timeout<T>(
 async fn attempt(address: &Address) -> io::Result<Socket> {
     match address {
         #[cfg(unix)]
-        Address::Unix(path) => {
-            let path = crate::socket::SocketPath::new(path)?;
-            Ok(Socket::Unix(Async::<UnixStream>::connect(path.as_path()).await?))
-        }
+        Address::Unix(path) => Ok(Socket::Unix(Async::new(crate::socket::connect(path)?)?)),
         #[cfg(unix)]
         Address::Abstract(name) => {
             Ok(Socket::Unix(Async::new(crate::socket::connect_abstract(name)?)?))

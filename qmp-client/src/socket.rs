@@ -7,7 +7,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use qmp_protocol::Descriptor;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::io::{Errno, FdFlags, fcntl_setfd, ioctl_fionbio};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
+    SocketType, sendmsg,
+};
 
 /// Do not wait, and raise no signal when the peer has closed. On Apple's systems, the standard
 /// library has disabled the signal.
@@ -18,18 +22,14 @@ pub const AT_ONCE: SendFlags = SendFlags::DONTWAIT;
 
 /// A path to a socket of any length; the system accepts about a hundred bytes.
 #[derive(Debug)]
-pub struct SocketPath {
+struct SocketPath {
     path: std::path::PathBuf,
     /// The open directory, which has a short path of its own.
     _directory: Option<std::os::fd::OwnedFd>,
 }
 
 impl SocketPath {
-    /// Prepares a path for the system.
-    ///
-    /// # Errors
-    /// The path is too long, and its directory cannot be opened.
-    pub fn new(path: &Path) -> io::Result<Self> {
+    fn new(path: &Path) -> io::Result<Self> {
         // The standard library reports a path that is too long as an error here.
         if std::os::unix::net::SocketAddr::from_pathname(path).is_ok() {
             return Ok(Self { path: path.to_owned(), _directory: None });
@@ -56,25 +56,53 @@ impl SocketPath {
     }
 
     /// Returns the path to pass to the system. It is valid while this value exists.
-    #[must_use]
-    pub fn as_path(&self) -> &Path {
+    fn as_path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Connects to a socket in the abstract namespace.
+/// Connects to the socket at `path`, which may be longer than the system's limit, without waiting.
+/// The stream is in non-blocking mode.
+///
+/// # Errors
+/// The operating system's; [`WouldBlock`](io::ErrorKind::WouldBlock) if the server has not accepted
+/// those who connected earlier, and its queue is full.
+pub fn connect(path: &Path) -> io::Result<UnixStream> {
+    let path = SocketPath::new(path)?;
+    connect_to(&SocketAddrUnix::new(path.as_path())?)
+}
+
+/// Connects to a socket in the abstract namespace, like [`connect`].
+///
+/// # Errors
+/// Those of [`connect`]; [`Unsupported`](io::ErrorKind::Unsupported) except on Linux.
 pub fn connect_abstract(name: &str) -> io::Result<UnixStream> {
     #[cfg(target_os = "linux")]
-    {
-        use std::os::linux::net::SocketAddrExt;
-        let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-        UnixStream::connect_addr(&address)
-    }
+    return connect_to(&SocketAddrUnix::new_abstract_name(name.as_bytes())?);
     #[cfg(not(target_os = "linux"))]
     {
         let _ = name;
         Err(io::ErrorKind::Unsupported.into())
     }
+}
+
+fn connect_to(address: &SocketAddrUnix) -> io::Result<UnixStream> {
+    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+    ioctl_fionbio(&socket, true)?;
+    match rustix::net::connect(&socket, address) {
+        Err(Errno::AGAIN) => Err(busy()),
+        connected => {
+            connected?;
+            Ok(socket.into())
+        }
+    }
+}
+
+/// Returns the error of a server whose queue of connections is full.
+pub(crate) fn busy() -> io::Error {
+    let reason = "the server accepts no further connection; another client may be connected";
+    io::Error::new(io::ErrorKind::WouldBlock, reason)
 }
 
 /// Sends bytes, and file descriptors with the first of them.

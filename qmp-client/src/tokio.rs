@@ -160,15 +160,10 @@ pub async fn open_to_child(
 async fn attempt(address: &Address) -> io::Result<Socket> {
     Ok(match address {
         #[cfg(unix)]
-        Address::Unix(path) => {
-            let path = crate::socket::SocketPath::new(path)?;
-            Socket::Unix(UnixStream::connect(path.as_path()).await?)
-        }
+        Address::Unix(path) => Socket::Unix(UnixStream::from_std(crate::socket::connect(path)?)?),
         #[cfg(unix)]
         Address::Abstract(name) => {
-            let stream = crate::socket::connect_abstract(name)?;
-            stream.set_nonblocking(true)?;
-            Socket::Unix(UnixStream::from_std(stream)?)
+            Socket::Unix(UnixStream::from_std(crate::socket::connect_abstract(name)?)?)
         }
         Address::Tcp { host, port } => {
             let host = if host.is_empty() { "localhost" } else { host };

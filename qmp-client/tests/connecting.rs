@@ -355,3 +355,76 @@ mod futures_io {
 
     ways!(Smol);
 }
+
+/// A server that accepts nobody, and whose queue is full: `connect` on a Unix socket waited forever,
+/// whatever the deadline was; tokio said that a resource was unavailable.
+mod busy {
+    use std::time::{Duration, Instant};
+
+    use qmp_client::{Options, WaitedFor};
+
+    use super::*;
+
+    /// Fills the queue of a listener, and calls `check` with its address.
+    fn with_full_queue(name: &str, check: impl FnOnce(&std::path::Path, &Options)) {
+        let path = std::env::temp_dir().join(format!("qmp-busy-{name}-{}", std::process::id()));
+        let listener = listen(&path);
+        let mut waiting = Vec::new();
+        while let Ok(stream) = qmp_client::socket::connect(&path) {
+            waiting.push(stream);
+            assert!(waiting.len() < 10_000);
+        }
+        check(&path, &Options::new().greeting_within(Duration::from_millis(200)));
+        drop((listener, waiting));
+        std::fs::remove_file(path).unwrap();
+    }
+
+    fn listen(path: &std::path::Path) -> std::os::unix::net::UnixListener {
+        std::os::unix::net::UnixListener::bind(path).unwrap()
+    }
+
+    fn expect_timeout(error: &Error, begin: Instant) {
+        let elapsed = begin.elapsed();
+        assert!(
+            (Duration::from_millis(180)..Duration::from_secs(2)).contains(&elapsed),
+            "{elapsed:?}"
+        );
+        let Error::Timeout(timeout) = error else { panic!("{error:?}") };
+        assert!(matches!(timeout.waited_for, WaitedFor::Connection(_)), "{error:?}");
+        assert!(error.report().contains("another client may be connected"), "{}", error.report());
+    }
+
+    #[test]
+    #[cfg(feature = "blocking")]
+    fn blocking() {
+        with_full_queue("blocking", |path, options| {
+            let begin = Instant::now();
+            let error = qmp_client::blocking::Client::connect_with(path, options).unwrap_err();
+            expect_timeout(&error, begin);
+        });
+    }
+
+    #[test]
+    #[cfg(feature = "tokio")]
+    fn tokio() {
+        with_full_queue("tokio", |path, options| {
+            let runtime =
+                ::tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let begin = Instant::now();
+            let error =
+                runtime.block_on(qmp_client::Client::connect_with(path, options)).unwrap_err();
+            expect_timeout(&error, begin);
+        });
+    }
+
+    #[test]
+    #[cfg(feature = "futures-io")]
+    fn futures_io() {
+        with_full_queue("futures-io", |path, options| {
+            let begin = Instant::now();
+            let error = async_io::block_on(qmp_client::futures_io::open(&path.into(), options))
+                .unwrap_err();
+            expect_timeout(&error, begin);
+        });
+    }
+}

@@ -1,7 +1,8 @@
 //! TCP.
 
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use qmp_protocol::Descriptor;
@@ -24,7 +25,7 @@ impl Tcp {
         let within = within.max(Duration::from_millis(500));
         let deadline = Instant::now().checked_add(within);
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
-        for address in (host, port).to_socket_addrs()? {
+        for address in resolve(host, port, within)? {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             let attempt = match left {
                 None => TcpStream::connect(address),
@@ -62,6 +63,27 @@ impl Tcp {
         #[cfg(unix)]
         let stream = super::socket::Socket::new(stream);
         Ok(Self(stream))
+    }
+}
+
+/// Looks up the addresses of a host. The system does not limit the time that this takes, so a thread
+/// does it, and is left alone if it takes too long.
+fn resolve(host: &str, port: u16, within: Duration) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![(address, port).into()]);
+    }
+    let (sender, receiver) = sync_channel(1);
+    let host = host.to_owned();
+    std::thread::Builder::new().spawn(move || {
+        let found = (host.as_str(), port).to_socket_addrs();
+        // The caller may have given up.
+        let _ = sender.send(found.map(Vec::from_iter));
+    })?;
+    match receiver.recv_timeout(within) {
+        Ok(found) => found,
+        Err(_) => {
+            Err(io::Error::new(io::ErrorKind::TimedOut, "the look-up of the host takes too long"))
+        }
     }
 }
 

@@ -9,25 +9,26 @@ use qmp_protocol::Descriptor;
 
 use super::Transport;
 use super::socket::{Socket, wait_readable};
-use crate::socket::{SocketPath, connect_abstract};
+use crate::socket::{connect, connect_abstract};
 
 /// A Unix socket.
 #[derive(Debug)]
 pub struct Unix(Socket<UnixStream>);
 
 impl Unix {
-    /// Connects to the socket at `path`, which may be longer than the system's limit.
+    /// Connects to the socket at `path`, which may be longer than the system's limit, without
+    /// waiting.
     ///
     /// # Errors
-    /// The operating system's.
+    /// Those of [`socket::connect`](crate::socket::connect).
     pub fn connect(path: &Path) -> io::Result<Self> {
-        Self::from_stream(UnixStream::connect(SocketPath::new(path)?.as_path())?)
+        Self::from_stream(connect(path)?)
     }
 
     /// Connects to a socket in the abstract namespace.
     ///
     /// # Errors
-    /// The operating system's; [`Unsupported`](io::ErrorKind::Unsupported) except on Linux.
+    /// Those of [`socket::connect_abstract`](crate::socket::connect_abstract).
     pub fn connect_abstract(name: &str) -> io::Result<Self> {
         Self::from_stream(connect_abstract(name)?)
     }
