@@ -135,6 +135,11 @@ impl Calls {
         ids.iter().filter_map(|id| self.complete(*id)).count() > 0
     }
 
+    /// Returns whether the command waits to be sent.
+    pub(crate) fn is_queued(&self, id: CallId) -> bool {
+        self.queued.binary_search_by_key(&id, |queued| queued.call.id).is_ok()
+    }
+
     pub(crate) fn has_queued(&self) -> bool {
         !self.queued.is_empty()
     }

@@ -173,6 +173,13 @@ impl Connection {
         self.exchange.calls.is_in_flight(id)
     }
 
+    /// Returns whether the command of this call waits for others, and has not been given out to be
+    /// sent.
+    #[must_use]
+    pub fn is_queued(&self, id: CallId) -> bool {
+        self.exchange.calls.is_queued(id)
+    }
+
     /// Returns whether no call is queued, in flight, or to be reported.
     #[must_use]
     pub fn is_idle(&self) -> bool {

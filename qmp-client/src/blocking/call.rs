@@ -79,6 +79,9 @@ impl<R: Request> Call<R> {
     /// `predicate`. The deadline covers both. The event may arrive before the reply, but not before
     /// the command is sent: an event that has arrived by then is not taken for its effect.
     ///
+    /// While another thread reads, `query-version` is executed first: when it is answered, everything
+    /// older has been passed on.
+    ///
     /// # Errors
     /// Those of [`execute`](Self::execute); and the event does not match the schema, does not
     /// arrive in time, or may have been dropped because its queue was full.
@@ -151,7 +154,7 @@ impl<R: Request> Call<R> {
         let deadline = self.deadline();
         let until = deadline.map(|deadline| deadline.at);
         let Self { handle, request, descriptors, .. } = self;
-        handle.read_arrived(until);
+        handle.read_arrived(deadline)?;
         let (call, events) = handle.submit(&request, deadline, descriptors, Some(name))?;
         let command = || request.name();
         let mut pursuit = Pursuit::new(&handle, ForReply::new(call, &command), events, wanted);
@@ -194,13 +197,6 @@ impl<'a, T, E, W> Pursuit<'a, T, E, W> {
         let (reply, event, taken) = (None, None, VecDeque::new());
         Self { handle, for_reply, reply, events, taken, wanted, event, lagged: 0 }
     }
-
-    fn is_complete(&mut self) -> Option<Result<(T, E)>> {
-        if self.reply.is_none() || self.event.is_none() {
-            return None;
-        }
-        self.reply.take().zip(self.event.take()).map(Ok)
-    }
 }
 
 impl<T: DeserializeOwned, E, W> Wait for Pursuit<'_, T, E, W>
@@ -209,52 +205,55 @@ where
 {
     type Found = Result<(T, E)>;
 
-    fn look(&mut self, state: &mut State) -> Option<Self::Found> {
-        if self.reply.is_none()
-            && let Some(answer) = self.for_reply.look(state)
-        {
-            match self.for_reply.decode(answer) {
+    fn collect(&mut self, state: &mut State) -> bool {
+        let answered = self.reply.is_none() && self.for_reply.collect(state);
+        let Some(id) = self.events.filter(|_| self.event.is_none()) else { return answered };
+        loop {
+            match state.inbox.subscriptions.take(id, &mut self.taken) {
+                Ok(Some(event)) => self.taken.push_front(event),
+                // The events that are left may still contain it.
+                Err(Error::Lagged(count)) => {
+                    self.lagged += count;
+                    continue;
+                }
+                Ok(None) | Err(_) => {}
+            }
+            return answered || self.lagged > 0 || !self.taken.is_empty();
+        }
+    }
+
+    fn examine(&mut self) -> Option<Self::Found> {
+        if let Some(reply) = self.for_reply.examine() {
+            match reply {
                 Ok(reply) => self.reply = Some(reply),
                 // A command that failed has no effect to wait for.
                 Err(error) => return Some(Err(error)),
             }
         }
-        let id = self.events?;
-        while self.event.is_none() {
-            let next = match self.taken.pop_front() {
-                Some(event) => Ok(Some(event)),
-                None => state.inbox.subscriptions.take(id, &mut self.taken),
-            };
-            match next {
-                Ok(Some(event)) => match (self.wanted)(&event) {
-                    Some(Ok(found)) => self.event = Some(found),
-                    Some(Err(error)) => return Some(Err(error)),
-                    None => {}
-                },
-                // The events that are left may still contain it.
-                Err(Error::Lagged(count)) => self.lagged += count,
-                Err(error) => return Some(Err(error)),
-                // Any of the dropped events may have been the one: another may never arrive.
-                Ok(None) if self.lagged > 0 && self.reply.is_some() => {
-                    return Some(Err(Error::Lagged(self.lagged)));
-                }
-                Ok(None) => break,
+        while self.event.is_none()
+            && let Some(event) = self.taken.pop_front()
+        {
+            match (self.wanted)(&event) {
+                Some(Ok(found)) => self.event = Some(found),
+                Some(Err(error)) => return Some(Err(error)),
+                None => {}
             }
         }
-        self.is_complete()
+        self.reply.as_ref()?;
+        // Any of the dropped events may have been the one: another may never arrive.
+        if self.event.is_none() && self.lagged > 0 {
+            return Some(Err(Error::Lagged(self.lagged)));
+        }
+        let event = self.event.take()?;
+        self.reply.take().map(|reply| Ok((reply, event)))
     }
 
     fn is_for(&self, id: CallId) -> bool {
         self.reply.is_none() && self.for_reply.is_for(id)
     }
 
-    fn take(&mut self, result: Result<&RawValue>) -> Option<Self::Found> {
-        let reply = self.for_reply.take(result).map(|answer| self.for_reply.decode(answer))?;
-        match reply {
-            Ok(reply) => self.reply = Some(reply),
-            Err(error) => return Some(Err(error)),
-        }
-        self.is_complete()
+    fn receive(&mut self, result: Result<&RawValue>) {
+        self.for_reply.receive(result);
     }
 }
 

@@ -11,7 +11,7 @@ use qmp_types::{AllowOob, Event, Greeting, Version, Vocabulary};
 use super::call::Call;
 use super::connect::open;
 use super::events::Events;
-use super::shared::{Handle, State};
+use super::shared::{Handle, State, Until};
 use super::ticket::Ticket;
 use crate::address::ToAddress;
 use crate::error::Result;
@@ -233,7 +233,7 @@ impl Client {
 
     /// Waits until the connection has ended, or a deadline.
     fn wait(&self, deadline: Option<Deadline>) {
-        let mut never = |_: &mut State| None::<()>;
+        let mut never = Until::new(|_: &mut State| None::<()>);
         self.0.wait(deadline.map(|deadline| deadline.at), &mut never);
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use qmp_protocol::{Deadline, Timeout, WaitedFor};
 
-use super::shared::{Handle, State};
+use super::shared::{Handle, State, Until};
 use crate::error::Result;
 use crate::event::RawEvent;
 use crate::inbox::{Predicate, SubscriptionId};
@@ -39,7 +39,7 @@ impl<T> fmt::Debug for Events<T> {
 impl<T> Events<T> {
     pub(super) fn new(handle: Handle, selector: Selector<T>) -> Self {
         let capacity = handle.options.event_queue();
-        let id = handle.lock().inbox.subscriptions.add(selector.name, capacity, false);
+        let id = handle.lock().inbox.subscriptions.add(selector.name, capacity, None);
         Self { handle, id, taken: VecDeque::new(), selector, ended: false }
     }
 
@@ -95,7 +95,8 @@ impl<T> Events<T> {
 
     fn wait(&mut self, deadline: Option<Deadline>) -> Result<RawEvent> {
         let Self { handle, id, taken, .. } = self;
-        let mut look = |state: &mut State| state.inbox.subscriptions.take(*id, taken).transpose();
+        let mut look =
+            Until::new(|state: &mut State| state.inbox.subscriptions.take(*id, taken).transpose());
         if let Some(event) = handle.wait(deadline.map(|deadline| deadline.at), &mut look) {
             return event;
         }

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use qmp_protocol::{
     CallId, Closed, Connection, Deadline, Descriptor, EncodedRequest, End, Incoming, Input, Output,
-    Request,
+    Raw, Request,
 };
 use qmp_types::Greeting;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result, handshake_error};
@@ -29,6 +30,10 @@ const LAST_READS: usize = 64;
 const WRITE_SLICE: Duration = Duration::from_millis(50);
 /// The longest pause between two looks at what another thread does.
 const LOOK: Duration = Duration::from_millis(1);
+/// The number of such looks by a thread that is late, while the reader has bytes to pass on.
+const LATE_LOOKS: usize = 100;
+/// The number of turns of a reader that is late, while bytes keep arriving.
+const LATE_TURNS: usize = 256;
 
 /// A connection: the part that never changes, and the parts that locks guard. Where a thread holds
 /// both locks, it has locked the writer first.
@@ -70,30 +75,72 @@ enum Sent {
     Refused(End),
 }
 
-/// The object of a wait.
+/// The object of a wait. A thread takes what concerns it while it holds the lock, and examines it
+/// after the lock is released, since that may run the caller's code.
 pub(super) trait Wait {
     /// The result of the wait.
     type Found;
 
-    /// Looks for it in what has been passed on.
-    fn look(&mut self, state: &mut State) -> Option<Self::Found>;
+    /// Takes what concerns this wait, and returns whether there is anything to examine.
+    fn collect(&mut self, state: &mut State) -> bool;
+
+    /// Examines what has been taken.
+    fn examine(&mut self) -> Option<Self::Found>;
 
     /// Returns whether the reply to this call is waited for, to be decoded in place.
     fn is_for(&self, _: CallId) -> bool {
         false
     }
 
-    /// Decodes that reply. No lock is held.
-    fn take(&mut self, _: Result<&RawValue>) -> Option<Self::Found> {
-        None
+    /// Takes that reply. No lock is held, but no other thread can read meanwhile.
+    fn receive(&mut self, _: Result<&RawValue>) {}
+}
+
+/// A wait until a function finds something.
+pub(super) struct Until<F, T> {
+    look: F,
+    found: Option<T>,
+}
+
+impl<F: FnMut(&mut State) -> Option<T>, T> Until<F, T> {
+    pub(super) fn new(look: F) -> Self {
+        Self { look, found: None }
     }
 }
 
-impl<T, F: FnMut(&mut State) -> Option<T>> Wait for F {
+impl<F: FnMut(&mut State) -> Option<T>, T> Wait for Until<F, T> {
     type Found = T;
 
-    fn look(&mut self, state: &mut State) -> Option<T> {
-        self(state)
+    fn collect(&mut self, state: &mut State) -> bool {
+        self.found = (self.look)(state);
+        self.found.is_some()
+    }
+
+    fn examine(&mut self) -> Option<T> {
+        self.found.take()
+    }
+}
+
+/// The input buffer, while a thread reads into it. It is put back when this is dropped, also if the
+/// thread panics: another one takes over then.
+struct Reader<'s> {
+    shared: &'s Shared,
+    input: Option<Input>,
+}
+
+impl Reader<'_> {
+    fn input(&mut self) -> &mut Input {
+        self.input.get_or_insert_with(|| Input::new(0))
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.input = self.input.take();
+        if state.waiting > 0 {
+            self.shared.turned.notify_all();
+        }
     }
 }
 
@@ -143,8 +190,10 @@ impl Shared {
     /// # Errors
     /// The reason why the connection ended instead.
     pub(super) fn negotiate(&self) -> Result<()> {
-        let ready =
-            self.wait(None, &mut |state: &mut State| state.connection.is_ready().then_some(()));
+        let ready = self.wait(
+            None,
+            &mut Until::new(|state: &mut State| state.connection.is_ready().then_some(())),
+        );
         let mut state = self.lock();
         if ready.is_none() {
             return Err(handshake_error(state.connection.take_ended()));
@@ -193,7 +242,8 @@ impl Shared {
         }
     }
 
-    /// Submits a request and sends it, as far as there is room.
+    /// Submits a request and sends it, as far as the socket accepts it. A subscription that is made
+    /// with it takes events from the moment at which the command is sent.
     pub(super) fn submit<R: Request>(
         &self,
         request: &R,
@@ -205,22 +255,17 @@ impl Shared {
         // The caller's code that writes the arguments runs without a lock.
         let command = EncodedRequest::new(request)?;
         let mut writer = self.lock_writer();
-        let (submitted, unsent) = {
-            let mut state = self.lock();
-            let id = command.submit(&mut state.connection, deadline, descriptors)?;
-            state.inbox.waiters.add(id);
-            let capacity = self.options.event_queue();
-            let subscription =
-                follow.map(|name| state.inbox.subscriptions.add(name, capacity, false));
-            state.connection.take_output(&mut writer);
-            ((id, subscription), state.unsent)
-        };
-        let sent = self.send(&mut writer, Some(Duration::ZERO));
+        let mut state = self.lock();
+        let id = command.submit(&mut state.connection, deadline, descriptors)?;
+        state.inbox.waiters.add(id);
+        let capacity = self.options.event_queue();
+        let subscription =
+            follow.map(|name| state.inbox.subscriptions.add(name, capacity, Some(id)));
+        self.wake_if_ending(&state);
+        let sent = self.send_all(&mut writer, state, Some(Duration::ZERO));
         drop(writer);
-        if unsent || !matches!(sent, Sent::All) {
-            self.record(sent);
-        }
-        Ok(submitted)
+        self.handle_refusal(sent);
+        Ok((id, subscription))
     }
 
     /// Gives up a call whose ticket was dropped.
@@ -228,8 +273,13 @@ impl Shared {
         let mut state = self.lock();
         state.connection.abandon(id, Instant::now());
         let removed = state.inbox.waiters.remove(id);
+        let has_output = !state.connection.output().is_empty();
         drop(state);
         drop(removed);
+        if has_output {
+            // A guest agent is synchronized with.
+            self.flush(Some(Duration::ZERO));
+        }
     }
 
     /// Removes a subscription.
@@ -241,68 +291,76 @@ impl Shared {
     /// Waits until `wait` finds what it looks for, the connection has ended, or `until`. Returns
     /// `None` in the latter two cases.
     pub(super) fn wait<W: Wait>(&self, until: Option<Instant>, wait: &mut W) -> Option<W::Found> {
+        let mut turns = 0;
         let mut state = self.lock();
         loop {
-            if let Some(found) = wait.look(&mut state) {
-                return Some(found);
+            if wait.collect(&mut state) {
+                drop(state);
+                if let Some(found) = wait.examine() {
+                    return Some(found);
+                }
+                state = self.lock();
             }
             if state.connection.ended().is_some() {
                 return None;
             }
-            // Even if it is late, what has arrived in time counts: this process may have been stopped.
+            // What has arrived in time counts, however late it is seen: this process may have been
+            // stopped. So deadlines pass only after a read that was begun after them.
             let now = Instant::now();
             let is_late = until.is_some_and(|at| at <= now);
             let before = state.connection.deadline().into_iter().chain(until).min();
             let timeout = before.map(|at| at.saturating_duration_since(now));
-            let Some(mut input) = state.input.take() else {
+            let Some(input) = state.input.take() else {
                 state = self.wait_for_reader(state, timeout);
-                if is_late {
-                    return wait.look(&mut state);
+                turns += 1;
+                if is_late && (turns > LATE_LOOKS || !self.transport.has_arrived()) {
+                    let found = wait.collect(&mut state);
+                    drop(state);
+                    return if found { wait.examine() } else { None };
                 }
                 continue;
             };
+            let mut reader = Reader { shared: self, input: Some(input) };
             let must_send = state.unsent || !state.connection.output().is_empty();
             let refused = state.refused.take();
+            let is_ending = state.connection.is_ending();
             drop(state);
-            let end = match refused {
-                Some(refused) => Some(self.read_last_words(&mut input).unwrap_or(refused)),
-                None => self.turn(&mut input, must_send, timeout),
+            let read = match refused {
+                Some(refused) => Err(self.read_last_words(reader.input()).err().unwrap_or(refused)),
+                None if is_ending => Ok(0),
+                None => self.turn(reader.input(), must_send, timeout),
             };
-            let found = self.pass_on(&mut input, end, wait);
+            let arrived = matches!(read, Ok(1..));
+            self.pass_on(reader.input(), read.err(), wait);
             state = self.lock();
-            if found.is_none() {
-                // What has arrived comes first.
-                state.connection.expire(Instant::now());
-                state.distribute(&mut input);
+            state.connection.expire(now);
+            state.distribute(reader.input());
+            let collected = wait.collect(&mut state);
+            drop(state);
+            drop(reader);
+            if collected && let Some(found) = wait.examine() {
+                self.release();
+                return Some(found);
             }
-            let found = found.or_else(|| wait.look(&mut state));
-            if found.is_some() {
-                input.release(KEPT);
-                state.connection.release(KEPT);
+            turns += 1;
+            if is_late && (!arrived || turns > LATE_TURNS) {
+                return None;
             }
-            state.input = Some(input);
-            if state.waiting > 0 {
-                self.turned.notify_all();
-            }
-            if found.is_some() || is_late {
-                return found;
-            }
+            state = self.lock();
         }
     }
 
-    /// Passes on everything that has arrived. The message that `wait` waits for is decoded in place,
+    /// Passes on everything that has arrived. The reply that `wait` waits for is decoded in place,
     /// without the lock.
-    fn pass_on<W: Wait>(
-        &self,
-        input: &mut Input,
-        mut end: Option<End>,
-        wait: &mut W,
-    ) -> Option<W::Found> {
-        let mut found = None;
+    fn pass_on<W: Wait>(&self, input: &mut Input, mut end: Option<End>, wait: &mut W) {
         loop {
             let mut state = self.lock();
             if let Some(end) = end.take() {
-                state.connection.end(end);
+                if state.unsent {
+                    state.connection.output_lost();
+                }
+                let refused = state.refused.take();
+                state.connection.end(refused.unwrap_or(end));
             }
             let wanted = loop {
                 match state.connection.next(input) {
@@ -317,11 +375,20 @@ impl Shared {
                 }
             };
             drop(state);
-            let Some(result) = wanted else { return found };
-            found = wait.take(result.map_err(Error::from));
+            let Some(result) = wanted else { return };
+            wait.receive(result.map_err(Error::from));
             if input.is_empty() {
-                return found;
+                return;
             }
+        }
+    }
+
+    /// Frees memory that is not in use.
+    fn release(&self) {
+        let mut state = self.lock();
+        state.connection.release(KEPT);
+        if let Some(input) = &mut state.input {
+            input.release(KEPT);
         }
     }
 
@@ -332,17 +399,25 @@ impl Shared {
         timeout: Option<Duration>,
     ) -> MutexGuard<'s, State> {
         let mut longest = timeout;
-        if state.unsent {
-            // A reader that waits for bytes does not wait for room: this thread does, for a while.
+        if state.unsent || !state.connection.output().is_empty() {
+            // A reader that waits for bytes does not wait for room. One thread does, for a while.
             drop(state);
-            let slice = timeout.map_or(WRITE_SLICE, |timeout| timeout.min(WRITE_SLICE));
-            let sent = self.send(&mut self.lock_writer(), Some(slice));
-            self.record(sent);
+            if let Ok(mut writer) = self.writer.try_lock() {
+                let slice = timeout.map_or(WRITE_SLICE, |timeout| timeout.min(WRITE_SLICE));
+                let sent = self.send_all(&mut writer, self.lock(), Some(slice));
+                drop(writer);
+                self.handle_refusal(sent);
+            }
             state = self.lock();
             longest = Some(LOOK);
         }
         if state.input.is_some() {
             return state;
+        }
+        // Bytes that have arrived are the reader's to pass on, before any deadline passes.
+        let is_late = timeout == Some(Duration::ZERO);
+        if is_late {
+            longest = Some(LOOK);
         }
         state.waiting += 1;
         state = match longest {
@@ -353,63 +428,51 @@ impl Shared {
             None => self.turned.wait(state).unwrap_or_else(PoisonError::into_inner),
         };
         state.waiting -= 1;
-        // The reader may sleep past the deadline of a call that was submitted after it began to.
-        state.connection.expire(Instant::now());
-        while let Some(finished) = state.connection.next_finished() {
-            state.inbox.deliver(finished, &mut Vec::new());
+        if is_late && !self.transport.has_arrived() {
+            // The reader may sleep past the deadline of a call that was submitted after it began to.
+            state.connection.expire(Instant::now());
+            while let Some(finished) = state.connection.next_finished() {
+                state.inbox.deliver(finished, &mut Vec::new());
+            }
         }
         state
     }
 
-    /// Sends what is to be sent, and reads once. Returns why the connection has ended, if it has.
-    fn turn(&self, input: &mut Input, must_send: bool, timeout: Option<Duration>) -> Option<End> {
-        if !must_send {
-            return self.read(input, timeout).err();
-        }
-        match self.send_pending(Some(Duration::ZERO)) {
-            Sent::All => self.read(input, timeout).err(),
-            // A peer that accepts nothing may want to send something first.
-            Sent::Part => match self.read(input, Some(Duration::ZERO)) {
-                Ok(0) => {
-                    let slice = timeout.map_or(WRITE_SLICE, |timeout| timeout.min(WRITE_SLICE));
-                    match self.send_pending(Some(slice)) {
-                        Sent::Refused(end) => Some(self.read_last_words(input).unwrap_or(end)),
-                        Sent::All | Sent::Part => None,
+    /// Sends what is to be sent, and reads once. Returns the number of bytes, or why the connection
+    /// has ended.
+    fn turn(
+        &self,
+        input: &mut Input,
+        must_send: bool,
+        timeout: Option<Duration>,
+    ) -> Result<usize, End> {
+        if must_send {
+            match self.flush(Some(Duration::ZERO)) {
+                Sent::All => {}
+                // A peer that accepts nothing may want to send something first.
+                Sent::Part => {
+                    let read = self.read(input, Some(Duration::ZERO))?;
+                    if read == 0 {
+                        let slice = timeout.map_or(WRITE_SLICE, |left| left.min(WRITE_SLICE));
+                        self.flush(Some(slice));
                     }
+                    return Ok(read);
                 }
-                Ok(_) => None,
-                Err(end) => Some(end),
-            },
-            Sent::Refused(end) => Some(self.read_last_words(input).unwrap_or(end)),
+                // The next turn reads what the peer said before.
+                Sent::Refused(_) => return Ok(0),
+            }
         }
-    }
-
-    /// Sends what is to be sent, and records whether anything is left. A refusal is the caller's to
-    /// handle.
-    fn send_pending(&self, timeout: Option<Duration>) -> Sent {
-        let sent = {
-            let mut writer = self.lock_writer();
-            self.lock().connection.take_output(&mut writer);
-            self.send(&mut writer, timeout)
-        };
-        let mut state = self.lock();
-        state.unsent = matches!(sent, Sent::Part);
-        if let Sent::Refused(_) = sent {
-            state.connection.output_lost();
-        }
-        sent
+        self.read(input, timeout)
     }
 
     /// Reads what the peer said before it closed the connection: as much as a socket holds.
-    fn read_last_words(&self, input: &mut Input) -> Option<End> {
+    fn read_last_words(&self, input: &mut Input) -> Result<(), End> {
         for _ in 0..LAST_READS {
-            match self.read(input, Some(Duration::ZERO)) {
-                Ok(0) => return None,
-                Ok(_) => {}
-                Err(end) => return Some(end),
+            if self.read(input, Some(Duration::ZERO))? == 0 {
+                break;
             }
         }
-        None
+        Ok(())
     }
 
     /// Reads once, and returns the number of bytes; zero if nothing arrived in time.
@@ -424,6 +487,47 @@ impl Shared {
             // The peer closed the connection before it had read everything.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(End::Eof),
             Err(error) => Err(End::Transport(error)),
+        }
+    }
+
+    /// Sends what is to be sent.
+    fn flush(&self, timeout: Option<Duration>) -> Sent {
+        let mut writer = self.lock_writer();
+        let sent = self.send_all(&mut writer, self.lock(), timeout);
+        drop(writer);
+        self.handle_refusal(sent)
+    }
+
+    /// Sends what is to be sent, and records whether anything is left, while the writer is locked.
+    fn send_all<'s>(
+        &'s self,
+        writer: &mut Output,
+        mut state: MutexGuard<'s, State>,
+        timeout: Option<Duration>,
+    ) -> Sent {
+        loop {
+            let State { connection, inbox, .. } = &mut *state;
+            if writer.is_empty() {
+                connection.take_output(writer);
+                inbox.subscriptions.lift_fences(|call| !connection.is_queued(call));
+            }
+            if writer.is_empty() {
+                state.unsent = false;
+                return Sent::All;
+            }
+            drop(state);
+            let sent = self.send(writer, timeout);
+            state = self.lock();
+            state.unsent = matches!(sent, Sent::Part);
+            match sent {
+                Sent::All if state.connection.output().is_empty() => return Sent::All,
+                Sent::All => {}
+                Sent::Part => return sent,
+                Sent::Refused(_) => {
+                    state.connection.output_lost();
+                    return sent;
+                }
+            }
         }
     }
 
@@ -444,55 +548,65 @@ impl Shared {
         Sent::All
     }
 
-    /// Records the outcome of a thread that is not the reader.
-    fn record(&self, sent: Sent) {
+    /// Keeps the reason why the peer accepts nothing, until the reader has read what the peer said
+    /// before.
+    fn handle_refusal(&self, sent: Sent) -> Sent {
+        let Sent::Refused(end) = sent else { return sent };
         let mut state = self.lock();
-        state.unsent = matches!(sent, Sent::Part);
-        if let Sent::Refused(end) = sent {
-            state.connection.output_lost();
-            state.refused = Some(end);
-            // The reader reads what the peer said, and then sees the end.
-            if state.input.is_none() {
-                self.transport.close();
+        state.refused = Some(end);
+        if state.input.is_none() {
+            self.transport.close();
+        }
+        Sent::Refused(End::Local)
+    }
+
+    /// Wakes a reader if the connection is ending for a reason of this side.
+    fn wake_if_ending(&self, state: &State) {
+        if state.connection.is_ending() && state.input.is_none() {
+            self.transport.close();
+        }
+    }
+
+    /// Makes sure that everything which arrived before now has been read, so that nothing older is
+    /// taken for the effect of a command that is submitted next.
+    ///
+    /// # Errors
+    /// The deadline passes.
+    pub(super) fn read_arrived(&self, deadline: Option<Deadline>) -> Result<()> {
+        let until = deadline.map(|deadline| deadline.at);
+        loop {
+            let mut state = self.lock();
+            if state.connection.ended().is_some() {
+                return Ok(());
+            }
+            let Some(input) = state.input.take() else {
+                drop(state);
+                return self.fence(deadline);
+            };
+            drop(state);
+            let mut reader = Reader { shared: self, input: Some(input) };
+            let read = self.read(reader.input(), Some(Duration::ZERO));
+            let arrived = matches!(read, Ok(1..));
+            let mut never = Until::new(|_: &mut State| None::<()>);
+            self.pass_on(reader.input(), read.err(), &mut never);
+            drop(reader);
+            if !arrived || until.is_some_and(|at| at <= Instant::now()) {
+                return Ok(());
             }
         }
     }
 
-    /// Reads everything that has arrived, so that nothing older is taken for the effect of a command
-    /// that is submitted next. Stops at `until` if more keeps arriving.
-    pub(super) fn read_arrived(&self, until: Option<Instant>) {
-        let is_past = || until.is_some_and(|at| at <= Instant::now());
-        while !is_past() {
-            let mut state = self.lock();
-            if state.connection.ended().is_some() {
-                return;
+    /// Does the same while another thread reads, which may hold bytes that have arrived: whatever
+    /// that is has been passed on when a command that is sent now is answered.
+    fn fence(&self, deadline: Option<Deadline>) -> Result<()> {
+        let (call, _) = self.submit(&Raw::<Value>::new("query-version"), deadline, vec![], None)?;
+        let answered = |state: &mut State| state.inbox.waiters.take_answer(call);
+        match self.wait(None, &mut Until::new(answered)) {
+            Some(Err(error)) if !matches!(error, qmp_protocol::Error::Server(_)) => {
+                Err(error.into())
             }
-            if let Some(mut input) = state.input.take() {
-                drop(state);
-                let read = self.read(&mut input, Some(Duration::ZERO));
-                let arrived = matches!(read, Ok(1..));
-                state = self.lock();
-                if let Err(end) = read {
-                    state.connection.end(end);
-                }
-                state.distribute(&mut input);
-                state.input = Some(input);
-                if state.waiting > 0 {
-                    self.turned.notify_all();
-                }
-                if !arrived {
-                    return;
-                }
-            } else {
-                drop(state);
-                if !self.transport.has_arrived() {
-                    // The reader may be about to pass on what it has just read.
-                    std::thread::yield_now();
-                    return;
-                }
-                let state = self.lock();
-                drop(self.turned.wait_timeout(state, LOOK));
-            }
+            Some(_) => Ok(()),
+            None => Err(self.closed().into()),
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
+use qmp_protocol::CallId;
 use qmp_types::Timestamp;
 use serde_json::value::RawValue;
 
@@ -58,13 +59,14 @@ pub(crate) struct Subscription {
     events: EventQueue,
     waker: Option<Waker>,
     deadline: Option<Instant>,
-    /// Whether events that arrive now are older than the command that this subscription is for.
-    fenced: bool,
+    /// The command that this subscription is for, until it is sent: events that arrive before are
+    /// older.
+    fence: Option<CallId>,
 }
 
 impl Subscription {
     fn takes(&mut self, name: &str, data: Option<&RawValue>, timestamp: Timestamp) -> bool {
-        if self.fenced || self.name.is_some_and(|wanted| wanted != name) {
+        if self.fence.is_some() || self.name.is_some_and(|wanted| wanted != name) {
             return false;
         }
         let Some(predicate) = &mut self.predicate else { return true };
@@ -73,13 +75,13 @@ impl Subscription {
 }
 
 impl Subscriptions {
-    /// Subscribes to the events of a name, or to all. A fenced subscription takes nothing until
-    /// [`lift_fences`](Self::lift_fences).
+    /// Subscribes to the events of a name, or to all. A subscription for a command takes nothing until
+    /// the command is sent, which [`lift_fences`](Self::lift_fences) reports.
     pub(crate) fn add(
         &mut self,
         name: Option<&'static str>,
         capacity: EventCapacity,
-        fenced: bool,
+        fence: Option<CallId>,
     ) -> SubscriptionId {
         let id = SubscriptionId(self.next);
         self.next += 1;
@@ -90,7 +92,7 @@ impl Subscriptions {
             events: EventQueue::new(capacity),
             waker: None,
             deadline: None,
-            fenced,
+            fence,
         });
         id
     }
@@ -193,13 +195,16 @@ impl Subscriptions {
         woken.extend(self.subscriptions.iter_mut().filter_map(|one| one.waker.take()));
     }
 
-    /// Returns whether a command is held back until everything that arrived before it is read.
-    pub(crate) fn is_fenced(&self) -> bool {
-        self.subscriptions.iter().any(|subscription| subscription.fenced)
+    /// Returns whether any of these commands has a subscription that waits for it to be sent.
+    pub(crate) fn is_fenced(&self, which: impl Fn(CallId) -> bool) -> bool {
+        self.subscriptions.iter().filter_map(|subscription| subscription.fence).any(which)
     }
 
-    pub(crate) fn lift_fences(&mut self) {
-        self.subscriptions.iter_mut().for_each(|subscription| subscription.fenced = false);
+    /// Records that these commands are being sent.
+    pub(crate) fn lift_fences(&mut self, which: impl Fn(CallId) -> bool) {
+        for subscription in &mut self.subscriptions {
+            subscription.fence = subscription.fence.filter(|call| !which(*call));
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -158,7 +158,8 @@ impl<R: Request> Call<R> {
         let name = self.0.request.name();
         let abandoned = undo.clone();
         let parting = Parting::Undo(UndoCommand::new(move |result| {
-            let decoded = result.map(|value| decode_reply(|| name, value).map_err(Error::from));
+            let decoded =
+                result.map(|value| decode_reply(|| name.clone(), value).map_err(Error::from));
             let command = match decoded {
                 Ok(Ok(returned)) => abandoned(Ok(&returned)),
                 Ok(Err(error)) => abandoned(Err(&error)),

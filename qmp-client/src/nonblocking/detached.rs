@@ -27,16 +27,16 @@ pub(super) enum Parting {
 /// Decides which command undoes another one, given that one's result.
 pub(super) struct Undo(Box<UndoFn>);
 
-type UndoFn = dyn FnOnce(Result<&RawValue, &Error>) -> Option<EncodedRequest> + Send + Sync;
+type UndoFn = dyn Fn(Result<&RawValue, &Error>) -> Option<EncodedRequest> + Send + Sync;
 
 impl Undo {
     pub(super) fn new(
-        undo: impl FnOnce(Result<&RawValue, &Error>) -> Option<EncodedRequest> + Send + Sync + 'static,
+        undo: impl Fn(Result<&RawValue, &Error>) -> Option<EncodedRequest> + Send + Sync + 'static,
     ) -> Self {
         Self(Box::new(undo))
     }
 
-    pub(super) fn command(self, result: Result<&RawValue, &Error>) -> Option<EncodedRequest> {
+    pub(super) fn command(&self, result: Result<&RawValue, &Error>) -> Option<EncodedRequest> {
         (self.0)(result)
     }
 }
@@ -57,6 +57,9 @@ pub(super) struct Detached {
     calls: Vec<DetachedCall>,
     /// Commands that undo what has been answered, and have not been submitted.
     undoing: Vec<(EncodedRequest, Option<Duration>)>,
+    /// Undo functions that have been used. They are the caller's code and may own handles, so they
+    /// are dropped after the lock is released.
+    spent: Vec<Undo>,
     /// The commands of guards that exist: if the driver is dropped first, they cannot execute them.
     guards: Vec<(GuardId, EncodedRequest, Option<Duration>)>,
     next_guard: u64,
@@ -68,7 +71,8 @@ pub(super) struct Detached {
 #[derive(Debug)]
 struct DetachedCall {
     id: CallId,
-    until: Instant,
+    /// `None` if the caller disabled the deadline.
+    until: Option<Instant>,
     /// The deadline that the caller set for the call, which its undo inherits.
     within: Option<Duration>,
     undo: Option<Undo>,
@@ -77,8 +81,8 @@ struct DetachedCall {
 impl Detached {
     pub(super) fn new(options: &Options, now: fn() -> Instant) -> Self {
         let longest = options.calls_within.unwrap_or(Duration::MAX);
-        let (calls, undoing, guards) = (Vec::new(), Vec::new(), Vec::new());
-        Self { calls, undoing, guards, next_guard: 0, now, longest }
+        let (calls, undoing, spent, guards) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { calls, undoing, spent, guards, next_guard: 0, now, longest }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -90,7 +94,7 @@ impl Detached {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.calls.iter().map(|call| call.until).min()
+        self.calls.iter().filter_map(|call| call.until).min()
     }
 
     pub(super) fn release(&mut self) {
@@ -132,8 +136,7 @@ impl Detached {
         undo: Option<Undo>,
     ) {
         let limit = within.unwrap_or_else(|| deadlines::recommended(name).min(self.longest));
-        let now = (self.now)();
-        let until = now.checked_add(limit).unwrap_or(now);
+        let until = (self.now)().checked_add(limit);
         self.calls.push(DetachedCall { id, until, within, undo });
     }
 
@@ -157,6 +160,7 @@ impl Detached {
             let result = result.map_err(Error::from);
             let command = undo.command(result.as_ref().copied());
             self.undoing.extend(command.map(|command| (command, within)));
+            self.spent.push(undo);
         }
     }
 
@@ -172,15 +176,25 @@ impl Detached {
         connection.send_now(|id| self.calls.iter().any(|call| call.id == id));
     }
 
+    /// Takes the undo functions that have been used.
+    #[must_use = "they are dropped after the lock is released"]
+    pub(super) fn take_spent(&mut self) -> Vec<Undo> {
+        std::mem::take(&mut self.spent)
+    }
+
     /// Gives up calls that have not been answered in time.
     pub(super) fn expire(&mut self, now: Instant, connection: &mut Connection) {
-        let late = self.calls.extract_if(.., |call| call.until <= now).collect::<Vec<_>>();
+        let late = self
+            .calls
+            .extract_if(.., |call| call.until.is_some_and(|at| at <= now))
+            .collect::<Vec<_>>();
         for DetachedCall { id, within, undo, .. } in late {
             connection.abandon(id, now);
             let Some(undo) = undo else { continue };
             let waited_for = WaitedFor::State("the reply to an abandoned call".into());
             let error = Timeout::new(waited_for, within.unwrap_or_default()).into();
             self.undoing.extend(undo.command(Err(&error)).map(|command| (command, within)));
+            self.spent.push(undo);
         }
         self.follow_up(connection);
     }

@@ -56,13 +56,14 @@ impl Fence {
     /// Returns whether commands may be sent. `unread` says whether anything may have arrived that is
     /// not read, and is evaluated only if a command waits for an event.
     fn is_lifted(&mut self, state: &mut State, unread: impl FnOnce() -> bool) -> bool {
-        let subscriptions = &mut state.inbox.subscriptions;
-        if subscriptions.is_fenced() {
+        let State { inbox, connection, .. } = state;
+        let is_next = |call| !connection.is_queued(call);
+        if inbox.subscriptions.is_fenced(is_next) {
             if self.turns < FENCE_TURNS && unread() {
                 self.turns += 1;
                 return false;
             }
-            subscriptions.lift_fences();
+            inbox.subscriptions.lift_fences(is_next);
         }
         self.turns = 0;
         true
@@ -178,8 +179,9 @@ impl<L: Link, C: Clock> Driver<L, C> {
         }
         self.deadline = state.deadline().into_iter().chain(self.rest.at()).min();
         state.armed = self.deadline;
+        let spent = state.detached.take_spent();
         drop(state);
-        drop(replaced);
+        drop((replaced, spent));
         self.woken.drain(..).for_each(Waker::wake);
     }
 
@@ -206,9 +208,12 @@ impl<L: Link, C: Clock> Driver<L, C> {
             if let Phase::Done = self.phase {
                 return Poll::Ready(());
             }
+            let had_output = !self.writer.output.is_empty();
             self.writer.write(cx, &mut self.link);
             expired = self.wait(cx);
-            if !received && expired.is_none() && !self.writer.is_refused() {
+            // What was submitted while the writer was busy has not been fetched yet.
+            let has_room = had_output && self.writer.output.is_empty();
+            if !received && expired.is_none() && !self.writer.is_refused() && !has_room {
                 return Poll::Pending;
             }
             if taken >= SHARE {
@@ -282,8 +287,9 @@ impl<L: Link, C> Drop for Driver<L, C> {
         let own = state.driver.take();
         state.connection.end(End::NoDriver);
         state.distribute(&mut self.input, &mut woken);
+        let spent = state.detached.take_spent();
         drop(state);
-        drop(own);
+        drop((own, spent));
         woken.into_iter().for_each(Waker::wake);
     }
 }

@@ -180,7 +180,7 @@ impl Handle {
                 Follow::AnyEvent => None,
             };
             let subscriptions = &mut state.inbox.subscriptions;
-            Ok((id, Some(subscriptions.add(name, self.options().event_queue(), true))))
+            Ok((id, Some(subscriptions.add(name, self.options().event_queue(), Some(id)))))
         })
     }
 
@@ -208,7 +208,7 @@ impl Handle {
 
     pub(super) fn subscribe(&self, name: Option<&'static str>) -> SubscriptionId {
         let capacity = self.options().event_queue();
-        self.lock().inbox.subscriptions.add(name, capacity, false)
+        self.lock().inbox.subscriptions.add(name, capacity, None)
     }
 
     pub(super) fn filter(&self, id: SubscriptionId, predicate: Predicate) {
@@ -338,26 +338,33 @@ impl Handle {
             driver.into_iter().for_each(Waker::wake);
             return drop(waiter);
         }
-        let waker = self.change(|state| {
+        let remains = self.change(|state| {
             let (waker, answer) = state.inbox.waiters.remove(id).unwrap_or_default();
             let State { detached, connection, .. } = state;
+            let mut unused = None;
             match (parting, answer) {
                 (Parting::Undo(undo), Some(answer)) => {
                     let answer = answer.map_err(Error::from);
                     if let Some(command) = undo.command(answer.as_deref()) {
                         detached.submit(&command, within, connection);
                     }
+                    unused = Some(undo);
                 }
                 (Parting::Undo(undo), None) if connection.is_in_flight(id) => {
                     detached.take_over(id, name, within, Some(undo));
                 }
                 (Parting::Finish, None) => detached.take_over(id, name, within, None),
                 (Parting::Finish, Some(_)) => {}
-                (Parting::Abandon | Parting::Undo(_), _) => connection.abandon(id, now),
+                (Parting::Undo(undo), None) => {
+                    connection.abandon(id, now);
+                    unused = Some(undo);
+                }
+                (Parting::Abandon, _) => connection.abandon(id, now),
             }
-            waker
+            (waker, unused)
         });
-        drop(waker);
+        // Either may own handles.
+        drop(remains);
     }
 }
 

@@ -9,7 +9,7 @@ use super::detached::{GuardId, Parting};
 use super::draft::Draft;
 use super::reply::Reply;
 use super::shared::Handle;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A guard that undoes a command; [`Call::execute_undoable`](super::Call::execute_undoable) returns
 /// it.
@@ -20,8 +20,14 @@ use crate::error::Result;
 #[must_use = "dropping it executes the undo command"]
 pub struct Undo<U: Request> {
     handle: Handle,
-    armed: Option<(U, GuardId)>,
+    armed: Option<Armed<U>>,
     within: Option<Duration>,
+}
+
+enum Armed<U> {
+    Yes(U, GuardId),
+    /// The command cannot be written as JSON.
+    No(Error),
 }
 
 impl<U: Request> fmt::Debug for Undo<U> {
@@ -32,11 +38,9 @@ impl<U: Request> fmt::Debug for Undo<U> {
 
 impl<U: Request> Undo<U> {
     pub(super) fn new(handle: Handle, command: Option<U>, within: Option<Duration>) -> Self {
-        let armed = command.and_then(|command| {
-            // A command that cannot be written can be neither executed now nor later.
-            let encoded = EncodedRequest::new(&command).ok()?;
-            let guard = handle.add_guard(encoded, within);
-            Some((command, guard))
+        let armed = command.map(|command| match EncodedRequest::new(&command) {
+            Ok(encoded) => Armed::Yes(command, handle.add_guard(encoded, within)),
+            Err(error) => Armed::No(error.into()),
         });
         Self { handle, armed, within }
     }
@@ -50,7 +54,11 @@ impl<U: Request> Undo<U> {
     ///
     /// If the future is dropped, the undo command is executed anyway.
     pub async fn run(mut self) -> Result<Option<U::Return>> {
-        let Some((command, guard)) = self.armed.take() else { return Ok(None) };
+        let (command, guard) = match self.armed.take() {
+            Some(Armed::Yes(command, guard)) => (command, guard),
+            Some(Armed::No(error)) => return Err(error),
+            None => return Ok(None),
+        };
         let draft = Draft::new(self.handle.clone(), command, self.within);
         // From here on, the reply's parting takes the guard's place.
         self.handle.remove_guard(guard);
@@ -59,7 +67,7 @@ impl<U: Request> Undo<U> {
 
     /// Cancels the guard: the undo command is not executed.
     pub fn disarm(mut self) {
-        if let Some((_, guard)) = self.armed.take() {
+        if let Some(Armed::Yes(_, guard)) = self.armed.take() {
             self.handle.remove_guard(guard);
         }
     }
@@ -67,7 +75,7 @@ impl<U: Request> Undo<U> {
 
 impl<U: Request> Drop for Undo<U> {
     fn drop(&mut self) {
-        if let Some((_, guard)) = self.armed.take() {
+        if let Some(Armed::Yes(_, guard)) = self.armed.take() {
             self.handle.finish_guard(guard);
         }
     }

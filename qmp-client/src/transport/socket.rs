@@ -80,7 +80,7 @@ impl<S: AsFd> Socket<S> {
         // is late.
         let near = match (*set, wanted) {
             (None, None) => true,
-            (Some(set), Some(wanted)) => set <= wanted + SLACK && set >= wanted / 2,
+            (Some(set), Some(wanted)) => set <= wanted.saturating_add(SLACK) && set >= wanted / 2,
             _ => false,
         };
         if !near {
