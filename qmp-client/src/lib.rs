@@ -138,9 +138,7 @@
 mod address;
 mod attempts;
 mod error;
-mod event;
 mod inbox;
-mod misuse;
 mod nonblocking;
 mod options;
 mod pending;
@@ -161,15 +159,14 @@ pub mod transport;
 
 pub use address::{Address, AddressError, ToAddress};
 pub use error::{Error, LaunchError, Result, TransportError};
-pub use event::{Occurrence, RawEvent};
 pub use nonblocking::{Call, Client, Connecting, Driver, Events, Next, Reply, Ticket, Undo, Until};
 pub use options::Options;
 pub use pending::Pending;
 
 pub use qmp_protocol as protocol;
 pub use qmp_protocol::{
-    Closed, Dialect, Direction, Dropped, End, Garbage, Mismatch, Misuse, OutOfBand, ProtocolError,
-    Raw, Request, ServerError, Subject, Timeout, WaitedFor, deadlines,
+    Closed, Dialect, Direction, Dropped, End, Garbage, Mismatch, Misuse, Occurrence, OutOfBand,
+    ProtocolError, Raw, RawEvent, Request, ServerError, Subject, Timeout, WaitedFor, deadlines,
 };
 pub use qmp_types::{
     AllowOob, Command, Empty, ErrorClass, Event, Greeting, QmpError, Timestamp, Version, Vocabulary,

@@ -7,7 +7,7 @@ use qmp_types::Timestamp;
 use serde_json::value::RawValue;
 
 use crate::error::Error;
-use crate::event::RawEvent;
+use qmp_protocol::RawEvent;
 
 /// The limits of a queue.
 #[derive(Clone, Copy, Debug)]

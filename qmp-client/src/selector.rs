@@ -5,7 +5,7 @@ use std::fmt;
 use qmp_types::{Event, Vocabulary};
 
 use crate::error::Result;
-use crate::event::{Occurrence, RawEvent};
+use qmp_protocol::{Occurrence, RawEvent};
 
 /// A test of a decoded event.
 pub(crate) type Test<'t, T> = &'t mut dyn FnMut(&T) -> bool;
@@ -46,7 +46,7 @@ impl<V: Vocabulary> Selector<Occurrence<V>> {
     /// Selects all events, as those of a vocabulary.
     pub(crate) fn vocabulary() -> Self {
         fn decode<V: Vocabulary>(event: &RawEvent) -> Result<Occurrence<V>> {
-            event.decode_any().map(|found| Occurrence::new(found, event.timestamp))
+            Ok(Occurrence::new(event.decode_any()?, event.timestamp))
         }
         Self {
             name: None,
@@ -61,7 +61,7 @@ impl<E: Event> Selector<Occurrence<E>> {
     pub(crate) fn event() -> Self {
         fn decode<E: Event>(event: &RawEvent) -> Option<Result<Occurrence<E>>> {
             let found = event.decode().transpose()?;
-            Some(found.map(|found| Occurrence::new(found, event.timestamp)))
+            Some(found.map(|found| Occurrence::new(found, event.timestamp)).map_err(Into::into))
         }
         Self {
             name: Some(E::NAME),

@@ -13,6 +13,9 @@ use crate::output::Output;
 use crate::recorder::Recorder;
 use crate::submission::Submission;
 
+/// The number of file descriptors that QEMU accepts with one command. It drops any others.
+const MOST_DESCRIPTORS: usize = 16;
+
 /// Commands, their calls, and the output that they are written to.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -62,6 +65,9 @@ impl Exchange {
         // Before the negotiation it is unknown whether the command may be sent: it is queued.
         if kind == Kind::OutOfBand && self.open && !self.oob {
             return Err(Misuse::OobNotEnabled { command: name }.into());
+        }
+        if descriptors.len() > MOST_DESCRIPTORS {
+            return Err(Misuse::TooManyDescriptors { command: name }.into());
         }
         let id = self.calls.next_id();
         let output = self.output.end();

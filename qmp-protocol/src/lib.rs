@@ -93,6 +93,7 @@ mod deadline;
 pub mod deadlines;
 mod encode;
 mod error;
+mod event;
 mod exchange;
 mod garbage;
 mod id;
@@ -118,6 +119,7 @@ pub use encode::{Kind, WriteArguments};
 pub use error::{
     Closed, End, Error, Mismatch, Misuse, ProtocolError, ServerError, Subject, Timeout, WaitedFor,
 };
+pub use event::{Occurrence, RawEvent};
 pub use garbage::Garbage;
 pub use id::CallId;
 pub use incoming::{Dropped, Incoming};

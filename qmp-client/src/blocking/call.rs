@@ -14,8 +14,8 @@ use super::shared::{Handle, State, Wait};
 use super::ticket::Ticket;
 use super::undo::Undo;
 use crate::error::{Error, Result};
-use crate::event::{Occurrence, RawEvent};
 use crate::inbox::SubscriptionId;
+use qmp_protocol::{Occurrence, RawEvent};
 
 /// A call that is being built; [`Client::call`](super::Client::call) begins it.
 #[must_use = "`execute`, `send` or `until` makes the call"]
@@ -94,7 +94,7 @@ impl<R: Request> Call<R> {
                 Some(Ok(Occurrence::new(found, event.timestamp)))
             }
             Ok(_) => None,
-            Err(error) => Some(Err(error)),
+            Err(error) => Some(Err(error.into())),
         };
         self.pursue(Some(E::NAME), wanted)
     }

@@ -15,11 +15,11 @@ use super::shared::{Handle, State, Until};
 use super::ticket::Ticket;
 use crate::address::ToAddress;
 use crate::error::Result;
-use crate::event::{Occurrence, RawEvent};
 use crate::options::Options;
 use crate::pending::Pending;
 use crate::selector::Selector;
 use crate::transport::Transport;
+use qmp_protocol::{Occurrence, RawEvent};
 
 /// A connection to a monitor, for programs that block their threads.
 ///

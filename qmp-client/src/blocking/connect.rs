@@ -41,29 +41,3 @@ fn attempt(address: &Address, within: Duration) -> io::Result<Box<dyn Transport>
         _ => return Err(crate::attempts::no_unix_sockets()),
     })
 }
-
-#[cfg(all(test, unix))]
-#[allow(clippy::unwrap_used)] // tests
-mod tests {
-    use std::os::unix::net::UnixListener;
-
-    use super::*;
-
-    #[test]
-    fn a_socket_that_is_created_after_the_first_attempts() {
-        let name = format!("qmp-client-attempts-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let options = Options::new().wait_for_socket(Duration::from_secs(10));
-        let (mut attempts, mut listener) = (0, None);
-        let opened = open(&path.clone().into(), &options, &mut || {
-            attempts += 1;
-            if attempts == 3 {
-                listener = Some(UnixListener::bind(&path).unwrap());
-            }
-            Ok(None)
-        });
-        std::fs::remove_file(&path).unwrap();
-        assert!(opened.unwrap().passes_descriptors());
-        assert_eq!(attempts, 3);
-    }
-}

@@ -4,10 +4,10 @@ use super::client::Client;
 use super::events::Events;
 use super::shared::Handle;
 use crate::error::Result;
-use crate::event::RawEvent;
 use crate::options::Options;
 use crate::selector::Selector;
 use crate::transport::Transport;
+use qmp_protocol::RawEvent;
 
 /// A connection whose negotiation is not complete; [`over`] creates it.
 #[derive(Debug)]

@@ -8,9 +8,9 @@ use qmp_protocol::{Deadline, Timeout, WaitedFor};
 
 use super::shared::{Handle, State, Until};
 use crate::error::Result;
-use crate::event::RawEvent;
 use crate::inbox::{Predicate, SubscriptionId};
 use crate::selector::Selector;
+use qmp_protocol::RawEvent;
 
 /// A subscription to events, from the moment at which it was created. It is an [`Iterator`], too.
 ///

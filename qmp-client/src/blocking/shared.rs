@@ -9,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use qmp_protocol::{
-    CallId, Closed, Connection, Deadline, Descriptor, EncodedRequest, End, Incoming, Input, Output,
-    Raw, Request,
+    CallId, Closed, Connection, Deadline, Descriptor, EncodedRequest, End, Incoming, Input, Misuse,
+    Output, Raw, Request,
 };
 use qmp_types::Greeting;
 use serde_json::Value;
@@ -18,7 +18,6 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, Result, handshake_error};
 use crate::inbox::{Inbox, SubscriptionId};
-use crate::misuse::check_descriptors;
 use crate::options::Options;
 use crate::transport::Transport;
 
@@ -251,7 +250,9 @@ impl Shared {
         descriptors: Vec<Descriptor>,
         follow: Option<Option<&'static str>>,
     ) -> Result<(CallId, Option<SubscriptionId>)> {
-        check_descriptors(|| request.name(), &descriptors, self.transport.passes_descriptors())?;
+        if !descriptors.is_empty() && !self.transport.passes_descriptors() {
+            return Err(Misuse::NoDescriptors { command: request.name() }.into());
+        }
         // The caller's code that writes the arguments runs without a lock.
         let command = EncodedRequest::new(request)?;
         let mut writer = self.lock_writer();

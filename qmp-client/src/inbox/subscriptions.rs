@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 
 use super::register;
 use crate::error::Result;
-use crate::event::RawEvent;
 use crate::queue::{EventCapacity, EventQueue};
+use qmp_protocol::RawEvent;
 
 /// A test that says which events are wanted.
 pub(crate) struct Predicate(Box<dyn FnMut(&RawEvent) -> bool + Send>);

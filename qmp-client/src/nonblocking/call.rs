@@ -14,7 +14,7 @@ use super::ticket::Ticket;
 use super::undo::Undo;
 use super::until::Until;
 use crate::error::{Error, Result};
-use crate::event::{Occurrence, RawEvent};
+use qmp_protocol::{Occurrence, RawEvent};
 
 /// A call that is being built; [`Client::call`](crate::Client::call) begins it.
 ///
@@ -95,7 +95,7 @@ impl<R: Request> Call<R> {
                 Some(Ok(Occurrence::new(found, event.timestamp)))
             }
             Ok(_) => None,
-            Err(error) => Some(Err(error)),
+            Err(error) => Some(Err(error.into())),
         })
     }
 

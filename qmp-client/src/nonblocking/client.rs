@@ -15,10 +15,10 @@ use super::reply::Reply;
 use super::shared::Handle;
 use super::ticket::Ticket;
 use crate::error::Result;
-use crate::event::{Occurrence, RawEvent};
 use crate::options::Options;
 use crate::pending::Pending;
 use crate::selector::Selector;
+use qmp_protocol::{Occurrence, RawEvent};
 
 /// A connection to a monitor, for asynchronous programs.
 ///

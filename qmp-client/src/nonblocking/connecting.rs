@@ -9,9 +9,9 @@ use super::driver::Driver;
 use super::events::Events;
 use super::shared::{Handle, Shared};
 use crate::error::Result;
-use crate::event::RawEvent;
 use crate::options::Options;
 use crate::runtime::{Clock, Link};
+use qmp_protocol::RawEvent;
 
 /// A connection whose negotiation is not complete; it resolves to the client. Its [`Driver`] must be
 /// polled meanwhile.

@@ -10,9 +10,9 @@ use qmp_protocol::{Deadline, Timeout, WaitedFor};
 
 use super::shared::Handle;
 use crate::error::{Error, Result};
-use crate::event::RawEvent;
 use crate::inbox::{Predicate, SubscriptionId};
 use crate::selector::Selector;
+use qmp_protocol::RawEvent;
 
 /// A subscription to events, from the moment at which it was created. With the
 /// feature `tokio` or `futures-io` it is a `Stream`, too.

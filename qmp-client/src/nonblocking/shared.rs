@@ -5,16 +5,16 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use qmp_protocol::{CallId, Closed, Connection, Deadline, Descriptor, EncodedRequest, Input};
+use qmp_protocol::{
+    CallId, Closed, Connection, Deadline, Descriptor, EncodedRequest, Input, Misuse, RawEvent,
+};
 use qmp_types::Greeting;
 use serde_json::value::RawValue;
 
 use super::detached::{Detached, GuardId, Parting};
 use super::ends::EndWaiters;
 use crate::error::{Error, Result, handshake_error};
-use crate::event::RawEvent;
 use crate::inbox::{Inbox, Predicate, SubscriptionId, register};
-use crate::misuse::check_descriptors;
 use crate::options::Options;
 
 /// A connection: the part that never changes, and the part that the lock guards.
@@ -166,11 +166,9 @@ impl Handle {
         descriptors: Vec<Descriptor>,
         follow: Follow,
     ) -> Result<(CallId, Option<SubscriptionId>)> {
-        check_descriptors(
-            || command.name().clone(),
-            &descriptors,
-            self.shared().passes_descriptors,
-        )?;
+        if !descriptors.is_empty() && !self.shared().passes_descriptors {
+            return Err(Misuse::NoDescriptors { command: command.name().clone() }.into());
+        }
         self.change(|state| {
             let id = command.submit(&mut state.connection, deadline, descriptors)?;
             state.inbox.waiters.add(id);

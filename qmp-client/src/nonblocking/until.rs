@@ -13,8 +13,8 @@ use super::draft::Draft;
 use super::shared::{Follow, Handle};
 use super::submitted::Submitted;
 use crate::error::{Error, Result};
-use crate::event::RawEvent;
 use crate::inbox::SubscriptionId;
+use qmp_protocol::RawEvent;
 
 /// A call and an event that follows it, as a future; [`Call::until`](super::Call::until) creates it. It resolves to the
 /// reply and the event.

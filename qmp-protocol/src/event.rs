@@ -1,12 +1,11 @@
-//! Events as a client gives them out.
+//! Events.
 
 use std::sync::Arc;
 
-use qmp_protocol::Mismatch;
 use qmp_types::{Event, Timestamp, Vocabulary};
 use serde_json::value::RawValue;
 
-use crate::error::Error;
+use crate::error::{Error, Mismatch};
 
 /// An event that has not been decoded.
 #[derive(Clone, Debug)]
@@ -21,12 +20,15 @@ pub struct RawEvent {
 }
 
 impl RawEvent {
-    pub(crate) fn new(name: Arc<str>, data: Option<&RawValue>, timestamp: Timestamp) -> Self {
+    /// Creates an event from its parts.
+    #[must_use]
+    pub fn new(name: Arc<str>, data: Option<&RawValue>, timestamp: Timestamp) -> Self {
         Self { name, data: data.map(RawValue::to_owned), timestamp }
     }
 
     /// Returns the bytes of the name and the data.
-    pub(crate) fn size(&self) -> usize {
+    #[must_use]
+    pub fn size(&self) -> usize {
         self.name.len() + self.data.as_ref().map_or(0, |data| data.get().len())
     }
 
@@ -70,7 +72,8 @@ pub struct Occurrence<E> {
 }
 
 impl<E> Occurrence<E> {
-    pub(crate) fn new(event: E, timestamp: Timestamp) -> Self {
+    /// Creates an event with its time.
+    pub fn new(event: E, timestamp: Timestamp) -> Self {
         Self { event, timestamp }
     }
 }
