@@ -1,5 +1,5 @@
-//! Takes the names of the toolkit's own types along, for programs that run where its schema is
-//! not, and tells the tests whether there is a QEMU to run them against.
+//! Embeds the type names of the toolkit's schema in the programs, which may run where the schema
+//! files are missing, and tells the tests whether a QEMU is available.
 
 use std::env;
 use std::error::Error;
@@ -11,11 +11,11 @@ use qmp_codegen::introspection::Names;
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     write_names()?;
-    look_for_qemu();
+    find_qemu();
     Ok(())
 }
 
-/// Introspection shows the types of a schema without their names: see `schema/names.rs`.
+/// Writes the table of names that `schema/names.rs` includes: introspection masks type names.
 fn write_names() -> Result<(), Box<dyn Error>> {
     let roots = [qmp_schema::SPEC, qmp_schema::EVENTS];
     let loaded = qmp_codegen::load(roots.map(|root| Root::File(root.into())))?;
@@ -28,8 +28,8 @@ fn write_names() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The same as the client's tests do.
-fn look_for_qemu() {
+/// Sets `cfg(qemu)` under the same conditions as the client's build script.
+fn find_qemu() {
     println!("cargo::rustc-check-cfg=cfg(qemu)");
     println!("cargo::rerun-if-env-changed=PATH");
     println!("cargo::rerun-if-env-changed=QMP_TEST_QEMU");
@@ -42,9 +42,9 @@ fn qemu() -> Option<PathBuf> {
     let name = env::var("QMP_TEST_QEMU").unwrap_or_else(|_| "qemu-system-x86_64".to_owned());
     let path = env::var_os("PATH").unwrap_or_default();
     let directories = env::split_paths(&path).collect::<Vec<_>>();
-    // A name with a slash in it is joined to no directory.
-    let beside = Path::new(&name).parent().is_some_and(|parent| parent != Path::new(""));
-    let candidates = if beside {
+    // A name that contains a slash is a path, and is not looked up in the directories of PATH.
+    let is_path = Path::new(&name).parent().is_some_and(|parent| parent != Path::new(""));
+    let candidates = if is_path {
         vec![PathBuf::from(&name)]
     } else {
         directories.iter().map(|directory| directory.join(&name)).collect()

@@ -1,4 +1,4 @@
-//! What the command lines of all programs have in common.
+//! Arguments and output that all programs share.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -8,19 +8,21 @@ use clap_complete::Shell;
 use qmp_client::blocking::Client;
 use qmp_client::{Error, Options, WaitedFor};
 
-/// How long to wait.
+/// The `--timeout` argument.
 #[derive(Args, Clone, Copy, Debug)]
-pub struct Patience {
-    /// Waits this long, in seconds, for the socket, for the greeting, and for each reply
+pub struct TimeoutArgs {
+    /// Wait at most this long for the socket, for the greeting, and for each reply
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub timeout: Duration,
 }
 
-impl Patience {
-    /// Connects to a monitor. If the socket is not there at once, it says that it is waiting.
+impl TimeoutArgs {
+    /// Connects to a monitor. If nothing listens at the address yet, prints a notice to standard
+    /// error and keeps trying until the timeout.
     ///
     /// # Errors
-    /// Nobody listens there in time, or who does is no QMP server.
+    /// Returns an error if nothing listens there before the timeout, or if the peer is not a QMP
+    /// server.
     pub fn connect(&self, address: &str) -> Result<Client, Error> {
         let options = self.options();
         match Client::connect_with(address, &options.clone().wait_for_socket(Duration::ZERO)) {
@@ -30,14 +32,14 @@ impl Patience {
             {
                 let cause = timeout.cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
                 let within = self.timeout;
-                eprintln!("Nobody listens at {address}{cause}: waiting for up to {within:?}.");
+                eprintln!("nothing is listening at {address} yet{cause}; waiting up to {within:?}");
             }
             other => return other,
         }
         Client::connect_with(address, &options)
     }
 
-    /// The options of a connection that waits so long.
+    /// Returns the options of a connection with this timeout.
     pub fn options(&self) -> Options {
         Options::new()
             .wait_for_socket(self.timeout)
@@ -46,19 +48,19 @@ impl Patience {
     }
 }
 
-/// Help for shells.
+/// The `--completions` argument.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Completions {
-    /// Prints what a shell needs to complete this program's arguments
+    /// Print a script that lets SHELL complete this program's arguments
     #[arg(long, value_name = "SHELL", exclusive = true)]
     pub completions: Option<Shell>,
 }
 
 impl Completions {
-    /// Whether they were asked for, and are printed.
+    /// Prints the completion script if one was requested, and returns whether it was.
     ///
     /// # Errors
-    /// Standard output cannot be written.
+    /// Returns an error if standard output cannot be written.
     pub fn print(&self, mut program: Command) -> io::Result<bool> {
         let Some(shell) = self.completions else { return Ok(false) };
         let name = program.get_name().to_owned();
@@ -69,10 +71,10 @@ impl Completions {
     }
 }
 
-/// Writes to standard output. A reader that has seen enough is no failure.
+/// Writes to standard output. A closed pipe, as with `| head`, is not an error.
 ///
 /// # Errors
-/// It cannot be written for another reason.
+/// Returns an error if writing fails for any other reason.
 pub fn print(text: &[u8]) -> io::Result<()> {
     let mut output = io::stdout().lock();
     match output.write_all(text).and_then(|()| output.flush()) {
@@ -81,7 +83,7 @@ pub fn print(text: &[u8]) -> io::Result<()> {
     }
 }
 
-/// An error and what caused it, in one line.
+/// Formats an error and its chain of causes on one line.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -94,6 +96,6 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| String::from("not a number"))?;
+    let seconds: f64 = text.parse().map_err(|_| String::from("not a number of seconds"))?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }

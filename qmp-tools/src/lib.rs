@@ -1,14 +1,14 @@
-//! What the programs of the toolkit share.
+//! The library that the toolkit's command-line programs are built on.
 //!
 //! | program | what it does | module |
 //! | --- | --- | --- |
-//! | `vm-info` | prints what there is to know of a virtual machine, as text or JSON | [`report`] |
-//! | `qmp-shell` | talks to a monitor: at a prompt, from a script, or a command at a time | [`shell`] |
-//! | `qmp-schema` | checks, generates from, imports, exports and compares QAPI schemas | [`schema`] |
+//! | `vm-info` | prints a report about a virtual machine, as text or JSON | [`report`] |
+//! | `qmp-shell` | sends commands to a monitor from a prompt, a script, or the command line | [`shell`] |
+//! | `qmp-schema` | checks, imports, exports and compares QAPI schemas, and generates Rust from them | [`schema`] |
 //!
-//! [`machine`] chooses the virtual machine that the first two talk to: one at an address, one
-//! that they launch, or, if nothing is said, one that is simulated. [`cli`] is what all command
-//! lines have in common. Each program's `--help` has examples.
+//! [`machine`] selects the virtual machine that the first two talk to: a QEMU at an address, a
+//! QEMU that they launch, or, by default, a simulated machine. [`cli`] holds the arguments that all
+//! programs share. Each program's `--help` has examples.
 
 pub mod cli;
 pub mod machine;
@@ -16,8 +16,9 @@ pub mod report;
 pub mod schema;
 pub mod shell;
 
-/// The programs in the project's README, compiled.
+/// Compiles the programs in the project's README and in this crate's.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 #[derive(Debug)]
 pub struct Readme;

@@ -1,5 +1,5 @@
-//! Which virtual machine a program talks to: one at an address, one that it launches, or one that
-//! is simulated in its own process.
+//! Selects the virtual machine that a program talks to: a QEMU at an address, a QEMU that the
+//! program launches, or a machine simulated in its own process.
 
 use std::ffi::OsString;
 use std::io;
@@ -10,18 +10,18 @@ use qmp_client::blocking::{Client, Launch};
 use qmp_client::transport::Unix;
 use qmp_server::Simulator;
 
-use crate::cli::Patience;
+use crate::cli::TimeoutArgs;
 
-/// The arguments that choose a machine, the same for every program.
+/// The arguments that select a machine, shared by `vm-info` and `qmp-shell`.
 #[derive(Args, Clone, Debug)]
 pub struct MachineArgs {
-    /// Where QEMU offers QMP: unix:/run/vm.sock, tcp:localhost:4444, or a path
+    /// Address of the QMP monitor: unix:/run/vm.sock, tcp:localhost:4444, or a socket's path
     ///
-    /// Without it, a simulated machine is started in this process.
+    /// If neither an address nor --launch is given, a simulated machine runs in this process.
     #[arg(conflicts_with = "launch")]
     pub address: Option<String>,
 
-    /// Starts a QEMU with these arguments, and ends it afterwards; everything that follows is its
+    /// Start a QEMU with all arguments that follow, and quit it at the end
     #[arg(
         long,
         value_names = ["PROGRAM", "ARG"],
@@ -30,44 +30,46 @@ pub struct MachineArgs {
     )]
     pub launch: Vec<OsString>,
 
-    /// How long to wait.
+    /// The timeout of the connection.
     #[command(flatten)]
-    pub patience: Patience,
+    pub timeout: TimeoutArgs,
 }
 
-/// A machine that a program talks to.
+/// A connection to a machine.
 #[derive(Debug)]
 pub struct Machine {
     /// The connection.
     pub client: Client,
-    /// What is at the other end.
+    /// The kind of machine at the other end.
     pub origin: Origin,
 }
 
-/// What is at the other end of a connection.
+/// The kind of machine at the other end of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Origin {
     /// A QEMU that was running already.
     Address,
-    /// A QEMU of this program's own.
+    /// A QEMU that this program launched.
     Launched,
-    /// A machine that is simulated in this process.
+    /// A machine simulated in this process.
     Simulated,
 }
 
 impl MachineArgs {
-    /// Connects. A launched QEMU and a simulated machine end with the result.
+    /// Connects to the selected machine. A launched QEMU and a simulated machine end when the
+    /// returned [`Machine`] is dropped.
     ///
     /// # Errors
-    /// There is nobody at the address, the program does not start, or what answers is no QMP.
+    /// Returns an error if nothing listens at the address, if the program cannot be started, or if
+    /// the peer is not a QMP server.
     pub fn connect(&self) -> Result<Machine, Box<dyn std::error::Error>> {
-        let options = self.patience.options();
+        let options = self.timeout.options();
         if let Some((program, arguments)) = self.launch.split_first() {
             let client = Launch::new(program).args(arguments).options(options).start()?;
             return Ok(Machine { client, origin: Origin::Launched });
         }
         if let Some(address) = &self.address {
-            let client = self.patience.connect(address)?;
+            let client = self.timeout.connect(address)?;
             return Ok(Machine { client, origin: Origin::Address });
         }
         let client = Client::from_transport(simulate()?, &options)?;
@@ -80,10 +82,10 @@ fn simulate() -> io::Result<Unix> {
 }
 
 impl Machine {
-    /// Ends a QEMU of this program's own; any other machine is left as it is.
+    /// Quits a QEMU that this program launched; leaves any other machine as it is.
     ///
     /// # Errors
-    /// It does not end.
+    /// Returns an error if QEMU does not quit.
     pub fn finish(mut self) -> Result<(), Error> {
         match self.origin {
             Origin::Launched => self.client.quit(),

@@ -1,4 +1,4 @@
-//! Peers that are no QMP servers, or leave in the middle: every program says so, in time.
+//! Peers that are not QMP servers, or that disconnect early: every program reports this in time.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, missing_docs)] // tests
@@ -15,10 +15,10 @@ const GREETING: &[u8] =
     b"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 2, \"minor\": 0, \"major\": 10}, \
     \"package\": \"\"}, \"capabilities\": []}}\r\n";
 
-/// What a peer does with a client.
+/// The behavior of a peer toward one client.
 type Script = fn(&mut UnixStream);
 
-/// Starts a server that does the same with every client.
+/// Starts a server that runs the script for every client.
 fn serve(path: &str, script: Script) {
     let listener = UnixListener::bind(path).unwrap();
     std::thread::spawn(move || {
@@ -28,12 +28,12 @@ fn serve(path: &str, script: Script) {
     });
 }
 
-/// Reads until the client is gone.
+/// Reads until the client disconnects.
 fn listen(stream: &mut UnixStream) {
     let _ = stream.read_to_end(&mut Vec::new());
 }
 
-/// Answers `qmp_capabilities`, and reads the command that follows it.
+/// Answers `qmp_capabilities`, and reads the next command.
 fn negotiate(stream: &mut UnixStream) {
     let _ = stream.write_all(GREETING);
     answer(stream, b"\"return\": {}");
@@ -50,17 +50,17 @@ fn answer(stream: &mut UnixStream, result: &[u8]) {
 }
 
 #[test]
-fn every_program_says_what_is_wrong() {
+fn every_program_reports_what_is_wrong() {
     let scripts: [(&str, Script, &str); 8] = [
-        ("nothing", |_| (), "ended"),
-        ("silence", listen, "no greeting within 1s"),
+        ("nothing", |_| (), "connection"),
+        ("silence", listen, "greeting"),
         ("garbage", |s| drop(s.write_all(b"SSH-2.0-OpenSSH_9.6\r\n").map(|()| listen(s))), "SSH"),
-        ("half a greeting", |s| drop(s.write_all(&GREETING[..40])), "unfinished"),
-        ("a greeting", |s| drop(s.write_all(GREETING)), "ended"),
+        ("half a greeting", |s| drop(s.write_all(&GREETING[..40])), "micro"),
+        ("a greeting", |s| drop(s.write_all(GREETING)), "connection"),
         (
-            "a greeting, and silence",
+            "a greeting, then silence",
             |s| drop(s.write_all(GREETING).map(|()| listen(s))),
-            "within 1s",
+            "qmp_capabilities",
         ),
         (
             "half a reply",
@@ -68,7 +68,7 @@ fn every_program_says_what_is_wrong() {
                 negotiate(s);
                 let _ = s.write_all(b"{\"return\": {\"sta");
             },
-            "ended",
+            "connection",
         ),
         (
             "no reply",
@@ -76,22 +76,22 @@ fn every_program_says_what_is_wrong() {
                 negotiate(s);
                 listen(s);
             },
-            "within 1s",
+            "reply",
         ),
     ];
     let directory = Directory::new();
-    // All at once: most of them wait.
+    // In parallel, since most of them wait for a timeout.
     std::thread::scope(|threads| {
-        for (index, (what, script, said)) in scripts.into_iter().enumerate() {
+        for (index, (what, script, message)) in scripts.into_iter().enumerate() {
             let path = directory.path(&index.to_string());
             serve(&path, script);
-            threads.spawn(move || ask_all(&path, what, said));
+            threads.spawn(move || check_all(&path, what, message));
         }
     });
 }
 
-/// Every program says this of a server, in time.
-fn ask_all(path: &str, what: &str, said: &str) {
+/// Checks that every program fails with this message in time.
+fn check_all(path: &str, what: &str, message: &str) {
     for (program, arguments, status) in [
         (VM_INFO, &[] as &[&str], 1),
         (SHELL, &["-c", "query-status"], 1),
@@ -101,12 +101,12 @@ fn ask_all(path: &str, what: &str, said: &str) {
         let begin = Instant::now();
         let arguments = [arguments, &[path, "--timeout", "1"]].concat();
         let err = run(program, &arguments).failed(status);
-        assert!(err.contains(said), "{what}: {program} {arguments:?}: {err}");
+        assert!(err.contains(message), "{what}: {program} {arguments:?}: {err}");
         assert!(begin.elapsed() < Duration::from_secs(10), "{what}: {program}");
     }
 }
 
-/// What a server says in place of its introspection is told with the place in it.
+/// An error reply is shown, and so is the position in a reply that is not introspection data.
 #[test]
 fn a_server_without_introspection() {
     let directory = Directory::new();

@@ -1,8 +1,8 @@
 //! The programs against a real QEMU.
 //!
-//! `build.rs` looks for one: `qemu-system-x86_64` on the path, or what `QMP_TEST_QEMU` names.
-//! Without one these tests are ignored, unless `QMP_REQUIRE_QEMU` is set: then they fail.
-//! `QMP_TEST_SOCKETS` names the directory for sockets, for a QEMU that sees no other.
+//! `build.rs` looks for `qemu-system-x86_64` in `PATH`, or for the program that `QMP_TEST_QEMU`
+//! names. If it is not found, these tests are ignored, or fail if `QMP_REQUIRE_QEMU` is set.
+//! `QMP_TEST_SOCKETS` names the directory for sockets, for a sandboxed QEMU.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, missing_docs)] // tests
@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use support::{Directory, Process, SCHEMA, SHELL, VM_INFO, run, run_with};
 
-/// A machine with something in most sections of the report.
+/// A machine that fills most sections of the report.
 const MACHINE: [&str; 20] = [
     "-M",
     "pc",
@@ -59,7 +59,7 @@ fn start(arguments: &[&str]) -> Process {
     Process(Command::new(program()).args(command).stdin(Stdio::null()).spawn().unwrap())
 }
 
-/// The report as text and as JSON: both have the facts of [`MACHINE`].
+/// Checks that the reports as text and as JSON both show the facts of [`MACHINE`].
 fn check_reports(arguments: &[&str]) {
     let text = run(VM_INFO, arguments).ok();
     let json = run(VM_INFO, &[&["--json"], arguments].concat()).ok();
@@ -70,7 +70,7 @@ fn check_reports(arguments: &[&str]) {
         ("State        prelaunch\n", "/state", "prelaunch".into()),
         (", x86_64\n", "/target", "x86_64".into()),
         ("Accelerator  tcg\n", "/accelerator", "tcg".into()),
-        ("CPUs         1, 3 more can be plugged\n", "/pluggable-cpus", 3.into()),
+        ("CPUs         1 (3 more can be plugged in)\n", "/pluggable-cpus", 3.into()),
         ("Memory       96 MiB\n", "/memory/base", (96 << 20).into()),
         ("\nBlock devices\n", "/block/0/image/node", "n0".into()),
         ("null-co", "/block/0/image/format", "null-co".into()),
@@ -91,9 +91,9 @@ fn check_reports(arguments: &[&str]) {
 }
 
 #[test]
-fn qemu_is_there_if_it_is_required() {
+fn qemu_is_available_if_required() {
     let required = std::env::var_os("QMP_REQUIRE_QEMU").is_some_and(|value| value != "0");
-    assert!(!required || cfg!(qemu), "QMP_REQUIRE_QEMU is set, and there is no {}", program());
+    assert!(!required || cfg!(qemu), "QMP_REQUIRE_QEMU is set, but {} was not found", program());
 }
 
 live! {
@@ -101,7 +101,7 @@ live! {
         let directory = Directory::for_sockets();
         let address = format!("unix:{},server=on,wait=off", directory.path("socket"));
         let _qemu = start(&["-qmp", &address]);
-        // As it stands on QEMU's command line, and as a path.
+        // The spelling of QEMU's command line, and the bare path.
         check_reports(&[&address]);
         check_reports(&[&directory.path("socket")]);
     }
@@ -166,8 +166,8 @@ live! {
 }
 
 live! {
-    /// What a live QEMU has can be read as a schema, with the names of QEMU's types, and is found
-    /// to be the same when it is asked again.
+    /// The introspection data of a running QEMU can be imported, with the names of QEMU's types, and
+    /// the result equals what the same QEMU reports.
     fn schema() {
         let directory = Directory::for_sockets();
         let path = directory.path("socket");
@@ -177,7 +177,7 @@ live! {
         let imported = directory.write("imported.json", &text);
         run(SCHEMA, &["check", &imported]).ok();
         assert_eq!(run(SCHEMA, &["diff", &imported, &path]).ok(), "No changes.\n");
-        // Whatever the release, it lacks Windows' commands.
+        // No release lists the commands for Windows here.
         let out = run(SCHEMA, &["diff", "builtin", &format!("unix:{path}")]).ok();
         assert!(out.contains("command get-win32-socket: removed"), "{out}");
     }

@@ -16,9 +16,9 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use support::{Directory, Process, SHELL};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A shell at a terminal, and a person before it.
+/// A shell at a terminal, with the keyboard and the screen of the person who uses it.
 struct Terminal {
     shell: Process,
     keyboard: File,
@@ -60,14 +60,14 @@ impl Terminal {
         Self { shell: Process(child), keyboard, screen: receiver, seen: String::new(), state }
     }
 
-    fn press(&mut self, keys: &str) {
+    fn type_keys(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Waits until this is on the screen, and forgets everything up to it.
+    /// Waits until the text appears on the screen, and discards everything up to its end.
     #[track_caller]
-    fn see(&mut self, text: &str) {
-        let until = Instant::now() + PATIENCE;
+    fn expect(&mut self, text: &str) {
+        let until = Instant::now() + TIMEOUT;
         loop {
             if let Some(at) = self.seen.find(text) {
                 self.seen.drain(..at + text.len());
@@ -76,33 +76,33 @@ impl Terminal {
             let left = until.saturating_duration_since(Instant::now());
             match self.screen.recv_timeout(left) {
                 Ok(bytes) => self.seen += &String::from_utf8_lossy(&bytes),
-                Err(_) => panic!("{text:?} does not come: {:?}", self.seen),
+                Err(_) => panic!("{text:?} does not appear: {:?}", self.seen),
             }
         }
     }
 }
 
-/// Keys that arrive together, and before they are asked for, are all there.
+/// Keys that arrive together, and before the prompt reads them, are all processed.
 #[test]
-fn what_is_typed_ahead_is_not_lost() {
+fn keys_typed_ahead_are_not_lost() {
     let mut terminal = Terminal::open(&[]);
-    terminal.see("simulated machine");
-    terminal.see("(QEMU) ");
-    terminal.press("query-status\rstop\rquery-status\r");
-    terminal.see("\"running\": true");
-    terminal.see("\"STOP\"");
-    terminal.see("\"running\": false");
-    terminal.see("(QEMU) ");
-    // Half a line shows at once.
-    terminal.press("query-nam");
-    terminal.see("query-nam");
-    terminal.press("e\r");
-    terminal.see("\"name\": \"");
-    terminal.see("(QEMU) ");
-    // Ctrl-C forgets the line, and Ctrl-D leaves.
-    terminal.press("nonsense\x03");
-    terminal.see("(QEMU) ");
-    terminal.press("\x04");
+    terminal.expect("simulated machine");
+    terminal.expect("(QEMU) ");
+    terminal.type_keys("query-status\rstop\rquery-status\r");
+    terminal.expect("\"running\": true");
+    terminal.expect("\"STOP\"");
+    terminal.expect("\"running\": false");
+    terminal.expect("(QEMU) ");
+    // An incomplete line is shown immediately.
+    terminal.type_keys("query-nam");
+    terminal.expect("query-nam");
+    terminal.type_keys("e\r");
+    terminal.expect("\"name\": \"");
+    terminal.expect("(QEMU) ");
+    // Ctrl-C discards the line, and Ctrl-D exits.
+    terminal.type_keys("nonsense\x03");
+    terminal.expect("(QEMU) ");
+    terminal.type_keys("\x04");
     assert!(terminal.shell.0.wait().unwrap().success());
 
     let history = std::fs::read_to_string(terminal.state.path("qmp-shell-history")).unwrap();
@@ -110,26 +110,26 @@ fn what_is_typed_ahead_is_not_lost() {
 }
 
 #[test]
-fn lines_go_on_and_names_are_completed() {
+fn lines_continue_and_names_are_completed() {
     let mut terminal = Terminal::open(&[]);
-    terminal.see("(QEMU) ");
-    terminal.press("{\"execute\":\r");
-    terminal.see("  ...  ");
-    terminal.press("\"query-status\"}\r");
-    terminal.see("\"running\": true");
-    terminal.see("(QEMU) ");
-    terminal.press("query-ver\t\r");
-    terminal.see("query-version ");
-    terminal.see("\"qemu\": {");
-    terminal.see("(QEMU) ");
-    terminal.press("quit\r");
-    terminal.see("The connection has ended.");
+    terminal.expect("(QEMU) ");
+    terminal.type_keys("{\"execute\":\r");
+    terminal.expect("  ...  ");
+    terminal.type_keys("\"query-status\"}\r");
+    terminal.expect("\"running\": true");
+    terminal.expect("(QEMU) ");
+    terminal.type_keys("query-ver\t\r");
+    terminal.expect("query-version ");
+    terminal.expect("\"qemu\": {");
+    terminal.expect("(QEMU) ");
+    terminal.type_keys("quit\r");
+    terminal.expect("The connection was closed.");
     assert!(terminal.shell.0.wait().unwrap().success());
 }
 
-/// An event is shown when it comes, and what is being typed stays.
+/// An event is shown as soon as it arrives, and the line that is being edited is kept.
 #[test]
-fn events_come_above_the_line() {
+fn events_are_printed_above_the_line() {
     let directory = Directory::new();
     let path = directory.path("socket");
     let listener = UnixListener::bind(&path).unwrap();
@@ -137,21 +137,21 @@ fn events_come_above_the_line() {
     let (stream, _) = listener.accept().unwrap();
     let mut server = stream.try_clone().unwrap();
     std::thread::spawn(move || answer(stream));
-    terminal.see("QEMU 10.0.2");
-    terminal.see("(QEMU) ");
-    terminal.press("half a comm");
-    terminal.see("half a comm");
+    terminal.expect("QEMU 10.0.2");
+    terminal.expect("(QEMU) ");
+    terminal.type_keys("half a comm");
+    terminal.expect("half a comm");
     let time = r#"{"seconds": 1, "microseconds": 2}"#;
     writeln!(server, r#"{{"timestamp": {time}, "event": "POWERDOWN"}}"#).unwrap();
-    terminal.see("\"event\": \"POWERDOWN\"");
-    terminal.see("(QEMU) half a comm");
+    terminal.expect("\"event\": \"POWERDOWN\"");
+    terminal.expect("(QEMU) half a comm");
     server.shutdown(std::net::Shutdown::Both).unwrap();
-    terminal.see("The connection has ended.");
-    terminal.press("\r");
+    terminal.expect("The connection was closed.");
+    terminal.type_keys("\r");
     assert!(terminal.shell.0.wait().unwrap().success());
 }
 
-/// A server that knows no commands.
+/// Serves a machine without commands.
 fn answer(stream: UnixStream) {
     let mut output = stream.try_clone().unwrap();
     let version = r#"{"qemu": {"major": 10, "minor": 0, "micro": 2}, "package": ""}"#;

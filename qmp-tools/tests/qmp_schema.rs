@@ -1,4 +1,4 @@
-//! `qmp-schema`, a test a subcommand, and what it says to bad input.
+//! The subcommands of `qmp-schema`, and their diagnostics for invalid input.
 
 #![allow(clippy::unwrap_used, missing_docs)] // tests
 
@@ -23,9 +23,9 @@ fn check_accepts_the_schema_of_the_toolkit() {
     run_with(SCHEMA, &["check", "-"], SMALL).ok();
 }
 
-/// The place, the line with a mark below it, and what would help.
+/// A diagnostic has the position, the message, and the line with the place marked.
 #[test]
-fn check_shows_what_is_wrong() {
+fn check_shows_errors_in_their_context() {
     for (bad, drawn) in [
         (
             "{ 'command': 'x'\n  'data': {} }\n",
@@ -50,7 +50,7 @@ fn check_shows_what_is_wrong() {
         let number = drawn.split(':').nth(1).unwrap();
         let line = bad.lines().nth(number.parse::<usize>().unwrap() - 1).unwrap();
         assert!(err.contains(&format!(" {number} | {line}\n")), "{err}");
-        // What is not written is not there, either.
+        // No file is left after an error.
         let out = directory.path("out.rs");
         run(SCHEMA, &["generate", &path, "-o", &out]).failed(1);
         assert!(!std::path::Path::new(&out).exists());
@@ -60,7 +60,7 @@ fn check_shows_what_is_wrong() {
 }
 
 #[test]
-fn check_shows_the_way_through_includes() {
+fn check_shows_the_include_chain() {
     let directory = Directory::new();
     let root = directory.write("root.json", "{ 'include': 'part.json' }\n");
     directory.write("part.json", "{ 'command': 'x', 'data': 'Nope' }\n");
@@ -83,7 +83,7 @@ fn check_warns_of_style_on_request() {
     assert!(ran.err.contains("style.json:4:9: warning: in command 'go': "), "{}", ran.err);
 }
 
-/// Several files are one schema, with one name space.
+/// Several files are one schema, with one namespace.
 #[test]
 fn files_are_one_schema() {
     let directory = Directory::new();
@@ -94,7 +94,7 @@ fn files_are_one_schema() {
 }
 
 #[test]
-fn generate_selects() {
+fn generate_selects_commands() {
     let directory = Directory::new();
     let path = directory.write("small.json", SMALL);
     let all = run(SCHEMA, &["generate", &path]).ok();
@@ -107,7 +107,7 @@ fn generate_selects() {
     let out = directory.path("out.rs");
     run(SCHEMA, &["generate", &path, "-o", &out]).ok();
     assert_eq!(std::fs::read_to_string(&out).unwrap(), all);
-    // It is not written again without need: nobody has to build again.
+    // A file whose content would not change keeps its time stamp, so that nothing is rebuilt.
     let written = std::fs::metadata(&out).unwrap().modified().unwrap();
     run(SCHEMA, &["generate", &path, "-o", &out]).ok();
     assert_eq!(std::fs::metadata(&out).unwrap().modified().unwrap(), written);
@@ -117,13 +117,13 @@ fn generate_selects() {
 }
 
 #[test]
-fn export_decides_conditions() {
+fn export_evaluates_conditions() {
     let directory = Directory::new();
     let path = directory.write("small.json", SMALL);
     let values = |arguments: &[&str]| {
         let out = run(SCHEMA, &[&["export", &path, "--unmask"], arguments].concat()).ok();
         let entries: Vec<Value> = serde_json::from_str(&out).unwrap();
-        // An entry a line, between brackets.
+        // One entry per line, between brackets.
         assert_eq!(out.lines().count(), entries.len() + 2);
         let colour = entries.iter().find(|entry| entry["name"] == "Colour").unwrap();
         colour["members"].as_array().unwrap().len()
@@ -136,9 +136,9 @@ fn export_decides_conditions() {
     assert!(!run(SCHEMA, &["export", &path]).ok().contains("Paint"), "names are masked");
 }
 
-/// Out and in again: the same schema, and with names the same names.
+/// A round trip preserves the schema, and also the names if they are given.
 #[test]
-fn import_reads_what_export_writes() {
+fn import_reads_the_output_of_export() {
     let directory = Directory::new();
     let path = directory.write("small.json", SMALL);
     let exported = directory.path("exported.json");
@@ -156,12 +156,12 @@ fn import_reads_what_export_writes() {
     let rust = run(SCHEMA, &["import", &exported, "--names", &table, "--rust"]).ok();
     assert!(rust.contains("pub struct Lacquer"), "{rust}");
 
-    // A whole reply, on standard input.
+    // A complete reply on standard input.
     let reply = format!("{{\"return\": {}}}", std::fs::read_to_string(&exported).unwrap());
     run_with(SCHEMA, &["import", "-", "--rust"], &reply).ok();
 }
 
-/// The types of QEMU have their names, without any file.
+/// Types have QEMU's names even if `--names` is not given.
 #[test]
 fn import_knows_the_names_of_qemu() {
     let directory = Directory::new();
@@ -176,18 +176,18 @@ fn import_knows_the_names_of_qemu() {
 }
 
 #[test]
-fn import_says_where_introspection_is_wrong() {
-    for (text, said) in [
+fn import_reports_invalid_introspection() {
+    for (text, message) in [
         ("[1", "invalid JSON"),
         ("", "invalid JSON"),
         ("{\"error\": {\"class\": \"GenericError\", \"desc\": \"no such luck\"}}", "no such luck"),
         ("[{\"name\": \"x\", \"meta-type\": \"command\", \"arg-type\": \"7\"}]", "[0]"),
     ] {
         let err = run_with(SCHEMA, &["import", "-"], text).failed(1);
-        assert!(err.starts_with("qmp-schema: -: ") && err.contains(said), "{text}: {err}");
+        assert!(err.starts_with("qmp-schema: -: ") && err.contains(message), "{text}: {err}");
     }
     let err = run_with(SCHEMA, &["check", "-"], "[{\"name\": \"x\"}]").failed(1);
-    assert!(err.contains("`import`"), "{err}");
+    assert!(err.contains("`qmp-schema import`"), "{err}");
     for bad in ["[]", "{\"a\": 1}", "{\"a\": {\"b\": \"Not a name\"}}"] {
         let err = run_with(SCHEMA, &["import", "builtin", "--names", "-"], bad).failed(1);
         assert!(err.contains("invalid table of names"), "{bad}: {err}");
@@ -195,7 +195,7 @@ fn import_says_where_introspection_is_wrong() {
 }
 
 #[test]
-fn diff_counts_and_denies() {
+fn diff_counts_and_denies_changes() {
     let directory = Directory::new();
     let old = directory.write("old.json", SMALL);
     let added = directory.write("added.json", &format!("{SMALL}{{ 'command': 'scrape' }}\n"));
@@ -211,7 +211,7 @@ fn diff_counts_and_denies() {
     assert_eq!(json["breaking"], true);
     assert_eq!(json["changes"][0]["command"], "scrape");
 
-    // Introspection has one kind of integer: `uint8` and `int` are the same there.
+    // Introspection has only one integer type: it cannot tell `uint8` from `int`.
     let wider = directory.write("wider.json", &SMALL.replace("uint8", "int"));
     let exported = directory.path("exported.json");
     run(SCHEMA, &["export", &wider, "-o", &exported]).ok();

@@ -11,13 +11,13 @@ fn script(input: &str) -> Ran {
     run_with(SHELL, &[], input)
 }
 
-/// What is printed without `--pretty`: a message a line.
+/// Parses the output without `--pretty`: one message per line.
 fn messages(out: &str) -> Vec<Value> {
     out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]
-fn commands_of_the_command_line() {
+fn commands_on_the_command_line() {
     let out = run(SHELL, &["-c", "stop", "-c", "query-status"]).ok();
     let [event, stopped, status] = &messages(&out)[..] else { panic!("{out}") };
     assert_eq!(event["event"], "STOP");
@@ -28,9 +28,9 @@ fn commands_of_the_command_line() {
 #[test]
 fn scripts() {
     let ran = script(
-        "# what is there?\n\nquery-status\n\
+        "# a comment\n\nquery-status\n\
          {\"execute\":\n \"query-name\",\n \"arguments\": {}}\n\
-         blockdev-add driver=null-co node-name=n0 size=1048576 # made of nothing\n\
+         blockdev-add driver=null-co node-name=n0 size=1048576 # another comment\n\
          blockdev-del node-name='n0'",
     );
     assert!(ran.err.contains("simulated machine"), "{}", ran.err);
@@ -41,51 +41,51 @@ fn scripts() {
     assert_eq!((added, deleted), (&json!({}), &json!({})));
 }
 
-/// A line that fails does not end the script, but the status tells of it.
+/// A failed command does not stop the script, but sets the exit status.
 #[test]
-fn failures_are_told_by_the_status() {
-    for (bad, said) in [
+fn failures_set_the_exit_status() {
+    for (bad, message) in [
         ("no-such-command", "The command no-such-command has not been found (CommandNotFound)"),
         ("query-status now=true", "Parameter 'now' is unexpected"),
         ("blockdev-del", "Parameter 'node-name' is missing"),
-        ("query-status now", "`now` is not of the form key=value"),
-        ("query-status a=1 a=2", "`a` is given more than once"),
-        ("{\"execute\": 7}", "no `execute`"),
-        ("{]", "not JSON"),
+        ("query-status now", "invalid argument `now`: expected `key=value`"),
+        ("query-status a=1 a=2", "duplicate key `a`"),
+        ("{\"execute\": 7}", "`execute` must name the command"),
+        ("{]", "invalid JSON"),
     ] {
         let ran = script(&format!("{bad}\nquery-status\n"));
-        assert!(ran.err.contains(said), "{bad}: {}", ran.err);
+        assert!(ran.err.contains(message), "{bad}: {}", ran.err);
         assert_eq!(messages(&ran.out).len(), 1, "{bad}: {}", ran.out);
         ran.failed(1);
     }
-    // The last line stays open.
+    // The last command is incomplete.
     let err = script("query-status\n{\"execute\": ").failed(1);
-    assert!(err.contains("`{` is not closed"), "{err}");
+    assert!(err.contains("unclosed `{`"), "{err}");
 }
 
 #[test]
-fn quitting_ends_the_script_well() {
+fn quit_ends_the_script_successfully() {
     let ran = script("quit\n\n# The rest is silence.\n");
     assert_eq!(messages(&ran.ok()).last(), Some(&json!({})));
-    // What follows cannot be executed, and is not passed over in silence.
+    // Commands after `quit` cannot be executed, and are reported.
     let err = script("quit\nquery-status\n").failed(1);
     assert!(err.contains("not executed") && err.contains("query-status"), "{err}");
-    // A quote that is not closed takes no other line with it.
+    // An unclosed quote does not swallow the next line.
     let ran = script("query-status x='\nquery-status\n");
     assert_eq!(messages(&ran.out).len(), 1, "{}", ran.out);
-    assert!(ran.failed(1).contains("`'` is not closed"));
+    assert!(ran.failed(1).contains("unclosed `'`"));
 }
 
 #[test]
-fn pretty_output_has_a_line_a_member() {
+fn pretty_output_has_one_line_per_member() {
     let out = run(SHELL, &["--pretty", "-c", "query-status"]).ok();
     assert!(out.starts_with("{\n  \"") && out.ends_with("\n}\n"), "{out}");
     assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["running"], true);
 }
 
-/// `qmp-shell | head` is no error to complain of.
+/// A closed pipe, as with `qmp-shell | head`, is not reported as an error.
 #[test]
-fn a_reader_may_leave() {
+fn output_may_be_closed_early() {
     let mut child = std::process::Command::new(SHELL)
         .args(["-c", "query-status", "-c", "query-qmp-schema"])
         .stdout(std::process::Stdio::piped())

@@ -1,4 +1,4 @@
-//! Works with QAPI schemas.
+//! Checks, imports, exports and compares QAPI schemas, and generates Rust from them.
 
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ use qmp_tools::schema::export::Export;
 use qmp_tools::schema::generate::Generate;
 use qmp_tools::schema::import::Import;
 
-/// Works with QAPI schemas: checks, generates, imports, exports, compares
+/// Check, import, export and compare QAPI schemas, and generate Rust from them
 #[derive(Debug, Parser)]
 #[command(name = "qmp-schema", version, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Arguments {
@@ -25,15 +25,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Says what is wrong with a schema
+    /// Check a schema and report errors and warnings
     Check(Check),
-    /// Generates Rust from a schema
+    /// Generate Rust from a schema
     Generate(Generate),
-    /// Makes a schema of introspection, from a file or a live QEMU
+    /// Convert introspection data, from a file or a running QEMU, to a schema
     Import(Import),
-    /// Makes introspection of a schema
+    /// Convert a schema to introspection data
     Export(Export),
-    /// Says what changed between two schemas, and what of it breaks clients
+    /// List the changes between two schemas, and mark those that break clients
     Diff(Diff),
 }
 
@@ -45,14 +45,15 @@ Examples:
   qmp-schema export --unmask my-vmm.json
   qmp-schema diff builtin unix:/run/vm.sock
 
-Each subcommand has a --help of its own.";
+See 'qmp-schema <COMMAND> --help' for the options and examples of a command.";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let unusable = if matches!(arguments.action, Some(Action::Diff(_))) { 2 } else { 1 };
+    // `diff` uses status 1 for denied changes.
+    let status = if matches!(arguments.action, Some(Action::Diff(_))) { 2 } else { 1 };
     run(&arguments).unwrap_or_else(|failure| {
         eprint!("{failure}");
-        ExitCode::from(unusable)
+        ExitCode::from(status)
     })
 }
 
@@ -66,9 +67,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Some(Action::Import(import)) => import.run()?,
         Some(Action::Export(export)) => export.run()?,
         Some(Action::Diff(diff)) => return diff.run(),
-        None => Arguments::command()
-            .error(ErrorKind::MissingSubcommand, "no subcommand was given")
-            .exit(),
+        None => {
+            Arguments::command().error(ErrorKind::MissingSubcommand, "a command is required").exit()
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

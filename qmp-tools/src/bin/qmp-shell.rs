@@ -1,4 +1,4 @@
-//! Talks to a monitor, line by line.
+//! Sends commands to a monitor from a prompt, a script, or the command line.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
@@ -13,18 +13,18 @@ use qmp_tools::cli::{Completions, chain};
 use qmp_tools::machine::{Machine, MachineArgs, Origin};
 use qmp_tools::shell::{LineError, Outcome, Printer, Prompt, Shell, parse};
 
-/// Talks to a monitor: a command a line, as `command key=value ...` or as JSON
+/// Send commands to a QMP monitor, one per line: 'command key=value ...' or JSON
 #[derive(Debug, Parser)]
 #[command(name = "qmp-shell", version, after_help = EXAMPLES)]
 struct Arguments {
     #[command(flatten)]
     machine: MachineArgs,
 
-    /// Executes this command instead of reading lines; may be given several times
+    /// Execute COMMAND instead of reading standard input; may be repeated
     #[arg(short, long, value_name = "COMMAND")]
     command: Vec<String>,
 
-    /// Prints over several lines; the default at a terminal
+    /// Pretty-print replies and events; the default at a terminal
     #[arg(short, long)]
     pretty: bool,
 
@@ -33,14 +33,15 @@ struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-Values are JSON where they are JSON and strings otherwise; 'quoted' is always a string, a dot in a
-key makes an object. The exit status is 1 if a command failed.
+A value that is valid JSON is sent as such; any other value is a string, and so is everything in
+single quotes: id='123'. A dot in a key makes an object: file.driver=file. A word that starts with
+'#' begins a comment. The exit status is 1 if a command failed.
 
 Examples:
-  qmp-shell                                 a simulated machine
-  qmp-shell unix:/run/vm.sock               a prompt
+  qmp-shell                                 talk to a simulated machine
+  qmp-shell unix:/run/vm.sock               open a prompt
   qmp-shell unix:/run/vm.sock -c stop -c 'set_link name=net0 up=false'
-  qmp-shell unix:/run/vm.sock < commands    a command a line, # for comments";
+  qmp-shell unix:/run/vm.sock < commands    execute a file, one command per line";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -61,13 +62,15 @@ fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn std::error::Error>> {
     let Machine { client, origin } = arguments.machine.connect()?;
     let interactive = arguments.command.is_empty() && io::stdin().is_terminal();
     if origin == Origin::Simulated {
-        eprintln!("No address given: this is a simulated machine. See --help for a real one.");
+        eprintln!(
+            "no address was given: using a simulated machine; see --help to connect to a real one"
+        );
     }
     let pretty = arguments.pretty || (interactive && io::stdout().is_terminal());
     let (outcome, client) = if interactive {
-        let then = if origin == Origin::Address { "goes on" } else { "ends" };
-        eprintln!("QEMU {}. Ctrl-D leaves, and the machine {then}.", client.version());
-        (Outcome::Done, converse(client, pretty)?)
+        let then = if origin == Origin::Address { "keeps running" } else { "stops" };
+        eprintln!("QEMU {}. Press Ctrl-D to leave; the machine {then}.", client.version());
+        (Outcome::Done, interact(client, pretty)?)
     } else {
         let mut shell = Shell::new(client, io::stdout().lock(), pretty);
         let outcome = if arguments.command.is_empty() {
@@ -84,7 +87,7 @@ fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn std::error::Error>> {
     Ok(outcome)
 }
 
-/// A machine that has ended already is finished.
+/// Ends the session. A machine that has already exited is not an error.
 fn finish(machine: Machine) -> Result<(), Error> {
     match machine.finish() {
         Err(error) if error.is_closed() => Ok(()),
@@ -96,52 +99,52 @@ fn script<W: Write>(shell: &mut Shell<W>, input: impl BufRead) -> io::Result<Out
     execute(shell, input.lines())
 }
 
-/// Executes every line, and says whether all went well. A line that is not complete goes on in
-/// the next.
+/// Executes every line, and returns [`Outcome::Failed`] if any of them failed. JSON that is
+/// incomplete at the end of a line continues on the next.
 fn execute<W: Write>(
     shell: &mut Shell<W>,
     lines: impl Iterator<Item = io::Result<String>>,
 ) -> io::Result<Outcome> {
-    let mut all = Outcome::Done;
+    let mut overall = Outcome::Done;
     let mut pending = String::new();
     let mut lines = lines;
     while let Some(line) = lines.next() {
         pending += &line?;
-        // A quote that is not closed is a mistake of its line, not of all that follow.
-        if matches!(parse(&pending), Err(LineError::Open('{' | '['))) {
+        // An unclosed quote fails its own line; it must not swallow those that follow.
+        if matches!(parse(&pending), Err(LineError::Unclosed('{' | '['))) {
             pending.push('\n');
             continue;
         }
         match shell.line(&std::mem::take(&mut pending))? {
             Outcome::Done => {}
-            Outcome::Failed => all = Outcome::Failed,
-            Outcome::Ended => return rest_is_blank(lines, all),
+            Outcome::Failed => overall = Outcome::Failed,
+            Outcome::Ended => return check_nothing_follows(lines, overall),
             Outcome::Lost => return Ok(Outcome::Lost),
         }
     }
     match shell.line(&pending)? {
         Outcome::Failed | Outcome::Lost => Ok(Outcome::Failed),
-        Outcome::Done | Outcome::Ended => Ok(all),
+        Outcome::Done | Outcome::Ended => Ok(overall),
     }
 }
 
-/// What is left when the machine has ended cannot be executed; only comments go without.
-fn rest_is_blank(
+/// Fails if a command follows after the machine has exited; blank lines and comments are fine.
+fn check_nothing_follows(
     lines: impl Iterator<Item = io::Result<String>>,
-    all: Outcome,
+    overall: Outcome,
 ) -> io::Result<Outcome> {
     for line in lines {
         let line = line?;
         if parse(&line) != Ok(None) {
-            eprintln!("not executed, since the machine has ended: {}", line.trim());
+            eprintln!("not executed because the machine has exited: {}", line.trim());
             return Ok(Outcome::Failed);
         }
     }
-    Ok(all)
+    Ok(overall)
 }
 
-/// The editor waits for a person, the connection for events; neither waits for the other.
-fn converse(
+/// Reads commands from a person while a second thread executes them and prints events.
+fn interact(
     mut client: Client,
     pretty: bool,
 ) -> Result<Option<Client>, Box<dyn std::error::Error>> {
@@ -149,9 +152,9 @@ fn converse(
     let printer = prompt.printer();
     let (requests, inbox) = mpsc::channel();
     let (done, outcomes) = mpsc::channel();
-    let connection = std::thread::spawn(move || attend(client, &printer, pretty, &inbox, &done));
+    let connection = std::thread::spawn(move || serve(client, &printer, pretty, &inbox, &done));
     while let Some(command) = prompt.read()? {
-        // The answer comes before the next prompt.
+        // Print the reply before the next prompt.
         if requests.send(command).is_err() || outcomes.recv() != Ok(Outcome::Done) {
             break;
         }
@@ -160,7 +163,7 @@ fn converse(
     Ok(connection.join().ok().flatten())
 }
 
-/// What the machine can execute; nothing, if it does not say.
+/// Returns the names of the machine's commands, or none if it does not list them.
 fn commands(client: &mut Client) -> Vec<String> {
     let known = client.execute(QueryCommands::new()).unwrap_or_default();
     let mut names: Vec<String> = known.into_iter().map(|command| command.name).collect();
@@ -168,27 +171,27 @@ fn commands(client: &mut Client) -> Vec<String> {
     names
 }
 
-/// Executes lines as they come, and prints events in between.
-fn attend(
+/// Executes lines as they arrive, and prints events in between.
+fn serve(
     client: Client,
     printer: &Printer,
     pretty: bool,
     inbox: &Receiver<String>,
     done: &Sender<Outcome>,
 ) -> Option<Client> {
-    /// How long a line may have to wait for the look at the connection to end.
-    const LOOK: Duration = Duration::from_millis(20);
+    /// How long the connection is polled for events before the inbox is checked again.
+    const POLL: Duration = Duration::from_millis(20);
     let mut shell = Shell::new(client, printer.clone(), pretty);
     loop {
         match inbox.try_recv() {
             Ok(line) => {
                 let outcome = match shell.line(&line).unwrap_or(Outcome::Lost) {
-                    // A line that failed is no reason to leave.
+                    // A failed command does not end the session.
                     Outcome::Failed => Outcome::Done,
                     other => other,
                 };
                 if outcome != Outcome::Done {
-                    eprintln!("The connection has ended.");
+                    eprintln!("The connection was closed.");
                 }
                 if done.send(outcome).is_err() || outcome != Outcome::Done {
                     return None;
@@ -196,9 +199,12 @@ fn attend(
             }
             Err(TryRecvError::Disconnected) => return Some(shell.into_client()),
             Err(TryRecvError::Empty) => {
-                if shell.events(LOOK).unwrap_or(Outcome::Lost) != Outcome::Done {
-                    // The editor does not return before a key is pressed.
-                    let _ = writeln!(printer.clone(), "The connection has ended. Enter leaves.");
+                if shell.events(POLL).unwrap_or(Outcome::Lost) != Outcome::Done {
+                    // The editor only returns once a key is pressed.
+                    let _ = writeln!(
+                        printer.clone(),
+                        "The connection was closed. Press Enter to leave."
+                    );
                     return None;
                 }
             }

@@ -1,4 +1,4 @@
-//! Prints what there is to know of a virtual machine.
+//! Prints a report about a virtual machine.
 
 use std::process::ExitCode;
 
@@ -7,14 +7,14 @@ use qmp_tools::cli::{Completions, chain, print};
 use qmp_tools::machine::{MachineArgs, Origin};
 use qmp_tools::report;
 
-/// Prints what there is to know of a virtual machine
+/// Print a report about a virtual machine
 #[derive(Debug, Parser)]
 #[command(name = "vm-info", version, after_help = EXAMPLES)]
 struct Arguments {
     #[command(flatten)]
     machine: MachineArgs,
 
-    /// Prints JSON
+    /// Print the report as JSON
     #[arg(long)]
     json: bool,
 
@@ -24,10 +24,10 @@ struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  vm-info                                   a simulated machine
-  vm-info unix:/run/vm.sock                 a QEMU started with
+  vm-info                                   report on a simulated machine
+  vm-info unix:/run/vm.sock                 report on a QEMU that was started with
                                             -qmp unix:/run/vm.sock,server=on,wait=off
-  vm-info --json tcp:localhost:4444         the same as JSON, over TCP
+  vm-info --json tcp:localhost:4444         connect over TCP and print JSON
   vm-info --launch qemu-system-x86_64 -display none";
 
 fn main() -> ExitCode {
@@ -46,7 +46,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     }
     let mut machine = arguments.machine.connect()?;
     if machine.origin == Origin::Simulated {
-        eprintln!("No address given: this is a simulated machine. See --help for a real one.\n");
+        eprintln!(
+            "no address was given: using a simulated machine; see --help to connect to a real one\n"
+        );
     }
     let report = report::collect(&mut machine.client)?;
     let text = if arguments.json {

@@ -1,6 +1,6 @@
-//! The queries: all sent at once, then their replies taken in turn.
+//! Collects the report: sends all queries at once, then receives their replies in order.
 
-// The accelerator is asked for in the way that every release understands.
+// `query-kvm` is deprecated, but every supported release has it.
 #![allow(deprecated)]
 
 use std::collections::HashMap;
@@ -25,13 +25,13 @@ use super::{
     PciFunction, Report,
 };
 
-/// Asks a virtual machine for everything that the report shows.
+/// Queries a virtual machine for everything that the report shows.
 ///
-/// All queries are sent before the first reply is awaited. What the machine answers with an error
-/// is left out of the report.
+/// All queries are sent before the first reply is awaited. A query that the machine answers with
+/// an error is left out of the report.
 ///
 /// # Errors
-/// The connection failed, or a reply does not decode.
+/// Returns an error if the connection fails, or if a reply cannot be decoded.
 pub fn collect(vm: &mut Client) -> Result<Report, Error> {
     let version = vm.send(QueryVersion::new())?;
     let name = vm.send(QueryName::new())?;
@@ -125,7 +125,7 @@ pub fn collect(vm: &mut Client) -> Result<Report, Error> {
     })
 }
 
-/// The answer to a query; nothing, if the machine refused it.
+/// Returns the reply to a query, or `None` if the machine answered with an error.
 fn answer<T: DeserializeOwned>(vm: &mut Client, query: Ticket<T>) -> Result<Option<T>, Error> {
     match vm.receive(query) {
         Ok(answer) => Ok(Some(answer)),
@@ -138,7 +138,7 @@ fn is_zero(uuid: &str) -> bool {
     uuid.bytes().all(|b| matches!(b, b'0' | b'-'))
 }
 
-/// The object type of a machine is its name and a suffix.
+/// Returns a machine's name, given its object type: the name followed by `-machine`.
 fn machine_name(object_type: &str) -> String {
     object_type.strip_suffix("-machine").unwrap_or(object_type).to_owned()
 }
@@ -190,7 +190,8 @@ fn block_devices(devices: &[BlockInfo], stats: &[BlockStats]) -> Vec<BlockDevice
         .collect()
 }
 
-/// A device that was added by `-blockdev` has an empty name, and is known by its object.
+/// Returns a block device's name: its `device`, or its QOM path if that is empty, as it is for
+/// devices on a `-blockdev` node.
 fn device_name(device: Option<&str>, qdev: &Option<String>) -> Option<String> {
     device.filter(|name| !name.is_empty()).or(qdev.as_deref()).map(str::to_owned)
 }
@@ -208,7 +209,7 @@ fn image(info: &BlockDeviceInfo) -> Image {
     }
 }
 
-/// Named nodes that no device shows, without those that QEMU named itself.
+/// Returns the named nodes that belong to no device, except those that QEMU named itself.
 fn other_nodes(devices: &[BlockInfo], nodes: &[BlockDeviceInfo]) -> Vec<Image> {
     let shown: Vec<&String> =
         devices.iter().filter_map(|device| device.inserted.as_ref()?.node_name.as_ref()).collect();
@@ -256,8 +257,8 @@ fn pci_functions(buses: &[PciInfo]) -> Vec<PciFunction> {
             class: class.unwrap_or_else(|| format!("class {:#06x}", device.class_info.class)),
             device: device.qdev_id.clone(),
         });
-        let behind = device.pci_bridge.iter().filter_map(|bridge| bridge.devices.as_ref());
-        todo.extend(behind.flat_map(|devices| devices.iter().rev()));
+        let bridged = device.pci_bridge.iter().filter_map(|bridge| bridge.devices.as_ref());
+        todo.extend(bridged.flat_map(|devices| devices.iter().rev()));
     }
     functions
 }

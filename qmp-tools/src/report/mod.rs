@@ -1,8 +1,8 @@
-//! What there is to know of a virtual machine: collected in one round trip, shown to people as
-//! text and to programs as JSON.
+//! A report about a virtual machine: collected in one round trip, and printed as text for people or
+//! as JSON for programs.
 //!
-//! What a QEMU does not answer is absent: an older one lacks the command, a build the display, a
-//! machine the balloon.
+//! Anything that a QEMU does not report is absent: an old release lacks a command, a build lacks a
+//! display, a machine lacks a balloon.
 
 mod collect;
 mod render;
@@ -11,16 +11,17 @@ use serde::Serialize;
 
 pub use collect::collect;
 
-/// The report. Its serialised form is what `vm-info --json` prints: every member but `version` may
-/// be absent.
+/// A report about a virtual machine.
+///
+/// `vm-info --json` prints its serialized form, in which every member but `version` may be absent.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Report {
-    /// What the user calls the machine (`-name`).
+    /// The machine's name, as given by `-name`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The machine's identity, unless it is all zeroes.
+    /// The machine's UUID, unless it is all zeros.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
     /// The version of QEMU.
@@ -28,25 +29,25 @@ pub struct Report {
     /// The run state, such as `running` or `paused`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// The processor architecture that is emulated.
+    /// The guest's processor architecture, such as `x86_64`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// The type of the machine.
+    /// The machine type, such as `pc-q35-10.0`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub machine: Option<String>,
-    /// What runs the guest's code: `kvm`, `tcg`, …
+    /// The accelerator: `kvm` or `tcg`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accelerator: Option<String>,
     /// The virtual CPUs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cpus: Vec<Cpu>,
-    /// How many CPUs could be plugged in addition.
+    /// The number of CPUs that can still be plugged in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pluggable_cpus: Option<i64>,
     /// The guest's memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
-    /// Block devices, with what is in them.
+    /// Block devices, with their images.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub block: Vec<BlockDevice>,
     /// Block nodes that belong to none of the devices above.
@@ -64,16 +65,16 @@ pub struct Report {
     /// Pointing devices.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mice: Vec<Mouse>,
-    /// PCI functions, those behind bridges after the bridge.
+    /// PCI functions; those on a bridge's bus follow the bridge.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pci: Vec<PciFunction>,
-    /// Threads that do I/O.
+    /// I/O threads.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub iothreads: Vec<IoThread>,
-    /// Jobs under way, or concluded and not dismissed.
+    /// Jobs that are running, or that have concluded but have not been dismissed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<Job>,
-    /// The migration, if there is or was one.
+    /// The current migration, or the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migration: Option<Migration>,
 }
@@ -83,56 +84,56 @@ pub struct Report {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Cpu {
-    /// Its number.
+    /// The CPU's index.
     pub index: i64,
-    /// The host's thread that runs it.
+    /// The ID of the host thread that runs the CPU.
     pub thread: i64,
-    /// Where it is plugged, such as `socket 0, core 1, thread 0`.
+    /// The CPU's place in the topology, such as `socket 0, core 1, thread 0`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub place: String,
 }
 
-/// The guest's memory, in bytes.
+/// Sizes of the guest's memory, in bytes.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Memory {
-    /// What the machine was started with.
+    /// The size that the machine was started with.
     pub base: u64,
-    /// What was plugged.
+    /// The size of the memory that has been plugged in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plugged: Option<u64>,
-    /// What the balloon leaves to the guest.
+    /// The size that the balloon leaves to the guest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub balloon: Option<i64>,
 }
 
-/// A block device of the machine.
+/// A block device.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct BlockDevice {
-    /// What it is called: its device id, or the path of its device.
+    /// The device's name, or its QOM path if it has none.
     pub name: String,
-    /// Whether its medium can be removed.
+    /// Whether the medium can be removed.
     pub removable: bool,
-    /// Whether the guest has locked it.
+    /// Whether the guest has locked the device's tray.
     pub locked: bool,
-    /// The state of its I/O, where the device reports it.
+    /// The device's I/O status, such as `ok` or `nospace`, if the device reports one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub io_status: Option<String>,
-    /// The image in it; none, if the drive is empty.
+    /// The image; `None` if the drive is empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
-    /// Bytes read by the guest.
+    /// The number of bytes that the guest has read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read: Option<i64>,
-    /// Bytes written by the guest.
+    /// The number of bytes that the guest has written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written: Option<i64>,
 }
 
-/// An image.
+/// A disk image.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -140,20 +141,20 @@ pub struct Image {
     /// The name of its block node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-    /// Where it is.
+    /// The image's file name, as QEMU spells it.
     pub file: String,
-    /// Its format.
+    /// The image's format: the name of its block driver, such as `qcow2`.
     pub format: String,
-    /// What the guest sees, in bytes.
+    /// The size that the guest sees, in bytes.
     pub size: i64,
-    /// What it takes on the host, in bytes.
+    /// The space that the image takes on the host, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_disk: Option<i64>,
-    /// Whether it cannot be written.
+    /// Whether the image is read-only.
     pub read_only: bool,
-    /// Whether it is encrypted.
+    /// Whether the image is encrypted.
     pub encrypted: bool,
-    /// The image that it is based on.
+    /// The name of the backing file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backing: Option<String>,
 }
@@ -163,11 +164,11 @@ pub struct Image {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Nic {
-    /// Its name.
+    /// The name of the network client.
     pub name: String,
-    /// Its address.
+    /// The MAC address.
     pub mac: String,
-    /// Whether it takes in everything.
+    /// Whether the card is in promiscuous mode.
     pub promiscuous: bool,
 }
 
@@ -176,11 +177,11 @@ pub struct Nic {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Chardev {
-    /// Its name.
+    /// The label of the character device.
     pub label: String,
-    /// What is behind it.
+    /// The backend, such as `unix:/run/vm.sock,server=on`.
     pub backend: String,
-    /// Whether the machine has it open.
+    /// Whether a device of the machine has opened the character device.
     pub open: bool,
 }
 
@@ -189,11 +190,11 @@ pub struct Chardev {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Display {
-    /// Its protocol: `vnc` or `spice`.
+    /// The protocol: `vnc` or `spice`.
     pub protocol: String,
-    /// Where it listens.
+    /// The host and port on which the display listens.
     pub address: String,
-    /// How many clients watch.
+    /// The number of connected clients.
     pub clients: usize,
 }
 
@@ -202,11 +203,11 @@ pub struct Display {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Mouse {
-    /// What it is.
+    /// The name of the pointing device.
     pub name: String,
-    /// Whether it is the one that gets input.
+    /// Whether the device currently receives input.
     pub current: bool,
-    /// Whether it reports positions and not movements.
+    /// Whether the device reports absolute positions rather than movements.
     pub absolute: bool,
 }
 
@@ -215,25 +216,25 @@ pub struct Mouse {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct PciFunction {
-    /// Bus, slot and function, as `lspci` writes them.
+    /// The bus, slot and function numbers, formatted as by `lspci`.
     pub address: String,
-    /// Vendor and device, as `lspci -n` writes them.
+    /// The vendor and device IDs, formatted as by `lspci -n`.
     pub id: String,
-    /// What it is.
+    /// The device class, such as `Ethernet controller`.
     pub class: String,
-    /// The id of its device, if it has one.
+    /// The ID given to the device with `id=`, or an empty string.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub device: String,
 }
 
-/// A thread that does I/O.
+/// An I/O thread.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct IoThread {
-    /// Its name.
+    /// The ID of the I/O thread object.
     pub id: String,
-    /// The host's thread.
+    /// The ID of the host thread.
     pub thread: i64,
 }
 
@@ -242,17 +243,17 @@ pub struct IoThread {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Job {
-    /// Its name.
+    /// The job's ID.
     pub id: String,
-    /// What it does.
+    /// The type of the job, such as `mirror`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// How it stands.
+    /// The job's status, such as `running`.
     pub status: String,
-    /// How far it is, between 0 and 1.
+    /// The progress, from 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<f64>,
-    /// Why it failed.
+    /// The reason why the job failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -262,15 +263,15 @@ pub struct Job {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Migration {
-    /// How it stands.
+    /// The migration's status, such as `active`.
     pub status: String,
-    /// Bytes of memory sent.
+    /// The number of bytes of memory that have been sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transferred: Option<i64>,
-    /// Bytes of memory to send.
+    /// The number of bytes of memory that remain to be sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remaining: Option<i64>,
-    /// Why it failed.
+    /// The reason why the migration failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }

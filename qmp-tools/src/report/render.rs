@@ -1,4 +1,4 @@
-//! The report as text.
+//! Renders the report as text.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Rows of a label and a text, the labels aligned.
+/// Rows that consist of a label and a text; the texts are aligned.
 struct Rows(Vec<(String, String)>);
 
 /// Rows under a heading.
@@ -69,7 +69,7 @@ impl Report {
         match (self.cpus.len(), more) {
             (0, None) => None,
             (count, None) => Some(count.to_string()),
-            (count, Some(more)) => Some(format!("{count}, {more} more can be plugged")),
+            (count, Some(more)) => Some(format!("{count} ({more} more can be plugged in)")),
         }
     }
 
@@ -77,10 +77,10 @@ impl Report {
         let memory = self.memory.as_ref()?;
         let mut line = bytes(memory.base);
         if let Some(plugged) = memory.plugged.filter(|plugged| *plugged > 0) {
-            line += &format!(", {} plugged", bytes(plugged));
+            line += &format!(", {} plugged in", bytes(plugged));
         }
         if let Some(balloon) = memory.balloon {
-            line += &format!(", {} left by the balloon", bytes(balloon.unsigned_abs()));
+            line += &format!(", {} after ballooning", bytes(balloon.unsigned_abs()));
         }
         Some(line)
     }
@@ -90,7 +90,7 @@ impl Report {
         let mut line = migration.status.clone();
         if let (Some(sent), Some(left)) = (migration.transferred, migration.remaining) {
             let (sent, left) = (bytes(sent.unsigned_abs()), bytes(left.unsigned_abs()));
-            line += &format!(", {sent} sent, {left} to go");
+            line += &format!(", {sent} sent, {left} remaining");
         }
         if let Some(error) = &migration.error {
             line += &format!(": {error}");
@@ -116,7 +116,7 @@ impl Report {
         });
         let mice = self.mice.iter().map(|mouse| {
             let kind = if mouse.absolute { "absolute" } else { "relative" };
-            let current = if mouse.current { ", gets input" } else { "" };
+            let current = if mouse.current { ", receives input" } else { "" };
             (mouse.name.clone(), format!("{kind}{current}"))
         });
         let pci = self
@@ -164,7 +164,7 @@ fn block_device(device: &BlockDevice) -> Vec<(String, String)> {
     }
     let mut rows = vec![(device.name.clone(), first)];
     let backing = device.image.as_ref().and_then(|image| image.backing.as_ref());
-    rows.extend(backing.map(|backing| (String::new(), format!("based on {backing}"))));
+    rows.extend(backing.map(|backing| (String::new(), format!("backing file {backing}"))));
     if let (Some(read), Some(written)) = (device.read, device.written)
         && read + written > 0
     {
@@ -198,7 +198,7 @@ fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
-/// Bytes in the largest unit that keeps them above one, without a fraction of `.0`.
+/// Formats a size in the largest unit in which it is at least one, with at most one decimal.
 fn bytes(bytes: u64) -> String {
     let mut unit = 0;
     let mut value = bytes as f64;
@@ -216,7 +216,7 @@ mod tests {
     use super::bytes;
 
     #[test]
-    fn sizes_are_short() {
+    fn sizes_use_the_largest_unit() {
         for (size, text) in
             [(0, "0 B"), (1023, "1023 B"), (134_217_728, "128 MiB"), (1_610_612_736, "1.5 GiB")]
         {

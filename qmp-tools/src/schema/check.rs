@@ -1,16 +1,16 @@
-//! `qmp-schema check`.
+//! `qmp-schema check`: reports errors and warnings.
 
 use clap::Args;
 
-use qmp_codegen::{LoadOptions, diagnostic};
+use qmp_codegen::LoadOptions;
 
 use super::{Failure, input};
 
-/// The arguments of `check`.
+/// The arguments of `qmp-schema check`.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Check {
-    /// Files that make one schema, with all that they include; `-` is standard input
+    /// Files of one schema, read together with all files that they include; '-' is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
 
@@ -20,7 +20,7 @@ pub struct Check {
 }
 
 const EXAMPLES: &str = "\
-What is wrong or questionable is said on standard error. The exit status is 1 if there are errors.
+Errors and warnings are printed to standard error. The exit status is 1 if the schema has errors.
 
 Examples:
   qmp-schema check qapi/qapi-schema.json
@@ -30,13 +30,8 @@ impl Check {
     /// Checks a schema.
     ///
     /// # Errors
-    /// It is wrong, or cannot be read.
+    /// Returns an error if the schema is invalid or cannot be read.
     pub fn run(&self) -> Result<(), Failure> {
-        let roots =
-            self.files.iter().map(|file| input::root(file)).collect::<Result<Vec<_>, _>>()?;
-        let loaded = LoadOptions::new().prose(self.prose).load(roots);
-        let loaded = loaded.map_err(|error| input::wrong(&error))?;
-        eprint!("{}", diagnostic::render(&loaded.sources, &loaded.warnings));
-        Ok(())
+        input::load_with(&self.files, LoadOptions::new().prose(self.prose)).map(drop)
     }
 }

@@ -1,4 +1,4 @@
-//! `qmp-schema diff`.
+//! `qmp-schema diff`: compares two schemas.
 
 use std::process::ExitCode;
 
@@ -6,49 +6,49 @@ use clap::Args;
 use qmp_codegen::diff::{Difference, Scope, diff_within};
 
 use super::{Failure, input};
-use crate::cli::{Patience, print};
+use crate::cli::{TimeoutArgs, print};
 
-/// The arguments of `diff`.
+/// The arguments of `qmp-schema diff`.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Diff {
-    /// A schema file, a file of introspection, the address of a QEMU, or `builtin`
+    /// A schema file, a file of introspection data, the address of a QEMU, or 'builtin'
     old: String,
 
-    /// The same
+    /// The schema to compare with OLD, given in the same ways
     new: String,
 
-    /// Prints JSON
+    /// Print the changes as JSON
     #[arg(long)]
     json: bool,
 
-    /// Fails, with exit status 1, if a change breaks clients
+    /// Exit with status 1 if a change breaks clients
     #[arg(long)]
     deny_breaking: bool,
 
     #[command(flatten)]
-    patience: Patience,
+    timeout: TimeoutArgs,
 }
 
 const EXAMPLES: &str = "\
-What a text is, is told by its content; `builtin` is the schema that this program was built with.
-If one side is introspection, only what introspection shows is compared.
+The kind of a file is detected from its content. 'builtin' is the schema that this program was built
+with. If either side is introspection data, only what introspection can express is compared.
 
-The exit status is 0, or 1 if --deny-breaking denies a change, or 2 if a side cannot be had.
+The exit status is 0 on success, 1 if --deny-breaking found a breaking change, and 2 on errors.
 
 Examples:
   qmp-schema diff v10/qapi-schema.json v11/qapi-schema.json
-  qmp-schema diff builtin unix:/run/vm.sock      what this QEMU has, and has not
+  qmp-schema diff builtin unix:/run/vm.sock      how this QEMU differs from the builtin schema
   qmp-schema diff --deny-breaking released.json my-vmm.json";
 
 impl Diff {
-    /// Compares two schemas.
+    /// Compares two schemas and prints the changes.
     ///
     /// # Errors
-    /// One of them is wrong, or cannot be had.
+    /// Returns an error if either schema is invalid or cannot be read.
     pub fn run(&self) -> Result<ExitCode, Failure> {
-        let old = input::any(&self.old, self.patience)?;
-        let new = input::any(&self.new, self.patience)?;
+        let old = input::detect(&self.old, self.timeout)?;
+        let new = input::detect(&self.new, self.timeout)?;
         let scope = if old.is_introspection || new.is_introspection {
             Scope::Introspection
         } else {
@@ -66,7 +66,8 @@ impl Diff {
     }
 }
 
-/// Nothing, if the difference says so itself.
+/// Returns a line that counts the changes, or nothing if there are none: the difference then says
+/// so itself.
 fn summary(difference: &Difference) -> String {
     let breaking = difference.changes.iter().filter(|change| change.breaking).count();
     match difference.changes.len() {

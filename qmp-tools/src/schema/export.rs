@@ -1,4 +1,4 @@
-//! `qmp-schema export`.
+//! `qmp-schema export`: converts a schema to introspection data.
 
 use std::collections::HashSet;
 
@@ -9,27 +9,27 @@ use serde_json::Value;
 use super::output::Output;
 use super::{Failure, input};
 
-/// The arguments of `export`.
+/// The arguments of `qmp-schema export`.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Export {
-    /// Files that make one schema, with all that they include; `-` is standard input
+    /// Files of one schema, read together with all files that they include; '-' is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
 
-    /// Shows the names of types instead of numbers
+    /// Use the names of types instead of numbers
     #[arg(long)]
     unmask: bool,
 
-    /// Decides conditions with this symbol set, such as CONFIG_LINUX; may be given several times
+    /// Evaluate conditions with symbol NAME defined, such as CONFIG_LINUX; may be repeated
     #[arg(long = "symbol", value_name = "NAME")]
     symbols: Vec<String>,
 
-    /// Decides conditions with every symbol set; the default
+    /// Evaluate conditions with every symbol defined; the default
     #[arg(long, conflicts_with_all = ["symbols", "no_symbols"])]
     all_symbols: bool,
 
-    /// Decides conditions with no symbol set
+    /// Evaluate conditions with no symbol defined
     #[arg(long, conflicts_with = "symbols")]
     no_symbols: bool,
 
@@ -38,28 +38,29 @@ pub struct Export {
 }
 
 const EXAMPLES: &str = "\
-The result is what a server with this schema answers to query-qmp-schema, an entry a line.
+The output is the value that a server with this schema returns for query-qmp-schema, with one entry
+per line.
 
 Examples:
   qmp-schema export my-vmm.json
   qmp-schema export qapi/qapi-schema.json --unmask --symbol CONFIG_LINUX --symbol CONFIG_VNC";
 
 impl Export {
-    /// Writes a schema as introspection.
+    /// Converts a schema to introspection data.
     ///
     /// # Errors
-    /// The schema is wrong; files cannot be read or written.
+    /// Returns an error if the schema is invalid, or if a file cannot be read or written.
     pub fn run(&self) -> Result<(), Failure> {
-        let loaded = input::written(&self.files)?;
+        let loaded = input::load_files(&self.files)?;
         let naming = if self.unmask { Naming::Unmasked } else { Naming::Masked };
         let symbols: HashSet<&str> = self.symbols.iter().map(String::as_str).collect();
         let all = symbols.is_empty() && !self.no_symbols;
         let entries = export(&loaded.schema, naming, &|symbol| all || symbols.contains(symbol));
-        self.output.write(&an_entry_a_line(&entries))
+        self.output.write(&one_entry_per_line(&entries))
     }
 }
 
-fn an_entry_a_line(entries: &Value) -> String {
+fn one_entry_per_line(entries: &Value) -> String {
     let lines: Vec<String> =
         entries.as_array().into_iter().flatten().map(|entry| format!("\n {entry}")).collect();
     format!("[{}\n]\n", lines.join(","))

@@ -1,4 +1,4 @@
-//! `qmp-schema generate`.
+//! `qmp-schema generate`: generates Rust.
 
 use clap::Args;
 use qmp_codegen::Builder;
@@ -6,19 +6,19 @@ use qmp_codegen::Builder;
 use super::output::Output;
 use super::{Failure, input};
 
-/// The arguments of `generate`.
+/// The arguments of `qmp-schema generate`.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Generate {
-    /// Files that make one schema, with all that they include; `-` is standard input
+    /// Files of one schema, read together with all files that they include; '-' is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
 
-    /// Takes only this command, and the types that it reaches; may be given several times
+    /// Generate only the command NAME and the types that it uses; may be repeated
     #[arg(long = "command", value_name = "NAME")]
     commands: Vec<String>,
 
-    /// Takes only this event, and the types that it reaches; may be given several times
+    /// Generate only the event NAME and the types that it uses; may be repeated
     #[arg(long = "event", value_name = "NAME")]
     events: Vec<String>,
 
@@ -27,8 +27,8 @@ pub struct Generate {
 }
 
 const EXAMPLES: &str = "\
-The result is what a build script gets from qmp_codegen::Builder; it needs the crate qmp-types.
-A selection of commands leaves all events out that are not selected, and the other way round.
+The output is the same as that of qmp_codegen::Builder in a build script, and depends on the crate
+qmp-types. If any commands or events are selected, all others of both kinds are left out.
 
 Examples:
   qmp-schema generate my-vmm.json -o src/vm.rs
@@ -38,9 +38,10 @@ impl Generate {
     /// Generates Rust from a schema.
     ///
     /// # Errors
-    /// The schema is wrong, or does not have what was asked for; files cannot be read or written.
+    /// Returns an error if the schema is invalid or lacks a selected command or event, or if a file
+    /// cannot be read or written.
     pub fn run(&self) -> Result<(), Failure> {
-        let loaded = input::written(&self.files)?;
+        let loaded = input::load_files(&self.files)?;
         let mut builder = Builder::new();
         if !self.commands.is_empty() {
             builder = builder.commands(self.commands.iter().cloned());

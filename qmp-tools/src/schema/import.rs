@@ -1,26 +1,26 @@
-//! `qmp-schema import`.
+//! `qmp-schema import`: converts introspection data to a schema.
 
 use clap::Args;
 use qmp_codegen::{Builder, text};
 
 use super::output::Output;
 use super::{Failure, input, names};
-use crate::cli::Patience;
+use crate::cli::TimeoutArgs;
 
-/// The arguments of `import`.
+/// The arguments of `qmp-schema import`.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Import {
-    /// Introspection: a file with what query-qmp-schema answers, `-` for standard input, the
-    /// address of a QEMU, or `builtin`
+    /// A file with the reply to query-qmp-schema, '-' for standard input, the address of a QEMU, or
+    /// 'builtin'
     #[arg(value_name = "FILE|ADDRESS")]
     source: String,
 
-    /// Takes the names of types from this file: a table of names, or a schema
-    #[arg(long, value_name = "TABLE")]
+    /// Take the names of types from FILE: a table of names, or a schema
+    #[arg(long, value_name = "FILE")]
     names: Option<String>,
 
-    /// Prints Rust instead of QAPI
+    /// Write Rust instead of QAPI
     #[arg(long)]
     rust: bool,
 
@@ -28,27 +28,28 @@ pub struct Import {
     output: Output,
 
     #[command(flatten)]
-    patience: Patience,
+    timeout: TimeoutArgs,
 }
 
 const EXAMPLES: &str = "\
-Introspection does not show what types are called. They get the names that the toolkit's own schema
-has in the same places, or those of --names; the rest is named after the path that leads there, such
-as QueryBlockReturnInserted. An empty table, {}, names everything so.
+Introspection data does not include the names of types. A type gets the name that it has in the same
+place of the builtin schema, or of the file given by --names. Any other type is named after the path
+that leads to it, such as QueryBlockReturnInserted; an empty table, {}, names all types this way.
 
 Examples:
-  qmp-schema import unix:/run/vm.sock            what this QEMU has, as a schema
+  qmp-schema import unix:/run/vm.sock            the schema of a running QEMU
   qmp-schema import reply.json -o vm.json
   qmp-schema import tcp:localhost:4444 --names qapi/qapi-schema.json --rust";
 
 impl Import {
-    /// Writes introspection as QAPI or as Rust.
+    /// Converts introspection data to QAPI or Rust.
     ///
     /// # Errors
-    /// It is no introspection, or cannot be had.
+    /// Returns an error if the source cannot be read or is not valid introspection data, or if the
+    /// output cannot be written.
     pub fn run(&self) -> Result<(), Failure> {
         let names = names::names(self.names.as_deref())?;
-        let introspection = input::introspection(&self.source, self.patience)?;
+        let introspection = input::read_source(&self.source, self.timeout)?;
         let schema = input::imported(&self.source, &introspection, &names)?;
         let text = if self.rust {
             let generated = Builder::new().generate_from(&schema);

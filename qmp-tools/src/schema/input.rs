@@ -1,4 +1,4 @@
-//! What stands for a schema on the command line: files, standard input, a live QEMU, or the
+//! Reads the schemas that the command line names: files, standard input, a running QEMU, or the
 //! schema that the toolkit was built with.
 
 use std::io::Read;
@@ -7,33 +7,38 @@ use std::path::Path;
 use qmp_client::{Raw, qmp};
 use qmp_codegen::introspection::{Names, import};
 use qmp_codegen::schema::Schema;
-use qmp_codegen::{LoadError, Loaded, Root, diagnostic, load};
+use qmp_codegen::{LoadError, LoadOptions, Loaded, Root, diagnostic, load};
 use serde_json::value::RawValue;
 
 use super::Failure;
-use crate::cli::Patience;
+use crate::cli::TimeoutArgs;
 
-/// What stands for the toolkit's own schema.
+/// The argument that names the toolkit's own schema.
 const BUILTIN: &str = "builtin";
 
-/// A `query-qmp-schema` reply has a quarter of a megabyte.
+/// The largest input that is read, in bytes. A `query-qmp-schema` reply has about 250 KB.
 const MAX_INPUT: u64 = 64 << 20;
 
-/// A schema, and what it was made from.
-pub(super) struct Given {
+/// A schema of either kind.
+pub(super) struct Detected {
     pub(super) schema: Schema,
     pub(super) is_introspection: bool,
 }
 
-/// Reads a schema from QAPI files, and prints what is questionable.
-pub(super) fn written(files: &[String]) -> Result<Loaded, Failure> {
+/// Loads a schema from QAPI files, and prints its warnings.
+pub(super) fn load_files(files: &[String]) -> Result<Loaded, Failure> {
+    load_with(files, LoadOptions::new())
+}
+
+/// Does the same as [`load_files`], with options.
+pub(super) fn load_with(files: &[String], options: LoadOptions) -> Result<Loaded, Failure> {
     let roots = files.iter().map(|file| root(file)).collect::<Result<Vec<_>, _>>()?;
-    let loaded = load(roots).map_err(|error| wrong(&error))?;
+    let loaded = options.load(roots).map_err(|error| invalid_schema(&error))?;
     eprint!("{}", diagnostic::render(&loaded.sources, &loaded.warnings));
     Ok(loaded)
 }
 
-/// A file, or `-` for standard input.
+/// Returns the root that an argument names: a file, or standard input for `-`.
 pub(super) fn root(file: &str) -> Result<Root, Failure> {
     Ok(match file {
         "-" => Root::Text { name: String::from("<stdin>"), text: read("-")? },
@@ -41,44 +46,46 @@ pub(super) fn root(file: &str) -> Result<Root, Failure> {
     })
 }
 
-/// A schema that is wrong; with a word to whoever gave introspection instead.
-pub(super) fn wrong(error: &LoadError) -> Failure {
-    let mut drawn = error.to_string();
+/// Converts a load error, with a hint if the input is introspection data rather than a schema.
+pub(super) fn invalid_schema(error: &LoadError) -> Failure {
+    let mut text = error.to_string();
     let files = error.sources.files();
     for file in files.iter().filter(|file| looks_like_introspection(&file.text)) {
         let path = file.path.display();
-        drawn += &format!("help: '{path}' seems to be introspection, which `import` reads\n");
+        text += &format!(
+            "help: '{path}' looks like introspection data: convert it with `qmp-schema import`\n"
+        );
     }
-    Failure::Schema(drawn)
+    Failure::Schema(text)
 }
 
-/// Reads introspection from a file, standard input or a live QEMU.
-pub(super) fn introspection(source: &str, patience: Patience) -> Result<String, Failure> {
+/// Reads text from a file, standard input, a running QEMU or the builtin schema.
+pub(super) fn read_source(source: &str, timeout: TimeoutArgs) -> Result<String, Failure> {
     if source == BUILTIN {
         Ok(qmp::INTROSPECTION.to_owned())
     } else if is_address(source) {
-        fetch(source, patience)
+        fetch(source, timeout)
     } else {
         read(source)
     }
 }
 
-/// Reads a schema from whatever it is.
-pub(super) fn any(source: &str, patience: Patience) -> Result<Given, Failure> {
-    let text = introspection(source, patience)?;
+/// Reads a source and detects from its content whether it is a schema or introspection data.
+pub(super) fn detect(source: &str, timeout: TimeoutArgs) -> Result<Detected, Failure> {
+    let text = read_source(source, timeout)?;
     if looks_like_introspection(&text) {
         let schema = imported(source, &text, &Names::none())?;
-        return Ok(Given { schema, is_introspection: true });
+        return Ok(Detected { schema, is_introspection: true });
     }
     let root = match source {
         "-" => Root::Text { name: String::from("<stdin>"), text },
         file => Root::File(file.into()),
     };
-    let loaded = load([root]).map_err(|error| wrong(&error))?;
-    Ok(Given { schema: loaded.schema, is_introspection: false })
+    let loaded = load([root]).map_err(|error| invalid_schema(&error))?;
+    Ok(Detected { schema: loaded.schema, is_introspection: false })
 }
 
-/// Reads introspection as a schema; an error names where it came from.
+/// Converts introspection data to a schema; an error names the source.
 pub(super) fn imported(source: &str, text: &str, names: &Names) -> Result<Schema, Failure> {
     import(text, names).map_err(|error| format!("{source}: {error}").into())
 }
@@ -94,19 +101,19 @@ pub(super) fn read(file: &str) -> Result<String, Failure> {
     };
     let text = text.map_err(|error| format!("cannot read '{file}': {error}"))?;
     if text.len() as u64 > MAX_INPUT {
-        return Err(format!("'{file}' has more than {} MiB", MAX_INPUT >> 20).into());
+        return Err(format!("'{file}' is larger than {} MiB", MAX_INPUT >> 20).into());
     }
     Ok(text)
 }
 
-/// What a live QEMU answers, as it came.
-fn fetch(address: &str, patience: Patience) -> Result<String, Failure> {
-    let mut client = patience.connect(address)?;
+/// Fetches the reply to `query-qmp-schema` from a running QEMU, verbatim.
+fn fetch(address: &str, timeout: TimeoutArgs) -> Result<String, Failure> {
+    let mut client = timeout.connect(address)?;
     let answer: Box<RawValue> = client.execute(Raw::new("query-qmp-schema"))?;
     Ok(answer.get().to_owned())
 }
 
-/// A bare path is an address if there is a socket.
+/// Returns whether a source is an address. A bare path is one if it names a socket.
 fn is_address(source: &str) -> bool {
     source.starts_with("unix:") || source.starts_with("tcp:") || is_socket(Path::new(source))
 }
@@ -122,8 +129,8 @@ fn is_socket(_: &Path) -> bool {
     false
 }
 
-/// Whether a text is JSON. A schema begins with a comment or with an object, and its strings are
-/// in single quotes.
+/// Returns whether a text is JSON rather than QAPI. A QAPI schema begins with a comment or with an
+/// object, and its strings are in single quotes.
 pub(super) fn looks_like_introspection(text: &str) -> bool {
     let text = text.trim_start();
     let inner = text.strip_prefix('{').map(str::trim_start);
@@ -135,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn introspection_is_told_from_a_schema() {
+    fn introspection_is_distinguished_from_a_schema() {
         for (text, expected) in [
             ("[]", true),
             ("\n  [{\"name\": \"x\"}]", true),

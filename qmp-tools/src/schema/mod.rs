@@ -1,12 +1,12 @@
-//! What `qmp-schema` does: a module a subcommand, and what goes in and comes out of them.
+//! The subcommands of `qmp-schema`, one module each, with their inputs and outputs.
 //!
 //! ```text
 //! QAPI text ────────> check ──────> diagnostics
 //!                     generate ───> Rust
 //!                     export ─────> introspection
 //! introspection, ───> import ─────> QAPI text, Rust
-//! a live QEMU
-//! two of any of them > diff ──────> changes
+//! a running QEMU
+//! any two of these ─> diff ───────> changes
 //! ```
 
 pub mod check;
@@ -20,13 +20,13 @@ mod output;
 
 use std::fmt;
 
-/// Why a subcommand failed.
+/// The reason why a subcommand failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The schema is wrong, or does not have what was asked for: every diagnostic, drawn.
+    /// The schema is invalid, or lacks a selected item: the rendered diagnostics.
     Schema(String),
-    /// Anything else.
+    /// Any other error.
     Other(Box<dyn std::error::Error>),
 }
 
@@ -36,11 +36,11 @@ impl<E: Into<Box<dyn std::error::Error>>> From<E> for Failure {
     }
 }
 
-/// As standard error shows it.
+/// Formats the failure as it is printed to standard error, including the final newline.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Schema(drawn) => f.write_str(drawn),
+            Self::Schema(diagnostics) => f.write_str(diagnostics),
             Self::Other(error) => writeln!(f, "qmp-schema: {}", crate::cli::chain(&**error)),
         }
     }

@@ -1,13 +1,14 @@
-//! What the types of imported introspection are called.
+//! The names of the types in imported introspection data.
 
 use qmp_codegen::introspection::Names;
 
 use super::{Failure, input};
 
-/// The names of the toolkit's own schema, as the build script found them.
+/// The names of the builtin schema's types, as written by the build script.
 const BUILTIN: &str = include_str!(concat!(env!("OUT_DIR"), "/names.json"));
 
-/// The names in a table, or those of a schema; without a file, those of the toolkit's own schema.
+/// Reads names from a file, which is a table of names or a schema. Without a file, returns the names
+/// of the builtin schema.
 pub(super) fn names(file: Option<&str>) -> Result<Names, Failure> {
     let Some(file) = file else { return Ok(Names::from_json(BUILTIN)?) };
     let text = input::read(file)?;
@@ -18,6 +19,6 @@ pub(super) fn names(file: Option<&str>) -> Result<Names, Failure> {
         "-" => qmp_codegen::Root::Text { name: String::from("<stdin>"), text },
         file => qmp_codegen::Root::File(file.into()),
     };
-    let loaded = qmp_codegen::load([root]).map_err(|error| input::wrong(&error))?;
+    let loaded = qmp_codegen::load([root]).map_err(|error| input::invalid_schema(&error))?;
     Ok(Names::from_schema(&loaded.schema))
 }

@@ -1,4 +1,4 @@
-//! Where results go.
+//! Writes results to a file or to standard output.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use clap::Args;
 use super::Failure;
 use crate::cli::print;
 
-/// Where results go.
+/// The `--output` argument.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Output {
-    /// Writes to this file, and only if that changes it, instead of to standard output
+    /// Write to FILE instead of standard output; a file whose content is unchanged is not touched
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }

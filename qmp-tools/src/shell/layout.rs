@@ -1,19 +1,19 @@
-//! JSON text on one line or over several: members stay in the order in which they came, and
-//! numbers as they were written.
+//! Formats JSON text on one line or on several. Members keep their order, and numbers their
+//! spelling.
 
 use serde_json::value::RawValue;
 
-/// The text on one line.
+/// Formats JSON on one line.
 pub(super) fn compact(json: &RawValue) -> String {
     lay_out(json.get(), false)
 }
 
-/// The text with a line for each member and element.
+/// Formats JSON with one line per member and element.
 pub(super) fn pretty(json: &RawValue) -> String {
     lay_out(json.get(), true)
 }
 
-/// The text is valid JSON: what is not in a string is structure, a number or a word.
+/// Formats valid JSON: everything outside of strings is punctuation, a number or a literal.
 fn lay_out(text: &str, pretty: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut depth = 0;
@@ -58,7 +58,7 @@ fn new_line(out: &mut String, depth: usize, pretty: bool) {
     }
 }
 
-/// The string that a text begins with, in its quotes.
+/// Returns the string at the beginning of a text, including its quotes.
 fn string(text: &str) -> &str {
     let mut escaped = false;
     let end = text.char_indices().skip(1).find(|(_, c)| {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_have_the_order_of_the_text() {
+    fn order_and_numbers_are_preserved() {
         let json =
             raw("{ \"b\" : [1.50,-2e9 , []],\r\n\"a\":{\"x\": null, \"é\": \"\"} , \"c\":{ }}");
         assert_eq!(
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_left_alone() {
+    fn strings_are_unchanged() {
         for text in [r#""{a: [1,2]}""#, r#""\\""#, r#""\"  ,\" ""#, r#""[""#, "true", "-0.0"] {
             assert_eq!(compact(&raw(text)), text);
             assert_eq!(pretty(&raw(text)), text);

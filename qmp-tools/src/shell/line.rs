@@ -1,4 +1,4 @@
-//! What a person types: `command key=value ...`, or a command as JSON.
+//! The shell's syntax: `command key=value ...`, or a command as JSON.
 //!
 //! ```text
 //! device_add driver=virtio-blk-pci id=d0 drive=n0
@@ -8,58 +8,61 @@
 //! {"execute": "query-status"}
 //! ```
 //!
-//! A value is read as JSON where it is JSON: numbers, `true`, `false`, `null`, `"text"`, `[...]`,
-//! `{...}`. Anything else is a string, and so is everything between single quotes: `id='123'`.
+//! A value that is valid JSON is read as such: numbers, `true`, `false`, `null`, `"text"`, `[...]`,
+//! `{...}`. Any other value is a string, and so is everything in single quotes: `id='123'`.
 //! A dot in a key makes an object: `file.driver=file` is `"file": {"driver": "file"}`.
-//! What follows `#` at the beginning of a word is a comment.
+//! A word that starts with `#` begins a comment, which extends to the end of the line.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// A command as it was typed.
+/// A parsed command.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// The command.
+    /// The command's name.
     pub name: String,
-    /// Its arguments; none, if there were none.
+    /// The arguments; `None` if none were given.
     pub arguments: Option<Value>,
 }
 
-/// Why a line is no command.
+/// The reason why a line is not a command.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum LineError {
-    /// A quote or bracket is not closed: more lines may close it.
-    Open(char),
-    /// A word that should be `key=value`.
-    NoValue(String),
-    /// A key that is given twice, or both as a value and as an object.
-    Twice(String),
-    /// The JSON of a command does not parse.
+    /// A quote or bracket is not closed; another line may close it.
+    Unclosed(char),
+    /// A word is not of the form `key=value`.
+    MissingValue(String),
+    /// A key is given more than once, or both as a value and as an object.
+    DuplicateKey(String),
+    /// A command in JSON cannot be parsed.
     Json(String),
-    /// The JSON is not a command.
-    NoCommand(String),
+    /// The JSON is valid, but is not a command.
+    NotACommand(String),
 }
 
 impl fmt::Display for LineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Open(bracket) => write!(f, "`{bracket}` is not closed"),
-            Self::NoValue(word) => write!(f, "`{word}` is not of the form key=value"),
-            Self::Twice(key) => write!(f, "`{key}` is given more than once"),
-            Self::Json(error) => write!(f, "not JSON: {error}"),
-            Self::NoCommand(why) => write!(f, "not a command: {why}"),
+            Self::Unclosed(bracket) => write!(f, "unclosed `{bracket}`"),
+            Self::MissingValue(word) => {
+                write!(f, "invalid argument `{word}`: expected `key=value`")
+            }
+            Self::DuplicateKey(key) => write!(f, "duplicate key `{key}`"),
+            Self::Json(error) => write!(f, "invalid JSON: {error}"),
+            Self::NotACommand(why) => write!(f, "not a command: {why}"),
         }
     }
 }
 
 impl std::error::Error for LineError {}
 
-/// Reads a line; nothing, if it is blank or a comment.
+/// Parses a line. Returns `None` if it is blank or a comment.
 ///
 /// # Errors
-/// It is no command. [`LineError::Open`] means that another line may complete it.
+/// Returns an error if the line is not a command. [`LineError::Unclosed`] means that another line
+/// may complete it.
 pub fn parse(line: &str) -> Result<Option<Line>, LineError> {
     if line.trim_start().starts_with('{') {
         return parse_json(line).map(Some);
@@ -68,7 +71,8 @@ pub fn parse(line: &str) -> Result<Option<Line>, LineError> {
     let Some(name) = words.next() else { return Ok(None) };
     let mut arguments = Map::new();
     for word in words {
-        let (key, value) = word.split_once('=').ok_or_else(|| LineError::NoValue(word.clone()))?;
+        let (key, value) =
+            word.split_once('=').ok_or_else(|| LineError::MissingValue(word.clone()))?;
         insert(&mut arguments, key, key, value_of(value))?;
     }
     let arguments = (!arguments.is_empty()).then_some(Value::Object(arguments));
@@ -77,18 +81,18 @@ pub fn parse(line: &str) -> Result<Option<Line>, LineError> {
 
 fn parse_json(text: &str) -> Result<Line, LineError> {
     let value: Value = serde_json::from_str(text).map_err(|error| {
-        if error.is_eof() { LineError::Open('{') } else { LineError::Json(error.to_string()) }
+        if error.is_eof() { LineError::Unclosed('{') } else { LineError::Json(error.to_string()) }
     })?;
     let Value::Object(mut object) = value else {
-        return Err(LineError::NoCommand(String::from("not an object")));
+        return Err(LineError::NotACommand(String::from("expected an object")));
     };
     let Some(Value::String(name)) = object.remove("execute") else {
-        return Err(LineError::NoCommand(String::from("no `execute` with a command's name")));
+        return Err(LineError::NotACommand(String::from("`execute` must name the command")));
     };
     let arguments = object.remove("arguments");
     object.remove("id");
     match object.keys().next() {
-        Some(key) => Err(LineError::NoCommand(format!("unexpected `{key}`"))),
+        Some(key) => Err(LineError::NotACommand(format!("unexpected member `{key}`"))),
         None => Ok(Line { name, arguments }),
     }
 }
@@ -99,15 +103,15 @@ fn insert(
     key: &str,
     value: Value,
 ) -> Result<(), LineError> {
-    let twice = || LineError::Twice(whole.to_owned());
+    let duplicate = || LineError::DuplicateKey(whole.to_owned());
     match key.split_once('.') {
         None => match object.insert(key.to_owned(), value) {
             None => Ok(()),
-            Some(_) => Err(twice()),
+            Some(_) => Err(duplicate()),
         },
         Some((first, rest)) => {
             let inner = object.entry(first).or_insert_with(|| Value::Object(Map::new()));
-            insert(inner.as_object_mut().ok_or_else(twice)?, whole, rest, value)
+            insert(inner.as_object_mut().ok_or_else(duplicate)?, whole, rest, value)
         }
     }
 }
@@ -119,7 +123,7 @@ fn value_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
-/// Splits at blanks that are outside of quotes and brackets.
+/// Splits a line at whitespace outside of quotes and brackets.
 fn words(line: &str) -> Result<Vec<String>, LineError> {
     let mut words = Vec::new();
     let mut word = String::new();
@@ -156,7 +160,7 @@ fn words(line: &str) -> Result<Vec<String>, LineError> {
         word.push(c);
     }
     if let Some(bracket) = open.pop() {
-        return Err(LineError::Open(bracket));
+        return Err(LineError::Unclosed(bracket));
     }
     if !word.is_empty() {
         words.push(word);
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_json_where_they_are_json() {
+    fn values_are_json_or_strings() {
         for (line, expected) in [
             ("c", Value::Null),
             ("c a=1 b=true d=null e=x", json!({"a": 1, "b": true, "d": null, "e": "x"})),
@@ -194,28 +198,31 @@ mod tests {
     }
 
     #[test]
-    fn json_is_a_command_too() {
+    fn a_command_can_be_json() {
         let line = parse(r#"{"execute": "x", "arguments": {"a": []}, "id": 7}"#).unwrap().unwrap();
         assert_eq!((line.name.as_str(), line.arguments), ("x", Some(json!({"a": []}))));
     }
 
     #[test]
-    fn blank_lines_and_comments_are_nothing() {
+    fn blank_lines_and_comments_are_skipped() {
         for line in ["", "  ", "# query-status", "\t#"] {
             assert_eq!(parse(line), Ok(None), "{line:?}");
         }
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn errors_name_the_problem() {
         for (line, expected) in [
-            ("c a", LineError::NoValue("a".into())),
-            ("c a=1 a=2", LineError::Twice("a".into())),
-            ("c a=1 a.b=2", LineError::Twice("a.b".into())),
-            ("c a=[1", LineError::Open('[')),
-            ("c a='x", LineError::Open('\'')),
-            ("{\"execute\": ", LineError::Open('{')),
-            ("{\"execute\": \"x\", \"arg\": 1}", LineError::NoCommand("unexpected `arg`".into())),
+            ("c a", LineError::MissingValue("a".into())),
+            ("c a=1 a=2", LineError::DuplicateKey("a".into())),
+            ("c a=1 a.b=2", LineError::DuplicateKey("a.b".into())),
+            ("c a=[1", LineError::Unclosed('[')),
+            ("c a='x", LineError::Unclosed('\'')),
+            ("{\"execute\": ", LineError::Unclosed('{')),
+            (
+                "{\"execute\": \"x\", \"arg\": 1}",
+                LineError::NotACommand("unexpected member `arg`".into()),
+            ),
         ] {
             assert_eq!(parse(line), Err(expected), "{line}");
         }

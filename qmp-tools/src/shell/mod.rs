@@ -1,8 +1,8 @@
-//! The shell: lines in, answers and events out.
+//! The shell: reads commands, and prints replies and events.
 //!
 //! ```text
-//! editor, script or -c ──line──> parse ──command──> client ──> answer  ──> output
-//!                                                          └─> events ──┘
+//! editor, script or -c ──line──> parse ──command──> client ──> reply  ──> output
+//!                                                          └─> events ─┘
 //! ```
 
 mod layout;

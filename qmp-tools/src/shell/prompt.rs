@@ -1,8 +1,8 @@
-//! The prompt: an editor with a history, and a printer that prints above it.
+//! The prompt: a line editor with a history, and a printer that prints above the line.
 //!
-//! The editor has a printer of its own, but with that it does not see keys that arrive together,
-//! pasted or typed ahead, before another one is pressed. So the editor tells what it shows, and
-//! [`Printer`] takes that away, prints, and puts it back.
+//! rustyline has a printer as well, but while it is in use, keys that arrive together (pasted or
+//! typed ahead) are not processed until another key is pressed. Instead, the editor reports what it
+//! shows, and [`Printer`] clears that, prints, and redraws it.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
@@ -35,13 +35,13 @@ impl std::fmt::Debug for Prompt {
     }
 }
 
-/// What is on the terminal while a line is being edited.
+/// The contents of the terminal while a line is being edited.
 #[derive(Debug, Default)]
 struct Shown {
     editing: bool,
     prompt: String,
     line: String,
-    /// Where the cursor is in the line, in bytes.
+    /// The position of the cursor in the line, in bytes.
     cursor: usize,
     columns: usize,
 }
@@ -53,12 +53,12 @@ fn lock(shown: &Shared) -> MutexGuard<'_, Shown> {
 }
 
 impl Prompt {
-    /// A prompt that completes these commands.
+    /// Creates a prompt that completes the names of these commands.
     ///
     /// # Errors
-    /// The terminal cannot be used.
+    /// Returns an error if the terminal cannot be used.
     pub fn new(commands: Vec<String>) -> Result<Self, ReadlineError> {
-        // What tells of the line is a highlighter, which is only asked where there are colours.
+        // The observer is a highlighter, which rustyline only calls if colors are enabled.
         let config = Config::builder()
             .color_mode(ColorMode::Forced)
             .completion_type(rustyline::CompletionType::List)
@@ -68,22 +68,23 @@ impl Prompt {
         editor.set_helper(Some(Observer { shown: Arc::clone(&shown), commands }));
         let history = history_file();
         if let Some(history) = &history {
-            // There is none the first time.
+            // The file does not exist the first time.
             let _ = editor.load_history(history);
         }
         Ok(Self { editor, shown, history })
     }
 
-    /// What prints above the line that is being edited.
+    /// Returns a printer that prints above the line that is being edited.
     #[must_use]
     pub fn printer(&self) -> Printer {
         Printer { shown: Arc::clone(&self.shown) }
     }
 
-    /// The next command, from several lines if one is not complete; nothing at the end.
+    /// Reads the next command, from several lines if the first is incomplete. Returns `None` at the
+    /// end of input.
     ///
     /// # Errors
-    /// The terminal cannot be used.
+    /// Returns an error if the terminal cannot be used.
     pub fn read(&mut self) -> Result<Option<String>, ReadlineError> {
         let mut command = String::new();
         loop {
@@ -97,7 +98,7 @@ impl Prompt {
                 Err(ReadlineError::Eof) => return Ok(None),
                 Err(error) => return Err(error),
             }
-            if matches!(parse(&command), Err(LineError::Open(_))) {
+            if matches!(parse(&command), Err(LineError::Unclosed(_))) {
                 command.push('\n');
                 continue;
             }
@@ -106,7 +107,7 @@ impl Prompt {
         }
     }
 
-    /// Writes the command into the history at once: a shell may end in any way.
+    /// Appends a command to the history file right away, since the shell may be killed later.
     fn remember(&mut self, command: &str) -> Result<(), ReadlineError> {
         if !command.trim().is_empty()
             && self.editor.add_history_entry(command)?
@@ -120,7 +121,7 @@ impl Prompt {
     fn line(&mut self, prompt: &str) -> Result<String, ReadlineError> {
         let columns = self.editor.dimensions().map_or(0, |(columns, _)| usize::from(columns));
         *lock(&self.shown) = Shown {
-            // A terminal that cannot move its cursor is printed to as it comes.
+            // A terminal that cannot move its cursor is printed to directly.
             editing: columns > 0 && std::env::var("TERM").is_ok_and(|term| term != "dumb"),
             prompt: prompt.to_owned(),
             columns,
@@ -140,7 +141,7 @@ fn history_file() -> Option<PathBuf> {
     Some(state.join("qmp-shell-history"))
 }
 
-/// Prints above the line that is being edited, a whole text at a time.
+/// Prints above the line that is being edited; each write is printed as a whole.
 #[derive(Clone, Debug)]
 pub struct Printer {
     shown: Shared,
@@ -151,7 +152,7 @@ impl Write for Printer {
         let shown = lock(&self.shown);
         let mut output = io::stdout().lock();
         if shown.editing && output.is_terminal() {
-            let (before, after) = (shown.taken_away(), shown.put_back());
+            let (before, after) = (shown.clear(), shown.redraw());
             output.write_all(&[before.as_bytes(), text, after.as_bytes()].concat())?;
         } else {
             output.write_all(text)?;
@@ -166,23 +167,23 @@ impl Write for Printer {
 }
 
 impl Shown {
-    /// What clears the rows of prompt and line.
-    fn taken_away(&self) -> String {
+    /// Returns the escape sequence that clears the prompt and the line.
+    fn clear(&self) -> String {
         let (row, _) = self.position(self.cursor);
         format!("{}\r\x1b[J", up(row))
     }
 
-    /// What shows them again, with the cursor where it was.
-    fn put_back(&self) -> String {
+    /// Returns the text that shows the prompt and the line again, with the cursor where it was.
+    fn redraw(&self) -> String {
         let (row, column) = self.position(self.cursor);
         let (last, end) = self.position(self.line.len());
-        // A terminal waits at the margin for the next character.
+        // In the last column, a terminal does not wrap until the next character is written.
         let wrap = if end == 0 && last > 0 { "\n" } else { "" };
         let right = if column > 0 { format!("\x1b[{column}C") } else { String::new() };
         format!("{}{}{wrap}{}\r{right}", self.prompt, self.line, up(last - row))
     }
 
-    /// The row and the column of a place in the line.
+    /// Returns the row and the column of a byte position in the line.
     fn position(&self, byte: usize) -> (usize, usize) {
         let before = self.line.get(..byte).unwrap_or(&self.line).chars().count();
         let cells = self.prompt.chars().count() + before;
@@ -194,7 +195,7 @@ fn up(rows: usize) -> String {
     if rows > 0 { format!("\x1b[{rows}A") } else { String::new() }
 }
 
-/// What the editor asks while a line is being edited.
+/// The editor's helper: records the line that is being edited, and completes command names.
 struct Observer {
     shown: Shared,
     commands: Vec<String>,
@@ -223,8 +224,8 @@ impl Completer for Observer {
         cursor: usize,
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<String>)> {
-        let begun = line.get(..cursor).unwrap_or(line);
-        let matching = self.commands.iter().filter(|name| name.starts_with(begun));
+        let prefix = line.get(..cursor).unwrap_or(line);
+        let matching = self.commands.iter().filter(|name| name.starts_with(prefix));
         Ok((0, matching.map(|name| format!("{name} ")).collect()))
     }
 }
@@ -247,8 +248,8 @@ mod tests {
     }
 
     #[test]
-    fn the_line_is_put_back_as_it_was() {
-        for (line, cursor, away, back) in [
+    fn the_line_is_redrawn_unchanged() {
+        for (line, cursor, clear, redraw) in [
             ("", 0, "\r\x1b[J", "> \r\x1b[2C"),
             ("abc", 1, "\r\x1b[J", "> abc\r\x1b[3C"),
             ("é", 2, "\r\x1b[J", "> é\r\x1b[3C"),
@@ -257,8 +258,8 @@ mod tests {
             ("01234567", 8, "\x1b[1A\r\x1b[J", "> 01234567\n\r"),
         ] {
             let shown = shown(line, cursor);
-            assert_eq!(shown.taken_away(), away, "{line} {cursor}");
-            assert_eq!(shown.put_back(), back, "{line} {cursor}");
+            assert_eq!(shown.clear(), clear, "{line} {cursor}");
+            assert_eq!(shown.redraw(), redraw, "{line} {cursor}");
         }
     }
 }

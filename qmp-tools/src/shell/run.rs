@@ -1,4 +1,4 @@
-//! Executes lines, and prints what comes of it.
+//! Executes lines, and prints replies and events.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -9,10 +9,11 @@ use qmp_client::{Error, Raw, RawEvent};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{LineError, layout, parse};
+use super::{layout, parse};
 use crate::cli::chain;
 
-/// A shell on a connection. Answers go to its output, as JSON; errors to standard error.
+/// A shell on a connection. Replies and events are written to its output as JSON, errors to standard
+/// error.
 #[derive(Debug)]
 pub struct Shell<W> {
     client: Client,
@@ -20,44 +21,47 @@ pub struct Shell<W> {
     pretty: bool,
 }
 
-/// What became of a line.
+/// The outcome of a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
-    /// It was executed, or there was nothing to execute.
+    /// The command succeeded, or the line was blank or a comment.
     Done,
-    /// It was no command, or the machine refused it.
+    /// The line was not a command, or the command failed.
     Failed,
-    /// The connection has ended, as it was asked to.
+    /// The connection ended because of `quit`.
     Ended,
-    /// The connection has ended by itself.
+    /// The connection ended unexpectedly.
     Lost,
 }
 
 impl<W: Write> Shell<W> {
-    /// A shell that prints to `output`, over several lines if `pretty`.
+    /// Creates a shell that writes to `output`, and pretty-prints JSON if `pretty` is set.
     pub fn new(client: Client, output: W, pretty: bool) -> Self {
         Self { client, output, pretty }
     }
 
-    /// The connection.
+    /// Returns the connection.
     pub fn client(&mut self) -> &mut Client {
         &mut self.client
     }
 
-    /// Gives the connection back.
+    /// Returns the connection, consuming the shell.
     pub fn into_client(self) -> Client {
         self.client
     }
 
-    /// Executes a line, and prints the answer, and events that came before it.
+    /// Executes a line, and prints the events that arrived before the reply, then the reply.
     ///
     /// # Errors
-    /// The output cannot be written.
+    /// Returns an error if the output cannot be written.
     pub fn line(&mut self, line: &str) -> io::Result<Outcome> {
         let parsed = match parse(line) {
             Ok(Some(parsed)) => parsed,
             Ok(None) => return Ok(Outcome::Done),
-            Err(error) => return self.complain(&error),
+            Err(error) => {
+                eprintln!("{error}");
+                return Ok(Outcome::Failed);
+            }
         };
         let mut request = Raw::<Box<RawValue>>::new(parsed.name.clone());
         if let Some(arguments) = parsed.arguments {
@@ -71,20 +75,20 @@ impl<W: Write> Shell<W> {
                 self.print(&value)?;
                 Ok(if quits { Outcome::Ended } else { Outcome::Done })
             }
-            // The machine may be gone before it has answered.
+            // QEMU may exit before it replies.
             Err(error) if quits && error.is_closed() => Ok(Outcome::Ended),
             Err(error) => {
                 let lost = error.is_closed();
-                self.refused(&parsed.name, &error)?;
+                print_error(&parsed.name, &error);
                 Ok(if lost { Outcome::Lost } else { Outcome::Failed })
             }
         }
     }
 
-    /// Prints the events that are there, or that come within a time.
+    /// Prints the events that have arrived; if there are none yet, waits up to `within` for one.
     ///
     /// # Errors
-    /// The output cannot be written.
+    /// Returns an error if the output cannot be written.
     pub fn events(&mut self, within: Duration) -> io::Result<Outcome> {
         let mut within = within;
         loop {
@@ -98,20 +102,7 @@ impl<W: Write> Shell<W> {
         }
     }
 
-    fn complain(&mut self, error: &LineError) -> io::Result<Outcome> {
-        eprintln!("{error}");
-        Ok(Outcome::Failed)
-    }
-
-    fn refused(&mut self, name: &str, error: &Error) -> io::Result<()> {
-        eprintln!("{}", chain(error));
-        if error.class().is_some_and(|class| class.as_str() == "CommandNotFound") {
-            eprintln!("`query-commands` lists what there is; '{name}' is not in it");
-        }
-        Ok(())
-    }
-
-    /// One write a message, so that others cannot come in between.
+    /// Prints a message with a single write, so that other output cannot split it.
     fn print(&mut self, json: &RawValue) -> io::Result<()> {
         let text = if self.pretty { layout::pretty(json) } else { layout::compact(json) };
         self.output.write_all(format!("{text}\n").as_bytes())?;
@@ -119,7 +110,16 @@ impl<W: Write> Shell<W> {
     }
 }
 
-/// An event as it is on the wire.
+fn print_error(name: &str, error: &Error) {
+    eprintln!("{}", chain(error));
+    if error.class().is_some_and(|class| class.as_str() == "CommandNotFound") {
+        eprintln!(
+            "hint: `query-commands` lists the available commands; `{name}` is not one of them"
+        );
+    }
+}
+
+/// Returns an event as JSON, in the form that it has on the wire.
 fn event_json(event: &RawEvent) -> io::Result<Box<RawValue>> {
     #[derive(Serialize)]
     struct OnTheWire<'e> {

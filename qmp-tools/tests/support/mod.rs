@@ -1,6 +1,6 @@
-//! Runs the programs, and what they talk to.
+//! Helpers that run the programs and the servers they talk to.
 
-#![allow(dead_code, unreachable_pub)] // every test file takes what it needs
+#![allow(dead_code, unreachable_pub)] // no test file uses everything
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -11,14 +11,14 @@ pub const VM_INFO: &str = env!("CARGO_BIN_EXE_vm-info");
 pub const SHELL: &str = env!("CARGO_BIN_EXE_qmp-shell");
 pub const SCHEMA: &str = env!("CARGO_BIN_EXE_qmp-schema");
 
-/// What became of a program.
+/// The exit status and the output of a program.
 pub struct Ran {
     pub status: i32,
     pub out: String,
     pub err: String,
 }
 
-/// No more than a person would read.
+/// Formats the output, cut to a length that fits a failure message.
 impl std::fmt::Debug for Ran {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let out: String = self.out.chars().take(2000).collect();
@@ -37,14 +37,14 @@ impl From<Output> for Ran {
 }
 
 impl Ran {
-    /// Standard output, of a program that had no trouble.
+    /// Checks that the program succeeded, and returns its standard output.
     #[track_caller]
     pub fn ok(self) -> String {
         assert_eq!(self.status, 0, "{self:?}");
         self.out
     }
 
-    /// Standard error, of a program that ended with this status.
+    /// Checks that the program exited with this status, and returns its standard error.
     #[track_caller]
     pub fn failed(self, status: i32) -> String {
         assert_eq!(self.status, status, "{self:?}");
@@ -52,12 +52,12 @@ impl Ran {
     }
 }
 
-/// Runs a program that gets nothing on standard input.
+/// Runs a program with empty standard input.
 pub fn run(program: &str, arguments: &[&str]) -> Ran {
     run_with(program, arguments, "")
 }
 
-/// Runs a program that gets this on standard input.
+/// Runs a program with this standard input.
 pub fn run_with(program: &str, arguments: &[&str], input: &str) -> Ran {
     let mut child = Command::new(program)
         .args(arguments)
@@ -68,14 +68,14 @@ pub fn run_with(program: &str, arguments: &[&str], input: &str) -> Ran {
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_owned();
-    // A program may end without reading it.
+    // A program may exit without reading its input.
     let writer = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
     output.into()
 }
 
-/// A directory that is removed in the end.
+/// A temporary directory, removed on drop.
 pub struct Directory(PathBuf);
 
 impl Directory {
@@ -83,7 +83,7 @@ impl Directory {
         Self::within(std::env::temp_dir())
     }
 
-    /// One that a QEMU sees.
+    /// Creates a directory that a sandboxed QEMU can access.
     pub fn for_sockets() -> Self {
         Self::within(
             std::env::var_os("QMP_TEST_SOCKETS").map_or_else(std::env::temp_dir, PathBuf::from),
@@ -115,7 +115,7 @@ impl Drop for Directory {
     }
 }
 
-/// A process that is killed in the end.
+/// A child process, killed on drop.
 pub struct Process(pub Child);
 
 impl Drop for Process {
