@@ -40,3 +40,8 @@ pub mod text;
 pub use builder::{Builder, GenerateError, Generated};
 pub use emit::{SurfaceItem, SurfaceKind};
 pub use load::{LoadError, LoadOptions, Loaded, Root, load, load_file};
+
+/// Compiles the programs in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -82,3 +82,8 @@ pub mod qmp {
 pub mod qga {
     include_vocabulary!("qga");
 }
+
+/// Compiles the programs in the README.
+#[cfg(all(doctest, feature = "qmp"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
