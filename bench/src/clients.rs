@@ -1,4 +1,4 @@
-//! The floor, and the peers.
+//! The lower bound, and the other projects' clients.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -9,7 +9,7 @@ use futures::StreamExt;
 use crate::Anything;
 use crate::measure::{Meter, resident};
 
-/// Writes, and reads until a newline comes: no JSON, no checks.
+/// Writes a command, and reads up to the next newline, without parsing JSON or checking anything.
 pub fn raw(job: &str, count: usize, path: &str) -> Anything<f64> {
     let mut buffer = vec![0; 64 * 1024];
     let mut connect = || -> Anything<UnixStream> {

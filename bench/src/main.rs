@@ -1,7 +1,7 @@
-//! What a client costs, side by side with others, in one run. See README.md.
+//! Measures the costs of clients side by side, in one run. See README.md.
 //!
-//! Every job of every client runs in a process of its own, which measures itself; this one starts
-//! the server and the jobs, and prints the table.
+//! Each job of each client runs in a separate process, which measures itself. This process starts the
+//! server and the jobs, and prints the table.
 
 mod clients;
 mod decode;
@@ -56,7 +56,7 @@ fn run(name: &str, job: &str, count: usize, path: &str) -> Anything {
     Ok(())
 }
 
-/// The server, which is ended with this process.
+/// The server's process, killed on drop.
 struct Server(Child, String);
 
 impl Server {
@@ -93,8 +93,8 @@ fn table() -> Anything {
     Ok(())
 }
 
-/// The best of three, since the machine has other things to do: the least cost, or the highest
-/// rate.
+/// Returns the best of three runs, since other processes disturb them: the lowest cost, or the
+/// highest rate.
 fn best(name: &str, job: &str, count: usize, path: &str) -> String {
     let figures = (0..3).filter_map(|_| {
         let mut command = Command::new(std::env::current_exe().ok()?);

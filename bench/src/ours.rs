@@ -1,4 +1,4 @@
-//! The clients of this project.
+//! This project's clients.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use qmp_client::{Client, Options, blocking};
 use crate::Anything;
 use crate::measure::{Meter, resident};
 
-/// More events than the flood has: nobody is to miss one.
+/// The capacity of event queues: more than the flood has, so that no client misses an event.
 const QUEUE: usize = 1 << 20;
 
 pub fn blocking(job: &str, count: usize, path: &str) -> Anything<f64> {

@@ -8,11 +8,11 @@ use serde_json::Value;
 use support::{Directory, SCHEMA, run, run_with};
 
 const SMALL: &str = "\
-{ 'enum': 'Colour', 'data': [ 'red', { 'name': 'blue', 'if': 'CONFIG_BLUE' } ] }
-{ 'struct': 'Paint', 'data': { 'colour': 'Colour', '*coats': 'uint8' } }
+{ 'enum': 'Color', 'data': [ 'red', { 'name': 'blue', 'if': 'CONFIG_BLUE' } ] }
+{ 'struct': 'Paint', 'data': { 'color': 'Color', '*coats': 'uint8' } }
 { 'command': 'paint', 'data': 'Paint', 'returns': 'Paint' }
 { 'command': 'wash', 'data': { '*hard': 'bool' } }
-{ 'event': 'DRY', 'data': { 'colour': 'Colour' } }
+{ 'event': 'DRY', 'data': { 'color': 'Color' } }
 ";
 
 #[test]
@@ -98,7 +98,7 @@ fn generate_selects_commands() {
     let directory = Directory::new();
     let path = directory.write("small.json", SMALL);
     let all = run(SCHEMA, &["generate", &path]).ok();
-    for item in ["pub struct Paint", "pub struct Wash", "pub struct Dry", "pub enum Colour"] {
+    for item in ["pub struct Paint", "pub struct Wash", "pub struct Dry", "pub enum Color"] {
         assert!(all.contains(item), "{item}");
     }
     let some = run(SCHEMA, &["generate", &path, "--command", "wash"]).ok();
@@ -125,8 +125,8 @@ fn export_evaluates_conditions() {
         let entries: Vec<Value> = serde_json::from_str(&out).unwrap();
         // One entry per line, between brackets.
         assert_eq!(out.lines().count(), entries.len() + 2);
-        let colour = entries.iter().find(|entry| entry["name"] == "Colour").unwrap();
-        colour["members"].as_array().unwrap().len()
+        let color = entries.iter().find(|entry| entry["name"] == "Color").unwrap();
+        color["members"].as_array().unwrap().len()
     };
     assert_eq!(values(&[]), 2);
     assert_eq!(values(&["--all-symbols"]), 2);
