@@ -165,12 +165,12 @@ fn block_device(device: &BlockDevice) -> Vec<(String, String)> {
     let mut rows = vec![(device.name.clone(), first)];
     let backing = device.image.as_ref().and_then(|image| image.backing.as_ref());
     rows.extend(backing.map(|backing| (String::new(), format!("backing file {backing}"))));
-    if let (Some(read), Some(written)) = (device.read, device.written)
-        && read + written > 0
-    {
+    let traffic =
+        device.read.zip(device.written).filter(|(read, written)| *read > 0 || *written > 0);
+    rows.extend(traffic.map(|(read, written)| {
         let (read, written) = (bytes(read.unsigned_abs()), bytes(written.unsigned_abs()));
-        rows.push((String::new(), format!("{read} read, {written} written")));
-    }
+        (String::new(), format!("{read} read, {written} written"))
+    }));
     rows
 }
 

@@ -109,10 +109,10 @@ impl Prompt {
 
     /// Appends a command to the history file right away, since the shell may be killed later.
     fn remember(&mut self, command: &str) -> Result<(), ReadlineError> {
-        if !command.trim().is_empty()
-            && self.editor.add_history_entry(command)?
-            && let Some(history) = &self.history
-        {
+        if command.trim().is_empty() || !self.editor.add_history_entry(command)? {
+            return Ok(());
+        }
+        if let Some(history) = &self.history {
             self.editor.append_history(history)?;
         }
         Ok(())
