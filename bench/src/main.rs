@@ -81,7 +81,7 @@ impl Drop for Server {
 
 fn table() -> Anything {
     let server = Server::start()?;
-    println!("| | status, us CPU | flood, us CPU an event | idle, KiB | decode, MB/s |");
+    println!("| | status, us CPU | flood, us CPU per event | idle, KiB | decode, MB/s |");
     println!("| --- | --- | --- | --- | --- |");
     for row in ROWS {
         let cells = JOBS.map(|(job, count)| match row.jobs.contains(&job) {

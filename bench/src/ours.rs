@@ -63,7 +63,7 @@ pub async fn tokio(job: &str, count: usize, path: &str) -> Anything<f64> {
         let mut events = client.events_as::<AnyEvent>();
         let wakeup = tokio::spawn(client.execute(SystemWakeup::new()));
         for _ in 0..count {
-            let event = events.next().await.ok_or("the end")??.event;
+            let event = events.next().await.ok_or("the events ended")??.event;
             assert!(matches!(event, AnyEvent::BlockJobCompleted(_)));
         }
         wakeup.await??;
