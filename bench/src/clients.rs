@@ -1,4 +1,4 @@
-//! The lower bound, and the other projects' clients.
+//! The floor, and the peers.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -9,7 +9,7 @@ use futures::StreamExt;
 use crate::Anything;
 use crate::measure::{Meter, resident};
 
-/// Writes a command, and reads up to the next newline, without parsing JSON or checking anything.
+/// Writes, and reads until a newline comes: no JSON, no checks.
 pub fn raw(job: &str, count: usize, path: &str) -> Anything<f64> {
     let mut buffer = vec![0; 64 * 1024];
     let mut connect = || -> Anything<UnixStream> {

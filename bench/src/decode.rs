@@ -1,4 +1,4 @@
-//! Decodes the reply to `query-qmp-schema` from text to types.
+//! The reply to `query-qmp-schema`, from text to types.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::Anything;
 
-/// Returns the rate in megabytes per second.
+/// Megabytes in a second.
 pub fn run(name: &str, count: usize) -> Anything<f64> {
     // A whole schema: what QEMU sends has one more layer, which all of these pass alike.
     let text = qmp_client::qmp::INTROSPECTION;

@@ -1,7 +1,7 @@
-//! Measures the costs of clients side by side, in one run. See README.md.
+//! What a client costs, side by side with others, in one run. See README.md.
 //!
-//! Each job of each client runs in a separate process, which measures itself. This process starts the
-//! server and the jobs, and prints the table.
+//! Every job of every client runs in a process of its own, which measures itself; this one starts
+//! the server and the jobs, and prints the table.
 
 mod clients;
 mod decode;
@@ -56,7 +56,7 @@ fn run(name: &str, job: &str, count: usize, path: &str) -> Anything {
     Ok(())
 }
 
-/// The server's process, killed on drop.
+/// The server, which is ended with this process.
 struct Server(Child, String);
 
 impl Server {
@@ -81,7 +81,7 @@ impl Drop for Server {
 
 fn table() -> Anything {
     let server = Server::start()?;
-    println!("| | status, us CPU | flood, us CPU per event | idle, KiB | decode, MB/s |");
+    println!("| | status, us CPU | flood, us CPU an event | idle, KiB | decode, MB/s |");
     println!("| --- | --- | --- | --- | --- |");
     for row in ROWS {
         let cells = JOBS.map(|(job, count)| match row.jobs.contains(&job) {
@@ -93,8 +93,8 @@ fn table() -> Anything {
     Ok(())
 }
 
-/// Returns the best of three runs, since other processes disturb them: the lowest cost, or the
-/// highest rate.
+/// The best of three, since the machine has other things to do: the least cost, or the highest
+/// rate.
 fn best(name: &str, job: &str, count: usize, path: &str) -> String {
     let figures = (0..3).filter_map(|_| {
         let mut command = Command::new(std::env::current_exe().ok()?);

@@ -1,4 +1,4 @@
-//! This project's clients.
+//! The clients of this project.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use qmp_client::{Client, Options, blocking};
 use crate::Anything;
 use crate::measure::{Meter, resident};
 
-/// The capacity of event queues: more than the flood has, so that no client misses an event.
+/// More events than the flood has: nobody is to miss one.
 const QUEUE: usize = 1 << 20;
 
 pub fn blocking(job: &str, count: usize, path: &str) -> Anything<f64> {
@@ -63,7 +63,7 @@ pub async fn tokio(job: &str, count: usize, path: &str) -> Anything<f64> {
         let mut events = client.events_as::<AnyEvent>();
         let wakeup = tokio::spawn(client.execute(SystemWakeup::new()));
         for _ in 0..count {
-            let event = events.next().await.ok_or("the events ended")??.event;
+            let event = events.next().await.ok_or("the end")??.event;
             assert!(matches!(event, AnyEvent::BlockJobCompleted(_)));
         }
         wakeup.await??;

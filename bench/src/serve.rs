@@ -1,5 +1,5 @@
-//! A minimal server with one thread per connection. It answers every command immediately, and
-//! `system_wakeup` after sending 200,000 events.
+//! A server that costs as little as a thread for each connection can: it answers every command at
+//! once, and `system_wakeup` after 200,000 events.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -20,7 +20,7 @@ pub fn serve(path: &str) -> Anything {
     Ok(())
 }
 
-/// Serves a client until it disconnects.
+/// Until the client leaves.
 fn answer(mut stream: &UnixStream) -> Option<()> {
     stream.write_all(GREETING).ok()?;
     let mut lines = BufReader::with_capacity(4096, stream);
