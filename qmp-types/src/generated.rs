@@ -1,43 +1,142 @@
-//! What generated code has in common, as macros: a type gives its names and what is particular to
-//! each, and the rest stands here once. This keeps generated files short to write, read and parse.
+//! Macros for what generated items have in common.
 //!
-//! Names of members come from the generated file and names of variables from here, so that the two
-//! cannot clash.
+//! A generated item passes its names and whatever is particular to each of them; the code that is
+//! the same for all items is written here once. This keeps generated files short to write, to read,
+//! and to parse.
+//!
+//! The names of members come from the generated file and the names of variables from this one, so
+//! macro hygiene keeps them from clashing.
 
-/// `new` with the mandatory members, and a setter for each optional one.
+/// Implements reading and writing of an object, and with `new` in front also a constructor and
+/// setters.
 ///
-/// What a caller may give for a member: `string` and `into T` are anything that converts, `strings`
-/// are any number of such, `value T` is just that; `boxed` in front means that the field is a box.
+/// A member that is mandatory is `field: "wire"`, an optional one is `field?: "wire"`, and
+/// `field => "wire"` is the discriminator of a union, whose field is the enum of its branches.
+/// `..field` is where members go that the schema does not list. What a caller may pass for a member
+/// follows in parentheses; see [`parameter!`].
+///
+/// Each of these forms captures a repetition of its own that never matches anything, so that a
+/// transcription can pick the members of one form.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! object {
+    (new $name:ident = $schema:literal $members:tt) => {
+        $crate::builder!($name $members);
+        $crate::object!($name = $schema $members);
+    };
+    (
+        $name:ident = $schema:literal {
+            $(
+                $field:ident
+                $(: $($required:lifetime)?)?
+                $(?: $($optional:lifetime)?)?
+                $(=> $($branches:lifetime)?)?
+                $wire:literal
+                $(($($parameter:tt)*))?
+                ,
+            )*
+            $(..$open:ident)?
+        }
+    ) => {
+        impl $crate::object::Object for $name {
+            const NAME: &'static str = $schema;
+            const MEMBERS: &'static [&'static str] = &[
+                $($($($required)? $wire,)? $($($optional)? $wire,)?)*
+                $($($($branches)? $wire,)?)*
+            ];
+            $($($($branches)? const FIRST: &'static [&'static str] = &[$wire];)?)*
+
+            fn read<'de, A: $crate::serde::de::MapAccess<'de>>(
+                members: &mut $crate::object::Members<'_, 'de, A>,
+            ) -> ::std::result::Result<Self, A::Error> {
+                $(
+                    $($($required)? let mut $field = ::std::option::Option::None;)?
+                    $($($optional)? let mut $field = ::std::option::Option::None;)?
+                )*
+                #[allow(unused_parens)]
+                let ($($open)? $($($($branches)? $field)?)*) = members.read(
+                    Self::MEMBERS,
+                    &mut [
+                        $($($($required)? &mut $field,)? $($($optional)? &mut $field,)?)*
+                    ],
+                )?;
+                $crate::finish!(
+                    members
+                    { $($($($required)? $field $wire)?)* }
+                    { $($($($optional)? $field)? $($($branches)? $field)?)* $($open)? }
+                )
+            }
+
+            fn write<M: $crate::serde::ser::SerializeMap>(
+                &self,
+                out: &mut $crate::object::Writer<'_, M>,
+            ) {
+                let _ = &out;
+                $(out.prepare_open(&self.$open);)?
+                $(
+                    $($($required)? out.member($wire, &self.$field);)?
+                    $($($optional)? out.optional($wire, &self.$field);)?
+                    $($($branches)? out.branches(&self.$field);)?
+                )*
+                $(out.open(&self.$open);)?
+            }
+        }
+
+        $crate::object_impls!($name);
+    };
+}
+
+/// Implements `new`, which takes the mandatory members, and a setter for each optional one.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! builder {
     (
-        $name:ident
-        required { $($required:ident ($($given:tt)*))* }
-        optional { $($optional:ident ($($set:tt)*))* }
-        $(open $open:ident)?
+        $name:ident {
+            $(
+                $field:ident
+                $(: $($required:lifetime)?)?
+                $(?: $($optional:lifetime)?)?
+                $(=> $($branches:lifetime)?)?
+                $wire:literal
+                $parameter:tt
+                ,
+            )*
+            $(..$open:ident)?
+        }
     ) => {
         impl $name {
-            /// With the mandatory members, if there are any; the optional ones are set one by one.
+            /// Creates a value from its mandatory members, if it has any; optional members have
+            /// setters.
             #[must_use]
-            pub fn new($($required: $crate::parameter!($($given)*)),*) -> Self {
+            pub fn new(
+                $(
+                    $($($required)? $field: $crate::parameter!($parameter),)?
+                    $($($branches)? $field: $crate::parameter!($parameter),)?
+                )*
+            ) -> Self {
                 Self {
-                    $($required: $crate::argument!($required $($given)*),)*
-                    $($optional: ::std::option::Option::None,)*
+                    $(
+                        $field:
+                            $($($required)? $crate::argument!($field $parameter))?
+                            $($($optional)? ::std::option::Option::None)?
+                            $($($branches)? $crate::argument!($field $parameter))?,
+                    )*
                     $($open: $crate::serde_json::Map::new(),)?
                 }
             }
-            $(
-                #[doc = concat!("Sets [`", stringify!($optional), "`](Self::", stringify!($optional), ").")]
+            $($(
+                $($optional)?
+                #[doc = concat!("Sets the member [`", $wire, "`](field@Self::", stringify!($field), ").")]
                 #[must_use]
-                pub fn $optional(mut self, $optional: $crate::parameter!($($set)*)) -> Self {
-                    self.$optional =
-                        ::std::option::Option::Some($crate::argument!($optional $($set)*));
+                pub fn $field(mut self, $field: $crate::parameter!($parameter)) -> Self {
+                    self.$field =
+                        ::std::option::Option::Some($crate::argument!($field $parameter));
                     self
                 }
-            )*
+            )?)*
             $(
-                /// Adds a member that the schema does not list. What a setter has set stays.
+                /// Adds a member that the schema does not list. A member that a setter has set
+                /// keeps its value.
                 #[must_use]
                 pub fn property(
                     mut self,
@@ -52,175 +151,45 @@ macro_rules! builder {
     };
 }
 
-/// The type of a parameter that sets a member.
+/// The type of the parameter that sets a member: `(string)` and `(into T)` accept anything that
+/// converts, `(strings)` any number of such, `(T)` only a `T`; `boxed` in front says that the field
+/// is a box.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! parameter {
-    (boxed $($given:tt)*) => { $crate::parameter!($($given)*) };
-    (string) => { impl ::std::convert::Into<::std::string::String> };
-    (strings) => {
+    ((boxed $($given:tt)+)) => { $crate::parameter!(($($given)+)) };
+    ((string)) => { impl ::std::convert::Into<::std::string::String> };
+    ((strings)) => {
         impl ::std::iter::IntoIterator<Item = impl ::std::convert::Into<::std::string::String>>
     };
-    (into $type:ty) => { impl ::std::convert::Into<$type> };
-    (value $type:ty) => { $type };
+    ((into $type:ty)) => { impl ::std::convert::Into<$type> };
+    (($type:ty)) => { $type };
 }
 
-/// The value of a field from its parameter.
+/// The value of a field, from its parameter.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! argument {
-    ($field:ident boxed $($given:tt)*) => {
-        ::std::boxed::Box::new($crate::argument!($field $($given)*))
+    ($field:ident (boxed $($given:tt)+)) => {
+        ::std::boxed::Box::new($crate::argument!($field ($($given)+)))
     };
-    ($field:ident string) => { $field.into() };
-    ($field:ident strings) => { $field.into_iter().map(::std::convert::Into::into).collect() };
-    ($field:ident into $type:ty) => { $field.into() };
-    ($field:ident value $type:ty) => { $field };
+    ($field:ident (string)) => { $field.into() };
+    ($field:ident (strings)) => { $field.into_iter().map(::std::convert::Into::into).collect() };
+    ($field:ident (into $type:ty)) => { $field.into() };
+    ($field:ident $value:tt) => { $field };
 }
 
-/// Reading and writing of an object: its mandatory and its optional members, each with its index
-/// and its name on the wire; members that the schema does not list (`open`), or the discriminator
-/// and its branches (`branches`), where there are such.
-///
-/// Few ways lead out of `read`: each would have to drop all members read so far, and the compiler's
-/// work grows with the product of the two.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! object {
-    (
-        $name:ident $schema:literal
-        required { $($required:ident $r:literal $required_wire:literal)* }
-        optional { $($optional:ident $o:literal $optional_wire:literal)* }
-    ) => {
-        impl $crate::object::Object for $name {
-            const NAME: &'static str = $schema;
-            const MEMBERS: &'static [&'static str] = &[$($required_wire,)* $($optional_wire),*];
-
-            fn read<'de, A: $crate::serde::de::MapAccess<'de>>(
-                members: &mut $crate::object::Members<'_, 'de, A>,
-            ) -> ::std::result::Result<Self, A::Error> {
-                $(let mut $required = ::std::option::Option::None;)*
-                $(let mut $optional = ::std::option::Option::None;)*
-                while let ::std::option::Option::Some(member) = members.next(Self::MEMBERS)? {
-                    match member {
-                        $($r => members.fill(&mut $required),)*
-                        $($o => members.fill(&mut $optional),)*
-                        _ => members.skip(),
-                    }?;
-                }
-                $crate::finish!(members { $($required $required_wire)* } { $($optional)* })
-            }
-
-            fn write<M: $crate::serde::ser::SerializeMap>(
-                &self,
-                out: &mut $crate::object::Writer<'_, M>,
-            ) {
-                let _ = &out;
-                $(out.member($required_wire, &self.$required);)*
-                $(out.optional($optional_wire, &self.$optional);)*
-            }
-        }
-
-        $crate::object_impls!($name);
-    };
-    (
-        $name:ident $schema:literal
-        required { $($required:ident $r:literal $required_wire:literal)* }
-        optional { $($optional:ident $o:literal $optional_wire:literal)* }
-        open $open:ident
-    ) => {
-        impl $crate::object::Object for $name {
-            const NAME: &'static str = $schema;
-            const MEMBERS: &'static [&'static str] = &[$($required_wire,)* $($optional_wire),*];
-
-            fn read<'de, A: $crate::serde::de::MapAccess<'de>>(
-                members: &mut $crate::object::Members<'_, 'de, A>,
-            ) -> ::std::result::Result<Self, A::Error> {
-                $(let mut $required = ::std::option::Option::None;)*
-                $(let mut $optional = ::std::option::Option::None;)*
-                let mut $open = $crate::serde_json::Map::new();
-                while let ::std::option::Option::Some(member) =
-                    members.next_or_keep(Self::MEMBERS, &mut $open)?
-                {
-                    match member {
-                        $($r => members.fill(&mut $required),)*
-                        $($o => members.fill(&mut $optional),)*
-                        _ => members.skip(),
-                    }?;
-                }
-                $crate::finish!(members { $($required $required_wire)* } { $($optional)* $open })
-            }
-
-            fn write<M: $crate::serde::ser::SerializeMap>(
-                &self,
-                out: &mut $crate::object::Writer<'_, M>,
-            ) {
-                $(out.member($required_wire, &self.$required);)*
-                $(out.optional($optional_wire, &self.$optional);)*
-                out.open(&self.$open, |name| {
-                    false
-                        $(|| name == $required_wire)*
-                        $(|| name == $optional_wire && self.$optional.is_some())*
-                });
-            }
-        }
-
-        $crate::object_impls!($name);
-    };
-    (
-        $name:ident $schema:literal
-        required { $($required:ident $r:literal $required_wire:literal)* }
-        optional { $($optional:ident $o:literal $optional_wire:literal)* }
-        branches $branches:ident $discriminator:literal
-    ) => {
-        impl $crate::object::Object for $name {
-            const NAME: &'static str = $schema;
-            const MEMBERS: &'static [&'static str] =
-                &[$($required_wire,)* $($optional_wire,)* $discriminator];
-            const FIRST: &'static [&'static str] = &[$discriminator];
-
-            fn read<'de, A: $crate::serde::de::MapAccess<'de>>(
-                members: &mut $crate::object::Members<'_, 'de, A>,
-            ) -> ::std::result::Result<Self, A::Error> {
-                $(let mut $required = ::std::option::Option::None;)*
-                $(let mut $optional = ::std::option::Option::None;)*
-                let $branches = members.branches(Self::MEMBERS, &mut |member, source| {
-                    match member {
-                        $($r => source.fill(&mut $required),)*
-                        $($o => source.fill(&mut $optional),)*
-                        _ => source.skip(),
-                    }
-                })?;
-                $crate::finish!(
-                    members { $($required $required_wire)* } { $($optional)* $branches }
-                )
-            }
-
-            fn write<M: $crate::serde::ser::SerializeMap>(
-                &self,
-                out: &mut $crate::object::Writer<'_, M>,
-            ) {
-                $(out.member($required_wire, &self.$required);)*
-                out.branches(&self.$branches);
-                $(out.optional($optional_wire, &self.$optional);)*
-            }
-        }
-
-        $crate::object_impls!($name);
-    };
-}
-
-/// The finished object, or the error that says which mandatory member is missing.
+/// The finished object, or an error that names the mandatory member that is missing.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! finish {
-    ($members:ident {} { $($optional:ident)* }) => {
-        ::std::result::Result::Ok(Self { $($optional),* })
+    ($members:ident {} { $($other:ident)* }) => {
+        ::std::result::Result::Ok(Self { $($other),* })
     };
-    ($members:ident { $($required:ident $wire:literal)+ } { $($optional:ident)* }) => {
+    ($members:ident { $($required:ident $wire:literal)+ } { $($other:ident)* }) => {
         match ($($required,)+) {
             ($(::std::option::Option::Some($required),)+) => {
-                ::std::result::Result::Ok(Self { $($required,)+ $($optional),* })
+                ::std::result::Result::Ok(Self { $($required,)+ $($other),* })
             }
             ($($required,)+) => ::std::result::Result::Err(
                 $members.missing(&[$(($required.is_none(), $wire)),+]),
@@ -229,7 +198,7 @@ macro_rules! finish {
     };
 }
 
-/// `Serialize` and `Deserialize` of an object.
+/// Implements `Serialize` and `Deserialize` for an object.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! object_impls {
@@ -253,11 +222,22 @@ macro_rules! object_impls {
     };
 }
 
-/// An object that carries another whole, in a field `data`.
+/// Implements reading and writing of an object that carries another one whole, in a field `data`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! whole_object {
-    ($name:ident $schema:literal $data:ty) => {
+    (new $name:ident = $schema:literal ($data:ty)) => {
+        impl $name {
+            /// Creates a value from its members, in one piece.
+            #[must_use]
+            pub fn new(data: impl ::std::convert::Into<$data>) -> Self {
+                Self { data: data.into() }
+            }
+        }
+
+        $crate::whole_object!($name = $schema ($data));
+    };
+    ($name:ident = $schema:literal ($data:ty)) => {
         impl ::std::convert::From<$data> for $name {
             fn from(data: $data) -> Self {
                 Self { data }
@@ -287,24 +267,31 @@ macro_rules! whole_object {
     };
 }
 
-/// The branches of a union: those without members, those with, and those that are boxed.
+/// Implements reading and writing of a union's branches.
+///
+/// A branch without members is `Variant: "value"`, one with members is `Variant(_): "value"`, and
+/// `Variant(Box<_>): "value"` if its members are boxed.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! branches {
     (
-        $name:ident $discriminator:literal
-        empty { $($empty:ident $empty_wire:literal)* }
-        plain { $($plain:ident $plain_wire:literal)* }
-        boxed { $($boxed:ident $boxed_wire:literal)* }
+        $name:ident by $discriminator:literal {
+            $(
+                $variant:ident
+                $(: $($empty:lifetime)?)?
+                $((_): $($plain:lifetime)?)?
+                $((Box<_>): $($boxed:lifetime)?)?
+                $wire:literal
+                ,
+            )*
+        }
     ) => {
         impl $name {
-            /// The discriminator's value on the wire.
+            /// Returns the value of the discriminator, as on the wire.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 match self {
-                    $(Self::$empty => $empty_wire,)*
-                    $(Self::$plain(_) => $plain_wire,)*
-                    $(Self::$boxed(_) => $boxed_wire,)*
+                    $(Self::$variant { .. } => $wire,)*
                     Self::Unknown { name, .. } => name,
                 }
             }
@@ -318,11 +305,13 @@ macro_rules! branches {
                 members: &mut $crate::object::Members<'_, 'de, A>,
             ) -> ::std::result::Result<Self, A::Error> {
                 match value {
-                    $($empty_wire => members.no_branch(Self::$empty),)*
-                    $($plain_wire => members.branch(Self::$plain),)*
-                    $($boxed_wire => members.branch(
-                        |branch| Self::$boxed(::std::boxed::Box::new(branch)),
-                    ),)*
+                    $($wire =>
+                        $($($empty)? members.no_branch(Self::$variant))?
+                        $($($plain)? members.branch(Self::$variant))?
+                        $($($boxed)? members.branch(
+                            |branch| Self::$variant(::std::boxed::Box::new(branch)),
+                        ))?,
+                    )*
                     _ => members.unknown_branch(
                         |members| Self::Unknown { name: value.into(), members },
                     ),
@@ -334,12 +323,16 @@ macro_rules! branches {
                 out: &mut $crate::object::Writer<'_, M>,
             ) {
                 match self {
-                    $(Self::$empty => {})*
-                    $(Self::$plain(branch) => $crate::object::Object::write(branch, out),)*
-                    $(Self::$boxed(branch) => $crate::object::Object::write(&**branch, out),)*
-                    Self::Unknown { members, .. } => {
-                        out.open(members, |name| name == $discriminator);
-                    }
+                    $(
+                        $($($empty)? Self::$variant => {})?
+                        $($($plain)? Self::$variant(branch) => {
+                            $crate::object::Object::write(branch, out);
+                        })?
+                        $($($boxed)? Self::$variant(branch) => {
+                            $crate::object::Object::write(&**branch, out);
+                        })?
+                    )*
+                    Self::Unknown { members, .. } => out.unlisted(members, &[$discriminator]),
                 }
             }
 
@@ -350,11 +343,12 @@ macro_rules! branches {
     };
 }
 
-/// A union that is its branches, there being nothing else in its base.
+/// Implements reading and writing of a union that is the enum of its branches, since its base has
+/// no member but the discriminator.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! bare_union {
-    ($name:ident $schema:literal $discriminator:literal) => {
+    ($name:ident = $schema:literal by $discriminator:literal) => {
         impl $crate::object::Object for $name {
             const NAME: &'static str = $schema;
             const MEMBERS: &'static [&'static str] = &[$discriminator];
@@ -363,7 +357,7 @@ macro_rules! bare_union {
             fn read<'de, A: $crate::serde::de::MapAccess<'de>>(
                 members: &mut $crate::object::Members<'_, 'de, A>,
             ) -> ::std::result::Result<Self, A::Error> {
-                members.branches(Self::MEMBERS, &mut |_, source| source.skip())
+                members.read(Self::MEMBERS, &mut [])
             }
 
             fn write<M: $crate::serde::ser::SerializeMap>(
@@ -378,16 +372,16 @@ macro_rules! bare_union {
     };
 }
 
-/// The values of an enumeration.
+/// Implements what every enumeration has.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! enumeration {
-    ($name:ident $schema:literal { $($value:ident $wire:literal)* }) => {
+    ($name:ident = $schema:literal { $($value:ident: $wire:literal,)* }) => {
         impl $name {
-            /// Every value that the schema knows, in its order.
+            /// Every value that the schema lists, in its order.
             pub const ALL: &'static [Self] = &[$(Self::$value),*];
 
-            /// The value on the wire.
+            /// Returns the value as on the wire.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 match self {
@@ -440,7 +434,7 @@ macro_rules! enumeration {
     };
 }
 
-/// `Deserialize` of an alternate.
+/// Implements `Deserialize` for an alternate.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! alternate_impls {
@@ -455,11 +449,12 @@ macro_rules! alternate_impls {
     };
 }
 
-/// A command: its name, what it returns, and what is particular to it.
+/// Implements `Command`: the name on the wire, the type of the reply, and what is particular to the
+/// command.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! command {
-    ($name:ident $wire:literal $return:ty, $($particular:ident)*) => {
+    ($name:ident = $wire:literal -> $return:ty $(, $particular:ident)*) => {
         impl $crate::Command for $name {
             const NAME: &'static str = $wire;
             $($crate::command!(@ $particular);)*
@@ -468,18 +463,18 @@ macro_rules! command {
         $($crate::command!($name $particular);)*
     };
     (@ no_arguments) => { const HAS_ARGUMENTS: bool = false; };
-    (@ no_success) => { const SUCCESS_RESPONSE: bool = false; };
+    (@ no_success_response) => { const SUCCESS_RESPONSE: bool = false; };
     (@ allow_oob) => {};
     ($name:ident no_arguments) => {};
-    ($name:ident no_success) => {};
+    ($name:ident no_success_response) => {};
     ($name:ident allow_oob) => { impl $crate::AllowOob for $name {} };
 }
 
-/// An event: its name.
+/// Implements `Event`: the name on the wire.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! event {
-    ($name:ident $wire:literal) => {
+    ($name:ident = $wire:literal) => {
         impl $crate::Event for $name {
             const NAME: &'static str = $wire;
         }

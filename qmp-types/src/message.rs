@@ -58,7 +58,9 @@ pub enum Capability {
     Unknown(Box<str>),
 }
 
-crate::enumeration!(Capability "QMPCapability" { Oob "oob" });
+crate::enumeration! { Capability = "QMPCapability" {
+    Oob: "oob",
+} }
 
 /// The class of an error (QMP specification, section "Error").
 ///
@@ -80,15 +82,13 @@ pub enum ErrorClass {
     Unknown(Box<str>),
 }
 
-crate::enumeration! {
-    ErrorClass "QapiErrorClass" {
-        GenericError "GenericError"
-        CommandNotFound "CommandNotFound"
-        DeviceNotActive "DeviceNotActive"
-        DeviceNotFound "DeviceNotFound"
-        KvmMissingCap "KVMMissingCap"
-    }
-}
+crate::enumeration! { ErrorClass = "QapiErrorClass" {
+    GenericError: "GenericError",
+    CommandNotFound: "CommandNotFound",
+    DeviceNotActive: "DeviceNotActive",
+    DeviceNotFound: "DeviceNotFound",
+    KvmMissingCap: "KVMMissingCap",
+} }
 
 /// The error of a command, as the server reported it.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,7 +146,7 @@ impl Object for QmpError {
     fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>) {
         out.member("class", &self.class);
         out.member("desc", &self.desc);
-        out.open(&self.rest, |name| Self::MEMBERS.contains(&name));
+        out.unlisted(&self.rest, Self::MEMBERS);
     }
 }
 

@@ -19,14 +19,14 @@ pub(crate) fn emit(plan: &Plan<'_>, command: &Command, name: &Ident) -> TokenStr
     };
     let particular = [
         (!command.has_arguments(plan), quote!(no_arguments)),
-        (!command.success_response, quote!(no_success)),
+        (!command.success_response, quote!(no_success_response)),
         (command.allow_oob, quote!(allow_oob)),
     ];
     let particular = particular.iter().filter(|(is, _)| *is).map(|(_, word)| word);
     quote! {
         #body
 
-        ::qmp_types::command!(#name #wire #returns, #(#particular)*);
+        ::qmp_types::command! { #name = #wire -> #returns #(, #particular)* }
     }
 }
 
@@ -109,28 +109,16 @@ fn emit_whole(
 ) -> TokenStream {
     let path = plan.path(ty);
     let schema_name = &definition.name;
-    let new = built.then(|| {
-        quote! {
-            impl #name {
-                /// With its arguments.
-                #[must_use]
-                pub fn new(data: impl ::std::convert::Into<#path>) -> Self {
-                    Self { data: data.into() }
-                }
-            }
-        }
-    });
+    let new = built.then(|| quote!(new));
     quote! {
         #doc
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub struct #name {
-            /// All of its members, in one piece.
+            /// All members, in one piece.
             pub data: #path,
         }
 
-        #new
-
-        ::qmp_types::whole_object!(#name #schema_name #path);
+        ::qmp_types::whole_object! { #new #name = #schema_name (#path) }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, data: &Enum) -> TokenStream {
             Unknown(::std::boxed::Box<str>),
         }
 
-        ::qmp_types::enumeration!(#name #schema_name { #(#idents #wires)* });
+        ::qmp_types::enumeration! { #name = #schema_name { #(#idents: #wires,)* } }
     }
 }
 

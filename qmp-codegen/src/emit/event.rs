@@ -18,7 +18,7 @@ pub(crate) fn emit(plan: &Plan<'_>, event: &Event, name: &Ident) -> TokenStream 
     quote! {
         #body
 
-        ::qmp_types::event!(#name #wire);
+        ::qmp_types::event! { #name = #wire }
     }
 }
 

@@ -14,6 +14,7 @@ mod docs;
 mod enumeration;
 mod event;
 pub(crate) mod ident;
+mod layout;
 mod object;
 mod plan;
 mod recursion;
@@ -31,6 +32,7 @@ use crate::introspection::{self, Naming};
 use crate::schema::{Condition, Definition, Schema, TypeKind};
 use plan::Plan;
 
+pub(crate) use layout::unparse;
 pub(crate) use surface::surface;
 pub use surface::{SurfaceItem, SurfaceKind};
 

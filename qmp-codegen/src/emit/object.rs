@@ -1,7 +1,7 @@
 //! Everything that is an object with named members: structs, the bases of unions, commands,
 //! events.
 
-use proc_macro2::{Ident, Literal, TokenStream};
+use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
 use super::docs;
@@ -101,16 +101,28 @@ impl Field<'_> {
         if self.member.optional { quote!(::std::option::Option<#ty>) } else { ty }
     }
 
-    /// What a caller may give for the member, as `qmp_types::builder!` understands it.
-    fn given(&self) -> TokenStream {
+    /// The member as `qmp_types::object!` understands it, and its parameter if callers build the
+    /// object.
+    fn line(&self, built: bool) -> TokenStream {
+        let (ident, wire) = (&self.ident, &self.member.name);
+        let mark = match (self.carries_branches, self.member.optional) {
+            (true, _) => quote!(=>),
+            (false, true) => quote!(?:),
+            (false, false) => quote!(:),
+        };
+        let parameter = built.then(|| self.parameter());
+        quote!(#ident #mark #wire #parameter,)
+    }
+
+    fn parameter(&self) -> TokenStream {
         let ty = &self.ty;
         let given = match self.conversion {
-            Conversion::None => quote!(value #ty),
+            Conversion::None => quote!(#ty),
             Conversion::String => quote!(string),
             Conversion::Strings => quote!(strings),
             Conversion::Into => quote!(into #ty),
         };
-        if self.boxed { quote!(boxed #given) } else { given }
+        if self.boxed { quote!((boxed #given)) } else { quote!((#given)) }
     }
 }
 
@@ -157,10 +169,11 @@ impl Object<'_> {
             }
         });
         let default = self.has_default().then(|| quote!(Default,));
-        let build = self.built.then(|| self.emit_build());
-        let required = self.names(false);
-        let optional = self.names(true);
-        let particular = self.particular();
+        let new = self.built.then(|| quote!(new));
+        let mandatory = self.fields.iter().filter(|field| !field.member.optional);
+        let optional = self.fields.iter().filter(|field| field.member.optional);
+        let lines = mandatory.chain(optional).map(|field| field.line(self.built));
+        let open = self.open.as_ref().map(|open| quote!(..#open));
         quote! {
             #doc
             #attributes
@@ -168,64 +181,11 @@ impl Object<'_> {
             #[non_exhaustive]
             pub struct #name { #(#fields)* #open_field }
 
-            #build
-
-            ::qmp_types::object! {
-                #name #schema_name
-                required { #required }
-                optional { #optional }
-                #particular
-            }
+            ::qmp_types::object! { #new #name = #schema_name { #(#lines)* #open } }
         }
     }
 
     fn has_default(&self) -> bool {
         self.built && self.fields.iter().all(|field| field.member.optional)
-    }
-
-    /// The members that are read by index, mandatory ones first: each with its index and its name
-    /// on the wire.
-    fn names(&self, optional: bool) -> TokenStream {
-        let plain = || self.fields.iter().filter(|field| !field.carries_branches);
-        let first =
-            if optional { plain().filter(|field| !field.member.optional).count() } else { 0 };
-        let fields = plain().filter(|field| field.member.optional == optional);
-        let fields = fields.enumerate().map(|(index, field)| {
-            let (ident, wire) = (&field.ident, &field.member.name);
-            let index = Literal::usize_unsuffixed(first + index);
-            quote!(#ident #index #wire)
-        });
-        quote!(#(#fields)*)
-    }
-
-    fn particular(&self) -> TokenStream {
-        let branches = self.fields.iter().find(|field| field.carries_branches).map(|field| {
-            let (ident, wire) = (&field.ident, &field.member.name);
-            quote!(branches #ident #wire)
-        });
-        let open = self.open.as_ref().map(|open| quote!(open #open));
-        quote!(#branches #open)
-    }
-
-    fn emit_build(&self) -> TokenStream {
-        let name = self.name;
-        let members = |optional: bool| {
-            let fields = self.fields.iter().filter(move |field| field.member.optional == optional);
-            let fields = fields.map(|field| {
-                let (ident, given) = (&field.ident, field.given());
-                quote!(#ident (#given))
-            });
-            quote!(#(#fields)*)
-        };
-        let (required, optional) = (members(false), members(true));
-        let open = self.open.as_ref().map(|open| quote!(open #open));
-        quote! {
-            ::qmp_types::builder! {
-                #name
-                required { #required }
-                optional { #optional }
-                #open
-            }
-        }
     }
 }

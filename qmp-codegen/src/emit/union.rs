@@ -84,16 +84,14 @@ fn emit_branches(plan: &Plan<'_>, id: TypeId, union: &Union, doc: &TokenStream) 
     let discriminator = &union.discriminator;
     let variants = variants(plan, union);
     let declarations = variants.iter().map(|variant| declare(plan, id, variant));
-    let list = |wanted: Contents| {
-        let variants = variants.iter().filter(|variant| variant.contents(plan, id) == wanted);
-        let variants = variants.map(|variant| {
-            let (ident, wire) = (&variant.ident, &variant.value.name);
-            quote!(#ident #wire)
-        });
-        quote!(#(#variants)*)
-    };
-    let (empty, plain, boxed) =
-        (list(Contents::None), list(Contents::Plain), list(Contents::Boxed));
+    let lines = variants.iter().map(|variant| {
+        let (ident, wire) = (&variant.ident, &variant.value.name);
+        match variant.contents(plan, id) {
+            Contents::None => quote!(#ident: #wire,),
+            Contents::Plain => quote!(#ident(_): #wire,),
+            Contents::Boxed => quote!(#ident(Box<_>): #wire,),
+        }
+    });
     quote! {
         #doc
         #[derive(Clone, Debug, PartialEq)]
@@ -112,12 +110,7 @@ fn emit_branches(plan: &Plan<'_>, id: TypeId, union: &Union, doc: &TokenStream) 
             },
         }
 
-        ::qmp_types::branches! {
-            #name #discriminator
-            empty { #empty }
-            plain { #plain }
-            boxed { #boxed }
-        }
+        ::qmp_types::branches! { #name by #discriminator { #(#lines)* } }
     }
 }
 
@@ -138,7 +131,7 @@ fn emit_bare(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
     quote! {
         #from
 
-        ::qmp_types::bare_union!(#name #schema_name #discriminator);
+        ::qmp_types::bare_union! { #name = #schema_name by #discriminator }
     }
 }
 

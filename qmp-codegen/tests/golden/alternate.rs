@@ -30,7 +30,10 @@ pub mod types {
         /// A value that the schema does not know, as it came.
         Unknown(::std::boxed::Box<str>),
     }
-    ::qmp_types::enumeration!(Level "Level" { Low "low" High "high" });
+    ::qmp_types::enumeration! { Level = "Level" {
+        Low: "low",
+        High: "high",
+    } }
     /// Options in full.
     ///
     /// In the schema: `Options`.
@@ -42,13 +45,10 @@ pub mod types {
         /// options again, so that the type contains itself
         pub more: ::std::option::Option<super::types::OptionsRef>,
     }
-    ::qmp_types::builder! {
-        Options required { depth(value i64) } optional { more(into
-        super::types::OptionsRef) }
-    }
-    ::qmp_types::object! {
-        Options "Options" required { depth 0 "depth" } optional { more 1 "more" }
-    }
+    ::qmp_types::object! { new Options = "Options" {
+        depth: "depth" (i64),
+        more?: "more" (into super::types::OptionsRef),
+    } }
     /// Options, or a name for them, or none.
     ///
     /// In the schema: `OptionsRef`.
@@ -123,7 +123,7 @@ pub mod types {
             }
         }
     }
-    ::qmp_types::alternate_impls!(OptionsRef);
+    ::qmp_types::alternate_impls! { OptionsRef }
     /// An amount.
     ///
     /// In the schema: `Amount`.
@@ -207,7 +207,7 @@ pub mod types {
             }
         }
     }
-    ::qmp_types::alternate_impls!(Amount);
+    ::qmp_types::alternate_impls! { Amount }
 }
 /// The commands.
 #[allow(dead_code, deprecated, unreachable_pub)]
@@ -237,14 +237,11 @@ pub mod commands {
         /// how much
         pub amount: ::std::option::Option<super::types::Amount>,
     }
-    ::qmp_types::builder! {
-        Tune required { options(into super::types::OptionsRef) } optional { amount(into
-        super::types::Amount) }
-    }
-    ::qmp_types::object! {
-        Tune "tune" required { options 0 "options" } optional { amount 1 "amount" }
-    }
-    ::qmp_types::command!(Tune "tune"::qmp_types::Empty,);
+    ::qmp_types::object! { new Tune = "tune" {
+        options: "options" (into super::types::OptionsRef),
+        amount?: "amount" (into super::types::Amount),
+    } }
+    ::qmp_types::command! { Tune = "tune" -> ::qmp_types::Empty }
 }
 /// The events.
 #[allow(dead_code, deprecated, unreachable_pub)]

@@ -40,13 +40,8 @@ pub mod commands {
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct Plain {}
-    ::qmp_types::builder! {
-        Plain required {} optional {}
-    }
-    ::qmp_types::object! {
-        Plain "plain" required {} optional {}
-    }
-    ::qmp_types::command!(Plain "plain"::qmp_types::Empty, no_arguments);
+    ::qmp_types::object! { new Plain = "plain" {} }
+    ::qmp_types::command! { Plain = "plain" -> ::qmp_types::Empty, no_arguments }
     /// Attaches a device; the schema does not list all that a device takes.
     ///
     /// # Returns
@@ -76,14 +71,12 @@ pub mod commands {
             ::qmp_types::serde_json::Value,
         >,
     }
-    ::qmp_types::builder! {
-        Attach required { driver(string) } optional { id(string) } open properties
-    }
-    ::qmp_types::object! {
-        Attach "attach" required { driver 0 "driver" } optional { id 1 "id" } open
-        properties
-    }
-    ::qmp_types::command!(Attach "attach"::std::vec::Vec < i64 >,);
+    ::qmp_types::object! { new Attach = "attach" {
+        driver: "driver" (string),
+        id?: "id" (string),
+        ..properties
+    } }
+    ::qmp_types::command! { Attach = "attach" -> ::std::vec::Vec<i64> }
     /// Ends the process.
     ///
     /// Success is not answered.
@@ -95,13 +88,8 @@ pub mod commands {
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct Leave {}
-    ::qmp_types::builder! {
-        Leave required {} optional {}
-    }
-    ::qmp_types::object! {
-        Leave "leave" required {} optional {}
-    }
-    ::qmp_types::command!(Leave "leave"::qmp_types::Empty, no_arguments no_success);
+    ::qmp_types::object! { new Leave = "leave" {} }
+    ::qmp_types::command! { Leave = "leave" -> ::qmp_types::Empty, no_arguments, no_success_response }
     /// Overtakes others.
     ///
     /// May be executed out-of-band.
@@ -112,13 +100,8 @@ pub mod commands {
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct Hurry {}
-    ::qmp_types::builder! {
-        Hurry required {} optional {}
-    }
-    ::qmp_types::object! {
-        Hurry "hurry" required {} optional {}
-    }
-    ::qmp_types::command!(Hurry "hurry"::qmp_types::Empty, no_arguments allow_oob);
+    ::qmp_types::object! { new Hurry = "hurry" {} }
+    ::qmp_types::command! { Hurry = "hurry" -> ::qmp_types::Empty, no_arguments, allow_oob }
 }
 /// The events.
 #[allow(dead_code, deprecated, unreachable_pub)]

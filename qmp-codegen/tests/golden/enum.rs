@@ -40,10 +40,12 @@ pub mod types {
         /// A value that the schema does not know, as it came.
         Unknown(::std::boxed::Box<str>),
     }
-    ::qmp_types::enumeration!(
-        Weather "Weather" { Sunny "sunny" Unknown_ "unknown" _2Degrees "2-degrees" X86_64
-        "x86-64" }
-    );
+    ::qmp_types::enumeration! { Weather = "Weather" {
+        Sunny: "sunny",
+        Unknown_: "unknown",
+        _2Degrees: "2-degrees",
+        X86_64: "x86-64",
+    } }
 }
 /// The commands.
 #[allow(dead_code, deprecated, unreachable_pub)]

@@ -62,20 +62,19 @@ pub mod events {
         /// why not
         pub error: ::std::option::Option<::std::string::String>,
     }
-    ::qmp_types::object! {
-        Done "DONE" required { id 0 "id" } optional { error 1 "error" }
-    }
-    ::qmp_types::event!(Done "DONE");
+    ::qmp_types::object! { Done = "DONE" {
+        id: "id",
+        error?: "error",
+    } }
+    ::qmp_types::event! { Done = "DONE" }
     /// Nothing happened.
     ///
     /// On the wire: `NOTHING_AT_ALL`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct NothingAtAll {}
-    ::qmp_types::object! {
-        NothingAtAll "NOTHING_AT_ALL" required {} optional {}
-    }
-    ::qmp_types::event!(NothingAtAll "NOTHING_AT_ALL");
+    ::qmp_types::object! { NothingAtAll = "NOTHING_AT_ALL" {} }
+    ::qmp_types::event! { NothingAtAll = "NOTHING_AT_ALL" }
 }
 /// Any event: those of this vocabulary by type, others by name.
 #[allow(clippy::large_enum_variant, dead_code, deprecated, unreachable_pub)]

@@ -44,10 +44,17 @@ pub mod types {
         /// A value that the schema does not know, as it came.
         Unknown(::std::boxed::Box<str>),
     }
-    ::qmp_types::enumeration!(
-        Option "Option" { Some "Some" None "None" Self_ "self" Self__ "Self" Type "type"
-        _0 "0" _1_2 "1-2" Ok "ok" Err "err" }
-    );
+    ::qmp_types::enumeration! { Option = "Option" {
+        Some: "Some",
+        None: "None",
+        Self_: "self",
+        Self__: "Self",
+        Type: "type",
+        _0: "0",
+        _1_2: "1-2",
+        Ok: "ok",
+        Err: "err",
+    } }
     /// The type `String` of the schema.
     ///
     /// In the schema: `String`.
@@ -61,14 +68,11 @@ pub mod types {
         /// The member `self` of `String`.
         pub self_: ::std::option::Option<super::types::Vec>,
     }
-    ::qmp_types::builder! {
-        String required { str(string) string(value::std::vec::Vec < super::types::String
-        >) } optional { self_(value super::types::Vec) }
-    }
-    ::qmp_types::object! {
-        String "String" required { str 0 "str" string 1 "string" } optional { self_ 2
-        "self" }
-    }
+    ::qmp_types::object! { new String = "String" {
+        str: "str" (string),
+        string: "string" (::std::vec::Vec<super::types::String>),
+        self_?: "self" (super::types::Vec),
+    } }
     /// The type `Vec` of the schema.
     ///
     /// In the schema: `Vec`.
@@ -84,14 +88,12 @@ pub mod types {
         /// The member `match` of `Vec`.
         pub match_: bool,
     }
-    ::qmp_types::builder! {
-        Vec required { new_(value i64) members(string) map(value super::types::Option)
-        match_(value bool) } optional {}
-    }
-    ::qmp_types::object! {
-        Vec "Vec" required { new_ 0 "new" members 1 "members" map 2 "map" match_ 3
-        "match" } optional {}
-    }
+    ::qmp_types::object! { new Vec = "Vec" {
+        new_: "new" (i64),
+        members: "members" (string),
+        map: "map" (super::types::Option),
+        match_: "match" (bool),
+    } }
     /// The type `Box` of the schema.
     ///
     /// In the schema: `Box`.
@@ -107,14 +109,12 @@ pub mod types {
         /// The member `default` of `Box`.
         pub default: ::std::option::Option<i64>,
     }
-    ::qmp_types::builder! {
-        Box required {} optional { clone(value bool) read(value bool) write(value bool)
-        default(value i64) }
-    }
-    ::qmp_types::object! {
-        Box "Box" required {} optional { clone 0 "clone" read 1 "read" write 2 "write"
-        default 3 "default" }
-    }
+    ::qmp_types::object! { new Box = "Box" {
+        clone?: "clone" (bool),
+        read?: "read" (bool),
+        write?: "write" (bool),
+        default?: "default" (i64),
+    } }
     /// The type `Result` of the schema.
     ///
     /// In the schema: `Result`.
@@ -130,26 +130,19 @@ pub mod types {
         /// The member `async` of `Result`.
         pub async_: u64,
     }
-    ::qmp_types::builder! {
-        Result required { slot0(value i64) value(into::qmp_types::serde_json::Value)
-        source(value::qmp_types::Null) async_(value u64) } optional {}
-    }
-    ::qmp_types::object! {
-        Result "Result" required { slot0 0 "slot0" value 1 "value" source 2 "source"
-        async_ 3 "async" } optional {}
-    }
+    ::qmp_types::object! { new Result = "Result" {
+        slot0: "slot0" (i64),
+        value: "value" (into ::qmp_types::serde_json::Value),
+        source: "source" (::qmp_types::Null),
+        async_: "async" (u64),
+    } }
     /// The type `Self` of the schema.
     ///
     /// In the schema: `Self`.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct Self_ {}
-    ::qmp_types::builder! {
-        Self_ required {} optional {}
-    }
-    ::qmp_types::object! {
-        Self_ "Self" required {} optional {}
-    }
+    ::qmp_types::object! { new Self_ = "Self" {} }
     /// The type `Default` of the schema.
     ///
     /// In the schema: `Default`.
@@ -163,14 +156,11 @@ pub mod types {
         /// The member `gen` of `Default`.
         pub gen_: ::std::option::Option<i8>,
     }
-    ::qmp_types::builder! {
-        Default required {} optional { crate_(value super::types::Self_) super_(value
-        f64) gen_(value i8) }
-    }
-    ::qmp_types::object! {
-        Default "Default" required {} optional { crate_ 0 "crate" super_ 1 "super" gen_ 2
-        "gen" }
-    }
+    ::qmp_types::object! { new Default = "Default" {
+        crate_?: "crate" (super::types::Self_),
+        super_?: "super" (f64),
+        gen_?: "gen" (i8),
+    } }
     /// The type `Object` of the schema.
     ///
     /// In the schema: `Object`.
@@ -184,14 +174,11 @@ pub mod types {
         /// The member `branches` of `Object`.
         pub branches: i64,
     }
-    ::qmp_types::builder! {
-        Object required { kind(into super::types::ObjectKind) name(string) branches(value
-        i64) } optional {}
-    }
-    ::qmp_types::object! {
-        Object "Object" required { name 0 "name" branches 1 "branches" } optional {}
-        branches kind "kind"
-    }
+    ::qmp_types::object! { new Object = "Object" {
+        kind => "kind" (into super::types::ObjectKind),
+        name: "name" (string),
+        branches: "branches" (i64),
+    } }
     impl ::std::convert::From<super::types::Box> for ObjectKind {
         fn from(branch: super::types::Box) -> Self {
             Self::Some(branch)
@@ -240,10 +227,17 @@ pub mod types {
             >,
         },
     }
-    ::qmp_types::branches! {
-        ObjectKind "kind" empty { Self__ "Self" Type "type" _0 "0" _1_2 "1-2" Ok "ok" Err
-        "err" } plain { Some "Some" None "None" Self_ "self" } boxed {}
-    }
+    ::qmp_types::branches! { ObjectKind by "kind" {
+        Some(_): "Some",
+        None(_): "None",
+        Self_(_): "self",
+        Self__: "Self",
+        Type: "type",
+        _0: "0",
+        _1_2: "1-2",
+        Ok: "ok",
+        Err: "err",
+    } }
     /// The type `Into` of the schema.
     ///
     /// In the schema: `Into`.
@@ -316,7 +310,7 @@ pub mod types {
             }
         }
     }
-    ::qmp_types::alternate_impls!(Into);
+    ::qmp_types::alternate_impls! { Into }
     /// The type `__com.example_StrangeName` of the schema.
     ///
     /// In the schema: `__com.example_StrangeName`.
@@ -326,10 +320,9 @@ pub mod types {
         /// The member `__com.example_x-y` of `__com.example_StrangeName`.
         pub com_example_x_y: ::std::option::Option<i64>,
     }
-    ::qmp_types::object! {
-        ComExampleStrangeName "__com.example_StrangeName" required {} optional {
-        com_example_x_y 0 "__com.example_x-y" }
-    }
+    ::qmp_types::object! { ComExampleStrangeName = "__com.example_StrangeName" {
+        com_example_x_y?: "__com.example_x-y",
+    } }
 }
 /// The commands.
 #[allow(dead_code, deprecated, unreachable_pub)]
@@ -368,33 +361,25 @@ pub mod commands {
             ::qmp_types::serde_json::Value,
         >,
     }
-    ::qmp_types::builder! {
-        Type required { string(value super::types::String) box_(value super::types::Box)
-        } optional { into(into super::types::Into) property_(string) } open properties
-    }
-    ::qmp_types::object! {
-        Type "type" required { string 0 "string" box_ 1 "box" } optional { into 2 "into"
-        property_ 3 "property" } open properties
-    }
-    ::qmp_types::command!(Type "type" super::types::Result,);
+    ::qmp_types::object! { new Type = "type" {
+        string: "string" (super::types::String),
+        box_: "box" (super::types::Box),
+        into ?: "into" (into super::types::Into),
+        property_?: "property" (string),
+        ..properties
+    } }
+    ::qmp_types::command! { Type = "type" -> super::types::Result }
     /// The command `self`.
     ///
     /// On the wire: `self`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct Self_ {
-        /// All of its members, in one piece.
+        /// All members, in one piece.
         pub data: super::types::Object,
     }
-    impl Self_ {
-        /// With its arguments.
-        #[must_use]
-        pub fn new(data: impl ::std::convert::Into<super::types::Object>) -> Self {
-            Self { data: data.into() }
-        }
-    }
-    ::qmp_types::whole_object!(Self_ "self" super::types::Object);
-    ::qmp_types::command!(Self_ "self" super::types::ComExampleStrangeName,);
+    ::qmp_types::whole_object! { new Self_ = "self" (super::types::Object) }
+    ::qmp_types::command! { Self_ = "self" -> super::types::ComExampleStrangeName }
     /// The command `a-b`.
     ///
     /// On the wire: `a-b`.
@@ -408,13 +393,11 @@ pub mod commands {
         /// The member `gen` of `a-b`.
         pub gen_: ::std::option::Option<i8>,
     }
-    ::qmp_types::builder! {
-        AB required {} optional { crate_(value super::types::Self_) super_(value f64)
-        gen_(value i8) }
-    }
-    ::qmp_types::object! {
-        AB "a-b" required {} optional { crate_ 0 "crate" super_ 1 "super" gen_ 2 "gen" }
-    }
+    ::qmp_types::object! { new AB = "a-b" {
+        crate_?: "crate" (super::types::Self_),
+        super_?: "super" (f64),
+        gen_?: "gen" (i8),
+    } }
     impl ::std::convert::From<super::types::Default> for AB {
         fn from(data: super::types::Default) -> Self {
             Self {
@@ -424,7 +407,7 @@ pub mod commands {
             }
         }
     }
-    ::qmp_types::command!(AB "a-b"::qmp_types::Empty,);
+    ::qmp_types::command! { AB = "a-b" -> ::qmp_types::Empty }
     /// The command `a_b`.
     ///
     /// On the wire: `a_b`.
@@ -434,13 +417,10 @@ pub mod commands {
         /// The member `properties` of `a_b`.
         pub properties: i64,
     }
-    ::qmp_types::builder! {
-        AB_ required { properties(value i64) } optional {}
-    }
-    ::qmp_types::object! {
-        AB_ "a_b" required { properties 0 "properties" } optional {}
-    }
-    ::qmp_types::command!(AB_ "a_b"::std::vec::Vec < super::types::Object >,);
+    ::qmp_types::object! { new AB_ = "a_b" {
+        properties: "properties" (i64),
+    } }
+    ::qmp_types::command! { AB_ = "a_b" -> ::std::vec::Vec<super::types::Object> }
 }
 /// The events.
 #[allow(dead_code, deprecated, unreachable_pub)]
@@ -470,21 +450,22 @@ pub mod events {
         /// The member `data` of `UNKNOWN`.
         pub data: i64,
     }
-    ::qmp_types::object! {
-        Unknown "UNKNOWN" required { name 0 "name" data 1 "data" } optional {}
-    }
-    ::qmp_types::event!(Unknown "UNKNOWN");
+    ::qmp_types::object! { Unknown = "UNKNOWN" {
+        name: "name",
+        data: "data",
+    } }
+    ::qmp_types::event! { Unknown = "UNKNOWN" }
     /// The event `ANY_EVENT`.
     ///
     /// On the wire: `ANY_EVENT`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct AnyEvent {
-        /// All of its members, in one piece.
+        /// All members, in one piece.
         pub data: super::types::Object,
     }
-    ::qmp_types::whole_object!(AnyEvent "ANY_EVENT" super::types::Object);
-    ::qmp_types::event!(AnyEvent "ANY_EVENT");
+    ::qmp_types::whole_object! { AnyEvent = "ANY_EVENT" (super::types::Object) }
+    ::qmp_types::event! { AnyEvent = "ANY_EVENT" }
 }
 /// Any event: those of this vocabulary by type, others by name.
 #[allow(clippy::large_enum_variant, dead_code, deprecated, unreachable_pub)]

@@ -28,9 +28,10 @@ pub mod types {
         /// its size in bytes
         pub size: ::std::option::Option<u64>,
     }
-    ::qmp_types::object! {
-        Base "Base" required { node_name 0 "node-name" } optional { size 1 "size" }
-    }
+    ::qmp_types::object! { Base = "Base" {
+        node_name: "node-name",
+        size?: "size",
+    } }
     /// A disk.
     ///
     /// In the schema: `Disk`.
@@ -52,14 +53,14 @@ pub mod types {
         /// whatever there is
         pub anything: ::std::option::Option<::qmp_types::serde_json::Value>,
     }
-    ::qmp_types::builder! {
-        Disk required { node_name(string) type_(string) } optional { size(value u64)
-        tags(strings) ratio(value f64) anything(into::qmp_types::serde_json::Value) }
-    }
-    ::qmp_types::object! {
-        Disk "Disk" required { node_name 0 "node-name" type_ 1 "type" } optional { size 2
-        "size" tags 3 "tags" ratio 4 "ratio" anything 5 "anything" }
-    }
+    ::qmp_types::object! { new Disk = "Disk" {
+        node_name: "node-name" (string),
+        type_: "type" (string),
+        size?: "size" (u64),
+        tags?: "tags" (strings),
+        ratio?: "ratio" (f64),
+        anything?: "anything" (into ::qmp_types::serde_json::Value),
+    } }
 }
 /// The commands.
 #[allow(dead_code, deprecated, unreachable_pub)]
@@ -99,14 +100,14 @@ pub mod commands {
         /// whatever there is
         pub anything: ::std::option::Option<::qmp_types::serde_json::Value>,
     }
-    ::qmp_types::builder! {
-        SetDisk required { node_name(string) type_(string) } optional { size(value u64)
-        tags(strings) ratio(value f64) anything(into::qmp_types::serde_json::Value) }
-    }
-    ::qmp_types::object! {
-        SetDisk "set-disk" required { node_name 0 "node-name" type_ 1 "type" } optional {
-        size 2 "size" tags 3 "tags" ratio 4 "ratio" anything 5 "anything" }
-    }
+    ::qmp_types::object! { new SetDisk = "set-disk" {
+        node_name: "node-name" (string),
+        type_: "type" (string),
+        size?: "size" (u64),
+        tags?: "tags" (strings),
+        ratio?: "ratio" (f64),
+        anything?: "anything" (into ::qmp_types::serde_json::Value),
+    } }
     impl ::std::convert::From<super::types::Disk> for SetDisk {
         fn from(data: super::types::Disk) -> Self {
             Self {
@@ -119,7 +120,7 @@ pub mod commands {
             }
         }
     }
-    ::qmp_types::command!(SetDisk "set-disk"::qmp_types::Empty,);
+    ::qmp_types::command! { SetDisk = "set-disk" -> ::qmp_types::Empty }
 }
 /// The events.
 #[allow(dead_code, deprecated, unreachable_pub)]

@@ -32,7 +32,11 @@ pub mod types {
         /// A value that the schema does not know, as it came.
         Unknown(::std::boxed::Box<str>),
     }
-    ::qmp_types::enumeration!(Kind "Kind" { Inet "inet" Unix "unix" Nowhere "nowhere" });
+    ::qmp_types::enumeration! { Kind = "Kind" {
+        Inet: "inet",
+        Unix: "unix",
+        Nowhere: "nowhere",
+    } }
     /// A host and a port.
     ///
     /// In the schema: `Inet`.
@@ -44,12 +48,10 @@ pub mod types {
         /// the port
         pub port: u16,
     }
-    ::qmp_types::builder! {
-        Inet required { host(string) port(value u16) } optional {}
-    }
-    ::qmp_types::object! {
-        Inet "Inet" required { host 0 "host" port 1 "port" } optional {}
-    }
+    ::qmp_types::object! { new Inet = "Inet" {
+        host: "host" (string),
+        port: "port" (u16),
+    } }
     /// A path.
     ///
     /// In the schema: `Unix`.
@@ -59,12 +61,9 @@ pub mod types {
         /// the path
         pub path: ::std::string::String,
     }
-    ::qmp_types::builder! {
-        Unix required { path(string) } optional {}
-    }
-    ::qmp_types::object! {
-        Unix "Unix" required { path 0 "path" } optional {}
-    }
+    ::qmp_types::object! { new Unix = "Unix" {
+        path: "path" (string),
+    } }
     /// An address: its base is the discriminator alone.
     ///
     /// In the schema: `Address`.
@@ -88,10 +87,11 @@ pub mod types {
             >,
         },
     }
-    ::qmp_types::branches! {
-        Address "type" empty { Nowhere "nowhere" } plain { Inet "inet" Unix "unix" }
-        boxed {}
-    }
+    ::qmp_types::branches! { Address by "type" {
+        Inet(_): "inet",
+        Unix(_): "unix",
+        Nowhere: "nowhere",
+    } }
     impl ::std::convert::From<super::types::Inet> for Address {
         fn from(branch: super::types::Inet) -> Self {
             Self::Inet(branch)
@@ -102,7 +102,7 @@ pub mod types {
             Self::Unix(branch)
         }
     }
-    ::qmp_types::bare_union!(Address "Address" "type");
+    ::qmp_types::bare_union! { Address = "Address" by "type" }
     /// A channel: its base has more than the discriminator, and a branch is a union itself.
     ///
     /// In the schema: `Channel`.
@@ -116,14 +116,11 @@ pub mod types {
         /// how heavy it is
         pub weight: ::std::option::Option<i64>,
     }
-    ::qmp_types::builder! {
-        Channel required { label(string) transport(into super::types::ChannelTransport) }
-        optional { weight(value i64) }
-    }
-    ::qmp_types::object! {
-        Channel "Channel" required { label 0 "label" } optional { weight 1 "weight" }
-        branches transport "transport"
-    }
+    ::qmp_types::object! { new Channel = "Channel" {
+        label: "label" (string),
+        transport => "transport" (into super::types::ChannelTransport),
+        weight?: "weight" (i64),
+    } }
     impl ::std::convert::From<super::types::Address> for ChannelTransport {
         fn from(branch: super::types::Address) -> Self {
             Self::Socket(branch)
@@ -148,10 +145,10 @@ pub mod types {
             >,
         },
     }
-    ::qmp_types::branches! {
-        ChannelTransport "transport" empty { Pigeon "pigeon" } plain { Socket "socket" }
-        boxed {}
-    }
+    ::qmp_types::branches! { ChannelTransport by "transport" {
+        Socket(_): "socket",
+        Pigeon: "pigeon",
+    } }
     /// What carries a channel.
     ///
     /// In the schema: `Transport`.
@@ -165,7 +162,10 @@ pub mod types {
         /// A value that the schema does not know, as it came.
         Unknown(::std::boxed::Box<str>),
     }
-    ::qmp_types::enumeration!(Transport "Transport" { Socket "socket" Pigeon "pigeon" });
+    ::qmp_types::enumeration! { Transport = "Transport" {
+        Socket: "socket",
+        Pigeon: "pigeon",
+    } }
 }
 /// The commands.
 #[allow(dead_code, deprecated, unreachable_pub)]
@@ -194,18 +194,11 @@ pub mod commands {
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct OpenChannel {
-        /// All of its members, in one piece.
+        /// All members, in one piece.
         pub data: super::types::Channel,
     }
-    impl OpenChannel {
-        /// With its arguments.
-        #[must_use]
-        pub fn new(data: impl ::std::convert::Into<super::types::Channel>) -> Self {
-            Self { data: data.into() }
-        }
-    }
-    ::qmp_types::whole_object!(OpenChannel "open-channel" super::types::Channel);
-    ::qmp_types::command!(OpenChannel "open-channel" super::types::Channel,);
+    ::qmp_types::whole_object! { new OpenChannel = "open-channel" (super::types::Channel) }
+    ::qmp_types::command! { OpenChannel = "open-channel" -> super::types::Channel }
 }
 /// The events.
 #[allow(dead_code, deprecated, unreachable_pub)]

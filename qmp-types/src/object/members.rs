@@ -1,0 +1,375 @@
+//! Reads the members of an object, by name.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+use crate::names;
+
+/// Where the value of the current member comes from: the wire, or a member kept earlier.
+#[derive(Debug)]
+pub struct Source<'m, 'de, A> {
+    map: &'m mut A,
+    /// Boxed, since every object reserves space for it and few need it.
+    kept: Option<Box<Kept>>,
+    lifetime: PhantomData<&'de ()>,
+}
+
+/// Members that came before the discriminator.
+#[derive(Debug, Default)]
+struct Kept {
+    current: Option<(String, Value)>,
+    /// Those still to be read, the first to arrive last.
+    rest: Vec<(String, Value)>,
+}
+
+impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
+    #[inline]
+    fn value<T: Deserialize<'de>>(&mut self) -> Result<T, A::Error> {
+        if self.kept.is_none() { self.map.next_value() } else { self.kept_value() }
+    }
+
+    #[cold]
+    fn kept_value<T: Deserialize<'de>>(&mut self) -> Result<T, A::Error> {
+        match self.kept.as_mut().and_then(|kept| kept.current.take()) {
+            None => self.map.next_value(),
+            Some((name, value)) => T::deserialize(value).map_err(|error| {
+                // The value was read before its type was known, and its position is forgotten.
+                A::Error::custom(format_args!("{error} (in member `{name}`)"))
+            }),
+        }
+    }
+
+    fn skip(&mut self) -> Result<(), A::Error> {
+        self.value::<IgnoredAny>().map(|_| ())
+    }
+}
+
+/// The place that a member is read into: an empty `Option`.
+pub trait Slot<'de, A: MapAccess<'de>> {
+    /// Reads the value of the current member.
+    ///
+    /// # Errors
+    /// Fails as the format does.
+    fn fill(&mut self, source: &mut Source<'_, 'de, A>) -> Result<(), A::Error>;
+}
+
+impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> Slot<'de, A> for Option<T> {
+    fn fill(&mut self, source: &mut Source<'_, 'de, A>) -> Result<(), A::Error> {
+        *self = Some(source.value()?);
+        Ok(())
+    }
+}
+
+/// What is read of an object besides the members that have a slot: nothing, all other members of
+/// an open object, or the branch of a union.
+pub trait Rest: Sized {
+    /// Reads all members: those in `names` into their slots, and the others.
+    ///
+    /// # Errors
+    /// Fails as the format does, or if a mandatory member is missing.
+    fn read<'de, A: MapAccess<'de>>(
+        members: &mut Members<'_, 'de, A>,
+        names: &'static [&'static str],
+        slots: &mut [&mut dyn Slot<'de, A>],
+    ) -> Result<Self, A::Error>;
+}
+
+impl Rest for () {
+    fn read<'de, A: MapAccess<'de>>(
+        members: &mut Members<'_, 'de, A>,
+        names: &'static [&'static str],
+        slots: &mut [&mut dyn Slot<'de, A>],
+    ) -> Result<Self, A::Error> {
+        while let Some(index) = members.next(names)? {
+            members.fill_slot(slots, index)?;
+        }
+        Ok(())
+    }
+}
+
+impl Rest for Map<String, Value> {
+    fn read<'de, A: MapAccess<'de>>(
+        members: &mut Members<'_, 'de, A>,
+        names: &'static [&'static str],
+        slots: &mut [&mut dyn Slot<'de, A>],
+    ) -> Result<Self, A::Error> {
+        let mut rest = Self::new();
+        while let Some(index) = members.next_or_keep(names, &mut rest)? {
+            members.fill_slot(slots, index)?;
+        }
+        Ok(rest)
+    }
+}
+
+/// The members of an object that is being read.
+pub struct Members<'m, 'de, A: MapAccess<'de>> {
+    source: Source<'m, 'de, A>,
+    /// The enclosing union, whose base members are among these.
+    outer: Option<&'m mut (dyn Outer<'de, A> + 'm)>,
+}
+
+/// The union that encloses the members being read, and those that enclose that union.
+trait Outer<'de, A: MapAccess<'de>> {
+    fn find(&self, name: &str) -> Option<InBase>;
+
+    fn read(&mut self, place: InBase, source: &mut Source<'_, 'de, A>) -> Result<(), A::Error>;
+}
+
+/// A base member: how many unions further out, and its index there.
+#[derive(Clone, Copy)]
+struct InBase {
+    out: usize,
+    index: usize,
+}
+
+struct Base<'m, 's, 'de, A: MapAccess<'de>> {
+    names: &'static [&'static str],
+    slots: &'m mut [&'s mut dyn Slot<'de, A>],
+    outer: Option<&'m mut (dyn Outer<'de, A> + 'm)>,
+}
+
+impl<'de, A: MapAccess<'de>> Outer<'de, A> for Base<'_, '_, 'de, A> {
+    fn find(&self, name: &str) -> Option<InBase> {
+        if let Some(index) = names::position(self.names, name) {
+            return Some(InBase { out: 0, index });
+        }
+        let InBase { out, index } = self.outer.as_ref()?.find(name)?;
+        Some(InBase { out: out + 1, index })
+    }
+
+    fn read(&mut self, place: InBase, source: &mut Source<'_, 'de, A>) -> Result<(), A::Error> {
+        match (place.out.checked_sub(1), &mut self.outer) {
+            (Some(out), Some(outer)) => outer.read(InBase { out, ..place }, source),
+            _ => fill(self.slots, place.index, source),
+        }
+    }
+}
+
+/// Reads the value of the current member into its slot. The discriminator, which a peer may repeat,
+/// has none and is skipped.
+fn fill<'de, A: MapAccess<'de>>(
+    slots: &mut [&mut dyn Slot<'de, A>],
+    index: usize,
+    source: &mut Source<'_, 'de, A>,
+) -> Result<(), A::Error> {
+    match slots.get_mut(index) {
+        Some(slot) => slot.fill(source),
+        None => source.skip(),
+    }
+}
+
+impl<'de, A: MapAccess<'de>> fmt::Debug for Members<'_, 'de, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Members").field("kept", &self.source.kept).finish_non_exhaustive()
+    }
+}
+
+impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
+    pub(crate) fn new(map: &'m mut A) -> Self {
+        Self { source: Source { map, kept: None, lifetime: PhantomData }, outer: None }
+    }
+
+    /// Reads all members: those in `names` into the slots with the same index, and the others as
+    /// `R` does.
+    ///
+    /// # Errors
+    /// Fails as the format does, or if a mandatory member is missing.
+    #[inline]
+    pub fn read<R: Rest>(
+        &mut self,
+        names: &'static [&'static str],
+        slots: &mut [&mut dyn Slot<'de, A>],
+    ) -> Result<R, A::Error> {
+        R::read(self, names, slots)
+    }
+
+    /// Returns the index in `names` of the next member, skipping members that are not listed.
+    ///
+    /// # Errors
+    /// Fails as the format does.
+    pub fn next(&mut self, names: &'static [&'static str]) -> Result<Option<usize>, A::Error> {
+        self.advance(names, None)
+    }
+
+    /// Like [`next`](Self::next), but keeps members that are not listed, for objects that are open.
+    ///
+    /// # Errors
+    /// Fails as the format does.
+    pub fn next_or_keep(
+        &mut self,
+        names: &'static [&'static str],
+        open: &mut Map<String, Value>,
+    ) -> Result<Option<usize>, A::Error> {
+        let mut kept = Vec::new();
+        let index = self.advance(names, Some(&mut kept))?;
+        open.extend(kept);
+        Ok(index)
+    }
+
+    /// Like [`next_or_keep`](Self::next_or_keep), in the order in which members arrive.
+    pub(super) fn next_or_push(
+        &mut self,
+        names: &'static [&'static str],
+        kept: &mut Vec<(String, Value)>,
+    ) -> Result<Option<usize>, A::Error> {
+        self.advance(names, Some(kept))
+    }
+
+    /// Reads the value of the member that [`next`](Self::next) found.
+    ///
+    /// # Errors
+    /// Fails as the format does.
+    pub fn value<T: Deserialize<'de>>(&mut self) -> Result<T, A::Error> {
+        self.source.value()
+    }
+
+    /// Reads the value of the member that [`next`](Self::next) found into the slot with its index.
+    pub(super) fn fill_slot(
+        &mut self,
+        slots: &mut [&mut dyn Slot<'de, A>],
+        index: usize,
+    ) -> Result<(), A::Error> {
+        fill(slots, index, &mut self.source)
+    }
+
+    /// Returns a mandatory member, or the error that names it as missing.
+    ///
+    /// # Errors
+    /// Fails if the member is missing.
+    pub fn required<T>(&self, value: Option<T>, name: &'static str) -> Result<T, A::Error> {
+        value.ok_or_else(|| A::Error::missing_field(name))
+    }
+
+    /// Returns the error that names the first of the members that are missing.
+    #[must_use]
+    pub fn missing(&self, members: &[(bool, &'static str)]) -> A::Error {
+        let first = members.iter().find(|(missing, _)| *missing);
+        A::Error::missing_field(first.map_or("?", |(_, name)| name))
+    }
+
+    /// Reads the branch of a union whose base has these names and slots: `earlier` members first,
+    /// then those that are still to come.
+    pub(super) fn within<T>(
+        &mut self,
+        names: &'static [&'static str],
+        slots: &mut [&mut dyn Slot<'de, A>],
+        mut earlier: Vec<(String, Value)>,
+        read: impl FnOnce(&mut Members<'_, 'de, A>) -> Result<T, A::Error>,
+    ) -> Result<T, A::Error> {
+        let mut kept = self.source.kept.take();
+        if !earlier.is_empty() {
+            earlier.reverse();
+            kept.get_or_insert_default().rest.append(&mut earlier);
+        }
+        let mut base = Base {
+            names,
+            slots,
+            outer: match &mut self.outer {
+                Some(outer) => Some(&mut **outer),
+                None => None,
+            },
+        };
+        let mut inner = Members {
+            source: Source { map: &mut *self.source.map, kept, lifetime: PhantomData },
+            outer: Some(&mut base),
+        };
+        read(&mut inner)
+    }
+
+    fn advance(
+        &mut self,
+        names: &'static [&'static str],
+        mut unlisted: Option<&mut Vec<(String, Value)>>,
+    ) -> Result<Option<usize>, A::Error> {
+        loop {
+            let key =
+                Key { names, outer: self.outer.as_deref(), unlisted: unlisted.as_deref_mut() };
+            let found = match &mut self.source.kept {
+                None => self.source.map.next_key_seed(key)?,
+                Some(kept) => match kept.rest.pop() {
+                    None => self.source.map.next_key_seed(key)?,
+                    Some(member) => {
+                        let found = key.find(&member.0);
+                        kept.current = Some(member);
+                        Some(found)
+                    }
+                },
+            };
+            match found {
+                None => return Ok(None),
+                Some(Found::Member(index)) => return Ok(Some(index)),
+                Some(Found::Base(place)) => {
+                    if let Some(outer) = &mut self.outer {
+                        outer.read(place, &mut self.source)?;
+                    }
+                }
+                Some(Found::Nowhere) => {
+                    match unlisted.as_mut().and_then(|unlisted| unlisted.last_mut()) {
+                        Some((_, value)) => *value = self.source.value()?,
+                        None => self.source.skip()?,
+                    }
+                }
+            }
+        }
+    }
+}
+
+enum Found {
+    Member(usize),
+    Base(InBase),
+    Nowhere,
+}
+
+/// Looks a key up while it is still borrowed, so that known names need no allocation.
+struct Key<'k, 'de, A> {
+    names: &'static [&'static str],
+    outer: Option<&'k dyn Outer<'de, A>>,
+    /// Where a member is kept that no table lists; its value follows.
+    unlisted: Option<&'k mut Vec<(String, Value)>>,
+}
+
+impl<'de, A: MapAccess<'de>> Key<'_, 'de, A> {
+    #[inline(always)]
+    fn find(self, name: &str) -> Found {
+        if let Some(index) = names::position(self.names, name) {
+            return Found::Member(index);
+        }
+        if let Some(place) = self.outer.and_then(|outer| outer.find(name)) {
+            return Found::Base(place);
+        }
+        if let Some(unlisted) = self.unlisted {
+            unlisted.push((name.to_owned(), Value::Null));
+        }
+        Found::Nowhere
+    }
+}
+
+impl<'de, A: MapAccess<'de>> DeserializeSeed<'de> for Key<'_, 'de, A> {
+    type Value = Found;
+
+    #[inline(always)]
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl<'de, A: MapAccess<'de>> Visitor<'de> for Key<'_, 'de, A> {
+    type Value = Found;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a member")
+    }
+
+    #[inline(always)]
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Found, E> {
+        Ok(self.find(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Found, E> {
+        Ok(self.find(name))
+    }
+}

@@ -1,0 +1,128 @@
+//! Reads and writes the branches of a union.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde_json::{Map, Value};
+
+use super::members::{Members, Rest, Slot};
+use super::traits::Object;
+use super::writer::Writer;
+
+/// The branches of a generated union: which one it is, and the members that it adds.
+pub trait Branches: Sized {
+    /// The wire name of the discriminator.
+    const DISCRIMINATOR: &'static str;
+
+    /// Reads the members of the branch that the discriminator's value selects.
+    ///
+    /// # Errors
+    /// Fails as the format does, or if a mandatory member is missing.
+    fn read_branch<'de, A: MapAccess<'de>>(
+        value: &str,
+        members: &mut Members<'_, 'de, A>,
+    ) -> Result<Self, A::Error>;
+
+    /// Writes the members of the branch, without the discriminator.
+    fn write_branch<M: SerializeMap>(&self, out: &mut Writer<'_, M>);
+
+    /// Returns the discriminator's value, as on the wire.
+    fn discriminator(&self) -> &str;
+}
+
+/// What is left of a union, when the members of its base are read, is its branch.
+impl<B: Branches> Rest for B {
+    /// Finds the discriminator, then reads the branch, and fills the slot of each base member
+    /// wherever that stands. The discriminator is the last of `names` and has no slot.
+    fn read<'de, A: MapAccess<'de>>(
+        members: &mut Members<'_, 'de, A>,
+        names: &'static [&'static str],
+        slots: &mut [&mut dyn Slot<'de, A>],
+    ) -> Result<Self, A::Error> {
+        let mut earlier = Vec::new();
+        while let Some(index) = members.next_or_push(names, &mut earlier)? {
+            if names[index] == B::DISCRIMINATOR {
+                let Text(value) = members.value()?;
+                return members.within(names, slots, earlier, |inner| {
+                    B::read_branch(&value, inner)
+                });
+            }
+            members.fill_slot(slots, index)?;
+        }
+        Err(A::Error::missing_field(B::DISCRIMINATOR))
+    }
+}
+
+impl<'de, A: MapAccess<'de>> Members<'_, 'de, A> {
+    /// Reads the members of a branch. Generated code makes this one call for each branch, so that a
+    /// function with fifty branches does not need stack for each of them.
+    ///
+    /// # Errors
+    /// Fails as the format does, or if a mandatory member is missing.
+    pub fn branch<T: Object, B>(&mut self, wrap: impl FnOnce(T) -> B) -> Result<B, A::Error> {
+        T::read(self).map(wrap)
+    }
+
+    /// Takes a branch without members, after reading the base members that are still to come.
+    ///
+    /// # Errors
+    /// Fails as the format does.
+    pub fn no_branch<B>(&mut self, branch: B) -> Result<B, A::Error> {
+        self.next(&[]).map(|_| branch)
+    }
+
+    /// Reads all remaining members, for a branch that the schema does not list.
+    ///
+    /// # Errors
+    /// Fails as the format does.
+    pub fn unknown_branch<B>(
+        &mut self,
+        wrap: impl FnOnce(Map<String, Value>) -> B,
+    ) -> Result<B, A::Error> {
+        let mut rest = Map::new();
+        self.next_or_keep(&[], &mut rest)?;
+        Ok(wrap(rest))
+    }
+}
+
+impl<M: SerializeMap> Writer<'_, M> {
+    /// Writes a discriminator, and the members of the branch that it selects.
+    pub fn branches<B: Branches>(&mut self, branches: &B) {
+        self.member(B::DISCRIMINATOR, branches.discriminator());
+        branches.write_branch(self);
+    }
+}
+
+/// A string that is needed only briefly: borrowed where the format can lend it.
+struct Text<'de>(Cow<'de, str>);
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(text)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
