@@ -229,18 +229,38 @@ fn events_are_open() {
 #[test]
 fn hostile_names_are_only_names() {
     use compiled::hostile::AnyEvent;
-    use compiled::hostile::types::{Into, Object, ObjectKind, Option, Self_, Vec};
+    use compiled::hostile::types::{Into_, Object, ObjectKind, Option_, Self_, Vec_};
     use qmp_types::Vocabulary;
     let value = json!({"new": 1, "members": "m", "map": "Self", "match": true});
-    let vec = both_ways::<Vec>(value.clone());
-    assert_eq!((vec.new_, vec.match_, vec.map.clone()), (1, true, Option::Self__));
-    assert_eq!(both_ways::<Into>(value), Into::Vec(vec));
+    let vec = both_ways::<Vec_>(value.clone());
+    assert_eq!((vec.new_, vec.match_, vec.map.clone()), (1, true, Option_::Self__));
+    assert_eq!(both_ways::<Into_>(value), Into_::Vec(vec));
     both_ways::<Self_>(json!({}));
     let object = json!({"kind": "Some", "name": "n", "branches": 2, "clone": true, "read": false});
     let object = both_ways::<Object>(object);
     assert!(matches!(object.kind, ObjectKind::Some(_)), "{object:?}");
     let event = AnyEvent::decode("UNKNOWN", Some(&raw(json!({"name": "n", "data": 1}))));
     assert!(matches!(event, Ok(AnyEvent::Unknown_(_))), "{event:?}");
+}
+
+/// Everything of a vocabulary is in scope, and so is everything of the prelude.
+#[allow(unused_imports)]
+mod glob {
+    use super::compiled::hostile::commands::*;
+    use super::compiled::hostile::events::*;
+    use super::compiled::hostile::types::*;
+
+    pub(super) fn convert(names: Option<Vec<Box<str>>>) -> Result<Vec<String>, String> {
+        let names = names.unwrap_or_default().into_iter();
+        let names: Vec<String> = names.map(|name| ToString::to_string(&*name)).collect();
+        if names.is_empty() { Err(String::default()) } else { Ok(names) }
+    }
+}
+
+#[test]
+fn a_vocabulary_does_not_shadow_the_prelude() {
+    assert_eq!(glob::convert(Some(vec!["a".into()])), Ok(vec![String::from("a")]));
+    assert_eq!(glob::convert(None), Err(String::new()));
 }
 
 #[test]

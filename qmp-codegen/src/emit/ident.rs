@@ -1,26 +1,75 @@
-//! Every identifier of generated code is made here.
+//! Makes every identifier of generated code.
 //!
 //! Names on the wire are stored beside the identifiers, never rebuilt from them, so that an
 //! identifier only has to be legible and unique in its scope:
 //!
-//! - types keep their name; what is not a Rust type name becomes one, as for commands and events:
-//!   `query-status` and `BLOCK_IO_ERROR` give `QueryStatus` and `BlockIoError`;
+//! - types keep their names; commands and events, and types whose name is not one in Rust, become
+//!   `CamelCase`: `query-status` gives `QueryStatus`, and `BLOCK_IO_ERROR` gives `BlockIoError`;
 //! - members become `snake_case`, values and branches `CamelCase`;
-//! - a digit in front gets an underscore before it, and one between two digits stays:
+//! - a leading digit gets an underscore before it, and an underscore between two digits stays:
 //!   `x86-64` gives `X86_64`, `128k` gives `_128k`;
-//! - what is a keyword, or taken in its scope, gets an underscore behind it.
+//! - a name that is a keyword, or taken in its scope, gets an underscore after it. In a module, the
+//!   names of Rust's prelude are taken: a glob import of the module must not replace `String`.
 
 use std::collections::HashSet;
 
 use proc_macro2::{Ident, Span};
 
-/// Words that cannot be an identifier in edition 2024 or an earlier one.
+/// Words that are not identifiers in edition 2024 or an earlier one.
 const KEYWORDS: &[&str] = &[
     "Self", "abstract", "as", "async", "await", "become", "box", "break", "const", "continue",
     "crate", "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if",
     "impl", "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub",
     "ref", "return", "self", "static", "struct", "super", "trait", "true", "try", "type", "typeof",
     "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
+];
+
+/// The types and traits that are in scope in every Rust module (prelude of edition 2024), and its
+/// variants `Some`, `None`, `Ok` and `Err`.
+const PRELUDE: &[&str] = &[
+    "AsMut",
+    "AsRef",
+    "AsyncFn",
+    "AsyncFnMut",
+    "AsyncFnOnce",
+    "Box",
+    "Clone",
+    "Copy",
+    "Default",
+    "DoubleEndedIterator",
+    "Drop",
+    "Eq",
+    "Err",
+    "ExactSizeIterator",
+    "Extend",
+    "Fn",
+    "FnMut",
+    "FnOnce",
+    "From",
+    "FromIterator",
+    "Future",
+    "Into",
+    "IntoFuture",
+    "IntoIterator",
+    "Iterator",
+    "None",
+    "Ok",
+    "Option",
+    "Ord",
+    "PartialEq",
+    "PartialOrd",
+    "Result",
+    "Send",
+    "Sized",
+    "Some",
+    "String",
+    "Sync",
+    "ToOwned",
+    "ToString",
+    "TryFrom",
+    "TryInto",
+    "Unpin",
+    "Vec",
 ];
 
 /// The identifiers of one Rust scope.
@@ -30,12 +79,17 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
+    /// The scope of a module, in which the names of the prelude are taken.
+    pub(crate) fn module() -> Self {
+        Self::reserving(PRELUDE)
+    }
+
     /// A scope in which some identifiers are taken from the start.
     pub(crate) fn reserving(names: &[&str]) -> Self {
         Self { taken: names.iter().map(|name| (*name).to_owned()).collect() }
     }
 
-    /// An identifier for a type, keeping its name where Rust allows it.
+    /// An identifier for a type, which keeps its name where Rust allows that.
     pub(crate) fn type_name(&mut self, name: &str) -> Ident {
         let legible = name.starts_with(|c: char| c.is_ascii_uppercase())
             && name.bytes().all(|b| b.is_ascii_alphanumeric());
@@ -149,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rust_cannot_say_is_adapted() {
+    fn names_that_rust_does_not_accept_are_adapted() {
         let mut scope = Scope::default();
         for (name, expected) in [
             ("type", "type_"),
@@ -165,11 +219,40 @@ mod tests {
     }
 
     #[test]
+    fn modules_do_not_shadow_the_prelude() {
+        for (name, expected) in [
+            ("String", "String_"),
+            ("Option", "Option_"),
+            ("Vec", "Vec_"),
+            ("Ok", "Ok_"),
+            ("Error", "Error"),
+            ("Debug", "Debug"),
+            ("Strings", "Strings"),
+        ] {
+            assert_eq!(Scope::module().type_name(name), expected, "{name}");
+        }
+        for (name, expected) in
+            [("drop", "Drop_"), ("SEND", "Send_"), ("try-from", "TryFrom_"), ("stop", "Stop")]
+        {
+            assert_eq!(Scope::module().camel(name), expected, "{name}");
+        }
+        // A variant is reached by its enum, which cannot be imported with a glob of the module.
+        assert_eq!(Scope::default().camel("none"), "None");
+    }
+
+    #[test]
+    fn names_that_collide_with_the_prelude_stay_unique() {
+        let mut scope = Scope::module();
+        assert_eq!(scope.type_name("String_"), "String_");
+        assert_eq!(scope.type_name("String"), "String__");
+        assert_eq!(scope.camel("string"), "String___");
+    }
+
+    #[test]
     fn types_keep_their_names() {
         let mut scope = Scope::reserving(&["Unknown"]);
         for (name, expected) in [
             ("ACPIOSTInfo", "ACPIOSTInfo"),
-            ("String", "String"),
             ("Self", "Self_"),
             ("Unknown", "Unknown_"),
             ("__org.qemu_x-Enum", "OrgQemuXEnum"),

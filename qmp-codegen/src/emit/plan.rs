@@ -40,14 +40,14 @@ enum Target {
 
 impl<'s> Plan<'s> {
     pub(crate) fn new(schema: &'s Schema, options: &'s Options) -> Self {
-        let mut commands = Scope::default();
+        let mut commands = Scope::module();
         let commands: Vec<_> = schema
             .commands
             .iter()
             .filter(|command| options.selects_command(&command.definition))
             .map(|command| (command, commands.camel(&command.definition.name)))
             .collect();
-        let mut events = Scope::default();
+        let mut events = Scope::module();
         let events: Vec<_> = schema
             .events
             .iter()
@@ -226,7 +226,7 @@ impl<'s> Plan<'s> {
     }
 
     fn name_types(&mut self) {
-        let mut scope = Scope::default();
+        let mut scope = Scope::module();
         for id in &self.types {
             let name = scope.type_name(&self.get(*id).definition.name);
             self.names.insert(*id, name);

@@ -22,7 +22,7 @@ pub mod types {
     /// In the schema: `Option`.
     #[derive(Clone, Debug, Eq, Hash, PartialEq)]
     #[non_exhaustive]
-    pub enum Option {
+    pub enum Option_ {
         /// `Some`.
         Some,
         /// `None`.
@@ -44,7 +44,7 @@ pub mod types {
         /// A value that the schema does not know, as it came.
         Unknown(::std::boxed::Box<str>),
     }
-    ::qmp_types::enumeration! { Option = "Option" {
+    ::qmp_types::enumeration! { Option_ = "Option" {
         Some: "Some",
         None: "None",
         Self_: "self",
@@ -60,38 +60,38 @@ pub mod types {
     /// In the schema: `String`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
-    pub struct String {
+    pub struct String_ {
         /// The member `str` of `String`.
         pub str: ::std::string::String,
         /// The member `string` of `String`.
-        pub string: ::std::vec::Vec<super::types::String>,
+        pub string: ::std::vec::Vec<super::types::String_>,
         /// The member `self` of `String`.
-        pub self_: ::std::option::Option<super::types::Vec>,
+        pub self_: ::std::option::Option<super::types::Vec_>,
     }
-    ::qmp_types::object! { new String = "String" {
+    ::qmp_types::object! { new String_ = "String" {
         str: "str" (string),
-        string: "string" (::std::vec::Vec<super::types::String>),
-        self_?: "self" (super::types::Vec),
+        string: "string" (::std::vec::Vec<super::types::String_>),
+        self_?: "self" (super::types::Vec_),
     } }
     /// The type `Vec` of the schema.
     ///
     /// In the schema: `Vec`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
-    pub struct Vec {
+    pub struct Vec_ {
         /// The member `new` of `Vec`.
         pub new_: i64,
         /// The member `members` of `Vec`.
         pub members: ::std::string::String,
         /// The member `map` of `Vec`.
-        pub map: super::types::Option,
+        pub map: super::types::Option_,
         /// The member `match` of `Vec`.
         pub match_: bool,
     }
-    ::qmp_types::object! { new Vec = "Vec" {
+    ::qmp_types::object! { new Vec_ = "Vec" {
         new_: "new" (i64),
         members: "members" (string),
-        map: "map" (super::types::Option),
+        map: "map" (super::types::Option_),
         match_: "match" (bool),
     } }
     /// The type `Box` of the schema.
@@ -99,7 +99,7 @@ pub mod types {
     /// In the schema: `Box`.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
-    pub struct Box {
+    pub struct Box_ {
         /// The member `clone` of `Box`.
         pub clone: ::std::option::Option<bool>,
         /// The member `read` of `Box`.
@@ -109,7 +109,7 @@ pub mod types {
         /// The member `default` of `Box`.
         pub default: ::std::option::Option<i64>,
     }
-    ::qmp_types::object! { new Box = "Box" {
+    ::qmp_types::object! { new Box_ = "Box" {
         clone?: "clone" (bool),
         read?: "read" (bool),
         write?: "write" (bool),
@@ -120,7 +120,7 @@ pub mod types {
     /// In the schema: `Result`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
-    pub struct Result {
+    pub struct Result_ {
         /// The member `slot0` of `Result`.
         pub slot0: i64,
         /// The member `value` of `Result`.
@@ -130,7 +130,7 @@ pub mod types {
         /// The member `async` of `Result`.
         pub async_: u64,
     }
-    ::qmp_types::object! { new Result = "Result" {
+    ::qmp_types::object! { new Result_ = "Result" {
         slot0: "slot0" (i64),
         value: "value" (into ::qmp_types::serde_json::Value),
         source: "source" (::qmp_types::Null),
@@ -148,7 +148,7 @@ pub mod types {
     /// In the schema: `Default`.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
-    pub struct Default {
+    pub struct Default_ {
         /// The member `crate` of `Default`.
         pub crate_: ::std::option::Option<super::types::Self_>,
         /// The member `super` of `Default`.
@@ -156,7 +156,7 @@ pub mod types {
         /// The member `gen` of `Default`.
         pub gen_: ::std::option::Option<i8>,
     }
-    ::qmp_types::object! { new Default = "Default" {
+    ::qmp_types::object! { new Default_ = "Default" {
         crate_?: "crate" (super::types::Self_),
         super_?: "super" (f64),
         gen_?: "gen" (i8),
@@ -179,18 +179,18 @@ pub mod types {
         name: "name" (string),
         branches: "branches" (i64),
     } }
-    impl ::std::convert::From<super::types::Box> for ObjectKind {
-        fn from(branch: super::types::Box) -> Self {
+    impl ::std::convert::From<super::types::Box_> for ObjectKind {
+        fn from(branch: super::types::Box_) -> Self {
             Self::Some(branch)
         }
     }
-    impl ::std::convert::From<super::types::Result> for ObjectKind {
-        fn from(branch: super::types::Result) -> Self {
+    impl ::std::convert::From<super::types::Result_> for ObjectKind {
+        fn from(branch: super::types::Result_) -> Self {
             Self::None(branch)
         }
     }
-    impl ::std::convert::From<super::types::Default> for ObjectKind {
-        fn from(branch: super::types::Default) -> Self {
+    impl ::std::convert::From<super::types::Default_> for ObjectKind {
+        fn from(branch: super::types::Default_) -> Self {
             Self::Self_(branch)
         }
     }
@@ -199,11 +199,11 @@ pub mod types {
     #[non_exhaustive]
     pub enum ObjectKind {
         /// `Some`.
-        Some(super::types::Box),
+        Some(super::types::Box_),
         /// `None`.
-        None(super::types::Result),
+        None(super::types::Result_),
         /// `self`.
-        Self_(super::types::Default),
+        Self_(super::types::Default_),
         /// `Self`.
         Self__,
         /// `type`.
@@ -243,35 +243,35 @@ pub mod types {
     /// In the schema: `Into`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
-    pub enum Into {
+    pub enum Into_ {
         /// `string`.
         String(::std::string::String),
         /// `vec`.
-        Vec(super::types::Vec),
+        Vec(super::types::Vec_),
         /// `unknown`.
         Unknown(::qmp_types::Null),
     }
-    impl ::std::convert::From<::std::string::String> for Into {
+    impl ::std::convert::From<::std::string::String> for Into_ {
         fn from(value: ::std::string::String) -> Self {
             Self::String(value)
         }
     }
-    impl ::std::convert::From<&str> for Into {
+    impl ::std::convert::From<&str> for Into_ {
         fn from(value: &str) -> Self {
             Self::String(value.into())
         }
     }
-    impl ::std::convert::From<super::types::Vec> for Into {
-        fn from(value: super::types::Vec) -> Self {
+    impl ::std::convert::From<super::types::Vec_> for Into_ {
+        fn from(value: super::types::Vec_) -> Self {
             Self::Vec(value)
         }
     }
-    impl ::std::convert::From<::qmp_types::Null> for Into {
+    impl ::std::convert::From<::qmp_types::Null> for Into_ {
         fn from(value: ::qmp_types::Null) -> Self {
             Self::Unknown(value)
         }
     }
-    impl ::qmp_types::alternate::Alternate for Into {
+    impl ::qmp_types::alternate::Alternate for Into_ {
         const NAME: &'static str = "Into";
         fn from_str<E: ::qmp_types::serde::de::Error>(
             value: &str,
@@ -292,7 +292,7 @@ pub mod types {
             ::std::result::Result::Ok(Self::Unknown(::qmp_types::Null))
         }
     }
-    impl ::qmp_types::serde::Serialize for Into {
+    impl ::qmp_types::serde::Serialize for Into_ {
         fn serialize<S: ::qmp_types::serde::Serializer>(
             &self,
             serializer: S,
@@ -310,7 +310,7 @@ pub mod types {
             }
         }
     }
-    ::qmp_types::alternate_impls! { Into }
+    ::qmp_types::alternate_impls! { Into_ }
     /// The type `__com.example_StrangeName` of the schema.
     ///
     /// In the schema: `__com.example_StrangeName`.
@@ -348,11 +348,11 @@ pub mod commands {
     #[non_exhaustive]
     pub struct Type {
         /// The member `string` of `type`.
-        pub string: super::types::String,
+        pub string: super::types::String_,
         /// The member `box` of `type`.
-        pub box_: super::types::Box,
+        pub box_: super::types::Box_,
         /// The member `into` of `type`.
-        pub into: ::std::option::Option<super::types::Into>,
+        pub into: ::std::option::Option<super::types::Into_>,
         /// The member `property` of `type`.
         pub property_: ::std::option::Option<::std::string::String>,
         /// Members that the schema does not list.
@@ -362,13 +362,13 @@ pub mod commands {
         >,
     }
     ::qmp_types::object! { new Type = "type" {
-        string: "string" (super::types::String),
-        box_: "box" (super::types::Box),
-        into ?: "into" (into super::types::Into),
+        string: "string" (super::types::String_),
+        box_: "box" (super::types::Box_),
+        into ?: "into" (into super::types::Into_),
         property_?: "property" (string),
         ..properties
     } }
-    ::qmp_types::command! { Type = "type" -> super::types::Result }
+    ::qmp_types::command! { Type = "type" -> super::types::Result_ }
     /// The command `self`.
     ///
     /// On the wire: `self`.
@@ -398,8 +398,8 @@ pub mod commands {
         super_?: "super" (f64),
         gen_?: "gen" (i8),
     } }
-    impl ::std::convert::From<super::types::Default> for AB {
-        fn from(data: super::types::Default) -> Self {
+    impl ::std::convert::From<super::types::Default_> for AB {
+        fn from(data: super::types::Default_) -> Self {
             Self {
                 crate_: data.crate_,
                 super_: data.super_,
