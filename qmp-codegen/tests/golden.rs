@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 /// The goldens, compiled as strictly as a downstream crate may choose to. They are included and
 /// are not modules of their own, since `cargo fmt` would format those.
-#[deny(warnings, missing_docs, clippy::all)]
+#[deny(warnings, missing_docs, clippy::all, clippy::pedantic)]
 mod compiled {
     macro_rules! golden {
         ($($name:ident $file:literal)*) => {$(

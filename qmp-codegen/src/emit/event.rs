@@ -49,7 +49,7 @@ pub(crate) fn emit_any(plan: &Plan<'_>) -> TokenStream {
             },
         }
 
-        #[allow(deprecated)]
+        #[allow(clippy::too_many_lines, deprecated)]
         impl ::qmp_types::Vocabulary for AnyEvent {
             const EVENTS: &'static [&'static str] = &[#(#names),*];
 

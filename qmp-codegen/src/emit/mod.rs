@@ -133,26 +133,33 @@ fn module(name: &str, doc: &str, items: impl Iterator<Item = TokenStream>) -> To
     module
 }
 
-/// What generated code may do that code by hand does not.
+/// The lints that generated code does not satisfy, with the reason, which a reader of it sees.
 fn allow() -> TokenStream {
     quote! {
-        // A deprecated item is still read and written, and nobody uses all of a vocabulary.
-        #[allow(dead_code, deprecated, unreachable_pub)]
-        // Links are written out, so that they hold in every module.
-        #[allow(rustdoc::redundant_explicit_links)]
-        // The schema decides how many arguments there are, what is large, and what is called how.
+        #[allow(
+            dead_code,
+            unreachable_pub,
+            reason = "a crate may use a part of its vocabulary, and keep it private"
+        )]
+        #[allow(deprecated, reason = "deprecated items are still read and written")]
         #[allow(
             clippy::doc_lazy_continuation,
+            clippy::doc_markdown,
+            rustdoc::redundant_explicit_links,
+            reason = "documentation comes from the schema, and its links hold in every module"
+        )]
+        #[allow(
             clippy::enum_variant_names,
             clippy::large_enum_variant,
-            clippy::match_single_binding,
             clippy::module_name_repetitions,
             clippy::new_without_default,
             clippy::should_implement_trait,
             clippy::struct_excessive_bools,
+            clippy::struct_field_names,
             clippy::too_many_arguments,
             clippy::upper_case_acronyms,
-            clippy::wrong_self_convention
+            clippy::wrong_self_convention,
+            reason = "the schema decides on names, sizes and numbers"
         )]
     }
 }
