@@ -1,4 +1,4 @@
-//! How a generated enumeration is read and written: a string, and never a closed set.
+//! How a generated enumeration is read and written: as a string, and never as a closed set.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,21 +9,21 @@ use crate::names;
 
 /// A generated QAPI enumeration.
 ///
-/// A value that the schema does not know is kept as it came, so that a newer QEMU never makes a
+/// A value that the schema does not list is kept as received, so that a newer QEMU never makes a
 /// reply unreadable.
 pub trait Enumeration: Clone + Sized + 'static {
     /// The name in the schema.
     const NAME: &'static str;
-    /// Every value that the schema knows, in its order.
+    /// Every value that the schema lists, in its order.
     const ALL: &'static [Self];
     /// Their names on the wire, in the same order.
     const NAMES: &'static [&'static str];
 
-    /// A value that the schema does not know.
+    /// Creates a value that the schema does not list.
     fn unknown(name: &str) -> Self;
 }
 
-/// The value that a wire name stands for.
+/// Returns the value with a wire name, which need not be one that the schema lists.
 #[must_use]
 pub fn parse<T: Enumeration>(name: &str) -> T {
     match names::position(T::NAMES, name) {
@@ -31,6 +31,93 @@ pub fn parse<T: Enumeration>(name: &str) -> T {
         None => T::unknown(name),
     }
 }
+
+/// Returns the value with a wire name that the schema lists.
+///
+/// # Errors
+/// Fails if the schema does not list the name.
+pub fn parse_known<T: Enumeration>(name: &str) -> Result<T, UnknownValue> {
+    match names::position(T::NAMES, name) {
+        Some(index) => Ok(T::ALL[index].clone()),
+        None => Err(UnknownValue { enumeration: T::NAME, value: name.into(), known: T::NAMES }),
+    }
+}
+
+/// The error for a name that an enumeration does not have.
+///
+/// ```
+/// # #[cfg(feature = "qmp")] {
+/// use qmp_types::qmp::types::MirrorSyncMode;
+///
+/// let error = MirrorSyncMode::from_known("ful").unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "`ful` is not a value of MirrorSyncMode, did you mean `full`? \
+///      (values: `top`, `full`, `none`, `incremental`, `bitmap`)",
+/// );
+/// # }
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UnknownValue {
+    enumeration: &'static str,
+    value: Box<str>,
+    known: &'static [&'static str],
+}
+
+impl UnknownValue {
+    /// Returns the name of the enumeration in the schema.
+    #[must_use]
+    pub fn enumeration(&self) -> &'static str {
+        self.enumeration
+    }
+
+    /// Returns the name that was not found.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// Returns the names that the enumeration has, in the order of the schema.
+    #[must_use]
+    pub fn known(&self) -> &'static [&'static str] {
+        self.known
+    }
+
+    /// Returns the most similar name that the enumeration has, if one is similar at all.
+    #[must_use]
+    pub fn suggestion(&self) -> Option<&'static str> {
+        let limit = (self.value.len() / 3).clamp(1, 3);
+        let near = self.known.iter().map(|known| (names::distance(&self.value, known), *known));
+        let near = near.filter(|(distance, known)| *distance <= limit && *distance < known.len());
+        near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
+    }
+}
+
+/// How many names an error lists.
+const LISTED: usize = 8;
+/// How much of a wrong name an error shows, in characters: it may be a whole file.
+const SHOWN: usize = 60;
+
+impl fmt::Display for UnknownValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value: String = self.value.chars().take(SHOWN).collect();
+        let cut = if value.len() < self.value.len() { "…" } else { "" };
+        write!(f, "`{}{cut}` is not a value of {}", value.escape_debug(), self.enumeration)?;
+        if let Some(suggestion) = self.suggestion() {
+            write!(f, ", did you mean `{suggestion}`?")?;
+        }
+        for (index, known) in self.known.iter().take(LISTED).enumerate() {
+            write!(f, "{} `{known}`", if index == 0 { " (values:" } else { "," })?;
+        }
+        match self.known.len() {
+            0 => Ok(()),
+            count if count > LISTED => write!(f, " and {} more)", count - LISTED),
+            _ => f.write_str(")"),
+        }
+    }
+}
+
+impl std::error::Error for UnknownValue {}
 
 struct EnumerationVisitor<T>(PhantomData<T>);
 
@@ -46,14 +133,45 @@ impl<T: Enumeration> Visitor<'_> for EnumerationVisitor<T> {
     }
 }
 
-/// `Deserialize::deserialize` of a generated enumeration.
+/// Implements `Deserialize::deserialize` for a generated enumeration.
 ///
 /// # Errors
-/// The value is not a string.
+/// Fails if the value is not a string.
 pub fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: Enumeration,
     D: Deserializer<'de>,
 {
     deserializer.deserialize_str(EnumerationVisitor(PhantomData))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use crate::{Capability, ErrorClass};
+
+    #[test]
+    fn only_listed_values_are_known() {
+        assert_eq!(ErrorClass::from_known("DeviceNotFound"), Ok(ErrorClass::DeviceNotFound));
+        assert!(ErrorClass::DeviceNotFound.is_known());
+        let other: ErrorClass = "Other".parse().unwrap();
+        assert!(!other.is_known());
+    }
+
+    #[test]
+    fn errors_say_what_was_meant_or_what_is_possible() {
+        let shown = |text: &str| Capability::from_known(text).unwrap_err().to_string();
+        assert_eq!(shown("OBO"), "`OBO` is not a value of QMPCapability (values: `oob`)");
+        assert_eq!(
+            shown("OOB"),
+            "`OOB` is not a value of QMPCapability, did you mean `oob`? (values: `oob`)"
+        );
+        assert_eq!(shown("a\nb"), "`a\\nb` is not a value of QMPCapability (values: `oob`)");
+        let long = shown(&"ä".repeat(1000));
+        assert!(long.starts_with(&format!("`{}…` is", "ä".repeat(60))), "{long}");
+        let error = ErrorClass::from_known("DeviceNotFond").unwrap_err();
+        assert_eq!(error.suggestion(), Some("DeviceNotFound"));
+        assert_eq!((error.enumeration(), error.value()), ("QapiErrorClass", "DeviceNotFond"));
+        assert_eq!(error.known().len(), 5);
+    }
 }

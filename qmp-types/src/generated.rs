@@ -235,7 +235,7 @@ macro_rules! whole_object {
             }
         }
 
-        $crate::whole_object!($name = $schema ($data));
+        $crate::whole_object!($name = $schema($data));
     };
     ($name:ident = $schema:literal ($data:ty)) => {
         impl ::std::convert::From<$data> for $name {
@@ -389,6 +389,26 @@ macro_rules! enumeration {
                     Self::Unknown(name) => name,
                 }
             }
+
+            /// Returns whether the schema lists the value, and it is not
+            /// [`Unknown`](Self::Unknown).
+            #[must_use]
+            pub fn is_known(&self) -> bool {
+                !::std::matches!(self, Self::Unknown(_))
+            }
+
+            /// Parses a value that the schema lists, for configuration and command lines.
+            ///
+            /// [`FromStr`](::std::str::FromStr) is for text that a server sent: it never fails and
+            /// keeps other values as [`Unknown`](Self::Unknown).
+            ///
+            /// # Errors
+            /// Fails if the schema does not list the value, with an error that suggests one.
+            pub fn from_known(
+                name: &str,
+            ) -> ::std::result::Result<Self, $crate::UnknownValue> {
+                $crate::enumeration::parse_known(name)
+            }
         }
 
         impl $crate::enumeration::Enumeration for $name {
@@ -407,6 +427,8 @@ macro_rules! enumeration {
             }
         }
 
+        /// Never fails, as it is for text that a server sent. For configuration, use
+        /// [`from_known`](Self::from_known).
         impl ::std::str::FromStr for $name {
             type Err = ::std::convert::Infallible;
 

@@ -36,6 +36,7 @@ mod generated;
 mod json;
 mod message;
 mod names;
+mod verbatim;
 mod version;
 
 #[doc(hidden)]
@@ -47,7 +48,9 @@ pub mod object;
 
 pub use command::{AllowOob, Command, Empty, Event, Null, Vocabulary};
 pub use decode::{DecodeError, decode};
+pub use enumeration::UnknownValue;
 pub use message::{Capability, ErrorClass, Greeting, QmpError, ServerMessage, Timestamp};
+pub use verbatim::Verbatim;
 pub use version::{Version, VersionTriple};
 
 /// How the client looks for the end of a message, too.

@@ -1,9 +1,10 @@
 //! Looks names up in the tables of generated types.
 
-/// The index of a name in a table.
+/// Returns the index of a name in a table.
 ///
-/// Tables are short, and so are names: going through all of them costs less than a hash would, if
-/// names are compared in chunks (from both ends, which may overlap) and not byte by byte.
+/// Tables and names are short, so that comparing with every name costs less than a hash would,
+/// provided that names are compared in chunks (from both ends, which may overlap) and not byte by
+/// byte.
 pub(crate) fn position(names: &[&str], name: &str) -> Option<usize> {
     let name = name.as_bytes();
     match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
@@ -22,9 +23,44 @@ fn position_of_long(names: &[&str], name: &[u8]) -> Option<usize> {
     names.iter().position(|known| known.as_bytes() == name)
 }
 
+/// Returns how many letters must be added, removed or changed to make one name of another, ignoring
+/// case. Names that are longer than any real one are only said to differ.
+#[cold]
+pub(crate) fn distance(one: &str, other: &str) -> usize {
+    const LONGEST: usize = 100;
+    if one.len().max(other.len()) > LONGEST {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, c) in one.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
+        for (column, o) in other.bytes().enumerate() {
+            let change = diagonal + usize::from(!c.eq_ignore_ascii_case(&o));
+            diagonal = row[column + 1];
+            row[column + 1] = change.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[other.len()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn distances() {
+        for (one, other, expected) in [
+            ("", "", 0),
+            ("abc", "", 3),
+            ("", "abc", 3),
+            ("A", "a", 0),
+            ("strcut", "struct", 2),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!(distance(one, other), expected, "{one} {other}");
+        }
+        assert_eq!(distance("a", &"a".repeat(101)), usize::MAX);
+    }
 
     #[test]
     fn names_of_any_length_are_told_apart() {

@@ -97,7 +97,10 @@ impl Printer<'_> {
                     let mut text = String::from(punct.as_char());
                     if let (Spacing::Joint, Some(TokenTree::Punct(next))) =
                         (punct.spacing(), tokens.peek())
-                        && matches!((punct.as_char(), next.as_char()), (':', ':') | ('-' | '=', '>'))
+                        && matches!(
+                            (punct.as_char(), next.as_char()),
+                            (':', ':') | ('-' | '=', '>')
+                        )
                     {
                         text.push(next.as_char());
                         tokens.next();
@@ -155,9 +158,8 @@ impl Printer<'_> {
     /// Prints what is in braces: each element on a line, with its comma.
     fn list(&mut self, elements: TokenStream) {
         self.out.push_str(" {");
-        let is_comma = |token: &TokenTree| {
-            matches!(token, TokenTree::Punct(punct) if punct.as_char() == ',')
-        };
+        let is_comma =
+            |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == ',');
         let elements: Vec<TokenTree> = elements.into_iter().collect();
         for element in elements.split_inclusive(is_comma) {
             self.new_line(4);
@@ -192,7 +194,9 @@ mod tests {
     #[test]
     fn calls_are_printed_as_people_write_them() {
         prints("Plain = \"plain\" {}");
-        prints("new A = \"a\" {\n    b: \"b\",\n    c?: \"c\" (boxed into super::types::D),\n    ..e\n}");
+        prints(
+            "new A = \"a\" {\n    b: \"b\",\n    c?: \"c\" (boxed into super::types::D),\n    ..e\n}",
+        );
         prints("A by \"x\" {\n    B: \"b\",\n    C(_): \"c\",\n    D(Box<_>): \"d\",\n}");
         prints("A = \"a\" -> ::std::vec::Vec<::std::vec::Vec<i64>>, no_arguments, allow_oob");
         prints("a: \"a\" (into ::b::C), b => \"b\" (strings)");

@@ -46,9 +46,8 @@ impl<B: Branches> Rest for B {
         while let Some(index) = members.next_or_push(names, &mut earlier)? {
             if names[index] == B::DISCRIMINATOR {
                 let Text(value) = members.value()?;
-                return members.within(names, slots, earlier, |inner| {
-                    B::read_branch(&value, inner)
-                });
+                return members
+                    .within(names, slots, earlier, |inner| B::read_branch(&value, inner));
             }
             members.fill_slot(slots, index)?;
         }
