@@ -1,4 +1,4 @@
-//! Decoding JSON text into a type, with an error that says which member failed.
+//! Decodes JSON text into a type, with an error that names the member that failed.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::json::{self, JsonError};
 
-/// A text that does not decode: which value failed, why, and what was there.
+/// The error for text that does not decode: the value that failed, why it failed, and the text there.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DecodeError {
     path: String,
@@ -15,20 +15,20 @@ pub struct DecodeError {
 }
 
 impl DecodeError {
-    /// Where the value stands: `$` is the whole, `$.inserted.image.format` a member, `$[3]` an
-    /// element.
+    /// Returns the path of the value: `$` is the whole, `$.inserted.image.format` a member, and
+    /// `$[3]` an element.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// What is wrong with the value at [`path`](Self::path).
+    /// Returns what is wrong with the value at [`path`](Self::path).
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// The text around the place, at most about a hundred bytes of it.
+    /// Returns the text around the error, about a hundred bytes at most.
     #[must_use]
     pub fn snippet(&self) -> &str {
         &self.snippet
@@ -52,7 +52,7 @@ impl std::error::Error for DecodeError {}
 /// Decodes JSON text.
 ///
 /// # Errors
-/// The text is not JSON, or not what `T` expects.
+/// Fails if the text is not JSON, or not what `T` expects.
 pub fn decode<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, DecodeError> {
     json::from_str(text).map_err(|error| DecodeError::new(text, error))
 }
@@ -62,7 +62,7 @@ enum Level<'t> {
     Array { index: usize },
 }
 
-/// The path of the value that ends at `offset`, or that `offset` lies in.
+/// Returns the path of the value that ends at `offset`, or that contains it.
 fn path_at(text: &[u8], offset: usize) -> String {
     let mut levels: Vec<Level<'_>> = Vec::new();
     let mut at = 0;
@@ -76,8 +76,8 @@ fn path_at(text: &[u8], offset: usize) -> String {
                 expects_name = true;
             }
             b'[' => levels.push(Level::Array { index: 0 }),
-            // The closing bracket that the error stands behind is the one of the value that
-            // failed: it is left on the stack.
+            // A closing bracket right before the error is that of the value that failed, which
+            // stays on the stack.
             b'}' | b']' if at + 1 == offset => ended = true,
             b'}' | b']' => {
                 levels.pop();
@@ -89,7 +89,7 @@ fn path_at(text: &[u8], offset: usize) -> String {
             },
             b':' => expects_name = false,
             b'"' => {
-                let end = string_end(text, at);
+                let end = json::string_end(text, at).unwrap_or(text.len());
                 if let (true, Some(Level::Object { member })) = (expects_name, levels.last_mut()) {
                     *member = Some(&text[at + 1..end.saturating_sub(1).max(at + 1)]);
                     expects_name = false;
@@ -107,19 +107,6 @@ fn path_at(text: &[u8], offset: usize) -> String {
         Level::Object { member: None } => path,
         Level::Array { index } => format!("{path}[{index}]"),
     })
-}
-
-/// The index behind the string that starts at `start`.
-fn string_end(text: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while let Some(byte) = text.get(at) {
-        match byte {
-            b'\\' => at += 2,
-            b'"' => return at + 1,
-            _ => at += 1,
-        }
-    }
-    text.len()
 }
 
 fn snippet_at(text: &str, offset: usize) -> String {

@@ -1,12 +1,13 @@
-//! What is inside of objects and arrays, one after the other.
+//! The members of objects and the elements of arrays, one after the other.
 
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
     VariantAccess, Visitor,
 };
 
-use super::scan::{after_space, plain_end};
-use super::{JsonError, Reader, Result};
+use super::error::{JsonError, Result};
+use super::reader::Reader;
+use super::scan::after_space;
 
 /// The members of an object that is being read.
 pub(super) struct Members<'r, 'de> {
@@ -15,19 +16,19 @@ pub(super) struct Members<'r, 'de> {
     state: State,
 }
 
-/// A member that is given before its turn.
+/// A member that is passed to the visitor before its turn.
 #[derive(Clone, Copy)]
 enum Ahead {
     None,
-    /// It begins here.
+    /// It comes next, and begins at this index.
     Next(usize),
-    /// It has been given; now the members are read from their beginning.
-    Given {
+    /// It has been passed; the others are read next, from their `start`.
+    Passed {
         first: usize,
         start: usize,
     },
-    /// It begins here, and is passed over.
-    Again(usize),
+    /// It begins at this index, and is skipped there.
+    Skip(usize),
 }
 
 /// How far the members of an object have been read.
@@ -38,9 +39,9 @@ enum State {
     End,
 }
 
-/// What comes next in an object.
+/// The next part of an object.
 enum Next<'de> {
-    /// A member of this name.
+    /// A member with this name.
     Name(&'de str),
     /// A member whose name begins here and has escapes.
     Escaped,
@@ -48,17 +49,17 @@ enum Next<'de> {
 }
 
 impl<'r, 'de> Members<'r, 'de> {
-    /// The members of the object whose `{` has been taken; if one is to be given first, where that
-    /// begins.
+    /// Creates the members of the object whose `{` has been taken. `first` is the index of the member
+    /// to pass first, if any.
     pub(super) fn new(reader: &'r mut Reader<'de>, first: Option<usize>) -> Self {
         let ahead = first.map_or(Ahead::None, Ahead::Next);
         Self { reader, ahead, state: State::Start }
     }
 
-    /// The next member's name, or the closing bracket.
+    /// Takes the name of the next member, or the closing bracket.
     fn next_name(&mut self) -> Result<Next<'de>> {
         let at = if let Ahead::Next(first) = self.ahead {
-            self.ahead = Ahead::Given { first, start: self.reader.at };
+            self.ahead = Ahead::Passed { first, start: self.reader.at };
             first
         } else {
             match self.next_place()? {
@@ -66,22 +67,20 @@ impl<'r, 'de> Members<'r, 'de> {
                 None => return Ok(Next::End),
             }
         };
-        let text = self.reader.text;
-        let bytes = text.as_bytes();
-        let end = plain_end(bytes, at + 1);
-        if bytes.get(end) != Some(&b'"') {
-            self.reader.at = at;
-            return Ok(Next::Escaped);
+        match self.reader.plain_string(at) {
+            Ok(name) => Ok(Next::Name(name)),
+            Err(_) => {
+                self.reader.at = at;
+                Ok(Next::Escaped)
+            }
         }
-        self.reader.at = end + 1;
-        Ok(Next::Name(&text[at + 1..end]))
     }
 
-    /// Where the next member begins that has not been given, if there is one.
+    /// Returns the index of the next member that has not been passed, if any.
     #[inline(always)]
     fn next_place(&mut self) -> Result<Option<usize>> {
-        if let Ahead::Given { first, start } = self.ahead {
-            self.ahead = Ahead::Again(first);
+        if let Ahead::Passed { first, start } = self.ahead {
+            self.ahead = Ahead::Skip(first);
             self.reader.at = start;
         }
         let bytes = self.reader.text.as_bytes();
@@ -92,13 +91,14 @@ impl<'r, 'de> Members<'r, 'de> {
                 (_, State::End) => return Ok(None),
                 (Some(b'}'), _) => return self.end(at).map(|()| None),
                 (Some(_), State::Start) => self.state = State::Inside,
-                _ => return Err(self.reader.not_in_list(b'}')),
+                _ => return Err(self.reader.neither_comma_nor(b'}')),
             }
             if bytes.get(at) != Some(&b'"') {
-                return Err(self.reader.no_name(at));
+                self.reader.at = at;
+                return Err(self.reader.error("expected the name of a member"));
             }
             match self.ahead {
-                Ahead::Again(given) if given == at => self.pass_over(at)?,
+                Ahead::Skip(first) if first == at => self.skip_first(at)?,
                 _ => return Ok(Some(at)),
             }
         }
@@ -106,17 +106,17 @@ impl<'r, 'de> Members<'r, 'de> {
 
     /// Takes the closing bracket.
     fn end(&mut self, at: usize) -> Result<()> {
-        if matches!(self.ahead, Ahead::Again(_)) {
-            return Err(self.reader.wrong("what was given first is in another object"));
+        if matches!(self.ahead, Ahead::Skip(_)) {
+            return Err(self.reader.error("the member that was passed first is in another object"));
         }
         self.state = State::End;
         self.reader.at = at + 1;
         Ok(())
     }
 
-    /// Passes over the member that was given first.
+    /// Skips the member that was passed first.
     #[inline(never)]
-    fn pass_over(&mut self, at: usize) -> Result<()> {
+    fn skip_first(&mut self, at: usize) -> Result<()> {
         self.ahead = Ahead::None;
         self.reader.at = at;
         self.reader.string()?;
@@ -124,7 +124,7 @@ impl<'r, 'de> Members<'r, 'de> {
         self.reader.skip()
     }
 
-    /// Takes the closing bracket, if that has not been done.
+    /// Takes the closing bracket, unless it has been taken.
     #[inline]
     pub(super) fn finish(mut self) -> Result<()> {
         if self.state == State::End {
@@ -132,7 +132,7 @@ impl<'r, 'de> Members<'r, 'de> {
         }
         match self.next_name()? {
             Next::End => Ok(()),
-            _ => Err(self.reader.wrong("there are more members than were expected")),
+            _ => Err(self.reader.error("more members than expected")),
         }
     }
 }
@@ -207,12 +207,12 @@ pub(super) struct Elements<'r, 'de> {
 }
 
 impl<'r, 'de> Elements<'r, 'de> {
-    /// The elements of the array whose `[` has been taken.
+    /// Creates the elements of the array whose `[` has been taken.
     pub(super) fn new(reader: &'r mut Reader<'de>) -> Self {
         Self { reader, started: false, done: false }
     }
 
-    /// Takes the closing bracket, if that has not been done.
+    /// Takes the closing bracket, unless it has been taken.
     #[inline]
     pub(super) fn finish(self) -> Result<()> {
         if self.done { Ok(()) } else { self.reader.expect(b']') }
@@ -231,14 +231,14 @@ impl<'de> SeqAccess<'de> for &mut Elements<'_, 'de> {
             }
             Some(b',') if self.started => self.reader.at += 1,
             Some(_) if !self.started => {}
-            _ => return Err(self.reader.not_in_list(b']')),
+            _ => return Err(self.reader.neither_comma_nor(b']')),
         }
         self.started = true;
         seed.deserialize(&mut *self.reader).map(Some)
     }
 }
 
-/// A variant of somebody's Rust enum: a string, or an object with one member.
+/// A variant of a Rust enum that a caller has defined: a string, or an object with one member.
 pub(super) struct Variant<'r, 'de> {
     pub(super) reader: &'r mut Reader<'de>,
     pub(super) has_value: bool,
@@ -281,5 +281,53 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
         visitor: V,
     ) -> Result<V::Value> {
         self.reader.deserialize_any(visitor)
+    }
+}
+
+/// The name of a newtype for which the reader passes a value together with its text.
+pub(crate) const WITH_TEXT: &str = "$qmp_types::Verbatim";
+
+/// A value together with its text, as an enum: the value is the variant, and holds the text.
+pub(super) struct WithText<'r, 'de> {
+    pub(super) reader: &'r mut Reader<'de>,
+}
+
+/// The text of a value.
+pub(super) struct Text<'de>(&'de str);
+
+impl<'de> EnumAccess<'de> for WithText<'_, 'de> {
+    type Error = JsonError;
+    type Variant = Text<'de>;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Text<'de>)> {
+        self.reader.peek();
+        let start = self.reader.at;
+        let value = seed.deserialize(&mut *self.reader);
+        let value = self.reader.located(value)?;
+        Ok((value, Text(&self.reader.text[start..self.reader.at])))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Text<'de> {
+    type Error = JsonError;
+
+    fn unit_variant(self) -> Result<()> {
+        Ok(())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value> {
+        seed.deserialize(Name(self.0))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value> {
+        visitor.visit_borrowed_str(self.0)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        visitor.visit_borrowed_str(self.0)
     }
 }

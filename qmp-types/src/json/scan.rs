@@ -1,12 +1,12 @@
-//! Looks at the bytes of JSON text, eight at a time where that pays.
+//! Scans the bytes of JSON text, eight at a time where that pays.
 //!
-//! Every function takes the whole text and a place in it, and gives a place.
+//! Every function takes the whole text and an index into it, and returns an index.
 
 /// A bit in each byte of a word: the lowest, the highest.
 const ONES: u64 = u64::from_le_bytes([1; 8]);
 const HIGHS: u64 = ONES << 7;
 
-/// The index of the first byte from `at` on that is no white space.
+/// Returns the index of the first byte from `at` on that is not white space.
 #[inline(always)]
 pub(super) fn after_space(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
@@ -15,15 +15,15 @@ pub(super) fn after_space(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// The index behind an array or object that begins at `start`. Whether it is one shows when it is
-/// read.
+/// Returns the index after the array or object that begins at `start`. Only its brackets and strings
+/// are looked at.
 pub(super) fn skip_brackets(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     let mut depth = 1_usize;
     loop {
         match bytes.get(at)? {
             b'"' => {
-                at = skip_string(bytes, at)?;
+                at = string_end(bytes, at)?;
                 continue;
             }
             b'{' | b'[' => depth += 1,
@@ -35,8 +35,8 @@ pub(super) fn skip_brackets(bytes: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// Where a member `name` begins next, in whatever object. What looks like one in a string is taken
-/// for one.
+/// Returns the index of the next member `name`, in whatever object. The inside of a string may be
+/// mistaken for one.
 pub(super) fn find_name(bytes: &[u8], mut at: usize, name: &[u8]) -> Option<usize> {
     let first = *name.first()?;
     loop {
@@ -52,14 +52,14 @@ pub(super) fn find_name(bytes: &[u8], mut at: usize, name: &[u8]) -> Option<usiz
     }
 }
 
-/// Where the member `name` begins of the object that `at` is in. Nothing is checked on the way: what
-/// is wrong there shows when it is read.
+/// Returns the index of the member `name` of the object that `at` is in. Nothing is checked on the
+/// way, as all of it is read later.
 pub(super) fn find_member(bytes: &[u8], mut at: usize, name: &[u8]) -> Option<usize> {
     let mut is_name = true;
     loop {
         match bytes.get(at)? {
             b'"' => {
-                let end = skip_string(bytes, at)?;
+                let end = string_end(bytes, at)?;
                 if is_name && bytes.get(at + 1..end - 1) == Some(name) {
                     return Some(at);
                 }
@@ -76,14 +76,14 @@ pub(super) fn find_member(bytes: &[u8], mut at: usize, name: &[u8]) -> Option<us
     }
 }
 
-/// The index behind a string that begins at `start`.
+/// Returns the index after the string that begins at `start`, if it ends.
 #[inline(always)]
-fn skip_string(bytes: &[u8], start: usize) -> Option<usize> {
+pub(crate) fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
     let at = plain_end(bytes, start + 1);
     if bytes.get(at) == Some(&b'"') { Some(at + 1) } else { skip_escapes(bytes, at) }
 }
 
-/// The same from the first byte on that is not plain.
+/// The slow path of [`string_end`], from the first byte that is not plain.
 #[inline(never)]
 fn skip_escapes(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
@@ -96,11 +96,12 @@ fn skip_escapes(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// The index of the first quote, backslash or control character from `at` on.
+/// Returns the index of the first quote, backslash or control character from `at` on, or the end of
+/// the text.
 #[inline(always)]
 #[must_use]
 pub fn plain_end(bytes: &[u8], at: usize) -> usize {
-    // Most strings are shorter than a window; it may reach beyond their end.
+    // Most strings are shorter than a window, which may reach beyond their end.
     match bytes.get(at..).and_then(<[u8]>::first_chunk).map(special_in) {
         None => plain_end_of_text(bytes, at),
         Some(0) => plain_end_of_long(bytes, at + 8),
@@ -108,18 +109,19 @@ pub fn plain_end(bytes: &[u8], at: usize) -> usize {
     }
 }
 
-/// Which of eight bytes are special: the lowest bit that is set is in the first of them.
+/// Marks the special ones of eight bytes: the lowest bit that is set is in the first of them.
 #[inline(always)]
 fn special_in(window: &[u8; 8]) -> u64 {
     let word = u64::from_le_bytes(*window);
-    // The lowest high bit that is set is that of the first byte below the limit, in each of these.
-    // The first exchanges neighbours, by twos, so that the quote comes next to the controls.
+    // In each of these words, the lowest high bit that is set belongs to the first byte below the
+    // limit. The first word swaps neighbors at a distance of two, which puts the quote next to the
+    // control characters.
     let quote_or_control = (word ^ (ONES * 2)).wrapping_sub(ONES * 0x21);
     let backslash = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
     (quote_or_control | backslash) & !word & HIGHS
 }
 
-/// The same behind the first window.
+/// Continues [`plain_end`] after the first window.
 #[inline(never)]
 fn plain_end_of_long(bytes: &[u8], mut at: usize) -> usize {
     while let Some(window) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
@@ -132,7 +134,7 @@ fn plain_end_of_long(bytes: &[u8], mut at: usize) -> usize {
     plain_end_of_text(bytes, at)
 }
 
-/// The same for the last bytes of the text.
+/// Finishes [`plain_end`] for the last bytes of the text.
 #[cold]
 fn plain_end_of_text(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
@@ -140,7 +142,7 @@ fn plain_end_of_text(bytes: &[u8], at: usize) -> usize {
     rest.iter().position(is_special).map_or(bytes.len(), |plain| at + plain)
 }
 
-/// Where two bytes are beside each other, from `at` on.
+/// Returns the index of the first place from `at` on where two bytes are side by side.
 pub(super) fn find_pair(bytes: &[u8], mut at: usize, pair: [u8; 2]) -> Option<usize> {
     while let Some(window) = bytes.get(at..)?.first_chunk() {
         let word = u64::from_le_bytes(*window);
@@ -153,5 +155,5 @@ pub(super) fn find_pair(bytes: &[u8], mut at: usize, pair: [u8; 2]) -> Option<us
         // The second byte of a pair may be the first of the next window.
         at += 7;
     }
-    bytes.get(at..)?.windows(2).position(|two| two == pair).map(|before| at + before)
+    bytes.get(at..)?.windows(2).position(|two| two == pair).map(|skipped| at + skipped)
 }

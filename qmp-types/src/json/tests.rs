@@ -1,10 +1,14 @@
-use serde::de::MapAccess;
+use std::fmt;
+
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::error::Result;
+use super::reader::MAX_DEPTH;
 use super::*;
 
-/// Numbers that repeat, for tests that try many inputs.
+/// A repeatable sequence of numbers, for tests that try many inputs.
 struct Dice(u64);
 
 impl Dice {
@@ -19,7 +23,7 @@ const SEED: &str = r#" {"a": [1, -2, 3.5e2, 18446744073709551615, -9223372036854
     "e": 123456789012345678901234567890, "f": -0, "g": 1E400, "h": [0, {"a": {"a": "x"}}]} "#;
 
 #[test]
-fn the_same_texts_are_read_as_serde_json_reads() {
+fn texts_are_read_as_by_serde_json() {
     let mut dice = Dice(1);
     let alphabet: Vec<char> = "{}[]:,\"\\0123456789.eE+-truefalsn u\n\u{1}ä".chars().collect();
     let mut accepted = 0;
@@ -42,7 +46,7 @@ fn the_same_texts_are_read_as_serde_json_reads() {
 }
 
 #[test]
-fn what_is_no_number_to_serde_json_is_none() {
+fn numbers_are_those_of_serde_json() {
     for text in ["01", "-", "1.", ".5", "1e", "+1", "1E400", "-01", "--1", "1-2", "0x1"] {
         assert!(from_str::<Value>(text).is_err(), "{text}");
         assert!(serde_json::from_str::<Value>(text).is_err(), "{text}");
@@ -50,7 +54,7 @@ fn what_is_no_number_to_serde_json_is_none() {
 }
 
 #[test]
-fn nothing_is_too_deep_for_what_nobody_reads() {
+fn skipped_and_raw_values_may_have_any_depth() {
     let deep = "[".repeat(10_000) + &"]".repeat(10_000);
     from_str::<IgnoredAny>(&deep).unwrap();
     assert_eq!(from_str::<&RawValue>(&deep).unwrap().get(), deep);
@@ -72,12 +76,12 @@ fn nesting_has_a_limit() {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     assert!(from_str::<Value>(&nested(usize::from(MAX_DEPTH))).is_ok());
     let error = from_str::<Value>(&nested(10_000)).unwrap_err();
-    assert_eq!(error.into_parts(), (String::from("this is nested too deep"), Some(128)));
+    assert_eq!(error.into_parts(), (String::from("nested more than 128 levels deep"), Some(128)));
 }
 
 #[test]
-fn enums_of_others_are_read() {
-    // Somebody's own type in the place of a generated one may derive what it likes.
+fn derived_enums_are_read() {
+    // A type that replaces a generated one may derive `Deserialize`.
     let ipv4: std::ops::Bound<u8> = from_str(r#"{"Included": 3}"#).unwrap();
     assert_eq!(ipv4, std::ops::Bound::Included(3));
     assert_eq!(
@@ -86,7 +90,7 @@ fn enums_of_others_are_read() {
     );
 }
 
-/// An object whose member `kind` is given first: the members in the order in which they came.
+/// An object whose member `kind` is passed first: its members in the order in which they were passed.
 #[derive(Debug, PartialEq)]
 struct Kinds(Vec<(String, Kinds)>);
 
@@ -119,18 +123,18 @@ impl<'de> serde::Deserialize<'de> for Kinds {
     }
 }
 
-/// The same without a guess.
+/// Reads a text without guessing.
 fn by_structure(text: &str) -> Result<Kinds> {
-    Reader { text, at: 0, depth: 0, guesses: Guesses::Never }.whole()
+    Reader::new(text, Guesses::Never).whole()
 }
 
 #[test]
-fn a_discriminator_is_given_first_wherever_it_is() {
+fn a_discriminator_is_passed_first_wherever_it_is() {
     for (text, order) in [
         (r#"{"kind": "x", "a": "b"}"#, &["kind", "a"][..]),
         (r#"{"a": "b", "kind": "x"}"#, &["kind", "a"]),
         (r#"{ "a" : "b" , "kind" : "x" , "c" : "d" }"#, &["kind", "a", "c"]),
-        // Those of other objects are not taken for this one's.
+        // Members of other objects are not mistaken for one of this object.
         (r#"{"a": {"kind": "inner"}, "kind": "x"}"#, &["kind", "a"]),
         (r#"{"a": {"b": {"kind": "inner"}}, "c": "d"}"#, &["a", "c"]),
         (r#"{"a": "\"kind\":", "b": "kind", "kind": "x"}"#, &["kind", "a", "b"]),
@@ -142,7 +146,7 @@ fn a_discriminator_is_given_first_wherever_it_is() {
     }
 }
 
-/// Some object in which `kind` is in some places.
+/// Generates an object with members `kind` in random places.
 fn kinds(dice: &mut Dice, depth: usize) -> String {
     let space = [" ", ""][dice.roll(2)];
     let members: Vec<String> = (0..dice.roll(4))
@@ -161,7 +165,7 @@ fn kinds(dice: &mut Dice, depth: usize) -> String {
 }
 
 #[test]
-fn a_wrong_guess_shows_nowhere() {
+fn a_wrong_guess_does_not_show() {
     let mut dice = Dice(3);
     let (mut accepted, mut guessed_wrong) = (0, 0);
     for _ in 0..20_000 {
@@ -171,7 +175,7 @@ fn a_wrong_guess_shows_nowhere() {
             text[at] = ['{', '}', '"', ':', ',', '\\', 'k'][dice.roll(7)];
         }
         let text: String = text.into_iter().collect();
-        let mut reader = Reader { text: &text, at: 0, depth: 0, guesses: Guesses::None };
+        let mut reader = Reader::new(&text, Guesses::None);
         let guess = reader.whole::<Kinds>();
         match (from_str::<Kinds>(&text), by_structure(&text)) {
             (Ok(ours), Ok(slow)) => {
@@ -191,7 +195,7 @@ fn a_wrong_guess_shows_nowhere() {
 
 #[test]
 fn wrong_guesses_cost_no_more_than_twice() {
-    // At each level the guess would be wrong: a guess a level would double the work each time.
+    // The guess would be wrong at each level: if each level guessed, each would double the work.
     let depth = usize::from(MAX_DEPTH) - 1;
     let text = "{\"a\":".repeat(depth) + "\"\"" + &",\"kind\":\"x\"}".repeat(depth);
     let Kinds(members) = from_str(&text).unwrap();
@@ -199,7 +203,7 @@ fn wrong_guesses_cost_no_more_than_twice() {
 }
 
 #[test]
-fn pairs_are_found_as_one_by_one() {
+fn pairs_are_found_as_byte_by_byte() {
     let mut dice = Dice(9);
     for _ in 0..20_000 {
         let bytes: Vec<u8> = (0..dice.roll(40)).map(|_| b"\"kx\xeb\x8b"[dice.roll(5)]).collect();
@@ -210,7 +214,7 @@ fn pairs_are_found_as_one_by_one() {
 }
 
 #[test]
-fn plain_bytes_are_counted_as_one_by_one() {
+fn plain_bytes_are_counted_as_byte_by_byte() {
     let mut dice = Dice(7);
     for _ in 0..20_000 {
         let length = dice.roll(40);

@@ -1,0 +1,173 @@
+//! The reader as a deserializer.
+
+use serde::de::{Deserializer, Error as _, Visitor};
+
+use super::access::{Elements, Members, Variant, WITH_TEXT, WithText};
+use super::error::{JsonError, Result};
+use super::reader::{Number, Reader};
+use super::scan::after_space;
+
+impl<'de> Reader<'de> {
+    #[inline(always)]
+    fn visit_string<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+        let start = self.at;
+        let value = match self.string()? {
+            Some(plain) => visitor.visit_borrowed_str(plain),
+            None => visitor.visit_string(self.unescaped(start)?),
+        };
+        self.located(value)
+    }
+
+    fn visit_number<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+        let value = match self.number()? {
+            Number::Natural(number) => visitor.visit_u64(number),
+            Number::Negative(number) => visitor.visit_i64(number),
+            Number::Fraction(number) => visitor.visit_f64(number),
+        };
+        self.located(value)
+    }
+
+    fn visit_word<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+        let value = match self.word()? {
+            Some(value) => visitor.visit_bool(value),
+            None => visitor.visit_unit(),
+        };
+        self.located(value)
+    }
+
+    fn visit_object<V: Visitor<'de>>(&mut self, first: &str, visitor: V) -> Result<V::Value> {
+        let start = self.enter()?;
+        let first = if first.is_empty() { None } else { self.find(first) };
+        // A member that comes first anyway is not read twice.
+        let first = first.filter(|first| *first != after_space(self.text.as_bytes(), self.at));
+        let mut members = Members::new(self, first);
+        let value = visitor.visit_map(&mut members);
+        let end = if value.is_ok() { members.finish() } else { Ok(()) };
+        self.leave(start, value, end)
+    }
+
+    fn visit_array<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+        let start = self.enter()?;
+        let mut elements = Elements::new(self);
+        let value = visitor.visit_seq(&mut elements);
+        let end = if value.is_ok() { elements.finish() } else { Ok(()) };
+        self.leave(start, value, end)
+    }
+}
+
+impl<'de> Deserializer<'de> for &mut Reader<'de> {
+    type Error = JsonError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.peek() {
+            Some(b'"') => self.visit_string(visitor),
+            Some(b'{') => self.visit_object("", visitor),
+            Some(b'[') => self.visit_array(visitor),
+            Some(b'-' | b'0'..=b'9') => self.visit_number(visitor),
+            Some(_) => self.visit_word(visitor),
+            None => Err(self.ends_early()),
+        }
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.skip()?;
+        visitor.visit_unit()
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.peek() {
+            Some(b'n') => self.visit_word(visitor),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        match (self.peek(), fields) {
+            (Some(b'{'), [first]) => self.visit_object(first, visitor),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value> {
+        if name == WITH_TEXT {
+            return visitor.visit_enum(WithText { reader: self });
+        }
+        if !name.starts_with('$') {
+            return visitor.visit_newtype_struct(self);
+        }
+        // A raw value of serde_json, which only its own deserializer can make. That reads the text
+        // without recursion, so that no text is too deep for it.
+        let mut inner = serde_json::Deserializer::from_str(self.raw()?);
+        let value = inner.deserialize_newtype_struct(name, visitor);
+        value
+            .and_then(|value| inner.end().map(|()| value))
+            .map_err(|error| JsonError::custom(error).at(self.at))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        match self.peek() {
+            Some(b'{') => {
+                let start = self.enter()?;
+                let value = visitor.visit_enum(Variant { reader: &mut *self, has_value: true });
+                let end = if value.is_ok() { self.expect(b'}') } else { Ok(()) };
+                self.leave(start, value, end)
+            }
+            _ => visitor.visit_enum(Variant { reader: self, has_value: false }),
+        }
+    }
+
+    // Values that are nearly always strings are tried as strings first.
+
+    #[inline(always)]
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.peek() {
+            Some(b'"') => self.visit_string(visitor),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    #[inline(always)]
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.deserialize_str(visitor)
+    }
+
+    #[inline]
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        self.deserialize_str(visitor)
+    }
+
+    #[inline]
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.peek() {
+            Some(b'{') => self.visit_object("", visitor),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    #[inline]
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.peek() {
+            Some(b'[') => self.visit_array(visitor),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct
+        tuple tuple_struct
+    }
+}

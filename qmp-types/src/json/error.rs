@@ -1,0 +1,52 @@
+//! What is wrong with a JSON text, and where.
+
+use std::fmt;
+
+/// What is wrong, and the end of the value that it is wrong with, in bytes.
+///
+/// Boxed, since every result reserves space for it.
+#[derive(Debug)]
+pub(crate) struct JsonError(Box<Details>);
+
+#[derive(Debug)]
+struct Details {
+    reason: String,
+    offset: Option<usize>,
+}
+
+impl JsonError {
+    /// Returns the error with an offset, unless it has one already.
+    #[cold]
+    pub(super) fn at(mut self, offset: usize) -> Self {
+        self.locate(offset);
+        self
+    }
+
+    /// Sets the offset, unless the error has one already.
+    #[cold]
+    pub(super) fn locate(&mut self, offset: usize) {
+        self.0.offset.get_or_insert(offset);
+    }
+
+    /// Returns the reason and the offset.
+    pub(crate) fn into_parts(self) -> (String, Option<usize>) {
+        (self.0.reason, self.0.offset)
+    }
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.reason)
+    }
+}
+
+impl std::error::Error for JsonError {}
+
+impl serde::de::Error for JsonError {
+    #[cold]
+    fn custom<T: fmt::Display>(reason: T) -> Self {
+        Self(Box::new(Details { reason: reason.to_string(), offset: None }))
+    }
+}
+
+pub(super) type Result<T> = std::result::Result<T, JsonError>;

@@ -1,0 +1,291 @@
+//! Reads the parts of a JSON text, and keeps the position.
+
+use serde::de::{Deserializer, Error as _, IgnoredAny};
+
+use super::error::{JsonError, Result};
+use super::scan::{self, after_space, plain_end, skip_brackets};
+
+/// The deepest nesting that is read, in levels. Each level takes stack.
+pub(super) const MAX_DEPTH: u8 = 128;
+
+/// Reads one text.
+pub(super) struct Reader<'de> {
+    pub(super) text: &'de str,
+    /// The index of the next byte.
+    pub(super) at: usize,
+    depth: u8,
+    guesses: Guesses,
+}
+
+/// Whether the position of a discriminator has been guessed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Guesses {
+    None,
+    Some,
+    /// It must not be guessed.
+    Never,
+}
+
+/// A number, as the first of these types that it fits into.
+pub(super) enum Number {
+    Natural(u64),
+    Negative(i64),
+    Fraction(f64),
+}
+
+impl<'de> Reader<'de> {
+    pub(super) fn new(text: &'de str, guesses: Guesses) -> Self {
+        Self { text, at: 0, depth: 0, guesses }
+    }
+
+    pub(super) fn has_guessed(&self) -> bool {
+        self.guesses == Guesses::Some
+    }
+
+    /// Reads the whole text as one value.
+    pub(super) fn whole<T: serde::Deserialize<'de>>(&mut self) -> Result<T> {
+        let value = T::deserialize(&mut *self);
+        let value = self.located(value)?;
+        match self.peek() {
+            None => Ok(value),
+            Some(_) => Err(self.error("trailing characters after the value")),
+        }
+    }
+
+    #[cold]
+    pub(super) fn error(&self, reason: &str) -> JsonError {
+        JsonError::custom(reason).at(self.at)
+    }
+
+    /// Returns a value that has just been read; an error gets the current position, unless it has
+    /// one.
+    //
+    // Large values are not moved on the way: the same variable is returned.
+    #[inline(always)]
+    pub(super) fn located<T>(&self, mut value: Result<T>) -> Result<T> {
+        if let Err(error) = &mut value {
+            error.locate(self.at);
+        }
+        value
+    }
+
+    /// Returns the next byte that is not white space, without taking it.
+    #[inline]
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        self.at = after_space(bytes, self.at);
+        bytes.get(self.at).copied()
+    }
+
+    /// Takes a byte, after white space.
+    #[inline]
+    pub(super) fn expect(&mut self, byte: u8) -> Result<()> {
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            return Ok(());
+        }
+        Err(self.unexpected(&format_args!("expected `{}`", char::from(byte))))
+    }
+
+    /// Returns the error for a list in which neither a `,` nor the closing bracket comes next.
+    #[cold]
+    pub(super) fn neither_comma_nor(&mut self, bracket: u8) -> JsonError {
+        self.unexpected(&format_args!("expected `,` or `{}`", char::from(bracket)))
+    }
+
+    #[cold]
+    fn unexpected(&mut self, expected: &std::fmt::Arguments<'_>) -> JsonError {
+        match self.peek() {
+            Some(_) => self.error(&expected.to_string()),
+            None => self.ends_early(),
+        }
+    }
+
+    #[cold]
+    pub(super) fn ends_early(&self) -> JsonError {
+        self.error("unexpected end of the text")
+    }
+
+    /// Takes the string that begins here. Returns what is between its quotes, unless there are
+    /// escapes in it.
+    #[inline(always)]
+    pub(super) fn string(&mut self) -> Result<Option<&'de str>> {
+        match self.plain_string(self.at) {
+            Ok(plain) => Ok(Some(plain)),
+            Err(special) => self.string_with_escapes(special).map(|()| None),
+        }
+    }
+
+    /// Takes the string that begins at `start`, if it has no escapes. Otherwise returns the index of
+    /// its first byte that is not plain.
+    #[inline(always)]
+    pub(super) fn plain_string(&mut self, start: usize) -> std::result::Result<&'de str, usize> {
+        let bytes = self.text.as_bytes();
+        let end = plain_end(bytes, start + 1);
+        match self.text.get(start + 1..end) {
+            Some(plain) if bytes.get(end) == Some(&b'"') => {
+                self.at = end + 1;
+                Ok(plain)
+            }
+            _ => Err(end),
+        }
+    }
+
+    /// Takes the rest of a string, from its first byte that is not plain.
+    #[cold]
+    fn string_with_escapes(&mut self, special: usize) -> Result<()> {
+        let bytes = self.text.as_bytes();
+        let mut at = special;
+        loop {
+            at = plain_end(bytes, at);
+            // The position of an error is after the byte that causes it.
+            self.at = bytes.len().min(at + 1);
+            match bytes.get(at) {
+                Some(b'"') => return Ok(()),
+                Some(b'\\') => at += 2,
+                Some(_) => return Err(self.error("control character in a string")),
+                None => return Err(self.error("unterminated string")),
+            }
+        }
+    }
+
+    /// Unescapes the string that began at `start` and has just been taken.
+    #[cold]
+    pub(super) fn unescaped(&self, start: usize) -> Result<String> {
+        serde_json::from_str(&self.text[start..self.at])
+            .map_err(|_| self.error("invalid escape in a string"))
+    }
+
+    pub(super) fn number(&mut self) -> Result<Number> {
+        /// Any number of this many digits fits.
+        const DIGITS: usize = 18;
+        let bytes = self.text.as_bytes();
+        let start = self.at + usize::from(bytes.get(self.at) == Some(&b'-'));
+        let (mut at, mut number) = (start, 0_u64);
+        while let Some(digit @ b'0'..=b'9') = bytes.get(at) {
+            number = number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+            at += 1;
+        }
+        let more = matches!(bytes.get(at), Some(b'-' | b'+' | b'.' | b'e' | b'E'));
+        let is_short = at - start == 1 || (at - start <= DIGITS && bytes.get(start) != Some(&b'0'));
+        if more || !is_short || at == start {
+            return self.any_number();
+        }
+        if start == self.at {
+            self.at = at;
+            return Ok(Number::Natural(number));
+        }
+        match i64::try_from(number) {
+            Ok(number @ 1..) => {
+                self.at = at;
+                Ok(Number::Negative(-number))
+            }
+            _ => self.any_number(),
+        }
+    }
+
+    /// The slow path of [`number`](Self::number).
+    fn any_number(&mut self) -> Result<Number> {
+        let rest = &self.text[self.at..];
+        let is_part = |b: u8| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.' | b'e' | b'E');
+        let length = rest.bytes().position(|b| !is_part(b)).unwrap_or(rest.len());
+        let number = &rest[..length];
+        self.at += length;
+        let digits = number.strip_prefix('-').unwrap_or(number);
+        let whole = digits.bytes().all(|b| b.is_ascii_digit())
+            && (digits.len() == 1 || !digits.starts_with('0'));
+        if whole && number != "-0" {
+            if let Ok(number) = number.parse() {
+                return Ok(Number::Natural(number));
+            }
+            if let Ok(number) = number.parse() {
+                return Ok(Number::Negative(number));
+            }
+        }
+        let fraction = serde_json::from_str(number).map_err(|_| self.error("invalid number"))?;
+        Ok(Number::Fraction(fraction))
+    }
+
+    /// Takes a boolean, or returns `None` for `null`.
+    pub(super) fn word(&mut self) -> Result<Option<bool>> {
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let (length, value) = match rest {
+            [b'n', b'u', b'l', b'l', ..] => (4, None),
+            [b't', b'r', b'u', b'e', ..] => (4, Some(true)),
+            [b'f', b'a', b'l', b's', b'e', ..] => (5, Some(false)),
+            _ => return Err(self.error("expected a value")),
+        };
+        self.at += length;
+        Ok(value)
+    }
+
+    /// Enters a `[` or `{`, and returns its index.
+    #[inline]
+    pub(super) fn enter(&mut self) -> Result<usize> {
+        if self.depth == MAX_DEPTH {
+            return Err(self.error(&format!("nested more than {MAX_DEPTH} levels deep")));
+        }
+        let start = self.at;
+        self.depth += 1;
+        self.at += 1;
+        Ok(start)
+    }
+
+    /// Leaves the array or object that began at `start`.
+    #[inline(always)]
+    pub(super) fn leave<T>(
+        &mut self,
+        start: usize,
+        mut value: Result<T>,
+        end: Result<()>,
+    ) -> Result<T> {
+        self.depth -= 1;
+        if let (Ok(_), Err(error)) = (&value, end) {
+            value = Err(error);
+        }
+        if let Err(error) = &mut value {
+            // An error without a position, such as a missing member, concerns the whole.
+            error.locate(start);
+        }
+        value
+    }
+
+    /// Takes a value, however deep, and returns its text. Whether the inside of brackets is JSON is
+    /// not checked.
+    pub(super) fn raw(&mut self) -> Result<&'de str> {
+        let first = self.peek();
+        let start = self.at;
+        if matches!(first, Some(b'{' | b'[')) {
+            let end = skip_brackets(self.text.as_bytes(), start);
+            self.at = end.ok_or_else(|| self.ends_early())?;
+        } else {
+            self.deserialize_any(IgnoredAny)?;
+        }
+        Ok(&self.text[start..self.at])
+    }
+
+    /// Skips a value, however deep.
+    pub(super) fn skip(&mut self) -> Result<()> {
+        let text = self.raw()?;
+        if text.starts_with(['{', '[']) {
+            serde_json::from_str::<IgnoredAny>(text)
+                .map_err(|error| JsonError::custom(error).at(self.at))?;
+        }
+        Ok(())
+    }
+
+    /// Returns the index of the member `name` of the object whose `{` has been taken.
+    ///
+    /// The next occurrence of the name, in whatever object, is nearly always right, and finding it
+    /// costs a fraction of following the structure. Reading the object shows whether it is right:
+    /// either the index is met as that of one of its members, or the whole text is read again,
+    /// without guessing.
+    pub(super) fn find(&mut self, name: &str) -> Option<usize> {
+        let bytes = self.text.as_bytes();
+        if self.guesses == Guesses::Never {
+            return scan::find_member(bytes, self.at, name.as_bytes());
+        }
+        self.guesses = Guesses::Some;
+        scan::find_name(bytes, self.at, name.as_bytes())
+    }
+}
