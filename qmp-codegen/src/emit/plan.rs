@@ -8,8 +8,8 @@ use std::collections::{HashMap, HashSet};
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
-use super::Options;
 use super::ident::Scope;
+use super::options::Options;
 use super::recursion;
 use crate::schema::{Arguments, Builtin, Member, Schema, Type, TypeId, TypeKind, TypeRef};
 use crate::shape;
@@ -68,7 +68,7 @@ impl<'s> Plan<'s> {
         };
         plan.reach();
         plan.name_types();
-        plan.boxed = recursion::boxed(&plan);
+        plan.boxed = recursion::boxed(schema, options, &plan.types);
         plan.index_names();
         plan
     }

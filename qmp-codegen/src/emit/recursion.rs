@@ -1,14 +1,15 @@
-//! Where a type contains itself: the places that must be boxed, and no others.
+//! Finds where types contain themselves: the places that must be boxed, and no others.
 //!
-//! An edge leads from a type to each type that it holds by value; arrays break it. Edges are
-//! taken in one after the other, and one that would close a cycle is boxed instead. Alternates
-//! come last, then unions' branches: a box there is a pattern to match once, where a box in a
-//! struct would be in the way of everybody who builds one.
+//! An edge leads from a type to each type that it holds by value; arrays break it. Edges are added
+//! one after the other, and an edge that would close a cycle is boxed instead. Those of unions'
+//! branches and of alternates come last: a box there has to be matched once, whereas a box in a
+//! struct would trouble every caller who builds one.
 
 use std::collections::{HashMap, HashSet};
 
-use super::plan::Plan;
-use crate::schema::{TypeId, TypeKind, TypeRef};
+use super::options::Options;
+use crate::schema::{Schema, TypeId, TypeKind, TypeRef};
+use crate::shape;
 
 struct Edge {
     owner: TypeId,
@@ -17,32 +18,39 @@ struct Edge {
     rank: u8,
 }
 
-pub(crate) fn boxed(plan: &Plan<'_>) -> HashMap<TypeId, HashSet<String>> {
-    let mut edges: Vec<Edge> = plan.types.iter().flat_map(|id| edges_of(plan, *id)).collect();
+/// Returns the members, branches and alternatives that must be boxed, by type.
+pub(crate) fn boxed(
+    schema: &Schema,
+    options: &Options,
+    types: &[TypeId],
+) -> HashMap<TypeId, HashSet<String>> {
+    let mut edges: Vec<Edge> = types.iter().flat_map(|id| edges_of(schema, options, *id)).collect();
     edges.sort_by_key(|edge| edge.rank);
-    let mut taken: HashMap<TypeId, Vec<TypeId>> = HashMap::new();
+    let mut added: HashMap<TypeId, Vec<TypeId>> = HashMap::new();
     let mut boxed: HashMap<TypeId, HashSet<String>> = HashMap::new();
     for edge in edges {
-        if leads_to(&taken, edge.target, edge.owner) {
+        if leads_to(&added, edge.target, edge.owner) {
             boxed.entry(edge.owner).or_default().insert(edge.slot);
         } else {
-            taken.entry(edge.owner).or_default().push(edge.target);
+            added.entry(edge.owner).or_default().push(edge.target);
         }
     }
     boxed
 }
 
-fn edges_of(plan: &Plan<'_>, owner: TypeId) -> Vec<Edge> {
+fn edges_of(schema: &Schema, options: &Options, owner: TypeId) -> Vec<Edge> {
+    let kind = |id| &shape::type_of(schema, id).kind;
     let edge = |slot: &str, ty: &TypeRef, rank| match ty {
-        TypeRef::Defined(target) if !matches!(plan.get(*target).kind, TypeKind::Enum(_)) => {
+        TypeRef::Defined(target) if !matches!(kind(*target), TypeKind::Enum(_)) => {
             Some(Edge { owner, slot: slot.to_owned(), target: *target, rank })
         }
         _ => None,
     };
-    let members = plan.members(owner);
+    let members = shape::common_members(schema, owner).into_iter();
+    let members = members.filter(|member| options.holds(&member.condition));
     let mut edges: Vec<Edge> =
-        members.iter().filter_map(|member| edge(&member.name, &member.ty, 0)).collect();
-    match &plan.get(owner).kind {
+        members.filter_map(|member| edge(&member.name, &member.ty, 0)).collect();
+    match kind(owner) {
         TypeKind::Union(union) => edges.extend(
             union
                 .branches
@@ -57,7 +65,7 @@ fn edges_of(plan: &Plan<'_>, owner: TypeId) -> Vec<Edge> {
     edges
 }
 
-fn leads_to(taken: &HashMap<TypeId, Vec<TypeId>>, from: TypeId, to: TypeId) -> bool {
+fn leads_to(added: &HashMap<TypeId, Vec<TypeId>>, from: TypeId, to: TypeId) -> bool {
     let mut seen = HashSet::new();
     let mut todo = vec![from];
     while let Some(id) = todo.pop() {
@@ -65,7 +73,7 @@ fn leads_to(taken: &HashMap<TypeId, Vec<TypeId>>, from: TypeId, to: TypeId) -> b
             return true;
         }
         if seen.insert(id) {
-            todo.extend(taken.get(&id).into_iter().flatten());
+            todo.extend(added.get(&id).into_iter().flatten());
         }
     }
     false

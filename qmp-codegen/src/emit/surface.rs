@@ -5,8 +5,9 @@ use std::fmt;
 use proc_macro2::TokenStream;
 
 use super::ident::Scope;
+use super::options::Options;
 use super::plan::Plan;
-use super::{Options, alternate, command, enumeration, object, union};
+use super::{alternate, command, enumeration, object, union};
 use crate::schema::{
     Alternate, Arguments, Definition, Enum, Member, Schema, Type, TypeId, TypeKind, Union,
 };

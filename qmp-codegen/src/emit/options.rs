@@ -1,0 +1,76 @@
+//! The options of the generator.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::rc::Rc;
+
+use crate::schema::{Condition, Definition};
+
+/// The options that the caller has set.
+#[derive(Clone, Default)]
+pub(crate) struct Options {
+    /// Only these commands; all, if absent.
+    pub(crate) commands: Option<HashSet<String>>,
+    /// Only these events; all, if absent.
+    pub(crate) events: Option<HashSet<String>>,
+    /// Whether types that only servers build have constructors, too.
+    pub(crate) constructors_for_all: bool,
+    /// Rust types that replace types of the schema, by name.
+    pub(crate) replacements: HashMap<String, syn::Path>,
+    /// Rust types of members, by definition and member.
+    pub(crate) member_types: HashMap<String, HashMap<String, syn::Type>>,
+    /// Attributes of types, commands and events, by name.
+    pub(crate) attributes: HashMap<String, Vec<syn::Attribute>>,
+    /// Which configuration symbols are set; all conditions hold, if absent.
+    pub(crate) symbols: Option<Symbols>,
+    /// Whether `INTROSPECTION` is wanted.
+    pub(crate) introspection: bool,
+}
+
+/// Says whether a configuration symbol is set.
+pub(crate) type Symbols = Rc<dyn Fn(&str) -> bool>;
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("commands", &self.commands)
+            .field("events", &self.events)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Options {
+    pub(super) fn selects_command(&self, definition: &Definition) -> bool {
+        selects(self.commands.as_ref(), self.events.is_some(), definition)
+            && self.holds(&definition.condition)
+    }
+
+    pub(super) fn selects_event(&self, definition: &Definition) -> bool {
+        selects(self.events.as_ref(), self.commands.is_some(), definition)
+            && self.holds(&definition.condition)
+    }
+
+    /// Whether types that nothing refers to are wanted, too.
+    pub(super) fn takes_everything(&self) -> bool {
+        self.commands.is_none() && self.events.is_none()
+    }
+
+    pub(super) fn member_type(&self, definition: &str, member: &str) -> Option<&syn::Type> {
+        self.member_types.get(definition)?.get(member)
+    }
+
+    pub(super) fn holds(&self, condition: &Option<Condition>) -> bool {
+        match (condition, &self.symbols) {
+            (Some(condition), Some(is_set)) => condition.holds(&**is_set),
+            _ => true,
+        }
+    }
+}
+
+/// A selection of commands alone means no events, and vice versa.
+fn selects(names: Option<&HashSet<String>>, other: bool, definition: &Definition) -> bool {
+    match names {
+        Some(names) => names.contains(&definition.name),
+        None => !other,
+    }
+}
