@@ -1,35 +1,49 @@
-//! Guesses at what was meant.
+//! Suggests names for misspelled ones.
 
 /// QEMU's longest name has 45 letters.
 const MAX_LENGTH: usize = 100;
 
 /// QEMU's schema has a thousand types. With many more, looking at all of them takes longer than a
-/// guess is worth.
+/// suggestion is worth.
 const MAX_CANDIDATES: usize = 2_000;
 
-/// A suggestion, if one of the candidates is nearly the name.
+/// Suggests the candidate that is most similar to a name, if one is similar at all.
 pub(crate) fn did_you_mean<'c>(
     name: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<String> {
-    // It takes time that grows with the product of their lengths.
+    // The time that this takes grows with the product of the lengths.
     if name.len() > MAX_LENGTH {
         return None;
     }
-    // A third of the letters may be wrong; long names do not make wild guesses better.
+    // A third of the letters may be wrong; a long name does not justify wild suggestions.
     let limit = (name.len() / 3).clamp(1, 3);
     let mut row = Vec::new();
-    candidates
+    let (_, similar) = candidates
         .into_iter()
         .take(MAX_CANDIDATES)
         .filter_map(|candidate| Some((distance(name, candidate, limit, &mut row)?, candidate)))
-        .filter(|(distance, candidate)| *distance < candidate.len())
-        .min()
-        .map(|(_, candidate)| format!("did you mean '{candidate}'?"))
+        .filter(|(distance, candidate)| *distance < candidate.len() && *candidate != name)
+        .min()?;
+    Some(question(similar))
 }
 
-/// How many letters have to be added, taken away or changed, upper and lower case being alike;
-/// nothing if they are more than `limit`. `row` is room to work in.
+/// Suggests a name that has been derived from the one that was written, if it differs and the rule
+/// that rejects the written one accepts it.
+pub(crate) fn suggest(
+    written: &str,
+    proposed: &str,
+    is_accepted: impl FnOnce(&str) -> bool,
+) -> Option<String> {
+    (proposed != written && is_accepted(proposed)).then(|| question(proposed))
+}
+
+fn question(name: &str) -> String {
+    format!("did you mean '{name}'?")
+}
+
+/// Returns how many letters must be added, removed or changed, ignoring case, or `None` if that is
+/// more than `limit`. `row` is working memory.
 fn distance(one: &str, other: &str, limit: usize, row: &mut Vec<usize>) -> Option<usize> {
     let (one, other) = (one.as_bytes(), other.as_bytes());
     if one.len().abs_diff(other.len()) > limit {
@@ -86,5 +100,14 @@ mod tests {
         assert_eq!(did_you_mean("RunStat", names).as_deref(), Some("did you mean 'RunState'?"));
         assert_eq!(did_you_mean("string", names), None);
         assert_eq!(did_you_mean("x", names), None);
+    }
+
+    #[test]
+    fn a_suggestion_differs_from_what_was_written() {
+        assert_eq!(did_you_mean("abc", ["abc"]), None);
+        assert_eq!(did_you_mean("abc", ["abc", "abd"]).as_deref(), Some("did you mean 'abd'?"));
+        assert_eq!(suggest("U", "U", |_| true), None);
+        assert_eq!(suggest("a_b", "AB", |name| name != "AB"), None);
+        assert_eq!(suggest("a_bc", "ABc", |_| true).as_deref(), Some("did you mean 'ABc'?"));
     }
 }

@@ -1,4 +1,5 @@
-//! What a build script prints, writes and ends with: Cargo shows it to whoever builds.
+//! How a build script behaves: the lines that it prints for Cargo, its messages for people, the file
+//! that it writes, and its exit code.
 //!
 //! The build script is a process of its own: this program, which then runs one test only.
 
@@ -29,10 +30,10 @@ fn build_script() {
     if !commands.is_empty() {
         builder = builder.commands(commands.split(',')).events([""; 0]);
     }
-    assert_eq!(builder.generate("vocabulary"), ExitCode::SUCCESS, "no exit code of success");
+    assert_eq!(builder.generate("vocabulary"), ExitCode::SUCCESS, "the build script failed");
 }
 
-/// What became of the build script.
+/// The outcome of the build script.
 struct Built {
     succeeded: bool,
     out: String,
@@ -80,23 +81,26 @@ impl Package {
         Some(std::fs::metadata(self.path("vocabulary.rs")).ok()?.modified().unwrap())
     }
 
-    /// Cargo is told of every file, whether it was any good or not.
+    /// Checks that Cargo is told of every file, and before anything else.
     #[track_caller]
-    fn watches(&self, built: &Built) {
+    fn is_watched(&self, built: &Built) {
         for file in ["root.json", "types.json"] {
             let line = format!("cargo::rerun-if-changed={}\n", self.path(file).display());
             assert!(built.out.contains(&line), "{line}{}", built.out);
         }
+        let mut lines = built.out.lines().filter(|line| line.starts_with("cargo::"));
+        let mut others = lines.by_ref().skip_while(|line| line.starts_with("cargo::rerun"));
+        assert!(others.all(|line| !line.starts_with("cargo::rerun")), "{}", built.out);
     }
 }
 
 #[test]
-fn what_is_wrong_is_shown_with_its_place() {
+fn errors_are_shown_with_their_place() {
     let package = Package::new("wrong");
     package.write("types.json", &TYPES.replace("'Colour' }", "'Color' }"));
     let built = package.build("");
     assert!(!built.succeeded);
-    package.watches(&built);
+    package.is_watched(&built);
     let root = package.path("root.json").display().to_string();
     let types = package.path("types.json").display().to_string();
     for shown in [
@@ -107,9 +111,12 @@ fn what_is_wrong_is_shown_with_its_place() {
     ] {
         assert!(built.err.contains(&shown), "{shown}: {}", built.err);
     }
+    let headline = format!("cargo::error={types}:2:42: error: in struct 'Paint': ");
+    assert!(built.out.contains(&headline), "{headline}{}", built.out);
+    assert_eq!(built.out.matches("cargo::error").count(), 1, "{}", built.out);
     assert_eq!(package.written(), None, "nothing is written");
 
-    // Mended, it builds; and what was generated survives the next mistake.
+    // Corrected, it builds; and the generated file survives the next error.
     package.write("types.json", TYPES);
     assert!(package.build("").succeeded);
     let written = package.written();
@@ -120,29 +127,41 @@ fn what_is_wrong_is_shown_with_its_place() {
 }
 
 #[test]
-fn nothing_is_written_when_nothing_changed() {
+fn nothing_is_written_if_nothing_changed() {
     let package = Package::new("same");
     let built = package.build("");
     assert!(built.succeeded, "{}", built.err);
-    package.watches(&built);
+    package.is_watched(&built);
     let written = package.written();
     package.write("types.json", &format!("# A comment.\n{TYPES}"));
     assert!(package.build("").succeeded);
-    assert_eq!(package.written(), written, "Cargo would compile it again");
+    assert_eq!(package.written(), written, "Cargo would compile the crate again");
     assert!(package.build("wash").succeeded);
     assert_ne!(package.written(), written);
 }
 
 #[test]
-fn unknown_names_are_guessed() {
+fn unknown_names_get_suggestions() {
     let package = Package::new("unknown");
     let built = package.build("wash,pant,strip");
     assert!(!built.succeeded);
+    package.is_watched(&built);
     for line in [
-        "error: the schema has no command 'pant'; did you mean 'paint'?\n",
-        "error: the schema has no command 'strip'\n",
+        "the schema has no command 'pant'; did you mean 'paint'?\n",
+        "the schema has no command 'strip'\n",
     ] {
-        assert!(built.err.contains(line), "{line}{}", built.err);
+        assert!(built.err.contains(&format!("error: {line}")), "{line}{}", built.err);
+        assert!(built.out.contains(&format!("cargo::error={line}")), "{line}{}", built.out);
     }
     assert_eq!(package.written(), None);
+}
+
+#[test]
+fn a_root_that_does_not_exist_is_watched() {
+    let package = Package::new("missing");
+    std::fs::remove_file(package.path("root.json")).unwrap();
+    let built = package.build("");
+    assert!(!built.succeeded);
+    let line = format!("cargo::rerun-if-changed={}\n", package.path("root.json").display());
+    assert!(built.out.contains(&line), "{line}{}", built.out);
 }

@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 use crate::ast::{Body, Definition, Kind, Member, Name};
 use crate::diagnostic::Diagnostic;
 use crate::report::{Report, Scope};
+use crate::similar::suggest;
 
 use super::index::Index;
 
@@ -77,17 +78,16 @@ fn check_definition(index: &Index<'_>, definition: &Definition, scope: &mut Scop
         }
         Kind::Enum | Kind::Struct | Kind::Union | Kind::Alternate => {
             let Some(stem) = check_stem(name, "a type", scope) else { return };
-            let camel = stem.starts_with(|c: char| c.is_ascii_uppercase())
-                && stem.contains(|c: char| c.is_ascii_lowercase())
-                && stem.bytes().all(|byte| byte.is_ascii_alphanumeric());
-            if !camel {
-                scope.push(
-                    Diagnostic::error(
-                        name.span,
-                        "the name of a type must be in CamelCase and contain a lowercase letter",
-                    )
-                    .help(proposal(name, stem, &camel_case(stem))),
+            if !is_camel_case(stem) {
+                let mut error = Diagnostic::error(
+                    name.span,
+                    "the name of a type must be in CamelCase and contain a lowercase letter",
                 );
+                let prefix = name.text.strip_suffix(stem).unwrap_or_default();
+                let camel = camel_case(stem);
+                error.help =
+                    suggest(&name.text, &format!("{prefix}{camel}"), |_| is_camel_case(&camel));
+                scope.push(error);
             }
             if name.text.ends_with("List") {
                 scope.error(
@@ -194,6 +194,12 @@ fn stem(name: &str) -> Option<&str> {
     let is_valid = stem.starts_with(|c: char| c.is_ascii_alphabetic())
         && stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     is_valid.then_some(stem)
+}
+
+fn is_camel_case(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_uppercase())
+        && name.contains(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 fn camel_case(name: &str) -> String {

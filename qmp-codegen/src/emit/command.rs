@@ -110,8 +110,10 @@ fn emit_whole(
     let path = plan.path(ty);
     let schema_name = &definition.name;
     let new = built.then(|| quote!(new));
+    let attributes = object::attributes(plan, schema_name);
     quote! {
         #doc
+        #attributes
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub struct #name {

@@ -1,0 +1,359 @@
+//! The generator, as build scripts use it.
+
+mod names;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use crate::diagnostic;
+use crate::emit::{self, Options, SurfaceItem};
+use crate::load::{self, LoadError, Loaded, Root};
+use crate::schema::Schema;
+use crate::source::Sources;
+
+/// Generates a vocabulary during a build.
+///
+/// ```no_run
+/// // build.rs
+/// fn main() -> std::process::ExitCode {
+///     qmp_codegen::Builder::new()
+///         .schema("schema/my-vmm.json")
+///         .commands(["query-status", "stop", "cont"])
+///         .events(["SHUTDOWN"])
+///         .generate("vm")
+/// }
+/// ```
+///
+/// The crate includes the result with `qmp_types::include_vocabulary!("vm")`.
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    roots: Vec<Root>,
+    options: Options,
+    /// The configuration symbols that have been listed.
+    symbols: HashSet<String>,
+    /// Arguments that do not parse, reported when the builder is asked to do something.
+    mistakes: Vec<String>,
+}
+
+/// Generated code, and the files that were read for it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Generated {
+    /// The Rust code, formatted.
+    pub code: String,
+    /// Every file that was read, roots and includes.
+    pub files: Vec<PathBuf>,
+    /// The warnings about the schema, rendered for people to read; empty if the schema has none.
+    pub warnings: String,
+}
+
+/// The error of a builder: why nothing was generated.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum GenerateError {
+    /// The schema has errors. `Display` renders every diagnostic.
+    Schema(LoadError),
+    /// Arguments of the builder are wrong: a command that the schema does not have, a type that does
+    /// not parse. One message each.
+    Request(Vec<String>),
+    /// The generated code does not parse, which is a bug of the generator.
+    Code(syn::Error),
+}
+
+impl fmt::Display for GenerateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Schema(error) => error.fmt(f),
+            Self::Request(mistakes) => mistakes.iter().try_for_each(|m| writeln!(f, "error: {m}")),
+            Self::Code(_) => f.write_str("error: the generated code does not parse"),
+        }
+    }
+}
+
+impl std::error::Error for GenerateError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Code(error) => Some(error),
+            // `Display` shows the whole error already.
+            Self::Schema(_) | Self::Request(_) => None,
+        }
+    }
+}
+
+impl Builder {
+    /// Creates a builder without a schema.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the root of a schema: a file, with all files that it includes.
+    ///
+    /// Several roots make one schema. A file that two of them include is read once.
+    #[must_use]
+    pub fn schema(mut self, root: impl Into<PathBuf>) -> Self {
+        self.roots.push(Root::File(root.into()));
+        self
+    }
+
+    /// Adds a schema that is in memory. Diagnostics use `name` as its path, and its includes are
+    /// relative to it.
+    #[must_use]
+    pub fn schema_text(mut self, name: impl Into<String>, text: impl Into<String>) -> Self {
+        self.roots.push(Root::Text { name: name.into(), text: text.into() });
+        self
+    }
+
+    /// Selects these commands, and the types that they refer to. Calls add up.
+    ///
+    /// Selecting commands but not events leaves all events out.
+    #[must_use]
+    pub fn commands<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        let selected = self.options.commands.get_or_insert_default();
+        selected.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Selects these events, and the types that they refer to. Calls add up.
+    ///
+    /// Selecting events but not commands leaves all commands out.
+    #[must_use]
+    pub fn events<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        let selected = self.options.events.get_or_insert_default();
+        selected.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Generates constructors and setters for every type, as a server needs them, and not only for
+    /// the arguments of commands.
+    #[must_use]
+    pub fn constructors_for_all(mut self) -> Self {
+        self.options.constructors_for_all = true;
+        self
+    }
+
+    /// Adds attributes, such as `#[derive(Eq, Hash)]`, to the item of a type, command or event.
+    #[must_use]
+    pub fn attributes(mut self, name: impl Into<String>, attributes: &str) -> Self {
+        match syn::parse::Parser::parse_str(syn::Attribute::parse_outer, attributes) {
+            Ok(parsed) => {
+                self.options.attributes.entry(name.into()).or_default().extend(parsed);
+            }
+            Err(error) => {
+                self.mistakes.push(format!("`{attributes}` is not a list of attributes: {error}"))
+            }
+        }
+        self
+    }
+
+    /// Adds derives to a type, command or event: `derive("RunState", "PartialOrd, Ord")`.
+    #[must_use]
+    pub fn derive(self, name: impl Into<String>, traits: &str) -> Self {
+        self.attributes(name, &format!("#[derive({traits})]"))
+    }
+
+    /// Replaces a type of the schema with a Rust type of your own, wherever it is used.
+    ///
+    /// The Rust type must read and write the same JSON. For an object that is a branch, or that
+    /// carries all arguments, it must implement `qmp_types::object::Object`.
+    #[must_use]
+    pub fn replace_type(mut self, name: impl Into<String>, path: &str) -> Self {
+        match syn::parse_str(path) {
+            Ok(path) => {
+                self.options.replacements.insert(name.into(), path);
+            }
+            Err(error) => {
+                self.mistakes.push(format!("`{path}` is not the path of a type: {error}"))
+            }
+        }
+        self
+    }
+
+    /// Sets the Rust type of a member, such as a type for bytes that are Base64 on the wire.
+    /// For an optional member, `ty` is the type inside the `Option`.
+    ///
+    /// `definition` is the struct, union, command or event whose Rust type has the field; members
+    /// of a base are fields of each of these.
+    #[must_use]
+    pub fn member_type(
+        mut self,
+        definition: impl Into<String>,
+        member: impl Into<String>,
+        ty: &str,
+    ) -> Self {
+        match syn::parse_str(ty) {
+            Ok(ty) => {
+                let members = self.options.member_types.entry(definition.into()).or_default();
+                members.insert(member.into(), ty);
+            }
+            Err(error) => self.mistakes.push(format!("`{ty}` is not a type: {error}")),
+        }
+        self
+    }
+
+    /// Lists the configuration symbols that are set, and leaves out all that depends on others.
+    ///
+    /// Unless this is called, everything is generated, and its documentation names the condition,
+    /// since a client cannot know how its server was built. A symbol that no condition of the schema
+    /// has is an error; for a list that has other symbols, too, such as a whole configuration, use
+    /// [`symbols_where`](Self::symbols_where).
+    #[must_use]
+    pub fn symbols<N: Into<String>>(mut self, set: impl IntoIterator<Item = N>) -> Self {
+        self.symbols = set.into_iter().map(Into::into).collect();
+        let set = self.symbols.clone();
+        self.options.symbols = Some(Rc::new(move |symbol| set.contains(symbol)));
+        self
+    }
+
+    /// Like [`symbols`](Self::symbols), with a predicate instead of a list.
+    #[must_use]
+    pub fn symbols_where(mut self, is_set: impl Fn(&str) -> bool + 'static) -> Self {
+        self.symbols.clear();
+        self.options.symbols = Some(Rc::new(is_set));
+        self
+    }
+
+    /// Adds the constant `INTROSPECTION` to the vocabulary: its reply to `query-qmp-schema`, as JSON.
+    #[must_use]
+    pub fn introspection(mut self) -> Self {
+        self.options.introspection = true;
+        self
+    }
+
+    /// Generates `OUT_DIR/<name>.rs`, as a build script, and returns the exit code for `main`.
+    ///
+    /// Prints `cargo::rerun-if-changed` for every file that was read, `cargo::warning` for warnings
+    /// and `cargo::error` for errors, which are rendered in full on standard error. The file is
+    /// written only if its content changes.
+    #[must_use]
+    pub fn generate(self, name: &str) -> ExitCode {
+        let Some(directory) = std::env::var_os("OUT_DIR") else {
+            eprintln!("error: OUT_DIR is not set: `generate` is for build scripts");
+            return ExitCode::FAILURE;
+        };
+        // Cargo is told of the files first, so that correcting one of them builds again.
+        let loaded = load::load(self.roots.iter().cloned());
+        let sources = loaded.as_ref().map_or_else(|error| &error.sources, |ok| &ok.sources);
+        for file in self.watched(sources) {
+            println!("cargo::rerun-if-changed={}", file.display());
+        }
+        let generated =
+            loaded.map_err(GenerateError::Schema).and_then(|loaded| self.generate_loaded(&loaded));
+        let generated = match generated {
+            Ok(generated) => generated,
+            Err(error) => {
+                let rendered = error.to_string();
+                for line in headlines(&rendered, "error") {
+                    println!("cargo::error={line}");
+                }
+                eprint!("{rendered}");
+                return ExitCode::FAILURE;
+            }
+        };
+        for line in headlines(&generated.warnings, "warning") {
+            println!("cargo::warning={line}");
+        }
+        let path = Path::new(&directory).join(format!("{name}.rs"));
+        match write_if_changed(&path, &generated.code) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: cannot write {}: {error}", path.display());
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    /// Returns the files that the result depends on: those that were read, and roots that could not
+    /// be read.
+    fn watched(&self, sources: &Sources) -> Vec<PathBuf> {
+        let mut files = paths(sources);
+        for root in &self.roots {
+            if let Root::File(path) = root
+                && !files.contains(path)
+            {
+                files.push(path.clone());
+            }
+        }
+        files
+    }
+
+    /// Generates the Rust code, without writing it anywhere.
+    ///
+    /// # Errors
+    /// Fails if the schema has errors, or if it lacks something that the builder names.
+    pub fn generate_code(&self) -> Result<Generated, GenerateError> {
+        self.generate_loaded(&self.load()?)
+    }
+
+    fn load(&self) -> Result<Loaded, GenerateError> {
+        load::load(self.roots.iter().cloned()).map_err(GenerateError::Schema)
+    }
+
+    fn generate_loaded(&self, loaded: &Loaded) -> Result<Generated, GenerateError> {
+        Ok(Generated {
+            code: self.generate_from(&loaded.schema)?,
+            files: paths(&loaded.sources),
+            warnings: diagnostic::render(&loaded.sources, &loaded.warnings),
+        })
+    }
+
+    /// Generates the Rust code of a schema that has been loaded. The builder's roots are not read.
+    ///
+    /// # Errors
+    /// Fails if the schema lacks something that the builder names.
+    pub fn generate_from(&self, schema: &Schema) -> Result<String, GenerateError> {
+        self.check(schema)?;
+        let tokens = emit::emit(schema, &self.options);
+        let file = syn::parse2(tokens).map_err(GenerateError::Code)?;
+        Ok(format!("// Generated by qmp-codegen.\n\n{}", emit::unparse(file)))
+    }
+
+    /// Lists every public item of the code that [`generate_code`](Self::generate_code) would return,
+    /// in order: for reviewing how a change of the schema changes the Rust API, and for tools.
+    ///
+    /// # Errors
+    /// Fails as [`generate_code`](Self::generate_code) does.
+    pub fn surface(&self) -> Result<Vec<SurfaceItem>, GenerateError> {
+        let loaded = self.load()?;
+        self.check(&loaded.schema)?;
+        Ok(emit::surface(&loaded.schema, &self.options))
+    }
+
+    /// Generates the tokens of a schema, not formatted, for measurements.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn tokens(&self, schema: &Schema) -> proc_macro2::TokenStream {
+        emit::emit(schema, &self.options)
+    }
+
+    /// Checks that the schema has everything that the builder names.
+    fn check(&self, schema: &Schema) -> Result<(), GenerateError> {
+        let mut mistakes = self.mistakes.clone();
+        mistakes.extend(names::unknown(schema, &self.options, &self.symbols));
+        mistakes.sort_unstable();
+        if mistakes.is_empty() { Ok(()) } else { Err(GenerateError::Request(mistakes)) }
+    }
+}
+
+/// Returns the first lines of rendered diagnostics, without the excerpts below them.
+fn headlines<'r>(rendered: &'r str, severity: &str) -> impl Iterator<Item = &'r str> {
+    let (alone, after_place) = (format!("{severity}: "), format!(": {severity}: "));
+    rendered.lines().filter(|line| !line.starts_with(' ')).filter_map(move |line| {
+        let headline = line.strip_prefix(&alone);
+        headline.or_else(|| line.contains(&after_place).then_some(line))
+    })
+}
+
+fn paths(sources: &Sources) -> Vec<PathBuf> {
+    sources.files().iter().map(|file| file.path.clone()).collect()
+}
+
+fn write_if_changed(path: &Path, code: &str) -> std::io::Result<()> {
+    if std::fs::read(path).is_ok_and(|old| old == code.as_bytes()) {
+        return Ok(());
+    }
+    std::fs::write(path, code)
+}
