@@ -17,7 +17,7 @@ fn qmp() -> Option<ExitCode> {
     let exit = qmp_codegen::Builder::new()
         .schema(qmp_schema::SPEC)
         .schema(qmp_schema::EVENTS)
-        // The greeting has the same version in it, and QEMU 0.12 wrote it in another way.
+        // The greeting contains the same version, which QEMU 0.12 wrote in another form.
         .replace_type("VersionTriple", "::qmp_types::VersionTriple")
         .constructors_for_all()
         .introspection()

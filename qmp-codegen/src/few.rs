@@ -1,17 +1,17 @@
-//! Maps that are small as a rule.
+//! A map for few keys.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// So many keys are faster compared than hashed.
+/// Up to this number of keys, comparing is faster than hashing.
 const FEW: usize = 16;
 
-/// A map in the order of insertion. Most objects, enums and comments have a handful of names; but
-/// there can be any number.
+/// A map in the order of insertion. Most objects, enums and comments have a handful of names, but
+/// they may have any number.
 #[derive(Debug)]
 pub(crate) struct Few<K, V> {
     entries: Vec<(K, V)>,
-    /// Where each key is, as soon as they are many.
+    /// The index of each key, once there are many.
     index: HashMap<K, usize>,
 }
 
@@ -24,7 +24,7 @@ impl<K: Copy + Eq + Hash, V> Few<K, V> {
         Self { entries: Vec::with_capacity(capacity), index: HashMap::new() }
     }
 
-    /// Adds a key that is not there yet; gives the value of one that is.
+    /// Adds a key, or returns the value of one that exists.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<&V> {
         if let Some(at) = self.find(key) {
             return self.entries.get(at).map(|(_, value)| value);
@@ -32,7 +32,7 @@ impl<K: Copy + Eq + Hash, V> Few<K, V> {
         self.entries.push((key, value));
         let len = self.entries.len();
         if len > FEW {
-            // Those that were too few until now come along.
+            // The first time, this adds all earlier keys as well.
             let new = self.index.len()..len;
             self.index.extend(new.filter_map(|at| Some((self.entries.get(at)?.0, at))));
         }

@@ -1,21 +1,21 @@
-//! Where passes put what they find.
+//! Collects the diagnostics of all passes.
 
 use crate::ast::Definition;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::source::Span;
 
-/// More errors than this are no help to anybody, nor are more warnings, and hostile input could
-/// give any number.
+/// The number of errors and of warnings that are kept. More do not help, and hostile input could cause
+/// any number.
 const MAX_DIAGNOSTICS: usize = 200;
 
-/// Names can be as long as files.
+/// The length at which texts are cut, in bytes: names can be as long as files.
 const MAX_TEXT: usize = 500;
 
-/// What was found so far.
+/// The diagnostics so far.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     diagnostics: Vec<Diagnostic>,
-    /// A part of the schema could not be read: what seems to be missing may be in it.
+    /// Whether a part of the schema could not be read, which may have what seems to be missing.
     pub(crate) incomplete: bool,
     errors: usize,
     warnings: usize,
@@ -44,12 +44,12 @@ impl Report {
         self.errors > 0
     }
 
-    /// Whether further errors are only counted: nothing need be guessed for them.
+    /// Returns whether further errors are only counted, so that they need no suggestions.
     pub(crate) fn is_full(&self) -> bool {
         self.errors >= MAX_DIAGNOSTICS
     }
 
-    /// All that was found, by place; where a file was read after another, in that order.
+    /// Returns all diagnostics by position, with files in the order in which they were read.
     pub(crate) fn finish(self) -> Vec<Diagnostic> {
         let mut diagnostics = self.diagnostics;
         diagnostics.sort_by_key(|diagnostic| diagnostic.span);
@@ -73,7 +73,7 @@ fn shorten(text: &mut String) {
     }
 }
 
-/// A report on one definition, which every diagnostic then names.
+/// A report on one definition, which is named in every diagnostic.
 #[derive(Debug)]
 pub(crate) struct Scope<'r, 'd> {
     report: &'r mut Report,
@@ -93,20 +93,20 @@ impl<'r, 'd> Scope<'r, 'd> {
         self.push(Diagnostic::error(span, message));
     }
 
-    /// Whether further errors are only counted: nothing need be guessed for them.
+    /// Returns whether further errors are only counted, so that they need no suggestions.
     pub(crate) fn is_full(&self) -> bool {
         self.report.is_full()
     }
 }
 
 impl Diagnostic {
-    /// One without a place.
+    /// Creates a diagnostic without a position.
     pub(crate) fn nowhere(severity: Severity, message: String) -> Self {
         let (within, help, related) = (None, None, Vec::new());
         Self { severity, message, span: None, within, help, related }
     }
 
-    /// Names the definition that it is in.
+    /// Names the definition that the diagnostic is in.
     pub(crate) fn within(mut self, kind: crate::ast::Kind, name: &str) -> Self {
         self.within = Some(format!("{} '{name}'", kind.word()));
         self

@@ -1,14 +1,15 @@
-//! What a schema means: the checked model, with every reference resolved.
+//! The checked model of a schema, with every reference resolved.
 //!
-//! Built by `check` from what was written, or by `import` from what a QEMU answers to
-//! `query-qmp-schema`. Emitters and comparisons read it and never fail on it.
+//! It is built from a schema's text, or from a QEMU's reply to `query-qmp-schema`. Emitters and
+//! comparisons read it and never fail on it.
 
 use crate::source::Span;
 
-/// A checked schema: definitions in the order in which they were written, includes in place.
+/// A checked schema. Definitions are in the order in which they were written, with those of included
+/// files in the place of the include.
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
-    /// The files, in order of inclusion, with what stands in them beside definitions.
+    /// The files, in order of inclusion, with their contents other than definitions.
     pub modules: Vec<Module>,
     /// Every enum, struct, union and alternate. [`TypeId`]s index it.
     pub types: Vec<Type>,
@@ -35,49 +36,49 @@ pub struct ModuleId(pub u32);
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct TypeId(pub u32);
 
-/// What all definitions have.
+/// The parts that all definitions have.
 #[derive(Clone, Debug, Default)]
 pub struct Definition {
     /// The name in the schema; for commands and events, the name on the wire.
     pub name: String,
-    /// What it is for.
+    /// The documentation.
     pub doc: Doc,
-    /// When it exists; always, if absent.
+    /// The condition under which it exists; always, if absent.
     pub condition: Option<Condition>,
-    /// What it can do beyond its shape.
+    /// The features: behavior that the shape does not show.
     pub features: Vec<Feature>,
-    /// The file that it stands in.
+    /// The file that it is in.
     pub module: Option<ModuleId>,
-    /// Where its name stands; of what was imported, where its entry stands in the text.
+    /// The position of its name; for imported schemas, the position of its entry in the text.
     pub span: Option<Span>,
 }
 
 /// A type that has a name.
 #[derive(Clone, Debug)]
 pub struct Type {
-    /// What all definitions have.
+    /// The parts that all definitions have.
     pub definition: Definition,
-    /// What kind of type it is.
+    /// The kind of type.
     pub kind: TypeKind,
 }
 
 /// The kinds of types that have a name.
 #[derive(Clone, Debug)]
 pub enum TypeKind {
-    /// A string out of a set.
+    /// A string from a set of strings.
     Enum(Enum),
     /// An object with named members.
     Struct(Struct),
-    /// An object in which the value of one member decides what the others are.
+    /// An object in which the value of one member decides which others it has.
     Union(Union),
-    /// A value whose JSON type decides what it is.
+    /// A value of one of several types, selected by its JSON type.
     Alternate(Alternate),
 }
 
 /// The values of an enumeration.
 #[derive(Clone, Debug, Default)]
 pub struct Enum {
-    /// In the order of the schema.
+    /// The values, in the order of the schema.
     pub values: Vec<EnumValue>,
     /// The prefix of the constants that QEMU generates, where it is not the enumeration's name.
     pub prefix: Option<String>,
@@ -88,11 +89,11 @@ pub struct Enum {
 pub struct EnumValue {
     /// The string on the wire.
     pub name: String,
-    /// What it stands for.
+    /// The meaning of the value.
     pub doc: Text,
-    /// When it exists.
+    /// The condition under which it exists.
     pub condition: Option<Condition>,
-    /// Features of this value.
+    /// The features of this value.
     pub features: Vec<Feature>,
 }
 
@@ -101,24 +102,24 @@ pub struct EnumValue {
 pub struct Struct {
     /// A struct whose members come first; a union cannot be a base.
     pub base: Option<TypeId>,
-    /// The members of its own, in the order of the schema.
+    /// Its own members, in the order of the schema.
     pub members: Vec<Member>,
 }
 
-/// A member of an object, or an argument, or a part of an event's data.
+/// A member of an object, an argument, or a part of an event's data.
 #[derive(Clone, Debug)]
 pub struct Member {
     /// The name on the wire.
     pub name: String,
-    /// Its type.
+    /// The type.
     pub ty: TypeRef,
     /// Whether it may be absent.
     pub optional: bool,
-    /// What it means.
+    /// The meaning.
     pub doc: Text,
-    /// When it exists.
+    /// The condition under which it exists.
     pub condition: Option<Condition>,
-    /// Features of this member.
+    /// The features of this member.
     pub features: Vec<Feature>,
 }
 
@@ -131,7 +132,7 @@ pub struct Union {
     pub discriminator: String,
     /// The enumeration that is the discriminator's type.
     pub discriminator_type: TypeId,
-    /// In the order of the schema; a value without a branch adds no members.
+    /// The branches, in the order of the schema; a value without a branch adds no members.
     pub branches: Vec<Branch>,
 }
 
@@ -151,27 +152,27 @@ pub struct Branch {
     pub name: String,
     /// The struct or union whose members it adds.
     pub ty: TypeId,
-    /// When it exists.
+    /// The condition under which it exists.
     pub condition: Option<Condition>,
 }
 
 /// The alternatives of an alternate. No two have the same JSON type.
 #[derive(Clone, Debug, Default)]
 pub struct Alternate {
-    /// In the order of the schema.
+    /// The alternatives, in the order of the schema.
     pub alternatives: Vec<Alternative>,
 }
 
 /// One alternative of an alternate.
 #[derive(Clone, Debug)]
 pub struct Alternative {
-    /// Its name, which is never on the wire.
+    /// The name, which is never on the wire.
     pub name: String,
-    /// Its type.
+    /// The type.
     pub ty: TypeRef,
-    /// What it means.
+    /// The meaning.
     pub doc: Text,
-    /// When it exists.
+    /// The condition under which it exists.
     pub condition: Option<Condition>,
 }
 
@@ -226,19 +227,19 @@ pub enum Builtin {
 /// A command.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// What all definitions have.
+    /// The parts that all definitions have.
     pub definition: Definition,
-    /// Its arguments.
+    /// The arguments.
     pub arguments: Arguments,
-    /// What it returns; an empty object, if absent.
+    /// The type of the reply; an empty object, if absent.
     pub returns: Option<TypeRef>,
-    /// Whether success is answered at all (`success-response`).
+    /// Whether the server replies on success (`success-response`).
     pub success_response: bool,
-    /// Whether its arguments are only what the schema lists (`gen`).
+    /// Whether the schema lists all of its arguments (`gen`).
     pub generated: bool,
     /// Whether it may be executed out-of-band (`allow-oob`).
     pub allow_oob: bool,
-    /// Whether it may be executed before the machine is built (`allow-preconfig`).
+    /// Whether it may be executed before the virtual machine is built (`allow-preconfig`).
     pub allow_preconfig: bool,
     /// Whether its handler runs in a coroutine (`coroutine`).
     pub coroutine: bool,
@@ -247,27 +248,27 @@ pub struct Command {
 /// An event.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// What all definitions have.
+    /// The parts that all definitions have.
     pub definition: Definition,
-    /// Its data.
+    /// The data.
     pub data: Arguments,
 }
 
 /// The arguments of a command, or the data of an event.
 #[derive(Clone, Debug)]
 pub enum Arguments {
-    /// Members written in place; perhaps none.
+    /// Members written in place, if any.
     Inline(Vec<Member>),
     /// The members of a struct or union.
     Named {
         /// The struct or union.
         ty: TypeId,
-        /// Whether QEMU's own functions take it in one piece (`boxed`).
+        /// Whether QEMU's own functions take it as one argument (`boxed`).
         boxed: bool,
     },
 }
 
-/// When something exists, in terms of the server's build configuration.
+/// A condition on the server's build configuration, under which something exists.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Condition {
     /// A configuration symbol is set.
@@ -276,12 +277,12 @@ pub enum Condition {
     All(Vec<Condition>),
     /// At least one of them holds.
     Any(Vec<Condition>),
-    /// It does not hold.
+    /// The condition does not hold.
     Not(Box<Condition>),
 }
 
 impl Condition {
-    /// Whether it holds, given which symbols are set.
+    /// Returns whether the condition holds, given which symbols are set.
     #[must_use]
     pub fn holds(&self, is_set: &dyn Fn(&str) -> bool) -> bool {
         match self {
@@ -293,18 +294,18 @@ impl Condition {
     }
 }
 
-/// A feature: a string by which a server says that something behaves in a certain way.
+/// A feature: a string by which a server states that something behaves in a certain way.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Feature {
-    /// Its name; `deprecated` and `unstable` have a meaning of their own.
+    /// The name; `deprecated` and `unstable` have a meaning of their own.
     pub name: String,
-    /// What it says.
+    /// The meaning.
     pub doc: Text,
-    /// When it exists.
+    /// The condition under which it exists.
     pub condition: Option<Condition>,
 }
 
-/// A piece of documentation, in reStructuredText, its indentation removed; empty if there is none.
+/// A piece of documentation in reStructuredText, without its indentation; empty if absent.
 pub type Text = String;
 
 /// The documentation of a definition, without that of its members and features.
@@ -312,25 +313,25 @@ pub type Text = String;
 pub struct Doc {
     /// The overview.
     pub body: Text,
-    /// What follows, in its order.
+    /// The sections that follow, in order.
     pub sections: Vec<Section>,
-    /// The release that brought it (`Since:`), as written.
+    /// The first release that has it (`Since:`), as written.
     pub since: Option<String>,
 }
 
 /// A tagged section of documentation, or paragraphs between two of them.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Section {
-    /// Its tag.
+    /// The tag.
     pub kind: SectionKind,
-    /// Its text.
+    /// The text.
     pub text: Text,
 }
 
 /// The tags that a section can have.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum SectionKind {
-    /// No tag: more of the overview.
+    /// No tag: a continuation of the overview.
     Plain,
     /// `Returns:`.
     Returns,

@@ -4,22 +4,23 @@ use crate::schema::{
     Base, Builtin, Condition, Enum, Member, Schema, Type, TypeId, TypeKind, TypeRef, Union,
 };
 
-/// What a value of the discriminator adds to an object.
+/// The members that a value of the discriminator adds to an object.
 pub(crate) struct Case<'a> {
     /// The value.
     pub(crate) name: &'a str,
-    /// The struct or union whose members it adds; nothing for a value without a branch.
+    /// The struct or union whose members are added; `None` for a value without a branch.
     pub(crate) ty: Option<TypeId>,
-    /// When it exists.
+    /// The condition under which the case exists.
     pub(crate) condition: Option<&'a Condition>,
 }
 
-/// The type with an id.
+/// Returns the type with an id.
 pub(crate) fn type_of(schema: &Schema, id: TypeId) -> &Type {
     &schema.types[id.0 as usize]
 }
 
-/// The members that every value of a struct or union has, those of bases first; none for others.
+/// Returns the members that every value of a struct or union has, those of bases first. Other types
+/// have none.
 pub(crate) fn common_members(schema: &Schema, id: TypeId) -> Vec<&Member> {
     match &type_of(schema, id).kind {
         TypeKind::Struct(_) => struct_members(schema, id),
@@ -31,7 +32,7 @@ pub(crate) fn common_members(schema: &Schema, id: TypeId) -> Vec<&Member> {
     }
 }
 
-/// The cases of a union: its branches in their order, then the values that have none.
+/// Returns the cases of a union: its branches in their order, then the values that have none.
 pub(crate) fn cases<'a>(schema: &'a Schema, union: &'a Union) -> Vec<Case<'a>> {
     let branches = union.branches.iter().map(|branch| Case {
         name: &branch.name,
@@ -46,7 +47,7 @@ pub(crate) fn cases<'a>(schema: &'a Schema, union: &'a Union) -> Vec<Case<'a>> {
     branches.chain(rest).collect()
 }
 
-/// The enumeration of a union's discriminator.
+/// Returns the enumeration of a union's discriminator.
 pub(crate) fn discriminator_values<'a>(schema: &'a Schema, union: &Union) -> Option<&'a Enum> {
     match &type_of(schema, union.discriminator_type).kind {
         TypeKind::Enum(values) => Some(values),
@@ -54,12 +55,12 @@ pub(crate) fn discriminator_values<'a>(schema: &'a Schema, union: &Union) -> Opt
     }
 }
 
-/// Whether something that depends on a condition exists.
+/// Returns whether something that depends on a condition exists.
 pub(crate) fn exists(condition: Option<&Condition>, holds: &dyn Fn(&str) -> bool) -> bool {
     condition.is_none_or(|condition| condition.holds(holds))
 }
 
-/// The type at the bottom of arrays, and how many arrays are around it.
+/// Returns the innermost element type of nested arrays, and the number of arrays around it.
 pub(crate) fn innermost(mut ty: &TypeRef) -> (&TypeRef, usize) {
     let mut depth = 0;
     while let TypeRef::Array(element) = ty {
@@ -86,7 +87,7 @@ fn struct_members(schema: &Schema, id: TypeId) -> Vec<&Member> {
 pub(crate) const QTYPE_VALUES: [&str; 7] =
     ["none", "qnull", "qnum", "qstring", "qdict", "qlist", "qbool"];
 
-/// What a built-in type is in JSON.
+/// The JSON types of built-in types.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
     Integer,
@@ -97,7 +98,7 @@ pub(crate) enum Kind {
     Any,
 }
 
-/// What a built-in type is in JSON.
+/// Returns the JSON type of a built-in type.
 pub(crate) fn builtin_kind(builtin: Builtin) -> Kind {
     match builtin {
         Builtin::Str | Builtin::QType => Kind::String,
@@ -118,7 +119,7 @@ pub(crate) fn builtin_kind(builtin: Builtin) -> Kind {
     }
 }
 
-/// What values of a built-in type are in JSON, in a word.
+/// Returns the name of the JSON type of a built-in type.
 pub(crate) fn builtin_json_type(builtin: Builtin) -> &'static str {
     match builtin_kind(builtin) {
         Kind::Integer => "integer",
@@ -130,7 +131,7 @@ pub(crate) fn builtin_json_type(builtin: Builtin) -> &'static str {
     }
 }
 
-/// What values of a type are in JSON, in a word; those of an alternate are of several types.
+/// Returns the name of the JSON type of a type; `alternate` for alternates, which have several.
 pub(crate) fn json_type(schema: &Schema, ty: &TypeRef) -> &'static str {
     match ty {
         TypeRef::Builtin(builtin) => builtin_json_type(*builtin),
@@ -143,7 +144,7 @@ pub(crate) fn json_type(schema: &Schema, ty: &TypeRef) -> &'static str {
     }
 }
 
-/// The name of a built-in type in a schema.
+/// Returns the name of a built-in type in a schema.
 pub(crate) fn builtin_name(builtin: Builtin) -> &'static str {
     match builtin {
         Builtin::Str => "str",

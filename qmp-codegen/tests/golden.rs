@@ -1,6 +1,6 @@
-//! What comes out of the generator, compared with `golden/`, compiled, and tried on JSON.
+//! Compares generated code with `golden/`, compiles it, and tries it on JSON.
 //!
-//! With `BLESS=1` the goldens are written anew; read the difference before you commit it.
+//! `BLESS=1` rewrites the goldens; read the difference before you commit it.
 
 // A test may panic: that is how it fails.
 #![allow(clippy::unwrap_used)]
@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-/// The goldens, compiled as strictly as a downstream crate may choose to. They are included and
-/// are not modules of their own, since `cargo fmt` would format those.
+/// The goldens, compiled with all lints that a downstream crate may choose. They are included rather
+/// than modules, since `cargo fmt` would format modules.
 #[deny(warnings, missing_docs, clippy::all, clippy::pedantic)]
 mod compiled {
     macro_rules! golden {
@@ -63,10 +63,10 @@ fn the_generator_writes_the_goldens() {
             stale.push(golden);
         }
     }
-    assert!(stale.is_empty(), "not what the generator writes (BLESS=1 accepts it): {stale:#?}");
+    assert!(stale.is_empty(), "the generator writes other code (BLESS=1 accepts it): {stale:#?}");
 }
 
-/// Decodes, compares, encodes, and compares with what was there; from text, and from a `Value`.
+/// Decodes from text and from a `Value`, encodes, and compares.
 fn both_ways<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: Value) -> T {
     let decoded: T = qmp_types::decode(&value.to_string()).unwrap();
     assert_eq!(serde_json::from_value::<T>(value.clone()).unwrap(), decoded);
@@ -121,7 +121,7 @@ fn a_discriminator_may_come_last() {
     let inet = Address::from(Inet::new("h", 7));
     assert_eq!(both_ways::<Address>(json!({"type": "inet", "host": "h", "port": 7})), inet);
     let channel = Channel::new("c", ChannelTransport::Socket(inet)).weight(3);
-    // Every order of the members says the same.
+    // Members may come in any order.
     let mut members = [
         r#""label":"c""#,
         r#""transport":"socket""#,

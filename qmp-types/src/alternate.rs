@@ -7,24 +7,24 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
 use crate::object::Members;
 
-/// A generated QAPI alternate. Each method reads the alternative of one JSON type; the default
-/// says that there is none.
+/// A generated QAPI alternate. Each method reads the alternative of one JSON type; by default it
+/// fails, since the alternate does not have one.
 pub trait Alternate: Sized {
     /// The name in the schema.
     const NAME: &'static str;
 
-    /// The alternative that is a boolean.
+    /// Reads the alternative that is a boolean.
     ///
     /// # Errors
-    /// There is none.
+    /// Fails if the alternate does not have one.
     fn from_bool<E: Error>(value: bool) -> Result<Self, E> {
         Err(mismatch::<Self, E>(Unexpected::Bool(value)))
     }
 
-    /// The alternative that is a whole number.
+    /// Reads the alternative that is a whole number.
     ///
     /// # Errors
-    /// There is none, or the number does not fit.
+    /// Fails if the alternate does not have one, or if the number does not fit.
     fn from_integer<E: Error>(value: i128) -> Result<Self, E> {
         Err(mismatch::<Self, E>(match i64::try_from(value) {
             Ok(value) => Unexpected::Signed(value),
@@ -32,42 +32,42 @@ pub trait Alternate: Sized {
         }))
     }
 
-    /// The alternative that is any number.
+    /// Reads the alternative that is any number.
     ///
     /// # Errors
-    /// There is none.
+    /// Fails if the alternate does not have one.
     fn from_number<E: Error>(value: f64) -> Result<Self, E> {
         Err(mismatch::<Self, E>(Unexpected::Float(value)))
     }
 
-    /// The alternative that is a string or an enumeration.
+    /// Reads the alternative that is a string or an enumeration.
     ///
     /// # Errors
-    /// There is none.
+    /// Fails if the alternate does not have one.
     fn from_str<E: Error>(value: &str) -> Result<Self, E> {
         Err(mismatch::<Self, E>(Unexpected::Str(value)))
     }
 
-    /// The alternative that is `null`.
+    /// Reads the alternative that is `null`.
     ///
     /// # Errors
-    /// There is none.
+    /// Fails if the alternate does not have one.
     fn from_null<E: Error>() -> Result<Self, E> {
         Err(mismatch::<Self, E>(Unexpected::Unit))
     }
 
-    /// The alternative that is an array.
+    /// Reads the alternative that is an array.
     ///
     /// # Errors
-    /// There is none, or an element does not fit.
+    /// Fails if the alternate does not have one, or if an element does not fit.
     fn from_array<'de, A: SeqAccess<'de>>(_: A) -> Result<Self, A::Error> {
         Err(mismatch::<Self, A::Error>(Unexpected::Seq))
     }
 
-    /// The alternative that is an object.
+    /// Reads the alternative that is an object.
     ///
     /// # Errors
-    /// There is none, or a member does not fit.
+    /// Fails if the alternate does not have one, or if a member does not fit.
     fn from_object<'de, A: MapAccess<'de>>(_: &mut Members<'_, 'de, A>) -> Result<Self, A::Error> {
         Err(mismatch::<Self, A::Error>(Unexpected::Map))
     }
@@ -127,10 +127,11 @@ impl<'de, T: Alternate> Visitor<'de> for AlternateVisitor<T> {
     }
 }
 
-/// `Deserialize::deserialize` of a generated alternate.
+/// Implements `Deserialize::deserialize` for a generated alternate.
 ///
 /// # Errors
-/// No alternative has the JSON type of the value, or the one that has does not fit.
+/// Fails if no alternative has the JSON type of the value, or if the value does not fit the one that
+/// has it.
 pub fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: Alternate,
@@ -142,7 +143,7 @@ where
 /// Reads a whole number into the integer type of the alternative.
 ///
 /// # Errors
-/// It does not fit.
+/// Fails if the number does not fit.
 pub fn integer<T: TryFrom<i128>, E: Error>(value: i128) -> Result<T, E> {
     T::try_from(value).map_err(|_| E::custom(format_args!("the number {value} does not fit")))
 }
@@ -150,7 +151,7 @@ pub fn integer<T: TryFrom<i128>, E: Error>(value: i128) -> Result<T, E> {
 /// Reads an array alternative, element by element.
 ///
 /// # Errors
-/// An element does not fit.
+/// Fails if an element does not fit.
 pub fn elements<'de, T, A>(mut seq: A) -> Result<Vec<T>, A::Error>
 where
     T: serde::Deserialize<'de>,

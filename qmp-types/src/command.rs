@@ -8,17 +8,18 @@ use serde_json::value::RawValue;
 
 use crate::decode::DecodeError;
 
-/// A command: its fields are the arguments, and serialising it gives the `arguments` object.
+/// A command, whose fields are the arguments. It serializes to the `arguments` object.
 ///
-/// Generated for every command of a schema; write it by hand for a command that no schema has.
+/// Implementations are generated for every command of a schema. Write one by hand for a command that
+/// no schema has.
 pub trait Command: Serialize {
     /// The name on the wire.
     const NAME: &'static str;
-    /// Whether the command has arguments at all. Without them, `arguments` is left out.
+    /// Whether the command has any arguments. If not, `arguments` is left out of the request.
     const HAS_ARGUMENTS: bool = true;
-    /// Whether success is answered. Commands that end their process are not.
+    /// Whether the server replies on success. Commands that end its process get no reply.
     const SUCCESS_RESPONSE: bool = true;
-    /// What a successful reply returns.
+    /// The type of the value that a success response returns.
     type Return: DeserializeOwned + Serialize;
 }
 
@@ -26,7 +27,7 @@ pub trait Command: Serialize {
 /// (`'allow-oob': true` in the schema).
 pub trait AllowOob: Command {}
 
-/// An event, its fields being the event's `data`.
+/// An event, whose fields are its `data`.
 pub trait Event: DeserializeOwned + Serialize {
     /// The name on the wire.
     const NAME: &'static str;
@@ -34,23 +35,23 @@ pub trait Event: DeserializeOwned + Serialize {
 
 /// All events of a vocabulary, as one type: the generated `AnyEvent` enum.
 ///
-/// Which event it is is known by name before its data is read.
+/// An event is identified by its name, before its data is read.
 pub trait Vocabulary: Sized {
-    /// The names of the events that the vocabulary knows, in the order of the schema.
+    /// The names of the events of the vocabulary, in the order of the schema.
     const EVENTS: &'static [&'static str];
 
-    /// Decodes the data of the event `name`; an event without data has none or `{}`.
-    /// One that the vocabulary does not know is kept as it is.
+    /// Decodes the data of the event `name`. An event without data has `None` or `{}`.
+    /// The data of an event that is not in the vocabulary is kept as received.
     ///
     /// # Errors
-    /// The vocabulary knows the event, and the data does not fit.
+    /// Fails if the event is in the vocabulary and the data does not fit its type.
     fn decode(name: &str, data: Option<&RawValue>) -> Result<Self, DecodeError>;
 
-    /// The event's name on the wire.
+    /// Returns the name of the event on the wire.
     fn name(&self) -> &str;
 }
 
-/// What a command without a return value returns: an empty object.
+/// The return type of commands without a return value: an empty object.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Empty {}
 
@@ -62,8 +63,8 @@ impl Serialize for Empty {
 }
 
 impl<'de> Deserialize<'de> for Empty {
-    // QEMU may return more from a command one day than from an older release: nothing is
-    // mandatory here, and nothing is wrong.
+    // A later QEMU may return something from a command that used to return nothing: any value will
+    // do.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self {})
     }

@@ -1,16 +1,18 @@
-//! The vocabularies of QMP, QEMU's machine protocol, as Rust types, and what they stand on.
+//! The vocabularies of QMP, QEMU's machine protocol, as Rust types, and the runtime of these types.
 //!
 //! - [`Command`] and [`Event`] are data: a struct whose fields are the arguments, or the event's
-//!   data. A client takes a command, sends it, and gives back its [`Command::Return`].
+//!   data. A client sends a command and returns its [`Command::Return`].
 //! - A *vocabulary* is a module with `commands`, `events` and `types`, generated from a QAPI
-//!   schema. With the features `qmp` (default) and `qga` this crate holds those of QEMU's
-//!   monitor and of the guest agent; [`include_vocabulary!`] takes in one of your own.
+//!   schema. With the features `qmp` (default) and `qga`, this crate has those of QEMU's monitor and
+//!   of the guest agent; [`include_vocabulary!`] includes a vocabulary of your own.
 //! - [`ServerMessage`], [`Greeting`], [`QmpError`] and [`Timestamp`] are the protocol's own
 //!   messages, as the [QMP specification] defines them.
+//! - [`Verbatim`] keeps the JSON text of a reply together with its value.
 //!
-//! What a server sends is open: unknown members are passed over, unknown enumeration values,
-//! union branches, events and error classes are kept by name. Only a missing mandatory member or
-//! a value of a wrong type is an error, and it names the member ([`DecodeError`]).
+//! Types are open to whatever a server sends: unknown members are skipped, and unknown enumeration
+//! values, union branches, events and error classes are kept by name. Only a missing mandatory
+//! member or a value of the wrong type is an error, which names the member ([`DecodeError`]). For
+//! configuration, [`from_known`] of an enumeration is strict.
 //!
 //! ```
 //! # #[cfg(feature = "qmp")] {
@@ -22,12 +24,13 @@
 //! # Ok::<(), qmp_types::DecodeError>(())
 //! ```
 //!
-//! With default features off, the crate is only the runtime: a crate with its own schema does
-//! not compile QEMU's.
+//! Without default features, the crate is only the runtime, so that a crate with a schema of its own
+//! does not compile QEMU's.
 //!
+//! [`from_known`]: ErrorClass::from_known
 //! [QMP specification]: https://www.qemu.org/docs/master/interop/qmp-spec.html
 
-// Generated code names this crate from the outside, as it does in any other crate.
+// Generated code refers to this crate by its name, as in any other crate.
 extern crate self as qmp_types;
 
 mod command;
@@ -53,14 +56,14 @@ pub use message::{Capability, ErrorClass, Greeting, QmpError, ServerMessage, Tim
 pub use verbatim::Verbatim;
 pub use version::{Version, VersionTriple};
 
-/// How the client looks for the end of a message, too.
+// The client scans messages with it, too.
 #[doc(hidden)]
 pub use json::plain_end;
-/// What generated code refers to besides this crate itself.
+// Generated code refers to these crates.
 #[doc(hidden)]
 pub use {serde, serde_json};
 
-/// Takes in a vocabulary that `qmp_codegen::Builder::generate` wrote during the build.
+/// Includes a vocabulary that `qmp_codegen::Builder::generate` wrote during the build.
 ///
 /// ```ignore
 /// pub mod vm {

@@ -1,4 +1,4 @@
-//! The messages of the protocol itself, as the QMP specification names them.
+//! The messages of the protocol itself, named as in the QMP specification.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -12,15 +12,15 @@ use serde_json::{Map, Value};
 use crate::object::{Members, Object, Writer};
 use crate::version::Version;
 
-/// The first message of a server: who it is, and what it offers.
+/// The first message of a server: its version, and the capabilities that it offers.
 ///
-/// On the wire it stands in a member `QMP`
-/// (QMP specification, section "Server Greeting").
+/// On the wire, it is the member `QMP` of the message (QMP specification, section "Server
+/// Greeting").
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Greeting {
     /// The version of the server.
     pub version: Version,
-    /// What can be enabled during negotiation.
+    /// The capabilities that can be enabled during negotiation.
     pub capabilities: Vec<Capability>,
 }
 
@@ -54,7 +54,7 @@ impl Object for Greeting {
 pub enum Capability {
     /// Commands may be executed out-of-band.
     Oob,
-    /// One that this release does not know.
+    /// A capability that this crate does not know.
     Unknown(Box<str>),
 }
 
@@ -64,21 +64,21 @@ crate::enumeration! { Capability = "QMPCapability" {
 
 /// The class of an error (QMP specification, section "Error").
 ///
-/// QEMU gives a class of its own only to errors that clients must tell apart.
+/// QEMU has classes of their own only for errors that clients must distinguish.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorClass {
-    /// Every error that has no class of its own.
+    /// Every error without a class of its own.
     GenericError,
-    /// The command does not exist, or not in this state of the machine.
+    /// The command does not exist, or not in the current state of the virtual machine.
     CommandNotFound,
-    /// The device is there, but not active.
+    /// The device exists but is not active.
     DeviceNotActive,
-    /// There is no such device.
+    /// The device does not exist.
     DeviceNotFound,
     /// The host's KVM lacks a capability.
     KvmMissingCap,
-    /// A class that this release does not know.
+    /// A class that this crate does not know.
     Unknown(Box<str>),
 }
 
@@ -91,23 +91,26 @@ crate::enumeration! { ErrorClass = "QapiErrorClass" {
 } }
 
 /// The error of a command, as the server reported it.
+///
+/// `Display` shows the server's description, followed by the class in parentheses unless that is
+/// [`ErrorClass::GenericError`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct QmpError {
-    /// For programs to tell errors apart; nearly always [`ErrorClass::GenericError`].
+    /// The class, by which programs distinguish errors; nearly always [`ErrorClass::GenericError`].
     pub class: ErrorClass,
-    /// For people to read. It may change from release to release: never parse it.
+    /// The description, for people to read. It may change between releases: never parse it.
     pub desc: String,
-    /// Whatever else the server said of the error.
+    /// All other members of the error.
     pub rest: Map<String, Value>,
 }
 
 impl QmpError {
-    /// An error of class [`ErrorClass::GenericError`].
+    /// Creates an error of class [`ErrorClass::GenericError`].
     pub fn generic(desc: impl Into<String>) -> Self {
         Self::new(ErrorClass::GenericError, desc)
     }
 
-    /// An error.
+    /// Creates an error.
     pub fn new(class: ErrorClass, desc: impl Into<String>) -> Self {
         Self { class, desc: desc.into(), rest: Map::new() }
     }
@@ -150,20 +153,20 @@ impl Object for QmpError {
     }
 }
 
-/// When an event happened, by the server's clock.
+/// The time of an event, by the server's clock.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Timestamp {
-    /// Seconds since the Unix epoch; -1 when the server could not tell the time.
+    /// Seconds since the Unix epoch; -1 if the server could not determine the time.
     pub seconds: i64,
-    /// Microseconds within the second; -1 when the server could not tell the time.
+    /// Microseconds within the second; -1 if the server could not determine the time.
     pub microseconds: i64,
 }
 
 impl Timestamp {
-    /// What a server sends when it could not tell the time.
+    /// The timestamp of a server that could not determine the time.
     pub const UNKNOWN: Self = Self { seconds: -1, microseconds: -1 };
 
-    /// The time now.
+    /// Returns the current time.
     #[must_use]
     pub fn now() -> Self {
         match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
@@ -175,7 +178,8 @@ impl Timestamp {
         }
     }
 
-    /// As the standard library's time; nothing when the server could not tell it.
+    /// Converts to the standard library's type. Returns `None` if the server could not determine the
+    /// time.
     #[must_use]
     pub fn system_time(&self) -> Option<SystemTime> {
         let seconds = u64::try_from(self.seconds).ok()?;
@@ -211,35 +215,34 @@ crate::object_impls!(Greeting);
 crate::object_impls!(QmpError);
 crate::object_impls!(Timestamp);
 
-/// A message from a server, its payload still as text.
+/// A message from a server, with its payload still as text.
 ///
-/// Which kind it is is decided by its keys alone, in one pass, whatever their order. Keys that
-/// this release does not know are passed over.
+/// The keys alone decide which kind it is, in one pass and in any order. Unknown keys are skipped.
 #[derive(Clone, Debug)]
 pub enum ServerMessage<'a> {
     /// The greeting.
     Greeting(Greeting),
     /// A success response.
     Return {
-        /// The command's `id`, echoed; a server that could not read one leaves it out.
+        /// The `id` of the command; absent if the server could not read it.
         id: Option<&'a RawValue>,
-        /// What the command returns.
+        /// The value that the command returns.
         value: &'a RawValue,
     },
     /// An error response.
     Error {
-        /// The command's `id`, echoed; a server that could not read one leaves it out.
+        /// The `id` of the command; absent if the server could not read it.
         id: Option<&'a RawValue>,
         /// The error.
         error: QmpError,
     },
     /// An event.
     Event {
-        /// Its name.
+        /// The name.
         name: String,
-        /// Its data, if it has any.
+        /// The data, if the event has any.
         data: Option<&'a RawValue>,
-        /// When it happened.
+        /// The time of the event.
         timestamp: Timestamp,
     },
 }
@@ -275,11 +278,11 @@ impl<'de> Visitor<'de> for MessageVisitor {
             (None, Some(error), None, None) => Ok(ServerMessage::Error { id, error }),
             (None, None, Some(name), None) => Ok(ServerMessage::Event { name, data, timestamp }),
             (None, None, None, Some(greeting)) => Ok(ServerMessage::Greeting(greeting)),
-            (None, None, None, None) => {
-                Err(A::Error::custom("a message with none of `return`, `error`, `event`, `QMP`"))
-            }
+            (None, None, None, None) => Err(A::Error::custom(
+                "the message has none of the keys `return`, `error`, `event` and `QMP`",
+            )),
             _ => Err(A::Error::custom(
-                "a message with more than one of `return`, `error`, `event`, `QMP`",
+                "the message has more than one of the keys `return`, `error`, `event` and `QMP`",
             )),
         }
     }
@@ -354,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_keeps_what_it_does_not_know() {
+    fn an_error_keeps_unknown_members() {
         let text = r#"{"id": 7, "error": {"class": "NewClass", "desc": "no", "data": {"x": 1}}}"#;
         let ServerMessage::Error { id, error } = decode(text).unwrap() else { panic!("{text}") };
         assert_eq!(id.unwrap().get(), "7");
@@ -364,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_refused() {
+    fn other_texts_are_refused() {
         for text in ["{}", "[]", "1", r#"{"return": {}, "event": "X"}"#] {
             assert!(decode::<ServerMessage<'_>>(text).is_err(), "{text}");
         }

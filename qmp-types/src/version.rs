@@ -1,4 +1,4 @@
-//! Versions as QEMU reports them.
+//! Versions, as QEMU reports them.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::object::{self, Members, Object, Writer};
 
-/// A version in three numbers, ordered as versions are.
+/// A version of three numbers, ordered as versions are.
 ///
 /// QEMU sends an object; QEMU 0.12 sent a string such as `"0.12.50"`. Both decode.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -17,12 +17,12 @@ pub struct VersionTriple {
     pub major: i64,
     /// The second number.
     pub minor: i64,
-    /// The third number; 50 and above mean a development version.
+    /// The third number; 50 and above for development versions.
     pub micro: i64,
 }
 
 impl VersionTriple {
-    /// A version from its three numbers.
+    /// Creates a version from its three numbers.
     #[must_use]
     pub const fn new(major: i64, minor: i64, micro: i64) -> Self {
         Self { major, minor, micro }
@@ -100,12 +100,12 @@ impl<'de> Deserialize<'de> for VersionTriple {
     }
 }
 
-/// What QEMU says of itself in its greeting.
+/// The version in QEMU's greeting.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Version {
     /// The version of QEMU.
     pub qemu: VersionTriple,
-    /// The distributor's own part of the version; often empty.
+    /// The distributor's part of the version; often empty.
     pub package: String,
 }
 
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_version_is_refused() {
+    fn other_values_are_refused() {
         for text in [r#""eleven""#, r#""1.2.3.4""#, "3", r#"{"major": 1, "minor": 2}"#] {
             assert!(serde_json::from_str::<VersionTriple>(text).is_err(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! A peer decides how deep its messages are nested, and a thread has two megabytes of stack.
+//! A peer decides how deeply its messages are nested, and a thread has two megabytes of stack.
 
 // A test may panic: that is how it fails.
 #![allow(clippy::unwrap_used)]
@@ -23,11 +23,11 @@ fn the_deepest_reply_that_is_read_fits_a_thread() {
 }
 
 #[test]
-fn so_do_the_deepest_arguments() {
+fn the_deepest_arguments_that_are_read_fit_a_thread() {
     let open = r#"{"driver": "raw", "file": "#;
     let nested = |depth: usize| open.repeat(depth) + "\"f\"" + &"}".repeat(depth);
     let add: BlockdevAdd = qmp_types::decode(&nested(128)).unwrap();
-    // Written, copied and dropped as deep as it was read.
+    // It can be written, copied and dropped as well.
     assert_eq!(serde_json::to_string(&add.clone()).unwrap().matches("raw").count(), 128);
     let error = qmp_types::decode::<BlockdevAdd>(&nested(129)).unwrap_err();
     assert!(error.reason().contains("deep"), "{error}");

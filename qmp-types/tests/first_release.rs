@@ -1,4 +1,4 @@
-//! The session that QMP's first release showed, as it stands.
+//! The example session in the documentation of QMP's first release decodes as it is.
 
 // A test may panic: that is how it fails.
 #![allow(clippy::unwrap_used)]
@@ -12,7 +12,7 @@ fn returned<C: Command>(text: &str) -> C::Return {
 }
 
 #[test]
-fn it_decodes() {
+fn the_first_session_decodes() {
     let greeting =
         r#"{"QMP": {"version": {"qemu": "0.12.50", "package": ""}, "capabilities": []}}"#;
     let ServerMessage::Greeting(greeting) = decode(greeting).unwrap() else { panic!("{greeting}") };

@@ -1,5 +1,5 @@
-//! `surface.txt` lists every public item of the generated vocabularies, a line each: what is to be
-//! read when the schema changes. `BLESS=1` writes it anew.
+//! `surface.txt` lists every public item of the generated vocabularies, one a line, so that a change
+//! of the schema is reviewed as its difference. `BLESS=1` rewrites it.
 
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
 
@@ -26,7 +26,7 @@ fn the_surface_is_the_one_that_was_reviewed() {
     );
 }
 
-/// The surface, as `build.rs` makes it.
+/// Lists the items of the vocabularies that `build.rs` generates.
 fn surface() -> String {
     let qmp = qmp_codegen::Builder::new()
         .schema(qmp_schema::SPEC)

@@ -1,7 +1,7 @@
-//! A program with a vocabulary of its own: `build.rs` takes a few commands and events of QEMU's
+//! A program with a vocabulary of its own: `build.rs` selects a few commands and events of QEMU's
 //! schema, and a command of `schema/owner.json`. Nothing else is compiled.
 //!
-//! With the address of a server, it talks to that; without one it plays the server as well.
+//! Given the address of a server, the program talks to that server; otherwise it runs one itself.
 
 #![deny(warnings, missing_docs)]
 
@@ -17,7 +17,7 @@ use vmm::AnyEvent;
 use vmm::commands::{Cont, QueryStatus, SetOwner, Stop};
 use vmm::types::{Owner, RunState};
 
-/// What this program knows of the protocol.
+/// The vocabulary of this program.
 pub mod vmm {
     qmp_types::include_vocabulary!("vmm");
 }
@@ -37,22 +37,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn talk(mut vm: Client) -> Result<(), Box<dyn std::error::Error>> {
     vm.execute(Stop::new())?;
     let status = vm.execute(QueryStatus::new())?.status;
-    println!("it is {status}, paused: {}", status == RunState::Paused);
+    println!("status: {status}, paused: {}", status == RunState::Paused);
     vm.execute(Cont::new())?;
 
     let owner = Owner::new("Ada").mail("ada@example.org");
     match vm.execute(SetOwner::new(owner).note("on call")) {
-        Ok(before) => println!("owners before: {}", before.len()),
-        // A QEMU does not have the command.
-        Err(error) => println!("no owner: {error}"),
+        Ok(before) => println!("previous owners: {}", before.len()),
+        // QEMU itself does not have the command.
+        Err(error) => println!("cannot set the owner: {error}"),
     }
 
     loop {
         match vm.next_event(Duration::from_millis(100)) {
             Ok(occurrence) => match occurrence.event {
-                AnyEvent::Stop(_) => println!("it has stopped"),
-                AnyEvent::Resume(_) => println!("it goes on"),
-                other => println!("something else: {other:?}"),
+                AnyEvent::Stop(_) => println!("stopped"),
+                AnyEvent::Resume(_) => println!("resumed"),
+                other => println!("other event: {other:?}"),
             },
             Err(Error::Timeout(_)) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -60,7 +60,7 @@ fn talk(mut vm: Client) -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-/// A server that always says the same.
+/// Runs a server that always replies the same.
 fn serve(stream: UnixStream) -> std::io::Result<()> {
     let mut output = stream.try_clone()?;
     let version = r#"{"qemu": {"major": 1, "minor": 0, "micro": 0}, "package": "own"}"#;
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_gets_on_with_its_own_server() -> Result<(), Box<dyn std::error::Error>> {
+    fn it_talks_to_its_own_server() -> Result<(), Box<dyn std::error::Error>> {
         let (ours, theirs) = UnixStream::pair()?;
         std::thread::spawn(move || serve(theirs));
         talk(Client::from_transport(Unix::from_stream(ours)?, &Options::new())?)

@@ -1,4 +1,4 @@
-//! Alternates: a Rust enum, its alternative chosen by the JSON type of the value alone.
+//! Alternates: a Rust enum whose alternative is chosen by the JSON type of the value alone.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -57,7 +57,7 @@ pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, data: &Alternate) -> TokenStream
     }
 }
 
-/// The alternatives with their identifiers and what each holds.
+/// Returns the alternatives with their identifiers and types.
 pub(super) fn variants<'d>(
     plan: &Plan<'_>,
     id: TypeId,
@@ -73,7 +73,7 @@ pub(super) fn variants<'d>(
         .collect()
 }
 
-/// An alternative on its way to Rust.
+/// An alternative, as Rust.
 struct Choice {
     ident: Ident,
     doc: TokenStream,
@@ -119,7 +119,7 @@ impl Choice {
         }
     }
 
-    /// The method that reads this alternative.
+    /// Emits the method that reads this alternative.
     fn read(&self) -> TokenStream {
         let error = quote!(E: ::qmp_types::serde::de::Error);
         let result = quote!(::std::result::Result<Self, E>);
@@ -182,7 +182,7 @@ impl Choice {
         }
     }
 
-    /// Each alternative has a JSON type of its own, hence a Rust type of its own.
+    /// Emits the conversion. Each alternative has a JSON type of its own, hence a Rust type of its own.
     fn convert(&self, name: &Ident) -> TokenStream {
         let ty = &self.ty;
         let value = self.value(quote!(value));

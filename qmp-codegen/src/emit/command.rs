@@ -1,4 +1,4 @@
-//! Commands: a struct of the arguments, which knows what it returns.
+//! Commands: a struct of the arguments, with the type of the reply.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -46,7 +46,7 @@ impl Command {
     }
 }
 
-/// The struct of a command's arguments or of an event's data.
+/// Emits the struct of a command's arguments or of an event's data.
 pub(crate) fn body<'p>(
     plan: &Plan<'p>,
     definition: &Definition,
@@ -79,12 +79,12 @@ pub(crate) fn body<'p>(
     quote!(#item #from)
 }
 
-/// The scope of a command's fields.
+/// Returns the scope of a command's fields.
 pub(super) fn scope(is_open: bool) -> Scope {
     if is_open { Scope::reserving(&["new", "property"]) } else { object::scope() }
 }
 
-/// Arguments that stand as a type of their own convert into the command.
+/// Emits the conversion into a command from the type of its arguments.
 fn emit_from(plan: &Plan<'_>, ty: TypeId, name: &Ident, object: &Object<'_>) -> TokenStream {
     let path = plan.path(ty);
     let fields: Vec<_> = object.fields.iter().map(|field| &field.ident).collect();
@@ -98,7 +98,8 @@ fn emit_from(plan: &Plan<'_>, ty: TypeId, name: &Ident, object: &Object<'_>) -> 
     }
 }
 
-/// A union cannot be flattened into a struct: it is carried whole.
+/// Emits a command or event whose arguments are a union, which cannot be flattened into a struct and
+/// is carried whole.
 fn emit_whole(
     plan: &Plan<'_>,
     ty: TypeId,

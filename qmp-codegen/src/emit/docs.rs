@@ -1,4 +1,4 @@
-//! Documentation: what the schema says of an item, as rustdoc.
+//! Documentation: turns that of the schema into rustdoc.
 
 use proc_macro2::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenStream, TokenTree};
 use quote::quote;
@@ -10,58 +10,58 @@ use crate::schema::{
     TypeId, Union,
 };
 
-/// A type.
+/// Documents a type.
 pub(crate) fn definition(plan: &Plan<'_>, definition: &Definition) -> TokenStream {
     let mut doc = Doc::new(plan);
     doc.overview(definition, &format!("The type `{}` of the schema.", definition.name));
     doc.sections(definition);
-    doc.footer(&format!("In the schema: `{}`.", definition.name), definition);
+    doc.footer(&format!("Name in the schema: `{}`.", definition.name), definition);
     doc.finish(&definition.features)
 }
 
-/// A command.
+/// Documents a command.
 pub(crate) fn command(plan: &Plan<'_>, command: &Command) -> TokenStream {
     let definition = &command.definition;
     let mut doc = Doc::new(plan);
     doc.overview(definition, &format!("The command `{}`.", definition.name));
     doc.sections(definition);
     if command.allow_oob {
-        doc.paragraph("May be executed out-of-band.");
+        doc.paragraph("Can be executed out-of-band.");
     }
     if command.allow_preconfig {
-        doc.paragraph("Available before the machine is built (`--preconfig`).");
+        doc.paragraph("Available before the virtual machine is built (`--preconfig`).");
     }
     if !command.success_response {
-        doc.paragraph("Success is not answered.");
+        doc.paragraph("The server does not reply on success.");
     }
-    doc.footer(&format!("On the wire: `{}`.", definition.name), definition);
+    doc.footer(&format!("Name on the wire: `{}`.", definition.name), definition);
     doc.finish(&definition.features)
 }
 
-/// An event.
+/// Documents an event.
 pub(crate) fn event(plan: &Plan<'_>, event: &Event) -> TokenStream {
     let definition = &event.definition;
     let mut doc = Doc::new(plan);
     doc.overview(definition, &format!("The event `{}`.", definition.name));
     doc.sections(definition);
-    doc.footer(&format!("On the wire: `{}`.", definition.name), definition);
+    doc.footer(&format!("Name on the wire: `{}`.", definition.name), definition);
     doc.finish(&definition.features)
 }
 
-/// The enum of a union's branches.
+/// Documents the enum of a union's branches.
 pub(crate) fn branches(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
     let definition = &plan.get(id).definition;
     let mut doc = Doc::new(plan);
     let name = plan.name(id);
     doc.paragraph(&format!(
-        "The branches of [`{name}`](super::types::{name}), by its member `{}`.",
+        "The branches of [`{name}`](super::types::{name}), selected by its member `{}`.",
         union.discriminator
     ));
     doc.condition(&definition.condition);
     doc.finish(&definition.features)
 }
 
-/// A member, an argument, a part of an event's data.
+/// Documents a member, an argument, or a part of an event's data.
 pub(crate) fn member(plan: &Plan<'_>, definition: &str, member: &Member) -> TokenStream {
     let mut doc = Doc::new(plan);
     doc.text(&member.doc, &format!("The member `{}` of `{definition}`.", member.name));
@@ -69,7 +69,7 @@ pub(crate) fn member(plan: &Plan<'_>, definition: &str, member: &Member) -> Toke
     doc.finish(&member.features)
 }
 
-/// A value of an enumeration, or the branch that it selects.
+/// Documents a value of an enumeration, or the branch that it selects.
 pub(crate) fn value(plan: &Plan<'_>, value: &EnumValue) -> TokenStream {
     let mut doc = Doc::new(plan);
     doc.text(&value.doc, &format!("`{}`.", value.name));
@@ -77,7 +77,7 @@ pub(crate) fn value(plan: &Plan<'_>, value: &EnumValue) -> TokenStream {
     doc.finish(&value.features)
 }
 
-/// An alternative of an alternate.
+/// Documents an alternative of an alternate.
 pub(crate) fn alternative(plan: &Plan<'_>, alternative: &Alternative) -> TokenStream {
     let mut doc = Doc::new(plan);
     doc.text(&alternative.doc, &format!("`{}`.", alternative.name));
@@ -85,7 +85,7 @@ pub(crate) fn alternative(plan: &Plan<'_>, alternative: &Alternative) -> TokenSt
     doc.finish(&[])
 }
 
-/// Documentation in the making: paragraphs of Markdown.
+/// Collects documentation, as paragraphs of Markdown.
 struct Doc<'p> {
     plan: &'p Plan<'p>,
     markdown: String,
@@ -153,7 +153,7 @@ impl<'p> Doc<'p> {
         self.feature_list(definition);
     }
 
-    /// Features other than those that have a meaning of their own.
+    /// Adds features other than those that have a meaning of their own.
     fn feature_list(&mut self, definition: &Definition) {
         let mut features = definition.features.iter().filter(|f| !f.is_special()).peekable();
         if features.peek().is_none() {
@@ -170,7 +170,7 @@ impl<'p> Doc<'p> {
 
     fn footer(&mut self, name: &str, definition: &Definition) {
         match &definition.doc.since {
-            Some(since) => self.paragraph(&format!("{name} Since {since}.")),
+            Some(since) => self.paragraph(&format!("{name} Available since {since}.")),
             None => self.paragraph(name),
         }
         self.condition(&definition.condition);
@@ -178,11 +178,11 @@ impl<'p> Doc<'p> {
 
     fn condition(&mut self, condition: &Option<Condition>) {
         if let Some(condition) = condition {
-            self.paragraph(&format!("Only where {}.", condition.describe()));
+            self.paragraph(&format!("Available if {}.", condition.describe()));
         }
     }
 
-    /// The attributes: the text line by line, and what `deprecated` and `unstable` stand for.
+    /// Returns the attributes: the text line by line, and `#[deprecated]`.
     fn finish(mut self, features: &[Feature]) -> TokenStream {
         let special = |name: &str| features.iter().find(|feature| feature.name == name);
         if let Some(unstable) = special("unstable") {
@@ -203,7 +203,7 @@ impl<'p> Doc<'p> {
     }
 }
 
-/// `#[doc = " line"]`, token by token: documentation is most of what is generated.
+/// Returns `#[doc = " line"]`, made token by token: most of the generated code is documentation.
 fn attribute(line: &str) -> [TokenTree; 2] {
     let text = if line.is_empty() { String::new() } else { format!(" {line}") };
     let attribute = [
@@ -225,7 +225,7 @@ impl Feature {
 }
 
 impl Condition {
-    /// In words, each symbol as code.
+    /// Describes the condition in words, each symbol as code.
     fn describe(&self) -> String {
         let join = |conditions: &[Self], word: &str| {
             let parts: Vec<String> = conditions.iter().map(|c| c.nested()).collect();

@@ -27,7 +27,7 @@ pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, data: &Enum) -> TokenStream {
         #[non_exhaustive]
         pub enum #name {
             #(#docs #idents,)*
-            /// A value that the schema does not know, as it came.
+            /// A value that the schema does not list, as received.
             Unknown(::std::boxed::Box<str>),
         }
 
@@ -35,7 +35,7 @@ pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, data: &Enum) -> TokenStream {
     }
 }
 
-/// The scope of an enumeration's values.
+/// Returns the scope of an enumeration's values.
 pub(super) fn scope() -> Scope {
     Scope::reserving(&["Unknown"])
 }

@@ -22,7 +22,7 @@ pub(crate) fn emit(plan: &Plan<'_>, event: &Event, name: &Ident) -> TokenStream 
     }
 }
 
-/// The enum of all events, open as everything that is received.
+/// Emits the enum of all events, open like everything that is received.
 pub(crate) fn emit_any(plan: &Plan<'_>) -> TokenStream {
     let mut scope = Scope::reserving(&["Unknown"]);
     let variants: Vec<_> =
@@ -34,17 +34,17 @@ pub(crate) fn emit_any(plan: &Plan<'_>) -> TokenStream {
         quote!(#[doc = #doc])
     });
     quote! {
-        /// Any event: those of this vocabulary by type, others by name.
+        /// Any event: events of this vocabulary by type, other events by name.
         #[allow(clippy::large_enum_variant, dead_code, deprecated, unreachable_pub)]
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub enum AnyEvent {
             #(#docs #variants(#types),)*
-            /// An event that the vocabulary does not know.
+            /// An event that is not in the vocabulary.
             Unknown {
-                /// Its name.
+                /// The name of the event.
                 name: ::std::boxed::Box<str>,
-                /// Its data, `null` if it has none.
+                /// The data of the event, an empty object if it has none.
                 data: ::qmp_types::serde_json::Value,
             },
         }

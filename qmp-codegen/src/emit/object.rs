@@ -9,24 +9,24 @@ use super::ident::Scope;
 use super::plan::Plan;
 use crate::schema::{Builtin, Member, TypeId, TypeKind, TypeRef};
 
-/// An object on its way to Rust: its members with their identifiers and types.
+/// An object, as Rust: its members with their identifiers and types.
 pub(crate) struct Object<'p> {
     pub(crate) name: &'p Ident,
     pub(crate) schema_name: &'p str,
     pub(crate) doc: TokenStream,
     pub(crate) attributes: TokenStream,
     pub(crate) fields: Vec<Field<'p>>,
-    /// Whether members that the schema does not list are carried, too.
+    /// The field for members that the schema does not list, if the object is open.
     pub(crate) open: Option<Ident>,
-    /// Whether `new` and setters are wanted.
+    /// Whether it has `new` and setters.
     pub(crate) built: bool,
 }
 
-/// A member on its way to Rust.
+/// A member, as Rust.
 pub(crate) struct Field<'p> {
     pub(crate) member: &'p Member,
     pub(crate) ident: Ident,
-    /// Its type without `Option`.
+    /// The type without `Option`.
     pub(crate) ty: TokenStream,
     pub(crate) boxed: bool,
     conversion: Conversion,
@@ -53,7 +53,8 @@ pub(crate) fn attributes(plan: &Plan<'_>, schema_name: &str) -> TokenStream {
     quote!(#(#attributes)*)
 }
 
-/// The scope of an object's fields; a setter has its field's name, and `new` is taken.
+/// Returns the scope of an object's fields. Setters have the names of their fields, so `new` is
+/// taken.
 pub(crate) fn scope() -> Scope {
     Scope::reserving(&["new"])
 }
@@ -87,21 +88,21 @@ pub(crate) fn fields<'p>(
 }
 
 impl Field<'_> {
-    /// Makes it the field of a union's branches: it writes the discriminator and their members.
+    /// Turns the discriminator into the field of a union's branches.
     pub(crate) fn carry_branches(&mut self, ty: &TokenStream) {
         self.ty = ty.clone();
         self.conversion = Conversion::Into;
         self.carries_branches = true;
     }
 
-    /// The type of the Rust field.
+    /// Returns the type of the Rust field.
     pub(crate) fn field_type(&self) -> TokenStream {
         let ty = &self.ty;
         let ty = if self.boxed { quote!(::std::boxed::Box<#ty>) } else { quote!(#ty) };
         if self.member.optional { quote!(::std::option::Option<#ty>) } else { ty }
     }
 
-    /// The member as `qmp_types::object!` understands it, and its parameter if callers build the
+    /// Emits the member as `qmp_types::object!` takes it, with its parameter if callers build the
     /// object.
     fn line(&self, built: bool) -> TokenStream {
         let (ident, wire) = (&self.ident, &self.member.name);
@@ -126,8 +127,8 @@ impl Field<'_> {
     }
 }
 
-/// What a caller may give where a member is set, so that `"disk0"` and an alternative of an
-/// alternate need no wrapping.
+/// The conversion of an argument, so that callers need not wrap `"disk0"` or an alternative of an
+/// alternate.
 #[derive(Clone, Copy, Debug)]
 enum Conversion {
     None,
@@ -151,7 +152,7 @@ impl Conversion {
 }
 
 impl Object<'_> {
-    /// The whole item: struct, constructor, reading and writing.
+    /// Emits the struct and its implementations.
     pub(crate) fn emit(&self) -> TokenStream {
         let (name, schema_name, doc, attributes) =
             (self.name, self.schema_name, &self.doc, &self.attributes);

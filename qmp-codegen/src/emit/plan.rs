@@ -1,7 +1,7 @@
-//! What emitters ask about a schema: the questions, answered once.
+//! Answers the questions that emitters have about a schema.
 //!
-//! A [`Plan`] is made from a schema and a selection. It knows which types are reached, which of
-//! them callers build, what everything is called in Rust, and where a type must be boxed.
+//! A [`Plan`] is made from a schema and options. It knows which types are reached, which of them
+//! callers build, the names of everything in Rust, and where a type must be boxed.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,7 +14,7 @@ use super::recursion;
 use crate::schema::{Arguments, Builtin, Member, Schema, Type, TypeId, TypeKind, TypeRef};
 use crate::shape;
 
-/// A schema, seen as the Rust that it becomes.
+/// A schema, with everything that depends on its becoming Rust.
 #[derive(Debug)]
 pub(crate) struct Plan<'s> {
     pub(crate) schema: &'s Schema,
@@ -30,7 +30,7 @@ pub(crate) struct Plan<'s> {
     by_name: HashMap<&'s str, Target>,
 }
 
-/// What a name in documentation refers to.
+/// The item that a name in documentation refers to.
 #[derive(Clone, Copy, Debug)]
 enum Target {
     Type(TypeId),
@@ -77,13 +77,13 @@ impl<'s> Plan<'s> {
         &self.schema.types[id.0 as usize]
     }
 
-    /// The members of an object type, those of its bases first.
+    /// Returns the members of an object type, those of its bases first.
     pub(crate) fn members(&self, id: TypeId) -> Vec<&'s Member> {
         let members = shape::common_members(self.schema, id).into_iter();
         members.filter(|member| self.options.holds(&member.condition)).collect()
     }
 
-    /// The members of arguments or data, where they are not those of a union.
+    /// Returns the members of arguments or data that are not those of a union.
     pub(crate) fn flat_arguments(&self, arguments: &'s Arguments) -> Vec<&'s Member> {
         match arguments {
             Arguments::Inline(members) => {
@@ -93,8 +93,8 @@ impl<'s> Plan<'s> {
         }
     }
 
-    /// The type of arguments or data that are carried whole: those of a union, or of a type that
-    /// is replaced by one of the caller's.
+    /// Returns the type of arguments or data that are carried whole: a union, or a type that the
+    /// caller has replaced.
     pub(crate) fn whole_arguments(&self, arguments: &Arguments) -> Option<TypeId> {
         match arguments {
             Arguments::Named { ty, .. }
@@ -106,12 +106,13 @@ impl<'s> Plan<'s> {
         }
     }
 
-    /// Whether the union is a Rust enum by itself: its base is only the discriminator.
+    /// Returns whether a union is a Rust enum by itself: its base is only the discriminator.
     pub(crate) fn is_bare_union(&self, id: TypeId) -> bool {
         matches!(self.get(id).kind, TypeKind::Union(_)) && self.members(id).len() == 1
     }
 
-    /// Whether callers build values of the type: it is reachable from the arguments of a command.
+    /// Returns whether callers build values of a type: it is reachable from the arguments of a
+    /// command.
     pub(crate) fn is_built_by_callers(&self, id: TypeId) -> bool {
         self.options.constructors_for_all || self.sent.contains(&id)
     }
@@ -120,22 +121,22 @@ impl<'s> Plan<'s> {
         self.options.replacements.contains_key(&self.get(id).definition.name)
     }
 
-    /// Whether a member, branch or alternative of a type must be boxed.
+    /// Returns whether a member, branch or alternative of a type must be boxed.
     pub(crate) fn is_boxed(&self, owner: TypeId, slot: &str) -> bool {
         self.boxed.get(&owner).is_some_and(|slots| slots.contains(slot))
     }
 
-    /// The identifier of a type in module `types`.
+    /// Returns the identifier of a type in module `types`.
     pub(crate) fn name(&self, id: TypeId) -> &Ident {
         &self.names[&id]
     }
 
-    /// The identifier of the enum of a union's branches.
+    /// Returns the identifier of the enum of a union's branches.
     pub(crate) fn branches_name(&self, id: TypeId) -> &Ident {
         self.branch_names.get(&id).unwrap_or(&self.names[&id])
     }
 
-    /// The path of a type, as any module of the vocabulary can say it.
+    /// Returns the path of a type, which is valid in any module of the vocabulary.
     pub(crate) fn path(&self, id: TypeId) -> TokenStream {
         if let Some(path) = self.options.replacements.get(&self.get(id).definition.name) {
             return quote!(#path);
@@ -155,8 +156,8 @@ impl<'s> Plan<'s> {
         }
     }
 
-    /// The link target of a name in documentation, as rustdoc resolves it from any module of
-    /// the vocabulary.
+    /// Returns the link target of a name in documentation, which is valid in any module of the
+    /// vocabulary.
     pub(crate) fn link(&self, name: &str) -> Option<String> {
         match self.by_name.get(name)? {
             Target::Type(id) => Some(format!("super::types::{}", self.name(*id))),
@@ -193,7 +194,7 @@ impl<'s> Plan<'s> {
             Arguments::Inline(members) => {
                 out.extend(members.iter().filter_map(|member| defined(&member.ty)));
             }
-            // Flattened into the command, yet worth having: From leads from it to the command.
+            // Flattened into the command, but useful: it converts into the command.
             Arguments::Named { ty, .. } => out.push(*ty),
         }
     }
@@ -208,8 +209,8 @@ impl<'s> Plan<'s> {
         reached
     }
 
-    /// The types that a type refers to in Rust, where bases are flattened and the
-    /// discriminator's enumeration becomes the enum of the branches.
+    /// Returns the types that a type refers to in Rust, where bases are flattened and the enumeration
+    /// of the discriminator becomes the enum of the branches.
     fn neighbours(&self, id: TypeId) -> Vec<TypeId> {
         let members = self.members(id);
         let own = members.iter().filter_map(|member| defined(&member.ty));
@@ -255,7 +256,7 @@ impl<'s> Plan<'s> {
     }
 }
 
-/// The named type that a reference leads to, through arrays.
+/// Returns the named type that a reference leads to, through arrays.
 pub(crate) fn defined(ty: &TypeRef) -> Option<TypeId> {
     match ty {
         TypeRef::Builtin(_) => None,
@@ -266,7 +267,7 @@ pub(crate) fn defined(ty: &TypeRef) -> Option<TypeId> {
 
 fn builtin_type(builtin: Builtin) -> TokenStream {
     match builtin {
-        // QType is an enumeration of QEMU's implementation; on the wire it is a string.
+        // An enumeration of QEMU's implementation, which is a string on the wire.
         Builtin::Str | Builtin::QType => quote!(::std::string::String),
         Builtin::Number => quote!(f64),
         Builtin::Int | Builtin::Int64 => quote!(i64),

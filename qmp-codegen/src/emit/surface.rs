@@ -1,4 +1,4 @@
-//! The surface of a vocabulary: every public item, named as on the wire and as in Rust.
+//! The surface of a vocabulary: every public item, with its name on the wire and in Rust.
 
 use std::fmt;
 
@@ -14,20 +14,20 @@ use crate::schema::{
 
 /// A public item of a vocabulary.
 ///
-/// Displayed, it is the line by which a change of a schema is reviewed:
+/// `Display` gives the line by which changes of a schema are reviewed:
 /// `field BlockInfo.removable types::BlockInfo::removable: bool`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct SurfaceItem {
-    /// What it is.
+    /// The kind of the item.
     pub kind: SurfaceKind,
-    /// The name on the wire; of a member or value, behind that of what it belongs to.
+    /// The name on the wire; for members and values, after the name of their owner.
     pub wire: String,
     /// The path within the vocabulary.
     pub path: String,
-    /// The Rust type of a field, what a variant holds, what a command returns.
+    /// The Rust type of a field, of the contents of a variant, or of a command's reply.
     pub ty: Option<String>,
-    /// The release that brought it, where the schema says so.
+    /// The first release that has the item, if the schema says so.
     pub since: Option<String>,
 }
 
@@ -87,7 +87,7 @@ impl fmt::Display for SurfaceItem {
     }
 }
 
-/// The surface of what [`emit`](super::emit) makes of a schema, in the same order.
+/// Lists the items that [`emit`](super::emit) emits for a schema, in the same order.
 pub(crate) fn surface(schema: &Schema, options: &Options) -> Vec<SurfaceItem> {
     let plan = Plan::new(schema, options);
     let mut surface = Surface { plan: &plan, items: Vec::new() };
@@ -230,7 +230,7 @@ impl<'s> Surface<'_, 's> {
     }
 }
 
-/// A type as a person writes it: without the prefixes that make it unambiguous.
+/// Returns a type as people write it: without the prefixes that make it unambiguous.
 fn shown(ty: &TokenStream) -> String {
     let text = ty.to_string().replace(' ', "");
     ["::std::option::", "::std::vec::", "::std::string::", "::std::boxed::", "super::"]
@@ -239,7 +239,7 @@ fn shown(ty: &TokenStream) -> String {
         .replace("::qmp_types::", "")
 }
 
-/// The release that brought a member or value: `(since 9.1)` in its documentation.
+/// Returns the first release that has a member or value: `(since 9.1)` in its documentation.
 fn since(doc: &str) -> Option<String> {
     let (_, after) = doc.split_once("(since")?;
     let release: String = after

@@ -1,7 +1,7 @@
 //! Unions.
 //!
-//! Where the base is only the discriminator, the union is a Rust enum. Where there is more in the
-//! base, it is a struct of the base, in which the discriminator's field is that enum.
+//! A union whose base is only the discriminator is a Rust enum. Any other union is a struct of its
+//! base, in which the field of the discriminator is that enum.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -27,14 +27,14 @@ pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
     }
 }
 
-/// A branch on its way to Rust: a value of the discriminator, and what it adds.
+/// A branch, as Rust: a value of the discriminator, and the members that it adds.
 pub(super) struct Variant<'p> {
     pub(super) value: &'p EnumValue,
     pub(super) ident: Ident,
     branch: Option<&'p Branch>,
 }
 
-/// What a variant holds.
+/// The contents of a variant.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Contents {
     None,
@@ -51,7 +51,7 @@ impl Variant<'_> {
         }
     }
 
-    /// The type of what the variant holds.
+    /// Returns the type that the variant holds, if any.
     pub(super) fn holds(&self, plan: &Plan<'_>, union: TypeId) -> Option<TokenStream> {
         let ty = plan.path(self.branch?.ty);
         Some(match self.contents(plan, union) {
@@ -98,11 +98,11 @@ fn emit_branches(plan: &Plan<'_>, id: TypeId, union: &Union, doc: &TokenStream) 
         #[non_exhaustive]
         pub enum #name {
             #(#declarations)*
-            /// A branch that the schema does not know, as it came.
+            /// A branch that the schema does not list, as received.
             Unknown {
-                /// The discriminator's value.
+                /// The value of the discriminator.
                 name: ::std::boxed::Box<str>,
-                /// The members that the base does not list.
+                /// The members that the base does not have.
                 members: ::qmp_types::serde_json::Map<
                     ::std::string::String,
                     ::qmp_types::serde_json::Value,
@@ -122,7 +122,7 @@ fn declare(plan: &Plan<'_>, id: TypeId, variant: &Variant<'_>) -> TokenStream {
     }
 }
 
-/// The union that is an enum by itself, as an object.
+/// Emits the implementations for a union that is an enum by itself.
 fn emit_bare(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
     let name = plan.name(id);
     let schema_name = &plan.get(id).definition.name;
@@ -135,7 +135,7 @@ fn emit_bare(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
     }
 }
 
-/// A branch that only one value has converts into the union.
+/// Emits conversions into the union, from types that are a branch for one value only.
 fn from_branches(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
     let name = plan.branches_name(id);
     let variants = variants(plan, union);
@@ -161,7 +161,7 @@ fn from_branches(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
     quote!(#(#conversions)*)
 }
 
-/// The union that is a struct of its base.
+/// Emits a union that is a struct of its base.
 fn emit_with_base(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
     let definition = &plan.get(id).definition;
     let members = plan.members(id);

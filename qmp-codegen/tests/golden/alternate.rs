@@ -29,7 +29,7 @@
 pub mod types {
     /// How much.
     ///
-    /// In the schema: `Level`.
+    /// Name in the schema: `Level`.
     #[derive(Clone, Debug, Eq, Hash, PartialEq)]
     #[non_exhaustive]
     pub enum Level {
@@ -37,7 +37,7 @@ pub mod types {
         Low,
         /// much
         High,
-        /// A value that the schema does not know, as it came.
+        /// A value that the schema does not list, as received.
         Unknown(::std::boxed::Box<str>),
     }
     ::qmp_types::enumeration! { Level = "Level" {
@@ -46,7 +46,7 @@ pub mod types {
     } }
     /// Options in full.
     ///
-    /// In the schema: `Options`.
+    /// Name in the schema: `Options`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct Options {
@@ -61,7 +61,7 @@ pub mod types {
     } }
     /// Options, or a name for them, or none.
     ///
-    /// In the schema: `OptionsRef`.
+    /// Name in the schema: `OptionsRef`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub enum OptionsRef {
@@ -136,7 +136,7 @@ pub mod types {
     ::qmp_types::alternate_impls! { OptionsRef }
     /// An amount.
     ///
-    /// In the schema: `Amount`.
+    /// Name in the schema: `Amount`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub enum Amount {
@@ -248,7 +248,7 @@ pub mod types {
 pub mod commands {
     /// Tunes.
     ///
-    /// On the wire: `tune`.
+    /// Name on the wire: `tune`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct Tune {
@@ -290,16 +290,16 @@ pub mod commands {
     reason = "the schema decides on names, sizes and numbers"
 )]
 pub mod events {}
-/// Any event: those of this vocabulary by type, others by name.
+/// Any event: events of this vocabulary by type, other events by name.
 #[allow(clippy::large_enum_variant, dead_code, deprecated, unreachable_pub)]
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum AnyEvent {
-    /// An event that the vocabulary does not know.
+    /// An event that is not in the vocabulary.
     Unknown {
-        /// Its name.
+        /// The name of the event.
         name: ::std::boxed::Box<str>,
-        /// Its data, `null` if it has none.
+        /// The data of the event, an empty object if it has none.
         data: ::qmp_types::serde_json::Value,
     },
 }

@@ -56,7 +56,7 @@ pub mod types {}
 pub mod commands {
     /// Takes nothing and returns nothing.
     ///
-    /// On the wire: `plain`.
+    /// Name on the wire: `plain`.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct Plain {}
@@ -77,7 +77,7 @@ pub mod commands {
     /// <- { "return": [ 1 ] }
     /// ```
     ///
-    /// On the wire: `attach`. Since 2.0.
+    /// Name on the wire: `attach`. Available since 2.0.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct Attach {
@@ -99,9 +99,9 @@ pub mod commands {
     ::qmp_types::command! { Attach = "attach" -> ::std::vec::Vec<i64> }
     /// Ends the process.
     ///
-    /// Success is not answered.
+    /// The server does not reply on success.
     ///
-    /// On the wire: `leave`.
+    /// Name on the wire: `leave`.
     ///
     /// **Unstable:** It may do something else tomorrow.
     #[deprecated(note = "Use plain instead.")]
@@ -112,11 +112,11 @@ pub mod commands {
     ::qmp_types::command! { Leave = "leave" -> ::qmp_types::Empty, no_arguments, no_success_response }
     /// Overtakes others.
     ///
-    /// May be executed out-of-band.
+    /// Can be executed out-of-band.
     ///
-    /// Available before the machine is built (`--preconfig`).
+    /// Available before the virtual machine is built (`--preconfig`).
     ///
-    /// On the wire: `hurry`.
+    /// Name on the wire: `hurry`.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct Hurry {}
@@ -150,16 +150,16 @@ pub mod commands {
     reason = "the schema decides on names, sizes and numbers"
 )]
 pub mod events {}
-/// Any event: those of this vocabulary by type, others by name.
+/// Any event: events of this vocabulary by type, other events by name.
 #[allow(clippy::large_enum_variant, dead_code, deprecated, unreachable_pub)]
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum AnyEvent {
-    /// An event that the vocabulary does not know.
+    /// An event that is not in the vocabulary.
     Unknown {
-        /// Its name.
+        /// The name of the event.
         name: ::std::boxed::Box<str>,
-        /// Its data, `null` if it has none.
+        /// The data of the event, an empty object if it has none.
         data: ::qmp_types::serde_json::Value,
     },
 }

@@ -33,7 +33,7 @@ pub mod types {
     ///
     /// - `wet`: it may rain
     ///
-    /// In the schema: `Weather`. Since 1.0.
+    /// Name in the schema: `Weather`. Available since 1.0.
     #[derive(Clone, Debug, Eq, Hash, PartialEq)]
     #[non_exhaustive]
     pub enum Weather {
@@ -41,13 +41,13 @@ pub mod types {
         Sunny,
         /// nobody looked; the name is taken by what is always there
         ///
-        /// Only where `CONFIG_LAZY`.
+        /// Available if `CONFIG_LAZY`.
         Unknown_,
         /// a digit in front
         _2Degrees,
         /// digits on both sides
         X86_64,
-        /// A value that the schema does not know, as it came.
+        /// A value that the schema does not list, as received.
         Unknown(::std::boxed::Box<str>),
     }
     ::qmp_types::enumeration! { Weather = "Weather" {
@@ -111,16 +111,16 @@ pub mod commands {}
     reason = "the schema decides on names, sizes and numbers"
 )]
 pub mod events {}
-/// Any event: those of this vocabulary by type, others by name.
+/// Any event: events of this vocabulary by type, other events by name.
 #[allow(clippy::large_enum_variant, dead_code, deprecated, unreachable_pub)]
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum AnyEvent {
-    /// An event that the vocabulary does not know.
+    /// An event that is not in the vocabulary.
     Unknown {
-        /// Its name.
+        /// The name of the event.
         name: ::std::boxed::Box<str>,
-        /// Its data, `null` if it has none.
+        /// The data of the event, an empty object if it has none.
         data: ::qmp_types::serde_json::Value,
     },
 }

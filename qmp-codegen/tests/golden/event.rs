@@ -83,7 +83,7 @@ pub mod commands {}
 pub mod events {
     /// Something is done.
     ///
-    /// On the wire: `DONE`.
+    /// Name on the wire: `DONE`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct Done {
@@ -99,14 +99,14 @@ pub mod events {
     ::qmp_types::event! { Done = "DONE" }
     /// Nothing happened.
     ///
-    /// On the wire: `NOTHING_AT_ALL`.
+    /// Name on the wire: `NOTHING_AT_ALL`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct NothingAtAll {}
     ::qmp_types::object! { NothingAtAll = "NOTHING_AT_ALL" {} }
     ::qmp_types::event! { NothingAtAll = "NOTHING_AT_ALL" }
 }
-/// Any event: those of this vocabulary by type, others by name.
+/// Any event: events of this vocabulary by type, other events by name.
 #[allow(clippy::large_enum_variant, dead_code, deprecated, unreachable_pub)]
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -115,11 +115,11 @@ pub enum AnyEvent {
     Done(events::Done),
     /// [`NOTHING_AT_ALL`](events::NothingAtAll).
     NothingAtAll(events::NothingAtAll),
-    /// An event that the vocabulary does not know.
+    /// An event that is not in the vocabulary.
     Unknown {
-        /// Its name.
+        /// The name of the event.
         name: ::std::boxed::Box<str>,
-        /// Its data, `null` if it has none.
+        /// The data of the event, an empty object if it has none.
         data: ::qmp_types::serde_json::Value,
     },
 }

@@ -29,7 +29,7 @@
 pub mod types {
     /// The type `Option` of the schema.
     ///
-    /// In the schema: `Option`.
+    /// Name in the schema: `Option`.
     #[derive(Clone, Debug, Eq, Hash, PartialEq)]
     #[non_exhaustive]
     pub enum Option_ {
@@ -51,7 +51,7 @@ pub mod types {
         Ok,
         /// `err`.
         Err,
-        /// A value that the schema does not know, as it came.
+        /// A value that the schema does not list, as received.
         Unknown(::std::boxed::Box<str>),
     }
     ::qmp_types::enumeration! { Option_ = "Option" {
@@ -67,7 +67,7 @@ pub mod types {
     } }
     /// The type `String` of the schema.
     ///
-    /// In the schema: `String`.
+    /// Name in the schema: `String`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct String_ {
@@ -85,7 +85,7 @@ pub mod types {
     } }
     /// The type `Vec` of the schema.
     ///
-    /// In the schema: `Vec`.
+    /// Name in the schema: `Vec`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct Vec_ {
@@ -106,7 +106,7 @@ pub mod types {
     } }
     /// The type `Box` of the schema.
     ///
-    /// In the schema: `Box`.
+    /// Name in the schema: `Box`.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct Box_ {
@@ -127,7 +127,7 @@ pub mod types {
     } }
     /// The type `Result` of the schema.
     ///
-    /// In the schema: `Result`.
+    /// Name in the schema: `Result`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct Result_ {
@@ -148,14 +148,14 @@ pub mod types {
     } }
     /// The type `Self` of the schema.
     ///
-    /// In the schema: `Self`.
+    /// Name in the schema: `Self`.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct Self_ {}
     ::qmp_types::object! { new Self_ = "Self" {} }
     /// The type `Default` of the schema.
     ///
-    /// In the schema: `Default`.
+    /// Name in the schema: `Default`.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct Default_ {
@@ -173,7 +173,7 @@ pub mod types {
     } }
     /// The type `Object` of the schema.
     ///
-    /// In the schema: `Object`.
+    /// Name in the schema: `Object`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct Object {
@@ -204,7 +204,7 @@ pub mod types {
             Self::Self_(branch)
         }
     }
-    /// The branches of [`Object`](super::types::Object), by its member `kind`.
+    /// The branches of [`Object`](super::types::Object), selected by its member `kind`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub enum ObjectKind {
@@ -226,11 +226,11 @@ pub mod types {
         Ok,
         /// `err`.
         Err,
-        /// A branch that the schema does not know, as it came.
+        /// A branch that the schema does not list, as received.
         Unknown {
-            /// The discriminator's value.
+            /// The value of the discriminator.
             name: ::std::boxed::Box<str>,
-            /// The members that the base does not list.
+            /// The members that the base does not have.
             members: ::qmp_types::serde_json::Map<
                 ::std::string::String,
                 ::qmp_types::serde_json::Value,
@@ -250,7 +250,7 @@ pub mod types {
     } }
     /// The type `Into` of the schema.
     ///
-    /// In the schema: `Into`.
+    /// Name in the schema: `Into`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub enum Into_ {
@@ -323,7 +323,7 @@ pub mod types {
     ::qmp_types::alternate_impls! { Into_ }
     /// The type `__com.example_StrangeName` of the schema.
     ///
-    /// In the schema: `__com.example_StrangeName`.
+    /// Name in the schema: `__com.example_StrangeName`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct ComExampleStrangeName {
@@ -363,7 +363,7 @@ pub mod types {
 pub mod commands {
     /// The command `type`.
     ///
-    /// On the wire: `type`.
+    /// Name on the wire: `type`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct Type {
@@ -391,7 +391,7 @@ pub mod commands {
     ::qmp_types::command! { Type = "type" -> super::types::Result_ }
     /// The command `self`.
     ///
-    /// On the wire: `self`.
+    /// Name on the wire: `self`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct Self_ {
@@ -402,7 +402,7 @@ pub mod commands {
     ::qmp_types::command! { Self_ = "self" -> super::types::ComExampleStrangeName }
     /// The command `a-b`.
     ///
-    /// On the wire: `a-b`.
+    /// Name on the wire: `a-b`.
     #[derive(Clone, Debug, Default, PartialEq)]
     #[non_exhaustive]
     pub struct AB {
@@ -430,7 +430,7 @@ pub mod commands {
     ::qmp_types::command! { AB = "a-b" -> ::qmp_types::Empty }
     /// The command `a_b`.
     ///
-    /// On the wire: `a_b`.
+    /// Name on the wire: `a_b`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct AB_ {
@@ -471,7 +471,7 @@ pub mod commands {
 pub mod events {
     /// The event `UNKNOWN`.
     ///
-    /// On the wire: `UNKNOWN`.
+    /// Name on the wire: `UNKNOWN`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct Unknown {
@@ -487,7 +487,7 @@ pub mod events {
     ::qmp_types::event! { Unknown = "UNKNOWN" }
     /// The event `ANY_EVENT`.
     ///
-    /// On the wire: `ANY_EVENT`.
+    /// Name on the wire: `ANY_EVENT`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct AnyEvent {
@@ -497,7 +497,7 @@ pub mod events {
     ::qmp_types::whole_object! { AnyEvent = "ANY_EVENT" (super::types::Object) }
     ::qmp_types::event! { AnyEvent = "ANY_EVENT" }
 }
-/// Any event: those of this vocabulary by type, others by name.
+/// Any event: events of this vocabulary by type, other events by name.
 #[allow(clippy::large_enum_variant, dead_code, deprecated, unreachable_pub)]
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -506,11 +506,11 @@ pub enum AnyEvent {
     Unknown_(events::Unknown),
     /// [`ANY_EVENT`](events::AnyEvent).
     AnyEvent(events::AnyEvent),
-    /// An event that the vocabulary does not know.
+    /// An event that is not in the vocabulary.
     Unknown {
-        /// Its name.
+        /// The name of the event.
         name: ::std::boxed::Box<str>,
-        /// Its data, `null` if it has none.
+        /// The data of the event, an empty object if it has none.
         data: ::qmp_types::serde_json::Value,
     },
 }

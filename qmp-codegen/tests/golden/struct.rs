@@ -29,7 +29,7 @@
 pub mod types {
     /// What every disk has.
     ///
-    /// In the schema: `Base`.
+    /// Name in the schema: `Base`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct Base {
@@ -44,7 +44,7 @@ pub mod types {
     } }
     /// A disk.
     ///
-    /// In the schema: `Disk`.
+    /// Name in the schema: `Disk`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct Disk {
@@ -58,7 +58,7 @@ pub mod types {
         pub tags: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
         /// used space over all
         ///
-        /// Only where `CONFIG_A` and not `CONFIG_B`.
+        /// Available if `CONFIG_A` and not `CONFIG_B`.
         pub ratio: ::std::option::Option<f64>,
         /// whatever there is
         pub anything: ::std::option::Option<::qmp_types::serde_json::Value>,
@@ -101,7 +101,7 @@ pub mod types {
 pub mod commands {
     /// Sets a disk.
     ///
-    /// On the wire: `set-disk`.
+    /// Name on the wire: `set-disk`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct SetDisk {
@@ -115,7 +115,7 @@ pub mod commands {
         pub tags: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
         /// used space over all
         ///
-        /// Only where `CONFIG_A` and not `CONFIG_B`.
+        /// Available if `CONFIG_A` and not `CONFIG_B`.
         pub ratio: ::std::option::Option<f64>,
         /// whatever there is
         pub anything: ::std::option::Option<::qmp_types::serde_json::Value>,
@@ -169,16 +169,16 @@ pub mod commands {
     reason = "the schema decides on names, sizes and numbers"
 )]
 pub mod events {}
-/// Any event: those of this vocabulary by type, others by name.
+/// Any event: events of this vocabulary by type, other events by name.
 #[allow(clippy::large_enum_variant, dead_code, deprecated, unreachable_pub)]
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum AnyEvent {
-    /// An event that the vocabulary does not know.
+    /// An event that is not in the vocabulary.
     Unknown {
-        /// Its name.
+        /// The name of the event.
         name: ::std::boxed::Box<str>,
-        /// Its data, `null` if it has none.
+        /// The data of the event, an empty object if it has none.
         data: ::qmp_types::serde_json::Value,
     },
 }

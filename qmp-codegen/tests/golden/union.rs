@@ -29,7 +29,7 @@
 pub mod types {
     /// The kinds of addresses.
     ///
-    /// In the schema: `Kind`.
+    /// Name in the schema: `Kind`.
     #[derive(Clone, Debug, Eq, Hash, PartialEq)]
     #[non_exhaustive]
     pub enum Kind {
@@ -39,7 +39,7 @@ pub mod types {
         Unix,
         /// none at all
         Nowhere,
-        /// A value that the schema does not know, as it came.
+        /// A value that the schema does not list, as received.
         Unknown(::std::boxed::Box<str>),
     }
     ::qmp_types::enumeration! { Kind = "Kind" {
@@ -49,7 +49,7 @@ pub mod types {
     } }
     /// A host and a port.
     ///
-    /// In the schema: `Inet`.
+    /// Name in the schema: `Inet`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct Inet {
@@ -64,7 +64,7 @@ pub mod types {
     } }
     /// A path.
     ///
-    /// In the schema: `Unix`.
+    /// Name in the schema: `Unix`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct Unix {
@@ -76,7 +76,7 @@ pub mod types {
     } }
     /// An address: its base is the discriminator alone.
     ///
-    /// In the schema: `Address`.
+    /// Name in the schema: `Address`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub enum Address {
@@ -86,11 +86,11 @@ pub mod types {
         Unix(super::types::Unix),
         /// none at all
         Nowhere,
-        /// A branch that the schema does not know, as it came.
+        /// A branch that the schema does not list, as received.
         Unknown {
-            /// The discriminator's value.
+            /// The value of the discriminator.
             name: ::std::boxed::Box<str>,
-            /// The members that the base does not list.
+            /// The members that the base does not have.
             members: ::qmp_types::serde_json::Map<
                 ::std::string::String,
                 ::qmp_types::serde_json::Value,
@@ -115,7 +115,7 @@ pub mod types {
     ::qmp_types::bare_union! { Address = "Address" by "type" }
     /// A channel: its base has more than the discriminator, and a branch is a union itself.
     ///
-    /// In the schema: `Channel`.
+    /// Name in the schema: `Channel`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct Channel {
@@ -136,7 +136,7 @@ pub mod types {
             Self::Socket(branch)
         }
     }
-    /// The branches of [`Channel`](super::types::Channel), by its member `transport`.
+    /// The branches of [`Channel`](super::types::Channel), selected by its member `transport`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub enum ChannelTransport {
@@ -144,11 +144,11 @@ pub mod types {
         Socket(super::types::Address),
         /// a pigeon
         Pigeon,
-        /// A branch that the schema does not know, as it came.
+        /// A branch that the schema does not list, as received.
         Unknown {
-            /// The discriminator's value.
+            /// The value of the discriminator.
             name: ::std::boxed::Box<str>,
-            /// The members that the base does not list.
+            /// The members that the base does not have.
             members: ::qmp_types::serde_json::Map<
                 ::std::string::String,
                 ::qmp_types::serde_json::Value,
@@ -161,7 +161,7 @@ pub mod types {
     } }
     /// What carries a channel.
     ///
-    /// In the schema: `Transport`.
+    /// Name in the schema: `Transport`.
     #[derive(Clone, Debug, Eq, Hash, PartialEq)]
     #[non_exhaustive]
     pub enum Transport {
@@ -169,7 +169,7 @@ pub mod types {
         Socket,
         /// a pigeon
         Pigeon,
-        /// A value that the schema does not know, as it came.
+        /// A value that the schema does not list, as received.
         Unknown(::std::boxed::Box<str>),
     }
     ::qmp_types::enumeration! { Transport = "Transport" {
@@ -210,7 +210,7 @@ pub mod commands {
     ///
     /// the channel as it was opened
     ///
-    /// On the wire: `open-channel`.
+    /// Name on the wire: `open-channel`.
     #[derive(Clone, Debug, PartialEq)]
     #[non_exhaustive]
     pub struct OpenChannel {
@@ -247,16 +247,16 @@ pub mod commands {
     reason = "the schema decides on names, sizes and numbers"
 )]
 pub mod events {}
-/// Any event: those of this vocabulary by type, others by name.
+/// Any event: events of this vocabulary by type, other events by name.
 #[allow(clippy::large_enum_variant, dead_code, deprecated, unreachable_pub)]
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum AnyEvent {
-    /// An event that the vocabulary does not know.
+    /// An event that is not in the vocabulary.
     Unknown {
-        /// Its name.
+        /// The name of the event.
         name: ::std::boxed::Box<str>,
-        /// Its data, `null` if it has none.
+        /// The data of the event, an empty object if it has none.
         data: ::qmp_types::serde_json::Value,
     },
 }

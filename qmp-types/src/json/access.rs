@@ -20,14 +20,14 @@ pub(super) struct Members<'r, 'de> {
 #[derive(Clone, Copy)]
 enum Ahead {
     None,
-    /// It comes next, and begins at this index.
+    /// The member comes next, and begins at this index.
     Next(usize),
-    /// It has been passed; the others are read next, from their `start`.
+    /// The member has been passed; the others are read next, from their `start`.
     Passed {
         first: usize,
         start: usize,
     },
-    /// It begins at this index, and is skipped there.
+    /// The member begins at this index, and is skipped there.
     Skip(usize),
 }
 

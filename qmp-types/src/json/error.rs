@@ -1,8 +1,8 @@
-//! What is wrong with a JSON text, and where.
+//! The errors of the reader.
 
 use std::fmt;
 
-/// What is wrong, and the end of the value that it is wrong with, in bytes.
+/// The reason of an error, and the offset in bytes of the end of the value that it concerns.
 ///
 /// Boxed, since every result reserves space for it.
 #[derive(Debug)]

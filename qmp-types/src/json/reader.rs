@@ -22,7 +22,7 @@ pub(super) struct Reader<'de> {
 pub(super) enum Guesses {
     None,
     Some,
-    /// It must not be guessed.
+    /// Guessing is not allowed.
     Never,
 }
 

@@ -64,8 +64,8 @@ impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> Slot<'de, A> for Option<T> {
     }
 }
 
-/// What is read of an object besides the members that have a slot: nothing, all other members of
-/// an open object, or the branch of a union.
+/// The part of an object that is read besides the members that have a slot: nothing, all other
+/// members of an open object, or the branch of a union.
 pub trait Rest: Sized {
     /// Reads all members: those in `names` into their slots, and the others.
     ///

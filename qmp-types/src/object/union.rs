@@ -33,7 +33,7 @@ pub trait Branches: Sized {
     fn discriminator(&self) -> &str;
 }
 
-/// What is left of a union, when the members of its base are read, is its branch.
+/// Besides the members of its base, a union has a branch.
 impl<B: Branches> Rest for B {
     /// Finds the discriminator, then reads the branch, and fills the slot of each base member
     /// wherever that stands. The discriminator is the last of `names` and has no slot.
