@@ -21,7 +21,7 @@ pub struct Checked {
 /// does not know a value.
 pub fn check<T: Debug + DeserializeOwned + Serialize>(text: &str) -> Result<Checked, String> {
     let arrived: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let decoded: T = qmp_client::types::decode(text).map_err(|error| error.to_string())?;
+    let decoded: T = qmp_types::decode(text).map_err(|error| error.to_string())?;
     let encoded = serde_json::to_value(&decoded).map_err(|error| error.to_string())?;
     let mut lost = Vec::new();
     differences(&arrived, &encoded, "$", &mut lost);

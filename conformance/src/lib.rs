@@ -20,7 +20,7 @@ mod tally;
 
 use std::fmt::Debug;
 
-use qmp_client::types::Command;
+use qmp_client::Command;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use qmp_client::blocking::{Client, Launch};
-use qmp_client::types::Command;
-use qmp_client::{Options, Request};
+use qmp_client::blocking::{Client, Events};
+use qmp_client::{Command, Options, RawEvent, Request};
+use qmp_vm::{Launch, Launched};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -19,7 +19,8 @@ pub const TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection that checks every reply and every event.
 #[derive(Debug)]
 pub struct Session<'t> {
-    client: Client,
+    vm: Launched<Client>,
+    events: Events<RawEvent>,
     tally: &'t mut Tally,
     /// The name of the server in failures.
     server: String,
@@ -53,14 +54,17 @@ impl<'t> Session<'t> {
     /// Returns a description if the program does not start or does not accept the connection.
     pub fn start(launch: Launch, server: &str, tally: &'t mut Tally) -> Result<Self, String> {
         let options = Options::new().calls_within(TIMEOUT).greeting_within(TIMEOUT);
-        let client =
-            launch.options(options.event_capacity(100_000)).start().map_err(|e| e.report())?;
-        Ok(Self { client, tally, server: server.to_owned(), unclaimed: Vec::new() })
+        let launch = launch.options(options.event_capacity(100_000));
+        let vm = launch.start::<Client>().map_err(|error| error.report())?;
+        // Nothing is received outside of calls, so this subscription misses no event.
+        let events = vm.raw_events();
+        Ok(Self { vm, events, tally, server: server.to_owned(), unclaimed: Vec::new() })
     }
 
     /// Returns the client of the connection.
-    pub fn client(&mut self) -> &mut Client {
-        &mut self.client
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        self.vm.client()
     }
 
     /// Executes a command, checks the reply, and returns it.
@@ -73,11 +77,11 @@ impl<'t> Session<'t> {
         C: Command,
         C::Return: Debug + DeserializeOwned + Serialize,
     {
-        if self.client.ended().is_some() {
+        if self.vm.ended().is_some() {
             // The first command after the end has been counted as a failure.
             return Err(String::from("the connection has ended"));
         }
-        let text = match self.client.execute(Undecoded(command)) {
+        let text = match self.vm.execute(Undecoded(command)) {
             Ok(text) => text,
             Err(error) => {
                 let report = error.report();
@@ -101,7 +105,7 @@ impl<'t> Session<'t> {
         } else {
             self.tally.command(C::NAME, Outcome::Decoded);
         }
-        qmp_client::types::decode(text.get()).map_err(|error| error.to_string())
+        qmp_types::decode(text.get()).map_err(|error| error.to_string())
     }
 
     /// Waits for an event that satisfies `predicate`, or returns one that has already arrived and
@@ -144,7 +148,8 @@ impl<'t> Session<'t> {
     }
 
     fn next_event(&mut self, within: Duration) -> Result<(), String> {
-        let event = self.client.next_raw_event(within).map_err(|error| error.report())?;
+        let event = self.events.next_within(within).ok_or("the connection has ended")?;
+        let event = event.map_err(|error| error.report())?;
         let data = event.data.as_deref().map_or("{}", RawValue::get);
         *self.tally.events.entry(event.name.to_string()).or_default() += 1;
         match check_event(&event.name, data) {
@@ -160,7 +165,7 @@ impl<'t> Session<'t> {
 
     /// Returns the exit status and the standard error of the server, if it has ended.
     fn end(&mut self) -> Option<String> {
-        let process = self.client.process()?;
+        let process = self.vm.process();
         let status = process.wait_within(Duration::from_secs(1)).ok()?;
         Some(format!(" ({status}: {})", process.stderr().trim()))
     }

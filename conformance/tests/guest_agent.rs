@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use conformance::{
     Outcome, Scratch, TIMEOUT, Tally, Visit, beside_qemus, check, for_each_qga_query,
 };
-use qmp_client::types::Command;
+use qmp_client::Command;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

@@ -10,7 +10,8 @@ mod support;
 
 use conformance::qemus;
 use qmp_client::Raw;
-use qmp_client::blocking::Launch;
+use qmp_client::blocking::Client;
+use qmp_vm::Launch;
 use serde_json::value::RawValue;
 
 needs! { qemu,
@@ -19,10 +20,10 @@ needs! { qemu,
         let mut unexpected = Vec::new();
         for qemu in qemus() {
             let bare = ["-M", "none", "-display", "none", "-nodefaults", "-S"];
-            let mut client = Launch::new(&qemu).args(bare).start().unwrap();
-            let version = client.version().qemu;
+            let vm = Launch::new(&qemu).args(bare).start::<Client>().unwrap();
+            let version = vm.version().qemu;
             let label = support::label("QEMU", &version);
-            let answer = client.execute(Raw::<Box<RawValue>>::new("query-qmp-schema")).unwrap();
+            let answer = vm.execute(Raw::<Box<RawValue>>::new("query-qmp-schema")).unwrap();
             // A newer release may have more than the schema.
             if (version.major, version.minor) > release::NEWEST_VERSION {
                 println!("{label} is newer than the schema");

@@ -8,8 +8,7 @@ mod support;
 use std::fmt::Debug;
 
 use conformance::{Scratch, Session, Tally, Visit, for_each_qmp_query, qemus};
-use qmp_client::Raw;
-use qmp_client::types::Command;
+use qmp_client::{Command, Raw};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

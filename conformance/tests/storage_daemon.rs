@@ -8,9 +8,8 @@ mod support;
 use std::fmt::Debug;
 
 use conformance::{Outcome, Scratch, Session, Tally, Visit, beside_qemus, for_each_qmp_query};
-use qmp_client::Raw;
-use qmp_client::blocking::Launch;
-use qmp_client::types::Command;
+use qmp_client::{Command, Raw};
+use qmp_vm::Launch;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use conformance::{Scratch, Session, Tally};
-use qmp_client::blocking::Launch;
 use qmp_client::qmp::commands::{QomListTypes, QueryMachines, QueryVersion};
 use qmp_client::qmp::types::VersionInfo;
+use qmp_vm::Launch;
 
 /// A virtual machine, with options in the order in which they are passed to QEMU.
 pub(crate) struct Machine {

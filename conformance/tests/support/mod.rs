@@ -28,7 +28,7 @@ pub(crate) fn required() -> bool {
 }
 
 /// Returns the name of a server in tables.
-pub(crate) fn label(kind: &str, version: &qmp_client::types::VersionTriple) -> String {
+pub(crate) fn label(kind: &str, version: &qmp_types::VersionTriple) -> String {
     format!("{kind} {}.{}.{}", version.major, version.minor, version.micro)
 }
 

@@ -10,7 +10,7 @@ use qmp_client::qmp::types::{
     TransactionAction, UnixSocketAddress, UnixSocketAddressWrapper,
 };
 
-use crate::{Guide, Tour, scratch};
+use crate::stage::{Guide, Tour, scratch};
 
 const SIZE: u64 = 4 << 20;
 

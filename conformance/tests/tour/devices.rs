@@ -14,7 +14,7 @@ use qmp_client::qmp::types::{
 };
 use serde_json::json;
 
-use crate::{Guide, Tour, connect, scratch};
+use crate::stage::{Guide, Tour, connect, scratch};
 
 pub(crate) fn tour(guide: &mut Guide<'_>) {
     let options = "-M q35,accel=tcg -m 32 -device qemu-xhci,id=xhci \

@@ -7,7 +7,7 @@ use qmp_client::qmp::commands::*;
 use qmp_client::qmp::events::{GuestCrashloaded, GuestPanicked, Watchdog};
 use qmp_client::qmp::types::{GuestPanicAction, PanicAction, RunState, WatchdogAction};
 
-use crate::{Guide, scratch};
+use crate::stage::{Guide, scratch};
 
 pub(crate) fn tour(guide: &mut Guide<'_>) {
     let scratch = scratch();

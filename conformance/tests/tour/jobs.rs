@@ -13,7 +13,7 @@ use qmp_client::qmp::types::{
 };
 
 use crate::block::{null, qcow2};
-use crate::{Guide, Tour, scratch};
+use crate::stage::{Guide, Tour, scratch};
 
 pub(crate) fn tour(guide: &mut Guide<'_>) {
     let scratch = scratch();

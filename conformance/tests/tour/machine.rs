@@ -7,7 +7,7 @@ use qmp_client::qmp::types::{
     StatsFilter, StatsFilterTarget, WatchdogAction,
 };
 
-use crate::{Guide, Tour, scratch};
+use crate::stage::{Guide, Tour, scratch};
 
 pub(crate) fn tour(guide: &mut Guide<'_>) {
     let options = "-M pc,accel=tcg -m 32 -smp 1,maxcpus=2 -name tour \
