@@ -1,4 +1,4 @@
-//! The floor, and the peers.
+//! The lower bound, and the other projects' clients.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -9,7 +9,7 @@ use futures::StreamExt;
 use crate::Anything;
 use crate::measure::{Meter, resident};
 
-/// Writes, and reads until a newline comes: no JSON, no checks.
+/// Writes a command, and reads up to the next newline, without parsing JSON or checking anything.
 pub fn raw(job: &str, count: usize, path: &str) -> Anything<f64> {
     let mut buffer = vec![0; 64 * 1024];
     let mut connect = || -> Anything<UnixStream> {
@@ -105,7 +105,7 @@ pub async fn qmp_rs(job: &str, count: usize, path: &str) -> Anything<f64> {
         let wakeup = client.execute::<_, serde_json::Value>("system_wakeup", nothing);
         let listen = async {
             for _ in 0..count {
-                // It tells of a loss by an error.
+                // A lost event is reported as an error.
                 tokio::time::timeout(Duration::from_secs(2), events.recv()).await??;
             }
             Anything::Ok(())

@@ -1,4 +1,4 @@
-//! The reply to `query-qmp-schema`, from text to types.
+//! Decodes the reply to `query-qmp-schema` from text to types.
 
 use std::time::Instant;
 
@@ -7,9 +7,9 @@ use serde_json::value::RawValue;
 
 use crate::Anything;
 
-/// Megabytes in a second.
+/// Returns the rate in megabytes per second.
 pub fn run(name: &str, count: usize) -> Anything<f64> {
-    // A whole schema: what QEMU sends has one more layer, which all of these pass alike.
+    // A whole schema. QEMU's reply has one more level, which costs all of these the same.
     let text = qmp_client::qmp::INTROSPECTION;
     let begin = Instant::now();
     for _ in 0..count {
@@ -17,7 +17,7 @@ pub fn run(name: &str, count: usize) -> Anything<f64> {
             "raw" => serde_json::from_str::<Vec<&RawValue>>(text)?.len(),
             "value" => serde_json::from_str::<Vec<serde_json::Value>>(text)?.len(),
             "qapi" => serde_json::from_str::<Vec<qapi::qmp::SchemaInfo>>(text)?.len(),
-            _ => qmp_client::types::decode::<Vec<SchemaInfo>>(text)?.len(),
+            _ => qmp_types::decode::<Vec<SchemaInfo>>(text)?.len(),
         };
         assert!(entries > 500);
     }

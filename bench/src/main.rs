@@ -1,7 +1,7 @@
-//! What a client costs, side by side with others, in one run. See README.md.
+//! Measures the costs of clients side by side, in one run. See README.md.
 //!
-//! Every job of every client runs in a process of its own, which measures itself; this one starts
-//! the server and the jobs, and prints the table.
+//! Each job of each client runs in a separate process, which measures itself. This process starts the
+//! server and the jobs, and prints the table.
 
 mod clients;
 mod decode;
@@ -20,13 +20,18 @@ struct Row {
     jobs: &'static [&'static str],
 }
 
-const JOBS: [(&str, usize); 4] =
-    [("status", 20_000), ("flood", 200_000), ("idle", 2_000), ("decode", 100)];
+/// The number of events in the flood.
+const EVENTS: usize = 200_000;
 
-const ROWS: [Row; 7] = [
+/// The jobs, and how often each is done.
+const JOBS: [(&str, usize); 4] =
+    [("status", 20_000), ("flood", EVENTS), ("idle", 2_000), ("decode", 100)];
+
+const ROWS: [Row; 8] = [
     Row { name: "raw", jobs: &["status", "flood", "idle", "decode"] },
     Row { name: "blocking", jobs: &["status", "flood", "idle", "decode"] },
     Row { name: "tokio", jobs: &["status", "flood", "idle"] },
+    Row { name: "tokio-spawned", jobs: &["status"] },
     Row { name: "qapi", jobs: &["status", "flood", "decode"] },
     Row { name: "qapi-tokio", jobs: &["status", "idle"] },
     Row { name: "qmp-rs", jobs: &["status", "flood", "idle"] },
@@ -36,7 +41,7 @@ const ROWS: [Row; 7] = [
 fn main() -> Anything {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["serve", path] => serve::serve(path),
+        ["serve", path, events] => serve::serve(path, events.parse()?),
         ["job", name, job, count, path] => run(name, job, count.parse()?, path),
         _ => table(),
     }
@@ -47,6 +52,7 @@ fn run(name: &str, job: &str, count: usize, path: &str) -> Anything {
         (_, "decode") => decode::run(name, count)?,
         ("blocking", _) => ours::blocking(job, count, path)?,
         ("tokio", _) => ours::tokio(job, count, path)?,
+        ("tokio-spawned", _) => ours::tokio_spawned(count, path)?,
         ("raw", _) => clients::raw(job, count, path)?,
         ("qapi", _) => clients::qapi(job, count, path)?,
         ("qapi-tokio", _) => clients::qapi_tokio(job, count, path)?,
@@ -56,14 +62,15 @@ fn run(name: &str, job: &str, count: usize, path: &str) -> Anything {
     Ok(())
 }
 
-/// The server, which is ended with this process.
+/// The server's process, killed on drop, and the path of its socket.
 struct Server(Child, String);
 
 impl Server {
     fn start() -> Anything<Self> {
         let path = std::env::temp_dir().join(format!("bench-{}", std::process::id()));
         let path = path.display().to_string();
-        let child = Command::new(std::env::current_exe()?).args(["serve", &path]).spawn()?;
+        let arguments = ["serve", &path, &EVENTS.to_string()];
+        let child = Command::new(std::env::current_exe()?).args(arguments).spawn()?;
         while !std::path::Path::new(&path).exists() {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
@@ -81,7 +88,7 @@ impl Drop for Server {
 
 fn table() -> Anything {
     let server = Server::start()?;
-    println!("| | status, us CPU | flood, us CPU an event | idle, KiB | decode, MB/s |");
+    println!("| | status, us CPU | flood, us CPU per event | idle, KiB | decode, MB/s |");
     println!("| --- | --- | --- | --- | --- |");
     for row in ROWS {
         let cells = JOBS.map(|(job, count)| match row.jobs.contains(&job) {
@@ -93,8 +100,8 @@ fn table() -> Anything {
     Ok(())
 }
 
-/// The best of three, since the machine has other things to do: the least cost, or the highest
-/// rate.
+/// Returns the best of three runs, since other processes disturb them: the lowest cost, or the
+/// highest rate.
 fn best(name: &str, job: &str, count: usize, path: &str) -> String {
     let figures = (0..3).filter_map(|_| {
         let mut command = Command::new(std::env::current_exe().ok()?);

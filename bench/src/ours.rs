@@ -1,4 +1,4 @@
-//! The clients of this project.
+//! This project's clients.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use qmp_client::{Client, Options, blocking};
 use crate::Anything;
 use crate::measure::{Meter, resident};
 
-/// More events than the flood has: nobody is to miss one.
+/// The capacity of event queues: more than the flood has, so that no client misses an event.
 const QUEUE: usize = 1 << 20;
 
 pub fn blocking(job: &str, count: usize, path: &str) -> Anything<f64> {
@@ -22,19 +22,21 @@ pub fn blocking(job: &str, count: usize, path: &str) -> Anything<f64> {
         drop(clients);
         return Ok((after - before) / count as f64);
     }
-    let mut client = connect()?;
+    let client = connect()?;
     let meter = Meter::start();
     if job == "status" {
         for _ in 0..count {
             client.execute(QueryStatus::new())?;
         }
     } else {
+        let mut events = client.events::<AnyEvent>();
         let wakeup = client.send(SystemWakeup::new())?;
         for _ in 0..count {
-            let event = client.next_event::<AnyEvent>(Duration::from_secs(10))?.event;
+            let event = events.next_within(Duration::from_secs(10));
+            let event = event.ok_or("the events ended")??.event;
             assert!(matches!(event, AnyEvent::BlockJobCompleted(_)));
         }
-        client.receive(wakeup)?;
+        wakeup.receive()?;
     }
     Ok(meter.each(count))
 }
@@ -60,13 +62,27 @@ pub async fn tokio(job: &str, count: usize, path: &str) -> Anything<f64> {
             client.execute(QueryStatus::new()).await?;
         }
     } else {
-        let mut events = client.events_as::<AnyEvent>();
+        let mut events = client.events::<AnyEvent>();
         let wakeup = tokio::spawn(client.execute(SystemWakeup::new()));
         for _ in 0..count {
-            let event = events.next().await.ok_or("the end")??.event;
+            let event = events.next().await.ok_or("the events ended")??.event;
             assert!(matches!(event, AnyEvent::BlockJobCompleted(_)));
         }
         wakeup.await??;
     }
     Ok(meter.each(count))
+}
+
+/// Executes `query-status` from a spawned task.
+#[tokio::main(flavor = "current_thread")]
+pub async fn tokio_spawned(count: usize, path: &str) -> Anything<f64> {
+    let client = Client::connect(path).await?;
+    let task = tokio::spawn(async move {
+        let meter = Meter::start();
+        for _ in 0..count {
+            client.execute(QueryStatus::new()).await?;
+        }
+        Anything::Ok(meter.each(count))
+    });
+    task.await?
 }

@@ -1,5 +1,5 @@
-//! A server that costs as little as a thread for each connection can: it answers every command at
-//! once, and `system_wakeup` after 200,000 events.
+//! A minimal server with one thread per connection. It answers every command immediately, and
+//! `system_wakeup` after sending many events.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -8,20 +8,21 @@ use crate::Anything;
 
 const GREETING: &[u8] = b"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 2, \"minor\": 0, \"major\": 10}, \"package\": \"\"}, \"capabilities\": [\"oob\"]}}\r\n";
 const EVENT: &[u8] = b"{\"timestamp\": {\"seconds\": 1267020223, \"microseconds\": 435656}, \"event\": \"BLOCK_JOB_COMPLETED\", \"data\": {\"type\": \"mirror\", \"device\": \"drive0\", \"len\": 10737418240, \"offset\": 10737418240, \"speed\": 0}}\r\n";
-const EVENTS: usize = 200_000;
 
-pub fn serve(path: &str) -> Anything {
+/// Serves connections to the socket `path`. `system_wakeup` sends `events` events, rounded down to
+/// hundreds.
+pub fn serve(path: &str, events: usize) -> Anything {
     let listener = UnixListener::bind(path)?;
     for stream in listener.incoming() {
         let stream = stream?;
         let thread = std::thread::Builder::new().stack_size(64 * 1024);
-        thread.spawn(move || answer(&stream))?;
+        thread.spawn(move || answer(&stream, events))?;
     }
     Ok(())
 }
 
-/// Until the client leaves.
-fn answer(mut stream: &UnixStream) -> Option<()> {
+/// Serves a client until it disconnects.
+fn answer(mut stream: &UnixStream, events: usize) -> Option<()> {
     stream.write_all(GREETING).ok()?;
     let mut lines = BufReader::with_capacity(4096, stream);
     let mut line = String::new();
@@ -30,7 +31,7 @@ fn answer(mut stream: &UnixStream) -> Option<()> {
         if lines.read_line(&mut line).ok()? == 0 {
             return None;
         }
-        // Quick and wrong, but right for the commands of these clients.
+        // Not a parser, but sufficient for the commands of these clients.
         let id = line.split_once("\"id\":").map(|(_, id)| id.trim_matches(['}', '\n', ' ', '\r']));
         let id = id.map(|id| id.split(',').next().unwrap_or(id));
         let id = id.map(|id| format!(", \"id\": {id}")).unwrap_or_default();
@@ -39,7 +40,7 @@ fn answer(mut stream: &UnixStream) -> Option<()> {
             false => "{}",
         };
         if line.contains("system_wakeup") {
-            for _ in 0..EVENTS / 100 {
+            for _ in 0..events / 100 {
                 stream.write_all(&EVENT.repeat(100)).ok()?;
             }
         }
