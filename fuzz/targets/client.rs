@@ -1,4 +1,4 @@
-//! Feeds bytes from a server or a guest agent to the client, in pieces and between calls. Each call
+//! Feeds bytes from a server or a guest agent to the protocol, in pieces and between calls. Each call
 //! must complete exactly once.
 
 #![no_main]
@@ -7,8 +7,9 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use libfuzzer_sys::fuzz_target;
-use qmp_client::End;
-use qmp_client::machine::{CallId, Deadline, Incoming, Kind, Machine, Settings, Submission};
+use qmp_protocol::{
+    CallId, Connection, Deadline, End, Incoming, Input, Kind, Settings, Submission,
+};
 
 /// The maximum message size in bytes. It is small so that inputs can exceed it.
 const MESSAGE_SIZE: usize = 4096;
@@ -20,7 +21,9 @@ fuzz_target!(|pieces: (bool, Vec<(u8, Vec<u8>)>)| {
     settings.depth = 32;
     let start = Instant::now();
     let mut now = start;
-    let mut machine = Machine::new(settings, Deadline::after(now, Duration::from_secs(60)));
+    let greeting = Deadline::after(now, Duration::from_secs(60));
+    let mut connection = Connection::new(settings, greeting);
+    let mut input = connection.new_input();
     let (mut pending, mut completed) = (Vec::new(), HashSet::new());
     for (action, bytes) in pieces {
         now += Duration::from_secs(1);
@@ -32,39 +35,43 @@ fuzz_target!(|pieces: (bool, Vec<(u8, Vec<u8>)>)| {
                 if action & 8 != 0 {
                     command.kind = Kind::OutOfBand;
                 }
-                pending.extend(machine.submit(command));
+                pending.extend(connection.submit(command));
             }
             2 => {
                 if let Some(id) = pending.pop() {
-                    machine.abandon(id, now);
+                    connection.abandon(id, now);
                 }
             }
-            3 => machine.expire(now),
+            3 => connection.expire(now),
             4 => {
-                let count = machine.output().len();
-                machine.sent(count.min(usize::from(action)));
+                let count = connection.output().len();
+                connection.sent(count.min(usize::from(action)));
             }
-            5 => machine.release(0),
+            5 => {
+                connection.release(0);
+                input.release(0);
+            }
+            6 => connection.send_now(|_| true),
             _ => {}
         }
-        machine.receive(&bytes);
-        drain(&mut machine, &mut completed);
-        if let Some(at) = machine.deadline() {
+        input.push(&bytes);
+        drain(&mut connection, &mut input, &mut completed);
+        if let Some(at) = connection.deadline() {
             assert!(at >= start);
         }
     }
-    machine.end(End::Eof);
-    drain(&mut machine, &mut completed);
+    connection.end(End::Eof);
+    drain(&mut connection, &mut input, &mut completed);
     for id in pending {
         assert!(completed.contains(&id), "call {id} has not completed");
-        assert!(!machine.is_pending(id));
+        assert!(!connection.is_pending(id));
     }
 });
 
-fn drain(machine: &mut Machine, completed: &mut HashSet<CallId>) {
-    machine.drain(&mut |incoming| {
+fn drain(connection: &mut Connection, input: &mut Input, completed: &mut HashSet<CallId>) {
+    while let Some(incoming) = connection.next(input) {
         if let Incoming::Reply { id, .. } = incoming {
             assert!(completed.insert(id), "call {id} has completed twice");
         }
-    });
+    }
 }
