@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use qmp_types::{Capability, Greeting, QmpError, ServerMessage};
+use qmp_types::{Capability, ErrorClass, Greeting, QmpError, ServerMessage};
 use serde_json::value::RawValue;
 
 use crate::deadline::Deadline;
@@ -33,6 +33,9 @@ enum Phase {
     Connected,
     /// `qmp_capabilities` has been sent and not answered.
     Negotiating,
+    /// It has been answered without an id: either the server returns none, or that was the reply to
+    /// an earlier client, which sent none. A command that does not exist tells.
+    Probing,
     /// The synchronization with a guest agent is not complete.
     Syncing,
     /// Commands may be sent.
@@ -255,7 +258,9 @@ impl Connection {
     pub fn expire(&mut self, now: Instant) {
         let waited_for = match self.phase {
             Phase::Connected => Some(WaitedFor::Greeting),
-            Phase::Negotiating => Some(WaitedFor::Reply("qmp_capabilities".into())),
+            Phase::Negotiating | Phase::Probing => {
+                Some(WaitedFor::Reply("qmp_capabilities".into()))
+            }
             Phase::Syncing => Some(WaitedFor::Agent),
             Phase::Ready | Phase::Ended(_) => None,
         };
@@ -329,36 +334,31 @@ impl Connection {
 
     /// Takes a message that the fast path has read.
     fn take_line<'i>(&mut self, line: Line, input: &'i Input) -> Incoming<'i> {
-        let text = |place: Range<usize>| std::str::from_utf8(input.bytes(place)).ok();
-        let incoming = match line.message {
-            Message::Event { name, data, timestamp } => {
-                let data = match data {
-                    Some(data) => text(data).and_then(raw_value::from_checked).map(Some),
-                    None => Some(None),
-                };
-                text(name).zip(data).map(|(name, data)| {
-                    let name = Cow::Borrowed(name);
-                    (None, Incoming::Event { name, data, timestamp })
-                })
-            }
-            Message::Return { id, value } => {
-                let result = text(value).and_then(raw_value::from_checked);
-                result.map(|value| (Some(id), Incoming::Reply { id, result: Ok(value) }))
-            }
+        let bytes = input.bytes(line.place.clone());
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            // The general parser says where.
+            return self.take_message(bytes, 0);
         };
-        let bytes = input.bytes(line.place);
-        match incoming {
-            Some((None, event)) => {
-                self.exchange.recorder.record(Direction::Received, bytes);
-                event
+        let start = line.place.start;
+        let part = |place: Range<usize>| text.get(place.start - start..place.end - start);
+        let value = |place| part(place).and_then(raw_value::from_checked);
+        match line.message {
+            Message::Event { name, data, timestamp } => {
+                let data = data.map(value);
+                if let (Some(name), None | Some(Some(_))) = (part(name), data) {
+                    self.exchange.recorder.record(Direction::Received, bytes);
+                    let (name, data) = (Cow::Borrowed(name), data.flatten());
+                    return Incoming::Event { name, data, timestamp };
+                }
             }
-            Some((Some(id), Incoming::Reply { result: Ok(value), .. })) => {
-                self.exchange.recorder.record(Direction::Received, bytes);
-                self.take_return(Some(id), value, 0)
+            Message::Return { id, value: place } => {
+                if let Some(value) = value(place) {
+                    self.exchange.recorder.record(Direction::Received, bytes);
+                    return self.take_return(Some(id), value, 0);
+                }
             }
-            // Not UTF-8: the general parser says where.
-            _ => self.take_message(bytes, 0),
         }
+        self.take_message(bytes, 0)
     }
 
     fn take_message<'i>(&mut self, bytes: &'i [u8], depth: usize) -> Incoming<'i> {
@@ -374,7 +374,7 @@ impl Connection {
         match qmp_types::decode(text) {
             Ok(ServerMessage::Return { id, value }) => {
                 if id.is_none() && matches!(self.phase, Phase::Negotiating) {
-                    self.exchange.set_returns_ids(false, self.settings.window);
+                    return self.probe();
                 }
                 let id = self.addressee(id);
                 self.take_return(id, value, depth)
@@ -414,11 +414,6 @@ impl Connection {
         if self.answers_negotiation(id) {
             return self.become_ready();
         }
-        if id == Some(self.negotiation_id()) && !self.is_agent() {
-            // The reply without an id, which was taken for this one, was to an earlier client.
-            self.exchange.set_returns_ids(true, self.settings.window);
-            self.exchange.send_queued();
-        }
         let limit = self.settings.depth;
         self.complete(id, |command| match depth {
             _ if depth > limit => Err(ProtocolError::TooDeep { command, depth, limit }.into()),
@@ -430,11 +425,22 @@ impl Connection {
         if matches!(self.phase, Phase::Syncing) {
             return self.take_sync(Err(&error));
         }
+        if matches!(self.phase, Phase::Probing) {
+            let is_answer = error.class == ErrorClass::CommandNotFound;
+            if id.is_none() && is_answer {
+                self.exchange.execute_one_by_one();
+                return self.become_ready();
+            }
+            if id.and_then(CallId::parse) == Some(self.probe_id()) {
+                return self.become_ready();
+            }
+        }
         let addressee = match id {
             None if self.is_ready() => self.exchange.calls.oldest(),
+            None if matches!(self.phase, Phase::Negotiating) => Some(self.negotiation_id()),
             id => self.addressee(id),
         };
-        if self.answers_negotiation(addressee) {
+        if matches!(self.phase, Phase::Negotiating) && self.answers_negotiation(addressee) {
             self.finish(End::Negotiation(error), None);
             return self.next_finished().unwrap_or(Incoming::Dropped);
         }
@@ -462,19 +468,30 @@ impl Connection {
         }
     }
 
-    /// Returns the call that a reply answers. Without an id, it is the one that is in flight: during
-    /// the negotiation, from a guest agent, and from a server that does not return ids.
+    /// Returns the call that a reply answers. Without an id, it is the one that is in flight with a
+    /// guest agent, or with a server that does not return ids.
     fn addressee(&self, id: Option<&RawValue>) -> Option<CallId> {
         match id {
             Some(id) => CallId::parse(id),
-            None if matches!(self.phase, Phase::Negotiating) => Some(self.negotiation_id()),
             None if self.exchange.returns_ids() => None,
             None => self.exchange.calls.oldest(),
         }
     }
 
     fn answers_negotiation(&self, id: Option<CallId>) -> bool {
-        matches!(self.phase, Phase::Negotiating) && id == Some(self.negotiation_id())
+        matches!(self.phase, Phase::Negotiating | Phase::Probing)
+            && id == Some(self.negotiation_id())
+    }
+
+    /// Executes a command that does not exist. Its error has an id if the server returns any.
+    fn probe<'i>(&mut self) -> Incoming<'i> {
+        self.phase = Phase::Probing;
+        self.exchange.probe(self.probe_id());
+        Incoming::Dropped
+    }
+
+    fn probe_id(&self) -> CallId {
+        CallId::from_number(self.settings.negotiation_id.wrapping_add(1))
     }
 
     fn negotiation_id(&self) -> CallId {
@@ -494,9 +511,11 @@ impl Connection {
         if !self.is_agent() || !self.is_ready() {
             return self.take_garbage(garbage, id);
         }
-        let incoming = self.take_garbage(garbage, self.exchange.calls.oldest());
+        let id = self.exchange.calls.oldest();
+        // First, so that no queued command is sent before the synchronization.
+        self.sync.forget_repeat();
         self.start_sync();
-        incoming
+        self.take_garbage(garbage, id)
     }
 
     fn take_garbage<'i>(&mut self, garbage: Garbage, id: Option<CallId>) -> Incoming<'i> {
@@ -566,6 +585,9 @@ impl Connection {
             (Phase::Ready, _) if self.exchange.calls.forget_abandoned() => {
                 self.sync.repeat_after(now);
                 self.start_sync();
+            }
+            (Phase::Syncing, None) if self.sync.repeat_at().is_none() => {
+                self.sync.repeat_after(now)
             }
             (Phase::Syncing, Some(repeat_at)) if repeat_at <= now => {
                 self.sync.repeat_after(now);

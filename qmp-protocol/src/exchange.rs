@@ -48,11 +48,11 @@ impl Exchange {
         }
     }
 
-    /// Records whether the server returns ids. One that does not executes one command at a time, so
-    /// that its replies can be told apart.
-    pub(crate) fn set_returns_ids(&mut self, returns_ids: bool, window: usize) {
-        self.returns_ids = returns_ids;
-        self.window = if returns_ids { window } else { 1 };
+    /// Executes one command at a time from now on, so that replies without an id can be told apart.
+    pub(crate) fn execute_one_by_one(&mut self) {
+        self.returns_ids = false;
+        self.window = 1;
+        self.oob = false;
     }
 
     pub(crate) fn returns_ids(&self) -> bool {
@@ -107,6 +107,14 @@ impl Exchange {
         self.write(|out| {
             // Writing these bytes cannot fail.
             let _ = encode(out, "qmp_capabilities", Kind::InBand, Some(id), arguments);
+        });
+    }
+
+    /// Writes a command that no server has.
+    pub(crate) fn probe(&mut self, id: CallId) {
+        self.write(|out| {
+            // Writing these bytes cannot fail.
+            let _ = encode(out, "x-qmp-protocol-probe", Kind::InBand, Some(id), None);
         });
     }
 

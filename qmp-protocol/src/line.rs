@@ -39,7 +39,7 @@ pub(crate) fn read(bytes: &[u8], start: usize) -> Option<Line> {
         let key = text.key()?;
         match &bytes[key] {
             b"return" if value.is_none() => value = Some(text.value()?),
-            b"id" if id.is_none() => id = Some(text.number()?),
+            b"id" if id.is_none() => id = Some(text.unsigned()?),
             b"event" if name.is_none() => name = Some(text.string()?),
             b"data" if data.is_none() => data = Some(text.value()?),
             b"timestamp" if timestamp.is_none() => timestamp = Some(text.timestamp()?),
@@ -107,13 +107,31 @@ impl Text<'_> {
         Some(key)
     }
 
-    fn number<N: std::str::FromStr>(&mut self) -> Option<N> {
-        self.next()?;
-        let start = self.at - 1;
-        self.skip_number(start)?;
+    /// Takes an integer of at most 18 digits, as its sign and its magnitude.
+    fn number(&mut self) -> Option<(bool, u64)> {
+        let first = self.next()?;
+        let is_negative = first == b'-';
+        let start = if is_negative { self.at } else { self.at - 1 };
+        let (mut at, mut magnitude) = (start, 0_u64);
+        while let Some(digit @ b'0'..=b'9') = self.bytes.get(at) {
+            magnitude = magnitude.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+            at += 1;
+        }
+        self.at = at;
+        let has_leading_zero = at - start > 1 && self.bytes.get(start) == Some(&b'0');
+        let is_usual = (1..=18).contains(&(at - start)) && !has_leading_zero;
         // JSON's negative zero is not an integer.
-        let digits = self.bytes.get(start..self.at).filter(|digits| *digits != b"-0")?;
-        std::str::from_utf8(digits).ok()?.parse().ok()
+        (is_usual && !(is_negative && magnitude == 0)).then_some((is_negative, magnitude))
+    }
+
+    fn unsigned(&mut self) -> Option<u64> {
+        self.number().filter(|(is_negative, _)| !is_negative).map(|(_, magnitude)| magnitude)
+    }
+
+    fn signed(&mut self) -> Option<i64> {
+        let (is_negative, magnitude) = self.number()?;
+        let value = i64::try_from(magnitude).ok()?;
+        Some(if is_negative { -value } else { value })
     }
 
     fn timestamp(&mut self) -> Option<Timestamp> {
@@ -122,8 +140,8 @@ impl Text<'_> {
         loop {
             let key = self.key()?;
             match &self.bytes[key] {
-                b"seconds" => timestamp.seconds = self.number()?,
-                b"microseconds" => timestamp.microseconds = self.number()?,
+                b"seconds" => timestamp.seconds = self.signed()?,
+                b"microseconds" => timestamp.microseconds = self.signed()?,
                 _ => return None,
             }
             match self.next()? {

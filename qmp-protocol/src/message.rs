@@ -27,13 +27,14 @@ pub(crate) fn describe(error: &DecodeError) -> String {
     }
 }
 
-/// Returns whether garbage cannot come from a guest agent, not even from the end of a reply to an
+/// Returns whether garbage cannot come from a guest agent, not even from one end of a reply to an
 /// earlier client: it is a line of text, or a command that a terminal has echoed.
 pub(crate) fn is_terminal(garbage: &Garbage) -> bool {
     let text = &*garbage.snippet;
     // The end of a longer line is unknown.
     let is_line = !text.is_empty() && !text.ends_with('…');
-    text.contains("\"execute\"") || is_line && !text.ends_with('}')
+    let is_part = text.starts_with('{') || text.ends_with('}');
+    text.contains("\"execute\"") || is_line && !is_part
 }
 
 /// Returns the error for a peer whose first bytes are garbage. A human monitor is recognized.

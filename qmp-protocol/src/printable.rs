@@ -15,13 +15,15 @@ impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut written = 0;
         for character in self.0.chars() {
-            let shown: &dyn fmt::Display =
-                if must_escape(character) { &character.escape_default() } else { &character };
-            written += if must_escape(character) { 10 } else { character.len_utf8() };
+            let escaped = must_escape(character).then(|| character.escape_default());
+            written += escaped.as_ref().map_or(character.len_utf8(), ExactSizeIterator::len);
             if written > LONGEST {
                 return f.write_char('…');
             }
-            shown.fmt(f)?;
+            match escaped {
+                Some(escaped) => escaped.fmt(f)?,
+                None => f.write_char(character)?,
+            }
         }
         Ok(())
     }

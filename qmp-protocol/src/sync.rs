@@ -49,6 +49,11 @@ impl Sync {
         self.repeat_at = now.checked_add(REPEAT);
     }
 
+    /// Repeats nothing before [`repeat_after`](Self::repeat_after).
+    pub(crate) fn forget_repeat(&mut self) {
+        self.repeat_at = None;
+    }
+
     pub(crate) fn repeat_at(&self) -> Option<Instant> {
         self.repeat_at
     }

@@ -1,4 +1,4 @@
-//! A connection by itself: no socket, no clock.
+//! Tests of a connection without sockets and clocks.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)] // tests
 
@@ -47,7 +47,7 @@ impl DerefMut for Client {
     }
 }
 
-/// The error and everything that caused it.
+/// Returns the error and its causes as text.
 fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -90,7 +90,7 @@ fn take_output(client: &mut Client) -> String {
     String::from_utf8(bytes.strip_prefix(&[0xFF]).unwrap_or(&bytes).to_vec()).unwrap()
 }
 
-/// The numbers of the commands that are sent now.
+/// Returns the ids of the commands that are to be sent now.
 fn sent(client: &mut Client) -> Vec<u64> {
     let number = |line: &str| {
         let command: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -103,7 +103,7 @@ fn reply(client: &mut Client, id: CallId) {
     client.receive(format!("{{\"return\": {{}}, \"id\": {id}}}\r\n").as_bytes());
 }
 
-/// What comes out, as text.
+/// Takes everything that the connection gives out, as text.
 fn drain(client: &mut Client) -> Vec<String> {
     let mut out = Vec::new();
     let Client { connection, input } = client;
@@ -159,10 +159,10 @@ fn commands_before_the_greeting_wait_for_it() {
     assert_eq!(sent(&mut client), [oob.number(), early.number()]);
 }
 
-/// QEMU goes on with the commands of a client that has left, and gives their replies to the next
-/// one: before that one's negotiation is answered, but with ids that it uses as well.
+/// QEMU goes on with the commands of a client that has left, and sends their replies to the next
+/// client: before the reply to its negotiation, but with ids that it uses as well.
 #[test]
-fn replies_to_an_earlier_client_are_nobodys() {
+fn replies_to_an_earlier_client_are_dropped() {
     let mut client = connect();
     let early = submit(&mut client, "query-name", Kind::InBand);
     client.receive(GREETING.as_bytes());
@@ -177,10 +177,10 @@ fn replies_to_an_earlier_client_are_nobodys() {
     assert_eq!(drain(&mut client), [format!("{early} {{}}")]);
 }
 
-/// A guest that shuts down answers nothing: that is success, and so is the end of the connection.
-/// Only what was sent has succeeded.
+/// A guest that shuts down does not answer. Its silence is success, and so is the end of the
+/// connection, but only for a command that was sent.
 #[test]
-fn where_success_is_not_answered_silence_is_success() {
+fn silence_is_success_where_success_is_not_answered() {
     let now = Instant::now();
     let shutdown = |client: &mut Client| {
         let mut submission = command("guest-shutdown", Kind::InBand);
@@ -207,7 +207,7 @@ fn where_success_is_not_answered_silence_is_success() {
     let out = drain(&mut client);
     assert!(out.len() == 1 && out[0].ends_with(" {}"), "{out:?}");
 
-    // The peer has gone before it was told.
+    // The peer has closed the connection before the command was sent.
     let mut client = ready();
     shutdown(&mut client);
     client.sent(5);
@@ -227,9 +227,9 @@ fn where_success_is_not_answered_silence_is_success() {
     assert!(out.len() == 1 && out[0].contains("timed out after 1 s"), "{out:?}");
 }
 
-/// Nothing comes that would make room for others.
+/// No reply makes room for other commands, so the deadline does.
 #[test]
-fn what_is_answered_by_silence_is_not_in_flight_for_ever() {
+fn a_silent_command_does_not_stay_in_flight() {
     let (mut client, now) = (ready(), Instant::now());
     let silent = |client: &mut Client| {
         let mut submission = command("be-gone", Kind::InBand);
@@ -278,7 +278,7 @@ fn the_ninth_command_waits_and_out_of_band_passes() {
     drain(&mut client);
     assert_eq!(sent(&mut client), [ids[8].number()]);
 
-    // One that nobody waits for is in the server's queue all the same.
+    // An abandoned command is still in the server's queue.
     client.abandon(ids[1], Instant::now());
     assert!(client.output().is_empty());
     reply(&mut client, ids[1]);
@@ -288,7 +288,7 @@ fn the_ninth_command_waits_and_out_of_band_passes() {
 }
 
 #[test]
-fn what_is_abandoned_before_it_is_sent_never_is() {
+fn a_command_that_is_abandoned_while_queued_is_not_sent() {
     let mut client = ready();
     let ids: Vec<CallId> = (0..10).map(|_| submit(&mut client, "stop", Kind::InBand)).collect();
     client.abandon(ids[8], Instant::now());
@@ -302,7 +302,7 @@ fn what_is_abandoned_before_it_is_sent_never_is() {
 }
 
 #[test]
-fn deadlines_are_told_and_kept() {
+fn deadlines_are_reported_and_enforced() {
     let now = Instant::now();
     let within = |seconds| Deadline::after(now, Duration::from_secs(seconds));
     let mut client = ready();
@@ -323,7 +323,7 @@ fn deadlines_are_told_and_kept() {
     assert_eq!(drain(&mut client), [late(&ids[1], 1), late(&ids[2], 2), late(&ids[8], 2)]);
     assert_eq!(client.deadline(), Some(now + Duration::from_secs(3)));
 
-    // The late replies are nobody's.
+    // The late replies are dropped.
     for id in &ids[..3] {
         reply(&mut client, *id);
     }
@@ -332,7 +332,7 @@ fn deadlines_are_told_and_kept() {
     assert_eq!(Deadline::after(now, Duration::MAX), None);
 }
 
-/// A server that could not read a command leaves out its id, and answers in order.
+/// A server that could not read a command answers in order, without an id.
 #[test]
 fn an_error_without_id_is_for_the_oldest_in_band_command() {
     const ERROR: &[u8] = br#"{"error": {"class": "GenericError", "desc": "unreadable"}}"#;
@@ -370,10 +370,10 @@ fn arguments_must_be_an_object() {
     assert_eq!(take_output(&mut client), "{\"execute\":\"x\",\"arguments\":{\"a\":1},\"id\":5}\n");
 }
 
-/// They go with the first byte of their command: an earlier one would take them away from it.
+/// Descriptors travel with the first byte of their command. An earlier command would take them.
 #[test]
 #[cfg(unix)]
-fn descriptors_go_with_their_command() {
+fn descriptors_travel_with_their_command() {
     let mut client = ready();
     let with = |count: usize| {
         let mut submission = Submission::new("getfd");
@@ -387,7 +387,7 @@ fn descriptors_go_with_their_command() {
     }
     let piece = |client: &mut Client, descriptors: usize, commands: &[CallId]| {
         assert_eq!(client.descriptors().len(), descriptors);
-        // The descriptors are gone with the first byte, the bytes one after the other.
+        // The descriptors are sent with the first byte, before the other bytes.
         let first = client.output()[..1].to_vec();
         client.sent(1);
         assert!(client.descriptors().is_empty());
@@ -401,7 +401,7 @@ fn descriptors_go_with_their_command() {
     };
     piece(&mut client, 0, &ids[..1]);
     piece(&mut client, 2, &ids[1..3]);
-    // The server would close the first ones if others came before it has taken them.
+    // The server would close the first ones if others arrived before it has taken them.
     reply(&mut client, ids[0]);
     drain(&mut client);
     assert!(client.output().is_empty());
@@ -412,7 +412,7 @@ fn descriptors_go_with_their_command() {
     assert!(client.output().is_empty());
 }
 
-/// What is sent to a guest agent, each after the byte that ends whatever it was about to read.
+/// Takes the text to be sent to a guest agent, without the delimiters before its messages.
 fn to_agent(client: &mut Client) -> String {
     let bytes: Vec<u8> = client.output().iter().copied().filter(|byte| *byte != 0xFF).collect();
     let length = client.output().len();
@@ -420,10 +420,10 @@ fn to_agent(client: &mut Client) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// After a call is given up, nobody knows when the agent listens again: as at the beginning, it is
-/// synchronised with until it answers, for as long as somebody waits for what comes then.
+/// After a call was abandoned, it is unknown when the agent answers again. As at the beginning, the
+/// client repeats the synchronization until the agent answers, as long as a call waits for that.
 #[test]
-fn an_agent_is_synchronised_with_until_it_answers() {
+fn the_synchronization_is_repeated_until_the_agent_answers() {
     let second = Duration::from_secs(1);
     let begin = Instant::now();
     let mut client = Client::new(Settings::agent(), Deadline::after(begin, 60 * second));
@@ -441,7 +441,7 @@ fn an_agent_is_synchronised_with_until_it_answers() {
         format!("{{\"execute\":\"guest-sync-delimited\",\"arguments\":{{\"id\":{number}}}}}\n")
     };
     assert_eq!(to_agent(&mut client), token(2));
-    // Nobody waits yet.
+    // No call waits yet.
     assert_eq!(client.deadline(), None);
 
     let mut second_call = command("guest-info", Kind::InBand);
@@ -455,12 +455,12 @@ fn an_agent_is_synchronised_with_until_it_answers() {
         client.expire(again);
         assert_eq!(to_agent(&mut client), token(number.into()));
     }
-    // A peer that takes nothing is not sent more and more.
+    // To a peer that does not read, the command is not sent again and again.
     for seconds in 3..29 {
         client.expire(later + second * seconds);
     }
     assert_eq!(to_agent(&mut client), token(5));
-    // Late answers to those before, and to what was given up.
+    // Late replies to earlier synchronizations, and to the abandoned call.
     client.receive(b"{\"return\": {}}\n\xFF{\"return\": 2}\n\xFF{\"return\": 3}\n");
     assert!(drain(&mut client).is_empty());
     client.receive(b"\xFF{\"return\": 5}\n");
@@ -472,9 +472,9 @@ fn an_agent_is_synchronised_with_until_it_answers() {
 }
 
 #[test]
-fn the_end_fails_what_is_left_with_the_first_reason() {
+fn the_end_fails_all_calls_with_the_first_reason() {
     let mut client = ready();
-    let flying = submit(&mut client, "stop", Kind::InBand);
+    let in_flight = submit(&mut client, "stop", Kind::InBand);
     let waiting: Vec<CallId> = (0..9).map(|_| submit(&mut client, "cont", Kind::InBand)).collect();
     let abandoned = waiting[0];
     client.abandon(abandoned, Instant::now());
@@ -483,7 +483,7 @@ fn the_end_fails_what_is_left_with_the_first_reason() {
     client.end(End::Local);
     let out = drain(&mut client);
     assert_eq!(out[0], "SHUTDOWN ");
-    assert!(out[1].starts_with(&format!("{flying} ")), "{out:?}");
+    assert!(out[1].starts_with(&format!("{in_flight} ")), "{out:?}");
     assert_eq!(out.len(), 2 + waiting.len() - 1);
     assert!(out[1].contains("in the middle of a message"), "{out:?}");
     assert!(matches!(**client.ended().unwrap(), End::Truncated(_)));
@@ -491,7 +491,7 @@ fn the_end_fails_what_is_left_with_the_first_reason() {
     assert!(matches!(error, Error::Closed(_)));
 }
 
-/// A xorshift: the same numbers in every run.
+/// A xorshift generator, which returns the same numbers in every run.
 struct Random(u64);
 
 impl Random {
@@ -503,7 +503,7 @@ impl Random {
     }
 }
 
-/// All that comes out when the bytes arrive in these pieces.
+/// Returns everything that the connection gives out when bytes arrive in these pieces.
 fn feed<'b>(pieces: impl Iterator<Item = &'b [u8]>) -> Vec<String> {
     let mut client = ready();
     let ids: Vec<CallId> = (0..4).map(|_| submit(&mut client, "stop", Kind::InBand)).collect();
@@ -519,10 +519,10 @@ fn feed<'b>(pieces: impl Iterator<Item = &'b [u8]>) -> Vec<String> {
     out
 }
 
-/// However the bytes are cut, the same comes out, and nothing panics: messages, halves of them,
-/// and what could be either, in any order.
+/// However bytes are split, the result is the same and nothing panics: for messages, parts of
+/// messages and garbage, in any order.
 #[test]
-fn cuts_make_no_difference() {
+fn the_result_does_not_depend_on_how_bytes_are_split() {
     let parts: &[&[u8]] = &[
         b"{\"return\": {}, \"id\": 1}\r\n",
         b"{\"return\": {\"a\": [1, {\"b\": \"}\\\"\"}]}, \"id\": 2}",
@@ -565,11 +565,11 @@ fn cuts_make_no_difference() {
     }
 }
 
-/// Each of these would take minutes if a byte were looked at again whenever more arrive.
+/// Each of these would take minutes if bytes were examined again whenever more arrive.
 #[test]
 fn the_cost_is_linear_in_the_bytes() {
     let begin = Instant::now();
-    let size = 2 << 20;
+    let size = 1 << 20;
     let long_string = [b"{\"event\": \"", &vec![b'x'; size][..], b"\"}"].concat();
     let long_space = [b"{\"event\":", &vec![b' '; size][..], b"\"X\"}"].concat();
     let openings = b"{\n".repeat(size / 2);
@@ -586,9 +586,9 @@ fn the_cost_is_linear_in_the_bytes() {
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 }
 
-/// Garbage without end takes no memory, and what was large is given back.
+/// Endless garbage takes no memory, and a large buffer is freed.
 #[test]
-fn memory_is_given_back() {
+fn memory_is_freed() {
     let mut client = ready();
     for _ in 0..1000 {
         client.receive(&[b'x'; 10_000]);
@@ -604,9 +604,9 @@ fn memory_is_given_back() {
     assert!(client.input.spare().len() <= 4096);
 }
 
-/// All are dropped at once by whoever is tired of waiting: that took the square of their number.
+/// A caller that gives up may drop all calls at once, which took quadratic time.
 #[test]
-fn giving_up_many_calls_takes_time_in_proportion() {
+fn abandoning_many_calls_takes_linear_time() {
     let mut client = ready();
     let ids: Vec<_> =
         (0..20_000).map(|_| submit(&mut client, "query-status", Kind::InBand)).collect();
@@ -616,9 +616,9 @@ fn giving_up_many_calls_takes_time_in_proportion() {
     assert!(ids.iter().all(|id| !client.is_pending(*id)));
 }
 
-/// A NUL byte between two messages ate the second one.
+/// A NUL byte between two messages made the second one garbage.
 #[test]
-fn what_separates_messages_costs_nothing() {
+fn separators_between_messages_are_skipped() {
     const MARK: &str = "\u{feff}";
     for separator in ["\0", "\0\0\r\n", MARK, "\r", "\n\n\n", "\t \r\0", " \u{feff}\0\u{feff}\n"] {
         for step in [1, 1000] {
@@ -638,24 +638,33 @@ fn what_separates_messages_costs_nothing() {
     }
 }
 
-/// Some servers return the id as text.
+/// Some servers return the id as a string.
 #[test]
-fn an_id_may_return_as_text() {
+fn an_id_may_be_returned_as_a_string() {
     let mut client = ready();
     let id = submit(&mut client, "query-status", Kind::InBand);
     client.receive(format!("{{\"return\": 7, \"id\": \"{id}\"}}\n").as_bytes());
     assert_eq!(drain(&mut client), [format!("{id} 7")]);
 }
 
-/// Others do not return it at all: each call waited for its deadline. One command at a time works.
+/// The error of a server that does not return ids.
+const UNKNOWN: &[u8] = b"{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no\"}}\n";
+
+/// Some servers do not return the id at all, and each call waited until its deadline. One command at
+/// a time works.
 #[test]
 fn a_server_without_ids_executes_one_command_at_a_time() {
     let mut client = connect();
     client.receive(GREETING.as_bytes());
     drain(&mut client);
-    client.receive(b"{\"return\": {}}\n");
-    assert_eq!(drain(&mut client), ["ready"]);
     take_output(&mut client);
+    client.receive(b"{\"return\": {}}\n");
+    assert!(drain(&mut client).is_empty());
+    // A command that no server has: its error has an id if any reply has.
+    assert_eq!(take_output(&mut client), "{\"execute\":\"x-qmp-protocol-probe\",\"id\":101}\n");
+    client.receive(UNKNOWN);
+    assert_eq!(drain(&mut client), ["ready"]);
+    assert!(!client.oob_enabled());
     let one = submit(&mut client, "one", Kind::InBand);
     let two = submit(&mut client, "two", Kind::InBand);
     assert_eq!(sent(&mut client), [one.number()]);
@@ -670,16 +679,26 @@ fn a_server_without_ids_executes_one_command_at_a_time() {
     assert_eq!(drain(&mut client), [format!("{two} 2")]);
 }
 
-/// The reply without an id was to an earlier client, which had none: this server returns ids.
+/// Replies without an id may be to an earlier client, which sent none: this server returns ids, and
+/// none of them is taken for a reply to this client.
 #[test]
-fn a_reply_to_an_earlier_client_without_ids_misleads_for_a_moment_only() {
-    let mut client = connect();
-    client.receive(GREETING.as_bytes());
-    client.receive(b"{\"return\": {}}\n{\"return\": {}, \"id\": 100}\n");
-    assert_eq!(drain(&mut client), ["ready"]);
-    take_output(&mut client);
-    let ids = [submit(&mut client, "one", Kind::InBand), submit(&mut client, "two", Kind::InBand)];
-    assert_eq!(sent(&mut client), ids.map(CallId::number));
+fn replies_to_an_earlier_client_without_ids_do_not_mislead() {
+    for last in ["{\"return\": {}, \"id\": 100}", "{\"error\": {\"desc\": \"no\"}, \"id\": 101}"] {
+        let mut client = connect();
+        client.receive(GREETING.as_bytes());
+        client.receive(b"{\"return\": {}}\n{\"return\": 7}\n");
+        assert!(drain(&mut client).is_empty());
+        client.receive(last.as_bytes());
+        assert_eq!(drain(&mut client), ["ready"]);
+        take_output(&mut client);
+        let (one, two) =
+            (submit(&mut client, "one", Kind::InBand), submit(&mut client, "two", Kind::InBand));
+        assert_eq!(sent(&mut client), [one.number(), two.number()]);
+        client.receive(b"{\"return\": 8}\n");
+        assert!(drain(&mut client).is_empty());
+        reply(&mut client, one);
+        assert_eq!(drain(&mut client), [format!("{one} {{}}")]);
+    }
 }
 
 fn agent() -> Client {
@@ -689,8 +708,8 @@ fn agent() -> Client {
     Client::new(settings, Deadline::after(now, Duration::from_secs(60)))
 }
 
-/// The socket of a console answers with a login prompt, or echoes: that was known at once, and told
-/// at the deadline.
+/// The socket of a console answers with a login prompt, or echoes. That was only reported at the
+/// deadline, although it was known at once.
 #[test]
 fn a_terminal_is_not_a_guest_agent() {
     for text in [
@@ -704,7 +723,7 @@ fn a_terminal_is_not_a_guest_agent() {
         let end = client.ended().map(|end| end.to_string());
         assert_eq!(end.as_deref(), Some("the peer is not a guest agent"), "{text}");
     }
-    // The end of a reply to an earlier client is not.
+    // The rest of a reply to an earlier client is not a sign of a terminal.
     let mut client = agent();
     client.receive(b"AAAA\", \"eof\": true}}\n");
     drain(&mut client);
@@ -713,7 +732,7 @@ fn a_terminal_is_not_a_guest_agent() {
     assert_eq!(drain(&mut client), ["ready"]);
 }
 
-/// An agent answers one command at a time, so it is known whose reply is damaged.
+/// An agent answers one command at a time, so it is known which command's reply is damaged.
 #[test]
 fn a_damaged_reply_of_an_agent_fails_its_call_at_once() {
     for damaged in [&b"{\"return\": \"\xC3\"}\n"[..], b"{\"retrun\": 1}\n"] {
@@ -727,7 +746,7 @@ fn a_damaged_reply_of_an_agent_fails_its_call_at_once() {
         let out = drain(&mut client);
         let lost = format!("{id} the reply to `guest-info` is damaged: ");
         assert!(out.iter().any(|line| line.starts_with(&lost)), "{out:?}");
-        // It gets in step again, whatever else was in that reply.
+        // The client synchronizes again, whatever else was in that reply.
         let next = submit(&mut client, "guest-ping", Kind::InBand);
         assert!(take_output(&mut client).contains("guest-sync-delimited"));
         client.receive(b"\xFF{\"return\": 3}\n");
@@ -736,4 +755,43 @@ fn a_damaged_reply_of_an_agent_fails_its_call_at_once() {
         client.receive(b"{\"return\": {}}\n");
         assert_eq!(drain(&mut client), [format!("{next} {{}}")]);
     }
+}
+
+/// The reply to the second command came while the agent was synchronized with, and was dropped.
+#[test]
+fn no_command_is_sent_between_a_damaged_reply_and_the_synchronization() {
+    let mut client = agent();
+    client.receive(b"\xFF{\"return\": 2}\n");
+    assert_eq!(drain(&mut client), ["ready"]);
+    take_output(&mut client);
+    submit(&mut client, "guest-info", Kind::InBand);
+    let next = submit(&mut client, "guest-ping", Kind::InBand);
+    take_output(&mut client);
+    client.receive(b"{\"retrun\": 1}\n");
+    drain(&mut client);
+    let text = to_agent(&mut client);
+    assert!(text.contains("guest-sync-delimited") && !text.contains("guest-ping"), "{text}");
+    client.receive(b"\xFF{\"return\": 3}\n");
+    assert_eq!(drain(&mut client), ["ready"]);
+    assert!(take_output(&mut client).contains("guest-ping"));
+    client.receive(b"{\"return\": {}}\n");
+    assert_eq!(drain(&mut client), [format!("{next} {{}}")]);
+}
+
+/// An earlier client left several commands without ids: the first reply is taken for the one to the
+/// negotiation, and the next must not be taken for one to a command of this client.
+#[test]
+fn replies_to_an_earlier_client_without_ids_are_not_taken_for_others() {
+    let mut client = connect();
+    let early = submit(&mut client, "query-name", Kind::InBand);
+    client.receive(GREETING.as_bytes());
+    client.receive(b"{\"return\": \"foreign\"}\n");
+    let mut out = drain(&mut client);
+    take_output(&mut client);
+    client.receive(b"{\"return\": \"foreign\"}\n{\"return\": {}, \"id\": 100}\n");
+    out.extend(drain(&mut client));
+    take_output(&mut client);
+    reply(&mut client, early);
+    out.extend(drain(&mut client));
+    assert_eq!(out, ["ready".to_owned(), format!("{early} {{}}")]);
 }
