@@ -6,6 +6,6 @@
 pub struct Pending {
     /// Calls that are not answered.
     pub calls: usize,
-    /// Subscriptions to events.
+    /// Subscriptions to events that exist, including those that have reported the end.
     pub subscriptions: usize,
 }

@@ -1,8 +1,8 @@
-//! The blocking client through every scenario, and what only it has.
+//! Runs every scenario with the blocking client, and tests what only it does.
 
 #![cfg(all(unix, feature = "blocking"))]
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)] // tests
-#![cfg_attr(not(feature = "qmp"), allow(unused_imports))] // what only some tests use
+#![cfg_attr(not(feature = "qmp"), allow(unused_imports))] // only some tests use them
 
 #[macro_use]
 mod scenarios;
@@ -86,12 +86,12 @@ impl Front for Blocking {
 scenarios!(Blocking);
 
 #[test]
-fn what_is_no_address_is_said() {
+fn an_invalid_address_is_reported() {
     let error = Client::connect("localhost:4444").unwrap_err();
     assert!(error.report().contains("tcp:HOST:PORT"), "{}", error.report());
 }
 
-/// Both ways, each message once, whichever way it was read.
+/// Each message appears once, in both directions, whether or not the fast path read it.
 #[test]
 fn a_transcript_has_every_message() {
     let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -120,7 +120,7 @@ fn a_transcript_has_every_message() {
     assert_eq!(directions, [Received, Sent, Received, Sent, Received, Received], "{seen:?}");
 }
 
-/// Two pipes, such as a program's standard input and output.
+/// Two pipes are one, such as a program's standard input and output.
 #[test]
 fn anything_that_reads_and_writes_is_a_transport() {
     use qmp_client::transport::Adapter;
@@ -143,9 +143,9 @@ fn anything_that_reads_and_writes_is_a_transport() {
     });
 }
 
-/// Command line programs print one line.
+/// The report is a single line, for command line programs.
 #[test]
-fn an_error_says_each_layer_once() {
+fn an_error_reports_each_layer_once() {
     play_ready::<Blocking>(
         false,
         |peer| {
@@ -169,7 +169,7 @@ fn an_error_says_each_layer_once() {
     );
 }
 
-/// The types of a vocabulary, one after the other, and why it ended.
+/// The iterator returns the events of a vocabulary, and at last why the connection ended.
 #[test]
 #[cfg(feature = "qmp")]
 fn events_are_iterated_to_the_end() {
@@ -220,7 +220,7 @@ fn events_of_one_type_are_iterated() {
     );
 }
 
-/// A server may say twice that a device is gone, and the second time is not about the next one.
+/// A server may report the removal of a device twice; the second event is not about the next device.
 #[test]
 #[cfg(feature = "qmp")]
 fn an_event_from_before_the_command_is_not_taken_for_its_own() {
@@ -260,11 +260,10 @@ fn an_event_from_before_the_command_is_not_taken_for_its_own() {
     );
 }
 
-/// Whether the awaited event is among those that were dropped is unknown: waiting on could be
-/// forever.
+/// The awaited event may be among those that were dropped, and then the wait would never end.
 #[test]
 #[cfg(feature = "qmp")]
-fn a_wait_that_may_have_lost_its_event_says_so() {
+fn a_wait_that_may_have_missed_its_event_reports_it() {
     use qmp_client::qmp::events::{Reset, Resume};
     scenarios::play::<Blocking>(
         false,
@@ -291,19 +290,19 @@ fn a_wait_that_may_have_lost_its_event_says_so() {
             for _ in 0..4 {
                 resumes.next_within(SOON).unwrap().unwrap();
             }
-            // It is said once: nothing has been lost since.
+            // The loss is reported once.
             assert!(all.next_within(SOON).unwrap().unwrap_err().is_timeout());
             assert!(resets.next_within(SOON).unwrap().unwrap_err().is_timeout());
         },
     );
 }
 
-/// It ends this connection and no other, and whoever has called is told, not torn down.
+/// The panic ends this connection and no other. Callers get an error, and do not panic.
 #[test]
-fn a_transcript_that_panics() {
+fn a_transcript_that_panics_ends_only_its_own_connection() {
     for (way, text) in [(Direction::Sent, "\"fatal\""), (Direction::Received, "\"STOP\"")] {
         let options = Options::new().transcript(move |direction, message| {
-            assert!(direction != way || !message.contains(text), "a transcript of the test's");
+            assert!(direction != way || !message.contains(text), "the test's panic");
         });
         // The connection with `harmless` comes after one has ended by the same function.
         for harmless in [false, true] {
@@ -323,7 +322,7 @@ fn a_transcript_that_panics() {
                     let Blocking { client, .. } = client.unwrap();
                     client.execute(status()).unwrap();
                     if !harmless {
-                        // What was answered in the same breath may have been given out.
+                        // A reply that arrived with the message may have been given out.
                         let _ = client.execute(Raw::<Value>::new("fatal"));
                         let error = client.execute(status()).unwrap_err();
                         let report = error.report();
@@ -335,8 +334,8 @@ fn a_transcript_that_panics() {
     }
 }
 
-/// A thread waits for events, without end, while others execute commands: each gets its own replies,
-/// and closing the connection wakes all of them.
+/// A thread waits for events without a deadline while others execute commands. Each gets its own
+/// replies, and closing the connection wakes them all.
 #[test]
 fn threads_share_a_connection() {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -394,7 +393,7 @@ fn threads_share_a_connection() {
     server.join().unwrap();
 }
 
-/// A call of one thread has its own deadline, also while another thread reads, and waits for longer.
+/// A call keeps its own deadline while another thread reads and waits for longer.
 #[test]
 fn a_deadline_passes_while_another_thread_reads() {
     play_ready::<Blocking>(
@@ -407,7 +406,7 @@ fn a_deadline_passes_while_another_thread_reads() {
         |Blocking { client, events }| {
             std::thread::scope(|scope| {
                 let reader = scope.spawn(|| events.next_within(PATIENCE));
-                // The reader waits by now, or will soon: either way the deadline holds.
+                // The reader waits by now, or will soon. The deadline holds either way.
                 std::thread::sleep(SOON);
                 let begin = std::time::Instant::now();
                 let call = client.call(Raw::<Value>::new("never")).within(SOON);
@@ -422,10 +421,10 @@ fn a_deadline_passes_while_another_thread_reads() {
     );
 }
 
-/// A guard acts when it is dropped, when it is run, and not when it is disarmed; a command that
-/// failed is undone if that is wanted.
+/// A guard executes its command when it is dropped or run, but not when it is disarmed. A command
+/// that failed is undone if the caller asks for that.
 #[test]
-fn what_is_done_is_undone() {
+fn guards_undo_commands() {
     play_ready::<Blocking>(
         false,
         |peer| {

@@ -1,5 +1,5 @@
-//! Every way to a server, with every front end: TCP and Unix sockets, by long paths and abstract
-//! names, before the socket is there, and with the server as the one who dials.
+//! Every way to connect, with every client: TCP and Unix sockets, long paths and abstract names,
+//! sockets that do not exist yet, and servers that connect to the client.
 
 #![cfg(all(unix, any(feature = "blocking", feature = "tokio", feature = "futures-io")))]
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
@@ -15,18 +15,18 @@ use qmp_client::{Address, Error, Options, Raw, Result};
 use qmp_server::Simulator;
 use serde_json::Value;
 
-/// Longer than anything that goes well takes, even on a busy machine.
+/// Longer than anything that succeeds takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Shorter than anything that is not to come.
+/// A short wait for something that does not happen.
 const SOON: Duration = Duration::from_millis(60);
 
-/// What is asked after each failed attempt.
+/// A function that is called after each failed attempt.
 type TryWait<'a> = dyn FnMut() -> std::io::Result<Option<ExitStatus>> + 'a;
 
-/// A way to connect. Whoever does asks for the machine's state.
+/// A client. Each function connects, and returns the reply to `query-status`.
 trait Front {
     fn connect(address: &str, options: &Options) -> Result<Value>;
-    /// Between two attempts, somebody is asked whether it goes on.
+    /// Connects with repeated attempts, and calls a function between them.
     fn connect_while(address: &Address, options: &Options, go_on: &mut TryWait) -> Result<Value>;
     fn accept_tcp(listener: TcpListener) -> Result<Value>;
     fn accept_unix(listener: UnixListener) -> Result<Value>;
@@ -41,12 +41,12 @@ fn assert_running(status: Result<Value>) {
     assert_eq!(status.unwrap()["status"], "running");
 }
 
-/// A path that is removed in the end, with all that is there.
+/// A path that is removed when this is dropped, with everything in it.
 struct Place(PathBuf);
 
 impl Place {
     fn new(name: &str) -> Self {
-        // The name of the test's thread is the name of the test, front end and all.
+        // The name of the test's thread is the full name of the test.
         let test = std::thread::current().name().unwrap_or_default().replace("::", "-");
         Self(std::env::temp_dir().join(format!("qmp-client-{test}-{name}-{}", std::process::id())))
     }
@@ -63,7 +63,7 @@ impl Drop for Place {
     }
 }
 
-/// A simulated machine for the first who comes.
+/// Serves a simulated machine to the first client that connects.
 fn serve_unix(listener: UnixListener) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let (stream, _) = listener.accept().unwrap();
@@ -86,8 +86,8 @@ fn tcp<F: Front>() {
     server.join().unwrap();
 }
 
-/// The listener comes when the client has failed once.
-fn tcp_is_waited_for<F: Front>() {
+/// The listener is created after the first attempt has failed.
+fn connecting_waits_for_a_tcp_listener<F: Front>() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let address = format!("tcp:{free}");
     let error = F::connect(&address, &Options::new()).unwrap_err();
@@ -109,7 +109,7 @@ fn tcp_is_waited_for<F: Front>() {
     server.unwrap().join().unwrap();
 }
 
-fn unix_is_waited_for<F: Front>() {
+fn connecting_waits_for_a_unix_socket<F: Front>() {
     let place = Place::new("late");
     let error = F::connect(&place.address(), &Options::new()).unwrap_err();
     assert!(matches!(error, Error::Transport(_)), "{error:?}");
@@ -131,7 +131,7 @@ fn unix_is_waited_for<F: Front>() {
     server.unwrap().join().unwrap();
 }
 
-/// The address of a socket holds 108 bytes; a path may be longer.
+/// The address of a socket holds 108 bytes, but a path may be longer.
 #[cfg(target_os = "linux")]
 fn long_paths_are_reached_through_their_directory<F: Front>() {
     use std::os::fd::AsRawFd;
@@ -161,15 +161,15 @@ fn abstract_names_are_reached<F: Front>() {
     assert!(error.report().contains("refused"), "{}", error.report());
 }
 
-/// QEMU may be the one that connects.
-fn a_server_dials_in_over_tcp<F: Front>() {
+/// QEMU can connect to the client.
+fn a_server_connects_over_tcp<F: Front>() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     Simulator::new().server().spawn(stream).unwrap();
     assert_running(F::accept_tcp(listener));
 }
 
-fn a_server_dials_in_over_unix<F: Front>() {
+fn a_server_connects_over_unix<F: Front>() {
     let place = Place::new("dial");
     let listener = UnixListener::bind(&place.0).unwrap();
     Simulator::new().server().spawn(UnixStream::connect(&place.0).unwrap()).unwrap();
@@ -180,10 +180,10 @@ macro_rules! ways {
     ($front:ty) => {
         ways! { $front;
             tcp,
-            tcp_is_waited_for,
-            unix_is_waited_for,
-            a_server_dials_in_over_tcp,
-            a_server_dials_in_over_unix,
+            connecting_waits_for_a_tcp_listener,
+            connecting_waits_for_a_unix_socket,
+            a_server_connects_over_tcp,
+            a_server_connects_over_unix,
         }
         #[cfg(target_os = "linux")]
         ways! { $front;
@@ -218,7 +218,7 @@ mod blocking {
             Client::connect_with(address, options)?.execute(status())
         }
 
-        /// Nobody is asked here but the system, about a child: it goes on, once that is known.
+        /// Calls the function in this thread, while another one connects.
         fn connect_while(
             address: &Address,
             options: &Options,
@@ -356,8 +356,8 @@ mod futures_io {
     ways!(Smol);
 }
 
-/// A server that accepts nobody, and whose queue is full: `connect` on a Unix socket waited forever,
-/// whatever the deadline was; tokio said that a resource was unavailable.
+/// A server that does not accept, and whose queue is full. `connect` on a Unix socket waited forever,
+/// whatever the deadline was, and tokio reported that a resource was unavailable.
 mod busy {
     use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The client over streams of `futures-io` through every scenario.
+//! Runs every scenario with the client on streams of `futures-io`.
 
 #![cfg(all(unix, feature = "futures-io"))]
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)] // tests
@@ -58,7 +58,7 @@ struct Smol {
 impl Front for Smol {
     fn connect(stream: UnixStream, drip: bool, options: &Options) -> Result<Self, Error> {
         let stream = Async::new(stream).unwrap();
-        // Before the driver runs: some events come before the greeting.
+        // Before the driver runs, since some events arrive before the greeting.
         let (connecting, events) = if drip {
             let (connecting, driver) = over(Dripping(stream), options);
             let events = connecting.raw_events().unwrap();
@@ -80,7 +80,7 @@ impl Front for Smol {
     fn execute_all<R: Request>(&mut self, requests: Vec<R>) -> Vec<Result<R::Return, Error>> {
         let mut calls: Vec<_> = requests.into_iter().map(|one| self.client.execute(one)).collect();
         let mut cx = Context::from_waker(Waker::noop());
-        // The driver has a thread of its own: some may be answered by then.
+        // The driver runs in its own thread, so some may be answered by then.
         let polled: Vec<_> = calls.iter_mut().map(|call| Pin::new(call).poll(&mut cx)).collect();
         let calls = calls.into_iter().zip(polled);
         calls

@@ -1,7 +1,7 @@
-//! Peers that never end what they say, or say too much: QEMUs and guest agents, against every front
-//! end. Each ends in the error that says so, in time, and within bounded memory.
+//! Servers and guest agents that send too much, or never finish what they send, against every client.
+//! Each connection ends with the error that says so, in time, and within bounded memory.
 //!
-//! One test, since memory is the process's: its highest mark counts.
+//! This is a single test, since memory is measured for the whole process.
 
 #![cfg(all(unix, any(feature = "blocking", feature = "tokio", feature = "futures-io")))]
 #![allow(clippy::unwrap_used, missing_docs)] // tests
@@ -14,28 +14,28 @@ use std::time::{Duration, Instant};
 use qmp_client::{Dialect, Error, Options, ProtocolError, Raw, Result};
 use serde_json::{Value, json};
 
-/// Longer than anything that goes well takes, even on a busy machine.
+/// Longer than anything that succeeds takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Shorter than anything that is not to come.
+/// A short wait for something that does not happen.
 const SOON: Duration = Duration::from_millis(60);
-/// What a message may have, in bytes: what a guest agent's may if nothing is said.
+/// The largest message that is accepted, in bytes: the default for a guest agent.
 const LIMIT: usize = 4 << 20;
-/// What the process may grow by, in KiB: all of it, since memory that is freed may stay with it.
+/// The most by which the process may grow in all, in KiB. Memory that is freed may stay with it.
 const GROWTH: u64 = 96 << 10;
 
 /// When a peer begins to misbehave.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum When {
-    /// In place of the greeting, or of the answer to the synchronisation.
+    /// Instead of the greeting, or of the reply to the synchronization.
     First,
-    /// In place of the reply to a command.
+    /// Instead of the reply to a command.
     Later,
-    /// From the first command on, of which it takes nothing.
+    /// From the first command on, which it does not read.
     Deaf,
 }
 use When::{Deaf, First, Later};
 
-/// How that is to end.
+/// The expected result.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
     TooLarge,
@@ -47,12 +47,12 @@ use Ending::{Timeout, TooDeep, TooLarge};
 struct Attack {
     name: &'static str,
     when: When,
-    /// What is said once.
+    /// Sent once.
     head: Vec<u8>,
-    /// What is said for ever after.
+    /// Sent repeatedly after that, without end.
     piece: Vec<u8>,
     ending: Ending,
-    /// How long a client waits that waits in vain.
+    /// The deadline of a client whose wait times out.
     patience: Duration,
 }
 
@@ -63,7 +63,7 @@ fn attack(
     head: impl Into<Vec<u8>>,
     piece: &str,
 ) -> Attack {
-    // Large pieces, or else it is the peer that is slow.
+    // Pieces are large, so that the peer is not the slower side.
     let piece = piece.repeat((32_usize << 10).div_ceil(piece.len().max(1))).into_bytes();
     Attack { name, when, head: head.into(), piece, ending, patience: SOON }
 }
@@ -84,7 +84,7 @@ fn attacks() -> Vec<Attack> {
         attack("endless brackets", Later, TooLarge, "{\"return\": ", "["),
         attack("an endless list", Later, TooLarge, "{\"return\": [0", ", 0"),
         attack("events without end", Later, Timeout, "", EVENT),
-        // They are few: it is their bytes that must not pile up.
+        // These are few, but their bytes must not pile up.
         Attack {
             patience: SOON * 16,
             ..attack("large events", Later, Timeout, "", &large_event())
@@ -98,16 +98,16 @@ fn attacks() -> Vec<Attack> {
     .collect()
 }
 
-/// What only a guest agent can do: nothing says what its replies are to.
+/// Returns the attacks that only a guest agent can make, whose replies have no ids.
 fn attacks_of_agents() -> Vec<Attack> {
     let stale = "{\"return\": {\"status\": \"fro";
     vec![
-        attack("another's replies for ever", First, Timeout, "", "{\"return\": 7}\n"),
-        attack("delimiters for ever", First, Timeout, "", "\u{0}"),
+        attack("replies to another client without end", First, Timeout, "", "{\"return\": 7}\n"),
+        attack("delimiters without end", First, Timeout, "", "\u{0}"),
         attack("half a reply and silence", First, Timeout, stale, ""),
         attack("half a reply without end", First, TooLarge, stale, "x"),
         attack(
-            "refusals for ever",
+            "refusals without end",
             First,
             Timeout,
             "",
@@ -126,7 +126,7 @@ fn large_event() -> String {
     format!("{{\"event\": \"LARGE\", \"data\": {{\"x\": \"{}\"}}}}\n", "x".repeat(LIMIT / 2))
 }
 
-/// The peer's side: as long as the client is there, and says nothing else.
+/// Plays the peer, until the client has left.
 fn misbehave(stream: UnixStream, attack: &Attack, is_agent: bool, left: &Receiver<()>) {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -159,7 +159,7 @@ fn misbehave(stream: UnixStream, attack: &Attack, is_agent: bool, left: &Receive
         let _ = stream.get_mut().write_all(&attack.head);
     }
     while !attack.piece.is_empty() && stream.get_mut().write_all(&attack.piece).is_ok() {}
-    // Until the client has left.
+    // Wait until the client has left.
     let _ = stream.read_to_end(&mut Vec::new());
 }
 
@@ -169,13 +169,13 @@ fn next_command(stream: &mut BufReader<UnixStream>) -> Value {
     serde_json::from_slice(line.strip_prefix(&[0xFF]).unwrap_or(&line)).unwrap()
 }
 
-/// A command; if it is large, it does not fit into any buffer on the way.
+/// Creates a command. A large one does not fit into any buffer on the way.
 fn command(large: bool) -> Raw<Value> {
     let command = Raw::new("query-status");
     if large { command.arguments(&json!({"x": "x".repeat(LIMIT / 2)})) } else { command }
 }
 
-/// Connects and executes one command, with one front end.
+/// Connects and executes one command with one of the clients.
 type Try = fn(UnixStream, &Options, Raw<Value>) -> Result<Value>;
 
 fn memory_kib(name: &str) -> Option<u64> {
@@ -184,7 +184,7 @@ fn memory_kib(name: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Plays an attack; `before` is what memory the process had before the first one, in KiB.
+/// Plays an attack. `before` is the memory of the process before the first one, in KiB.
 fn play(attack: &Attack, name: &str, is_agent: bool, client: Try, before: u64) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let vain = if matches!(attack.ending, Timeout) { attack.patience } else { PATIENCE };
@@ -217,7 +217,7 @@ fn play(attack: &Attack, name: &str, is_agent: bool, client: Try, before: u64) {
 }
 
 #[test]
-fn each_ends_in_its_error_in_time_and_within_bounds() {
+fn every_attack_ends_with_its_error_in_time_and_within_bounds() {
     let before = memory_kib("VmRSS").unwrap_or_default();
     for (name, client) in clients() {
         for attack in attacks() {
@@ -227,7 +227,7 @@ fn each_ends_in_its_error_in_time_and_within_bounds() {
     for (name, client) in clients() {
         let name = &format!("agent, {name}");
         for attack in attacks().into_iter().chain(attacks_of_agents()) {
-            // It has no ids: that would be a reply.
+            // Without ids, that would be a reply.
             if attack.name != "replies to others" {
                 play(&attack, name, true, client, before);
             }

@@ -1,6 +1,6 @@
 //! Both clients have the same methods: moving a program from one to the other means adding or
-//! deleting `.await`. This reads the source, and fails for a method that only one of them has, or
-//! that takes something else, unless the reason is listed here.
+//! deleting `.await`. This test reads the source, and fails for a method that only one client has or
+//! whose parameters differ, unless the reason is listed here.
 
 #![allow(clippy::unwrap_used, missing_docs)] // tests
 
@@ -18,13 +18,13 @@ const ALONE: &[(&str, &str)] = &[
 
 /// Methods whose parameters differ, and why.
 const DIFFERENT: &[(&str, &str)] = &[
-    ("Client::over", "each has streams of its own"),
+    ("Client::over", "each has its own kind of stream"),
     // With a name for the closure's type, the future can be named.
     ("Call::until", "the asynchronous one names the type of its closure"),
     ("Call::until_some", "the asynchronous one names the type of its closure"),
 ];
 
-/// The public methods of the public types in these files, with their parameters.
+/// Returns the public methods of the types in these files, with their parameters.
 fn methods(files: &[PathBuf]) -> BTreeMap<String, String> {
     let mut methods = BTreeMap::new();
     for file in files {
@@ -66,7 +66,7 @@ fn files(folder: &str) -> Vec<PathBuf> {
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
-/// The types that only one client has: futures, and what drives them.
+/// Returns whether both clients have the type of this method.
 fn is_shared(name: &str) -> bool {
     let (of, _) = name.split_once("::").unwrap();
     ["Call", "Client", "Connecting", "Events", "Ticket", "Undo"].contains(&of)
@@ -96,11 +96,15 @@ fn both_clients_have_the_same_methods() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
-    // It has looked at what there is to look at.
+    // The files were found and read.
     for name in ["Client::execute", "Client::connect", "Call::until", "Events::next_within"] {
         assert!(blocking.contains_key(name) && nonblocking.contains_key(name), "{name}");
     }
     for (name, _) in DIFFERENT {
-        assert_ne!(blocking.get(*name), nonblocking.get(*name), "{name} is listed in vain");
+        assert_ne!(
+            blocking.get(*name),
+            nonblocking.get(*name),
+            "{name} is listed but does not differ"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The client on tokio through every scenario, and what asynchronous clients must do besides.
+//! Runs every scenario with the client on tokio, and tests what only asynchronous clients do.
 
 #![cfg(all(unix, feature = "tokio"))]
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)] // tests
@@ -70,7 +70,7 @@ impl Front for Tokio {
         stream.set_nonblocking(true).unwrap();
         let connected = runtime.block_on(async {
             let stream = tokio::net::UnixStream::from_std(stream).unwrap();
-            // Before the driver runs: some events come before the greeting.
+            // Before the driver runs, since some events arrive before the greeting.
             let (connecting, events) = if drip {
                 let (connecting, driver) = over(Dripping(stream), options);
                 let events = connecting.raw_events().unwrap();
@@ -116,12 +116,12 @@ impl Front for Tokio {
 
 scenarios!(Tokio);
 
-/// The driver has a thread of its own.
+/// Creates a runtime that polls the driver in its own thread.
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-/// Polls all calls together.
+/// Polls all futures together, and returns their outputs in order.
 async fn all<F: Future + Unpin>(futures: Vec<F>) -> Vec<F::Output> {
     let mut futures: Vec<_> = futures.into_iter().map(|future| (Some(future), None)).collect();
     std::future::poll_fn(move |cx| {
@@ -140,7 +140,7 @@ async fn all<F: Future + Unpin>(futures: Vec<F>) -> Vec<F::Output> {
     .await
 }
 
-/// Polls a future so many times, and gives what it has by then.
+/// Polls a future at most this many times, and returns its output if it is ready by then.
 async fn poll_times<F: Future>(future: F, times: usize) -> Option<F::Output> {
     let (mut future, mut polled) = (pin!(future), 0);
     std::future::poll_fn(move |cx| {
@@ -161,7 +161,7 @@ fn echo(number: usize) -> Raw<usize> {
     Raw::new("echo").arguments(&json!({"number": number}))
 }
 
-/// A server that answers `echo`, and says `ECHOED` before it does.
+/// Plays a server that sends the event `ECHOED` and then the reply for each `echo`.
 fn echoing(peer: &mut Peer) {
     peer.greet();
     loop {
@@ -187,7 +187,7 @@ fn with_echo<T: Future>(check: impl FnOnce(UnixStream) -> T) -> T::Output {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     std::thread::spawn(move || Peer::play(theirs, echoing));
-    // One thread: what happens between two polls is what the test lets happen.
+    // With one thread, the test controls what happens between two polls.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(check(ours))
 }
@@ -202,8 +202,7 @@ async fn connect(stream: UnixStream) -> Client {
     Client::over(stream, &Options::new()).await.unwrap()
 }
 
-/// At each point at which a call can be dropped, nothing of it stays, and the next one gets its
-/// own reply.
+/// Wherever a call is dropped, it leaves nothing, and the next call gets its own reply.
 #[test]
 fn a_call_is_dropped_at_each_await_point() {
     with_echo(|stream| async {
@@ -286,9 +285,9 @@ fn connecting_is_dropped_at_each_await_point() {
     }
 }
 
-/// A driver that is gone, however far it got, leaves nobody waiting.
+/// Every wait fails when the driver is dropped, however often it was polled before.
 #[test]
-fn a_dropped_driver_fails_all_who_wait() {
+fn a_dropped_driver_fails_every_wait() {
     for polled in 0..3 {
         with_echo(|stream| async move {
             let stream = tokio::net::UnixStream::from_std(stream).unwrap();
@@ -322,9 +321,9 @@ fn a_dropped_driver_fails_calls() {
     });
 }
 
-/// The last handle closes the connection, and the driver ends.
+/// The connection is closed with the last handle, and its driver ends.
 #[test]
-fn the_last_handle_closes() {
+fn dropping_the_last_handle_closes_the_connection() {
     with_echo(|stream| async {
         let stream = tokio::net::UnixStream::from_std(stream).unwrap();
         let (connecting, driver) = over(stream, &Options::new());
@@ -340,7 +339,7 @@ fn the_last_handle_closes() {
     });
 }
 
-/// Many tasks, one connection: each gets its own replies.
+/// Many tasks share one connection, and each gets its own replies.
 #[test]
 fn tasks_share_a_connection() {
     let (ours, theirs) = UnixStream::pair().unwrap();
@@ -370,7 +369,7 @@ fn tasks_share_a_connection() {
     });
 }
 
-/// Subscriptions do not depend on each other, and one that is slow is told what it missed.
+/// Subscriptions are independent, and a slow one reports how many events it missed.
 #[test]
 fn a_slow_subscription_lags_alone() {
     let options = Options::new().event_capacity(4);
@@ -400,7 +399,7 @@ fn a_slow_subscription_lags_alone() {
                     let event = all.next().await.unwrap().unwrap();
                     assert_eq!(event.decode::<Echoed>().unwrap().unwrap().number, number);
                 }
-                // What does not satisfy the predicate has taken no room.
+                // Events that do not satisfy the predicate take no room.
                 assert_eq!(&*stops.next().await.unwrap().unwrap().name, "STOP");
                 assert!(matches!(named.next().await, Some(Err(Error::Lagged(6)))));
                 assert_eq!(named.next().await.unwrap().unwrap().event.number, 6);
@@ -413,9 +412,9 @@ fn a_slow_subscription_lags_alone() {
     );
 }
 
-/// A predicate that is set later than the subscription is made finds what has arrived by then.
+/// A predicate that is set later also applies to events that have arrived by then.
 #[test]
-fn a_predicate_holds_for_what_has_arrived() {
+fn a_predicate_applies_to_events_that_have_arrived() {
     with_echo(|stream| async {
         let client = connect(stream).await;
         let mut events = client.events_of::<Echoed>();
@@ -435,10 +434,9 @@ fn a_predicate_holds_for_what_has_arrived() {
     });
 }
 
-/// Whether the event that is waited for is among those that were dropped nobody knows: waiting on
-/// could be for ever.
+/// The awaited event may be among those that were dropped, and then the wait would never end.
 #[test]
-fn a_wait_that_may_have_lost_its_event_says_so() {
+fn a_wait_that_may_have_missed_its_event_reports_it() {
     for (wanted, found) in [(0, false), (9, true)] {
         let (has_polled, polled) = std::sync::mpsc::channel();
         scenarios::play::<Tokio>(
@@ -476,7 +474,7 @@ fn a_wait_that_may_have_lost_its_event_says_so() {
     }
 }
 
-/// A server may say twice that a device is gone, and the second time is not about the next one.
+/// A server may report the removal of a device twice; the second event is not about the next device.
 #[test]
 fn an_event_from_before_the_command_is_not_taken_for_its_own() {
     let (has_arrived, arrived) = std::sync::mpsc::channel();
@@ -506,7 +504,7 @@ fn an_event_from_before_the_command_is_not_taken_for_its_own() {
     );
 }
 
-/// A runtime's own clock may stand still.
+/// Deadlines follow the runtime's clock, which a test can pause.
 #[test]
 fn deadlines_follow_the_runtimes_clock() {
     let (ours, _theirs) = tokio::io::duplex(64);
@@ -523,10 +521,10 @@ fn deadlines_follow_the_runtimes_clock() {
     assert!(begin.elapsed() < PATIENCE);
 }
 
-/// A server said why it goes, and went, while the runtime did something else: when the next
-/// command could not be written, the event that waited in the socket was lost.
+/// A server sent its last event and closed the connection while the runtime was busy. When the next
+/// command could not be written, the event that was still in the socket was lost.
 #[test]
-fn what_was_said_before_the_end_is_heard() {
+fn events_before_the_end_are_not_lost() {
     use std::io::Write;
     let (ours, theirs) = UnixStream::pair().unwrap();
     let mut last = theirs.try_clone().unwrap();
@@ -546,4 +544,368 @@ fn what_was_said_before_the_end_is_heard() {
             assert!(events.next().await.unwrap().unwrap_err().is_closed());
         });
     });
+}
+
+/// A command of this many bytes does not fit into the buffers of a socket.
+const LARGE: usize = 4 << 20;
+
+fn large(name: &'static str) -> Raw<Value> {
+    Raw::new(name).arguments(&json!({"filler": "x".repeat(LARGE)}))
+}
+
+/// A command that was submitted while the one before did not fit into the socket was forgotten: the
+/// driver sent the rest of the other one, and went to sleep.
+#[test]
+fn a_command_after_one_that_did_not_fit_is_sent() {
+    let (submitted, go) = std::sync::mpsc::channel();
+    play_ready::<Tokio>(
+        false,
+        move |peer| {
+            go.recv_timeout(PATIENCE).unwrap();
+            let large = peer.expect("large");
+            let small = peer.command();
+            assert_eq!(small["exec-oob"], "small");
+            peer.succeed(&small["id"], json!({}));
+            peer.succeed(&large, json!({}));
+        },
+        |Tokio { client, runtime, .. }| {
+            runtime.block_on(async {
+                let first = client.call(large("large")).within(PATIENCE).send().unwrap();
+                tokio::time::sleep(SOON).await;
+                let small = Raw::<Value>::new("small").out_of_band();
+                let second = client.call(small).within(PATIENCE / 2).send().unwrap();
+                tokio::time::sleep(SOON).await;
+                submitted.send(()).unwrap();
+                second.receive().await.unwrap();
+                first.receive().await.unwrap();
+            });
+        },
+    );
+}
+
+/// An event that arrives while the command is queued is not its effect.
+#[test]
+fn an_event_from_before_a_queued_command_is_not_taken_for_its_own() {
+    play_ready::<Tokio>(
+        false,
+        |peer| {
+            let ids: Vec<_> = (0..8).map(|_| peer.expect("slow")).collect();
+            std::thread::sleep(SOON);
+            peer.send(r#"{"event": "ECHOED", "data": {"number": 1}}"#);
+            std::thread::sleep(SOON);
+            for id in ids {
+                peer.succeed(&id, json!({}));
+            }
+            let id = peer.expect("echo");
+            peer.succeed(&id, json!(2));
+            peer.send(r#"{"event": "ECHOED", "data": {"number": 2}}"#);
+        },
+        |Tokio { client, runtime, .. }| {
+            runtime.block_on(async {
+                let slow = (0..8).map(|_| client.send(Raw::<Value>::new("slow")).unwrap());
+                let slow: Vec<_> = slow.collect();
+                let call = client.call(echo(2)).within(PATIENCE);
+                let (_, own) = call.until(|_: &Echoed| true).await.unwrap();
+                assert_eq!(own.event.number, 2);
+                drop(slow);
+            });
+        },
+    );
+}
+
+/// A guard without a deadline is executed like any other.
+#[test]
+fn a_guard_without_a_deadline_acts() {
+    let (sender, undone) = std::sync::mpsc::channel();
+    play_ready::<Tokio>(
+        false,
+        move |peer| {
+            let ids: Vec<_> = (0..8).map(|_| peer.expect("slow")).collect();
+            std::thread::sleep(SOON);
+            for id in ids {
+                peer.succeed(&id, json!({}));
+            }
+            sender.send(peer.command()["execute"].clone()).unwrap();
+        },
+        |Tokio { client, runtime, .. }| {
+            runtime.block_on(async {
+                let slow = (0..8).map(|_| client.send(Raw::<Value>::new("slow")).unwrap());
+                let slow: Vec<_> = slow.collect();
+                let guard = client.call(Raw::<Value>::new("undo")).within(Duration::MAX).guard();
+                drop(guard);
+                for ticket in slow {
+                    ticket.receive().await.unwrap();
+                }
+                assert_eq!(undone.recv_timeout(PATIENCE).unwrap(), "undo");
+            });
+        },
+    );
+}
+
+/// The function that undoes a call is dropped without the lock, since it may own the last client.
+#[test]
+fn an_undo_may_own_the_last_client() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let (sender, undone) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        Peer::play(theirs, |peer| {
+            peer.greet();
+            let id = peer.expect("do");
+            std::thread::sleep(SOON);
+            peer.succeed(&id, json!({}));
+            let id = peer.expect("undo");
+            peer.succeed(&id, json!({}));
+            sender.send(peer.command()).unwrap();
+        });
+    });
+    std::thread::spawn(move || {
+        runtime().block_on(async {
+            let client = connect(ours).await;
+            let owned = client.clone();
+            let call = client.call(Raw::<Value>::new("do")).execute_undoable(move |_| {
+                let _ = &owned;
+                Some(Raw::<Value>::new("undo"))
+            });
+            drop(client);
+            assert!(tokio::time::timeout(SOON / 2, call).await.is_err());
+            tokio::time::sleep(PATIENCE).await;
+        });
+    });
+    // The peer sees the end of the connection, since no handle is left.
+    assert_eq!(undone.recv_timeout(PATIENCE / 2), Ok(Value::Null));
+}
+
+/// A command whose arguments cannot be written.
+struct Unwritable;
+
+impl Request for Unwritable {
+    type Return = Value;
+
+    fn name(&self) -> std::borrow::Cow<'static, str> {
+        "unwritable".into()
+    }
+
+    fn has_arguments(&self) -> bool {
+        true
+    }
+
+    fn write_arguments(&self, _: &mut Vec<u8>) -> serde_json::Result<()> {
+        Err(serde::ser::Error::custom("a refusal of the test's"))
+    }
+}
+
+/// A guard whose command cannot be written is not the same as nothing to undo.
+#[test]
+fn a_guard_that_cannot_be_executed_reports_it() {
+    with_echo(|stream| async {
+        let client = connect(stream).await;
+        let error = client.call(Unwritable).guard().run().await.unwrap_err();
+        assert!(error.report().contains("a refusal of the test's"), "{}", error.report());
+    });
+}
+
+/// A reply that arrived in time counts, although the runtime was busy, or the process stopped, until
+/// after the deadline.
+#[test]
+fn a_reply_is_in_time_although_the_runtime_was_busy() {
+    let (replied, has_replied) = std::sync::mpsc::channel();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || {
+        Peer::play(theirs, |peer| {
+            peer.greet();
+            for _ in 0..5 {
+                // More than a single read returns.
+                let id = peer.expect("query-status");
+                let reply = json!({"return": {"status": "running"}, "id": id});
+                let event = scenarios::peer::EVENT;
+                std::thread::sleep(SOON / 3);
+                peer.send(&format!("{}\n{reply}", [event; 1000].join("\n")));
+                replied.send(()).unwrap();
+            }
+        });
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = connect(ours).await;
+        for _ in 0..5 {
+            let ticket = client.call(status()).within(SOON * 5).send().unwrap();
+            // The driver sends it.
+            tokio::time::sleep(SOON / 6).await;
+            has_replied.recv_timeout(PATIENCE).unwrap();
+            std::thread::sleep(SOON * 5);
+            ticket.receive().await.unwrap();
+        }
+    });
+}
+
+/// A predicate that panics ends the connection. It is not called again while the driver unwinds: a
+/// second panic would abort the process.
+#[test]
+fn a_predicate_that_panics_for_every_event_ends_the_connection() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || {
+        Peer::play(theirs, |peer| {
+            peer.greet();
+            let id = peer.expect("query-status");
+            let event = scenarios::peer::EVENT;
+            peer.send_bytes(format!("{event}\n{event}\n{event}\n").as_bytes());
+            peer.running(&id);
+        });
+    });
+    runtime().block_on(async {
+        let client = connect(ours).await;
+        let _events = client.raw_events().matching(|_| panic!("a predicate of the test's"));
+        let error = client.call(status()).within(PATIENCE).execute().await.unwrap_err();
+        assert!(error.is_closed(), "{error:?}");
+    });
+}
+
+/// Many tasks on several threads, with each kind of call, and calls that are dropped: each task gets
+/// its own replies, and the subscription every event, once and in order.
+#[test]
+fn tasks_on_several_threads_share_a_connection() {
+    const TASKS: usize = 16;
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    std::thread::spawn(move || Peer::play(theirs, echoing));
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = connect(ours).await;
+        let mut events = client.events_of::<Echoed>();
+        let watcher = tokio::spawn(async move {
+            let mut last = [None; TASKS];
+            loop {
+                match events.next().await.unwrap() {
+                    Ok(event) => {
+                        let number = event.event.number;
+                        let last = &mut last[number / 1000];
+                        assert!(last.is_none_or(|last| last < number));
+                        *last = Some(number);
+                    }
+                    Err(error) => return (last, error),
+                }
+            }
+        });
+        let tasks: Vec<_> = (0..TASKS)
+            .map(|task| {
+                let client = client.clone();
+                tokio::spawn(async move {
+                    for turn in 0..100 {
+                        let number = task * 1000 + turn;
+                        let call = client.call(echo(number)).within(PATIENCE);
+                        match turn % 5 {
+                            0 => {
+                                let own = move |event: &Echoed| event.number == number;
+                                assert_eq!(call.until(own).await.unwrap().0, number);
+                            }
+                            1 => drop(call.send().unwrap()),
+                            2 => {
+                                let ticket = call.send().unwrap();
+                                assert_eq!(ticket.receive().await.unwrap(), number);
+                            }
+                            3 => drop(poll_times(call.execute(), 1).await),
+                            _ => assert_eq!(call.execute().await.unwrap(), number),
+                        }
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
+        }
+        assert_eq!(pending(&client), (0, 1));
+        client.close();
+        let (last, error) = tokio::time::timeout(PATIENCE, watcher).await.unwrap().unwrap();
+        assert!(error.is_closed());
+        assert!(last.iter().enumerate().all(|(task, last)| *last == Some(task * 1000 + 99)));
+    });
+}
+
+/// Closing the connection ends each kind of wait, also while the peer reads nothing.
+#[test]
+fn closing_ends_every_kind_of_wait() {
+    for stuck in [false, true] {
+        let (done, hold) = std::sync::mpsc::channel::<()>();
+        play_ready::<Tokio>(
+            false,
+            move |_| {
+                let _ = hold.recv_timeout(PATIENCE);
+            },
+            |Tokio { client, runtime, .. }| {
+                runtime.block_on(async {
+                    let large = stuck.then(|| client.send(large("large")).unwrap());
+                    let call = || client.call(Raw::<Value>::new("never")).within(PATIENCE);
+                    let mut events = client.raw_events();
+                    let close = async {
+                        tokio::time::sleep(SOON).await;
+                        client.close();
+                    };
+                    let ticket = call().send().unwrap();
+                    let waits = async {
+                        tokio::join!(
+                            call().execute(),
+                            call().until(|_: &Echoed| true),
+                            ticket.receive(),
+                            events.next(),
+                            client.closed(),
+                            client.pause(PATIENCE),
+                            close,
+                        )
+                    };
+                    let ended = tokio::time::timeout(PATIENCE / 2, waits).await.unwrap();
+                    assert!(ended.0.unwrap_err().is_closed());
+                    assert!(ended.1.unwrap_err().is_closed());
+                    assert!(ended.2.unwrap_err().is_closed());
+                    assert!(ended.3.unwrap().unwrap_err().is_closed());
+                    assert!(!ended.4.by_peer());
+                    drop(large);
+                });
+                drop(done);
+            },
+        );
+    }
+}
+
+/// Commands of every size, of many tasks, arrive once and whole at a peer that pauses.
+#[test]
+fn large_commands_of_many_tasks_wait_for_a_peer_that_pauses() {
+    play_ready::<Tokio>(
+        false,
+        |peer| {
+            loop {
+                std::thread::sleep(SOON / 6);
+                let command = peer.command();
+                if command.is_null() {
+                    return;
+                }
+                let length = command["arguments"]["filler"].as_str().unwrap().len();
+                peer.succeed(&command["id"], json!(length));
+            }
+        },
+        |Tokio { client, runtime, .. }| {
+            runtime.block_on(async {
+                let tasks: Vec<_> = (0..12)
+                    .map(|task| {
+                        let client = client.clone();
+                        tokio::spawn(async move {
+                            for turn in 0..6 {
+                                let length = [10, 100_000, 700_000][(task + turn) % 3];
+                                let arguments = json!({"filler": "x".repeat(length)});
+                                let request = Raw::<usize>::new("large").arguments(&arguments);
+                                let call = client.call(request).within(PATIENCE * 3);
+                                assert_eq!(call.execute().await.unwrap(), length);
+                            }
+                        })
+                    })
+                    .collect();
+                for task in tasks {
+                    task.await.unwrap();
+                }
+            });
+        },
+    );
 }

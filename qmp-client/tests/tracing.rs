@@ -1,4 +1,4 @@
-//! What a connection tells `tracing`: a trace of every message, and why it ended.
+//! A connection's events of `tracing`: every message, and why the connection ended.
 
 #![cfg(all(unix, feature = "tracing", feature = "blocking"))]
 #![allow(clippy::unwrap_used, missing_docs)] // tests
@@ -13,34 +13,34 @@ use qmp_client::transport::Unix;
 use qmp_client::{Options, Raw};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
+use tracing::span::{Attributes, Id, Record as SpanRecord};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// What was said of one event.
+/// One event of `tracing`.
 #[derive(Clone, Debug)]
-struct Said {
+struct Record {
     level: Level,
     target: String,
     fields: Vec<(&'static str, String)>,
 }
 
-impl Said {
+impl Record {
     fn field(&self, name: &str) -> &str {
         self.fields.iter().find(|(field, _)| *field == name).map_or("", |(_, value)| value)
     }
 }
 
-impl Visit for Said {
+impl Visit for Record {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.fields.push((field.name(), format!("{value:?}")));
     }
 }
 
-/// Keeps everything down to a level.
+/// A subscriber that keeps all events down to a level.
 #[derive(Clone)]
 struct Keeper {
     down_to: Level,
-    said: Arc<Mutex<Vec<Said>>>,
+    said: Arc<Mutex<Vec<Record>>>,
 }
 
 impl Subscriber for Keeper {
@@ -51,7 +51,7 @@ impl Subscriber for Keeper {
     fn event(&self, event: &Event<'_>) {
         let metadata = event.metadata();
         let (level, target) = (*metadata.level(), metadata.target().to_owned());
-        let mut said = Said { level, target, fields: Vec::new() };
+        let mut said = Record { level, target, fields: Vec::new() };
         event.record(&mut said);
         self.said.lock().unwrap().push(said);
     }
@@ -60,7 +60,7 @@ impl Subscriber for Keeper {
         Id::from_u64(1)
     }
 
-    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record(&self, _: &Id, _: &SpanRecord<'_>) {}
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
@@ -69,7 +69,7 @@ impl Subscriber for Keeper {
 const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 0, "minor": 0, "major": 10}, "package": ""}, "capabilities": []}}"#;
 const EVENT: &str = r#"{"event": "STOP"}"#;
 
-/// Greets, answers two commands, says something in between, and leaves.
+/// Greets, answers two commands with an event before each reply, and closes the connection.
 fn serve(stream: UnixStream) {
     let mut stream = BufReader::new(stream);
     writeln!(stream.get_mut(), "{GREETING}\r").unwrap();
@@ -82,13 +82,13 @@ fn serve(stream: UnixStream) {
     }
 }
 
-/// What is said of a whole connection.
-fn said_of_a_connection(down_to: Level) -> Vec<Said> {
+/// Returns the events of a whole connection.
+fn records_of_a_connection(down_to: Level) -> Vec<Record> {
     let keeper = Keeper { down_to, said: Arc::default() };
     let (ours, theirs) = UnixStream::pair().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| serve(theirs));
-        // For this thread alone: the blocking client does everything on it.
+        // For this thread only, since the blocking client does everything on it.
         tracing::subscriber::with_default(keeper.clone(), || {
             let transport = Unix::from_stream(ours).unwrap();
             let client = Client::over(transport, &Options::new()).unwrap();
@@ -102,11 +102,11 @@ fn said_of_a_connection(down_to: Level) -> Vec<Said> {
     said
 }
 
-/// Each message once, as its text, in the order of the wire, at level `TRACE`; then, at level
-/// `DEBUG`, the reason for the end.
+/// Each message is recorded once, as text, in order, at level `TRACE`, and then the reason for the
+/// end at level `DEBUG`.
 #[test]
-fn every_message_and_the_end() {
-    let said = said_of_a_connection(Level::TRACE);
+fn every_message_and_the_end_are_recorded() {
+    let said = records_of_a_connection(Level::TRACE);
     let told: Vec<_> = said
         .iter()
         .map(|said| (said.level, said.field("direction"), said.field("message")))
@@ -131,11 +131,11 @@ fn every_message_and_the_end() {
     assert_eq!(end.field("reason"), "the peer closed it");
 }
 
-/// Whoever does not want the messages hears of the end alone.
+/// A subscriber that does not want messages only gets the end.
 #[test]
-fn levels_are_kept_apart() {
-    let said = said_of_a_connection(Level::DEBUG);
+fn levels_are_respected() {
+    let said = records_of_a_connection(Level::DEBUG);
     assert_eq!(said.len(), 1, "{said:?}");
     assert_eq!(said[0].level, Level::DEBUG);
-    assert!(said_of_a_connection(Level::INFO).is_empty());
+    assert!(records_of_a_connection(Level::INFO).is_empty());
 }

@@ -79,9 +79,6 @@ impl<R: Request> Call<R> {
     /// `predicate`. The deadline covers both. The event may arrive before the reply, but not before
     /// the command is sent: an event that has arrived by then is not taken for its effect.
     ///
-    /// While another thread reads, `query-version` is executed first: when it is answered, everything
-    /// older has been passed on.
-    ///
     /// # Errors
     /// Those of [`execute`](Self::execute); and the event does not match the schema, does not
     /// arrive in time, or may have been dropped because its queue was full.
@@ -154,7 +151,7 @@ impl<R: Request> Call<R> {
         let deadline = self.deadline();
         let until = deadline.map(|deadline| deadline.at);
         let Self { handle, request, descriptors, .. } = self;
-        handle.read_arrived(deadline)?;
+        handle.read_arrived(until);
         let (call, events) = handle.submit(&request, deadline, descriptors, Some(name))?;
         let command = || request.name();
         let mut pursuit = Pursuit::new(&handle, ForReply::new(call, &command), events, wanted);
@@ -206,19 +203,20 @@ where
     type Found = Result<(T, E)>;
 
     fn collect(&mut self, state: &mut State) -> bool {
-        let answered = self.reply.is_none() && self.for_reply.collect(state);
-        let Some(id) = self.events.filter(|_| self.event.is_none()) else { return answered };
+        let mut is_new = self.reply.is_none() && self.for_reply.collect(state);
+        let Some(id) = self.events.filter(|_| self.event.is_none()) else { return is_new };
         loop {
             match state.inbox.subscriptions.take(id, &mut self.taken) {
                 Ok(Some(event)) => self.taken.push_front(event),
                 // The events that are left may still contain it.
                 Err(Error::Lagged(count)) => {
                     self.lagged += count;
+                    is_new = true;
                     continue;
                 }
                 Ok(None) | Err(_) => {}
             }
-            return answered || self.lagged > 0 || !self.taken.is_empty();
+            return is_new || !self.taken.is_empty();
         }
     }
 

@@ -61,6 +61,10 @@ impl<T: DeserializeOwned> Wait for ForReply<'_, T> {
         id == self.id
     }
 
+    fn is_quick(&self) -> bool {
+        true
+    }
+
     fn receive(&mut self, result: Result<&RawValue>) {
         let reply = result.and_then(|value| Ok(decode_reply(self.command, value)?));
         self.answer = Some(Answer::Decoded(reply));

@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 
 use qmp_protocol::{
     CallId, Closed, Connection, Deadline, Descriptor, EncodedRequest, End, Incoming, Input, Misuse,
-    Output, Raw, Request,
+    Output, Request,
 };
 use qmp_types::Greeting;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, Result, handshake_error};
@@ -62,6 +61,20 @@ pub(super) struct State {
     refused: Option<End>,
     /// The number of threads that wait for the reader.
     waiting: usize,
+    /// Whether several threads have used the connection at once.
+    is_shared: bool,
+    /// Whether the reader reads under the lock, so that bytes are never out of sight of other
+    /// threads. That costs a system call more, which only a wait for a single reply does without.
+    reads_locked: bool,
+}
+
+/// What a turn of the reader begins with.
+struct Turn {
+    must_send: bool,
+    refused: Option<End>,
+    is_ending: bool,
+    reads_locked: bool,
+    timeout: Option<Duration>,
 }
 
 /// The progress of sending.
@@ -93,6 +106,11 @@ pub(super) trait Wait {
 
     /// Takes that reply. No lock is held, but no other thread can read meanwhile.
     fn receive(&mut self, _: Result<&RawValue>) {}
+
+    /// Returns whether only a reply is waited for, which is mostly quick.
+    fn is_quick(&self) -> bool {
+        false
+    }
 }
 
 /// A wait until a function finds something.
@@ -167,6 +185,8 @@ impl Handle {
             unsent: false,
             refused: None,
             waiting: 0,
+            is_shared: false,
+            reads_locked: false,
         };
         Self(Arc::new(Shared {
             state: Mutex::new(state),
@@ -279,7 +299,7 @@ impl Shared {
         drop(removed);
         if has_output {
             // A guest agent is synchronized with.
-            self.flush(Some(Duration::ZERO));
+            self.try_flush(Some(Duration::ZERO));
         }
     }
 
@@ -292,12 +312,15 @@ impl Shared {
     /// Waits until `wait` finds what it looks for, the connection has ended, or `until`. Returns
     /// `None` in the latter two cases.
     pub(super) fn wait<W: Wait>(&self, until: Option<Instant>, wait: &mut W) -> Option<W::Found> {
-        let mut turns = 0;
+        // The number of turns since the deadline has passed.
+        let mut late_turns = 0;
         let mut state = self.lock();
         loop {
-            if wait.collect(&mut state) {
+            // Again after each examination, during which other threads may have passed on more.
+            while wait.collect(&mut state) {
                 drop(state);
                 if let Some(found) = wait.examine() {
+                    self.release();
                     return Some(found);
                 }
                 state = self.lock();
@@ -306,63 +329,128 @@ impl Shared {
                 return None;
             }
             // What has arrived in time counts, however late it is seen: this process may have been
-            // stopped. So deadlines pass only after a read that was begun after them.
+            // stopped. So a deadline passes only after a read that was begun after it found nothing.
             let now = Instant::now();
-            let is_late = until.is_some_and(|at| at <= now);
             let before = state.connection.deadline().into_iter().chain(until).min();
             let timeout = before.map(|at| at.saturating_duration_since(now));
+            late_turns = if before.is_some_and(|at| at <= now) { late_turns + 1 } else { 0 };
+            let has_passed = until.is_some_and(|at| at <= now);
             let Some(input) = state.input.take() else {
-                state = self.wait_for_reader(state, timeout);
-                turns += 1;
-                if is_late && (turns > LATE_LOOKS || !self.transport.has_arrived()) {
-                    let found = wait.collect(&mut state);
+                let arrived;
+                (state, arrived) = self.wait_for_reader(state, timeout, late_turns);
+                if has_passed && !arrived {
+                    let collected = wait.collect(&mut state);
                     drop(state);
-                    return if found { wait.examine() } else { None };
+                    return if collected { wait.examine() } else { None };
                 }
                 continue;
             };
-            let mut reader = Reader { shared: self, input: Some(input) };
-            let must_send = state.unsent || !state.connection.output().is_empty();
-            let refused = state.refused.take();
-            let is_ending = state.connection.is_ending();
-            drop(state);
-            let read = match refused {
-                Some(refused) => Err(self.read_last_words(reader.input()).err().unwrap_or(refused)),
-                None if is_ending => Ok(0),
-                None => self.turn(reader.input(), must_send, timeout),
+            state.reads_locked = state.is_shared || !wait.is_quick();
+            let turn = Turn {
+                must_send: state.unsent || !state.connection.output().is_empty(),
+                refused: state.refused.take(),
+                is_ending: state.connection.is_ending(),
+                reads_locked: state.reads_locked,
+                timeout,
             };
-            let arrived = matches!(read, Ok(1..));
-            self.pass_on(reader.input(), read.err(), wait);
-            state = self.lock();
-            state.connection.expire(now);
-            state.distribute(reader.input());
-            let collected = wait.collect(&mut state);
             drop(state);
+            let mut reader = Reader { shared: self, input: Some(input) };
+            let arrived = self.take_turn(turn, reader.input(), wait);
+            let is_over = !arrived || late_turns > LATE_TURNS;
+            if is_over {
+                let mut state = self.lock();
+                state.connection.expire(now);
+                state.distribute(reader.input());
+            }
             drop(reader);
-            if collected && let Some(found) = wait.examine() {
-                self.release();
-                return Some(found);
-            }
-            turns += 1;
-            if is_late && (!arrived || turns > LATE_TURNS) {
-                return None;
-            }
             state = self.lock();
+            if has_passed && is_over {
+                let collected = wait.collect(&mut state);
+                drop(state);
+                return if collected { wait.examine() } else { None };
+            }
         }
+    }
+
+    /// Sends what is to be sent, reads once, and passes on what has arrived. Returns whether anything
+    /// has.
+    fn take_turn<W: Wait>(&self, turn: Turn, input: &mut Input, wait: &mut W) -> bool {
+        if let Some(refused) = turn.refused {
+            let end = self.read_last_words(input).err().unwrap_or(refused);
+            self.pass_on(self.lock(), input, Some(end), wait);
+            return true;
+        }
+        let mut timeout = turn.timeout;
+        if turn.is_ending {
+            timeout = Some(Duration::ZERO);
+        } else if turn.must_send {
+            match self.flush(Some(Duration::ZERO)) {
+                Sent::All => {}
+                // A peer that accepts nothing may want to send something first.
+                Sent::Part => timeout = Some(Duration::ZERO),
+                // The next turn reads what the peer said before.
+                Sent::Refused(end) => {
+                    self.lock().refused = Some(end);
+                    return true;
+                }
+            }
+            if timeout != turn.timeout {
+                let arrived = self.read_and_pass_on(false, input, timeout, wait);
+                if !arrived {
+                    let slice = turn.timeout.map_or(WRITE_SLICE, |left| left.min(WRITE_SLICE));
+                    if let Sent::Refused(end) = self.flush(Some(slice)) {
+                        self.lock().refused = Some(end);
+                    }
+                }
+                return arrived;
+            }
+        }
+        self.read_and_pass_on(turn.reads_locked, input, timeout, wait)
+    }
+
+    /// Reads once, and passes on what has arrived. Returns whether anything has.
+    fn read_and_pass_on<W: Wait>(
+        &self,
+        reads_locked: bool,
+        input: &mut Input,
+        timeout: Option<Duration>,
+        wait: &mut W,
+    ) -> bool {
+        let waited = if reads_locked { self.transport.wait_readable(timeout) } else { Ok(false) };
+        let (state, read) = match waited {
+            Ok(true) => {
+                let state = self.lock();
+                (state, self.read(input, Some(Duration::ZERO)))
+            }
+            Ok(false) => {
+                let read = self.read(input, timeout);
+                (self.lock(), read)
+            }
+            Err(error) if is_wait(&error) => return false,
+            Err(error) => (self.lock(), Err(End::Transport(error))),
+        };
+        let arrived = !matches!(read, Ok(0));
+        self.pass_on(state, input, read.err(), wait);
+        arrived
     }
 
     /// Passes on everything that has arrived. The reply that `wait` waits for is decoded in place,
     /// without the lock.
-    fn pass_on<W: Wait>(&self, input: &mut Input, mut end: Option<End>, wait: &mut W) {
-        loop {
-            let mut state = self.lock();
-            if let Some(end) = end.take() {
-                if state.unsent {
-                    state.connection.output_lost();
-                }
-                let refused = state.refused.take();
-                state.connection.end(refused.unwrap_or(end));
+    fn pass_on<'s, W: Wait>(
+        &'s self,
+        mut state: MutexGuard<'s, State>,
+        input: &mut Input,
+        end: Option<End>,
+        wait: &mut W,
+    ) {
+        if let Some(end) = end {
+            if state.unsent {
+                state.connection.output_lost();
             }
+            let refused = state.refused.take();
+            state.connection.end(refused.unwrap_or(end));
+        }
+        loop {
             let wanted = loop {
                 match state.connection.next(input) {
                     Some(Incoming::Reply { id, result }) if wait.is_for(id) => {
@@ -375,12 +463,17 @@ impl Shared {
                     None => break None,
                 }
             };
+            if wanted.is_some() {
+                // What else the input holds is out of sight meanwhile.
+                state.reads_locked = false;
+            }
             drop(state);
             let Some(result) = wanted else { return };
             wait.receive(result.map_err(Error::from));
             if input.is_empty() {
                 return;
             }
+            state = self.lock();
         }
     }
 
@@ -393,31 +486,38 @@ impl Shared {
         }
     }
 
-    /// Waits until the reader has finished a turn, or for `timeout`.
+    /// Waits until the reader has finished a turn, or for `timeout`. Returns whether bytes have
+    /// arrived that the reader has yet to pass on.
     fn wait_for_reader<'s>(
         &'s self,
         mut state: MutexGuard<'s, State>,
         timeout: Option<Duration>,
-    ) -> MutexGuard<'s, State> {
+        late_turns: usize,
+    ) -> (MutexGuard<'s, State>, bool) {
+        state.is_shared = true;
         let mut longest = timeout;
         if state.unsent || !state.connection.output().is_empty() {
             // A reader that waits for bytes does not wait for room. One thread does, for a while.
             drop(state);
-            if let Ok(mut writer) = self.writer.try_lock() {
-                let slice = timeout.map_or(WRITE_SLICE, |timeout| timeout.min(WRITE_SLICE));
-                let sent = self.send_all(&mut writer, self.lock(), Some(slice));
-                drop(writer);
-                self.handle_refusal(sent);
-            }
+            let slice = timeout.map_or(WRITE_SLICE, |timeout| timeout.min(WRITE_SLICE));
+            longest = Some(if self.try_flush(Some(slice)) { LOOK } else { slice.max(LOOK) });
             state = self.lock();
-            longest = Some(LOOK);
         }
         if state.input.is_some() {
-            return state;
+            return (state, true);
         }
         // Bytes that have arrived are the reader's to pass on, before any deadline passes.
-        let is_late = timeout == Some(Duration::ZERO);
-        if is_late {
+        let now = Instant::now();
+        let arrived = late_turns > 0 && late_turns <= LATE_LOOKS && self.transport.has_arrived();
+        if late_turns > 0 && !arrived {
+            // The reader may sleep past the deadline of a call that was submitted after it began to.
+            state.connection.expire(now);
+            while let Some(finished) = state.connection.next_finished() {
+                state.inbox.deliver(finished, &mut Vec::new());
+            }
+            return (state, false);
+        }
+        if arrived {
             longest = Some(LOOK);
         }
         state.waiting += 1;
@@ -429,41 +529,7 @@ impl Shared {
             None => self.turned.wait(state).unwrap_or_else(PoisonError::into_inner),
         };
         state.waiting -= 1;
-        if is_late && !self.transport.has_arrived() {
-            // The reader may sleep past the deadline of a call that was submitted after it began to.
-            state.connection.expire(Instant::now());
-            while let Some(finished) = state.connection.next_finished() {
-                state.inbox.deliver(finished, &mut Vec::new());
-            }
-        }
-        state
-    }
-
-    /// Sends what is to be sent, and reads once. Returns the number of bytes, or why the connection
-    /// has ended.
-    fn turn(
-        &self,
-        input: &mut Input,
-        must_send: bool,
-        timeout: Option<Duration>,
-    ) -> Result<usize, End> {
-        if must_send {
-            match self.flush(Some(Duration::ZERO)) {
-                Sent::All => {}
-                // A peer that accepts nothing may want to send something first.
-                Sent::Part => {
-                    let read = self.read(input, Some(Duration::ZERO))?;
-                    if read == 0 {
-                        let slice = timeout.map_or(WRITE_SLICE, |left| left.min(WRITE_SLICE));
-                        self.flush(Some(slice));
-                    }
-                    return Ok(read);
-                }
-                // The next turn reads what the peer said before.
-                Sent::Refused(_) => return Ok(0),
-            }
-        }
-        self.read(input, timeout)
+        (state, true)
     }
 
     /// Reads what the peer said before it closed the connection: as much as a socket holds.
@@ -491,12 +557,19 @@ impl Shared {
         }
     }
 
-    /// Sends what is to be sent.
+    /// Sends what is to be sent. A refusal is the caller's to handle, who is the reader.
     fn flush(&self, timeout: Option<Duration>) -> Sent {
         let mut writer = self.lock_writer();
+        self.send_all(&mut writer, self.lock(), timeout)
+    }
+
+    /// Sends what is to be sent, unless another thread does. Returns whether this thread did.
+    fn try_flush(&self, timeout: Option<Duration>) -> bool {
+        let Ok(mut writer) = self.writer.try_lock() else { return false };
         let sent = self.send_all(&mut writer, self.lock(), timeout);
         drop(writer);
-        self.handle_refusal(sent)
+        self.handle_refusal(sent);
+        true
     }
 
     /// Sends what is to be sent, and records whether anything is left, while the writer is locked.
@@ -551,14 +624,14 @@ impl Shared {
 
     /// Keeps the reason why the peer accepts nothing, until the reader has read what the peer said
     /// before.
-    fn handle_refusal(&self, sent: Sent) -> Sent {
-        let Sent::Refused(end) = sent else { return sent };
+    fn handle_refusal(&self, sent: Sent) {
+        let Sent::Refused(end) = sent else { return };
         let mut state = self.lock();
         state.refused = Some(end);
+        // Another thread that reads returns.
         if state.input.is_none() {
             self.transport.close();
         }
-        Sent::Refused(End::Local)
     }
 
     /// Wakes a reader if the connection is ending for a reason of this side.
@@ -568,46 +641,41 @@ impl Shared {
         }
     }
 
-    /// Makes sure that everything which arrived before now has been read, so that nothing older is
-    /// taken for the effect of a command that is submitted next.
-    ///
-    /// # Errors
-    /// The deadline passes.
-    pub(super) fn read_arrived(&self, deadline: Option<Deadline>) -> Result<()> {
-        let until = deadline.map(|deadline| deadline.at);
+    /// Reads everything that has arrived, so that nothing older is taken for the effect of a command
+    /// that is submitted next. Stops at `until` if more keeps arriving.
+    pub(super) fn read_arrived(&self, until: Option<Instant>) {
+        let mut never = Until::new(|_: &mut State| None::<()>);
+        let mut looks = 0;
         loop {
             let mut state = self.lock();
             if state.connection.ended().is_some() {
-                return Ok(());
+                return;
             }
-            let Some(input) = state.input.take() else {
+            if let Some(input) = state.input.take() {
                 drop(state);
-                return self.fence(deadline);
-            };
-            drop(state);
-            let mut reader = Reader { shared: self, input: Some(input) };
-            let read = self.read(reader.input(), Some(Duration::ZERO));
-            let arrived = matches!(read, Ok(1..));
-            let mut never = Until::new(|_: &mut State| None::<()>);
-            self.pass_on(reader.input(), read.err(), &mut never);
-            drop(reader);
-            if !arrived || until.is_some_and(|at| at <= Instant::now()) {
-                return Ok(());
+                let mut reader = Reader { shared: self, input: Some(input) };
+                let zero = Some(Duration::ZERO);
+                if !self.read_and_pass_on(false, reader.input(), zero, &mut never) {
+                    return;
+                }
+            } else if self.transport.has_arrived() {
+                // The reader passes it on.
+                state.waiting += 1;
+                let waited = self.turned.wait_timeout(state, LOOK);
+                waited.unwrap_or_else(PoisonError::into_inner).0.waiting -= 1;
+            } else if state.reads_locked || looks > LATE_LOOKS {
+                return;
+            } else {
+                // A thread that waits for a reply may hold bytes, until its turn is over.
+                state.is_shared = true;
+                looks += 1;
+                state.waiting += 1;
+                let waited = self.turned.wait_timeout(state, LOOK);
+                waited.unwrap_or_else(PoisonError::into_inner).0.waiting -= 1;
             }
-        }
-    }
-
-    /// Does the same while another thread reads, which may hold bytes that have arrived: whatever
-    /// that is has been passed on when a command that is sent now is answered.
-    fn fence(&self, deadline: Option<Deadline>) -> Result<()> {
-        let (call, _) = self.submit(&Raw::<Value>::new("query-version"), deadline, vec![], None)?;
-        let answered = |state: &mut State| state.inbox.waiters.take_answer(call);
-        match self.wait(None, &mut Until::new(answered)) {
-            Some(Err(error)) if !matches!(error, qmp_protocol::Error::Server(_)) => {
-                Err(error.into())
+            if until.is_some_and(|at| at <= Instant::now()) {
+                return;
             }
-            Some(_) => Ok(()),
-            None => Err(self.closed().into()),
         }
     }
 

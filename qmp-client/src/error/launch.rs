@@ -101,7 +101,7 @@ impl fmt::Display for LaunchError {
         match self.stderr().trim() {
             "" => {}
             // Its last lines say most.
-            stderr => write!(f, "; it wrote: {}", Printable(last(stderr, 600)))?,
+            stderr => write!(f, "; it wrote: {}", Printable(last(stderr, 450)))?,
         }
         match self.status() {
             Some(status) if status.success() => {

@@ -38,6 +38,10 @@ impl Waiters {
     }
 
     fn position(&self, id: CallId) -> Option<usize> {
+        // Mostly the newest call is the one.
+        if self.0.back().is_some_and(|waiter| waiter.id == id) {
+            return Some(self.0.len() - 1);
+        }
         self.0.binary_search_by_key(&id, |waiter| waiter.id).ok()
     }
 

@@ -65,6 +65,21 @@ impl<W: Write + Send> Adapter<W> {
 }
 
 impl Reader {
+    /// Waits until there is a piece to read from, or the stream has ended.
+    fn fill(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        if self.rest.is_empty() && !self.ended {
+            self.rest = match self.next_piece(timeout) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(error),
+                piece => {
+                    // An error and an empty piece are the last.
+                    self.ended = !matches!(&piece, Ok(bytes) if !bytes.is_empty());
+                    piece?
+                }
+            };
+        }
+        Ok(())
+    }
+
     fn next_piece(&mut self, timeout: Option<Duration>) -> io::Result<Vec<u8>> {
         let piece = match timeout {
             Some(Duration::ZERO) => self.pieces.try_recv().map_err(|error| match error {
@@ -85,16 +100,7 @@ impl Reader {
 impl<W: Write + Send> Transport for Adapter<W> {
     fn read(&self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
         let mut reader = lock(&self.reader);
-        if reader.rest.is_empty() && !reader.ended {
-            reader.rest = match reader.next_piece(timeout) {
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(error),
-                piece => {
-                    // An error and an empty piece are the last.
-                    reader.ended = !matches!(&piece, Ok(bytes) if !bytes.is_empty());
-                    piece?
-                }
-            };
-        }
+        reader.fill(timeout)?;
         let count = reader.rest.len().min(buffer.len());
         buffer[..count].copy_from_slice(&reader.rest[..count]);
         reader.rest.drain(..count);
@@ -114,6 +120,10 @@ impl<W: Write + Send> Transport for Adapter<W> {
         let count = writer.write(bytes)?;
         writer.flush()?;
         Ok(count)
+    }
+
+    fn wait_readable(&self, timeout: Option<Duration>) -> io::Result<bool> {
+        lock(&self.reader).fill(timeout).map(|()| true)
     }
 
     fn close(&self) {

@@ -55,6 +55,17 @@ pub trait Transport: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Waits at most `timeout` until [`read`](Self::read) returns at once, and returns true. Returns
+    /// false at once if the transport cannot do that: then a client that threads share may take an
+    /// event for the effect of a command although it arrived just before.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    fn wait_readable(&self, timeout: Option<Duration>) -> io::Result<bool> {
+        let _ = timeout;
+        Ok(false)
+    }
+
     /// Returns whether bytes have arrived that have not been read, as far as that is known.
     fn has_arrived(&self) -> bool {
         false

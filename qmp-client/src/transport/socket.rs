@@ -63,6 +63,10 @@ impl<S: AsFd> Socket<S> {
         let _ = shutdown(&self.stream, Shutdown::Both);
     }
 
+    pub(super) fn wait_readable(&self, timeout: Option<Duration>) -> io::Result<bool> {
+        wait_readable(&self.stream, timeout).map(|()| true)
+    }
+
     pub(super) fn has_arrived(&self) -> bool {
         has_arrived(&self.stream)
     }
@@ -92,8 +96,8 @@ impl<S: AsFd> Socket<S> {
 }
 
 /// Waits until the socket is readable, or has a connection to accept.
-pub(super) fn wait_readable(socket: impl AsFd, within: Duration) -> io::Result<()> {
-    let timeout = Timespec::try_from(within).ok();
+pub(super) fn wait_readable(socket: impl AsFd, timeout: Option<Duration>) -> io::Result<()> {
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     let mut fds = [PollFd::new(&socket, PollFlags::IN)];
     match poll(&mut fds, timeout.as_ref())? {
         0 => Err(io::ErrorKind::TimedOut.into()),

@@ -47,7 +47,7 @@ impl Tcp {
     /// [`TimedOut`](io::ErrorKind::TimedOut), and the operating system's.
     #[cfg(unix)]
     pub fn accept(listener: &std::net::TcpListener, within: Duration) -> io::Result<Self> {
-        super::socket::wait_readable(listener, within)?;
+        super::socket::wait_readable(listener, Some(within))?;
         Self::from_stream(listener.accept()?.0)
     }
 
@@ -107,6 +107,10 @@ impl Transport for Tcp {
 
     fn close(&self) {
         self.0.close();
+    }
+
+    fn wait_readable(&self, timeout: Option<Duration>) -> io::Result<bool> {
+        self.0.wait_readable(timeout)
     }
 
     fn has_arrived(&self) -> bool {

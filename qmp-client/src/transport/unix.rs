@@ -39,7 +39,7 @@ impl Unix {
     /// # Errors
     /// [`TimedOut`](io::ErrorKind::TimedOut), and the operating system's.
     pub fn accept(listener: &UnixListener, within: Duration) -> io::Result<Self> {
-        wait_readable(listener, within)?;
+        wait_readable(listener, Some(within))?;
         Self::from_stream(listener.accept()?.0)
     }
 
@@ -75,6 +75,10 @@ impl Transport for Unix {
 
     fn passes_descriptors(&self) -> bool {
         true
+    }
+
+    fn wait_readable(&self, timeout: Option<Duration>) -> io::Result<bool> {
+        self.0.wait_readable(timeout)
     }
 
     fn has_arrived(&self) -> bool {

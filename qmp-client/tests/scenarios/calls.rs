@@ -1,4 +1,4 @@
-//! Replies and events that are unusual, and calls that nobody waits for.
+//! Unusual replies and events, and calls that were abandoned.
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -106,7 +106,7 @@ pub fn unknown_error_class<F: Front>(drip: bool) {
     );
 }
 
-/// The ids that are nobody's: another client's, and what no client of ours would send.
+/// Ids of another client, and ids that this client never sends.
 pub fn reply_with_foreign_id<F: Front>(drip: bool) {
     play_ready::<F>(
         drip,
@@ -147,11 +147,11 @@ pub fn reply_twice<F: Front>(drip: bool) {
 
 #[derive(Debug, Deserialize)]
 struct Status {
-    #[expect(dead_code, reason = "only that it is there counts")]
+    #[expect(dead_code, reason = "only its presence matters")]
     running: bool,
 }
 
-pub fn reply_does_not_fit<F: Front>(drip: bool) {
+pub fn reply_of_the_wrong_type<F: Front>(drip: bool) {
     play_ready::<F>(
         drip,
         |peer| {
@@ -190,14 +190,14 @@ pub fn cancelled_then_another<F: Front>(drip: bool) {
     );
 }
 
-/// Eight commands may be in flight; one that is cancelled before it is sent never is.
-pub fn cancelled_while_waiting<F: Front>(drip: bool) {
+/// Eight commands may be in flight. A command that is canceled while it is queued is not sent.
+pub fn cancelled_while_queued<F: Front>(drip: bool) {
     let (has_cancelled, cancelled) = mpsc::channel();
     play_ready::<F>(
         drip,
         move |peer| {
             let stop: Vec<Value> = (0..8).map(|_| peer.expect("stop")).collect();
-            // If the ninth were to be sent, it would be before the one that is expected now.
+            // If the ninth were sent, it would arrive before the one that is expected now.
             cancelled.recv_timeout(PATIENCE).unwrap();
             for id in &stop {
                 peer.succeed(id, json!({}));
@@ -216,8 +216,8 @@ pub fn cancelled_while_waiting<F: Front>(drip: bool) {
     );
 }
 
-/// The late reply must not be taken for the next command's. Events that keep coming must not
-/// put off the deadline.
+/// The late reply must not be taken for the next command's. Events that keep arriving must not
+/// delay the deadline.
 pub fn deadline_then_another<F: Front>(drip: bool) {
     play_ready::<F>(
         drip,
@@ -244,7 +244,7 @@ pub fn deadline_then_another<F: Front>(drip: bool) {
     );
 }
 
-/// Replies are matched by id, and beyond eight commands the ninth waits for the first reply.
+/// Replies are matched by id. A ninth command waits until one of eight has been answered.
 pub fn replies_in_any_order<F: Front>(drip: bool) {
     const COMMANDS: usize = 20;
     let command = |number: usize| Raw::<usize>::new("echo").arguments(&json!({"number": number}));

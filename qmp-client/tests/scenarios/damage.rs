@@ -1,4 +1,4 @@
-//! Bytes that are no message.
+//! Bytes that are not a message.
 
 use qmp_client::{Error, ProtocolError, Raw};
 use serde_json::value::RawValue;
@@ -26,7 +26,7 @@ pub fn garbage_then_good<F: Front>(drip: bool) {
     );
 }
 
-/// Its id is legible, so the call need not wait for the deadline.
+/// The id can be read, so the call fails at once and not at its deadline.
 pub fn damaged_reply<F: Front>(drip: bool) {
     play_ready::<F>(
         drip,
@@ -46,7 +46,7 @@ pub fn damaged_reply<F: Front>(drip: bool) {
     );
 }
 
-/// In-band commands are answered in order: the second reply tells that the first is lost.
+/// In-band commands are answered in order, so the second reply shows that the first was lost.
 pub fn damaged_reply_overtaken<F: Front>(drip: bool) {
     play_ready::<F>(
         drip,
@@ -55,7 +55,7 @@ pub fn damaged_reply_overtaken<F: Front>(drip: bool) {
             let id = peer.expect("query-status");
             peer.send("{\"return\": nonsense}");
             peer.running(&id);
-            // With no other command behind, the deadline it is, and it knows why.
+            // Without another command, the call fails at its deadline, and the error says why.
             peer.expect("query-status");
             peer.send("{\"return\": nonsense}");
         },
@@ -73,7 +73,7 @@ pub fn damaged_reply_overtaken<F: Front>(drip: bool) {
     );
 }
 
-/// A message that breaks off must not swallow those behind it.
+/// A truncated message must not swallow those that follow it.
 pub fn truncated_line_then_good<F: Front>(drip: bool) {
     let cuts = ["{\"return\": {\"status\": \"runn", "{\"return\": {\"status\": 1", "{\"retu", "{"];
     play_ready::<F>(
@@ -116,7 +116,7 @@ pub fn invalid_utf8<F: Front>(drip: bool) {
     );
 }
 
-/// Guest agents send 0xFF to say "from here on".
+/// Guest agents send 0xFF to mark a new beginning.
 pub fn delimiters<F: Front>(drip: bool) {
     play_ready::<F>(
         drip,
@@ -144,7 +144,7 @@ pub fn reply_nested_deep<F: Front>(drip: bool) {
             let id = peer.expect("query-status");
             let (open, close) = ("[".repeat(DEPTH), "]".repeat(DEPTH));
             peer.send(&format!(r#"{{"return": {open}{close}, "id": {id}}}"#));
-            // Within the limit, but nothing that a `Value` takes.
+            // This is within the limit, but too deep for a `Value`.
             let id = peer.expect("query-status");
             let (open, close) = ("[".repeat(1000), "]".repeat(1000));
             peer.send(&format!(r#"{{"return": {open}{close}, "id": {id}}}"#));
@@ -164,7 +164,7 @@ pub fn reply_nested_deep<F: Front>(drip: bool) {
     );
 }
 
-/// What nobody looks at may be as deep as it likes.
+/// The depth of a reply that is not decoded, or of garbage, does not matter.
 pub fn message_nested_deep_in_garbage<F: Front>(drip: bool) {
     play_ready::<F>(
         drip,

@@ -48,7 +48,7 @@ pub fn end_in_a_message<F: Front>(drip: bool) {
     );
 }
 
-/// What was said before the end counts, and the last word is why.
+/// Events that arrived before the end are given out, and then the reason for it.
 pub fn events_before_the_end<F: Front>(drip: bool) {
     play_ready::<F>(
         drip,

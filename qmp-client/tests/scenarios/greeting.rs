@@ -1,4 +1,4 @@
-//! What happens before the first command.
+//! Greetings and negotiations.
 
 use std::time::{Duration, Instant};
 
@@ -139,7 +139,7 @@ pub fn end_before_greeting<F: Front>(drip: bool) {
     );
 }
 
-/// QEMU's `pretty=on`, with every message over many lines.
+/// With `pretty=on`, QEMU writes every message on several lines.
 pub fn pretty_printed<F: Front>(drip: bool) {
     let pretty = |text: &str| {
         let value: serde_json::Value = serde_json::from_str(text).unwrap();
@@ -168,7 +168,7 @@ pub fn pretty_printed<F: Front>(drip: bool) {
     );
 }
 
-/// No line ends at all, and several messages in one piece.
+/// Several messages arrive at once, without line ends.
 pub fn two_objects_on_a_line<F: Front>(drip: bool) {
     play::<F>(
         drip,

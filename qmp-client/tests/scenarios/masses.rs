@@ -1,4 +1,4 @@
-//! Much of everything.
+//! Large messages, and large numbers of them.
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ pub fn huge_reply<F: Front>(drip: bool) {
     );
 }
 
-/// It ends the connection at once, and not when all of it has arrived.
+/// The reply ends the connection at once, and not only when all of it has arrived.
 pub fn too_large_reply<F: Front>(drip: bool) {
     play::<F>(
         drip,
@@ -59,7 +59,7 @@ pub fn too_large_reply<F: Front>(drip: bool) {
     );
 }
 
-pub fn events_with_nobody_listening<F: Front>(drip: bool) {
+pub fn events_without_a_listener<F: Front>(drip: bool) {
     const EVENTS: u64 = 200_000;
     play_ready::<F>(
         drip,
@@ -87,7 +87,7 @@ pub fn events_with_nobody_listening<F: Front>(drip: bool) {
     );
 }
 
-/// The deadline holds for writing too, and what was begun is sent to its end later.
+/// The deadline covers writing. A command that was sent in part is completed later.
 pub fn peer_that_stops_reading<F: Front>(drip: bool) {
     let large = Raw::<Value>::new("large").arguments(&json!({"x": "x".repeat(4 * MEGABYTE)}));
     let (has_expired, expired) = mpsc::channel();

@@ -1,8 +1,8 @@
-//! What a server may do to a client, as one table that every front end is run through.
+//! Scenarios of what a server may do, which are played with every client.
 //!
-//! A scenario is a script for the server and a check on the client, which mostly asks
-//! `query-status` twice: both calls must end right, or with the error that says what happened.
-//! Each is played twice, the second time with the bytes one at a time, both ways.
+//! A scenario is a script for the server and a check of the client, which mostly executes
+//! `query-status` twice: both calls must succeed, or fail with the error that says what happened.
+//! Each scenario is played twice, the second time with one byte at a time in both directions.
 
 pub mod peer;
 
@@ -23,33 +23,33 @@ use serde_json::Value;
 
 use peer::Peer;
 
-/// Longer than anything that goes well takes, even on a busy machine.
+/// Longer than anything that succeeds takes, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-/// Shorter than anything that is not to come.
+/// A short wait for something that does not happen.
 pub const SOON: Duration = Duration::from_millis(60);
 
-/// A way to use the machine: what the scenarios need of a client.
+/// The part of a client that the scenarios use.
 pub trait Front: Sized {
-    /// Takes a connected socket; with `drip`, reads and writes one byte at a time.
+    /// Creates a client of a connected socket. With `drip`, it reads and writes one byte at a time.
     fn connect(stream: UnixStream, drip: bool, options: &Options) -> Result<Self, Error>;
 
     /// Executes a command.
     fn execute<R: Request>(&mut self, request: R, within: Duration) -> Result<R::Return, Error>;
 
-    /// Has several commands in flight at once and gives their results in this order.
+    /// Executes several commands at once, and returns their results in the order of the commands.
     fn execute_all<R: Request>(&mut self, requests: Vec<R>) -> Vec<Result<R::Return, Error>>;
 
-    /// Sends a command, and loses interest when it is on the wire.
+    /// Sends a command, and abandons the call.
     fn cancel<R: Request>(&mut self, request: R);
 
-    /// The next event.
+    /// Waits for the next event.
     fn event(&mut self, within: Duration) -> Result<RawEvent, Error>;
 
-    /// What was received and given to nobody.
+    /// Returns the number of messages that were received and dropped.
     fn dropped(&self) -> Dropped;
 }
 
-/// Plays a scenario: `script` on the server's side, `check` on the client's.
+/// Plays a scenario: `script` is the server's side, and `check` the client's.
 pub fn play<F: Front>(
     drip: bool,
     options: &Options,
@@ -63,7 +63,7 @@ pub fn play<F: Front>(
     });
 }
 
-/// [`play`] after greeting and negotiation.
+/// Plays a scenario that begins after the negotiation.
 pub fn play_ready<F: Front>(
     drip: bool,
     script: impl FnOnce(&mut Peer) + Send,
@@ -76,18 +76,18 @@ pub fn play_ready<F: Front>(
     play::<F>(drip, &Options::new(), script, |client| check(&mut client.unwrap()));
 }
 
-/// `query-status`, read as far as the scenarios look.
+/// Creates a `query-status` whose reply is not decoded.
 pub fn status() -> Raw<Value> {
     Raw::new("query-status")
 }
 
-/// Asks `query-status` and expects to hear of a running machine.
+/// Executes `query-status`, and expects a running machine.
 pub fn expect_running<F: Front>(client: &mut F) {
     let reply = client.execute(status(), PATIENCE);
     assert_eq!(reply.unwrap()["status"], "running");
 }
 
-/// Makes a test of each scenario, for one front end.
+/// Makes a test of each scenario, for one client.
 #[macro_export]
 macro_rules! scenarios {
     ($front:ty) => {
@@ -112,9 +112,9 @@ macro_rules! scenarios {
                 unknown_error_class,
                 reply_with_foreign_id,
                 reply_twice,
-                reply_does_not_fit,
+                reply_of_the_wrong_type,
                 cancelled_then_another,
-                cancelled_while_waiting,
+                cancelled_while_queued,
                 deadline_then_another,
                 replies_in_any_order,
             }
@@ -148,7 +148,7 @@ macro_rules! scenarios {
             masses {
                 huge_reply,
                 too_large_reply,
-                events_with_nobody_listening,
+                events_without_a_listener,
                 peer_that_stops_reading,
             }
         }

@@ -11,10 +11,10 @@ pub const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor":
 pub const EVENT: &str =
     r#"{"timestamp": {"seconds": 1267020223, "microseconds": 435656}, "event": "STOP"}"#;
 
-/// A server that does as the script says.
+/// A server that follows a script.
 pub struct Peer {
     stream: BufReader<UnixStream>,
-    /// The client may leave before everything is said: then nothing is sent any more.
+    /// Whether the client has closed the connection: then nothing more is sent.
     gone: bool,
 }
 
@@ -28,7 +28,7 @@ impl Peer {
         let _ = peer.stream.read_to_end(&mut Vec::new());
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     pub fn send_bytes(&mut self, bytes: &[u8]) {
         self.gone = self.gone || self.stream.get_mut().write_all(bytes).is_err();
     }
@@ -38,12 +38,12 @@ impl Peer {
         self.send_bytes(format!("{text}\r\n").as_bytes());
     }
 
-    /// Sends nothing any more; what the client sends can still be read.
+    /// Closes the sending side. Commands of the client can still be read.
     pub fn hang_up(&mut self) {
         let _ = self.stream.get_mut().shutdown(std::net::Shutdown::Write);
     }
 
-    /// The next command; null if the client has left.
+    /// Reads the next command; null if the client has closed the connection.
     pub fn command(&mut self) -> Value {
         let mut line = String::new();
         match self.stream.read_line(&mut line) {
@@ -52,7 +52,7 @@ impl Peer {
         }
     }
 
-    /// The id of the next command, which is this one.
+    /// Reads the next command, which must be this one, and returns its id.
     pub fn expect(&mut self, name: &str) -> Value {
         let command = self.command();
         assert_eq!(command["execute"], name, "{command}");
@@ -70,7 +70,7 @@ impl Peer {
         self.send(&json!({"return": value, "id": id}).to_string());
     }
 
-    /// Says that the machine is running.
+    /// Answers that the machine is running.
     pub fn running(&mut self, id: &Value) {
         self.succeed(id, json!({"status": "running", "running": true}));
     }

@@ -1,4 +1,4 @@
-//! Values that a newer server sends: the types keep them.
+//! Values that only a newer server has, which the types keep.
 
 use qmp_client::qmp::AnyEvent;
 use qmp_client::qmp::commands::{QueryBlockJobs, QueryChardev, QueryMemoryDevices, QueryStatus};
@@ -49,7 +49,7 @@ pub fn unknown_value_in_an_event<F: Front>(drip: bool) {
     );
 }
 
-/// A branch, and a value without one.
+/// A value that selects an unknown branch, and one that selects none.
 pub fn unknown_branch<F: Front>(drip: bool) {
     play_ready::<F>(
         drip,
@@ -75,7 +75,7 @@ pub fn unknown_branch<F: Front>(drip: bool) {
     );
 }
 
-/// What is missing fails this one reply, and the error says where.
+/// A missing member fails only this reply, and the error says where.
 pub fn missing_member<F: Front>(drip: bool) {
     play_ready::<F>(
         drip,
