@@ -1,0 +1,63 @@
+//! Plugs a DIMM into a running VM; also a template for workflows of your own that undo their steps.
+//!
+//! 1. `object-add` creates the memory. QEMU allocates it here, which takes time if it has to reserve
+//!    all of it at once; therefore the recommended deadline of `object-add` is a long one.
+//! 2. `device_add` adds the DIMM that the guest sees, in a free slot.
+//!
+//! If the second step fails (no slot is free, no room is left, or the size does not fit), the memory
+//! must be freed with `object-del`. `execute_undoable` returns a guard that does so:
+//!
+//! - Its argument says which command undoes the first step, given that step's result.
+//! - Dropping the guard executes that command, so that every `?` further down undoes the step. With
+//!   several guards, the last one is dropped first, which is the right order.
+//! - `disarm` keeps the result of the step, and `run` undoes it now and reports a failure.
+//!
+//! A DIMM can be unplugged only if the guest agrees, which it rarely does. Where memory has to come
+//! and go, use virtio-mem instead (see `resize_memory`).
+//!
+//! The VM must have been started with free slots, such as `-m 4G,slots=8,maxmem=64G`. Linux guests
+//! need multiples of 128 MiB.
+//!
+//! ```console
+//! $ cargo run --example hotplug_memory -- unix:/run/vm.sock dimm1 1024
+//! ```
+
+use std::error::Error;
+
+use qmp_client::Result;
+use qmp_client::blocking::Client;
+use qmp_client::qmp::commands::{DeviceAdd, ObjectAdd, ObjectDel, QueryMemorySizeSummary};
+use qmp_client::qmp::types::{MemoryBackendProperties, ObjectOptions, ObjectOptionsQomType};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [address, id, mebibytes] = &arguments[..] else {
+        return Err("usage: hotplug_memory ADDRESS ID MEBIBYTES".into());
+    };
+    let size = mebibytes.parse::<u64>()?.checked_mul(1 << 20).ok_or("the size is too large")?;
+    run(address, id, size).map_err(|error| error.report())?;
+    Ok(())
+}
+
+/// Plugs in `size` bytes of memory. Returns how many bytes are plugged in altogether.
+pub fn run(address: &str, id: &str, size: u64) -> Result<u64> {
+    let vm = Client::connect(address)?;
+    let backend = format!("memory-{id}");
+    let properties = ObjectOptionsQomType::MemoryBackendRam(MemoryBackendProperties::new(size));
+    let create = ObjectAdd::new(ObjectOptions::new(properties, backend.as_str()));
+    let delete = ObjectDel::new(backend.as_str());
+    // After a failure, the object is not ours to delete: it may be an older one with the same id.
+    let undoable =
+        vm.call(create).execute_undoable(move |created| created.is_ok().then(|| delete.clone()));
+    let (_, memory) = undoable?;
+    println!("{} MiB are allocated", size >> 20);
+
+    // If this fails, `memory` is dropped, which deletes the object before the error is returned.
+    vm.execute(DeviceAdd::new("pc-dimm").id(id).property("memdev", backend))?;
+    memory.disarm();
+
+    let summary = vm.execute(QueryMemorySizeSummary::new())?;
+    let plugged = summary.plugged_memory.unwrap_or(0);
+    println!("{} MiB, and {} MiB plugged in", summary.base_memory >> 20, plugged >> 20);
+    Ok(plugged)
+}

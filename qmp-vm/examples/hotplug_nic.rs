@@ -1,0 +1,158 @@
+//! Plugs a network card into a running VM.
+//!
+//! 1. `getfd` passes an open descriptor to QEMU and gives it a name: one for each queue of the tap
+//!    device, and one of `/dev/vhost-net` for each.
+//! 2. `netdev_add` takes the descriptors by their names, as in `fds=a:b` and `vhostfds=c:d`.
+//!    Therefore, a name must not contain a colon, and QEMU takes a name that begins with a digit for
+//!    a number.
+//! 3. `device_add` adds the card.
+//!
+//! If a step fails, guards undo the earlier ones (see `hotplug_memory`). `getfd` closes an older
+//! descriptor with the same name, so the names are derived from the card's. `netdev_add` takes the
+//! descriptors over; if it fails, it may have taken some of them, which cannot be reached any more,
+//! and `closefd` closes the others. If `device_add` fails, `netdev_del` undoes the second step.
+//!
+//! A tap device is created by an ioctl of `/dev/net/tun`, which needs privileges; a program that has
+//! done so passes the descriptors to `run`. A macvtap device is a file, `/dev/tapN`, which is opened
+//! once for each queue: the first form below does that. The second form connects to the socket of a
+//! user-mode network stack, such as passt, and needs no privileges:
+//!
+//! ```console
+//! $ cargo run --example hotplug_nic -- unix:/run/vm.sock net1 52:54:00:0c:00:17 \
+//!     tap /dev/tap5 4
+//! $ cargo run --example hotplug_nic -- unix:/run/vm.sock net1 52:54:00:0c:00:17 \
+//!     socket /run/passt.sock
+//! ```
+
+use std::error::Error;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use qmp_client::Result;
+use qmp_client::blocking::{Client, Undo};
+use qmp_client::qmp::commands::{Closefd, DeviceAdd, Getfd, NetdevAdd, NetdevDel};
+use qmp_client::qmp::types::{Netdev, NetdevSocketOptions, NetdevTapOptions, NetdevType};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (address, id, mac, backend) = match arguments[..] {
+        [address, id, mac, "tap", path, queues] => {
+            let open = |path| File::options().read(true).write(true).open(path);
+            let mut backend = Backend { kind: Kind::Tap, queues: Vec::new(), vhost: Vec::new() };
+            for _ in 0..queues.parse::<u32>()? {
+                backend.queues.push(open(path)?.into());
+                backend.vhost.push(open("/dev/vhost-net")?.into());
+            }
+            (address, id, mac, backend)
+        }
+        [address, id, mac, "socket", path] => {
+            let queues = vec![UnixStream::connect(path)?.into()];
+            (address, id, mac, Backend { kind: Kind::Socket, queues, vhost: Vec::new() })
+        }
+        _ => return Err("usage: hotplug_nic ADDRESS ID MAC tap PATH QUEUES | socket PATH".into()),
+    };
+    run(address, id, mac, backend).map_err(|error| error.report())?;
+    Ok(())
+}
+
+/// The kind of a backend's descriptors.
+#[derive(Debug)]
+pub enum Kind {
+    /// Queues of a tap device.
+    Tap,
+    /// A stream, in which the length of each frame precedes it.
+    Socket,
+}
+
+/// The host's side of a network card.
+#[derive(Debug)]
+pub struct Backend {
+    /// The kind of the queues.
+    pub kind: Kind,
+    /// The queues. A socket is one queue.
+    pub queues: Vec<OwnedFd>,
+    /// One descriptor of `/dev/vhost-net` for each queue, or none: then QEMU itself copies the
+    /// frames.
+    pub vhost: Vec<OwnedFd>,
+}
+
+/// Plugs in a card whose network backend is `id`. If that fails, nothing is left in QEMU.
+pub fn run(address: &str, id: &str, mac: &str, backend: Backend) -> Result<()> {
+    let vm = Client::connect(address)?;
+    let queues = backend.queues.len();
+    let netdev = add_netdev(&vm, id, backend)?;
+    println!("the network backend {id} has {queues} queues");
+
+    let card = format!("nic-{id}");
+    let mut device = DeviceAdd::new("virtio-net-pci")
+        .id(card.as_str())
+        .property("netdev", id)
+        // By default, QEMU counts from the same address in every VM.
+        .property("mac", mac)
+        // A boot ROM is useless for a card that is plugged in after booting.
+        .property("romfile", "");
+    if queues > 1 {
+        // One interrupt for each direction of each queue, one for control, one for changes.
+        device = device.property("mq", true).property("vectors", 2 * queues + 2);
+    }
+    vm.execute(device)?;
+    netdev.disarm();
+    println!("the card {card} is plugged in");
+    Ok(())
+}
+
+/// Adds the backend, and returns the guard that deletes it.
+fn add_netdev(vm: &Client, id: &str, backend: Backend) -> Result<Undo<NetdevDel>> {
+    let has_vhost = !backend.vhost.is_empty();
+    let queues = Passed::new(vm, &format!("queue-{id}"), backend.queues)?;
+    let vhost = Passed::new(vm, &format!("vhost-{id}"), backend.vhost)?;
+    let options = match backend.kind {
+        Kind::Socket => NetdevType::Socket(NetdevSocketOptions::new().fd(queues.names())),
+        Kind::Tap => {
+            let tap = NetdevTapOptions::new().fds(queues.names());
+            NetdevType::Tap(match has_vhost {
+                // Without `vhost`, QEMU ignores these descriptors.
+                true => tap.vhost(true).vhostfds(vhost.names()),
+                false => tap,
+            })
+        }
+    };
+    let delete = NetdevDel::new(id);
+    let add = vm.call(NetdevAdd::new(Netdev::new(id, options)));
+    let (_, netdev) = add.execute_undoable(move |added| added.is_ok().then(|| delete.clone()))?;
+    queues.disarm();
+    vhost.disarm();
+    Ok(netdev)
+}
+
+/// Descriptors that QEMU has by their names. Dropping this closes those that QEMU has not taken.
+struct Passed(Vec<(String, Undo<Closefd>)>);
+
+impl Passed {
+    /// Passes descriptors to QEMU. If that fails, those that were passed are closed again.
+    fn new(vm: &Client, prefix: &str, descriptors: Vec<OwnedFd>) -> Result<Self> {
+        let mut passed = Vec::new();
+        for (number, descriptor) in descriptors.into_iter().enumerate() {
+            let name = format!("{prefix}-{number}");
+            let close = Closefd::new(name.as_str());
+            // A descriptor travels with its own command, so that no other command can receive it.
+            let call = vm.call(Getfd::new(name.as_str())).with_fd(descriptor);
+            // Closing a name that QEMU does not have is refused, and does no harm.
+            let (_, guard) = call.execute_undoable(move |_| Some(close.clone()))?;
+            passed.push((name, guard));
+        }
+        Ok(Self(passed))
+    }
+
+    /// Returns the names as a command takes them, separated by colons.
+    fn names(&self) -> String {
+        self.0.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(":")
+    }
+
+    /// Leaves the descriptors to QEMU, which has taken all of them.
+    fn disarm(self) {
+        self.0.into_iter().for_each(|(_, guard)| guard.disarm());
+    }
+}

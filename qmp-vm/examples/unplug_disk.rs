@@ -1,0 +1,70 @@
+//! Unplugs a disk, and closes its image: the reverse of `hotplug_disk`.
+//!
+//! 1. `device_del` only asks the guest. The guest reacts when it likes, with `DEVICE_DELETED` when
+//!    the device is gone, or with `DEVICE_UNPLUG_GUEST_ERROR`. A guest without an operating system
+//!    never reacts.
+//! 2. `blockdev-del` deletes the node, which the device used until then. That closes the image.
+//!
+//! `unplug` takes only the events of this device that follow its request. QEMU sends several for a
+//! device and its parts, and some may be left from an earlier request.
+//!
+//! A guest that did not react may do so later. So this program can be run again: it does the steps
+//! that are left, and a device that is gone by then is not an error.
+//!
+//! ```console
+//! $ cargo run --example unplug_disk --features tokio -- unix:/run/vm.sock data1
+//! ```
+
+use std::error::Error;
+use std::time::Duration;
+
+use qmp_client::qmp::commands::{BlockdevDel, QomList, QueryNamedBlockNodes};
+use qmp_client::{Client, ErrorClass, Result};
+use qmp_vm::{Unplugged, Workflows};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [address, id] = &arguments[..] else {
+        return Err("usage: unplug_disk ADDRESS ID".into());
+    };
+    let unplugged = run(address, id, Duration::from_secs(30)).await;
+    if !unplugged.map_err(|error| error.report())? {
+        return Err("the guest has not released the disk".into());
+    }
+    Ok(())
+}
+
+/// Unplugs a disk, and returns whether it is gone. If not, nothing has been removed.
+pub async fn run(address: &str, id: &str, patience: Duration) -> Result<bool> {
+    let vm = Client::connect(address).await?;
+    if !unplug(&vm, id, patience).await? {
+        return Ok(false);
+    }
+    println!("the device is gone");
+
+    let node = format!("disk-{id}");
+    let nodes = vm.execute(QueryNamedBlockNodes::new().flat(true)).await?;
+    if nodes.iter().any(|other| other.node_name.as_ref() == Some(&node)) {
+        vm.execute(BlockdevDel::new(node)).await?;
+        println!("the image is closed");
+    }
+    Ok(true)
+}
+
+async fn unplug(vm: &Client, id: &str, patience: Duration) -> Result<bool> {
+    match vm.unplug(id, patience).await {
+        Ok(Unplugged::Deleted) => return Ok(true),
+        Ok(_) => println!("the guest refuses"),
+        // An earlier attempt has succeeded.
+        Err(error) if error.class() == Some(&ErrorClass::DeviceNotFound) => return Ok(true),
+        // The guest does not react.
+        Err(error) if error.is_timeout() => println!("{}", error.report()),
+        // Some releases refuse to ask again while the guest has not reacted to the first request.
+        Err(error) if error.server().is_some() => println!("{}", error.report()),
+        Err(error) => return Err(error),
+    }
+    // The guest may have reacted at the last moment, or to an earlier request.
+    let devices = vm.execute(QomList::new("/machine/peripheral")).await?;
+    Ok(!devices.iter().any(|device| device.name == id))
+}

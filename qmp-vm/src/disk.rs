@@ -1,0 +1,120 @@
+//! Descriptors that QEMU opens by name, and disks made of them.
+
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
+
+use qmp_client::Result;
+#[cfg(unix)]
+use qmp_client::{Request, qmp::commands::AddFd, qmp::commands::BlockdevDel};
+use qmp_types::qmp::commands::RemoveFd;
+
+use crate::monitor::Monitor;
+#[cfg(unix)]
+use crate::monitor::session::{Call, Undo};
+
+/// A set with one descriptor, which QEMU holds and opens by the name of a file.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub struct Fdset {
+    /// The number of the set.
+    pub id: i64,
+}
+
+impl Fdset {
+    /// Returns the name by which QEMU opens the descriptor, such as `/dev/fdset/3`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("/dev/fdset/{}", self.id)
+    }
+}
+
+/// A descriptor that QEMU holds for as long as this guard exists.
+///
+/// Dropping the guard removes the set; whatever uses the descriptor by then can go on using it. On
+/// the blocking client, dropping waits for QEMU's reply; on the asynchronous one, the command is
+/// executed in the background and keeps the connection open until it is answered.
+#[cfg(unix)]
+#[derive(Debug)]
+#[must_use = "dropping it removes the set"]
+pub struct FdsetGuard<M: Monitor> {
+    removal: M::Undo<RemoveFd>,
+    fdset: Fdset,
+}
+
+#[cfg(unix)]
+impl<M: Monitor> FdsetGuard<M> {
+    /// Returns the set.
+    #[must_use]
+    pub fn fdset(&self) -> &Fdset {
+        &self.fdset
+    }
+
+    /// Returns the name by which QEMU opens the descriptor, such as `/dev/fdset/3`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.fdset.path()
+    }
+
+    /// Removes the set, and reports a failure.
+    ///
+    /// # Errors
+    /// Those of `Client::execute`.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the set is removed all the same.
+    pub fn remove(self) -> M::Outcome<'static, Result<()>> {
+        M::run(self.remove_now())
+    }
+
+    pub(crate) async fn remove_now(self) -> Result<()> {
+        self.removal.run().await.map(|_| ())
+    }
+
+    /// Keeps the set, until [`Workflows::remove_fdset`](crate::Workflows::remove_fdset) removes it.
+    #[must_use = "it is needed to remove the set"]
+    pub fn keep(self) -> Fdset {
+        self.removal.disarm();
+        self.fdset
+    }
+}
+
+#[cfg(unix)]
+pub(crate) async fn add_descriptor<M: Monitor>(
+    vm: &M,
+    descriptor: OwnedFd,
+) -> Result<FdsetGuard<M>> {
+    let call = vm.call(AddFd::new()).with_fd(descriptor);
+    let undoable = call.execute_undoable(|added| Some(RemoveFd::new(added.ok()?.fdset_id)));
+    let (added, removal) = undoable.await?;
+    Ok(FdsetGuard { removal, fdset: Fdset { id: added.fdset_id } })
+}
+
+pub(crate) async fn remove_fdset<M: Monitor>(vm: &M, fdset: &Fdset) -> Result<()> {
+    vm.execute(RemoveFd::new(fdset.id)).await.map(|_| ())
+}
+
+#[cfg(unix)]
+pub(crate) async fn plug_disk<M, N, D>(
+    vm: &M,
+    image: OwnedFd,
+    node_name: &str,
+    node: impl FnOnce(&str) -> N + Send,
+    device: D,
+) -> Result<()>
+where
+    M: Monitor,
+    N: Request<Return: Send> + Send,
+    D: Request<Return: Send> + Send,
+{
+    let fdset = add_descriptor(vm, image).await?;
+    let add = vm.call(node(&fdset.path()));
+    let name = node_name.to_owned();
+    // A node that `blockdev-add` did not create is not ours to delete.
+    let undoable =
+        add.execute_undoable(move |added| added.is_ok().then(|| BlockdevDel::new(name.clone())));
+    let (_, deletion) = undoable.await?;
+    fdset.remove_now().await?;
+    vm.execute(device).await?;
+    deletion.disarm();
+    Ok(())
+}

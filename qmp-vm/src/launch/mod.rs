@@ -1,0 +1,10 @@
+//! Launching QEMU, and ending it again.
+
+pub(crate) mod launched;
+pub(crate) mod launching;
+mod program;
+pub(crate) mod started;
+
+pub use launched::Launched;
+pub use launching::Launching;
+pub use program::Launch;

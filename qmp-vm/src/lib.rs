@@ -1,0 +1,188 @@
+//! QEMU virtual machines as their manager sees them: everything that takes more than one command,
+//! and everything about the process.
+//!
+//! - A *client* ([`qmp_client::Client`] or `qmp_client::blocking::Client`) executes commands and
+//!   receives events.
+//! - A *workflow* is a sequence of commands and events with one result, such as unplugging a device
+//!   or following a migration. Workflows are methods of both clients, from the trait [`Workflows`].
+//! - [`Launch`] starts a QEMU with its monitor connected to this program alone. The result is
+//!   [`Launched`]: a client, and the [`Process`].
+//! - `Agent` is a client of the guest agent: programs, files and file systems in the guest.
+//! - A *guard* ([`FdsetGuard`], `Frozen`) undoes something when it is dropped.
+//!
+//! ```no_run
+//! # #[cfg(all(feature = "blocking", target_os = "linux"))] {
+//! use std::time::Duration;
+//!
+//! use qmp_client::blocking::Client;
+//! use qmp_client::qmp::commands::{BlockdevMirror, Migrate};
+//! use qmp_client::qmp::types::MirrorSyncMode;
+//! use qmp_vm::{Launch, Unplugged, Workflows};
+//!
+//! const PATIENCE: Duration = Duration::from_secs(60);
+//!
+//! // A QEMU of this program, with nothing to wait for. `Client::connect` reaches a running one.
+//! let vm = Launch::new("qemu-system-x86_64").args(["-display", "none"]).start::<Client>()?;
+//!
+//! // A device is unplugged when the guest has released it, which it may refuse.
+//! if vm.unplug("d0", PATIENCE)? == Unplugged::Refused {
+//!     println!("the guest refuses to release d0");
+//! }
+//!
+//! // A job is completed, finalized and dismissed at the right moments.
+//! let mirror = BlockdevMirror::new("d1", "copy", MirrorSyncMode::Full)
+//!     .job_id("mirror")
+//!     .auto_dismiss(false);
+//! if let Some(error) = vm.run_job(mirror, "mirror", PATIENCE)?.error {
+//!     println!("the mirror failed: {error}");
+//! }
+//!
+//! // A screenshot needs no file, and text is typed key by key.
+//! let image = vm.screenshot()?;
+//! vm.type_text("root\n")?;
+//!
+//! // A migration is followed to its end, whatever that is.
+//! let migrate = Migrate::new().uri("tcp:there:4444");
+//! let migrated = vm.migrate(migrate, PATIENCE, |info| {
+//!     println!("{:?}", info.ram.as_ref().map(|ram| ram.remaining));
+//! })?;
+//! println!("{:?}", migrated.into_result()?.total_time);
+//!
+//! // The guest is asked to shut down; then QEMU ends, and if it does not, it is killed.
+//! let ended = vm.shut_down(PATIENCE)?;
+//! println!("ended by {:?}, {:?}", ended.by, ended.reason);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! With the asynchronous client, the same methods are awaited:
+//!
+//! ```no_run
+//! # #[cfg(all(unix, feature = "tokio"))]
+//! # async fn example() -> qmp_client::Result<()> {
+//! # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+//! use qmp_client::Client;
+//! use qmp_vm::{Launch, Workflows};
+//!
+//! let vm = Launch::new("qemu-system-x86_64").args(["-display", "none"]).start::<Client>().await?;
+//! let unplugged = vm.unplug("d0", PATIENCE).await?;
+//! vm.shut_down(PATIENCE).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Each workflow is written once for both clients. In signatures, its result is the
+//! [`Outcome`](Monitor::Outcome) of a [`Monitor`]: the value itself, or a future of it.
+//!
+//! # Jobs
+//!
+//! [`run_job`](Workflows::run_job) starts one job and waits for it. Several jobs, such as those of
+//! one transaction, are [watched](Workflows::watch_jobs) from before they start, and
+//! [finished](Jobs::finish) together. In between, a guest can be thawed, and no end is missed.
+//!
+//! # Guards
+//!
+//! Dropping a guard undoes what it stands for: after an error, a panic, or when a future is dropped.
+//! Each guard also has a method that does so and reports failure.
+//!
+//! ```no_run
+//! # #[cfg(all(unix, feature = "qga", feature = "tokio"))]
+//! # async fn example(vm: qmp_client::Client, guest: qmp_vm::Agent)
+//! # -> Result<(), Box<dyn std::error::Error>> {
+//! use qmp_client::qmp::commands::{BlockdevSnapshotSync, DumpGuestMemory};
+//! use qmp_vm::Workflows;
+//!
+//! // QEMU holds the descriptor for as long as the guard exists.
+//! let file = vm.add_descriptor(std::fs::File::create("memory")?).await?;
+//! vm.execute(DumpGuestMemory::new(false, format!("file:{}", file.path()))).await?;
+//! file.remove().await?;
+//!
+//! // The guest is thawed, whatever happens.
+//! let frozen = guest.freeze().await?;
+//! vm.execute(BlockdevSnapshotSync::new("overlay.qcow2").node_name("disk")).await?;
+//! println!("{} file systems", frozen.thaw().await?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Cancel safety
+//!
+//! The futures of the asynchronous client may be dropped at any moment. Nothing else is harmed by
+//! that, and a workflow that is dropped half-way cleans up after itself, in the background; each
+//! method says what that means.
+//!
+//! # The end of QEMU
+//!
+//! [`Workflows::quit`] and [`Workflows::shut_down`] succeed when QEMU has closed the connection.
+//! [`Launched::quit`] and [`Launched::shut_down`] succeed when the process has ended, and the latter
+//! kills it if it does not end otherwise. What happens to QEMU when this program itself is killed is
+//! described at [`Launch`].
+//!
+//! # Systems
+//!
+//! Passing descriptors, launching, and what is made of them exist on Unix systems, and
+//! [`screenshot`](Workflows::screenshot) on Linux, because it needs a file in memory. Everything else
+//! exists everywhere.
+//!
+//! # Features
+//!
+//! Features add to the crate, and change nothing.
+//!
+//! - `blocking` (default): the client that blocks its thread; module `blocking`.
+//! - `tokio`: connecting and launching on tokio; module `tokio`.
+//! - `futures-io`: launching on streams of `futures-io`, as smol has them; module `futures_io`.
+//! - `qga`: the guest agent; module `agent`.
+//! - `tracing`: every message as an event of `tracing`.
+
+#[cfg(feature = "qga")]
+pub mod agent;
+#[cfg(feature = "blocking")]
+pub mod blocking;
+mod capabilities;
+mod connect;
+mod disk;
+#[cfg(all(unix, feature = "futures-io"))]
+pub mod futures_io;
+mod human;
+mod job;
+mod keyboard;
+#[cfg(unix)]
+mod launch;
+mod limit;
+mod migration;
+mod monitor;
+mod power;
+#[cfg(unix)]
+mod process;
+#[cfg(target_os = "linux")]
+mod screen;
+#[cfg(feature = "tokio")]
+pub mod tokio;
+mod unplug;
+mod workflows;
+
+#[cfg(feature = "qga")]
+pub use agent::{Exec, ExecOutput, Frozen, ShutdownMode, SuspendMode};
+pub use capabilities::Capabilities;
+pub use connect::{Connect, ConnectOver};
+pub use disk::Fdset;
+#[cfg(unix)]
+pub use disk::FdsetGuard;
+pub use job::{JobOutcome, Jobs};
+#[cfg(unix)]
+pub use launch::{Launch, Launched, Launching};
+pub use migration::{MigrationError, MigrationOutcome};
+pub use monitor::Monitor;
+pub use power::{EndedBy, ShutDown};
+#[cfg(unix)]
+pub use process::{Exit, Process};
+pub use unplug::Unplugged;
+pub use workflows::Workflows;
+
+/// The guest agent's asynchronous client.
+#[cfg(feature = "qga")]
+pub type Agent = agent::Agent<qmp_client::Client>;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,66 @@
+//! Deadlines that cover several calls.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use qmp_client::{Error, Request, Result, Timeout, WaitedFor};
+
+use crate::monitor::Monitor;
+use crate::monitor::session::Call;
+
+/// The deadline of a workflow.
+#[derive(Clone, Debug)]
+pub(crate) struct Limit {
+    begin: Instant,
+    within: Duration,
+    /// The state that is waited for, such as "QEMU to exit".
+    state: Cow<'static, str>,
+}
+
+impl Limit {
+    /// Starts the clock.
+    pub(crate) fn new<M: Monitor>(
+        vm: &M,
+        within: Duration,
+        state: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { begin: vm.now(), within, state: state.into() }
+    }
+
+    /// Returns the time that is left.
+    pub(crate) fn left<M: Monitor>(&self, vm: &M) -> Duration {
+        self.within.saturating_sub(vm.now().saturating_duration_since(self.begin))
+    }
+
+    /// Returns the length of the next pause: `longest`, or what is left.
+    ///
+    /// # Errors
+    /// The deadline has passed.
+    pub(crate) fn pause<M: Monitor>(&self, vm: &M, longest: Duration) -> Result<Duration> {
+        let left = self.left(vm);
+        if left.is_zero() { Err(self.passed().into()) } else { Ok(left.min(longest)) }
+    }
+
+    /// Executes a command within its default deadline, or the time that is left if that is less.
+    ///
+    /// # Errors
+    /// Those of `Client::execute`; when this deadline has passed, that is said in the error.
+    pub(crate) async fn execute<M: Monitor, R: Request<Return: Send> + Send>(
+        &self,
+        vm: &M,
+        request: R,
+    ) -> Result<R::Return> {
+        let default = vm.options().call_within(&request.name());
+        match vm.call(request).within(default.min(self.left(vm))).execute().await {
+            Err(Error::Timeout(timeout)) if self.left(vm).is_zero() => {
+                Err(self.passed().because(Some(*timeout)).into())
+            }
+            other => other,
+        }
+    }
+
+    /// Returns the error of a workflow whose deadline has passed.
+    pub(crate) fn passed(&self) -> Timeout {
+        Timeout::new(WaitedFor::State(self.state.clone()), self.within)
+    }
+}

@@ -1,0 +1,321 @@
+//! The workflows, as methods of both clients: the table of contents.
+
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use qmp_client::{Request, Result};
+use qmp_types::qmp::types::{MigrationInfo, RunState};
+
+use crate::capabilities::{self, Capabilities};
+#[cfg(unix)]
+use crate::disk::FdsetGuard;
+use crate::disk::{self, Fdset};
+use crate::human;
+use crate::job::{self, JobOutcome, Jobs};
+use crate::keyboard;
+use crate::migration::{self, MigrationOutcome};
+use crate::monitor::Monitor;
+use crate::power::{self, ShutDown};
+#[cfg(target_os = "linux")]
+use crate::screen;
+use crate::unplug::{self, Unplugged};
+
+/// The workflows, as methods of both clients.
+///
+/// On the blocking client, a method returns its result; on the asynchronous one, it returns a future
+/// of the result, to be awaited. Nothing is sent before the future is polled.
+///
+/// Parameters that are commands take any [`Request`], so that a program may use a vocabulary of its
+/// own, or [`Raw`](qmp_client::Raw) commands.
+///
+/// The deadline of a method covers everything that it does, unless the method says otherwise.
+pub trait Workflows: Monitor {
+    /// Returns the capabilities of this QEMU. The reply is large: ask once.
+    ///
+    /// # Errors
+    /// Those of `Client::execute`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    fn capabilities(&self) -> Self::Outcome<'_, Result<Capabilities>> {
+        Self::run(capabilities::capabilities(self))
+    }
+
+    /// Executes a command of the human monitor (HMP), and returns what it prints. Its errors are
+    /// text like any other.
+    ///
+    /// # Errors
+    /// Those of `Client::execute`.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped after the command was sent, the command is executed all the same.
+    fn human_monitor<'a>(&'a self, command: &'a str) -> Self::Outcome<'a, Result<String>> {
+        Self::run(human::human_monitor(self, command))
+    }
+
+    /// Unplugs a device, by id or QOM path, and waits until it is gone or the guest has refused.
+    /// Events from before this call do not count, and neither do those of other devices.
+    ///
+    /// # Errors
+    /// QEMU refuses, or the guest does not react in time: it may still release the device later.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, a guest that was asked may release the device later.
+    fn unplug<'a>(
+        &'a self,
+        device: &'a str,
+        within: Duration,
+    ) -> Self::Outcome<'a, Result<Unplugged>> {
+        Self::run(unplug::unplug(self, device, within))
+    }
+
+    /// Passes a descriptor to QEMU, in a set of its own, until the guard is dropped. QEMU can do
+    /// with it what it was opened for: read, write, or both.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use qmp_client::qmp::commands::DumpGuestMemory;
+    /// use qmp_vm::Workflows;
+    ///
+    /// let file = vm.add_descriptor(std::fs::File::create("memory")?)?;
+    /// vm.execute(DumpGuestMemory::new(false, format!("file:{}", file.path())))?;
+    /// file.remove()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `Client::execute`; and the connection is not a Unix socket.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped after the command was sent, the set is removed in the background.
+    #[cfg(unix)]
+    fn add_descriptor<'a>(
+        &'a self,
+        descriptor: impl Into<OwnedFd>,
+    ) -> Self::Outcome<'a, Result<FdsetGuard<Self>>> {
+        Self::run(disk::add_descriptor(self, descriptor.into()))
+    }
+
+    /// Removes a set that was [kept](crate::FdsetGuard::keep). Whatever uses the descriptor can go
+    /// on using it. The descriptor is closed when nothing uses it any more; older releases such as
+    /// 7.2 do not close it before the virtual machine runs.
+    ///
+    /// # Errors
+    /// Those of `Client::execute`.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped after the command was sent, the set is removed all the same.
+    fn remove_fdset<'a>(&'a self, fdset: &'a Fdset) -> Self::Outcome<'a, Result<()>> {
+        Self::run(disk::remove_fdset(self, fdset))
+    }
+
+    /// Plugs in a disk whose image is an open file, in three steps: the set, the block node, the
+    /// device. `node` receives the name under which QEMU opens the file, and returns the command
+    /// that adds the node, such as `BlockdevAdd`, or a `Raw` one; `node_name` is the name of that
+    /// node. `device` is the command that adds the device, such as `DeviceAdd`.
+    ///
+    /// If a step fails, the earlier ones are undone, in reverse order, before any later command. To
+    /// remove the disk, [`unplug`](Self::unplug) the device, and then delete the node.
+    ///
+    /// The set is removed as soon as the node exists, since the node holds the file open: a node
+    /// with `auto-read-only` cannot reopen it for writing.
+    ///
+    /// # Errors
+    /// The error of the step that failed.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the steps that were taken are undone in the background. A
+    /// `device_add` that was sent is executed: then either the disk is plugged in, because QEMU does
+    /// not delete a node that is in use, or nothing is left.
+    #[cfg(unix)]
+    fn plug_disk<'a, N, D>(
+        &'a self,
+        image: impl Into<OwnedFd>,
+        node_name: &'a str,
+        node: impl FnOnce(&str) -> N + Send + 'a,
+        device: D,
+    ) -> Self::Outcome<'a, Result<()>>
+    where
+        N: Request<Return: Send> + Send + 'a,
+        D: Request<Return: Send> + Send + 'a,
+    {
+        Self::run(disk::plug_disk(self, image.into(), node_name, node, device))
+    }
+
+    /// Starts a job and waits until it has concluded. The job is completed when it is ready (as a
+    /// mirror is when both sides are the same), finalized when it is pending, and dismissed when it
+    /// is concluded.
+    ///
+    /// The command must give the job this id, and should set `auto-dismiss` to false if it has that
+    /// argument: otherwise, only block jobs report why they failed.
+    ///
+    /// # Errors
+    /// QEMU refuses the command, or the job is not concluded in time: then it goes on.
+    /// [`watch_jobs`](Self::watch_jobs) waits longer, and [`cancel_job`](Self::cancel_job) ends it.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, a job that was started goes on, and is not completed, finalized or
+    /// dismissed.
+    fn run_job<'a>(
+        &'a self,
+        command: impl Request<Return: Send> + Send + 'a,
+        id: &'a str,
+        within: Duration,
+    ) -> Self::Outcome<'a, Result<JobOutcome>> {
+        Self::run(job::run_job(self, command, id, within))
+    }
+
+    /// Watches jobs that are about to start, such as those of one transaction, or that have started;
+    /// [`Jobs::finish`] then waits for all of them. Anything may be done in between, such as
+    /// thawing a guest: no event is missed.
+    ///
+    /// The jobs should have `auto-dismiss=false`: otherwise, only block jobs report why they failed,
+    /// and only to those who watched before they ended.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    /// # let actions = Vec::new();
+    /// use qmp_client::qmp::commands::Transaction;
+    /// use qmp_vm::Workflows;
+    ///
+    /// let mut jobs = vm.watch_jobs(["backup-disk0", "backup-disk1"]);
+    /// vm.execute(Transaction::new(actions))?;
+    /// for outcome in jobs.finish(PATIENCE)? {
+    ///     println!("{}: {:?}", outcome.id, outcome.error);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn watch_jobs(&self, ids: impl IntoIterator<Item = impl Into<String>>) -> Jobs<Self> {
+        Jobs::new(self, ids)
+    }
+
+    /// Cancels a job, waits until it is concluded, and dismisses it. A job that is concluded already
+    /// is only dismissed. The outcome says how the job ended. A mirror that is ready is cancelled
+    /// like any other job; `block-job-cancel` instead ends it with a complete copy that is not
+    /// switched to.
+    ///
+    /// # Errors
+    /// The job does not exist, or is not concluded in time: it may be later.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, a job that was cancelled ends, and is not finalized or dismissed.
+    fn cancel_job<'a>(
+        &'a self,
+        id: &'a str,
+        within: Duration,
+    ) -> Self::Outcome<'a, Result<JobOutcome>> {
+        Self::run(job::cancel_job(self, id, within))
+    }
+
+    /// Executes a command that starts a migration, such as `Migrate`, and follows the migration to
+    /// its end. `progress` is called with QEMU's report whenever the state changes, and twice a
+    /// second. Set parameters and other capabilities before.
+    ///
+    /// When this returns, the run state has [settled](Self::settle), so that `cont` is not refused.
+    /// QEMU has 30 seconds for that, on top of `within`.
+    ///
+    /// # Errors
+    /// QEMU refuses the command, or the migration has not ended in time: then it goes on. A
+    /// migration that ends without success is not an error here, but an outcome that
+    /// [`into_result`](MigrationOutcome::into_result) turns into one.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, a migration that was started goes on; `migrate_cancel` ends it.
+    fn migrate<'a>(
+        &'a self,
+        command: impl Request<Return: Send> + Send + 'a,
+        within: Duration,
+        progress: impl FnMut(&MigrationInfo) + Send + 'a,
+    ) -> Self::Outcome<'a, Result<MigrationOutcome>> {
+        Self::run(migration::migrate(self, command, within, progress))
+    }
+
+    /// Waits until the run state has settled after a migration, and returns it. After a migration,
+    /// the source is cleaning up for a moment, and refuses `cont`; the destination stays in
+    /// `inmigrate` until everything has arrived, and for a moment after.
+    ///
+    /// # Errors
+    /// The run state has not settled in time.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    fn settle(&self, within: Duration) -> Self::Outcome<'_, Result<RunState>> {
+        Self::run(migration::settle(self, within))
+    }
+
+    /// Ends QEMU at once, and waits until it has closed the connection; the guest is not asked. It
+    /// is success if QEMU closes the connection before it replies.
+    ///
+    /// # Errors
+    /// QEMU refuses or has not ended in time, the connection had ended before, or it ends for a
+    /// reason other than that QEMU closed it: then QEMU may still be running.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped after the command was sent, QEMU ends all the same.
+    fn quit(&self) -> Self::Outcome<'_, Result<()>> {
+        self.quit_within(self.options().call_within("quit"))
+    }
+
+    /// [`quit`](Self::quit) with a deadline.
+    ///
+    /// # Errors
+    /// Those of [`quit`](Self::quit).
+    ///
+    /// # Cancel safety
+    /// That of [`quit`](Self::quit).
+    fn quit_within(&self, within: Duration) -> Self::Outcome<'_, Result<()>> {
+        Self::run(power::quit(self, within))
+    }
+
+    /// Asks the guest to shut down, and then ends QEMU. QEMU is ended when the guest is off or has
+    /// not reacted within `patience`, and at once if the guest is in no state to react, as before
+    /// its start, after a migration or after a panic. QEMU then has `patience` again to end.
+    ///
+    /// A guest that is paused is resumed, and one that is suspended is woken, so that it notices its
+    /// power button. It is success too if QEMU closes the connection without an event that says why.
+    ///
+    /// # Errors
+    /// QEMU does not end, or it is not known whether it does: see [`quit`](Self::quit). A virtual
+    /// machine that was launched here is killed instead:
+    /// see [`Launched::shut_down`](crate::Launched::shut_down).
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, a guest that was asked may still shut down, and a QEMU that was
+    /// told to quit ends.
+    fn shut_down(&self, patience: Duration) -> Self::Outcome<'_, Result<ShutDown>> {
+        Self::run(power::shut_down(self, patience))
+    }
+
+    /// Returns a picture of the guest's first screen, as the bytes of a PPM image. No file is
+    /// written: QEMU writes to memory of this process. The connection must be a Unix socket.
+    ///
+    /// # Errors
+    /// QEMU has no screen, or the connection is not a Unix socket.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, QEMU's access to the memory is removed in the background.
+    #[cfg(target_os = "linux")]
+    fn screenshot(&self) -> Self::Outcome<'_, Result<Vec<u8>>> {
+        Self::run(screen::screenshot(self))
+    }
+
+    /// Types a text on a US keyboard: letters, digits, punctuation, space, tab and newline of ASCII.
+    ///
+    /// # Errors
+    /// Those of `Client::execute`; and the keyboard does not have a character of the text: then
+    /// nothing is typed.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, part of the text has been typed. QEMU releases every key by itself.
+    fn type_text<'a>(&'a self, text: &'a str) -> Self::Outcome<'a, Result<()>> {
+        Self::run(keyboard::type_text(self, text))
+    }
+}
+
+impl<M: Monitor> Workflows for M {}

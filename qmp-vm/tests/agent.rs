@@ -1,0 +1,436 @@
+//! Guest agents: scripted ones that misbehave, and real ones.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)] // tests
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::task::Poll;
+use std::time::Duration;
+
+use qmp_client::qga::commands::{GuestInfo, GuestPing, GuestShutdown};
+use qmp_client::transport::Unix;
+use qmp_client::{Dialect, Error, Options, Raw};
+use qmp_vm::blocking::Agent;
+use qmp_vm::{Exec, ShutdownMode, SuspendMode};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_millis(60);
+
+/// The agent's side of a script.
+struct Guest {
+    stream: BufReader<UnixStream>,
+}
+
+impl Guest {
+    fn command(&mut self) -> Value {
+        let mut line = Vec::new();
+        self.stream.read_until(b'\n', &mut line).unwrap();
+        let text = line.strip_prefix(&[0xFF]).unwrap_or(&line);
+        serde_json::from_slice(text).unwrap_or_default()
+    }
+
+    fn expect(&mut self, name: &str) -> Value {
+        let command = self.command();
+        assert_eq!(command["execute"], name, "{command}");
+        assert!(command.get("id").is_none(), "{command}");
+        command["arguments"].clone()
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.stream.get_mut().write_all(bytes).unwrap();
+    }
+
+    fn answer(&mut self, value: &Value) {
+        self.send(format!("{}\n", json!({"return": value})).as_bytes());
+    }
+
+    fn sync(&mut self) {
+        let arguments = self.expect("guest-sync-delimited");
+        self.send(b"\xFF");
+        self.answer(&arguments["id"]);
+    }
+}
+
+fn play(script: impl FnOnce(&mut Guest) + Send, check: impl FnOnce(Result<Agent, Error>)) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    theirs.set_read_timeout(Some(PATIENCE)).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| script(&mut Guest { stream: BufReader::new(theirs) }));
+        let options = Options::new().greeting_within(Duration::from_secs(5));
+        check(Agent::over(Unix::from_stream(ours).unwrap(), &options));
+    });
+}
+
+/// [`play`], with the client on tokio.
+fn play_on_tokio(script: impl FnOnce(&mut Guest) + Send, check: impl AsyncFnOnce(qmp_vm::Agent)) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    theirs.set_read_timeout(Some(PATIENCE)).unwrap();
+    ours.set_nonblocking(true).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| script(&mut Guest { stream: BufReader::new(theirs) }));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let stream = tokio::net::UnixStream::from_std(ours).unwrap();
+            let (connecting, driver) =
+                qmp_client::tokio::over(stream, &Options::new().dialect(Dialect::Agent));
+            tokio::spawn(driver);
+            check(qmp_vm::Agent::from_client(connecting.await.unwrap())).await;
+        });
+    });
+}
+
+/// What an earlier client left: answers, and half of one.
+#[test]
+fn stale_replies_do_no_harm() {
+    play(
+        |guest| {
+            guest.send(b"{\"return\": 7}\n{\"return\": {\"status\": \"fro");
+            guest.sync();
+            guest.expect("guest-ping");
+            guest.answer(&json!({}));
+        },
+        |agent| agent.unwrap().ping(PATIENCE).unwrap(),
+    );
+}
+
+/// Without the delimiter the half line swallows the first answer; the second attempt gets through.
+#[test]
+fn old_agents_are_synchronised_too() {
+    play(
+        |guest| {
+            guest.send(b"{\"return\": {\"status\": \"fro");
+            guest.expect("guest-sync-delimited");
+            let error = json!({"class": "CommandNotFound", "desc": "no"});
+            guest.send(format!("\n{}\n", json!({"error": error})).as_bytes());
+            let id = guest.expect("guest-sync")["id"].clone();
+            guest.answer(&id);
+            guest.expect("guest-ping");
+            guest.answer(&json!({}));
+        },
+        |agent| agent.unwrap().ping(PATIENCE).unwrap(),
+    );
+}
+
+/// An agent that starts late has not heard of the first attempt.
+#[test]
+fn a_late_agent_is_waited_for() {
+    play(
+        |guest| {
+            guest.expect("guest-sync-delimited");
+            guest.sync();
+            guest.expect("guest-ping");
+            guest.answer(&json!({}));
+        },
+        |agent| agent.unwrap().ping(PATIENCE).unwrap(),
+    );
+}
+
+#[test]
+fn silence_is_a_timeout() {
+    let (ours, _theirs) = UnixStream::pair().unwrap();
+    let options = Options::new().greeting_within(SOON);
+    let error = Agent::over(Unix::from_stream(ours).unwrap(), &options).unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    assert!(error.to_string().contains("waiting for the guest agent"), "{error}");
+}
+
+/// A late reply has no id: only synchronising tells it from the next one's.
+#[test]
+fn after_a_deadline_it_gets_in_step_again() {
+    play(
+        |guest| {
+            guest.sync();
+            guest.expect("first");
+            let arguments = guest.expect("guest-sync-delimited");
+            guest.answer(&json!("late"));
+            guest.send(b"\xFF");
+            guest.answer(&arguments["id"]);
+            guest.expect("second");
+            guest.answer(&json!("right"));
+        },
+        |agent| {
+            let agent = agent.unwrap();
+            let error = agent.execute_within(Raw::<Value>::new("first"), SOON).unwrap_err();
+            assert!(error.is_timeout(), "{error:?}");
+            assert_eq!(agent.execute(Raw::<String>::new("second")).unwrap(), "right");
+        },
+    );
+}
+
+/// The agent is restarted while a call waits that is then cancelled: it never hears of the first
+/// attempt to get in step again. The next call is answered all the same, in its time.
+#[test]
+fn after_a_cancelled_call_it_gets_in_step_until_it_is() {
+    let script = |guest: &mut Guest| {
+        guest.sync();
+        guest.expect("first");
+        // Swallowed.
+        guest.expect("guest-sync-delimited");
+        guest.sync();
+        guest.expect("second");
+        guest.answer(&json!("right"));
+    };
+    play_on_tokio(script, async |agent| {
+        let first = agent.execute_within(Raw::<Value>::new("first"), PATIENCE);
+        assert!(tokio::time::timeout(SOON, first).await.is_err());
+        let begin = std::time::Instant::now();
+        let second = agent.execute_within(Raw::<String>::new("second"), PATIENCE);
+        assert_eq!(second.await.unwrap(), "right");
+        assert!(begin.elapsed() < PATIENCE);
+    });
+    // What is dropped here is the ticket.
+    play(script, |agent| {
+        let agent = agent.unwrap();
+        drop(agent.client().send(Raw::<Value>::new("first")).unwrap());
+        assert_eq!(agent.execute(Raw::<String>::new("second")).unwrap(), "right");
+    });
+}
+
+/// The synchronisation is on its way as soon as the call is cancelled, not with the next one.
+#[test]
+fn a_cancelled_call_is_made_good_at_once() {
+    let (told, hears) = std::sync::mpsc::channel();
+    let script = move |guest: &mut Guest| {
+        guest.sync();
+        guest.expect("first");
+        guest.sync();
+        told.send(()).unwrap();
+    };
+    play_on_tokio(script, async |agent| {
+        let first = agent.execute_within(Raw::<Value>::new("first"), 10 * PATIENCE);
+        // By then the driver sleeps: nothing has arrived for a while.
+        assert!(tokio::time::timeout(10 * SOON, first).await.is_err());
+        let heard = tokio::task::spawn_blocking(move || hears.recv_timeout(PATIENCE));
+        heard.await.unwrap().unwrap();
+    });
+}
+
+/// That a guest shuts down is not answered. Its agent refuses, or says nothing, or is gone.
+#[test]
+fn a_guest_shuts_down_or_refuses() {
+    let refuses = |guest: &mut Guest| {
+        guest.sync();
+        assert_eq!(guest.expect("guest-shutdown")["mode"], "reboot");
+        guest.send(b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}}\n");
+        guest.expect("guest-suspend-ram");
+        guest.send(b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}}\n");
+        // There was an answer: it is in step.
+        guest.expect("guest-ping");
+        guest.answer(&json!({}));
+    };
+    let closes = |guest: &mut Guest| {
+        guest.sync();
+        assert_eq!(guest.expect("guest-shutdown")["mode"], "powerdown");
+    };
+    let is_silent = |guest: &mut Guest| {
+        guest.sync();
+        assert_eq!(guest.expect("guest-shutdown")["mode"], "halt");
+        // After silence nobody knows what is answered next.
+        guest.sync();
+        guest.expect("guest-ping");
+        guest.answer(&json!({}));
+    };
+    play(refuses, |agent| {
+        let agent = agent.unwrap();
+        assert!(agent.shutdown(ShutdownMode::Reboot).unwrap_err().server().is_some());
+        assert!(agent.suspend(SuspendMode::Ram).unwrap_err().server().is_some());
+        agent.ping(PATIENCE).unwrap();
+    });
+    play(closes, |agent| {
+        let agent = agent.unwrap();
+        agent.shutdown(ShutdownMode::Powerdown).unwrap();
+        assert!(agent.ping(PATIENCE).unwrap_err().is_closed());
+    });
+    play(is_silent, |agent| {
+        let agent = agent.unwrap();
+        let halt = GuestShutdown::new().mode(ShutdownMode::Halt.as_str());
+        agent.execute_within(halt, SOON).unwrap();
+        agent.ping(PATIENCE).unwrap();
+    });
+    {
+        play_on_tokio(refuses, async |agent| {
+            let refused = agent.shutdown(ShutdownMode::Reboot).await;
+            assert!(refused.unwrap_err().server().is_some());
+            assert!(agent.suspend(SuspendMode::Ram).await.unwrap_err().server().is_some());
+            agent.ping(PATIENCE).await.unwrap();
+        });
+        play_on_tokio(closes, async |agent| {
+            agent.shutdown(ShutdownMode::Powerdown).await.unwrap();
+            assert!(agent.ping(PATIENCE).await.unwrap_err().is_closed());
+        });
+        play_on_tokio(is_silent, async |agent| {
+            let halt = GuestShutdown::new().mode(ShutdownMode::Halt.as_str());
+            agent.execute_within(halt, SOON).await.unwrap();
+            agent.ping(PATIENCE).await.unwrap();
+        });
+    }
+}
+
+/// Whatever happens between, also if the freezing itself fails half-way.
+#[test]
+fn what_is_frozen_is_thawed() {
+    play(
+        |guest| {
+            guest.sync();
+            for answers in [json!({"return": 2}), json!({"return": 1})] {
+                guest.expect("guest-fsfreeze-freeze");
+                guest.send(format!("{answers}\n").as_bytes());
+                guest.expect("guest-fsfreeze-thaw");
+                guest.answer(&json!(2));
+            }
+            guest.expect("guest-fsfreeze-freeze");
+            guest.send(b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"busy\"}}\n");
+            guest.expect("guest-fsfreeze-thaw");
+            guest.answer(&json!(1));
+            // Nothing was done: they may be somebody else's.
+            guest.expect("guest-fsfreeze-freeze");
+            guest.send(b"{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"frozen\"}}\n");
+            guest.expect("guest-ping");
+            guest.answer(&json!({}));
+        },
+        |agent| {
+            let agent = agent.unwrap();
+            let frozen = agent.freeze().unwrap();
+            assert_eq!(frozen.count(), 2);
+            assert_eq!(frozen.thaw().unwrap(), 2);
+            drop(agent.freeze().unwrap());
+            assert_eq!(agent.freeze().unwrap_err().server().unwrap().desc, "busy");
+            assert!(agent.freeze().unwrap_err().is_command_not_found());
+            agent.ping(PATIENCE).unwrap();
+        },
+    );
+}
+
+fn program() -> String {
+    std::env::var("QMP_TEST_QEMU_GA").unwrap_or_else(|_| "qemu-ga".to_owned())
+}
+
+/// A real agent, on this host: there is no guest.
+struct Real {
+    child: Child,
+    directory: PathBuf,
+}
+
+impl Real {
+    fn start(name: &str) -> Self {
+        let parent =
+            std::env::var_os("QMP_TEST_SOCKETS").map_or_else(std::env::temp_dir, PathBuf::from);
+        let directory = parent.join(format!("qmp-client-ga-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let child = Command::new(program())
+            .args(["-m", "unix-listen", "-p"])
+            .arg(directory.join("agent"))
+            .arg("-t")
+            .arg(&directory)
+            .stderr(Stdio::null())
+            .spawn();
+        Self { child: child.unwrap(), directory }
+    }
+
+    fn address(&self) -> String {
+        format!("unix:{}", self.directory.join("agent").display())
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for name in ["agent", "qga.state", "qga.pid", "file"] {
+            let _ = std::fs::remove_file(self.directory.join(name));
+        }
+        let _ = std::fs::remove_dir(&self.directory);
+    }
+}
+
+fn options() -> Options {
+    Options::new().wait_for_socket(PATIENCE).greeting_within(PATIENCE)
+}
+
+macro_rules! live {
+    ($(#[doc = $doc:literal])* fn $name:ident() $body:block) => {
+        $(#[doc = $doc])*
+        #[test]
+        #[cfg_attr(not(qemu_ga), ignore = "needs qemu-ga, or a program named in QMP_TEST_QEMU_GA")]
+        fn $name() $body
+    };
+}
+
+live! {
+    fn a_real_agent() {
+        let real = Real::start("blocking");
+        // What an earlier client leaves behind.
+        let mut rude = loop {
+            match UnixStream::connect(real.directory.join("agent")) {
+                Ok(stream) => break stream,
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        rude.write_all(b"{\"execute\": \"guest-info\"}\n{\"execute\": \"gue").unwrap();
+        drop(rude);
+        let agent =
+            Agent::connect_with(real.address(), &options()).unwrap();
+        assert!(!agent.execute(GuestInfo::new()).unwrap().version.is_empty());
+
+        let cat = Exec::new("/bin/sh").args(["-c", "cat; echo $X >&2; exit 3"]).env("X", "oops");
+        let output = agent.exec(&cat.input("héllo")).unwrap();
+        assert_eq!((output.exitcode, output.signal), (Some(3), None));
+        assert_eq!(output.stdout, "héllo".as_bytes());
+        assert_eq!(output.stderr, b"oops\n");
+        let killed = agent.exec(&Exec::new("/bin/sh").args(["-c", "kill -9 $$"])).unwrap();
+        assert_eq!(killed.signal, Some(9));
+        let slow = Exec::new("/bin/sleep").arg("1").within(SOON);
+        assert!(agent.exec(&slow).unwrap_err().is_timeout());
+        assert!(agent.exec(&Exec::new("/no/such/program")).unwrap_err().server().is_some());
+
+        let path = real.directory.join("file").display().to_string();
+        let bytes: Vec<u8> = (0..200_000_u32).map(|number| (number * 7 % 251) as u8).collect();
+        agent.write_file(&path, &bytes).unwrap();
+        assert_eq!(agent.read_file(&path, usize::MAX).unwrap(), bytes);
+        assert_eq!(agent.read_file(&path, 5).unwrap(), bytes[..5]);
+        assert!(agent.read_file("/no/such/file", 5).unwrap_err().server().is_some());
+
+        agent.execute(GuestPing::new()).unwrap();
+    }
+}
+
+live! {
+    fn a_real_agent_on_tokio() {
+        let real = Real::start("tokio");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let agent = qmp_vm::Agent::connect_with(&real.address(), &options()).await.unwrap();
+            agent.ping(PATIENCE).await.unwrap();
+            assert!(!agent.execute(GuestInfo::new()).await.unwrap().version.is_empty());
+            let cat = Exec::new("/bin/sh").args(["-c", "cat; echo $X >&2; exit 3"]).env("X", "oops");
+            let output = agent.exec(&cat.input("héllo")).await.unwrap();
+            assert_eq!((output.exitcode, output.signal), (Some(3), None));
+            assert_eq!(output.stdout, "héllo".as_bytes());
+            assert_eq!(output.stderr, b"oops\n");
+            let output = agent.exec(&Exec::new("/bin/cat").input("x".repeat(100_000))).await;
+            let output = output.unwrap();
+            assert!(output.success());
+            assert_eq!(output.stdout.len(), 100_000);
+            let path = real.directory.join("file").display().to_string();
+            agent.write_file(&path, &output.stdout).await.unwrap();
+            assert_eq!(agent.read_file(&path, usize::MAX).await.unwrap(), output.stdout);
+            let slow = Exec::new("/bin/sleep").arg("1").within(SOON);
+            assert!(agent.exec(&slow).await.unwrap_err().is_timeout());
+            assert!(agent.read_file("/no/such/file", 5).await.unwrap_err().server().is_some());
+
+            // What is cancelled is answered later, and not taken for the next one's.
+            for times in 0..4 {
+                let mut exec = std::pin::pin!(agent.exec(&slow));
+                for _ in 0..times {
+                    let polled = std::future::poll_fn(|cx| Poll::Ready(exec.as_mut().poll(cx)));
+                    assert!(polled.await.is_pending());
+                }
+            }
+            assert_eq!(agent.read_file(&path, 5).await.unwrap(), output.stdout[..5]);
+            agent.ping(PATIENCE).await.unwrap();
+        });
+    }
+}

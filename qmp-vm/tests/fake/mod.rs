@@ -1,0 +1,164 @@
+//! A server with just enough state to leave something behind, which tells what it has executed.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// Longer than anything that goes well takes, even on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}, "package": ""}, "capabilities": []}}"#;
+
+/// What a server is like when its client has left.
+#[derive(Debug, Default)]
+pub struct Fake {
+    /// The names of the commands that it was sent, without those of the handshake.
+    pub log: Vec<String>,
+    pub fdsets: BTreeSet<u64>,
+    pub nodes: BTreeSet<String>,
+    /// The nodes of the devices that are plugged in.
+    pub devices: Vec<String>,
+    pub files: BTreeSet<u64>,
+    pub frozen: bool,
+    /// What is refused, and with which class.
+    refused: Vec<(&'static str, &'static str)>,
+    /// What is never answered.
+    ignored: Vec<&'static str>,
+    handles: u64,
+}
+
+/// A fake that is being talked to.
+pub struct Played {
+    thread: JoinHandle<Fake>,
+    gate: Sender<()>,
+}
+
+impl Fake {
+    pub fn refusing(mut self, command: &'static str, class: &'static str) -> Self {
+        self.refused.push((command, class));
+        self
+    }
+
+    pub fn ignoring(mut self, command: &'static str) -> Self {
+        self.ignored.push(command);
+        self
+    }
+
+    pub fn with_node(mut self, name: &str) -> Self {
+        self.nodes.insert(name.to_owned());
+        self
+    }
+
+    /// Serves one client, as QEMU (`greets`) or as a guest agent.
+    pub fn serve(self, greets: bool) -> (UnixStream, Played) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        theirs.set_read_timeout(Some(PATIENCE)).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let (gate, opened) = channel();
+        let thread = std::thread::spawn(move || self.play(theirs, greets, &opened));
+        (ours, Played { thread, gate })
+    }
+
+    fn play(mut self, stream: UnixStream, greets: bool, gate: &Receiver<()>) -> Self {
+        let mut stream = BufReader::new(stream);
+        let send = |stream: &mut BufReader<UnixStream>, value: &Value| {
+            // A client that has left need not be told.
+            let _ = stream.get_mut().write_all(format!("{value}\r\n").as_bytes());
+        };
+        if greets {
+            send(&mut stream, &serde_json::from_str(GREETING).unwrap());
+        }
+        loop {
+            let mut line = Vec::new();
+            match stream.read_until(b'\n', &mut line) {
+                Ok(0) => return self,
+                Ok(_) => {}
+                // It left without having read what it was told last.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return self,
+                // One that does not leave in time fails the test.
+                Err(error) => panic!("{error}"),
+            }
+            let text = line.strip_prefix(&[0xFF]).unwrap_or(&line);
+            let command: Value = serde_json::from_slice(text).unwrap();
+            let name = command["execute"].as_str().unwrap().to_owned();
+            if !["qmp_capabilities", "guest-sync-delimited"].contains(&&*name) {
+                self.log.push(name.clone());
+            }
+            if name == "wait" {
+                gate.recv_timeout(PATIENCE).unwrap();
+            }
+            if name == "shout" {
+                send(&mut stream, &json!({"event": "SHOUTED"}));
+            }
+            if self.ignored.contains(&&*name) {
+                continue;
+            }
+            let mut answer = match self.execute(&name, &command["arguments"]) {
+                Ok(value) => json!({"return": value}),
+                Err(class) => json!({"error": {"class": class, "desc": "no"}}),
+            };
+            if !command["id"].is_null() {
+                answer["id"] = command["id"].clone();
+            }
+            send(&mut stream, &answer);
+        }
+    }
+
+    fn execute(&mut self, name: &str, arguments: &Value) -> Result<Value, &'static str> {
+        if let Some((_, class)) = self.refused.iter().find(|(refused, _)| *refused == name) {
+            return Err(class);
+        }
+        let text = |name: &str| arguments[name].as_str().unwrap_or_default().to_owned();
+        let sure = |done: bool| if done { Ok(json!({})) } else { Err("GenericError") };
+        match name {
+            "echo" => Ok(arguments.clone()),
+            "guest-sync-delimited" => Ok(arguments["id"].clone()),
+            "add-fd" => {
+                self.handles += 1;
+                self.fdsets.insert(self.handles);
+                Ok(json!({"fdset-id": self.handles, "fd": 40 + self.handles}))
+            }
+            "remove-fd" => sure(self.fdsets.remove(&arguments["fdset-id"].as_u64().unwrap())),
+            "blockdev-add" => sure(self.nodes.insert(text("node-name"))),
+            "blockdev-del" => {
+                let used = self.devices.contains(&text("node-name"));
+                sure(!used && self.nodes.remove(&text("node-name")))
+            }
+            "device_add" => {
+                self.devices.push(text("drive"));
+                Ok(json!({}))
+            }
+            "guest-file-open" => {
+                self.handles += 1;
+                self.files.insert(self.handles);
+                Ok(json!(self.handles))
+            }
+            "guest-file-read" => Ok(json!({"count": 1, "buf-b64": "eA==", "eof": true})),
+            "guest-file-write" => Ok(json!({"count": 1, "eof": false})),
+            "guest-file-close" => sure(self.files.remove(&arguments["handle"].as_u64().unwrap())),
+            "guest-fsfreeze-freeze" => {
+                self.frozen = true;
+                Ok(json!(2))
+            }
+            "guest-fsfreeze-thaw" => Ok(json!(2 * u8::from(std::mem::take(&mut self.frozen)))),
+            _ => Ok(json!({})),
+        }
+    }
+}
+
+impl Played {
+    /// Answers the next `wait`.
+    pub fn open_gate(&self) {
+        self.gate.send(()).unwrap();
+    }
+
+    /// What it was like when the client had left.
+    pub async fn end(self) -> Fake {
+        tokio::task::spawn_blocking(|| self.thread.join().unwrap()).await.unwrap()
+    }
+}

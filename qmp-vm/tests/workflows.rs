@@ -1,0 +1,121 @@
+//! The workflows of both clients, against servers that do as a script says, and against the
+//! simulated machine.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)] // tests
+
+#[allow(dead_code)] // it is for other tests, too
+mod peer;
+
+#[path = "workflows/jobs.rs"]
+mod jobs;
+#[path = "workflows/migration.rs"]
+mod migration;
+#[path = "workflows/power.rs"]
+mod power;
+
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use qmp_client::transport::Unix;
+use qmp_client::{Client, Error, Options, Raw, blocking};
+use qmp_server::Simulator;
+use qmp_vm::{Unplugged, Workflows};
+use serde_json::{Value, json};
+
+use peer::Peer;
+
+/// Longer than anything that goes well takes, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Shorter than anything that is not to come.
+const SOON: Duration = Duration::from_millis(60);
+
+fn one_thread() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+async fn connect(stream: UnixStream, options: &Options) -> Client {
+    stream.set_nonblocking(true).unwrap();
+    let stream = tokio::net::UnixStream::from_std(stream).unwrap();
+    Client::over(stream, options).await.unwrap()
+}
+
+fn connect_blocking(stream: UnixStream, options: &Options) -> blocking::Client {
+    blocking::Client::over(Unix::from_stream(stream).unwrap(), options).unwrap()
+}
+
+/// Plays `script` on the server's side, after the handshake, and `check` on the client's.
+fn play(script: impl FnOnce(&mut Peer) + Send, check: impl AsyncFnOnce(Client)) {
+    play_on(script, |stream| {
+        one_thread().block_on(async { check(connect(stream, &Options::new()).await).await });
+    });
+}
+
+/// [`play`], with the client that blocks.
+fn play_blocking(script: impl FnOnce(&mut Peer) + Send, check: impl FnOnce(blocking::Client)) {
+    play_on(script, |stream| check(connect_blocking(stream, &Options::new())));
+}
+
+/// [`play`], with both clients, and with options.
+fn play_with(
+    options: &Options,
+    script: impl Fn(&mut Peer) + Send + Sync,
+    check: impl AsyncFnOnce(Client),
+    check_blocking: impl FnOnce(blocking::Client),
+) {
+    play_on(&script, |stream| {
+        one_thread().block_on(async { check(connect(stream, options).await).await });
+    });
+    play_on(&script, |stream| check_blocking(connect_blocking(stream, options)));
+}
+
+fn play_on(script: impl FnOnce(&mut Peer) + Send, check: impl FnOnce(UnixStream)) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            Peer::play(theirs, |peer| {
+                peer.greet();
+                script(peer);
+            });
+        });
+        check(ours);
+    });
+}
+
+#[test]
+fn a_text_is_typed_as_a_whole_or_not_at_all() {
+    play(
+        |peer| {
+            for keys in [&["shift", "h"][..], &["i"]] {
+                let command = peer.command();
+                assert_eq!(command["execute"], "send-key");
+                let codes = command["arguments"]["keys"].as_array().unwrap().clone();
+                let codes: Vec<_> = codes.iter().map(|key| key["data"].clone()).collect();
+                assert_eq!(codes, keys);
+                peer.succeed(&command["id"], json!({}));
+            }
+            peer.status();
+        },
+        async |client| {
+            client.type_text("Hi").await.unwrap();
+            let error = client.type_text("Hé").await.unwrap_err();
+            assert!(matches!(error, Error::Misuse(_)), "{error:?}");
+            let status: Value = client.execute(Raw::new("query-status")).await.unwrap();
+            assert_eq!(status["running"], true);
+        },
+    );
+}
+
+#[test]
+fn a_simulated_machine_is_used() {
+    let simulator = Simulator::builder().build();
+    let stream = simulator.connect().unwrap();
+    one_thread().block_on(async {
+        let client = connect(stream, &Options::new()).await;
+        let add = json!({"driver": "null-co", "node-name": "n0"});
+        let _: Value = client.execute(Raw::new("blockdev-add").arguments(&add)).await.unwrap();
+        let add = json!({"driver": "virtio-blk-pci", "id": "d0", "drive": "n0"});
+        let _: Value = client.execute(Raw::new("device_add").arguments(&add)).await.unwrap();
+        assert_eq!(client.unplug("d0", PATIENCE).await.unwrap(), Unplugged::Deleted);
+        assert_eq!((client.pending().calls, client.pending().subscriptions), (0, 0));
+    });
+}

@@ -1,0 +1,299 @@
+//! Jobs that are seen through, several at once.
+
+use qmp_client::{Options, Raw, Result};
+use qmp_vm::{JobOutcome, Workflows};
+use serde_json::{Value, json};
+
+use crate::peer::Peer;
+use crate::{PATIENCE, SOON, play, play_blocking, play_with};
+
+fn change(peer: &mut Peer, id: &str, status: &str) {
+    let data = json!({"id": id, "status": status});
+    peer.send(&json!({"event": "JOB_STATUS_CHANGE", "data": data}).to_string());
+}
+
+fn block_job(peer: &mut Peer, event: &str, id: &str, error: Option<&str>) {
+    let mut data = json!({"type": "backup", "device": id, "len": 1, "offset": 1, "speed": 0});
+    if let Some(error) = error {
+        data["error"] = error.into();
+    }
+    peer.send(&json!({"event": event, "data": data}).to_string());
+}
+
+/// Says which jobs there are, with their states and errors.
+fn lists(peer: &mut Peer, jobs: &[(&str, &str, Option<&str>)]) {
+    let job = |(id, status, error): &(&str, &str, Option<&str>)| {
+        let mut job = json!({"id": id, "type": "backup", "status": status, "current-progress": 0,
+            "total-progress": 1});
+        if let Some(error) = error {
+            job["error"] = (*error).into();
+        }
+        job
+    };
+    let id = peer.expect("query-jobs");
+    peer.succeed(&id, jobs.iter().map(job).collect());
+}
+
+/// Does what it is told, to this job.
+fn obeys(peer: &mut Peer, name: &str, job: &str) {
+    let command = peer.command();
+    assert_eq!((&command["execute"], &command["arguments"]["id"]), (&json!(name), &json!(job)));
+    peer.succeed(&command["id"], json!({}));
+}
+
+fn refuses(peer: &mut Peer, name: &str) {
+    let id = peer.expect(name);
+    let error = json!({"class": "GenericError", "desc": "no"});
+    peer.send(&json!({"error": error, "id": id}).to_string());
+}
+
+fn begin() -> Raw<Value> {
+    Raw::new("begin")
+}
+
+/// Begins the jobs `one` and `two`, does something else, and sees them through, on both clients.
+fn finished(script: impl Fn(&mut Peer) + Send + Sync, check: impl Fn(Result<Vec<JobOutcome>>)) {
+    play(&script, async |client| {
+        let mut jobs = client.watch_jobs(["one", "two"]);
+        client.execute(begin()).await.unwrap();
+        check(jobs.finish(PATIENCE).await);
+        drop(jobs);
+        assert_eq!((client.pending().calls, client.pending().subscriptions), (0, 0));
+    });
+    play_blocking(&script, |client| {
+        let mut jobs = client.watch_jobs(["one", "two"]);
+        client.execute(begin()).unwrap();
+        check(jobs.finish(PATIENCE));
+    });
+}
+
+fn errors(outcomes: &[JobOutcome]) -> Vec<(&str, Option<&str>)> {
+    outcomes.iter().map(|outcome| (&*outcome.id, outcome.error.as_deref())).collect()
+}
+
+#[test]
+fn several_jobs_are_seen_through() {
+    let script = |peer: &mut Peer| {
+        let id = peer.expect("begin");
+        // Earlier jobs of the same names; one of another name.
+        for job in ["one", "two"] {
+            change(peer, job, "concluded");
+            change(peer, job, "null");
+        }
+        change(peer, "three", "concluded");
+        peer.succeed(&id, json!({}));
+        lists(peer, &[("two", "running", None), ("one", "ready", None), ("three", "ready", None)]);
+        obeys(peer, "job-complete", "one");
+        change(peer, "three", "null");
+        // It is ready until it is not, and is asked once.
+        change(peer, "one", "ready");
+        change(peer, "one", "concluded");
+        change(peer, "two", "pending");
+        obeys(peer, "job-finalize", "two");
+        change(peer, "two", "concluded");
+        lists(peer, &[("two", "concluded", Some("no space")), ("one", "concluded", None)]);
+        obeys(peer, "job-dismiss", "two");
+        refuses(peer, "job-dismiss");
+    };
+    finished(script, |outcomes| {
+        let outcomes = outcomes.unwrap();
+        assert_eq!(errors(&outcomes), [("one", None), ("two", Some("no space"))]);
+        assert!(outcomes[0].success() && !outcomes[1].success());
+    });
+}
+
+/// They were over before anybody looked: events are not waited for that have been.
+#[test]
+fn jobs_that_are_over_at_once() {
+    let script = |peer: &mut Peer| {
+        let id = peer.expect("begin");
+        for job in ["one", "two"] {
+            change(peer, job, "concluded");
+        }
+        peer.succeed(&id, json!({}));
+        let jobs = [("one", "concluded", None), ("two", "concluded", None)];
+        lists(peer, &jobs);
+        lists(peer, &jobs);
+        obeys(peer, "job-dismiss", "one");
+        obeys(peer, "job-dismiss", "two");
+    };
+    finished(script, |outcomes| assert!(outcomes.unwrap().iter().all(JobOutcome::success)));
+}
+
+/// They dismiss themselves: only events tell how they ended, the last ones if there was an earlier
+/// job of the same name. Of a job that was never there, nothing does, and that is no success.
+#[test]
+fn jobs_that_vanish() {
+    for cancelled in [false, true] {
+        let script = move |peer: &mut Peer| {
+            let id = peer.expect("begin");
+            block_job(peer, "BLOCK_JOB_COMPLETED", "one", None);
+            if cancelled {
+                block_job(peer, "BLOCK_JOB_CANCELLED", "one", None);
+            } else {
+                block_job(peer, "BLOCK_JOB_COMPLETED", "one", Some("no space"));
+            }
+            change(peer, "one", "null");
+            peer.succeed(&id, json!({}));
+            lists(peer, &[]);
+            lists(peer, &[]);
+        };
+        finished(script, |outcomes| {
+            let outcomes = outcomes.unwrap();
+            let error = if cancelled { "the job was cancelled" } else { "no space" };
+            assert_eq!(outcomes[0].error.as_deref(), Some(error));
+            assert!(outcomes[1].error.as_ref().unwrap().contains("does not exist"), "{outcomes:?}");
+        });
+    }
+    // It does so while it is waited for.
+    let script = |peer: &mut Peer| {
+        let id = peer.expect("begin");
+        peer.succeed(&id, json!({}));
+        lists(peer, &[("one", "running", None), ("two", "running", None)]);
+        for job in ["two", "one"] {
+            block_job(peer, "BLOCK_JOB_COMPLETED", job, Some(job).filter(|job| *job == "two"));
+            change(peer, job, "concluded");
+            change(peer, job, "null");
+        }
+        lists(peer, &[]);
+    };
+    finished(script, |outcomes| {
+        assert_eq!(errors(&outcomes.unwrap()), [("one", None), ("two", Some("two"))]);
+    });
+}
+
+/// It fails in the moment in which it is to complete.
+#[test]
+fn a_job_that_is_not_ready_any_more() {
+    for still in [false, true] {
+        let script = move |peer: &mut Peer| {
+            let id = peer.expect("begin");
+            peer.succeed(&id, json!({}));
+            lists(peer, &[("one", "ready", None), ("two", "concluded", None)]);
+            refuses(peer, "job-complete");
+            let status = if still { "ready" } else { "concluded" };
+            lists(peer, &[("one", status, None), ("two", "concluded", None)]);
+            if !still {
+                change(peer, "one", "concluded");
+                lists(peer, &[("one", "concluded", Some("no")), ("two", "concluded", None)]);
+                obeys(peer, "job-dismiss", "one");
+                obeys(peer, "job-dismiss", "two");
+            }
+        };
+        finished(script, |outcomes| match outcomes {
+            Ok(outcomes) => assert_eq!(errors(&outcomes), [("one", Some("no")), ("two", None)]),
+            Err(error) => assert!(still && error.command() == Some("job-complete"), "{error:?}"),
+        });
+    }
+}
+
+/// None is dismissed, so that it is still known how they ended when they are waited for again.
+#[test]
+fn jobs_that_take_too_long() {
+    let script = |peer: &mut Peer| {
+        lists(peer, &[("one", "concluded", None), ("two", "running", None)]);
+        let id = peer.expect("too-late");
+        change(peer, "two", "concluded");
+        peer.succeed(&id, json!({}));
+        let jobs = [("one", "concluded", Some("no space")), ("two", "concluded", None)];
+        lists(peer, &jobs);
+        lists(peer, &jobs);
+        obeys(peer, "job-dismiss", "one");
+        obeys(peer, "job-dismiss", "two");
+    };
+    let too_late = || Raw::<Value>::new("too-late");
+    play(script, async |client| {
+        let mut jobs = client.watch_jobs(["one", "two"]);
+        assert!(jobs.finish(SOON).await.unwrap_err().is_timeout());
+        client.execute(too_late()).await.unwrap();
+        let outcomes = jobs.finish(PATIENCE).await.unwrap();
+        assert_eq!(errors(&outcomes), [("one", Some("no space")), ("two", None)]);
+    });
+    play_blocking(script, |client| {
+        let mut jobs = client.watch_jobs(["one", "two"]);
+        let error = jobs.finish(SOON).unwrap_err();
+        println!("{error}");
+        assert!(error.is_timeout());
+        client.execute(too_late()).unwrap();
+        let outcomes = jobs.finish(PATIENCE).unwrap();
+        assert_eq!(errors(&outcomes), [("one", Some("no space")), ("two", None)]);
+    });
+}
+
+/// The queue has no room for all that happens to them.
+#[test]
+fn jobs_whose_events_are_lost() {
+    let options = Options::new().event_capacity(3);
+    let script = |peer: &mut Peer| {
+        let id = peer.expect("begin");
+        peer.succeed(&id, json!({}));
+        lists(peer, &[("one", "ready", None), ("two", "running", None)]);
+        let complete = peer.command();
+        for job in ["one", "two"] {
+            change(peer, job, "concluded");
+        }
+        // What comes after them takes their room.
+        for _ in 0..3 {
+            change(peer, "one", "concluded");
+        }
+        peer.succeed(&complete["id"], json!({}));
+        let jobs = [("one", "concluded", None), ("two", "concluded", None)];
+        lists(peer, &jobs);
+        lists(peer, &jobs);
+        obeys(peer, "job-dismiss", "one");
+        obeys(peer, "job-dismiss", "two");
+    };
+    play_with(
+        &options,
+        script,
+        async |client| {
+            let mut jobs = client.watch_jobs(["one", "two"]);
+            client.execute(begin()).await.unwrap();
+            assert!(jobs.finish(PATIENCE).await.unwrap().iter().all(JobOutcome::success));
+        },
+        |client| {
+            let mut jobs = client.watch_jobs(["one", "two"]);
+            client.execute(begin()).unwrap();
+            let outcomes = jobs.finish(PATIENCE).unwrap();
+            assert!(outcomes.iter().all(JobOutcome::success));
+        },
+    );
+}
+
+/// A job that is cancelled is not completed, and its end is waited for.
+#[test]
+fn a_job_is_cancelled() {
+    let cancelled = |script: fn(&mut Peer), check: fn(Result<JobOutcome>)| {
+        play(script, async |client| check(client.cancel_job("one", PATIENCE).await));
+        play_blocking(script, |client| check(client.cancel_job("one", PATIENCE)));
+    };
+    cancelled(
+        |peer| {
+            obeys(peer, "job-cancel", "one");
+            lists(peer, &[("one", "ready", None)]);
+            change(peer, "one", "ready");
+            change(peer, "one", "pending");
+            obeys(peer, "job-finalize", "one");
+            change(peer, "one", "concluded");
+            lists(peer, &[("one", "concluded", Some("Operation canceled"))]);
+            obeys(peer, "job-dismiss", "one");
+        },
+        |outcome| assert_eq!(outcome.unwrap().error.as_deref(), Some("Operation canceled")),
+    );
+    // It is over already; and there is none.
+    cancelled(
+        |peer| {
+            refuses(peer, "job-cancel");
+            (0..3).for_each(|_| lists(peer, &[("one", "concluded", None)]));
+            obeys(peer, "job-dismiss", "one");
+        },
+        |outcome| assert!(outcome.unwrap().success()),
+    );
+    cancelled(
+        |peer| {
+            refuses(peer, "job-cancel");
+            lists(peer, &[("two", "running", None)]);
+        },
+        |outcome| assert_eq!(outcome.unwrap_err().command(), Some("job-cancel")),
+    );
+}
