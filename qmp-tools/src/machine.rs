@@ -6,9 +6,10 @@ use std::io;
 
 use clap::Args;
 use qmp_client::Error;
-use qmp_client::blocking::{Client, Launch};
+use qmp_client::blocking::Client;
 use qmp_client::transport::Unix;
 use qmp_server::Simulator;
+use qmp_vm::{Launch, Launched};
 
 use crate::cli::TimeoutArgs;
 
@@ -45,12 +46,12 @@ pub struct Machine {
 }
 
 /// The kind of machine at the other end of a connection.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub enum Origin {
     /// A QEMU that was running already.
     Address,
     /// A QEMU that this program launched.
-    Launched,
+    Launched(Launched<Client>),
     /// A machine simulated in this process.
     Simulated,
 }
@@ -65,14 +66,15 @@ impl MachineArgs {
     pub fn connect(&self) -> Result<Machine, Box<dyn std::error::Error>> {
         let options = self.timeout.options();
         if let Some((program, arguments)) = self.launch.split_first() {
-            let client = Launch::new(program).args(arguments).options(options).start()?;
-            return Ok(Machine { client, origin: Origin::Launched });
+            let launch = Launch::new(program).args(arguments).options(options);
+            let vm = launch.start::<Client>()?;
+            return Ok(Machine { client: vm.client().clone(), origin: Origin::Launched(vm) });
         }
         if let Some(address) = &self.address {
             let client = self.timeout.connect(address)?;
             return Ok(Machine { client, origin: Origin::Address });
         }
-        let client = Client::from_transport(simulate()?, &options)?;
+        let client = Client::over(simulate()?, &options)?;
         Ok(Machine { client, origin: Origin::Simulated })
     }
 }
@@ -82,13 +84,14 @@ fn simulate() -> io::Result<Unix> {
 }
 
 impl Machine {
-    /// Quits a QEMU that this program launched; leaves any other machine as it is.
+    /// Quits a QEMU that this program launched, unless it has exited already; leaves any other
+    /// machine as it is.
     ///
     /// # Errors
     /// Returns an error if QEMU does not quit.
-    pub fn finish(mut self) -> Result<(), Error> {
+    pub fn finish(self) -> Result<(), Error> {
         match self.origin {
-            Origin::Launched => self.client.quit(),
+            Origin::Launched(vm) => vm.quit().map(drop),
             Origin::Address | Origin::Simulated => Ok(()),
         }
     }

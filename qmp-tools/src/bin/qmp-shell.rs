@@ -6,9 +6,9 @@ use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
-use qmp_client::Error;
-use qmp_client::blocking::Client;
+use qmp_client::blocking::{Client, Events};
 use qmp_client::qmp::commands::QueryCommands;
+use qmp_client::{Error, RawEvent};
 use qmp_tools::cli::{Completions, chain};
 use qmp_tools::machine::{Machine, MachineArgs, Origin};
 use qmp_tools::shell::{LineError, Outcome, Printer, Prompt, Shell, parse};
@@ -59,35 +59,38 @@ fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn std::error::Error>> {
     if arguments.completions.print(Arguments::command())? {
         return Ok(Outcome::Done);
     }
-    let Machine { client, origin } = arguments.machine.connect()?;
+    let machine = arguments.machine.connect()?;
+    let client = machine.client.clone();
+    let events = client.raw_events();
     let interactive = arguments.command.is_empty() && io::stdin().is_terminal();
-    if origin == Origin::Simulated {
+    if matches!(machine.origin, Origin::Simulated) {
         eprintln!(
             "no address was given: using a simulated machine; see --help to connect to a real one"
         );
     }
     let pretty = arguments.pretty || (interactive && io::stdout().is_terminal());
-    let (outcome, client) = if interactive {
-        let then = if origin == Origin::Address { "keeps running" } else { "stops" };
+    let outcome = if interactive {
+        let then = match machine.origin {
+            Origin::Address => "keeps running",
+            Origin::Launched(_) | Origin::Simulated => "stops",
+        };
         eprintln!("QEMU {}. Press Ctrl-D to leave; the machine {then}.", client.version());
-        (Outcome::Done, interact(client, pretty)?)
+        interact(client, events, pretty)?;
+        Outcome::Done
     } else {
-        let mut shell = Shell::new(client, io::stdout().lock(), pretty);
-        let outcome = if arguments.command.is_empty() {
+        let mut shell = Shell::new(client, events, io::stdout().lock(), pretty);
+        if arguments.command.is_empty() {
             script(&mut shell, io::stdin().lock())?
         } else {
             let lines = arguments.command.iter().map(|line| Ok(line.clone()));
             execute(&mut shell, lines)?
-        };
-        (outcome, Some(shell.into_client()))
+        }
     };
-    if let Some(client) = client {
-        finish(Machine { client, origin })?;
-    }
+    finish(machine)?;
     Ok(outcome)
 }
 
-/// Ends the session. A machine that has already exited is not an error.
+/// Ends the session. A connection that was lost has been reported already.
 fn finish(machine: Machine) -> Result<(), Error> {
     match machine.finish() {
         Err(error) if error.is_closed() => Ok(()),
@@ -145,14 +148,18 @@ fn check_nothing_follows(
 
 /// Reads commands from a person while a second thread executes them and prints events.
 fn interact(
-    mut client: Client,
+    client: Client,
+    events: Events<RawEvent>,
     pretty: bool,
-) -> Result<Option<Client>, Box<dyn std::error::Error>> {
-    let mut prompt = Prompt::new(commands(&mut client))?;
+) -> Result<(), Box<dyn std::error::Error>> {
+    let mut prompt = Prompt::new(commands(&client))?;
     let printer = prompt.printer();
     let (requests, inbox) = mpsc::channel();
     let (done, outcomes) = mpsc::channel();
-    let connection = std::thread::spawn(move || serve(client, &printer, pretty, &inbox, &done));
+    let connection = std::thread::spawn(move || {
+        let shell = Shell::new(client, events, printer.clone(), pretty);
+        serve(shell, &printer, &inbox, &done);
+    });
     while let Some(command) = prompt.read()? {
         // Print the reply before the next prompt.
         if requests.send(command).is_err() || outcomes.recv() != Ok(Outcome::Done) {
@@ -160,11 +167,13 @@ fn interact(
         }
     }
     drop(requests);
-    Ok(connection.join().ok().flatten())
+    // A panic has been printed.
+    let _ = connection.join();
+    Ok(())
 }
 
 /// Returns the names of the machine's commands, or none if it does not list them.
-fn commands(client: &mut Client) -> Vec<String> {
+fn commands(client: &Client) -> Vec<String> {
     let known = client.execute(QueryCommands::new()).unwrap_or_default();
     let mut names: Vec<String> = known.into_iter().map(|command| command.name).collect();
     names.sort_unstable();
@@ -173,15 +182,13 @@ fn commands(client: &mut Client) -> Vec<String> {
 
 /// Executes lines as they arrive, and prints events in between.
 fn serve(
-    client: Client,
+    mut shell: Shell<Printer>,
     printer: &Printer,
-    pretty: bool,
     inbox: &Receiver<String>,
     done: &Sender<Outcome>,
-) -> Option<Client> {
+) {
     /// How long the connection is polled for events before the inbox is checked again.
     const POLL: Duration = Duration::from_millis(20);
-    let mut shell = Shell::new(client, printer.clone(), pretty);
     loop {
         match inbox.try_recv() {
             Ok(line) => {
@@ -194,10 +201,10 @@ fn serve(
                     eprintln!("The connection was closed.");
                 }
                 if done.send(outcome).is_err() || outcome != Outcome::Done {
-                    return None;
+                    return;
                 }
             }
-            Err(TryRecvError::Disconnected) => return Some(shell.into_client()),
+            Err(TryRecvError::Disconnected) => return,
             Err(TryRecvError::Empty) => {
                 if shell.events(POLL).unwrap_or(Outcome::Lost) != Outcome::Done {
                     // The editor only returns once a key is pressed.
@@ -205,7 +212,7 @@ fn serve(
                         printer.clone(),
                         "The connection was closed. Press Enter to leave."
                     );
-                    return None;
+                    return;
                 }
             }
         }

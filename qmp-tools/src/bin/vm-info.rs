@@ -44,13 +44,13 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     if arguments.completions.print(Arguments::command())? {
         return Ok(());
     }
-    let mut machine = arguments.machine.connect()?;
-    if machine.origin == Origin::Simulated {
+    let machine = arguments.machine.connect()?;
+    if matches!(machine.origin, Origin::Simulated) {
         eprintln!(
             "no address was given: using a simulated machine; see --help to connect to a real one\n"
         );
     }
-    let report = report::collect(&mut machine.client)?;
+    let report = report::collect(&machine.client)?;
     let text = if arguments.json {
         format!("{}\n", serde_json::to_string_pretty(&report)?)
     } else {

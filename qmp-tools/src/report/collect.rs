@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 
-use qmp_client::Error;
 use qmp_client::blocking::{Client, Ticket};
 use qmp_client::qmp::commands::{
     QomGet, QueryBalloon, QueryBlock, QueryBlockstats, QueryChardev, QueryCpusFast,
@@ -17,7 +16,7 @@ use qmp_client::qmp::types::{
     BlockDeviceInfo, BlockInfo, BlockStats, CpuInfoFast, CpuInstanceProperties, JobInfo,
     MigrationInfo, PciDeviceInfo, PciInfo, SpiceInfo, VncInfo,
 };
-use qmp_client::types::Version;
+use qmp_client::{Error, Version};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -32,7 +31,7 @@ use super::{
 ///
 /// # Errors
 /// Returns an error if the connection fails, or if a reply cannot be decoded.
-pub fn collect(vm: &mut Client) -> Result<Report, Error> {
+pub fn collect(vm: &Client) -> Result<Report, Error> {
     let version = vm.send(QueryVersion::new())?;
     let name = vm.send(QueryName::new())?;
     let uuid = vm.send(QueryUuid::new())?;
@@ -57,37 +56,37 @@ pub fn collect(vm: &mut Client) -> Result<Report, Error> {
     let jobs = vm.send(QueryJobs::new())?;
     let migration = vm.send(QueryMigrate::new())?;
 
-    let version = vm.receive(version)?;
+    let version = version.receive()?;
     let version = Version { qemu: version.qemu, package: version.package };
-    let name = answer(vm, name)?.and_then(|info| info.name);
-    let uuid = answer(vm, uuid)?.map(|info| info.uuid).filter(|uuid| !is_zero(uuid));
-    let state = answer(vm, status)?.map(|info| info.status.to_string());
-    let target = answer(vm, target)?.map(|info| info.arch.to_string());
-    let machine = answer(vm, machine)?.and_then(|name| name.as_str().map(machine_name));
-    let accelerator = answer(vm, kvm)?.map(|kvm| if kvm.enabled { "kvm" } else { "tcg" });
-    let cpus: Vec<Cpu> = answer(vm, cpus)?.iter().flatten().map(cpu).collect();
-    let pluggable = answer(vm, pluggable)?.map(|slots| {
+    let name = answer(name)?.and_then(|info| info.name);
+    let uuid = answer(uuid)?.map(|info| info.uuid).filter(|uuid| !is_zero(uuid));
+    let state = answer(status)?.map(|info| info.status.to_string());
+    let target = answer(target)?.map(|info| info.arch.to_string());
+    let machine = answer(machine)?.and_then(|name| name.as_str().map(machine_name));
+    let accelerator = answer(kvm)?.map(|kvm| if kvm.enabled { "kvm" } else { "tcg" });
+    let cpus: Vec<Cpu> = answer(cpus)?.iter().flatten().map(cpu).collect();
+    let pluggable = answer(pluggable)?.map(|slots| {
         slots.iter().filter(|slot| slot.qom_path.is_none()).map(|slot| slot.vcpus_count).sum()
     });
-    let memory = answer(vm, memory)?;
-    let balloon = answer(vm, balloon)?.map(|info| info.actual);
+    let memory = answer(memory)?;
+    let balloon = answer(balloon)?.map(|info| info.actual);
     let memory = memory.map(|memory| Memory {
         base: memory.base_memory,
         plugged: memory.plugged_memory,
         balloon,
     });
-    let block = answer(vm, block)?.unwrap_or_default();
-    let stats = answer(vm, stats)?.unwrap_or_default();
-    let nodes = answer(vm, nodes)?.unwrap_or_default();
-    let network = answer(vm, filters)?.unwrap_or_default();
-    let chardevs = answer(vm, chardevs)?.unwrap_or_default();
-    let vnc = answer(vm, vnc)?.and_then(vnc_display);
-    let spice = answer(vm, spice)?.and_then(spice_display);
-    let mice = answer(vm, mice)?.unwrap_or_default();
-    let pci = answer(vm, pci)?.unwrap_or_default();
-    let iothreads = answer(vm, iothreads)?.unwrap_or_default();
-    let jobs = answer(vm, jobs)?.unwrap_or_default();
-    let migration = answer(vm, migration)?.and_then(migration_of);
+    let block = answer(block)?.unwrap_or_default();
+    let stats = answer(stats)?.unwrap_or_default();
+    let nodes = answer(nodes)?.unwrap_or_default();
+    let network = answer(filters)?.unwrap_or_default();
+    let chardevs = answer(chardevs)?.unwrap_or_default();
+    let vnc = answer(vnc)?.and_then(vnc_display);
+    let spice = answer(spice)?.and_then(spice_display);
+    let mice = answer(mice)?.unwrap_or_default();
+    let pci = answer(pci)?.unwrap_or_default();
+    let iothreads = answer(iothreads)?.unwrap_or_default();
+    let jobs = answer(jobs)?.unwrap_or_default();
+    let migration = answer(migration)?.and_then(migration_of);
 
     Ok(Report {
         name,
@@ -126,8 +125,8 @@ pub fn collect(vm: &mut Client) -> Result<Report, Error> {
 }
 
 /// Returns the reply to a query, or `None` if the machine answered with an error.
-fn answer<T: DeserializeOwned>(vm: &mut Client, query: Ticket<T>) -> Result<Option<T>, Error> {
-    match vm.receive(query) {
+fn answer<T: DeserializeOwned>(query: Ticket<T>) -> Result<Option<T>, Error> {
+    match query.receive() {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if error.class().is_some() => Ok(None),
         Err(error) => Err(error),

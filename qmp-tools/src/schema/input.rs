@@ -108,7 +108,7 @@ pub(super) fn read(file: &str) -> Result<String, Failure> {
 
 /// Fetches the reply to `query-qmp-schema` from a running QEMU, verbatim.
 fn fetch(address: &str, timeout: TimeoutArgs) -> Result<String, Failure> {
-    let mut client = timeout.connect(address)?;
+    let client = timeout.connect(address)?;
     let answer: Box<RawValue> = client.execute(Raw::new("query-qmp-schema"))?;
     Ok(answer.get().to_owned())
 }

@@ -3,9 +3,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use qmp_client::blocking::Client;
-use qmp_client::types::Timestamp;
-use qmp_client::{Error, Raw, RawEvent};
+use qmp_client::blocking::{Client, Events};
+use qmp_client::{Error, ErrorClass, Raw, RawEvent, Timestamp};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -17,6 +16,7 @@ use crate::cli::chain;
 #[derive(Debug)]
 pub struct Shell<W> {
     client: Client,
+    events: Events<RawEvent>,
     output: W,
     pretty: bool,
 }
@@ -35,19 +35,10 @@ pub enum Outcome {
 }
 
 impl<W: Write> Shell<W> {
-    /// Creates a shell that writes to `output`, and pretty-prints JSON if `pretty` is set.
-    pub fn new(client: Client, output: W, pretty: bool) -> Self {
-        Self { client, output, pretty }
-    }
-
-    /// Returns the connection.
-    pub fn client(&mut self) -> &mut Client {
-        &mut self.client
-    }
-
-    /// Returns the connection, consuming the shell.
-    pub fn into_client(self) -> Client {
-        self.client
+    /// Creates a shell that prints the events of a subscription, writes to `output`, and
+    /// pretty-prints JSON if `pretty` is set.
+    pub fn new(client: Client, events: Events<RawEvent>, output: W, pretty: bool) -> Self {
+        Self { client, events, output, pretty }
     }
 
     /// Executes a line, and prints the events that arrived before the reply, then the reply.
@@ -92,11 +83,11 @@ impl<W: Write> Shell<W> {
     pub fn events(&mut self, within: Duration) -> io::Result<Outcome> {
         let mut within = within;
         loop {
-            match self.client.next_raw_event(within) {
-                Ok(event) => self.print(&event_json(&event)?)?,
-                Err(error) if error.is_timeout() => return Ok(Outcome::Done),
-                Err(error) if error.is_closed() => return Ok(Outcome::Lost),
-                Err(error) => eprintln!("{}", chain(&error)),
+            match self.events.next_within(within) {
+                Some(Ok(event)) => self.print(&event_json(&event)?)?,
+                Some(Err(error)) if error.is_timeout() => return Ok(Outcome::Done),
+                Some(Err(error)) if !error.is_closed() => eprintln!("{}", chain(&error)),
+                Some(Err(_)) | None => return Ok(Outcome::Lost),
             }
             within = Duration::ZERO;
         }
@@ -111,8 +102,12 @@ impl<W: Write> Shell<W> {
 }
 
 fn print_error(name: &str, error: &Error) {
-    eprintln!("{}", chain(error));
-    if error.class().is_some_and(|class| class.as_str() == "CommandNotFound") {
+    let class = match error.class() {
+        None | Some(ErrorClass::GenericError) => String::new(),
+        Some(class) => format!(" ({})", class.as_str().escape_debug()),
+    };
+    eprintln!("{}{class}", chain(error));
+    if error.is_command_not_found() {
         eprintln!(
             "hint: `query-commands` lists the available commands; `{name}` is not one of them"
         );
