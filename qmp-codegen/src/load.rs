@@ -249,9 +249,10 @@ impl Loader {
                 let mut seen = HashSet::new();
                 let mut todo = vec![*root];
                 while let Some(id) = todo.pop() {
-                    if seen.insert(id)
-                        && let Some(info) = self.files.get(id.0 as usize)
-                    {
+                    if !seen.insert(id) {
+                        continue;
+                    }
+                    if let Some(info) = self.files.get(id.0 as usize) {
                         pragmas.merge(&info.pragmas);
                         todo.extend(&info.includes);
                     }

@@ -264,9 +264,8 @@ impl Connection {
             Phase::Syncing => Some(WaitedFor::Agent),
             Phase::Ready | Phase::Ended(_) => None,
         };
-        if let (Some(waited_for), Some(deadline)) = (waited_for, self.greeting_deadline)
-            && deadline.has_passed(now)
-        {
+        let passed = self.greeting_deadline.filter(|deadline| deadline.has_passed(now));
+        if let (Some(waited_for), Some(deadline)) = (waited_for, passed) {
             self.end(End::Handshake(Timeout::new(waited_for, deadline.within)));
         }
         self.exchange.calls.expire(now);

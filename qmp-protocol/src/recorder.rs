@@ -27,9 +27,8 @@ impl Recorder {
             ?direction,
             message = %String::from_utf8_lossy(message.trim_ascii())
         );
-        if let Some(transcript) = &self.transcript
-            && !transcript.show(direction, message)
-        {
+        let Some(transcript) = &self.transcript else { return };
+        if !transcript.show(direction, message) {
             self.transcript = None;
             self.panicked = true;
         }

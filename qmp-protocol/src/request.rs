@@ -116,10 +116,11 @@ impl EncodedRequest {
     /// [`Misuse::Arguments`]: the arguments cannot be written as JSON.
     pub fn new<R: Request + ?Sized>(request: &R) -> Result<Self, Error> {
         let mut text = Vec::new();
-        if request.has_arguments()
-            && let Err(error) = request.write_arguments(&mut text)
-        {
-            return Err(Misuse::Arguments { command: request.name(), error: Some(error) }.into());
+        if request.has_arguments() {
+            request.write_arguments(&mut text).map_err(|error| Misuse::Arguments {
+                command: request.name(),
+                error: Some(error),
+            })?;
         }
         Ok(Self {
             name: request.name(),

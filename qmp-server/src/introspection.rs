@@ -92,11 +92,8 @@ impl Introspection {
         let mut next = 0;
         while let Some(&at) = queue.get(next) {
             for name in self.shapes[at].refers_to() {
-                if let Some(&other) = self.by_name.get(name)
-                    && reached.insert(other)
-                {
-                    queue.push(other);
-                }
+                let other = self.by_name.get(name).copied();
+                queue.extend(other.filter(|&other| reached.insert(other)));
             }
             next += 1;
         }

@@ -271,10 +271,9 @@ impl Builder {
     fn watched(&self, sources: &Sources) -> Vec<PathBuf> {
         let mut files = paths(sources);
         for root in &self.roots {
-            if let Root::File(path) = root
-                && !files.contains(path)
-            {
-                files.push(path.clone());
+            match root {
+                Root::File(path) if !files.contains(path) => files.push(path.clone()),
+                _ => {}
             }
         }
         files

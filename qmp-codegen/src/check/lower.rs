@@ -45,10 +45,11 @@ fn modules(items: &[Item], sources: &Sources) -> Vec<Module> {
     };
     let mut modules: Vec<Module> = sources.files().iter().map(module).collect();
     for item in items {
-        if let Item::Introduction { file, text } = item
-            && let Some(module) = modules.get_mut(file.0 as usize)
-            && !text.is_empty()
-        {
+        let Item::Introduction { file, text } = item else { continue };
+        if text.is_empty() {
+            continue;
+        }
+        if let Some(module) = modules.get_mut(file.0 as usize) {
             module.introduction.push(text.clone());
         }
     }

@@ -141,9 +141,8 @@ fn check_case(
     let message = format!("the name of {what} cannot contain uppercase letters or '_'");
     let mut help = proposal(name, stem, &stem.to_ascii_lowercase().replace('_', "-"));
     // No pragma permits uppercase letters in the name of a command.
-    if let Some(pragma) = exceptions.pragma
-        && (!upper || pragma == "member-name-exceptions")
-    {
+    let permits = |pragma: &&str| !upper || *pragma == "member-name-exceptions";
+    if let Some(pragma) = exceptions.pragma.filter(permits) {
         help.push_str(&format!(" If not, add an exception to pragma '{pragma}'"));
     }
     scope.push(Diagnostic::error(name.span, message).help(help));
@@ -186,11 +185,8 @@ fn stem(name: &str) -> Option<&str> {
         }
         stem = rest;
     }
-    if let Some(rest) = stem.strip_prefix("x-").or_else(|| stem.strip_prefix("X-"))
-        && rest.starts_with(|c: char| c.is_ascii_alphabetic())
-    {
-        stem = rest;
-    }
+    let rest = stem.strip_prefix("x-").or_else(|| stem.strip_prefix("X-"));
+    stem = rest.filter(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic())).unwrap_or(stem);
     let is_valid = stem.starts_with(|c: char| c.is_ascii_alphabetic())
         && stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     is_valid.then_some(stem)

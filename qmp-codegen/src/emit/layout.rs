@@ -8,7 +8,7 @@
 //! } }
 //! ```
 
-use proc_macro2::{Delimiter, Group, Literal, Spacing, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Literal, Punct, Spacing, TokenStream, TokenTree};
 use syn::{Item, MacroDelimiter};
 
 /// Formats a file.
@@ -34,6 +34,15 @@ pub(crate) fn unparse(mut file: syn::File) -> String {
         out.push('\n');
     }
     out
+}
+
+/// Returns the second character of an operator, `::`, `->` or `=>`, if `next` belongs to it.
+fn second_half(first: &Punct, next: Option<&TokenTree>) -> Option<char> {
+    let (Spacing::Joint, Some(TokenTree::Punct(next))) = (first.spacing(), next) else {
+        return None;
+    };
+    let pair = (first.as_char(), next.as_char());
+    matches!(pair, (':', ':') | ('-' | '=', '>')).then_some(pair.1)
 }
 
 /// How prettyplease ends a call whose tokens have been taken.
@@ -95,14 +104,8 @@ impl Printer<'_> {
                 TokenTree::Group(group) => self.group(&group),
                 TokenTree::Punct(punct) => {
                     let mut text = String::from(punct.as_char());
-                    if let (Spacing::Joint, Some(TokenTree::Punct(next))) =
-                        (punct.spacing(), tokens.peek())
-                        && matches!(
-                            (punct.as_char(), next.as_char()),
-                            (':', ':') | ('-' | '=', '>')
-                        )
-                    {
-                        text.push(next.as_char());
+                    if let Some(second) = second_half(&punct, tokens.peek()) {
+                        text.push(second);
                         tokens.next();
                     }
                     self.punctuation(&text);

@@ -233,9 +233,8 @@ impl<'s> Plan<'s> {
             self.names.insert(*id, name);
         }
         for id in &self.types {
-            if let TypeKind::Union(union) = &self.get(*id).kind
-                && !self.is_bare_union(*id)
-            {
+            let TypeKind::Union(union) = &self.get(*id).kind else { continue };
+            if !self.is_bare_union(*id) {
                 let name = format!("{}-{}", self.names[id], union.discriminator);
                 let name = scope.camel(&name);
                 self.branch_names.insert(*id, name);

@@ -162,9 +162,8 @@ impl<'s> Parser<'s, '_> {
     }
 
     fn reject_pending(&mut self) {
-        if let Some(Pending::Definition(doc)) = self.pending.take()
-            && !doc.broken
-        {
+        let Some(Pending::Definition(doc)) = self.pending.take() else { return };
+        if !doc.broken {
             let message = format!(
                 "the documentation for '{}' is not followed by its definition",
                 doc.symbol.text

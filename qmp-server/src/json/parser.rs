@@ -263,10 +263,10 @@ impl Message {
                 *next = InArray::CommaOrEnd;
             }
             Some(Container::Object { members, next }) => {
-                if let InObject::Value(key) = std::mem::replace(next, InObject::CommaOrEnd)
-                    && members.insert(key, value).is_some()
-                {
-                    return Err("duplicate key".to_owned());
+                if let InObject::Value(key) = std::mem::replace(next, InObject::CommaOrEnd) {
+                    if members.insert(key, value).is_some() {
+                        return Err("duplicate key".to_owned());
+                    }
                 }
             }
         }

@@ -147,7 +147,10 @@ impl Machine {
     /// Removes the devices for which an unplug is pending, because the guest has released them or
     /// because of a reset.
     pub(super) fn finish_unplugs(&mut self, context: &mut Context) {
-        for device in self.devices.extract_if(.., |device| device.unplug_pending) {
+        let (unplugged, devices): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.devices).into_iter().partition(|device| device.unplug_pending);
+        self.devices = devices;
+        for device in unplugged {
             if let Some(back_end) = device.back_end() {
                 context.emit(&DeviceDeleted::new(back_end));
             }

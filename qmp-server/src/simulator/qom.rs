@@ -128,9 +128,8 @@ impl Machine {
         let properties = self.find(path).ok_or_else(|| not_found(path))?;
         let kind = type_of(&properties);
         let id = path.strip_prefix("/objects/").unwrap_or(path);
-        if let Some(object) = self.objects.iter_mut().find(|object| object.id == id)
-            && name != "type"
-        {
+        let mut objects = self.objects.iter_mut().filter(|_| name != "type");
+        if let Some(object) = objects.find(|object| object.id == id) {
             object.properties.insert(name.to_owned(), command.value);
             return Ok(Empty {});
         }

@@ -240,12 +240,13 @@ impl<'s, 'r> Reader<'s, 'r> {
 
     /// Parses the text of a description or section: the rest of its line and the lines below.
     fn text(&mut self, rest: &str, tag: fmt::Arguments<'_>) -> String {
-        if rest.is_empty()
-            && let Some(line) = self.peek()
-            && !line.is_blank()
-            && line.indent() == 0
-            && matches!(line.beginning(), Beginning::Plain)
-        {
+        let unindented = self.peek().filter(|line| {
+            rest.is_empty()
+                && !line.is_blank()
+                && line.indent() == 0
+                && matches!(line.beginning(), Beginning::Plain)
+        });
+        if let Some(line) = unindented {
             let message = format!("the text of '{tag}' is not indented");
             self.report.push(
                 Diagnostic::warning(line.span(), message)
