@@ -184,10 +184,10 @@ impl Detached {
 
     /// Gives up calls that have not been answered in time.
     pub(super) fn expire(&mut self, now: Instant, connection: &mut Connection) {
-        let late = self
-            .calls
-            .extract_if(.., |call| call.until.is_some_and(|at| at <= now))
-            .collect::<Vec<_>>();
+        let is_late = |call: &DetachedCall| call.until.is_some_and(|at| at <= now);
+        let (late, calls): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.calls).into_iter().partition(is_late);
+        self.calls = calls;
         for DetachedCall { id, within, undo, .. } in late {
             connection.abandon(id, now);
             let Some(undo) = undo else { continue };

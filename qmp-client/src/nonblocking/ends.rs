@@ -51,8 +51,11 @@ impl EndWaiters {
 
     /// Wakes the tasks whose deadline is at or before `now`.
     pub(super) fn expire(&mut self, now: Instant, woken: &mut Vec<Waker>) {
-        let late = self.waiters.extract_if(.., |one| one.deadline.is_some_and(|at| at <= now));
-        woken.extend(late.map(|waiter| waiter.waker));
+        let is_late = |waiter: &EndWaiter| waiter.deadline.is_some_and(|at| at <= now);
+        let (late, waiters): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.waiters).into_iter().partition(is_late);
+        self.waiters = waiters;
+        woken.extend(late.into_iter().map(|waiter| waiter.waker));
     }
 
     /// Wakes all tasks: the connection has ended.

@@ -49,9 +49,10 @@ impl<R: Request> Future for Reply<R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let stage = &mut self.get_mut().0;
-        if let Stage::New(..) = stage
-            && let Stage::New(draft, parting) = std::mem::replace(stage, Stage::Done)
-        {
+        if let Stage::New(..) = stage {
+            let Stage::New(draft, parting) = std::mem::replace(stage, Stage::Done) else {
+                return Poll::Pending;
+            };
             let deadline = draft.deadline();
             let (submitted, _) = draft.submit(deadline, Follow::Nothing, parting)?;
             *stage = Stage::Submitted(submitted);

@@ -238,9 +238,7 @@ impl Handle {
             if let Some(end) = state.connection.ended() {
                 return Poll::Ready(Err(Closed::new(None, end).into()));
             }
-            if let (Some(at), Some(now)) = (deadline, now)
-                && at <= now
-            {
+            if deadline.zip(now).is_some_and(|(at, now)| at <= now) {
                 return Poll::Ready(Ok(None));
             }
             let replaced = state.inbox.subscriptions.register(id, deadline, cx);
@@ -264,9 +262,7 @@ impl Handle {
             if state.connection.ended().is_some() {
                 return Poll::Ready(true);
             }
-            if let (Some(at), Some(now)) = (deadline, now)
-                && at <= now
-            {
+            if deadline.zip(now).is_some_and(|(at, now)| at <= now) {
                 return Poll::Ready(false);
             }
             let replaced = state.ends.register(waiter, deadline, cx);

@@ -88,15 +88,15 @@ impl<R: Request, T, W: FnMut(&RawEvent) -> Option<Result<T>>> Until<R, T, W> {
     }
 
     fn begin(&mut self) -> Result<()> {
-        if let Stage::New(_) = self.stage
-            && let Stage::New(draft) = std::mem::replace(&mut self.stage, Stage::Failed)
-        {
-            let deadline = draft.deadline();
-            let follow = Follow::named(self.name);
-            let (submitted, subscription) = draft.submit(deadline, follow, Parting::Abandon)?;
-            let taken = VecDeque::new();
-            self.stage = Stage::Submitted(Pursuit { submitted, subscription, taken, deadline });
-        }
+        let Stage::New(_) = self.stage else { return Ok(()) };
+        let Stage::New(draft) = std::mem::replace(&mut self.stage, Stage::Failed) else {
+            return Ok(());
+        };
+        let deadline = draft.deadline();
+        let follow = Follow::named(self.name);
+        let (submitted, subscription) = draft.submit(deadline, follow, Parting::Abandon)?;
+        let taken = VecDeque::new();
+        self.stage = Stage::Submitted(Pursuit { submitted, subscription, taken, deadline });
         Ok(())
     }
 
@@ -140,23 +140,21 @@ impl<R: Request, T, W: FnMut(&RawEvent) -> Option<Result<T>>> Future for Until<R
         let this = self.get_mut();
         this.begin()?;
         let Stage::Submitted(pursuit) = &mut this.stage else { return Poll::Pending };
-        if this.reply.is_none()
-            && let Poll::Ready(reply) = pursuit.submitted.poll_answer(cx)
-        {
-            // A command that failed has no effect to wait for.
-            let name = || pursuit.submitted.name.clone();
-            this.reply = Some(decode_reply(name, &reply?)?);
+        if this.reply.is_none() {
+            if let Poll::Ready(reply) = pursuit.submitted.poll_answer(cx) {
+                // A command that failed has no effect to wait for.
+                let name = || pursuit.submitted.name.clone();
+                this.reply = Some(decode_reply(name, &reply?)?);
+            }
         }
         // If the connection ends before the reply, the reply's own error says more.
-        if this.event.is_none()
-            && (this.reply.is_some() || !pursuit.has_ended())
-            && let Poll::Ready(event) = this.poll_event(cx)
-        {
-            match event {
-                Ok(event) => this.event = Some(event),
+        if this.event.is_none() && (this.reply.is_some() || !pursuit.has_ended()) {
+            match this.poll_event(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(event)) => this.event = Some(event),
                 // The call has the same deadline, and reports it.
-                Err(error) if this.reply.is_none() && error.is_timeout() => {}
-                Err(error) => return Poll::Ready(Err(error)),
+                Poll::Ready(Err(error)) if this.reply.is_none() && error.is_timeout() => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             }
         }
         if this.reply.is_none() || this.event.is_none() {
