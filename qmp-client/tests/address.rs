@@ -56,7 +56,7 @@ fn an_invalid_address_says_why() {
     }
 }
 
-/// Programs have paths: none has to be made text and parsed, and a comma is a comma.
+/// A path is taken as it is, without being parsed: a comma in it is part of the name.
 #[test]
 fn paths_are_taken_as_they_are() {
     let path = Path::new("/run/tcp:a,b");

@@ -223,7 +223,7 @@ fn events_of_one_type_are_iterated() {
 /// A server may report the removal of a device twice; the second event is not about the next device.
 #[test]
 #[cfg(feature = "qmp")]
-fn an_event_from_before_the_command_is_not_taken_for_its_own() {
+fn an_event_from_before_the_command_is_not_taken_for_its_effect() {
     use qmp_client::qmp::commands::DeviceDel;
     use qmp_client::qmp::events::DeviceDeleted;
     let deleted = |second: u32| {
@@ -304,7 +304,7 @@ fn a_transcript_that_panics_ends_only_its_own_connection() {
         let options = Options::new().transcript(move |direction, message| {
             assert!(direction != way || !message.contains(text), "the test's panic");
         });
-        // The connection with `harmless` comes after one has ended by the same function.
+        // The harmless connection follows one that the same function has ended.
         for harmless in [false, true] {
             scenarios::play::<Blocking>(
                 false,
@@ -356,14 +356,14 @@ fn threads_share_a_connection() {
         });
     });
     let client = Client::over(Unix::from_stream(ours).unwrap(), &Options::new()).unwrap();
-    let heard = AtomicUsize::new(0);
+    let received = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         let mut events = client.raw_events();
-        let heard = &heard;
+        let received = &received;
         let watcher = scope.spawn(move || {
             loop {
                 match events.next().unwrap() {
-                    Ok(_) => heard.fetch_add(1, Ordering::Relaxed),
+                    Ok(_) => received.fetch_add(1, Ordering::Relaxed),
                     Err(error) => return error,
                 };
             }
@@ -388,7 +388,7 @@ fn threads_share_a_connection() {
         assert!(error.report().ends_with("this side closed it"), "{}", error.report());
         assert!(!waiter.join().unwrap().by_peer());
     });
-    assert_eq!(heard.load(Ordering::Relaxed), THREADS * COMMANDS);
+    assert_eq!(received.load(Ordering::Relaxed), THREADS * COMMANDS);
     assert_eq!(client.pending().calls, 0);
     server.join().unwrap();
 }

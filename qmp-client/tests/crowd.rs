@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 const CONNECTIONS: usize = 10_000;
 
-/// The simulated machine's side of one connection.
+/// Serves the simulated machine on one connection.
 async fn serve(connection: Connection<Machine>, mut stream: DuplexStream) {
     let mut buffer = [0; 512];
     loop {

@@ -53,7 +53,7 @@ struct Attack {
     piece: Vec<u8>,
     ending: Ending,
     /// The deadline of a client whose wait times out.
-    patience: Duration,
+    deadline: Duration,
 }
 
 fn attack(
@@ -65,7 +65,7 @@ fn attack(
 ) -> Attack {
     // Pieces are large, so that the peer is not the slower side.
     let piece = piece.repeat((32_usize << 10).div_ceil(piece.len().max(1))).into_bytes();
-    Attack { name, when, head: head.into(), piece, ending, patience: SOON }
+    Attack { name, when, head: head.into(), piece, ending, deadline: SOON }
 }
 
 fn attacks() -> Vec<Attack> {
@@ -86,7 +86,7 @@ fn attacks() -> Vec<Attack> {
         attack("events without end", Later, Timeout, "", EVENT),
         // These are few, but their bytes must not pile up.
         Attack {
-            patience: SOON * 16,
+            deadline: SOON * 16,
             ..attack("large events", Later, Timeout, "", &large_event())
         },
         attack("half a line and silence", Later, Timeout, "{\"return\": \"", ""),
@@ -187,8 +187,9 @@ fn memory_kib(name: &str) -> Option<u64> {
 /// Plays an attack. `before` is the memory of the process before the first one, in KiB.
 fn play(attack: &Attack, name: &str, is_agent: bool, client: Try, before: u64) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let vain = if matches!(attack.ending, Timeout) { attack.patience } else { PATIENCE };
-    let (greeting, calls) = if attack.when == First { (vain, PATIENCE) } else { (PATIENCE, vain) };
+    let deadline = if matches!(attack.ending, Timeout) { attack.deadline } else { PATIENCE };
+    let is_first = attack.when == First;
+    let (greeting, calls) = if is_first { (deadline, PATIENCE) } else { (PATIENCE, deadline) };
     let options = Options::new().greeting_within(greeting).calls_within(calls);
     let options =
         if is_agent { options.dialect(Dialect::Agent) } else { options.message_size(LIMIT) };

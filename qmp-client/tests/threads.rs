@@ -224,6 +224,28 @@ fn a_reader_that_panics_is_replaced() {
     }
 }
 
+/// The reply to another call that arrived together with the one whose decoding panics is not held back
+/// until something else arrives.
+#[test]
+fn a_reply_after_one_whose_decoding_panics_is_received() {
+    with_client(
+        |peer| {
+            let bomb = peer.expect("bomb");
+            let id = peer.expect("query-status");
+            let replies = [bomb, id].map(|id| json!({"return": {}, "id": id}).to_string());
+            peer.send(&replies.join("\n"));
+        },
+        |client| {
+            let bomb = client.send(Raw::<Bomb>::new("bomb")).unwrap();
+            let ticket = client.call(command("query-status")).within(PATIENCE).send().unwrap();
+            assert!(thread::spawn(move || bomb.receive()).join().is_err());
+            let begin = Instant::now();
+            ticket.receive().unwrap();
+            assert!(begin.elapsed() < PATIENCE / 2, "{:?}", begin.elapsed());
+        },
+    );
+}
+
 /// A command to which success is not answered.
 struct Silent(Raw<Value>);
 
@@ -294,7 +316,7 @@ fn a_transcript_that_panics_ends_every_wait_at_once() {
 
 /// An event that arrives while the command is still queued is not its effect.
 #[test]
-fn an_event_from_before_a_queued_command_is_not_taken_for_its_own() {
+fn an_event_from_before_a_queued_command_is_not_taken_for_its_effect() {
     with_client(
         |peer| {
             let ids: Vec<_> = (0..8).map(|_| peer.expect("slow")).collect();
@@ -481,7 +503,7 @@ impl Transport for Preempted {
 
 /// An event that another thread has read, and not passed on yet, has arrived.
 #[test]
-fn an_event_that_the_reader_holds_is_not_taken_for_the_commands_own() {
+fn an_event_that_the_reader_holds_is_not_taken_for_the_effect() {
     let active = Arc::new(AtomicBool::new(false));
     let (go, wait) = mpsc::channel();
     let (sent, arrived) = mpsc::channel();
@@ -793,17 +815,17 @@ fn many_threads_share_a_connection() {
             }
         },
         |client| {
-            let heard = AtomicUsize::new(0);
+            let received = AtomicUsize::new(0);
             thread::scope(|scope| {
                 let mut events = client.raw_events();
-                let heard = &heard;
+                let received = &received;
                 let watcher = scope.spawn(move || {
                     loop {
                         match events.next().unwrap() {
                             Ok(event) => {
                                 let data = event.data.unwrap();
                                 let data: Value = serde_json::from_str(data.get()).unwrap();
-                                assert_eq!(data["count"], heard.fetch_add(1, Ordering::SeqCst));
+                                assert_eq!(data["count"], received.fetch_add(1, Ordering::SeqCst));
                             }
                             Err(error) => return error,
                         }
@@ -837,7 +859,7 @@ fn many_threads_share_a_connection() {
                 assert!(watcher.join().unwrap().is_closed());
             });
             // Tickets that were dropped before their command was sent are not counted.
-            assert!(heard.load(Ordering::SeqCst) >= THREADS * COMMANDS * 3 / 4);
+            assert!(received.load(Ordering::SeqCst) >= THREADS * COMMANDS * 3 / 4);
             assert_eq!(client.pending().calls, 0);
         },
     );

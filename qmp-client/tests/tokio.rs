@@ -476,7 +476,7 @@ fn a_wait_that_may_have_missed_its_event_reports_it() {
 
 /// A server may report the removal of a device twice; the second event is not about the next device.
 #[test]
-fn an_event_from_before_the_command_is_not_taken_for_its_own() {
+fn an_event_from_before_the_command_is_not_taken_for_its_effect() {
     let (has_arrived, arrived) = std::sync::mpsc::channel();
     play_ready::<Tokio>(
         false,
@@ -585,7 +585,7 @@ fn a_command_after_one_that_did_not_fit_is_sent() {
 
 /// An event that arrives while the command is queued is not its effect.
 #[test]
-fn an_event_from_before_a_queued_command_is_not_taken_for_its_own() {
+fn an_event_from_before_a_queued_command_is_not_taken_for_its_effect() {
     play_ready::<Tokio>(
         false,
         |peer| {

@@ -38,12 +38,12 @@ impl Visit for Record {
 
 /// A subscriber that keeps all events down to a level.
 #[derive(Clone)]
-struct Keeper {
+struct Recorder {
     down_to: Level,
-    said: Arc<Mutex<Vec<Record>>>,
+    records: Arc<Mutex<Vec<Record>>>,
 }
 
-impl Subscriber for Keeper {
+impl Subscriber for Recorder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         *metadata.level() <= self.down_to
     }
@@ -51,9 +51,9 @@ impl Subscriber for Keeper {
     fn event(&self, event: &Event<'_>) {
         let metadata = event.metadata();
         let (level, target) = (*metadata.level(), metadata.target().to_owned());
-        let mut said = Record { level, target, fields: Vec::new() };
-        event.record(&mut said);
-        self.said.lock().unwrap().push(said);
+        let mut record = Record { level, target, fields: Vec::new() };
+        event.record(&mut record);
+        self.records.lock().unwrap().push(record);
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -84,12 +84,12 @@ fn serve(stream: UnixStream) {
 
 /// Returns the events of a whole connection.
 fn records_of_a_connection(down_to: Level) -> Vec<Record> {
-    let keeper = Keeper { down_to, said: Arc::default() };
+    let recorder = Recorder { down_to, records: Arc::default() };
     let (ours, theirs) = UnixStream::pair().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| serve(theirs));
         // For this thread only, since the blocking client does everything on it.
-        tracing::subscriber::with_default(keeper.clone(), || {
+        tracing::subscriber::with_default(recorder.clone(), || {
             let transport = Unix::from_stream(ours).unwrap();
             let client = Client::over(transport, &Options::new()).unwrap();
             let command = Raw::<u8>::new("query-answer");
@@ -97,26 +97,31 @@ fn records_of_a_connection(down_to: Level) -> Vec<Record> {
             assert!(client.execute(Raw::<u8>::new("query-more")).unwrap_err().is_closed());
         });
     });
-    let said = keeper.said.lock().unwrap().clone();
-    assert!(said.iter().all(|said| said.target == "qmp_protocol"), "{said:?}");
-    said
+    let records = recorder.records.lock().unwrap().clone();
+    assert!(records.iter().all(|record| record.target == "qmp_protocol"), "{records:?}");
+    records
 }
 
 /// Each message is recorded once, as text, in order, at level `TRACE`, and then the reason for the
 /// end at level `DEBUG`.
 #[test]
 fn every_message_and_the_end_are_recorded() {
-    let said = records_of_a_connection(Level::TRACE);
-    let told: Vec<_> = said
+    let records = records_of_a_connection(Level::TRACE);
+    let recorded: Vec<_> = records
         .iter()
-        .map(|said| (said.level, said.field("direction"), said.field("message")))
+        .map(|record| (record.level, record.field("direction"), record.field("message")))
         .collect();
-    let ways = ["Received", "Sent", "Received", "Received", "Sent", "Received", "Received", "Sent"];
-    assert_eq!(told.len(), ways.len() + 1, "{told:?}");
-    let (end, messages) = said.split_last().unwrap();
-    for (said, way) in messages.iter().zip(ways) {
-        assert_eq!((said.level, said.field("direction")), (Level::TRACE, way), "{told:?}");
-        let message = said.field("message");
+    let directions =
+        ["Received", "Sent", "Received", "Received", "Sent", "Received", "Received", "Sent"];
+    assert_eq!(recorded.len(), directions.len() + 1, "{recorded:?}");
+    let (end, messages) = records.split_last().unwrap();
+    for (record, direction) in messages.iter().zip(directions) {
+        assert_eq!(
+            (record.level, record.field("direction")),
+            (Level::TRACE, direction),
+            "{recorded:?}"
+        );
+        let message = record.field("message");
         assert!(serde_json::from_str::<Value>(message).is_ok(), "{message}");
         assert_eq!(message, message.trim());
     }
@@ -134,8 +139,8 @@ fn every_message_and_the_end_are_recorded() {
 /// A subscriber that does not want messages only gets the end.
 #[test]
 fn levels_are_respected() {
-    let said = records_of_a_connection(Level::DEBUG);
-    assert_eq!(said.len(), 1, "{said:?}");
-    assert_eq!(said[0].level, Level::DEBUG);
+    let records = records_of_a_connection(Level::DEBUG);
+    assert_eq!(records.len(), 1, "{records:?}");
+    assert_eq!(records[0].level, Level::DEBUG);
     assert!(records_of_a_connection(Level::INFO).is_empty());
 }

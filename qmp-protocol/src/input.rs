@@ -215,7 +215,14 @@ impl Input {
         *self = Self::new(self.limit);
     }
 
+    #[inline]
     fn skip_space(&mut self) {
+        if self.buffer[self.start..self.end].first() != Some(&b'{') {
+            self.skip_separators();
+        }
+    }
+
+    fn skip_separators(&mut self) {
         let is_space = |byte: &&u8| byte.is_ascii_whitespace() || matches!(**byte, 0 | 0xFF);
         loop {
             let rest = &self.buffer[self.start..self.end];

@@ -583,7 +583,7 @@ fn the_cost_is_linear_in_the_bytes() {
             drain(&mut client);
         }
     }
-    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
 }
 
 /// Endless garbage takes no memory, and a large buffer is freed.

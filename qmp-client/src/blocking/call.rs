@@ -10,9 +10,11 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::reply::{ForReply, receive};
-use super::shared::{Handle, State, Wait};
+use super::shared::Handle;
+use super::state::State;
 use super::ticket::Ticket;
 use super::undo::Undo;
+use super::wait::Wait;
 use crate::error::{Error, Result};
 use crate::inbox::SubscriptionId;
 use qmp_protocol::{Occurrence, RawEvent};
@@ -228,9 +230,8 @@ where
                 Err(error) => return Some(Err(error)),
             }
         }
-        while self.event.is_none()
-            && let Some(event) = self.taken.pop_front()
-        {
+        while self.event.is_none() {
+            let Some(event) = self.taken.pop_front() else { break };
             match (self.wanted)(&event) {
                 Some(Ok(found)) => self.event = Some(found),
                 Some(Err(error)) => return Some(Err(error)),

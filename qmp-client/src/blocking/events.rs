@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use qmp_protocol::{Deadline, Timeout, WaitedFor};
 
-use super::shared::{Handle, State, Until};
+use super::shared::Handle;
+use super::state::State;
+use super::wait::Until;
 use crate::error::Result;
 use crate::inbox::{Predicate, SubscriptionId};
 use crate::selector::Selector;

@@ -65,8 +65,11 @@ mod connecting;
 mod events;
 mod reply;
 mod shared;
+mod state;
 mod ticket;
 mod undo;
+mod wait;
+mod wire;
 
 pub use call::Call;
 pub use client::Client;

@@ -6,7 +6,9 @@ use qmp_protocol::{CallId, decode_reply};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::shared::{Handle, State, Wait};
+use super::shared::Handle;
+use super::state::State;
+use super::wait::Wait;
 use crate::error::{Error, Result};
 
 /// Waits for the reply to a call.

@@ -4,34 +4,33 @@
 //! which makes it the reader: it reads, passes on what arrives, and puts the buffer back when it has
 //! what it waits for. Other threads that wait sleep until a turn of the reader is over. A thread that submits a command sends it itself.
 
-use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use qmp_protocol::{
-    CallId, Closed, Connection, Deadline, Descriptor, EncodedRequest, End, Incoming, Input, Misuse,
-    Output, Request,
+    CallId, Closed, Deadline, Descriptor, EncodedRequest, End, Incoming, Input, Misuse, Output,
+    Request,
 };
 use qmp_types::Greeting;
-use serde_json::value::RawValue;
 
+use super::state::State;
+use super::wait::{Until, Wait};
+use super::wire::{Sent, Wire};
 use crate::error::{Error, Result, handshake_error};
-use crate::inbox::{Inbox, SubscriptionId};
+use crate::inbox::SubscriptionId;
 use crate::options::Options;
 use crate::transport::Transport;
 
 /// The size of the buffers that stay allocated between two calls, in bytes.
 const KEPT: usize = 64 * 1024;
-/// The number of reads after the peer has refused a write, to learn why.
-const LAST_READS: usize = 64;
 /// The longest time for which a thread waits for room to write, with the lock of the writer.
 const WRITE_SLICE: Duration = Duration::from_millis(50);
 /// The longest pause between two looks at what another thread does.
 const LOOK: Duration = Duration::from_millis(1);
 /// The number of such looks by a thread that is late, while the reader has bytes to pass on.
 const LATE_LOOKS: usize = 100;
-/// The number of turns of a reader that is late, while bytes keep arriving.
-const LATE_TURNS: usize = 256;
+/// The number of turns of a reader that is late, while bytes keep arriving: more than a socket holds.
+const LATE_TURNS: usize = 16;
 
 /// A connection: the part that never changes, and the parts that locks guard. Where a thread holds
 /// both locks, it has locked the writer first.
@@ -42,30 +41,10 @@ pub(super) struct Shared {
     turned: Condvar,
     /// The output that is being sent.
     writer: Mutex<Output>,
-    transport: Box<dyn Transport>,
+    wire: Wire,
     pub(super) options: Options,
     /// Set before a client is given out.
     greeting: OnceLock<Greeting>,
-}
-
-/// The part that the lock guards.
-#[derive(Debug)]
-pub(super) struct State {
-    pub(super) connection: Connection,
-    pub(super) inbox: Inbox,
-    /// The input buffer; `None` while a thread reads into it.
-    input: Option<Input>,
-    /// Whether the writer has output that could not be sent.
-    unsent: bool,
-    /// Why the peer accepts nothing any more, until what it said before has been read.
-    refused: Option<End>,
-    /// The number of threads that wait for the reader.
-    waiting: usize,
-    /// Whether several threads have used the connection at once.
-    is_shared: bool,
-    /// Whether the reader reads under the lock, so that bytes are never out of sight of other
-    /// threads. That costs a system call more, which only a wait for a single reply does without.
-    reads_locked: bool,
 }
 
 /// What a turn of the reader begins with.
@@ -75,67 +54,6 @@ struct Turn {
     is_ending: bool,
     reads_locked: bool,
     timeout: Option<Duration>,
-}
-
-/// The progress of sending.
-enum Sent {
-    /// Everything has been sent.
-    All,
-    /// The socket is full.
-    Part,
-    /// The peer accepts nothing.
-    Refused(End),
-}
-
-/// The object of a wait. A thread takes what concerns it while it holds the lock, and examines it
-/// after the lock is released, since that may run the caller's code.
-pub(super) trait Wait {
-    /// The result of the wait.
-    type Found;
-
-    /// Takes what concerns this wait, and returns whether there is anything to examine.
-    fn collect(&mut self, state: &mut State) -> bool;
-
-    /// Examines what has been taken.
-    fn examine(&mut self) -> Option<Self::Found>;
-
-    /// Returns whether the reply to this call is waited for, to be decoded in place.
-    fn is_for(&self, _: CallId) -> bool {
-        false
-    }
-
-    /// Takes that reply. No lock is held, but no other thread can read meanwhile.
-    fn receive(&mut self, _: Result<&RawValue>) {}
-
-    /// Returns whether only a reply is waited for, which is mostly quick.
-    fn is_quick(&self) -> bool {
-        false
-    }
-}
-
-/// A wait until a function finds something.
-pub(super) struct Until<F, T> {
-    look: F,
-    found: Option<T>,
-}
-
-impl<F: FnMut(&mut State) -> Option<T>, T> Until<F, T> {
-    pub(super) fn new(look: F) -> Self {
-        Self { look, found: None }
-    }
-}
-
-impl<F: FnMut(&mut State) -> Option<T>, T> Wait for Until<F, T> {
-    type Found = T;
-
-    fn collect(&mut self, state: &mut State) -> bool {
-        self.found = (self.look)(state);
-        self.found.is_some()
-    }
-
-    fn examine(&mut self) -> Option<T> {
-        self.found.take()
-    }
 }
 
 /// The input buffer, while a thread reads into it. It is put back when this is dropped, also if the
@@ -155,6 +73,7 @@ impl Drop for Reader<'_> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.input = self.input.take();
+        state.interrupted |= std::thread::panicking();
         if state.waiting > 0 {
             self.shared.turned.notify_all();
         }
@@ -176,23 +95,12 @@ impl std::ops::Deref for Handle {
 impl Handle {
     /// Creates the state of a connection that has just been established.
     pub(super) fn new(transport: Box<dyn Transport>, options: &Options) -> Self {
-        let connection = options.connection(Instant::now());
-        let input = Some(connection.new_input());
-        let state = State {
-            connection,
-            inbox: Inbox::default(),
-            input,
-            unsent: false,
-            refused: None,
-            waiting: 0,
-            is_shared: false,
-            reads_locked: false,
-        };
+        let state = State::new(options.connection(Instant::now()));
         Self(Arc::new(Shared {
             state: Mutex::new(state),
             turned: Condvar::new(),
             writer: Mutex::new(Output::default()),
-            transport,
+            wire: Wire(transport),
             options: options.clone(),
             greeting: OnceLock::new(),
         }))
@@ -252,7 +160,7 @@ impl Shared {
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.connection.end(End::Local);
-        self.transport.close();
+        self.wire.0.close();
         // A thread that reads returns, and does this itself.
         if let Some(mut input) = state.input.take() {
             state.distribute(&mut input);
@@ -270,7 +178,7 @@ impl Shared {
         descriptors: Vec<Descriptor>,
         follow: Option<Option<&'static str>>,
     ) -> Result<(CallId, Option<SubscriptionId>)> {
-        if !descriptors.is_empty() && !self.transport.passes_descriptors() {
+        if !descriptors.is_empty() && !self.wire.0.passes_descriptors() {
             return Err(Misuse::NoDescriptors { command: request.name() }.into());
         }
         // The caller's code that writes the arguments runs without a lock.
@@ -335,6 +243,14 @@ impl Shared {
             let timeout = before.map(|at| at.saturating_duration_since(now));
             late_turns = if before.is_some_and(|at| at <= now) { late_turns + 1 } else { 0 };
             let has_passed = until.is_some_and(|at| at <= now);
+            if std::mem::take(&mut state.interrupted) {
+                // The thread that panicked has read more than it has passed on.
+                if let Some(mut input) = state.input.take() {
+                    state.distribute(&mut input);
+                    state.input = Some(input);
+                }
+                continue;
+            }
             let Some(input) = state.input.take() else {
                 let arrived;
                 (state, arrived) = self.wait_for_reader(state, timeout, late_turns);
@@ -347,7 +263,7 @@ impl Shared {
             };
             state.reads_locked = state.is_shared || !wait.is_quick();
             let turn = Turn {
-                must_send: state.unsent || !state.connection.output().is_empty(),
+                must_send: state.has_output(),
                 refused: state.refused.take(),
                 is_ending: state.connection.is_ending(),
                 reads_locked: state.reads_locked,
@@ -357,7 +273,7 @@ impl Shared {
             let mut reader = Reader { shared: self, input: Some(input) };
             let arrived = self.take_turn(turn, reader.input(), wait);
             let is_over = !arrived || late_turns > LATE_TURNS;
-            if is_over {
+            if is_over && late_turns > 0 {
                 let mut state = self.lock();
                 state.connection.expire(now);
                 state.distribute(reader.input());
@@ -376,7 +292,7 @@ impl Shared {
     /// has.
     fn take_turn<W: Wait>(&self, turn: Turn, input: &mut Input, wait: &mut W) -> bool {
         if let Some(refused) = turn.refused {
-            let end = self.read_last_words(input).err().unwrap_or(refused);
+            let end = self.wire.read_last_words(input).err().unwrap_or(refused);
             self.pass_on(self.lock(), input, Some(end), wait);
             return true;
         }
@@ -416,18 +332,19 @@ impl Shared {
         timeout: Option<Duration>,
         wait: &mut W,
     ) -> bool {
-        let waited = if reads_locked { self.transport.wait_readable(timeout) } else { Ok(false) };
-        let (state, read) = match waited {
-            Ok(true) => {
+        let readable =
+            if reads_locked { self.wire.wait_readable(timeout) } else { Ok(Some(false)) };
+        let (state, read) = match readable {
+            Ok(Some(true)) => {
                 let state = self.lock();
-                (state, self.read(input, Some(Duration::ZERO)))
+                (state, self.wire.read(input, Some(Duration::ZERO)))
             }
-            Ok(false) => {
-                let read = self.read(input, timeout);
+            Ok(Some(false)) => {
+                let read = self.wire.read(input, timeout);
                 (self.lock(), read)
             }
-            Err(error) if is_wait(&error) => return false,
-            Err(error) => (self.lock(), Err(End::Transport(error))),
+            Ok(None) => return false,
+            Err(end) => (self.lock(), Err(end)),
         };
         let arrived = !matches!(read, Ok(0));
         self.pass_on(state, input, read.err(), wait);
@@ -496,7 +413,7 @@ impl Shared {
     ) -> (MutexGuard<'s, State>, bool) {
         state.is_shared = true;
         let mut longest = timeout;
-        if state.unsent || !state.connection.output().is_empty() {
+        if state.has_output() {
             // A reader that waits for bytes does not wait for room. One thread does, for a while.
             drop(state);
             let slice = timeout.map_or(WRITE_SLICE, |timeout| timeout.min(WRITE_SLICE));
@@ -508,7 +425,7 @@ impl Shared {
         }
         // Bytes that have arrived are the reader's to pass on, before any deadline passes.
         let now = Instant::now();
-        let arrived = late_turns > 0 && late_turns <= LATE_LOOKS && self.transport.has_arrived();
+        let arrived = late_turns > 0 && late_turns <= LATE_LOOKS && self.wire.0.has_arrived();
         if late_turns > 0 && !arrived {
             // The reader may sleep past the deadline of a call that was submitted after it began to.
             state.connection.expire(now);
@@ -530,31 +447,6 @@ impl Shared {
         };
         state.waiting -= 1;
         (state, true)
-    }
-
-    /// Reads what the peer said before it closed the connection: as much as a socket holds.
-    fn read_last_words(&self, input: &mut Input) -> Result<(), End> {
-        for _ in 0..LAST_READS {
-            if self.read(input, Some(Duration::ZERO))? == 0 {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads once, and returns the number of bytes; zero if nothing arrived in time.
-    fn read(&self, input: &mut Input, timeout: Option<Duration>) -> Result<usize, End> {
-        match self.transport.read(input.spare(), timeout) {
-            Ok(0) => Err(End::Eof),
-            Ok(count) => {
-                input.filled(count);
-                Ok(count)
-            }
-            Err(error) if is_wait(&error) => Ok(0),
-            // The peer closed the connection before it had read everything.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(End::Eof),
-            Err(error) => Err(End::Transport(error)),
-        }
     }
 
     /// Sends what is to be sent. A refusal is the caller's to handle, who is the reader.
@@ -590,7 +482,7 @@ impl Shared {
                 return Sent::All;
             }
             drop(state);
-            let sent = self.send(writer, timeout);
+            let sent = self.wire.send(writer, timeout);
             state = self.lock();
             state.unsent = matches!(sent, Sent::Part);
             match sent {
@@ -605,23 +497,6 @@ impl Shared {
         }
     }
 
-    fn send(&self, output: &mut Output, timeout: Option<Duration>) -> Sent {
-        while !output.is_empty() {
-            match self.transport.write(output.piece(), output.descriptors(), timeout) {
-                Ok(count) => output.sent(count),
-                Err(error) if is_wait(&error) => return Sent::Part,
-                Err(error) => {
-                    output.clear();
-                    return Sent::Refused(match error.kind() {
-                        io::ErrorKind::BrokenPipe => End::Eof,
-                        _ => End::Transport(error),
-                    });
-                }
-            }
-        }
-        Sent::All
-    }
-
     /// Keeps the reason why the peer accepts nothing, until the reader has read what the peer said
     /// before.
     fn handle_refusal(&self, sent: Sent) {
@@ -630,14 +505,14 @@ impl Shared {
         state.refused = Some(end);
         // Another thread that reads returns.
         if state.input.is_none() {
-            self.transport.close();
+            self.wire.0.close();
         }
     }
 
     /// Wakes a reader if the connection is ending for a reason of this side.
     fn wake_if_ending(&self, state: &State) {
         if state.connection.is_ending() && state.input.is_none() {
-            self.transport.close();
+            self.wire.0.close();
         }
     }
 
@@ -658,7 +533,7 @@ impl Shared {
                 if !self.read_and_pass_on(false, reader.input(), zero, &mut never) {
                     return;
                 }
-            } else if self.transport.has_arrived() {
+            } else if self.wire.0.has_arrived() {
                 // The reader passes it on.
                 state.waiting += 1;
                 let waited = self.turned.wait_timeout(state, LOOK);
@@ -682,18 +557,4 @@ impl Shared {
     fn lock_writer(&self) -> MutexGuard<'_, Output> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl State {
-    /// Passes on everything that has arrived.
-    fn distribute(&mut self, input: &mut Input) {
-        while let Some(incoming) = self.connection.next(input) {
-            self.inbox.deliver(incoming, &mut Vec::new());
-        }
-    }
-}
-
-fn is_wait(error: &io::Error) -> bool {
-    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
-    matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
 }

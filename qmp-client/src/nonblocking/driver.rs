@@ -144,9 +144,11 @@ impl<L: Link, C: Clock> Driver<L, C> {
         let mut state = self.shared.lock();
         // The handshake does not count as use: many connections may be made at once.
         let used = received && state.connection.is_ready();
-        if let Phase::Ending(end) = &mut self.phase
-            && let Some(end) = end.take()
-        {
+        let ending = match &mut self.phase {
+            Phase::Ending(end) => end.take(),
+            _ => None,
+        };
+        if let Some(end) = ending {
             if self.writer.has_lost() {
                 state.connection.output_lost();
             }
@@ -215,16 +217,16 @@ impl<L: Link, C: Clock> Driver<L, C> {
                 break;
             }
             self.late_turns = 0;
+            let was_busy = !self.writer.output.is_empty();
             let due = expired.take_if(|_| !received || taken >= SHARE);
             self.turn(cx, received, due);
             if let Phase::Done = self.phase {
                 return Poll::Ready(());
             }
-            let had_output = !self.writer.output.is_empty();
             self.writer.write(cx, &mut self.link);
             expired = expired.or_else(|| self.wait(cx));
             // What was submitted while the writer was busy has not been fetched yet.
-            let has_room = had_output && self.writer.output.is_empty();
+            let has_room = was_busy && self.writer.output.is_empty();
             if !received && expired.is_none() && !self.writer.is_refused() && !has_room {
                 return Poll::Pending;
             }

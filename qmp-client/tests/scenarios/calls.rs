@@ -171,13 +171,13 @@ pub fn reply_of_the_wrong_type<F: Front>(drip: bool) {
     );
 }
 
-pub fn cancelled_then_another<F: Front>(drip: bool) {
+pub fn canceled_then_another<F: Front>(drip: bool) {
     play_ready::<F>(
         drip,
         |peer| {
-            let cancelled = peer.expect("query-status");
+            let canceled = peer.expect("query-status");
             let id = peer.expect("query-status");
-            peer.succeed(&cancelled, json!({"status": "wrong"}));
+            peer.succeed(&canceled, json!({"status": "wrong"}));
             peer.running(&id);
             peer.status();
         },
@@ -191,14 +191,14 @@ pub fn cancelled_then_another<F: Front>(drip: bool) {
 }
 
 /// Eight commands may be in flight. A command that is canceled while it is queued is not sent.
-pub fn cancelled_while_queued<F: Front>(drip: bool) {
-    let (has_cancelled, cancelled) = mpsc::channel();
+pub fn canceled_while_queued<F: Front>(drip: bool) {
+    let (has_canceled, canceled) = mpsc::channel();
     play_ready::<F>(
         drip,
         move |peer| {
             let stop: Vec<Value> = (0..8).map(|_| peer.expect("stop")).collect();
             // If the ninth were sent, it would arrive before the one that is expected now.
-            cancelled.recv_timeout(PATIENCE).unwrap();
+            canceled.recv_timeout(PATIENCE).unwrap();
             for id in &stop {
                 peer.succeed(id, json!({}));
             }
@@ -209,7 +209,7 @@ pub fn cancelled_while_queued<F: Front>(drip: bool) {
                 client.cancel(Raw::<Value>::new("stop"));
             }
             client.cancel(Raw::<Value>::new("quit"));
-            has_cancelled.send(()).unwrap();
+            has_canceled.send(()).unwrap();
             expect_running(client);
             assert_eq!(client.dropped().late_replies, 8);
         },

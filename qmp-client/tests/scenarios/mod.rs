@@ -113,8 +113,8 @@ macro_rules! scenarios {
                 reply_with_foreign_id,
                 reply_twice,
                 reply_of_the_wrong_type,
-                cancelled_then_another,
-                cancelled_while_queued,
+                canceled_then_another,
+                canceled_while_queued,
                 deadline_then_another,
                 replies_in_any_order,
             }

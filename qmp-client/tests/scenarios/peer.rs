@@ -70,7 +70,7 @@ impl Peer {
         self.send(&json!({"return": value, "id": id}).to_string());
     }
 
-    /// Answers that the machine is running.
+    /// Replies that the machine is running.
     pub fn running(&mut self, id: &Value) {
         self.succeed(id, json!({"status": "running", "running": true}));
     }

@@ -84,9 +84,8 @@ impl JobWatch {
 
     /// Remembers how a job ended. The last report counts: an earlier job may have had the same id.
     pub(super) fn hear(&mut self, event: &RawEvent) {
-        if let Some((id, ending)) = ending_of(event)
-            && let Some(job) = self.job(&id)
-        {
+        let Some((id, ending)) = ending_of(event) else { return };
+        if let Some(job) = self.job(&id) {
             job.ending = Some(ending);
         }
     }

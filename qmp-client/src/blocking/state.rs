@@ -1,0 +1,55 @@
+//! The part of a connection that its lock guards.
+
+use qmp_protocol::{Connection, End, Input};
+
+use crate::inbox::Inbox;
+
+/// The part that the lock guards.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) connection: Connection,
+    pub(super) inbox: Inbox,
+    /// The input buffer; `None` while a thread reads into it.
+    pub(super) input: Option<Input>,
+    /// Whether the writer has output that could not be sent.
+    pub(super) unsent: bool,
+    /// Why the peer accepts nothing any more, until what it said before has been read.
+    pub(super) refused: Option<End>,
+    /// Whether a thread has panicked while it passed on what it had read.
+    pub(super) interrupted: bool,
+    /// The number of threads that wait for the reader.
+    pub(super) waiting: usize,
+    /// Whether several threads have used the connection at once.
+    pub(super) is_shared: bool,
+    /// Whether the reader reads under the lock, so that bytes are never out of sight of other
+    /// threads. That costs a system call more, which only a wait for a single reply does without.
+    pub(super) reads_locked: bool,
+}
+
+impl State {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self {
+            input: Some(connection.new_input()),
+            connection,
+            inbox: Inbox::default(),
+            unsent: false,
+            refused: None,
+            interrupted: false,
+            waiting: 0,
+            is_shared: false,
+            reads_locked: false,
+        }
+    }
+
+    /// Returns whether anything is to be sent.
+    pub(super) fn has_output(&self) -> bool {
+        self.unsent || !self.connection.output().is_empty()
+    }
+
+    /// Passes on everything that has arrived.
+    pub(super) fn distribute(&mut self, input: &mut Input) {
+        while let Some(incoming) = self.connection.next(input) {
+            self.inbox.deliver(incoming, &mut Vec::new());
+        }
+    }
+}

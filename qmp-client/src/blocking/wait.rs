@@ -1,0 +1,58 @@
+//! What a thread waits for.
+
+use qmp_protocol::CallId;
+use serde_json::value::RawValue;
+
+use super::state::State;
+use crate::error::Result;
+
+/// The object of a wait. A thread takes what concerns it while it holds the lock, and examines it
+/// after the lock is released, since that may run the caller's code.
+pub(super) trait Wait {
+    /// The result of the wait.
+    type Found;
+
+    /// Takes what concerns this wait, and returns whether there is anything to examine.
+    fn collect(&mut self, state: &mut State) -> bool;
+
+    /// Examines what has been taken.
+    fn examine(&mut self) -> Option<Self::Found>;
+
+    /// Returns whether the reply to this call is waited for, to be decoded in place.
+    fn is_for(&self, _: CallId) -> bool {
+        false
+    }
+
+    /// Takes that reply. No lock is held, but no other thread can read meanwhile.
+    fn receive(&mut self, _: Result<&RawValue>) {}
+
+    /// Returns whether only a reply is waited for, which is mostly quick.
+    fn is_quick(&self) -> bool {
+        false
+    }
+}
+
+/// A wait until a function finds something.
+pub(super) struct Until<F, T> {
+    look: F,
+    found: Option<T>,
+}
+
+impl<F: FnMut(&mut State) -> Option<T>, T> Until<F, T> {
+    pub(super) fn new(look: F) -> Self {
+        Self { look, found: None }
+    }
+}
+
+impl<F: FnMut(&mut State) -> Option<T>, T> Wait for Until<F, T> {
+    type Found = T;
+
+    fn collect(&mut self, state: &mut State) -> bool {
+        self.found = (self.look)(state);
+        self.found.is_some()
+    }
+
+    fn examine(&mut self) -> Option<T> {
+        self.found.take()
+    }
+}

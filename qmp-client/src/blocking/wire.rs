@@ -1,0 +1,85 @@
+//! A transport, in the terms of the protocol.
+
+use std::io;
+use std::time::Duration;
+
+use qmp_protocol::{End, Input, Output};
+
+use crate::transport::Transport;
+
+/// The number of reads after the peer has refused a write, to learn why.
+const LAST_READS: usize = 64;
+
+/// The progress of sending.
+pub(super) enum Sent {
+    /// Everything has been sent.
+    All,
+    /// The socket is full.
+    Part,
+    /// The peer accepts nothing.
+    Refused(End),
+}
+
+/// A transport that reads into an input and writes an output.
+#[derive(Debug)]
+pub(super) struct Wire(pub(super) Box<dyn Transport>);
+
+impl Wire {
+    /// Reads what the peer said before it closed the connection: as much as a socket holds.
+    pub(super) fn read_last_words(&self, input: &mut Input) -> Result<(), End> {
+        for _ in 0..LAST_READS {
+            if self.read(input, Some(Duration::ZERO))? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads once, and returns the number of bytes; zero if nothing arrived in time.
+    pub(super) fn read(&self, input: &mut Input, timeout: Option<Duration>) -> Result<usize, End> {
+        match self.0.read(input.spare(), timeout) {
+            Ok(0) => Err(End::Eof),
+            Ok(count) => {
+                input.filled(count);
+                Ok(count)
+            }
+            Err(error) if is_wait(&error) => Ok(0),
+            // The peer closed the connection before it had read everything.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(End::Eof),
+            Err(error) => Err(End::Transport(error)),
+        }
+    }
+
+    /// Sends an output, as far as the transport accepts it in time.
+    pub(super) fn send(&self, output: &mut Output, timeout: Option<Duration>) -> Sent {
+        while !output.is_empty() {
+            match self.0.write(output.piece(), output.descriptors(), timeout) {
+                Ok(count) => output.sent(count),
+                Err(error) if is_wait(&error) => return Sent::Part,
+                Err(error) => {
+                    output.clear();
+                    return Sent::Refused(match error.kind() {
+                        io::ErrorKind::BrokenPipe => End::Eof,
+                        _ => End::Transport(error),
+                    });
+                }
+            }
+        }
+        Sent::All
+    }
+
+    /// Waits until bytes can be read. Returns false at once if the transport cannot wait for that, and
+    /// `None` if the time has passed.
+    pub(super) fn wait_readable(&self, timeout: Option<Duration>) -> Result<Option<bool>, End> {
+        match self.0.wait_readable(timeout) {
+            Ok(readable) => Ok(Some(readable)),
+            Err(error) if is_wait(&error) => Ok(None),
+            Err(error) => Err(End::Transport(error)),
+        }
+    }
+}
+
+fn is_wait(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
+}
