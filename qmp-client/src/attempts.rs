@@ -94,12 +94,6 @@ pub(crate) fn check_alive(
     }
 }
 
-/// Returns the error of an attempt to connect to a Unix socket on a system without them.
-#[cfg(not(unix))]
-pub(crate) fn no_unix_sockets() -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, "Unix sockets are not supported on this system")
-}
-
 /// Returns whether another attempt may succeed: the socket does not exist yet, or no server listens
 /// yet.
 fn may_pass(error: &io::Error) -> bool {

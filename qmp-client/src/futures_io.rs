@@ -33,9 +33,9 @@ use std::time::{Duration, Instant};
 
 use async_io::{Async, Timer};
 use futures_io::{AsyncRead, AsyncWrite};
-use qmp_protocol::Descriptor;
 
 use crate::address::Address;
+use crate::endpoint;
 use crate::error::Result;
 use crate::nonblocking::Connecting;
 use crate::options::Options;
@@ -106,31 +106,22 @@ async fn timeout<T>(
 }
 
 async fn attempt(address: &Address) -> io::Result<Socket> {
-    match address {
-        #[cfg(unix)]
-        Address::Unix(path) => Ok(Socket::Unix(Async::new(crate::socket::connect(path)?)?)),
-        #[cfg(unix)]
-        Address::Abstract(name) => {
-            Ok(Socket::Unix(Async::new(crate::socket::connect_abstract(name)?)?))
-        }
-        Address::Tcp { host, port } => {
-            let host = if host.is_empty() { "localhost" } else { host };
-            let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
-            for address in (host, *port).to_socket_addrs()? {
-                match Async::<TcpStream>::connect(address).await {
-                    Ok(stream) => {
-                        // A command is one write, and is to be sent at once.
-                        stream.get_ref().set_nodelay(true)?;
-                        return Ok(Socket::Tcp(stream));
-                    }
-                    Err(error) => last = error,
-                }
-            }
-            Err(last)
-        }
-        #[cfg(not(unix))]
-        _ => Err(crate::attempts::no_unix_sockets()),
+    #[cfg(unix)]
+    if let Some(stream) = endpoint::unix_stream(address)? {
+        return Async::new(stream).map(Socket::Unix);
     }
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+    for address in endpoint::host_and_port(address)?.to_socket_addrs()? {
+        match Async::<TcpStream>::connect(address).await {
+            Ok(stream) => {
+                // A command is one write, and is to be sent at once.
+                stream.get_ref().set_nodelay(true)?;
+                return Ok(Socket::Tcp(stream));
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// A stream of `futures-io`, as a [`Link`].
@@ -162,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for Stream<S> {
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
-        descriptors: &[Descriptor],
+        descriptors: &[qmp_protocol::Descriptor],
     ) -> Poll<io::Result<usize>> {
         let Some(socket) = self.unix() else {
             return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));

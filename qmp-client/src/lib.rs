@@ -137,6 +137,8 @@
 
 mod address;
 mod attempts;
+#[cfg(any(feature = "blocking", feature = "futures-io", feature = "tokio"))]
+mod endpoint;
 mod error;
 mod inbox;
 mod nonblocking;

@@ -19,9 +19,9 @@ use ::tokio::net::TcpStream;
 use ::tokio::time::{Sleep, sleep, sleep_until, timeout};
 #[cfg(unix)]
 use ::tokio::{io::Interest, net::UnixStream};
-use qmp_protocol::Descriptor;
 
 use crate::address::{Address, ToAddress};
+use crate::endpoint;
 use crate::error::Result;
 use crate::nonblocking::{Client, Connecting};
 use crate::options::Options;
@@ -158,23 +158,14 @@ pub async fn open_to_child(
 }
 
 async fn attempt(address: &Address) -> io::Result<Socket> {
-    Ok(match address {
-        #[cfg(unix)]
-        Address::Unix(path) => Socket::Unix(UnixStream::from_std(crate::socket::connect(path)?)?),
-        #[cfg(unix)]
-        Address::Abstract(name) => {
-            Socket::Unix(UnixStream::from_std(crate::socket::connect_abstract(name)?)?)
-        }
-        Address::Tcp { host, port } => {
-            let host = if host.is_empty() { "localhost" } else { host };
-            let stream = TcpStream::connect((host, *port)).await?;
-            // A command is one write, and is to be sent at once.
-            stream.set_nodelay(true)?;
-            Socket::Tcp(stream)
-        }
-        #[cfg(not(unix))]
-        _ => return Err(crate::attempts::no_unix_sockets()),
-    })
+    #[cfg(unix)]
+    if let Some(stream) = endpoint::unix_stream(address)? {
+        return UnixStream::from_std(stream).map(Socket::Unix);
+    }
+    let stream = TcpStream::connect(endpoint::host_and_port(address)?).await?;
+    // A command is one write, and is to be sent at once.
+    stream.set_nodelay(true)?;
+    Ok(Socket::Tcp(stream))
 }
 
 /// A stream of tokio, as a [`Link`].
@@ -208,7 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for Stream<S> {
         &mut self,
         cx: &mut Context<'_>,
         bytes: &[u8],
-        descriptors: &[Descriptor],
+        descriptors: &[qmp_protocol::Descriptor],
     ) -> Poll<io::Result<usize>> {
         let Some(socket) = self.unix() else {
             return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::address::Address;
 use crate::attempts::{Attempts, check_alive};
+use crate::endpoint;
 use crate::error::Result;
 use crate::options::Options;
 use crate::transport::{Tcp, Transport};
@@ -30,14 +31,9 @@ pub(super) fn open(
 
 fn attempt(address: &Address, within: Duration) -> io::Result<Box<dyn Transport>> {
     #[cfg(unix)]
-    use crate::transport::Unix;
-    Ok(match address {
-        #[cfg(unix)]
-        Address::Unix(path) => Box::new(Unix::connect(path)?),
-        #[cfg(unix)]
-        Address::Abstract(name) => Box::new(Unix::connect_abstract(name)?),
-        Address::Tcp { host, port } => Box::new(Tcp::connect(host, *port, within)?),
-        #[cfg(not(unix))]
-        _ => return Err(crate::attempts::no_unix_sockets()),
-    })
+    if let Some(stream) = endpoint::unix_stream(address)? {
+        return Ok(Box::new(crate::transport::Unix::from_stream(stream)?));
+    }
+    let (host, port) = endpoint::host_and_port(address)?;
+    Ok(Box::new(Tcp::connect(host, port, within)?))
 }
