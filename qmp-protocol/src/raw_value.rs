@@ -3,8 +3,8 @@
 use std::iter;
 
 use serde::Deserialize;
-use serde::de::value::{BorrowedStrDeserializer, Error as NotRaw, MapDeserializer};
-use serde::de::{Deserializer, Visitor};
+use serde::de::value::{Error as NotRaw, MapDeserializer};
+use serde::de::{Deserializer, IntoDeserializer, Visitor};
 use serde_json::value::RawValue;
 
 /// Returns text that is known to be JSON as a raw value, without checking it again.
@@ -18,6 +18,14 @@ pub(crate) fn from_checked(text: &str) -> Option<&RawValue> {
 
 struct Checked<'de>(&'de str);
 
+impl<'de> IntoDeserializer<'de, NotRaw> for Checked<'de> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
 impl<'de> Deserializer<'de> for Checked<'de> {
     type Error = NotRaw;
 
@@ -26,8 +34,7 @@ impl<'de> Deserializer<'de> for Checked<'de> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, NotRaw> {
-        let entry = (name, BorrowedStrDeserializer::new(self.0));
-        visitor.visit_map(MapDeserializer::new(iter::once(entry)))
+        visitor.visit_map(MapDeserializer::new(iter::once((name, self))))
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, NotRaw> {
