@@ -1,8 +1,8 @@
 //! The state that the handles of a connection share, and the loop that does its I/O.
 //!
 //! No thread is dedicated to a connection. A thread that waits for something takes the input buffer,
-//! which makes it the reader: it reads, passes on what arrives, and puts the buffer back when it has
-//! what it waits for. Other threads that wait sleep until a turn of the reader is over. A thread that submits a command sends it itself.
+//! which makes it the reader: it reads, passes on what arrives, and puts the buffer back. Other threads
+//! that wait sleep until a turn of the reader is over. A thread that submits a command sends it itself.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -63,19 +63,26 @@ struct Reader<'s> {
     input: Option<Input>,
 }
 
-impl Reader<'_> {
+impl<'s> Reader<'s> {
     fn input(&mut self) -> &mut Input {
         self.input.get_or_insert_with(|| Input::new(0))
+    }
+
+    /// Puts the buffer back, and wakes the threads that wait for that.
+    fn put_back(&mut self) -> MutexGuard<'s, State> {
+        let mut state = self.shared.lock();
+        state.input = self.input.take();
+        if state.waiting > 0 {
+            self.shared.turned.notify_all();
+        }
+        state
     }
 }
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.input = self.input.take();
-        state.interrupted |= std::thread::panicking();
-        if state.waiting > 0 {
-            self.shared.turned.notify_all();
+        if self.input.is_some() {
+            self.put_back().interrupted |= std::thread::panicking();
         }
     }
 }
@@ -226,9 +233,9 @@ impl Shared {
         loop {
             // Again after each examination, during which other threads may have passed on more.
             while wait.collect(&mut state) {
+                state.release(KEPT);
                 drop(state);
                 if let Some(found) = wait.examine() {
-                    self.release();
                     return Some(found);
                 }
                 state = self.lock();
@@ -278,8 +285,7 @@ impl Shared {
                 state.connection.expire(now);
                 state.distribute(reader.input());
             }
-            drop(reader);
-            state = self.lock();
+            state = reader.put_back();
             if has_passed && is_over {
                 let collected = wait.collect(&mut state);
                 drop(state);
@@ -391,15 +397,6 @@ impl Shared {
                 return;
             }
             state = self.lock();
-        }
-    }
-
-    /// Frees memory that is not in use.
-    fn release(&self) {
-        let mut state = self.lock();
-        state.connection.release(KEPT);
-        if let Some(input) = &mut state.input {
-            input.release(KEPT);
         }
     }
 

@@ -46,6 +46,14 @@ impl State {
         self.unsent || !self.connection.output().is_empty()
     }
 
+    /// Frees memory that is not in use, except for buffers of the size `kept`, in bytes.
+    pub(super) fn release(&mut self, kept: usize) {
+        self.connection.release(kept);
+        if let Some(input) = &mut self.input {
+            input.release(kept);
+        }
+    }
+
     /// Passes on everything that has arrived.
     pub(super) fn distribute(&mut self, input: &mut Input) {
         while let Some(incoming) = self.connection.next(input) {
