@@ -1,4 +1,4 @@
-//! What a subscription gives out: which events, and as which type.
+//! The events that a subscription gives out, and their type.
 
 use std::fmt;
 

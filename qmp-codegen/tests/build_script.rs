@@ -16,8 +16,8 @@ const SCHEMA: &str = "\
 ";
 
 const TYPES: &str = "\
-{ 'enum': 'Colour', 'data': [ 'red', 'blue' ] }
-{ 'struct': 'Paint', 'data': { 'colour': 'Colour' } }
+{ 'enum': 'Color', 'data': [ 'red', 'blue' ] }
+{ 'struct': 'Paint', 'data': { 'color': 'Color' } }
 ";
 
 /// The build script.
@@ -97,7 +97,7 @@ impl Package {
 #[test]
 fn errors_are_shown_with_their_place() {
     let package = Package::new("wrong");
-    package.write("types.json", &TYPES.replace("'Colour' }", "'Color' }"));
+    package.write("types.json", &TYPES.replace("'Color' }", "'Colr' }"));
     let built = package.build("");
     assert!(!built.succeeded);
     package.is_watched(&built);
@@ -105,13 +105,13 @@ fn errors_are_shown_with_their_place() {
     let types = package.path("types.json").display().to_string();
     for shown in [
         format!("in file included from {root}:1:"),
-        format!("{types}:2:42: error: in struct 'Paint': "),
-        String::from(" 2 | { 'struct': 'Paint', 'data': { 'colour': 'Color' } }\n"),
-        String::from("did you mean 'Colour'?"),
+        format!("{types}:2:41: error: in struct 'Paint': "),
+        String::from(" 2 | { 'struct': 'Paint', 'data': { 'color': 'Colr' } }\n"),
+        String::from("did you mean 'Color'?"),
     ] {
         assert!(built.err.contains(&shown), "{shown}: {}", built.err);
     }
-    let headline = format!("cargo::error={types}:2:42: error: in struct 'Paint': ");
+    let headline = format!("cargo::error={types}:2:41: error: in struct 'Paint': ");
     assert!(built.out.contains(&headline), "{headline}{}", built.out);
     assert_eq!(built.out.matches("cargo::error").count(), 1, "{}", built.out);
     assert_eq!(package.written(), None, "nothing is written");

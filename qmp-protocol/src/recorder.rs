@@ -1,4 +1,4 @@
-//! What observes the messages of a connection.
+//! The observers of a connection's messages: the transcript and the trace.
 
 use crate::output::Output;
 use crate::transcript::{Direction, Transcript};

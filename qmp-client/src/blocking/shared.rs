@@ -47,7 +47,7 @@ pub(super) struct Shared {
     greeting: OnceLock<Greeting>,
 }
 
-/// What a turn of the reader begins with.
+/// The state of the connection at the start of a turn of the reader.
 struct Turn {
     must_send: bool,
     refused: Option<End>,

@@ -1,4 +1,4 @@
-//! What a thread waits for.
+//! The conditions that a thread waits for.
 
 use qmp_protocol::CallId;
 use serde_json::value::RawValue;

@@ -1,4 +1,4 @@
-//! What an object type provides, and its `Deserialize` and `Serialize`.
+//! The parts that an object type provides, and its `Deserialize` and `Serialize`.
 
 use std::fmt;
 use std::marker::PhantomData;

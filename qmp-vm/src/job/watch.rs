@@ -1,4 +1,4 @@
-//! What the events and states of jobs mean, and what they ask for.
+//! The meaning of the events and states of jobs, and the commands that they ask for.
 
 use qmp_client::{RawEvent, Result};
 use qmp_types::qmp::events::{BlockJobCancelled, BlockJobCompleted, JobStatusChange};
