@@ -90,7 +90,7 @@ fn unknown_names_are_mistakes() {
         .commands(["dra"])
         .events(["DRAWNN"])
         .replace_type("Blop", "crate::Blob")
-        .derive("Color", "Eq")
+        .derive("Colr", "Eq")
         .attributes("pain", "#[cold]")
         .symbols(["CONFIG_WIDE", "CONFIG_DRAWS"]);
     assert_eq!(
@@ -98,7 +98,7 @@ fn unknown_names_are_mistakes() {
         [
             "the schema has no command 'dra'; did you mean 'draw'?",
             "the schema has no condition with the symbol 'CONFIG_DRAWS'; did you mean 'CONFIG_DRAW'?",
-            "the schema has no definition 'Color'; did you mean 'Color'?",
+            "the schema has no definition 'Colr'; did you mean 'Color'?",
             "the schema has no definition 'pain'; did you mean 'Paint'?",
             "the schema has no event 'DRAWNN'; did you mean 'DRAWN'?",
             "the schema has no type 'Blop'; did you mean 'Blob'?",
