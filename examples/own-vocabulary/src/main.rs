@@ -28,13 +28,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => {
             let (ours, theirs) = UnixStream::pair()?;
             std::thread::spawn(move || serve(theirs));
-            Client::from_transport(Unix::from_stream(ours)?, &Options::new())?
+            Client::over(Unix::from_stream(ours)?, &Options::new())?
         }
     };
     talk(client)
 }
 
-fn talk(mut vm: Client) -> Result<(), Box<dyn std::error::Error>> {
+fn talk(vm: Client) -> Result<(), Box<dyn std::error::Error>> {
+    // Events are kept from here on, for as long as `events` exists.
+    let mut events = vm.events::<AnyEvent>();
+
     vm.execute(Stop::new())?;
     let status = vm.execute(QueryStatus::new())?.status;
     println!("status: {status}, paused: {}", status == RunState::Paused);
@@ -48,14 +51,15 @@ fn talk(mut vm: Client) -> Result<(), Box<dyn std::error::Error>> {
     }
 
     loop {
-        match vm.next_event(Duration::from_millis(100)) {
-            Ok(occurrence) => match occurrence.event {
+        match events.next_within(Duration::from_millis(100)) {
+            Some(Ok(occurrence)) => match occurrence.event {
                 AnyEvent::Stop(_) => println!("stopped"),
                 AnyEvent::Resume(_) => println!("resumed"),
                 other => println!("other event: {other:?}"),
             },
-            Err(Error::Timeout(_)) => return Ok(()),
-            Err(error) => return Err(error.into()),
+            Some(Err(Error::Timeout(_))) => return Ok(()),
+            Some(Err(error)) => return Err(error.into()),
+            None => return Err(vm.closed().into()),
         }
     }
 }
@@ -93,6 +97,6 @@ mod tests {
     fn it_talks_to_its_own_server() -> Result<(), Box<dyn std::error::Error>> {
         let (ours, theirs) = UnixStream::pair()?;
         std::thread::spawn(move || serve(theirs));
-        talk(Client::from_transport(Unix::from_stream(ours)?, &Options::new())?)
+        talk(Client::over(Unix::from_stream(ours)?, &Options::new())?)
     }
 }
