@@ -223,15 +223,13 @@ impl Input {
     }
 
     fn skip_separators(&mut self) {
-        let is_space = |byte: &&u8| byte.is_ascii_whitespace() || matches!(**byte, 0 | 0xFF);
-        loop {
-            let rest = &self.buffer[self.start..self.end];
-            let spaces = rest.iter().take_while(is_space).count();
-            self.start += spaces;
-            if !rest[spaces..].starts_with(BYTE_ORDER_MARK) {
-                return;
-            }
-            self.start += BYTE_ORDER_MARK.len();
+        let bytes = &self.buffer[..self.end];
+        while let Some(byte) = bytes.get(self.start) {
+            self.start += match byte {
+                b' ' | b'\t'..=b'\r' | 0 | 0xFF => 1,
+                0xEF if bytes[self.start..].starts_with(BYTE_ORDER_MARK) => BYTE_ORDER_MARK.len(),
+                _ => return,
+            };
         }
     }
 
