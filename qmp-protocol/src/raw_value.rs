@@ -46,3 +46,16 @@ impl<'de> Deserializer<'de> for Checked<'de> {
         unit unit_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_becomes_a_raw_value_as_it_is() {
+        for text in ["{\"a\" : [1.50]}", "\"\\u0000\"", "null"] {
+            assert_eq!(from_checked(text).unwrap().get(), text);
+        }
+    }
+}
