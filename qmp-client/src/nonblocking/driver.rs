@@ -40,7 +40,8 @@ pub struct Driver<L: Link, C> {
     /// The next moment at which a deadline passes.
     deadline: Option<Instant>,
     fence: Fence,
-    /// The number of polls for which a deadline has been put off, since bytes have arrived.
+    /// The number of polls for which a deadline that has passed has been put off, since bytes have
+    /// arrived.
     late_turns: u32,
     rest: Rest,
     /// Tasks to be woken when the lock is released.
@@ -202,7 +203,7 @@ impl<L: Link, C: Clock> Driver<L, C> {
     }
 
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (mut expired, mut taken) = (None, 0);
+        let (mut expired, mut taken, mut is_put_off) = (None, 0, false);
         for _ in 0..TURNS {
             let read = self.read(cx);
             let received = read.is_ready();
@@ -214,9 +215,9 @@ impl<L: Link, C: Clock> Driver<L, C> {
             let is_unread = !received && expired.is_some() && self.late_turns < FENCE_TURNS;
             if is_unread && self.link.has_arrived() {
                 self.late_turns += 1;
+                is_put_off = true;
                 break;
             }
-            self.late_turns = 0;
             let was_busy = !self.writer.output.is_empty();
             let due = expired.take_if(|_| !received || taken >= SHARE);
             self.turn(cx, received, due);
@@ -228,6 +229,7 @@ impl<L: Link, C: Clock> Driver<L, C> {
             // What was submitted while the writer was busy has not been fetched yet.
             let has_room = was_busy && self.writer.output.is_empty();
             if !received && expired.is_none() && !self.writer.is_refused() && !has_room {
+                self.late_turns = 0;
                 return Poll::Pending;
             }
             if taken >= SHARE {
@@ -235,9 +237,12 @@ impl<L: Link, C: Clock> Driver<L, C> {
             }
         }
         // While there is always something to read, the runtime may not get to its timers.
-        let expired = expired.or_else(|| self.is_late());
-        if expired.is_some() && self.late_turns == 0 {
-            self.turn(cx, true, expired);
+        if !is_put_off {
+            let expired = expired.or_else(|| self.is_late());
+            if expired.is_some() {
+                self.turn(cx, true, expired);
+            }
+            self.late_turns = 0;
         }
         cx.waker().wake_by_ref();
         Poll::Pending
