@@ -5,8 +5,17 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::json::{self, JsonError};
+use crate::printable;
+
+/// How many bytes of each part `Display` shows: together less than 1 KiB.
+const MAX_REASON: usize = 400;
+const MAX_PATH: usize = 300;
+const MAX_SNIPPET: usize = 250;
 
 /// The error for text that does not decode: the value that failed, why it failed, and the text there.
+///
+/// `Display` is fit for a terminal: control characters and invisible ones are escaped, and long parts
+/// are cut off.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct DecodeError {
     path: String,
@@ -43,7 +52,12 @@ impl DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {}, near `{}`", self.reason, self.path, self.snippet)
+        printable::write(f, &self.reason, MAX_REASON)?;
+        f.write_str(" at ")?;
+        printable::write(f, &self.path, MAX_PATH)?;
+        f.write_str(", near `")?;
+        printable::write(f, &self.snippet, MAX_SNIPPET)?;
+        f.write_str("`")
     }
 }
 
@@ -160,6 +174,36 @@ mod tests {
                 let _ = path_at(text.as_bytes(), offset);
                 let _ = snippet_at(text, offset);
             }
+        }
+    }
+
+    #[test]
+    fn nothing_reaches_a_terminal_unescaped() {
+        use crate::{ErrorClass, QmpError};
+
+        let hostile = "\u{1b}]0;x\u{7}\u{202e}\u{200b}\u{9b}\n".repeat(1000);
+        let text = serde_json::to_string(&hostile).unwrap();
+        let mut error = QmpError::new(hostile.parse().unwrap(), &*hostile);
+        let shown = [
+            decode::<u8>(&text).unwrap_err().to_string(),
+            decode::<u8>(&hostile).unwrap_err().to_string(),
+            decode::<std::collections::BTreeMap<String, u8>>(&format!("{{{text}: {text}}}"))
+                .unwrap_err()
+                .to_string(),
+            decode::<crate::ServerMessage<'_>>(&format!("{{\"event\": {{{text}: {text}}}}}"))
+                .unwrap_err()
+                .to_string(),
+            ErrorClass::from_known(&hostile).unwrap_err().to_string(),
+            error.to_string(),
+            {
+                error.class = ErrorClass::GenericError;
+                error.to_string()
+            },
+        ];
+        for shown in shown {
+            assert!(shown.len() <= 1024, "{} bytes: {shown}", shown.len());
+            let escapes = |c: char| c.is_control() || "\u{202e}\u{200b}".contains(c);
+            assert!(!shown.contains(escapes), "{shown:?}");
         }
     }
 }

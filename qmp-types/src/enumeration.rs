@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserializer, Visitor};
 
 use crate::names;
+use crate::printable;
 
 /// A generated QAPI enumeration.
 ///
@@ -44,6 +45,9 @@ pub fn parse_known<T: Enumeration>(name: &str) -> Result<T, UnknownValue> {
 }
 
 /// The error for a name that an enumeration does not have.
+///
+/// `Display` is fit for a terminal: control characters and invisible ones are escaped, and a long name
+/// is cut off.
 ///
 /// ```
 /// # #[cfg(feature = "qmp")] {
@@ -95,14 +99,14 @@ impl UnknownValue {
 
 /// How many names an error lists.
 const LISTED: usize = 8;
-/// How much of a wrong name an error shows, in characters: it may be a whole file.
-const SHOWN: usize = 60;
+/// How much of a wrong name an error shows, in bytes: it may be a whole file.
+const SHOWN: usize = 120;
 
 impl fmt::Display for UnknownValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value: String = self.value.chars().take(SHOWN).collect();
-        let cut = if value.len() < self.value.len() { "…" } else { "" };
-        write!(f, "`{}{cut}` is not a value of {}", value.escape_debug(), self.enumeration)?;
+        f.write_str("`")?;
+        printable::write(f, &self.value, SHOWN)?;
+        write!(f, "` is not a value of {}", self.enumeration)?;
         if let Some(suggestion) = self.suggestion() {
             write!(f, ", did you mean `{suggestion}`?")?;
         }

@@ -39,6 +39,7 @@ mod generated;
 mod json;
 mod message;
 mod names;
+mod printable;
 mod verbatim;
 mod version;
 
@@ -53,6 +54,7 @@ pub use command::{AllowOob, Command, Empty, Event, Null, Vocabulary};
 pub use decode::{DecodeError, decode};
 pub use enumeration::UnknownValue;
 pub use message::{Capability, ErrorClass, Greeting, QmpError, ServerMessage, Timestamp};
+pub use printable::Printable;
 pub use verbatim::Verbatim;
 pub use version::{Version, VersionTriple};
 
