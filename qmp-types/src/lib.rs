@@ -35,11 +35,15 @@ extern crate self as qmp_types;
 
 mod command;
 mod decode;
+mod error;
 mod generated;
+mod greeting;
 mod json;
+mod lenient;
 mod message;
 mod names;
 mod printable;
+mod timestamp;
 mod verbatim;
 mod version;
 
@@ -53,8 +57,11 @@ pub mod object;
 pub use command::{AllowOob, Command, Empty, Event, Null, Vocabulary};
 pub use decode::{DecodeError, decode};
 pub use enumeration::UnknownValue;
-pub use message::{Capability, ErrorClass, Greeting, QmpError, ServerMessage, Timestamp};
+pub use error::{ErrorClass, QmpError};
+pub use greeting::{Capability, Greeting};
+pub use message::ServerMessage;
 pub use printable::Printable;
+pub use timestamp::Timestamp;
 pub use verbatim::Verbatim;
 pub use version::{Version, VersionTriple};
 

@@ -1,16 +1,20 @@
-//! Versions, as QEMU reports them.
+//! Versions, as QEMU and other servers report them.
 
 use std::fmt;
 
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use crate::lenient::{WholeNumber, leading_number};
 use crate::object::{self, Members, Object, Writer};
+use crate::printable::Printable;
 
 /// A version of three numbers, ordered as versions are.
 ///
-/// QEMU sends an object; QEMU 0.12 sent a string such as `"0.12.50"`. Both decode.
+/// QEMU sends an object; QEMU 0.12 sent a string such as `"0.12.50"`. Any value decodes, since no
+/// message may be lost with the version in it: a number that is missing or not readable is 0.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct VersionTriple {
     /// The first number.
@@ -22,17 +26,20 @@ pub struct VersionTriple {
 }
 
 impl VersionTriple {
+    /// The version of a server that does not report it: three zeros.
+    pub const UNKNOWN: Self = Self::new(0, 0, 0);
+
     /// Creates a version from its three numbers.
     #[must_use]
     pub const fn new(major: i64, minor: i64, micro: i64) -> Self {
         Self { major, minor, micro }
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        let mut numbers = text.split('.').map(str::parse);
-        let mut number = || numbers.next().unwrap_or(Ok(0)).ok();
-        let version = Self { major: number()?, minor: number()?, micro: number()? };
-        numbers.next().is_none().then_some(version)
+    /// Reads `8.2.0`, and also `8.2` and `8.2.0-rc1`.
+    fn parse(text: &str) -> Self {
+        let mut numbers = text.split('.').map(|part| leading_number(part).unwrap_or(0));
+        let mut number = || numbers.next().unwrap_or(0);
+        Self { major: number(), minor: number(), micro: number() }
     }
 }
 
@@ -47,19 +54,17 @@ impl Object for VersionTriple {
     const MEMBERS: &'static [&'static str] = &["major", "minor", "micro"];
 
     fn read<'de, A: MapAccess<'de>>(members: &mut Members<'_, 'de, A>) -> Result<Self, A::Error> {
-        let (mut major, mut minor, mut micro) = (None, None, None);
+        let mut version = Self::UNKNOWN;
         while let Some(index) = members.next(Self::MEMBERS)? {
+            let WholeNumber(number) = members.value()?;
+            let number = number.unwrap_or(0);
             match index {
-                0 => major = Some(members.value()?),
-                1 => minor = Some(members.value()?),
-                _ => micro = Some(members.value()?),
+                0 => version.major = number,
+                1 => version.minor = number,
+                _ => version.micro = number,
             }
         }
-        Ok(Self {
-            major: members.required(major, "major")?,
-            minor: members.required(minor, "minor")?,
-            micro: members.required(micro, "micro")?,
-        })
+        Ok(version)
     }
 
     fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>) {
@@ -81,12 +86,36 @@ impl<'de> Visitor<'de> for TripleVisitor {
     type Value = VersionTriple;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a version, as an object or as a string")
+        f.write_str("any value")
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<VersionTriple, E> {
-        VersionTriple::parse(text)
-            .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+    fn visit_bool<E>(self, _: bool) -> Result<VersionTriple, E> {
+        Ok(VersionTriple::UNKNOWN)
+    }
+
+    fn visit_i64<E>(self, major: i64) -> Result<VersionTriple, E> {
+        Ok(VersionTriple::new(major, 0, 0))
+    }
+
+    fn visit_u64<E>(self, major: u64) -> Result<VersionTriple, E> {
+        Ok(VersionTriple::new(i64::try_from(major).unwrap_or(0), 0, 0))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<VersionTriple, E> {
+        Ok(VersionTriple::parse(&number.to_string()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<VersionTriple, E> {
+        Ok(VersionTriple::parse(text))
+    }
+
+    fn visit_unit<E>(self) -> Result<VersionTriple, E> {
+        Ok(VersionTriple::UNKNOWN)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<VersionTriple, A::Error> {
+        while elements.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(VersionTriple::UNKNOWN)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<VersionTriple, A::Error> {
@@ -100,21 +129,82 @@ impl<'de> Deserialize<'de> for VersionTriple {
     }
 }
 
-/// The version in QEMU's greeting.
+/// The version in the greeting.
+///
+/// Any value decodes, so that a server of another make is not refused because of its version.
+/// `Display` shows the version of such a server as `StratoVirt 2.4.0`.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Version {
-    /// The version of QEMU.
+    /// The version of QEMU; [`VersionTriple::UNKNOWN`] if the server does not report one.
     pub qemu: VersionTriple,
     /// The distributor's part of the version; often empty.
     pub package: String,
+    /// All other members, and those above whose values have another type. They are written back.
+    pub rest: Map<String, Value>,
+}
+
+impl Version {
+    /// Creates a version without other members.
+    pub fn new(qemu: VersionTriple, package: impl Into<String>) -> Self {
+        Self { qemu, package: package.into(), rest: Map::new() }
+    }
+
+    pub(crate) fn from_value(value: Value) -> Self {
+        let mut version = Self::default();
+        match value {
+            Value::Object(rest) => version.rest = rest,
+            Value::String(text) => {
+                version.package = text;
+                return version;
+            }
+            _ => return version,
+        }
+        if let Some(value) = version.rest.get("qemu") {
+            version.qemu = triple(value);
+            if is_exactly(value, version.qemu) {
+                version.rest.remove("qemu");
+            }
+        }
+        match version.rest.remove("package") {
+            Some(Value::String(package)) => version.package = package,
+            Some(other) => _ = version.rest.insert("package".to_owned(), other),
+            None => {}
+        }
+        version
+    }
+
+    /// Returns the name and the version of a server other than QEMU.
+    fn other_server(&self) -> Option<(&str, VersionTriple)> {
+        let versions = self.rest.iter().filter(|(name, _)| !Self::MEMBERS.contains(&&***name));
+        let mut versions = versions.map(|(name, value)| (name.as_str(), triple(value)));
+        versions.find(|(_, version)| *version != VersionTriple::UNKNOWN)
+    }
+}
+
+/// Reads a version from a value of any type.
+fn triple(value: &Value) -> VersionTriple {
+    VersionTriple::deserialize(value).unwrap_or(VersionTriple::UNKNOWN)
+}
+
+/// Returns whether writing `version` gives `value` again, or the same in the form of QEMU 0.12.
+fn is_exactly(value: &Value, version: VersionTriple) -> bool {
+    match value {
+        Value::String(text) => *text == version.to_string(),
+        _ => serde_json::to_value(version).is_ok_and(|written| written == *value),
+    }
 }
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.package.trim() {
-            "" => self.qemu.fmt(f),
-            package => write!(f, "{} ({package})", self.qemu),
+        let package = Printable(self.package.trim());
+        match (self.qemu, self.other_server()) {
+            (VersionTriple::UNKNOWN, Some((name, version))) => {
+                write!(f, "{} {version}", Printable(name))?;
+            }
+            (VersionTriple::UNKNOWN, None) => f.write_str("unknown version")?,
+            (qemu, _) => qemu.fmt(f)?,
         }
+        if package.0.is_empty() { Ok(()) } else { write!(f, " ({package})") }
     }
 }
 
@@ -123,23 +213,35 @@ impl Object for Version {
     const MEMBERS: &'static [&'static str] = &["qemu", "package"];
 
     fn read<'de, A: MapAccess<'de>>(members: &mut Members<'_, 'de, A>) -> Result<Self, A::Error> {
-        let (mut qemu, mut package) = (None, None);
-        while let Some(index) = members.next(Self::MEMBERS)? {
-            match index {
-                0 => qemu = Some(members.value()?),
-                _ => package = Some(members.value()?),
-            }
-        }
-        Ok(Self { qemu: members.required(qemu, "qemu")?, package: package.unwrap_or_default() })
+        let mut all = Map::new();
+        while members.next_or_keep(&[], &mut all)?.is_some() {}
+        Ok(Self::from_value(Value::Object(all)))
     }
 
     fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>) {
-        out.member("qemu", &self.qemu);
-        out.member("package", &self.package);
+        if !self.rest.contains_key("qemu")
+            && (self.qemu != VersionTriple::UNKNOWN || self.rest.is_empty())
+        {
+            out.member("qemu", &self.qemu);
+        }
+        if !self.rest.contains_key("package") {
+            out.member("package", &self.package);
+        }
+        out.unlisted(&self.rest, &[]);
     }
 }
 
-crate::object_impls!(Version);
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        object::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(Self::from_value)
+    }
+}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -149,7 +251,7 @@ mod tests {
     #[test]
     fn the_first_qmp_release_sent_a_string() {
         let old: Version = serde_json::from_str(r#"{"qemu": "0.12.50", "package": ""}"#).unwrap();
-        assert_eq!(old.qemu, VersionTriple::new(0, 12, 50));
+        assert_eq!(old, Version::new(VersionTriple::new(0, 12, 50), ""));
         let new: Version = serde_json::from_str(
             r#"{"qemu": {"micro": 3, "minor": 1, "major": 11}, "package": "Debian 1:11.1.3"}"#,
         )
@@ -159,9 +261,43 @@ mod tests {
     }
 
     #[test]
-    fn other_values_are_refused() {
-        for text in [r#""eleven""#, r#""1.2.3.4""#, "3", r#"{"major": 1, "minor": 2}"#] {
-            assert!(serde_json::from_str::<VersionTriple>(text).is_err(), "{text}");
+    fn numbers_that_cannot_be_read_are_zero() {
+        for (text, expected) in [
+            (r#""eleven""#, "0.0.0"),
+            (r#""1.2.3.4""#, "1.2.3"),
+            (r#""8.2.0-rc1""#, "8.2.0"),
+            (r#""8.2""#, "8.2.0"),
+            ("3", "3.0.0"),
+            ("3.1", "3.1.0"),
+            (r#"{"major": 1, "minor": 2}"#, "1.2.0"),
+            (r#"{"major": "1", "minor": 2.5, "micro": null}"#, "1.2.0"),
+            ("null", "0.0.0"),
+            ("[[], {}]", "0.0.0"),
+        ] {
+            let version: VersionTriple = serde_json::from_str(text).unwrap();
+            assert_eq!(version.to_string(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_version_of_any_form_is_written_back() {
+        for (text, shown) in [
+            (r#"{"StratoVirt":{"major":2},"package":null}"#, "StratoVirt 2.0.0"),
+            (r#"{"package":"x","vmm":"1.2"}"#, "vmm 1.2.0 (x)"),
+            (r#"{"package":[1],"qemu":"eleven"}"#, "unknown version"),
+            (r#"{"package":"","qemu":{"major":"8","micro":0,"minor":1},"target":"arm"}"#, "8.1.0"),
+        ] {
+            let version: Version = serde_json::from_str(text).unwrap();
+            assert_eq!(version.to_string(), shown, "{text}");
+            assert_eq!(serde_json::to_value(&version).unwrap().to_string(), text);
+        }
+        for (text, shown) in [
+            ("null", "unknown version"),
+            (r#""2.1""#, "unknown version (2.1)"),
+            ("[]", "unknown version"),
+        ] {
+            let version: Version = serde_json::from_str(text).unwrap();
+            assert_eq!(version.to_string(), shown, "{text}");
         }
     }
 }

@@ -9,7 +9,7 @@ pub(super) const MACHINE_TYPE: &str = "pc-i440fx-11.1-machine";
 pub(super) const CPU_TYPE: &str = "qemu64-x86_64-cpu";
 
 pub(super) fn version() -> Version {
-    Version { qemu: QEMU, package: "simulated machine".to_owned() }
+    Version::new(QEMU, "simulated machine")
 }
 
 pub(super) fn cpu_path(index: u32) -> String {

@@ -98,7 +98,7 @@ pub(crate) fn router() -> Router<()> {
 }
 
 pub(crate) fn greeting() -> Greeting {
-    let version = Version { qemu: VersionTriple::new(11, 1, 0), package: "test".to_owned() };
+    let version = Version::new(VersionTriple::new(11, 1, 0), "test");
     Greeting { version, capabilities: vec![Capability::Oob] }
 }
 

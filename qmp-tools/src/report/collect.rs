@@ -57,7 +57,7 @@ pub fn collect(vm: &Client) -> Result<Report, Error> {
     let migration = vm.send(QueryMigrate::new())?;
 
     let version = version.receive()?;
-    let version = Version { qemu: version.qemu, package: version.package };
+    let version = Version::new(version.qemu, version.package);
     let name = answer(name)?.and_then(|info| info.name);
     let uuid = answer(uuid)?.map(|info| info.uuid).filter(|uuid| !is_zero(uuid));
     let state = answer(status)?.map(|info| info.status.to_string());

@@ -1,0 +1,201 @@
+//! Errors, as servers report them.
+
+use std::fmt;
+
+use serde::de::{Deserializer, MapAccess};
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::enumeration;
+use crate::object::{self, Members, Object, Writer};
+use crate::printable::{self, Printable};
+
+/// The class of an error (QMP specification, section "Error").
+///
+/// QEMU has classes of their own only for errors that clients must distinguish.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum ErrorClass {
+    /// Every error without a class of its own.
+    GenericError,
+    /// The command does not exist, or not in the current state of the virtual machine.
+    CommandNotFound,
+    /// The device exists but is not active.
+    DeviceNotActive,
+    /// The device does not exist.
+    DeviceNotFound,
+    /// The host's KVM lacks a capability.
+    KvmMissingCap,
+    /// A class that this crate does not know.
+    Unknown(Box<str>),
+}
+
+crate::enumeration! { ErrorClass = "QapiErrorClass" {
+    GenericError: "GenericError",
+    CommandNotFound: "CommandNotFound",
+    DeviceNotActive: "DeviceNotActive",
+    DeviceNotFound: "DeviceNotFound",
+    KvmMissingCap: "KVMMissingCap",
+} }
+
+/// The error of a command, as the server reported it.
+///
+/// `Display` shows the server's description, followed by the class in parentheses unless that is
+/// [`ErrorClass::GenericError`]. Both are fit for a terminal: control characters and invisible ones
+/// are escaped, and long texts are cut off.
+///
+/// Any value decodes, so that no reply is lost with its error. A class that is missing or not a
+/// string counts as [`ErrorClass::GenericError`], and the description of an error without one is
+/// its JSON text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QmpError {
+    /// The class, by which programs distinguish errors; nearly always [`ErrorClass::GenericError`].
+    pub class: ErrorClass,
+    /// The description, for people to read. It may change between releases: never parse it.
+    pub desc: String,
+    /// All other members of the error, and those above whose values are not strings. They are
+    /// written back.
+    pub rest: Map<String, Value>,
+}
+
+impl QmpError {
+    /// Creates an error of class [`ErrorClass::GenericError`].
+    pub fn generic(desc: impl Into<String>) -> Self {
+        Self::new(ErrorClass::GenericError, desc)
+    }
+
+    /// Creates an error.
+    pub fn new(class: ErrorClass, desc: impl Into<String>) -> Self {
+        Self { class, desc: desc.into(), rest: Map::new() }
+    }
+}
+
+impl QmpError {
+    fn from_value(value: Value) -> Self {
+        let mut rest = match value {
+            Value::Object(members) => members,
+            Value::String(desc) => return Self::generic(desc),
+            other => return Self::generic(other.to_string()),
+        };
+        let desc = match rest.remove("desc") {
+            Some(Value::String(desc)) => desc,
+            Some(other) => {
+                let desc = other.to_string();
+                rest.insert("desc".to_owned(), other);
+                desc
+            }
+            None => Value::Object(rest.clone()).to_string(),
+        };
+        let class = match rest.remove("class") {
+            Some(Value::String(class)) => enumeration::parse(&class),
+            Some(other) => {
+                rest.insert("class".to_owned(), other);
+                ErrorClass::GenericError
+            }
+            None => ErrorClass::GenericError,
+        };
+        Self { class, desc, rest }
+    }
+}
+
+impl fmt::Display for QmpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Printable(&self.desc).fmt(f)?;
+        match &self.class {
+            ErrorClass::GenericError => Ok(()),
+            class => {
+                f.write_str(" (")?;
+                printable::write(f, class.as_str(), MAX_CLASS)?;
+                f.write_str(")")
+            }
+        }
+    }
+}
+
+/// How much of a class an error shows, in bytes; the longest that QEMU has takes 15.
+const MAX_CLASS: usize = 60;
+
+impl std::error::Error for QmpError {}
+
+impl Object for QmpError {
+    const NAME: &'static str = "Error";
+    const MEMBERS: &'static [&'static str] = &["class", "desc"];
+
+    fn read<'de, A: MapAccess<'de>>(members: &mut Members<'_, 'de, A>) -> Result<Self, A::Error> {
+        let mut all = Map::new();
+        while members.next_or_keep(&[], &mut all)?.is_some() {}
+        Ok(Self::from_value(Value::Object(all)))
+    }
+
+    fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>) {
+        if !self.rest.contains_key("class") {
+            out.member("class", &self.class);
+        }
+        if !self.rest.contains_key("desc") {
+            out.member("desc", &self.desc);
+        }
+        out.unlisted(&self.rest, &[]);
+    }
+}
+
+impl Serialize for QmpError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        object::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for QmpError {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(Self::from_value)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::{ServerMessage, decode};
+
+    #[test]
+    fn an_error_of_any_form_answers_its_command() {
+        for (error, class, desc) in [
+            (r#"{"class":"GenericError","desc":"no"}"#, ErrorClass::GenericError, "no"),
+            (r#"{"class":7,"desc":"no"}"#, ErrorClass::GenericError, "no"),
+            (r#"{"class":"DeviceNotFound","desc":["a"]}"#, ErrorClass::DeviceNotFound, r#"["a"]"#),
+        ] {
+            let text = format!(r#"{{"error": {error}, "id": {{"a": [1]}}}}"#);
+            let ServerMessage::Error { id, error: decoded } = decode(&text).unwrap() else {
+                panic!("{text}");
+            };
+            assert_eq!(id.unwrap().get(), r#"{"a": [1]}"#);
+            assert_eq!((&decoded.class, decoded.desc.as_str()), (&class, desc), "{text}");
+            assert_eq!(serde_json::to_value(&decoded).unwrap().to_string(), error);
+        }
+        let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+        for (error, desc) in [
+            (&*deep, &*deep),
+            (r#"{"desc": "no"}"#, "no"),
+            (r#"{"code": 1}"#, r#"{"code":1}"#),
+            (r#""no""#, "no"),
+            ("null", "null"),
+            ("[1]", "[1]"),
+        ] {
+            let text = format!(r#"{{"error": {error}}}"#);
+            let ServerMessage::Error { error, .. } = decode(&text).unwrap() else {
+                panic!("{text}")
+            };
+            assert_eq!((error.class, error.desc.as_str()), (ErrorClass::GenericError, desc));
+        }
+    }
+
+    #[test]
+    fn an_error_keeps_unknown_members() {
+        let text = r#"{"id": 7, "error": {"class": "NewClass", "desc": "no", "data": {"x": 1}}}"#;
+        let ServerMessage::Error { id, error } = decode(text).unwrap() else { panic!("{text}") };
+        assert_eq!(id.unwrap().get(), "7");
+        assert_eq!(error.class, ErrorClass::Unknown("NewClass".into()));
+        assert_eq!(error.rest["data"]["x"], 1);
+        assert_eq!(serde_json::to_value(&error).unwrap()["class"], "NewClass");
+    }
+}

@@ -1,0 +1,200 @@
+//! The time of an event.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::lenient::{WholeNumber, whole};
+use crate::object::{self, Members, Object, Writer};
+
+/// The time of an event, by the server's clock.
+///
+/// Servers send an object. Decoding accepts any other value as well, so that no event is lost with
+/// its time: a number, or text with one, is taken as seconds, and everything else as
+/// [`UNKNOWN`](Self::UNKNOWN).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Timestamp {
+    /// Seconds since the Unix epoch; -1 if the server could not determine the time.
+    pub seconds: i64,
+    /// Microseconds within the second; -1 if the server could not determine the time.
+    pub microseconds: i64,
+}
+
+impl Timestamp {
+    /// The timestamp of a server that could not determine the time.
+    pub const UNKNOWN: Self = Self { seconds: -1, microseconds: -1 };
+
+    /// Returns the current time.
+    #[must_use]
+    pub fn now() -> Self {
+        match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => Self {
+                seconds: i64::try_from(since.as_secs()).unwrap_or(-1),
+                microseconds: since.subsec_micros().into(),
+            },
+            Err(_) => Self::UNKNOWN,
+        }
+    }
+
+    /// Converts to the standard library's type. Returns `None` if the server could not determine the
+    /// time.
+    #[must_use]
+    pub fn system_time(&self) -> Option<SystemTime> {
+        let seconds = u64::try_from(self.seconds).ok()?;
+        let microseconds = u64::try_from(self.microseconds).ok()?;
+        let since =
+            Duration::from_secs(seconds).checked_add(Duration::from_micros(microseconds))?;
+        SystemTime::UNIX_EPOCH.checked_add(since)
+    }
+
+    fn from_seconds(seconds: f64) -> Self {
+        if !(0.0..1e15).contains(&seconds) {
+            return Self::UNKNOWN;
+        }
+        let microseconds = whole((seconds.fract() * 1e6).round()).min(999_999);
+        Self { seconds: whole(seconds), microseconds }
+    }
+}
+
+impl Object for Timestamp {
+    const NAME: &'static str = "Timestamp";
+    const MEMBERS: &'static [&'static str] = &["seconds", "microseconds"];
+
+    fn read<'de, A: MapAccess<'de>>(members: &mut Members<'_, 'de, A>) -> Result<Self, A::Error> {
+        let (mut seconds, mut microseconds) = (None, None);
+        while let Some(index) = members.next(Self::MEMBERS)? {
+            let WholeNumber(number) = members.value()?;
+            match index {
+                0 => seconds = number,
+                _ => microseconds = number,
+            }
+        }
+        Ok(match (seconds, microseconds) {
+            (Some(seconds), microseconds) => {
+                Self { seconds, microseconds: microseconds.unwrap_or(0) }
+            }
+            (None, _) => Self::UNKNOWN,
+        })
+    }
+
+    fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>) {
+        out.member("seconds", &self.seconds);
+        out.member("microseconds", &self.microseconds);
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        object::serialize(self, serializer)
+    }
+}
+
+struct TimestampVisitor;
+
+impl<'de> Visitor<'de> for TimestampVisitor {
+    type Value = Timestamp;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Timestamp, E> {
+        Ok(Timestamp::UNKNOWN)
+    }
+
+    fn visit_i64<E>(self, seconds: i64) -> Result<Timestamp, E> {
+        Ok(match u64::try_from(seconds) {
+            Ok(_) => Timestamp { seconds, microseconds: 0 },
+            Err(_) => Timestamp::UNKNOWN,
+        })
+    }
+
+    fn visit_u64<E>(self, seconds: u64) -> Result<Timestamp, E> {
+        Ok(match i64::try_from(seconds) {
+            Ok(seconds) => Timestamp { seconds, microseconds: 0 },
+            Err(_) => Timestamp::UNKNOWN,
+        })
+    }
+
+    fn visit_f64<E>(self, seconds: f64) -> Result<Timestamp, E> {
+        Ok(Timestamp::from_seconds(seconds))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Timestamp, E> {
+        let seconds = text.trim().parse().ok();
+        Ok(seconds.map_or(Timestamp::UNKNOWN, Timestamp::from_seconds))
+    }
+
+    fn visit_unit<E>(self) -> Result<Timestamp, E> {
+        Ok(Timestamp::UNKNOWN)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Timestamp, A::Error> {
+        while elements.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Timestamp::UNKNOWN)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Timestamp, A::Error> {
+        Timestamp::read(&mut Members::new(&mut map))
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TimestampVisitor)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use crate::{ServerMessage, decode};
+
+    #[test]
+    fn an_unknown_time_is_none() {
+        assert_eq!(Timestamp::UNKNOWN.system_time(), None);
+        assert!(Timestamp::now().system_time().is_some());
+    }
+
+    /// A server of another make wrote the time as a number, and all its events were lost.
+    #[test]
+    fn an_event_is_never_lost_with_its_time() {
+        let at = |seconds, microseconds| Timestamp { seconds, microseconds };
+        for (time, expected) in [
+            (r#"{"seconds": 5, "microseconds": 7}"#, at(5, 7)),
+            (r#"{"microseconds": 7.9, "seconds": "5"}"#, at(5, 7)),
+            (r#"{"seconds": 5}"#, at(5, 0)),
+            (r#"{"seconds": -1, "microseconds": -1}"#, Timestamp::UNKNOWN),
+            (r#"{"seconds": null, "microseconds": [7]}"#, Timestamp::UNKNOWN),
+            ("{}", Timestamp::UNKNOWN),
+            ("1700000000", at(1_700_000_000, 0)),
+            ("1700000000.25", at(1_700_000_000, 250_000)),
+            (r#""1700000000.25""#, at(1_700_000_000, 250_000)),
+            ("0.9999999", at(0, 999_999)),
+            ("-3", Timestamp::UNKNOWN),
+            ("18446744073709551615", Timestamp::UNKNOWN),
+            ("1e300", Timestamp::UNKNOWN),
+            (r#""NaN""#, Timestamp::UNKNOWN),
+            (r#""2026-01-01T00:00:00Z""#, Timestamp::UNKNOWN),
+            ("null", Timestamp::UNKNOWN),
+            ("true", Timestamp::UNKNOWN),
+            (r#"[1, {"a": 2}]"#, Timestamp::UNKNOWN),
+        ] {
+            let text = format!(r#"{{"timestamp": {time}, "event": "STOP"}}"#);
+            let ServerMessage::Event { timestamp, .. } = decode(&text).unwrap() else {
+                panic!("{text}");
+            };
+            assert_eq!(timestamp, expected, "{text}");
+            let value: serde_json::Value = serde_json::from_str(time).unwrap();
+            assert_eq!(serde_json::from_value::<Timestamp>(value).unwrap(), expected, "{time}");
+        }
+        let ServerMessage::Event { timestamp, .. } = decode(r#"{"event": "STOP"}"#).unwrap() else {
+            panic!("an event without a time");
+        };
+        assert_eq!(timestamp, Timestamp::UNKNOWN);
+    }
+}
