@@ -87,12 +87,20 @@ pub(super) fn scope(is_open: bool) -> Scope {
 /// Emits the conversion into a command from the type of its arguments.
 fn emit_from(plan: &Plan<'_>, ty: TypeId, name: &Ident, object: &Object<'_>) -> TokenStream {
     let path = plan.path(ty);
-    let fields: Vec<_> = object.fields.iter().map(|field| &field.ident).collect();
-    let from = if fields.is_empty() { quote!(_) } else { quote!(data) };
+    let fields = object.fields.iter().map(|field| {
+        let (ident, optional) = (&field.ident, field.member.optional);
+        // A type that contains itself has boxes, which the command does not need.
+        match (plan.is_boxed(ty, &field.member.name), optional) {
+            (false, _) => quote!(#ident: data.#ident),
+            (true, false) => quote!(#ident: *data.#ident),
+            (true, true) => quote!(#ident: data.#ident.map(|value| *value)),
+        }
+    });
+    let from = if object.fields.is_empty() { quote!(_) } else { quote!(data) };
     quote! {
         impl ::std::convert::From<#path> for #name {
             fn from(#from: #path) -> Self {
-                Self { #(#fields: data.#fields),* }
+                Self { #(#fields),* }
             }
         }
     }
