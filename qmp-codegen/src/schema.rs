@@ -121,6 +121,11 @@ pub struct Member {
     pub condition: Option<Condition>,
     /// The features of this member.
     pub features: Vec<Feature>,
+    /// Whether its value is secret, such as a password: nothing shows or records it.
+    ///
+    /// The pragma `secret-members` lists these members as `DEFINITION.MEMBER`. It is an extension
+    /// of the language. QEMU's own generator refuses it, so it is best put into a file of its own.
+    pub secret: bool,
 }
 
 /// A union: a base with the discriminator in it, and branches.

@@ -31,6 +31,7 @@ mod compiled {
         enumeration "enum.rs"
         event "event.rs"
         hostile "hostile.rs"
+        secret "secret.rs"
         structure "struct.rs"
         union "union.rs"
     }
@@ -42,7 +43,7 @@ fn schemas() -> Vec<PathBuf> {
     let mut files: Vec<_> =
         files.filter(|path| path.extension().is_some_and(|e| e == "json")).collect();
     files.sort();
-    assert_eq!(files.len(), 7, "a golden is missing, or not compiled above: {files:?}");
+    assert_eq!(files.len(), 8, "a golden is missing, or not compiled above: {files:?}");
     files
 }
 
@@ -271,4 +272,60 @@ fn types_work_with_formats_other_than_json_text() {
     let members = [("label", "c"), ("transport", "pigeon")];
     let map = MapDeserializer::<_, Error>::new(members.into_iter());
     assert_eq!(Channel::deserialize(map).unwrap().label, "c");
+}
+
+/// Programs log commands with `{:?}`, and their logs contained passwords.
+#[test]
+fn debug_does_not_show_secrets() {
+    use compiled::secret::commands::{Add, LogIn, OpenDoor, OpenSafe, Ring, SetLock};
+    use compiled::secret::types::{Lock, LockKind, Login};
+    use qmp_types::Command;
+
+    let login = Login::new("me", "hunter2");
+    let lock = Lock::new(login.clone()).code("hunter2");
+    let door = OpenDoor::new(vec![lock.clone()]);
+    let plain = Lock::new(LockKind::None);
+    for (shown, expected) in [
+        (format!("{login:?}"), r#"Login { user: "me", password: <secret>, pins: None }"#),
+        (
+            format!("{:?}", LogIn::new("me", "hunter2").pins(vec![1234])),
+            r#"LogIn { user: "me", password: <secret>, pins: Some(<secret>) }"#,
+        ),
+        (
+            format!("{:?}", OpenSafe::new(login, "x")),
+            r#"OpenSafe { combination: <secret>, type_: "x" }"#,
+        ),
+        (
+            format!("{door:?}"),
+            r#"OpenDoor { locks: [Lock { kind: Login(Login { user: "me", password: <secret>, pins: None }), code: Some(<secret>) }], behind: None }"#,
+        ),
+        (format!("{:?}", SetLock::new(plain)), "SetLock { data: Lock { kind: None, code: None } }"),
+        (
+            format!("{:?}", Add::new("x").property("password", "hunter2").property("n", 1)),
+            r#"Add { type_: "x", properties: {"n": Number(1), "password": <secret>} }"#,
+        ),
+    ] {
+        assert_eq!(shown, expected);
+    }
+    let newer: Lock =
+        serde_json::from_value(json!({"kind": "badge", "password": "hunter2", "key-secret": "s0"}))
+            .unwrap();
+    assert_eq!(
+        format!("{newer:?}"),
+        r#"Lock { kind: Unknown { name: "badge", members: {"key-secret": String("s0"), "password": <secret>} }, code: None }"#
+    );
+
+    assert_eq!(LogIn::SECRETS, ["password", "pins"]);
+    assert_eq!(SetLock::SECRETS, ["code", "password", "pins"]);
+    assert_eq!(OpenDoor::SECRETS, SetLock::SECRETS);
+    assert!(Ring::SECRETS.is_empty() && Add::SECRETS.is_empty());
+    let names: Vec<_> = compiled::secret::SECRETS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["open-safe", "open-door", "log-in", "set-lock"]);
+    let text = serde_json::to_string(&door).unwrap();
+    assert!(text.contains("hunter2"));
+    let masked = qmp_types::redact_members(&text, OpenDoor::SECRETS);
+    assert_eq!(
+        serde_json::from_str::<Value>(&masked).unwrap(),
+        json!({"locks": [{"kind": "login", "user": "me", "password": "<secret>", "code": "<secret>"}]}),
+    );
 }

@@ -19,6 +19,10 @@ pub trait Command: Serialize {
     const HAS_ARGUMENTS: bool = true;
     /// Whether the server replies on success. Commands that end its process get no reply.
     const SUCCESS_RESPONSE: bool = true;
+    /// The names of the members in the arguments that are secret, such as passwords, at whatever
+    /// depth. [`redact_members`](crate::redact_members) masks them in text, and `Debug` of the
+    /// generated types does not show them.
+    const SECRETS: &'static [&'static str] = &[];
     /// The type of the value that a success response returns.
     type Return: DeserializeOwned + Serialize;
 }

@@ -297,6 +297,25 @@ macro_rules! branches {
             }
         }
 
+        impl ::std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                match self {
+                    $(
+                        $($($empty)? Self::$variant => f.write_str(::std::stringify!($variant)),)?
+                        $($($plain)? Self::$variant(branch) => {
+                            $crate::secret::branch(f, ::std::stringify!($variant), branch)
+                        })?
+                        $($($boxed)? Self::$variant(branch) => {
+                            $crate::secret::branch(f, ::std::stringify!($variant), branch)
+                        })?
+                    )*
+                    Self::Unknown { name, members } => {
+                        $crate::secret::unknown_branch(f, name, members)
+                    }
+                }
+            }
+        }
+
         impl $crate::object::Branches for $name {
             const DISCRIMINATOR: &'static str = $discriminator;
 
@@ -340,6 +359,42 @@ macro_rules! branches {
                 self.as_str()
             }
         }
+    };
+}
+
+/// Implements `Debug` for an object with secrets: `field: secret` and `field?: secret` are a mandatory
+/// and an optional member that is one, and `..field` is where members go that the schema does not
+/// list.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! debug_without_secrets {
+    ($name:ident { $($field:ident $(: $secret:ident)? $(?: $optional:ident)?,)* $(..$open:ident)? }) => {
+        impl ::std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.debug_struct(::std::stringify!($name))
+                    $(.field(
+                        $crate::secret::field(::std::stringify!($field)),
+                        $crate::debug_value!(self $field $($secret)? $(? $optional)?),
+                    ))*
+                    $(.field(::std::stringify!($open), &$crate::secret::Unlisted(&self.$open)))?
+                    .finish()
+            }
+        }
+    };
+}
+
+/// The value of a field, as `Debug` shows it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! debug_value {
+    ($self:ident $field:ident) => {
+        &$self.$field
+    };
+    ($self:ident $field:ident secret) => {
+        &$crate::secret::Secret
+    };
+    ($self:ident $field:ident ? secret) => {
+        &$self.$field.as_ref().map(|_| $crate::secret::Secret)
     };
 }
 
@@ -476,17 +531,21 @@ macro_rules! alternate_impls {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! command {
-    ($name:ident = $wire:literal -> $return:ty $(, $particular:ident)*) => {
+    ($name:ident = $wire:literal -> $return:ty $(, $particular:ident $(($($given:literal),*))?)*) => {
         impl $crate::Command for $name {
             const NAME: &'static str = $wire;
-            $($crate::command!(@ $particular);)*
+            $($crate::command!(@ $particular $($($given)*)?);)*
             type Return = $return;
         }
         $($crate::command!($name $particular);)*
     };
+    (@ secrets $($secret:literal)*) => {
+        const SECRETS: &'static [&'static str] = &[$($secret),*];
+    };
     (@ no_arguments) => { const HAS_ARGUMENTS: bool = false; };
     (@ no_success_response) => { const SUCCESS_RESPONSE: bool = false; };
     (@ allow_oob) => {};
+    ($name:ident secrets) => {};
     ($name:ident no_arguments) => {};
     ($name:ident no_success_response) => {};
     ($name:ident allow_oob) => { impl $crate::AllowOob for $name {} };

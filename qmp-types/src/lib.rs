@@ -7,6 +7,7 @@
 //!   of the guest agent; [`include_vocabulary!`] includes a vocabulary of your own.
 //! - [`ServerMessage`], [`Greeting`], [`QmpError`] and [`Timestamp`] are the protocol's own
 //!   messages, as the [QMP specification] defines them.
+//! - [`redact`] masks passwords and other secrets in the text of a command's arguments, for logs.
 //! - [`Verbatim`] keeps the JSON text of a reply together with its value.
 //!
 //! Types are open to whatever a server sends: unknown members are skipped, and unknown enumeration
@@ -43,6 +44,7 @@ mod lenient;
 mod message;
 mod names;
 mod printable;
+mod redact;
 mod timestamp;
 mod verbatim;
 mod version;
@@ -53,6 +55,8 @@ pub mod alternate;
 pub mod enumeration;
 #[doc(hidden)]
 pub mod object;
+#[doc(hidden)]
+pub mod secret;
 
 pub use command::{AllowOob, Command, Empty, Event, Null, Vocabulary};
 pub use decode::{DecodeError, decode};
@@ -61,6 +65,7 @@ pub use error::{ErrorClass, QmpError};
 pub use greeting::{Capability, Greeting};
 pub use message::ServerMessage;
 pub use printable::Printable;
+pub use redact::{redact, redact_members, secrets_of};
 pub use timestamp::Timestamp;
 pub use verbatim::Verbatim;
 pub use version::{Version, VersionTriple};

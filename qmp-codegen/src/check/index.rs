@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::ast::{Definition, Item};
+use crate::ast::{Definition, Item, Name};
 use crate::diagnostic::Diagnostic;
 use crate::parse::Pragmas;
 use crate::report::{Report, Scope};
@@ -121,6 +121,16 @@ impl<'a> Index<'a> {
         defined
             .map(|definition| definition.name.text.as_str())
             .chain(BUILTINS.iter().map(|(name, _)| *name))
+    }
+
+    /// Returns the names of all definitions, as candidates for suggestions.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.definitions.iter().map(|definition| definition.name.text.as_str())
+    }
+
+    /// Returns the members that the pragmas of any root list as secret.
+    pub(crate) fn secret_members(&self) -> impl Iterator<Item = &'a Name> {
+        self.pragmas.iter().flat_map(Pragmas::secret_members)
     }
 
     /// Returns the pragmas that apply to a definition.

@@ -11,11 +11,13 @@ use crate::schema::{
 use crate::source::Sources;
 
 use super::index::{Index, Lookup};
+use super::secrets::Secrets;
 
 /// Builds the model of a schema in which no errors were found.
 pub(crate) fn lower(
     items: &[Item],
     index: &Index<'_>,
+    secrets: &Secrets<'_>,
     sources: &Sources,
     report: &mut Report,
 ) -> Option<Schema> {
@@ -25,7 +27,7 @@ pub(crate) fn lower(
         next += u32::from(definition.kind().is_type());
         id
     });
-    let lowering = Lowering { index, ids: ids.collect() };
+    let lowering = Lowering { index, secrets, ids: ids.collect() };
     let mut schema = Schema { modules: modules(items, sources), ..Schema::default() };
     for definition in index.definitions() {
         if lowering.definition(definition, &mut schema).is_none() {
@@ -58,12 +60,15 @@ fn modules(items: &[Item], sources: &Sources) -> Vec<Module> {
 
 struct Lowering<'i, 'a> {
     index: &'i Index<'a>,
+    secrets: &'i Secrets<'a>,
     /// The id of each definition, by index. That of a command or event is meaningless.
     ids: Vec<TypeId>,
 }
 
 /// The descriptions in the documentation of a definition.
 struct Descriptions<'a> {
+    /// The name of the definition.
+    definition: &'a str,
     members: Few<&'a str, &'a str>,
     features: Few<&'a str, &'a str>,
 }
@@ -73,10 +78,11 @@ impl<'a> Descriptions<'a> {
         let table = |descriptions: &'a [Description]| {
             descriptions.iter().map(|one| (one.name.text.as_str(), one.text.as_str())).collect()
         };
-        match &definition.doc {
-            Some(doc) => Self { members: table(&doc.members), features: table(&doc.features) },
-            None => Self { members: Few::new(), features: Few::new() },
-        }
+        let (members, features) = match &definition.doc {
+            Some(doc) => (table(&doc.members), table(&doc.features)),
+            None => (Few::new(), Few::new()),
+        };
+        Self { definition: &definition.name.text, members, features }
     }
 
     fn member(&self, name: &str) -> Text {
@@ -228,6 +234,7 @@ impl Lowering<'_, '_> {
                 doc: docs.member(&member.name.text),
                 condition: member.condition.clone(),
                 features: docs.features(&member.features),
+                secret: self.secrets.contains(docs.definition, &member.name.text),
             })
         };
         members.iter().map(member).collect()

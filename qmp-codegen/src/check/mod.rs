@@ -11,6 +11,7 @@ mod names;
 mod nesting;
 pub(crate) mod prose;
 mod references;
+mod secrets;
 mod unions;
 
 use crate::ast::Item;
@@ -40,8 +41,9 @@ pub(crate) fn check(
     unions::check(&index, &nesting, report);
     clashes::check(&index, &nesting, report);
     docs::check(&index, report);
+    let secrets = secrets::check(&index, report);
     if report.has_errors() {
         return None;
     }
-    lower::lower(items, &index, sources, report)
+    lower::lower(items, &index, &secrets, sources, report)
 }

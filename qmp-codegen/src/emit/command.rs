@@ -17,10 +17,12 @@ pub(crate) fn emit(plan: &Plan<'_>, command: &Command, name: &Ident) -> TokenStr
         Some(ty) => plan.rust_type(ty),
         None => quote!(::qmp_types::Empty),
     };
+    let secrets = plan.secrets(&command.arguments);
     let particular = [
         (!command.has_arguments(plan), quote!(no_arguments)),
         (!command.success_response, quote!(no_success_response)),
         (command.allow_oob, quote!(allow_oob)),
+        (!secrets.is_empty(), quote!(secrets(#(#secrets),*))),
     ];
     let particular = particular.iter().filter(|(is, _)| *is).map(|(_, word)| word);
     quote! {

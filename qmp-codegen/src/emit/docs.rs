@@ -65,6 +65,9 @@ pub(crate) fn branches(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStrea
 pub(crate) fn member(plan: &Plan<'_>, definition: &str, member: &Member) -> TokenStream {
     let mut doc = Doc::new(plan);
     doc.text(&member.doc, &format!("The member `{}` of `{definition}`.", member.name));
+    if member.secret {
+        doc.paragraph("The value is secret: `Debug` does not show it.");
+    }
     doc.condition(&member.condition);
     doc.finish(&member.features)
 }

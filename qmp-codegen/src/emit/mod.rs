@@ -49,8 +49,9 @@ pub(crate) fn emit(schema: &Schema, options: &Options) -> TokenStream {
     let events = plan.events.iter().map(|(data, name)| event::emit(&plan, data, name));
     let events = module("events", " The events.", events);
     let any_event = event::emit_any(&plan);
+    let secrets = emit_secrets(&plan);
     let introspection = options.introspection.then(|| emit_introspection(&plan));
-    [types, commands, events, any_event].into_iter().chain(introspection).collect()
+    [types, commands, events, any_event, secrets].into_iter().chain(introspection).collect()
 }
 
 /// Emits a module of items, which are moved into it: `quote!` would copy every token.
@@ -90,6 +91,20 @@ fn allow() -> TokenStream {
             clippy::wrong_self_convention,
             reason = "the schema decides on names, sizes and numbers"
         )]
+    }
+}
+
+/// Emits the table of commands with secrets.
+fn emit_secrets(plan: &Plan<'_>) -> TokenStream {
+    let rows = plan.commands.iter().filter_map(|(command, _)| {
+        let (name, secrets) = (&command.definition.name, plan.secrets(&command.arguments));
+        (!secrets.is_empty()).then(|| quote!((#name, &[#(#secrets),*]),))
+    });
+    quote! {
+        /// The commands whose arguments contain secrets, with the names of the members that are
+        /// secret, at whatever depth: for `qmp_types::redact_members`.
+        #[allow(dead_code, unreachable_pub)]
+        pub const SECRETS: &[(&str, &[&str])] = &[#(#rows)*];
     }
 }
 

@@ -170,6 +170,9 @@ impl Object<'_> {
             }
         });
         let default = self.has_default().then(|| quote!(Default,));
+        let hides = self.hides_something();
+        let debug = (!hides).then(|| quote!(Debug,));
+        let masked = hides.then(|| self.emit_debug());
         let new = self.built.then(|| quote!(new));
         let mandatory = self.fields.iter().filter(|field| !field.member.optional);
         let optional = self.fields.iter().filter(|field| field.member.optional);
@@ -178,12 +181,35 @@ impl Object<'_> {
         quote! {
             #doc
             #attributes
-            #[derive(Clone, Debug, #default PartialEq)]
+            #[derive(Clone, #debug #default PartialEq)]
             #[non_exhaustive]
             pub struct #name { #(#fields)* #open_field }
 
             ::qmp_types::object! { #new #name = #schema_name { #(#lines)* #open } }
+
+            #masked
         }
+    }
+
+    /// Returns whether `Debug` does not show everything: the object has secrets, or members that the
+    /// schema does not list, which may be secrets.
+    fn hides_something(&self) -> bool {
+        self.open.is_some() || self.fields.iter().any(|field| field.member.secret)
+    }
+
+    /// Emits `Debug`, without secrets.
+    fn emit_debug(&self) -> TokenStream {
+        let name = self.name;
+        let fields = self.fields.iter().map(|field| {
+            let (ident, optional) = (&field.ident, field.member.optional);
+            match (field.member.secret, optional) {
+                (false, _) => quote!(#ident,),
+                (true, false) => quote!(#ident: secret,),
+                (true, true) => quote!(#ident?: secret,),
+            }
+        });
+        let open = self.open.as_ref().map(|open| quote!(..#open));
+        quote!(::qmp_types::debug_without_secrets! { #name { #(#fields)* #open } })
     }
 
     fn has_default(&self) -> bool {

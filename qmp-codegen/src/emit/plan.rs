@@ -3,7 +3,7 @@
 //! A [`Plan`] is made from a schema and options. It knows which types are reached, which of them
 //! callers build, the names of everything in Rust, and where a type must be boxed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -11,7 +11,9 @@ use quote::quote;
 use super::ident::Scope;
 use super::options::Options;
 use super::recursion;
-use crate::schema::{Arguments, Builtin, Member, Schema, Type, TypeId, TypeKind, TypeRef};
+use crate::schema::{
+    Arguments, Base, Builtin, Member, Schema, Type, TypeId, TypeKind, TypeRef, Union,
+};
 use crate::shape;
 
 /// A schema, with everything that depends on its becoming Rust.
@@ -28,6 +30,8 @@ pub(crate) struct Plan<'s> {
     sent: HashSet<TypeId>,
     boxed: HashMap<TypeId, HashSet<String>>,
     by_name: HashMap<&'s str, Target>,
+    /// Whether any member of the schema is secret.
+    has_secrets: bool,
 }
 
 /// The item that a name in documentation refers to.
@@ -65,6 +69,7 @@ impl<'s> Plan<'s> {
             sent: HashSet::new(),
             boxed: HashMap::new(),
             by_name: HashMap::new(),
+            has_secrets: has_secrets(schema),
         };
         plan.reach();
         plan.name_types();
@@ -189,6 +194,22 @@ impl<'s> Plan<'s> {
         self.types.sort_unstable();
     }
 
+    /// Returns the names of all secret members in arguments, at any depth.
+    pub(crate) fn secrets(&self, arguments: &'s Arguments) -> BTreeSet<&'s str> {
+        if !self.has_secrets {
+            return BTreeSet::new();
+        }
+        let mut types = Vec::new();
+        self.argument_types(arguments, &mut types);
+        let nested = self.closure(types).into_iter().flat_map(|id| self.members(id));
+        let inline = match arguments {
+            Arguments::Inline(_) => self.flat_arguments(arguments),
+            Arguments::Named { .. } => Vec::new(),
+        };
+        let members = inline.into_iter().chain(nested);
+        members.filter(|member| member.secret).map(|member| member.name.as_str()).collect()
+    }
+
     fn argument_types(&self, arguments: &Arguments, out: &mut Vec<TypeId>) {
         match arguments {
             Arguments::Inline(members) => {
@@ -253,6 +274,19 @@ impl<'s> Plan<'s> {
             self.by_name.insert(&event.definition.name, Target::Event(index));
         }
     }
+}
+
+fn has_secrets(schema: &Schema) -> bool {
+    let of_types = schema.types.iter().flat_map(|ty| match &ty.kind {
+        TypeKind::Struct(object) => &object.members[..],
+        TypeKind::Union(Union { base: Base::Inline(members), .. }) => members,
+        _ => &[],
+    });
+    let of_commands = schema.commands.iter().flat_map(|command| match &command.arguments {
+        Arguments::Inline(members) => &members[..],
+        Arguments::Named { .. } => &[],
+    });
+    of_types.chain(of_commands).any(|member| member.secret)
 }
 
 /// Returns the named type that a reference leads to, through arrays.

@@ -29,6 +29,8 @@ pub struct SurfaceItem {
     pub ty: Option<String>,
     /// The first release that has the item, if the schema says so.
     pub since: Option<String>,
+    /// Whether the value of a field is secret.
+    pub secret: bool,
 }
 
 /// The kinds of public items.
@@ -83,7 +85,8 @@ impl fmt::Display for SurfaceItem {
             (Some(ty), _) => write!(f, "({ty})")?,
             (None, _) => {}
         }
-        self.since.iter().try_for_each(|since| write!(f, " since {since}"))
+        self.since.iter().try_for_each(|since| write!(f, " since {since}"))?;
+        f.write_str(if self.secret { " secret" } else { "" })
     }
 }
 
@@ -201,6 +204,9 @@ impl<'s> Surface<'_, 's> {
             let (member, ty) = (field.member, field.field_type());
             let path = format!("{path}::{}", field.ident);
             self.part(SurfaceKind::Field, owner, &member.name, path, Some(&ty), &member.doc);
+            if let Some(item) = self.items.last_mut() {
+                item.secret = member.secret;
+            }
         }
     }
 
@@ -213,7 +219,7 @@ impl<'s> Surface<'_, 's> {
     ) {
         let (wire, path, ty) = (definition.name.clone(), path.to_owned(), ty.map(shown));
         let since = definition.doc.since.clone();
-        self.items.push(SurfaceItem { kind, wire, path, ty, since });
+        self.items.push(SurfaceItem { kind, wire, path, ty, since, secret: false });
     }
 
     fn part(
@@ -226,7 +232,8 @@ impl<'s> Surface<'_, 's> {
         doc: &str,
     ) {
         let wire = format!("{}.{name}", owner.name);
-        self.items.push(SurfaceItem { kind, wire, path, ty: ty.map(shown), since: since(doc) });
+        let (ty, since) = (ty.map(shown), since(doc));
+        self.items.push(SurfaceItem { kind, wire, path, ty, since, secret: false });
     }
 }
 

@@ -94,7 +94,7 @@ fn emit_branches(plan: &Plan<'_>, id: TypeId, union: &Union, doc: &TokenStream) 
     });
     quote! {
         #doc
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, PartialEq)]
         #[non_exhaustive]
         pub enum #name {
             #(#declarations)*

@@ -144,6 +144,7 @@ impl Import<'_> {
             doc: String::new(),
             condition: None,
             features: features(&member.named.features),
+            secret: false,
         };
         members.iter().map(convert).collect()
     }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::value::{Node, Value};
+use crate::ast::Name;
 use crate::report::Report;
 use crate::similar::did_you_mean;
 
@@ -17,14 +18,17 @@ pub(crate) struct Pragmas {
     member_names: HashSet<String>,
     /// `None` if the schema does not use the pragma, which QEMU 9.1 introduced.
     documentation: Option<HashSet<String>>,
+    /// The members that are secret, as `DEFINITION.MEMBER`.
+    secret_members: Vec<Name>,
 }
 
-const KEYS: [&str; 5] = [
+const KEYS: [&str; 6] = [
     "doc-required",
     "command-name-exceptions",
     "command-returns-exceptions",
     "documentation-exceptions",
     "member-name-exceptions",
+    "secret-members",
 ];
 
 impl Pragmas {
@@ -59,6 +63,13 @@ impl Pragmas {
         self.doc_required.is_some_and(|(_, required)| required)
     }
 
+    /// Returns the members that are secret, as `DEFINITION.MEMBER`.
+    ///
+    /// QEMU's own generator does not have this pragma.
+    pub(crate) fn secret_members(&self) -> &[Name] {
+        &self.secret_members
+    }
+
     /// Adds the pragmas of another file or directive.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.doc_required = self.doc_required.max(other.doc_required);
@@ -68,6 +79,7 @@ impl Pragmas {
         if let Some(names) = &other.documentation {
             self.documentation.get_or_insert_default().extend(names.iter().cloned());
         }
+        self.secret_members.extend(other.secret_members.iter().cloned());
     }
 }
 
@@ -93,6 +105,7 @@ pub(super) fn pragma(node: Node, number: usize, report: &mut Report) -> Pragmas 
                 pragmas.documentation = Some(names(&key.text, node, report));
             }
             "member-name-exceptions" => pragmas.member_names = names(&key.text, node, report),
+            "secret-members" => pragmas.secret_members = list(&key.text, node, report),
             unknown => {
                 let message = format!("unknown pragma '{unknown}'");
                 let mut error = crate::diagnostic::Diagnostic::error(key.span, message);
@@ -105,15 +118,19 @@ pub(super) fn pragma(node: Node, number: usize, report: &mut Report) -> Pragmas 
 }
 
 fn names(key: &str, node: Node, report: &mut Report) -> HashSet<String> {
+    list(key, node, report).into_iter().map(|name| name.text).collect()
+}
+
+fn list(key: &str, node: Node, report: &mut Report) -> Vec<Name> {
     let span = node.span;
     let Value::Array(elements) = node.value else {
         report.error(span, format!("pragma '{key}' must be an array of strings"));
-        return HashSet::new();
+        return Vec::new();
     };
-    let mut names = HashSet::with_capacity(elements.len());
+    let mut names = Vec::with_capacity(elements.len());
     for element in elements {
         match element.value {
-            Value::String(name) => _ = names.insert(name),
+            Value::String(text) => names.push(Name { text, span: element.span }),
             _ => report.error(element.span, format!("pragma '{key}' must be an array of strings")),
         }
     }

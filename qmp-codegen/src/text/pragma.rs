@@ -4,7 +4,7 @@ use super::described::Described;
 use super::layout::{self, Node};
 use super::names;
 use super::order::Item;
-use crate::schema::{Base, Command, Member, Schema, TypeKind, TypeRef};
+use crate::schema::{Arguments, Base, Command, Definition, Member, Schema, TypeKind, TypeRef};
 use crate::shape;
 
 /// Returns a directive with the exceptions that a schema needs, or an empty string.
@@ -22,8 +22,10 @@ pub(super) fn pragmas(schema: &Schema, items: &[Item<'_>]) -> String {
         ("documentation-exceptions", undocumented(items)),
         ("member-name-exceptions", with_unusual_members(schema)),
     ];
+    let secret = secret_members(schema);
+    let lists =
+        lists.into_iter().chain([("secret-members", secret.iter().map(String::as_str).collect())]);
     let keys: Vec<(String, Node)> = lists
-        .into_iter()
         .filter(|(_, names): &(_, Vec<&str>)| !names.is_empty())
         .map(|(key, mut names)| {
             names.sort_unstable();
@@ -71,4 +73,26 @@ fn with_unusual_members(schema: &Schema) -> Vec<&str> {
         TypeKind::Alternate(_) => false,
     });
     types.map(|ty| &*ty.definition.name).collect()
+}
+
+/// Returns the members that are secret, as `DEFINITION.MEMBER`.
+fn secret_members(schema: &Schema) -> Vec<String> {
+    let of = |definition: &Definition, members: &[Member]| {
+        let secret = members.iter().filter(|member| member.secret);
+        secret.map(|member| format!("{}.{}", definition.name, member.name)).collect::<Vec<_>>()
+    };
+    let types = schema.types.iter().flat_map(|ty| match &ty.kind {
+        TypeKind::Struct(object) => of(&ty.definition, &object.members),
+        TypeKind::Union(crate::schema::Union { base: Base::Inline(members), .. }) => {
+            of(&ty.definition, members)
+        }
+        _ => Vec::new(),
+    });
+    let commands = schema.commands.iter().map(|command| (&command.definition, &command.arguments));
+    let events = schema.events.iter().map(|event| (&event.definition, &event.data));
+    let inline = commands.chain(events).flat_map(|(definition, arguments)| match arguments {
+        Arguments::Inline(members) => of(definition, members),
+        Arguments::Named { .. } => Vec::new(),
+    });
+    types.chain(inline).collect()
 }

@@ -78,7 +78,7 @@ pub mod commands {
     /// ```
     ///
     /// Name on the wire: `attach`. Available since 2.0.
-    #[derive(Clone, Debug, PartialEq)]
+    #[derive(Clone, PartialEq)]
     #[non_exhaustive]
     pub struct Attach {
         /// the driver
@@ -94,6 +94,11 @@ pub mod commands {
     ::qmp_types::object! { new Attach = "attach" {
         driver: "driver" (string),
         id?: "id" (string),
+        ..properties
+    } }
+    ::qmp_types::debug_without_secrets! { Attach {
+        driver,
+        id,
         ..properties
     } }
     ::qmp_types::command! { Attach = "attach" -> ::std::vec::Vec<i64> }
@@ -183,3 +188,7 @@ impl ::qmp_types::Vocabulary for AnyEvent {
         }
     }
 }
+/// The commands whose arguments contain secrets, with the names of the members that are
+/// secret, at whatever depth: for `qmp_types::redact_members`.
+#[allow(dead_code, unreachable_pub)]
+pub const SECRETS: &[(&str, &[&str])] = &[];

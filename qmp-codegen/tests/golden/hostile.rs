@@ -205,7 +205,7 @@ pub mod types {
         }
     }
     /// The branches of [`Object`](super::types::Object), selected by its member `kind`.
-    #[derive(Clone, Debug, PartialEq)]
+    #[derive(Clone, PartialEq)]
     #[non_exhaustive]
     pub enum ObjectKind {
         /// `Some`.
@@ -364,7 +364,7 @@ pub mod commands {
     /// The command `type`.
     ///
     /// Name on the wire: `type`.
-    #[derive(Clone, Debug, PartialEq)]
+    #[derive(Clone, PartialEq)]
     #[non_exhaustive]
     pub struct Type {
         /// The member `string` of `type`.
@@ -386,6 +386,13 @@ pub mod commands {
         box_: "box" (super::types::Box_),
         into ?: "into" (into super::types::Into_),
         property_?: "property" (string),
+        ..properties
+    } }
+    ::qmp_types::debug_without_secrets! { Type {
+        string,
+        box_,
+        into,
+        property_,
         ..properties
     } }
     ::qmp_types::command! { Type = "type" -> super::types::Result_ }
@@ -542,3 +549,7 @@ impl ::qmp_types::Vocabulary for AnyEvent {
         }
     }
 }
+/// The commands whose arguments contain secrets, with the names of the members that are
+/// secret, at whatever depth: for `qmp_types::redact_members`.
+#[allow(dead_code, unreachable_pub)]
+pub const SECRETS: &[(&str, &[&str])] = &[];
