@@ -297,7 +297,7 @@ fn debug_does_not_show_secrets() {
         ),
         (
             format!("{door:?}"),
-            r#"OpenDoor { locks: [Lock { kind: Login(Login { user: "me", password: <secret>, pins: None }), code: Some(<secret>) }], behind: None }"#,
+            r#"OpenDoor { locks: [Lock { kind: Login(Login { user: "me", password: <secret>, pins: None }), code: Some(<secret>) }], next: None }"#,
         ),
         (format!("{:?}", SetLock::new(plain)), "SetLock { data: Lock { kind: None, code: None } }"),
         (

@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 
+use crate::secret::suggests_secret;
+
 /// The text that replaces a secret value.
 const MASK: &str = "\"<secret>\"";
 
-/// Masks the secrets in the arguments of a command, or in the text of the whole command: values of
-/// members that [`secrets_of`] returns for it.
+/// Masks the secrets in the arguments of a command, or in the text of the whole command: the values
+/// of members that [`secrets_of`] returns for it, and of all others whose names suggest a secret, such
+/// as `admin_password`, since servers have commands and members that no schema lists.
 ///
 /// The vocabularies of this crate say what is secret. For another vocabulary, see
 /// [`redact_members`].
@@ -20,7 +23,8 @@ const MASK: &str = "\"<secret>\"";
 /// ```
 #[must_use]
 pub fn redact<'t>(command: &str, text: &'t str) -> Cow<'t, str> {
-    redact_members(text, secrets_of(command))
+    let secrets = secrets_of(command);
+    redact_where(text, &|name| secrets.contains(&name) || suggests_secret(name))
 }
 
 /// Returns the names of the members that are secret in the arguments of a command, according to the
@@ -45,9 +49,10 @@ pub fn secrets_of(command: &str) -> &'static [&'static str] {
 /// value, or of the text. Strings can be in single quotes, which QEMU accepts, too.
 #[must_use]
 pub fn redact_members<'t>(text: &'t str, names: &[&str]) -> Cow<'t, str> {
-    if names.is_empty() {
-        return Cow::Borrowed(text);
-    }
+    redact_where(text, &|name| names.contains(&name))
+}
+
+fn redact_where<'t>(text: &'t str, is_secret: &dyn Fn(&str) -> bool) -> Cow<'t, str> {
     let bytes = text.as_bytes();
     let (mut masked, mut copied, mut at) = (String::new(), 0, 0);
     while at < bytes.len() {
@@ -59,7 +64,7 @@ pub fn redact_members<'t>(text: &'t str, names: &[&str]) -> Cow<'t, str> {
         let name = &text[at..end];
         at = end;
         let colon = after_space(bytes, end);
-        if bytes.get(colon) == Some(&b':') && is_one_of(name, names) {
+        if bytes.get(colon) == Some(&b':') && names_secret(name, is_secret) {
             let start = after_space(bytes, colon + 1);
             at = value_end(bytes, start);
             masked.push_str(&text[copied..start]);
@@ -74,14 +79,14 @@ pub fn redact_members<'t>(text: &'t str, names: &[&str]) -> Cow<'t, str> {
     Cow::Owned(masked)
 }
 
-/// Returns whether a string in quotes is one of the names, also if it is written with escapes.
-fn is_one_of(quoted: &str, names: &[&str]) -> bool {
+/// Returns whether a string in quotes, which may have escapes, is the name of a secret.
+fn names_secret(quoted: &str, is_secret: &dyn Fn(&str) -> bool) -> bool {
     let Some(inner) = quoted.get(1..quoted.len() - 1) else { return false };
     if !inner.contains('\\') {
-        return names.contains(&inner);
+        return is_secret(inner);
     }
     let unescaped = serde_json::from_str::<String>(&format!("\"{inner}\""));
-    unescaped.is_ok_and(|name| names.contains(&&*name))
+    unescaped.is_ok_and(|name| is_secret(&name))
 }
 
 fn is_quote(byte: u8) -> bool {

@@ -47,7 +47,7 @@ impl Debug for Shown<'_> {
 /// Returns whether the name of a member suggests that its value is secret.
 ///
 /// By QEMU's convention, `password-secret` and the like are not: they are ids of secret objects.
-fn suggests_secret(name: &str) -> bool {
+pub(crate) fn suggests_secret(name: &str) -> bool {
     const PARTS: [&str; 7] =
         ["password", "passwd", "passphrase", "secret", "credential", "ticket", "token"];
     let name = name.to_ascii_lowercase();

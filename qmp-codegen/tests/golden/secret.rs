@@ -146,12 +146,12 @@ pub mod types {
     pub struct Door {
         /// The member `locks` of `Door`.
         pub locks: ::std::vec::Vec<super::types::Lock>,
-        /// The member `behind` of `Door`.
-        pub behind: ::std::option::Option<::std::boxed::Box<super::types::Door>>,
+        /// The member `next` of `Door`.
+        pub next: ::std::option::Option<::std::boxed::Box<super::types::Door>>,
     }
     ::qmp_types::object! { new Door = "Door" {
         locks: "locks" (::std::vec::Vec<super::types::Lock>),
-        behind?: "behind" (boxed super::types::Door),
+        next?: "next" (boxed super::types::Door),
     } }
 }
 /// The commands.
@@ -211,18 +211,18 @@ pub mod commands {
     pub struct OpenDoor {
         /// The member `locks` of `open-door`.
         pub locks: ::std::vec::Vec<super::types::Lock>,
-        /// The member `behind` of `open-door`.
-        pub behind: ::std::option::Option<super::types::Door>,
+        /// The member `next` of `open-door`.
+        pub next: ::std::option::Option<super::types::Door>,
     }
     ::qmp_types::object! { new OpenDoor = "open-door" {
         locks: "locks" (::std::vec::Vec<super::types::Lock>),
-        behind?: "behind" (super::types::Door),
+        next?: "next" (super::types::Door),
     } }
     impl ::std::convert::From<super::types::Door> for OpenDoor {
         fn from(data: super::types::Door) -> Self {
             Self {
                 locks: data.locks,
-                behind: data.behind.map(|value| *value),
+                next: data.next.map(|value| *value),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The parts that an object type provides, and its `Deserialize` and `Serialize`.
+//! The trait of object types, and their `Deserialize` and `Serialize`.
 
 use std::fmt;
 use std::marker::PhantomData;
