@@ -3,7 +3,8 @@
 //!
 //! - The schema contains everything that a release supports.
 //! - Members that are mandatory in replies and events are sent by every release.
-//! - Members that are mandatory in arguments are exactly those that the newest release requires.
+//! - Members that are mandatory in arguments are exactly those that the newest release requires and
+//!   that every release knows: commands must be usable with all of them.
 //!
 //! Intentional differences are listed in `support::EXCEPTIONS`, with the reason. The test fails if
 //! a listed difference no longer occurs.

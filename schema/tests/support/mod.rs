@@ -57,7 +57,11 @@ pub(crate) fn release(version: &str) -> String {
 pub(crate) fn differences(answer: &str, schema: &Schema, version: &str) -> Vec<String> {
     let release = import(answer, &Names::from_schema(schema)).unwrap();
     let difference = diff_within(&release, schema, Scope::Introspection);
-    let wrong = difference.changes.iter().filter(|change| is_wrong(change, version == NEWEST));
+    let added = if version == NEWEST { added_arguments(schema) } else { Vec::new() };
+    let wrong = difference.changes.iter().filter(|change| {
+        let is_new = || added.iter().any(|added| is_same_argument(added, change));
+        is_wrong(change, version == NEWEST) && !(change.what == What::MadeOptional && is_new())
+    });
     wrong.map(ToString::to_string).collect()
 }
 
@@ -77,6 +81,26 @@ pub(crate) fn needlessly_optional(schema: &Schema) -> Vec<String> {
     first.iter().filter(everywhere).cloned().collect()
 }
 
+/// Returns the arguments that an earlier release does not have, although it has their command.
+fn added_arguments(schema: &Schema) -> Vec<Change> {
+    let earlier = RELEASES.into_iter().filter(|version| *version != NEWEST);
+    let changes = earlier.flat_map(|version| {
+        let release = import(&release(version), &Names::from_schema(schema)).unwrap();
+        diff_within(&release, schema, Scope::Introspection).changes
+    });
+    changes
+        .filter(|change| {
+            matches!(change.what, What::MemberAdded { .. })
+                && change.directions.contains(&Direction::Sent)
+        })
+        .collect()
+}
+
+fn is_same_argument(one: &Change, other: &Change) -> bool {
+    let mut roots = one.also.iter().chain([&one.root]);
+    one.path == other.path && roots.any(|root| *root == other.root || other.also.contains(root))
+}
+
 /// Returns whether a change from a release to the schema is an error: the schema must be a superset
 /// of all releases, in which members are optional if their receivers require it.
 fn is_wrong(change: &Change, newest: bool) -> bool {
@@ -88,9 +112,9 @@ fn is_wrong(change: &Change, newest: bool) -> bool {
         | What::BranchAdded(_)
         | What::AlternativeAdded(_)
         | What::FeatureAdded(_) => false,
-        What::MemberAdded { optional } | What::MemberWidened { optional, .. } => {
-            !optional && (received || sent)
-        }
+        // A release that does not know an argument refuses it, so it must be possible to omit it.
+        What::MemberAdded { optional } => !optional,
+        What::MemberWidened { optional, .. } => !optional && (received || sent),
         What::MadeMandatory => received || sent,
         // A type that is also received must accept replies in which older releases omit the member.
         What::MadeOptional => sent && !received,
