@@ -11,10 +11,11 @@
 //! ```
 //!
 //! A member of a reply or an event is mandatory only if all of these releases send it. Guest agents
-//! are as old as their guests: a member of their replies is mandatory only if all agents send it that
-//! have the command, since 0.15, the first. The arguments of commands follow 11.1, except that those
-//! that an earlier release does not know are optional: commands are usable with all releases. Definitions that were removed since 7.2 are included, and
-//! their documentation names the last release that supports them.
+//! are as old as their guests, so a member of their replies is mandatory only if every agent that has
+//! the command sends it, beginning with 0.15, the first one. The arguments of commands follow 11.1,
+//! except that those that an earlier release does not know are optional: every command can be used
+//! with every release that has it. Definitions that were removed since 7.2 are included, and their
+//! documentation names the last release that supports them.
 
 /// The path of the root file of QMP: all types and commands, by domain.
 pub const SPEC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/qmp-spec.json");
