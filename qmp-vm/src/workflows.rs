@@ -306,10 +306,17 @@ pub trait Workflows: Monitor {
     }
 
     /// Types a text on a US keyboard: letters, digits, punctuation, space, tab and newline of ASCII.
+    /// When this returns, the last key has been released.
+    ///
+    /// The text is typed at a pace at which a guest reads every key: a character takes about 40 ms,
+    /// and 80 ms with shift, longer if QEMU is busy. QEMU queues keys and drops those that do not
+    /// fit its queue or arrive while the guest is stopped. Therefore, each character is queued when
+    /// the one before it has been typed, and while the guest is stopped, this waits. A character
+    /// whose key was pressed in the very moment in which the guest is stopped may be typed twice.
     ///
     /// # Errors
-    /// Those of `Client::execute`; and the keyboard does not have a character of the text: then
-    /// nothing is typed.
+    /// Those of `Client::execute`; the guest does not run and is not resumed within the deadline
+    /// of a call; or the keyboard does not have a character of the text: then nothing is typed.
     ///
     /// # Cancel safety
     /// If the future is dropped, part of the text has been typed. QEMU releases every key by itself.

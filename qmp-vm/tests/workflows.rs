@@ -8,6 +8,8 @@ mod peer;
 
 #[path = "workflows/jobs.rs"]
 mod jobs;
+#[path = "workflows/keyboard.rs"]
+mod keyboard;
 #[path = "workflows/migration.rs"]
 mod migration;
 #[path = "workflows/power.rs"]
@@ -17,7 +19,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use qmp_client::transport::Unix;
-use qmp_client::{Client, Error, Options, Raw, blocking};
+use qmp_client::{Client, Options, Raw, blocking};
 use qmp_server::Simulator;
 use qmp_vm::{Unplugged, Workflows};
 use serde_json::{Value, json};
@@ -79,30 +81,6 @@ fn play_on(script: impl FnOnce(&mut Peer) + Send, check: impl FnOnce(UnixStream)
         });
         check(ours);
     });
-}
-
-#[test]
-fn a_text_is_typed_as_a_whole_or_not_at_all() {
-    play(
-        |peer| {
-            for keys in [&["shift", "h"][..], &["i"]] {
-                let command = peer.command();
-                assert_eq!(command["execute"], "send-key");
-                let codes = command["arguments"]["keys"].as_array().unwrap().clone();
-                let codes: Vec<_> = codes.iter().map(|key| key["data"].clone()).collect();
-                assert_eq!(codes, keys);
-                peer.succeed(&command["id"], json!({}));
-            }
-            peer.status();
-        },
-        async |client| {
-            client.type_text("Hi").await.unwrap();
-            let error = client.type_text("Hé").await.unwrap_err();
-            assert!(matches!(error, Error::Misuse(_)), "{error:?}");
-            let status: Value = client.execute(Raw::new("query-status")).await.unwrap();
-            assert_eq!(status["running"], true);
-        },
-    );
 }
 
 #[test]

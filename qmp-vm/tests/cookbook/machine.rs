@@ -14,7 +14,7 @@ use qmp_vm::{EndedBy, Workflows};
 use serde_json::Value;
 
 use crate::handle_errors::Next;
-use crate::vm::{ECHO, OBLIGING, PATIENCE, SLEEPING, Scratch, Vm, block_on, eventually};
+use crate::vm::{ECHO, OBLIGING, PATIENCE, SLEEPING, Scratch, TYPEWRITER, Vm, block_on, eventually};
 use crate::*;
 
 live! { qemu,
@@ -192,6 +192,26 @@ live! { qemu,
         assert!(picture.starts_with(b"P6"));
         assert!(picture.len() > 100_000);
         eventually("the guest to echo the text", || vm.console().ends_with("Hello, World_1!\r"));
+    }
+}
+
+live! { qemu,
+    /// QEMU's queue of keys is short, and it drops what does not fit: only a text that is typed at
+    /// the pace of the queue arrives as a whole, with all its capitals.
+    fn a_long_text(qemu) {
+        let vm = Vm::with_guest(qemu, TYPEWRITER, "-serial file:DIR/serial");
+        let text: String = ('!'..='~').cycle().take(300).collect();
+        let begin = Instant::now();
+        vm.test.type_text(&text).unwrap();
+        let took = begin.elapsed();
+        let seen = || std::fs::read_to_string(vm.scratch.file("serial")).unwrap_or_default();
+        // The guest has had the time to read the last key, too, and writes it a moment later.
+        let end = Instant::now() + Duration::from_secs(1);
+        while seen().len() < text.len() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        println!("{} of {} characters in {took:?}", seen().len(), text.len());
+        assert_eq!(seen(), text);
     }
 }
 

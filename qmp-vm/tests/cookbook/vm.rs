@@ -33,6 +33,14 @@ pub const ECHO: &[u8] = &[
     0xb4, 0x0e, 0xbb, 0x07, 0x00, 0xcd, 0x10, 0xeb, 0xf1, // show it; loop
 ];
 
+/// A guest that writes `R`, and then the ASCII code of each key to the first serial port.
+pub const TYPEWRITER: &[u8] = &[
+    0xb0, 0x52, 0xe6, 0xe9, // 'R'
+    0x30, 0xe4, 0xcd, 0x16, // loop: read a key
+    0xba, 0xf8, 0x03, 0xee, // write it to port 0x3f8
+    0xeb, 0xf6, // loop
+];
+
 /// A guest that writes `R` and suspends itself (S3), each time that it is woken.
 pub const SLEEPING: &[u8] = &[
     0xb0, 0x52, 0xe6, 0xe9, // 'R'
