@@ -60,7 +60,7 @@ async fn unplug(vm: &Client, id: &str, patience: Duration) -> Result<bool> {
         Err(error) if error.class() == Some(&ErrorClass::DeviceNotFound) => return Ok(true),
         // The guest does not react.
         Err(error) if error.is_timeout() => println!("{}", error.report()),
-        // Some releases refuse to ask again while the guest has not reacted to the first request.
+        // The device cannot be unplugged, for example because its bus does not support that.
         Err(error) if error.server().is_some() => println!("{}", error.report()),
         Err(error) => return Err(error),
     }

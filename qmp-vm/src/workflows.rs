@@ -57,8 +57,12 @@ pub trait Workflows: Monitor {
     /// Unplugs a device, by id or QOM path, and waits until it is gone or the guest has refused.
     /// Events from before this call do not count, and neither do those of other devices.
     ///
+    /// A device that is already being unplugged, for example because an earlier call timed out, is
+    /// waited for, and so is a guest that is too busy to be asked.
+    ///
     /// # Errors
-    /// QEMU refuses, or the guest does not react in time: it may still release the device later.
+    /// QEMU refuses, or the guest does not react in time: it may still release the device later, and
+    /// this method can be called again.
     ///
     /// # Cancel safety
     /// If the future is dropped, a guest that was asked may release the device later.

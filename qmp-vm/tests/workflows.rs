@@ -14,6 +14,8 @@ mod keyboard;
 mod migration;
 #[path = "workflows/power.rs"]
 mod power;
+#[path = "workflows/unplug.rs"]
+mod unplug;
 
 use std::os::unix::net::UnixStream;
 use std::time::Duration;

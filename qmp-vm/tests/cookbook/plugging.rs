@@ -6,9 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use qmp_client::qmp::commands::{
-    QueryBlock, QueryCpusFast, QueryMemoryDevices, QueryMemorySizeSummary,
+    Cont, QueryBlock, QueryCpusFast, QueryMemoryDevices, QueryMemorySizeSummary, Stop,
 };
 use qmp_client::qmp::types::MemoryDeviceInfo;
+use qmp_vm::{Unplugged, Workflows};
 
 use crate::hotplug_disk::Format;
 use crate::hotplug_nic::{Backend, Kind};
@@ -84,6 +85,27 @@ live! { qemu_img,
         }
         assert_eq!(vm.holdings(), before);
         assert_eq!(disks(&vm), ["disk-one"]);
+    }
+}
+
+live! { qemu,
+    /// QEMU refuses a second request while the first is in process, and the guest releases the
+    /// device later.
+    fn a_device_whose_unplug_timed_out(qemu) {
+        let vm = Vm::with_guest(qemu, OBLIGING, "-device virtio-balloon-pci,id=b0");
+        vm.test.execute(Stop::new()).unwrap();
+        for _ in 0..2 {
+            let error = vm.test.unplug("b0", Duration::from_millis(200)).unwrap_err();
+            assert!(error.is_timeout(), "{error:?}");
+            assert!(error.to_string().contains("DEVICE_DELETED of device `b0`"), "{error}");
+        }
+        let unplugged = std::thread::scope(|scope| {
+            let unplugging = scope.spawn(|| vm.test.unplug("b0", PATIENCE).unwrap());
+            std::thread::sleep(Duration::from_millis(100));
+            vm.test.execute(Cont::new()).unwrap();
+            unplugging.join().unwrap()
+        });
+        assert_eq!(unplugged, Unplugged::Deleted);
     }
 }
 
