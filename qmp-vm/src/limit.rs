@@ -27,6 +27,11 @@ impl Limit {
         Self { begin: vm.now(), within, state: state.into() }
     }
 
+    /// Replaces the description of the state that is waited for.
+    pub(crate) fn describe(&mut self, state: impl Into<Cow<'static, str>>) {
+        self.state = state.into();
+    }
+
     /// Returns the time that is left.
     pub(crate) fn left<M: Monitor>(&self, vm: &M) -> Duration {
         self.within.saturating_sub(vm.now().saturating_duration_since(self.begin))

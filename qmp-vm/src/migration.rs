@@ -19,6 +19,10 @@ use crate::monitor::session::Events;
 /// The longest pause between two looks at a migration.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// The number of looks, ten seconds of them, after which a migration that still waits is taken to go
+/// on waiting. Resuming takes as long as connecting to the destination.
+const IDLE_LOOKS: u32 = 20;
+
 /// The time that QEMU may take to clean up after a migration.
 const SETTLING: Duration = Duration::from_secs(30);
 
@@ -26,9 +30,9 @@ const SETTLING: Duration = Duration::from_secs(30);
 /// for every change.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
 
-/// The end of a migration.
+/// The outcome of following a migration.
 #[derive(Clone, Debug)]
-#[must_use = "the migration may have failed, or may have been cancelled"]
+#[must_use = "the migration may have failed, may have been cancelled, or may be waiting"]
 #[non_exhaustive]
 pub enum MigrationOutcome {
     /// The virtual machine runs at its destination.
@@ -37,15 +41,23 @@ pub enum MigrationOutcome {
     Failed(Box<MigrationInfo>),
     /// The migration was cancelled.
     Cancelled(Box<MigrationInfo>),
+    /// The migration has not ended: it waits for a command of this program, without a deadline.
+    ///
+    /// - In the state `pre-switchover`, the guest is stopped, because the capability
+    ///   `pause-before-switchover` is set. `migrate-continue` completes the migration.
+    /// - In the state `postcopy-paused`, the connection to the destination is lost. `migrate` with
+    ///   `resume` establishes another one.
+    Waiting(Box<MigrationInfo>),
 }
 
 impl MigrationOutcome {
-    /// Returns the outcome, if the migration has ended.
+    /// Returns the outcome, if the migration has ended or waits for a command.
     fn of(info: &MigrationInfo) -> Option<fn(Box<MigrationInfo>) -> Self> {
-        match info.status {
+        match &info.status {
             Some(MigrationStatus::Completed) => Some(Self::Completed),
             Some(MigrationStatus::Failed) => Some(Self::Failed),
             Some(MigrationStatus::Cancelled) => Some(Self::Cancelled),
+            Some(status) if is_waiting(status) => Some(Self::Waiting),
             _ => None,
         }
     }
@@ -54,7 +66,10 @@ impl MigrationOutcome {
     #[must_use]
     pub fn info(&self) -> &MigrationInfo {
         match self {
-            Self::Completed(info) | Self::Failed(info) | Self::Cancelled(info) => info,
+            Self::Completed(info)
+            | Self::Failed(info)
+            | Self::Cancelled(info)
+            | Self::Waiting(info) => info,
         }
     }
 
@@ -64,19 +79,32 @@ impl MigrationOutcome {
         matches!(self, Self::Completed(_))
     }
 
+    /// Returns whether the migration waits for a command.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting(_))
+    }
+
     /// Returns the last state that QEMU reported if the migration completed, for `?`.
     ///
     /// # Errors
-    /// The migration failed, or was cancelled.
+    /// The migration failed, was cancelled, or waits for a command.
     pub fn into_result(self) -> Result<MigrationInfo, MigrationError> {
         match self {
             Self::Completed(info) => Ok(*info),
-            Self::Failed(info) | Self::Cancelled(info) => Err(MigrationError { info }),
+            Self::Failed(info) | Self::Cancelled(info) | Self::Waiting(info) => {
+                Err(MigrationError { info })
+            }
         }
     }
 }
 
-/// A migration that failed or was cancelled.
+/// Returns whether a migration in this state goes on only after a command.
+fn is_waiting(status: &MigrationStatus) -> bool {
+    matches!(status, MigrationStatus::PreSwitchover | MigrationStatus::PostcopyPaused)
+}
+
+/// A migration that failed, was cancelled, or waits for a command.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct MigrationError {
@@ -86,10 +114,13 @@ pub struct MigrationError {
 
 impl fmt::Display for MigrationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.info.status {
-            Some(MigrationStatus::Cancelled) => "the migration was cancelled",
-            _ => "the migration failed",
-        })?;
+        match &self.info.status {
+            Some(MigrationStatus::Cancelled) => f.write_str("the migration was cancelled")?,
+            Some(status) if is_waiting(status) => {
+                write!(f, "the migration waits for a command in the state `{status}`")?;
+            }
+            _ => f.write_str("the migration failed")?,
+        }
         match &self.info.error_desc {
             Some(reason) => write!(f, ": {}", Printable(reason)),
             None => Ok(()),
@@ -103,25 +134,82 @@ pub(crate) async fn migrate<M: Monitor>(
     vm: &M,
     command: impl Request<Return: Send> + Send,
     within: Duration,
-    mut progress: impl FnMut(&MigrationInfo) + Send,
+    progress: impl FnMut(&MigrationInfo) + Send,
 ) -> Result<MigrationOutcome> {
-    let limit = Limit::new(vm, within, "the migration to end");
-    let mut changes = vm.subscribe(RawEvent::is::<Migration>);
+    let mut watch = MigrationWatch::new(vm, within);
     let events = MigrationCapabilityStatus::new(MigrationCapability::Events, true);
-    limit.execute(vm, MigrateSetCapabilities::new(vec![events])).await?;
-    limit.execute(vm, command).await?;
-    loop {
-        let info = limit.execute(vm, QueryMigrate::new()).await?;
-        progress(&info);
-        if let Some(outcome) = MigrationOutcome::of(&info) {
-            // The outcome is known, and counts for more than a failure to settle.
-            let _ = settle(vm, SETTLING).await;
-            return Ok(outcome(Box::new(info)));
+    match watch.limit.execute(vm, MigrateSetCapabilities::new(vec![events])).await {
+        // A migration that waits for the command does not accept capabilities. Without events,
+        // polling tells its state, later.
+        Err(error) if error.server().is_none() => return Err(error),
+        _ => {}
+    }
+    watch.limit.execute(vm, command).await?;
+    watch.follow(vm, progress).await
+}
+
+pub(crate) async fn follow_migration<M: Monitor>(
+    vm: &M,
+    within: Duration,
+    progress: impl FnMut(&MigrationInfo) + Send,
+) -> Result<MigrationOutcome> {
+    let mut watch = MigrationWatch::new(vm, within);
+    watch.has_moved = true;
+    watch.follow(vm, progress).await
+}
+
+/// A migration that is followed.
+struct MigrationWatch<M: Monitor> {
+    changes: M::Events,
+    limit: Limit,
+    /// Whether the migration is known to have left the state in which it waited for the command.
+    has_moved: bool,
+    /// The number of looks without an event before them.
+    idle_looks: u32,
+}
+
+impl<M: Monitor> MigrationWatch<M> {
+    fn new(vm: &M, within: Duration) -> Self {
+        Self {
+            changes: vm.subscribe(RawEvent::is::<Migration>),
+            limit: Limit::new(vm, within, "the migration to end"),
+            has_moved: false,
+            idle_looks: 0,
         }
-        match changes.next_within(limit.pause(vm, LOOK)?).await {
-            // Whatever the event says, the next look tells.
-            Some(Ok(_) | Err(Error::Timeout(_) | Error::Lagged(_))) | None => {}
-            Some(Err(error)) => return Err(error),
+    }
+
+    async fn follow(
+        &mut self,
+        vm: &M,
+        mut progress: impl FnMut(&MigrationInfo) + Send,
+    ) -> Result<MigrationOutcome> {
+        loop {
+            let info = self.limit.execute(vm, QueryMigrate::new()).await?;
+            progress(&info);
+            let state = info.status.clone().unwrap_or(MigrationStatus::None);
+            self.limit.describe(format!("the migration to end; its state is `{state}`"));
+            let waits = is_waiting(&state);
+            match MigrationOutcome::of(&info) {
+                // The command may not have taken effect yet: see the next look.
+                Some(_) if waits && !self.has_moved => {}
+                Some(outcome) => {
+                    if !waits {
+                        // The outcome is known, and counts for more than a failure to settle.
+                        let _ = settle(vm, SETTLING).await;
+                    }
+                    return Ok(outcome(Box::new(info)));
+                }
+                None => self.has_moved = true,
+            }
+            match self.changes.next_within(self.limit.pause(vm, LOOK)?).await {
+                // Whatever the event says, the next look tells.
+                Some(Ok(_) | Err(Error::Lagged(_))) => self.has_moved = true,
+                Some(Err(Error::Timeout(_))) | None => {
+                    self.idle_looks += 1;
+                    self.has_moved |= self.idle_looks >= IDLE_LOOKS;
+                }
+                Some(Err(error)) => return Err(error),
+            }
         }
     }
 }

@@ -217,16 +217,40 @@ pub trait Workflows: Monitor {
         Self::run(job::cancel_job(self, id, within))
     }
 
-    /// Executes a command that starts a migration, such as `Migrate`, and follows the migration to
-    /// its end. `progress` is called with QEMU's report whenever the state changes, and twice a
-    /// second. Set parameters and other capabilities before.
+    /// Executes a command that starts or continues a migration, such as `Migrate`, and follows the
+    /// migration to its end, or until it waits for a command. `progress` is called with QEMU's report
+    /// whenever the state changes, and twice a second. Set parameters and other capabilities before.
     ///
-    /// When this returns, the run state has [settled](Self::settle), so that `cont` is not refused.
-    /// QEMU has 30 seconds for that, on top of `within`.
+    /// When the migration has ended, the run state has [settled](Self::settle), so that `cont` is not
+    /// refused. QEMU has 30 seconds for that, on top of `within`.
+    ///
+    /// With the capability `pause-before-switchover`, the migration pauses when the guest is stopped,
+    /// and this method returns [`MigrationOutcome::Waiting`]. The next call continues it:
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    /// use qmp_client::qmp::commands::{Migrate, MigrateContinue};
+    /// use qmp_client::qmp::types::MigrationStatus;
+    /// use qmp_vm::Workflows;
+    ///
+    /// let mut outcome = vm.migrate(Migrate::new().uri("tcp:there:4444"), PATIENCE, |_| {})?;
+    /// if outcome.info().status == Some(MigrationStatus::PreSwitchover) {
+    ///     // ... end whatever else uses the disks.
+    ///     let switch = MigrateContinue::new(MigrationStatus::PreSwitchover);
+    ///     outcome = vm.migrate(switch, PATIENCE, |_| {})?;
+    /// }
+    /// outcome.into_result()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// QEMU refuses the command, or the migration has not ended in time: then it goes on. A
-    /// migration that ends without success is not an error here, but an outcome that
+    /// QEMU refuses the command, or the migration has not ended in time: then it goes on, and
+    /// [`follow_migration`](Self::follow_migration) waits longer. The error names the last state; in
+    /// `wait-unplug`, for example, QEMU waits until the guest has released a device. A migration that
+    /// ends without success is not an error here, but an outcome that
     /// [`into_result`](MigrationOutcome::into_result) turns into one.
     ///
     /// # Cancel safety
@@ -238,6 +262,22 @@ pub trait Workflows: Monitor {
         progress: impl FnMut(&MigrationInfo) + Send + 'a,
     ) -> Self::Outcome<'a, Result<MigrationOutcome>> {
         Self::run(migration::migrate(self, command, within, progress))
+    }
+
+    /// Follows a migration that has been started, by this client or another one, like
+    /// [`migrate`](Self::migrate).
+    ///
+    /// # Errors
+    /// The migration has not ended in time: then it goes on. The error names the last state.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the migration goes on.
+    fn follow_migration<'a>(
+        &'a self,
+        within: Duration,
+        progress: impl FnMut(&MigrationInfo) + Send + 'a,
+    ) -> Self::Outcome<'a, Result<MigrationOutcome>> {
+        Self::run(migration::follow_migration(self, within, progress))
     }
 
     /// Waits until the run state has settled after a migration, and returns it. After a migration,

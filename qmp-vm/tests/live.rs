@@ -18,14 +18,15 @@ use std::time::{Duration, Instant};
 use qmp_client::blocking::Client;
 use qmp_client::qmp::AnyEvent;
 use qmp_client::qmp::commands::{
-    AddFd, BlockdevAdd, BlockdevMirror, Cont, DeviceAdd, Getfd, Migrate, MigratePause, QomList,
-    QueryFdsets, QueryJobs, QueryNamedBlockNodes, QueryQmpSchema, QueryStatus, Stop as StopMachine,
-    Transaction,
+    AddFd, BlockdevAdd, BlockdevMirror, Cont, DeviceAdd, Getfd, Migrate, MigrateContinue,
+    MigratePause, MigrateSetCapabilities, QomList, QueryFdsets, QueryJobs, QueryNamedBlockNodes,
+    QueryQmpSchema, QueryStatus, Stop as StopMachine, Transaction,
 };
 use qmp_client::qmp::events::{BlockJobReady, Resume, Shutdown, Stop, Watchdog};
 use qmp_client::qmp::types::{
-    BlockdevBackup, BlockdevBackupWrapper, BlockdevOptions, JobStatus, MigrationStatus,
-    MirrorSyncMode, RunState, ShutdownCause, TransactionAction, WatchdogAction,
+    BlockdevBackup, BlockdevBackupWrapper, BlockdevOptions, JobStatus, MigrationCapability,
+    MigrationCapabilityStatus, MigrationStatus, MirrorSyncMode, RunState, ShutdownCause,
+    TransactionAction, WatchdogAction,
 };
 use qmp_client::{Address, Error, Misuse, Options, Raw};
 use qmp_vm::blocking::Launched;
@@ -432,6 +433,26 @@ live! {
         let outcome = client.migrate(migrate, PATIENCE, |_| {}).unwrap();
         assert!(matches!(outcome, MigrationOutcome::Failed(_)), "{outcome:?}");
         assert_eq!(outcome.info().status, Some(MigrationStatus::Failed));
+    }
+}
+
+live! {
+    /// The guest is stopped until the caller continues the migration.
+    fn a_migration_that_pauses_before_the_switchover() {
+        let client = launch_pc(&[]);
+        let pause = MigrationCapability::PauseBeforeSwitchover;
+        let pause = vec![MigrationCapabilityStatus::new(pause, true)];
+        client.execute(MigrateSetCapabilities::new(pause)).unwrap();
+        let begin = Instant::now();
+        let migrate = Migrate::new().uri("exec:cat >/dev/null");
+        let outcome = client.migrate(migrate, PATIENCE, |_| {}).unwrap();
+        assert!(outcome.is_waiting(), "{outcome:?}");
+        assert!(!client.execute(QueryStatus::new()).unwrap().running);
+        let switch = MigrateContinue::new(MigrationStatus::PreSwitchover);
+        let outcome = client.migrate(switch, PATIENCE, |_| {}).unwrap();
+        assert!(outcome.is_completed(), "{outcome:?}");
+        assert!(begin.elapsed() < PATIENCE);
+        assert_eq!(status(&client), RunState::Postmigrate);
     }
 }
 

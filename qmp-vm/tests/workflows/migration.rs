@@ -1,9 +1,9 @@
 //! Machines that move.
 
-use qmp_client::qmp::commands::Migrate;
+use qmp_client::qmp::commands::{Migrate, MigrateContinue};
 use qmp_client::qmp::types::{MigrationInfo, MigrationStatus, RunState};
 use qmp_client::{Error, WaitedFor};
-use qmp_vm::Workflows;
+use qmp_vm::{MigrationOutcome, Workflows};
 use serde_json::json;
 
 use crate::peer::Peer;
@@ -86,22 +86,92 @@ fn a_source_that_ends_after_its_migration() {
     });
 }
 
+/// The error of a deadline says what the migration was waiting for. The caller may wait longer.
 #[test]
 fn a_migration_that_takes_too_long() {
-    let script = |peer: &mut Peer| {
-        begins(peer);
-        while let id = peer.command()["id"].clone()
-            && !id.is_null()
-        {
-            peer.succeed(&id, json!({"status": "active"}));
-        }
-    };
+    for state in ["active", "wait-unplug", "postcopy-recover-setup", "newer"] {
+        let script = |peer: &mut Peer| {
+            begins(peer);
+            while let id = peer.command()["id"].clone()
+                && !id.is_null()
+            {
+                peer.succeed(&id, json!({"status": state}));
+            }
+        };
+        let check = |error: Error| {
+            let Error::Timeout(timeout) = error else { panic!("{error:?}") };
+            let waited_for = format!("the migration to end; its state is `{state}`");
+            assert_eq!(timeout.waited_for, WaitedFor::State(waited_for.into()));
+        };
+        play(script, async |client| {
+            check(client.migrate(migrate(), SOON, |_| {}).await.unwrap_err());
+            check(client.follow_migration(SOON, |_| {}).await.unwrap_err());
+        });
+        play_blocking(script, |client| {
+            check(client.migrate(migrate(), SOON, |_| {}).unwrap_err());
+            check(client.follow_migration(SOON, |_| {}).unwrap_err());
+        });
+    }
+}
+
+fn changes(peer: &mut Peer, status: &str) {
+    peer.send(&json!({"event": "MIGRATION", "data": {"status": status}}).to_string());
+}
+
+/// The guest is stopped, and the migration waits for a command without a deadline: the caller is
+/// told at once, and continues it.
+#[test]
+fn a_migration_that_waits_for_a_command() {
+    for state in ["pre-switchover", "postcopy-paused"] {
+        let script = |peer: &mut Peer| {
+            begins(peer);
+            is(peer, "query-migrate", "active");
+            changes(peer, state);
+            is(peer, "query-migrate", state);
+            // Capabilities are refused during a migration.
+            let id = peer.expect("migrate-set-capabilities");
+            let error = json!({"class": "GenericError", "desc": "There's a migration process"});
+            peer.send(&json!({"error": error, "id": id}).to_string());
+            let id = peer.expect("migrate-continue");
+            peer.succeed(&id, json!({}));
+            // The command takes effect a moment later.
+            is(peer, "query-migrate", state);
+            changes(peer, "device");
+            is(peer, "query-migrate", "completed");
+            is(peer, "query-status", "postmigrate");
+        };
+        let status: MigrationStatus = state.parse().unwrap();
+        let check = |outcome: &MigrationOutcome| {
+            assert!(outcome.is_waiting() && !outcome.is_completed(), "{outcome:?}");
+            assert_eq!(outcome.info().status.as_ref(), Some(&status));
+            let error = outcome.clone().into_result().unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("waits for a command in the state `{state}`")),
+                "{error}"
+            );
+        };
+        let go_on = || MigrateContinue::new(status.clone());
+        play(script, async |client| {
+            check(&client.migrate(migrate(), PATIENCE, |_| {}).await.unwrap());
+            let outcome = client.migrate(go_on(), PATIENCE, |_| {}).await.unwrap();
+            assert!(outcome.is_completed());
+        });
+        play_blocking(script, |client| {
+            check(&client.migrate(migrate(), PATIENCE, |_| {}).unwrap());
+            assert!(client.migrate(go_on(), PATIENCE, |_| {}).unwrap().is_completed());
+        });
+    }
+}
+
+/// It waits already when this client looks for the first time.
+#[test]
+fn a_waiting_migration_is_followed() {
+    let script = |peer: &mut Peer| is(peer, "query-migrate", "pre-switchover");
     play(script, async |client| {
-        let followed = client.migrate(migrate(), SOON, |_| {});
-        assert!(followed.await.unwrap_err().is_timeout());
+        assert!(client.follow_migration(PATIENCE, |_| {}).await.unwrap().is_waiting());
     });
     play_blocking(script, |client| {
-        assert!(client.migrate(migrate(), SOON, |_| {}).unwrap_err().is_timeout());
+        assert!(client.follow_migration(PATIENCE, |_| {}).unwrap().is_waiting());
     });
 }
 
