@@ -33,9 +33,7 @@
 //! let mirror = BlockdevMirror::new("d1", "copy", MirrorSyncMode::Full)
 //!     .job_id("mirror")
 //!     .auto_dismiss(false);
-//! if let Some(error) = vm.run_job(mirror, "mirror", PATIENCE)?.error {
-//!     println!("the mirror failed: {error}");
-//! }
+//! vm.run_job(mirror, "mirror", PATIENCE)?.into_result()?;
 //!
 //! // A screenshot needs no file, and text is typed key by key.
 //! let image = vm.screenshot()?;
@@ -168,7 +166,7 @@ pub use connect::{Connect, ConnectOver};
 pub use disk::Fdset;
 #[cfg(unix)]
 pub use disk::FdsetGuard;
-pub use job::{JobOutcome, Jobs};
+pub use job::{JobError, JobOutcome, Jobs};
 #[cfg(unix)]
 pub use launch::{Launch, Launched, Launching};
 pub use migration::{MigrationError, MigrationOutcome};

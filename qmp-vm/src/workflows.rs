@@ -156,9 +156,11 @@ pub trait Workflows: Monitor {
     /// The command must give the job this id, and should set `auto-dismiss` to false if it has that
     /// argument: otherwise, only block jobs report why they failed.
     ///
+    /// This also returns when an I/O error has paused the job: see [`JobOutcome::concluded`].
+    ///
     /// # Errors
-    /// QEMU refuses the command, or the job is not concluded in time: then it goes on.
-    /// [`watch_jobs`](Self::watch_jobs) waits longer, and [`cancel_job`](Self::cancel_job) ends it.
+    /// QEMU refuses the command, or the job is not concluded in time: then it goes on, and the error
+    /// names its state. [`watch_jobs`](Self::watch_jobs) waits longer, and [`cancel_job`](Self::cancel_job) ends it.
     ///
     /// # Cancel safety
     /// If the future is dropped, a job that was started goes on, and is not completed, finalized or

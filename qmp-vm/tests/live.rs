@@ -16,18 +16,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use qmp_client::blocking::Client;
-use qmp_client::qmp::AnyEvent;
 use qmp_client::qmp::commands::{
-    AddFd, BlockdevAdd, BlockdevMirror, Cont, DeviceAdd, Getfd, Migrate, MigrateContinue,
-    MigratePause, MigrateSetCapabilities, QomList, QueryFdsets, QueryJobs, QueryNamedBlockNodes,
-    QueryQmpSchema, QueryStatus, Stop as StopMachine, Transaction,
+    AddFd, BlockdevAdd, BlockdevMirror, Cont, DeviceAdd, Getfd, JobResume, Migrate,
+    MigrateContinue, MigratePause, MigrateSetCapabilities, QomList, QueryFdsets, QueryJobs,
+    QueryNamedBlockNodes, QueryQmpSchema, QueryStatus, Stop as StopMachine, Transaction,
 };
 use qmp_client::qmp::events::{BlockJobReady, Resume, Shutdown, Stop, Watchdog};
 use qmp_client::qmp::types::{
-    BlockdevBackup, BlockdevBackupWrapper, BlockdevOptions, JobStatus, MigrationCapability,
-    MigrationCapabilityStatus, MigrationStatus, MirrorSyncMode, RunState, ShutdownCause,
-    TransactionAction, WatchdogAction,
+    BlockdevBackup, BlockdevBackupWrapper, BlockdevOnError, BlockdevOptions, JobStatus,
+    MigrationCapability, MigrationCapabilityStatus, MigrationStatus, MirrorSyncMode, RunState,
+    ShutdownCause, TransactionAction, WatchdogAction,
 };
+use qmp_client::qmp::{AnyEvent, commands};
 use qmp_client::{Address, Error, Misuse, Options, Raw};
 use qmp_vm::blocking::Launched;
 use qmp_vm::{EndedBy, Launch, MigrationOutcome, Unplugged, Workflows};
@@ -415,6 +415,31 @@ live! {
         mirror.until(|ready: &BlockJobReady| ready.device == "job").unwrap();
         assert!(!client.cancel_job("job", PATIENCE).unwrap().success());
         assert_eq!(client.execute(QueryJobs::new()).unwrap(), []);
+    }
+}
+
+live! {
+    /// The first write fails as on a full disk. The job waits for a command, and then goes on.
+    fn a_job_that_an_io_error_has_paused() {
+        let full = "blkdebug,node-name=full,image.driver=null-co,image.size=16777216,\
+            inject-error.0.event=none,inject-error.0.iotype=write,inject-error.0.errno=28,\
+            inject-error.0.once=on";
+        let client = launch_pc(&["-blockdev", full]);
+        let backup = commands::BlockdevBackup::new("target", MirrorSyncMode::Full, "full")
+            .job_id("backup")
+            .auto_dismiss(false)
+            .on_target_error(BlockdevOnError::Stop);
+        let mut jobs = client.watch_jobs(["backup"]);
+        client.execute(backup).unwrap();
+        let begin = Instant::now();
+        for _ in 0..2 {
+            let outcomes = jobs.finish(PATIENCE).unwrap();
+            assert!(!outcomes[0].concluded && !outcomes[0].success(), "{outcomes:?}");
+        }
+        client.execute(JobResume::new("backup")).unwrap();
+        let outcomes = jobs.finish(PATIENCE).unwrap();
+        assert!(outcomes[0].concluded && outcomes[0].success(), "{outcomes:?}");
+        assert!(begin.elapsed() < PATIENCE);
     }
 }
 

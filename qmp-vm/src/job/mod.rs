@@ -1,11 +1,14 @@
 //! Jobs.
 
+mod outcome;
 mod watch;
 
 use std::time::Duration;
 
 use qmp_client::{Error, Request, Result};
-use qmp_types::qmp::commands::{JobCancel, JobComplete, JobDismiss, JobFinalize, QueryJobs};
+use qmp_types::qmp::commands::{
+    JobCancel, JobComplete, JobDismiss, JobFinalize, QueryBlockJobs, QueryJobs,
+};
 
 use crate::limit::Limit;
 use crate::monitor::Monitor;
@@ -13,7 +16,7 @@ use crate::monitor::session::{Call, Events};
 
 use watch::{JobStep, JobWatch, is_ready};
 
-pub use watch::JobOutcome;
+pub use outcome::{JobError, JobOutcome};
 
 /// The least time that the first look at jobs may take, so that `finish` with a deadline of zero
 /// tells how they stand.
@@ -42,10 +45,14 @@ impl<M: Monitor> Jobs<M> {
     /// Waits until all jobs are concluded, and dismisses them. Until then, a job is completed when
     /// it is ready, and finalized when it is pending. The outcomes are in the order of the ids.
     ///
+    /// If an I/O error pauses a job (its `on-error` is `stop`, or `enospc` and there is no space),
+    /// this returns at once, and dismisses none. The outcomes of the jobs that have not concluded say
+    /// so; after `job-resume`, this method waits for them.
+    ///
     /// With a deadline of zero, this looks once.
     ///
     /// # Errors
-    /// The jobs are not all concluded in time. They go on, none is dismissed, and this method can
+    /// The jobs are not all concluded in time; the error names their states. They go on, none is dismissed, and this method can
     /// be called again.
     ///
     /// # Cancel safety
@@ -53,8 +60,8 @@ impl<M: Monitor> Jobs<M> {
     /// this method is called again.
     pub fn finish(&mut self, within: Duration) -> M::Outcome<'_, Result<Vec<JobOutcome>>> {
         M::run(async move {
-            let limit = self.limit(within);
-            self.finish_before(&limit).await
+            let mut limit = self.limit(within);
+            self.finish_before(&mut limit).await
         })
     }
 
@@ -62,7 +69,7 @@ impl<M: Monitor> Jobs<M> {
         Limit::new(&self.vm, within, self.watch.to_conclude())
     }
 
-    async fn finish_before(&mut self, limit: &Limit) -> Result<Vec<JobOutcome>> {
+    async fn finish_before(&mut self, limit: &mut Limit) -> Result<Vec<JobOutcome>> {
         let Self { vm, watch, events } = self;
         // The states before now do not count, but the ends that were reported do.
         while let Some(event) = events.next_within(Duration::ZERO).await {
@@ -76,7 +83,11 @@ impl<M: Monitor> Jobs<M> {
         let query = QueryJobs::new();
         let first = vm.options().call_within(&Request::name(&query)).min(limit.left(vm).max(LOOK));
         let mut steps = watch.look(&vm.call(query).within(first).execute().await?);
+        if watch.has_paused() {
+            watch.look_at_paused(&vm.execute(QueryBlockJobs::new()).await?);
+        }
         loop {
+            limit.describe(watch.to_conclude());
             for step in steps {
                 take(vm, limit, &step).await?;
                 if let JobStep::Complete(id) = step {
@@ -86,13 +97,20 @@ impl<M: Monitor> Jobs<M> {
             if watch.is_over() {
                 break;
             }
+            if watch.is_stopped() {
+                return Ok(watch.outcomes(vm.execute(QueryJobs::new()).await?).0);
+            }
             steps = match events.next_within(limit.left(vm)).await {
                 Some(Ok(event)) => watch.step(&event)?.into_iter().collect(),
                 Some(Err(error)) if error.is_timeout() => return Err(limit.passed().into()),
                 // One of the events that were dropped may have been about these jobs. After the
                 // end of the connection, the look says why it ended.
                 Some(Err(Error::Lagged(_))) | None => {
-                    watch.look(&limit.execute(vm, QueryJobs::new()).await?)
+                    let steps = watch.look(&limit.execute(vm, QueryJobs::new()).await?);
+                    if watch.has_paused() {
+                        watch.look_at_paused(&limit.execute(vm, QueryBlockJobs::new()).await?);
+                    }
+                    steps
                 }
                 Some(Err(error)) => return Err(error),
             };
@@ -114,9 +132,9 @@ pub(crate) async fn run_job<M: Monitor>(
     within: Duration,
 ) -> Result<JobOutcome> {
     let mut jobs = Jobs::new(vm, [id]);
-    let limit = jobs.limit(within);
+    let mut limit = jobs.limit(within);
     limit.execute(vm, command).await?;
-    jobs.finish_before(&limit).await.map(the_one)
+    jobs.finish_before(&mut limit).await.map(the_one)
 }
 
 pub(crate) async fn cancel_job<M: Monitor>(
@@ -125,14 +143,14 @@ pub(crate) async fn cancel_job<M: Monitor>(
     within: Duration,
 ) -> Result<JobOutcome> {
     let mut jobs = Jobs::watching(vm, JobWatch::cancelled(id));
-    let limit = jobs.limit(within);
+    let mut limit = jobs.limit(within);
     if let Err(error) = limit.execute(vm, JobCancel::new(id)).await {
         let listed = limit.execute(vm, QueryJobs::new()).await?;
         if listed.iter().all(|job| job.id != id) {
             return Err(error);
         }
     }
-    jobs.finish_before(&limit).await.map(the_one)
+    jobs.finish_before(&mut limit).await.map(the_one)
 }
 
 async fn take<M: Monitor>(vm: &M, limit: &Limit, step: &JobStep) -> Result<()> {
