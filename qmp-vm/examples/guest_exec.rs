@@ -8,7 +8,7 @@
 //! - The agent keeps 16 MiB of each output stream, and reports whether there was more. It sends all
 //!   of it in one message, so the limit of 4 MiB for a message is raised here.
 //! - A program that takes too long goes on: the agent has no command that ends it. Run programs that
-//!   may hang under `timeout`.
+//!   may hang under `timeout`. With `spawn` instead of `exec`, it can be waited for again.
 //! - An agent may be configured to refuse `guest-exec`, or be too old to have it. Both are errors of
 //!   the class `CommandNotFound`.
 //!
@@ -59,8 +59,12 @@ pub async fn run(
             eprintln!("this agent does not run programs");
         }
     })?;
-    if output.truncated {
-        eprintln!("the agent has dropped part of the output, which is over 16 MiB");
+    for (name, truncated) in
+        [("output", output.stdout_truncated), ("error", output.stderr_truncated)]
+    {
+        if truncated {
+            eprintln!("the standard {name} is over 16 MiB, and the agent has dropped the rest");
+        }
     }
     Ok(output)
 }

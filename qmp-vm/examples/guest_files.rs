@@ -2,7 +2,8 @@
 //!
 //! - The agent sends and receives files in small pieces, encoded as base64. `read_file` and
 //!   `write_file` take care of that, and close the file in the guest even if they fail halfway.
-//! - `read_file` needs a limit: the guest decides how long the file is, and may be hostile.
+//! - `read_file` needs a limit and a deadline: the guest decides how long the file is, and may be
+//!   hostile.
 //! - `write_file` overwrites the file in place. A reader in the guest can see half of it, so write to
 //!   a temporary name, and move that into place with `exec` if it matters.
 //! - The agent runs as root in most guests, and paths are the guest's.
@@ -13,9 +14,13 @@
 //! ```
 
 use std::error::Error;
+use std::time::Duration;
 
 use qmp_client::Result;
 use qmp_vm::blocking::Agent;
+
+/// The time that copying may take.
+const PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// The largest file that is copied out of the guest, in bytes.
 const LIMIT: usize = 64 << 20;
@@ -42,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 pub fn get(address: &str, path: &str, limit: usize) -> Result<Option<Vec<u8>>> {
     let guest = Agent::connect(address)?;
     // One byte more than the limit shows whether the file is longer.
-    let bytes = guest.read_file(path, limit + 1)?;
+    let bytes = guest.read_file(path, limit + 1, PATIENCE)?;
     println!("{} bytes read from {path}", bytes.len());
     Ok(Some(bytes).filter(|bytes| bytes.len() <= limit))
 }
@@ -50,7 +55,7 @@ pub fn get(address: &str, path: &str, limit: usize) -> Result<Option<Vec<u8>>> {
 /// Writes a file of the guest, and replaces its contents.
 pub fn put(address: &str, path: &str, bytes: &[u8]) -> Result<()> {
     let guest = Agent::connect(address)?;
-    guest.write_file(path, bytes)?;
+    guest.write_file(path, bytes, PATIENCE)?;
     println!("{} bytes written to {path}", bytes.len());
     Ok(())
 }

@@ -160,7 +160,7 @@ mod unplug;
 mod workflows;
 
 #[cfg(feature = "qga")]
-pub use agent::{Exec, ExecOutput, Frozen, ShutdownMode, SuspendMode};
+pub use agent::{Exec, ExecOutput, Frozen, Running, ShutdownMode, SuspendMode};
 pub use capabilities::Capabilities;
 pub use connect::{Connect, ConnectOver};
 pub use disk::Fdset;

@@ -304,6 +304,97 @@ fn what_is_frozen_is_thawed() {
     );
 }
 
+/// The agent is in the guest's hands: what it says is checked, and no call waits forever.
+#[test]
+fn impossible_replies_are_errors() {
+    let read = |reply: Value, expected: &str| {
+        play(
+            |guest| {
+                guest.sync();
+                guest.expect("guest-file-open");
+                guest.answer(&json!(1000));
+                guest.expect("guest-file-read");
+                guest.answer(&reply);
+                guest.expect("guest-file-close");
+                guest.answer(&json!({}));
+            },
+            |agent| {
+                let error = agent.unwrap().read_file("file", 5, PATIENCE).unwrap_err();
+                assert_eq!(error.command(), Some("guest-file-read"));
+                assert!(error.report().contains(expected), "{}", error.report());
+            },
+        );
+    };
+    let bytes =
+        |count: i64, bytes: &str, eof: bool| json!({"count": count, "buf-b64": bytes, "eof": eof});
+    read(bytes(7, "eA==", true), "7 bytes and sends 1");
+    read(bytes(-1, "", true), "-1 bytes and sends 0");
+    read(bytes(6, "eHh4eHh4", true), "6 bytes where at most 5 are possible");
+    read(bytes(0, "", false), "0 bytes before the end of the file");
+    read(bytes(1, "?", true), "?");
+    play(
+        |guest| {
+            guest.sync();
+            guest.expect("guest-exec");
+            guest.answer(&json!({"pid": -1}));
+            guest.expect("guest-fsfreeze-freeze");
+            guest.answer(&json!(-2));
+            guest.expect("guest-fsfreeze-thaw");
+            guest.answer(&json!(0));
+        },
+        |agent| {
+            let agent = agent.unwrap();
+            let error = agent.exec(&Exec::new("true")).unwrap_err();
+            assert!(error.report().contains("the process ID -1"), "{}", error.report());
+            let error = agent.freeze().unwrap_err();
+            assert!(error.report().contains("-2 file systems"), "{}", error.report());
+        },
+    );
+}
+
+/// A file that has no end, such as one that grows faster than it is read.
+#[test]
+fn files_have_a_deadline() {
+    let script = |guest: &mut Guest| {
+        guest.sync();
+        loop {
+            let command = guest.command();
+            match command["execute"].as_str() {
+                Some("guest-file-open") => guest.answer(&json!(1000)),
+                Some("guest-file-read") => {
+                    guest.answer(&json!({"count": 1, "buf-b64": "eA==", "eof": false}));
+                }
+                Some("guest-file-write") => guest.answer(&json!({"count": 1, "eof": false})),
+                Some("guest-sync-delimited") => {
+                    guest.send(b"\xFF");
+                    guest.answer(&command["arguments"]["id"]);
+                }
+                Some("guest-file-close") => guest.answer(&json!({})),
+                Some("guest-ping") => return guest.answer(&json!({})),
+                _ => panic!("{command}"),
+            }
+        }
+    };
+    let check = |error: Error, state: &str| {
+        assert!(error.is_timeout(), "{error:?}");
+        assert!(error.to_string().contains(state), "{error}");
+    };
+    let bytes = vec![0; 1 << 20];
+    play(script, |agent| {
+        let agent = agent.unwrap();
+        check(agent.read_file("file", usize::MAX, SOON).unwrap_err(), "`file` to be read");
+        check(agent.write_file("file", &bytes, SOON).unwrap_err(), "`file` to be written");
+        agent.ping(PATIENCE).unwrap();
+    });
+    play_on_tokio(script, async |agent| {
+        let read = agent.read_file("file", usize::MAX, SOON).await;
+        check(read.unwrap_err(), "`file` to be read");
+        let written = agent.write_file("file", &bytes, SOON).await;
+        check(written.unwrap_err(), "`file` to be written");
+        agent.ping(PATIENCE).await.unwrap();
+    });
+}
+
 fn program() -> String {
     std::env::var("QMP_TEST_QEMU_GA").unwrap_or_else(|_| "qemu-ga".to_owned())
 }
@@ -318,7 +409,7 @@ impl Real {
     fn start(name: &str) -> Self {
         let parent =
             std::env::var_os("QMP_TEST_SOCKETS").map_or_else(std::env::temp_dir, PathBuf::from);
-        let directory = parent.join(format!("qmp-client-ga-{name}-{}", std::process::id()));
+        let directory = parent.join(format!("qmp-vm-ga-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let child = Command::new(program())
             .args(["-m", "unix-listen", "-p"])
@@ -347,7 +438,7 @@ impl Drop for Real {
 }
 
 fn options() -> Options {
-    Options::new().wait_for_socket(PATIENCE).greeting_within(PATIENCE)
+    Options::new().wait_for_socket(PATIENCE).greeting_within(PATIENCE).message_size(64 << 20)
 }
 
 macro_rules! live {
@@ -384,14 +475,33 @@ live! {
         assert_eq!(killed.signal, Some(9));
         let slow = Exec::new("/bin/sleep").arg("1").within(SOON);
         assert!(agent.exec(&slow).unwrap_err().is_timeout());
+        let slow = agent.spawn(&Exec::new("/bin/sh").args(["-c", "sleep 1; echo done"])).unwrap();
+        assert_eq!(slow.try_wait().unwrap(), None);
+        let error = slow.wait(SOON).unwrap_err();
+        assert!(error.to_string().contains(&format!("(process {})", slow.pid())), "{error}");
+        assert_eq!(agent.running(slow.pid()).wait(PATIENCE).unwrap().stdout, b"done\n");
+        // The agent tells only once how a program has ended.
+        assert!(slow.wait(PATIENCE).unwrap_err().server().is_some());
+        let both = "echo one; echo two >&2; echo three";
+        let both = Exec::new("/bin/sh").args(["-c", both]).merge_output();
+        match agent.exec(&both) {
+            Ok(output) => assert_eq!(output.stdout, b"one\ntwo\nthree\n"),
+            // Before 8.0.
+            Err(error) => assert!(error.server().is_some(), "{error:?}"),
+        }
+        // More of both streams than the agent keeps, in one message.
+        let much = "head -c 17000000 /dev/zero | tee /dev/stderr";
+        let output = agent.exec(&Exec::new("/bin/sh").args(["-c", much])).unwrap();
+        assert_eq!((output.stdout.len(), output.stderr.len()), (16 << 20, 16 << 20));
+        assert!(output.stdout_truncated && output.stderr_truncated && output.truncated());
         assert!(agent.exec(&Exec::new("/no/such/program")).unwrap_err().server().is_some());
 
         let path = real.directory.join("file").display().to_string();
         let bytes: Vec<u8> = (0..200_000_u32).map(|number| (number * 7 % 251) as u8).collect();
-        agent.write_file(&path, &bytes).unwrap();
-        assert_eq!(agent.read_file(&path, usize::MAX).unwrap(), bytes);
-        assert_eq!(agent.read_file(&path, 5).unwrap(), bytes[..5]);
-        assert!(agent.read_file("/no/such/file", 5).unwrap_err().server().is_some());
+        agent.write_file(&path, &bytes, PATIENCE).unwrap();
+        assert_eq!(agent.read_file(&path, usize::MAX, PATIENCE).unwrap(), bytes);
+        assert_eq!(agent.read_file(&path, 5, PATIENCE).unwrap(), bytes[..5]);
+        assert!(agent.read_file("/no/such/file", 5, PATIENCE).unwrap_err().server().is_some());
 
         agent.execute(GuestPing::new()).unwrap();
     }
@@ -415,11 +525,11 @@ live! {
             assert!(output.success());
             assert_eq!(output.stdout.len(), 100_000);
             let path = real.directory.join("file").display().to_string();
-            agent.write_file(&path, &output.stdout).await.unwrap();
-            assert_eq!(agent.read_file(&path, usize::MAX).await.unwrap(), output.stdout);
+            agent.write_file(&path, &output.stdout, PATIENCE).await.unwrap();
+            assert_eq!(agent.read_file(&path, usize::MAX, PATIENCE).await.unwrap(), output.stdout);
             let slow = Exec::new("/bin/sleep").arg("1").within(SOON);
             assert!(agent.exec(&slow).await.unwrap_err().is_timeout());
-            assert!(agent.read_file("/no/such/file", 5).await.unwrap_err().server().is_some());
+            assert!(agent.read_file("/no/such/file", 5, PATIENCE).await.unwrap_err().server().is_some());
 
             // What is cancelled is answered later, and not taken for the next one's.
             for times in 0..4 {
@@ -429,7 +539,7 @@ live! {
                     assert!(polled.await.is_pending());
                 }
             }
-            assert_eq!(agent.read_file(&path, 5).await.unwrap(), output.stdout[..5]);
+            assert_eq!(agent.read_file(&path, 5, PATIENCE).await.unwrap(), output.stdout[..5]);
             agent.ping(PATIENCE).await.unwrap();
         });
     }

@@ -303,7 +303,8 @@ async fn what_was_opened_is_closed<F: Front>() {
     cut_everywhere(async |times, arrived| {
         let (stream, server) = Fake::default().serve(false);
         let agent = F::agent(stream).await;
-        let read = cut(agent.client(), agent.read_file("file", 100), times, arrived).await;
+        let read =
+            cut(agent.client(), agent.read_file("file", 100, PATIENCE), times, arrived).await;
         assert!(read.as_ref().is_none_or(|bytes| bytes.as_ref().unwrap() == b"x"));
         drop(agent);
         let left = server.end().await;
@@ -315,7 +316,7 @@ async fn what_was_opened_is_closed<F: Front>() {
     let (stream, server) =
         Fake::default().refusing("guest-file-write", "GenericError").serve(false);
     let agent = F::agent(stream).await;
-    assert!(agent.write_file("file", b"x").await.is_err());
+    assert!(agent.write_file("file", b"x", PATIENCE).await.is_err());
     drop(agent);
     assert!(server.end().await.files.is_empty());
 }
@@ -465,7 +466,7 @@ fn futures_and_guards_are_send() {
         is_send(&frozen);
         is_send(&frozen.thaw());
         is_send(&agent.exec(&Exec::new("true")));
-        is_send(&agent.read_file("file", 1));
+        is_send(&agent.read_file("file", 1, PATIENCE));
         drop(agent);
         assert!(!server.end().await.frozen);
     });

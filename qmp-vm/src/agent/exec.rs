@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use qmp_client::{Result, protocol::Printable};
 use qmp_types::qga::commands::{GuestExec, GuestExecStatus};
-use qmp_types::qga::types::{GuestExecCaptureOutput, GuestExecStatus as Status};
+use qmp_types::qga::types::{
+    GuestExecCaptureOutput, GuestExecCaptureOutputMode, GuestExecStatus as Status,
+};
 
 use super::bytes::{decode, encode};
 use super::client::Agent;
+use super::impossible::impossible;
 use crate::limit::Limit;
 use crate::monitor::Monitor;
 
@@ -15,6 +18,16 @@ use crate::monitor::Monitor;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
 /// A program to be run in the guest.
+///
+/// The agent has limits:
+///
+/// - It keeps 16 MiB of each output stream, and drops the rest; the program goes on. All of it is
+///   one message of up to 43 MiB, in base64.
+/// - It returns the output once, when the program has exited. Output of a program that is still
+///   running cannot be read.
+/// - It has no command that ends a program. `timeout` of the guest can.
+/// - The input travels in the command, all at once. More cannot be sent to a running program.
+/// - It may be configured to refuse to run programs, with an error of the class `CommandNotFound`.
 #[derive(Clone, Debug)]
 #[must_use = "`Agent::exec` runs it"]
 pub struct Exec {
@@ -22,6 +35,7 @@ pub struct Exec {
     args: Vec<String>,
     env: Vec<String>,
     input: Option<Vec<u8>>,
+    merged: bool,
     within: Duration,
 }
 
@@ -30,7 +44,14 @@ impl Exec {
     /// exit.
     pub fn new(path: impl Into<String>) -> Self {
         let within = Duration::from_secs(60);
-        Self { path: path.into(), args: Vec::new(), env: Vec::new(), input: None, within }
+        Self {
+            path: path.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            input: None,
+            merged: false,
+            within,
+        }
     }
 
     /// Adds an argument.
@@ -58,16 +79,27 @@ impl Exec {
         self
     }
 
+    /// Merges the standard error into the standard output, in the order in which the program writes.
+    /// Agents have this since 8.0, and not on Windows; others refuse.
+    pub fn merge_output(mut self) -> Self {
+        self.merged = true;
+        self
+    }
+
     /// Sets the time within which the program must start and exit. A program that takes longer goes
-    /// on: the agent has no command to end it.
+    /// on; with [`Agent::spawn`], it can be waited for again.
     pub fn within(mut self, within: Duration) -> Self {
         self.within = within;
         self
     }
 
     fn command(&self) -> GuestExec {
-        let mut command =
-            GuestExec::new(self.path.clone()).capture_output(GuestExecCaptureOutput::Flag(true));
+        // Older agents have only the flag.
+        let capture = match self.merged {
+            true => GuestExecCaptureOutput::Mode(GuestExecCaptureOutputMode::Merged),
+            false => GuestExecCaptureOutput::Flag(true),
+        };
+        let mut command = GuestExec::new(self.path.clone()).capture_output(capture);
         if !self.args.is_empty() {
             command = command.arg(self.args.clone());
         }
@@ -89,12 +121,15 @@ pub struct ExecOutput {
     pub exitcode: Option<i64>,
     /// The signal, or on Windows the exception, that ended the program.
     pub signal: Option<i64>,
-    /// The bytes that the program wrote to its standard output.
+    /// The bytes that the program wrote to its standard output, and if the output was
+    /// [merged](Exec::merge_output), to its standard error.
     pub stdout: Vec<u8>,
     /// The bytes that the program wrote to its standard error.
     pub stderr: Vec<u8>,
-    /// Whether the program wrote more than the agent keeps, which is 16 MiB of each.
-    pub truncated: bool,
+    /// Whether the program wrote more to its standard output than the agent keeps, which is 16 MiB.
+    pub stdout_truncated: bool,
+    /// Whether the program wrote more to its standard error than the agent keeps, which is 16 MiB.
+    pub stderr_truncated: bool,
 }
 
 impl ExecOutput {
@@ -102,6 +137,12 @@ impl ExecOutput {
     #[must_use]
     pub fn success(&self) -> bool {
         self.exitcode == Some(0)
+    }
+
+    /// Returns whether the agent dropped part of the output.
+    #[must_use]
+    pub fn truncated(&self) -> bool {
+        self.stdout_truncated || self.stderr_truncated
     }
 
     fn new(status: Status) -> Result<Self> {
@@ -114,7 +155,8 @@ impl ExecOutput {
             signal: status.signal,
             stdout: bytes(status.out_data)?,
             stderr: bytes(status.err_data)?,
-            truncated: status.out_truncated == Some(true) || status.err_truncated == Some(true),
+            stdout_truncated: status.out_truncated == Some(true),
+            stderr_truncated: status.err_truncated == Some(true),
         })
     }
 }
@@ -123,26 +165,134 @@ impl<M: Monitor> Agent<M> {
     /// Runs a program in the guest, and waits until it has exited.
     ///
     /// # Errors
-    /// The program cannot be started, or has not exited in time: then it goes on.
+    /// The program cannot be started, or has not exited in time: then it goes on, and the error
+    /// names its process ID, with which [`running`](Self::running) waits longer.
     ///
     /// # Cancel safety
     /// If the future is dropped, a program that was started goes on.
     pub fn exec<'a>(&'a self, program: &'a Exec) -> M::Outcome<'a, Result<ExecOutput>> {
-        M::run(run(self.client(), program))
+        M::run(async move {
+            let limit = limit(self.client(), program);
+            let running = start(self, program, &limit).await?;
+            running.wait_before(limit).await
+        })
+    }
+
+    /// Starts a program in the guest, and does not wait for it. The program must start within the
+    /// time that it has.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(guest: qmp_vm::blocking::Agent) -> qmp_client::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_vm::Exec;
+    ///
+    /// let update = guest.spawn(&Exec::new("/usr/bin/apt-get").arg("update"))?;
+    /// println!("started, with the process ID {}", update.pid());
+    /// let output = loop {
+    ///     match update.wait(Duration::from_secs(10)) {
+    ///         Err(error) if error.is_timeout() => println!("{error}"),
+    ///         output => break output?,
+    ///     }
+    /// };
+    /// # let _ = output;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, a program that was started goes on.
+    pub fn spawn<'a>(&'a self, program: &'a Exec) -> M::Outcome<'a, Result<Running<M>>> {
+        M::run(async move { start(self, program, &limit(self.client(), program)).await })
+    }
+
+    /// Returns a program that was started earlier, by this client or another one, from its process
+    /// ID. The agent is not asked.
+    pub fn running(&self, pid: i64) -> Running<M> {
+        Running { agent: self.clone(), pid, name: "the program".to_owned() }
     }
 }
 
-async fn run<M: Monitor>(agent: &M, program: &Exec) -> Result<ExecOutput> {
-    let state = format!("`{}` to exit in the guest", Printable(&program.path));
-    let limit = Limit::new(agent, program.within, state);
-    let pid = limit.execute(agent, program.command()).await?.pid;
-    let mut pause = PAUSES.0;
-    loop {
-        let status = limit.execute(agent, GuestExecStatus::new(pid)).await?;
-        if status.exited {
-            return ExecOutput::new(status);
-        }
-        agent.pause(limit.pause(agent, pause)?).await;
-        pause = (pause * 2).min(PAUSES.1);
+/// A program that was started in the guest. Dropping this changes nothing: the program goes on.
+///
+/// The agent keeps the exit status and the output until they have been read once.
+#[derive(Clone, Debug)]
+#[must_use = "`wait` waits until the program has exited"]
+pub struct Running<M> {
+    agent: Agent<M>,
+    pid: i64,
+    /// The name of the program in errors.
+    name: String,
+}
+
+impl<M: Monitor> Running<M> {
+    /// Returns the process ID in the guest.
+    #[must_use]
+    pub fn pid(&self) -> i64 {
+        self.pid
     }
+
+    /// Waits until the program has exited. After a timeout, this can be called again; after success,
+    /// the agent does not know the program any more.
+    ///
+    /// # Errors
+    /// The program has not exited in time: then it goes on. Or the agent does not know it.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the program goes on. If it had just exited, its output may be lost.
+    pub fn wait(&self, within: Duration) -> M::Outcome<'_, Result<ExecOutput>> {
+        M::run(self.wait_before(Limit::new(self.agent.client(), within, self.to_exit())))
+    }
+
+    /// Returns the exit status and the output if the program has exited.
+    ///
+    /// # Errors
+    /// The agent does not know the program.
+    ///
+    /// # Cancel safety
+    /// That of [`wait`](Self::wait).
+    pub fn try_wait(&self) -> M::Outcome<'_, Result<Option<ExecOutput>>> {
+        M::run(async move {
+            let status = self.agent.client().execute(GuestExecStatus::new(self.pid)).await?;
+            status.exited.then(|| ExecOutput::new(status)).transpose()
+        })
+    }
+
+    async fn wait_before(&self, mut limit: Limit) -> Result<ExecOutput> {
+        limit.describe(self.to_exit());
+        let agent = self.agent.client();
+        let mut pause = PAUSES.0;
+        loop {
+            let status = limit.execute(agent, GuestExecStatus::new(self.pid)).await?;
+            if status.exited {
+                return ExecOutput::new(status);
+            }
+            agent.pause(limit.pause(agent, pause)?).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    fn to_exit(&self) -> String {
+        format!("{} (process {}) to exit in the guest", self.name, self.pid)
+    }
+}
+
+fn limit<M: Monitor>(agent: &M, program: &Exec) -> Limit {
+    Limit::new(
+        agent,
+        program.within,
+        format!("`{}` to start in the guest", Printable(&program.path)),
+    )
+}
+
+async fn start<M: Monitor>(agent: &Agent<M>, program: &Exec, limit: &Limit) -> Result<Running<M>> {
+    let pid = limit.execute(agent.client(), program.command()).await?.pid;
+    if pid <= 0 {
+        return Err(impossible::<GuestExec>(format_args!("the process ID {pid}")));
+    }
+    Ok(Running { agent: agent.clone(), pid, name: format!("`{}`", Printable(&program.path)) })
 }

@@ -1,11 +1,15 @@
 //! Files of the guest.
 
-use qmp_client::{Command, Error, Mismatch, Result};
+use std::time::Duration;
+
+use qmp_client::Result;
+use qmp_client::protocol::Printable;
 use qmp_types::qga::commands::{GuestFileClose, GuestFileOpen, GuestFileRead, GuestFileWrite};
-use serde::{Deserialize, Deserializer};
 
 use super::bytes::{decode, encode};
 use super::client::Agent;
+use super::impossible::impossible;
+use crate::limit::Limit;
 use crate::monitor::Monitor;
 use crate::monitor::session::{Call, Undo};
 
@@ -14,103 +18,99 @@ const PIECE: usize = 48 * 1024;
 
 impl<M: Monitor> Agent<M> {
     /// Reads a file of the guest, at most `limit` bytes of it. If that many are returned, the file
-    /// may be longer.
+    /// may be longer. The deadline covers everything but closing the file.
     ///
     /// # Errors
-    /// The file cannot be read, or the agent sends more than it was asked for.
+    /// The file cannot be read, or not in time, or the agent sends something other than it says or
+    /// was asked for.
     ///
     /// # Cancel safety
     /// If the future is dropped, the file is closed in the guest.
-    pub fn read_file<'a>(&'a self, path: &'a str, limit: usize) -> M::Outcome<'a, Result<Vec<u8>>> {
-        M::run(read(self.client(), path, limit))
+    pub fn read_file<'a>(
+        &'a self,
+        path: &'a str,
+        limit: usize,
+        within: Duration,
+    ) -> M::Outcome<'a, Result<Vec<u8>>> {
+        M::run(read(self.client(), path, limit, within))
     }
 
-    /// Writes a file of the guest, and replaces its contents.
+    /// Writes a file of the guest, and replaces its contents. The deadline covers everything but
+    /// closing the file.
     ///
     /// # Errors
-    /// The file cannot be written, or the agent claims to have written a number of bytes that is
-    /// impossible. Part of the file may have been written.
+    /// The file cannot be written, or not in time, or the agent claims to have written a number of
+    /// bytes that is impossible. Part of the file may have been written.
     ///
     /// # Cancel safety
     /// If the future is dropped, part of the file may have been written, and it is closed in the
     /// guest.
-    pub fn write_file<'a>(&'a self, path: &'a str, bytes: &'a [u8]) -> M::Outcome<'a, Result<()>> {
-        M::run(write(self.client(), path, bytes))
+    pub fn write_file<'a>(
+        &'a self,
+        path: &'a str,
+        bytes: &'a [u8],
+        within: Duration,
+    ) -> M::Outcome<'a, Result<()>> {
+        M::run(write(self.client(), path, bytes, within))
     }
 }
 
 /// Opens a file, and returns its handle and the guard that closes it.
 async fn open<M: Monitor>(
     agent: &M,
+    limit: &Limit,
     open: GuestFileOpen,
 ) -> Result<(i64, M::Undo<GuestFileClose>)> {
-    let call = agent.call(open);
+    let within = agent.options().call_within("guest-file-open").min(limit.left(agent));
+    let call = agent.call(open).within(within);
     call.execute_undoable(|opened| opened.ok().map(|handle| GuestFileClose::new(*handle))).await
 }
 
-async fn read<M: Monitor>(agent: &M, path: &str, limit: usize) -> Result<Vec<u8>> {
-    let (handle, close) = open(agent, GuestFileOpen::new(path)).await?;
+async fn read<M: Monitor>(agent: &M, path: &str, most: usize, within: Duration) -> Result<Vec<u8>> {
+    let limit = Limit::new(agent, within, format!("`{}` to be read", Printable(path)));
+    let (handle, close) = open(agent, &limit, GuestFileOpen::new(path)).await?;
     let mut bytes = Vec::new();
-    while bytes.len() < limit {
-        let wanted = PIECE.min(limit - bytes.len());
+    while bytes.len() < most {
+        let wanted = PIECE.min(most - bytes.len());
         let command = GuestFileRead::new(handle).count(i64::try_from(wanted).unwrap_or(1));
-        let piece = agent.execute(command).await?;
+        let piece = limit.execute(agent, command).await?;
         let read = decode::<GuestFileRead>(&piece.buf_b64)?;
-        if read.len() > wanted {
-            let read = i64::try_from(read.len()).unwrap_or(i64::MAX);
-            return Err(impossible::<GuestFileRead>(read, wanted));
+        let (count, length) = (piece.count, read.len());
+        if length > wanted {
+            let reason = format_args!("{length} bytes where at most {wanted} are possible");
+            return Err(impossible::<GuestFileRead>(reason));
+        }
+        if usize::try_from(count) != Ok(length) {
+            let reason = format_args!("{count} bytes and sends {length}");
+            return Err(impossible::<GuestFileRead>(reason));
         }
         bytes.extend_from_slice(&read);
-        if piece.eof || read.is_empty() {
+        if piece.eof {
             break;
+        }
+        if read.is_empty() {
+            return Err(impossible::<GuestFileRead>("0 bytes before the end of the file"));
         }
     }
     close.run().await?;
     Ok(bytes)
 }
 
-async fn write<M: Monitor>(agent: &M, path: &str, bytes: &[u8]) -> Result<()> {
-    let (handle, close) = open(agent, GuestFileOpen::new(path).mode("wb")).await?;
+async fn write<M: Monitor>(agent: &M, path: &str, bytes: &[u8], within: Duration) -> Result<()> {
+    let limit = Limit::new(agent, within, format!("`{}` to be written", Printable(path)));
+    let (handle, close) = open(agent, &limit, GuestFileOpen::new(path).mode("wb")).await?;
     let mut left = bytes;
     while let Some(piece) = left.chunks(PIECE).next() {
-        let written = agent.execute(GuestFileWrite::new(handle, encode(piece))).await?.count;
+        let command = GuestFileWrite::new(handle, encode(piece));
+        let written = limit.execute(agent, command).await?.count;
+        let most = piece.len();
         match usize::try_from(written) {
-            Ok(count) if (1..=piece.len()).contains(&count) => left = left.split_at(count).1,
-            _ => return Err(impossible::<GuestFileWrite>(written, piece.len())),
+            Ok(count) if (1..=most).contains(&count) => left = left.split_at(count).1,
+            _ => {
+                let reason = format_args!("{written} bytes where 1 to {most} are possible");
+                return Err(impossible::<GuestFileWrite>(reason));
+            }
         }
     }
     close.run().await.map(|_| ())
-}
-
-/// Returns the error of a reply that reports more bytes than are possible, or none.
-fn impossible<C: Command>(reported: i64, possible: usize) -> Error {
-    match qmp_types::decode::<Impossible>(&format!("[{reported}, {possible}]")) {
-        Err(error) => Mismatch::reply(C::NAME.into(), error).into(),
-        Ok(never) => match never {},
-    }
-}
-
-/// The number of bytes that a reply reports, and the number that is possible. They never decode:
-/// this makes the error that says so.
-enum Impossible {}
-
-impl<'de> Deserialize<'de> for Impossible {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (reported, possible) = <(i64, u64)>::deserialize(deserializer)?;
-        Err(serde::de::Error::custom(format_args!(
-            "the agent reports {reported} bytes where 1 to {possible} are possible"
-        )))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_impossible_count_is_named() {
-        let error = impossible::<GuestFileWrite>(70_000, 5);
-        assert_eq!(error.command(), Some("guest-file-write"));
-        assert!(error.report().contains("70000 bytes where 1 to 5 are possible"), "{error:?}");
-    }
 }

@@ -6,6 +6,7 @@ use qmp_client::{Error, Result};
 use qmp_types::qga::commands::{GuestFsfreezeFreeze, GuestFsfreezeThaw};
 
 use super::client::Agent;
+use super::impossible::impossible;
 use crate::monitor::Monitor;
 use crate::monitor::session::{Call, Undo};
 
@@ -30,6 +31,12 @@ impl<M: Monitor> Agent<M> {
                 frozen.map_or_else(may_have_frozen, |_| true).then(GuestFsfreezeThaw::new)
             });
             let (count, thaw) = undoable.await?;
+            if count < 0 {
+                // The guard thaws them.
+                return Err(impossible::<GuestFsfreezeFreeze>(format_args!(
+                    "{count} file systems"
+                )));
+            }
             Ok(Frozen { client: self.client().clone(), count, thaw })
         })
     }

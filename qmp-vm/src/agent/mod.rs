@@ -1,6 +1,6 @@
 //! The guest agent.
 //!
-//! [`Agent`] is a client of it. [`Agent::exec`] runs programs in the guest, [`Agent::read_file`] and
+//! [`Agent`] is a client of it. [`Agent::exec`] and [`Agent::spawn`] run programs in the guest, [`Agent::read_file`] and
 //! [`Agent::write_file`] move files, [`Agent::freeze`] freezes the guest's file systems for a
 //! snapshot, and [`Agent::shutdown`] and [`Agent::suspend`] end or suspend the guest.
 
@@ -9,9 +9,10 @@ mod client;
 mod exec;
 mod file;
 mod freeze;
+mod impossible;
 mod mode;
 
 pub use client::Agent;
-pub use exec::{Exec, ExecOutput};
+pub use exec::{Exec, ExecOutput, Running};
 pub use freeze::Frozen;
 pub use mode::{ShutdownMode, SuspendMode};

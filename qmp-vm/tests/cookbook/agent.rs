@@ -47,7 +47,7 @@ fn programs_in_the_guest() {
     assert_eq!((&*output.stdout, &*output.stderr), (&b"out\n"[..], &b"err\n"[..]));
     // More than the default limit for a message.
     let output = run("head -c 6000000 /dev/zero");
-    assert_eq!((output.stdout.len(), output.truncated), (6_000_000, false));
+    assert_eq!((output.stdout.len(), output.truncated()), (6_000_000, false));
     let missing = guest_exec::run(&address, "/no/such/program", &[], PATIENCE);
     assert!(block_on(missing).unwrap_err().server().is_some());
 }
