@@ -1,16 +1,15 @@
 //! Plugs a network card into a running VM.
 //!
+//! `plug_nic` does it in three steps:
+//!
 //! 1. `getfd` passes an open descriptor to QEMU and gives it a name: one for each queue of the tap
 //!    device, and one of `/dev/vhost-net` for each.
 //! 2. `netdev_add` takes the descriptors by their names, as in `fds=a:b` and `vhostfds=c:d`.
-//!    Therefore, a name must not contain a colon, and QEMU takes a name that begins with a digit for
-//!    a number.
 //! 3. `device_add` adds the card.
 //!
-//! If a step fails, guards undo the earlier ones (see `hotplug_memory`). `getfd` closes an older
-//! descriptor with the same name, so the names are derived from the card's. `netdev_add` takes the
-//! descriptors over; if it fails, it may have taken some of them, which cannot be reached any more,
-//! and `closefd` closes the others. If `device_add` fails, `netdev_del` undoes the second step.
+//! If a step fails, the earlier ones are undone. `netdev_add` takes the descriptors over; if it
+//! fails, it may have taken some of them, which cannot be reached any more, and `closefd` closes the
+//! others. If `device_add` fails, `netdev_del` undoes the second step.
 //!
 //! A tap device is created by an ioctl of `/dev/net/tun`, which needs privileges; a program that has
 //! done so passes the descriptors to `run`. A macvtap device is a file, `/dev/tapN`, which is opened
@@ -30,9 +29,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 use qmp_client::Result;
-use qmp_client::blocking::{Client, Undo};
-use qmp_client::qmp::commands::{Closefd, DeviceAdd, Getfd, NetdevAdd, NetdevDel};
+use qmp_client::blocking::Client;
+use qmp_client::qmp::commands::{DeviceAdd, NetdevAdd};
 use qmp_client::qmp::types::{Netdev, NetdevSocketOptions, NetdevTapOptions, NetdevType};
+use qmp_vm::{NicNames, Workflows};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -81,10 +81,8 @@ pub struct Backend {
 /// Plugs in a card whose network backend is `id`. If that fails, nothing is left in QEMU.
 pub fn run(address: &str, id: &str, mac: &str, backend: Backend) -> Result<()> {
     let vm = Client::connect(address)?;
-    let queues = backend.queues.len();
-    let netdev = add_netdev(&vm, id, backend)?;
-    println!("the network backend {id} has {queues} queues");
-
+    let Backend { kind, queues, vhost } = backend;
+    let has_vhost = !vhost.is_empty();
     let card = format!("nic-{id}");
     let mut device = DeviceAdd::new("virtio-net-pci")
         .id(card.as_str())
@@ -93,66 +91,27 @@ pub fn run(address: &str, id: &str, mac: &str, backend: Backend) -> Result<()> {
         .property("mac", mac)
         // A boot ROM is useless for a card that is plugged in after booting.
         .property("romfile", "");
-    if queues > 1 {
+    if queues.len() > 1 {
         // One interrupt for each direction of each queue, one for control, one for changes.
-        device = device.property("mq", true).property("vectors", 2 * queues + 2);
+        device = device.property("mq", true).property("vectors", 2 * queues.len() + 2);
     }
-    vm.execute(device)?;
-    netdev.disarm();
+    let add_netdev = |names: &NicNames| {
+        let options = match kind {
+            Kind::Socket => {
+                NetdevType::Socket(NetdevSocketOptions::new().fd(names.queues.as_str()))
+            }
+            Kind::Tap => {
+                let tap = NetdevTapOptions::new().fds(names.queues.as_str());
+                NetdevType::Tap(match has_vhost {
+                    // Without `vhost`, QEMU ignores these descriptors.
+                    true => tap.vhost(true).vhostfds(names.vhost.as_str()),
+                    false => tap,
+                })
+            }
+        };
+        NetdevAdd::new(Netdev::new(id, options))
+    };
+    vm.plug_nic(id, queues, vhost, add_netdev, device)?;
     println!("the card {card} is plugged in");
     Ok(())
-}
-
-/// Adds the backend, and returns the guard that deletes it.
-fn add_netdev(vm: &Client, id: &str, backend: Backend) -> Result<Undo<NetdevDel>> {
-    let has_vhost = !backend.vhost.is_empty();
-    let queues = Passed::new(vm, &format!("queue-{id}"), backend.queues)?;
-    let vhost = Passed::new(vm, &format!("vhost-{id}"), backend.vhost)?;
-    let options = match backend.kind {
-        Kind::Socket => NetdevType::Socket(NetdevSocketOptions::new().fd(queues.names())),
-        Kind::Tap => {
-            let tap = NetdevTapOptions::new().fds(queues.names());
-            NetdevType::Tap(match has_vhost {
-                // Without `vhost`, QEMU ignores these descriptors.
-                true => tap.vhost(true).vhostfds(vhost.names()),
-                false => tap,
-            })
-        }
-    };
-    let delete = NetdevDel::new(id);
-    let add = vm.call(NetdevAdd::new(Netdev::new(id, options)));
-    let (_, netdev) = add.execute_undoable(move |added| added.is_ok().then(|| delete.clone()))?;
-    queues.disarm();
-    vhost.disarm();
-    Ok(netdev)
-}
-
-/// Descriptors that QEMU has by their names. Dropping this closes those that QEMU has not taken.
-struct Passed(Vec<(String, Undo<Closefd>)>);
-
-impl Passed {
-    /// Passes descriptors to QEMU. If that fails, those that were passed are closed again.
-    fn new(vm: &Client, prefix: &str, descriptors: Vec<OwnedFd>) -> Result<Self> {
-        let mut passed = Vec::new();
-        for (number, descriptor) in descriptors.into_iter().enumerate() {
-            let name = format!("{prefix}-{number}");
-            let close = Closefd::new(name.as_str());
-            // A descriptor travels with its own command, so that no other command can receive it.
-            let call = vm.call(Getfd::new(name.as_str())).with_fd(descriptor);
-            // Closing a name that QEMU does not have is refused, and does no harm.
-            let (_, guard) = call.execute_undoable(move |_| Some(close.clone()))?;
-            passed.push((name, guard));
-        }
-        Ok(Self(passed))
-    }
-
-    /// Returns the names as a command takes them, separated by colons.
-    fn names(&self) -> String {
-        self.0.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(":")
-    }
-
-    /// Leaves the descriptors to QEMU, which has taken all of them.
-    fn disarm(self) {
-        self.0.into_iter().for_each(|(_, guard)| guard.disarm());
-    }
 }

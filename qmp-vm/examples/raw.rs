@@ -7,7 +7,8 @@
 //! together.
 //!
 //! Some functions of QEMU only exist as commands of its human monitor (HMP). `human_monitor` returns
-//! what such a command prints; the text is for people, and changes between releases.
+//! what such a command prints; the text is for people, and changes between releases. A failure is a
+//! text, too.
 //!
 //! ```console
 //! $ cargo run --example raw -- unix:/run/vm.sock

@@ -149,6 +149,8 @@ mod launch;
 mod limit;
 mod migration;
 mod monitor;
+#[cfg(unix)]
+mod nic;
 mod power;
 #[cfg(unix)]
 mod process;
@@ -166,11 +168,14 @@ pub use connect::{Connect, ConnectOver};
 pub use disk::Fdset;
 #[cfg(unix)]
 pub use disk::FdsetGuard;
+pub use human::HumanText;
 pub use job::{JobError, JobOutcome, Jobs};
 #[cfg(unix)]
 pub use launch::{Launch, Launched, Launching};
 pub use migration::{MigrationError, MigrationOutcome};
 pub use monitor::Monitor;
+#[cfg(unix)]
+pub use nic::NicNames;
 pub use power::{EndedBy, ShutDown};
 #[cfg(unix)]
 pub use process::{Exit, Process};

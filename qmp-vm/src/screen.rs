@@ -1,20 +1,26 @@
 //! Screenshots, which QEMU writes to memory of this process.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsRawFd;
 
-use qmp_client::{Result, TransportError};
-use qmp_types::qmp::commands::Screendump;
+use qmp_client::{Error, Request, Result, TransportError};
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::disk::add_descriptor;
 use crate::monitor::Monitor;
 
-pub(crate) async fn screenshot<M: Monitor>(vm: &M) -> Result<Vec<u8>> {
+/// The largest picture, in bytes. QEMU decides how much it writes, and a screen of 8K in the format
+/// PPM has 100 MB.
+const LARGEST: u64 = 256 << 20;
+
+pub(crate) async fn screenshot<M: Monitor, R: Request<Return: Send> + Send>(
+    vm: &M,
+    command: impl FnOnce(&str) -> R + Send,
+) -> Result<Vec<u8>> {
     let (picture, writer) = Picture::new()?;
     let fdset = add_descriptor(vm, writer.into()).await?;
-    vm.execute(Screendump::new(fdset.path())).await?;
+    vm.execute(command(&fdset.path())).await?;
     fdset.remove_now().await?;
     picture.read()
 }
@@ -36,13 +42,58 @@ impl Picture {
     }
 
     /// Returns what QEMU has drawn. This does not block: it is memory.
-    fn read(mut self) -> Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// QEMU has written more than [`LARGEST`].
+    fn read(self) -> Result<Vec<u8>> {
+        let written = self.0.metadata().map_err(unreadable)?.len();
+        if written > LARGEST {
+            return Err(too_large(written));
+        }
         let mut image = Vec::new();
-        self.0.read_to_end(&mut image).map_err(failed)?;
-        Ok(image)
+        // QEMU may still be writing.
+        (&self.0).take(LARGEST + 1).read_to_end(&mut image).map_err(unreadable)?;
+        match image.len() as u64 {
+            length if length > LARGEST => Err(too_large(length)),
+            _ => Ok(image),
+        }
     }
+}
+
+fn too_large(bytes: u64) -> Error {
+    let reason = format!("QEMU has written {bytes} bytes, and at most {LARGEST} are accepted");
+    unreadable(io::Error::new(ErrorKind::FileTooLarge, reason)).into()
+}
+
+fn unreadable(error: io::Error) -> TransportError {
+    TransportError::new("cannot read the screenshot", error)
 }
 
 fn failed(error: io::Error) -> TransportError {
     TransportError::new("cannot allocate memory for a screenshot", error)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// QEMU decides how much it writes, and this process must not allocate as much.
+    #[test]
+    fn the_size_of_a_picture_is_limited() {
+        let (picture, mut writer) = Picture::new().unwrap();
+        writer.write_all(b"P6").unwrap();
+        assert_eq!(picture.read().unwrap(), b"P6");
+
+        let (picture, writer) = Picture::new().unwrap();
+        writer.set_len(3 << 30).unwrap();
+        let report = picture.read().unwrap_err().report();
+        assert_eq!(
+            report,
+            "cannot read the screenshot: QEMU has written 3221225472 bytes, and at most 268435456 \
+             are accepted"
+        );
+    }
 }

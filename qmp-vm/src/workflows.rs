@@ -5,17 +5,21 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use qmp_client::{Request, Result};
+#[cfg(target_os = "linux")]
+use qmp_types::qmp::commands::Screendump;
 use qmp_types::qmp::types::{MigrationInfo, RunState};
 
 use crate::capabilities::{self, Capabilities};
 #[cfg(unix)]
 use crate::disk::FdsetGuard;
 use crate::disk::{self, Fdset};
-use crate::human;
+use crate::human::{self, HumanText};
 use crate::job::{self, JobOutcome, Jobs};
 use crate::keyboard;
 use crate::migration::{self, MigrationOutcome};
 use crate::monitor::Monitor;
+#[cfg(unix)]
+use crate::nic::{self, NicNames};
 use crate::power::{self, ShutDown};
 #[cfg(target_os = "linux")]
 use crate::screen;
@@ -42,15 +46,15 @@ pub trait Workflows: Monitor {
         Self::run(capabilities::capabilities(self))
     }
 
-    /// Executes a command of the human monitor (HMP), and returns what it prints. Its errors are
-    /// text like any other.
+    /// Executes a command of the human monitor (HMP), and returns the text that it prints. QEMU does
+    /// not say whether the command succeeded: a failure is a text, too, and `Ok`.
     ///
     /// # Errors
-    /// Those of `Client::execute`.
+    /// Those of `Client::execute`: QEMU did not execute the command.
     ///
     /// # Cancel safety
     /// If the future is dropped after the command was sent, the command is executed all the same.
-    fn human_monitor<'a>(&'a self, command: &'a str) -> Self::Outcome<'a, Result<String>> {
+    fn human_monitor<'a>(&'a self, command: &'a str) -> Self::Outcome<'a, Result<HumanText>> {
         Self::run(human::human_monitor(self, command))
     }
 
@@ -147,6 +151,60 @@ pub trait Workflows: Monitor {
         D: Request<Return: Send> + Send + 'a,
     {
         Self::run(disk::plug_disk(self, image.into(), node_name, node, device))
+    }
+
+    /// Plugs in a network card whose backend are open descriptors, in three steps: the descriptors,
+    /// the backend, the device. `queues` are the queues of a tap device, or one socket, and `vhost` is
+    /// one descriptor of `/dev/vhost-net` for each queue, or nothing. `netdev` receives the names that
+    /// QEMU knows them by, and returns the command that adds the backend, such as `NetdevAdd`;
+    /// `netdev_id` is the id of that backend. `device` is the command that adds the device.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client, queues: Vec<std::os::fd::OwnedFd>)
+    /// # -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{DeviceAdd, NetdevAdd};
+    /// use qmp_client::qmp::types::{Netdev, NetdevTapOptions, NetdevType};
+    /// use qmp_vm::Workflows;
+    ///
+    /// let vectors = 2 * queues.len() + 2;
+    /// let card = DeviceAdd::new("virtio-net-pci")
+    ///     .property("netdev", "net1")
+    ///     .property("mq", true)
+    ///     .property("vectors", vectors);
+    /// vm.plug_nic("net1", queues, [], |names| {
+    ///     let tap = NetdevTapOptions::new().fds(names.queues.as_str());
+    ///     NetdevAdd::new(Netdev::new("net1", NetdevType::Tap(tap)))
+    /// }, card)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// If a step fails, the earlier ones are undone, in reverse order, before any later command. A
+    /// backend that is refused may have taken some of the descriptors; QEMU closes the others. To
+    /// remove the card, [`unplug`](Self::unplug) the device, and then delete the backend.
+    ///
+    /// # Errors
+    /// The error of the step that failed.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the steps that were taken are undone in the background. A
+    /// `device_add` that was sent is executed, and deleting its backend detaches the card.
+    #[cfg(unix)]
+    fn plug_nic<'a, N, D>(
+        &'a self,
+        netdev_id: &'a str,
+        queues: impl IntoIterator<Item = OwnedFd>,
+        vhost: impl IntoIterator<Item = OwnedFd>,
+        netdev: impl FnOnce(&NicNames) -> N + Send + 'a,
+        device: D,
+    ) -> Self::Outcome<'a, Result<()>>
+    where
+        N: Request<Return: Send> + Send + 'a,
+        D: Request<Return: Send> + Send + 'a,
+    {
+        let (queues, vhost) = (queues.into_iter().collect(), vhost.into_iter().collect());
+        Self::run(nic::plug_nic(self, netdev_id, queues, vhost, netdev, device))
     }
 
     /// Starts a job and waits until it has concluded. The job is completed when it is ready (as a
@@ -342,13 +400,45 @@ pub trait Workflows: Monitor {
     /// written: QEMU writes to memory of this process. The connection must be a Unix socket.
     ///
     /// # Errors
-    /// QEMU has no screen, or the connection is not a Unix socket.
+    /// QEMU has no screen, the connection is not a Unix socket, or QEMU writes more than 256 MiB.
     ///
     /// # Cancel safety
     /// If the future is dropped, QEMU's access to the memory is removed in the background.
     #[cfg(target_os = "linux")]
     fn screenshot(&self) -> Self::Outcome<'_, Result<Vec<u8>>> {
-        Self::run(screen::screenshot(self))
+        self.screenshot_with(|path| Screendump::new(path))
+    }
+
+    /// Returns a picture of a screen, as [`screenshot`](Self::screenshot) does, of any device and in
+    /// any format that QEMU supports. `command` receives the name under which QEMU opens the memory,
+    /// and returns the command that writes to it.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::{commands::Screendump, types::ImageFormat};
+    /// use qmp_vm::Workflows;
+    ///
+    /// // QEMU writes PNG since 7.1, if it was built with it.
+    /// let png = vm.screenshot_with(|path| {
+    ///     Screendump::new(path).device("video0").head(1).format(ImageFormat::Png)
+    /// })?;
+    /// # let _ = png;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`screenshot`](Self::screenshot); or QEMU refuses the device, its head or the format.
+    ///
+    /// # Cancel safety
+    /// That of [`screenshot`](Self::screenshot).
+    #[cfg(target_os = "linux")]
+    fn screenshot_with<'a, R: Request<Return: Send> + Send + 'a>(
+        &'a self,
+        command: impl FnOnce(&str) -> R + Send + 'a,
+    ) -> Self::Outcome<'a, Result<Vec<u8>>> {
+        Self::run(screen::screenshot(self, command))
     }
 
     /// Types a text on a US keyboard: letters, digits, punctuation, space, tab and newline of ASCII.

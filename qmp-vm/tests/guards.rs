@@ -13,10 +13,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use qmp_client::qga::commands::GuestShutdown;
-use qmp_client::qmp::commands::{BlockdevAdd, DeviceAdd, Migrate};
-use qmp_client::qmp::types::BlockdevOptions;
+use qmp_client::qmp::commands::{BlockdevAdd, DeviceAdd, Migrate, NetdevAdd};
+use qmp_client::qmp::types::{BlockdevOptions, Netdev, NetdevTapOptions, NetdevType};
 use qmp_client::{Client, Connecting, Dialect, Direction, Error, Options, Raw, RawEvent};
-use qmp_vm::{Agent, Exec, Workflows};
+use qmp_vm::{Agent, Exec, NicNames, Workflows};
 use serde_json::{Value, json};
 
 use fake::{Fake, PATIENCE};
@@ -102,6 +102,8 @@ on_both! {
     a_disk_is_plugged_in_or_nothing_is_left,
     a_disk_that_cannot_be_plugged_in_leaves_nothing,
     a_node_that_was_there_before_stays,
+    a_network_card_is_plugged_in_or_nothing_is_left,
+    a_network_card_that_cannot_be_plugged_in_leaves_nothing,
     a_screenshot_leaves_no_set,
     what_is_frozen_is_thawed,
     a_freeze_that_fails,
@@ -228,6 +230,72 @@ async fn a_node_that_was_there_before_stays<F: Front>() {
         plugged.is_some()
     })
     .await;
+}
+
+fn card() -> DeviceAdd {
+    DeviceAdd::new("virtio-net-pci").id("nic1").property("netdev", "net1")
+}
+
+/// Plugs in a card with queues and descriptors for vhost.
+async fn plug_nic(client: &Client, queues: usize, vhost: usize) -> Result<(), Error> {
+    let open = |count| (0..count).map(|_| image().into()).collect::<Vec<_>>();
+    let add = |names: &NicNames| {
+        let tap = NetdevTapOptions::new().fds(names.queues.as_str());
+        let tap = if vhost == 0 { tap } else { tap.vhost(true).vhostfds(names.vhost.as_str()) };
+        NetdevAdd::new(Netdev::new("net1", NetdevType::Tap(tap)))
+    };
+    client.plug_nic("net1", open(queues), open(vhost), add, card()).await
+}
+
+async fn a_network_card_is_plugged_in_or_nothing_is_left<F: Front>() {
+    for (queues, vhost) in [(1, 0), (2, 2)] {
+        let points = cut_everywhere(async |times, arrived| {
+            let (stream, server) = Fake::default().serve(true);
+            let client = F::client(stream).await;
+            let plugged = cut(&client, plug_nic(&client, queues, vhost), times, arrived).await;
+            drop(client);
+            let left = server.end().await;
+            assert!(left.descriptors.is_empty(), "{times} {left:?}");
+            assert_eq!(left.netdevs.is_empty(), plugged.is_none(), "{times} {left:?}");
+            plugged.inspect(|plugged| assert!(plugged.is_ok(), "{plugged:?}")).is_some()
+        })
+        .await;
+        // Before the first poll, and after each command.
+        assert_eq!(points, 1 + queues + vhost + 2);
+    }
+}
+
+async fn a_network_card_that_cannot_be_plugged_in_leaves_nothing<F: Front>() {
+    for (refused, log) in [
+        ("getfd", &["getfd", "closefd"][..]),
+        (
+            "netdev_add",
+            &[
+                "getfd",
+                "getfd",
+                "getfd",
+                "getfd",
+                "netdev_add",
+                "closefd",
+                "closefd",
+                "closefd",
+                "closefd",
+            ],
+        ),
+        (
+            "device_add",
+            &["getfd", "getfd", "getfd", "getfd", "netdev_add", "device_add", "netdev_del"],
+        ),
+    ] {
+        let (stream, server) = Fake::default().refusing(refused, "GenericError").serve(true);
+        let client = F::client(stream).await;
+        let error = plug_nic(&client, 2, 2).await.unwrap_err();
+        assert_eq!(error.command(), Some(refused));
+        drop(client);
+        let left = server.end().await;
+        assert_eq!(left.log, log);
+        assert!(left.descriptors.is_empty() && left.netdevs.is_empty(), "{left:?}");
+    }
 }
 
 async fn a_screenshot_leaves_no_set<F: Front>() {
@@ -449,6 +517,7 @@ fn futures_and_guards_are_send() {
         is_send(&guard);
         is_send(&guard.await.unwrap());
         is_send(&client.plug_disk(image(), "disk", node, device()));
+        is_send(&plug_nic(&client, 1, 0));
         is_send(&client.screenshot());
         is_send(&client.type_text("a"));
         is_send(&client.shut_down(SOON));

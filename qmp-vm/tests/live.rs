@@ -19,13 +19,14 @@ use qmp_client::blocking::Client;
 use qmp_client::qmp::commands::{
     AddFd, BlockdevAdd, BlockdevMirror, Cont, DeviceAdd, Getfd, JobResume, Migrate,
     MigrateContinue, MigratePause, MigrateSetCapabilities, QomList, QueryFdsets, QueryJobs,
-    QueryNamedBlockNodes, QueryQmpSchema, QueryStatus, Stop as StopMachine, Transaction,
+    QueryNamedBlockNodes, QueryQmpSchema, QueryStatus, Screendump, Stop as StopMachine,
+    Transaction,
 };
 use qmp_client::qmp::events::{BlockJobReady, Resume, Shutdown, Stop, Watchdog};
 use qmp_client::qmp::types::{
-    BlockdevBackup, BlockdevBackupWrapper, BlockdevOnError, BlockdevOptions, JobStatus,
-    MigrationCapability, MigrationCapabilityStatus, MigrationStatus, MirrorSyncMode, RunState,
-    ShutdownCause, TransactionAction, WatchdogAction,
+    BlockdevBackup, BlockdevBackupWrapper, BlockdevOnError, BlockdevOptions, ImageFormat,
+    JobStatus, MigrationCapability, MigrationCapabilityStatus, MigrationStatus, MirrorSyncMode,
+    RunState, ShutdownCause, TransactionAction, WatchdogAction,
 };
 use qmp_client::qmp::{AnyEvent, commands};
 use qmp_client::{Address, Error, Misuse, Options, Raw};
@@ -513,11 +514,23 @@ live! {
 live! {
     #[cfg(target_os = "linux")]
     fn the_screen_and_the_keyboard() {
-        let client = launch_pc(&[]);
+        let client = launch_pc(&["-device", "secondary-vga,id=second"]);
         client.execute(Cont::new()).unwrap();
         let image = client.screenshot().unwrap();
         assert!(image.starts_with(b"P6"), "{:?}", &image[..image.len().min(20)]);
         assert!(image.len() > 100_000);
+        // Other screens, and another format.
+        let other = |path: &str| Screendump::new(path).device("second").head(0);
+        let other = client.screenshot_with(other).unwrap();
+        assert!(other.starts_with(b"P6"));
+        let missing = |path: &str| Screendump::new(path).device("second").head(7);
+        assert!(client.screenshot_with(missing).unwrap_err().server().is_some());
+        if client.capabilities().unwrap().has("screendump/format/png") {
+            let png = |path: &str| Screendump::new(path).format(ImageFormat::Png);
+            let png = client.screenshot_with(png).unwrap();
+            assert!(png.starts_with(b"\x89PNG") && png.len() < image.len());
+        }
+        assert!(client.execute(QueryFdsets::new()).unwrap().is_empty());
         client.type_text("Hello, World!\n").unwrap();
         let error = client.type_text("é").unwrap_err();
         assert!(matches!(error, Error::Misuse(Misuse::NoSuchKey { .. })), "{error:?}");
@@ -551,7 +564,20 @@ live! {
         ] {
             assert!(!qemu.has(path), "{path}");
         }
-        assert!(client.human_monitor("info status").unwrap().contains("VM status"));
+    }
+}
+
+live! {
+    /// QEMU does not say that a command of the human monitor failed, other than in the text.
+    fn text_of_the_human_monitor() {
+        let client = launch();
+        let text = client.human_monitor("info status").unwrap();
+        assert!(text.as_str().contains("VM status") && text.error().is_none(), "{text}");
+        let text = client.human_monitor("device_del nothing").unwrap();
+        assert_eq!(text.error(), Some("Device 'nothing' not found"));
+        let text = client.human_monitor("no_such_command").unwrap();
+        assert!(!text.is_empty() && text.error().is_none(), "{text}");
+        assert!(text.into_string().contains("no_such_command"));
     }
 }
 

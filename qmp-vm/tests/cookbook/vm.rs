@@ -177,7 +177,7 @@ impl Vm {
     }
 
     pub fn human(&self, command: &str) -> String {
-        self.test.human_monitor(command).unwrap()
+        self.test.human_monitor(command).unwrap().into_string()
     }
 
     pub fn status(&self) -> RunState {

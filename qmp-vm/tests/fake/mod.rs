@@ -23,6 +23,9 @@ pub struct Fake {
     pub nodes: BTreeSet<String>,
     /// The nodes of the devices that are plugged in.
     pub devices: Vec<String>,
+    /// The names of descriptors that no backend has taken.
+    pub descriptors: BTreeSet<String>,
+    pub netdevs: BTreeSet<String>,
     pub files: BTreeSet<u64>,
     pub frozen: bool,
     /// What is refused, and with which class.
@@ -133,6 +136,18 @@ impl Fake {
                 self.devices.push(text("drive"));
                 Ok(json!({}))
             }
+            "getfd" => {
+                self.descriptors.insert(text("fdname"));
+                Ok(json!({}))
+            }
+            "closefd" => sure(self.descriptors.remove(&text("fdname"))),
+            "netdev_add" => {
+                let names = [text("fds"), text("vhostfds")].join(":");
+                let names = names.split(':').filter(|name| !name.is_empty());
+                let taken = names.map(|name| self.descriptors.remove(name)).all(|taken| taken);
+                sure(taken && self.netdevs.insert(text("id")))
+            }
+            "netdev_del" => sure(self.netdevs.remove(&text("id"))),
             "guest-file-open" => {
                 self.handles += 1;
                 self.files.insert(self.handles);
