@@ -11,7 +11,7 @@ use crate::monitor::Monitor;
 /// does not say which.
 ///
 /// Most commands print nothing if they succeed, and commands that print information begin a failure
-/// with `Error: `, but there is no rule. Programs should use a QMP command where one exists.
+/// with `Error: `, but not all do. Programs should use a QMP command where one exists.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[must_use = "the text may be the message of a failure"]
 pub struct HumanText(String);

@@ -58,8 +58,8 @@ impl<'a, M: Monitor> Guest<'a, M> {
             }
         };
         loop {
-            // A busy QEMU is late at each change. It must not fall behind, because it drops what
-            // does not fit its queue.
+            // A busy QEMU is late at each change. It needs the time to catch up, because it drops
+            // keys that do not fit its queue.
             self.vm.pause((HOLD + latency).saturating_mul(changes)).await;
             // The keys of a guest that was stopped meanwhile stay in the queue until it goes on.
             if !self.hear().await? {

@@ -82,7 +82,7 @@ fn play_on_tokio(script: impl FnOnce(&mut Guest) + Send, check: impl AsyncFnOnce
     });
 }
 
-/// What an earlier client left: answers, and half of one.
+/// An earlier client left replies unread, and half of another one.
 #[test]
 fn stale_replies_do_no_harm() {
     play(
@@ -96,9 +96,9 @@ fn stale_replies_do_no_harm() {
     );
 }
 
-/// Without the delimiter the half line swallows the first answer; the second attempt gets through.
+/// Without the delimiter, the half line spoils the first reply, and the second attempt succeeds.
 #[test]
-fn old_agents_are_synchronised_too() {
+fn old_agents_are_synchronized_too() {
     play(
         |guest| {
             guest.send(b"{\"return\": {\"status\": \"fro");
@@ -114,7 +114,7 @@ fn old_agents_are_synchronised_too() {
     );
 }
 
-/// An agent that starts late has not heard of the first attempt.
+/// An agent that starts late has not received the first attempt.
 #[test]
 fn a_late_agent_is_waited_for() {
     play(
@@ -137,9 +137,9 @@ fn silence_is_a_timeout() {
     assert!(error.to_string().contains("waiting for the guest agent"), "{error}");
 }
 
-/// A late reply has no id: only synchronising tells it from the next one's.
+/// A late reply has no id: only synchronizing tells it from the next reply.
 #[test]
-fn after_a_deadline_it_gets_in_step_again() {
+fn a_timeout_is_followed_by_synchronization() {
     play(
         |guest| {
             guest.sync();
@@ -160,14 +160,14 @@ fn after_a_deadline_it_gets_in_step_again() {
     );
 }
 
-/// The agent is restarted while a call waits that is then cancelled: it never hears of the first
-/// attempt to get in step again. The next call is answered all the same, in its time.
+/// The agent is restarted while a call is in flight that is then cancelled, and never receives the
+/// first attempt to synchronize again. The next call is answered all the same, within its deadline.
 #[test]
-fn after_a_cancelled_call_it_gets_in_step_until_it_is() {
+fn a_cancelled_call_is_followed_by_synchronization() {
     let script = |guest: &mut Guest| {
         guest.sync();
         guest.expect("first");
-        // Swallowed.
+        // The first attempt is lost.
         guest.expect("guest-sync-delimited");
         guest.sync();
         guest.expect("second");
@@ -181,7 +181,7 @@ fn after_a_cancelled_call_it_gets_in_step_until_it_is() {
         assert_eq!(second.await.unwrap(), "right");
         assert!(begin.elapsed() < PATIENCE);
     });
-    // What is dropped here is the ticket.
+    // Here, the ticket is dropped.
     play(script, |agent| {
         let agent = agent.unwrap();
         drop(agent.client().send(Raw::<Value>::new("first")).unwrap());
@@ -189,9 +189,9 @@ fn after_a_cancelled_call_it_gets_in_step_until_it_is() {
     });
 }
 
-/// The synchronisation is on its way as soon as the call is cancelled, not with the next one.
+/// Synchronization begins as soon as the call is cancelled, not with the next call.
 #[test]
-fn a_cancelled_call_is_made_good_at_once() {
+fn synchronization_after_a_cancelled_call_begins_at_once() {
     let (told, hears) = std::sync::mpsc::channel();
     let script = move |guest: &mut Guest| {
         guest.sync();
@@ -201,14 +201,14 @@ fn a_cancelled_call_is_made_good_at_once() {
     };
     play_on_tokio(script, async |agent| {
         let first = agent.execute_within(Raw::<Value>::new("first"), 10 * PATIENCE);
-        // By then the driver sleeps: nothing has arrived for a while.
+        // By then, the driver is idle: nothing has arrived for a while.
         assert!(tokio::time::timeout(10 * SOON, first).await.is_err());
         let heard = tokio::task::spawn_blocking(move || hears.recv_timeout(PATIENCE));
         heard.await.unwrap().unwrap();
     });
 }
 
-/// That a guest shuts down is not answered. Its agent refuses, or says nothing, or is gone.
+/// The success of a shutdown is not answered: the agent refuses, stays silent, or is gone.
 #[test]
 fn a_guest_shuts_down_or_refuses() {
     let refuses = |guest: &mut Guest| {
@@ -217,7 +217,7 @@ fn a_guest_shuts_down_or_refuses() {
         guest.send(b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}}\n");
         guest.expect("guest-suspend-ram");
         guest.send(b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}}\n");
-        // There was an answer: it is in step.
+        // There was a reply, so no synchronization is needed.
         guest.expect("guest-ping");
         guest.answer(&json!({}));
     };
@@ -228,7 +228,7 @@ fn a_guest_shuts_down_or_refuses() {
     let is_silent = |guest: &mut Guest| {
         guest.sync();
         assert_eq!(guest.expect("guest-shutdown")["mode"], "halt");
-        // After silence nobody knows what is answered next.
+        // After silence, a late reply may arrive, so the client synchronizes.
         guest.sync();
         guest.expect("guest-ping");
         guest.answer(&json!({}));
@@ -269,7 +269,7 @@ fn a_guest_shuts_down_or_refuses() {
     }
 }
 
-/// Whatever happens between, also if the freezing itself fails half-way.
+/// The file systems are thawed whatever happens, also if freezing them fails halfway.
 #[test]
 fn what_is_frozen_is_thawed() {
     play(
@@ -285,7 +285,7 @@ fn what_is_frozen_is_thawed() {
             guest.send(b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"busy\"}}\n");
             guest.expect("guest-fsfreeze-thaw");
             guest.answer(&json!(1));
-            // Nothing was done: they may be somebody else's.
+            // Nothing was frozen by this client, so another one may have frozen them.
             guest.expect("guest-fsfreeze-freeze");
             guest.send(b"{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"frozen\"}}\n");
             guest.expect("guest-ping");
@@ -399,7 +399,7 @@ fn program() -> String {
     std::env::var("QMP_TEST_QEMU_GA").unwrap_or_else(|_| "qemu-ga".to_owned())
 }
 
-/// A real agent, on this host: there is no guest.
+/// A real agent, on this host instead of in a guest.
 struct Real {
     child: Child,
     directory: PathBuf,
@@ -453,7 +453,7 @@ macro_rules! live {
 live! {
     fn a_real_agent() {
         let real = Real::start("blocking");
-        // What an earlier client leaves behind.
+        // An earlier client leaves half a command.
         let mut rude = loop {
             match UnixStream::connect(real.directory.join("agent")) {
                 Ok(stream) => break stream,
@@ -531,7 +531,7 @@ live! {
             assert!(agent.exec(&slow).await.unwrap_err().is_timeout());
             assert!(agent.read_file("/no/such/file", 5, PATIENCE).await.unwrap_err().server().is_some());
 
-            // What is cancelled is answered later, and not taken for the next one's.
+            // The late reply to the cancelled call is not taken for that of the next one.
             for times in 0..4 {
                 let mut exec = std::pin::pin!(agent.exec(&slow));
                 for _ in 0..times {

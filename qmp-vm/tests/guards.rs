@@ -1,4 +1,4 @@
-//! What the asynchronous client leaves behind when its futures and guards are dropped: nothing.
+//! Futures and guards of the asynchronous client that are dropped leave nothing in the server.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)] // tests
 
@@ -21,11 +21,11 @@ use serde_json::{Value, json};
 
 use fake::{Fake, PATIENCE};
 
-/// Shorter than anything that is not to come.
+/// A deadline that is expected to pass.
 const SOON: Duration = Duration::from_millis(60);
 
-/// Makes a client of a socket, and has its driver run. All is on one thread: what happens between
-/// two polls is what the test lets happen.
+/// Connects a client and spawns its driver. Everything runs on one thread, so that the test controls
+/// what happens between two polls.
 trait Front {
     fn over(stream: UnixStream, options: &Options) -> Connecting;
 
@@ -59,7 +59,7 @@ impl Front for Tokio {
     }
 }
 
-/// Any executor will do, this one too.
+/// The driver for streams of `futures-io` runs on any executor, so also on tokio's.
 struct FuturesIo;
 
 impl Front for FuturesIo {
@@ -105,21 +105,21 @@ on_both! {
     a_network_card_is_plugged_in_or_nothing_is_left,
     a_network_card_that_cannot_be_plugged_in_leaves_nothing,
     a_screenshot_leaves_no_set,
-    what_is_frozen_is_thawed,
+    frozen_file_systems_are_thawed,
     a_freeze_that_fails,
     a_thaw_that_fails_is_tried_again,
-    what_was_opened_is_closed,
+    a_file_that_was_opened_is_closed,
     a_set_is_removed_kept_or_dropped,
-    a_guard_waits_for_its_turn,
-    a_command_that_waits_is_not_sent_any_more,
-    a_guard_is_not_waited_for_for_ever,
-    closing_waits_for_nothing,
-    a_guard_gets_in_step_first,
-    what_was_not_sent_has_not_succeeded,
+    a_guard_waits_while_the_limit_is_reached,
+    a_queued_command_is_not_sent_after_its_future_is_dropped,
+    a_guard_keeps_the_connection_open_for_a_limited_time,
+    close_does_not_wait_for_guards,
+    a_guard_synchronizes_first,
+    a_command_that_was_not_sent_has_not_succeeded,
 }
 
-/// Polls a future so many times and then drops it; with `arrived`, not before the answer to what
-/// it has sent is there.
+/// Polls a future at most `times` times and then drops it; with `arrived`, only after the replies to
+/// its commands have arrived.
 async fn cut<F: Future>(
     client: &Client,
     future: F,
@@ -142,7 +142,7 @@ async fn cut<F: Future>(
     output
 }
 
-/// Cuts at each point, with a server of its own for each; gives how many there are.
+/// Cuts a future at each point, each time with another server, and returns the number of points.
 async fn cut_everywhere(mut cut_at: impl AsyncFnMut(usize, bool) -> bool) -> usize {
     let mut points = 0;
     for arrived in [false, true] {
@@ -216,8 +216,8 @@ async fn a_disk_that_cannot_be_plugged_in_leaves_nothing<F: Front>() {
     }
 }
 
-/// Whoever drops the future does not know that `blockdev-add` is going to be refused since there
-/// is such a node, and that one is not his to delete.
+/// `blockdev-add` is refused because the node exists. A future that is dropped before the reply must
+/// not delete it, since it belongs to another client.
 async fn a_node_that_was_there_before_stays<F: Front>() {
     cut_everywhere(async |times, arrived| {
         let (stream, server) = Fake::default().with_node("disk").serve(true);
@@ -312,7 +312,7 @@ async fn a_screenshot_leaves_no_set<F: Front>() {
     assert_eq!(points, 4);
 }
 
-async fn what_is_frozen_is_thawed<F: Front>() {
+async fn frozen_file_systems_are_thawed<F: Front>() {
     let points = cut_everywhere(async |times, arrived| {
         let (stream, server) = Fake::default().serve(false);
         let agent = F::agent(stream).await;
@@ -339,7 +339,7 @@ async fn a_freeze_that_fails<F: Front>() {
     for (class, log) in [
         // Some may be frozen.
         ("GenericError", &["guest-fsfreeze-freeze", "guest-fsfreeze-thaw"][..]),
-        // It is not executed: somebody else may have frozen them.
+        // The command was not executed: another client may have frozen them.
         ("CommandNotFound", &["guest-fsfreeze-freeze"]),
     ] {
         for times in [1, 20] {
@@ -367,7 +367,7 @@ async fn a_thaw_that_fails_is_tried_again<F: Front>() {
     );
 }
 
-async fn what_was_opened_is_closed<F: Front>() {
+async fn a_file_that_was_opened_is_closed<F: Front>() {
     cut_everywhere(async |times, arrived| {
         let (stream, server) = Fake::default().serve(false);
         let agent = F::agent(stream).await;
@@ -380,7 +380,7 @@ async fn what_was_opened_is_closed<F: Front>() {
         read.is_some()
     })
     .await;
-    // Nor does a guest that writes badly keep it open.
+    // A guest that cannot write does not keep the file open, either.
     let (stream, server) =
         Fake::default().refusing("guest-file-write", "GenericError").serve(false);
     let agent = F::agent(stream).await;
@@ -399,10 +399,10 @@ async fn a_set_is_removed_kept_or_dropped<F: Front>() {
     assert_eq!(kept.path(), "/dev/fdset/2");
     client.remove_fdset(&kept).await.unwrap();
     let _ = client.add_descriptor(image()).await.unwrap().keep();
-    // A removal that is polled once, or never, is done once.
+    // A removal whose future is polled once, or never, is executed once.
     pending(client.add_descriptor(image()).await.unwrap().remove());
     drop(client.add_descriptor(image()).await.unwrap().remove());
-    // The guard is the last handle.
+    // The guard holds the last handle of the connection.
     let guard = client.add_descriptor(image()).await.unwrap();
     drop(client);
     drop(guard);
@@ -411,8 +411,8 @@ async fn a_set_is_removed_kept_or_dropped<F: Front>() {
     assert_eq!(left.log.iter().filter(|name| *name == "remove-fd").count(), 5);
 }
 
-/// As many commands are in flight as may be, and nobody waits for them either.
-async fn a_guard_waits_for_its_turn<F: Front>() {
+/// The limit of commands in flight is reached by commands that no task waits for.
+async fn a_guard_waits_while_the_limit_is_reached<F: Front>() {
     let (stream, server) = Fake::default().serve(true);
     let client = F::client(stream).await;
     let guard = client.add_descriptor(image()).await.unwrap();
@@ -428,8 +428,8 @@ async fn a_guard_waits_for_its_turn<F: Front>() {
     assert_eq!(left.log.len(), 10);
 }
 
-/// A set that was never added need not be removed.
-async fn a_command_that_waits_is_not_sent_any_more<F: Front>() {
+/// A command that was never sent does not have to be undone.
+async fn a_queued_command_is_not_sent_after_its_future_is_dropped<F: Front>() {
     let (stream, server) = Fake::default().serve(true);
     let client = F::client(stream).await;
     for _ in 0..8 {
@@ -445,7 +445,7 @@ async fn a_command_that_waits_is_not_sent_any_more<F: Front>() {
 }
 
 /// A server that does not answer does not keep the connection open.
-async fn a_guard_is_not_waited_for_for_ever<F: Front>() {
+async fn a_guard_keeps_the_connection_open_for_a_limited_time<F: Front>() {
     for (ignored, times) in [("add-fd", 1), ("remove-fd", 2)] {
         let (stream, server) = Fake::default().ignoring(ignored).serve(true);
         let options = Options::new().calls_within(SOON);
@@ -456,7 +456,7 @@ async fn a_guard_is_not_waited_for_for_ever<F: Front>() {
     }
 }
 
-async fn closing_waits_for_nothing<F: Front>() {
+async fn close_does_not_wait_for_guards<F: Front>() {
     let (stream, server) = Fake::default().ignoring("remove-fd").serve(true);
     let client = F::client(stream).await;
     drop(client.add_descriptor(image()).await.unwrap());
@@ -470,9 +470,9 @@ async fn closing_waits_for_nothing<F: Front>() {
     assert_eq!(server.end().await.log, ["add-fd", "remove-fd", "add-fd"]);
 }
 
-/// A guest agent does not say which command it answers: while the reply to one that was cancelled
-/// is still to come, nothing else can be asked.
-async fn a_guard_gets_in_step_first<F: Front>() {
+/// A guest agent does not say which command it answers, so nothing else can be sent while the reply to
+/// a cancelled command is outstanding.
+async fn a_guard_synchronizes_first<F: Front>() {
     let (stream, server) = Fake::default().serve(false);
     let agent = F::agent(stream).await;
     let frozen = agent.freeze().await.unwrap();
@@ -485,8 +485,9 @@ async fn a_guard_gets_in_step_first<F: Front>() {
     assert_eq!(left.log, ["guest-fsfreeze-freeze", "wait", "guest-fsfreeze-thaw"]);
 }
 
-/// Silence is success where success is not answered, but not that of a peer that has gone before.
-async fn what_was_not_sent_has_not_succeeded<F: Front>() {
+/// Silence is success for commands whose success is not answered, but not if the connection had ended
+/// before.
+async fn a_command_that_was_not_sent_has_not_succeeded<F: Front>() {
     let (stream, theirs) = UnixStream::pair().unwrap();
     stream.set_nonblocking(true).unwrap();
     let (gate, opened) = mpsc::channel::<()>();
@@ -506,7 +507,7 @@ async fn what_was_not_sent_has_not_succeeded<F: Front>() {
     assert!(error.is_closed(), "{error:?}");
 }
 
-/// They can be spawned, and given to other tasks.
+/// Futures and guards can be spawned, and moved to other tasks.
 #[test]
 fn futures_and_guards_are_send() {
     fn is_send<T: Send>(_: &T) {}
@@ -541,7 +542,7 @@ fn futures_and_guards_are_send() {
     });
 }
 
-/// The end of `main` is the end of the runtime, and nobody drives the connection any more.
+/// The runtime ends with `main`, and then the driver is not polled any more.
 #[test]
 fn a_guard_that_is_dropped_last_in_main_thaws() {
     for runtime in [one_thread(), several_threads()] {
@@ -556,15 +557,15 @@ fn a_guard_that_is_dropped_last_in_main_thaws() {
     }
 }
 
-/// A function that is shown the transcript is in the way of others, on their threads and on the
-/// driver's: wherever it panics, the connection ends, whoever waits is told at once, and nobody
-/// else panics. Another connection that has it, too, goes on.
+/// The function that receives the transcript runs on threads of callers and on that of the driver.
+/// Wherever it panics, the connection ends, all waiters fail at once, and no other task panics.
+/// Another connection with the same function goes on.
 #[test]
 fn a_transcript_that_panics_ends_the_connection() {
     for (way, text) in [
         (Direction::Sent, "\"fatal\""),
         (Direction::Received, "\"SHOUTED\""),
-        // What has waited until there was room is sent by the driver.
+        // A command that was queued because the limit was reached is sent by the driver.
         (Direction::Sent, "\"9\""),
     ] {
         let options = Options::new().transcript(move |direction, message| {
@@ -596,7 +597,7 @@ fn a_transcript_that_panics_ends_the_connection() {
                 (0..12).map(|number| tokio::spawn(client.execute(numbered(number)))).collect();
             let fatal = tokio::time::timeout(PATIENCE, async {
                 let _ = client.execute(Raw::<Value>::new("shout")).await;
-                // By then the driver sleeps: nothing has arrived for a while.
+                // By then, the driver is idle: nothing has arrived for a while.
                 tokio::time::sleep(10 * SOON).await;
                 client.execute(Raw::<Value>::new("fatal")).await
             });
@@ -604,12 +605,12 @@ fn a_transcript_that_panics_ends_the_connection() {
             let error = tokio::time::timeout(PATIENCE, call).await.unwrap().unwrap().unwrap_err();
             assert!(error.is_closed(), "{error:?}");
             for call in many {
-                // It was answered by then, or it is told.
+                // The call was answered before the panic, or fails.
                 let answer = tokio::time::timeout(PATIENCE, call).await.unwrap().unwrap();
                 assert!(answer.map_or_else(|error| error.is_closed(), |_| true));
             }
             while let Some(Ok(_)) = events.next().await {}
-            // It has done its work.
+            // The driver has ended.
             tokio::time::timeout(PATIENCE, driver).await.unwrap().unwrap();
             assert_eq!(client.pending().calls, 0);
             other.execute(echo()).await.unwrap();
@@ -624,7 +625,7 @@ fn a_transcript_that_panics_ends_the_connection() {
     }
 }
 
-/// What panics under the lock ends the connection, and nobody waits for ever.
+/// A predicate that panics while the lock is held ends the connection, and no task waits forever.
 #[test]
 fn a_predicate_that_panics_ends_the_connection() {
     let (stream, server) = Fake::default().ignoring("hang").serve(true);
@@ -646,7 +647,7 @@ fn a_predicate_that_panics_ends_the_connection() {
         assert!(error.is_closed(), "{error:?}");
         assert!(waiting.await.unwrap().unwrap().unwrap_err().is_closed());
         assert!(driver.await.unwrap_err().is_panic());
-        // It is still a client, of a connection that has ended.
+        // The client can still be used, and reports that the connection has ended.
         while let Some(Ok(_)) = others.next().await {}
         assert!(client.execute(echo()).await.unwrap_err().is_closed());
         assert_eq!(client.pending().calls, 0);
@@ -656,7 +657,7 @@ fn a_predicate_that_panics_ends_the_connection() {
     runtime.block_on(server.end());
 }
 
-/// "At once" is no excuse for what was left to be done before: it was first.
+/// `close` ends the connection at once, but the command of the guard was executed before it.
 #[test]
 fn a_guard_that_is_dropped_before_the_connection_is_closed_thaws() {
     let (stream, server) = Fake::default().serve(false);
@@ -671,10 +672,10 @@ fn a_guard_that_is_dropped_before_the_connection_is_closed_thaws() {
     assert!(!left.frozen, "{left:?}");
 }
 
-/// An agent is asked one thing after the other. What undoes something does not wait for its turn
-/// if that never comes.
+/// A guest agent executes one command at a time. The command of a guard is sent although the one
+/// before it is never answered, if the runtime ends.
 #[test]
-fn a_guard_that_waits_for_its_turn_when_the_runtime_ends_thaws() {
+fn a_guard_that_is_queued_when_the_runtime_ends_thaws() {
     let (stream, server) = Fake::default().serve(false);
     let runtime = one_thread();
     runtime.block_on(async {
@@ -693,7 +694,7 @@ fn a_guard_that_waits_for_its_turn_when_the_runtime_ends_thaws() {
     assert!(!left.frozen, "{left:?}");
 }
 
-/// A runtime that ends drops its tasks in any order: the driver may go before who has the guard.
+/// A runtime that ends drops its tasks in any order: the driver may be dropped before the guard.
 #[test]
 fn a_guard_that_outlives_the_driver_has_thawed() {
     let (stream, server) = Fake::default().serve(false);
@@ -714,7 +715,7 @@ fn a_guard_that_outlives_the_driver_has_thawed() {
     assert_eq!(left.log, ["guest-fsfreeze-freeze", "guest-fsfreeze-thaw"]);
 }
 
-/// A runtime that is dropped since `main` panics is dropped like any other.
+/// A panic in `main` drops the runtime, too.
 #[test]
 fn a_guard_thaws_when_main_panics() {
     let (stream, server) = Fake::default().serve(false);
@@ -729,17 +730,17 @@ fn a_guard_thaws_when_main_panics() {
     assert!(!one_thread().block_on(server.end()).frozen);
 }
 
-/// A task that only its waker holds, as those of the simplest executors are.
+/// A task that is owned by its waker alone, as with the simplest executors.
 struct Task(#[expect(dead_code, reason = "it is dropped")] Mutex<qmp_client::Reply<Raw>>);
 
 impl Wake for Task {
     fn wake(self: Arc<Self>) {}
 }
 
-/// What is dropped may own a call of the same client: a task does when its last waker gives way to
-/// another one, a predicate when it comes after the end. They waited for the lock that they held.
+/// A waker or a predicate that is dropped may own a call of the same client. If it were dropped while
+/// the lock is held, dropping the call would wait for that lock.
 #[test]
-fn nothing_of_the_callers_is_dropped_under_the_lock() {
+fn values_of_the_caller_are_dropped_after_the_lock_is_released() {
     let (stream, server) = Fake::default().serve(true);
     let (done, told) = mpsc::channel();
     std::thread::spawn(move || {

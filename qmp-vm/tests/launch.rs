@@ -1,10 +1,10 @@
-//! Programs that are launched: what they leave behind when they fail, and who ends them.
+//! Programs that are launched: how they fail, and that none is left running.
 //!
-//! A shell plays QEMU where that is enough. Against real ones: every program that `QMP_TEST_QEMUS`
-//! names, with colons or newlines between them, or else what `live.rs` finds.
+//! A shell script stands in for QEMU where that is enough. The other tests run with every program that
+//! `QMP_TEST_QEMUS` lists, separated by colons or newlines, or with the QEMU that `live.rs` uses.
 
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
-// Real ones are spoken to in the vocabulary.
+// The tests with a real QEMU use the vocabulary.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,10 +15,10 @@ use qmp_client::{Error, Options};
 use qmp_vm::{Launch, Launched, Workflows};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Shorter than anything that is not to come.
+/// A deadline that is expected to pass.
 const SOON: Duration = Duration::from_millis(60);
 
-/// Greets, negotiates, answers the next command, and reads on to the end.
+/// Greets, negotiates, answers the next command, and reads until the connection ends.
 const WELL: &str = r#"
     echo '{"QMP": {"version": {"qemu": {"micro": 0, "minor": 0, "major": 10}, "package": ""}, "capabilities": []}}' >&0
     answer() { read -r line; id=${line##*'"id":'}; echo "{\"return\": {}, \"id\": ${id%%[!0-9 ]*}}" >&0; }
@@ -26,18 +26,18 @@ const WELL: &str = r#"
     while read -r line; do :; done
 "#;
 
-/// Ends when it has answered the first command.
+/// Exits after it has answered the first command.
 fn quitting() -> String {
     WELL.replace("while read", "exit 0; while read")
 }
 
-/// Says why it cannot, and ends.
+/// Reports an error, and exits.
 const ILL: &str = "echo 'no such machine' >&2; exit 3";
 
-/// Closes its monitor and runs on.
+/// Closes its monitor, and goes on running.
 const DEAF: &str = "exec </dev/null; exec sleep 60";
 
-/// Says what it waits for, and never greets.
+/// Reports what it waits for, and never greets.
 const MUTE: &str = "echo 'waiting for a lock' >&2; exec sleep 60";
 
 fn shell(script: &str) -> Launch {
@@ -45,7 +45,7 @@ fn shell(script: &str) -> Launch {
     Launch::new("/bin/sh").args(["-c", script]).monitor_args(none).grace(SOON)
 }
 
-/// A file in which a script leaves its number, and that is removed in the end.
+/// A file to which a script writes its process ID, and that is removed when this is dropped.
 struct Number(PathBuf);
 
 impl Number {
@@ -56,12 +56,12 @@ impl Number {
         Self(std::env::temp_dir().join(name))
     }
 
-    /// The script, which leaves its number first.
+    /// Returns the script, preceded by a command that writes its process ID.
     fn of(&self, script: &str) -> String {
         format!("echo $$ >{0}.new; mv {0}.new {0}; {script}", self.0.display())
     }
 
-    /// The number, when it is there.
+    /// Returns the process ID, if it has been written.
     fn read(&self) -> Option<String> {
         std::fs::read_to_string(&self.0).ok().map(|text| text.trim().to_owned())
     }
@@ -86,19 +86,19 @@ fn is_there(id: &str) -> bool {
     rustix::process::test_kill_process(pid).is_ok()
 }
 
-/// Runs a test of this program once more, as a program that ignores `SIGCHLD`: it is not told how
-/// what it starts ends. True there.
+/// Runs a test once more in a process that ignores `SIGCHLD`, and so cannot learn the exit status of
+/// its children. Returns true in that process.
 #[cfg(target_os = "linux")]
-fn is_told_nothing(test: &str) -> bool {
-    const TOLD_NOTHING: &str = "QMP_CLIENT_LAUNCH_TOLD_NOTHING";
-    if std::env::var_os(TOLD_NOTHING).is_some() {
+fn ignores_sigchld(test: &str) -> bool {
+    const IGNORES_SIGCHLD: &str = "QMP_VM_LAUNCH_IGNORES_SIGCHLD";
+    if std::env::var_os(IGNORES_SIGCHLD).is_some() {
         return true;
     }
     let output = Command::new("env")
         .arg("--ignore-signal=CHLD")
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test])
-        .env(TOLD_NOTHING, "1")
+        .env(IGNORES_SIGCHLD, "1")
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
@@ -107,8 +107,8 @@ fn is_told_nothing(test: &str) -> bool {
     false
 }
 
-/// That of a program that is never to greet, waited for longer and longer until it has said what
-/// it waits for.
+/// Returns the error of launching a program that never greets, with longer and longer deadlines until
+/// the program has reported what it waits for.
 fn late_greeting(launch: impl Fn(Launch) -> Error) -> Error {
     let mut within = SOON;
     loop {
@@ -116,7 +116,7 @@ fn late_greeting(launch: impl Fn(Launch) -> Error) -> Error {
         let options = Options::new().greeting_within(within);
         let error = launch(shell(&number.of(MUTE)).options(options));
         if let Some(id) = number.read() {
-            wait_until(|| !is_there(&id), "the end of one that is mute");
+            wait_until(|| !is_there(&id), "the end of a program that does not greet");
         }
         if within > PATIENCE || error.to_string().contains("waiting") {
             return error;
@@ -125,7 +125,8 @@ fn late_greeting(launch: impl Fn(Launch) -> Error) -> Error {
     }
 }
 
-/// It was said that another client may be connected, which cannot be, and not what the program did.
+/// Checks that the error reports the standard error of the program, and does not suggest that another
+/// client is connected, which is impossible on a socket pair.
 #[track_caller]
 fn assert_is_late(error: &Error) {
     let Error::Launch(launch) = error else { panic!("{error:?}") };
@@ -177,7 +178,7 @@ mod blocking {
         assert!(!is_there(&id));
     }
 
-    /// A manager of VMs sets environment, user and output itself.
+    /// A program may set the environment, the user and the output of the process.
     #[test]
     fn one_of_a_command() {
         let mut command = Command::new("/bin/sh");
@@ -202,7 +203,7 @@ mod blocking {
         );
     }
 
-    /// With `-daemonize`, QEMU ended well, and the error did not say what was wrong with that.
+    /// With `-daemonize`, the process exits successfully, and the error says why that is a failure.
     #[test]
     fn one_that_goes_into_the_background() {
         let error = shell("exit 0").start::<qmp_client::blocking::Client>().unwrap_err();
@@ -224,7 +225,7 @@ mod blocking {
         }));
     }
 
-    /// All of it, also if it ends at once, and more than is kept.
+    /// Every line is passed on, also if the process exits at once, and more than the error keeps.
     #[test]
     fn one_whose_standard_error_is_logged() {
         let (sender, receiver) = mpsc::channel();
@@ -233,7 +234,7 @@ mod blocking {
         let launch = shell(script).on_stderr(move |line| drop(sender.send(line.to_owned())));
         let error = launch.grace(PATIENCE).start::<qmp_client::blocking::Client>().unwrap_err();
         assert_says_why(&error, "line 1000");
-        // The thread that listens has the sender, and leaves it when there is no more.
+        // The listening thread owns the sender, and drops it after the last line.
         let mut lines = Vec::new();
         while let Ok(line) = receiver.recv_timeout(PATIENCE) {
             lines.push(line);
@@ -255,12 +256,11 @@ mod blocking {
         let process = client.process();
         wait_until(|| process.stderr() == "one\ntwo\n", "what it said");
         client.execute(Raw::<Value>::new("stop")).unwrap();
-        // With the function its sender is gone, and it has been called once.
+        // The function and its sender have been dropped after one call.
         assert_eq!(receiver.recv_timeout(PATIENCE).as_deref(), Ok("one"));
         assert_eq!(receiver.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected));
     }
 
-    /// `blocking::Launch` is where it has always been.
     #[test]
     fn one_that_does_not_exist() {
         let error =
@@ -269,10 +269,10 @@ mod blocking {
         assert!(error.report().contains("No such file"), "{}", error.report());
     }
 
-    /// The first process of a container waits for whatever child ends. That QEMU had ended was
-    /// told as an error of the system then, though it had ended well.
+    /// The first process of a container waits for any child that exits. QEMU's exit was then reported
+    /// as an error of the operating system.
     #[test]
-    fn one_that_somebody_else_waits_for() {
+    fn one_whose_exit_status_is_taken() {
         use rustix::process::{Pid, WaitOptions, waitpid};
         let launch = || {
             let client = shell(&quitting()).start::<qmp_client::blocking::Client>().unwrap();
@@ -296,15 +296,15 @@ mod blocking {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn whose_end_nobody_is_told() {
-        if !is_told_nothing("blocking::whose_end_nobody_is_told") {
+    fn one_whose_exit_status_is_unknown() {
+        if !ignores_sigchld("blocking::one_whose_exit_status_is_unknown") {
             return;
         }
         let client = shell(&quitting()).start::<qmp_client::blocking::Client>().unwrap();
         client.quit().unwrap();
         assert_eq!(client.process().try_wait().unwrap().unwrap().status(), None);
 
-        // One that runs is killed, and waited for until it is gone.
+        // A running process is killed, and this waits until it has ended.
         let client = shell(WELL).start::<qmp_client::blocking::Client>().unwrap();
         let process = client.process();
         assert_eq!(process.try_wait().unwrap(), None);
@@ -336,7 +336,7 @@ mod blocking {
     }
 }
 
-/// Both asynchronous clients, by what they have in common.
+/// Tests for both asynchronous runtimes.
 mod nonblocking {
     use std::pin::pin;
     use std::process::Child;
@@ -346,7 +346,7 @@ mod nonblocking {
     use qmp_client::{Address, Raw, Result};
     use serde_json::Value;
 
-    /// A runtime, and a client that starts on it.
+    /// A runtime on which a client is launched.
     pub(super) trait Front {
         fn launch(program: Launch) -> impl Future<Output = Result<Launched>> + 'static;
         fn open_to_child(
@@ -365,7 +365,7 @@ mod nonblocking {
             client.execute(Raw::<Value>::new("stop")).await.unwrap();
             assert_eq!(number.read(), Some(process.id().to_string()));
             assert_eq!(process.try_wait().unwrap(), None);
-            // The last handle closes the connection, which this one takes for its end.
+            // The last handle closes the connection, and then the script exits.
             drop(client);
             assert!(process.wait().await.unwrap().success());
             assert!(process.wait().await.unwrap().success());
@@ -383,7 +383,7 @@ mod nonblocking {
         let error = F::block_on(F::launch(shell(&number.of(DEAF)))).unwrap_err();
         assert!(error.is_closed(), "{error:?}");
         let id = number.read().unwrap();
-        wait_until(|| !is_there(&id), "the end of one that is deaf");
+        wait_until(|| !is_there(&id), "the end of a program that closed its monitor");
     }
 
     pub(super) fn one_that_does_not_greet<F: Front>() {
@@ -396,7 +396,8 @@ mod nonblocking {
         assert!(error.report().contains("No such file"), "{}", error.report());
     }
 
-    /// However far it got: before its greeting, and while it is found out why there was none.
+    /// The process is killed in every phase: before its greeting, and while the cause of a missing
+    /// greeting is determined.
     pub(super) fn a_launch_that_is_dropped<F: Front>() {
         for script in ["exec sleep 60", DEAF] {
             let number = Number::new();
@@ -420,7 +421,7 @@ mod nonblocking {
         }
     }
 
-    /// Tasks come and go, and the last one is told all the same.
+    /// Tasks that wait for the process are dropped, and then the process.
     pub(super) fn a_process_that_is_dropped<F: Front>() {
         F::block_on(async {
             let (client, process) = F::launch(shell(WELL)).await.unwrap().into_parts();
@@ -432,14 +433,14 @@ mod nonblocking {
             assert!(is_there(&id));
             drop(process);
             client.closed().await;
-            wait_until(|| !is_there(&id), "the end of one that was dropped");
+            wait_until(|| !is_there(&id), "the end of a process that was dropped");
         });
     }
 
-    /// It is waited for all the same, and not said to have failed.
+    /// The end of the process is noticed, and not reported as a failure.
     #[cfg(target_os = "linux")]
-    pub(super) fn whose_end_nobody_is_told<F: Front>(test: &str) {
-        if !is_told_nothing(test) {
+    pub(super) fn one_whose_exit_status_is_unknown<F: Front>(test: &str) {
+        if !ignores_sigchld(test) {
             return;
         }
         F::block_on(async {
@@ -458,9 +459,9 @@ mod nonblocking {
         });
     }
 
-    /// With a socket that never comes, it is not waited for.
+    /// Connecting fails at once if the child exits, although its socket is never created.
     pub(super) fn a_child_that_dies<F: Front>() {
-        let address = std::env::temp_dir().join("qmp-client-launch-never").into();
+        let address = std::env::temp_dir().join("qmp-vm-launch-never").into();
         let options = Options::new().wait_for_socket(PATIENCE * 2);
         let mut child = Command::new("/bin/sh").args(["-c", "exit 3"]).spawn().unwrap();
         let begin = Instant::now();
@@ -484,7 +485,7 @@ mod nonblocking {
         }
     }
 
-    /// It stands still, so that the calls are unanswered, and is killed.
+    /// QEMU is stopped by a signal, so that calls are not answered, and then killed.
     pub(super) fn a_real_one_is_killed<F: Front>() {
         for program in programs() {
             F::block_on(async {
@@ -537,10 +538,10 @@ macro_rules! on {
 
         #[test]
         #[cfg(target_os = "linux")]
-        fn whose_end_nobody_is_told() {
+        fn one_whose_exit_status_is_unknown() {
             let (_, module) = module_path!().split_once("::").unwrap();
-            let test = format!("{module}::whose_end_nobody_is_told");
-            super::nonblocking::whose_end_nobody_is_told::<$front>(&test);
+            let test = format!("{module}::one_whose_exit_status_is_unknown");
+            super::nonblocking::one_whose_exit_status_is_unknown::<$front>(&test);
         }
 
         #[test]
@@ -592,7 +593,7 @@ mod tokio {
 
     on!(Tokio);
 
-    /// One that opens a socket of its own.
+    /// The child opens a socket of its own.
     #[test]
     #[cfg_attr(not(qemu), ignore = "needs QEMU: see live.rs")]
     fn a_child_that_lives() {
@@ -619,7 +620,7 @@ mod tokio {
         let _ = std::fs::remove_file(&socket);
     }
 
-    /// A task of its own may have the process.
+    /// A separate task can own the process.
     #[test]
     fn a_task_that_waits() {
         use super::nonblocking::Front as _;

@@ -1,9 +1,8 @@
-//! The workflows of both clients, against servers that do as a script says, and against the
-//! simulated machine.
+//! The workflows of both clients, with servers that follow a script, and with the simulated machine.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)] // tests
 
-#[allow(dead_code)] // it is for other tests, too
+#[allow(dead_code)] // other tests use it, too
 mod peer;
 
 #[path = "workflows/jobs.rs"]
@@ -28,9 +27,9 @@ use serde_json::{Value, json};
 
 use peer::Peer;
 
-/// Longer than anything that goes well takes, even on a busy machine.
+/// Longer than any operation that succeeds takes, even on a busy host.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Shorter than anything that is not to come.
+/// A deadline that is expected to pass.
 const SOON: Duration = Duration::from_millis(60);
 
 fn one_thread() -> tokio::runtime::Runtime {
@@ -47,14 +46,14 @@ fn connect_blocking(stream: UnixStream, options: &Options) -> blocking::Client {
     blocking::Client::over(Unix::from_stream(stream).unwrap(), options).unwrap()
 }
 
-/// Plays `script` on the server's side, after the handshake, and `check` on the client's.
+/// Runs `script` as the server, after the handshake, and `check` with the asynchronous client.
 fn play(script: impl FnOnce(&mut Peer) + Send, check: impl AsyncFnOnce(Client)) {
     play_on(script, |stream| {
         one_thread().block_on(async { check(connect(stream, &Options::new()).await).await });
     });
 }
 
-/// [`play`], with the client that blocks.
+/// [`play`], with the blocking client.
 fn play_blocking(script: impl FnOnce(&mut Peer) + Send, check: impl FnOnce(blocking::Client)) {
     play_on(script, |stream| check(connect_blocking(stream, &Options::new())));
 }

@@ -45,7 +45,7 @@ impl<M: Monitor> Jobs<M> {
     /// Waits until all jobs are concluded, and dismisses them. Until then, a job is completed when
     /// it is ready, and finalized when it is pending. The outcomes are in the order of the ids.
     ///
-    /// If an I/O error pauses a job (its `on-error` is `stop`, or `enospc` and there is no space),
+    /// If an I/O error pauses a job (its `on-error` is `stop`, or `enospc` and the disk is full),
     /// this returns at once, and dismisses none. The outcomes of the jobs that have not concluded say
     /// so; after `job-resume`, this method waits for them.
     ///

@@ -71,7 +71,8 @@ mod tests {
             JobOutcome { id: "mirror".to_owned(), concluded, error }.into_result()
         };
         assert_eq!(outcome(true, None), Ok(()));
-        let text = |concluded| outcome(concluded, Some("no space")).unwrap_err().to_string();
+        let text =
+            |concluded| outcome(concluded, Some("no space")).expect_err("a failure").to_string();
         assert_eq!(text(true), "job `mirror` failed: no space");
         assert_eq!(text(false), "job `mirror` has not concluded: no space");
     }

@@ -1,4 +1,4 @@
-//! A server with just enough state to leave something behind, which tells what it has executed.
+//! A server with just enough state that something can be left over, and a log of its commands.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// Longer than anything that goes well takes, even on a busy machine.
+/// Longer than any operation that succeeds takes, even on a busy host.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}, "package": ""}, "capabilities": []}}"#;
 
-/// What a server is like when its client has left.
+/// The state of a server.
 #[derive(Debug, Default)]
 pub struct Fake {
     /// The names of the commands that it was sent, without those of the handshake.
@@ -28,14 +28,14 @@ pub struct Fake {
     pub netdevs: BTreeSet<String>,
     pub files: BTreeSet<u64>,
     pub frozen: bool,
-    /// What is refused, and with which class.
+    /// The commands that are refused, and the class of the error.
     refused: Vec<(&'static str, &'static str)>,
-    /// What is never answered.
+    /// The commands that are never answered.
     ignored: Vec<&'static str>,
     handles: u64,
 }
 
-/// A fake that is being talked to.
+/// A fake that serves a client.
 pub struct Played {
     thread: JoinHandle<Fake>,
     gate: Sender<()>,
@@ -70,7 +70,7 @@ impl Fake {
     fn play(mut self, stream: UnixStream, greets: bool, gate: &Receiver<()>) -> Self {
         let mut stream = BufReader::new(stream);
         let send = |stream: &mut BufReader<UnixStream>, value: &Value| {
-            // A client that has left need not be told.
+            // The client may have closed the connection.
             let _ = stream.get_mut().write_all(format!("{value}\r\n").as_bytes());
         };
         if greets {
@@ -81,9 +81,9 @@ impl Fake {
             match stream.read_until(b'\n', &mut line) {
                 Ok(0) => return self,
                 Ok(_) => {}
-                // It left without having read what it was told last.
+                // The client closed the connection without having read everything.
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return self,
-                // One that does not leave in time fails the test.
+                // A client that does not close the connection in time fails the test.
                 Err(error) => panic!("{error}"),
             }
             let text = line.strip_prefix(&[0xFF]).unwrap_or(&line);
@@ -172,7 +172,7 @@ impl Played {
         self.gate.send(()).unwrap();
     }
 
-    /// What it was like when the client had left.
+    /// Returns the state after the client has closed the connection.
     pub async fn end(self) -> Fake {
         tokio::task::spawn_blocking(|| self.thread.join().unwrap()).await.unwrap()
     }

@@ -1,4 +1,4 @@
-//! Jobs that are seen through, several at once.
+//! Jobs, several at once.
 
 use qmp_client::{Options, Raw, Result};
 use qmp_vm::{JobOutcome, Workflows};
@@ -20,7 +20,7 @@ fn block_job(peer: &mut Peer, event: &str, id: &str, error: Option<&str>) {
     peer.send(&json!({"event": event, "data": data}).to_string());
 }
 
-/// Says which jobs there are, with their states and errors.
+/// Answers `query-jobs` with jobs, their states and errors.
 fn lists(peer: &mut Peer, jobs: &[(&str, &str, Option<&str>)]) {
     let job = |(id, status, error): &(&str, &str, Option<&str>)| {
         let mut job = json!({"id": id, "type": "backup", "status": status, "current-progress": 0,
@@ -34,7 +34,7 @@ fn lists(peer: &mut Peer, jobs: &[(&str, &str, Option<&str>)]) {
     peer.succeed(&id, jobs.iter().map(job).collect());
 }
 
-/// Does what it is told, to this job.
+/// Expects a command for this job, and accepts it.
 fn obeys(peer: &mut Peer, name: &str, job: &str) {
     let command = peer.command();
     assert_eq!((&command["execute"], &command["arguments"]["id"]), (&json!(name), &json!(job)));
@@ -51,7 +51,7 @@ fn begin() -> Raw<Value> {
     Raw::new("begin")
 }
 
-/// Begins the jobs `one` and `two`, does something else, and sees them through, on both clients.
+/// Starts the jobs `one` and `two`, and finishes them, with both clients.
 fn finished(script: impl Fn(&mut Peer) + Send + Sync, check: impl Fn(Result<Vec<JobOutcome>>)) {
     play(&script, async |client| {
         let mut jobs = client.watch_jobs(["one", "two"]);
@@ -72,10 +72,10 @@ fn errors(outcomes: &[JobOutcome]) -> Vec<(&str, Option<&str>)> {
 }
 
 #[test]
-fn several_jobs_are_seen_through() {
+fn several_jobs_are_finished() {
     let script = |peer: &mut Peer| {
         let id = peer.expect("begin");
-        // Earlier jobs of the same names; one of another name.
+        // Events of earlier jobs with the same ids, and of a job with another id.
         for job in ["one", "two"] {
             change(peer, job, "concluded");
             change(peer, job, "null");
@@ -85,7 +85,7 @@ fn several_jobs_are_seen_through() {
         lists(peer, &[("two", "running", None), ("one", "ready", None), ("three", "ready", None)]);
         obeys(peer, "job-complete", "one");
         change(peer, "three", "null");
-        // It is ready until it is not, and is asked once.
+        // The job stays ready for a while, and is completed once.
         change(peer, "one", "ready");
         change(peer, "one", "concluded");
         change(peer, "two", "pending");
@@ -102,9 +102,9 @@ fn several_jobs_are_seen_through() {
     });
 }
 
-/// They were over before anybody looked: events are not waited for that have been.
+/// The jobs had concluded before the first look, so no event is waited for.
 #[test]
-fn jobs_that_are_over_at_once() {
+fn jobs_that_conclude_at_once() {
     let script = |peer: &mut Peer| {
         let id = peer.expect("begin");
         for job in ["one", "two"] {
@@ -120,10 +120,10 @@ fn jobs_that_are_over_at_once() {
     finished(script, |outcomes| assert!(outcomes.unwrap().iter().all(JobOutcome::success)));
 }
 
-/// They dismiss themselves: only events tell how they ended, the last ones if there was an earlier
-/// job of the same name. Of a job that was never there, nothing does, and that is no success.
+/// The jobs dismiss themselves, so only events tell how they ended: the last ones, since an earlier
+/// job may have had the same id. A job that never existed has not succeeded.
 #[test]
-fn jobs_that_vanish() {
+fn jobs_that_dismiss_themselves() {
     for cancelled in [false, true] {
         let script = move |peer: &mut Peer| {
             let id = peer.expect("begin");
@@ -145,7 +145,7 @@ fn jobs_that_vanish() {
             assert!(outcomes[1].error.as_ref().unwrap().contains("does not exist"), "{outcomes:?}");
         });
     }
-    // It does so while it is waited for.
+    // The same while this client waits.
     let script = |peer: &mut Peer| {
         let id = peer.expect("begin");
         peer.succeed(&id, json!({}));
@@ -162,7 +162,7 @@ fn jobs_that_vanish() {
     });
 }
 
-/// It fails in the moment in which it is to complete.
+/// The job fails at the moment at which it is to complete.
 #[test]
 fn a_job_that_is_not_ready_any_more() {
     for still in [false, true] {
@@ -187,7 +187,7 @@ fn a_job_that_is_not_ready_any_more() {
     }
 }
 
-/// None is dismissed, so that it is still known how they ended when they are waited for again.
+/// No job is dismissed, so that the second attempt still learns how they ended.
 #[test]
 fn jobs_that_take_too_long() {
     let script = |peer: &mut Peer| {
@@ -304,7 +304,7 @@ fn a_paused_job_is_cancelled() {
     play_blocking(script, |client| assert!(client.cancel_job("one", PATIENCE).unwrap().concluded));
 }
 
-/// The queue has no room for all that happens to them.
+/// The queue of events is too short for all events of the jobs.
 #[test]
 fn jobs_whose_events_are_lost() {
     let options = Options::new().event_capacity(3);
@@ -316,7 +316,7 @@ fn jobs_whose_events_are_lost() {
         for job in ["one", "two"] {
             change(peer, job, "concluded");
         }
-        // What comes after them takes their room.
+        // Later events displace them.
         for _ in 0..3 {
             change(peer, "one", "concluded");
         }
@@ -344,7 +344,7 @@ fn jobs_whose_events_are_lost() {
     );
 }
 
-/// A job that is cancelled is not completed, and its end is waited for.
+/// A job that is cancelled is not completed, and its conclusion is waited for.
 #[test]
 fn a_job_is_cancelled() {
     let cancelled = |script: fn(&mut Peer), check: fn(Result<JobOutcome>)| {
@@ -364,7 +364,7 @@ fn a_job_is_cancelled() {
         },
         |outcome| assert_eq!(outcome.unwrap().error.as_deref(), Some("Operation canceled")),
     );
-    // It is over already; and there is none.
+    // The job has concluded already, and then the job does not exist.
     cancelled(
         |peer| {
             refuses(peer, "job-cancel");

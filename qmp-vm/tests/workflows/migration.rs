@@ -1,4 +1,4 @@
-//! Machines that move.
+//! Migrations.
 
 use qmp_client::qmp::commands::{Migrate, MigrateContinue};
 use qmp_client::qmp::types::{MigrationInfo, MigrationStatus, RunState};
@@ -25,8 +25,8 @@ fn migrate() -> Migrate {
     Migrate::new().uri("exec:cat")
 }
 
-/// Its events tell when to look, and it is looked at even if there are none. When it is over, the
-/// machine may be in no state yet that lasts.
+/// Events trigger queries, and queries are also made without events. When the migration has ended, the
+/// run state may still be transient.
 #[test]
 fn a_migration_is_followed() {
     let script = |peer: &mut Peer| {
@@ -64,7 +64,7 @@ fn a_migration_is_followed() {
     });
 }
 
-/// What is known of its end is not lost if QEMU ends before it has settled.
+/// The outcome is not lost if QEMU ends before its run state has settled.
 #[test]
 fn a_source_that_ends_after_its_migration() {
     let script = |peer: &mut Peer| {
@@ -163,7 +163,7 @@ fn a_migration_that_waits_for_a_command() {
     }
 }
 
-/// It waits already when this client looks for the first time.
+/// The migration waits already at the first look.
 #[test]
 fn a_waiting_migration_is_followed() {
     let script = |peer: &mut Peer| is(peer, "query-migrate", "pre-switchover");
@@ -175,9 +175,9 @@ fn a_waiting_migration_is_followed() {
     });
 }
 
-/// Nothing comes: the destination is not waited for for ever.
+/// The source sends nothing, and the destination is not waited for forever.
 #[test]
-fn a_machine_that_does_not_settle() {
+fn a_run_state_that_does_not_settle() {
     let script = |peer: &mut Peer| {
         while let id = peer.command()["id"].clone()
             && !id.is_null()

@@ -1,4 +1,4 @@
-//! How machines end.
+//! How VMs end.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::peer::Peer;
 use crate::{PATIENCE, SOON, connect, connect_blocking, one_thread, play, play_blocking};
 
-/// Says what `query-status` asks.
+/// Answers `query-status` with this state.
 fn is(peer: &mut Peer, status: &str) {
     let id = peer.expect("query-status");
     peer.succeed(&id, json!({"status": status, "running": status == "running"}));
@@ -27,14 +27,14 @@ fn ends(peer: &mut Peer, by_guest: bool, reason: &str) {
     peer.send(&json!({"event": "SHUTDOWN", "data": data}).to_string());
 }
 
-/// Is told to quit, says so, and ends.
+/// Accepts `quit`, reports the shutdown, and ends.
 fn quits(peer: &mut Peer) {
     obeys(peer, "quit");
     ends(peer, false, "host-qmp-quit");
     peer.hang_up();
 }
 
-/// A script on the server's side, how patient the client is, who has ended it and with what reason.
+/// A script of the server, whether the client is patient, and the expected outcome.
 type Ending = (fn(&mut Peer), bool, EndedBy, Option<ShutdownCause>);
 
 const ENDINGS: [Ending; 13] = [
@@ -43,14 +43,14 @@ const ENDINGS: [Ending; 13] = [
             is(peer, "running");
             obeys(peer, "system_powerdown");
             ends(peer, true, "guest-shutdown");
-            // With `-no-shutdown`, QEMU is still there.
+            // With `-no-shutdown`, QEMU is still running.
             quits(peer);
         },
         true,
         EndedBy::Guest,
         Some(GuestShutdown),
     ),
-    // The event comes before the reply, and then QEMU is gone.
+    // The event arrives before the reply, and then QEMU exits.
     (
         |peer| {
             is(peer, "running");
@@ -63,7 +63,7 @@ const ENDINGS: [Ending; 13] = [
         EndedBy::Guest,
         Some(GuestShutdown),
     ),
-    // A guest that is paused hears nothing.
+    // A guest that is paused does not notice its power button.
     (
         |peer| {
             is(peer, "paused");
@@ -76,7 +76,7 @@ const ENDINGS: [Ending; 13] = [
         EndedBy::Guest,
         Some(GuestShutdown),
     ),
-    // Nor does one that sleeps, whom `cont` does not wake.
+    // A suspended guest does not notice it either, and `cont` does not wake the guest.
     (
         |peer| {
             is(peer, "suspended");
@@ -89,7 +89,7 @@ const ENDINGS: [Ending; 13] = [
         EndedBy::Guest,
         Some(GuestShutdown),
     ),
-    // One that cannot be resumed cannot be asked.
+    // A guest that cannot be resumed cannot be asked.
     (
         |peer| {
             is(peer, "paused");
@@ -102,7 +102,7 @@ const ENDINGS: [Ending; 13] = [
         EndedBy::Quit,
         Some(HostQmpQuit),
     ),
-    // It is off already.
+    // The guest is off already.
     (
         |peer| {
             is(peer, "shutdown");
@@ -112,7 +112,7 @@ const ENDINGS: [Ending; 13] = [
         EndedBy::Guest,
         None,
     ),
-    // Somebody else is faster.
+    // Another client ends QEMU first.
     (
         |peer| {
             is(peer, "running");
@@ -124,7 +124,7 @@ const ENDINGS: [Ending; 13] = [
         EndedBy::Other,
         Some(HostQmpQuit),
     ),
-    // QEMU ends without a word, while the guest is waited for and while it is asked.
+    // QEMU ends without an event: while the guest is waited for, and before it is asked.
     (
         |peer| {
             is(peer, "running");
@@ -144,7 +144,7 @@ const ENDINGS: [Ending; 13] = [
         EndedBy::Other,
         None,
     ),
-    // The guest does not care. What has shut down earlier is not the answer.
+    // The guest does not react. An event from before the request is not its reaction.
     (
         |peer| {
             ends(peer, true, "guest-shutdown");
@@ -156,7 +156,7 @@ const ENDINGS: [Ending; 13] = [
         EndedBy::Quit,
         Some(HostQmpQuit),
     ),
-    // It does, a moment too late.
+    // The guest reacts, a moment too late.
     (
         |peer| {
             is(peer, "running");
@@ -169,7 +169,7 @@ const ENDINGS: [Ending; 13] = [
         EndedBy::Guest,
         Some(GuestShutdown),
     ),
-    // `quit` is not answered; and a signal comes first.
+    // `quit` is not answered; then, a signal arrives first.
     (
         |peer| {
             is(peer, "prelaunch");
@@ -194,7 +194,7 @@ const ENDINGS: [Ending; 13] = [
 ];
 
 #[test]
-fn who_has_ended_it_and_why() {
+fn the_outcome_names_party_and_reason() {
     for (number, (script, patient, by, reason)) in ENDINGS.into_iter().enumerate() {
         let patience = if patient { PATIENCE } else { SOON };
         let check = |how: ShutDown| {
@@ -204,14 +204,14 @@ fn who_has_ended_it_and_why() {
         let begin = Instant::now();
         play(script, async |client| check(client.shut_down(patience).await.unwrap()));
         play_blocking(script, |client| check(client.shut_down(patience).unwrap()));
-        // Nothing was waited for that cannot come.
+        // No deadline had to pass.
         assert!(begin.elapsed() < PATIENCE, "script {number}");
     }
 }
 
-/// Nobody can react in these states: the power button is not pressed, nothing is waited for.
+/// In these states, no guest can react: the power button is not pressed, and QEMU ends at once.
 #[test]
-fn a_guest_that_is_not_there_is_not_asked() {
+fn a_guest_that_cannot_react_is_not_asked() {
     for state in [
         "prelaunch",
         "inmigrate",
@@ -237,9 +237,9 @@ fn a_guest_that_is_not_there_is_not_asked() {
     }
 }
 
-/// Whatever has stopped it, it can go on; one in a state that is newer than this client may run.
+/// A guest that is stopped is resumed. A guest in a state that is unknown to this client may run.
 #[test]
-fn a_guest_that_is_stopped_goes_on_to_shut_down() {
+fn a_guest_that_is_stopped_is_resumed_to_shut_down() {
     for (state, is_resumed) in
         [("paused", true), ("io-error", true), ("debug", true), ("colo", false), ("newer", false)]
     {
@@ -261,9 +261,9 @@ fn a_guest_that_is_stopped_goes_on_to_shut_down() {
     }
 }
 
-/// All that comes before the event takes of the same patience, and `quit` has as much again.
+/// Everything before the event shares one deadline, and `quit` has the same time again.
 #[test]
-fn a_machine_that_hangs_is_not_waited_for_much_longer() {
+fn a_vm_that_hangs_costs_twice_the_deadline() {
     for answers in 0..3 {
         let script = move |peer: &mut Peer| {
             let names = ["query-status", "cont", "system_powerdown"];
