@@ -186,6 +186,6 @@ pub use workflows::Workflows;
 #[cfg(feature = "qga")]
 pub type Agent = agent::Agent<qmp_client::Client>;
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "blocking"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
