@@ -512,7 +512,7 @@ live! {
         let real = Real::start("tokio");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let agent = qmp_vm::Agent::connect_with(&real.address(), &options()).await.unwrap();
+            let agent = qmp_vm::Agent::connect_with(real.address(), &options()).await.unwrap();
             agent.ping(PATIENCE).await.unwrap();
             assert!(!agent.execute(GuestInfo::new()).await.unwrap().version.is_empty());
             let cat = Exec::new("/bin/sh").args(["-c", "cat; echo $X >&2; exit 3"]).env("X", "oops");

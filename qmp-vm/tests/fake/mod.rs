@@ -143,8 +143,8 @@ impl Fake {
             "closefd" => sure(self.descriptors.remove(&text("fdname"))),
             "netdev_add" => {
                 let names = [text("fds"), text("vhostfds")].join(":");
-                let names = names.split(':').filter(|name| !name.is_empty());
-                let taken = names.map(|name| self.descriptors.remove(name)).all(|taken| taken);
+                let mut names = names.split(':').filter(|name| !name.is_empty());
+                let taken = names.all(|name| self.descriptors.remove(name));
                 sure(taken && self.netdevs.insert(text("id")))
             }
             "netdev_del" => sure(self.netdevs.remove(&text("id"))),
