@@ -132,3 +132,15 @@ fn symbols_decide_what_exists() {
     let any = builder().symbols_where(|symbol| symbol != "CONFIG_WIDE");
     assert!(!code(&any).contains("pub width:"));
 }
+
+/// QEMU's own schema does not say what is secret, and its files are not ours to change.
+#[test]
+fn a_root_of_its_own_says_what_is_secret() {
+    let secrets = "{ 'pragma': { 'secret-members': [ 'Blob.data' ] } }";
+    let code = code(&builder().schema_text("secrets.json", secrets));
+    assert!(
+        code.contains("SECRETS: &[(&str, &[&str])] = &[\n    (\"draw\", &[\"data\"]),"),
+        "{code}"
+    );
+    assert!(code.contains("debug_without_secrets! { Wide {"), "{code}");
+}

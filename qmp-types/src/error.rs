@@ -69,9 +69,7 @@ impl QmpError {
     pub fn new(class: ErrorClass, desc: impl Into<String>) -> Self {
         Self { class, desc: desc.into(), rest: Map::new() }
     }
-}
 
-impl QmpError {
     fn from_value(value: Value) -> Self {
         let mut rest = match value {
             Value::Object(members) => members,

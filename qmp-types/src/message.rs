@@ -63,7 +63,7 @@ impl<'de> Visitor<'de> for MessageVisitor {
                 MessageKey::Event => event = Some(map.next_value()?),
                 MessageKey::Id => id = Some(map.next_value()?),
                 MessageKey::Data => data = Some(map.next_value()?),
-                MessageKey::Timestamp => timestamp = map.next_value()?,
+                MessageKey::Timestamp => timestamp = timestamp_in(map.next_value()?),
                 MessageKey::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -92,6 +92,11 @@ fn greeting_in(value: &RawValue) -> Greeting {
 /// Reads an error, even one with something that is nested too deep.
 fn error_in(value: &RawValue) -> QmpError {
     decode(value.get()).unwrap_or_else(|_| QmpError::generic(value.get()))
+}
+
+/// Reads a timestamp, even one with a number that is too large for any type.
+fn timestamp_in(value: &RawValue) -> Timestamp {
+    decode(value.get()).unwrap_or(Timestamp::UNKNOWN)
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for ServerMessage<'a> {
@@ -164,7 +169,7 @@ mod tests {
 
     #[test]
     fn an_id_is_any_value() {
-        for id in ["7", "-1.5", r#""x""#, "null", "true", "[1]", r#"{"a": {}}"#] {
+        for id in ["7", "-1.5", "1e999", r#""x""#, "null", "true", "[1]", r#"{"a": {}}"#] {
             for reply in [r#""return": {}"#, r#""error": {"desc": "no"}"#] {
                 let text = format!(r#"{{{reply}, "id": {id}}}"#);
                 let (ServerMessage::Return { id: decoded, .. }

@@ -178,6 +178,8 @@ mod tests {
             ("-3", Timestamp::UNKNOWN),
             ("18446744073709551615", Timestamp::UNKNOWN),
             ("1e300", Timestamp::UNKNOWN),
+            ("1e999", Timestamp::UNKNOWN),
+            (r#"{"seconds": 1e999, "microseconds": 1}"#, Timestamp::UNKNOWN),
             (r#""NaN""#, Timestamp::UNKNOWN),
             (r#""2026-01-01T00:00:00Z""#, Timestamp::UNKNOWN),
             ("null", Timestamp::UNKNOWN),
@@ -189,7 +191,7 @@ mod tests {
                 panic!("{text}");
             };
             assert_eq!(timestamp, expected, "{text}");
-            let value: serde_json::Value = serde_json::from_str(time).unwrap();
+            let Ok(value) = serde_json::from_str::<serde_json::Value>(time) else { continue };
             assert_eq!(serde_json::from_value::<Timestamp>(value).unwrap(), expected, "{time}");
         }
         let ServerMessage::Event { timestamp, .. } = decode(r#"{"event": "STOP"}"#).unwrap() else {

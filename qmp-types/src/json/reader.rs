@@ -255,11 +255,19 @@ impl<'de> Reader<'de> {
     pub(super) fn raw(&mut self) -> Result<&'de str> {
         let first = self.peek();
         let start = self.at;
-        if matches!(first, Some(b'{' | b'[')) {
-            let end = skip_brackets(self.text.as_bytes(), start);
-            self.at = end.ok_or_else(|| self.ends_early())?;
-        } else {
-            self.deserialize_any(IgnoredAny)?;
+        match first {
+            Some(b'{' | b'[') => {
+                let end = skip_brackets(self.text.as_bytes(), start);
+                self.at = end.ok_or_else(|| self.ends_early())?;
+            }
+            Some(b'-' | b'0'..=b'9') => {
+                // A number need not fit into any type if it is not converted.
+                if self.number().is_err() {
+                    serde_json::from_str::<IgnoredAny>(&self.text[start..self.at])
+                        .map_err(|_| self.error("invalid number"))?;
+                }
+            }
+            _ => _ = self.deserialize_any(IgnoredAny)?,
         }
         Ok(&self.text[start..self.at])
     }
