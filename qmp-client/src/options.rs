@@ -102,7 +102,8 @@ impl Options {
         self
     }
 
-    /// Calls a function with every message, in both directions.
+    /// Calls a function with every message, in both directions. In commands, `"<secret>"` stands in
+    /// the place of passwords and other secrets.
     ///
     /// The function must not use the client that calls it, and should be quick: the client calls it
     /// while it holds its lock. If the function panics, the connection ends with

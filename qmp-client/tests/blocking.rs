@@ -120,6 +120,36 @@ fn a_transcript_has_every_message() {
     assert_eq!(directions, [Received, Sent, Received, Sent, Received, Received], "{seen:?}");
 }
 
+/// A transcript ends up in log files and bug reports.
+#[test]
+fn a_transcript_shows_no_secrets() {
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let hook = {
+        let seen = std::sync::Arc::clone(&seen);
+        move |_, message: &str| seen.lock().unwrap().push_str(message)
+    };
+    let arguments = serde_json::json!({
+        "protocol": "vnc", "password": "hunter2", "nested": {"admin_password": "hunter3"},
+    });
+    scenarios::play::<Blocking>(
+        false,
+        &Options::new().transcript(hook),
+        |peer| {
+            peer.greet();
+            let command = peer.command();
+            assert_eq!(command["arguments"]["password"], "hunter2");
+            peer.succeed(&command["id"], serde_json::json!({}));
+        },
+        |client| {
+            let command = Raw::<Value>::new("set_password").arguments(&arguments);
+            client.unwrap().client.execute(command).unwrap();
+        },
+    );
+    let seen = seen.lock().unwrap();
+    assert!(seen.contains("set_password") && seen.contains("vnc"), "{seen}");
+    assert!(!seen.contains("hunter"), "{seen}");
+}
+
 /// Two pipes are one, such as a program's standard input and output.
 #[test]
 fn anything_that_reads_and_writes_is_a_transport() {

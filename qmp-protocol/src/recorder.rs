@@ -1,5 +1,9 @@
 //! The observers of a connection's messages: the transcript and the trace.
 
+use std::borrow::Cow;
+
+use qmp_types::redact;
+
 use crate::output::Output;
 use crate::transcript::{Direction, Transcript};
 
@@ -20,15 +24,20 @@ impl Recorder {
         std::mem::take(&mut self.panicked)
     }
 
+    /// Records a message, with its secrets masked.
     pub(crate) fn record(&mut self, direction: Direction, message: &[u8]) {
+        if self.transcript.is_none() && !is_traced() {
+            return;
+        }
+        let text = String::from_utf8_lossy(message.trim_ascii());
+        let text = match direction {
+            Direction::Sent => redact(command_in(&text), &text),
+            Direction::Received => Cow::Borrowed(&*text),
+        };
         #[cfg(feature = "tracing")]
-        tracing::trace!(
-            target: "qmp_protocol",
-            ?direction,
-            message = %String::from_utf8_lossy(message.trim_ascii())
-        );
+        tracing::trace!(target: "qmp_protocol", ?direction, message = %text);
         let Some(transcript) = &self.transcript else { return };
-        if !transcript.show(direction, message) {
+        if !transcript.show(direction, &text) {
             self.transcript = None;
             self.panicked = true;
         }
@@ -36,12 +45,22 @@ impl Recorder {
 
     /// Records what has been appended to the output since its length was `start`.
     pub(crate) fn record_output(&mut self, output: &mut Output, start: usize) {
-        if self.transcript.is_none() && cfg!(not(feature = "tracing")) {
-            return;
-        }
         let sent = &output.end()[start..];
         if !sent.is_empty() {
             self.record(Direction::Sent, sent.strip_prefix(&[0xFF]).unwrap_or(sent));
         }
     }
+}
+
+/// Returns whether anything listens to the messages as events of `tracing`.
+fn is_traced() -> bool {
+    #[cfg(feature = "tracing")]
+    return tracing::enabled!(target: "qmp_protocol", tracing::Level::TRACE);
+    #[cfg(not(feature = "tracing"))]
+    false
+}
+
+/// Returns the name in a command that this crate has encoded.
+fn command_in(text: &str) -> &str {
+    text.split('"').nth(3).unwrap_or_default()
 }

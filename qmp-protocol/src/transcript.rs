@@ -21,19 +21,19 @@ pub struct Transcript(Arc<Mutex<Hook>>);
 
 impl Transcript {
     /// Creates a transcript from a function. It is called with the text of each message, without
-    /// what separates messages. It must not use the client that calls it. If it panics, the
+    /// what separates messages, and with `"<secret>"` in the place of passwords and other secrets in
+    /// commands (see [`qmp_types::redact`]). It must not use the client that calls it. If it panics, the
     /// connection ends.
     pub fn new(hook: impl FnMut(Direction, &str) + Send + 'static) -> Self {
         Self(Arc::new(Mutex::new(hook)))
     }
 
     /// Calls the function, and returns whether it returned normally.
-    pub(crate) fn show(&self, direction: Direction, message: &[u8]) -> bool {
-        let text = String::from_utf8_lossy(message);
+    pub(crate) fn show(&self, direction: Direction, message: &str) -> bool {
         // A panic must not unwind through the connection, nor harm other calls.
         let shown = catch_unwind(AssertUnwindSafe(|| {
             let mut hook = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            hook(direction, text.trim());
+            hook(direction, message);
         }));
         shown.is_ok()
     }
