@@ -15,8 +15,8 @@
 //!    and the source is ended only after that. If the migration fails earlier, the destination is
 //!    ended first, and the source goes on.
 //!
-//! A program that does not need `pause-before-switchover` can call `migrate` instead of the loop
-//! here, as `save_to_file` does.
+//! The workflow `migrate` is the loop here, without cancelling: it returns when the migration pauses,
+//! and is called again with `MigrateContinue`. `save_to_file` uses it.
 //!
 //! ```console
 //! $ cargo run --example live_migration --features tokio -- \

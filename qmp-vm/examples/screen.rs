@@ -2,8 +2,9 @@
 //!
 //! - `send-key` takes key codes. `type_text` finds those that type a text on a US keyboard, with
 //!   shift where needed. A guest with another layout reads other letters.
-//! - QEMU queues the keys and sends them one by one. The reply says that they are queued, not that
-//!   the guest has read them. So the program takes screenshots until the screen has changed.
+//! - QEMU queues the keys and drops those that do not fit its queue, so `type_text` waits after each
+//!   character: a text takes 40 ms for each, and 80 ms with shift.
+//! - The guest reacts later still, so the program takes screenshots until the screen has changed.
 //! - QEMU writes the screenshot to memory that this program passes to it. No file is needed that
 //!   QEMU can write and other programs cannot read.
 //!

@@ -216,13 +216,14 @@ impl<M: Monitor> MigrationWatch<M> {
 
 pub(crate) async fn settle<M: Monitor>(vm: &M, within: Duration) -> Result<RunState> {
     use RunState::{FinishMigrate, Inmigrate, RestoreVm, SaveVm};
-    let limit = Limit::new(vm, within, "the run state to settle");
+    let mut limit = Limit::new(vm, within, "the run state to settle");
     let mut pause = PAUSES.0;
     loop {
         let status = limit.execute(vm, QueryStatus::new()).await?.status;
         if !matches!(status, FinishMigrate | Inmigrate | RestoreVm | SaveVm) {
             return Ok(status);
         }
+        limit.describe(format!("the run state to settle; it is `{status}`"));
         vm.pause(limit.pause(vm, pause)?).await;
         pause = (pause * 2).min(PAUSES.1);
     }

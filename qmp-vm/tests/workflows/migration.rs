@@ -190,7 +190,7 @@ fn a_run_state_that_does_not_settle() {
         println!("{timeout}");
         assert_eq!(
             (&timeout.waited_for, timeout.within),
-            (&WaitedFor::State("the run state to settle".into()), SOON)
+            (&WaitedFor::State("the run state to settle; it is `inmigrate`".into()), SOON)
         );
     };
     play(script, async |client| check(client.settle(SOON).await.unwrap_err()));
