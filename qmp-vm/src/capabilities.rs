@@ -63,7 +63,7 @@ impl Capabilities {
     /// - `$` and the name of a feature of the element before it.
     ///
     /// Examples are `blockdev-add/arg-type/driver/qcow2`, `blockdev-add/arg-type/qcow2/data-file`
-    /// and `object-add/$json-cli`. The elements of an array follow the array's name directly.
+    /// and `device_add/$json-cli`. The elements of an array follow the array's name directly.
     #[must_use]
     pub fn has(&self, path: &str) -> bool {
         let mut steps = path.split('/');

@@ -553,6 +553,8 @@ live! {
             "query-block/ret-type/inserted/image/filename",
             "SHUTDOWN/reason/guest-reset",
             "query-cpus-fast/ret-type/target/x86_64",
+            "blockdev-add/arg-type/qcow2/data-file",
+            "device_add/$json-cli",
         ] {
             assert!(qemu.has(path), "{path}");
         }
