@@ -440,7 +440,7 @@ impl Connection {
             None if matches!(self.phase, Phase::Negotiating) => Some(self.negotiation_id()),
             id => self.addressee(id),
         };
-        if matches!(self.phase, Phase::Negotiating) && self.answers_negotiation(addressee) {
+        if self.answers_negotiation(addressee) {
             self.finish(End::Negotiation(error), None);
             return self.next_finished().unwrap_or(Incoming::Dropped);
         }

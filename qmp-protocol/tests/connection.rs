@@ -701,6 +701,21 @@ fn replies_to_an_earlier_client_without_ids_do_not_mislead() {
     }
 }
 
+/// The server is asked whether it returns ids because another client's reply came first. Then it
+/// refuses the negotiation.
+#[test]
+fn a_refusal_after_a_reply_without_an_id_ends_the_connection() {
+    let mut client = connect();
+    client.receive(GREETING.as_bytes());
+    client.receive(b"{\"return\": {}}\n");
+    assert!(drain(&mut client).is_empty());
+    let error = "{\"class\": \"GenericError\", \"desc\": \"no\"}";
+    client.receive(format!("{{\"error\": {error}, \"id\": 100}}\n").as_bytes());
+    drain(&mut client);
+    let end = client.ended().map(|end| &**end);
+    assert!(matches!(end, Some(End::Negotiation(_))), "{end:?}");
+}
+
 fn agent() -> Client {
     let mut settings = Settings::agent();
     settings.negotiation_id = 1;
