@@ -82,8 +82,8 @@ impl Options {
         self
     }
 
-    /// Sets the largest message that is accepted, in bytes (default: 64 MiB from a monitor, 4 MiB
-    /// from a guest agent). A larger one ends the connection.
+    /// Sets the largest message that is accepted, in bytes (default: 64 MiB). A larger one
+    /// ends the connection.
     pub fn message_size(mut self, bytes: usize) -> Self {
         self.message_size = Some(bytes);
         self

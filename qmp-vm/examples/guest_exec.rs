@@ -5,8 +5,7 @@
 //!   earlier client left unread. The option `greeting_within` limits that time.
 //! - `guest-exec` only starts the program. `exec` then asks for its status, with growing pauses, and
 //!   decodes its output.
-//! - The agent keeps 16 MiB of each output stream, and reports whether there was more. It sends all
-//!   of it in one message, so the limit of 4 MiB for a message is raised here.
+//! - The agent keeps 16 MiB of each output stream, and reports whether there was more.
 //! - A program that takes too long goes on: the agent has no command that ends it. Run programs that
 //!   may hang under `timeout`. With `spawn` instead of `exec`, it can be waited for again.
 //! - An agent may be configured to refuse `guest-exec`, or be too old to have it. Both are errors of
@@ -47,11 +46,7 @@ pub async fn run(
     arguments: &[String],
     patience: Duration,
 ) -> Result<ExecOutput> {
-    let options = Options::new()
-        .wait_for_socket(Duration::from_secs(10))
-        .greeting_within(patience)
-        // Twice 16 MiB, encoded as base64.
-        .message_size(48 << 20);
+    let options = Options::new().wait_for_socket(Duration::from_secs(10)).greeting_within(patience);
     let guest = Agent::connect_with(address, &options).await?;
     let program = Exec::new(program).args(arguments).within(patience);
     let output = guest.exec(&program).await.inspect_err(|error| {

@@ -438,7 +438,7 @@ impl Drop for Real {
 }
 
 fn options() -> Options {
-    Options::new().wait_for_socket(PATIENCE).greeting_within(PATIENCE).message_size(64 << 20)
+    Options::new().wait_for_socket(PATIENCE).greeting_within(PATIENCE)
 }
 
 macro_rules! live {

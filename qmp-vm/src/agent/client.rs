@@ -12,9 +12,6 @@ use crate::connect::{Connect, ConnectOver};
 use crate::monitor::Monitor;
 use crate::monitor::session::Call;
 
-/// The largest message: an agent sends 16 MiB each of standard output and standard error as base64.
-const MESSAGE: usize = 64 << 20;
-
 /// A connection to the guest agent, through the socket that QEMU has for it. Like a client, it is a
 /// handle that can be cloned.
 ///
@@ -59,12 +56,11 @@ impl<M: Connect> Agent<M> {
     /// # Panics
     /// The asynchronous client's future panics outside of a tokio runtime.
     pub fn connect(address: impl ToAddress) -> M::Outcome<'static, Result<Self>> {
-        Self::connect_with(address, &Options::new().message_size(MESSAGE))
+        Self::connect_with(address, &Options::new())
     }
 
     /// [`connect`](Self::connect) with options, whose [dialect](Options::dialect) is set to that of
-    /// an agent. To run programs with large outputs, raise the
-    /// [size of a message](Options::message_size) to 64 MiB, which [`connect`](Self::connect) does.
+    /// an agent.
     ///
     /// # Errors
     /// Those of [`connect`](Self::connect).
