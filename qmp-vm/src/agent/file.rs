@@ -77,11 +77,11 @@ async fn read<M: Monitor>(agent: &M, path: &str, most: usize, within: Duration) 
         let read = decode::<GuestFileRead>(&piece.buf_b64)?;
         let (count, length) = (piece.count, read.len());
         if length > wanted {
-            let reason = format_args!("{length} bytes where at most {wanted} are possible");
+            let reason = format!("{length} bytes where at most {wanted} are possible");
             return Err(impossible::<GuestFileRead>(reason));
         }
         if usize::try_from(count) != Ok(length) {
-            let reason = format_args!("{count} bytes and sends {length}");
+            let reason = format!("{count} bytes and sends {length}");
             return Err(impossible::<GuestFileRead>(reason));
         }
         bytes.extend_from_slice(&read);
@@ -107,7 +107,7 @@ async fn write<M: Monitor>(agent: &M, path: &str, bytes: &[u8], within: Duration
         match usize::try_from(written) {
             Ok(count) if (1..=most).contains(&count) => left = left.split_at(count).1,
             _ => {
-                let reason = format_args!("{written} bytes where 1 to {most} are possible");
+                let reason = format!("{written} bytes where 1 to {most} are possible");
                 return Err(impossible::<GuestFileWrite>(reason));
             }
         }
