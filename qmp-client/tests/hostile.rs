@@ -190,9 +190,8 @@ fn play(attack: &Attack, name: &str, is_agent: bool, client: Try, before: u64) {
     let deadline = if matches!(attack.ending, Timeout) { attack.deadline } else { PATIENCE };
     let is_first = attack.when == First;
     let (greeting, calls) = if is_first { (deadline, PATIENCE) } else { (PATIENCE, deadline) };
-    let options = Options::new().greeting_within(greeting).calls_within(calls);
-    let options =
-        if is_agent { options.dialect(Dialect::Agent) } else { options.message_size(LIMIT) };
+    let options = Options::new().greeting_within(greeting).calls_within(calls).message_size(LIMIT);
+    let options = if is_agent { options.dialect(Dialect::Agent) } else { options };
     let what = format!("{name}: {} ({:?})", attack.name, attack.when);
     let (begin, error) = std::thread::scope(|scope| {
         let (leave, left) = std::sync::mpsc::channel::<()>();
