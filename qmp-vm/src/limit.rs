@@ -27,6 +27,11 @@ impl Limit {
         Self { begin: vm.now(), within, state: state.into() }
     }
 
+    /// Returns this limit, or one of `least` from now on if this one is zero.
+    pub(crate) fn or_if_zero<M: Monitor>(&self, vm: &M, least: Duration) -> Self {
+        if self.within.is_zero() { Self::new(vm, least, self.state.clone()) } else { self.clone() }
+    }
+
     /// Replaces the description of the state that is waited for.
     pub(crate) fn describe(&mut self, state: impl Into<Cow<'static, str>>) {
         self.state = state.into();

@@ -33,7 +33,10 @@ use crate::unplug::{self, Unplugged};
 /// Parameters that are commands take any [`Request`], so that a program may use a vocabulary of its
 /// own, or [`Raw`](qmp_client::Raw) commands.
 ///
-/// The deadline of a method covers everything that it does, unless the method says otherwise.
+/// The deadline of a method covers everything that it does, unless the method says otherwise. Where a
+/// method takes no deadline, each of its commands has that of the
+/// [options](qmp_client::Options::calls_within). So has each command that undoes an earlier one after a
+/// failure: the blocking client waits for them, one after the other, also if QEMU does not answer.
 pub trait Workflows: Monitor {
     /// Returns the capabilities of this QEMU. The reply is large: ask once.
     ///

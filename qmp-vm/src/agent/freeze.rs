@@ -1,7 +1,5 @@
 //! Freezing the file systems of the guest.
 
-use std::time::Duration;
-
 use qmp_client::{Error, Result};
 use qmp_types::qga::commands::{GuestFsfreezeFreeze, GuestFsfreezeThaw};
 
@@ -10,12 +8,12 @@ use super::impossible::impossible;
 use crate::monitor::Monitor;
 use crate::monitor::session::{Call, Undo};
 
-/// The time that freezing or thawing may take: the guest writes everything that it has cached.
-const FREEZING: Duration = Duration::from_secs(5 * 60);
-
 impl<M: Monitor> Agent<M> {
     /// Freezes the guest's file systems, so that a snapshot of its disks is consistent. They are
     /// thawed when the guard is dropped.
+    ///
+    /// Freezing has the [deadline of a call](qmp_client::Options::calls_within), and so has thawing
+    /// after it failed: an agent that does not answer is waited for twice.
     ///
     /// # Errors
     /// The file systems cannot be frozen. Some may have been, and all are thawed again, unless the
@@ -26,7 +24,7 @@ impl<M: Monitor> Agent<M> {
     /// it is answered.
     pub fn freeze(&self) -> M::Outcome<'_, Result<Frozen<M>>> {
         M::run(async move {
-            let freeze = self.client().call(GuestFsfreezeFreeze::new()).within(FREEZING);
+            let freeze = self.client().call(GuestFsfreezeFreeze::new());
             let undoable = freeze.execute_undoable(|frozen| {
                 frozen.map_or_else(may_have_frozen, |_| true).then(GuestFsfreezeThaw::new)
             });
@@ -47,7 +45,7 @@ impl<M: Monitor> Agent<M> {
     /// # Errors
     /// The agent refuses, or does not answer.
     pub fn thaw(&self) -> M::Outcome<'_, Result<i64>> {
-        M::run(self.client().call(GuestFsfreezeThaw::new()).within(FREEZING).execute())
+        M::run(self.client().execute(GuestFsfreezeThaw::new()))
     }
 }
 
@@ -92,7 +90,7 @@ impl<M: Monitor> Frozen<M> {
             match thaw.run().await {
                 Ok(thawed) => Ok(thawed.unwrap_or(count)),
                 Err(error) => {
-                    drop(client.call(GuestFsfreezeThaw::new()).within(FREEZING).guard());
+                    drop(client.call(GuestFsfreezeThaw::new()).guard());
                     Err(error)
                 }
             }

@@ -12,14 +12,14 @@ use qmp_types::qmp::commands::{
 
 use crate::limit::Limit;
 use crate::monitor::Monitor;
-use crate::monitor::session::{Call, Events};
+use crate::monitor::session::Events;
 
 use watch::{JobStep, JobWatch, is_ready};
 
 pub use outcome::{JobError, JobOutcome};
 
-/// The least time that the first look at jobs may take, so that `finish` with a deadline of zero
-/// tells how they stand.
+/// The time that the first look at jobs may take if the deadline is zero, so that `finish` tells how
+/// they stand.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Jobs that are watched since [`watch_jobs`](crate::Workflows::watch_jobs) was called.
@@ -49,11 +49,13 @@ impl<M: Monitor> Jobs<M> {
     /// this returns at once, and dismisses none. The outcomes of the jobs that have not concluded say
     /// so; after `job-resume`, this method waits for them.
     ///
-    /// With a deadline of zero, this looks once.
+    /// With a deadline of zero, this looks once. The deadline is for the jobs: when they are concluded,
+    /// reading how they ended and dismissing them have the
+    /// [deadlines of calls](qmp_client::Options::calls_within).
     ///
     /// # Errors
-    /// The jobs are not all concluded in time; the error names their states. They go on, none is dismissed, and this method can
-    /// be called again.
+    /// The jobs are not all concluded in time; the error names their states. They go on, none is
+    /// dismissed, and this method can be called again.
     ///
     /// # Cancel safety
     /// If the future is dropped, the jobs go on, and are not completed, finalized or dismissed until
@@ -80,11 +82,10 @@ impl<M: Monitor> Jobs<M> {
                 Err(error) => return Err(error),
             }
         }
-        let query = QueryJobs::new();
-        let first = vm.options().call_within(&Request::name(&query)).min(limit.left(vm).max(LOOK));
-        let mut steps = watch.look(&vm.call(query).within(first).execute().await?);
+        let first = limit.or_if_zero(vm, LOOK);
+        let mut steps = watch.look(&first.execute(vm, QueryJobs::new()).await?);
         if watch.has_paused() {
-            watch.look_at_paused(&vm.execute(QueryBlockJobs::new()).await?);
+            watch.look_at_paused(&first.execute(vm, QueryBlockJobs::new()).await?);
         }
         loop {
             limit.describe(watch.to_conclude());
