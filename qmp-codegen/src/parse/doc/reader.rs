@@ -1,5 +1,7 @@
 //! Parses the lines of a documentation comment into its parts.
 
+mod unindented;
+
 use std::fmt;
 
 use crate::ast::{Description, Doc, Name, Section};
@@ -10,6 +12,7 @@ use crate::schema::SectionKind;
 use crate::source::Span;
 
 use super::line::{Beginning, Line, is_one_word, tag};
+use unindented::Part;
 
 /// The number of bytes that most texts of several lines do not exceed.
 const TEXT: usize = 256;
@@ -113,7 +116,7 @@ impl<'s, 'r> Reader<'s, 'r> {
             }
             Beginning::Since(rest) => {
                 self.at += 1;
-                let text = self.text(rest, format_args!("Since:"));
+                let text = self.text(rest, Part::Since, format_args!("Since:"));
                 let tag = line.part(0, 6);
                 if text.is_empty() {
                     self.error(tag, "missing release after 'Since:'");
@@ -124,10 +127,13 @@ impl<'s, 'r> Reader<'s, 'r> {
             }
             Beginning::Section(kind, rest) => {
                 self.at += 1;
-                let text = match kind {
-                    SectionKind::Example if rest.is_empty() => self.example(),
-                    _ => self.text(rest, format_args!("{}", tag(kind))),
+                let part = match kind {
+                    SectionKind::Example => Part::Example,
+                    // Releases that do not require indentation do not have this tag.
+                    SectionKind::Errors => Part::Description,
+                    _ => Part::Section,
                 };
+                let text = self.text(rest, part, format_args!("{}", tag(kind)));
                 let length = line.text.find(':').map_or(0, |colon| colon + 1);
                 let text_span = self.text_span(line, rest);
                 doc.sections.push(Section { kind, span: line.part(0, length), text, text_span });
@@ -216,7 +222,7 @@ impl<'s, 'r> Reader<'s, 'r> {
             }
             found = true;
             self.at += 1;
-            let text = self.text(rest, format_args!("@{name}:"));
+            let text = self.text(rest, Part::Description, format_args!("@{name}:"));
             let span = line.part(1, name.len());
             let seen = if of_features { &mut self.features } else { &mut self.members };
             if name.is_empty() {
@@ -239,24 +245,9 @@ impl<'s, 'r> Reader<'s, 'r> {
     }
 
     /// Parses the text of a description or section: the rest of its line and the lines below.
-    fn text(&mut self, rest: &str, tag: fmt::Arguments<'_>) -> String {
-        let unindented = self.peek().filter(|line| {
-            rest.is_empty()
-                && !line.is_blank()
-                && line.indent() == 0
-                && matches!(line.beginning(), Beginning::Plain)
-        });
-        if let Some(line) = unindented {
-            let message = format!("the text of '{tag}' is not indented");
-            self.report.push(
-                Diagnostic::warning(line.span(), message)
-                    .help("indent it; QEMU 9.0 and later treat it as a separate paragraph"),
-            );
-            let mut text = String::new();
-            self.rest_of_paragraph(&mut text);
-            return trimmed(text);
-        }
-        self.indented(rest)
+    fn text(&mut self, rest: &str, part: Part, tag: fmt::Arguments<'_>) -> String {
+        let unindented = if rest.is_empty() { self.unindented(part, tag) } else { None };
+        unindented.unwrap_or_else(|| self.indented(rest))
     }
 
     /// Returns the source of a text that was just read: `rest` of the line with the tag, and the
@@ -281,18 +272,19 @@ impl<'s, 'r> Reader<'s, 'r> {
         text.extend(std::iter::repeat_n('\n', self.at - tag));
         let first = self.at;
         while let Some(line) = self.peek() {
-            if !line.is_blank() && line.indent() < indent && self.ends(line, indent, first) {
+            let own = line.indent();
+            if !line.is_blank() && own < indent && self.ends(line, indent, first, rest.is_empty()) {
                 break;
             }
-            push_line(&mut text, line.text.get(indent..).unwrap_or(line.text.trim_start()));
+            push_line(&mut text, line.text.get(indent.min(own)..).unwrap_or_default());
             self.at += 1;
         }
         trimmed(text)
     }
 
     /// Whether a line ends a text because it is indented less than the `indent` of the text, which
-    /// begins at the line with index `first`.
-    fn ends(&mut self, line: &Line<'_>, indent: usize, first: usize) -> bool {
+    /// begins at the line with index `first`. `bare` is whether nothing follows the tag in its line.
+    fn ends(&mut self, line: &Line<'_>, indent: usize, first: usize, bare: bool) -> bool {
         let beginning = line.beginning();
         let before = self.at.checked_sub(1).and_then(|at| self.lines.get(at));
         if matches!(beginning, Beginning::Description(..))
@@ -303,36 +295,21 @@ impl<'s, 'r> Reader<'s, 'r> {
         let is_tag = matches!(beginning, Beginning::Since(_) | Beginning::Section(..));
         let message = format!("expected an indentation of at least {indent} spaces");
         // QEMU 9.0 and later only check the second line of a text.
-        let help = match (is_tag, self.at == first + 1) {
+        let is_second = self.at == first + 1;
+        let help = match (is_tag, is_second) {
             (true, true) => "QEMU 9.0 and later reject it; put a blank line before it",
             (true, false) => return true,
+            (false, true) if bare => "QEMU 9.0 and later reject it",
             (false, true) => {
                 self.error(line.span(), message);
                 return false;
             }
+            (false, false) if bare => "QEMU 9.0 and later begin a new paragraph",
             (false, false) => "QEMU up to 8.2 rejects it, and later releases begin a new paragraph",
         };
         self.report.push(Diagnostic::warning(line.span(), message).help(help));
-        true
-    }
-
-    /// Parses an example. In old releases, it is not indented and extends to the next tag.
-    fn example(&mut self) -> String {
-        let Some(line) = self.skip_blank() else { return String::new() };
-        if line.indent() > 0 || !matches!(line.beginning(), Beginning::Plain) {
-            return self.indented("");
-        }
-        let mut text = String::new();
-        let mut blank_before = true;
-        while let Some(line) = self.peek() {
-            if blank_before && !matches!(line.beginning(), Beginning::Plain) {
-                break;
-            }
-            push_line(&mut text, line.text);
-            blank_before = line.is_blank();
-            self.at += 1;
-        }
-        trimmed(text)
+        // QEMU 7.2 accepts any indentation below a line that is only a tag.
+        is_tag || !bare
     }
 
     /// Appends the rest of a paragraph to a text.

@@ -1,0 +1,70 @@
+//! Reads text that is not indented below its tag.
+//!
+//! Releases before 9.0 have it: below a line that is only a tag, they accept any indentation. The
+//! text of a section then extends to the next tag.
+
+use std::fmt;
+
+use super::{Reader, push_line, trimmed};
+use crate::diagnostic::Diagnostic;
+use crate::parse::doc::line::{Beginning, Line, is_one_word};
+
+/// The part of a comment that a text without indentation belongs to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Part {
+    /// The text begins directly below the tag, and extends to the next tag or to a paragraph that
+    /// is not indented.
+    Description,
+    /// Like a description, but the text can follow blank lines.
+    Since,
+    /// The text can follow blank lines, and extends to the next tag.
+    Section,
+    /// A section that was common without indentation, which therefore causes no warning.
+    Example,
+}
+
+impl Reader<'_, '_> {
+    /// Parses the text below a line that is only a tag. Returns `None` if the text is indented or
+    /// missing.
+    pub(super) fn unindented(&mut self, part: Part, tag: fmt::Arguments<'_>) -> Option<String> {
+        let first = match part {
+            Part::Description => self.peek()?,
+            Part::Since | Part::Section | Part::Example => self.skip_blank()?,
+        };
+        if first.is_blank() || first.indent() > 0 || !matches!(first.beginning(), Beginning::Plain)
+        {
+            return None;
+        }
+        if part != Part::Example {
+            let message = format!("the text of '{tag}' is not indented");
+            self.report.push(
+                Diagnostic::warning(first.span(), message)
+                    .help("indent it; QEMU 9.0 and later treat it as a separate paragraph"),
+            );
+        }
+        let mut text = String::new();
+        let mut blank_before = false;
+        while let Some(line) = self.peek() {
+            let is_paragraph = blank_before && !line.is_blank() && line.indent() == 0;
+            let is_limited = matches!(part, Part::Description | Part::Since);
+            if (is_paragraph && is_limited) || begins_part(line, blank_before) {
+                break;
+            }
+            push_line(&mut text, line.text);
+            blank_before = line.is_blank();
+            self.at += 1;
+        }
+        Some(trimmed(text))
+    }
+}
+
+/// Whether a line begins another part of the comment. The releases that do not require indentation
+/// recognize most tags at the beginning of any line.
+fn begins_part(line: &Line<'_>, blank_before: bool) -> bool {
+    match line.beginning() {
+        Beginning::Description(name, _) => is_one_word(name),
+        Beginning::Since(_) | Beginning::Section(..) => true,
+        Beginning::Features | Beginning::Heading => blank_before,
+        Beginning::Plain => false,
+    }
+}
