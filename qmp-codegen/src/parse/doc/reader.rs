@@ -246,7 +246,8 @@ impl<'s, 'r> Reader<'s, 'r> {
 
     /// Parses the text of a description or section: the rest of its line and the lines below.
     fn text(&mut self, rest: &str, part: Part, tag: fmt::Arguments<'_>) -> String {
-        let unindented = if rest.is_empty() { self.unindented(part, tag) } else { None };
+        let can_be_unindented = rest.is_empty() || part == Part::Description;
+        let unindented = if can_be_unindented { self.unindented(rest, part, tag) } else { None };
         unindented.unwrap_or_else(|| self.indented(rest))
     }
 

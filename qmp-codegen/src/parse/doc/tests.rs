@@ -108,6 +108,27 @@ fn examples_of_old_releases_extend_to_the_next_tag() {
 }
 
 #[test]
+fn text_of_old_releases_is_not_indented() {
+    for (lines, expected) in [
+        (
+            "@A:\n\nNote:\n\none\n\n  two\n\nthree\nSince:\n\n1.0\n\nfour",
+            r#"A ""; Note "one\n\n  two\n\nthree"; Plain "four"; since "1.0""#,
+        ),
+        (
+            "@A:\n\n@b:\none\n\n  two\n@c:\nthree\n\nfour",
+            r#"A ""; @b "one\n\n  two"; @c "three"; Plain "four""#,
+        ),
+        ("@A:\n\n@b:\n    one\n  two\n @c", r#"A ""; @b "one\ntwo\n@c""#),
+        ("@A:\n\n@b: one\ntwo\n\n@c: three", r#"A ""; @b "one\ntwo"; @c "three""#),
+    ] {
+        let comment: String = lines.lines().map(|line| format!("# {line}\n")).collect();
+        let (block, _) = read(&format!("##\n{}##\n", comment.replace("# \n", "#\n")));
+        let Block::Definition(doc) = block else { panic!("{lines}") };
+        assert_eq!(format(&doc), expected, "{lines}");
+    }
+}
+
+#[test]
 fn free_form() {
     for (lines, expected) in [
         ("", r#"free-form """#),

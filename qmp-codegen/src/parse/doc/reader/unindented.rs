@@ -24,15 +24,28 @@ pub(super) enum Part {
 }
 
 impl Reader<'_, '_> {
-    /// Parses the text below a line that is only a tag. Returns `None` if the text is indented or
-    /// missing.
-    pub(super) fn unindented(&mut self, part: Part, tag: fmt::Arguments<'_>) -> Option<String> {
+    /// Parses the text below a tag, whose line ends with `rest`. Returns `None` if the text is
+    /// indented or missing.
+    pub(super) fn unindented(
+        &mut self,
+        rest: &str,
+        part: Part,
+        tag: fmt::Arguments<'_>,
+    ) -> Option<String> {
         let first = match part {
             Part::Description => self.peek()?,
             Part::Since | Part::Section | Part::Example => self.skip_blank()?,
         };
         if first.is_blank() || first.indent() > 0 || !matches!(first.beginning(), Beginning::Plain)
         {
+            return None;
+        }
+        let end = self.end_of_text(part);
+        // Below a line with text, QEMU 9.0 and later begin a paragraph, after which they reject
+        // descriptions. QEMU 8.1 and 8.2 continue the description.
+        let next = self.lines.get(end).map(Line::beginning);
+        let continues = matches!(next, Some(Beginning::Description(name, _)) if is_one_word(name));
+        if !rest.is_empty() && !continues {
             return None;
         }
         if part != Part::Example {
@@ -42,19 +55,26 @@ impl Reader<'_, '_> {
                     .help("indent it; QEMU 9.0 and later treat it as a separate paragraph"),
             );
         }
-        let mut text = String::new();
-        let mut blank_before = false;
-        while let Some(line) = self.peek() {
-            let is_paragraph = blank_before && !line.is_blank() && line.indent() == 0;
-            let is_limited = matches!(part, Part::Description | Part::Since);
-            if (is_paragraph && is_limited) || begins_part(line, blank_before) {
-                break;
-            }
+        let mut text = rest.to_owned();
+        while let Some(line) = self.peek().filter(|_| self.at < end) {
             push_line(&mut text, line.text);
-            blank_before = line.is_blank();
             self.at += 1;
         }
         Some(trimmed(text))
+    }
+
+    /// Returns the index of the line that ends a text without indentation, which begins here.
+    fn end_of_text(&self, part: Part) -> usize {
+        let is_limited = matches!(part, Part::Description | Part::Since);
+        let mut blank_before = false;
+        let ends = |line: &Line<'_>| {
+            let is_paragraph = blank_before && !line.is_blank() && line.indent() == 0;
+            let ends = (is_paragraph && is_limited) || begins_part(line, blank_before);
+            blank_before = line.is_blank();
+            ends
+        };
+        let length = self.lines.iter().skip(self.at).position(ends);
+        length.map_or(self.lines.len(), |length| self.at + length)
     }
 }
 
