@@ -4,34 +4,92 @@
 //! literal blocks, directives, roles, and references to names of the schema are converted.
 //! Characters that are special only in Markdown are escaped.
 
+use std::borrow::Cow;
+
+/// The depth to which directives are converted inside of each other. QEMU's have one level; a schema
+/// may have as many as fit in a line, and each level is a call.
+const MAX_DIRECTIVES: usize = 8;
+
+/// The longest name of a role, with its domain. Bounds the search for the end of the name.
+const MAX_ROLE: usize = 64;
+
+/// A part of the result.
+enum Part {
+    /// A line of text, of which Markdown could make a block.
+    Line(String),
+    /// A code block with its fence.
+    Fence(String),
+    /// Text whose lines are safe already.
+    Block(String),
+}
+
 /// Converts documentation to Markdown. `link` returns the path at which rustdoc finds a name of the
 /// schema, if there is one.
+///
+/// The only code blocks of the result are fenced and marked as text, and it has no HTML: rustdoc
+/// would run the one as a test, and show the other as a page of its own.
 pub(crate) fn to_markdown(text: &str, link: &dyn Fn(&str) -> Option<String>) -> String {
+    convert(&visible(text), 0, link)
+}
+
+/// Converts the inline markup of text, as a single line that does not begin a line of Markdown.
+pub(crate) fn line(text: &str) -> String {
+    inline(&visible(text).split_whitespace().collect::<Vec<_>>().join(" "), &|_| None)
+}
+
+/// Puts converted text after a title in the same line, unless it begins with a code block: a fence
+/// is one only at the beginning of a line, and its end would begin another code block.
+pub(crate) fn titled(title: &str, markdown: &str) -> String {
+    let separator = if markdown.starts_with("```") { "\n\n" } else { " " };
+    format!("{title}{separator}{markdown}")
+}
+
+/// Replaces characters that control a terminal or the direction of text, which Rust does not accept
+/// in comments, and carriage returns, which some readers take for the end of a line.
+fn visible(text: &str) -> Cow<'_, str> {
+    let is_hidden = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(
+                c,
+                '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+                    | '\u{2066}'..='\u{2069}' | '\u{feff}'
+            )
+    };
+    let text =
+        if text.contains("\r\n") { text.replace("\r\n", "\n").into() } else { Cow::from(text) };
+    if text.contains(is_hidden) { text.replace(is_hidden, "\u{fffd}").into() } else { text }
+}
+
+/// Converts text at a depth of directives.
+fn convert(text: &str, depth: usize, link: &dyn Fn(&str) -> Option<String>) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    let mut out: Vec<String> = Vec::with_capacity(lines.len());
+    let mut out: Vec<Part> = Vec::with_capacity(lines.len());
     let mut at = 0;
     while at < lines.len() {
         let line = lines[at];
         let trimmed = line.trim_start();
         let indent = line.len() - trimmed.len();
-        if let Some(directive) = trimmed.strip_prefix(".. ") {
-            at = directive_block(&lines, at, indent, directive, &mut out, link);
+        let directive = trimmed.strip_prefix(".. ").filter(|_| depth < MAX_DIRECTIVES);
+        if let Some(directive) = directive {
+            let end = block_end(&lines, at + 1, indent);
+            directive_block(directive, &lines[at + 1..end], depth, &mut out, link);
+            at = end;
         } else if trimmed == "::" {
             at = literal_block(&lines, at + 1, indent, &mut out);
         } else if let Some(before) = trimmed.strip_suffix("::") {
-            out.push(format!("{}{}:", &line[..indent], inline(before, link)));
+            out.push(Part::Line(format!("{}{}:", &line[..indent], inline(before, link))));
             at = literal_block(&lines, at + 1, indent, &mut out);
         } else {
-            out.push(format!("{}{}", " ".repeat(indent.min(12)), inline(trimmed, link)));
+            out.push(Part::Line(format!("{}{}", &line[..indent], inline(trimmed, link))));
             at += 1;
         }
     }
-    join_lines(&out)
+    join_parts(&out)
 }
 
 /// Returns documentation as a single line without markup, for compiler messages.
 pub(crate) fn plain(text: &str) -> String {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ").replace("``", "`");
+    let text = visible(text).split_whitespace().collect::<Vec<_>>().join(" ").replace("``", "`");
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -45,63 +103,87 @@ pub(crate) fn plain(text: &str) -> String {
 
 /// Returns text in a code block.
 pub(crate) fn literal(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    fence(&lines).join("\n")
+    fence(&visible(text).lines().collect::<Vec<_>>())
 }
 
-/// Joins lines, and removes indentation outside of list items, which Markdown would treat as code.
-fn join_lines(lines: &[String]) -> String {
+/// Joins parts, and removes indentation that Markdown would treat as code: all of it outside of
+/// list items, and all but three columns of it in them.
+fn join_parts(parts: &[Part]) -> String {
     let mut out = String::new();
     let mut in_item = false;
-    let mut in_fence = false;
-    for (index, line) in lines.iter().enumerate() {
+    for (index, part) in parts.iter().enumerate() {
         if index > 0 {
             out.push('\n');
         }
-        let trimmed = line.trim_start();
-        if trimmed.starts_with("```") {
-            in_fence = !in_fence;
-            out.push_str(trimmed);
-            continue;
+        match part {
+            Part::Fence(text) => out.push_str(text),
+            Part::Block(text) => {
+                in_item = false;
+                out.push_str(text);
+            }
+            Part::Line(line) => {
+                let trimmed = line.trim_start();
+                let indent = line.len() - trimmed.len();
+                if marker(trimmed).is_some() {
+                    in_item = true;
+                } else if !trimmed.is_empty() && indent == 0 {
+                    in_item = false;
+                }
+                if in_item {
+                    out.push_str(&"   "[..indent.min(MAX_INDENT)]);
+                }
+                push_line(trimmed, &mut out);
+            }
         }
-        if in_fence {
-            out.push_str(line);
-            continue;
-        }
-        let is_item = is_list_item(trimmed);
-        if is_item {
-            in_item = true;
-        } else if !trimmed.is_empty() && line.len() == trimmed.len() {
-            in_item = false;
-        }
-        // Outside of a list, indentation would mean code.
-        out.push_str(if in_item { line } else { trimmed });
     }
     out
 }
 
-fn is_list_item(trimmed: &str) -> bool {
-    if trimmed.starts_with("- ") || trimmed.starts_with("* ") {
-        return true;
+/// The largest indentation of a line outside of fences. A fourth column would make it code, in
+/// whatever list Markdown sees it.
+const MAX_INDENT: usize = 3;
+
+/// Adds a line without its indentation, such that no code block begins in it.
+fn push_line(mut rest: &str, out: &mut String) {
+    // Text that is far from the marker of a list item is code, too, also after several markers.
+    while let Some(length) = marker(rest) {
+        out.push_str(&rest[..length]);
+        let text = rest[length..].trim_start();
+        let space = rest.len() - length - text.len();
+        if space > 0 {
+            out.push_str(if space > MAX_INDENT { " " } else { &"   "[..space] });
+        }
+        rest = text;
     }
-    let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
-    digits > 0 && trimmed[digits..].starts_with(". ")
+    if rest.starts_with("~~~") || rest.starts_with("```") {
+        out.push('\\');
+    }
+    out.push_str(rest);
 }
 
-/// Converts a directive and its indented body. Returns the index of the line after it.
+/// Returns the length of the marker of a list item at the beginning of a line, if there is one.
+fn marker(line: &str) -> Option<usize> {
+    let length = if line.starts_with(['-', '*', '+']) {
+        1
+    } else {
+        let digits = line.bytes().take(10).take_while(u8::is_ascii_digit).count();
+        let ends = digits > 0 && line[digits..].starts_with(['.', ')']);
+        ends.then_some(digits + 1)?
+    };
+    line[length..].starts_with([' ', '\t']).then_some(length)
+}
+
+/// Converts a directive and its indented body.
 fn directive_block(
-    lines: &[&str],
-    at: usize,
-    indent: usize,
     directive: &str,
-    out: &mut Vec<String>,
+    body: &[&str],
+    depth: usize,
+    out: &mut Vec<Part>,
     link: &dyn Fn(&str) -> Option<String>,
-) -> usize {
+) {
     let (name, argument) = directive.split_once("::").unwrap_or((directive, ""));
-    let end = block_end(lines, at + 1, indent);
-    let body = dedent(&lines[at + 1..end]);
     let body: Vec<&str> =
-        body.into_iter().skip_while(|line| line.trim_start().starts_with(':')).collect();
+        dedent(body).into_iter().skip_while(|line| line.trim_start().starts_with(':')).collect();
     let name = name.trim();
     match name {
         "note" | "warning" | "caution" | "important" | "tip" | "hint" | "attention" | "danger"
@@ -114,27 +196,27 @@ fn directive_block(
                 .chain(body.iter().copied())
                 .collect::<Vec<_>>()
                 .join("\n");
-            out.push(format!("**{title}:** {}", to_markdown(text.trim(), link)));
-            out.push(String::new());
+            let text = convert(text.trim(), depth + 1, link);
+            out.push(Part::Block(titled(&format!("**{title}:**"), &text)));
+            out.push(Part::Line(String::new()));
         }
         "qmp-example" | "code-block" | "code" | "parsed-literal" | "literalinclude" => {
-            out.extend(fence(&body));
-            out.push(String::new());
+            out.push(Part::Fence(fence(&body)));
+            out.push(Part::Line(String::new()));
         }
         // A comment, or a directive that only makes sense in QEMU's manual.
         _ => {}
     }
-    end
 }
 
 /// Converts a literal block. Returns the index of the line after it.
-fn literal_block(lines: &[&str], at: usize, indent: usize, out: &mut Vec<String>) -> usize {
+fn literal_block(lines: &[&str], at: usize, indent: usize, out: &mut Vec<Part>) -> usize {
     let end = block_end(lines, at, indent);
     let body = dedent(&lines[at..end]);
     if body.iter().any(|line| !line.is_empty()) {
-        out.push(String::new());
-        out.extend(fence(&body));
-        out.push(String::new());
+        out.push(Part::Line(String::new()));
+        out.push(Part::Fence(fence(&body)));
+        out.push(Part::Line(String::new()));
     }
     end
 }
@@ -161,12 +243,15 @@ fn dedent<'t>(lines: &[&'t str]) -> Vec<&'t str> {
 }
 
 /// Encloses lines in a fence that is longer than any in the text.
-fn fence(lines: &[&str]) -> Vec<String> {
+fn fence(lines: &[&str]) -> String {
     let longest = lines.iter().map(|line| run_of_backquotes(line)).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
-    let mut out = vec![format!("{fence}text")];
-    out.extend(lines.iter().map(|line| (*line).to_owned()));
-    out.push(fence);
+    let mut out = format!("{fence}text\n");
+    for line in lines {
+        out.push_str(line);
+        out.push('\n');
+    }
+    out.push_str(&fence);
     out
 }
 
@@ -181,7 +266,8 @@ fn inline(line: &str, link: &dyn Fn(&str) -> Option<String>) -> String {
     let mut before = ' ';
     loop {
         // Copy characters without special meaning in one step.
-        let plain = rest.find(['`', '@', ':', 'h', '<', '>', '[', ']', '|']).unwrap_or(rest.len());
+        let special = ['`', '@', ':', 'h', '<', '>', '[', ']', '|', '\\', '\t'];
+        let plain = rest.find(special).unwrap_or(rest.len());
         out.push_str(&rest[..plain]);
         before = rest[..plain].chars().next_back().unwrap_or(before);
         rest = &rest[plain..];
@@ -191,6 +277,7 @@ fn inline(line: &str, link: &dyn Fn(&str) -> Option<String>) -> String {
             '@' if !before.is_alphanumeric() => reference(rest, link, &mut out),
             ':' => role(rest, link, &mut out),
             'h' if !before.is_alphanumeric() => url(rest, &mut out),
+            '\\' => escape(rest, &mut out),
             _ => 0,
         };
         if consumed > 0 {
@@ -198,40 +285,70 @@ fn inline(line: &str, link: &dyn Fn(&str) -> Option<String>) -> String {
             rest = &rest[consumed..];
             continue;
         }
-        if matches!(c, '<' | '>' | '[' | ']' | '`' | '|') {
+        if matches!(c, '<' | '>' | '[' | ']' | '|') {
             out.push('\\');
         }
-        out.push(c);
+        // The width of a tab depends on its column. As indentation it could mean code.
+        out.push(if c == '\t' { ' ' } else { c });
         before = c;
         rest = &rest[c.len_utf8()..];
     }
 }
 
-/// Converts ``` ``literal`` ``` or `` `interpreted` ``. Returns the number of bytes consumed, or 0.
+/// Copies a backslash with the punctuation that it escapes, here as there, and escapes any other:
+/// it would undo the escaping of what follows it. Returns the number of bytes consumed.
+fn escape(rest: &str, out: &mut String) -> usize {
+    match rest.as_bytes().get(1) {
+        Some(byte) if byte.is_ascii_punctuation() => {
+            out.push_str(&rest[..2]);
+            2
+        }
+        _ => {
+            out.push_str("\\\\");
+            1
+        }
+    }
+}
+
+/// Adds text as code, between backquotes that do not pair with any inside of it or before it.
+fn code(text: &str, out: &mut String) {
+    if text.is_empty() {
+        return;
+    }
+    if out.ends_with('`') {
+        out.push(' ');
+    }
+    let text = text.replace('\t', " ");
+    if text.contains('`') {
+        let marks = "`".repeat(run_of_backquotes(&text) + 1);
+        out.push_str(&format!("{marks} {text} {marks}"));
+    } else {
+        out.push_str(&format!("`{text}`"));
+    }
+}
+
+/// Converts ``` ``literal`` ``` or `` `interpreted` ``, and escapes other backquotes. Returns the
+/// number of bytes consumed.
 fn quoted(rest: &str, link: &dyn Fn(&str) -> Option<String>, out: &mut String) -> usize {
     let ticks = rest.bytes().take_while(|b| *b == b'`').count();
-    if ticks > 2 {
-        return 0;
-    }
-    let mark = &rest[..ticks];
-    let Some(length) = rest[ticks..].find(mark) else { return 0 };
+    let content = if ticks > 2 { None } else { rest[ticks..].find(&rest[..ticks]) };
+    let Some(length) = content else {
+        out.push_str(&"\\`".repeat(ticks));
+        return ticks;
+    };
     let content = &rest[ticks..ticks + length];
-    if content.is_empty() {
-        return 0;
-    }
-    let mut consumed = ticks + length + ticks;
-    if ticks == 1 {
-        // `text <target>`_ is a link in reStructuredText. Only its text is kept.
-        let text = content.split_once(" <").map_or(content, |(text, _)| text);
-        if rest[consumed..].starts_with('_') {
-            consumed += 1;
-            out.push_str(&inline(text, link));
-            return consumed;
-        }
-        out.push_str(&format!("`{text}`"));
+    let consumed = ticks + length + ticks;
+    if ticks == 2 {
+        code(content, out);
         return consumed;
     }
-    out.push_str(&format!("`{content}`"));
+    // `text <target>`_ is a link in reStructuredText. Only its text is kept.
+    let text = content.split_once(" <").map_or(content, |(text, _)| text);
+    if rest[consumed..].starts_with('_') {
+        out.push_str(&inline(text, link));
+        return consumed + 1;
+    }
+    code(text, out);
     consumed
 }
 
@@ -248,7 +365,7 @@ fn reference(rest: &str, link: &dyn Fn(&str) -> Option<String>, out: &mut String
     }
     match link(name) {
         Some(path) => out.push_str(&format!("[`{name}`]({path})")),
-        None => out.push_str(&format!("`{name}`")),
+        None => code(name, out),
     }
     name.len() + 1
 }
@@ -258,6 +375,7 @@ fn reference(rest: &str, link: &dyn Fn(&str) -> Option<String>, out: &mut String
 fn role(rest: &str, link: &dyn Fn(&str) -> Option<String>, out: &mut String) -> usize {
     let length = rest[1..]
         .bytes()
+        .take(MAX_ROLE)
         .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b':'))
         .count();
     let head = 1 + length;
@@ -271,10 +389,10 @@ fn role(rest: &str, link: &dyn Fn(&str) -> Option<String>, out: &mut String) -> 
     if name.starts_with("qapi:") {
         match link(text) {
             Some(path) => out.push_str(&format!("[`{text}`]({path})")),
-            None => out.push_str(&format!("`{text}`")),
+            None => code(text, out),
         }
     } else {
-        out.push_str(&format!("`{text}`"));
+        code(text, out);
     }
     head + end + 2
 }

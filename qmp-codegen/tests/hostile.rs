@@ -426,3 +426,170 @@ fn control_characters_are_replaced() {
     assert!(errors.chars().all(|c| !c.is_control() || c == '\n'));
     assert!(!errors.contains('\u{202e}'));
 }
+
+/// Generates code for a text. Returns `None` if the text is not a schema.
+fn code_of(text: &str) -> Option<String> {
+    let generated = qmp_codegen::Builder::new().schema_text("hostile.json", text).generate_code();
+    generated.ok().map(|generated| generated.code)
+}
+
+/// Returns each documentation comment of generated code, as rustdoc sees it.
+fn comments_of(code: &str) -> Vec<String> {
+    assert!(!code.contains("doc =") && !code.contains("/**"), "documentation in another form");
+    let mut comments = vec![String::new()];
+    for line in code.lines() {
+        match (line.trim_start().strip_prefix("///"), comments.last_mut()) {
+            (Some(text), Some(comment)) => {
+                comment.push_str(text.strip_prefix(' ').unwrap_or(text));
+                comment.push('\n');
+            }
+            (None, Some(comment)) if !comment.is_empty() => comments.push(String::new()),
+            _ => {}
+        }
+    }
+    comments
+}
+
+/// Panics if rustdoc would run a part of a documentation comment, or take it for HTML.
+fn assert_harmless(comment: &str) {
+    use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag};
+    // What rustdoc turns on, and nothing else.
+    let options = Options::ENABLE_TABLES
+        | Options::ENABLE_FOOTNOTES
+        | Options::ENABLE_STRIKETHROUGH
+        | Options::ENABLE_TASKLISTS
+        | Options::ENABLE_SMART_PUNCTUATION;
+    for event in Parser::new_ext(comment, options) {
+        match event {
+            Event::Start(Tag::CodeBlock(kind)) => {
+                assert_eq!(kind, CodeBlockKind::Fenced("text".into()), "{comment}");
+            }
+            Event::Html(_) | Event::InlineHtml(_) | Event::Start(Tag::HtmlBlock) => {
+                panic!("{event:?} in\n{comment}")
+            }
+            _ => {}
+        }
+    }
+    // Rust refuses the direction of text, and a carriage return, in comments.
+    let is_hidden = |c: char| {
+        c.is_control() && c != '\n' && c != '\t'
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    assert!(!comment.contains(is_hidden), "{comment:?}");
+}
+
+#[test]
+fn documentation_is_neither_run_nor_html() {
+    let text = include_str!("data/documentation.json");
+    load_text(text).unwrap_or_else(|error| panic!("{error}"));
+    let code = code_of(text).unwrap();
+    let comments = comments_of(&code);
+    comments.iter().for_each(|comment| assert_harmless(comment));
+    // Nothing was lost on the way.
+    let all = comments.concat();
+    for text in ["tilde", "below a marker", "a fence in a block", "eleven", "a footnote"] {
+        assert!(all.contains(text), "{text}");
+    }
+}
+
+#[test]
+fn control_characters_in_documentation_are_replaced() {
+    let hidden = "a\rb\u{202e}c\0d\u{1b}[31me\u{2066}f\u{2028}g\u{85}h\u{200f}i\u{feff}";
+    let text = format!(
+        "##\n# @shelve:\n#\n# {hidden}\n#\n# ::\n#\n#   {hidden}\n#\n# @a: {hidden}\n#\n# Features:\n#\n\
+         # @deprecated: {hidden}\n#\n# Since: {hidden}\n##\n\
+         {{ 'command': 'shelve', 'data': {{ 'a': 'int' }}, 'features': [ 'deprecated' ] }}\n"
+    );
+    load_text(text.as_str()).unwrap_or_else(|error| panic!("{error}"));
+    let code = code_of(&text).unwrap();
+    comments_of(&code).iter().for_each(|comment| assert_harmless(comment));
+    let deprecated = code.lines().find(|line| line.contains("#[deprecated")).unwrap();
+    assert_harmless(deprecated.trim());
+    // Each is replaced by a character that can be seen.
+    assert!(code.matches("[31me").count() >= 5);
+    assert!(code.matches('\u{fffd}').count() >= 5 * 9);
+}
+
+/// Puts together what has a meaning in one markup or the other, in every order.
+#[test]
+fn random_documentation_is_neither_run_nor_html() {
+    const PIECES: &[&str] = &[
+        "`",
+        "``",
+        "```",
+        "~~~",
+        "<b>",
+        "</b>",
+        "<!--",
+        "\\",
+        "\\\\",
+        "|",
+        "-",
+        "- ",
+        "* ",
+        "+ ",
+        "1. ",
+        "7) ",
+        "    ",
+        "      ",
+        "\t",
+        "::",
+        ".. note:: ",
+        ".. code:: ",
+        "[^1]: ",
+        "[a]: ",
+        "> ",
+        "a",
+        "b",
+        " ",
+        " ",
+        "\n# ",
+        "\n# ",
+        "\n#\n# ",
+        "\n#\n#     ",
+        "\n#     ",
+        "\n#   ",
+        "|--|--|",
+        "---",
+        "===",
+        "# ",
+        "https://a",
+        ":ref:`",
+        "`_",
+        " <",
+        ">",
+        "@a",
+        "@b: ",
+        "&lt;",
+        "**",
+        "_",
+        "!",
+        "[",
+        "](",
+        ")",
+        "Since: ",
+        "Returns: ",
+        "{",
+        "}",
+        "'",
+        "\"",
+        "$",
+        "x:",
+    ];
+    let mut random = Random(7);
+    let mut generated = 0;
+    for _ in 0..2_000 {
+        let mut piece = || PIECES[random.below(PIECES.len())];
+        let body: String = (0..30).map(|_| piece()).collect();
+        let member: String = (0..12).map(|_| piece()).collect();
+        let feature: String = (0..12).map(|_| piece()).collect();
+        let text = format!(
+            "##\n# @shelve:\n#\n# {body}\n#\n# @a: {member}\n#\n# Features:\n#\n# @f: {feature}\n##\n\
+             {{ 'command': 'shelve', 'data': {{ 'a': 'int' }}, 'features': [ 'f' ] }}\n"
+        );
+        let Some(code) = code_of(&text) else { continue };
+        generated += 1;
+        comments_of(&code).iter().for_each(|comment| assert_harmless(comment));
+    }
+    assert!(generated > 500, "{generated}");
+}

@@ -144,7 +144,7 @@ impl<'p> Doc<'p> {
                     self.paragraph(&self.markdown_of(text));
                 }
                 SectionKind::Note => {
-                    self.paragraph(&format!("**Note:** {}", self.markdown_of(text)))
+                    self.paragraph(&markup::titled("**Note:**", &self.markdown_of(text)));
                 }
                 SectionKind::Example => {
                     self.heading("Examples");
@@ -164,8 +164,8 @@ impl<'p> Doc<'p> {
         }
         self.heading("Features");
         let items = features.map(|feature| {
-            let text = self.markdown_of(&feature.doc).replace('\n', "\n  ");
-            format!("- `{}`: {text}", feature.name)
+            let text = self.markdown_of(&feature.doc);
+            markup::titled(&format!("- `{}`:", feature.name), &text).replace('\n', "\n  ")
         });
         let items: Vec<String> = items.collect();
         self.paragraph(&items.join("\n"));
@@ -173,7 +173,9 @@ impl<'p> Doc<'p> {
 
     fn footer(&mut self, name: &str, definition: &Definition) {
         match &definition.doc.since {
-            Some(since) => self.paragraph(&format!("{name} Available since {since}.")),
+            Some(since) => {
+                self.paragraph(&format!("{name} Available since {}.", markup::line(since)));
+            }
             None => self.paragraph(name),
         }
         self.condition(&definition.condition);
@@ -190,7 +192,7 @@ impl<'p> Doc<'p> {
         let special = |name: &str| features.iter().find(|feature| feature.name == name);
         if let Some(unstable) = special("unstable") {
             let text = self.markdown_of(&unstable.doc);
-            self.paragraph(&format!("**Unstable:** {text}"));
+            self.paragraph(&markup::titled("**Unstable:**", &text));
         }
         let deprecated = special("deprecated").map(|feature| {
             let note = markup::plain(&feature.doc);
