@@ -155,7 +155,8 @@ fn monitor() -> Vec<Row> {
     }
     rows![itself;
         "Client::execute", "query-status", Calls, ONE, "`query-status`", |vm| vm.execute(QueryStatus::new());
-        "Client::execute", "human-monitor-command", Calls, ONE, "`human-monitor-command`", |vm| vm.execute(HumanMonitorCommand::new("x".repeat(8 << 20)));
+        // More than a socket holds.
+        "Client::execute", "human-monitor-command", Calls, ONE, "`human-monitor-command`", |vm| vm.execute(HumanMonitorCommand::new("x".repeat(1 << 20)));
         "Client::execute_oob", "migrate-pause", Calls, ONE, "`migrate-pause`", |vm| vm.execute_oob(MigratePause::new());
         "Client::closed_within", "-", Within, ONE, "the connection to end", |vm| vm.closed_within(WITHIN);
         "Call::execute", "query-status", Within, ONE, "`query-status`", |vm| vm.call(QueryStatus::new()).within(WITHIN).execute();
