@@ -28,6 +28,8 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Other locations that explain the problem, each with a note.
     pub related: Vec<(Span, String)>,
+    /// Whether the problem is in documentation, so that it does not affect types.
+    pub is_documentation: bool,
 }
 
 impl Diagnostic {
@@ -40,6 +42,7 @@ impl Diagnostic {
             within: None,
             help: None,
             related: Vec::new(),
+            is_documentation: false,
         }
     }
 

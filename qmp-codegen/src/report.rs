@@ -17,6 +17,8 @@ pub(crate) struct Report {
     diagnostics: Vec<Diagnostic>,
     /// Whether a part of the schema could not be read, which may have what seems to be missing.
     pub(crate) incomplete: bool,
+    /// Whether documentation is being read or checked.
+    pub(crate) in_documentation: bool,
     errors: usize,
     warnings: usize,
 }
@@ -29,6 +31,7 @@ impl Report {
         };
         *count += 1;
         if *count <= MAX_DIAGNOSTICS {
+            diagnostic.is_documentation = self.in_documentation;
             shorten(&mut diagnostic.message);
             diagnostic.within.iter_mut().for_each(shorten);
             diagnostic.help.iter_mut().for_each(shorten);
@@ -103,7 +106,7 @@ impl Diagnostic {
     /// Creates a diagnostic without a position.
     pub(crate) fn nowhere(severity: Severity, message: String) -> Self {
         let (within, help, related) = (None, None, Vec::new());
-        Self { severity, message, span: None, within, help, related }
+        Self { severity, message, span: None, within, help, related, is_documentation: false }
     }
 
     /// Names the definition that the diagnostic is in.

@@ -30,6 +30,9 @@ fn build_script() {
     if !commands.is_empty() {
         builder = builder.commands(commands.split(',')).events([""; 0]);
     }
+    if std::env::var_os("LINT_DOCS").is_some() {
+        builder = builder.lint_docs(true);
+    }
     assert_eq!(builder.generate("vocabulary"), ExitCode::SUCCESS, "the build script failed");
 }
 
@@ -63,11 +66,15 @@ impl Package {
     }
 
     fn build(&self, commands: &str) -> Built {
+        self.build_with(&[("COMMANDS", commands)])
+    }
+
+    fn build_with(&self, variables: &[(&str, &str)]) -> Built {
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "build_script", "--nocapture"])
             .env("OUT_DIR", &self.0)
             .env("SCHEMA", self.path("root.json"))
-            .env("COMMANDS", commands)
+            .envs(variables.iter().copied())
             .output()
             .unwrap();
         Built {
@@ -164,4 +171,36 @@ fn a_root_that_does_not_exist_is_watched() {
     assert!(!built.succeeded);
     let line = format!("cargo::rerun-if-changed={}\n", package.path("root.json").display());
     assert!(built.out.contains(&line), "{line}{}", built.out);
+}
+
+#[test]
+fn warnings_about_documentation_are_one_line() {
+    let package = Package::new("documentation");
+    let documented = "\
+##
+# @wash:
+#
+# Returns: nothing
+# Since: 1.0
+##
+{ 'command': 'wash', 'data': { 'soap': 'bool', 'water': { 'type': 'int', 'if': 'WATER' } } }
+";
+    package.write("root.json", documented);
+    let built = package.build("");
+    assert!(built.succeeded, "{}", built.err);
+    let root = package.path("root.json").display().to_string();
+    let summary = format!(
+        "cargo::warning=the schema has 2 warnings about documentation, which \
+         `qmp-schema check {root}` or `Builder::lint_docs(true)` shows\n"
+    );
+    assert!(built.out.contains(&summary), "{summary}{}", built.out);
+    // A warning that is not about documentation stays.
+    let other = format!("cargo::warning={root}:7:");
+    assert!(built.out.contains(&other), "{other}{}", built.out);
+    assert_eq!(built.out.matches("cargo::warning").count(), 2, "{}", built.out);
+
+    let built = package.build_with(&[("LINT_DOCS", "1")]);
+    assert!(built.succeeded, "{}", built.err);
+    assert_eq!(built.out.matches("cargo::warning").count(), 3, "{}", built.out);
+    assert!(!built.out.contains(&summary), "{}", built.out);
 }

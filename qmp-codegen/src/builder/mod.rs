@@ -1,6 +1,7 @@
 //! The generator, as build scripts use it.
 
 mod names;
+mod warnings;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,6 +14,7 @@ use crate::emit::{self, Options, SurfaceItem};
 use crate::load::{self, LoadError, Loaded, Root};
 use crate::schema::Schema;
 use crate::source::Sources;
+use warnings::headlines;
 
 /// Generates a vocabulary during a build.
 ///
@@ -36,6 +38,7 @@ pub struct Builder {
     symbols: HashSet<String>,
     /// Arguments that do not parse, reported when the builder is asked to do something.
     mistakes: Vec<String>,
+    lint_docs: bool,
 }
 
 /// Generated code, and the files that were read for it.
@@ -223,11 +226,22 @@ impl Builder {
         self
     }
 
+    /// Sets whether [`generate`](Self::generate) shows each warning about documentation (default:
+    /// no, it shows their number).
+    ///
+    /// The schema of an old release has hundreds, on which its users have no influence.
+    #[must_use]
+    pub fn lint_docs(mut self, lint: bool) -> Self {
+        self.lint_docs = lint;
+        self
+    }
+
     /// Generates `OUT_DIR/<name>.rs`, as a build script, and returns the exit code for `main`.
     ///
     /// Prints `cargo::rerun-if-changed` for every file that was read, `cargo::warning` for warnings
-    /// and `cargo::error` for errors, which are rendered in full on standard error. The file is
-    /// written only if its content changes.
+    /// and `cargo::error` for errors, which are rendered in full on standard error. One warning
+    /// stands for all those about documentation, unless [`lint_docs`](Self::lint_docs) is set. The
+    /// file is written only if its content changes.
     #[must_use]
     pub fn generate(self, name: &str) -> ExitCode {
         let Some(directory) = std::env::var_os("OUT_DIR") else {
@@ -240,9 +254,11 @@ impl Builder {
         for file in self.watched(sources) {
             println!("cargo::rerun-if-changed={}", file.display());
         }
-        let generated =
-            loaded.map_err(GenerateError::Schema).and_then(|loaded| self.generate_loaded(&loaded));
-        let generated = match generated {
+        let generated = loaded.map_err(GenerateError::Schema).and_then(|loaded| {
+            let code = self.generate_from(&loaded.schema)?;
+            Ok((code, self.warning_lines(&loaded)))
+        });
+        let (code, warnings) = match generated {
             Ok(generated) => generated,
             Err(error) => {
                 let rendered = error.to_string();
@@ -253,11 +269,11 @@ impl Builder {
                 return ExitCode::FAILURE;
             }
         };
-        for line in headlines(&generated.warnings, "warning") {
+        for line in warnings {
             println!("cargo::warning={line}");
         }
         let path = Path::new(&directory).join(format!("{name}.rs"));
-        match write_if_changed(&path, &generated.code) {
+        match write_if_changed(&path, &code) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: cannot write {}: {error}", path.display());
@@ -335,15 +351,6 @@ impl Builder {
         mistakes.sort_unstable();
         if mistakes.is_empty() { Ok(()) } else { Err(GenerateError::Request(mistakes)) }
     }
-}
-
-/// Returns the first lines of rendered diagnostics, without the excerpts below them.
-fn headlines<'r>(rendered: &'r str, severity: &str) -> impl Iterator<Item = &'r str> {
-    let (alone, after_place) = (format!("{severity}: "), format!(": {severity}: "));
-    rendered.lines().filter(|line| !line.starts_with(' ')).filter_map(move |line| {
-        let headline = line.strip_prefix(&alone);
-        headline.or_else(|| line.contains(&after_place).then_some(line))
-    })
 }
 
 fn paths(sources: &Sources) -> Vec<PathBuf> {

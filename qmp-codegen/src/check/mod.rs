@@ -40,7 +40,9 @@ pub(crate) fn check(
     let nesting = nesting::check(&index, report);
     unions::check(&index, &nesting, report);
     clashes::check(&index, &nesting, report);
+    report.in_documentation = true;
     docs::check(&index, report);
+    report.in_documentation = false;
     let secrets = secrets::check(&index, report);
     if report.has_errors() {
         return None;

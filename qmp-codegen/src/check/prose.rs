@@ -35,7 +35,10 @@ fn check_definition(definition: &Definition, sources: &Sources, warnings: &mut V
             text.check_default(subject, &mut found);
         }
         let name = &definition.name.text;
-        warnings.extend(found.into_iter().map(|warning| warning.within(kind, name)));
+        warnings.extend(found.into_iter().map(|warning| {
+            let warning = warning.within(kind, name);
+            Diagnostic { is_documentation: true, ..warning }
+        }));
     };
     let subject = |description: &Description| format!("'@{}'", description.name.text);
     for member in &doc.members {

@@ -85,7 +85,10 @@ impl<'s> Parser<'s, '_> {
     }
 
     fn documentation(&mut self, start: Comment<'s>) {
-        self.pending = Some(match doc::parse(&mut self.lexer, start, self.report) {
+        self.report.in_documentation = true;
+        let block = doc::parse(&mut self.lexer, start, self.report);
+        self.report.in_documentation = false;
+        self.pending = Some(match block {
             Block::Definition(doc) => Pending::Definition(doc),
             Block::FreeForm(text) => {
                 self.sink.item(Item::Introduction { file: self.file, text }, self.report);
