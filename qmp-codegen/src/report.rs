@@ -11,6 +11,9 @@ const MAX_DIAGNOSTICS: usize = 200;
 /// The length at which texts are cut, in bytes: names can be as long as files.
 const MAX_TEXT: usize = 500;
 
+/// The number of places in the language of an old release from which on they are one error.
+const OLD_PLACES: usize = 10;
+
 /// The diagnostics so far.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -21,6 +24,10 @@ pub(crate) struct Report {
     pub(crate) in_documentation: bool,
     errors: usize,
     warnings: usize,
+    /// The first error whose cause is the language of a release before QEMU 6.2.
+    first_old: Option<Span>,
+    /// The number of these errors.
+    old: usize,
 }
 
 impl Report {
@@ -43,6 +50,13 @@ impl Report {
         self.push(Diagnostic::error(span, message));
     }
 
+    /// Notes that an error has been reported whose cause is the language of a release before QEMU
+    /// 6.2.
+    pub(crate) fn note_old_language(&mut self, span: Span) {
+        self.first_old.get_or_insert(span);
+        self.old += 1;
+    }
+
     pub(crate) fn has_errors(&self) -> bool {
         self.errors > 0
     }
@@ -53,7 +67,19 @@ impl Report {
     }
 
     /// Returns all diagnostics by position, with files in the order in which they were read.
+    ///
+    /// A schema of an old release has hundreds of errors, so that a single one says why.
     pub(crate) fn finish(self) -> Vec<Diagnostic> {
+        if let Some(first) = self.first_old.filter(|_| self.old >= OLD_PLACES) {
+            let message = format!(
+                "the schema is in the language of a release before QEMU 6.2, here and in {} more \
+                 places",
+                self.old - 1
+            );
+            let help = "use the schema of a later release, in which no condition is an array or \
+                        contains 'defined', and every union has a discriminator";
+            return vec![Diagnostic::error(first, message).help(help)];
+        }
         let mut diagnostics = self.diagnostics;
         diagnostics.sort_by_key(|diagnostic| diagnostic.span);
         let mut count = |severity, count: usize, what| {

@@ -160,6 +160,9 @@ fn union(fields: &mut Fields, parts: &mut Parts<'_>, span: Span) -> Option<Body>
     let base = fields.require("base", parts, span);
     let discriminator = fields.require("discriminator", parts, span);
     let data = fields.require("data", parts, span);
+    if base.is_none() && discriminator.is_none() {
+        parts.report.note_old_language(span);
+    }
     let base = base?;
     let base = match base.value {
         Value::String(text) => Base::Named(Name { text, span: base.span }),

@@ -172,6 +172,9 @@ impl Parts<'_> {
                 let help = "symbols begin with an uppercase letter, and contain uppercase letters, \
                             digits, and '_'";
                 self.push(Diagnostic::error(span, message).help(help));
+                if symbol.contains("defined(") {
+                    self.report.note_old_language(span);
+                }
                 None
             }
             Value::Object(members) => {
@@ -195,10 +198,13 @@ impl Parts<'_> {
                 let all: Vec<Condition> = all.collect::<Option<_>>()?;
                 Some(if key.text == "all" { Condition::All(all) } else { Condition::Any(all) })
             }
-            _ => {
+            value => {
                 let message =
                     "a condition must be a string or an object with 'all', 'any', or 'not'";
                 self.error(span, message);
+                if matches!(value, Value::Array(_)) {
+                    self.report.note_old_language(span);
+                }
                 None
             }
         }
