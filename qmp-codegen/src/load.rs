@@ -222,6 +222,13 @@ impl Loader {
             Failure::TooLarge => {
                 (format!("'{path_text}' is larger than {} MiB", MAX_FILE >> 20), None, 0)
             }
+            Failure::NotRegular => {
+                (format!("cannot read '{path_text}': only regular files can be included"), None, 0)
+            }
+            Failure::NotASchema { line } => {
+                let what = "has neither a definition nor documentation";
+                (format!("'{path_text}' does not begin as a schema: line {line} {what}"), None, 0)
+            }
             Failure::InvalidUtf8 { valid } => {
                 let start = u32::try_from(valid.len()).unwrap_or(u32::MAX);
                 (String::from("invalid UTF-8"), Some(valid), start)
@@ -307,7 +314,7 @@ impl Sink for Reading<'_, '_> {
         // While the parser holds the report, the loader's is empty. Swap them, so that the included
         // file's errors are reported in order.
         std::mem::swap(&mut self.loader.report, report);
-        match read(&path) {
+        match read_included(&path) {
             Ok(text) => {
                 let file = File { path, text: Arc::from(text), included_from: Some(span) };
                 let id = self.loader.add(file, identity);
@@ -325,10 +332,44 @@ impl Sink for Reading<'_, '_> {
 enum Failure {
     Io(std::io::Error),
     TooLarge,
+    NotRegular,
+    NotASchema {
+        /// The first line that a schema would not have there.
+        line: usize,
+    },
     InvalidUtf8 {
         /// The text before the first invalid byte.
         valid: String,
     },
+}
+
+/// Reads a file that a schema names, rather than the caller.
+///
+/// A schema from elsewhere can name any file. One that is no schema is not kept, since diagnostics
+/// would show its lines.
+fn read_included(path: &Path) -> Result<String, Failure> {
+    // Opening a pipe waits for its other end, and a device may act on being opened. A directory
+    // fails to be read, for a reason that the system knows better.
+    let kind = std::fs::metadata(path).map_err(Failure::Io)?.file_type();
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(Failure::NotRegular);
+    }
+    let result = read(path);
+    let (Ok(text) | Err(Failure::InvalidUtf8 { valid: text })) = &result else { return result };
+    match no_schema(text) {
+        Some(line) => Err(Failure::NotASchema { line }),
+        None => result,
+    }
+}
+
+/// Returns the line at which a text turns out to be no schema: the first that is not blank or a
+/// comment has no definition.
+fn no_schema(text: &str) -> Option<usize> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let is_other = |line: &str| !line.is_empty() && !line.starts_with('#');
+    let (index, line) =
+        text.lines().map(str::trim_start).enumerate().find(|(_, line)| is_other(line))?;
+    (!line.starts_with('{')).then_some(index + 1)
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

@@ -182,6 +182,52 @@ fn circular_and_missing_includes() {
     assert!(file_errors(&directory.0).starts_with("error: cannot read "));
 }
 
+/// A schema can name any file of the machine, which is none of its business.
+#[test]
+fn included_file_that_is_no_schema_is_not_shown() {
+    let directory = Directory::new("private");
+    directory.write("outer.json", "# Shelves\n{ 'include': 'private' }\n");
+    for text in [
+        &b"root:hidden:0:0\n"[..],
+        b"# A comment\n\n  password = hidden\n",
+        b"hidden\xff\n",
+        b"'hidden",
+        b"[hidden]\n{ 'struct': 'hidden', 'data': {} }\n",
+    ] {
+        directory.write("private", text);
+        let errors = directory.errors("outer.json");
+        assert!(!errors.contains("hidden"), "{errors}");
+        assert!(errors.starts_with("outer.json:2:14: error: 'private' does not begin as a schema"));
+    }
+    for text in
+        ["", "# Only a comment", "\n  { 'struct': 'Shelf', 'data': {} }", "##\n# Text.\n##\n"]
+    {
+        directory.write("private", text);
+        load_file(directory.0.join("outer.json")).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn only_regular_files_are_included() {
+    let directory = Directory::new("pipe");
+    let pipe = directory.0.join("pipe");
+    _ = std::fs::remove_file(&pipe);
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    let made = made.is_ok_and(|status| status.success());
+    let _socket = std::os::unix::net::UnixListener::bind(directory.0.join("socket")).ok();
+    std::os::unix::fs::symlink("/dev/zero", directory.0.join("link")).unwrap();
+    for name in ["/dev/zero", "link", "socket", "pipe"] {
+        if name == "pipe" && !made {
+            continue;
+        }
+        directory.write("outer.json", format!("{{ 'include': '{name}' }}"));
+        let errors = directory.errors("outer.json");
+        let expected = format!("cannot read '{name}': only regular files can be included");
+        assert!(errors.contains(&expected), "{errors}");
+    }
+}
+
 /// Returns the formatted errors of a file.
 fn file_errors(path: &Path) -> String {
     formatted(load_file(path).err().unwrap())
