@@ -345,7 +345,7 @@ enum Failure {
 
 /// Reads a file that a schema names, rather than the caller.
 ///
-/// A schema from elsewhere can name any file. One that is no schema is not kept, since diagnostics
+/// A schema from elsewhere can name any file. One that is not a schema is not kept, since diagnostics
 /// would show its lines.
 fn read_included(path: &Path) -> Result<String, Failure> {
     // Opening a pipe waits for its other end, and a device may act on being opened. A directory
@@ -362,7 +362,7 @@ fn read_included(path: &Path) -> Result<String, Failure> {
     }
 }
 
-/// Returns the line at which a text turns out to be no schema: the first that is not blank or a
+/// Returns the line at which a text turns out not to be a schema: the first that is not blank or a
 /// comment has no definition.
 fn no_schema(text: &str) -> Option<usize> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);

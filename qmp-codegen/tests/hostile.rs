@@ -639,3 +639,83 @@ fn random_documentation_is_neither_run_nor_html() {
     }
     assert!(generated > 500, "{generated}");
 }
+
+/// Far more than the work takes on a busy machine, and far less than it would take if it grew with
+/// the square of the text.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Each text took minutes, or the stack, when the work was not linear.
+#[test]
+fn documentation_of_one_long_line() {
+    let begun = std::time::Instant::now();
+    for (piece, count) in [
+        (".. note:: ", 100_000),
+        ("`", 100_000),
+        ("``` ", 100_000),
+        (":a", 100_000),
+        (":", 100_000),
+        ("@", 100_000),
+        ("``a", 50_000),
+        ("- ", 50_000),
+        ("\\\\", 50_000),
+        ("https://", 25_000),
+    ] {
+        let line = piece.repeat(count);
+        let text = format!(
+            "##\n# @Shelf:\n#\n# x {line}\n#\n# {line}\n##\n{{ 'struct': 'Shelf', 'data': {{}} }}"
+        );
+        let code = code_of(&text).unwrap();
+        assert!(code.len() < 8 * text.len());
+    }
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+}
+
+/// Notes in notes, each further to the right, so that the text grows with their number squared.
+#[test]
+fn notes_nested_a_thousand_levels_deep() {
+    let lines: String =
+        (0..1_000).map(|depth| format!("# {}.. note::\n", "   ".repeat(depth))).collect();
+    let text = format!("##\n# @Shelf:\n#\n{lines}##\n{{ 'struct': 'Shelf', 'data': {{}} }}");
+    let begun = std::time::Instant::now();
+    code_of(&text).unwrap();
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn chain_of_twenty_thousand_types() {
+    let mut text = String::from("{ 'struct': 'S0x', 'data': {} }\n");
+    for number in 1..20_000 {
+        let last = number - 1;
+        writeln!(text, "{{ 'struct': 'S{number}x', 'data': {{ '*next': 'S{last}x' }} }}").unwrap();
+    }
+    let begun = std::time::Instant::now();
+    code_of(&text).unwrap();
+    assert!(begun.elapsed() < 2 * PATIENCE, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn repeated_members_are_limited() {
+    let many = |text: &dyn Fn(usize) -> String| (0..1_000).map(text).collect::<String>();
+    let members = many(&|n| format!("'m{n}': 'int',"));
+    let shelf = format!("{{ 'struct': 'Shelf', 'data': {{ {members} 'z': 'Kind' }} }}\n");
+    let kind = format!("{{ 'enum': 'Kind', 'data': [ {} 'z' ] }}\n", many(&|n| format!("'v{n}',")));
+    for (what, definitions) in [
+        ("command 'c", many(&|n| format!("{{ 'command': 'c{n}', 'data': 'Shelf' }}\n"))),
+        ("event 'E", many(&|n| format!("{{ 'event': 'E{n}', 'data': 'Shelf' }}\n"))),
+        ("type 'T", many(&|n| format!("{{ 'struct': 'T{n}x', 'base': 'Shelf', 'data': {{}} }}\n"))),
+        (
+            "type 'U",
+            many(&|n| {
+                format!(
+                    "{{ 'union': 'U{n}x', 'base': {{ 'k': 'Kind' }}, 'discriminator': 'k', 'data': {{ 'z': 'Shelf' }} }}\n"
+                )
+            }),
+        ),
+    ] {
+        let text = format!("{kind}{shelf}{definitions}");
+        let builder = qmp_codegen::Builder::new().schema_text("hostile.json", text);
+        let error = builder.generate_code().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("error: {what}")), "{error:.300}");
+        assert!(error.contains("the schema repeats more than 16 MiB in all"), "{error:.300}");
+    }
+}

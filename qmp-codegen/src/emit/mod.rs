@@ -9,6 +9,7 @@
 //! lists its members.
 
 mod alternate;
+pub(crate) mod budget;
 mod command;
 mod docs;
 mod enumeration;
