@@ -1,5 +1,5 @@
-//! Decodes text as types of the vocabulary. The decoder must accept the same JSON as `serde_json`, and
-//! every type must be able to decode its own encoding.
+//! Decodes text as types of the vocabulary. The decoder must accept the same JSON as `serde_json`,
+//! and every type must be able to decode its own encoding.
 
 #![no_main]
 

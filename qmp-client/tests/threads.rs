@@ -224,8 +224,8 @@ fn a_reader_that_panics_is_replaced() {
     }
 }
 
-/// The reply to another call that arrived together with the one whose decoding panics is not held back
-/// until something else arrives.
+/// The reply to another call that arrived together with the one whose decoding panics is not held
+/// back until something else arrives.
 #[test]
 fn a_reply_after_one_whose_decoding_panics_is_received() {
     with_client(

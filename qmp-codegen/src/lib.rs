@@ -16,9 +16,9 @@
 //! - [`introspection`] converts between a `Schema` and `query-qmp-schema` replies, [`text`] writes a
 //!   `Schema` as QAPI, and [`diff`] compares two of them.
 //!
-//! QEMU's guide "How to use the QAPI code generator" describes the language. One pragma is an extension:
-//! `secret-members` lists members such as passwords, which neither `Debug` nor logs may show. It can be
-//! in a root of its own, so that the files of another project need not be changed:
+//! QEMU's guide "How to use the QAPI code generator" describes the language. One pragma is an
+//! extension: `secret-members` lists members such as passwords, which neither `Debug` nor logs may
+//! show. It can be in a root of its own, so that the files of another project need not be changed:
 //!
 //! ```text
 //! { 'pragma': { 'secret-members': [ 'SetPasswordOptions.password' ] } }

@@ -4,8 +4,8 @@ use crate::ast::Definition;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::source::Span;
 
-/// The number of errors and of warnings that are kept. More do not help, and hostile input could cause
-/// any number.
+/// The number of errors and of warnings that are kept. More do not help, and hostile input could
+/// cause any number.
 const MAX_DIAGNOSTICS: usize = 200;
 
 /// The length at which texts are cut, in bytes: names can be as long as files.

@@ -33,9 +33,9 @@ enum Phase {
     Connected,
     /// `qmp_capabilities` has been sent and not answered.
     Negotiating,
-    /// `qmp_capabilities` has been answered without an id: either the server returns none, or that was
-    /// the reply to an earlier client, which sent none. The reply to a command that does not exist
-    /// tells which.
+    /// `qmp_capabilities` has been answered without an id: either the server returns none, or that
+    /// was the reply to an earlier client, which sent none. The reply to a command that does not
+    /// exist tells which.
     Probing,
     /// The synchronization with a guest agent is not complete.
     Syncing,

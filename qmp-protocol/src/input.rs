@@ -1,8 +1,9 @@
 //! The input buffer: from bytes to messages.
 //!
 //! A message is a JSON object. Between messages, white space, NUL bytes, byte order marks and 0xFF
-//! bytes (a guest agent's delimiter) are skipped; anything else is garbage up to the end of its line. Each byte is
-//! examined once: what is known about an unfinished message is kept between reads.
+//! bytes (a guest agent's delimiter) are skipped; anything else is garbage up to the end of its
+//! line. Each byte is examined once: what is known about an unfinished message is kept between
+//! reads.
 
 use std::ops::Range;
 

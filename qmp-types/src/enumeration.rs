@@ -46,8 +46,8 @@ pub fn parse_known<T: Enumeration>(name: &str) -> Result<T, UnknownValue> {
 
 /// The error for a name that an enumeration does not have.
 ///
-/// `Display` is fit for a terminal: control characters and invisible ones are escaped, and a long name
-/// is cut off.
+/// `Display` is fit for a terminal: control characters and invisible ones are escaped, and a long
+/// name is cut off.
 ///
 /// ```
 /// # #[cfg(feature = "qmp")] {

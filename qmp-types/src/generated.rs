@@ -362,9 +362,9 @@ macro_rules! branches {
     };
 }
 
-/// Implements `Debug` for an object with secrets: `field: secret` and `field?: secret` are a mandatory
-/// and an optional member that is one, and `..field` is where members go that the schema does not
-/// list.
+/// Implements `Debug` for an object with secrets: `field: secret` and `field?: secret` are a
+/// mandatory and an optional member that is one, and `..field` is where members go that the schema
+/// does not list.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! debug_without_secrets {

@@ -8,8 +8,8 @@ use crate::secret::suggests_secret;
 const MASK: &str = "\"<secret>\"";
 
 /// Masks the secrets in the arguments of a command, or in the text of the whole command: the values
-/// of members that [`secrets_of`] returns for it, and of all others whose names suggest a secret, such
-/// as `admin_password`, since servers have commands and members that no schema lists.
+/// of members that [`secrets_of`] returns for it, and of all others whose names suggest a secret,
+/// such as `admin_password`, since servers have commands and members that no schema lists.
 ///
 /// The vocabularies of this crate say what is secret. For another vocabulary, see
 /// [`redact_members`].

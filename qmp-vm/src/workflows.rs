@@ -33,10 +33,11 @@ use crate::unplug::{self, Unplugged};
 /// Parameters that are commands take any [`Request`], so that a program may use a vocabulary of its
 /// own, or [`Raw`](qmp_client::Raw) commands.
 ///
-/// The deadline of a method covers everything that it does, unless the method says otherwise. Where a
-/// method takes no deadline, each of its commands has that of the
-/// [options](qmp_client::Options::calls_within). So has each command that undoes an earlier one after a
-/// failure: the blocking client waits for them, one after the other, also if QEMU does not answer.
+/// The deadline of a method covers everything that it does, unless the method says otherwise. Where
+/// a method takes no deadline, each of its commands has that of the
+/// [options](qmp_client::Options::calls_within). So has each command that undoes an earlier one
+/// after a failure: the blocking client waits for them, one after the other, also if QEMU does not
+/// answer.
 pub trait Workflows: Monitor {
     /// Returns the capabilities of this QEMU. The reply is large: ask once.
     ///
@@ -157,10 +158,11 @@ pub trait Workflows: Monitor {
     }
 
     /// Plugs in a network card whose backend are open descriptors, in three steps: the descriptors,
-    /// the backend, the device. `queues` are the queues of a tap device, or one socket, and `vhost` is
-    /// one descriptor of `/dev/vhost-net` for each queue, or nothing. `netdev` receives the names that
-    /// QEMU knows them by, and returns the command that adds the backend, such as `NetdevAdd`;
-    /// `netdev_id` is the id of that backend. `device` is the command that adds the device.
+    /// the backend, the device. `queues` are the queues of a tap device, or one socket, and `vhost`
+    /// is one descriptor of `/dev/vhost-net` for each queue, or nothing. `netdev` receives the
+    /// names that QEMU knows them by, and returns the command that adds the backend, such as
+    /// `NetdevAdd`; `netdev_id` is the id of that backend. `device` is the command that adds the
+    /// device.
     ///
     /// ```no_run
     /// # #[cfg(feature = "blocking")]
@@ -220,8 +222,9 @@ pub trait Workflows: Monitor {
     /// This also returns when an I/O error has paused the job: see [`JobOutcome::concluded`].
     ///
     /// # Errors
-    /// QEMU refuses the command, or the job is not concluded in time: then it goes on, and the error
-    /// names its state. [`watch_jobs`](Self::watch_jobs) waits longer, and [`cancel_job`](Self::cancel_job) ends it.
+    /// QEMU refuses the command, or the job is not concluded in time: then it goes on, and the
+    /// error names its state. [`watch_jobs`](Self::watch_jobs) waits longer, and
+    /// [`cancel_job`](Self::cancel_job) ends it.
     ///
     /// # Cancel safety
     /// If the future is dropped, a job that was started goes on, and is not completed, finalized or

@@ -1,9 +1,9 @@
 //! Every function that waits keeps its deadline when the peer is stopped: one row a function, and a
 //! further row for each step at which the peer may stop.
 //!
-//! Scripted peers stop at a given command: from then on, they neither read nor write. The first row of
-//! each function is also tried with a real QEMU that is stopped by a signal; `live.rs` says how that
-//! is found.
+//! Scripted peers stop at a given command: from then on, they neither read nor write. The first row
+//! of each function is also tried with a real QEMU that is stopped by a signal; `live.rs` says how
+//! that is found.
 
 #![cfg(unix)]
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
@@ -74,8 +74,8 @@ enum By {
     Calls,
 }
 
-/// The number of deadlines that pass on the blocking client, and on the asynchronous one, where guards
-/// that are dropped do not wait.
+/// The number of deadlines that pass on the blocking client, and on the asynchronous one, where
+/// guards that are dropped do not wait.
 #[derive(Clone, Copy)]
 struct Deadlines(u32, u32);
 

@@ -470,8 +470,8 @@ async fn close_does_not_wait_for_guards<F: Front>() {
     assert_eq!(server.end().await.log, ["add-fd", "remove-fd", "add-fd"]);
 }
 
-/// A guest agent does not say which command it answers, so nothing else can be sent while the reply to
-/// a cancelled command is outstanding.
+/// A guest agent does not say which command it answers, so nothing else can be sent while the reply
+/// to a cancelled command is outstanding.
 async fn a_guard_synchronizes_first<F: Front>() {
     let (stream, server) = Fake::default().serve(false);
     let agent = F::agent(stream).await;

@@ -1,7 +1,8 @@
 //! Programs that are launched: how they fail, and that none is left running.
 //!
-//! A shell script stands in for QEMU where that is enough. The other tests run with every program that
-//! `QMP_TEST_QEMUS` lists, separated by colons or newlines, or with the QEMU that `live.rs` uses.
+//! A shell script stands in for QEMU where that is enough. The other tests run with every program
+//! that `QMP_TEST_QEMUS` lists, separated by colons or newlines, or with the QEMU that `live.rs`
+//! uses.
 
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
 // The tests with a real QEMU use the vocabulary.

@@ -16,9 +16,10 @@ use qmp_protocol::RawEvent;
 
 /// A subscription to events, from the moment at which it was created. It is an [`Iterator`], too.
 ///
-/// Events wait in a queue of its own, which holds [a limited number](crate::Options::event_capacity)
-/// of them. When the queue is full, the oldest are dropped, and [`Error::Lagged`](crate::Error::Lagged) says how many. The
-/// last item is the error that says why the connection ended.
+/// Events wait in a queue of its own, which holds [a limited
+/// number](crate::Options::event_capacity) of them. When the queue is full, the oldest are dropped,
+/// and [`Error::Lagged`](crate::Error::Lagged) says how many. The last item is the error that says
+/// why the connection ended.
 ///
 /// Bytes are only read while a thread waits for something: a reply, an event, or the
 /// [end](super::Client::closed).
@@ -70,8 +71,8 @@ impl<T> Events<T> {
     }
 
     /// Waits for the next event until a deadline. When the deadline passes, the item is an error
-    /// ([`Error::is_timeout`](crate::Error::is_timeout)), and the subscription goes on. A duration of zero takes only what has
-    /// arrived.
+    /// ([`Error::is_timeout`](crate::Error::is_timeout)), and the subscription goes on. A duration
+    /// of zero takes only what has arrived.
     pub fn next_within(&mut self, within: Duration) -> Option<Result<T>> {
         self.next_before(Deadline::after(Instant::now(), within))
     }

@@ -1,8 +1,9 @@
 //! The state that the handles of a connection share, and the loop that does its I/O.
 //!
-//! No thread is dedicated to a connection. A thread that waits for something takes the input buffer,
-//! which makes it the reader: it reads, passes on what arrives, and puts the buffer back. Other threads
-//! that wait sleep until a turn of the reader is over. A thread that submits a command sends it itself.
+//! No thread is dedicated to a connection. A thread that waits for something takes the input
+//! buffer, which makes it the reader: it reads, passes on what arrives, and puts the buffer back.
+//! Other threads that wait sleep until a turn of the reader is over. A thread that submits a
+//! command sends it itself.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};

@@ -9,7 +9,8 @@ use super::reply::receive;
 use super::shared::Handle;
 use crate::error::Result;
 
-/// A guard that undoes a command; [`Call::execute_undoable`](super::Call::execute_undoable) returns it.
+/// A guard that undoes a command; [`Call::execute_undoable`](super::Call::execute_undoable) returns
+/// it.
 ///
 /// Dropping it executes the undo command, and waits for its reply. [`run`](Self::run) does the same
 /// and returns the result, and [`disarm`](Self::disarm) cancels it.

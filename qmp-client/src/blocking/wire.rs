@@ -68,8 +68,8 @@ impl Wire {
         Sent::All
     }
 
-    /// Waits until bytes can be read. Returns false at once if the transport cannot wait for that, and
-    /// `None` if the time has passed.
+    /// Waits until bytes can be read. Returns false at once if the transport cannot wait for that,
+    /// and `None` if the time has passed.
     pub(super) fn wait_readable(&self, timeout: Option<Duration>) -> Result<Option<bool>, End> {
         match self.0.wait_readable(timeout) {
             Ok(readable) => Ok(Some(readable)),

@@ -6,9 +6,9 @@ use std::io;
 
 /// An error of the operating system.
 ///
-/// Programs can create one from errors of their own system calls, so that
-/// [`Error`](crate::Error) covers everything they do. An [`io::Error`] alone does not convert, since it does not say
-/// what was attempted:
+/// Programs can create one from errors of their own system calls, so that [`Error`](crate::Error)
+/// covers everything they do. An [`io::Error`] alone does not convert, since it does not say what
+/// was attempted:
 ///
 /// ```no_run
 /// use std::fs::File;

@@ -75,8 +75,8 @@ impl Subscription {
 }
 
 impl Subscriptions {
-    /// Subscribes to the events of a name, or to all. A subscription for a command takes nothing until
-    /// the command is sent, which [`lift_fences`](Self::lift_fences) reports.
+    /// Subscribes to the events of a name, or to all. A subscription for a command takes nothing
+    /// until the command is sent, which [`lift_fences`](Self::lift_fences) reports.
     pub(crate) fn add(
         &mut self,
         name: Option<&'static str>,

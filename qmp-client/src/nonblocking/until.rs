@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 use crate::inbox::SubscriptionId;
 use qmp_protocol::RawEvent;
 
-/// A call and an event that follows it, as a future; [`Call::until`](super::Call::until) creates it. It resolves to the
-/// reply and the event.
+/// A call and an event that follows it, as a future; [`Call::until`](super::Call::until) creates
+/// it. It resolves to the reply and the event.
 ///
 /// # Cancel safety
 ///

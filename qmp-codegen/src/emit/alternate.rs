@@ -182,7 +182,8 @@ impl Choice {
         }
     }
 
-    /// Emits the conversion. Each alternative has a JSON type of its own, hence a Rust type of its own.
+    /// Emits the conversion. Each alternative has a JSON type of its own, hence a Rust type of its
+    /// own.
     fn convert(&self, name: &Ident) -> TokenStream {
         let ty = &self.ty;
         let value = self.value(quote!(value));

@@ -1,8 +1,9 @@
 //! The guest agent.
 //!
-//! [`Agent`] is a client of it. [`Agent::exec`] and [`Agent::spawn`] run programs in the guest, [`Agent::read_file`] and
-//! [`Agent::write_file`] move files, [`Agent::freeze`] freezes the guest's file systems for a
-//! snapshot, and [`Agent::shutdown`] and [`Agent::suspend`] end or suspend the guest.
+//! [`Agent`] is a client of it. [`Agent::exec`] and [`Agent::spawn`] run programs in the guest,
+//! [`Agent::read_file`] and [`Agent::write_file`] move files, [`Agent::freeze`] freezes the guest's
+//! file systems for a snapshot, and [`Agent::shutdown`] and [`Agent::suspend`] end or suspend the
+//! guest.
 
 mod bytes;
 mod client;

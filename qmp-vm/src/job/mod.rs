@@ -49,8 +49,9 @@ impl<M: Monitor> Jobs<M> {
     /// this returns at once, and dismisses none. The outcomes of the jobs that have not concluded say
     /// so; after `job-resume`, this method waits for them.
     ///
-    /// With a deadline of zero, this looks once. The deadline is for the jobs: reading their outcomes and
-    /// dismissing them after that have the [deadlines of calls](qmp_client::Options::calls_within).
+    /// With a deadline of zero, this looks once. The deadline is for the jobs: reading their
+    /// outcomes and dismissing them after that have the [deadlines of
+    /// calls](qmp_client::Options::calls_within).
     ///
     /// # Errors
     /// The jobs are not all concluded in time; the error names their states. They go on, none is

@@ -146,9 +146,9 @@ impl Launch {
     /// `tokio`, and spawns its driver on the current runtime.
     ///
     /// # Errors
-    /// [`Error::Launch`](qmp_client::Error::Launch), with the last lines that the program wrote to its standard error, if it
-    /// does not start, ends before its greeting, or does not greet in time; and those of
-    /// `Client::over`.
+    /// [`Error::Launch`](qmp_client::Error::Launch), with the last lines that the program wrote to
+    /// its standard error, if it does not start, ends before its greeting, or does not greet in
+    /// time; and those of `Client::over`.
     ///
     /// # Cancel safety
     /// Dropping the future kills the program.
@@ -163,7 +163,8 @@ impl Launch {
     /// monitor, with [`runtime::start`](qmp_client::runtime::start), and returns it with its driver.
     ///
     /// # Errors
-    /// [`Error::Launch`](qmp_client::Error::Launch): the program does not start; and those of `connect`.
+    /// [`Error::Launch`](qmp_client::Error::Launch): the program does not start; and those of
+    /// `connect`.
     pub fn start_with<T>(
         self,
         connect: impl FnOnce(UnixStream, &Options) -> io::Result<(Connecting, T)>,

@@ -38,7 +38,8 @@ live! { qemu,
 }
 
 live! { qemu,
-    /// No process listens, or the destination is a different machine: the guest goes on at the source.
+    /// No process listens, or the destination is a different machine: the guest goes on at the
+    /// source.
     fn to_nowhere(qemu) {
         let source = Vm::with_guest(qemu, OBLIGING, "");
         let from = source.address();

@@ -212,7 +212,8 @@ live! { qemu,
 }
 
 live! { qemu_img,
-    /// A disk that was passed as a descriptor can be used like any other, even by jobs that reopen it.
+    /// A disk that was passed as a descriptor can be used like any other, even by jobs that reopen
+    /// it.
     fn a_disk_that_is_opened_again(qemu) {
         let vm = Vm::start(qemu, "-M pc -m 32 -S");
         let address = vm.address();

@@ -25,8 +25,8 @@ fn migrate() -> Migrate {
     Migrate::new().uri("exec:cat")
 }
 
-/// Events trigger queries, and queries are also made without events. When the migration has ended, the
-/// run state may still be transient.
+/// Events trigger queries, and queries are also made without events. When the migration has ended,
+/// the run state may still be transient.
 #[test]
 fn a_migration_is_followed() {
     let script = |peer: &mut Peer| {
