@@ -315,6 +315,15 @@ fn impossible_replies_are_errors() {
                 guest.answer(&json!(1000));
                 guest.expect("guest-file-read");
                 guest.answer(&reply);
+/// Passwords are given to programs in their environment and input.
+#[test]
+fn debug_shows_no_secrets() {
+    let program = Exec::new("chpasswd").arg("-e").env("TOKEN", "hunter2").input("root:hunter2");
+    let shown = format!("{program:?}");
+    assert!(shown.contains("chpasswd") && shown.contains("12 bytes"), "{shown}");
+    assert!(!shown.contains("hunter2") && !shown.contains("104, 117"), "{shown}");
+}
+
                 guest.expect("guest-file-close");
                 guest.answer(&json!({}));
             },

@@ -1,5 +1,6 @@
 //! Running programs in the guest.
 
+use std::fmt;
 use std::time::Duration;
 
 use qmp_client::{Result, protocol::Printable};
@@ -28,7 +29,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_m
 /// - It has no command that ends a program. `timeout` of the guest can.
 /// - The input travels in the command, all at once. More cannot be sent to a running program.
 /// - It may be configured to refuse to run programs, with an error of the class `CommandNotFound`.
-#[derive(Clone, Debug)]
+///
+/// `Debug` shows neither the environment nor the input, which may contain passwords.
+#[derive(Clone)]
 #[must_use = "`Agent::exec` runs it"]
 pub struct Exec {
     path: String,
@@ -110,6 +113,20 @@ impl Exec {
             Some(input) => command.input_data(encode(input)),
             None => command,
         }
+    }
+}
+
+impl fmt::Debug for Exec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, args, env, input, merged, within } = self;
+        f.debug_struct("Exec")
+            .field("path", path)
+            .field("args", args)
+            .field("env", &format_args!("{} variables", env.len()))
+            .field("input", &format_args!("{} bytes", input.as_ref().map_or(0, Vec::len)))
+            .field("merged", merged)
+            .field("within", within)
+            .finish()
     }
 }
 
