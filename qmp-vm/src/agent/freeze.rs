@@ -1,6 +1,6 @@
 //! Freezing the file systems of the guest.
 
-use qmp_client::{Error, Result};
+use qmp_client::{Command, Error, Result};
 use qmp_types::qga::commands::{GuestFsfreezeFreeze, GuestFsfreezeThaw};
 
 use super::client::Agent;
@@ -29,12 +29,8 @@ impl<M: Monitor> Agent<M> {
                 frozen.map_or_else(may_have_frozen, |_| true).then(GuestFsfreezeThaw::new)
             });
             let (count, thaw) = undoable.await?;
-            if count < 0 {
-                // The guard thaws them.
-                return Err(impossible::<GuestFsfreezeFreeze>(format_args!(
-                    "{count} file systems"
-                )));
-            }
+            // After an error, the guard thaws them.
+            let count = number::<GuestFsfreezeFreeze>(count)?;
             Ok(Frozen { client: self.client().clone(), count, thaw })
         })
     }
@@ -45,14 +41,26 @@ impl<M: Monitor> Agent<M> {
     /// # Errors
     /// The agent refuses, or does not answer.
     pub fn thaw(&self) -> M::Outcome<'_, Result<i64>> {
-        M::run(self.client().execute(GuestFsfreezeThaw::new()))
+        M::run(async move {
+            number::<GuestFsfreezeThaw>(self.client().execute(GuestFsfreezeThaw::new()).await?)
+        })
     }
 }
 
 /// Returns whether file systems may be frozen after an attempt to freeze them has failed. A command
 /// that the agent does not have, or that it disables while they are frozen, has frozen none.
 fn may_have_frozen(error: &Error) -> bool {
-    !error.is_command_not_found()
+    // Before 4.2, agents have no class for a command that is disabled, only this text.
+    let is_disabled = error.server().is_some_and(|error| error.desc.contains("has been disabled"));
+    !error.is_command_not_found() && !is_disabled
+}
+
+/// Returns a number of file systems, unless it is negative: so the first agents report a failure.
+fn number<C: Command>(count: i64) -> Result<i64> {
+    match count {
+        0.. => Ok(count),
+        _ => Err(impossible::<C>(format_args!("{count} file systems"))),
+    }
 }
 
 /// A guest whose file systems are frozen. Dropping it thaws them.
@@ -76,8 +84,10 @@ impl<M: Monitor> Frozen<M> {
         self.count
     }
 
-    /// Thaws the file systems, and returns how many were frozen. If that fails, it is tried once
-    /// more, as when the guard is dropped.
+    /// Thaws the file systems, and returns how many were frozen. If that is less than
+    /// [`count`](Self::count), some were thawed by others before, and a snapshot may be inconsistent.
+    /// Windows thaws after ten seconds by itself. If thawing fails, it is tried once more, as when the
+    /// guard is dropped.
     ///
     /// # Errors
     /// The agent refuses, or does not answer.
@@ -87,8 +97,9 @@ impl<M: Monitor> Frozen<M> {
     pub fn thaw(self) -> M::Outcome<'static, Result<i64>> {
         M::run(async move {
             let Self { client, count, thaw } = self;
-            match thaw.run().await {
-                Ok(thawed) => Ok(thawed.unwrap_or(count)),
+            let thawed = thaw.run().await.map(|thawed| thawed.unwrap_or(count));
+            match thawed.and_then(number::<GuestFsfreezeThaw>) {
+                Ok(thawed) => Ok(thawed),
                 Err(error) => {
                     drop(client.call(GuestFsfreezeThaw::new()).guard());
                     Err(error)
