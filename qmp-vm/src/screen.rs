@@ -9,6 +9,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::disk::add_descriptor;
 use crate::monitor::Monitor;
+use crate::monitor::rollback::Rollback;
 
 /// The largest picture, in bytes. QEMU decides how much it writes, and a screen of 8K in the format
 /// PPM has 100 MB.
@@ -19,8 +20,9 @@ pub(crate) async fn screenshot<M: Monitor, R: Request<Return: Send> + Send>(
     command: impl FnOnce(&str) -> R + Send,
 ) -> Result<Vec<u8>> {
     let (picture, writer) = Picture::new()?;
-    let fdset = add_descriptor(vm, writer.into()).await?;
-    vm.execute(command(&fdset.path())).await?;
+    let rollback = Rollback::default();
+    let fdset = add_descriptor(vm, writer.into(), &rollback).await?;
+    rollback.note(vm.execute(command(&fdset.path())).await)?;
     fdset.remove_now().await?;
     picture.read()
 }

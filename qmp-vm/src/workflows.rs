@@ -35,9 +35,9 @@ use crate::unplug::{self, Unplugged};
 ///
 /// The deadline of a method covers everything that it does, unless the method says otherwise. Where
 /// a method takes no deadline, each of its commands has that of the
-/// [options](qmp_client::Options::calls_within). So has each command that undoes an earlier one
-/// after a failure: the blocking client waits for them, one after the other, also if QEMU does not
-/// answer.
+/// [options](qmp_client::Options::calls_within). The commands that undo earlier ones after a failure
+/// have one such deadline together on the blocking client, which waits for them. If a command times
+/// out, they are sent without waiting: QEMU executes them when it answers again.
 pub trait Workflows: Monitor {
     /// Returns the capabilities of this QEMU. The reply is large: ask once.
     ///
@@ -108,7 +108,7 @@ pub trait Workflows: Monitor {
         &'a self,
         descriptor: impl Into<OwnedFd>,
     ) -> Self::Outcome<'a, Result<FdsetGuard<Self>>> {
-        Self::run(disk::add_descriptor(self, descriptor.into()))
+        Self::run(disk::add_descriptor_alone(self, descriptor.into()))
     }
 
     /// Removes a set that was [kept](crate::FdsetGuard::keep). Whatever uses the descriptor can go

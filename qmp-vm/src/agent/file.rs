@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use qmp_client::Result;
 use qmp_client::protocol::Printable;
+use qmp_client::{Error, Result};
 use qmp_types::qga::commands::{GuestFileClose, GuestFileOpen, GuestFileRead, GuestFileWrite};
 
 use super::bytes::{decode, encode};
@@ -11,6 +11,7 @@ use super::client::Agent;
 use super::impossible::impossible;
 use crate::limit::Limit;
 use crate::monitor::Monitor;
+use crate::monitor::rollback::Rollback;
 use crate::monitor::session::{Call, Undo};
 
 /// The number of bytes that travel in one message, well below the agent's limits.
@@ -63,7 +64,8 @@ async fn open<M: Monitor>(
 ) -> Result<(i64, M::Undo<GuestFileClose>)> {
     let within = agent.options().call_within("guest-file-open").min(limit.left(agent));
     let call = agent.call(open).within(within);
-    call.execute_undoable(|opened| opened.ok().map(|handle| GuestFileClose::new(*handle))).await
+    let close = |opened: Result<&i64, &Error>| Some(GuestFileClose::new(*opened.ok()?));
+    call.execute_undoable(agent, &Rollback::within(within), close).await
 }
 
 async fn read<M: Monitor>(agent: &M, path: &str, most: usize, within: Duration) -> Result<Vec<u8>> {

@@ -6,6 +6,7 @@ use qmp_types::qga::commands::{GuestFsfreezeFreeze, GuestFsfreezeThaw};
 use super::client::Agent;
 use super::impossible::impossible;
 use crate::monitor::Monitor;
+use crate::monitor::rollback::Rollback;
 use crate::monitor::session::{Call, Undo};
 
 impl<M: Monitor> Agent<M> {
@@ -25,10 +26,12 @@ impl<M: Monitor> Agent<M> {
     pub fn freeze(&self) -> M::Outcome<'_, Result<Frozen<M>>> {
         M::run(async move {
             let freeze = self.client().call(GuestFsfreezeFreeze::new());
-            let undoable = freeze.execute_undoable(|frozen| {
+            let undo = |frozen: Result<&i64, &Error>| {
                 frozen.map_or_else(may_have_frozen, |_| true).then(GuestFsfreezeThaw::new)
-            });
-            let (count, thaw) = undoable.await?;
+            };
+            let within = self.client().options().call_within(GuestFsfreezeThaw::NAME);
+            let rollback = Rollback::within(within);
+            let (count, thaw) = freeze.execute_undoable(self.client(), &rollback, undo).await?;
             // After an error, the guard thaws them.
             let count = number::<GuestFsfreezeFreeze>(count)?;
             Ok(Frozen { client: self.client().clone(), count, thaw })
@@ -101,7 +104,7 @@ impl<M: Monitor> Frozen<M> {
             match thawed.and_then(number::<GuestFsfreezeThaw>) {
                 Ok(thawed) => Ok(thawed),
                 Err(error) => {
-                    drop(client.call(GuestFsfreezeThaw::new()).guard());
+                    drop(client.guard(GuestFsfreezeThaw::new()));
                     Err(error)
                 }
             }
