@@ -138,6 +138,7 @@ pub mod agent;
 pub mod blocking;
 mod capabilities;
 mod connect;
+mod cpu;
 mod disk;
 #[cfg(all(unix, feature = "futures-io"))]
 pub mod futures_io;
@@ -149,6 +150,7 @@ mod launch;
 mod limit;
 mod migration;
 mod monitor;
+mod memory;
 #[cfg(unix)]
 mod nic;
 mod power;

@@ -7,15 +7,17 @@ use std::time::Duration;
 use qmp_client::{Request, Result};
 #[cfg(target_os = "linux")]
 use qmp_types::qmp::commands::Screendump;
-use qmp_types::qmp::types::{MigrationInfo, RunState};
+use qmp_types::qmp::types::{HotpluggableCPU, MigrationInfo, RunState};
 
 use crate::capabilities::{self, Capabilities};
+use crate::cpu;
 #[cfg(unix)]
 use crate::disk::FdsetGuard;
 use crate::disk::{self, Fdset};
 use crate::human::{self, HumanText};
 use crate::job::{self, JobOutcome, Jobs};
 use crate::keyboard;
+use crate::memory;
 use crate::migration::{self, MigrationOutcome};
 use crate::monitor::Monitor;
 #[cfg(unix)]
@@ -70,7 +72,10 @@ pub trait Workflows: Monitor {
     ///
     /// # Errors
     /// QEMU refuses, or the guest does not react in time: it may still release the device later, and
-    /// this method can be called again.
+    /// this method can be called again. If that fails with
+    /// [`DeviceNotFound`](qmp_client::ErrorClass::DeviceNotFound), the device was released in
+    /// between. A guest that does not run releases nothing, except for devices that are removed
+    /// without asking it, such as those of USB.
     ///
     /// # Cancel safety
     /// If the future is dropped, a guest that was asked may release the device later.
@@ -216,6 +221,68 @@ pub trait Workflows: Monitor {
     /// mirror is when both sides are the same), finalized when it is pending, and dismissed when it
     /// is concluded.
     ///
+    /// Plugs in a CPU with this id, in the first free slot, and returns the slot; `None` if every
+    /// slot is occupied. QEMU tells which slots there are, and what identifies them, which depends on
+    /// the architecture. One device may be more than one CPU: on POWER, it is a core with all its
+    /// threads.
+    ///
+    /// QEMU must have been started with free slots, such as `-smp 2,maxcpus=8`. Whether the guest
+    /// uses the CPU is up to the guest; the agent's `guest-set-vcpus` may have to tell it. To remove
+    /// the CPU, [`unplug`](Self::unplug) it.
+    ///
+    /// # Errors
+    /// Those of `Client::execute`. Another client may have filled the slot in between, or the machine
+    /// does not support this.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped after the second command was sent, the CPU is plugged in all the
+    /// same.
+    fn plug_cpu<'a>(&'a self, id: &'a str) -> Self::Outcome<'a, Result<Option<HotpluggableCPU>>> {
+        Self::run(cpu::plug_cpu(self, id))
+    }
+
+    /// Plugs in memory, in two steps: `backend` is the command that creates the memory, such as
+    /// `ObjectAdd`, and `backend_id` is the id of that object; `device` is the command that adds the
+    /// device that the guest sees, such as `DeviceAdd` of a `pc-dimm` or of a `virtio-mem-pci`.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{DeviceAdd, ObjectAdd};
+    /// use qmp_client::qmp::types::{MemoryBackendProperties, ObjectOptions, ObjectOptionsQomType};
+    /// use qmp_vm::Workflows;
+    ///
+    /// // QEMU must have been started with free slots, such as `-m 4G,slots=8,maxmem=64G`.
+    /// let ram = ObjectOptionsQomType::MemoryBackendRam(MemoryBackendProperties::new(1 << 30));
+    /// let dimm = DeviceAdd::new("pc-dimm").id("dimm1").property("memdev", "memory1");
+    /// vm.plug_memory("memory1", ObjectAdd::new(ObjectOptions::new(ram, "memory1")), dimm)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// If the second step fails, the memory is freed. To remove it, [`unplug`](Self::unplug) the
+    /// device, and then delete the object.
+    ///
+    /// # Errors
+    /// The error of the step that failed.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the memory is freed in the background. A `device_add` that was sent
+    /// is executed: then either the memory is plugged in, because QEMU does not delete an object that
+    /// is in use, or nothing is left.
+    fn plug_memory<'a, B, D>(
+        &'a self,
+        backend_id: &'a str,
+        backend: B,
+        device: D,
+    ) -> Self::Outcome<'a, Result<()>>
+    where
+        B: Request<Return: Send> + Send + 'a,
+        D: Request<Return: Send> + Send + 'a,
+    {
+        Self::run(memory::plug_memory(self, backend_id, backend, device))
+    }
+
     /// The command must give the job this id, and should set `auto-dismiss` to false if it has that
     /// argument: otherwise, only block jobs report why they failed.
     ///

@@ -13,6 +13,8 @@ mod keyboard;
 mod migration;
 #[path = "workflows/power.rs"]
 mod power;
+#[path = "workflows/plugging.rs"]
+mod plugging;
 #[path = "workflows/unplug.rs"]
 mod unplug;
 
