@@ -142,15 +142,17 @@ mod cpu;
 mod disk;
 #[cfg(all(unix, feature = "futures-io"))]
 pub mod futures_io;
+mod guest;
 mod human;
+mod input;
 mod job;
 mod keyboard;
 #[cfg(unix)]
 mod launch;
 mod limit;
+mod memory;
 mod migration;
 mod monitor;
-mod memory;
 #[cfg(unix)]
 mod nic;
 mod power;

@@ -5,9 +5,10 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use qmp_client::{Request, Result};
+use qmp_types::qmp::commands::InputSendEvent;
 #[cfg(target_os = "linux")]
 use qmp_types::qmp::commands::Screendump;
-use qmp_types::qmp::types::{HotpluggableCPU, MigrationInfo, RunState};
+use qmp_types::qmp::types::{HotpluggableCPU, MigrationInfo, QKeyCode, RunState};
 
 use crate::capabilities::{self, Capabilities};
 use crate::cpu;
@@ -15,6 +16,7 @@ use crate::cpu;
 use crate::disk::FdsetGuard;
 use crate::disk::{self, Fdset};
 use crate::human::{self, HumanText};
+use crate::input;
 use crate::job::{self, JobOutcome, Jobs};
 use crate::keyboard;
 use crate::memory;
@@ -217,10 +219,6 @@ pub trait Workflows: Monitor {
         Self::run(nic::plug_nic(self, netdev_id, queues, vhost, netdev, device))
     }
 
-    /// Starts a job and waits until it has concluded. The job is completed when it is ready (as a
-    /// mirror is when both sides are the same), finalized when it is pending, and dismissed when it
-    /// is concluded.
-    ///
     /// Plugs in a CPU with this id, in the first free slot, and returns the slot; `None` if every
     /// slot is occupied. QEMU tells which slots there are, and what identifies them, which depends on
     /// the architecture. One device may be more than one CPU: on POWER, it is a core with all its
@@ -283,6 +281,10 @@ pub trait Workflows: Monitor {
         Self::run(memory::plug_memory(self, backend_id, backend, device))
     }
 
+    /// Starts a job and waits until it has concluded. The job is completed when it is ready (as a
+    /// mirror is when both sides are the same), finalized when it is pending, and dismissed when it
+    /// is concluded.
+    ///
     /// The command must give the job this id, and should set `auto-dismiss` to false if it has that
     /// argument: otherwise, only block jobs report why they failed.
     ///
@@ -532,6 +534,76 @@ pub trait Workflows: Monitor {
     /// If the future is dropped, part of the text has been typed. QEMU releases every key by itself.
     fn type_text<'a>(&'a self, text: &'a str) -> Self::Outcome<'a, Result<()>> {
         Self::run(keyboard::type_text(self, text))
+    }
+
+    /// Presses keys in this order, such as Ctrl, Alt and Delete, and releases them in reverse order.
+    /// `hold` is the time from one change to the next; 20 ms is enough for every guest, and a guest
+    /// repeats a key that is held for 250 ms. When this returns, the last key has been released.
+    ///
+    /// Like [`type_text`](Self::type_text), this waits while the guest is stopped, because QEMU drops
+    /// the keys for a guest that does not run.
+    ///
+    /// # Errors
+    /// Those of `Client::execute`; or the guest does not run and is not resumed within the deadline
+    /// of a call.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped after the command was sent, QEMU presses and releases every key.
+    fn press_keys<'a>(
+        &'a self,
+        keys: impl IntoIterator<Item = QKeyCode>,
+        hold: Duration,
+    ) -> Self::Outcome<'a, Result<()>> {
+        let keys = keys.into_iter().collect();
+        Self::run(keyboard::press_keys(self, keys, hold))
+    }
+
+    /// Sends input events step by step, such as moving the pointer, pressing a button, and releasing
+    /// it. QEMU passes the events of a step on at once, and drops those that do not fit the queue of
+    /// the guest's device, which is as short as 16 bytes: so this waits after each step for `pace`,
+    /// and longer if QEMU is busy. 20 ms is enough for every guest.
+    ///
+    /// Keys and buttons that are pressed are released, whatever happens: at the end, if a step fails,
+    /// and if the future is dropped. While the guest is stopped, this waits, and a guest that stays
+    /// stopped cannot be told about their release. All steps must have the same device and head.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::qmp::commands::InputSendEvent;
+    /// use qmp_client::qmp::types::{
+    ///     InputAxis, InputBtnEvent, InputBtnEventWrapper, InputButton, InputEvent, InputMoveEvent,
+    ///     InputMoveEventWrapper,
+    /// };
+    /// use qmp_vm::Workflows;
+    ///
+    /// // The middle of the screen; the guest needs a tablet for that.
+    /// let to = |axis| InputEvent::Abs(InputMoveEventWrapper::new(InputMoveEvent::new(axis, 16384)));
+    /// let button = |down| {
+    ///     InputEvent::Btn(InputBtnEventWrapper::new(InputBtnEvent::new(InputButton::Left, down)))
+    /// };
+    /// let steps = [vec![to(InputAxis::X), to(InputAxis::Y)], vec![button(true)], vec![button(false)]];
+    /// vm.send_input(steps.map(InputSendEvent::new), Duration::from_millis(20))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `Client::execute`; or the guest does not run and is not resumed within the deadline
+    /// of a call. QEMU does not say whether the guest has a device for an event.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, some steps have been taken, and everything is released in the
+    /// background.
+    fn send_input<'a>(
+        &'a self,
+        steps: impl IntoIterator<Item = InputSendEvent>,
+        pace: Duration,
+    ) -> Self::Outcome<'a, Result<()>> {
+        let steps = steps.into_iter().collect();
+        Self::run(input::send_input(self, steps, pace))
     }
 }
 
