@@ -63,7 +63,10 @@ impl Picture {
 }
 
 fn too_large(bytes: u64) -> Error {
-    let reason = format!("QEMU has written {bytes} bytes, and at most {LARGEST} are accepted");
+    let reason = format!(
+        "QEMU has written {bytes} bytes, and at most {LARGEST} are accepted; \
+                          `screendump` writes larger pictures to a file"
+    );
     unreadable(io::Error::new(ErrorKind::FileTooLarge, reason)).into()
 }
 
@@ -95,7 +98,7 @@ mod tests {
         assert_eq!(
             report,
             "cannot read the screenshot: QEMU has written 3221225472 bytes, and at most 268435456 \
-             are accepted"
+             are accepted; `screendump` writes larger pictures to a file"
         );
     }
 }
