@@ -630,7 +630,7 @@ live! {
         let exists = qemu.supports::<CxlInjectDramEvent>();
         let error = client.execute(inject).unwrap_err();
         println!("{error}");
-        // The arguments are accepted, and the object is no memory of that kind.
+        // The arguments are accepted, and the object is not memory of that kind.
         assert_eq!(error.is_command_not_found(), !exists);
         assert!(!error.to_string().contains("sub-type"), "{error}");
     }
