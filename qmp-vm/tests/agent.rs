@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use qmp_client::qga::commands::{GuestInfo, GuestPing, GuestShutdown};
 use qmp_client::transport::Unix;
@@ -313,6 +313,40 @@ fn what_is_frozen_is_thawed() {
             agent.ping(PATIENCE).unwrap();
         },
     );
+}
+
+/// An agent that answers closes the file also when reading it has taken too long, and within the
+/// deadline.
+#[test]
+fn a_file_that_takes_too_long_is_closed() {
+    let script = |guest: &mut Guest| {
+        guest.sync();
+        guest.expect("guest-file-open");
+        guest.answer(&json!(1000));
+        loop {
+            let command = guest.command();
+            match command["execute"].as_str() {
+                Some("guest-file-read") => {
+                    guest.answer(&json!({"count": 1, "buf-b64": "eA==", "eof": false}));
+                }
+                Some("guest-sync-delimited") => {
+                    guest.send(b"\xFF");
+                    guest.answer(&command["arguments"]["id"]);
+                }
+                name => {
+                    assert_eq!(name, Some("guest-file-close"));
+                    return guest.answer(&json!({}));
+                }
+            }
+        }
+    };
+    let within = Duration::from_secs(2);
+    let begin = Instant::now();
+    play(script, |agent| {
+        let error = agent.unwrap().read_file("file", usize::MAX, within).unwrap_err();
+        assert!(error.to_string().contains("2 s waiting for `file` to be read"), "{error}");
+    });
+    assert!(begin.elapsed() < 2 * within, "{:?}", begin.elapsed());
 }
 
 /// Passwords are given to programs in their environment and input.

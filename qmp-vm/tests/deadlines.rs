@@ -84,7 +84,7 @@ struct Deadlines(u32, u32);
 
 const ONE: Deadlines = Deadlines(1, 1);
 const TWO: Deadlines = Deadlines(2, 2);
-/// The blocking client waits for the guard of a file.
+/// The blocking client waits for the guard.
 const GUARD: Deadlines = Deadlines(2, 1);
 const DROPPED: Deadlines = Deadlines(1, 0);
 
@@ -274,10 +274,10 @@ fn agent() -> Vec<Row> {
         "Running::wait", "-", Within, ONE, "to exit", |agent| agent.running(7).wait(WITHIN);
         "Running::try_wait", "guest-exec-status", Calls, ONE, "`guest-exec-status`", |agent| agent.running(7).try_wait();
         "Agent::read_file", "guest-file-open", Within, ONE, "`guest-file-open`", |agent| agent.read_file("file", 1000, WITHIN);
-        "Agent::read_file", "guest-file-read", Within, GUARD, "`file` to be read", |agent| agent.read_file("file", 1000, WITHIN);
+        "Agent::read_file", "guest-file-read", Within, ONE, "`file` to be read", |agent| agent.read_file("file", 1000, WITHIN);
         "Agent::read_file", "guest-file-close", Within, ONE, "`guest-file-close`", |agent| agent.read_file("file", 1, WITHIN);
         "Agent::write_file", "guest-file-open", Within, ONE, "`guest-file-open`", |agent| agent.write_file("file", b"x", WITHIN);
-        "Agent::write_file", "guest-file-write", Within, GUARD, "`file` to be written", |agent| agent.write_file("file", b"x", WITHIN);
+        "Agent::write_file", "guest-file-write", Within, ONE, "`file` to be written", |agent| agent.write_file("file", b"x", WITHIN);
         "Agent::write_file", "guest-file-close", Within, ONE, "`guest-file-close`", |agent| agent.write_file("file", b"x", WITHIN);
         "Agent::freeze", "guest-fsfreeze-freeze", Calls, TWO, "`guest-fsfreeze-freeze`", |agent| agent.freeze();
         "Agent::thaw", "guest-fsfreeze-thaw", Calls, ONE, "`guest-fsfreeze-thaw`", |agent| agent.thaw();

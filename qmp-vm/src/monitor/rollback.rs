@@ -3,7 +3,7 @@
 #[cfg(feature = "blocking")]
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-#[cfg(feature = "blocking")]
+#[cfg(any(feature = "blocking", feature = "qga"))]
 use std::time::Instant;
 
 #[cfg(feature = "blocking")]
@@ -38,6 +38,19 @@ impl Rollback {
     #[cfg(feature = "qga")]
     pub fn within(within: Duration) -> Self {
         Self { within: Some(within), ..Self::default() }
+    }
+
+    /// Creates one like [`within`](Self::within), with a deadline that has begun; `None` is never.
+    #[cfg(feature = "qga")]
+    pub fn until(end: Option<Instant>, within: Duration) -> Self {
+        let rollback = Self::within(within);
+        #[cfg(feature = "blocking")]
+        if let Some(end) = end {
+            *rollback.time.lock().unwrap_or_else(PoisonError::into_inner) = Time::Until(end);
+        }
+        #[cfg(not(feature = "blocking"))]
+        let _ = end;
+        rollback
     }
 
     /// Returns whether the commands are waited for even after a step that timed out.
