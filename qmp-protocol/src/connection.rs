@@ -5,18 +5,20 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use qmp_types::{Capability, ErrorClass, Greeting, QmpError, ServerMessage};
+use qmp_types::{Capability, Greeting, QmpError, ServerMessage};
 use serde_json::value::RawValue;
 
 use crate::deadline::Deadline;
+use crate::encode::Kind;
 use crate::error::{Closed, End, Error, ProtocolError, ServerError, Timeout, WaitedFor};
 use crate::exchange::Exchange;
 use crate::garbage::Garbage;
-use crate::id::CallId;
+use crate::id::{CallId, ReplyId};
 use crate::incoming::{Dropped, Incoming};
 use crate::input::{Frame, Input};
 use crate::line::{Line, Message};
 use crate::message::{describe, is_terminal, not_qmp, reply_id};
+use crate::negotiation::{Late, Negotiation, Step};
 use crate::output::{Descriptor, Output};
 use crate::raw_value;
 use crate::settings::{Dialect, Settings};
@@ -26,17 +28,15 @@ use crate::transcript::{Direction, Transcript};
 
 /// The longest line that the fast path tries.
 const SHORT: usize = 1024;
+/// The longest name of an event that is accepted, in bytes. QEMU's take up to 40.
+const LONGEST_NAME: usize = 1024;
 
 #[derive(Debug)]
 enum Phase {
     /// The greeting has not arrived.
     Connected,
-    /// `qmp_capabilities` has been sent and not answered.
+    /// `qmp_capabilities` has been sent, and whether it has been answered is not known.
     Negotiating,
-    /// `qmp_capabilities` has been answered without an id: either the server returns none, or that
-    /// was the reply to an earlier client, which sent none. The reply to a command that does not
-    /// exist tells which.
-    Probing,
     /// The synchronization with a guest agent is not complete.
     Syncing,
     /// Commands may be sent.
@@ -54,7 +54,13 @@ pub struct Connection {
     exchange: Exchange,
     greeting: Option<Greeting>,
     greeting_deadline: Option<Deadline>,
+    negotiation: Negotiation,
     sync: Sync,
+    /// Whether a guest agent has answered the first synchronization.
+    has_synced: bool,
+    /// The latest moment that the driver has named. Before the present, so that a deadline at this
+    /// moment has passed.
+    latest: Option<Instant>,
     /// Whether output that a driver took out was discarded.
     output_lost: bool,
     /// The reason for the end, until everything that arrived before it has been given out.
@@ -73,15 +79,17 @@ impl Connection {
             exchange: Exchange::new(settings.window, !is_agent),
             greeting: None,
             greeting_deadline: greeting,
+            negotiation: Negotiation::new(settings.negotiation_id),
             sync: Sync::new(settings.negotiation_id),
+            has_synced: false,
+            latest: greeting.and_then(|deadline| deadline.at.checked_sub(deadline.within)),
             output_lost: false,
             ending: None,
             dropped: Dropped::default(),
             settings,
         };
         if is_agent {
-            let now = greeting.and_then(|deadline| deadline.at.checked_sub(deadline.within));
-            if let Some(now) = now {
+            if let Some(now) = connection.latest {
                 connection.sync.repeat_after(now);
             }
             connection.start_sync();
@@ -159,6 +167,7 @@ impl Connection {
     /// Gives up a call: its result is not reported. With a guest agent this may start another
     /// synchronization, so that there is something to send, and a deadline.
     pub fn abandon(&mut self, id: CallId, now: Instant) {
+        self.latest = Some(now);
         self.exchange.calls.abandon(id);
         self.forget_silent();
         self.synchronize(now);
@@ -257,17 +266,18 @@ impl Connection {
     /// Fails everything whose deadline is at or before `now`; [`next`](Self::next) reports it.
     /// Bytes that have arrived by then come first: call `next` until it returns `None`, then this.
     pub fn expire(&mut self, now: Instant) {
+        self.latest = Some(now);
         let waited_for = match self.phase {
             Phase::Connected => Some(WaitedFor::Greeting),
-            Phase::Negotiating | Phase::Probing => {
-                Some(WaitedFor::Reply("qmp_capabilities".into()))
-            }
+            Phase::Negotiating => Some(WaitedFor::Reply("qmp_capabilities".into())),
             Phase::Syncing => Some(WaitedFor::Agent),
             Phase::Ready | Phase::Ended(_) => None,
         };
         let passed = self.greeting_deadline.filter(|deadline| deadline.has_passed(now));
         if let (Some(waited_for), Some(deadline)) = (waited_for, passed) {
-            self.end(End::Handshake(Timeout::new(waited_for, deadline.within)));
+            let refusal = self.negotiation.take_error();
+            let timeout = Timeout::new(waited_for, deadline.within).because(refusal);
+            self.end(End::Handshake(timeout));
         }
         self.exchange.calls.expire(now);
         self.forget_silent();
@@ -307,7 +317,10 @@ impl Connection {
         }
         let incoming = match input.frame() {
             Some(Frame::Message { place, depth }) => self.take_message(input.bytes(place), depth),
-            Some(Frame::Garbage(garbage)) => self.take_garbage(garbage, None),
+            Some(Frame::Garbage(garbage, id)) if garbage.is_part_of_object() => {
+                self.take_bad_message(garbage, id)
+            }
+            Some(Frame::Garbage(garbage, id)) => self.take_garbage(garbage, id),
             Some(Frame::TooLarge) => {
                 let limit = self.settings.message_size;
                 self.finish(End::Protocol(ProtocolError::TooLarge { limit }), Some(input));
@@ -354,7 +367,7 @@ impl Connection {
             Message::Return { id, value: place } => {
                 if let Some(value) = value(place) {
                     self.exchange.recorder.record(Direction::Received, bytes);
-                    return self.take_return(Some(id), value, 0);
+                    return self.take_return(ReplyId::Call(id), value, 0);
                 }
             }
         }
@@ -367,26 +380,24 @@ impl Connection {
             Ok(text) => text,
             Err(error) => {
                 let garbage = Garbage::new(format!("not UTF-8 ({error})"), bytes);
-                let id = reply_id(&String::from_utf8_lossy(bytes));
-                return self.take_bad_message(garbage, id);
+                return self.take_bad_message(garbage, reply_id(bytes));
             }
         };
         match qmp_types::decode(text) {
             Ok(ServerMessage::Return { id, value }) => {
-                if id.is_none() && matches!(self.phase, Phase::Negotiating) {
-                    return self.probe();
-                }
-                let id = self.addressee(id);
-                self.take_return(id, value, depth)
+                self.take_return(ReplyId::new(id), value, depth)
             }
-            Ok(ServerMessage::Error { id, error }) => self.take_error(id, error),
-            Ok(ServerMessage::Event { name, data, timestamp }) => {
+            Ok(ServerMessage::Error { id, error }) => self.take_error(ReplyId::new(id), error),
+            Ok(ServerMessage::Event { name, data, timestamp }) if name.len() <= LONGEST_NAME => {
                 Incoming::Event { name: Cow::Owned(name), data, timestamp }
+            }
+            Ok(ServerMessage::Event { .. }) => {
+                self.take_garbage(Garbage::new("the name of an event is too long", bytes), None)
             }
             Ok(ServerMessage::Greeting(greeting)) => self.take_greeting(greeting, bytes),
             Err(error) => {
                 let garbage = Garbage::new(describe(&error), bytes);
-                self.take_bad_message(garbage, reply_id(text))
+                self.take_bad_message(garbage, reply_id(bytes))
             }
         }
     }
@@ -398,53 +409,77 @@ impl Connection {
         self.exchange.oob = self.settings.oob && greeting.capabilities.contains(&Capability::Oob);
         self.greeting = Some(greeting);
         self.phase = Phase::Negotiating;
-        self.exchange.negotiate(self.negotiation_id(), self.exchange.oob);
+        self.exchange.negotiate(self.negotiation.id(), self.exchange.oob);
         Incoming::Greeting
     }
 
-    fn take_return<'i>(
-        &mut self,
-        id: Option<CallId>,
-        value: &'i RawValue,
-        depth: usize,
-    ) -> Incoming<'i> {
-        if matches!(self.phase, Phase::Syncing) {
-            return self.take_sync(Ok(value));
+    fn take_return<'i>(&mut self, id: ReplyId, value: &'i RawValue, depth: usize) -> Incoming<'i> {
+        match self.phase {
+            Phase::Syncing => return self.take_sync(Ok(value)),
+            Phase::Negotiating => return self.take_negotiation(id, Ok(())),
+            _ => {}
         }
-        if self.answers_negotiation(id) {
-            return self.become_ready();
+        if self.take_late(id, false) {
+            return Incoming::Dropped;
         }
         let limit = self.settings.depth;
-        self.complete(id, |command| match depth {
+        let addressee = self.addressee(id, false);
+        if id.call().is_some_and(|id| self.is_in_flight(id)) {
+            self.exchange.expect_ids();
+        }
+        self.complete(addressee, |command| match depth {
             _ if depth > limit => Err(ProtocolError::TooDeep { command, depth, limit }.into()),
             _ => Ok(value),
         })
     }
 
-    fn take_error<'i>(&mut self, id: Option<&RawValue>, error: QmpError) -> Incoming<'i> {
-        if matches!(self.phase, Phase::Syncing) {
-            return self.take_sync(Err(&error));
+    fn take_error<'i>(&mut self, id: ReplyId, error: QmpError) -> Incoming<'i> {
+        match self.phase {
+            Phase::Syncing => return self.take_sync(Err(&error)),
+            Phase::Negotiating => return self.take_negotiation(id, Err(error)),
+            _ => {}
         }
-        if matches!(self.phase, Phase::Probing) {
-            let is_answer = error.class == ErrorClass::CommandNotFound;
-            if id.is_none() && is_answer {
+        if self.take_late(id, true) {
+            return Incoming::Dropped;
+        }
+        let addressee = self.addressee(id, true);
+        self.complete(addressee, |command| Err(ServerError::new(command, error).into()))
+    }
+
+    fn take_negotiation<'i>(&mut self, id: ReplyId, reply: Result<(), QmpError>) -> Incoming<'i> {
+        let step = self.negotiation.take(id, reply);
+        if matches!(step, Step::Foreign) || id == ReplyId::Foreign {
+            self.dropped.foreign_replies += 1;
+        }
+        match step {
+            Step::Foreign | Step::Wait => {}
+            Step::Probe => {
+                self.exchange.probe(self.negotiation.probe_id(), &self.negotiation.probe_name());
+            }
+            Step::Ready => return self.become_ready(),
+            Step::ReadyWithoutIds => {
                 self.exchange.execute_one_by_one();
                 return self.become_ready();
             }
-            if id.and_then(CallId::parse) == Some(self.probe_id()) {
-                return self.become_ready();
+            Step::Refused(error) => {
+                self.finish(End::Negotiation(error), None);
+                return self.next_finished().unwrap_or(Incoming::Dropped);
             }
         }
-        let addressee = match id {
-            None if self.is_ready() => self.exchange.calls.oldest(),
-            None if matches!(self.phase, Phase::Negotiating) => Some(self.negotiation_id()),
-            id => self.addressee(id),
-        };
-        if self.answers_negotiation(addressee) {
-            self.finish(End::Negotiation(error), None);
-            return self.next_finished().unwrap_or(Incoming::Dropped);
+        Incoming::Dropped
+    }
+
+    /// Takes a reply that belongs to the negotiation, which is complete.
+    fn take_late(&mut self, id: ReplyId, is_error: bool) -> bool {
+        if self.is_agent() || !self.is_ready() {
+            return false;
         }
-        self.complete(addressee, |command| Err(ServerError::new(command, error).into()))
+        let late = self.negotiation.take_late(id, is_error, self.exchange.returns_ids());
+        if let Some(Late::Negotiation) = late {
+            self.exchange.expect_ids();
+            self.exchange.send_queued();
+        }
+        late.is_some()
     }
 
     /// Reports the result of the call that is answered, if it is still wanted.
@@ -454,48 +489,32 @@ impl Connection {
         result: impl FnOnce(Cow<'static, str>) -> Result<&'i RawValue, Error>,
     ) -> Incoming<'i> {
         match self.exchange.complete(id, self.dropped.garbage > 0) {
-            Some(call) if !call.abandoned => {
-                Incoming::Reply { id: call.id, result: result(call.name) }
-            }
-            Some(_) => {
+            Some(call) => {
+                if call.kind == Kind::InBand {
+                    self.negotiation.forget_probe();
+                }
+                if !call.abandoned {
+                    return Incoming::Reply { id: call.id, result: result(call.name) };
+                }
                 self.dropped.late_replies += 1;
-                Incoming::Dropped
             }
-            None => {
-                self.dropped.foreign_replies += 1;
-                Incoming::Dropped
-            }
+            None => self.dropped.foreign_replies += 1,
         }
-    }
-
-    /// Returns the call that a reply answers. Without an id, it is the one that is in flight with a
-    /// guest agent, or with a server that does not return ids.
-    fn addressee(&self, id: Option<&RawValue>) -> Option<CallId> {
-        match id {
-            Some(id) => CallId::parse(id),
-            None if self.exchange.returns_ids() => None,
-            None => self.exchange.calls.oldest(),
-        }
-    }
-
-    fn answers_negotiation(&self, id: Option<CallId>) -> bool {
-        matches!(self.phase, Phase::Negotiating | Phase::Probing)
-            && id == Some(self.negotiation_id())
-    }
-
-    /// Executes a command that does not exist. Its error has an id if the server returns any.
-    fn probe<'i>(&mut self) -> Incoming<'i> {
-        self.phase = Phase::Probing;
-        self.exchange.probe(self.probe_id());
         Incoming::Dropped
     }
 
-    fn probe_id(&self) -> CallId {
-        CallId::from_number(self.settings.negotiation_id.wrapping_add(1))
-    }
-
-    fn negotiation_id(&self) -> CallId {
-        CallId::from_number(self.settings.negotiation_id)
+    /// Returns the call that a reply answers. Without an id, it is the one that is in flight with a
+    /// server that does not return ids. A server that could not read a command returns an error
+    /// without an id. To a guest agent commands have no ids, whatever its replies have.
+    fn addressee(&self, id: ReplyId, is_error: bool) -> Option<CallId> {
+        let returns_ids = self.exchange.returns_ids();
+        match id {
+            _ if self.is_agent() => self.exchange.calls.oldest(),
+            ReplyId::Call(id) => Some(id),
+            ReplyId::Absent if is_error && self.is_ready() => self.exchange.calls.oldest(),
+            _ if returns_ids => None,
+            _ => self.exchange.calls.oldest(),
+        }
     }
 
     fn become_ready<'i>(&mut self) -> Incoming<'i> {
@@ -508,6 +527,13 @@ impl Connection {
     /// Handles an object that is not a message. Every object from a guest agent is a reply, to the
     /// one command that is in flight.
     fn take_bad_message<'i>(&mut self, garbage: Garbage, id: Option<CallId>) -> Incoming<'i> {
+        if matches!(self.phase, Phase::Negotiating) && id == Some(self.negotiation.id()) {
+            self.dropped.garbage += 1;
+            let command = "qmp_capabilities".into();
+            let damaged = ProtocolError::BadReply { command, garbage: Arc::new(garbage.clone()) };
+            self.finish(End::Protocol(damaged), None);
+            return Incoming::Garbage(garbage);
+        }
         if !self.is_agent() || !self.is_ready() {
             return self.take_garbage(garbage, id);
         }
@@ -520,10 +546,10 @@ impl Connection {
 
     fn take_garbage<'i>(&mut self, garbage: Garbage, id: Option<CallId>) -> Incoming<'i> {
         self.dropped.garbage += 1;
-        let is_handshake = self.greeting_deadline.is_some();
         if matches!(self.phase, Phase::Connected) {
             self.finish(End::Protocol(not_qmp(garbage.clone())), None);
-        } else if matches!(self.phase, Phase::Syncing) && is_handshake && is_terminal(&garbage) {
+        } else if matches!(self.phase, Phase::Syncing) && !self.has_synced && is_terminal(&garbage)
+        {
             let error = ProtocolError::NotAgent(garbage.clone());
             self.finish(End::Protocol(error), None);
         } else if self.exchange.damage(garbage.clone(), id) {
@@ -540,7 +566,9 @@ impl Connection {
                 End::Protocol(not_qmp(garbage))
             }
             (End::Eof, Some(garbage)) => End::Truncated(garbage),
-            (End::Handshake(timeout), unfinished) => End::Handshake(timeout.because(unfinished)),
+            (End::Handshake(timeout), Some(garbage)) => {
+                End::Handshake(timeout.because(Some(garbage)))
+            }
             (end, _) => end,
         };
         let end = Arc::new(end);
@@ -586,9 +614,7 @@ impl Connection {
                 self.sync.repeat_after(now);
                 self.start_sync();
             }
-            (Phase::Syncing, None) if self.sync.repeat_at().is_none() => {
-                self.sync.repeat_after(now)
-            }
+            (Phase::Syncing, _) if self.sync.repeat_at().is_none() => self.sync.repeat_after(now),
             (Phase::Syncing, Some(repeat_at)) if repeat_at <= now => {
                 self.sync.repeat_after(now);
                 // To a peer that takes nothing, another command would only be queued.
@@ -601,17 +627,19 @@ impl Connection {
         self.check_transcript();
     }
 
-    /// Returns when the synchronization is repeated, while any caller waits for it.
+    /// Returns when the synchronization is repeated, while any caller waits for it. If that is not
+    /// scheduled, [`expire`](Self::expire) is to be called at once to do it.
     fn sync_deadline(&self) -> Option<Instant> {
-        let awaited = self.greeting_deadline.is_some() || self.exchange.calls.has_queued();
+        let awaited = !self.has_synced || self.exchange.calls.has_queued();
         let repeated = awaited && matches!(self.phase, Phase::Syncing);
-        repeated.then_some(self.sync.repeat_at()).flatten()
+        repeated.then_some(self.sync.repeat_at().or(self.latest)).flatten()
     }
 
     fn take_sync<'i>(&mut self, reply: Result<&RawValue, &QmpError>) -> Incoming<'i> {
         match self.sync.check(reply) {
             Synced::Yes => {
                 self.greeting_deadline = None;
+                self.has_synced = true;
                 return self.become_ready();
             }
             Synced::TryPlain => self.start_sync(),

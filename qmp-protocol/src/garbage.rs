@@ -23,6 +23,11 @@ impl Garbage {
     pub(crate) fn new(reason: impl Into<Box<str>>, bytes: &[u8]) -> Self {
         Self { reason: reason.into(), snippet: snippet(bytes), length: bytes.len() }
     }
+
+    /// Returns whether the bytes begin as an object does, so that they may have been a message.
+    pub(crate) fn is_part_of_object(&self) -> bool {
+        self.snippet.starts_with('{')
+    }
 }
 
 impl fmt::Display for Garbage {

@@ -41,10 +41,11 @@
 //!     let call = connection.submit(Submission::new("query-status"))?;
 //!     loop {
 //!         while let Some(incoming) = connection.next(&mut input) {
-//!             if let Incoming::Reply { id, result } = incoming
-//!                 && id == call
-//!             {
-//!                 return Ok(result?.get().to_owned());
+//!             match incoming {
+//!                 Incoming::Reply { id, result } if id == call => {
+//!                     return Ok(result?.get().to_owned());
+//!                 }
+//!                 _ => {}
 //!             }
 //!         }
 //!         let sent = stream.write(connection.output())?;
@@ -101,6 +102,7 @@ mod incoming;
 mod input;
 mod line;
 mod message;
+mod negotiation;
 mod output;
 mod printable;
 mod raw;
@@ -108,6 +110,7 @@ mod raw_value;
 mod recorder;
 mod request;
 mod scan;
+mod separator;
 mod settings;
 mod submission;
 mod sync;
