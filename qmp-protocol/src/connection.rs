@@ -63,6 +63,8 @@ pub struct Connection {
     latest: Option<Instant>,
     /// Whether output that a driver took out was discarded.
     output_lost: bool,
+    /// Whether output that a driver took out has not been sent.
+    output_unsent: bool,
     /// The reason for the end, until everything that arrived before it has been given out.
     ending: Option<End>,
     dropped: Dropped,
@@ -84,6 +86,7 @@ impl Connection {
             has_synced: false,
             latest: greeting.and_then(|deadline| deadline.at.checked_sub(deadline.within)),
             output_lost: false,
+            output_unsent: false,
             ending: None,
             dropped: Dropped::default(),
             settings,
@@ -236,6 +239,12 @@ impl Connection {
         self.output_lost = true;
     }
 
+    /// Records whether anything that was taken out has not been sent yet. A command whose success is
+    /// not answered does not succeed by its deadline if it may not have been sent.
+    pub fn set_unsent(&mut self, unsent: bool) {
+        self.output_unsent = unsent;
+    }
+
     /// Sends those queued commands for which `which` returns true now, beyond the window, because
     /// the connection is about to be closed. Does nothing before the negotiation.
     pub fn send_now(&mut self, which: impl Fn(CallId) -> bool) {
@@ -279,7 +288,8 @@ impl Connection {
             let timeout = Timeout::new(waited_for, deadline.within).because(refusal);
             self.end(End::Handshake(timeout));
         }
-        self.exchange.calls.expire(now);
+        let sent = !self.output_lost && !self.output_unsent && self.exchange.output.is_empty();
+        self.exchange.calls.expire(now, sent);
         self.forget_silent();
         self.synchronize(now);
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::printable::Printable;
+use crate::printable::{Excerpt, Printable};
 
 /// How many bytes of what a peer sent an error shows.
 pub(crate) const SNIPPET: usize = 120;
@@ -33,7 +33,12 @@ impl Garbage {
 impl fmt::Display for Garbage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { snippet, length, reason } = self;
-        write!(f, "the peer sent `{snippet}` ({length} bytes): {}", Printable(reason))
+        write!(
+            f,
+            "the peer sent `{}` ({length} bytes): {}",
+            Excerpt(snippet, 600),
+            Excerpt(reason, 300)
+        )
     }
 }
 

@@ -71,7 +71,7 @@
 //! and counted when it arrives. A call that times out is abandoned as well, so that a late reply is
 //! never taken for the reply to another command. A command whose success is not answered, such as
 //! `guest-shutdown`, succeeds if its deadline passes, or the peer closes the connection, without an
-//! error reply; but not if the peer closed the connection before the command was sent.
+//! error reply; but not before the command was sent.
 //!
 //! Replies are matched by id alone. A reply with an id that is not in flight is dropped and counted.
 //! An error without an id answers the oldest in-band command: a server omits the id when it could
@@ -128,7 +128,7 @@ pub use id::CallId;
 pub use incoming::{Dropped, Incoming};
 pub use input::Input;
 pub use output::{Descriptor, Output};
-pub use printable::Printable;
+pub use printable::{Excerpt, Printable};
 pub use raw::Raw;
 pub use request::{EncodedRequest, OutOfBand, Request, decode_reply};
 pub use settings::{Dialect, Settings};

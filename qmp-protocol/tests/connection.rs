@@ -7,7 +7,7 @@ mod client;
 use std::time::{Duration, Instant};
 
 use qmp_protocol::{
-    CallId, Deadline, End, Error, Kind, Misuse, Settings, Submission, WriteArguments,
+    CallId, Deadline, End, Error, Kind, Misuse, Output, Settings, Submission, WriteArguments,
 };
 
 use client::{
@@ -82,9 +82,23 @@ fn silence_is_success_where_success_is_not_answered() {
     };
     let mut client = ready();
     let id = shutdown(&mut client);
+    take_output(&mut client);
     assert!(drain(&mut client).is_empty());
     client.expire(now + Duration::from_secs(1));
     assert_eq!(drain(&mut client), [format!("{id} {{}}")]);
+
+    // To a peer that does not read, nothing has been sent. That was success.
+    for taken_out in [false, true] {
+        let mut client = ready();
+        shutdown(&mut client);
+        if taken_out {
+            client.take_output(&mut Output::default());
+            client.set_unsent(true);
+        }
+        client.expire(now + Duration::from_secs(1));
+        let out = drain(&mut client);
+        assert!(out.len() == 1 && out[0].contains("timed out after 1 s"), "{out:?}");
+    }
 
     let mut client = ready();
     let (_, id) = (shutdown(&mut client), shutdown(&mut client));

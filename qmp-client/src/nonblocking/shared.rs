@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use qmp_protocol::{
-    CallId, Closed, Connection, Deadline, Descriptor, EncodedRequest, Input, Misuse, RawEvent,
+    CallId, Closed, Connection, Deadline, Descriptor, EncodedRequest, End, Input, Misuse, RawEvent,
 };
 use qmp_types::Greeting;
 use serde_json::value::RawValue;
@@ -98,6 +98,11 @@ impl Shared {
         // The state is consistent between any two statements that can panic. A predicate that
         // panics takes the driver with it, which ends the connection.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the connection, and wakes the driver.
+    pub(super) fn end(&self, end: End) {
+        self.change(|state| state.connection.end(end));
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::garbage::Garbage;
-use crate::printable::Printable;
+use crate::printable::{Excerpt, NAME};
 
 /// A violation of the protocol by the peer.
 #[derive(Clone, Debug)]
@@ -70,12 +70,13 @@ impl ProtocolError {
 
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let command = Excerpt(self.command().unwrap_or_default(), NAME);
         match self {
             Self::HumanMonitor { banner } => write!(
                 f,
                 "the peer is a human monitor (it greeted with `{}`); open a QMP monitor with \
                  `-qmp unix:PATH,server=on,wait=off`",
-                Printable(banner)
+                Excerpt(banner, 700)
             ),
             Self::NotQmp(_) => f.write_str("the peer is not a QMP server"),
             Self::NotAgent(_) => f.write_str("the peer is not a guest agent"),
@@ -83,13 +84,13 @@ impl fmt::Display for ProtocolError {
                 f,
                 "a message exceeds the limit of {limit} bytes (see the option `message_size`)"
             ),
-            Self::TooDeep { command, depth, limit } => write!(
+            Self::TooDeep { depth, limit, .. } => write!(
                 f,
                 "the reply to `{command}` is nested {depth} levels deep, and the limit is {limit} \
                  (see the option `depth`)"
             ),
-            Self::BadReply { command, .. } => write!(f, "the reply to `{command}` is damaged"),
-            Self::LostReply { command, .. } => write!(f, "the reply to `{command}` was lost"),
+            Self::BadReply { .. } => write!(f, "the reply to `{command}` is damaged"),
+            Self::LostReply { .. } => write!(f, "the reply to `{command}` was lost"),
         }
     }
 }
