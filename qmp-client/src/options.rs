@@ -75,17 +75,18 @@ impl Options {
         self
     }
 
-    /// Sets the number of events that the queue of a subscription holds (default: 1024). Their
-    /// names and data together may not exceed [one message](Self::message_size) either. When a
-    /// queue is full, the oldest events are dropped, which
-    /// [`Error::Lagged`](crate::Error::Lagged) reports.
+    /// Sets the number of events that the queue of a subscription holds (default: 1024). The events of
+    /// all subscriptions and the replies that have not been received may not take more memory than
+    /// [one message](Self::message_size) either. When a queue is full, the oldest events are dropped,
+    /// which [`Error::Lagged`](crate::Error::Lagged) reports.
     pub fn event_capacity(mut self, events: usize) -> Self {
         self.event_capacity = events;
         self
     }
 
-    /// Sets the largest message that is accepted, in bytes (default: 64 MiB). A larger one
-    /// ends the connection.
+    /// Sets the largest message that is accepted, in bytes (default: 64 MiB). A larger one ends the
+    /// connection. It is also the limit on the memory of everything that has arrived and has not been
+    /// received: a reply that exceeds it fails its call, and events are dropped.
     pub fn message_size(mut self, bytes: usize) -> Self {
         self.message_size = Some(bytes);
         self
@@ -161,11 +162,13 @@ impl Options {
     pub(crate) fn event_queue(&self) -> EventCapacity {
         match self.dialect {
             Dialect::Agent => EventCapacity { events: 0, bytes: 0 },
-            _ => EventCapacity {
-                events: self.event_capacity,
-                bytes: self.message_size.unwrap_or(Settings::default().message_size),
-            },
+            _ => EventCapacity { events: self.event_capacity, bytes: self.budget() },
         }
+    }
+
+    /// Returns the limit on the bytes of replies and events that have arrived and not been taken.
+    pub(crate) fn budget(&self) -> usize {
+        self.message_size.unwrap_or(Settings::default().message_size)
     }
 
     /// Returns the deadline of a call of this command that does not set its own.

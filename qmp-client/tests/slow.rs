@@ -30,7 +30,7 @@ fn clients() -> Vec<(&'static str, Client)> {
     vec![
         #[cfg(feature = "blocking")]
         ("blocking", |stream, options, command| {
-            let stream = qmp_client::transport::Unix::from_stream(stream)?;
+            let stream = qmp_client::transport::Unix::from_stream(stream).unwrap();
             qmp_client::blocking::Client::over(stream, options)?.execute(command)
         }),
         #[cfg(feature = "tokio")]

@@ -250,14 +250,15 @@ fn a_reply_after_one_whose_decoding_panics_is_received() {
 /// threads waited for that.
 #[test]
 fn a_predicate_that_panics_while_the_connection_is_closed_leaves_the_input() {
+    let (go, wait) = mpsc::channel();
     with_client(
-        |peer| {
-            peer.status();
+        move |peer| {
+            wait.recv_timeout(PATIENCE).unwrap();
             peer.send(&format!("{}\n{}", peer::EVENT, peer::EVENT));
         },
         |client| {
             let mut events = client.raw_events().matching(|_| panic!("the test's panic"));
-            client.execute(command("query-status")).unwrap();
+            go.send(()).unwrap();
             // The first event is examined here, and the second one by `close`.
             assert!(
                 thread::spawn(move || {

@@ -30,6 +30,17 @@ use crate::transcript::{Direction, Transcript};
 const SHORT: usize = 1024;
 /// The longest name of an event that is accepted, in bytes. QEMU's take up to 40.
 const LONGEST_NAME: usize = 1024;
+/// The values that a reply or an event may have in any case.
+const FEW_VALUES: usize = 64 * 1024;
+
+/// The size of a message, in other terms than bytes. That of a short line is of no interest.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    /// The deepest nesting, in brackets.
+    depth: usize,
+    /// The number of values, about.
+    values: usize,
+}
 
 #[derive(Debug)]
 enum Phase {
@@ -326,7 +337,9 @@ impl Connection {
             return Some(incoming);
         }
         let incoming = match input.frame() {
-            Some(Frame::Message { place, depth }) => self.take_message(input.bytes(place), depth),
+            Some(Frame::Message { place, depth, values }) => {
+                self.take_message(input.bytes(place), Size { depth, values })
+            }
             Some(Frame::Garbage(garbage, id)) if garbage.is_part_of_object() => {
                 self.take_bad_message(garbage, id)
             }
@@ -360,7 +373,7 @@ impl Connection {
         let bytes = input.bytes(line.place.clone());
         let Ok(text) = std::str::from_utf8(bytes) else {
             // The general parser says where.
-            return self.take_message(bytes, 0);
+            return self.take_message(bytes, Size::default());
         };
         let start = line.place.start;
         let part = |place: Range<usize>| text.get(place.start - start..place.end - start);
@@ -377,14 +390,14 @@ impl Connection {
             Message::Return { id, value: place } => {
                 if let Some(value) = value(place) {
                     self.exchange.recorder.record(Direction::Received, bytes);
-                    return self.take_return(ReplyId::Call(id), value, 0);
+                    return self.take_return(ReplyId::Call(id), value, Size::default());
                 }
             }
         }
-        self.take_message(bytes, 0)
+        self.take_message(bytes, Size::default())
     }
 
-    fn take_message<'i>(&mut self, bytes: &'i [u8], depth: usize) -> Incoming<'i> {
+    fn take_message<'i>(&mut self, bytes: &'i [u8], size: Size) -> Incoming<'i> {
         self.exchange.recorder.record(Direction::Received, bytes);
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text,
@@ -395,14 +408,17 @@ impl Connection {
         };
         match qmp_types::decode(text) {
             Ok(ServerMessage::Return { id, value }) => {
-                self.take_return(ReplyId::new(id), value, depth)
+                self.take_return(ReplyId::new(id), value, size)
             }
             Ok(ServerMessage::Error { id, error }) => self.take_error(ReplyId::new(id), error),
-            Ok(ServerMessage::Event { name, data, timestamp }) if name.len() <= LONGEST_NAME => {
+            Ok(ServerMessage::Event { name, data, timestamp })
+                if name.len() <= LONGEST_NAME && size.values <= self.most_values() =>
+            {
                 Incoming::Event { name: Cow::Owned(name), data, timestamp }
             }
             Ok(ServerMessage::Event { .. }) => {
-                self.take_garbage(Garbage::new("the name of an event is too long", bytes), None)
+                let reason = "an event with a name that is too long, or with too many values";
+                self.take_garbage(Garbage::new(reason, bytes), None)
             }
             Ok(ServerMessage::Greeting(greeting)) => self.take_greeting(greeting, bytes),
             Err(error) => {
@@ -423,7 +439,7 @@ impl Connection {
         Incoming::Greeting
     }
 
-    fn take_return<'i>(&mut self, id: ReplyId, value: &'i RawValue, depth: usize) -> Incoming<'i> {
+    fn take_return<'i>(&mut self, id: ReplyId, value: &'i RawValue, size: Size) -> Incoming<'i> {
         match self.phase {
             Phase::Syncing => return self.take_sync(Ok(value)),
             Phase::Negotiating => return self.take_negotiation(id, Ok(())),
@@ -432,15 +448,25 @@ impl Connection {
         if self.take_late(id, false) {
             return Incoming::Dropped;
         }
-        let limit = self.settings.depth;
+        let Size { depth, values } = size;
+        let (limit, most) = (self.settings.depth, self.most_values());
         let addressee = self.addressee(id, false);
         if id.call().is_some_and(|id| self.is_in_flight(id)) {
             self.exchange.expect_ids();
         }
         self.complete(addressee, |command| match depth {
             _ if depth > limit => Err(ProtocolError::TooDeep { command, depth, limit }.into()),
+            _ if values > most => {
+                Err(ProtocolError::TooComplex { command, values, limit: most }.into())
+            }
             _ => Ok(value),
         })
+    }
+
+    /// Returns the most values that a reply or an event may have. A value takes up to about 128 bytes
+    /// once it is decoded.
+    fn most_values(&self) -> usize {
+        (self.settings.message_size / 128).max(FEW_VALUES)
     }
 
     fn take_error<'i>(&mut self, id: ReplyId, error: QmpError) -> Incoming<'i> {

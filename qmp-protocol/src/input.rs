@@ -21,8 +21,9 @@ const LARGE: usize = 64 * 1024;
 /// The next thing in the buffer.
 #[derive(Debug)]
 pub(crate) enum Frame {
-    /// A message, its place in the buffer, and the depth of its deepest bracket.
-    Message { place: Range<usize>, depth: usize },
+    /// A message, its place in the buffer, the depth of its deepest bracket, and the number of its
+    /// values, about.
+    Message { place: Range<usize>, depth: usize, values: usize },
     /// Bytes that are not a message, and the id of the reply that they may have been.
     Garbage(Garbage, Option<CallId>),
     /// The message that is arriving exceeds the limit.
@@ -176,9 +177,9 @@ impl Input {
                 Scan::End(length) if length > self.limit => return Some(Frame::TooLarge),
                 Scan::End(length) => {
                     let place = self.start..self.start + length;
-                    let depth = self.scanner.deepest();
+                    let (depth, values) = (self.scanner.deepest(), self.scanner.values());
                     self.take(length);
-                    return Some(Frame::Message { place, depth });
+                    return Some(Frame::Message { place, depth, values });
                 }
                 Scan::ControlCharacter(at) => {
                     self.start_junk(at, "a control character in a string");

@@ -638,3 +638,20 @@ fn no_command_is_sent_between_a_damaged_reply_and_the_synchronization() {
     client.receive(b"{\"return\": {}}\n");
     assert_eq!(drain(&mut client), [format!("{next} {{}}")]);
 }
+
+/// A reply of many tiny values takes many times its size once it is decoded.
+#[test]
+fn a_reply_or_an_event_with_too_many_values_is_refused() {
+    let numbers = |count| format!("[{}0]", "0,".repeat(count));
+    let mut client = ready();
+    let id = submit(&mut client, "query-status", Kind::InBand);
+    let next = submit(&mut client, "query-status", Kind::InBand);
+    client.receive(format!("{{\"return\": {}, \"id\": {id}}}\n", numbers(1 << 20)).as_bytes());
+    client.receive(format!("{{\"event\": \"X\", \"data\": {}}}\n", numbers(1 << 20)).as_bytes());
+    client.receive(format!("{{\"event\": \"{}\"}}\n", "X".repeat(2000)).as_bytes());
+    client.receive(format!("{{\"return\": {}, \"id\": {next}}}\n", numbers(1 << 16)).as_bytes());
+    let out = drain(&mut client);
+    assert!(out[0].contains("values, and the limit is 524288"), "{}", out[0]);
+    assert!(out[1].contains("too many values") && out[2].contains("too long"), "{out:?}");
+    assert!(out[3].starts_with(&format!("{next} [0,")), "{}", &out[3][..40]);
+}

@@ -108,7 +108,7 @@ impl Handle {
     pub(super) fn new(transport: Box<dyn Transport>, options: &Options, begin: Instant) -> Self {
         let (connection, part) = options.connection(begin);
         let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(connection)),
+            state: Mutex::new(State::new(connection, options.budget())),
             turned: Condvar::new(),
             writer: Mutex::new(Output::default()),
             wire: Wire(transport),
@@ -215,7 +215,7 @@ impl Shared {
         let mut writer = self.lock_writer();
         let mut state = self.lock();
         let id = command.submit(&mut state.connection, deadline, descriptors)?;
-        state.inbox.waiters.add(id);
+        state.inbox.waiters.add(id, command.name().clone());
         let capacity = self.options.event_queue();
         let subscription =
             follow.map(|name| state.inbox.subscriptions.add(name, capacity, Some(id)));

@@ -31,11 +31,11 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(connection: Connection) -> Self {
+    pub(super) fn new(connection: Connection, budget: usize) -> Self {
         Self {
             input: Some(connection.new_input()),
             connection,
-            inbox: Inbox::default(),
+            inbox: Inbox::new(budget),
             unsent: false,
             is_sending: false,
             refused: None,

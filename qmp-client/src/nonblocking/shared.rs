@@ -82,7 +82,7 @@ impl Shared {
     ) -> Self {
         let state = State {
             connection,
-            inbox: Inbox::default(),
+            inbox: Inbox::new(options.budget()),
             detached: Detached::new(&options, now),
             ends: EndWaiters::default(),
             negotiation: None,
@@ -176,7 +176,7 @@ impl Handle {
         }
         self.change(|state| {
             let id = command.submit(&mut state.connection, deadline, descriptors)?;
-            state.inbox.waiters.add(id);
+            state.inbox.waiters.add(id, command.name().clone());
             let name = match follow {
                 Follow::Nothing => return Ok((id, None)),
                 Follow::Event(name) => Some(name),
