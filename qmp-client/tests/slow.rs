@@ -304,29 +304,28 @@ fn connect_with_each(
     options: &Options,
     check: impl Fn(&str, Error, Duration),
 ) {
-    let begin = Instant::now();
     #[cfg(feature = "blocking")]
     {
+        let begin = Instant::now();
         let error = qmp_client::blocking::Client::connect_with(address, options).unwrap_err();
         check("blocking", error, begin.elapsed());
     }
-    let begin = Instant::now();
     #[cfg(feature = "tokio")]
     {
+        let begin = Instant::now();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let error =
             runtime.block_on(qmp_client::Client::connect_with(address, options)).unwrap_err();
         check("tokio", error, begin.elapsed());
     }
-    let begin = Instant::now();
     #[cfg(feature = "futures-io")]
     {
+        let begin = Instant::now();
         let address = qmp_client::Address::from(address);
         let error =
             async_io::block_on(qmp_client::futures_io::open(&address, options)).unwrap_err();
         check("futures-io", error, begin.elapsed());
     }
-    let _ = begin;
 }
 
 /// Opening a FIFO waits for another program, and opening a device may do anything.

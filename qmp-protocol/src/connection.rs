@@ -383,7 +383,7 @@ impl Connection {
                 let data = data.map(value);
                 if let (Some(name), None | Some(Some(_))) = (part(name), data) {
                     self.exchange.recorder.record(Direction::Received, bytes);
-                    let (name, data) = (Cow::Borrowed(name), data.flatten());
+                    let (name, data) = (Cow::Borrowed(name), data.flatten().filter(is_some));
                     return Incoming::Event { name, data, timestamp };
                 }
             }
@@ -414,7 +414,7 @@ impl Connection {
             Ok(ServerMessage::Event { name, data, timestamp })
                 if name.len() <= LONGEST_NAME && size.values <= self.most_values() =>
             {
-                Incoming::Event { name: Cow::Owned(name), data, timestamp }
+                Incoming::Event { name: Cow::Owned(name), data: data.filter(is_some), timestamp }
             }
             Ok(ServerMessage::Event { .. }) => {
                 let reason = "an event with a name that is too long, or with too many values";
@@ -429,6 +429,12 @@ impl Connection {
     }
 
     fn take_greeting<'i>(&mut self, greeting: Greeting, bytes: &[u8]) -> Incoming<'i> {
+        if self.is_agent() && !self.has_synced && !self.is_ready() {
+            let garbage = Garbage::new("the greeting of a monitor", bytes);
+            self.dropped.garbage += 1;
+            self.finish(End::Protocol(ProtocolError::NotAgent(garbage.clone())), None);
+            return Incoming::Garbage(garbage);
+        }
         if !matches!(self.phase, Phase::Connected) {
             return self.take_garbage(Garbage::new("a second greeting", bytes), None);
         }
@@ -625,6 +631,11 @@ impl Connection {
             self.end(End::Transcript);
         }
     }
+}
+
+/// Returns whether the data of an event is there: null says that it has none.
+fn is_some(data: &&RawValue) -> bool {
+    data.get() != "null"
 }
 
 /// The part that only guest agents need.

@@ -73,11 +73,18 @@
 //! `guest-shutdown`, succeeds if its deadline passes, or the peer closes the connection, without an
 //! error reply; but not before the command was sent.
 //!
-//! Replies are matched by id alone. A reply with an id that is not in flight is dropped and counted.
+//! Replies are matched by id alone, in whatever form a server returns the number. A reply with an id
+//! that is not in flight is dropped and counted. If a reply during the negotiation has no id, a
+//! command that no server has is sent: its answer shows whether the server returns ids, or an earlier
+//! client was answered. A server without ids executes one command at a time, as a guest agent does.
+//!
 //! An error without an id answers the oldest in-band command: a server omits the id when it could
 //! not read the command, and it answers those in order.
 //!
 //! # Garbage
+//!
+//! Separators between messages are skipped: white space of any kind, control characters, byte order
+//! marks, and 0xFF, the delimiter of guest agents.
 //!
 //! Before the greeting, bytes that are not a message mean that the peer is not a QMP server, and end
 //! the connection. Later they are reported as [`Incoming::Garbage`], counted, and skipped to the end

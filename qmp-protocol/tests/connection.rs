@@ -7,7 +7,8 @@ mod client;
 use std::time::{Duration, Instant};
 
 use qmp_protocol::{
-    CallId, Deadline, End, Error, Kind, Misuse, Output, Settings, Submission, WriteArguments,
+    CallId, Deadline, End, Error, Incoming, Kind, Misuse, Output, Settings, Submission,
+    WriteArguments,
 };
 
 use client::{
@@ -577,6 +578,7 @@ fn a_terminal_is_not_a_guest_agent() {
         "\r\nDebian GNU/Linux 12 vm ttyS0\r\n\r\nvm login: ",
         "{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":2}}\r\n",
         "sh: 1: {execute:guest-sync-delimited: not found\n",
+        "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n",
     ] {
         let mut client = agent();
         client.receive(text.as_bytes());
@@ -637,6 +639,20 @@ fn no_command_is_sent_between_a_damaged_reply_and_the_synchronization() {
     assert!(take_output(&mut client).contains("guest-ping"));
     client.receive(b"{\"return\": {}}\n");
     assert_eq!(drain(&mut client), [format!("{next} {{}}")]);
+}
+
+/// Null says that an event has no data, and does not decode as such.
+#[test]
+fn an_event_may_have_null_for_its_data() {
+    for event in
+        ["{\"event\": \"A\", \"data\": null}\n", "{\"event\": \"A\", \"x\": 1, \"data\": null}\n"]
+    {
+        let mut client = ready();
+        client.receive(event.as_bytes());
+        let Client { connection, input } = &mut client;
+        let incoming = connection.next(input);
+        assert!(matches!(incoming, Some(Incoming::Event { data: None, .. })), "{incoming:?}");
+    }
 }
 
 /// A reply of many tiny values takes many times its size once it is decoded.

@@ -389,7 +389,7 @@ impl Shared {
         wait: &mut W,
     ) {
         if let Some(end) = end {
-            if state.unsent {
+            if state.unsent || state.is_sending {
                 state.connection.output_lost();
             }
             let refused = state.refused.take();

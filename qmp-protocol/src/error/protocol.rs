@@ -20,7 +20,7 @@ pub enum ProtocolError {
     /// The first bytes from the peer are not a QMP greeting.
     NotQmp(Garbage),
     /// The peer is not a guest agent: it sends text, or sends back what it receives, as a terminal
-    /// does.
+    /// does, or it greets as a monitor does.
     NotAgent(Garbage),
     /// A message is larger than the limit.
     TooLarge {
