@@ -146,6 +146,7 @@ impl Options {
 
     /// Returns when the wait for the greeting began: with the first attempt to connect, unless the
     /// attempts have a deadline of their own.
+    #[cfg(any(feature = "blocking", feature = "tokio"))]
     pub(crate) fn greeting_begin(&self, first_attempt: Instant, now: Instant) -> Instant {
         if self.wait_for_socket.is_some() { now } else { first_attempt }
     }
