@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::error::Error;
 use qmp_protocol::RawEvent;
 
-/// What an event takes beside its name and its data, about, in bytes.
+/// The memory of an event beside its name and its data, about, in bytes.
 const OVERHEAD: usize = 96;
 
 /// The limits of a queue.

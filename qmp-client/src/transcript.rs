@@ -50,7 +50,7 @@ struct State {
     is_busy: bool,
     /// Whether the function has once taken longer than is waited for, since it was last idle.
     is_slow: bool,
-    /// The number of messages that there was no room for.
+    /// The number of messages that did not fit.
     missing: u64,
     /// Whether no connection uses the transcript any more.
     is_closed: bool,

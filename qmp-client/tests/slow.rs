@@ -1,4 +1,4 @@
-//! What is slow around a connection, and must not make its calls late: transcripts, pipes, peers that
+//! Slow things around a connection, which must not make its calls late: transcripts, pipes, peers that
 //! accept a little at a time, busy servers, and this process while it is stopped.
 
 #![cfg(all(unix, any(feature = "blocking", feature = "tokio", feature = "futures-io")))]

@@ -136,7 +136,7 @@ pub fn delimiters<F: Front>(drip: bool) {
     );
 }
 
-/// What separates two messages costs nothing, on the same line or on its own.
+/// Separators between two messages cost nothing, on the same line or on their own.
 pub fn separators<F: Front>(drip: bool) {
     let separators: [&[u8]; 12] = [
         b"\0",

@@ -195,7 +195,7 @@ pub fn two_objects_on_a_line<F: Front>(drip: bool) {
     );
 }
 
-/// What a greeting says about the version is information, and never refuses a connection.
+/// A version is information, and never refuses a connection.
 pub fn greetings_of_other_makes<F: Front>(drip: bool) {
     for greeting in [
         r#"{"version": {"StratoVirt": {"major": 2, "minor": 4, "micro": 0}, "package": "StratoVirt-2.4.0"}, "capabilities": []}"#,
