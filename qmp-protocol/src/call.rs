@@ -39,9 +39,10 @@ impl Call {
             .into()
     }
 
-    /// Returns the result of a call in flight whose deadline has passed.
-    pub(crate) fn expired(&self, deadline: Deadline) -> Result<(), Error> {
-        if self.success_response { Err(self.timeout(deadline)) } else { Ok(()) }
+    /// Returns the result of a call in flight whose deadline has passed. `sent` says whether
+    /// everything in flight has really been sent.
+    pub(crate) fn expired(&self, deadline: Deadline, sent: bool) -> Result<(), Error> {
+        if self.success_response || !sent { Err(self.timeout(deadline)) } else { Ok(()) }
     }
 
     /// Returns the result of a call in flight when the connection ends. `sent` says whether

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use qmp_types::redact;
 
 use crate::output::Output;
+#[cfg(feature = "tracing")]
+use crate::printable::Excerpt;
 use crate::transcript::{Direction, Transcript};
 
 /// Passes each message to the transcript and to `tracing`.
@@ -35,7 +37,7 @@ impl Recorder {
             Direction::Received => Cow::Borrowed(&*text),
         };
         #[cfg(feature = "tracing")]
-        tracing::trace!(target: "qmp_protocol", ?direction, message = %text);
+        tracing::trace!(target: "qmp_protocol", ?direction, message = %Excerpt(&text, usize::MAX));
         let Some(transcript) = &self.transcript else { return };
         if !transcript.show(direction, &text) {
             self.transcript = None;

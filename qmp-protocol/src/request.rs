@@ -49,6 +49,8 @@ pub trait Request {
     fn write_arguments(&self, out: &mut Vec<u8>) -> serde_json::Result<()>;
 }
 
+// Otherwise an error would say that a type does not implement `Command`, and not what is a request.
+#[diagnostic::do_not_recommend]
 impl<C: Command> Request for C {
     type Return = C::Return;
 

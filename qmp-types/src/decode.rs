@@ -12,6 +12,9 @@ const MAX_REASON: usize = 400;
 const MAX_PATH: usize = 300;
 const MAX_SNIPPET: usize = 250;
 
+/// How many bytes of a path are kept, and of a name in it.
+const LONGEST_PATH: usize = 2048;
+
 /// The error for text that does not decode: the value that failed, why it failed, and the text there.
 ///
 /// `Display` is fit for a terminal: control characters and invisible ones are escaped, and long parts
@@ -117,7 +120,10 @@ fn path_at(text: &[u8], offset: usize) -> String {
     }
     let whole = if ended { levels.len().saturating_sub(1) } else { levels.len() };
     levels.iter().take(whole).fold(String::from("$"), |path, level| match level {
-        Level::Object { member: Some(name) } => path + "." + &String::from_utf8_lossy(name),
+        _ if path.len() > LONGEST_PATH => path,
+        Level::Object { member: Some(name) } => {
+            path + "." + &String::from_utf8_lossy(&name[..name.len().min(LONGEST_PATH)])
+        }
         Level::Object { member: None } => path,
         Level::Array { index } => format!("{path}[{index}]"),
     })
@@ -165,6 +171,16 @@ mod tests {
         assert_eq!(error.path(), "$.x[1]");
         assert!(error.reason().contains("300"), "{error}");
         assert!(!error.to_string().contains("line"), "{error}");
+    }
+
+    /// The reason showed the whole value, and the path the whole name.
+    #[test]
+    fn an_error_is_short_however_long_the_value_is() {
+        let long = format!("\"{}\"", "\u{9b}".repeat(1 << 20));
+        for text in [long.clone(), format!("{{{long}: {long}}}")] {
+            let error = decode::<std::collections::BTreeMap<String, u8>>(&text).unwrap_err();
+            assert!(error.reason().len() < 4096 && error.path().len() < 8192, "{error}");
+        }
     }
 
     #[test]
