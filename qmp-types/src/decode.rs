@@ -65,8 +65,11 @@ impl std::error::Error for DecodeError {}
 
 /// Decodes JSON text.
 ///
+/// The value may take as many bytes of memory as the text, or 32 MiB if that is more: a peer must not
+/// decide how much memory its messages take, and an empty object of three bytes may become hundreds.
+///
 /// # Errors
-/// Fails if the text is not JSON, or not what `T` expects.
+/// Fails if the text is not JSON, not what `T` expects, or takes more memory.
 pub fn decode<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, DecodeError> {
     json::from_str(text).map_err(|error| DecodeError::new(text, error))
 }
@@ -78,13 +81,23 @@ enum Level<'t> {
 
 /// Returns the path of the value that ends at `offset`, or that contains it.
 fn path_at(text: &[u8], offset: usize) -> String {
+    // A text may consist of brackets: what lies deeper than this is left out.
+    const DEEPEST: usize = 128;
     let mut levels: Vec<Level<'_>> = Vec::new();
+    let mut deeper = 0_usize;
     let mut at = 0;
     let mut expects_name = false;
     let mut ended = false;
     while at < offset {
         ended = false;
         match text[at] {
+            b'{' | b'[' if levels.len() == DEEPEST => deeper += 1,
+            b'}' | b']' if deeper > 0 => deeper -= 1,
+            b'"' if deeper > 0 => {
+                at = json::string_end(text, at).unwrap_or(text.len());
+                continue;
+            }
+            _ if deeper > 0 => {}
             b'{' => {
                 levels.push(Level::Object { member: None });
                 expects_name = true;
@@ -117,6 +130,9 @@ fn path_at(text: &[u8], offset: usize) -> String {
     }
     let whole = if ended { levels.len().saturating_sub(1) } else { levels.len() };
     levels.iter().take(whole).fold(String::from("$"), |path, level| match level {
+        Level::Object { member: Some(name) } if name.len() > MAX_PATH => {
+            path + "." + &String::from_utf8_lossy(&name[..MAX_PATH]) + "…"
+        }
         Level::Object { member: Some(name) } => path + "." + &String::from_utf8_lossy(name),
         Level::Object { member: None } => path,
         Level::Array { index } => format!("{path}[{index}]"),

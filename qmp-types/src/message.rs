@@ -91,7 +91,7 @@ fn greeting_in(value: &RawValue) -> Greeting {
 
 /// Reads an error, even one with something that is nested too deep.
 fn error_in(value: &RawValue) -> QmpError {
-    decode(value.get()).unwrap_or_else(|_| QmpError::generic(value.get()))
+    decode(value.get()).unwrap_or_else(|_| QmpError::undecoded(value.get()))
 }
 
 /// Reads a timestamp, even one with a number that is too large for any type.
