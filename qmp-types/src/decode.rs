@@ -193,6 +193,37 @@ mod tests {
         }
     }
 
+    /// Three bytes of text became a hundred bytes of memory, and so did a megabyte of escapes.
+    #[test]
+    fn the_memory_of_a_value_is_limited() {
+        use serde_json::Value;
+
+        let text = |element: &str| format!("[{element}{}]", format!(",{element}").repeat(500_000));
+        for element in ["{}", "[]", "0", "\"\"", "{\"\":{}}"] {
+            let error = decode::<Value>(&text(element)).unwrap_err();
+            assert!(error.reason().contains("33554432 bytes of memory"), "{element}: {error}");
+        }
+        let numbers: Vec<u8> = decode(&text("7")).unwrap();
+        assert_eq!(numbers.len(), 500_001);
+        // A text is no larger than its JSON.
+        let large = format!("\"{}\"", "x".repeat(40 << 20));
+        assert_eq!(decode::<String>(&large).unwrap().len(), 40 << 20);
+    }
+
+    /// An error had an entry for each of a million brackets, and quoted a value of a megabyte.
+    #[test]
+    fn an_error_is_small_whatever_the_text() {
+        type Numbers = std::collections::BTreeMap<String, u8>;
+        let (open, close) = ("[".repeat(1 << 20), "]".repeat(1 << 20));
+        let text = format!("{{\"x\": {open}{close}, \"event\": 7}}");
+        let error = decode::<crate::ServerMessage<'_>>(&text);
+        assert_eq!(error.unwrap_err().path(), "$.event");
+        let long = "\u{7f}".repeat(1 << 20);
+        let error = decode::<Numbers>(&format!("{{\"{long}\": \"{long}\"}}")).unwrap_err();
+        assert!(error.reason().len() < 1100, "{}", error.reason().len());
+        assert!(error.path().len() < 400, "{}", error.path().len());
+    }
+
     #[test]
     fn nothing_reaches_a_terminal_unescaped() {
         use crate::{ErrorClass, QmpError};
