@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use crate::deadline::Deadline;
 use crate::error::{Closed, End, Error, ProtocolError, ServerError, Timeout, WaitedFor};
 use crate::exchange::Exchange;
-use crate::garbage::Garbage;
+use crate::garbage::{Garbage, to_ascii};
 use crate::id::CallId;
 use crate::incoming::{Dropped, Incoming};
 use crate::input::{Frame, Input};
@@ -26,6 +26,10 @@ use crate::transcript::{Direction, Transcript};
 
 /// The longest line that the fast path tries.
 const SHORT: usize = 1024;
+
+/// The largest greeting and the largest error reply, in bytes. A server sends less than a kilobyte,
+/// and both are kept for as long as the connection, or the caller, likes.
+const LARGEST_NOTE: usize = 1 << 20;
 
 #[derive(Debug)]
 enum Phase {
@@ -367,7 +371,7 @@ impl Connection {
             Ok(text) => text,
             Err(error) => {
                 let garbage = Garbage::new(format!("not UTF-8 ({error})"), bytes);
-                let id = reply_id(&String::from_utf8_lossy(bytes));
+                let id = reply_id(&to_ascii(bytes));
                 return self.take_bad_message(garbage, id);
             }
         };
@@ -378,6 +382,12 @@ impl Connection {
                 }
                 let id = self.addressee(id);
                 self.take_return(id, value, depth)
+            }
+            Ok(ServerMessage::Error { .. } | ServerMessage::Greeting(_))
+                if bytes.len() > LARGEST_NOTE =>
+            {
+                let reason = format!("a greeting or an error of more than {LARGEST_NOTE} bytes");
+                self.take_bad_message(Garbage::new(reason, bytes), reply_id(text))
             }
             Ok(ServerMessage::Error { id, error }) => self.take_error(id, error),
             Ok(ServerMessage::Event { name, data, timestamp }) => {

@@ -27,12 +27,21 @@ impl Garbage {
 
 impl fmt::Display for Garbage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { snippet, length, reason } = self;
-        write!(f, "the peer sent `{snippet}` ({length} bytes): {}", Printable(reason))
+        Printable::write(f, |f| {
+            let Self { snippet, length, reason } = self;
+            write!(f, "the peer sent `{snippet}` ({length} bytes): {}", Printable(reason))
+        })
     }
 }
 
 impl std::error::Error for Garbage {}
+
+/// Returns bytes that are not UTF-8 as text of the same length, with a question mark in the place of
+/// each byte that is not ASCII.
+pub(crate) fn to_ascii(bytes: &[u8]) -> String {
+    let ascii = bytes.iter().map(|byte| if byte.is_ascii() { *byte } else { b'?' });
+    String::from_utf8(ascii.collect()).unwrap_or_default()
+}
 
 fn snippet(bytes: &[u8]) -> Box<str> {
     let shown = &bytes[..bytes.len().min(SNIPPET)];

@@ -37,19 +37,19 @@ pub enum End {
 
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        Printable::write(f, |f| match self {
             Self::Eof => f.write_str("the peer closed it"),
             Self::Truncated(_) => f.write_str("the peer closed it in the middle of a message"),
-            Self::Transport(error) => error.fmt(f),
-            Self::Protocol(error) => error.fmt(f),
-            Self::Handshake(timeout) => timeout.fmt(f),
+            Self::Transport(error) => write!(f, "{error}"),
+            Self::Protocol(error) => write!(f, "{error}"),
+            Self::Handshake(timeout) => write!(f, "{timeout}"),
             Self::Negotiation(error) => {
                 write!(f, "the server refused the negotiation: {}", Printable(&error.desc))
             }
             Self::Local => f.write_str("this side closed it"),
             Self::NoDriver => f.write_str("its driver was dropped"),
             Self::Transcript => f.write_str("its transcript hook panicked"),
-        }
+        })
     }
 }
 

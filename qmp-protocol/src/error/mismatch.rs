@@ -44,14 +44,14 @@ impl Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.subject {
+        Printable::write(f, |f| match &self.subject {
             Subject::Reply(command) => {
                 write!(f, "the reply to `{}` does not match the schema", Printable(command))
             }
             Subject::Event(name) => {
                 write!(f, "the data of event `{}` does not match the schema", Printable(name))
             }
-        }
+        })
     }
 }
 

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::printable::Printable;
+
 /// An error of the caller.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -54,7 +56,7 @@ impl Misuse {
 
 impl fmt::Display for Misuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        Printable::write(f, |f| match self {
             Self::Arguments { command, .. } => {
                 write!(f, "cannot send `{command}`: its arguments are not a JSON object")
             }
@@ -71,7 +73,7 @@ impl fmt::Display for Misuse {
             Self::NoSuchKey { character } => {
                 write!(f, "cannot type {character:?}: the keyboard has no key for it")
             }
-        }
+        })
     }
 }
 

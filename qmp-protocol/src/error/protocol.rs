@@ -27,6 +27,11 @@ pub enum ProtocolError {
         /// The limit, in bytes.
         limit: usize,
     },
+    /// Replies that no caller has taken exceed the limit, so that this one was dropped.
+    TooManyReplies {
+        /// The limit, in bytes of all of them.
+        limit: usize,
+    },
     /// A reply is nested deeper than the limit.
     TooDeep {
         /// The command.
@@ -63,18 +68,19 @@ impl ProtocolError {
             Self::HumanMonitor { .. }
             | Self::NotQmp(_)
             | Self::NotAgent(_)
-            | Self::TooLarge { .. } => None,
+            | Self::TooLarge { .. }
+            | Self::TooManyReplies { .. } => None,
         }
     }
 }
 
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        Printable::write(f, |f| match self {
             Self::HumanMonitor { banner } => write!(
                 f,
                 "the peer is a human monitor (it greeted with `{}`); open a QMP monitor with \
-                 `-qmp unix:PATH,server=on,wait=off`",
+                     `-qmp unix:PATH,server=on,wait=off`",
                 Printable(banner)
             ),
             Self::NotQmp(_) => f.write_str("the peer is not a QMP server"),
@@ -83,14 +89,19 @@ impl fmt::Display for ProtocolError {
                 f,
                 "a message exceeds the limit of {limit} bytes (see the option `message_size`)"
             ),
+            Self::TooManyReplies { limit } => write!(
+                f,
+                "a reply was dropped, because replies that were not taken would exceed the \
+                     limit of {limit} bytes (see the option `message_size`)"
+            ),
             Self::TooDeep { command, depth, limit } => write!(
                 f,
                 "the reply to `{command}` is nested {depth} levels deep, and the limit is {limit} \
-                 (see the option `depth`)"
+                     (see the option `depth`)"
             ),
             Self::BadReply { command, .. } => write!(f, "the reply to `{command}` is damaged"),
             Self::LostReply { command, .. } => write!(f, "the reply to `{command}` was lost"),
-        }
+        })
     }
 }
 

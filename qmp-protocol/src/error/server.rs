@@ -32,7 +32,9 @@ impl ServerError {
 
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed: {}", Printable(&self.command), Printable(&self.error.desc))
+        Printable::write(f, |f| {
+            write!(f, "{} failed: {}", Printable(&self.command), Printable(&self.error.desc))
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use crate::printable::Within;
+use crate::printable::{Printable, Within};
 
 /// The subject of a deadline.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -68,26 +68,28 @@ impl Timeout {
 
 impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "timed out after {} waiting for ", Within(self.within))?;
-        match &self.waited_for {
-            WaitedFor::Connection(address) => write!(f, "the connection to {address}"),
-            WaitedFor::Greeting => f.write_str(
-                "the greeting; another client may be connected, since most monitors serve one \
-                 client at a time",
-            ),
-            WaitedFor::Agent => f.write_str(
-                "the guest agent; it may not be running, or another client may be connected",
-            ),
-            WaitedFor::Reply(command) => write!(f, "the reply to `{command}`"),
-            WaitedFor::Event { name, command } => {
-                f.write_str(name.unwrap_or("an event"))?;
-                match command {
-                    Some(command) => write!(f, " after `{command}`"),
-                    None => Ok(()),
+        Printable::write(f, |f| {
+            write!(f, "timed out after {} waiting for ", Within(self.within))?;
+            match &self.waited_for {
+                WaitedFor::Connection(address) => write!(f, "the connection to {address}"),
+                WaitedFor::Greeting => f.write_str(
+                    "the greeting; another client may be connected, since most monitors serve one \
+                     client at a time",
+                ),
+                WaitedFor::Agent => f.write_str(
+                    "the guest agent; it may not be running, or another client may be connected",
+                ),
+                WaitedFor::Reply(command) => write!(f, "the reply to `{command}`"),
+                WaitedFor::Event { name, command } => {
+                    f.write_str(name.unwrap_or("an event"))?;
+                    match command {
+                        Some(command) => write!(f, " after `{command}`"),
+                        None => Ok(()),
+                    }
                 }
+                WaitedFor::State(state) => f.write_str(state),
             }
-            WaitedFor::State(state) => f.write_str(state),
-        }
+        })
     }
 }
 
