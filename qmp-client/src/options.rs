@@ -4,7 +4,11 @@ use std::time::{Duration, Instant};
 
 use qmp_protocol::{Connection, Deadline, Dialect, Direction, Settings, Transcript};
 
+use crate::inbox::Budget;
 use crate::queue::EventCapacity;
+
+/// The bytes that events may take if that is more than a quarter of a message.
+const LEAST_FOR_EVENTS: usize = 16 << 20;
 
 /// The options of a connection. All of them have defaults.
 #[derive(Clone, Debug)]
@@ -40,7 +44,7 @@ impl Default for Options {
 impl Options {
     /// Returns the defaults: one attempt to connect, a minute for the greeting, the
     /// [recommended deadline](crate::deadlines::recommended) for each call, queues of 1024 events,
-    /// messages of up to 64 MiB, and out-of-band execution where the server offers it.
+    /// messages of up to 48 MiB, and out-of-band execution where the server offers it.
     pub fn new() -> Self {
         Self::default()
     }
@@ -73,17 +77,20 @@ impl Options {
         self
     }
 
-    /// Sets the number of events that the queue of a subscription holds (default: 1024). Their
-    /// names and data together may not exceed [one message](Self::message_size) either. When a
-    /// queue is full, the oldest events are dropped, which
+    /// Sets the number of events that the queue of a subscription holds (default: 1024). The names
+    /// and the data in all queues of a connection may not exceed a quarter of
+    /// [one message](Self::message_size) either, or 16 MiB if that is more. When a queue is full, its
+    /// oldest events are dropped, or those of a queue that is larger, which
     /// [`Error::Lagged`](crate::Error::Lagged) reports.
     pub fn event_capacity(mut self, events: usize) -> Self {
         self.event_capacity = events;
         self
     }
 
-    /// Sets the largest message that is accepted, in bytes (default: 64 MiB). A larger one
-    /// ends the connection.
+    /// Sets the largest message that is accepted, in bytes (default: 48 MiB). A larger one
+    /// ends the connection. Replies that no caller has taken may not exceed this together; one that
+    /// would is dropped, and its call fails with
+    /// [`ProtocolError::TooManyReplies`](crate::ProtocolError::TooManyReplies).
     pub fn message_size(mut self, bytes: usize) -> Self {
         self.message_size = Some(bytes);
         self
@@ -136,11 +143,15 @@ impl Options {
     pub(crate) fn event_queue(&self) -> EventCapacity {
         match self.dialect {
             Dialect::Agent => EventCapacity { events: 0, bytes: 0 },
-            _ => EventCapacity {
-                events: self.event_capacity,
-                bytes: self.message_size.unwrap_or(Settings::default().message_size),
-            },
+            _ => EventCapacity { events: self.event_capacity, bytes: self.budget().events },
         }
+    }
+
+    /// Returns the limits of what the peer has sent and no caller has taken.
+    pub(crate) fn budget(&self) -> Budget {
+        let replies = self.message_size.unwrap_or(Settings::default().message_size);
+        // Events are small: a quarter of what one message may take is enough for thousands.
+        Budget { replies, events: (replies / 4).max(LEAST_FOR_EVENTS).min(replies) }
     }
 
     /// Returns the deadline of a call of this command that does not set its own.

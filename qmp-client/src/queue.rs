@@ -9,6 +9,9 @@ use serde_json::value::RawValue;
 use crate::error::Error;
 use qmp_protocol::RawEvent;
 
+/// The most bytes of events that a consumer takes at once.
+const BATCH: usize = 256 << 10;
+
 /// The limits of a queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EventCapacity {
@@ -39,8 +42,7 @@ impl EventQueue {
         let EventCapacity { events, bytes } = self.capacity;
         let length = name.len() + data.map_or(0, |data| data.get().len());
         while self.events.len() >= events || self.bytes.saturating_add(length) > bytes {
-            self.lagged += 1;
-            if self.take_oldest().is_none() {
+            if !self.drop_oldest() {
                 return;
             }
         }
@@ -50,6 +52,17 @@ impl EventQueue {
         };
         self.bytes += length;
         self.events.push_back(RawEvent::new(name, data, timestamp));
+    }
+
+    /// Drops the oldest event, and counts it. Returns whether one existed.
+    pub(crate) fn drop_oldest(&mut self) -> bool {
+        self.lagged += 1;
+        self.take_oldest().is_some()
+    }
+
+    /// Returns the bytes of all names and data.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     fn take_oldest(&mut self) -> Option<RawEvent> {
@@ -69,11 +82,24 @@ impl EventQueue {
         }
     }
 
-    /// Moves all events into `events`, if that is empty.
+    /// Moves events into `events`, if that is empty: all, or the oldest of them if they are large,
+    /// since what the consumer has is not counted any more.
     pub(crate) fn take_all(&mut self, events: &mut VecDeque<RawEvent>) {
-        if events.is_empty() {
+        if !events.is_empty() {
+            return;
+        }
+        if self.bytes <= BATCH {
             std::mem::swap(&mut self.events, events);
             self.bytes = 0;
+            return;
+        }
+        let most = self.bytes - BATCH;
+        while self.bytes > most {
+            let fits = self.events.front().is_some_and(|event| self.bytes - event.size() >= most);
+            if !fits {
+                return;
+            }
+            events.extend(self.take_oldest());
         }
     }
 

@@ -103,7 +103,7 @@ impl std::ops::Deref for Handle {
 impl Handle {
     /// Creates the state of a connection that has just been established.
     pub(super) fn new(transport: Box<dyn Transport>, options: &Options) -> Self {
-        let state = State::new(options.connection(Instant::now()));
+        let state = State::new(options.connection(Instant::now()), options.budget());
         Self(Arc::new(Shared {
             state: Mutex::new(state),
             turned: Condvar::new(),

@@ -2,7 +2,7 @@
 
 use qmp_protocol::{Connection, End, Input};
 
-use crate::inbox::Inbox;
+use crate::inbox::{Budget, Inbox};
 
 /// The part that the lock guards.
 #[derive(Debug)]
@@ -27,11 +27,11 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(connection: Connection) -> Self {
+    pub(super) fn new(connection: Connection, budget: Budget) -> Self {
         Self {
             input: Some(connection.new_input()),
             connection,
-            inbox: Inbox::default(),
+            inbox: Inbox::new(budget),
             unsent: false,
             refused: None,
             interrupted: false,

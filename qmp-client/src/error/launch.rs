@@ -86,29 +86,31 @@ impl LaunchError {
 
 impl fmt::Display for LaunchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotStarted { program, .. } => return write!(f, "cannot start {program}"),
-            Self::Exited { program, status, .. } => {
-                write!(f, "{program} ended before its monitor was open")?;
-                if let Some(status) = status {
-                    write!(f, " ({status})")?;
+        Printable::write(f, |f| {
+            match self {
+                Self::NotStarted { program, .. } => return write!(f, "cannot start {program}"),
+                Self::Exited { program, status, .. } => {
+                    write!(f, "{program} ended before its monitor was open")?;
+                    if let Some(status) = status {
+                        write!(f, " ({status})")?;
+                    }
+                }
+                Self::NotReady { program, .. } => {
+                    write!(f, "{program} is running but did not open its monitor in time")?;
                 }
             }
-            Self::NotReady { program, .. } => {
-                write!(f, "{program} is running but did not open its monitor in time")?;
+            match self.stderr().trim() {
+                "" => {}
+                // Its last lines say most.
+                stderr => write!(f, "; it wrote: {}", Printable(last(stderr, 450)))?,
             }
-        }
-        match self.stderr().trim() {
-            "" => {}
-            // Its last lines say most.
-            stderr => write!(f, "; it wrote: {}", Printable(last(stderr, 450)))?,
-        }
-        match self.status() {
-            Some(status) if status.success() => {
-                f.write_str("; it must stay in the foreground, without `-daemonize`")
+            match self.status() {
+                Some(status) if status.success() => {
+                    f.write_str("; it must stay in the foreground, without `-daemonize`")
+                }
+                _ => Ok(()),
             }
-            _ => Ok(()),
-        }
+        })
     }
 }
 

@@ -8,7 +8,9 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use qmp_protocol::{Closed, End, Mismatch, Misuse, ProtocolError, ServerError, Subject, Timeout};
+use qmp_protocol::{
+    Closed, End, Mismatch, Misuse, Printable, ProtocolError, ServerError, Subject, Timeout,
+};
 use qmp_types::{ErrorClass, QmpError};
 
 use crate::address::AddressError;
@@ -42,6 +44,9 @@ pub enum Error {
     /// The program that was to open the monitor did not start, ended, or took too long.
     Launch(Box<LaunchError>),
 }
+
+/// The longest report whose parts are not cut off, in bytes.
+const LONGEST: usize = 900;
 
 /// The result of most operations of a client.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -101,16 +106,26 @@ impl Error {
         self.class() == Some(&ErrorClass::CommandNotFound)
     }
 
-    /// Returns the error and its causes, on one line.
+    /// Returns the error and its causes, on one line of at most 1024 bytes. If they are longer, each
+    /// of them is cut off.
     #[must_use]
     pub fn report(&self) -> String {
-        let mut text = self.to_string();
+        let mut layers = vec![Printable(&self.to_string()).to_string()];
         let mut next = self.source();
         while let Some(error) = next {
-            text = format!("{text}: {error}");
+            layers.push(Printable(&error.to_string()).to_string());
             next = error.source();
         }
-        text
+        let whole = layers.join(": ");
+        if whole.len() <= LONGEST {
+            return whole;
+        }
+        let share = LONGEST / layers.len();
+        let cut = |layer: &String| match layer.char_indices().find(|(at, _)| *at >= share) {
+            Some((end, _)) => format!("{}…", &layer[..end]),
+            None => layer.clone(),
+        };
+        layers.iter().map(cut).collect::<Vec<_>>().join(": ")
     }
 
     fn inner(&self) -> Option<&(dyn StdError + 'static)> {

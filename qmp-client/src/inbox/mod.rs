@@ -14,14 +14,30 @@ use serde_json::value::RawValue;
 pub(crate) use subscriptions::{Predicate, SubscriptionId, Subscriptions};
 pub(crate) use waiters::Waiters;
 
+/// The limits of what the peer has sent and no caller has taken, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    /// The replies of all calls.
+    pub(crate) replies: usize,
+    /// The names and the data of events, in the queues of all subscriptions.
+    pub(crate) events: usize,
+}
+
 /// Calls that are not answered, and subscriptions to events.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inbox {
     pub(crate) waiters: Waiters,
     pub(crate) subscriptions: Subscriptions,
 }
 
 impl Inbox {
+    pub(crate) fn new(budget: Budget) -> Self {
+        Self {
+            waiters: Waiters::new(budget.replies),
+            subscriptions: Subscriptions::new(budget.events),
+        }
+    }
+
     /// Passes on a message. Tasks to be woken are collected, for when the lock is released. Returns
     /// a reply that no caller waits for.
     pub(crate) fn deliver<'i>(
@@ -31,8 +47,7 @@ impl Inbox {
     ) -> Option<(CallId, Result<&'i RawValue, Error>)> {
         match incoming {
             Incoming::Reply { id, result } => {
-                let Some(waiter) = self.waiters.get(id) else { return Some((id, result)) };
-                waiter.answer(result, woken);
+                return self.waiters.answer(id, result, woken).map(|result| (id, result));
             }
             Incoming::Event { name, data, timestamp } => {
                 self.subscriptions.push(&name, data, timestamp, woken);

@@ -43,10 +43,12 @@ impl fmt::Debug for Predicate {
 pub(crate) struct SubscriptionId(u64);
 
 /// All subscriptions of a connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Subscriptions {
     subscriptions: Vec<Subscription>,
     next: u64,
+    /// The most bytes that the events in all queues may have.
+    limit: usize,
 }
 
 #[derive(Debug)]
@@ -75,6 +77,10 @@ impl Subscription {
 }
 
 impl Subscriptions {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { subscriptions: Vec::new(), next: 0, limit }
+    }
+
     /// Subscribes to the events of a name, or to all. A subscription for a command takes nothing
     /// until the command is sent, which [`lift_fences`](Self::lift_fences) reports.
     pub(crate) fn add(
@@ -136,11 +142,25 @@ impl Subscriptions {
         timestamp: Timestamp,
         woken: &mut Vec<Waker>,
     ) {
-        for subscription in &mut self.subscriptions {
-            if subscription.takes(name, data, timestamp) {
+        let length = name.len() + data.map_or(0, |data| data.get().len());
+        for index in 0..self.subscriptions.len() {
+            if self.subscriptions[index].takes(name, data, timestamp) {
+                self.make_room(length);
+                let subscription = &mut self.subscriptions[index];
                 subscription.events.push(name, data, timestamp);
                 woken.extend(subscription.waker.take());
             }
+        }
+    }
+
+    /// Drops the oldest events of the largest queues until an event of `length` bytes fits.
+    fn make_room(&mut self, length: usize) {
+        // A queue refuses an event that never fits.
+        let Some(most) = self.limit.checked_sub(length) else { return };
+        while self.subscriptions.iter().map(|it| it.events.bytes()).sum::<usize>() > most {
+            let largest = self.subscriptions.iter_mut().max_by_key(|it| it.events.bytes());
+            let Some(largest) = largest else { return };
+            largest.events.drop_oldest();
         }
     }
 

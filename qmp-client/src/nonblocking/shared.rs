@@ -82,7 +82,7 @@ impl Shared {
     ) -> Self {
         let state = State {
             connection,
-            inbox: Inbox::default(),
+            inbox: Inbox::new(options.budget()),
             detached: Detached::new(&options, now),
             ends: EndWaiters::default(),
             negotiation: None,
