@@ -27,6 +27,9 @@ pub(crate) async fn type_text<M: Monitor>(vm: &M, text: &str) -> Result<()> {
     Ok(())
 }
 
+/// The number of events that are read before the next command.
+const MOST_EVENTS: usize = 1000;
+
 /// A guest that is typed to. QEMU drops the keys for one that does not run.
 struct Guest<'a, M: Monitor> {
     vm: &'a M,
@@ -46,6 +49,7 @@ impl<'a, M: Monitor> Guest<'a, M> {
         let changes = 2 * u32::try_from(stroke.keys.len()).unwrap_or(u32::MAX / 2);
         let hold = i64::try_from(HOLD.as_millis()).unwrap_or(i64::MAX);
         let stroke = stroke.hold_time(hold);
+        let limit = self.limit("the guest to run while a key is pressed");
         let latency = loop {
             self.wait_until_it_runs().await?;
             let begin = self.vm.now();
@@ -56,7 +60,9 @@ impl<'a, M: Monitor> Guest<'a, M> {
             if self.runs != Some(false) {
                 break latency;
             }
+            limit.pause(self.vm, LOOK)?;
         };
+        let limit = self.limit("the guest to run while a key is released");
         loop {
             // A busy QEMU is late at each change. It needs the time to catch up, because it drops
             // keys that do not fit its queue.
@@ -65,14 +71,18 @@ impl<'a, M: Monitor> Guest<'a, M> {
             if !self.hear().await? {
                 return Ok(());
             }
+            limit.pause(self.vm, LOOK)?;
             self.wait_until_it_runs().await?;
         }
     }
 
+    /// Returns the limit of a wait for the guest, or for an end of its stopping and running.
+    fn limit(&self, state: &'static str) -> Limit {
+        Limit::new(self.vm, self.vm.options().call_within("send-key"), state)
+    }
+
     async fn wait_until_it_runs(&mut self) -> Result<()> {
-        let within = self.vm.options().call_within("send-key");
-        let limit =
-            Limit::new(self.vm, within, "the guest to run, because only then can it read keys");
+        let limit = self.limit("the guest to run, because only then can it read keys");
         loop {
             self.hear().await?;
             if self.runs == Some(true) {
@@ -92,7 +102,9 @@ impl<'a, M: Monitor> Guest<'a, M> {
     /// Reads the events that have arrived, and returns whether any has.
     async fn hear(&mut self) -> Result<bool> {
         let mut heard = false;
-        while let Some(event) = self.changes.next_within(Duration::ZERO).await {
+        // A peer may send events without end.
+        for _ in 0..MOST_EVENTS {
+            let Some(event) = self.changes.next_within(Duration::ZERO).await else { break };
             match event {
                 Ok(event) => self.runs = Some(event.is::<Resume>()),
                 Err(Error::Lagged(_)) => self.runs = None,

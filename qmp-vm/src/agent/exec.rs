@@ -1,5 +1,6 @@
 //! Running programs in the guest.
 
+use std::fmt;
 use std::time::Duration;
 
 use qmp_client::{Result, protocol::Printable};
@@ -28,7 +29,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_m
 /// - It has no command that ends a program. `timeout` of the guest can.
 /// - The input travels in the command, all at once. More cannot be sent to a running program.
 /// - It may be configured to refuse to run programs, with an error of the class `CommandNotFound`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "`Agent::exec` runs it"]
 pub struct Exec {
     path: String,
@@ -37,6 +38,21 @@ pub struct Exec {
     input: Option<Vec<u8>>,
     merged: bool,
     within: Duration,
+}
+
+/// The arguments, the values of the environment and the input are not shown: they may be secret.
+impl fmt::Debug for Exec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |variable: &String| variable.split('=').next().unwrap_or_default().to_owned();
+        f.debug_struct("Exec")
+            .field("path", &self.path)
+            .field("arguments", &self.args.len())
+            .field("env", &self.env.iter().map(name).collect::<Vec<_>>())
+            .field("input_length", &self.input.as_ref().map(Vec::len))
+            .field("merged", &self.merged)
+            .field("within", &self.within)
+            .finish()
+    }
 }
 
 impl Exec {

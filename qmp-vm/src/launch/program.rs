@@ -1,11 +1,11 @@
 //! Programs to be launched, with their monitor on a socket pair.
 
 use std::ffi::OsStr;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use std::{fmt, io};
 
 use qmp_client::{Connecting, LaunchError, Options, Result};
 
@@ -75,7 +75,6 @@ use crate::process::{Hook, Process};
 /// machine. Older releases reject these arguments, and have no option of this kind. There, a
 /// supervisor can take care of it, such as a systemd service, whose remaining processes are killed
 /// when its main process ends, or a container.
-#[derive(Debug)]
 #[must_use = "it has to be started"]
 pub struct Launch {
     command: Command,
@@ -83,6 +82,18 @@ pub struct Launch {
     options: Options,
     grace: Duration,
     on_stderr: Option<Hook>,
+}
+
+/// The arguments are not shown: they may be secret, as those of `-object secret`.
+impl fmt::Debug for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Launch")
+            .field("program", &self.command.get_program())
+            .field("arguments", &self.command.get_args().len())
+            .field("options", &self.options)
+            .field("grace", &self.grace)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Launch {
