@@ -178,6 +178,19 @@ mod tests {
         assert!(matches!(queue.pop(), Err(Error::Lagged(7))));
     }
 
+    /// What a consumer has taken and not read does not count any more.
+    #[test]
+    fn a_consumer_takes_few_large_events_at_once() {
+        let mut queue = queue(10, 10 * BATCH);
+        for name in ["A", "B", "C", "D"] {
+            push(&mut queue, name, &"7".repeat(BATCH / 2 - 1));
+        }
+        let mut taken = VecDeque::new();
+        queue.take_all(&mut taken);
+        assert_eq!((taken.len(), queue.events.len()), (2, 2));
+        assert_eq!(queue.bytes, BATCH);
+    }
+
     #[test]
     fn a_queue_may_have_no_capacity() {
         let mut queue = queue(0, 0);

@@ -97,3 +97,26 @@ impl<T: DeserializeOwned> Request for Raw<T> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::panic)] // tests
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::request::EncodedRequest;
+
+    /// A program that logs what it executes logged passwords.
+    #[test]
+    fn debug_shows_no_secrets() {
+        let arguments = json!({"protocol": "vnc", "password": "hunter2"});
+        let raw: Raw = Raw::new("set_password").arguments(&arguments);
+        let shown = format!("{raw:?}");
+        assert!(shown.contains("vnc") && !shown.contains("hunter2"), "{shown}");
+        let Ok(encoded) = EncodedRequest::new(&raw) else { panic!("{raw:?}") };
+        assert_eq!(
+            format!("{encoded:?}"),
+            "EncodedRequest { name: \"set_password\", kind: InBand, .. }"
+        );
+    }
+}

@@ -67,3 +67,73 @@ pub(crate) fn register(place: &mut Option<Waker>, cx: &Context<'_>) -> Option<Wa
         _ => place.replace(cx.waker().clone()),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
+mod tests {
+    use std::collections::VecDeque;
+
+    use qmp_protocol::{Connection, ProtocolError, RawEvent, Settings, Submission};
+    use qmp_types::Timestamp;
+
+    use super::*;
+    use crate::queue::EventCapacity;
+
+    const BUDGET: Budget = Budget { replies: 100, events: 100 };
+
+    fn text(length: usize) -> Box<RawValue> {
+        RawValue::from_string("7".repeat(length)).unwrap()
+    }
+
+    /// Eight calls could keep eight replies of the largest size.
+    #[test]
+    fn replies_share_one_limit() {
+        let mut inbox = Inbox::new(BUDGET);
+        let mut connection = Connection::new(Settings::default(), None);
+        let ids: Vec<_> =
+            (0..4).map(|_| connection.submit(Submission::new("x")).unwrap()).collect();
+        for id in &ids {
+            inbox.waiters.add(*id);
+        }
+        let deliver = |inbox: &mut Inbox, index: usize, length| {
+            let (id, text) = (ids[index], text(length));
+            inbox.deliver(Incoming::Reply { id, result: Ok(&text) }, &mut Vec::new());
+        };
+        deliver(&mut inbox, 0, 60);
+        deliver(&mut inbox, 1, 41);
+        deliver(&mut inbox, 2, 40);
+        assert_eq!(inbox.waiters.take_answer(ids[0]).unwrap().unwrap().get().len(), 60);
+        let refused = inbox.waiters.take_answer(ids[1]).unwrap().unwrap_err();
+        assert!(matches!(
+            refused,
+            Error::Protocol(error) if matches!(*error, ProtocolError::TooManyReplies { limit: 100 })
+        ));
+        // What was taken does not count.
+        deliver(&mut inbox, 3, 60);
+        assert!(inbox.waiters.take_answer(ids[2]).unwrap().is_ok());
+        assert!(inbox.waiters.take_answer(ids[3]).unwrap().is_ok());
+    }
+
+    /// Each queue could hold as much as one message.
+    #[test]
+    fn events_of_all_queues_share_one_limit() {
+        let mut inbox = Inbox::new(BUDGET);
+        let capacity = EventCapacity { events: 10, bytes: 100 };
+        let first = inbox.subscriptions.add(None, capacity, None);
+        let push = |inbox: &mut Inbox, length: usize| {
+            let (name, data) = ("E".into(), text(length - 1));
+            let data = Some(&*data);
+            let event = Incoming::Event { name, data, timestamp: Timestamp::UNKNOWN };
+            inbox.deliver(event, &mut Vec::new());
+        };
+        push(&mut inbox, 60);
+        let second = inbox.subscriptions.add(None, capacity, None);
+        push(&mut inbox, 30);
+        // Now the first queue, which was the larger one, has lost its oldest event.
+        let take = |inbox: &mut Inbox, id| inbox.subscriptions.take(id, &mut VecDeque::new());
+        assert!(matches!(take(&mut inbox, first), Err(crate::Error::Lagged(1))));
+        let size = |event: Option<RawEvent>| event.map(|event| event.size());
+        assert_eq!(size(take(&mut inbox, first).unwrap()), Some(30));
+        assert_eq!(size(take(&mut inbox, second).unwrap()), Some(30));
+    }
+}

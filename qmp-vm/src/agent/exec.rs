@@ -149,10 +149,10 @@ pub struct ExecOutput {
 }
 
 impl ExecOutput {
-    /// Returns whether the program exited with status 0.
+    /// Returns whether the program exited with status 0, and not by a signal.
     #[must_use]
     pub fn success(&self) -> bool {
-        self.exitcode == Some(0)
+        self.exitcode == Some(0) && self.signal.is_none()
     }
 
     /// Returns whether the agent dropped part of the output.
@@ -311,4 +311,27 @@ async fn start<M: Monitor>(agent: &Agent<M>, program: &Exec, limit: &Limit) -> R
         return Err(impossible::<GuestExec>(format_args!("the process ID {pid}")));
     }
     Ok(Running { agent: agent.clone(), pid, name: format!("`{}`", Printable(&program.path)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_secrets() {
+        let program = Exec::new("chpasswd").arg("hunter2").env("TOKEN", "hunter2").input("hunter2");
+        let shown = format!("{program:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("chpasswd") && shown.contains("TOKEN"), "{shown}");
+        // The bytes of the input, as numbers.
+        assert!(!shown.contains("104"), "{shown}");
+    }
+
+    /// An agent may report both.
+    #[test]
+    fn a_program_that_a_signal_ended_has_not_succeeded() {
+        let output = ExecOutput { exitcode: Some(0), ..ExecOutput::default() };
+        assert!(output.success());
+        assert!(!ExecOutput { signal: Some(9), ..output }.success());
+    }
 }

@@ -45,7 +45,15 @@ impl<M: Monitor> Agent<M> {
     /// # Errors
     /// The agent refuses, or does not answer.
     pub fn thaw(&self) -> M::Outcome<'_, Result<i64>> {
-        M::run(self.client().execute(GuestFsfreezeThaw::new()))
+        M::run(async move { thawed(self.client().execute(GuestFsfreezeThaw::new()).await?) })
+    }
+}
+
+/// Checks the number of file systems that were thawed.
+fn thawed(count: i64) -> Result<i64> {
+    match count {
+        0.. => Ok(count),
+        _ => Err(impossible::<GuestFsfreezeThaw>(format_args!("{count} file systems"))),
     }
 }
 
@@ -88,7 +96,7 @@ impl<M: Monitor> Frozen<M> {
         M::run(async move {
             let Self { client, count, thaw } = self;
             match thaw.run().await {
-                Ok(thawed) => Ok(thawed.unwrap_or(count)),
+                Ok(count_thawed) => thawed(count_thawed.unwrap_or(count)),
                 Err(error) => {
                     drop(client.call(GuestFsfreezeThaw::new()).guard());
                     Err(error)

@@ -19,6 +19,9 @@ pub(crate) struct Scene<'a> {
     pub(crate) large: u64,
 }
 
+/// The name of the attack that is none.
+pub(crate) const HONEST: &str = "nothing";
+
 /// A way to misbehave.
 #[derive(Clone, Copy)]
 pub(crate) struct Attack {
@@ -58,6 +61,23 @@ impl Scene<'_> {
         self.changed(&Change { string: Some(string), ..Change::default() })
     }
 
+    /// Strings that share the size of a large message.
+    fn strings(&self, piece: impl Into<Vec<u8>>) -> Script {
+        fn count(value: &Value) -> u64 {
+            match value {
+                Value::String(_) => 1,
+                Value::Array(elements) => elements.iter().map(count).sum(),
+                Value::Object(members) => members.values().map(count).sum(),
+                _ => 0,
+            }
+        }
+        let piece = piece.into();
+        let strings = count(self.honest).max(count(self.event)).max(1);
+        // Base64 has a multiple of four characters.
+        let times = self.large / strings / piece.len() as u64 / 4 * 4;
+        self.string(Script::default().repeat(piece, times))
+    }
+
     fn number(&self, number: &'static str) -> Script {
         self.changed(&Change { number: Some(number), ..Change::default() })
     }
@@ -90,12 +110,14 @@ macro_rules! attacks {
 /// All attacks. Those without end come last, in groups.
 #[rustfmt::skip]
 pub(crate) const ATTACKS: &[Attack] = attacks![
+    "nothing", false, |scene| scene.honest();
+
     // The right shape, and contents that no honest peer sends.
     "strings with escapes", false, |scene| scene.string(Script::new(ESCAPES));
-    "large strings", true, |scene| scene.string(scene.large("x"));
-    "large strings with escapes", true, |scene| scene.string(scene.large(ESCAPES));
-    "large strings of characters that are shown as escapes", true, |scene| scene.string(scene.large("\u{7f}"));
-    "long strings that are not UTF-8", true, |scene| scene.string(Script::default().repeat([0x80], scene.large));
+    "large strings", true, |scene| scene.strings("x");
+    "large strings with escapes", true, |scene| scene.strings(ESCAPES);
+    "large strings of characters that are shown as escapes", true, |scene| scene.strings("\u{7f}");
+    "long strings that are not UTF-8", true, |scene| scene.strings([0x80]);
     "numbers below all", false, |scene| scene.number("-9223372036854775808");
     "numbers above all", false, |scene| scene.number("18446744073709551615");
     "negative numbers", false, |scene| scene.number("-1");
@@ -109,6 +131,10 @@ pub(crate) const ATTACKS: &[Attack] = attacks![
     "many unknown members", true, |scene| scene.first(Script::new("\"x\":0").append(scene.large(",\"x\":0")));
     "a long name of a member", true, |scene| scene.first(Script::new("\"").append(scene.large("x")).then("\":0"));
     "deep nesting in an unknown member", true, |scene| scene.first(Script::new("\"x\":").append(Script::default().repeat("[", scene.large / 2).repeat("]", scene.large / 2)));
+
+    // The picture of a screen.
+    "a picture of 3 GiB", false, |scene| { resize_picture(3 << 30); scene.honest() };
+    "a picture of the largest size", false, |scene| { resize_picture(128 << 20); scene.honest() };
 
     // Another shape.
     "null", false, |scene| scene.returns("null");
@@ -187,6 +213,22 @@ pub(crate) const GREETINGS: &[Attack] = attacks![
     "0xFF without end", false, |_scene| Script::default().repeat([0xFF], ENDLESS);
 ];
 
+/// Resizes the memory that the picture of a screen is written to. It is that of this process, in
+/// which the peer runs, too.
+fn resize_picture(length: u64) {
+    for entry in std::fs::read_dir("/proc/self/fd").unwrap() {
+        let path = entry.unwrap().path();
+        let is_picture = std::fs::read_link(&path)
+            .is_ok_and(|target| target.to_string_lossy().contains("memfd:screenshot"));
+        if is_picture {
+            let picture = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+            picture.set_len(length).unwrap();
+            return;
+        }
+    }
+    panic!("no picture is open");
+}
+
 /// Returns the reply of an honest peer.
 pub(crate) fn honest(name: &str, arguments: &Value) -> Value {
     let job = |state: &str| {
@@ -206,10 +248,26 @@ pub(crate) fn honest(name: &str, arguments: &Value) -> Value {
         "query-migrate" => json!({"status": "completed", "error-desc": "none", "total-time": 1,
             "ram": {"transferred": 1, "remaining": 0, "total": 1, "duplicate": 0, "normal": 0,
                 "normal-bytes": 0, "dirty-pages-rate": 0, "mbps": 1.5, "dirty-sync-count": 1,
-                "page-size": 4096, "multifd-bytes": 0, "pages-per-second": 0}}),
+                "page-size": 4096, "multifd-bytes": 0, "pages-per-second": 0,
+                "postcopy-requests": 0, "precopy-bytes": 0, "downtime-bytes": 0,
+                "postcopy-bytes": 0, "dirty-sync-missed-zero-copy": 0}}),
         "query-qmp-schema" => schema,
         "query-block" => json!([{"device": "d0", "locked": false, "removable": false,
             "type": "unknown"}]),
+        "query-named-block-nodes" => {
+            json!([{"file": "f", "node-name": "n", "ro": false, "drv": "raw",
+            "backing_file_depth": 0, "active": true, "encrypted": false, "detect_zeroes": "off",
+            "bps": 0, "bps_rd": 0, "bps_wr": 0, "iops": 0, "iops_rd": 0, "iops_wr": 0,
+            "write_threshold": 0, "children": [],
+            "cache": {"writeback": true, "direct": false, "no-flush": false},
+            "image": {"filename": "f", "format": "raw", "virtual-size": 1}}])
+        }
+        "query-block-jobs" => json!([{"device": "paused", "type": "mirror", "len": 1, "offset": 0,
+            "busy": false, "paused": true, "speed": 0, "io-status": "ok", "ready": false,
+            "status": "paused", "auto-finalize": true, "auto-dismiss": true}]),
+        "guest-get-fsinfo" => json!([{"name": "n", "mountpoint": "/", "type": "ext4", "disk": []}]),
+        "guest-network-get-interfaces" => json!([{"name": "n", "ip-addresses": [
+            {"ip-address": "::1", "ip-address-type": "ipv6", "prefix": 128}]}]),
         "human-monitor-command" => json!("text"),
         "raw" => json!({"x": ["text", 1, true]}),
         "guest-sync-delimited" | "guest-sync" => arguments["id"].clone(),

@@ -24,7 +24,7 @@ use qmp_vm::{
 use serde_json::{Value, json};
 
 /// The deadline of every call.
-pub(crate) const WITHIN: Duration = Duration::from_millis(40);
+pub(crate) const WITHIN: Duration = Duration::from_millis(30);
 
 /// The failure of a function, or of what it returned.
 pub(crate) type Outcome = Result<(), Box<dyn StdError + Send + Sync>>;
@@ -172,8 +172,8 @@ pub(crate) const MONITOR: &[Row] = rows![itself;
 #[rustfmt::skip]
 pub(crate) const PAIRS: &[Row] = pairs![
     "Client::send", "raw", |vm|
-        { let tickets = [0; 8].map(|_| vm.send(Raw::<Box<serde_json::value::RawValue>>::new("raw"))); tickets.into_iter().try_for_each(|ticket| ticket?.receive().map(drop)) },
-        { let tickets = [0; 8].map(|_| vm.send(Raw::<Box<serde_json::value::RawValue>>::new("raw"))); let mut all = Ok(()); for ticket in tickets { all = match ticket { Ok(ticket) => ticket.receive().await.map(drop), Err(error) => Err(error) }; } all };
+        { let tickets = [0; 4].map(|_| vm.send(Raw::<Box<serde_json::value::RawValue>>::new("raw"))); tickets.into_iter().try_for_each(|ticket| ticket?.receive().map(drop)) },
+        { let tickets = [0; 4].map(|_| vm.send(Raw::<Box<serde_json::value::RawValue>>::new("raw"))); let mut all = Ok(()); for ticket in tickets { all = match ticket { Ok(ticket) => ticket.receive().await.map(drop), Err(error) => Err(error) }; } all };
     "Client::pause", "-", |vm|
         { vm.pause(WITHIN); Ok::<_, Error>(()) }, { vm.pause(WITHIN).await; Ok::<_, Error>(()) };
     "Events::next_within", "-", |vm|
