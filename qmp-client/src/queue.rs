@@ -178,7 +178,7 @@ mod tests {
         assert!(matches!(queue.pop(), Err(Error::Lagged(7))));
     }
 
-    /// What a consumer has taken and not read does not count any more.
+    /// Events that a consumer has taken and not read are not counted.
     #[test]
     fn a_consumer_takes_few_large_events_at_once() {
         let mut queue = queue(10, 10 * BATCH);

@@ -67,7 +67,7 @@ const LARGE: &[(&str, &str, &str)] = &[
     ("a large text", "Client::send", "raw"),
     ("large strings with escapes", "Client::execute", "raw"),
     ("an error of a large class", "Client::execute", "raw"),
-    ("a large message that is none", "Call::execute", "query-status"),
+    ("a large object without a meaning", "Call::execute", "query-status"),
     ("endless large events", "Client::events", "query-status"),
     ("endless events with large names", "Client::events", "query-status"),
     ("lists of many elements", "Workflows::capabilities", "query-qmp-schema"),

@@ -163,10 +163,10 @@ impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {
     }
 }
 
-/// What an entry of a map takes beside its name and its value, in bytes.
+/// The memory of an entry of a map beside its name and its value, in bytes.
 const ENTRY: usize = 128;
-/// What an element of a list takes, in times of its size: a list that grows is copied to twice as much
-/// memory.
+/// The memory of an element of a list, as a multiple of its size: a list that grows is copied to
+/// twice as much memory.
 const ELEMENT: usize = 3;
 
 /// The name of a member, without escapes.

@@ -7,7 +7,7 @@ use super::script::{Change, ENDLESS, Script};
 /// Text that takes control of a terminal, or hides what it says.
 pub(crate) const ESCAPES: &str = "\\u001b]0;x\\u0007\\u202e\\u2066\\u200b\\ufeff\\u009b2J\\r\\n\\u0000\\u007f\u{202e}\u{9b}\u{7f}";
 
-/// What a peer knows when it misbehaves.
+/// The situation in which a peer misbehaves.
 pub(crate) struct Scene<'a> {
     /// The id of the command, as JSON; empty for a guest agent.
     pub(crate) id: &'a str,
@@ -162,8 +162,8 @@ pub(crate) const ATTACKS: &[Attack] = attacks![
 
     // Other messages than replies.
     "garbage, then the reply", false, |scene| Script::new(format!("{ESCAPES}\n{{\"{ESCAPES}\": 1}}\n")).append(scene.honest());
-    "a large message that is none", true, |scene| Script::new("{\"x\":").repeat("[", scene.large / 2).repeat("]", scene.large / 2).then(",\"id\":[}\n").append(scene.honest());
-    "a long name that is no message", true, |scene| Script::new("{\"").append(scene.large("\u{7f}")).then("\":0}\n").append(scene.honest());
+    "a large object without a meaning", true, |scene| Script::new("{\"x\":").repeat("[", scene.large / 2).repeat("]", scene.large / 2).then(",\"id\":[}\n").append(scene.honest());
+    "a long name in a message without a meaning", true, |scene| Script::new("{\"").append(scene.large("\u{7f}")).then("\":0}\n").append(scene.honest());
     "a large greeting, late", true, |scene| Script::new("{\"QMP\":{\"x\":[0").append(scene.large(",0")).then("]}}\n").append(scene.honest());
     "an id of another type", false, |_scene| Script::new("{\"return\": {}, \"id\": {\"x\": [1]}}\n");
     "a deep id", true, |scene| Script::new("{\"return\": {}, \"id\":").repeat("[", scene.large / 2).repeat("]", scene.large / 2).then("}\n");
@@ -192,7 +192,7 @@ pub(crate) const ATTACKS: &[Attack] = attacks![
     "endless errors to others", false, |_scene| Script::default().repeat(format!("{{\"error\": {{\"desc\": \"{}\"}}, \"id\": \"other\"}}\n", "x".repeat(2000)), ENDLESS);
 ];
 
-/// What a peer sends instead of its greeting, or of the first answer of a guest agent.
+/// The ways to misbehave instead of a greeting, or of the first answer of a guest agent.
 #[rustfmt::skip]
 pub(crate) const GREETINGS: &[Attack] = attacks![
     "a greeting with escapes", false, |_scene| Script::new(format!("{{\"QMP\": {{\"version\": {{\"{ESCAPES}\": {{\"major\": -1}}, \"package\": \"{ESCAPES}\"}}, \"capabilities\": [\"{ESCAPES}\"]}}}}\n"));

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-/// The bytes that a peer sends: each piece so many times.
+/// The bytes that a peer sends, as pieces that are repeated.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Script(Vec<(Vec<u8>, u64)>);
 
@@ -67,7 +67,7 @@ pub(crate) struct Change {
     pub(crate) times: u64,
     /// Members that precede those of the outermost object.
     pub(crate) first: Option<Script>,
-    /// Whether each member stands twice.
+    /// Whether each member is duplicated.
     pub(crate) twice: bool,
 }
 
