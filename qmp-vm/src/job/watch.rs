@@ -164,8 +164,13 @@ impl JobWatch {
         };
         let outcomes = self.0.iter().map(outcome).collect();
         // Each of them once, however often it is listed.
-        let is_listed = |job: &&Job| listed.iter().any(|info| info.id == job.id);
-        (outcomes, self.0.iter().filter(is_listed).map(|job| job.id.clone()).collect())
+        let mut ids = Vec::new();
+        for info in listed {
+            if self.has(&info.id) && !ids.contains(&info.id) {
+                ids.push(info.id.clone());
+            }
+        }
+        (outcomes, ids)
     }
 }
 
