@@ -41,7 +41,7 @@ impl Default for Options {
 impl Options {
     /// Returns the defaults: one attempt to connect, a minute for the greeting, the
     /// [recommended deadline](crate::deadlines::recommended) for each call, queues of 1024 events,
-    /// messages of up to 64 MiB, and out-of-band execution where the server offers it.
+    /// messages of up to 48 MiB, and out-of-band execution where the server offers it.
     pub fn new() -> Self {
         Self::default()
     }
@@ -84,7 +84,7 @@ impl Options {
         self
     }
 
-    /// Sets the largest message that is accepted, in bytes (default: 64 MiB). A larger one ends the
+    /// Sets the largest message that is accepted, in bytes (default: 48 MiB). A larger one ends the
     /// connection. It is also the limit on the memory of everything that has arrived and has not been
     /// received: a reply that exceeds it fails its call, and events are dropped.
     pub fn message_size(mut self, bytes: usize) -> Self {

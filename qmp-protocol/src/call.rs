@@ -1,6 +1,7 @@
 //! One call: a command that is queued or in flight.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::deadline::Deadline;
@@ -60,9 +61,15 @@ impl Call {
 }
 
 /// A call whose command has not been sent.
-#[derive(Debug)]
 pub(crate) struct QueuedCall {
     pub(crate) call: Call,
     pub(crate) text: Box<[u8]>,
     pub(crate) descriptors: Vec<Descriptor>,
+}
+
+/// The text is not shown: commands have secrets.
+impl fmt::Debug for QueuedCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.call.fmt(f)
+    }
 }

@@ -1,9 +1,10 @@
 //! The input buffer: from bytes to messages.
 //!
 //! A message is a JSON object. Between messages, separators are skipped; anything else is garbage up
-//! to the end of its line. Each byte is examined once: what is known about an unfinished message is kept between
-//! reads.
+//! to the end of its line. Each byte is examined once: what is known about an unfinished message is
+//! kept between reads.
 
+use std::fmt;
 use std::ops::Range;
 
 use crate::garbage::{Garbage, SNIPPET};
@@ -17,6 +18,9 @@ use crate::separator::{Beginning, beginning};
 const SMALL: usize = 4 * 1024;
 /// The most that a read asks for, unless a message is larger.
 const LARGE: usize = 64 * 1024;
+
+/// The largest buffer that is kept when it is empty.
+const LARGEST_KEPT: usize = 1 << 20;
 
 /// The next thing in the buffer.
 #[derive(Debug)]
@@ -43,7 +47,6 @@ struct Junk {
 ///
 /// The buffer is separate from the [`Connection`](crate::Connection), so that a driver can read
 /// into it without holding the lock that guards the connection.
-#[derive(Debug)]
 pub struct Input {
     /// Initialized as far as it is allocated; the bytes that have arrived are `start..end`.
     buffer: Vec<u8>,
@@ -58,6 +61,16 @@ pub struct Input {
     appetite: usize,
     /// The number of trailing bytes in which no delimiter has been searched for.
     fresh: usize,
+}
+
+/// The bytes are not shown: replies have secrets, and escapes.
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Input")
+            .field("length", &(self.end - self.start))
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Input {
@@ -88,8 +101,12 @@ impl Input {
             self.start = 0;
         }
         // A message that outgrows the buffer makes it grow by half of itself.
-        let wanted = self.end + self.appetite.max(self.end / 2);
+        // Beyond the limit of messages, it need not grow.
+        let growth = (self.end / 2).min(self.limit.saturating_sub(self.end));
+        let wanted = self.end + self.appetite.max(growth);
         if self.buffer.len() < self.end + SMALL / 2 || self.buffer.len() < self.appetite {
+            // `resize` alone would double the memory.
+            self.buffer.reserve_exact(wanted.saturating_sub(self.buffer.len()));
             self.buffer.resize(wanted, 0);
         }
         &mut self.buffer[self.end..]
@@ -158,7 +175,11 @@ impl Input {
             if self.scanned == 0 {
                 self.skip_space();
                 match &self.buffer[self.start..self.end] {
-                    [] => return None,
+                    [] => {
+                        // The next message is rarely as large.
+                        self.release(LARGEST_KEPT);
+                        return None;
+                    }
                     [b'{', ..] => {}
                     rest if beginning(rest) == Beginning::Partial => return None,
                     _ => {

@@ -113,7 +113,7 @@ fn error_in(value: &RawValue) -> QmpError {
             },
         );
     }
-    decode(value.get()).unwrap_or_else(|_| QmpError::generic(value.get()))
+    decode(value.get()).unwrap_or_else(|_| QmpError::undecoded(value.get()))
 }
 
 /// Reads text, unless it is too long.

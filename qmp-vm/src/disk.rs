@@ -91,7 +91,19 @@ pub(crate) async fn add_descriptor<M: Monitor>(
     let call = vm.call(AddFd::new()).with_fd(descriptor);
     let undo = |added: Result<&AddfdInfo, &Error>| Some(RemoveFd::new(added.ok()?.fdset_id));
     let (added, removal) = call.execute_undoable(vm, rollback, undo).await?;
+    if added.fdset_id < 0 {
+        // The guard removes whatever was added.
+        return Err(impossible(added.fdset_id));
+    }
     Ok(FdsetGuard { removal, fdset: Fdset { id: added.fdset_id } })
+}
+
+/// Returns the error of a set whose number cannot be in the name of a file.
+#[cfg(unix)]
+fn impossible(id: i64) -> Error {
+    let what = format!("the number of the set of descriptors that QEMU reports is {id}");
+    let error = std::io::Error::new(std::io::ErrorKind::InvalidData, "it cannot be negative");
+    qmp_client::TransportError::new(what, error).into()
 }
 
 #[cfg(unix)]

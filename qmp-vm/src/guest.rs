@@ -11,7 +11,10 @@ use crate::monitor::Monitor;
 use crate::monitor::session::Events;
 
 /// The longest pause between two looks at a guest that does not run.
-const LOOK: Duration = Duration::from_millis(100);
+pub(crate) const LOOK: Duration = Duration::from_millis(100);
+
+/// The number of events that are read before the next command.
+const MOST_EVENTS: usize = 1000;
 
 /// A guest that reads keys and other input. QEMU drops them for one that does not run.
 pub(crate) struct Guest<'a, M: Monitor> {
@@ -27,14 +30,17 @@ impl<'a, M: Monitor> Guest<'a, M> {
         Self { vm, changes, runs: None }
     }
 
+    /// Returns the limit of a wait for the guest, or for an end of its stopping and running.
+    pub(crate) fn limit(&self, state: &'static str) -> Limit {
+        Limit::new(self.vm, self.vm.options().call_within("send-key"), state)
+    }
+
     /// Waits until the guest runs.
     ///
     /// # Errors
     /// It is not resumed within the deadline of a call.
     pub(crate) async fn wait_until_it_runs(&mut self) -> Result<()> {
-        let within = self.vm.options().call_within("send-key");
-        let limit =
-            Limit::new(self.vm, within, "the guest to run, because only then can it read keys");
+        let limit = self.limit("the guest to run, because only then can it read keys");
         loop {
             self.hear().await?;
             if self.runs == Some(true) {
@@ -59,12 +65,18 @@ impl<'a, M: Monitor> Guest<'a, M> {
 
     /// Gives the guest this time to read. If it was stopped meanwhile, the time begins again when it
     /// goes on.
+    ///
+    /// # Errors
+    /// The guest is stopped and resumed again and again.
     pub(crate) async fn read_for(&mut self, pause: Duration) -> Result<()> {
+        let mut limit = None;
         loop {
             self.vm.pause(pause).await;
             if !self.hear().await? {
                 return Ok(());
             }
+            let limit = limit.get_or_insert_with(|| self.limit("the guest to run and to read"));
+            limit.pause(self.vm, LOOK)?;
             self.wait_until_it_runs().await?;
         }
     }
@@ -72,7 +84,9 @@ impl<'a, M: Monitor> Guest<'a, M> {
     /// Reads the events that have arrived, and returns whether any has.
     async fn hear(&mut self) -> Result<bool> {
         let mut heard = false;
-        while let Some(event) = self.changes.next_within(Duration::ZERO).await {
+        // A peer may send events without end.
+        for _ in 0..MOST_EVENTS {
+            let Some(event) = self.changes.next_within(Duration::ZERO).await else { break };
             match event {
                 Ok(event) => self.runs = Some(event.is::<Resume>()),
                 Err(Error::Lagged(_)) => self.runs = None,

@@ -6,7 +6,7 @@ use qmp_client::{Misuse, Result};
 use qmp_types::qmp::commands::SendKey;
 use qmp_types::qmp::types::{KeyValue, QKeyCode, QKeyCodeWrapper};
 
-use crate::guest::Guest;
+use crate::guest::{Guest, LOOK};
 use crate::monitor::Monitor;
 
 /// The time from one change of a key to the next. Guests poll a USB keyboard every 10 ms, and repeat
@@ -40,6 +40,7 @@ async fn press<M: Monitor>(
 ) -> Result<()> {
     let changes = 2 * u32::try_from(stroke.keys.len()).unwrap_or(u32::MAX / 2);
     let stroke = stroke.hold_time(i64::try_from(hold.as_millis()).unwrap_or(i64::MAX));
+    let limit = guest.limit("the guest to run while a key is pressed");
     let latency = loop {
         guest.wait_until_it_runs().await?;
         let begin = guest.vm.now();
@@ -49,6 +50,7 @@ async fn press<M: Monitor>(
         if !guest.is_stopped().await? {
             break latency;
         }
+        limit.pause(guest.vm, LOOK)?;
     };
     // A busy QEMU is late at each change. It needs the time to catch up, because it drops keys that
     // do not fit its queue.

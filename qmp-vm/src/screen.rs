@@ -13,7 +13,7 @@ use crate::monitor::rollback::Rollback;
 
 /// The largest picture, in bytes. QEMU decides how much it writes, and a screen of 8K in the format
 /// PPM has 100 MB.
-const LARGEST: u64 = 256 << 20;
+const LARGEST: u64 = 128 << 20;
 
 pub(crate) async fn screenshot<M: Monitor, R: Request<Return: Send> + Send>(
     vm: &M,
@@ -53,6 +53,11 @@ impl Picture {
             return Err(too_large(written));
         }
         let mut image = Vec::new();
+        // Growing would take twice as much.
+        let length = usize::try_from(written).unwrap_or(usize::MAX);
+        image
+            .try_reserve_exact(length)
+            .map_err(|_| unreadable(io::Error::from(ErrorKind::OutOfMemory)))?;
         // QEMU may still be writing.
         (&self.0).take(LARGEST + 1).read_to_end(&mut image).map_err(unreadable)?;
         match image.len() as u64 {
@@ -93,11 +98,16 @@ mod tests {
         assert_eq!(picture.read().unwrap(), b"P6");
 
         let (picture, writer) = Picture::new().unwrap();
+        writer.set_len(LARGEST).unwrap();
+        // As much as the picture has, and not twice as much.
+        assert!(picture.read().unwrap().capacity() as u64 <= LARGEST + 64);
+
+        let (picture, writer) = Picture::new().unwrap();
         writer.set_len(3 << 30).unwrap();
         let report = picture.read().unwrap_err().report();
         assert_eq!(
             report,
-            "cannot read the screenshot: QEMU has written 3221225472 bytes, and at most 268435456 \
+            "cannot read the screenshot: QEMU has written 3221225472 bytes, and at most 134217728 \
              are accepted; `screendump` writes larger pictures to a file"
         );
     }

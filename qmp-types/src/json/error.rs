@@ -1,6 +1,12 @@
 //! The errors of the reader.
 
-use std::fmt::{self, Write};
+use std::fmt;
+
+use crate::printable;
+
+/// How many bytes of a reason are kept. It may quote a value, which may be a whole message, and
+/// grows when it is escaped.
+const LONGEST: usize = 1024;
 
 /// The reason of an error, and the offset in bytes of the end of the value that it concerns.
 ///
@@ -45,29 +51,10 @@ impl std::error::Error for JsonError {}
 impl serde::de::Error for JsonError {
     #[cold]
     fn custom<T: fmt::Display>(reason: T) -> Self {
-        let mut text = Short(String::new());
-        // It fails when the rest does not fit.
-        let _ = write!(text, "{reason}");
-        Self(Box::new(Details { reason: text.0, offset: None }))
-    }
-}
-
-/// The longest reason, in bytes. Reasons show values, which may be as long as a message.
-const LONGEST: usize = 2048;
-
-struct Short(String);
-
-impl fmt::Write for Short {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = LONGEST.saturating_sub(self.0.len());
-        if text.len() <= room {
-            self.0.push_str(text);
-            return Ok(());
-        }
-        let end = (0..=room).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        self.0.push_str(&text[..end]);
-        self.0.push('…');
-        Err(fmt::Error)
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = printable::limited(&mut text, LONGEST, |out| write!(out, "{reason}"));
+        Self(Box::new(Details { reason: text, offset: None }))
     }
 }
 

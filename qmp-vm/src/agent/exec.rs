@@ -30,7 +30,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_m
 /// - The input travels in the command, all at once. More cannot be sent to a running program.
 /// - It may be configured to refuse to run programs, with an error of the class `CommandNotFound`.
 ///
-/// `Debug` shows neither the environment nor the input, which may contain passwords.
+/// `Debug` shows neither arguments, nor values of the environment, nor the input: they may contain
+/// passwords.
 #[derive(Clone)]
 #[must_use = "`Agent::exec` runs it"]
 pub struct Exec {
@@ -40,6 +41,20 @@ pub struct Exec {
     input: Option<Vec<u8>>,
     merged: bool,
     within: Duration,
+}
+
+impl fmt::Debug for Exec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |variable: &String| variable.split('=').next().unwrap_or_default().to_owned();
+        f.debug_struct("Exec")
+            .field("path", &self.path)
+            .field("arguments", &self.args.len())
+            .field("env", &self.env.iter().map(name).collect::<Vec<_>>())
+            .field("input_length", &self.input.as_ref().map(Vec::len))
+            .field("merged", &self.merged)
+            .field("within", &self.within)
+            .finish()
+    }
 }
 
 impl Exec {
@@ -116,20 +131,6 @@ impl Exec {
     }
 }
 
-impl fmt::Debug for Exec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, args, env, input, merged, within } = self;
-        f.debug_struct("Exec")
-            .field("path", path)
-            .field("args", args)
-            .field("env", &format_args!("{} variables", env.len()))
-            .field("input", &format_args!("{} bytes", input.as_ref().map_or(0, Vec::len)))
-            .field("merged", merged)
-            .field("within", within)
-            .finish()
-    }
-}
-
 /// The exit status and the output of a program.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -150,10 +151,10 @@ pub struct ExecOutput {
 }
 
 impl ExecOutput {
-    /// Returns whether the program exited with status 0.
+    /// Returns whether the program exited with status 0, and not by a signal.
     #[must_use]
     pub fn success(&self) -> bool {
-        self.exitcode == Some(0)
+        self.exitcode == Some(0) && self.signal.is_none()
     }
 
     /// Returns whether the agent dropped part of the output.
@@ -312,4 +313,27 @@ async fn start<M: Monitor>(agent: &Agent<M>, program: &Exec, limit: &Limit) -> R
         return Err(impossible::<GuestExec>(format_args!("the process ID {pid}")));
     }
     Ok(Running { agent: agent.clone(), pid, name: format!("`{}`", Printable(&program.path)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_secrets() {
+        let program = Exec::new("chpasswd").arg("hunter2").env("TOKEN", "hunter2").input("hunter2");
+        let shown = format!("{program:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("chpasswd") && shown.contains("TOKEN"), "{shown}");
+        // The bytes of the input, as numbers.
+        assert!(!shown.contains("104"), "{shown}");
+    }
+
+    /// An agent may report both.
+    #[test]
+    fn a_program_that_a_signal_ended_has_not_succeeded() {
+        let output = ExecOutput { exitcode: Some(0), ..ExecOutput::default() };
+        assert!(output.success());
+        assert!(!ExecOutput { signal: Some(9), ..output }.success());
+    }
 }

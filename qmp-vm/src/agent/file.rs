@@ -84,6 +84,12 @@ async fn read<M: Monitor>(agent: &M, path: &str, most: usize, within: Duration) 
         let wanted = PIECE.min(most - bytes.len());
         let command = GuestFileRead::new(handle).count(i64::try_from(wanted).unwrap_or(1));
         let piece = limit.execute(agent, command).await?;
+        let most_text = wanted.div_ceil(3) * 4;
+        if piece.buf_b64.len() > most_text {
+            let length = piece.buf_b64.len();
+            let reason = format!("{length} bytes of base64 where at most {most_text} are possible");
+            return Err(impossible::<GuestFileRead>(reason));
+        }
         let read = decode::<GuestFileRead>(&piece.buf_b64)?;
         let (count, length) = (piece.count, read.len());
         if length > wanted {

@@ -226,3 +226,16 @@ impl From<Command> for Launch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_secrets() {
+        let launch = Launch::new("qemu").args(["-object", "secret,id=s,data=hunter2"]);
+        let shown = format!("{launch:?}");
+        assert!(shown.contains("qemu") && shown.contains("arguments: 2"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
