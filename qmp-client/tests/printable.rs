@@ -104,7 +104,6 @@ fn every_error_is_printable_and_short() {
         ProtocolError::NotAgent((*garbage()).clone()),
         ProtocolError::TooLarge { limit: usize::MAX },
         ProtocolError::TooDeep { command: command(), depth: usize::MAX, limit: usize::MAX },
-        ProtocolError::TooComplex { command: command(), values: usize::MAX, limit: usize::MAX },
         ProtocolError::NotReceived { command: command(), limit: usize::MAX },
         ProtocolError::BadReply { command: command(), garbage: garbage() },
         ProtocolError::LostReply { command: command(), garbage: garbage() },

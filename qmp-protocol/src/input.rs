@@ -25,9 +25,8 @@ const LARGEST_KEPT: usize = 1 << 20;
 /// The next thing in the buffer.
 #[derive(Debug)]
 pub(crate) enum Frame {
-    /// A message, its place in the buffer, the depth of its deepest bracket, and the number of its
-    /// values, about.
-    Message { place: Range<usize>, depth: usize, values: usize },
+    /// A message, its place in the buffer, and the depth of its deepest bracket.
+    Message { place: Range<usize>, depth: usize },
     /// Bytes that are not a message, and the id of the reply that they may have been.
     Garbage(Garbage, Option<CallId>),
     /// The message that is arriving exceeds the limit.
@@ -198,9 +197,9 @@ impl Input {
                 Scan::End(length) if length > self.limit => return Some(Frame::TooLarge),
                 Scan::End(length) => {
                     let place = self.start..self.start + length;
-                    let (depth, values) = (self.scanner.deepest(), self.scanner.values());
+                    let depth = self.scanner.deepest();
                     self.take(length);
-                    return Some(Frame::Message { place, depth, values });
+                    return Some(Frame::Message { place, depth });
                 }
                 Scan::ControlCharacter(at) => {
                     self.start_junk(at, "a control character in a string");

@@ -25,7 +25,6 @@ pub(crate) enum Scan {
 pub(crate) struct Scanner {
     depth: usize,
     deepest: usize,
-    values: usize,
     in_string: bool,
     escaped: bool,
 }
@@ -34,11 +33,6 @@ impl Scanner {
     /// Returns the deepest nesting of the object so far.
     pub(crate) fn deepest(&self) -> usize {
         self.deepest
-    }
-
-    /// Returns the number of values in the object so far, about: the names of members do not count.
-    pub(crate) fn values(&self) -> usize {
-        self.values
     }
 
     /// Scans `object[from..]`. `object` begins with the first byte of the object, and the bytes
@@ -60,7 +54,6 @@ impl Scanner {
                         return Scan::Misplaced(at);
                     }
                     self.depth += 1;
-                    self.values += 1;
                     self.deepest = self.deepest.max(self.depth);
                 }
                 b'}' | b']' => {
@@ -69,7 +62,6 @@ impl Scanner {
                         return Scan::End(at + 1);
                     }
                 }
-                b',' => self.values += 1,
                 _ => {}
             }
             at += 1;
@@ -141,20 +133,6 @@ mod tests {
                     assert_eq!(scan(&object[..end]), Scan::Unfinished, "{object} to {end}");
                 }
             }
-        }
-    }
-
-    #[test]
-    fn values_are_counted_outside_of_strings() {
-        for (text, values) in [
-            ("{}", 1),
-            (r#"{"a": "a,[\"{,"}"#, 1),
-            (r#"{"a": [1, 2, 3]}"#, 4),
-            (r#"{"a": {"b,": "c,\\"}, "d": [[]]}"#, 5),
-        ] {
-            let mut scanner = Scanner::default();
-            scanner.scan(text.as_bytes(), 0);
-            assert_eq!(scanner.values(), values, "{text}");
         }
     }
 

@@ -26,15 +26,6 @@ use crate::transcript::Transcript;
 /// The longest line that the fast path tries.
 const SHORT: usize = 1024;
 
-/// The size of a message, in other terms than bytes. That of a short line is of no interest.
-#[derive(Clone, Copy, Debug, Default)]
-struct Size {
-    /// The deepest nesting, in brackets.
-    depth: usize,
-    /// The number of values, about.
-    values: usize,
-}
-
 #[derive(Debug)]
 enum Phase {
     /// The greeting has not arrived.
@@ -330,9 +321,7 @@ impl Connection {
             return Some(incoming);
         }
         let incoming = match input.frame() {
-            Some(Frame::Message { place, depth, values }) => {
-                self.take_message(input.bytes(place), Size { depth, values })
-            }
+            Some(Frame::Message { place, depth }) => self.take_message(input.bytes(place), depth),
             Some(Frame::Garbage(garbage, id)) if garbage.is_part_of_object() => {
                 self.take_bad_message(garbage, id)
             }

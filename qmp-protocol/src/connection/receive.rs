@@ -7,7 +7,7 @@ use std::sync::Arc;
 use qmp_types::{Capability, Greeting, QmpError, ServerMessage};
 use serde_json::value::RawValue;
 
-use super::{Connection, Phase, Size};
+use super::{Connection, Phase};
 use crate::encode::Kind;
 use crate::error::{End, Error, ProtocolError, ServerError};
 use crate::garbage::Garbage;
@@ -22,8 +22,6 @@ use crate::transcript::Direction;
 
 /// The longest name of an event that is accepted, in bytes. QEMU's take up to 40.
 const LONGEST_NAME: usize = 1024;
-/// The values that a reply or an event may have in any case.
-const FEW_VALUES: usize = 64 * 1024;
 
 impl Connection {
     /// Takes a message that the fast path has read.
@@ -31,7 +29,7 @@ impl Connection {
         let bytes = input.bytes(line.place.clone());
         let Ok(text) = std::str::from_utf8(bytes) else {
             // The general parser says where.
-            return self.take_message(bytes, Size::default());
+            return self.take_message(bytes, 0);
         };
         let start = line.place.start;
         let part = |place: Range<usize>| text.get(place.start - start..place.end - start);
@@ -48,14 +46,14 @@ impl Connection {
             Message::Return { id, value: place } => {
                 if let Some(value) = value(place) {
                     self.exchange.recorder.record(Direction::Received, bytes);
-                    return self.take_return(ReplyId::Call(id), value, Size::default());
+                    return self.take_return(ReplyId::Call(id), value, 0);
                 }
             }
         }
-        self.take_message(bytes, Size::default())
+        self.take_message(bytes, 0)
     }
 
-    pub(super) fn take_message<'i>(&mut self, bytes: &'i [u8], size: Size) -> Incoming<'i> {
+    pub(super) fn take_message<'i>(&mut self, bytes: &'i [u8], depth: usize) -> Incoming<'i> {
         self.exchange.recorder.record(Direction::Received, bytes);
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text,
@@ -66,16 +64,14 @@ impl Connection {
         };
         match qmp_types::decode(text) {
             Ok(ServerMessage::Return { id, value }) => {
-                self.take_return(ReplyId::new(id), value, size)
+                self.take_return(ReplyId::new(id), value, depth)
             }
             Ok(ServerMessage::Error { id, error }) => self.take_error(ReplyId::new(id), error),
-            Ok(ServerMessage::Event { name, data, timestamp })
-                if name.len() <= LONGEST_NAME && size.values <= self.most_values() =>
-            {
+            Ok(ServerMessage::Event { name, data, timestamp }) if name.len() <= LONGEST_NAME => {
                 Incoming::Event { name: Cow::Owned(name), data: data.filter(is_some), timestamp }
             }
             Ok(ServerMessage::Event { .. }) => {
-                let reason = "an event with a name that is too long, or with too many values";
+                let reason = "an event with a name that is too long";
                 self.take_garbage(Garbage::new(reason, bytes), None)
             }
             Ok(ServerMessage::Greeting(greeting)) => self.take_greeting(greeting, bytes),
@@ -103,7 +99,7 @@ impl Connection {
         Incoming::Greeting
     }
 
-    fn take_return<'i>(&mut self, id: ReplyId, value: &'i RawValue, size: Size) -> Incoming<'i> {
+    fn take_return<'i>(&mut self, id: ReplyId, value: &'i RawValue, depth: usize) -> Incoming<'i> {
         match self.phase {
             Phase::Syncing => return self.take_sync(Ok(value)),
             Phase::Negotiating => return self.take_negotiation(id, Ok(())),
@@ -112,25 +108,15 @@ impl Connection {
         if self.take_late(id, false) {
             return Incoming::Dropped;
         }
-        let Size { depth, values } = size;
-        let (limit, most) = (self.settings.depth, self.most_values());
+        let limit = self.settings.depth;
         let addressee = self.addressee(id, false);
         if id.call().is_some_and(|id| self.is_in_flight(id)) {
             self.exchange.expect_ids();
         }
         self.complete(addressee, |command| match depth {
             _ if depth > limit => Err(ProtocolError::TooDeep { command, depth, limit }.into()),
-            _ if values > most => {
-                Err(ProtocolError::TooComplex { command, values, limit: most }.into())
-            }
             _ => Ok(value),
         })
-    }
-
-    /// Returns the most values that a reply or an event may have. A value takes up to about 128 bytes
-    /// once it is decoded.
-    fn most_values(&self) -> usize {
-        (self.settings.message_size / 128).max(FEW_VALUES)
     }
 
     fn take_error<'i>(&mut self, id: ReplyId, error: QmpError) -> Incoming<'i> {

@@ -36,16 +36,6 @@ pub enum ProtocolError {
         /// The limit, in brackets.
         limit: usize,
     },
-    /// A reply has more values than the limit on the size of a message allows: as values, it would
-    /// take many times its size.
-    TooComplex {
-        /// The command.
-        command: Cow<'static, str>,
-        /// The number of values in the reply, about.
-        values: usize,
-        /// The limit.
-        limit: usize,
-    },
     /// A reply was dropped: together with the replies that have arrived and not been received, it
     /// exceeds the limit.
     NotReceived {
@@ -78,7 +68,6 @@ impl ProtocolError {
             Self::BadReply { command, .. }
             | Self::LostReply { command, .. }
             | Self::NotReceived { command, .. }
-            | Self::TooComplex { command, .. }
             | Self::TooDeep { command, .. } => Some(command),
             Self::HumanMonitor { .. }
             | Self::NotQmp(_)
@@ -108,11 +97,6 @@ impl fmt::Display for ProtocolError {
                 f,
                 "the reply to `{command}` is nested {depth} levels deep, and the limit is {limit} \
                  (see the option `depth`)"
-            ),
-            Self::TooComplex { values, limit, .. } => write!(
-                f,
-                "the reply to `{command}` has about {values} values, and the limit is {limit} (see \
-                 the option `message_size`)"
             ),
             Self::NotReceived { limit, .. } => write!(
                 f,
