@@ -39,8 +39,12 @@ impl Session for Client {
         Client::call(self, request)
     }
 
-    fn guard<U: Request<Return: Send> + Send + 'static>(&self, command: U) -> Guard<U> {
-        Guard::new(self, Some(command), &Rollback::default())
+    fn guard<U: Request<Return: Send> + Send + 'static>(
+        &self,
+        command: U,
+        rollback: &Rollback,
+    ) -> Guard<U> {
+        Guard::new(self, Some(command), rollback)
     }
 
     fn subscribe(&self, wanted: impl FnMut(&RawEvent) -> bool + Send + 'static) -> Self::Events {

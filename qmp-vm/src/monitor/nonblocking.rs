@@ -30,7 +30,11 @@ impl Session for Client {
         Client::call(self, request)
     }
 
-    fn guard<U: Request<Return: Send> + Send + 'static>(&self, command: U) -> client::Undo<U> {
+    fn guard<U: Request<Return: Send> + Send + 'static>(
+        &self,
+        command: U,
+        _: &Rollback,
+    ) -> client::Undo<U> {
         Client::call(self, command).guard()
     }
 
@@ -89,9 +93,6 @@ impl<R: Request<Return: Send> + Send> Call<Client, R> for client::Call<R> {
         rollback: &Rollback,
         undo: impl Fn(Result<&R::Return, &Error>) -> Option<U> + Clone + Send + Sync + 'static,
     ) -> Result<(R::Return, client::Undo<U>)> {
-        if rollback.outlasts_timeouts() {
-            return Self::execute_undoable(self, undo).await;
-        }
         // After a timeout, the undo command is not waited for.
         let late = undo.clone();
         let undo = move |result: Result<&R::Return, &Error>| match result {
@@ -101,7 +102,7 @@ impl<R: Request<Return: Send> + Send> Call<Client, R> for client::Call<R> {
         let result = Self::execute_undoable(self, undo).await;
         if let Err(error) = &result {
             let command = if error.is_timeout() { late(Err(error)) } else { None };
-            drop(command.map(|command| client.guard(command)));
+            drop(command.map(|command| client.guard(command, rollback)));
         }
         result
     }

@@ -53,15 +53,19 @@ impl Rollback {
         rollback
     }
 
-    /// Returns whether the commands are waited for even after a step that timed out.
-    pub fn outlasts_timeouts(&self) -> bool {
-        self.within.is_some()
+    /// Starts again: the next command has its own deadline.
+    #[cfg(feature = "qga")]
+    pub fn restart(&self) {
+        #[cfg(feature = "blocking")]
+        {
+            *self.time.lock().unwrap_or_else(PoisonError::into_inner) = Time::Unused;
+        }
     }
 
     /// Takes note of the result of a step, and returns it.
     pub fn note<T>(&self, result: Result<T>) -> Result<T> {
         #[cfg(feature = "blocking")]
-        if !self.outlasts_timeouts() && result.as_ref().is_err_and(Error::is_timeout) {
+        if self.within.is_none() && result.as_ref().is_err_and(Error::is_timeout) {
             *self.time.lock().unwrap_or_else(PoisonError::into_inner) = Time::Over;
         }
         result

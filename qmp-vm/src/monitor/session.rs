@@ -29,8 +29,13 @@ pub trait Session: Clone + fmt::Debug + Send + Sync + 'static {
         self.call(request).execute()
     }
 
-    /// Returns a guard that executes a command.
-    fn guard<U: Request<Return: Send> + Send + 'static>(&self, command: U) -> Self::Undo<U>;
+    /// Returns a guard that executes a command. The blocking client waits for as long as the rollback
+    /// has time.
+    fn guard<U: Request<Return: Send> + Send + 'static>(
+        &self,
+        command: U,
+        rollback: &Rollback,
+    ) -> Self::Undo<U>;
 
     /// Subscribes to the events that satisfy a predicate, from now on.
     fn subscribe(&self, wanted: impl FnMut(&RawEvent) -> bool + Send + 'static) -> Self::Events;
