@@ -65,8 +65,8 @@ impl std::error::Error for DecodeError {}
 
 /// Decodes JSON text.
 ///
-/// The value may take as many bytes of memory as the text, or 32 MiB if that is more: a peer must not
-/// decide how much memory its messages take, and an empty object of three bytes may become hundreds.
+/// The value may take 1 MiB more memory than the text, or 32 MiB if that is more: a peer must not decide
+/// how much memory its messages take, and an empty object of three bytes may become hundreds.
 ///
 /// # Errors
 /// Fails if the text is not JSON, not what `T` expects, or takes more memory.

@@ -19,8 +19,15 @@ pub(super) struct Reader<'de> {
     memory: usize,
 }
 
-/// The memory that values may take if that is more than the length of the text, in bytes.
+/// The memory that values may take if that is more than that of the text, in bytes.
 const MEMORY: usize = 32 << 20;
+/// The memory that values may take beside what is written in the text, in bytes.
+const BESIDE: usize = 1 << 20;
+
+/// Returns the memory that the values of a text may take, in bytes. A text may be a few large strings.
+fn memory_for(text: &str) -> usize {
+    text.len().saturating_add(BESIDE).max(MEMORY)
+}
 
 /// Whether the position of a discriminator has been guessed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,7 +47,7 @@ pub(super) enum Number {
 
 impl<'de> Reader<'de> {
     pub(super) fn new(text: &'de str, guesses: Guesses) -> Self {
-        Self { text, at: 0, depth: 0, guesses, memory: text.len().max(MEMORY) }
+        Self { text, at: 0, depth: 0, guesses, memory: memory_for(text) }
     }
 
     pub(super) fn has_guessed(&self) -> bool {
@@ -71,7 +78,7 @@ impl<'de> Reader<'de> {
 
     #[cold]
     fn out_of_memory(&self) -> JsonError {
-        let most = self.text.len().max(MEMORY);
+        let most = memory_for(self.text);
         self.error(&format!("the value takes more than {most} bytes of memory"))
     }
 

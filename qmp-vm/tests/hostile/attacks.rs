@@ -244,6 +244,7 @@ pub(crate) fn honest(name: &str, arguments: &Value) -> Value {
     match name {
         "add-fd" => json!({"fdset-id": 1, "fd": 7}),
         "query-status" => json!({"status": "running", "running": true}),
+        "query-hotpluggable-cpus" => json!([{"type": "cpu", "vcpus-count": 1, "props": {}}]),
         "query-jobs" => json!(["running", "ready", "pending", "paused", "concluded"].map(job)),
         "query-migrate" => json!({"status": "completed", "error-desc": "none", "total-time": 1,
             "ram": {"transferred": 1, "remaining": 0, "total": 1, "duplicate": 0, "normal": 0,

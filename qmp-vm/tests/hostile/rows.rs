@@ -11,11 +11,14 @@ use std::time::Duration;
 use qmp_client::qga::commands::{GuestGetFsinfo, GuestInfo, GuestNetworkGetInterfaces};
 use qmp_client::qmp::AnyEvent;
 use qmp_client::qmp::commands::{
-    AddFd, BlockdevAdd, DeviceAdd, Migrate, MigratePause, NetdevAdd, QueryBlock,
+    AddFd, BlockdevAdd, DeviceAdd, InputSendEvent, Migrate, MigratePause, NetdevAdd, QueryBlock,
     QueryNamedBlockNodes, QueryStatus, RemoveFd, Screendump,
 };
 use qmp_client::qmp::events::Stop;
-use qmp_client::qmp::types::{BlockdevOptions, Netdev, NetdevType, NetdevUserOptions};
+use qmp_client::qmp::types::{
+    BlockdevOptions, InputBtnEvent, InputBtnEventWrapper, InputButton, InputEvent, Netdev,
+    NetdevType, NetdevUserOptions, QKeyCode,
+};
 use qmp_client::{Client, Error, Raw, blocking};
 use qmp_vm::agent::Agent;
 use qmp_vm::{
@@ -110,6 +113,15 @@ fn netdev() -> NetdevAdd {
     NetdevAdd::new(Netdev::new("net", NetdevType::User(NetdevUserOptions::new())))
 }
 
+fn object_add() -> Raw<Value> {
+    Raw::new("object-add")
+}
+
+fn press() -> InputSendEvent {
+    let button = InputBtnEvent::new(InputButton::Left, true);
+    InputSendEvent::new(vec![InputEvent::Btn(InputBtnEventWrapper::new(button))])
+}
+
 fn card() -> DeviceAdd {
     DeviceAdd::new("virtio-net-pci")
 }
@@ -149,6 +161,10 @@ pub(crate) const MONITOR: &[Row] = rows![itself;
     "Workflows::plug_disk", "device_add", |vm| vm.plug_disk(null(), "node", |_| node(), card());
     "Workflows::plug_nic", "getfd", |vm| vm.plug_nic("net", [null()], [null()], |_| netdev(), card());
     "Workflows::plug_nic", "netdev_add", |vm| vm.plug_nic("net", [null()], [null()], |_| netdev(), card());
+    "Workflows::plug_cpu", "query-hotpluggable-cpus", |vm| vm.plug_cpu("cpu1");
+    "Workflows::plug_cpu", "device_add", |vm| vm.plug_cpu("cpu1");
+    "Workflows::plug_memory", "object-add", |vm| vm.plug_memory("memory", object_add(), card());
+    "Workflows::plug_memory", "device_add", |vm| vm.plug_memory("memory", object_add(), card());
     "Workflows::run_job", "start", |vm| vm.run_job(start(), "running", WITHIN);
     "Workflows::run_job", "query-jobs", |vm| vm.run_job(start(), "concluded", WITHIN);
     "Workflows::run_job", "query-block-jobs", |vm| vm.run_job(start(), "paused", WITHIN);
@@ -166,6 +182,10 @@ pub(crate) const MONITOR: &[Row] = rows![itself;
     "Workflows::screenshot_with", "screendump", |vm| vm.screenshot_with(|path| Screendump::new(path));
     "Workflows::type_text", "query-status", |vm| vm.type_text("x");
     "Workflows::type_text", "send-key", |vm| vm.type_text("x");
+    "Workflows::press_keys", "query-status", |vm| vm.press_keys([QKeyCode::Ret], WITHIN);
+    "Workflows::press_keys", "send-key", |vm| vm.press_keys([QKeyCode::Ret], WITHIN);
+    "Workflows::send_input", "query-status", |vm| vm.send_input([press()], WITHIN);
+    "Workflows::send_input", "input-send-event", |vm| vm.send_input([press()], WITHIN);
 ];
 
 /// The functions whose two forms differ.
