@@ -42,6 +42,13 @@ impl Printable<'_> {
     ) -> fmt::Result {
         limited(f, LONGEST, write)
     }
+
+    /// Returns whether a character is escaped: a control character, an invisible character, or one
+    /// that changes the direction of text.
+    #[must_use]
+    pub fn escapes(character: char) -> bool {
+        must_escape(character)
+    }
 }
 
 /// Escapes what is written to it, and cuts it off; see [`Printable::write`].
