@@ -213,7 +213,7 @@ fn is_suspicious(schema: &Schema, owner: &Definition, member: &Member) -> bool {
         || (text == Text::Any && has_word(&ANYTHING))
 }
 
-/// What a value can be.
+/// The content that a value can have.
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
 enum Text {
     Number,

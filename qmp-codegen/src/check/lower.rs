@@ -15,7 +15,7 @@ use crate::source::Sources;
 use super::index::{Index, Lookup};
 use super::secrets::Secrets;
 
-/// What the pragmas state that QEMU's own generator does not have.
+/// Statements of pragmas that QEMU's own generator does not have.
 pub(crate) struct Extensions<'a> {
     /// The members that are secret.
     pub(crate) secrets: Secrets<'a>,
