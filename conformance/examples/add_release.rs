@@ -25,7 +25,7 @@ use qmp_client::blocking::Client;
 use qmp_codegen::Root;
 use qmp_codegen::introspection::{Names, Naming, export, import};
 use qmp_vm::Launch;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use version::Version;
 
 const USAGE: &str = "usage: schema/tests/releases/add VERSION ADDRESS
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
 fn add(name: &str, address: &str) -> Result<String, Box<dyn Error>> {
     let version = Version::parse(name).ok_or("the version is not of the form MAJOR.MINOR")?;
     let complete = address.ends_with(".json");
-    let entries = if complete {
+    let lines = if complete {
         of_schema(address)?
     } else if is_program(Path::new(address)) {
         let bare = ["-M", "none", "-display", "none", "-nodefaults", "-S"];
@@ -66,7 +66,6 @@ fn add(name: &str, address: &str) -> Result<String, Box<dyn Error>> {
         let client = Client::connect(address).map_err(|e| e.report())?;
         of_qemu(&client, version)?
     };
-    let lines: Vec<String> = entries.iter().map(Value::to_string).collect();
     let text = format!("[\n{}\n]\n", lines.join(",\n"));
     // Nothing is written that the tests could not read.
     import(&text, &Names::none())?;
@@ -87,19 +86,21 @@ fn is_program(path: &Path) -> bool {
     path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
 }
 
-fn of_qemu(client: &Client, version: Version) -> Result<Vec<Value>, Box<dyn Error>> {
+/// Returns the entries of a QEMU's reply as it wrote them.
+fn of_qemu(client: &Client, version: Version) -> Result<Vec<String>, Box<dyn Error>> {
     let qemu = &client.version().qemu;
     let actual = format!("{}.{}", qemu.major, qemu.minor);
     if Version::parse(&actual) != Some(version) {
         return Err(format!("this is QEMU {actual}").into());
     }
-    let reply = client.execute(Raw::<Vec<Value>>::new("query-qmp-schema"));
-    Ok(reply.map_err(|error| error.report())?)
+    let reply = client.execute(Raw::<Vec<Box<RawValue>>>::new("query-qmp-schema"));
+    let entries = reply.map_err(|error| error.report())?;
+    Ok(entries.iter().map(|entry| entry.get().to_owned()).collect())
 }
 
 /// Shows the schema as a QEMU would that has everything in it.
-fn of_schema(root: &str) -> Result<Vec<Value>, Box<dyn Error>> {
+fn of_schema(root: &str) -> Result<Vec<String>, Box<dyn Error>> {
     let schema = qmp_codegen::load([Root::File(root.into())])?.schema;
     let shown = export(&schema, Naming::Unmasked, &|_| true);
-    Ok(shown.as_array().cloned().unwrap_or_default())
+    Ok(shown.as_array().into_iter().flatten().map(ToString::to_string).collect())
 }
