@@ -26,7 +26,10 @@ pub(crate) fn report(
 ) -> String {
     let release = &releases[index];
     let mut text = String::new();
-    let before = releases[..index].iter().rev().find(|before| before.version < release.version);
+    // A QEMU does not have all targets and options, so one is best compared with another one.
+    let older = || releases[..index].iter().rev().filter(|one| one.version < release.version);
+    let alike = older().find(|before| before.complete == release.complete);
+    let before = alike.or_else(|| older().next());
     let from = before.map_or_else(|| String::from("(none)"), |before| before.version.to_string());
     let _ = writeln!(text, "--- {from}\n+++ {}", release.version);
     let changes = before.map(|before| changes(before, release)).unwrap_or_default();
