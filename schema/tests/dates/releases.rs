@@ -2,7 +2,8 @@
 //!
 //! `VERSION.json` is the reply of a QEMU to `query-qmp-schema`, one entry per line.
 //! `VERSION-schema.json` was made from the schema of the release, with all targets and build
-//! options, by the same importer and exporter.
+//! options, by the same importer and exporter; those of 6.0 and 6.1 were first translated to the
+//! language of 6.2.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

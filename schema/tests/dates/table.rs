@@ -52,20 +52,19 @@ pub(crate) fn table(
     }
     let oldest = releases[0].version;
     let mut text = format!(
-        "| | all | with a date | proved | older than {oldest} | not proved |\n\
+        "| | all | with a date | proved | in {oldest} already | not proved |\n\
          | --- | ---: | ---: | ---: | ---: | ---: |\n"
     );
     for (kind, title) in KINDS {
         let Row { all, dated, proved, older, unproved } = rows.remove(&kind).unwrap_or_default();
         let _ = writeln!(text, "| {title} | {all} | {dated} | {proved} | {older} | {unproved} |");
     }
-    let sources = releases.iter().map(|release| {
-        let kind = if release.complete { " (its schema)" } else { "" };
-        format!("{}{kind}", release.version)
-    });
-    let sources: Vec<String> = sources.collect();
-    let _ = writeln!(text, "\nReleases: {}.", sources.join(", "));
-    text.push_str("Not proved:\n\n");
+    for (title, complete) in [("Replies of QEMU", false), ("Schemas of QEMU", true)] {
+        let some = releases.iter().filter(|release| release.complete == complete);
+        let versions: Vec<String> = some.map(|release| release.version.to_string()).collect();
+        let _ = writeln!(text, "\n{title}: {}.", versions.join(", "));
+    }
+    text.push_str("\nNot proved:\n\n");
     for (reason, count) in reasons {
         let _ = writeln!(text, "- {count} {reason}");
     }
