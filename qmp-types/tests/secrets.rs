@@ -5,9 +5,10 @@
 
 use std::fmt::Debug;
 
-use qmp_types::qga::commands::{GuestSetUserPassword, GuestSshAddAuthorizedKeys};
+use qmp_types::qga::commands::{GuestExec, GuestSetUserPassword, GuestSshAddAuthorizedKeys};
 use qmp_types::qmp::commands::{
-    BlockdevAdd, ChangeVncPassword, DeviceAdd, ExpirePassword, ObjectAdd, SetPassword, Transaction,
+    BlockdevAdd, ChangeVncPassword, DeviceAdd, ExpirePassword, HumanMonitorCommand, ObjectAdd,
+    QomSet, SetPassword, Transaction,
 };
 use qmp_types::{Command, redact, secrets_of};
 use serde::de::DeserializeOwned;
@@ -33,6 +34,10 @@ fn passwords_are_in_no_log() {
             "data": "x"})),
         logged::<BlockdevAdd>(&json!({"driver": "raw", "file": {"driver": "https",
             "url": "https://x", "cookie": "hunter2", "cookie-secret": "s"}})),
+        logged::<QomSet>(&json!({"path": "/objects/s", "property": "data", "value": "hunter2"})),
+        logged::<HumanMonitorCommand>(&json!({"command-line": "set_password vnc hunter2"})),
+        logged::<GuestExec>(&json!({"path": "/bin/x", "env": ["PASSWORD=hunter2"],
+            "input-data": "hunter2"})),
         logged::<GuestSetUserPassword>(
             &json!({"username": "root", "password": "hunter2", "crypted": false}),
         ),
