@@ -8,7 +8,7 @@
 mod release;
 mod support;
 
-use conformance::qemus;
+use conformance::{qemus, target, targets};
 use qmp_client::Raw;
 use qmp_client::blocking::Client;
 use qmp_vm::Launch;
@@ -18,11 +18,11 @@ needs! { qemu,
     fn the_schema_covers_running_qemus() {
         let schema = release::schema();
         let mut unexpected = Vec::new();
-        for qemu in qemus() {
+        for qemu in qemus().into_iter().chain(targets()) {
             let bare = ["-M", "none", "-display", "none", "-nodefaults", "-S"];
             let vm = Launch::new(&qemu).args(bare).start::<Client>().unwrap();
             let version = vm.version().qemu;
-            let label = support::label("QEMU", &version);
+            let label = format!("{} ({})", support::label("QEMU", &version), target(&qemu));
             let answer = vm.execute(Raw::<Box<RawValue>>::new("query-qmp-schema")).unwrap();
             // A newer release may have more than the schema.
             if (version.major, version.minor) > release::NEWEST_VERSION {

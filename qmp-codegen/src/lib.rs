@@ -16,12 +16,14 @@
 //! - [`introspection`] converts between a `Schema` and `query-qmp-schema` replies, [`text`] writes a
 //!   `Schema` as QAPI, and [`diff`] compares two of them.
 //!
-//! QEMU's guide "How to use the QAPI code generator" describes the language. One pragma is an
-//! extension: `secret-members` lists members such as passwords, which neither `Debug` nor logs may
-//! show. It can be in a root of its own, so that the files of another project need not be changed:
+//! QEMU's guide "How to use the QAPI code generator" describes the language. Two pragmas are
+//! extensions: `secret-members` lists members such as passwords, which neither `Debug` nor logs may
+//! show, and `read-only-commands` lists commands that have no effect and only return something. They
+//! can be in a root of their own, so that the files of another project need not be changed:
 //!
 //! ```text
-//! { 'pragma': { 'secret-members': [ 'SetPasswordOptions.password' ] } }
+//! { 'pragma': { 'secret-members': [ 'SetPasswordOptions.password' ],
+//!               'read-only-commands': [ 'query-status' ] } }
 //! ```
 
 mod ast;

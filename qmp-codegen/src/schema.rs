@@ -248,6 +248,11 @@ pub struct Command {
     pub allow_preconfig: bool,
     /// Whether its handler runs in a coroutine (`coroutine`).
     pub coroutine: bool,
+    /// Whether it has no effect on the machine: it only returns something.
+    ///
+    /// The pragma `read-only-commands` lists these commands. It is an extension of the language, as
+    /// `secret-members` is.
+    pub read_only: bool,
 }
 
 /// An event.

@@ -128,9 +128,21 @@ impl<'a> Index<'a> {
         self.definitions.iter().map(|definition| definition.name.text.as_str())
     }
 
+    /// Returns the names of all commands, as candidates for suggestions.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = &'a str> {
+        let commands =
+            self.definitions.iter().filter(|one| one.kind() == crate::ast::Kind::Command);
+        commands.map(|definition| definition.name.text.as_str())
+    }
+
     /// Returns the members that the pragmas of any root list as secret.
     pub(crate) fn secret_members(&self) -> impl Iterator<Item = &'a Name> {
         self.pragmas.iter().flat_map(Pragmas::secret_members)
+    }
+
+    /// Returns the commands that the pragmas of any root list as read-only.
+    pub(crate) fn read_only_commands(&self) -> impl Iterator<Item = &'a Name> {
+        self.pragmas.iter().flat_map(Pragmas::read_only_commands)
     }
 
     /// Returns the pragmas that apply to a definition.

@@ -10,6 +10,7 @@ mod lower;
 mod names;
 mod nesting;
 pub(crate) mod prose;
+mod read_only;
 mod references;
 mod secrets;
 mod unions;
@@ -44,8 +45,10 @@ pub(crate) fn check(
     docs::check(&index, report);
     report.in_documentation = false;
     let secrets = secrets::check(&index, report);
+    let read_only = read_only::check(&index, report);
     if report.has_errors() {
         return None;
     }
-    lower::lower(items, &index, &secrets, sources, report)
+    let extensions = lower::Extensions { secrets, read_only };
+    lower::lower(items, &index, &extensions, sources, report)
 }

@@ -25,6 +25,9 @@ pub(crate) fn command(plan: &Plan<'_>, command: &Command) -> TokenStream {
     let mut doc = Doc::new(plan);
     doc.overview(definition, &format!("The command `{}`.", definition.name));
     doc.sections(definition);
+    if command.read_only {
+        doc.paragraph("Has no effect on the machine.");
+    }
     if command.allow_oob {
         doc.paragraph("Can be executed out-of-band.");
     }

@@ -51,8 +51,12 @@ pub(crate) fn emit(schema: &Schema, options: &Options) -> TokenStream {
     let events = module("events", " The events.", events);
     let any_event = event::emit_any(&plan);
     let secrets = emit_secrets(&plan);
+    let read_only = emit_read_only(&plan);
     let introspection = options.introspection.then(|| emit_introspection(&plan));
-    [types, commands, events, any_event, secrets].into_iter().chain(introspection).collect()
+    [types, commands, events, any_event, secrets, read_only]
+        .into_iter()
+        .chain(introspection)
+        .collect()
 }
 
 /// Emits a module of items, which are moved into it: `quote!` would copy every token.
@@ -106,6 +110,27 @@ fn emit_secrets(plan: &Plan<'_>) -> TokenStream {
         /// secret, at whatever depth: for `qmp_types::redact_members`.
         #[allow(dead_code, unreachable_pub)]
         pub const SECRETS: &[(&str, &[&str])] = &[#(#rows)*];
+    }
+}
+
+/// Emits the table of commands that have no effect.
+fn emit_read_only(plan: &Plan<'_>) -> TokenStream {
+    let commands = plan.commands.iter().filter(|(command, _)| command.read_only);
+    let mut names: Vec<&str> = commands.map(|(command, _)| &*command.definition.name).collect();
+    names.sort_unstable();
+    quote! {
+        /// The commands that have no effect on the machine and only return something, in the order
+        /// of their names.
+        #[allow(dead_code, unreachable_pub)]
+        pub const READ_ONLY: &[&str] = &[#(#names),*];
+
+        /// Returns whether a command is known to have no effect on the machine: false for all
+        /// others, and for those that this vocabulary does not have.
+        #[allow(dead_code, unreachable_pub)]
+        #[must_use]
+        pub fn is_read_only(command: &str) -> bool {
+            READ_ONLY.binary_search(&command).is_ok()
+        }
     }
 }
 

@@ -60,6 +60,7 @@ impl Import<'_> {
                     allow_oob: *allow_oob,
                     allow_preconfig: false,
                     coroutine: false,
+                    read_only: false,
                 }),
                 Body::Event { data } => schema.events.push(Event {
                     definition: definition(entry, &entry.name),
