@@ -27,6 +27,7 @@
 mod ast;
 mod builder;
 mod check;
+mod description;
 pub mod diagnostic;
 pub mod diff;
 mod emit;
