@@ -119,6 +119,22 @@ pub(crate) fn builtin_kind(builtin: Builtin) -> Kind {
     }
 }
 
+/// Returns the least and the greatest value of an integer type.
+pub(crate) fn range(builtin: Builtin) -> (i128, i128) {
+    let signed = |bits: u32| (-(1 << (bits - 1)), (1 << (bits - 1)) - 1);
+    let unsigned = |bits: u32| (0, (1 << bits) - 1);
+    match builtin {
+        Builtin::Int8 => signed(8),
+        Builtin::Int16 => signed(16),
+        Builtin::Int32 => signed(32),
+        Builtin::Uint8 => unsigned(8),
+        Builtin::Uint16 => unsigned(16),
+        Builtin::Uint32 => unsigned(32),
+        Builtin::Uint64 | Builtin::Size => unsigned(64),
+        _ => signed(64),
+    }
+}
+
 /// Returns the name of the JSON type of a built-in type.
 pub(crate) fn builtin_json_type(builtin: Builtin) -> &'static str {
     match builtin_kind(builtin) {
