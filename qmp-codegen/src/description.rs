@@ -118,11 +118,11 @@ impl<'l> Description<'l> {
         }
     }
 
-    /// Adds the reason why something is unstable, if it is.
-    pub(crate) fn unstable(&mut self, features: &[Feature]) {
-        if let Some(unstable) = Feature::named(features, "unstable") {
-            let text = self.markdown_of(&unstable.doc);
-            self.paragraph(&markup::titled("**Unstable:**", &text));
+    /// Adds the text of a feature that has a meaning of its own, if there is such a feature.
+    pub(crate) fn special(&mut self, features: &[Feature], name: &str, title: &str) {
+        if let Some(feature) = Feature::named(features, name) {
+            let text = self.markdown_of(&feature.doc);
+            self.paragraph(&markup::titled(title, &text));
         }
     }
 

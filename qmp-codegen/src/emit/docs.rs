@@ -89,7 +89,7 @@ pub(crate) fn alternative(plan: &Plan<'_>, alternative: &Alternative) -> TokenSt
 
 /// Returns the attributes: the text line by line, and `#[deprecated]`.
 fn finish(mut doc: Description<'_>, features: &[Feature]) -> TokenStream {
-    doc.unstable(features);
+    doc.special(features, "unstable", "**Unstable:**");
     let deprecated = Feature::named(features, "deprecated").map(|feature| {
         let note = markup::plain(&feature.doc);
         if note.is_empty() { quote!(#[deprecated]) } else { quote!(#[deprecated(note = #note)]) }
