@@ -38,6 +38,7 @@ mod load;
 mod markup;
 mod parse;
 mod report;
+mod resolve;
 pub mod schema;
 mod shape;
 mod similar;
