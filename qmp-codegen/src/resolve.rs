@@ -4,25 +4,31 @@ use crate::schema::{Arguments, Base, Condition, Feature, Member, Schema, TypeKin
 
 type Holds<'h> = &'h dyn Fn(&str) -> bool;
 
-/// Returns a schema without the commands, events, members, values, branches, alternatives, and
-/// features whose conditions do not hold. Types stay in their places.
-pub(crate) fn resolved(schema: &Schema, holds: Holds<'_>) -> Schema {
-    let mut schema = schema.clone();
-    schema.commands.retain(|command| exists(&command.definition.condition, holds));
-    schema.events.retain(|event| exists(&event.definition.condition, holds));
-    for command in &mut schema.commands {
-        features(&mut command.definition.features, holds);
-        arguments(&mut command.arguments, holds);
+impl Schema {
+    /// Returns the schema as a server has it with certain configuration symbols, which `holds` tells:
+    /// without the commands, events, members, values, branches, alternatives, and features whose
+    /// conditions do not hold.
+    ///
+    /// Types stay in their places, since ids refer to them.
+    #[must_use]
+    pub fn resolved(&self, holds: &dyn Fn(&str) -> bool) -> Self {
+        let mut schema = self.clone();
+        schema.commands.retain(|command| exists(&command.definition.condition, holds));
+        schema.events.retain(|event| exists(&event.definition.condition, holds));
+        for command in &mut schema.commands {
+            features(&mut command.definition.features, holds);
+            arguments(&mut command.arguments, holds);
+        }
+        for event in &mut schema.events {
+            features(&mut event.definition.features, holds);
+            arguments(&mut event.data, holds);
+        }
+        for ty in &mut schema.types {
+            features(&mut ty.definition.features, holds);
+            kind(&mut ty.kind, holds);
+        }
+        schema
     }
-    for event in &mut schema.events {
-        features(&mut event.definition.features, holds);
-        arguments(&mut event.data, holds);
-    }
-    for ty in &mut schema.types {
-        features(&mut ty.definition.features, holds);
-        kind(&mut ty.kind, holds);
-    }
-    schema
 }
 
 fn kind(kind: &mut TypeKind, holds: Holds<'_>) {

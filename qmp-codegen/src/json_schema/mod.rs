@@ -29,7 +29,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value, json};
 
 use crate::schema::{Schema, TypeId};
-use crate::{resolve, shape};
+use crate::shape;
 
 /// The program whose messages are described.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -44,11 +44,11 @@ pub enum Role {
 
 /// Returns a JSON Schema of all messages, and of every type, command, and event.
 ///
-/// `holds` tells which configuration symbols are set in the server, as for
-/// [`introspection::export`](crate::introspection::export()).
+/// It has everything that is in the schema, with its condition, since a client cannot know how its
+/// server was built. For a certain server, resolve the conditions beforehand:
+/// `export(&schema.resolved(&|symbol| symbol == "CONFIG_LINUX"), role)`.
 #[must_use]
-pub fn export(schema: &Schema, role: Role, holds: &dyn Fn(&str) -> bool) -> Value {
-    let schema = &resolve::resolved(schema, holds);
+pub fn export(schema: &Schema, role: Role) -> Value {
     let mut export = Export {
         schema,
         received: if role == Role::Client { Form::Open } else { Form::Closed },
