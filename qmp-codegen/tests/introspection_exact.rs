@@ -122,11 +122,11 @@ fn oddities_of_other_servers_survive() {
         ),
         (
             "out-of-band stated as false",
-            r#"{"name": "on", "ret-type": "0", "allow-oob": false, "meta-type": "command", "arg-type": "0"}, {"name": "5", "members": [], "meta-type": "object"}"#,
+            r#"{"name": "on", "ret-type": "0", "allow-oob": false, "meta-type": "command", "arg-type": "0"}, {"name": "5", "members": [{"name": "a", "type": "str"}], "meta-type": "object"}"#,
         ),
         (
             "an unreachable array",
-            r#"{"name": "5", "members": [], "meta-type": "object"}, {"name": "[6]", "element-type": "6", "meta-type": "array"}, {"name": "6", "members": [{"name": "a"}], "meta-type": "enum", "values": ["a"]}"#,
+            r#"{"name": "5", "members": [{"name": "a", "type": "str"}], "meta-type": "object"}, {"name": "[6]", "element-type": "6", "meta-type": "array"}, {"name": "6", "members": [{"name": "a"}], "meta-type": "enum", "values": ["a"]}"#,
         ),
     ] {
         let text = format!(
