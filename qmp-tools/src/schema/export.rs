@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use clap::{Args, ValueEnum};
-use qmp_codegen::introspection::Naming;
+use qmp_codegen::introspection::{Naming, Record};
 use qmp_codegen::json_schema::Role;
+use qmp_codegen::schema::Schema;
 use qmp_codegen::{introspection, json_schema};
 use serde_json::Value;
 
@@ -24,18 +25,23 @@ pub struct Export {
     format: Format,
 
     /// Use the names of types instead of numbers
-    #[arg(long, conflicts_with = "role")]
+    #[arg(long)]
     unmask: bool,
 
+    /// Write introspection data with the numbers, order and layout that an import has recorded in FILE
+    #[arg(long, value_name = "FILE", conflicts_with = "unmask")]
+    record: Option<String>,
+
     /// In JSON Schema, describe the messages of this program
-    #[arg(long = "for", value_name = "PROGRAM", value_enum, requires = "format")]
+    #[arg(long = "for", value_name = "PROGRAM", value_enum)]
     role: Option<Program>,
 
     /// Evaluate conditions with symbol NAME defined, such as CONFIG_LINUX; may be repeated
     #[arg(long = "symbol", value_name = "NAME")]
     symbols: Vec<String>,
 
-    /// Evaluate conditions with every symbol defined; the default
+    /// Evaluate conditions with every symbol defined; the default, except for JSON Schema, which has
+    /// everything and its conditions
     #[arg(long, conflicts_with_all = ["symbols", "no_symbols"])]
     all_symbols: bool,
 
@@ -67,14 +73,16 @@ enum Program {
 }
 
 const EXAMPLES: &str = "\
-A JSON Schema has a definition for each type, such as '#/$defs/BlockInfo', for the arguments and the
-return value of each command, such as '#/$defs/query-block:returns', for the data of each event, such
-as '#/$defs/STOP:data', and for whole messages, such as '#/$defs/message:command'.
+A JSON Schema has definitions of messages, such as '#/$defs/message:command', of the arguments and
+the return value of each command, such as '#/$defs/query-block:returns', of the data of each event,
+such as '#/$defs/STOP:data', and of types. Those of types that may have more members and values than
+the schema end with ':open', such as '#/$defs/BlockInfo:open'.
 
 Examples:
   qmp-schema export my-vmm.json
   qmp-schema export qapi/qapi-schema.json --unmask --symbol CONFIG_LINUX --symbol CONFIG_VNC
-  qmp-schema export qapi/qapi-schema.json --format json-schema -o qmp.schema.json";
+  qmp-schema export qapi/qapi-schema.json --format json-schema -o qmp.schema.json
+  qmp-schema export vm.json --record vm.record.json      as imported";
 
 impl Export {
     /// Converts a schema to introspection data or JSON Schema.
@@ -86,20 +94,39 @@ impl Export {
         let symbols: HashSet<&str> = self.symbols.iter().map(String::as_str).collect();
         let all = symbols.is_empty() && !self.no_symbols;
         let holds = |symbol: &str| all || symbols.contains(symbol);
-        self.output.write(&match self.format {
-            Format::Introspection => {
+        let text = match (self.format, self.role, &self.record) {
+            (Format::Introspection, None, Some(file)) => recorded(file, &loaded.schema, &holds)?,
+            (Format::Introspection, None, None) => {
                 let naming = if self.unmask { Naming::Unmasked } else { Naming::Masked };
                 one_entry_per_line(&introspection::export(&loaded.schema, naming, &holds))
             }
-            Format::JsonSchema => {
-                let role = match self.role {
+            (Format::JsonSchema, role, None) if !self.unmask => {
+                let role = match role {
                     Some(Program::Server) => Role::Server,
                     Some(Program::Client) | None => Role::Client,
                 };
-                format!("{:#}\n", json_schema::export(&loaded.schema, role, &holds))
+                // A client cannot know which symbols are defined.
+                let asked = self.all_symbols || self.no_symbols || !symbols.is_empty();
+                let resolved = asked.then(|| loaded.schema.resolved(&holds));
+                let schema = resolved.as_ref().unwrap_or(&loaded.schema);
+                format!("{:#}\n", json_schema::export(schema, role))
             }
-        })
+            (Format::Introspection, Some(_), _) => {
+                return Err("--for requires --format json-schema".into());
+            }
+            (Format::JsonSchema, ..) => {
+                return Err("--unmask and --record require --format introspection".into());
+            }
+        };
+        self.output.write(&text)
     }
+}
+
+/// Exports introspection data with a record of an import.
+fn recorded(file: &str, schema: &Schema, holds: &dyn Fn(&str) -> bool) -> Result<String, Failure> {
+    let record = Record::from_json(&input::read(file)?);
+    let record = record.map_err(|error| format!("{file}: {error}"))?;
+    Ok(record.export(schema, holds))
 }
 
 fn one_entry_per_line(entries: &Value) -> String {
