@@ -58,7 +58,7 @@ pub(crate) struct Written<'a> {
     pub(crate) base: Option<TypeId>,
     /// Its own members.
     pub(crate) members: &'a [Member],
-    /// What selects further members.
+    /// The union, if a discriminator selects further members.
     pub(crate) union: Option<&'a Union>,
 }
 

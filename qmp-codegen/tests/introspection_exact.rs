@@ -72,7 +72,7 @@ const STOP: &str = r#"{"name": "STOP", "meta-type": "event", "arg-type": "0"}"#;
 const EMPTY: &str = r#"{"name": "0", "members": [], "meta-type": "object"}"#;
 const GO: &str = r#"{"name": "go", "ret-type": "0", "meta-type": "command", "arg-type": "5"}"#;
 
-/// What a schema cannot express is kept as it was received.
+/// Anything that a schema cannot express is kept as it was received.
 #[test]
 fn oddities_of_other_servers_survive() {
     for (what, odd) in [
@@ -141,7 +141,7 @@ fn oddities_of_other_servers_survive() {
     }
 }
 
-/// What cannot be kept is an error that says so, at its entry.
+/// Any other text is an error that says so, at its entry.
 #[test]
 fn text_that_an_export_cannot_reproduce_is_an_error() {
     for (entry, kind) in [

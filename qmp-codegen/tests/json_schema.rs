@@ -80,7 +80,7 @@ fn recorded_replies_and_events_are_valid() {
     }
 }
 
-/// What is wrong for a client, and for a server.
+/// The programs for which a value is wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Wrong {
     /// For both: a client would not accept it either.
@@ -418,6 +418,19 @@ fn annotations_say_what_the_schema_says() {
     let document = export(&support::schema(secret), Role::Client);
     let password = &document["$defs"]["log-in:arguments"]["properties"]["password"];
     assert_eq!(*password, json!({"type": "string", "writeOnly": true}));
+}
+
+/// Documentation can come from anyone, and the document may be shown on a terminal.
+#[test]
+fn documentation_has_no_characters_that_control_a_terminal() {
+    let hostile = "##\n# @Color:\n#\n# \u{1b}[2J \u{202e}red\n#\n# @a: \u{1b}]0;\n#\n\
+                   # Since: 1.0 \u{202e}\u{9b}1\n##\n{ 'enum': 'Color', 'data': [ 'a' ] }\n";
+    let text = export(&support::schema(hostile), Role::Server).to_string();
+    assert!(text.contains("x-since") && text.contains("red"));
+    assert!(
+        !text.contains(['\u{1b}', '\u{202e}', '\u{9b}']) && !text.contains("\\u001b"),
+        "{text}"
+    );
 }
 
 /// With symbols, the document has only what a server with them has.

@@ -1,4 +1,4 @@
-//! What is said about values, and does not constrain them.
+//! Annotations: documentation and other statements about values that do not constrain them.
 
 use super::Object;
 use crate::description::Description;
@@ -16,7 +16,7 @@ pub(super) fn definition(out: &mut Object, definition: &Definition, command: Opt
     }
     if let Some(since) = &definition.doc.since {
         doc.paragraph(&format!("Available since {}.", markup::line(since)));
-        out.insert("x-since".into(), since.as_str().into());
+        out.insert("x-since".into(), markup::plain(since).into());
     }
     finish(out, doc, &definition.features, &definition.condition);
 }

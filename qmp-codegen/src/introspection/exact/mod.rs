@@ -28,7 +28,8 @@ use tree::{Exceptions, Tree};
 
 pub use json::RecordError;
 
-/// What a reply to `query-qmp-schema` says beyond its schema; see [`import_exact`].
+/// The parts of a reply to `query-qmp-schema` that its schema does not express; see
+/// [`import_exact`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Record {
     entries: Vec<Slot>,
