@@ -206,6 +206,25 @@ fn corrupted_input_does_not_panic() {
     }
 }
 
+/// Whitespace is repeated in each line of an indented text: a megabyte of it, in 10,000 lines.
+#[test]
+fn whitespace_is_limited() {
+    let values: String = (0..10_000).map(|n| format!("\n{{\"name\": \"a{n}\"}},")).collect();
+    let entry = format!(
+        "{{\n\"name\": \"1\", \"meta-type\": \"enum\", \"members\": [{values} {{\"name\": \"z\"}}]}}"
+    );
+    let text = format!("[{}{entry}]", " ".repeat(1 << 20));
+    let error = import_exact(&text, &Names::none()).unwrap_err();
+    assert_eq!(*error.kind(), ImportErrorKind::Layout);
+
+    let mut json = exact(&shelf()).1.to_json();
+    json["style"] = Value::from(1 << 20);
+    assert!(Record::from_json(&json.to_string()).is_err());
+    json["style"] = Value::from(4);
+    json["whitespace"][1] = " ".repeat(1 << 20).into();
+    assert!(Record::from_json(&json.to_string()).is_err());
+}
+
 #[test]
 fn a_text_that_is_not_a_record_is_rejected() {
     let (_, record) = exact(&shelf());

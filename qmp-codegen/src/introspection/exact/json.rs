@@ -8,9 +8,6 @@ use super::layout::{Layout, Style};
 use super::tree::{Exceptions, Kept};
 use super::{Record, Slot};
 
-/// The largest indentation that is accepted, in spaces.
-const MAX_INDENT: u64 = 16;
-
 /// The error for a text that is not a record.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RecordError(String);
@@ -70,21 +67,18 @@ impl Record {
 
 fn read(value: &Value) -> Option<Record> {
     let around: Vec<String> =
-        value["whitespace"].as_array()?.iter().map(space).collect::<Option<_>>()?;
+        value["whitespace"].as_array()?.iter().map(string).collect::<Option<_>>()?;
     let style = match &value["style"] {
         Value::String(style) if style == "spaced" => Style::Spaced,
         Value::String(style) if style == "compact" => Style::Compact,
-        Value::Number(indent) => {
-            let indent = indent.as_u64().filter(|indent| *indent <= MAX_INDENT)?;
-            Style::Indented(usize::try_from(indent).ok()?)
-        }
+        Value::Number(indent) => Style::Indented(usize::try_from(indent.as_u64()?).ok()?),
         _ => return None,
     };
     Some(Record {
         entries: value["entries"].as_array()?.iter().map(slot).collect::<Option<_>>()?,
         unreachable: value["unreachable"].as_array()?.iter().map(string).collect::<Option<_>>()?,
         exceptions: members(&value["exceptions"], exceptions)?.into_iter().collect(),
-        layout: Layout { around: around.try_into().ok()?, style },
+        layout: Layout { around: around.try_into().ok()?, style }.limited()?,
     })
 }
 
@@ -120,8 +114,4 @@ fn members<T>(value: &Value, read: impl Fn(&Value) -> Option<T>) -> Option<Vec<(
 
 fn string(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
-}
-
-fn space(value: &Value) -> Option<String> {
-    string(value).filter(|text| text.chars().all(char::is_whitespace))
 }

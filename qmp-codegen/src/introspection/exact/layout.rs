@@ -6,6 +6,12 @@ use serde_json::value::RawValue;
 use super::super::reply;
 use super::tree::Tree;
 
+/// The longest piece of whitespace that is kept, in bytes. Pieces are repeated in each line.
+const MAX_SPACE: usize = 256;
+
+/// The largest indentation of a member that is kept, in spaces.
+const MAX_INDENT: usize = 16;
+
 /// The whitespace of a reply, and the layout of its entries.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Layout {
@@ -63,7 +69,16 @@ impl Layout {
         } else {
             Style::Compact
         };
-        Self { around, style }
+        Self { around, style }.limited().unwrap_or_default()
+    }
+
+    /// Returns the layout, unless it would make a text far longer than its entries.
+    pub(super) fn limited(self) -> Option<Self> {
+        let is_space = |text: &String| {
+            text.len() <= MAX_SPACE && text.chars().all(|c| matches!(c, ' ' | '\t' | '\r' | '\n'))
+        };
+        let is_wide = matches!(self.style, Style::Indented(indent) if indent > MAX_INDENT);
+        (self.around.iter().all(is_space) && !is_wide).then_some(self)
     }
 
     /// Writes the array.
