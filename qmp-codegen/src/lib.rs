@@ -7,6 +7,7 @@
 //! QAPI text ──parse──> ast (as written, with spans) ──check──> Schema ──emit──> Rust
 //! query-qmp-schema reply ───────────import───────────────────> Schema ──export─> introspection
 //!                                                              Schema ──text───> QAPI text
+//!                                                              Schema ─json_schema─> JSON Schema
 //!                                                        two Schemas ──diff───> difference
 //! ```
 //!
@@ -14,7 +15,7 @@
 //! - [`load()`] reads and checks a schema. The result is a [`schema::Schema`]; each problem is a
 //!   [`diagnostic::Diagnostic`] with a location in [`source::Sources`].
 //! - [`introspection`] converts between a `Schema` and `query-qmp-schema` replies, [`text`] writes a
-//!   `Schema` as QAPI, and [`diff`] compares two of them.
+//!   `Schema` as QAPI, [`json_schema`] as JSON Schema, and [`diff`] compares two of them.
 //!
 //! QEMU's guide "How to use the QAPI code generator" describes the language. Two pragmas are
 //! extensions: `secret-members` lists members such as passwords, which neither `Debug` nor logs may
@@ -29,16 +30,19 @@
 mod ast;
 mod builder;
 mod check;
+mod description;
 pub mod diagnostic;
 pub mod diff;
 mod emit;
 mod few;
 pub mod introspection;
+pub mod json_schema;
 mod lexer;
 mod load;
 mod markup;
 mod parse;
 mod report;
+mod resolve;
 pub mod schema;
 mod shape;
 mod similar;

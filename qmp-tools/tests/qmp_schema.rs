@@ -175,6 +175,49 @@ fn import_knows_the_names_of_qemu() {
     assert!(!text.contains("'BlockdevOptions'") && text.contains("'QueryBlockReturn'"));
 }
 
+/// With a record, the introspection data comes back byte for byte, with numbers and unreachable
+/// types.
+#[test]
+fn export_returns_what_import_has_recorded() {
+    let directory = Directory::new();
+    let text = "[{\"name\": \"STOP\", \"meta-type\": \"event\", \"arg-type\": \"17\"}, \
+                {\"name\": \"17\", \"members\": [], \"meta-type\": \"object\"}, \
+                {\"name\": \"18\", \"members\": [{\"name\": \"a\"}], \"meta-type\": \"enum\", \
+                \"values\": [\"a\"]}]";
+    let (schema, record) = (directory.path("vm.json"), directory.path("record.json"));
+    run_with(SCHEMA, &["import", "-", "-o", &schema, "--record", &record], text).ok();
+    assert_eq!(run(SCHEMA, &["export", &schema, "--record", &record]).ok(), text);
+    let renumbered = run(SCHEMA, &["export", &schema]).ok();
+    assert!(renumbered.contains("\"0\"") && !renumbered.contains("\"1\""), "{renumbered}");
+
+    let err = run_with(SCHEMA, &["import", "-", "--record", &record], &text.replace(", ", ",  "));
+    assert!(err.failed(1).contains("cannot be exported byte for byte"));
+    let err = run(SCHEMA, &["export", &schema, "--record", &schema]).failed(1);
+    assert!(err.contains("invalid record"), "{err}");
+}
+
+#[test]
+fn export_writes_json_schema() {
+    let directory = Directory::new();
+    let path = directory.write("small.json", SMALL);
+    let export = |arguments: &[&str]| -> Value {
+        let arguments = [&["export", &path, "--format", "json-schema"], arguments].concat();
+        serde_json::from_str(&run(SCHEMA, &arguments).ok()).unwrap()
+    };
+    let client = export(&[]);
+    assert_eq!(client, export(&["--for", "client"]));
+    assert_eq!(client["$defs"]["paint:returns"]["$ref"], "#/$defs/Paint:open");
+    assert_eq!(client["$defs"]["Color"]["anyOf"].as_array().unwrap().len(), 2);
+    let server = export(&["--for", "server", "--no-symbols"]);
+    assert_eq!(server["$defs"]["paint:returns"]["$ref"], "#/$defs/Paint");
+    assert_eq!(server["$defs"]["Color"]["anyOf"][0]["enum"], serde_json::json!(["red"]));
+
+    for misplaced in [&["--for", "server"][..], &["--format", "json-schema", "--unmask"]] {
+        let err = run(SCHEMA, &[&["export", &path], misplaced].concat()).failed(1);
+        assert!(err.contains("--format"), "{err}");
+    }
+}
+
 #[test]
 fn import_reports_invalid_introspection() {
     for (text, message) in [

@@ -34,6 +34,8 @@ pub enum ImportErrorKind {
     },
     /// The object type contains itself through its branches, so that its values would be infinite.
     Endless(String),
+    /// The layout of the text is not one that an export reproduces byte for byte.
+    Layout,
 }
 
 impl ImportError {
@@ -73,6 +75,10 @@ impl fmt::Display for ImportError {
                 write!(f, "expected {expected}, found type '{name}'")
             }
             ImportErrorKind::Endless(name) => write!(f, "type '{name}' contains itself"),
+            ImportErrorKind::Layout => f.write_str(
+                "cannot be exported byte for byte: the whitespace is irregular, or the name of a \
+                 member is repeated or has escapes",
+            ),
         }
     }
 }
