@@ -43,7 +43,8 @@ enum Target {
 }
 
 impl<'s> Plan<'s> {
-    pub(crate) fn new(schema: &'s Schema, options: &'s Options) -> Self {
+    /// Makes a plan, whose size the caller has limited.
+    pub(super) fn new(schema: &'s Schema, options: &'s Options) -> Self {
         let mut commands = Scope::module();
         let commands: Vec<_> = schema
             .commands

@@ -3,6 +3,8 @@
 //! A union whose base is only the discriminator is a Rust enum. Any other union is a struct of its
 //! base, in which the field of the discriminator is that enum.
 
+use std::collections::HashMap;
+
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
@@ -67,14 +69,17 @@ pub(super) fn variants<'p>(plan: &Plan<'p>, union: &'p Union) -> Vec<Variant<'p>
     };
     let mut scope = Scope::reserving(&["Unknown"]);
     let values = values.values.iter().filter(|value| plan.options.holds(&value.condition));
+    let branches: HashMap<&str, &Branch> = union
+        .branches
+        .iter()
+        .filter(|branch| plan.options.holds(&branch.condition))
+        .map(|branch| (branch.name.as_str(), branch))
+        .collect();
     values
         .map(|value| Variant {
             value,
             ident: scope.camel(&value.name),
-            branch: union
-                .branches
-                .iter()
-                .find(|branch| branch.name == value.name && plan.options.holds(&branch.condition)),
+            branch: branches.get(value.name.as_str()).copied(),
         })
         .collect()
 }
