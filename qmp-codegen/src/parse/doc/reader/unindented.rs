@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::{Reader, push_line, trimmed};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Rule};
 use crate::parse::doc::line::{Beginning, Line, is_one_word};
 
 /// The part of a comment that a text without indentation belongs to.
@@ -52,7 +52,8 @@ impl Reader<'_, '_> {
             let message = format!("the text of '{tag}' is not indented");
             self.report.push(
                 Diagnostic::warning(first.span(), message)
-                    .help("indent it; QEMU 9.0 and later treat it as a separate paragraph"),
+                    .help("indent it; QEMU 9.0 and later treat it as a separate paragraph")
+                    .by(Rule::DocIndentation),
             );
         }
         let mut text = rest.to_owned();
