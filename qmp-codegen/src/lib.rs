@@ -27,6 +27,7 @@
 mod ast;
 mod builder;
 mod check;
+mod configuration;
 pub mod diagnostic;
 pub mod diff;
 mod emit;
@@ -44,6 +45,7 @@ pub mod source;
 pub mod text;
 
 pub use builder::{Builder, GenerateError, Generated};
+pub use configuration::{Configuration, ConfigurationError};
 pub use emit::{SurfaceItem, SurfaceKind};
 pub use load::{LoadError, LoadOptions, Loaded, Root, load, load_file};
 

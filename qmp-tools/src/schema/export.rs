@@ -6,6 +6,7 @@ use clap::Args;
 use qmp_codegen::introspection::{Naming, export};
 use serde_json::Value;
 
+use super::configuration::ConfigurationArgs;
 use super::output::Output;
 use super::{Failure, input};
 
@@ -34,6 +35,9 @@ pub struct Export {
     no_symbols: bool,
 
     #[command(flatten)]
+    configuration: ConfigurationArgs,
+
+    #[command(flatten)]
     output: Output,
 }
 
@@ -55,7 +59,11 @@ impl Export {
         let naming = if self.unmask { Naming::Unmasked } else { Naming::Masked };
         let symbols: HashSet<&str> = self.symbols.iter().map(String::as_str).collect();
         let all = symbols.is_empty() && !self.no_symbols;
-        let entries = export(&loaded.schema, naming, &|symbol| all || symbols.contains(symbol));
+        let configuration = self.configuration.read(&loaded.schema)?;
+        // Symbols that are not known hold, as all do by default.
+        let known = |symbol: &str| configuration.as_ref().and_then(|one| one.state(symbol));
+        let holds = |symbol: &str| known(symbol).unwrap_or(all || symbols.contains(symbol));
+        let entries = export(&loaded.schema, naming, &holds);
         self.output.write(&one_entry_per_line(&entries))
     }
 }
