@@ -15,11 +15,11 @@ pub(super) struct ConfigurationArgs {
     /// Evaluate conditions as in a build of QEMU: config-host.h, and for a system emulator
     /// TARGET-config-target.h and TARGET-config-devices.h; may be repeated
     #[arg(long = "config", value_name = "HEADER")]
-    files: Vec<PathBuf>,
+    headers: Vec<PathBuf>,
 
     /// Evaluate conditions as in a binary: the address of a running QEMU, or a file with its reply
     /// to query-qmp-schema
-    #[arg(long, value_name = "FILE|ADDRESS", conflicts_with = "files")]
+    #[arg(long, value_name = "FILE|ADDRESS", conflicts_with = "headers")]
     like: Option<String>,
 
     #[command(flatten)]
@@ -30,8 +30,8 @@ impl ConfigurationArgs {
     /// Reads the configuration, if one is named. Prints a warning if the binary and the schema do
     /// not fit.
     pub(super) fn read(&self, schema: &Schema) -> Result<Option<Configuration>, Failure> {
-        if !self.files.is_empty() {
-            return Ok(Some(Configuration::of_build(&self.files)?));
+        if !self.headers.is_empty() {
+            return Ok(Some(Configuration::of_build(&self.headers)?));
         }
         let Some(source) = &self.like else { return Ok(None) };
         let reply = input::read_source(source, self.timeout)?;
