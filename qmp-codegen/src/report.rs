@@ -7,6 +7,9 @@ use crate::source::Span;
 /// The number of errors and of warnings that are kept by default.
 const MAX_DIAGNOSTICS: usize = 200;
 
+/// The number of errors that have suggestions, for each of which all names are compared.
+const MAX_SUGGESTIONS: usize = 50;
+
 /// The length at which texts are cut, in bytes: names can be as long as files.
 const MAX_TEXT: usize = 500;
 
@@ -118,9 +121,9 @@ impl Report {
         self.errors > 0
     }
 
-    /// Returns whether further errors are only counted, so that they need no suggestions.
+    /// Returns whether there are so many errors that further ones need no suggestions.
     pub(crate) fn is_full(&self) -> bool {
-        self.errors >= self.options.limit
+        self.errors >= self.options.limit.min(MAX_SUGGESTIONS)
     }
 
     /// Returns all diagnostics by position, with files in the order in which they were read.
@@ -183,7 +186,7 @@ impl<'r, 'd> Scope<'r, 'd> {
         self.push(Diagnostic::error(span, message));
     }
 
-    /// Returns whether further errors are only counted, so that they need no suggestions.
+    /// Returns whether there are so many errors that further ones need no suggestions.
     pub(crate) fn is_full(&self) -> bool {
         self.report.is_full()
     }

@@ -29,8 +29,14 @@ pub(crate) struct Index<'a> {
 struct Table<'a> {
     members: HashMap<&'a str, &'a Member>,
     values: HashSet<&'a str>,
+    /// Whether a value can be mistaken for a number.
+    numeric: bool,
     /// The first member with a condition.
     conditional: Option<&'a Member>,
+}
+
+fn is_numeric(c: char) -> bool {
+    c.is_ascii_digit() || matches!(c, '-' | '+' | '.')
 }
 
 impl<'a> Table<'a> {
@@ -43,6 +49,7 @@ impl<'a> Table<'a> {
         Self {
             members: members.iter().map(|member| (member.name.text.as_str(), member)).collect(),
             values: values.iter().map(|value| value.name.text.as_str()).collect(),
+            numeric: values.iter().any(|value| value.name.text.starts_with(is_numeric)),
             conditional: members.iter().find(|member| member.condition.is_some()),
         }
     }
@@ -154,6 +161,17 @@ impl<'a> Index<'a> {
             .or_else(own)
     }
 
+    /// Returns whether a definition has a member that is not inherited.
+    pub(crate) fn has_own_member(&self, definition: &'a Definition, member: &str) -> bool {
+        let is_in = |position: usize| {
+            self.table(position).is_some_and(|table| table.members.contains_key(member))
+        };
+        match self.by_name.get(definition.name.text.as_str()) {
+            Some(Entry::Definition(position)) => is_in(*position),
+            Some(Entry::Broken) | None => false,
+        }
+    }
+
     /// Returns a member with a condition, of a struct or of one of its bases.
     pub(crate) fn conditional_member(&self, position: usize) -> Option<&'a Member> {
         let own = self.table(position)?.conditional;
@@ -166,6 +184,17 @@ impl<'a> Index<'a> {
     /// Returns the values of an enum.
     pub(crate) fn values(&self, position: usize) -> Option<&HashSet<&'a str>> {
         Some(&self.table(position)?.values)
+    }
+
+    /// Returns whether an enum has a value that can be mistaken for a boolean.
+    pub(crate) fn has_switch(&self, position: usize) -> bool {
+        let values = self.values(position);
+        values.is_some_and(|values| values.contains("on") || values.contains("off"))
+    }
+
+    /// Returns whether an enum has a value that can be mistaken for a number.
+    pub(crate) fn has_numeric(&self, position: usize) -> bool {
+        self.table(position).is_some_and(|table| table.numeric)
     }
 
     /// Returns the indices of the bases of a definition, nearest first. A struct can be its own

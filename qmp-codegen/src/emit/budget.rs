@@ -72,7 +72,8 @@ fn check(plan: &Plan<'_>) -> Result<(), String> {
         spend(&mut left, of_type(plan, *id), "type", definition)?;
     }
     for (command, _) in &plan.commands {
-        let weight = of_arguments(plan, &command.arguments, &command.definition);
+        let weight = of_arguments(plan, &command.arguments, &command.definition)
+            + of_secrets(plan, &command.arguments);
         spend(&mut left, weight, "command", &command.definition)?;
     }
     for (event, _) in &plan.events {
@@ -136,6 +137,14 @@ fn of_arguments(plan: &Plan<'_>, arguments: &Arguments, definition: &Definition)
         Arguments::Named { .. } if plan.whole_arguments(arguments).is_some() => 0,
         Arguments::Named { ty, .. } => of_members(plan.members(*ty).into_iter(), named),
     }
+}
+
+/// Returns the weight of the secrets that a command can contain: they are listed for each command.
+fn of_secrets(plan: &Plan<'_>, arguments: &Arguments) -> usize {
+    let visited = 64;
+    plan.secret_members(arguments)
+        .map(|member| visited + if member.secret { member.name.len() } else { 0 })
+        .sum()
 }
 
 /// Returns the weight of members in a definition with a name of that length, which the documentation

@@ -145,8 +145,10 @@ fn from_branches(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
     let name = plan.branches_name(id);
     let variants = variants(plan, union);
     let branches: Vec<_> = variants.iter().filter_map(|v| Some((v, v.branch?))).collect();
+    let mut counts: HashMap<TypeId, usize> = HashMap::new();
+    branches.iter().for_each(|(_, branch)| *counts.entry(branch.ty).or_default() += 1);
     let conversions = branches.iter().filter_map(|(variant, branch)| {
-        if branches.iter().filter(|(_, other)| other.ty == branch.ty).count() > 1 {
+        if counts.get(&branch.ty).is_some_and(|count| *count > 1) {
             return None;
         }
         let (ident, ty) = (&variant.ident, plan.path(branch.ty));
