@@ -15,7 +15,7 @@ mod markdown;
 /// exceeds it.
 const PER_BYTE: Duration = Duration::from_micros(500);
 
-/// What a small text takes anyway.
+/// The time that any text may take, however small.
 const ANYWAY: Duration = Duration::from_secs(1);
 
 fuzz_target!(|text: &str| {

@@ -13,7 +13,7 @@ use qmp_codegen::{Builder, LoadOptions, Root};
 /// exceeds it.
 const PER_BYTE: Duration = Duration::from_micros(500);
 
-/// What a small text takes anyway.
+/// The time that any text may take, however small.
 const ANYWAY: Duration = Duration::from_secs(1);
 
 fuzz_target!(|schema: &str| {

@@ -121,7 +121,7 @@ impl Report {
         self.errors > 0
     }
 
-    /// Returns whether there are so many errors that further ones need no suggestions.
+    /// Returns whether the number of errors has reached the limit for suggestions.
     pub(crate) fn is_full(&self) -> bool {
         self.errors >= self.options.limit.min(MAX_SUGGESTIONS)
     }
@@ -186,7 +186,7 @@ impl<'r, 'd> Scope<'r, 'd> {
         self.push(Diagnostic::error(span, message));
     }
 
-    /// Returns whether there are so many errors that further ones need no suggestions.
+    /// Returns whether the number of errors has reached the limit for suggestions.
     pub(crate) fn is_full(&self) -> bool {
         self.report.is_full()
     }

@@ -126,7 +126,7 @@ fn headers_of_a_build_resolve_conditions() {
     }
 }
 
-/// What is not known is generated: a client that ignores it is better than one that lacks it.
+/// Whatever depends on unknown symbols is generated: a client can ignore it, but not do without.
 #[test]
 fn what_is_unknown_is_generated() {
     let mut configuration = Configuration::new();
@@ -154,7 +154,7 @@ fn the_reply_of_a_binary_resolves_conditions() {
     }
 }
 
-/// What a fork adds to the language is skipped on request, with a warning each.
+/// Additions of a fork to the language are skipped on request, with a warning each.
 #[test]
 fn additions_of_a_fork_are_tolerated_on_request() {
     let text = "\

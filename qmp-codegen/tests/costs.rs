@@ -1,4 +1,4 @@
-//! What hostile schemas cost: the work grows with the text, and the result is limited.
+//! The costs of hostile schemas: the work grows linearly with the text, and the result is limited.
 //!
 //! Each schema took minutes, gigabytes, or the stack when the work grew with the square of something.
 
@@ -168,7 +168,6 @@ fn types_that_all_contain_each_other() {
         writeln!(text, "{{ 'alternate': 'A{n}x', 'data': {{ 'o': 'U{back}x', 's': 'str' }} }}")
             .unwrap();
     }
-    // Members of unions are those of their branches: 'u' of a struct is no 'k'.
     in_time("knot", || _ = builder(text).surface());
 }
 

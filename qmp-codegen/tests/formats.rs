@@ -112,7 +112,7 @@ fn sarif_is_a_log() {
     assert_eq!(results[1]["relatedLocations"][1]["message"]["text"], "first defined here");
 }
 
-/// What comes from a file or a path must not reach a terminal as it is.
+/// Text from a file, or a path, must not control the terminal that shows it.
 #[test]
 fn no_format_has_control_characters() {
     let name = "b\u{1b}[31m\u{202e}\u{7}.json";
