@@ -104,7 +104,14 @@ impl<'s, 'r> Reader<'s, 'r> {
                 *complete = true;
             }
             Beginning::Description(name, _) if is_one_word(name) => {
-                if *complete {
+                let is_after_errors =
+                    doc.sections.iter().all(|section| section.kind == SectionKind::Errors);
+                if *complete && is_after_errors && !doc.sections.is_empty() {
+                    let message = format!("description of '{name}' after 'Errors:'");
+                    let help = "QEMU 9.0 and later reject it; put it before all sections";
+                    let warning = Diagnostic::warning(line.part(1, name.len()), message);
+                    self.report.push(warning.help(help).by(Rule::DocTag));
+                } else if *complete {
                     let message = format!("misplaced description of '{name}'");
                     let help = "put it directly after the other descriptions, before any section";
                     self.broken = true;
@@ -275,10 +282,12 @@ impl<'s, 'r> Reader<'s, 'r> {
         }
         text.reserve(TEXT);
         text.extend(std::iter::repeat_n('\n', self.at - tag));
-        let first = self.at;
+        let tag_line = tag.checked_sub(1).and_then(|at| self.lines.get(at));
+        let column = tag_line.map_or(0, |line| line.text.len() - rest.len());
+        let text_of = TextOf { indent, first: self.at, column, bare: rest.is_empty() };
         while let Some(line) = self.peek() {
             let own = line.indent();
-            if !line.is_blank() && own < indent && self.ends(line, indent, first, rest.is_empty()) {
+            if !line.is_blank() && own < indent && self.ends(line, &text_of) {
                 break;
             }
             push_line(&mut text, line.text.get(indent.min(own)..).unwrap_or_default());
@@ -287,9 +296,9 @@ impl<'s, 'r> Reader<'s, 'r> {
         trimmed(text)
     }
 
-    /// Whether a line ends a text because it is indented less than the `indent` of the text, which
-    /// begins at the line with index `first`. `bare` is whether nothing follows the tag in its line.
-    fn ends(&mut self, line: &Line<'_>, indent: usize, first: usize, bare: bool) -> bool {
+    /// Whether a line ends a text because it is indented less than the text.
+    fn ends(&mut self, line: &Line<'_>, text: &TextOf) -> bool {
+        let TextOf { indent, first, column, bare } = *text;
         let beginning = line.beginning();
         let before = self.at.checked_sub(1).and_then(|at| self.lines.get(at));
         if matches!(beginning, Beginning::Description(..))
@@ -305,6 +314,8 @@ impl<'s, 'r> Reader<'s, 'r> {
             (true, true) => "QEMU 9.0 and later reject it; put a blank line before it",
             (true, false) => return true,
             (false, true) if bare => "QEMU 9.0 and later reject it",
+            // QEMU up to 8.0 requires the column in which the text begins beside its tag.
+            (false, true) if line.indent() >= column => "QEMU 8.1 and later reject it",
             (false, true) => {
                 self.broken = true;
                 self.report.push(Diagnostic::error(line.span(), message).by(Rule::DocIndentation));
@@ -316,7 +327,8 @@ impl<'s, 'r> Reader<'s, 'r> {
         let warning = Diagnostic::warning(line.span(), message).help(help);
         self.report.push(warning.by(Rule::DocIndentation));
         // QEMU 7.2 accepts any indentation below a line that is only a tag.
-        is_tag || !bare
+        let is_beside = is_second && line.indent() >= column;
+        is_tag || !(bare || is_beside)
     }
 
     /// Appends the rest of a paragraph to a text. `overview` is whether the text is the overview.
@@ -350,7 +362,12 @@ impl<'s, 'r> Reader<'s, 'r> {
                 self.section_error(section.span, format!("missing text after '{tag}'"));
             }
             if matches!(section.kind, SectionKind::Returns | SectionKind::Errors) {
-                if seen.contains(&section.kind) {
+                if section.kind == SectionKind::Errors && seen.contains(&section.kind) {
+                    let warning =
+                        Diagnostic::warning(section.span, format!("duplicate section '{tag}'"));
+                    let help = "QEMU 9.0 and later reject it";
+                    self.report.push(warning.help(help).by(Rule::DocSection));
+                } else if seen.contains(&section.kind) {
                     self.section_error(section.span, format!("duplicate section '{tag}'"));
                 }
                 seen.push(section.kind);
@@ -387,6 +404,18 @@ impl<'s, 'r> Reader<'s, 'r> {
         }
         self.peek()
     }
+}
+
+/// The text of a tag, which is being read.
+struct TextOf {
+    /// The indentation of its first line below the tag.
+    indent: usize,
+    /// The index of that line.
+    first: usize,
+    /// The column in which the text beside the tag begins.
+    column: usize,
+    /// Whether nothing is beside the tag.
+    bare: bool,
 }
 
 fn push_line(text: &mut String, line: &str) {
