@@ -4,7 +4,9 @@
 
 /// Returns each documentation comment of generated code, as rustdoc sees it.
 pub(crate) fn comments_of(code: &str) -> Vec<String> {
-    assert!(!code.contains("doc =") && !code.contains("/**"), "documentation in another form");
+    let is_other =
+        |line: &str| ["#[doc", "#![doc", "/**", "//!"].iter().any(|form| line.starts_with(form));
+    assert!(!code.lines().map(str::trim_start).any(is_other), "documentation in another form");
     let mut comments = vec![String::new()];
     for line in code.lines() {
         match (line.trim_start().strip_prefix("///"), comments.last_mut()) {
