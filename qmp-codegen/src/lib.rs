@@ -1,7 +1,7 @@
 //! Reads and checks QAPI schemas, and generates Rust code from them.
 //!
 //! QAPI is the language in which QEMU describes its protocols. Any QAPI schema is accepted: those of
-//! QEMU 7.2 and later, of a fork, or your own.
+//! QEMU 6.2 and later, of a fork, or your own.
 //!
 //! ```text
 //! QAPI text ──parse──> ast (as written, with spans) ──check──> Schema ──emit──> Rust
@@ -11,7 +11,7 @@
 //!                                                        two Schemas ──diff───> difference
 //! ```
 //!
-//! - [`Builder`] is all that a build script needs.
+//! - [`Builder`] is all that a build script needs. A [`Configuration`] tells which conditions hold.
 //! - [`load()`] reads and checks a schema. The result is a [`schema::Schema`]; each problem is a
 //!   [`diagnostic::Diagnostic`] with a location in [`source::Sources`].
 //! - [`introspection`] converts between a `Schema` and `query-qmp-schema` replies, [`text`] writes a
@@ -30,6 +30,7 @@
 mod ast;
 mod builder;
 mod check;
+mod configuration;
 mod description;
 pub mod diagnostic;
 pub mod diff;
@@ -50,6 +51,7 @@ pub mod source;
 pub mod text;
 
 pub use builder::{Builder, GenerateError, Generated};
+pub use configuration::{Configuration, ConfigurationError};
 pub use emit::{SurfaceItem, SurfaceKind};
 pub use load::{LoadError, LoadOptions, Loaded, Root, load, load_file};
 

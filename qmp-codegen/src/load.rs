@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::ast::Item;
 use crate::check;
-use crate::diagnostic::{Diagnostic, Severity, render};
+use crate::diagnostic::{Diagnostic, Rule, Severity, render};
 use crate::parse::{self, Pragmas, Sink};
-use crate::report::Report;
+use crate::report::{Report, ReportOptions};
 use crate::schema::Schema;
 use crate::source::{File, FileId, Sources, Span};
 
@@ -88,6 +88,7 @@ pub fn load_file(path: impl Into<PathBuf>) -> Result<Loaded, LoadError> {
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
     prose: bool,
+    report: ReportOptions,
 }
 
 impl LoadOptions {
@@ -120,12 +121,33 @@ impl LoadOptions {
         self
     }
 
+    /// Sets whether what a fork has added to the language only causes a warning, and is skipped:
+    /// unknown keys, unknown pragmas, and definitions of unknown kinds (default: no, it is an
+    /// error).
+    ///
+    /// A key may change the meaning of a definition, so that the result may differ from what the
+    /// fork's own generator makes of the schema.
+    #[must_use]
+    pub fn allow_unknown(mut self, allow: bool) -> Self {
+        self.report.allow_unknown = allow;
+        self
+    }
+
+    /// Sets how many errors and how many warnings are kept (default: 200 of each). The others are
+    /// counted.
+    #[must_use]
+    pub fn max_diagnostics(mut self, limit: usize) -> Self {
+        self.report.limit = limit;
+        self
+    }
+
     /// Reads and checks a schema, as [`load`] does.
     ///
     /// # Errors
     /// Returns the same errors as [`load`]. The style of documentation only causes warnings.
     pub fn load(&self, roots: impl IntoIterator<Item = Root>) -> Result<Loaded, LoadError> {
-        let mut loader = Loader::default();
+        let report = Report::new(self.report);
+        let mut loader = Loader { report, ..Loader::default() };
         for root in roots {
             loader.root(root);
         }
@@ -244,7 +266,8 @@ impl Loader {
                 Some(Span { file: id, start, end: start })
             }
         };
-        self.report.push(Diagnostic { span, ..Diagnostic::nowhere(Severity::Error, message) });
+        let error = Diagnostic { span, ..Diagnostic::nowhere(Severity::Error, message) };
+        self.report.push(error.by(Rule::Include));
     }
 
     /// Returns the pragmas of each root, including those of every file that it includes.
@@ -301,14 +324,16 @@ impl Sink for Reading<'_, '_> {
         let known = self.loader.known.get(&identity).copied();
         if let Some(id) = known {
             if self.chain.contains(&id) {
-                report.error(span, format!("'{}' includes itself", path.display()));
+                let message = format!("'{}' includes itself", path.display());
+                report.push(Diagnostic::error(span, message).by(Rule::Include));
             } else if let Some(info) = self.loader.files.get_mut(self.id.0 as usize) {
                 info.includes.push(id);
             }
             return;
         }
         if self.chain.len() >= MAX_INCLUDES {
-            report.error(span, format!("includes are nested more than {MAX_INCLUDES} levels deep"));
+            let message = format!("includes are nested more than {MAX_INCLUDES} levels deep");
+            report.push(Diagnostic::error(span, message).by(Rule::Include));
             return;
         }
         // While the parser holds the report, the loader's is empty. Swap them, so that the included

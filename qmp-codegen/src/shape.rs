@@ -99,10 +99,11 @@ pub(crate) fn cases<'a>(schema: &'a Schema, union: &'a Union) -> Vec<Case<'a>> {
         ty: Some(branch.ty),
         condition: branch.condition.as_ref(),
     });
+    let named: HashSet<&str> = union.branches.iter().map(|branch| branch.name.as_str()).collect();
     let rest = discriminator_values(schema, union)
         .map_or(&[][..], |values| &values.values)
         .iter()
-        .filter(|value| union.branches.iter().all(|branch| branch.name != value.name))
+        .filter(|value| !named.contains(value.name.as_str()))
         .map(|value| Case { name: &value.name, ty: None, condition: value.condition.as_ref() });
     branches.chain(rest).collect()
 }

@@ -83,6 +83,98 @@ fn check_warns_of_style_on_request() {
     assert!(ran.err.contains("style.json:4:9: warning: in command 'go': "), "{}", ran.err);
 }
 
+/// A schema with an error and a warning.
+const QUESTIONABLE: &str = "\
+##
+# @dry:
+#
+# Returns: air
+##
+{ 'command': 'dry' }
+";
+
+#[test]
+fn check_has_formats_for_programs() {
+    let directory = Directory::new();
+    let warns = directory.write("warns.json", QUESTIONABLE);
+    let fails = directory.write("fails.json", &QUESTIONABLE.replace(" }", ", 'data': 'Ar' }"));
+    for (path, status, lines) in [(&warns, 0, 1), (&fails, 1, 2)] {
+        for format in ["short", "json"] {
+            let ran = run(SCHEMA, &["check", "--format", format, path]);
+            assert_eq!((ran.status, &*ran.err), (status, ""), "{ran:?}");
+            assert_eq!(ran.out.lines().count(), lines, "{ran:?}");
+            assert!(
+                ran.out.lines().all(|line| line.contains(path) && line.contains("doc-section")
+                    || line.contains("unknown-type"))
+            );
+            // Only errors.
+            let quiet = run(SCHEMA, &["check", "--quiet", "--format", format, path]);
+            assert_eq!((quiet.status, quiet.out.lines().count()), (status, lines - 1), "{quiet:?}");
+        }
+        let ran = run(SCHEMA, &["check", "--format", "sarif", path]);
+        assert_eq!((ran.status, &*ran.err), (status, ""));
+        let log: Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!(log["runs"][0]["results"].as_array().unwrap().len(), lines);
+    }
+    let ran = run(SCHEMA, &["check", "--quiet", &warns]);
+    assert_eq!((ran.status, &*ran.out, &*ran.err), (0, "", ""));
+    let ran = run(SCHEMA, &["check", "--deny-warnings", &warns]);
+    assert_eq!((ran.status, &*ran.out), (1, ""));
+    assert!(ran.err.contains("warning: in command 'dry'"), "{ran:?}");
+    run(SCHEMA, &["check", "--format", "xml", &warns]).failed(2);
+    // A file that cannot be read is in the format, too.
+    let ran = run(SCHEMA, &["check", "--format", "json", &directory.path("missing.json")]);
+    let object: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.status, &object["rule"]), (1, &Value::from("include")));
+}
+
+/// In a build, 200 warnings are enough; here, all are listed.
+#[test]
+fn check_lists_all_warnings() {
+    let directory = Directory::new();
+    let many: String =
+        (0..300).map(|number| QUESTIONABLE.replace("dry", &format!("dry-{number}"))).collect();
+    let path = directory.write("many.json", &many);
+    let out = run(SCHEMA, &["check", "--format", "short", &path]).ok();
+    assert_eq!(out.lines().count(), 300);
+}
+
+#[test]
+fn a_fork_can_have_additions() {
+    let directory = Directory::new();
+    let path = directory.write("fork.json", "{ 'command': 'dry', 'x-audit': true }\n");
+    run(SCHEMA, &["check", &path]).failed(1);
+    run(SCHEMA, &["generate", &path]).failed(1);
+    let ran = run(SCHEMA, &["check", "--allow-unknown", &path]);
+    assert_eq!(ran.status, 0);
+    assert!(ran.err.contains("warning: in command 'dry': unknown key 'x-audit'"), "{ran:?}");
+    assert!(run(SCHEMA, &["generate", "--allow-unknown", &path]).ok().contains("pub struct Dry"));
+}
+
+#[test]
+fn a_build_or_a_binary_decides_about_conditions() {
+    let directory = Directory::new();
+    let path = directory.write("small.json", SMALL);
+    let with = directory.write("with.h", "#define CONFIG_BLUE 1\n");
+    let without = directory.write("without.h", "#define CONFIG_RED 1\n");
+    let reply = directory.path("reply.json");
+    let generate = |arguments: &[&str]| {
+        run(SCHEMA, &[&["generate", &path], arguments].concat()).ok().contains("Blue")
+    };
+    assert!(generate(&[]) && generate(&["--config", &with]));
+    assert!(!generate(&["--config", &without]));
+    assert!(generate(&["--config", &without, "--config", &with]));
+    for (header, exists) in [(&with, true), (&without, false)] {
+        run(SCHEMA, &["export", &path, "--config", header, "-o", &reply]).ok();
+        assert_eq!(generate(&["--like", &reply]), exists);
+        let again = run(SCHEMA, &["export", &path, "--like", &reply]).ok();
+        assert_eq!(again, std::fs::read_to_string(&reply).unwrap());
+    }
+    let err = run(SCHEMA, &["generate", &path, "--config", &path]).failed(1);
+    assert!(err.contains("does not define any symbol"), "{err}");
+    run(SCHEMA, &["generate", &path, "--config", &with, "--like", &reply]).failed(2);
+}
+
 /// Several files are one schema, with one namespace.
 #[test]
 fn files_are_one_schema() {

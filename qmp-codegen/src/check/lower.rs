@@ -24,10 +24,10 @@ pub(crate) struct Extensions<'a> {
 }
 
 /// Builds the model of a schema in which no errors were found.
-pub(crate) fn lower(
+pub(crate) fn lower<'a>(
     items: &[Item],
-    index: &Index<'_>,
-    extensions: &Extensions<'_>,
+    index: &Index<'a>,
+    extensions: &Extensions<'a>,
     sources: &Sources,
     report: &mut Report,
 ) -> Option<Schema> {
@@ -114,8 +114,8 @@ impl<'a> Descriptions<'a> {
     }
 }
 
-impl Lowering<'_, '_> {
-    fn definition(&self, definition: &Definition, schema: &mut Schema) -> Option<()> {
+impl<'a> Lowering<'_, 'a> {
+    fn definition(&self, definition: &'a Definition, schema: &mut Schema) -> Option<()> {
         let docs = Descriptions::of(definition);
         let common = common(definition, &docs);
         let kind = match &definition.body {
@@ -178,7 +178,7 @@ impl Lowering<'_, '_> {
 
     fn union(
         &self,
-        definition: &Definition,
+        definition: &'a Definition,
         base: &ast::Base,
         discriminator: &ast::Name,
         branches: &[ast::Branch],
@@ -202,16 +202,13 @@ impl Lowering<'_, '_> {
         })
     }
 
-    fn discriminator_type(&self, union: &Definition, discriminator: &ast::Name) -> Option<TypeId> {
-        let mut definition = union;
-        loop {
-            let member =
-                definition.members().iter().find(|member| member.name.text == discriminator.text);
-            if let Some(member) = member {
-                return self.type_id(&member.ty.name);
-            }
-            (_, definition) = self.index.type_of(&definition.base()?.text)?;
-        }
+    fn discriminator_type(
+        &self,
+        union: &'a Definition,
+        discriminator: &ast::Name,
+    ) -> Option<TypeId> {
+        let member = self.index.member(union, &discriminator.text)?;
+        self.type_id(&member.ty.name)
     }
 
     fn alternative(

@@ -16,6 +16,7 @@ mod secrets;
 mod unions;
 
 use crate::ast::Item;
+use crate::diagnostic::Rule;
 use crate::parse::Pragmas;
 use crate::report::Report;
 use crate::schema::Schema;
@@ -32,18 +33,26 @@ pub(crate) fn check(
     sources: &Sources,
     report: &mut Report,
 ) -> Option<Schema> {
+    report.rule = Rule::Name;
     let index = Index::new(items, pragmas, report);
     names::check(&index, report);
+    report.rule = Rule::Feature;
     features::check(&index, report);
+    report.rule = Rule::UnknownType;
     references::check(&index, report);
+    report.rule = Rule::Arguments;
     arguments::check(&index, report);
+    report.rule = Rule::Alternate;
     alternates::check(&index, report);
+    report.rule = Rule::Nesting;
     let nesting = nesting::check(&index, report);
+    report.rule = Rule::Union;
     unions::check(&index, &nesting, report);
+    report.rule = Rule::DuplicateMember;
     clashes::check(&index, &nesting, report);
-    report.in_documentation = true;
+    report.rule = Rule::DocSyntax;
     docs::check(&index, report);
-    report.in_documentation = false;
+    report.rule = Rule::SecretMembers;
     let secrets = secrets::check(&index, report);
     let read_only = read_only::check(&index, report);
     if report.has_errors() {

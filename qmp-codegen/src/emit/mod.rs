@@ -9,7 +9,7 @@
 //! lists its members.
 
 mod alternate;
-pub(crate) mod budget;
+mod budget;
 mod command;
 mod docs;
 mod enumeration;
@@ -36,8 +36,10 @@ pub(crate) use surface::surface;
 pub use surface::{SurfaceItem, SurfaceKind};
 
 /// Emits the Rust of a schema, not yet formatted.
-pub(crate) fn emit(schema: &Schema, options: &Options) -> TokenStream {
-    let plan = Plan::new(schema, options);
+///
+/// Returns an error if the schema expands to far more than its own size.
+pub(crate) fn emit(schema: &Schema, options: &Options) -> Result<TokenStream, String> {
+    let plan = budget::plan(schema, options)?;
     let types = plan.types.iter().map(|id| match &plan.get(*id).kind {
         TypeKind::Enum(data) => enumeration::emit(&plan, *id, data),
         TypeKind::Struct(_) => object::emit_struct(&plan, *id),
@@ -53,10 +55,8 @@ pub(crate) fn emit(schema: &Schema, options: &Options) -> TokenStream {
     let secrets = emit_secrets(&plan);
     let read_only = emit_read_only(&plan);
     let introspection = options.introspection.then(|| emit_introspection(&plan));
-    [types, commands, events, any_event, secrets, read_only]
-        .into_iter()
-        .chain(introspection)
-        .collect()
+    let parts = [types, commands, events, any_event, secrets, read_only];
+    Ok(parts.into_iter().chain(introspection).collect())
 }
 
 /// Emits a module of items, which are moved into it: `quote!` would copy every token.
@@ -141,7 +141,8 @@ fn emit_introspection(plan: &Plan<'_>) -> TokenStream {
         events: plan.events.iter().map(|(event, _)| (*event).clone()).collect(),
         ..plan.schema.clone()
     };
-    let holds = |symbol: &str| plan.options.symbols.as_ref().is_none_or(|is_set| is_set(symbol));
+    let symbols = plan.options.symbols.as_ref();
+    let holds = |symbol: &str| symbols.and_then(|is_set| is_set(symbol)).unwrap_or(true);
     let json = introspection::export(&selected, Naming::Masked, &holds).to_string();
     quote! {
         /// The reply to `query-qmp-schema` for this vocabulary: an array of `SchemaInfo`, as JSON.

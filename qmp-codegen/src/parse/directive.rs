@@ -34,6 +34,9 @@ const KEYS: [&str; 7] = [
     "secret-members",
 ];
 
+/// The pragmas that later releases renamed.
+const OLD_KEYS: [&str; 2] = ["returns-whitelist", "name-case-whitelist"];
+
 impl Pragmas {
     /// Whether the name of the command may contain `_`.
     pub(crate) fn permits_command_name(&self, name: &str) -> bool {
@@ -122,7 +125,10 @@ pub(super) fn pragma(node: Node, number: usize, report: &mut Report) -> Pragmas 
                 let message = format!("unknown pragma '{unknown}'");
                 let mut error = crate::diagnostic::Diagnostic::error(key.span, message);
                 error.help = did_you_mean(unknown, KEYS);
-                report.push(error);
+                report.unknown(error);
+                if OLD_KEYS.contains(&unknown) {
+                    report.note_certainly_old_language(key.span);
+                }
             }
         }
     }

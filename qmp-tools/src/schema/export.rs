@@ -9,6 +9,7 @@ use qmp_codegen::schema::Schema;
 use qmp_codegen::{introspection, json_schema};
 use serde_json::Value;
 
+use super::configuration::ConfigurationArgs;
 use super::output::Output;
 use super::{Failure, input};
 
@@ -48,6 +49,9 @@ pub struct Export {
     /// Evaluate conditions with no symbol defined
     #[arg(long, conflicts_with = "symbols")]
     no_symbols: bool,
+
+    #[command(flatten)]
+    configuration: ConfigurationArgs,
 
     #[command(flatten)]
     output: Output,
@@ -93,7 +97,10 @@ impl Export {
         let loaded = input::load_files(&self.files)?;
         let symbols: HashSet<&str> = self.symbols.iter().map(String::as_str).collect();
         let all = symbols.is_empty() && !self.no_symbols;
-        let holds = |symbol: &str| all || symbols.contains(symbol);
+        let configuration = self.configuration.read(&loaded.schema)?;
+        // Symbols that are not known hold, as all do by default.
+        let known = |symbol: &str| configuration.as_ref().and_then(|one| one.state(symbol));
+        let holds = |symbol: &str| known(symbol).unwrap_or(all || symbols.contains(symbol));
         let text = match (self.format, self.role, &self.record) {
             (Format::Introspection, None, Some(file)) => recorded(file, &loaded.schema, &holds)?,
             (Format::Introspection, None, None) => {
@@ -106,7 +113,10 @@ impl Export {
                     Some(Program::Client) | None => Role::Client,
                 };
                 // A client cannot know which symbols are defined.
-                let asked = self.all_symbols || self.no_symbols || !symbols.is_empty();
+                let asked = self.all_symbols
+                    || self.no_symbols
+                    || !symbols.is_empty()
+                    || configuration.is_some();
                 let resolved = asked.then(|| loaded.schema.resolved(&holds));
                 let schema = resolved.as_ref().unwrap_or(&loaded.schema);
                 format!("{:#}\n", json_schema::export(schema, role))

@@ -48,15 +48,19 @@ pub(super) fn root(file: &str) -> Result<Root, Failure> {
 
 /// Converts a load error, with a hint if the input is introspection data rather than a schema.
 pub(super) fn invalid_schema(error: &LoadError) -> Failure {
-    let mut text = error.to_string();
-    let files = error.sources.files();
-    for file in files.iter().filter(|file| looks_like_introspection(&file.text)) {
+    Failure::Schema(format!("{error}{}", introspection_hint(error)))
+}
+
+/// Returns a hint for each file that is introspection data rather than a schema.
+pub(super) fn introspection_hint(error: &LoadError) -> String {
+    let files = error.sources.files().iter();
+    let hints = files.filter(|file| looks_like_introspection(&file.text)).map(|file| {
         let path = file.path.display();
-        text += &format!(
+        format!(
             "help: '{path}' looks like introspection data: convert it with `qmp-schema import`\n"
-        );
-    }
-    Failure::Schema(text)
+        )
+    });
+    hints.collect()
 }
 
 /// Reads text from a file, standard input, a running QEMU or the builtin schema.
