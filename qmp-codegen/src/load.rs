@@ -375,9 +375,13 @@ enum Failure {
 fn read_included(path: &Path) -> Result<String, Failure> {
     // Opening a pipe waits for its other end, and a device may act on being opened. A directory
     // fails to be read, for a reason that the system knows better.
-    let kind = std::fs::metadata(path).map_err(Failure::Io)?.file_type();
-    if !kind.is_file() && !kind.is_dir() {
+    let metadata = std::fs::metadata(path).map_err(Failure::Io)?;
+    if !metadata.is_file() && !metadata.is_dir() {
         return Err(Failure::NotRegular);
+    }
+    // Files of the kernel have no size, and reading some of them waits, such as /proc/kmsg.
+    if metadata.is_file() && metadata.len() == 0 {
+        return Ok(String::new());
     }
     let result = read(path);
     let (Ok(text) | Err(Failure::InvalidUtf8 { valid: text })) = &result else { return result };
@@ -387,14 +391,24 @@ fn read_included(path: &Path) -> Result<String, Failure> {
     }
 }
 
-/// Returns the line at which a text turns out not to be a schema: the first that is not blank or a
-/// comment has no definition.
+/// Returns the line at which a text turns out not to be a schema: what comes first, apart from
+/// comments, is not a brace and a string in single quotes. JSON, which can be anything, has others.
 fn no_schema(text: &str) -> Option<usize> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let is_other = |line: &str| !line.is_empty() && !line.starts_with('#');
-    let (index, line) =
-        text.lines().map(str::trim_start).enumerate().find(|(_, line)| is_other(line))?;
-    (!line.starts_with('{')).then_some(index + 1)
+    let start = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let rest = skip_comments(start);
+    let inner = rest.strip_prefix('{').map_or(rest, skip_comments);
+    if rest.is_empty() || (inner.len() < rest.len() && inner.starts_with('\'')) {
+        return None;
+    }
+    Some(text[..text.len() - inner.len()].matches('\n').count() + 1)
+}
+
+fn skip_comments(text: &str) -> &str {
+    let mut rest = text.trim_start();
+    while rest.starts_with('#') {
+        rest = rest.find('\n').map_or("", |end| &rest[end..]).trim_start();
+    }
+    rest
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

@@ -196,15 +196,22 @@ fn included_file_that_is_no_schema_is_not_shown() {
         b"hidden\xff\n",
         b"'hidden",
         b"[hidden]\n{ 'struct': 'hidden', 'data': {} }\n",
+        b"{\"password\": \"hidden\"}\n",
+        b"{ # A comment\n  hidden = 1;\n}\n",
+        b"{ \n { hidden } }",
     ] {
         directory.write("private", text);
         let errors = directory.errors("outer.json");
         assert!(!errors.contains("hidden"), "{errors}");
         assert!(errors.starts_with("outer.json:2:14: error: 'private' does not begin as a schema"));
     }
-    for text in
-        ["", "# Only a comment", "\n  { 'struct': 'Shelf', 'data': {} }", "##\n# Text.\n##\n"]
-    {
+    for text in [
+        "",
+        "# Only a comment",
+        "\n  { 'struct': 'Shelf', 'data': {} }",
+        "##\n# Text.\n##\n",
+        "{ # A comment\n  'struct': 'Shelf', 'data': {} }",
+    ] {
         directory.write("private", text);
         load_file(directory.0.join("outer.json")).unwrap_or_else(|error| panic!("{error}"));
     }
@@ -228,6 +235,18 @@ fn only_regular_files_are_included() {
         let errors = directory.errors("outer.json");
         let expected = format!("cannot read '{name}': only regular files can be included");
         assert!(errors.contains(&expected), "{errors}");
+    }
+}
+
+/// Reading the kernel's messages waits for the next one. Files of this kind have no size.
+#[cfg(target_os = "linux")]
+#[test]
+fn files_of_the_kernel_are_not_read() {
+    let directory = Directory::new("kernel");
+    for name in ["/proc/kmsg", "/proc/self/environ"] {
+        directory.write("outer.json", format!("{{ 'include': '{name}' }}"));
+        let loaded = load_file(directory.0.join("outer.json")).unwrap();
+        assert!(loaded.sources.files().iter().skip(1).all(|file| file.text.is_empty()), "{name}");
     }
 }
 
