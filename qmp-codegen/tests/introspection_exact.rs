@@ -6,7 +6,7 @@ mod support;
 
 use qmp_codegen::introspection::{ImportErrorKind, Names, Record, import, import_exact};
 use qmp_codegen::schema::Schema;
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::replies;
 
 const SHELF: &str = include_str!("data/introspection.json");
@@ -223,6 +223,47 @@ fn whitespace_is_limited() {
     json["style"] = Value::from(4);
     json["whitespace"][1] = " ".repeat(1 << 20).into();
     assert!(Record::from_json(&json.to_string()).is_err());
+}
+
+/// What a record keeps as it is goes into the export, which would not be JSON, or be far larger than
+/// the record.
+#[test]
+fn a_record_that_lies_is_rejected() {
+    let (schema, record) = exact(&shelf());
+    let json = record.to_json();
+    let entry = json["entries"][0].clone();
+    let rejects = |change: &dyn Fn(&mut Value)| {
+        let mut changed = json.clone();
+        change(&mut changed);
+        Record::from_json(&changed.to_string()).unwrap_err();
+    };
+    for text in ["", "\u{1b}[31m", "\"\u{1b}\"", "{}]", "{}, {}", " x"] {
+        rejects(&|json| json["entries"][0] = json!({"name": "x", "verbatim": text}));
+        rejects(&|json| json["exceptions"] = json!({"x": {"": [["a", text]]}}));
+    }
+    rejects(&|json| {
+        json["exceptions"] = json!({"x": {"": [["members", null], ["members", null]]}})
+    });
+    rejects(&|json| json["entries"] = vec![entry.clone(); 2].into());
+
+    // There is no number after the largest.
+    let mut changed = json.clone();
+    let slots = changed["entries"].as_array_mut().unwrap();
+    let last = slots.iter_mut().rev().find(|slot| slot.is_array()).unwrap();
+    last[0] = u64::MAX.to_string().into();
+    let record = Record::from_json(&changed.to_string()).unwrap();
+    let mut schema = schema;
+    let mut added = support::schema(
+        "{ 'command': 'x', 'data': { 'a': 'int' } } { 'command': 'y', 'data': { 'b': 'int' } }",
+    );
+    schema.commands.append(&mut added.commands);
+    let entries: Vec<Value> = serde_json::from_str(&record.export(&schema, &|_| true)).unwrap();
+    let mut names: Vec<&str> =
+        entries.iter().map(|entry| entry["name"].as_str().unwrap()).collect();
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
 }
 
 #[test]

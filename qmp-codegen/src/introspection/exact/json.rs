@@ -1,7 +1,9 @@
 //! Records as JSON.
 
+use std::collections::HashSet;
 use std::fmt;
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::layout::{Layout, Style};
@@ -54,7 +56,8 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// Returns an error if the text is not a record.
+    /// Returns an error if the text is not a record, has an entry twice, or has a text that is not
+    /// JSON.
     pub fn from_json(text: &str) -> Result<Self, RecordError> {
         let value: Value =
             serde_json::from_str(text).map_err(|error| RecordError(error.to_string()))?;
@@ -74,8 +77,13 @@ fn read(value: &Value) -> Option<Record> {
         Value::Number(indent) => Style::Indented(usize::try_from(indent.as_u64()?).ok()?),
         _ => return None,
     };
+    let entries: Vec<Slot> =
+        value["entries"].as_array()?.iter().map(slot).collect::<Option<_>>()?;
+    if !are_unique(entries.iter().map(Slot::wire)) {
+        return None;
+    }
     Some(Record {
-        entries: value["entries"].as_array()?.iter().map(slot).collect::<Option<_>>()?,
+        entries,
         unreachable: value["unreachable"].as_array()?.iter().map(string).collect::<Option<_>>()?,
         exceptions: members(&value["exceptions"], exceptions)?.into_iter().collect(),
         layout: Layout { around: around.try_into().ok()?, style }.limited()?,
@@ -90,7 +98,7 @@ fn slot(value: &Value) -> Option<Slot> {
             _ => None,
         },
         _ => {
-            let (wire, text) = (string(&value["name"])?, string(&value["verbatim"])?);
+            let (wire, text) = (string(&value["name"])?, verbatim(&value["verbatim"])?);
             Some(Slot::Verbatim { wire, text })
         }
     }
@@ -100,9 +108,11 @@ fn exceptions(value: &Value) -> Option<Exceptions> {
     let kept = |value: &Value| {
         let pair = |pair: &Value| -> Option<Kept> {
             let text = &pair[1];
-            Some((string(&pair[0])?, if text.is_null() { None } else { Some(string(text)?) }))
+            Some((string(&pair[0])?, if text.is_null() { None } else { Some(verbatim(text)?) }))
         };
-        value.as_array()?.iter().map(pair).collect::<Option<Vec<Kept>>>()
+        let kept = value.as_array()?.iter().map(pair).collect::<Option<Vec<Kept>>>()?;
+        // Each name may stand for a large part of the entry.
+        are_unique(kept.iter().map(|(name, _)| name.as_str())).then_some(kept)
     };
     Some(members(value, kept)?.into_iter().collect())
 }
@@ -110,6 +120,16 @@ fn exceptions(value: &Value) -> Option<Exceptions> {
 fn members<T>(value: &Value, read: impl Fn(&Value) -> Option<T>) -> Option<Vec<(String, T)>> {
     let object: &Map<String, Value> = value.as_object()?;
     object.iter().map(|(name, value)| Some((name.clone(), read(value)?))).collect()
+}
+
+fn are_unique<'n>(mut names: impl Iterator<Item = &'n str>) -> bool {
+    let mut seen = HashSet::new();
+    names.all(|name| seen.insert(name))
+}
+
+/// Returns a text that an export has as it is, so that it must be JSON.
+fn verbatim(value: &Value) -> Option<String> {
+    string(value).filter(|text| serde_json::from_str::<&RawValue>(text).is_ok())
 }
 
 fn string(value: &Value) -> Option<String> {

@@ -233,7 +233,7 @@ impl Record {
                 Some("array") => arrays.push(name),
                 Some("builtin") | None => {}
                 Some(_) => {
-                    next = next.map(|number| number.saturating_add(1));
+                    next = next.and_then(|number| number.checked_add(1));
                     numbered.extend(next.map(|number| (name, number.to_string())));
                 }
             }
