@@ -29,24 +29,25 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
     text.lines().filter_map(line)
 }
 
-/// Reads `#define X 1`, `#undef X`, `/* #undef X */`, `X=y`, `X=n`, or `# X is not set`.
+/// Reads `#define X 1`, `#undef X`, `/* #undef X */`, `X=y`, `X=n`, or `# X is not set`. A definition
+/// that is commented out does not hold.
 ///
 /// A value does not matter: C tests whether a symbol is defined, be it as 0.
 fn line(line: &str) -> Option<Line<'_>> {
     let line = line.trim_start();
-    let line = line.strip_prefix("/*").map_or(line, str::trim_start);
-    if let Some(rest) = line.strip_prefix('#') {
+    let comment = line.strip_prefix("/*").or_else(|| line.strip_prefix("//"));
+    if let Some(rest) = comment.map_or(line, str::trim_start).strip_prefix('#') {
         let mut words = rest.split_ascii_whitespace();
         let (first, second) = (words.next()?, words.next()?);
         return match first {
-            "define" => found(second, true),
+            "define" => found(second, comment.is_none()),
             "undef" => found(second, false),
             symbol if second == "is" && words.eq(["not", "set"]) => found(symbol, false),
             _ => None,
         };
     }
     let (symbol, value) = line.split_once('=')?;
-    found(symbol.trim_end(), value.trim() != "n")
+    found(symbol.trim_end(), !matches!(value.trim(), "" | "n"))
 }
 
 fn found(symbol: &str, holds: bool) -> Option<Line<'_>> {
@@ -63,7 +64,8 @@ mod tests {
     fn lines_of_all_kinds() {
         let text = "/* Written by a build. */\n#ifndef H\n#define H\n #  define CONFIG_A 1\n#define B \"x\"\n\
                     #undef CONFIG_C\n/* #undef CONFIG_D */\nCONFIG_E=y\nCONFIG_F=n\n# CONFIG_G is not set\n\
-                    #define lower 1\n#pragma GCC poison CONFIG_H\n# A comment\n#endif\nCONFIG_I = y\n";
+                    #define lower 1\n#pragma GCC poison CONFIG_H\n# A comment\n#endif\nCONFIG_I = y\nCONFIG_M=\n\
+                    /* #define CONFIG_J 1 */\n// #define CONFIG_K\n#define CONFIG_L(x) x\n";
         let found: Vec<_> = lines(text).map(|line| (line.symbol, line.holds)).collect();
         let expected = [
             ("H", true),
@@ -75,6 +77,9 @@ mod tests {
             ("CONFIG_F", false),
             ("CONFIG_G", false),
             ("CONFIG_I", true),
+            ("CONFIG_M", false),
+            ("CONFIG_J", false),
+            ("CONFIG_K", false),
         ];
         assert_eq!(found, expected);
     }
