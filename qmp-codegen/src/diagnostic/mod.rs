@@ -164,3 +164,16 @@ fn printable(c: char) -> char {
 fn safe(text: &str) -> String {
     text.chars().map(printable).collect()
 }
+
+/// The number of characters of a text from a peer that an error shows.
+const MAX_QUOTED: usize = 300;
+
+/// Returns the beginning of a text from a peer, as an error shows it.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut quoted: String = chars.by_ref().take(MAX_QUOTED).map(printable).collect();
+    if chars.next().is_some() {
+        quoted.push_str("...");
+    }
+    quoted
+}
