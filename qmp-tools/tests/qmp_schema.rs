@@ -149,6 +149,55 @@ fn a_fork_can_have_additions() {
     assert_eq!(ran.status, 0);
     assert!(ran.err.contains("warning: in command 'dry': unknown key 'x-audit'"), "{ran:?}");
     assert!(run(SCHEMA, &["generate", "--allow-unknown", &path]).ok().contains("pub struct Dry"));
+    run(SCHEMA, &["export", &path]).failed(1);
+    assert!(run(SCHEMA, &["export", "--allow-unknown", &path]).ok().contains("\"dry\""));
+}
+
+/// An old schema has hundreds of warnings, on which those who convert it have no influence.
+#[test]
+fn other_subcommands_count_warnings_about_documentation() {
+    let directory = Directory::new();
+    let path = directory.write("warns.json", QUESTIONABLE);
+    for subcommand in ["generate", "export"] {
+        let ran = run(SCHEMA, &[subcommand, &path]);
+        assert_eq!(
+            (ran.status, &*ran.err),
+            (0, "warning: 1 warning about documentation, which `qmp-schema check` shows\n")
+        );
+    }
+}
+
+/// The description of a server's error was printed as it was received.
+#[test]
+fn errors_do_not_control_the_terminal() {
+    let directory = Directory::new();
+    let schema = directory.write("small.json", SMALL);
+    let replies = [
+        r#"{"error": {"desc": "\u001b]0;x\u0007\n\u202eend"}}"#,
+        r#"[{"name": "\u001b[31m", "meta-type": "enum"}, {"name": "\u001b[31m", "meta-type": "enum"}]"#,
+        r#"[{"name": "E", "meta-type": "event", "arg-type": "\u001b[31m\u202e"}]"#,
+    ];
+    let mut sources = vec![directory.path("a\u{1b}[31m\n\u{202e}b")];
+    for (number, reply) in replies.iter().enumerate() {
+        sources.push(directory.write(&format!("reply-{number}.json"), reply));
+    }
+    for source in &sources {
+        for arguments in [
+            &["import", source][..],
+            &["generate", &schema, "--like", source],
+            &["generate", &schema, "--config", source],
+            &["export", &schema, "--record", source],
+            &["diff", &schema, source],
+            &["check", source],
+            &["check", "--format", "short", source],
+        ] {
+            let ran = run(SCHEMA, arguments);
+            assert_ne!(ran.status, 0, "{arguments:?}");
+            let text = ran.out + &ran.err;
+            let controls = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+            assert!(!text.contains(controls), "{arguments:?}: {text:?}");
+        }
+    }
 }
 
 #[test]

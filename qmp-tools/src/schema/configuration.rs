@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use qmp_client::protocol::Printable;
 use qmp_codegen::Configuration;
 use qmp_codegen::schema::Schema;
 
@@ -39,6 +40,7 @@ impl ConfigurationArgs {
             .map_err(|error| format!("{source}: {error}"))?;
         let contradictory: Vec<&str> = configuration.contradictory().collect();
         if !contradictory.is_empty() {
+            let source = Printable(source);
             eprintln!(
                 "warning: {source} contradicts the schema about {}, which are left open",
                 contradictory.join(", ")

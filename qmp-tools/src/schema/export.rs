@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use qmp_codegen::introspection::{Naming, Record};
 use qmp_codegen::json_schema::Role;
 use qmp_codegen::schema::Schema;
-use qmp_codegen::{introspection, json_schema};
+use qmp_codegen::{LoadOptions, introspection, json_schema};
 use serde_json::Value;
 
 use super::configuration::ConfigurationArgs;
@@ -49,6 +49,10 @@ pub struct Export {
     /// Evaluate conditions with no symbol defined
     #[arg(long, conflicts_with = "symbols")]
     no_symbols: bool,
+
+    /// Only warn about keys, pragmas, and definitions that a fork has added to the language
+    #[arg(long)]
+    allow_unknown: bool,
 
     #[command(flatten)]
     configuration: ConfigurationArgs,
@@ -94,7 +98,8 @@ impl Export {
     /// # Errors
     /// Returns an error if the schema is invalid, or if a file cannot be read or written.
     pub fn run(&self) -> Result<(), Failure> {
-        let loaded = input::load_files(&self.files)?;
+        let options = LoadOptions::new().allow_unknown(self.allow_unknown);
+        let loaded = input::load_files(&self.files, &options)?;
         let symbols: HashSet<&str> = self.symbols.iter().map(String::as_str).collect();
         let all = symbols.is_empty() && !self.no_symbols;
         let configuration = self.configuration.read(&loaded.schema)?;

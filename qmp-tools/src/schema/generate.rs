@@ -52,7 +52,7 @@ impl Generate {
     /// cannot be read or written.
     pub fn run(&self) -> Result<(), Failure> {
         let options = LoadOptions::new().allow_unknown(self.allow_unknown);
-        let loaded = input::load_with(&self.files, options)?;
+        let loaded = input::load_files(&self.files, &options)?;
         let mut builder = Builder::new();
         if let Some(configuration) = self.configuration.read(&loaded.schema)? {
             builder = builder.configuration(configuration);

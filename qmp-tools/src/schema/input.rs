@@ -4,6 +4,7 @@
 use std::io::Read;
 use std::path::Path;
 
+use qmp_client::protocol::Printable;
 use qmp_client::{Raw, qmp};
 use qmp_codegen::introspection::{Names, import};
 use qmp_codegen::schema::Schema;
@@ -25,16 +26,23 @@ pub(super) struct Detected {
     pub(super) is_introspection: bool,
 }
 
-/// Loads a schema from QAPI files, and prints its warnings.
-pub(super) fn load_files(files: &[String]) -> Result<Loaded, Failure> {
-    load_with(files, LoadOptions::new())
-}
-
-/// Does the same as [`load_files`], with options.
-pub(super) fn load_with(files: &[String], options: LoadOptions) -> Result<Loaded, Failure> {
+/// Loads a schema from QAPI files, and prints its warnings: those about documentation, of which an
+/// old release has hundreds, as one line.
+pub(super) fn load_files(files: &[String], options: &LoadOptions) -> Result<Loaded, Failure> {
     let roots = files.iter().map(|file| root(file)).collect::<Result<Vec<_>, _>>()?;
     let loaded = options.load(roots).map_err(|error| invalid_schema(&error))?;
-    eprint!("{}", diagnostic::render(&loaded.sources, &loaded.warnings));
+    let (hidden, shown): (Vec<_>, Vec<_>) =
+        loaded.warnings.iter().cloned().partition(|warning| warning.is_documentation);
+    eprint!("{}", diagnostic::render(&loaded.sources, &shown));
+    match hidden.len() {
+        0 => {}
+        1 => eprintln!("warning: 1 warning about documentation, which `qmp-schema check` shows"),
+        count => {
+            eprintln!(
+                "warning: {count} warnings about documentation, which `qmp-schema check` shows"
+            );
+        }
+    }
     Ok(loaded)
 }
 
@@ -55,7 +63,8 @@ pub(super) fn invalid_schema(error: &LoadError) -> Failure {
 pub(super) fn introspection_hint(error: &LoadError) -> String {
     let files = error.sources.files().iter();
     let hints = files.filter(|file| looks_like_introspection(&file.text)).map(|file| {
-        let path = file.path.display();
+        let path = file.path.display().to_string();
+        let path = Printable(&path);
         format!(
             "help: '{path}' looks like introspection data: convert it with `qmp-schema import`\n"
         )
