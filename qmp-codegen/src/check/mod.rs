@@ -54,6 +54,7 @@ pub(crate) fn check(
     docs::check(&index, report);
     report.rule = Rule::SecretMembers;
     let secrets = secrets::check(&index, report);
+    report.rule = Rule::ReadOnlyCommands;
     let read_only = read_only::check(&index, report);
     if report.has_errors() {
         return None;

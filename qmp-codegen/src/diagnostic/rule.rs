@@ -42,6 +42,8 @@ pub enum Rule {
     OldLanguage,
     /// `pragma`
     Pragma,
+    /// `read-only-commands`
+    ReadOnlyCommands,
     /// `secret-members`
     SecretMembers,
     /// `syntax`
@@ -56,7 +58,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, by name.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Alternate,
         Self::Arguments,
         Self::Definition,
@@ -75,6 +77,7 @@ impl Rule {
         Self::Nesting,
         Self::OldLanguage,
         Self::Pragma,
+        Self::ReadOnlyCommands,
         Self::SecretMembers,
         Self::Syntax,
         Self::Union,
@@ -127,6 +130,7 @@ impl Rule {
             }
             Self::OldLanguage => ("old-language", "The language is that of QEMU 6.2 or later."),
             Self::Pragma => ("pragma", "Pragmas are known, and have values of their type."),
+            Self::ReadOnlyCommands => ("read-only-commands", "Read-only commands are commands."),
             Self::SecretMembers => ("secret-members", "Secret members exist."),
             Self::Syntax => ("syntax", "A file consists of objects and comments."),
             Self::Union => ("union", "Branches correspond to the values of the discriminator."),
