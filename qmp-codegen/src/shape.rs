@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 
 use crate::schema::{
-    Arguments, Base, Branch, Builtin, Condition, Enum, Member, Schema, Type, TypeId, TypeKind,
-    TypeRef, Union,
+    Base, Branch, Builtin, Condition, Enum, Member, Schema, Type, TypeId, TypeKind, TypeRef, Union,
 };
 
 /// The members that a value of the discriminator adds to an object.
@@ -37,17 +36,6 @@ pub(crate) fn common_members(schema: &Schema, id: TypeId) -> Vec<&Member> {
             Base::Inline(members) => members.iter().collect(),
         },
         TypeKind::Enum(_) | TypeKind::Alternate(_) => Vec::new(),
-    }
-}
-
-/// Returns the members that all arguments or data have, those of bases first.
-pub(crate) fn argument_members<'a>(
-    schema: &'a Schema,
-    arguments: &'a Arguments,
-) -> Vec<&'a Member> {
-    match arguments {
-        Arguments::Inline(members) => members.iter().collect(),
-        Arguments::Named { ty, .. } => common_members(schema, *ty),
     }
 }
 

@@ -108,6 +108,7 @@ fn notes_nested_a_thousand_levels_deep() {
 
 #[test]
 fn repeated_members_are_limited() {
+    let few = |text: &dyn Fn(usize) -> String| many(200, text);
     let many = |text: &dyn Fn(usize) -> String| many(1_000, text);
     let members = many(&|n| format!("'m{n}': 'int',"));
     let shelf = format!("{{ 'struct': 'Shelf', 'data': {{ {members} 'z': 'Kind' }} }}\n");
@@ -115,10 +116,10 @@ fn repeated_members_are_limited() {
     for (what, definitions) in [
         ("command 'c", many(&|n| format!("{{ 'command': 'c{n}', 'data': 'Shelf' }}\n"))),
         ("event 'E", many(&|n| format!("{{ 'event': 'E{n}', 'data': 'Shelf' }}\n"))),
-        ("type 'T", many(&|n| format!("{{ 'struct': 'T{n}x', 'base': 'Shelf', 'data': {{}} }}\n"))),
+        ("type 'T", few(&|n| format!("{{ 'struct': 'T{n}x', 'base': 'Shelf', 'data': {{}} }}\n"))),
         (
             "type 'U",
-            many(&|n| {
+            few(&|n| {
                 format!(
                     "{{ 'union': 'U{n}x', 'base': {{ 'k': 'Kind' }}, 'discriminator': 'k', 'data': {{ 'z': 'Shelf' }} }}\n"
                 )
@@ -131,6 +132,46 @@ fn repeated_members_are_limited() {
         assert!(error.starts_with(&format!("error: {what}")), "{error:.300}");
         assert!(error.contains("the schema repeats more than 16 MiB in all"), "{error:.300}");
     }
+}
+
+/// Introspection lists the members of bases, and the values of discriminators, in each type: 600 KB
+/// of text were more than 6 GB.
+#[test]
+fn inherited_members_and_values_are_limited() {
+    let members = list(20_000, |n| format!("'*m{n}': 'int'"));
+    let values = list(20_000, |n| format!("'v{n}'"));
+    let definitions = format!(
+        "{{ 'struct': 'Shelf', 'data': {{ {members} }} }}\n{{ 'enum': 'Kind', 'data': [ {values} ] }}\n"
+    );
+    let derived = |n: usize| format!("{{ 'struct': 'T{n}x', 'base': 'Shelf', 'data': {{}} }}\n");
+    let union = |n: usize| {
+        format!(
+            "{{ 'union': 'U{n}x', 'base': {{ 'k': 'Kind' }}, 'discriminator': 'k', 'data': {{ 'v1': 'Shelf' }} }}\n"
+        )
+    };
+    let error = |text: &str| {
+        let root = Root::Text { name: String::from("hostile.json"), text: text.to_owned() };
+        in_time("load", || qmp_codegen::load([root])).err().map(|error| error.to_string())
+    };
+    assert_eq!(error(&(definitions.clone() + &many(6, derived) + &many(6, union))), None);
+    for (text, name) in [(many(20_000, derived), "T12x"), (many(20_000, union), "U12x")] {
+        let error = error(&(definitions.clone() + &text)).unwrap();
+        assert!(error.contains(&format!("'{name}': the type repeats the members of its bases")));
+    }
+    // The same in a reply, whose objects need not have a case for each value.
+    let members = list(20_000, |n| format!(r#"{{"name": "v{n}"}}"#));
+    let objects = list(20_000, |n| {
+        format!(
+            r#"{{"name": "{}", "meta-type": "object", "tag": "k", "variants": [],
+            "members": [{{"name": "k", "type": "0"}}]}}"#,
+            n + 1
+        )
+    });
+    let reply =
+        format!(r#"[{{"name": "0", "meta-type": "enum", "members": [{members}]}}, {objects}]"#);
+    let names = qmp_codegen::introspection::Names::none();
+    let result = in_time("import", || qmp_codegen::introspection::import_exact(&reply, &names));
+    assert!(result.unwrap_err().to_string().contains("too many without one"));
 }
 
 #[test]
@@ -218,6 +259,19 @@ fn commands_with_the_same_arguments() {
     let text = format!("{{ 'struct': 'Shelf', 'data': {{ {members} }} }}\n{commands}");
     let error = in_time("commands", || error_of(&text));
     assert!(error.contains("the schema repeats more than 16 MiB in all"), "{error:.300}");
+}
+
+/// Whether a command's arguments are needed was looked up in all members for each command.
+#[test]
+fn json_schema_of_commands_with_the_same_arguments() {
+    let members = list(20_000, |n| format!("'*m{n}': 'int'"));
+    let commands = many(20_000, |n| format!("{{ 'command': 'c{n}', 'data': 'Shelf' }}\n"));
+    let text = format!("{{ 'struct': 'Shelf', 'data': {{ {members} }} }}\n{commands}");
+    let root = Root::Text { name: String::from("hostile.json"), text };
+    let schema = qmp_codegen::load([root]).unwrap().schema;
+    let role = qmp_codegen::json_schema::Role::Client;
+    let (_, time) = timed(|| qmp_codegen::json_schema::export(&schema, role));
+    assert!(time < Duration::from_secs(4), "{time:?}");
 }
 
 #[test]

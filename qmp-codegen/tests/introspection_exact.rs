@@ -225,8 +225,8 @@ fn whitespace_is_limited() {
     assert!(Record::from_json(&json.to_string()).is_err());
 }
 
-/// What a record keeps as it is goes into the export, which would not be JSON, or be far larger than
-/// the record.
+/// The texts of a record go into the export, which would not be JSON, or be far larger than the
+/// record.
 #[test]
 fn a_record_that_lies_is_rejected() {
     let (schema, record) = exact(&shelf());
@@ -246,7 +246,7 @@ fn a_record_that_lies_is_rejected() {
     });
     rejects(&|json| json["entries"] = vec![entry.clone(); 2].into());
 
-    // There is no number after the largest.
+    // The largest number has no successor.
     let mut changed = json.clone();
     let slots = changed["entries"].as_array_mut().unwrap();
     let last = slots.iter_mut().rev().find(|slot| slot.is_array()).unwrap();

@@ -197,6 +197,12 @@ impl<'a> Index<'a> {
         self.table(position).is_some_and(|table| table.numeric)
     }
 
+    /// Returns the number of members in the bases of a definition.
+    pub(crate) fn inherited_members(&self, definition: &'a Definition) -> usize {
+        let bases = self.bases(definition).filter_map(|base| self.definitions.get(base));
+        bases.map(|base| base.members().len()).sum()
+    }
+
     /// Returns the indices of the bases of a definition, nearest first. A struct can be its own
     /// base, which is reported elsewhere.
     fn bases(&self, definition: &'a Definition) -> impl Iterator<Item = usize> {

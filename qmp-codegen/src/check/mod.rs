@@ -4,6 +4,7 @@ mod alternates;
 mod arguments;
 mod clashes;
 mod docs;
+mod expansion;
 mod features;
 mod index;
 mod lower;
@@ -50,6 +51,7 @@ pub(crate) fn check(
     unions::check(&index, &nesting, report);
     report.rule = Rule::DuplicateMember;
     clashes::check(&index, &nesting, report);
+    expansion::check(&index, report);
     report.rule = Rule::DocSyntax;
     docs::check(&index, report);
     report.rule = Rule::SecretMembers;

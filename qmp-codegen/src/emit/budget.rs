@@ -7,10 +7,8 @@
 use super::options::Options;
 use super::plan::Plan;
 use crate::schema::{
-    Arguments, Base, Condition, Definition, EnumValue, Feature, Member, Schema, Struct, TypeId,
-    TypeKind,
+    Arguments, Base, Condition, Definition, EnumValue, Feature, Member, Schema, TypeId, TypeKind,
 };
-use crate::shape;
 
 /// The weight of everything that is repeated, about the bytes that it becomes. All the code
 /// of QEMU's schema, repeated or not, has less than 2 MiB.
@@ -19,50 +17,12 @@ const MAX_REPEATED: usize = 16 << 20;
 /// The weight of a member or value without its name and documentation.
 const WEIGHT: usize = 200;
 
-/// The number of members of all structs, with those of their bases. QEMU's schema has 5,000. Plans
-/// look at each of them.
-const MAX_MEMBERS: usize = 2_000_000;
-
 /// Makes the plan of a schema, unless the schema expands to far more than its own size. The error
 /// names the definition with which the limit is exceeded.
 pub(super) fn plan<'s>(schema: &'s Schema, options: &'s Options) -> Result<Plan<'s>, String> {
-    check_members(schema)?;
     let plan = Plan::new(schema, options);
     check(&plan)?;
     Ok(plan)
-}
-
-fn check_members(schema: &Schema) -> Result<(), String> {
-    let mut left = MAX_MEMBERS;
-    for ty in &schema.types {
-        // The number of bases is limited.
-        let mut next = match &ty.kind {
-            TypeKind::Struct(data) => Some(data),
-            TypeKind::Union(data) => match data.base {
-                Base::Named(base) => as_struct(schema, base),
-                Base::Inline(_) => None,
-            },
-            TypeKind::Enum(_) | TypeKind::Alternate(_) => None,
-        };
-        while let Some(data) = next {
-            left = left.checked_sub(data.members.len()).ok_or_else(|| {
-                let name = shortened(&ty.definition);
-                format!(
-                    "type '{name}' repeats the members of its bases, of which the schema has more \
-                     than {MAX_MEMBERS} in all"
-                )
-            })?;
-            next = data.base.and_then(|base| as_struct(schema, base));
-        }
-    }
-    Ok(())
-}
-
-fn as_struct(schema: &Schema, id: TypeId) -> Option<&Struct> {
-    match &shape::type_of(schema, id).kind {
-        TypeKind::Struct(data) => Some(data),
-        _ => None,
-    }
 }
 
 fn check(plan: &Plan<'_>) -> Result<(), String> {

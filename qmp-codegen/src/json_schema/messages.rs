@@ -1,10 +1,12 @@
 //! Commands, events, and the messages that carry them.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::types::close;
 use super::{Export, Form, Object, annotations, object, reference, selects};
-use crate::schema::{Arguments, Command, Event};
+use crate::schema::{Arguments, Command, Event, Member, TypeId};
 use crate::shape;
 
 impl Export<'_> {
@@ -61,7 +63,8 @@ impl Export<'_> {
     }
 
     fn command_message(&self) -> Value {
-        let (mut names, mut oob, mut carries) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut names, mut oob, mut all) = (Vec::new(), Vec::new(), Vec::new());
+        let mut known = HashMap::new();
         for command in &self.schema.commands {
             let name = command.definition.name.as_str();
             let mut selected = vec![selects("execute", name)];
@@ -70,8 +73,9 @@ impl Export<'_> {
                 selected.push(selects("exec-oob", name));
                 oob.push(name);
             }
-            let then = self.carries("arguments", &format!("{name}:arguments"), &command.arguments);
-            carries.push(json!({"if": {"anyOf": selected}, "then": then}));
+            let needed = self.is_needed(&command.arguments, &mut known);
+            let then = carries("arguments", &format!("{name}:arguments"), needed);
+            all.push(json!({"if": {"anyOf": selected}, "then": then}));
         }
         let members = json!({
             "execute": {"enum": names},
@@ -79,9 +83,9 @@ impl Export<'_> {
             "arguments": {"type": "object"},
             "id": {"description": "Any value, which the reply repeats."},
         });
-        carries.push(message(&[], false, members));
+        all.push(message(&[], false, members));
         let one = json!([{"required": ["execute"]}, {"required": ["exec-oob"]}]);
-        json!({"allOf": carries, "oneOf": one})
+        json!({"allOf": all, "oneOf": one})
     }
 
     /// Describes a reply, which does not name its command. `NAME:returns` describes its value.
@@ -96,12 +100,13 @@ impl Export<'_> {
     }
 
     fn event_message(&self) -> Value {
-        let (mut names, mut carries) = (Vec::new(), Vec::new());
+        let (mut names, mut all, mut known) = (Vec::new(), Vec::new(), HashMap::new());
         for event in &self.schema.events {
             let name = event.definition.name.as_str();
             names.push(name);
-            let then = self.carries("data", &format!("{name}:data"), &event.data);
-            carries.push(json!({"if": selects("event", name), "then": then}));
+            let needed = self.is_needed(&event.data, &mut known);
+            let then = carries("data", &format!("{name}:data"), needed);
+            all.push(json!({"if": selects("event", name), "then": then}));
         }
         let times = json!({"seconds": {"type": "integer"}, "microseconds": {"type": "integer"}});
         let members = json!({
@@ -109,8 +114,8 @@ impl Export<'_> {
             "data": {"type": "object"},
             "timestamp": self.received(&["seconds", "microseconds"], times),
         });
-        carries.push(self.received(&["event", "timestamp"], members));
-        json!({"allOf": carries})
+        all.push(self.received(&["event", "timestamp"], members));
+        json!({"allOf": all})
     }
 
     fn greeting_message(&self) -> Value {
@@ -124,13 +129,23 @@ impl Export<'_> {
         message(required, self.received == Form::Open, properties)
     }
 
-    /// Returns what a message carries in a member, which can only be absent if nothing in it is
-    /// mandatory.
-    fn carries(&self, member: &str, name: &str, arguments: &Arguments) -> Value {
-        let members = shape::argument_members(self.schema, arguments);
-        let required = members.iter().find(|member| !member.optional).map(|_| member);
-        json!({"properties": {member: reference(name)}, "required": Vec::from_iter(required)})
+    /// Returns whether arguments or data have a mandatory member. `known` has the types that have been
+    /// asked for, since many commands can have the same arguments.
+    fn is_needed(&self, arguments: &Arguments, known: &mut HashMap<TypeId, bool>) -> bool {
+        let any = |members: Vec<&Member>| members.iter().any(|member| !member.optional);
+        match arguments {
+            Arguments::Inline(members) => any(members.iter().collect()),
+            Arguments::Named { ty, .. } => {
+                *known.entry(*ty).or_insert_with(|| any(shape::common_members(self.schema, *ty)))
+            }
+        }
     }
+}
+
+/// Returns what a message carries in a member, which can only be absent if it is not `needed`.
+fn carries(member: &str, name: &str, needed: bool) -> Value {
+    let required = needed.then_some(member);
+    json!({"properties": {member: reference(name)}, "required": Vec::from_iter(required)})
 }
 
 /// Describes an object of the protocol, which can have other members if it is `open`.
