@@ -1,9 +1,10 @@
 //! Objects as they are on the wire: bases flattened, every discriminator value with its members.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::schema::{
-    Base, Branch, Builtin, Condition, Enum, Member, Schema, Type, TypeId, TypeKind, TypeRef, Union,
+    Arguments, Base, Branch, Builtin, Condition, Enum, Member, Schema, Type, TypeId, TypeKind,
+    TypeRef, Union,
 };
 
 /// The members that a value of the discriminator adds to an object.
@@ -36,6 +37,21 @@ pub(crate) fn common_members(schema: &Schema, id: TypeId) -> Vec<&Member> {
             Base::Inline(members) => members.iter().collect(),
         },
         TypeKind::Enum(_) | TypeKind::Alternate(_) => Vec::new(),
+    }
+}
+
+/// Returns whether arguments or data have a mandatory member. `known` has the types that have been
+/// asked for, since many commands can have the same arguments.
+pub(crate) fn is_needed(
+    schema: &Schema,
+    arguments: &Arguments,
+    known: &mut HashMap<TypeId, bool>,
+) -> bool {
+    match arguments {
+        Arguments::Inline(members) => members.iter().any(|member| !member.optional),
+        Arguments::Named { ty, .. } => *known.entry(*ty).or_insert_with(|| {
+            common_members(schema, *ty).into_iter().any(|member| !member.optional)
+        }),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::types::close;
 use super::{Export, Form, Object, annotations, object, reference, selects};
-use crate::schema::{Arguments, Command, Event, Member, TypeId};
+use crate::schema::{Arguments, Command, Event};
 use crate::shape;
 
 impl Export<'_> {
@@ -73,7 +73,7 @@ impl Export<'_> {
                 selected.push(selects("exec-oob", name));
                 oob.push(name);
             }
-            let needed = self.is_needed(&command.arguments, &mut known);
+            let needed = shape::is_needed(self.schema, &command.arguments, &mut known);
             let then = carries("arguments", &format!("{name}:arguments"), needed);
             all.push(json!({"if": {"anyOf": selected}, "then": then}));
         }
@@ -104,7 +104,7 @@ impl Export<'_> {
         for event in &self.schema.events {
             let name = event.definition.name.as_str();
             names.push(name);
-            let needed = self.is_needed(&event.data, &mut known);
+            let needed = shape::is_needed(self.schema, &event.data, &mut known);
             let then = carries("data", &format!("{name}:data"), needed);
             all.push(json!({"if": selects("event", name), "then": then}));
         }
@@ -127,18 +127,6 @@ impl Export<'_> {
 
     fn received(&self, required: &[&str], properties: Value) -> Value {
         message(required, self.received == Form::Open, properties)
-    }
-
-    /// Returns whether arguments or data have a mandatory member. `known` has the types that have been
-    /// asked for, since many commands can have the same arguments.
-    fn is_needed(&self, arguments: &Arguments, known: &mut HashMap<TypeId, bool>) -> bool {
-        let any = |members: Vec<&Member>| members.iter().any(|member| !member.optional);
-        match arguments {
-            Arguments::Inline(members) => any(members.iter().collect()),
-            Arguments::Named { ty, .. } => {
-                *known.entry(*ty).or_insert_with(|| any(shape::common_members(self.schema, *ty)))
-            }
-        }
     }
 }
 
