@@ -143,6 +143,19 @@ fn what_is_unknown_is_generated() {
     }
 }
 
+/// A type that only a branch refers to was generated without the branch.
+#[test]
+fn types_that_only_refer_to_each_other_are_left_out() {
+    for (holds, exists) in [(true, true), (false, false)] {
+        let mut configuration = Configuration::new();
+        configuration.set("ROLLER", holds);
+        let builder = Builder::new().schema_text("test.json", SCHEMA).commands(["paint"]);
+        let code = builder.configuration(configuration).generate_code().unwrap().code;
+        assert!(code.contains("pub struct Brush"));
+        assert_eq!(code.contains("pub struct Roller"), exists, "{code}");
+    }
+}
+
 #[test]
 fn the_reply_of_a_binary_resolves_conditions() {
     let file = directory("reply").join("reply.json");

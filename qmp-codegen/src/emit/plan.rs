@@ -241,10 +241,11 @@ impl<'s> Plan<'s> {
         secretive
     }
 
-    fn argument_types(&self, arguments: &Arguments, out: &mut Vec<TypeId>) {
+    fn argument_types(&self, arguments: &'s Arguments, out: &mut Vec<TypeId>) {
         match arguments {
-            Arguments::Inline(members) => {
-                out.extend(members.iter().filter_map(|member| defined(&member.ty)));
+            Arguments::Inline(_) => {
+                let members = self.flat_arguments(arguments).into_iter();
+                out.extend(members.filter_map(|member| defined(&member.ty)));
             }
             // Flattened into the command, but useful: it converts into the command.
             Arguments::Named { ty, .. } => out.push(*ty),
@@ -270,10 +271,14 @@ impl<'s> Plan<'s> {
             TypeKind::Enum(_) => Vec::new(),
             TypeKind::Struct(_) => own.collect(),
             TypeKind::Union(union) => {
-                own.chain(union.branches.iter().map(|branch| branch.ty)).collect()
+                let branches = union.branches.iter();
+                let existing = branches.filter(|branch| self.options.holds(&branch.condition));
+                own.chain(existing.map(|branch| branch.ty)).collect()
             }
             TypeKind::Alternate(alternate) => {
-                alternate.alternatives.iter().filter_map(|a| defined(&a.ty)).collect()
+                let alternatives = alternate.alternatives.iter();
+                let existing = alternatives.filter(|one| self.options.holds(&one.condition));
+                existing.filter_map(|one| defined(&one.ty)).collect()
             }
         }
     }

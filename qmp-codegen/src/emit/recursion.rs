@@ -73,10 +73,13 @@ fn edges_of<'s>(schema: &'s Schema, options: &Options, owner: TypeId) -> Vec<Edg
             union
                 .branches
                 .iter()
+                .filter(|branch| options.holds(&branch.condition))
                 .filter_map(|branch| edge(&branch.name, &TypeRef::Defined(branch.ty), 1)),
         ),
         TypeKind::Alternate(alternate) => {
-            edges.extend(alternate.alternatives.iter().filter_map(|a| edge(&a.name, &a.ty, 2)));
+            let alternatives = alternate.alternatives.iter();
+            let existing = alternatives.filter(|one| options.holds(&one.condition));
+            edges.extend(existing.filter_map(|one| edge(&one.name, &one.ty, 2)));
         }
         TypeKind::Enum(_) | TypeKind::Struct(_) => {}
     }
