@@ -31,6 +31,7 @@ fn set_program_cfgs() {
     }
     for (name, found) in [
         ("qemu", !programs::qemus().is_empty()),
+        ("targets", !programs::targets().is_empty()),
         ("storage_daemon", !programs::beside_qemus("qemu-storage-daemon").is_empty()),
         ("guest_agent", !programs::beside_qemus("qemu-ga").is_empty()),
     ] {

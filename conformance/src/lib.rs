@@ -19,16 +19,24 @@ mod session;
 mod tally;
 
 use std::fmt::Debug;
+use std::path::Path;
 
 use qmp_client::Command;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use compare::{Checked, check};
-pub use programs::{beside_qemus, qemus};
+pub use programs::{TARGETS, beside_qemus, qemus, targets};
 pub use scratch::Scratch;
 pub use session::{Session, TIMEOUT};
 pub use tally::{Outcome, Tally};
+
+/// Returns the architecture that a program emulates, by its name.
+#[must_use]
+pub fn target(qemu: &Path) -> String {
+    let name = qemu.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    name.strip_prefix("qemu-system-").unwrap_or("x86_64").to_owned()
+}
 
 /// A visitor of commands of different types.
 pub trait Visit {

@@ -14,6 +14,14 @@ pub fn qemus() -> Vec<PathBuf> {
     names.filter_map(find).collect()
 }
 
+/// The architectures that the tests cover, besides x86_64 of [`qemus`].
+pub const TARGETS: [&str; 4] = ["aarch64", "ppc64", "riscv64", "s390x"];
+
+/// Returns the QEMUs for other architectures, from the directories of the QEMUs.
+pub fn targets() -> Vec<PathBuf> {
+    TARGETS.iter().flat_map(|name| beside_qemus(&format!("qemu-system-{name}"))).collect()
+}
+
 /// Returns another program from the directories of the QEMUs, or else from the search path.
 pub fn beside_qemus(name: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = Vec::new();

@@ -5,23 +5,11 @@
 
 mod support;
 
-use std::fmt::Debug;
-
-use conformance::{Scratch, Session, Tally, Visit, for_each_qmp_query, qemus};
-use qmp_client::{Command, Raw};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use conformance::{Scratch, Session, Tally, for_each_qmp_query, qemus};
+use qmp_client::Raw;
 use serde_json::{Value, json};
 use support::machines::{self, Inventory};
-
-/// Commands that are not executed, the machine for which this holds, and the reasons.
-const SKIPPED: [(&str, Option<&str>, &str); 5] = [
-    ("quit", None, "ends QEMU"),
-    ("nbd-server-stop", None, "ends the server that later queries report"),
-    ("x-colo-lost-heartbeat", None, "takes over from a primary machine, which does not exist"),
-    ("qmp_capabilities", None, "was executed already, and is unknown after negotiation"),
-    ("rtc-reset-reinjection", Some("none"), "QEMU 10.0 and 11.1 assume an x86 machine and abort"),
-];
+use support::queries::ExecuteEach;
 
 /// The minimum number of commands that a QEMU has to execute successfully.
 const MIN_DECODED: usize = 70;
@@ -45,29 +33,13 @@ needs! { qemu,
                     "migrated pc" => migrate(&mut session),
                     title => set_up(&mut session, title, &scratch),
                 }
-                for_each_qmp_query(&mut ExecuteEach(&mut session, machine.title));
+                for_each_qmp_query(&mut ExecuteEach { session: &mut session, machine: machine.title });
             }
             tally.refused().for_each(|(_, error)| println!("{server}: {error}"));
             assert!(tally.count(conformance::Outcome::Decoded) >= MIN_DECODED, "{}", tally.line(&server));
             (server, tally)
         }).collect();
         support::conclude(&tallies);
-    }
-}
-
-struct ExecuteEach<'s, 't>(&'s mut Session<'t>, &'s str);
-
-impl Visit for ExecuteEach<'_, '_> {
-    fn command<C>(&mut self, command: C)
-    where
-        C: Command,
-        C::Return: Debug + DeserializeOwned + Serialize,
-    {
-        let is_here = |machine: &Option<&str>| machine.is_none_or(|machine| machine == self.1);
-        if !SKIPPED.iter().any(|(name, machine, _)| *name == C::NAME && is_here(machine)) {
-            // The session has counted errors and losses.
-            let _ = self.0.ask(command);
-        }
     }
 }
 

@@ -1,42 +1,49 @@
 //! Reads and checks QAPI schemas, and generates Rust code from them.
 //!
 //! QAPI is the language in which QEMU describes its protocols. Any QAPI schema is accepted: those of
-//! QEMU 7.2 and later, of a fork, or your own.
+//! QEMU 6.2 and later, of a fork, or your own.
 //!
 //! ```text
 //! QAPI text ──parse──> ast (as written, with spans) ──check──> Schema ──emit──> Rust
 //! query-qmp-schema reply ───────────import───────────────────> Schema ──export─> introspection
 //!                                                              Schema ──text───> QAPI text
+//!                                                              Schema ─json_schema─> JSON Schema
 //!                                                        two Schemas ──diff───> difference
 //! ```
 //!
-//! - [`Builder`] is all that a build script needs.
+//! - [`Builder`] is all that a build script needs. A [`Configuration`] tells which conditions hold.
 //! - [`load()`] reads and checks a schema. The result is a [`schema::Schema`]; each problem is a
 //!   [`diagnostic::Diagnostic`] with a location in [`source::Sources`].
 //! - [`introspection`] converts between a `Schema` and `query-qmp-schema` replies, [`text`] writes a
-//!   `Schema` as QAPI, and [`diff`] compares two of them.
+//!   `Schema` as QAPI, [`json_schema`] as JSON Schema, and [`diff`] compares two of them.
 //!
-//! QEMU's guide "How to use the QAPI code generator" describes the language. One pragma is an
-//! extension: `secret-members` lists members such as passwords, which neither `Debug` nor logs may
-//! show. It can be in a root of its own, so that the files of another project need not be changed:
+//! QEMU's guide "How to use the QAPI code generator" describes the language. Two pragmas are
+//! extensions: `secret-members` lists members such as passwords, which neither `Debug` nor logs may
+//! show, and `read-only-commands` lists commands that have no effect and only return something. They
+//! can be in a root of their own, so that the files of another project need not be changed:
 //!
 //! ```text
-//! { 'pragma': { 'secret-members': [ 'SetPasswordOptions.password' ] } }
+//! { 'pragma': { 'secret-members': [ 'SetPasswordOptions.password' ],
+//!               'read-only-commands': [ 'query-status' ] } }
 //! ```
 
 mod ast;
 mod builder;
 mod check;
+mod configuration;
+mod description;
 pub mod diagnostic;
 pub mod diff;
 mod emit;
 mod few;
 pub mod introspection;
+pub mod json_schema;
 mod lexer;
 mod load;
 mod markup;
 mod parse;
 mod report;
+mod resolve;
 pub mod schema;
 mod shape;
 mod similar;
@@ -44,6 +51,7 @@ pub mod source;
 pub mod text;
 
 pub use builder::{Builder, GenerateError, Generated};
+pub use configuration::{Configuration, ConfigurationError};
 pub use emit::{SurfaceItem, SurfaceKind};
 pub use load::{LoadError, LoadOptions, Loaded, Root, load, load_file};
 

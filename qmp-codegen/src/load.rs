@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::ast::Item;
 use crate::check;
-use crate::diagnostic::{Diagnostic, Severity, render};
+use crate::diagnostic::{Diagnostic, Rule, Severity, render};
 use crate::parse::{self, Pragmas, Sink};
-use crate::report::Report;
+use crate::report::{Report, ReportOptions};
 use crate::schema::Schema;
 use crate::source::{File, FileId, Sources, Span};
 
@@ -88,6 +88,7 @@ pub fn load_file(path: impl Into<PathBuf>) -> Result<Loaded, LoadError> {
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
     prose: bool,
+    report: ReportOptions,
 }
 
 impl LoadOptions {
@@ -120,12 +121,33 @@ impl LoadOptions {
         self
     }
 
+    /// Sets whether what a fork has added to the language only causes a warning, and is skipped:
+    /// unknown keys, unknown pragmas, and definitions of unknown kinds (default: no, it is an
+    /// error).
+    ///
+    /// A key may change the meaning of a definition, so that the result may differ from what the
+    /// fork's own generator makes of the schema.
+    #[must_use]
+    pub fn allow_unknown(mut self, allow: bool) -> Self {
+        self.report.allow_unknown = allow;
+        self
+    }
+
+    /// Sets how many errors and how many warnings are kept (default: 200 of each). The others are
+    /// counted.
+    #[must_use]
+    pub fn max_diagnostics(mut self, limit: usize) -> Self {
+        self.report.limit = limit;
+        self
+    }
+
     /// Reads and checks a schema, as [`load`] does.
     ///
     /// # Errors
     /// Returns the same errors as [`load`]. The style of documentation only causes warnings.
     pub fn load(&self, roots: impl IntoIterator<Item = Root>) -> Result<Loaded, LoadError> {
-        let mut loader = Loader::default();
+        let report = Report::new(self.report);
+        let mut loader = Loader { report, ..Loader::default() };
         for root in roots {
             loader.root(root);
         }
@@ -244,7 +266,8 @@ impl Loader {
                 Some(Span { file: id, start, end: start })
             }
         };
-        self.report.push(Diagnostic { span, ..Diagnostic::nowhere(Severity::Error, message) });
+        let error = Diagnostic { span, ..Diagnostic::nowhere(Severity::Error, message) };
+        self.report.push(error.by(Rule::Include));
     }
 
     /// Returns the pragmas of each root, including those of every file that it includes.
@@ -301,14 +324,16 @@ impl Sink for Reading<'_, '_> {
         let known = self.loader.known.get(&identity).copied();
         if let Some(id) = known {
             if self.chain.contains(&id) {
-                report.error(span, format!("'{}' includes itself", path.display()));
+                let message = format!("'{}' includes itself", path.display());
+                report.push(Diagnostic::error(span, message).by(Rule::Include));
             } else if let Some(info) = self.loader.files.get_mut(self.id.0 as usize) {
                 info.includes.push(id);
             }
             return;
         }
         if self.chain.len() >= MAX_INCLUDES {
-            report.error(span, format!("includes are nested more than {MAX_INCLUDES} levels deep"));
+            let message = format!("includes are nested more than {MAX_INCLUDES} levels deep");
+            report.push(Diagnostic::error(span, message).by(Rule::Include));
             return;
         }
         // While the parser holds the report, the loader's is empty. Swap them, so that the included
@@ -350,9 +375,13 @@ enum Failure {
 fn read_included(path: &Path) -> Result<String, Failure> {
     // Opening a pipe waits for its other end, and a device may act on being opened. A directory
     // fails to be read, for a reason that the system knows better.
-    let kind = std::fs::metadata(path).map_err(Failure::Io)?.file_type();
-    if !kind.is_file() && !kind.is_dir() {
+    let metadata = std::fs::metadata(path).map_err(Failure::Io)?;
+    if !metadata.is_file() && !metadata.is_dir() {
         return Err(Failure::NotRegular);
+    }
+    // Files of the kernel have no size, and reading some of them waits, such as /proc/kmsg.
+    if metadata.is_file() && metadata.len() == 0 {
+        return Ok(String::new());
     }
     let result = read(path);
     let (Ok(text) | Err(Failure::InvalidUtf8 { valid: text })) = &result else { return result };
@@ -362,14 +391,24 @@ fn read_included(path: &Path) -> Result<String, Failure> {
     }
 }
 
-/// Returns the line at which a text turns out not to be a schema: the first that is not blank or a
-/// comment has no definition.
+/// Returns the line at which a text turns out not to be a schema: what comes first, apart from
+/// comments, is not a brace and a string in single quotes. JSON, which can be anything, has others.
 fn no_schema(text: &str) -> Option<usize> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let is_other = |line: &str| !line.is_empty() && !line.starts_with('#');
-    let (index, line) =
-        text.lines().map(str::trim_start).enumerate().find(|(_, line)| is_other(line))?;
-    (!line.starts_with('{')).then_some(index + 1)
+    let start = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let rest = skip_comments(start);
+    let inner = rest.strip_prefix('{').map_or(rest, skip_comments);
+    if rest.is_empty() || (inner.len() < rest.len() && inner.starts_with('\'')) {
+        return None;
+    }
+    Some(text[..text.len() - inner.len()].matches('\n').count() + 1)
+}
+
+fn skip_comments(text: &str) -> &str {
+    let mut rest = text.trim_start();
+    while rest.starts_with('#') {
+        rest = rest.find('\n').map_or("", |end| &rest[end..]).trim_start();
+    }
+    rest
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

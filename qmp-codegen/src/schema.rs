@@ -248,6 +248,11 @@ pub struct Command {
     pub allow_preconfig: bool,
     /// Whether its handler runs in a coroutine (`coroutine`).
     pub coroutine: bool,
+    /// Whether it has no effect on the machine: it only returns something.
+    ///
+    /// The pragma `read-only-commands` lists these commands. It is an extension of the language, as
+    /// `secret-members` is.
+    pub read_only: bool,
 }
 
 /// An event.
@@ -287,6 +292,30 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// Returns whether the condition holds, given which symbols are set as far as that is known.
+    /// Returns `None` if it depends on others.
+    #[must_use]
+    pub fn evaluate(&self, is_set: &dyn Fn(&str) -> Option<bool>) -> Option<bool> {
+        // One condition with this value decides, whatever the others are.
+        let decide = |conditions: &[Self], value: bool| {
+            let mut result = Some(!value);
+            for condition in conditions {
+                match condition.evaluate(is_set) {
+                    Some(found) if found == value => return Some(value),
+                    Some(_) => {}
+                    None => result = None,
+                }
+            }
+            result
+        };
+        match self {
+            Self::Symbol(symbol) => is_set(symbol),
+            Self::All(conditions) => decide(conditions, false),
+            Self::Any(conditions) => decide(conditions, true),
+            Self::Not(condition) => condition.evaluate(is_set).map(|holds| !holds),
+        }
+    }
+
     /// Returns whether the condition holds, given which symbols are set.
     #[must_use]
     pub fn holds(&self, is_set: &dyn Fn(&str) -> bool) -> bool {

@@ -1,7 +1,10 @@
 //! Objects as they are on the wire: bases flattened, every discriminator value with its members.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::schema::{
-    Base, Builtin, Condition, Enum, Member, Schema, Type, TypeId, TypeKind, TypeRef, Union,
+    Arguments, Base, Branch, Builtin, Condition, Enum, Member, Schema, Type, TypeId, TypeKind,
+    TypeRef, Union,
 };
 
 /// The members that a value of the discriminator adds to an object.
@@ -19,6 +22,11 @@ pub(crate) fn type_of(schema: &Schema, id: TypeId) -> &Type {
     &schema.types[id.0 as usize]
 }
 
+/// Returns the ids of all types.
+pub(crate) fn type_ids(schema: &Schema) -> impl Iterator<Item = TypeId> {
+    (0..schema.types.len()).filter_map(|index| u32::try_from(index).ok()).map(TypeId)
+}
+
 /// Returns the members that every value of a struct or union has, those of bases first. Other types
 /// have none.
 pub(crate) fn common_members(schema: &Schema, id: TypeId) -> Vec<&Member> {
@@ -32,6 +40,62 @@ pub(crate) fn common_members(schema: &Schema, id: TypeId) -> Vec<&Member> {
     }
 }
 
+/// Returns whether arguments or data have a mandatory member. `known` has the types that have been
+/// asked for, since many commands can have the same arguments.
+pub(crate) fn is_needed(
+    schema: &Schema,
+    arguments: &Arguments,
+    known: &mut HashMap<TypeId, bool>,
+) -> bool {
+    match arguments {
+        Arguments::Inline(members) => members.iter().any(|member| !member.optional),
+        Arguments::Named { ty, .. } => *known.entry(*ty).or_insert_with(|| {
+            common_members(schema, *ty).into_iter().any(|member| !member.optional)
+        }),
+    }
+}
+
+/// A struct or union as it is written.
+#[derive(Clone, Copy)]
+pub(crate) struct Written<'a> {
+    /// The struct whose members come first.
+    pub(crate) base: Option<TypeId>,
+    /// Its own members.
+    pub(crate) members: &'a [Member],
+    /// The union, if a discriminator selects further members.
+    pub(crate) union: Option<&'a Union>,
+}
+
+impl<'a> Written<'a> {
+    /// Returns the branches, each with its union.
+    pub(crate) fn branches(self) -> impl Iterator<Item = (&'a Union, &'a Branch)> {
+        let union = self.union.into_iter();
+        union.flat_map(|union| union.branches.iter().map(move |branch| (union, branch)))
+    }
+}
+
+/// Returns a struct or union as it is written; `None` for other types.
+pub(crate) fn written(schema: &Schema, id: TypeId) -> Option<Written<'_>> {
+    Some(match &type_of(schema, id).kind {
+        TypeKind::Struct(data) => Written { base: data.base, members: &data.members, union: None },
+        TypeKind::Union(union) => match &union.base {
+            Base::Named(base) => Written { base: Some(*base), members: &[], union: Some(union) },
+            Base::Inline(members) => Written { base: None, members, union: Some(union) },
+        },
+        TypeKind::Enum(_) | TypeKind::Alternate(_) => return None,
+    })
+}
+
+/// Returns the types that are the base or a branch of another.
+pub(crate) fn parts(schema: &Schema) -> HashSet<TypeId> {
+    let mut parts = HashSet::new();
+    for object in type_ids(schema).filter_map(|id| written(schema, id)) {
+        parts.extend(object.base);
+        parts.extend(object.branches().map(|(_, branch)| branch.ty));
+    }
+    parts
+}
+
 /// Returns the cases of a union: its branches in their order, then the values that have none.
 pub(crate) fn cases<'a>(schema: &'a Schema, union: &'a Union) -> Vec<Case<'a>> {
     let branches = union.branches.iter().map(|branch| Case {
@@ -39,10 +103,11 @@ pub(crate) fn cases<'a>(schema: &'a Schema, union: &'a Union) -> Vec<Case<'a>> {
         ty: Some(branch.ty),
         condition: branch.condition.as_ref(),
     });
+    let named: HashSet<&str> = union.branches.iter().map(|branch| branch.name.as_str()).collect();
     let rest = discriminator_values(schema, union)
         .map_or(&[][..], |values| &values.values)
         .iter()
-        .filter(|value| union.branches.iter().all(|branch| branch.name != value.name))
+        .filter(|value| !named.contains(value.name.as_str()))
         .map(|value| Case { name: &value.name, ty: None, condition: value.condition.as_ref() });
     branches.chain(rest).collect()
 }
@@ -116,6 +181,22 @@ pub(crate) fn builtin_kind(builtin: Builtin) -> Kind {
         | Builtin::Uint32
         | Builtin::Uint64
         | Builtin::Size => Kind::Integer,
+    }
+}
+
+/// Returns the least and the greatest value of an integer type.
+pub(crate) fn range(builtin: Builtin) -> (i128, i128) {
+    let signed = |bits: u32| (-(1 << (bits - 1)), (1 << (bits - 1)) - 1);
+    let unsigned = |bits: u32| (0, (1 << bits) - 1);
+    match builtin {
+        Builtin::Int8 => signed(8),
+        Builtin::Int16 => signed(16),
+        Builtin::Int32 => signed(32),
+        Builtin::Uint8 => unsigned(8),
+        Builtin::Uint16 => unsigned(16),
+        Builtin::Uint32 => unsigned(32),
+        Builtin::Uint64 | Builtin::Size => unsigned(64),
+        _ => signed(64),
     }
 }
 

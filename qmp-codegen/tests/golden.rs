@@ -31,6 +31,7 @@ mod compiled {
         enumeration "enum.rs"
         event "event.rs"
         hostile "hostile.rs"
+        read_only "read-only.rs"
         secret "secret.rs"
         structure "struct.rs"
         union "union.rs"
@@ -43,7 +44,7 @@ fn schemas() -> Vec<PathBuf> {
     let mut files: Vec<_> =
         files.filter(|path| path.extension().is_some_and(|e| e == "json")).collect();
     files.sort();
-    assert_eq!(files.len(), 8, "a golden is missing, or not compiled above: {files:?}");
+    assert_eq!(files.len(), 9, "a golden is missing, or not compiled above: {files:?}");
     files
 }
 
@@ -275,6 +276,19 @@ fn types_work_with_formats_other_than_json_text() {
 }
 
 /// Programs log commands with `{:?}`, and their logs contained passwords.
+/// A command that is not listed is not known to be harmless.
+#[test]
+fn commands_tell_whether_they_are_read_only() {
+    use compiled::read_only::commands::{QueryAge, QueryName, SetName};
+    use compiled::read_only::{READ_ONLY, is_read_only};
+    use qmp_types::Command;
+
+    const { assert!(QueryName::READ_ONLY && QueryAge::READ_ONLY && !SetName::READ_ONLY) };
+    assert_eq!(READ_ONLY, ["query-age", "query-name"]);
+    assert!(is_read_only("query-age") && is_read_only("query-name"));
+    assert!(!is_read_only("set-name") && !is_read_only("query-else"));
+}
+
 #[test]
 fn debug_does_not_show_secrets() {
     use compiled::secret::commands::{Add, LogIn, OpenDoor, OpenSafe, Ring, SetLock};

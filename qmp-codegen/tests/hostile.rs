@@ -3,12 +3,15 @@
 
 #![allow(clippy::unwrap_used)] // tests
 
+#[path = "support/markdown.rs"]
+mod markdown;
 #[path = "support/random.rs"]
 mod random;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use markdown::{assert_harmless, comments_of};
 use qmp_codegen::diagnostic::render;
 use qmp_codegen::{LoadError, LoadOptions, Loaded, Root, load, load_file};
 use random::Random;
@@ -193,15 +196,22 @@ fn included_file_that_is_no_schema_is_not_shown() {
         b"hidden\xff\n",
         b"'hidden",
         b"[hidden]\n{ 'struct': 'hidden', 'data': {} }\n",
+        b"{\"password\": \"hidden\"}\n",
+        b"{ # A comment\n  hidden = 1;\n}\n",
+        b"{ \n { hidden } }",
     ] {
         directory.write("private", text);
         let errors = directory.errors("outer.json");
         assert!(!errors.contains("hidden"), "{errors}");
         assert!(errors.starts_with("outer.json:2:14: error: 'private' does not begin as a schema"));
     }
-    for text in
-        ["", "# Only a comment", "\n  { 'struct': 'Shelf', 'data': {} }", "##\n# Text.\n##\n"]
-    {
+    for text in [
+        "",
+        "# Only a comment",
+        "\n  { 'struct': 'Shelf', 'data': {} }",
+        "##\n# Text.\n##\n",
+        "{ # A comment\n  'struct': 'Shelf', 'data': {} }",
+    ] {
         directory.write("private", text);
         load_file(directory.0.join("outer.json")).unwrap_or_else(|error| panic!("{error}"));
     }
@@ -225,6 +235,18 @@ fn only_regular_files_are_included() {
         let errors = directory.errors("outer.json");
         let expected = format!("cannot read '{name}': only regular files can be included");
         assert!(errors.contains(&expected), "{errors}");
+    }
+}
+
+/// Reading the kernel's messages waits for the next one. Files of this kind have no size.
+#[cfg(target_os = "linux")]
+#[test]
+fn files_of_the_kernel_are_not_read() {
+    let directory = Directory::new("kernel");
+    for name in ["/proc/kmsg", "/proc/self/environ"] {
+        directory.write("outer.json", format!("{{ 'include': '{name}' }}"));
+        let loaded = load_file(directory.0.join("outer.json")).unwrap();
+        assert!(loaded.sources.files().iter().skip(1).all(|file| file.text.is_empty()), "{name}");
     }
 }
 
@@ -479,51 +501,6 @@ fn code_of(text: &str) -> Option<String> {
     generated.ok().map(|generated| generated.code)
 }
 
-/// Returns each documentation comment of generated code, as rustdoc sees it.
-fn comments_of(code: &str) -> Vec<String> {
-    assert!(!code.contains("doc =") && !code.contains("/**"), "documentation in another form");
-    let mut comments = vec![String::new()];
-    for line in code.lines() {
-        match (line.trim_start().strip_prefix("///"), comments.last_mut()) {
-            (Some(text), Some(comment)) => {
-                comment.push_str(text.strip_prefix(' ').unwrap_or(text));
-                comment.push('\n');
-            }
-            (None, Some(comment)) if !comment.is_empty() => comments.push(String::new()),
-            _ => {}
-        }
-    }
-    comments
-}
-
-/// Panics if rustdoc would run a part of a documentation comment, or take it for HTML.
-fn assert_harmless(comment: &str) {
-    use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag};
-    // What rustdoc turns on, and nothing else.
-    let options = Options::ENABLE_TABLES
-        | Options::ENABLE_FOOTNOTES
-        | Options::ENABLE_STRIKETHROUGH
-        | Options::ENABLE_TASKLISTS
-        | Options::ENABLE_SMART_PUNCTUATION;
-    for event in Parser::new_ext(comment, options) {
-        match event {
-            Event::Start(Tag::CodeBlock(kind)) => {
-                assert_eq!(kind, CodeBlockKind::Fenced("text".into()), "{comment}");
-            }
-            Event::Html(_) | Event::InlineHtml(_) | Event::Start(Tag::HtmlBlock) => {
-                panic!("{event:?} in\n{comment}")
-            }
-            _ => {}
-        }
-    }
-    // Rust refuses the direction of text, and a carriage return, in comments.
-    let is_hidden = |c: char| {
-        c.is_control() && c != '\n' && c != '\t'
-            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    assert!(!comment.contains(is_hidden), "{comment:?}");
-}
-
 #[test]
 fn documentation_is_neither_run_nor_html() {
     let text = include_str!("data/documentation.json");
@@ -535,6 +512,39 @@ fn documentation_is_neither_run_nor_html() {
     let all = comments.concat();
     for text in ["tilde", "below a marker", "a fence in a block", "eleven", "a footnote"] {
         assert!(all.contains(text), "{text}");
+    }
+}
+
+/// rustdoc itself, on the documentation of hostile schemas: it finds no test to run.
+#[test]
+fn rustdoc_finds_no_test() {
+    let directory = Directory::new("rustdoc");
+    let mut items = String::from("//! The documentation of hostile schemas.\n\n");
+    let golden = include_str!("golden/hostile.json");
+    for text in [include_str!("data/documentation.json"), RICH, golden] {
+        for (number, comment) in comments_of(&code_of(text).unwrap()).iter().enumerate() {
+            let comment = comment.replace('\n', "\n/// ");
+            write!(items, "/// {comment}\npub struct C{}x{number};\n\n", items.len()).unwrap();
+        }
+    }
+    // The same checks find what they are for.
+    let control = "/// ```\n/// assert!(true);\n/// ```\npub struct Control;\n";
+    for (code, count) in [(items.clone(), 0), (format!("{items}{control}"), 1)] {
+        let path = directory.write("comments.rs", code);
+        let rustdoc = std::env::var_os("RUSTDOC").unwrap_or_else(|| "rustdoc".into());
+        let output = std::process::Command::new(rustdoc)
+            .args(["--test", "--edition", "2024", "--crate-name", "comments"])
+            .args(["--test-args", "--list"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        let out = String::from_utf8_lossy(&output.stdout);
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{out}{err}");
+        assert!(
+            out.contains(&format!("{count} tests, ")) || out.contains(&format!("{count} test, ")),
+            "{out}{err}"
+        );
     }
 }
 
@@ -638,84 +648,4 @@ fn random_documentation_is_neither_run_nor_html() {
         comments_of(&code).iter().for_each(|comment| assert_harmless(comment));
     }
     assert!(generated > 500, "{generated}");
-}
-
-/// Far more than the work takes on a busy machine, and far less than it would take if it grew with
-/// the square of the text.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
-
-/// Each text took minutes, or the stack, when the work was not linear.
-#[test]
-fn documentation_of_one_long_line() {
-    let begun = std::time::Instant::now();
-    for (piece, count) in [
-        (".. note:: ", 100_000),
-        ("`", 100_000),
-        ("``` ", 100_000),
-        (":a", 100_000),
-        (":", 100_000),
-        ("@", 100_000),
-        ("``a", 50_000),
-        ("- ", 50_000),
-        ("\\\\", 50_000),
-        ("https://", 25_000),
-    ] {
-        let line = piece.repeat(count);
-        let text = format!(
-            "##\n# @Shelf:\n#\n# x {line}\n#\n# {line}\n##\n{{ 'struct': 'Shelf', 'data': {{}} }}"
-        );
-        let code = code_of(&text).unwrap();
-        assert!(code.len() < 8 * text.len());
-    }
-    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
-}
-
-/// Notes in notes, each further to the right, so that the text grows with their number squared.
-#[test]
-fn notes_nested_a_thousand_levels_deep() {
-    let lines: String =
-        (0..1_000).map(|depth| format!("# {}.. note::\n", "   ".repeat(depth))).collect();
-    let text = format!("##\n# @Shelf:\n#\n{lines}##\n{{ 'struct': 'Shelf', 'data': {{}} }}");
-    let begun = std::time::Instant::now();
-    code_of(&text).unwrap();
-    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
-}
-
-#[test]
-fn chain_of_twenty_thousand_types() {
-    let mut text = String::from("{ 'struct': 'S0x', 'data': {} }\n");
-    for number in 1..20_000 {
-        let last = number - 1;
-        writeln!(text, "{{ 'struct': 'S{number}x', 'data': {{ '*next': 'S{last}x' }} }}").unwrap();
-    }
-    let begun = std::time::Instant::now();
-    code_of(&text).unwrap();
-    assert!(begun.elapsed() < 2 * PATIENCE, "{:?}", begun.elapsed());
-}
-
-#[test]
-fn repeated_members_are_limited() {
-    let many = |text: &dyn Fn(usize) -> String| (0..1_000).map(text).collect::<String>();
-    let members = many(&|n| format!("'m{n}': 'int',"));
-    let shelf = format!("{{ 'struct': 'Shelf', 'data': {{ {members} 'z': 'Kind' }} }}\n");
-    let kind = format!("{{ 'enum': 'Kind', 'data': [ {} 'z' ] }}\n", many(&|n| format!("'v{n}',")));
-    for (what, definitions) in [
-        ("command 'c", many(&|n| format!("{{ 'command': 'c{n}', 'data': 'Shelf' }}\n"))),
-        ("event 'E", many(&|n| format!("{{ 'event': 'E{n}', 'data': 'Shelf' }}\n"))),
-        ("type 'T", many(&|n| format!("{{ 'struct': 'T{n}x', 'base': 'Shelf', 'data': {{}} }}\n"))),
-        (
-            "type 'U",
-            many(&|n| {
-                format!(
-                    "{{ 'union': 'U{n}x', 'base': {{ 'k': 'Kind' }}, 'discriminator': 'k', 'data': {{ 'z': 'Shelf' }} }}\n"
-                )
-            }),
-        ),
-    ] {
-        let text = format!("{kind}{shelf}{definitions}");
-        let builder = qmp_codegen::Builder::new().schema_text("hostile.json", text);
-        let error = builder.generate_code().unwrap_err().to_string();
-        assert!(error.starts_with(&format!("error: {what}")), "{error:.300}");
-        assert!(error.contains("the schema repeats more than 16 MiB in all"), "{error:.300}");
-    }
 }

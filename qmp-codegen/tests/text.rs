@@ -44,7 +44,8 @@ fn every_kind_of_definition_survives() {
          { 'command': 'do_it', 'data': { 'a-b': 'Thing' }, 'returns': 'Odd' }
          { 'event': 'EV', 'data': { 'a-b': 'int' } }
          { 'command': '__com.example_go', 'data': { '__com.example_x': 'int' } }",
-        "{ 'pragma': { 'secret-members': [ 'Lock.code', 'Login.password', '__com.example_go.__com.example_x' ] } }
+        "{ 'pragma': { 'secret-members': [ 'Lock.code', 'Login.password', '__com.example_go.__com.example_x' ],
+                       'read-only-commands': [ '__com.example_go' ] } }
          { 'enum': 'Kind', 'data': [ 'login' ] } { 'struct': 'Login', 'data': { 'password': 'str' } }
          { 'union': 'Lock', 'base': { 'kind': 'Kind', '*code': 'str' }, 'discriminator': 'kind',
            'data': { 'login': 'Login' } }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Command};
 use clap_complete::Shell;
 use qmp_client::blocking::Client;
+use qmp_client::protocol::Printable;
 use qmp_client::{Error, Options, WaitedFor};
 
 use crate::terminal::notice;
@@ -87,13 +88,14 @@ pub fn print(text: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Formats an error and its chain of causes on one line.
+/// Formats an error and its chain of causes on one line. Both can quote files and peers, so that
+/// characters that would control a terminal are escaped.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+    let mut text = Printable(&error.to_string()).to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text += &format!(": {error}");
+        text += &format!(": {}", Printable(&error.to_string()));
         cause = error.source();
     }
     text

@@ -83,6 +83,147 @@ fn check_warns_of_style_on_request() {
     assert!(ran.err.contains("style.json:4:9: warning: in command 'go': "), "{}", ran.err);
 }
 
+/// A schema with an error and a warning.
+const QUESTIONABLE: &str = "\
+##
+# @dry:
+#
+# Returns: air
+##
+{ 'command': 'dry' }
+";
+
+#[test]
+fn check_has_formats_for_programs() {
+    let directory = Directory::new();
+    let warns = directory.write("warns.json", QUESTIONABLE);
+    let fails = directory.write("fails.json", &QUESTIONABLE.replace(" }", ", 'data': 'Ar' }"));
+    for (path, status, lines) in [(&warns, 0, 1), (&fails, 1, 2)] {
+        for format in ["short", "json"] {
+            let ran = run(SCHEMA, &["check", "--format", format, path]);
+            assert_eq!((ran.status, &*ran.err), (status, ""), "{ran:?}");
+            assert_eq!(ran.out.lines().count(), lines, "{ran:?}");
+            assert!(
+                ran.out.lines().all(|line| line.contains(path) && line.contains("doc-section")
+                    || line.contains("unknown-type"))
+            );
+            // Only errors.
+            let quiet = run(SCHEMA, &["check", "--quiet", "--format", format, path]);
+            assert_eq!((quiet.status, quiet.out.lines().count()), (status, lines - 1), "{quiet:?}");
+        }
+        let ran = run(SCHEMA, &["check", "--format", "sarif", path]);
+        assert_eq!((ran.status, &*ran.err), (status, ""));
+        let log: Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!(log["runs"][0]["results"].as_array().unwrap().len(), lines);
+    }
+    let ran = run(SCHEMA, &["check", "--quiet", &warns]);
+    assert_eq!((ran.status, &*ran.out, &*ran.err), (0, "", ""));
+    let ran = run(SCHEMA, &["check", "--deny-warnings", &warns]);
+    assert_eq!((ran.status, &*ran.out), (1, ""));
+    assert!(ran.err.contains("warning: in command 'dry'"), "{ran:?}");
+    run(SCHEMA, &["check", "--format", "xml", &warns]).failed(2);
+    // A file that cannot be read is in the format, too.
+    let ran = run(SCHEMA, &["check", "--format", "json", &directory.path("missing.json")]);
+    let object: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.status, &object["rule"]), (1, &Value::from("include")));
+}
+
+/// In a build, 200 warnings are enough; here, all are listed.
+#[test]
+fn check_lists_all_warnings() {
+    let directory = Directory::new();
+    let many: String =
+        (0..300).map(|number| QUESTIONABLE.replace("dry", &format!("dry-{number}"))).collect();
+    let path = directory.write("many.json", &many);
+    let out = run(SCHEMA, &["check", "--format", "short", &path]).ok();
+    assert_eq!(out.lines().count(), 300);
+}
+
+#[test]
+fn a_fork_can_have_additions() {
+    let directory = Directory::new();
+    let path = directory.write("fork.json", "{ 'command': 'dry', 'x-audit': true }\n");
+    run(SCHEMA, &["check", &path]).failed(1);
+    run(SCHEMA, &["generate", &path]).failed(1);
+    let ran = run(SCHEMA, &["check", "--allow-unknown", &path]);
+    assert_eq!(ran.status, 0);
+    assert!(ran.err.contains("warning: in command 'dry': unknown key 'x-audit'"), "{ran:?}");
+    assert!(run(SCHEMA, &["generate", "--allow-unknown", &path]).ok().contains("pub struct Dry"));
+    run(SCHEMA, &["export", &path]).failed(1);
+    assert!(run(SCHEMA, &["export", "--allow-unknown", &path]).ok().contains("\"dry\""));
+}
+
+/// An old schema has hundreds of warnings, on which those who convert it have no influence.
+#[test]
+fn other_subcommands_count_warnings_about_documentation() {
+    let directory = Directory::new();
+    let path = directory.write("warns.json", QUESTIONABLE);
+    for subcommand in ["generate", "export"] {
+        let ran = run(SCHEMA, &[subcommand, &path]);
+        assert_eq!(
+            (ran.status, &*ran.err),
+            (0, "warning: 1 warning about documentation, which `qmp-schema check` shows\n")
+        );
+    }
+}
+
+/// The description of a server's error was printed as it was received.
+#[test]
+fn errors_do_not_control_the_terminal() {
+    let directory = Directory::new();
+    let schema = directory.write("small.json", SMALL);
+    let replies = [
+        r#"{"error": {"desc": "\u001b]0;x\u0007\n\u202eend"}}"#,
+        r#"[{"name": "\u001b[31m", "meta-type": "enum"}, {"name": "\u001b[31m", "meta-type": "enum"}]"#,
+        r#"[{"name": "E", "meta-type": "event", "arg-type": "\u001b[31m\u202e"}]"#,
+    ];
+    let mut sources = vec![directory.path("a\u{1b}[31m\n\u{202e}b")];
+    for (number, reply) in replies.iter().enumerate() {
+        sources.push(directory.write(&format!("reply-{number}.json"), reply));
+    }
+    for source in &sources {
+        for arguments in [
+            &["import", source][..],
+            &["generate", &schema, "--like", source],
+            &["generate", &schema, "--config", source],
+            &["export", &schema, "--record", source],
+            &["diff", &schema, source],
+            &["check", source],
+            &["check", "--format", "short", source],
+        ] {
+            let ran = run(SCHEMA, arguments);
+            assert_ne!(ran.status, 0, "{arguments:?}");
+            let text = ran.out + &ran.err;
+            let controls = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+            assert!(!text.contains(controls), "{arguments:?}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn a_build_or_a_binary_decides_about_conditions() {
+    let directory = Directory::new();
+    let path = directory.write("small.json", SMALL);
+    let with = directory.write("with.h", "#define CONFIG_BLUE 1\n");
+    let without = directory.write("without.h", "#define CONFIG_RED 1\n");
+    let reply = directory.path("reply.json");
+    let generate = |arguments: &[&str]| {
+        run(SCHEMA, &[&["generate", &path], arguments].concat()).ok().contains("Blue")
+    };
+    assert!(generate(&[]) && generate(&["--config", &with]));
+    assert!(!generate(&["--config", &without]));
+    assert!(generate(&["--config", &without, "--config", &with]));
+    for (header, exists) in [(&with, true), (&without, false)] {
+        run(SCHEMA, &["export", &path, "--config", header, "-o", &reply]).ok();
+        assert_eq!(generate(&["--like", &reply]), exists);
+        let again = run(SCHEMA, &["export", &path, "--like", &reply]).ok();
+        assert_eq!(again, std::fs::read_to_string(&reply).unwrap());
+    }
+    let err = run(SCHEMA, &["generate", &path, "--config", &path]).failed(1);
+    assert!(err.contains("does not define any symbol"), "{err}");
+    run(SCHEMA, &["generate", &path, "--config", &with, "--like", &reply]).failed(2);
+}
+
 /// Several files are one schema, with one namespace.
 #[test]
 fn files_are_one_schema() {
@@ -173,6 +314,49 @@ fn import_knows_the_names_of_qemu() {
     let empty = directory.write("empty.json", "{}");
     let text = run(SCHEMA, &["import", "builtin", "--names", &empty]).ok();
     assert!(!text.contains("'BlockdevOptions'") && text.contains("'QueryBlockReturn'"));
+}
+
+/// With a record, the introspection data comes back byte for byte, with numbers and unreachable
+/// types.
+#[test]
+fn export_returns_what_import_has_recorded() {
+    let directory = Directory::new();
+    let text = "[{\"name\": \"STOP\", \"meta-type\": \"event\", \"arg-type\": \"17\"}, \
+                {\"name\": \"17\", \"members\": [], \"meta-type\": \"object\"}, \
+                {\"name\": \"18\", \"members\": [{\"name\": \"a\"}], \"meta-type\": \"enum\", \
+                \"values\": [\"a\"]}]";
+    let (schema, record) = (directory.path("vm.json"), directory.path("record.json"));
+    run_with(SCHEMA, &["import", "-", "-o", &schema, "--record", &record], text).ok();
+    assert_eq!(run(SCHEMA, &["export", &schema, "--record", &record]).ok(), text);
+    let renumbered = run(SCHEMA, &["export", &schema]).ok();
+    assert!(renumbered.contains("\"0\"") && !renumbered.contains("\"1\""), "{renumbered}");
+
+    let err = run_with(SCHEMA, &["import", "-", "--record", &record], &text.replace(", ", ",  "));
+    assert!(err.failed(1).contains("cannot be exported byte for byte"));
+    let err = run(SCHEMA, &["export", &schema, "--record", &schema]).failed(1);
+    assert!(err.contains("invalid record"), "{err}");
+}
+
+#[test]
+fn export_writes_json_schema() {
+    let directory = Directory::new();
+    let path = directory.write("small.json", SMALL);
+    let export = |arguments: &[&str]| -> Value {
+        let arguments = [&["export", &path, "--format", "json-schema"], arguments].concat();
+        serde_json::from_str(&run(SCHEMA, &arguments).ok()).unwrap()
+    };
+    let client = export(&[]);
+    assert_eq!(client, export(&["--for", "client"]));
+    assert_eq!(client["$defs"]["paint:returns"]["$ref"], "#/$defs/Paint:open");
+    assert_eq!(client["$defs"]["Color"]["anyOf"].as_array().unwrap().len(), 2);
+    let server = export(&["--for", "server", "--no-symbols"]);
+    assert_eq!(server["$defs"]["paint:returns"]["$ref"], "#/$defs/Paint");
+    assert_eq!(server["$defs"]["Color"]["anyOf"][0]["enum"], serde_json::json!(["red"]));
+
+    for misplaced in [&["--for", "server"][..], &["--format", "json-schema", "--unmask"]] {
+        let err = run(SCHEMA, &[&["export", &path], misplaced].concat()).failed(1);
+        assert!(err.contains("--format"), "{err}");
+    }
 }
 
 #[test]

@@ -23,6 +23,9 @@ pub trait Command: Serialize {
     /// depth. [`redact_members`](crate::redact_members) masks them in text, and `Debug` of the
     /// generated types does not show them.
     const SECRETS: &'static [&'static str] = &[];
+    /// Whether the command has no effect on the machine and only returns something, so that it can
+    /// be repeated, and be permitted to those that may only look. False if this is not known.
+    const READ_ONLY: bool = false;
     /// The type of the value that a success response returns.
     type Return: DeserializeOwned + Serialize;
 }

@@ -548,8 +548,10 @@ macro_rules! command {
     (@ no_arguments) => { const HAS_ARGUMENTS: bool = false; };
     (@ no_success_response) => { const SUCCESS_RESPONSE: bool = false; };
     (@ allow_oob) => {};
+    (@ read_only) => { const READ_ONLY: bool = true; };
     ($name:ident secrets) => {};
     ($name:ident no_arguments) => {};
+    ($name:ident read_only) => {};
     ($name:ident no_success_response) => {};
     ($name:ident allow_oob) => { impl $crate::AllowOob for $name {} };
 }

@@ -7,7 +7,8 @@ use std::fmt::Debug;
 
 use qmp_types::qga::commands::{GuestExec, GuestSetUserPassword, GuestSshAddAuthorizedKeys};
 use qmp_types::qmp::commands::{
-    BlockdevAdd, ChangeVncPassword, DeviceAdd, ExpirePassword, ObjectAdd, SetPassword, Transaction,
+    BlockdevAdd, ChangeVncPassword, DeviceAdd, ExpirePassword, HumanMonitorCommand, ObjectAdd,
+    QomSet, SetPassword, Transaction,
 };
 use qmp_types::{Command, redact, secrets_of};
 use serde::de::DeserializeOwned;
@@ -36,6 +37,10 @@ fn passwords_are_in_no_log() {
         // Programs are given passwords in both ways.
         logged::<GuestExec>(&json!({"path": "p", "env": ["TOKEN=hunter2"], "input-data": "eA=="})),
         logged::<GuestExec>(&json!({"path": "p", "input-data": "hunter2"})),
+        logged::<QomSet>(&json!({"path": "/objects/s", "property": "data", "value": "hunter2"})),
+        logged::<HumanMonitorCommand>(&json!({"command-line": "set_password vnc hunter2"})),
+        logged::<GuestExec>(&json!({"path": "/bin/x", "env": ["PASSWORD=hunter2"],
+            "input-data": "hunter2"})),
         logged::<GuestSetUserPassword>(
             &json!({"username": "root", "password": "hunter2", "crypted": false}),
         ),

@@ -73,11 +73,14 @@ pub(crate) fn all(scratch: &Scratch) -> Vec<Machine> {
     vec![none(), pc(scratch), q35(scratch), microvm(), migrating()]
 }
 
-fn machine<const N: usize>(name: &'static str, options: [(&'static str, String); N]) -> Machine {
+pub(crate) fn machine<const N: usize>(
+    name: &'static str,
+    options: [(&'static str, String); N],
+) -> Machine {
     Machine { title: name, name, options: Vec::from(options) }
 }
 
-fn none() -> Machine {
+pub(crate) fn none() -> Machine {
     machine("none", [("-M", "none".into())])
 }
 

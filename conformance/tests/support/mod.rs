@@ -3,6 +3,8 @@
 #![allow(dead_code)] // each test uses only a part
 
 pub(crate) mod machines;
+pub(crate) mod queries;
+pub(crate) mod targets;
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
 //! The generator, as build scripts use it.
 
+mod configuration;
 mod names;
 mod warnings;
 
@@ -9,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 
+use crate::configuration::Configuration;
 use crate::diagnostic;
 use crate::emit::{self, Options, SurfaceItem};
-use crate::load::{self, LoadError, Loaded, Root};
+use crate::load::{LoadError, LoadOptions, Loaded, Root};
 use crate::schema::Schema;
 use crate::source::Sources;
 use warnings::headlines;
@@ -39,6 +41,8 @@ pub struct Builder {
     /// Arguments that do not parse, reported when the builder is asked to do something.
     mistakes: Vec<String>,
     lint_docs: bool,
+    load: LoadOptions,
+    configuration: configuration::Source,
 }
 
 /// Generated code, and the files that were read for it.
@@ -206,8 +210,9 @@ impl Builder {
     #[must_use]
     pub fn symbols<N: Into<String>>(mut self, set: impl IntoIterator<Item = N>) -> Self {
         self.symbols = set.into_iter().map(Into::into).collect();
+        self.configuration = configuration::Source::None;
         let set = self.symbols.clone();
-        self.options.symbols = Some(Rc::new(move |symbol| set.contains(symbol)));
+        self.options.symbols = Some(Rc::new(move |symbol| Some(set.contains(symbol))));
         self
     }
 
@@ -215,7 +220,48 @@ impl Builder {
     #[must_use]
     pub fn symbols_where(mut self, is_set: impl Fn(&str) -> bool + 'static) -> Self {
         self.symbols.clear();
-        self.options.symbols = Some(Rc::new(is_set));
+        self.configuration = configuration::Source::None;
+        self.options.symbols = Some(Rc::new(move |symbol| Some(is_set(symbol))));
+        self
+    }
+
+    /// Resolves conditions by a configuration: what is known not to exist is left out. What depends
+    /// on unknown symbols is generated, with its condition in the documentation.
+    ///
+    /// Of this method, [`configuration_files`](Self::configuration_files),
+    /// [`configuration_of_reply`](Self::configuration_of_reply), [`symbols`](Self::symbols) and
+    /// [`symbols_where`](Self::symbols_where), the last call applies.
+    #[must_use]
+    pub fn configuration(mut self, configuration: Configuration) -> Self {
+        self.configuration = configuration::Source::Value(configuration);
+        self
+    }
+
+    /// Resolves conditions as in a build of QEMU, whose headers are read as
+    /// [`Configuration::of_build`] describes. Cargo builds again if one of them changes.
+    #[must_use]
+    pub fn configuration_files<P: Into<PathBuf>>(
+        mut self,
+        files: impl IntoIterator<Item = P>,
+    ) -> Self {
+        let files = files.into_iter().map(Into::into).collect();
+        self.configuration = configuration::Source::Build(files);
+        self
+    }
+
+    /// Resolves conditions as in the binary whose reply to `query-qmp-schema` is in a file, as
+    /// [`Configuration::of_reply`] describes. Cargo builds again if the file changes.
+    #[must_use]
+    pub fn configuration_of_reply(mut self, file: impl Into<PathBuf>) -> Self {
+        self.configuration = configuration::Source::Reply(file.into());
+        self
+    }
+
+    /// Sets whether what a fork has added to the language only causes a warning, and is skipped, as
+    /// [`LoadOptions::allow_unknown`] describes (default: no).
+    #[must_use]
+    pub fn allow_unknown(mut self, allow: bool) -> Self {
+        self.load = self.load.allow_unknown(allow);
         self
     }
 
@@ -249,7 +295,7 @@ impl Builder {
             return ExitCode::FAILURE;
         };
         // Cargo is told of the files first, so that correcting one of them builds again.
-        let loaded = load::load(self.roots.iter().cloned());
+        let loaded = self.load.load(self.roots.iter().cloned());
         let sources = loaded.as_ref().map_or_else(|error| &error.sources, |ok| &ok.sources);
         for file in self.watched(sources) {
             println!("cargo::rerun-if-changed={}", file.display());
@@ -292,6 +338,7 @@ impl Builder {
                 _ => {}
             }
         }
+        files.extend(self.configuration.files().iter().cloned());
         files
     }
 
@@ -304,7 +351,7 @@ impl Builder {
     }
 
     fn load(&self) -> Result<Loaded, GenerateError> {
-        load::load(self.roots.iter().cloned()).map_err(GenerateError::Schema)
+        self.load.load(self.roots.iter().cloned()).map_err(GenerateError::Schema)
     }
 
     fn generate_loaded(&self, loaded: &Loaded) -> Result<Generated, GenerateError> {
@@ -321,9 +368,7 @@ impl Builder {
     /// Fails if the schema lacks something that the builder names.
     pub fn generate_from(&self, schema: &Schema) -> Result<String, GenerateError> {
         self.check(schema)?;
-        let expands = |message| GenerateError::Request(vec![message]);
-        emit::budget::check(schema, &self.options).map_err(expands)?;
-        let tokens = emit::emit(schema, &self.options);
+        let tokens = self.tokens(schema)?;
         let file = syn::parse2(tokens).map_err(GenerateError::Code)?;
         Ok(format!("// Generated by qmp-codegen.\n\n{}", emit::unparse(file)))
     }
@@ -336,14 +381,22 @@ impl Builder {
     pub fn surface(&self) -> Result<Vec<SurfaceItem>, GenerateError> {
         let loaded = self.load()?;
         self.check(&loaded.schema)?;
-        Ok(emit::surface(&loaded.schema, &self.options))
+        emit::surface(&loaded.schema, &self.configured(&loaded.schema)?).map_err(expands)
     }
 
     /// Generates the tokens of a schema, not formatted, for measurements.
     #[doc(hidden)]
-    #[must_use]
-    pub fn tokens(&self, schema: &Schema) -> proc_macro2::TokenStream {
-        emit::emit(schema, &self.options)
+    pub fn tokens(&self, schema: &Schema) -> Result<proc_macro2::TokenStream, GenerateError> {
+        emit::emit(schema, &self.configured(schema)?).map_err(expands)
+    }
+
+    /// Returns the options, with the configuration that the builder names.
+    fn configured(&self, schema: &Schema) -> Result<Options, GenerateError> {
+        let mut options = self.options.clone();
+        if let Some(configuration) = self.configuration.read(schema).map_err(expands)? {
+            options.symbols = Some(Rc::new(move |symbol| configuration.state(symbol)));
+        }
+        Ok(options)
     }
 
     /// Checks that the schema has everything that the builder names.
@@ -353,6 +406,10 @@ impl Builder {
         mistakes.sort_unstable();
         if mistakes.is_empty() { Ok(()) } else { Err(GenerateError::Request(mistakes)) }
     }
+}
+
+fn expands(message: String) -> GenerateError {
+    GenerateError::Request(vec![message])
 }
 
 fn paths(sources: &Sources) -> Vec<PathBuf> {

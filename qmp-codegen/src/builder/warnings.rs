@@ -1,6 +1,7 @@
 //! The warnings that a build script shows.
 
 use super::Builder;
+use crate::configuration::Configuration;
 use crate::diagnostic::{Diagnostic, render};
 use crate::load::{Loaded, Root};
 
@@ -15,6 +16,9 @@ impl Builder {
         if !hidden.is_empty() {
             lines.push(self.summary(hidden.len()));
         }
+        // That it cannot be read is an error already.
+        let configuration = self.configuration.read(&loaded.schema).ok().flatten();
+        lines.extend(configuration.as_ref().and_then(contradiction));
         lines
     }
 
@@ -38,6 +42,17 @@ impl Builder {
              `Builder::lint_docs(true)` shows"
         )
     }
+}
+
+fn contradiction(configuration: &Configuration) -> Option<String> {
+    let symbols: Vec<&str> = configuration.contradictory().collect();
+    (!symbols.is_empty()).then(|| {
+        format!(
+            "the reply to query-qmp-schema contradicts the schema about {}; use the schema of the \
+             binary's release",
+            symbols.join(", ")
+        )
+    })
 }
 
 /// Returns the first lines of rendered diagnostics, without the excerpts below them.

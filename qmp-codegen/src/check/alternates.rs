@@ -93,14 +93,13 @@ fn json_types(index: &Index<'_>, alternative: &Alternative) -> Result<Vec<Json>,
             Builtin::Any => Err(Some(String::from("which accepts every JSON value"))),
             _ => Ok(vec![Json::Number]),
         },
-        Lookup::Type(_, ty) => match &ty.body {
-            Body::Enum { values, .. } => {
+        Lookup::Type(position, ty) => match &ty.body {
+            Body::Enum { .. } => {
                 let mut types = vec![Json::String];
-                if values.iter().any(|value| matches!(value.name.text.as_str(), "on" | "off")) {
+                if index.has_switch(position) {
                     types.push(Json::Bool);
                 }
-                let numeric = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.');
-                if values.iter().any(|value| value.name.text.starts_with(numeric)) {
+                if index.has_numeric(position) {
                     types.push(Json::Number);
                 }
                 Ok(types)

@@ -33,10 +33,10 @@ fn check_data(index: &Index<'_>, data: &Data, scope: &mut Scope<'_, '_>) {
         Data::Named { ty, boxed } => (ty, *boxed),
     };
     match index.lookup(&ty.text) {
-        Lookup::Type(_, definition) => match &definition.body {
+        Lookup::Type(position, definition) => match &definition.body {
             Body::Struct { .. } | Body::Union { .. } if boxed => {}
             Body::Struct { .. } => {
-                if let Some(member) = conditional_member(index, definition) {
+                if let Some(member) = index.conditional_member(position) {
                     let message = format!(
                         "'{}' has a conditional member, which requires 'boxed': true",
                         ty.text
@@ -82,21 +82,6 @@ fn warn_of_conditional(members: &[Member], scope: &mut Scope<'_, '_>) {
                     'boxed': true";
         scope.push(Diagnostic::warning(member.name.span, message).help(help));
     }
-}
-
-/// Returns a member with a condition, of a struct or of one of its bases.
-fn conditional_member<'a>(index: &Index<'a>, definition: &'a Definition) -> Option<&'a Member> {
-    let mut next = Some(definition);
-    // Limit the depth, since a struct can be its own base, which is reported elsewhere.
-    for _ in 0..super::nesting::MAX_DEPTH {
-        let definition = next?;
-        if let Some(member) = definition.members().iter().find(|member| member.condition.is_some())
-        {
-            return Some(member);
-        }
-        next = definition.base().and_then(|base| index.type_of(&base.text)).map(|(_, base)| base);
-    }
-    None
 }
 
 fn check_returns(

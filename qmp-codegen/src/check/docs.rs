@@ -2,7 +2,7 @@
 //! parts.
 
 use crate::ast::{Body, Definition, Description, Doc, Kind, Name};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Rule, Severity};
 use crate::few::Few;
 use crate::parse::Pragmas;
 use crate::report::{Report, Scope};
@@ -21,7 +21,7 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
             None if pragmas.requires_documentation() => {
                 let error = Diagnostic::error(name.span, format!("the {word} is not documented"))
                     .help("pragma 'doc-required' requires documentation of every definition");
-                scope.push(error);
+                scope.push(error.by(Rule::DocMissing));
             }
             None => {}
             Some(doc) if doc.symbol.text == name.text => {
@@ -77,7 +77,7 @@ fn check_members(definition: &Definition, doc: &Doc, pragmas: &Pragmas, scope: &
     }
     let help = "describe each with '@NAME:', or add the definition to pragma \
                 'documentation-exceptions'";
-    scope.push(diagnostic.help(help));
+    scope.push(diagnostic.help(help).by(Rule::DocMissing));
 }
 
 /// Returns the names that documentation must describe: members, values, or alternatives, but not
@@ -107,7 +107,7 @@ fn check_features(definition: &Definition, doc: &Doc, scope: &mut Scope<'_, '_>)
             let message = format!("feature '{}' is not documented", feature.name.text);
             let error = Diagnostic::error(feature.name.span, message)
                 .help("describe it with '@NAME:' after a line 'Features:'");
-            scope.push(error);
+            scope.push(error.by(Rule::DocMissing));
         }
     }
 }
@@ -126,7 +126,7 @@ fn reject_unknown(
             if !scope.is_full() {
                 error.help = did_you_mean(&name.text, known.iter().map(|(name, ())| name));
             }
-            scope.push(error);
+            scope.push(error.by(Rule::DocUnknownName));
         }
     }
 }
@@ -160,6 +160,6 @@ fn check_sections(
         if lenient && pragmas.is_lenient_on_documentation() {
             diagnostic.severity = Severity::Warning;
         }
-        scope.push(diagnostic);
+        scope.push(diagnostic.by(Rule::DocSection));
     }
 }

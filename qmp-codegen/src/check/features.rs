@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::ast::Feature;
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Rule, Severity};
+use crate::few::Few;
 use crate::report::{Report, Scope};
 
 use super::index::Index;
@@ -12,7 +13,12 @@ use super::names::Mangled;
 /// The maximum number of distinct features in QEMU 10.0 and later, which store them as 64 bits.
 const MAX_FEATURES: usize = 64;
 
+/// The number of bytes of descriptions that are repeated: each member and value with a feature has
+/// the description of the feature. QEMU's schema has 10 KiB.
+const MAX_REPEATED: usize = 16 << 20;
+
 pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
+    check_descriptions(index, report);
     let mut names = HashSet::new();
     for definition in index.definitions() {
         let mut scope = Scope::of(report, definition);
@@ -38,6 +44,34 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
                 let help = "add it to the affected commands, events, members, or values instead";
                 scope.push(Diagnostic::error(feature.name.span, message).help(help));
             }
+        }
+    }
+}
+
+/// Checks that long descriptions are not repeated thousands of times.
+fn check_descriptions(index: &Index<'_>, report: &mut Report) {
+    let mut left = MAX_REPEATED;
+    for definition in index.definitions() {
+        let described = definition.doc.iter().flat_map(|doc| &doc.features);
+        let lengths: Few<&str, usize> =
+            described.map(|feature| (feature.name.text.as_str(), feature.text.len())).collect();
+        if lengths.is_empty() {
+            continue;
+        }
+        for Feature { name, .. } in definition.feature_lists().flatten() {
+            let length = lengths.get(name.text.as_str()).copied().unwrap_or_default();
+            if length > left {
+                let message = format!(
+                    "the description of feature '{}' is repeated in each member that has it, which \
+                     exceeds {} MiB in all",
+                    name.text,
+                    MAX_REPEATED >> 20
+                );
+                let error = Diagnostic::error(name.span, message).by(Rule::Limit);
+                Scope::of(report, definition).push(error);
+                return;
+            }
+            left -= length;
         }
     }
 }

@@ -1,12 +1,15 @@
 //! Looks up definitions by name. Types, commands, and events share a namespace.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 
-use crate::ast::{Definition, Item, Name};
+use crate::ast::{Body, Definition, Item, Member, Name, Value};
 use crate::diagnostic::Diagnostic;
 use crate::parse::Pragmas;
 use crate::report::{Report, Scope};
 use crate::schema::Builtin;
+
+use super::nesting::MAX_DEPTH;
 
 /// Every definition of a schema, indexed by name.
 #[derive(Debug)]
@@ -17,6 +20,39 @@ pub(crate) struct Index<'a> {
     no_pragmas: Pragmas,
     /// Whether the names of some definitions are unknown because of errors.
     incomplete: bool,
+    /// The names in each definition, once one is asked for.
+    tables: Vec<OnceCell<Table<'a>>>,
+}
+
+/// The names in a definition. Thousands of unions can refer to one base and one enum.
+#[derive(Debug, Default)]
+struct Table<'a> {
+    members: HashMap<&'a str, &'a Member>,
+    values: HashSet<&'a str>,
+    /// Whether a value can be mistaken for a number.
+    numeric: bool,
+    /// The first member with a condition.
+    conditional: Option<&'a Member>,
+}
+
+fn is_numeric(c: char) -> bool {
+    c.is_ascii_digit() || matches!(c, '-' | '+' | '.')
+}
+
+impl<'a> Table<'a> {
+    fn of(definition: &'a Definition) -> Self {
+        let members = definition.members();
+        let values: &[Value] = match &definition.body {
+            Body::Enum { values, .. } => values,
+            _ => &[],
+        };
+        Self {
+            members: members.iter().map(|member| (member.name.text.as_str(), member)).collect(),
+            values: values.iter().map(|value| value.name.text.as_str()).collect(),
+            numeric: values.iter().any(|value| value.name.text.starts_with(is_numeric)),
+            conditional: members.iter().find(|member| member.condition.is_some()),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +84,7 @@ impl<'a> Index<'a> {
             pragmas,
             no_pragmas: Pragmas::default(),
             incomplete: report.incomplete,
+            tables: Vec::new(),
         };
         for item in items {
             match item {
@@ -57,6 +94,7 @@ impl<'a> Index<'a> {
                 Item::Introduction { .. } => {}
             }
         }
+        index.tables.resize_with(index.definitions.len(), OnceCell::new);
         index
     }
 
@@ -115,6 +153,70 @@ impl<'a> Index<'a> {
         }
     }
 
+    /// Returns a member of a struct or of one of its bases, or one in the base of a union, by name.
+    pub(crate) fn member(&self, definition: &'a Definition, name: &str) -> Option<&'a Member> {
+        let own = || definition.members().iter().find(|member| member.name.text == name);
+        self.bases(definition)
+            .find_map(|position| self.table(position)?.members.get(name).copied())
+            .or_else(own)
+    }
+
+    /// Returns whether a definition has a member that is not inherited.
+    pub(crate) fn has_own_member(&self, definition: &'a Definition, member: &str) -> bool {
+        let is_in = |position: usize| {
+            self.table(position).is_some_and(|table| table.members.contains_key(member))
+        };
+        match self.by_name.get(definition.name.text.as_str()) {
+            Some(Entry::Definition(position)) => is_in(*position),
+            Some(Entry::Broken) | None => false,
+        }
+    }
+
+    /// Returns a member with a condition, of a struct or of one of its bases.
+    pub(crate) fn conditional_member(&self, position: usize) -> Option<&'a Member> {
+        let own = self.table(position)?.conditional;
+        own.or_else(|| {
+            let mut bases = self.bases(self.definitions.get(position)?);
+            bases.find_map(|base| self.table(base)?.conditional)
+        })
+    }
+
+    /// Returns the values of an enum.
+    pub(crate) fn values(&self, position: usize) -> Option<&HashSet<&'a str>> {
+        Some(&self.table(position)?.values)
+    }
+
+    /// Returns whether an enum has a value that can be mistaken for a boolean.
+    pub(crate) fn has_switch(&self, position: usize) -> bool {
+        let values = self.values(position);
+        values.is_some_and(|values| values.contains("on") || values.contains("off"))
+    }
+
+    /// Returns whether an enum has a value that can be mistaken for a number.
+    pub(crate) fn has_numeric(&self, position: usize) -> bool {
+        self.table(position).is_some_and(|table| table.numeric)
+    }
+
+    /// Returns the number of members in the bases of a definition.
+    pub(crate) fn inherited_members(&self, definition: &'a Definition) -> usize {
+        let bases = self.bases(definition).filter_map(|base| self.definitions.get(base));
+        bases.map(|base| base.members().len()).sum()
+    }
+
+    /// Returns the indices of the bases of a definition, nearest first. A struct can be its own
+    /// base, which is reported elsewhere.
+    fn bases(&self, definition: &'a Definition) -> impl Iterator<Item = usize> {
+        let base = |definition: &'a Definition| self.type_of(&definition.base()?.text);
+        std::iter::successors(base(definition), move |(_, definition)| base(definition))
+            .take(MAX_DEPTH)
+            .map(|(position, _)| position)
+    }
+
+    fn table(&self, position: usize) -> Option<&Table<'a>> {
+        let (cell, definition) = (self.tables.get(position)?, self.definitions.get(position)?);
+        Some(cell.get_or_init(|| Table::of(definition)))
+    }
+
     /// Returns the names of all types, as candidates for suggestions.
     pub(crate) fn type_names(&self) -> impl Iterator<Item = &'a str> {
         let defined = self.definitions.iter().filter(|definition| definition.kind().is_type());
@@ -128,9 +230,21 @@ impl<'a> Index<'a> {
         self.definitions.iter().map(|definition| definition.name.text.as_str())
     }
 
+    /// Returns the names of all commands, as candidates for suggestions.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = &'a str> {
+        let commands =
+            self.definitions.iter().filter(|one| one.kind() == crate::ast::Kind::Command);
+        commands.map(|definition| definition.name.text.as_str())
+    }
+
     /// Returns the members that the pragmas of any root list as secret.
     pub(crate) fn secret_members(&self) -> impl Iterator<Item = &'a Name> {
         self.pragmas.iter().flat_map(Pragmas::secret_members)
+    }
+
+    /// Returns the commands that the pragmas of any root list as read-only.
+    pub(crate) fn read_only_commands(&self) -> impl Iterator<Item = &'a Name> {
+        self.pragmas.iter().flat_map(Pragmas::read_only_commands)
     }
 
     /// Returns the pragmas that apply to a definition.

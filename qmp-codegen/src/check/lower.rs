@@ -1,5 +1,7 @@
 //! Builds the model: resolves names to ids, and attaches descriptions to members and features.
 
+use std::collections::HashSet;
+
 use crate::ast::{self, Definition, Description, Item};
 use crate::few::Few;
 use crate::report::Report;
@@ -13,11 +15,19 @@ use crate::source::Sources;
 use super::index::{Index, Lookup};
 use super::secrets::Secrets;
 
+/// Statements of pragmas that QEMU's own generator does not have.
+pub(crate) struct Extensions<'a> {
+    /// The members that are secret.
+    pub(crate) secrets: Secrets<'a>,
+    /// The commands that have no effect.
+    pub(crate) read_only: HashSet<&'a str>,
+}
+
 /// Builds the model of a schema in which no errors were found.
-pub(crate) fn lower(
+pub(crate) fn lower<'a>(
     items: &[Item],
-    index: &Index<'_>,
-    secrets: &Secrets<'_>,
+    index: &Index<'a>,
+    extensions: &Extensions<'a>,
     sources: &Sources,
     report: &mut Report,
 ) -> Option<Schema> {
@@ -27,7 +37,7 @@ pub(crate) fn lower(
         next += u32::from(definition.kind().is_type());
         id
     });
-    let lowering = Lowering { index, secrets, ids: ids.collect() };
+    let lowering = Lowering { index, extensions, ids: ids.collect() };
     let mut schema = Schema { modules: modules(items, sources), ..Schema::default() };
     for definition in index.definitions() {
         if lowering.definition(definition, &mut schema).is_none() {
@@ -60,7 +70,7 @@ fn modules(items: &[Item], sources: &Sources) -> Vec<Module> {
 
 struct Lowering<'i, 'a> {
     index: &'i Index<'a>,
-    secrets: &'i Secrets<'a>,
+    extensions: &'i Extensions<'a>,
     /// The id of each definition, by index. That of a command or event is meaningless.
     ids: Vec<TypeId>,
 }
@@ -104,8 +114,8 @@ impl<'a> Descriptions<'a> {
     }
 }
 
-impl Lowering<'_, '_> {
-    fn definition(&self, definition: &Definition, schema: &mut Schema) -> Option<()> {
+impl<'a> Lowering<'_, 'a> {
+    fn definition(&self, definition: &'a Definition, schema: &mut Schema) -> Option<()> {
         let docs = Descriptions::of(definition);
         let common = common(definition, &docs);
         let kind = match &definition.body {
@@ -151,6 +161,7 @@ impl Lowering<'_, '_> {
         docs: &Descriptions<'_>,
     ) -> Option<Command> {
         Some(Command {
+            read_only: self.extensions.read_only.contains(definition.name.as_str()),
             definition,
             arguments: self.arguments(&command.data, docs)?,
             returns: match &command.returns {
@@ -167,7 +178,7 @@ impl Lowering<'_, '_> {
 
     fn union(
         &self,
-        definition: &Definition,
+        definition: &'a Definition,
         base: &ast::Base,
         discriminator: &ast::Name,
         branches: &[ast::Branch],
@@ -191,16 +202,13 @@ impl Lowering<'_, '_> {
         })
     }
 
-    fn discriminator_type(&self, union: &Definition, discriminator: &ast::Name) -> Option<TypeId> {
-        let mut definition = union;
-        loop {
-            let member =
-                definition.members().iter().find(|member| member.name.text == discriminator.text);
-            if let Some(member) = member {
-                return self.type_id(&member.ty.name);
-            }
-            (_, definition) = self.index.type_of(&definition.base()?.text)?;
-        }
+    fn discriminator_type(
+        &self,
+        union: &'a Definition,
+        discriminator: &ast::Name,
+    ) -> Option<TypeId> {
+        let member = self.index.member(union, &discriminator.text)?;
+        self.type_id(&member.ty.name)
     }
 
     fn alternative(
@@ -234,7 +242,7 @@ impl Lowering<'_, '_> {
                 doc: docs.member(&member.name.text),
                 condition: member.condition.clone(),
                 features: docs.features(&member.features),
-                secret: self.secrets.contains(docs.definition, &member.name.text),
+                secret: self.extensions.secrets.contains(docs.definition, &member.name.text),
             })
         };
         members.iter().map(member).collect()

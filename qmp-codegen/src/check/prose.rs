@@ -4,7 +4,7 @@
 //! lists its rules.
 
 use crate::ast::{Definition, Description, Item, Kind};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Rule};
 use crate::schema::SectionKind;
 use crate::source::{Sources, Span};
 
@@ -37,7 +37,7 @@ fn check_definition(definition: &Definition, sources: &Sources, warnings: &mut V
         let name = &definition.name.text;
         warnings.extend(found.into_iter().map(|warning| {
             let warning = warning.within(kind, name);
-            Diagnostic { is_documentation: true, ..warning }
+            Diagnostic { is_documentation: true, ..warning.by(Rule::DocStyle) }
         }));
     };
     let subject = |description: &Description| format!("'@{}'", description.name.text);

@@ -42,6 +42,9 @@ pub(crate) fn check<'a>(index: &Index<'a>, report: &mut Report) -> Secrets<'a> {
     secrets
 }
 
+/// The number of dots in a name after which a member can follow.
+const MAX_DOTS: usize = 20;
+
 /// Returns the definition and the member of a name; `None` if that cannot be known because of an
 /// error that has been reported.
 fn resolve<'a>(
@@ -50,8 +53,8 @@ fn resolve<'a>(
     brief: bool,
 ) -> Result<Option<(&'a str, &'a str)>, Diagnostic> {
     // Names of vendors contain dots themselves, such as `__com.example_x`.
-    let mut splits =
-        name.text.match_indices('.').map(|(dot, _)| (&name.text[..dot], &name.text[dot + 1..]));
+    let dots = name.text.match_indices('.').take(MAX_DOTS);
+    let mut splits = dots.map(|(dot, _)| (&name.text[..dot], &name.text[dot + 1..]));
     let Some(first) = splits.next() else {
         let message = format!("'{}' is not of the form 'DEFINITION.MEMBER'", name.text);
         return Err(Diagnostic::error(name.span, message));
@@ -72,7 +75,7 @@ fn resolve<'a>(
         }
         Some(None) => Ok(None),
         Some(Some((definition, member))) => {
-            if definition.members().iter().any(|own| own.name.text == member) {
+            if index.has_own_member(definition, member) {
                 return Ok(Some((&definition.name.text, member)));
             }
             Err(no_such_member(index, definition, name, member))

@@ -34,13 +34,14 @@ fn find_discriminator<'a>(
     discriminator: &Name,
     scope: &mut Scope<'_, '_>,
 ) -> Option<&'a Member> {
-    let members = || base_members(index, definition);
-    let found = members().find(|member| member.name.text == discriminator.text);
+    let found = index.member(definition, &discriminator.text);
     if found.is_none() {
         let message = format!("the base has no member '{}'", discriminator.text);
         let mut error = Diagnostic::error(discriminator.span, message);
-        error.help =
-            did_you_mean(&discriminator.text, members().map(|member| member.name.text.as_str()));
+        if !scope.is_full() {
+            let names = base_members(index, definition).map(|member| member.name.text.as_str());
+            error.help = did_you_mean(&discriminator.text, names);
+        }
         scope.push(error);
     }
     found
@@ -89,16 +90,16 @@ fn check_discriminator(
             String::from("the built-in type 'QType', which is not supported here")
         }
         Lookup::Builtin(_) => format!("'{}'", member.ty.name.text),
-        Lookup::Type(_, ty) => match &ty.body {
+        Lookup::Type(position, ty) => match &ty.body {
             Body::Enum { values, .. } => {
                 if values.is_empty() && branches.is_empty() {
                     let message =
                         "the union cannot have branches, because its discriminator has no values";
                     scope.error(definition.name.span, message);
                 }
-                let values: HashSet<&str> =
-                    values.iter().map(|value| value.name.text.as_str()).collect();
-                check_branches(branches, ty, &values, scope);
+                if let Some(values) = index.values(position) {
+                    check_branches(branches, ty, values, scope);
+                }
                 return;
             }
             _ => with_article(ty),

@@ -44,7 +44,9 @@ pub(super) enum Relation {
 /// Relates built-in types. With `ranges`, distinguishes integer types.
 pub(super) fn relate(old: Builtin, new: Builtin, ranges: bool) -> Relation {
     match (shape::builtin_kind(old), shape::builtin_kind(new)) {
-        (Kind::Integer, Kind::Integer) if ranges => relate_ranges(range(old), range(new)),
+        (Kind::Integer, Kind::Integer) if ranges => {
+            relate_ranges(shape::range(old), shape::range(new))
+        }
         (old, new) if old == new => Relation::Same,
         (Kind::Integer, Kind::Number) | (_, Kind::Any) => Relation::Wider,
         (Kind::Number, Kind::Integer) | (Kind::Any, _) => Relation::Narrower,
@@ -59,21 +61,6 @@ fn relate_ranges(old: (i128, i128), new: (i128, i128)) -> Relation {
         (true, false) => Relation::Wider,
         (false, true) => Relation::Narrower,
         (false, false) => Relation::Other,
-    }
-}
-
-fn range(builtin: Builtin) -> (i128, i128) {
-    let signed = |bits: u32| (-(1 << (bits - 1)), (1 << (bits - 1)) - 1);
-    let unsigned = |bits: u32| (0, (1 << bits) - 1);
-    match builtin {
-        Builtin::Int8 => signed(8),
-        Builtin::Int16 => signed(16),
-        Builtin::Int32 => signed(32),
-        Builtin::Uint8 => unsigned(8),
-        Builtin::Uint16 => unsigned(16),
-        Builtin::Uint32 => unsigned(32),
-        Builtin::Uint64 | Builtin::Size => unsigned(64),
-        _ => signed(64),
     }
 }
 

@@ -6,7 +6,9 @@
 
 use super::options::Options;
 use super::plan::Plan;
-use crate::schema::{Arguments, Base, Definition, EnumValue, Member, Schema, TypeId, TypeKind};
+use crate::schema::{
+    Arguments, Base, Condition, Definition, EnumValue, Feature, Member, Schema, TypeId, TypeKind,
+};
 
 /// The weight of everything that is repeated, about the bytes that it becomes. All the code
 /// of QEMU's schema, repeated or not, has less than 2 MiB.
@@ -15,20 +17,27 @@ const MAX_REPEATED: usize = 16 << 20;
 /// The weight of a member or value without its name and documentation.
 const WEIGHT: usize = 200;
 
-/// Returns an error that names the definition with which the limit is exceeded.
-pub(crate) fn check(schema: &Schema, options: &Options) -> Result<(), String> {
+/// Makes the plan of a schema, unless the schema expands to far more than its own size. The error
+/// names the definition with which the limit is exceeded.
+pub(super) fn plan<'s>(schema: &'s Schema, options: &'s Options) -> Result<Plan<'s>, String> {
     let plan = Plan::new(schema, options);
+    check(&plan)?;
+    Ok(plan)
+}
+
+fn check(plan: &Plan<'_>) -> Result<(), String> {
     let mut left = MAX_REPEATED;
     for id in &plan.types {
         let definition = &plan.get(*id).definition;
-        spend(&mut left, of_type(&plan, *id), "type", definition)?;
+        spend(&mut left, of_type(plan, *id), "type", definition)?;
     }
     for (command, _) in &plan.commands {
-        let weight = of_arguments(&plan, &command.arguments, &command.definition);
+        let weight = of_arguments(plan, &command.arguments, &command.definition)
+            + of_secrets(plan, &command.arguments);
         spend(&mut left, weight, "command", &command.definition)?;
     }
     for (event, _) in &plan.events {
-        let weight = of_arguments(&plan, &event.data, &event.definition);
+        let weight = of_arguments(plan, &event.data, &event.definition);
         spend(&mut left, weight, "event", &event.definition)?;
     }
     Ok(())
@@ -41,7 +50,7 @@ fn spend(
     definition: &Definition,
 ) -> Result<(), String> {
     *left = left.checked_sub(weight).ok_or_else(|| {
-        let name: String = definition.name.chars().take(100).collect();
+        let name = shortened(definition);
         format!(
             "{kind} '{name}' repeats the members of its data, base, or discriminator, \
              of which the schema repeats more than {} MiB in all",
@@ -49,6 +58,10 @@ fn spend(
         )
     })?;
     Ok(())
+}
+
+fn shortened(definition: &Definition) -> String {
+    definition.name.chars().take(100).collect()
 }
 
 fn of_type(plan: &Plan<'_>, id: TypeId) -> usize {
@@ -86,12 +99,40 @@ fn of_arguments(plan: &Plan<'_>, arguments: &Arguments, definition: &Definition)
     }
 }
 
+/// Returns the weight of the secrets that a command can contain: they are listed for each command.
+fn of_secrets(plan: &Plan<'_>, arguments: &Arguments) -> usize {
+    let visited = 64;
+    plan.secret_members(arguments)
+        .map(|member| visited + if member.secret { member.name.len() } else { 0 })
+        .sum()
+}
+
 /// Returns the weight of members in a definition with a name of that length, which the documentation
 /// of each can repeat.
 fn of_members<'s>(members: impl Iterator<Item = &'s Member>, named: usize) -> usize {
-    members.map(|member| WEIGHT + named + member.name.len() + member.doc.len()).sum()
+    let weight = |member: &Member| {
+        let more = of_condition(member.condition.as_ref()) + of_features(&member.features);
+        WEIGHT + named + member.name.len() + member.doc.len() + more
+    };
+    members.map(weight).sum()
 }
 
 fn of_value(value: &EnumValue) -> usize {
-    WEIGHT + value.name.len() + value.doc.len()
+    let more = of_condition(value.condition.as_ref()) + of_features(&value.features);
+    WEIGHT + value.name.len() + value.doc.len() + more
+}
+
+fn of_condition(condition: Option<&Condition>) -> usize {
+    match condition {
+        None => 0,
+        Some(Condition::Symbol(symbol)) => symbol.len(),
+        Some(Condition::Not(condition)) => 1 + of_condition(Some(condition)),
+        Some(Condition::All(conditions) | Condition::Any(conditions)) => {
+            conditions.iter().map(|condition| 1 + of_condition(Some(condition))).sum()
+        }
+    }
+}
+
+fn of_features(features: &[Feature]) -> usize {
+    features.iter().map(|feature| feature.name.len() + feature.doc.len()).sum()
 }

@@ -22,6 +22,7 @@ pub(crate) fn emit(plan: &Plan<'_>, command: &Command, name: &Ident) -> TokenStr
         (!command.has_arguments(plan), quote!(no_arguments)),
         (!command.success_response, quote!(no_success_response)),
         (command.allow_oob, quote!(allow_oob)),
+        (command.read_only, quote!(read_only)),
         (!secrets.is_empty(), quote!(secrets(#(#secrets),*))),
     ];
     let particular = particular.iter().filter(|(is, _)| *is).map(|(_, word)| word);

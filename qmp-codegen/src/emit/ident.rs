@@ -8,10 +8,11 @@
 //! - members become `snake_case`, values and branches `CamelCase`;
 //! - a leading digit gets an underscore before it, and an underscore between two digits stays:
 //!   `x86-64` gives `X86_64`, `128k` gives `_128k`;
-//! - a name that is a keyword, or taken in its scope, gets an underscore after it. In a module, the
-//!   names of Rust's prelude are taken: a glob import of the module must not replace `String`.
+//! - a name that is a keyword, or taken in its scope, gets an underscore after it, and a number if
+//!   that is taken, too. In a module, the names of Rust's prelude are taken: a glob import of the
+//!   module must not replace `String`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use proc_macro2::{Ident, Span};
 
@@ -76,7 +77,12 @@ const PRELUDE: &[&str] = &[
 #[derive(Debug, Default)]
 pub(crate) struct Scope {
     taken: HashSet<String>,
+    /// The last number of each name that needed one. Thousands of names can be the same in Rust.
+    numbers: HashMap<String, usize>,
 }
+
+/// The number of underscores that a name gets before it gets a number.
+const MAX_UNDERSCORES: usize = 3;
 
 impl Scope {
     /// The scope of a module, in which the names of the prelude are taken.
@@ -86,7 +92,8 @@ impl Scope {
 
     /// A scope in which some identifiers are taken from the start.
     pub(crate) fn reserving(names: &[&str]) -> Self {
-        Self { taken: names.iter().map(|name| (*name).to_owned()).collect() }
+        let taken = names.iter().map(|name| (*name).to_owned()).collect();
+        Self { taken, numbers: HashMap::new() }
     }
 
     /// An identifier for a type, which keeps its name where Rust allows that.
@@ -106,19 +113,32 @@ impl Scope {
         self.claim(snake(name))
     }
 
+    fn is_free(&self, name: &str) -> bool {
+        !KEYWORDS.contains(&name) && !self.taken.contains(name) && !name.bytes().all(|b| b == b'_')
+    }
+
     fn claim(&mut self, mut name: String) -> Ident {
         if name.starts_with(|c: char| c.is_ascii_digit()) {
             name.insert(0, '_');
         }
-        // A lone underscore is a pattern, not an identifier.
-        while KEYWORDS.contains(&name.as_str())
-            || self.taken.contains(&name)
-            || name.bytes().all(|b| b == b'_')
-        {
+        let proposed = name.len();
+        while !self.is_free(&name) && name.len() < proposed + MAX_UNDERSCORES {
             name.push('_');
+            // A lone underscore is a pattern, not an identifier.
             if name.bytes().all(|b| b == b'_') {
                 name.insert(0, 'X');
             }
+        }
+        if !self.is_free(&name) {
+            let mut number = self.numbers.get(&name).copied().unwrap_or(1);
+            let numbered = loop {
+                number += 1;
+                let numbered = format!("{name}{number}");
+                if self.is_free(&numbered) {
+                    break numbered;
+                }
+            };
+            self.numbers.insert(std::mem::replace(&mut name, numbered), number);
         }
         self.taken.insert(name.clone());
         Ident::new(&name, Span::call_site())
@@ -246,6 +266,9 @@ mod tests {
         assert_eq!(scope.type_name("String_"), "String_");
         assert_eq!(scope.type_name("String"), "String__");
         assert_eq!(scope.camel("string"), "String___");
+        assert_eq!(scope.camel("s-tring"), "STring");
+        assert_eq!(scope.camel("-string"), "String___2");
+        assert_eq!(scope.camel("string-"), "String___3");
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! lists its members.
 
 mod alternate;
-pub(crate) mod budget;
+mod budget;
 mod command;
 mod docs;
 mod enumeration;
@@ -36,8 +36,10 @@ pub(crate) use surface::surface;
 pub use surface::{SurfaceItem, SurfaceKind};
 
 /// Emits the Rust of a schema, not yet formatted.
-pub(crate) fn emit(schema: &Schema, options: &Options) -> TokenStream {
-    let plan = Plan::new(schema, options);
+///
+/// Returns an error if the schema expands to far more than its own size.
+pub(crate) fn emit(schema: &Schema, options: &Options) -> Result<TokenStream, String> {
+    let plan = budget::plan(schema, options)?;
     let types = plan.types.iter().map(|id| match &plan.get(*id).kind {
         TypeKind::Enum(data) => enumeration::emit(&plan, *id, data),
         TypeKind::Struct(_) => object::emit_struct(&plan, *id),
@@ -51,8 +53,10 @@ pub(crate) fn emit(schema: &Schema, options: &Options) -> TokenStream {
     let events = module("events", " The events.", events);
     let any_event = event::emit_any(&plan);
     let secrets = emit_secrets(&plan);
+    let read_only = emit_read_only(&plan);
     let introspection = options.introspection.then(|| emit_introspection(&plan));
-    [types, commands, events, any_event, secrets].into_iter().chain(introspection).collect()
+    let parts = [types, commands, events, any_event, secrets, read_only];
+    Ok(parts.into_iter().chain(introspection).collect())
 }
 
 /// Emits a module of items, which are moved into it: `quote!` would copy every token.
@@ -109,6 +113,27 @@ fn emit_secrets(plan: &Plan<'_>) -> TokenStream {
     }
 }
 
+/// Emits the table of commands that have no effect.
+fn emit_read_only(plan: &Plan<'_>) -> TokenStream {
+    let commands = plan.commands.iter().filter(|(command, _)| command.read_only);
+    let mut names: Vec<&str> = commands.map(|(command, _)| &*command.definition.name).collect();
+    names.sort_unstable();
+    quote! {
+        /// The commands that have no effect on the machine and only return something, in the order
+        /// of their names.
+        #[allow(dead_code, unreachable_pub)]
+        pub const READ_ONLY: &[&str] = &[#(#names),*];
+
+        /// Returns whether a command is known to have no effect on the machine: false for all
+        /// others, and for those that this vocabulary does not have.
+        #[allow(dead_code, unreachable_pub)]
+        #[must_use]
+        pub fn is_read_only(command: &str) -> bool {
+            READ_ONLY.binary_search(&command).is_ok()
+        }
+    }
+}
+
 /// Emits the reply to `query-qmp-schema` for the selected part of the schema.
 fn emit_introspection(plan: &Plan<'_>) -> TokenStream {
     let selected = Schema {
@@ -116,7 +141,8 @@ fn emit_introspection(plan: &Plan<'_>) -> TokenStream {
         events: plan.events.iter().map(|(event, _)| (*event).clone()).collect(),
         ..plan.schema.clone()
     };
-    let holds = |symbol: &str| plan.options.symbols.as_ref().is_none_or(|is_set| is_set(symbol));
+    let symbols = plan.options.symbols.as_ref();
+    let holds = |symbol: &str| symbols.and_then(|is_set| is_set(symbol)).unwrap_or(true);
     let json = introspection::export(&selected, Naming::Masked, &holds).to_string();
     quote! {
         /// The reply to `query-qmp-schema` for this vocabulary: an array of `SchemaInfo`, as JSON.

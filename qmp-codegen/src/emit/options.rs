@@ -21,14 +21,14 @@ pub(crate) struct Options {
     pub(crate) member_types: HashMap<String, HashMap<String, syn::Type>>,
     /// Attributes of types, commands and events, by name.
     pub(crate) attributes: HashMap<String, Vec<syn::Attribute>>,
-    /// Which configuration symbols are set; all conditions hold, if absent.
+    /// Which configuration symbols are set; conditions that depend on others hold.
     pub(crate) symbols: Option<Symbols>,
     /// Whether `INTROSPECTION` is wanted.
     pub(crate) introspection: bool,
 }
 
-/// Says whether a configuration symbol is set.
-pub(crate) type Symbols = Rc<dyn Fn(&str) -> bool>;
+/// Says whether a configuration symbol is set, if that is known.
+pub(crate) type Symbols = Rc<dyn Fn(&str) -> Option<bool>>;
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,7 +61,7 @@ impl Options {
 
     pub(super) fn holds(&self, condition: &Option<Condition>) -> bool {
         match (condition, &self.symbols) {
-            (Some(condition), Some(is_set)) => condition.holds(&**is_set),
+            (Some(condition), Some(is_set)) => condition.evaluate(&**is_set) != Some(false),
             _ => true,
         }
     }

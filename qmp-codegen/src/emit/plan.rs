@@ -11,9 +11,7 @@ use quote::quote;
 use super::ident::Scope;
 use super::options::Options;
 use super::recursion;
-use crate::schema::{
-    Arguments, Base, Builtin, Member, Schema, Type, TypeId, TypeKind, TypeRef, Union,
-};
+use crate::schema::{Arguments, Builtin, Member, Schema, Type, TypeId, TypeKind, TypeRef};
 use crate::shape;
 
 /// A schema, with everything that depends on its becoming Rust.
@@ -30,8 +28,8 @@ pub(crate) struct Plan<'s> {
     sent: HashSet<TypeId>,
     boxed: HashMap<TypeId, HashSet<String>>,
     by_name: HashMap<&'s str, Target>,
-    /// Whether any member of the schema is secret.
-    has_secrets: bool,
+    /// The types that have a secret member, at any depth.
+    secretive: HashSet<TypeId>,
 }
 
 /// The item that a name in documentation refers to.
@@ -43,7 +41,8 @@ enum Target {
 }
 
 impl<'s> Plan<'s> {
-    pub(crate) fn new(schema: &'s Schema, options: &'s Options) -> Self {
+    /// Makes a plan, whose size the caller has limited.
+    pub(super) fn new(schema: &'s Schema, options: &'s Options) -> Self {
         let mut commands = Scope::module();
         let commands: Vec<_> = schema
             .commands
@@ -69,12 +68,13 @@ impl<'s> Plan<'s> {
             sent: HashSet::new(),
             boxed: HashMap::new(),
             by_name: HashMap::new(),
-            has_secrets: has_secrets(schema),
+            secretive: HashSet::new(),
         };
         plan.reach();
         plan.name_types();
         plan.boxed = recursion::boxed(schema, options, &plan.types);
         plan.index_names();
+        plan.secretive = plan.find_secretive();
         plan
     }
 
@@ -196,24 +196,56 @@ impl<'s> Plan<'s> {
 
     /// Returns the names of all secret members in arguments, at any depth.
     pub(crate) fn secrets(&self, arguments: &'s Arguments) -> BTreeSet<&'s str> {
-        if !self.has_secrets {
-            return BTreeSet::new();
+        self.secret_members(arguments).filter(|m| m.secret).map(|m| m.name.as_str()).collect()
+    }
+
+    /// Returns the members among which those are that [`secrets`](Self::secrets) names.
+    pub(super) fn secret_members(
+        &self,
+        arguments: &'s Arguments,
+    ) -> impl Iterator<Item = &'s Member> {
+        let mut todo = Vec::new();
+        self.argument_types(arguments, &mut todo);
+        let mut reached = HashSet::new();
+        while let Some(id) = todo.pop() {
+            if self.secretive.contains(&id) && reached.insert(id) {
+                todo.extend(self.neighbours(id));
+            }
         }
-        let mut types = Vec::new();
-        self.argument_types(arguments, &mut types);
-        let nested = self.closure(types).into_iter().flat_map(|id| self.members(id));
         let inline = match arguments {
             Arguments::Inline(_) => self.flat_arguments(arguments),
             Arguments::Named { .. } => Vec::new(),
         };
-        let members = inline.into_iter().chain(nested);
-        members.filter(|member| member.secret).map(|member| member.name.as_str()).collect()
+        inline.into_iter().chain(reached.into_iter().flat_map(|id| self.members(id)))
     }
 
-    fn argument_types(&self, arguments: &Arguments, out: &mut Vec<TypeId>) {
+    fn find_secretive(&self) -> HashSet<TypeId> {
+        let is_secret = |id: &TypeId| self.members(*id).iter().any(|member| member.secret);
+        let ids = (0..self.schema.types.len()).filter_map(|index| u32::try_from(index).ok());
+        let mut todo: Vec<TypeId> = ids.clone().map(TypeId).filter(is_secret).collect();
+        if todo.is_empty() {
+            return HashSet::new();
+        }
+        let mut owners: HashMap<TypeId, Vec<TypeId>> = HashMap::new();
+        for id in ids.map(TypeId) {
+            for neighbour in self.neighbours(id) {
+                owners.entry(neighbour).or_default().push(id);
+            }
+        }
+        let mut secretive = HashSet::new();
+        while let Some(id) = todo.pop() {
+            if secretive.insert(id) {
+                todo.extend(owners.get(&id).into_iter().flatten());
+            }
+        }
+        secretive
+    }
+
+    fn argument_types(&self, arguments: &'s Arguments, out: &mut Vec<TypeId>) {
         match arguments {
-            Arguments::Inline(members) => {
-                out.extend(members.iter().filter_map(|member| defined(&member.ty)));
+            Arguments::Inline(_) => {
+                let members = self.flat_arguments(arguments).into_iter();
+                out.extend(members.filter_map(|member| defined(&member.ty)));
             }
             // Flattened into the command, but useful: it converts into the command.
             Arguments::Named { ty, .. } => out.push(*ty),
@@ -239,10 +271,14 @@ impl<'s> Plan<'s> {
             TypeKind::Enum(_) => Vec::new(),
             TypeKind::Struct(_) => own.collect(),
             TypeKind::Union(union) => {
-                own.chain(union.branches.iter().map(|branch| branch.ty)).collect()
+                let branches = union.branches.iter();
+                let existing = branches.filter(|branch| self.options.holds(&branch.condition));
+                own.chain(existing.map(|branch| branch.ty)).collect()
             }
             TypeKind::Alternate(alternate) => {
-                alternate.alternatives.iter().filter_map(|a| defined(&a.ty)).collect()
+                let alternatives = alternate.alternatives.iter();
+                let existing = alternatives.filter(|one| self.options.holds(&one.condition));
+                existing.filter_map(|one| defined(&one.ty)).collect()
             }
         }
     }
@@ -274,19 +310,6 @@ impl<'s> Plan<'s> {
             self.by_name.insert(&event.definition.name, Target::Event(index));
         }
     }
-}
-
-fn has_secrets(schema: &Schema) -> bool {
-    let of_types = schema.types.iter().flat_map(|ty| match &ty.kind {
-        TypeKind::Struct(object) => &object.members[..],
-        TypeKind::Union(Union { base: Base::Inline(members), .. }) => members,
-        _ => &[],
-    });
-    let of_commands = schema.commands.iter().flat_map(|command| match &command.arguments {
-        Arguments::Inline(members) => &members[..],
-        Arguments::Named { .. } => &[],
-    });
-    of_types.chain(of_commands).any(|member| member.secret)
 }
 
 /// Returns the named type that a reference leads to, through arrays.

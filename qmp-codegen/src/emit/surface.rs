@@ -7,7 +7,7 @@ use proc_macro2::TokenStream;
 use super::ident::Scope;
 use super::options::Options;
 use super::plan::Plan;
-use super::{alternate, command, enumeration, object, union};
+use super::{alternate, budget, command, enumeration, object, union};
 use crate::schema::{
     Alternate, Arguments, Definition, Enum, Member, Schema, Type, TypeId, TypeKind, Union,
 };
@@ -90,9 +90,10 @@ impl fmt::Display for SurfaceItem {
     }
 }
 
-/// Lists the items that [`emit`](super::emit) emits for a schema, in the same order.
-pub(crate) fn surface(schema: &Schema, options: &Options) -> Vec<SurfaceItem> {
-    let plan = Plan::new(schema, options);
+/// Lists the items that [`emit`](super::emit) emits for a schema, in the same order, or fails as it
+/// does.
+pub(crate) fn surface(schema: &Schema, options: &Options) -> Result<Vec<SurfaceItem>, String> {
+    let plan = budget::plan(schema, options)?;
     let mut surface = Surface { plan: &plan, items: Vec::new() };
     for id in &plan.types {
         surface.ty(*id, plan.get(*id));
@@ -108,7 +109,7 @@ pub(crate) fn surface(schema: &Schema, options: &Options) -> Vec<SurfaceItem> {
         surface.definition(SurfaceKind::Event, definition, &path, None);
         surface.arguments(definition, &event.data, &path, object::scope());
     }
-    surface.items
+    Ok(surface.items)
 }
 
 struct Surface<'p, 's> {

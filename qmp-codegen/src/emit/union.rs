@@ -3,6 +3,8 @@
 //! A union whose base is only the discriminator is a Rust enum. Any other union is a struct of its
 //! base, in which the field of the discriminator is that enum.
 
+use std::collections::HashMap;
+
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
@@ -67,14 +69,17 @@ pub(super) fn variants<'p>(plan: &Plan<'p>, union: &'p Union) -> Vec<Variant<'p>
     };
     let mut scope = Scope::reserving(&["Unknown"]);
     let values = values.values.iter().filter(|value| plan.options.holds(&value.condition));
+    let branches: HashMap<&str, &Branch> = union
+        .branches
+        .iter()
+        .filter(|branch| plan.options.holds(&branch.condition))
+        .map(|branch| (branch.name.as_str(), branch))
+        .collect();
     values
         .map(|value| Variant {
             value,
             ident: scope.camel(&value.name),
-            branch: union
-                .branches
-                .iter()
-                .find(|branch| branch.name == value.name && plan.options.holds(&branch.condition)),
+            branch: branches.get(value.name.as_str()).copied(),
         })
         .collect()
 }
@@ -140,8 +145,10 @@ fn from_branches(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
     let name = plan.branches_name(id);
     let variants = variants(plan, union);
     let branches: Vec<_> = variants.iter().filter_map(|v| Some((v, v.branch?))).collect();
+    let mut counts: HashMap<TypeId, usize> = HashMap::new();
+    branches.iter().for_each(|(_, branch)| *counts.entry(branch.ty).or_default() += 1);
     let conversions = branches.iter().filter_map(|(variant, branch)| {
-        if branches.iter().filter(|(_, other)| other.ty == branch.ty).count() > 1 {
+        if counts.get(&branch.ty).is_some_and(|count| *count > 1) {
             return None;
         }
         let (ident, ty) = (&variant.ident, plan.path(branch.ty));

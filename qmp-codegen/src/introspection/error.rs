@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::diagnostic::quoted;
+
 /// An error in introspection that prevents its import, with its location in the JSON.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ImportError {
@@ -34,6 +36,8 @@ pub enum ImportErrorKind {
     },
     /// The object type contains itself through its branches, so that its values would be infinite.
     Endless(String),
+    /// The layout of the text is not one that an export reproduces byte for byte.
+    Layout,
 }
 
 impl ImportError {
@@ -61,18 +65,28 @@ impl fmt::Display for ImportError {
             write!(f, "{}: ", self.path)?;
         }
         match &self.kind {
-            ImportErrorKind::Json(message) => write!(f, "invalid JSON: {message}"),
+            ImportErrorKind::Json(message) => write!(f, "invalid JSON: {}", quoted(message)),
             ImportErrorKind::ErrorReply(description) => {
-                write!(f, "the server replied with an error: {description}")
+                write!(f, "the server replied with an error: {}", quoted(description))
             }
             ImportErrorKind::Expected(what) => write!(f, "expected {what}"),
             ImportErrorKind::Missing(name) => write!(f, "missing member '{name}'"),
-            ImportErrorKind::Duplicate(name) => write!(f, "duplicate name '{name}'"),
-            ImportErrorKind::UnknownType(name) => write!(f, "unknown type '{name}'"),
-            ImportErrorKind::WrongKind { name, expected } => {
-                write!(f, "expected {expected}, found type '{name}'")
+            ImportErrorKind::Duplicate(name) => {
+                write!(f, "duplicate name '{}'", quoted(name))
             }
-            ImportErrorKind::Endless(name) => write!(f, "type '{name}' contains itself"),
+            ImportErrorKind::UnknownType(name) => {
+                write!(f, "unknown type '{}'", quoted(name))
+            }
+            ImportErrorKind::WrongKind { name, expected } => {
+                write!(f, "expected {expected}, found type '{}'", quoted(name))
+            }
+            ImportErrorKind::Endless(name) => {
+                write!(f, "type '{}' contains itself", quoted(name))
+            }
+            ImportErrorKind::Layout => f.write_str(
+                "cannot be exported byte for byte: the whitespace is irregular, or the name of a \
+                 member is repeated or has escapes",
+            ),
         }
     }
 }

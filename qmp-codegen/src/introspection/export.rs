@@ -32,26 +32,46 @@ pub enum Naming {
 /// the schema is shown except what depends on a symbol not being set.
 #[must_use]
 pub fn export(schema: &Schema, naming: Naming, holds: &dyn Fn(&str) -> bool) -> Value {
-    let mut export = Export {
-        schema,
-        naming,
-        holds,
-        names: HashMap::new(),
-        masked: 0,
-        queue: Vec::new(),
-        arguments: Vec::new(),
-        entries: Vec::new(),
-    };
-    for root in roots(schema) {
-        export.root(root);
-    }
-    // Writing a type can append others to the queue.
-    let mut next = 0;
-    while let Some(&ty) = export.queue.get(next) {
-        export.ty(ty);
-        next += 1;
-    }
+    let mut export = Export::new(schema, naming, holds);
+    export.roots();
+    export.queued();
     Value::Array(export.entries)
+}
+
+/// Returns the unmasked entries that a server with this schema has, and then the entries of all types
+/// that nothing refers to, of arrays of all types, and of all built-in types.
+pub(super) fn everything(
+    schema: &Schema,
+    holds: &dyn Fn(&str) -> bool,
+) -> (Vec<Value>, Vec<Value>) {
+    use Builtin::{Any, Bool, Int, Null, Number, QType, Str};
+    let builtins = [Str, Number, Int, Bool, Null, Any, QType].map(TypeRef::Builtin);
+    let defined = shape::type_ids(schema).map(TypeRef::Defined);
+    let elements: Vec<TypeRef> = builtins.into_iter().chain(defined).collect();
+    let mut export = Export::new(schema, Naming::Unmasked, holds);
+    export.roots();
+    export.queued();
+    let reached = std::mem::take(&mut export.entries);
+    export.use_entry(Entry::Empty);
+    for element in &elements {
+        export.use_type(element);
+        export.use_entry(Entry::Array(element));
+    }
+    export.queued();
+    (reached, export.entries)
+}
+
+/// The unmasked name of the object without members.
+pub(super) const EMPTY: &str = "q_empty";
+
+/// Returns the unmasked name of the members of a command or event.
+pub(super) fn arguments_name(definition: &str) -> String {
+    format!("q_obj_{definition}-arg")
+}
+
+/// Returns the name of an array.
+pub(super) fn array_name(element: &str) -> String {
+    format!("[{element}]")
 }
 
 #[derive(Clone, Copy)]
@@ -104,11 +124,41 @@ struct Export<'a> {
     masked: usize,
     /// Types in the order in which they are reached.
     queue: Vec<Entry<'a>>,
+    /// The number of types in the queue that have been written.
+    written: usize,
     arguments: Vec<(&'a Definition, &'a [Member])>,
     entries: Vec<Value>,
 }
 
 impl<'a> Export<'a> {
+    fn new(schema: &'a Schema, naming: Naming, holds: &'a dyn Fn(&str) -> bool) -> Self {
+        Self {
+            schema,
+            naming,
+            holds,
+            names: HashMap::new(),
+            masked: 0,
+            queue: Vec::new(),
+            written: 0,
+            arguments: Vec::new(),
+            entries: Vec::new(),
+        }
+    }
+
+    fn roots(&mut self) {
+        for root in roots(self.schema) {
+            self.root(root);
+        }
+    }
+
+    /// Writes the types in the queue, which can append others to it.
+    fn queued(&mut self) {
+        while let Some(&ty) = self.queue.get(self.written) {
+            self.ty(ty);
+            self.written += 1;
+        }
+    }
+
     fn root(&mut self, root: Root<'a>) {
         let definition = root.definition();
         let mut info = Map::new();
@@ -285,8 +335,8 @@ impl<'a> Export<'a> {
             }
             // The element's type is reached right after that of the array.
             Entry::Array(element) => match self.use_type(element) {
-                Value::String(element) => format!("[{element}]"),
-                _ => String::from("[]"),
+                Value::String(element) => array_name(&element),
+                _ => array_name(""),
             },
             Entry::Empty | Entry::Builtin(_) | Entry::Defined(_) | Entry::Arguments(_) => {
                 self.own_name(entry)
@@ -303,9 +353,9 @@ impl<'a> Export<'a> {
         }
         match entry {
             Entry::Defined(id) => shape::type_of(self.schema, id).definition.name.clone(),
-            Entry::Arguments(index) => format!("q_obj_{}-arg", self.arguments[index].0.name),
+            Entry::Arguments(index) => arguments_name(&self.arguments[index].0.name),
             Entry::Builtin(builtin) => shape::builtin_name(builtin).to_owned(),
-            Entry::Empty | Entry::Array(_) => String::from("q_empty"),
+            Entry::Empty | Entry::Array(_) => String::from(EMPTY),
         }
     }
 

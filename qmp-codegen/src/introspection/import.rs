@@ -2,7 +2,7 @@
 
 use super::error::{ImportError, ImportErrorKind};
 use super::names::Names;
-use super::naming::{Naming, QTYPE};
+use super::naming::{Naming, QTYPE, Unreachable};
 use super::raw::{self, Body, Entry, Index, Raw};
 use crate::schema::{
     Alternate, Alternative, Arguments, Base, Branch, Builtin, Command, Definition, Enum, EnumValue,
@@ -23,10 +23,7 @@ use crate::source::{FileId, Span};
 ///
 /// Returns an error with the path in the JSON if the text is not valid JSON or not introspection.
 pub fn import(text: &str, names: &Names) -> Result<Schema, ImportError> {
-    let raw = Raw::parse(text)?;
-    let naming = Naming::new(&raw, names);
-    let ids = assign_ids(&raw, &naming);
-    Import { raw: &raw, naming: &naming, ids }.schema()
+    Import::new(&Raw::parse(text)?, names, Unreachable::Omitted).schema()
 }
 
 /// Assigns ids before the conversion, so that references can be forward or cyclic.
@@ -40,14 +37,31 @@ fn assign_ids(raw: &Raw, naming: &Naming) -> Vec<Option<TypeId>> {
     (0..raw.entries.len()).map(&mut id).collect()
 }
 
-struct Import<'a> {
+/// The conversion of a reply.
+pub(super) struct Import<'a> {
     raw: &'a Raw,
-    naming: &'a Naming,
+    naming: Naming,
     ids: Vec<Option<TypeId>>,
 }
 
-impl Import<'_> {
-    fn schema(&self) -> Result<Schema, ImportError> {
+impl<'a> Import<'a> {
+    pub(super) fn new(raw: &'a Raw, names: &Names, unreachable: Unreachable) -> Self {
+        let naming = Naming::new(raw, names, unreachable);
+        let ids = assign_ids(raw, &naming);
+        Self { raw, naming, ids }
+    }
+
+    /// Returns the name of a type in the schema, if it has one.
+    pub(super) fn name(&self, index: Index) -> Option<&str> {
+        self.naming.names[index].as_deref()
+    }
+
+    /// Returns whether a type is the object that represents no arguments and no data.
+    pub(super) fn is_empty_object(&self, index: Index) -> bool {
+        self.naming.empty == Some(index)
+    }
+
+    pub(super) fn schema(&self) -> Result<Schema, ImportError> {
         let mut schema = Schema::default();
         for (index, entry) in self.raw.entries.iter().enumerate() {
             match &entry.body {
@@ -60,6 +74,7 @@ impl Import<'_> {
                     allow_oob: *allow_oob,
                     allow_preconfig: false,
                     coroutine: false,
+                    read_only: false,
                 }),
                 Body::Event { data } => schema.events.push(Event {
                     definition: definition(entry, &entry.name),

@@ -11,8 +11,17 @@ use super::raw::{Body, Index, Raw};
 use super::spelling;
 use crate::shape;
 
-/// The names of types. Unreachable types have none: they remain from definitions that the server's
-/// build leaves out.
+/// The treatment of unreachable types, which remain from definitions that the server's build leaves
+/// out.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(super) enum Unreachable {
+    /// They have no names.
+    Omitted,
+    /// They have names.
+    Kept,
+}
+
+/// The names of types.
 pub(super) struct Naming {
     /// The name of each entry, if it is a type with a name.
     pub(super) names: Vec<Option<String>>,
@@ -26,22 +35,22 @@ pub(super) struct Naming {
 impl Naming {
     /// Names enumerations, objects, and alternates, except objects that are inline in a schema:
     /// those that are only the arguments of one command or the data of one event.
-    pub(super) fn new(raw: &Raw, table: &Names) -> Self {
+    pub(super) fn new(raw: &Raw, table: &Names, unreachable: Unreachable) -> Self {
         let names = vec![None; raw.entries.len()];
         let mut naming =
             Self { names, empty: empty_object(raw), used: HashSet::new(), numbers: HashMap::new() };
-        naming.keep_unmasked(raw);
+        naming.keep_unmasked(raw, unreachable);
         naming.look_up(raw, table);
         let inline = naming.inline(raw);
-        naming.derive_from_paths(raw, &inline);
+        naming.derive_from_paths(raw, &inline, unreachable);
         naming
     }
 
     /// Keeps the names of unmasked introspection.
-    fn keep_unmasked(&mut self, raw: &Raw) {
+    fn keep_unmasked(&mut self, raw: &Raw, unreachable: Unreachable) {
         let reachable = raw.reachable();
         for (index, entry) in raw.entries.iter().enumerate() {
-            if reachable.contains(&index)
+            if (unreachable == Unreachable::Kept || reachable.contains(&index))
                 && raw.is_definition(index)
                 && fits(raw, index, &entry.name)
             {
@@ -81,7 +90,7 @@ impl Naming {
     }
 
     /// Derives the remaining names from paths.
-    fn derive_from_paths(&mut self, raw: &Raw, inline: &HashSet<Index>) {
+    fn derive_from_paths(&mut self, raw: &Raw, inline: &HashSet<Index>, unreachable: Unreachable) {
         // Types, each with a name and the prefix for the names of its members' types.
         let mut queue: VecDeque<(Index, String, String)> = VecDeque::new();
         for (index, entry) in raw.entries.iter().enumerate() {
@@ -96,6 +105,23 @@ impl Naming {
             }
         }
         let mut seen = HashSet::new();
+        self.follow(raw, inline, &mut seen, queue);
+        if unreachable == Unreachable::Kept {
+            for index in (0..raw.entries.len()).filter(|index| raw.is_definition(*index)) {
+                let name = String::from("Unreachable");
+                self.follow(raw, inline, &mut seen, VecDeque::from([(index, name.clone(), name)]));
+            }
+        }
+    }
+
+    /// Names types and those that they lead to, except types that have been seen.
+    fn follow(
+        &mut self,
+        raw: &Raw,
+        inline: &HashSet<Index>,
+        seen: &mut HashSet<Index>,
+        mut queue: VecDeque<(Index, String, String)>,
+    ) {
         while let Some((index, name, mut stem)) = queue.pop_front() {
             let index = raw.element(index);
             if !seen.insert(index) {

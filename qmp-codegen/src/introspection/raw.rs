@@ -57,6 +57,9 @@ pub(super) struct Variants {
     pub(super) cases: Vec<(String, Index)>,
 }
 
+/// The number of values without a case in all objects. QEMU has a case for each.
+const MAX_IMPLIED: usize = 250_000;
+
 impl Raw {
     /// Parses the array of entries, or a whole reply that contains it.
     pub(super) fn parse(text: &str) -> Result<Self, ImportError> {
@@ -74,8 +77,9 @@ impl Raw {
             entries.push(Entry { name, features, body, start, end });
         }
         let raw = Self { entries };
+        let mut left = MAX_IMPLIED;
         for (index, value) in values.iter().enumerate() {
-            raw.check_cases(index, &Node::entry(value, index))?;
+            raw.check_cases(index, &Node::entry(value, index), &mut left)?;
         }
         raw.check_endless(&values)?;
         Ok(raw)
@@ -155,8 +159,14 @@ impl Raw {
         }
     }
 
-    /// Checks that every case is a value of the enumeration, which may follow the object.
-    fn check_cases(&self, index: Index, node: &Node<'_, '_>) -> Result<(), ImportError> {
+    /// Checks that every case is a value of the enumeration, which may follow the object, and that
+    /// no more than `left` values have no case: an export has one for each.
+    fn check_cases(
+        &self,
+        index: Index,
+        node: &Node<'_, '_>,
+        left: &mut usize,
+    ) -> Result<(), ImportError> {
         let Body::Object { variants: Some(variants), .. } = self.body(index) else {
             return Ok(());
         };
@@ -171,6 +181,10 @@ impl Raw {
                 return Err(case.expected("a value of the tag's enum type"));
             }
         }
+        let implied = values.len().saturating_sub(variants.cases.len());
+        *left = left.checked_sub(implied).ok_or_else(|| {
+            list.expected("cases for more of the values, of which there are too many without one")
+        })?;
         Ok(())
     }
 

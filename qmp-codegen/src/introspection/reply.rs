@@ -13,18 +13,11 @@ pub(super) type Location = (u32, u32);
 
 /// Splits the array into its entries and their locations.
 pub(super) fn split(text: &str) -> Result<Vec<(Value, Location)>, ImportError> {
-    let array = if text.trim_start().starts_with('{') { returned(text)? } else { text };
-    let entries: Vec<&RawValue> = serde_json::from_str(array).map_err(|error| {
-        whole(match error.is_data() {
-            true => ImportErrorKind::Expected("an array of entries, or a reply that contains one"),
-            false => ImportErrorKind::Json(error.to_string()),
-        })
-    })?;
+    let entries = entries(text)?;
     let location = |part: &str| {
-        // The part is borrowed from the text, so the difference of their addresses is its offset.
-        let start = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-        let offset = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
-        (offset(start), offset(start + part.len()))
+        let start = offset(part, text);
+        let limited = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
+        (limited(start), limited(start + part.len()))
     };
     let read = |(index, entry): (usize, &&RawValue)| {
         let value = serde_json::from_str(entry.get()).map_err(|error| {
@@ -33,6 +26,35 @@ pub(super) fn split(text: &str) -> Result<Vec<(Value, Location)>, ImportError> {
         Ok((value, location(entry.get())))
     };
     entries.iter().enumerate().map(read).collect()
+}
+
+/// Returns the text of each entry.
+pub(super) fn entries(text: &str) -> Result<Vec<&RawValue>, ImportError> {
+    serde_json::from_str(array(text)?).map_err(|error| {
+        whole(match error.is_data() {
+            true => ImportErrorKind::Expected("an array of entries, or a reply that contains one"),
+            false => ImportErrorKind::Json(error.to_string()),
+        })
+    })
+}
+
+/// Returns the array that a reply returns, or else the whole text.
+pub(super) fn array(text: &str) -> Result<&str, ImportError> {
+    if text.trim_start().starts_with('{') { returned(text) } else { Ok(text) }
+}
+
+/// Returns the names and texts of an object's members, in order.
+pub(super) fn members(object: &str) -> Option<Vec<(String, &str)>> {
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(object).ok()?;
+    let mut members: Vec<_> =
+        members.into_iter().map(|(name, value)| (name, value.get())).collect();
+    members.sort_by_key(|(_, text)| offset(text, object));
+    Some(members)
+}
+
+/// Returns the offset of a part in the text that it is borrowed from.
+pub(super) fn offset(part: &str, text: &str) -> usize {
+    (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize)
 }
 
 /// Returns the value that a reply returns.

@@ -3,7 +3,7 @@
 use super::parts::Parts;
 use super::value::{Node, Value};
 use crate::ast::{Base, Body, Command, Data, Definition, Doc, Item, Kind, Name};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Rule};
 use crate::report::Report;
 use crate::similar::did_you_mean;
 use crate::source::Span;
@@ -58,10 +58,9 @@ fn unknown_kind(members: &[(Name, Node)], span: Span, report: &mut Report) -> It
         did_you_mean(&key.text, words.into_iter().chain(["include", "pragma"]))
     });
     let list = words.map(|word| format!("'{word}'")).join(", ");
-    report.push(
-        Diagnostic::error(span, "this object is neither a definition nor a directive")
-            .help(guess.unwrap_or_else(|| format!("a definition has one of the keys {list}"))),
-    );
+    let error = Diagnostic::error(span, "this object is neither a definition nor a directive")
+        .help(guess.unwrap_or_else(|| format!("a definition has one of the keys {list}")));
+    report.unknown(error.by(Rule::UnknownKey));
     Item::Broken(None)
 }
 

@@ -20,16 +20,22 @@ pub(crate) struct Pragmas {
     documentation: Option<HashSet<String>>,
     /// The members that are secret, as `DEFINITION.MEMBER`.
     secret_members: Vec<Name>,
+    /// The commands that have no effect.
+    read_only_commands: Vec<Name>,
 }
 
-const KEYS: [&str; 6] = [
+const KEYS: [&str; 7] = [
     "doc-required",
     "command-name-exceptions",
     "command-returns-exceptions",
     "documentation-exceptions",
     "member-name-exceptions",
+    "read-only-commands",
     "secret-members",
 ];
+
+/// The pragmas that later releases renamed.
+const OLD_KEYS: [&str; 2] = ["returns-whitelist", "name-case-whitelist"];
 
 impl Pragmas {
     /// Whether the name of the command may contain `_`.
@@ -70,6 +76,13 @@ impl Pragmas {
         &self.secret_members
     }
 
+    /// Returns the commands that have no effect.
+    ///
+    /// QEMU's own generator does not have this pragma.
+    pub(crate) fn read_only_commands(&self) -> &[Name] {
+        &self.read_only_commands
+    }
+
     /// Adds the pragmas of another file or directive.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.doc_required = self.doc_required.max(other.doc_required);
@@ -80,6 +93,7 @@ impl Pragmas {
             self.documentation.get_or_insert_default().extend(names.iter().cloned());
         }
         self.secret_members.extend(other.secret_members.iter().cloned());
+        self.read_only_commands.extend(other.read_only_commands.iter().cloned());
     }
 }
 
@@ -105,12 +119,16 @@ pub(super) fn pragma(node: Node, number: usize, report: &mut Report) -> Pragmas 
                 pragmas.documentation = Some(names(&key.text, node, report));
             }
             "member-name-exceptions" => pragmas.member_names = names(&key.text, node, report),
+            "read-only-commands" => pragmas.read_only_commands = list(&key.text, node, report),
             "secret-members" => pragmas.secret_members = list(&key.text, node, report),
             unknown => {
                 let message = format!("unknown pragma '{unknown}'");
                 let mut error = crate::diagnostic::Diagnostic::error(key.span, message);
                 error.help = did_you_mean(unknown, KEYS);
-                report.push(error);
+                report.unknown(error);
+                if OLD_KEYS.contains(&unknown) {
+                    report.note_certainly_old_language(key.span);
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ mod parts;
 mod value;
 
 use crate::ast::{Doc, Item, Name};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Rule};
 use crate::lexer::{Comment, Lexer, Token};
 use crate::report::Report;
 use crate::source::{FileId, Span};
@@ -85,9 +85,9 @@ impl<'s> Parser<'s, '_> {
     }
 
     fn documentation(&mut self, start: Comment<'s>) {
-        self.report.in_documentation = true;
+        let rule = std::mem::replace(&mut self.report.rule, Rule::DocSyntax);
         let block = doc::parse(&mut self.lexer, start, self.report);
-        self.report.in_documentation = false;
+        self.report.rule = rule;
         self.pending = Some(match block {
             Block::Definition(doc) => Pending::Definition(doc),
             Block::FreeForm(text) => {
@@ -124,24 +124,28 @@ impl<'s> Parser<'s, '_> {
     }
 
     fn directive(&mut self, key: &Name, members: Vec<(Name, Node)>) {
-        if let Some((extra, _)) = members.iter().find(|(other, _)| other.text != key.text) {
+        for (extra, _) in members.iter().filter(|(other, _)| other.text != key.text) {
             let message = format!("unexpected key '{}' in '{}' directive", extra.text, key.text);
-            self.report.error(extra.span, message);
-            return;
+            if self.report.unknown(Diagnostic::error(extra.span, message).by(Rule::UnknownKey)) {
+                return;
+            }
         }
-        let Some((_, node)) = members.into_iter().next() else { return };
+        let is_value = |(other, _): &(Name, Node)| other.text == key.text;
+        let Some((_, node)) = members.into_iter().find(is_value) else { return };
         if key.text == "include" {
             match node.value {
                 Value::String(path) => self.sink.include(&path, node.span, self.report),
                 _ => {
                     let message =
                         format!("the path in 'include' must be a string, not {}", node.describe());
-                    self.report.error(node.span, message);
+                    self.report.push(Diagnostic::error(node.span, message).by(Rule::Include));
                 }
             }
         } else {
             let number = self.sink.next_pragma();
+            let rule = std::mem::replace(&mut self.report.rule, Rule::Pragma);
             self.sink.pragma(directive::pragma(node, number, self.report));
+            self.report.rule = rule;
         }
     }
 
@@ -153,14 +157,17 @@ impl<'s> Parser<'s, '_> {
                 let message = "the documentation of a definition must begin with its name";
                 let error = Diagnostic::error(doc, message)
                     .related(brace, "the definition is here")
-                    .help("begin the comment with a line '# @NAME:'");
+                    .help("begin the comment with a line '# @NAME:'")
+                    .by(Rule::DocSyntax);
                 self.report.push(error);
                 Some(Doc::broken(doc))
             }
             Some(Pending::Broken(doc)) => Some(Doc::broken(doc)),
             None => None,
         };
+        let rule = std::mem::replace(&mut self.report.rule, Rule::Definition);
         let item = definition::parse(members, span, doc, self.root, self.report);
+        self.report.rule = rule;
         self.sink.item(item, self.report);
     }
 
@@ -171,7 +178,7 @@ impl<'s> Parser<'s, '_> {
                 "the documentation for '{}' is not followed by its definition",
                 doc.symbol.text
             );
-            self.report.error(doc.symbol.span, message);
+            self.report.push(Diagnostic::error(doc.symbol.span, message).by(Rule::DocSyntax));
         }
     }
 }

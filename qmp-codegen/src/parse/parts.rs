@@ -2,7 +2,7 @@
 
 use super::value::{Node, Value};
 use crate::ast::{self, Alternative, Branch, Feature, Member, Name, TypeName};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Rule};
 use crate::report::Report;
 use crate::schema::Condition;
 use crate::similar::did_you_mean;
@@ -47,12 +47,13 @@ impl Parts<'_> {
         for (key, _) in members {
             if !known.contains(&key.text.as_str()) {
                 let message = format!("unknown key '{}' in {}", key.text, what());
-                let mut error = Diagnostic::error(key.span, message);
+                let mut error = Diagnostic::error(key.span, message).by(Rule::UnknownKey);
                 error.help = did_you_mean(&key.text, known.iter().copied()).or_else(|| {
                     let known: Vec<String> = known.iter().map(|key| format!("'{key}'")).collect();
                     Some(format!("valid keys are {}", known.join(", ")))
                 });
-                self.push(error);
+                let error = error.within(self.kind, &self.name);
+                self.broken |= self.report.unknown(error);
             }
         }
     }

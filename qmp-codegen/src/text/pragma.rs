@@ -23,8 +23,12 @@ pub(super) fn pragmas(schema: &Schema, items: &[Item<'_>]) -> String {
         ("member-name-exceptions", with_unusual_members(schema)),
     ];
     let secret = secret_members(schema);
-    let lists =
-        lists.into_iter().chain([("secret-members", secret.iter().map(String::as_str).collect())]);
+    let read_only = commands().filter(|command| command.read_only);
+    let read_only = read_only.map(|command| &*command.definition.name).collect();
+    let lists = lists.into_iter().chain([
+        ("read-only-commands", read_only),
+        ("secret-members", secret.iter().map(String::as_str).collect()),
+    ]);
     let keys: Vec<(String, Node)> = lists
         .filter(|(_, names): &(_, Vec<&str>)| !names.is_empty())
         .map(|(key, mut names)| {

@@ -284,3 +284,14 @@ impl ::qmp_types::Vocabulary for AnyEvent {
 /// secret, at whatever depth: for `qmp_types::redact_members`.
 #[allow(dead_code, unreachable_pub)]
 pub const SECRETS: &[(&str, &[&str])] = &[];
+/// The commands that have no effect on the machine and only return something, in the order
+/// of their names.
+#[allow(dead_code, unreachable_pub)]
+pub const READ_ONLY: &[&str] = &[];
+/// Returns whether a command is known to have no effect on the machine: false for all
+/// others, and for those that this vocabulary does not have.
+#[allow(dead_code, unreachable_pub)]
+#[must_use]
+pub fn is_read_only(command: &str) -> bool {
+    READ_ONLY.binary_search(&command).is_ok()
+}

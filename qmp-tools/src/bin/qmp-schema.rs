@@ -63,7 +63,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     match &arguments.action {
-        Some(Action::Check(check)) => check.run()?,
+        Some(Action::Check(check)) => return check.run(),
         Some(Action::Generate(generate)) => generate.run()?,
         Some(Action::Import(import)) => import.run()?,
         Some(Action::Export(export)) => export.run()?,

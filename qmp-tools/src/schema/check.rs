@@ -1,10 +1,15 @@
 //! `qmp-schema check`: reports errors and warnings.
 
-use clap::Args;
+use std::process::ExitCode;
 
-use qmp_codegen::LoadOptions;
+use clap::{Args, ValueEnum};
+use qmp_codegen::diagnostic::{Diagnostic, Format, Severity, render_as};
+use qmp_codegen::source::Sources;
+use qmp_codegen::{LoadError, LoadOptions};
 
 use super::{Failure, input};
+use crate::cli::print;
+use crate::terminal;
 
 /// The arguments of `qmp-schema check`.
 #[derive(Args, Debug)]
@@ -17,21 +22,107 @@ pub struct Check {
     /// Also warn about the style of documentation: sentences, `(default: X)`, `(since X)`
     #[arg(long)]
     prose: bool,
+
+    /// Only report errors
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// The form in which errors and warnings are printed
+    #[arg(long, value_enum, default_value = "human")]
+    format: FormatArg,
+
+    /// Only warn about keys, pragmas, and definitions that a fork has added to the language
+    #[arg(long)]
+    allow_unknown: bool,
+
+    /// Exit with status 1 if there are warnings
+    #[arg(long, conflicts_with = "quiet")]
+    deny_warnings: bool,
 }
 
+/// The forms of diagnostics.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormatArg {
+    /// Text with the lines in question, on standard error
+    Human,
+    /// One line each: file:line:column: severity: message [rule]
+    Short,
+    /// One JSON object a line
+    Json,
+    /// A log in SARIF 2.1.0
+    Sarif,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Human => Self::Human,
+            FormatArg::Short => Self::Short,
+            FormatArg::Json => Self::Json,
+            FormatArg::Sarif => Self::Sarif,
+        }
+    }
+}
+
+/// The number of errors and of warnings that are reported. A schema of QEMU has up to 250.
+const MAX_DIAGNOSTICS: usize = 10_000;
+
 const EXAMPLES: &str = "\
-Errors and warnings are printed to standard error. The exit status is 1 if the schema has errors.
+Formats other than 'human' are printed to standard output, and are complete even if the schema is
+invalid. Their members and rules are described in the documentation of qmp_codegen::diagnostic.
+
+The exit status is 0 if the schema is valid, 1 if it has errors or a file cannot be read, and 2 if the
+arguments are wrong.
 
 Examples:
   qmp-schema check qapi/qapi-schema.json
-  qmp-schema check qmp-spec.json qmp-events.json";
+  qmp-schema check qmp-spec.json qmp-events.json
+  qmp-schema check --quiet --format short old/qapi-schema.json
+  qmp-schema check --format sarif my-vmm.json > my-vmm.sarif
+  qmp-schema check --format json my-vmm.json | jq -r 'select(.rule == \"doc-missing\").definition'";
 
 impl Check {
     /// Checks a schema.
     ///
     /// # Errors
-    /// Returns an error if the schema is invalid or cannot be read.
-    pub fn run(&self) -> Result<(), Failure> {
-        input::load_with(&self.files, LoadOptions::new().prose(self.prose)).map(drop)
+    /// Returns an error if standard input cannot be read or standard output cannot be written.
+    pub fn run(&self) -> Result<ExitCode, Failure> {
+        let options = LoadOptions::new()
+            .prose(self.prose)
+            .allow_unknown(self.allow_unknown)
+            .max_diagnostics(MAX_DIAGNOSTICS);
+        let roots =
+            self.files.iter().map(|file| input::root(file)).collect::<Result<Vec<_>, _>>()?;
+        match options.load(roots) {
+            Ok(loaded) => self.report(&loaded.sources, loaded.warnings, ""),
+            Err(error) => {
+                let hint = input::introspection_hint(&error);
+                let LoadError { sources, diagnostics, .. } = error;
+                self.report(&sources, diagnostics, &hint)
+            }
+        }
+    }
+
+    fn report(
+        &self,
+        sources: &Sources,
+        mut diagnostics: Vec<Diagnostic>,
+        hint: &str,
+    ) -> Result<ExitCode, Failure> {
+        let is_error = |diagnostic: &Diagnostic| diagnostic.severity == Severity::Error;
+        let failed = match self.deny_warnings {
+            true => !diagnostics.is_empty(),
+            false => diagnostics.iter().any(is_error),
+        };
+        if self.quiet {
+            diagnostics.retain(is_error);
+        }
+        let text = render_as(self.format.into(), sources, &diagnostics);
+        match self.format {
+            FormatArg::Human => terminal::print_diagnostics(&format!("{text}{hint}")),
+            FormatArg::Short => print(terminal::lines(&text).as_bytes())?,
+            FormatArg::Json | FormatArg::Sarif => print(terminal::json(&text).as_bytes())?,
+        }
+        Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }

@@ -1,8 +1,9 @@
 //! `qmp-schema generate`: generates Rust.
 
 use clap::Args;
-use qmp_codegen::Builder;
+use qmp_codegen::{Builder, LoadOptions};
 
+use super::configuration::ConfigurationArgs;
 use super::output::Output;
 use super::{Failure, input};
 
@@ -22,17 +23,26 @@ pub struct Generate {
     #[arg(long = "event", value_name = "NAME")]
     events: Vec<String>,
 
+    /// Only warn about keys, pragmas, and definitions that a fork has added to the language
+    #[arg(long)]
+    allow_unknown: bool,
+
+    #[command(flatten)]
+    configuration: ConfigurationArgs,
+
     #[command(flatten)]
     output: Output,
 }
 
 const EXAMPLES: &str = "\
 The output is the same as that of qmp_codegen::Builder in a build script, and depends on the crate
-qmp-types. If any commands or events are selected, all others of both kinds are left out.
+qmp-types. If any commands or events are selected, all others of both kinds are left out. Conditions
+are documented, unless --config or --like decides about them.
 
 Examples:
   qmp-schema generate my-vmm.json -o src/vm.rs
-  qmp-schema generate qapi/qapi-schema.json --command query-status --event SHUTDOWN";
+  qmp-schema generate qapi/qapi-schema.json --command query-status --event SHUTDOWN
+  qmp-schema generate qapi/qapi-schema.json --like unix:/run/vm.sock";
 
 impl Generate {
     /// Generates Rust from a schema.
@@ -41,8 +51,12 @@ impl Generate {
     /// Returns an error if the schema is invalid or lacks a selected command or event, or if a file
     /// cannot be read or written.
     pub fn run(&self) -> Result<(), Failure> {
-        let loaded = input::load_files(&self.files)?;
+        let options = LoadOptions::new().allow_unknown(self.allow_unknown);
+        let loaded = input::load_files(&self.files, &options)?;
         let mut builder = Builder::new();
+        if let Some(configuration) = self.configuration.read(&loaded.schema)? {
+            builder = builder.configuration(configuration);
+        }
         if !self.commands.is_empty() {
             builder = builder.commands(self.commands.iter().cloned());
         }

@@ -4,6 +4,7 @@
 use std::io::Read;
 use std::path::Path;
 
+use qmp_client::protocol::Printable;
 use qmp_client::{Raw, qmp};
 use qmp_codegen::introspection::{Names, import};
 use qmp_codegen::schema::Schema;
@@ -12,7 +13,7 @@ use serde_json::value::RawValue;
 
 use super::Failure;
 use crate::cli::TimeoutArgs;
-use crate::terminal;
+use crate::terminal::{self, notice};
 
 /// The argument that names the toolkit's own schema.
 const BUILTIN: &str = "builtin";
@@ -26,16 +27,21 @@ pub(super) struct Detected {
     pub(super) is_introspection: bool,
 }
 
-/// Loads a schema from QAPI files, and prints its warnings.
-pub(super) fn load_files(files: &[String]) -> Result<Loaded, Failure> {
-    load_with(files, LoadOptions::new())
-}
-
-/// Does the same as [`load_files`], with options.
-pub(super) fn load_with(files: &[String], options: LoadOptions) -> Result<Loaded, Failure> {
+/// Loads a schema from QAPI files, and prints its warnings: those about documentation, of which an
+/// old release has hundreds, as one line.
+pub(super) fn load_files(files: &[String], options: &LoadOptions) -> Result<Loaded, Failure> {
     let roots = files.iter().map(|file| root(file)).collect::<Result<Vec<_>, _>>()?;
     let loaded = options.load(roots).map_err(|error| invalid_schema(&error))?;
-    terminal::print_diagnostics(&diagnostic::render(&loaded.sources, &loaded.warnings));
+    let (hidden, shown): (Vec<_>, Vec<_>) =
+        loaded.warnings.iter().cloned().partition(|warning| warning.is_documentation);
+    terminal::print_diagnostics(&diagnostic::render(&loaded.sources, &shown));
+    match hidden.len() {
+        0 => {}
+        1 => notice("warning: 1 warning about documentation, which `qmp-schema check` shows"),
+        count => notice(&format!(
+            "warning: {count} warnings about documentation, which `qmp-schema check` shows"
+        )),
+    }
     Ok(loaded)
 }
 
@@ -49,15 +55,20 @@ pub(super) fn root(file: &str) -> Result<Root, Failure> {
 
 /// Converts a load error, with a hint if the input is introspection data rather than a schema.
 pub(super) fn invalid_schema(error: &LoadError) -> Failure {
-    let mut text = error.to_string();
-    let files = error.sources.files();
-    for file in files.iter().filter(|file| looks_like_introspection(&file.text)) {
-        let path = file.path.display();
-        text += &format!(
+    Failure::Schema(format!("{error}{}", introspection_hint(error)))
+}
+
+/// Returns a hint for each file that is introspection data rather than a schema.
+pub(super) fn introspection_hint(error: &LoadError) -> String {
+    let files = error.sources.files().iter();
+    let hints = files.filter(|file| looks_like_introspection(&file.text)).map(|file| {
+        let path = file.path.display().to_string();
+        let path = Printable(&path);
+        format!(
             "help: '{path}' looks like introspection data: convert it with `qmp-schema import`\n"
-        );
-    }
-    Failure::Schema(text)
+        )
+    });
+    hints.collect()
 }
 
 /// Reads text from a file, standard input, a running QEMU or the builtin schema.

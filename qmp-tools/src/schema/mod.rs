@@ -10,6 +10,7 @@
 //! ```
 
 pub mod check;
+mod configuration;
 pub mod diff;
 pub mod export;
 pub mod generate;

@@ -48,7 +48,7 @@ pub(super) fn parse<'s>(lexer: &mut Lexer<'s>, start: Comment<'s>, report: &mut 
     let broken = !comment.errors.is_empty();
     comment.errors.into_iter().for_each(|error| report.push(error));
     let lines = &comment.lines;
-    let mut reader = Reader::new(lines, comment.end, report);
+    let mut reader = Reader::new(lines, report);
     let block = match lines.first() {
         Some(line) if line.text.starts_with('@') => Block::Definition(reader.definition(line)),
         _ => Block::FreeForm(reader.free_form()),
@@ -62,21 +62,18 @@ const LINES: usize = 32;
 /// The lines of a documentation comment.
 struct Comments<'s> {
     lines: Vec<Line<'s>>,
-    /// The last line.
-    end: Span,
     errors: Vec<Diagnostic>,
 }
 
 impl<'s> Comments<'s> {
     fn read(lexer: &mut Lexer<'s>, start: Comment<'s>) -> Self {
         let (lines, errors) = (Vec::with_capacity(LINES), Vec::new());
-        let mut comments = Self { lines, end: start.span, errors };
+        let mut comments = Self { lines, errors };
         if start.text != "##" {
             let message = "the first line of a documentation comment must be only '##'";
             comments.error(start.span, message);
         }
         while let Some(comment) = lexer.comment() {
-            comments.end = comment.span;
             if comment.text.starts_with("##") {
                 if comment.text != "##" {
                     let message = "the last line of a documentation comment must be only '##'";

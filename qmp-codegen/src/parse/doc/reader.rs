@@ -5,7 +5,7 @@ mod unindented;
 use std::fmt;
 
 use crate::ast::{Description, Doc, Name, Section};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Rule};
 use crate::few::Few;
 use crate::report::Report;
 use crate::schema::SectionKind;
@@ -20,8 +20,6 @@ const TEXT: usize = 256;
 pub(super) struct Reader<'s, 'r> {
     lines: &'r [Line<'s>],
     at: usize,
-    /// The last line of the comment.
-    end: Span,
     report: &'r mut Report,
     broken: bool,
     /// The location of the description of each member.
@@ -31,9 +29,9 @@ pub(super) struct Reader<'s, 'r> {
 }
 
 impl<'s, 'r> Reader<'s, 'r> {
-    pub(super) fn new(lines: &'r [Line<'s>], end: Span, report: &'r mut Report) -> Self {
+    pub(super) fn new(lines: &'r [Line<'s>], report: &'r mut Report) -> Self {
         let (members, features) = (Few::new(), Few::new());
-        Self { lines, at: 0, end, report, broken: false, members, features }
+        Self { lines, at: 0, report, broken: false, members, features }
     }
 
     /// Parses free-form documentation.
@@ -51,7 +49,9 @@ impl<'s, 'r> Reader<'s, 'r> {
                     let message = "a heading must be the first line of its comment";
                     let help = "QEMU 9.0 to 10.0 reject other headings, and later releases treat \
                                 them as text";
-                    self.report.push(Diagnostic::warning(line.span(), message).help(help));
+                    self.report.push(
+                        Diagnostic::warning(line.span(), message).help(help).by(Rule::DocTag),
+                    );
                 }
                 _ => {}
             }
@@ -104,12 +104,22 @@ impl<'s, 'r> Reader<'s, 'r> {
                 *complete = true;
             }
             Beginning::Description(name, _) if is_one_word(name) => {
-                if *complete {
+                let is_after_errors =
+                    doc.sections.iter().all(|section| section.kind == SectionKind::Errors);
+                if *complete && is_after_errors && !doc.sections.is_empty() {
+                    let message = format!("description of '{name}' after 'Errors:'");
+                    let help = "QEMU 9.0 and later reject it; put it before all sections";
+                    let warning = Diagnostic::warning(line.part(1, name.len()), message);
+                    self.report.push(warning.help(help).by(Rule::DocTag));
+                } else if *complete {
                     let message = format!("misplaced description of '{name}'");
                     let help = "put it directly after the other descriptions, before any section";
                     self.broken = true;
-                    self.report
-                        .push(Diagnostic::error(line.part(1, name.len()), message).help(help));
+                    self.report.push(
+                        Diagnostic::error(line.part(1, name.len()), message)
+                            .help(help)
+                            .by(Rule::DocTag),
+                    );
                 }
                 self.descriptions(false, &mut doc.members);
                 *complete = true;
@@ -143,7 +153,8 @@ impl<'s, 'r> Reader<'s, 'r> {
                 let message = "the documentation of a definition cannot contain a heading";
                 self.report.push(
                     Diagnostic::warning(line.span(), message)
-                        .help("QEMU up to 10.0 rejects it, and later releases treat it as text"),
+                        .help("QEMU up to 10.0 rejects it, and later releases treat it as text")
+                        .by(Rule::DocTag),
                 );
                 self.plain(doc);
             }
@@ -178,7 +189,7 @@ impl<'s, 'r> Reader<'s, 'r> {
             text.push('\n');
         }
         let first = self.at;
-        self.rest_of_paragraph(text);
+        self.rest_of_paragraph(text, overview);
         self.warn_of_tags(first + 1);
     }
 
@@ -195,7 +206,8 @@ impl<'s, 'r> Reader<'s, 'r> {
             let message = format!("'{tag}' inside a paragraph is treated as text");
             self.report.push(
                 Diagnostic::warning(line.part(0, tag.len()), message)
-                    .help("QEMU up to 8.2 treats it as a tag; put a blank line before it"),
+                    .help("QEMU up to 8.2 treats it as a tag; put a blank line before it")
+                    .by(Rule::DocTag),
             );
         }
     }
@@ -205,10 +217,9 @@ impl<'s, 'r> Reader<'s, 'r> {
             self.error(heading.span(), "duplicate section 'Features:'");
         }
         if !self.descriptions(true, &mut doc.features) {
-            let next = self.peek().map_or(self.end, |line| line.span());
-            let error = Diagnostic::error(next, "missing description of a feature");
-            self.broken = true;
-            self.report.push(error.related(heading.span(), "required by this line"));
+            let warning = Diagnostic::warning(heading.span(), "'Features:' without a description");
+            let help = "remove it; QEMU 9.0 and later reject it";
+            self.report.push(warning.help(help).by(Rule::DocSection));
         }
     }
 
@@ -271,10 +282,12 @@ impl<'s, 'r> Reader<'s, 'r> {
         }
         text.reserve(TEXT);
         text.extend(std::iter::repeat_n('\n', self.at - tag));
-        let first = self.at;
+        let tag_line = tag.checked_sub(1).and_then(|at| self.lines.get(at));
+        let column = tag_line.map_or(0, |line| line.text.len() - rest.len());
+        let text_of = TextOf { indent, first: self.at, column, bare: rest.is_empty() };
         while let Some(line) = self.peek() {
             let own = line.indent();
-            if !line.is_blank() && own < indent && self.ends(line, indent, first, rest.is_empty()) {
+            if !line.is_blank() && own < indent && self.ends(line, &text_of) {
                 break;
             }
             push_line(&mut text, line.text.get(indent.min(own)..).unwrap_or_default());
@@ -283,9 +296,9 @@ impl<'s, 'r> Reader<'s, 'r> {
         trimmed(text)
     }
 
-    /// Whether a line ends a text because it is indented less than the `indent` of the text, which
-    /// begins at the line with index `first`. `bare` is whether nothing follows the tag in its line.
-    fn ends(&mut self, line: &Line<'_>, indent: usize, first: usize, bare: bool) -> bool {
+    /// Whether a line ends a text because it is indented less than the text.
+    fn ends(&mut self, line: &Line<'_>, text: &TextOf) -> bool {
+        let TextOf { indent, first, column, bare } = *text;
         let beginning = line.beginning();
         let before = self.at.checked_sub(1).and_then(|at| self.lines.get(at));
         if matches!(beginning, Beginning::Description(..))
@@ -301,24 +314,44 @@ impl<'s, 'r> Reader<'s, 'r> {
             (true, true) => "QEMU 9.0 and later reject it; put a blank line before it",
             (true, false) => return true,
             (false, true) if bare => "QEMU 9.0 and later reject it",
+            // QEMU up to 8.0 requires the column in which the text begins beside its tag.
+            (false, true) if line.indent() >= column => "QEMU 8.1 and later reject it",
             (false, true) => {
-                self.error(line.span(), message);
+                self.broken = true;
+                self.report.push(Diagnostic::error(line.span(), message).by(Rule::DocIndentation));
                 return false;
             }
             (false, false) if bare => "QEMU 9.0 and later begin a new paragraph",
             (false, false) => "QEMU up to 8.2 rejects it, and later releases begin a new paragraph",
         };
-        self.report.push(Diagnostic::warning(line.span(), message).help(help));
+        let warning = Diagnostic::warning(line.span(), message).help(help);
+        self.report.push(warning.by(Rule::DocIndentation));
         // QEMU 7.2 accepts any indentation below a line that is only a tag.
-        is_tag || !bare
+        let is_beside = is_second && line.indent() >= column;
+        is_tag || !(bare || is_beside)
     }
 
-    /// Appends the rest of a paragraph to a text.
-    fn rest_of_paragraph(&mut self, text: &mut String) {
+    /// Appends the rest of a paragraph to a text. `overview` is whether the text is the overview.
+    fn rest_of_paragraph(&mut self, text: &mut String, overview: bool) {
+        let first = self.at;
         while let Some(line) = self.peek().filter(|line| !line.is_blank()) {
+            if overview && self.at > first && self.begins_features(line) {
+                let message = "'Features:' is not at the beginning of a paragraph";
+                let help = "put a blank line before it; QEMU 9.0 and later treat it as text";
+                let warning = Diagnostic::warning(line.span(), message).help(help);
+                self.report.push(warning.by(Rule::DocTag));
+                return;
+            }
             push_line(text, line.text);
             self.at += 1;
         }
+    }
+
+    /// Whether the line is `Features:` with a description directly below it.
+    fn begins_features(&self, line: &Line<'_>) -> bool {
+        let below = self.lines.get(self.at + 1).map(Line::beginning);
+        matches!(line.beginning(), Beginning::Features)
+            && matches!(below, Some(Beginning::Description(name, _)) if is_one_word(name))
     }
 
     fn check_sections(&mut self, doc: &Doc) {
@@ -326,15 +359,25 @@ impl<'s, 'r> Reader<'s, 'r> {
         for section in doc.sections.iter().filter(|section| section.kind != SectionKind::Plain) {
             let tag = tag(section.kind);
             if section.text.is_empty() {
-                self.error(section.span, format!("missing text after '{tag}'"));
+                self.section_error(section.span, format!("missing text after '{tag}'"));
             }
             if matches!(section.kind, SectionKind::Returns | SectionKind::Errors) {
-                if seen.contains(&section.kind) {
-                    self.error(section.span, format!("duplicate section '{tag}'"));
+                if section.kind == SectionKind::Errors && seen.contains(&section.kind) {
+                    let warning =
+                        Diagnostic::warning(section.span, format!("duplicate section '{tag}'"));
+                    let help = "QEMU 9.0 and later reject it";
+                    self.report.push(warning.help(help).by(Rule::DocSection));
+                } else if seen.contains(&section.kind) {
+                    self.section_error(section.span, format!("duplicate section '{tag}'"));
                 }
                 seen.push(section.kind);
             }
         }
+    }
+
+    fn section_error(&mut self, span: Span, message: String) {
+        self.broken = true;
+        self.report.push(Diagnostic::error(span, message).by(Rule::DocSection));
     }
 
     /// Warns of a description whose name contains blanks.
@@ -361,6 +404,18 @@ impl<'s, 'r> Reader<'s, 'r> {
         }
         self.peek()
     }
+}
+
+/// The text of a tag, which is being read.
+struct TextOf {
+    /// The indentation of its first line below the tag.
+    indent: usize,
+    /// The index of that line.
+    first: usize,
+    /// The column in which the text beside the tag begins.
+    column: usize,
+    /// Whether nothing is beside the tag.
+    bare: bool,
 }
 
 fn push_line(text: &mut String, line: &str) {

@@ -6,8 +6,9 @@
 use std::fmt;
 
 use super::{Reader, push_line, trimmed};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Rule};
 use crate::parse::doc::line::{Beginning, Line, is_one_word};
+use crate::schema::SectionKind;
 
 /// The part of a comment that a text without indentation belongs to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,12 +33,21 @@ impl Reader<'_, '_> {
         part: Part,
         tag: fmt::Arguments<'_>,
     ) -> Option<String> {
+        let is_below = self.peek().is_some_and(|line| !line.is_blank());
         let first = match part {
             Part::Description => self.peek()?,
             Part::Since | Part::Section | Part::Example => self.skip_blank()?,
         };
-        if first.is_blank() || first.indent() > 0 || !matches!(first.beginning(), Beginning::Plain)
-        {
+        // Before QEMU 9.0, `Errors:` is text, and so are a name with blanks, and `Features:` directly
+        // below a tag.
+        let is_text = match first.beginning() {
+            Beginning::Plain => true,
+            Beginning::Description(name, _) => rest.is_empty() && !is_one_word(name),
+            Beginning::Section(SectionKind::Errors, _) => rest.is_empty(),
+            Beginning::Features => rest.is_empty() && is_below,
+            _ => false,
+        };
+        if first.is_blank() || first.indent() > 0 || !is_text {
             return None;
         }
         let end = self.end_of_text(part);
@@ -52,7 +62,8 @@ impl Reader<'_, '_> {
             let message = format!("the text of '{tag}' is not indented");
             self.report.push(
                 Diagnostic::warning(first.span(), message)
-                    .help("indent it; QEMU 9.0 and later treat it as a separate paragraph"),
+                    .help("indent it; QEMU 9.0 and later treat it as a separate paragraph")
+                    .by(Rule::DocIndentation),
             );
         }
         let mut text = rest.to_owned();
@@ -73,8 +84,9 @@ impl Reader<'_, '_> {
             blank_before = line.is_blank();
             ends
         };
-        let length = self.lines.iter().skip(self.at).position(ends);
-        length.map_or(self.lines.len(), |length| self.at + length)
+        // The first line is text, whatever it looks like.
+        let length = self.lines.iter().skip(self.at + 1).position(ends);
+        length.map_or(self.lines.len(), |length| self.at + 1 + length)
     }
 }
 

@@ -1,0 +1,44 @@
+//! Resolves the commands that pragma `read-only-commands` lists.
+
+use std::collections::HashSet;
+
+use crate::ast::{Kind, Name};
+use crate::diagnostic::Diagnostic;
+use crate::report::Report;
+use crate::similar::did_you_mean;
+
+use super::index::{Index, Lookup};
+
+/// Returns the names of the commands that are read-only, and reports those that do not exist.
+///
+/// Like secret members, they do not depend on the root that lists them.
+pub(crate) fn check<'a>(index: &Index<'a>, report: &mut Report) -> HashSet<&'a str> {
+    let mut listed: Vec<&Name> = index.read_only_commands().collect();
+    // A file that several roots include lists its commands for each of them.
+    listed.sort_by_key(|name| name.span);
+    listed.dedup_by_key(|name| name.span);
+    let mut commands = HashSet::new();
+    for name in listed {
+        match index.lookup(&name.text) {
+            Lookup::NoType(found) if found.kind() == Kind::Command => {
+                commands.insert(name.text.as_str());
+            }
+            // Another check reports it.
+            Lookup::Broken => {}
+            Lookup::NoType(found) | Lookup::Type(_, found) => {
+                let message = format!("'{}' is not a command", name.text);
+                let error = Diagnostic::error(name.span, message);
+                report.push(error.related(found.name.span, "defined here"));
+            }
+            Lookup::Builtin(_) | Lookup::Missing => {
+                let message = format!("unknown command '{}'", name.text);
+                let mut error = Diagnostic::error(name.span, message);
+                if !report.is_full() {
+                    error.help = did_you_mean(&name.text, index.commands());
+                }
+                report.push(error);
+            }
+        }
+    }
+    commands
+}
