@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use std::task::Waker;
 
 use qmp_protocol::{CallId, Error, ProtocolError};
+use qmp_types::QmpError;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 /// The result of a call, as text.
 pub(crate) type Answer = Result<Box<RawValue>, Error>;
@@ -43,8 +45,8 @@ impl Waiters {
         self.waiters.push_back(Waiter { id, command, waker: None, answer: None });
     }
 
-    /// Keeps an answer. Answers that have not been taken hold
-    /// at most `limit` bytes together: another one fails, unless it is the only one.
+    /// Keeps an answer. Answers that have not been taken hold at most `limit` bytes together: another
+    /// one fails, unless it is the only one.
     pub(crate) fn answer(
         &mut self,
         id: CallId,
@@ -109,8 +111,34 @@ impl Waiters {
     }
 }
 
+/// Returns the memory of an answer, about, in bytes.
 fn size(answer: &Answer) -> usize {
-    answer.as_ref().map_or(0, |value| value.get().len())
+    match answer {
+        Ok(value) => value.get().len(),
+        Err(Error::Server(refusal)) => {
+            let QmpError { class, desc, rest } = &refusal.error;
+            class.as_str().len() + desc.len() + members_size(rest)
+        }
+        // Whatever else an error quotes of a peer is short.
+        Err(_) => 0,
+    }
+}
+
+/// The memory of a member of an object beside its name and its value, about, in bytes.
+const MEMBER: usize = 64;
+
+fn members_size(members: &Map<String, Value>) -> usize {
+    members.iter().map(|(name, value)| MEMBER + name.len() + value_size(value)).sum()
+}
+
+fn value_size(value: &Value) -> usize {
+    let inside = match value {
+        Value::String(text) => text.len(),
+        Value::Array(elements) => elements.iter().map(value_size).sum(),
+        Value::Object(members) => members_size(members),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    size_of::<Value>() + inside
 }
 
 #[cfg(test)]
@@ -142,5 +170,30 @@ mod tests {
         answer(&mut waiters, ids[2]);
         assert!(waiters.remove(ids[2]).unwrap().1.unwrap().is_ok());
         assert_eq!(waiters.held(), 0);
+    }
+
+    /// Errors did not count, and 64 KiB of text in one takes mebibytes.
+    #[test]
+    fn errors_that_are_not_taken_count_as_values() {
+        let mut connection = qmp_protocol::Connection::new(qmp_protocol::Settings::default(), None);
+        let mut waiters = Waiters::default();
+        let mut refuse = |waiters: &mut Waiters, error: &QmpError| {
+            let id = connection.submit(qmp_protocol::Submission::new("x")).unwrap();
+            waiters.add(id, "x".into());
+            let error = qmp_protocol::ServerError::new("x".into(), error.clone());
+            waiters.answer(id, Err(error.into()), 100_000, &mut Vec::new());
+            id
+        };
+        let mut error = QmpError::generic("no");
+        refuse(&mut waiters, &error);
+        assert_eq!(waiters.held(), 2);
+        error.rest.insert("data".into(), vec![0; 2000].into());
+        let first = refuse(&mut waiters, &error);
+        assert!((60_000..100_000).contains(&waiters.held()), "{}", waiters.held());
+        let second = refuse(&mut waiters, &error);
+        let dropped = waiters.take_answer(second).unwrap().unwrap_err();
+        assert!(matches!(dropped, Error::Protocol(_)), "{dropped}");
+        waiters.take_answer(first).unwrap().unwrap_err();
+        assert_eq!(waiters.held(), 2);
     }
 }
