@@ -157,14 +157,19 @@ impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {
 
     #[inline(always)]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
-        self.reader.take_memory(size_of::<V::Value>())?;
+        // Small values are part of an object or of an entry, which have been accounted for.
+        if size_of::<V::Value>() > SMALL {
+            self.reader.take_memory(size_of::<V::Value>())?;
+        }
         self.reader.expect(b':')?;
         seed.deserialize(&mut *self.reader)
     }
 }
 
-/// The memory of an entry of a map beside its name and its value, in bytes.
-const ENTRY: usize = 128;
+/// The largest size of a small value: that of a JSON value, in bytes.
+const SMALL: usize = size_of::<serde_json::Value>();
+/// The memory of an entry of a map with a small value, beside its name, in bytes.
+const ENTRY: usize = 128 + SMALL;
 /// The memory of an element of a list, as a multiple of its size: a list that grows is copied to
 /// twice as much memory.
 const ELEMENT: usize = 3;
