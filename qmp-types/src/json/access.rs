@@ -143,7 +143,8 @@ impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {
     #[inline(always)]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
         let name = self.next_name()?;
-        // The names of members that a type has are not kept.
+        // Fields of other types are not kept. Objects of a schema may keep members that they do not
+        // know: each member counts as if it were one.
         if size_of::<K::Value>() >= size_of::<String>() {
             let length = if let Next::Name(name) = name { name.len() } else { 0 };
             self.reader.take_memory(ENTRY + length)?;
