@@ -51,11 +51,12 @@ impl Call {
     pub(crate) fn ended(self, end: &Arc<End>, sent: bool) -> Result<(), Error> {
         match **end {
             End::Eof if sent && !self.success_response => Ok(()),
-            _ => Err(self.closed(end)),
+            _ => Err(Closed { sent, ..Closed::new(Some(self.name), end) }.into()),
         }
     }
 
-    pub(crate) fn closed(self, end: &Arc<End>) -> Error {
+    /// Returns the error of a queued call when the connection ends.
+    pub(crate) fn unsent(self, end: &Arc<End>) -> Error {
         Closed::new(Some(self.name), end).into()
     }
 }

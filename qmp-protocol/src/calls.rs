@@ -209,7 +209,7 @@ impl Calls {
         let in_flight = self.in_flight.drain(..).filter(|call| !call.abandoned);
         self.finished.extend(in_flight.map(|call| (call.id, call.ended(end, sent))));
         let queued = self.queued.drain(..).map(|queued| queued.call);
-        self.finished.extend(queued.map(|call| (call.id, Err(call.closed(end)))));
+        self.finished.extend(queued.map(|call| (call.id, Err(call.unsent(end)))));
     }
 
     /// Notes garbage that may have been the reply to any command in flight.

@@ -247,7 +247,15 @@ impl Input {
     }
 
     fn skip_separators(&mut self) {
-        while let Beginning::Separator(length) = beginning(&self.buffer[self.start..self.end]) {
+        loop {
+            let rest = &self.buffer[self.start..self.end];
+            // Nearly always this is all there is.
+            let ascii = rest.iter().take_while(|byte| **byte <= b' ').count();
+            self.start += ascii;
+            if matches!(rest.get(ascii), None | Some(b'{')) {
+                return;
+            }
+            let Beginning::Separator(length) = beginning(&rest[ascii..]) else { return };
             self.start += length;
         }
     }

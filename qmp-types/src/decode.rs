@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::json::{self, JsonError};
-use crate::printable;
+use crate::printable::Excerpt;
 
 /// How many bytes of each part `Display` shows: together less than 1 KiB.
 const MAX_REASON: usize = 400;
@@ -52,12 +52,9 @@ impl DecodeError {
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        printable::write(f, &self.reason, MAX_REASON)?;
-        f.write_str(" at ")?;
-        printable::write(f, &self.path, MAX_PATH)?;
-        f.write_str(", near `")?;
-        printable::write(f, &self.snippet, MAX_SNIPPET)?;
-        f.write_str("`")
+        let reason = Excerpt(&*self.reason, MAX_REASON);
+        let path = Excerpt(&*self.path, MAX_PATH);
+        write!(f, "{reason} at {path}, near `{}`", Excerpt(&*self.snippet, MAX_SNIPPET))
     }
 }
 

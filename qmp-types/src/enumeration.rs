@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserializer, Visitor};
 
 use crate::names;
-use crate::printable;
+use crate::printable::Excerpt;
 
 /// A generated QAPI enumeration.
 ///
@@ -104,9 +104,8 @@ const SHOWN: usize = 120;
 
 impl fmt::Display for UnknownValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`")?;
-        printable::write(f, &self.value, SHOWN)?;
-        write!(f, "` is not a value of {}", self.enumeration)?;
+        let value = Excerpt(&*self.value, SHOWN);
+        write!(f, "`{value}` is not a value of {}", self.enumeration)?;
         if let Some(suggestion) = self.suggestion() {
             write!(f, ", did you mean `{suggestion}`?")?;
         }

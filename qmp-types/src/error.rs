@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::enumeration;
 use crate::object::{self, Members, Object, Writer};
-use crate::printable;
+use crate::printable::Excerpt;
 
 /// The class of an error (QMP specification, section "Error").
 ///
@@ -137,14 +137,10 @@ fn described(value: &impl Serialize) -> String {
 
 impl fmt::Display for QmpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        printable::write(f, &self.desc, MAX_DESC)?;
+        Excerpt(&*self.desc, MAX_DESC).fmt(f)?;
         match &self.class {
             ErrorClass::GenericError => Ok(()),
-            class => {
-                f.write_str(" (")?;
-                printable::write(f, class.as_str(), MAX_CLASS)?;
-                f.write_str(")")
-            }
+            class => write!(f, " ({})", Excerpt(class.as_str(), MAX_CLASS)),
         }
     }
 }

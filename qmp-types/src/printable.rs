@@ -12,7 +12,17 @@ pub struct Printable<'a>(pub &'a str);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write(f, self.0, LONGEST)
+        Excerpt(self.0, LONGEST).fmt(f)
+    }
+}
+
+/// Displays a value like [`Printable`], and cuts it off after this many bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Excerpt<'a, T: ?Sized>(pub &'a T, pub usize);
+
+impl<T: fmt::Display + ?Sized> fmt::Display for Excerpt<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        limited(f, self.1, |out| write!(out, "{}", self.0))
     }
 }
 
@@ -117,11 +127,6 @@ pub(crate) fn limited(
     }
 }
 
-/// Writes at most `longest` bytes of a text, escaped as [`Printable`] does, and `…` if there is more.
-pub(crate) fn write(out: &mut impl Write, text: &str, longest: usize) -> fmt::Result {
-    limited(out, longest, |out| out.write_str(text))
-}
-
 fn must_escape(character: char) -> bool {
     // Bidirectional controls, zero-width and other invisible characters, line and paragraph
     // separators, variation selectors, tags.
@@ -155,5 +160,16 @@ mod tests {
         let long = Printable(&"\u{1b}".repeat(100_000)).to_string();
         assert!(long.len() < 1000 && long.ends_with('…'), "{}", long.len());
         assert!(Printable(&"ä".repeat(1000)).to_string().len() < 1000);
+    }
+
+    #[test]
+    fn an_excerpt_is_escaped_and_short() {
+        assert_eq!(Excerpt("a\u{1b}é", 8).to_string(), "a\\u{1b}…");
+        assert_eq!(Excerpt("abc", 3).to_string(), "abc");
+        assert_eq!(Excerpt("abcd", 3).to_string(), "abc…");
+        assert_eq!(Excerpt(&format_args!("{}\n", 7), 10).to_string(), "7\\n");
+        let long = "x\u{9b}".repeat(1000);
+        let whole = Excerpt(&long, usize::MAX).to_string();
+        assert_eq!(whole, "x\\u{9b}".repeat(1000));
     }
 }

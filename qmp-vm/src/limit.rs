@@ -8,6 +8,9 @@ use qmp_client::{Error, Request, Result, Timeout, WaitedFor};
 use crate::monitor::Monitor;
 use crate::monitor::session::Call;
 
+/// The longest part of a deadline that is kept for its end.
+const LONGEST_RESERVE: Duration = Duration::from_secs(1);
+
 /// The deadline of a workflow.
 #[derive(Clone, Debug)]
 pub(crate) struct Limit {
@@ -29,10 +32,15 @@ impl Limit {
         Self { begin: vm.now(), within, reserve: Duration::ZERO, state: state.into() }
     }
 
-    /// Keeps a part of the time for what has to be done when this limit has passed.
-    #[cfg(feature = "qga")]
-    pub(crate) fn keeping(self, reserve: Duration) -> Self {
-        Self { reserve, ..self }
+    /// Keeps a tenth of the time, at most a second, for what has to be done when this limit has
+    /// passed.
+    pub(crate) fn with_reserve(self) -> Self {
+        Self { reserve: (self.within / 10).min(LONGEST_RESERVE), ..self }
+    }
+
+    /// Returns the same limit without the reserve, for what the time was kept for.
+    pub(crate) fn to_the_end(&self) -> Self {
+        Self { reserve: Duration::ZERO, ..self.clone() }
     }
 
     /// Returns the time at which everything has to be done; `None` if that is never.
@@ -76,9 +84,12 @@ impl Limit {
         request: R,
     ) -> Result<R::Return> {
         let default = vm.options().call_within(&request.name());
-        match vm.call(request).within(default.min(self.left(vm))).execute().await {
+        let within = default.min(self.left(vm));
+        match vm.call(request).within(within).execute().await {
             Err(Error::Timeout(timeout)) if self.left(vm).is_zero() => {
-                Err(self.passed().because(Some(*timeout)).into())
+                // A call that had no time says nothing about the peer.
+                let cause = (!within.is_zero()).then_some(*timeout);
+                Err(self.passed().because(cause).into())
             }
             other => other,
         }

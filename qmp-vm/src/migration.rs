@@ -23,9 +23,6 @@ const LOOK: Duration = Duration::from_millis(500);
 /// on waiting. Resuming takes as long as connecting to the destination.
 const IDLE_LOOKS: u32 = 20;
 
-/// The time that QEMU may take to clean up after a migration.
-const SETTLING: Duration = Duration::from_secs(30);
-
 /// The first and the longest pause between two looks at the run state: QEMU does not send an event
 /// for every change.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
@@ -174,7 +171,7 @@ impl<M: Monitor> MigrationWatch<M> {
     fn new(vm: &M, within: Duration) -> Self {
         Self {
             changes: vm.subscribe(RawEvent::is::<Migration>),
-            limit: Limit::new(vm, within, "the migration to end"),
+            limit: Limit::new(vm, within, "the migration to end").with_reserve(),
             has_moved: false,
             idle_looks: 0,
         }
@@ -197,7 +194,7 @@ impl<M: Monitor> MigrationWatch<M> {
                 Some(outcome) => {
                     if !waits {
                         // The outcome is known, and counts for more than a failure to settle.
-                        let _ = settle(vm, SETTLING).await;
+                        let _ = settle(vm, self.limit.to_the_end().left(vm)).await;
                     }
                     return Ok(outcome(Box::new(info)));
                 }

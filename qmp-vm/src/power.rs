@@ -11,6 +11,10 @@ use crate::limit::Limit;
 use crate::monitor::Monitor;
 use crate::monitor::session::{Call, Events};
 
+/// The time for which it is checked whether a connection has ended: a runtime looks at its sockets
+/// only while it waits.
+const LOOK: Duration = Duration::from_millis(1);
+
 /// The end of a virtual machine.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -134,10 +138,21 @@ pub(crate) async fn quit<M: Monitor>(vm: &M, within: Duration) -> Result<()> {
 
 pub(crate) async fn shut_down<M: Monitor>(vm: &M, patience: Duration) -> Result<ShutDown> {
     check_open(vm).await?;
-    let asked = ask_guest(vm, patience).await;
+    let asked = match press_button(vm, patience).await {
+        // Nothing has told QEMU to end.
+        Err(Error::Closed(closed)) if closed.command.is_some() && !closed.sent => {
+            return Err(Error::Closed(closed));
+        }
+        asked => asked.unwrap_or_else(|error| Asked::failed(&error)),
+    };
     // With `-no-shutdown`, the guest is off and QEMU is still running.
     let (event, ended) = end_and_listen(vm, patience).await;
-    ended.map(|()| ShutDown::new(asked, event))
+    match (&asked, ended) {
+        // QEMU ended before it was sent `quit`, because the guest was off.
+        (Asked::Ended(_), Err(Error::Closed(closed))) if closed.by_peer() => {}
+        (_, ended) => ended?,
+    }
+    Ok(ShutDown::new(asked, event))
 }
 
 /// Checks that the connection has not ended: an end that came before a command is not its effect.
@@ -145,7 +160,7 @@ pub(crate) async fn shut_down<M: Monitor>(vm: &M, patience: Duration) -> Result<
 /// # Errors
 /// The connection has ended.
 async fn check_open<M: Monitor>(vm: &M) -> Result<()> {
-    match vm.closed_within(Duration::ZERO).await {
+    match vm.closed_within(LOOK).await {
         Ok(closed) => Err(closed.into()),
         Err(_) => Ok(()),
     }
@@ -206,8 +221,8 @@ pub(crate) async fn end<M: Monitor>(vm: &M, within: Duration) -> Result<()> {
             Ok(closed) => closed,
             Err(_) => return Err(limit.passed().into()),
         },
-        // QEMU may end before it answers.
-        Err(Error::Closed(closed)) => *closed,
+        // QEMU may end before it answers. If it ended before it was told to, it was not this command.
+        Err(Error::Closed(closed)) if closed.sent => *closed,
         Err(error) => return Err(error),
     };
     if closed.by_peer() { Ok(()) } else { Err(closed.into()) }

@@ -356,8 +356,9 @@ pub trait Workflows: Monitor {
     /// migration to its end, or until it waits for a command. `progress` is called with QEMU's report
     /// whenever the state changes, and twice a second. Set parameters and other capabilities before.
     ///
-    /// When the migration has ended, the run state has [settled](Self::settle), so that `cont` is not
-    /// refused. QEMU has 30 seconds for that, on top of `within`.
+    /// When the migration has ended, this waits until the run state has [settled](Self::settle), so
+    /// that `cont` is not refused. A tenth of `within`, at most a second, is kept for that. If it is not
+    /// enough, the outcome is returned all the same.
     ///
     /// With the capability `pause-before-switchover`, the migration pauses when the guest is stopped,
     /// and this method returns [`MigrationOutcome::Waiting`]. The next call continues it:
@@ -475,7 +476,7 @@ pub trait Workflows: Monitor {
     /// written: QEMU writes to memory of this process. The connection must be a Unix socket.
     ///
     /// # Errors
-    /// QEMU has no screen, the connection is not a Unix socket, or QEMU writes more than 256 MiB.
+    /// QEMU has no screen, the connection is not a Unix socket, or QEMU writes more than 128 MiB.
     ///
     /// # Cancel safety
     /// If the future is dropped, QEMU's access to the memory is removed in the background.

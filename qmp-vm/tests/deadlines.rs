@@ -207,17 +207,22 @@ fn monitor() -> Vec<Row> {
         "Workflows::run_job", "job-complete", Within, ONE, "to conclude", |vm| vm.run_job(start(), "ready", WITHIN);
         "Workflows::run_job", "job-finalize", Within, ONE, "to conclude", |vm| vm.run_job(start(), "pending", WITHIN);
         "Workflows::run_job", "query-block-jobs", Within, ONE, "to conclude", |vm| vm.run_job(start(), "paused", WITHIN);
-        "Workflows::run_job", "job-dismiss", Calls, ONE, "`job-dismiss`", |vm| vm.run_job(start(), "concluded", WITHIN);
+        "Workflows::run_job", "job-dismiss", Within, ONE, "to conclude", |vm| vm.run_job(start(), "concluded", WITHIN);
         "Workflows::cancel_job", "job-cancel", Within, ONE, "to conclude", |vm| vm.cancel_job("running", WITHIN);
         "Workflows::cancel_job", "query-jobs", Within, ONE, "to conclude", |vm| vm.cancel_job("running", WITHIN);
         "Workflows::cancel_job", "-", Within, ONE, "to conclude", |vm| vm.cancel_job("running", WITHIN);
         "Jobs::finish", "query-jobs", Within, ONE, "to conclude", |vm| vm.watch_jobs(["running"]).finish(WITHIN);
+        "Workflows::cancel_job", "job-dismiss", Within, ONE, "to conclude", |vm| vm.cancel_job("concluded", WITHIN);
+        "Jobs::finish", "job-dismiss", Within, ONE, "to conclude", |vm| vm.watch_jobs(["concluded"]).finish(WITHIN);
         "Jobs::finish", "-", Within, ONE, "to conclude", |vm| vm.watch_jobs(["running"]).finish(WITHIN);
         "Workflows::migrate", "migrate-set-capabilities", Within, ONE, "the migration to end", |vm| vm.migrate(Migrate::new(), WITHIN, |_| {});
         "Workflows::migrate", "migrate", Within, ONE, "the migration to end", |vm| vm.migrate(Migrate::new(), WITHIN, |_| {});
         "Workflows::migrate", "query-migrate", Within, ONE, "the migration to end", |vm| vm.migrate(Migrate::new(), WITHIN, |_| {});
         "Workflows::migrate", "-", Within, ONE, "its state is `active`", |vm| vm.migrate(Migrate::new(), WITHIN, |_| {});
+        // The migration has ended, and its outcome counts.
+        "Workflows::migrate", "query-status", Within, ONE, "ok", |vm| vm.migrate(Migrate::new(), WITHIN, |_| {});
         "Workflows::follow_migration", "query-migrate", Within, ONE, "the migration to end", |vm| vm.follow_migration(WITHIN, |_| {});
+        "Workflows::follow_migration", "query-status", Within, ONE, "ok", |vm| vm.follow_migration(WITHIN, |_| {});
         "Workflows::settle", "query-status", Within, ONE, "the run state to settle", |vm| vm.settle(WITHIN);
         "Workflows::quit", "quit", Calls, ONE, "`quit`", |vm| vm.quit();
         "Workflows::quit_within", "quit", Within, ONE, "`quit`", |vm| vm.quit_within(WITHIN);
@@ -383,7 +388,7 @@ fn serve(stream: UnixStream, is_agent: bool, stop: &str) -> BufReader<UnixStream
         if name == stop {
             return stream;
         }
-        let mut reply = json!({"return": reply(name, &command["arguments"])});
+        let mut reply = json!({"return": reply(name, &command["arguments"], stop)});
         if !is_agent {
             reply["id"] = command["id"].clone();
         } else if name == "guest-sync-delimited" {
@@ -393,8 +398,8 @@ fn serve(stream: UnixStream, is_agent: bool, stop: &str) -> BufReader<UnixStream
     }
 }
 
-/// Returns the reply to a command. A job's name is its state.
-fn reply(name: &str, arguments: &Value) -> Value {
+/// Returns the reply to a command, before the one at which the peer stops. A job's name is its state.
+fn reply(name: &str, arguments: &Value, stop: &str) -> Value {
     let job = |state| {
         let mut job = json!({"id": state, "type": "mirror", "status": state});
         job["current-progress"] = json!(0);
@@ -408,6 +413,8 @@ fn reply(name: &str, arguments: &Value) -> Value {
         "query-jobs" => {
             json!(["running", "ready", "pending", "paused", "concluded"].map(job))
         }
+        // Only after the end of a migration, the run state is queried.
+        "query-migrate" if stop == "query-status" => json!({"status": "completed"}),
         "query-migrate" => json!({"status": "active"}),
         "guest-sync-delimited" => arguments["id"].clone(),
         "guest-exec" => json!({"pid": 7}),

@@ -56,8 +56,9 @@ impl Wire {
     /// Sends an output, as far as the transport accepts it in time. The time is that of all writes: a
     /// peer may make a little room for each.
     pub(super) fn send(&self, output: &mut Output, timeout: Option<Duration>) -> Sent {
-        let longest = timeout.map(|timeout| timeout.max(LONGEST_SEND));
-        let deadline = longest.and_then(|longest| Deadline::after(Instant::now(), longest));
+        // A write without time returns at once, and mostly there is only one: no clock is read.
+        let begin = timeout.filter(|timeout| !timeout.is_zero()).map(|_| Instant::now());
+        let mut deadline = None;
         let mut left = timeout;
         while !output.is_empty() {
             match self.0.write(output.piece(), output.descriptors(), left) {
@@ -66,6 +67,10 @@ impl Wire {
                     if output.is_empty() {
                         break;
                     }
+                    let deadline = *deadline.get_or_insert_with(|| {
+                        let longest = timeout?.max(LONGEST_SEND);
+                        Deadline::after(begin.unwrap_or_else(Instant::now), longest)
+                    });
                     let rest = deadline.map(|deadline| deadline.left(Instant::now()));
                     if rest == Some(Duration::ZERO) {
                         return Sent::Part;

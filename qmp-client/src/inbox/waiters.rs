@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use std::task::Waker;
 
 use qmp_protocol::{CallId, Error, ProtocolError};
+use qmp_types::QmpError;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 /// The result of a call, as text.
 pub(crate) type Answer = Result<Box<RawValue>, Error>;
@@ -28,6 +30,7 @@ pub(crate) struct Waiter {
 
 impl Waiter {
     /// Returns the bytes of the answer.
+    #[inline]
     fn held(&self) -> usize {
         self.answer.as_ref().map_or(0, size)
     }
@@ -43,8 +46,8 @@ impl Waiters {
         self.waiters.push_back(Waiter { id, command, waker: None, answer: None });
     }
 
-    /// Keeps an answer. Answers that have not been taken hold
-    /// at most `limit` bytes together: another one fails, unless it is the only one.
+    /// Keeps an answer. Answers that have not been taken hold at most `limit` bytes together: another
+    /// one fails, unless it is the only one.
     pub(crate) fn answer(
         &mut self,
         id: CallId,
@@ -109,8 +112,38 @@ impl Waiters {
     }
 }
 
+/// Returns the memory of an answer, about, in bytes.
+#[inline]
 fn size(answer: &Answer) -> usize {
-    answer.as_ref().map_or(0, |value| value.get().len())
+    match answer {
+        Ok(value) => value.get().len(),
+        Err(error) => error_size(error),
+    }
+}
+
+#[cold]
+fn error_size(error: &Error) -> usize {
+    // Whatever other errors quote of a peer is short.
+    let Error::Server(refusal) = error else { return 0 };
+    let QmpError { class, desc, rest } = &refusal.error;
+    class.as_str().len() + desc.len() + members_size(rest)
+}
+
+/// The memory of a member of an object beside its name and its value, about, in bytes.
+const MEMBER: usize = 64;
+
+fn members_size(members: &Map<String, Value>) -> usize {
+    members.iter().map(|(name, value)| MEMBER + name.len() + value_size(value)).sum()
+}
+
+fn value_size(value: &Value) -> usize {
+    let inside = match value {
+        Value::String(text) => text.len(),
+        Value::Array(elements) => elements.iter().map(value_size).sum(),
+        Value::Object(members) => members_size(members),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    size_of::<Value>() + inside
 }
 
 #[cfg(test)]
@@ -142,5 +175,31 @@ mod tests {
         answer(&mut waiters, ids[2]);
         assert!(waiters.remove(ids[2]).unwrap().1.unwrap().is_ok());
         assert_eq!(waiters.held(), 0);
+    }
+
+    /// Errors did not count, and 64 KiB of text in one takes mebibytes.
+    #[test]
+    fn errors_that_are_not_taken_count_as_values() {
+        let mut connection = qmp_protocol::Connection::new(qmp_protocol::Settings::default(), None);
+        let mut waiters = Waiters::default();
+        let mut refuse = |waiters: &mut Waiters, error: &QmpError| {
+            let id = connection.submit(qmp_protocol::Submission::new("x")).unwrap();
+            waiters.add(id, "x".into());
+            let error = qmp_protocol::ServerError::new("x".into(), error.clone());
+            waiters.answer(id, Err(error.into()), 100_000, &mut Vec::new());
+            id
+        };
+        let mut error = QmpError::generic("no");
+        refuse(&mut waiters, &error);
+        let small = waiters.held();
+        assert!(small < 100, "{small}");
+        error.rest.insert("data".into(), vec![0; 2000].into());
+        let first = refuse(&mut waiters, &error);
+        assert!((60_000..100_000).contains(&waiters.held()), "{}", waiters.held());
+        let second = refuse(&mut waiters, &error);
+        let dropped = waiters.take_answer(second).unwrap().unwrap_err();
+        assert!(matches!(dropped, Error::Protocol(_)), "{dropped}");
+        waiters.take_answer(first).unwrap().unwrap_err();
+        assert_eq!(waiters.held(), small);
     }
 }

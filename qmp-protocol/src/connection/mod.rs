@@ -322,10 +322,7 @@ impl Connection {
         }
         let incoming = match input.frame() {
             Some(Frame::Message { place, depth }) => self.take_message(input.bytes(place), depth),
-            Some(Frame::Garbage(garbage, id)) if garbage.is_part_of_object() => {
-                self.take_bad_message(garbage, id)
-            }
-            Some(Frame::Garbage(garbage, id)) => self.take_garbage(garbage, id),
+            Some(Frame::Garbage(garbage, id)) => self.take_junk(garbage, id),
             Some(Frame::TooLarge) => {
                 let limit = self.settings.message_size;
                 self.finish(End::Protocol(ProtocolError::TooLarge { limit }), Some(input));

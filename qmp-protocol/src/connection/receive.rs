@@ -110,7 +110,7 @@ impl Connection {
         }
         let limit = self.settings.depth;
         let addressee = self.addressee(id, false);
-        if id.call().is_some_and(|id| self.is_in_flight(id)) {
+        if !self.exchange.returns_ids() && id.call().is_some_and(|id| self.is_in_flight(id)) {
             self.exchange.expect_ids();
         }
         self.complete(addressee, |command| match depth {
@@ -210,13 +210,18 @@ impl Connection {
         Incoming::Ready
     }
 
+    /// Handles bytes that are not a message.
+    #[cold]
+    pub(super) fn take_junk<'i>(&mut self, garbage: Garbage, id: Option<CallId>) -> Incoming<'i> {
+        if garbage.is_part_of_object() {
+            return self.take_bad_message(garbage, id);
+        }
+        self.take_garbage(garbage, id)
+    }
+
     /// Handles an object that is not a message. Every object from a guest agent is a reply, to the
     /// one command that is in flight.
-    pub(super) fn take_bad_message<'i>(
-        &mut self,
-        garbage: Garbage,
-        id: Option<CallId>,
-    ) -> Incoming<'i> {
+    fn take_bad_message<'i>(&mut self, garbage: Garbage, id: Option<CallId>) -> Incoming<'i> {
         if matches!(self.phase, Phase::Negotiating) && id == Some(self.negotiation.id()) {
             self.dropped.garbage += 1;
             let command = "qmp_capabilities".into();
@@ -234,11 +239,7 @@ impl Connection {
         self.take_garbage(garbage, id)
     }
 
-    pub(super) fn take_garbage<'i>(
-        &mut self,
-        garbage: Garbage,
-        id: Option<CallId>,
-    ) -> Incoming<'i> {
+    fn take_garbage<'i>(&mut self, garbage: Garbage, id: Option<CallId>) -> Incoming<'i> {
         self.dropped.garbage += 1;
         if matches!(self.phase, Phase::Connected) {
             self.finish(End::Protocol(not_qmp(garbage.clone())), None);

@@ -16,13 +16,16 @@ pub struct Closed {
     pub command: Option<Cow<'static, str>>,
     /// The reason why the connection ended.
     pub reason: Arc<End>,
+    /// Whether the command has been sent, so that it may have been executed; false if no command was
+    /// waiting.
+    pub sent: bool,
 }
 
 impl Closed {
-    /// Creates the error of a command, or of the connection as a whole.
+    /// Creates the error of a command that has not been sent, or of the connection as a whole.
     #[must_use]
     pub fn new(command: Option<Cow<'static, str>>, reason: &Arc<End>) -> Self {
-        Self { command, reason: Arc::clone(reason) }
+        Self { command, reason: Arc::clone(reason), sent: false }
     }
 
     /// Returns whether the peer closed the connection, between two messages and without an error.

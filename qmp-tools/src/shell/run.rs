@@ -68,7 +68,9 @@ impl<W: Write> Shell<W> {
                 Ok(if quits { Outcome::Ended } else { Outcome::Done })
             }
             // QEMU may exit before it replies.
-            Err(error) if quits && error.is_closed() => Ok(Outcome::Ended),
+            Err(Error::Closed(closed)) if quits && closed.sent && closed.by_peer() => {
+                Ok(Outcome::Ended)
+            }
             Err(error) => {
                 let lost = error.is_closed();
                 print_error(&parsed.name, &error);

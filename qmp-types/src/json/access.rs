@@ -143,7 +143,8 @@ impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {
     #[inline(always)]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
         let name = self.next_name()?;
-        // The names of members that a type has are not kept.
+        // Fields of other types are not kept. Objects of a schema may keep members that they do not
+        // know: each member counts as if it were one.
         if size_of::<K::Value>() >= size_of::<String>() {
             let length = if let Next::Name(name) = name { name.len() } else { 0 };
             self.reader.take_memory(ENTRY + length)?;
@@ -157,14 +158,19 @@ impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {
 
     #[inline(always)]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
-        self.reader.take_memory(size_of::<V::Value>())?;
+        // Small values are part of an object or of an entry, which have been accounted for.
+        if size_of::<V::Value>() > SMALL {
+            self.reader.take_memory(size_of::<V::Value>())?;
+        }
         self.reader.expect(b':')?;
         seed.deserialize(&mut *self.reader)
     }
 }
 
-/// The memory of an entry of a map beside its name and its value, in bytes.
-const ENTRY: usize = 128;
+/// The largest size of a small value: that of a JSON value, in bytes.
+const SMALL: usize = size_of::<serde_json::Value>();
+/// The memory of an entry of a map with a small value, beside its name, in bytes.
+const ENTRY: usize = 128 + SMALL;
 /// The memory of an element of a list, as a multiple of its size: a list that grows is copied to
 /// twice as much memory.
 const ELEMENT: usize = 3;

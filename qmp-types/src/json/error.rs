@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::printable;
+use crate::printable::Excerpt;
 
 /// How many bytes of a reason are kept. It may quote a value, which may be a whole message, and
 /// grows when it is escaped.
@@ -51,10 +51,8 @@ impl std::error::Error for JsonError {}
 impl serde::de::Error for JsonError {
     #[cold]
     fn custom<T: fmt::Display>(reason: T) -> Self {
-        let mut text = String::new();
-        // Writing to a string does not fail.
-        let _ = printable::limited(&mut text, LONGEST, |out| write!(out, "{reason}"));
-        Self(Box::new(Details { reason: text, offset: None }))
+        let reason = Excerpt(&reason, LONGEST).to_string();
+        Self(Box::new(Details { reason, offset: None }))
     }
 }
 

@@ -46,6 +46,7 @@ pub(super) enum Number {
 }
 
 impl<'de> Reader<'de> {
+    #[inline]
     pub(super) fn new(text: &'de str, guesses: Guesses) -> Self {
         Self { text, at: 0, depth: 0, guesses, memory: memory_for(text) }
     }

@@ -119,11 +119,12 @@ trait Outer<'de, A: MapAccess<'de>> {
     fn read(&mut self, place: InBase, source: &mut Source<'_, 'de, A>) -> Result<(), A::Error>;
 }
 
-/// A base member: how many unions further out, and its index there.
+/// A base member: how many unions further out, and its index there. A key must be smaller than a
+/// string, for which a reader of JSON accounts: see [`Unlisted`].
 #[derive(Clone, Copy)]
 struct InBase {
-    out: usize,
-    index: usize,
+    out: u32,
+    index: u32,
 }
 
 struct Base<'m, 's, 'de, A: MapAccess<'de>> {
@@ -135,7 +136,7 @@ struct Base<'m, 's, 'de, A: MapAccess<'de>> {
 impl<'de, A: MapAccess<'de>> Outer<'de, A> for Base<'_, '_, 'de, A> {
     fn find(&self, name: &str) -> Option<InBase> {
         if let Some(index) = names::position(self.names, name) {
-            return Some(InBase { out: 0, index });
+            return Some(InBase { out: 0, index: u32::try_from(index).ok()? });
         }
         let InBase { out, index } = self.outer.as_ref()?.find(name)?;
         Some(InBase { out: out + 1, index })
@@ -144,7 +145,7 @@ impl<'de, A: MapAccess<'de>> Outer<'de, A> for Base<'_, '_, 'de, A> {
     fn read(&mut self, place: InBase, source: &mut Source<'_, 'de, A>) -> Result<(), A::Error> {
         match (place.out.checked_sub(1), &mut self.outer) {
             (Some(out), Some(outer)) => outer.read(InBase { out, ..place }, source),
-            _ => fill(self.slots, place.index, source),
+            _ => fill(self.slots, place.index as usize, source),
         }
     }
 }
@@ -309,12 +310,25 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
                 }
                 Some(Found::Nowhere) => {
                     match unlisted.as_mut().and_then(|unlisted| unlisted.last_mut()) {
-                        Some((_, value)) => *value = self.source.value()?,
+                        Some((_, value)) => *value = self.source.value::<Unlisted>()?.value,
                         None => self.source.skip()?,
                     }
                 }
             }
         }
+    }
+}
+
+/// The value of a member that no table lists. A reader of JSON limits memory by the sizes of values:
+/// the size of this one is that of the entry that the member becomes.
+struct Unlisted {
+    value: Value,
+    _entry: [u8; 160],
+}
+
+impl<'de> Deserialize<'de> for Unlisted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(|value| Self { value, _entry: [0; 160] })
     }
 }
 

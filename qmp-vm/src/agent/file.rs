@@ -14,9 +14,6 @@ use crate::monitor::Monitor;
 use crate::monitor::rollback::Rollback;
 use crate::monitor::session::{Call, Undo};
 
-/// The longest part of a deadline that is kept for closing the file.
-const CLOSING: Duration = Duration::from_secs(1);
-
 /// The number of bytes that travel in one message, well below the agent's limits.
 const PIECE: usize = 48 * 1024;
 
@@ -61,7 +58,7 @@ impl<M: Monitor> Agent<M> {
 }
 
 fn limit<M: Monitor>(agent: &M, within: Duration, state: String) -> Limit {
-    Limit::new(agent, within, state).keeping((within / 10).min(CLOSING))
+    Limit::new(agent, within, state).with_reserve()
 }
 
 /// Opens a file, and returns its handle and the guard that closes it.

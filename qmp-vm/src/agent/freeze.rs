@@ -1,7 +1,5 @@
 //! Freezing the file systems of the guest.
 
-use std::time::Duration;
-
 use qmp_client::{Command, Error, Result};
 use qmp_types::qga::commands::{GuestFsfreezeFreeze, GuestFsfreezeThaw};
 
@@ -11,9 +9,6 @@ use crate::limit::Limit;
 use crate::monitor::Monitor;
 use crate::monitor::rollback::Rollback;
 use crate::monitor::session::{Call, Undo};
-
-/// The longest part of a deadline that is kept for thawing what could not be frozen.
-const THAWING: Duration = Duration::from_secs(1);
 
 impl<M: Monitor> Agent<M> {
     /// Freezes the guest's file systems, so that a snapshot of its disks is consistent. They are
@@ -32,8 +27,8 @@ impl<M: Monitor> Agent<M> {
     pub fn freeze(&self) -> M::Outcome<'_, Result<Frozen<M>>> {
         M::run(async move {
             let within = self.client().options().call_within(GuestFsfreezeFreeze::NAME);
-            let limit = Limit::new(self.client(), within, "the file systems to be frozen")
-                .keeping((within / 10).min(THAWING));
+            let limit =
+                Limit::new(self.client(), within, "the file systems to be frozen").with_reserve();
             let freeze = self.client().call(GuestFsfreezeFreeze::new());
             let freeze = freeze.within(limit.left(self.client()));
             let undo = |frozen: Result<&i64, &Error>| {

@@ -49,9 +49,9 @@ impl<M: Monitor> Jobs<M> {
     /// this returns at once, and dismisses none. The outcomes of the jobs that have not concluded say
     /// so; after `job-resume`, this method waits for them.
     ///
-    /// With a deadline of zero, this looks once. The deadline is for the jobs: reading their
-    /// outcomes and dismissing them after that have the [deadlines of
-    /// calls](qmp_client::Options::calls_within).
+    /// The deadline covers everything; a tenth of it, at most a second, is kept for reading the
+    /// outcomes and dismissing the jobs. With a deadline of zero, this looks once, which takes at most
+    /// a second.
     ///
     /// # Errors
     /// The jobs are not all concluded in time; the error names their states. They go on, none is
@@ -68,7 +68,7 @@ impl<M: Monitor> Jobs<M> {
     }
 
     fn limit(&self, within: Duration) -> Limit {
-        Limit::new(&self.vm, within, self.watch.to_conclude())
+        Limit::new(&self.vm, within, self.watch.to_conclude()).with_reserve()
     }
 
     async fn finish_before(&mut self, limit: &mut Limit) -> Result<Vec<JobOutcome>> {
@@ -99,7 +99,8 @@ impl<M: Monitor> Jobs<M> {
                 break;
             }
             if watch.is_stopped() {
-                return Ok(watch.outcomes(&vm.execute(QueryJobs::new()).await?).0);
+                let last = limit.to_the_end().or_if_zero(vm, LOOK);
+                return Ok(watch.outcomes(&last.execute(vm, QueryJobs::new()).await?).0);
             }
             steps = match events.next_within(limit.left(vm)).await {
                 Some(Ok(event)) => watch.step(&event)?.into_iter().collect(),
@@ -116,11 +117,12 @@ impl<M: Monitor> Jobs<M> {
                 Some(Err(error)) => return Err(error),
             };
         }
-        // Only these replies tell how the jobs ended: they are waited for, whatever the time.
-        let (outcomes, listed) = watch.outcomes(&vm.execute(QueryJobs::new()).await?);
+        // Only these replies tell how the jobs ended.
+        let last = limit.to_the_end().or_if_zero(vm, LOOK);
+        let (outcomes, listed) = watch.outcomes(&last.execute(vm, QueryJobs::new()).await?);
         for id in listed {
             // The job may have dismissed itself meanwhile.
-            unless_refused(vm.execute(JobDismiss::new(id)).await)?;
+            unless_refused(last.execute(vm, JobDismiss::new(id)).await)?;
         }
         Ok(outcomes)
     }

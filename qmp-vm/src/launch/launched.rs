@@ -116,7 +116,7 @@ impl<M: Monitor> Launched<M> {
         let left = limit.left(&self.client);
         let within = match &ended {
             Ok(()) => left,
-            Err(Error::Closed(closed)) if closed.by_peer() => left,
+            Err(Error::Closed(closed)) if closed.by_peer() && closed.sent => left,
             // QEMU may not know that it is to end.
             Err(Error::Closed(_)) => left.min(process.grace()),
             Err(_) => Duration::ZERO,

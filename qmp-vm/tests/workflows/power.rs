@@ -1,5 +1,8 @@
 //! How VMs end.
 
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::channel;
 use std::time::Instant;
 
 use qmp_client::qmp::types::ShutdownCause::{self, GuestShutdown, HostQmpQuit, HostSignal};
@@ -270,6 +273,45 @@ fn the_end_of_a_connection_is_not_that_of_qemu() {
         async |client| check(client.shut_down(PATIENCE).await.unwrap_err()),
         |client| check(client.shut_down(PATIENCE).unwrap_err()),
     );
+}
+
+/// The connection ended before the command, and the runtime had not looked at the socket since:
+/// `quit` was success, although it was never sent.
+#[test]
+fn an_end_before_the_command_is_not_its_effect() {
+    for how in [Shutdown::Write, Shutdown::Both] {
+        let check = |shut_down: bool| {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let (end, may_end) = channel();
+            let (ends, ended) = channel();
+            let peer = std::thread::spawn(move || {
+                let stream = theirs.try_clone().unwrap();
+                Peer::play(theirs, |peer| {
+                    peer.greet();
+                    // The negotiation is complete.
+                    may_end.recv_timeout(PATIENCE).unwrap();
+                    stream.shutdown(how).unwrap();
+                    ends.send(()).unwrap();
+                });
+            });
+            one_thread().block_on(async {
+                let client = connect(ours, &Options::new()).await;
+                // Without a look at the socket.
+                end.send(()).unwrap();
+                ended.recv_timeout(PATIENCE).unwrap();
+                let error = match shut_down {
+                    true => client.shut_down(PATIENCE).await.unwrap_err(),
+                    false => client.quit().await.unwrap_err(),
+                };
+                assert!(error.is_closed(), "{error:?}");
+                client.close();
+                client.closed().await;
+            });
+            peer.join().unwrap();
+        };
+        check(false);
+        check(true);
+    }
 }
 
 /// In these states, no guest can react: the power button is not pressed, and QEMU ends at once.
