@@ -44,15 +44,6 @@ pub(crate) fn check(
     Check { introspection }.object(object, arguments, None, open)
 }
 
-/// Returns the number of levels to which objects and arrays are nested.
-pub(crate) fn depth(value: &Value) -> usize {
-    match value {
-        Value::Array(elements) => 1 + elements.iter().map(depth).max().unwrap_or_default(),
-        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or_default(),
-        _ => 0,
-    }
-}
-
 /// Returns the error reply for arguments that failed to decode, or in which [`check`] has found a
 /// fault that only decoding can explain.
 pub(crate) fn explain(fault: Option<Fault>, error: Option<&DecodeError>) -> QmpError {

@@ -39,7 +39,7 @@
 //!         }
 //!         Ok(Empty {})
 //!     });
-//! let server = Server::new(Version::default(), router, Machine { running: true });
+//! let server = Server::new(Version::default(), router, Machine { running: true })?;
 //!
 //! let client = server.connect();
 //! client.receive(b"{'execute': 'qmp_capabilities'}");
@@ -68,32 +68,78 @@
 //! ```
 
 mod arguments;
+mod budget;
+mod build_error;
+mod call;
+mod client;
+mod clock;
 mod connection;
 mod context;
+mod descriptors;
+mod dispatch;
+mod emitted;
+mod events;
+mod exclusive;
+mod handle;
+mod handler;
+mod hub;
+mod input;
 mod introspection;
 mod json;
+mod limits;
 mod ordered;
+mod output;
 mod peer;
+mod reply;
 mod request;
 mod router;
-mod serve;
+mod schema;
 mod server;
 mod session;
 mod shared;
 #[cfg(feature = "simulator")]
 mod simulator;
+#[cfg(unix)]
+mod socket;
+#[cfg(unix)]
+mod socket_file;
 mod sync;
+#[cfg(unix)]
+mod threads;
+#[cfg(not(unix))]
+#[path = "threads/portable.rs"]
+mod threads;
 mod throttle;
+mod usage;
 
+#[cfg(feature = "tokio")]
+pub mod tokio;
+
+pub use build_error::BuildError;
+pub use call::Call;
+pub use client::{Client, Credentials, Identity};
+pub use clock::{Clock, SystemClock};
 pub use connection::Connection;
 pub use context::Context;
-pub use request::Request;
+pub use descriptors::Descriptor;
+pub use events::Events;
+pub use handle::MachineHandle;
+pub use introspection::SchemaError;
+pub use limits::Limits;
+pub use reply::Reply;
+pub use request::{Request, Ticket};
 pub use router::Router;
-pub use serve::Stream;
-pub use server::Server;
-pub use session::{CloseReason, Limits, Session};
+pub use schema::Schema;
+pub use server::{Server, ServerBuilder};
+pub use session::{CloseReason, Session};
 #[cfg(feature = "simulator")]
 pub use simulator::{Machine, Simulator, SimulatorBuilder};
+#[cfg(unix)]
+pub use socket::Socket;
+#[cfg(unix)]
+pub use socket_file::SocketFile;
+pub use throttle::RateLimit;
+pub use usage::Usage;
 
 /// Compiles the program in the README as a doctest.
 #[cfg(all(doctest, feature = "simulator", unix))]

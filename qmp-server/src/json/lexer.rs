@@ -104,6 +104,18 @@ impl Lexer {
         }
     }
 
+    /// Returns the memory in bytes that an unfinished token uses.
+    pub(super) fn held(&self) -> usize {
+        self.token.capacity()
+    }
+
+    /// Drops an unfinished token, and skips bytes up to one that may start a new message.
+    pub(super) fn abandon(&mut self) {
+        self.token = Vec::new();
+        self.state = State::Recovery;
+        self.start_next();
+    }
+
     /// Within a string, adds bytes to the token up to a quote, an escape or an invalid byte, and
     /// returns their number. This is faster than one step per byte.
     fn take_plain_text(&mut self, bytes: &[u8]) -> usize {

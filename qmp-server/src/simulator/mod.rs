@@ -18,6 +18,7 @@ mod run_state;
 use std::io;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
+use std::sync::OnceLock;
 
 use qmp_types::qmp::types::RunState;
 use qmp_types::{VersionTriple, qmp};
@@ -26,6 +27,7 @@ pub use machine::Machine;
 
 use crate::connection::Connection;
 use crate::router::Router;
+use crate::schema::Schema;
 use crate::server::Server;
 
 /// A simulated virtual machine, served over QMP.
@@ -189,7 +191,7 @@ impl SimulatorBuilder {
 
     /// Starts the simulator.
     pub fn build(self) -> Simulator {
-        let router = Router::new().introspection(qmp::INTROSPECTION);
+        let router = Router::new().schema(qemu_schema());
         let areas = [
             balloon::add,
             block::add,
@@ -203,6 +205,14 @@ impl SimulatorBuilder {
             run_state::add,
         ];
         let router = areas.into_iter().fold(router, |router, add| add(router));
-        Simulator { server: Server::new(identity::version(), router, self.machine) }
+        let server = Server::new(identity::version(), router, self.machine);
+        Simulator { server: server.expect("QEMU's schema contains all simulated commands") }
     }
+}
+
+/// Returns QEMU's schema, which is read once per process.
+fn qemu_schema() -> Schema {
+    static SCHEMA: OnceLock<Schema> = OnceLock::new();
+    let parse = || Schema::parse(qmp::INTROSPECTION).expect("QEMU's schema is valid");
+    SCHEMA.get_or_init(parse).clone()
 }
