@@ -19,7 +19,7 @@ use std::any::Any;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -182,16 +182,24 @@ impl<M: Send + 'static, S: AsyncRead + AsyncWrite + Unpin + 'static> Client<M, S
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         lock(&self.waker).clone_from(cx.waker());
         for _ in 0..MAX_READS {
-            let is_written = self.poll_write(cx).is_ready();
+            let written = self.poll_write(cx);
+            if matches!(written, Poll::Ready(Err(_))) {
+                self.hang_up();
+            }
             if let Some(reason) = self.connection.closed() {
-                if !is_written {
+                if written.is_pending() {
                     return Poll::Pending;
                 }
                 if !self.connection.has_output() {
                     return Poll::Ready(reason);
                 }
-            } else if !self.connection.wants_input() || self.poll_read(cx).is_pending() {
+                continue;
+            }
+            if !self.connection.wants_input() {
                 return Poll::Pending;
+            }
+            if ready!(self.poll_read(cx)).is_err() {
+                self.hang_up();
             }
         }
         cx.waker().wake_by_ref();
@@ -199,48 +207,40 @@ impl<M: Send + 'static, S: AsyncRead + AsyncWrite + Unpin + 'static> Client<M, S
     }
 
     /// Writes the output. Returns `Pending` if some is left.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.connection.has_output() {
-            let mut poll = Poll::Pending;
-            let sent = self.connection.send(|bytes| {
-                poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
-                match &poll {
+            let mut is_pending = false;
+            self.connection.send(|bytes| {
+                match Pin::new(&mut self.stream).poll_write(cx, bytes) {
                     Poll::Ready(Ok(0)) => Err(io::ErrorKind::WriteZero.into()),
-                    Poll::Ready(Ok(count)) => Ok(*count),
-                    Poll::Ready(Err(error)) => Err(error.kind().into()),
-                    Poll::Pending => Ok(0),
+                    Poll::Ready(written) => written,
+                    Poll::Pending => {
+                        is_pending = true;
+                        Ok(0)
+                    }
                 }
-            });
-            if sent.is_err() {
-                return Poll::Ready(self.hang_up());
-            }
-            if poll.is_pending() {
+            })?;
+            if is_pending {
                 return Poll::Pending;
             }
         }
-        match Pin::new(&mut self.stream).poll_flush(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(())) => Poll::Ready(()),
-            Poll::Ready(Err(_)) => Poll::Ready(self.hang_up()),
-        }
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     /// Reads once. Returns `Pending` if the stream is not ready.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         #[cfg(unix)]
         if let Some(stream) = (&self.stream as &dyn Any).downcast_ref::<UnixStream>() {
-            let read = std::task::ready!(poll_read_with_descriptors(stream, cx, &self.connection));
-            return Poll::Ready(read.unwrap_or_else(|_| self.hang_up()));
+            return poll_read_with_descriptors(stream, cx, &self.connection);
         }
         let mut bytes = [0; CHUNK_SIZE];
         let mut buffer = ReadBuf::new(&mut bytes);
-        let read = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
-        match std::task::ready!(read) {
-            Ok(()) if buffer.filled().is_empty() => self.connection.end_input(),
-            Ok(()) => self.connection.receive(buffer.filled()),
-            Err(_) => self.hang_up(),
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        match buffer.filled() {
+            [] => self.connection.end_input(),
+            received => self.connection.receive(received),
         }
-        Poll::Ready(())
+        Poll::Ready(Ok(()))
     }
 
     fn hang_up(&self) {
@@ -258,7 +258,7 @@ fn poll_read_with_descriptors<M: Send + 'static>(
 ) -> Poll<io::Result<()>> {
     let mut bytes = [0; CHUNK_SIZE];
     loop {
-        std::task::ready!(stream.poll_read_ready(cx))?;
+        ready!(stream.poll_read_ready(cx))?;
         let read = stream.try_io(Interest::READABLE, || crate::socket::read(stream, &mut bytes));
         match read {
             Ok((0, _)) => connection.end_input(),
