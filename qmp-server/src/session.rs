@@ -314,6 +314,7 @@ impl Session {
             self.output.take();
         }
         self.input = Input::default();
+        self.parser.clear();
         self.waiting.clear();
         self.urgent = None;
         if self.closed.is_none() {

@@ -6,7 +6,10 @@ use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown, recvmsg, send,
+    shutdown,
+};
 
 use crate::client::Identity;
 use crate::descriptors::Descriptor;
@@ -14,6 +17,9 @@ use crate::descriptors::Descriptor;
 /// The maximum number of descriptors that can arrive with a message, as in QEMU. The system closes
 /// any others.
 const MAX_DESCRIPTORS: usize = 16;
+
+/// The maximum number of bytes that are read and discarded at the end of a connection.
+const MAX_DISCARDED: usize = 256 << 10;
 
 #[cfg(not(target_vendor = "apple"))]
 const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
@@ -81,6 +87,18 @@ pub(crate) fn read(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<(usize, Ve
         rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC)?;
     }
     Ok((received.bytes, descriptors))
+}
+
+/// Ends a connection whose output has been sent. Received bytes that nothing has read would make the
+/// system reset the connection, and the client might lose the output.
+pub(crate) fn close_gently(socket: impl AsFd) {
+    let _ = shutdown(&socket, Shutdown::Write);
+    let mut bytes = [0; 4 << 10];
+    for _ in 0..MAX_DISCARDED / bytes.len() {
+        if !matches!(read(&socket, &mut bytes), Ok((1.., _))) {
+            return;
+        }
+    }
 }
 
 /// Returns whether an operation failed only because the socket is not ready.

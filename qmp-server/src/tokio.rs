@@ -191,6 +191,7 @@ impl<M: Send + 'static, S: AsyncRead + AsyncWrite + Unpin + 'static> Client<M, S
                     return Poll::Pending;
                 }
                 if !self.connection.has_output() {
+                    self.close_gently();
                     return Poll::Ready(reason);
                 }
                 continue;
@@ -241,6 +242,18 @@ impl<M: Send + 'static, S: AsyncRead + AsyncWrite + Unpin + 'static> Client<M, S
             received => self.connection.receive(received),
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn close_gently(&self) {
+        #[cfg(unix)]
+        {
+            let stream = &self.stream as &dyn Any;
+            if let Some(stream) = stream.downcast_ref::<UnixStream>() {
+                crate::socket::close_gently(stream);
+            } else if let Some(stream) = stream.downcast_ref::<TcpStream>() {
+                crate::socket::close_gently(stream);
+            }
+        }
     }
 
     fn hang_up(&self) {

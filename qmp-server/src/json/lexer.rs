@@ -1,5 +1,8 @@
 //! Splits bytes into tokens, and recovers after bytes that do not form a token.
 
+/// The capacity in bytes that a lexer keeps for the next token.
+const KEPT_CAPACITY: usize = 4 << 10;
+
 /// The kind of a token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
@@ -104,9 +107,9 @@ impl Lexer {
         }
     }
 
-    /// Returns the memory in bytes that an unfinished token uses.
+    /// Returns the memory in bytes that an unfinished token uses beyond what every lexer keeps.
     pub(super) fn held(&self) -> usize {
-        self.token.capacity()
+        self.token.capacity().saturating_sub(KEPT_CAPACITY)
     }
 
     /// Drops an unfinished token, and skips bytes up to one that may start a new message.
@@ -171,7 +174,7 @@ impl Lexer {
         sink.token(kind, &self.token, self.start);
         self.token.clear();
         // Do not keep the memory of one huge token for the rest of the connection.
-        self.token.shrink_to(4096);
+        self.token.shrink_to(KEPT_CAPACITY);
         self.state = next;
         self.start_next();
     }

@@ -79,6 +79,14 @@ impl Parser {
         Some((outcome, charge))
     }
 
+    /// Drops everything that has been read and not been returned.
+    pub(crate) fn clear(&mut self) {
+        self.lexer.abandon();
+        self.message = Message::new(self.message.limits);
+        self.charge.set(0);
+        self.charged = 0;
+    }
+
     /// Charges the memory of the unfinished message to the budget, or gives the message up.
     fn charge(&mut self) {
         let used = self.lexer.held().saturating_add(self.message.cost);

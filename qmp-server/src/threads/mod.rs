@@ -162,6 +162,7 @@ impl<M: Send + 'static> Served for Client<M> {
         interest.set(PollFlags::OUT, self.connection.has_output());
         match self.connection.closed() {
             Some(reason) if interest.is_empty() => {
+                socket::close_gently(&self.socket);
                 self.ended.take().into_iter().for_each(|ended| drop(ended.send(reason.clone())));
                 None
             }
