@@ -341,6 +341,12 @@ impl Session {
         !in_flight && self.waiting.is_empty() && self.urgent.is_none()
     }
 
+    /// Returns the memory in bytes that an unfinished message uses.
+    #[cfg(unix)]
+    pub(crate) fn unfinished_bytes(&self) -> usize {
+        self.parser.unfinished_bytes()
+    }
+
     /// Returns whether the owner of the connection has something to do since the last call.
     pub(crate) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)

@@ -79,6 +79,12 @@ impl Parser {
         Some((outcome, charge))
     }
 
+    /// Returns the memory in bytes that an unfinished message uses.
+    #[cfg(unix)]
+    pub(crate) fn unfinished_bytes(&self) -> usize {
+        self.charged
+    }
+
     /// Drops everything that has been read and not been returned.
     pub(crate) fn clear(&mut self) {
         self.lexer.abandon();

@@ -15,12 +15,20 @@ use rustix::event::{PollFd, PollFlags, poll};
 use self::engine::Served;
 use self::workers::Workers;
 use crate::connection::Connection;
+use crate::peer::Peer;
 use crate::server::Server;
 use crate::session::CloseReason;
 use crate::socket::{self, Socket};
 
 /// The maximum number of bytes to read at a time.
 const CHUNK_SIZE: usize = 16 << 10;
+
+/// The maximum number of bytes to read at a time of a message that is [`HUGE`] already, so that others
+/// do not wait for it.
+const SMALL_CHUNK_SIZE: usize = 2 << 10;
+
+/// The size in bytes from which an unfinished message is huge.
+const HUGE: usize = 256 << 10;
 
 /// The time that a server that has ended gives its clients to read the remaining output. Without it,
 /// the reply to `quit` would be lost if the process exits next.
@@ -93,7 +101,7 @@ impl<M: Send + 'static> Server<M> {
 
     fn add(&self, socket: Socket, ended: Option<mpsc::Sender<CloseReason>>) -> io::Result<()> {
         let connection = self.connect_as(socket.identity().clone());
-        let client = Client { connection, socket, ended };
+        let client = Client { connection, socket: Arc::new(socket), ended };
         self.shared().engine().add(Box::new(client))
     }
 
@@ -136,7 +144,7 @@ impl<M: Send + 'static> Server<M> {
 /// A client that the engine serves.
 struct Client<M: Send + 'static> {
     connection: Connection<M>,
-    socket: Socket,
+    socket: Arc<Socket>,
     /// Gets the reason for the end.
     ended: Option<mpsc::Sender<CloseReason>>,
 }
@@ -162,7 +170,7 @@ impl<M: Send + 'static> Served for Client<M> {
         interest.set(PollFlags::OUT, self.connection.has_output());
         match self.connection.closed() {
             Some(reason) if interest.is_empty() => {
-                socket::close_gently(&self.socket);
+                socket::close_gently(&*self.socket);
                 self.ended.take().into_iter().for_each(|ended| drop(ended.send(reason.clone())));
                 None
             }
@@ -183,8 +191,10 @@ impl<M: Send + 'static> Client<M> {
             }
             return;
         }
+        let is_huge = self.connection.peer().session().unfinished_bytes() >= HUGE;
         let mut bytes = [0; CHUNK_SIZE];
-        match socket::read(&self.socket, &mut bytes) {
+        let length = if is_huge { SMALL_CHUNK_SIZE } else { CHUNK_SIZE };
+        match socket::read(&*self.socket, &mut bytes[..length]) {
             Ok((0, _)) => self.connection.end_input(),
             Ok((count, descriptors)) => {
                 self.connection
@@ -198,17 +208,8 @@ impl<M: Send + 'static> Client<M> {
     }
 
     fn write(&mut self) {
-        while self.connection.has_output() {
-            let mut session = self.connection.peer().session();
-            match socket::write(&self.socket, session.output()) {
-                Ok(count) => session.sent(count),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => {
-                    drop(session);
-                    return self.hang_up();
-                }
-            }
+        if write_output(self.connection.peer(), &self.socket).is_err() {
+            self.hang_up();
         }
     }
 
@@ -222,14 +223,33 @@ impl<M: Send + 'static> Client<M> {
         while let Some(request) = self.connection.next_request() {
             let shared = Arc::clone(self.connection.shared());
             let peer = Arc::clone(self.connection.peer());
+            let socket = Arc::clone(&self.socket);
             // Out-of-band commands do not wait for those in the lane.
             let in_order =
                 !request.ticket.is_out_of_band() && shared.dispatch().is_borrowing(&request.name);
-            let job = Box::new(move || shared.execute(&peer, request));
+            let job = Box::new(move || {
+                shared.execute(&peer, request);
+                // The I/O thread sends the rest, and notices errors.
+                let _ = write_output(&peer, &socket);
+            });
             match in_order {
                 true => workers.submit_in_order(job),
                 false => workers.submit(job),
             }
         }
     }
+}
+
+/// Sends as much output as the socket takes.
+fn write_output(peer: &Peer, socket: &Socket) -> io::Result<()> {
+    let mut session = peer.session();
+    while !session.output().is_empty() {
+        match socket::write(socket, session.output()) {
+            Ok(count) => session.sent(count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
