@@ -26,7 +26,7 @@ pub(crate) struct Dispatch<M> {
     listed_schema: OnceLock<String>,
 }
 
-/// What is to be done for a valid request.
+/// The answer to a valid request, or the handler that gives it.
 pub(crate) enum Action<'d, M> {
     Reply(String),
     Handle { handler: &'d Handler<M>, arguments: Arguments, success_response: bool },

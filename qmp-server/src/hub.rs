@@ -242,6 +242,12 @@ impl Hub {
         is_complete
     }
 
+    /// Waits until all clients have gone, at most for `within`.
+    #[cfg(not(unix))]
+    pub(crate) fn wait_gone(&self, within: Duration) {
+        self.wait(within, |state| state.peers.is_empty());
+    }
+
     /// Waits until the server ends, at most for `within`.
     pub(crate) fn wait_ended(&self, within: Duration) {
         self.wait(within, |state| state.phase == Phase::Ended);

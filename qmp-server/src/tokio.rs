@@ -58,14 +58,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let connection = server.connect_as(identity(&stream));
-    let waker = Arc::new(Mutex::new(Waker::noop().clone()));
-    let wake = Arc::clone(&waker);
-    connection.on_change(move || {
-        let waker = lock(&wake).clone();
-        waker.wake();
-    });
-    let mut client = Client { connection, stream, waker };
-    std::future::poll_fn(|cx| client.poll(cx)).await
+    attend(connection, stream).await
 }
 
 /// Serves all clients that connect to a Unix listener, in spawned tasks, until the server ends. Then
@@ -84,7 +77,7 @@ pub async fn serve_unix<M: Send + 'static>(
     let listener = listener.try_clone()?;
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener)?;
-    accept(server, async || Ok(listener.accept().await?.0)).await
+    accept(server, |cx| listener.poll_accept(cx).map_ok(|(stream, _)| stream)).await
 }
 
 /// Serves all clients that connect to a TCP listener, like `serve_unix`.
@@ -95,11 +88,14 @@ pub async fn serve_tcp<M: Send + 'static>(
     server: &Server<M>,
     listener: &TcpListener,
 ) -> io::Result<()> {
-    accept(server, async || {
-        let (stream, _) = listener.accept().await?;
-        // Replies are small, and a client waits for each of them.
-        stream.set_nodelay(true)?;
-        Ok(stream)
+    accept(server, |cx| {
+        let accepted = ready!(listener.poll_accept(cx));
+        Poll::Ready(accepted.map(|(stream, _)| {
+            // Replies are small, and a client waits for each of them. If this fails, they are only
+            // late.
+            let _ = stream.set_nodelay(true);
+            stream
+        }))
     })
     .await
 }
@@ -110,7 +106,10 @@ pub async fn stop<M: Send + 'static>(server: &Server<M>, within: Duration) -> bo
     ::tokio::task::spawn_blocking(move || server.stop(within)).await.unwrap_or(false)
 }
 
-async fn accept<M, S>(server: &Server<M>, next: impl AsyncFn() -> io::Result<S>) -> io::Result<()>
+async fn accept<M, S>(
+    server: &Server<M>,
+    mut poll_next: impl FnMut(&mut Context<'_>) -> Poll<io::Result<S>> + Send,
+) -> io::Result<()>
 where
     M: Send + 'static,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -125,17 +124,18 @@ where
             let _ = ::tokio::time::timeout(BACKOFF, &mut ended).await;
             continue;
         }
-        let mut accepting = std::pin::pin!(next());
         let accepted = std::future::poll_fn(|cx| match Pin::new(&mut ended).poll(cx) {
             Poll::Ready(_) => Poll::Ready(None),
-            Poll::Pending => accepting.as_mut().poll(cx).map(Some),
+            Poll::Pending => poll_next(cx).map(Some),
         });
         match accepted.await {
             None => break,
             Some(Ok(stream)) => {
-                let (server, serving) = (server.clone(), serving.clone());
+                // At once, so that the client counts before the next one is accepted.
+                let connection = server.connect_as(identity(&stream));
+                let serving = serving.clone();
                 ::tokio::spawn(async move {
-                    serve(&server, stream).await;
+                    attend(connection, stream).await;
                     drop(serving);
                 });
             }
@@ -148,6 +148,21 @@ where
     drop(serving);
     let _ = ::tokio::time::timeout(SHUTDOWN_TIMEOUT, served.recv()).await;
     Ok(())
+}
+
+async fn attend<M, S>(connection: Connection<M>, stream: S) -> CloseReason
+where
+    M: Send + 'static,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let waker = Arc::new(Mutex::new(Waker::noop().clone()));
+    let wake = Arc::clone(&waker);
+    connection.on_change(move || {
+        let waker = lock(&wake).clone();
+        waker.wake();
+    });
+    let mut client = Client { connection, stream, waker };
+    std::future::poll_fn(|cx| client.poll(cx)).await
 }
 
 /// Returns whether a listener can continue after this error.

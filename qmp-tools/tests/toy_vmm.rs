@@ -5,7 +5,6 @@
 
 mod support;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use qmp_server::SocketFile;
@@ -14,23 +13,21 @@ use support::{Directory, SHELL, run, run_with};
 
 /// Serves the VMM until it is dropped.
 struct Vmm {
-    directory: Directory,
+    socket: String,
+    _directory: Directory,
     server: qmp_server::Server<toy_vmm::Vm>,
     thread: Option<std::thread::JoinHandle<std::io::Result<()>>>,
 }
 
 impl Vmm {
-    fn start(name: &str) -> Self {
-        let directory = Directory::new(name);
-        let socket = SocketFile::bind(directory.path().join("vmm.sock"), 0o600).unwrap();
+    fn start() -> Self {
+        let directory = Directory::new();
+        let path = directory.path("vmm.sock");
+        let socket = SocketFile::bind(&path, 0o600).unwrap();
         let server = toy_vmm::server().unwrap();
         let serving = server.clone();
         let thread = Some(std::thread::spawn(move || serving.serve_unix(socket.listener())));
-        Self { directory, server, thread }
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.directory.path().join("vmm.sock")
+        Self { socket: path, _directory: directory, server, thread }
     }
 }
 
@@ -47,9 +44,8 @@ fn messages(out: &str) -> Vec<Value> {
 
 #[test]
 fn the_shell_drives_it() {
-    let vmm = Vmm::start("toy");
-    let socket = vmm.socket();
-    let socket = socket.to_str().unwrap();
+    let vmm = Vmm::start();
+    let socket = vmm.socket.as_str();
     let out = run_with(SHELL, &[socket], "query-vm\nsnapshot steps=20\nquery-vm\n").ok();
     let messages = messages(&out);
     let replies: Vec<&Value> =
@@ -77,9 +73,8 @@ fn the_shell_drives_it() {
 
 #[test]
 fn an_abort_from_another_shell_ends_a_snapshot() {
-    let vmm = Vmm::start("abort");
-    let socket = vmm.socket();
-    let socket = socket.to_str().unwrap();
+    let vmm = Vmm::start();
+    let socket = vmm.socket.as_str();
     let start = std::time::Instant::now();
     std::thread::scope(|scope| {
         let slow = scope.spawn(|| run(SHELL, &[socket, "-c", "snapshot steps=1000"]));

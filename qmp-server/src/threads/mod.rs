@@ -25,7 +25,7 @@ const CHUNK_SIZE: usize = 16 << 10;
 
 /// The maximum number of bytes to read at a time of a message that is [`HUGE`] already, so that others
 /// do not wait for it.
-const SMALL_CHUNK_SIZE: usize = 2 << 10;
+const SMALL_CHUNK_SIZE: usize = 8 << 10;
 
 /// The size in bytes from which an unfinished message is huge.
 const HUGE: usize = 256 << 10;
@@ -110,7 +110,7 @@ impl<M: Send + 'static> Server<M> {
         listener: impl AsFd,
         mut next: impl FnMut() -> io::Result<Socket>,
     ) -> io::Result<()> {
-        // Created in advance: at the end, there may be no descriptor left.
+        // Created in advance: at the end, the process may have run out of descriptors.
         let (end, ended) = UnixStream::pair()?;
         let hub = self.shared().hub();
         hub.at_end(move || drop(end));

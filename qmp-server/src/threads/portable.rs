@@ -62,25 +62,8 @@ impl<M: Send + 'static> Server<M> {
     /// # Errors
     /// Returns an error if the stream cannot be duplicated or a thread cannot be spawned.
     pub fn serve(&self, stream: TcpStream) -> io::Result<CloseReason> {
-        // Replies are small, and a client waits for each of them.
-        stream.set_nodelay(true)?;
-        let writer = stream.try_clone()?;
         let connection = self.connect_as(Identity::of_tcp(stream.peer_addr().ok()));
-        let changes = Arc::new(Changes::default());
-        let notified = Arc::clone(&changes);
-        connection.on_change(move || notified.notify());
-        thread::scope(|scope| {
-            let sender =
-                thread::Builder::new().name("qmp-send".to_owned()).stack_size(SENDER_STACK_SIZE);
-            sender.spawn_scoped(scope, || {
-                send(&connection, &changes, &writer);
-                // The thread that reads may be blocked.
-                let _ = writer.shutdown(Shutdown::Both);
-            })?;
-            receive(&connection, &changes, &stream);
-            io::Result::Ok(())
-        })?;
-        Ok(connection.closed().unwrap_or(CloseReason::Client))
+        attend(&connection, stream)
     }
 
     /// Serves one client on background threads.
@@ -88,10 +71,10 @@ impl<M: Send + 'static> Server<M> {
     /// # Errors
     /// Returns an error if a thread cannot be spawned.
     pub fn spawn(&self, stream: TcpStream) -> io::Result<()> {
-        let server = self.clone();
+        let connection = self.connect_as(Identity::of_tcp(stream.peer_addr().ok()));
         let receiver =
             thread::Builder::new().name("qmp-receive".to_owned()).stack_size(RECEIVER_STACK_SIZE);
-        receiver.spawn(move || server.serve(stream)).map(drop)
+        receiver.spawn(move || attend(&connection, stream)).map(drop)
     }
 
     /// Serves all clients that connect to a TCP listener until the server ends. Then waits up to one
@@ -121,6 +104,39 @@ impl<M: Send + 'static> Server<M> {
         hub.wait_gone(SHUTDOWN_TIMEOUT);
         Ok(())
     }
+}
+
+/// Serves a client on the calling thread and one more.
+fn attend<M: Send + 'static>(
+    connection: &Connection<M>,
+    stream: TcpStream,
+) -> io::Result<CloseReason> {
+    // Replies are small, and a client waits for each of them.
+    stream.set_nodelay(true)?;
+    let writer = stream.try_clone()?;
+    let changes = Arc::new(Changes::default());
+    let notified = Arc::clone(&changes);
+    let (peer, overflowing) = (Arc::downgrade(connection.peer()), stream.try_clone()?);
+    connection.on_change(move || {
+        notified.notify();
+        let closed = peer.upgrade().and_then(|peer| peer.session().closed().cloned());
+        if let Some(CloseReason::OutputOverflow(_)) = closed {
+            // The thread that writes is blocked.
+            let _ = overflowing.shutdown(Shutdown::Both);
+        }
+    });
+    thread::scope(|scope| {
+        let sender =
+            thread::Builder::new().name("qmp-send".to_owned()).stack_size(SENDER_STACK_SIZE);
+        sender.spawn_scoped(scope, || {
+            send(connection, &changes, &writer);
+            // The thread that reads may be blocked.
+            let _ = writer.shutdown(Shutdown::Both);
+        })?;
+        receive(connection, &changes, &stream);
+        io::Result::Ok(())
+    })?;
+    Ok(connection.closed().unwrap_or(CloseReason::Client))
 }
 
 /// Returns whether a listener can continue after this error.

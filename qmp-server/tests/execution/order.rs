@@ -1,4 +1,4 @@
-//! What waits for what.
+//! The order of execution, and which commands wait for others.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -91,6 +91,38 @@ fn clients_beyond_the_limit_wait_to_be_accepted() {
     }
 }
 
+/// The futures can be spawned on a runtime with several threads.
+#[test]
+fn a_server_runs_beside_other_tasks() {
+    let directory = Directory::new("tasks");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let server = server();
+        let socket = SocketFile::bind(directory.0.join("qmp.sock"), 0o600).unwrap();
+        let path = socket.path().to_owned();
+        let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let serving = server.clone();
+        let unix = tokio::spawn(async move {
+            qmp_server::tokio::serve_unix(&serving, socket.listener()).await
+        });
+        let serving = server.clone();
+        let tcp = tokio::spawn(async move { qmp_server::tokio::serve_tcp(&serving, &tcp).await });
+        let clients = tokio::task::spawn_blocking(move || {
+            let mut client = Client::new(UnixStream::connect(path).unwrap()).negotiated();
+            client.time("ping");
+            let mut tcp = std::net::TcpStream::connect(address).unwrap();
+            let mut greeting = [0; 8];
+            std::io::Read::read_exact(&mut tcp, &mut greeting).unwrap();
+            assert_eq!(&greeting, b"{\"QMP\": ");
+        });
+        clients.await.unwrap();
+        assert!(qmp_server::tokio::stop(&server, Duration::from_secs(5)).await);
+        unix.await.unwrap().unwrap();
+        tcp.await.unwrap().unwrap();
+    });
+}
+
 #[test]
 fn a_server_without_clients_stops_at_once() {
     let directory = Directory::new("stop");
