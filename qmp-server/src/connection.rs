@@ -167,6 +167,7 @@ impl<M: Send + 'static> Connection<M> {
         &self.peer
     }
 
+    #[cfg(unix)]
     pub(crate) fn shared(&self) -> &Arc<Shared<M>> {
         &self.shared
     }

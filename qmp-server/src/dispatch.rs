@@ -46,6 +46,7 @@ impl<M> Dispatch<M> {
     }
 
     /// Returns whether the command's handler borrows the machine.
+    #[cfg(unix)]
     pub(crate) fn is_borrowing(&self, name: &str) -> bool {
         self.router.handled(name).is_some_and(|(_, handler)| handler.is_borrowing())
     }

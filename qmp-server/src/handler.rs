@@ -117,6 +117,7 @@ impl<M> Handler<M> {
     }
 
     /// Returns whether the handler borrows the machine, and so waits for other handlers.
+    #[cfg(unix)]
     pub(crate) fn is_borrowing(&self) -> bool {
         matches!(self, Self::Borrowing(_))
     }

@@ -156,6 +156,12 @@ mod tests {
             let admitted = throttle.admit(event("VSERPORT_CHANGE", data), now);
             assert_eq!(admitted.is_some(), is_admitted, "{data}");
         }
+        // One broken disk does not hide the errors of another.
+        for (path, is_admitted) in [("/a", true), ("/b", true), ("/a", false)] {
+            let data = format!(r#"{{"qom-path": "{path}", "device": ""}}"#);
+            let admitted = throttle.admit(event("BLOCK_IO_ERROR", &data), now);
+            assert_eq!(admitted.is_some(), is_admitted, "{path}");
+        }
     }
 
     #[test]
