@@ -28,9 +28,10 @@ use crate::shared::Shared;
 ///    called since the last step 1.
 ///
 /// The callback is called once for each change: new output, room for input, the end. Steps that
-/// change nothing do not call it, so that the loop comes to rest. It may call back into the
-/// connection, but usually wakes the loop: the commands that wait are executed by the thread that
-/// calls `receive`, `take_output` or `send`, never by one that replies to an earlier command.
+/// change nothing do not call it, so that the loop comes to rest. It should only wake the loop, because
+/// it runs on the thread that has caused the change, which may be a handler that borrows the machine.
+/// Commands that wait are executed by the thread that calls `receive`, `take_output` or `send`, never
+/// by one that replies to an earlier command.
 ///
 /// ```
 /// # #[cfg(feature = "simulator")] {
@@ -151,8 +152,9 @@ impl<M: Send + 'static> Connection<M> {
     /// Sets a callback for waking an event loop. It is called when there is new output or room for
     /// input, and when the connection ends.
     ///
-    /// The callback runs on the thread that caused the change. A later callback replaces the earlier
-    /// one. If something has changed already, it is called at once.
+    /// The callback runs on the thread that caused the change, and must not execute commands by calling
+    /// [`receive`](Self::receive), [`take_output`](Self::take_output) or [`send`](Self::send). A later
+    /// callback replaces the earlier one. If something has changed already, it is called at once.
     pub fn on_change(&self, wake: impl Fn() + Send + Sync + 'static) {
         self.peer.set_on_change(Arc::new(wake));
         self.peer.notify();

@@ -7,9 +7,12 @@ mod support;
 
 use std::time::Duration;
 
+use qmp_client::blocking::Client;
 use qmp_server::SocketFile;
 use serde_json::{Value, json};
 use support::{Directory, SHELL, run, run_with};
+use toy_vmm::vmm::commands::{AbortSnapshot, AddDisk, QueryVm, Snapshot};
+use toy_vmm::vmm::events::DiskAdded;
 
 /// Serves the VMM until it is dropped.
 struct Vmm {
@@ -88,4 +91,28 @@ fn an_abort_from_another_shell_ends_a_snapshot() {
         assert!(error.contains("aborted in step"), "{error}");
     });
     assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
+}
+
+/// The vocabulary serves clients, too.
+#[test]
+fn a_typed_client_passes_a_disk_and_aborts_out_of_band() {
+    let vmm = Vmm::start();
+    let client = Client::connect(vmm.socket.as_str()).unwrap();
+    let path = vmm._directory.write("disk", "0123456789");
+    let (_, added) = client
+        .call(AddDisk::new("d0"))
+        .with_fd(std::fs::File::open(path).unwrap())
+        .until(|event: &DiskAdded| event.id == "d0")
+        .unwrap();
+    assert_eq!(added.event.bytes, 10);
+    assert_eq!(client.execute(QueryVm::new()).unwrap().disks, 1);
+    std::thread::scope(|scope| {
+        let snapshot = scope.spawn(|| client.execute(Snapshot::new(1000)));
+        while !snapshot.is_finished() {
+            client.execute_oob(AbortSnapshot::new()).unwrap();
+        }
+        let result = snapshot.join().unwrap();
+        let error = result.unwrap_err();
+        assert!(error.to_string().contains("aborted in step"), "{error}");
+    });
 }

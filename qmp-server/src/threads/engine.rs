@@ -169,8 +169,8 @@ impl Clients {
             fds.push(PollFd::from_borrowed_fd(client.fd(), *interest));
         }
         if poll(&mut fds, None).is_err() {
-            // Interrupted, or out of memory.
-            thread::yield_now();
+            // Interrupted, or the system lacks memory.
+            thread::sleep(Duration::from_millis(1));
             return false;
         }
         let has_letters = !fds[0].revents().is_empty();

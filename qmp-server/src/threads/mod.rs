@@ -61,7 +61,7 @@ impl<M: Send + 'static> Server<M> {
     /// second for the clients to read their remaining output.
     ///
     /// If the process runs out of file descriptors, or the server has as many connections as it may
-    /// have, further clients wait in the listener's queue.
+    /// have, further clients wait in the listener's queue. The listener is put into non-blocking mode.
     ///
     /// # Errors
     /// Returns an error if the listener fails.
