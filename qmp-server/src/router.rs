@@ -156,6 +156,7 @@ impl<M> Router<M> {
     /// because they do not wait for the machine.
     ///
     /// ```
+    /// # #[cfg(feature = "simulator")] {
     /// use std::thread;
     ///
     /// use qmp_server::{MachineHandle, Reply, Router};
@@ -175,6 +176,7 @@ impl<M> Router<M> {
     ///         });
     ///     },
     /// );
+    /// # }
     /// ```
     #[must_use]
     pub fn deferred<C, H>(self, handler: H) -> Self
