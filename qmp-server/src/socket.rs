@@ -71,6 +71,9 @@ pub(crate) fn write(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
 }
 
 /// Receives bytes without waiting, and the file descriptors that have arrived with them.
+///
+/// The system may deliver descriptors with bytes that were sent before them and have not been
+/// received, even to a server such as QEMU that receives one byte at a time.
 pub(crate) fn read(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<Descriptor>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
