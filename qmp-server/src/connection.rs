@@ -5,9 +5,9 @@ use std::io;
 use std::sync::Arc;
 
 use crate::client::Client;
+use crate::close_reason::CloseReason;
 use crate::peer::Peer;
 use crate::request::Request;
-use crate::session::CloseReason;
 use crate::shared::Shared;
 
 /// One client's connection, without I/O: pass it the bytes that arrive, and send its output.

@@ -11,11 +11,12 @@ use qmp_types::{Event, Greeting};
 
 use crate::client::{Client, Identity};
 use crate::clock::Clock;
+use crate::close_reason::CloseReason;
 use crate::context::Effects;
 use crate::emitted::Emitted;
 use crate::limits::Limits;
 use crate::peer::Peer;
-use crate::session::{Budgets, CloseReason, Session, event_line};
+use crate::session::{Budgets, Session, event_line};
 use crate::sync::lock;
 use crate::throttle::Throttle;
 use crate::usage::Usage;

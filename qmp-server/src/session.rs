@@ -1,56 +1,24 @@
 //! The protocol of one connection, without I/O: bytes go in, requests come out, replies go in, and
 //! bytes to send come out.
 
-use std::collections::VecDeque;
-use std::fmt;
 use std::sync::Arc;
 
 use qmp_types::{Capability, ErrorClass, Greeting, QmpError, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
-use crate::budget::{Budget, Charge};
-use crate::descriptors::Descriptors;
-use crate::input::Input;
-use crate::json::{JsonLimits, Parser, depth, dismantle, encode_return, pretty, to_json};
+use crate::budget::Budget;
+use crate::close_reason::CloseReason;
+use crate::incoming::{Incoming, Message};
+use crate::json::{depth, dismantle, encode_return, pretty, to_json};
 use crate::limits::Limits;
+use crate::negotiation::requested_capabilities;
 use crate::output::Output;
 use crate::request::{self, Parts, Request, Ticket};
-
-/// The number of in-band commands that may wait for the one that is being executed, if out-of-band
-/// execution is enabled (QMP specification, section "Out-of-band execution").
-const MAX_WAITING: usize = 8;
 
 /// The number of bytes that every connection may leave unread, even if all together have reached
 /// their limit.
 const FREE_OUTPUT: usize = 64 << 10;
-
-/// The reason why a connection has ended, or is about to.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// The server has ended, for example by `quit`. Pending output is still sent.
-    Server,
-    /// The client did not read, and its pending output would have reached this number of bytes. The
-    /// output is discarded.
-    OutputOverflow(usize),
-    /// The server had as many connections as its limits allow.
-    ConnectionLimit,
-    /// The client has disconnected.
-    Client,
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Server => f.write_str("the server has ended"),
-            Self::OutputOverflow(bytes) => write!(f, "the client left {bytes} bytes unread"),
-            Self::ConnectionLimit => f.write_str("the server accepts no further connections"),
-            Self::Client => f.write_str("the client has closed the connection"),
-        }
-    }
-}
 
 /// The protocol of one connection.
 ///
@@ -84,13 +52,7 @@ impl fmt::Display for CloseReason {
 pub struct Session {
     limits: Limits,
     offered: Vec<Capability>,
-    parser: Parser,
-    input: Input,
-    /// In-band messages, or parse errors, that are not processed yet.
-    waiting: VecDeque<Message>,
-    /// An out-of-band message that is not processed yet.
-    urgent: Option<Message>,
-    in_flight: InFlight,
+    incoming: Incoming,
     output: Output,
     pretty: bool,
     negotiated: bool,
@@ -110,29 +72,6 @@ enum InputState {
     Ended,
     /// The server stops.
     Stopped,
-}
-
-/// The commands that have not been answered.
-#[derive(Debug, Default)]
-struct InFlight {
-    in_band: bool,
-    out_of_band: bool,
-}
-
-/// A message, with what has arrived with it.
-#[derive(Debug)]
-struct Message {
-    content: Result<Value, String>,
-    descriptors: Descriptors,
-    charge: Charge,
-}
-
-impl Drop for Message {
-    fn drop(&mut self) {
-        if let Ok(value) = &mut self.content {
-            dismantle([value.take()]);
-        }
-    }
 }
 
 /// The memory budgets that all sessions of a server share.
@@ -166,19 +105,11 @@ impl Session {
         limits: Limits,
         pretty: bool,
     ) -> Self {
-        let json_limits = JsonLimits {
-            bytes: limits.message_bytes,
-            tokens: limits.message_tokens,
-            depth: limits.message_depth,
-        };
+        let incoming = Incoming::new(&limits, &budgets.input);
         let mut session = Self {
             limits,
             offered: greeting.capabilities.clone(),
-            parser: Parser::new(json_limits, &budgets.input),
-            input: Input::default(),
-            waiting: VecDeque::new(),
-            urgent: None,
-            in_flight: InFlight::default(),
+            incoming,
             output: Output::new(&budgets.output),
             pretty,
             negotiated: false,
@@ -203,7 +134,7 @@ impl Session {
     /// `None` before passing more.
     pub fn receive(&mut self, bytes: &[u8]) {
         if self.closed.is_none() {
-            self.input.push(bytes);
+            self.incoming.push(bytes);
         }
     }
 
@@ -214,9 +145,9 @@ impl Session {
     pub fn receive_with_descriptors(&mut self, bytes: &[u8], descriptors: Vec<crate::Descriptor>) {
         if self.closed.is_none() {
             if !descriptors.is_empty() {
-                self.input.push_descriptors(Descriptors::new(descriptors));
+                self.incoming.push_descriptors(crate::descriptors::Descriptors::new(descriptors));
             }
-            self.input.push(bytes);
+            self.incoming.push(bytes);
         }
     }
 
@@ -226,10 +157,8 @@ impl Session {
     pub fn wants_input(&self) -> bool {
         self.closed.is_none()
             && self.input_state == InputState::Open
-            && self.input.is_empty()
             && !self.is_congested()
-            && self.urgent.is_none()
-            && self.has_room()
+            && self.incoming.wants_bytes(self.oob_enabled)
     }
 
     /// Returns the next command to execute.
@@ -238,7 +167,8 @@ impl Session {
     /// an earlier command has to be answered first.
     pub fn next_request(&mut self) -> Option<Request> {
         while self.closed.is_none() && !self.is_congested() {
-            let Some(message) = self.next_message() else {
+            let may_parse = self.input_state != InputState::Stopped;
+            let Some(message) = self.incoming.next(self.oob_enabled, may_parse) else {
                 self.close_if_complete();
                 return None;
             };
@@ -278,10 +208,7 @@ impl Session {
 
     /// Ends a command without a reply, as QEMU does for those without a success response.
     pub fn finish(&mut self, ticket: Ticket) {
-        match ticket.out_of_band {
-            true => self.in_flight.out_of_band = false,
-            false => self.in_flight.in_band = false,
-        }
+        self.incoming.finish(ticket.out_of_band);
         self.changed = true;
     }
 
@@ -313,10 +240,7 @@ impl Session {
         if matches!(reason, CloseReason::OutputOverflow(_)) {
             self.output.take();
         }
-        self.input = Input::default();
-        self.parser.clear();
-        self.waiting.clear();
-        self.urgent = None;
+        self.incoming.clear();
         if self.closed.is_none() {
             self.closed = Some(reason);
             self.changed = true;
@@ -337,14 +261,13 @@ impl Session {
 
     /// Returns whether no command of the client is being executed or waits.
     pub(crate) fn is_idle(&self) -> bool {
-        let in_flight = self.in_flight.in_band || self.in_flight.out_of_band;
-        !in_flight && self.waiting.is_empty() && self.urgent.is_none()
+        self.incoming.is_idle()
     }
 
     /// Returns the memory in bytes that an unfinished message uses.
     #[cfg(unix)]
     pub(crate) fn unfinished_bytes(&self) -> usize {
-        self.parser.unfinished_bytes()
+        self.incoming.unfinished_bytes()
     }
 
     /// Returns whether the owner of the connection has something to do since the last call.
@@ -389,42 +312,6 @@ impl Session {
         }
     }
 
-    /// Returns whether another in-band message can wait.
-    fn has_room(&self) -> bool {
-        match self.oob_enabled {
-            true => self.waiting.len() < MAX_WAITING,
-            false => self.waiting.is_empty() && !self.in_flight.in_band,
-        }
-    }
-
-    /// Returns the next message to process. Out-of-band messages overtake in-band ones.
-    fn next_message(&mut self) -> Option<Message> {
-        let is_stopped = self.input_state == InputState::Stopped;
-        while !is_stopped && self.urgent.is_none() && self.has_room() {
-            let Some(message) = self.parse() else { break };
-            match &message.content {
-                Ok(value) if request::is_out_of_band(value) => self.urgent = Some(message),
-                _ => self.waiting.push_back(message),
-            }
-        }
-        if !self.in_flight.out_of_band && self.urgent.is_some() {
-            return self.urgent.take();
-        }
-        if self.in_flight.in_band { None } else { self.waiting.pop_front() }
-    }
-
-    fn parse(&mut self) -> Option<Message> {
-        loop {
-            if let Some((content, charge)) = self.parser.next() {
-                let descriptors = self.input.descriptors();
-                return Some(Message { content, descriptors, charge });
-            }
-            if !self.input.read(|bytes| self.parser.read(bytes)) {
-                return None;
-            }
-        }
-    }
-
     /// Answers negotiation and invalid messages, and returns any other command.
     fn process(&mut self, mut message: Message) -> Option<Request> {
         let value = match &mut message.content {
@@ -464,10 +351,7 @@ impl Session {
 
     fn request(&mut self, id: Option<Box<str>>, parts: Parts, message: &mut Message) -> Request {
         let Parts { name, arguments, out_of_band } = parts;
-        match out_of_band {
-            true => self.in_flight.out_of_band = true,
-            false => self.in_flight.in_band = true,
-        }
+        self.incoming.start(out_of_band);
         Request {
             ticket: Ticket { id, out_of_band },
             name,
@@ -526,32 +410,4 @@ pub(crate) fn event_line(name: &str, data: Option<&str>, timestamp: Timestamp) -
     let time = to_json(&timestamp).unwrap_or_default();
     let data = data.map(|data| format!(r#", "data": {data}"#)).unwrap_or_default();
     format!(r#"{{"timestamp": {time}, "event": {name}{data}}}"#)
-}
-
-/// Decodes the arguments of `qmp_capabilities`.
-fn requested_capabilities(arguments: &Map<String, Value>) -> Result<Vec<Capability>, QmpError> {
-    let expected = |name: &str, kind: &str| {
-        QmpError::generic(format!("Invalid parameter type for '{name}', expected: {kind}"))
-    };
-    let enable = match arguments.get("enable") {
-        None => Vec::new(),
-        Some(Value::Array(names)) => names
-            .iter()
-            .enumerate()
-            .map(|(at, name)| match name.as_str() {
-                Some("oob") => Ok(Capability::Oob),
-                // QEMU has no name for an element of an array, and prints `null`.
-                Some(name) => {
-                    let desc = format!("Parameter 'null' does not accept value '{name}'");
-                    Err(QmpError::generic(desc))
-                }
-                None => Err(expected(&format!("enable[{at}]"), "string")),
-            })
-            .collect::<Result<_, _>>()?,
-        Some(_) => return Err(expected("enable", "array")),
-    };
-    match arguments.keys().find(|name| *name != "enable") {
-        Some(name) => Err(QmpError::generic(format!("Parameter '{name}' is unexpected"))),
-        None => Ok(enable),
-    }
 }

@@ -17,11 +17,13 @@ const BACKLOG: i32 = 128;
 /// this value is dropped.
 ///
 /// ```no_run
-/// use qmp_server::{Simulator, SocketFile};
+/// use qmp_server::{Router, Server, SocketFile};
+/// use qmp_types::Version;
 ///
+/// let server = Server::new(Version::default(), Router::new(), ())?;
 /// let socket = SocketFile::bind("/run/vm.sock", 0o600)?;
-/// Simulator::new().server().serve_unix(socket.listener())?;
-/// # Ok::<(), std::io::Error>(())
+/// server.serve_unix(socket.listener())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct SocketFile {

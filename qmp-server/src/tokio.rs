@@ -2,11 +2,12 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use qmp_server::{Simulator, SocketFile};
+//! use qmp_server::{Router, Server, SocketFile};
+//! use qmp_types::Version;
 //!
+//! let server = Server::new(Version::default(), Router::new(), ())?;
 //! let socket = SocketFile::bind("/run/vm.sock", 0o600)?;
-//! let simulator = Simulator::new();
-//! qmp_server::tokio::serve_unix(simulator.server(), socket.listener()).await?;
+//! qmp_server::tokio::serve_unix(&server, socket.listener()).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -28,9 +29,9 @@ use ::tokio::net::{TcpListener, TcpStream};
 use ::tokio::{io::Interest, net::UnixListener, net::UnixStream};
 
 use crate::client::Identity;
+use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::server::Server;
-use crate::session::CloseReason;
 use crate::sync::lock;
 
 /// The maximum number of bytes to read at a time.

@@ -14,10 +14,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use self::engine::Served;
 use self::workers::Workers;
+use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::peer::Peer;
 use crate::server::Server;
-use crate::session::CloseReason;
 use crate::socket::{self, Socket};
 
 /// The maximum number of bytes to read at a time.

@@ -8,9 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::client::Identity;
+use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::server::Server;
-use crate::session::CloseReason;
 use crate::sync::{lock, wait};
 
 /// The maximum number of bytes to read at a time.

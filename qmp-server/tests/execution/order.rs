@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use qmp_server::{Limits, Session};
-use qmp_types::{Capability, Greeting, QmpError};
+use qmp_types::{Capability, Greeting, QmpError, Timestamp};
 use serde_json::{Value, json};
 
 use crate::vmm::{Client, FLOOD_PERIOD, Flood, Front, Tick, server};
@@ -128,6 +128,48 @@ fn own_events_are_limited_per_source() {
         [(0, 0), (0, 99), (1, 0), (1, 99)].map(|(disk, number)| (json!(disk), json!(number)))
     );
     assert!(start.elapsed() >= FLOOD_PERIOD);
+}
+
+/// A clock that stands still until it is moved.
+#[derive(Debug, Default)]
+struct Moved(std::sync::atomic::AtomicU64);
+
+impl qmp_server::Clock for Moved {
+    fn now(&self) -> Duration {
+        Duration::from_millis(self.0.load(std::sync::atomic::Ordering::SeqCst))
+    }
+
+    fn timestamp(&self) -> Timestamp {
+        Timestamp { seconds: self.now().as_secs().try_into().unwrap(), microseconds: 5 }
+    }
+
+    fn sleep_until(&self, _: Duration) {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_test_drives_the_clock() {
+    let clock = std::sync::Arc::new(Moved::default());
+    let builder = qmp_server::Server::builder(crate::vmm::router()).clock(clock.clone());
+    let server = builder.build(crate::vmm::Vm::default()).unwrap();
+    let connection = server.connect();
+    connection.receive(b"{'execute': 'qmp_capabilities'}");
+    drop(connection.take_output());
+    for number in 0..3 {
+        server.events().emit(&Flood { disk: 0, number });
+    }
+    let first = String::from_utf8(connection.take_output()).unwrap();
+    assert!(first.contains(r#"{"seconds": 0, "microseconds": 5}"#), "{first}");
+    assert_eq!(first.matches("FLOOD").count(), 1);
+    // An hour passes at once.
+    clock.0.store(3_600_000, std::sync::atomic::Ordering::SeqCst);
+    server.release_events();
+    let last = String::from_utf8(connection.take_output()).unwrap();
+    assert!(last.contains(r#""number": 2"#), "{last}");
+    server.events().emit(&Tick { number: 0 });
+    let next = String::from_utf8(connection.take_output()).unwrap();
+    assert!(next.contains(r#"{"seconds": 3600, "microseconds": 5}"#), "{next}");
 }
 
 /// The owner of the machine may keep an emitter: it does not keep the machine alive.
