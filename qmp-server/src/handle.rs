@@ -1,7 +1,7 @@
 //! A handle to the machine of a server.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::context::Context;
 use crate::events::Events;
@@ -10,11 +10,38 @@ use crate::hub::Hub;
 
 /// A handle to the machine of a server, for handlers that do not borrow the machine all the time.
 ///
-/// Clones refer to the same machine. A handle that the machine owns would keep both alive; for
-/// emitting events, the machine can own an [`Events`].
+/// Clones refer to the same machine. A handle that the machine owns would keep both alive; the machine
+/// can own a [`WeakMachineHandle`], and for emitting events an [`Events`].
 pub struct MachineHandle<M> {
     machine: Arc<Exclusive<M>>,
     hub: Arc<Hub>,
+}
+
+/// A handle to the machine of a server that does not keep the machine alive.
+pub struct WeakMachineHandle<M> {
+    machine: Weak<Exclusive<M>>,
+    hub: Arc<Hub>,
+}
+
+impl<M> Clone for WeakMachineHandle<M> {
+    fn clone(&self) -> Self {
+        Self { machine: Weak::clone(&self.machine), hub: Arc::clone(&self.hub) }
+    }
+}
+
+impl<M> fmt::Debug for WeakMachineHandle<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakMachineHandle").finish_non_exhaustive()
+    }
+}
+
+impl<M> WeakMachineHandle<M> {
+    /// Returns a handle to the machine, or `None` if the server and all its connections have been
+    /// dropped.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<MachineHandle<M>> {
+        Some(MachineHandle { machine: self.machine.upgrade()?, hub: Arc::clone(&self.hub) })
+    }
 }
 
 impl<M> Clone for MachineHandle<M> {
@@ -45,6 +72,18 @@ impl<M> MachineHandle<M> {
             Ok(result) => result,
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// Returns a handle that does not keep the machine alive.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakMachineHandle<M> {
+        WeakMachineHandle { machine: Arc::downgrade(&self.machine), hub: Arc::clone(&self.hub) }
+    }
+
+    /// Returns whether the server has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.hub.has_ended()
     }
 
     /// Returns an emitter of events.

@@ -116,6 +116,27 @@ impl<M> Handler<M> {
         })
     }
 
+    /// Returns a handler that calls an action first.
+    pub(crate) fn after(self, action: Arc<dyn Fn() + Send + Sync>) -> Self
+    where
+        M: 'static,
+    {
+        match self {
+            Self::Borrowing(handler) => {
+                Self::Borrowing(Box::new(move |machine, arguments, context| {
+                    action();
+                    handler(machine, arguments, context)
+                }))
+            }
+            Self::Replying(handler) => {
+                Self::Replying(Box::new(move |machine, arguments, responder| {
+                    action();
+                    handler(machine, arguments, responder);
+                }))
+            }
+        }
+    }
+
     /// Returns whether the handler borrows the machine, and so waits for other handlers.
     #[cfg(unix)]
     pub(crate) fn is_borrowing(&self) -> bool {

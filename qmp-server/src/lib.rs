@@ -139,7 +139,7 @@ pub use connection::Connection;
 pub use context::Context;
 pub use descriptors::Descriptor;
 pub use events::Events;
-pub use handle::MachineHandle;
+pub use handle::{MachineHandle, WeakMachineHandle};
 pub use introspection::SchemaError;
 pub use limits::Limits;
 pub use reply::Reply;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use qmp_types::{Command, Event, QmpError};
 use serde::de::DeserializeOwned;
@@ -224,6 +225,26 @@ impl<M> Router<M> {
     #[must_use]
     pub fn unchecked_command<C: Command>(mut self) -> Self {
         self.entries.entry(C::NAME).or_default().unchecked = true;
+        self
+    }
+
+    /// Removes the handler of a command, if it has one.
+    #[must_use]
+    pub fn without(mut self, command: &str) -> Self {
+        self.entries.remove(command);
+        self
+    }
+
+    /// Calls an action before the handler of a command, for example to delay it. Does nothing if the
+    /// command has no handler.
+    #[must_use]
+    pub fn before(mut self, command: &str, action: Arc<dyn Fn() + Send + Sync>) -> Self
+    where
+        M: 'static,
+    {
+        if let Some(entry) = self.entries.get_mut(command) {
+            entry.handler = entry.handler.take().map(|handler| handler.after(action));
+        }
         self
     }
 

@@ -194,6 +194,36 @@ fn a_machine_with_an_emitter_is_dropped_with_its_server() {
     assert!(weak.upgrade().is_none());
 }
 
+#[test]
+fn handlers_can_be_removed_and_preceded() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    let calls = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&calls);
+    let action: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+        count.fetch_add(1, Ordering::SeqCst);
+    });
+    let router = crate::vmm::router()
+        .before("count", Arc::clone(&action))
+        .before("ping", Arc::clone(&action))
+        .before("missing", action)
+        .without("abort");
+    let server = qmp_server::Server::builder(router).build(crate::vmm::Vm::default()).unwrap();
+    let weak = server.machine().downgrade();
+    let connection = server.connect();
+    connection.receive(
+        b"{'execute': 'qmp_capabilities'} {'execute': 'count'} {'execute': 'ping'}\
+          {'execute': 'abort'}",
+    );
+    let output = String::from_utf8(connection.take_output()).unwrap();
+    assert!(output.contains("The command abort has not been found"), "{output}");
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+    assert!(weak.upgrade().is_some_and(|machine| !machine.has_ended()));
+    drop((server, connection));
+    assert!(weak.upgrade().is_none());
+}
+
 /// A loop that asks for output whenever it is told of a change comes to rest.
 #[test]
 fn an_event_loop_comes_to_rest() {
