@@ -1,5 +1,6 @@
 //! The order of execution, and which commands wait for others.
 
+use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,65 @@ fn commands_of_one_monitor_are_answered_in_order() {
             let ids: Vec<Value> = (0..7).map(|_| client.read()["id"].clone()).collect();
             assert_eq!(ids, [0, 1, 2, 3, 4, 5, 6], "{} {oob}", front.name);
         }
+    }
+}
+
+/// No reply is lost or late when clients, late replies and events race.
+#[test]
+fn many_clients_at_once_are_answered_in_order() {
+    const CLIENTS: usize = 32;
+    const COMMANDS: usize = 100;
+    for front in Front::all() {
+        let server = front.server();
+        let clients: Vec<Client> =
+            (0..CLIENTS).map(|_| front.connect(&server).with_oob()).collect();
+        thread::scope(|scope| {
+            let threads: Vec<_> = clients
+                .into_iter()
+                .enumerate()
+                .map(|(number, mut client)| {
+                    scope.spawn(move || {
+                        let mut writer = client.0.get_ref().try_clone().unwrap();
+                        let sender = thread::spawn(move || {
+                            for id in 0..COMMANDS {
+                                let (command, arguments) = match (id + number) % 7 {
+                                    0 => ("sleep", json!({"ms": 0})),
+                                    1 => ("await", json!({"ms": 1})),
+                                    2 | 3 => ("count", json!({})),
+                                    _ => ("ping", json!({})),
+                                };
+                                let command =
+                                    json!({"execute": command, "arguments": arguments, "id": id});
+                                writeln!(writer, "{command}").unwrap();
+                                if id % 10 == 0 {
+                                    writer.write_all(b"{'exec-oob': 'abort', 'id': -1}").unwrap();
+                                }
+                            }
+                        });
+                        let (mut next, mut urgent) = (0, 0);
+                        while next < COMMANDS || urgent < COMMANDS / 10 {
+                            let reply = client.read();
+                            match &reply["id"] {
+                                Value::Null => assert_eq!(reply["event"], "TICK"),
+                                id if *id == -1 => urgent += 1,
+                                id => {
+                                    assert_eq!(*id, next);
+                                    next += 1;
+                                }
+                            }
+                        }
+                        sender.join().unwrap();
+                    })
+                })
+                .collect();
+            let events = server.events();
+            let mut number = 0;
+            while threads.iter().any(|thread| !thread.is_finished()) {
+                events.emit(&Tick { number });
+                number += 1;
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
     }
 }
 
