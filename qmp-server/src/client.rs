@@ -18,7 +18,8 @@ struct Inner {
 pub struct Identity {
     /// The address of the peer, if it has one.
     pub address: Option<String>,
-    /// The process that has connected to a Unix socket, where the system reports it.
+    /// The process that has connected to a Unix socket. This is known of clients that the module
+    /// `tokio` serves.
     pub credentials: Option<Credentials>,
 }
 
@@ -26,8 +27,8 @@ pub struct Identity {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Credentials {
-    /// The process ID. 0 stands for a process in another namespace.
-    pub process: i32,
+    /// The process ID, if the system reports it and the process is in the same namespace.
+    pub process: Option<i32>,
     /// The user ID.
     pub user: u32,
     /// The group ID.
@@ -51,8 +52,8 @@ impl Client {
         self.0.identity.address.as_deref()
     }
 
-    /// Returns the process and the user that connected to a Unix socket, where the system reports
-    /// them.
+    /// Returns the process and the user that connected to a Unix socket, if they are known. This is
+    /// the case of clients that the module `tokio` serves.
     #[must_use]
     pub fn credentials(&self) -> Option<Credentials> {
         self.0.identity.credentials
@@ -77,20 +78,15 @@ impl PartialEq for Client {
 impl Eq for Client {}
 
 impl Identity {
-    #[cfg(unix)]
-    pub(crate) fn of_unix(socket: impl std::os::fd::AsFd) -> Self {
-        #[cfg(target_os = "linux")]
-        let credentials =
-            rustix::net::sockopt::socket_peercred(socket).ok().map(|peer| Credentials {
-                process: peer.pid.as_raw_pid(),
-                user: peer.uid.as_raw(),
-                group: peer.gid.as_raw(),
-            });
-        #[cfg(not(target_os = "linux"))]
-        let credentials = {
-            let _ = socket;
-            None
-        };
+    // `rustix` offers the credentials, too, but its type has no value for a process in another
+    // namespace, of which the system says that its ID is 0.
+    #[cfg(all(unix, feature = "tokio"))]
+    pub(crate) fn of_unix(stream: &::tokio::net::UnixStream) -> Self {
+        let credentials = stream.peer_cred().ok().map(|peer| Credentials {
+            process: peer.pid().filter(|process| *process != 0),
+            user: peer.uid(),
+            group: peer.gid(),
+        });
         Self { address: None, credentials }
     }
 

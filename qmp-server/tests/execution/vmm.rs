@@ -180,7 +180,7 @@ pub(crate) fn router() -> Router<Vm> {
         .command(|_: &mut Vm, _: WhoAmI, context: &mut Context| {
             let client = context.client().expect("a client");
             let credentials = client.credentials();
-            Ok(json!({"number": client.number(), "process": credentials.map(|c| c.process)}))
+            Ok(json!({"number": client.number(), "process": credentials.and_then(|c| c.process)}))
         })
         .command(|_: &mut Vm, command: TakeOne, context: &mut Context| {
             match context.take_descriptor() {
