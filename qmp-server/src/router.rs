@@ -118,6 +118,33 @@ impl<M> Router<M> {
         self
     }
 
+    /// Removes the handler of a command.
+    #[cfg(feature = "simulator")]
+    pub(crate) fn without(mut self, command: &str) -> Self {
+        self.handlers.remove(command);
+        self
+    }
+
+    /// Calls an action before the handler of a command.
+    #[cfg(feature = "simulator")]
+    pub(crate) fn before(
+        mut self,
+        command: &'static str,
+        action: std::sync::Arc<dyn Fn() + Send + Sync>,
+    ) -> Self
+    where
+        M: 'static,
+    {
+        if let Some(Entry { handler, success_response, open }) = self.handlers.remove(command) {
+            let handler = move |machine: &mut M, arguments: Arguments, context: &mut Context| {
+                action();
+                handler(machine, arguments, context)
+            };
+            self.handlers.insert(command, Entry { handler: Box::new(handler), success_response, open });
+        }
+        self
+    }
+
     /// Returns the names of the commands that have handlers, in alphabetical order.
     pub fn commands(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.handlers.keys().copied()

@@ -88,6 +88,12 @@ impl<M: Send + 'static> Server<M> {
         self.shared.peer_count()
     }
 
+    /// Returns a handle that does not keep the server.
+    #[cfg(feature = "simulator")]
+    pub(crate) fn downgrade(&self) -> std::sync::Weak<Shared<M>> {
+        Arc::downgrade(&self.shared)
+    }
+
     /// Counts a client as served in the background until the guard is dropped.
     pub(crate) fn serving(&self) -> Serving<M> {
         Serving::new(&self.shared)
