@@ -93,6 +93,9 @@ impl Machine {
 
     /// Returns the device, object or back end that uses a character device.
     pub(super) fn chardev_user(&self, id: &str) -> Option<String> {
+        if id.starts_with("compat_monitor") {
+            return Some("monitor".to_owned());
+        }
         let device = self.devices.iter().find(|device| device.string("chardev") == Some(id));
         let names = |value: Option<&Value>| value.and_then(Value::as_str) == Some(id);
         let object =
@@ -118,7 +121,13 @@ impl Machine {
             return refuse(format!("Chardev with id '{id}' already exists"));
         }
         let chardev = self.new_chardev(id, arguments).map_err(|error| {
-            QmpError::generic(format!("Failed to add chardev '{id}': {}", error.desc))
+            match error.desc.starts_with("Parameter ") {
+                true => error,
+                false => QmpError::generic(format!(
+                    "Failed to add chardev '{id}': {}",
+                    error.desc
+                )),
+            }
         })?;
         let is_pty = chardev.kind == "pty";
         self.chardevs.push(chardev);
@@ -181,6 +190,7 @@ impl Machine {
             }
             "pty" => chardev.filename = "pty:/dev/pts/0".to_owned(),
             kind if KINDS.contains(&kind) => {}
+            "console" => return refuse("Parameter 'type' does not accept value 'console'"),
             kind => return refuse(format!("'{kind}' is not a valid char driver name")),
         }
         Ok(chardev)

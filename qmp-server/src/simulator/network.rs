@@ -80,7 +80,7 @@ impl Machine {
             "bridge" => refuse("bridge helper failed"),
             "socket" => self.check_socket_netdev(arguments),
             "stream" => self.check_stream(arguments),
-            "dgram" => check_datagrams(arguments),
+            "dgram" => self.check_datagrams(arguments),
             "hubport" => match text("netdev") {
                 Some(netdev) if self.netdevs.iter().all(|known| known.id != netdev) => {
                     refuse(format!("netdev '{netdev}' not found"))
@@ -146,6 +146,30 @@ impl Machine {
             false => refuse(format!(
                 "host address '{address}' doesn't contain ':' separating host from port"
             )),
+        }
+    }
+
+    fn check_datagrams(&self, arguments: &Arguments) -> Result<(), QmpError> {
+        let local = arguments.object("local");
+        let remote = arguments.object("remote");
+        let host = remote.and_then(|remote| remote.get("host")).and_then(Value::as_str);
+        let is_multicast = host
+            .and_then(|host| host.parse::<std::net::Ipv4Addr>().ok())
+            .is_some_and(|host| host.is_multicast());
+        match (local, remote) {
+            (None, _) if !is_multicast => refuse::<()>("dgram requires local= parameter"),
+            (Some(local), None) if local.get("type").is_none_or(|kind| kind != "fd") => {
+                refuse("type=inet or type=unix requires remote parameter")
+            }
+            _ => Ok(()),
+        }?;
+        let path = local.and_then(|local| local.get("path")).and_then(Value::as_str);
+        match path.map(|path| (path, self.check_new_file(path))) {
+            Some((path, Err(error))) => {
+                let (_, text) = error.desc.rsplit_once(": ").unwrap_or_default();
+                refuse(format!("can't bind unix={path} to socket: {text}"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -222,22 +246,6 @@ fn check_user(arguments: &Arguments) -> Result<(), QmpError> {
         }
     }
     Ok(())
-}
-
-fn check_datagrams(arguments: &Arguments) -> Result<(), QmpError> {
-    let local = arguments.object("local");
-    let remote = arguments.object("remote");
-    let host = remote.and_then(|remote| remote.get("host")).and_then(Value::as_str);
-    let is_multicast = host
-        .and_then(|host| host.parse::<std::net::Ipv4Addr>().ok())
-        .is_some_and(|host| host.is_multicast());
-    match (local, remote) {
-        (None, _) if !is_multicast => refuse("dgram requires local= parameter"),
-        (Some(local), None) if local.get("type").is_none_or(|kind| kind != "fd") => {
-            refuse("type=inet or type=unix requires remote parameter")
-        }
-        _ => Ok(()),
-    }
 }
 
 fn rx_filter(device: &Device) -> Value {
@@ -337,7 +345,7 @@ pub(super) fn check_listen(
                 Ok(found) if found.kind == Kind::Directory => Ok(()),
                 Ok(_) => refuse(format!("Failed to unlink socket {path}: Not a directory")),
                 Err(error) => {
-                    refuse(format!("Failed to bind socket to '{path}': {}", os_error(&error)))
+                    refuse(format!("Failed to bind socket to {path}: {}", os_error(&error)))
                 }
             }
         }

@@ -81,7 +81,10 @@ impl Machine {
         own.retain(|name, _| !links.contains(&name.as_str()));
         let changeable =
             ["read-only", "auto-read-only", "cache", "discard", "detect-zeroes", "force-share"];
-        for (option, value) in &node.options {
+        // The driver is compared last.
+        let (driver, others): (Vec<_>, Vec<_>) =
+            node.options.iter().partition(|(name, _)| *name == "driver");
+        for (option, value) in others.into_iter().chain(driver) {
             let same = own.get(option);
             if changeable.contains(&option.as_str()) || same == Some(value) {
                 continue;

@@ -59,6 +59,20 @@ impl Machine {
         done()
     }
 
+    /// Exports a node under the name that is also the export's identifier.
+    pub(super) fn add_nbd_export(&mut self, arguments: &Arguments) -> Reply {
+        let node = self.named_node(arguments.required("device"))?.name.clone();
+        let name = arguments.text("name").unwrap_or(&node);
+        let export = json!({
+            "type": "nbd",
+            "id": name,
+            "node-name": node,
+            "name": name,
+            "writable": arguments.flag("writable"),
+        });
+        self.add_export(&Arguments::of(&export))
+    }
+
     pub(super) fn add_export(&mut self, arguments: &Arguments) -> Reply {
         let (id, kind) = (arguments.required("id"), arguments.required("type"));
         let node = arguments.required("node-name");

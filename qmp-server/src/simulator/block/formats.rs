@@ -34,7 +34,13 @@ pub(super) fn read(driver: &str, head: &[u8], file: &str) -> Result<Image, Strin
             plain(is_vmdk, "invalid VMDK image descriptor", sectors)
         }
         "vdi" => {
+            const LARGEST: u64 = 0x1_ffff_f800_0000;
             let is_vdi = head.get(64..68) == Some(b"\x7f\x10\xda\xbe");
+            if let Some(size) = le64(head, 368).filter(|size| *size > LARGEST) {
+                return Err(format!(
+                    "Unsupported VDI image size (size is 0x{size:x}, max supported is 0x{LARGEST:x})"
+                ));
+            }
             plain(is_vdi, "Image not in VDI format (bad signature)", le64(head, 368))
         }
         "vhdx" => {
@@ -50,7 +56,13 @@ pub(super) fn read(driver: &str, head: &[u8], file: &str) -> Result<Image, Strin
         "bochs" => {
             plain(begins(b"Bochs Virtual HD Image"), "Image not in Bochs format", None)
         }
-        "cloop" => Err("block_size 0 must be at least 512".to_owned()),
+        "cloop" => match be32(head, 128).unwrap_or_default() {
+            0 => Err("block_size cannot be zero".to_owned()),
+            size if size % 512 != 0 => {
+                Err(format!("block_size {size} must be a multiple of 512"))
+            }
+            _ => Err("the simulated machine does not open cloop images".to_owned()),
+        },
         _ => Ok(Image::default()),
     }
 }

@@ -84,7 +84,7 @@ impl Machine {
         if self.node(&name).is_none() {
             return refuse(format!("Node '{name}' not found"));
         }
-        if self.is_attached(&name) && !is_full {
+        if self.is_attached(&name) {
             return refuse(format!("Node '{name}' is already in use"));
         }
         if !is_open {

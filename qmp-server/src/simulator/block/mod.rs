@@ -21,7 +21,7 @@ use qmp_types::qmp::commands::{
     BlockLatencyHistogramSet, BlockResize, BlockSetIoThrottle, BlockSetWriteThreshold, BlockdevAdd,
     BlockdevChangeMedium, BlockdevCloseTray, BlockdevDel, BlockdevInsertMedium, BlockdevOpenTray,
     BlockdevRemoveMedium, BlockdevReopen, BlockdevSnapshot, BlockdevSnapshotDeleteInternalSync,
-    BlockdevSnapshotInternalSync, BlockdevSnapshotSync, ChangeBackingFile, Eject, NbdServerStart,
+    BlockdevSnapshotInternalSync, BlockdevSnapshotSync, ChangeBackingFile, Eject, NbdServerAdd, NbdServerRemove, NbdServerStart,
     NbdServerStop, QueryBlock, QueryBlockExports, QueryBlockstats, QueryNamedBlockNodes, Transaction,
     XBlockdevSetIothread,
 };
@@ -106,6 +106,10 @@ fn add_exports(router: Router<Machine>) -> Router<Machine> {
     router
         .on::<NbdServerStart>(|machine, arguments, _| machine.start_nbd(arguments))
         .on::<NbdServerStop>(|machine, _, context| machine.stop_nbd(context))
+        .on::<NbdServerAdd>(|machine, arguments, _| machine.add_nbd_export(arguments))
+        .on::<NbdServerRemove>(|machine, arguments, context| {
+            machine.delete_export(arguments.required("name"), context)
+        })
         .on::<BlockExportAdd>(|machine, arguments, _| machine.add_export(arguments))
         .on::<BlockExportDel>(|machine, arguments, context| {
             machine.delete_export(arguments.required("id"), context)

@@ -38,7 +38,7 @@ const MODULES: [&str; 14] = [
 
 /// The members of options that define or name child nodes.
 const ROLES: [&str; 8] =
-    ["file", "data-file", "image", "test", "raw", "target", "backing", "children"];
+    ["file", "data-file", "image", "test", "raw", "target", "children", "backing"];
 
 impl Machine {
     /// Opens a node and the nodes that are defined inline in its options, and returns its name.
@@ -80,6 +80,13 @@ impl Machine {
             .filter(|(name, _)| !ROLES.contains(&name.as_str()) && *name != "node-name")
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
+        let is = |option: &str, value: &str| text(options, option) == Some(value);
+        if is("detect-zeroes", "unmap") && !is("discard", "unmap") {
+            return refuse(
+                "setting detect-zeroes to unmap is not allowed without setting discard operation \
+                 to unmap",
+            );
+        }
         let mut node = Node::new(&name, driver, "", 0);
         node.options = own;
         node.read_only = read_only;
@@ -126,7 +133,8 @@ impl Machine {
         depth: usize,
     ) -> Result<Vec<Link>, QmpError> {
         let mut links = Vec::new();
-        for role in ROLES {
+        // The backing file is opened last.
+        for role in ROLES.into_iter().filter(|role| *role != "backing") {
             let Some(value) = options.get(role) else { continue };
             if let Value::Array(children) = value {
                 if children.is_empty() {
@@ -141,8 +149,7 @@ impl Machine {
             if value.is_null() {
                 continue;
             }
-            // Backing files are never written.
-            let node = self.open_child(value, read_only || role == "backing", depth)?;
+            let node = self.open_child(value, read_only, depth)?;
             links.push(Link { role: role.to_owned(), node });
         }
         Ok(links)
@@ -334,7 +341,15 @@ impl Machine {
         node.allocated = allocated;
         node.filename = filename.clone();
         node.backing_file = image.backing;
-        if options.contains_key("backing") || !supports_backing(&node.driver) {
+        if let Some(backing) = options.get("backing") {
+            if !backing.is_null() {
+                // Backing files are never written.
+                let opened = self.open_child(backing, true, depth).or_else(cannot_open_backing)?;
+                node.set_child("backing", Some(&opened));
+            }
+            return Ok(());
+        }
+        if !supports_backing(&node.driver) {
             return Ok(());
         }
         if let Some((backing, format)) = node.backing_file.clone() {
@@ -347,9 +362,7 @@ impl Machine {
             let options = json!({"driver": format, "file": file, "read-only": true});
             let options = options.as_object().cloned().unwrap_or_default();
             let opened = self.open(&options, false, true, depth + 1);
-            let opened = opened.map_err(|error| {
-                QmpError::generic(format!("Could not open backing file: {}", error.desc))
-            })?;
+            let opened = opened.or_else(cannot_open_backing)?;
             node.set_child("backing", Some(&opened));
         }
         Ok(())
@@ -415,6 +428,10 @@ impl Machine {
         let head = if regular { self.files.head(path, 0).unwrap_or_default() } else { Vec::new() };
         formats::probe(&head).to_owned()
     }
+}
+
+fn cannot_open_backing(error: QmpError) -> Result<String, QmpError> {
+    refuse(format!("Could not open backing file: {}", error.desc))
 }
 
 fn raw_size(below: u64, offset: u64, size: Option<u64>) -> Result<u64, QmpError> {

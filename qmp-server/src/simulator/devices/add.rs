@@ -22,9 +22,6 @@ impl Machine {
         if !is_hotpluggable(driver) {
             return refuse(format!("Device '{name}' does not support hotplugging"));
         }
-        if driver.bus == Some("System") {
-            return refuse("Parameter 'driver' expects a dynamic sysbus device type for the machine");
-        }
         self.create_device(&name, driver, bus, arguments, true)
     }
 
@@ -118,6 +115,9 @@ fn model(given: &str) -> Result<(String, &'static Driver), QmpError> {
             false => format!("'{given}' is not a valid device model name"),
         });
     };
+    if driver.bus == Some("System") {
+        return refuse("Parameter 'driver' expects a dynamic sysbus device type for the machine");
+    }
     if driver.is_cold {
         return refuse("Parameter 'driver' expects a pluggable device type");
     }

@@ -88,11 +88,7 @@ impl Machine {
         let own = self.devices.iter().filter_map(|device| {
             let kind = provides(&device.driver)?;
             let name = self.bus_name(device, kind);
-            let capacity = match kind {
-                "usb-bus" => Some(usize::from(ports(&device.driver))),
-                _ => None,
-            };
-            Some(Bus { capacity, ..Bus::new(&name, kind, true) })
+            Some(Bus::new(&name, kind, kind != "HDA"))
         });
         buses.extend(own);
         buses

@@ -51,7 +51,8 @@ impl Machine {
         let found = self.objects.iter().find(|object| object.id == id);
         let found = found.map(|object| object.kind.as_str());
         let device = self.devices.iter().find(|device| device.id.as_deref() == Some(id));
-        match found.or(device.map(|device| device.driver.as_str())) {
+        let main = (id == "pc.ram").then_some("memory-backend-ram");
+        match found.or(device.map(|device| device.driver.as_str())).or(main) {
             None => Err(not_found(text)),
             Some(found) if facts::is_a(found, kind) => Ok(()),
             Some(_) => refuse(format!("Invalid parameter type for '{name}', expected: {kind}")),
@@ -69,8 +70,14 @@ impl Machine {
         if driver.has("drive") {
             self.realize_drive(device)?;
         }
-        if driver.has("memdev") {
-            self.realize_memory(device)?;
+        match driver.name {
+            "pc-dimm" | "nvdimm" | "virtio-mem-pci" | "virtio-pmem-pci" => {
+                self.realize_memory(device)?;
+            }
+            "ivshmem-plain" if device.string("memdev").is_none() => {
+                return refuse("You must specify a 'memdev'");
+            }
+            _ => {}
         }
         match driver.bus {
             Some("usb-bus") => self.realize_usb(device)?,
@@ -144,7 +151,14 @@ impl Machine {
                 && self.bus_name(controller, "usb-bus") == bus
         });
         let count = controller.map_or(2, |controller| ports(&controller.driver));
-        let taken = |port: &str| self.on_bus(&bus).any(|other| other.string("port") == Some(port));
+        // A port of a controller has a second one of the same number for fast devices.
+        let is_fast =
+            |device: &Device| matches!(device.model.name, "usb-storage" | "usb-uas" | "usb-bot");
+        let fast = is_fast(device);
+        let taken = |port: &str| {
+            let mut others = self.on_bus(&bus).filter(|other| is_fast(other) == fast);
+            others.any(|other| other.string("port") == Some(port))
+        };
         if let Some(port) = device.string("port") {
             let exists = port.parse::<u8>().is_ok_and(|port| (1..=count).contains(&port));
             return match exists && !taken(port) {
@@ -152,11 +166,11 @@ impl Machine {
                 false => refuse(format!("usb port {port} (bus {bus}) not found (in use?)")),
             };
         }
-        let free = (1..=count).map(|port| port.to_string()).find(|port| !taken(port));
-        match free {
-            Some(port) => device.properties.insert("port".to_owned(), port.into()),
-            None => return refuse(format!("tried to attach usb device {} to a bus with no free ports", device.driver)),
-        };
+        // QEMU adds a hub when the ports run out.
+        let of_hub = (1..=u8::MAX).map(|port| format!("{count}.{port}"));
+        let mut all = (1..count).map(|port| port.to_string()).chain(of_hub);
+        let free = all.find(|port| !taken(port)).unwrap_or_default();
+        device.properties.insert("port".to_owned(), free.into());
         Ok(())
     }
 
@@ -221,14 +235,31 @@ impl Machine {
             false => refuse(desc),
         };
         match driver.name {
+            name if name.starts_with("vfio-") => match device.string("host") {
+                None => refuse("No provided host device"),
+                Some(host) => refuse(format!(
+                    "vfio 0000:{host}: no iommu_group found: No such file or directory"
+                )),
+            },
             "nvme" => needs("serial", "serial property not set"),
             "pci-bridge" => {
                 needs("chassis_nr", "Bridge chassis not specified. Each bridge is required to be assigned a unique chassis id > 0.")
             }
+            "vhost-vsock-pci" => match number("guest-cid") {
+                Some(cid) if cid > 2 => Ok(()),
+                _ => refuse("guest-cid property must be greater than 2"),
+            },
+            name if name.starts_with("vhost-user-") => needs("chardev", "missing chardev"),
+            "virtio-crypto-pci" => {
+                needs("cryptodev", "'cryptodev' parameter expects a valid object")
+            }
+            "virtio-input-host-pci" => needs("evdev", "evdev property is required"),
+            "virtio-sound-pci" | "usb-audio" | "AC97" | "ES1370" => {
+                needs("audiodev", "no default audio driver available")
+            }
             "usb-mtp" => {
                 needs("rootdir", "usb-mtp: rootdir must be configured and be an absolute path")
             }
-            "usb-audio" => needs("audiodev", "no default audio driver available"),
             "virtio-net-pci" => {
                 for (name, most) in [("rx_queue_size", 1024), ("tx_queue_size", 256)] {
                     let size = number(name).unwrap_or(256);
@@ -275,6 +306,10 @@ impl Machine {
         let romsize = device.properties.get("romsize").and_then(Value::as_u64);
         if romsize.is_some_and(|size| size != 0 && size != 0xFFFF_FFFF && !size.is_power_of_two()) {
             return refuse(format!("ROM size {} is not a power of two", romsize.unwrap_or(0)));
+        }
+        let rom = device.string("romfile").filter(|path| !path.is_empty());
+        if let Some(path) = rom.filter(|path| self.files.metadata(path).is_err()) {
+            return refuse(format!("failed to find romfile \"{path}\""));
         }
         if device.properties.contains_key("failover_pair_id") && !self.is_q35() {
             return refuse("failover primary device must be on PCIExpress bus");

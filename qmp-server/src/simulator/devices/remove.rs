@@ -36,7 +36,7 @@ impl Machine {
             return refuse("Boot CPU is unpluggable");
         }
         let Some(device) = self.device(name) else {
-            return match self.exists(name) {
+            return match name.is_empty() || (name.starts_with('/') && self.exists(name)) {
                 true => refuse(format!("{name} is not a device")),
                 false => Err(not_found(name)),
             };

@@ -13,6 +13,14 @@ pub(in crate::simulator) fn check(
     value: &Value,
 ) -> Result<(), QmpError> {
     let name = property.name;
+    // What a device reports cannot be set. The recorded facts do not tell.
+    let reports = matches!(
+        (owner, name),
+        ("pc-dimm" | "nvdimm" | "virtio-mem", "size") | ("virtio-balloon-device", "guest-stats")
+    ) || (name == "attached" && owner.starts_with("usb-") && owner != "usb-storage");
+    if reports {
+        return refuse(format!("Property '{owner}.{name}' is not writable"));
+    }
     match property.kind {
         "bool" => expect(value.is_boolean(), name, "boolean"),
         "uint8" => unsigned(name, value, Some(8)),
@@ -41,7 +49,7 @@ pub(in crate::simulator) fn check(
                 false => refuse(format!("Property '{owner}.{name}' doesn't take value '{text}'")),
             }
         }
-        "list" | "IOThreadVirtQueueMappingList" => expect(value.is_array(), name, "array"),
+        "list" | "IOThreadVirtQueueMappingList" => list(name, value),
         kind if kind.starts_with("enum:") => {
             expect(value.is_string(), name, "string")?;
             let text = value.as_str().unwrap_or_default();
@@ -58,6 +66,21 @@ pub(in crate::simulator) fn check(
     }
 }
 
+/// Checks the elements of a list, whose types only the names of properties tell.
+fn list(name: &str, value: &Value) -> Result<(), QmpError> {
+    expect(value.is_array(), name, "array")?;
+    let elements = value.as_array().into_iter().flatten().enumerate();
+    for (at, element) in elements {
+        let name = format!("{name}[{at}]");
+        match name.split('[').next().unwrap_or_default() {
+            "stats-intervals" => unsigned(&name, element, Some(32))?,
+            "iothread-vq-mapping" => expect(element.is_object(), &name, "object")?,
+            _ => expect(element.is_string(), &name, "string")?,
+        }
+    }
+    Ok(())
+}
+
 fn expect(fits: bool, name: &str, kind: &str) -> Result<(), QmpError> {
     match fits {
         true => Ok(()),
@@ -67,7 +90,7 @@ fn expect(fits: bool, name: &str, kind: &str) -> Result<(), QmpError> {
 
 /// QEMU takes negative numbers as the unsigned ones with the same bits.
 fn unsigned(name: &str, value: &Value, bits: Option<u32>) -> Result<(), QmpError> {
-    let number = value.as_u64().or_else(|| value.as_i64().map(i64::cast_unsigned));
+    let number = value.as_u64().or_else(|| value.as_i64().map(unsigned_bits));
     match (number, bits) {
         (None, _) => refuse(format!("Parameter '{name}' expects uint64")),
         (Some(number), Some(bits)) if number >> bits != 0 => {
@@ -118,4 +141,9 @@ fn is_mac(text: &str) -> bool {
     let is_byte = |part: &str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());
     let separator = if text.contains('-') { '-' } else { ':' };
     text.split(separator).count() == 6 && text.split(separator).all(is_byte)
+}
+
+/// Returns the unsigned number with the same bits.
+fn unsigned_bits(number: i64) -> u64 {
+    u64::from_ne_bytes(number.to_ne_bytes())
 }

@@ -90,7 +90,7 @@ impl Reader<'_> {
             Some(digits) => u64::from_str_radix(digits, 16),
             None => digits.parse(),
         };
-        unsigned.ok().map(u64::cast_signed)
+        unsigned.ok().map(|number: u64| i64::from_ne_bytes(number.to_ne_bytes()))
     }
 }
 

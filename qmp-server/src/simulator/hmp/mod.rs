@@ -207,7 +207,7 @@ fn print(_: &mut Machine, words: &[&str], _: &mut Context) -> Result<String, Qmp
     };
     Ok(match format {
         "d" => format!("{value}\r\n"),
-        "u" => format!("{}\r\n", value.cast_unsigned()),
+        "u" => format!("{}\r\n", u64::from_ne_bytes(value.to_ne_bytes())),
         "o" => format!("{value:#o}\r\n"),
         _ => format!("{value:#x}\r\n"),
     })
