@@ -140,7 +140,8 @@ impl<M> Router<M> {
                 action();
                 handler(machine, arguments, context)
             };
-            self.handlers.insert(command, Entry { handler: Box::new(handler), success_response, open });
+            self.handlers
+                .insert(command, Entry { handler: Box::new(handler), success_response, open });
         }
         self
     }

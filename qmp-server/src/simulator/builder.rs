@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use qmp_types::{Command, QmpError, qmp};
 use qmp_types::qmp::types::RunState;
+use qmp_types::{Command, QmpError, qmp};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 

@@ -98,8 +98,7 @@ impl Machine {
         }
         let device = self.devices.iter().find(|device| device.string("chardev") == Some(id));
         let names = |value: Option<&Value>| value.and_then(Value::as_str) == Some(id);
-        let object =
-            self.objects.iter().find(|object| names(object.properties.get("chardev")));
+        let object = self.objects.iter().find(|object| names(object.properties.get("chardev")));
         let netdev = self.netdevs.iter().find(|netdev| names(netdev.options.get("chardev")));
         device
             .map(|device| device.name().to_owned())
@@ -123,10 +122,7 @@ impl Machine {
         let chardev = self.new_chardev(id, arguments).map_err(|error| {
             match error.desc.starts_with("Parameter ") {
                 true => error,
-                false => QmpError::generic(format!(
-                    "Failed to add chardev '{id}': {}",
-                    error.desc
-                )),
+                false => QmpError::generic(format!("Failed to add chardev '{id}': {}", error.desc)),
             }
         })?;
         let is_pty = chardev.kind == "pty";
@@ -161,7 +157,9 @@ impl Machine {
                     let _ = self.files.create(path, 0, &[]);
                 }
             }
-            "pipe" | "serial" | "parallel" => self.check_input(text("device").unwrap_or_default())?,
+            "pipe" | "serial" | "parallel" => {
+                self.check_input(text("device").unwrap_or_default())?
+            }
             "socket" => chardev.filename = self.check_socket(data)?,
             "ringbuf" | "memory" => {
                 let size = data.get("size").and_then(Value::as_u64).unwrap_or(RING_SIZE);
@@ -209,9 +207,9 @@ impl Machine {
     /// Checks a socket's address, and returns the name of the character device.
     fn check_socket(&self, data: &Map<String, Value>) -> Result<String, QmpError> {
         let is_server = data.get("server").and_then(Value::as_bool).unwrap_or(true);
-        let waits = ["reconnect", "reconnect-ms"].iter().any(|name| {
-            data.get(*name).and_then(Value::as_u64).is_some_and(|time| time > 0)
-        });
+        let waits = ["reconnect", "reconnect-ms"]
+            .iter()
+            .any(|name| data.get(*name).and_then(Value::as_u64).is_some_and(|time| time > 0));
         if is_server && waits {
             return refuse("'reconnect' option is incompatible with socket in server listen mode");
         }
@@ -220,8 +218,7 @@ impl Machine {
                 return refuse(format!("No TLS credentials with id '{id}'"));
             }
         }
-        let mut address =
-            data.get("addr").and_then(Value::as_object).cloned().unwrap_or_default();
+        let mut address = data.get("addr").and_then(Value::as_object).cloned().unwrap_or_default();
         if let Some(Value::Object(members)) = address.remove("data") {
             address.extend(members);
         }
@@ -339,9 +336,13 @@ mod tests {
 
     #[test]
     fn base64_is_encoded_and_decoded() {
-        for (bytes, text) in
-            [(&b""[..], ""), (b"h", "aA=="), (b"he", "aGU="), (b"hel", "aGVs"), (b"hell", "aGVsbA==")]
-        {
+        for (bytes, text) in [
+            (&b""[..], ""),
+            (b"h", "aA=="),
+            (b"he", "aGU="),
+            (b"hel", "aGVs"),
+            (b"hell", "aGVsbA=="),
+        ] {
             assert_eq!(encode_base64(bytes), text);
             assert_eq!(decode_base64(text).unwrap(), bytes);
         }

@@ -1,10 +1,10 @@
 //! CPUs: those of the machine, those that are plugged in, and models.
 
+use qmp_types::QmpError;
 use qmp_types::qmp::commands::{
     QueryAcpiOspmStatus, QueryCpuDefinitions, QueryCpuModelExpansion, QueryCpusFast,
     QueryHotpluggableCpus,
 };
-use qmp_types::QmpError;
 use serde_json::{Value, json};
 
 use super::facts;
@@ -103,9 +103,7 @@ impl Machine {
             };
             if number.unsigned_abs() >= limit {
                 let last = limit.saturating_sub(1);
-                return refuse(format!(
-                    "Invalid CPU {name}: {number} must be in range 0:{last}"
-                ));
+                return refuse(format!("Invalid CPU {name}: {number} must be in range 0:{last}"));
             }
         }
         let wanted = core(device).unwrap_or_default();

@@ -151,9 +151,7 @@ impl Machine {
         let id = arguments.integer("fdset-id").unwrap_or_default();
         let number = arguments.integer("fd");
         let missing = || match number {
-            Some(fd) => refuse(format!(
-                "File descriptor named 'fdset-id:{id}, fd:{fd}' not found"
-            )),
+            Some(fd) => refuse(format!("File descriptor named 'fdset-id:{id}, fd:{fd}' not found")),
             None => refuse(format!("File descriptor named 'fdset-id:{id}' not found")),
         };
         let in_use = format!("/dev/fdset/{id}");

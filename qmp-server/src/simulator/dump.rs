@@ -80,9 +80,7 @@ impl Machine {
         let size = arguments.size("size").unwrap_or_default();
         let begin = arguments.size("val").unwrap_or_default();
         if begin.saturating_add(size) > self.memory {
-            return refuse(format!(
-                "Invalid addr 0x{begin:016x}/size {size} specified"
-            ));
+            return refuse(format!("Invalid addr 0x{begin:016x}/size {size} specified"));
         }
         if size > MAX_SAVED {
             let most = MAX_SAVED >> 20;

@@ -178,7 +178,8 @@ fn drivers() -> &'static BTreeMap<&'static str, Driver> {
 /// Returns the model with a name. The models of virtio devices that only differ in their revision
 /// of virtio share one.
 pub(super) fn driver(name: &str) -> Option<&'static Driver> {
-    let base = name.strip_suffix("-non-transitional").or_else(|| name.strip_suffix("-transitional"));
+    let base =
+        name.strip_suffix("-non-transitional").or_else(|| name.strip_suffix("-transitional"));
     let name = match (base, name.ends_with("-x86_64-cpu") && is_type(name)) {
         (Some(base), _) => base,
         (None, true) => "qemu64-x86_64-cpu",

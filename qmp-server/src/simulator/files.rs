@@ -69,7 +69,8 @@ impl Files {
             kind: kind(&metadata),
             size: metadata.len(),
             allocated: allocated(&metadata),
-            is_writable: !metadata.is_file() || fs::OpenOptions::new().write(true).open(path).is_ok(),
+            is_writable: !metadata.is_file()
+                || fs::OpenOptions::new().write(true).open(path).is_ok(),
         })
     }
 

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Weak;
 
-use qmp_types::qmp::types::{
-    PanicAction, RebootAction, RunState, ShutdownAction, WatchdogAction,
-};
+use qmp_types::qmp::types::{PanicAction, RebootAction, RunState, ShutdownAction, WatchdogAction};
 use serde_json::{Map, Value, json};
 
 use super::block::exports::Export;

@@ -1,9 +1,7 @@
 //! Memory: back ends, modules and devices that give memory to the guest.
 
 use qmp_types::QmpError;
-use qmp_types::qmp::commands::{
-    QueryMemdev, QueryMemoryDevices, QueryMemorySizeSummary,
-};
+use qmp_types::qmp::commands::{QueryMemdev, QueryMemoryDevices, QueryMemorySizeSummary};
 use qmp_types::qmp::events::MemoryDeviceSizeChange;
 use serde_json::{Value, json};
 
@@ -69,7 +67,11 @@ impl Machine {
             return refuse("'memdev' property is not set");
         };
         if self.modules().any(|other| other.string("memdev") == Some(&memdev)) {
-            let owner = if is_module { "can't use already busy memdev" } else { "'memdev' property specifies a busy memory backend" };
+            let owner = if is_module {
+                "can't use already busy memdev"
+            } else {
+                "'memdev' property specifies a busy memory backend"
+            };
             return refuse(format!("{owner}: {memdev}"));
         }
         if is_module && used >= slots {
@@ -79,7 +81,10 @@ impl Machine {
         let plugged: u64 = self.modules().map(|device| self.module_size(device)).sum();
         let room = max.saturating_sub(self.memory).saturating_sub(plugged);
         if size > room {
-            return refuse(format!("not enough space, currently 0x{plugged:x} in use of total space for memory devices 0x{:x}", max.saturating_sub(self.memory)));
+            return refuse(format!(
+                "not enough space, currently 0x{plugged:x} in use of total space for memory devices 0x{:x}",
+                max.saturating_sub(self.memory)
+            ));
         }
         if is_module {
             let taken = |slot: i64| self.modules().any(|other| number(other, "slot") == Some(slot));
@@ -87,7 +92,10 @@ impl Machine {
             device.properties.entry("slot").or_insert_with(|| free.unwrap_or_default().into());
             let slot = number(device, "slot").unwrap_or_default();
             if slot >= 0 && u64::try_from(slot).unwrap_or_default() >= slots {
-                return refuse(format!("invalid slot number {slot}, valid range is [0-{}]", slots - 1));
+                return refuse(format!(
+                    "invalid slot number {slot}, valid range is [0-{}]",
+                    slots - 1
+                ));
             }
             let address = (4_u64 << 30).saturating_add(plugged);
             device.properties.entry("addr").or_insert_with(|| address.into());
@@ -156,7 +164,8 @@ impl Machine {
             let flag = |name: &str, default: bool| {
                 object.properties.get(name).and_then(Value::as_bool).unwrap_or(default)
             };
-            let is_shared = object.kind != "memory-backend-ram" && object.kind != "memory-backend-file";
+            let is_shared =
+                object.kind != "memory-backend-ram" && object.kind != "memory-backend-file";
             json!({
                 "id": object.id,
                 "size": backend_size(object),
@@ -186,9 +195,9 @@ impl Machine {
     /// Returns whether a memory back end is used by a device.
     pub(super) fn is_mapped(&self, id: &str) -> bool {
         self.modules().any(|device| {
-            device.string("memdev").is_some_and(|memdev| {
-                memdev.strip_prefix("/objects/").unwrap_or(memdev) == id
-            })
+            device
+                .string("memdev")
+                .is_some_and(|memdev| memdev.strip_prefix("/objects/").unwrap_or(memdev) == id)
         })
     }
 }
@@ -202,10 +211,14 @@ impl Device {
 
 fn check_requested(requested: u64, size: u64) -> Result<(), QmpError> {
     if requested % BLOCK_SIZE != 0 {
-        return refuse(format!("'requested-size' has to be multiples of 'block-size' (0x{BLOCK_SIZE:x})"));
+        return refuse(format!(
+            "'requested-size' has to be multiples of 'block-size' (0x{BLOCK_SIZE:x})"
+        ));
     }
     if requested > size {
-        return refuse(format!("'requested-size' cannot exceed the memory backend size(0x{size:x})"));
+        return refuse(format!(
+            "'requested-size' cannot exceed the memory backend size(0x{size:x})"
+        ));
     }
     Ok(())
 }

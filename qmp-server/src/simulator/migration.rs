@@ -241,9 +241,7 @@ impl Machine {
             Destination::Address(address) => connect(&address, self).map(Target::Stream),
             Destination::File(path) => match self.files.create(&path, 0, MAGIC) {
                 Ok(()) => Ok(Target::File(path)),
-                Err(error) => {
-                    refuse(format!("Failed to open file '{path}': {}", os_error(&error)))
-                }
+                Err(error) => refuse(format!("Failed to open file '{path}': {}", os_error(&error))),
             },
             Destination::Program => refuse("the simulated machine does not run programs"),
         }
@@ -285,7 +283,10 @@ impl Machine {
                 self.state = RunState::Postmigrate;
             }
             Err(error) => {
-                self.fail_migration(format!("Unable to write to socket: {}", os_error(&error)), context);
+                self.fail_migration(
+                    format!("Unable to write to socket: {}", os_error(&error)),
+                    context,
+                );
                 self.resume_guest(context);
             }
         }
@@ -326,10 +327,14 @@ impl Machine {
 
     fn start_postcopy(&self) -> Reply {
         if !self.migration.has("postcopy-ram") {
-            return refuse("Enable postcopy with migrate_set_capability before the start of migration");
+            return refuse(
+                "Enable postcopy with migrate_set_capability before the start of migration",
+            );
         }
         match self.migration.status {
-            MigrationStatus::None => refuse("Postcopy must be started after migration has been started"),
+            MigrationStatus::None => {
+                refuse("Postcopy must be started after migration has been started")
+            }
             _ => refuse("the simulated machine does not copy memory on demand"),
         }
     }
@@ -347,8 +352,7 @@ impl Machine {
         if !has_counts || migration.incoming != Incoming::Never {
             return info;
         }
-        let milliseconds =
-            |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let is_active = migration.is_active();
         let until = if is_active { self.clock.now() } else { migration.ended };
         let elapsed = until.saturating_sub(migration.started);
@@ -558,9 +562,9 @@ fn destination(arguments: &Arguments) -> Result<Destination, QmpError> {
         Destination::Address(address)
     };
     match (arguments.text("uri"), channel) {
-        (Some(_), Some(_)) => {
-            refuse("'uri' and 'channels' arguments are mutually exclusive; exactly one of the two should be present in 'migrate' qmp command ")
-        }
+        (Some(_), Some(_)) => refuse(
+            "'uri' and 'channels' arguments are mutually exclusive; exactly one of the two should be present in 'migrate' qmp command ",
+        ),
         (None, None) => refuse("need either 'uri' or 'channels' argument"),
         (None, Some(channel)) => {
             let text = |name: &str| channel.get(name).and_then(Value::as_str).unwrap_or_default();

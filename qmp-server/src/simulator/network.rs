@@ -10,9 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::files::Kind;
 use super::machine::{Device, Machine, Netdev};
-use super::replies::{
-    Arguments, Handle, Reply, done, is_identifier, not_found, os_error, refuse,
-};
+use super::replies::{Arguments, Handle, Reply, done, is_identifier, not_found, os_error, refuse};
 use crate::router::Router;
 
 /// The time that connecting may take, during which the machine does nothing else.
@@ -204,9 +202,9 @@ impl Machine {
         };
         match wanted.next() {
             None => refuse(format!("invalid net client name: {name}")),
-            Some(nic) if !has_filter(nic) => refuse(format!(
-                "net client({name}) doesn't support rx-filter querying"
-            )),
+            Some(nic) if !has_filter(nic) => {
+                refuse(format!("net client({name}) doesn't support rx-filter querying"))
+            }
             Some(nic) => Ok(json!([rx_filter(nic)])),
         }
     }
@@ -299,11 +297,11 @@ pub(super) fn connect(
         }
         "inet" => {
             let (host, port) = (text("host"), text("port"));
-            let is_local = machine.files.sees_host() && (host == "localhost" || host.parse::<std::net::IpAddr>().is_ok());
+            let is_local = machine.files.sees_host()
+                && (host == "localhost" || host.parse::<std::net::IpAddr>().is_ok());
             // Asking a name server could take longer than a client waits.
             let resolved = format!("{host}:{port}");
-            let resolved =
-                if is_local { resolved.to_socket_addrs().ok() } else { None };
+            let resolved = if is_local { resolved.to_socket_addrs().ok() } else { None };
             let Some(to) = resolved.and_then(|mut all| all.next()) else {
                 return refuse(format!(
                     "address resolution failed for {host}:{port}: Name or service not known"

@@ -7,9 +7,7 @@ use qmp_types::qmp::commands::{ObjectAdd, ObjectDel, QueryIothreads};
 use serde_json::{Map, Value, json};
 
 use super::machine::{Machine, Object};
-use super::replies::{
-    Arguments, Handle, Reply, done, is_identifier, not_found, os_error, refuse,
-};
+use super::replies::{Arguments, Handle, Reply, done, is_identifier, not_found, os_error, refuse};
 use crate::router::Router;
 
 /// The largest rate of a throttle group.
@@ -76,9 +74,9 @@ impl Machine {
             "authz-list-file" | "can-host-socketcan" | "memory-backend-epc" => {
                 refuse(format!("invalid object type: {kind}"))
             }
-            "iommufd" => refuse(
-                "/dev/iommu does not exist (is your kernel config missing CONFIG_IOMMUFD?)",
-            ),
+            "iommufd" => {
+                refuse("/dev/iommu does not exist (is your kernel config missing CONFIG_IOMMUFD?)")
+            }
             "input-barrier" => {
                 let server = text("server").unwrap_or("localhost");
                 let port = text("port").unwrap_or("24800");
@@ -235,9 +233,10 @@ impl Machine {
         let in_use = self.devices.iter().any(|device| {
             ["iothread", "rng", "cryptodev"].iter().any(|name| device.string(name) == Some(id))
         });
-        let has_node = self.nodes.iter().any(|node| {
-            node.options.get("throttle-group").and_then(Value::as_str) == Some(id)
-        });
+        let has_node = self
+            .nodes
+            .iter()
+            .any(|node| node.options.get("throttle-group").and_then(Value::as_str) == Some(id));
         if in_use || has_node {
             return refuse(format!("object '{id}' is in use, can not be deleted"));
         }

@@ -13,9 +13,7 @@ use crate::router::Router;
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
     router
-        .on::<QomList>(|machine, arguments, _| {
-            machine.list_properties(arguments.required("path"))
-        })
+        .on::<QomList>(|machine, arguments, _| machine.list_properties(arguments.required("path")))
         .on::<QomGet>(|machine, arguments, _| {
             machine.property(arguments.required("path"), arguments.required("property"))
         })
@@ -24,9 +22,7 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
             let of = arguments.text("implements").unwrap_or("object");
             Ok(facts::implementations(of, arguments.flag("abstract")))
         })
-        .on::<QomListProperties>(|_, arguments, _| {
-            list_properties(arguments.required("typename"))
-        })
+        .on::<QomListProperties>(|_, arguments, _| list_properties(arguments.required("typename")))
 }
 
 /// A property of an object, or one of its children.
@@ -179,7 +175,8 @@ impl Machine {
                 let extra = object.properties.iter().filter(|(name, _)| {
                     !known.iter().any(|property| property.name == name.as_str())
                 });
-                let extra = extra.map(|(name, value)| Property::new(name, kind(value), value.clone()));
+                let extra =
+                    extra.map(|(name, value)| Property::new(name, kind(value), value.clone()));
                 properties.extend(known.iter().map(|property| {
                     let value = object.properties.get(property.name).cloned();
                     let value = value.or_else(|| property.default.clone()).unwrap_or_default();
@@ -220,9 +217,8 @@ impl Machine {
                 container("audiodevs"),
             ],
             "/objects" => {
-                let main = (!self.is_none_machine()).then(|| {
-                    Property::child("pc.ram", "memory-backend-ram", "/objects/pc.ram")
-                });
+                let main = (!self.is_none_machine())
+                    .then(|| Property::child("pc.ram", "memory-backend-ram", "/objects/pc.ram"));
                 let own = self.objects.iter().map(|object| {
                     let path = format!("/objects/{}", object.id);
                     Property::child(&object.id, &object.kind, &path)
@@ -239,7 +235,8 @@ impl Machine {
                 all.collect()
             }
             "/machine/peripheral" | "/machine/peripheral-anon" => {
-                let inside = |device: &&Device| device.path.rsplit_once('/').map(|(d, _)| d) == Some(path);
+                let inside =
+                    |device: &&Device| device.path.rsplit_once('/').map(|(d, _)| d) == Some(path);
                 let all = self.devices.iter().filter(inside).map(|device| {
                     let name = device.path.rsplit('/').next().unwrap_or_default();
                     Property::child(name, &device.driver, &device.path)
@@ -258,15 +255,12 @@ impl Machine {
     }
 
     fn machine_properties(&self) -> Vec<Property> {
-        let container = |name: &str| Property::child(name, "container", &format!("/machine/{name}"));
-        let get = |name: &str, default: Value| {
-            self.properties.get(name).cloned().unwrap_or(default)
-        };
-        let mut properties = vec![
-            container("unattached"),
-            container("peripheral-anon"),
-            container("peripheral"),
-        ];
+        let container =
+            |name: &str| Property::child(name, "container", &format!("/machine/{name}"));
+        let get =
+            |name: &str, default: Value| self.properties.get(name).cloned().unwrap_or(default);
+        let mut properties =
+            vec![container("unattached"), container("peripheral-anon"), container("peripheral")];
         for (name, default) in MACHINE_PROPERTIES {
             let default: Value = serde_json::from_str(default).unwrap_or_default();
             properties.push(Property::new(name, kind(&default), get(name, default)));
@@ -556,16 +550,20 @@ fn list_properties(name: &str) -> Reply {
     }
     let mut infos = vec![json!({"name": "type", "type": "string"})];
     if facts::is_a(name, "device") {
-        let common =
-            [("parent_bus", "link<bus>"), ("realized", "bool"), ("hotplugged", "bool"), ("hotpluggable", "bool")];
+        let common = [
+            ("parent_bus", "link<bus>"),
+            ("realized", "bool"),
+            ("hotplugged", "bool"),
+            ("hotpluggable", "bool"),
+        ];
         infos.extend(common.map(|(name, kind)| json!({"name": name, "type": kind})));
     }
     let own = match facts::driver(name) {
         Some(driver) => driver.properties.clone(),
         None => facts::object(name),
     };
-    infos.extend(own.iter().map(|property| {
-        json!({"name": property.name, "type": property.type_name()})
-    }));
+    infos.extend(
+        own.iter().map(|property| json!({"name": property.name, "type": property.type_name()})),
+    );
     Ok(infos.into())
 }

@@ -87,9 +87,10 @@ impl Machine {
                     .chardevs
                     .iter()
                     .any(|chardev| chardev.id == text("id") && chardev.kind == "socket"),
-                "block-node" => self.nodes.iter().any(|node| {
-                    node.name == text("node-name") && node.driver == "nbd"
-                }),
+                "block-node" => self
+                    .nodes
+                    .iter()
+                    .any(|node| node.name == text("node-name") && node.driver == "nbd"),
                 _ => false,
             };
             if !exists {

@@ -6,7 +6,8 @@ use qmp_types::qmp::commands::{
 };
 use qmp_types::qmp::events;
 use qmp_types::qmp::types::{
-    GuestPanicAction, PanicAction, RebootAction, RunState, ShutdownAction, ShutdownCause, StatusInfo, WatchdogAction,
+    GuestPanicAction, PanicAction, RebootAction, RunState, ShutdownAction, ShutdownCause,
+    StatusInfo, WatchdogAction,
 };
 use qmp_types::{Empty, QmpError};
 

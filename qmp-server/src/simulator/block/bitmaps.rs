@@ -21,8 +21,7 @@ impl Machine {
             return refuse(format!("Node '{node}' not found"));
         };
         let found = node.bitmap(name);
-        let found =
-            found.map_or_else(|| refuse(format!("Dirty bitmap '{name}' not found")), Ok)?;
+        let found = found.map_or_else(|| refuse(format!("Dirty bitmap '{name}' not found")), Ok)?;
         if found.busy {
             let desc = "is currently in use by another operation and cannot be used";
             return refuse(format!("Bitmap '{name}' {desc}"));

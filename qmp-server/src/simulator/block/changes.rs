@@ -91,9 +91,7 @@ impl Machine {
             }
             return match same {
                 Some(_) => refuse(format!("Cannot change the option '{option}'")),
-                None => {
-                    refuse(format!("Option '{option}' cannot be reset to its default value"))
-                }
+                None => refuse(format!("Option '{option}' cannot be reset to its default value")),
             };
         }
         let fixed = own.keys().find(|option| {
@@ -165,8 +163,7 @@ impl Machine {
             return refuse(format!("Device '{id}' has no medium"));
         }
         let rates = ["bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"];
-        let given: Vec<i64> =
-            rates.iter().filter_map(|name| arguments.integer(name)).collect();
+        let given: Vec<i64> = rates.iter().filter_map(|name| arguments.integer(name)).collect();
         if given.iter().any(|rate| !(0..=1_000_000_000_000_000).contains(rate)) {
             return refuse("bps/iops/max values must be within [0, 1000000000000000]");
         }

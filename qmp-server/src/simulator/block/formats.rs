@@ -53,14 +53,10 @@ pub(super) fn read(driver: &str, head: &[u8], file: &str) -> Result<Image, Strin
             plain(is_parallels, "Image not in Parallels format", None)
         }
         "dmg" => Err("Could not locate UDIF trailer in dmg file".to_owned()),
-        "bochs" => {
-            plain(begins(b"Bochs Virtual HD Image"), "Image not in Bochs format", None)
-        }
+        "bochs" => plain(begins(b"Bochs Virtual HD Image"), "Image not in Bochs format", None),
         "cloop" => match be32(head, 128).unwrap_or_default() {
             0 => Err("block_size cannot be zero".to_owned()),
-            size if size % 512 != 0 => {
-                Err(format!("block_size {size} must be a multiple of 512"))
-            }
+            size if size % 512 != 0 => Err(format!("block_size {size} must be a multiple of 512")),
             _ => Err("the simulated machine does not open cloop images".to_owned()),
         },
         _ => Ok(Image::default()),
@@ -104,7 +100,10 @@ fn extension(head: &[u8], mut at: usize) -> Option<String> {
 }
 
 /// Returns the first bytes of an empty qcow2 image, and the size of its file.
-pub(in crate::simulator) fn new_qcow2(size: u64, backing: Option<(&str, Option<&str>)>) -> (Vec<u8>, u64) {
+pub(in crate::simulator) fn new_qcow2(
+    size: u64,
+    backing: Option<(&str, Option<&str>)>,
+) -> (Vec<u8>, u64) {
     let tables = size.div_ceil(MAPPED_BY_TABLE).max(1);
     let mut header = Vec::new();
     let mut extensions = Vec::new();

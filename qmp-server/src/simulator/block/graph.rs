@@ -77,7 +77,8 @@ impl Machine {
         if self.is_used_by_job(name) {
             let kind = self.jobs.iter().find(|job| job.uses(name)).map(|job| job.kind.as_str());
             let kind = kind.unwrap_or_default();
-            let desc = format!("Node '{name}' is busy: block device is in use by block job: {kind}");
+            let desc =
+                format!("Node '{name}' is busy: block device is in use by block job: {kind}");
             return refuse(desc);
         }
         if self.has_parent(name) {

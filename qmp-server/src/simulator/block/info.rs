@@ -41,8 +41,7 @@ impl Machine {
 
     pub(in crate::simulator) fn node_info(&self, node: &Node, flat: bool) -> Value {
         let children = node.children.iter();
-        let children =
-            children.map(|link| json!({"child": link.role, "node-name": link.node}));
+        let children = children.map(|link| json!({"child": link.role, "node-name": link.node}));
         let backing: Vec<&Node> = self
             .backing_chain(&node.name)
             .iter()

@@ -21,9 +21,9 @@ use qmp_types::qmp::commands::{
     BlockLatencyHistogramSet, BlockResize, BlockSetIoThrottle, BlockSetWriteThreshold, BlockdevAdd,
     BlockdevChangeMedium, BlockdevCloseTray, BlockdevDel, BlockdevInsertMedium, BlockdevOpenTray,
     BlockdevRemoveMedium, BlockdevReopen, BlockdevSnapshot, BlockdevSnapshotDeleteInternalSync,
-    BlockdevSnapshotInternalSync, BlockdevSnapshotSync, ChangeBackingFile, Eject, NbdServerAdd, NbdServerRemove, NbdServerStart,
-    NbdServerStop, QueryBlock, QueryBlockExports, QueryBlockstats, QueryNamedBlockNodes, Transaction,
-    XBlockdevSetIothread,
+    BlockdevSnapshotInternalSync, BlockdevSnapshotSync, ChangeBackingFile, Eject, NbdServerAdd,
+    NbdServerRemove, NbdServerStart, NbdServerStop, QueryBlock, QueryBlockExports, QueryBlockstats,
+    QueryNamedBlockNodes, Transaction, XBlockdevSetIothread,
 };
 use qmp_types::qmp::events::{BlockExportDeleted, DeviceTrayMoved};
 
@@ -65,9 +65,7 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
 fn add_media(router: Router<Machine>) -> Router<Machine> {
     router
         .on::<Eject>(|machine, arguments, context| machine.eject(arguments, context))
-        .on::<BlockdevOpenTray>(|machine, arguments, context| {
-            machine.open_tray(arguments, context)
-        })
+        .on::<BlockdevOpenTray>(|machine, arguments, context| machine.open_tray(arguments, context))
         .on::<BlockdevCloseTray>(|machine, arguments, context| {
             machine.close_tray(arguments, context)
         })

@@ -178,8 +178,8 @@ impl Machine {
         match node.driver.as_str() {
             "null-co" | "null-aio" => {
                 for name in ["latency-ns", "size"] {
-                    let number = options.get(name).and_then(Value::as_i64);
-                    if number.is_some_and(|number| number < 0) {
+                    let number = options.get(name);
+                    if number.is_some_and(|number| number.is_u64() && !number.is_i64()) {
                         return refuse(format!("{name} is invalid"));
                     }
                 }
@@ -192,9 +192,7 @@ impl Machine {
             }
             "file" | "host_device" | "host_cdrom" => self.open_file(node, options, auto_read_only),
             "nbd" => self.open_server(node, options),
-            "nvme" => {
-                refuse("Could not open '/dev/vfio/vfio': No such file or directory")
-            }
+            "nvme" => refuse("Could not open '/dev/vfio/vfio': No such file or directory"),
             "vvfat" if !node.read_only => refuse("Image is read-only"),
             "vvfat" => {
                 let dir = text(options, "dir").unwrap_or_default();
@@ -272,11 +270,12 @@ impl Machine {
         }
         let found = self.exports.iter().find(|known| known.name == export);
         let Some(found) = found.and_then(|known| self.node(&known.node)) else {
-            return refuse(format!("Requested export not available: export '{export}' not present"));
+            return refuse(format!(
+                "Requested export not available: export '{export}' not present"
+            ));
         };
         node.size = found.size;
-        node.filename =
-            format!("nbd+unix:///{export}?socket={}", path.unwrap_or_default());
+        node.filename = format!("nbd+unix:///{export}?socket={}", path.unwrap_or_default());
         Ok(())
     }
 
@@ -378,8 +377,7 @@ impl Machine {
         let Some(other) = others.find(|other| {
             let used = other.child("file").and_then(|name| self.node(name));
             used.zip(file).is_some_and(|(used, file)| {
-                used.name == file.name
-                    || (used.driver == "file" && used.filename == file.filename)
+                used.name == file.name || (used.driver == "file" && used.filename == file.filename)
             })
         }) else {
             return Ok(());

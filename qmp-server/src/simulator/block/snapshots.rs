@@ -47,7 +47,9 @@ impl Machine {
         let path = arguments.required("snapshot-file");
         let format = arguments.text("format").unwrap_or("qcow2");
         if format != "qcow2" {
-            return refuse(format!("Formatting or formating option not supported for file format '{format}'"));
+            return refuse(format!(
+                "Formatting or formating option not supported for file format '{format}'"
+            ));
         }
         self.check_not_busy(&node)?;
         let Some(below) = self.node(&node) else { return done() };
@@ -86,7 +88,9 @@ impl Machine {
             return refuse("Name is empty");
         }
         if node.snapshots.iter().any(|known| known == snapshot) {
-            return refuse(format!("Snapshot with name '{snapshot}' already exists on device '{device}'"));
+            return refuse(format!(
+                "Snapshot with name '{snapshot}' already exists on device '{device}'"
+            ));
         }
         let name = node.name.clone();
         if let Some(node) = self.node_mut(&name) {
@@ -101,9 +105,11 @@ impl Machine {
         let Some(snapshot) = arguments.text("name").or(arguments.text("id")) else {
             return refuse("Name or id must be provided");
         };
-        let at = node.snapshots.iter().enumerate().position(|(at, name)| {
-            name == snapshot || (at + 1).to_string() == snapshot
-        });
+        let at = node
+            .snapshots
+            .iter()
+            .enumerate()
+            .position(|(at, name)| name == snapshot || (at + 1).to_string() == snapshot);
         let Some(at) = at else {
             return refuse(format!(
                 "Snapshot with id 'null' and name '{snapshot}' does not exist on device '{device}'"
@@ -124,7 +130,10 @@ impl Machine {
     }
 
     /// Checks that no job uses a node in a way that excludes others.
-    pub(in crate::simulator) fn check_not_busy(&self, node: &str) -> Result<(), qmp_types::QmpError> {
+    pub(in crate::simulator) fn check_not_busy(
+        &self,
+        node: &str,
+    ) -> Result<(), qmp_types::QmpError> {
         match self.jobs.iter().find(|job| job.uses(node)) {
             Some(job) => refuse(format!(
                 "Node '{node}' is busy: block device is in use by block job: {}",

@@ -25,6 +25,7 @@ impl Machine {
         }
         if let Err(error) = result {
             for id in &started {
+                self.announce(id, context);
                 self.announce_undone(id, context);
             }
             self.restore(before);

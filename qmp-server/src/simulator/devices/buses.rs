@@ -117,8 +117,17 @@ impl Machine {
 pub(super) fn provides(driver: &str) -> Option<&'static str> {
     let base = driver.strip_suffix("-non-transitional").or(driver.strip_suffix("-transitional"));
     Some(match base.unwrap_or(driver) {
-        "am53c974" | "dc390" | "lsi53c810" | "lsi53c895a" | "megasas" | "megasas-gen2"
-        | "pvscsi" | "vhost-scsi-pci" | "vhost-user-scsi-pci" | "virtio-scsi-pci" | "usb-uas"
+        "am53c974"
+        | "dc390"
+        | "lsi53c810"
+        | "lsi53c895a"
+        | "megasas"
+        | "megasas-gen2"
+        | "pvscsi"
+        | "vhost-scsi-pci"
+        | "vhost-user-scsi-pci"
+        | "virtio-scsi-pci"
+        | "usb-uas"
         | "usb-bot" => "SCSI",
         "nec-usb-xhci" | "pci-ohci" | "piix3-usb-uhci" | "piix4-usb-uhci" | "qemu-xhci"
         | "usb-ehci" => "usb-bus",

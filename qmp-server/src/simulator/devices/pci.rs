@@ -7,8 +7,12 @@ use crate::simulator::machine::Machine;
 impl Machine {
     /// Returns the functions that are part of a PC, with their drivers.
     pub(super) fn fixed_functions(&self) -> Vec<((u8, u8), &'static str)> {
-        let mut functions =
-            vec![((0, 0), "i440FX"), ((1, 0), "PIIX3"), ((1, 1), "piix3-ide"), ((1, 3), "PIIX4_PM")];
+        let mut functions = vec![
+            ((0, 0), "i440FX"),
+            ((1, 0), "PIIX3"),
+            ((1, 1), "piix3-ide"),
+            ((1, 3), "PIIX4_PM"),
+        ];
         if self.has_vga {
             functions.push(((2, 0), "VGA"));
         }

@@ -115,10 +115,12 @@ impl Machine {
 
     /// Checks that no other writer uses a drive, unless all of them share it.
     fn check_writers(&self, device: &Device, drive: &str) -> Result<(), QmpError> {
-        let shares = |device: &Device| device.properties.get("share-rw") == Some(&Value::Bool(true));
-        let others = self.devices.iter().filter(|other| {
-            other.string("drive") == Some(drive) && !other.is_removable()
-        });
+        let shares =
+            |device: &Device| device.properties.get("share-rw") == Some(&Value::Bool(true));
+        let others = self
+            .devices
+            .iter()
+            .filter(|other| other.string("drive") == Some(drive) && !other.is_removable());
         for other in others {
             let (requires, unshares) = match (shares(other), shares(device)) {
                 (true, true) => continue,
@@ -242,9 +244,10 @@ impl Machine {
                 )),
             },
             "nvme" => needs("serial", "serial property not set"),
-            "pci-bridge" => {
-                needs("chassis_nr", "Bridge chassis not specified. Each bridge is required to be assigned a unique chassis id > 0.")
-            }
+            "pci-bridge" => needs(
+                "chassis_nr",
+                "Bridge chassis not specified. Each bridge is required to be assigned a unique chassis id > 0.",
+            ),
             "vhost-vsock-pci" => match number("guest-cid") {
                 Some(cid) if cid > 2 => Ok(()),
                 _ => refuse("guest-cid property must be greater than 2"),

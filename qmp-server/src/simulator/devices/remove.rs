@@ -9,11 +9,21 @@ use crate::simulator::machine::{Device, Machine};
 use crate::simulator::replies::{Reply, done, not_found, refuse};
 
 impl Machine {
-    pub(in crate::simulator) fn delete_device(&mut self, name: &str, context: &mut Context) -> Reply {
+    pub(in crate::simulator) fn delete_device(
+        &mut self,
+        name: &str,
+        context: &mut Context,
+    ) -> Reply {
         let name = name.trim_end_matches('/');
         self.check_removable(name)?;
         let releases = self.releases_devices && self.is_running();
+        let is_running = self.is_running();
         let Some(device) = self.device(name) else { return Err(not_found(name)) };
+        // A guest that runs may be asked again.
+        if device.unplug_pending && !is_running {
+            let desc = format!("Device {} is already in the process of unplug", device.name());
+            return refuse(desc);
+        }
         let needs_guest = matches!(device.model.bus, Some("PCI") | None);
         if needs_guest {
             device.unplug_pending = true;

@@ -17,7 +17,7 @@ pub(in crate::simulator) fn check(
     let reports = matches!(
         (owner, name),
         ("pc-dimm" | "nvdimm" | "virtio-mem", "size") | ("virtio-balloon-device", "guest-stats")
-    ) || (name == "attached" && owner.starts_with("usb-") && owner != "usb-storage");
+    ) || (name == "attached" && owner.starts_with("usb-"));
     if reports {
         return refuse(format!("Property '{owner}.{name}' is not writable"));
     }
@@ -115,9 +115,7 @@ fn block_size(name: &str, value: &Value) -> Result<(), QmpError> {
     });
     match fits {
         true => Ok(()),
-        false => {
-            refuse(format!("parameter {name} must be a power of 2 between 512 and 2097152"))
-        }
+        false => refuse(format!("parameter {name} must be a power of 2 between 512 and 2097152")),
     }
 }
 

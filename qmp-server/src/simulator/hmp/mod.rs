@@ -36,66 +36,125 @@ struct Entry {
 
 const COMMANDS: [Entry; 25] = [
     Entry { names: "balloon", arguments: &["target"], run: balloon },
-    Entry { names: "chardev-remove", arguments: &["id"], run: |machine, words, context| {
-        machine.by_qmp("chardev-remove", &json!({"id": words[0]}), context)
-    } },
+    Entry {
+        names: "chardev-remove",
+        arguments: &["id"],
+        run: |machine, words, context| {
+            machine.by_qmp("chardev-remove", &json!({"id": words[0]}), context)
+        },
+    },
     Entry { names: "commit", arguments: &["device"], run: |_, _, _| empty() },
-    Entry { names: "cont|c", arguments: &[], run: |machine, _, context| {
-        machine.cont(context)?;
-        empty()
-    } },
+    Entry {
+        names: "cont|c",
+        arguments: &[],
+        run: |machine, _, context| {
+            machine.cont(context)?;
+            empty()
+        },
+    },
     Entry { names: "cpu", arguments: &["index"], run: cpu },
-    Entry { names: "device_del", arguments: &["id"], run: |machine, words, context| {
-        machine.by_qmp("device_del", &json!({"id": words[0]}), context)
-    } },
-    Entry { names: "eject", arguments: &["device"], run: |machine, words, context| {
-        machine.by_qmp("eject", &json!({"id": words[0]}), context)
-    } },
+    Entry {
+        names: "device_del",
+        arguments: &["id"],
+        run: |machine, words, context| {
+            machine.by_qmp("device_del", &json!({"id": words[0]}), context)
+        },
+    },
+    Entry {
+        names: "eject",
+        arguments: &["device"],
+        run: |machine, words, context| machine.by_qmp("eject", &json!({"id": words[0]}), context),
+    },
     Entry { names: "help|?", arguments: &["[cmd]"], run: |_, words, _| Ok(help(words)) },
     Entry { names: "log", arguments: &["item1[,...]"], run: |_, _, _| empty() },
-    Entry { names: "netdev_del", arguments: &["id"], run: |machine, words, context| {
-        machine.by_qmp("netdev_del", &json!({"id": words[0]}), context)
-    } },
+    Entry {
+        names: "netdev_del",
+        arguments: &["id"],
+        run: |machine, words, context| {
+            machine.by_qmp("netdev_del", &json!({"id": words[0]}), context)
+        },
+    },
     Entry { names: "nmi", arguments: &[], run: |_, _, _| empty() },
-    Entry { names: "object_del", arguments: &["id"], run: |machine, words, context| {
-        machine.by_qmp("object-del", &json!({"id": words[0]}), context)
-    } },
+    Entry {
+        names: "object_del",
+        arguments: &["id"],
+        run: |machine, words, context| {
+            machine.by_qmp("object-del", &json!({"id": words[0]}), context)
+        },
+    },
     Entry { names: "print|p", arguments: &["expr"], run: print },
-    Entry { names: "qom-get", arguments: &["path", "property"], run: |machine, words, context| {
-        machine.by_qmp("qom-get", &json!({"path": words[0], "property": words[1]}), context)
-    } },
+    Entry {
+        names: "qom-get",
+        arguments: &["path", "property"],
+        run: |machine, words, context| {
+            machine.by_qmp("qom-get", &json!({"path": words[0], "property": words[1]}), context)
+        },
+    },
     Entry { names: "qom-list", arguments: &["path"], run: qom_list },
-    Entry { names: "quit|q", arguments: &[], run: |machine, _, context| {
-        machine.quit(context);
-        empty()
-    } },
+    Entry {
+        names: "quit|q",
+        arguments: &[],
+        run: |machine, _, context| {
+            machine.quit(context);
+            empty()
+        },
+    },
     Entry { names: "savevm", arguments: &["[tag]"], run: savevm },
-    Entry { names: "screendump", arguments: &["filename"], run: |machine, words, context| {
-        machine.by_qmp("screendump", &json!({"filename": words[0]}), context)
-    } },
+    Entry {
+        names: "screendump",
+        arguments: &["filename"],
+        run: |machine, words, context| {
+            machine.by_qmp("screendump", &json!({"filename": words[0]}), context)
+        },
+    },
     Entry { names: "sendkey", arguments: &["keys"], run: |_, _, _| empty() },
-    Entry { names: "snapshot_blkdev", arguments: &["block device name", "[new-image-file]"],
-        run: |_, _, _| refuse("the simulated machine has no `snapshot_blkdev`; use `blockdev-snapshot-sync`") },
-    Entry { names: "stop|s", arguments: &[], run: |machine, _, context| {
-        machine.stop(RunState::Paused, context);
-        empty()
-    } },
-    Entry { names: "sum", arguments: &["addr", "size"], run: |_, _, _| {
-        // All memory is zero.
-        Ok("00000\r\n".to_owned())
-    } },
-    Entry { names: "system_powerdown", arguments: &[], run: |machine, _, context| {
-        machine.power_down(context);
-        empty()
-    } },
-    Entry { names: "system_reset", arguments: &[], run: |machine, _, context| {
-        machine.reset(false, ShutdownCause::HostQmpSystemReset, context);
-        empty()
-    } },
-    Entry { names: "system_wakeup", arguments: &[], run: |machine, _, context| {
-        machine.wake_up(context)?;
-        empty()
-    } },
+    Entry {
+        names: "snapshot_blkdev",
+        arguments: &["block device name", "[new-image-file]"],
+        run: |_, _, _| {
+            refuse("the simulated machine has no `snapshot_blkdev`; use `blockdev-snapshot-sync`")
+        },
+    },
+    Entry {
+        names: "stop|s",
+        arguments: &[],
+        run: |machine, _, context| {
+            machine.stop(RunState::Paused, context);
+            empty()
+        },
+    },
+    Entry {
+        names: "sum",
+        arguments: &["addr", "size"],
+        run: |_, _, _| {
+            // All memory is zero.
+            Ok("00000\r\n".to_owned())
+        },
+    },
+    Entry {
+        names: "system_powerdown",
+        arguments: &[],
+        run: |machine, _, context| {
+            machine.power_down(context);
+            empty()
+        },
+    },
+    Entry {
+        names: "system_reset",
+        arguments: &[],
+        run: |machine, _, context| {
+            machine.reset(false, ShutdownCause::HostQmpSystemReset, context);
+            empty()
+        },
+    },
+    Entry {
+        names: "system_wakeup",
+        arguments: &[],
+        run: |machine, _, context| {
+            machine.wake_up(context)?;
+            empty()
+        },
+    },
 ];
 
 impl Entry {
@@ -182,7 +241,11 @@ fn empty() -> Result<String, QmpError> {
     Ok(String::new())
 }
 
-fn balloon(machine: &mut Machine, words: &[&str], context: &mut Context) -> Result<String, QmpError> {
+fn balloon(
+    machine: &mut Machine,
+    words: &[&str],
+    context: &mut Context,
+) -> Result<String, QmpError> {
     let Some(megabytes) = expression::evaluate(words[0]) else {
         return refuse("invalid expression");
     };
@@ -215,16 +278,23 @@ fn print(_: &mut Machine, words: &[&str], _: &mut Context) -> Result<String, Qmp
 
 fn qom_list(machine: &mut Machine, words: &[&str], _: &mut Context) -> Result<String, QmpError> {
     let listed: Reply = machine.list_properties(words[0]);
-    let text = listed?.as_array().into_iter().flatten().map(|property| {
-        let text = |name: &str| property[name].as_str().unwrap_or_default().to_owned();
-        format!("{} ({})\r\n", text("name"), text("type"))
-    }).collect();
+    let text = listed?
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|property| {
+            let text = |name: &str| property[name].as_str().unwrap_or_default().to_owned();
+            format!("{} ({})\r\n", text("name"), text("type"))
+        })
+        .collect();
     Ok(text)
 }
 
 fn savevm(machine: &mut Machine, words: &[&str], _: &mut Context) -> Result<String, QmpError> {
     let writable = machine.nodes.iter().rev().find(|node| {
-        !node.read_only && node.driver != "qcow2" && node.owned_by_monitor
+        !node.read_only
+            && node.driver != "qcow2"
+            && node.owned_by_monitor
             && !machine.has_parent(&node.name)
     });
     if let Some(node) = writable {

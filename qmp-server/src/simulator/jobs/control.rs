@@ -26,10 +26,9 @@ impl Machine {
     fn commanded(&mut self, id: &str, verb: &str) -> Result<&mut Job, QmpError> {
         let Some(job) = self.job(id) else { return refuse("Job not found") };
         let accepted = match verb {
-            "cancel" => !matches!(
-                job.status,
-                JobStatus::Concluded | JobStatus::Aborting | JobStatus::Null
-            ),
+            "cancel" => {
+                !matches!(job.status, JobStatus::Concluded | JobStatus::Aborting | JobStatus::Null)
+            }
             "pause" | "resume" | "set-speed" => matches!(
                 job.status,
                 JobStatus::Created

@@ -74,9 +74,9 @@ impl Machine {
                 let node = self.created_on(options)?;
                 self.write_to(&node, size, &[])
             }
-            driver => Err(format!(
-                "the simulated machine does not create images with driver '{driver}'"
-            )),
+            driver => {
+                Err(format!("the simulated machine does not create images with driver '{driver}'"))
+            }
         }
     }
 

@@ -222,9 +222,8 @@ impl Machine {
                 Some(found)
             }
             (None, Some(base)) => {
-                let is_base = |known: &&String| {
-                    self.node(known).is_some_and(|node| node.filename == base)
-                };
+                let is_base =
+                    |known: &&String| self.node(known).is_some_and(|node| node.filename == base);
                 match chain.iter().skip(1).find(is_base) {
                     Some(found) => Some(found.clone()),
                     None => {
