@@ -128,7 +128,8 @@ fn devices_that_qemu_accepts_are_accepted() {
 
 #[test]
 fn files_formats_and_servers_have_to_exist() {
-    let builder = Simulator::builder().sees_host(false).file("raw", "raw", 1 << 20);
+    let builder = Simulator::builder().manual_clock().sees_host(false);
+    let builder = builder.file("raw", "raw", 1 << 20);
     let client = Client::new(&builder.file("small", "qcow2", 4096).build());
     let add = "blockdev-add";
     let file = |name: &str| json!({"driver": "file", "filename": name});

@@ -1,5 +1,7 @@
 //! The creation of images.
 
+use std::time::Duration;
+
 use qmp_types::qmp::events::JobStatusChange;
 use qmp_types::qmp::types::{JobStatus, JobType};
 use serde_json::{Map, Value};
@@ -7,8 +9,12 @@ use serde_json::{Map, Value};
 use super::{Job, Work};
 use crate::context::Context;
 use crate::simulator::block::formats;
+use crate::simulator::clock::Timer;
 use crate::simulator::machine::Machine;
 use crate::simulator::replies::{Arguments, Reply, done, is_identifier, os_error, refuse};
+
+/// The time after which a job fails that could be started.
+const FAILS_AFTER: Duration = Duration::from_millis(5);
 
 impl Machine {
     pub(super) fn create_image(&mut self, arguments: &Arguments, context: &mut Context) -> Reply {
@@ -26,32 +32,41 @@ impl Machine {
         for status in [JobStatus::Created, JobStatus::Running] {
             context.emit(&JobStatusChange::new(id, status));
         }
+        job.status = JobStatus::Running;
         let result = self.write_image(options);
-        job.status = JobStatus::Concluded;
-        job.error = result.err();
-        let states: &[JobStatus] = match &job.error {
-            None => &[JobStatus::Waiting, JobStatus::Pending, JobStatus::Concluded],
-            Some(_) => &[JobStatus::Aborting, JobStatus::Concluded],
-        };
-        // QEMU fails before the reply if the file cannot be created.
-        let at_once = job.error.as_ref().is_some_and(|error| error.starts_with("Could not create"));
         self.jobs.push(job);
-        let tell = |context: &mut Context| {
-            for status in states {
-                context.emit(&JobStatusChange::new(id, status.clone()));
+        match result {
+            Ok(()) => context.after_reply(|context| self.job_works(id, context)),
+            // QEMU fails before the reply if the file cannot be created.
+            Err(error) if error.starts_with("Could not create") => {
+                self.plan_failure(id, error);
+                self.job_works(id, context);
             }
-        };
-        match at_once {
-            true => tell(context),
-            false => context.after_reply(tell),
+            Err(error) => {
+                self.plan_failure(id, error);
+                match self.clock.is_manual() {
+                    true => context.after_reply(|context| self.job_works(id, context)),
+                    false => self.clock.set(FAILS_AFTER, Timer::Job(id.to_owned())),
+                }
+            }
         }
         done()
+    }
+
+    fn plan_failure(&mut self, id: &str, error: String) {
+        if let Some(job) = self.job(id) {
+            job.failure = Some((1, error));
+        }
     }
 
     fn write_image(&mut self, options: &Map<String, Value>) -> Result<(), String> {
         let text = |name: &str| options.get(name).and_then(Value::as_str);
         let size = options.get("size").and_then(Value::as_u64).unwrap_or_default();
         match text("driver").unwrap_or_default() {
+            // No file can be that large.
+            "file" if i64::try_from(size).is_err() => {
+                Err("Could not resize file: File too large".to_owned())
+            }
             "file" => {
                 let path = text("filename").unwrap_or_default();
                 self.files

@@ -297,7 +297,10 @@ impl Machine {
                 self.replace_node(replaces.as_ref().unwrap_or(source), target);
             }
             Work::Commit { top, base, parent } => match parent {
-                None => self.replace_node(top, base),
+                None => {
+                    self.replace_node(top, base);
+                    self.release(top);
+                }
                 Some(parent) => {
                     if let Some(parent) = self.node_mut(parent) {
                         parent.set_child("backing", Some(base));
