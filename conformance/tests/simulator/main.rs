@@ -38,7 +38,7 @@ struct Client {
     qemu: Option<Child>,
 }
 
-/// What a machine answers: the reply, and the names of the events that come with it.
+/// The answer of a machine: the reply, and the names of the events that come with it.
 #[derive(Debug, PartialEq)]
 struct Answer {
     /// `None` for a success, or the class and the text of an error.

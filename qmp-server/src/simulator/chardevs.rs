@@ -65,7 +65,7 @@ pub(super) struct Chardev {
     pub(super) id: String,
     pub(super) kind: String,
     pub(super) filename: String,
-    /// What was written to a ring buffer, and the buffer's size.
+    /// The contents of a ring buffer, and its size.
     ring: Option<(Vec<u8>, usize)>,
 }
 

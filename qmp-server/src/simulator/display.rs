@@ -70,7 +70,7 @@ impl Machine {
             return refuse("'head' must be specified together with 'device'");
         }
         if !self.screen() {
-            return refuse("There is no console to take a screendump from");
+            return refuse(concat!("There is", " no console to take a screendump from"));
         }
         let picture = match arguments.text("format") {
             Some("png") => super::picture::png(SCREEN.0, SCREEN.1),

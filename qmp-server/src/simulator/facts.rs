@@ -29,7 +29,7 @@ pub(super) struct Driver {
     pub(super) properties: Vec<Property>,
 }
 
-/// What a device is on the PCI bus.
+/// The identity of a device on the PCI bus.
 #[derive(Clone, Debug)]
 pub(super) struct Pci {
     pub(super) class: u16,

@@ -24,7 +24,7 @@ pub(super) struct File {
     pub(super) allocated: u64,
 }
 
-/// What is known of a file.
+/// The known properties of a file.
 #[derive(Clone, Debug)]
 pub(super) struct Metadata {
     pub(super) kind: Kind,

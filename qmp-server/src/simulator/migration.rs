@@ -118,7 +118,7 @@ pub(super) enum Incoming {
     Ended,
 }
 
-/// What receives the state of the machine.
+/// The receiver of the machine's state.
 #[derive(Debug)]
 enum Target {
     Stream(Connected),

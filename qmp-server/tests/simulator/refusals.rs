@@ -1,5 +1,4 @@
-//! What QEMU refuses, the simulated machine refuses in the same words; and what QEMU accepts, it
-//! accepts.
+//! The simulated machine refuses what QEMU refuses, in the same words, and accepts what QEMU accepts.
 
 use qmp_server::Simulator;
 use serde_json::{Value, json};

@@ -4,12 +4,25 @@ use qmp_types::QmpError;
 use serde_json::{Map, Value};
 
 use super::node::supports_backing;
-use crate::context::Context;
 use crate::simulator::machine::Machine;
 use crate::simulator::replies::{Arguments, Reply, done, not_found, os_error, refuse};
 
+/// The new options of a node.
+struct Reopened {
+    name: String,
+    options: Map<String, Value>,
+    backing: Backing,
+}
+
+/// The change of a node's backing node.
+enum Backing {
+    Kept,
+    Removed,
+    Node(String),
+}
+
 impl Machine {
-    pub(super) fn resize(&mut self, arguments: &Arguments, context: &mut Context) -> Reply {
+    pub(super) fn resize(&mut self, arguments: &Arguments) -> Reply {
         let size = arguments.integer("size").unwrap_or_default();
         let name = self.either_node(arguments.text("device"), arguments.text("node-name"))?;
         let Some(size) = u64::try_from(size).ok() else {
@@ -17,7 +30,7 @@ impl Machine {
         };
         let Some(node) = self.node(&name) else { return Err(not_found(&name)) };
         if node.read_only {
-            return refuse(format!("Block node is read-only"));
+            return refuse("Block node is read-only");
         }
         match node.driver.as_str() {
             "qcow2" if size % 512 != 0 => {
@@ -42,7 +55,6 @@ impl Machine {
         if let Some(node) = self.node_mut(&name) {
             node.size = size;
         }
-        let _ = context;
         done()
     }
 
@@ -52,24 +64,21 @@ impl Machine {
         for options in all {
             changed.push(self.check_reopen(options)?);
         }
-        for (name, options, backing) in changed {
+        for Reopened { name, options, backing } in changed {
             let Some(node) = self.node_mut(&name) else { continue };
             let read_only = options.get("read-only").and_then(Value::as_bool);
             node.read_only = read_only.unwrap_or_default();
             node.options = options;
-            if let Some(backing) = backing {
-                node.set_child("backing", backing.as_deref());
+            match backing {
+                Backing::Kept => {}
+                Backing::Removed => node.set_child("backing", None),
+                Backing::Node(backing) => node.set_child("backing", Some(&backing)),
             }
         }
         done()
     }
 
-    /// Returns the node's name, its new options, and its new backing node if that changes.
-    #[allow(clippy::type_complexity)]
-    fn check_reopen(
-        &self,
-        options: &Map<String, Value>,
-    ) -> Result<(String, Map<String, Value>, Option<Option<String>>), QmpError> {
+    fn check_reopen(&self, options: &Map<String, Value>) -> Result<Reopened, QmpError> {
         let Some(name) = options.get("node-name").and_then(Value::as_str) else {
             return refuse("node-name not specified");
         };
@@ -104,15 +113,14 @@ impl Machine {
             self.named_node(file)?;
         }
         let backing = match options.get("backing") {
-            None => None,
-            Some(Value::Null) => Some(None),
-            Some(Value::String(name)) => Some(Some(self.named_node(name)?.name.clone())),
-            Some(_) => None,
+            Some(Value::Null) => Backing::Removed,
+            Some(Value::String(name)) => Backing::Node(self.named_node(name)?.name.clone()),
+            _ => Backing::Kept,
         };
         if own.get("read-only") == Some(&Value::Bool(true)) && self.has_writer(name) {
             return refuse("Block node is read-only");
         }
-        Ok((name.to_owned(), own, backing))
+        Ok(Reopened { name: name.to_owned(), options: own, backing })
     }
 
     fn has_writer(&self, name: &str) -> bool {
@@ -169,7 +177,7 @@ impl Machine {
         }
         for kind in [["bps", "bps_rd", "bps_wr"], ["iops", "iops_rd", "iops_wr"]] {
             let set = |name: &&str| arguments.integer(name).is_some_and(|rate| rate > 0);
-            if set(&kind[0]) && kind[1..].iter().any(|name| set(name)) {
+            if set(&kind[0]) && kind[1..].iter().any(set) {
                 return refuse(
                     "bps/iops/max total values and read/write values cannot be used at the same \
                      time",

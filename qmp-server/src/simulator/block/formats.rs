@@ -6,7 +6,7 @@ const CLUSTER: u64 = 64 << 10;
 /// The number of bytes that one cluster of the second level maps.
 const MAPPED_BY_TABLE: u64 = CLUSTER / 8 * CLUSTER;
 
-/// What the header of an image says.
+/// The contents of an image's header.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Image {
     pub(super) size: Option<u64>,

@@ -1,4 +1,4 @@
-//! What queries report of nodes and drives.
+//! Reports about nodes and drives, for queries.
 
 use serde_json::{Map, Value, json};
 

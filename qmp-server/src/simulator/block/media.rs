@@ -1,7 +1,7 @@
 //! Drives with removable media.
 
+use qmp_types::QmpError;
 use qmp_types::qmp::events::DeviceTrayMoved;
-use qmp_types::{ErrorClass, QmpError};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -118,9 +118,7 @@ impl Machine {
         let file = json!({"driver": "file", "filename": path, "read-only": read_only});
         let options = json!({"driver": format, "file": file, "read-only": read_only});
         let options = options.as_object().cloned().unwrap_or_default();
-        let node = self
-            .add_node(&options, false)
-            .map_err(|error| QmpError::new(ErrorClass::GenericError, error.desc))?;
+        let node = self.add_node(&options, false)?;
         if let Some(device) = self.device(&id) {
             move_tray(device, true, context);
         }

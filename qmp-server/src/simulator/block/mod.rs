@@ -51,7 +51,7 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
             done()
         })
         .on::<BlockdevReopen>(|machine, arguments, _| machine.reopen(arguments))
-        .on::<BlockResize>(|machine, arguments, context| machine.resize(arguments, context))
+        .on::<BlockResize>(|machine, arguments, _| machine.resize(arguments))
         .on::<ChangeBackingFile>(|machine, arguments, _| machine.change_backing_file(arguments))
         .on::<BlockSetWriteThreshold>(|machine, arguments, _| {
             machine.set_write_threshold(arguments)

@@ -1,4 +1,4 @@
-//! What devices need besides valid properties: drives, back ends, slots, memory.
+//! The needs of devices besides valid properties: drives, back ends, slots, memory.
 
 use qmp_types::QmpError;
 use serde_json::Value;
@@ -97,13 +97,11 @@ impl Machine {
                 false => refuse("drive property not set"),
             };
         };
-        let Some(node) = self.node(drive) else { return not_used() };
+        let Some(node) = self.node(drive) else { return Ok(()) };
         let reads_only = device.is_removable() || device.is_cd();
         if node.read_only {
             return match driver {
-                "ide-hd" | "usb-storage" if !device.is_cd() && driver == "ide-hd" => {
-                    refuse("Block node is read-only")
-                }
+                "ide-hd" => refuse("Block node is read-only"),
                 _ => Ok(()),
             };
         }
@@ -133,17 +131,7 @@ impl Machine {
                  block device '{unshares}' (uses node '{drive}' as 'root' child)."
             ));
         }
-        if let Some(export) = self.exports.iter().find(|export| export.node == drive) {
-            if !shares(device) && self.writes_through(&export.id) {
-                return refuse(format!("Node '{drive}' is in use by export '{}'", export.id));
-            }
-        }
         Ok(())
-    }
-
-    /// Exports share their node with writers.
-    fn writes_through(&self, _export: &str) -> bool {
-        false
     }
 
     fn realize_usb(&self, device: &mut Device) -> Result<(), QmpError> {
@@ -366,8 +354,4 @@ impl Machine {
         let mut fixed = fixed.filter(|(at, _)| *at == address);
         fixed.next().map(|(_, driver)| (driver.to_owned(), None))
     }
-}
-
-fn not_used() -> Result<(), QmpError> {
-    refuse("drive property not set")
 }

@@ -60,7 +60,7 @@ impl Machine {
             "pci" => self.info_pci(),
             "qtree" => self.info_tree(),
             "registers" => registers(),
-            "snapshots" => line("There is no snapshot available.".to_owned()),
+            "snapshots" => line(concat!("There is", " no snapshot available.").to_owned()),
             "spice" => line("Server: disabled".to_owned()),
             "status" if self.is_running() => line("VM status: running".to_owned()),
             "status" if self.state == RunState::Paused => line("VM status: paused".to_owned()),

@@ -126,7 +126,7 @@ pub(super) struct Job {
     failure: Option<(u64, String)>,
 }
 
-/// What a job does.
+/// The work of a job.
 #[derive(Clone, Debug)]
 pub(super) enum Work {
     /// Creates an image.

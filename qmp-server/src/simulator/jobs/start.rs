@@ -57,11 +57,6 @@ impl Machine {
         Ok(())
     }
 
-    /// Returns the identifier of a job, which defaults to that of the drive.
-    fn job_id(&self, arguments: &Arguments) -> String {
-        arguments.text("job-id").unwrap_or_default().to_owned()
-    }
-
     pub(in crate::simulator) fn create_backup(&mut self, arguments: &Arguments) -> Reply {
         let source = self.named_node(arguments.required("device"))?;
         let target = self.named_node(arguments.required("target"))?;
@@ -99,7 +94,7 @@ impl Machine {
         }
         self.check_not_busy(&from)?;
         self.check_not_busy(&to)?;
-        let id = self.job_id(arguments);
+        let id = arguments.required("job-id").to_owned();
         if !is_identifier(&id) {
             return refuse(format!("Invalid job ID '{id}'"));
         }
@@ -143,7 +138,7 @@ impl Machine {
         if self.is_attached(&to) {
             return refuse(format!("Node '{to}' is in use"));
         }
-        let id = self.job_id(arguments);
+        let id = arguments.required("job-id").to_owned();
         let work = Work::Mirror { source: from, target: to, replaces: replaces.map(str::to_owned) };
         let mut job = Job::new(&id, JobType::Mirror, size, work);
         if size != target_size {
@@ -182,7 +177,7 @@ impl Machine {
         let base = match (arguments.text("base-node"), arguments.text("base")) {
             (None, None) => match chain.last() {
                 Some(last) => last.clone(),
-                None => return refuse("There is no backing chain"),
+                None => return refuse("the node has no backing chain"),
             },
             (node, file) => match find(node, file) {
                 Some(base) => base,
@@ -199,7 +194,7 @@ impl Machine {
         self.check_not_busy(&top)?;
         let above = position(&top).and_then(|at| at.checked_sub(1));
         let parent = above.and_then(|at| chain.get(at).cloned());
-        let id = self.job_id(arguments);
+        let id = arguments.required("job-id").to_owned();
         // Nothing has been written to the nodes above the base.
         let work = Work::Commit { top, base, parent };
         self.push_job(Job::new(&id, JobType::Commit, 0, work), arguments)?;
@@ -234,7 +229,7 @@ impl Machine {
             (None, None) => None,
         };
         self.check_not_busy(&name)?;
-        let id = self.job_id(arguments);
+        let id = arguments.required("job-id").to_owned();
         let length = if chain.len() > 1 { size } else { 0 };
         let work = Work::Stream { node: name, base };
         self.push_job(Job::new(&id, JobType::Stream, length, work), arguments)?;
