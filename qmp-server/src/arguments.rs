@@ -87,6 +87,26 @@ fn expected_type(error: &DecodeError) -> &str {
     error.reason().split_once("expected ").map(|(_, expected)| expected.trim()).unwrap_or_default()
 }
 
+/// Returns arguments in which the negative number that an error is about is replaced by the unsigned
+/// one with the same bits, if the type is unsigned and has 64 bits.
+pub(crate) fn without_sign(text: &str, error: &DecodeError) -> Option<String> {
+    if expected_type(error) != "u64" {
+        return None;
+    }
+    let mut arguments: Value = serde_json::from_str(text).ok()?;
+    let mut place = &mut arguments;
+    let path = error.path().trim_start_matches('$').replace('[', ".[");
+    for step in path.split('.').filter(|step| !step.is_empty()) {
+        place = match step.strip_prefix('[').and_then(|step| step.strip_suffix(']')) {
+            Some(index) => place.get_mut(index.parse::<usize>().ok()?)?,
+            None => place.get_mut(step)?,
+        };
+    }
+    let negative = place.as_i64().filter(|number| *number < 0)?;
+    *place = u64::from_ne_bytes(negative.to_ne_bytes()).into();
+    serde_json::to_string(&arguments).ok()
+}
+
 fn invalid_type(name: &str, expected: &str) -> String {
     format!("Invalid parameter type for '{name}', expected: {expected}")
 }

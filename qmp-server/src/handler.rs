@@ -39,7 +39,15 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     fn decode<C: DeserializeOwned>(self) -> Result<C, QmpError> {
-        let decoded = qmp_types::decode::<C>(&self.text);
+        let mut decoded = qmp_types::decode::<C>(&self.text);
+        let mut text = self.text;
+        // QEMU takes negative numbers as the unsigned ones with the same bits.
+        while let Some(next) =
+            decoded.as_ref().err().and_then(|error| arguments::without_sign(&text, error))
+        {
+            decoded = qmp_types::decode::<C>(&next);
+            text = next;
+        }
         match (decoded, self.fault) {
             (Ok(command), None) => Ok(command),
             (decoded, fault) => Err(arguments::explain(fault, decoded.err().as_ref())),
