@@ -92,8 +92,8 @@ impl Client {
     fn ask(&mut self, question: &Value, with_events: bool) -> Option<Answer> {
         let mut events = Vec::new();
         let reply = self.execute(question, &mut events)?;
-        if with_events {
-            // Jobs go on after the reply.
+        if with_events || question["execute"] == "migrate" {
+            // Jobs and migrations go on after the reply.
             std::thread::sleep(QUIET);
         }
         self.execute(&json!({"execute": "query-name"}), &mut events)?;
