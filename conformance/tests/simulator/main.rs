@@ -5,11 +5,12 @@
 //! events of jobs. Values are not compared, because they depend on the host and the guest.
 
 #![cfg(unix)]
-#![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, missing_docs)] // tests
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -91,8 +92,8 @@ impl Client {
     fn ask(&mut self, question: &Value, with_events: bool) -> Option<Answer> {
         let mut events = Vec::new();
         let reply = self.execute(question, &mut events)?;
-        if with_events {
-            // Jobs go on after the reply.
+        if with_events || question["execute"] == "migrate" {
+            // Jobs and migrations go on after the reply.
             std::thread::sleep(QUIET);
         }
         self.execute(&json!({"execute": "query-name"}), &mut events)?;
@@ -219,7 +220,7 @@ fn properties() -> Vec<Question> {
 }
 
 /// Returns the program whose release the simulated machine stands for.
-fn same_release() -> Option<std::path::PathBuf> {
+fn same_release() -> Option<PathBuf> {
     let version = Simulator::VERSION;
     let wanted = format!("version {}.{}.", version.major, version.minor);
     qemus().into_iter().find(|program| {
@@ -237,6 +238,41 @@ fn answers(mut client: Client, questions: &[Question], directory: &str, jobs: bo
     asked.map_while(|answer| answer).collect()
 }
 
+/// Returns the names of all commands of a machine.
+fn commands(mut client: Client) -> BTreeSet<String> {
+    let reply = client.execute(&json!({"execute": "query-commands"}), &mut Vec::new()).unwrap();
+    let names = reply["return"].as_array().unwrap().iter();
+    names.map(|info| info["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Each command is simulated, or the reason is known why it is not.
+#[test]
+#[cfg_attr(not(qemu), ignore = "needs QEMU")]
+fn commands_are_simulated_or_explained() {
+    let Some(qemu) = same_release() else {
+        println!("the QEMU that the simulated machine stands for is not installed");
+        return;
+    };
+    let scratch = Scratch::new();
+    prepare(&scratch, &qemu_img(&qemu));
+    let expected = commands(Client::of_qemu(&qemu, &scratch));
+    let simulated = commands(Client::of_simulator());
+    let missing: BTreeSet<String> = expected.difference(&simulated).cloned().collect();
+    let lines = include_str!("not_simulated.txt").lines();
+    let explained = lines.filter(|line| !line.starts_with('#'));
+    let explained = explained.filter_map(|line| Some(line.split_once(": ")?.0.to_owned()));
+    assert_eq!(missing, explained.collect());
+    assert_eq!(simulated.difference(&expected).next(), None);
+}
+
+/// Returns the program that creates images for a QEMU.
+fn qemu_img(qemu: &Path) -> PathBuf {
+    let img = qemu.with_file_name("qemu-img");
+    let img = Some(img).filter(|img| img.is_file());
+    let img = img.or_else(|| beside_qemus("qemu-img").into_iter().next());
+    img.expect("qemu-img is installed with QEMU")
+}
+
 #[test]
 #[cfg_attr(not(qemu), ignore = "needs QEMU")]
 fn the_simulated_machine_answers_as_qemu_does() {
@@ -244,10 +280,7 @@ fn the_simulated_machine_answers_as_qemu_does() {
         println!("the QEMU that the simulated machine stands for is not installed");
         return;
     };
-    let img = qemu.with_file_name("qemu-img");
-    let img = Some(img).filter(|img| img.is_file());
-    let img = img.or_else(|| beside_qemus("qemu-img").into_iter().next());
-    let img = img.expect("qemu-img is installed with QEMU");
+    let img = qemu_img(&qemu);
     let (mut count, mut explained, mut differences) = (0, 0, Vec::new());
     for (name, questions) in sections() {
         let jobs = name == "jobs";

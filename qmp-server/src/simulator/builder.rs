@@ -16,7 +16,7 @@ use super::migration::Incoming;
 use super::replies::{Arguments, refuse};
 use super::{
     Simulator, balloon, block, chardevs, cpus, descriptors, devices, display, dump, facts, hmp,
-    identity, jobs, memory, migration, network, objects, qom, queries, run_state,
+    identity, jobs, memory, migration, network, objects, qom, queries, run_state, unavailable,
 };
 use crate::context::Context;
 use crate::router::Router;
@@ -298,6 +298,7 @@ impl SimulatorBuilder {
             qom::add,
             queries::add,
             run_state::add,
+            unavailable::add,
         ];
         let router = areas.into_iter().fold(router, |router, add| add(router));
         let router = self.commands.into_iter().fold(router, |router, add| add(router));

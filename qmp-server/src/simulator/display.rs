@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::machine::Machine;
 use super::replies::{Arguments, Handle, Reply, done, not_found, os_error, refuse};
+use super::unavailable::no_spice;
 use crate::router::Router;
 
 /// The size in pixels of a screen in text mode.
@@ -29,12 +30,19 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
         })
         .on::<ChangeVncPassword>(|_, _, _| no_vnc())
         .on::<SetPassword>(|_, arguments, _| match arguments.text("protocol") {
+            Some("vnc") if arguments.text("connected").is_some_and(|action| action != "keep") => {
+                refuse("parameter 'connected' must be 'keep' when 'protocol' is 'vnc'")
+            }
             Some("vnc") => no_vnc(),
-            _ => refuse("SPICE is not in use"),
+            _ => no_spice(),
         })
         .on::<ExpirePassword>(|_, arguments, _| match arguments.text("protocol") {
+            Some("vnc") if !is_time(arguments.required("time")) => {
+                let time = arguments.required("time");
+                refuse(format!("Parameter 'time' doesn't take value '{time}'"))
+            }
             Some("vnc") => refuse("Could not set password expire time"),
-            _ => refuse("SPICE is not in use"),
+            _ => no_spice(),
         })
         .on::<AddClient>(|machine, arguments, _| {
             let name = arguments.required("fdname");
@@ -43,8 +51,14 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
                 false => refuse(format!("File descriptor named '{name}' has not been found")),
             }
         })
-        .on::<DisplayReload>(|_, _, _| refuse("vnc is invalid, or it is not in use"))
-        .on::<DisplayUpdate>(|_, _, _| refuse("vnc is invalid, or it is not in use"))
+        .on::<DisplayReload>(|_, _, _| done())
+        .on::<DisplayUpdate>(|_, _, _| refuse("Can not find vnc display"))
+}
+
+/// Returns whether a text is a time at which a password expires.
+fn is_time(text: &str) -> bool {
+    let number = text.strip_prefix('+').unwrap_or(text);
+    matches!(text, "now" | "never") || number.parse::<u64>().is_ok()
 }
 
 fn no_vnc() -> Reply {
@@ -87,14 +101,14 @@ impl Machine {
         let name = device.model.name;
         match name.contains("vga") || name.contains("VGA") || name.contains("gpu") {
             true => Ok(()),
-            false => refuse(format!("Device '{id}' is not a QemuConsole")),
+            false => refuse(format!("Device {id} (head 0) is not bound to a QemuConsole")),
         }
     }
 
     fn send_input(&self, arguments: &Arguments) -> Reply {
         if let Some(device) = arguments.text("device") {
             if self.devices.iter().all(|known| known.id.as_deref() != Some(device)) {
-                return refuse(format!("Device '{device}' not found"));
+                return Err(not_found(device));
             }
         }
         for event in arguments.list("events") {

@@ -52,6 +52,19 @@ impl Machine {
                 false => refuse(format!("File descriptor named '{name}' has not been found")),
             };
         }
+        let format = arguments.text("format").unwrap_or("elf");
+        let selects = arguments.flag("paging") || arguments.get("begin").is_some();
+        if format.starts_with("kdump") && selects {
+            return refuse("kdump-compressed format doesn't support paging or filter");
+        }
+        match format {
+            "win-dmp" => return refuse("win-dump: no vmcoreinfo note from the guest"),
+            "elf" | "kdump-zlib" | "kdump-raw-zlib" => {}
+            other => {
+                let name = other.replace("raw-", "");
+                return refuse(format!("{name} is not available now"));
+            }
+        }
         let Some(path) = protocol.strip_prefix("file:") else {
             return refuse("parameter 'protocol' must start with 'file:' or 'fd:'");
         };
@@ -78,10 +91,6 @@ impl Machine {
     fn save_memory(&mut self, arguments: &Arguments) -> Reply {
         let path = arguments.required("filename");
         let size = arguments.size("size").unwrap_or_default();
-        let begin = arguments.size("val").unwrap_or_default();
-        if begin.saturating_add(size) > self.memory {
-            return refuse(format!("Invalid addr 0x{begin:016x}/size {size} specified"));
-        }
         if size > MAX_SAVED {
             let most = MAX_SAVED >> 20;
             return refuse(format!("the simulated machine saves at most {most} MiB of memory"));

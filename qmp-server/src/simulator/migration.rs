@@ -218,8 +218,15 @@ impl Machine {
         if let Destination::Program = address {
             return refuse("the simulated machine does not run programs");
         }
-        self.set_migration(MigrationStatus::Setup, context);
+        let is_socket = match &address {
+            Destination::Address(address) => address.get("type").is_none_or(|kind| kind != "fd"),
+            Destination::File(_) | Destination::Program => false,
+        };
         let target = self.open_target(address);
+        if let (Err(error), false) = (&target, is_socket) {
+            return Err(error.clone());
+        }
+        self.set_migration(MigrationStatus::Setup, context);
         context.after_reply(|context| match target {
             Ok(target) => {
                 self.migration.target = Some(target);
@@ -242,7 +249,7 @@ impl Machine {
             Destination::Address(address) => connect(&address, self).map(Target::Stream),
             Destination::File(path) => match self.files.create(&path, 0, MAGIC) {
                 Ok(()) => Ok(Target::File(path)),
-                Err(error) => refuse(format!("Failed to open file '{path}': {}", os_error(&error))),
+                Err(error) => refuse(format!("Could not create '{path}': {}", os_error(&error))),
             },
             Destination::Program => refuse("the simulated machine does not run programs"),
         }
@@ -332,11 +339,9 @@ impl Machine {
                 "Enable postcopy with migrate_set_capability before the start of migration",
             );
         }
-        match self.migration.status {
-            MigrationStatus::None => {
-                refuse("Postcopy must be started after migration has been started")
-            }
-            _ => refuse("the simulated machine does not copy memory on demand"),
+        match self.migration.is_active() {
+            true => refuse("the simulated machine does not copy memory on demand"),
+            false => done(),
         }
     }
 
@@ -403,8 +408,16 @@ impl Machine {
             capabilities.insert(known, state);
         }
         let has = |name: &str| capabilities.get(name).copied().unwrap_or_default();
-        if has("x-colo") && !has("return-path") && has("postcopy-ram") {
-            return refuse("COLO is not compatible with postcopy");
+        if has("x-colo") && !has("return-path") {
+            return refuse("Capability 'x-colo' requires capability 'return-path'");
+        }
+        if has("dirty-limit") {
+            return refuse(
+                "dirty-limit requires KVM with accelerator property 'dirty-ring-size' set",
+            );
+        }
+        if has("mapped-ram") && has("postcopy-ram") {
+            return refuse("Mapped-ram migration is incompatible with postcopy");
         }
         if has("postcopy-preempt") && !has("postcopy-ram") {
             return refuse("Postcopy preempt requires postcopy-ram");
@@ -424,28 +437,44 @@ impl Machine {
 
     fn set_parameters(&mut self, arguments: &Arguments) -> Reply {
         let number = |name: &str| arguments.size(name);
-        let ranges: [(&str, u64, u64, &str); 9] = [
+        let initial = number("cpu-throttle-initial").or_else(|| {
+            self.migration.parameters.get("cpu-throttle-initial").and_then(Value::as_u64)
+        });
+        // The least value, the largest one, and what QEMU says of them.
+        let ranges = [
             ("cpu-throttle-initial", 1, 99, "an integer in the range of 1 to 99"),
             ("cpu-throttle-increment", 1, 99, "an integer in the range of 1 to 99"),
             ("throttle-trigger-threshold", 1, 100, "an integer in the range of 1 to 100"),
-            ("downtime-limit", 0, 2_000_000, "an integer in the range of 0 to 2000 seconds"),
+            (
+                "max-cpu-throttle",
+                initial.unwrap_or(1),
+                99,
+                "an integer in the range of cpu-throttle-initial to 99",
+            ),
+            ("downtime-limit", 0, 2_000_000, "an integer in the range of 0 to (2000 * 1000) ms"),
             ("multifd-channels", 1, 255, "a value between 1 and 255"),
             ("multifd-zlib-level", 0, 9, "a value between 0 and 9"),
             ("multifd-zstd-level", 0, 20, "a value between 0 and 20"),
-            ("max-cpu-throttle", 1, 99, "an integer in the range of 1 to 99"),
-            ("announce-rounds", 1, 1000, "a value between 1 and 1000"),
+            ("multifd-qatzip-level", 1, 9, "a value between 1 and 9"),
+            ("announce-initial", 0, 100_000, "a value between 0 and 100000"),
+            ("announce-max", 0, 100_000, "a value between 0 and 100000"),
+            ("announce-rounds", 0, 1000, "a value between 0 and 1000"),
+            ("announce-step", 1, 10_000, "a value between 0 and 10000"),
+            ("x-vcpu-dirty-limit-period", 1, 1000, "a value between 1 and 1000"),
         ];
         for (name, least, most, what) in ranges {
             if number(name).is_some_and(|number| !(least..=most).contains(&number)) {
-                return refuse(format!("Parameter '{name}' expects {what}"));
+                return refuse(format!("Option {name} expects {what}"));
             }
         }
         let small = number("xbzrle-cache-size");
         if small.is_some_and(|size| size < 4096 || !size.is_power_of_two()) {
             return refuse(
-                "Parameter 'xbzrle-cache-size' expects a power of two no less than the target page \
-                 size",
+                "Option xbzrle-cache-size expects a power of two no less than the target page size",
             );
+        }
+        if number("vcpu-dirty-limit") == Some(0) {
+            return refuse("Parameter 'vcpu-dirty-limit' must be greater than 1 MB/s");
         }
         for (name, value) in &arguments.0 {
             // `null` resets a string.
@@ -563,10 +592,7 @@ fn destination(arguments: &Arguments) -> Result<Destination, QmpError> {
         Destination::Address(address)
     };
     match (arguments.text("uri"), channel) {
-        (Some(_), Some(_)) => refuse(
-            "'uri' and 'channels' arguments are mutually exclusive; exactly one of the two should be present in 'migrate' qmp command ",
-        ),
-        (None, None) => refuse("need either 'uri' or 'channels' argument"),
+        (None, None) | (Some(_), Some(_)) => refuse("need either 'uri' or 'channels' argument"),
         (None, Some(channel)) => {
             let text = |name: &str| channel.get(name).and_then(Value::as_str).unwrap_or_default();
             Ok(match text("transport") {
@@ -584,6 +610,7 @@ fn destination(arguments: &Arguments) -> Result<Destination, QmpError> {
                     };
                     address("inet", &[("host", host), ("port", port)])
                 }
+                "unix" if rest.is_empty() => return refuse("invalid Unix socket address"),
                 "unix" => address("unix", &[("path", rest)]),
                 "fd" => address("fd", &[("str", rest)]),
                 "file" => Destination::File(rest.to_owned()),

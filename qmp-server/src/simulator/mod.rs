@@ -25,6 +25,7 @@ mod qom;
 mod queries;
 mod replies;
 mod run_state;
+mod unavailable;
 
 #[cfg(unix)]
 use std::io;

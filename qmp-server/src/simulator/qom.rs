@@ -1,6 +1,8 @@
 //! The QEMU Object Model (QOM): the tree of the simulated objects, derived from the state.
 
-use qmp_types::qmp::commands::{QomGet, QomList, QomListProperties, QomListTypes, QomSet};
+use qmp_types::qmp::commands::{
+    QomGet, QomList, QomListGet, QomListProperties, QomListTypes, QomSet,
+};
 use qmp_types::{ErrorClass, QmpError};
 use serde_json::{Value, json};
 
@@ -18,6 +20,22 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
             machine.property(arguments.required("path"), arguments.required("property"))
         })
         .on::<QomSet>(|machine, arguments, _| machine.set_property(arguments))
+        .on::<QomListGet>(|machine, arguments, _| {
+            let paths = arguments.list("paths").iter().filter_map(Value::as_str);
+            let all: Result<Vec<Value>, QmpError> = paths
+                .map(|path| {
+                    let properties = machine.properties_at(path)?.into_iter().map(|property| {
+                        json!({
+                            "name": property.name,
+                            "type": property.kind,
+                            "value": property.value,
+                        })
+                    });
+                    Ok(json!({"properties": properties.collect::<Value>()}))
+                })
+                .collect();
+            Ok(all?.into())
+        })
         .on::<QomListTypes>(|_, arguments, _| {
             let of = arguments.text("implements").unwrap_or("object");
             Ok(facts::implementations(of, arguments.flag("abstract")))

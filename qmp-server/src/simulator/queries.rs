@@ -4,10 +4,10 @@
 #![allow(deprecated)]
 
 use qmp_types::qmp::commands::{
-    QueryCommandLineOptions, QueryCurrentMachine, QueryGicCapabilities, QueryKvm, QueryMachines,
-    QueryName, QueryReplay, QuerySev, QueryStats, QueryStatsSchemas, QueryTarget, QueryTpm,
-    QueryTpmModels, QueryTpmTypes, QueryUuid, QueryVersion, QueryXenReplicationStatus, QueryYank,
-    RtcResetReinjection, Yank,
+    QueryCommandLineOptions, QueryCryptodev, QueryCurrentMachine, QueryGicCapabilities, QueryKvm,
+    QueryMachines, QueryName, QueryReplay, QuerySev, QueryStats, QueryStatsSchemas, QueryTarget,
+    QueryTpm, QueryTpmModels, QueryTpmTypes, QueryUuid, QueryVersion, QueryXenReplicationStatus,
+    QueryYank, RtcResetReinjection, Yank,
 };
 use qmp_types::{ErrorClass, QmpError};
 use serde_json::{Value, json};
@@ -67,6 +67,7 @@ fn add_features(router: Router<Machine>) -> Router<Machine> {
         })
         .on::<QueryTpm>(|_, _, _| Ok(json!([])))
         .on::<QueryTpmModels>(|_, _, _| Ok(json!(["tpm-crb", "tpm-tis"])))
+        .on::<QueryCryptodev>(|_, _, _| Ok(json!([])))
         .on::<QueryTpmTypes>(|_, _, _| Ok(json!(["passthrough", "emulator"])))
         .on::<QueryReplay>(|_, _, _| Ok(json!({"mode": "none", "icount": 0})))
         .on::<QueryXenReplicationStatus>(|_, _, _| Ok(json!({"error": false})))

@@ -130,13 +130,15 @@ impl Machine {
 
     pub(super) fn change_backing_file(&mut self, arguments: &Arguments) -> Reply {
         let image = arguments.required("image-node-name");
-        let root = self.either_node(Some(arguments.required("device")), None);
-        let root = root.or_else(|_| self.root_node(arguments.required("device")))?;
+        let root = self.named_node(arguments.required("device"))?.name.clone();
         if self.node(image).is_none() {
             return refuse(format!("Cannot find device='' nor node-name='{image}'"));
         }
         if !self.backing_chain(&root).iter().any(|name| name == image) {
             return refuse(format!("'{root}' and image file are not in the same chain"));
+        }
+        if self.node(image).is_some_and(|node| node.child("backing").is_none()) {
+            return refuse("not allowing backing file change on an image without a backing file");
         }
         let file = arguments.required("backing-file").to_owned();
         if let Some(node) = self.node_mut(image) {
@@ -175,6 +177,15 @@ impl Machine {
         if given.iter().any(|rate| !(0..=1_000_000_000_000_000).contains(rate)) {
             return refuse("bps/iops/max values must be within [0, 1000000000000000]");
         }
+        let boundaries: Option<Vec<u64>> = arguments
+            .get("boundaries")
+            .and_then(Value::as_array)
+            .map(|all| all.iter().filter_map(Value::as_u64).collect());
+        if let Some(all) = boundaries {
+            if all.is_empty() || all.contains(&0) || !all.windows(2).all(|pair| pair[0] < pair[1]) {
+                return refuse(format!("Device '{id}' set read boundaries fail"));
+            }
+        }
         for kind in [["bps", "bps_rd", "bps_wr"], ["iops", "iops_rd", "iops_wr"]] {
             let set = |name: &&str| arguments.integer(name).is_some_and(|rate| rate > 0);
             if set(&kind[0]) && kind[1..].iter().any(set) {
@@ -185,6 +196,17 @@ impl Machine {
             }
         }
         done()
+    }
+
+    /// Activates or deactivates a node. Nodes are always active here.
+    pub(super) fn set_active(&mut self, arguments: &Arguments) -> Reply {
+        if let Some(name) = arguments.text("node-name").filter(|name| self.node(name).is_none()) {
+            return refuse(format!("Failed to find node with node-name='{name}'"));
+        }
+        match arguments.flag("active") {
+            true => done(),
+            false => refuse("the simulated machine does not deactivate nodes"),
+        }
     }
 
     pub(super) fn set_node_iothread(&mut self, arguments: &Arguments) -> Reply {

@@ -6,7 +6,7 @@ use qmp_types::QmpError;
 
 use super::node::{Link, Node};
 use crate::simulator::machine::Machine;
-use crate::simulator::replies::{not_found, refuse};
+use crate::simulator::replies::refuse;
 
 impl Machine {
     pub(in crate::simulator) fn node(&self, name: &str) -> Option<&Node> {
@@ -128,10 +128,5 @@ impl Machine {
             next = node.child("backing").and_then(|name| self.node(name));
         }
         chain
-    }
-
-    /// Returns the node of a drive, by the drive's `id` or QOM path, or by its node.
-    pub(in crate::simulator) fn root_node(&self, name: &str) -> Result<String, QmpError> {
-        self.node(name).map(|node| node.name.clone()).ok_or_else(|| not_found(name))
     }
 }

@@ -20,10 +20,11 @@ use qmp_types::qmp::commands::{
     BlockDirtyBitmapMerge, BlockDirtyBitmapRemove, BlockExportAdd, BlockExportDel,
     BlockLatencyHistogramSet, BlockResize, BlockSetIoThrottle, BlockSetWriteThreshold, BlockdevAdd,
     BlockdevChangeMedium, BlockdevCloseTray, BlockdevDel, BlockdevInsertMedium, BlockdevOpenTray,
-    BlockdevRemoveMedium, BlockdevReopen, BlockdevSnapshot, BlockdevSnapshotDeleteInternalSync,
-    BlockdevSnapshotInternalSync, BlockdevSnapshotSync, ChangeBackingFile, Eject, NbdServerAdd,
-    NbdServerRemove, NbdServerStart, NbdServerStop, QueryBlock, QueryBlockExports, QueryBlockstats,
-    QueryNamedBlockNodes, Transaction, XBlockdevSetIothread,
+    BlockdevRemoveMedium, BlockdevReopen, BlockdevSetActive, BlockdevSnapshot,
+    BlockdevSnapshotDeleteInternalSync, BlockdevSnapshotInternalSync, BlockdevSnapshotSync,
+    ChangeBackingFile, Eject, NbdServerAdd, NbdServerRemove, NbdServerStart, NbdServerStop,
+    QueryBlock, QueryBlockExports, QueryBlockstats, QueryNamedBlockNodes, Transaction,
+    XBlockdevSetIothread,
 };
 use qmp_types::qmp::events::{BlockExportDeleted, DeviceTrayMoved};
 
@@ -53,6 +54,7 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
         .on::<BlockdevReopen>(|machine, arguments, _| machine.reopen(arguments))
         .on::<BlockResize>(|machine, arguments, _| machine.resize(arguments))
         .on::<ChangeBackingFile>(|machine, arguments, _| machine.change_backing_file(arguments))
+        .on::<BlockdevSetActive>(|machine, arguments, _| machine.set_active(arguments))
         .on::<BlockSetWriteThreshold>(|machine, arguments, _| {
             machine.set_write_threshold(arguments)
         })

@@ -5,6 +5,7 @@ mod info;
 
 use qmp_types::QmpError;
 use qmp_types::qmp::commands::HumanMonitorCommand;
+use qmp_types::qmp::events::{Resume, Stop};
 use qmp_types::qmp::types::{RunState, ShutdownCause};
 use serde_json::{Value, json};
 
@@ -290,7 +291,11 @@ fn qom_list(machine: &mut Machine, words: &[&str], _: &mut Context) -> Result<St
     Ok(text)
 }
 
-fn savevm(machine: &mut Machine, words: &[&str], _: &mut Context) -> Result<String, QmpError> {
+fn savevm(
+    machine: &mut Machine,
+    words: &[&str],
+    context: &mut Context,
+) -> Result<String, QmpError> {
     let writable = machine.nodes.iter().rev().find(|node| {
         !node.read_only
             && node.driver != "qcow2"
@@ -300,6 +305,10 @@ fn savevm(machine: &mut Machine, words: &[&str], _: &mut Context) -> Result<Stri
     if let Some(node) = writable {
         let name = &node.name;
         return refuse(format!("Device '{name}' is writable but does not support snapshots"));
+    }
+    if machine.is_running() {
+        context.emit(&Stop::new());
+        context.emit(&Resume::new());
     }
     let tag = words.first().map_or("vm-1", |tag| tag).to_owned();
     for node in machine.nodes.iter_mut().filter(|node| node.driver == "qcow2" && !node.read_only) {
