@@ -83,7 +83,7 @@ impl Vm {
         let simulator = builder.build();
         let server = simulator.server().clone();
         std::thread::spawn(move || server.serve_unix(&listener));
-        let test = Client::connect(&format!("unix:{}", directory.join("qmp").display())).unwrap();
+        let test = Client::connect(format!("unix:{}", directory.join("qmp").display())).unwrap();
         Self { simulator, directory, test }
     }
 

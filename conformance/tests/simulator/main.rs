@@ -203,7 +203,8 @@ fn properties() -> Vec<Question> {
         };
         let is_text = matches!(kind, "str" | "busnr");
         for value in [json!("zz"), json!([1]), json!({})] {
-            if !(is_text && value.is_string()) && !kind.starts_with("child") {
+            let is_valid = is_text && value.is_string();
+            if !(is_valid || kind.starts_with("child")) {
                 count += 1;
                 commands.push(json!({"driver": driver, "id": format!("q{count}"), name: value}));
             }

@@ -1,8 +1,11 @@
 //! Migration, as its source and as its destination.
 
+mod address;
+mod incoming;
+mod settings;
+
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
-use std::thread;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use qmp_types::QmpError;
@@ -17,11 +20,11 @@ use serde_json::{Map, Value, json};
 
 use super::clock::Timer;
 use super::machine::Machine;
-use super::network::{Connected, check_listen, connect};
+use super::network::{Connected, connect};
 use super::replies::{Arguments, Handle, Reply, done, os_error, refuse};
 use crate::context::Context;
-use crate::handle::WeakMachineHandle;
 use crate::router::Router;
+use address::{Destination, destination};
 
 /// The bytes that a stream of QEMU begins with.
 const MAGIC: &[u8] = b"QEVM\0\0\0\x03";
@@ -91,7 +94,7 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
 
 /// The state of the migrations from and to the machine.
 #[derive(Debug)]
-pub(super) struct Migration {
+pub(in crate::simulator) struct Migration {
     /// The state of the last migration, or `none`.
     status: MigrationStatus,
     capabilities: BTreeMap<&'static str, bool>,
@@ -102,15 +105,15 @@ pub(super) struct Migration {
     started: Duration,
     ended: Duration,
     /// The time that transferring the memory takes.
-    pub(super) takes: Duration,
-    pub(super) incoming: Incoming,
+    pub(in crate::simulator) takes: Duration,
+    pub(in crate::simulator) incoming: Incoming,
     /// Whether the destination runs the guest at once.
-    pub(super) starts_guest: bool,
+    pub(in crate::simulator) starts_guest: bool,
 }
 
 /// Whether the machine is the destination of a migration.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Incoming {
+pub(in crate::simulator) enum Incoming {
     Never,
     /// `migrate-incoming` is awaited.
     Deferred,
@@ -127,7 +130,7 @@ enum Target {
 }
 
 impl Migration {
-    pub(super) fn new() -> Self {
+    pub(in crate::simulator) fn new() -> Self {
         let parameters = json!({
             "cpu-throttle-tailslow": false,
             "xbzrle-cache-size": 67_108_864,
@@ -264,7 +267,7 @@ impl Machine {
     }
 
     /// Called when the memory has been transferred.
-    pub(super) fn migration_transfers(&mut self, context: &mut Context) {
+    pub(in crate::simulator) fn migration_transfers(&mut self, context: &mut Context) {
         if self.migration.status != MigrationStatus::Active {
             return;
         }
@@ -345,7 +348,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn query_migration(&self) -> Value {
+    pub(in crate::simulator) fn query_migration(&self) -> Value {
         let migration = &self.migration;
         if migration.status == MigrationStatus::None {
             return json!({});
@@ -393,236 +396,6 @@ impl Machine {
         });
         info
     }
-
-    fn set_capabilities(&mut self, arguments: &Arguments) -> Reply {
-        if self.migration.is_active() {
-            return refuse("There's a migration process in progress");
-        }
-        let mut capabilities = self.migration.capabilities.clone();
-        for change in arguments.list("capabilities") {
-            let name = change.get("capability").and_then(Value::as_str).unwrap_or_default();
-            let state = change.get("state").and_then(Value::as_bool).unwrap_or_default();
-            let Some(known) = CAPABILITIES.into_iter().find(|known| *known == name) else {
-                return refuse(format!("Parameter 'capability' does not accept value '{name}'"));
-            };
-            capabilities.insert(known, state);
-        }
-        let has = |name: &str| capabilities.get(name).copied().unwrap_or_default();
-        if has("x-colo") && !has("return-path") {
-            return refuse("Capability 'x-colo' requires capability 'return-path'");
-        }
-        if has("dirty-limit") {
-            return refuse(
-                "dirty-limit requires KVM with accelerator property 'dirty-ring-size' set",
-            );
-        }
-        if has("mapped-ram") && has("postcopy-ram") {
-            return refuse("Mapped-ram migration is incompatible with postcopy");
-        }
-        if has("postcopy-preempt") && !has("postcopy-ram") {
-            return refuse("Postcopy preempt requires postcopy-ram");
-        }
-        if has("switchover-ack") && !has("return-path") {
-            return refuse("Capability 'switchover-ack' requires capability 'return-path'");
-        }
-        if has("zero-copy-send") && !has("multifd") {
-            return refuse("Zero copy only available for non-compressed non-TLS multifd migration");
-        }
-        if has("mapped-ram") && has("xbzrle") {
-            return refuse("Mapped-ram migration is incompatible with xbzrle");
-        }
-        self.migration.capabilities = capabilities;
-        done()
-    }
-
-    fn set_parameters(&mut self, arguments: &Arguments) -> Reply {
-        let number = |name: &str| arguments.size(name);
-        let initial = number("cpu-throttle-initial").or_else(|| {
-            self.migration.parameters.get("cpu-throttle-initial").and_then(Value::as_u64)
-        });
-        // The least value, the largest one, and what QEMU says of them.
-        let ranges = [
-            ("cpu-throttle-initial", 1, 99, "an integer in the range of 1 to 99"),
-            ("cpu-throttle-increment", 1, 99, "an integer in the range of 1 to 99"),
-            ("throttle-trigger-threshold", 1, 100, "an integer in the range of 1 to 100"),
-            (
-                "max-cpu-throttle",
-                initial.unwrap_or(1),
-                99,
-                "an integer in the range of cpu-throttle-initial to 99",
-            ),
-            ("downtime-limit", 0, 2_000_000, "an integer in the range of 0 to (2000 * 1000) ms"),
-            ("multifd-channels", 1, 255, "a value between 1 and 255"),
-            ("multifd-zlib-level", 0, 9, "a value between 0 and 9"),
-            ("multifd-zstd-level", 0, 20, "a value between 0 and 20"),
-            ("multifd-qatzip-level", 1, 9, "a value between 1 and 9"),
-            ("announce-initial", 0, 100_000, "a value between 0 and 100000"),
-            ("announce-max", 0, 100_000, "a value between 0 and 100000"),
-            ("announce-rounds", 0, 1000, "a value between 0 and 1000"),
-            ("announce-step", 1, 10_000, "a value between 0 and 10000"),
-            ("x-vcpu-dirty-limit-period", 1, 1000, "a value between 1 and 1000"),
-        ];
-        for (name, least, most, what) in ranges {
-            if number(name).is_some_and(|number| !(least..=most).contains(&number)) {
-                return refuse(format!("Option {name} expects {what}"));
-            }
-        }
-        let small = number("xbzrle-cache-size");
-        if small.is_some_and(|size| size < 4096 || !size.is_power_of_two()) {
-            return refuse(
-                "Option xbzrle-cache-size expects a power of two no less than the target page size",
-            );
-        }
-        if number("vcpu-dirty-limit") == Some(0) {
-            return refuse("Parameter 'vcpu-dirty-limit' must be greater than 1 MB/s");
-        }
-        for (name, value) in &arguments.0 {
-            // `null` resets a string.
-            let value = if value.is_null() { json!("") } else { value.clone() };
-            self.migration.parameters.insert(name.clone(), value);
-        }
-        done()
-    }
-
-    fn migrate_incoming(&mut self, arguments: &Arguments, context: &mut Context) -> Reply {
-        match self.migration.incoming {
-            Incoming::Never => {
-                return refuse("'-incoming' was not specified on the command line");
-            }
-            Incoming::Deferred => {}
-            Incoming::Listening | Incoming::Ended => {
-                return refuse("The incoming migration has already been started");
-            }
-        }
-        match destination(arguments)? {
-            Destination::Address(address) => {
-                check_listen(&address, self)?;
-                self.listen(&address)?;
-                self.migration.incoming = Incoming::Listening;
-                self.set_migration(MigrationStatus::Setup, context);
-            }
-            Destination::File(path) => {
-                let head = self.files.head(&path, 0);
-                let head = head.or_else(|error| {
-                    refuse(format!("Failed to open file '{path}': {}", os_error(&error)))
-                })?;
-                self.migration.incoming = Incoming::Listening;
-                self.set_migration(MigrationStatus::Setup, context);
-                context.after_reply(|context| self.receive(&head, context));
-            }
-            Destination::Program => return refuse("the simulated machine does not run programs"),
-        }
-        done()
-    }
-
-    /// Waits for the source on a thread.
-    fn listen(&self, address: &Map<String, Value>) -> Result<(), QmpError> {
-        let shared = self.shared.clone();
-        let receive = move |received: io::Result<Vec<u8>>| {
-            if let Some(shared) = shared.as_ref().and_then(WeakMachineHandle::upgrade) {
-                let bytes = received.unwrap_or_default();
-                shared.with(|machine, context| machine.receive(&bytes, context));
-            }
-        };
-        let text = |name: &str| address.get(name).and_then(Value::as_str).unwrap_or_default();
-        let spawned = match text("type") {
-            #[cfg(unix)]
-            "unix" => {
-                let path = text("path");
-                // As QEMU does, with a socket that an earlier process has left.
-                let _ = std::fs::remove_file(path);
-                let listener =
-                    std::os::unix::net::UnixListener::bind(path).or_else(cannot_listen)?;
-                thread::Builder::new().name("qmp-incoming".to_owned()).spawn(move || {
-                    receive(listener.accept().and_then(|(stream, _)| read(stream)));
-                })
-            }
-            "inet" => {
-                let to = format!("{}:{}", text("host"), text("port"));
-                let listener = std::net::TcpListener::bind(to).or_else(cannot_listen)?;
-                thread::Builder::new().name("qmp-incoming".to_owned()).spawn(move || {
-                    receive(listener.accept().and_then(|(stream, _)| read(stream)));
-                })
-            }
-            _ => return refuse("the simulated machine does not receive a guest from there"),
-        };
-        match spawned {
-            Ok(_) => Ok(()),
-            Err(error) => cannot_listen(error),
-        }
-    }
-
-    /// Takes over the guest that was received, or fails, which ends the machine.
-    fn receive(&mut self, stream: &[u8], context: &mut Context) {
-        if self.migration.incoming != Incoming::Listening {
-            return;
-        }
-        self.migration.incoming = Incoming::Ended;
-        self.set_migration(MigrationStatus::Active, context);
-        if !stream.starts_with(MAGIC) || !stream.ends_with(END) {
-            self.migration.error = Some("Not a migration stream".to_owned());
-            self.set_migration(MigrationStatus::Failed, context);
-            return context.end();
-        }
-        self.set_migration(MigrationStatus::Completed, context);
-        self.state = RunState::Paused;
-        if self.migration.starts_guest {
-            self.state = RunState::Running;
-            context.emit(&events::Resume::new());
-        }
-    }
-}
-
-/// Where a machine is sent to or received from.
-enum Destination {
-    Address(Map<String, Value>),
-    File(String),
-    Program,
-}
-
-fn destination(arguments: &Arguments) -> Result<Destination, QmpError> {
-    let channel = arguments.list("channels").first().and_then(|channel| channel.get("addr"));
-    let channel = channel.and_then(Value::as_object);
-    let address = |kind: &str, members: &[(&str, &str)]| {
-        let mut address = Map::new();
-        address.insert("type".to_owned(), kind.into());
-        for (name, value) in members {
-            address.insert((*name).to_owned(), (*value).into());
-        }
-        Destination::Address(address)
-    };
-    match (arguments.text("uri"), channel) {
-        (None, None) | (Some(_), Some(_)) => refuse("need either 'uri' or 'channels' argument"),
-        (None, Some(channel)) => {
-            let text = |name: &str| channel.get(name).and_then(Value::as_str).unwrap_or_default();
-            Ok(match text("transport") {
-                "file" => Destination::File(text("filename").to_owned()),
-                "exec" => Destination::Program,
-                _ => Destination::Address(channel.clone()),
-            })
-        }
-        (Some(uri), None) => {
-            let (scheme, rest) = uri.split_once(':').unwrap_or((uri, ""));
-            Ok(match scheme {
-                "tcp" => {
-                    let Some((host, port)) = rest.rsplit_once(':') else {
-                        return refuse(format!("error parsing address '{rest}'"));
-                    };
-                    address("inet", &[("host", host), ("port", port)])
-                }
-                "unix" if rest.is_empty() => return refuse("invalid Unix socket address"),
-                "unix" => address("unix", &[("path", rest)]),
-                "fd" => address("fd", &[("str", rest)]),
-                "file" => Destination::File(rest.to_owned()),
-                "exec" => Destination::Program,
-                _ => return refuse(format!("unknown migration protocol: {uri}")),
-            })
-        }
-    }
-}
-
-fn cannot_listen<T>(error: io::Error) -> Result<T, QmpError> {
-    refuse(format!("Failed to listen: {}", os_error(&error)))
 }
 
 fn send(stream: &mut Connected) -> io::Result<()> {
@@ -633,11 +406,4 @@ fn send(stream: &mut Connected) -> io::Result<()> {
         Connected::Unix(stream) => stream.write_all(&state),
         Connected::Descriptor => Err(io::ErrorKind::Unsupported.into()),
     }
-}
-
-/// Reads a stream to its end, as far as it could be one of a simulated machine.
-fn read(stream: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    stream.take(4096).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

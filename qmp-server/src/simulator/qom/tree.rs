@@ -1,53 +1,17 @@
-//! The QEMU Object Model (QOM): the tree of the simulated objects, derived from the state.
+//! The objects of the tree, and their properties.
 
-use qmp_types::qmp::commands::{
-    QomGet, QomList, QomListGet, QomListProperties, QomListTypes, QomSet,
-};
-use qmp_types::{ErrorClass, QmpError};
+use qmp_types::QmpError;
 use serde_json::{Value, json};
 
-use super::devices::values;
-use super::facts;
-use super::machine::{Device, Machine, Object};
-use super::objects::check_range;
-use super::replies::{Arguments, Handle, Reply, done, not_found, refuse};
-use crate::router::Router;
-
-pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
-    router
-        .on::<QomList>(|machine, arguments, _| machine.list_properties(arguments.required("path")))
-        .on::<QomGet>(|machine, arguments, _| {
-            machine.property(arguments.required("path"), arguments.required("property"))
-        })
-        .on::<QomSet>(|machine, arguments, _| machine.set_property(arguments))
-        .on::<QomListGet>(|machine, arguments, _| {
-            let paths = arguments.list("paths").iter().filter_map(Value::as_str);
-            let all: Result<Vec<Value>, QmpError> = paths
-                .map(|path| {
-                    let properties = machine.properties_at(path)?.into_iter().map(|property| {
-                        json!({
-                            "name": property.name,
-                            "type": property.kind,
-                            "value": property.value,
-                        })
-                    });
-                    Ok(json!({"properties": properties.collect::<Value>()}))
-                })
-                .collect();
-            Ok(all?.into())
-        })
-        .on::<QomListTypes>(|_, arguments, _| {
-            let of = arguments.text("implements").unwrap_or("object");
-            Ok(facts::implementations(of, arguments.flag("abstract")))
-        })
-        .on::<QomListProperties>(|_, arguments, _| list_properties(arguments.required("typename")))
-}
+use crate::simulator::facts;
+use crate::simulator::machine::{Device, Machine, Object};
+use crate::simulator::replies::refuse;
 
 /// A property of an object, or one of its children.
-struct Property {
-    name: String,
-    kind: String,
-    value: Value,
+pub(super) struct Property {
+    pub(super) name: String,
+    pub(super) kind: String,
+    pub(super) value: Value,
 }
 
 impl Property {
@@ -61,7 +25,7 @@ impl Property {
 }
 
 /// An object of the tree.
-enum Node<'m> {
+pub(super) enum Node<'m> {
     Container,
     Machine,
     Device(&'m Device),
@@ -75,29 +39,8 @@ enum Node<'m> {
 }
 
 impl Machine {
-    /// Returns whether an object is at a path.
-    pub(super) fn exists(&self, path: &str) -> bool {
-        self.resolve(path).is_ok_and(|found| found.is_some())
-    }
-
-    /// Returns the names and types of the properties of the object at a path.
-    pub(super) fn list_properties(&self, path: &str) -> Reply {
-        let properties = self.properties_at(path)?;
-        let infos = properties
-            .into_iter()
-            .map(|property| json!({"name": property.name, "type": property.kind}));
-        Ok(infos.collect())
-    }
-
-    fn properties_at(&self, path: &str) -> Result<Vec<Property>, QmpError> {
-        match self.resolve(path)? {
-            Some((path, node)) => Ok(self.list(&path, &node)),
-            None => Err(not_found(path)),
-        }
-    }
-
     /// Finds the object at an absolute path, or at a partial one that leads to one object.
-    fn resolve(&self, path: &str) -> Result<Option<(String, Node<'_>)>, QmpError> {
+    pub(super) fn resolve(&self, path: &str) -> Result<Option<(String, Node<'_>)>, QmpError> {
         if path.is_empty() {
             return refuse("Path '' is ambiguous");
         }
@@ -125,7 +68,7 @@ impl Machine {
         }
     }
 
-    fn at(&self, path: &str) -> Option<Node<'_>> {
+    pub(super) fn at(&self, path: &str) -> Option<Node<'_>> {
         let containers = [
             "/",
             "/backend",
@@ -167,7 +110,7 @@ impl Machine {
         format!("{}-machine", self.machine_type)
     }
 
-    fn type_of(&self, node: &Node<'_>) -> String {
+    pub(super) fn type_of(&self, node: &Node<'_>) -> String {
         match node {
             Node::Container => "container".to_owned(),
             Node::Machine => self.machine_kind(),
@@ -181,7 +124,7 @@ impl Machine {
         }
     }
 
-    fn list(&self, path: &str, node: &Node<'_>) -> Vec<Property> {
+    pub(super) fn list(&self, path: &str, node: &Node<'_>) -> Vec<Property> {
         let mut properties = vec![Property::new("type", "string", self.type_of(node))];
         match node {
             Node::Container => properties.extend(self.children(path)),
@@ -285,129 +228,10 @@ impl Machine {
         }
         properties
     }
-
-    pub(super) fn property(&self, path: &str, name: &str) -> Reply {
-        let Some((path, node)) = self.resolve(path)? else { return Err(not_found(path)) };
-        if let (Node::Device(device), "guest-stats") = (&node, name) {
-            if device.is_balloon() {
-                return Ok(guest_stats());
-            }
-        }
-        if let (Node::Device(device), "guest-stats-polling-interval") = (&node, name) {
-            if device.is_balloon() {
-                return Ok(self.balloon_interval.into());
-            }
-        }
-        let found = self.list(&path, &node).into_iter().find(|property| property.name == name);
-        match found {
-            Some(property) => Ok(property.value),
-            None => no_property(&self.type_of(&node), name),
-        }
-    }
-
-    fn set_property(&mut self, arguments: &Arguments) -> Reply {
-        let (path, name) = (arguments.required("path"), arguments.required("property"));
-        let value = arguments.get("value").cloned().unwrap_or_default();
-        let Some((path, node)) = self.resolve(path)? else { return Err(not_found(path)) };
-        let kind = self.type_of(&node);
-        match &node {
-            Node::Device(device) => {
-                let device = (*device).clone();
-                return self.set_device_property(&device, name, &value);
-            }
-            Node::BackEnd(device) if device.model.property(name).is_some_and(|p| p.is_inner) => {
-                let device = (*device).clone();
-                return self.set_device_property(&device, name, &value);
-            }
-            Node::Object(object) => {
-                check_object_property(object, name, &value)?;
-                let id = object.id.clone();
-                let found = self.objects.iter_mut().find(|object| object.id == id);
-                if let Some(object) = found {
-                    object.properties.insert(name.to_owned(), value);
-                }
-                return done();
-            }
-            Node::Machine => {
-                if let Some((_, default)) =
-                    MACHINE_PROPERTIES.iter().find(|(known, _)| *known == name)
-                {
-                    let default: Value = serde_json::from_str(default).unwrap_or_default();
-                    check_kind(name, &default, &value)?;
-                    self.properties.insert(name.to_owned(), value);
-                    return done();
-                }
-            }
-            _ => {}
-        }
-        match self.list(&path, &node).iter().any(|property| property.name == name) {
-            true => refuse(format!("Property '{kind}.{name}' is not writable")),
-            false => no_property(&kind, name),
-        }
-    }
-
-    fn set_device_property(&mut self, device: &Device, name: &str, value: &Value) -> Reply {
-        let driver = &device.driver;
-        if device.is_balloon() && name.starts_with("guest-stats") {
-            return self.set_balloon_property(name, value);
-        }
-        match name {
-            "type" | "hotplugged" | "hotpluggable" | "parent_bus" => {
-                return refuse(format!("Property '{driver}.{name}' is not writable"));
-            }
-            "realized" => return refuse("the simulated machine cannot change `realized`"),
-            _ => {}
-        }
-        let Some(property) = device.model.property(name) else {
-            return no_property(driver, name);
-        };
-        let inner = device.model.backend.filter(|_| property.is_inner);
-        let is_dynamic = matches!(name, "bootindex" | "requested-size")
-            || (name == "drive" && device.is_drive());
-        if !is_dynamic {
-            let (owner, kind) = match (inner, &device.id) {
-                (Some(backend), _) => ("anonymous device".to_owned(), backend),
-                (None, Some(id)) => (format!("device '{id}'"), driver.as_str()),
-                (None, None) => ("anonymous device".to_owned(), driver.as_str()),
-            };
-            return refuse(format!(
-                "Attempt to set property '{name}' on {owner} (type '{kind}') after it was realized"
-            ));
-        }
-        values::check(property, inner.unwrap_or(driver), value)?;
-        match (name, value) {
-            ("drive", Value::String(node)) if self.node(node).is_none() => {
-                return refuse(format!("Cannot find device='' nor node-name='{node}'"));
-            }
-            ("requested-size", size) => {
-                self.request_memory(&device.path, size.as_u64().unwrap_or_default())?;
-            }
-            _ => {}
-        }
-        if let Some(device) = self.device(&device.path) {
-            device.properties.insert(name.to_owned(), value.clone());
-        }
-        done()
-    }
-
-    fn set_balloon_property(&mut self, name: &str, value: &Value) -> Reply {
-        if name == "guest-stats" {
-            return refuse("Property 'virtio-balloon-device.guest-stats' is not writable");
-        }
-        match value.as_i64() {
-            None => refuse(format!("Invalid parameter type for '{name}', expected: integer")),
-            Some(..0) => refuse("timer value must be greater than zero"),
-            Some(interval) if interval > i64::from(u32::MAX) => refuse("timer value is too big"),
-            Some(interval) => {
-                self.balloon_interval = interval;
-                done()
-            }
-        }
-    }
 }
 
 /// The properties of the machine that can be read and set, with defaults in JSON.
-const MACHINE_PROPERTIES: [(&str, &str); 24] = [
+pub(super) const MACHINE_PROPERTIES: [(&str, &str); 24] = [
     ("kernel", "\"\""),
     ("initrd", "\"\""),
     ("append", "\"\""),
@@ -440,51 +264,6 @@ fn kind(value: &Value) -> &'static str {
         Value::Number(_) => "int",
         _ => "string",
     }
-}
-
-fn check_kind(name: &str, default: &Value, value: &Value) -> Result<(), QmpError> {
-    let (fits, kind) = match default {
-        Value::Bool(_) => (value.is_boolean(), "boolean"),
-        Value::Number(_) => (value.is_i64(), "integer"),
-        _ => (value.is_string(), "string"),
-    };
-    match fits {
-        true => Ok(()),
-        false => refuse(format!("Invalid parameter type for '{name}', expected: {kind}")),
-    }
-}
-
-fn check_object_property(object: &Object, name: &str, value: &Value) -> Result<(), QmpError> {
-    let kind = &object.kind;
-    let known = facts::object(kind);
-    let read_only = || refuse(format!("Property '{kind}.{name}' is not writable"));
-    if name == "type" {
-        return read_only();
-    }
-    let Some(property) = known.iter().find(|property| property.name == name) else {
-        return match object.properties.contains_key(name) {
-            true => read_only(),
-            false => no_property(kind, name),
-        };
-    };
-    if property.is_read_only {
-        return read_only();
-    }
-    values::check(property, kind, value)?;
-    match property.kind {
-        "int" if matches!(kind.as_str(), "iothread" | "main-loop") => {
-            check_range(name, Some(value))?;
-        }
-        _ => {}
-    }
-    let fixed = matches!(name, "size" | "share" | "prealloc-threads" | "hugetlb" | "reserve");
-    if kind.starts_with("memory-backend") && fixed {
-        return refuse(match name {
-            "size" => format!("cannot change property '{name}' of {kind}"),
-            _ => "cannot change property value".to_owned(),
-        });
-    }
-    Ok(())
 }
 
 fn device_properties(device: &Device) -> Vec<Property> {
@@ -533,7 +312,7 @@ fn back_end_properties(device: &Device) -> Vec<Property> {
 }
 
 /// Returns the statistics of a guest that has not reported any.
-fn guest_stats() -> Value {
+pub(super) fn guest_stats() -> Value {
     let names = [
         "alloc-stalls",
         "async-reclaims",
@@ -555,33 +334,4 @@ fn guest_stats() -> Value {
     let stats: serde_json::Map<String, Value> =
         names.iter().map(|name| (format!("stat-{name}"), u64::MAX.into())).collect();
     json!({"stats": stats, "last-update": 0})
-}
-
-fn no_property<T>(kind: &str, name: &str) -> Result<T, QmpError> {
-    refuse(format!("Property '{kind}.{name}' not found"))
-}
-
-fn list_properties(name: &str) -> Reply {
-    if !facts::is_type(name) {
-        let desc = format!("Class '{name}' not found");
-        return Err(QmpError::new(ErrorClass::DeviceNotFound, desc));
-    }
-    let mut infos = vec![json!({"name": "type", "type": "string"})];
-    if facts::is_a(name, "device") {
-        let common = [
-            ("parent_bus", "link<bus>"),
-            ("realized", "bool"),
-            ("hotplugged", "bool"),
-            ("hotpluggable", "bool"),
-        ];
-        infos.extend(common.map(|(name, kind)| json!({"name": name, "type": kind})));
-    }
-    let own = match facts::driver(name) {
-        Some(driver) => driver.properties.clone(),
-        None => facts::object(name),
-    };
-    infos.extend(
-        own.iter().map(|property| json!({"name": property.name, "type": property.type_name()})),
-    );
-    Ok(infos.into())
 }
