@@ -45,6 +45,9 @@ impl Machine {
         if !is_identifier(id) {
             return refuse("Parameter 'id' expects an identifier");
         }
+        if matches!(kind, "nic" | "none" | "netmap") {
+            return refuse(format!("network backend '{kind}' is not compiled into this binary"));
+        }
         if self.netdevs.iter().any(|netdev| netdev.id == id) {
             return refuse(format!("Duplicate ID '{id}'"));
         }
@@ -108,9 +111,6 @@ impl Machine {
                 "Error creating daemon: Failed to execute child process “passt” (No such file or \
                  directory)",
             ),
-            kind @ ("nic" | "none" | "netmap") => {
-                refuse(format!("network backend '{kind}' is not compiled into this binary"))
-            }
             kind => refuse(format!("Parameter 'type' does not accept value '{kind}'")),
         }
     }
@@ -120,6 +120,9 @@ impl Machine {
         mut names: impl Iterator<Item = &'n str>,
     ) -> Result<(), QmpError> {
         match names.find(|name| !self.descriptors.has(name)) {
+            Some(name) if name.starts_with(|first: char| first.is_ascii_digit()) => {
+                refuse(format!("Invalid file descriptor number '{name}'"))
+            }
             Some(name) => refuse(format!("File descriptor named '{name}' has not been found")),
             None => Ok(()),
         }
