@@ -89,13 +89,16 @@ impl Machine {
                 _ => Ok(()),
             },
             "vhost-user" => {
-                let chardev = text("chardev").unwrap_or_default();
-                match self.has_chardev(Some(chardev)) {
-                    false => refuse(format!("chardev \"{chardev}\" not found")),
-                    true => match self.chardev_user(chardev) {
-                        Some(_) => refuse("Device 'vhost-user' could not be initialized"),
-                        None => Ok(()),
-                    },
+                let id = text("chardev").unwrap_or_default();
+                let Some(chardev) = self.chardevs.iter().find(|chardev| chardev.id == id) else {
+                    return refuse(format!("chardev \"{id}\" not found"));
+                };
+                match self.chardev_user(id) {
+                    Some(_) => refuse("Device 'vhost-user' could not be initialized"),
+                    None if chardev.kind != "socket" => {
+                        refuse(format!("chardev \"{id}\" is not reconnectable"))
+                    }
+                    None => Ok(()),
                 }
             }
             "vhost-vdpa" => match text("vhostdev") {
