@@ -17,7 +17,7 @@ const TOO_LARGE: &str = "The image size is too large for file format 'qcow2' (tr
     cluster size)";
 
 /// The time after which a job fails that could be started.
-const FAILS_AFTER: Duration = Duration::from_millis(5);
+const FAILS_AFTER: Duration = Duration::from_millis(2);
 
 impl Machine {
     pub(super) fn create_image(&mut self, arguments: &Arguments, context: &mut Context) -> Reply {
