@@ -16,8 +16,8 @@ use crate::simulator::replies::{Arguments, Reply, done, is_identifier, os_error,
 const TOO_LARGE: &str = "The image size is too large for file format 'qcow2' (try using a larger \
     cluster size)";
 
-/// The time after which a job fails that could be started.
-const FAILS_AFTER: Duration = Duration::from_millis(2);
+/// The time after which a job fails that could be started. QEMU leaves the work to a thread.
+const FAILS_AFTER: Duration = Duration::from_millis(50);
 
 impl Machine {
     pub(super) fn create_image(&mut self, arguments: &Arguments, context: &mut Context) -> Reply {
