@@ -65,6 +65,8 @@ pub(super) struct Chardev {
     pub(super) id: String,
     pub(super) kind: String,
     pub(super) filename: String,
+    /// The character device that a multiplexer uses.
+    base: Option<String>,
     /// The contents of a ring buffer, and its size.
     ring: Option<(Vec<u8>, usize)>,
 }
@@ -73,7 +75,7 @@ impl Chardev {
     /// Returns the one of the monitor itself.
     pub(super) fn monitor() -> Self {
         let (id, kind) = ("compat_monitor0".to_owned(), "socket".to_owned());
-        Self { id, kind, filename: "simulated".to_owned(), ring: None }
+        Self { id, kind, filename: "simulated".to_owned(), base: None, ring: None }
     }
 
     fn is_monitor(&self) -> bool {
@@ -95,6 +97,10 @@ impl Machine {
     pub(super) fn chardev_user(&self, id: &str) -> Option<String> {
         if id.starts_with("compat_monitor") {
             return Some("monitor".to_owned());
+        }
+        let above = self.chardevs.iter().find(|other| other.base.as_deref() == Some(id));
+        if let Some(above) = above {
+            return Some(above.id.clone());
         }
         let device = self.devices.iter().find(|device| device.string("chardev") == Some(id));
         let names = |value: Option<&Value>| value.and_then(Value::as_str) == Some(id);
@@ -143,6 +149,7 @@ impl Machine {
             id: id.to_owned(),
             kind: kind.to_owned(),
             filename: kind.to_owned(),
+            base: None,
             ring: None,
         };
         match kind {
@@ -177,6 +184,7 @@ impl Machine {
                 if !self.has_chardev(Some(base)) {
                     return refuse(format!("mux: base chardev {base} not found"));
                 }
+                chardev.base = Some(base.to_owned());
             }
             "hub" => {
                 let members = data.get("chardevs").and_then(Value::as_array);
@@ -237,12 +245,11 @@ impl Machine {
         let Some(old) = self.chardevs.iter().find(|chardev| chardev.id == id) else {
             return refuse(format!("Chardev '{id}' does not exist"));
         };
-        let is_used = old.is_monitor() || self.chardev_user(id).is_some();
-        if !is_used || old.is_monitor() {
-            return refuse("Chardev user does not support chardev hotswap");
-        }
         if matches!(old.kind.as_str(), "mux" | "hub") {
             return refuse("Mux device hotswap not supported yet");
+        }
+        if self.chardev_user(id).is_some() {
+            return refuse("Chardev user does not support chardev hotswap");
         }
         let new = self.new_chardev(id, arguments)?;
         if let Some(old) = self.chardevs.iter_mut().find(|chardev| chardev.id == id) {

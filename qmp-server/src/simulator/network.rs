@@ -45,6 +45,9 @@ impl Machine {
         if !is_identifier(id) {
             return refuse("Parameter 'id' expects an identifier");
         }
+        if matches!(kind, "nic" | "none" | "netmap") {
+            return refuse(format!("network backend '{kind}' is not compiled into this binary"));
+        }
         if self.netdevs.iter().any(|netdev| netdev.id == id) {
             return refuse(format!("Duplicate ID '{id}'"));
         }
@@ -86,13 +89,16 @@ impl Machine {
                 _ => Ok(()),
             },
             "vhost-user" => {
-                let chardev = text("chardev").unwrap_or_default();
-                match self.has_chardev(Some(chardev)) {
-                    false => refuse(format!("chardev \"{chardev}\" not found")),
-                    true => match self.chardev_user(chardev) {
-                        Some(_) => refuse("Device 'vhost-user' could not be initialized"),
-                        None => Ok(()),
-                    },
+                let id = text("chardev").unwrap_or_default();
+                let Some(chardev) = self.chardevs.iter().find(|chardev| chardev.id == id) else {
+                    return refuse(format!("chardev \"{id}\" not found"));
+                };
+                match self.chardev_user(id) {
+                    Some(_) => refuse("Device 'vhost-user' could not be initialized"),
+                    None if chardev.kind != "socket" => {
+                        refuse(format!("chardev \"{id}\" is not reconnectable"))
+                    }
+                    None => Ok(()),
                 }
             }
             "vhost-vdpa" => match text("vhostdev") {
@@ -108,9 +114,6 @@ impl Machine {
                 "Error creating daemon: Failed to execute child process “passt” (No such file or \
                  directory)",
             ),
-            kind @ ("nic" | "none" | "netmap") => {
-                refuse(format!("network backend '{kind}' is not compiled into this binary"))
-            }
             kind => refuse(format!("Parameter 'type' does not accept value '{kind}'")),
         }
     }
@@ -120,6 +123,9 @@ impl Machine {
         mut names: impl Iterator<Item = &'n str>,
     ) -> Result<(), QmpError> {
         match names.find(|name| !self.descriptors.has(name)) {
+            Some(name) if name.starts_with(|first: char| first.is_ascii_digit()) => {
+                refuse(format!("Invalid file descriptor number '{name}'"))
+            }
             Some(name) => refuse(format!("File descriptor named '{name}' has not been found")),
             None => Ok(()),
         }

@@ -54,10 +54,16 @@ impl Machine {
                 ))
             }
             "rng-random" => self.check_file(text("filename").unwrap_or("/dev/urandom")),
-            "rng-egd" | "cryptodev-vhost-user" => match self.has_chardev(text("chardev")) {
-                true => Ok(()),
-                false => Err(not_found(text("chardev").unwrap_or_default())),
-            },
+            "rng-egd" | "cryptodev-vhost-user" => {
+                let chardev = text("chardev").unwrap_or_default();
+                if !self.has_chardev(Some(chardev)) {
+                    return Err(not_found(chardev));
+                }
+                match self.chardev_user(chardev) {
+                    Some(_) => refuse(format!("chardev '{chardev}' is already in use")),
+                    None => Ok(()),
+                }
+            }
             "monitor-qmp" | "monitor-hmp" => match self.has_chardev(text("chardev")) {
                 true => Ok(()),
                 false => {

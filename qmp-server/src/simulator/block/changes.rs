@@ -30,7 +30,7 @@ impl Machine {
         };
         let Some(node) = self.node(&name) else { return Err(not_found(&name)) };
         if node.read_only {
-            return refuse("Block node is read-only");
+            return refuse("Image is read-only");
         }
         match node.driver.as_str() {
             "qcow2" if size % 512 != 0 => {

@@ -83,6 +83,10 @@ impl Machine {
             return refuse(format!("Block export id '{id}' is already in use"));
         }
         let node = self.either_node(None, Some(node))?;
+        let read_only = self.node(&node).is_some_and(|node| node.read_only);
+        if arguments.flag("writable") && read_only {
+            return refuse("Cannot export read-only node as writable");
+        }
         if kind == "nbd" && self.nbd_server.is_none() {
             return refuse("NBD server not running");
         }
@@ -93,10 +97,6 @@ impl Machine {
         let mut others = self.exports.iter().filter(|export| export.kind == "nbd");
         if kind == "nbd" && others.any(|export| export.name == name) {
             return refuse(format!("NBD server already has export named '{name}'"));
-        }
-        let read_only = self.node(&node).is_some_and(|node| node.read_only);
-        if arguments.flag("writable") && read_only {
-            return refuse("Cannot export read-only node as writable");
         }
         if let Some(address) = arguments.object("addr") {
             check_listen(address, self)?;

@@ -99,11 +99,15 @@ fn extension(head: &[u8], mut at: usize) -> Option<String> {
     }
 }
 
+/// The largest virtual size in bytes of a new qcow2 image.
+pub(in crate::simulator) const MAX_SIZE: u64 = 1 << 51;
+
 /// Returns the first bytes of an empty qcow2 image, and the size of its file.
 pub(in crate::simulator) fn new_qcow2(
     size: u64,
     backing: Option<(&str, Option<&str>)>,
 ) -> (Vec<u8>, u64) {
+    let size = size.min(MAX_SIZE);
     let tables = size.div_ceil(MAPPED_BY_TABLE).max(1);
     let mut header = Vec::new();
     let mut extensions = Vec::new();

@@ -68,10 +68,13 @@ impl Machine {
         if driver == "gluster" {
             return refuse("Parameter 'driver' does not accept value 'gluster'");
         }
+        if text(options, "node-name").is_none() && owned_by_monitor {
+            return refuse("'node-name' must be specified for the root node");
+        }
         if MODULES.contains(&driver) {
             return refuse(format!("Unknown driver '{driver}'"));
         }
-        let name = self.node_name(text(options, "node-name"), owned_by_monitor)?;
+        let name = self.node_name(text(options, "node-name"))?;
         let given = options.get("read-only").and_then(Value::as_bool);
         let auto = options.get("auto-read-only").and_then(Value::as_bool).unwrap_or_default();
         let read_only = given.unwrap_or(parent_read_only);
@@ -101,13 +104,8 @@ impl Machine {
         Ok(name)
     }
 
-    fn node_name(&self, name: Option<&str>, is_root: bool) -> Result<String, QmpError> {
-        let Some(name) = name else {
-            return match is_root {
-                true => refuse("'node-name' must be specified for the root node"),
-                false => Ok(self.free_name()),
-            };
-        };
+    fn node_name(&self, name: Option<&str>) -> Result<String, QmpError> {
+        let Some(name) = name else { return Ok(self.free_name()) };
         if !is_identifier(name) {
             return refuse(format!("Invalid node-name: '{name}'"));
         }

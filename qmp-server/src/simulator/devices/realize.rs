@@ -21,7 +21,7 @@ impl Machine {
         let name = property.name;
         let missing = || refuse(format!("Property '{owner}.{name}' can't find value '{text}'"));
         match property.kind {
-            "drive" if self.node(text).is_none() => missing(),
+            "drive" if !text.is_empty() && self.node(text).is_none() => missing(),
             "netdev" => match self.netdevs.iter().any(|netdev| netdev.id == text) {
                 false => missing(),
                 true if self.devices.iter().any(|nic| nic.string("netdev") == Some(text)) => {
@@ -91,7 +91,7 @@ impl Machine {
     fn realize_drive(&self, device: &Device) -> Result<(), QmpError> {
         let driver = device.model.name;
         let can_be_empty = matches!(driver, "ide-cd" | "scsi-cd" | "floppy" | "nvme");
-        let Some(drive) = device.string("drive") else {
+        let Some(drive) = device.string("drive").filter(|drive| !drive.is_empty()) else {
             return match can_be_empty {
                 true => Ok(()),
                 false => refuse("drive property not set"),

@@ -13,8 +13,11 @@ use crate::simulator::clock::Timer;
 use crate::simulator::machine::Machine;
 use crate::simulator::replies::{Arguments, Reply, done, is_identifier, os_error, refuse};
 
-/// The time after which a job fails that could be started.
-const FAILS_AFTER: Duration = Duration::from_millis(5);
+const TOO_LARGE: &str = "The image size is too large for file format 'qcow2' (try using a larger \
+    cluster size)";
+
+/// The time after which a job fails that could be started. QEMU leaves the work to a thread.
+const FAILS_AFTER: Duration = Duration::from_millis(50);
 
 impl Machine {
     pub(super) fn create_image(&mut self, arguments: &Arguments, context: &mut Context) -> Reply {
@@ -76,6 +79,9 @@ impl Machine {
             "qcow2" => {
                 if size % 512 != 0 {
                     return Err("Image size must be a multiple of 512 bytes".to_owned());
+                }
+                if size > formats::MAX_SIZE {
+                    return Err(TOO_LARGE.to_owned());
                 }
                 if text("backing-file").is_none() && text("backing-fmt").is_some() {
                     return Err("Backing format cannot be used without backing file".to_owned());
