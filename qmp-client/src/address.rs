@@ -44,7 +44,9 @@ pub struct AddressError {
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid address `{}`: {}", Printable(&self.text), self.reason)
+        Printable::write(f, |f| {
+            write!(f, "invalid address `{}`: {}", Printable(&self.text), self.reason)
+        })
     }
 }
 

@@ -33,3 +33,8 @@ pub(crate) fn host_and_port(address: &Address) -> io::Result<(&str, u16)> {
         }
     }
 }
+
+/// Returns the error of a host whose name has no address.
+pub(crate) fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the host name has no address")
+}

@@ -23,7 +23,7 @@
 #[cfg(unix)]
 use std::any::Any;
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
@@ -39,6 +39,7 @@ use crate::endpoint;
 use crate::error::Result;
 use crate::nonblocking::Connecting;
 use crate::options::Options;
+use crate::resolve::Lookup;
 use crate::runtime::{self, Link};
 
 /// The driver of a connection, to be spawned.
@@ -65,7 +66,7 @@ pub enum Socket {
 }
 
 /// Connects to an address, with repeated attempts if the [options](Options::wait_for_socket) say so.
-/// Pass the stream to [`over`]. The name of a TCP host is resolved on the calling thread.
+/// Pass the stream to [`over`].
 ///
 /// # Errors
 /// No server listens there, or the deadline passes.
@@ -110,8 +111,9 @@ async fn attempt(address: &Address) -> io::Result<Socket> {
     if let Some(stream) = endpoint::unix_stream(address)? {
         return Async::new(stream).map(Socket::Unix);
     }
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
-    for address in endpoint::host_and_port(address)?.to_socket_addrs()? {
+    let (host, port) = endpoint::host_and_port(address)?;
+    let mut last = endpoint::no_address();
+    for address in Lookup::new(host, port)?.await? {
         match Async::<TcpStream>::connect(address).await {
             Ok(stream) => {
                 // A command is one write, and is to be sent at once.

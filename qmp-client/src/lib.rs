@@ -73,6 +73,10 @@
 //! # }
 //! ```
 //!
+//! The driver of the connection is a task of the runtime, and closes the socket. On a current-thread
+//! runtime, the socket stays open after the last handle has been dropped until the runtime is polled
+//! again.
+//!
 //! Any future may be dropped at any moment, and nothing else is affected: [`Client`] says what that
 //! means for the command. With the feature `futures-io`, the same client works over streams of
 //! `futures-io`, as smol has them. For any other runtime, implement the two traits of [`runtime`].
@@ -145,6 +149,8 @@ mod nonblocking;
 mod options;
 mod pending;
 mod queue;
+#[cfg(any(feature = "blocking", feature = "futures-io", feature = "tokio"))]
+mod resolve;
 pub mod runtime;
 mod selector;
 #[cfg(unix)]
@@ -156,6 +162,7 @@ pub mod blocking;
 pub mod futures_io;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+mod transcript;
 #[cfg(feature = "blocking")]
 pub mod transport;
 

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use qmp_protocol::{Connection, Deadline, Dialect, Direction, Settings, Transcript};
+use qmp_protocol::{Connection, Deadline, Dialect, Direction, Dropped, Settings};
 
 use crate::queue::EventCapacity;
+use crate::transcript::{Part, Recording};
 
 /// The options of a connection. All of them have defaults.
 #[derive(Clone, Debug)]
@@ -18,7 +19,7 @@ pub struct Options {
     message_size: Option<usize>,
     depth: usize,
     oob: bool,
-    transcript: Option<Transcript>,
+    transcript: Option<Recording>,
 }
 
 impl Default for Options {
@@ -40,7 +41,7 @@ impl Default for Options {
 impl Options {
     /// Returns the defaults: one attempt to connect, a minute for the greeting, the
     /// [recommended deadline](crate::deadlines::recommended) for each call, queues of 1024 events,
-    /// messages of up to 64 MiB, and out-of-band execution where the server offers it.
+    /// messages of up to 48 MiB, and out-of-band execution where the server offers it.
     pub fn new() -> Self {
         Self::default()
     }
@@ -52,8 +53,9 @@ impl Options {
     }
 
     /// Sets the deadline for the greeting and the negotiation, or for a guest agent's first answer
-    /// (default: 60 seconds). A QEMU that allocates a lot of memory greets late. [`Duration::MAX`]
-    /// disables the deadline.
+    /// (default: 60 seconds). A QEMU that allocates a lot of memory greets late. It counts from the
+    /// first attempt to connect, unless [`wait_for_socket`](Self::wait_for_socket) is set: then from
+    /// the connection. [`Duration::MAX`] disables the deadline.
     pub fn greeting_within(mut self, within: Duration) -> Self {
         self.greeting_within = within;
         self
@@ -73,17 +75,18 @@ impl Options {
         self
     }
 
-    /// Sets the number of events that the queue of a subscription holds (default: 1024). Their
-    /// names and data together may not exceed [one message](Self::message_size) either. When a
-    /// queue is full, the oldest events are dropped, which
-    /// [`Error::Lagged`](crate::Error::Lagged) reports.
+    /// Sets the number of events that the queue of a subscription holds (default: 1024). The events of
+    /// all subscriptions and the replies that have not been received may not take more memory than
+    /// [one message](Self::message_size) either. When a queue is full, the oldest events are dropped,
+    /// which [`Error::Lagged`](crate::Error::Lagged) reports.
     pub fn event_capacity(mut self, events: usize) -> Self {
         self.event_capacity = events;
         self
     }
 
-    /// Sets the largest message that is accepted, in bytes (default: 64 MiB). A larger one
-    /// ends the connection.
+    /// Sets the largest message that is accepted, in bytes (default: 48 MiB). A larger one ends the
+    /// connection. It is also the limit on the memory of everything that has arrived and has not been
+    /// received: a reply that exceeds it fails its call, and events are dropped.
     pub fn message_size(mut self, bytes: usize) -> Self {
         self.message_size = Some(bytes);
         self
@@ -105,8 +108,10 @@ impl Options {
     /// Calls a function with every message, in both directions. In commands, `"<secret>"` stands in
     /// the place of passwords and other secrets.
     ///
-    /// The function must not use the client that calls it, and should be quick: the client calls it
-    /// while it holds its lock. If the function panics, the connection ends with
+    /// A thread calls the function, and the client waits for it as long as it is quick. While it is
+    /// not (it takes longer than 20 ms), up to a mebibyte of messages waits for it, and further ones
+    /// are missing in the transcript, which [`Dropped::transcript`] counts. The function must not use
+    /// the client. If the function panics, the connection ends with
     /// [`End::Transcript`](crate::End::Transcript), and every waiting caller is told. Other
     /// connections with the same options are not affected.
     ///
@@ -119,16 +124,38 @@ impl Options {
     /// });
     /// ```
     pub fn transcript(mut self, hook: impl FnMut(Direction, &str) + Send + 'static) -> Self {
-        self.transcript = Some(Transcript::new(hook));
+        self.transcript = Some(Recording::new(hook));
         self
     }
 
     /// Creates the state of a connection that has just been established.
-    pub(crate) fn connection(&self, now: Instant) -> Connection {
-        let greeting = Deadline::after(now, self.greeting_within);
+    /// The deadline for the greeting counts from `begin`. The connection is to be ended by what is set
+    /// in its part of the transcript.
+    pub(crate) fn connection(&self, begin: Instant) -> (Connection, Part) {
+        let greeting = Deadline::after(begin, self.greeting_within);
         let mut connection = Connection::new(self.settings(), greeting);
-        connection.set_transcript(self.transcript.clone());
-        connection
+        if greeting.is_none() {
+            // A guest agent is synchronized with again and again even without a deadline.
+            connection.expire(begin);
+        }
+        let part = Part::default();
+        let recording = self.transcript.as_ref();
+        connection.set_transcript(recording.map(|recording| recording.transcript(part.clone())));
+        (connection, part)
+    }
+
+    /// Returns when the wait for the greeting began: with the first attempt to connect, unless the
+    /// attempts have a deadline of their own.
+    #[cfg(any(feature = "blocking", feature = "tokio"))]
+    pub(crate) fn greeting_begin(&self, first_attempt: Instant, now: Instant) -> Instant {
+        if self.wait_for_socket.is_some() { now } else { first_attempt }
+    }
+
+    /// Adds the number of messages that the transcript lacks.
+    pub(crate) fn count_missing(&self, dropped: Dropped) -> Dropped {
+        let mut dropped = dropped;
+        dropped.transcript = self.transcript.as_ref().map_or(0, Recording::missing);
+        dropped
     }
 
     /// Returns the limits of a queue of events. A guest agent sends no events: whatever looks like
@@ -136,11 +163,13 @@ impl Options {
     pub(crate) fn event_queue(&self) -> EventCapacity {
         match self.dialect {
             Dialect::Agent => EventCapacity { events: 0, bytes: 0 },
-            _ => EventCapacity {
-                events: self.event_capacity,
-                bytes: self.message_size.unwrap_or(Settings::default().message_size),
-            },
+            _ => EventCapacity { events: self.event_capacity, bytes: self.budget() },
         }
+    }
+
+    /// Returns the limit on the bytes of replies and events that have arrived and not been taken.
+    pub(crate) fn budget(&self) -> usize {
+        self.message_size.unwrap_or(Settings::default().message_size)
     }
 
     /// Returns the deadline of a call of this command that does not set its own.

@@ -9,11 +9,14 @@ use serde_json::value::RawValue;
 use crate::error::Error;
 use qmp_protocol::RawEvent;
 
+/// The memory of an event beside its name and its data, about, in bytes.
+const OVERHEAD: usize = 96;
+
 /// The limits of a queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EventCapacity {
     pub(crate) events: usize,
-    /// The limit on the bytes of all names and data together.
+    /// The limit on the memory of all events together.
     pub(crate) bytes: usize,
 }
 
@@ -22,8 +25,10 @@ pub(crate) struct EventCapacity {
 pub(crate) struct EventQueue {
     events: VecDeque<RawEvent>,
     capacity: EventCapacity,
-    /// The bytes of all names and data.
+    /// The memory of all events.
     bytes: usize,
+    /// The memory of the events that were taken last. Their taker holds them until it takes more.
+    lent: usize,
     /// The number of events that were dropped and not reported.
     lagged: u64,
     /// The name of the last event: in a flood, the next one mostly has the same name, and shares it.
@@ -32,15 +37,15 @@ pub(crate) struct EventQueue {
 
 impl EventQueue {
     pub(crate) fn new(capacity: EventCapacity) -> Self {
-        Self { events: VecDeque::new(), capacity, bytes: 0, lagged: 0, last: None }
+        Self { events: VecDeque::new(), capacity, bytes: 0, lent: 0, lagged: 0, last: None }
     }
 
     pub(crate) fn push(&mut self, name: &str, data: Option<&RawValue>, timestamp: Timestamp) {
         let EventCapacity { events, bytes } = self.capacity;
-        let length = name.len() + data.map_or(0, |data| data.get().len());
-        while self.events.len() >= events || self.bytes.saturating_add(length) > bytes {
-            self.lagged += 1;
-            if self.take_oldest().is_none() {
+        let size = name.len() + data.map_or(0, |data| data.get().len()) + OVERHEAD;
+        while self.events.len() >= events || self.held().saturating_add(size) > bytes {
+            if !self.drop_oldest() {
+                self.lagged += 1;
                 return;
             }
         }
@@ -48,14 +53,31 @@ impl EventQueue {
             Some(last) if **last == *name => Arc::clone(last),
             _ => Arc::clone(self.last.insert(name.into())),
         };
-        self.bytes += length;
+        self.bytes += size;
         self.events.push_back(RawEvent::new(name, data, timestamp));
     }
 
     fn take_oldest(&mut self) -> Option<RawEvent> {
         let event = self.events.pop_front()?;
-        self.bytes -= event.size();
+        self.bytes -= size(&event);
         Some(event)
+    }
+
+    /// Drops the oldest event, and returns whether there was one.
+    pub(crate) fn drop_oldest(&mut self) -> bool {
+        let is_dropped = self.take_oldest().is_some();
+        self.lagged += u64::from(is_dropped);
+        is_dropped
+    }
+
+    /// Returns the memory of the events that can be dropped.
+    pub(crate) fn queued(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns the memory of all events, also of those that were taken last.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes + self.lent
     }
 
     /// Takes the oldest event.
@@ -63,6 +85,7 @@ impl EventQueue {
     /// # Errors
     /// [`Error::Lagged`] first, once, if older events were dropped.
     pub(crate) fn pop(&mut self) -> Result<Option<RawEvent>, Error> {
+        self.lent = 0;
         match std::mem::take(&mut self.lagged) {
             0 => Ok(self.take_oldest()),
             count => Err(Error::Lagged(count)),
@@ -73,14 +96,14 @@ impl EventQueue {
     pub(crate) fn take_all(&mut self, events: &mut VecDeque<RawEvent>) {
         if events.is_empty() {
             std::mem::swap(&mut self.events, events);
-            self.bytes = 0;
+            self.lent = std::mem::take(&mut self.bytes);
         }
     }
 
     /// Removes those events for which `keep` returns false.
     pub(crate) fn retain(&mut self, keep: impl FnMut(&RawEvent) -> bool) {
         self.events.retain(keep);
-        self.bytes = self.events.iter().map(RawEvent::size).sum();
+        self.bytes = self.events.iter().map(size).sum();
     }
 
     /// Frees the memory of an empty queue.
@@ -91,13 +114,18 @@ impl EventQueue {
     }
 }
 
+fn size(event: &RawEvent) -> usize {
+    event.size() + OVERHEAD
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
-    fn queue(events: usize, bytes: usize) -> EventQueue {
-        EventQueue::new(EventCapacity { events, bytes })
+    /// Creates a queue with room for some events of this many bytes together.
+    fn queue(events: usize, bytes: usize, together: usize) -> EventQueue {
+        EventQueue::new(EventCapacity { events, bytes: bytes + together * OVERHEAD })
     }
 
     fn push(queue: &mut EventQueue, name: &str, data: &str) {
@@ -112,7 +140,7 @@ mod tests {
     /// A few events may be as large as many.
     #[test]
     fn the_oldest_are_dropped_by_number_and_by_size() {
-        let mut queue = queue(3, 100);
+        let mut queue = queue(3, 100, 3);
         for name in ["A", "B", "C", "D"] {
             push(&mut queue, name, "123456789");
         }
@@ -122,39 +150,42 @@ mod tests {
         assert_eq!(names(&mut queue), ["C", "D", "E"]);
 
         push(&mut queue, "F", "1");
-        push(&mut queue, "G", &"7".repeat(100));
+        push(&mut queue, "G", &"7".repeat(100 + 3 * OVERHEAD));
         assert!(matches!(queue.pop(), Err(Error::Lagged(2))));
         assert!(names(&mut queue).is_empty());
     }
 
     #[test]
     fn bytes_are_counted_however_events_leave() {
-        let mut queue = queue(10, 100);
+        let mut queue = queue(10, 100, 10);
         for name in ["A", "B", "C"] {
             push(&mut queue, name, &"7".repeat(24));
         }
         queue.retain(|event| &*event.name != "A");
-        assert_eq!(queue.bytes, 50);
+        assert_eq!(queue.bytes, 50 + 2 * OVERHEAD);
         queue.pop().unwrap().unwrap();
-        assert_eq!(queue.bytes, 25);
+        assert_eq!(queue.bytes, 25 + OVERHEAD);
+        // Those that were taken count until more are taken.
         queue.take_all(&mut VecDeque::new());
-        assert_eq!(queue.bytes, 0);
+        assert_eq!((queue.queued(), queue.held()), (0, 25 + OVERHEAD));
+        assert!(queue.pop().unwrap().is_none());
+        assert_eq!(queue.held(), 0);
     }
 
     /// A name is a peer's text too: a thousand of a mebibyte each took a gibibyte.
     #[test]
     fn names_count() {
-        let mut queue = queue(1000, 100);
+        let mut queue = queue(1000, 100, 3);
         for _ in 0..10 {
             push(&mut queue, &"X".repeat(30), "{}");
         }
-        assert!(queue.bytes <= 100, "{}", queue.bytes);
+        assert!(queue.bytes <= 100 + 3 * OVERHEAD, "{}", queue.bytes);
         assert!(matches!(queue.pop(), Err(Error::Lagged(7))));
     }
 
     #[test]
     fn a_queue_may_have_no_capacity() {
-        let mut queue = queue(0, 0);
+        let mut queue = queue(0, 0, 0);
         push(&mut queue, "A", "1");
         queue.push("B", None, Timestamp::UNKNOWN);
         assert!(matches!(queue.pop(), Err(Error::Lagged(2))));

@@ -86,7 +86,7 @@ pub fn start<L: Link, C: Clock>(
     clock: C,
     options: &Options,
 ) -> (Connecting, Driver<L, C>) {
-    crate::nonblocking::start(link, clock, options)
+    crate::nonblocking::start(link, clock, options, C::now())
 }
 
 /// Connects to an address, with repeated attempts if the [options](Options::wait_for_socket) say so.

@@ -5,6 +5,11 @@
 //! else, or drop it.
 //!
 //! The runtime needs its time driver (`enable_time`), and its I/O driver for sockets.
+//!
+//! The driver is a task, and closes the socket. On a current-thread runtime, which polls its tasks
+//! only inside of `block_on`, the socket stays open after the last handle has been dropped, or
+//! [`close`](Client::close) has been called, until the runtime is polled again or dropped. Another
+//! client of the same monitor must wait until then.
 
 #[cfg(unix)]
 use std::any::Any;
@@ -23,8 +28,9 @@ use ::tokio::{io::Interest, net::UnixStream};
 use crate::address::{Address, ToAddress};
 use crate::endpoint;
 use crate::error::Result;
-use crate::nonblocking::{Client, Connecting};
+use crate::nonblocking::{self, Client, Connecting};
 use crate::options::Options;
+use crate::resolve::Lookup;
 use crate::runtime::{self, Link};
 
 /// The driver of a connection on tokio, to be spawned.
@@ -33,7 +39,8 @@ pub type Driver<S> = crate::nonblocking::Driver<Stream<S>, Clock>;
 /// The constructors that need tokio.
 impl Client {
     /// Connects to a monitor with the default [`Options`], and spawns the driver on the current
-    /// tokio runtime.
+    /// tokio runtime. The socket is closed by that task: on a current-thread runtime, not before the
+    /// runtime is polled again after the last handle has been dropped.
     ///
     /// # Errors
     /// The address is invalid, no server listens there, or the server is not a QMP server.
@@ -87,10 +94,11 @@ impl Client {
         try_wait: impl FnMut() -> io::Result<Option<ExitStatus>>,
     ) -> Result<Self> {
         let address = address.to_address()?;
+        let begin = <Clock as runtime::Clock>::now();
         match open_to_child(&address, options, try_wait).await? {
             #[cfg(unix)]
-            Socket::Unix(stream) => Self::over(stream, options).await,
-            Socket::Tcp(stream) => Self::over(stream, options).await,
+            Socket::Unix(stream) => over_since(stream, options, begin).await,
+            Socket::Tcp(stream) => over_since(stream, options, begin).await,
         }
     }
 
@@ -110,6 +118,17 @@ impl Client {
         ::tokio::spawn(driver);
         connecting.await
     }
+}
+
+/// Creates a client of a stream that has just been opened, after attempts since `begin`.
+async fn over_since<S>(stream: S, options: &Options, begin: Instant) -> Result<Client>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let begin = options.greeting_begin(begin, <Clock as runtime::Clock>::now());
+    let (connecting, driver) = nonblocking::start(Stream(stream), Clock::default(), options, begin);
+    ::tokio::spawn(driver);
+    connecting.await
 }
 
 /// Creates a client of an open stream, and its driver.
@@ -162,10 +181,20 @@ async fn attempt(address: &Address) -> io::Result<Socket> {
     if let Some(stream) = endpoint::unix_stream(address)? {
         return UnixStream::from_std(stream).map(Socket::Unix);
     }
-    let stream = TcpStream::connect(endpoint::host_and_port(address)?).await?;
-    // A command is one write, and is to be sent at once.
-    stream.set_nodelay(true)?;
-    Ok(Socket::Tcp(stream))
+    let (host, port) = endpoint::host_and_port(address)?;
+    let mut last = endpoint::no_address();
+    // Not by tokio: a runtime that shuts down would wait until the look-up ends.
+    for address in Lookup::new(host, port)?.await? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                // A command is one write, and is to be sent at once.
+                stream.set_nodelay(true)?;
+                return Ok(Socket::Tcp(stream));
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// A stream of tokio, as a [`Link`].

@@ -246,6 +246,64 @@ fn a_reply_after_one_whose_decoding_panics_is_received() {
     );
 }
 
+/// A predicate that panicked while the connection was closed took the input with it, and all other
+/// threads waited for that.
+#[test]
+fn a_predicate_that_panics_while_the_connection_is_closed_leaves_the_input() {
+    let (go, wait) = mpsc::channel();
+    with_client(
+        move |peer| {
+            wait.recv_timeout(PATIENCE).unwrap();
+            peer.send(&format!("{}\n{}", peer::EVENT, peer::EVENT));
+        },
+        |client| {
+            let mut events = client.raw_events().matching(|_| panic!("the test's panic"));
+            go.send(()).unwrap();
+            // The first event is examined here, and the second one by `close`.
+            assert!(
+                thread::spawn(move || {
+                    let _ = events.next();
+                    std::mem::forget(events);
+                })
+                .join()
+                .is_err()
+            );
+            let mut events = client.raw_events().matching(|_| panic!("the test's panic"));
+            let closing = client.clone();
+            assert!(thread::spawn(move || closing.close()).join().is_err());
+            let closed = client.clone();
+            assert!(finishes(move || closed.closed()).is_some());
+            drop(events.next());
+        },
+    );
+}
+
+/// A thread waits for a reply for the first time, and in a system call: `until` of another one waited
+/// a tenth of a second for the end of that, before it sent its command.
+#[test]
+fn until_is_not_late_while_another_thread_waits() {
+    with_client(
+        |peer| {
+            let slow = peer.expect("slow");
+            let id = until_command(peer, "act");
+            peer.send(r#"{"event": "X", "data": {}}"#);
+            peer.succeed(&id, json!({}));
+            peer.succeed(&slow, json!({}));
+        },
+        |client| {
+            let waiting = client.clone();
+            let waiter = thread::spawn(move || waiting.execute(command("slow")));
+            thread::sleep(SOON);
+            let begin = Instant::now();
+            let call = client.call(command("act")).within(PATIENCE);
+            call.until_some(|event| (&*event.name == "X").then_some(())).unwrap();
+            let elapsed = begin.elapsed();
+            waiter.join().unwrap().unwrap();
+            assert!(elapsed < SOON, "{elapsed:?}");
+        },
+    );
+}
+
 /// A command to which success is not answered.
 struct Silent(Raw<Value>);
 
@@ -568,7 +626,7 @@ struct Stopped {
 impl Transport for Stopped {
     fn read(&self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
         if timeout != Some(Duration::ZERO) && self.active.swap(false, Ordering::SeqCst) {
-            thread::sleep(timeout.unwrap_or_default() + SOON);
+            thread::sleep(timeout.unwrap_or_default() + SOON * 3);
             return Err(io::ErrorKind::Interrupted.into());
         }
         self.inner.read(buffer, timeout)

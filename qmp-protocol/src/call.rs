@@ -1,6 +1,7 @@
 //! One call: a command that is queued or in flight.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::deadline::Deadline;
@@ -39,9 +40,10 @@ impl Call {
             .into()
     }
 
-    /// Returns the result of a call in flight whose deadline has passed.
-    pub(crate) fn expired(&self, deadline: Deadline) -> Result<(), Error> {
-        if self.success_response { Err(self.timeout(deadline)) } else { Ok(()) }
+    /// Returns the result of a call in flight whose deadline has passed. `sent` says whether
+    /// everything in flight has really been sent.
+    pub(crate) fn expired(&self, deadline: Deadline, sent: bool) -> Result<(), Error> {
+        if self.success_response || !sent { Err(self.timeout(deadline)) } else { Ok(()) }
     }
 
     /// Returns the result of a call in flight when the connection ends. `sent` says whether
@@ -59,9 +61,15 @@ impl Call {
 }
 
 /// A call whose command has not been sent.
-#[derive(Debug)]
 pub(crate) struct QueuedCall {
     pub(crate) call: Call,
     pub(crate) text: Box<[u8]>,
     pub(crate) descriptors: Vec<Descriptor>,
+}
+
+/// The text is not shown: commands have secrets.
+impl fmt::Debug for QueuedCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.call.fmt(f)
+    }
 }

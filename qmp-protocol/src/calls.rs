@@ -166,12 +166,14 @@ impl Calls {
         calls.filter_map(Call::pending_deadline).map(|deadline| deadline.at).min()
     }
 
-    pub(crate) fn expire(&mut self, now: Instant) {
+    /// Finishes the calls whose deadline is at or before `now`. `sent` says whether everything in
+    /// flight has really been sent.
+    pub(crate) fn expire(&mut self, now: Instant, sent: bool) {
         let passed =
             |call: &Call| call.pending_deadline().filter(|deadline| deadline.has_passed(now));
         for call in &mut self.in_flight {
             if let Some(deadline) = passed(call) {
-                self.finished.push_back((call.id, call.expired(deadline)));
+                self.finished.push_back((call.id, call.expired(deadline, sent)));
                 call.abandoned = true;
             }
         }

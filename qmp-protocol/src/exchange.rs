@@ -24,6 +24,8 @@ pub(crate) struct Exchange {
     pub(crate) recorder: Recorder,
     /// The number of in-band commands that may be in flight at once.
     window: usize,
+    /// The settings from before commands were executed one at a time: the window, and `oob`.
+    restored: Option<(usize, bool)>,
     /// Whether commands have an id.
     has_ids: bool,
     /// Whether the server returns it.
@@ -41,6 +43,7 @@ impl Exchange {
             output: Output::default(),
             recorder: Recorder::default(),
             window,
+            restored: None,
             has_ids,
             returns_ids: has_ids,
             open: false,
@@ -50,9 +53,15 @@ impl Exchange {
 
     /// Executes one command at a time from now on, so that replies without an id can be told apart.
     pub(crate) fn execute_one_by_one(&mut self) {
-        self.returns_ids = false;
-        self.window = 1;
-        self.oob = false;
+        self.restored = Some((self.window, self.oob));
+        (self.returns_ids, self.window, self.oob) = (false, 1, false);
+    }
+
+    /// Executes several commands at a time again: the server returns ids after all.
+    pub(crate) fn expect_ids(&mut self) {
+        if let Some((window, oob)) = self.restored.take() {
+            (self.returns_ids, self.window, self.oob) = (true, window, oob);
+        }
     }
 
     pub(crate) fn returns_ids(&self) -> bool {
@@ -111,10 +120,10 @@ impl Exchange {
     }
 
     /// Writes a command that no server has.
-    pub(crate) fn probe(&mut self, id: CallId) {
+    pub(crate) fn probe(&mut self, id: CallId, name: &str) {
         self.write(|out| {
             // Writing these bytes cannot fail.
-            let _ = encode(out, "x-qmp-protocol-probe", Kind::InBand, Some(id), None);
+            let _ = encode(out, name, Kind::InBand, Some(id), None);
         });
     }
 

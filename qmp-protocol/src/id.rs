@@ -1,8 +1,13 @@
-//! The ids of calls.
+//! The ids of calls, and of replies.
 
 use std::fmt;
 
 use serde_json::value::RawValue;
+
+/// The longest id that is read as a number, in bytes.
+const LONGEST: usize = 40;
+/// The first number that a floating point number may not represent exactly.
+const INEXACT: f64 = 9_007_199_254_740_992.0;
 
 /// A call, identified by the `id` that its command has on the wire.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -19,20 +24,90 @@ impl CallId {
         Self(number)
     }
 
-    /// Parses the id of a reply: the number, or the number as a string, as some servers return it.
-    pub(crate) fn parse(id: &RawValue) -> Option<Self> {
-        let text = id.get();
-        let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-        Self::from_digits(quoted.unwrap_or(text))
-    }
-
     pub(crate) fn from_digits(digits: &str) -> Option<Self> {
         digits.parse().ok().map(Self)
+    }
+
+    /// Reads a JSON value as an id: the number, however it is written, or text with the number. Some
+    /// servers keep numbers as floating point or as text.
+    pub(crate) fn from_json(value: &str) -> Option<Self> {
+        if value.len() > LONGEST {
+            return None;
+        }
+        let quoted = value.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        let text = quoted.unwrap_or(value).trim();
+        Self::from_digits(text).or_else(|| whole(text.parse().ok()?).map(Self))
     }
 }
 
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "exact in this range")]
+fn whole(number: f64) -> Option<u64> {
+    let is_exact = (0.0..INEXACT).contains(&number) && number.fract() == 0.0;
+    is_exact.then_some(number as u64)
+}
+
+/// The id of a reply.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ReplyId {
+    /// The reply has none, or null.
+    Absent,
+    /// The id of a call, of this client or of an earlier one.
+    Call(CallId),
+    /// Text or a number that is not an id of this client.
+    Foreign,
+    /// A value of a type that clients do not use.
+    Odd,
+}
+
+impl ReplyId {
+    pub(crate) fn new(id: Option<&RawValue>) -> Self {
+        let Some(text) = id.map(RawValue::get) else { return Self::Absent };
+        if let Some(id) = CallId::from_json(text) {
+            return Self::Call(id);
+        }
+        match text.as_bytes().first() {
+            Some(b'n') => Self::Absent,
+            Some(b'"' | b'-' | b'0'..=b'9') => Self::Foreign,
+            _ => Self::Odd,
+        }
+    }
+
+    pub(crate) fn call(self) -> Option<CallId> {
+        match self {
+            Self::Call(id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_the_number_in_whatever_form() {
+        let parse = |text: &str| {
+            let value = RawValue::from_string(text.to_owned()).unwrap();
+            ReplyId::new(Some(&value))
+        };
+        for text in ["7", "7.0", "7e0", "0.7E+1", r#""7""#, r#"" 7 ""#, r#""7.0""#] {
+            assert_eq!(parse(text), ReplyId::Call(CallId(7)), "{text}");
+        }
+        let long = format!("7.{}", "0".repeat(1 << 20));
+        for text in ["7.5", "-7", "1e400", r#""libvirt-7""#, r#""""#, r#""NaN""#, &long] {
+            assert_eq!(parse(text), ReplyId::Foreign, "{}", &text[..text.len().min(20)]);
+        }
+        for text in ["true", "[7]", "{}"] {
+            assert_eq!(parse(text), ReplyId::Odd, "{text}");
+        }
+        assert_eq!(parse("null"), ReplyId::Absent);
+        assert_eq!(parse("18446744073709551615"), ReplyId::Call(CallId(u64::MAX)));
     }
 }

@@ -50,4 +50,6 @@ pub struct Dropped {
     pub foreign_replies: u64,
     /// Runs of bytes that were not a message.
     pub garbage: u64,
+    /// Messages that are missing in the transcript, since the driver found its function too slow.
+    pub transcript: u64,
 }

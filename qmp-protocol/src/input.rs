@@ -1,38 +1,43 @@
 //! The input buffer: from bytes to messages.
 //!
-//! A message is a JSON object. Between messages, white space, NUL bytes, byte order marks and 0xFF
-//! bytes (a guest agent's delimiter) are skipped; anything else is garbage up to the end of its
-//! line. Each byte is examined once: what is known about an unfinished message is kept between
-//! reads.
+//! A message is a JSON object. Between messages, separators are skipped; anything else is garbage up
+//! to the end of its line. Each byte is examined once: what is known about an unfinished message is
+//! kept between reads.
 
+use std::fmt;
 use std::ops::Range;
 
 use crate::garbage::{Garbage, SNIPPET};
+use crate::id::CallId;
 use crate::line::{self, Line};
+use crate::message::{ENDING, id_at_end};
 use crate::scan::{Scan, Scanner};
+use crate::separator::{Beginning, beginning};
 
 /// The least that a read asks for.
 const SMALL: usize = 4 * 1024;
 /// The most that a read asks for, unless a message is larger.
 const LARGE: usize = 64 * 1024;
 
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+/// The largest buffer that is kept when it is empty.
+const LARGEST_KEPT: usize = 1 << 20;
 
 /// The next thing in the buffer.
 #[derive(Debug)]
 pub(crate) enum Frame {
     /// A message, its place in the buffer, and the depth of its deepest bracket.
     Message { place: Range<usize>, depth: usize },
-    /// Bytes that are not a message.
-    Garbage(Garbage),
+    /// Bytes that are not a message, and the id of the reply that they may have been.
+    Garbage(Garbage, Option<CallId>),
     /// The message that is arriving exceeds the limit.
     TooLarge,
 }
 
-/// A line of garbage that is still arriving: its first bytes, and its length so far.
+/// A line of garbage that is still arriving: its first and last bytes, and its length so far.
 #[derive(Debug, Default)]
 struct Junk {
     beginning: Vec<u8>,
+    ending: Vec<u8>,
     length: usize,
     reason: &'static str,
 }
@@ -41,7 +46,6 @@ struct Junk {
 ///
 /// The buffer is separate from the [`Connection`](crate::Connection), so that a driver can read
 /// into it without holding the lock that guards the connection.
-#[derive(Debug)]
 pub struct Input {
     /// Initialized as far as it is allocated; the bytes that have arrived are `start..end`.
     buffer: Vec<u8>,
@@ -56,6 +60,16 @@ pub struct Input {
     appetite: usize,
     /// The number of trailing bytes in which no delimiter has been searched for.
     fresh: usize,
+}
+
+/// The bytes are not shown: replies have secrets, and escapes.
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Input")
+            .field("length", &(self.end - self.start))
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Input {
@@ -86,8 +100,12 @@ impl Input {
             self.start = 0;
         }
         // A message that outgrows the buffer makes it grow by half of itself.
-        let wanted = self.end + self.appetite.max(self.end / 2);
+        // Beyond the limit of messages, it need not grow.
+        let growth = (self.end / 2).min(self.limit.saturating_sub(self.end));
+        let wanted = self.end + self.appetite.max(growth);
         if self.buffer.len() < self.end + SMALL / 2 || self.buffer.len() < self.appetite {
+            // `resize` alone would double the memory.
+            self.buffer.reserve_exact(wanted.saturating_sub(self.buffer.len()));
             self.buffer.resize(wanted, 0);
         }
         &mut self.buffer[self.end..]
@@ -151,15 +169,18 @@ impl Input {
     pub(crate) fn frame(&mut self) -> Option<Frame> {
         loop {
             if self.junk.is_some() {
-                return self.finish_junk().map(Frame::Garbage);
+                return self.finish_junk();
             }
             if self.scanned == 0 {
                 self.skip_space();
                 match &self.buffer[self.start..self.end] {
-                    [] => return None,
+                    [] => {
+                        // The next message is rarely as large.
+                        self.release(LARGEST_KEPT);
+                        return None;
+                    }
                     [b'{', ..] => {}
-                    // The rest of the mark has not arrived.
-                    rest if BYTE_ORDER_MARK.starts_with(rest) => return None,
+                    rest if beginning(rest) == Beginning::Partial => return None,
                     _ => {
                         self.start_junk(0, "not a JSON object");
                         continue;
@@ -183,7 +204,9 @@ impl Input {
                 Scan::ControlCharacter(at) => {
                     self.start_junk(at, "a control character in a string");
                 }
-                Scan::Misplaced(at) => return Some(Frame::Garbage(self.cut_before(at))),
+                Scan::Misplaced(at) => {
+                    return Some(Frame::Garbage(self.cut_before(at), None));
+                }
             }
         }
     }
@@ -224,13 +247,8 @@ impl Input {
     }
 
     fn skip_separators(&mut self) {
-        let bytes = &self.buffer[..self.end];
-        while let Some(byte) = bytes.get(self.start) {
-            self.start += match byte {
-                b' ' | b'\t'..=b'\r' | 0 | 0xFF => 1,
-                0xEF if bytes[self.start..].starts_with(BYTE_ORDER_MARK) => BYTE_ORDER_MARK.len(),
-                _ => return,
-            };
+        while let Beginning::Separator(length) = beginning(&self.buffer[self.start..self.end]) {
+            self.start += length;
         }
     }
 
@@ -264,7 +282,7 @@ impl Input {
         self.take(length);
     }
 
-    fn finish_junk(&mut self) -> Option<Garbage> {
+    fn finish_junk(&mut self) -> Option<Frame> {
         let rest = &self.buffer[self.start..self.end];
         let newline = newline(rest);
         let length = newline.map_or(rest.len(), |at| at + 1);
@@ -273,9 +291,9 @@ impl Input {
         }
         self.start += length;
         newline?;
-        let garbage = self.unfinished();
-        self.junk = None;
-        garbage
+        let garbage = self.unfinished()?;
+        let id = self.junk.take().and_then(|junk| id_at_end(&junk.ending));
+        Some(Frame::Garbage(garbage, id))
     }
 }
 
@@ -297,6 +315,10 @@ impl Junk {
         // One byte more than is shown, so that the snippet is marked as incomplete.
         let room = (SNIPPET + 1).saturating_sub(self.beginning.len()).min(bytes.len());
         self.beginning.extend_from_slice(&bytes[..room]);
+        self.ending.drain(
+            ..(self.ending.len() + bytes.len()).saturating_sub(ENDING).min(self.ending.len()),
+        );
+        self.ending.extend_from_slice(&bytes[bytes.len().saturating_sub(ENDING)..]);
         self.length += bytes.len();
     }
 }

@@ -41,10 +41,11 @@
 //!     let call = connection.submit(Submission::new("query-status"))?;
 //!     loop {
 //!         while let Some(incoming) = connection.next(&mut input) {
-//!             if let Incoming::Reply { id, result } = incoming
-//!                 && id == call
-//!             {
-//!                 return Ok(result?.get().to_owned());
+//!             match incoming {
+//!                 Incoming::Reply { id, result } if id == call => {
+//!                     return Ok(result?.get().to_owned());
+//!                 }
+//!                 _ => {}
 //!             }
 //!         }
 //!         let sent = stream.write(connection.output())?;
@@ -70,13 +71,20 @@
 //! and counted when it arrives. A call that times out is abandoned as well, so that a late reply is
 //! never taken for the reply to another command. A command whose success is not answered, such as
 //! `guest-shutdown`, succeeds if its deadline passes, or the peer closes the connection, without an
-//! error reply; but not if the peer closed the connection before the command was sent.
+//! error reply; but not before the command was sent.
 //!
-//! Replies are matched by id alone. A reply with an id that is not in flight is dropped and counted.
+//! Replies are matched by id alone, in whatever form a server returns the number. A reply with an id
+//! that is not in flight is dropped and counted. If a reply during the negotiation has no id, a
+//! command that no server has is sent: its answer shows whether the server returns ids, or an earlier
+//! client was answered. A server without ids executes one command at a time, as a guest agent does.
+//!
 //! An error without an id answers the oldest in-band command: a server omits the id when it could
 //! not read the command, and it answers those in order.
 //!
 //! # Garbage
+//!
+//! Separators between messages are skipped: white space of any kind, control characters, byte order
+//! marks, and 0xFF, the delimiter of guest agents.
 //!
 //! Before the greeting, bytes that are not a message mean that the peer is not a QMP server, and end
 //! the connection. Later they are reported as [`Incoming::Garbage`], counted, and skipped to the end
@@ -101,6 +109,7 @@ mod incoming;
 mod input;
 mod line;
 mod message;
+mod negotiation;
 mod output;
 mod printable;
 mod raw;
@@ -108,6 +117,7 @@ mod raw_value;
 mod recorder;
 mod request;
 mod scan;
+mod separator;
 mod settings;
 mod submission;
 mod sync;
@@ -125,7 +135,7 @@ pub use id::CallId;
 pub use incoming::{Dropped, Incoming};
 pub use input::Input;
 pub use output::{Descriptor, Output};
-pub use printable::Printable;
+pub use printable::{Excerpt, Printable};
 pub use raw::Raw;
 pub use request::{EncodedRequest, OutOfBand, Request, decode_reply};
 pub use settings::{Dialect, Settings};

@@ -247,7 +247,7 @@ mod tests {
                 Message::Return { id, value },
                 ServerMessage::Return { id: Some(same_id), value: same },
             ) => {
-                assert_eq!(Some(id), CallId::parse(same_id), "{text}");
+                assert_eq!(Some(id), CallId::from_json(same_id.get()), "{text}");
                 assert_eq!(&text[value], same.get(), "{text}");
             }
             (

@@ -4,19 +4,36 @@ use qmp_types::{DecodeError, ServerMessage};
 
 use crate::error::ProtocolError;
 use crate::garbage::Garbage;
-use crate::id::CallId;
+use crate::id::{CallId, ReplyId};
 
-/// Returns the id in a text that is not a valid message but may have been meant as a reply.
-pub(crate) fn reply_id(text: &str) -> Option<CallId> {
-    if let Ok(ServerMessage::Return { id, .. } | ServerMessage::Error { id, .. }) =
-        qmp_types::decode(text)
-    {
-        return id.and_then(CallId::parse);
-    }
+/// The longest damaged message that is decoded for its id, in bytes.
+const SHORT: usize = 64 * 1024;
+
+/// The length of the end of a damaged message in which its id is looked for, in bytes.
+pub(crate) const ENDING: usize = 64;
+
+/// Returns the id in bytes that are not a valid message but may have been meant as a reply.
+pub(crate) fn reply_id(bytes: &[u8]) -> Option<CallId> {
     // QEMU puts the id last.
-    let (_, rest) = text.rsplit_once("\"id\"")?;
-    let digits = rest.trim_start().strip_prefix(':')?.trim_start().strip_suffix('}')?;
-    CallId::from_digits(digits.trim_end())
+    if let Some(id) = id_at_end(&bytes[bytes.len().saturating_sub(ENDING)..]) {
+        return Some(id);
+    }
+    // A text with damage may be several times as long as the bytes: it is made of a short one only.
+    let text = (bytes.len() <= SHORT).then(|| String::from_utf8_lossy(bytes))?;
+    match qmp_types::decode(&text) {
+        Ok(ServerMessage::Return { id, .. } | ServerMessage::Error { id, .. }) => {
+            ReplyId::new(id).call()
+        }
+        _ => None,
+    }
+}
+
+/// Returns the id that ends with the bytes of a reply, if they end the reply.
+pub(crate) fn id_at_end(ending: &[u8]) -> Option<CallId> {
+    let ending = String::from_utf8_lossy(ending);
+    let (_, rest) = ending.trim_ascii_end().rsplit_once("\"id\"")?;
+    let id = rest.trim_start().strip_prefix(':')?.strip_suffix('}')?;
+    CallId::from_json(id.trim())
 }
 
 /// Describes why a JSON object is not a message.

@@ -1,6 +1,7 @@
 //! The output buffer: bytes to be sent, and the descriptors that travel with them.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 /// A file descriptor that travels with a command.
 #[cfg(unix)]
@@ -14,12 +15,23 @@ pub type Descriptor = std::convert::Infallible;
 ///
 /// A driver that shares its connection takes the output out
 /// ([`Connection::take_output`](crate::Connection::take_output)) and sends it without the lock.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Output {
     bytes: Vec<u8>,
     sent: usize,
     /// Where each command with descriptors begins, as an index into `bytes`.
     descriptors: VecDeque<(usize, Vec<Descriptor>)>,
+}
+
+/// The bytes are not shown: commands have secrets.
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output")
+            .field("length", &self.bytes.len())
+            .field("sent", &self.sent)
+            .field("descriptors", &self.descriptors)
+            .finish()
+    }
 }
 
 impl Output {

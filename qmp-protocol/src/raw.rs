@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
+use qmp_types::redact;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -51,11 +52,20 @@ impl<T> Raw<T> {
     }
 }
 
+impl<T> Raw<T> {
+    /// Returns the arguments without their secrets.
+    fn shown(&self) -> Option<Result<Cow<'_, str>, &serde_json::Error>> {
+        let arguments = self.arguments.as_ref()?.as_ref();
+        Some(arguments.map(|text| redact(&self.name, text.get())))
+    }
+}
+
+/// Secrets are masked, as far as their names are known or suggest it.
 impl<T> fmt::Debug for Raw<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Raw")
             .field("name", &self.name)
-            .field("arguments", &self.arguments)
+            .field("arguments", &self.shown())
             .field("kind", &self.kind)
             .finish()
     }
@@ -85,5 +95,28 @@ impl<T: DeserializeOwned> Request for Raw<T> {
             Some(Err(error)) => Err(serde::ser::Error::custom(error)),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::panic)] // tests
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::request::EncodedRequest;
+
+    /// A program that logs what it executes logged passwords.
+    #[test]
+    fn debug_shows_no_secrets() {
+        let arguments = json!({"protocol": "vnc", "password": "hunter2"});
+        let raw: Raw = Raw::new("set_password").arguments(&arguments);
+        let shown = format!("{raw:?}");
+        assert!(shown.contains("vnc") && !shown.contains("hunter2"), "{shown}");
+        let Ok(encoded) = EncodedRequest::new(&raw) else { panic!("{raw:?}") };
+        assert_eq!(
+            format!("{encoded:?}"),
+            "EncodedRequest { name: \"set_password\", kind: InBand, .. }"
+        );
     }
 }

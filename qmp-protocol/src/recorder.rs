@@ -4,8 +4,14 @@ use std::borrow::Cow;
 
 use qmp_types::redact;
 
+use crate::garbage::to_ascii;
 use crate::output::Output;
+#[cfg(feature = "tracing")]
+use crate::printable::Excerpt;
 use crate::transcript::{Direction, Transcript};
+
+/// The length in bytes above which a message that is not UTF-8 is shown as ASCII.
+const LARGE: usize = 1 << 20;
 
 /// Passes each message to the transcript and to `tracing`.
 #[derive(Debug, Default)]
@@ -29,13 +35,18 @@ impl Recorder {
         if self.transcript.is_none() && !is_traced() {
             return;
         }
-        let text = String::from_utf8_lossy(message.trim_ascii());
+        let message = message.trim_ascii();
+        let text = match std::str::from_utf8(message) {
+            // Replacement characters would make it three times as large.
+            Err(_) if message.len() > LARGE => Cow::Owned(to_ascii(message)),
+            _ => String::from_utf8_lossy(message),
+        };
         let text = match direction {
             Direction::Sent => redact(command_in(&text), &text),
             Direction::Received => Cow::Borrowed(&*text),
         };
         #[cfg(feature = "tracing")]
-        tracing::trace!(target: "qmp_protocol", ?direction, message = %text);
+        tracing::trace!(target: "qmp_protocol", ?direction, message = %Excerpt(&text, usize::MAX));
         let Some(transcript) = &self.transcript else { return };
         if !transcript.show(direction, &text) {
             self.transcript = None;

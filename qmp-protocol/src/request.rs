@@ -1,6 +1,7 @@
 //! Requests: what a client can execute.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use qmp_types::{AllowOob, Command};
 use serde::de::DeserializeOwned;
@@ -49,6 +50,8 @@ pub trait Request {
     fn write_arguments(&self, out: &mut Vec<u8>) -> serde_json::Result<()>;
 }
 
+// Otherwise an error would say that a type does not implement `Command`, and not what is a request.
+#[diagnostic::do_not_recommend]
 impl<C: Command> Request for C {
     type Return = C::Return;
 
@@ -101,12 +104,22 @@ impl<C: AllowOob> Request for OutOfBand<C> {
 ///
 /// The caller's code that writes arguments runs without the lock that guards a connection, and a
 /// request can be kept until it is needed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EncodedRequest {
     name: Cow<'static, str>,
     kind: Kind,
     success_response: bool,
     arguments: Option<Vec<u8>>,
+}
+
+/// The arguments are not shown: they may be secret.
+impl fmt::Debug for EncodedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EncodedRequest")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
 }
 
 impl EncodedRequest {

@@ -18,8 +18,10 @@ pub enum Dialect {
 pub struct Settings {
     /// The kind of peer (default: a monitor).
     pub dialect: Dialect,
-    /// The largest message that is accepted, in bytes (default: 64 MiB). A guest agent sends up to
-    /// 43 MiB: 16 MiB each of standard output and standard error, in base64.
+    /// The largest message that is accepted, in bytes (default: 48 MiB). A guest agent sends up to
+    /// 43 MiB: 16 MiB each of standard output and standard error, in base64. A driver may have three
+    /// of this size at once: what is arriving, a reply that no caller has taken, and what is made of
+    /// a reply.
     pub message_size: usize,
     /// The deepest nesting of a reply that is accepted, in brackets (default: 1024).
     pub depth: usize,
@@ -49,7 +51,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             dialect: Dialect::Monitor,
-            message_size: 64 << 20,
+            message_size: 48 << 20,
             depth: 1024,
             window: 8,
             oob: true,

@@ -15,7 +15,8 @@ pub struct Submission<'a> {
     /// Whether the command is executed in-band or out-of-band (default: in-band).
     pub kind: Kind,
     /// Whether the server answers success (default: true). Where it does not, the call succeeds
-    /// when its deadline passes, or the peer closes the connection, without an error reply.
+    /// when its deadline passes, or the peer closes the connection, without an error reply, if it has
+    /// been sent.
     pub success_response: bool,
     /// Appends the arguments, if the command has any.
     pub arguments: Option<WriteArguments<'a>>,

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use qmp_types::{ErrorClass, QmpError};
 use serde_json::value::RawValue;
 
+use crate::id::CallId;
+
 /// The byte that ends whatever the agent, or this side, was reading.
 pub(crate) const DELIMITER: u8 = 0xFF;
 /// The time after which an unanswered synchronization is repeated.
@@ -71,7 +73,11 @@ impl Sync {
     /// Examines a reply.
     pub(crate) fn check(&mut self, reply: Result<&RawValue, &QmpError>) -> Synced {
         match reply {
-            Ok(value) if value.get().parse() == Ok(self.token) => Synced::Yes,
+            Ok(value)
+                if CallId::from_json(value.get()) == Some(CallId::from_number(self.token)) =>
+            {
+                Synced::Yes
+            }
             Err(error) if error.class == ErrorClass::CommandNotFound && !self.plain => {
                 self.plain = true;
                 Synced::TryPlain

@@ -1,127 +1,20 @@
 //! Tests of a connection without sockets and clocks.
 
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs)] // tests
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)] // tests
+
+mod client;
 
 use std::time::{Duration, Instant};
 
-use std::error::Error as _;
-use std::ops::{Deref, DerefMut};
-
 use qmp_protocol::{
-    CallId, Connection, Deadline, End, Error, Incoming, Input, Kind, Misuse, Settings, Submission,
+    CallId, Deadline, End, Error, Incoming, Kind, Misuse, Output, Settings, Submission,
     WriteArguments,
 };
 
-const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}, "package": ""}, "capabilities": ["oob"]}}"#;
-const NEGOTIATION: u64 = 100;
-
-/// A connection and its input.
-struct Client {
-    connection: Connection,
-    input: Input,
-}
-
-impl Client {
-    fn new(settings: Settings, greeting: Option<Deadline>) -> Self {
-        let connection = Connection::new(settings, greeting);
-        let input = connection.new_input();
-        Self { connection, input }
-    }
-
-    fn receive(&mut self, bytes: &[u8]) {
-        self.input.push(bytes);
-    }
-}
-
-impl Deref for Client {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        &self.connection
-    }
-}
-
-impl DerefMut for Client {
-    fn deref_mut(&mut self) -> &mut Connection {
-        &mut self.connection
-    }
-}
-
-/// Returns the error and its causes as text.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text = format!("{text}: {error}");
-        next = error.source();
-    }
-    text
-}
-
-fn connect() -> Client {
-    let mut settings = Settings::default();
-    settings.negotiation_id = NEGOTIATION;
-    Client::new(settings, None)
-}
-
-fn ready() -> Client {
-    let mut client = connect();
-    client.receive(GREETING.as_bytes());
-    client.receive(b"{\"return\": {}, \"id\": 100}\n");
-    assert_eq!(drain(&mut client), ["ready"]);
-    take_output(&mut client);
-    client
-}
-
-fn command(name: &'static str, kind: Kind) -> Submission<'static> {
-    let mut submission = Submission::new(name);
-    submission.kind = kind;
-    submission
-}
-
-fn submit(client: &mut Client, name: &'static str, kind: Kind) -> CallId {
-    client.submit(command(name, kind)).unwrap()
-}
-
-fn take_output(client: &mut Client) -> String {
-    let bytes = client.output().to_vec();
-    client.sent(bytes.len());
-    // A guest agent's delimiter is not UTF-8.
-    String::from_utf8(bytes.strip_prefix(&[0xFF]).unwrap_or(&bytes).to_vec()).unwrap()
-}
-
-/// Returns the ids of the commands that are to be sent now.
-fn sent(client: &mut Client) -> Vec<u64> {
-    let number = |line: &str| {
-        let command: serde_json::Value = serde_json::from_str(line).unwrap();
-        command["id"].as_u64().unwrap()
-    };
-    take_output(client).lines().map(number).collect()
-}
-
-fn reply(client: &mut Client, id: CallId) {
-    client.receive(format!("{{\"return\": {{}}, \"id\": {id}}}\r\n").as_bytes());
-}
-
-/// Takes everything that the connection gives out, as text.
-fn drain(client: &mut Client) -> Vec<String> {
-    let mut out = Vec::new();
-    let Client { connection, input } = client;
-    while let Some(incoming) = connection.next(input) {
-        out.push(match incoming {
-            Incoming::Greeting | Incoming::Dropped => continue,
-            Incoming::Ready => "ready".to_owned(),
-            Incoming::Reply { id, result: Ok(value) } => format!("{id} {value}"),
-            Incoming::Reply { id, result: Err(error) } => format!("{id} {}", chain(&error)),
-            Incoming::Event { name, data, .. } => {
-                format!("{name} {}", data.map_or("", |data| data.get()))
-            }
-            Incoming::Garbage(garbage) => garbage.to_string(),
-            other => panic!("{other:?}"),
-        });
-    }
-    out
-}
+use client::{
+    Client, GREETING, NEGOTIATION, agent, command, connect, drain, ready, reply, sent, submit,
+    take_output, to_agent,
+};
 
 #[test]
 fn the_negotiation_enables_what_is_offered() {
@@ -190,9 +83,23 @@ fn silence_is_success_where_success_is_not_answered() {
     };
     let mut client = ready();
     let id = shutdown(&mut client);
+    take_output(&mut client);
     assert!(drain(&mut client).is_empty());
     client.expire(now + Duration::from_secs(1));
     assert_eq!(drain(&mut client), [format!("{id} {{}}")]);
+
+    // To a peer that does not read, nothing has been sent. That was success.
+    for taken_out in [false, true] {
+        let mut client = ready();
+        shutdown(&mut client);
+        if taken_out {
+            client.take_output(&mut Output::default());
+            client.set_unsent(true);
+        }
+        client.expire(now + Duration::from_secs(1));
+        let out = drain(&mut client);
+        assert!(out.len() == 1 && out[0].contains("timed out after 1 s"), "{out:?}");
+    }
 
     let mut client = ready();
     let (_, id) = (shutdown(&mut client), shutdown(&mut client));
@@ -412,14 +319,6 @@ fn descriptors_travel_with_their_command() {
     assert!(client.output().is_empty());
 }
 
-/// Takes the text to be sent to a guest agent, without the delimiters before its messages.
-fn to_agent(client: &mut Client) -> String {
-    let bytes: Vec<u8> = client.output().iter().copied().filter(|byte| *byte != 0xFF).collect();
-    let length = client.output().len();
-    client.sent(length);
-    String::from_utf8(bytes).unwrap()
-}
-
 /// After a call was abandoned, it is unknown when the agent answers again. As at the beginning, the
 /// client repeats the synchronization until the agent answers, as long as a call waits for that.
 #[test]
@@ -620,7 +519,21 @@ fn abandoning_many_calls_takes_linear_time() {
 #[test]
 fn separators_between_messages_are_skipped() {
     const MARK: &str = "\u{feff}";
-    for separator in ["\0", "\0\0\r\n", MARK, "\r", "\n\n\n", "\t \r\0", " \u{feff}\0\u{feff}\n"] {
+    for separator in [
+        "\0",
+        "\0\0\r\n",
+        MARK,
+        "\r",
+        "\n\n\n",
+        "\t \r\0",
+        " \u{feff}\0\u{feff}\n",
+        "\u{b}\u{c}",
+        "\u{a0}",
+        "\u{85}\u{2028}",
+        "\u{1e}",
+        "\u{200b}",
+        "\u{3000}\u{7f}",
+    ] {
         for step in [1, 1000] {
             let mut client = connect();
             let text = format!(
@@ -638,89 +551,23 @@ fn separators_between_messages_are_skipped() {
     }
 }
 
-/// Some servers return the id as a string.
+/// Bytes that no text has: the delimiter of guest agents, and the mark of UTF-16.
 #[test]
-fn an_id_may_be_returned_as_a_string() {
-    let mut client = ready();
-    let id = submit(&mut client, "query-status", Kind::InBand);
-    client.receive(format!("{{\"return\": 7, \"id\": \"{id}\"}}\n").as_bytes());
-    assert_eq!(drain(&mut client), [format!("{id} 7")]);
-}
-
-/// The error of a server that does not return ids.
-const UNKNOWN: &[u8] = b"{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"no\"}}\n";
-
-/// Some servers do not return the id at all, and each call waited until its deadline. One command at
-/// a time works.
-#[test]
-fn a_server_without_ids_executes_one_command_at_a_time() {
-    let mut client = connect();
-    client.receive(GREETING.as_bytes());
-    drain(&mut client);
-    take_output(&mut client);
-    client.receive(b"{\"return\": {}}\n");
-    assert!(drain(&mut client).is_empty());
-    // A command that no server has: its error has an id if any reply has.
-    assert_eq!(take_output(&mut client), "{\"execute\":\"x-qmp-protocol-probe\",\"id\":101}\n");
-    client.receive(UNKNOWN);
-    assert_eq!(drain(&mut client), ["ready"]);
-    assert!(!client.oob_enabled());
-    let one = submit(&mut client, "one", Kind::InBand);
-    let two = submit(&mut client, "two", Kind::InBand);
-    assert_eq!(sent(&mut client), [one.number()]);
-    client.abandon(one, Instant::now());
-    assert!(sent(&mut client).is_empty());
-    // The late reply is not taken for the second one's.
-    client.receive(b"{\"return\": 1}\n");
-    assert!(drain(&mut client).is_empty());
-    assert_eq!(client.dropped().late_replies, 1);
-    assert_eq!(sent(&mut client), [two.number()]);
-    client.receive(b"{\"return\": 2}\n");
-    assert_eq!(drain(&mut client), [format!("{two} 2")]);
-}
-
-/// Replies without an id may be to an earlier client, which sent none: this server returns ids, and
-/// none of them is taken for a reply to this client.
-#[test]
-fn replies_to_an_earlier_client_without_ids_do_not_mislead() {
-    for last in ["{\"return\": {}, \"id\": 100}", "{\"error\": {\"desc\": \"no\"}, \"id\": 101}"] {
-        let mut client = connect();
-        client.receive(GREETING.as_bytes());
-        client.receive(b"{\"return\": {}}\n{\"return\": 7}\n");
-        assert!(drain(&mut client).is_empty());
-        client.receive(last.as_bytes());
-        assert_eq!(drain(&mut client), ["ready"]);
-        take_output(&mut client);
-        let (one, two) =
-            (submit(&mut client, "one", Kind::InBand), submit(&mut client, "two", Kind::InBand));
-        assert_eq!(sent(&mut client), [one.number(), two.number()]);
-        client.receive(b"{\"return\": 8}\n");
-        assert!(drain(&mut client).is_empty());
-        reply(&mut client, one);
-        assert_eq!(drain(&mut client), [format!("{one} {{}}")]);
+fn bytes_between_messages_that_are_not_text_are_skipped() {
+    for separator in [&b"\xFF"[..], b"\xFE\xFF", b"\xFF\xFE\0", b"\r\xFF\0\xEF\xBB\xBF\n"] {
+        for step in [1, 1000] {
+            let mut client = ready();
+            let text =
+                [separator, b"{\"event\": \"A\"}", separator, b"{\"event\": \"B\"}\n"].concat();
+            let mut out = Vec::new();
+            for piece in text.chunks(step) {
+                client.receive(piece);
+                out.extend(drain(&mut client));
+            }
+            assert_eq!(out, ["A ", "B "], "{separator:?}");
+            assert_eq!(client.dropped().garbage, 0, "{separator:?}");
+        }
     }
-}
-
-/// The server is asked whether it returns ids because another client's reply came first. Then it
-/// refuses the negotiation.
-#[test]
-fn a_refusal_after_a_reply_without_an_id_ends_the_connection() {
-    let mut client = connect();
-    client.receive(GREETING.as_bytes());
-    client.receive(b"{\"return\": {}}\n");
-    assert!(drain(&mut client).is_empty());
-    let error = "{\"class\": \"GenericError\", \"desc\": \"no\"}";
-    client.receive(format!("{{\"error\": {error}, \"id\": 100}}\n").as_bytes());
-    drain(&mut client);
-    let end = client.ended().map(|end| &**end);
-    assert!(matches!(end, Some(End::Negotiation(_))), "{end:?}");
-}
-
-fn agent() -> Client {
-    let mut settings = Settings::agent();
-    settings.negotiation_id = 1;
-    let now = Instant::now();
-    Client::new(settings, Deadline::after(now, Duration::from_secs(60)))
 }
 
 /// The socket of a console answers with a login prompt, or echoes. That was only reported at the
@@ -731,6 +578,7 @@ fn a_terminal_is_not_a_guest_agent() {
         "\r\nDebian GNU/Linux 12 vm ttyS0\r\n\r\nvm login: ",
         "{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":2}}\r\n",
         "sh: 1: {execute:guest-sync-delimited: not found\n",
+        "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n",
     ] {
         let mut client = agent();
         client.receive(text.as_bytes());
@@ -793,20 +641,26 @@ fn no_command_is_sent_between_a_damaged_reply_and_the_synchronization() {
     assert_eq!(drain(&mut client), [format!("{next} {{}}")]);
 }
 
-/// An earlier client left several commands without ids: the first reply is taken for the one to the
-/// negotiation, and the next must not be taken for one to a command of this client.
+/// Null says that an event has no data, and does not decode as such.
 #[test]
-fn replies_to_an_earlier_client_without_ids_are_not_taken_for_others() {
-    let mut client = connect();
-    let early = submit(&mut client, "query-name", Kind::InBand);
-    client.receive(GREETING.as_bytes());
-    client.receive(b"{\"return\": \"foreign\"}\n");
-    let mut out = drain(&mut client);
-    take_output(&mut client);
-    client.receive(b"{\"return\": \"foreign\"}\n{\"return\": {}, \"id\": 100}\n");
-    out.extend(drain(&mut client));
-    take_output(&mut client);
-    reply(&mut client, early);
-    out.extend(drain(&mut client));
-    assert_eq!(out, ["ready".to_owned(), format!("{early} {{}}")]);
+fn an_event_may_have_null_for_its_data() {
+    for event in
+        ["{\"event\": \"A\", \"data\": null}\n", "{\"event\": \"A\", \"x\": 1, \"data\": null}\n"]
+    {
+        let mut client = ready();
+        client.receive(event.as_bytes());
+        let Client { connection, input } = &mut client;
+        let incoming = connection.next(input);
+        assert!(matches!(incoming, Some(Incoming::Event { data: None, .. })), "{incoming:?}");
+    }
+}
+
+/// The name of an event is kept with the event, and copied for each of its queues.
+#[test]
+fn an_event_with_a_long_name_is_refused() {
+    let mut client = ready();
+    client.receive(format!("{{\"event\": \"{}\"}}\n", "X".repeat(2000)).as_bytes());
+    client.receive(b"{\"event\": \"Y\"}\n");
+    let out = drain(&mut client);
+    assert!(out[0].contains("too long") && out[1].contains('Y'), "{out:?}");
 }

@@ -8,6 +8,8 @@ use clap_complete::Shell;
 use qmp_client::blocking::Client;
 use qmp_client::{Error, Options, WaitedFor};
 
+use crate::terminal::notice;
+
 /// The `--timeout` argument.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct TimeoutArgs {
@@ -32,7 +34,9 @@ impl TimeoutArgs {
             {
                 let cause = timeout.cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
                 let within = self.timeout;
-                eprintln!("nothing is listening at {address} yet{cause}; waiting up to {within:?}");
+                notice(&format!(
+                    "nothing is listening at {address} yet{cause}; waiting up to {within:?}"
+                ));
             }
             other => return other,
         }

@@ -8,13 +8,15 @@
 //!
 //! [`machine`] selects the virtual machine that the first two talk to: a QEMU at an address, a
 //! QEMU that they launch, or, by default, a simulated machine. [`cli`] holds the arguments that all
-//! programs share. Each program's `--help` has examples.
+//! programs share, and everything that they print passes through
+//! [`terminal`]. Each program's `--help` has examples.
 
 pub mod cli;
 pub mod machine;
 pub mod report;
 pub mod schema;
 pub mod shell;
+pub mod terminal;
 
 /// Compiles the programs in the project's README and in this crate's.
 #[cfg(doctest)]

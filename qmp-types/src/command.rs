@@ -29,6 +29,11 @@ pub trait Command: Serialize {
 
 /// A command that may be executed out-of-band, ahead of the commands that are waiting
 /// (`'allow-oob': true` in the schema).
+#[diagnostic::on_unimplemented(
+    message = "the command `{Self}` cannot be executed out-of-band",
+    note = "commands with `'allow-oob': true` in the schema implement `AllowOob`, such as \
+            `MigratePause`"
+)]
 pub trait AllowOob: Command {}
 
 /// An event, whose fields are its `data`.

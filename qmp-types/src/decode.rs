@@ -65,8 +65,11 @@ impl std::error::Error for DecodeError {}
 
 /// Decodes JSON text.
 ///
+/// The value may take 1 MiB more memory than the text, or 32 MiB if that is more: a peer must not decide
+/// how much memory its messages take, and an empty object of three bytes may become hundreds.
+///
 /// # Errors
-/// Fails if the text is not JSON, or not what `T` expects.
+/// Fails if the text is not JSON, not what `T` expects, or takes more memory.
 pub fn decode<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, DecodeError> {
     json::from_str(text).map_err(|error| DecodeError::new(text, error))
 }
@@ -78,13 +81,23 @@ enum Level<'t> {
 
 /// Returns the path of the value that ends at `offset`, or that contains it.
 fn path_at(text: &[u8], offset: usize) -> String {
+    // A text may consist of brackets: what lies deeper than this is left out.
+    const DEEPEST: usize = 128;
     let mut levels: Vec<Level<'_>> = Vec::new();
+    let mut deeper = 0_usize;
     let mut at = 0;
     let mut expects_name = false;
     let mut ended = false;
     while at < offset {
         ended = false;
         match text[at] {
+            b'{' | b'[' if levels.len() == DEEPEST => deeper += 1,
+            b'}' | b']' if deeper > 0 => deeper -= 1,
+            b'"' if deeper > 0 => {
+                at = json::string_end(text, at).unwrap_or(text.len());
+                continue;
+            }
+            _ if deeper > 0 => {}
             b'{' => {
                 levels.push(Level::Object { member: None });
                 expects_name = true;
@@ -117,6 +130,9 @@ fn path_at(text: &[u8], offset: usize) -> String {
     }
     let whole = if ended { levels.len().saturating_sub(1) } else { levels.len() };
     levels.iter().take(whole).fold(String::from("$"), |path, level| match level {
+        Level::Object { member: Some(name) } if name.len() > MAX_PATH => {
+            path + "." + &String::from_utf8_lossy(&name[..MAX_PATH]) + "…"
+        }
         Level::Object { member: Some(name) } => path + "." + &String::from_utf8_lossy(name),
         Level::Object { member: None } => path,
         Level::Array { index } => format!("{path}[{index}]"),
@@ -167,6 +183,16 @@ mod tests {
         assert!(!error.to_string().contains("line"), "{error}");
     }
 
+    /// The reason showed the whole value, and the path the whole name.
+    #[test]
+    fn an_error_is_short_however_long_the_value_is() {
+        let long = format!("\"{}\"", "\u{9b}".repeat(1 << 20));
+        for text in [long.clone(), format!("{{{long}: {long}}}")] {
+            let error = decode::<std::collections::BTreeMap<String, u8>>(&text).unwrap_err();
+            assert!(error.reason().len() < 4096 && error.path().len() < 8192, "{error}");
+        }
+    }
+
     #[test]
     fn any_offset_of_any_text_gives_a_path_and_a_snippet() {
         for text in ["", "{", "\"", "{\"ä\\", "[[[]]]}}}", "{\"ö\":\"\\\"}"] {
@@ -175,6 +201,37 @@ mod tests {
                 let _ = snippet_at(text, offset);
             }
         }
+    }
+
+    /// Three bytes of text became a hundred bytes of memory, and so did a megabyte of escapes.
+    #[test]
+    fn the_memory_of_a_value_is_limited() {
+        use serde_json::Value;
+
+        let text = |element: &str| format!("[{element}{}]", format!(",{element}").repeat(500_000));
+        for element in ["{}", "[]", "0", "\"\"", "{\"\":{}}"] {
+            let error = decode::<Value>(&text(element)).unwrap_err();
+            assert!(error.reason().contains("33554432 bytes of memory"), "{element}: {error}");
+        }
+        let numbers: Vec<u8> = decode(&text("7")).unwrap();
+        assert_eq!(numbers.len(), 500_001);
+        // A text is no larger than its JSON.
+        let large = format!("\"{}\"", "x".repeat(40 << 20));
+        assert_eq!(decode::<String>(&large).unwrap().len(), 40 << 20);
+    }
+
+    /// An error had an entry for each of a million brackets, and quoted a value of a megabyte.
+    #[test]
+    fn an_error_is_small_whatever_the_text() {
+        type Numbers = std::collections::BTreeMap<String, u8>;
+        let (open, close) = ("[".repeat(1 << 20), "]".repeat(1 << 20));
+        let text = format!("{{\"x\": {open}{close}, \"event\": 7}}");
+        let error = decode::<crate::ServerMessage<'_>>(&text);
+        assert_eq!(error.unwrap_err().path(), "$.event");
+        let long = "\u{7f}".repeat(1 << 20);
+        let error = decode::<Numbers>(&format!("{{\"{long}\": \"{long}\"}}")).unwrap_err();
+        assert!(error.reason().len() < 1100, "{}", error.reason().len());
+        assert!(error.path().len() < 400, "{}", error.path().len());
     }
 
     #[test]

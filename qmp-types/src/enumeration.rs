@@ -162,6 +162,14 @@ mod tests {
         assert!(!other.is_known());
     }
 
+    /// A value that a server made up was printed with its escapes.
+    #[test]
+    fn an_unknown_value_is_fit_for_a_terminal() {
+        let value: ErrorClass = "\u{1b}[2J\u{202e}".parse().unwrap();
+        assert_eq!(value.to_string(), "\\u{1b}[2J\\u{202e}");
+        assert_eq!(value.as_str(), "\u{1b}[2J\u{202e}");
+    }
+
     #[test]
     fn errors_say_what_was_meant_or_what_is_possible() {
         let shown = |text: &str| Capability::from_known(text).unwrap_err().to_string();

@@ -1,6 +1,6 @@
 //! Errors, as servers report them.
 
-use std::fmt;
+use std::{fmt, io};
 
 use serde::de::{Deserializer, MapAccess};
 use serde::ser::{SerializeMap, Serializer};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::enumeration;
 use crate::object::{self, Members, Object, Writer};
-use crate::printable::{self, Printable};
+use crate::printable;
 
 /// The class of an error (QMP specification, section "Error").
 ///
@@ -70,20 +70,28 @@ impl QmpError {
         Self { class, desc: desc.into(), rest: Map::new() }
     }
 
+    /// Creates an error from the text of a value that does not decode.
+    pub(crate) fn undecoded(text: &str) -> Self {
+        match text.char_indices().map(|(at, _)| at).find(|at| *at >= MAX_TEXT) {
+            Some(end) => Self::generic(format!("{}…", &text[..end])),
+            None => Self::generic(text),
+        }
+    }
+
     fn from_value(value: Value) -> Self {
         let mut rest = match value {
             Value::Object(members) => members,
             Value::String(desc) => return Self::generic(desc),
-            other => return Self::generic(other.to_string()),
+            other => return Self::generic(described(&other)),
         };
         let desc = match rest.remove("desc") {
             Some(Value::String(desc)) => desc,
             Some(other) => {
-                let desc = other.to_string();
+                let desc = described(&other);
                 rest.insert("desc".to_owned(), other);
                 desc
             }
-            None => Value::Object(rest.clone()).to_string(),
+            None => described(&rest),
         };
         let class = match rest.remove("class") {
             Some(Value::String(class)) => enumeration::parse(&class),
@@ -97,9 +105,39 @@ impl QmpError {
     }
 }
 
+/// How much of the JSON text of an error without a description is its description, in bytes.
+const MAX_TEXT: usize = 64 << 10;
+
+/// Returns the beginning of the JSON text of a value.
+fn described(value: &impl Serialize) -> String {
+    struct Beginning(Vec<u8>);
+
+    impl io::Write for Beginning {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let left = MAX_TEXT.saturating_sub(self.0.len());
+            self.0.extend_from_slice(&bytes[..bytes.len().min(left)]);
+            // An error, which ends the writing.
+            Ok(bytes.len().min(left))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut text = Beginning(Vec::new());
+    // The rest of a longer text is left out.
+    let is_whole = serde_json::to_writer(&mut text, value).is_ok();
+    let mut text = String::from_utf8_lossy(&text.0).into_owned();
+    if !is_whole {
+        text.push('…');
+    }
+    text
+}
+
 impl fmt::Display for QmpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Printable(&self.desc).fmt(f)?;
+        printable::write(f, &self.desc, MAX_DESC)?;
         match &self.class {
             ErrorClass::GenericError => Ok(()),
             class => {
@@ -111,6 +149,8 @@ impl fmt::Display for QmpError {
     }
 }
 
+/// How much of a description an error shows, in bytes.
+const MAX_DESC: usize = 900;
 /// How much of a class an error shows, in bytes; the longest that QEMU has takes 15.
 const MAX_CLASS: usize = 60;
 

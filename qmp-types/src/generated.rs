@@ -478,7 +478,10 @@ macro_rules! enumeration {
 
         impl ::std::fmt::Display for $name {
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                f.write_str(self.as_str())
+                match self {
+                    Self::Unknown(name) => ::std::fmt::Display::fmt(&$crate::Printable(name), f),
+                    known => f.write_str(known.as_str()),
+                }
             }
         }
 

@@ -64,7 +64,7 @@ pub use enumeration::UnknownValue;
 pub use error::{ErrorClass, QmpError};
 pub use greeting::{Capability, Greeting};
 pub use message::ServerMessage;
-pub use printable::Printable;
+pub use printable::{Printable, PrintableWriter};
 pub use redact::{redact, redact_members, secrets_of};
 pub use timestamp::Timestamp;
 pub use verbatim::Verbatim;

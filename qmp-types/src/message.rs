@@ -1,5 +1,6 @@
 //! A message from a server: the envelope around greetings, replies and events.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
@@ -7,7 +8,8 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::decode::decode;
-use crate::error::QmpError;
+use crate::enumeration;
+use crate::error::{ErrorClass, QmpError};
 use crate::greeting::Greeting;
 use crate::timestamp::Timestamp;
 
@@ -84,14 +86,87 @@ impl<'de> Visitor<'de> for MessageVisitor {
     }
 }
 
-/// Reads a greeting, even one with something that is nested too deep.
+/// The longest greeting and the longest error that are kept as they came, in bytes. As values, they
+/// take many times as much memory.
+const LONGEST: usize = 64 * 1024;
+
+/// Reads a greeting, even one with something that is nested too deep. One that is too long says
+/// nothing.
 fn greeting_in(value: &RawValue) -> Greeting {
+    if value.get().len() > LONGEST {
+        return Greeting::default();
+    }
     decode(value.get()).unwrap_or_default()
 }
 
-/// Reads an error, even one with something that is nested too deep.
+/// Reads an error, even one with something that is nested too deep. Of one that is too long, the
+/// class and the beginning of the description are kept.
 fn error_in(value: &RawValue) -> QmpError {
-    decode(value.get()).unwrap_or_else(|_| QmpError::generic(value.get()))
+    if value.get().len() > LONGEST {
+        return decode(value.get()).map_or_else(
+            |_| QmpError::generic(beginning(value.get())),
+            |Summary { class, desc }| QmpError {
+                class: class.and_then(text_in).map_or(ErrorClass::GenericError, |class| {
+                    enumeration::parse(beginning(&class))
+                }),
+                ..QmpError::generic(beginning(&desc.and_then(text_in).unwrap_or_default()))
+            },
+        );
+    }
+    decode(value.get()).unwrap_or_else(|_| QmpError::undecoded(value.get()))
+}
+
+/// Reads text, unless it is too long.
+fn text_in(value: &RawValue) -> Option<Cow<'_, str>> {
+    let text = value.get();
+    if text.len() > LONGEST {
+        // As it was written, since unescaping could only make it shorter.
+        return text.starts_with('"').then_some(Cow::Borrowed(text.trim_matches('"')));
+    }
+    decode::<String>(text).ok().map(Cow::Owned)
+}
+
+fn beginning(text: &str) -> &str {
+    let end = text.len().min(LONGEST);
+    let end = (0..=end).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    &text[..end]
+}
+
+/// The members of an error that count.
+#[derive(Default)]
+struct Summary<'a> {
+    class: Option<&'a RawValue>,
+    desc: Option<&'a RawValue>,
+}
+
+struct SummaryVisitor;
+
+impl<'de> Visitor<'de> for SummaryVisitor {
+    type Value = Summary<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an error")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut summary = Summary::default();
+        while let Some(key) = map.next_key()? {
+            match key {
+                SummaryKey::Class => summary.class = Some(map.next_value()?),
+                SummaryKey::Desc => summary.desc = Some(map.next_value()?),
+                SummaryKey::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(summary)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Summary<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(SummaryVisitor)
+    }
 }
 
 /// Reads a timestamp, even one with a number that is too large for any type.
@@ -102,6 +177,36 @@ fn timestamp_in(value: &RawValue) -> Timestamp {
 impl<'de: 'a, 'a> Deserialize<'de> for ServerMessage<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(MessageVisitor)
+    }
+}
+
+enum SummaryKey {
+    Class,
+    Desc,
+    Other,
+}
+
+struct SummaryKeyVisitor;
+
+impl Visitor<'_> for SummaryKeyVisitor {
+    type Value = SummaryKey;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key of an error")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<SummaryKey, E> {
+        Ok(match key {
+            "class" => SummaryKey::Class,
+            "desc" => SummaryKey::Desc,
+            _ => SummaryKey::Other,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for SummaryKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_identifier(SummaryKeyVisitor)
     }
 }
 
@@ -164,6 +269,36 @@ mod tests {
     fn other_texts_are_refused() {
         for text in ["{}", "[]", "1", r#"{"return": {}, "event": "X"}"#] {
             assert!(decode::<ServerMessage<'_>>(text).is_err(), "{text}");
+        }
+    }
+
+    /// A server wrote millions of numbers into its greeting and its errors, which took gibibytes.
+    #[test]
+    fn what_is_too_long_is_kept_in_part() {
+        let numbers = format!("[{}0]", "0,".repeat(1 << 20));
+        let text = format!(r#"{{"QMP": {{"version": {numbers}, "capabilities": ["oob"]}}}}"#);
+        let ServerMessage::Greeting(greeting) = decode(&text).unwrap() else { panic!() };
+        assert_eq!(greeting, Greeting::default());
+
+        let long = "x".repeat(1 << 20);
+        for (error, class, length) in [
+            (
+                format!(r#"{{"class": "DeviceNotFound", "data": {numbers}, "desc": "n\"o"}}"#),
+                ErrorClass::DeviceNotFound,
+                3,
+            ),
+            (
+                format!(r#"{{"class": "{long}", "desc": "{long}"}}"#),
+                ErrorClass::Unknown(beginning(&long).into()),
+                LONGEST,
+            ),
+            (numbers, ErrorClass::GenericError, LONGEST),
+        ] {
+            let text = format!(r#"{{"error": {error}, "id": 7}}"#);
+            let ServerMessage::Error { error, .. } = decode(&text).unwrap() else { panic!() };
+            assert!(error.rest.is_empty());
+            assert_eq!(error.desc.len(), length);
+            assert!(error.class == class, "{} bytes", error.class.as_str().len());
         }
     }
 

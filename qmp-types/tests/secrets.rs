@@ -5,7 +5,7 @@
 
 use std::fmt::Debug;
 
-use qmp_types::qga::commands::{GuestSetUserPassword, GuestSshAddAuthorizedKeys};
+use qmp_types::qga::commands::{GuestExec, GuestSetUserPassword, GuestSshAddAuthorizedKeys};
 use qmp_types::qmp::commands::{
     BlockdevAdd, ChangeVncPassword, DeviceAdd, ExpirePassword, ObjectAdd, SetPassword, Transaction,
 };
@@ -33,6 +33,9 @@ fn passwords_are_in_no_log() {
             "data": "x"})),
         logged::<BlockdevAdd>(&json!({"driver": "raw", "file": {"driver": "https",
             "url": "https://x", "cookie": "hunter2", "cookie-secret": "s"}})),
+        // Programs are given passwords in both ways.
+        logged::<GuestExec>(&json!({"path": "p", "env": ["TOKEN=hunter2"], "input-data": "eA=="})),
+        logged::<GuestExec>(&json!({"path": "p", "input-data": "hunter2"})),
         logged::<GuestSetUserPassword>(
             &json!({"username": "root", "password": "hunter2", "crypted": false}),
         ),

@@ -179,10 +179,16 @@ fn start(
     // A frozen guest cannot write: give up the backup rather than keep the guest waiting.
     let transaction = vm.call(Transaction::new(actions).properties(grouped));
     let started = transaction.within(Duration::from_secs(30)).execute();
-    let thawed = frozen.map_or(Ok(0), |frozen| frozen.thaw());
-    if let Err(error) = &thawed {
+    let thawed = frozen.map_or(Ok(true), |frozen| {
+        let count = frozen.count();
+        frozen.thaw().map(|thawed| thawed >= count)
+    });
+    match &thawed {
+        Ok(true) => {}
+        // Windows thaws by itself after ten seconds.
+        Ok(false) => eprintln!("the guest was thawed early: its files may be inconsistent"),
         // Reported at once, since the jobs may take hours.
-        eprintln!("THE GUEST MAY STILL BE FROZEN: {}", error.report());
+        Err(error) => eprintln!("THE GUEST MAY STILL BE FROZEN: {}", error.report()),
     }
     started.map(|_| thawed.map(|_| ()))
 }

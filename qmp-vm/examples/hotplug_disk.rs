@@ -9,7 +9,7 @@
 //! 3. `device_add` adds the disk that the guest sees, on top of that node.
 //!
 //! If a step fails, the earlier ones are undone in reverse order: nothing is left in QEMU, and the
-//! image is not locked. `unplug_disk` removes the disk again, and `hotplug_memory` shows how to
+//! image is not locked. `unplug_disk` removes the disk again, and `own_workflow` shows how to
 //! write such a sequence for something other than disks.
 //!
 //! Always specify the format. A guest that writes a qcow2 header to its raw disk could otherwise

@@ -1,16 +1,13 @@
-//! Plugs a DIMM into a running VM; also a template for workflows of your own that undo their steps.
+//! Plugs a DIMM into a running VM.
+//!
+//! `plug_memory` does it in two steps:
 //!
 //! 1. `object-add` creates the memory. QEMU allocates it here, which takes time if it has to reserve
 //!    all of it at once; therefore the recommended deadline of `object-add` is a long one.
 //! 2. `device_add` adds the DIMM that the guest sees, in a free slot.
 //!
 //! If the second step fails (no slot is free, no room is left, or the size does not fit), the memory
-//! must be freed with `object-del`. `execute_undoable` returns a guard that does so:
-//!
-//! - Its argument says which command undoes the first step, given that step's result.
-//! - Dropping the guard executes that command, so that every `?` further down undoes the step. With
-//!   several guards, the last one is dropped first, which is the right order.
-//! - `disarm` keeps the result of the step, and `run` undoes it now and reports a failure.
+//! is freed with `object-del`. `own_workflow` shows how to write such a sequence.
 //!
 //! A DIMM can be unplugged only if the guest agrees, which it rarely does. Where memory has to come
 //! and go, use virtio-mem instead (see `resize_memory`).
@@ -26,8 +23,9 @@ use std::error::Error;
 
 use qmp_client::Result;
 use qmp_client::blocking::Client;
-use qmp_client::qmp::commands::{DeviceAdd, ObjectAdd, ObjectDel, QueryMemorySizeSummary};
+use qmp_client::qmp::commands::{DeviceAdd, ObjectAdd, QueryMemorySizeSummary};
 use qmp_client::qmp::types::{MemoryBackendProperties, ObjectOptions, ObjectOptionsQomType};
+use qmp_vm::Workflows;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -45,16 +43,8 @@ pub fn run(address: &str, id: &str, size: u64) -> Result<u64> {
     let backend = format!("memory-{id}");
     let properties = ObjectOptionsQomType::MemoryBackendRam(MemoryBackendProperties::new(size));
     let create = ObjectAdd::new(ObjectOptions::new(properties, backend.as_str()));
-    let delete = ObjectDel::new(backend.as_str());
-    // After a failure, the object is not ours to delete: it may be an older one with the same id.
-    let undoable =
-        vm.call(create).execute_undoable(move |created| created.is_ok().then(|| delete.clone()));
-    let (_, memory) = undoable?;
-    println!("{} MiB are allocated", size >> 20);
-
-    // If this fails, `memory` is dropped, which deletes the object before the error is returned.
-    vm.execute(DeviceAdd::new("pc-dimm").id(id).property("memdev", backend))?;
-    memory.disarm();
+    let dimm = DeviceAdd::new("pc-dimm").id(id).property("memdev", backend.as_str());
+    vm.plug_memory(&backend, create, dimm)?;
 
     let summary = vm.execute(QueryMemorySizeSummary::new())?;
     let plugged = summary.plugged_memory.unwrap_or(0);

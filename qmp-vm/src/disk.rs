@@ -5,10 +5,14 @@ use std::os::fd::OwnedFd;
 
 use qmp_client::Result;
 #[cfg(unix)]
-use qmp_client::{Request, qmp::commands::AddFd, qmp::commands::BlockdevDel};
+use qmp_client::{Error, Request};
 use qmp_types::qmp::commands::RemoveFd;
+#[cfg(unix)]
+use qmp_types::qmp::{commands::AddFd, commands::BlockdevDel, types::AddfdInfo};
 
 use crate::monitor::Monitor;
+#[cfg(unix)]
+use crate::monitor::rollback::Rollback;
 #[cfg(unix)]
 use crate::monitor::session::{Call, Undo};
 
@@ -82,11 +86,32 @@ impl<M: Monitor> FdsetGuard<M> {
 pub(crate) async fn add_descriptor<M: Monitor>(
     vm: &M,
     descriptor: OwnedFd,
+    rollback: &Rollback,
 ) -> Result<FdsetGuard<M>> {
     let call = vm.call(AddFd::new()).with_fd(descriptor);
-    let undoable = call.execute_undoable(|added| Some(RemoveFd::new(added.ok()?.fdset_id)));
-    let (added, removal) = undoable.await?;
+    let undo = |added: Result<&AddfdInfo, &Error>| Some(RemoveFd::new(added.ok()?.fdset_id));
+    let (added, removal) = call.execute_undoable(vm, rollback, undo).await?;
+    if added.fdset_id < 0 {
+        // The guard removes whatever was added.
+        return Err(impossible(added.fdset_id));
+    }
     Ok(FdsetGuard { removal, fdset: Fdset { id: added.fdset_id } })
+}
+
+/// Returns the error of a set whose number cannot be in the name of a file.
+#[cfg(unix)]
+fn impossible(id: i64) -> Error {
+    let what = format!("the number of the set of descriptors that QEMU reports is {id}");
+    let error = std::io::Error::new(std::io::ErrorKind::InvalidData, "it cannot be negative");
+    qmp_client::TransportError::new(what, error).into()
+}
+
+#[cfg(unix)]
+pub(crate) async fn add_descriptor_alone<M: Monitor>(
+    vm: &M,
+    descriptor: OwnedFd,
+) -> Result<FdsetGuard<M>> {
+    add_descriptor(vm, descriptor, &Rollback::default()).await
 }
 
 pub(crate) async fn remove_fdset<M: Monitor>(vm: &M, fdset: &Fdset) -> Result<()> {
@@ -106,15 +131,17 @@ where
     N: Request<Return: Send> + Send,
     D: Request<Return: Send> + Send,
 {
-    let fdset = add_descriptor(vm, image).await?;
+    let rollback = Rollback::default();
+    let fdset = add_descriptor(vm, image, &rollback).await?;
     let add = vm.call(node(&fdset.path()));
     let name = node_name.to_owned();
     // A node that `blockdev-add` did not create is not ours to delete.
-    let undoable =
-        add.execute_undoable(move |added| added.is_ok().then(|| BlockdevDel::new(name.clone())));
-    let (_, deletion) = undoable.await?;
+    let undo = move |added: Result<&N::Return, &Error>| {
+        added.is_ok().then(|| BlockdevDel::new(name.clone()))
+    };
+    let (_, deletion) = add.execute_undoable(vm, &rollback, undo).await?;
     fdset.remove_now().await?;
-    vm.execute(device).await?;
+    rollback.note(vm.execute(device).await)?;
     deletion.disarm();
     Ok(())
 }

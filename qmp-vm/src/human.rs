@@ -3,6 +3,7 @@
 use std::fmt;
 
 use qmp_client::Result;
+use qmp_client::protocol::Printable;
 use qmp_types::qmp::commands::HumanMonitorCommand;
 
 use crate::monitor::Monitor;
@@ -43,12 +44,36 @@ impl HumanText {
     }
 }
 
+/// The text with its lines and tabs. Other characters that control a terminal are escaped, since the
+/// text has what others chose, such as the names of devices.
 impl fmt::Display for HumanText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        // The ends of lines have a carriage return, which alone overwrites the line.
+        for line in self.0.split_inclusive('\n') {
+            for part in line.trim_end_matches(['\r', '\n']).split_inclusive('\t') {
+                let text = part.trim_end_matches('\t');
+                text.chars().try_for_each(|it| Printable(it.encode_utf8(&mut [0; 4])).fmt(f))?;
+                f.write_str(&part[text.len()..])?;
+            }
+            f.write_str(if line.ends_with('\n') { "\n" } else { "" })?;
+        }
+        Ok(())
     }
 }
 
 pub(crate) async fn human_monitor<M: Monitor>(vm: &M, command: &str) -> Result<HumanText> {
     vm.execute(HumanMonitorCommand::new(command)).await.map(HumanText)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_shown_in_lines_and_without_escapes() {
+        let text = HumanText("a\tb\r\n\r\n\u{1b}[2Jé\rx\n".to_owned());
+        assert_eq!(text.to_string(), "a\tb\n\n\\u{1b}[2Jé\\rx\n");
+        assert_eq!(HumanText::default().to_string(), "");
+        assert!(text.as_str().contains('\u{1b}'));
+    }
 }

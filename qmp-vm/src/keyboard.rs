@@ -2,107 +2,59 @@
 
 use std::time::Duration;
 
-use qmp_client::{Error, Misuse, Result};
-use qmp_types::qmp::commands::{QueryStatus, SendKey};
-use qmp_types::qmp::events::{Resume, Stop};
+use qmp_client::{Misuse, Result};
+use qmp_types::qmp::commands::SendKey;
 use qmp_types::qmp::types::{KeyValue, QKeyCode, QKeyCodeWrapper};
 
-use crate::limit::Limit;
+use crate::guest::{Guest, LOOK};
 use crate::monitor::Monitor;
-use crate::monitor::session::Events;
 
 /// The time from one change of a key to the next. Guests poll a USB keyboard every 10 ms, and repeat
 /// a key that is held for 250 ms.
 const HOLD: Duration = Duration::from_millis(20);
 
-/// The longest pause between two looks at a guest that does not run.
-const LOOK: Duration = Duration::from_millis(100);
-
 pub(crate) async fn type_text<M: Monitor>(vm: &M, text: &str) -> Result<()> {
     let strokes = strokes(text)?;
     let mut guest = Guest::new(vm);
     for stroke in strokes {
-        guest.press(stroke).await?;
+        press(&mut guest, stroke, HOLD).await?;
     }
     Ok(())
 }
 
-/// A guest that is typed to. QEMU drops the keys for one that does not run.
-struct Guest<'a, M: Monitor> {
-    vm: &'a M,
-    changes: M::Events,
-    /// Whether the guest runs; `None` if that has to be queried.
-    runs: Option<bool>,
+pub(crate) async fn press_keys<M: Monitor>(
+    vm: &M,
+    keys: Vec<QKeyCode>,
+    hold: Duration,
+) -> Result<()> {
+    // QEMU counts in milliseconds, and takes zero for its default.
+    let hold = hold.max(Duration::from_millis(1));
+    press(&mut Guest::new(vm), stroke_of(keys), hold).await
 }
 
-impl<'a, M: Monitor> Guest<'a, M> {
-    fn new(vm: &'a M) -> Self {
-        let changes = vm.subscribe(|event| event.is::<Stop>() || event.is::<Resume>());
-        Self { vm, changes, runs: None }
-    }
-
-    /// Presses the keys of a stroke and releases them, and returns when QEMU has done all of that.
-    async fn press(&mut self, stroke: SendKey) -> Result<()> {
-        let changes = 2 * u32::try_from(stroke.keys.len()).unwrap_or(u32::MAX / 2);
-        let hold = i64::try_from(HOLD.as_millis()).unwrap_or(i64::MAX);
-        let stroke = stroke.hold_time(hold);
-        let latency = loop {
-            self.wait_until_it_runs().await?;
-            let begin = self.vm.now();
-            self.vm.execute(stroke.clone()).await?;
-            let latency = self.vm.now().saturating_duration_since(begin);
-            // The guest may have been stopped before QEMU received the command.
-            self.hear().await?;
-            if self.runs != Some(false) {
-                break latency;
-            }
-        };
-        loop {
-            // A busy QEMU is late at each change. It needs the time to catch up, because it drops
-            // keys that do not fit its queue.
-            self.vm.pause((HOLD + latency).saturating_mul(changes)).await;
-            // The keys of a guest that was stopped meanwhile stay in the queue until it goes on.
-            if !self.hear().await? {
-                return Ok(());
-            }
-            self.wait_until_it_runs().await?;
+/// Presses the keys of a stroke and releases them, and returns when QEMU has done all of that.
+async fn press<M: Monitor>(
+    guest: &mut Guest<'_, M>,
+    stroke: SendKey,
+    hold: Duration,
+) -> Result<()> {
+    let changes = 2 * u32::try_from(stroke.keys.len()).unwrap_or(u32::MAX / 2);
+    let stroke = stroke.hold_time(i64::try_from(hold.as_millis()).unwrap_or(i64::MAX));
+    let limit = guest.limit("the guest to run while a key is pressed");
+    let latency = loop {
+        guest.wait_until_it_runs().await?;
+        let begin = guest.vm.now();
+        guest.vm.execute(stroke.clone()).await?;
+        let latency = guest.vm.now().saturating_duration_since(begin);
+        // The guest may have been stopped before QEMU received the command.
+        if !guest.is_stopped().await? {
+            break latency;
         }
-    }
-
-    async fn wait_until_it_runs(&mut self) -> Result<()> {
-        let within = self.vm.options().call_within("send-key");
-        let limit =
-            Limit::new(self.vm, within, "the guest to run, because only then can it read keys");
-        loop {
-            self.hear().await?;
-            if self.runs == Some(true) {
-                return Ok(());
-            }
-            let status = limit.execute(self.vm, QueryStatus::new()).await?;
-            self.runs = Some(status.running);
-            // An event may be older than the reply, or newer.
-            if self.hear().await? {
-                self.runs = None;
-            } else if !status.running {
-                self.vm.pause(limit.pause(self.vm, LOOK)?).await;
-            }
-        }
-    }
-
-    /// Reads the events that have arrived, and returns whether any has.
-    async fn hear(&mut self) -> Result<bool> {
-        let mut heard = false;
-        while let Some(event) = self.changes.next_within(Duration::ZERO).await {
-            match event {
-                Ok(event) => self.runs = Some(event.is::<Resume>()),
-                Err(Error::Lagged(_)) => self.runs = None,
-                Err(error) if error.is_timeout() => break,
-                Err(error) => return Err(error),
-            }
-            heard = true;
-        }
-        Ok(heard)
-    }
+        limit.pause(guest.vm, LOOK)?;
+    };
+    // A busy QEMU is late at each change. It needs the time to catch up, because it drops keys that
+    // do not fit its queue.
+    guest.read_for(hold.saturating_add(latency).saturating_mul(changes)).await
 }
 
 /// Returns the commands that type a text, one for each character.
@@ -114,7 +66,12 @@ fn stroke(character: char) -> Option<SendKey> {
     let (shifted, name) = key(character)?;
     let Ok(code) = name.parse::<QKeyCode>();
     let codes = shifted.then_some(QKeyCode::Shift).into_iter().chain([code]);
-    Some(SendKey::new(codes.map(|code| KeyValue::Qcode(QKeyCodeWrapper::new(code))).collect()))
+    Some(stroke_of(codes))
+}
+
+fn stroke_of(codes: impl IntoIterator<Item = QKeyCode>) -> SendKey {
+    let key = |code| KeyValue::Qcode(QKeyCodeWrapper::new(code));
+    SendKey::new(codes.into_iter().map(key).collect())
 }
 
 /// Returns whether shift is held, and the name of the key.

@@ -138,15 +138,19 @@ pub mod agent;
 pub mod blocking;
 mod capabilities;
 mod connect;
+mod cpu;
 mod disk;
 #[cfg(all(unix, feature = "futures-io"))]
 pub mod futures_io;
+mod guest;
 mod human;
+mod input;
 mod job;
 mod keyboard;
 #[cfg(unix)]
 mod launch;
 mod limit;
+mod memory;
 mod migration;
 mod monitor;
 #[cfg(unix)]

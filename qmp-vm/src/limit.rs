@@ -13,6 +13,8 @@ use crate::monitor::session::Call;
 pub(crate) struct Limit {
     begin: Instant,
     within: Duration,
+    /// The part of it that is left when this limit has passed.
+    reserve: Duration,
     /// The state that is waited for, such as "QEMU to exit".
     state: Cow<'static, str>,
 }
@@ -24,7 +26,19 @@ impl Limit {
         within: Duration,
         state: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { begin: vm.now(), within, state: state.into() }
+        Self { begin: vm.now(), within, reserve: Duration::ZERO, state: state.into() }
+    }
+
+    /// Keeps a part of the time for what has to be done when this limit has passed.
+    #[cfg(feature = "qga")]
+    pub(crate) fn keeping(self, reserve: Duration) -> Self {
+        Self { reserve, ..self }
+    }
+
+    /// Returns the time at which everything has to be done; `None` if that is never.
+    #[cfg(feature = "qga")]
+    pub(crate) fn end(&self) -> Option<Instant> {
+        self.begin.checked_add(self.within)
     }
 
     /// Returns this limit, or one of `least` from now on if this one is zero.
@@ -39,7 +53,8 @@ impl Limit {
 
     /// Returns the time that is left.
     pub(crate) fn left<M: Monitor>(&self, vm: &M) -> Duration {
-        self.within.saturating_sub(vm.now().saturating_duration_since(self.begin))
+        let within = self.within.saturating_sub(self.reserve);
+        within.saturating_sub(vm.now().saturating_duration_since(self.begin))
     }
 
     /// Returns the length of the next pause: `longest`, or what is left.

@@ -114,17 +114,19 @@ pub struct MigrationError {
 
 impl fmt::Display for MigrationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.info.status {
-            Some(MigrationStatus::Cancelled) => f.write_str("the migration was cancelled")?,
-            Some(status) if is_waiting(status) => {
-                write!(f, "the migration waits for a command in the state `{status}`")?;
+        Printable::write(f, |f| {
+            match &self.info.status {
+                Some(MigrationStatus::Cancelled) => f.write_str("the migration was cancelled")?,
+                Some(status) if is_waiting(status) => {
+                    write!(f, "the migration waits for a command in the state `{status}`")?;
+                }
+                _ => f.write_str("the migration failed")?,
             }
-            _ => f.write_str("the migration failed")?,
-        }
-        match &self.info.error_desc {
-            Some(reason) => write!(f, ": {}", Printable(reason)),
-            None => Ok(()),
-        }
+            match &self.info.error_desc {
+                Some(reason) => write!(f, ": {}", Printable(reason)),
+                None => Ok(()),
+            }
+        })
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::os::fd::OwnedFd;
 
-use qmp_client::{Request, Result};
+use qmp_client::{Error, Request, Result};
 use qmp_types::qmp::commands::{Closefd, Getfd, NetdevDel};
 
 use crate::monitor::Monitor;
+use crate::monitor::rollback::Rollback;
 use crate::monitor::session::{Call, Undo};
 
 /// The names of descriptors that were passed to QEMU, as `netdev_add` takes them: separated by
@@ -33,18 +34,19 @@ where
     N: Request<Return: Send> + Send,
     D: Request<Return: Send> + Send,
 {
-    let queues = Passed::new(vm, &format!("queue-{netdev_id}"), queues).await?;
-    let vhost = Passed::new(vm, &format!("vhost-{netdev_id}"), vhost).await?;
+    let rollback = Rollback::default();
+    let queues = Passed::new(vm, &rollback, &format!("queue-{netdev_id}"), queues).await?;
+    let vhost = Passed::new(vm, &rollback, &format!("vhost-{netdev_id}"), vhost).await?;
     let names = NicNames { queues: queues.names(), vhost: vhost.names() };
     let add = vm.call(netdev(&names));
     let id = netdev_id.to_owned();
     // A backend that `netdev_add` did not create is not ours to delete.
-    let undoable =
-        add.execute_undoable(move |added| added.is_ok().then(|| NetdevDel::new(id.clone())));
-    let (_, deletion) = undoable.await?;
+    let undo =
+        move |added: Result<&N::Return, &Error>| added.is_ok().then(|| NetdevDel::new(id.clone()));
+    let (_, deletion) = add.execute_undoable(vm, &rollback, undo).await?;
     queues.disarm();
     vhost.disarm();
-    vm.execute(device).await?;
+    rollback.note(vm.execute(device).await)?;
     deletion.disarm();
     Ok(())
 }
@@ -58,7 +60,12 @@ struct Passed<M: Monitor> {
 
 impl<M: Monitor> Passed<M> {
     /// Passes descriptors to QEMU. If that fails, those that were passed are closed again.
-    async fn new(vm: &M, prefix: &str, descriptors: Vec<OwnedFd>) -> Result<Self> {
+    async fn new(
+        vm: &M,
+        rollback: &Rollback,
+        prefix: &str,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<Self> {
         let mut passed = Self { names: Vec::new(), guards: Vec::new() };
         for (number, descriptor) in descriptors.into_iter().enumerate() {
             let name = format!("{prefix}-{number}");
@@ -66,7 +73,8 @@ impl<M: Monitor> Passed<M> {
             // A descriptor travels with its own command, so that no other command can receive it.
             let call = vm.call(Getfd::new(name.as_str())).with_fd(descriptor);
             // Closing a name that QEMU does not have is refused, and does no harm.
-            let (_, guard) = call.execute_undoable(move |_| Some(close.clone())).await?;
+            let (_, guard) =
+                call.execute_undoable(vm, rollback, move |_| Some(close.clone())).await?;
             passed.names.push(name);
             passed.guards.insert(0, guard);
         }

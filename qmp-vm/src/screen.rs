@@ -9,18 +9,20 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use crate::disk::add_descriptor;
 use crate::monitor::Monitor;
+use crate::monitor::rollback::Rollback;
 
 /// The largest picture, in bytes. QEMU decides how much it writes, and a screen of 8K in the format
 /// PPM has 100 MB.
-const LARGEST: u64 = 256 << 20;
+const LARGEST: u64 = 128 << 20;
 
 pub(crate) async fn screenshot<M: Monitor, R: Request<Return: Send> + Send>(
     vm: &M,
     command: impl FnOnce(&str) -> R + Send,
 ) -> Result<Vec<u8>> {
     let (picture, writer) = Picture::new()?;
-    let fdset = add_descriptor(vm, writer.into()).await?;
-    vm.execute(command(&fdset.path())).await?;
+    let rollback = Rollback::default();
+    let fdset = add_descriptor(vm, writer.into(), &rollback).await?;
+    rollback.note(vm.execute(command(&fdset.path())).await)?;
     fdset.remove_now().await?;
     picture.read()
 }
@@ -51,6 +53,11 @@ impl Picture {
             return Err(too_large(written));
         }
         let mut image = Vec::new();
+        // Growing would take twice as much.
+        let length = usize::try_from(written).unwrap_or(usize::MAX);
+        image
+            .try_reserve_exact(length)
+            .map_err(|_| unreadable(io::Error::from(ErrorKind::OutOfMemory)))?;
         // QEMU may still be writing.
         (&self.0).take(LARGEST + 1).read_to_end(&mut image).map_err(unreadable)?;
         match image.len() as u64 {
@@ -61,7 +68,10 @@ impl Picture {
 }
 
 fn too_large(bytes: u64) -> Error {
-    let reason = format!("QEMU has written {bytes} bytes, and at most {LARGEST} are accepted");
+    let reason = format!(
+        "QEMU has written {bytes} bytes, and at most {LARGEST} are accepted; \
+                          `screendump` writes larger pictures to a file"
+    );
     unreadable(io::Error::new(ErrorKind::FileTooLarge, reason)).into()
 }
 
@@ -88,12 +98,17 @@ mod tests {
         assert_eq!(picture.read().unwrap(), b"P6");
 
         let (picture, writer) = Picture::new().unwrap();
+        writer.set_len(LARGEST).unwrap();
+        // As much as the picture has, and not twice as much.
+        assert!(picture.read().unwrap().capacity() as u64 <= LARGEST + 64);
+
+        let (picture, writer) = Picture::new().unwrap();
         writer.set_len(3 << 30).unwrap();
         let report = picture.read().unwrap_err().report();
         assert_eq!(
             report,
-            "cannot read the screenshot: QEMU has written 3221225472 bytes, and at most 268435456 \
-             are accepted"
+            "cannot read the screenshot: QEMU has written 3221225472 bytes, and at most 134217728 \
+             are accepted; `screendump` writes larger pictures to a file"
         );
     }
 }

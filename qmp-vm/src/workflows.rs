@@ -5,17 +5,21 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use qmp_client::{Request, Result};
+use qmp_types::qmp::commands::InputSendEvent;
 #[cfg(target_os = "linux")]
 use qmp_types::qmp::commands::Screendump;
-use qmp_types::qmp::types::{MigrationInfo, RunState};
+use qmp_types::qmp::types::{HotpluggableCPU, MigrationInfo, QKeyCode, RunState};
 
 use crate::capabilities::{self, Capabilities};
+use crate::cpu;
 #[cfg(unix)]
 use crate::disk::FdsetGuard;
 use crate::disk::{self, Fdset};
 use crate::human::{self, HumanText};
+use crate::input;
 use crate::job::{self, JobOutcome, Jobs};
 use crate::keyboard;
+use crate::memory;
 use crate::migration::{self, MigrationOutcome};
 use crate::monitor::Monitor;
 #[cfg(unix)]
@@ -35,9 +39,9 @@ use crate::unplug::{self, Unplugged};
 ///
 /// The deadline of a method covers everything that it does, unless the method says otherwise. Where
 /// a method takes no deadline, each of its commands has that of the
-/// [options](qmp_client::Options::calls_within). So has each command that undoes an earlier one
-/// after a failure: the blocking client waits for them, one after the other, also if QEMU does not
-/// answer.
+/// [options](qmp_client::Options::calls_within). The commands that undo earlier ones after a failure
+/// have one such deadline together on the blocking client, which waits for them. If a command times
+/// out, they are sent without waiting: QEMU executes them when it answers again.
 pub trait Workflows: Monitor {
     /// Returns the capabilities of this QEMU. The reply is large: ask once.
     ///
@@ -70,7 +74,10 @@ pub trait Workflows: Monitor {
     ///
     /// # Errors
     /// QEMU refuses, or the guest does not react in time: it may still release the device later, and
-    /// this method can be called again.
+    /// this method can be called again. If that fails with
+    /// [`DeviceNotFound`](qmp_client::ErrorClass::DeviceNotFound), the device was released in
+    /// between. A guest that does not run releases nothing, except for devices that are removed
+    /// without asking it, such as those of USB.
     ///
     /// # Cancel safety
     /// If the future is dropped, a guest that was asked may release the device later.
@@ -108,7 +115,7 @@ pub trait Workflows: Monitor {
         &'a self,
         descriptor: impl Into<OwnedFd>,
     ) -> Self::Outcome<'a, Result<FdsetGuard<Self>>> {
-        Self::run(disk::add_descriptor(self, descriptor.into()))
+        Self::run(disk::add_descriptor_alone(self, descriptor.into()))
     }
 
     /// Removes a set that was [kept](crate::FdsetGuard::keep). Whatever uses the descriptor can go
@@ -210,6 +217,68 @@ pub trait Workflows: Monitor {
     {
         let (queues, vhost) = (queues.into_iter().collect(), vhost.into_iter().collect());
         Self::run(nic::plug_nic(self, netdev_id, queues, vhost, netdev, device))
+    }
+
+    /// Plugs in a CPU with this id, in the first free slot, and returns the slot; `None` if every
+    /// slot is occupied. QEMU tells which slots there are, and what identifies them, which depends on
+    /// the architecture. One device may be more than one CPU: on POWER, it is a core with all its
+    /// threads.
+    ///
+    /// QEMU must have been started with free slots, such as `-smp 2,maxcpus=8`. Whether the guest
+    /// uses the CPU is up to the guest; the agent's `guest-set-vcpus` may have to tell it. To remove
+    /// the CPU, [`unplug`](Self::unplug) it.
+    ///
+    /// # Errors
+    /// Those of `Client::execute`. Another client may have filled the slot in between, or the machine
+    /// does not support this.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped after the second command was sent, the CPU is plugged in all the
+    /// same.
+    fn plug_cpu<'a>(&'a self, id: &'a str) -> Self::Outcome<'a, Result<Option<HotpluggableCPU>>> {
+        Self::run(cpu::plug_cpu(self, id))
+    }
+
+    /// Plugs in memory, in two steps: `backend` is the command that creates the memory, such as
+    /// `ObjectAdd`, and `backend_id` is the id of that object; `device` is the command that adds the
+    /// device that the guest sees, such as `DeviceAdd` of a `pc-dimm` or of a `virtio-mem-pci`.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{DeviceAdd, ObjectAdd};
+    /// use qmp_client::qmp::types::{MemoryBackendProperties, ObjectOptions, ObjectOptionsQomType};
+    /// use qmp_vm::Workflows;
+    ///
+    /// // QEMU must have been started with free slots, such as `-m 4G,slots=8,maxmem=64G`.
+    /// let ram = ObjectOptionsQomType::MemoryBackendRam(MemoryBackendProperties::new(1 << 30));
+    /// let dimm = DeviceAdd::new("pc-dimm").id("dimm1").property("memdev", "memory1");
+    /// vm.plug_memory("memory1", ObjectAdd::new(ObjectOptions::new(ram, "memory1")), dimm)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// If the second step fails, the memory is freed. To remove it, [`unplug`](Self::unplug) the
+    /// device, and then delete the object.
+    ///
+    /// # Errors
+    /// The error of the step that failed.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the memory is freed in the background. A `device_add` that was sent
+    /// is executed: then either the memory is plugged in, because QEMU does not delete an object that
+    /// is in use, or nothing is left.
+    fn plug_memory<'a, B, D>(
+        &'a self,
+        backend_id: &'a str,
+        backend: B,
+        device: D,
+    ) -> Self::Outcome<'a, Result<()>>
+    where
+        B: Request<Return: Send> + Send + 'a,
+        D: Request<Return: Send> + Send + 'a,
+    {
+        Self::run(memory::plug_memory(self, backend_id, backend, device))
     }
 
     /// Starts a job and waits until it has concluded. The job is completed when it is ready (as a
@@ -465,6 +534,76 @@ pub trait Workflows: Monitor {
     /// If the future is dropped, part of the text has been typed. QEMU releases every key by itself.
     fn type_text<'a>(&'a self, text: &'a str) -> Self::Outcome<'a, Result<()>> {
         Self::run(keyboard::type_text(self, text))
+    }
+
+    /// Presses keys in this order, such as Ctrl, Alt and Delete, and releases them in reverse order.
+    /// `hold` is the time from one change to the next; 20 ms is enough for every guest, and a guest
+    /// repeats a key that is held for 250 ms. When this returns, the last key has been released.
+    ///
+    /// Like [`type_text`](Self::type_text), this waits while the guest is stopped, because QEMU drops
+    /// the keys for a guest that does not run.
+    ///
+    /// # Errors
+    /// Those of `Client::execute`; or the guest does not run and is not resumed within the deadline
+    /// of a call.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped after the command was sent, QEMU presses and releases every key.
+    fn press_keys<'a>(
+        &'a self,
+        keys: impl IntoIterator<Item = QKeyCode>,
+        hold: Duration,
+    ) -> Self::Outcome<'a, Result<()>> {
+        let keys = keys.into_iter().collect();
+        Self::run(keyboard::press_keys(self, keys, hold))
+    }
+
+    /// Sends input events step by step, such as moving the pointer, pressing a button, and releasing
+    /// it. QEMU passes the events of a step on at once, and drops those that do not fit the queue of
+    /// the guest's device, which is as short as 16 bytes: so this waits after each step for `pace`,
+    /// and longer if QEMU is busy. 20 ms is enough for every guest.
+    ///
+    /// Keys and buttons that are pressed are released, whatever happens: at the end, if a step fails,
+    /// and if the future is dropped. While the guest is stopped, this waits, and a guest that stays
+    /// stopped cannot be told about their release. All steps must have the same device and head.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::qmp::commands::InputSendEvent;
+    /// use qmp_client::qmp::types::{
+    ///     InputAxis, InputBtnEvent, InputBtnEventWrapper, InputButton, InputEvent, InputMoveEvent,
+    ///     InputMoveEventWrapper,
+    /// };
+    /// use qmp_vm::Workflows;
+    ///
+    /// // The middle of the screen; the guest needs a tablet for that.
+    /// let to = |axis| InputEvent::Abs(InputMoveEventWrapper::new(InputMoveEvent::new(axis, 16384)));
+    /// let button = |down| {
+    ///     InputEvent::Btn(InputBtnEventWrapper::new(InputBtnEvent::new(InputButton::Left, down)))
+    /// };
+    /// let steps = [vec![to(InputAxis::X), to(InputAxis::Y)], vec![button(true)], vec![button(false)]];
+    /// vm.send_input(steps.map(InputSendEvent::new), Duration::from_millis(20))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `Client::execute`; or the guest does not run and is not resumed within the deadline
+    /// of a call. QEMU does not say whether the guest has a device for an event.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, some steps have been taken, and everything is released in the
+    /// background.
+    fn send_input<'a>(
+        &'a self,
+        steps: impl IntoIterator<Item = InputSendEvent>,
+        pace: Duration,
+    ) -> Self::Outcome<'a, Result<()>> {
+        let steps = steps.into_iter().collect();
+        Self::run(input::send_input(self, steps, pace))
     }
 }
 

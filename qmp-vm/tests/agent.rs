@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use qmp_client::qga::commands::{GuestInfo, GuestPing, GuestShutdown};
 use qmp_client::transport::Unix;
@@ -288,6 +288,13 @@ fn what_is_frozen_is_thawed() {
             // Nothing was frozen by this client, so another one may have frozen them.
             guest.expect("guest-fsfreeze-freeze");
             guest.send(b"{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"frozen\"}}\n");
+            // Agents before 4.2, and before 1.2, say that with these classes.
+            for class in ["GenericError", "CommandDisabled"] {
+                guest.expect("guest-fsfreeze-freeze");
+                let desc = "The command guest-fsfreeze-freeze has been disabled for this instance";
+                let error = json!({"error": {"class": class, "desc": desc}});
+                guest.send(format!("{error}\n").as_bytes());
+            }
             guest.expect("guest-ping");
             guest.answer(&json!({}));
         },
@@ -299,9 +306,56 @@ fn what_is_frozen_is_thawed() {
             drop(agent.freeze().unwrap());
             assert_eq!(agent.freeze().unwrap_err().server().unwrap().desc, "busy");
             assert!(agent.freeze().unwrap_err().is_command_not_found());
+            for _ in 0..2 {
+                let error = agent.freeze().unwrap_err();
+                assert!(error.server().unwrap().desc.contains("disabled"), "{error:?}");
+            }
             agent.ping(PATIENCE).unwrap();
         },
     );
+}
+
+/// An agent that answers closes the file also when reading it has taken too long, and within the
+/// deadline.
+#[test]
+fn a_file_that_takes_too_long_is_closed() {
+    let script = |guest: &mut Guest| {
+        guest.sync();
+        guest.expect("guest-file-open");
+        guest.answer(&json!(1000));
+        loop {
+            let command = guest.command();
+            match command["execute"].as_str() {
+                Some("guest-file-read") => {
+                    guest.answer(&json!({"count": 1, "buf-b64": "eA==", "eof": false}));
+                }
+                Some("guest-sync-delimited") => {
+                    guest.send(b"\xFF");
+                    guest.answer(&command["arguments"]["id"]);
+                }
+                name => {
+                    assert_eq!(name, Some("guest-file-close"));
+                    return guest.answer(&json!({}));
+                }
+            }
+        }
+    };
+    let within = Duration::from_secs(2);
+    let begin = Instant::now();
+    play(script, |agent| {
+        let error = agent.unwrap().read_file("file", usize::MAX, within).unwrap_err();
+        assert!(error.to_string().contains("2 s waiting for `file` to be read"), "{error}");
+    });
+    assert!(begin.elapsed() < 2 * within, "{:?}", begin.elapsed());
+}
+
+/// Passwords are given to programs in their environment and input.
+#[test]
+fn debug_shows_no_secrets() {
+    let program = Exec::new("chpasswd").arg("-e").env("TOKEN", "hunter2").input("root:hunter2");
+    let shown = format!("{program:?}");
+    assert!(shown.contains("chpasswd") && shown.contains("input_length: Some(12)"), "{shown}");
+    assert!(!shown.contains("hunter2") && !shown.contains("104, 117"), "{shown}");
 }
 
 /// The agent is in the guest's hands: what it says is checked, and no call waits forever.
@@ -341,6 +395,15 @@ fn impossible_replies_are_errors() {
             guest.answer(&json!(-2));
             guest.expect("guest-fsfreeze-thaw");
             guest.answer(&json!(0));
+            guest.expect("guest-fsfreeze-thaw");
+            guest.answer(&json!(-5));
+            guest.expect("guest-fsfreeze-freeze");
+            guest.answer(&json!(2));
+            // Thawing is tried once more.
+            for thawed in [-1, 2] {
+                guest.expect("guest-fsfreeze-thaw");
+                guest.answer(&json!(thawed));
+            }
         },
         |agent| {
             let agent = agent.unwrap();
@@ -348,6 +411,11 @@ fn impossible_replies_are_errors() {
             assert!(error.report().contains("the process ID -1"), "{}", error.report());
             let error = agent.freeze().unwrap_err();
             assert!(error.report().contains("-2 file systems"), "{}", error.report());
+            // The first agents report a failure to thaw in this way.
+            let error = agent.thaw().unwrap_err();
+            assert!(error.report().contains("-5 file systems"), "{}", error.report());
+            let error = agent.freeze().unwrap().thaw().unwrap_err();
+            assert!(error.report().contains("-1 file systems"), "{}", error.report());
         },
     );
 }

@@ -52,6 +52,7 @@ programs! {
     nbd_export: "../examples/nbd_export.rs",
     overview: "../examples/overview.rs",
     overview_blocking: "../examples/overview_blocking.rs",
+    own_workflow: "../examples/own_workflow.rs",
     raw: "../examples/raw.rs",
     reboot: "../examples/reboot.rs",
     resize_memory: "../examples/resize_memory.rs",

@@ -19,11 +19,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use qmp_client::qmp::commands::{
-    AddFd, BlockdevAdd, DeviceAdd, HumanMonitorCommand, Migrate, MigratePause, NetdevAdd,
-    QueryStatus, RemoveFd,
+    AddFd, BlockdevAdd, DeviceAdd, HumanMonitorCommand, InputSendEvent, Migrate, MigratePause,
+    NetdevAdd, QueryStatus, RemoveFd,
 };
 use qmp_client::qmp::events::Stop;
-use qmp_client::qmp::types::{BlockdevOptions, Netdev, NetdevType, NetdevUserOptions};
+use qmp_client::qmp::types::{
+    BlockdevOptions, InputBtnEvent, InputBtnEventWrapper, InputButton, InputEvent, Netdev,
+    NetdevType, NetdevUserOptions, QKeyCode,
+};
 use qmp_client::transport::Unix;
 use qmp_client::{Client, Dialect, Error, Options, blocking};
 use qmp_vm::agent::Agent;
@@ -81,10 +84,6 @@ struct Deadlines(u32, u32);
 
 const ONE: Deadlines = Deadlines(1, 1);
 const TWO: Deadlines = Deadlines(2, 2);
-/// The blocking client waits for the guards.
-const GUARD: Deadlines = Deadlines(2, 1);
-/// Two guards, which the blocking client waits for one after the other.
-const GUARDS: Deadlines = Deadlines(3, 1);
 const DROPPED: Deadlines = Deadlines(1, 0);
 
 /// The results of functions that wait.
@@ -95,6 +94,12 @@ trait Ended {
 impl<T> Ended for Result<T, Error> {
     fn ended(self) -> Outcome {
         self.map(drop)
+    }
+}
+
+impl Ended for () {
+    fn ended(self) -> Outcome {
+        Ok(())
     }
 }
 
@@ -139,6 +144,15 @@ fn netdev_add() -> NetdevAdd {
     NetdevAdd::new(Netdev::new("net", NetdevType::User(NetdevUserOptions::new())))
 }
 
+fn object_add() -> qmp_client::Raw<Value> {
+    qmp_client::Raw::new("object-add")
+}
+
+fn press() -> InputSendEvent {
+    let button = InputBtnEvent::new(InputButton::Left, true);
+    InputSendEvent::new(vec![InputEvent::Btn(InputBtnEventWrapper::new(button))])
+}
+
 fn card() -> DeviceAdd {
     DeviceAdd::new("virtio-net-pci")
 }
@@ -159,6 +173,7 @@ fn monitor() -> Vec<Row> {
         "Client::execute", "human-monitor-command", Calls, ONE, "`human-monitor-command`", |vm| vm.execute(HumanMonitorCommand::new("x".repeat(1 << 20)));
         "Client::execute_oob", "migrate-pause", Calls, ONE, "`migrate-pause`", |vm| vm.execute_oob(MigratePause::new());
         "Client::closed_within", "-", Within, ONE, "the connection to end", |vm| vm.closed_within(WITHIN);
+        "Client::pause", "-", Within, ONE, "ok", |vm| vm.pause(WITHIN);
         "Call::execute", "query-status", Within, ONE, "`query-status`", |vm| vm.call(QueryStatus::new()).within(WITHIN).execute();
         "Call::until", "query-status", Within, ONE, "`query-status`", |vm| vm.call(QueryStatus::new()).within(WITHIN).until(|_: &Stop| true);
         "Call::until", "-", Within, ONE, "STOP after `query-status`", |vm| vm.call(QueryStatus::new()).within(WITHIN).until(|_: &Stop| true);
@@ -176,12 +191,16 @@ fn monitor() -> Vec<Row> {
         "Workflows::unplug", "-", Within, ONE, "DEVICE_DELETED", |vm| vm.unplug("d0", WITHIN);
         "Workflows::add_descriptor", "add-fd", Calls, ONE, "`add-fd`", |vm| vm.add_descriptor(null());
         "Workflows::plug_disk", "add-fd", Calls, ONE, "`add-fd`", |vm| vm.plug_disk(null(), "node", |_| blockdev_add(), card());
-        "Workflows::plug_disk", "blockdev-add", Calls, GUARD, "`blockdev-add`", |vm| vm.plug_disk(null(), "node", |_| blockdev_add(), card());
-        "Workflows::plug_disk", "remove-fd", Calls, GUARD, "`remove-fd`", |vm| vm.plug_disk(null(), "node", |_| blockdev_add(), card());
-        "Workflows::plug_disk", "device_add", Calls, GUARD, "`device_add`", |vm| vm.plug_disk(null(), "node", |_| blockdev_add(), card());
-        "Workflows::plug_nic", "getfd", Calls, TWO, "`getfd`", |vm| vm.plug_nic("net", [null()], [], |_| netdev_add(), card());
-        "Workflows::plug_nic", "netdev_add", Calls, GUARDS, "`netdev_add`", |vm| vm.plug_nic("net", [null()], [null()], |_| netdev_add(), card());
-        "Workflows::plug_nic", "device_add", Calls, GUARD, "`device_add`", |vm| vm.plug_nic("net", [null()], [null()], |_| netdev_add(), card());
+        "Workflows::plug_disk", "blockdev-add", Calls, ONE, "`blockdev-add`", |vm| vm.plug_disk(null(), "node", |_| blockdev_add(), card());
+        "Workflows::plug_disk", "remove-fd", Calls, ONE, "`remove-fd`", |vm| vm.plug_disk(null(), "node", |_| blockdev_add(), card());
+        "Workflows::plug_disk", "device_add", Calls, ONE, "`device_add`", |vm| vm.plug_disk(null(), "node", |_| blockdev_add(), card());
+        "Workflows::plug_nic", "getfd", Calls, ONE, "`getfd`", |vm| vm.plug_nic("net", [null()], [], |_| netdev_add(), card());
+        "Workflows::plug_nic", "netdev_add", Calls, ONE, "`netdev_add`", |vm| vm.plug_nic("net", [null()], [null()], |_| netdev_add(), card());
+        "Workflows::plug_nic", "device_add", Calls, ONE, "`device_add`", |vm| vm.plug_nic("net", [null()], [null()], |_| netdev_add(), card());
+        "Workflows::plug_cpu", "query-hotpluggable-cpus", Calls, ONE, "`query-hotpluggable-cpus`", |vm| vm.plug_cpu("cpu1");
+        "Workflows::plug_cpu", "device_add", Calls, ONE, "`device_add`", |vm| vm.plug_cpu("cpu1");
+        "Workflows::plug_memory", "object-add", Calls, ONE, "`object-add`", |vm| vm.plug_memory("memory", object_add(), card());
+        "Workflows::plug_memory", "device_add", Calls, ONE, "`device_add`", |vm| vm.plug_memory("memory", object_add(), card());
         "Workflows::run_job", "start", Within, ONE, "to conclude", |vm| vm.run_job(start(), "running", WITHIN);
         "Workflows::run_job", "query-jobs", Within, ONE, "to conclude", |vm| vm.run_job(start(), "running", WITHIN);
         "Workflows::run_job", "-", Within, ONE, "to conclude", |vm| vm.run_job(start(), "running", WITHIN);
@@ -209,6 +228,10 @@ fn monitor() -> Vec<Row> {
         "Workflows::shut_down", "-", Within, TWO, "QEMU to exit", |vm| vm.shut_down(WITHIN);
         "Workflows::type_text", "query-status", Calls, ONE, "`query-status`", |vm| vm.type_text("text");
         "Workflows::type_text", "send-key", Calls, ONE, "`send-key`", |vm| vm.type_text("text");
+        "Workflows::send_input", "query-status", Calls, ONE, "`query-status`", |vm| vm.send_input([press()], WITHIN);
+        "Workflows::send_input", "input-send-event", Calls, ONE, "`input-send-event`", |vm| vm.send_input([press()], WITHIN);
+        "Workflows::press_keys", "query-status", Calls, ONE, "`query-status`", |vm| vm.press_keys([QKeyCode::Ret], WITHIN);
+        "Workflows::press_keys", "send-key", Calls, ONE, "`send-key`", |vm| vm.press_keys([QKeyCode::Ret], WITHIN);
     ]
 }
 
@@ -222,7 +245,7 @@ fn screen() -> Vec<Row> {
     }
     rows![itself;
         "Workflows::screenshot", "add-fd", Calls, ONE, "`add-fd`", |vm| vm.screenshot();
-        "Workflows::screenshot", "screendump", Calls, GUARD, "`screendump`", |vm| vm.screenshot();
+        "Workflows::screenshot", "screendump", Calls, ONE, "`screendump`", |vm| vm.screenshot();
         "Workflows::screenshot", "remove-fd", Calls, ONE, "`remove-fd`", |vm| vm.screenshot();
         "Workflows::screenshot_with", "add-fd", Calls, ONE, "`add-fd`", |vm| vm.screenshot_with(|path| Screendump::new(path));
     ]
@@ -249,12 +272,12 @@ fn agent() -> Vec<Row> {
         "Running::wait", "-", Within, ONE, "to exit", |agent| agent.running(7).wait(WITHIN);
         "Running::try_wait", "guest-exec-status", Calls, ONE, "`guest-exec-status`", |agent| agent.running(7).try_wait();
         "Agent::read_file", "guest-file-open", Within, ONE, "`guest-file-open`", |agent| agent.read_file("file", 1000, WITHIN);
-        "Agent::read_file", "guest-file-read", Within, GUARD, "`file` to be read", |agent| agent.read_file("file", 1000, WITHIN);
+        "Agent::read_file", "guest-file-read", Within, ONE, "`file` to be read", |agent| agent.read_file("file", 1000, WITHIN);
         "Agent::read_file", "guest-file-close", Within, ONE, "`guest-file-close`", |agent| agent.read_file("file", 1, WITHIN);
         "Agent::write_file", "guest-file-open", Within, ONE, "`guest-file-open`", |agent| agent.write_file("file", b"x", WITHIN);
-        "Agent::write_file", "guest-file-write", Within, GUARD, "`file` to be written", |agent| agent.write_file("file", b"x", WITHIN);
+        "Agent::write_file", "guest-file-write", Within, ONE, "`file` to be written", |agent| agent.write_file("file", b"x", WITHIN);
         "Agent::write_file", "guest-file-close", Within, ONE, "`guest-file-close`", |agent| agent.write_file("file", b"x", WITHIN);
-        "Agent::freeze", "guest-fsfreeze-freeze", Calls, TWO, "`guest-fsfreeze-freeze`", |agent| agent.freeze();
+        "Agent::freeze", "guest-fsfreeze-freeze", Calls, ONE, "`guest-fsfreeze-freeze`", |agent| agent.freeze();
         "Agent::thaw", "guest-fsfreeze-thaw", Calls, ONE, "`guest-fsfreeze-thaw`", |agent| agent.thaw();
         // The agent does not answer success.
         "Agent::shutdown", "guest-shutdown", Calls, ONE, "ok", |agent| agent.shutdown(ShutdownMode::Powerdown);
@@ -320,8 +343,7 @@ fn returned_by_an_agent() -> Vec<Row> {
         };
     }
     vec![
-        // Thawing is tried once more, by a guard.
-        row!("Frozen::thaw", GUARD, "`guest-fsfreeze-thaw`", |frozen|
+        row!("Frozen::thaw", ONE, "`guest-fsfreeze-thaw`", |frozen|
             frozen.thaw().ended(),
             frozen.thaw().await.ended()),
         row!("Frozen::drop", DROPPED, "ok", |frozen|
@@ -381,6 +403,7 @@ fn reply(name: &str, arguments: &Value) -> Value {
     };
     match name {
         "add-fd" => json!({"fdset-id": 1, "fd": 7}),
+        "query-hotpluggable-cpus" => json!([{"type": "cpu", "vcpus-count": 1, "props": {}}]),
         "query-status" => json!({"status": "running", "running": true}),
         "query-jobs" => {
             json!(["running", "ready", "pending", "paused", "concluded"].map(job))
@@ -635,6 +658,21 @@ fn qemu(options: Options) -> Launch {
 fn suspend(process: &qmp_vm::Process) {
     let id = process.id().to_string();
     assert!(Command::new("kill").args(["-STOP", &id]).status().unwrap().success());
+    // The threads stop one after the other, and one that still runs would answer.
+    let begin = Instant::now();
+    while cfg!(target_os = "linux") && !is_stopped(&id) {
+        assert!(begin.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Returns whether every thread of a process has stopped.
+fn is_stopped(id: &str) -> bool {
+    let state = |thread: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
+    };
+    std::fs::read_dir(format!("/proc/{id}/task")).unwrap().all(|thread| state(thread.unwrap()))
 }
 
 /// Returns the first row of each function, in which the peer stops before the first command.
@@ -691,11 +729,19 @@ live! {
 }
 
 /// Methods that are in no row, and why.
-const ELSEWHERE: &[(&str, &str)] =
-    &[("Agent::connect", "it is `connect_with` with the default options")];
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("Agent::connect", "it is `connect_with` with the default options"),
+    ("Client::closed", "it has no deadline"),
+    ("Events::next", "it has no deadline"),
+];
 
 /// The sources whose methods are compared with the rows.
 const SOURCES: &[&str] = &[
+    "../../qmp-client/src/nonblocking/call.rs",
+    "../../qmp-client/src/nonblocking/client.rs",
+    "../../qmp-client/src/nonblocking/events.rs",
+    "../../qmp-client/src/nonblocking/ticket.rs",
+    "../../qmp-client/src/nonblocking/undo.rs",
     "agent/client.rs",
     "agent/exec.rs",
     "agent/file.rs",
@@ -708,7 +754,7 @@ const SOURCES: &[&str] = &[
     "workflows.rs",
 ];
 
-/// Returns the methods in a source whose result is the outcome of a workflow.
+/// Returns the methods in a source whose result is the outcome of a workflow, or a future.
 fn workflows(text: &str) -> Vec<String> {
     let word = |text: &str| -> String {
         text.chars().take_while(|it| it.is_alphanumeric() || *it == '_').collect()
@@ -724,9 +770,14 @@ fn workflows(text: &str) -> Vec<String> {
             of = word(name);
         }
         let line = line.strip_prefix("    ").unwrap_or_default();
-        let Some(method) = line.trim_start_matches("pub ").strip_prefix("fn ") else { continue };
+        let method = line.trim_start_matches("pub ").trim_start_matches("async ");
+        let Some(method) = method.strip_prefix("fn ") else { continue };
         let signature = rest.split('{').next().unwrap_or_default();
-        if signature.contains("::Outcome<") {
+        let is_public = line.starts_with("pub ");
+        let waits = ["pub async fn ", "-> Reply<", "-> Until<", "-> Next<"];
+        if signature.contains("::Outcome<")
+            || (is_public && waits.iter().any(|part| signature.contains(part)))
+        {
             methods.push(format!("{of}::{}", word(method)));
         }
     }
@@ -744,7 +795,7 @@ fn every_method_has_a_row() {
     assert!(missing.is_empty(), "without a row: {missing:?}");
     assert!(ELSEWHERE.iter().all(|(name, _)| methods.iter().any(|method| method == name)));
     // The sources were found and read.
-    for name in ["Workflows::unplug", "Agent::exec", "Jobs::finish", "Launch::start"] {
+    for name in ["Workflows::unplug", "Agent::exec", "Jobs::finish", "Launch::start", "Undo::run"] {
         assert!(methods.iter().any(|method| method == name), "{name} is not in {methods:?}");
     }
 }

@@ -104,6 +104,7 @@ on_both! {
     a_node_that_was_there_before_stays,
     a_network_card_is_plugged_in_or_nothing_is_left,
     a_network_card_that_cannot_be_plugged_in_leaves_nothing,
+    memory_is_plugged_in_or_nothing_is_left,
     a_screenshot_leaves_no_set,
     frozen_file_systems_are_thawed,
     a_freeze_that_fails,
@@ -296,6 +297,24 @@ async fn a_network_card_that_cannot_be_plugged_in_leaves_nothing<F: Front>() {
         assert_eq!(left.log, log);
         assert!(left.descriptors.is_empty() && left.netdevs.is_empty(), "{left:?}");
     }
+}
+
+async fn memory_is_plugged_in_or_nothing_is_left<F: Front>() {
+    let points = cut_everywhere(async |times, arrived| {
+        let (stream, server) = Fake::default().serve(true);
+        let client = F::client(stream).await;
+        let backend = Raw::<Value>::new("object-add")
+            .arguments(&json!({"qom-type": "memory-backend-ram", "id": "memory1", "size": 4096}));
+        let dimm = DeviceAdd::new("pc-dimm").id("dimm1").property("memdev", "memory1");
+        let plugged =
+            cut(&client, client.plug_memory("memory1", backend, dimm), times, arrived).await;
+        drop(client);
+        let left = server.end().await;
+        assert_eq!(left.objects.is_empty(), left.devices.is_empty(), "{times} {left:?}");
+        plugged.inspect(|plugged| assert!(plugged.is_ok(), "{plugged:?}")).is_some()
+    })
+    .await;
+    assert_eq!(points, 3);
 }
 
 async fn a_screenshot_leaves_no_set<F: Front>() {

@@ -41,6 +41,16 @@ const DEAF: &str = "exec </dev/null; exec sleep 60";
 /// Reports what it waits for, and never greets.
 const MUTE: &str = "echo 'waiting for a lock' >&2; exec sleep 60";
 
+/// Secrets may be among the arguments, as in `-object secret,data=...`.
+#[test]
+fn debug_shows_no_arguments() {
+    let mut command = std::process::Command::new("qemu");
+    command.args(["-object", "secret,id=s,data=hunter2"]).env("TOKEN", "hunter2");
+    let shown = format!("{:?}", Launch::from(command));
+    assert!(shown.contains("\"qemu\"") && shown.contains("arguments: 2"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
 fn shell(script: &str) -> Launch {
     let none: [&str; 0] = [];
     Launch::new("/bin/sh").args(["-c", script]).monitor_args(none).grace(SOON)

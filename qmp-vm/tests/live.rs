@@ -17,15 +17,16 @@ use std::time::{Duration, Instant};
 
 use qmp_client::blocking::Client;
 use qmp_client::qmp::commands::{
-    AddFd, BlockdevAdd, BlockdevMirror, Cont, DeviceAdd, Getfd, JobResume, Migrate,
-    MigrateContinue, MigratePause, MigrateSetCapabilities, QomList, QueryFdsets, QueryJobs,
-    QueryNamedBlockNodes, QueryQmpSchema, QueryStatus, Screendump, Stop as StopMachine,
-    Transaction,
+    AddFd, BlockdevAdd, BlockdevMirror, Cont, CxlInjectDramEvent, DeviceAdd, Getfd, InputSendEvent,
+    JobResume, Migrate, MigrateCancel, MigrateContinue, MigratePause, MigrateSetCapabilities,
+    MigrateSetParameters, QomList, QueryFdsets, QueryJobs, QueryNamedBlockNodes, QueryQmpSchema,
+    QueryStatus, Screendump, Stop as StopMachine, Transaction,
 };
 use qmp_client::qmp::events::{BlockJobReady, Resume, Shutdown, Stop, Watchdog};
 use qmp_client::qmp::types::{
-    BlockdevBackup, BlockdevBackupWrapper, BlockdevOnError, BlockdevOptions, ImageFormat,
-    JobStatus, MigrationCapability, MigrationCapabilityStatus, MigrationStatus, MirrorSyncMode,
+    BlockdevBackup, BlockdevBackupWrapper, BlockdevOnError, BlockdevOptions, CxlEventLog,
+    ImageFormat, InputBtnEvent, InputBtnEventWrapper, InputButton, InputEvent, JobStatus,
+    MigrationCapability, MigrationCapabilityStatus, MigrationStatus, MirrorSyncMode, QKeyCode,
     RunState, ShutdownCause, TransactionAction, WatchdogAction,
 };
 use qmp_client::qmp::{AnyEvent, commands};
@@ -463,6 +464,45 @@ live! {
 }
 
 live! {
+    /// Another client cancels the migration, and the guest goes on.
+    fn a_migration_that_is_cancelled() {
+        let client = launch_pc(&[]);
+        client.execute(Cont::new()).unwrap();
+        // As slow as it gets, so that it does not end by itself.
+        client.execute(MigrateSetParameters::new().max_bandwidth(1_u64)).unwrap();
+        let begin = Instant::now();
+        let cancelling = client.clone();
+        let migrate = Migrate::new().uri("exec:cat >/dev/null");
+        let outcome = client.migrate(migrate, PATIENCE, move |info| {
+            if info.status == Some(MigrationStatus::Active) {
+                cancelling.execute(MigrateCancel::new()).unwrap();
+            }
+        });
+        let outcome = outcome.unwrap();
+        assert!(matches!(outcome, MigrationOutcome::Cancelled(_)), "{outcome:?}");
+        assert!(begin.elapsed() < PATIENCE);
+        assert_eq!(status(&client), RunState::Running);
+    }
+}
+
+live! {
+    /// The connection has ended because a limit was hit, and QEMU lives.
+    fn the_end_of_a_connection_is_not_that_of_qemu() {
+        let options = options().message_size(10_000);
+        let arguments = ["-M", "none", "-display", "none", "-nodefaults", "-S"];
+        let vm = Launch::new(program()).args(arguments).options(options).start::<Client>().unwrap();
+        vm.execute(QueryQmpSchema::new()).unwrap_err();
+        let client = vm.client();
+        for error in [client.quit().unwrap_err(), client.shut_down(PATIENCE).unwrap_err()] {
+            assert!(error.report().contains("limit of 10000 bytes"), "{}", error.report());
+        }
+        assert!(vm.process().try_wait().unwrap().is_none());
+        // The owner of the process knows a way.
+        assert_eq!(vm.shut_down(Duration::from_secs(1)).unwrap().by, EndedBy::Kill);
+    }
+}
+
+live! {
     /// The guest is stopped until the caller continues the migration.
     fn a_migration_that_pauses_before_the_switchover() {
         let client = launch_pc(&[]);
@@ -532,6 +572,13 @@ live! {
             assert!(png.starts_with(b"\x89PNG") && png.len() < image.len());
             println!("{:?}", client.execute(QueryFdsets::new()).unwrap());
         }
+        let keys = [QKeyCode::Ctrl, QKeyCode::Alt, QKeyCode::Delete];
+        client.press_keys(keys, Duration::from_millis(20)).unwrap();
+        let button = |down| {
+            let button = InputBtnEvent::new(InputButton::Left, down);
+            InputSendEvent::new(vec![InputEvent::Btn(InputBtnEventWrapper::new(button))])
+        };
+        client.send_input([button(true), button(false)], Duration::from_millis(20)).unwrap();
         client.type_text("Hello, World!\n").unwrap();
         let error = client.type_text("é").unwrap_err();
         assert!(matches!(error, Error::Misuse(Misuse::NoSuchKey { .. })), "{error:?}");
@@ -567,6 +614,25 @@ live! {
         ] {
             assert!(!qemu.has(path), "{path}");
         }
+    }
+}
+
+live! {
+    /// 11.1 requires an argument that 10.0 refuses: the typed command can be used with both.
+    fn an_argument_that_only_some_releases_have() {
+        let client = launch();
+        let qemu = client.capabilities().unwrap();
+        let mut inject =
+            CxlInjectDramEvent::new("/machine", CxlEventLog::Informational, 0, 0, 0, 0, 0);
+        if qemu.has("cxl-inject-dram-event/sub-type") {
+            inject = inject.sub_type(0);
+        }
+        let exists = qemu.supports::<CxlInjectDramEvent>();
+        let error = client.execute(inject).unwrap_err();
+        println!("{error}");
+        // The arguments are accepted, and the object is not memory of that kind.
+        assert_eq!(error.is_command_not_found(), !exists);
+        assert!(!error.to_string().contains("sub-type"), "{error}");
     }
 }
 

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use qmp_client::qmp::AnyEvent;
 use qmp_client::qmp::commands::{
-    AddFd, BlockdevAdd, BlockdevDel, BlockdevMirror, Cont, DeviceAdd, Getfd, Migrate, MigratePause,
-    QueryFdsets, QueryJobs, QueryNamedBlockNodes, QueryQmpSchema, QueryStatus, QueryVersion, Stop,
-    Transaction,
+    AddFd, BlockdevAdd, BlockdevDel, BlockdevMirror, Cont, DeviceAdd, Getfd, Migrate,
+    MigrateCancel, MigratePause, MigrateSetParameters, QueryFdsets, QueryJobs,
+    QueryNamedBlockNodes, QueryQmpSchema, QueryStatus, QueryVersion, Stop, Transaction,
 };
 use qmp_client::qmp::events::{BlockJobReady, Resume};
 use qmp_client::qmp::types::{
@@ -373,6 +373,50 @@ live! {
         let outcome = client.migrate(failing, PATIENCE, |_| {}).await.unwrap();
         assert!(matches!(outcome, MigrationOutcome::Failed(_)), "{outcome:?}");
         assert_eq!(outcome.info().status, Some(MigrationStatus::Failed));
+    }
+}
+
+live! {
+    /// Another client cancels the migration, and the guest goes on.
+    async fn a_migration_that_is_cancelled() {
+        let qemu = Qemu::start(&["-M", "pc"]);
+        let client = qemu.connect().await;
+        client.execute(Cont::new()).await.unwrap();
+        // As slow as it gets, so that it does not end by itself.
+        client.execute(MigrateSetParameters::new().max_bandwidth(1_u64)).await.unwrap();
+        let active = tokio::sync::Notify::new();
+        let migrate = client.migrate(Migrate::new().uri("exec:cat >/dev/null"), PATIENCE, |info| {
+            if info.status == Some(MigrationStatus::Active) {
+                active.notify_one();
+            }
+        });
+        let cancel = async {
+            active.notified().await;
+            client.execute(MigrateCancel::new()).await.unwrap();
+        };
+        let (outcome, ()) = tokio::join!(migrate, cancel);
+        let outcome = outcome.unwrap();
+        assert!(matches!(outcome, MigrationOutcome::Cancelled(_)), "{outcome:?}");
+        assert!(client.execute(QueryStatus::new()).await.unwrap().running);
+    }
+}
+
+live! {
+    /// The connection has ended because a limit was hit, or by `close`, and QEMU lives.
+    async fn the_end_of_a_connection_is_not_that_of_qemu() {
+        let mut qemu = Qemu::start(&["-M", "none"]);
+        let options = Options::new().message_size(10_000).wait_for_socket(PATIENCE);
+        let address = format!("unix:{}", qemu.socket.display());
+        for closes in [false, true] {
+            let client = Client::connect_with(&address, &options).await.unwrap();
+            match closes {
+                true => client.close(),
+                false => drop(client.execute(QueryQmpSchema::new()).await.unwrap_err()),
+            }
+            assert!(client.quit().await.unwrap_err().is_closed());
+            assert!(client.shut_down(PATIENCE).await.unwrap_err().is_closed());
+            assert!(qemu.child.try_wait().unwrap().is_none());
+        }
     }
 }
 

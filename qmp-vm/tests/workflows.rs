@@ -5,12 +5,16 @@
 #[allow(dead_code)] // other tests use it, too
 mod peer;
 
+#[path = "workflows/input.rs"]
+mod input;
 #[path = "workflows/jobs.rs"]
 mod jobs;
 #[path = "workflows/keyboard.rs"]
 mod keyboard;
 #[path = "workflows/migration.rs"]
 mod migration;
+#[path = "workflows/plugging.rs"]
+mod plugging;
 #[path = "workflows/power.rs"]
 mod power;
 #[path = "workflows/unplug.rs"]

@@ -83,8 +83,10 @@ impl Client {
         options: &Options,
         mut try_wait: impl FnMut() -> io::Result<Option<ExitStatus>>,
     ) -> Result<Self> {
+        let begin = Instant::now();
         let transport = open(&address.to_address()?, options, &mut try_wait)?;
-        Self::negotiate(Handle::new(transport, options))
+        let begin = options.greeting_begin(begin, Instant::now());
+        Self::negotiate(Handle::new(transport, options, begin))
     }
 
     /// Creates a client of an open stream, and waits until the negotiation is complete.
@@ -92,7 +94,7 @@ impl Client {
     /// # Errors
     /// The peer is not a QMP server, or the deadline passes.
     pub fn over(stream: impl Transport + 'static, options: &Options) -> Result<Self> {
-        Self::negotiate(Handle::new(Box::new(stream), options))
+        Self::negotiate(Handle::new(Box::new(stream), options, Instant::now()))
     }
 
     /// Waits until the negotiation is complete.
@@ -178,7 +180,8 @@ impl Client {
     /// Returns the number of messages that were received and dropped.
     #[must_use]
     pub fn dropped(&self) -> Dropped {
-        self.0.lock().connection.dropped()
+        let dropped = self.0.lock().connection.dropped();
+        self.options().count_missing(dropped)
     }
 
     /// Returns the number of calls that are not answered, and the number of subscriptions.

@@ -1,5 +1,7 @@
 //! From a stream to a client, step by step.
 
+use std::time::Instant;
+
 use super::client::Client;
 use super::events::Events;
 use super::shared::Handle;
@@ -17,7 +19,7 @@ pub struct Connecting(Handle);
 /// Creates a client of an open stream, for programs that subscribe to events before the greeting.
 /// [`Client::over`] is enough for all others.
 pub fn over(stream: impl Transport + 'static, options: &Options) -> Connecting {
-    Connecting(Handle::new(Box::new(stream), options))
+    Connecting(Handle::new(Box::new(stream), options, Instant::now()))
 }
 
 impl Connecting {

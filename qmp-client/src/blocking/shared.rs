@@ -28,6 +28,8 @@ const KEPT: usize = 64 * 1024;
 const WRITE_SLICE: Duration = Duration::from_millis(50);
 /// The longest pause between two looks at what another thread does.
 const LOOK: Duration = Duration::from_millis(1);
+/// The longest read of a thread that holds back what it reads until its turn is over.
+const QUICK: Duration = Duration::from_millis(8);
 /// The number of such looks by a thread that is late, while the reader has bytes to pass on.
 const LATE_LOOKS: usize = 100;
 /// The number of turns of a reader that is late, while bytes keep arriving: more than a socket holds.
@@ -101,17 +103,23 @@ impl std::ops::Deref for Handle {
 }
 
 impl Handle {
-    /// Creates the state of a connection that has just been established.
-    pub(super) fn new(transport: Box<dyn Transport>, options: &Options) -> Self {
-        let state = State::new(options.connection(Instant::now()));
-        Self(Arc::new(Shared {
-            state: Mutex::new(state),
+    /// Creates the state of a connection that has just been established. The deadline for the
+    /// greeting counts from `begin`.
+    pub(super) fn new(transport: Box<dyn Transport>, options: &Options, begin: Instant) -> Self {
+        let (connection, part) = options.connection(begin);
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::new(connection, options.budget())),
             turned: Condvar::new(),
             writer: Mutex::new(Output::default()),
             wire: Wire(transport),
             options: options.clone(),
             greeting: OnceLock::new(),
-        }))
+        });
+        let weak = Arc::downgrade(&shared);
+        part.set_end(move || {
+            weak.upgrade().into_iter().for_each(|shared| shared.end(End::Transcript));
+        });
+        Self(shared)
     }
 }
 
@@ -166,15 +174,28 @@ impl Shared {
 
     /// Closes the connection, and wakes every thread that waits.
     pub(super) fn close(&self) {
+        self.end(End::Local);
+    }
+
+    fn end(&self, end: End) {
         let mut state = self.lock();
-        state.connection.end(End::Local);
+        state.connection.end(end);
         self.wire.0.close();
         // A thread that reads returns, and does this itself.
-        if let Some(mut input) = state.input.take() {
-            state.distribute(&mut input);
-            state.input = Some(input);
-            self.turned.notify_all();
+        drop(self.distribute_rest(state));
+    }
+
+    /// Passes on what the input holds, unless a thread reads into it. That thread does it.
+    fn distribute_rest<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+        let Some(input) = state.input.take() else { return state };
+        drop(state);
+        // Puts the input back, also if a predicate panics.
+        let mut reader = Reader { shared: self, input: Some(input) };
+        {
+            let mut state = self.lock();
+            state.distribute(reader.input());
         }
+        reader.put_back()
     }
 
     /// Submits a request and sends it, as far as the socket accepts it. A subscription that is made
@@ -194,7 +215,7 @@ impl Shared {
         let mut writer = self.lock_writer();
         let mut state = self.lock();
         let id = command.submit(&mut state.connection, deadline, descriptors)?;
-        state.inbox.waiters.add(id);
+        state.inbox.waiters.add(id, command.name().clone());
         let capacity = self.options.event_queue();
         let subscription =
             follow.map(|name| state.inbox.subscriptions.add(name, capacity, Some(id)));
@@ -228,8 +249,8 @@ impl Shared {
     /// Waits until `wait` finds what it looks for, the connection has ended, or `until`. Returns
     /// `None` in the latter two cases.
     pub(super) fn wait<W: Wait>(&self, until: Option<Instant>, wait: &mut W) -> Option<W::Found> {
-        // The number of turns since the deadline has passed.
-        let mut late_turns = 0;
+        // The number of turns in all, and since the deadline has passed.
+        let (mut turns, mut late_turns) = (0_u64, 0);
         let mut state = self.lock();
         loop {
             // Again after each examination, during which other threads may have passed on more.
@@ -253,10 +274,7 @@ impl Shared {
             let has_passed = until.is_some_and(|at| at <= now);
             if std::mem::take(&mut state.interrupted) {
                 // The thread that panicked has read more than it has passed on.
-                if let Some(mut input) = state.input.take() {
-                    state.distribute(&mut input);
-                    state.input = Some(input);
-                }
+                state = self.distribute_rest(state);
                 continue;
             }
             let Some(input) = state.input.take() else {
@@ -269,7 +287,8 @@ impl Shared {
                 }
                 continue;
             };
-            state.reads_locked = state.is_shared || !wait.is_quick();
+            state.reads_locked = state.is_shared || turns > 0 || !wait.is_quick();
+            turns += 1;
             let turn = Turn {
                 must_send: state.has_output(),
                 refused: state.refused.take(),
@@ -283,7 +302,7 @@ impl Shared {
             let is_over = !arrived || late_turns > LATE_TURNS;
             if is_over && late_turns > 0 {
                 let mut state = self.lock();
-                state.connection.expire(now);
+                state.expire(now);
                 state.distribute(reader.input());
             }
             state = reader.put_back();
@@ -339,8 +358,10 @@ impl Shared {
         timeout: Option<Duration>,
         wait: &mut W,
     ) -> bool {
-        let readable =
-            if reads_locked { self.wire.wait_readable(timeout) } else { Ok(Some(false)) };
+        let (readable, timeout) = match reads_locked {
+            true => (self.wire.wait_readable(timeout), timeout),
+            false => (Ok(Some(false)), Some(timeout.map_or(QUICK, |left| left.min(QUICK)))),
+        };
         let (state, read) = match readable {
             Ok(Some(true)) => {
                 let state = self.lock();
@@ -368,7 +389,7 @@ impl Shared {
         wait: &mut W,
     ) {
         if let Some(end) = end {
-            if state.unsent {
+            if state.unsent || state.is_sending {
                 state.connection.output_lost();
             }
             let refused = state.refused.take();
@@ -426,7 +447,7 @@ impl Shared {
         let arrived = late_turns > 0 && late_turns <= LATE_LOOKS && self.wire.0.has_arrived();
         if late_turns > 0 && !arrived {
             // The reader may sleep past the deadline of a call that was submitted after it began to.
-            state.connection.expire(now);
+            state.expire(now);
             while let Some(finished) = state.connection.next_finished() {
                 state.inbox.deliver(finished, &mut Vec::new());
             }
@@ -479,9 +500,11 @@ impl Shared {
                 state.unsent = false;
                 return Sent::All;
             }
+            state.is_sending = true;
             drop(state);
             let sent = self.wire.send(writer, timeout);
             state = self.lock();
+            state.is_sending = false;
             state.unsent = matches!(sent, Sent::Part);
             match sent {
                 Sent::All if state.connection.output().is_empty() => return Sent::All,

@@ -1,5 +1,7 @@
 //! The part of a connection that its lock guards.
 
+use std::time::Instant;
+
 use qmp_protocol::{Connection, End, Input};
 
 use crate::inbox::Inbox;
@@ -13,6 +15,8 @@ pub(super) struct State {
     pub(super) input: Option<Input>,
     /// Whether the writer has output that could not be sent.
     pub(super) unsent: bool,
+    /// Whether a thread is sending output that has been taken out.
+    pub(super) is_sending: bool,
     /// Why the peer accepts nothing any more, until what it said before has been read.
     pub(super) refused: Option<End>,
     /// Whether a thread has panicked while it passed on what it had read.
@@ -27,12 +31,13 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(connection: Connection) -> Self {
+    pub(super) fn new(connection: Connection, budget: usize) -> Self {
         Self {
             input: Some(connection.new_input()),
             connection,
-            inbox: Inbox::default(),
+            inbox: Inbox::new(budget),
             unsent: false,
+            is_sending: false,
             refused: None,
             interrupted: false,
             waiting: 0,
@@ -52,6 +57,12 @@ impl State {
         if let Some(input) = &mut self.input {
             input.release(kept);
         }
+    }
+
+    /// Fails everything whose deadline is at or before `now`.
+    pub(super) fn expire(&mut self, now: Instant) {
+        self.connection.set_unsent(self.unsent || self.is_sending);
+        self.connection.expire(now);
     }
 
     /// Passes on everything that has arrived.

@@ -1,14 +1,17 @@
 //! A transport, in the terms of the protocol.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use qmp_protocol::{End, Input, Output};
+use qmp_protocol::{Deadline, End, Input, Output};
 
 use crate::transport::Transport;
 
 /// The number of reads after the peer has refused a write, to learn why.
 const LAST_READS: usize = 64;
+
+/// The longest time in which a transport that accepts something at once is not asked to wait.
+const LONGEST_SEND: Duration = Duration::from_millis(50);
 
 /// The progress of sending.
 pub(super) enum Sent {
@@ -50,11 +53,25 @@ impl Wire {
         }
     }
 
-    /// Sends an output, as far as the transport accepts it in time.
+    /// Sends an output, as far as the transport accepts it in time. The time is that of all writes: a
+    /// peer may make a little room for each.
     pub(super) fn send(&self, output: &mut Output, timeout: Option<Duration>) -> Sent {
+        let longest = timeout.map(|timeout| timeout.max(LONGEST_SEND));
+        let deadline = longest.and_then(|longest| Deadline::after(Instant::now(), longest));
+        let mut left = timeout;
         while !output.is_empty() {
-            match self.0.write(output.piece(), output.descriptors(), timeout) {
-                Ok(count) => output.sent(count),
+            match self.0.write(output.piece(), output.descriptors(), left) {
+                Ok(count) => {
+                    output.sent(count);
+                    if output.is_empty() {
+                        break;
+                    }
+                    let rest = deadline.map(|deadline| deadline.left(Instant::now()));
+                    if rest == Some(Duration::ZERO) {
+                        return Sent::Part;
+                    }
+                    left = timeout.min(rest.or(timeout));
+                }
                 Err(error) if is_wait(&error) => return Sent::Part,
                 Err(error) => {
                     output.clear();

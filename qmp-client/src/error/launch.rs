@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitStatus;
 
-use qmp_protocol::{Printable, Timeout};
+use qmp_protocol::{Excerpt, Timeout};
 
 /// A program that was expected to open a monitor and did not.
 #[derive(Debug)]
@@ -86,22 +86,26 @@ impl LaunchError {
 
 impl fmt::Display for LaunchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::NotStarted { program, .. }
+        | Self::Exited { program, .. }
+        | Self::NotReady { program, .. }) = self;
+        let program = Excerpt(program, 300);
         match self {
-            Self::NotStarted { program, .. } => return write!(f, "cannot start {program}"),
-            Self::Exited { program, status, .. } => {
+            Self::NotStarted { .. } => return write!(f, "cannot start {program}"),
+            Self::Exited { status, .. } => {
                 write!(f, "{program} ended before its monitor was open")?;
                 if let Some(status) = status {
                     write!(f, " ({status})")?;
                 }
             }
-            Self::NotReady { program, .. } => {
+            Self::NotReady { .. } => {
                 write!(f, "{program} is running but did not open its monitor in time")?;
             }
         }
         match self.stderr().trim() {
             "" => {}
             // Its last lines say most.
-            stderr => write!(f, "; it wrote: {}", Printable(last(stderr, 450)))?,
+            stderr => write!(f, "; it wrote: {}", Excerpt(last(stderr, 450), 500))?,
         }
         match self.status() {
             Some(status) if status.success() => {

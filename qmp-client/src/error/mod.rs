@@ -8,13 +8,18 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use qmp_protocol::{Closed, End, Mismatch, Misuse, ProtocolError, ServerError, Subject, Timeout};
+use qmp_protocol::{
+    Closed, End, Excerpt, Mismatch, Misuse, ProtocolError, ServerError, Subject, Timeout,
+};
 use qmp_types::{ErrorClass, QmpError};
 
 use crate::address::AddressError;
 
 pub use launch::LaunchError;
 pub use transport::TransportError;
+
+/// The longest report, in bytes.
+const LONGEST_REPORT: usize = 1020;
 
 /// The failure of an operation, by whose fault it is.
 ///
@@ -101,16 +106,24 @@ impl Error {
         self.class() == Some(&ErrorClass::CommandNotFound)
     }
 
-    /// Returns the error and its causes, on one line.
+    /// Returns the error and its causes, on one line of at most a kibibyte. What a peer wrote is
+    /// escaped, and long parts are cut off.
     #[must_use]
     pub fn report(&self) -> String {
-        let mut text = self.to_string();
-        let mut next = self.source();
+        let mut layers = Vec::new();
+        let mut next = Some(self as &(dyn StdError + 'static));
         while let Some(error) = next {
-            text = format!("{text}: {error}");
+            layers.push(Excerpt(error, LONGEST_REPORT).to_string());
             next = error.source();
         }
-        text
+        let separator = ": ";
+        let length: usize = layers.iter().map(|layer| layer.len() + separator.len()).sum();
+        if length > LONGEST_REPORT {
+            // Each cause gets its share, so that none is lost.
+            let share = (LONGEST_REPORT / layers.len()).saturating_sub("…".len() + separator.len());
+            layers.iter_mut().for_each(|layer| *layer = Excerpt(layer, share).to_string());
+        }
+        layers.join(separator)
     }
 
     fn inner(&self) -> Option<&(dyn StdError + 'static)> {

@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
+use qmp_protocol::Excerpt;
+
 /// An error of the operating system.
 ///
 /// Programs can create one from errors of their own system calls, so that [`Error`](crate::Error)
@@ -41,7 +43,7 @@ impl TransportError {
 
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.attempt)
+        Excerpt(&self.attempt, 900).fmt(f)
     }
 }
 

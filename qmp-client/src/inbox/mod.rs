@@ -15,13 +15,25 @@ pub(crate) use subscriptions::{Predicate, SubscriptionId, Subscriptions};
 pub(crate) use waiters::Waiters;
 
 /// Calls that are not answered, and subscriptions to events.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inbox {
     pub(crate) waiters: Waiters,
     pub(crate) subscriptions: Subscriptions,
+    /// The limit on the bytes of all answers and events that have not been taken. Answers come first.
+    budget: usize,
 }
 
 impl Inbox {
+    pub(crate) fn new(budget: usize) -> Self {
+        let (waiters, subscriptions) = (Waiters::default(), Subscriptions::default());
+        Self { waiters, subscriptions, budget }
+    }
+
+    /// Returns the bytes that events may hold.
+    fn room(&self) -> usize {
+        self.budget.saturating_sub(self.waiters.held())
+    }
+
     /// Passes on a message. Tasks to be woken are collected, for when the lock is released. Returns
     /// a reply that no caller waits for.
     pub(crate) fn deliver<'i>(
@@ -31,11 +43,16 @@ impl Inbox {
     ) -> Option<(CallId, Result<&'i RawValue, Error>)> {
         match incoming {
             Incoming::Reply { id, result } => {
-                let Some(waiter) = self.waiters.get(id) else { return Some((id, result)) };
-                waiter.answer(result, woken);
+                if self.waiters.get(id).is_none() {
+                    return Some((id, result));
+                }
+                self.waiters.answer(id, result, self.budget, woken);
+                let room = self.room();
+                self.subscriptions.shrink(room);
             }
             Incoming::Event { name, data, timestamp } => {
-                self.subscriptions.push(&name, data, timestamp, woken);
+                let room = self.room();
+                self.subscriptions.push(&name, data, timestamp, room, woken);
             }
             _ => {}
         }
@@ -50,5 +67,34 @@ pub(crate) fn register(place: &mut Option<Waker>, cx: &Context<'_>) -> Option<Wa
     match place {
         Some(waker) if waker.will_wake(cx.waker()) => None,
         _ => place.replace(cx.waker().clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::EventCapacity;
+    use qmp_types::Timestamp;
+    use std::collections::VecDeque;
+
+    /// Each subscription had a limit of its own, as large as a message may be.
+    #[test]
+    fn all_subscriptions_share_the_budget() {
+        let mut inbox = Inbox::new(10_000);
+        let capacity = EventCapacity { events: 1000, bytes: 10_000 };
+        let ids = [(); 3].map(|()| inbox.subscriptions.add(None, capacity, None));
+        let push = |inbox: &mut Inbox| {
+            let name = "X".repeat(1000).into();
+            let event = Incoming::Event { name, data: None, timestamp: Timestamp::UNKNOWN };
+            inbox.deliver(event, &mut Vec::new());
+        };
+        (0..20).for_each(|_| push(&mut inbox));
+        assert!(inbox.subscriptions.held() <= 10_000, "{}", inbox.subscriptions.held());
+        // What is dropped is reported, and each has got the newest.
+        for id in ids {
+            let mut more = VecDeque::new();
+            assert!(inbox.subscriptions.take(id, &mut more).is_err());
+            assert!(matches!(inbox.subscriptions.take(id, &mut more), Ok(Some(_))));
+        }
     }
 }

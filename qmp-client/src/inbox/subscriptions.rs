@@ -129,17 +129,37 @@ impl Subscriptions {
         None
     }
 
+    /// Passes on an event. All queues together hold at most `room` bytes.
     pub(crate) fn push(
         &mut self,
         name: &str,
         data: Option<&RawValue>,
         timestamp: Timestamp,
+        room: usize,
         woken: &mut Vec<Waker>,
     ) {
-        for subscription in &mut self.subscriptions {
+        for index in 0..self.subscriptions.len() {
+            let subscription = &mut self.subscriptions[index];
             if subscription.takes(name, data, timestamp) {
                 subscription.events.push(name, data, timestamp);
                 woken.extend(subscription.waker.take());
+                self.shrink(room);
+            }
+        }
+    }
+
+    /// Returns the bytes that all queues hold.
+    pub(crate) fn held(&self) -> usize {
+        self.subscriptions.iter().map(|subscription| subscription.events.held()).sum()
+    }
+
+    /// Drops the oldest events of the largest queues until all together hold at most `room` bytes.
+    pub(crate) fn shrink(&mut self, room: usize) {
+        while self.held() > room {
+            let queues = self.subscriptions.iter_mut().map(|subscription| &mut subscription.events);
+            let largest = queues.max_by_key(|queue| queue.queued());
+            if !largest.is_some_and(EventQueue::drop_oldest) {
+                return;
             }
         }
     }

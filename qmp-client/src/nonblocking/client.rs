@@ -142,7 +142,8 @@ impl Client {
     /// Returns the number of messages that were received and dropped.
     #[must_use]
     pub fn dropped(&self) -> Dropped {
-        self.0.lock().connection.dropped()
+        let dropped = self.0.lock().connection.dropped();
+        self.options().count_missing(dropped)
     }
 
     /// Returns the number of calls that are not answered, including those that dropped guards have
@@ -191,6 +192,10 @@ impl Client {
 
     /// Closes the connection at once. Calls that are not answered fail. The commands of dropped
     /// guards are sent if the socket accepts them at once, and not waited for.
+    ///
+    /// The [driver](super::Driver) closes the socket, the next time it is polled. On a runtime with a
+    /// single thread that is not before this task waits for something: await
+    /// [`closed`](Self::closed), and the socket is closed as soon as the driver is dropped.
     pub fn close(&self) {
         self.0.close();
     }

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use super::client::Client;
 use super::driver::Driver;
@@ -11,7 +12,7 @@ use super::shared::{Handle, Shared};
 use crate::error::Result;
 use crate::options::Options;
 use crate::runtime::{Clock, Link};
-use qmp_protocol::RawEvent;
+use qmp_protocol::{End, RawEvent};
 
 /// A connection whose negotiation is not complete; it resolves to the client. Its [`Driver`] must be
 /// polled meanwhile.
@@ -42,16 +43,19 @@ impl Future for Connecting {
     }
 }
 
-/// Creates a client and its driver.
+/// Creates a client and its driver. The deadline for the greeting counts from `begin`.
 pub(crate) fn start<L: Link, C: Clock>(
     link: L,
     clock: C,
     options: &Options,
+    begin: Instant,
 ) -> (Connecting, Driver<L, C>) {
-    let connection = options.connection(C::now());
+    let (connection, part) = options.connection(begin);
     let input = connection.new_input();
     let passes_descriptors = link.passes_descriptors();
     let shared = Arc::new(Shared::new(connection, options.clone(), C::now, passes_descriptors));
+    let weak = Arc::downgrade(&shared);
+    part.set_end(move || weak.upgrade().into_iter().for_each(|shared| shared.end(End::Transcript)));
     let driver = Driver::new(Arc::clone(&shared), input, link, clock);
     (Connecting(Some(Client::new(Handle::new(shared)))), driver)
 }

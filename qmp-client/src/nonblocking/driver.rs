@@ -159,6 +159,7 @@ impl<L: Link, C: Clock> Driver<L, C> {
             state.distribute(&mut self.input, &mut self.woken);
             if let Some(now) = expired {
                 // What has arrived comes first.
+                state.connection.set_unsent(self.writer.has_lost());
                 state.expire(now, &mut self.woken);
                 state.distribute(&mut self.input, &mut self.woken);
             }

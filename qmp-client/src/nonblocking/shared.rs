@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use qmp_protocol::{
-    CallId, Closed, Connection, Deadline, Descriptor, EncodedRequest, Input, Misuse, RawEvent,
+    CallId, Closed, Connection, Deadline, Descriptor, EncodedRequest, End, Input, Misuse, RawEvent,
 };
 use qmp_types::Greeting;
 use serde_json::value::RawValue;
@@ -82,7 +82,7 @@ impl Shared {
     ) -> Self {
         let state = State {
             connection,
-            inbox: Inbox::default(),
+            inbox: Inbox::new(options.budget()),
             detached: Detached::new(&options, now),
             ends: EndWaiters::default(),
             negotiation: None,
@@ -98,6 +98,11 @@ impl Shared {
         // The state is consistent between any two statements that can panic. A predicate that
         // panics takes the driver with it, which ends the connection.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the connection, and wakes the driver.
+    pub(super) fn end(&self, end: End) {
+        self.change(|state| state.connection.end(end));
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
@@ -171,7 +176,7 @@ impl Handle {
         }
         self.change(|state| {
             let id = command.submit(&mut state.connection, deadline, descriptors)?;
-            state.inbox.waiters.add(id);
+            state.inbox.waiters.add(id, command.name().clone());
             let name = match follow {
                 Follow::Nothing => return Ok((id, None)),
                 Follow::Event(name) => Some(name),

@@ -14,16 +14,19 @@ use super::Transport;
 const PIECES: usize = 4;
 /// The size of a piece, in bytes.
 const PIECE: usize = 16 * 1024;
+/// The time that a write may take even if it is not to wait.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// A transport of anything that reads and writes: a pipe, a tunnel, a program's standard input and
 /// output.
 ///
-/// A thread reads, since not every reader can be told to stop waiting. It ends when the peer closes
-/// the connection, or with the first bytes that arrive after the transport was dropped. Writes wait
-/// as long as the writer does.
-pub struct Adapter<W> {
+/// One thread reads and another writes, since not every stream can be told to stop waiting. A write
+/// that has not ended in time goes on, and the next one waits for it. The threads end when the peer
+/// closes the connection, or with the first bytes that arrive, or are accepted, after the transport
+/// was dropped.
+pub struct Adapter {
     reader: Mutex<Reader>,
-    writer: Mutex<W>,
+    writer: Mutex<Writer>,
     /// Wakes a read that waits.
     closer: SyncSender<io::Result<Vec<u8>>>,
 }
@@ -35,15 +38,26 @@ struct Reader {
     ended: bool,
 }
 
-impl<W> fmt::Debug for Adapter<W> {
+struct Writer {
+    pieces: SyncSender<Vec<u8>>,
+    /// The number of bytes that have been written of each piece.
+    written: Receiver<io::Result<usize>>,
+    /// Whether a piece is being written.
+    is_writing: bool,
+}
+
+impl fmt::Debug for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Adapter").finish_non_exhaustive()
     }
 }
 
-impl<W: Write + Send> Adapter<W> {
+impl Adapter {
     /// Creates a transport that reads from one stream and writes to the other.
-    pub fn new(mut reader: impl Read + Send + 'static, writer: W) -> Self {
+    pub fn new(
+        mut reader: impl Read + Send + 'static,
+        mut writer: impl Write + Send + 'static,
+    ) -> Self {
         let (sender, pieces) = sync_channel(PIECES);
         let closer = sender.clone();
         std::thread::spawn(move || {
@@ -59,8 +73,52 @@ impl<W: Write + Send> Adapter<W> {
                 }
             }
         });
+        let (to_write, to_be_written) = sync_channel::<Vec<u8>>(1);
+        let (has_written, written) = sync_channel(1);
+        std::thread::spawn(move || {
+            for piece in to_be_written {
+                if has_written.send(write_some(&mut writer, &piece)).is_err() {
+                    return;
+                }
+            }
+        });
         let reader = Reader { pieces, rest: Vec::new(), ended: false };
+        let writer = Writer { pieces: to_write, written, is_writing: false };
         Self { reader: Mutex::new(reader), writer: Mutex::new(writer), closer }
+    }
+}
+
+/// Writes at least one byte, and sends it on.
+fn write_some(writer: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match writer.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            written => return writer.flush().and(written),
+        }
+    }
+}
+
+impl Writer {
+    /// Writes the first bytes. After a timeout, the same bytes are to be passed again.
+    fn write(&mut self, bytes: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
+        let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+        if !self.is_writing {
+            let piece = bytes[..bytes.len().min(PIECE)].to_vec();
+            self.pieces.send(piece).map_err(|_| io::ErrorKind::BrokenPipe)?;
+            self.is_writing = true;
+        }
+        let written = match timeout {
+            // Mostly the other thread takes less.
+            Some(timeout) => match self.written.recv_timeout(timeout.max(MOMENT)) {
+                Err(RecvTimeoutError::Timeout) => return Err(io::ErrorKind::TimedOut.into()),
+                Err(RecvTimeoutError::Disconnected) => Err(io::ErrorKind::BrokenPipe.into()),
+                Ok(written) => written,
+            },
+            None => self.written.recv().map_err(gone)?,
+        };
+        self.is_writing = false;
+        written
     }
 }
 
@@ -97,7 +155,7 @@ impl Reader {
     }
 }
 
-impl<W: Write + Send> Transport for Adapter<W> {
+impl Transport for Adapter {
     fn read(&self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
         let mut reader = lock(&self.reader);
         reader.fill(timeout)?;
@@ -111,15 +169,12 @@ impl<W: Write + Send> Transport for Adapter<W> {
         &self,
         bytes: &[u8],
         descriptors: &[Descriptor],
-        _: Option<Duration>,
+        timeout: Option<Duration>,
     ) -> io::Result<usize> {
         if !descriptors.is_empty() {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        let mut writer = lock(&self.writer);
-        let count = writer.write(bytes)?;
-        writer.flush()?;
-        Ok(count)
+        lock(&self.writer).write(bytes, timeout)
     }
 
     fn wait_readable(&self, timeout: Option<Duration>) -> io::Result<bool> {

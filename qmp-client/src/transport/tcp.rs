@@ -1,13 +1,14 @@
 //! TCP.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc::sync_channel;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use qmp_protocol::Descriptor;
 
 use super::Transport;
+use crate::endpoint::no_address;
+use crate::resolve::Lookup;
 
 /// A TCP connection.
 #[derive(Debug)]
@@ -22,10 +23,10 @@ impl Tcp {
     pub fn connect(host: &str, port: u16, within: Duration) -> io::Result<Self> {
         let host = if host.is_empty() { "localhost" } else { host };
         // Even without time, one attempt is made: to the system, a timeout of zero is an error.
-        let within = within.max(Duration::from_millis(500));
+        let within = within.max(Duration::from_millis(10));
         let deadline = Instant::now().checked_add(within);
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
-        for address in resolve(host, port, within)? {
+        let mut last = no_address();
+        for address in Lookup::new(host, port)?.wait(within)? {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
             let attempt = match left {
                 None => TcpStream::connect(address),
@@ -63,27 +64,6 @@ impl Tcp {
         #[cfg(unix)]
         let stream = super::socket::Socket::new(stream);
         Ok(Self(stream))
-    }
-}
-
-/// Looks up the addresses of a host. The system does not limit the time that this takes, so a thread
-/// does it, and is left alone if it takes too long.
-fn resolve(host: &str, port: u16, within: Duration) -> io::Result<Vec<SocketAddr>> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(vec![(address, port).into()]);
-    }
-    let (sender, receiver) = sync_channel(1);
-    let host = host.to_owned();
-    std::thread::Builder::new().spawn(move || {
-        let found = (host.as_str(), port).to_socket_addrs();
-        // The caller may have given up.
-        let _ = sender.send(found.map(Vec::from_iter));
-    })?;
-    match receiver.recv_timeout(within) {
-        Ok(found) => found,
-        Err(_) => {
-            Err(io::Error::new(io::ErrorKind::TimedOut, "the look-up of the host takes too long"))
-        }
     }
 }
 

@@ -52,6 +52,55 @@ pub fn unknown_time<F: Front>(drip: bool) {
     );
 }
 
+/// The time of an event is information, and never loses the event.
+pub fn times_in_any_form<F: Front>(drip: bool) {
+    let known = |seconds, microseconds| Timestamp { seconds, microseconds };
+    let times = [
+        (r#"{"seconds": 5.5, "microseconds": 7}"#, known(5, 7)),
+        ("5", known(5, 0)),
+        ("5.25", known(5, 250_000)),
+        (r#""5.25""#, known(5, 250_000)),
+        (r#""noon""#, Timestamp::UNKNOWN),
+        ("1e300", Timestamp::UNKNOWN),
+        ("99999999999999999999999", Timestamp::UNKNOWN),
+        ("-5", Timestamp::UNKNOWN),
+        ("null", Timestamp::UNKNOWN),
+        ("[5]", Timestamp::UNKNOWN),
+    ];
+    play_ready::<F>(
+        drip,
+        |peer| {
+            let id = peer.expect("query-status");
+            for (time, _) in times {
+                peer.send(&format!(r#"{{"event": "STOP", "timestamp": {time}}}"#));
+            }
+            peer.running(&id);
+        },
+        |client| {
+            expect_running(client);
+            for (time, expected) in times {
+                assert_eq!(client.event(PATIENCE).unwrap().timestamp, expected, "{time}");
+            }
+            assert_eq!(client.dropped().garbage, 0);
+        },
+    );
+}
+
+/// Some servers keep ids as text or as floating point.
+pub fn ids_in_other_forms<F: Front>(drip: bool) {
+    play_ready::<F>(
+        drip,
+        |peer| {
+            for form in ["\"ID\"", "ID.0", "\"ID.0\"", "ID.0e0"] {
+                let id = peer.expect("query-status");
+                let id = form.replace("ID", &id.to_string());
+                peer.send(&format!(r#"{{"return": {{"status": "running"}}, "id": {id}}}"#));
+            }
+        },
+        |client| (0..4).for_each(|_| expect_running(client)),
+    );
+}
+
 pub fn unknown_members<F: Front>(drip: bool) {
     play_ready::<F>(
         drip,

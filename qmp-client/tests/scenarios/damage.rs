@@ -136,6 +136,40 @@ pub fn delimiters<F: Front>(drip: bool) {
     );
 }
 
+/// Separators between two messages cost nothing, on the same line or on their own.
+pub fn separators<F: Front>(drip: bool) {
+    let separators: [&[u8]; 12] = [
+        b"\0",
+        b"\xEF\xBB\xBF",
+        b"\xFF",
+        b"\n\n\r\n",
+        b"\r",
+        b"\x0C",
+        b"\x0B",
+        b"\xC2\xA0",
+        b"\xC2\x85\xE2\x80\xA8",
+        b"\x1E",
+        b"\xFF\xFE\0\0",
+        b" \t\x7F\xE3\x80\x80\x1A",
+    ];
+    play_ready::<F>(
+        drip,
+        |peer| {
+            for separator in separators {
+                let id = peer.expect("query-status");
+                peer.send_bytes(separator);
+                let reply = json!({"return": {"status": "running"}, "id": id});
+                peer.send_bytes(reply.to_string().as_bytes());
+                peer.send_bytes(separator);
+            }
+        },
+        |client| {
+            separators.iter().for_each(|_| expect_running(client));
+            assert_eq!(client.dropped().garbage, 0);
+        },
+    );
+}
+
 pub fn reply_nested_deep<F: Front>(drip: bool) {
     const DEPTH: usize = 10_000;
     play_ready::<F>(

@@ -1,9 +1,10 @@
 //! How a connection ends.
 
-use qmp_client::{End, Error};
+use qmp_client::{End, Error, Options, Raw};
+use serde_json::Value;
 
 use super::peer::EVENT;
-use super::{Front, PATIENCE, expect_running, play_ready, status};
+use super::{Front, PATIENCE, expect_running, play, play_ready, status};
 
 fn reason(error: &Error) -> &End {
     match error {
@@ -67,6 +68,29 @@ pub fn events_before_the_end<F: Front>(drip: bool) {
                 assert!(matches!(reason(&error), End::Eof), "{error:?}");
             }
             assert!(client.execute(status(), PATIENCE).unwrap_err().is_closed());
+        },
+    );
+}
+
+/// A message that is too large ends the connection, and proves nothing about the server: it may live
+/// on. `quit` was reported as a success then.
+pub fn an_end_by_this_side<F: Front>(drip: bool) {
+    play::<F>(
+        drip,
+        &Options::new().message_size(1000),
+        |peer| {
+            peer.greet();
+            let id = peer.expect("query-qmp-schema");
+            peer.succeed(&id, "x".repeat(2000).into());
+        },
+        |client| {
+            let mut client = client.unwrap();
+            for command in ["query-qmp-schema", "quit"] {
+                let error = client.execute(Raw::<Value>::new(command), PATIENCE).unwrap_err();
+                let Error::Closed(closed) = &error else { panic!("{error:?}") };
+                assert!(!closed.by_peer(), "{error:?}");
+                assert!(matches!(*closed.reason, End::Protocol(_)), "{error:?}");
+            }
         },
     );
 }

@@ -6,7 +6,7 @@ use qmp_client::{Error, Options, ProtocolError, WaitedFor};
 use serde_json::json;
 
 use super::peer::{EVENT, GREETING};
-use super::{Front, PATIENCE, SOON, expect_running, play};
+use super::{Front, PATIENCE, SOON, expect_running, play, status};
 
 pub fn event_before_greeting<F: Front>(drip: bool) {
     play::<F>(
@@ -65,7 +65,7 @@ pub fn silence_before_greeting<F: Front>(drip: bool) {
 pub fn silence_after_greeting<F: Front>(drip: bool) {
     play::<F>(
         drip,
-        &Options::new().greeting_within(SOON),
+        &Options::new().greeting_within(SOON * 5),
         |peer| peer.send(GREETING),
         |client| {
             let error = client.err().unwrap();
@@ -191,6 +191,81 @@ pub fn two_objects_on_a_line<F: Front>(drip: bool) {
                 assert_eq!(&*client.event(PATIENCE).unwrap().name, "STOP");
             }
             assert!(client.event(Duration::ZERO).unwrap_err().is_timeout());
+        },
+    );
+}
+
+/// A version is information, and never refuses a connection.
+pub fn greetings_of_other_makes<F: Front>(drip: bool) {
+    for greeting in [
+        r#"{"version": {"StratoVirt": {"major": 2, "minor": 4, "micro": 0}, "package": "StratoVirt-2.4.0"}, "capabilities": []}"#,
+        r#"{"version": {"qemu": {"micro": 0, "minor": 1, "major": 8}, "package": null}, "capabilities": []}"#,
+        r#"{"version": {"qemu": {"micro": "0", "minor": "1", "major": "8"}, "package": ""}, "capabilities": []}"#,
+        r#"{"version": {}}"#,
+        r#"{"capabilities": null}"#,
+        "{}",
+        "null",
+        "[1, {}]",
+    ] {
+        play::<F>(
+            drip,
+            &Options::new(),
+            |peer| {
+                peer.send(&format!(r#"{{"QMP": {greeting}}}"#));
+                let id = peer.expect("qmp_capabilities");
+                peer.succeed(&id, json!({}));
+                peer.status();
+            },
+            |client| expect_running(&mut client.unwrap()),
+        );
+    }
+}
+
+/// QEMU answers what an earlier client has left half written with an error without an id.
+pub fn an_error_for_an_earlier_client<F: Front>(drip: bool) {
+    play::<F>(
+        drip,
+        &Options::new(),
+        |peer| {
+            peer.send(GREETING);
+            let id = peer.expect("qmp_capabilities");
+            let error = json!({"class": "GenericError", "desc": "JSON parse error, stray '}'"});
+            peer.send(&json!({"error": error}).to_string());
+            peer.succeed(&id, json!({}));
+            // The client asks whether the server returns ids.
+            let probe = peer.command();
+            let error = json!({"class": "CommandNotFound", "desc": "no"});
+            peer.send(&json!({"error": error, "id": probe["id"]}).to_string());
+            peer.status();
+        },
+        |client| {
+            let mut client = client.unwrap();
+            expect_running(&mut client);
+            assert_eq!(client.dropped().foreign_replies, 0);
+        },
+    );
+}
+
+/// Such a server works one command at a time.
+pub fn a_server_without_ids<F: Front>(drip: bool) {
+    play::<F>(
+        drip,
+        &Options::new(),
+        |peer| {
+            peer.send(GREETING);
+            peer.expect("qmp_capabilities");
+            peer.send(r#"{"return": {}}"#);
+            peer.command();
+            peer.send(r#"{"error": {"class": "CommandNotFound", "desc": "no such command"}}"#);
+            for number in 0..3 {
+                peer.expect("query-status");
+                peer.send(&json!({"return": number}).to_string());
+            }
+        },
+        |client| {
+            let replies = client.unwrap().execute_all(vec![status(), status(), status()]);
+            let replies: Vec<_> = replies.into_iter().map(Result::unwrap).collect();
+            assert_eq!(replies, [0, 1, 2]);
         },
     );
 }

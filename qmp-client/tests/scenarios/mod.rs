@@ -103,10 +103,15 @@ macro_rules! scenarios {
                 end_before_greeting,
                 pretty_printed,
                 two_objects_on_a_line,
+                greetings_of_other_makes,
+                an_error_for_an_earlier_client,
+                a_server_without_ids,
             }
             calls {
                 unknown_event,
                 unknown_time,
+                times_in_any_form,
+                ids_in_other_forms,
                 unknown_members,
                 error_without_id,
                 unknown_error_class,
@@ -125,6 +130,7 @@ macro_rules! scenarios {
                 truncated_line_then_good,
                 invalid_utf8,
                 delimiters,
+                separators,
                 reply_nested_deep,
                 message_nested_deep_in_garbage,
             }
@@ -132,6 +138,7 @@ macro_rules! scenarios {
                 end_instead_of_reply,
                 end_in_a_message,
                 events_before_the_end,
+                an_end_by_this_side,
             }
         }
         #[cfg(feature = "qmp")]

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::end::End;
+use crate::printable::{Excerpt, NAME};
 
 /// A connection that has ended.
 #[derive(Clone, Debug)]
@@ -34,7 +35,10 @@ impl Closed {
 impl fmt::Display for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.command {
-            Some(command) => write!(f, "the connection ended before the reply to `{command}`"),
+            Some(command) => {
+                let command = Excerpt(command, NAME);
+                write!(f, "the connection ended before the reply to `{command}`")
+            }
             None => f.write_str("the connection has ended"),
         }
     }

@@ -9,7 +9,7 @@ use qmp_types::QmpError;
 use super::protocol::ProtocolError;
 use super::timeout::Timeout;
 use crate::garbage::Garbage;
-use crate::printable::Printable;
+use crate::printable::{Excerpt, Printable};
 
 /// The reason why a connection ended.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl fmt::Display for End {
         match self {
             Self::Eof => f.write_str("the peer closed it"),
             Self::Truncated(_) => f.write_str("the peer closed it in the middle of a message"),
-            Self::Transport(error) => error.fmt(f),
+            Self::Transport(error) => Excerpt(error, 900).fmt(f),
             Self::Protocol(error) => error.fmt(f),
             Self::Handshake(timeout) => timeout.fmt(f),
             Self::Negotiation(error) => {

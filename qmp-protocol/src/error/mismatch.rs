@@ -6,7 +6,7 @@ use std::fmt;
 
 use qmp_types::DecodeError;
 
-use crate::printable::Printable;
+use crate::printable::{Excerpt, NAME};
 
 /// The message that does not match the schema.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -46,10 +46,10 @@ impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.subject {
             Subject::Reply(command) => {
-                write!(f, "the reply to `{}` does not match the schema", Printable(command))
+                write!(f, "the reply to `{}` does not match the schema", Excerpt(command, NAME))
             }
             Subject::Event(name) => {
-                write!(f, "the data of event `{}` does not match the schema", Printable(name))
+                write!(f, "the data of event `{}` does not match the schema", Excerpt(name, NAME))
             }
         }
     }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::printable::{Excerpt, NAME};
+
 /// An error of the caller.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -54,18 +56,19 @@ impl Misuse {
 
 impl fmt::Display for Misuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let command = Excerpt(self.command().unwrap_or_default(), NAME);
         match self {
-            Self::Arguments { command, .. } => {
+            Self::Arguments { .. } => {
                 write!(f, "cannot send `{command}`: its arguments are not a JSON object")
             }
-            Self::OobNotEnabled { command } => {
+            Self::OobNotEnabled { .. } => {
                 write!(f, "cannot execute `{command}` out-of-band: `oob` was not negotiated")
             }
-            Self::NoDescriptors { command } => write!(
+            Self::NoDescriptors { .. } => write!(
                 f,
                 "cannot send file descriptors with `{command}`: the connection is not a Unix socket"
             ),
-            Self::TooManyDescriptors { command } => {
+            Self::TooManyDescriptors { .. } => {
                 write!(f, "cannot send more than 16 file descriptors with `{command}`")
             }
             Self::NoSuchKey { character } => {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::garbage::Garbage;
-use crate::printable::Printable;
+use crate::printable::{Excerpt, NAME};
 
 /// A violation of the protocol by the peer.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub enum ProtocolError {
     /// The first bytes from the peer are not a QMP greeting.
     NotQmp(Garbage),
     /// The peer is not a guest agent: it sends text, or sends back what it receives, as a terminal
-    /// does.
+    /// does, or it greets as a monitor does.
     NotAgent(Garbage),
     /// A message is larger than the limit.
     TooLarge {
@@ -34,6 +34,14 @@ pub enum ProtocolError {
         /// The depth of the reply, in brackets.
         depth: usize,
         /// The limit, in brackets.
+        limit: usize,
+    },
+    /// A reply was dropped: together with the replies that have arrived and not been received, it
+    /// exceeds the limit.
+    NotReceived {
+        /// The command.
+        command: Cow<'static, str>,
+        /// The limit, in bytes.
         limit: usize,
     },
     /// The reply to a command is damaged.
@@ -59,6 +67,7 @@ impl ProtocolError {
         match self {
             Self::BadReply { command, .. }
             | Self::LostReply { command, .. }
+            | Self::NotReceived { command, .. }
             | Self::TooDeep { command, .. } => Some(command),
             Self::HumanMonitor { .. }
             | Self::NotQmp(_)
@@ -70,12 +79,13 @@ impl ProtocolError {
 
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let command = Excerpt(self.command().unwrap_or_default(), NAME);
         match self {
             Self::HumanMonitor { banner } => write!(
                 f,
                 "the peer is a human monitor (it greeted with `{}`); open a QMP monitor with \
                  `-qmp unix:PATH,server=on,wait=off`",
-                Printable(banner)
+                Excerpt(banner, 700)
             ),
             Self::NotQmp(_) => f.write_str("the peer is not a QMP server"),
             Self::NotAgent(_) => f.write_str("the peer is not a guest agent"),
@@ -83,13 +93,18 @@ impl fmt::Display for ProtocolError {
                 f,
                 "a message exceeds the limit of {limit} bytes (see the option `message_size`)"
             ),
-            Self::TooDeep { command, depth, limit } => write!(
+            Self::TooDeep { depth, limit, .. } => write!(
                 f,
                 "the reply to `{command}` is nested {depth} levels deep, and the limit is {limit} \
                  (see the option `depth`)"
             ),
-            Self::BadReply { command, .. } => write!(f, "the reply to `{command}` is damaged"),
-            Self::LostReply { command, .. } => write!(f, "the reply to `{command}` was lost"),
+            Self::NotReceived { limit, .. } => write!(
+                f,
+                "the reply to `{command}` was dropped: together with replies that have not been \
+                 received, it exceeds the limit of {limit} bytes (see the option `message_size`)"
+            ),
+            Self::BadReply { .. } => write!(f, "the reply to `{command}` is damaged"),
+            Self::LostReply { .. } => write!(f, "the reply to `{command}` was lost"),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use qmp_types::QmpError;
 
-use crate::printable::Printable;
+use crate::printable::{Excerpt, NAME, Printable};
 
 /// An error reply of the server to a command.
 ///
@@ -32,7 +32,7 @@ impl ServerError {
 
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed: {}", Printable(&self.command), Printable(&self.error.desc))
+        write!(f, "{} failed: {}", Excerpt(&self.command, NAME), Printable(&self.error.desc))
     }
 }
 

@@ -5,7 +5,10 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use crate::printable::Within;
+use crate::printable::{Excerpt, NAME, Within};
+
+/// How many bytes of an address or of a state an error shows.
+const MOST: usize = 800;
 
 /// The subject of a deadline.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -70,7 +73,9 @@ impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "timed out after {} waiting for ", Within(self.within))?;
         match &self.waited_for {
-            WaitedFor::Connection(address) => write!(f, "the connection to {address}"),
+            WaitedFor::Connection(address) => {
+                write!(f, "the connection to {}", Excerpt(address, MOST))
+            }
             WaitedFor::Greeting => f.write_str(
                 "the greeting; another client may be connected, since most monitors serve one \
                  client at a time",
@@ -78,15 +83,15 @@ impl fmt::Display for Timeout {
             WaitedFor::Agent => f.write_str(
                 "the guest agent; it may not be running, or another client may be connected",
             ),
-            WaitedFor::Reply(command) => write!(f, "the reply to `{command}`"),
+            WaitedFor::Reply(command) => write!(f, "the reply to `{}`", Excerpt(command, NAME)),
             WaitedFor::Event { name, command } => {
                 f.write_str(name.unwrap_or("an event"))?;
                 match command {
-                    Some(command) => write!(f, " after `{command}`"),
+                    Some(command) => write!(f, " after `{}`", Excerpt(command, NAME)),
                     None => Ok(()),
                 }
             }
-            WaitedFor::State(state) => f.write_str(state),
+            WaitedFor::State(state) => Excerpt(state, MOST).fmt(f),
         }
     }
 }

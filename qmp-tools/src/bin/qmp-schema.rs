@@ -11,6 +11,7 @@ use qmp_tools::schema::diff::Diff;
 use qmp_tools::schema::export::Export;
 use qmp_tools::schema::generate::Generate;
 use qmp_tools::schema::import::Import;
+use qmp_tools::terminal::print_diagnostics;
 
 /// Check, import, export and compare QAPI schemas, and generate Rust from them
 #[derive(Debug, Parser)]
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
     // `diff` uses status 1 for denied changes.
     let status = if matches!(arguments.action, Some(Action::Diff(_))) { 2 } else { 1 };
     run(&arguments).unwrap_or_else(|failure| {
-        eprint!("{failure}");
+        print_diagnostics(&failure.to_string());
         ExitCode::from(status)
     })
 }

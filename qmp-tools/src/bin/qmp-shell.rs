@@ -1,5 +1,6 @@
 //! Sends commands to a monitor from a prompt, a script, or the command line.
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
@@ -12,6 +13,7 @@ use qmp_client::{Error, RawEvent};
 use qmp_tools::cli::{Completions, chain};
 use qmp_tools::machine::{Machine, MachineArgs, Origin};
 use qmp_tools::shell::{LineError, Outcome, Printer, Prompt, Shell, parse};
+use qmp_tools::terminal::{self, notice};
 
 /// Send commands to a QMP monitor, one per line: 'command key=value ...' or JSON
 #[derive(Debug, Parser)]
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Failed | Outcome::Lost) => ExitCode::FAILURE,
         Ok(Outcome::Done | Outcome::Ended) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("qmp-shell: {}", chain(&*error));
+            notice(&format!("qmp-shell: {}", chain(&*error)));
             ExitCode::FAILURE
         }
     }
@@ -64,8 +66,8 @@ fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn std::error::Error>> {
     let events = client.raw_events();
     let interactive = arguments.command.is_empty() && io::stdin().is_terminal();
     if matches!(machine.origin, Origin::Simulated) {
-        eprintln!(
-            "no address was given: using a simulated machine; see --help to connect to a real one"
+        notice(
+            "no address was given: using a simulated machine; see --help to connect to a real one",
         );
     }
     let pretty = arguments.pretty || (interactive && io::stdout().is_terminal());
@@ -74,7 +76,8 @@ fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn std::error::Error>> {
             Origin::Address => "keeps running",
             Origin::Launched(_) | Origin::Simulated => "stops",
         };
-        eprintln!("QEMU {}. Press Ctrl-D to leave; the machine {then}.", client.version());
+        let version = client.version();
+        notice(&format!("QEMU {version}. Press Ctrl-D to leave; the machine {then}."));
         interact(client, events, pretty)?;
         Outcome::Done
     } else {
@@ -139,7 +142,7 @@ fn check_nothing_follows(
     for line in lines {
         let line = line?;
         if parse(&line) != Ok(None) {
-            eprintln!("not executed because the machine has exited: {}", line.trim());
+            notice(&format!("not executed because the machine has exited: {}", line.trim()));
             return Ok(Outcome::Failed);
         }
     }
@@ -175,7 +178,10 @@ fn interact(
 /// Returns the names of the machine's commands, or none if it does not list them.
 fn commands(client: &Client) -> Vec<String> {
     let known = client.execute(QueryCommands::new()).unwrap_or_default();
-    let mut names: Vec<String> = known.into_iter().map(|command| command.name).collect();
+    let names = known.into_iter().map(|command| command.name);
+    // A candidate is printed and inserted as it is.
+    let mut names: Vec<String> =
+        names.filter(|name| matches!(terminal::inline(name), Cow::Borrowed(_))).collect();
     names.sort_unstable();
     names
 }
@@ -198,7 +204,7 @@ fn serve(
                     other => other,
                 };
                 if outcome != Outcome::Done {
-                    eprintln!("The connection was closed.");
+                    notice("The connection was closed.");
                 }
                 if done.send(outcome).is_err() || outcome != Outcome::Done {
                     return;

@@ -6,6 +6,7 @@ use clap::{CommandFactory, Parser};
 use qmp_tools::cli::{Completions, chain, print};
 use qmp_tools::machine::{MachineArgs, Origin};
 use qmp_tools::report;
+use qmp_tools::terminal::{self, notice};
 
 /// Print a report about a virtual machine
 #[derive(Debug, Parser)]
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("vm-info: {}", chain(&*error));
+            notice(&format!("vm-info: {}", chain(&*error)));
             ExitCode::FAILURE
         }
     }
@@ -46,13 +47,13 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     }
     let machine = arguments.machine.connect()?;
     if matches!(machine.origin, Origin::Simulated) {
-        eprintln!(
-            "no address was given: using a simulated machine; see --help to connect to a real one\n"
+        notice(
+            "no address was given: using a simulated machine; see --help to connect to a real one\n",
         );
     }
     let report = report::collect(&machine.client)?;
     let text = if arguments.json {
-        format!("{}\n", serde_json::to_string_pretty(&report)?)
+        format!("{}\n", terminal::json(&serde_json::to_string_pretty(&report)?))
     } else {
         report.to_string()
     };

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{BlockDevice, Image, Report};
+use crate::terminal::inline;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,9 +26,11 @@ struct Section {
 
 impl Rows {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.0.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
-        for (label, text) in &self.0 {
-            let line = format!("{label:<width$}  {text}");
+        // A line feed in a name must not forge a row.
+        let labels: Vec<_> = self.0.iter().map(|(label, _)| inline(label)).collect();
+        let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
+        for (label, (_, text)) in labels.iter().zip(&self.0) {
+            let line = format!("{label:<width$}  {}", inline(text));
             writeln!(f, "{}", line.trim_end())?;
         }
         Ok(())

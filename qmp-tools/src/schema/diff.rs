@@ -7,6 +7,7 @@ use qmp_codegen::diff::{Difference, Scope, diff_within};
 
 use super::{Failure, input};
 use crate::cli::{TimeoutArgs, print};
+use crate::terminal;
 
 /// The arguments of `qmp-schema diff`.
 #[derive(Args, Debug)]
@@ -56,9 +57,9 @@ impl Diff {
         };
         let difference = diff_within(&old.schema, &new.schema, scope);
         let text = if self.json {
-            format!("{:#}\n", difference.to_json())
+            terminal::json(&format!("{:#}\n", difference.to_json())).into_owned()
         } else {
-            format!("{difference}{}", summary(&difference))
+            terminal::lines(&format!("{difference}{}", summary(&difference))).into_owned()
         };
         print(text.as_bytes())?;
         let denied = self.deny_breaking && difference.is_breaking();

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::Failure;
 use crate::cli::TimeoutArgs;
+use crate::terminal;
 
 /// The argument that names the toolkit's own schema.
 const BUILTIN: &str = "builtin";
@@ -34,7 +35,7 @@ pub(super) fn load_files(files: &[String]) -> Result<Loaded, Failure> {
 pub(super) fn load_with(files: &[String], options: LoadOptions) -> Result<Loaded, Failure> {
     let roots = files.iter().map(|file| root(file)).collect::<Result<Vec<_>, _>>()?;
     let loaded = options.load(roots).map_err(|error| invalid_schema(&error))?;
-    eprint!("{}", diagnostic::render(&loaded.sources, &loaded.warnings));
+    terminal::print_diagnostics(&diagnostic::render(&loaded.sources, &loaded.warnings));
     Ok(loaded)
 }
 

@@ -10,6 +10,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::{layout, parse};
 use crate::cli::chain;
+use crate::terminal::{self, notice};
 
 /// A shell on a connection. Replies and events are written to its output as JSON, errors to standard
 /// error.
@@ -50,7 +51,7 @@ impl<W: Write> Shell<W> {
             Ok(Some(parsed)) => parsed,
             Ok(None) => return Ok(Outcome::Done),
             Err(error) => {
-                eprintln!("{error}");
+                notice(&error.to_string());
                 return Ok(Outcome::Failed);
             }
         };
@@ -86,7 +87,7 @@ impl<W: Write> Shell<W> {
             match self.events.next_within(within) {
                 Some(Ok(event)) => self.print(&event_json(&event)?)?,
                 Some(Err(error)) if error.is_timeout() => return Ok(Outcome::Done),
-                Some(Err(error)) if !error.is_closed() => eprintln!("{}", chain(&error)),
+                Some(Err(error)) if !error.is_closed() => notice(&chain(&error)),
                 Some(Err(_)) | None => return Ok(Outcome::Lost),
             }
             within = Duration::ZERO;
@@ -96,7 +97,7 @@ impl<W: Write> Shell<W> {
     /// Prints a message with a single write, so that other output cannot split it.
     fn print(&mut self, json: &RawValue) -> io::Result<()> {
         let text = if self.pretty { layout::pretty(json) } else { layout::compact(json) };
-        self.output.write_all(format!("{text}\n").as_bytes())?;
+        self.output.write_all(format!("{}\n", terminal::json(&text)).as_bytes())?;
         self.output.flush()
     }
 }
@@ -106,11 +107,11 @@ fn print_error(name: &str, error: &Error) {
         None | Some(ErrorClass::GenericError) => String::new(),
         Some(class) => format!(" ({})", class.as_str().escape_debug()),
     };
-    eprintln!("{}{class}", chain(error));
+    notice(&format!("{}{class}", chain(error)));
     if error.is_command_not_found() {
-        eprintln!(
+        notice(&format!(
             "hint: `query-commands` lists the available commands; `{name}` is not one of them"
-        );
+        ));
     }
 }
 

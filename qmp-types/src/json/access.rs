@@ -142,7 +142,13 @@ impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {
 
     #[inline(always)]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
-        match self.next_name()? {
+        let name = self.next_name()?;
+        // The names of members that a type has are not kept.
+        if size_of::<K::Value>() >= size_of::<String>() {
+            let length = if let Next::Name(name) = name { name.len() } else { 0 };
+            self.reader.take_memory(ENTRY + length)?;
+        }
+        match name {
             Next::Name(name) => seed.deserialize(Name(name)).map(Some),
             Next::Escaped => seed.deserialize(&mut *self.reader).map(Some),
             Next::End => Ok(None),
@@ -151,10 +157,17 @@ impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {
 
     #[inline(always)]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
+        self.reader.take_memory(size_of::<V::Value>())?;
         self.reader.expect(b':')?;
         seed.deserialize(&mut *self.reader)
     }
 }
+
+/// The memory of an entry of a map beside its name and its value, in bytes.
+const ENTRY: usize = 128;
+/// The memory of an element of a list, as a multiple of its size: a list that grows is copied to
+/// twice as much memory.
+const ELEMENT: usize = 3;
 
 /// The name of a member, without escapes.
 struct Name<'de>(&'de str);
@@ -234,6 +247,7 @@ impl<'de> SeqAccess<'de> for &mut Elements<'_, 'de> {
             _ => return Err(self.reader.neither_comma_nor(b']')),
         }
         self.started = true;
+        self.reader.take_memory(ELEMENT * size_of::<S::Value>())?;
         seed.deserialize(&mut *self.reader).map(Some)
     }
 }

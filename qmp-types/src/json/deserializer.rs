@@ -11,7 +11,10 @@ impl<'de> Reader<'de> {
     #[inline(always)]
     fn visit_string<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         let start = self.at;
-        let value = match self.string()? {
+        let plain = self.string()?;
+        // The text of most strings is copied.
+        self.take_memory(self.at - start)?;
+        let value = match plain {
             Some(plain) => visitor.visit_borrowed_str(plain),
             None => visitor.visit_string(self.unescaped(start)?),
         };

@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+use crate::printable;
+
+/// How many bytes of a reason are kept. It may quote a value, which may be a whole message, and
+/// grows when it is escaped.
+const LONGEST: usize = 1024;
+
 /// The reason of an error, and the offset in bytes of the end of the value that it concerns.
 ///
 /// Boxed, since every result reserves space for it.
@@ -45,7 +51,10 @@ impl std::error::Error for JsonError {}
 impl serde::de::Error for JsonError {
     #[cold]
     fn custom<T: fmt::Display>(reason: T) -> Self {
-        Self(Box::new(Details { reason: reason.to_string(), offset: None }))
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = printable::limited(&mut text, LONGEST, |out| write!(out, "{reason}"));
+        Self(Box::new(Details { reason: text, offset: None }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Running programs in the guest.
 
+use std::fmt;
 use std::time::Duration;
 
 use qmp_client::{Result, protocol::Printable};
@@ -28,7 +29,10 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_m
 /// - It has no command that ends a program. `timeout` of the guest can.
 /// - The input travels in the command, all at once. More cannot be sent to a running program.
 /// - It may be configured to refuse to run programs, with an error of the class `CommandNotFound`.
-#[derive(Clone, Debug)]
+///
+/// `Debug` shows neither arguments, nor values of the environment, nor the input: they may contain
+/// passwords.
+#[derive(Clone)]
 #[must_use = "`Agent::exec` runs it"]
 pub struct Exec {
     path: String,
@@ -37,6 +41,20 @@ pub struct Exec {
     input: Option<Vec<u8>>,
     merged: bool,
     within: Duration,
+}
+
+impl fmt::Debug for Exec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |variable: &String| variable.split('=').next().unwrap_or_default().to_owned();
+        f.debug_struct("Exec")
+            .field("path", &self.path)
+            .field("arguments", &self.args.len())
+            .field("env", &self.env.iter().map(name).collect::<Vec<_>>())
+            .field("input_length", &self.input.as_ref().map(Vec::len))
+            .field("merged", &self.merged)
+            .field("within", &self.within)
+            .finish()
+    }
 }
 
 impl Exec {
@@ -133,10 +151,10 @@ pub struct ExecOutput {
 }
 
 impl ExecOutput {
-    /// Returns whether the program exited with status 0.
+    /// Returns whether the program exited with status 0, and not by a signal.
     #[must_use]
     pub fn success(&self) -> bool {
-        self.exitcode == Some(0)
+        self.exitcode == Some(0) && self.signal.is_none()
     }
 
     /// Returns whether the agent dropped part of the output.
@@ -295,4 +313,27 @@ async fn start<M: Monitor>(agent: &Agent<M>, program: &Exec, limit: &Limit) -> R
         return Err(impossible::<GuestExec>(format_args!("the process ID {pid}")));
     }
     Ok(Running { agent: agent.clone(), pid, name: format!("`{}`", Printable(&program.path)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_secrets() {
+        let program = Exec::new("chpasswd").arg("hunter2").env("TOKEN", "hunter2").input("hunter2");
+        let shown = format!("{program:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("chpasswd") && shown.contains("TOKEN"), "{shown}");
+        // The bytes of the input, as numbers.
+        assert!(!shown.contains("104"), "{shown}");
+    }
+
+    /// An agent may report both.
+    #[test]
+    fn a_program_that_a_signal_ended_has_not_succeeded() {
+        let output = ExecOutput { exitcode: Some(0), ..ExecOutput::default() };
+        assert!(output.success());
+        assert!(!ExecOutput { signal: Some(9), ..output }.success());
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use qmp_client::Result;
 use qmp_client::protocol::Printable;
+use qmp_client::{Error, Result};
 use qmp_types::qga::commands::{GuestFileClose, GuestFileOpen, GuestFileRead, GuestFileWrite};
 
 use super::bytes::{decode, encode};
@@ -11,14 +11,19 @@ use super::client::Agent;
 use super::impossible::impossible;
 use crate::limit::Limit;
 use crate::monitor::Monitor;
+use crate::monitor::rollback::Rollback;
 use crate::monitor::session::{Call, Undo};
+
+/// The longest part of a deadline that is kept for closing the file.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// The number of bytes that travel in one message, well below the agent's limits.
 const PIECE: usize = 48 * 1024;
 
 impl<M: Monitor> Agent<M> {
     /// Reads a file of the guest, at most `limit` bytes of it. If that many are returned, the file
-    /// may be longer. The deadline covers everything but closing the file.
+    /// may be longer. The deadline covers everything; a tenth of it, at most a second, is kept for
+    /// closing the file.
     ///
     /// # Errors
     /// The file cannot be read, or not in time, or the agent sends something other than it says or
@@ -35,8 +40,8 @@ impl<M: Monitor> Agent<M> {
         M::run(read(self.client(), path, limit, within))
     }
 
-    /// Writes a file of the guest, and replaces its contents. The deadline covers everything but
-    /// closing the file.
+    /// Writes a file of the guest, and replaces its contents. The deadline covers everything; a tenth
+    /// of it, at most a second, is kept for closing the file.
     ///
     /// # Errors
     /// The file cannot be written, or not in time, or the agent claims to have written a number of
@@ -55,6 +60,10 @@ impl<M: Monitor> Agent<M> {
     }
 }
 
+fn limit<M: Monitor>(agent: &M, within: Duration, state: String) -> Limit {
+    Limit::new(agent, within, state).keeping((within / 10).min(CLOSING))
+}
+
 /// Opens a file, and returns its handle and the guard that closes it.
 async fn open<M: Monitor>(
     agent: &M,
@@ -63,17 +72,24 @@ async fn open<M: Monitor>(
 ) -> Result<(i64, M::Undo<GuestFileClose>)> {
     let within = agent.options().call_within("guest-file-open").min(limit.left(agent));
     let call = agent.call(open).within(within);
-    call.execute_undoable(|opened| opened.ok().map(|handle| GuestFileClose::new(*handle))).await
+    let close = |opened: Result<&i64, &Error>| Some(GuestFileClose::new(*opened.ok()?));
+    call.execute_undoable(agent, &Rollback::until(limit.end(), within), close).await
 }
 
 async fn read<M: Monitor>(agent: &M, path: &str, most: usize, within: Duration) -> Result<Vec<u8>> {
-    let limit = Limit::new(agent, within, format!("`{}` to be read", Printable(path)));
+    let limit = limit(agent, within, format!("`{}` to be read", Printable(path)));
     let (handle, close) = open(agent, &limit, GuestFileOpen::new(path)).await?;
     let mut bytes = Vec::new();
     while bytes.len() < most {
         let wanted = PIECE.min(most - bytes.len());
         let command = GuestFileRead::new(handle).count(i64::try_from(wanted).unwrap_or(1));
         let piece = limit.execute(agent, command).await?;
+        let most_text = wanted.div_ceil(3) * 4;
+        if piece.buf_b64.len() > most_text {
+            let length = piece.buf_b64.len();
+            let reason = format!("{length} bytes of base64 where at most {most_text} are possible");
+            return Err(impossible::<GuestFileRead>(reason));
+        }
         let read = decode::<GuestFileRead>(&piece.buf_b64)?;
         let (count, length) = (piece.count, read.len());
         if length > wanted {
@@ -97,7 +113,7 @@ async fn read<M: Monitor>(agent: &M, path: &str, most: usize, within: Duration) 
 }
 
 async fn write<M: Monitor>(agent: &M, path: &str, bytes: &[u8], within: Duration) -> Result<()> {
-    let limit = Limit::new(agent, within, format!("`{}` to be written", Printable(path)));
+    let limit = limit(agent, within, format!("`{}` to be written", Printable(path)));
     let (handle, close) = open(agent, &limit, GuestFileOpen::new(path).mode("wb")).await?;
     let mut left = bytes;
     while let Some(piece) = left.chunks(PIECE).next() {

@@ -1,19 +1,26 @@
 //! Freezing the file systems of the guest.
 
-use qmp_client::{Error, Result};
+use std::time::Duration;
+
+use qmp_client::{Command, Error, Result};
 use qmp_types::qga::commands::{GuestFsfreezeFreeze, GuestFsfreezeThaw};
 
 use super::client::Agent;
 use super::impossible::impossible;
+use crate::limit::Limit;
 use crate::monitor::Monitor;
+use crate::monitor::rollback::Rollback;
 use crate::monitor::session::{Call, Undo};
+
+/// The longest part of a deadline that is kept for thawing what could not be frozen.
+const THAWING: Duration = Duration::from_secs(1);
 
 impl<M: Monitor> Agent<M> {
     /// Freezes the guest's file systems, so that a snapshot of its disks is consistent. They are
     /// thawed when the guard is dropped.
     ///
-    /// Freezing has the [deadline of a call](qmp_client::Options::calls_within), and so has thawing
-    /// after it failed: an agent that does not answer is waited for twice.
+    /// The [deadline of a call](qmp_client::Options::calls_within) covers freezing, and thawing after
+    /// it failed. For the latter, a tenth of it is kept, at most a second.
     ///
     /// # Errors
     /// The file systems cannot be frozen. Some may have been, and all are thawed again, unless the
@@ -24,17 +31,20 @@ impl<M: Monitor> Agent<M> {
     /// it is answered.
     pub fn freeze(&self) -> M::Outcome<'_, Result<Frozen<M>>> {
         M::run(async move {
+            let within = self.client().options().call_within(GuestFsfreezeFreeze::NAME);
+            let limit = Limit::new(self.client(), within, "the file systems to be frozen")
+                .keeping((within / 10).min(THAWING));
             let freeze = self.client().call(GuestFsfreezeFreeze::new());
-            let undoable = freeze.execute_undoable(|frozen| {
+            let freeze = freeze.within(limit.left(self.client()));
+            let undo = |frozen: Result<&i64, &Error>| {
                 frozen.map_or_else(may_have_frozen, |_| true).then(GuestFsfreezeThaw::new)
-            });
-            let (count, thaw) = undoable.await?;
-            if count < 0 {
-                // The guard thaws them.
-                return Err(impossible::<GuestFsfreezeFreeze>(format_args!(
-                    "{count} file systems"
-                )));
-            }
+            };
+            let within = self.client().options().call_within(GuestFsfreezeThaw::NAME);
+            let rollback = Rollback::until(limit.end(), within);
+            let (count, thaw) = freeze.execute_undoable(self.client(), &rollback, undo).await?;
+            rollback.restart();
+            // After an error, the guard thaws them.
+            let count = number::<GuestFsfreezeFreeze>(count)?;
             Ok(Frozen { client: self.client().clone(), count, thaw })
         })
     }
@@ -45,14 +55,26 @@ impl<M: Monitor> Agent<M> {
     /// # Errors
     /// The agent refuses, or does not answer.
     pub fn thaw(&self) -> M::Outcome<'_, Result<i64>> {
-        M::run(self.client().execute(GuestFsfreezeThaw::new()))
+        M::run(async move {
+            number::<GuestFsfreezeThaw>(self.client().execute(GuestFsfreezeThaw::new()).await?)
+        })
     }
 }
 
 /// Returns whether file systems may be frozen after an attempt to freeze them has failed. A command
 /// that the agent does not have, or that it disables while they are frozen, has frozen none.
 fn may_have_frozen(error: &Error) -> bool {
-    !error.is_command_not_found()
+    // Before 4.2, agents have no class for a command that is disabled, only this text.
+    let is_disabled = error.server().is_some_and(|error| error.desc.contains("has been disabled"));
+    !error.is_command_not_found() && !is_disabled
+}
+
+/// Returns a number of file systems, unless it is negative: so the first agents report a failure.
+fn number<C: Command>(count: i64) -> Result<i64> {
+    match count {
+        0.. => Ok(count),
+        _ => Err(impossible::<C>(format_args!("{count} file systems"))),
+    }
 }
 
 /// A guest whose file systems are frozen. Dropping it thaws them.
@@ -76,8 +98,10 @@ impl<M: Monitor> Frozen<M> {
         self.count
     }
 
-    /// Thaws the file systems, and returns how many were frozen. If that fails, it is tried once
-    /// more, as when the guard is dropped.
+    /// Thaws the file systems, and returns how many were frozen. If that is less than
+    /// [`count`](Self::count), some were thawed by others before, and a snapshot may be inconsistent.
+    /// Windows thaws after ten seconds by itself. If thawing fails, it is tried once more, as when the
+    /// guard is dropped. After a timeout, the blocking client does not try again.
     ///
     /// # Errors
     /// The agent refuses, or does not answer.
@@ -87,10 +111,12 @@ impl<M: Monitor> Frozen<M> {
     pub fn thaw(self) -> M::Outcome<'static, Result<i64>> {
         M::run(async move {
             let Self { client, count, thaw } = self;
-            match thaw.run().await {
-                Ok(thawed) => Ok(thawed.unwrap_or(count)),
+            let rollback = Rollback::default();
+            let thawed = rollback.note(thaw.run().await).map(|thawed| thawed.unwrap_or(count));
+            match thawed.and_then(number::<GuestFsfreezeThaw>) {
+                Ok(thawed) => Ok(thawed),
                 Err(error) => {
-                    drop(client.call(GuestFsfreezeThaw::new()).guard());
+                    drop(client.guard(GuestFsfreezeThaw::new(), &rollback));
                     Err(error)
                 }
             }

@@ -99,7 +99,7 @@ impl<M: Monitor> Jobs<M> {
                 break;
             }
             if watch.is_stopped() {
-                return Ok(watch.outcomes(vm.execute(QueryJobs::new()).await?).0);
+                return Ok(watch.outcomes(&vm.execute(QueryJobs::new()).await?).0);
             }
             steps = match events.next_within(limit.left(vm)).await {
                 Some(Ok(event)) => watch.step(&event)?.into_iter().collect(),
@@ -117,7 +117,7 @@ impl<M: Monitor> Jobs<M> {
             };
         }
         // Only these replies tell how the jobs ended: they are waited for, whatever the time.
-        let (outcomes, listed) = watch.outcomes(vm.execute(QueryJobs::new()).await?);
+        let (outcomes, listed) = watch.outcomes(&vm.execute(QueryJobs::new()).await?);
         for id in listed {
             // The job may have dismissed itself meanwhile.
             unless_refused(vm.execute(JobDismiss::new(id)).await)?;

@@ -48,13 +48,15 @@ pub struct JobError {
 
 impl fmt::Display for JobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let JobOutcome { id, concluded, error } = &self.outcome;
-        let verb = if *concluded { "failed" } else { "has not concluded" };
-        write!(f, "job `{}` {verb}", Printable(id))?;
-        match error {
-            Some(reason) => write!(f, ": {}", Printable(reason)),
-            None => Ok(()),
-        }
+        Printable::write(f, |f| {
+            let JobOutcome { id, concluded, error } = &self.outcome;
+            let verb = if *concluded { "failed" } else { "has not concluded" };
+            write!(f, "job `{}` {verb}", Printable(id))?;
+            match error {
+                Some(reason) => write!(f, ": {}", Printable(reason)),
+                None => Ok(()),
+            }
+        })
     }
 }
 

@@ -150,7 +150,7 @@ impl JobWatch {
     }
 
     /// Returns the outcomes, and the ids of those jobs that are still listed.
-    pub(super) fn outcomes(&self, listed: Vec<JobInfo>) -> (Vec<JobOutcome>, Vec<String>) {
+    pub(super) fn outcomes(&self, listed: &[JobInfo]) -> (Vec<JobOutcome>, Vec<String>) {
         let outcome = |job: &Job| {
             let info = listed.iter().find(|info| info.id == job.id);
             let error = match (info, &job.ending) {
@@ -163,8 +163,14 @@ impl JobWatch {
             JobOutcome { id: job.id.clone(), concluded: job.over, error }
         };
         let outcomes = self.0.iter().map(outcome).collect();
-        let ids = listed.into_iter().map(|info| info.id);
-        (outcomes, ids.filter(|id| self.has(id)).collect())
+        // Each of them once, however often it is listed.
+        let mut ids = Vec::new();
+        for info in listed {
+            if self.has(&info.id) && !ids.contains(&info.id) {
+                ids.push(info.id.clone());
+            }
+        }
+        (outcomes, ids)
     }
 }
 
@@ -230,4 +236,18 @@ fn ending_of(event: &RawEvent) -> Option<(String, Ending)> {
     }
     let cancelled = event.decode::<BlockJobCancelled>().ok()??;
     Some((cancelled.device, Ending { error: Some("the job was cancelled".to_owned()) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each entry of the list would be dismissed, one command after the other.
+    #[test]
+    fn a_job_that_is_listed_often_is_dismissed_once() {
+        let info =
+            JobInfo::new("a", qmp_types::qmp::types::JobType::Mirror, JobStatus::Concluded, 0, 0);
+        let watch = JobWatch::new(["a", "b"]);
+        assert_eq!(watch.outcomes(&vec![info; 1000]).1, ["a"]);
+    }
 }

@@ -1,6 +1,7 @@
 //! Programs to be launched, with their monitor on a socket pair.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -75,7 +76,8 @@ use crate::process::{Hook, Process};
 /// machine. Older releases reject these arguments, and have no option of this kind. There, a
 /// supervisor can take care of it, such as a systemd service, whose remaining processes are killed
 /// when its main process ends, or a container.
-#[derive(Debug)]
+///
+/// `Debug` shows neither the arguments nor the environment, which may contain secrets.
 #[must_use = "it has to be started"]
 pub struct Launch {
     command: Command,
@@ -83,6 +85,20 @@ pub struct Launch {
     options: Options,
     grace: Duration,
     on_stderr: Option<Hook>,
+}
+
+impl fmt::Debug for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { command, monitor, options, grace, on_stderr } = self;
+        f.debug_struct("Launch")
+            .field("program", &command.get_program())
+            .field("arguments", &command.get_args().len())
+            .field("monitor", monitor)
+            .field("options", options)
+            .field("grace", grace)
+            .field("on_stderr", &on_stderr.is_some())
+            .finish()
+    }
 }
 
 impl Launch {
@@ -208,5 +224,18 @@ impl From<Command> for Launch {
             grace: Duration::from_secs(5),
             on_stderr: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_secrets() {
+        let launch = Launch::new("qemu").args(["-object", "secret,id=s,data=hunter2"]);
+        let shown = format!("{launch:?}");
+        assert!(shown.contains("qemu") && shown.contains("arguments: 2"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
     }
 }

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use qmp_client::blocking::{self, Client};
 use qmp_client::{Closed, Error, Options, RawEvent, Request, Result};
 
+use super::guard::Guard;
 use super::outcome::Monitor;
-use super::session::{Call, Events, Session, Undo};
+use super::rollback::Rollback;
+use super::session::{Call, Events, Session};
 
 impl Monitor for Client {
     type Outcome<'a, T: Send + 'a> = T;
@@ -31,10 +33,18 @@ impl Monitor for Client {
 impl Session for Client {
     type Call<R: Request<Return: Send> + Send> = blocking::Call<R>;
     type Events = blocking::Events<RawEvent>;
-    type Undo<U: Request<Return: Send> + Send + 'static> = blocking::Undo<U>;
+    type Undo<U: Request<Return: Send> + Send + 'static> = Guard<U>;
 
     fn call<R: Request<Return: Send> + Send>(&self, request: R) -> Self::Call<R> {
         Client::call(self, request)
+    }
+
+    fn guard<U: Request<Return: Send> + Send + 'static>(
+        &self,
+        command: U,
+        rollback: &Rollback,
+    ) -> Guard<U> {
+        Guard::new(self, Some(command), rollback)
     }
 
     fn subscribe(&self, wanted: impl FnMut(&RawEvent) -> bool + Send + 'static) -> Self::Events {
@@ -88,31 +98,19 @@ impl<R: Request<Return: Send> + Send> Call<Client, R> for blocking::Call<R> {
 
     async fn execute_undoable<U: Request<Return: Send> + Send + 'static>(
         self,
+        client: &Client,
+        rollback: &Rollback,
         undo: impl Fn(Result<&R::Return, &Error>) -> Option<U> + Clone + Send + Sync + 'static,
-    ) -> Result<(R::Return, blocking::Undo<U>)> {
-        Self::execute_undoable(self, undo)
-    }
-
-    fn guard(self) -> blocking::Undo<R>
-    where
-        R: 'static,
-    {
-        Self::guard(self)
+    ) -> Result<(R::Return, Guard<U>)> {
+        let result = rollback.note(Self::execute(self));
+        // After a failure, the guard is dropped here.
+        let guard = Guard::new(client, undo(result.as_ref()), rollback);
+        result.map(|returned| (returned, guard))
     }
 }
 
 impl Events for blocking::Events<RawEvent> {
     async fn next_within(&mut self, within: Duration) -> Option<Result<RawEvent>> {
         Self::next_within(self, within)
-    }
-}
-
-impl<U: Request<Return: Send> + Send + 'static> Undo<U> for blocking::Undo<U> {
-    async fn run(self) -> Result<Option<U::Return>> {
-        Self::run(self)
-    }
-
-    fn disarm(self) {
-        Self::disarm(self);
     }
 }

@@ -2,8 +2,11 @@
 
 #[cfg(feature = "blocking")]
 mod blocking;
+#[cfg(feature = "blocking")]
+mod guard;
 mod nonblocking;
 mod outcome;
+pub(crate) mod rollback;
 pub(crate) mod session;
 
 pub use outcome::Monitor;

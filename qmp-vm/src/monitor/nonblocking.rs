@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use qmp_client::{self as client, Client, Closed, Error, Options, RawEvent, Request, Result};
 
 use super::outcome::Monitor;
+use super::rollback::Rollback;
 use super::session::{Call, Events, Session, Undo};
 
 impl Monitor for Client {
@@ -27,6 +28,14 @@ impl Session for Client {
 
     fn call<R: Request<Return: Send> + Send>(&self, request: R) -> Self::Call<R> {
         Client::call(self, request)
+    }
+
+    fn guard<U: Request<Return: Send> + Send + 'static>(
+        &self,
+        command: U,
+        _: &Rollback,
+    ) -> client::Undo<U> {
+        Client::call(self, command).guard()
     }
 
     fn subscribe(&self, wanted: impl FnMut(&RawEvent) -> bool + Send + 'static) -> Self::Events {
@@ -80,16 +89,22 @@ impl<R: Request<Return: Send> + Send> Call<Client, R> for client::Call<R> {
 
     async fn execute_undoable<U: Request<Return: Send> + Send + 'static>(
         self,
+        client: &Client,
+        rollback: &Rollback,
         undo: impl Fn(Result<&R::Return, &Error>) -> Option<U> + Clone + Send + Sync + 'static,
     ) -> Result<(R::Return, client::Undo<U>)> {
-        Self::execute_undoable(self, undo).await
-    }
-
-    fn guard(self) -> client::Undo<R>
-    where
-        R: 'static,
-    {
-        Self::guard(self)
+        // After a timeout, the undo command is not waited for.
+        let late = undo.clone();
+        let undo = move |result: Result<&R::Return, &Error>| match result {
+            Err(error) if error.is_timeout() => None,
+            result => undo(result),
+        };
+        let result = Self::execute_undoable(self, undo).await;
+        if let Err(error) = &result {
+            let command = if error.is_timeout() { late(Err(error)) } else { None };
+            drop(command.map(|command| client.guard(command, rollback)));
+        }
+        result
     }
 }
 

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use qmp_client::{Closed, Error, Options, RawEvent, Request, Result};
 
+use super::rollback::Rollback;
+
 /// A client, and the types of what it hands out.
 pub trait Session: Clone + fmt::Debug + Send + Sync + 'static {
     /// A call that is being put together.
@@ -26,6 +28,14 @@ pub trait Session: Clone + fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<R::Return>> + Send {
         self.call(request).execute()
     }
+
+    /// Returns a guard that executes a command. The blocking client waits for as long as the rollback
+    /// has time.
+    fn guard<U: Request<Return: Send> + Send + 'static>(
+        &self,
+        command: U,
+        rollback: &Rollback,
+    ) -> Self::Undo<U>;
 
     /// Subscribes to the events that satisfy a predicate, from now on.
     fn subscribe(&self, wanted: impl FnMut(&RawEvent) -> bool + Send + 'static) -> Self::Events;
@@ -71,13 +81,10 @@ pub trait Call<S: Session, R: Request<Return: Send> + Send>: Sized + Send {
     /// Executes the command, and returns the guard that undoes it.
     fn execute_undoable<U: Request<Return: Send> + Send + 'static>(
         self,
+        session: &S,
+        rollback: &Rollback,
         undo: impl Fn(Result<&R::Return, &Error>) -> Option<U> + Clone + Send + Sync + 'static,
     ) -> impl Future<Output = Result<(R::Return, S::Undo<U>)>> + Send;
-
-    /// Returns a guard that executes the command.
-    fn guard(self) -> S::Undo<R>
-    where
-        R: 'static;
 }
 
 /// A subscription to events.

@@ -3,7 +3,11 @@
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use qmp_client::qmp::commands::{NbdServerStop, QueryBlock, QueryBlockExports, QueryJobs};
+use qmp_client::qmp::commands::{
+    Cont, NbdServerStop, QueryBlock, QueryBlockExports, QueryJobs, SnapshotDelete, SnapshotLoad,
+    SnapshotSave, Stop,
+};
+use qmp_client::qmp::types::RunState;
 use qmp_vm::Workflows;
 use serde_json::{Value, json};
 
@@ -284,5 +288,28 @@ live! { qemu_img,
         let refused = nbd_export::run(&address, "no-such-node", &socket, async {});
         assert!(block_on(refused).unwrap_err().server().is_some());
         assert!(vm.test.execute(NbdServerStop::new()).is_err());
+    }
+}
+
+live! { qemu_img,
+    /// The machine was paused before, and still is.
+    fn a_snapshot_of_a_paused_machine(qemu) {
+        let vm = with_disk(qemu, "");
+        vm.test.execute(Cont::new()).unwrap();
+        vm.test.execute(Stop::new()).unwrap();
+        let nodes = || vec!["disk0".to_owned()];
+        let save = SnapshotSave::new("job", "tag", "disk0", nodes());
+        vm.test.run_job(save, "job", PATIENCE).unwrap().into_result().unwrap();
+        assert_eq!(vm.status(), RunState::Paused);
+        let load = SnapshotLoad::new("job", "tag", "disk0", nodes());
+        vm.test.run_job(load, "job", PATIENCE).unwrap().into_result().unwrap();
+        assert_eq!(vm.status(), RunState::Paused);
+        let delete = SnapshotDelete::new("job", "tag", nodes());
+        vm.test.run_job(delete, "job", PATIENCE).unwrap().into_result().unwrap();
+        // The snapshot is gone, which is a failure of the job, and not of the command.
+        let load = SnapshotLoad::new("job", "tag", "disk0", nodes());
+        let outcome = vm.test.run_job(load, "job", PATIENCE).unwrap();
+        assert!(outcome.concluded && !outcome.success(), "{outcome:?}");
+        assert_eq!(vm.test.execute(QueryJobs::new()).unwrap(), []);
     }
 }

@@ -6,9 +6,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use qmp_client::qmp::commands::QueryStatus;
+use qmp_client::qmp::commands::{InputSendEvent, QueryStatus};
 use qmp_client::qmp::events::Wakeup;
-use qmp_client::qmp::types::{RunState, ShutdownCause};
+use qmp_client::qmp::types::{
+    InputEvent, InputKeyEvent, InputKeyEventWrapper, KeyValue, QKeyCode, QKeyCodeWrapper, RunState,
+    ShutdownCause,
+};
 use qmp_client::{Client, Error, Raw};
 use qmp_vm::{EndedBy, Workflows};
 use serde_json::Value;
@@ -211,6 +214,24 @@ live! { qemu,
             std::thread::sleep(Duration::from_millis(5));
         }
         println!("{} of {} characters in {took:?}", seen().len(), text.len());
+        assert_eq!(seen(), text);
+    }
+}
+
+live! { qemu,
+    /// More events than the queues of QEMU's keyboards hold.
+    fn input_events(qemu) {
+        let vm = Vm::with_guest(qemu, TYPEWRITER, "-serial file:DIR/serial");
+        let text: String = ('a'..='z').cycle().take(60).collect();
+        let key = |letter: char, down| {
+            let Ok(code) = letter.to_string().parse::<QKeyCode>();
+            let key = InputKeyEvent::new(KeyValue::Qcode(QKeyCodeWrapper::new(code)), down);
+            InputSendEvent::new(vec![InputEvent::Key(InputKeyEventWrapper::new(key))])
+        };
+        let steps = text.chars().flat_map(|letter| [key(letter, true), key(letter, false)]);
+        vm.test.send_input(steps, Duration::from_millis(20)).unwrap();
+        let seen = || std::fs::read_to_string(vm.scratch.file("serial")).unwrap_or_default();
+        eventually("the last letter", || seen().len() >= text.len());
         assert_eq!(seen(), text);
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use qmp_client::qmp::commands::{
-    Cont, QueryBlock, QueryCpusFast, QueryMemoryDevices, QueryMemorySizeSummary, Stop,
+    Cont, QueryBlock, QueryChardev, QueryCpusFast, QueryMemoryDevices, QueryMemorySizeSummary, Stop,
 };
 use qmp_client::qmp::types::MemoryDeviceInfo;
 use qmp_vm::{Unplugged, Workflows};
@@ -187,6 +187,28 @@ live! { qemu,
         let error = hotplug_memory::run(&address, "dimm2", 128 << 20).unwrap_err();
         assert_eq!(error.command(), Some("device_add"));
         assert!(!vm.human("qom-list /objects").contains("dimm2"));
+    }
+}
+
+live! { qemu,
+    /// Both steps, and then each of them fails.
+    fn a_workflow_of_ones_own(qemu) {
+        let vm = Vm::start(qemu, "-M pc -S -m 32 -device virtio-serial-pci \
+            -device virtio-balloon-pci,id=taken");
+        let chardevs = |vm: &Vm| {
+            let chardevs = vm.test.execute(QueryChardev::new()).unwrap();
+            chardevs.into_iter().map(|chardev| chardev.label).collect::<Vec<_>>()
+        };
+        let before = chardevs(&vm);
+        let socket = vm.scratch.file("agent");
+        let taken = own_workflow::plug_agent(&vm.test, "taken", &socket).unwrap_err();
+        assert_eq!(taken.command(), Some("device_add"));
+        assert_eq!(chardevs(&vm), before);
+        own_workflow::plug_agent(&vm.test, "agent", &socket).unwrap();
+        UnixStream::connect(&socket).unwrap();
+        let again = own_workflow::plug_agent(&vm.test, "agent", &socket).unwrap_err();
+        assert_eq!(again.command(), Some("chardev-add"));
+        assert!(chardevs(&vm).contains(&"chardev-agent".to_owned()));
     }
 }
 

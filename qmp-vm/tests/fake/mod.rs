@@ -21,11 +21,13 @@ pub struct Fake {
     pub log: Vec<String>,
     pub fdsets: BTreeSet<u64>,
     pub nodes: BTreeSet<String>,
-    /// The nodes of the devices that are plugged in.
+    /// The nodes, or the memory, of the devices that are plugged in.
     pub devices: Vec<String>,
     /// The names of descriptors that no backend has taken.
     pub descriptors: BTreeSet<String>,
     pub netdevs: BTreeSet<String>,
+    /// The objects, such as memory.
+    pub objects: BTreeSet<String>,
     pub files: BTreeSet<u64>,
     pub frozen: bool,
     /// The commands that are refused, and the class of the error.
@@ -132,8 +134,14 @@ impl Fake {
                 let used = self.devices.contains(&text("node-name"));
                 sure(!used && self.nodes.remove(&text("node-name")))
             }
+            "object-add" => sure(self.objects.insert(text("id"))),
+            "object-del" => {
+                let used = self.devices.contains(&text("id"));
+                sure(!used && self.objects.remove(&text("id")))
+            }
             "device_add" => {
-                self.devices.push(text("drive"));
+                let memory = text("memdev");
+                self.devices.push(if memory.is_empty() { text("drive") } else { memory });
                 Ok(json!({}))
             }
             "getfd" => {

@@ -1,6 +1,6 @@
 //! Jobs, several at once.
 
-use qmp_client::{Options, Raw, Result};
+use qmp_client::{Error, Options, Raw, Result};
 use qmp_vm::{JobOutcome, Workflows};
 use serde_json::{Value, json};
 
@@ -217,6 +217,32 @@ fn jobs_that_take_too_long() {
         let outcomes = jobs.finish(PATIENCE).unwrap();
         assert_eq!(errors(&outcomes), [("one", Some("no space")), ("two", None)]);
     });
+}
+
+/// The job waits for something other than this program: the error says in which state.
+#[test]
+fn jobs_that_wait() {
+    for state in ["created", "waiting", "aborting", "newer"] {
+        let script = |peer: &mut Peer| {
+            lists(peer, &[("one", state, None), ("two", "concluded", None)]);
+            // Neither was dismissed.
+            peer.status();
+        };
+        let check = |error: Error| {
+            assert!(error.is_timeout(), "{error:?}");
+            let states = format!("jobs `one` ({state}), `two` (concluded) to conclude");
+            assert!(error.to_string().contains(&states), "{error}");
+        };
+        let status = || Raw::<Value>::new("query-status");
+        play(script, async |client| {
+            check(client.watch_jobs(["one", "two"]).finish(SOON).await.unwrap_err());
+            client.execute(status()).await.unwrap();
+        });
+        play_blocking(script, |client| {
+            check(client.watch_jobs(["one", "two"]).finish(SOON).unwrap_err());
+            client.execute(status()).unwrap();
+        });
+    }
 }
 
 /// Lists the block jobs, with what I/O errors have done to them.

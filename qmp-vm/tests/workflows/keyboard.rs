@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use qmp_client::qmp::types::QKeyCode;
 use qmp_client::{Error, Options, Raw, WaitedFor};
 use qmp_vm::Workflows;
 use serde_json::{Value, json};
@@ -55,6 +56,36 @@ fn a_text_is_typed_as_a_whole_or_not_at_all() {
         client.type_text("Hi").unwrap();
         assert!(matches!(client.type_text("Hé").unwrap_err(), Error::Misuse(_)));
         assert_eq!(client.execute(status()).unwrap()["running"], true);
+    });
+}
+
+/// The keys of a combination are pressed together, and released before this returns.
+#[test]
+fn keys_are_pressed_together() {
+    let script = |peer: &mut Peer| {
+        for hold in [30, 1] {
+            peer.status();
+            let command = peer.command();
+            let keys = command["arguments"]["keys"].as_array().unwrap();
+            let codes: Vec<_> = keys.iter().map(|key| key["data"].as_str().unwrap()).collect();
+            assert_eq!(codes, ["ctrl", "alt", "delete"]);
+            assert_eq!(command["arguments"]["hold-time"], hold);
+            peer.succeed(&command["id"], json!({}));
+        }
+    };
+    let keys = || [QKeyCode::Ctrl, QKeyCode::Alt, QKeyCode::Delete];
+    let hold = Duration::from_millis(30);
+    play(script, async |client| {
+        let begin = Instant::now();
+        client.press_keys(keys(), hold).await.unwrap();
+        assert!(begin.elapsed() >= 6 * hold);
+        client.press_keys(keys(), Duration::ZERO).await.unwrap();
+    });
+    play_blocking(script, |client| {
+        let begin = Instant::now();
+        client.press_keys(keys(), hold).unwrap();
+        assert!(begin.elapsed() >= 6 * hold);
+        client.press_keys(keys(), Duration::ZERO).unwrap();
     });
 }
 

@@ -64,6 +64,28 @@ fn a_migration_is_followed() {
     });
 }
 
+/// Other clients can cancel a migration. It is cancelled when its last state says so.
+#[test]
+fn a_migration_that_is_cancelled() {
+    let script = |peer: &mut Peer| {
+        begins(peer);
+        is(peer, "query-migrate", "active");
+        changes(peer, "cancelling");
+        is(peer, "query-migrate", "cancelling");
+        changes(peer, "cancelled");
+        is(peer, "query-migrate", "cancelled");
+        is(peer, "query-status", "running");
+    };
+    let check = |outcome: MigrationOutcome| {
+        assert!(matches!(outcome, MigrationOutcome::Cancelled(_)), "{outcome:?}");
+        assert_eq!(outcome.into_result().unwrap_err().to_string(), "the migration was cancelled");
+    };
+    play(script, async |client| {
+        check(client.migrate(migrate(), PATIENCE, |_| {}).await.unwrap());
+    });
+    play_blocking(script, |client| check(client.migrate(migrate(), PATIENCE, |_| {}).unwrap()));
+}
+
 /// The outcome is not lost if QEMU ends before its run state has settled.
 #[test]
 fn a_source_that_ends_after_its_migration() {
@@ -89,7 +111,16 @@ fn a_source_that_ends_after_its_migration() {
 /// The error of a deadline says what the migration was waiting for. The caller may wait longer.
 #[test]
 fn a_migration_that_takes_too_long() {
-    for state in ["active", "wait-unplug", "postcopy-recover-setup", "newer"] {
+    for state in [
+        "active",
+        "cancelling",
+        "device",
+        "postcopy-active",
+        "postcopy-recover",
+        "postcopy-recover-setup",
+        "wait-unplug",
+        "newer",
+    ] {
         let script = |peer: &mut Peer| {
             begins(peer);
             while let id = peer.command()["id"].clone()

@@ -2,14 +2,16 @@
 
 use std::time::Instant;
 
-use qmp_client::Options;
 use qmp_client::qmp::types::ShutdownCause::{self, GuestShutdown, HostQmpQuit, HostSignal};
+use qmp_client::{Error, Options, Raw};
 use qmp_server::Simulator;
 use qmp_vm::{EndedBy, ShutDown, Workflows};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::peer::Peer;
-use crate::{PATIENCE, SOON, connect, connect_blocking, one_thread, play, play_blocking};
+use crate::{
+    PATIENCE, SOON, connect, connect_blocking, one_thread, play, play_blocking, play_with,
+};
 
 /// Answers `query-status` with this state.
 fn is(peer: &mut Peer, status: &str) {
@@ -207,6 +209,67 @@ fn the_outcome_names_party_and_reason() {
         // No deadline had to pass.
         assert!(begin.elapsed() < PATIENCE, "script {number}");
     }
+}
+
+/// The connection has ended for a reason of its own, and QEMU lives: a manager that took this for
+/// success would start a second machine on the same disk.
+#[test]
+fn the_end_of_a_connection_is_not_that_of_qemu() {
+    let options = Options::new().message_size(1000);
+    let check = |error: Error| {
+        assert!(error.is_closed(), "{error:?}");
+        let report = error.report();
+        assert!(report.contains("1000") && report.contains("option `message_size`"), "{report}");
+    };
+    let too_large = || Raw::<Value>::new("large");
+    // Before the command, and while it is waited for.
+    let before = |peer: &mut Peer| {
+        let id = peer.expect("large");
+        peer.succeed(&id, "x".repeat(2000).into());
+    };
+    let closed = |error: Error| assert!(error.is_closed(), "{error:?}");
+    play_with(
+        &options,
+        before,
+        async |client| {
+            client.execute(too_large()).await.unwrap_err();
+            check(client.quit().await.unwrap_err());
+            check(client.quit_within(PATIENCE).await.unwrap_err());
+            check(client.shut_down(PATIENCE).await.unwrap_err());
+            client.close();
+            closed(client.quit().await.unwrap_err());
+            closed(client.shut_down(PATIENCE).await.unwrap_err());
+        },
+        |client| {
+            client.execute(too_large()).unwrap_err();
+            check(client.quit().unwrap_err());
+            check(client.quit_within(PATIENCE).unwrap_err());
+            check(client.shut_down(PATIENCE).unwrap_err());
+            client.close();
+            closed(client.quit().unwrap_err());
+            closed(client.shut_down(PATIENCE).unwrap_err());
+        },
+    );
+    let meanwhile = |peer: &mut Peer| {
+        let id = peer.expect("quit");
+        peer.succeed(&id, "x".repeat(2000).into());
+    };
+    play_with(
+        &options,
+        meanwhile,
+        async |client| check(client.quit().await.unwrap_err()),
+        |client| check(client.quit().unwrap_err()),
+    );
+    let meanwhile = |peer: &mut Peer| {
+        is(peer, "prelaunch");
+        meanwhile(peer);
+    };
+    play_with(
+        &options,
+        meanwhile,
+        async |client| check(client.shut_down(PATIENCE).await.unwrap_err()),
+        |client| check(client.shut_down(PATIENCE).unwrap_err()),
+    );
 }
 
 /// In these states, no guest can react: the power button is not pressed, and QEMU ends at once.

@@ -1,0 +1,87 @@
+//! Escapes the output of the programs, so that it is fit for a terminal.
+//!
+//! A server, a guest, a disk image, a schema or a script may contain characters that control a
+//! terminal: that clear the screen, set the window's title, or show text in another order. All output
+//! of the programs passes through one of these functions, also when it goes to a file: a file is
+//! often shown later.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use qmp_client::protocol::Printable;
+
+/// Escapes a text that is printed within a line, such as a name: `\u{1b}`, `\n`.
+#[must_use]
+pub fn inline(text: &str) -> Cow<'_, str> {
+    escape(text, Printable::escapes, |out, character| out.extend(character.escape_default()))
+}
+
+/// Escapes a text of several lines, such as a diagnostic that quotes a file. Line feeds are kept, and
+/// tabs, which do no more than move the cursor.
+#[must_use]
+pub fn lines(text: &str) -> Cow<'_, str> {
+    let escapes = |character| !matches!(character, '\n' | '\t') && Printable::escapes(character);
+    escape(text, escapes, |out, character| out.extend(character.escape_default()))
+}
+
+/// Escapes JSON text by JSON's own means, `\u001b`, so that it has the same value. Line feeds between
+/// tokens are kept.
+#[must_use]
+pub fn json(text: &str) -> Cow<'_, str> {
+    let escapes = |character| character != '\n' && Printable::escapes(character);
+    escape(text, escapes, |out, character| {
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            // Writing to a string does not fail.
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+    })
+}
+
+fn escape(
+    text: &str,
+    escapes: impl Fn(char) -> bool,
+    write: impl Fn(&mut String, char),
+) -> Cow<'_, str> {
+    let Some(first) = text.find(&escapes) else { return Cow::Borrowed(text) };
+    let mut out = String::with_capacity(text.len() + 16);
+    let (clean, rest) = text.split_at(first);
+    out.push_str(clean);
+    for character in rest.chars() {
+        if escapes(character) { write(&mut out, character) } else { out.push(character) }
+    }
+    Cow::Owned(out)
+}
+
+/// Prints a message to standard error, on a line of its own. A standard error that is closed is
+/// ignored.
+pub fn notice(message: &str) {
+    let _ = writeln!(io::stderr(), "{}", lines(message));
+}
+
+/// Prints rendered diagnostics, which end with a line feed, to standard error.
+pub fn print_diagnostics(rendered: &str) {
+    let _ = write!(io::stderr(), "{}", lines(rendered));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_escaped_where_it_controls_a_terminal() {
+        assert_eq!(inline("disk0 é 漢"), "disk0 é 漢");
+        assert_eq!(inline("a\u{1b}]0;x\u{7}\n\u{9b}\u{7f}"), "a\\u{1b}]0;x\\u{7}\\n\\u{9b}\\u{7f}");
+        assert_eq!(lines("a\n\tb\r\u{202e}"), "a\n\tb\\r\\u{202e}");
+    }
+
+    #[test]
+    fn escaped_json_has_the_same_value() {
+        let text = "{\n  \"a\u{9b}\u{7f}\": \"\u{202e}é\u{e0041}\"\n}";
+        let escaped = json(text);
+        assert_eq!(escaped, "{\n  \"a\\u009b\\u007f\": \"\\u202eé\\udb40\\udc41\"\n}");
+        let value = |text| serde_json::from_str::<serde_json::Value>(text).ok();
+        assert!(value(text).is_some());
+        assert_eq!(value(text), value(&escaped));
+    }
+}

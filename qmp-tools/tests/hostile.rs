@@ -1,0 +1,137 @@
+//! A server that sends control characters wherever it can: none of them reaches the terminal.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, missing_docs)] // tests
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use qmp_server::Simulator;
+use serde_json::{Value, json};
+use support::{Directory, Ran, SCHEMA, SHELL, VM_INFO, run, run_with};
+
+/// Sets the window's title, clears the screen (with a C1 control, too), hides text, reverses it,
+/// and forges a row of a report.
+const HOSTILE: &str = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}2J\u{7f}\u{202e}\u{200b}\nState  forged\r";
+
+/// Appends the hostile text to all strings of a value except in the ID, and to all names if `names`.
+fn poison(value: &mut Value, names: bool) {
+    match value {
+        Value::String(text) => text.push_str(HOSTILE),
+        Value::Array(elements) => elements.iter_mut().for_each(|element| poison(element, names)),
+        Value::Object(members) => {
+            for (name, mut value) in std::mem::take(members) {
+                poison(&mut value, names);
+                let hostile = if names { HOSTILE } else { "" };
+                members.insert(format!("{name}{hostile}"), value);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Returns a message of the simulated machine with all that a server may choose poisoned.
+fn poisoned(line: &str, names: bool) -> Value {
+    let mut message: Value = serde_json::from_str(line).unwrap();
+    for member in ["return", "error", "data", "event", "timestamp"] {
+        if let Some(value) = message.get_mut(member) {
+            poison(value, names && member != "error");
+        }
+    }
+    if let Some(package) = message.pointer_mut("/QMP/version/package") {
+        poison(package, names);
+    }
+    message
+}
+
+/// Starts a server that relays to a simulated machine and poisons what comes back. JSON may contain
+/// C1 controls, DEL and Unicode's controls as they are; this server does not escape them.
+fn serve(path: &str, names: bool) {
+    let listener = UnixListener::bind(path).unwrap();
+    std::thread::spawn(move || {
+        let simulator = Simulator::new();
+        for client in listener.incoming().flatten() {
+            let machine = simulator.connect().unwrap();
+            let (mut to_machine, commands) =
+                (machine.try_clone().unwrap(), BufReader::new(client.try_clone().unwrap()));
+            std::thread::spawn(move || {
+                for line in commands.lines().map_while(Result::ok) {
+                    let _ = writeln!(to_machine, "{line}");
+                }
+                let _ = to_machine.shutdown(std::net::Shutdown::Both);
+            });
+            std::thread::spawn(move || relay(machine, client, names));
+        }
+    });
+}
+
+fn relay(machine: UnixStream, mut client: UnixStream, names: bool) {
+    let extra = json!({"event": format!("X{HOSTILE}"), "data": {HOSTILE: HOSTILE},
+        "timestamp": {"seconds": 1, "microseconds": 2}});
+    for (number, line) in BufReader::new(machine).lines().map_while(Result::ok).enumerate() {
+        // Negotiation and the list of commands pass: a client must get as far as possible.
+        let passes = number == 1;
+        let message = if passes { line } else { poisoned(&line, names).to_string() };
+        let _ = writeln!(client, "{message}");
+        if number > 1 {
+            let _ = writeln!(client, "{extra}");
+        }
+    }
+}
+
+/// Checks that a program printed something, and nothing but text and line feeds.
+#[track_caller]
+fn is_clean(what: &str, ran: &Ran) {
+    assert!(!ran.out.is_empty() || !ran.err.is_empty(), "{what}: no output");
+    for (stream, text) in [("output", &ran.out), ("errors", &ran.err)] {
+        let control = text.lines().find(|line| {
+            line.contains(|c: char| c.is_control() || matches!(c, '\u{202e}' | '\u{200b}'))
+        });
+        assert_eq!(control, None, "{what}: {stream}");
+        assert!(!text.contains("\nState  forged"), "{what}: {stream} has a forged row");
+    }
+}
+
+#[test]
+fn no_program_prints_control_characters() {
+    let directory = Directory::new();
+    for names in [false, true] {
+        let path = directory.path(if names { "names" } else { "values" });
+        serve(&path, names);
+        let path = path.as_str();
+        for arguments in [&[path] as &[&str], &["--json", path]] {
+            is_clean(&format!("vm-info {arguments:?}"), &run(VM_INFO, arguments));
+        }
+        let commands = "query-name\nquery-status\nquery-block\nno-such-command\nquery-commands\nstop\n\
+            cont\ndevice_del id=nothing\nquery-chardev\n";
+        for pretty in [&[] as &[&str], &["--pretty"]] {
+            let arguments = [&[path] as &[&str], pretty].concat();
+            is_clean("qmp-shell", &run_with(SHELL, &arguments, commands));
+        }
+        for arguments in [&["import", path] as &[&str], &["diff", "builtin", path]] {
+            is_clean(&format!("qmp-schema {arguments:?}"), &run(SCHEMA, arguments));
+        }
+    }
+}
+
+/// The text of a person or of a file is quoted in errors, too.
+#[test]
+fn no_program_prints_control_characters_of_its_input() {
+    let directory = Directory::new();
+    let script = format!(
+        "{0}\nquery-status {0}\n{{\"execute\": \"{0}\"}}\nstop a={0} a=1\n",
+        "x\u{1b}[2J\u{202e}"
+    );
+    is_clean("qmp-shell", &run_with(SHELL, &[], &script));
+    let schema =
+        directory.write("hostile.json", &format!("{{ 'enum': 'X', 'data': [ '{HOSTILE}' }}\n"));
+    is_clean("qmp-schema check", &run(SCHEMA, &["check", &schema]));
+    is_clean("qmp-schema generate", &run(SCHEMA, &["generate", &schema]));
+    let nowhere = directory.path("no\u{1b}[2J\u{9b}where");
+    for program in [VM_INFO, SHELL] {
+        is_clean(program, &run(program, &[&nowhere, "--timeout", "0"]));
+    }
+    is_clean("qmp-schema diff", &run(SCHEMA, &["diff", &nowhere, "builtin"]));
+}
