@@ -265,6 +265,12 @@ impl Hub {
         self.notify_all();
     }
 
+    /// Returns the time at which the next event that is held back is due.
+    #[cfg(feature = "simulator")]
+    pub(crate) fn events_held_until(&self) -> Option<Duration> {
+        self.state().throttle.due()
+    }
+
     fn wait(&self, within: Duration, mut is_done: impl FnMut(&State) -> bool) -> bool {
         let deadline = Instant::now().checked_add(within);
         let mut state = self.state();

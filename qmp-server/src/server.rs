@@ -118,6 +118,12 @@ impl<M: Send + 'static> Server<M> {
         self.shared.hub().release_events();
     }
 
+    /// Returns the time on the server's clock until which events are held back by rate limits.
+    #[cfg(feature = "simulator")]
+    pub(crate) fn events_held_until(&self) -> Option<Duration> {
+        self.shared.hub().events_held_until()
+    }
+
     /// Stops the server gracefully: reads no further commands, waits until those that have been
     /// received are complete, then closes all connections after their pending output has been sent.
     /// Returns false if some commands were not complete within the time.

@@ -16,7 +16,8 @@ use super::migration::Incoming;
 use super::replies::{Arguments, refuse};
 use super::{
     Simulator, balloon, block, chardevs, cpus, descriptors, devices, display, dump, facts, hmp,
-    identity, jobs, memory, migration, network, objects, qom, queries, run_state, unavailable,
+    identity, jobs, memory, migration, network, objects, options, qom, queries, run_state,
+    unavailable,
 };
 use crate::context::Context;
 use crate::router::Router;
@@ -49,6 +50,26 @@ impl SimulatorBuilder {
     /// Sets the name of the virtual machine, like QEMU's `-name` (default: `simulated`).
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.machine.name = Some(name.into());
+        self
+    }
+
+    /// Leaves the virtual machine without a name, like a QEMU without `-name`.
+    pub fn unnamed(mut self) -> Self {
+        self.machine.name = None;
+        self
+    }
+
+    /// Sets the UUID, like QEMU's `-uuid`.
+    pub fn uuid(mut self, uuid: &str) -> Self {
+        let is_uuid = uuid.len() == 36
+            && uuid.bytes().enumerate().all(|(at, byte)| match at {
+                8 | 13 | 18 | 23 => byte == b'-',
+                _ => byte.is_ascii_hexdigit(),
+            });
+        if !is_uuid {
+            return self.fail("failed to parse UUID string: wrong format".to_owned());
+        }
+        self.machine.uuid = uuid.to_ascii_lowercase();
         self
     }
 
@@ -123,7 +144,9 @@ impl SimulatorBuilder {
 
     /// Adds a block node, like QEMU's `-blockdev`, with the arguments of `blockdev-add` in JSON.
     pub fn blockdev(self, options: Value) -> Self {
-        self.with(options, |machine, options| machine.add_node(&options.0, true).map(drop))
+        self.checked("blockdev-add", options, |machine, options| {
+            machine.add_node(&options.0, true).map(drop)
+        })
     }
 
     /// Adds a device, like QEMU's `-device`, with the arguments of `device_add` in JSON.
@@ -133,17 +156,61 @@ impl SimulatorBuilder {
 
     /// Adds a network back end, like QEMU's `-netdev`, with the arguments of `netdev_add` in JSON.
     pub fn netdev(self, options: Value) -> Self {
-        self.with(options, |machine, options| machine.add_netdev(options).map(drop))
+        self.checked("netdev_add", options, |machine, options| {
+            machine.add_netdev(options).map(drop)
+        })
     }
 
     /// Adds an object, like QEMU's `-object`, with the arguments of `object-add` in JSON.
     pub fn object(self, options: Value) -> Self {
-        self.with(options, |machine, options| machine.add_object(options).map(drop))
+        self.checked("object-add", options, |machine, options| {
+            machine.add_object(options).map(drop)
+        })
     }
 
     /// Adds a character device, like QEMU's `-chardev`, with the arguments of `chardev-add` in JSON.
     pub fn chardev(self, options: Value) -> Self {
-        self.with(options, |machine, options| machine.add_chardev(options).map(drop))
+        self.checked("chardev-add", options, |machine, options| {
+            machine.add_chardev(options).map(drop)
+        })
+    }
+
+    /// Adds what an option of QEMU's command line adds: `blockdev`, `chardev`, `device`, `netdev` or
+    /// `object`. The argument is JSON or `key=value,...`, as on the command line.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let builder = Simulator::builder()
+    ///     .option("blockdev", "null-co,node-name=disk1,size=1G,read-only=on")
+    ///     .option("device", "virtio-blk-pci,drive=disk1,id=second,num-queues=2")
+    ///     .option("device", "nope");
+    /// let error = builder.error().unwrap();
+    /// assert_eq!(error.desc, "'nope' is not a valid device model name");
+    /// ```
+    pub fn option(self, option: &str, argument: &str) -> Self {
+        if self.error.is_some() {
+            return self;
+        }
+        match options::read(qemu_schema().introspection(), option, argument) {
+            Err(error) => Self { error: Some(error), ..self },
+            Ok(arguments) => {
+                let arguments = Value::Object(arguments);
+                match option {
+                    "blockdev" => self.blockdev(arguments),
+                    "chardev" => self.chardev(arguments),
+                    "device" => self.device(arguments),
+                    "netdev" => self.netdev(arguments),
+                    _ => self.object(arguments),
+                }
+            }
+        }
+    }
+
+    /// Returns QEMU's error for the first setting that it would have refused.
+    #[must_use]
+    pub fn error(&self) -> Option<&QmpError> {
+        self.error.as_ref()
     }
 
     /// Sets whether the virtual machine waits for `cont` before it runs, like QEMU's `-S` (default:
@@ -302,8 +369,12 @@ impl SimulatorBuilder {
         ];
         let router = areas.into_iter().fold(router, |router, add| add(router));
         let router = self.commands.into_iter().fold(router, |router, add| add(router));
-        let server = Server::new(identity::version(), router, self.machine)
-            .map_err(|error| QmpError::generic(error.to_string()))?;
+        let mut server = Server::builder(router).version(identity::version());
+        if let Some(time) = self.machine.clock.manual_time() {
+            server = server.clock(time);
+        }
+        let server =
+            server.build(self.machine).map_err(|error| QmpError::generic(error.to_string()))?;
         let shared = server.machine().downgrade();
         server.with_machine(|machine, _| {
             machine.clock.attach(shared.clone());
@@ -327,6 +398,19 @@ impl SimulatorBuilder {
         };
         self.error = add(&mut self.machine, &Arguments(options)).err();
         self
+    }
+
+    /// Adds a part of the machine with the arguments of a command, which are checked first.
+    fn checked(
+        self,
+        command: &str,
+        options: Value,
+        add: impl FnOnce(&mut Machine, &Arguments) -> Result<(), QmpError>,
+    ) -> Self {
+        self.with(options, |machine, options| {
+            options::check(qemu_schema().introspection(), command, &options.0)?;
+            add(machine, options)
+        })
     }
 
     fn fail(mut self, desc: String) -> Self {

@@ -5,7 +5,10 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use qmp_types::Timestamp;
+
 use super::machine::Machine;
+use crate::clock;
 use crate::context::Context;
 use crate::handle::WeakMachineHandle;
 use crate::sync::lock;
@@ -21,13 +24,69 @@ pub(super) enum Timer {
     Watchdog,
 }
 
+/// The longest time for which a thread waits for a manual clock before it checks whether its server
+/// still exists.
+const CHECK: Duration = Duration::from_millis(500);
+
+/// A time that only moves when it is told, from zero. The server stamps and limits events by it.
+#[derive(Debug)]
+pub(super) struct ManualTime {
+    now: Mutex<Duration>,
+    moved: Condvar,
+    /// The date and time at zero.
+    start: Timestamp,
+}
+
+impl Default for ManualTime {
+    fn default() -> Self {
+        Self { now: Mutex::default(), moved: Condvar::new(), start: Timestamp::now() }
+    }
+}
+
+impl ManualTime {
+    /// Moves to a time, unless it has passed.
+    pub(super) fn move_to(&self, time: Duration) {
+        let mut now = lock(&self.now);
+        *now = time.max(*now);
+        self.moved.notify_all();
+    }
+}
+
+impl clock::Clock for ManualTime {
+    fn now(&self) -> Duration {
+        *lock(&self.now)
+    }
+
+    fn timestamp(&self) -> Timestamp {
+        let micros = clock::Clock::now(self).as_micros();
+        let micros = i64::try_from(micros).unwrap_or(i64::MAX);
+        let micros = micros.saturating_add(self.start.microseconds);
+        Timestamp {
+            seconds: self.start.seconds.saturating_add(micros / 1_000_000),
+            microseconds: micros % 1_000_000,
+        }
+    }
+
+    fn sleep_until(&self, time: Duration) {
+        let now = lock(&self.now);
+        if *now < time {
+            drop(self.moved.wait_timeout(now, CHECK));
+        }
+    }
+}
+
+/// The source of a clock's time.
+#[derive(Debug)]
+enum Time {
+    /// Real time, since this moment.
+    Real(Instant),
+    Manual(Arc<ManualTime>),
+}
+
 /// A clock that starts at zero, and the timers that are set.
 #[derive(Debug)]
 pub(super) struct Clock {
-    /// The moment at which the clock started, if it follows real time.
-    started: Option<Instant>,
-    /// The time that was reached last.
-    now: Duration,
+    time: Time,
     timers: BTreeMap<(Duration, u64), Timer>,
     next: u64,
     ticker: Option<Arc<Ticker>>,
@@ -45,29 +104,39 @@ struct Ticker {
 impl Clock {
     /// Returns a clock that follows real time.
     pub(super) fn real() -> Self {
-        Self { started: Some(Instant::now()), ..Self::manual() }
+        Self::new(Time::Real(Instant::now()))
     }
 
     /// Returns a clock that only moves when it is told.
     pub(super) fn manual() -> Self {
-        let timers = BTreeMap::new();
-        Self { started: None, now: Duration::ZERO, timers, next: 0, ticker: None }
+        Self::new(Time::Manual(Arc::default()))
     }
 
-    pub(super) fn is_manual(&self) -> bool {
-        self.started.is_none()
+    fn new(time: Time) -> Self {
+        Self { time, timers: BTreeMap::new(), next: 0, ticker: None }
+    }
+
+    /// Returns the time of a clock that does not follow real time.
+    pub(super) fn manual_time(&self) -> Option<Arc<ManualTime>> {
+        match &self.time {
+            Time::Real(_) => None,
+            Time::Manual(time) => Some(Arc::clone(time)),
+        }
     }
 
     /// Lets a thread fire the timers of a clock that follows real time.
     pub(super) fn attach(&mut self, shared: WeakMachineHandle<Machine>) {
-        if !self.is_manual() {
+        if matches!(self.time, Time::Real(_)) {
             let (runs, changed) = (Mutex::new(false), Condvar::new());
             self.ticker = Some(Arc::new(Ticker { shared, runs, changed }));
         }
     }
 
     pub(super) fn now(&self) -> Duration {
-        self.started.map_or(self.now, |started| started.elapsed())
+        match &self.time {
+            Time::Real(started) => started.elapsed(),
+            Time::Manual(time) => clock::Clock::now(&**time),
+        }
     }
 
     /// Sets a timer, in place of an equal one.
@@ -94,31 +163,36 @@ impl Clock {
     /// Takes the first timer that is due by `end`, and moves the clock to its time.
     fn take_due(&mut self, end: Duration) -> Option<Timer> {
         let first = self.timers.first_entry().filter(|entry| entry.key().0 <= end)?;
-        self.now = self.now.max(first.key().0);
+        if let Time::Manual(time) = &self.time {
+            time.move_to(first.key().0);
+        }
         Some(first.remove())
     }
 
+    /// Returns the time at which the next timer fires.
+    pub(super) fn next_at(&self) -> Option<Duration> {
+        self.timers.first_key_value().map(|((due, _), _)| *due)
+    }
+
     fn next_due(&self) -> Option<Duration> {
-        self.timers.first_key_value().map(|((due, _), _)| due.saturating_sub(self.now()))
+        self.next_at().map(|due| due.saturating_sub(self.now()))
     }
 }
 
 impl Machine {
-    /// Moves a clock that does not follow real time, and fires the timers that become due.
-    pub(super) fn advance(&mut self, by: Duration, context: &mut Context) {
-        let end = self.clock.now().saturating_add(by);
-        self.fire_due(end, context);
-        self.clock.now = self.clock.now.max(end);
+    fn fire_due(&mut self, end: Duration, context: &mut Context) {
+        while self.fire_next(end, context) {}
     }
 
-    fn fire_due(&mut self, end: Duration, context: &mut Context) {
-        while let Some(timer) = self.clock.take_due(end) {
-            match timer {
-                Timer::Job(id) => self.job_works(&id, context),
-                Timer::Migration => self.migration_transfers(context),
-                Timer::Watchdog => self.watchdog_expires(context),
-            }
+    /// Fires the first timer that is due by `end`. Returns whether there was one.
+    pub(super) fn fire_next(&mut self, end: Duration, context: &mut Context) -> bool {
+        let Some(timer) = self.clock.take_due(end) else { return false };
+        match timer {
+            Timer::Job(id) => self.job_works(&id, context),
+            Timer::Migration => self.migration_transfers(context),
+            Timer::Watchdog => self.watchdog_expires(context),
         }
+        true
     }
 }
 

@@ -20,6 +20,7 @@ mod memory;
 mod migration;
 mod network;
 mod objects;
+mod options;
 mod picture;
 mod qom;
 mod queries;
@@ -39,6 +40,7 @@ use qmp_types::{Event, VersionTriple};
 pub use builder::SimulatorBuilder;
 pub use machine::Machine;
 
+use crate::clock::Clock as _;
 use crate::connection::Connection;
 use crate::server::Server;
 use clock::Timer;
@@ -77,9 +79,9 @@ use clock::Timer;
 ///
 /// # Time
 ///
-/// Jobs, the migration and the watchdog follow a clock. By default it is the real one; with
-/// [`SimulatorBuilder::manual_clock`] it stands still until the test [advances](Self::advance) it,
-/// so that an hour passes in an instant.
+/// Jobs, the migration, the watchdog, and the timestamps and rate limits of events follow a clock. By
+/// default it is the real one; with [`SimulatorBuilder::manual_clock`] it stands still until the test
+/// [advances](Self::advance) it, so that an hour passes in an instant.
 ///
 /// ```
 /// use std::time::Duration;
@@ -161,11 +163,26 @@ impl Simulator {
     /// Moves the clock of a simulator with a [manual clock](SimulatorBuilder::manual_clock), and
     /// lets everything happen that is due until then, in order. Does nothing to a real clock.
     pub fn advance(&self, by: Duration) {
-        self.server.with_machine(|machine, context| {
-            if machine.clock.is_manual() {
-                machine.advance(by, context);
+        let time = self.server.with_machine(|machine, _| machine.clock.manual_time());
+        let Some(time) = time else { return };
+        let end = time.now().saturating_add(by);
+        loop {
+            // Each step ends before the next one begins, so that its events have its time.
+            let held = self.server.events_held_until().filter(|due| *due <= end);
+            let timer = self.server.with_machine(|machine, _| machine.clock.next_at());
+            let timer = timer.filter(|due| *due <= end);
+            match (held, timer) {
+                (Some(held), timer) if timer.is_none_or(|timer| held <= timer) => {
+                    time.move_to(held);
+                    self.server.release_events();
+                }
+                (_, Some(_)) => {
+                    self.server.with_machine(|machine, context| machine.fire_next(end, context));
+                }
+                (_, None) => break,
             }
-        });
+        }
+        time.move_to(end);
     }
 
     /// Returns the time on the machine's clock since it was built.

@@ -148,3 +148,47 @@ fn transactions_are_atomic() {
         json!({"type": "backup", "device": "j", "len": 8_u64 << 30, "offset": 0, "speed": 0});
     assert!(cancelled.contains(&event_with("BLOCK_JOB_CANCELLED", event)), "{cancelled:?}");
 }
+
+/// Returns the microseconds from the first time to the second.
+fn between(from: &Value, to: &Value) -> i64 {
+    let micros = |event: &Value| {
+        let time = &event["timestamp"];
+        time["seconds"].as_i64().unwrap() * 1_000_000 + time["microseconds"].as_i64().unwrap()
+    };
+    micros(to) - micros(from)
+}
+
+/// Once, events were stamped and limited by real time, whatever the test's clock said: two events
+/// that were half an hour apart had the same timestamp, and the second one came a second later.
+#[test]
+fn timestamps_and_rate_limits_follow_the_clock() {
+    let begin = Instant::now();
+    let simulator = Simulator::builder().manual_clock().build();
+    let client = Client::new(&simulator);
+    client.execute("watchdog-set-action", json!({"action": "none"}));
+    simulator.fire_watchdog();
+    let first = client.read().remove(0);
+    simulator.start_watchdog(30 * MINUTE);
+    simulator.advance(60 * MINUTE);
+    let later = client.read();
+    assert_eq!(names(&later), ["WATCHDOG"]);
+    assert_eq!(between(&first, &later[0]), 30 * 60 * 1_000_000);
+
+    // Of a flood, the first event is sent at once, and the last one at the end of the second.
+    for _ in 0..3 {
+        simulator.advance(Duration::from_millis(100));
+        simulator.fire_watchdog();
+    }
+    let flood = client.read();
+    assert_eq!(names(&flood), ["WATCHDOG"]);
+    simulator.advance(Duration::from_millis(799));
+    assert!(client.read().is_empty());
+    // Whether or not the clock moves far beyond it.
+    simulator.start_watchdog(10 * MINUTE);
+    simulator.advance(20 * MINUTE);
+    let later = client.read();
+    assert_eq!(names(&later), ["WATCHDOG", "WATCHDOG"]);
+    assert_eq!(between(&flood[0], &later[0]), 200_000);
+    assert_eq!(between(&flood[0], &later[1]), 10 * 60 * 1_000_000 + 999_000);
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+}

@@ -47,7 +47,7 @@ impl Machine {
             }
             Err(error) => {
                 self.plan_failure(id, error);
-                match self.clock.is_manual() {
+                match self.clock.manual_time().is_some() {
                     true => context.after_reply(|context| self.job_works(id, context)),
                     false => self.clock.set(FAILS_AFTER, Timer::Job(id.to_owned())),
                 }
