@@ -13,6 +13,7 @@
 
 pub mod cli;
 pub mod machine;
+pub mod programs;
 pub mod report;
 pub mod schema;
 pub mod shell;
