@@ -101,6 +101,7 @@ mod input;
 mod introspection;
 mod json;
 mod limits;
+mod link;
 mod negotiation;
 mod ordered;
 mod output;
@@ -127,6 +128,7 @@ mod threads;
 mod throttle;
 mod usage;
 
+pub mod script;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
