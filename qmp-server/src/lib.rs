@@ -79,6 +79,8 @@
 //!     .generate("vmm")
 //! ```
 
+#[cfg(feature = "agent")]
+pub mod agent;
 mod arguments;
 mod budget;
 mod build_error;

@@ -1,7 +1,8 @@
 //! A socket that a thread of its own serves: reads and writes that wait until a given time.
 
 use std::io;
-use std::time::Instant;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
 #[cfg(not(unix))]
 pub(crate) use self::portable::Link;
@@ -162,24 +163,42 @@ mod portable {
 /// A simulated peer of a client, without I/O.
 pub(crate) trait Peer: Send + 'static {
     fn receive(&mut self, bytes: &[u8]);
-    fn take_output(&mut self) -> Vec<u8>;
+
+    /// Executes commands until there is output, and returns it. Returns `None` if more bytes are
+    /// needed. Only the output of one command at a time is kept.
+    fn advance(&mut self) -> Option<Vec<u8>>;
+
     fn is_closed(&self) -> bool;
 }
 
-/// Serves a client until one of the sides closes the connection.
-pub(crate) fn serve(link: &Link, mut peer: impl Peer) {
+/// Serves a client on a thread of its own, until one of the sides closes the connection.
+pub(crate) fn spawn(
+    name: &str,
+    link: Arc<Link>,
+    mut peer: impl Peer,
+) -> io::Result<JoinHandle<()>> {
+    let work = move || {
+        serve(&link, &mut peer);
+        link.close();
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(work)
+}
+
+fn serve(link: &Link, peer: &mut impl Peer) {
     let mut bytes = vec![0; 16 << 10];
-    let never: Option<Instant> = None;
     loop {
-        let output = peer.take_output();
-        if link.write(&output, never).is_err() || peer.is_closed() {
-            break;
+        while let Some(output) = peer.advance() {
+            if link.write(&output, None).is_err() {
+                return;
+            }
         }
-        match link.read(&mut bytes, never) {
+        if peer.is_closed() {
+            return;
+        }
+        match link.read(&mut bytes, None) {
             Received::Bytes(count, _) => peer.receive(bytes.get(..count).unwrap_or_default()),
             Received::Nothing => {}
-            Received::End => break,
+            Received::End => return,
         }
     }
-    link.close();
 }

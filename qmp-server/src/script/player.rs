@@ -1,6 +1,6 @@
 //! Plays a script for one client, without I/O.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use qmp_types::QmpError;
 use serde_json::Value;
@@ -15,6 +15,9 @@ use crate::request;
 
 /// The number of unanswered commands that are remembered.
 const MAX_UNANSWERED: usize = 1 << 10;
+
+/// A time by which something is later.
+const TICK: Duration = Duration::from_millis(1);
 
 /// What the owner of the connection has to do next.
 #[derive(Debug, Eq, PartialEq)]
@@ -139,7 +142,8 @@ impl Player {
                 },
                 Some(Step::Send(bytes)) => bytes,
                 Some(Step::Pause(time)) => {
-                    self.resume_at = now.checked_add(time).or(Some(self.deadline));
+                    // After the deadline, if the clock cannot express it.
+                    self.resume_at = now.checked_add(time).or(self.deadline.checked_add(TICK));
                     self.at += 1;
                     continue;
                 }
