@@ -108,6 +108,7 @@ mod negotiation;
 mod ordered;
 mod output;
 mod peer;
+pub mod replay;
 mod reply;
 mod request;
 mod router;

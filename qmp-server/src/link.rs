@@ -3,11 +3,15 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 #[cfg(not(unix))]
 pub(crate) use self::portable::Link;
 #[cfg(unix)]
 pub(crate) use self::unix::Link;
+
+/// The time that a client has for reading the output, before the connection is closed.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The result of a read.
 #[derive(Debug)]
@@ -188,7 +192,7 @@ fn serve(link: &Link, peer: &mut impl Peer) {
     let mut bytes = vec![0; 16 << 10];
     loop {
         while let Some(output) = peer.advance() {
-            if link.write(&output, None).is_err() {
+            if link.write(&output, Instant::now().checked_add(WRITE_TIMEOUT)).is_err() {
                 return;
             }
         }

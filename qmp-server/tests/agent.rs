@@ -126,6 +126,7 @@ fn programs_report_their_output_once() {
     let run = |path: &str, capture: &str| {
         let run = format!(r#"{{"execute":"guest-exec","arguments":{{"path":"{path}"{capture}}}}}"#);
         let reply = text(&agent, &run);
+        assert!(reply.contains("pid"), "{reply}");
         let pid = reply.trim_matches(|letter: char| !letter.is_ascii_digit()).to_owned();
         let status = format!(r#"{{"execute":"guest-exec-status","arguments":{{"pid":{pid}}}}}"#);
         text(&agent, &status.repeat(3))
