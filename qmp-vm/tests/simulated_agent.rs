@@ -159,9 +159,10 @@ fn replies(mut stream: UnixStream, file: &str) -> Vec<String> {
 /// The differences that are known: in the words of older agents.
 fn is_explained(ours: &str, theirs: &str) -> bool {
     let old_words = [
-        // Before 9.1 and 8.0, and with other versions of GLib.
         "Invalid parameter 'pid'",
         "Guest agent command failed, error was",
+        // Before 8.0, output is captured or not.
+        "Invalid parameter type for 'capture-output', expected: boolean",
     ];
     ours.contains("\"error\"") && old_words.iter().any(|words| theirs.contains(words))
 }

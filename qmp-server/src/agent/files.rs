@@ -56,11 +56,10 @@ pub(super) fn decode(text: &str) -> Result<Vec<u8>, QmpError> {
 fn open(guest: &mut Guest, command: GuestFileOpen, _: &mut Context) -> Result<i64, QmpError> {
     let path = command.path;
     let mode = command.mode.unwrap_or_else(|| "r".into());
-    let plain: String = mode.chars().filter(|letter| *letter != 'b').collect();
-    let (reads, writes) = match plain.as_str() {
-        "r" => (true, false),
-        "w" | "a" => (false, true),
-        "r+" | "w+" | "a+" => (true, true),
+    let (reads, writes) = match mode.as_str() {
+        "r" | "rb" => (true, false),
+        "w" | "wb" | "a" | "ab" => (false, true),
+        "r+" | "rb+" | "r+b" | "w+" | "wb+" | "w+b" | "a+" | "ab+" | "a+b" => (true, true),
         _ => return Err(QmpError::generic(format!("invalid file open mode '{mode}'"))),
     };
     let failed = |reason: &str| {
@@ -70,7 +69,7 @@ fn open(guest: &mut Guest, command: GuestFileOpen, _: &mut Context) -> Result<i6
     if guest.open_files.len() >= MAX_OPEN {
         return Err(failed("Too many open files"));
     }
-    match plain.as_bytes().first() {
+    match mode.as_bytes().first() {
         Some(b'r') if !guest.files.contains_key(&path) => {
             return Err(failed("No such file or directory"));
         }
@@ -78,7 +77,7 @@ fn open(guest: &mut Guest, command: GuestFileOpen, _: &mut Context) -> Result<i6
         Some(b'w') => guest.set_file(path.clone(), Vec::new()),
         _ => drop(guest.files.entry(path.clone()).or_default()),
     }
-    let appends = plain.starts_with('a');
+    let appends = mode.starts_with('a');
     let handle = guest.next_handle;
     guest.next_handle += 1;
     let file = OpenFile { path, position: 0, reads, writes, appends, eof: false };
