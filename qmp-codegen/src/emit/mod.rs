@@ -116,8 +116,10 @@ fn emit_introspection(plan: &Plan<'_>) -> TokenStream {
         events: plan.events.iter().map(|(event, _)| (*event).clone()).collect(),
         ..plan.schema.clone()
     };
-    let holds = |symbol: &str| plan.options.symbols.as_ref().is_none_or(|is_set| is_set(symbol));
-    let json = introspection::export(&selected, Naming::Masked, &holds).to_string();
+    // Without symbols, the vocabulary has everything, also what depends on a symbol not being set.
+    let holds = plan.options.symbols.as_ref().map(|is_set| move |symbol: &str| is_set(symbol));
+    let holds = holds.as_ref().map(|holds| holds as &dyn Fn(&str) -> bool);
+    let json = introspection::export_where(&selected, Naming::Masked, holds).to_string();
     quote! {
         /// The reply to `query-qmp-schema` for this vocabulary: an array of `SchemaInfo`, as JSON.
         #[allow(dead_code, unreachable_pub)]

@@ -32,6 +32,15 @@ pub enum Naming {
 /// the schema is shown except what depends on a symbol not being set.
 #[must_use]
 pub fn export(schema: &Schema, naming: Naming, holds: &dyn Fn(&str) -> bool) -> Value {
+    export_where(schema, naming, Some(holds))
+}
+
+/// Returns introspection like [`export()`]. Without `holds`, it shows everything in the schema.
+pub(crate) fn export_where(
+    schema: &Schema,
+    naming: Naming,
+    holds: Option<&dyn Fn(&str) -> bool>,
+) -> Value {
     let mut export = Export {
         schema,
         naming,
@@ -97,7 +106,7 @@ enum Entry<'a> {
 struct Export<'a> {
     schema: &'a Schema,
     naming: Naming,
-    holds: &'a dyn Fn(&str) -> bool,
+    holds: Option<&'a dyn Fn(&str) -> bool>,
     /// The names of the types reached.
     names: HashMap<Entry<'a>, String>,
     /// The number of names that are numbers.
@@ -317,7 +326,7 @@ impl<'a> Export<'a> {
     }
 
     fn exists(&self, condition: Option<&Condition>) -> bool {
-        shape::exists(condition, self.holds)
+        self.holds.is_none_or(|holds| shape::exists(condition, holds))
     }
 }
 

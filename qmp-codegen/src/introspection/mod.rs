@@ -15,6 +15,7 @@ mod reply;
 mod spelling;
 
 pub use error::{ImportError, ImportErrorKind};
+pub(crate) use export::export_where;
 pub use export::{Naming, export};
 pub use import::import;
 pub use names::{Names, NamesError};
