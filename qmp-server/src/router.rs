@@ -235,6 +235,16 @@ impl<M> Router<M> {
         self
     }
 
+    /// Replaces the handler of a command by one that fails. Does nothing if the command has no handler.
+    #[cfg(feature = "simulator")]
+    pub(crate) fn refusing(mut self, command: &str, error: QmpError) -> Self {
+        if let Some(entry) = self.entries.get_mut(command) {
+            let refuse = move |_: &mut M, _, _: &mut Context| Err(error.clone());
+            entry.handler = Some(Handler::Borrowing(Box::new(refuse)));
+        }
+        self
+    }
+
     /// Calls an action before the handler of a command, for example to delay it. Does nothing if the
     /// command has no handler.
     #[must_use]

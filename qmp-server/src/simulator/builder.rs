@@ -31,6 +31,8 @@ pub struct SimulatorBuilder {
     /// The first setting that QEMU would have refused.
     error: Option<QmpError>,
     commands: Vec<AddCommand>,
+    /// The commands that settings name, which must exist.
+    named: Vec<String>,
 }
 
 /// Adds a command to the router.
@@ -44,7 +46,7 @@ impl fmt::Debug for SimulatorBuilder {
 
 impl SimulatorBuilder {
     pub(super) fn new() -> Self {
-        Self { machine: Machine::standard(), error: None, commands: Vec::new() }
+        Self { machine: Machine::standard(), error: None, commands: Vec::new(), named: Vec::new() }
     }
 
     /// Sets the name of the virtual machine, like QEMU's `-name` (default: `simulated`).
@@ -207,7 +209,7 @@ impl SimulatorBuilder {
         }
     }
 
-    /// Returns QEMU's error for the first setting that it would have refused.
+    /// Returns QEMU's error for the first setting that it would have refused, if there is one.
     #[must_use]
     pub fn error(&self) -> Option<&QmpError> {
         self.error.as_ref()
@@ -325,6 +327,23 @@ impl SimulatorBuilder {
         self
     }
 
+    /// Makes the command with a name fail with an error, like [`refuse`](Self::refuse).
+    pub fn refuse_named(mut self, command: &str, error: QmpError) -> Self {
+        let name = command.to_owned();
+        self.named.push(name.clone());
+        self.commands.push(Box::new(move |router| router.refusing(&name, error)));
+        self
+    }
+
+    /// Delays the command with a name, like [`delay`](Self::delay).
+    pub fn delay_named(mut self, command: &str, time: Duration) -> Self {
+        let name = command.to_owned();
+        self.named.push(name.clone());
+        let wait = Arc::new(move || thread::sleep(time));
+        self.commands.push(Box::new(move |router| router.before(&name, wait)));
+        self
+    }
+
     /// Starts the simulator.
     ///
     /// # Panics
@@ -368,6 +387,9 @@ impl SimulatorBuilder {
             unavailable::add,
         ];
         let router = areas.into_iter().fold(router, |router, add| add(router));
+        if let Some(name) = self.named.iter().find(|name| router.handled(name).is_none()) {
+            return refuse(format!("The command {name} has not been found"));
+        }
         let router = self.commands.into_iter().fold(router, |router, add| add(router));
         let mut server = Server::builder(router).version(identity::version());
         if let Some(time) = self.machine.clock.manual_time() {

@@ -5,3 +5,5 @@
 pub mod info;
 pub mod schema;
 pub mod shell;
+#[cfg(unix)]
+pub mod sim;
