@@ -19,7 +19,7 @@ const RING_SIZE: u64 = 64 << 10;
 const MAX_RING_SIZE: u64 = 16 << 20;
 
 /// The kinds of character devices that can be created.
-const KINDS: [&str; 18] = [
+pub(super) const KINDS: [&str; 18] = [
     "file",
     "hub",
     "memory",

@@ -3,6 +3,7 @@
 use qmp_types::QmpError;
 use serde_json::{Map, Value, json};
 
+use super::chardevs::KINDS;
 use super::facts;
 use super::replies::{is_identifier, refuse};
 use crate::arguments::{self, explain};
@@ -51,10 +52,14 @@ pub(super) fn read(
                 return Ok(members);
             };
             let value = convert(introspection, arguments, Value::Object(members), "")?;
-            Ok(match value {
+            let members = match value {
                 Value::Object(members) => members,
                 _ => Map::new(),
-            })
+            };
+            if option == "netdev" {
+                check(introspection, command, &members).map_err(in_words_of_options)?;
+            }
+            Ok(members)
         }
     }
 }
@@ -67,6 +72,15 @@ pub(super) fn check(
 ) -> Result<(), QmpError> {
     arguments::check(introspection, command, arguments, false)
         .map_err(|fault| explain(Some(fault), None))
+}
+
+/// Returns the error that older options have for a name that the schema does not list.
+fn in_words_of_options(error: QmpError) -> QmpError {
+    let name = error.desc.strip_prefix("Parameter '").and_then(|rest| rest.split_once('\''));
+    match name {
+        Some((name, " is unexpected")) => QmpError::generic(format!("Invalid parameter '{name}'")),
+        _ => error,
+    }
 }
 
 /// Splits `key=value,...`. A comma in a value is doubled. A first value without key has the implied
@@ -279,6 +293,9 @@ fn chardev(members: &Members) -> Result<Members, QmpError> {
     let Some(kind) = text("backend") else {
         return refuse(format!("chardev: \"{id}\" missing backend"));
     };
+    if !KINDS.contains(&kind) {
+        return refuse(format!("'{kind}' is not a valid char driver name"));
+    }
     let mut data = Map::new();
     let mut known = vec!["id", "backend", "logfile", "logappend", "mux"];
     let copied: &[(&'static str, &str)] = match kind {

@@ -110,7 +110,7 @@ fn machine_type(builder: SimulatorBuilder, options: &Options) -> Result<Simulato
     match builder.error() {
         Some(error) => {
             let hint = "Use -machine help to list supported machines";
-            Err(Refusal::new(format!("{}\n{hint}", error.desc)))
+            Err(Refusal::new(error.desc.clone()).hint(hint))
         }
         None => Ok(builder.empty()),
     }
@@ -182,12 +182,10 @@ fn size(given: &Given, name: &str, text: &str, shift: u32) -> Result<u64, Refusa
     };
     let number = digits.parse::<u64>().ok();
     number.zip(shift).and_then(|(number, shift)| number.checked_mul(1 << shift)).ok_or_else(|| {
-        Refusal::of(
-            given,
-            format!(
-                "Parameter '{name}' expects a non-negative number below 2^64\nOptional suffix k, M, \
-                 G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively."
-            ),
+        let message = format!("Parameter '{name}' expects a non-negative number below 2^64");
+        Refusal::of(given, message).hint(
+            "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n\
+             and exabytes, respectively.",
         )
     })
 }

@@ -23,7 +23,7 @@ use self::options::{Given, Options};
 use self::pid_file::PidFile;
 use super::running::Running;
 use super::signals::Signals;
-use crate::terminal::inline;
+use crate::terminal::{inline, notice};
 
 /// The name by which the program goes unless it is called by another.
 pub const NAME: &str = "qemu-system-x86_64";
@@ -31,22 +31,37 @@ pub const NAME: &str = "qemu-system-x86_64";
 /// The beginning of the names by which the program is QEMU.
 const PREFIX: &str = "qemu-system-";
 
+/// The hint for an invalid identifier.
+const ID_HINT: &str =
+    "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter.";
+
 /// An error with QEMU's message.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     /// The option and its argument, or nothing.
     at: Option<String>,
     message: String,
+    /// The lines that QEMU prints after the error.
+    hint: &'static str,
 }
 
 impl Refusal {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { at: None, message: message.into() }
+        Self { at: None, message: message.into(), hint: "" }
     }
 
     /// Returns the error of an option, which is printed before it.
     pub(crate) fn of(given: &Given, message: impl Into<String>) -> Self {
-        Self { at: Some(given.to_string()), message: message.into() }
+        let message = message.into();
+        let hint = match message.as_str() {
+            "Parameter 'id' expects an identifier" => ID_HINT,
+            _ => "",
+        };
+        Self { at: Some(given.to_string()), message, hint }
+    }
+
+    pub(crate) fn hint(self, hint: &'static str) -> Self {
+        Self { hint, ..self }
     }
 }
 
@@ -67,18 +82,11 @@ pub fn main_if_named() -> Option<ExitCode> {
 pub fn main(name: &str, arguments: &[String]) -> ExitCode {
     match run(name, arguments) {
         Ok(status) => status,
-        Err(Refusal { at, message }) => {
-            // The first line is about the arguments, and the others are hints.
+        Err(Refusal { at, message, hint }) => {
             let at = at.map(|at| format!("{at}: ")).unwrap_or_default();
-            let mut lines = message.split('\n');
-            complain(name, &format!("{at}{}", lines.next().unwrap_or_default()));
-            for hint in lines {
-                let _ = writeln!(io::stderr(), "{}", inline(hint));
-            }
-            if message == "Parameter 'id' expects an identifier" {
-                let hint = "Identifiers consist of letters, digits, '-', '.', '_', starting with a \
-                            letter.";
-                let _ = writeln!(io::stderr(), "{hint}");
+            complain(name, &format!("{at}{message}"));
+            if !hint.is_empty() {
+                notice(hint);
             }
             ExitCode::FAILURE
         }

@@ -196,7 +196,7 @@ mod tests {
     fn parse(text: &str) -> Result<Options, String> {
         let arguments: Vec<String> = text.split(' ').map(str::to_owned).collect();
         Options::parse(&arguments)
-            .map_err(|Refusal { at, message }| format!("{}: {message}", at.unwrap_or_default()))
+            .map_err(|Refusal { at, message, .. }| format!("{}: {message}", at.unwrap_or_default()))
     }
 
     #[test]
