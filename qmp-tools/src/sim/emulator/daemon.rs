@@ -53,7 +53,7 @@ impl Daemon {
 
 impl Child {
     /// Lets the first process exit.
-    pub(crate) fn is_ready(self) -> io::Result<()> {
+    pub(crate) fn report_ready(self) -> io::Result<()> {
         let mut output = io::stdout();
         output.write_all(&[READY])?;
         output.flush()?;

@@ -118,7 +118,7 @@ fn run(name: &str, arguments: &[String]) -> Result<ExitCode, Refusal> {
     let simulator = machine::build(&options)?;
     let running = Running::start(simulator, monitors).map_err(failed)?;
     if let Some(child) = daemon {
-        child.is_ready().map_err(failed)?;
+        child.report_ready().map_err(failed)?;
     }
     let called = name.to_owned();
     let announce = move |signal| complain(&called, &format!("terminating on signal {signal}"));
