@@ -30,7 +30,7 @@ pub(crate) fn run(mut qemu: Command, directory: &Path) -> Result<Vec<String>, Bo
     let started = qemu
         .args(["-name", "sandbox-1,debug-threads=on", "-uuid"])
         .arg("12345678-1234-1234-1234-123456789abc")
-        .args(["-machine", "pc,accel=qtest", "-m", "128M", "-smp", "1,maxcpus=2"])
+        .args(["-machine", "pc,accel=tcg", "-m", "128M", "-smp", "1,maxcpus=2"])
         .args(["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot", "-S"])
         .args(["-object", "rng-random,id=rng0,filename=/dev/urandom"])
         .args(["-device", "virtio-rng-pci,rng=rng0"])
