@@ -143,3 +143,21 @@ fn a_root_of_its_own_says_what_is_secret() {
     }
     assert!(code.contains("debug_without_secrets! { Wide {"), "{code}");
 }
+
+/// Everything is generated unless symbols are listed. The introspection lacked what depends on a
+/// symbol not being set, so that a server refused a value that its own types have.
+#[test]
+fn introspection_has_what_the_types_have() {
+    let schema = "
+        { 'enum': 'Mode', 'data': [ 'all', { 'name': 'merged', 'if': { 'not': 'CONFIG_A' } } ] }
+        { 'command': 'run', 'data': { 'mode': 'Mode' } }";
+    let builder = || Builder::new().schema_text("schema.json", schema).introspection();
+    let shows = |builder: &Builder| {
+        let code = code(builder);
+        let constant = code.split("INTROSPECTION").nth(1).unwrap().to_owned();
+        constant.contains("merged")
+    };
+    assert!(shows(&builder()));
+    assert!(!shows(&builder().symbols(["CONFIG_A"])));
+    assert!(shows(&builder().symbols::<&str>([])));
+}

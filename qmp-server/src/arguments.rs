@@ -44,15 +44,6 @@ pub(crate) fn check(
     Check { introspection }.object(object, arguments, None, open)
 }
 
-/// Returns the number of levels to which objects and arrays are nested.
-pub(crate) fn depth(value: &Value) -> usize {
-    match value {
-        Value::Array(elements) => 1 + elements.iter().map(depth).max().unwrap_or_default(),
-        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or_default(),
-        _ => 0,
-    }
-}
-
 /// Returns the error reply for arguments that failed to decode, or in which [`check`] has found a
 /// fault that only decoding can explain.
 pub(crate) fn explain(fault: Option<Fault>, error: Option<&DecodeError>) -> QmpError {
@@ -94,6 +85,26 @@ fn explain_decoding(error: &DecodeError) -> String {
 /// Returns the part of serde's message that says which type was expected.
 fn expected_type(error: &DecodeError) -> &str {
     error.reason().split_once("expected ").map(|(_, expected)| expected.trim()).unwrap_or_default()
+}
+
+/// Returns arguments in which the negative number that an error is about is replaced by the unsigned
+/// one with the same bits, if the type is unsigned and has 64 bits.
+pub(crate) fn without_sign(text: &str, error: &DecodeError) -> Option<String> {
+    if expected_type(error) != "u64" {
+        return None;
+    }
+    let mut arguments: Value = serde_json::from_str(text).ok()?;
+    let mut place = &mut arguments;
+    let path = error.path().trim_start_matches('$').replace('[', ".[");
+    for step in path.split('.').filter(|step| !step.is_empty()) {
+        place = match step.strip_prefix('[').and_then(|step| step.strip_suffix(']')) {
+            Some(index) => place.get_mut(index.parse::<usize>().ok()?)?,
+            None => place.get_mut(step)?,
+        };
+    }
+    let negative = place.as_i64().filter(|number| *number < 0)?;
+    *place = u64::from_ne_bytes(negative.to_ne_bytes()).into();
+    serde_json::to_string(&arguments).ok()
 }
 
 fn invalid_type(name: &str, expected: &str) -> String {

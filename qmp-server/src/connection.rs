@@ -1,146 +1,190 @@
 //! A client of a server.
 
 use std::fmt;
-use std::sync::{Arc, MutexGuard};
+use std::io;
+use std::sync::Arc;
 
+use crate::client::Client;
+use crate::close_reason::CloseReason;
 use crate::peer::Peer;
-use crate::session::{CloseReason, Session};
+use crate::request::Request;
 use crate::shared::Shared;
-use crate::sync::{lock, wait};
 
 /// One client's connection, without I/O: pass it the bytes that arrive, and send its output.
 ///
 /// Dropping the connection removes the client from the server.
+///
+/// # Event loops
+///
+/// An event loop repeats these steps until [`closed`](Self::closed) returns a reason and all output
+/// has been sent:
+///
+/// 1. Send the output: all of it from [`take_output`](Self::take_output), or as much as the socket
+///    takes with [`send`](Self::send). Both execute commands that were waiting.
+/// 2. While [`wants_input`](Self::wants_input), read, and pass the bytes to
+///    [`receive`](Self::receive). At the end of the stream, call
+///    [`end_input`](Self::end_input); if the stream fails, [`close`](Self::close) the connection.
+/// 3. Wait until the socket is ready or the callback of [`on_change`](Self::on_change) has been
+///    called since the last step 1.
+///
+/// The callback is called once for each change: new output, room for input, the end. Steps that
+/// change nothing do not call it, so that the loop comes to rest. It should only wake the loop, because
+/// it runs on the thread that has caused the change, which may be a handler that borrows the machine.
+/// Commands that wait are executed by the thread that calls `receive`, `take_output` or `send`, never
+/// by one that replies to an earlier command.
+///
+/// ```
+/// # #[cfg(feature = "simulator")] {
+/// use std::sync::mpsc;
+///
+/// let simulator = qmp_server::Simulator::new();
+/// let connection = simulator.connection();
+/// let (wake, woken) = mpsc::channel();
+/// connection.on_change(move || drop(wake.send(())));
+/// connection.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'quit'}");
+/// let mut output = Vec::new();
+/// while connection.closed().is_none() || connection.has_output() {
+///     woken.recv()?;
+///     output.extend(connection.take_output());
+/// }
+/// assert!(output.ends_with(b"{\"return\": {}}\r\n"));
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Connection<M> {
-    pub(crate) shared: Arc<Shared<M>>,
-    pub(crate) number: u64,
-    pub(crate) peer: Arc<Peer>,
+    shared: Arc<Shared<M>>,
+    peer: Arc<Peer>,
 }
 
 impl<M> fmt::Debug for Connection<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("number", &self.number).finish_non_exhaustive()
+        f.debug_struct("Connection").field("client", &self.peer.client).finish_non_exhaustive()
     }
 }
 
 impl<M: Send + 'static> Connection<M> {
+    pub(crate) fn new(shared: Arc<Shared<M>>, peer: Arc<Peer>) -> Self {
+        Self { shared, peer }
+    }
+
+    /// Returns the client, as handlers see it.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.peer.client
+    }
+
     /// Processes bytes from the client, and executes the commands that they complete.
     pub fn receive(&self, bytes: &[u8]) {
-        self.session().receive(bytes);
+        self.peer.session().receive(bytes);
         self.execute_pending();
     }
 
-    /// Takes all bytes to send, then executes the commands that were waiting for room in the output.
+    /// Processes bytes from the client, and file descriptors that have arrived with the first of
+    /// them.
+    #[cfg(unix)]
+    pub fn receive_with_descriptors(
+        &self,
+        bytes: &[u8],
+        descriptors: Vec<crate::descriptors::Descriptor>,
+    ) {
+        self.peer.session().receive_with_descriptors(bytes, descriptors);
+        self.execute_pending();
+    }
+
+    /// Takes all bytes to send, then executes the commands that were waiting for room in the output
+    /// or for an earlier command.
     #[must_use]
     pub fn take_output(&self) -> Vec<u8> {
-        let output = self.session().take_output();
+        let output = self.peer.session().take_output();
         self.execute_pending();
         output
     }
 
+    /// Passes the bytes to send to a function that returns how many of them it has sent, then executes
+    /// the commands that were waiting for room in the output or for an earlier command. In contrast
+    /// to [`take_output`](Self::take_output), unsent bytes count toward the limits. The function must
+    /// not block or use the connection.
+    ///
+    /// # Errors
+    /// Those of the function.
+    pub fn send(&self, write: impl FnOnce(&[u8]) -> io::Result<usize>) -> io::Result<usize> {
+        let mut session = self.peer.session();
+        let sent = write(session.output())?;
+        session.sent(sent);
+        drop(session);
+        self.execute_pending();
+        Ok(sent)
+    }
+
     /// Returns whether more bytes should be read from the client. This is false while the client
-    /// leaves replies unread.
+    /// leaves replies unread or too many of its commands wait.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        self.session().wants_input()
+        self.peer.session().wants_input()
     }
 
     /// Returns whether there are bytes to send.
     #[must_use]
     pub fn has_output(&self) -> bool {
-        !self.session().output().is_empty()
+        !self.peer.session().output().is_empty()
     }
 
     /// Returns the reason why the connection has ended, if it has. Remaining output should still be
     /// sent.
     #[must_use]
     pub fn closed(&self) -> Option<CloseReason> {
-        self.session().closed().cloned()
+        self.peer.session().closed().cloned()
     }
 
     /// Ends the connection, for example because the client has disconnected.
     pub fn close(&self, reason: CloseReason) {
-        self.session().close(reason);
-        self.peer.wake();
+        self.peer.session().close(reason);
+        self.peer.notify();
     }
 
-    /// Sets a callback for waking an event loop. The connection calls it whenever there may be new
-    /// output or room for input, and when the connection ends.
+    /// Tells the connection that the client sends nothing more. It ends once all commands that have
+    /// arrived are answered.
+    pub fn end_input(&self) {
+        self.peer.session().end_input();
+        self.execute_pending();
+    }
+
+    /// Sets a callback for waking an event loop. It is called when there is new output or room for
+    /// input, and when the connection ends.
     ///
-    /// The callback runs on the thread that caused the change, and must not call back into the
-    /// server. A later callback replaces the earlier one.
-    pub fn on_change(&self, wake: impl Fn() + Send + 'static) {
-        *lock(&self.peer.on_change) = Some(Box::new(wake));
+    /// The callback runs on the thread that caused the change, and must not execute commands by calling
+    /// [`receive`](Self::receive), [`take_output`](Self::take_output) or [`send`](Self::send). A later
+    /// callback replaces the earlier one. If something has changed already, it is called at once.
+    pub fn on_change(&self, wake: impl Fn() + Send + Sync + 'static) {
+        self.peer.set_on_change(Arc::new(wake));
+        self.peer.notify();
     }
 
-    /// Waits until there are bytes to send, and takes them. Returns `None` once the connection has
-    /// ended and all its output has been taken.
-    pub(crate) fn wait_output(&self) -> Option<Vec<u8>> {
-        let mut session = self.session();
-        loop {
-            let output = session.take_output();
-            if !output.is_empty() {
-                drop(session);
-                // The output has room for replies again.
-                self.peer.wake();
-                return Some(output);
-            }
-            if session.closed().is_some() {
-                return None;
-            }
-            session = wait(&self.peer.changed, session);
-        }
+    /// Takes the requests that can be executed now.
+    pub(crate) fn next_request(&self) -> Option<Request> {
+        self.peer.session().next_request()
     }
 
-    /// Waits until bytes should be read from the client, and executes the commands that were
-    /// waiting for room in the output. Returns false once the connection has ended.
-    pub(crate) fn wait_input(&self) -> bool {
-        loop {
-            self.execute_pending();
-            let session = self.session();
-            if session.closed().is_some() {
-                return false;
-            }
-            if session.wants_input() {
-                return true;
-            }
-            if session.is_congested() {
-                drop(wait(&self.peer.changed, session));
-            }
-        }
+    pub(crate) fn peer(&self) -> &Arc<Peer> {
+        &self.peer
     }
 
-    /// Sets a callback for when the client has left too much output unread. It has to unblock the
-    /// thread that is sending to the client.
-    pub(crate) fn on_overflow(&self, hang_up: impl Fn() + Send + 'static) {
-        let peer = Arc::downgrade(&self.peer);
-        self.on_change(move || {
-            let reason = peer.upgrade().and_then(|peer| lock(&peer.session).closed().cloned());
-            if let Some(CloseReason::OutputOverflow(_)) = reason {
-                hang_up();
-            }
-        });
+    #[cfg(unix)]
+    pub(crate) fn shared(&self) -> &Arc<Shared<M>> {
+        &self.shared
     }
 
     fn execute_pending(&self) {
-        let _turn = lock(&self.peer.turn);
-        loop {
-            let request = self.session().next_request();
-            let Some(request) = request else { break };
-            self.shared.execute(request, &self.peer);
-            self.peer.wake();
+        while let Some(request) = self.next_request() {
+            self.shared.execute(&self.peer, request);
         }
         // The session may have replied to messages that did not become requests.
-        self.peer.wake();
-    }
-
-    fn session(&self) -> MutexGuard<'_, Session> {
-        lock(&self.peer.session)
+        self.peer.notify();
     }
 }
 
 impl<M> Drop for Connection<M> {
     fn drop(&mut self) {
-        self.shared.remove_peer(self.number);
+        self.shared.hub().remove_peer(&self.peer);
     }
 }

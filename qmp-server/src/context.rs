@@ -1,47 +1,77 @@
 //! The effects of command handlers beyond their machine: events, and the end of the server.
 
-use qmp_types::{Event, Timestamp};
+use std::sync::Arc;
 
-use crate::json::to_json;
+use qmp_types::Event;
 
-/// A handle that command handlers use to emit events and to end the server.
-#[derive(Debug, Default)]
+use crate::client::Client;
+use crate::descriptors::{Descriptor, Descriptors};
+use crate::emitted::Emitted;
+use crate::events::Events;
+use crate::hub::Hub;
+
+/// A handle that command handlers use to emit events, to end the server, and to learn who has sent
+/// the command.
+#[derive(Debug)]
 pub struct Context {
-    pub(crate) out_of_band: bool,
+    hub: Arc<Hub>,
+    client: Option<Client>,
+    out_of_band: bool,
+    descriptors: Descriptors,
+    effects: Effects,
+}
+
+/// The effects that a handler has asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
     pub(crate) events: Vec<Emitted>,
     pub(crate) after_reply: Vec<Emitted>,
     pub(crate) ends: bool,
 }
 
-/// An event to send to all clients.
-#[derive(Clone, Debug)]
-pub(crate) struct Emitted {
-    pub(crate) name: &'static str,
-    /// The event's data in JSON, if it has any.
-    pub(crate) data: Option<String>,
-    pub(crate) timestamp: Timestamp,
-}
-
 impl Context {
-    /// Sends an event to all clients, before the command's reply. As in QEMU, events that a guest
-    /// could emit in floods are limited to one per second.
+    /// Creates the context of an action that no client has asked for.
+    pub(crate) fn new(hub: &Arc<Hub>) -> Self {
+        Self {
+            hub: Arc::clone(hub),
+            client: None,
+            out_of_band: false,
+            descriptors: Descriptors::default(),
+            effects: Effects::default(),
+        }
+    }
+
+    /// Creates the context of a command.
+    pub(crate) fn of_command(
+        hub: &Arc<Hub>,
+        client: Client,
+        out_of_band: bool,
+        descriptors: Descriptors,
+    ) -> Self {
+        Self { client: Some(client), out_of_band, descriptors, ..Self::new(hub) }
+    }
+
+    /// Sends an event to all clients, before the command's reply. Events with a
+    /// [rate limit](crate::RateLimit), such as those of QEMU's that a guest could emit in floods, may
+    /// be delayed.
     pub fn emit<E: Event>(&mut self, event: &E) {
-        self.events.push(Emitted::new(event));
+        self.effects.events.push(self.hub.stamp(event));
     }
 
     /// Calls `action` immediately, but sends the events that it emits after the command's reply.
     /// Use this for events that the guest causes in response to the command.
     pub fn after_reply<T>(&mut self, action: impl FnOnce(&mut Self) -> T) -> T {
-        let mut inner = Self { out_of_band: self.out_of_band, ..Self::default() };
-        let result = action(&mut inner);
-        self.after_reply.extend(inner.events.into_iter().chain(inner.after_reply));
-        self.ends |= inner.ends;
+        let outer = std::mem::take(&mut self.effects);
+        let result = action(self);
+        let inner = std::mem::replace(&mut self.effects, outer);
+        self.effects.after_reply.extend(inner.events.into_iter().chain(inner.after_reply));
+        self.effects.ends |= inner.ends;
         result
     }
 
     /// Ends the server: all connections are closed after the reply and the events.
     pub fn end(&mut self) {
-        self.ends = true;
+        self.effects.ends = true;
     }
 
     /// Returns whether the command is executed out-of-band.
@@ -50,15 +80,42 @@ impl Context {
         self.out_of_band
     }
 
-    /// Returns whether the handler has neither emitted an event nor ended the server.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.events.is_empty() && self.after_reply.is_empty() && !self.ends
+    /// Returns the client that has sent the command, or `None` if the action is not a command.
+    #[must_use]
+    pub fn client(&self) -> Option<&Client> {
+        self.client.as_ref()
+    }
+
+    /// Returns an emitter that may be kept, and used from anywhere.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events::new(&self.hub)
+    }
+
+    /// Takes the first file descriptor that was received with the command, and closes the others, as
+    /// QEMU's `getfd` and `add-fd` do.
+    ///
+    /// As in QEMU, a command may take those received before it if no other command has taken them.
+    #[must_use]
+    pub fn take_descriptor(&mut self) -> Option<Descriptor> {
+        self.descriptors.take_first()
+    }
+
+    /// Takes all file descriptors that were received with the command, in the order in which they
+    /// were sent.
+    #[must_use]
+    pub fn take_descriptors(&mut self) -> Vec<Descriptor> {
+        self.descriptors.take_all()
+    }
+
+    pub(crate) fn into_effects(self) -> Effects {
+        self.effects
     }
 }
 
-impl Emitted {
-    fn new<E: Event>(event: &E) -> Self {
-        let data = to_json(event).ok().filter(|data| data != "{}" && data != "null");
-        Self { name: E::NAME, data, timestamp: Timestamp::now() }
+impl Effects {
+    /// Returns whether the handler has neither emitted an event nor ended the server.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.after_reply.is_empty() && !self.ends
     }
 }

@@ -1,6 +1,7 @@
 //! The description of commands, events and types that `query-qmp-schema` returns.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use serde_json::Value;
 
@@ -29,9 +30,50 @@ pub(crate) enum Shape {
         allow_oob: bool,
     },
     Event(String),
-    /// An entry of an unknown kind. Any value is valid.
-    Other,
 }
+
+/// An error in introspection data.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum SchemaError {
+    /// The text is not a JSON array. The string is the JSON parser's message.
+    Json(String),
+    /// The entry with this index has no name.
+    Unnamed(usize),
+    /// Two entries have this name.
+    Duplicate(String),
+    /// The entry with this name has an unknown `meta-type`.
+    UnknownMetaType(String),
+    /// An entry refers to a type that does not exist.
+    UnknownType {
+        /// The name of the entry.
+        name: String,
+        /// The name of the missing type.
+        reference: String,
+    },
+}
+
+impl fmt::Display for SchemaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(error) => write!(f, "introspection is not a JSON array: {error}"),
+            Self::Unnamed(at) => write!(f, "entry {at} of the introspection has no name"),
+            Self::Duplicate(name) => {
+                write!(f, "the introspection has two entries with the name {name:?}")
+            }
+            Self::UnknownMetaType(name) => {
+                write!(f, "the introspection's entry {name:?} has an unknown meta-type")
+            }
+            Self::UnknownType { name, reference } => write!(
+                f,
+                "the introspection's entry {name:?} refers to the type {reference:?}, which does \
+                 not exist"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for SchemaError {}
 
 /// The JSON type of a built-in type.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,14 +103,54 @@ pub(crate) struct Member {
 }
 
 impl Introspection {
-    /// Parses an array of `SchemaInfo`. Returns an empty description for invalid JSON, with which
-    /// nothing is checked.
-    pub(crate) fn parse(text: &str) -> Self {
-        let entries: Vec<Value> = serde_json::from_str(text).unwrap_or_default();
-        let shapes = entries.iter().map(shape).collect();
-        let named = entries.iter().enumerate();
-        let by_name = named.map(|(at, entry)| (string(entry, "name"), at)).collect();
-        Self { entries, shapes, by_name }
+    /// Parses an array of `SchemaInfo`.
+    pub(crate) fn parse(text: &str) -> Result<Self, SchemaError> {
+        let entries: Vec<Value> =
+            serde_json::from_str(text).map_err(|error| SchemaError::Json(error.to_string()))?;
+        Self::from_entries(entries)
+    }
+
+    pub(crate) fn from_entries(entries: Vec<Value>) -> Result<Self, SchemaError> {
+        let mut by_name = HashMap::new();
+        for (at, entry) in entries.iter().enumerate() {
+            let name = string(entry, "name");
+            if name.is_empty() {
+                return Err(SchemaError::Unnamed(at));
+            }
+            if by_name.insert(name.clone(), at).is_some() {
+                return Err(SchemaError::Duplicate(name));
+            }
+        }
+        let shapes = entries.iter().map(shape).collect::<Result<Vec<_>, _>>()?;
+        let introspection = Self { entries, shapes, by_name };
+        introspection.check_references()?;
+        Ok(introspection)
+    }
+
+    fn check_references(&self) -> Result<(), SchemaError> {
+        for (shape, entry) in self.shapes.iter().zip(&self.entries) {
+            for reference in shape.refers_to() {
+                match self.shape(reference) {
+                    Some(Shape::Command { .. } | Shape::Event(_)) | None => {
+                        let (name, reference) = (string(entry, "name"), reference.to_owned());
+                        return Err(SchemaError::UnknownType { name, reference });
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn entries(&self) -> &[Value] {
+        &self.entries
+    }
+
+    /// Returns the names of all commands, in the order of the schema.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = &str> {
+        let entries = self.shapes.iter().zip(&self.entries);
+        let commands = entries.filter(|(shape, _)| matches!(shape, Shape::Command { .. }));
+        commands.filter_map(|(_, entry)| entry.get("name")?.as_str())
     }
 
     pub(crate) fn shape(&self, name: &str) -> Option<&Shape> {
@@ -104,7 +186,7 @@ impl Introspection {
 impl Shape {
     fn refers_to(&self) -> Vec<&str> {
         match self {
-            Self::Builtin(_) | Self::Enum(_) | Self::Other => Vec::new(),
+            Self::Builtin(_) | Self::Enum(_) => Vec::new(),
             Self::Array(element) => vec![element],
             Self::Object(object) => {
                 let members = object.members.iter().map(|member| member.shape.as_str());
@@ -117,8 +199,8 @@ impl Shape {
     }
 }
 
-fn shape(entry: &Value) -> Shape {
-    match string(entry, "meta-type").as_str() {
+fn shape(entry: &Value) -> Result<Shape, SchemaError> {
+    Ok(match string(entry, "meta-type").as_str() {
         "builtin" => Shape::Builtin(match string(entry, "json-type").as_str() {
             "string" => Json::String,
             "number" => Json::Number,
@@ -142,8 +224,8 @@ fn shape(entry: &Value) -> Shape {
             allow_oob: entry.get("allow-oob").and_then(Value::as_bool).unwrap_or_default(),
         },
         "event" => Shape::Event(string(entry, "arg-type")),
-        _ => Shape::Other,
-    }
+        _ => return Err(SchemaError::UnknownMetaType(string(entry, "name"))),
+    })
 }
 
 fn object(entry: &Value) -> Object {

@@ -1,10 +1,12 @@
 //! A server for QMP, the QEMU Machine Protocol.
 //!
-//! - A [`Router`] maps commands to typed handlers. A handler receives your machine, the decoded
-//!   command and a [`Context`] for emitting events, and returns the command's return value. A
-//!   command without a handler gets the error that QEMU sends for a command it does not have.
+//! - A [`Router`] maps commands to typed handlers. A handler borrows your machine and returns the
+//!   result, or takes a [`Reply`] and sends it later, from any thread or task; a handler may also
+//!   run on a thread of its own or be an `async fn`. A command without a handler gets the error that
+//!   QEMU sends for a command it does not have.
 //! - A [`Server`] combines a machine, its router and all connected clients. Clients connect over
-//!   Unix sockets, TCP or any [`Stream`], or from within the process.
+//!   Unix sockets or TCP, served on threads or in tasks of tokio, or from within the process.
+//! - [`Events`] emits events from anywhere, without waiting for the machine or for a client.
 //! - A [`Connection`] is one client without I/O, for event loops of your own. Below it is the
 //!   [`Session`], which implements the protocol alone, without a machine or a router.
 //! - A `Simulator` (feature `simulator`, enabled by default) is a simulated virtual machine for
@@ -13,8 +15,9 @@
 //! The server behaves exactly as QEMU does, because clients and people are used to QEMU: greeting,
 //! capabilities negotiation and out-of-band execution; JSON with or without newlines and with
 //! single quotes; the texts of errors, and recovery after them; checks of all arguments against the
-//! schema; rate limits for events that a guest could emit in floods. Memory use is bounded no
-//! matter what a client sends or leaves unread (see [`Limits`]).
+//! schema; file descriptors that arrive with commands; rate limits for events that could be emitted
+//! in floods. Memory use is bounded no matter what clients send or leave unread, for one client and
+//! for all together (see [`Limits`] and [`Usage`]). A panic in a handler is an error reply.
 //!
 //! ```
 //! # #[cfg(feature = "simulator")] {
@@ -39,7 +42,7 @@
 //!         }
 //!         Ok(Empty {})
 //!     });
-//! let server = Server::new(Version::default(), router, Machine { running: true });
+//! let server = Server::new(Version::default(), router, Machine { running: true })?;
 //!
 //! let client = server.connect();
 //! client.receive(b"{'execute': 'qmp_capabilities'}");
@@ -53,11 +56,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Threads or tasks
+//!
+//! On threads, [`serve_unix`](Server::serve_unix), [`serve_tcp`](Server::serve_tcp),
+//! [`serve`](Server::serve) and [`spawn`](Server::spawn) share one thread for the I/O of all clients,
+//! and use a few more while commands are executed. With the feature `tokio`, the functions of the
+//! same names in the module `tokio` make each client a task. [`SocketFile`] creates a Unix socket
+//! with permissions, and removes it at the end.
+//!
 //! # Your own vocabulary
 //!
 //! Commands need not be QEMU's. A build script can generate types from your own schema, together
 //! with the constructors that replies and events need and the text that [`Router::introspection`]
-//! takes. Without their default features, this crate and `qmp-types` contain no vocabulary.
+//! takes. `examples/toy-vmm` in the repository is a whole VMM of this kind. Without their default
+//! features, this crate and `qmp-types` contain no vocabulary.
 //!
 //! ```text
 //! qmp_codegen::Builder::new()
@@ -67,33 +79,88 @@
 //!     .generate("vmm")
 //! ```
 
+#[cfg(feature = "agent")]
+pub mod agent;
 mod arguments;
+mod budget;
+mod build_error;
+mod call;
+mod client;
+mod clock;
+mod close_reason;
 mod connection;
 mod context;
+mod descriptors;
+mod dispatch;
+mod emitted;
+mod events;
+mod exclusive;
+mod handle;
+mod handler;
+mod hub;
+mod incoming;
+mod input;
 mod introspection;
 mod json;
+mod limits;
+mod link;
+mod negotiation;
 mod ordered;
+mod output;
 mod peer;
+pub mod replay;
+mod reply;
 mod request;
 mod router;
-mod serve;
+mod schema;
 mod server;
 mod session;
 mod shared;
 #[cfg(feature = "simulator")]
 mod simulator;
+#[cfg(unix)]
+mod socket;
+#[cfg(unix)]
+mod socket_file;
 mod sync;
+#[cfg(unix)]
+mod threads;
+#[cfg(not(unix))]
+#[path = "threads/portable.rs"]
+mod threads;
 mod throttle;
+mod usage;
 
+pub mod script;
+#[cfg(feature = "tokio")]
+pub mod tokio;
+
+pub use build_error::BuildError;
+pub use call::Call;
+pub use client::{Client, Credentials, Identity};
+pub use clock::{Clock, SystemClock};
+pub use close_reason::CloseReason;
 pub use connection::Connection;
 pub use context::Context;
-pub use request::Request;
+pub use descriptors::Descriptor;
+pub use events::Events;
+pub use handle::{MachineHandle, WeakMachineHandle};
+pub use introspection::SchemaError;
+pub use limits::Limits;
+pub use reply::Reply;
+pub use request::{Request, Ticket};
 pub use router::Router;
-pub use serve::Stream;
-pub use server::Server;
-pub use session::{CloseReason, Limits, Session};
+pub use schema::Schema;
+pub use server::{Server, ServerBuilder};
+pub use session::Session;
 #[cfg(feature = "simulator")]
 pub use simulator::{Machine, Simulator, SimulatorBuilder};
+#[cfg(unix)]
+pub use socket::Socket;
+#[cfg(unix)]
+pub use socket_file::SocketFile;
+pub use throttle::RateLimit;
+pub use usage::Usage;
 
 /// Compiles the program in the README as a doctest.
 #[cfg(all(doctest, feature = "simulator", unix))]

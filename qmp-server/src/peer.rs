@@ -1,35 +1,46 @@
 //! The server's record of a client.
 
-use std::sync::{Condvar, Mutex};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::client::Client;
 use crate::session::Session;
 use crate::sync::lock;
 
 /// The part of a connection that the server uses to send and to wake.
 pub(crate) struct Peer {
-    /// Held while commands are taken from the session and executed, which keeps them in order.
-    pub(crate) turn: Mutex<()>,
-    pub(crate) session: Mutex<Session>,
-    /// Notified when there may be output, room for input, or an end.
-    pub(crate) changed: Condvar,
-    pub(crate) on_change: Mutex<Option<Box<dyn Fn() + Send>>>,
+    pub(crate) client: Client,
+    session: Mutex<Session>,
+    on_change: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").field("client", &self.client).finish_non_exhaustive()
+    }
 }
 
 impl Peer {
-    pub(crate) fn new(session: Session) -> Self {
-        Self {
-            turn: Mutex::new(()),
-            session: Mutex::new(session),
-            changed: Condvar::new(),
-            on_change: Mutex::new(None),
-        }
+    pub(crate) fn new(client: Client, session: Session) -> Self {
+        Self { client, session: Mutex::new(session), on_change: Mutex::new(None) }
     }
 
-    /// Wakes the threads and the event loop that wait for output, for room or for the end. The
-    /// calling thread must not hold the lock of a session.
-    pub(crate) fn wake(&self) {
-        self.changed.notify_all();
-        if let Some(on_change) = &*lock(&self.on_change) {
+    pub(crate) fn session(&self) -> MutexGuard<'_, Session> {
+        lock(&self.session)
+    }
+
+    pub(crate) fn set_on_change(&self, on_change: Arc<dyn Fn() + Send + Sync>) {
+        *lock(&self.on_change) = Some(on_change);
+    }
+
+    /// Tells the owner of the connection if it has something to do. The calling thread must not
+    /// hold any lock: the owner may call back.
+    pub(crate) fn notify(&self) {
+        if !self.session().take_changed() {
+            return;
+        }
+        let on_change = lock(&self.on_change).clone();
+        if let Some(on_change) = on_change {
             on_change();
         }
     }

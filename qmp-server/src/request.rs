@@ -3,18 +3,68 @@
 use qmp_types::QmpError;
 use serde_json::{Map, Value};
 
+use crate::budget::Charge;
+use crate::descriptors::{Descriptor, Descriptors};
+use crate::json::{dismantle, value_to_json};
+
 /// A command that a client has sent.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct Request {
-    /// The client's identifier for the command, which the reply repeats.
-    pub id: Option<Value>,
+    /// The ticket with which the command is answered.
+    pub ticket: Ticket,
     /// The name of the command.
     pub name: String,
     /// The arguments, unchecked.
     pub arguments: Map<String, Value>,
-    /// Whether the command is to be executed out-of-band.
-    pub out_of_band: bool,
+    pub(crate) descriptors: Descriptors,
+    /// The memory of the message, until the command is executed.
+    pub(crate) charge: Option<Charge>,
+}
+
+/// The right and the duty to answer one command.
+///
+/// While an in-band command is unanswered, its session returns no other in-band command.
+#[derive(Debug)]
+#[must_use = "a client waits for the reply to each command"]
+pub struct Ticket {
+    /// The client's identifier of the command, as JSON text, because it may be nested deeply.
+    pub(crate) id: Option<Box<str>>,
+    pub(crate) out_of_band: bool,
+}
+
+impl Ticket {
+    /// Returns the client's identifier of the command as JSON text, if it has one. The reply repeats
+    /// it.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// Returns whether the command is to be executed out-of-band.
+    #[must_use]
+    pub fn is_out_of_band(&self) -> bool {
+        self.out_of_band
+    }
+}
+
+impl Request {
+    /// Takes the file descriptors that were received with the command, in the order in which they
+    /// were sent.
+    ///
+    /// As in QEMU, a command may take those received before it if no other command has taken them.
+    #[must_use]
+    pub fn take_descriptors(&self) -> Vec<Descriptor> {
+        self.descriptors.take_all()
+    }
+}
+
+/// The parts of a valid message.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) name: String,
+    pub(crate) arguments: Map<String, Value>,
+    pub(crate) out_of_band: bool,
 }
 
 /// Returns whether a message asks for out-of-band execution.
@@ -22,17 +72,20 @@ pub(crate) fn is_out_of_band(message: &Value) -> bool {
     message.get("exec-oob").is_some() && message.get("execute").is_none()
 }
 
-/// Splits a message into its `id` and the request (without the `id`), or an error.
+/// Splits a message into its `id`, as JSON text, and the rest, or an error.
 pub(crate) fn parse(
     message: Value,
     oob_enabled: bool,
-) -> (Option<Value>, Result<Request, QmpError>) {
+) -> (Option<Box<str>>, Result<Parts, QmpError>) {
     let Value::Object(mut members) = message else {
+        dismantle([message]);
         let error = QmpError::generic("QMP input must be a JSON object");
         return (None, Err(error));
     };
-    let id = members.remove("id");
-    (id, request(members, oob_enabled))
+    let id = members.get("id").map(|id| value_to_json(id).into_boxed_str());
+    let parts = parts(&mut members, oob_enabled);
+    dismantle(members.into_iter().map(|(_, value)| value));
+    (id, parts)
 }
 
 /// Returns the error for a command that does not support out-of-band execution.
@@ -41,38 +94,40 @@ pub(crate) fn oob_unsupported(name: &str) -> QmpError {
 }
 
 // The checks are in QEMU's order, so that a message with several errors gets the same reply.
-fn request(mut members: Map<String, Value>, oob_enabled: bool) -> Result<Request, QmpError> {
-    let exec_oob = match members.remove("exec-oob") {
-        Some(_) if !oob_enabled => return Err(unexpected("exec-oob")),
-        name => name.map(|name| string("exec-oob", name)).transpose()?,
-    };
-    let execute = members.remove("execute").map(|name| string("execute", name)).transpose()?;
-    if let Some(name) = members.keys().find(|name| *name != "arguments") {
+fn parts(members: &mut Map<String, Value>, oob_enabled: bool) -> Result<Parts, QmpError> {
+    if !oob_enabled && members.contains_key("exec-oob") {
+        return Err(unexpected("exec-oob"));
+    }
+    let exec_oob = string(members, "exec-oob")?;
+    let execute = string(members, "execute")?;
+    let known = ["arguments", "exec-oob", "execute", "id"];
+    if let Some(name) = members.keys().find(|name| !known.contains(&name.as_str())) {
         return Err(unexpected(name));
     }
-    let arguments = match members.remove("arguments") {
-        None => Map::new(),
-        Some(Value::Object(arguments)) => arguments,
-        Some(_) => {
-            return Err(QmpError::generic("QMP input member 'arguments' must be an object"));
-        }
-    };
-    let out_of_band = exec_oob.is_some();
-    match (execute, exec_oob) {
-        (Some(_), Some(_)) => {
-            Err(QmpError::generic("QMP input member 'execute' clashes with 'exec-oob'"))
-        }
-        (Some(name), None) | (None, Some(name)) => {
-            Ok(Request { id: None, name, arguments, out_of_band })
-        }
-        (None, None) => Err(QmpError::generic("QMP input lacks member 'execute'")),
+    if members.get("arguments").is_some_and(|arguments| !arguments.is_object()) {
+        return Err(QmpError::generic("QMP input member 'arguments' must be an object"));
     }
+    let out_of_band = exec_oob.is_some();
+    let name = match (execute, exec_oob) {
+        (Some(name), None) | (None, Some(name)) => name,
+        (Some(_), Some(_)) => {
+            let desc = "QMP input member 'execute' clashes with 'exec-oob'";
+            return Err(QmpError::generic(desc));
+        }
+        (None, None) => return Err(QmpError::generic("QMP input lacks member 'execute'")),
+    };
+    let arguments = match members.remove("arguments") {
+        Some(Value::Object(arguments)) => arguments,
+        _ => Map::new(),
+    };
+    Ok(Parts { name, arguments, out_of_band })
 }
 
-fn string(member: &str, value: Value) -> Result<String, QmpError> {
-    match value {
-        Value::String(name) => Ok(name),
-        _ => Err(QmpError::generic(format!("QMP input member '{member}' must be a string"))),
+fn string(members: &Map<String, Value>, member: &str) -> Result<Option<String>, QmpError> {
+    match members.get(member) {
+        None => Ok(None),
+        Some(Value::String(name)) => Ok(Some(name.clone())),
+        Some(_) => Err(QmpError::generic(format!("QMP input member '{member}' must be a string"))),
     }
 }
 

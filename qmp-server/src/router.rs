@@ -1,54 +1,69 @@
 //! The table of command handlers.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::Arc;
 
-use qmp_types::{Command, ErrorClass, Event, QmpError};
+use qmp_types::{Command, Event, QmpError};
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
 
-use crate::arguments::{self, Fault};
+use crate::build_error::BuildError;
+use crate::call::Call;
 use crate::context::Context;
-use crate::introspection::{Introspection, Shape};
-use crate::json::{encode_return, to_json};
-use crate::ordered::Ordered;
-use crate::request::{self, Request};
-
-/// The maximum nesting depth of arguments. Decoding takes about 20 KiB of stack per level in a build
-/// without optimization, which has to fit into the stack of any thread.
-const MAX_DEPTH: usize = 48;
+use crate::handle::MachineHandle;
+use crate::handler::Handler;
+use crate::introspection::Shape;
+use crate::reply::Reply;
+use crate::schema::{PROTOCOL_COMMANDS, Schema};
+use crate::throttle::RateLimit;
 
 /// A table of commands and their handlers.
 ///
+/// There are several kinds of handlers:
+///
+/// | method | the handler | for commands that |
+/// | --- | --- | --- |
+/// | [`command`](Self::command) | borrows the machine, and returns the result | are quick |
+/// | [`deferred`](Self::deferred) | gets a [`Reply`] to send at once or later | complete elsewhere, or must not wait for the machine, such as out-of-band ones |
+/// | [`blocking`](Self::blocking) | runs on a thread of its own | take their time |
+/// | [`asynchronous`](Self::asynchronous) | is an `async fn` (feature `tokio`) | await something |
+///
 /// A command without a handler gets the error that QEMU sends for a command it does not have. The
-/// router itself answers `query-commands` and, if it has an
-/// [introspection](Router::introspection), `query-qmp-schema`. They list exactly the commands that
-/// have handlers.
+/// server itself answers `query-commands`, `query-version` and `query-qmp-schema`. They list exactly
+/// the commands that have handlers.
+///
+/// The [schema](Self::introspection) is stated once. It determines the checks of arguments, with
+/// QEMU's messages, and which commands can be executed out-of-band.
 pub struct Router<M> {
-    handlers: BTreeMap<&'static str, Entry<M>>,
-    events: Vec<&'static str>,
-    schema: Option<&'static str>,
-    introspection: OnceLock<Introspection>,
-    /// The reply to `query-qmp-schema`.
-    listed_schema: OnceLock<String>,
+    pub(crate) entries: BTreeMap<&'static str, Entry<M>>,
+    pub(crate) events: BTreeMap<&'static str, Option<RateLimit>>,
+    source: Source,
+    handles_all: bool,
 }
 
-type Handler<M> = dyn Fn(&mut M, Arguments, &mut Context) -> Result<String, QmpError> + Send + Sync;
+/// The origin of the schema.
+#[derive(Debug)]
+enum Source {
+    Missing,
+    Unchecked,
+    Text(Cow<'static, str>),
+    Schema(Schema),
+}
 
-struct Entry<M> {
-    handler: Box<Handler<M>>,
-    success_response: bool,
+pub(crate) struct Entry<M> {
+    pub(crate) handler: Option<Handler<M>>,
+    pub(crate) success_response: bool,
     /// Whether arguments that the schema does not list are passed to the handler.
-    open: bool,
+    pub(crate) open: bool,
+    /// Whether the command need not be in the schema.
+    unchecked: bool,
 }
 
-/// Checked arguments that a handler has to decode.
-struct Arguments {
-    /// JSON text rather than a value, because decoding text reports the position of an error.
-    text: String,
-    /// A fault whose message depends on the error of decoding.
-    fault: Option<Fault>,
+impl<M> Default for Entry<M> {
+    fn default() -> Self {
+        Self { handler: None, success_response: true, open: false, unchecked: false }
+    }
 }
 
 impl<M> Default for Router<M> {
@@ -60,7 +75,7 @@ impl<M> Default for Router<M> {
 impl<M> fmt::Debug for Router<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Router")
-            .field("commands", &self.handlers.keys())
+            .field("commands", &self.commands().collect::<Vec<_>>())
             .field("events", &self.events)
             .finish_non_exhaustive()
     }
@@ -71,165 +86,250 @@ impl<M> Router<M> {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            handlers: BTreeMap::new(),
-            events: Vec::new(),
-            schema: None,
-            introspection: OnceLock::new(),
-            listed_schema: OnceLock::new(),
+            entries: BTreeMap::new(),
+            events: BTreeMap::new(),
+            source: Source::Missing,
+            handles_all: false,
         }
     }
 
     /// Sets the description of the commands, in the format of `query-qmp-schema`: the
-    /// `INTROSPECTION` constant of a vocabulary. The router checks arguments against it, with QEMU's
-    /// error messages, and it determines which commands can be executed out-of-band. It is parsed
-    /// when first needed.
+    /// `INTROSPECTION` constant of a vocabulary. It is read when the server is built.
     #[must_use]
-    pub fn introspection(mut self, schema: &'static str) -> Self {
-        self.schema = Some(schema);
+    pub fn introspection(mut self, schema: impl Into<Cow<'static, str>>) -> Self {
+        self.source = Source::Text(schema.into());
         self
     }
 
-    /// Adds a handler, which receives the machine, the command and a [`Context`], and returns the
-    /// command's return value or an error. It replaces an earlier handler of the same command.
+    /// Sets the description of the commands, which other servers may share.
+    #[must_use]
+    pub fn schema(mut self, schema: Schema) -> Self {
+        self.source = Source::Schema(schema);
+        self
+    }
+
+    /// Does without a schema: arguments are only decoded, no command can be executed out-of-band, and
+    /// `query-qmp-schema` lists only the protocol's own commands.
+    #[must_use]
+    pub fn unchecked(mut self) -> Self {
+        self.source = Source::Unchecked;
+        self
+    }
+
+    /// Makes it an error to build a server while a command of the schema has no handler. Otherwise,
+    /// [`Server::unhandled_commands`](crate::Server::unhandled_commands) lists such commands.
+    #[must_use]
+    pub fn handles_all(mut self) -> Self {
+        self.handles_all = true;
+        self
+    }
+
+    /// Adds a handler that borrows the machine. It receives the machine, the command and a
+    /// [`Context`], and returns the command's return value or an error. It replaces an earlier
+    /// handler of the same command.
+    ///
+    /// Handlers of this kind are executed one at a time, for all clients together, and should be
+    /// quick.
     #[must_use]
     pub fn command<C, H>(self, handler: H) -> Self
     where
         C: Command + DeserializeOwned,
         H: Fn(&mut M, C, &mut Context) -> Result<C::Return, QmpError> + Send + Sync + 'static,
     {
-        self.entry(handler, false)
+        self.insert::<C>(Handler::borrowing(handler))
     }
 
-    /// Adds a handler for a command that accepts arguments beyond those in the schema, as
-    /// `device_add` does. These are passed to the handler unchecked.
+    /// Adds a handler like [`command`](Self::command), for a command that accepts arguments beyond
+    /// those in the schema, as `device_add` does. These are passed to the handler unchecked.
     #[must_use]
     pub fn open_command<C, H>(self, handler: H) -> Self
     where
         C: Command + DeserializeOwned,
         H: Fn(&mut M, C, &mut Context) -> Result<C::Return, QmpError> + Send + Sync + 'static,
     {
-        self.entry(handler, true)
+        self.command(handler).open::<C>()
+    }
+
+    /// Adds a handler that replies at once or later, from any thread or task. It does not borrow the
+    /// machine, but can use it for a moment through the handle.
+    ///
+    /// The handler itself must not block. Handlers of out-of-band commands should be of this kind,
+    /// because they do not wait for the machine.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use std::thread;
+    ///
+    /// use qmp_server::{MachineHandle, Reply, Router};
+    /// use qmp_types::Empty;
+    /// use qmp_types::qmp::commands::Screendump;
+    ///
+    /// struct Machine;
+    ///
+    /// let router = Router::<Machine>::new().deferred(
+    ///     |machine: &MachineHandle<Machine>, command: Screendump, reply: Reply<Screendump>| {
+    ///         let machine = machine.clone();
+    ///         thread::spawn(move || {
+    ///             let picture = machine.with(|_machine, _context| vec![0; 640 * 480]);
+    ///             let written = std::fs::write(command.filename, picture);
+    ///             let failed = |error| qmp_types::QmpError::generic(format!("{error}"));
+    ///             reply.send(written.map(|()| Empty {}).map_err(failed));
+    ///         });
+    ///     },
+    /// );
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn deferred<C, H>(self, handler: H) -> Self
+    where
+        C: Command + DeserializeOwned,
+        H: Fn(&MachineHandle<M>, C, Reply<C>) + Send + Sync + 'static,
+    {
+        self.insert::<C>(Handler::replying(handler))
+    }
+
+    /// Adds a handler that may block. Each command is executed on a thread of its own.
+    #[must_use]
+    pub fn blocking<C, H>(self, handler: H) -> Self
+    where
+        M: Send + 'static,
+        C: Command + DeserializeOwned + Send + 'static,
+        H: Fn(&MachineHandle<M>, C, &Call) -> Result<C::Return, QmpError> + Send + Sync + 'static,
+    {
+        self.insert::<C>(Handler::blocking(handler))
+    }
+
+    /// Adds an asynchronous handler. Each command is executed as a task of the tokio runtime in which
+    /// the server was built or is served.
+    #[cfg(feature = "tokio")]
+    #[must_use]
+    pub fn asynchronous<C, H, F>(self, handler: H) -> Self
+    where
+        M: Send + 'static,
+        C: Command + DeserializeOwned + Send + 'static,
+        H: Fn(MachineHandle<M>, C, Call) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<C::Return, QmpError>> + Send + 'static,
+    {
+        self.insert::<C>(Handler::asynchronous(handler))
+    }
+
+    /// Accepts arguments of a command beyond those in the schema, as `device_add` does.
+    #[must_use]
+    pub fn open<C: Command>(mut self) -> Self {
+        self.entries.entry(C::NAME).or_default().open = true;
+        self
+    }
+
+    /// Accepts a command that the schema does not contain. Its arguments are only decoded, and
+    /// `query-qmp-schema` does not list it.
+    #[must_use]
+    pub fn unchecked_command<C: Command>(mut self) -> Self {
+        self.entries.entry(C::NAME).or_default().unchecked = true;
+        self
+    }
+
+    /// Removes the handler of a command, if it has one.
+    #[must_use]
+    pub fn without(mut self, command: &str) -> Self {
+        self.entries.remove(command);
+        self
+    }
+
+    /// Replaces the handler of a command by one that fails. Does nothing if the command has no handler.
+    #[cfg(feature = "simulator")]
+    pub(crate) fn refusing(mut self, command: &str, error: QmpError) -> Self {
+        if let Some(entry) = self.entries.get_mut(command) {
+            let refuse = move |_: &mut M, _, _: &mut Context| Err(error.clone());
+            entry.handler = Some(Handler::Borrowing(Box::new(refuse)));
+        }
+        self
+    }
+
+    /// Calls an action before the handler of a command, for example to delay it. Does nothing if the
+    /// command has no handler.
+    #[must_use]
+    pub fn before(mut self, command: &str, action: Arc<dyn Fn() + Send + Sync>) -> Self
+    where
+        M: 'static,
+    {
+        if let Some(entry) = self.entries.get_mut(command) {
+            entry.handler = entry.handler.take().map(|handler| handler.after(action));
+        }
+        self
     }
 
     /// Declares that the machine may emit this event, so that `query-qmp-schema` lists it.
     #[must_use]
     pub fn event<E: Event>(mut self) -> Self {
-        self.events.push(E::NAME);
+        self.events.entry(E::NAME).or_default();
+        self
+    }
+
+    /// Declares that the machine may emit this event, and limits its rate. The limit replaces the one
+    /// that an event of QEMU's has.
+    #[must_use]
+    pub fn limited_event<E: Event>(mut self, limit: RateLimit) -> Self {
+        self.events.insert(E::NAME, Some(limit));
         self
     }
 
     /// Returns the names of the commands that have handlers, in alphabetical order.
     pub fn commands(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.handlers.keys().copied()
+        let handled = self.entries.iter().filter(|(_, entry)| entry.handler.is_some());
+        handled.map(|(name, _)| *name)
     }
 
-    fn entry<C, H>(mut self, handler: H, open: bool) -> Self
-    where
-        C: Command + DeserializeOwned,
-        H: Fn(&mut M, C, &mut Context) -> Result<C::Return, QmpError> + Send + Sync + 'static,
-    {
-        let handler = move |machine: &mut M, arguments: Arguments, context: &mut Context| {
-            let command = arguments.decode::<C>()?;
-            encode_return(&handler(machine, command, context)?)
+    /// Returns the handler of a command and its settings.
+    pub(crate) fn handled(&self, name: &str) -> Option<(&Entry<M>, &Handler<M>)> {
+        let entry = self.entries.get(name)?;
+        Some((entry, entry.handler.as_ref()?))
+    }
+
+    /// Reads the schema, and checks that it contains what the router handles.
+    pub(crate) fn checked_schema(&self) -> Result<Schema, BuildError> {
+        let schema = match &self.source {
+            Source::Missing if self.commands().next().is_some() => {
+                return Err(BuildError::NoSchema);
+            }
+            Source::Missing | Source::Unchecked => {
+                return Schema::parse("[]").map_err(BuildError::Schema);
+            }
+            Source::Text(text) => Schema::parse(text).map_err(BuildError::Schema)?,
+            Source::Schema(schema) => schema.clone(),
         };
-        let success_response = C::SUCCESS_RESPONSE;
-        self.handlers.insert(C::NAME, Entry { handler: Box::new(handler), success_response, open });
+        let introspection = schema.introspection();
+        let shape = |name: &str| introspection.shape(name);
+        let checked = self.commands().filter(|name| !self.entries[name].unchecked);
+        let commands = checked.filter(|name| !matches!(shape(name), Some(Shape::Command { .. })));
+        let commands: Vec<String> = commands.map(str::to_owned).collect();
+        if !commands.is_empty() {
+            return Err(BuildError::CommandsNotInSchema(commands));
+        }
+        let events =
+            self.events.keys().filter(|name| !matches!(shape(name), Some(Shape::Event(_))));
+        let events: Vec<String> = events.map(|name| (*name).to_owned()).collect();
+        if !events.is_empty() {
+            return Err(BuildError::EventsNotInSchema(events));
+        }
+        match self.unhandled(&schema) {
+            unhandled if self.handles_all && !unhandled.is_empty() => {
+                Err(BuildError::Unhandled(unhandled))
+            }
+            _ => Ok(schema),
+        }
+    }
+
+    /// Returns the names of the commands in the schema that have no handlers.
+    pub(crate) fn unhandled(&self, schema: &Schema) -> Vec<String> {
+        let is_unhandled =
+            |name: &&str| self.handled(name).is_none() && !PROTOCOL_COMMANDS.contains(name);
+        schema.introspection().commands().filter(is_unhandled).map(str::to_owned).collect()
+    }
+
+    fn insert<C: Command>(mut self, handler: Handler<M>) -> Self {
+        let entry = self.entries.entry(C::NAME).or_default();
+        entry.handler = Some(handler);
+        entry.success_response = C::SUCCESS_RESPONSE;
         self
-    }
-
-    /// Executes a command. Returns its return value as JSON, or `None` for a command without a
-    /// success response.
-    pub(crate) fn execute(
-        &self,
-        machine: &mut M,
-        request: Request,
-        context: &mut Context,
-    ) -> Result<Option<String>, QmpError> {
-        let name = request.name.as_str();
-        let entry = self.handlers.get(name);
-        if entry.is_none() && !self.is_built_in(name) {
-            let desc = format!("The command {name} has not been found");
-            return Err(QmpError::new(ErrorClass::CommandNotFound, desc));
-        }
-        let introspection = self.parsed_introspection();
-        let shape = introspection.shape(name);
-        if request.out_of_band && !matches!(shape, Some(Shape::Command { allow_oob: true, .. })) {
-            return Err(request::oob_unsupported(name));
-        }
-        let open = entry.is_some_and(|entry| entry.open);
-        let fault = match arguments::check(introspection, name, &request.arguments, open) {
-            Ok(()) => None,
-            Err(Fault::Known(desc)) => return Err(QmpError::generic(desc)),
-            Err(fault) => Some(fault),
-        };
-        let Some(entry) = entry else { return Ok(Some(self.built_in(name))) };
-        let text = self.arguments_text(name, request.arguments)?;
-        let value = (entry.handler)(machine, Arguments { text, fault }, context)?;
-        Ok(entry.success_response.then_some(value))
-    }
-
-    /// Converts arguments to text, with the discriminators of unions first.
-    fn arguments_text(
-        &self,
-        command: &str,
-        arguments: Map<String, Value>,
-    ) -> Result<String, QmpError> {
-        if arguments.is_empty() {
-            return Ok("{}".to_owned());
-        }
-        let introspection = self.parsed_introspection();
-        let shape = match introspection.shape(command) {
-            Some(Shape::Command { arguments, .. }) => Some(arguments.as_str()),
-            _ => None,
-        };
-        let value = &Value::Object(arguments);
-        if arguments::depth(value) > MAX_DEPTH {
-            let desc = format!("arguments are nested more than {MAX_DEPTH} levels deep");
-            return Err(QmpError::generic(desc));
-        }
-        to_json(&Ordered { introspection, shape, value })
-            .map_err(|error| QmpError::generic(error.to_string()))
-    }
-
-    /// Returns whether the router answers the command if it has no handler.
-    fn is_built_in(&self, name: &str) -> bool {
-        name == "query-commands" || (name == "query-qmp-schema" && self.schema.is_some())
-    }
-
-    fn built_in(&self, name: &str) -> String {
-        if name == "query-qmp-schema" {
-            return self.listed_schema().to_owned();
-        }
-        let commands: Vec<Value> = self.listed().map(|name| json!({ "name": name })).collect();
-        to_json(&commands).unwrap_or_default()
-    }
-
-    /// Returns the names of all commands that `query-commands` lists.
-    fn listed(&self) -> impl Iterator<Item = &'static str> {
-        let built_in = ["query-commands", "query-qmp-schema"].into_iter();
-        let built_in =
-            built_in.filter(|name| self.is_built_in(name) && !self.handlers.contains_key(name));
-        ["qmp_capabilities"].into_iter().chain(built_in).chain(self.commands())
-    }
-
-    fn listed_schema(&self) -> &str {
-        self.listed_schema.get_or_init(|| {
-            let roots: Vec<&str> = self.listed().chain(self.events.iter().copied()).collect();
-            to_json(&self.parsed_introspection().subset(&roots)).unwrap_or_default()
-        })
-    }
-
-    fn parsed_introspection(&self) -> &Introspection {
-        self.introspection.get_or_init(|| self.schema.map(Introspection::parse).unwrap_or_default())
-    }
-}
-
-impl Arguments {
-    fn decode<C: DeserializeOwned>(self) -> Result<C, QmpError> {
-        let decoded = qmp_types::decode::<C>(&self.text);
-        match (decoded, self.fault) {
-            (Ok(command), None) => Ok(command),
-            (decoded, fault) => Err(arguments::explain(fault, decoded.err().as_ref())),
-        }
     }
 }

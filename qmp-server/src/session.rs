@@ -1,77 +1,35 @@
 //! The protocol of one connection, without I/O: bytes go in, requests come out, replies go in, and
 //! bytes to send come out.
 
-use std::collections::VecDeque;
-use std::fmt;
+use std::sync::Arc;
 
 use qmp_types::{Capability, ErrorClass, Greeting, QmpError, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
-use crate::json::{JsonLimits, Parser, encode_return, to_json};
-use crate::request::{self, Request};
+use crate::budget::Budget;
+use crate::close_reason::CloseReason;
+use crate::incoming::{Incoming, Message};
+use crate::json::{depth, dismantle, encode_return, pretty, to_json};
+use crate::limits::Limits;
+use crate::negotiation::requested_capabilities;
+use crate::output::Output;
+use crate::request::{self, Parts, Request, Ticket};
 
-/// The number of in-band commands that a connection may have in flight (QMP specification, section
-/// "Out-of-band execution").
-const MAX_IN_FLIGHT: usize = 8;
-
-/// Limits on the resources that one connection may use.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Limits {
-    /// The maximum size of a message in bytes (default: 64 MiB, as in QEMU).
-    pub message_bytes: usize,
-    /// The maximum number of tokens in a message (default: 2 Mi, as in QEMU).
-    pub message_tokens: usize,
-    /// The maximum number of open brackets at any point of a message (default: 1024, as in QEMU).
-    pub message_depth: usize,
-    /// The maximum number of bytes waiting to be sent (default: 16 MiB). Above half of it, no
-    /// command is executed until the client reads; an event that would exceed it ends the
-    /// connection.
-    pub output_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            message_bytes: 64 << 20,
-            message_tokens: 2 << 20,
-            message_depth: 1 << 10,
-            output_bytes: 16 << 20,
-        }
-    }
-}
-
-/// The reason why a connection has ended, or is about to.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum CloseReason {
-    /// The server has ended, for example by `quit`. Pending output is still sent.
-    Server,
-    /// The client did not read, and its pending output would have reached this number of bytes. The
-    /// output is discarded.
-    OutputOverflow(usize),
-    /// The client has disconnected.
-    Client,
-}
-
-impl fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Server => f.write_str("the server has ended"),
-            Self::OutputOverflow(bytes) => write!(f, "the client left {bytes} bytes unread"),
-            Self::Client => f.write_str("the client has closed the connection"),
-        }
-    }
-}
+/// The number of bytes that every connection may leave unread, even if all together have reached
+/// their limit.
+const FREE_OUTPUT: usize = 64 << 10;
 
 /// The protocol of one connection.
 ///
 /// A session answers by itself whatever needs no handler: capabilities negotiation and messages
 /// that are not valid commands. It returns all other commands from
-/// [`next_request`](Self::next_request); answer each with [`reply`](Self::reply). A session does no
-/// I/O and never blocks.
+/// [`next_request`](Self::next_request); answer each with [`reply`](Self::reply), at once or later.
+/// A session does no I/O and never blocks.
+///
+/// As in QEMU, in-band commands are executed one at a time, in order. If the client has enabled
+/// out-of-band execution, up to eight more can wait, and out-of-band commands overtake them, also in
+/// order. Otherwise, a session reads nothing while a command is executed.
 ///
 /// ```
 /// use qmp_server::{Limits, Session};
@@ -82,7 +40,7 @@ impl fmt::Display for CloseReason {
 /// session.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'hello', 'id': 1}");
 /// let request = session.next_request().ok_or("a request")?;
 /// assert_eq!(request.name, "hello");
-/// session.reply(request.id, &Err::<(), _>(QmpError::generic("good-bye")));
+/// session.reply(request.ticket, &Err::<(), _>(QmpError::generic("good-bye")));
 /// assert_eq!(
 ///     String::from_utf8(session.take_output())?,
 ///     "{\"return\": {}}\r\n\
@@ -94,36 +52,71 @@ impl fmt::Display for CloseReason {
 pub struct Session {
     limits: Limits,
     offered: Vec<Capability>,
-    parser: Parser,
-    /// Bytes that are not parsed yet.
-    input: VecDeque<u8>,
-    /// Parsed in-band messages, or parse errors, that are not processed yet.
-    waiting: VecDeque<Result<Value, String>>,
-    output: Vec<u8>,
+    incoming: Incoming,
+    output: Output,
+    pretty: bool,
     negotiated: bool,
     oob_enabled: bool,
+    input_state: InputState,
     closed: Option<CloseReason>,
+    /// Whether the owner of the connection has something to do: new output, room for input, or the
+    /// end.
+    changed: bool,
+}
+
+/// Whether more messages are read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum InputState {
+    Open,
+    /// The client sends nothing more. The connection ends once everything is answered.
+    Ended,
+    /// The server stops.
+    Stopped,
+}
+
+/// The memory budgets that all sessions of a server share.
+#[derive(Clone, Debug)]
+pub(crate) struct Budgets {
+    pub(crate) input: Arc<Budget>,
+    pub(crate) output: Arc<Budget>,
+}
+
+impl Budgets {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            input: Budget::new(limits.total_input_bytes),
+            output: Budget::new(limits.total_output_bytes),
+        }
+    }
 }
 
 impl Session {
     /// Creates the session of a new connection. The greeting is its first output.
     #[must_use]
     pub fn new(greeting: &Greeting, limits: Limits) -> Self {
-        let json_limits = JsonLimits {
-            bytes: limits.message_bytes,
-            tokens: limits.message_tokens,
-            depth: limits.message_depth,
-        };
+        let budgets = Budgets::new(&limits);
+        Self::within(&budgets, greeting, limits, false)
+    }
+
+    /// Creates a session that shares its budgets with others.
+    pub(crate) fn within(
+        budgets: &Budgets,
+        greeting: &Greeting,
+        limits: Limits,
+        pretty: bool,
+    ) -> Self {
+        let incoming = Incoming::new(&limits, &budgets.input);
         let mut session = Self {
             limits,
             offered: greeting.capabilities.clone(),
-            parser: Parser::new(json_limits),
-            input: VecDeque::new(),
-            waiting: VecDeque::new(),
-            output: Vec::new(),
+            incoming,
+            output: Output::new(&budgets.output),
+            pretty,
             negotiated: false,
             oob_enabled: false,
+            input_state: InputState::Open,
             closed: None,
+            changed: false,
         };
         if let Ok(greeting) = to_json(greeting) {
             session.send_line(&format!(r#"{{"QMP": {greeting}}}"#));
@@ -131,53 +124,92 @@ impl Session {
         session
     }
 
+    /// Sets whether output is spread over several lines, as by QEMU with `pretty=on`. The greeting,
+    /// if it has not been taken, is not changed.
+    pub fn set_pretty(&mut self, pretty: bool) {
+        self.pretty = pretty;
+    }
+
     /// Accepts bytes from the client. Call [`next_request`](Self::next_request) until it returns
     /// `None` before passing more.
     pub fn receive(&mut self, bytes: &[u8]) {
         if self.closed.is_none() {
-            self.input.extend(bytes);
+            self.incoming.push(bytes);
+        }
+    }
+
+    /// Accepts bytes from the client, and file descriptors that have arrived with the first of them.
+    ///
+    /// As in QEMU, they replace descriptors that no command has taken.
+    #[cfg(unix)]
+    pub fn receive_with_descriptors(&mut self, bytes: &[u8], descriptors: Vec<crate::Descriptor>) {
+        if self.closed.is_none() {
+            if !descriptors.is_empty() {
+                self.incoming.push_descriptors(crate::descriptors::Descriptors::new(descriptors));
+            }
+            self.incoming.push(bytes);
         }
     }
 
     /// Returns whether more bytes should be read from the client. This is false while the client
-    /// leaves replies unread, and after the end.
+    /// leaves replies unread or too many of its commands wait, and after the end.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        self.closed.is_none() && self.input.is_empty() && !self.is_congested()
+        self.closed.is_none()
+            && self.input_state == InputState::Open
+            && !self.is_congested()
+            && self.incoming.wants_bytes(self.oob_enabled)
     }
 
-    /// Returns the next command to execute. Out-of-band commands overtake waiting ones.
+    /// Returns the next command to execute.
     ///
-    /// Returns `None` if more bytes are needed, or if the client has to read its replies first.
+    /// Returns `None` if more bytes are needed, if the client has to read its replies first, or if
+    /// an earlier command has to be answered first.
     pub fn next_request(&mut self) -> Option<Request> {
         while self.closed.is_none() && !self.is_congested() {
-            let outcome = match self.parse_ahead() {
-                Some(out_of_band) => Ok(out_of_band),
-                None => self.waiting.pop_front()?,
+            let may_parse = self.input_state != InputState::Stopped;
+            let Some(message) = self.incoming.next(self.oob_enabled, may_parse) else {
+                self.close_if_complete();
+                return None;
             };
-            match outcome {
-                Ok(message) => {
-                    if let Some(request) = self.process(message) {
-                        return Some(request);
-                    }
-                }
-                Err(desc) => self.fail(None, &QmpError::generic(desc)),
+            if let Some(request) = self.process(message) {
+                return Some(request);
             }
         }
         None
     }
 
-    /// Answers a request; `id` is that of the request. For a command without a success response,
-    /// call this only with an error.
-    pub fn reply<T: Serialize>(&mut self, id: Option<Value>, result: &Result<T, QmpError>) {
+    /// Tells the session that the client sends nothing more. The connection ends once everything that
+    /// has arrived is answered.
+    pub fn end_input(&mut self) {
+        if self.input_state == InputState::Open {
+            self.input_state = InputState::Ended;
+        }
+    }
+
+    /// Stops reading messages. Commands that have been read are still executed.
+    pub(crate) fn stop(&mut self) {
+        self.input_state = InputState::Stopped;
+        self.changed = true;
+    }
+
+    /// Answers a command. A command without a success response gets a reply only if `result` is an
+    /// error; for its success, call [`finish`](Self::finish).
+    pub fn reply<T: Serialize>(&mut self, ticket: Ticket, result: &Result<T, QmpError>) {
         let encoded = match result {
             Ok(value) => encode_return(value),
-            Err(error) => return self.fail(id.as_ref(), error),
+            Err(error) => return self.fail(ticket, error),
         };
         match encoded {
-            Ok(value) => self.succeed(id.as_ref(), &value),
-            Err(error) => self.fail(id.as_ref(), &error),
+            Ok(value) => self.succeed(ticket, &value),
+            Err(error) => self.fail(ticket, &error),
         }
+    }
+
+    /// Ends a command without a reply, as QEMU does for those without a success response.
+    pub fn finish(&mut self, ticket: Ticket) {
+        self.incoming.finish(ticket.out_of_band);
+        self.changed = true;
     }
 
     /// Sends an event. Events before the end of capabilities negotiation are discarded, as the
@@ -189,28 +221,30 @@ impl Session {
     /// Returns the bytes to send. Call [`sent`](Self::sent) once some of them have been sent.
     #[must_use]
     pub fn output(&self) -> &[u8] {
-        &self.output
+        self.output.unsent()
     }
 
     /// Removes the given number of bytes from the start of the output, because they have been sent.
     pub fn sent(&mut self, bytes: usize) {
-        self.output.drain(..bytes.min(self.output.len()));
+        self.output.sent(bytes);
     }
 
     /// Takes all bytes to send.
     pub fn take_output(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.output)
+        self.output.take()
     }
 
     /// Ends the connection. Pending output should still be sent; it is discarded only for
     /// [`CloseReason::OutputOverflow`].
     pub fn close(&mut self, reason: CloseReason) {
         if matches!(reason, CloseReason::OutputOverflow(_)) {
-            self.output = Vec::new();
+            self.output.take();
         }
-        self.input = VecDeque::new();
-        self.waiting.clear();
-        self.closed.get_or_insert(reason);
+        self.incoming.clear();
+        if self.closed.is_none() {
+            self.closed = Some(reason);
+            self.changed = true;
+        }
     }
 
     /// Returns the reason why the connection has ended, if it has.
@@ -225,73 +259,73 @@ impl Session {
         self.negotiated
     }
 
+    /// Returns whether no command of the client is being executed or waits.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.incoming.is_idle()
+    }
+
+    /// Returns the memory in bytes that an unfinished message uses.
+    #[cfg(unix)]
+    pub(crate) fn unfinished_bytes(&self) -> usize {
+        self.incoming.unfinished_bytes()
+    }
+
+    /// Returns whether the owner of the connection has something to do since the last call.
+    pub(crate) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
     /// Sends an event that [`event_line`] has encoded.
     pub(crate) fn event_line(&mut self, line: &str) {
         if !self.negotiated || self.closed.is_some() {
             return;
         }
-        let pending = self.output.len() + line.len();
-        if pending > self.limits.output_bytes {
-            return self.close(CloseReason::OutputOverflow(pending));
+        let unsent = self.output.len() + line.len();
+        if unsent > self.limits.output_bytes || (unsent > FREE_OUTPUT && self.output.is_exhausted())
+        {
+            return self.close(CloseReason::OutputOverflow(unsent));
         }
         self.send_line(line);
     }
 
     /// Sends a success response with a return value in JSON.
-    pub(crate) fn succeed(&mut self, id: Option<&Value>, value: &str) {
-        match id.map(to_json) {
-            Some(Ok(id)) => self.send_line(&format!(r#"{{"return": {value}, "id": {id}}}"#)),
-            _ => self.send_line(&format!(r#"{{"return": {value}}}"#)),
-        }
+    pub(crate) fn succeed(&mut self, ticket: Ticket, value: &str) {
+        self.send_success(ticket.id(), value);
+        self.finish(ticket);
     }
 
-    pub(crate) fn fail(&mut self, id: Option<&Value>, error: &QmpError) {
-        let Ok(error) = to_json(error) else { return };
-        match id.map(to_json) {
-            Some(Ok(id)) => self.send_line(&format!(r#"{{"id": {id}, "error": {error}}}"#)),
-            _ => self.send_line(&format!(r#"{{"error": {error}}}"#)),
-        }
+    pub(crate) fn fail(&mut self, ticket: Ticket, error: &QmpError) {
+        self.send_error(ticket.id(), error);
+        self.finish(ticket);
     }
 
-    pub(crate) fn is_congested(&self) -> bool {
-        self.output.len() > self.limits.output_bytes / 2
+    fn is_congested(&self) -> bool {
+        let unsent = self.output.len();
+        unsent > self.limits.output_bytes / 2
+            || (unsent > FREE_OUTPUT && self.output.is_exhausted())
     }
 
-    /// Parses as many messages as the protocol lets a server look ahead, which is one unless
-    /// out-of-band execution is enabled. Stops at an out-of-band message and returns it.
-    fn parse_ahead(&mut self) -> Option<Value> {
-        let ahead = if self.oob_enabled { MAX_IN_FLIGHT } else { 1 };
-        while self.waiting.len() < ahead {
-            match self.parse()? {
-                Ok(message) if request::is_out_of_band(&message) => return Some(message),
-                outcome => self.waiting.push_back(outcome),
-            }
-        }
-        None
-    }
-
-    fn parse(&mut self) -> Option<Result<Value, String>> {
-        loop {
-            if let Some(outcome) = self.parser.next() {
-                return Some(outcome);
-            }
-            let (bytes, _) = self.input.as_slices();
-            if bytes.is_empty() {
-                // Do not keep the memory of one large message.
-                self.input.shrink_to(64 << 10);
-                return None;
-            }
-            let read = self.parser.read(bytes);
-            self.input.drain(..read);
+    /// Ends the connection if the client sends nothing more and everything is answered.
+    fn close_if_complete(&mut self) {
+        if self.input_state == InputState::Ended && self.is_idle() {
+            self.close(CloseReason::Client);
         }
     }
 
     /// Answers negotiation and invalid messages, and returns any other command.
-    fn process(&mut self, message: Value) -> Option<Request> {
-        let (id, request) = request::parse(message, self.oob_enabled);
-        let result = match request {
-            Ok(request) if request.name == "qmp_capabilities" => self.negotiate(&request),
-            Ok(request) if self.negotiated => return Some(Request { id, ..request }),
+    fn process(&mut self, mut message: Message) -> Option<Request> {
+        let value = match &mut message.content {
+            Ok(value) => value.take(),
+            Err(desc) => {
+                let error = QmpError::generic(std::mem::take(desc));
+                self.send_error(None, &error);
+                return None;
+            }
+        };
+        let (id, parts) = request::parse(value, self.oob_enabled);
+        let result = match parts.and_then(|parts| self.check_depth(parts)) {
+            Ok(parts) if parts.name == "qmp_capabilities" => self.negotiate(&parts),
+            Ok(parts) if self.negotiated => return Some(self.request(id, parts, &mut message)),
             Ok(_) => Err(QmpError::new(
                 ErrorClass::CommandNotFound,
                 "Expecting capabilities negotiation with 'qmp_capabilities'",
@@ -299,13 +333,35 @@ impl Session {
             Err(error) => Err(error),
         };
         match result {
-            Ok(()) => self.succeed(id.as_ref(), "{}"),
-            Err(error) => self.fail(id.as_ref(), &error),
+            Ok(()) => self.send_success(id.as_deref(), "{}"),
+            Err(error) => self.send_error(id.as_deref(), &error),
         }
         None
     }
 
-    fn negotiate(&mut self, request: &Request) -> Result<(), QmpError> {
+    /// Rejects arguments whose decoding might not fit on the stack.
+    fn check_depth(&self, parts: Parts) -> Result<Parts, QmpError> {
+        let limit = self.limits.argument_depth;
+        if depth(&parts.arguments) <= limit {
+            return Ok(parts);
+        }
+        dismantle(parts.arguments.into_iter().map(|(_, value)| value));
+        Err(QmpError::generic(format!("arguments are nested more than {limit} levels deep")))
+    }
+
+    fn request(&mut self, id: Option<Box<str>>, parts: Parts, message: &mut Message) -> Request {
+        let Parts { name, arguments, out_of_band } = parts;
+        self.incoming.start(out_of_band);
+        Request {
+            ticket: Ticket { id, out_of_band },
+            name,
+            arguments,
+            descriptors: message.descriptors.clone(),
+            charge: Some(message.charge.take()),
+        }
+    }
+
+    fn negotiate(&mut self, request: &Parts) -> Result<(), QmpError> {
         if request.out_of_band {
             return Err(request::oob_unsupported(&request.name));
         }
@@ -324,9 +380,27 @@ impl Session {
         Ok(())
     }
 
+    fn send_success(&mut self, id: Option<&str>, value: &str) {
+        match id {
+            Some(id) => self.send_line(&format!(r#"{{"return": {value}, "id": {id}}}"#)),
+            None => self.send_line(&format!(r#"{{"return": {value}}}"#)),
+        }
+    }
+
+    fn send_error(&mut self, id: Option<&str>, error: &QmpError) {
+        let Ok(error) = to_json(error) else { return };
+        match id {
+            Some(id) => self.send_line(&format!(r#"{{"id": {id}, "error": {error}}}"#)),
+            None => self.send_line(&format!(r#"{{"error": {error}}}"#)),
+        }
+    }
+
     fn send_line(&mut self, line: &str) {
-        self.output.extend_from_slice(line.as_bytes());
-        self.output.extend_from_slice(b"\r\n");
+        match self.pretty {
+            true => self.output.push_line(&pretty(line)),
+            false => self.output.push_line(line),
+        }
+        self.changed = true;
     }
 }
 
@@ -336,32 +410,4 @@ pub(crate) fn event_line(name: &str, data: Option<&str>, timestamp: Timestamp) -
     let time = to_json(&timestamp).unwrap_or_default();
     let data = data.map(|data| format!(r#", "data": {data}"#)).unwrap_or_default();
     format!(r#"{{"timestamp": {time}, "event": {name}{data}}}"#)
-}
-
-/// Decodes the arguments of `qmp_capabilities`.
-fn requested_capabilities(arguments: &Map<String, Value>) -> Result<Vec<Capability>, QmpError> {
-    let expected = |name: &str, kind: &str| {
-        QmpError::generic(format!("Invalid parameter type for '{name}', expected: {kind}"))
-    };
-    let enable = match arguments.get("enable") {
-        None => Vec::new(),
-        Some(Value::Array(names)) => names
-            .iter()
-            .enumerate()
-            .map(|(at, name)| match name.as_str() {
-                Some("oob") => Ok(Capability::Oob),
-                // QEMU has no name for an element of an array, and prints `null`.
-                Some(name) => {
-                    let desc = format!("Parameter 'null' does not accept value '{name}'");
-                    Err(QmpError::generic(desc))
-                }
-                None => Err(expected(&format!("enable[{at}]"), "string")),
-            })
-            .collect::<Result<_, _>>()?,
-        Some(_) => return Err(expected("enable", "array")),
-    };
-    match arguments.keys().find(|name| *name != "enable") {
-        Some(name) => Err(QmpError::generic(format!("Parameter '{name}' is unexpected"))),
-        None => Ok(enable),
-    }
 }

@@ -54,7 +54,7 @@ fn server() -> Server<()> {
     let router = router.open_command(|_: &mut (), command: DeviceAdd, _: &mut Context| {
         Err(QmpError::generic(format!("{:?}", command.properties)))
     });
-    Server::new(Version::default(), router, ())
+    Server::new(Version::default(), router, ()).unwrap()
 }
 
 #[test]

@@ -101,7 +101,11 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// Parses a number of seconds.
+///
+/// # Errors
+/// Returns an error if the text is not a number, or the number is not a duration.
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| String::from("not a number of seconds"))?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }

@@ -6,6 +6,10 @@
 //! | `qmp-shell` | sends commands to a monitor from a prompt, a script, or the command line | [`shell`] |
 //! | `qmp-schema` | checks, imports, exports and compares QAPI schemas, and generates Rust from them | [`schema`] |
 //!
+//! `qmp` has all of them as the subcommands `info`, `shell` and `schema`, and also `sim`, a simulated
+//! machine that listens at an address or takes the place of QEMU (the module `sim`). [`programs`] has
+//! the arguments of each.
+//!
 //! [`machine`] selects the virtual machine that the first two talk to: a QEMU at an address, a
 //! QEMU that they launch, or, by default, a simulated machine. [`cli`] holds the arguments that all
 //! programs share, and everything that they print passes through
@@ -13,9 +17,12 @@
 
 pub mod cli;
 pub mod machine;
+pub mod programs;
 pub mod report;
 pub mod schema;
 pub mod shell;
+#[cfg(unix)]
+pub mod sim;
 pub mod terminal;
 
 /// Compiles the programs in the project's README and in this crate's.

@@ -10,7 +10,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use qmp_server::Simulator;
 use serde_json::{Value, json};
-use support::{Directory, Ran, SCHEMA, SHELL, VM_INFO, run, run_with};
+use support::{Directory, QMP, Ran, SCHEMA, SHELL, VM_INFO, run, run_with};
 
 /// Sets the window's title, clears the screen (with a C1 control, too), hides text, reverses it,
 /// and forges a row of a report.
@@ -134,4 +134,17 @@ fn no_program_prints_control_characters_of_its_input() {
         is_clean(program, &run(program, &[&nowhere, "--timeout", "0"]));
     }
     is_clean("qmp-schema diff", &run(SCHEMA, &["diff", &nowhere, "builtin"]));
+    let unreachable = format!("{nowhere}/vm.sock");
+    for arguments in [
+        &["sim", &unreachable] as &[&str],
+        &["sim", "tcp:127.0.0.1:0", "--device", HOSTILE],
+        &["sim", "tcp:127.0.0.1:0", "--machine", HOSTILE],
+        &["sim", "--as-qemu", "-device", HOSTILE],
+        &["sim", "--as-qemu", HOSTILE, "-M", HOSTILE],
+        &["sim", "--as-qemu", &format!("-{HOSTILE}")],
+        &["sim", "--as-qemu", "-pidfile", &unreachable],
+        &["sim", "--as-qemu", "-netdev", &format!("user,id=a,{HOSTILE}=1")],
+    ] {
+        is_clean(&format!("qmp {arguments:?}"), &run(QMP, arguments));
+    }
 }

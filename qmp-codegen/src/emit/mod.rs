@@ -27,7 +27,7 @@ use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::quote;
 
 use crate::introspection::{self, Naming};
-use crate::schema::{Schema, TypeKind};
+use crate::schema::{Condition, Schema, TypeKind};
 use plan::Plan;
 
 pub(crate) use layout::unparse;
@@ -141,9 +141,9 @@ fn emit_introspection(plan: &Plan<'_>) -> TokenStream {
         events: plan.events.iter().map(|(event, _)| (*event).clone()).collect(),
         ..plan.schema.clone()
     };
-    let symbols = plan.options.symbols.as_ref();
-    let holds = |symbol: &str| symbols.and_then(|is_set| is_set(symbol)).unwrap_or(true);
-    let json = introspection::export(&selected, Naming::Masked, &holds).to_string();
+    // Without symbols, the vocabulary has everything, also what depends on a symbol not being set.
+    let exists = |condition: &Condition| plan.options.may_hold(condition);
+    let json = introspection::export_where(&selected, Naming::Masked, &exists).to_string();
     quote! {
         /// The reply to `query-qmp-schema` for this vocabulary: an array of `SchemaInfo`, as JSON.
         #[allow(dead_code, unreachable_pub)]

@@ -60,10 +60,13 @@ impl Options {
     }
 
     pub(super) fn holds(&self, condition: &Option<Condition>) -> bool {
-        match (condition, &self.symbols) {
-            (Some(condition), Some(is_set)) => condition.evaluate(&**is_set) != Some(false),
-            _ => true,
-        }
+        condition.as_ref().is_none_or(|condition| self.may_hold(condition))
+    }
+
+    /// Returns whether a condition holds, as far as is known.
+    pub(super) fn may_hold(&self, condition: &Condition) -> bool {
+        let Some(is_set) = &self.symbols else { return true };
+        condition.evaluate(&**is_set) != Some(false)
     }
 }
 

@@ -32,7 +32,16 @@ pub enum Naming {
 /// the schema is shown except what depends on a symbol not being set.
 #[must_use]
 pub fn export(schema: &Schema, naming: Naming, holds: &dyn Fn(&str) -> bool) -> Value {
-    let mut export = Export::new(schema, naming, holds);
+    export_where(schema, naming, &|condition| condition.holds(holds))
+}
+
+/// Returns introspection of everything whose condition satisfies a predicate.
+pub(crate) fn export_where(
+    schema: &Schema,
+    naming: Naming,
+    exists: &dyn Fn(&Condition) -> bool,
+) -> Value {
+    let mut export = Export::new(schema, naming, exists);
     export.roots();
     export.queued();
     Value::Array(export.entries)
@@ -48,7 +57,8 @@ pub(super) fn everything(
     let builtins = [Str, Number, Int, Bool, Null, Any, QType].map(TypeRef::Builtin);
     let defined = shape::type_ids(schema).map(TypeRef::Defined);
     let elements: Vec<TypeRef> = builtins.into_iter().chain(defined).collect();
-    let mut export = Export::new(schema, Naming::Unmasked, holds);
+    let exists = |condition: &Condition| condition.holds(holds);
+    let mut export = Export::new(schema, Naming::Unmasked, &exists);
     export.roots();
     export.queued();
     let reached = std::mem::take(&mut export.entries);
@@ -117,7 +127,7 @@ enum Entry<'a> {
 struct Export<'a> {
     schema: &'a Schema,
     naming: Naming,
-    holds: &'a dyn Fn(&str) -> bool,
+    exists: &'a dyn Fn(&Condition) -> bool,
     /// The names of the types reached.
     names: HashMap<Entry<'a>, String>,
     /// The number of names that are numbers.
@@ -131,11 +141,11 @@ struct Export<'a> {
 }
 
 impl<'a> Export<'a> {
-    fn new(schema: &'a Schema, naming: Naming, holds: &'a dyn Fn(&str) -> bool) -> Self {
+    fn new(schema: &'a Schema, naming: Naming, exists: &'a dyn Fn(&Condition) -> bool) -> Self {
         Self {
             schema,
             naming,
-            holds,
+            exists,
             names: HashMap::new(),
             masked: 0,
             queue: Vec::new(),
@@ -367,7 +377,7 @@ impl<'a> Export<'a> {
     }
 
     fn exists(&self, condition: Option<&Condition>) -> bool {
-        shape::exists(condition, self.holds)
+        condition.is_none_or(self.exists)
     }
 }
 

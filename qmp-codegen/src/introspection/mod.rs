@@ -20,6 +20,7 @@ mod spelling;
 
 pub use error::{ImportError, ImportErrorKind};
 pub use exact::{Record, RecordError, import_exact};
+pub(crate) use export::export_where;
 pub use export::{Naming, export};
 pub use import::import;
 pub use names::{Names, NamesError};

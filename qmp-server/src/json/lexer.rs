@@ -1,5 +1,8 @@
 //! Splits bytes into tokens, and recovers after bytes that do not form a token.
 
+/// The capacity in bytes that a lexer keeps for the next token.
+const KEPT_CAPACITY: usize = 4 << 10;
+
 /// The kind of a token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
@@ -104,10 +107,31 @@ impl Lexer {
         }
     }
 
+    /// Returns the memory in bytes that an unfinished token uses beyond what every lexer keeps.
+    pub(super) fn held(&self) -> usize {
+        self.token.capacity().saturating_sub(KEPT_CAPACITY)
+    }
+
+    /// Drops an unfinished token, and skips bytes up to one that may start a new message.
+    pub(super) fn abandon(&mut self) {
+        self.token = Vec::new();
+        self.state = State::Recovery;
+        self.start_next();
+    }
+
     /// Within a string, adds bytes to the token up to a quote, an escape or an invalid byte, and
-    /// returns their number. This is faster than one step per byte.
+    /// during recovery, skips bytes. Returns their number. This is faster than one step per byte.
     fn take_plain_text(&mut self, bytes: &[u8]) -> usize {
-        let State::Text(quote) = self.state else { return 0 };
+        let quote = match self.state {
+            State::Text(quote) => quote,
+            State::Recovery => {
+                let length = bytes.iter().take_while(|byte| !ends_recovery(**byte)).count();
+                self.current.column += length;
+                self.start_next();
+                return length;
+            }
+            _ => return 0,
+        };
         let plain = |byte: &u8| matches!(byte, 0x20..=0xFD) && *byte != quote && *byte != b'\\';
         let room = self.max_token.saturating_sub(self.token.len());
         let length = bytes.iter().take(room).take_while(|byte| plain(byte)).count();
@@ -159,7 +183,7 @@ impl Lexer {
         sink.token(kind, &self.token, self.start);
         self.token.clear();
         // Do not keep the memory of one huge token for the rest of the connection.
-        self.token.shrink_to(4096);
+        self.token.shrink_to(KEPT_CAPACITY);
         self.state = next;
         self.start_next();
     }
@@ -175,10 +199,8 @@ impl Lexer {
 fn step(state: State, byte: u8) -> Step {
     match state {
         State::Start => start(byte),
-        State::Recovery => match byte {
-            0..=0x1F | 0xFE..=0xFF | b'{' | b'}' | b'[' | b']' | b':' | b',' => Step::Recovered,
-            _ => Step::Skip,
-        },
+        State::Recovery if ends_recovery(byte) => Step::Recovered,
+        State::Recovery => Step::Skip,
         State::Text(quote) | State::Escape(quote) => text(state, quote, byte),
         State::Keyword => match byte {
             b'a'..=b'z' => Step::Continue(State::Keyword),
@@ -186,6 +208,11 @@ fn step(state: State, byte: u8) -> Step {
         },
         _ => number(state, byte),
     }
+}
+
+/// Returns whether recovery ends before this byte, which may start a new message.
+fn ends_recovery(byte: u8) -> bool {
+    matches!(byte, 0..=0x1F | 0xFE..=0xFF | b'{' | b'}' | b'[' | b']' | b':' | b',')
 }
 
 fn start(byte: u8) -> Step {

@@ -8,7 +8,9 @@
 mod lexer;
 mod parser;
 mod text;
+mod value;
 mod writer;
 
 pub(crate) use parser::{JsonLimits, Parser};
-pub(crate) use writer::{encode_return, to_json};
+pub(crate) use value::{depth, dismantle, value_to_json};
+pub(crate) use writer::{encode_return, pretty, to_json};

@@ -1,14 +1,27 @@
 //! Builds values from tokens, one message after the other.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde_json::{Map, Number, Value};
 
 use super::lexer::{Kind, Lexer, Position, Sink};
 use super::text;
+use super::value::dismantle;
+use crate::budget::{Budget, Charge};
 
 /// The length in bytes at which QEMU truncates a parse error.
 const MAX_ERROR_LENGTH: usize = 1023;
+
+/// The maximum number of bytes to read before memory is charged to the budget.
+const STEP: usize = 4 << 10;
+
+/// The unit in bytes of charges.
+const CHARGE_UNIT: usize = 4 << 10;
+
+/// The error for a message that does not fit into the budget.
+const BUDGET_EXCEEDED: &str =
+    "the server's limit on the memory for unfinished messages is exceeded";
 
 /// Limits on a message.
 #[derive(Clone, Copy, Debug)]
@@ -26,28 +39,75 @@ pub(crate) struct JsonLimits {
 pub(crate) struct Parser {
     lexer: Lexer,
     message: Message,
+    budget: Arc<Budget>,
+    /// The memory of the unfinished message.
+    charge: Charge,
+    charged: usize,
 }
 
 /// A message, or the error to answer it with.
 pub(crate) type Outcome = Result<Value, String>;
 
 impl Parser {
-    pub(crate) fn new(limits: JsonLimits) -> Self {
-        Self { lexer: Lexer::new(limits.bytes), message: Message::new(limits) }
+    pub(crate) fn new(limits: JsonLimits, budget: &Arc<Budget>) -> Self {
+        Self {
+            lexer: Lexer::new(limits.bytes),
+            message: Message::new(limits),
+            budget: Arc::clone(budget),
+            charge: Charge::new(budget),
+            charged: 0,
+        }
     }
 
     /// Reads bytes until there is an outcome, and returns the number of bytes read.
     pub(crate) fn read(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() && self.message.outcomes.is_empty() {
-            at += self.lexer.read(&bytes[at..], &mut self.message);
+            let end = bytes.len().min(at + STEP);
+            at += self.lexer.read(&bytes[at..end], &mut self.message);
+            self.charge();
         }
         at
     }
 
-    /// Returns the oldest outcome of the bytes read so far that has not been returned yet.
-    pub(crate) fn next(&mut self) -> Option<Outcome> {
-        self.message.outcomes.pop_front()
+    /// Returns the oldest outcome of the bytes read so far that has not been returned yet, with the
+    /// charge for its memory.
+    pub(crate) fn next(&mut self) -> Option<(Outcome, Charge)> {
+        let (outcome, cost) = self.message.outcomes.pop_front()?;
+        let mut charge = Charge::new(&self.budget);
+        charge.set(cost.next_multiple_of(CHARGE_UNIT));
+        Some((outcome, charge))
+    }
+
+    /// Returns the memory in bytes that an unfinished message uses.
+    #[cfg(unix)]
+    pub(crate) fn unfinished_bytes(&self) -> usize {
+        self.charged
+    }
+
+    /// Drops everything that has been read and not been returned.
+    pub(crate) fn clear(&mut self) {
+        self.lexer.abandon();
+        self.message = Message::new(self.message.limits);
+        self.charge.set(0);
+        self.charged = 0;
+    }
+
+    /// Charges the memory of the unfinished message to the budget, or gives the message up.
+    fn charge(&mut self) {
+        let used = self.lexer.held().saturating_add(self.message.cost);
+        let used = used.next_multiple_of(CHARGE_UNIT);
+        if used == self.charged {
+            return;
+        }
+        if self.charge.try_set(used) {
+            self.charged = used;
+            return;
+        }
+        self.lexer.abandon();
+        self.message.fail(BUDGET_EXCEEDED.to_owned());
+        self.charge.set(0);
+        self.charged = 0;
     }
 }
 
@@ -61,15 +121,38 @@ struct Message {
     brackets: isize,
     bytes: usize,
     tokens: usize,
+    /// An upper bound of the memory in bytes that the message's value uses.
+    cost: usize,
     /// Whether the message is invalid, and the rest of it is skipped.
     failed: bool,
-    outcomes: VecDeque<Outcome>,
+    /// Messages and errors, each with its memory in bytes.
+    outcomes: VecDeque<(Outcome, usize)>,
 }
 
 #[derive(Debug)]
 enum Container {
-    Object { members: Map<String, Value>, next: InObject },
-    Array { elements: Vec<Value>, next: InArray },
+    Object { members: Members, next: InObject },
+    Array { elements: Elements, next: InArray },
+}
+
+/// The members of an unfinished object, which are dropped without recursion.
+#[derive(Debug, Default)]
+struct Members(Map<String, Value>);
+
+impl Drop for Members {
+    fn drop(&mut self) {
+        dismantle(std::mem::take(&mut self.0).into_iter().map(|(_, value)| value));
+    }
+}
+
+/// The elements of an unfinished array, which are dropped without recursion.
+#[derive(Debug, Default)]
+struct Elements(Vec<Value>);
+
+impl Drop for Elements {
+    fn drop(&mut self) {
+        dismantle(std::mem::take(&mut self.0));
+    }
 }
 
 #[derive(Debug)]
@@ -97,7 +180,7 @@ impl Sink for Message {
         self.count(kind, bytes);
         if !self.failed {
             match self.take(kind, bytes) {
-                Ok(Some(value)) => self.outcomes.push_back(Ok(value)),
+                Ok(Some(value)) => self.outcomes.push_back((Ok(value), self.cost)),
                 Ok(None) => self.check_limits(kind),
                 Err(error) => self.fail_at(position, &error),
             }
@@ -118,6 +201,7 @@ impl Message {
             brackets: 0,
             bytes: 0,
             tokens: 0,
+            cost: 0,
             failed: false,
             outcomes: VecDeque::new(),
         }
@@ -133,6 +217,7 @@ impl Message {
         }
         self.bytes = self.bytes.saturating_add(bytes.len());
         self.tokens = self.tokens.saturating_add(1);
+        self.cost = self.cost.saturating_add(cost(kind, bytes));
     }
 
     fn check_limits(&mut self, kind: Kind) {
@@ -156,15 +241,16 @@ impl Message {
     /// Marks the message as invalid. Only its first error becomes an outcome.
     fn fail(&mut self, error: String) {
         if !self.failed {
-            self.outcomes.push_back(Err(error));
+            self.outcomes.push_back((Err(error), 0));
         }
         self.failed = true;
+        self.cost = 0;
         self.open = Vec::new();
     }
 
     fn end(&mut self) {
         self.open.clear();
-        (self.braces, self.brackets, self.bytes, self.tokens) = (0, 0, 0, 0);
+        (self.braces, self.brackets, self.bytes, self.tokens, self.cost) = (0, 0, 0, 0, 0);
         self.failed = false;
     }
 
@@ -183,14 +269,14 @@ impl Message {
 
     fn take_in_object(
         &mut self,
-        members: Map<String, Value>,
+        mut members: Members,
         next: InObject,
         kind: Kind,
         bytes: &[u8],
     ) -> Result<Option<Value>, String> {
         let next = match (next, kind) {
             (InObject::KeyOrEnd | InObject::CommaOrEnd, Kind::BraceClose) => {
-                return self.complete(Value::Object(members));
+                return self.complete(Value::Object(std::mem::take(&mut members.0)));
             }
             (InObject::KeyOrEnd | InObject::Key, Kind::Text) => {
                 InObject::Colon(text::unquote(bytes)?)
@@ -211,14 +297,14 @@ impl Message {
 
     fn take_in_array(
         &mut self,
-        elements: Vec<Value>,
+        mut elements: Elements,
         next: InArray,
         kind: Kind,
         bytes: &[u8],
     ) -> Result<Option<Value>, String> {
         match (next, kind) {
             (InArray::ValueOrEnd | InArray::CommaOrEnd, Kind::BracketClose) => {
-                self.complete(Value::Array(elements))
+                self.complete(Value::Array(std::mem::take(&mut elements.0)))
             }
             (InArray::CommaOrEnd, Kind::Comma) => {
                 self.open.push(Container::Array { elements, next: InArray::Value });
@@ -235,12 +321,12 @@ impl Message {
     fn take_value(&mut self, kind: Kind, bytes: &[u8]) -> Result<Option<Value>, String> {
         let value = match kind {
             Kind::BraceOpen => {
-                let (members, next) = (Map::new(), InObject::KeyOrEnd);
+                let (members, next) = (Members::default(), InObject::KeyOrEnd);
                 self.open.push(Container::Object { members, next });
                 return Ok(None);
             }
             Kind::BracketOpen => {
-                let (elements, next) = (Vec::new(), InArray::ValueOrEnd);
+                let (elements, next) = (Elements::default(), InArray::ValueOrEnd);
                 self.open.push(Container::Array { elements, next });
                 return Ok(None);
             }
@@ -259,18 +345,40 @@ impl Message {
         match self.open.last_mut() {
             None => return Ok(Some(value)),
             Some(Container::Array { elements, next }) => {
-                elements.push(value);
+                elements.0.push(value);
                 *next = InArray::CommaOrEnd;
             }
             Some(Container::Object { members, next }) => {
                 if let InObject::Value(key) = std::mem::replace(next, InObject::CommaOrEnd) {
-                    if members.insert(key, value).is_some() {
+                    if let Some(earlier) = members.0.insert(key, value) {
+                        dismantle([earlier]);
                         return Err("duplicate key".to_owned());
                     }
                 }
             }
         }
         Ok(None)
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        dismantle(self.outcomes.drain(..).filter_map(|(outcome, _)| outcome.ok()));
+    }
+}
+
+/// Returns an upper bound of the memory in bytes that a token adds to a value.
+fn cost(kind: Kind, bytes: &[u8]) -> usize {
+    // Objects and arrays allocate room for several members at a time. The minimum of an object is
+    // 11 members of 24 bytes for the name and 32 for the value.
+    const OBJECT: usize = 704;
+    const ARRAY: usize = 160;
+    const OTHER: usize = 64;
+    match kind {
+        Kind::BraceOpen => OBJECT,
+        Kind::BracketOpen => ARRAY,
+        Kind::Text => OTHER + bytes.len(),
+        _ => OTHER,
     }
 }
 

@@ -22,6 +22,50 @@ pub(crate) fn encode_return<T: Serialize>(value: &T) -> Result<String, QmpError>
     })
 }
 
+/// Spreads JSON text over several lines, with the indentation that QEMU uses.
+pub(crate) fn pretty(line: &str) -> String {
+    let mut text = String::with_capacity(line.len() * 2);
+    let (mut level, mut in_string, mut is_escaped) = (0_usize, false, false);
+    let mut bytes = line.chars().peekable();
+    while let Some(found) = bytes.next() {
+        if in_string {
+            in_string = is_escaped || found != '"';
+            is_escaped = !is_escaped && found == '\\';
+            text.push(found);
+            continue;
+        }
+        match found {
+            '{' | '[' => {
+                text.push(found);
+                level += 1;
+                if !matches!(bytes.peek(), Some('}' | ']')) {
+                    break_line(&mut text, level);
+                }
+            }
+            '}' | ']' => {
+                level = level.saturating_sub(1);
+                break_line(&mut text, level);
+                text.push(found);
+            }
+            ',' => {
+                text.push(found);
+                bytes.next_if_eq(&' ');
+                break_line(&mut text, level);
+            }
+            _ => {
+                in_string = found == '"';
+                text.push(found);
+            }
+        }
+    }
+    text
+}
+
+fn break_line(text: &mut String, level: usize) {
+    text.push_str("\r\n");
+    text.extend(std::iter::repeat_n("    ", level));
+}
+
 struct QemuFormatter;
 
 impl Formatter for QemuFormatter {
@@ -126,6 +170,27 @@ mod tests {
         ] {
             assert_eq!(format_17g(value), text);
         }
+    }
+
+    #[test]
+    fn pretty_text_is_indented_as_by_qemu() {
+        // Recorded from QEMU 11.1 with `-mon pretty=on`.
+        let line = r#"{"return": {}, "id": [{}, [], "a, \"{", {"b": 1}]}"#;
+        let expected = r#"{
+    "return": {
+    },
+    "id": [
+        {
+        },
+        [
+        ],
+        "a, \"{",
+        {
+            "b": 1
+        }
+    ]
+}"#;
+        assert_eq!(pretty(line), expected.replace('\n', "\r\n"));
     }
 
     #[test]

@@ -2,28 +2,29 @@
 
 use qmp_types::qmp::commands::{Balloon, QueryBalloon};
 use qmp_types::qmp::events::BalloonChange;
-use qmp_types::qmp::types::BalloonInfo;
-use qmp_types::{Empty, ErrorClass, QmpError};
+use qmp_types::{ErrorClass, QmpError};
+use serde_json::json;
 
-use super::machine::Machine;
+use super::machine::{Device, Machine};
+use super::replies::{Handle, Reply, done, refuse};
 use crate::context::Context;
 use crate::router::Router;
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
     router
-        .command(|machine: &mut Machine, _: QueryBalloon, _: &mut Context| {
+        .on::<QueryBalloon>(|machine, _, _| {
             machine.check_balloon()?;
-            Ok(BalloonInfo::new(i64::try_from(machine.balloon).unwrap_or(i64::MAX)))
+            Ok(json!({"actual": machine.balloon}))
         })
-        .command(|machine: &mut Machine, command: Balloon, context: &mut Context| {
-            machine.set_balloon(command.value, context)
+        .on::<Balloon>(|machine, arguments, context| {
+            machine.set_balloon(arguments.integer("value").unwrap_or_default(), context)
         })
         .event::<BalloonChange>()
 }
 
 impl Machine {
-    fn check_balloon(&self) -> Result<(), QmpError> {
-        match self.has_device("virtio-balloon-pci") {
+    pub(super) fn check_balloon(&self) -> Result<(), QmpError> {
+        match self.devices.iter().any(Device::is_balloon) {
             true => Ok(()),
             false => {
                 let desc = "No balloon device has been activated";
@@ -32,17 +33,17 @@ impl Machine {
         }
     }
 
-    fn set_balloon(&mut self, value: i64, context: &mut Context) -> Result<Empty, QmpError> {
+    pub(super) fn set_balloon(&mut self, value: i64, context: &mut Context) -> Reply {
         self.check_balloon()?;
         let target = u64::try_from(value).ok().filter(|target| *target > 0);
         let Some(target) = target else {
-            return Err(QmpError::generic("Parameter 'value' expects a size"));
+            return refuse("Parameter 'value' expects a size");
         };
         self.balloon_target = Some(target.min(self.memory));
         if self.is_running() {
             context.after_reply(|context| self.follow_balloon(context));
         }
-        Ok(Empty {})
+        done()
     }
 
     /// Makes the guest adjust its memory to the target, if one is set.

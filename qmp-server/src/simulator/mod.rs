@@ -2,37 +2,56 @@
 
 mod balloon;
 mod block;
+mod builder;
+mod chardevs;
+mod clock;
+mod cpus;
+mod descriptors;
 mod devices;
+mod display;
+mod dump;
+mod facts;
+mod files;
 mod hmp;
 mod identity;
 mod jobs;
 mod machine;
+mod memory;
+mod migration;
 mod network;
 mod objects;
+mod options;
+mod picture;
 mod qom;
 mod queries;
 mod replies;
 mod run_state;
+mod unavailable;
 
 #[cfg(unix)]
 use std::io;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use qmp_types::qmp::types::RunState;
-use qmp_types::{VersionTriple, qmp};
+use qmp_types::{Event, VersionTriple};
 
+pub use builder::SimulatorBuilder;
 pub use machine::Machine;
 
+use crate::clock::Clock as _;
 use crate::connection::Connection;
-use crate::router::Router;
 use crate::server::Server;
+use clock::Timer;
 
 /// A simulated virtual machine, served over QMP.
 ///
 /// The simulator runs no guest. It keeps the state that commands query and change (run state, block
-/// nodes, devices, network, objects, jobs), and emits the events and returns the errors that QEMU
-/// would. `query-commands` and `query-qmp-schema` list only what is simulated.
+/// nodes, devices, network, objects, jobs, migration), and emits the events and returns the errors
+/// that QEMU would. `query-commands` and `query-qmp-schema` list only what is simulated. What QEMU
+/// refuses, such as properties that a device does not have or files that do not exist, it refuses in
+/// the same words.
 ///
 /// The simulated guest cooperates while the virtual machine runs: it shuts down when its power
 /// button is pressed, releases devices and follows the balloon. The [builder](Self::builder) can
@@ -57,6 +76,36 @@ use crate::server::Server;
 /// # }
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// # Time
+///
+/// Jobs, the migration, the watchdog, and the timestamps and rate limits of events follow a clock. By
+/// default it is the real one; with [`SimulatorBuilder::manual_clock`] it stands still until the test
+/// [advances](Self::advance) it, so that an hour passes in an instant.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use qmp_server::Simulator;
+///
+/// let simulator = Simulator::builder().manual_clock().disk_speed(1 << 20).build();
+/// let client = simulator.connection();
+/// client.receive(b"{'execute': 'qmp_capabilities'}");
+/// // The disk has 8 GiB, so a copy takes more than two hours.
+/// client.receive(
+///     b"{'execute': 'blockdev-add', 'arguments':
+///         {'driver': 'null-co', 'node-name': 'copy', 'size': 8589934592}}
+///       {'execute': 'blockdev-backup', 'arguments':
+///         {'job-id': 'backup', 'device': 'disk0', 'target': 'copy', 'sync': 'full'}}",
+/// );
+/// drop(client.take_output());
+/// simulator.advance(Duration::from_secs(2 * 3600));
+/// assert!(client.take_output().is_empty());
+/// simulator.advance(Duration::from_secs(3600));
+/// let output = String::from_utf8(client.take_output())?;
+/// assert!(output.contains("BLOCK_JOB_COMPLETED"));
+/// # Ok::<(), std::string::FromUtf8Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Simulator {
     server: Server<Machine>,
@@ -80,7 +129,7 @@ impl Simulator {
 
     /// Returns a builder for a virtual machine with custom settings.
     pub fn builder() -> SimulatorBuilder {
-        SimulatorBuilder { machine: Machine::standard() }
+        SimulatorBuilder::new()
     }
 
     /// Returns the server, for listening on a socket, adding connections or ending it.
@@ -111,10 +160,61 @@ impl Simulator {
         self.server.with_machine(|machine, _| machine.state.clone())
     }
 
+    /// Moves the clock of a simulator with a [manual clock](SimulatorBuilder::manual_clock), and
+    /// lets everything happen that is due until then, in order. Does nothing to a real clock.
+    pub fn advance(&self, by: Duration) {
+        let time = self.server.with_machine(|machine, _| machine.clock.manual_time());
+        let Some(time) = time else { return };
+        let end = time.now().saturating_add(by);
+        loop {
+            // Each step ends before the next one begins, so that its events have its time.
+            let held = self.server.events_held_until().filter(|due| *due <= end);
+            let timer = self.server.with_machine(|machine, _| machine.clock.next_at());
+            let timer = timer.filter(|due| *due <= end);
+            match (held, timer) {
+                (Some(held), timer) if timer.is_none_or(|timer| held <= timer) => {
+                    time.move_to(held);
+                    self.server.release_events();
+                }
+                (_, Some(_)) => {
+                    self.server.with_machine(|machine, context| machine.fire_next(end, context));
+                }
+                (_, None) => break,
+            }
+        }
+        time.move_to(end);
+    }
+
+    /// Returns the time on the machine's clock since it was built.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.server.with_machine(|machine, _| machine.clock.now())
+    }
+
+    /// Emits an event, without a change of the machine.
+    pub fn emit<E: Event>(&self, event: &E) {
+        self.server.with_machine(|_, context| context.emit(event));
+    }
+
     /// Makes the guest's watchdog expire: emits `WATCHDOG`, and takes the action that
     /// `watchdog-set-action` has set.
     pub fn fire_watchdog(&self) {
         self.server.with_machine(Machine::watchdog_expires);
+    }
+
+    /// Makes the guest start its watchdog and then hang: the watchdog expires after this time.
+    pub fn start_watchdog(&self, timeout: Duration) {
+        self.server.with_machine(|machine, _| machine.clock.set(timeout, Timer::Watchdog));
+    }
+
+    /// Makes the guest stop its watchdog.
+    pub fn stop_watchdog(&self) {
+        self.server.with_machine(|machine, _| machine.clock.cancel(&Timer::Watchdog));
+    }
+
+    /// Makes the guest panic: emits `GUEST_PANICKED`, and takes the action that `set-action` has set.
+    pub fn panic_guest(&self) {
+        self.server.with_machine(Machine::guest_panics);
     }
 
     /// Makes the guest shut down: emits `SHUTDOWN`, and ends or pauses the virtual machine as
@@ -132,77 +232,10 @@ impl Simulator {
     pub fn suspend_guest(&self) {
         self.server.with_machine(Machine::guest_suspends);
     }
-}
 
-/// A builder for a [`Simulator`].
-#[derive(Debug)]
-#[must_use]
-pub struct SimulatorBuilder {
-    machine: Machine,
-}
-
-impl SimulatorBuilder {
-    /// Sets the name of the virtual machine, like QEMU's `-name` (default: `simulated`).
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.machine.name = Some(name.into());
-        self
-    }
-
-    /// Sets the number of CPUs (default: 2).
-    pub fn cpus(mut self, cpus: u32) -> Self {
-        self.machine.cpus = cpus;
-        self
-    }
-
-    /// Sets the size of memory in bytes (default: 1 GiB).
-    pub fn memory(mut self, bytes: u64) -> Self {
-        self.machine.memory = bytes;
-        self.machine.balloon = bytes;
-        self
-    }
-
-    /// Sets whether the virtual machine waits for `cont` before it runs, like QEMU's `-S` (default:
-    /// false).
-    pub fn paused(mut self, paused: bool) -> Self {
-        self.machine.state = if paused { RunState::Prelaunch } else { RunState::Running };
-        self
-    }
-
-    /// Sets whether the guest shuts down on `system_powerdown` (default: true).
-    pub fn guest_obeys_powerdown(mut self, obeys: bool) -> Self {
-        self.machine.obeys_powerdown = obeys;
-        self
-    }
-
-    /// Sets whether the guest releases a device on `device_del` (default: true).
-    pub fn guest_releases_devices(mut self, releases: bool) -> Self {
-        self.machine.releases_devices = releases;
-        self
-    }
-
-    /// Sets whether the virtual machine stays, paused, after the guest has shut down, like QEMU's
-    /// `-no-shutdown` (default: false). Otherwise the server ends and closes all connections.
-    pub fn stays_after_shutdown(mut self, stays: bool) -> Self {
-        self.machine.set_stays_after_shutdown(stays);
-        self
-    }
-
-    /// Starts the simulator.
-    pub fn build(self) -> Simulator {
-        let router = Router::new().introspection(qmp::INTROSPECTION);
-        let areas = [
-            balloon::add,
-            block::add,
-            devices::add,
-            hmp::add,
-            jobs::add,
-            network::add,
-            objects::add,
-            qom::add,
-            queries::add,
-            run_state::add,
-        ];
-        let router = areas.into_iter().fold(router, |router, add| add(router));
-        Simulator { server: Server::new(identity::version(), router, self.machine) }
+    /// Fails a job with an error, wherever it has come to: emits the events of a failed job.
+    /// Returns whether the job was running.
+    pub fn fail_job(&self, id: &str, error: &str) -> bool {
+        self.server.with_machine(|machine, context| machine.fail_job(id, error, context))
     }
 }

@@ -1,116 +1,104 @@
-//! Queries whose replies do not depend on the state of devices or of the guest.
+//! Queries whose replies depend on little state, and commands without effect on it.
 
 // QEMU 11.1 still supports deprecated commands.
 #![allow(deprecated)]
 
 use qmp_types::qmp::commands::{
-    QueryChardev, QueryCpusFast, QueryCurrentMachine, QueryFdsets, QueryHotpluggableCpus, QueryKvm,
-    QueryMachines, QueryMemorySizeSummary, QueryMice, QueryMigrate, QueryName, QueryTarget,
-    QueryUuid, QueryVersion, QueryVnc,
+    QueryCommandLineOptions, QueryCryptodev, QueryCurrentMachine, QueryGicCapabilities, QueryKvm,
+    QueryMachines, QueryName, QueryReplay, QuerySev, QueryStats, QueryStatsSchemas, QueryTarget,
+    QueryTpm, QueryTpmModels, QueryTpmTypes, QueryUuid, QueryVersion, QueryXenReplicationStatus,
+    QueryYank, RtcResetReinjection, Yank,
 };
-use qmp_types::qmp::types::{
-    ChardevInfo, CurrentMachineParams, KvmInfo, MemoryInfo, MigrationInfo, MouseInfo, NameInfo,
-    UuidInfo, VncInfo,
-};
+use qmp_types::{ErrorClass, QmpError};
 use serde_json::{Value, json};
 
-use super::identity::{CPU_TYPE, MACHINE_TYPE, cpu_path, version};
+use super::facts;
+use super::identity::version;
 use super::machine::Machine;
-use super::replies::typed;
-use crate::context::Context;
+use super::replies::{Arguments, Handle, Reply, done, refuse};
 use crate::router::Router;
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
     let router = router
-        .command(|_: &mut Machine, _: QueryVersion, _: &mut Context| {
+        .on::<QueryVersion>(|_, _, _| {
             let version = version();
-            typed(json!({"qemu": version.qemu, "package": version.package}))
+            Ok(json!({"qemu": version.qemu, "package": version.package}))
         })
-        .command(|machine: &mut Machine, _: QueryName, _: &mut Context| {
-            let name = machine.name.iter();
-            Ok(name.fold(NameInfo::new(), |info, name| info.name(name)))
+        .on::<QueryName>(|machine, _, _| {
+            Ok(machine.name.as_ref().map_or(json!({}), |name| json!({"name": name})))
         })
-        .command(|machine: &mut Machine, _: QueryUuid, _: &mut Context| {
-            Ok(UuidInfo::new(machine.uuid.as_str()))
+        .on::<QueryUuid>(|machine, _, _| Ok(json!({"UUID": machine.uuid})))
+        .on::<QueryTarget>(|_, _, _| Ok(json!({"arch": "x86_64"})))
+        .on::<QueryKvm>(|_, _, _| Ok(json!({"enabled": false, "present": true})))
+        .on::<QueryCurrentMachine>(|machine, _, _| {
+            Ok(json!({"wakeup-suspend-support": !machine.is_none_machine()}))
         })
-        .command(|_: &mut Machine, _: QueryTarget, _: &mut Context| {
-            typed(json!({"arch": "x86_64"}))
-        })
-        .command(|_: &mut Machine, _: QueryKvm, _: &mut Context| Ok(KvmInfo::new(false, true)))
-        .command(|_: &mut Machine, _: QueryCurrentMachine, _: &mut Context| {
-            Ok(CurrentMachineParams::new(true))
-        })
-        .command(|_: &mut Machine, _: QueryMachines, _: &mut Context| typed(machine_types()))
-        .command(|_: &mut Machine, _: QueryMigrate, _: &mut Context| Ok(MigrationInfo::new()));
-    add_hardware(router)
+        .on::<QueryMachines>(|_, _, _| Ok(facts::machines()));
+    add_features(router)
 }
 
-fn add_hardware(router: Router<Machine>) -> Router<Machine> {
+fn add_features(router: Router<Machine>) -> Router<Machine> {
     router
-        .command(|machine: &mut Machine, _: QueryCpusFast, _: &mut Context| {
-            typed((0..machine.cpus).map(cpu).collect())
+        .on::<QueryCommandLineOptions>(|_, arguments, _| {
+            let options = facts::command_line_options();
+            let Some(wanted) = arguments.text("option") else { return Ok(options) };
+            let Value::Array(options) = options else { return done() };
+            match options.into_iter().find(|option| option["option"] == wanted) {
+                Some(option) => Ok(json!([option])),
+                None => refuse(format!("invalid option name: {wanted}")),
+            }
         })
-        .command(|machine: &mut Machine, _: QueryHotpluggableCpus, _: &mut Context| {
-            typed((0..machine.cpus).rev().map(cpu_slot).collect())
+        .on::<QueryStats>(|_, _, _| Ok(json!([])))
+        .on::<QueryStatsSchemas>(|_, _, _| Ok(facts::stats_schemas()))
+        .on::<QueryGicCapabilities>(|_, _, _| {
+            refuse("GIC hardware is not available on this target")
         })
-        .command(|machine: &mut Machine, _: QueryMemorySizeSummary, _: &mut Context| {
-            Ok(MemoryInfo::new(machine.memory).plugged_memory(0))
+        .on::<QuerySev>(|_, _, _| {
+            Ok(json!({
+                "enabled": false,
+                "api-major": 0,
+                "api-minor": 0,
+                "build-id": 0,
+                "state": "uninit",
+                "sev-type": "sev",
+                "policy": 0,
+                "handle": 0,
+            }))
         })
-        .command(|_: &mut Machine, _: QueryChardev, _: &mut Context| {
-            Ok(vec![
-                ChardevInfo::new("serial0", "null", false),
-                ChardevInfo::new("compat_monitor0", "simulated", true),
-            ])
+        .on::<QueryTpm>(|_, _, _| Ok(json!([])))
+        .on::<QueryTpmModels>(|_, _, _| Ok(json!(["tpm-crb", "tpm-tis"])))
+        .on::<QueryCryptodev>(|_, _, _| Ok(json!([])))
+        .on::<QueryTpmTypes>(|_, _, _| Ok(json!(["passthrough", "emulator"])))
+        .on::<QueryReplay>(|_, _, _| Ok(json!({"mode": "none", "icount": 0})))
+        .on::<QueryXenReplicationStatus>(|_, _, _| Ok(json!({"error": false})))
+        .on::<RtcResetReinjection>(|_, _, _| done())
+        .on::<QueryYank>(|machine, _, _| {
+            let sockets = machine.chardevs.iter().filter(|chardev| chardev.kind == "socket");
+            Ok(sockets.map(|chardev| json!({"type": "chardev", "id": chardev.id})).collect())
         })
-        .command(|_: &mut Machine, _: QueryMice, _: &mut Context| {
-            Ok(vec![MouseInfo::new("QEMU PS/2 Mouse", 2, true, false)])
-        })
-        .command(|_: &mut Machine, _: QueryVnc, _: &mut Context| Ok(VncInfo::new(false)))
-        .command(|_: &mut Machine, _: QueryFdsets, _: &mut Context| Ok(Vec::new()))
+        .on::<Yank>(|machine, arguments, _| machine.yank(arguments))
 }
 
-fn cpu(index: u32) -> Value {
-    json!({
-        "cpu-index": index,
-        "qom-type": CPU_TYPE,
-        "qom-path": cpu_path(index),
-        "thread-id": 1000 + index,
-        "props": {"socket-id": 0, "core-id": index, "thread-id": 0},
-        "target": "x86_64",
-    })
-}
-
-fn cpu_slot(index: u32) -> Value {
-    json!({
-        "type": CPU_TYPE,
-        "vcpus-count": 1,
-        "props": {"socket-id": 0, "core-id": index, "thread-id": 0},
-        "qom-path": cpu_path(index),
-    })
-}
-
-fn machine_types() -> Value {
-    json!([
-        {
-            "name": MACHINE_TYPE.trim_end_matches("-machine"),
-            "alias": "pc",
-            "is-default": true,
-            "cpu-max": 255,
-            "hotpluggable-cpus": true,
-            "numa-mem-supported": false,
-            "deprecated": false,
-            "default-cpu-type": CPU_TYPE,
-            "default-ram-id": "pc.ram",
-            "acpi": true,
-        },
-        {
-            "name": "none",
-            "cpu-max": 1,
-            "hotpluggable-cpus": false,
-            "numa-mem-supported": false,
-            "deprecated": false,
-            "default-ram-id": "ram",
-            "acpi": false,
-        },
-    ])
+impl Machine {
+    fn yank(&self, arguments: &Arguments) -> Reply {
+        for instance in arguments.list("instances") {
+            let text = |name: &str| instance.get(name).and_then(Value::as_str).unwrap_or_default();
+            let exists = match text("type") {
+                "chardev" => self
+                    .chardevs
+                    .iter()
+                    .any(|chardev| chardev.id == text("id") && chardev.kind == "socket"),
+                "block-node" => self
+                    .nodes
+                    .iter()
+                    .any(|node| node.name == text("node-name") && node.driver == "nbd"),
+                _ => false,
+            };
+            if !exists {
+                let desc = "Instance not found";
+                return Err(QmpError::new(ErrorClass::DeviceNotFound, desc));
+            }
+        }
+        done()
+    }
 }

@@ -6,7 +6,8 @@ use qmp_types::qmp::commands::{
 };
 use qmp_types::qmp::events;
 use qmp_types::qmp::types::{
-    RebootAction, RunState, ShutdownAction, ShutdownCause, StatusInfo, WatchdogAction,
+    GuestPanicAction, PanicAction, RebootAction, RunState, ShutdownAction, ShutdownCause,
+    StatusInfo, WatchdogAction,
 };
 use qmp_types::{Empty, QmpError};
 
@@ -35,9 +36,8 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
         .command(|machine: &mut Machine, _: SystemWakeup, context: &mut Context| {
             machine.wake_up(context)
         })
-        .command(|_: &mut Machine, _: Quit, context: &mut Context| {
-            context.emit(&events::Shutdown::new(false, ShutdownCause::HostQmpQuit));
-            context.end();
+        .command(|machine: &mut Machine, _: Quit, context: &mut Context| {
+            machine.quit(context);
             Ok(Empty {})
         })
         .command(|machine: &mut Machine, command: WatchdogSetAction, _: &mut Context| {
@@ -60,6 +60,7 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
         .event::<events::Suspend>()
         .event::<events::Wakeup>()
         .event::<events::Watchdog>()
+        .event::<events::GuestPanicked>()
 }
 
 fn set_if_some<T>(action: &mut T, value: Option<T>) {
@@ -69,6 +70,11 @@ fn set_if_some<T>(action: &mut T, value: Option<T>) {
 }
 
 impl Machine {
+    pub(super) fn quit(&mut self, context: &mut Context) {
+        context.emit(&events::Shutdown::new(false, ShutdownCause::HostQmpQuit));
+        context.end();
+    }
+
     /// Stops a running virtual machine; does nothing otherwise.
     pub(super) fn stop(&mut self, state: RunState, context: &mut Context) {
         if self.is_running() {
@@ -84,6 +90,8 @@ impl Machine {
             }
             // Only `system_wakeup` or a reset ends suspension.
             RunState::Running | RunState::Suspended => {}
+            // The guest runs as soon as it has arrived.
+            RunState::Inmigrate => self.migration.starts_guest = true,
             _ => {
                 self.state = RunState::Running;
                 context.emit(&events::Resume::new());
@@ -93,7 +101,7 @@ impl Machine {
         Ok(Empty {})
     }
 
-    fn reset(&mut self, guest: bool, cause: ShutdownCause, context: &mut Context) {
+    pub(super) fn reset(&mut self, guest: bool, cause: ShutdownCause, context: &mut Context) {
         if self.actions.reboot == RebootAction::Shutdown {
             return self.shut_down(guest, cause, context);
         }
@@ -107,7 +115,7 @@ impl Machine {
         self.finish_unplugs(context);
     }
 
-    fn power_down(&mut self, context: &mut Context) {
+    pub(super) fn power_down(&mut self, context: &mut Context) {
         context.emit(&events::Powerdown::new());
         if self.obeys_powerdown && self.is_running() {
             // The guest takes its time, so the events are sent after the reply.
@@ -117,7 +125,7 @@ impl Machine {
         }
     }
 
-    fn wake_up(&mut self, context: &mut Context) -> Result<Empty, QmpError> {
+    pub(super) fn wake_up(&mut self, context: &mut Context) -> Result<Empty, QmpError> {
         if self.state != RunState::Suspended {
             let desc = "Unable to wake up: guest is not in suspended state";
             return Err(QmpError::generic(desc));
@@ -148,6 +156,25 @@ impl Machine {
             WatchdogAction::Poweroff => context.end(),
             WatchdogAction::Pause => self.stop(RunState::Watchdog, context),
             _ => {}
+        }
+    }
+
+    /// Makes the guest report a panic, and acts on it.
+    pub(super) fn guest_panics(&mut self, context: &mut Context) {
+        if !self.is_running() {
+            return;
+        }
+        let action = self.actions.panic.clone();
+        let told = match &action {
+            PanicAction::Pause => GuestPanicAction::Pause,
+            PanicAction::None => GuestPanicAction::Run,
+            _ => GuestPanicAction::Poweroff,
+        };
+        context.emit(&events::GuestPanicked::new(told));
+        match action {
+            PanicAction::None => {}
+            PanicAction::Pause => self.stop(RunState::GuestPanicked, context),
+            _ => self.shut_down(true, ShutdownCause::GuestPanic, context),
         }
     }
 

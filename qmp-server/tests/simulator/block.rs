@@ -7,7 +7,9 @@ use crate::client::{Client, done, event_with};
 
 #[test]
 fn block_nodes_are_added_and_removed() {
-    let client = Client::new(&Simulator::new());
+    let builder = Simulator::builder().sees_host(false);
+    let builder = builder.file("overlay.qcow2", "qcow2", 8 << 30).file("a", "raw", 1 << 20);
+    let client = Client::new(&builder.file("b", "qcow2", 1 << 20).build());
     let overlay = json!({
         "driver": "qcow2", "node-name": "overlay", "backing": "disk0",
         "file": {"driver": "file", "filename": "overlay.qcow2"},
@@ -23,23 +25,23 @@ fn block_nodes_are_added_and_removed() {
         (json!({"node-name": "nope"}), "Failed to find node with node-name='nope'"),
         (json!({"node-name": "disk0"}), "Node disk0 is in use"),
         (json!({"node-name": "disk0-file"}), "Block device disk0-file is in use"),
-        (json!({"node-name": "#block100"}), "Node #block100 is not owned by the monitor"),
+        (json!({"node-name": "#block101"}), "Node #block101 is not owned by the monitor"),
     ] {
         assert_eq!(client.error("blockdev-del", arguments), error);
     }
     assert_eq!(client.execute("blockdev-del", json!({"node-name": "overlay"})), [done()]);
     let nodes = client.query("query-named-block-nodes");
-    assert_eq!(nodes.as_array().unwrap().len(), 3);
+    assert_eq!(nodes.as_array().unwrap().len(), 4);
     // A node that cannot be added leaves no inline node.
-    let nested = json!({"driver": "raw", "node-name": "r", "file": {"driver": "file", "filename": "a"}, "size": 1});
+    let nested = json!({"driver": "raw", "node-name": "r", "file": {"driver": "file", "filename": "a"}, "size": 512});
     assert_eq!(client.execute("blockdev-add", nested), [done()]);
     let broken = json!({"driver": "qcow2", "node-name": "q", "file": {"driver": "file", "filename": "b"}, "backing": "nope"});
     assert_eq!(
         client.error("blockdev-add", broken),
-        "Cannot find device='nope' nor node-name='nope'"
+        "Could not open backing file: Cannot find device='nope' nor node-name='nope'"
     );
     let nodes = client.query("query-named-block-nodes");
-    assert_eq!(nodes.as_array().unwrap().len(), 5);
+    assert_eq!(nodes.as_array().unwrap().len(), 6);
 }
 
 #[test]
@@ -57,7 +59,7 @@ fn ejecting_opens_the_tray_once() {
 
 #[test]
 fn a_job_creates_an_image() {
-    let client = Client::new(&Simulator::new());
+    let client = Client::new(&Simulator::builder().sees_host(false).build());
     let options = json!({"driver": "file", "filename": "new.img", "size": 1 << 20});
     let replies = client.execute("blockdev-create", json!({"job-id": "j", "options": options}));
     let status =

@@ -21,7 +21,7 @@ fn a_removed_virtio_device_causes_two_events() {
     assert_eq!(client.error("device_del", json!({"id": "net0"})), "Device 'net0' not found");
     assert_eq!(
         client.error("device_del", json!({"id": "cd0"})),
-        "Device 'ide-cd' does not support hotplugging"
+        "Bus 'ide.1' does not support hotplugging"
     );
     // Added again, with properties that the schema does not list.
     let nic = json!({"driver": "virtio-net-pci", "id": "net0", "netdev": "net0-host", "mac": "52:54:00:00:00:01"});

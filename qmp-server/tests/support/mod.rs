@@ -80,6 +80,8 @@ const SCHEMA: &str = r#"[
 pub(crate) fn router() -> Router<()> {
     Router::new()
         .introspection(SCHEMA)
+        .unchecked_command::<Echo>()
+        .unchecked_command::<Emit>()
         .command(|_: &mut (), _: QueryName, _: &mut Context| Ok(Empty {}))
         .command(|_: &mut (), _: MigratePause, _: &mut Context| {
             let desc = "migrate-pause is currently only supported during postcopy-active or \
@@ -107,7 +109,8 @@ pub(crate) fn server() -> Server<()> {
 }
 
 pub(crate) fn server_with(limits: Limits) -> Server<()> {
-    Server::with_greeting(greeting(), limits, router(), ())
+    let builder = Server::builder(router()).version(greeting().version).limits(limits);
+    builder.build(()).unwrap()
 }
 
 pub(crate) const NEGOTIATE: &[u8] = b"{'execute': 'qmp_capabilities'}\n";

@@ -2,75 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand};
-use qmp_tools::cli::Completions;
-use qmp_tools::schema::Failure;
-use qmp_tools::schema::check::Check;
-use qmp_tools::schema::diff::Diff;
-use qmp_tools::schema::export::Export;
-use qmp_tools::schema::generate::Generate;
-use qmp_tools::schema::import::Import;
-use qmp_tools::terminal::print_diagnostics;
-
-/// Check, import, export and compare QAPI schemas, and generate Rust from them
-#[derive(Debug, Parser)]
-#[command(name = "qmp-schema", version, arg_required_else_help = true, after_help = EXAMPLES)]
-struct Arguments {
-    #[command(subcommand)]
-    action: Option<Action>,
-
-    #[command(flatten)]
-    completions: Completions,
-}
-
-#[derive(Debug, Subcommand)]
-enum Action {
-    /// Check a schema and report errors and warnings
-    Check(Check),
-    /// Generate Rust from a schema
-    Generate(Generate),
-    /// Convert introspection data, from a file or a running QEMU, to a schema
-    Import(Import),
-    /// Convert a schema to introspection data
-    Export(Export),
-    /// List the changes between two schemas, and mark those that break clients
-    Diff(Diff),
-}
-
-const EXAMPLES: &str = "\
-Examples:
-  qmp-schema check qapi/qapi-schema.json
-  qmp-schema generate my-vmm.json --command query-status -o src/vm.rs
-  qmp-schema import unix:/run/vm.sock
-  qmp-schema export --unmask my-vmm.json
-  qmp-schema diff builtin unix:/run/vm.sock
-
-See 'qmp-schema <COMMAND> --help' for the options and examples of a command.";
+use clap::Parser;
+use qmp_tools::programs::schema::{self, Arguments};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    // `diff` uses status 1 for denied changes.
-    let status = if matches!(arguments.action, Some(Action::Diff(_))) { 2 } else { 1 };
-    run(&arguments).unwrap_or_else(|failure| {
-        print_diagnostics(&failure.to_string());
-        ExitCode::from(status)
-    })
-}
-
-fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    if arguments.completions.print(Arguments::command())? {
-        return Ok(ExitCode::SUCCESS);
-    }
-    match &arguments.action {
-        Some(Action::Check(check)) => return check.run(),
-        Some(Action::Generate(generate)) => generate.run()?,
-        Some(Action::Import(import)) => import.run()?,
-        Some(Action::Export(export)) => export.run()?,
-        Some(Action::Diff(diff)) => return diff.run(),
-        None => {
-            Arguments::command().error(ErrorKind::MissingSubcommand, "a command is required").exit()
-        }
-    }
-    Ok(ExitCode::SUCCESS)
+    schema::main(&Arguments::parse())
 }

@@ -2,61 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
-use qmp_tools::cli::{Completions, chain, print};
-use qmp_tools::machine::{MachineArgs, Origin};
-use qmp_tools::report;
-use qmp_tools::terminal::{self, notice};
-
-/// Print a report about a virtual machine
-#[derive(Debug, Parser)]
-#[command(name = "vm-info", version, after_help = EXAMPLES)]
-struct Arguments {
-    #[command(flatten)]
-    machine: MachineArgs,
-
-    /// Print the report as JSON
-    #[arg(long)]
-    json: bool,
-
-    #[command(flatten)]
-    completions: Completions,
-}
-
-const EXAMPLES: &str = "\
-Examples:
-  vm-info                                   report on a simulated machine
-  vm-info unix:/run/vm.sock                 report on a QEMU that was started with
-                                            -qmp unix:/run/vm.sock,server=on,wait=off
-  vm-info --json tcp:localhost:4444         connect over TCP and print JSON
-  vm-info --launch qemu-system-x86_64 -display none";
+use clap::Parser;
+use qmp_tools::programs::info::{self, Arguments};
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            notice(&format!("vm-info: {}", chain(&*error)));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
-    if arguments.completions.print(Arguments::command())? {
-        return Ok(());
-    }
-    let machine = arguments.machine.connect()?;
-    if matches!(machine.origin, Origin::Simulated) {
-        notice(
-            "no address was given: using a simulated machine; see --help to connect to a real one\n",
-        );
-    }
-    let report = report::collect(&machine.client)?;
-    let text = if arguments.json {
-        format!("{}\n", terminal::json(&serde_json::to_string_pretty(&report)?))
-    } else {
-        report.to_string()
-    };
-    machine.finish()?;
-    Ok(print(text.as_bytes())?)
+    info::main(&Arguments::parse())
 }

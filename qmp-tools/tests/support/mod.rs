@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub const QMP: &str = env!("CARGO_BIN_EXE_qmp");
 pub const VM_INFO: &str = env!("CARGO_BIN_EXE_vm-info");
 pub const SHELL: &str = env!("CARGO_BIN_EXE_qmp-shell");
 pub const SCHEMA: &str = env!("CARGO_BIN_EXE_qmp-schema");

@@ -1,0 +1,256 @@
+//! Recorded sessions that answer, for tests without a QEMU.
+//!
+//! A [`Recorder`] writes the messages of a client to a file, for example while it talks to a live
+//! QEMU. A [`Replay`] reads the [`Recording`], and answers a client as QEMU did.
+//!
+//! ```
+//! # #[cfg(unix)] {
+//! use std::io::{BufRead, BufReader, Write};
+//!
+//! use qmp_server::replay::{Recording, Replay};
+//!
+//! let recording = Recording::parse(r#"
+//! {"direction": "sent", "message": {"execute": "query-name", "id": 7}}
+//! {"direction": "received", "message": {"return": {"name": "vm"}, "id": 7}}
+//! "#)?;
+//! let replay = Replay::of(recording).start();
+//! let mut client = BufReader::new(replay.connect()?);
+//! client.get_mut().write_all(b"{'execute': 'qmp_capabilities'} {'execute': 'query-name'}")?;
+//! let mut line = String::new();
+//! for _ in ["the greeting", "the answer to negotiation", "the recorded reply"] {
+//!     line.clear();
+//!     client.read_line(&mut line)?;
+//! }
+//! assert_eq!(line, "{\"return\": {\"name\": \"vm\"}}\r\n");
+//! replay.finish()?;
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod peer;
+mod recorder;
+mod recording;
+mod request;
+mod store;
+
+use std::fmt;
+use std::io;
+use std::net::TcpListener;
+#[cfg(unix)]
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use qmp_types::Printable;
+
+use self::peer::ReplayPeer;
+pub use self::recorder::Recorder;
+pub use self::recording::{Recording, RecordingError};
+use self::store::Store;
+use crate::link::{self, Link};
+use crate::schema::Schema;
+use crate::session::Session;
+use crate::sync::lock;
+
+/// The settings of a replay.
+#[derive(Clone, Debug)]
+#[must_use = "`start` starts the replay"]
+pub struct Replay {
+    recording: Arc<Recording>,
+    order: Order,
+    schema: Option<Schema>,
+}
+
+/// Which requests a replay answers.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Order {
+    /// The same requests in the same order.
+    Strict,
+    /// Each request that was recorded, in any order. The arguments are compared as JSON values, so
+    /// that the order of members does not matter. Several replies to equal requests are sent in turn,
+    /// and the last one repeats, without its events.
+    #[default]
+    ByRequest,
+}
+
+/// A request that does not fit a recording.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The recording does not contain the request.
+    NotRecorded {
+        /// The request, with its arguments in JSON.
+        request: String,
+    },
+    /// The recording continues with another request.
+    OutOfOrder {
+        /// The request, with its arguments in JSON.
+        request: String,
+        /// The request with which the recording continues.
+        expected: String,
+    },
+    /// The client has not sent a request of the recording.
+    NotSent {
+        /// The request, with its arguments in JSON.
+        request: String,
+    },
+    /// The request is not valid according to the schema.
+    Invalid {
+        /// The request, with its arguments in JSON.
+        request: String,
+        /// The reason, in QEMU's words.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRecorded { request } => {
+                write!(f, "not in the recording: {}", Printable(request))
+            }
+            Self::OutOfOrder { request, expected } => {
+                write!(f, "expected {}, got {}", Printable(expected), Printable(request))
+            }
+            Self::NotSent { request } => write!(f, "not sent: {}", Printable(request)),
+            Self::Invalid { request, reason } => {
+                write!(f, "invalid: {}: {}", Printable(request), Printable(reason))
+            }
+        }
+    }
+}
+
+/// The error for a client whose requests do not fit the recording.
+///
+/// `Display` and `Debug` show one fault per line.
+#[derive(Clone)]
+pub struct ReplayError(Vec<Fault>);
+
+impl ReplayError {
+    /// Returns the faults, in the order in which they occurred.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ReplayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the client's requests do not fit the recording")?;
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
+}
+
+impl fmt::Debug for ReplayError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for ReplayError {}
+
+impl Replay {
+    /// Creates a replay of a recording, which answers by request.
+    pub fn of(recording: Recording) -> Self {
+        Self { recording: Arc::new(recording), order: Order::default(), schema: None }
+    }
+
+    /// Sets which requests are answered (default: [`Order::ByRequest`]).
+    pub fn order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// Checks requests against a schema. Faults do not change the replies; they are reported at the
+    /// end.
+    pub fn schema(mut self, schema: Schema) -> Self {
+        self.schema = Some(schema);
+        self
+    }
+
+    /// Starts the replay.
+    pub fn start(self) -> ReplayServer {
+        let store = Store::new(Arc::clone(&self.recording), self.order, self.schema);
+        ReplayServer {
+            recording: self.recording,
+            store: Arc::new(Mutex::new(store)),
+            clients: Arc::default(),
+        }
+    }
+}
+
+/// A replay that clients connect to. All clients share the progress of the recording.
+#[must_use = "`finish` tells whether the requests fit the recording"]
+pub struct ReplayServer {
+    recording: Arc<Recording>,
+    store: Arc<Mutex<Store>>,
+    clients: Arc<Mutex<Vec<(Arc<Link>, JoinHandle<()>)>>>,
+}
+
+impl fmt::Debug for ReplayServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplayServer").finish_non_exhaustive()
+    }
+}
+
+impl ReplayServer {
+    /// Connects a client within this process, and returns the client's end of the connection.
+    ///
+    /// # Errors
+    /// Returns an error if a pair of sockets cannot be created or a thread cannot be spawned.
+    #[cfg(unix)]
+    pub fn connect(&self) -> io::Result<UnixStream> {
+        let (client, server) = UnixStream::pair()?;
+        self.spawn(server.into())?;
+        Ok(client)
+    }
+
+    /// Serves all clients that connect to a Unix listener, each on a thread, until the listener fails.
+    ///
+    /// # Errors
+    /// Returns the listener's error.
+    #[cfg(unix)]
+    pub fn serve_unix(&self, listener: &UnixListener) -> io::Result<()> {
+        loop {
+            self.spawn(listener.accept()?.0.into())?;
+        }
+    }
+
+    /// Serves all clients that connect to a TCP listener, each on a thread, until the listener fails.
+    ///
+    /// # Errors
+    /// Returns the listener's error.
+    pub fn serve_tcp(&self, listener: &TcpListener) -> io::Result<()> {
+        loop {
+            self.spawn(listener.accept()?.0.into())?;
+        }
+    }
+
+    /// Closes all connections, after the requests that have arrived are answered.
+    ///
+    /// # Errors
+    /// Returns the requests that do not fit the recording, and in [strict](Order::Strict) order also
+    /// those that the client has not sent.
+    pub fn finish(self) -> Result<(), ReplayError> {
+        let clients = std::mem::take(&mut *lock(&self.clients));
+        clients.iter().for_each(|(link, _)| link.end_input());
+        clients.into_iter().for_each(|(_, thread)| drop(thread.join()));
+        let mut store = lock(&self.store);
+        store.note_rest();
+        let faults = std::mem::take(&mut store.faults);
+        if faults.is_empty() { Ok(()) } else { Err(ReplayError(faults)) }
+    }
+
+    fn spawn(&self, link: Link) -> io::Result<()> {
+        let link = Arc::new(link);
+        let session = Session::new(self.recording.greeting(), ReplayPeer::limits());
+        let events = self.recording.events.clone();
+        let peer = ReplayPeer::new(session, Arc::clone(&self.store), events);
+        let thread = link::spawn("qmp replay", Arc::clone(&link), peer)?;
+        let mut clients = lock(&self.clients);
+        clients.retain(|(_, thread)| !thread.is_finished());
+        clients.push((link, thread));
+        Ok(())
+    }
+}

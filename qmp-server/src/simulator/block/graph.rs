@@ -1,0 +1,132 @@
+//! The block graph: which nodes there are, and what uses them.
+
+use std::collections::HashSet;
+
+use qmp_types::QmpError;
+
+use super::node::{Link, Node};
+use crate::simulator::machine::Machine;
+use crate::simulator::replies::refuse;
+
+impl Machine {
+    pub(in crate::simulator) fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.name == name)
+    }
+
+    pub(in crate::simulator) fn node_mut(&mut self, name: &str) -> Option<&mut Node> {
+        self.nodes.iter_mut().find(|node| node.name == name)
+    }
+
+    /// Finds a node that a command names in a `device` argument: a node, or the medium of a device.
+    pub(in crate::simulator) fn named_node(&self, name: &str) -> Result<&Node, QmpError> {
+        self.node(name).map_or_else(
+            || refuse(format!("Cannot find device='{name}' nor node-name='{name}'")),
+            Ok,
+        )
+    }
+
+    /// Finds the node that two optional arguments name.
+    pub(in crate::simulator) fn either_node(
+        &self,
+        device: Option<&str>,
+        node_name: Option<&str>,
+    ) -> Result<String, QmpError> {
+        let found = node_name.and_then(|name| self.node(name));
+        if let Some(node) = found {
+            return Ok(node.name.clone());
+        }
+        let by_device = device.and_then(|id| self.medium_of(id));
+        by_device.map_or_else(
+            || {
+                let (device, node) = (device.unwrap_or_default(), node_name.unwrap_or_default());
+                refuse(format!("Cannot find device='{device}' nor node-name='{node}'"))
+            },
+            Ok,
+        )
+    }
+
+    fn medium_of(&self, id: &str) -> Option<String> {
+        let device = self.devices.iter().find(|device| device.id.as_deref() == Some(id))?;
+        device.string("drive").map(str::to_owned)
+    }
+
+    pub(in crate::simulator) fn has_parent(&self, name: &str) -> bool {
+        self.nodes.iter().any(|node| node.children.iter().any(|link| link.node == name))
+    }
+
+    /// Returns what uses a node directly, besides other nodes.
+    pub(in crate::simulator) fn is_attached(&self, name: &str) -> bool {
+        self.devices.iter().any(|device| device.string("drive") == Some(name))
+            || self.exports.iter().any(|export| export.node == name)
+    }
+
+    pub(in crate::simulator) fn is_used_by_job(&self, name: &str) -> bool {
+        self.jobs.iter().any(|job| job.uses(name))
+    }
+
+    pub(super) fn delete_node(&mut self, name: &str) -> Result<(), QmpError> {
+        let Some(node) = self.node(name) else {
+            return refuse(format!("Failed to find node with node-name='{name}'"));
+        };
+        if !node.owned_by_monitor {
+            return refuse(format!("Node {name} is not owned by the monitor"));
+        }
+        if self.is_attached(name) {
+            return refuse(format!("Node {name} is in use"));
+        }
+        if self.is_used_by_job(name) {
+            let kind = self.jobs.iter().find(|job| job.uses(name)).map(|job| job.kind.as_str());
+            let kind = kind.unwrap_or_default();
+            let desc =
+                format!("Node '{name}' is busy: block device is in use by block job: {kind}");
+            return refuse(desc);
+        }
+        if self.has_parent(name) {
+            return refuse(format!("Block device {name} is in use"));
+        }
+        self.remove_node(name);
+        Ok(())
+    }
+
+    /// Removes a node, and its children that are neither owned by the monitor nor used otherwise.
+    pub(in crate::simulator) fn remove_node(&mut self, name: &str) {
+        let Some(at) = self.nodes.iter().position(|node| node.name == name) else { return };
+        for Link { node: child, .. } in self.nodes.remove(at).children {
+            self.release(&child);
+        }
+    }
+
+    /// Removes a node that was defined inline and has no user any more.
+    pub(in crate::simulator) fn release(&mut self, name: &str) {
+        let is_inline = self.node(name).is_some_and(|node| !node.owned_by_monitor);
+        if is_inline && !self.has_parent(name) && !self.is_attached(name) {
+            self.remove_node(name);
+        }
+    }
+
+    /// Makes all users of a node use another one, except that one itself.
+    pub(in crate::simulator) fn replace_node(&mut self, old: &str, new: &str) {
+        for node in self.nodes.iter_mut().filter(|node| node.name != new) {
+            for link in node.children.iter_mut().filter(|link| link.node == old) {
+                new.clone_into(&mut link.node);
+            }
+        }
+        for device in &mut self.devices {
+            if device.string("drive") == Some(old) {
+                device.properties.insert("drive".to_owned(), new.into());
+            }
+        }
+    }
+
+    /// Returns the names of a node and of the backing nodes below it, from the top.
+    pub(in crate::simulator) fn backing_chain(&self, top: &str) -> Vec<String> {
+        let mut chain = Vec::new();
+        let mut seen = HashSet::new();
+        let mut next = self.node(top);
+        while let Some(node) = next.filter(|node| seen.insert(node.name.clone())) {
+            chain.push(node.name.clone());
+            next = node.child("backing").and_then(|name| self.node(name));
+        }
+        chain
+    }
+}

@@ -1,0 +1,250 @@
+//! Reports about nodes and drives, for queries.
+
+use serde_json::{Map, Value, json};
+
+use super::node::{Node, is_format};
+use crate::simulator::machine::{Device, Machine};
+
+impl Machine {
+    pub(super) fn query_block(&self) -> Value {
+        self.drives().map(|device| self.drive_info(device)).collect()
+    }
+
+    fn drive_info(&self, device: &Device) -> Value {
+        let mut info = json!({
+            "device": "",
+            "qdev": device.qdev(),
+            "type": "unknown",
+            "removable": device.is_removable(),
+            "locked": false,
+        });
+        let medium = self.medium(device);
+        if medium.is_some() || !device.is_removable() {
+            info["io-status"] = "ok".into();
+        }
+        if device.is_removable() {
+            info["tray_open"] = device.tray_open.into();
+        }
+        if let Some(node) = medium {
+            info["inserted"] = self.node_info(node, false);
+        }
+        info
+    }
+
+    pub(in crate::simulator) fn medium(&self, device: &Device) -> Option<&Node> {
+        device.string("drive").and_then(|name| self.node(name))
+    }
+
+    pub(super) fn query_nodes(&self, flat: bool) -> Value {
+        self.nodes.iter().rev().map(|node| self.node_info(node, flat)).collect()
+    }
+
+    pub(in crate::simulator) fn node_info(&self, node: &Node, flat: bool) -> Value {
+        let children = node.children.iter();
+        let children = children.map(|link| json!({"child": link.role, "node-name": link.node}));
+        let backing: Vec<&Node> = self
+            .backing_chain(&node.name)
+            .iter()
+            .skip(1)
+            .filter_map(|name| self.node(name))
+            .collect();
+        let mut info = json!({
+            "file": node.filename,
+            "node-name": node.name,
+            "ro": node.read_only,
+            "drv": node.driver,
+            "backing_file_depth": backing.len(),
+            "children": children.collect::<Value>(),
+            "active": true,
+            "encrypted": node.driver == "luks",
+            "detect_zeroes": node.options.get("detect-zeroes").cloned().unwrap_or("off".into()),
+            "bps": 0, "bps_rd": 0, "bps_wr": 0,
+            "iops": 0, "iops_rd": 0, "iops_wr": 0,
+            "image": self.image_info(node),
+            "cache": {"writeback": true, "direct": self.is_direct(node), "no-flush": false},
+            "write_threshold": node.write_threshold,
+        });
+        if !node.bitmaps.is_empty() {
+            info["dirty-bitmaps"] = bitmaps(node);
+        }
+        if let Some(first) = backing.first() {
+            info["backing_file"] = first.filename.clone().into();
+        }
+        if !flat {
+            nest(&mut info["image"], backing.iter().map(|node| self.image_info(node)));
+        }
+        info
+    }
+
+    fn is_direct(&self, node: &Node) -> bool {
+        let cache = node.options.get("cache").and_then(Value::as_object);
+        cache.and_then(|cache| cache.get("direct")).and_then(Value::as_bool).unwrap_or_default()
+    }
+
+    fn image_info(&self, node: &Node) -> Value {
+        let is_format = is_format(&node.driver);
+        let alignment = if node.driver.starts_with("null") { 512 } else { 1 };
+        let mut limits = json!({
+            "request-alignment": 1,
+            "min-mem-alignment": alignment,
+            "opt-mem-alignment": 4096,
+            "max-iov": 1024,
+        });
+        let mut image = json!({
+            "filename": node.filename,
+            "format": node.driver,
+            "virtual-size": node.size,
+            "actual-size": node.allocated,
+        });
+        if let Some((name, format)) = &node.backing_file {
+            image["backing-filename"] = name.as_str().into();
+            image["full-backing-filename"] = name.as_str().into();
+            if let Some(format) = format {
+                image["backing-filename-format"] = format.as_str().into();
+            }
+        }
+        if node.driver == "qcow2" {
+            for name in ["write-zeroes-alignment", "discard-alignment"] {
+                limits[name] = 65536.into();
+            }
+            image["cluster-size"] = 65536.into();
+            image["format-specific"] = json!({"type": "qcow2", "data": {
+                "compat": "1.1",
+                "compression-type": "zlib",
+                "lazy-refcounts": false,
+                "refcount-bits": 16,
+                "corrupt": false,
+                "extended-l2": false,
+            }});
+        }
+        if !node.snapshots.is_empty() {
+            let snapshots = node.snapshots.iter().enumerate();
+            let snapshots = snapshots.map(|(at, name)| snapshot(at + 1, name));
+            image["snapshots"] = snapshots.collect();
+        }
+        if is_format || !node.filename.contains(":") {
+            image["dirty-flag"] = false.into();
+        }
+        if node.driver == "file" {
+            image["format-specific"] = json!({"type": "file", "data": {}});
+        }
+        image["limits"] = limits;
+        image
+    }
+
+    pub(super) fn block_stats(&self, of_nodes: bool) -> Value {
+        if of_nodes {
+            return self.nodes.iter().rev().map(|node| self.node_stats(node)).collect();
+        }
+        let drives = self.drives().map(|device| {
+            let mut info = json!({"device": "", "qdev": device.qdev(), "stats": stats(true)});
+            if let Some(node) = self.medium(device) {
+                let below = self.node_stats(node);
+                for name in ["node-name", "parent", "backing", "driver-specific"] {
+                    if let Some(value) = below.get(name) {
+                        info[name] = value.clone();
+                    }
+                }
+            }
+            info
+        });
+        drives.collect()
+    }
+
+    fn node_stats(&self, node: &Node) -> Value {
+        let mut info = json!({"node-name": node.name, "stats": stats(false)});
+        if node.driver == "file" {
+            info["driver-specific"] = json!({
+                "driver": "file",
+                "discard-nb-failed": 0,
+                "discard-bytes-ok": 0,
+                "discard-nb-ok": 0,
+            });
+        }
+        if let Some(file) = node.child("file").and_then(|name| self.node(name)) {
+            info["parent"] = self.node_stats(file);
+        }
+        if let Some(backing) = node.child("backing").and_then(|name| self.node(name)) {
+            info["backing"] = self.node_stats(backing);
+        }
+        info
+    }
+}
+
+/// Puts each image into the one above it.
+fn nest(image: &mut Value, below: impl DoubleEndedIterator<Item = Value>) {
+    let nested = below.rev().reduce(|below, mut above| {
+        above["backing-image"] = below;
+        above
+    });
+    if let Some(nested) = nested {
+        image["backing-image"] = nested;
+    }
+}
+
+fn snapshot(id: usize, name: &str) -> Value {
+    json!({
+        "id": id.to_string(),
+        "name": name,
+        "vm-state-size": 0,
+        "date-sec": 0,
+        "date-nsec": 0,
+        "vm-clock-sec": 0,
+        "vm-clock-nsec": 0,
+    })
+}
+
+fn bitmaps(node: &Node) -> Value {
+    let infos = node.bitmaps.iter().rev().map(|bitmap| {
+        json!({
+            "name": bitmap.name,
+            "count": bitmap.count,
+            "granularity": bitmap.granularity,
+            "recording": bitmap.recording,
+            "busy": bitmap.busy,
+            "persistent": bitmap.persistent,
+        })
+    });
+    infos.collect()
+}
+
+/// Returns the statistics of a drive or node that has not been accessed.
+fn stats(of_drive: bool) -> Value {
+    let counters = [
+        "rd_bytes",
+        "wr_bytes",
+        "zone_append_bytes",
+        "unmap_bytes",
+        "rd_operations",
+        "wr_operations",
+        "zone_append_operations",
+        "flush_operations",
+        "unmap_operations",
+        "rd_total_time_ns",
+        "wr_total_time_ns",
+        "zone_append_total_time_ns",
+        "flush_total_time_ns",
+        "unmap_total_time_ns",
+        "wr_highest_offset",
+        "rd_merged",
+        "wr_merged",
+        "zone_append_merged",
+        "unmap_merged",
+        "failed_rd_operations",
+        "failed_wr_operations",
+        "failed_zone_append_operations",
+        "failed_flush_operations",
+        "failed_unmap_operations",
+        "invalid_rd_operations",
+        "invalid_wr_operations",
+        "invalid_zone_append_operations",
+        "invalid_flush_operations",
+        "invalid_unmap_operations",
+    ];
+    let mut stats: Map<String, Value> =
+        counters.into_iter().map(|name| (name.to_owned(), 0.into())).collect();
+    stats.insert("account_invalid".to_owned(), of_drive.into());
+    stats.insert("account_failed".to_owned(), of_drive.into());
+    stats.insert("timed_stats".to_owned(), json!([]));
+    stats.into()
+}

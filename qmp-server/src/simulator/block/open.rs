@@ -1,0 +1,473 @@
+//! Opening nodes: options, files, servers, formats and backing files.
+
+use qmp_types::QmpError;
+use serde_json::{Map, Value, json};
+
+use super::formats;
+use super::node::{Link, Node, is_format, supports_backing};
+use crate::simulator::files::Kind;
+use crate::simulator::machine::Machine;
+use crate::simulator::network::connect;
+use crate::simulator::replies::{is_identifier, os_error, refuse};
+
+type Options = Map<String, Value>;
+
+/// The size in bytes of a null device without a given size.
+const NULL_SIZE: u64 = 1 << 30;
+
+/// The maximum length of a chain of nodes. An image may name itself as its backing file.
+const MAX_DEPTH: usize = 64;
+
+/// Drivers that Debian's QEMU loads from modules that are not installed by default.
+const MODULES: [&str; 14] = [
+    "ftp",
+    "ftps",
+    "http",
+    "https",
+    "io_uring",
+    "iscsi",
+    "iser",
+    "nfs",
+    "nvme-io_uring",
+    "rbd",
+    "ssh",
+    "virtio-blk-vfio-pci",
+    "virtio-blk-vhost-user",
+    "virtio-blk-vhost-vdpa",
+];
+
+/// The members of options that define or name child nodes.
+const ROLES: [&str; 8] =
+    ["file", "data-file", "image", "test", "raw", "target", "children", "backing"];
+
+impl Machine {
+    /// Opens a node and the nodes that are defined inline in its options, and returns its name.
+    pub(in crate::simulator) fn add_node(
+        &mut self,
+        options: &Options,
+        owned_by_monitor: bool,
+    ) -> Result<String, QmpError> {
+        let before: Vec<String> = self.nodes.iter().map(|node| node.name.clone()).collect();
+        self.open(options, owned_by_monitor, false, 0).inspect_err(|_| {
+            // Remove the inline nodes that were added before the error.
+            self.nodes.retain(|node| before.contains(&node.name));
+        })
+    }
+
+    fn open(
+        &mut self,
+        options: &Options,
+        owned_by_monitor: bool,
+        parent_read_only: bool,
+        depth: usize,
+    ) -> Result<String, QmpError> {
+        if depth > MAX_DEPTH {
+            return refuse(format!("nodes are nested more than {MAX_DEPTH} levels deep"));
+        }
+        let driver = text(options, "driver").unwrap_or_default();
+        if driver == "gluster" {
+            return refuse("Parameter 'driver' does not accept value 'gluster'");
+        }
+        if text(options, "node-name").is_none() && owned_by_monitor {
+            return refuse("'node-name' must be specified for the root node");
+        }
+        if MODULES.contains(&driver) {
+            return refuse(format!("Unknown driver '{driver}'"));
+        }
+        let name = self.node_name(text(options, "node-name"))?;
+        let given = options.get("read-only").and_then(Value::as_bool);
+        let auto = options.get("auto-read-only").and_then(Value::as_bool).unwrap_or_default();
+        let read_only = given.unwrap_or(parent_read_only);
+        let own: Options = options
+            .iter()
+            .filter(|(name, _)| !ROLES.contains(&name.as_str()) && *name != "node-name")
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let is = |option: &str, value: &str| text(options, option) == Some(value);
+        if is("detect-zeroes", "unmap") && !is("discard", "unmap") {
+            return refuse(
+                "setting detect-zeroes to unmap is not allowed without setting discard operation \
+                 to unmap",
+            );
+        }
+        let mut node = Node::new(&name, driver, "", 0);
+        node.options = own;
+        node.read_only = read_only;
+        node.owned_by_monitor = owned_by_monitor;
+        node.children = self.open_children(options, read_only, depth)?;
+        if !node.is_format() || node.children.iter().all(|link| link.role != "file") {
+            self.open_protocol(&mut node, options, auto)?;
+        } else {
+            self.open_format(&mut node, options, depth)?;
+        }
+        self.nodes.push(node);
+        Ok(name)
+    }
+
+    fn node_name(&self, name: Option<&str>) -> Result<String, QmpError> {
+        let Some(name) = name else { return Ok(self.free_name()) };
+        if !is_identifier(name) {
+            return refuse(format!("Invalid node-name: '{name}'"));
+        }
+        if self.node(name).is_some() {
+            return refuse(format!("Duplicate nodes with node-name='{name}'"));
+        }
+        if name.len() > 31 {
+            return refuse("Node name too long");
+        }
+        Ok(name.to_owned())
+    }
+
+    fn free_name(&self) -> String {
+        let mut numbers = 100..;
+        let free = numbers.find(|number| self.node(&format!("#block{number}")).is_none());
+        format!("#block{}", free.unwrap_or_default())
+    }
+
+    fn open_children(
+        &mut self,
+        options: &Options,
+        read_only: bool,
+        depth: usize,
+    ) -> Result<Vec<Link>, QmpError> {
+        let mut links = Vec::new();
+        // The backing file is opened last.
+        for role in ROLES.into_iter().filter(|role| *role != "backing") {
+            let Some(value) = options.get(role) else { continue };
+            if let Value::Array(children) = value {
+                if children.is_empty() {
+                    return refuse("Number of provided children must be 1 or more");
+                }
+                for (at, child) in children.iter().enumerate() {
+                    let node = self.open_child(child, read_only, depth)?;
+                    links.push(Link { role: format!("children.{at}"), node });
+                }
+                continue;
+            }
+            if value.is_null() {
+                continue;
+            }
+            let node = self.open_child(value, read_only, depth)?;
+            links.push(Link { role: role.to_owned(), node });
+        }
+        Ok(links)
+    }
+
+    fn open_child(
+        &mut self,
+        child: &Value,
+        read_only: bool,
+        depth: usize,
+    ) -> Result<String, QmpError> {
+        match child {
+            Value::String(name) => self.named_node(name).map(|node| node.name.clone()),
+            Value::Object(options) => self.open(options, false, read_only, depth + 1),
+            _ => refuse("Invalid parameter type for 'file', expected: BlockdevRef"),
+        }
+    }
+
+    fn open_protocol(
+        &self,
+        node: &mut Node,
+        options: &Options,
+        auto_read_only: bool,
+    ) -> Result<(), QmpError> {
+        let size = options.get("size").and_then(Value::as_u64);
+        match node.driver.as_str() {
+            "null-co" | "null-aio" => {
+                for name in ["latency-ns", "size"] {
+                    let number = options.get(name);
+                    if number.is_some_and(|number| number.is_u64() && !number.is_i64()) {
+                        return refuse(format!("{name} is invalid"));
+                    }
+                }
+                node.size = size.unwrap_or(NULL_SIZE);
+                node.filename = format!("{}://", node.driver);
+                if options.len() > 2 {
+                    node.filename = description(node);
+                }
+                Ok(())
+            }
+            "file" | "host_device" | "host_cdrom" => self.open_file(node, options, auto_read_only),
+            "nbd" => self.open_server(node, options),
+            "nvme" => refuse("Could not open '/dev/vfio/vfio': No such file or directory"),
+            "vvfat" if !node.read_only => refuse("Image is read-only"),
+            "vvfat" => {
+                let dir = text(options, "dir").unwrap_or_default();
+                match self.files.metadata(dir) {
+                    Ok(found) if found.kind == Kind::Directory => {
+                        node.size = 528_450_048;
+                        node.filename = description(node);
+                        Ok(())
+                    }
+                    _ => refuse(format!("Could not read directory {dir}")),
+                }
+            }
+            _ => self.open_filter(node, options, size),
+        }
+    }
+
+    fn open_file(
+        &self,
+        node: &mut Node,
+        options: &Options,
+        auto_read_only: bool,
+    ) -> Result<(), QmpError> {
+        let path = text(options, "filename").unwrap_or_default();
+        if path.is_empty() {
+            return refuse("The 'file' block driver requires a file name");
+        }
+        node.filename = path.to_owned();
+        if let Some(set) = path.strip_prefix("/dev/fdset/") {
+            let set = set.parse().ok().and_then(|id| self.descriptors.set(id));
+            let Some(set) = set else {
+                return refuse(format!("Failed to find fdset {path}"));
+            };
+            (node.size, node.allocated) = set.file_size().unwrap_or_default();
+            return Ok(());
+        }
+        let metadata = match self.files.metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) => return refuse(format!("Could not open '{path}': {}", os_error(&error))),
+        };
+        let is_file = node.driver == "file";
+        match metadata.kind {
+            Kind::Directory => return refuse(format!("Could not open '{path}': Is a directory")),
+            Kind::Regular if is_file => {}
+            Kind::Device if !is_file => {}
+            _ if is_file => {
+                return refuse(format!("'file' driver requires '{path}' to be a regular file"));
+            }
+            _ => {
+                let kind = "either a character or block device";
+                let driver = &node.driver;
+                return refuse(format!("'{driver}' driver requires '{path}' to be {kind}"));
+            }
+        }
+        if !metadata.is_writable && !node.read_only {
+            if !auto_read_only {
+                return refuse(format!("Could not open '{path}': Permission denied"));
+            }
+            node.read_only = true;
+        }
+        node.size = metadata.size;
+        node.allocated = metadata.allocated;
+        Ok(())
+    }
+
+    fn open_server(&self, node: &mut Node, options: &Options) -> Result<(), QmpError> {
+        let empty = Options::new();
+        let server = options.get("server").and_then(Value::as_object).unwrap_or(&empty);
+        let export = text(options, "export").unwrap_or_default();
+        let path = text(server, "path");
+        // The machine's own server is simulated, too.
+        let own = path.filter(|path| self.nbd_path() == Some(*path));
+        if own.is_none() {
+            drop(connect(server, self)?);
+            return refuse("the simulated machine cannot read from another NBD server");
+        }
+        let found = self.exports.iter().find(|known| known.name == export);
+        let Some(found) = found.and_then(|known| self.node(&known.node)) else {
+            return refuse(format!(
+                "Requested export not available: export '{export}' not present"
+            ));
+        };
+        node.size = found.size;
+        node.filename = format!("nbd+unix:///{export}?socket={}", path.unwrap_or_default());
+        Ok(())
+    }
+
+    fn open_filter(
+        &self,
+        node: &mut Node,
+        options: &Options,
+        size: Option<u64>,
+    ) -> Result<(), QmpError> {
+        let first = node.children.first().and_then(|link| self.node(&link.node));
+        let Some(below) = first else {
+            let driver = &node.driver;
+            return refuse(format!("the simulated machine cannot open nodes of driver '{driver}'"));
+        };
+        (node.size, node.allocated) = (below.size, below.allocated);
+        node.filename = below.filename.clone();
+        if below.read_only {
+            // QEMU opens it, and refuses writers later.
+            node.read_only |= node.driver != "raw";
+        }
+        match node.driver.as_str() {
+            "raw" => {
+                let offset = options.get("offset").and_then(Value::as_u64).unwrap_or_default();
+                node.size = raw_size(below.size, offset, size)?;
+                if below.driver.starts_with("null") {
+                    node.filename = description_over(node, below);
+                }
+            }
+            "throttle" => {
+                let group = text(options, "throttle-group").unwrap_or_default();
+                let found = self.objects.iter().find(|object| object.id == group);
+                if found.is_none_or(|object| object.kind != "throttle-group") {
+                    return refuse(format!("Throttle group '{group}' does not exist"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn open_format(
+        &mut self,
+        node: &mut Node,
+        options: &Options,
+        depth: usize,
+    ) -> Result<(), QmpError> {
+        let child = node.child("file").unwrap_or_default().to_owned();
+        let Some(file) = self.node(&child) else { return refuse("cannot find the file") };
+        let filename = file.filename.clone();
+        if node.driver == "luks" && text(options, "key-secret").is_none() {
+            return refuse("Parameter 'key-secret' is required for cipher");
+        }
+        let secret = text(options, "key-secret").filter(|_| node.driver == "luks");
+        if let Some(secret) = secret.filter(|id| self.objects.iter().all(|known| known.id != *id)) {
+            return refuse(format!("No secret with id '{secret}'"));
+        }
+        let (allocated, file_size) = (file.allocated, file.size);
+        let head = self.head(&child);
+        let image = formats::read(&node.driver, &head, &filename).or_else(refuse)?;
+        self.check_exclusive(node, &child)?;
+        node.size = image.size.unwrap_or(file_size);
+        node.allocated = allocated;
+        node.filename = filename.clone();
+        node.backing_file = image.backing;
+        if let Some(backing) = options.get("backing") {
+            if !backing.is_null() {
+                // Backing files are never written.
+                let opened = self.open_child(backing, true, depth).or_else(cannot_open_backing)?;
+                node.set_child("backing", Some(&opened));
+            }
+            return Ok(());
+        }
+        if !supports_backing(&node.driver) {
+            return Ok(());
+        }
+        if let Some((backing, format)) = node.backing_file.clone() {
+            let path = beside(&filename, &backing);
+            let file = json!({"driver": "file", "filename": path, "read-only": true});
+            let format = match format {
+                Some(format) => format,
+                None => self.probe(&path),
+            };
+            let options = json!({"driver": format, "file": file, "read-only": true});
+            let options = options.as_object().cloned().unwrap_or_default();
+            let opened = self.open(&options, false, true, depth + 1);
+            let opened = opened.or_else(cannot_open_backing)?;
+            node.set_child("backing", Some(&opened));
+        }
+        Ok(())
+    }
+
+    /// Checks that no other image with metadata uses the same file for writing.
+    fn check_exclusive(&self, node: &Node, child: &str) -> Result<(), QmpError> {
+        if node.read_only {
+            return Ok(());
+        }
+        let file = self.node(child);
+        let mut others = self.nodes.iter().filter(|other| other.is_format() && !other.read_only);
+        let Some(other) = others.find(|other| {
+            let used = other.child("file").and_then(|name| self.node(name));
+            used.zip(file).is_some_and(|(used, file)| {
+                used.name == file.name || (used.driver == "file" && used.filename == file.filename)
+            })
+        }) else {
+            return Ok(());
+        };
+        if other.child("file") != Some(child) {
+            return refuse("Failed to get \"write\" lock");
+        }
+        let (name, other) = (&node.name, &other.name);
+        refuse(format!(
+            "Permission conflict on node '{child}': permissions 'write, resize' are both required \
+             by node '{other}' (uses node '{child}' as 'file' child) and unshared by node '{name}' \
+             (uses node '{child}' as 'file' child)."
+        ))
+    }
+
+    /// Returns the first bytes of a node.
+    pub(in crate::simulator) fn head(&self, name: &str) -> Vec<u8> {
+        let mut offset = 0_u64;
+        let mut next = self.node(name);
+        // A chain is never longer than the graph.
+        for _ in 0..=self.nodes.len() {
+            let Some(node) = next else { break };
+            match node.driver.as_str() {
+                "file" => {
+                    if let Some(set) = node.filename.strip_prefix("/dev/fdset/") {
+                        let set = set.parse().ok().and_then(|id| self.descriptors.set(id));
+                        return set.map(|set| set.head(offset)).unwrap_or_default();
+                    }
+                    return self.files.head(&node.filename, offset).unwrap_or_default();
+                }
+                "raw" => {
+                    let skipped = node.options.get("offset").and_then(Value::as_u64);
+                    offset = offset.saturating_add(skipped.unwrap_or_default());
+                }
+                driver if is_format(driver) || driver.starts_with("null") => break,
+                _ => {}
+            }
+            next = node.children.first().and_then(|link| self.node(&link.node));
+        }
+        Vec::new()
+    }
+
+    /// Returns the format of a file, as QEMU guesses it.
+    pub(in crate::simulator) fn probe(&self, path: &str) -> String {
+        let regular = self.files.metadata(path).is_ok_and(|found| found.kind == Kind::Regular);
+        let head = if regular { self.files.head(path, 0).unwrap_or_default() } else { Vec::new() };
+        formats::probe(&head).to_owned()
+    }
+}
+
+fn cannot_open_backing(error: QmpError) -> Result<String, QmpError> {
+    refuse(format!("Could not open backing file: {}", error.desc))
+}
+
+fn raw_size(below: u64, offset: u64, size: Option<u64>) -> Result<u64, QmpError> {
+    if offset > below {
+        return refuse(format!(
+            "Offset ({offset}) cannot be greater than size of the containing file ({below})"
+        ));
+    }
+    let Some(size) = size else { return Ok(below - offset) };
+    if below - offset < size {
+        return refuse(format!(
+            "The sum of offset ({offset}) and size ({size}) has to be smaller or equal to the  \
+             actual size of the containing file ({below})"
+        ));
+    }
+    if size % 512 != 0 {
+        return refuse("Specified size is not multiple of 512");
+    }
+    Ok(size)
+}
+
+fn text<'o>(options: &'o Options, name: &str) -> Option<&'o str> {
+    options.get(name).and_then(Value::as_str)
+}
+
+/// Returns the name of a node that only its options describe.
+fn description(node: &Node) -> String {
+    format!("json:{}", Value::Object(node.options.clone()))
+}
+
+fn description_over(node: &Node, below: &Node) -> String {
+    let mut options = node.options.clone();
+    options.insert("file".to_owned(), Value::Object(below.options.clone()));
+    format!("json:{}", Value::Object(options))
+}
+
+/// Returns the path of a backing file that an image at `image` names.
+fn beside(image: &str, backing: &str) -> String {
+    match (backing.starts_with('/'), image.rsplit_once('/')) {
+        (false, Some((directory, _))) => format!("{directory}/{backing}"),
+        _ => backing.to_owned(),
+    }
+}

@@ -1,0 +1,100 @@
+//! `device_del`, and what happens when the guest releases a device.
+
+use qmp_types::QmpError;
+use qmp_types::qmp::events::DeviceDeleted;
+
+use super::buses::provides;
+use crate::context::Context;
+use crate::simulator::machine::{Device, Machine};
+use crate::simulator::replies::{Reply, done, not_found, refuse};
+
+impl Machine {
+    pub(in crate::simulator) fn delete_device(
+        &mut self,
+        name: &str,
+        context: &mut Context,
+    ) -> Reply {
+        let name = name.trim_end_matches('/');
+        self.check_removable(name)?;
+        let releases = self.releases_devices && self.is_running();
+        let is_running = self.is_running();
+        let Some(device) = self.device(name) else { return Err(not_found(name)) };
+        // A guest that runs may be asked again.
+        if device.unplug_pending && !is_running {
+            let desc = format!("Device {} is already in the process of unplug", device.name());
+            return refuse(desc);
+        }
+        let needs_guest = matches!(device.model.bus, Some("PCI") | None);
+        if needs_guest {
+            device.unplug_pending = true;
+            if releases {
+                // The guest takes its time, so the events are sent after the reply.
+                context.after_reply(|context| self.finish_unplugs(context));
+            }
+        } else {
+            let path = device.path.clone();
+            context.emit(&deleted(device));
+            self.devices.retain(|device| device.path != path);
+        }
+        done()
+    }
+
+    fn check_removable(&mut self, name: &str) -> Result<(), QmpError> {
+        let buses = self.buses();
+        let cpu = self.boot_cpus().iter().any(|path| path == name);
+        if cpu {
+            return refuse("Boot CPU is unpluggable");
+        }
+        let Some(device) = self.device(name) else {
+            return match name.is_empty() || (name.starts_with('/') && self.exists(name)) {
+                true => refuse(format!("{name} is not a device")),
+                false => Err(not_found(name)),
+            };
+        };
+        let bus = device.bus.as_ref().and_then(|name| buses.iter().find(|bus| bus.name == *name));
+        if let Some(bus) = bus.filter(|bus| !bus.is_hotpluggable) {
+            return refuse(format!("Bus '{}' does not support hotplugging", bus.name));
+        }
+        Ok(())
+    }
+
+    /// Removes the devices for which an unplug is pending, because the guest has released them or
+    /// because of a reset.
+    pub(in crate::simulator) fn finish_unplugs(&mut self, context: &mut Context) {
+        loop {
+            let pending = self.devices.iter().position(|device| device.unplug_pending);
+            let Some(at) = pending else { return };
+            self.unplug(at, context);
+        }
+    }
+
+    /// Removes a device, after those that are plugged into it.
+    fn unplug(&mut self, at: usize, context: &mut Context) {
+        let device = self.devices[at].clone();
+        if let Some(kind) = provides(&device.driver) {
+            let bus = self.bus_name(&device, kind);
+            while let Some(child) =
+                self.devices.iter().position(|device| device.bus.as_deref() == Some(&bus))
+            {
+                let child = self.devices.remove(child);
+                context.emit(&deleted(&child));
+            }
+        }
+        self.devices.retain(|other| other.path != device.path);
+        if let Some(back_end) = device.back_end() {
+            context.emit(&DeviceDeleted::new(back_end));
+        }
+        context.emit(&deleted(&device));
+        if let Some(node) = device.string("drive") {
+            self.release(node);
+        }
+    }
+}
+
+fn deleted(device: &Device) -> DeviceDeleted {
+    let event = DeviceDeleted::new(device.path.as_str());
+    match &device.id {
+        Some(id) => event.device(id),
+        None => event,
+    }
+}

@@ -1,0 +1,117 @@
+//! Sockets: non-blocking reads and writes, descriptors, and listeners that the server creates.
+
+use std::io::{self, ErrorKind, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown, recvmsg, send,
+    shutdown,
+};
+
+use crate::client::Identity;
+use crate::descriptors::Descriptor;
+
+/// The maximum number of descriptors that can arrive with a message, as in QEMU. The system closes
+/// any others.
+const MAX_DESCRIPTORS: usize = 16;
+
+/// The maximum number of bytes that are read and discarded at the end of a connection.
+const MAX_DISCARDED: usize = 256 << 10;
+
+#[cfg(not(target_vendor = "apple"))]
+const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+// The standard library has disabled the signal.
+#[cfg(target_vendor = "apple")]
+const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT;
+
+#[cfg(not(target_vendor = "apple"))]
+const RECEIVE_FLAGS: RecvFlags = RecvFlags::DONTWAIT.union(RecvFlags::CMSG_CLOEXEC);
+#[cfg(target_vendor = "apple")]
+const RECEIVE_FLAGS: RecvFlags = RecvFlags::DONTWAIT;
+
+/// A connected socket of a client. Unix sockets and TCP connections convert to it.
+#[derive(Debug)]
+pub struct Socket {
+    fd: OwnedFd,
+    identity: Identity,
+}
+
+impl From<UnixStream> for Socket {
+    fn from(stream: UnixStream) -> Self {
+        Self { identity: Identity::default(), fd: stream.into() }
+    }
+}
+
+impl From<TcpStream> for Socket {
+    fn from(stream: TcpStream) -> Self {
+        // Replies are small, and a client waits for each of them. If this fails, they are only late.
+        let _ = stream.set_nodelay(true);
+        Self { identity: Identity::of_tcp(stream.peer_addr().ok()), fd: stream.into() }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Socket {
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+/// Sends bytes without waiting, and returns the number of those sent.
+pub(crate) fn write(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    Ok(send(socket, bytes, SEND_FLAGS)?)
+}
+
+/// Receives bytes without waiting, and the file descriptors that have arrived with them.
+///
+/// The system may deliver descriptors with bytes that were sent before them and have not been
+/// received, even to a server such as QEMU that receives one byte at a time.
+pub(crate) fn read(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<Descriptor>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut slices = [IoSliceMut::new(bytes)];
+    let received = recvmsg(socket, &mut slices, &mut control, RECEIVE_FLAGS)?;
+    let mut descriptors = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    #[cfg(target_vendor = "apple")]
+    for descriptor in &descriptors {
+        rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC)?;
+    }
+    Ok((received.bytes, descriptors))
+}
+
+/// Ends a connection whose output has been sent. Received bytes that nothing has read would make the
+/// system reset the connection, and the client might lose the output.
+pub(crate) fn close_gently(socket: impl AsFd) {
+    let _ = shutdown(&socket, Shutdown::Write);
+    let mut bytes = [0; 4 << 10];
+    for _ in 0..MAX_DISCARDED / bytes.len() {
+        if !matches!(read(&socket, &mut bytes), Ok((1.., _))) {
+            return;
+        }
+    }
+}
+
+/// Returns whether an operation failed only because the socket is not ready.
+pub(crate) fn is_not_ready(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
+/// Returns whether accepting a client failed for lack of resources, which others may release.
+pub(crate) fn is_out_of_resources(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| exhausted.contains(&errno))
+}

@@ -1,0 +1,103 @@
+//! Unix sockets that the server creates, with their files.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Mode;
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+
+/// The number of clients that may wait to be accepted.
+const BACKLOG: i32 = 128;
+
+/// A listening Unix socket whose file has the given permissions from the start, and is removed when
+/// this value is dropped.
+///
+/// ```no_run
+/// use qmp_server::{Router, Server, SocketFile};
+/// use qmp_types::Version;
+///
+/// let server = Server::new(Version::default(), Router::new(), ())?;
+/// let socket = SocketFile::bind("/run/vm.sock", 0o600)?;
+/// server.serve_unix(socket.listener())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct SocketFile {
+    listener: UnixListener,
+    path: PathBuf,
+    /// The device and the number of the file. Another process may have replaced it.
+    file: (u64, u64),
+}
+
+impl SocketFile {
+    /// Listens at a path. The permissions, such as `0o600`, determine who can connect.
+    ///
+    /// A socket file that a process has left at the path is replaced; one at which a process listens
+    /// is not, and neither is any other file.
+    ///
+    /// # Errors
+    /// Returns [`AddrInUse`](ErrorKind::AddrInUse) if a process listens at the path, and otherwise the
+    /// operating system's error.
+    pub fn bind(path: impl AsRef<Path>, permissions: u32) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        let socket = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+        fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+        let address = SocketAddrUnix::new(&path)?;
+        match bind(&socket, &address) {
+            Err(rustix::io::Errno::ADDRINUSE) => {
+                remove_stale(&path)?;
+                bind(&socket, &address)?;
+            }
+            bound => bound?,
+        }
+        // From here on, dropping the value removes the file. No client can connect before `listen`.
+        let metadata = fs::symlink_metadata(&path)?;
+        let file = (metadata.dev(), metadata.ino());
+        let this = Self { listener: socket.into(), path, file };
+        rustix::fs::chmod(&this.path, Mode::from_raw_mode(permissions))?;
+        listen(&this.listener, BACKLOG)?;
+        Ok(this)
+    }
+
+    /// Returns the listener, for [`Server::serve_unix`](crate::Server::serve_unix).
+    #[must_use]
+    pub fn listener(&self) -> &UnixListener {
+        &self.listener
+    }
+
+    /// Returns the absolute path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let metadata = fs::symlink_metadata(&self.path);
+        if metadata.is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.file) {
+            // Without the permission to remove it, the file remains.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Removes a socket file at which no process listens.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let in_use = |reason: &str| {
+        let path = path.display();
+        io::Error::new(ErrorKind::AddrInUse, format!("cannot listen at {path:?}: {reason}"))
+    };
+    if !fs::symlink_metadata(path)?.file_type().is_socket() {
+        return Err(in_use("a file that is not a socket exists"));
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(in_use("another process listens there")),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,185 @@
+//! Serving on threads where the system has no Unix sockets: one thread that reads and one that writes
+//! per client.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crate::client::Identity;
+use crate::close_reason::CloseReason;
+use crate::connection::Connection;
+use crate::server::Server;
+use crate::sync::{lock, wait};
+
+/// The maximum number of bytes to read at a time.
+const CHUNK_SIZE: usize = 16 << 10;
+
+/// The stack size in bytes of the thread that reads. It also decodes arguments, which may be nested,
+/// and executes commands.
+const RECEIVER_STACK_SIZE: usize = 2 << 20;
+
+/// The stack size in bytes of the thread that writes.
+const SENDER_STACK_SIZE: usize = 128 << 10;
+
+/// The time to wait before clients are accepted again.
+const BACKOFF: Duration = Duration::from_millis(50);
+
+/// The time that a server that has ended gives its clients to read the remaining output.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A counter of changes, which threads wait for.
+#[derive(Default)]
+struct Changes {
+    count: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Changes {
+    fn count(&self) -> u64 {
+        *lock(&self.count)
+    }
+
+    fn notify(&self) {
+        *lock(&self.count) += 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until there has been a change since `seen` was counted.
+    fn wait(&self, seen: u64) {
+        let mut count = lock(&self.count);
+        while *count == seen {
+            count = wait(&self.changed, count);
+        }
+    }
+}
+
+impl<M: Send + 'static> Server<M> {
+    /// Serves one client on the calling thread and one more until the connection ends, and returns
+    /// the reason for its end.
+    ///
+    /// # Errors
+    /// Returns an error if the stream cannot be duplicated or a thread cannot be spawned.
+    pub fn serve(&self, stream: TcpStream) -> io::Result<CloseReason> {
+        let connection = self.connect_as(Identity::of_tcp(stream.peer_addr().ok()));
+        attend(&connection, stream)
+    }
+
+    /// Serves one client on background threads.
+    ///
+    /// # Errors
+    /// Returns an error if a thread cannot be spawned.
+    pub fn spawn(&self, stream: TcpStream) -> io::Result<()> {
+        let connection = self.connect_as(Identity::of_tcp(stream.peer_addr().ok()));
+        let receiver =
+            thread::Builder::new().name("qmp-receive".to_owned()).stack_size(RECEIVER_STACK_SIZE);
+        receiver.spawn(move || attend(&connection, stream)).map(drop)
+    }
+
+    /// Serves all clients that connect to a TCP listener until the server ends. Then waits up to one
+    /// second for the clients to read their remaining output.
+    ///
+    /// # Errors
+    /// Returns an error if the listener fails.
+    pub fn serve_tcp(&self, listener: &TcpListener) -> io::Result<()> {
+        let address = listener.local_addr()?;
+        let hub = self.shared().hub();
+        // Connecting wakes the thread that is blocked in `accept`.
+        hub.at_end(move || drop(TcpStream::connect(address)));
+        while hub.is_open() {
+            if hub.is_full() {
+                hub.wait_ended(BACKOFF);
+                continue;
+            }
+            match listener.accept() {
+                // If no thread can be spawned, only this client is disconnected.
+                Ok((stream, _)) if hub.is_open() => drop(self.spawn(stream)),
+                Ok(_) => {}
+                Err(error) if is_transient(&error) => hub.wait_ended(BACKOFF),
+                Err(error) => return Err(error),
+            }
+        }
+        hub.wait_ended(Duration::MAX);
+        hub.wait_gone(SHUTDOWN_TIMEOUT);
+        Ok(())
+    }
+}
+
+/// Serves a client on the calling thread and one more.
+fn attend<M: Send + 'static>(
+    connection: &Connection<M>,
+    stream: TcpStream,
+) -> io::Result<CloseReason> {
+    // Replies are small, and a client waits for each of them.
+    stream.set_nodelay(true)?;
+    let writer = stream.try_clone()?;
+    let changes = Arc::new(Changes::default());
+    let notified = Arc::clone(&changes);
+    let (peer, overflowing) = (Arc::downgrade(connection.peer()), stream.try_clone()?);
+    connection.on_change(move || {
+        notified.notify();
+        let closed = peer.upgrade().and_then(|peer| peer.session().closed().cloned());
+        if let Some(CloseReason::OutputOverflow(_)) = closed {
+            // The thread that writes is blocked.
+            let _ = overflowing.shutdown(Shutdown::Both);
+        }
+    });
+    thread::scope(|scope| {
+        let sender =
+            thread::Builder::new().name("qmp-send".to_owned()).stack_size(SENDER_STACK_SIZE);
+        sender.spawn_scoped(scope, || {
+            send(connection, &changes, &writer);
+            // The thread that reads may be blocked.
+            let _ = writer.shutdown(Shutdown::Both);
+        })?;
+        receive(connection, &changes, &stream);
+        io::Result::Ok(())
+    })?;
+    Ok(connection.closed().unwrap_or(CloseReason::Client))
+}
+
+/// Returns whether a listener can continue after this error.
+fn is_transient(error: &io::Error) -> bool {
+    // Too many open sockets (WSAEMFILE), and no buffer space (WSAENOBUFS).
+    let is_exhausted = matches!(error.raw_os_error(), Some(10024 | 10055));
+    is_exhausted || matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted)
+}
+
+fn receive<M: Send + 'static>(
+    connection: &Connection<M>,
+    changes: &Changes,
+    mut stream: &TcpStream,
+) {
+    let mut bytes = vec![0; CHUNK_SIZE];
+    while connection.closed().is_none() {
+        let seen = changes.count();
+        if !connection.wants_input() {
+            changes.wait(seen);
+            continue;
+        }
+        match stream.read(&mut bytes) {
+            // A client that has only shut down its writing half still gets its last replies.
+            Ok(0) => return connection.end_input(),
+            Ok(length) => connection.receive(&bytes[..length]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return connection.close(CloseReason::Client),
+        }
+    }
+}
+
+fn send<M: Send + 'static>(connection: &Connection<M>, changes: &Changes, mut stream: &TcpStream) {
+    loop {
+        let seen = changes.count();
+        let output = connection.take_output();
+        if !output.is_empty() {
+            if stream.write_all(&output).is_err() {
+                return connection.close(CloseReason::Client);
+            }
+        } else if connection.closed().is_some() {
+            return;
+        } else {
+            changes.wait(seen);
+        }
+    }
+}

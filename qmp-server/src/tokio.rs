@@ -1,0 +1,302 @@
+//! Serving clients in tasks of tokio.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use qmp_server::{Router, Server, SocketFile};
+//! use qmp_types::Version;
+//!
+//! let server = Server::new(Version::default(), Router::new(), ())?;
+//! let socket = SocketFile::bind("/run/vm.sock", 0o600)?;
+//! qmp_server::tokio::serve_unix(&server, socket.listener()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Each client is a task, and needs no buffers while it is idle. Handlers that borrow the machine and
+//! [deferred](crate::Router::deferred) ones are executed by the client's task, and so must not block;
+//! those that take their time should be [asynchronous](crate::Router::asynchronous).
+
+use std::any::Any;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use ::tokio::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use ::tokio::{io::Interest, net::UnixListener, net::UnixStream};
+
+use crate::client::Identity;
+use crate::close_reason::CloseReason;
+use crate::connection::Connection;
+use crate::server::Server;
+use crate::sync::lock;
+
+/// The maximum number of bytes to read at a time.
+const CHUNK_SIZE: usize = 8 << 10;
+
+/// The number of reads after which other tasks get their turn.
+const MAX_READS: usize = 16;
+
+/// The time to wait before clients are accepted again, after the process or the server has had too
+/// many connections.
+const BACKOFF: Duration = Duration::from_millis(50);
+
+/// The time that a server that has ended gives its clients to read the remaining output.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Serves one client on a stream until the connection ends, and returns the reason for its end. Over
+/// a [`UnixStream`], the client can pass file descriptors.
+///
+/// # Cancel safety
+/// Dropping the future disconnects the client. Commands that have been started are completed, without
+/// a reply.
+pub async fn serve<M, S>(server: &Server<M>, stream: S) -> CloseReason
+where
+    M: Send + 'static,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let connection = server.connect_as(identity(&stream));
+    attend(connection, stream).await
+}
+
+/// Serves all clients that connect to a Unix listener, in spawned tasks, until the server ends. Then
+/// waits up to one second for the clients to read their remaining output.
+///
+/// If the process runs out of file descriptors, or the server has as many connections as it may have,
+/// further clients wait in the listener's queue.
+///
+/// # Errors
+/// Returns an error if the listener fails.
+#[cfg(unix)]
+pub async fn serve_unix<M: Send + 'static>(
+    server: &Server<M>,
+    listener: &std::os::unix::net::UnixListener,
+) -> io::Result<()> {
+    let listener = listener.try_clone()?;
+    listener.set_nonblocking(true)?;
+    let listener = UnixListener::from_std(listener)?;
+    accept(server, |cx| listener.poll_accept(cx).map_ok(|(stream, _)| stream)).await
+}
+
+/// Serves all clients that connect to a TCP listener, like `serve_unix`.
+///
+/// # Errors
+/// Returns an error if the listener fails.
+pub async fn serve_tcp<M: Send + 'static>(
+    server: &Server<M>,
+    listener: &TcpListener,
+) -> io::Result<()> {
+    accept(server, |cx| {
+        let accepted = ready!(listener.poll_accept(cx));
+        Poll::Ready(accepted.map(|(stream, _)| {
+            // Replies are small, and a client waits for each of them. If this fails, they are only
+            // late.
+            let _ = stream.set_nodelay(true);
+            stream
+        }))
+    })
+    .await
+}
+
+/// Stops the server gracefully, like [`Server::stop`], without blocking the runtime.
+pub async fn stop<M: Send + 'static>(server: &Server<M>, within: Duration) -> bool {
+    let server = server.clone();
+    ::tokio::task::spawn_blocking(move || server.stop(within)).await.unwrap_or(false)
+}
+
+async fn accept<M, S>(
+    server: &Server<M>,
+    mut poll_next: impl FnMut(&mut Context<'_>) -> Poll<io::Result<S>> + Send,
+) -> io::Result<()>
+where
+    M: Send + 'static,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (end, mut ended) = ::tokio::sync::oneshot::channel::<()>();
+    let hub = server.shared().hub();
+    hub.at_end(move || drop(end));
+    // Closed when all tasks have dropped their senders.
+    let (serving, mut served) = ::tokio::sync::mpsc::channel::<()>(1);
+    while !hub.has_ended() {
+        if hub.is_full() || !hub.is_open() {
+            let _ = ::tokio::time::timeout(BACKOFF, &mut ended).await;
+            continue;
+        }
+        let accepted = std::future::poll_fn(|cx| match Pin::new(&mut ended).poll(cx) {
+            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Pending => poll_next(cx).map(Some),
+        });
+        match accepted.await {
+            None => break,
+            Some(Ok(stream)) => {
+                // At once, so that the client counts before the next one is accepted.
+                let connection = server.connect_as(identity(&stream));
+                let serving = serving.clone();
+                ::tokio::spawn(async move {
+                    attend(connection, stream).await;
+                    drop(serving);
+                });
+            }
+            Some(Err(error)) if is_transient(&error) => {
+                let _ = ::tokio::time::timeout(BACKOFF, &mut ended).await;
+            }
+            Some(Err(error)) => return Err(error),
+        }
+    }
+    drop(serving);
+    let _ = ::tokio::time::timeout(SHUTDOWN_TIMEOUT, served.recv()).await;
+    Ok(())
+}
+
+async fn attend<M, S>(connection: Connection<M>, stream: S) -> CloseReason
+where
+    M: Send + 'static,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let waker = Arc::new(Mutex::new(Waker::noop().clone()));
+    let wake = Arc::clone(&waker);
+    connection.on_change(move || {
+        let waker = lock(&wake).clone();
+        waker.wake();
+    });
+    let mut client = Client { connection, stream, waker };
+    std::future::poll_fn(|cx| client.poll(cx)).await
+}
+
+/// Returns whether a listener can continue after this error.
+fn is_transient(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if crate::socket::is_out_of_resources(error) {
+        return true;
+    }
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted)
+}
+
+fn identity(stream: &dyn Any) -> Identity {
+    #[cfg(unix)]
+    if let Some(stream) = stream.downcast_ref::<UnixStream>() {
+        return Identity::of_unix(stream);
+    }
+    match stream.downcast_ref::<TcpStream>() {
+        Some(stream) => Identity::of_tcp(stream.peer_addr().ok()),
+        None => Identity::default(),
+    }
+}
+
+/// A client and its stream.
+struct Client<M: Send + 'static, S> {
+    connection: Connection<M>,
+    stream: S,
+    /// Wakes the task when the connection changes.
+    waker: Arc<Mutex<Waker>>,
+}
+
+impl<M: Send + 'static, S: AsyncRead + AsyncWrite + Unpin + 'static> Client<M, S> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        lock(&self.waker).clone_from(cx.waker());
+        for _ in 0..MAX_READS {
+            let written = self.poll_write(cx);
+            if matches!(written, Poll::Ready(Err(_))) {
+                self.hang_up();
+            }
+            if let Some(reason) = self.connection.closed() {
+                if written.is_pending() {
+                    return Poll::Pending;
+                }
+                if !self.connection.has_output() {
+                    self.close_gently();
+                    return Poll::Ready(reason);
+                }
+                continue;
+            }
+            if !self.connection.wants_input() {
+                return Poll::Pending;
+            }
+            if ready!(self.poll_read(cx)).is_err() {
+                self.hang_up();
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Writes the output. Returns `Pending` if some is left.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.connection.has_output() {
+            let mut is_pending = false;
+            self.connection.send(|bytes| {
+                match Pin::new(&mut self.stream).poll_write(cx, bytes) {
+                    Poll::Ready(Ok(0)) => Err(io::ErrorKind::WriteZero.into()),
+                    Poll::Ready(written) => written,
+                    Poll::Pending => {
+                        is_pending = true;
+                        Ok(0)
+                    }
+                }
+            })?;
+            if is_pending {
+                return Poll::Pending;
+            }
+        }
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// Reads once. Returns `Pending` if the stream is not ready.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        #[cfg(unix)]
+        if let Some(stream) = (&self.stream as &dyn Any).downcast_ref::<UnixStream>() {
+            return poll_read_with_descriptors(stream, cx, &self.connection);
+        }
+        let mut bytes = [0; CHUNK_SIZE];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        match buffer.filled() {
+            [] => self.connection.end_input(),
+            received => self.connection.receive(received),
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn close_gently(&self) {
+        #[cfg(unix)]
+        {
+            let stream = &self.stream as &dyn Any;
+            if let Some(stream) = stream.downcast_ref::<UnixStream>() {
+                crate::socket::close_gently(stream);
+            } else if let Some(stream) = stream.downcast_ref::<TcpStream>() {
+                crate::socket::close_gently(stream);
+            }
+        }
+    }
+
+    fn hang_up(&self) {
+        let mut session = self.connection.peer().session();
+        session.close(CloseReason::Client);
+        drop(session.take_output());
+    }
+}
+
+#[cfg(unix)]
+fn poll_read_with_descriptors<M: Send + 'static>(
+    stream: &UnixStream,
+    cx: &mut Context<'_>,
+    connection: &Connection<M>,
+) -> Poll<io::Result<()>> {
+    let mut bytes = [0; CHUNK_SIZE];
+    loop {
+        ready!(stream.poll_read_ready(cx))?;
+        let read = stream.try_io(Interest::READABLE, || crate::socket::read(stream, &mut bytes));
+        match read {
+            Ok((0, _)) => connection.end_input(),
+            Ok((count, descriptors)) => {
+                connection.receive_with_descriptors(&bytes[..count], descriptors);
+            }
+            Err(error) if crate::socket::is_not_ready(&error) => continue,
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+        return Poll::Ready(Ok(()));
+    }
+}

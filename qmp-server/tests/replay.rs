@@ -1,0 +1,147 @@
+//! Recordings: their format, their matching, and hostile ones.
+
+#![allow(clippy::unwrap_used, missing_docs)] // tests
+#![cfg(unix)]
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+
+use qmp_server::replay::{Fault, Order, Recorder, Recording, Replay, ReplayServer};
+
+const NEGOTIATE: &str = "{'execute': 'qmp_capabilities', 'arguments': {'enable': ['oob']}}";
+
+/// Returns a recording from its messages: `>` marks those that were sent.
+fn recording(messages: &str) -> Recording {
+    let line = |line: &str| {
+        let (direction, message) = line.split_once(' ').unwrap();
+        let direction = if direction == ">" { "sent" } else { "received" };
+        format!("{{\"time\": 1.5, \"direction\": \"{direction}\", \"message\": {message}}}\n")
+    };
+    let text: String =
+        messages.lines().map(str::trim).filter(|text| !text.is_empty()).map(line).collect();
+    Recording::parse(&text).unwrap()
+}
+
+/// Returns the lines that follow the answer to negotiation.
+fn ask(server: &ReplayServer, commands: &str) -> Vec<String> {
+    let mut stream = server.connect().unwrap();
+    stream.write_all(format!("{NEGOTIATE}{commands}").as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text.lines().skip(2).map(str::to_owned).collect()
+}
+
+const SESSION: &str = r#"
+    < {"QMP": {"version": {"qemu": {"major": 9, "minor": 2, "micro": 1}, "package": "p"}, "capabilities": ["oob"]}}
+    > {"execute": "qmp_capabilities", "id": 0}
+    < {"return": {}, "id": 0}
+    < {"event": "EARLY", "timestamp": {"seconds": 1, "microseconds": 2}}
+    > {"execute": "a", "arguments": {"x": {"p": 1, "q": [2]}, "password": "<secret>"}, "id": 1}
+    > {"exec-oob": "b", "id": 2}
+    < {"return": "b", "id": 2}
+    < {"event": "BEFORE", "data": {"of": "a"}, "timestamp": {"seconds": 3, "microseconds": 4}}
+    < {"error": {"class": "DeviceNotFound", "desc": "a"}, "id": 1}
+    < {"event": "AFTER", "timestamp": {"seconds": 5, "microseconds": 6}}
+    > {"execute": "c", "id": 3}
+    < {"return": 1, "id": 3}
+    > {"execute": "c", "id": 4}
+    < {"return": 2, "id": 4}
+"#;
+
+#[test]
+fn replies_are_found_by_request_and_events_are_in_their_places() {
+    let server = Replay::of(recording(SESSION)).start();
+    let lines = ask(
+        &server,
+        "{'execute': 'c'} {'execute': 'c', 'id': 'x'} {'execute': 'c'}
+         {'execute': 'a', 'arguments': {'password': 'hunter2', 'x': {'q': [2], 'p': 1}}, 'id': []}
+         {'execute': 'c', 'arguments': {'y': 1}}",
+    );
+    assert_eq!(
+        lines,
+        [
+            r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "EARLY"}"#,
+            r#"{"return": 1}"#,
+            r#"{"return": 2, "id": "x"}"#,
+            r#"{"return": 2}"#,
+            r#"{"timestamp": {"seconds": 3, "microseconds": 4}, "event": "BEFORE", "data": {"of":"a"}}"#,
+            r#"{"id": [], "error": {"class": "DeviceNotFound", "desc": "a"}}"#,
+            r#"{"timestamp": {"seconds": 5, "microseconds": 6}, "event": "AFTER"}"#,
+            r#"{"error": {"class": "GenericError", "desc": "the recording does not contain `c` with {\"y\": 1}"}}"#,
+        ]
+    );
+    let error = server.finish().unwrap_err();
+    assert_eq!(error.faults(), [Fault::NotRecorded { request: "`c` with {\"y\": 1}".to_owned() }]);
+}
+
+#[test]
+fn strict_order_is_checked() {
+    let strict = || Replay::of(recording(SESSION)).order(Order::Strict).start();
+    let server = strict();
+    // Each connection continues where the one before has ended.
+    ask(&server, "{'execute': 'a', 'arguments': {'x': {'p': 1, 'q': [2]}, 'password': ''}}");
+    ask(&server, "{'exec-oob': 'b'}");
+    let lines = ask(&server, "{'execute': 'c'} {'execute': 'c'}");
+    assert_eq!(lines[1..], ["{\"return\": 1}", "{\"return\": 2}"]);
+    server.finish().unwrap();
+    let server = strict();
+    let lines = ask(&server, "{'execute': 'c'}");
+    assert!(lines[1].contains("the recording continues with `a` with"), "{lines:?}");
+    let error = server.finish().unwrap_err();
+    assert_eq!(error.faults().len(), 1 + 4);
+}
+
+#[test]
+fn recordings_that_are_invalid_name_the_line() {
+    for (text, expected) in [
+        ("\n{", "line 2 of the recording is invalid: EOF"),
+        ("[]", "line 1"),
+        ("{\"direction\": \"up\", \"message\": {}}", "neither `sent` nor `received`"),
+        ("{\"direction\": \"sent\"}", "`message` is missing"),
+        ("{\"direction\": \"sent\", \"message\": []}", "not an object"),
+        ("{\"direction\": \"sent\", \"message\": {}}", "not a command"),
+        ("{\"direction\": \"received\", \"message\": {}}", "not one of a server's"),
+        ("{\"time\": -1, \"direction\": \"sent\", \"text\": \"\"}", "not a number of seconds"),
+    ] {
+        let error = Recording::parse(text).unwrap_err();
+        assert!(error.to_string().contains(expected), "{text}: {error}");
+    }
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let deep =
+        format!("{{\"direction\": \"sent\", \"message\": {{\"execute\": \"x\", \"id\": {deep}}}}}");
+    Recording::parse(&deep).unwrap_err();
+    assert!(Recording::open("/nonexistent").is_err());
+}
+
+#[test]
+fn recorders_write_what_recordings_read() {
+    let path = std::env::temp_dir().join(format!("recording-{}", std::process::id()));
+    let recorder = Recorder::new(std::fs::File::create(&path).unwrap());
+    recorder.sent("{\"execute\":\r\n \"x\", \"id\": 1}");
+    recorder.received("garbage \u{1b}");
+    recorder.received("{\"return\": 18446744073709551615, \"id\": 1}");
+    recorder.finish().unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(text.lines().count(), 3);
+    assert!(text.contains(r#""direction": "received", "text": "garbage \u001B"}"#), "{text}");
+    let recording = Recording::parse(&text).unwrap();
+    assert_eq!(recording.request_count(), 1);
+    let server = Replay::of(recording).start();
+    assert_eq!(ask(&server, "{'execute': 'x'}"), ["{\"return\": 18446744073709551615}"]);
+    server.finish().unwrap();
+
+    struct Full;
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let recorder = Recorder::new(Full);
+    recorder.sent("{}");
+    recorder.finish().unwrap_err();
+}

@@ -1,0 +1,250 @@
+//! The simulated machine refuses what QEMU refuses, in the same words, and accepts what QEMU accepts.
+
+use qmp_server::Simulator;
+use serde_json::{Value, json};
+
+use crate::client::{Client, done};
+
+/// Executes commands, with the texts of their errors; `None` for those that succeed.
+fn check(client: &Client, cases: &[(&str, Value, Option<&str>)]) {
+    for (command, arguments, error) in cases {
+        let messages = client.execute(command, arguments.clone());
+        let reply = messages.iter().find(|message| message.get("event").is_none()).unwrap();
+        assert_eq!(reply["error"]["desc"].as_str(), *error, "{command} {arguments}");
+    }
+}
+
+fn device(driver: &str, property: &str, value: impl Into<Value>) -> Value {
+    json!({"driver": driver, property: value.into()})
+}
+
+#[test]
+fn properties_are_checked_against_those_of_the_device() {
+    let client = Client::new(&Simulator::new());
+    let add = "device_add";
+    check(
+        &client,
+        &[
+            (
+                add,
+                device("virtio-rng-pci", "nope", 1),
+                Some("Property 'virtio-rng-pci.nope' not found"),
+            ),
+            (
+                add,
+                device("virtio-net-pci", "mac", "zz"),
+                Some("Property 'virtio-net-device.mac' doesn't take value 'zz'"),
+            ),
+            (
+                add,
+                device("virtio-net-pci", "vectors", "abc"),
+                Some("Parameter 'vectors' expects uint64"),
+            ),
+            (
+                add,
+                device("virtio-net-pci", "vectors", -1),
+                Some("Parameter 'vectors' expects uint32_t"),
+            ),
+            (
+                add,
+                device("virtio-net-pci", "speed", 1_u64 << 40),
+                Some("Parameter 'speed' expects int32_t"),
+            ),
+            (
+                add,
+                device("virtio-net-pci", "csum", 1),
+                Some("Invalid parameter type for 'csum', expected: boolean"),
+            ),
+            (
+                add,
+                device("virtio-net-pci", "disable-legacy", "x"),
+                Some("Parameter 'disable-legacy' does not accept value 'x'"),
+            ),
+            (
+                add,
+                device("virtio-blk-pci", "drive", "nope"),
+                Some("Property 'virtio-blk-device.drive' can't find value 'nope'"),
+            ),
+            (add, device("virtio-blk-pci", "iothread", "nope"), Some("Device 'nope' not found")),
+            (
+                add,
+                device("virtio-rng-pci", "rng", "iothread0"),
+                Some("Invalid parameter type for 'rng', expected: rng-backend"),
+            ),
+            (
+                add,
+                device("virtio-rng-pci", "addr", "5"),
+                Some(
+                    "PCI: slot 5 function 0 not available for virtio-rng-pci, in use by virtio-balloon-pci,id=balloon0",
+                ),
+            ),
+            (add, device("virtio-rng-pci", "id", "1 x"), Some("Invalid qdev ID '1 x'")),
+            (
+                add,
+                device("virtio-device", "id", "x"),
+                Some("Parameter 'driver' expects a non-abstract device type"),
+            ),
+            (
+                add,
+                device("i440FX", "id", "x"),
+                Some("Parameter 'driver' expects a pluggable device type"),
+            ),
+            (
+                add,
+                device("usb-tablet", "id", "x"),
+                Some("No 'usb-bus' bus found for device 'usb-tablet'"),
+            ),
+        ],
+    );
+}
+
+#[test]
+fn devices_that_qemu_accepts_are_accepted() {
+    let client = Client::new(&Simulator::new());
+    for (driver, id, more) in [
+        ("qemu-xhci", "usb0", json!({})),
+        ("usb-tablet", "tablet0", json!({"bus": "usb0.0"})),
+        ("virtio-serial", "serial0", json!({})),
+        ("virtserialport", "port0", json!({"bus": "serial0.0", "name": "org.qemu.guest_agent.0"})),
+        ("virtio-scsi-pci", "scsi0", json!({})),
+        ("virtio-net-pci", "nic1", json!({"speed": -1, "addr": -1})),
+    ] {
+        let mut arguments = json!({"driver": driver, "id": id});
+        arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(client.execute("device_add", arguments), [done()], "{driver}");
+    }
+    let stats = json!({"path": "balloon0", "property": "guest-stats"});
+    let stats = client.execute("qom-get", stats);
+    assert_eq!(stats[0]["return"]["stats"]["stat-free-memory"], u64::MAX);
+    let poll = json!({"path": "/objects/iothread0", "property": "poll-max-ns"});
+    assert_eq!(client.execute("qom-get", poll), [json!({"return": 32768})]);
+    let reset = client.execute("human-monitor-command", json!({"command-line": "system_reset"}));
+    assert_eq!(reset[0]["event"], "RESET");
+    // QEMU takes negative numbers as large ones.
+    let huge = json!({"driver": "null-co", "node-name": "n", "latency-ns": -5});
+    assert_eq!(client.error("blockdev-add", huge), "latency-ns is invalid");
+}
+
+#[test]
+fn files_formats_and_servers_have_to_exist() {
+    let builder = Simulator::builder().manual_clock().sees_host(false);
+    let builder = builder.file("raw", "raw", 1 << 20);
+    let client = Client::new(&builder.file("small", "qcow2", 4096).build());
+    let add = "blockdev-add";
+    let file = |name: &str| json!({"driver": "file", "filename": name});
+    let over =
+        |driver: &str, name: &str| json!({"driver": driver, "node-name": "n", "file": file(name)});
+    let server = json!({"type": "unix", "path": "/no/such/socket"});
+    check(
+        &client,
+        &[
+            (
+                add,
+                over("raw", "/no/such/file"),
+                Some("Could not open '/no/such/file': No such file or directory"),
+            ),
+            (add, over("qcow2", "raw"), Some("Image is not in qcow2 format")),
+            (
+                add,
+                json!({"driver": "nbd", "node-name": "n", "server": server}),
+                Some("Failed to connect to '/no/such/socket': No such file or directory"),
+            ),
+            (
+                add,
+                json!({"driver": "raw", "node-name": "n", "file": file("raw"), "size": 2 << 20}),
+                Some(
+                    "The sum of offset (0) and size (2097152) has to be smaller or equal to the  actual size of the containing file (1048576)",
+                ),
+            ),
+            (add, json!({"driver": "null-co", "node-name": "#x"}), Some("Invalid node-name: '#x'")),
+            (
+                add,
+                json!({"driver": "null-co", "node-name": "n".repeat(32)}),
+                Some("Node name too long"),
+            ),
+            (add, over("qcow2", "small"), None),
+            (
+                "object-add",
+                json!({"qom-type": "iothread", "id": "1 x"}),
+                Some("Parameter 'id' expects an identifier"),
+            ),
+            (
+                "netdev_add",
+                json!({"type": "user", "id": "1 x"}),
+                Some("Parameter 'id' expects an identifier"),
+            ),
+            (
+                "netdev_add",
+                json!({"type": "tap", "id": "t", "fd": "nope"}),
+                Some("File descriptor named 'nope' has not been found"),
+            ),
+            (
+                "blockdev-create",
+                json!({"job-id": "1 j", "options": file("x")}),
+                Some("Parameter 'options.size' is missing"),
+            ),
+        ],
+    );
+    // A job that must fail carries its error.
+    let options = json!({"driver": "qcow2", "file": "nope", "size": 1 << 20});
+    client.execute("blockdev-create", json!({"job-id": "j", "options": options}));
+    let job = client.query("query-jobs")[0].clone();
+    assert_eq!(job["error"], "Cannot find device='nope' nor node-name='nope'");
+}
+
+#[test]
+fn object_properties_have_types_and_ranges() {
+    let client = Client::new(&Simulator::new());
+    let set = |path: &str, name: &str, value: Value| json!({"path": path, "property": name, "value": value});
+    let io = "/objects/iothread0";
+    check(
+        &client,
+        &[
+            ("qom-set", set(io, "nope", json!(1)), Some("Property 'iothread.nope' not found")),
+            (
+                "qom-set",
+                set(io, "poll-max-ns", json!("x")),
+                Some("Invalid parameter type for 'poll-max-ns', expected: integer"),
+            ),
+            (
+                "qom-set",
+                set(io, "poll-max-ns", json!(-1)),
+                Some("poll-max-ns value must be in range [0, 9223372036854775807]"),
+            ),
+            ("qom-set", set(io, "poll-max-ns", json!(5)), None),
+            (
+                "qom-set",
+                set("net0", "mac", json!("x")),
+                Some(
+                    "Attempt to set property 'mac' on anonymous device (type 'virtio-net-device') after it was realized",
+                ),
+            ),
+            ("qom-set", set("net0", "bootindex", json!(5)), None),
+            (
+                "qom-set",
+                set("/machine", "type", json!("x")),
+                Some("Property 'pc-i440fx-11.1-machine.type' is not writable"),
+            ),
+        ],
+    );
+}
+
+/// An image can name itself as its backing file.
+#[cfg(unix)]
+#[test]
+fn an_image_that_backs_itself_is_refused() {
+    let path = std::env::temp_dir().join(format!("qmp-loop-{}", std::process::id()));
+    let name = path.display().to_string();
+    let client = Client::new(&Simulator::new());
+    let file = json!({"driver": "file", "node-name": "f", "filename": name});
+    let create = json!({"driver": "file", "filename": name, "size": 0});
+    client.execute("blockdev-create", json!({"job-id": "a", "options": create}));
+    assert_eq!(client.execute("blockdev-add", file), [done()]);
+    let create = json!({"driver": "qcow2", "file": "f", "size": 1 << 20, "backing-file": name, "backing-fmt": "qcow2"});
+    client.execute("blockdev-create", json!({"job-id": "b", "options": create}));
+    let image = json!({"driver": "qcow2", "node-name": "q", "file": "f"});
+    let error = client.error("blockdev-add", image);
+    assert!(error.ends_with("nodes are nested more than 64 levels deep"), "{error}");
+    assert_eq!(client.query("query-named-block-nodes").as_array().unwrap().len(), 5);
+    std::fs::remove_file(path).unwrap();
+}

@@ -1,0 +1,33 @@
+//! The signals that end the program.
+
+use std::io;
+use std::thread;
+
+use nix::sys::signal::{SigSet, Signal};
+
+/// The signals that end the program. They are held back until a thread waits for them, so that
+/// nothing is left behind.
+#[derive(Debug)]
+pub(crate) struct Signals(SigSet);
+
+impl Signals {
+    /// Holds the signals back, on this thread and on those that it spawns from now on.
+    pub(crate) fn hold() -> io::Result<Self> {
+        let mut signals = SigSet::empty();
+        for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
+            signals.add(signal);
+        }
+        signals.thread_block()?;
+        Ok(Self(signals))
+    }
+
+    /// Calls a function with the number of the first signal, on a thread of its own.
+    pub(crate) fn on_first(self, action: impl FnOnce(i32) + Send + 'static) -> io::Result<()> {
+        let wait = move || {
+            if let Ok(signal) = self.0.wait() {
+                action(signal as i32);
+            }
+        };
+        thread::Builder::new().name("qmp-signals".to_owned()).spawn(wait).map(drop)
+    }
+}
