@@ -65,12 +65,10 @@ impl AgentPeer {
         if is_missing && NOT_AGENT.contains(&name.as_str()) {
             return Err(self.not_found(&name));
         }
-        if self.agent.with_guest(|guest| guest.is_frozen()) && !WHILE_FROZEN.contains(&&*name) {
-            if !is_missing {
-                let desc =
-                    format!("Command {name} has been disabled: the agent is in frozen state");
-                return Err(QmpError::new(ErrorClass::CommandNotFound, desc));
-            }
+        let is_frozen = self.agent.with_guest(|guest| guest.is_frozen());
+        if is_frozen && !is_missing && !WHILE_FROZEN.contains(&name.as_str()) {
+            let desc = format!("Command {name} has been disabled: the agent is in frozen state");
+            return Err(QmpError::new(ErrorClass::CommandNotFound, desc));
         }
         let action = dispatch.find(&name, arguments, false);
         let (handler, arguments, success_response) = match action {

@@ -175,7 +175,7 @@ impl Replay {
         ReplayServer {
             recording: self.recording,
             store: Arc::new(Mutex::new(store)),
-            clients: Arc::default(),
+            clients: Mutex::default(),
         }
     }
 }
@@ -185,7 +185,13 @@ impl Replay {
 pub struct ReplayServer {
     recording: Arc<Recording>,
     store: Arc<Mutex<Store>>,
-    clients: Arc<Mutex<Vec<(Arc<Link>, JoinHandle<()>)>>>,
+    clients: Mutex<Vec<Served>>,
+}
+
+/// A client, and the thread that serves it.
+struct Served {
+    link: Arc<Link>,
+    thread: JoinHandle<()>,
 }
 
 impl fmt::Debug for ReplayServer {
@@ -234,8 +240,8 @@ impl ReplayServer {
     /// those that the client has not sent.
     pub fn finish(self) -> Result<(), ReplayError> {
         let clients = std::mem::take(&mut *lock(&self.clients));
-        clients.iter().for_each(|(link, _)| link.end_input());
-        clients.into_iter().for_each(|(_, thread)| drop(thread.join()));
+        clients.iter().for_each(|client| client.link.end_input());
+        clients.into_iter().for_each(|client| drop(client.thread.join()));
         let mut store = lock(&self.store);
         store.note_rest();
         let faults = std::mem::take(&mut store.faults);
@@ -249,8 +255,8 @@ impl ReplayServer {
         let peer = ReplayPeer::new(session, Arc::clone(&self.store), events);
         let thread = link::spawn("qmp replay", Arc::clone(&link), peer)?;
         let mut clients = lock(&self.clients);
-        clients.retain(|(_, thread)| !thread.is_finished());
-        clients.push((link, thread));
+        clients.retain(|client| !client.thread.is_finished());
+        clients.push(Served { link, thread });
         Ok(())
     }
 }

@@ -89,9 +89,8 @@ impl Store {
     fn by_request(&mut self, sent: &Request) -> Result<Answer, QmpError> {
         let recording = Arc::clone(&self.recording);
         let equal = recording.exchanges.iter().enumerate();
-        let mut equal = equal.filter(|(_, exchange)| exchange.request.equals(sent)).peekable();
         let mut last = None;
-        while let Some((at, _)) = equal.next() {
+        for (at, _) in equal.filter(|(_, exchange)| exchange.request.equals(sent)) {
             last = Some(at);
             if !self.used[at] {
                 break;
