@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use qmp_types::QmpError;
 use serde_json::Value;
 
-use super::Script;
+use super::builder::Script;
 use super::failure::{Got, History, ScriptError};
 use super::step::{Answer, Command, Content, Expectation, Form, Id, Step};
 use crate::budget::{Budget, Charge};
@@ -19,7 +19,7 @@ const MAX_UNANSWERED: usize = 1 << 10;
 /// A time by which something is later.
 const TICK: Duration = Duration::from_millis(1);
 
-/// What the owner of the connection has to do next.
+/// The next duty of the owner of the connection.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Action {
     Send(Vec<u8>),
