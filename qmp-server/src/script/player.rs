@@ -118,12 +118,15 @@ impl Player {
             if self.closed || self.failure.is_some() {
                 return Action::Close;
             }
-            if let Some(resume_at) = self.resume_at.filter(|resume_at| now < *resume_at) {
-                if now >= self.deadline {
+            if let Some(resume_at) = self.resume_at {
+                // Even if the thread that waited was late for both times.
+                if resume_at > self.deadline && now >= self.deadline {
                     self.fail("time for the rest of the script".to_owned(), Got::Timeout);
                     continue;
                 }
-                return Action::Wait(resume_at.min(self.deadline));
+                if now < resume_at {
+                    return Action::Wait(resume_at.min(self.deadline));
+                }
             }
             self.resume_at = None;
             let step = self.script.steps.get(self.at).cloned();
