@@ -160,6 +160,8 @@ pub mod socket;
 pub mod blocking;
 #[cfg(feature = "futures-io")]
 pub mod futures_io;
+#[cfg(any(doc, doctest))]
+pub mod testing;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod transcript;

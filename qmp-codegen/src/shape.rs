@@ -120,11 +120,6 @@ pub(crate) fn discriminator_values<'a>(schema: &'a Schema, union: &Union) -> Opt
     }
 }
 
-/// Returns whether something that depends on a condition exists.
-pub(crate) fn exists(condition: Option<&Condition>, holds: &dyn Fn(&str) -> bool) -> bool {
-    condition.is_none_or(|condition| condition.holds(holds))
-}
-
 /// Returns the innermost element type of nested arrays, and the number of arrays around it.
 pub(crate) fn innermost(mut ty: &TypeRef) -> (&TypeRef, usize) {
     let mut depth = 0;

@@ -10,7 +10,10 @@
 //! - A [`Connection`] is one client without I/O, for event loops of your own. Below it is the
 //!   [`Session`], which implements the protocol alone, without a machine or a router.
 //! - A `Simulator` (feature `simulator`, enabled by default) is a simulated virtual machine for
-//!   tools and tests to talk to.
+//!   tools and tests to talk to, and an `agent::AgentSimulator` (feature `agent`) a simulated guest
+//!   agent.
+//! - For tests of client code, a [`Script`](script::Script) states what a server expects, answers and
+//!   does wrong, and a [`Replay`](replay::Replay) answers from the recording of a session.
 //!
 //! The server behaves exactly as QEMU does, because clients and people are used to QEMU: greeting,
 //! capabilities negotiation and out-of-band execution; JSON with or without newlines and with

@@ -100,7 +100,7 @@ mod unix {
             loop {
                 let mut fds = [PollFd::from_borrowed_fd(self.0.as_fd(), flags)];
                 let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-                // More time than the system can express is no limit.
+                // Without a limit if the system cannot express the time.
                 let timeout = left.and_then(|left| Timespec::try_from(left).ok());
                 match poll(&mut fds, timeout.as_ref()) {
                     Ok(0) => return false,

@@ -86,7 +86,7 @@ async fn the_client_on_tokio_uses_it() {
     assert_eq!(agent.read_file("/etc/motd", 100, PATIENCE).await.unwrap(), b"welcome\n");
 }
 
-/// Commands for both agents. `FILE` is a file that contains `hello`. None changes the host.
+/// Commands for both agents. `FILE` is a file that contains `hello`. None changes anything else.
 const COMMANDS: &[&str] = &[
     r#"{"execute":"guest-sync-delimited","arguments":{"id":7}}"#,
     r#"{"execute":"guest-sync","arguments":{"id":8},"id":{"a":5}}"#,
@@ -100,12 +100,12 @@ const COMMANDS: &[&str] = &[
     r#"{"execute":"guest-ping","arguments":[]}"#,
     r#"{"a":1}"#,
     "[]",
-    r#"{"execute":"guest-exec","arguments":{"path":"/nonexistent"}}"#,
-    r#"{"execute":"guest-exec","arguments":{"path":"/nonexistent","capture-output":"nope"}}"#,
-    r#"{"execute":"guest-exec","arguments":{"path":"/nonexistent","input-data":"?"}}"#,
+    r#"{"execute":"guest-exec","arguments":{"path":"FILE-missing"}}"#,
+    r#"{"execute":"guest-exec","arguments":{"path":"FILE-missing","capture-output":"nope"}}"#,
+    r#"{"execute":"guest-exec","arguments":{"path":"FILE-missing","input-data":"?"}}"#,
     r#"{"execute":"guest-exec-status","arguments":{"pid":9999999}}"#,
     r#"{"execute":"guest-exec-status"}"#,
-    r#"{"execute":"guest-file-open","arguments":{"path":"/nonexistent"}}"#,
+    r#"{"execute":"guest-file-open","arguments":{"path":"FILE-missing"}}"#,
     r#"{"execute":"guest-file-open","arguments":{"path":"FILE","mode":"q"}}"#,
     r#"{"execute":"guest-file-open","arguments":{"path":"FILE","mode":""}}"#,
     r#"{"execute":"guest-file-open","arguments":{"path":"FILE","mode":"br"}}"#,

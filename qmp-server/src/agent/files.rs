@@ -11,7 +11,7 @@ use qmp_types::qga::types::{
 };
 use qmp_types::{Empty, QmpError};
 
-use super::guest::Guest;
+use super::guest::{Guest, OpenFile};
 use crate::context::Context;
 use crate::router::Router;
 
@@ -26,18 +26,6 @@ const DISK_SIZE: usize = 256 << 20;
 
 /// The number of files that can be open.
 const MAX_OPEN: usize = 1 << 10;
-
-/// A file that has been opened.
-#[derive(Debug)]
-pub(super) struct OpenFile {
-    path: String,
-    position: usize,
-    reads: bool,
-    writes: bool,
-    appends: bool,
-    /// Whether a read has reached the end.
-    eof: bool,
-}
 
 pub(super) fn add(router: Router<Guest>) -> Router<Guest> {
     router.command(open).command(close).command(read).command(write).command(seek).command(

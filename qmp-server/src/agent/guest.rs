@@ -7,8 +7,7 @@ use qmp_types::qga::types::{
     GuestIpAddress, GuestIpAddressType, GuestNetworkInterface, GuestOSInfo,
 };
 
-use super::exec::{Process, Program};
-use super::files::OpenFile;
+use super::program::{Process, Program};
 
 /// The state of a simulated guest, as its agent sees it.
 #[derive(Debug)]
@@ -28,6 +27,18 @@ pub struct Guest {
     pub(super) clock_offset: i64,
     pub(super) shutdown_mode: Option<String>,
     pub(super) suspensions: Vec<String>,
+}
+
+/// A file that has been opened.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    pub(super) path: String,
+    pub(super) position: usize,
+    pub(super) reads: bool,
+    pub(super) writes: bool,
+    pub(super) appends: bool,
+    /// Whether a read has reached the end.
+    pub(super) eof: bool,
 }
 
 impl Guest {

@@ -5,6 +5,7 @@ mod files;
 mod freeze;
 mod guest;
 mod peer;
+mod program;
 mod system;
 
 use std::collections::BTreeSet;
@@ -18,9 +19,9 @@ use qmp_types::qga::types::{GuestNetworkInterface, GuestOSInfo};
 use qmp_types::{Command, QmpError, Version, qga};
 use serde::de::DeserializeOwned;
 
-pub use self::exec::Program;
 pub use self::guest::Guest;
-use self::peer::AgentPeer;
+use self::peer::{AgentPeer, Settings};
+pub use self::program::Program;
 use crate::context::Context;
 use crate::link::{self, Link};
 use crate::router::Router;
@@ -75,14 +76,6 @@ pub struct AgentSimulator {
     // begin with a greeting.
     server: Server<Guest>,
     settings: Arc<Settings>,
-}
-
-/// The settings that do not change.
-#[derive(Debug)]
-struct Settings {
-    version: String,
-    /// Whether the agent is of QEMU 0.15.
-    first_release: bool,
 }
 
 impl Default for AgentSimulator {
@@ -151,7 +144,12 @@ impl AgentSimulator {
     }
 
     fn spawn(&self, link: Link) -> io::Result<()> {
-        link::spawn("qemu-ga", Arc::new(link), AgentPeer::new(self.clone())).map(drop)
+        link::spawn(
+            "qemu-ga",
+            Arc::new(link),
+            AgentPeer::new(self.server.clone(), Arc::clone(&self.settings)),
+        )
+        .map(drop)
     }
 }
 

@@ -1,12 +1,13 @@
 //! One client's connection to the agent, without I/O.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use qmp_types::qga::types::{GuestAgentCommandInfo, GuestAgentInfo};
 use qmp_types::{ErrorClass, QmpError};
 use serde_json::json;
 
-use super::AgentSimulator;
+use super::guest::Guest;
 use crate::budget::Budget;
 use crate::dispatch::Action;
 use crate::handler::Handler;
@@ -14,6 +15,7 @@ use crate::json::{JsonLimits, Parser, depth, dismantle, to_json};
 use crate::limits::Limits;
 use crate::link::Peer;
 use crate::request::{self, Parts};
+use crate::server::Server;
 
 /// The commands that are executed while file systems are frozen.
 const WHILE_FROZEN: [&str; 6] = [
@@ -28,9 +30,18 @@ const WHILE_FROZEN: [&str; 6] = [
 /// Commands of the monitor that the agent does not have.
 const NOT_AGENT: [&str; 3] = ["query-commands", "query-qmp-schema", "query-version"];
 
+/// The settings that do not change.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) version: String,
+    /// Whether the agent is of QEMU 0.15.
+    pub(super) first_release: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct AgentPeer {
-    agent: AgentSimulator,
+    server: Server<Guest>,
+    settings: Arc<Settings>,
     limits: Limits,
     parser: Parser,
     input: Vec<u8>,
@@ -38,7 +49,7 @@ pub(super) struct AgentPeer {
 }
 
 impl AgentPeer {
-    pub(super) fn new(agent: AgentSimulator) -> Self {
+    pub(super) fn new(server: Server<Guest>, settings: Arc<Settings>) -> Self {
         let limits = Limits::default();
         let json = JsonLimits {
             bytes: limits.message_bytes,
@@ -46,7 +57,7 @@ impl AgentPeer {
             depth: limits.message_depth,
         };
         let parser = Parser::new(json, &Budget::new(limits.total_input_bytes));
-        Self { agent, limits, parser, input: Vec::new(), closed: false }
+        Self { server, settings, limits, parser, input: Vec::new(), closed: false }
     }
 
     /// Executes a command, and returns its return value as JSON. A command without a success response
@@ -57,7 +68,7 @@ impl AgentPeer {
             dismantle(arguments.into_iter().map(|(_, value)| value));
             return Err(QmpError::generic("JSON nesting depth limit exceeded"));
         }
-        let dispatch = self.agent.server.shared().dispatch();
+        let dispatch = self.server.shared().dispatch();
         let is_missing = dispatch.router().handled(&name).is_none();
         if name == "guest-info" && !is_missing {
             return self.info().map(Some);
@@ -65,12 +76,10 @@ impl AgentPeer {
         if is_missing && NOT_AGENT.contains(&name.as_str()) {
             return Err(self.not_found(&name));
         }
-        if self.agent.with_guest(|guest| guest.is_frozen()) && !WHILE_FROZEN.contains(&&*name) {
-            if !is_missing {
-                let desc =
-                    format!("Command {name} has been disabled: the agent is in frozen state");
-                return Err(QmpError::new(ErrorClass::CommandNotFound, desc));
-            }
+        let is_frozen = self.server.with_machine(|guest, _| guest.is_frozen());
+        if is_frozen && !is_missing && !WHILE_FROZEN.contains(&name.as_str()) {
+            let desc = format!("Command {name} has been disabled: the agent is in frozen state");
+            return Err(QmpError::new(ErrorClass::CommandNotFound, desc));
         }
         let action = dispatch.find(&name, arguments, false);
         let (handler, arguments, success_response) = match action {
@@ -86,21 +95,21 @@ impl AgentPeer {
             }) => (handler, arguments, success_response),
             Ok(Action::Handle { .. }) => return Err(self.not_found(&name)),
         };
-        let machine = self.agent.server.machine();
+        let machine = self.server.machine();
         let run = || machine.with(|guest, context| handler(guest, arguments, context));
         let result = catch_unwind(AssertUnwindSafe(run));
         let value = result.unwrap_or_else(|_| {
             Err(QmpError::generic(format!("the handler of the command {name} panicked")))
         })?;
-        self.closed = self.agent.with_guest(|guest| guest.shutdown_mode().is_some());
+        self.closed = self.server.with_machine(|guest, _| guest.shutdown_mode().is_some());
         Ok(success_response.then_some(value))
     }
 
     fn info(&self) -> Result<String, QmpError> {
-        let mut info = GuestAgentInfo::new(self.agent.settings.version.clone());
-        if !self.agent.settings.first_release {
-            let dispatch = self.agent.server.shared().dispatch();
-            let frozen = self.agent.with_guest(|guest| guest.is_frozen());
+        let mut info = GuestAgentInfo::new(self.settings.version.clone());
+        if !self.settings.first_release {
+            let dispatch = self.server.shared().dispatch();
+            let frozen = self.server.with_machine(|guest, _| guest.is_frozen());
             let commands = dispatch.router().commands().map(|name| {
                 let entry = dispatch.router().handled(name).map(|(entry, _)| entry);
                 let enabled = !frozen || WHILE_FROZEN.contains(&name);
@@ -115,7 +124,7 @@ impl AgentPeer {
     fn not_found(&self, name: &str) -> QmpError {
         let desc = format!("The command {name} has not been found");
         let mut error = QmpError::new(ErrorClass::CommandNotFound, desc);
-        if self.agent.settings.first_release {
+        if self.settings.first_release {
             error.rest.insert("data".to_owned(), json!({ "name": name }));
         }
         error

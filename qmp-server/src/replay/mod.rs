@@ -30,6 +30,7 @@
 mod peer;
 mod recorder;
 mod recording;
+mod report;
 mod request;
 mod store;
 
@@ -41,11 +42,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use qmp_types::Printable;
-
 use self::peer::ReplayPeer;
 pub use self::recorder::Recorder;
 pub use self::recording::{Recording, RecordingError};
+pub use self::report::{Fault, ReplayError};
+pub use self::store::Order;
 use self::store::Store;
 use crate::link::{self, Link};
 use crate::schema::Schema;
@@ -60,95 +61,6 @@ pub struct Replay {
     order: Order,
     schema: Option<Schema>,
 }
-
-/// Which requests a replay answers.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum Order {
-    /// The same requests in the same order.
-    Strict,
-    /// Each request that was recorded, in any order. The arguments are compared as JSON values, so
-    /// that the order of members does not matter. Several replies to equal requests are sent in turn,
-    /// and the last one repeats, without its events.
-    #[default]
-    ByRequest,
-}
-
-/// A request that does not fit a recording.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Fault {
-    /// The recording does not contain the request.
-    NotRecorded {
-        /// The request, with its arguments in JSON.
-        request: String,
-    },
-    /// The recording continues with another request.
-    OutOfOrder {
-        /// The request, with its arguments in JSON.
-        request: String,
-        /// The request with which the recording continues.
-        expected: String,
-    },
-    /// The client has not sent a request of the recording.
-    NotSent {
-        /// The request, with its arguments in JSON.
-        request: String,
-    },
-    /// The request is not valid according to the schema.
-    Invalid {
-        /// The request, with its arguments in JSON.
-        request: String,
-        /// The reason, in QEMU's words.
-        reason: String,
-    },
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotRecorded { request } => {
-                write!(f, "not in the recording: {}", Printable(request))
-            }
-            Self::OutOfOrder { request, expected } => {
-                write!(f, "expected {}, got {}", Printable(expected), Printable(request))
-            }
-            Self::NotSent { request } => write!(f, "not sent: {}", Printable(request)),
-            Self::Invalid { request, reason } => {
-                write!(f, "invalid: {}: {}", Printable(request), Printable(reason))
-            }
-        }
-    }
-}
-
-/// The error for a client whose requests do not fit the recording.
-///
-/// `Display` and `Debug` show one fault per line.
-#[derive(Clone)]
-pub struct ReplayError(Vec<Fault>);
-
-impl ReplayError {
-    /// Returns the faults, in the order in which they occurred.
-    #[must_use]
-    pub fn faults(&self) -> &[Fault] {
-        &self.0
-    }
-}
-
-impl fmt::Display for ReplayError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the client's requests do not fit the recording")?;
-        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
-    }
-}
-
-impl fmt::Debug for ReplayError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::error::Error for ReplayError {}
 
 impl Replay {
     /// Creates a replay of a recording, which answers by request.
@@ -175,7 +87,7 @@ impl Replay {
         ReplayServer {
             recording: self.recording,
             store: Arc::new(Mutex::new(store)),
-            clients: Arc::default(),
+            clients: Mutex::default(),
         }
     }
 }
@@ -185,7 +97,13 @@ impl Replay {
 pub struct ReplayServer {
     recording: Arc<Recording>,
     store: Arc<Mutex<Store>>,
-    clients: Arc<Mutex<Vec<(Arc<Link>, JoinHandle<()>)>>>,
+    clients: Mutex<Vec<Served>>,
+}
+
+/// A client, and the thread that serves it.
+struct Served {
+    link: Arc<Link>,
+    thread: JoinHandle<()>,
 }
 
 impl fmt::Debug for ReplayServer {
@@ -234,8 +152,8 @@ impl ReplayServer {
     /// those that the client has not sent.
     pub fn finish(self) -> Result<(), ReplayError> {
         let clients = std::mem::take(&mut *lock(&self.clients));
-        clients.iter().for_each(|(link, _)| link.end_input());
-        clients.into_iter().for_each(|(_, thread)| drop(thread.join()));
+        clients.iter().for_each(|client| client.link.end_input());
+        clients.into_iter().for_each(|client| drop(client.thread.join()));
         let mut store = lock(&self.store);
         store.note_rest();
         let faults = std::mem::take(&mut store.faults);
@@ -249,8 +167,8 @@ impl ReplayServer {
         let peer = ReplayPeer::new(session, Arc::clone(&self.store), events);
         let thread = link::spawn("qmp replay", Arc::clone(&link), peer)?;
         let mut clients = lock(&self.clients);
-        clients.retain(|(_, thread)| !thread.is_finished());
-        clients.push((link, thread));
+        clients.retain(|client| !client.thread.is_finished());
+        clients.push(Served { link, thread });
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::request::Request;
-use crate::json::dismantle;
+use crate::json::{dismantle, value_to_json};
 
 /// The maximum size of a recording in bytes.
 const MAX_BYTES: u64 = 256 << 20;
@@ -263,7 +263,7 @@ impl Builder {
 }
 
 fn raw(value: &Value) -> Result<Box<RawValue>, String> {
-    serde_json::value::to_raw_value(value).map_err(|error| error.to_string())
+    RawValue::from_string(value_to_json(value)).map_err(|error| error.to_string())
 }
 
 /// Returns the error for a request that a recording does not contain.

@@ -6,11 +6,24 @@ use qmp_types::QmpError;
 use serde_json::value::RawValue;
 
 use super::recording::{Event, Recording, missing};
+use super::report::Fault;
 use super::request::Request;
-use super::{Fault, Order};
 use crate::arguments::{self, explain};
 use crate::introspection::Shape;
 use crate::schema::Schema;
+
+/// Which requests a replay answers.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Order {
+    /// The same requests in the same order.
+    Strict,
+    /// Each request that was recorded, in any order. The arguments are compared as JSON values, so
+    /// that the order of members does not matter. Several replies to equal requests are sent in turn,
+    /// and the last one repeats, without its events.
+    #[default]
+    ByRequest,
+}
 
 /// The number of faults that are remembered.
 const MAX_FAULTS: usize = 1 << 10;
@@ -89,9 +102,8 @@ impl Store {
     fn by_request(&mut self, sent: &Request) -> Result<Answer, QmpError> {
         let recording = Arc::clone(&self.recording);
         let equal = recording.exchanges.iter().enumerate();
-        let mut equal = equal.filter(|(_, exchange)| exchange.request.equals(sent)).peekable();
         let mut last = None;
-        while let Some((at, _)) = equal.next() {
+        for (at, _) in equal.filter(|(_, exchange)| exchange.request.equals(sent)) {
             last = Some(at);
             if !self.used[at] {
                 break;

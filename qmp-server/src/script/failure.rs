@@ -28,7 +28,7 @@ struct Details {
     before: VecDeque<String>,
 }
 
-/// What a client did instead of what was expected.
+/// The message or the event that came instead of what was expected.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Got {

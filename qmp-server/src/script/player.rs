@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use qmp_types::QmpError;
 use serde_json::Value;
 
-use super::Script;
+use super::builder::Script;
 use super::failure::{Got, History, ScriptError};
 use super::step::{Answer, Command, Content, Expectation, Form, Id, Step};
 use crate::budget::{Budget, Charge};
@@ -19,7 +19,7 @@ const MAX_UNANSWERED: usize = 1 << 10;
 /// A time by which something is later.
 const TICK: Duration = Duration::from_millis(1);
 
-/// What the owner of the connection has to do next.
+/// The next duty of the owner of the connection.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Action {
     Send(Vec<u8>),
@@ -118,12 +118,15 @@ impl Player {
             if self.closed || self.failure.is_some() {
                 return Action::Close;
             }
-            if let Some(resume_at) = self.resume_at.filter(|resume_at| now < *resume_at) {
-                if now >= self.deadline {
+            if let Some(resume_at) = self.resume_at {
+                // Even if the thread that waited was late for both times.
+                if resume_at > self.deadline && now >= self.deadline {
                     self.fail("time for the rest of the script".to_owned(), Got::Timeout);
                     continue;
                 }
-                return Action::Wait(resume_at.min(self.deadline));
+                if now < resume_at {
+                    return Action::Wait(resume_at.min(self.deadline));
+                }
             }
             self.resume_at = None;
             let step = self.script.steps.get(self.at).cloned();

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::Script;
+use super::builder::Script;
 use super::failure::{Got, History, ScriptError};
 use super::player::{Action, Player};
 use crate::link::{Link, Received};
@@ -54,6 +54,14 @@ impl fmt::Debug for ScriptServer {
             .field("started", &state.started)
             .field("failure", &state.failure)
             .finish_non_exhaustive()
+    }
+}
+
+impl Script {
+    /// Starts a server that plays the script for one connection. [`ScriptServer::new`] plays several
+    /// scripts, one per connection.
+    pub fn start(self) -> ScriptServer {
+        ScriptServer::new([self])
     }
 }
 

@@ -81,11 +81,11 @@ pub enum Content {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Id {
-    /// That of the command, if it has one.
+    /// The command's identifier, if it has one.
     Same,
-    /// None.
+    /// No identifier.
     Missing,
-    /// Another one.
+    /// Another identifier.
     Other(Value),
 }
 

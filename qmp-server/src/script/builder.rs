@@ -1,14 +1,150 @@
-//! The second half of an expectation: how the command is answered.
+//! Builds scripts: the list of steps, and the two halves of an expectation.
 
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use qmp_types::{Event, QmpError};
+use qmp_types::{
+    Capability, Command, Empty, Event, Greeting, QmpError, Timestamp, Version, VersionTriple,
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::Script;
 use super::step::{Answer, Arguments, Content, Expectation, Form, Id, Step};
+use crate::json::{to_json, value_to_json};
+use crate::session::event_line;
+
+/// The time that a script may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A list of [steps](Step) that a server plays with a client.
+#[derive(Clone, Debug)]
+#[must_use = "`start` plays the script"]
+pub struct Script {
+    pub(super) steps: Vec<Step>,
+    pub(super) bytewise: bool,
+    pub(super) deadline: Duration,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Script {
+    /// Creates a script that begins with a greeting and capabilities negotiation.
+    pub fn new() -> Self {
+        Self::bare().greet().negotiate()
+    }
+
+    /// Creates a script without steps, for a server that sends no greeting or a guest agent.
+    pub fn bare() -> Self {
+        Self { steps: Vec::new(), bytewise: false, deadline: DEADLINE }
+    }
+
+    /// Sends the greeting of a QEMU that supports out-of-band execution.
+    pub fn greet(self) -> Self {
+        let version = Version::new(VersionTriple::new(11, 1, 0), "script");
+        self.greet_as(&Greeting { version, capabilities: vec![Capability::Oob] })
+    }
+
+    /// Sends a greeting.
+    pub fn greet_as(self, greeting: &Greeting) -> Self {
+        let greeting = to_json(greeting).unwrap_or_default();
+        self.send(format!("{{\"QMP\": {greeting}}}\r\n"))
+    }
+
+    /// Expects `qmp_capabilities` with any arguments, and accepts it.
+    pub fn negotiate(self) -> Self {
+        Expecting::<Empty>::command(self, "qmp_capabilities", Arguments::Any).returns(Empty {})
+    }
+
+    /// Expects `guest-sync-delimited`, and answers as a guest agent does.
+    pub fn synchronize(self) -> Self {
+        self.expect_raw("guest-sync-delimited").sends([0xFF]).returns_argument("id")
+    }
+
+    /// Expects a command with exactly its arguments, in-band.
+    ///
+    /// # Panics
+    /// Panics if the command cannot be encoded as JSON.
+    pub fn expect<C: Command>(self, command: C) -> Expecting<C::Return> {
+        let arguments = match C::HAS_ARGUMENTS {
+            true => serde_json::to_value(command).expect("the command can be encoded as JSON"),
+            false => Value::Null,
+        };
+        Expecting::command(self, C::NAME, Arguments::Any).arguments(arguments)
+    }
+
+    /// Expects a command by its name, in-band, with any arguments.
+    pub fn expect_raw(self, name: &str) -> Expecting<Value> {
+        Expecting::command(self, name, Arguments::Any)
+    }
+
+    /// Answers a command that was expected in an earlier step and has not been answered; of several,
+    /// the oldest.
+    pub fn answer(self, name: &str) -> Expecting<Value> {
+        Expecting::earlier(self, Some(name.to_owned()))
+    }
+
+    /// Sends an event, with the current time.
+    ///
+    /// # Panics
+    /// Panics if the event cannot be encoded as JSON.
+    pub fn event<E: Event>(mut self, event: &E) -> Self {
+        self.steps.push(event_step(event));
+        self
+    }
+
+    /// Sends an event by its name, with the current time.
+    pub fn event_raw(mut self, name: &str, data: Option<Value>) -> Self {
+        self.steps.push(named_event(name, data.as_ref()));
+        self
+    }
+
+    /// Sends bytes unchanged.
+    pub fn send(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.steps.push(Step::Send(bytes.into()));
+        self
+    }
+
+    /// Waits for a time. Nothing is read meanwhile.
+    pub fn pause(mut self, time: Duration) -> Self {
+        self.steps.push(Step::Pause(time));
+        self
+    }
+
+    /// Closes the connection. This is the last step that is played.
+    pub fn close(mut self) -> Self {
+        self.steps.push(Step::Close);
+        self
+    }
+
+    /// Adds a step.
+    pub fn step(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    /// Returns the steps.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Sends everything one byte at a time.
+    pub fn bytewise(mut self) -> Self {
+        self.bytewise = true;
+        self
+    }
+
+    /// Sets the time after its start at which the script fails if it is incomplete, and ends in any
+    /// case (default: 10 s).
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+}
 
 /// A command that a [`Script`] expects, and the settings of its answer. `R` is the type of its return
 /// value.
@@ -27,13 +163,13 @@ pub struct Expecting<R> {
 }
 
 impl<R: Serialize> Expecting<R> {
-    pub(super) fn command(script: Script, name: &str, arguments: Arguments) -> Self {
+    fn command(script: Script, name: &str, arguments: Arguments) -> Self {
         let expectation =
             Expectation { name: name.to_owned(), arguments, out_of_band: false, descriptors: None };
         Self { expectation: Some(expectation), ..Self::earlier(script, None) }
     }
 
-    pub(super) fn earlier(script: Script, to: Option<String>) -> Self {
+    fn earlier(script: Script, to: Option<String>) -> Self {
         let answer =
             Answer { to, content: Content::Return(Value::Null), id: Id::Same, form: Form::Whole };
         Self { script, expectation: None, between: Vec::new(), answer, returns: PhantomData }
@@ -85,7 +221,7 @@ impl<R: Serialize> Expecting<R> {
     /// # Panics
     /// Panics if the event cannot be encoded as JSON.
     pub fn emits<E: Event>(mut self, event: &E) -> Self {
-        self.between.push(super::event_step(event));
+        self.between.push(event_step(event));
         self
     }
 
@@ -171,4 +307,16 @@ fn members(value: Value) -> Map<String, Value> {
         Value::Object(members) => members,
         _ => Map::new(),
     }
+}
+
+fn event_step<E: Event>(event: &E) -> Step {
+    let data = serde_json::to_value(event).expect("the event can be encoded as JSON");
+    let is_empty = data.as_object().is_some_and(Map::is_empty);
+    named_event(E::NAME, Some(&data).filter(|_| !is_empty))
+}
+
+fn named_event(name: &str, data: Option<&Value>) -> Step {
+    let data = data.map(value_to_json);
+    let line = event_line(name, data.as_deref(), Timestamp::now());
+    Step::Send(format!("{line}\r\n").into_bytes())
 }
