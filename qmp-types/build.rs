@@ -32,7 +32,12 @@ fn qmp() -> Option<ExitCode> {
 
 #[cfg(feature = "qga")]
 fn qga() -> Option<ExitCode> {
-    Some(qmp_codegen::Builder::new().schema(qmp_schema::QGA).constructors_for_all().generate("qga"))
+    let exit = qmp_codegen::Builder::new()
+        .schema(qmp_schema::QGA)
+        .constructors_for_all()
+        .introspection()
+        .generate("qga");
+    Some(exit)
 }
 
 #[cfg(not(feature = "qga"))]

@@ -79,6 +79,8 @@
 //!     .generate("vmm")
 //! ```
 
+#[cfg(feature = "agent")]
+pub mod agent;
 mod arguments;
 mod budget;
 mod build_error;
@@ -101,6 +103,7 @@ mod input;
 mod introspection;
 mod json;
 mod limits;
+mod link;
 mod negotiation;
 mod ordered;
 mod output;
@@ -127,6 +130,7 @@ mod threads;
 mod throttle;
 mod usage;
 
+pub mod script;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
