@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 
 /// The number of bytes at the beginning of an image that are looked at.
-const HEAD: usize = 64 << 10;
+pub(super) const HEAD: usize = 64 << 10;
 
 /// Files that exist only in the simulation, and those of the host.
 #[derive(Debug)]
@@ -104,6 +104,23 @@ impl Files {
         Ok(())
     }
 
+    /// Writes to a file that exists, after `offset` bytes.
+    pub(super) fn write_at(&mut self, path: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if let Some(file) = self.simulated.get_mut(path) {
+            let from = usize::try_from(offset).unwrap_or(usize::MAX);
+            if from.saturating_add(bytes.len()) <= HEAD {
+                file.head.resize(from, 0);
+                file.head.extend_from_slice(bytes);
+            }
+            file.size = file.size.max(offset.saturating_add(bytes.len() as u64));
+            return Ok(());
+        }
+        self.check_host()?;
+        let mut file = fs::OpenOptions::new().write(true).open(path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        file.write_all(bytes)
+    }
+
     /// Writes the beginning of a file that exists, and makes it as large as needed.
     pub(super) fn write(&mut self, path: &str, size: u64, head: &[u8]) -> io::Result<()> {
         if let Some(file) = self.simulated.get_mut(path) {
@@ -155,12 +172,12 @@ fn kind(metadata: &fs::Metadata) -> Kind {
 }
 
 #[cfg(unix)]
-fn allocated(metadata: &fs::Metadata) -> u64 {
+pub(super) fn allocated(metadata: &fs::Metadata) -> u64 {
     use std::os::unix::fs::MetadataExt;
     metadata.blocks().saturating_mul(512)
 }
 
 #[cfg(not(unix))]
-fn allocated(metadata: &fs::Metadata) -> u64 {
+pub(super) fn allocated(metadata: &fs::Metadata) -> u64 {
     metadata.len()
 }
