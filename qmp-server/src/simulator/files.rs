@@ -74,6 +74,19 @@ impl Files {
         })
     }
 
+    /// Checks that the directory of a file exists.
+    pub(super) fn check_parent(&self, path: &str) -> io::Result<()> {
+        let parent = match path.rsplit_once('/') {
+            Some(("", _)) => "/",
+            Some((parent, _)) => parent,
+            None => ".",
+        };
+        match self.metadata(parent)?.kind {
+            Kind::Directory => Ok(()),
+            _ => Err(io::Error::from_raw_os_error(20)),
+        }
+    }
+
     /// Reads the beginning of a file, after `offset` bytes.
     pub(super) fn head(&self, path: &str, offset: u64) -> io::Result<Vec<u8>> {
         if let Some(file) = self.simulated.get(path) {

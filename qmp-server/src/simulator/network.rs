@@ -11,7 +11,6 @@ use qmp_types::qmp::events::{NetdevStreamConnected, NetdevStreamDisconnected, Ni
 use serde_json::{Map, Value, json};
 
 use super::descriptor_set::{self, check_tap, is_socket};
-use super::files::Kind;
 use super::machine::{Device, Machine, Netdev};
 use super::replies::{Arguments, Handle, Reply, done, is_identifier, not_found, os_error, refuse};
 use crate::router::Router;
@@ -373,18 +372,10 @@ pub(super) fn check_listen(
             if path.len() > 107 {
                 return refuse(format!("UNIX socket path '{path}' is too long"));
             }
-            let parent = match path.rsplit_once('/') {
-                Some(("", _)) => "/",
-                Some((parent, _)) => parent,
-                None => ".",
-            };
-            match machine.files.metadata(parent) {
-                Ok(found) if found.kind == Kind::Directory => Ok(()),
-                Ok(_) => refuse(format!("Failed to unlink socket {path}: Not a directory")),
-                Err(error) => {
-                    refuse(format!("Failed to bind socket to {path}: {}", os_error(&error)))
-                }
-            }
+            machine.files.check_parent(path).or_else(|error| match error.raw_os_error() {
+                Some(20) => refuse(format!("Failed to unlink socket {path}: Not a directory")),
+                _ => refuse(format!("Failed to bind socket to {path}: {}", os_error(&error))),
+            })
         }
         "inet" => {
             let (host, port) = (text("host"), text("port"));

@@ -1,4 +1,4 @@
-//! What is at the ends of the graph: null devices, files, descriptors and servers.
+//! The ends of the graph: null devices, files, descriptors and servers.
 
 use std::fs::File;
 use std::sync::Arc;
