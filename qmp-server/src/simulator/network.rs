@@ -74,7 +74,12 @@ impl Machine {
                 }
                 match text("fd").or(text("fds")) {
                     Some(names) => self.check_queues(names, arguments),
-                    None => refuse("network script /etc/qemu-ifup failed with status 256"),
+                    None => {
+                        if let Some(name) = text("vhostfd") {
+                            self.take_descriptor(name)?;
+                        }
+                        refuse("network script /etc/qemu-ifup failed with status 256")
+                    }
                 }
             }
             "bridge" => refuse("bridge helper failed"),
