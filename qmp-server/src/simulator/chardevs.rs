@@ -232,6 +232,9 @@ impl Machine {
         if is_server && waits {
             return refuse("'reconnect' option is incompatible with socket in server listen mode");
         }
+        if !is_server && data.contains_key("wait") {
+            return refuse("'wait' option is incompatible with socket in client connect mode");
+        }
         if let Some(id) = data.get("tls-creds").and_then(Value::as_str) {
             if self.objects.iter().all(|object| object.id != id) {
                 return refuse(format!("No TLS credentials with id '{id}'"));

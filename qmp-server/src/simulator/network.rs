@@ -124,18 +124,16 @@ impl Machine {
 
     /// Takes the descriptors of a TAP device's queues, and those of vhost.
     fn check_queues(&mut self, names: &str, arguments: &Arguments) -> Result<(), QmpError> {
-        for name in names.split(':') {
-            check_tap(&self.take_descriptor(name)?)?;
-        }
+        let mut take = |names: &str| -> Result<Vec<File>, QmpError> {
+            names.split(':').map(|name| self.take_descriptor(name)).collect()
+        };
+        let queues = take(names)?;
         let vhost = arguments.text("vhostfd").or(arguments.text("vhostfds"));
-        let count = |names: &str| names.split(':').count();
-        if vhost.is_some_and(|vhost| count(vhost) != count(names)) {
+        let vhost = vhost.map(take).transpose()?;
+        if vhost.is_some_and(|vhost| vhost.len() != queues.len()) {
             return refuse("The number of fds passed does not match the number of vhostfds passed");
         }
-        for name in vhost.into_iter().flat_map(|names| names.split(':')) {
-            self.take_descriptor(name)?;
-        }
-        Ok(())
+        queues.iter().try_for_each(check_tap)
     }
 
     /// Takes the descriptor that has a name, or refuses what could only be a number.

@@ -126,14 +126,14 @@ impl Machine {
         if node.read_only {
             return self.descriptors.open(path, READ);
         }
-        let both = self.descriptors.open(path, READ_WRITE)?;
-        if both.is_err() && auto_read_only {
-            if let Some(Ok(descriptor)) = self.descriptors.open(path, READ) {
-                node.read_only = true;
-                return Some(Ok(descriptor));
-            }
+        if auto_read_only {
+            // QEMU opens it to write once something writes.
+            let opened = self.descriptors.open(path, READ)?;
+            let writable = self.descriptors.open(path, READ_WRITE);
+            node.read_only = writable.is_none_or(|writable| writable.is_err());
+            return Some(opened);
         }
-        Some(both)
+        self.descriptors.open(path, READ_WRITE)
     }
 
     fn open_server(&mut self, node: &mut Node, options: &Options) -> Result<(), QmpError> {
