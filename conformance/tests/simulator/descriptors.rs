@@ -32,17 +32,18 @@ fn kinds(scratch: &Scratch) -> Vec<(&'static str, File, Option<File>)> {
 fn by_name() -> Vec<Value> {
     let command = |name: &str, arguments: Value| json!({"execute": name, "arguments": arguments});
     let address = json!({"type": "fd", "data": {"str": "f"}});
-    let chardev = |server: bool| {
-        json!({"type": "socket", "data": {"addr": address,
-        "server": server, "wait": false}})
+    let chardev = |mut data: Value| {
+        data["addr"] = address.clone();
+        json!({"id": "c", "backend": {"type": "socket", "data": data}})
     };
     vec![
         command("netdev_add", json!({"type": "socket", "id": "n", "fd": "f"})),
         command("netdev_add", json!({"type": "tap", "id": "n", "fd": "f"})),
         command("netdev_add", json!({"type": "tap", "id": "n", "fds": "f:g"})),
         command("netdev_add", json!({"type": "tap", "id": "n", "fd": "f", "vhostfd": "g"})),
-        command("chardev-add", json!({"id": "c", "backend": chardev(false)})),
-        command("chardev-add", json!({"id": "c", "backend": chardev(true)})),
+        command("chardev-add", chardev(json!({"server": false}))),
+        command("chardev-add", chardev(json!({"server": false, "wait": false}))),
+        command("chardev-add", chardev(json!({"server": true, "wait": false}))),
         command("nbd-server-start", json!({"addr": address})),
         command("add_client", json!({"protocol": "vnc", "fdname": "f"})),
         command("closefd", json!({"fdname": "f"})),
