@@ -3,6 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
+#[cfg(feature = "simulator")]
+use std::time::Duration;
 
 use qmp_types::{Command, QmpError};
 use serde::de::DeserializeOwned;
@@ -143,6 +145,24 @@ impl<M> Handler<M> {
                 }))
             }
         }
+    }
+
+    /// Returns a handler that waits before it does what this one does, on a thread of its own.
+    #[cfg(feature = "simulator")]
+    pub(crate) fn delayed(self, time: Duration) -> Self
+    where
+        M: Send + 'static,
+    {
+        let handler = Arc::new(self);
+        Self::Replying(Box::new(move |machine, arguments, responder| {
+            let (handler, machine) = (Arc::clone(&handler), machine.clone());
+            let thread = thread::Builder::new().stack_size(BLOCKING_STACK_SIZE);
+            // If no thread can be spawned, the responder is dropped, which answers the command.
+            let _ = thread.spawn(move || {
+                thread::sleep(time);
+                handler.execute(&machine, arguments, responder);
+            });
+        }))
     }
 
     /// Returns whether the handler borrows the machine, and so waits for other handlers.

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+#[cfg(feature = "simulator")]
+use std::time::Duration;
 
 use qmp_types::{Command, Event, QmpError};
 use serde::de::DeserializeOwned;
@@ -254,6 +256,19 @@ impl<M> Router<M> {
     {
         if let Some(entry) = self.entries.get_mut(command) {
             entry.handler = entry.handler.take().map(|handler| handler.after(action));
+        }
+        self
+    }
+
+    /// Delays a command. Only commands of the same client wait for it.
+    #[cfg(feature = "simulator")]
+    #[must_use]
+    pub(crate) fn delay(mut self, command: &str, time: Duration) -> Self
+    where
+        M: Send + 'static,
+    {
+        if let Some(entry) = self.entries.get_mut(command) {
+            entry.handler = entry.handler.take().map(|handler| handler.delayed(time));
         }
         self
     }

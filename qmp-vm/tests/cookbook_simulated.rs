@@ -5,17 +5,21 @@
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs, unreachable_pub)] // tests
 #![allow(dead_code)] // the programs' `main`
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use qmp_client::blocking::Client;
 use qmp_client::qmp::commands::{QueryBlock, QueryCpusFast, QueryNamedBlockNodes, QueryStatus};
 use qmp_client::qmp::types::{RunState, ShutdownCause};
+use qmp_server::agent::{AgentSimulator, Program};
 use qmp_server::{Simulator, SimulatorBuilder};
-use qmp_vm::EndedBy;
+use qmp_vm::{EndedBy, Workflows};
 use serde_json::{Value, json};
 
 macro_rules! programs {
@@ -29,61 +33,76 @@ programs! {
     backup: "../examples/backup.rs",
     capabilities: "../examples/capabilities.rs",
     commit: "../examples/commit.rs",
+    guest_exec: "../examples/guest_exec.rs",
+    guest_files: "../examples/guest_files.rs",
     handle_errors: "../examples/handle_errors.rs",
     hotplug_cpu: "../examples/hotplug_cpu.rs",
+    hotplug_disk: "../examples/hotplug_disk.rs",
     hotplug_memory: "../examples/hotplug_memory.rs",
+    hotplug_nic: "../examples/hotplug_nic.rs",
+    launch: "../examples/launch.rs",
     live_migration: "../examples/live_migration.rs",
     mirror: "../examples/mirror.rs",
     nbd_export: "../examples/nbd_export.rs",
     overview: "../examples/overview.rs",
     overview_blocking: "../examples/overview_blocking.rs",
+    own_workflow: "../examples/own_workflow.rs",
     raw: "../examples/raw.rs",
     reboot: "../examples/reboot.rs",
     resize_memory: "../examples/resize_memory.rs",
+    save_to_file: "../examples/save_to_file.rs",
+    screen: "../examples/screen.rs",
     shut_down: "../examples/shut_down.rs",
     stream: "../examples/stream.rs",
     suspend: "../examples/suspend.rs",
     transcript: "../examples/transcript.rs",
     unplug_disk: "../examples/unplug_disk.rs",
+    wait_for_start: "../examples/wait_for_start.rs",
     watch_shutdown: "../examples/watch_shutdown.rs",
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_millis(100);
 
-/// The programs that are not run here, with the reasons.
-const OTHERS: [(&str, &str); 8] = [
-    ("guest_exec", "talks to a guest agent only"),
-    ("guest_files", "talks to a guest agent only"),
-    ("hotplug_disk", "passes descriptors, which the server does not receive yet"),
-    ("hotplug_nic", "passes descriptors, which the server does not receive yet"),
-    ("launch", "starts a program"),
-    ("save_to_file", "passes descriptors, which the server does not receive yet"),
-    ("screen", "passes descriptors, which the server does not receive yet"),
-    ("wait_for_start", "starts a program"),
-];
+/// A directory that is removed when this is dropped.
+struct Directory(PathBuf);
 
-/// A simulated machine that listens on a socket, in a directory that is removed when this is
-/// dropped.
+impl Directory {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("simulated-{}-{count}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A simulated machine that listens on a socket.
 struct Vm {
     simulator: Simulator,
-    directory: PathBuf,
+    directory: Directory,
     /// The test's own monitor.
     test: Client,
 }
 
 impl Vm {
     fn new(builder: SimulatorBuilder) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let directory =
-            std::env::temp_dir().join(format!("simulated-{}-{count}", std::process::id()));
-        std::fs::create_dir(&directory).unwrap();
-        let listener = UnixListener::bind(directory.join("qmp")).unwrap();
+        let directory = Directory::new();
+        let listener = UnixListener::bind(directory.file("qmp")).unwrap();
         let simulator = builder.build();
         let server = simulator.server().clone();
         std::thread::spawn(move || server.serve_unix(&listener));
-        let test = Client::connect(format!("unix:{}", directory.join("qmp").display())).unwrap();
+        let test = Client::connect(format!("unix:{}", directory.file("qmp"))).unwrap();
         Self { simulator, directory, test }
     }
 
@@ -92,7 +111,7 @@ impl Vm {
     }
 
     fn file(&self, name: &str) -> String {
-        self.directory.join(name).display().to_string()
+        self.directory.file(name)
     }
 
     fn ask(&self, command: &str, arguments: Value) -> Value {
@@ -155,12 +174,6 @@ impl Vm {
     }
 }
 
-impl Drop for Vm {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
 fn bare() -> SimulatorBuilder {
     Simulator::builder().machine_type("pc")
 }
@@ -171,14 +184,14 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn every_program_is_run_or_explained() {
+fn every_program_is_run() {
     let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
     let this = include_str!("cookbook_simulated.rs");
     for entry in std::fs::read_dir(examples).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        let is_explained = OTHERS.iter().any(|(other, _)| name == format!("{other}.rs"));
-        let is_run = this.contains(&format!("../examples/{name}"));
-        assert!(name == "README.md" || is_run != is_explained, "{name}");
+        let Some(program) = name.strip_suffix(".rs") else { continue };
+        assert!(this.contains(&format!("../examples/{name}")), "{name}");
+        assert!(this.contains(&format!("{program}::")), "{name}");
     }
 }
 
@@ -385,6 +398,209 @@ fn to_another_machine_and_to_nowhere() {
     let moved = live_migration::run(&from, &to, &uri, &nowhere, PATIENCE);
     assert!(!block_on(moved).unwrap());
     assert_eq!(source.status(), RunState::Running);
+}
+
+#[test]
+fn to_a_file_and_back() {
+    let source = Vm::new(Simulator::builder());
+    let state = source.file("state");
+    assert_eq!(save_to_file::save(&source.address(), &state).unwrap(), None);
+    assert!(source.simulator.server().has_ended());
+    let target = Vm::new(Simulator::builder().paused(true).incoming());
+    assert_eq!(save_to_file::restore(&target.address(), &state).unwrap(), None);
+    assert_eq!(target.status(), RunState::Running);
+    // The file cannot be written, so the guest goes on.
+    let source = Vm::new(Simulator::builder());
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    assert!(!matches!(save_to_file::save_into(&source.address(), full), Ok(None)));
+    assert_eq!(source.status(), RunState::Running);
+    // A file that is not a saved state is not restored.
+    let other = source.file("other");
+    std::fs::write(&other, "something else").unwrap();
+    let target = Vm::new(Simulator::builder().incoming());
+    assert!(!matches!(save_to_file::restore(&target.address(), &other), Ok(None)));
+}
+
+#[test]
+fn screens() {
+    let vm = Vm::new(Simulator::builder());
+    let picture = screen::run(&vm.address(), "Hello, World_1!\n", SOON).unwrap();
+    assert!(picture.starts_with(b"P6"));
+    assert!(picture.len() > 100_000);
+}
+
+fn open(path: &str) -> File {
+    File::options().read(true).write(true).open(path).unwrap()
+}
+
+#[test]
+fn disks_are_plugged_in() {
+    let taken = json!({"driver": "virtio-balloon-pci", "id": "taken"});
+    let vm = Vm::new(bare().device(taken));
+    let address = vm.address();
+    let image = vm.qcow2("image", 1 << 20, None);
+    let raw = vm.file("raw");
+    std::fs::write(&raw, vec![0; 1 << 20]).unwrap();
+    hotplug_disk::run(&address, open(&image), hotplug_disk::Format::Qcow2, "one", None).unwrap();
+    hotplug_disk::run(&address, open(&raw), hotplug_disk::Format::Raw, "two", None).unwrap();
+    assert_eq!(vm.disks(), ["disk-one", "disk-two"]);
+    for id in ["one", "two"] {
+        assert!(block_on(unplug_disk::run(&address, id, PATIENCE)).unwrap());
+    }
+    // Each step fails once, and the earlier ones are undone.
+    let failures = [
+        (hotplug_disk::Format::Qcow2, "three", None, "blockdev-add"),
+        (hotplug_disk::Format::Raw, "taken", None, "device_add"),
+        (hotplug_disk::Format::Raw, "three", Some("bus7"), "device_add"),
+    ];
+    for (format, id, bus, command) in failures {
+        let failed = hotplug_disk::run(&address, open(&raw), format, id, bus).unwrap_err();
+        assert_eq!(failed.command(), Some(command));
+    }
+    assert_eq!(vm.disks(), Vec::<String>::new());
+    assert_eq!(vm.ask("query-named-block-nodes", json!({})), json!([]));
+    assert_eq!(vm.ask("query-fdsets", json!({})), json!([]));
+}
+
+#[test]
+fn network_cards() {
+    const MAC: &str = "52:54:00:0c:00:17";
+    let taken = json!({"driver": "virtio-balloon-pci", "id": "nic-net2"});
+    let vm = Vm::new(bare().device(taken));
+    let address = vm.address();
+    let backend = |kind| {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let queues = vec![theirs.into()];
+        (ours, hotplug_nic::Backend { kind, queues, vhost: Vec::new() })
+    };
+    let (_peer, socket) = backend(hotplug_nic::Kind::Socket);
+    hotplug_nic::run(&address, "net1", MAC, socket).unwrap();
+    let filters = vm.ask("query-rx-filter", json!({}));
+    assert_eq!((&filters[0]["name"], &filters[0]["main-mac"]), (&json!("nic-net1"), &json!(MAC)));
+    // The card is refused, or the back end.
+    let (_peer, socket) = backend(hotplug_nic::Kind::Socket);
+    let taken = hotplug_nic::run(&address, "net2", MAC, socket).unwrap_err();
+    assert_eq!(taken.command(), Some("device_add"));
+    let (_peer, tap) = backend(hotplug_nic::Kind::Tap);
+    let no_tap = hotplug_nic::run(&address, "net3", MAC, tap).unwrap_err();
+    assert_eq!(no_tap.command(), Some("netdev_add"));
+    let netdevs = vm.ask("query-rx-filter", json!({}));
+    assert_eq!(netdevs.as_array().unwrap().len(), 1, "{netdevs}");
+}
+
+#[test]
+fn ports_of_the_guest_agent() {
+    let builder = bare().device(json!({"driver": "virtio-serial-pci", "id": "serial"}));
+    let vm = Vm::new(builder.device(json!({"driver": "virtio-balloon-pci", "id": "taken"})));
+    let chardevs = || vm.ask("query-chardev", json!({})).to_string();
+    let (before, socket) = (chardevs(), vm.file("agent"));
+    let taken = own_workflow::plug_agent(&vm.test, "taken", &socket).unwrap_err();
+    assert_eq!(taken.command(), Some("device_add"));
+    assert_eq!(chardevs(), before);
+    own_workflow::plug_agent(&vm.test, "agent", &socket).unwrap();
+    let again = own_workflow::plug_agent(&vm.test, "agent", &socket).unwrap_err();
+    assert_eq!(again.command(), Some("chardev-add"));
+    assert!(chardevs().contains("chardev-agent"));
+}
+
+#[test]
+fn programs_and_files_of_the_guest() {
+    let sh = Program::exits(3).stdout("out\n").stderr("err\n");
+    let agent = AgentSimulator::builder().program("/bin/sh", sh).build();
+    let directory = Directory::new();
+    let listener = UnixListener::bind(directory.file("agent")).unwrap();
+    let address = format!("unix:{}", directory.file("agent"));
+    let server = agent.clone();
+    std::thread::spawn(move || server.serve_unix(&listener));
+    let run = |program: &str| block_on(guest_exec::run(&address, program, &[], PATIENCE));
+    let output = run("/bin/sh").unwrap();
+    assert_eq!(output.exitcode, Some(3));
+    assert_eq!((&*output.stdout, &*output.stderr), (&b"out\n"[..], &b"err\n"[..]));
+    assert!(run("/no/such/program").unwrap_err().server().is_some());
+    let bytes: Vec<u8> = (0..200_001_u32).map(|number| number.to_le_bytes()[1]).collect();
+    guest_files::put(&address, "/tmp/file", &bytes).unwrap();
+    agent.with_guest(|guest| assert_eq!(guest.file("/tmp/file"), Some(&bytes[..])));
+    for (limit, fits) in [(bytes.len(), true), (bytes.len() - 1, false)] {
+        let read = guest_files::get(&address, "/tmp/file", limit).unwrap();
+        assert_eq!(read.as_ref(), fits.then_some(&bytes), "{limit}");
+    }
+    assert!(guest_files::get(&address, "/no/such/file", 1).unwrap_err().server().is_some());
+}
+
+/// A program that takes the place of QEMU: a script that runs [`stand_in`] of this test with its
+/// options.
+fn stand_in_for_qemu(directory: &Directory) -> String {
+    let path = directory.file("qemu-system-x86_64");
+    let this = std::env::current_exe().unwrap();
+    let run = format!("'{}' --exact stand_in --ignored --nocapture", this.display());
+    std::fs::write(&path, format!("#!/bin/sh\nOPTIONS=\"$*\" exec {run}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+#[ignore = "runs in the place of QEMU"]
+fn stand_in() {
+    let Ok(options) = std::env::var("OPTIONS") else { return };
+    let options: Vec<&str> = options.split(' ').collect();
+    let value = |name: &str| {
+        let at = options.iter().position(|option| *option == name);
+        at.map(|at| options[at + 1])
+    };
+    let builder = Simulator::builder().machine_type(value("-M").unwrap());
+    let simulator = match builder.paused(options.contains(&"-S")).try_build() {
+        Ok(simulator) => simulator,
+        Err(error) => {
+            eprintln!("{}", error.desc);
+            std::process::exit(1);
+        }
+    };
+    match value("-qmp").unwrap().strip_prefix("unix:") {
+        Some(address) => {
+            let path = address.split(',').next().unwrap();
+            let _ = std::fs::remove_file(path);
+            let listener = UnixListener::bind(path).unwrap();
+            simulator.server().serve_unix(&listener).unwrap();
+        }
+        // The standard input is a socket.
+        None => {
+            let stdin = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+            let client = UnixStream::from(stdin);
+            let server = simulator.connect().unwrap();
+            let pump = |mut from: UnixStream, mut to: UnixStream| {
+                move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Write);
+                }
+            };
+            let requests = pump(client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(requests);
+            pump(server, client)();
+        }
+    }
+    std::process::exit(0);
+}
+
+#[test]
+fn programs_that_start_qemu() {
+    let directory = Directory::new();
+    let qemu = stand_in_for_qemu(&directory);
+    let options = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
+    let (good, wrong) = (options("-M none -display none -S"), options("-M nonsense"));
+    let ended = launch::run(&qemu, &good, PATIENCE, |vm| {
+        vm.execute(QueryStatus::new()).map(|info| assert_eq!(info.status, RunState::Prelaunch))
+    });
+    assert_eq!(ended.unwrap().by, EndedBy::Quit);
+    let error = launch::run(&qemu, &wrong, PATIENCE, |_| Ok(())).unwrap_err();
+    assert!(error.report().contains("unsupported machine type"), "{error:?}");
+
+    let socket = directory.file("qmp");
+    // The stale socket of an earlier QEMU.
+    drop(UnixListener::bind(&socket).unwrap());
+    let (vm, mut child) = wait_for_start::run(Path::new(&socket), &qemu, &good).unwrap();
+    vm.quit().unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(wait_for_start::run(Path::new(&socket), &qemu, &wrong).is_err());
 }
 
 /// Serves one client as the agent of a guest, which acts on a command instead of answering it.

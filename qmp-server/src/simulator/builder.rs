@@ -1,8 +1,7 @@
 //! The settings of a simulated virtual machine.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
-use std::thread;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use qmp_types::qmp::types::RunState;
@@ -319,11 +318,11 @@ impl SimulatorBuilder {
         self
     }
 
-    /// Delays a command by this time, during which the machine executes no other.
+    /// Delays a command by this time, during which the client's next in-band commands wait. Other
+    /// clients are answered meanwhile. The time is real even if the machine's clock is
+    /// [manual](Self::manual_clock).
     pub fn delay<C: Command + 'static>(mut self, time: Duration) -> Self {
-        self.commands.push(Box::new(move |router: Router<Machine>| {
-            router.before(C::NAME, Arc::new(move || thread::sleep(time)))
-        }));
+        self.commands.push(Box::new(move |router: Router<Machine>| router.delay(C::NAME, time)));
         self
     }
 

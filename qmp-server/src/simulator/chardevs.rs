@@ -7,6 +7,7 @@ use qmp_types::qmp::commands::{
 };
 use serde_json::{Map, Value, json};
 
+use super::descriptor_set::WRITE;
 use super::machine::Machine;
 use super::network::{check_listen, connect, describe};
 use super::replies::{Arguments, Handle, Reply, done, refuse};
@@ -155,11 +156,21 @@ impl Machine {
         match kind {
             "file" => {
                 let path = text("out").unwrap_or_default();
-                self.check_new_file(path)?;
+                match self.descriptors.open(path, WRITE) {
+                    Some(descriptor) => drop(descriptor.or_else(|error| {
+                        let text = match error.desc.starts_with("Failed to find file") {
+                            true => "Permission denied",
+                            false => "No such file or directory",
+                        };
+                        refuse(format!("Could not open '{path}': {text}"))
+                    })?),
+                    None => self.check_new_file(path)?,
+                }
                 if let Some(path) = text("in") {
                     self.check_input(path)?;
                 }
-                if self.files.metadata(path).is_err() {
+                let is_named = self.descriptors.open(path, WRITE).is_none();
+                if is_named && self.files.metadata(path).is_err() {
                     // A program may wait for the file.
                     let _ = self.files.create(path, 0, &[]);
                 }
@@ -213,13 +224,16 @@ impl Machine {
     }
 
     /// Checks a socket's address, and returns the name of the character device.
-    fn check_socket(&self, data: &Map<String, Value>) -> Result<String, QmpError> {
+    fn check_socket(&mut self, data: &Map<String, Value>) -> Result<String, QmpError> {
         let is_server = data.get("server").and_then(Value::as_bool).unwrap_or(true);
         let waits = ["reconnect", "reconnect-ms"]
             .iter()
             .any(|name| data.get(*name).and_then(Value::as_u64).is_some_and(|time| time > 0));
         if is_server && waits {
             return refuse("'reconnect' option is incompatible with socket in server listen mode");
+        }
+        if !is_server && data.contains_key("wait") {
+            return refuse("'wait' option is incompatible with socket in client connect mode");
         }
         if let Some(id) = data.get("tls-creds").and_then(Value::as_str) {
             if self.objects.iter().all(|object| object.id != id) {

@@ -1,11 +1,13 @@
 //! File descriptors that clients pass to the machine.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::sync::Arc;
 
+use qmp_types::QmpError;
 use qmp_types::qmp::commands::{AddFd, Closefd, Getfd, QueryFdsets, RemoveFd};
 use serde_json::{Value, json};
 
+use super::descriptor_set::{self, Member, Set};
 use super::machine::Machine;
 use super::replies::{Arguments, Handle, Reply, done, refuse};
 use crate::context::Context;
@@ -19,14 +21,17 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
         .on::<Getfd>(|machine, arguments, context| machine.get_descriptor(arguments, context))
         .on::<Closefd>(|machine, arguments, _| {
             let name = arguments.required("fdname");
-            match machine.descriptors.take(name) {
+            match machine.descriptors.remove(name) {
                 Some(_) => done(),
                 None => refuse(format!("File descriptor named '{name}' not found")),
             }
         })
         .on::<AddFd>(|machine, arguments, context| machine.add_descriptor(arguments, context))
         .on::<RemoveFd>(|machine, arguments, _| machine.remove_descriptor(arguments))
-        .on::<QueryFdsets>(|machine, _, _| Ok(machine.descriptors.query()))
+        .on::<QueryFdsets>(|machine, _, _| {
+            machine.drop_unused_sets();
+            Ok(machine.descriptors.query())
+        })
 }
 
 /// The descriptors by name, and the sets of descriptors by number.
@@ -38,59 +43,35 @@ pub(super) struct Descriptors {
     count: i64,
 }
 
-/// A set of descriptors.
-#[derive(Debug)]
-pub(super) struct Set {
-    id: i64,
-    members: Vec<Member>,
-}
-
-#[derive(Debug)]
-struct Member {
-    number: i64,
-    opaque: Option<String>,
-    file: File,
-}
-
-impl Set {
-    /// Returns the size of the file that the first descriptor refers to, and how much of it is
-    /// allocated.
-    pub(super) fn file_size(&self) -> Option<(u64, u64)> {
-        let metadata = self.members.first()?.file.metadata().ok()?;
-        Some((metadata.len(), metadata.len()))
-    }
-
-    /// Reads the beginning of the file, after `offset` bytes.
-    pub(super) fn head(&self, offset: u64) -> Vec<u8> {
-        let mut head = Vec::new();
-        if let Some(Ok(mut file)) = self.members.first().map(|member| member.file.try_clone()) {
-            if file.metadata().is_ok_and(|metadata| metadata.is_file())
-                && file.seek(SeekFrom::Start(offset)).is_ok()
-            {
-                // A file that cannot be read has no known format.
-                let _ = file.take(64 << 10).read_to_end(&mut head);
-            }
-        }
-        head
-    }
-}
-
 impl Descriptors {
-    pub(super) fn set(&self, id: i64) -> Option<&Set> {
-        self.sets.iter().find(|set| set.id == id)
+    /// Takes the descriptor that has a name: a command uses it up, even if it fails.
+    pub(super) fn take(&mut self, name: &str) -> Result<File, QmpError> {
+        let missing = format!("File descriptor named '{name}' has not been found");
+        self.remove(name).ok_or_else(|| QmpError::generic(missing))
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.named.iter().any(|(known, _)| known == name)
+    /// Returns a descriptor of the set that a path names, for access as in `flags` of `open`, or
+    /// `None` if the path names no set.
+    pub(super) fn open(&self, path: &str, flags: u32) -> Option<Result<Arc<File>, QmpError>> {
+        let id = path.strip_prefix(descriptor_set::PREFIX)?;
+        let Ok(id) = id.parse::<i64>() else {
+            return Some(refuse(format!("Could not parse fdset {path}")));
+        };
+        let Some(set) = self.sets.iter().find(|set| set.id == id) else {
+            return Some(refuse(format!("Failed to find fdset {path}")));
+        };
+        let missing = format!("Failed to find file descriptor with matching flags=0x{flags:x}");
+        Some(set.open(flags).ok_or_else(|| QmpError::generic(missing)))
     }
 
-    fn take(&mut self, name: &str) -> Option<File> {
+    fn remove(&mut self, name: &str) -> Option<File> {
         let at = self.named.iter().position(|(known, _)| known == name)?;
         Some(self.named.remove(at).1)
     }
 
+    /// Describes the sets, those with the highest numbers first, as QEMU does.
     fn query(&self) -> Value {
-        let sets = self.sets.iter().map(|set| {
+        let sets = self.sets.iter().rev().map(|set| {
             let members = set.members.iter().map(|member| {
                 let mut info = json!({"fd": member.number});
                 if let Some(opaque) = &member.opaque {
@@ -121,7 +102,7 @@ impl Machine {
         if name.starts_with(|first: char| first.is_ascii_digit()) {
             return refuse("Parameter 'fdname' expects a name not starting with a digit");
         }
-        self.descriptors.take(name);
+        self.descriptors.remove(name);
         self.descriptors.named.push((name.to_owned(), file));
         done()
     }
@@ -130,6 +111,7 @@ impl Machine {
         let Some(file) = received(context) else {
             return refuse("No file descriptor supplied via SCM_RIGHTS");
         };
+        self.drop_unused_sets();
         let wanted = arguments.integer("fdset-id");
         if wanted.is_some_and(|id| id < 0) {
             return refuse("Parameter 'fdset-id' expects a non-negative value");
@@ -145,7 +127,7 @@ impl Machine {
         descriptors.count += 1;
         let opaque = arguments.text("opaque").map(str::to_owned);
         if let Some(set) = descriptors.sets.iter_mut().find(|set| set.id == id) {
-            set.members.push(Member { number, opaque, file });
+            set.members.push(Member { number, opaque, file: Arc::new(file) });
         }
         Ok(json!({"fdset-id": id, "fd": number}))
     }
@@ -153,11 +135,11 @@ impl Machine {
     fn remove_descriptor(&mut self, arguments: &Arguments) -> Reply {
         let id = arguments.integer("fdset-id").unwrap_or_default();
         let number = arguments.integer("fd");
+        self.drop_unused_sets();
         let missing = || match number {
             Some(fd) => refuse(format!("File descriptor named 'fdset-id:{id}, fd:{fd}' not found")),
             None => refuse(format!("File descriptor named 'fdset-id:{id}' not found")),
         };
-        let in_use = format!("/dev/fdset/{id}");
         let Some(set) = self.descriptors.sets.iter_mut().find(|set| set.id == id) else {
             return missing();
         };
@@ -166,9 +148,16 @@ impl Machine {
         if set.members.len() == before {
             return missing();
         }
-        // A set that a node uses stays, without its descriptors.
-        let is_used = self.nodes.iter().any(|node| node.filename == in_use);
-        self.descriptors.sets.retain(|set| !set.members.is_empty() || is_used);
+        self.drop_unused_sets();
         done()
+    }
+
+    /// Removes the sets that have lost their descriptors, except those that nodes use.
+    fn drop_unused_sets(&mut self) {
+        let nodes = &self.nodes;
+        self.descriptors.sets.retain(|set| {
+            let path = format!("{}{}", descriptor_set::PREFIX, set.id);
+            !set.members.is_empty() || nodes.iter().any(|node| node.filename == path)
+        });
     }
 }

@@ -8,8 +8,9 @@ use qmp_types::qmp::commands::{
 };
 use serde_json::{Value, json};
 
+use super::descriptor_set::is_socket;
 use super::machine::Machine;
-use super::replies::{Arguments, Handle, Reply, done, not_found, os_error, refuse};
+use super::replies::{Arguments, Handle, Reply, done, not_found, refuse};
 use super::unavailable::no_spice;
 use crate::router::Router;
 
@@ -45,10 +46,12 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
             _ => no_spice(),
         })
         .on::<AddClient>(|machine, arguments, _| {
-            let name = arguments.required("fdname");
-            match machine.descriptors.has(name) {
-                true => refuse(format!("protocol '{}' is invalid", arguments.required("protocol"))),
-                false => refuse(format!("File descriptor named '{name}' has not been found")),
+            let descriptor = machine.descriptors.take(arguments.required("fdname"))?;
+            match arguments.required("protocol") {
+                _ if !is_socket(&descriptor) => refuse("parameter @fdname must name a socket"),
+                // QEMU does not say that it has no VNC server.
+                "vnc" => done(),
+                protocol => refuse(format!("protocol '{protocol}' is invalid")),
             }
         })
         .on::<DisplayReload>(|_, _, _| done())
@@ -90,10 +93,8 @@ impl Machine {
             Some("png") => super::picture::png(SCREEN.0, SCREEN.1),
             _ => super::picture::ppm(SCREEN.0, SCREEN.1),
         };
-        match self.files.create(path, picture.len() as u64, &picture) {
-            Ok(()) => done(),
-            Err(error) => refuse(format!("Could not create '{path}': {}", os_error(&error))),
-        }
+        self.create_file(path, picture.len() as u64, &picture)?;
+        done()
     }
 
     fn check_screen(&mut self, id: &str) -> Result<(), QmpError> {

@@ -7,6 +7,7 @@ use qmp_types::qmp::commands::{
 use qmp_types::qmp::events::{DumpCompleted, Resume, Stop};
 use serde_json::json;
 
+use super::descriptor_set;
 use super::machine::Machine;
 use super::replies::{Arguments, Handle, Reply, done, os_error, refuse};
 use crate::context::Context;
@@ -46,12 +47,8 @@ impl Machine {
             let missing = if arguments.get("begin").is_some() { "length" } else { "begin" };
             return refuse(format!("Parameter '{missing}' is missing"));
         }
-        if let Some(name) = protocol.strip_prefix("fd:") {
-            return match self.descriptors.has(name) {
-                true => refuse("the simulated machine does not dump to descriptors"),
-                false => refuse(format!("File descriptor named '{name}' has not been found")),
-            };
-        }
+        let descriptor = protocol.strip_prefix("fd:").map(|name| self.descriptors.take(name));
+        let descriptor = descriptor.transpose()?;
         let format = arguments.text("format").unwrap_or("elf");
         let selects = arguments.flag("paging") || arguments.get("begin").is_some();
         if format.starts_with("kdump") && selects {
@@ -65,27 +62,54 @@ impl Machine {
                 return refuse(format!("{name} is not available now"));
             }
         }
-        let Some(path) = protocol.strip_prefix("file:") else {
-            return refuse("parameter 'protocol' must start with 'file:' or 'fd:'");
-        };
         // The header of an ELF core file for x86-64.
         let mut head = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x04\0\x3e\0".to_vec();
         head.resize(64, 0);
-        if let Err(error) = self.files.create(path, self.memory, &head) {
-            return refuse(format!("Could not create '{path}': {}", os_error(&error)));
-        }
-        if self.is_running() {
-            context.emit(&Stop::new());
-            context.emit(&Resume::new());
-        }
-        if arguments.flag("detach") {
-            let total = self.memory;
-            let result = json!({"status": "completed", "completed": total, "total": total});
-            if let Ok(result) = serde_json::from_value(result) {
-                context.after_reply(|context| context.emit(&DumpCompleted::new(result)));
+        let written = match (protocol.strip_prefix("file:"), descriptor) {
+            (Some(path), _) => {
+                self.create_file(path, self.memory, &head)?;
+                Ok(())
+            }
+            (None, Some(descriptor)) if !descriptor_set::is_regular(&descriptor) => {
+                return refuse("the simulated machine dumps only to files");
+            }
+            (None, Some(descriptor)) => descriptor_set::write(&descriptor, self.memory, &head),
+            (None, None) => return refuse("parameter 'protocol' must start with 'file:' or 'fd:'"),
+        };
+        let error = written
+            .err()
+            .map(|error| format!("dump: failed to write elf header: {}", os_error(&error)));
+        match (arguments.flag("detach"), error) {
+            (true, error) => context.after_reply(|context| self.end_dump(error, context)),
+            (false, None) => self.end_dump(None, context),
+            (false, Some(error)) => {
+                self.end_dump(Some(error.clone()), context);
+                return refuse(error);
             }
         }
         done()
+    }
+
+    /// Emits the events of a dump, for which the guest stops.
+    fn end_dump(&self, error: Option<String>, context: &mut Context) {
+        if self.is_running() {
+            context.emit(&Stop::new());
+        }
+        let (status, completed) = match error {
+            None => ("completed", self.memory),
+            Some(_) => ("failed", 0),
+        };
+        let result = json!({"status": status, "completed": completed, "total": self.memory});
+        if let Ok(result) = serde_json::from_value(result) {
+            let event = DumpCompleted::new(result);
+            context.emit(&match error {
+                None => event,
+                Some(error) => event.error(error),
+            });
+        }
+        if self.is_running() {
+            context.emit(&Resume::new());
+        }
     }
 
     fn save_memory(&mut self, arguments: &Arguments) -> Reply {

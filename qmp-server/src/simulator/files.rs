@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 
 /// The number of bytes at the beginning of an image that are looked at.
-const HEAD: usize = 64 << 10;
+pub(super) const HEAD: usize = 64 << 10;
 
 /// Files that exist only in the simulation, and those of the host.
 #[derive(Debug)]
@@ -74,6 +74,19 @@ impl Files {
         })
     }
 
+    /// Checks that the directory of a file exists.
+    pub(super) fn check_parent(&self, path: &str) -> io::Result<()> {
+        let parent = match path.rsplit_once('/') {
+            Some(("", _)) => "/",
+            Some((parent, _)) => parent,
+            None => ".",
+        };
+        match self.metadata(parent)?.kind {
+            Kind::Directory => Ok(()),
+            _ => Err(io::Error::from_raw_os_error(20)),
+        }
+    }
+
     /// Reads the beginning of a file, after `offset` bytes.
     pub(super) fn head(&self, path: &str, offset: u64) -> io::Result<Vec<u8>> {
         if let Some(file) = self.simulated.get(path) {
@@ -102,6 +115,23 @@ impl Files {
         let file = File { size, head: head.to_vec(), allocated: head.len() as u64 };
         self.simulated.insert(path.to_owned(), file);
         Ok(())
+    }
+
+    /// Writes to a file that exists, after `offset` bytes.
+    pub(super) fn write_at(&mut self, path: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if let Some(file) = self.simulated.get_mut(path) {
+            let from = usize::try_from(offset).unwrap_or(usize::MAX);
+            if from.saturating_add(bytes.len()) <= HEAD {
+                file.head.resize(from, 0);
+                file.head.extend_from_slice(bytes);
+            }
+            file.size = file.size.max(offset.saturating_add(bytes.len() as u64));
+            return Ok(());
+        }
+        self.check_host()?;
+        let mut file = fs::OpenOptions::new().write(true).open(path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        file.write_all(bytes)
     }
 
     /// Writes the beginning of a file that exists, and makes it as large as needed.
@@ -155,12 +185,12 @@ fn kind(metadata: &fs::Metadata) -> Kind {
 }
 
 #[cfg(unix)]
-fn allocated(metadata: &fs::Metadata) -> u64 {
+pub(super) fn allocated(metadata: &fs::Metadata) -> u64 {
     use std::os::unix::fs::MetadataExt;
     metadata.blocks().saturating_mul(512)
 }
 
 #[cfg(not(unix))]
-fn allocated(metadata: &fs::Metadata) -> u64 {
+pub(super) fn allocated(metadata: &fs::Metadata) -> u64 {
     metadata.len()
 }

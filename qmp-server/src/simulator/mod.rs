@@ -6,6 +6,7 @@ mod builder;
 mod chardevs;
 mod clock;
 mod cpus;
+mod descriptor_set;
 mod descriptors;
 mod devices;
 mod display;

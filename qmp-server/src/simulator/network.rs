@@ -1,5 +1,7 @@
 //! NICs and their back ends, and addresses.
 
+use std::fs::File;
+use std::io::{self, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use qmp_types::qmp::commands::{AnnounceSelf, NetdevAdd, NetdevDel, QueryRxFilter
 use qmp_types::qmp::events::{NetdevStreamConnected, NetdevStreamDisconnected, NicRxFilterChanged};
 use serde_json::{Map, Value, json};
 
-use super::files::Kind;
+use super::descriptor_set::{self, check_tap, is_socket};
 use super::machine::{Device, Machine, Netdev};
 use super::replies::{Arguments, Handle, Reply, done, is_identifier, not_found, os_error, refuse};
 use crate::router::Router;
@@ -61,7 +63,7 @@ impl Machine {
     }
 
     /// Checks what the schema does not say of a back end's options.
-    fn check_netdev(&self, kind: &str, arguments: &Arguments) -> Result<(), QmpError> {
+    fn check_netdev(&mut self, kind: &str, arguments: &Arguments) -> Result<(), QmpError> {
         let text = |name: &str| arguments.text(name);
         match kind {
             "user" => check_user(arguments),
@@ -70,12 +72,14 @@ impl Machine {
                 if exclusive > 1 {
                     return refuse("queues=, helper=, fds= and fd= are mutual exclusive");
                 }
-                let listed = text("fds").into_iter().flat_map(|names| names.split(':'));
-                let names = text("fd").into_iter().chain(listed).chain(text("vhostfd"));
-                self.check_descriptors(names)?;
                 match text("fd").or(text("fds")) {
-                    Some(_) => Ok(()),
-                    None => refuse("network script /etc/qemu-ifup failed with status 256"),
+                    Some(names) => self.check_queues(names, arguments),
+                    None => {
+                        if let Some(name) = text("vhostfd") {
+                            self.take_descriptor(name)?;
+                        }
+                        refuse("network script /etc/qemu-ifup failed with status 256")
+                    }
                 }
             }
             "bridge" => refuse("bridge helper failed"),
@@ -106,7 +110,7 @@ impl Machine {
                     refuse("vhost-vdpa: neither vhostdev= nor vhostfd= was specified")
                 }
                 Some(path) => refuse(format!("Could not open '{path}': No such file or directory")),
-                None => self.check_descriptors(text("vhostfd").into_iter()),
+                None => self.take_descriptor(arguments.required("vhostfd")).map(drop),
             },
             "l2tpv3" => refuse("could not resolve src, errno = Name or service not known"),
             "vde" => refuse("Could not open vde: No such file or directory"),
@@ -118,20 +122,36 @@ impl Machine {
         }
     }
 
-    fn check_descriptors<'n>(
-        &self,
-        mut names: impl Iterator<Item = &'n str>,
-    ) -> Result<(), QmpError> {
-        match names.find(|name| !self.descriptors.has(name)) {
-            Some(name) if name.starts_with(|first: char| first.is_ascii_digit()) => {
-                refuse(format!("Invalid file descriptor number '{name}'"))
-            }
-            Some(name) => refuse(format!("File descriptor named '{name}' has not been found")),
-            None => Ok(()),
+    /// Takes the descriptors of a TAP device's queues, and those of vhost.
+    fn check_queues(&mut self, names: &str, arguments: &Arguments) -> Result<(), QmpError> {
+        let mut take = |names: &str| -> Result<Vec<File>, QmpError> {
+            names.split(':').map(|name| self.take_descriptor(name)).collect()
+        };
+        let queues = take(names)?;
+        let vhost = arguments.text("vhostfd").or(arguments.text("vhostfds"));
+        let vhost = vhost.map(take).transpose()?;
+        if vhost.is_some_and(|vhost| vhost.len() != queues.len()) {
+            return refuse("The number of fds passed does not match the number of vhostfds passed");
+        }
+        queues.iter().try_for_each(check_tap)
+    }
+
+    /// Takes the descriptor that has a name, or refuses what could only be a number.
+    fn take_descriptor(&mut self, name: &str) -> Result<File, QmpError> {
+        if !name.starts_with(|first: char| first.is_ascii_digit()) {
+            return self.descriptors.take(name);
+        }
+        match name.parse::<u16>() {
+            // The numbers are those of QEMU's process, and no client knows them.
+            Ok(number) => refuse(format!(
+                "Can't set file descriptor {number} non-blocking: Bad file descriptor: Bad file \
+                 descriptor"
+            )),
+            Err(_) => refuse(format!("Invalid file descriptor number '{name}'")),
         }
     }
 
-    fn check_socket_netdev(&self, arguments: &Arguments) -> Result<(), QmpError> {
+    fn check_socket_netdev(&mut self, arguments: &Arguments) -> Result<(), QmpError> {
         let modes = ["fd", "listen", "connect", "mcast", "udp"];
         let given: Vec<&str> =
             modes.into_iter().filter(|name| arguments.text(name).is_some()).collect();
@@ -140,7 +160,10 @@ impl Machine {
         };
         let address = arguments.required(mode);
         if *mode == "fd" {
-            return self.check_descriptors([address].into_iter());
+            return match is_socket(&self.take_descriptor(address)?) {
+                true => Ok(()),
+                false => refuse("can't get socket option SO_TYPE"),
+            };
         }
         if *mode == "udp" && arguments.text("localaddr").is_none() {
             return refuse("localaddr= is mandatory with udp=");
@@ -276,13 +299,24 @@ pub(super) enum Connected {
     #[cfg(unix)]
     Unix(std::os::unix::net::UnixStream),
     /// A descriptor that a client has sent.
-    Descriptor,
+    Descriptor(File),
+}
+
+impl Connected {
+    pub(super) fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.write_all(bytes),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.write_all(bytes),
+            Self::Descriptor(file) => file.write_all(bytes),
+        }
+    }
 }
 
 /// Connects to an address, to find out whether a process listens.
 pub(super) fn connect(
     address: &Map<String, Value>,
-    machine: &Machine,
+    machine: &mut Machine,
 ) -> Result<Connected, QmpError> {
     let text = |name: &str| address.get(name).and_then(Value::as_str).unwrap_or_default();
     match text("type") {
@@ -319,9 +353,10 @@ pub(super) fn connect(
         }
         "fd" => {
             let name = text("str");
-            match machine.descriptors.has(name) {
-                true => Ok(Connected::Descriptor),
-                false => refuse(format!("File descriptor named '{name}' has not been found")),
+            let descriptor = machine.descriptors.take(name)?;
+            match is_socket(&descriptor) {
+                true => Ok(Connected::Descriptor(descriptor)),
+                false => refuse(format!("File descriptor '{name}' is not a socket")),
             }
         }
         _ => refuse("Failed to connect: No such device"),
@@ -331,7 +366,7 @@ pub(super) fn connect(
 /// Checks that a process could listen on an address.
 pub(super) fn check_listen(
     address: &Map<String, Value>,
-    machine: &Machine,
+    machine: &mut Machine,
 ) -> Result<(), QmpError> {
     let text = |name: &str| address.get(name).and_then(Value::as_str).unwrap_or_default();
     match text("type") {
@@ -340,18 +375,10 @@ pub(super) fn check_listen(
             if path.len() > 107 {
                 return refuse(format!("UNIX socket path '{path}' is too long"));
             }
-            let parent = match path.rsplit_once('/') {
-                Some(("", _)) => "/",
-                Some((parent, _)) => parent,
-                None => ".",
-            };
-            match machine.files.metadata(parent) {
-                Ok(found) if found.kind == Kind::Directory => Ok(()),
-                Ok(_) => refuse(format!("Failed to unlink socket {path}: Not a directory")),
-                Err(error) => {
-                    refuse(format!("Failed to bind socket to {path}: {}", os_error(&error)))
-                }
-            }
+            machine.files.check_parent(path).or_else(|error| match error.raw_os_error() {
+                Some(20) => refuse(format!("Failed to unlink socket {path}: Not a directory")),
+                _ => refuse(format!("Failed to bind socket to {path}: {}", os_error(&error))),
+            })
         }
         "inet" => {
             let (host, port) = (text("host"), text("port"));
@@ -365,10 +392,13 @@ pub(super) fn check_listen(
         }
         "fd" => {
             let name = text("str");
-            match machine.descriptors.has(name) {
-                true => Ok(()),
-                false => refuse(format!("File descriptor named '{name}' has not been found")),
+            let descriptor = machine.descriptors.take(name)?;
+            if !is_socket(&descriptor) {
+                return refuse(format!("File descriptor '{name}' is not a socket"));
             }
+            descriptor_set::listen(&descriptor).or_else(|error| {
+                refuse(format!("Failed to listen on fd socket: {}", os_error(&error)))
+            })
         }
         _ => Ok(()),
     }
@@ -380,6 +410,8 @@ pub(super) fn describe(address: &Map<String, Value>) -> String {
     match text("type") {
         "unix" => format!("unix:{}", text("path")),
         "inet" => format!("tcp:{}:{}", text("host"), text("port")),
+        // Descriptors are mostly of such sockets.
+        "fd" => "unix:".to_owned(),
         other => format!("{other}:{}", text("str")),
     }
 }

@@ -170,10 +170,8 @@ impl Machine {
             return Ok(());
         }
         let path = arguments.required("mem-path");
-        let parent = path.rsplit_once('/').map_or(".", |(parent, _)| parent);
-        let parent = if parent.is_empty() { "/" } else { parent };
-        match self.files.metadata(path).or_else(|_| self.files.metadata(parent)) {
-            Ok(_) => Ok(()),
+        match self.files.metadata(path).map(drop).or_else(|_| self.files.check_parent(path)) {
+            Ok(()) => Ok(()),
             Err(error) => refuse(format!(
                 "can't open backing store {path} for guest RAM: {}",
                 os_error(&error)
@@ -218,13 +216,8 @@ impl Machine {
 
     /// Checks that a file could be created.
     pub(super) fn check_new_file(&self, path: &str) -> Result<(), QmpError> {
-        let parent = match path.rsplit_once('/') {
-            Some(("", _)) => "/",
-            Some((parent, _)) => parent,
-            None => ".",
-        };
-        match self.files.metadata(parent) {
-            Ok(_) => Ok(()),
+        match self.files.check_parent(path) {
+            Ok(()) => Ok(()),
             Err(error) => refuse(format!("Could not open '{path}': {}", os_error(&error))),
         }
     }

@@ -1,5 +1,7 @@
 //! The builder: machine types, parts, and commands that are replaced, refused or missing.
 
+use std::time::{Duration, Instant};
+
 use qmp_server::Simulator;
 use qmp_types::qmp::commands::{BlockdevDel, QueryName, QueryStatus};
 use qmp_types::qmp::events::BlockIoError;
@@ -104,4 +106,28 @@ fn a_test_emits_events_and_fails_jobs() {
     assert_eq!(client.read().len(), 3);
     assert_eq!(client.query("query-jobs")[0]["error"], "Input/output error");
     assert_eq!(client.query("query-jobs")[0]["status"], "concluded");
+}
+
+#[test]
+fn a_delayed_command_holds_up_only_its_client() {
+    let simulator = Simulator::builder().delay::<QueryName>(Duration::from_secs(1)).build();
+    let slow = simulator.connection();
+    slow.receive(
+        b"{'execute': 'qmp_capabilities'} {'execute': 'query-name', 'id': 1}
+          {'execute': 'query-status', 'id': 2}",
+    );
+    drop(slow.take_output());
+    let other = Client::new(&simulator);
+    assert_eq!(other.query("query-status")["status"], "running");
+    assert!(slow.take_output().is_empty());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut output = Vec::new();
+    while !String::from_utf8_lossy(&output).contains("\"id\": 2") {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(5));
+        output.extend(slow.take_output());
+    }
+    let output = String::from_utf8(output).unwrap();
+    assert!(output.find("\"id\": 1") < output.find("\"id\": 2"), "{output}");
+    assert!(output.contains("\"id\": 1"), "{output}");
 }

@@ -12,6 +12,8 @@ mod info;
 mod media;
 pub(super) mod node;
 mod open;
+mod options;
+mod protocol;
 mod snapshots;
 mod transaction;
 

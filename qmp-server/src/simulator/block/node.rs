@@ -1,5 +1,8 @@
 //! The nodes of the block graph.
 
+use std::fs::File;
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 /// A node of the block graph.
@@ -11,6 +14,8 @@ pub(in crate::simulator) struct Node {
     pub(in crate::simulator) options: Map<String, Value>,
     /// The name of the file, or the description of what has no name.
     pub(in crate::simulator) filename: String,
+    /// The descriptor to use instead of the file.
+    pub(in crate::simulator) descriptor: Option<Arc<File>>,
     /// The virtual size in bytes.
     pub(in crate::simulator) size: u64,
     /// The number of bytes that are allocated on the host.
@@ -52,6 +57,7 @@ impl Node {
             driver: driver.to_owned(),
             options: Map::new(),
             filename: filename.to_owned(),
+            descriptor: None,
             size,
             allocated: 0,
             read_only: false,
@@ -74,6 +80,11 @@ impl Node {
         if let Some(node) = node {
             self.children.push(Link { role: role.to_owned(), node: node.to_owned() });
         }
+    }
+
+    /// Returns the name of a node that only its options describe.
+    pub(super) fn description(&self) -> String {
+        format!("json:{}", Value::Object(self.options.clone()))
     }
 
     /// Returns whether the node is an image in a format with metadata.

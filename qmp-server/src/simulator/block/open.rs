@@ -1,19 +1,14 @@
 //! Opening nodes: options, files, servers, formats and backing files.
 
 use qmp_types::QmpError;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::formats;
-use super::node::{Link, Node, is_format, supports_backing};
-use crate::simulator::files::Kind;
+use super::node::{Link, Node, supports_backing};
+use super::options::{Options, text};
+use super::protocol;
 use crate::simulator::machine::Machine;
-use crate::simulator::network::connect;
-use crate::simulator::replies::{is_identifier, os_error, refuse};
-
-type Options = Map<String, Value>;
-
-/// The size in bytes of a null device without a given size.
-const NULL_SIZE: u64 = 1 << 30;
+use crate::simulator::replies::{is_identifier, refuse};
 
 /// The maximum length of a chain of nodes. An image may name itself as its backing file.
 const MAX_DEPTH: usize = 64;
@@ -96,7 +91,10 @@ impl Machine {
         node.owned_by_monitor = owned_by_monitor;
         node.children = self.open_children(options, read_only, depth)?;
         if !node.is_format() || node.children.iter().all(|link| link.role != "file") {
-            self.open_protocol(&mut node, options, auto)?;
+            match protocol::is_protocol(driver) {
+                true => self.open_protocol(&mut node, options, auto)?,
+                false => self.open_filter(&mut node, options)?,
+            }
         } else {
             self.open_format(&mut node, options, depth)?;
         }
@@ -166,123 +164,8 @@ impl Machine {
         }
     }
 
-    fn open_protocol(
-        &self,
-        node: &mut Node,
-        options: &Options,
-        auto_read_only: bool,
-    ) -> Result<(), QmpError> {
+    fn open_filter(&self, node: &mut Node, options: &Options) -> Result<(), QmpError> {
         let size = options.get("size").and_then(Value::as_u64);
-        match node.driver.as_str() {
-            "null-co" | "null-aio" => {
-                for name in ["latency-ns", "size"] {
-                    let number = options.get(name);
-                    if number.is_some_and(|number| number.is_u64() && !number.is_i64()) {
-                        return refuse(format!("{name} is invalid"));
-                    }
-                }
-                node.size = size.unwrap_or(NULL_SIZE);
-                node.filename = format!("{}://", node.driver);
-                if options.len() > 2 {
-                    node.filename = description(node);
-                }
-                Ok(())
-            }
-            "file" | "host_device" | "host_cdrom" => self.open_file(node, options, auto_read_only),
-            "nbd" => self.open_server(node, options),
-            "nvme" => refuse("Could not open '/dev/vfio/vfio': No such file or directory"),
-            "vvfat" if !node.read_only => refuse("Image is read-only"),
-            "vvfat" => {
-                let dir = text(options, "dir").unwrap_or_default();
-                match self.files.metadata(dir) {
-                    Ok(found) if found.kind == Kind::Directory => {
-                        node.size = 528_450_048;
-                        node.filename = description(node);
-                        Ok(())
-                    }
-                    _ => refuse(format!("Could not read directory {dir}")),
-                }
-            }
-            _ => self.open_filter(node, options, size),
-        }
-    }
-
-    fn open_file(
-        &self,
-        node: &mut Node,
-        options: &Options,
-        auto_read_only: bool,
-    ) -> Result<(), QmpError> {
-        let path = text(options, "filename").unwrap_or_default();
-        if path.is_empty() {
-            return refuse("The 'file' block driver requires a file name");
-        }
-        node.filename = path.to_owned();
-        if let Some(set) = path.strip_prefix("/dev/fdset/") {
-            let set = set.parse().ok().and_then(|id| self.descriptors.set(id));
-            let Some(set) = set else {
-                return refuse(format!("Failed to find fdset {path}"));
-            };
-            (node.size, node.allocated) = set.file_size().unwrap_or_default();
-            return Ok(());
-        }
-        let metadata = match self.files.metadata(path) {
-            Ok(metadata) => metadata,
-            Err(error) => return refuse(format!("Could not open '{path}': {}", os_error(&error))),
-        };
-        let is_file = node.driver == "file";
-        match metadata.kind {
-            Kind::Directory => return refuse(format!("Could not open '{path}': Is a directory")),
-            Kind::Regular if is_file => {}
-            Kind::Device if !is_file => {}
-            _ if is_file => {
-                return refuse(format!("'file' driver requires '{path}' to be a regular file"));
-            }
-            _ => {
-                let kind = "either a character or block device";
-                let driver = &node.driver;
-                return refuse(format!("'{driver}' driver requires '{path}' to be {kind}"));
-            }
-        }
-        if !metadata.is_writable && !node.read_only {
-            if !auto_read_only {
-                return refuse(format!("Could not open '{path}': Permission denied"));
-            }
-            node.read_only = true;
-        }
-        node.size = metadata.size;
-        node.allocated = metadata.allocated;
-        Ok(())
-    }
-
-    fn open_server(&self, node: &mut Node, options: &Options) -> Result<(), QmpError> {
-        let empty = Options::new();
-        let server = options.get("server").and_then(Value::as_object).unwrap_or(&empty);
-        let export = text(options, "export").unwrap_or_default();
-        let path = text(server, "path");
-        // The machine's own server is simulated, too.
-        let own = path.filter(|path| self.nbd_path() == Some(*path));
-        if own.is_none() {
-            drop(connect(server, self)?);
-            return refuse("the simulated machine cannot read from another NBD server");
-        }
-        let found = self.exports.iter().find(|known| known.name == export);
-        let Some(found) = found.and_then(|known| self.node(&known.node)) else {
-            return refuse(format!(
-                "Requested export not available: export '{export}' not present"
-            ));
-        };
-        node.size = found.size;
-        node.filename = format!("nbd+unix:///{export}?socket={}", path.unwrap_or_default());
-        Ok(())
-    }
-
-    fn open_filter(
-        &self,
-        node: &mut Node,
-        options: &Options,
-        size: Option<u64>,
-    ) -> Result<(), QmpError> {
         let first = node.children.first().and_then(|link| self.node(&link.node));
         let Some(below) = first else {
             let driver = &node.driver;
@@ -390,40 +273,6 @@ impl Machine {
              (uses node '{child}' as 'file' child)."
         ))
     }
-
-    /// Returns the first bytes of a node.
-    pub(in crate::simulator) fn head(&self, name: &str) -> Vec<u8> {
-        let mut offset = 0_u64;
-        let mut next = self.node(name);
-        // A chain is never longer than the graph.
-        for _ in 0..=self.nodes.len() {
-            let Some(node) = next else { break };
-            match node.driver.as_str() {
-                "file" => {
-                    if let Some(set) = node.filename.strip_prefix("/dev/fdset/") {
-                        let set = set.parse().ok().and_then(|id| self.descriptors.set(id));
-                        return set.map(|set| set.head(offset)).unwrap_or_default();
-                    }
-                    return self.files.head(&node.filename, offset).unwrap_or_default();
-                }
-                "raw" => {
-                    let skipped = node.options.get("offset").and_then(Value::as_u64);
-                    offset = offset.saturating_add(skipped.unwrap_or_default());
-                }
-                driver if is_format(driver) || driver.starts_with("null") => break,
-                _ => {}
-            }
-            next = node.children.first().and_then(|link| self.node(&link.node));
-        }
-        Vec::new()
-    }
-
-    /// Returns the format of a file, as QEMU guesses it.
-    pub(in crate::simulator) fn probe(&self, path: &str) -> String {
-        let regular = self.files.metadata(path).is_ok_and(|found| found.kind == Kind::Regular);
-        let head = if regular { self.files.head(path, 0).unwrap_or_default() } else { Vec::new() };
-        formats::probe(&head).to_owned()
-    }
 }
 
 fn cannot_open_backing(error: QmpError) -> Result<String, QmpError> {
@@ -447,15 +296,6 @@ fn raw_size(below: u64, offset: u64, size: Option<u64>) -> Result<u64, QmpError>
         return refuse("Specified size is not multiple of 512");
     }
     Ok(size)
-}
-
-fn text<'o>(options: &'o Options, name: &str) -> Option<&'o str> {
-    options.get(name).and_then(Value::as_str)
-}
-
-/// Returns the name of a node that only its options describe.
-fn description(node: &Node) -> String {
-    format!("json:{}", Value::Object(node.options.clone()))
 }
 
 fn description_over(node: &Node, below: &Node) -> String {

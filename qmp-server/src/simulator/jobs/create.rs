@@ -10,6 +10,7 @@ use super::{Job, Work};
 use crate::context::Context;
 use crate::simulator::block::formats;
 use crate::simulator::clock::Timer;
+use crate::simulator::descriptor_set;
 use crate::simulator::machine::Machine;
 use crate::simulator::replies::{Arguments, Reply, done, is_identifier, os_error, refuse};
 
@@ -41,7 +42,7 @@ impl Machine {
         match result {
             Ok(()) => context.after_reply(|context| self.job_works(id, context)),
             // QEMU fails before the reply if the file cannot be created.
-            Err(error) if error.starts_with("Could not create") => {
+            Err(error) if error.starts_with("Could not create") || error.contains("fdset") => {
                 self.plan_failure(id, error);
                 self.job_works(id, context);
             }
@@ -72,9 +73,7 @@ impl Machine {
             }
             "file" => {
                 let path = text("filename").unwrap_or_default();
-                self.files
-                    .create(path, size, &[])
-                    .map_err(|error| format!("Could not create '{path}': {}", os_error(&error)))
+                self.create_file(path, size, &[]).map_err(|error| error.desc)
             }
             "qcow2" => {
                 if size % 512 != 0 {
@@ -125,11 +124,10 @@ impl Machine {
         node.size = size;
         node.allocated = head.len() as u64;
         let path = node.filename.clone();
-        if path.starts_with("/dev/fdset/") {
-            return Err("the simulated machine does not write to descriptors".to_owned());
-        }
-        self.files
-            .write(&path, size, head)
-            .map_err(|error| format!("Could not write '{path}': {}", os_error(&error)))
+        let written = match node.descriptor.clone() {
+            Some(descriptor) => descriptor_set::overwrite(&descriptor, size, head),
+            None => self.files.write(&path, size, head),
+        };
+        written.map_err(|error| format!("Could not write '{path}': {}", os_error(&error)))
     }
 }

@@ -12,6 +12,7 @@ use super::address::{Destination, destination};
 use super::{END, Incoming, MAGIC};
 use crate::context::Context;
 use crate::handle::WeakMachineHandle;
+use crate::simulator::descriptor_set::{self, READ};
 use crate::simulator::machine::Machine;
 use crate::simulator::network::check_listen;
 use crate::simulator::replies::{Arguments, Reply, done, os_error, refuse};
@@ -32,14 +33,26 @@ impl Machine {
             }
         }
         match destination(arguments)? {
+            Destination::Address(address)
+                if address.get("type").is_some_and(|kind| kind == "fd") =>
+            {
+                let name = address.get("str").and_then(Value::as_str).unwrap_or_default();
+                let stream = self.take_stream(name)?;
+                self.receive_from(move || read(stream))?;
+                self.migration.incoming = Incoming::Listening;
+                self.set_migration(MigrationStatus::Setup, context);
+            }
             Destination::Address(address) => {
                 check_listen(&address, self)?;
                 self.listen(&address)?;
                 self.migration.incoming = Incoming::Listening;
                 self.set_migration(MigrationStatus::Setup, context);
             }
-            Destination::File(path) => {
-                let head = self.files.head(&path, 0);
+            Destination::File { path, offset } => {
+                let head = match self.descriptors.open(&path, READ) {
+                    Some(descriptor) => descriptor_set::head(&*descriptor?, offset),
+                    None => self.files.head(&path, offset),
+                };
                 let head = head.or_else(|error| {
                     refuse(format!("Failed to open file '{path}': {}", os_error(&error)))
                 })?;
@@ -52,17 +65,10 @@ impl Machine {
         done()
     }
 
-    /// Waits for the source on a thread.
+    /// Waits for the source.
     fn listen(&self, address: &Map<String, Value>) -> Result<(), QmpError> {
-        let shared = self.shared.clone();
-        let receive = move |received: io::Result<Vec<u8>>| {
-            if let Some(shared) = shared.as_ref().and_then(WeakMachineHandle::upgrade) {
-                let bytes = received.unwrap_or_default();
-                shared.with(|machine, context| machine.receive(&bytes, context));
-            }
-        };
         let text = |name: &str| address.get(name).and_then(Value::as_str).unwrap_or_default();
-        let spawned = match text("type") {
+        match text("type") {
             #[cfg(unix)]
             "unix" => {
                 let path = text("path");
@@ -70,23 +76,31 @@ impl Machine {
                 let _ = std::fs::remove_file(path);
                 let listener =
                     std::os::unix::net::UnixListener::bind(path).or_else(cannot_listen)?;
-                thread::Builder::new().name("qmp-incoming".to_owned()).spawn(move || {
-                    receive(listener.accept().and_then(|(stream, _)| read(stream)));
-                })
+                self.receive_from(move || listener.accept().and_then(|(stream, _)| read(stream)))
             }
             "inet" => {
                 let to = format!("{}:{}", text("host"), text("port"));
                 let listener = std::net::TcpListener::bind(to).or_else(cannot_listen)?;
-                thread::Builder::new().name("qmp-incoming".to_owned()).spawn(move || {
-                    receive(listener.accept().and_then(|(stream, _)| read(stream)));
-                })
+                self.receive_from(move || listener.accept().and_then(|(stream, _)| read(stream)))
             }
-            _ => return refuse("the simulated machine does not receive a guest from there"),
-        };
-        match spawned {
-            Ok(_) => Ok(()),
-            Err(error) => cannot_listen(error),
+            _ => refuse("the simulated machine does not receive a guest from there"),
         }
+    }
+
+    /// Receives the guest on a thread.
+    fn receive_from(
+        &self,
+        receive: impl FnOnce() -> io::Result<Vec<u8>> + Send + 'static,
+    ) -> Result<(), QmpError> {
+        let shared = self.shared.clone();
+        let thread = thread::Builder::new().name("qmp-incoming".to_owned());
+        let spawned = thread.spawn(move || {
+            let bytes = receive().unwrap_or_default();
+            if let Some(shared) = shared.as_ref().and_then(WeakMachineHandle::upgrade) {
+                shared.with(|machine, context| machine.receive(&bytes, context));
+            }
+        });
+        spawned.map(drop).or_else(cannot_listen)
     }
 
     /// Takes over the guest that was received, or fails, which ends the machine.

@@ -5,7 +5,8 @@ mod incoming;
 mod settings;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 use qmp_types::QmpError;
@@ -19,6 +20,7 @@ use qmp_types::qmp::types::{MigrationStatus, RunState};
 use serde_json::{Map, Value, json};
 
 use super::clock::Timer;
+use super::descriptor_set::{self, CREATE_OR_OPEN};
 use super::machine::Machine;
 use super::network::{Connected, connect};
 use super::replies::{Arguments, Handle, Reply, done, os_error, refuse};
@@ -28,6 +30,9 @@ use address::{Destination, destination};
 
 /// The bytes that a stream of QEMU begins with.
 const MAGIC: &[u8] = b"QEVM\0\0\0\x03";
+
+/// The number of times that the memory is looked through for what the guest has changed.
+const PASSES: i64 = 2;
 
 /// The last bytes of a stream that is complete.
 const END: &[u8] = b"simulated end";
@@ -126,7 +131,8 @@ pub(in crate::simulator) enum Incoming {
 #[derive(Debug)]
 enum Target {
     Stream(Connected),
-    File(String),
+    Descriptor(Arc<File>),
+    File { path: String, offset: u64 },
 }
 
 impl Migration {
@@ -216,26 +222,27 @@ impl Machine {
         if arguments.flag("resume") {
             return refuse("Cannot resume if there is no paused migration");
         }
-        self.migration.error = None;
-        self.migration.started = self.clock.now();
         if let Destination::Program = address {
             return refuse("the simulated machine does not run programs");
         }
-        let is_socket = match &address {
+        self.migration.error = None;
+        self.migration.started = self.clock.now();
+        let connects_later = match &address {
             Destination::Address(address) => address.get("type").is_none_or(|kind| kind != "fd"),
-            Destination::File(_) | Destination::Program => false,
+            Destination::File { .. } | Destination::Program => false,
         };
         let target = self.open_target(address);
-        if let (Err(error), false) = (&target, is_socket) {
+        self.set_migration(MigrationStatus::Setup, context);
+        if let (Err(error), false) = (&target, connects_later) {
+            self.fail_migration(error.desc.clone(), context);
             return Err(error.clone());
         }
-        self.set_migration(MigrationStatus::Setup, context);
         context.after_reply(|context| match target {
             Ok(target) => {
                 self.migration.target = Some(target);
                 self.set_migration(MigrationStatus::Active, context);
                 if self.migration.has("events") {
-                    context.emit(&events::MigrationPass::new(1));
+                    context.emit(&events::MigrationPass::new(PASSES));
                 }
                 match self.migration.takes.is_zero() {
                     true => self.migration_transfers(context),
@@ -249,12 +256,34 @@ impl Machine {
 
     fn open_target(&mut self, destination: Destination) -> Result<Target, QmpError> {
         match destination {
+            Destination::Address(address)
+                if address.get("type").is_some_and(|kind| kind == "fd") =>
+            {
+                let name = address.get("str").and_then(Value::as_str).unwrap_or_default();
+                self.take_stream(name).map(|stream| Target::Descriptor(Arc::new(stream)))
+            }
             Destination::Address(address) => connect(&address, self).map(Target::Stream),
-            Destination::File(path) => match self.files.create(&path, 0, MAGIC) {
-                Ok(()) => Ok(Target::File(path)),
-                Err(error) => refuse(format!("Could not create '{path}': {}", os_error(&error))),
-            },
+            Destination::File { path, offset } => {
+                if let Some(descriptor) = self.descriptors.open(&path, CREATE_OR_OPEN) {
+                    return descriptor.map(Target::Descriptor);
+                }
+                match self.files.create(&path, offset, &[]) {
+                    Ok(()) => Ok(Target::File { path, offset }),
+                    Err(error) => {
+                        refuse(format!("Could not create '{path}': {}", os_error(&error)))
+                    }
+                }
+            }
             Destination::Program => refuse("the simulated machine does not run programs"),
+        }
+    }
+
+    /// Takes a descriptor through which a machine is sent.
+    fn take_stream(&mut self, name: &str) -> Result<File, QmpError> {
+        let stream = self.descriptors.take(name)?;
+        match descriptor_set::is_regular(&stream) {
+            true => refuse("fd: migration to a file is not supported. Use file: instead."),
+            false => Ok(stream),
         }
     }
 
@@ -280,12 +309,11 @@ impl Machine {
 
     fn switch_over(&mut self, context: &mut Context) {
         self.set_migration(MigrationStatus::Device, context);
+        let state = [MAGIC, END].concat();
         let sent = match self.migration.target.take() {
-            Some(Target::Stream(mut stream)) => send(&mut stream),
-            Some(Target::File(path)) => {
-                let state = [MAGIC, END].concat();
-                self.files.write(&path, state.len() as u64, &state)
-            }
+            Some(Target::Stream(mut stream)) => stream.write_all(&state),
+            Some(Target::Descriptor(descriptor)) => descriptor_set::write(&descriptor, 0, &state),
+            Some(Target::File { path, offset }) => self.files.write_at(&path, offset, &state),
             None => Ok(()),
         };
         match sent {
@@ -383,7 +411,7 @@ impl Machine {
             "normal": self.memory.saturating_sub(remaining) / 4096,
             "normal-bytes": self.memory.saturating_sub(remaining),
             "dirty-pages-rate": 0,
-            "dirty-sync-count": 1,
+            "dirty-sync-count": PASSES,
             "dirty-sync-missed-zero-copy": 0,
             "mbps": 0.0,
             "multifd-bytes": 0,
@@ -395,15 +423,5 @@ impl Machine {
             "downtime-bytes": 0,
         });
         info
-    }
-}
-
-fn send(stream: &mut Connected) -> io::Result<()> {
-    let state = [MAGIC, END].concat();
-    match stream {
-        Connected::Tcp(stream) => stream.write_all(&state),
-        #[cfg(unix)]
-        Connected::Unix(stream) => stream.write_all(&state),
-        Connected::Descriptor => Err(io::ErrorKind::Unsupported.into()),
     }
 }
