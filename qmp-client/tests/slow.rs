@@ -348,6 +348,7 @@ fn an_address_that_is_no_socket_is_not_opened() {
 /// A server accepts a connection late and then says nothing. The client waited for both, each with
 /// the whole deadline.
 #[test]
+#[cfg(any(feature = "blocking", feature = "tokio"))]
 fn the_deadline_for_the_greeting_covers_the_wait_for_a_busy_server() {
     let place = Place::new("busy");
     let within = SOON * 8;

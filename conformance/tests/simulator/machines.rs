@@ -1,5 +1,7 @@
 //! The two machines that are compared: a running QEMU, and the simulated one.
 
+#![allow(unreachable_pub)] // a module of a test
+
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};

@@ -338,8 +338,7 @@ impl SimulatorBuilder {
     pub fn delay_named(mut self, command: &str, time: Duration) -> Self {
         let name = command.to_owned();
         self.named.push(name.clone());
-        let wait = Arc::new(move || thread::sleep(time));
-        self.commands.push(Box::new(move |router| router.before(&name, wait)));
+        self.commands.push(Box::new(move |router| router.delay(&name, time)));
         self
     }
 
