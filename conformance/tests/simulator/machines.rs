@@ -28,17 +28,17 @@ const MACHINE: &str = "-display none -nodefaults -no-user-config -vga std -accel
     -device ide-cd,id=cd0,drive=cd0-medium -qmp unix:DIR/qmp,server=on,wait=off";
 
 /// A client of one of the two machines.
-pub struct Client {
-    pub stream: BufReader<UnixStream>,
+pub(crate) struct Client {
+    pub(crate) stream: BufReader<UnixStream>,
     qemu: Option<Child>,
 }
 
 /// The answer of a machine: the reply, and the names of the events that come with it.
 #[derive(Debug, PartialEq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// `None` for a success, or the class and the text of an error.
-    pub error: Option<(String, String)>,
-    pub events: Vec<String>,
+    pub(crate) error: Option<(String, String)>,
+    pub(crate) events: Vec<String>,
 }
 
 impl Client {
@@ -50,7 +50,7 @@ impl Client {
         client
     }
 
-    pub fn of_qemu(program: &Path, scratch: &Scratch) -> Self {
+    pub(crate) fn of_qemu(program: &Path, scratch: &Scratch) -> Self {
         let directory = scratch.path().display().to_string();
         let options = MACHINE.replace("DIR", &directory);
         let qemu = Command::new(program)
@@ -69,7 +69,7 @@ impl Client {
         }
     }
 
-    pub fn of_simulator() -> Self {
+    pub(crate) fn of_simulator() -> Self {
         Self::new(Simulator::new().connect().unwrap(), None)
     }
 
@@ -83,7 +83,7 @@ impl Client {
     }
 
     /// Asks a question; `None` if the machine has ended.
-    pub fn ask(&mut self, question: &Value, with_events: bool) -> Option<Answer> {
+    pub(crate) fn ask(&mut self, question: &Value, with_events: bool) -> Option<Answer> {
         let mut events = Vec::new();
         let reply = self.execute(question, &mut events)?;
         if with_events || question["execute"] == "migrate" {
@@ -97,14 +97,14 @@ impl Client {
         Some(Answer { error, events })
     }
 
-    pub fn execute(&mut self, question: &Value, events: &mut Vec<String>) -> Option<Value> {
+    pub(crate) fn execute(&mut self, question: &Value, events: &mut Vec<String>) -> Option<Value> {
         let line = format!("{question}\n");
         self.stream.get_mut().write_all(line.as_bytes()).ok()?;
         self.receive(events)
     }
 
     /// Reads up to a reply.
-    pub fn receive(&mut self, events: &mut Vec<String>) -> Option<Value> {
+    pub(crate) fn receive(&mut self, events: &mut Vec<String>) -> Option<Value> {
         loop {
             let message = self.message()?;
             match message["event"].as_str() {
@@ -130,7 +130,7 @@ fn is_of_guest(name: &str) -> bool {
 }
 
 /// Creates the files that the questions are about.
-pub fn prepare(scratch: &Scratch, img: &Path) {
+pub(crate) fn prepare(scratch: &Scratch, img: &Path) {
     std::fs::write(scratch.file("txt"), "hello".repeat(1000)).unwrap();
     drop(scratch.image("zero", 1 << 20));
     drop(scratch.image("install.iso", 700 << 20));
@@ -152,7 +152,7 @@ pub fn prepare(scratch: &Scratch, img: &Path) {
 }
 
 /// Returns the program whose release the simulated machine stands for.
-pub fn same_release() -> Option<PathBuf> {
+pub(crate) fn same_release() -> Option<PathBuf> {
     let version = Simulator::VERSION;
     let wanted = format!("version {}.{}.", version.major, version.minor);
     qemus().into_iter().find(|program| {
@@ -162,7 +162,7 @@ pub fn same_release() -> Option<PathBuf> {
 }
 
 /// Returns the program that creates images for a QEMU.
-pub fn qemu_img(qemu: &Path) -> PathBuf {
+pub(crate) fn qemu_img(qemu: &Path) -> PathBuf {
     let img = qemu.with_file_name("qemu-img");
     let img = Some(img).filter(|img| img.is_file());
     let img = img.or_else(|| beside_qemus("qemu-img").into_iter().next());

@@ -71,14 +71,15 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
         .on::<MigrateIncoming>(|machine, arguments, context| {
             machine.migrate_incoming(arguments, context)
         })
-        .on::<MigratePause>(|_, _, _| {
-            refuse(
+        // Out-of-band commands do not wait for the machine.
+        .deferred(|_, _: MigratePause, reply| {
+            reply.send(refuse(
                 "migrate-pause is currently only supported during postcopy-active or \
                  postcopy-recover state",
-            )
+            ));
         })
-        .on::<MigrateRecover>(|_, _, _| {
-            refuse("Migrate recover can only be run when postcopy is paused.")
+        .deferred(|_, _: MigrateRecover, reply| {
+            reply.send(refuse("Migrate recover can only be run when postcopy is paused."));
         })
         .on::<MigrateStartPostcopy>(|machine, _, _| machine.start_postcopy())
         .on::<QueryMigrate>(|machine, _, _| Ok(machine.query_migration()))
