@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::json;
 
@@ -9,7 +10,9 @@ use crate::vmm::Front;
 
 /// Returns an unlinked file of the given size.
 fn file(size: usize) -> File {
-    let path = std::env::temp_dir().join(format!("qmp-server-{}-{size}", std::process::id()));
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let path = std::env::temp_dir().join(format!("qmp-server-{process}-{count}"));
     let mut file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
     std::fs::remove_file(&path).unwrap();
     file.as_mut().unwrap().write_all(&vec![0; size]).unwrap();
