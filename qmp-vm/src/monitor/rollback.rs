@@ -2,9 +2,8 @@
 
 #[cfg(feature = "blocking")]
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 #[cfg(any(feature = "blocking", feature = "qga"))]
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[cfg(feature = "blocking")]
 use qmp_client::Error;
@@ -17,6 +16,7 @@ use qmp_client::Result;
 #[derive(Clone, Debug, Default)]
 pub struct Rollback {
     /// The deadline, if it is not that of the first command.
+    #[cfg(feature = "blocking")]
     within: Option<Duration>,
     #[cfg(feature = "blocking")]
     time: Arc<Mutex<Time>>,
@@ -32,25 +32,21 @@ enum Time {
 }
 
 impl Rollback {
-    /// Creates one with this deadline instead of that of the first command. It also counts after a
-    /// step that timed out: a guest agent is synchronized with before it is sent another command, so
-    /// that a command that is not waited for is not sent.
-    #[cfg(feature = "qga")]
-    pub fn within(within: Duration) -> Self {
-        Self { within: Some(within), ..Self::default() }
-    }
-
-    /// Creates one like [`within`](Self::within), with a deadline that has begun; `None` is never.
+    /// Creates one that ends at this time, or never; when it has been restarted, `within` is its
+    /// deadline. It also counts after a step that timed out: a guest agent is synchronized with before
+    /// it is sent another command, so that a command that is not waited for is not sent.
     #[cfg(feature = "qga")]
     pub fn until(end: Option<Instant>, within: Duration) -> Self {
-        let rollback = Self::within(within);
         #[cfg(feature = "blocking")]
-        if let Some(end) = end {
-            *rollback.time.lock().unwrap_or_else(PoisonError::into_inner) = Time::Until(end);
+        {
+            let time = end.map_or(Time::Unused, Time::Until);
+            Self { within: Some(within), time: Arc::new(Mutex::new(time)) }
         }
         #[cfg(not(feature = "blocking"))]
-        let _ = end;
-        rollback
+        {
+            let _ = (end, within);
+            Self {}
+        }
     }
 
     /// Starts again: the next command has its own deadline.
