@@ -167,6 +167,7 @@ async fn check_open<M: Monitor>(vm: &M) -> Result<()> {
 }
 
 /// Asks the guest to shut down, and waits until it has.
+#[cfg(unix)]
 pub(crate) async fn ask_guest<M: Monitor>(vm: &M, patience: Duration) -> Asked {
     press_button(vm, patience).await.unwrap_or_else(|error| Asked::failed(&error))
 }

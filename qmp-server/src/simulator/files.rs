@@ -37,6 +37,7 @@ pub(super) struct Metadata {
 pub(super) enum Kind {
     Regular,
     Directory,
+    #[cfg_attr(not(unix), allow(dead_code))] // files of other systems are not told apart
     Device,
     Other,
 }
