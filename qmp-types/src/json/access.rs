@@ -143,8 +143,8 @@ impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {
     #[inline(always)]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
         let name = self.next_name()?;
-        // Fields of other types are not kept. Objects of a schema may keep members that they do not
-        // know: each member counts as if it were one.
+        // A key as large as a string is one of a map, and is kept. The members of a schema's objects
+        // have smaller keys; those that an object does not know count with their values.
         if size_of::<K::Value>() >= size_of::<String>() {
             let length = if let Next::Name(name) = name { name.len() } else { 0 };
             self.reader.take_memory(ENTRY + length)?;
