@@ -5,10 +5,14 @@
 //!                                                          └─> events ─┘
 //! ```
 
+pub mod complete;
 mod layout;
 mod line;
 mod prompt;
 mod run;
+pub mod secrets;
+pub mod syntax;
+pub mod types;
 
 pub use line::{Line, LineError, parse};
 pub use prompt::{Printer, Prompt};
