@@ -180,7 +180,8 @@ pub use qmp_protocol::{
     ProtocolError, Raw, RawEvent, Request, ServerError, Subject, Timeout, WaitedFor, deadlines,
 };
 pub use qmp_types::{
-    AllowOob, Command, Empty, ErrorClass, Event, Greeting, QmpError, Timestamp, Version, Vocabulary,
+    AllowOob, Command, Empty, ErrorClass, Event, Greeting, QmpError, Timestamp, Version,
+    Vocabulary, redact,
 };
 
 #[cfg(feature = "qga")]
