@@ -2,15 +2,22 @@
 
 use std::error::Error as StdError;
 use std::io::ErrorKind;
+#[cfg(target_os = "linux")]
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
+#[cfg(target_os = "linux")]
+use qmp_client::qmp::{commands::Screendump, types::ImageFormat};
 use qmp_client::{Error, WaitedFor};
+#[cfg(target_os = "linux")]
+use qmp_vm::Workflows;
 use serde::Serialize;
 
 use crate::cli::{Completions, chain, print};
 use crate::machine::{Machine, MachineArgs};
+use crate::report::tree::{Drawing, Subject, tree};
 use crate::report::{self, Report};
 use crate::terminal::{inline, json, notice};
 
@@ -32,6 +39,19 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
 
+    /// Print metrics in the format of Prometheus; `qmp_up` is 0 for a machine that does not answer
+    #[arg(long, conflicts_with = "json")]
+    metrics: bool,
+
+    /// Print a tree instead of the report
+    #[arg(long, value_name = "SUBJECT", conflicts_with = "metrics")]
+    tree: Option<Subject>,
+
+    /// Save a picture of the screen as PNG instead of printing a report
+    #[cfg(target_os = "linux")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "metrics", "tree", "others"])]
+    screenshot: Option<PathBuf>,
+
     #[command(flatten)]
     completions: Completions,
 }
@@ -43,6 +63,9 @@ Examples:
                                             -qmp unix:/run/vm.sock,server=on,wait=off
   vm-info --json tcp:localhost:4444         connect over TCP and print JSON
   vm-info /run/a.sock /run/b.sock           report on several machines
+  vm-info --tree block /run/vm.sock         show which block node is below which
+  vm-info --metrics /run/*.sock             print metrics for Prometheus
+  vm-info --screenshot screen.png /run/vm.sock
   vm-info --launch qemu-system-x86_64 -display none
 
 Exit status: 0 if everything was reported, 1 if a machine refused what was asked for or if one of
@@ -70,12 +93,45 @@ fn run(arguments: &Arguments) -> Result<u8, Box<dyn StdError>> {
             "no address was given: using a simulated machine; see --help to connect to a real one\n",
         );
     }
-    let outcomes = each(&machines, |machine, args| {
-        Ok(report::collect(&machine.client, args.timeout.timeout.min(QUERIES_WITHIN))?)
-    });
-    let text = if arguments.json { as_json(&outcomes)? } else { as_text(&outcomes) };
-    print(text.as_bytes())?;
+    #[cfg(target_os = "linux")]
+    if let Some(file) = &arguments.screenshot {
+        let outcomes = each(&machines, |machine, _| save_screen(machine, file));
+        return Ok(conclude(&outcomes));
+    }
+    if let Some(subject) = arguments.tree {
+        let outcomes =
+            each(&machines, |machine, args| Ok(tree(&machine.client, subject, within(args))?));
+        print(arguments.render(&outcomes, |tree| Drawing(tree).to_string())?.as_bytes())?;
+        return Ok(conclude(&outcomes));
+    }
+    let outcomes =
+        each(&machines, |machine, args| Ok(report::collect(&machine.client, within(args))?));
+    if arguments.metrics {
+        let machines: Vec<_> = outcomes
+            .iter()
+            .map(|outcome| (outcome.label.as_str(), outcome.result.as_ref().ok()))
+            .collect();
+        print(report::metrics(&machines).as_bytes())?;
+    } else {
+        print(arguments.render(&outcomes, Report::to_string)?.as_bytes())?;
+    }
     Ok(conclude(&outcomes))
+}
+
+/// Returns the time that a machine has to answer.
+fn within(args: &MachineArgs) -> Duration {
+    args.timeout.timeout.min(QUERIES_WITHIN)
+}
+
+/// Saves a picture of the screen.
+#[cfg(target_os = "linux")]
+fn save_screen(machine: &Machine, file: &Path) -> Result<(), Box<dyn StdError>> {
+    let picture = machine
+        .client
+        .screenshot_with(|path| Screendump::new(path).format(ImageFormat::Png))?;
+    let cannot = |error| format!("cannot write {}: {error}", inline(&file.display().to_string()));
+    std::fs::write(file, picture).map_err(cannot)?;
+    Ok(())
 }
 
 impl Arguments {
@@ -91,6 +147,15 @@ impl Arguments {
         };
         let first = std::iter::once(self.machine.clone());
         first.chain(self.others.iter().map(other)).collect()
+    }
+
+    /// Renders the results, as JSON or as text.
+    fn render<T: Serialize>(
+        &self,
+        outcomes: &[Outcome<T>],
+        text: impl Fn(&T) -> String,
+    ) -> serde_json::Result<String> {
+        if self.json { as_json(outcomes) } else { Ok(as_text(outcomes, text)) }
     }
 }
 
@@ -143,15 +208,15 @@ fn label(args: &MachineArgs) -> String {
     }
 }
 
-fn as_text(outcomes: &[Outcome<Report>]) -> String {
+fn as_text<T>(outcomes: &[Outcome<T>], text: impl Fn(&T) -> String) -> String {
     if let [Outcome { result: Ok(report), .. }] = outcomes {
-        return report.to_string();
+        return text(report);
     }
     let mut parts = Vec::new();
     for outcome in outcomes {
         let label = inline(&outcome.label);
         match &outcome.result {
-            Ok(report) => parts.push(format!("==> {label} <==\n{report}")),
+            Ok(report) => parts.push(format!("==> {label} <==\n{}", text(report))),
             Err(_) if outcomes.len() == 1 => {}
             Err(failure) => parts.push(format!("==> {label} <==\n{}\n", failure.message)),
         }
@@ -162,22 +227,22 @@ fn as_text(outcomes: &[Outcome<Report>]) -> String {
 /// One of several machines, as it is printed as JSON.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct OneOfSeveral<'a> {
+struct OneOfSeveral<'a, T> {
     /// The address, as it was given.
     address: &'a str,
     /// The reason why there is no report.
     error: Option<&'a str>,
-    report: Option<&'a Report>,
+    report: Option<&'a T>,
 }
 
-impl<'a> OneOfSeveral<'a> {
-    fn new(outcome: &'a Outcome<Report>) -> Self {
+impl<'a, T> OneOfSeveral<'a, T> {
+    fn new(outcome: &'a Outcome<T>) -> Self {
         let error = outcome.result.as_ref().err().map(|failure| failure.message.as_str());
         Self { address: &outcome.label, error, report: outcome.result.as_ref().ok() }
     }
 }
 
-fn as_json(outcomes: &[Outcome<Report>]) -> serde_json::Result<String> {
+fn as_json<T: Serialize>(outcomes: &[Outcome<T>]) -> serde_json::Result<String> {
     let text = match outcomes {
         [Outcome { result: Ok(report), .. }] => serde_json::to_string_pretty(report)?,
         [_] => return Ok(String::new()),

@@ -5,12 +5,15 @@
 //! not answered, are named.
 
 mod collect;
+mod metrics;
 mod model;
 mod render;
 mod table;
+pub mod tree;
 mod units;
 
 pub use collect::collect;
+pub use metrics::metrics;
 pub use model::{
     Bitmap, BlockDevice, Chardev, Cpu, Display, Export, Image, IoThread, Job, Kind, Memory,
     Migration, Mouse, Nic, PciFunction, Problem, Report,

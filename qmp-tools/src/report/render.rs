@@ -22,7 +22,7 @@ impl fmt::Display for Report {
             ("PCI", self.pci_table()),
             ("I/O threads", self.iothread_table()),
             ("Jobs", self.job_table()),
-            ("Not answered", self.problem_table()),
+            ("Refused or unanswered", self.problem_table()),
         ] {
             if !table.is_empty() {
                 writeln!(f, "\n{title}")?;

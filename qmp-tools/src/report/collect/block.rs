@@ -118,7 +118,7 @@ impl Block {
 
 /// Returns the name that a person gave: to the device, its drive or its node. Devices for which there
 /// is none go by their QOM path.
-fn device_name(info: &BlockInfo) -> String {
+pub(in super::super) fn device_name(info: &BlockInfo) -> String {
     let node = info.inserted.as_ref().and_then(|info| info.node_name.as_deref());
     let given = |name: Option<&str>| {
         name.filter(|name| !name.is_empty() && names::is_given(name)).map(str::to_owned)
@@ -181,7 +181,7 @@ fn bitmap(node: &str, info: &BlockDirtyInfo) -> Bitmap {
     }
 }
 
-pub(super) fn export(info: BlockExportInfo) -> Export {
+pub(in super::super) fn export(info: BlockExportInfo) -> Export {
     Export {
         id: info.id,
         kind: info.type_.to_string(),

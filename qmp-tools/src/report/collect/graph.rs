@@ -64,11 +64,6 @@ impl Graph {
         self.children.get(node).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns whether any edge is known.
-    pub(in super::super) fn is_known(&self) -> bool {
-        !self.children.is_empty()
-    }
-
     /// Returns the links of a backing chain below a node, nearest first.
     pub(in super::super) fn backing_chain<'a>(&'a self, node: &'a str) -> Vec<&'a str> {
         let mut chain = Vec::new();

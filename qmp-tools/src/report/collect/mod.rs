@@ -3,7 +3,7 @@
 // `query-kvm` is deprecated, but every supported release has it.
 #![allow(deprecated)]
 
-mod block;
+pub(super) mod block;
 mod display;
 pub(super) mod graph;
 mod machine;
