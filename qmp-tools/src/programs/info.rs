@@ -20,6 +20,8 @@ use crate::machine::{Machine, MachineArgs};
 use crate::report::tree::{Drawing, Subject, tree};
 use crate::report::{self, Report};
 use crate::terminal::{inline, json, notice};
+#[cfg(feature = "watch")]
+use crate::watch;
 
 /// The longest time that a machine has to answer the queries of a report.
 const QUERIES_WITHIN: Duration = Duration::from_secs(10);
@@ -52,6 +54,16 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "metrics", "tree", "others"])]
     screenshot: Option<PathBuf>,
 
+    /// Show a live view with rates, jobs and events, until `q` is pressed
+    #[cfg(feature = "watch")]
+    #[arg(long, conflicts_with_all = ["json", "metrics", "tree"])]
+    watch: bool,
+
+    /// Ask the machines that are watched at this interval
+    #[cfg(feature = "watch")]
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval, requires = "watch")]
+    interval: Duration,
+
     #[command(flatten)]
     completions: Completions,
 }
@@ -64,6 +76,7 @@ Examples:
   vm-info --json tcp:localhost:4444         connect over TCP and print JSON
   vm-info /run/a.sock /run/b.sock           report on several machines
   vm-info --tree block /run/vm.sock         show which block node is below which
+  vm-info --watch /run/a.sock /run/b.sock   watch two machines
   vm-info --metrics /run/*.sock             print metrics for Prometheus
   vm-info --screenshot screen.png /run/vm.sock
   vm-info --launch qemu-system-x86_64 -display none
@@ -93,6 +106,10 @@ fn run(arguments: &Arguments) -> Result<u8, Box<dyn StdError>> {
             "no address was given: using a simulated machine; see --help to connect to a real one\n",
         );
     }
+    #[cfg(feature = "watch")]
+    if arguments.watch {
+        return watch_all(&machines, arguments.interval);
+    }
     #[cfg(target_os = "linux")]
     if let Some(file) = &arguments.screenshot {
         let outcomes = each(&machines, |machine, _| save_screen(machine, file));
@@ -121,6 +138,34 @@ fn run(arguments: &Arguments) -> Result<u8, Box<dyn StdError>> {
 /// Returns the time that a machine has to answer.
 fn within(args: &MachineArgs) -> Duration {
     args.timeout.timeout.min(QUERIES_WITHIN)
+}
+
+/// Parses the interval of a live view.
+#[cfg(feature = "watch")]
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = crate::cli::seconds(text)?;
+    let is_allowed = (0.1..=3600.0).contains(&interval.as_secs_f64());
+    is_allowed.then_some(interval).ok_or_else(|| "not from 0.1 to 3600 seconds".to_owned())
+}
+
+/// Shows a live view of the machines, if at least one can be connected to.
+#[cfg(feature = "watch")]
+fn watch_all(machines: &[MachineArgs], interval: Duration) -> Result<u8, Box<dyn StdError>> {
+    if !watch::is_possible() {
+        notice("vm-info: --watch needs a terminal as its standard input and output");
+        return Ok(2);
+    }
+    let outcomes = each_connection(machines, |machine, _| Ok(machine));
+    if outcomes.iter().all(|outcome| outcome.result.is_err()) {
+        return Ok(conclude(&outcomes));
+    }
+    let watched = |(outcome, args): (Outcome<Machine>, &MachineArgs)| watch::Watched {
+        label: outcome.label,
+        args: args.clone(),
+        machine: outcome.result.map_err(|failure| failure.message),
+    };
+    watch::run(outcomes.into_iter().zip(machines).map(watched).collect(), interval)?;
+    Ok(0)
 }
 
 /// Saves a picture of the screen.
@@ -183,12 +228,19 @@ fn each<T: Send>(
     machines: &[MachineArgs],
     action: impl Fn(&Machine, &MachineArgs) -> Result<T, Box<dyn StdError>> + Sync,
 ) -> Vec<Outcome<T>> {
-    let one = |args: &MachineArgs| -> Result<T, Box<dyn StdError>> {
-        let machine = args.connect()?;
+    each_connection(machines, |machine, args| {
         let result = action(&machine, args)?;
         machine.finish()?;
         Ok(result)
-    };
+    })
+}
+
+/// Connects to all machines at the same time.
+fn each_connection<T: Send>(
+    machines: &[MachineArgs],
+    action: impl Fn(Machine, &MachineArgs) -> Result<T, Box<dyn StdError>> + Sync,
+) -> Vec<Outcome<T>> {
+    let one = |args: &MachineArgs| action(args.connect()?, args);
     std::thread::scope(|threads| {
         let spawn = |args| threads.spawn(move || one(args).map_err(Failure::from));
         let running: Vec<_> = machines.iter().map(|args| (label(args), spawn(args))).collect();

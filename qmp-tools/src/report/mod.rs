@@ -10,9 +10,9 @@ mod model;
 mod render;
 mod table;
 pub mod tree;
-mod units;
+pub(crate) mod units;
 
-pub use collect::collect;
+pub use collect::{Live, collect, live};
 pub use metrics::metrics;
 pub use model::{
     Bitmap, BlockDevice, Chardev, Cpu, Display, Export, Image, IoThread, Job, Kind, Memory,

@@ -1,7 +1,7 @@
 //! Sizes and counts for people.
 
 /// Formats a size in the largest unit in which it is at least one, with at most one decimal.
-pub(super) fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     let mut unit = 0;
     let mut value = bytes as f64;
     while value >= 1024.0 && unit < 5 {
@@ -14,12 +14,12 @@ pub(super) fn bytes(bytes: u64) -> String {
 }
 
 /// Formats a size that QEMU sends as a signed number.
-pub(super) fn size(size: i64) -> String {
+pub(crate) fn size(size: i64) -> String {
     bytes(size.max(0).unsigned_abs())
 }
 
 /// Formats a number with its noun: `1 client`, `2 clients`.
-pub(super) fn count(number: usize, noun: &str) -> String {
+pub(crate) fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }

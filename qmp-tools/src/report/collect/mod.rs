@@ -6,6 +6,7 @@
 pub(super) mod block;
 mod display;
 pub(super) mod graph;
+mod live;
 mod machine;
 mod names;
 mod network;
@@ -22,6 +23,8 @@ use qmp_client::qmp::commands::{
     QueryPci, QueryRxFilter, QuerySpice, QueryTarget, QueryUuid, QueryVnc, QueryVncServers,
     XDebugQueryBlockGraph, XQueryJit,
 };
+
+pub use live::{Live, live};
 
 use super::model::{Chardev, IoThread, Kind, Memory, Mouse, Report};
 use block::Block;

@@ -1,6 +1,6 @@
 //! Objects with their types.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use qmp_client::Error;
@@ -20,7 +20,12 @@ struct Object {
     name: String,
     path: String,
     kind: String,
+    /// The numbers of its children that are not drawn, by type.
+    hidden: BTreeMap<&'static str, usize>,
 }
+
+/// Types of children that are only counted: devices have dozens of them.
+const HIDDEN: [&str; 3] = ["irq", "memory-region", "qemu:memory-region"];
 
 pub(super) fn tree(vm: &Client, within: Duration) -> Result<Vec<Branch>, Error> {
     let until = Instant::now() + within;
@@ -30,6 +35,7 @@ pub(super) fn tree(vm: &Client, within: Duration) -> Result<Vec<Branch>, Error> 
         name: "/".to_owned(),
         path: String::new(),
         kind: "container".to_owned(),
+        hidden: BTreeMap::new(),
     };
     let mut objects = vec![root];
     let mut asked: VecDeque<(usize, Ticket<Vec<ObjectPropertyInfo>>)> = VecDeque::new();
@@ -60,13 +66,16 @@ fn add(objects: &mut Vec<Object>, parent: usize, properties: &[ObjectPropertyInf
     let (path, depth) = (objects[parent].path.clone(), objects[parent].depth + 1);
     for property in properties {
         let kind = property.type_.strip_prefix("child<").and_then(|kind| kind.strip_suffix('>'));
-        if let (Some(kind), true) = (kind, objects.len() < MOST) {
+        if let Some(hidden) = HIDDEN.into_iter().find(|hidden| kind == Some(hidden)) {
+            *objects[parent].hidden.entry(hidden).or_default() += 1;
+        } else if let (Some(kind), true) = (kind, objects.len() < MOST) {
             objects.push(Object {
                 parent,
                 depth,
                 name: property.name.clone(),
                 path: format!("{path}/{}", property.name),
                 kind: kind.to_owned(),
+                hidden: BTreeMap::new(),
             });
         }
     }
@@ -77,7 +86,7 @@ fn assemble(objects: Vec<Object>) -> Vec<Branch> {
     let parents: Vec<usize> = objects.iter().map(|object| object.parent).collect();
     let branch = |object: Object| Branch {
         name: object.name,
-        details: object.kind,
+        details: details(&object.kind, &object.hidden),
         ..Branch::default()
     };
     let mut branches: Vec<Branch> = objects.into_iter().map(branch).collect();
@@ -90,4 +99,9 @@ fn assemble(objects: Vec<Object>) -> Vec<Branch> {
     }
     branches.iter_mut().for_each(|root| root.children.reverse());
     branches
+}
+
+fn details(kind: &str, hidden: &BTreeMap<&str, usize>) -> String {
+    let counts: Vec<_> = hidden.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    if counts.is_empty() { kind.to_owned() } else { format!("{kind}  (+ {})", counts.join(", ")) }
 }
