@@ -86,7 +86,9 @@ pub struct Completion {
 /// Completes a text at the cursor.
 #[must_use]
 pub fn complete(text: &str, cursor: usize, types: &dyn Types, live: &dyn Live) -> Completion {
-    let before = text.get(..cursor).unwrap_or(text);
+    let cursor = (0..=cursor.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    let cursor = cursor.unwrap_or_default();
+    let before = text.get(..cursor).unwrap_or_default();
     let start = before.rfind(char::is_whitespace).map_or(0, |at| at + 1);
     let word = before.get(start..).unwrap_or_default();
     let _ = live;
