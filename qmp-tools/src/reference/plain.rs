@@ -2,15 +2,15 @@
 
 /// A text without its markup.
 #[derive(Debug, Default)]
-pub struct Plain {
+pub(super) struct Plain {
     /// Paragraphs, separated by blank lines. A line that begins with four spaces is literal.
-    pub text: String,
+    pub(super) text: String,
     /// The examples in it.
-    pub examples: Vec<String>,
+    pub(super) examples: Vec<String>,
 }
 
 /// Removes the markup of reStructuredText, and takes the examples out.
-pub fn plain(text: &str) -> Plain {
+pub(super) fn plain(text: &str) -> Plain {
     let lines: Vec<&str> = text.lines().collect();
     let mut plain = Plain::default();
     blocks(&lines, &mut plain);

@@ -61,13 +61,14 @@ fn collect<'d>(
 }
 
 fn is_size(member: &Member) -> bool {
-    let text = &member.text;
-    let is_bytes = ["in bytes", "bytes per second", "number of bytes"];
-    member.ty == "size"
-        || is_integer(&member.ty)
-            && is_bytes.iter().any(|bytes| text.to_ascii_lowercase().contains(bytes))
+    // QEMU uses the type `size` for some durations, too.
+    (member.ty == "size" || is_integer(&member.ty)) && {
+        let text = member.text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        ["in bytes", "bytes per second", "number of bytes"].iter().any(|unit| text.contains(unit))
+            || member.ty == "size" && text.contains("byte")
+    }
 }
 
 fn is_integer(ty: &str) -> bool {
-    ty == "int" || ty.starts_with("int") && ty.len() <= 5 || ty.starts_with("uint")
+    matches!(ty, "int" | "size") || ty.starts_with("int") && ty.len() <= 5 || ty.starts_with("uint")
 }
