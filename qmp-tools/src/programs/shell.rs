@@ -172,7 +172,7 @@ pub fn wrap(arguments: &WrapArguments) -> ExitCode {
 }
 
 /// Returns an address in the toolkit's spelling: qmp-shell takes `HOST:PORT`, too.
-fn spelled_out(address: &str) -> String {
+pub(super) fn spelled_out(address: &str) -> String {
     match address.rsplit_once(':') {
         Some((host, port))
             if !address.contains('/')
@@ -199,7 +199,12 @@ pub(crate) fn status(outcome: Outcome) -> ExitCode {
 const USAGE: u8 = 2;
 const NO_CONNECTION: u8 = 3;
 
-fn run(program: &str, machine: &MachineArgs, is_agent: bool, options: &ShellArgs) -> ExitCode {
+pub(super) fn run(
+    program: &str,
+    machine: &MachineArgs,
+    is_agent: bool,
+    options: &ShellArgs,
+) -> ExitCode {
     let fails = |status: u8, error: &dyn std::error::Error| {
         notice(&format!("{program}: {}", chain(error)));
         ExitCode::from(status)
@@ -299,10 +304,13 @@ fn execute(
             Origin::Address => "keeps running",
             Origin::Launched(_) | Origin::Simulated => "stops",
         };
-        let version = client.version();
-        notice(&format!("QEMU {version}. Press Ctrl-D to leave; the machine {then}."));
+        let server = match peer {
+            Peer::Monitor => format!("QEMU {}", client.version()),
+            Peer::Agent => String::from("A guest agent"),
+        };
+        notice(&format!("{server}. Press Ctrl-D to leave; the machine {then}."));
         let asks = !options.yes && matches!(machine.origin, Origin::Address);
-        interact(client, settings, asks)?;
+        interact(client, peer, settings, asks)?;
         Outcome::Done
     } else {
         let messages = Box::new(io::stderr());
@@ -341,16 +349,18 @@ fn finish(machine: Machine) -> Result<(), Error> {
 /// Reads commands from a person while a second thread executes them and prints events.
 fn interact(
     client: Client,
+    peer: Peer,
     settings: Settings,
     asks: bool,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let mut prompt = Prompt::new(commands(&client))?;
+    let names = if peer == Peer::Monitor { commands(&client) } else { Vec::new() };
+    let mut prompt = Prompt::new(names)?;
     let printer = prompt.printer();
     let (requests, inbox) = mpsc::channel();
     let (done, outcomes) = mpsc::channel();
     let connection = std::thread::spawn(move || {
         let messages = Box::new(printer.clone());
-        let mut shell = Session::new(client, printer.clone(), messages, settings);
+        let mut shell = Session::new(client, printer.clone(), messages, settings).peer(peer);
         if asks {
             shell = shell.confirm(Box::new(confirm));
         }

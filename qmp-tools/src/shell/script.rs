@@ -4,7 +4,6 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
-use super::LineError;
 use super::session::{Outcome, Session, Statement};
 
 /// The longest line, and the longest statement, in bytes.
@@ -107,7 +106,9 @@ fn read_line(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     }
     if line.last() == Some(&b'\n') {
         line.pop();
-        line.pop_if(|byte| *byte == b'\r');
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
     }
     Ok((length > 0).then_some(line))
 }
@@ -245,9 +246,7 @@ impl Statements {
         if !is_first && !line.contains([')', ']', '}']) && self.text.len() < LONGEST {
             return false;
         }
-        // An unclosed quote fails its own line; it must not swallow those that follow.
-        let continues = matches!(session.parse(&self.text), Err(LineError::Unclosed('{' | '[')));
-        !continues || self.text.len() >= LONGEST
+        !session.is_incomplete(&self.text) || self.text.len() >= LONGEST
     }
 
     fn take(&mut self) -> String {

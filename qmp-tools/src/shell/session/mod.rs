@@ -3,6 +3,7 @@
 //! One thread drives a session. While it waits for a reply, it shows events, and another thread can
 //! [interrupt](Interrupt) the wait; the reply is shown when it comes, with the name of its command.
 
+mod agent;
 mod command;
 mod events;
 mod interrupt;
@@ -150,11 +151,27 @@ impl<W: Write> Session<W> {
     /// # Errors
     /// The output cannot be written.
     pub fn line(&mut self, text: &str) -> io::Result<Outcome> {
+        if self.peer == Peer::Agent {
+            if let Some(statement) = agent::parse(text) {
+                self.interrupt.clear();
+                return self.agent_statement(statement);
+            }
+        }
         match self.parse(text) {
             Ok(Some(statement)) => self.run(statement),
             Ok(None) => Ok(Outcome::Done),
             Err(error) => self.invalid(&error.to_string()),
         }
+    }
+
+    /// Returns whether another line may complete a text. Only brackets are completed: an unclosed
+    /// quote in a script must not swallow the lines that follow.
+    #[must_use]
+    pub fn is_incomplete(&self, text: &str) -> bool {
+        if self.peer == Peer::Agent && agent::parse(text).is_some() {
+            return false;
+        }
+        matches!(self.parse(text), Err(LineError::Unclosed('{' | '[')))
     }
 
     /// Parses a text, which is for the human monitor if that option is set.
