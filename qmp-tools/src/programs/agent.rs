@@ -48,7 +48,7 @@ pub fn main(arguments: &Arguments) -> ExitCode {
     if let Some(status) = arguments.completions.main::<Arguments>() {
         return status;
     }
-    let address = arguments.address.as_deref().map(shell::spelled_out);
+    let address = arguments.address.clone();
     let machine = MachineArgs { address, launch: Vec::new(), timeout: arguments.timeout };
     shell::run("qmp agent", &machine, true, &arguments.options)
 }

@@ -5,14 +5,17 @@
 //!                                                                        └─> events ─┘
 //! ```
 
-mod line;
+pub mod complete;
 mod log;
 pub mod output;
 mod prompt;
 pub mod script;
+pub mod secrets;
 pub mod session;
+pub mod syntax;
+pub mod types;
 
-pub use line::{Line, LineError, parse};
 pub use log::LogFile;
 pub use prompt::{Printer, Prompt};
-pub use session::{Interrupt, Outcome, Session, Settings, Statement};
+pub use session::{Interrupt, Outcome, Session, Settings};
+pub use syntax::{Statement, SyntaxError, parse};

@@ -4,7 +4,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
-use super::session::{Outcome, Session, Statement};
+use super::secrets::masked;
+use super::session::{Outcome, Session};
+use super::syntax::Statement;
 
 /// The longest line, and the longest statement, in bytes.
 const LONGEST: usize = 64 << 20;
@@ -212,7 +214,7 @@ impl Tally {
         while let Next::Line(line) = script.rest()? {
             if !matches!(session.parse(&line), Ok(None)) {
                 session.at(script.file.as_deref(), Some(script.number));
-                let line = line.trim();
+                let line = masked(line.trim());
                 self.add(
                     session
                         .invalid(&format!("not executed because the machine has exited: {line}"))?,
