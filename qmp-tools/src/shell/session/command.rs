@@ -216,7 +216,9 @@ impl<W: Write> Session<W> {
         match (similar, self.peer) {
             (Some(similar), _) => format!("did you mean `{similar}`?"),
             (None, Peer::Monitor) => {
-                format!("`query-commands` lists the available commands; `{name}` is not one of them")
+                format!(
+                    "`query-commands` lists the available commands; `{name}` is not one of them"
+                )
             }
             (None, Peer::Agent) => {
                 format!("`guest-info` lists the available commands; `{name}` may be disabled")
