@@ -1,6 +1,7 @@
 //! Sends commands to a monitor from a prompt, a script, or the command line.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -182,7 +183,10 @@ pub(crate) fn status(outcome: Outcome) -> ExitCode {
 
 /// The exit status for arguments that are invalid.
 const USAGE: u8 = 2;
+/// The exit status where there is no connection.
 const NO_CONNECTION: u8 = 3;
+/// How long the last messages may take to be written to a log file.
+const LOGGED: Duration = Duration::from_secs(5);
 
 pub(super) fn run(
     program: &str,
@@ -202,10 +206,17 @@ pub(super) fn run(
     if is_agent {
         connection = connection.dialect(Dialect::Agent);
     }
+    let mut logged = None;
     if let Some(path) = &options.logfile {
         match LogFile::open(path) {
             Ok(mut log) => {
-                connection = connection.transcript(move |direction, text| log.add(direction, text));
+                // Disconnected when the last message has been logged.
+                let (logging, receiver) = mpsc::channel::<Infallible>();
+                logged = Some(receiver);
+                connection = connection.transcript(move |direction, text| {
+                    let _ = &logging;
+                    log.add(direction, text);
+                });
             }
             Err(error) => return fails(USAGE, &error),
         }
@@ -215,7 +226,10 @@ pub(super) fn run(
         Err(error) => return fails(NO_CONNECTION, &*error),
     };
     let peer = if is_agent { Peer::Agent } else { Peer::Monitor };
-    match execute(machine, peer, scripts, options) {
+    let executed = execute(machine, peer, scripts, options);
+    drop(connection);
+    let _ = logged.map(|logged| logged.recv_timeout(LOGGED));
+    match executed {
         Ok(outcome) => status(outcome),
         Err(error) => fails(1, &*error),
     }

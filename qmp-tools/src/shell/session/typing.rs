@@ -42,7 +42,10 @@ impl Lazy {
             Ok(_) => true,
             Err(error) => error.is_incomplete(),
         };
-        match self.live().filter(|_| !suffices) {
+        if suffices {
+            return parsed;
+        }
+        match self.live() {
             Some(live) => syntax::parse(text, &Properly { types: live, lazy: self }),
             None => parsed,
         }
