@@ -22,6 +22,7 @@ use qmp_client::qga::types::GuestFilesystemInfo;
 use qmp_client::{Error, Raw};
 use qmp_vm::blocking::Agent;
 use qmp_vm::{Exec, ExecOutput};
+use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
@@ -276,7 +277,7 @@ impl<W: Write> Session<W> {
         let is_text = matches!(self.output.mode, Mode::Pretty | Mode::Table);
         let decoded = serde_json::from_str::<Vec<GuestFilesystemInfo>>(list.get());
         let shown = match decoded {
-            Ok(list) if is_text => to_raw_value(&list.iter().map(row).collect::<Vec<_>>())?,
+            Ok(list) if is_text => to_raw_value(&list.iter().map(Row::new).collect::<Vec<_>>())?,
             _ => list.to_owned(),
         };
         let mode = self.output.mode;
@@ -289,17 +290,30 @@ impl<W: Write> Session<W> {
     }
 }
 
-fn row(info: &GuestFilesystemInfo) -> Value {
-    let bytes = |bytes: Option<u64>| bytes.map_or_else(String::new, size);
-    let disks = info.disk.iter().filter_map(|disk| disk.dev.clone()).collect::<Vec<_>>();
-    json!({
-        "mountpoint": info.mountpoint,
-        "type": info.type_,
-        "used": bytes(info.used_bytes),
-        "total": bytes(info.total_bytes),
-        "name": info.name,
-        "disk": disks.join(" "),
-    })
+/// A row of the table of file systems.
+#[derive(Serialize)]
+struct Row<'i> {
+    mountpoint: &'i str,
+    r#type: &'i str,
+    used: String,
+    total: String,
+    name: &'i str,
+    disk: String,
+}
+
+impl<'i> Row<'i> {
+    fn new(info: &'i GuestFilesystemInfo) -> Self {
+        let bytes = |bytes: Option<u64>| bytes.map_or_else(String::new, size);
+        let disks = info.disk.iter().filter_map(|disk| disk.dev.as_deref()).collect::<Vec<_>>();
+        Self {
+            mountpoint: &info.mountpoint,
+            r#type: &info.type_,
+            used: bytes(info.used_bytes),
+            total: bytes(info.total_bytes),
+            name: &info.name,
+            disk: disks.join(" "),
+        }
+    }
 }
 
 /// Formats a size in the largest unit in which it is at least one.
