@@ -33,9 +33,9 @@ struct Device {
 pub(super) fn containers(queries: &Queries<'_>) -> Result<Containers, Error> {
     let [peripheral, anonymous, unattached] = CONTAINERS;
     Ok(Containers([
-        queries.attempt(QomList::new(peripheral))?,
-        queries.attempt(QomList::new(anonymous))?,
-        queries.attempt(QomList::new(unattached))?,
+        queries.attempt(QomList::new(peripheral), peripheral)?,
+        queries.attempt(QomList::new(anonymous), anonymous)?,
+        queries.attempt(QomList::new(unattached), unattached)?,
     ]))
 }
 
@@ -49,11 +49,17 @@ pub(super) fn devices(
         let properties = queries.answer(query)?.unwrap_or_default();
         devices.extend(properties.iter().filter_map(|property| device(container, property)));
     }
+    if !queries.goes_on() {
+        return Ok(Vec::new());
+    }
     let mut types: HashMap<&str, bool> = HashMap::new();
     let mut asked = Vec::new();
     for device in &devices {
         if types.len() < MOST && types.insert(&device.model, false).is_none() {
-            asked.push((&device.model, queries.attempt(QomList::new(device.path.clone()))?));
+            asked.push((
+                &device.model,
+                queries.attempt(QomList::new(device.path.clone()), &device.path)?,
+            ));
         }
     }
     for (model, query) in asked {
@@ -64,7 +70,9 @@ pub(super) fn devices(
     let mut cards = Vec::new();
     for device in devices.iter().filter(|device| types.get(&*device.model) == Some(&true)) {
         if cards.len() < MOST {
-            let get = |property: &str| queries.attempt(QomGet::new(device.path.clone(), property));
+            let get = |property: &str| {
+                queries.attempt(QomGet::new(device.path.clone(), property), &device.path)
+            };
             cards.push((device, get("mac")?, get("netdev")?));
         }
     }
@@ -229,6 +237,8 @@ mod tests {
         assert_eq!(cards[1].backend_type.as_deref(), Some("user"));
         assert_eq!(cards[1].backend_details.as_deref(), Some("net=10.0.2.0,restrict=off"));
         assert_eq!(cards[0].path.as_deref(), Some("/machine/peripheral-anon/device[0]"));
-        assert!(merge(Vec::new(), &[], "unknown command: 'info network'\r\n\\ : index=").is_empty());
+        assert!(
+            merge(Vec::new(), &[], "unknown command: 'info network'\r\n\\ : index=").is_empty()
+        );
     }
 }
