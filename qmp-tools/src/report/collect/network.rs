@@ -151,6 +151,9 @@ pub(super) fn merge(mut cards: Vec<Nic>, filters: &[RxFilterInfo], human: &str) 
             card.name = card.path.clone().unwrap_or_default();
         }
     }
+    // The order in which the cards were created, as far as it is known.
+    let place = |card: &Nic| clients.iter().position(|client| client.name == card.name);
+    cards.sort_by_key(|card| place(card).unwrap_or(usize::MAX));
     cards
 }
 
@@ -232,11 +235,11 @@ mod tests {
         };
         let cards = merge(vec![anonymous], &[], human);
         let names: Vec<_> = cards.iter().map(|card| card.name.as_str()).collect();
-        assert_eq!(names, ["e1000e.0", "nic0"]);
-        assert_eq!(cards[1].backend.as_deref(), Some("u0"));
-        assert_eq!(cards[1].backend_type.as_deref(), Some("user"));
-        assert_eq!(cards[1].backend_details.as_deref(), Some("net=10.0.2.0,restrict=off"));
-        assert_eq!(cards[0].path.as_deref(), Some("/machine/peripheral-anon/device[0]"));
+        assert_eq!(names, ["nic0", "e1000e.0"]);
+        assert_eq!(cards[0].backend.as_deref(), Some("u0"));
+        assert_eq!(cards[0].backend_type.as_deref(), Some("user"));
+        assert_eq!(cards[0].backend_details.as_deref(), Some("net=10.0.2.0,restrict=off"));
+        assert_eq!(cards[1].path.as_deref(), Some("/machine/peripheral-anon/device[0]"));
         assert!(
             merge(Vec::new(), &[], "unknown command: 'info network'\r\n\\ : index=").is_empty()
         );

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use qmp_client::blocking::{Client, Ticket};
-use qmp_client::{Error, Raw, Request};
+use qmp_client::{Error, ErrorClass, Raw, Request};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -123,7 +123,7 @@ impl<'a> Queries<'a> {
                 self.answered += 1;
                 if error.is_command_not_found() {
                     self.unsupported.push(query.name);
-                } else if query.kind == Wanted::Report {
+                } else if query.kind == Wanted::Report && !is_absence(&server.error.class) {
                     self.refused.push(problem(server.error.desc.clone()));
                 }
             }
@@ -158,4 +158,9 @@ impl<'a> Queries<'a> {
     pub(super) fn lacks(&self, query: &str) -> bool {
         self.unsupported.iter().any(|name| name == query)
     }
+}
+
+/// Returns whether an error says that the machine has no such device, which is an answer.
+fn is_absence(class: &ErrorClass) -> bool {
+    matches!(class, ErrorClass::DeviceNotActive | ErrorClass::DeviceNotFound)
 }
