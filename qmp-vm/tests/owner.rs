@@ -126,7 +126,7 @@ fn owner() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let program = std::env::var(PROGRAM).unwrap();
     let mut words = program.lines();
-    let launch = || {
+    let mut launch = || {
         let mut launch = Launch::new(words.next().unwrap()).grace(Duration::from_secs(1));
         launch = launch.args(words.by_ref());
         if std::env::var_os("QMP_VM_OWNER_STDIN").is_some() {
@@ -197,7 +197,8 @@ impl Owner {
         Self { child, launched, all }
     }
 
-    /// Ends the owner, and returns how long its last descendant lived on.
+    /// Ends the owner, waits until all its descendants have ended, and returns how long the program
+    /// lived on. The supervisor may stay for longer, if no process waits for the program.
     fn end(mut self, signal: Option<&str>) -> Duration {
         let mut stdin = self.child.stdin.take().unwrap();
         match signal {
@@ -206,6 +207,8 @@ impl Owner {
         }
         self.child.wait().unwrap();
         let begin = Instant::now();
+        wait_until(SOON, || !runs(self.launched), "the end of the program");
+        let launched = begin.elapsed();
         let left = || -> Vec<u32> { self.all.iter().copied().filter(|id| runs(*id)).collect() };
         while !left().is_empty() {
             if begin.elapsed() > SOON {
@@ -214,7 +217,7 @@ impl Owner {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        begin.elapsed()
+        launched
     }
 }
 
@@ -428,14 +431,16 @@ fn script(text: &str) -> Launch {
 #[test]
 fn output_never_blocks() {
     let flood = "i=0; while [ $i -lt 40 ]; do i=$((i+1)); \
-                 head -c 100000 /dev/zero | tr '\\0' x; head -c 100000 /dev/zero | tr '\\0' y >&2; done";
+                 head -c 100000 /dev/zero | tr '\\0' x; head -c 100000 /dev/zero | tr '\\0' y >&2; done; echo";
     for (reads, text) in [(true, format!("{flood}; {WELL}")), (false, format!("{flood}; {WELL}"))] {
         let mut launch = script(&text);
         let (sender, receiver) = mpsc::channel();
         if reads {
-            launch = launch.on_stdout(move |line| drop(sender.send(line.len())));
+            launch = launch.on_stdout(move |line| {
+                let _ = sender.send(line.len());
+            });
         }
-        let vm: Launched<Client> = launch.start().unwrap();
+        let vm: Launched<Client> = launch.start::<Client>().unwrap();
         if reads {
             let mut length = 0;
             while length < 4_000_000 {
@@ -445,7 +450,7 @@ fn output_never_blocks() {
         }
         wait_until(PATIENCE, || vm.process().stderr().len() == 4096, "the last words");
     }
-    let error = script(&format!("{flood}; echo; echo last words >&2; exit 7")).start::<Client>();
+    let error = script(&format!("{flood}; echo last words >&2; exit 7")).start::<Client>();
     let error = error.unwrap_err();
     let Error::Launch(launch) = &error else { panic!("{error:?}") };
     assert_eq!(launch.status().unwrap().code(), Some(7));
@@ -458,8 +463,9 @@ fn programs_that_are_not_qemu() {
     let error = Launch::new("true").start::<Client>().unwrap_err();
     assert!(error.report().contains("ended before its monitor was open"), "{}", error.report());
     let none: [&str; 0] = [];
-    let cat = Launch::new("cat").monitor_args(none).start::<Client>().unwrap_err();
-    println!("{}", cat.report());
+    let options = Options::new().greeting_within(Duration::from_millis(100));
+    let cat = Launch::new("cat").monitor_args(none).options(options).start::<Client>().unwrap_err();
+    assert!(cat.is_timeout(), "{}", cat.report());
     let error = script("echo hello >&0; exec sleep 60").start::<Client>().unwrap_err();
     assert!(error.report().contains("hello"), "{}", error.report());
     wait_until(SOON, || descendants(std::process::id()).iter().all(|id| !is_sleep(*id)), "sleep");

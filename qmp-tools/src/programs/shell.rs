@@ -346,6 +346,7 @@ fn interact(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let mut prompt = Prompt::new(commands(&client))?;
     let printer = prompt.printer();
+    let _notices = terminal::notices_above(printer.clone());
     let (requests, inbox) = mpsc::channel();
     let (done, outcomes) = mpsc::channel();
     let connection = std::thread::spawn(move || {
