@@ -7,9 +7,7 @@ use clap::{Args, Command};
 use clap_complete::Shell;
 use qmp_client::blocking::Client;
 use qmp_client::protocol::Printable;
-use qmp_client::{Error, Options, WaitedFor};
-
-use crate::terminal::notice;
+use qmp_client::{Error, Options};
 
 /// The `--timeout` argument.
 #[derive(Args, Clone, Copy, Debug)]
@@ -20,36 +18,29 @@ pub struct TimeoutArgs {
 }
 
 impl TimeoutArgs {
-    /// Connects to a monitor. If nothing listens at the address yet, prints a notice to standard
-    /// error and keeps trying until the timeout.
+    /// Connects to a monitor by its address, or by the name of a machine of this host. If nothing
+    /// listens at the address yet and a server may still appear, prints a notice to standard error and
+    /// keeps trying until the timeout. A server that does not greet soon is looked up, and the reason
+    /// is printed: most monitors serve one client at a time.
     ///
     /// # Errors
     /// Returns an error if nothing listens there before the timeout, or if the peer is not a QMP
     /// server.
     pub fn connect(&self, address: &str) -> Result<Client, Error> {
-        let options = self.options();
-        match Client::connect_with(address, &options.clone().wait_for_socket(Duration::ZERO)) {
-            Err(Error::Timeout(timeout))
-                if matches!(timeout.waited_for, WaitedFor::Connection(_))
-                    && !self.timeout.is_zero() =>
-            {
-                let cause = timeout.cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
-                let within = self.timeout;
-                notice(&format!(
-                    "nothing is listening at {address} yet{cause}; waiting up to {within:?}"
-                ));
-            }
-            other => return other,
-        }
-        Client::connect_with(address, &options)
+        #[cfg(unix)]
+        return crate::host::connect(address, &self.once(), self.timeout);
+        #[cfg(not(unix))]
+        Client::connect_with(address, &self.options())
+    }
+
+    /// Returns the options of a single attempt to connect.
+    fn once(&self) -> Options {
+        Options::new().greeting_within(self.timeout).calls_within(self.timeout)
     }
 
     /// Returns the options of a connection with this timeout.
     pub fn options(&self) -> Options {
-        Options::new()
-            .wait_for_socket(self.timeout)
-            .greeting_within(self.timeout)
-            .calls_within(self.timeout)
+        self.once().wait_for_socket(self.timeout)
     }
 }
 

@@ -76,6 +76,7 @@ impl fmt::Display for Timeout {
             WaitedFor::Connection(address) => {
                 write!(f, "the connection to {}", Excerpt(address, MOST))
             }
+            WaitedFor::Greeting if self.cause.is_some() => f.write_str("the greeting"),
             WaitedFor::Greeting => f.write_str(
                 "the greeting; another client may be connected, since most monitors serve one \
                  client at a time",
