@@ -182,7 +182,8 @@ pub use qmp_protocol::{
     deadlines,
 };
 pub use qmp_types::{
-    AllowOob, Command, Empty, ErrorClass, Event, Greeting, QmpError, Timestamp, Version, Vocabulary,
+    AllowOob, Command, Empty, ErrorClass, Event, Greeting, QmpError, Timestamp, Version,
+    Vocabulary, redact,
 };
 
 #[cfg(feature = "qga")]

@@ -46,9 +46,10 @@ impl Options {
         Self::default()
     }
 
-    /// Retries connecting for this long, until the socket exists and a server listens.
+    /// Retries connecting for this long, until the socket exists and a server listens. Zero makes a
+    /// single attempt, as without this option.
     pub fn wait_for_socket(mut self, within: Duration) -> Self {
-        self.wait_for_socket = Some(within);
+        self.wait_for_socket = Some(within).filter(|within| !within.is_zero());
         self
     }
 

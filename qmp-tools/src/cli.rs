@@ -1,13 +1,16 @@
 //! Arguments and output that all programs share.
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Command};
+use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 use qmp_client::blocking::Client;
 use qmp_client::protocol::Printable;
 use qmp_client::{Error, Options};
+
+use crate::terminal::notice;
 
 /// The `--timeout` argument.
 #[derive(Args, Clone, Copy, Debug)]
@@ -27,20 +30,26 @@ impl TimeoutArgs {
     /// Returns an error if nothing listens there before the timeout, or if the peer is not a QMP
     /// server.
     pub fn connect(&self, address: &str) -> Result<Client, Error> {
-        #[cfg(unix)]
-        return crate::host::connect(address, &self.once(), self.timeout);
-        #[cfg(not(unix))]
-        Client::connect_with(address, &self.options())
+        self.connect_with(address, &self.options())
     }
 
-    /// Returns the options of a single attempt to connect.
-    fn once(&self) -> Options {
-        Options::new().greeting_within(self.timeout).calls_within(self.timeout)
+    /// Does the same as [`connect`](Self::connect), with other options.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect).
+    pub fn connect_with(&self, address: &str, options: &Options) -> Result<Client, Error> {
+        #[cfg(unix)]
+        return crate::host::connect(address, options, self.timeout);
+        #[cfg(not(unix))]
+        Client::connect_with(address, options)
     }
 
     /// Returns the options of a connection with this timeout.
     pub fn options(&self) -> Options {
-        self.once().wait_for_socket(self.timeout)
+        Options::new()
+            .wait_for_socket(self.timeout)
+            .greeting_within(self.timeout)
+            .calls_within(self.timeout)
     }
 }
 
@@ -53,6 +62,22 @@ pub struct Completions {
 }
 
 impl Completions {
+    /// Prints the completion script of a program, and returns its exit status; `None` if no script was
+    /// requested.
+    #[must_use]
+    pub fn main<P: CommandFactory>(&self) -> Option<ExitCode> {
+        let program = P::command();
+        let name = program.get_name().to_owned();
+        match self.print(program) {
+            Ok(false) => None,
+            Ok(true) => Some(ExitCode::SUCCESS),
+            Err(error) => {
+                notice(&format!("{name}: {error}"));
+                Some(ExitCode::FAILURE)
+            }
+        }
+    }
+
     /// Prints the completion script if one was requested, and returns whether it was.
     ///
     /// # Errors

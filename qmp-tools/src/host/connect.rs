@@ -25,7 +25,8 @@ const START: Duration = Duration::from_millis(100);
 pub(crate) fn connect(text: &str, options: &Options, patience: Duration) -> Result<Client, Error> {
     let address = resolve(text)?;
     let within = format!("waiting up to {patience:?}");
-    let error = match attempt(&address, options.clone(), &within) {
+    let once = options.clone().wait_for_socket(Duration::ZERO);
+    let error = match attempt(&address, once, &within) {
         Err(Error::Transport(error)) => error,
         other => return other,
     };
