@@ -12,7 +12,7 @@ use super::managers::Directories;
 use super::names;
 use super::process::Host;
 use super::survey::Survey;
-use crate::terminal::notice;
+use crate::terminal::{inline, notice};
 
 /// The time in which a monitor that is free greets.
 const SOON: Duration = Duration::from_secs(1);
@@ -33,7 +33,8 @@ pub(crate) fn connect(text: &str, options: &Options, patience: Duration) -> Resu
     if patience.is_zero() || !may_appear(&address, error.error.kind()) {
         return Err(Error::Transport(error));
     }
-    notice(&format!("nothing is listening at {address} yet ({}); {within}", error.error));
+    let message = format!("nothing is listening at {address} yet ({}); {within}", error.error);
+    notice(&inline(&message));
     attempt(&address, options.clone().wait_for_socket(patience), &within)
 }
 
@@ -116,7 +117,7 @@ fn attempt(address: &Address, options: Options, within: &str) -> Result<Client, 
                     TransportError::new(attempt, io::Error::other(reason.to_string())).into()
                 );
             }
-            notice(&format!("{address}: {reason}; {within}"));
+            notice(&inline(&format!("{address}: {reason}; {within}")));
         }
     }
 }

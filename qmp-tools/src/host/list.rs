@@ -62,7 +62,10 @@ struct Client {
 #[must_use]
 pub fn entries(survey: &Survey, within: Duration) -> Vec<Entry> {
     let uses = survey.uses();
-    let answers = ask::all(&survey.machines, &uses, within);
+    let answers = match survey.host().is_this() {
+        true => ask::all(&survey.machines, &uses, within),
+        false => vec![Answer::default(); survey.machines.len()],
+    };
     let machines = survey.machines.iter().zip(uses).zip(answers);
     machines.map(|((machine, uses), answer)| entry(machine, &uses, answer)).collect()
 }
@@ -116,6 +119,7 @@ fn row(machine: &Machine, monitor: &Endpoint, used: &Use) -> Monitor {
             Use::AwaitsFirst => "awaits-first-client",
             Use::Connects => "connects",
             Use::Closed => "closed",
+            Use::NotSocket => "not-a-socket",
             Use::Unknown => "unknown",
         },
         advice: if holders.is_empty() { None } else { advice() },
@@ -187,7 +191,9 @@ fn cells(entry: &Entry) -> [String; HEAD.len()] {
         other => other.to_owned(),
     });
     let pid = entry.pid.map_or("-".to_owned(), |pid| pid.to_string());
-    [name, pid, optional(state.as_deref()), optional(entry.version.as_deref())]
+    // Without the distributor's part.
+    let version = entry.version.as_ref().and_then(|version| version.split(' ').next());
+    [name, pid, optional(state.as_deref()), optional(version)]
 }
 
 fn describe(monitor: &Monitor) -> String {
@@ -200,7 +206,7 @@ fn describe(monitor: &Monitor) -> String {
         }
         "awaits-first-client" => "awaits its first client".to_owned(),
         "connects" => "connects to a program".to_owned(),
-        "unknown" if !monitor.address.contains(':') => "not a socket".to_owned(),
+        "not-a-socket" => "not a socket".to_owned(),
         other => other.to_owned(),
     };
     let advice = monitor.advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Place};
 use super::machine::{self, Machine};
 use super::managers::Directories;
 use super::process::{Host, Process};
@@ -47,7 +47,9 @@ pub enum Use {
     Connects,
     /// No process listens.
     Closed,
-    /// It is not a socket, or the system does not tell.
+    /// It is not a socket, so that no program can connect.
+    NotSocket,
+    /// The system does not tell.
     Unknown,
 }
 
@@ -109,8 +111,8 @@ impl Survey {
             if !usage.listeners.is_empty() || !monitor.listens {
                 return Some(usage);
             }
-            let pid = machine.process.as_ref()?.pid;
-            let own = own.get_or_insert_with(|| self.namespace_of(pid));
+            let Some(process) = &machine.process else { return Some(usage) };
+            let own = own.get_or_insert_with(|| self.namespace_of(process.pid));
             Some(own.as_ref().map_or(usage, |table| table.usage(&self.host, address)))
         };
         machine.monitors().map(usage).collect()
@@ -167,7 +169,10 @@ fn use_of(
     usage: Option<Usage>,
     owners: &[(u64, Process)],
 ) -> Use {
-    let Some(usage) = usage else { return Use::Unknown };
+    let Some(usage) = usage else {
+        let is_other = matches!(monitor.place, Place::Other(_));
+        return if is_other { Use::NotSocket } else { Use::Unknown };
+    };
     if !monitor.listens {
         return Use::Connects;
     }
