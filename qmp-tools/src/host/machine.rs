@@ -85,7 +85,10 @@ fn of_process(host: &Host, pid: u32, table: &SocketTable) -> Option<Machine> {
         name: found.name,
         id: found.id,
         uuid: found.uuid,
-        process: host.process(pid),
+        process: host.process(pid).or_else(|| {
+            let command = arguments.first()?.rsplit('/').next()?.to_owned();
+            Some(Process { pid, command })
+        }),
         status: host.status(pid),
         user: host.user(pid),
         program,
