@@ -76,6 +76,12 @@ impl Options {
         self
     }
 
+    /// Returns whether the peer is a guest agent.
+    #[must_use]
+    pub fn is_for_agent(&self) -> bool {
+        self.dialect == Dialect::Agent
+    }
+
     /// Sets the number of events that the queue of a subscription holds (default: 1024). The events of
     /// all subscriptions and the replies that have not been received may not take more memory than
     /// [one message](Self::message_size) either. When a queue is full, the oldest events are dropped,

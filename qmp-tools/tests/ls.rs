@@ -484,7 +484,7 @@ live! {
         for (name, reason) in [
             ("busy", "is busy: it is held by".to_owned()),
             ("stopped", format!("kill -CONT {}", machines[2].0.id())),
-            ("human", "only a human monitor at".to_owned()),
+            ("human", "but a human monitor at".to_owned()),
         ] {
             let ran = run(VM_INFO, &[&unique(name), "--timeout", "1.5"]);
             assert!(ran.err.contains(&reason), "{ran:?}");

@@ -81,6 +81,7 @@ impl fmt::Display for Timeout {
                 "the greeting; another client may be connected, since most monitors serve one \
                  client at a time",
             ),
+            WaitedFor::Agent if self.cause.is_some() => f.write_str("the guest agent"),
             WaitedFor::Agent => f.write_str(
                 "the guest agent; it may not be running, or another client may be connected",
             ),

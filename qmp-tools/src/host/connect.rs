@@ -8,6 +8,7 @@ use qmp_client::blocking::Client;
 use qmp_client::{Address, Error, Options, TransportError, WaitedFor};
 
 use super::diagnosis::{self, Diagnosis};
+use super::endpoint::Role;
 use super::managers::Directories;
 use super::names;
 use super::process::Host;
@@ -23,10 +24,11 @@ const START: Duration = Duration::from_millis(100);
 /// one may still appear, prints a notice and keeps trying for `patience`. A server that does not greet
 /// soon is looked up, and the reason is printed.
 pub(crate) fn connect(text: &str, options: &Options, patience: Duration) -> Result<Client, Error> {
-    let address = resolve(text)?;
+    let wanted = if options.is_for_agent() { Role::GuestAgent } else { Role::Qmp };
+    let address = resolve(text, wanted)?;
     let within = format!("waiting up to {patience:?}");
     let once = options.clone().wait_for_socket(Duration::ZERO);
-    let error = match attempt(&address, once, &within) {
+    let error = match attempt(&address, once, wanted, &within) {
         Err(Error::Transport(error)) => error,
         other => return other,
     };
@@ -35,7 +37,7 @@ pub(crate) fn connect(text: &str, options: &Options, patience: Duration) -> Resu
     }
     let message = format!("nothing is listening at {address} yet ({}); {within}", error.error);
     notice(&inline(&message));
-    attempt(&address, options.clone().wait_for_socket(patience), &within)
+    attempt(&address, options.clone().wait_for_socket(patience), wanted, &within)
 }
 
 fn survey() -> Survey {
@@ -44,14 +46,14 @@ fn survey() -> Survey {
 
 /// Returns the address that a text is or names: an address in its form, a file in the current
 /// directory, a machine, or else a path.
-fn resolve(text: &str) -> Result<Address, Error> {
+fn resolve(text: &str, wanted: Role) -> Result<Address, Error> {
     if names::is_address(text) {
         return Ok(text.parse()?);
     }
     if names::is_file(text) {
         return Ok(Address::Unix(text.into()));
     }
-    match names::find(&survey(), text) {
+    match names::find(&survey(), text, wanted) {
         Ok(Some(address)) => Ok(address),
         // The socket may be created in a moment.
         Ok(None) => Ok(text.parse()?),
@@ -66,7 +68,7 @@ fn resolve(text: &str) -> Result<Address, Error> {
 pub(crate) fn is_machine(text: &str) -> bool {
     !names::is_address(text)
         && !names::is_file(text)
-        && !matches!(names::find(&survey(), text), Ok(None))
+        && !matches!(names::find(&survey(), text, Role::Qmp), Ok(None))
 }
 
 fn may_appear(address: &Address, error: io::ErrorKind) -> bool {
@@ -82,7 +84,12 @@ fn may_appear(address: &Address, error: io::ErrorKind) -> bool {
 }
 
 /// Connects once, or as long as the options say, and looks for the reason if that takes long.
-fn attempt(address: &Address, options: Options, within: &str) -> Result<Client, Error> {
+fn attempt(
+    address: &Address,
+    options: Options,
+    wanted: Role,
+    within: &str,
+) -> Result<Client, Error> {
     let (sender, connected) = mpsc::channel();
     let of_thread = address.clone();
     let thread = std::thread::Builder::new().spawn(move || {
@@ -100,7 +107,7 @@ fn attempt(address: &Address, options: Options, within: &str) -> Result<Client, 
             Some(_) => connected.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match outcome {
-            Ok(result) => return result.map_err(|error| explain(error, address, reason)),
+            Ok(result) => return result.map_err(|error| explain(error, address, wanted, reason)),
             Err(RecvTimeoutError::Disconnected) => {
                 let error = io::Error::other("the thread that connects has ended");
                 return Err(
@@ -109,10 +116,10 @@ fn attempt(address: &Address, options: Options, within: &str) -> Result<Client, 
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
-        reason = diagnosis::of(&survey(), address);
+        reason = diagnosis::of(&survey(), address, wanted);
         if let Some(reason) = &reason {
             if reason.is_final() {
-                let attempt = format!("cannot use {address} as a QMP monitor");
+                let attempt = format!("cannot use {address}");
                 return Err(
                     TransportError::new(attempt, io::Error::other(reason.to_string())).into()
                 );
@@ -123,12 +130,13 @@ fn attempt(address: &Address, options: Options, within: &str) -> Result<Client, 
 }
 
 /// Adds the reason to a deadline that has passed.
-fn explain(error: Error, address: &Address, reason: Option<Diagnosis>) -> Error {
+fn explain(error: Error, address: &Address, wanted: Role, reason: Option<Diagnosis>) -> Error {
     match error {
         Error::Timeout(timeout)
-            if timeout.cause.is_none() && timeout.waited_for == WaitedFor::Greeting =>
+            if timeout.cause.is_none()
+                && matches!(timeout.waited_for, WaitedFor::Greeting | WaitedFor::Agent) =>
         {
-            let reason = reason.or_else(|| diagnosis::of(&survey(), address));
+            let reason = reason.or_else(|| diagnosis::of(&survey(), address, wanted));
             (*timeout).because(reason).into()
         }
         other => other,

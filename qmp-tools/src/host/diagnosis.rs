@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 
 use qmp_client::Address;
 
-use super::endpoint::{Endpoint, Role};
-use super::machine::{self, Machine, is_local};
+use super::endpoint::Role;
+use super::machine::{self, is_local};
 use super::process::Process;
 use super::survey::{Holder, Survey};
 
@@ -26,18 +26,22 @@ pub enum Diagnosis {
     /// A signal or a debugger has stopped the process.
     Stopped(Process),
     /// The address is that of another socket of a QEMU.
-    NotQmp {
+    Other {
         /// The purpose of the socket.
         role: Role,
+        /// The purpose that was wanted: a QMP monitor or a guest agent's port.
+        wanted: Role,
         /// The QEMU.
         process: Option<Process>,
-        /// The address of a QMP monitor of the same QEMU.
+        /// The address of such a socket of the same QEMU.
         instead: Option<Address>,
     },
     /// The server is another program.
     OtherProgram(Process),
     /// The process runs, no client holds the monitor, and it does not answer.
     Hangs(Process),
+    /// The QEMU runs, no client holds the port, and no guest agent answers.
+    NoAgent(Process),
 }
 
 impl Diagnosis {
@@ -45,9 +49,11 @@ impl Diagnosis {
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
-            Self::NotQmp { .. } | Self::OtherProgram(_) => true,
+            // A device that was plugged in later may use such a chardev.
+            Self::Other { role, .. } => *role != Role::Unused,
+            Self::OtherProgram(_) => true,
             Self::Busy { advice, .. } => advice.is_some(),
-            Self::Stopped(_) | Self::Hangs(_) => false,
+            Self::Stopped(_) | Self::Hangs(_) | Self::NoAgent(_) => false,
         }
     }
 }
@@ -57,7 +63,7 @@ impl fmt::Display for Diagnosis {
         match self {
             Self::Busy { holders, advice } => {
                 let holders: Vec<_> = holders.iter().map(Holder::to_string).collect();
-                write!(f, "the monitor is busy: it is held by {}", holders.join(", "))?;
+                write!(f, "the socket is busy: it is held by {}", holders.join(", "))?;
                 advice.iter().try_for_each(|advice| write!(f, "; {advice}"))
             }
             Self::Stopped(Process { pid, command }) => write!(
@@ -65,16 +71,19 @@ impl fmt::Display for Diagnosis {
                 "the process {command} (pid {pid}) is stopped by a signal or a debugger; continue it \
                  with `kill -CONT {pid}`"
             ),
-            Self::NotQmp { role, process, instead } => {
+            Self::Other { role, wanted, process, instead } => {
                 write!(f, "this is {role}")?;
                 if let Some(Process { pid, .. }) = process {
                     write!(f, " of the QEMU with the pid {pid}")?;
                 }
-                f.write_str(", not a QMP monitor")?;
-                match (role, instead) {
-                    (_, Some(address)) => write!(f, "; its QMP monitor is {address}"),
-                    (Role::GuestAgent, None) => f.write_str("; talk to it as a guest agent"),
-                    _ => f.write_str("; open one with `-qmp unix:PATH,server=on,wait=off`"),
+                write!(f, ", not {wanted}; ")?;
+                match (role, wanted, instead) {
+                    (_, _, Some(address)) => write!(f, "the same QEMU has one at {address}"),
+                    (Role::GuestAgent, _, _) => f.write_str("`qmp agent` talks to it"),
+                    (_, Role::GuestAgent, _) => f.write_str(
+                        "the guest needs a virtserialport with the name org.qemu.guest_agent.0",
+                    ),
+                    _ => f.write_str("open one with `-qmp unix:PATH,server=on,wait=off`"),
                 }
             }
             Self::OtherProgram(Process { pid, command }) => {
@@ -85,14 +94,19 @@ impl fmt::Display for Diagnosis {
                 "no client holds the monitor, but {command} (pid {pid}) does not answer: it may be \
                  starting, or hang"
             ),
+            Self::NoAgent(Process { pid, .. }) => write!(
+                f,
+                "no client holds the port of the QEMU with the pid {pid}, but no guest agent answers: \
+                 it may not be installed, or the guest is not running"
+            ),
         }
     }
 }
 
 impl std::error::Error for Diagnosis {}
 
-/// Finds the reason why a server does not greet.
-pub(crate) fn of(survey: &Survey, address: &Address) -> Option<Diagnosis> {
+/// Finds the reason why a server does not answer that was taken for one with the role `wanted`.
+pub(crate) fn of(survey: &Survey, address: &Address, wanted: Role) -> Option<Diagnosis> {
     if matches!(address, Address::Tcp { host, .. } if !is_local(host)) {
         return None;
     }
@@ -102,16 +116,20 @@ pub(crate) fn of(survey: &Survey, address: &Address) -> Option<Diagnosis> {
     let listener = found
         .and_then(|(machine, _)| machine.process.clone())
         .or_else(|| host.owners(&usage.listeners).into_iter().map(|(_, process)| process).next());
-    if let Some((machine, endpoint)) = found.filter(|(_, endpoint)| !endpoint.role.is_monitor()) {
-        return Some(not_qmp(machine, endpoint));
+    if let Some((machine, endpoint)) = found.filter(|(_, endpoint)| endpoint.role != wanted) {
+        return Some(Diagnosis::Other {
+            role: endpoint.role,
+            wanted,
+            process: machine.process.clone(),
+            instead: machine.address_of(wanted).cloned(),
+        });
     }
     if let Some(process) = listener.as_ref().filter(|process| is_silent_program(process)) {
         return Some(Diagnosis::OtherProgram(process.clone()));
     }
-    let stopped = listener
-        .as_ref()
-        .filter(|process| host.status(process.pid).is_some_and(|status| status.is_stopped()));
-    if let Some(process) = stopped {
+    let is_stopped =
+        |process: &&Process| host.status(process.pid).is_some_and(|status| status.is_stopped());
+    if let Some(process) = listener.as_ref().filter(is_stopped) {
         return Some(Diagnosis::Stopped(process.clone()));
     }
     let holders = survey.holders(&usage.clients);
@@ -119,18 +137,9 @@ pub(crate) fn of(survey: &Survey, address: &Address) -> Option<Diagnosis> {
         let advice = found.and_then(|(machine, _)| machine.manager?.advice(machine.title()));
         return Some(Diagnosis::Busy { holders, advice });
     }
-    if let Some((machine, endpoint)) = found.filter(|(_, endpoint)| endpoint.role == Role::Human) {
-        return Some(not_qmp(machine, endpoint));
-    }
-    listener.map(Diagnosis::Hangs)
-}
-
-fn not_qmp(machine: &Machine, endpoint: &Endpoint) -> Diagnosis {
-    let mut monitors = machine.monitors().filter(|monitor| monitor.is_reachable());
-    Diagnosis::NotQmp {
-        role: endpoint.role,
-        process: machine.process.clone(),
-        instead: monitors.next().and_then(|monitor| monitor.address()).cloned(),
+    match wanted {
+        Role::GuestAgent if found.is_some() => listener.map(Diagnosis::NoAgent),
+        _ => listener.map(Diagnosis::Hangs),
     }
 }
 

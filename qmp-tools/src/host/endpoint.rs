@@ -59,7 +59,7 @@ impl fmt::Display for Role {
             Self::Nbd => "an NBD server",
             Self::Qtest => "a qtest socket",
             Self::Migration => "the socket of an incoming migration",
-            Self::Unused => "a socket that is no monitor's",
+            Self::Unused => "a socket without a known use",
         })
     }
 }

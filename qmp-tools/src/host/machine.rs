@@ -54,6 +54,13 @@ impl Machine {
         self.name.as_deref().or(self.id.as_deref()).unwrap_or(program)
     }
 
+    /// Returns the address of the first socket with a role that a program can connect to.
+    #[must_use]
+    pub fn address_of(&self, role: Role) -> Option<&Address> {
+        let mut endpoints = self.endpoints.iter().filter(|endpoint| endpoint.role == role);
+        endpoints.find_map(|endpoint| endpoint.address().filter(|_| endpoint.listens))
+    }
+
     /// Returns the monitors.
     pub fn monitors(&self) -> impl Iterator<Item = &Endpoint> {
         self.endpoints.iter().filter(|endpoint| endpoint.role.is_monitor())

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use qmp_client::Address;
 
+use super::endpoint::{Endpoint, Role};
 use super::machine::Machine;
 use super::survey::Survey;
 
@@ -26,11 +27,12 @@ pub fn is_file(text: &str) -> bool {
     Path::new(text).symlink_metadata().is_ok()
 }
 
-/// Returns the address of the monitor of the machine with a name; `None` if no machine has it.
+/// Returns the address of a socket with the role `wanted` of the machine with a name; `None` if no
+/// machine has the name.
 ///
 /// # Errors
-/// Several machines have the name, or the machine has no QMP monitor that a program can connect to.
-pub fn find(survey: &Survey, text: &str) -> Result<Option<Address>, String> {
+/// Several machines have the name, or the machine has no such socket that a program can connect to.
+pub fn find(survey: &Survey, text: &str, wanted: Role) -> Result<Option<Address>, String> {
     type Has = fn(&Machine, &str) -> bool;
     // The first kind of name that any machine has counts.
     let kinds: [Has; 4] = [
@@ -50,7 +52,7 @@ pub fn find(survey: &Survey, text: &str) -> Result<Option<Address>, String> {
         }
         match found[..] {
             [] => {}
-            [machine] => return monitor(machine, text).map(Some),
+            [machine] => return address(machine, text, wanted).map(Some),
             _ => return Err(ambiguous(&found, text)),
         }
     }
@@ -82,20 +84,23 @@ fn ambiguous(machines: &[&Machine], text: &str) -> String {
     )
 }
 
-/// Returns the address of a machine's first QMP monitor.
-fn monitor(machine: &Machine, text: &str) -> Result<Address, String> {
-    let mut monitors = machine.monitors().filter(|monitor| monitor.is_reachable());
-    if let Some(address) = monitors.next().and_then(|monitor| monitor.address()) {
+/// Returns the address of a machine's first socket with a role.
+fn address(machine: &Machine, text: &str, wanted: Role) -> Result<Address, String> {
+    if let Some(address) = machine.address_of(wanted) {
         return Ok(address.clone());
     }
-    let others: Vec<_> =
-        machine.monitors().map(|monitor| format!("{} at {monitor}", monitor.role)).collect();
-    let others = if others.is_empty() { "no monitor".to_owned() } else { others.join(", ") };
+    let has = |endpoint: &Endpoint| format!("{} at {endpoint}", endpoint.role);
+    let others: Vec<_> = machine.endpoints.iter().map(has).collect();
+    let others =
+        if others.is_empty() { String::new() } else { format!(", but {}", others.join(", ")) };
     let process = machine.process.as_ref().map(|process| format!(" (pid {})", process.pid));
+    let process = process.unwrap_or_default();
+    let advice = match wanted {
+        Role::Qmp => "; open one with `-qmp unix:PATH,server=on,wait=off`",
+        _ => "",
+    };
     Err(format!(
-        "the machine `{text}`{} has no QMP monitor that a program can connect to, only {others}; open \
-         one with `-qmp unix:PATH,server=on,wait=off`",
-        process.unwrap_or_default()
-    )
-    .replace("only no monitor", "and no other monitor"))
+        "the machine `{text}`{process} does not have {wanted} that a program can connect \
+         to{others}{advice}"
+    ))
 }

@@ -153,7 +153,6 @@ pub fn main(arguments: &Arguments) -> ExitCode {
     if machine.address.is_none() && machine.launch.is_empty() {
         machine.address = std::env::var("QMP_SOCKET").ok();
     }
-    machine.address = machine.address.map(|address| spelled_out(&address));
     run("qmp-shell", &machine, arguments.skip_negotiation, &arguments.options)
 }
 
@@ -169,20 +168,6 @@ pub fn wrap(arguments: &WrapArguments) -> ExitCode {
     }
     let machine = MachineArgs { address: None, launch, timeout: arguments.timeout };
     run("qmp-shell-wrap", &machine, false, &arguments.options)
-}
-
-/// Returns an address in the toolkit's spelling: qmp-shell takes `HOST:PORT`, too.
-fn spelled_out(address: &str) -> String {
-    match address.rsplit_once(':') {
-        Some((host, port))
-            if !address.contains('/')
-                && !["tcp", "unix"].iter().any(|scheme| host.split(':').next() == Some(scheme))
-                && port.parse::<u16>().is_ok() =>
-        {
-            format!("tcp:{address}")
-        }
-        _ => address.to_owned(),
-    }
 }
 
 /// The exit status of an outcome.
