@@ -7,7 +7,8 @@
 //! | `qmp-schema` | checks, imports, exports and compares QAPI schemas, and generates Rust from them | [`schema`] |
 //!
 //! `qmp` has all of them as the subcommands `info`, `shell` and `schema`, and also `sim`, a simulated
-//! machine that listens at an address or takes the place of QEMU (the module `sim`). [`programs`] has
+//! machine that listens at an address or takes the place of QEMU (the module `sim`), and `ls`, which
+//! lists the QEMUs of this host (the module `host`). [`programs`] has
 //! the arguments of each.
 //!
 //! [`machine`] selects the virtual machine that the first two talk to: a QEMU at an address, a
@@ -16,6 +17,8 @@
 //! [`terminal`]. Each program's `--help` has examples.
 
 pub mod cli;
+#[cfg(unix)]
+pub mod host;
 pub mod machine;
 pub mod programs;
 pub mod reference;

@@ -22,6 +22,8 @@ struct Arguments {
 enum Action {
     Agent(agent::Arguments),
     Info(info::Arguments),
+    #[cfg(unix)]
+    Ls(qmp_tools::programs::ls::Arguments),
     Schema(schema::Arguments),
     Shell(shell::Arguments),
     #[cfg(unix)]
@@ -37,6 +39,8 @@ fn main() -> ExitCode {
     match &arguments.action {
         Some(Action::Agent(arguments)) => agent::main(arguments),
         Some(Action::Info(arguments)) => info::main(arguments),
+        #[cfg(unix)]
+        Some(Action::Ls(arguments)) => qmp_tools::programs::ls::main(arguments),
         Some(Action::Schema(arguments)) => schema::main(arguments),
         Some(Action::Shell(arguments)) => shell::main(arguments),
         #[cfg(unix)]

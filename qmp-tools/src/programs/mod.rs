@@ -4,6 +4,8 @@
 
 pub mod agent;
 pub mod info;
+#[cfg(unix)]
+pub mod ls;
 pub mod schema;
 pub mod shell;
 #[cfg(unix)]
