@@ -179,6 +179,7 @@ pub use qmp_protocol::{
     Closed, Dialect, Direction, Dropped, End, Garbage, Mismatch, Misuse, Occurrence, OutOfBand,
     ProtocolError, Raw, RawEvent, Request, ServerError, Subject, Timeout, WaitedFor, deadlines,
 };
+pub use qmp_types::recording;
 pub use qmp_types::{
     AllowOob, Command, Empty, ErrorClass, Event, Greeting, QmpError, Timestamp, Version, Vocabulary,
 };

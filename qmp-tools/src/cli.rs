@@ -27,7 +27,14 @@ impl TimeoutArgs {
     /// Returns an error if nothing listens there before the timeout, or if the peer is not a QMP
     /// server.
     pub fn connect(&self, address: &str) -> Result<Client, Error> {
-        let options = self.options();
+        self.connect_with(address, &self.options())
+    }
+
+    /// Connects to a monitor with these options, like [`connect`](Self::connect).
+    ///
+    /// # Errors
+    /// Returns the same errors.
+    pub fn connect_with(&self, address: &str, options: &Options) -> Result<Client, Error> {
         match Client::connect_with(address, &options.clone().wait_for_socket(Duration::ZERO)) {
             Err(Error::Timeout(timeout))
                 if matches!(timeout.waited_for, WaitedFor::Connection(_))
@@ -41,7 +48,7 @@ impl TimeoutArgs {
             }
             other => return other,
         }
-        Client::connect_with(address, &options)
+        Client::connect_with(address, options)
     }
 
     /// Returns the options of a connection with this timeout.

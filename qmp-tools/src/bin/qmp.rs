@@ -21,6 +21,10 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Action {
     Info(info::Arguments),
+    #[cfg(unix)]
+    Record(Box<qmp_tools::programs::record::Arguments>),
+    #[cfg(unix)]
+    Replay(qmp_tools::programs::replay::Arguments),
     Schema(schema::Arguments),
     Shell(shell::Arguments),
     #[cfg(unix)]
@@ -35,6 +39,10 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match &arguments.action {
         Some(Action::Info(arguments)) => info::main(arguments),
+        #[cfg(unix)]
+        Some(Action::Record(arguments)) => qmp_tools::programs::record::main(arguments),
+        #[cfg(unix)]
+        Some(Action::Replay(arguments)) => qmp_tools::programs::replay::main(arguments),
         Some(Action::Schema(arguments)) => schema::main(arguments),
         Some(Action::Shell(arguments)) => shell::main(arguments),
         #[cfg(unix)]

@@ -3,6 +3,10 @@
 //! Each is a subcommand of `qmp`, and some are also programs of their own.
 
 pub mod info;
+#[cfg(unix)]
+pub mod record;
+#[cfg(unix)]
+pub mod replay;
 pub mod schema;
 pub mod shell;
 #[cfg(unix)]
