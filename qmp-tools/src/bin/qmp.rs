@@ -24,6 +24,10 @@ enum Action {
     Info(info::Arguments),
     #[cfg(unix)]
     Ls(qmp_tools::programs::ls::Arguments),
+    #[cfg(unix)]
+    Record(Box<qmp_tools::programs::record::Arguments>),
+    #[cfg(unix)]
+    Replay(qmp_tools::programs::replay::Arguments),
     Schema(schema::Arguments),
     Shell(shell::Arguments),
     #[cfg(unix)]
@@ -41,6 +45,10 @@ fn main() -> ExitCode {
         Some(Action::Info(arguments)) => info::main(arguments),
         #[cfg(unix)]
         Some(Action::Ls(arguments)) => qmp_tools::programs::ls::main(arguments),
+        #[cfg(unix)]
+        Some(Action::Record(arguments)) => qmp_tools::programs::record::main(arguments),
+        #[cfg(unix)]
+        Some(Action::Replay(arguments)) => qmp_tools::programs::replay::main(arguments),
         Some(Action::Schema(arguments)) => schema::main(arguments),
         Some(Action::Shell(arguments)) => shell::main(arguments),
         #[cfg(unix)]
