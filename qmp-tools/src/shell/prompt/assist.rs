@@ -1,0 +1,32 @@
+//! What the editor asks about a line: what it could become, and whether it is complete.
+
+use std::ops::Range;
+
+/// Answers questions about a line without delay: each key asks.
+pub(super) trait Assist {
+    /// Returns what the text at the cursor could become.
+    fn complete(&self, text: &str, cursor: usize) -> Completion;
+    /// Returns what is missing at the end of a line.
+    fn hint(&self, text: &str) -> Option<String>;
+    /// Returns whether another line may complete this one.
+    fn is_incomplete(&self, text: &str) -> bool;
+}
+
+/// The candidates for a part of a line.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Completion {
+    /// The part of the line that a candidate replaces.
+    pub(super) span: Range<usize>,
+    pub(super) candidates: Vec<Candidate>,
+    /// The machine has been asked for more, and has not answered yet.
+    pub(super) pending: bool,
+}
+
+/// A text that a part of a line could become.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Candidate {
+    pub(super) insert: String,
+    pub(super) description: String,
+    /// The character that follows it.
+    pub(super) then: Option<char>,
+}
