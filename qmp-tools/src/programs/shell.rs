@@ -1,20 +1,16 @@
 //! Sends commands to a monitor from a prompt, a script, or the command line.
 
-use std::borrow::Cow;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
-use qmp_client::blocking::{Client, Events};
-use qmp_client::qmp::commands::QueryCommands;
-use qmp_client::{Error, RawEvent};
+use qmp_client::Error;
 
 use crate::cli::{Completions, chain};
 use crate::machine::{Machine, MachineArgs, Origin};
-use crate::shell::{LineError, Outcome, Printer, Prompt, Shell, parse};
-use crate::terminal::{self, notice};
+use crate::shell::{Engine, LineError, Outcome, Setup, Shell, interact, parse};
+use crate::terminal::notice;
 
 /// Send commands to a QMP monitor, one per line: 'command key=value ...' or JSON
 #[derive(Debug, Parser)]
@@ -30,6 +26,10 @@ pub struct Arguments {
     /// Pretty-print replies and events; the default at a terminal
     #[arg(short, long)]
     pretty: bool,
+
+    /// Do not ask before a command ends the machine
+    #[arg(short, long)]
+    yes: bool,
 
     #[command(flatten)]
     completions: Completions,
@@ -80,8 +80,13 @@ fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn std::error::Error>> {
         };
         let version = client.version();
         notice(&format!("QEMU {version}. Press Ctrl-D to leave; the machine {then}."));
-        interact(client, events, pretty)?;
-        Outcome::Done
+        let setup = Setup {
+            client: client.clone(),
+            prompt: "(QEMU) ",
+            address: arguments.machine.address.clone().unwrap_or_default(),
+            asks: !matches!(machine.origin, Origin::Simulated) && !arguments.yes,
+        };
+        interact(&setup, |output| Executor(Shell::new(client, events, output, pretty)))?
     } else {
         let mut shell = Shell::new(client, events, io::stdout().lock(), pretty);
         if arguments.command.is_empty() {
@@ -151,78 +156,15 @@ fn check_nothing_follows(
     Ok(overall)
 }
 
-/// Reads commands from a person while a second thread executes them and prints events.
-fn interact(
-    client: Client,
-    events: Events<RawEvent>,
-    pretty: bool,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let mut prompt = Prompt::new(commands(&client))?;
-    let printer = prompt.printer();
-    let (requests, inbox) = mpsc::channel();
-    let (done, outcomes) = mpsc::channel();
-    let connection = std::thread::spawn(move || {
-        let shell = Shell::new(client, events, printer.clone(), pretty);
-        serve(shell, &printer, &inbox, &done);
-    });
-    while let Some(command) = prompt.read()? {
-        // Print the reply before the next prompt.
-        if requests.send(command).is_err() || outcomes.recv() != Ok(Outcome::Done) {
-            break;
-        }
+/// Executes commands for the prompt.
+struct Executor(Shell<Box<dyn Write + Send>>);
+
+impl Engine for Executor {
+    fn run(&mut self, command: &str) -> io::Result<Outcome> {
+        self.0.line(command)
     }
-    drop(requests);
-    // A panic has been printed.
-    let _ = connection.join();
-    Ok(())
-}
 
-/// Returns the names of the machine's commands, or none if it does not list them.
-fn commands(client: &Client) -> Vec<String> {
-    let known = client.execute(QueryCommands::new()).unwrap_or_default();
-    let names = known.into_iter().map(|command| command.name);
-    // A candidate is printed and inserted as it is.
-    let mut names: Vec<String> =
-        names.filter(|name| matches!(terminal::inline(name), Cow::Borrowed(_))).collect();
-    names.sort_unstable();
-    names
-}
-
-/// Executes lines as they arrive, and prints events in between.
-fn serve(
-    mut shell: Shell<Printer>,
-    printer: &Printer,
-    inbox: &Receiver<String>,
-    done: &Sender<Outcome>,
-) {
-    /// How long the connection is polled for events before the inbox is checked again.
-    const POLL: Duration = Duration::from_millis(20);
-    loop {
-        match inbox.try_recv() {
-            Ok(line) => {
-                let outcome = match shell.line(&line).unwrap_or(Outcome::Lost) {
-                    // A failed command does not end the session.
-                    Outcome::Failed => Outcome::Done,
-                    other => other,
-                };
-                if outcome != Outcome::Done {
-                    notice("The connection was closed.");
-                }
-                if done.send(outcome).is_err() || outcome != Outcome::Done {
-                    return;
-                }
-            }
-            Err(TryRecvError::Disconnected) => return,
-            Err(TryRecvError::Empty) => {
-                if shell.events(POLL).unwrap_or(Outcome::Lost) != Outcome::Done {
-                    // The editor only returns once a key is pressed.
-                    let _ = writeln!(
-                        printer.clone(),
-                        "The connection was closed. Press Enter to leave."
-                    );
-                    return;
-                }
-            }
-        }
+    fn pump(&mut self, within: Duration) -> io::Result<Outcome> {
+        self.0.events(within)
     }
 }

@@ -11,5 +11,5 @@ mod prompt;
 mod run;
 
 pub use line::{Line, LineError, parse};
-pub use prompt::{Printer, Prompt};
+pub use prompt::{Engine, Setup, interact};
 pub use run::{Outcome, Shell};

@@ -30,3 +30,20 @@ pub(super) struct Candidate {
     /// The character that follows it.
     pub(super) then: Option<char>,
 }
+
+/// Knows nothing about a line, such as an answer to a question.
+pub(super) struct Nothing;
+
+impl Assist for Nothing {
+    fn complete(&self, _: &str, _: usize) -> Completion {
+        Completion::default()
+    }
+
+    fn hint(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn is_incomplete(&self, _: &str) -> bool {
+        false
+    }
+}

@@ -100,25 +100,25 @@ impl Keys {
     }
 
     fn character(&mut self) -> Option<Key> {
-        let length = match self.bytes.front()? {
-            0xf0.. => 4,
-            0xe0.. => 3,
-            0xc0.. => 2,
-            _ => 1,
-        };
-        if self.bytes.len() < length {
-            return None;
-        }
-        let bytes: Vec<u8> = self.bytes.iter().take(length).copied().collect();
-        match std::str::from_utf8(&bytes) {
-            Ok(text) => {
-                self.bytes.drain(..length);
-                text.chars().next().map(Key::Char)
+        let bytes: Vec<u8> = self.bytes.iter().take(4).copied().collect();
+        let (valid, invalid) = match std::str::from_utf8(&bytes) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+                (std::str::from_utf8(valid).unwrap_or_default(), error.error_len())
             }
-            Err(_) => {
-                self.bytes.pop_front();
+        };
+        match (valid.chars().next(), invalid) {
+            (Some(character), _) => {
+                self.bytes.drain(..character.len_utf8());
+                Some(Key::Char(character))
+            }
+            (None, Some(length)) => {
+                self.bytes.drain(..length);
                 Some(Key::Unknown)
             }
+            // The rest of the character has not arrived.
+            (None, None) => None,
         }
     }
 

@@ -58,7 +58,8 @@ impl Desk {
         let rows: Vec<_> = frame.rows.iter().map(|row| row.text.as_str()).collect();
         terminal.process(rows.join("\r\n").as_bytes());
         let (row, column) = frame.cursor;
-        format!("{} @{row},{column}", terminal.screen().contents())
+        let rows: Vec<_> = terminal.screen().rows(0, 40).collect();
+        format!("{} @{row},{column}", rows.join("\n").trim_end())
     }
 
     fn submitted(&self) -> Vec<&str> {
