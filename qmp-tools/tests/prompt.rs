@@ -9,7 +9,7 @@ mod pty;
 mod scripted;
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pty::Terminal;
 use scripted::{Scripted, nothing};
@@ -21,7 +21,7 @@ fn keys_typed_ahead_are_not_lost() {
     terminal.expect_prompt();
     terminal.press("query-status\rstop\rquery-status\r");
     terminal.expect("\"running\": true");
-    terminal.expect("\"STOP\"");
+    terminal.expect(" STOP");
     terminal.expect("\"running\": false");
     terminal.expect_prompt();
     // An incomplete line is shown immediately.
@@ -81,7 +81,7 @@ fn a_paste_executes_each_command() {
     terminal.press(&format!("\x1b[200~{paste}\x1b[201~"));
     terminal.expect_line("(QEMU) query-na");
     let text = terminal.text();
-    let order = ["(QEMU) stop", "\"STOP\"", "\"running\": false", "(QEMU) cont", "\"RESUME\""];
+    let order = ["(QEMU) stop", " STOP", "\"running\": false", "(QEMU) cont", " RESUME"];
     let places: Vec<_> = order.iter().map(|part| text.find(part)).collect();
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{text}");
 }
@@ -113,16 +113,16 @@ fn events_are_printed_above_the_line() {
             && terminal.line() == (second.clone(), 72)
     });
 
-    terminal.press("\x15query-\t\t");
-    terminal.expect("  query-status");
+    terminal.press("\x05\x15query-me\t\t");
+    terminal.expect("  query-memory-size-summary");
     machine.event("WAKEUP");
     terminal.expect("WAKEUP");
     terminal.until("the menu", |terminal| {
         let rows = terminal.rows();
         let at = rows.iter().position(|row| row.contains("WAKEUP"));
-        let line = rows.iter().position(|row| row.starts_with("(QEMU) query-name"));
-        let menu = rows.iter().position(|row| row.starts_with("  query-status"));
-        at < line && line < menu && terminal.line().0.starts_with("(QEMU) query-name")
+        let line = rows.iter().position(|row| row.starts_with("(QEMU) query-memdev"));
+        let menu = rows.iter().position(|row| row.starts_with("  query-memory-devices"));
+        at < line && line < menu && terminal.line().0.starts_with("(QEMU) query-memdev")
     });
 }
 
@@ -157,8 +157,8 @@ fn a_lost_connection_ends_the_shell() {
     terminal.press("half");
     terminal.expect_line("(QEMU) half");
     machine.hang_up();
-    terminal.expect("The connection was lost: ");
-    assert_ne!(terminal.exit(), 0);
+    terminal.expect("the connection has ended: the peer closed it");
+    assert_eq!(terminal.exit(), 3);
     assert!(terminal.text().contains("(QEMU) half"), "{}", terminal.text());
 }
 

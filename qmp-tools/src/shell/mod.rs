@@ -1,15 +1,23 @@
 //! The shell: reads commands, and prints replies and events.
 //!
 //! ```text
-//! editor, script or -c ──line──> parse ──command──> client ──> reply  ──> output
-//!                                                          └─> events ─┘
+//! editor, script or -c ──text──> parse ──statement──> session ──> client ──> reply  ──> output
+//!                                                                        └─> events ─┘
 //! ```
 
-mod layout;
+pub mod complete;
 mod line;
+pub mod live;
+mod log;
+pub mod output;
 mod prompt;
-mod run;
+pub mod script;
+pub mod secrets;
+pub mod session;
+pub mod syntax;
+pub mod types;
 
 pub use line::{Line, LineError, parse};
-pub use prompt::{Engine, Setup, interact};
-pub use run::{Outcome, Shell};
+pub use log::LogFile;
+pub use prompt::{Handles, Setup, interact};
+pub use session::{Interrupt, Outcome, Session, Settings, Statement};

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::shell::complete::Candidate;
+
 /// Answers questions about a line without delay: each key asks.
 pub(super) trait Assist {
     /// Returns what the text at the cursor could become.
@@ -20,15 +22,6 @@ pub(super) struct Completion {
     pub(super) candidates: Vec<Candidate>,
     /// The machine has been asked for more, and has not answered yet.
     pub(super) pending: bool,
-}
-
-/// A text that a part of a line could become.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Candidate {
-    pub(super) insert: String,
-    pub(super) description: String,
-    /// The character that follows it.
-    pub(super) then: Option<char>,
 }
 
 /// Knows nothing about a line, such as an answer to a question.

@@ -1,12 +1,13 @@
 //! Edits a line by keys: what each key does, and what is shown. Nothing is read or written here.
 
-use super::assist::{Assist, Candidate, Completion};
+use super::assist::{Assist, Completion};
 use super::buffer::Buffer;
 use super::frame::{Frame, Paper, width};
 use super::history::History;
 use super::ink::{Colors, Ink};
 use super::keys::Key;
 use super::menu::{Menu, common_prefix};
+use crate::shell::complete::Candidate;
 
 const CONTINUATION: &str = "  ...  ";
 
@@ -37,8 +38,18 @@ pub(super) struct Editor {
     menu: Option<Menu>,
     search: Option<Search>,
     recall: Option<Recall>,
-    /// Candidates have been asked for, and are still to come.
-    awaiting: bool,
+    awaiting: Awaiting,
+}
+
+/// Candidates that have been asked for, and are still to come.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Awaiting {
+    #[default]
+    Nothing,
+    /// For the menu, which is narrowed by typing.
+    Menu,
+    /// For Tab, which inserts a single one.
+    Tab,
 }
 
 /// A command of the history that is shown, and the line that was edited before.
@@ -60,7 +71,7 @@ struct Search {
 impl Editor {
     /// Handles a key. A paste may submit several commands.
     pub(super) fn key(&mut self, key: Key, assist: &dyn Assist, history: &History) -> Vec<Act> {
-        self.awaiting = false;
+        self.awaiting = Awaiting::Nothing;
         if let Some(act) = self.search_key(&key, history) {
             return vec![act];
         }
@@ -163,7 +174,7 @@ impl Editor {
     fn tab(&mut self, assist: &dyn Assist) -> Act {
         let (text, cursor) = (self.buffer.text().to_owned(), self.buffer.cursor());
         let completion = assist.complete(&text, cursor);
-        self.awaiting = completion.pending;
+        self.awaiting = if completion.pending { Awaiting::Tab } else { Awaiting::Nothing };
         match completion.candidates.as_slice() {
             [] if completion.pending => Act::Edited,
             [] => Act::Bell,
@@ -257,21 +268,20 @@ impl Editor {
     fn refilter(&mut self, assist: &dyn Assist) {
         let (text, cursor) = (self.buffer.text(), self.buffer.cursor());
         let completion = assist.complete(text, cursor);
-        self.awaiting = completion.pending;
+        self.awaiting = if completion.pending { Awaiting::Menu } else { Awaiting::Nothing };
         let done = completion.candidates.is_empty();
         self.menu = (!done).then(|| Menu::new(completion, text, cursor));
     }
 
     /// Asks again for candidates that were still to come. Returns whether anything changed.
     pub(super) fn refresh(&mut self, assist: &dyn Assist) -> bool {
-        if !self.awaiting {
-            return false;
-        }
-        self.awaiting = false;
-        match &self.menu {
-            Some(menu) if menu.selected().is_some() => {}
-            Some(_) => self.refilter(assist),
-            None => {
+        match std::mem::take(&mut self.awaiting) {
+            Awaiting::Nothing => return false,
+            // What a person has selected stays.
+            _ if self.menu.as_ref().is_some_and(|menu| menu.selected().is_some()) => {}
+            Awaiting::Menu => self.refilter(assist),
+            Awaiting::Tab => {
+                self.menu = None;
                 self.tab(assist);
             }
         }

@@ -1,60 +1,59 @@
-//! What the prompt has commands executed by, on a thread of its own.
+//! The thread that executes commands.
 
-use std::io;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Duration;
 
-use crate::shell::Outcome;
+use crate::shell::session::Confirm;
+use crate::shell::{Outcome, Session};
 
-/// Executes the commands of a person.
-pub trait Engine {
-    /// Executes a command, and prints its reply.
-    ///
-    /// # Errors
-    /// Returns an error if the output cannot be written.
-    fn run(&mut self, command: &str) -> io::Result<Outcome>;
-
-    /// Prints what arrives without a command, such as events.
-    ///
-    /// # Errors
-    /// Returns an error if the output cannot be written.
-    fn pump(&mut self, within: Duration) -> io::Result<Outcome>;
-
-    /// Returns what makes the command that is being executed return at once.
-    fn interrupt(&self) -> Box<dyn Fn() + Send> {
-        Box::new(|| ())
-    }
-}
-
-/// What the thread of the engine tells the thread of the terminal.
+/// What the thread that executes commands tells the thread of the terminal.
 #[derive(Debug)]
 pub(super) enum Message {
     /// A text to be printed.
     Print(String),
-    /// The command was executed.
-    Done(Outcome),
+    /// A question; what it is about, and where the answer goes.
+    Ask(String, Sender<bool>),
+    /// A command was executed. Lines are now for the human monitor, or not.
+    Done(Outcome, bool),
     /// The connection ended while no command was executed.
     Ended(Outcome),
 }
 
-/// Executes commands as they arrive, and prints what arrives in between, until the prompt is left or
+/// Tells the thread of the terminal.
+pub(super) trait Tell: Clone + Send + 'static {
+    fn tell(&self, message: Message) -> io::Result<()>;
+}
+
+/// Returns what asks the person at the terminal. Where nobody answers, the answer is no.
+pub(super) fn confirm(tell: impl Tell) -> Confirm {
+    Box::new(move |what| {
+        let (answer, answered) = channel();
+        let asked = tell.tell(Message::Ask(format!("This will {what}. Continue?"), answer));
+        asked.is_ok() && answered.recv() == Ok(true)
+    })
+}
+
+/// Executes commands as they arrive, and shows what arrives in between, until the prompt is left or
 /// the connection ends.
-pub(super) fn serve(
-    mut engine: impl Engine,
+pub(super) fn serve<W: Write>(
+    mut session: Session<W>,
     commands: &Receiver<String>,
-    tell: impl Fn(Message) -> io::Result<()>,
+    tell: &impl Tell,
 ) {
     /// How long the connection is polled before the commands are looked at again.
     const POLL: Duration = Duration::from_millis(20);
     loop {
         let told = match commands.try_recv() {
             Ok(command) => {
-                tell(Message::Done(engine.run(&command).unwrap_or(Outcome::Lost)))
+                let outcome = session.line(&command).unwrap_or(Outcome::Lost);
+                tell.tell(Message::Done(outcome, session.settings().hmp))
             }
             Err(TryRecvError::Disconnected) => return,
-            Err(TryRecvError::Empty) => match engine.pump(POLL).unwrap_or(Outcome::Lost) {
-                ended @ (Outcome::Ended | Outcome::Lost) => {
-                    let _ = tell(Message::Ended(ended));
+            Err(TryRecvError::Empty) => match session.pump(POLL).unwrap_or(Outcome::Lost) {
+                Outcome::Lost => {
+                    let outcome = session.lost().unwrap_or(Outcome::Lost);
+                    let _ = tell.tell(Message::Ended(outcome));
                     return;
                 }
                 _ => Ok(()),

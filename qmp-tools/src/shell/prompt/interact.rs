@@ -10,13 +10,15 @@ use super::assist::{Assist, Nothing};
 use super::editor::{Act, Editor, transcript};
 use super::engine::Message;
 use super::frame::width;
+use super::helper::{Helper, is_exit, label};
 use super::history::History;
 use super::ink::{Colors, Ink};
 use super::keys::{Key, Keys};
 use super::pager;
 use super::screen::Screen;
 use super::tty::{self, Arrived, Tty};
-use crate::shell::Outcome;
+use crate::shell::session::Peer;
+use crate::shell::{Interrupt, Outcome, secrets};
 
 /// A command that is answered sooner is not said to be waited for.
 const PATIENCE: Duration = Duration::from_millis(150);
@@ -27,18 +29,10 @@ const ESCAPE: Duration = Duration::from_millis(40);
 
 /// What the loop is given by its caller.
 pub(super) struct Parts<'p> {
-    pub(super) assist: &'p dyn Assist,
-    pub(super) prompt: &'p str,
-    /// Returns what a command is called where it is waited for.
-    pub(super) label: &'p dyn Fn(&str) -> String,
-    /// Masks the secrets of a command.
-    pub(super) masked: &'p dyn Fn(&str) -> String,
-    /// Returns what to ask before a command is executed.
-    pub(super) question: &'p dyn Fn(&str) -> Option<String>,
+    pub(super) helper: &'p Helper,
+    pub(super) peer: Peer,
     /// Makes the command that is being executed return.
-    pub(super) interrupt: &'p dyn Fn(),
-    /// Returns why the connection has ended.
-    pub(super) reason: &'p dyn Fn() -> String,
+    pub(super) interrupt: Interrupt,
     /// The file of the history, as soon as the machine has said who it is.
     pub(super) history: Receiver<PathBuf>,
     pub(super) messages: Receiver<Message>,
@@ -69,7 +63,13 @@ enum State {
     /// A command is executed.
     Busy { label: String, since: Instant, interrupted: bool },
     /// An answer is asked for before the command is executed.
-    Asking { question: String, command: String },
+    Asking { question: String, answer: Sender<bool>, label: String },
+}
+
+impl State {
+    fn busy(label: String) -> Self {
+        Self::Busy { label, since: Instant::now(), interrupted: false }
+    }
 }
 
 impl<'p> Seat<'p> {
@@ -136,6 +136,14 @@ impl<'p> Seat<'p> {
         }
     }
 
+    fn prompt(&self) -> &'static str {
+        match self.parts.peer {
+            Peer::Agent => "(agent) ",
+            Peer::Monitor if self.parts.helper.is_human() => "(qemu) ",
+            Peer::Monitor => "(QEMU) ",
+        }
+    }
+
     fn key(&mut self, key: Key) -> Vec<Act> {
         let assist = self.assist();
         self.editor.key(key, assist, &self.history)
@@ -145,7 +153,7 @@ impl<'p> Seat<'p> {
     fn assist(&self) -> &'p dyn Assist {
         match self.state {
             State::Asking { .. } => &Nothing,
-            _ => self.parts.assist,
+            _ => self.parts.helper,
         }
     }
 
@@ -153,10 +161,15 @@ impl<'p> Seat<'p> {
     fn messages(&mut self) -> io::Result<Option<Outcome>> {
         while let Ok(message) = self.parts.messages.try_recv() {
             match message {
-                Message::Print(text) => self.print(&text)?,
-                Message::Done(outcome @ (Outcome::Ended | Outcome::Lost))
+                Message::Print(text) => {
+                    self.parts.helper.arrived();
+                    self.print(&text)?;
+                }
+                Message::Ask(question, answer) => self.ask(question, answer)?,
+                Message::Done(outcome @ (Outcome::Ended | Outcome::Lost), _)
                 | Message::Ended(outcome) => return self.end(outcome).map(Some),
-                Message::Done(_) => {
+                Message::Done(_, human) => {
+                    self.parts.helper.executed(human);
                     self.state = State::Idle;
                     self.next()?;
                     if self.leaving && matches!(self.state, State::Idle) {
@@ -184,7 +197,7 @@ impl<'p> Seat<'p> {
                 }
                 Act::Discard(_) | Act::Interrupt if self.is_waiting() => self.interrupt()?,
                 Act::Discard(line) => {
-                    let line = transcript(self.parts.prompt, &line, Ink::Prompt, self.colors);
+                    let line = transcript(self.prompt(), &line, Ink::Prompt, self.colors);
                     self.screen.print(&format!("{}^C\r\n", line.trim_end()))?;
                 }
                 Act::Interrupt => self.tell("Ctrl-D or `exit` leaves the shell")?,
@@ -216,58 +229,58 @@ impl<'p> Seat<'p> {
         while matches!(self.state, State::Idle) {
             let Some(command) = self.queue.pop_front() else { return Ok(()) };
             self.screen.clear()?;
-            self.screen.print(&transcript(self.parts.prompt, &command, Ink::Prompt, self.colors))?;
+            self.screen.print(&transcript(self.prompt(), &command, Ink::Prompt, self.colors))?;
             if command.trim().is_empty() {
                 continue;
             }
-            self.history.add(&(self.parts.masked)(&command));
-            if command.trim() == "exit" {
+            self.history.add(&secrets::masked(&command));
+            if is_exit(&command) {
                 self.queue.clear();
                 self.leaving = true;
                 return Ok(());
             }
-            match (self.parts.question)(&command) {
-                Some(question) => {
-                    // Nothing that was typed before the question answers it.
-                    self.queue.clear();
-                    self.editor.take();
-                    self.keys = Keys::default();
-                    self.tty.discard_input();
-                    self.state = State::Asking { question: question + " [y/N] ", command };
-                }
-                None => self.execute(command),
-            }
+            self.state = State::busy(label(&command));
+            // If the other thread has ended, it has said why.
+            let _ = self.parts.commands.send(command);
         }
         Ok(())
     }
 
-    fn execute(&mut self, command: String) {
-        let label = (self.parts.label)(&command);
-        self.state = State::Busy { label, since: Instant::now(), interrupted: false };
-        // If the other thread has ended, it has said why.
-        let _ = self.parts.commands.send(command);
+    /// Asks a question, which nothing answers that was typed before.
+    fn ask(&mut self, question: String, answer: Sender<bool>) -> io::Result<()> {
+        self.queue.clear();
+        self.editor.take();
+        self.keys = Keys::default();
+        self.tty.discard_input();
+        self.leaving = false;
+        let label = match &self.state {
+            State::Busy { label, .. } => label.clone(),
+            _ => String::new(),
+        };
+        self.state = State::Asking { question: question + " [y/N] ", answer, label };
+        self.screen.clear()
     }
 
-    fn answer(&mut self, answer: &str) -> io::Result<()> {
-        let State::Asking { question, command } = std::mem::replace(&mut self.state, State::Idle)
-        else {
-            return Ok(());
-        };
+    fn answer(&mut self, given: &str) -> io::Result<()> {
+        let state = std::mem::replace(&mut self.state, State::Idle);
+        let State::Asking { question, answer, label } = state else { return Ok(()) };
         self.screen.clear()?;
-        self.screen.print(&format!("{question}{answer}\r\n"))?;
-        if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
-            self.execute(command);
-            return Ok(());
+        self.screen.print(&format!("{question}{}\r\n", crate::terminal::inline(given)))?;
+        let agreed = matches!(given.trim().to_ascii_lowercase().as_str(), "y" | "yes");
+        if !agreed {
+            self.tell("not executed")?;
         }
-        self.tell("not executed")?;
-        self.next()
+        self.state = State::busy(label);
+        // If the other thread has ended, it has said why.
+        let _ = answer.send(agreed);
+        Ok(())
     }
 
     fn interrupt(&mut self) -> io::Result<()> {
         let State::Busy { label, interrupted, .. } = &mut self.state else { return Ok(()) };
         *interrupted = true;
         let text = format!("no longer waiting for `{label}`; its reply is shown when it arrives");
-        (self.parts.interrupt)();
+        self.parts.interrupt.raise();
         // What was typed meanwhile goes with it, as with a terminal's own line editing.
         self.queue.clear();
         self.editor.take();
@@ -280,11 +293,10 @@ impl<'p> Seat<'p> {
         let line = self.editor.take();
         self.screen.clear()?;
         if !line.is_empty() {
-            self.screen.print(&transcript(self.parts.prompt, &line, Ink::Prompt, self.colors))?;
+            self.screen.print(&transcript(self.prompt(), &line, Ink::Prompt, self.colors))?;
         }
-        if outcome == Outcome::Lost {
-            self.tell(&(self.parts.reason)())?;
-        } else {
+        // Why a connection was lost has been said.
+        if outcome == Outcome::Ended {
             self.tell("The connection was closed.")?;
         }
         Ok(outcome)
@@ -324,7 +336,7 @@ impl<'p> Seat<'p> {
         };
         let (prompt, ink) = match &self.state {
             State::Idle | State::Busy { interrupted: true, .. } => {
-                (self.parts.prompt.to_owned(), Ink::Prompt)
+                (self.prompt().to_owned(), Ink::Prompt)
             }
             State::Asking { question, .. } => (question.clone(), Ink::Prompt),
             State::Busy { since, .. }

@@ -1,8 +1,9 @@
 //! The menu of candidates below the line.
 
-use super::assist::{Candidate, Completion};
+use super::assist::Completion;
 use super::frame::{Paper, width};
 use super::ink::Ink;
+use crate::shell::complete::Candidate;
 
 /// The highest number of rows that candidates take.
 const ROWS: usize = 10;
@@ -103,8 +104,7 @@ mod tests {
     use crate::shell::prompt::ink::Colors;
 
     fn candidate(insert: &str, description: &str) -> Candidate {
-        let (insert, description) = (insert.to_owned(), description.to_owned());
-        Candidate { insert, description, then: Some(' ') }
+        Candidate::new(insert, description)
     }
 
     #[test]

@@ -39,16 +39,17 @@ mod editor;
 mod engine;
 #[cfg(unix)]
 mod frame;
+mod helper;
 #[cfg(unix)]
 mod history;
+#[cfg(unix)]
+mod identity;
 #[cfg(unix)]
 mod ink;
 #[cfg(unix)]
 mod interact;
 #[cfg(unix)]
 mod keys;
-#[cfg(unix)]
-mod known;
 #[cfg(unix)]
 mod menu;
 #[cfg(unix)]
@@ -65,108 +66,110 @@ use std::io::{self, IsTerminal, Write};
 
 use qmp_client::blocking::Client;
 
-pub use engine::Engine;
-
-use super::{LineError, Outcome, parse};
+use super::session::{Confirm, Peer};
+use super::{Outcome, Session};
 
 /// What the prompt knows of the machine.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The connection, for what is asked in the background.
     pub client: Client,
-    /// The text before each line.
-    pub prompt: &'static str,
-    /// What tells the machine from others if it has neither UUID nor name: its address.
+    /// The kind of server.
+    pub peer: Peer,
+    /// What tells the machine from others if it has neither UUID nor name.
     pub address: String,
-    /// Whether to ask before a command ends the machine.
-    pub asks: bool,
 }
 
-impl Setup {
-    /// Returns what to ask before a command is executed.
-    fn question(&self, command: &str) -> Option<String> {
-        let ends = matches!(parse(command), Ok(Some(line)) if line.name == "quit");
-        (self.asks && ends).then(|| String::from("`quit` ends the virtual machine at once. Continue?"))
-    }
+/// The person at the terminal, as the session sees them.
+pub struct Handles {
+    /// Prints replies and events.
+    pub output: Box<dyn Write + Send>,
+    /// Prints messages.
+    pub messages: Box<dyn Write + Send>,
+    /// Asks a question.
+    pub confirm: Confirm,
+}
 
-    /// Returns what to say when the connection has ended.
-    fn reason(&self, outcome: Outcome) -> String {
-        let lost = self.client.ended().filter(|_| outcome == Outcome::Lost);
-        lost.map_or_else(
-            || String::from("The connection was closed."),
-            |closed| format!("The connection was lost: {}", crate::cli::chain(&closed)),
-        )
+impl std::fmt::Debug for Handles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handles").finish_non_exhaustive()
     }
 }
 
-/// Reads commands from a person and has them executed, until the person leaves, the machine exits or
-/// the connection is lost, which is said.
+/// A session of a person.
+type PersonalSession = Session<Box<dyn Write + Send>>;
+
+/// Reads commands from a person and has a session execute them, until the person leaves, the machine
+/// exits, or the connection is lost, which is said.
 ///
 /// # Errors
 /// Returns an error if the terminal cannot be used.
-pub fn interact<E: Engine + Send + 'static>(
+pub fn interact(
     setup: &Setup,
-    engine: impl FnOnce(Box<dyn Write + Send>) -> E,
+    session: impl FnOnce(Handles) -> Session<Box<dyn Write + Send>>,
 ) -> io::Result<Outcome> {
     let moves = std::env::var("TERM").is_ok_and(|term| !matches!(&*term, "" | "dumb"));
     #[cfg(unix)]
     if moves && io::stdin().is_terminal() && io::stdout().is_terminal() {
-        return at_terminal(setup, engine);
+        return at_terminal(setup, session);
     }
-    let _ = moves;
-    plain::interact(setup, engine)
+    let _ = (moves, setup);
+    plain::interact(session)
 }
 
 #[cfg(unix)]
-fn at_terminal<E: Engine + Send + 'static>(
+fn at_terminal(
     setup: &Setup,
-    engine: impl FnOnce(Box<dyn Write + Send>) -> E,
+    session: impl FnOnce(Handles) -> PersonalSession,
 ) -> io::Result<Outcome> {
     use std::sync::mpsc::{channel, sync_channel};
+    use std::time::{Duration, Instant};
+
+    use super::live::Machine;
 
     let (tty, waker) = tty::Tty::open()?;
     // What is printed faster than the terminal shows it waits.
     let (sender, messages) = sync_channel(64);
     let printer = printer::Printer::new(sender, waker.clone());
     let (commands, inbox) = channel();
-    let (paths, history) = channel();
-    let engine = engine(Box::new(printer.clone()));
-    let interrupt = engine.interrupt();
-    let background = known::Known::default();
-    background.learn(&setup.client, &setup.address, paths, waker);
-    let thread =
-        std::thread::spawn(move || engine::serve(engine, &inbox, |told| printer.send(told)));
+    let session = session(Handles {
+        output: Box::new(printer.clone()),
+        messages: Box::new(printer.clone()),
+        confirm: engine::confirm(printer.clone()),
+    });
+    let interrupt = session.interrupt();
+    let is_human = session.settings().hmp;
+    let machine = Machine::new(&setup.client, setup.peer, move || waker.wake());
+    let helper = helper::Helper::new(machine, is_human);
+    let history = learn_history(setup);
+    let thread = std::thread::spawn(move || engine::serve(session, &inbox, &printer));
     let parts = interact::Parts {
-        assist: &background,
-        prompt: setup.prompt,
-        label: &label,
-        masked: &|command| command.to_owned(),
-        question: &|command| setup.question(command),
-        interrupt: &*interrupt,
-        reason: &|| setup.reason(Outcome::Lost),
+        helper: &helper,
+        peer: setup.peer,
+        interrupt: interrupt.clone(),
         history,
         messages,
         commands,
     };
     let outcome = interact::Seat::new(parts, tty).run();
     // The other thread ends with its channels, after the command that it executes.
-    interrupt();
-    let until = std::time::Instant::now() + std::time::Duration::from_millis(200);
-    while !thread.is_finished() && std::time::Instant::now() < until {
-        std::thread::sleep(std::time::Duration::from_millis(1));
+    let until = Instant::now() + Duration::from_millis(200);
+    while !thread.is_finished() && Instant::now() < until {
+        interrupt.raise();
+        std::thread::sleep(Duration::from_millis(1));
     }
     outcome
 }
 
-/// Returns whether another line may complete a command.
-fn is_incomplete(text: &str) -> bool {
-    matches!(parse(text), Err(LineError::Unclosed(_)))
-}
-
-/// Returns what a command is called where it is waited for.
-fn label(command: &str) -> String {
-    match parse(command) {
-        Ok(Some(line)) => line.name,
-        _ => command.split_whitespace().next().unwrap_or_default().to_owned(),
-    }
+/// Asks the machine who it is, for the file of its history.
+#[cfg(unix)]
+fn learn_history(setup: &Setup) -> std::sync::mpsc::Receiver<std::path::PathBuf> {
+    let (found, path) = std::sync::mpsc::channel();
+    let Setup { client, peer, address } = setup.clone();
+    std::thread::spawn(move || {
+        let identity = identity::identity(&client, peer, &address);
+        // The prompt may have been left by now.
+        let _ = history::file_of(&identity).map(|path| found.send(path));
+    });
+    path
 }

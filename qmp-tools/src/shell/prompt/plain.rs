@@ -4,72 +4,96 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::mpsc::{Sender, channel};
 
-use super::engine::{Engine, Message, serve};
-use super::Setup;
+use super::engine::{Message, Tell, confirm, serve};
+use super::helper::{is_exit, is_incomplete};
+use super::{Handles, PersonalSession};
 use crate::shell::Outcome;
 use crate::terminal::notice;
 
-/// What a thread tells this one.
+const PROMPT: &str = "(QEMU) ";
+
+/// What the other threads tell this one.
 enum Told {
-    Engine(Message),
+    Session(Message),
     Line(Option<String>),
 }
 
+#[derive(Clone)]
+struct Teller(Sender<Told>);
+
+impl Tell for Teller {
+    fn tell(&self, message: Message) -> io::Result<()> {
+        self.0.send(Told::Session(message)).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
 /// Reads commands line by line until the input or the connection ends.
-pub(super) fn interact<E: Engine + Send + 'static>(
-    setup: &Setup,
-    engine: impl FnOnce(Box<dyn Write + Send>) -> E,
-) -> io::Result<Outcome> {
-    let engine = engine(Box::new(io::stdout()));
+pub(super) fn interact(session: impl FnOnce(Handles) -> PersonalSession) -> io::Result<Outcome> {
     let (commands, inbox) = channel();
     let (tell, told) = channel();
-    let from_engine = tell.clone();
-    std::thread::spawn(move || {
-        serve(engine, &inbox, |message| {
-            from_engine.send(Told::Engine(message)).map_err(|_| io::ErrorKind::BrokenPipe.into())
-        });
+    let teller = Teller(tell.clone());
+    let session = session(Handles {
+        output: Box::new(io::stdout()),
+        messages: Box::new(io::stderr()),
+        confirm: confirm(teller.clone()),
     });
+    let mut is_human = session.settings().hmp;
+    std::thread::spawn(move || serve(session, &inbox, &teller));
     // A thread that reads cannot be stopped; it ends with the process.
     std::thread::spawn(move || read(&tell));
     let mut pending = String::new();
-    let mut question = None;
-    prompt(setup.prompt)?;
+    let mut question: Option<Sender<bool>> = None;
+    // The number of commands that are not executed yet, and whether the input has ended.
+    let (mut left, mut ended) = (0_usize, false);
+    prompt(PROMPT)?;
     for told in told {
         match told {
-            Told::Engine(Message::Print(_)) => {}
-            Told::Engine(Message::Done(outcome @ (Outcome::Ended | Outcome::Lost)))
-            | Told::Engine(Message::Ended(outcome)) => {
-                notice(&setup.reason(outcome));
+            Told::Session(Message::Print(text)) => io::stdout().write_all(text.as_bytes())?,
+            Told::Session(Message::Ask(text, answer)) => {
+                prompt(&(text + " [y/N] "))?;
+                question = Some(answer);
+            }
+            Told::Session(
+                Message::Done(outcome @ (Outcome::Ended | Outcome::Lost), _)
+                | Message::Ended(outcome),
+            ) => {
+                // Why a connection was lost has been said.
+                if outcome == Outcome::Ended {
+                    notice("The connection was closed.");
+                }
                 return Ok(outcome);
             }
-            Told::Engine(Message::Done(_)) => prompt(setup.prompt)?,
-            Told::Line(None) => return Ok(Outcome::Done),
+            Told::Session(Message::Done(_, human)) => {
+                is_human = human;
+                left = left.saturating_sub(1);
+                prompt(PROMPT)?;
+            }
+            Told::Line(None) => {
+                // Where nobody answers, the answer is no.
+                question = None;
+                ended = true;
+            }
             Told::Line(Some(line)) => {
-                if let Some(command) = question.take() {
-                    match line.trim() {
-                        "y" | "yes" => drop(commands.send(command)),
-                        _ => prompt(setup.prompt)?,
-                    }
+                if let Some(answer) = question.take() {
+                    // If the other thread has ended, it has said why.
+                    let _ = answer.send(matches!(line.trim(), "y" | "Y" | "yes"));
                     continue;
                 }
                 pending += &line;
-                if super::is_incomplete(&pending) {
+                if !is_human && is_incomplete(&pending) {
                     pending.push('\n');
                     continue;
                 }
                 let command = std::mem::take(&mut pending);
-                match command.trim() {
-                    "" => prompt(setup.prompt)?,
-                    "exit" => return Ok(Outcome::Done),
-                    _ => match setup.question(&command) {
-                        Some(text) => {
-                            prompt(&(text + " [y/N] "))?;
-                            question = Some(command);
-                        }
-                        None => drop(commands.send(command)),
-                    },
+                if is_exit(&command) {
+                    return Ok(Outcome::Done);
                 }
+                let _ = commands.send(command);
+                left += 1;
             }
+        }
+        if ended && left == 0 {
+            return Ok(Outcome::Done);
         }
     }
     Ok(Outcome::Lost)
