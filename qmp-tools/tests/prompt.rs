@@ -247,3 +247,129 @@ fn quit_does_not_ask_where_nothing_is_lost() {
     terminal.press("quit\r");
     assert_eq!(machine.command()["execute"], "quit");
 }
+
+/// Secrets reach neither the file nor the memory of the history, whatever the syntax.
+#[test]
+fn secrets_are_not_kept_in_the_history() {
+    let mut terminal = Terminal::open(&[]);
+    terminal.expect_prompt();
+    for line in [
+        "object-add qom-type=secret id=s0 data=hunter2",
+        "{\"execute\": \"set_password\", \"arguments\": {\"protocol\": \"vnc\", \"password\": \"hunter2\"}}",
+        "set_password vnc hunter2",
+    ] {
+        terminal.press(&format!("{line}\r"));
+        terminal.until("the next prompt", |terminal| terminal.line().0 == "(QEMU)");
+    }
+    // The last one is refused, since it is no command of this syntax.
+    terminal.press("\x1b[A\x1b[A\x1b[A");
+    terminal.expect_line("(QEMU) object-add qom-type=secret id=s0 data=<secret>");
+    terminal.press("\x03\x04");
+    assert_eq!(terminal.exit(), 0);
+    let (path, text) = history(&terminal);
+    assert!(!text.contains("hunter2") && text.contains("id=s0"), "{text}");
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+/// Returns the only file of a history, and what is in it.
+fn history(terminal: &Terminal) -> (std::path::PathBuf, String) {
+    let directory = terminal.state.path("qmp/history");
+    let mut files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
+    let path = files.next().unwrap();
+    assert_eq!(files.next(), None);
+    let text = std::fs::read_to_string(&path).unwrap();
+    (path, text)
+}
+
+#[test]
+fn the_history_is_searched() {
+    let mut terminal = Terminal::open(&[]);
+    terminal.expect_prompt();
+    terminal.press("query-version\r");
+    terminal.expect("\"qemu\"");
+    terminal.press("query-name\r");
+    terminal.expect("\"name\"");
+    terminal.expect_prompt();
+    terminal.press("\x12vers");
+    terminal.expect_line("(search `vers`) query-version");
+    terminal.press("\x1b[C#");
+    terminal.until("the found line", |terminal| terminal.line().0.contains("query-vers"));
+}
+
+/// A long reply is shown by the pager, which Ctrl-C ends; the shell goes on.
+#[test]
+fn control_c_ends_the_pager_and_not_the_shell() {
+    let pagers = ["cat >/dev/null; echo in the pager; sleep 1000", "less"];
+    for pager in pagers {
+        // The shell needs the terminal as its own, as it is where a person starts it.
+        let mut command = std::process::Command::new("setsid");
+        command.args(["--ctty", "--wait", support::SHELL]);
+        let mut terminal = Terminal::start(command, |command| {
+            command.env("PAGER", pager).env_remove("LESS");
+        });
+        terminal.expect_prompt();
+        terminal.press("query-status\r");
+        terminal.expect("\"running\": true");
+        terminal.expect_prompt();
+        terminal.press("query-commands\r");
+        match pager {
+            "less" => terminal.until("a page", |terminal| terminal.line().0.starts_with(':')),
+            _ => terminal.expect("in the pager"),
+        }
+        terminal.press("\x03");
+        terminal.expect_prompt();
+        terminal.press("query-name\r");
+        terminal.expect("(QEMU) query-name");
+        terminal.expect("\"name\"");
+        terminal.expect_prompt();
+        terminal.press("\x04");
+        assert_eq!(terminal.exit(), 0);
+    }
+}
+
+#[test]
+fn colors_are_used_where_they_are_wanted() {
+    let colored = |terminal: &Terminal| {
+        let text = String::from_utf8_lossy(&terminal.raw).into_owned();
+        text.contains("\x1b[1;3")
+    };
+    let mut terminal = Terminal::open(&[]);
+    terminal.expect_prompt();
+    assert!(colored(&terminal));
+    let mut terminal = Terminal::open_with(&[], |command| {
+        command.env("NO_COLOR", "1");
+    });
+    terminal.expect_prompt();
+    terminal.press("stop\r");
+    terminal.expect("STOP");
+    terminal.expect_prompt();
+    assert!(!colored(&terminal));
+}
+
+/// The time from the start to the first prompt is that of the connection, and little more.
+#[test]
+fn the_prompt_is_there_soon() {
+    let machine = Scripted::listen(nothing);
+    let begin = Instant::now();
+    let mut terminal = Terminal::open(&[&machine.path]);
+    terminal.expect_prompt();
+    let took = begin.elapsed();
+    eprintln!("start to first prompt: {took:?}");
+    // A build for debugging on a busy machine is slower than the 20 ms that are meant.
+    assert!(took.as_millis() < 2000, "{took:?}");
+}
+
+/// A terminal that cannot move its cursor has lines that it edits itself.
+#[test]
+fn a_dumb_terminal_has_a_prompt() {
+    let mut terminal = Terminal::open_with(&[], |command| {
+        command.env("TERM", "dumb");
+    });
+    terminal.expect("(QEMU)");
+    terminal.press("query-status\r");
+    terminal.expect("\"running\": true");
+    terminal.press("exit\r");
+    assert_eq!(terminal.exit(), 0);
+    assert!(!terminal.raw.contains(&0x1b));
+}

@@ -308,8 +308,7 @@ impl<'p> Seat<'p> {
         if self.is_waiting() && taller(text, columns, rows) {
             self.screen.clear()?;
             if pager::show(text, &self.tty)? {
-                self.screen.forget();
-                return Ok(());
+                return self.screen.recover();
             }
         }
         self.screen.print(text)
@@ -326,7 +325,8 @@ impl<'p> Seat<'p> {
         self.screen.clear()?;
         self.tty.leave()?;
         tty::suspend();
-        self.tty.enter()
+        self.tty.enter()?;
+        self.screen.recover()
     }
 
     fn show(&mut self) -> io::Result<()> {

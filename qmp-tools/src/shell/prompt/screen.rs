@@ -70,9 +70,12 @@ impl<W: Write> Screen<W> {
         self.send("\x1b[H\x1b[2J")
     }
 
-    /// Forgets the frame: something else has written to the terminal.
-    pub(super) fn forget(&mut self) {
+    /// Begins a new row if something else has written to the terminal and left the cursor within one:
+    /// the blanks then wrap, and otherwise they do not.
+    pub(super) fn recover(&mut self) -> io::Result<()> {
         self.shown = None;
+        let blanks = " ".repeat(self.size.0.saturating_sub(1));
+        self.send(&format!("{blanks}\r\x1b[K"))
     }
 
     /// Sends what is no text: a mode of the terminal.
@@ -145,6 +148,16 @@ mod tests {
         assert_eq!(shown(&screen, 10), "an event\nanother\n> 漢字漢\n字漢 @3,4");
         screen.clear().unwrap();
         assert_eq!(shown(&screen, 10), "an event\nanother @2,0");
+    }
+
+    #[test]
+    fn a_row_that_something_else_wrote_is_left() {
+        for (written, expected) in [("^C", "^C\n> a @1,3"), ("done\r\n", "done\n> a @1,3")] {
+            let mut screen = Screen::new(written.as_bytes().to_vec(), (10, 10));
+            screen.recover().unwrap();
+            screen.show(frame("> a", "", 10)).unwrap();
+            assert_eq!(shown(&screen, 10), expected);
+        }
     }
 
     #[test]
