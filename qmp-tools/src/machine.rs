@@ -86,6 +86,18 @@ impl MachineArgs {
     }
 }
 
+impl MachineArgs {
+    /// Connects to the selected address again, at once or not at all. `None` if no address was
+    /// given: what this program started does not come back.
+    ///
+    /// # Errors
+    /// Returns an error if nothing listens at the address, or if the peer is not a QMP server.
+    pub fn reconnect(&self) -> Option<Result<Client, Error>> {
+        let options = self.timeout.options().wait_for_socket(std::time::Duration::ZERO);
+        self.address.as_ref().map(|address| Client::connect_with(address, &options))
+    }
+}
+
 fn simulate() -> io::Result<Unix> {
     Unix::from_stream(Simulator::new().connect()?)
 }

@@ -3,15 +3,15 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, missing_docs)] // tests
 
-#[path = "support/pty.rs"]
-mod pty;
+#[path = "support/person.rs"]
+mod person;
 #[path = "support/scripted.rs"]
 mod scripted;
 mod support;
 
 use std::time::Instant;
 
-use pty::Terminal;
+use person::Terminal;
 use scripted::{Scripted, nothing};
 
 /// Keys that arrive together, and before the prompt reads them, are all processed.
