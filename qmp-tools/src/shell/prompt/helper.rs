@@ -93,3 +93,40 @@ fn no_types() -> &'static Schema {
     static NONE: OnceLock<Schema> = OnceLock::new();
     NONE.get_or_init(Schema::default)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_continue_whatever_their_types() {
+        for (text, incomplete) in [
+            ("", false),
+            ("query-status", false),
+            ("# a comment {", false),
+            ("{\"execute\":", true),
+            ("{\"execute\": \"stop\"}", false),
+            ("blockdev-add file={'driver':", true),
+            ("transaction(", true),
+            ("transaction(\nblock-dirty-bitmap-add node=n0 name=b0", true),
+            ("transaction(\nblock-dirty-bitmap-add node=n0 name=b0\n)", false),
+            ("device_add", false),
+        ] {
+            assert_eq!(is_incomplete(text), incomplete, "{text}");
+        }
+    }
+
+    #[test]
+    fn statements_have_names() {
+        for (text, expected) in [
+            ("stop", "stop"),
+            ("{\"execute\": \"stop\"}", "stop"),
+            ("wait STOP --timeout 1", "wait STOP"),
+            ("hmp info status", "hmp"),
+            ("device_add driver", "device_add"),
+        ] {
+            assert_eq!(label(text), expected, "{text}");
+        }
+        assert!(is_exit(" exit ") && !is_exit("exit now"));
+    }
+}

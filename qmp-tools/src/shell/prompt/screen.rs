@@ -71,10 +71,10 @@ impl<W: Write> Screen<W> {
     }
 
     /// Begins a new row if something else has written to the terminal and left the cursor within one:
-    /// the blanks then wrap, and otherwise they do not.
+    /// a row of blanks then wraps, and otherwise fits.
     pub(super) fn recover(&mut self) -> io::Result<()> {
         self.shown = None;
-        let blanks = " ".repeat(self.size.0.saturating_sub(1));
+        let blanks = " ".repeat(self.size.0);
         self.send(&format!("{blanks}\r\x1b[K"))
     }
 
@@ -133,7 +133,8 @@ mod tests {
         let mut terminal = vt100::Parser::new(10, columns, 0);
         terminal.process(&screen.output);
         let (row, column) = terminal.screen().cursor_position();
-        format!("{} @{row},{column}", terminal.screen().contents())
+        let rows: Vec<_> = terminal.screen().rows(0, columns).collect();
+        format!("{} @{row},{column}", rows.join("\n").trim_end())
     }
 
     #[test]
@@ -152,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_row_that_something_else_wrote_is_left() {
-        for (written, expected) in [("^C", "^C\n> a @1,3"), ("done\r\n", "done\n> a @1,3")] {
+        for (written, expected) in [("", "> a @0,3"), (":", ":\n> a @1,3"), ("^C\r\n", "^C\n> a @1,3")] {
             let mut screen = Screen::new(written.as_bytes().to_vec(), (10, 10));
             screen.recover().unwrap();
             screen.show(frame("> a", "", 10)).unwrap();
