@@ -57,16 +57,13 @@ fn a_command_is_completed_from_a_menu() {
     terminal.expect_prompt();
     terminal.press("query-ver");
     terminal.press("\t");
-    terminal.until("query-version", |terminal| {
-        terminal.line().0.starts_with("(QEMU) query-version")
-    });
+    terminal
+        .until("query-version", |terminal| terminal.line().0.starts_with("(QEMU) query-version"));
     terminal.press("\x15query-me\t");
     terminal.expect("query-memdev");
     terminal.expect("query-memory-devices");
     terminal.press("\t");
-    terminal.until("query-memdev", |terminal| {
-        terminal.line().0.starts_with("(QEMU) query-memdev")
-    });
+    terminal.until("query-memdev", |terminal| terminal.line().0.starts_with("(QEMU) query-memdev"));
     terminal.press("\r\r");
     terminal.expect("\"pc.ram\"");
 }
@@ -261,7 +258,7 @@ fn secrets_are_not_kept_in_the_history() {
         terminal.press(&format!("{line}\r"));
         terminal.until("the next prompt", |terminal| terminal.line().0 == "(QEMU)");
     }
-    // The last one is refused, since it is no command of this syntax.
+    // The last one is refused: its arguments have no keys.
     terminal.press("\x1b[A\x1b[A\x1b[A");
     terminal.expect_line("(QEMU) object-add qom-type=secret id=s0 data=<secret>");
     terminal.press("\x03\x04");

@@ -96,7 +96,8 @@ fn what_lives_in_a_machine_is_found() {
             client.execute(request).unwrap()
         };
         execute("block-dirty-bitmap-add", json!({"node": "node0", "name": "bitmap0"}));
-        let mirror = json!({"job-id": "job0", "device": "node0", "target": "node1", "sync": "none"});
+        let mirror =
+            json!({"job-id": "job0", "device": "node0", "target": "node1", "sync": "none"});
         execute("blockdev-mirror", mirror);
         let (answered, answers) = channel();
         let machine = Machine::new(&client, Peer::Monitor, move || drop(answered.send(())));

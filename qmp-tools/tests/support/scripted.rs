@@ -71,11 +71,7 @@ impl Scripted {
     }
 }
 
-fn serve(
-    stream: UnixStream,
-    answer: fn(&str) -> Option<&'static str>,
-    unanswered: &Sender<Value>,
-) {
+fn serve(stream: UnixStream, answer: fn(&str) -> Option<&'static str>, unanswered: &Sender<Value>) {
     let mut output = stream.try_clone().unwrap();
     let version = r#"{"qemu": {"major": 10, "minor": 0, "micro": 2}, "package": ""}"#;
     writeln!(output, r#"{{"QMP": {{"version": {version}, "capabilities": ["oob"]}}}}"#).unwrap();
@@ -96,7 +92,9 @@ fn serve(
 pub fn nothing(command: &str) -> Option<&'static str> {
     match command {
         "qmp_capabilities" => Some(r#"{"return": {}"#),
-        "query-commands" => Some(r#"{"return": [{"name": "stop"}, {"name": "query-status"}, {"name": "query-name"}]"#),
+        "query-commands" => Some(
+            r#"{"return": [{"name": "stop"}, {"name": "query-status"}, {"name": "query-name"}]"#,
+        ),
         "query-name" | "query-uuid" | "query-qmp-schema" => {
             Some(r#"{"error": {"class": "CommandNotFound", "desc": "not here"}"#)
         }

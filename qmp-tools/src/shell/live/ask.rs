@@ -22,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(2);
 const CANDIDATES: usize = 10_000;
 const LONGEST: usize = 1024;
 
-/// What the machine is asked for.
+/// A question to the machine.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Question {
     BlockNodes,
@@ -159,7 +159,8 @@ fn human(client: &Client, line: &str) -> Result<String, Error> {
 }
 
 fn limited(mut candidates: Vec<Candidate>) -> Arc<[Candidate]> {
-    candidates.retain(|candidate| !candidate.insert.is_empty() && candidate.insert.len() <= LONGEST);
+    candidates
+        .retain(|candidate| !candidate.insert.is_empty() && candidate.insert.len() <= LONGEST);
     candidates.truncate(CANDIDATES);
     for candidate in &mut candidates {
         if let Some((end, _)) = candidate.description.char_indices().nth(200) {

@@ -1,13 +1,13 @@
-//! What lives in the connected machine, and its schema, as far as they are known: for completion,
-//! hints, and the types of arguments.
+//! Names of what lives in the connected machine, and its schema, for completion, hints, and the types
+//! of arguments.
 //!
 //! ```text
 //! a key ──> candidates of a kind ──known──> menu
 //!                 └─not known, or old──> queue ──> a thread that asks ──> cache, and a wake-up
 //! ```
 //!
-//! A machine that is silent blocks nobody: what is not known is asked for in the background, each
-//! question with a deadline, and whoever wants to know is woken when the answer has come.
+//! A machine that is silent blocks neither keys nor commands: what is not known is asked for in the
+//! background, each question with a deadline, and the answer wakes the prompt.
 
 mod ask;
 mod names;
@@ -230,11 +230,9 @@ impl Types for Patient {
             return found;
         }
         let shared = &self.machine.0;
-        let waited = shared.answered.wait_timeout_while(
-            shared.known(),
-            self.patience,
-            |known| known.asked.contains(&question),
-        );
+        let waited = shared.answered.wait_timeout_while(shared.known(), self.patience, |known| {
+            known.asked.contains(&question)
+        });
         let (known, _) = waited.unwrap_or_else(PoisonError::into_inner);
         known.answers.get(&question)?.found.properties.clone()
     }

@@ -1,4 +1,4 @@
-//! What the editor asks about a line: what it could become, and whether it is complete.
+//! The editor's questions about a line: how it could go on, and whether it is complete.
 
 use std::ops::Range;
 

@@ -11,10 +11,10 @@ use crate::shell::complete::Candidate;
 
 const CONTINUATION: &str = "  ...  ";
 
-/// What a key asks for.
+/// The effect of a key outside of the editor.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Act {
-    /// Nothing happens: there is nothing to complete or to find.
+    /// Nothing was found to complete or to recall.
     Bell,
     ClearScreen,
     /// Ctrl-D in an empty line.
@@ -80,7 +80,9 @@ impl Editor {
         }
         let act = match key {
             Key::Paste(text) => return self.paste(&text, assist),
-            Key::PasteTooLong => Act::Tell("the pasted text is longer than 1 MiB; nothing was taken"),
+            Key::PasteTooLong => {
+                Act::Tell("the pasted text is longer than 1 MiB; nothing was taken")
+            }
             Key::Enter => self.enter(assist),
             Key::Tab => self.tab(assist),
             Key::Ctrl('c') if self.buffer.is_empty() => Act::Interrupt,

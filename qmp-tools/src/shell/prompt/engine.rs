@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::shell::session::Confirm;
 use crate::shell::{Outcome, Session};
 
-/// What the thread that executes commands tells the thread of the terminal.
+/// A message from the thread that executes commands to the thread of the terminal.
 #[derive(Debug)]
 pub(super) enum Message {
     /// A text to be printed.
@@ -25,7 +25,7 @@ pub(super) trait Tell: Clone + Send + 'static {
     fn tell(&self, message: Message) -> io::Result<()>;
 }
 
-/// Returns what asks the person at the terminal. Where nobody answers, the answer is no.
+/// Returns what asks the person at the terminal. Without an answer, it is no.
 pub(super) fn confirm(tell: impl Tell) -> Confirm {
     Box::new(move |what| {
         let (answer, answered) = channel();

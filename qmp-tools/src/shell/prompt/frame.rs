@@ -61,8 +61,13 @@ impl Paper {
             if grapheme.chars().any(Printable::escapes) {
                 for character in grapheme.chars().flat_map(char::escape_default) {
                     let mut bytes = [0; 4];
-                    if !self.cell(character.encode_utf8(&mut bytes), 1, &mut current, Ink::Escaped, wrap)
-                    {
+                    if !self.cell(
+                        character.encode_utf8(&mut bytes),
+                        1,
+                        &mut current,
+                        Ink::Escaped,
+                        wrap,
+                    ) {
                         break;
                     }
                 }

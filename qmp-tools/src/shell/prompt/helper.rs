@@ -1,4 +1,4 @@
-//! What is known about a line: the schema of the machine, and what lives in it.
+//! Answers about a line, from the schema of the machine and from what lives in it.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,7 +44,11 @@ impl Assist for Helper {
             let line = text.get(..cursor).unwrap_or(text);
             let mut candidates = self.machine.candidates(Kind::Human(line));
             candidates.retain(|candidate| candidate.insert.starts_with(line));
-            return Completion { span: 0..cursor, candidates, pending: self.machine.take_pending() };
+            return Completion {
+                span: 0..cursor,
+                candidates,
+                pending: self.machine.take_pending(),
+            };
         }
         if !self.machine.is_ready() {
             return Completion { span: cursor..cursor, candidates: Vec::new(), pending: true };

@@ -1,4 +1,4 @@
-//! What tells a machine from others, for its history.
+//! The identity of a machine, for its history.
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ pub(super) enum Ink {
     Prompt,
     /// The name of the command that is being typed.
     Command,
-    /// What the program adds to what a person typed: hints, descriptions.
+    /// Additions to what a person typed, such as hints and descriptions.
     Dim,
     /// The candidate that is selected.
     Selected,
@@ -28,7 +28,9 @@ impl Colors {
     pub(super) fn detect() -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let term = std::env::var("TERM").unwrap_or_default();
-        Self(!refused && std::io::stdout().is_terminal() && !matches!(&*term, "" | "dumb" | "vt100"))
+        Self(
+            !refused && std::io::stdout().is_terminal() && !matches!(&*term, "" | "dumb" | "vt100"),
+        )
     }
 
     /// Returns the sequence that begins a text, after a reset.

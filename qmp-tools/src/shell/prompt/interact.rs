@@ -24,10 +24,10 @@ use crate::shell::{Interrupt, Outcome, secrets};
 const PATIENCE: Duration = Duration::from_millis(150);
 /// How often the size of the terminal is looked at.
 const TICK: Duration = Duration::from_millis(100);
-/// What follows an escape character sooner belongs to it.
+/// The time after which an escape character is a key of its own.
 const ESCAPE: Duration = Duration::from_millis(40);
 
-/// What the loop is given by its caller.
+/// The parts that the loop connects.
 pub(super) struct Parts<'p> {
     pub(super) helper: &'p Helper,
     pub(super) peer: Peer,
@@ -55,7 +55,7 @@ pub(super) struct Seat<'p> {
     leaving: bool,
 }
 
-/// What the person waits for.
+/// The state of the person's work.
 #[derive(Debug)]
 enum State {
     /// Nothing: a command is being typed.
@@ -149,7 +149,7 @@ impl<'p> Seat<'p> {
         self.editor.key(key, assist, &self.history)
     }
 
-    /// Returns who knows about the line; nobody knows about an answer.
+    /// Returns the source of answers about the line; an answer to a question has none.
     fn assist(&self) -> &'p dyn Assist {
         match self.state {
             State::Asking { .. } => &Nothing,

@@ -240,7 +240,7 @@ mod tests {
         }
     }
 
-    /// What a terminal sends may be split anywhere.
+    /// The bytes of a terminal may be split anywhere.
     #[test]
     fn keys_are_decoded_byte_by_byte() {
         let bytes = "a漢\x1b[1;5C\x1b[200~x\ny\x1b[201~\x1bOAz".as_bytes();

@@ -1,4 +1,4 @@
-//! What a person at a terminal meets: a line editor, and the loop that it is part of.
+//! The prompt of a person at a terminal: a line editor, and the loop that it is part of.
 //!
 //! ```text
 //! keys ──> editor ──command──> queue ──> engine (a thread of its own) ──> client
@@ -69,14 +69,14 @@ use qmp_client::blocking::Client;
 use super::session::{Confirm, Peer};
 use super::{Outcome, Session};
 
-/// What the prompt knows of the machine.
+/// The machine that a prompt is for.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The connection, for what is asked in the background.
     pub client: Client,
     /// The kind of server.
     pub peer: Peer,
-    /// What tells the machine from others if it has neither UUID nor name.
+    /// Its address, which tells it from others if it has neither UUID nor name.
     pub address: String,
 }
 

@@ -1,4 +1,4 @@
-//! The prompt of a terminal that cannot move its cursor, and of an output that is no terminal: lines are
+//! The prompt of a terminal that cannot move its cursor, and of an output other than a terminal: lines are
 //! edited by the terminal's own means.
 
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -12,7 +12,7 @@ use crate::terminal::notice;
 
 const PROMPT: &str = "(QEMU) ";
 
-/// What the other threads tell this one.
+/// A message from another thread.
 enum Told {
     Session(Message),
     Line(Option<String>),
@@ -69,7 +69,7 @@ pub(super) fn interact(session: impl FnOnce(Handles) -> PersonalSession) -> io::
                 prompt(PROMPT)?;
             }
             Told::Line(None) => {
-                // Where nobody answers, the answer is no.
+                // Without an answer, it is no.
                 question = None;
                 ended = true;
             }
@@ -109,7 +109,7 @@ fn read(tell: &Sender<Told>) {
     let _ = tell.send(Told::Line(None));
 }
 
-/// Shows a prompt to a person; an output that is no terminal gets none.
+/// Shows a prompt to a person; an output other than a terminal gets none.
 fn prompt(text: &str) -> io::Result<()> {
     let mut output = io::stdout().lock();
     if output.is_terminal() {

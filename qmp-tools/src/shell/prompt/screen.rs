@@ -78,7 +78,7 @@ impl<W: Write> Screen<W> {
         self.send(&format!("{blanks}\r\x1b[K"))
     }
 
-    /// Sends what is no text: a mode of the terminal.
+    /// Sends a control sequence.
     pub(super) fn send(&mut self, text: &str) -> io::Result<()> {
         if text.is_empty() {
             return Ok(());
@@ -94,7 +94,8 @@ impl<W: Write> Screen<W> {
             return String::new();
         };
         let columns = columns.max(1);
-        let above: usize = rows.iter().take(row).map(|row| row.width.div_ceil(columns).max(1)).sum();
+        let above: usize =
+            rows.iter().take(row).map(|row| row.width.div_ceil(columns).max(1)).sum();
         // In a row that wraps, the cursor is below the row's beginning.
         let above = above + column.saturating_sub(1) / columns;
         format!("{}\r\x1b[J", up(above))
@@ -133,7 +134,8 @@ mod tests {
         let mut terminal = vt100::Parser::new(10, columns, 0);
         terminal.process(&screen.output);
         let (row, column) = terminal.screen().cursor_position();
-        let rows: Vec<_> = terminal.screen().rows(0, columns).collect();
+        let rows = terminal.screen().rows(0, columns).map(|row| row.trim_end().to_owned());
+        let rows: Vec<_> = rows.collect();
         format!("{} @{row},{column}", rows.join("\n").trim_end())
     }
 
@@ -153,7 +155,9 @@ mod tests {
 
     #[test]
     fn a_row_that_something_else_wrote_is_left() {
-        for (written, expected) in [("", "> a @0,3"), (":", ":\n> a @1,3"), ("^C\r\n", "^C\n> a @1,3")] {
+        for (written, expected) in
+            [("", "> a @0,3"), (":", ":\n> a @1,3"), ("^C\r\n", "^C\n> a @1,3")]
+        {
             let mut screen = Screen::new(written.as_bytes().to_vec(), (10, 10));
             screen.recover().unwrap();
             screen.show(frame("> a", "", 10)).unwrap();
