@@ -182,8 +182,7 @@ pub use qmp_protocol::{
     deadlines,
 };
 pub use qmp_types::{
-    AllowOob, Command, Empty, ErrorClass, Event, Greeting, QmpError, Timestamp, Version,
-    Vocabulary, redact,
+    AllowOob, Command, Empty, ErrorClass, Event, Greeting, QmpError, Timestamp, Version, Vocabulary,
 };
 
 #[cfg(feature = "qga")]

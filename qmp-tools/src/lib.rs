@@ -18,6 +18,7 @@
 pub mod cli;
 pub mod machine;
 pub mod programs;
+pub mod reference;
 pub mod report;
 pub mod schema;
 pub mod shell;

@@ -122,10 +122,14 @@ fn at_terminal(
     setup: &Setup,
     session: impl FnOnce(Handles) -> PersonalSession,
 ) -> io::Result<Outcome> {
+    use std::sync::Arc;
     use std::sync::mpsc::{channel, sync_channel};
     use std::time::{Duration, Instant};
 
     use super::live::Machine;
+
+    /// How long a command may wait for the types of its arguments, which the machine is asked for.
+    const PATIENCE: Duration = Duration::from_secs(2);
 
     let (tty, waker) = tty::Tty::open()?;
     // What is printed faster than the terminal shows it waits.
@@ -140,6 +144,7 @@ fn at_terminal(
     let interrupt = session.interrupt();
     let is_human = session.settings().hmp;
     let machine = Machine::new(&setup.client, setup.peer, move || waker.wake());
+    let session = session.types(Arc::new(machine.patient(PATIENCE)));
     let helper = helper::Helper::new(machine, is_human);
     let history = learn_history(setup);
     let thread = std::thread::spawn(move || engine::serve(session, &inbox, &printer));
