@@ -6,6 +6,7 @@
 //! ```
 
 pub mod complete;
+pub mod help;
 mod layout;
 mod line;
 mod prompt;
