@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use qmp_tools::cli::Completions;
-use qmp_tools::programs::{info, schema, shell};
+use qmp_tools::programs::{agent, info, schema, shell};
 use qmp_tools::terminal::notice;
 
 /// Talk to virtual machines over QMP, and simulate them
@@ -20,6 +20,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
+    Agent(agent::Arguments),
     Info(info::Arguments),
     Schema(schema::Arguments),
     Shell(shell::Arguments),
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     match &arguments.action {
+        Some(Action::Agent(arguments)) => agent::main(arguments),
         Some(Action::Info(arguments)) => info::main(arguments),
         Some(Action::Schema(arguments)) => schema::main(arguments),
         Some(Action::Shell(arguments)) => shell::main(arguments),

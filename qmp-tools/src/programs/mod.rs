@@ -2,6 +2,7 @@
 //!
 //! Each is a subcommand of `qmp`, and some are also programs of their own.
 
+pub mod agent;
 pub mod info;
 pub mod schema;
 pub mod shell;

@@ -47,7 +47,7 @@ fn completed(text: &str) -> Vec<String> {
 #[test]
 fn the_first_candidate_is_the_most_likely() {
     for (text, expected) in [
-        ("query-sta|", "query-status "),
+        ("query-statu|", "query-status "),
         ("exec-oob migrate-p|", "exec-oob migrate-pause "),
         ("blockdev-add |", "blockdev-add driver="),
         ("blockdev-add driver=qco|", "blockdev-add driver=qcow "),
@@ -103,7 +103,7 @@ fn the_first_candidate_is_the_most_likely() {
             "transaction(\nproperties.completion-mode=grouped ",
         ),
         ("{\"exe|", "{\"execute\": "),
-        ("{\"execute\": \"query-sta|", "{\"execute\": \"query-status\""),
+        ("{\"execute\": \"query-statu|", "{\"execute\": \"query-status\""),
         (
             "{\"execute\": \"blockdev-mirror\", \"arguments\": {\"sy|",
             "{\"execute\": \"blockdev-mirror\", \"arguments\": {\"sync\": ",
@@ -143,7 +143,7 @@ fn hints_show_what_is_missing() {
         ("device_del id=x ", None),
         ("device_del id=", None),
         ("query-status ", None),
-        ("blockdev-add driver=qcow2 file.driver=file ", Some("file.filename= [node-name=] [discard=] [cache=] ...")),
+        ("blockdev-add driver=qcow2 file.driver=file ", Some("file.filename= [node-name=] [discard=] [cache.] ...")),
         ("transaction(\nblock-dirty-bitmap-clear node=a ", Some("name=")),
     ] {
         assert_eq!(hint(text, &Builtin).as_deref(), expected, "{text}");

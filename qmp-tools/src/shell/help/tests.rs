@@ -22,7 +22,7 @@ fn help_explains_a_command() {
     assert!(text.starts_with("STOP (event, since QEMU"), "{text}");
     let text = help(Some("RunState"), &Builtin, 80).unwrap();
     assert!(text.contains("  running\n      The guest runs.\n"), "{text}");
-    let text = help(Some("block-job-cancel"), &Builtin, 80).unwrap();
+    let text = help(Some("block-job-pause"), &Builtin, 80).unwrap();
     assert!(text.contains("Deprecated"), "{text}");
     let error = help(Some("blockdev-miror"), &Builtin, 80).unwrap_err();
     assert_eq!(error.similar.as_deref(), Some("blockdev-mirror"));
