@@ -85,13 +85,21 @@ fn relay(machine: UnixStream, mut client: UnixStream, names: bool) {
 /// Checks that a program printed something, and nothing but text and line feeds.
 #[track_caller]
 fn is_clean(what: &str, ran: &Ran) {
+    has_no_controls(what, ran);
+    for (stream, text) in [("output", &ran.out), ("errors", &ran.err)] {
+        assert!(!text.contains("\nState  forged"), "{what}: {stream} has a forged row");
+    }
+}
+
+/// Checks that a program printed something, and no control characters but line feeds.
+#[track_caller]
+fn has_no_controls(what: &str, ran: &Ran) {
     assert!(!ran.out.is_empty() || !ran.err.is_empty(), "{what}: no output");
     for (stream, text) in [("output", &ran.out), ("errors", &ran.err)] {
         let control = text.lines().find(|line| {
             line.contains(|c: char| c.is_control() || matches!(c, '\u{202e}' | '\u{200b}'))
         });
         assert_eq!(control, None, "{what}: {stream}");
-        assert!(!text.contains("\nState  forged"), "{what}: {stream} has a forged row");
     }
 }
 
@@ -106,11 +114,15 @@ fn no_program_prints_control_characters() {
             is_clean(&format!("vm-info {arguments:?}"), &run(VM_INFO, arguments));
         }
         let commands = "query-name\nquery-status\nquery-block\nno-such-command\nquery-commands\nstop\n\
-            cont\ndevice_del id=nothing\nquery-chardev\nset event-style=line\nstop\nhmp nonsense\n\
+            cont\ndevice_del id=nothing\nquery-chardev\nset event-style=line\nstop\n\
             nonsense x=1\nwait STOP --timeout 0.1\n";
         for mode in ["pretty", "compact", "table", "raw", "jsonl"] {
             let arguments = [path, "-v", "--output", mode];
             is_clean(&format!("qmp-shell {mode}"), &run_with(SHELL, &arguments, commands));
+            // The text of the human monitor has lines of its own.
+            let human = ["-H", "-c", "info status", "-c", "nonsense"];
+            let ran = run(SHELL, &[&arguments as &[&str], &human].concat());
+            has_no_controls(&format!("qmp-shell -H {mode}"), &ran);
         }
         for arguments in [&["import", path] as &[&str], &["diff", "builtin", path]] {
             is_clean(&format!("qmp-schema {arguments:?}"), &run(SCHEMA, arguments));
