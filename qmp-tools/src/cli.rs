@@ -9,7 +9,7 @@ use qmp_client::blocking::Client;
 use qmp_client::protocol::Printable;
 use qmp_client::{Error, Options, WaitedFor};
 
-use crate::terminal::notice;
+use crate::terminal::{inline, notice};
 
 /// The `--timeout` argument.
 #[derive(Args, Clone, Copy, Debug)]
@@ -35,6 +35,8 @@ impl TimeoutArgs {
             {
                 let cause = timeout.cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
                 let within = self.timeout;
+                // Both can have line feeds.
+                let (address, cause) = (inline(address), inline(&cause));
                 notice(&format!(
                     "nothing is listening at {address} yet{cause}; waiting up to {within:?}"
                 ));

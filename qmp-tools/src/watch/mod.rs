@@ -31,7 +31,7 @@ pub struct Watched {
     pub label: String,
     /// How it is connected to again when the connection ends.
     pub args: MachineArgs,
-    /// The connection, or why there is none yet.
+    /// The connection, or the reason why it failed.
     pub machine: Result<Machine, String>,
 }
 
@@ -41,7 +41,7 @@ pub fn is_possible() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
-/// What a signal does: before the screen is shown, it ends the program, and then it closes the
+/// The effect of signals: before the screen is shown, one ends the program, and later it closes the
 /// screen, so that the terminal is restored and a launched QEMU ended.
 #[derive(Clone, Debug, Default)]
 pub struct Signals {

@@ -2,6 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use qmp_client::Error;
+use qmp_client::qmp::commands::{
+    QueryBlock, QueryBlockExports, QueryBlockstats, QueryJobs, QueryNamedBlockNodes,
+    XDebugQueryBlockGraph,
+};
 use qmp_client::qmp::types::{
     BlockDeviceInfo, BlockDirtyInfo, BlockExportInfo, BlockInfo, BlockStats, ImageInfo, JobInfo,
     XDbgBlockGraph,
@@ -10,15 +15,65 @@ use qmp_client::qmp::types::{
 use super::super::model::{Bitmap, BlockDevice, Export, Image, Job};
 use super::graph::Graph;
 use super::names;
+use super::query::{Queries, Query};
 
 /// The longest backing chain that is reported.
 const LONGEST_CHAIN: usize = 1024;
 
+/// The queries for this part.
+pub(super) struct Asked {
+    devices: Query<Vec<BlockInfo>>,
+    stats: Query<Vec<BlockStats>>,
+    nodes: Query<Vec<BlockDeviceInfo>>,
+    debug: Query<XDbgBlockGraph>,
+    exports: Query<Vec<BlockExportInfo>>,
+    jobs: Query<Vec<JobInfo>>,
+}
+
+/// This part of the report.
+pub(super) struct Storage {
+    pub(super) devices: Vec<BlockDevice>,
+    pub(super) nodes: Vec<Image>,
+    pub(super) bitmaps: Vec<Bitmap>,
+    /// `None` if the server does not tell.
+    pub(super) exports: Option<Vec<Export>>,
+    pub(super) jobs: Vec<Job>,
+}
+
+pub(super) fn ask(q: &Queries<'_>) -> Result<Asked, Error> {
+    Ok(Asked {
+        devices: q.ask(QueryBlock::new())?,
+        stats: q.ask(QueryBlockstats::new())?,
+        nodes: q.ask(QueryNamedBlockNodes::new().flat(true))?,
+        debug: q.ask(XDebugQueryBlockGraph::new())?,
+        exports: q.ask(QueryBlockExports::new())?,
+        jobs: q.ask(QueryJobs::new())?,
+    })
+}
+
+impl Asked {
+    pub(super) fn answer(self, q: &mut Queries<'_>) -> Result<Storage, Error> {
+        let devices = q.answer(self.devices)?.unwrap_or_default();
+        let stats = q.answer(self.stats)?.unwrap_or_default();
+        let nodes = q.answer(self.nodes)?.unwrap_or_default();
+        let block = Block::new(devices, stats, nodes, q.answer(self.debug)?.as_ref());
+        let exports = q.answer(self.exports)?;
+        let jobs = q.answer(self.jobs)?.unwrap_or_default();
+        Ok(Storage {
+            devices: block.devices(),
+            nodes: block.other_nodes(),
+            bitmaps: block.bitmaps(),
+            exports: exports.map(|exports| exports.into_iter().map(export).collect()),
+            jobs: jobs.into_iter().map(job).collect(),
+        })
+    }
+}
+
 /// The block layer, as QEMU describes it.
 pub(super) struct Block {
-    pub(super) devices: Vec<BlockInfo>,
-    pub(super) stats: Vec<BlockStats>,
-    pub(super) nodes: Vec<BlockDeviceInfo>,
+    devices: Vec<BlockInfo>,
+    stats: Vec<BlockStats>,
+    nodes: Vec<BlockDeviceInfo>,
     graph: Graph,
 }
 
@@ -57,7 +112,7 @@ impl Block {
     }
 
     /// Returns the nodes that belong to no device, except those that QEMU named itself.
-    pub(super) fn other_nodes(&self) -> Vec<Image> {
+    fn other_nodes(&self) -> Vec<Image> {
         let mut shown = HashSet::new();
         for device in &self.devices {
             let node = device.inserted.as_ref().and_then(|info| info.node_name.as_ref());
@@ -76,7 +131,7 @@ impl Block {
             .collect()
     }
 
-    pub(super) fn bitmaps(&self) -> Vec<Bitmap> {
+    fn bitmaps(&self) -> Vec<Bitmap> {
         let inserted = self.devices.iter().filter_map(|device| device.inserted.as_ref());
         let owners: HashMap<&str, String> = self
             .devices
@@ -133,8 +188,8 @@ impl Block {
     }
 }
 
-/// Returns the name that a person gave: to the device, its drive or its node. Devices for which there
-/// is none go by their QOM path.
+/// Returns the name that a person gave: to the device, its drive or its node. Devices without
+/// one go by their QOM path.
 pub(in super::super) fn device_name(info: &BlockInfo) -> String {
     let node = info.inserted.as_ref().and_then(|info| info.node_name.as_deref());
     let given = |name: Option<&str>| {
