@@ -1,5 +1,6 @@
 //! Block devices with their images, other nodes, bitmaps, exports and jobs.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use qmp_client::Error;
@@ -17,8 +18,8 @@ use super::graph::Graph;
 use super::names;
 use super::query::{Queries, Query};
 
-/// The longest backing chain that is reported.
-const LONGEST_CHAIN: usize = 1024;
+/// The most links of backing chains that are reported. Many images can share a chain.
+const MOST_LINKS: usize = 1 << 16;
 
 /// The queries for this part.
 pub(super) struct Asked {
@@ -74,7 +75,11 @@ pub(super) struct Block {
     devices: Vec<BlockInfo>,
     stats: Vec<BlockStats>,
     nodes: Vec<BlockDeviceInfo>,
+    /// The place of each node among the nodes.
+    places: HashMap<String, usize>,
     graph: Graph,
+    /// The number of links that may still be reported.
+    links_left: Cell<usize>,
 }
 
 impl Block {
@@ -85,7 +90,10 @@ impl Block {
         debug: Option<&XDbgBlockGraph>,
     ) -> Self {
         let graph = Graph::new(&nodes, debug);
-        Self { devices, stats, nodes, graph }
+        let place =
+            |(place, node): (usize, &BlockDeviceInfo)| Some((node.node_name.clone()?, place));
+        let places = nodes.iter().enumerate().filter_map(place).collect();
+        Self { devices, stats, nodes, places, graph, links_left: Cell::new(MOST_LINKS) }
     }
 
     pub(super) fn devices(&self) -> Vec<BlockDevice> {
@@ -123,8 +131,14 @@ impl Block {
                 self.nodes.iter().filter_map(|node| Some((node.node_name.as_deref()?, node)));
             others.filter(|(name, _)| names::is_given(name) && !shown.contains(*name))
         };
-        let links: HashSet<&str> =
-            others().flat_map(|(name, _)| self.graph.backing_chain(name)).collect();
+        let mut links = HashSet::new();
+        for (name, _) in others() {
+            // Chains that have been followed from another node are not followed again.
+            let mut at = self.graph.below(name);
+            while let Some(link) = at.filter(|link| links.insert(*link)) {
+                at = self.graph.below(link);
+            }
+        }
         others()
             .filter(|(name, _)| !links.contains(name))
             .map(|(_, node)| self.image(node))
@@ -168,13 +182,10 @@ impl Block {
     }
 
     fn image(&self, info: &BlockDeviceInfo) -> Image {
-        let links: Vec<&BlockDeviceInfo> = match info.node_name.as_deref() {
-            Some(node) => {
-                let chain = self.graph.backing_chain(node);
-                chain.iter().take(LONGEST_CHAIN).filter_map(|node| self.node(node)).collect()
-            }
-            None => Vec::new(),
-        };
+        let chain = info.node_name.as_deref().map(|node| self.graph.backing_chain(node));
+        let links = chain.into_iter().flatten().filter_map(|node| self.node(node));
+        let links: Vec<&BlockDeviceInfo> = links.take(self.links_left.get()).collect();
+        self.links_left.set(self.links_left.get() - links.len());
         let backing = if links.is_empty() {
             nested(&info.image)
         } else {
@@ -184,7 +195,7 @@ impl Block {
     }
 
     fn node(&self, name: &str) -> Option<&BlockDeviceInfo> {
-        self.nodes.iter().find(|node| node.node_name.as_deref() == Some(name))
+        self.places.get(name).and_then(|place| self.nodes.get(*place))
     }
 }
 
@@ -233,9 +244,6 @@ fn nested(image: &ImageInfo) -> Vec<Image> {
             backing_file: below.backing_filename.clone(),
         });
         at = below;
-        if chain.len() == LONGEST_CHAIN {
-            break;
-        }
     }
     chain
 }

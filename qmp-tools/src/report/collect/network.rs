@@ -20,6 +20,9 @@ const CONTAINERS: [&str; 3] =
 /// The most types, and the most cards, that are looked at.
 const MOST: usize = 256;
 
+/// The most network clients that are read.
+const MOST_CLIENTS: usize = 4096;
+
 /// The queries for this part.
 pub(super) struct Asked {
     filters: Query<Vec<RxFilterInfo>>,
@@ -158,7 +161,7 @@ fn merge(mut cards: Vec<Nic>, filters: &[RxFilterInfo], human: &str) -> Vec<Nic>
             set(&mut card.backend, Some(peer.name));
         }
     }
-    for filter in filters {
+    for filter in filters.iter().take(MOST_CLIENTS) {
         let card = find_or_add(&mut cards, &filter.name, Some(&filter.main_mac));
         if card.name.is_empty() {
             card.name.clone_from(&filter.name);
@@ -226,7 +229,7 @@ impl NetworkClient<'_> {
 /// Reads the human monitor's list. The peer of a client is on the next line, after ` \ `.
 fn clients(human: &str) -> Vec<NetworkClient<'_>> {
     let mut clients: Vec<NetworkClient<'_>> = Vec::new();
-    for line in human.lines() {
+    for line in human.lines().take(MOST_CLIENTS) {
         let (line, is_peer) = match line.strip_prefix(" \\ ") {
             Some(line) => (line, true),
             None => (line, false),
