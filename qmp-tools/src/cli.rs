@@ -1,15 +1,16 @@
 //! Arguments and output that all programs share.
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Command};
+use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 use qmp_client::blocking::Client;
 use qmp_client::protocol::Printable;
-use qmp_client::{Error, Options, WaitedFor};
+use qmp_client::{Error, Options};
 
-use crate::terminal::{inline, notice};
+use crate::terminal::notice;
 
 /// The `--timeout` argument.
 #[derive(Args, Clone, Copy, Debug)]
@@ -20,30 +21,27 @@ pub struct TimeoutArgs {
 }
 
 impl TimeoutArgs {
-    /// Connects to a monitor. If nothing listens at the address yet, prints a notice to standard
-    /// error and keeps trying until the timeout.
+    /// Connects to a monitor by its address, or by the name of a machine of this host. If nothing
+    /// listens at the address yet and a server may still appear, prints a notice to standard error and
+    /// keeps trying until the timeout. A server that does not greet soon is looked up, and the reason
+    /// is printed: most monitors serve one client at a time.
     ///
     /// # Errors
     /// Returns an error if nothing listens there before the timeout, or if the peer is not a QMP
     /// server.
     pub fn connect(&self, address: &str) -> Result<Client, Error> {
-        let options = self.options();
-        match Client::connect_with(address, &options.clone().wait_for_socket(Duration::ZERO)) {
-            Err(Error::Timeout(timeout))
-                if matches!(timeout.waited_for, WaitedFor::Connection(_))
-                    && !self.timeout.is_zero() =>
-            {
-                let cause = timeout.cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
-                let within = self.timeout;
-                // Both can have line feeds.
-                let (address, cause) = (inline(address), inline(&cause));
-                notice(&format!(
-                    "nothing is listening at {address} yet{cause}; waiting up to {within:?}"
-                ));
-            }
-            other => return other,
-        }
-        Client::connect_with(address, &options)
+        self.connect_with(address, &self.options())
+    }
+
+    /// Does the same as [`connect`](Self::connect), with other options.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect).
+    pub fn connect_with(&self, address: &str, options: &Options) -> Result<Client, Error> {
+        #[cfg(unix)]
+        return crate::host::connect(address, options, self.timeout);
+        #[cfg(not(unix))]
+        Client::connect_with(address, options)
     }
 
     /// Returns the options of a connection with this timeout.
@@ -64,6 +62,22 @@ pub struct Completions {
 }
 
 impl Completions {
+    /// Prints the completion script of a program, and returns its exit status; `None` if no script was
+    /// requested.
+    #[must_use]
+    pub fn main<P: CommandFactory>(&self) -> Option<ExitCode> {
+        let program = P::command();
+        let name = program.get_name().to_owned();
+        match self.print(program) {
+            Ok(false) => None,
+            Ok(true) => Some(ExitCode::SUCCESS),
+            Err(error) => {
+                notice(&format!("{name}: {error}"));
+                Some(ExitCode::FAILURE)
+            }
+        }
+    }
+
     /// Prints the completion script if one was requested, and returns whether it was.
     ///
     /// # Errors

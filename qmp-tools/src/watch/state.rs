@@ -22,6 +22,8 @@ pub(super) struct Screen {
     pub(super) machines: Vec<Watching>,
     pub(super) selected: usize,
     pub(super) interval: Duration,
+    /// The last notice of the program itself.
+    pub(super) notice: Option<String>,
 }
 
 /// A machine that is being watched.
@@ -61,7 +63,7 @@ pub(super) struct Rates {
 impl Screen {
     pub(super) fn new(labels: impl Iterator<Item = String>, interval: Duration) -> Self {
         let machines = labels.map(Watching::new).collect();
-        Self { machines, selected: 0, interval }
+        Self { machines, selected: 0, interval, notice: None }
     }
 
     pub(super) fn update(&mut self, number: usize, update: Update) {
