@@ -19,7 +19,13 @@ use crate::terminal::notice;
 /// The arguments that select a machine, shared by `vm-info` and `qmp-shell`.
 #[derive(Args, Clone, Debug)]
 pub struct MachineArgs {
-    /// Address of the QMP monitor: unix:/run/vm.sock, tcp:localhost:4444, or a socket's path
+    /// Address of the QMP monitor, such as unix:/run/vm.sock, tcp:localhost:4444 or a socket's path,
+    /// or the name of a machine
+    ///
+    /// An argument of QEMU's options -qmp and -chardev is an address, too. Anything else that is not
+    /// a file in the current directory is looked up among the machines that 'qmp ls' shows: by the
+    /// name, then by the manager's number, the UUID and the pid. Without such a machine, it is the path
+    /// of a socket that may still appear.
     ///
     /// If neither an address nor --launch is given, a simulated machine runs in this process.
     #[arg(conflicts_with = "launch")]

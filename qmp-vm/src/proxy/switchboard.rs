@@ -95,7 +95,9 @@ impl Switchboard {
         tap: Option<Tap>,
     ) -> Self {
         let mut greeting = upstream.greeting().cloned().unwrap_or_default();
-        greeting.capabilities.retain(|offered| *offered == Capability::Oob && upstream.oob_enabled());
+        greeting
+            .capabilities
+            .retain(|offered| *offered == Capability::Oob && upstream.oob_enabled());
         Self {
             upstream,
             greeting,
@@ -283,7 +285,8 @@ impl Switchboard {
         let (command, arguments) = match request.name.as_str() {
             "add-fd" => ("remove-fd", value.get().to_owned()),
             _ => {
-                let arguments = request.arguments_text().and_then(|text| serde_json::from_str(text).ok());
+                let arguments =
+                    request.arguments_text().and_then(|text| serde_json::from_str(text).ok());
                 let Some(serde_json::Value::Object(arguments)) = arguments else { return };
                 let Some(name) = arguments.get("fdname") else { return };
                 ("closefd", format!(r#"{{"fdname": {name}}}"#))
@@ -334,9 +337,9 @@ fn own_error(error: ProtocolError) -> QmpError {
 fn command_text(request: &Request) -> String {
     let verb = if request.ticket.is_out_of_band() { "exec-oob" } else { "execute" };
     let name = serde_json::to_string(&request.name).unwrap_or_default();
-    let arguments = request.arguments_text().map(|text| {
-        format!(r#", "arguments": {}"#, qmp_types::redact(&request.name, text))
-    });
+    let arguments = request
+        .arguments_text()
+        .map(|text| format!(r#", "arguments": {}"#, qmp_types::redact(&request.name, text)));
     let id = request.ticket.id().map(|id| format!(r#", "id": {id}"#));
     format!(r#"{{"{verb}": {name}{}{}}}"#, arguments.unwrap_or_default(), id.unwrap_or_default())
 }

@@ -231,7 +231,7 @@ impl<'a> Typing<'a> {
             Shape::Array(element) => self.array(source, element, place),
             Shape::Alternate(_) => self.alternate(source, ty, place),
             shape => {
-                let bytes = crate::shell::types::is_size(self.command, place.name);
+                let bytes = crate::reference::is_size(self.command, place.name);
                 self.scalar(source, &Expected::of(shape, bytes, self.schema()), place)
             }
         }
@@ -454,9 +454,7 @@ impl<'a> Typing<'a> {
         match source {
             Source::Text(word) => word.span(),
             Source::Literal(literal) | Source::Verbatim(literal) => literal.span.clone(),
-            Source::Members(entries) => {
-                entries.first().map_or(0..0, |entry| entry.span.clone())
-            }
+            Source::Members(entries) => entries.first().map_or(0..0, |entry| entry.span.clone()),
         }
     }
 }
