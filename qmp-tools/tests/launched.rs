@@ -47,7 +47,7 @@ fn parent_and_state(id: u32) -> Option<(u32, String)> {
     Some((fields.next()?.parse().ok()?, state))
 }
 
-/// Returns whether a process runs: one that nobody waits for has ended, too.
+/// Returns whether a process runs, which one that was not waited for does not.
 fn runs(id: u32) -> bool {
     parent_and_state(id).is_some_and(|(_, state)| state != "Z" && state != "X")
 }

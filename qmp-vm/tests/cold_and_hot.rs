@@ -38,7 +38,7 @@ fn qemu(program: &str) -> Launch {
         .options(Options::new().greeting_within(PATIENCE).calls_within(PATIENCE))
 }
 
-/// What is plugged.
+/// The parts that are plugged.
 struct Parts {
     nodes: Vec<BlockdevOptions>,
     netdev: Netdev,

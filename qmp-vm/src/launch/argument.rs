@@ -127,7 +127,7 @@ fn masked(option: &str, value: &str) -> String {
             masked.push(',');
         }
         match part.split_once('=') {
-            // A switch is no secret: `-vnc :0,password=on`.
+            // A switch is not a secret: `-vnc :0,password=on`.
             Some((name, value)) if !matches!(value, "on" | "off") && is_named(command, name) => {
                 masked.push_str(name);
                 masked.push_str("=<secret>");

@@ -128,7 +128,7 @@ fn refuse(arguments: &[OsString], monitor: &[String]) -> Option<String> {
 
 /// A script that becomes the program.
 struct Script {
-    /// What is prepared.
+    /// The lines that prepare it.
     lines: Vec<String>,
     /// The arguments that are added, as words of the shell.
     secrets: Vec<String>,
