@@ -355,7 +355,7 @@ fn interact(
     let names = if peer == Peer::Monitor { commands(&client) } else { Vec::new() };
     let mut prompt = Prompt::new(names)?;
     let printer = prompt.printer();
-    let _notices = terminal::notices_above(printer.clone());
+    let _notices = terminal::divert_notices(printer.clone());
     let (requests, inbox) = mpsc::channel();
     let (done, outcomes) = mpsc::channel();
     let connection = std::thread::spawn(move || {

@@ -18,6 +18,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::machine::{Machine, MachineArgs, Origin};
+use crate::terminal::divert_notices;
 use source::{Outlet, Update};
 use state::Screen;
 
@@ -77,6 +78,8 @@ impl Signals {
 pub fn run(machines: Vec<Watched>, interval: Duration, signals: &Signals) -> io::Result<()> {
     let closed = &signals.closed;
     signals.shown.store(true, Ordering::Relaxed);
+    // The warnings of a QEMU that was launched would spoil the screen.
+    let _notices = divert_notices(io::sink());
     let mut terminal = ratatui::try_init()?;
     let result = watch(&mut terminal, machines, interval, closed);
     ratatui::try_restore()?;
