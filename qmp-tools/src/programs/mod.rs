@@ -2,9 +2,14 @@
 //!
 //! Each is a subcommand of `qmp`, and some are also programs of their own.
 
+pub mod agent;
 pub mod info;
 #[cfg(unix)]
 pub mod ls;
+#[cfg(unix)]
+pub mod record;
+#[cfg(unix)]
+pub mod replay;
 pub mod schema;
 pub mod shell;
 #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! Sends commands to a monitor from a prompt, a script, or the command line.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -182,9 +183,17 @@ pub(crate) fn status(outcome: Outcome) -> ExitCode {
 
 /// The exit status for arguments that are invalid.
 const USAGE: u8 = 2;
+/// The exit status where there is no connection.
 const NO_CONNECTION: u8 = 3;
+/// How long the last messages may take to be written to a log file.
+const LOGGED: Duration = Duration::from_secs(5);
 
-fn run(program: &str, machine: &MachineArgs, is_agent: bool, options: &ShellArgs) -> ExitCode {
+pub(super) fn run(
+    program: &str,
+    machine: &MachineArgs,
+    is_agent: bool,
+    options: &ShellArgs,
+) -> ExitCode {
     let fails = |status: u8, error: &dyn std::error::Error| {
         notice(&format!("{program}: {}", chain(error)));
         ExitCode::from(status)
@@ -197,10 +206,17 @@ fn run(program: &str, machine: &MachineArgs, is_agent: bool, options: &ShellArgs
     if is_agent {
         connection = connection.dialect(Dialect::Agent);
     }
+    let mut logged = None;
     if let Some(path) = &options.logfile {
         match LogFile::open(path) {
             Ok(mut log) => {
-                connection = connection.transcript(move |direction, text| log.add(direction, text));
+                // Disconnected when the last message has been logged.
+                let (logging, receiver) = mpsc::channel::<Infallible>();
+                logged = Some(receiver);
+                connection = connection.transcript(move |direction, text| {
+                    let _ = &logging;
+                    log.add(direction, text);
+                });
             }
             Err(error) => return fails(USAGE, &error),
         }
@@ -210,7 +226,10 @@ fn run(program: &str, machine: &MachineArgs, is_agent: bool, options: &ShellArgs
         Err(error) => return fails(NO_CONNECTION, &*error),
     };
     let peer = if is_agent { Peer::Agent } else { Peer::Monitor };
-    match execute(machine, peer, scripts, options) {
+    let executed = execute(machine, peer, scripts, options);
+    drop(connection);
+    let _ = logged.map(|logged| logged.recv_timeout(LOGGED));
+    match executed {
         Ok(outcome) => status(outcome),
         Err(error) => fails(1, &*error),
     }
@@ -284,10 +303,13 @@ fn execute(
             Origin::Address => "keeps running",
             Origin::Launched(_) | Origin::Simulated => "stops",
         };
-        let version = client.version();
-        notice(&format!("QEMU {version}. Press Ctrl-D to leave; the machine {then}."));
+        let server = match peer {
+            Peer::Monitor => format!("QEMU {}", client.version()),
+            Peer::Agent => String::from("A guest agent"),
+        };
+        notice(&format!("{server}. Press Ctrl-D to leave; the machine {then}."));
         let asks = !options.yes && matches!(machine.origin, Origin::Address);
-        interact(client, settings, asks)?;
+        interact(client, peer, settings, asks)?;
         Outcome::Done
     } else {
         let messages = Box::new(io::stderr());
@@ -326,16 +348,19 @@ fn finish(machine: Machine) -> Result<(), Error> {
 /// Reads commands from a person while a second thread executes them and prints events.
 fn interact(
     client: Client,
+    peer: Peer,
     settings: Settings,
     asks: bool,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let mut prompt = Prompt::new(commands(&client))?;
+    let names = if peer == Peer::Monitor { commands(&client) } else { Vec::new() };
+    let mut prompt = Prompt::new(names)?;
     let printer = prompt.printer();
+    let _notices = terminal::notices_above(printer.clone());
     let (requests, inbox) = mpsc::channel();
     let (done, outcomes) = mpsc::channel();
     let connection = std::thread::spawn(move || {
         let messages = Box::new(printer.clone());
-        let mut shell = Session::new(client, printer.clone(), messages, settings);
+        let mut shell = Session::new(client, printer.clone(), messages, settings).peer(peer);
         if asks {
             shell = shell.confirm(Box::new(confirm));
         }

@@ -18,7 +18,7 @@ use crate::host::is_machine;
 use crate::terminal::{self, notice};
 
 /// The argument that names the toolkit's own schema.
-const BUILTIN: &str = "builtin";
+pub(super) const BUILTIN: &str = "builtin";
 
 /// The largest input that is read, in bytes. A `query-qmp-schema` reply has about 250 KB.
 const MAX_INPUT: u64 = 64 << 20;

@@ -17,7 +17,8 @@ use rustyline::history::DefaultHistory;
 use rustyline::validate::Validator;
 use rustyline::{ColorMode, Config, Context, Editor, Helper};
 
-use super::{LineError, parse};
+use super::parse;
+use super::types::Builtin;
 
 const FIRST: &str = "(QEMU) ";
 const NEXT: &str = "  ...  ";
@@ -98,7 +99,7 @@ impl Prompt {
                 Err(ReadlineError::Eof) => return Ok(None),
                 Err(error) => return Err(error),
             }
-            if matches!(parse(&command), Err(LineError::Unclosed(_))) {
+            if parse(&command, &Builtin).is_err_and(|error| error.is_incomplete()) {
                 command.push('\n');
                 continue;
             }
