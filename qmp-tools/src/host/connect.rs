@@ -24,7 +24,7 @@ const START: Duration = Duration::from_millis(50);
 /// one may still appear, prints a notice and keeps trying for `patience`. A server that does not greet
 /// soon is looked up, and the reason is printed.
 pub(crate) fn connect(text: &str, options: &Options, patience: Duration) -> Result<Client, Error> {
-    let wanted = if options.is_for_agent() { Role::GuestAgent } else { Role::Qmp };
+    let wanted = wanted(options);
     let address = resolve(text, wanted)?;
     let within = format!("waiting up to {patience:?}");
     let once = options.clone().wait_for_socket(Duration::ZERO);
@@ -38,6 +38,16 @@ pub(crate) fn connect(text: &str, options: &Options, patience: Duration) -> Resu
     let message = format!("nothing is listening at {address} yet ({}); {within}", error.error);
     notice(&inline(&message));
     attempt(&address, options.clone().wait_for_socket(patience), wanted, &within)
+}
+
+/// Connects in a single attempt, and prints nothing.
+pub(crate) fn connect_once(text: &str, options: &Options) -> Result<Client, Error> {
+    Client::connect_with(resolve(text, wanted(options))?, options)
+}
+
+/// Returns the role of the socket that a program wants.
+fn wanted(options: &Options) -> Role {
+    if options.is_for_agent() { Role::GuestAgent } else { Role::Qmp }
 }
 
 fn survey() -> Survey {

@@ -47,7 +47,7 @@ pub enum Use {
     Connects,
     /// No process listens.
     Closed,
-    /// It is not a socket, so that no program can connect.
+    /// Not a socket, so that no program can connect.
     NotSocket,
     /// The system does not tell.
     Unknown,
