@@ -39,6 +39,8 @@ struct InFlight {
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) content: Result<Value, String>,
+    /// The bytes of the message, if they are kept.
+    pub(crate) text: Option<Vec<u8>>,
     pub(crate) descriptors: Descriptors,
     pub(crate) charge: Charge,
 }
@@ -65,6 +67,11 @@ impl Incoming {
             urgent: None,
             in_flight: InFlight::default(),
         }
+    }
+
+    /// Keeps the bytes of messages.
+    pub(crate) fn keep_text(&mut self) {
+        self.parser.keep_text();
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) {
@@ -147,8 +154,9 @@ impl Incoming {
     fn parse(&mut self) -> Option<Message> {
         loop {
             if let Some((content, charge)) = self.parser.next() {
+                let text = self.parser.take_text();
                 let descriptors = self.input.descriptors();
-                return Some(Message { content, descriptors, charge });
+                return Some(Message { content, text, descriptors, charge });
             }
             if !self.input.read(|bytes| self.parser.read(bytes)) {
                 return None;

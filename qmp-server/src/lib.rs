@@ -155,7 +155,7 @@ pub use request::{Request, Ticket};
 pub use router::Router;
 pub use schema::Schema;
 pub use server::{Server, ServerBuilder};
-pub use session::Session;
+pub use session::{Budgets, Session};
 #[cfg(feature = "simulator")]
 pub use simulator::{Machine, Simulator, SimulatorBuilder};
 #[cfg(unix)]

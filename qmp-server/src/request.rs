@@ -1,6 +1,12 @@
 //! Requests, and the errors for messages that are not valid requests.
 
+use std::borrow::Cow;
+use std::fmt;
+
 use qmp_types::QmpError;
+use serde::Deserializer as _;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::budget::Charge;
@@ -15,8 +21,10 @@ pub struct Request {
     pub ticket: Ticket,
     /// The name of the command.
     pub name: String,
-    /// The arguments, unchecked.
+    /// The arguments, unchecked. Empty if the session
+    /// [keeps their text](crate::Session::keep_arguments_as_text).
     pub arguments: Map<String, Value>,
+    pub(crate) arguments_text: Option<Box<str>>,
     pub(crate) descriptors: Descriptors,
     /// The memory of the message, until the command is executed.
     pub(crate) charge: Option<Charge>,
@@ -49,6 +57,13 @@ impl Ticket {
 }
 
 impl Request {
+    /// Returns the arguments as the client has written them, if there are any, and the session
+    /// [keeps their text](crate::Session::keep_arguments_as_text).
+    #[must_use]
+    pub fn arguments_text(&self) -> Option<&str> {
+        self.arguments_text.as_deref()
+    }
+
     /// Takes the file descriptors that were received with the command, in the order in which they
     /// were sent.
     ///
@@ -65,6 +80,54 @@ pub(crate) struct Parts {
     pub(crate) name: String,
     pub(crate) arguments: Map<String, Value>,
     pub(crate) out_of_band: bool,
+}
+
+/// The parts of a message that are repeated as they are.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    pub(crate) id: Option<Box<str>>,
+    pub(crate) arguments: Option<Box<str>>,
+}
+
+impl Texts {
+    /// Finds the parts of a valid message. What is not standard JSON, such as a string in single
+    /// quotes, is taken from the message's value, and written anew.
+    pub(crate) fn new(text: &[u8], value: &Value) -> Self {
+        #[derive(Default)]
+        struct Found<'t>(Option<&'t RawValue>, Option<&'t RawValue>);
+
+        impl<'de> Visitor<'de> for Found<'de> {
+            type Value = Self;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a command")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+                while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+                    match &*key {
+                        "id" => self.0 = Some(map.next_value()?),
+                        "arguments" => self.1 = Some(map.next_value()?),
+                        _ => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(self)
+            }
+        }
+
+        let found = std::str::from_utf8(text).ok().and_then(|text| {
+            let mut reader = serde_json::Deserializer::from_str(text);
+            reader.deserialize_map(Found::default()).ok()
+        });
+        let boxed = |part: Option<&RawValue>| part.map(|part| part.get().into());
+        match found {
+            Some(Found(id, arguments)) => Self { id: boxed(id), arguments: boxed(arguments) },
+            None => {
+                let part = |name| value.get(name).map(|part| value_to_json(part).into_boxed_str());
+                Self { id: part("id"), arguments: part("arguments") }
+            }
+        }
+    }
 }
 
 /// Returns whether a message asks for out-of-band execution.

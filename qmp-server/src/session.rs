@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use qmp_types::{Capability, ErrorClass, Greeting, QmpError, Timestamp};
 use serde::Serialize;
+use serde_json::Map;
 use serde_json::value::RawValue;
 
 use crate::budget::Budget;
@@ -14,7 +15,7 @@ use crate::json::{depth, dismantle, encode_return, pretty, to_json};
 use crate::limits::Limits;
 use crate::negotiation::requested_capabilities;
 use crate::output::Output;
-use crate::request::{self, Parts, Request, Ticket};
+use crate::request::{self, Parts, Request, Texts, Ticket};
 
 /// The number of bytes that every connection may leave unread, even if all together have reached
 /// their limit.
@@ -55,6 +56,7 @@ pub struct Session {
     incoming: Incoming,
     output: Output,
     pretty: bool,
+    keeps_text: bool,
     negotiated: bool,
     oob_enabled: bool,
     input_state: InputState,
@@ -74,15 +76,18 @@ enum InputState {
     Stopped,
 }
 
-/// The memory budgets that all sessions of a server share.
+/// The memory budgets that several sessions share: their clients together use no more than
+/// [`Limits::total_input_bytes`] and [`Limits::total_output_bytes`].
 #[derive(Clone, Debug)]
-pub(crate) struct Budgets {
+pub struct Budgets {
     pub(crate) input: Arc<Budget>,
     pub(crate) output: Arc<Budget>,
 }
 
 impl Budgets {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    /// Creates budgets, of which nothing is in use.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
         Self {
             input: Budget::new(limits.total_input_bytes),
             output: Budget::new(limits.total_output_bytes),
@@ -99,6 +104,12 @@ impl Session {
     }
 
     /// Creates a session that shares its budgets with others.
+    #[must_use]
+    pub fn sharing(budgets: &Budgets, greeting: &Greeting, limits: Limits) -> Self {
+        Self::within(budgets, greeting, limits, false)
+    }
+
+    /// Creates a session that shares its budgets with others.
     pub(crate) fn within(
         budgets: &Budgets,
         greeting: &Greeting,
@@ -112,6 +123,7 @@ impl Session {
             incoming,
             output: Output::new(&budgets.output),
             pretty,
+            keeps_text: false,
             negotiated: false,
             oob_enabled: false,
             input_state: InputState::Open,
@@ -128,6 +140,16 @@ impl Session {
     /// if it has not been taken, is not changed.
     pub fn set_pretty(&mut self, pretty: bool) {
         self.pretty = pretty;
+    }
+
+    /// Keeps the arguments of commands as the client has written them, for
+    /// [`Request::arguments_text`], instead of decoding them; and their ids, too. Call this before any
+    /// bytes arrive.
+    ///
+    /// What is not standard JSON, such as strings in single quotes, is written anew.
+    pub fn keep_arguments_as_text(&mut self) {
+        self.keeps_text = true;
+        self.incoming.keep_text();
     }
 
     /// Accepts bytes from the client. Call [`next_request`](Self::next_request) until it returns
@@ -322,10 +344,15 @@ impl Session {
                 return None;
             }
         };
+        let texts = message.text.take().map(|text| Texts::new(&text, &value));
         let (id, parts) = request::parse(value, self.oob_enabled);
+        let Texts { id, arguments } = texts.unwrap_or(Texts { id, arguments: None });
         let result = match parts.and_then(|parts| self.check_depth(parts)) {
             Ok(parts) if parts.name == "qmp_capabilities" => self.negotiate(&parts),
-            Ok(parts) if self.negotiated => return Some(self.request(id, parts, &mut message)),
+            Ok(parts) if self.negotiated => {
+                let request = self.request(id, parts, &mut message);
+                return Some(Request { arguments_text: arguments, ..request });
+            }
             Ok(_) => Err(QmpError::new(
                 ErrorClass::CommandNotFound,
                 "Expecting capabilities negotiation with 'qmp_capabilities'",
@@ -342,6 +369,10 @@ impl Session {
     /// Rejects arguments whose decoding might not fit on the stack.
     fn check_depth(&self, parts: Parts) -> Result<Parts, QmpError> {
         let limit = self.limits.argument_depth;
+        if self.keeps_text && parts.name != "qmp_capabilities" {
+            dismantle(parts.arguments.into_iter().map(|(_, value)| value));
+            return Ok(Parts { arguments: Map::new(), ..parts });
+        }
         if depth(&parts.arguments) <= limit {
             return Ok(parts);
         }
@@ -356,6 +387,7 @@ impl Session {
             ticket: Ticket { id, out_of_band },
             name,
             arguments,
+            arguments_text: None,
             descriptors: message.descriptors.clone(),
             charge: Some(message.charge.take()),
         }

@@ -49,7 +49,7 @@ impl<M> Shared<M> {
 
     /// Executes a client's command. The reply may be sent later.
     pub(crate) fn execute(&self, peer: &Arc<Peer>, request: Request) {
-        let Request { ticket, name, arguments, descriptors, charge } = request;
+        let Request { ticket, name, arguments, descriptors, charge, .. } = request;
         let out_of_band = ticket.out_of_band;
         let call = Call::new(self.hub(), peer, out_of_band, descriptors);
         let responder = Responder::new(call, &name, ticket);

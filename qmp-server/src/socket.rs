@@ -60,6 +60,29 @@ impl AsFd for Socket {
 }
 
 impl Socket {
+    /// Receives bytes without waiting, and the file descriptors that have arrived with them. Zero
+    /// bytes mean that the peer sends nothing more.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](ErrorKind::WouldBlock) if nothing has arrived, and the operating system's.
+    pub fn receive(&self, bytes: &mut [u8]) -> io::Result<(usize, Vec<Descriptor>)> {
+        read(self, bytes)
+    }
+
+    /// Sends bytes without waiting, and returns the number of those sent.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](ErrorKind::WouldBlock) if the socket has no room, and the operating system's.
+    pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        write(self, bytes)
+    }
+
+    /// Ends a connection whose output has been sent, so that the peer can still receive it even if
+    /// bytes that it has sent were not received.
+    pub fn close(self) {
+        close_gently(&self);
+    }
+
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
     }

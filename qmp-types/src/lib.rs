@@ -66,7 +66,7 @@ pub use error::{ErrorClass, QmpError};
 pub use greeting::{Capability, Greeting};
 pub use message::ServerMessage;
 pub use printable::{Excerpt, Printable, PrintableWriter};
-pub use redact::{Redactor, redact, redact_members, secrets_of};
+pub use redact::{Redactor, is_secret, redact, redact_members, secrets_of};
 pub use timestamp::Timestamp;
 pub use verbatim::Verbatim;
 pub use version::{Version, VersionTriple};

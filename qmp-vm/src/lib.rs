@@ -130,6 +130,7 @@
 //! - `tokio`: connecting and launching on tokio; module `tokio`.
 //! - `futures-io`: launching on streams of `futures-io`, as smol has them; module `futures_io`.
 //! - `qga`: the guest agent; module `agent`.
+//! - `proxy`: many clients on one monitor; module `proxy`.
 //! - `tracing`: every message as an event of `tracing`.
 
 #[cfg(feature = "qga")]
@@ -158,6 +159,8 @@ mod nic;
 mod power;
 #[cfg(unix)]
 mod process;
+#[cfg(all(unix, feature = "proxy"))]
+pub mod proxy;
 #[cfg(target_os = "linux")]
 mod screen;
 #[cfg(feature = "tokio")]

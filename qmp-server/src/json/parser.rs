@@ -43,6 +43,8 @@ pub(crate) struct Parser {
     /// The memory of the unfinished message.
     charge: Charge,
     charged: usize,
+    /// The bytes of the message so far, if they are kept.
+    text: Option<Vec<u8>>,
 }
 
 /// A message, or the error to answer it with.
@@ -56,7 +58,18 @@ impl Parser {
             budget: Arc::clone(budget),
             charge: Charge::new(budget),
             charged: 0,
+            text: None,
         }
+    }
+
+    /// Keeps the bytes of each message, for [`take_text`](Self::take_text).
+    pub(crate) fn keep_text(&mut self) {
+        self.text.get_or_insert_default();
+    }
+
+    /// Returns the bytes of the object that [`next`](Self::next) has returned last, if they are kept.
+    pub(crate) fn take_text(&mut self) -> Option<Vec<u8>> {
+        self.text.as_mut().map(std::mem::take).filter(|text| !text.is_empty())
     }
 
     /// Reads bytes until there is an outcome, and returns the number of bytes read.
@@ -64,7 +77,10 @@ impl Parser {
         let mut at = 0;
         while at < bytes.len() && self.message.outcomes.is_empty() {
             let end = bytes.len().min(at + STEP);
-            at += self.lexer.read(&bytes[at..end], &mut self.message);
+            let was_open = !self.message.open.is_empty();
+            let count = self.lexer.read(&bytes[at..end], &mut self.message);
+            self.add_text(&bytes[at..at + count], was_open);
+            at += count;
             self.charge();
         }
         at
@@ -74,8 +90,9 @@ impl Parser {
     /// charge for its memory.
     pub(crate) fn next(&mut self) -> Option<(Outcome, Charge)> {
         let (outcome, cost) = self.message.outcomes.pop_front()?;
+        let text = self.text.as_ref().map_or(0, Vec::len);
         let mut charge = Charge::new(&self.budget);
-        charge.set(cost.next_multiple_of(CHARGE_UNIT));
+        charge.set((cost + text).next_multiple_of(CHARGE_UNIT));
         Some((outcome, charge))
     }
 
@@ -89,13 +106,35 @@ impl Parser {
     pub(crate) fn clear(&mut self) {
         self.lexer.abandon();
         self.message = Message::new(self.message.limits);
+        self.text.iter_mut().for_each(|text| *text = Vec::new());
         self.charge.set(0);
         self.charged = 0;
     }
 
+    /// Keeps bytes that have been read, unless they are between messages or in an invalid one. A
+    /// message begins with the last byte of a read, and ends with that of a later one.
+    fn add_text(&mut self, bytes: &[u8], was_open: bool) {
+        let Some(text) = &mut self.text else { return };
+        let is_open = !self.message.open.is_empty();
+        let is_complete = matches!(self.message.outcomes.back(), Some((Ok(_), _)));
+        match (was_open, is_open) {
+            (true, _) if is_open || is_complete => text.extend_from_slice(bytes),
+            (false, true) => {
+                text.clear();
+                text.extend_from_slice(&bytes[bytes.len().saturating_sub(1)..]);
+            }
+            _ => *text = Vec::new(),
+        }
+        if text.len() > self.message.limits.bytes {
+            *text = Vec::new();
+            self.message.fail("JSON token size limit exceeded".to_owned());
+        }
+    }
+
     /// Charges the memory of the unfinished message to the budget, or gives the message up.
     fn charge(&mut self) {
-        let used = self.lexer.held().saturating_add(self.message.cost);
+        let text = self.text.as_ref().map_or(0, Vec::capacity);
+        let used = self.lexer.held().saturating_add(self.message.cost).saturating_add(text);
         let used = used.next_multiple_of(CHARGE_UNIT);
         if used == self.charged {
             return;
@@ -106,6 +145,7 @@ impl Parser {
         }
         self.lexer.abandon();
         self.message.fail(BUDGET_EXCEEDED.to_owned());
+        self.text.iter_mut().for_each(|text| *text = Vec::new());
         self.charge.set(0);
         self.charged = 0;
     }

@@ -66,6 +66,13 @@ fn masking(name: &str, secrets: &[&str]) -> Masking {
     }
 }
 
+/// Returns whether a member in the arguments of a command is secret: the vocabularies of this crate say
+/// so, or its name suggests it.
+#[must_use]
+pub fn is_secret(command: &str, member: &str) -> bool {
+    secrets_of(command).contains(&member) || suggests_secret(member)
+}
+
 /// Replaces the value of every member that has one of these names, at whatever depth, with
 /// `"<secret>"`. The names are those of [`Command::SECRETS`](crate::Command::SECRETS), or from the
 /// table `SECRETS` of a vocabulary.

@@ -1,0 +1,202 @@
+//! Handles to a proxy.
+
+use std::fmt;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use qmp_client::{Address, Result, TransportError};
+use qmp_server::{Limits, Socket};
+use rustix::net::{AddressFamily, getsockname};
+
+use super::access::Access;
+use super::end::ProxyEnd;
+use super::listener::Listener;
+use super::mailbox::{Letter, Mailbox};
+use super::service::Service;
+use super::switchboard::{Counts, Message, Switchboard, Tap};
+use super::upstream::{self, Upstream};
+
+/// The time that a monitor has for its greeting unless set otherwise.
+const GREETING_WITHIN: Duration = Duration::from_secs(10);
+
+/// A proxy: many clients on one monitor. The [module's page](super) describes it.
+///
+/// This is a handle. The proxy ends when the last one is dropped, when [`stop`](Self::stop) is called,
+/// or when the connection to the monitor ends.
+#[derive(Clone)]
+pub struct Proxy(Arc<Handle>);
+
+struct Handle(Arc<Mailbox>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let _ = self.0.post(Letter::Stop);
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("counts", &self.counts()).finish_non_exhaustive()
+    }
+}
+
+impl Proxy {
+    /// Connects to a monitor with default [options](ProxyOptions).
+    ///
+    /// # Errors
+    /// Those of [`ProxyOptions::connect_to`].
+    pub fn connect_to(monitor: &Address) -> Result<Self> {
+        ProxyOptions::new().connect_to(monitor)
+    }
+
+    /// Serves all clients that connect to a socket.
+    ///
+    /// # Errors
+    /// The proxy has ended, or the operating system reports an error.
+    pub fn listen(&self, listener: impl Into<Listener>, access: Access) -> io::Result<()> {
+        let listener = listener.into();
+        listener.set_nonblocking()?;
+        self.0.0.post(Letter::Listen(listener, Arc::new(access)))
+    }
+
+    /// Connects a client within this program, and returns its end of the connection.
+    ///
+    /// # Errors
+    /// The proxy has ended, or a pair of sockets cannot be created.
+    pub fn connect(&self, access: Access) -> io::Result<UnixStream> {
+        let (client, server) = UnixStream::pair()?;
+        self.serve(server, access)?;
+        Ok(client)
+    }
+
+    /// Serves a client that has connected.
+    ///
+    /// # Errors
+    /// The proxy has ended.
+    pub fn serve(&self, client: impl Into<Socket>, access: Access) -> io::Result<()> {
+        self.0.0.post(Letter::Client(client.into(), Arc::new(access)))
+    }
+
+    /// Ends the proxy: commands that were not answered get errors, and clients are disconnected.
+    /// [`wait`](Self::wait) waits until that has happened.
+    pub fn stop(&self) {
+        // It may have ended already.
+        let _ = self.0.0.post(Letter::Stop);
+    }
+
+    /// Waits until the proxy has ended, its clients are disconnected, and its socket files removed.
+    /// Returns the reason.
+    #[must_use]
+    pub fn wait(&self) -> ProxyEnd {
+        self.0.0.wait()
+    }
+
+    /// Returns the reason why the proxy has ended, if it has.
+    #[must_use]
+    pub fn ended(&self) -> Option<ProxyEnd> {
+        self.0.0.ended()
+    }
+
+    /// Returns what the proxy has done so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.0.0.counts()
+    }
+}
+
+/// The options of a [`Proxy`].
+#[must_use = "`connect_to` starts the proxy"]
+pub struct ProxyOptions {
+    limits: Limits,
+    greeting_within: Duration,
+    tap: Option<Tap>,
+}
+
+impl fmt::Debug for ProxyOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyOptions")
+            .field("limits", &self.limits)
+            .field("greeting_within", &self.greeting_within)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for ProxyOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ProxyOptions {
+    /// Creates the default options.
+    pub fn new() -> Self {
+        Self { limits: Limits::default(), greeting_within: GREETING_WITHIN, tap: None }
+    }
+
+    /// Sets the limits of one client, and of all together (default: [`Limits::default`]).
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets the time that the monitor has for its greeting and the negotiation (default: 10 seconds).
+    pub fn greeting_within(mut self, within: Duration) -> Self {
+        self.greeting_within = within;
+        self
+    }
+
+    /// Calls a function with every command, reply and event. It is called on the proxy's thread, and
+    /// everything waits for it. If it panics, the proxy ends.
+    pub fn tap(mut self, tap: impl FnMut(Message<'_>) + Send + 'static) -> Self {
+        self.tap = Some(Box::new(tap));
+        self
+    }
+
+    /// Connects to a monitor, and starts the proxy's thread.
+    ///
+    /// # Errors
+    /// The monitor does not listen, does not greet in time, or is not a QMP server.
+    pub fn connect_to(self, monitor: &Address) -> Result<Proxy> {
+        let socket = upstream::open(monitor, self.greeting_within)?;
+        self.over(socket)
+    }
+
+    /// Starts a proxy over a socket that is connected to a monitor.
+    ///
+    /// # Errors
+    /// The monitor does not greet in time, or is not a QMP server; or the thread cannot be spawned.
+    pub fn over(self, monitor: impl Into<Socket>) -> Result<Proxy> {
+        let socket = monitor.into();
+        let family = getsockname(&socket).map(|name| name.address_family());
+        let passes_descriptors = family == Ok(AddressFamily::UNIX);
+        let (upstream, connection) = Upstream::negotiate(socket, self.greeting_within)?;
+        let board = Switchboard::new(connection, passes_descriptors, self.limits, self.tap);
+        spawn(Service::new(board, upstream))
+            .map_err(|error| TransportError::new("cannot start the proxy's thread", error).into())
+    }
+}
+
+fn spawn(service: Service) -> io::Result<Proxy> {
+    /// Says that the thread has ended, even if it has panicked.
+    struct Ended(Arc<Mailbox>);
+
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            self.0.end(ProxyEnd::Panicked);
+        }
+    }
+
+    let (mailbox, woken) = Mailbox::new()?;
+    let mailbox = Arc::new(mailbox);
+    let handle = Handle(Arc::clone(&mailbox));
+    let run = move || {
+        let ended = Ended(mailbox);
+        let end = service.run(&ended.0, woken);
+        ended.0.end(end);
+    };
+    thread::Builder::new().name("qmp-proxy".to_owned()).spawn(run)?;
+    Ok(Proxy(Arc::new(handle)))
+}

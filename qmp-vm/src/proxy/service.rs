@@ -1,0 +1,310 @@
+//! The thread that does the I/O of all connections of a proxy.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use qmp_client::End;
+use qmp_server::{Session, Socket};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::access::Access;
+use super::end::ProxyEnd;
+use super::listener::Listener;
+use super::mailbox::{Letter, Mailbox};
+use super::switchboard::Switchboard;
+use super::upstream::{Upstream, is_wait, timeout};
+
+/// The number of bytes that are read from a client at once.
+const CHUNK_SIZE: usize = 16 << 10;
+
+/// The number of clients that are accepted at once.
+const MOST_ACCEPTED: usize = 16;
+
+/// The time for which no client is accepted after the process has run out of descriptors.
+const BACKOFF: Duration = Duration::from_millis(50);
+
+/// The time that clients have at the end to read what was sent to them.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The connections of a proxy, and what is done with them.
+pub(super) struct Service {
+    board: Switchboard,
+    upstream: Upstream,
+    clients: BTreeMap<u64, Served>,
+    listeners: Vec<(Listener, Arc<Access>)>,
+    /// No client is accepted before.
+    accepts_from: Option<Instant>,
+}
+
+struct Served {
+    socket: Socket,
+    interest: PollFlags,
+}
+
+/// What is ready.
+#[derive(Default)]
+struct Ready {
+    has_letters: bool,
+    upstream: bool,
+    listeners: Vec<usize>,
+    clients: Vec<(u64, PollFlags)>,
+}
+
+impl Service {
+    pub(super) fn new(board: Switchboard, upstream: Upstream) -> Self {
+        Self {
+            board,
+            upstream,
+            clients: BTreeMap::new(),
+            listeners: Vec::new(),
+            accepts_from: None,
+        }
+    }
+
+    /// Serves until the end. `woken` is readable when there are letters.
+    pub(super) fn run(mut self, mailbox: &Mailbox, mut woken: UnixStream) -> ProxyEnd {
+        let mut is_stopped = false;
+        loop {
+            is_stopped |= self.take_letters(mailbox);
+            if is_stopped {
+                self.board.upstream.end(End::Local);
+            }
+            self.settle();
+            mailbox.publish(self.board.counts());
+            if let Some(end) = self.board.upstream.ended() {
+                let end = match is_stopped {
+                    true => ProxyEnd::Stopped,
+                    false if self.board.has_quit() && matches!(**end, End::Eof) => ProxyEnd::Quit,
+                    false => ProxyEnd::Upstream(Arc::clone(end)),
+                };
+                self.finish();
+                return end;
+            }
+            let ready = self.wait(&woken);
+            if ready.has_letters {
+                let _ = woken.read(&mut [0; 16]);
+                mailbox.awake();
+            }
+            self.serve(ready);
+        }
+    }
+
+    /// Does what the handles have asked for, and returns whether that is to stop.
+    fn take_letters(&mut self, mailbox: &Mailbox) -> bool {
+        let mut is_stopped = false;
+        for letter in mailbox.take() {
+            match letter {
+                Letter::Client(socket, access) => self.add(socket, access),
+                Letter::Listen(listener, access) => self.listeners.push((listener, access)),
+                Letter::Stop => is_stopped = true,
+            }
+        }
+        is_stopped
+    }
+
+    fn add(&mut self, socket: Socket, access: Arc<Access>) {
+        let number = self.board.add(access);
+        self.clients.insert(number, Served { socket, interest: PollFlags::empty() });
+    }
+
+    /// Passes on and sends everything that can be.
+    fn settle(&mut self) {
+        loop {
+            let now = Instant::now();
+            let mut changed = self.board.take_changed();
+            changed.sort_unstable();
+            changed.dedup();
+            let is_settled = changed.is_empty();
+            changed.into_iter().for_each(|number| self.advance(number, now));
+            self.upstream.send(&mut self.board.upstream);
+            if self.board.upstream.is_ending() {
+                self.board.receive(&mut self.upstream.input);
+            } else if is_settled {
+                return;
+            }
+        }
+    }
+
+    /// Passes on what a client has sent, and sends it what there is for it.
+    fn advance(&mut self, number: u64, now: Instant) {
+        let Some(served) = self.clients.get_mut(&number) else { return };
+        loop {
+            self.board.advance(number, now);
+            let Some(session) = self.board.session(number) else { return };
+            match write(session, &served.socket) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) => return self.remove(number, now),
+            }
+        }
+        let Some(session) = self.board.session(number) else { return };
+        let has_output = !session.output().is_empty();
+        if session.closed().is_some() && !has_output {
+            return self.remove(number, now);
+        }
+        served.interest.set(PollFlags::OUT, has_output);
+        served.interest.set(PollFlags::IN, session.wants_input());
+    }
+
+    fn remove(&mut self, number: u64, now: Instant) {
+        self.board.remove(number, now);
+        if let Some(served) = self.clients.remove(&number) {
+            served.socket.close();
+        }
+    }
+
+    /// Waits until something is ready, or a deadline has passed.
+    fn wait(&mut self, woken: &UnixStream) -> Ready {
+        if self.accepts_from.is_some_and(|from| from <= Instant::now()) {
+            self.accepts_from = None;
+        }
+        let accepts = self.accepts_from.is_none() && !self.board.is_full();
+        let listeners = if accepts { &self.listeners[..] } else { &[] };
+        let mut fds = Vec::with_capacity(2 + listeners.len() + self.clients.len());
+        fds.push(PollFd::new(woken, PollFlags::IN));
+        let interest = self.upstream.interest(&self.board.upstream);
+        fds.push(PollFd::new(&self.upstream.socket, interest));
+        fds.extend(listeners.iter().map(|(listener, _)| PollFd::new(listener, PollFlags::IN)));
+        fds.extend(
+            self.clients
+                .values()
+                .map(|served| PollFd::from_borrowed_fd(served.socket.as_fd(), served.interest)),
+        );
+        let deadline = self.board.upstream.deadline().into_iter().chain(self.accepts_from).min();
+        if poll(&mut fds, timeout(deadline).as_ref()).is_err() {
+            // Interrupted, or the system lacks memory.
+            std::thread::sleep(Duration::from_millis(1));
+            return Ready::default();
+        }
+        let ready = |fd: &PollFd<'_>| fd.revents();
+        let (listening, served) = fds[2..].split_at(listeners.len());
+        let is_ready = |(_, ready): &(_, PollFlags)| !ready.is_empty();
+        Ready {
+            has_letters: !ready(&fds[0]).is_empty(),
+            upstream: !ready(&fds[1]).is_empty(),
+            listeners: (0..)
+                .zip(listening.iter().map(ready))
+                .filter(is_ready)
+                .map(|(i, _)| i)
+                .collect(),
+            clients: self
+                .clients
+                .keys()
+                .copied()
+                .zip(served.iter().map(ready))
+                .filter(|(_, ready)| !ready.is_empty())
+                .collect(),
+        }
+    }
+
+    fn serve(&mut self, ready: Ready) {
+        if ready.upstream {
+            self.upstream.receive(&mut self.board.upstream);
+            self.board.receive(&mut self.upstream.input);
+        }
+        for (number, ready) in ready.clients {
+            self.read(number, ready);
+        }
+        for index in ready.listeners {
+            self.accept(index);
+        }
+        let now = Instant::now();
+        if self.board.upstream.deadline().is_some_and(|deadline| deadline <= now) {
+            self.board.receive(&mut self.upstream.input);
+            self.board.upstream.expire(now);
+            self.board.receive(&mut self.upstream.input);
+        }
+    }
+
+    fn read(&mut self, number: u64, ready: PollFlags) {
+        let Some(served) = self.clients.get(&number) else { return };
+        let Some(session) = self.board.session(number) else { return };
+        let is_gone = ready.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
+        if !session.wants_input() {
+            // Nothing can be sent to a client that has gone.
+            if is_gone {
+                return self.remove(number, Instant::now());
+            }
+        } else if is_gone || ready.contains(PollFlags::IN) {
+            let mut bytes = [0; CHUNK_SIZE];
+            match served.socket.receive(&mut bytes) {
+                Ok((0, _)) => session.end_input(),
+                Ok((count, descriptors)) => {
+                    session.receive_with_descriptors(&bytes[..count], descriptors);
+                }
+                Err(error) if is_wait(&error) => {}
+                Err(_) => return self.remove(number, Instant::now()),
+            }
+        }
+        self.board.mark(number);
+    }
+
+    fn accept(&mut self, index: usize) {
+        for _ in 0..MOST_ACCEPTED {
+            let Some((listener, access)) = self.listeners.get(index) else { return };
+            match listener.accept() {
+                Ok(socket) => {
+                    let access = Arc::clone(access);
+                    self.add(socket, access);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // Mostly a lack of descriptors, which others may close.
+                Err(_) => {
+                    self.accepts_from = Some(Instant::now() + BACKOFF);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Disconnects all clients, and gives them time to read what was sent.
+    fn finish(&mut self) {
+        self.listeners.clear();
+        self.board.close();
+        let deadline = Instant::now() + LINGER;
+        loop {
+            let now = Instant::now();
+            for number in self.board.take_changed() {
+                self.advance(number, now);
+            }
+            if self.clients.is_empty() || now >= deadline {
+                return;
+            }
+            let mut fds: Vec<_> = self
+                .clients
+                .values()
+                .map(|served| PollFd::from_borrowed_fd(served.socket.as_fd(), PollFlags::OUT))
+                .collect();
+            let is_err = poll(&mut fds, timeout(Some(deadline)).as_ref()).is_err();
+            drop(fds);
+            if is_err {
+                return;
+            }
+            let numbers: Vec<u64> = self.clients.keys().copied().collect();
+            numbers.into_iter().for_each(|number| self.board.mark(number));
+        }
+    }
+}
+
+/// Sends as much as the socket takes, and returns whether that is anything.
+fn write(session: &mut Session, socket: &Socket) -> io::Result<bool> {
+    let mut has_sent = false;
+    while !session.output().is_empty() {
+        match socket.send(session.output()) {
+            Ok(count) => {
+                session.sent(count);
+                has_sent = true;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(has_sent)
+}

@@ -1,0 +1,363 @@
+//! Who talks to whom: commands on their way to the monitor, replies and events on their way back. No
+//! I/O.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use qmp_client::protocol::{CallId, Connection, Deadline, Incoming, Input, Kind, Submission};
+use qmp_client::protocol::{Error as ProtocolError, WriteArguments};
+use qmp_client::{Direction, Error};
+use qmp_server::{Budgets, CloseReason, Limits, Request, Session};
+use qmp_types::{Capability, Greeting, QmpError, Timestamp};
+use serde_json::value::RawValue;
+
+use super::access::Access;
+
+/// A message between a client and the proxy, for the [tap](super::ProxyOptions::tap).
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Message<'m> {
+    /// The number of the client, counted from 0; `None` for an event, which any number of clients get.
+    pub client: Option<u64>,
+    /// Whether the message was sent to the monitor, or received from there.
+    pub direction: Direction,
+    /// The message, with `"<secret>"` in the place of passwords and other secrets of commands.
+    pub text: &'m str,
+}
+
+/// A function that is called with every message.
+pub(super) type Tap = Box<dyn FnMut(Message<'_>) + Send>;
+
+/// What a proxy has done so far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// The number of clients that are connected.
+    pub clients: usize,
+    /// The number of commands that were passed on.
+    pub commands: u64,
+    /// The number of commands that were denied.
+    pub denied: u64,
+    /// The number of clients that were disconnected because they did not read.
+    pub slow_clients: u64,
+}
+
+/// The clients, the connection to the monitor, and the calls between them.
+pub(super) struct Switchboard {
+    pub(super) upstream: Connection,
+    greeting: Greeting,
+    passes_descriptors: bool,
+    limits: Limits,
+    budgets: Budgets,
+    clients: BTreeMap<u64, Client>,
+    next_client: u64,
+    calls: HashMap<CallId, Call>,
+    tap: Option<Tap>,
+    /// The clients for which there may be something to do.
+    changed: Vec<u64>,
+    counts: Counts,
+    /// Whether `quit` has succeeded.
+    has_quit: bool,
+}
+
+struct Client {
+    session: Session,
+    access: Arc<Access>,
+}
+
+/// A command that has been passed on.
+struct Call {
+    caller: Caller,
+    request: Request,
+}
+
+/// Who waits for the result of a call.
+enum Caller {
+    Client(u64),
+    /// Its client has gone: what it does is to be undone.
+    Gone,
+}
+
+impl fmt::Debug for Switchboard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Switchboard").field("counts", &self.counts).finish_non_exhaustive()
+    }
+}
+
+impl Switchboard {
+    /// Creates a switchboard for a connection whose negotiation is complete.
+    pub(super) fn new(
+        upstream: Connection,
+        passes_descriptors: bool,
+        limits: Limits,
+        tap: Option<Tap>,
+    ) -> Self {
+        let mut greeting = upstream.greeting().cloned().unwrap_or_default();
+        greeting
+            .capabilities
+            .retain(|offered| *offered == Capability::Oob && upstream.oob_enabled());
+        Self {
+            upstream,
+            greeting,
+            passes_descriptors,
+            budgets: Budgets::new(&limits),
+            limits,
+            clients: BTreeMap::new(),
+            next_client: 0,
+            calls: HashMap::new(),
+            tap,
+            changed: Vec::new(),
+            counts: Counts::default(),
+            has_quit: false,
+        }
+    }
+
+    /// Adds a client, and returns its number.
+    pub(super) fn add(&mut self, access: Arc<Access>) -> u64 {
+        let number = self.next_client;
+        self.next_client += 1;
+        let mut session = Session::sharing(&self.budgets, &self.greeting, self.limits.clone());
+        session.keep_arguments_as_text();
+        if self.is_full() {
+            session.close(CloseReason::ConnectionLimit);
+        }
+        self.clients.insert(number, Client { session, access });
+        self.changed.push(number);
+        number
+    }
+
+    /// Returns whether there are as many clients as there may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.clients.len() >= self.limits.connections
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        Counts { clients: self.clients.len(), ..self.counts }
+    }
+
+    /// Returns whether `quit` has succeeded.
+    pub(super) fn has_quit(&self) -> bool {
+        self.has_quit
+    }
+
+    pub(super) fn session(&mut self, number: u64) -> Option<&mut Session> {
+        self.clients.get_mut(&number).map(|client| &mut client.session)
+    }
+
+    /// Returns the clients for which there may be something to do.
+    pub(super) fn take_changed(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Forgets a client. Commands of its that have not been sent are dropped.
+    pub(super) fn remove(&mut self, number: u64, now: Instant) {
+        let Some(client) = self.clients.remove(&number) else { return };
+        if let Some(CloseReason::OutputOverflow(_)) = client.session.closed() {
+            self.counts.slow_clients += 1;
+        }
+        let own = |call: &Call| matches!(call.caller, Caller::Client(caller) if caller == number);
+        let ids: Vec<CallId> =
+            self.calls.iter().filter(|(_, call)| own(call)).map(|(id, _)| *id).collect();
+        for id in ids {
+            let Some(call) = self.calls.get_mut(&id) else { continue };
+            if takes_descriptors(&call.request.name) && self.upstream.is_in_flight(id) {
+                call.caller = Caller::Gone;
+            } else {
+                self.upstream.abandon(id, now);
+                self.calls.remove(&id);
+            }
+        }
+    }
+
+    /// Notes that there may be something to do for a client.
+    pub(super) fn mark(&mut self, number: u64) {
+        self.changed.push(number);
+    }
+
+    /// Passes on what a client has sent, as far as that is possible now.
+    pub(super) fn advance(&mut self, number: u64, now: Instant) {
+        while let Some(request) = self.session(number).and_then(Session::next_request) {
+            self.record(Some(number), Direction::Sent, || command_text(&request));
+            if let Err((request, error)) = self.pass_on(number, request, now) {
+                self.answer(number, request, &Err(error));
+            }
+        }
+    }
+
+    /// Passes a command on, or returns the error for it.
+    fn pass_on(
+        &mut self,
+        number: u64,
+        request: Request,
+        now: Instant,
+    ) -> Result<(), (Request, QmpError)> {
+        let Some(client) = self.clients.get(&number) else { return Ok(()) };
+        if let Some(error) = client.access.policy.refusal(&request.name) {
+            self.counts.denied += 1;
+            // So that no later command takes them.
+            drop(request.take_descriptors());
+            return Err((request, error));
+        }
+        let mut submission = Submission::new(request.name.clone());
+        if takes_descriptors(&request.name) {
+            submission.descriptors = request.take_descriptors();
+            // QEMU might still have one that it has not taken, of another client.
+            if submission.descriptors.is_empty() {
+                let desc = "No file descriptor supplied via SCM_RIGHTS";
+                return Err((request, QmpError::generic(desc)));
+            }
+            if !self.passes_descriptors {
+                let desc = "the proxy's connection to the monitor cannot pass file descriptors";
+                return Err((request, QmpError::generic(desc)));
+            }
+        }
+        if request.ticket.is_out_of_band() {
+            submission.kind = Kind::OutOfBand;
+        }
+        submission.deadline =
+            client.access.calls_within.and_then(|within| Deadline::after(now, within));
+        let text = request.arguments_text();
+        let write = |out: &mut Vec<u8>| {
+            out.extend_from_slice(text.unwrap_or_default().as_bytes());
+            Ok(())
+        };
+        submission.arguments = text.is_some().then_some(WriteArguments(&write));
+        match self.upstream.submit(submission) {
+            Ok(id) => {
+                self.counts.commands += 1;
+                self.calls.insert(id, Call { caller: Caller::Client(number), request });
+                Ok(())
+            }
+            Err(error) => Err((request, own_error(error))),
+        }
+    }
+
+    /// Takes what has arrived from the monitor.
+    pub(super) fn receive(&mut self, input: &mut Input) {
+        while let Some(incoming) = self.upstream.next(input) {
+            match incoming {
+                Incoming::Reply { id, result } => self.reply(id, result),
+                Incoming::Event { name, data, timestamp } => self.event(&name, data, timestamp),
+                _ => {}
+            }
+        }
+    }
+
+    fn reply(&mut self, id: CallId, result: Result<&RawValue, ProtocolError>) {
+        let Some(Call { caller, request }) = self.calls.remove(&id) else { return };
+        match caller {
+            Caller::Client(number) => {
+                self.has_quit |= result.is_ok() && request.name == "quit";
+                self.answer(number, request, &result.map_err(own_error));
+                self.mark(number);
+            }
+            Caller::Gone => {
+                if let Ok(value) = result {
+                    self.undo(&request, value);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, number: u64, request: Request, result: &Result<&RawValue, QmpError>) {
+        self.record(Some(number), Direction::Received, || {
+            reply_text(request.ticket.id(), result.as_ref().copied())
+        });
+        if let Some(session) = self.session(number) {
+            session.reply(request.ticket, result);
+        }
+    }
+
+    fn event(&mut self, name: &str, data: Option<&RawValue>, timestamp: Timestamp) {
+        self.record(None, Direction::Received, || event_text(name, data, timestamp));
+        for (number, client) in &mut self.clients {
+            if client.session.is_negotiated() && client.access.wants(name) {
+                client.session.event(name, data, timestamp);
+                self.changed.push(*number);
+            }
+        }
+    }
+
+    /// Removes the descriptors that a command has added after its client had gone.
+    fn undo(&mut self, request: &Request, value: &RawValue) {
+        let (command, arguments) = match request.name.as_str() {
+            "add-fd" => ("remove-fd", value.get().to_owned()),
+            _ => {
+                let arguments =
+                    request.arguments_text().and_then(|text| serde_json::from_str(text).ok());
+                let Some(serde_json::Value::Object(arguments)) = arguments else { return };
+                let Some(name) = arguments.get("fdname") else { return };
+                ("closefd", format!(r#"{{"fdname": {name}}}"#))
+            }
+        };
+        let write = |out: &mut Vec<u8>| {
+            out.extend_from_slice(arguments.as_bytes());
+            Ok(())
+        };
+        let mut submission = Submission::new(command);
+        submission.arguments = Some(WriteArguments(&write));
+        // If the connection has ended, QEMU has closed them.
+        let _ = self.upstream.submit(submission);
+    }
+
+    /// Disconnects all clients, because the connection to the monitor has ended.
+    pub(super) fn close(&mut self) {
+        for (number, client) in &mut self.clients {
+            client.session.close(CloseReason::Server);
+            self.changed.push(*number);
+        }
+    }
+
+    fn record(&mut self, client: Option<u64>, direction: Direction, text: impl FnOnce() -> String) {
+        if let Some(tap) = &mut self.tap {
+            tap(Message { client, direction, text: &text() });
+        }
+    }
+}
+
+/// Returns whether a command takes file descriptors. No other one does, in any release of QEMU.
+fn takes_descriptors(command: &str) -> bool {
+    matches!(command, "add-fd" | "getfd")
+}
+
+/// Returns an error of the monitor as it is, and any other one as the proxy's.
+fn own_error(error: ProtocolError) -> QmpError {
+    let outcome = match &error {
+        ProtocolError::Server(error) => return error.error.clone(),
+        ProtocolError::Closed(closed) if closed.sent => "; it may have been executed",
+        ProtocolError::Closed(_) => "; it has not been executed",
+        ProtocolError::Timeout(_) => "; it may still be executed",
+        _ => "",
+    };
+    QmpError::generic(format!("the proxy failed: {}{outcome}", Error::from(error).report()))
+}
+
+fn command_text(request: &Request) -> String {
+    let verb = if request.ticket.is_out_of_band() { "exec-oob" } else { "execute" };
+    let name = serde_json::to_string(&request.name).unwrap_or_default();
+    let arguments = request
+        .arguments_text()
+        .map(|text| format!(r#", "arguments": {}"#, qmp_types::redact(&request.name, text)));
+    let id = request.ticket.id().map(|id| format!(r#", "id": {id}"#));
+    format!(r#"{{"{verb}": {name}{}{}}}"#, arguments.unwrap_or_default(), id.unwrap_or_default())
+}
+
+fn reply_text(id: Option<&str>, result: Result<&RawValue, &QmpError>) -> String {
+    let id = id.map(|id| format!(r#", "id": {id}"#)).unwrap_or_default();
+    match result {
+        Ok(value) => format!(r#"{{"return": {value}{id}}}"#),
+        Err(error) => {
+            let error = serde_json::to_string(error).unwrap_or_default();
+            format!(r#"{{"error": {error}{id}}}"#)
+        }
+    }
+}
+
+fn event_text(name: &str, data: Option<&RawValue>, timestamp: Timestamp) -> String {
+    let name = serde_json::to_string(name).unwrap_or_default();
+    let time = serde_json::to_string(&timestamp).unwrap_or_default();
+    let data = data.map(|data| format!(r#", "data": {data}"#)).unwrap_or_default();
+    format!(r#"{{"timestamp": {time}, "event": {name}{data}}}"#)
+}
