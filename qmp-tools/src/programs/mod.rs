@@ -3,6 +3,7 @@
 //! Each is a subcommand of `qmp`, and some are also programs of their own.
 
 pub mod info;
+pub mod manual;
 #[cfg(unix)]
 pub mod record;
 #[cfg(unix)]
