@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod info;
+pub mod manual;
 #[cfg(unix)]
 pub mod ls;
 #[cfg(unix)]
