@@ -4,7 +4,6 @@
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
 
 mod clients;
-mod cost;
 mod crowd;
 mod descriptors;
 mod ends;
