@@ -8,17 +8,19 @@ use qmp_protocol::Printable;
 
 /// The address of a monitor.
 ///
-/// It is parsed from the argument of QEMU's option `-qmp`; the options that follow the address there
-/// are allowed and ignored: `unix:/run/vm.sock,server=on,wait=off`. A doubled comma is a comma of
-/// the path. Paths convert as they are, without parsing: see [`ToAddress`].
+/// It is parsed from the argument of QEMU's option `-qmp` or `-chardev`, with or without the option
+/// itself. The options that follow the address there are allowed and ignored:
+/// `unix:/run/vm.sock,server=on,wait=off`. A doubled comma is a comma of the path. Paths convert as
+/// they are, without parsing: see [`ToAddress`].
 ///
 /// | text | meaning |
 /// | --- | --- |
-/// | `unix:/run/vm.sock`, `/run/vm.sock` | a Unix socket |
+/// | `unix:/run/vm.sock`, `/run/vm.sock`, `socket,path=/run/vm.sock` | a Unix socket |
 /// | `unix:vm,abstract=on`, `unix:@vm` | a socket in Linux's abstract namespace |
-/// | `tcp:localhost:4444`, `tcp:[::1]:4444`, `tcp::4444` | a TCP port |
+/// | `tcp:localhost:4444`, `localhost:4444`, `[::1]:4444`, `:4444` | a TCP port |
+/// | `telnet:localhost:4444`, `socket,host=localhost,port=4444,telnet=on` | a TCP port, with telnet's options before the greeting |
 ///
-/// Text without a prefix is a path.
+/// Text without a prefix is a path, unless it ends with a colon and a port and has no slash.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Address {
@@ -56,19 +58,38 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let parsed = if let Some(rest) = text.strip_prefix("unix:") {
+        let argument = without_option(text);
+        let parsed = if let Some(rest) = argument.strip_prefix("unix:") {
             parse_unix(rest)
-        } else if let Some(rest) = text.strip_prefix("tcp:") {
+        } else if let Some(rest) =
+            argument.strip_prefix("tcp:").or_else(|| argument.strip_prefix("telnet:"))
+        {
             parse_tcp(rest)
+        } else if let Some(rest) =
+            argument.strip_prefix("socket,").or_else(|| argument.strip_prefix("backend=socket,"))
+        {
+            parse_chardev(rest)
         } else {
-            parse_path(text)
+            parse_path(argument)
         };
         parsed.map_err(|reason| AddressError { text: text.to_owned(), reason })
     }
 }
 
+/// Removes the name of one of QEMU's options that was pasted with its argument.
+fn without_option(text: &str) -> &str {
+    let Some(rest) = text.strip_prefix('-') else { return text };
+    let rest = rest.strip_prefix('-').unwrap_or(rest);
+    let (option, argument) = rest.split_once([' ', '=']).unwrap_or((rest, ""));
+    match option {
+        "qmp" | "qmp-pretty" | "monitor" | "chardev" => argument.trim_start(),
+        _ => text,
+    }
+}
+
 fn parse_unix(text: &str) -> Result<Address, &'static str> {
     let (name, options) = split_options(text);
+    check_options(options)?;
     let on = |option: &str| matches!(option, "abstract" | "abstract=on" | "abstract=yes");
     match name.strip_prefix('@') {
         _ if name.is_empty() => Err("the path is missing"),
@@ -80,8 +101,18 @@ fn parse_unix(text: &str) -> Result<Address, &'static str> {
 }
 
 fn parse_tcp(text: &str) -> Result<Address, &'static str> {
-    let (endpoint, _) = split_options(text);
-    let (host, port) = endpoint.rsplit_once(':').ok_or("the port is missing")?;
+    let (endpoint, options) = split_options(text);
+    check_options(options)?;
+    let Some((host, port)) = endpoint.rsplit_once(':') else {
+        return Err(match endpoint.parse::<u16>() {
+            Ok(_) => "the host is missing: write `tcp:localhost:PORT` for a port of this host",
+            Err(_) => "the port is missing",
+        });
+    };
+    tcp(host, port)
+}
+
+fn tcp(host: &str, port: &str) -> Result<Address, &'static str> {
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let host = match bracketed {
         Some(host) => host,
@@ -92,19 +123,77 @@ fn parse_tcp(text: &str) -> Result<Address, &'static str> {
     Ok(Address::Tcp { host: host.to_owned(), port })
 }
 
+/// Parses the options of a chardev, such as `id=mon,path=/run/vm.sock,server=on`.
+fn parse_chardev(text: &str) -> Result<Address, &'static str> {
+    let (mut path, mut host, mut port, mut is_abstract) = (None, None, None, false);
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (option, after) = split_options(rest);
+        rest = after;
+        match option.split_once('=') {
+            Some(("path", value)) => path = Some(value.to_owned()),
+            Some(("host", value)) => host = Some(value.to_owned()),
+            Some(("port", value)) => port = Some(value.to_owned()),
+            Some(("abstract", value)) => is_abstract = matches!(value, "on" | "yes"),
+            _ => check_options(&option)?,
+        }
+    }
+    match (path, port) {
+        (Some(path), _) if path.is_empty() => Err("the path is missing"),
+        (Some(name), _) if is_abstract => Ok(Address::Abstract(name)),
+        (Some(path), _) => Ok(Address::Unix(path.into())),
+        (None, Some(port)) => {
+            let host = host.unwrap_or_default();
+            let is_bare = host.contains(':') && !host.starts_with('[');
+            tcp(&if is_bare { format!("[{host}]") } else { host }, &port)
+        }
+        (None, None) => Err("neither `path` nor `port` is given"),
+    }
+}
+
+/// Refuses the options that make something else of a socket.
+fn check_options(options: &str) -> Result<(), &'static str> {
+    for option in options.split(',') {
+        match option.split_once('=').unwrap_or((option, "on")) {
+            ("websocket", "on" | "yes") => return Err("websockets are not supported"),
+            ("tn3270", "on" | "yes") => return Err("a TN3270 terminal is not a monitor"),
+            ("tls-creds", _) => return Err("TLS is not supported"),
+            ("fd", _) => return Err(DESCRIPTOR),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+const DESCRIPTOR: &str = "a file descriptor of QEMU's cannot be opened by another program; use the \
+                          path of the socket, which `qmp ls` shows";
+
 fn parse_path(text: &str) -> Result<Address, &'static str> {
     if text.is_empty() {
         return Err("the address is empty");
     }
-    let (scheme, rest) = text.split_once(':').unwrap_or(("", text));
-    if !text.contains('/') && rest.parse::<u16>().is_ok() && text.contains(':') {
-        return Err("write `tcp:HOST:PORT` for a TCP port, or `./NAME` for a file of that name");
+    let (scheme, _) = text.split_once(':').unwrap_or(("", text));
+    match scheme {
+        "fd" => return Err(DESCRIPTOR),
+        "vsock" | "udp" | "websocket" | "ws" | "wss" | "tn3270" | "vc" | "pipe" | "file"
+        | "http" | "https" | "spice" | "vnc" | "ssh" | "nbd" => {
+            return Err("only `unix:PATH`, `tcp:HOST:PORT`, `telnet:HOST:PORT` and a path are \
+                        supported");
+        }
+        "chardev" => return Err(CHARDEV),
+        _ => {}
     }
-    if matches!(scheme, "telnet" | "vsock" | "fd" | "udp" | "websocket" | "tn3270") {
-        return Err("only `unix:PATH`, `tcp:HOST:PORT` and a path are supported");
+    if text.starts_with("chardev=") || text.contains(",mode=control") {
+        return Err(CHARDEV);
     }
-    Ok(Address::Unix(text.into()))
+    match text.rsplit_once(':') {
+        Some((host, port)) if !text.contains('/') && port.parse::<u16>().is_ok() => tcp(host, port),
+        _ => Ok(Address::Unix(text.into())),
+    }
 }
+
+const CHARDEV: &str = "the name of a chardev is not an address; use the `path`, or `host` and \
+                       `port`, of QEMU's option `-chardev`";
 
 /// Splits at the first comma that is not doubled, and replaces doubled commas before it by single
 /// ones.

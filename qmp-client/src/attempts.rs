@@ -8,6 +8,7 @@ use qmp_protocol::{Timeout, WaitedFor};
 
 use crate::address::Address;
 use crate::error::{LaunchError, Result, TransportError};
+use crate::obstacle;
 use crate::options::Options;
 
 /// The limit of one attempt, if the options set none.
@@ -65,7 +66,10 @@ impl<'a> Attempts<'a> {
             _ => self.limit,
         };
         let Some(limit) = limit.filter(|_| may_pass(&error)) else {
-            let attempt = format!("cannot connect to {}", self.address);
+            let mut attempt = format!("cannot connect to {}", self.address);
+            if let Some(obstacle) = obstacle::describe(self.address, &error) {
+                attempt += &format!(", {obstacle}");
+            }
             return Err(TransportError::new(attempt, error).into());
         };
         let left = limit.saturating_sub(self.elapsed);

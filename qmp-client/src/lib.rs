@@ -146,6 +146,7 @@ mod endpoint;
 mod error;
 mod inbox;
 mod nonblocking;
+mod obstacle;
 mod options;
 mod pending;
 mod queue;
@@ -177,10 +178,12 @@ pub use pending::Pending;
 pub use qmp_protocol as protocol;
 pub use qmp_protocol::{
     Closed, Dialect, Direction, Dropped, End, Garbage, Mismatch, Misuse, Occurrence, OutOfBand,
-    ProtocolError, Raw, RawEvent, Request, ServerError, Subject, Timeout, WaitedFor, deadlines,
+    ProtocolError, Raw, RawEvent, Request, ServerError, Service, Subject, Timeout, WaitedFor,
+    deadlines,
 };
 pub use qmp_types::{
-    AllowOob, Command, Empty, ErrorClass, Event, Greeting, QmpError, Timestamp, Version, Vocabulary,
+    AllowOob, Command, Empty, ErrorClass, Event, Greeting, QmpError, Timestamp, Version,
+    Vocabulary, redact,
 };
 
 #[cfg(feature = "qga")]

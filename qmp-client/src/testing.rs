@@ -158,16 +158,14 @@
 //! ```
 //! # #[cfg(all(feature = "blocking", feature = "qmp", unix))] {
 //! use qmp_client::qmp::commands::QueryStatus;
-//! use qmp_client::{Direction, Options, blocking::Client, transport::Unix};
+//! use qmp_client::{Options, blocking::Client, transport::Unix};
 //! use qmp_server::replay::{Recorder, Recording, Replay};
 //!
 //! let path = std::env::temp_dir().join("status.jsonl");
-//! let recorder = Recorder::new(std::fs::File::create(&path)?);
+//! let recorder = Recorder::new(std::fs::File::create(&path)?, "vm");
 //! let hook = recorder.clone();
-//! let options = Options::new().transcript(move |direction, message| match direction {
-//!     Direction::Sent => hook.sent(message),
-//!     Direction::Received => hook.received(message),
-//! });
+//! let options = Options::new()
+//!     .transcript(move |direction, message| hook.message(direction, message, 0));
 //! // A live QEMU, in reality: `Client::connect_with("unix:/run/vm.sock", &options)?`.
 //! # let simulator = qmp_server::Simulator::new();
 //! # let client = Client::over(Unix::from_stream(simulator.connect()?)?, &options)?;

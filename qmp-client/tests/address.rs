@@ -31,6 +31,17 @@ fn addresses_are_spelled_as_on_qemus_command_line() {
         ("tcp:127.0.0.1:4444,server=on,wait=off", tcp("127.0.0.1", 4444)),
         ("tcp::4444", tcp("", 4444)),
         ("tcp:[::1]:4444", tcp("::1", 4444)),
+        ("localhost:4444", tcp("localhost", 4444)),
+        (":4444", tcp("", 4444)),
+        ("[::1]:4444", tcp("::1", 4444)),
+        ("telnet:localhost:4444,server=on,wait=off", tcp("localhost", 4444)),
+        ("-qmp unix:/run/vm.sock,server=on,wait=off", unix("/run/vm.sock")),
+        ("--qmp=tcp:localhost:4444", tcp("localhost", 4444)),
+        ("-qmp-pretty unix:/run/vm.sock", unix("/run/vm.sock")),
+        ("socket,id=mon,path=/run/a,,b,server=on,wait=off", unix("/run/a,b")),
+        ("-chardev socket,path=vm,abstract=on,id=mon", Address::Abstract("vm".into())),
+        ("backend=socket,host=::1,port=4444", tcp("::1", 4444)),
+        ("socket,port=4444,host=localhost,telnet=on", tcp("localhost", 4444)),
     ] {
         let parsed: Address = text.parse().unwrap();
         assert_eq!(parsed, address, "{text}");
@@ -48,8 +59,19 @@ fn an_invalid_address_says_why() {
         ("tcp:localhost:http", "number"),
         ("tcp:localhost:70000", "number"),
         ("tcp:::1:4444", "brackets"),
-        ("localhost:4444", "tcp:HOST:PORT"),
-        ("telnet:localhost:4444,server", "supported"),
+        ("tcp:4444", "tcp:localhost:PORT"),
+        ("::1:4444", "brackets"),
+        ("fd:3", "qmp ls"),
+        ("socket,id=mon,fd=3", "qmp ls"),
+        ("socket,id=mon,server=on", "neither `path` nor `port`"),
+        ("socket,path=", "path is missing"),
+        ("tcp:localhost:4444,websocket=on", "websockets"),
+        ("unix:vm,tls-creds=tls0", "TLS"),
+        ("tn3270:localhost:4444", "supported"),
+        ("http://localhost:4444", "supported"),
+        ("chardev:mon", "-chardev"),
+        ("chardev=mon,mode=control", "-chardev"),
+        ("-qmp", "empty"),
     ] {
         let error = text.parse::<Address>().unwrap_err().to_string();
         assert!(error.contains(reason), "{text}: {error}");

@@ -14,6 +14,8 @@ use syn::{FnArg, ImplItem, Item, Visibility};
 const ALONE: &[(&str, &str)] = &[
     // The driver must be polled meanwhile, so that the asynchronous one is a future.
     ("blocking Connecting::negotiate", "the asynchronous one is awaited"),
+    // `receive` can be polled together with a timer, as long as its caller likes.
+    ("blocking Ticket::arrives_within", "the future of the asynchronous one can be polled again"),
 ];
 
 /// Methods whose parameters differ, and why.

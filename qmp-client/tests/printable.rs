@@ -10,7 +10,7 @@ use std::time::Duration;
 use qmp_client::protocol::{CallId, Connection, Error as Protocol, Incoming, Settings, Submission};
 use qmp_client::{
     Address, Closed, End, Error, ErrorClass, Garbage, LaunchError, Misuse, ProtocolError, QmpError,
-    ServerError, Timeout, TransportError, WaitedFor,
+    ServerError, Service, Timeout, TransportError, WaitedFor,
 };
 
 /// Terminal escapes, 8-bit and invisible characters, and line breaks.
@@ -102,6 +102,7 @@ fn every_error_is_printable_and_short() {
     let violations = [
         ProtocolError::HumanMonitor { banner: hostile().into() },
         ProtocolError::NotAgent((*garbage()).clone()),
+        ProtocolError::OtherService { service: Service::Vnc, garbage: (*garbage()).clone() },
         ProtocolError::TooLarge { limit: usize::MAX },
         ProtocolError::TooDeep { command: command(), depth: usize::MAX, limit: usize::MAX },
         ProtocolError::NotReceived { command: command(), limit: usize::MAX },

@@ -211,6 +211,11 @@ impl Input {
         }
     }
 
+    /// Returns whether a message, rather than garbage, has begun to arrive.
+    pub(crate) fn is_message(&self) -> bool {
+        self.junk.is_none()
+    }
+
     /// Returns what has arrived of an unfinished message, or of an unfinished line of garbage.
     pub(crate) fn unfinished(&self) -> Option<Garbage> {
         let rest = &self.buffer[self.start..self.end];

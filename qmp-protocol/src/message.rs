@@ -5,6 +5,7 @@ use qmp_types::{DecodeError, ServerMessage};
 use crate::error::ProtocolError;
 use crate::garbage::Garbage;
 use crate::id::{CallId, ReplyId};
+use crate::service::Service;
 
 /// The longest damaged message that is decoded for its id, in bytes.
 const SHORT: usize = 64 * 1024;
@@ -54,11 +55,15 @@ pub(crate) fn is_terminal(garbage: &Garbage) -> bool {
     text.contains("\"execute\"") || is_line && !is_part
 }
 
-/// Returns the error for a peer whose first bytes are garbage. A human monitor is recognized.
+/// Returns the error for a peer whose first bytes are garbage. A human monitor is recognized, and so
+/// are servers of other protocols that speak first.
 pub(crate) fn not_qmp(garbage: Garbage) -> ProtocolError {
     let banner = &garbage.snippet;
     if banner.starts_with("QEMU ") && banner.contains(" monitor") || banner.contains("(qemu)") {
         return ProtocolError::HumanMonitor { banner: banner.clone() };
     }
-    ProtocolError::NotQmp(garbage)
+    match Service::recognize(banner) {
+        Some(service) => ProtocolError::OtherService { service, garbage },
+        None => ProtocolError::NotQmp(garbage),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use qmp_types::redact;
+use qmp_types::Redactor;
 
 use crate::garbage::to_ascii;
 use crate::output::Output;
@@ -17,6 +17,7 @@ const LARGE: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     transcript: Option<Transcript>,
+    redactor: Redactor,
     panicked: bool,
 }
 
@@ -42,8 +43,8 @@ impl Recorder {
             _ => String::from_utf8_lossy(message),
         };
         let text = match direction {
-            Direction::Sent => redact(command_in(&text), &text),
-            Direction::Received => Cow::Borrowed(&*text),
+            Direction::Sent => self.redactor.sent(&text),
+            Direction::Received => self.redactor.received(&text),
         };
         #[cfg(feature = "tracing")]
         tracing::trace!(target: "qmp_protocol", ?direction, message = %Excerpt(&text, usize::MAX));
@@ -69,9 +70,4 @@ fn is_traced() -> bool {
     return tracing::enabled!(target: "qmp_protocol", tracing::Level::TRACE);
     #[cfg(not(feature = "tracing"))]
     false
-}
-
-/// Returns the name in a command that this crate has encoded.
-fn command_in(text: &str) -> &str {
-    text.split('"').nth(3).unwrap_or_default()
 }

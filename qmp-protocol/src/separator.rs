@@ -1,4 +1,5 @@
-//! Separators between messages: white space of any kind, byte order marks, and control characters.
+//! Separators between messages: white space of any kind, byte order marks, control characters, and
+//! what a telnet server says about itself.
 
 /// The separators of more than one byte: byte order marks, and white space and invisible characters
 /// of Unicode, in UTF-8.
@@ -33,6 +34,13 @@ pub(crate) enum Beginning {
 
 /// Returns whether bytes begin with a separator.
 pub(crate) fn beginning(bytes: &[u8]) -> Beginning {
+    match bytes {
+        // A telnet server offers options (WILL, WONT, DO) before it sends text. JSON has no such
+        // bytes, so that nothing else of telnet matters.
+        [0xFF, 0xFB..=0xFD, _, ..] => return Beginning::Separator(3),
+        [0xFF] | [0xFF, 0xFB..=0xFD] => return Beginning::Partial,
+        _ => {}
+    }
     match bytes.first() {
         // 0xFF is the delimiter of guest agents, and both bytes are the mark of UTF-16.
         Some(0..=b' ' | 0x7F | 0xFE..) => return Beginning::Separator(1),
@@ -76,6 +84,9 @@ mod tests {
         for text in ["", "{", "x", "é", "¡", "‐", "•", "\u{2030}", "、", "￼"] {
             assert_eq!(beginning(text.as_bytes()), Beginning::Other, "{text}");
         }
+        assert_eq!(beginning(b"\xFF\xFB\x01\xFF"), Beginning::Separator(3));
+        assert_eq!(beginning(b"\xFF\xFD"), Beginning::Partial);
+        assert_eq!(beginning(b"\xFF"), Beginning::Partial);
         assert_eq!(beginning(b"\x80"), Beginning::Other);
         assert_eq!(beginning(b"\xC2{"), Beginning::Other);
     }

@@ -4,14 +4,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The direction of a message.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Direction {
-    /// From the server.
-    Received,
-    /// To the server.
-    Sent,
-}
+pub use qmp_types::recording::Direction;
 
 type Hook = dyn FnMut(Direction, &str) + Send;
 
@@ -21,9 +14,9 @@ pub struct Transcript(Arc<Mutex<Hook>>);
 
 impl Transcript {
     /// Creates a transcript from a function. It is called with the text of each message, without
-    /// what separates messages, and with `"<secret>"` in the place of passwords and other secrets
-    /// in commands (see [`qmp_types::redact`]). It must not use the client that calls it. If it
-    /// panics, the connection ends.
+    /// what separates messages, and with `<secret>` in the place of passwords and other secrets (see
+    /// [`qmp_types::Redactor`]). It must not use the client that calls it. If it panics, the
+    /// connection ends.
     pub fn new(hook: impl FnMut(Direction, &str) + Send + 'static) -> Self {
         Self(Arc::new(Mutex::new(hook)))
     }

@@ -6,7 +6,7 @@
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-use qmp_server::replay::{Fault, Order, Recorder, Recording, Replay, ReplayServer};
+use qmp_server::replay::{Direction, Fault, Order, Recorder, Recording, Replay, ReplayServer};
 
 const NEGOTIATE: &str = "{'execute': 'qmp_capabilities', 'arguments': {'enable': ['oob']}}";
 
@@ -15,7 +15,7 @@ fn recording(messages: &str) -> Recording {
     let line = |line: &str| {
         let (direction, message) = line.split_once(' ').unwrap();
         let direction = if direction == ">" { "sent" } else { "received" };
-        format!("{{\"time\": 1.5, \"direction\": \"{direction}\", \"message\": {message}}}\n")
+        format!("{{\"time\": 15, \"direction\": \"{direction}\", \"message\": {message}}}\n")
     };
     let text: String =
         messages.lines().map(str::trim).filter(|text| !text.is_empty()).map(line).collect();
@@ -102,7 +102,7 @@ fn recordings_that_are_invalid_name_the_line() {
         ("{\"direction\": \"sent\", \"message\": []}", "not an object"),
         ("{\"direction\": \"sent\", \"message\": {}}", "not a command"),
         ("{\"direction\": \"received\", \"message\": {}}", "not one of a server's"),
-        ("{\"time\": -1, \"direction\": \"sent\", \"text\": \"\"}", "not a number of seconds"),
+        ("{\"time\": -1, \"direction\": \"sent\", \"text\": \"\"}", "not a number of microseconds"),
     ] {
         let error = Recording::parse(text).unwrap_err();
         assert!(error.to_string().contains(expected), "{text}: {error}");
@@ -117,17 +117,24 @@ fn recordings_that_are_invalid_name_the_line() {
 #[test]
 fn recorders_write_what_recordings_read() {
     let path = std::env::temp_dir().join(format!("recording-{}", std::process::id()));
-    let recorder = Recorder::new(std::fs::File::create(&path).unwrap());
-    recorder.sent("{\"execute\":\r\n \"x\", \"id\": 1}");
-    recorder.received("garbage \u{1b}");
-    recorder.received("{\"return\": 18446744073709551615, \"id\": 1}");
+    let recorder = Recorder::new(std::fs::File::create(&path).unwrap(), "vm");
+    recorder.message(Direction::Sent, "{'execute':\r\n \"x\", \"id\": 1}", 2);
+    recorder.message(Direction::Received, "garbage \u{1b}", 0);
+    // Another connection, with the same id.
+    let other = recorder.monitor("other");
+    other.message(Direction::Sent, "{\"execute\": \"x\", \"id\": 1}", 0);
+    other.message(Direction::Sent, "{\"not\": \"a command\"}", 0);
+    recorder.message(Direction::Received, "{\"return\": 18446744073709551615, \"id\": 1}", 0);
+    other.message(Direction::Received, "{\"return\": 5, \"id\": 1}", 0);
     recorder.finish().unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
-    assert_eq!(text.lines().count(), 3);
-    assert!(text.contains(r#""direction": "received", "text": "garbage \u001B"}"#), "{text}");
-    let recording = Recording::parse(&text).unwrap();
-    assert_eq!(recording.request_count(), 1);
+    assert_eq!(text.lines().count(), 1 + 6);
+    assert!(text.contains(r#""monitor": "vm", "text": "garbage \u001b"}"#), "{text}");
+    assert_eq!(Recording::parse(&text).unwrap().request_count(), 2);
+    let other = Replay::of(Recording::of_monitor(text.as_bytes(), "other").unwrap()).start();
+    assert_eq!(ask(&other, "{'execute': 'x'}"), ["{\"return\": 5}"]);
+    let recording = Recording::of_monitor(text.as_bytes(), "vm").unwrap();
     let server = Replay::of(recording).start();
     assert_eq!(ask(&server, "{'execute': 'x'}"), ["{\"return\": 18446744073709551615}"]);
     server.finish().unwrap();
@@ -141,7 +148,30 @@ fn recorders_write_what_recordings_read() {
             Ok(())
         }
     }
-    let recorder = Recorder::new(Full);
-    recorder.sent("{}");
+    let recorder = Recorder::new(Full, "vm");
+    recorder.message(Direction::Sent, "{}", 0);
     recorder.finish().unwrap_err();
+}
+
+/// A secret can be part of a text: the rest of it is compared.
+#[test]
+fn masked_parts_of_texts_equal_any() {
+    let line = r#"{"execute": "human-monitor-command", "arguments": {"command-line": "LINE"}}"#;
+    let server = Replay::of(recording(&format!(
+        "> {}\n< {{\"return\": \"\"}}\n> {}\n< {{\"return\": 1}}",
+        line.replace("LINE", "change <secret>"),
+        line.replace("LINE", "https://me:<secret>@host/<secret>.img"),
+    )));
+    let server = server.start();
+    for (sent, expected) in [
+        ("change vnc password hunter2", "{\"return\": \"\"}"),
+        ("https://me:a@host/b.img", "{\"return\": 1}"),
+        ("https://me:a@host/b.iso", "does not contain"),
+        ("https://me:a@other/b.img", "does not contain"),
+        ("chang", "does not contain"),
+    ] {
+        let lines = ask(&server, &line.replace("LINE", sent));
+        assert!(lines[0].contains(expected), "{sent}: {lines:?}");
+    }
+    server.finish().unwrap_err();
 }

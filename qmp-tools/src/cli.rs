@@ -1,9 +1,10 @@
 //! Arguments and output that all programs share.
 
 use std::io::{self, Write};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Command};
+use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 use qmp_client::blocking::Client;
 use qmp_client::protocol::Printable;
@@ -27,7 +28,14 @@ impl TimeoutArgs {
     /// Returns an error if nothing listens there before the timeout, or if the peer is not a QMP
     /// server.
     pub fn connect(&self, address: &str) -> Result<Client, Error> {
-        let options = self.options();
+        self.connect_with(address, &self.options())
+    }
+
+    /// Does the same as [`connect`](Self::connect), with other options.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect).
+    pub fn connect_with(&self, address: &str, options: &Options) -> Result<Client, Error> {
         match Client::connect_with(address, &options.clone().wait_for_socket(Duration::ZERO)) {
             Err(Error::Timeout(timeout))
                 if matches!(timeout.waited_for, WaitedFor::Connection(_))
@@ -41,7 +49,7 @@ impl TimeoutArgs {
             }
             other => return other,
         }
-        Client::connect_with(address, &options)
+        Client::connect_with(address, options)
     }
 
     /// Returns the options of a connection with this timeout.
@@ -62,6 +70,22 @@ pub struct Completions {
 }
 
 impl Completions {
+    /// Prints the completion script of a program, and returns its exit status; `None` if no script was
+    /// requested.
+    #[must_use]
+    pub fn main<P: CommandFactory>(&self) -> Option<ExitCode> {
+        let program = P::command();
+        let name = program.get_name().to_owned();
+        match self.print(program) {
+            Ok(false) => None,
+            Ok(true) => Some(ExitCode::SUCCESS),
+            Err(error) => {
+                notice(&format!("{name}: {error}"));
+                Some(ExitCode::FAILURE)
+            }
+        }
+    }
+
     /// Prints the completion script if one was requested, and returns whether it was.
     ///
     /// # Errors

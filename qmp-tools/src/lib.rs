@@ -24,6 +24,8 @@ pub mod shell;
 #[cfg(unix)]
 pub mod sim;
 pub mod terminal;
+#[cfg(feature = "watch")]
+pub mod watch;
 
 /// Compiles the programs in the project's README and in this crate's.
 #[cfg(doctest)]

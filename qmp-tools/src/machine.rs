@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::io;
 
 use clap::Args;
-use qmp_client::Error;
 use qmp_client::blocking::Client;
 use qmp_client::transport::Unix;
+use qmp_client::{Error, Options};
 use qmp_server::Simulator;
 use qmp_vm::{Launch, Launched};
 
@@ -64,18 +64,37 @@ impl MachineArgs {
     /// Returns an error if nothing listens at the address, if the program cannot be started, or if
     /// the peer is not a QMP server.
     pub fn connect(&self) -> Result<Machine, Box<dyn std::error::Error>> {
-        let options = self.timeout.options();
+        self.connect_with(&self.timeout.options())
+    }
+
+    /// Does the same as [`connect`](Self::connect), with other options.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect).
+    pub fn connect_with(&self, options: &Options) -> Result<Machine, Box<dyn std::error::Error>> {
         if let Some((program, arguments)) = self.launch.split_first() {
-            let launch = Launch::new(program).args(arguments).options(options);
+            let launch = Launch::new(program).args(arguments).options(options.clone());
             let vm = launch.start::<Client>()?;
             return Ok(Machine { client: vm.client().clone(), origin: Origin::Launched(vm) });
         }
         if let Some(address) = &self.address {
-            let client = self.timeout.connect(address)?;
+            let client = self.timeout.connect_with(address, options)?;
             return Ok(Machine { client, origin: Origin::Address });
         }
-        let client = Client::over(simulate()?, &options)?;
+        let client = Client::over(simulate()?, options)?;
         Ok(Machine { client, origin: Origin::Simulated })
+    }
+}
+
+impl MachineArgs {
+    /// Connects to the selected address again, at once or not at all. `None` if no address was
+    /// given: what this program started does not come back.
+    ///
+    /// # Errors
+    /// Returns an error if nothing listens at the address, or if the peer is not a QMP server.
+    pub fn reconnect(&self) -> Option<Result<Client, Error>> {
+        let options = self.timeout.options().wait_for_socket(std::time::Duration::ZERO);
+        self.address.as_ref().map(|address| Client::connect_with(address, &options))
     }
 }
 

@@ -90,7 +90,7 @@ fn keys_typed_ahead_are_not_lost() {
     terminal.expect("(QEMU) ");
     terminal.type_keys("query-status\rstop\rquery-status\r");
     terminal.expect("\"running\": true");
-    terminal.expect("\"STOP\"");
+    terminal.expect("STOP");
     terminal.expect("\"running\": false");
     terminal.expect("(QEMU) ");
     // An incomplete line is shown immediately.
@@ -143,7 +143,7 @@ fn events_are_printed_above_the_line() {
     terminal.expect("half a comm");
     let time = r#"{"seconds": 1, "microseconds": 2}"#;
     writeln!(server, r#"{{"timestamp": {time}, "event": "POWERDOWN"}}"#).unwrap();
-    terminal.expect("\"event\": \"POWERDOWN\"");
+    terminal.expect("POWERDOWN");
     terminal.expect("(QEMU) half a comm");
     server.shutdown(std::net::Shutdown::Both).unwrap();
     terminal.expect("The connection was closed.");

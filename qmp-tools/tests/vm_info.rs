@@ -37,7 +37,7 @@ fn text_has_the_facts_of_the_json() {
 fn invalid_arguments_are_reported() {
     for (arguments, message) in [
         (&["tcp:localhost"] as &[&str], "the port is missing"),
-        (&["localhost:4444"], "tcp:HOST:PORT"),
+        (&["tcp:4444"], "tcp:localhost:PORT"),
         (&["--launch", "/no/such/program"], "/no/such/program"),
         (&["--launch", "false"], "false"),
         (&["--timeout", "0", "/no/such/socket"], "/no/such/socket"),

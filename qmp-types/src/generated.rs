@@ -4,6 +4,9 @@
 //! the same for all items is written here once. This keeps generated files short to write, to read,
 //! and to parse.
 //!
+//! Functions are `#[inline]`, so that a crate compiles those that it calls: a vocabulary has tens of
+//! thousands, of which its users call a few.
+//!
 //! The names of members come from the generated file and the names of variables from this one, so
 //! macro hygiene keeps them from clashing.
 
@@ -108,6 +111,7 @@ macro_rules! builder {
             /// Creates a value from its mandatory members, if it has any; optional members have
             /// setters.
             #[must_use]
+            #[inline]
             pub fn new(
                 $(
                     $($($required)? $field: $crate::parameter!($parameter),)?
@@ -128,6 +132,7 @@ macro_rules! builder {
                 $($optional)?
                 #[doc = concat!("Sets the member [`", $wire, "`](field@Self::", stringify!($field), ").")]
                 #[must_use]
+                #[inline]
                 pub fn $field(mut self, $field: $crate::parameter!($parameter)) -> Self {
                     self.$field =
                         ::std::option::Option::Some($crate::argument!($field $parameter));
@@ -138,6 +143,7 @@ macro_rules! builder {
                 /// Adds a member that the schema does not list. A member that a setter has set
                 /// keeps its value.
                 #[must_use]
+                #[inline]
                 pub fn property(
                     mut self,
                     name: impl ::std::convert::Into<::std::string::String>,
@@ -230,6 +236,7 @@ macro_rules! whole_object {
         impl $name {
             /// Creates a value from its members, in one piece.
             #[must_use]
+            #[inline]
             pub fn new(data: impl ::std::convert::Into<$data>) -> Self {
                 Self { data: data.into() }
             }
@@ -239,6 +246,7 @@ macro_rules! whole_object {
     };
     ($name:ident = $schema:literal ($data:ty)) => {
         impl ::std::convert::From<$data> for $name {
+            #[inline]
             fn from(data: $data) -> Self {
                 Self { data }
             }
@@ -289,6 +297,7 @@ macro_rules! branches {
         impl $name {
             /// Returns the value of the discriminator, as on the wire.
             #[must_use]
+            #[inline]
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$variant { .. } => $wire,)*
@@ -298,6 +307,7 @@ macro_rules! branches {
         }
 
         impl ::std::fmt::Debug for $name {
+            #[inline]
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 match self {
                     $(
@@ -355,6 +365,7 @@ macro_rules! branches {
                 }
             }
 
+            #[inline]
             fn discriminator(&self) -> &str {
                 self.as_str()
             }
@@ -370,6 +381,7 @@ macro_rules! branches {
 macro_rules! debug_without_secrets {
     ($name:ident { $($field:ident $(: $secret:ident)? $(?: $optional:ident)?,)* $(..$open:ident)? }) => {
         impl ::std::fmt::Debug for $name {
+            #[inline]
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.debug_struct(::std::stringify!($name))
                     $(.field(
@@ -438,6 +450,7 @@ macro_rules! enumeration {
 
             /// Returns the value as on the wire.
             #[must_use]
+            #[inline]
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$value => $wire,)*
@@ -448,6 +461,7 @@ macro_rules! enumeration {
             /// Returns whether the schema lists the value, and it is not
             /// [`Unknown`](Self::Unknown).
             #[must_use]
+            #[inline]
             pub fn is_known(&self) -> bool {
                 !::std::matches!(self, Self::Unknown(_))
             }
@@ -459,6 +473,7 @@ macro_rules! enumeration {
             ///
             /// # Errors
             /// Fails if the schema does not list the value, with an error that suggests one.
+            #[inline]
             pub fn from_known(
                 name: &str,
             ) -> ::std::result::Result<Self, $crate::UnknownValue> {
@@ -471,12 +486,14 @@ macro_rules! enumeration {
             const ALL: &'static [Self] = Self::ALL;
             const NAMES: &'static [&'static str] = &[$($wire),*];
 
+            #[inline]
             fn unknown(name: &str) -> Self {
                 Self::Unknown(name.into())
             }
         }
 
         impl ::std::fmt::Display for $name {
+            #[inline]
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 match self {
                     Self::Unknown(name) => ::std::fmt::Display::fmt(&$crate::Printable(name), f),
@@ -490,6 +507,7 @@ macro_rules! enumeration {
         impl ::std::str::FromStr for $name {
             type Err = ::std::convert::Infallible;
 
+            #[inline]
             fn from_str(name: &str) -> ::std::result::Result<Self, ::std::convert::Infallible> {
                 ::std::result::Result::Ok($crate::enumeration::parse(name))
             }

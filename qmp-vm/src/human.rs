@@ -36,11 +36,25 @@ impl HumanText {
         self.0.is_empty()
     }
 
-    /// Returns the message of a failure that begins with `Error: `, as most do. `None` does not mean
-    /// success.
+    /// Returns the message of a failure that is recognized as such: that begins with `Error: `, as
+    /// most do, or that says that the command is unknown, or was called in a wrong way. `None` does
+    /// not mean success.
     #[must_use]
     pub fn error(&self) -> Option<&str> {
-        self.0.strip_prefix("Error: ").map(str::trim_end)
+        let text = self.0.trim_end();
+        if let Some(message) = text.strip_prefix("Error: ") {
+            return Some(message);
+        }
+        let is_usage = text.starts_with("unknown command: '")
+            || text.lines().next_back().is_some_and(|line| line.starts_with("Try \"help "));
+        is_usage.then_some(text)
+    }
+}
+
+/// Takes the text that `human-monitor-command` has returned.
+impl From<String> for HumanText {
+    fn from(text: String) -> Self {
+        Self(text)
     }
 }
 
@@ -68,6 +82,25 @@ pub(crate) async fn human_monitor<M: Monitor>(vm: &M, command: &str) -> Result<H
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A script that used an unknown command took the message for its result.
+    #[test]
+    fn messages_of_failures_are_recognized() {
+        for (text, error) in [
+            ("Error: no such device\r\n", Some("no such device")),
+            ("unknown command: 'nonsense'\r\n", Some("unknown command: 'nonsense'")),
+            (
+                "stop|s: extraneous characters at the end of line\r\nTry \"help stop\" for more information\r\n",
+                Some(
+                    "stop|s: extraneous characters at the end of line\r\nTry \"help stop\" for more information",
+                ),
+            ),
+            ("VM status: running\r\n", None),
+            ("", None),
+        ] {
+            assert_eq!(HumanText::from(text.to_owned()).error(), error, "{text}");
+        }
+    }
 
     #[test]
     fn text_is_shown_in_lines_and_without_escapes() {

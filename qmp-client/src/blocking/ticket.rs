@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::{Duration, Instant};
 
-use qmp_protocol::CallId;
+use qmp_protocol::{CallId, Deadline};
 use serde::de::DeserializeOwned;
 
 use super::reply::receive;
 use super::shared::Handle;
+use super::state::State;
+use super::wait::Until;
 use crate::error::Result;
 
 /// A call that has been submitted by [`send`](super::Client::send); [`receive`](Self::receive) waits
@@ -33,6 +36,21 @@ impl<T> Ticket<T> {
     #[must_use]
     pub fn command(&self) -> &str {
         &self.command
+    }
+
+    /// Waits until [`receive`](Self::receive) would return at once, and returns whether it would: the
+    /// reply has arrived, the call's deadline has passed, or the connection has ended. A thread that
+    /// has something else to do, such as to look whether its user is still interested, waits in steps.
+    /// A duration of zero takes only what has arrived.
+    #[must_use]
+    pub fn arrives_within(&self, within: Duration) -> bool {
+        let deadline = Deadline::after(Instant::now(), within);
+        let mut look = Until::new(|state: &mut State| {
+            let waiter = state.inbox.waiters.get(self.id)?;
+            waiter.is_answered().then_some(())
+        });
+        self.handle.wait(deadline.map(|deadline| deadline.at), &mut look).is_some()
+            || self.handle.ended().is_some()
     }
 }
 

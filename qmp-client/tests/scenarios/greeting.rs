@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use qmp_client::{Error, Options, ProtocolError, WaitedFor};
+use qmp_client::{Error, Options, ProtocolError, Service, WaitedFor};
 use serde_json::json;
 
 use super::peer::{EVENT, GREETING};
@@ -91,8 +91,18 @@ pub fn human_monitor<F: Front>(drip: bool) {
     );
 }
 
+/// A server that speaks first is recognized, also by a line that never ends. An NBD server's greeting
+/// has no line feed: it was waited for until the deadline.
 pub fn another_protocol<F: Front>(drip: bool) {
-    for (hangs_up, text) in [(false, "SSH-2.0-OpenSSH_9.2p1\r\n"), (true, "RFB 003")] {
+    for (hangs_up, text, service) in [
+        (false, "SSH-2.0-OpenSSH_9.2p1\r\n", Some(Service::Ssh)),
+        (false, "RFB 003.008\n", Some(Service::Vnc)),
+        (true, "RFB 003", Some(Service::Vnc)),
+        (false, "NBDMAGICIHAVEOPT\0\x03", Some(Service::Nbd)),
+        (false, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n", Some(Service::Http)),
+        (false, "\r\ndebian login: ", Some(Service::SerialConsole)),
+        (false, "220 mail.example.org ESMTP\r\n", None),
+    ] {
         play::<F>(
             drip,
             &Options::new(),
@@ -105,11 +115,32 @@ pub fn another_protocol<F: Front>(drip: bool) {
             |client| {
                 let error = client.err().unwrap();
                 let Error::Protocol(protocol) = &error else { panic!("{error:?}") };
-                assert!(matches!(**protocol, ProtocolError::NotQmp(_)), "{error:?}");
-                assert!(error.report().contains(text.trim_end()), "{}", error.report());
+                let recognized = match &**protocol {
+                    ProtocolError::OtherService { service, .. } => Some(*service),
+                    ProtocolError::NotQmp(_) => None,
+                    other => panic!("{other:?}"),
+                };
+                assert_eq!(recognized, service, "{error:?}");
+                let sent = &text.trim_start()[..4];
+                assert!(error.report().contains(sent), "{}", error.report());
             },
         );
     }
+}
+
+/// A QEMU with `-qmp telnet:HOST:PORT` offers telnet's options before it greets.
+pub fn telnet<F: Front>(drip: bool) {
+    play::<F>(
+        drip,
+        &Options::new(),
+        |peer| {
+            peer.send_bytes(b"\xFF\xFB\x01\xFF\xFB\x03\xFF\xFB\x00\xFF\xFD\x00");
+            peer.send(GREETING);
+            let id = peer.expect("qmp_capabilities");
+            peer.send(&json!({"return": {}, "id": id}).to_string());
+        },
+        |client| drop(client.unwrap()),
+    );
 }
 
 pub fn negotiation_refused<F: Front>(drip: bool) {

@@ -99,6 +99,7 @@ macro_rules! scenarios {
                 silence_after_greeting,
                 human_monitor,
                 another_protocol,
+                telnet,
                 negotiation_refused,
                 end_before_greeting,
                 pretty_printed,

@@ -191,12 +191,14 @@ impl Choice {
             let value = self.value(quote!(value.into()));
             quote! {
                 impl ::std::convert::From<&str> for #name {
+                    #[inline]
                     fn from(value: &str) -> Self { #value }
                 }
             }
         });
         quote! {
             impl ::std::convert::From<#ty> for #name {
+                #[inline]
                 fn from(value: #ty) -> Self { #value }
             }
             #from_str

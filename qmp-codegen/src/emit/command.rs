@@ -102,6 +102,7 @@ fn emit_from(plan: &Plan<'_>, ty: TypeId, name: &Ident, object: &Object<'_>) -> 
     let from = if object.fields.is_empty() { quote!(_) } else { quote!(data) };
     quote! {
         impl ::std::convert::From<#path> for #name {
+            #[inline]
             fn from(#from: #path) -> Self {
                 Self { #(#fields),* }
             }

@@ -53,6 +53,7 @@ pub(crate) fn emit_any(plan: &Plan<'_>) -> TokenStream {
         impl ::qmp_types::Vocabulary for AnyEvent {
             const EVENTS: &'static [&'static str] = &[#(#names),*];
 
+            #[inline]
             fn decode(
                 name: &str,
                 data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
@@ -66,6 +67,7 @@ pub(crate) fn emit_any(plan: &Plan<'_>) -> TokenStream {
                 ::qmp_types::decode(data).map(|data| Self::Unknown { name: name.into(), data })
             }
 
+            #[inline]
             fn name(&self) -> &str {
                 match self {
                     #(Self::#variants(_) => #names,)*

@@ -159,6 +159,7 @@ fn from_branches(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
         };
         Some(quote! {
             impl ::std::convert::From<#ty> for #name {
+                #[inline]
                 fn from(branch: #ty) -> Self {
                     Self::#ident(#value)
                 }

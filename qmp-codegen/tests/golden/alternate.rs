@@ -73,21 +73,25 @@ pub mod types {
         None(::qmp_types::Null),
     }
     impl ::std::convert::From<super::types::Options> for OptionsRef {
+        #[inline]
         fn from(value: super::types::Options) -> Self {
             Self::Definition(::std::boxed::Box::new(value))
         }
     }
     impl ::std::convert::From<::std::string::String> for OptionsRef {
+        #[inline]
         fn from(value: ::std::string::String) -> Self {
             Self::Reference(value)
         }
     }
     impl ::std::convert::From<&str> for OptionsRef {
+        #[inline]
         fn from(value: &str) -> Self {
             Self::Reference(value.into())
         }
     }
     impl ::std::convert::From<::qmp_types::Null> for OptionsRef {
+        #[inline]
         fn from(value: ::qmp_types::Null) -> Self {
             Self::None(value)
         }
@@ -150,21 +154,25 @@ pub mod types {
         Many(::std::vec::Vec<i64>),
     }
     impl ::std::convert::From<super::types::Level> for Amount {
+        #[inline]
         fn from(value: super::types::Level) -> Self {
             Self::Level(value)
         }
     }
     impl ::std::convert::From<u8> for Amount {
+        #[inline]
         fn from(value: u8) -> Self {
             Self::Exact(value)
         }
     }
     impl ::std::convert::From<bool> for Amount {
+        #[inline]
         fn from(value: bool) -> Self {
             Self::Yes(value)
         }
     }
     impl ::std::convert::From<::std::vec::Vec<i64>> for Amount {
+        #[inline]
         fn from(value: ::std::vec::Vec<i64>) -> Self {
             Self::Many(value)
         }
@@ -306,6 +314,7 @@ pub enum AnyEvent {
 #[allow(clippy::too_many_lines, deprecated)]
 impl ::qmp_types::Vocabulary for AnyEvent {
     const EVENTS: &'static [&'static str] = &[];
+    #[inline]
     fn decode(
         name: &str,
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
@@ -317,6 +326,7 @@ impl ::qmp_types::Vocabulary for AnyEvent {
                 data,
             })
     }
+    #[inline]
     fn name(&self) -> &str {
         match self {
             Self::Unknown { name, .. } => name,

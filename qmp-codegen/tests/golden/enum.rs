@@ -127,6 +127,7 @@ pub enum AnyEvent {
 #[allow(clippy::too_many_lines, deprecated)]
 impl ::qmp_types::Vocabulary for AnyEvent {
     const EVENTS: &'static [&'static str] = &[];
+    #[inline]
     fn decode(
         name: &str,
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
@@ -138,6 +139,7 @@ impl ::qmp_types::Vocabulary for AnyEvent {
                 data,
             })
     }
+    #[inline]
     fn name(&self) -> &str {
         match self {
             Self::Unknown { name, .. } => name,

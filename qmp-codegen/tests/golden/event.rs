@@ -126,6 +126,7 @@ pub enum AnyEvent {
 #[allow(clippy::too_many_lines, deprecated)]
 impl ::qmp_types::Vocabulary for AnyEvent {
     const EVENTS: &'static [&'static str] = &["DONE", "NOTHING_AT_ALL"];
+    #[inline]
     fn decode(
         name: &str,
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
@@ -143,6 +144,7 @@ impl ::qmp_types::Vocabulary for AnyEvent {
                 data,
             })
     }
+    #[inline]
     fn name(&self) -> &str {
         match self {
             Self::Done(_) => "DONE",

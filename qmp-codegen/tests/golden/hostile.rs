@@ -190,16 +190,19 @@ pub mod types {
         branches: "branches" (i64),
     } }
     impl ::std::convert::From<super::types::Box_> for ObjectKind {
+        #[inline]
         fn from(branch: super::types::Box_) -> Self {
             Self::Some(branch)
         }
     }
     impl ::std::convert::From<super::types::Result_> for ObjectKind {
+        #[inline]
         fn from(branch: super::types::Result_) -> Self {
             Self::None(branch)
         }
     }
     impl ::std::convert::From<super::types::Default_> for ObjectKind {
+        #[inline]
         fn from(branch: super::types::Default_) -> Self {
             Self::Self_(branch)
         }
@@ -262,21 +265,25 @@ pub mod types {
         Unknown(::qmp_types::Null),
     }
     impl ::std::convert::From<::std::string::String> for Into_ {
+        #[inline]
         fn from(value: ::std::string::String) -> Self {
             Self::String(value)
         }
     }
     impl ::std::convert::From<&str> for Into_ {
+        #[inline]
         fn from(value: &str) -> Self {
             Self::String(value.into())
         }
     }
     impl ::std::convert::From<super::types::Vec_> for Into_ {
+        #[inline]
         fn from(value: super::types::Vec_) -> Self {
             Self::Vec(value)
         }
     }
     impl ::std::convert::From<::qmp_types::Null> for Into_ {
+        #[inline]
         fn from(value: ::qmp_types::Null) -> Self {
             Self::Unknown(value)
         }
@@ -426,6 +433,7 @@ pub mod commands {
         gen_?: "gen" (i8),
     } }
     impl ::std::convert::From<super::types::Default_> for AB {
+        #[inline]
         fn from(data: super::types::Default_) -> Self {
             Self {
                 crate_: data.crate_,
@@ -524,6 +532,7 @@ pub enum AnyEvent {
 #[allow(clippy::too_many_lines, deprecated)]
 impl ::qmp_types::Vocabulary for AnyEvent {
     const EVENTS: &'static [&'static str] = &["UNKNOWN", "ANY_EVENT"];
+    #[inline]
     fn decode(
         name: &str,
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
@@ -541,6 +550,7 @@ impl ::qmp_types::Vocabulary for AnyEvent {
                 data,
             })
     }
+    #[inline]
     fn name(&self) -> &str {
         match self {
             Self::Unknown_(_) => "UNKNOWN",

@@ -107,6 +107,7 @@ pub mod commands {
         name: "name" (string),
     } }
     impl ::std::convert::From<super::types::Name> for SetName {
+        #[inline]
         fn from(data: super::types::Name) -> Self {
             Self { name: data.name }
         }
@@ -156,6 +157,7 @@ pub enum AnyEvent {
 #[allow(clippy::too_many_lines, deprecated)]
 impl ::qmp_types::Vocabulary for AnyEvent {
     const EVENTS: &'static [&'static str] = &[];
+    #[inline]
     fn decode(
         name: &str,
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
@@ -167,6 +169,7 @@ impl ::qmp_types::Vocabulary for AnyEvent {
                 data,
             })
     }
+    #[inline]
     fn name(&self) -> &str {
         match self {
             Self::Unknown { name, .. } => name,

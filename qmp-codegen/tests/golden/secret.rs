@@ -108,6 +108,7 @@ pub mod types {
         code?: secret,
     } }
     impl ::std::convert::From<super::types::Login> for LockKind {
+        #[inline]
         fn from(branch: super::types::Login) -> Self {
             Self::Login(branch)
         }
@@ -219,6 +220,7 @@ pub mod commands {
         next?: "next" (super::types::Door),
     } }
     impl ::std::convert::From<super::types::Door> for OpenDoor {
+        #[inline]
         fn from(data: super::types::Door) -> Self {
             Self {
                 locks: data.locks,
@@ -255,6 +257,7 @@ pub mod commands {
         pins?: secret,
     } }
     impl ::std::convert::From<super::types::Login> for LogIn {
+        #[inline]
         fn from(data: super::types::Login) -> Self {
             Self {
                 user: data.user,
@@ -350,6 +353,7 @@ pub enum AnyEvent {
 #[allow(clippy::too_many_lines, deprecated)]
 impl ::qmp_types::Vocabulary for AnyEvent {
     const EVENTS: &'static [&'static str] = &[];
+    #[inline]
     fn decode(
         name: &str,
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
@@ -361,6 +365,7 @@ impl ::qmp_types::Vocabulary for AnyEvent {
                 data,
             })
     }
+    #[inline]
     fn name(&self) -> &str {
         match self {
             Self::Unknown { name, .. } => name,

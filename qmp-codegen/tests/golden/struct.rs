@@ -129,6 +129,7 @@ pub mod commands {
         anything?: "anything" (into ::qmp_types::serde_json::Value),
     } }
     impl ::std::convert::From<super::types::Disk> for SetDisk {
+        #[inline]
         fn from(data: super::types::Disk) -> Self {
             Self {
                 node_name: data.node_name,
@@ -185,6 +186,7 @@ pub enum AnyEvent {
 #[allow(clippy::too_many_lines, deprecated)]
 impl ::qmp_types::Vocabulary for AnyEvent {
     const EVENTS: &'static [&'static str] = &[];
+    #[inline]
     fn decode(
         name: &str,
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
@@ -196,6 +198,7 @@ impl ::qmp_types::Vocabulary for AnyEvent {
                 data,
             })
     }
+    #[inline]
     fn name(&self) -> &str {
         match self {
             Self::Unknown { name, .. } => name,

@@ -103,11 +103,13 @@ pub mod types {
         Nowhere: "nowhere",
     } }
     impl ::std::convert::From<super::types::Inet> for Address {
+        #[inline]
         fn from(branch: super::types::Inet) -> Self {
             Self::Inet(branch)
         }
     }
     impl ::std::convert::From<super::types::Unix> for Address {
+        #[inline]
         fn from(branch: super::types::Unix) -> Self {
             Self::Unix(branch)
         }
@@ -132,6 +134,7 @@ pub mod types {
         weight?: "weight" (i64),
     } }
     impl ::std::convert::From<super::types::Address> for ChannelTransport {
+        #[inline]
         fn from(branch: super::types::Address) -> Self {
             Self::Socket(branch)
         }
@@ -263,6 +266,7 @@ pub enum AnyEvent {
 #[allow(clippy::too_many_lines, deprecated)]
 impl ::qmp_types::Vocabulary for AnyEvent {
     const EVENTS: &'static [&'static str] = &[];
+    #[inline]
     fn decode(
         name: &str,
         data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
@@ -274,6 +278,7 @@ impl ::qmp_types::Vocabulary for AnyEvent {
                 data,
             })
     }
+    #[inline]
     fn name(&self) -> &str {
         match self {
             Self::Unknown { name, .. } => name,

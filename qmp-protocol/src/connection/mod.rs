@@ -329,7 +329,7 @@ impl Connection {
                 return self.next_finished();
             }
             None => {
-                let end = self.ending.take()?;
+                let end = self.other_service(input).map(End::Protocol).or(self.ending.take())?;
                 self.finish(end, Some(input));
                 return self.next_finished();
             }
@@ -345,6 +345,17 @@ impl Connection {
         let (id, result) = self.exchange.calls.next_finished()?;
         let empty = || serde_json::from_str("{}").unwrap_or(RawValue::NULL);
         Some(Incoming::Reply { id, result: result.map(|()| empty()) })
+    }
+
+    /// Returns an error if a server of another protocol is recognized by a line that is still
+    /// arriving, or that never ends.
+    fn other_service(&self, input: &Input) -> Option<ProtocolError> {
+        let is_greeting = matches!(self.phase, Phase::Connected) && !input.is_message();
+        let garbage = is_greeting.then(|| input.unfinished()).flatten()?;
+        match not_qmp(garbage) {
+            error @ ProtocolError::OtherService { .. } => Some(error),
+            _ => None,
+        }
     }
 
     /// Ends the connection at once. Nothing more is taken from the peer.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::garbage::Garbage;
 use crate::printable::{Excerpt, NAME};
+use crate::service::Service;
 
 /// A violation of the protocol by the peer.
 #[derive(Clone, Debug)]
@@ -19,6 +20,13 @@ pub enum ProtocolError {
     },
     /// The first bytes from the peer are not a QMP greeting.
     NotQmp(Garbage),
+    /// The peer is a server of another protocol.
+    OtherService {
+        /// The protocol.
+        service: Service,
+        /// The first bytes from the peer.
+        garbage: Garbage,
+    },
     /// The peer is not a guest agent: it sends text, or sends back what it receives, as a terminal
     /// does, or it greets as a monitor does.
     NotAgent(Garbage),
@@ -71,6 +79,7 @@ impl ProtocolError {
             | Self::TooDeep { command, .. } => Some(command),
             Self::HumanMonitor { .. }
             | Self::NotQmp(_)
+            | Self::OtherService { .. }
             | Self::NotAgent(_)
             | Self::TooLarge { .. } => None,
         }
@@ -88,6 +97,11 @@ impl fmt::Display for ProtocolError {
                 Excerpt(banner, 700)
             ),
             Self::NotQmp(_) => f.write_str("the peer is not a QMP server"),
+            Self::OtherService { service, .. } => write!(
+                f,
+                "the peer is {service}, not a QMP server; open a QMP monitor with \
+                 `-qmp unix:PATH,server=on,wait=off`"
+            ),
             Self::NotAgent(_) => f.write_str("the peer is not a guest agent"),
             Self::TooLarge { limit } => write!(
                 f,
@@ -112,7 +126,9 @@ impl fmt::Display for ProtocolError {
 impl StdError for ProtocolError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::NotQmp(garbage) | Self::NotAgent(garbage) => Some(garbage),
+            Self::NotQmp(garbage)
+            | Self::OtherService { garbage, .. }
+            | Self::NotAgent(garbage) => Some(garbage),
             Self::BadReply { garbage, .. } | Self::LostReply { garbage, .. } => Some(&**garbage),
             _ => None,
         }

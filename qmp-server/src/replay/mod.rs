@@ -1,7 +1,8 @@
 //! Recorded sessions that answer, for tests without a QEMU.
 //!
 //! A [`Recorder`] writes the messages of a client to a file, for example while it talks to a live
-//! QEMU. A [`Replay`] reads the [`Recording`], and answers a client as QEMU did.
+//! QEMU. A [`Replay`] reads the [`Recording`], and answers a client as QEMU did. The format is that of
+//! [`qmp_types::recording`].
 //!
 //! ```
 //! # #[cfg(unix)] {
@@ -28,7 +29,6 @@
 //! ```
 
 mod peer;
-mod recorder;
 mod recording;
 mod report;
 mod request;
@@ -43,8 +43,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use self::peer::ReplayPeer;
-pub use self::recorder::Recorder;
-pub use self::recording::{Recording, RecordingError};
+pub use self::recording::Recording;
 pub use self::report::{Fault, ReplayError};
 pub use self::store::Order;
 use self::store::Store;
@@ -52,6 +51,7 @@ use crate::link::{self, Link};
 use crate::schema::Schema;
 use crate::session::Session;
 use crate::sync::lock;
+pub use qmp_types::recording::{Direction, Recorder, RecordingError};
 
 /// The settings of a replay.
 #[derive(Clone, Debug)]

@@ -1,38 +1,24 @@
 //! Recordings of sessions: what a client and a server have sent to each other.
 
-use std::fmt;
 use std::io::{self, BufRead};
 use std::path::Path;
-use std::time::Duration;
 
-use qmp_types::{Capability, ErrorClass, Greeting, Printable, QmpError, Timestamp};
+use qmp_types::recording::{Content, Direction, Entry, Reader, RecordingError};
+use qmp_types::{Capability, ErrorClass, Greeting, QmpError, Timestamp};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::request::Request;
-use crate::json::{dismantle, value_to_json};
+use crate::json::value_to_json;
 
 /// The maximum size of a recording in bytes.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// A recorded session.
+/// A recorded session, in the format of [`qmp_types::recording`].
 ///
-/// # Format
-///
-/// A recording is a text of one JSON object per line. Empty lines are ignored.
-///
-/// ```text
-/// {"time": 0.000312, "direction": "received", "message": {"QMP": {...}}}
-/// {"time": 0.000518, "direction": "sent", "message": {"execute": "query-status", "id": 1}}
-/// {"time": 0.000702, "direction": "received", "message": {"return": {...}, "id": 1}}
-/// ```
-///
-/// - `time`: the seconds since the beginning. It informs people; replaying ignores it.
-/// - `direction`: `sent` by the client, or `received` by it.
-/// - `message`: the message. In the place of a message that is not JSON, there is `text` with a string,
-///   which replaying ignores.
-///
-/// Other members are ignored. A [`Recorder`](super::Recorder) writes this format.
+/// The messages of several connections are replayed as if they were one connection's, unless one is
+/// [selected](Self::of_monitor). In a recording with a header, messages that are neither commands nor
+/// a server's are skipped; in one without, which was written by hand, they are errors.
 #[derive(Clone, Debug)]
 pub struct Recording {
     pub(super) greeting: Greeting,
@@ -45,7 +31,9 @@ pub struct Recording {
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
     pub(super) request: Request,
-    pub(super) id: Option<Value>,
+    /// The name of the connection.
+    monitor: String,
+    id: Option<Value>,
     /// The events between the request and the reply.
     pub(super) before: Vec<Event>,
     /// None if the request was not answered.
@@ -60,41 +48,6 @@ pub(super) struct Event {
     pub(super) name: String,
     pub(super) data: Option<Box<RawValue>>,
     pub(super) timestamp: Timestamp,
-}
-
-/// The error for a recording that cannot be read.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum RecordingError {
-    /// The file cannot be read.
-    Io(io::Error),
-    /// A line does not have the format of recordings.
-    Line {
-        /// The number of the line, from 1.
-        line: usize,
-        /// The reason.
-        reason: String,
-    },
-}
-
-impl fmt::Display for RecordingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(_) => f.write_str("failed to read the recording"),
-            Self::Line { line, reason } => {
-                write!(f, "line {line} of the recording is invalid: {}", Printable(reason))
-            }
-        }
-    }
-}
-
-impl std::error::Error for RecordingError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io(error) => Some(error),
-            Self::Line { .. } => None,
-        }
-    }
 }
 
 impl Recording {
@@ -112,12 +65,28 @@ impl Recording {
     /// # Errors
     /// Returns an error if the recording cannot be read, or a line does not have the format.
     pub fn read(reader: impl BufRead) -> Result<Self, RecordingError> {
-        let mut builder = Builder::default();
-        for (number, line) in reader.take(MAX_BYTES).lines().enumerate() {
-            let line = line.map_err(RecordingError::Io)?;
-            if !line.trim().is_empty() {
-                let failed = |reason| RecordingError::Line { line: number + 1, reason };
-                builder.line(&line).map_err(failed)?;
+        Self::read_where(reader, &|_| true)
+    }
+
+    /// Reads the messages of one connection from a recording of up to 256 MiB.
+    ///
+    /// # Errors
+    /// Returns an error if the recording cannot be read, or a line does not have the format.
+    pub fn of_monitor(reader: impl BufRead, name: &str) -> Result<Self, RecordingError> {
+        Self::read_where(reader, &|monitor| monitor == name)
+    }
+
+    fn read_where(
+        reader: impl BufRead,
+        selects: &dyn Fn(&str) -> bool,
+    ) -> Result<Self, RecordingError> {
+        let mut reader = Reader::new(reader.take(MAX_BYTES))?;
+        let mut builder = Builder { is_lenient: reader.header().is_some(), ..Builder::default() };
+        for entry in reader.by_ref() {
+            let entry = entry?;
+            if selects(&entry.monitor) {
+                let line = entry.line;
+                builder.entry(entry).map_err(|reason| RecordingError::line(line, reason))?;
             }
         }
         Ok(builder.recording)
@@ -147,6 +116,8 @@ impl Recording {
 /// Turns lines into exchanges.
 struct Builder {
     recording: Recording,
+    /// Whether messages are skipped that are neither commands nor a server's.
+    is_lenient: bool,
     /// The exchange after whose reply the latest message came.
     last: Option<usize>,
 }
@@ -156,41 +127,23 @@ impl Default for Builder {
         let capabilities = vec![Capability::Oob];
         let greeting = Greeting { capabilities, ..Greeting::default() };
         let recording = Recording { greeting, events: Vec::new(), exchanges: Vec::new() };
-        Self { recording, last: None }
+        Self { recording, is_lenient: false, last: None }
     }
 }
 
 impl Builder {
-    fn line(&mut self, line: &str) -> Result<(), String> {
-        let mut members: Map<String, Value> =
-            serde_json::from_str(line).map_err(|error| error.to_string())?;
-        if let Some(time) = members.get("time") {
-            time.as_f64()
-                .and_then(|time| Duration::try_from_secs_f64(time).ok())
-                .ok_or("`time` is not a number of seconds")?;
-        }
-        let direction = members.get("direction").and_then(Value::as_str);
-        let sent = match direction {
-            Some("sent") => true,
-            Some("received") => false,
-            _ => return Err("`direction` is neither `sent` nor `received`".to_owned()),
-        };
-        let message = match members.remove("message") {
-            Some(Value::Object(message)) => message,
-            Some(other) => {
-                dismantle([other]);
-                return Err("`message` is not an object".to_owned());
-            }
-            None if members.get("text").is_some_and(Value::is_string) => return Ok(()),
-            None => return Err("`message` is missing".to_owned()),
-        };
-        match sent {
-            true => self.request(message),
-            false => self.received(message),
-        }
+    fn entry(&mut self, entry: Entry) -> Result<(), String> {
+        let Content::Message(message) = entry.content else { return Ok(()) };
+        let message: Result<Map<String, Value>, _> = serde_json::from_str(message.get());
+        let added =
+            message.map_err(|error| error.to_string()).and_then(|message| match entry.direction {
+                Direction::Sent => self.request(entry.monitor, message),
+                Direction::Received => self.received(&entry.monitor, message),
+            });
+        if self.is_lenient { Ok(()) } else { added }
     }
 
-    fn request(&mut self, mut message: Map<String, Value>) -> Result<(), String> {
+    fn request(&mut self, monitor: String, mut message: Map<String, Value>) -> Result<(), String> {
         let id = message.remove("id");
         let out_of_band = message.contains_key("exec-oob");
         let name = message.remove("exec-oob").or_else(|| message.remove("execute"));
@@ -208,6 +161,7 @@ impl Builder {
         };
         self.recording.exchanges.push(Exchange {
             request: Request { name, arguments, out_of_band },
+            monitor,
             id,
             before: Vec::new(),
             reply: None,
@@ -216,7 +170,7 @@ impl Builder {
         Ok(())
     }
 
-    fn received(&mut self, mut message: Map<String, Value>) -> Result<(), String> {
+    fn received(&mut self, monitor: &str, mut message: Map<String, Value>) -> Result<(), String> {
         if let Some(greeting) = message.remove("QMP") {
             self.recording.greeting =
                 serde_json::from_value(greeting).map_err(|error| error.to_string())?;
@@ -239,7 +193,9 @@ impl Builder {
         };
         let id = message.remove("id");
         let exchanges = &mut self.recording.exchanges;
-        let is_answered = |exchange: &Exchange| exchange.reply.is_none() && exchange.id == id;
+        let is_answered = |exchange: &Exchange| {
+            exchange.reply.is_none() && exchange.id == id && exchange.monitor == monitor
+        };
         // Otherwise it is the answer to negotiation, or to a message that was not recorded.
         if let Some(at) = exchanges.iter().position(is_answered) {
             exchanges[at].reply = Some(reply);

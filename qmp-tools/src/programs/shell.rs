@@ -1,19 +1,25 @@
 //! Sends commands to a monitor from a prompt, a script, or the command line.
 
 use std::borrow::Cow;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
-use clap::{CommandFactory, Parser};
-use qmp_client::blocking::{Client, Events};
+use clap::{Args, Parser};
+use qmp_client::blocking::Client;
 use qmp_client::qmp::commands::QueryCommands;
-use qmp_client::{Error, RawEvent};
+use qmp_client::{Dialect, Error};
 
-use crate::cli::{Completions, chain};
+use crate::cli::{Completions, TimeoutArgs, chain};
 use crate::machine::{Machine, MachineArgs, Origin};
-use crate::shell::{LineError, Outcome, Printer, Prompt, Shell, parse};
+use crate::shell::output::{EventStyle, Mode};
+use crate::shell::script::{Script, Tally};
+use crate::shell::session::Peer;
+use crate::shell::{LogFile, Outcome, Printer, Prompt, Session, Settings};
 use crate::terminal::{self, notice};
 
 /// Send commands to a QMP monitor, one per line: 'command key=value ...' or JSON
@@ -23,76 +29,305 @@ pub struct Arguments {
     #[command(flatten)]
     machine: MachineArgs,
 
-    /// Execute COMMAND instead of reading standard input; may be repeated
-    #[arg(short, long, value_name = "COMMAND")]
-    command: Vec<String>,
+    /// Talk to a guest agent, which has no greeting and no negotiation, as `qmp agent` does
+    #[arg(short = 'N', long, conflicts_with = "launch")]
+    skip_negotiation: bool,
 
-    /// Pretty-print replies and events; the default at a terminal
-    #[arg(short, long)]
-    pretty: bool,
+    #[command(flatten)]
+    options: ShellArgs,
 
     #[command(flatten)]
     completions: Completions,
 }
 
+/// Start a QEMU, send commands to it, and quit it at the end
+#[derive(Debug, Parser)]
+#[command(name = "qmp-shell-wrap", version, after_help = WRAP_EXAMPLES)]
+pub struct WrapArguments {
+    #[command(flatten)]
+    options: ShellArgs,
+
+    #[command(flatten)]
+    timeout: TimeoutArgs,
+
+    #[command(flatten)]
+    completions: Completions,
+
+    /// QEMU with its arguments (default: qemu-system-x86_64)
+    #[arg(
+        value_names = ["PROGRAM", "ARG"],
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    qemu: Vec<OsString>,
+}
+
+/// The arguments of all programs that are shells.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ShellArgs {
+    /// Execute COMMAND instead of reading standard input; may be repeated
+    #[arg(short, long, value_name = "COMMAND")]
+    command: Vec<String>,
+
+    /// Execute the statements of FILE, before those of --command; may be repeated
+    #[arg(short, long, value_name = "FILE")]
+    file: Vec<PathBuf>,
+
+    /// Show replies and events over several lines: --output pretty
+    #[arg(short, long, conflicts_with_all = ["output", "jsonl"])]
+    pretty: bool,
+
+    /// How to show replies: pretty (the default at a terminal), compact, table, raw or jsonl
+    #[arg(long, value_name = "MODE", value_parser = mode, conflicts_with = "jsonl")]
+    output: Option<Mode>,
+
+    /// Print one JSON envelope per line, and nothing else: --output jsonl
+    #[arg(long)]
+    jsonl: bool,
+
+    /// Show the commands that are sent, without their secrets
+    #[arg(short, long)]
+    verbose: bool,
+
+    /// Send lines to the human monitor
+    #[arg(short = 'H', long)]
+    hmp: bool,
+
+    /// Append all messages to FILE, without the secrets in commands
+    #[arg(short, long, value_name = "FILE")]
+    logfile: Option<PathBuf>,
+
+    /// End a script at the first statement that fails
+    #[arg(long)]
+    exit_on_error: bool,
+
+    /// Do not ask before the machine ends
+    #[arg(short, long)]
+    yes: bool,
+}
+
+fn mode(text: &str) -> Result<Mode, String> {
+    let modes = Mode::ALL.map(Mode::as_str).join(", ");
+    Mode::named(text).ok_or_else(|| format!("the modes are {modes}"))
+}
+
 const EXAMPLES: &str = "\
 A value that is valid JSON is sent as such; any other value is a string, and so is everything in
 single quotes: id='123'. A dot in a key makes an object: file.driver=file. A word that starts with
-'#' begins a comment. The exit status is 1 if a command failed.
+'#' begins a comment. `wait EVENT [member=value] [--timeout SECONDS]` waits for an event that came
+after the last command was sent. `set` lists and sets options.
+
+A command in a script has a deadline, --timeout or `set timeout=SECONDS`; at a prompt, --timeout only
+concerns connecting.
+
+Exit status:
+  0  all statements succeeded
+  1  a statement failed
+  2  the arguments are invalid, or a file cannot be opened
+  3  no connection, or it was lost
+  4  a deadline passed
 
 Examples:
   qmp-shell                                 talk to a simulated machine
   qmp-shell unix:/run/vm.sock               open a prompt
   qmp-shell unix:/run/vm.sock -c stop -c 'set_link name=net0 up=false'
+  qmp-shell unix:/run/vm.sock -c 'device_del id=d0' -c 'wait DEVICE_DELETED device=d0'
+  qmp-shell localhost:4444 --jsonl -f setup.qmp
   qmp-shell unix:/run/vm.sock < commands    execute a file, one command per line";
+
+const WRAP_EXAMPLES: &str = "\
+The monitor is a connection that QEMU inherits: no other monitor is added or changed. QEMU quits with
+the shell. The exit status is that of qmp-shell.
+
+Examples:
+  qmp-shell-wrap qemu-system-x86_64 -M q35 -display none
+  qmp-shell-wrap -c query-status -- qemu-system-x86_64 -S -display none";
 
 /// Runs the program, and returns its exit status.
 #[must_use]
 pub fn main(arguments: &Arguments) -> ExitCode {
-    match run(arguments) {
-        Ok(Outcome::Failed | Outcome::Lost) => ExitCode::FAILURE,
-        Ok(Outcome::Done | Outcome::Ended) => ExitCode::SUCCESS,
-        Err(error) => {
-            notice(&format!("qmp-shell: {}", chain(&*error)));
-            ExitCode::FAILURE
+    if let Some(status) = arguments.completions.main::<Arguments>() {
+        return status;
+    }
+    let mut machine = arguments.machine.clone();
+    if machine.address.is_none() && machine.launch.is_empty() {
+        machine.address = std::env::var("QMP_SOCKET").ok();
+    }
+    machine.address = machine.address.map(|address| spelled_out(&address));
+    run("qmp-shell", &machine, arguments.skip_negotiation, &arguments.options)
+}
+
+/// Runs `qmp-shell-wrap`, and returns its exit status.
+#[must_use]
+pub fn wrap(arguments: &WrapArguments) -> ExitCode {
+    if let Some(status) = arguments.completions.main::<WrapArguments>() {
+        return status;
+    }
+    let mut launch = arguments.qemu.clone();
+    if launch.is_empty() {
+        launch.push("qemu-system-x86_64".into());
+    }
+    let machine = MachineArgs { address: None, launch, timeout: arguments.timeout };
+    run("qmp-shell-wrap", &machine, false, &arguments.options)
+}
+
+/// Returns an address in the toolkit's spelling: qmp-shell takes `HOST:PORT`, too.
+fn spelled_out(address: &str) -> String {
+    match address.rsplit_once(':') {
+        Some((host, port))
+            if !address.contains('/')
+                && !["tcp", "unix"].iter().any(|scheme| host.split(':').next() == Some(scheme))
+                && port.parse::<u16>().is_ok() =>
+        {
+            format!("tcp:{address}")
+        }
+        _ => address.to_owned(),
+    }
+}
+
+/// The exit status of an outcome.
+pub(crate) fn status(outcome: Outcome) -> ExitCode {
+    ExitCode::from(match outcome {
+        Outcome::Done | Outcome::Ended => 0,
+        Outcome::Failed | Outcome::Interrupted => 1,
+        Outcome::Lost => 3,
+        Outcome::Timeout => 4,
+    })
+}
+
+/// The exit status for arguments that are invalid.
+const USAGE: u8 = 2;
+const NO_CONNECTION: u8 = 3;
+
+fn run(program: &str, machine: &MachineArgs, is_agent: bool, options: &ShellArgs) -> ExitCode {
+    let fails = |status: u8, error: &dyn std::error::Error| {
+        notice(&format!("{program}: {}", chain(error)));
+        ExitCode::from(status)
+    };
+    let scripts = match options.scripts() {
+        Ok(scripts) => scripts,
+        Err(error) => return fails(USAGE, &error),
+    };
+    let mut connection = machine.timeout.options();
+    if is_agent {
+        connection = connection.dialect(Dialect::Agent);
+    }
+    if let Some(path) = &options.logfile {
+        match LogFile::open(path) {
+            Ok(mut log) => {
+                connection = connection.transcript(move |direction, text| log.add(direction, text));
+            }
+            Err(error) => return fails(USAGE, &error),
+        }
+    }
+    let machine = match machine.connect_with(&connection) {
+        Ok(connected) => (connected, machine.timeout.timeout),
+        Err(error) => return fails(NO_CONNECTION, &*error),
+    };
+    let peer = if is_agent { Peer::Agent } else { Peer::Monitor };
+    match execute(machine, peer, scripts, options) {
+        Ok(outcome) => status(outcome),
+        Err(error) => fails(1, &*error),
+    }
+}
+
+impl ShellArgs {
+    /// Returns the scripts that the arguments name; none if standard input is a terminal.
+    ///
+    /// # Errors
+    /// A file cannot be opened.
+    pub(crate) fn scripts(&self) -> io::Result<Vec<Script>> {
+        let mut scripts = Vec::new();
+        for path in &self.file {
+            let name = path.display().to_string();
+            if name == "-" {
+                scripts.push(Script::read(None, io::stdin()));
+                continue;
+            }
+            let file = File::open(path)
+                .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+            scripts.push(Script::read(Some(name), file));
+        }
+        if !self.command.is_empty() {
+            scripts.push(Script::commands(self.command.clone()));
+        }
+        if scripts.is_empty() && !io::stdin().is_terminal() {
+            scripts.push(Script::read(None, io::stdin()));
+        }
+        Ok(scripts)
+    }
+
+    /// Returns the options of a session.
+    pub(crate) fn settings(&self, is_interactive: bool, timeout: Duration) -> Settings {
+        let is_terminal = is_interactive && io::stdout().is_terminal();
+        let mode = match (self.output, self.jsonl, self.pretty || is_terminal) {
+            (Some(mode), _, _) => mode,
+            (None, true, _) => Mode::Jsonl,
+            (None, false, true) => Mode::Pretty,
+            (None, false, false) => Mode::Compact,
+        };
+        Settings {
+            output: mode,
+            event_style: is_terminal.then_some(EventStyle::Line),
+            timeout: (!is_interactive).then_some(timeout),
+            verbose: self.verbose,
+            hmp: self.hmp,
+            exit_on_error: self.exit_on_error,
+            color: is_terminal && std::env::var_os("NO_COLOR").is_none(),
+            ..Settings::default()
         }
     }
 }
 
-fn run(arguments: &Arguments) -> Result<Outcome, Box<dyn std::error::Error>> {
-    if arguments.completions.print(Arguments::command())? {
-        return Ok(Outcome::Done);
-    }
-    let machine = arguments.machine.connect()?;
+/// Executes scripts, or reads commands from a person if there are none.
+fn execute(
+    (machine, timeout): (Machine, Duration),
+    peer: Peer,
+    scripts: Vec<Script>,
+    options: &ShellArgs,
+) -> Result<Outcome, Box<dyn std::error::Error>> {
     let client = machine.client.clone();
-    let events = client.raw_events();
-    let interactive = arguments.command.is_empty() && io::stdin().is_terminal();
+    let is_interactive = scripts.is_empty();
     if matches!(machine.origin, Origin::Simulated) {
         notice(
             "no address was given: using a simulated machine; see --help to connect to a real one",
         );
     }
-    let pretty = arguments.pretty || (interactive && io::stdout().is_terminal());
-    let outcome = if interactive {
+    let settings = options.settings(is_interactive, timeout);
+    let outcome = if is_interactive {
         let then = match machine.origin {
             Origin::Address => "keeps running",
             Origin::Launched(_) | Origin::Simulated => "stops",
         };
         let version = client.version();
         notice(&format!("QEMU {version}. Press Ctrl-D to leave; the machine {then}."));
-        interact(client, events, pretty)?;
+        let asks = !options.yes && matches!(machine.origin, Origin::Address);
+        interact(client, settings, asks)?;
         Outcome::Done
     } else {
-        let mut shell = Shell::new(client, events, io::stdout().lock(), pretty);
-        if arguments.command.is_empty() {
-            script(&mut shell, io::stdin().lock())?
-        } else {
-            let lines = arguments.command.iter().map(|line| Ok(line.clone()));
-            execute(&mut shell, lines)?
-        }
+        let messages = Box::new(io::stderr());
+        let mut session = Session::new(client, io::stdout(), messages, settings).peer(peer);
+        run_scripts(&mut session, scripts)?
     };
     finish(machine)?;
     Ok(outcome)
+}
+
+/// Executes scripts one after the other. An output that is closed, as with `| head`, ends them.
+pub(crate) fn run_scripts<W: Write>(
+    session: &mut Session<W>,
+    scripts: Vec<Script>,
+) -> io::Result<Outcome> {
+    let mut tally = Tally::default();
+    for mut script in scripts {
+        match tally.run(session, &mut script) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(tally.worst())
 }
 
 /// Ends the session. A connection that was lost has been reported already.
@@ -103,66 +338,22 @@ fn finish(machine: Machine) -> Result<(), Error> {
     }
 }
 
-fn script<W: Write>(shell: &mut Shell<W>, input: impl BufRead) -> io::Result<Outcome> {
-    execute(shell, input.lines())
-}
-
-/// Executes every line, and returns [`Outcome::Failed`] if any of them failed. JSON that is
-/// incomplete at the end of a line continues on the next.
-fn execute<W: Write>(
-    shell: &mut Shell<W>,
-    lines: impl Iterator<Item = io::Result<String>>,
-) -> io::Result<Outcome> {
-    let mut overall = Outcome::Done;
-    let mut pending = String::new();
-    let mut lines = lines;
-    while let Some(line) = lines.next() {
-        pending += &line?;
-        // An unclosed quote fails its own line; it must not swallow those that follow.
-        if matches!(parse(&pending), Err(LineError::Unclosed('{' | '['))) {
-            pending.push('\n');
-            continue;
-        }
-        match shell.line(&std::mem::take(&mut pending))? {
-            Outcome::Done => {}
-            Outcome::Failed => overall = Outcome::Failed,
-            Outcome::Ended => return check_nothing_follows(lines, overall),
-            Outcome::Lost => return Ok(Outcome::Lost),
-        }
-    }
-    match shell.line(&pending)? {
-        Outcome::Failed | Outcome::Lost => Ok(Outcome::Failed),
-        Outcome::Done | Outcome::Ended => Ok(overall),
-    }
-}
-
-/// Fails if a command follows after the machine has exited; blank lines and comments are fine.
-fn check_nothing_follows(
-    lines: impl Iterator<Item = io::Result<String>>,
-    overall: Outcome,
-) -> io::Result<Outcome> {
-    for line in lines {
-        let line = line?;
-        if parse(&line) != Ok(None) {
-            notice(&format!("not executed because the machine has exited: {}", line.trim()));
-            return Ok(Outcome::Failed);
-        }
-    }
-    Ok(overall)
-}
-
 /// Reads commands from a person while a second thread executes them and prints events.
 fn interact(
     client: Client,
-    events: Events<RawEvent>,
-    pretty: bool,
+    settings: Settings,
+    asks: bool,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let mut prompt = Prompt::new(commands(&client))?;
     let printer = prompt.printer();
     let (requests, inbox) = mpsc::channel();
     let (done, outcomes) = mpsc::channel();
     let connection = std::thread::spawn(move || {
-        let shell = Shell::new(client, events, printer.clone(), pretty);
+        let messages = Box::new(printer.clone());
+        let mut shell = Session::new(client, printer.clone(), messages, settings);
+        if asks {
+            shell = shell.confirm(Box::new(confirm));
+        }
         serve(shell, &printer, &inbox, &done);
     });
     while let Some(command) = prompt.read()? {
@@ -175,6 +366,15 @@ fn interact(
     // A panic has been printed.
     let _ = connection.join();
     Ok(())
+}
+
+/// Asks at the terminal, while no line is being edited.
+fn confirm(what: &str) -> bool {
+    let mut answer = String::new();
+    let asked = write!(io::stdout(), "This will {what}. Continue? [y/N] ");
+    let asked = asked.and_then(|()| io::stdout().flush());
+    let read = asked.and_then(|()| io::stdin().read_line(&mut answer));
+    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
 /// Returns the names of the machine's commands, or none if it does not list them.
@@ -190,7 +390,7 @@ fn commands(client: &Client) -> Vec<String> {
 
 /// Executes lines as they arrive, and prints events in between.
 fn serve(
-    mut shell: Shell<Printer>,
+    mut shell: Session<Printer>,
     printer: &Printer,
     inbox: &Receiver<String>,
     done: &Sender<Outcome>,
@@ -202,7 +402,7 @@ fn serve(
             Ok(line) => {
                 let outcome = match shell.line(&line).unwrap_or(Outcome::Lost) {
                     // A failed command does not end the session.
-                    Outcome::Failed => Outcome::Done,
+                    Outcome::Failed | Outcome::Interrupted | Outcome::Timeout => Outcome::Done,
                     other => other,
                 };
                 if outcome != Outcome::Done {
@@ -214,7 +414,7 @@ fn serve(
             }
             Err(TryRecvError::Disconnected) => return,
             Err(TryRecvError::Empty) => {
-                if shell.events(POLL).unwrap_or(Outcome::Lost) != Outcome::Done {
+                if shell.pump(POLL).unwrap_or(Outcome::Lost) != Outcome::Done {
                     // The editor only returns once a key is pressed.
                     let _ = writeln!(
                         printer.clone(),

@@ -1,15 +1,22 @@
 //! The shell: reads commands, and prints replies and events.
 //!
 //! ```text
-//! editor, script or -c ──line──> parse ──command──> client ──> reply  ──> output
-//!                                                          └─> events ─┘
+//! editor, script or -c ──text──> parse ──statement──> session ──> client ──> reply  ──> output
+//!                                                                        └─> events ─┘
 //! ```
 
-mod layout;
+pub mod complete;
 mod line;
+mod log;
+pub mod output;
 mod prompt;
-mod run;
+pub mod script;
+pub mod secrets;
+pub mod session;
+pub mod syntax;
+pub mod types;
 
 pub use line::{Line, LineError, parse};
+pub use log::LogFile;
 pub use prompt::{Printer, Prompt};
-pub use run::{Outcome, Shell};
+pub use session::{Interrupt, Outcome, Session, Settings, Statement};

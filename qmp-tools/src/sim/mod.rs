@@ -8,7 +8,7 @@
 mod address;
 pub mod emulator;
 mod running;
-mod signals;
+pub(crate) mod signals;
 
 pub use address::{Address, Endpoint};
 pub(crate) use running::serve_agent;

@@ -1,6 +1,6 @@
 //! The reader as a deserializer.
 
-use serde::de::{Deserializer, Error as _, Visitor};
+use serde::de::{Deserializer, Error as _, Expected, Unexpected, Visitor};
 
 use super::access::{Elements, Members, Variant, WITH_TEXT, WithText};
 use super::error::{JsonError, Result};
@@ -58,6 +58,60 @@ impl<'de> Reader<'de> {
     }
 }
 
+impl Reader<'_> {
+    /// Returns the error for a value of another type than the one that was asked for.
+    ///
+    /// Going through [`deserialize_any`](Deserializer::deserialize_any) instead would compile the
+    /// reading of all types for the visitor of each.
+    #[cold]
+    fn mismatch(&mut self, expected: &dyn Expected) -> JsonError {
+        let start = self.at;
+        let error = match self.peek() {
+            Some(b'"') => {
+                let text = self.string().and_then(|plain| match plain {
+                    Some(plain) => Ok(plain.into()),
+                    None => self.unescaped(start).map(std::borrow::Cow::Owned),
+                });
+                text.map(|text| JsonError::invalid_type(Unexpected::Str(&text), expected))
+            }
+            Some(b'{') => return JsonError::invalid_type(Unexpected::Map, expected).at(start),
+            Some(b'[') => return JsonError::invalid_type(Unexpected::Seq, expected).at(start),
+            Some(b'-' | b'0'..=b'9') => self.number().map(|number| {
+                let found = match number {
+                    Number::Natural(number) => Unexpected::Unsigned(number),
+                    Number::Negative(number) => Unexpected::Signed(number),
+                    Number::Fraction(number) => Unexpected::Float(number),
+                };
+                JsonError::invalid_type(found, expected)
+            }),
+            Some(_) => self.word().map(|word| {
+                let found = word.map_or(Unexpected::Unit, Unexpected::Bool);
+                JsonError::invalid_type(found, expected)
+            }),
+            None => Err(self.ends_early()),
+        };
+        match error {
+            Ok(error) => error.at(self.at),
+            Err(error) => error,
+        }
+    }
+}
+
+/// Reads numbers, and nothing else.
+macro_rules! deserialize_numbers {
+    ($($method:ident)*) => {
+        $(
+            #[inline]
+            fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+                match self.peek() {
+                    Some(b'-' | b'0'..=b'9') => self.visit_number(visitor),
+                    _ => Err(self.mismatch(&visitor)),
+                }
+            }
+        )*
+    };
+}
+
 impl<'de> Deserializer<'de> for &mut Reader<'de> {
     type Error = JsonError;
 
@@ -92,6 +146,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     ) -> Result<V::Value> {
         match (self.peek(), fields) {
             (Some(b'{'), [first]) => self.visit_object(first, visitor),
+            // Few types ask for this, and those of other crates can be arrays.
             _ => self.deserialize_any(visitor),
         }
     }
@@ -133,13 +188,13 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         }
     }
 
-    // Values that are nearly always strings are tried as strings first.
+    // A value of another type is an error at once, as it is with serde_json.
 
     #[inline(always)]
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.peek() {
             Some(b'"') => self.visit_string(visitor),
-            _ => self.deserialize_any(visitor),
+            _ => Err(self.mismatch(&visitor)),
         }
     }
 
@@ -157,7 +212,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.peek() {
             Some(b'{') => self.visit_object("", visitor),
-            _ => self.deserialize_any(visitor),
+            _ => Err(self.mismatch(&visitor)),
         }
     }
 
@@ -165,12 +220,25 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.peek() {
             Some(b'[') => self.visit_array(visitor),
-            _ => self.deserialize_any(visitor),
+            _ => Err(self.mismatch(&visitor)),
         }
     }
 
+    #[inline]
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.peek() {
+            Some(b't' | b'f') => self.visit_word(visitor),
+            _ => Err(self.mismatch(&visitor)),
+        }
+    }
+
+    deserialize_numbers! {
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
+        deserialize_f32 deserialize_f64
+    }
+
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char bytes byte_buf unit unit_struct
-        tuple tuple_struct
+        char bytes byte_buf unit unit_struct tuple tuple_struct
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::de::{Expected, Unexpected};
+
 use crate::printable::Excerpt;
 
 /// How many bytes of a reason are kept. It may quote a value, which may be a whole message, and
@@ -53,6 +55,17 @@ impl serde::de::Error for JsonError {
     fn custom<T: fmt::Display>(reason: T) -> Self {
         let reason = Excerpt(&reason, LONGEST).to_string();
         Self(Box::new(Details { reason, offset: None }))
+    }
+
+    #[cold]
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        match found {
+            // serde's word is "unit value".
+            Unexpected::Unit => {
+                Self::custom(format_args!("invalid type: null, expected {expected}"))
+            }
+            found => Self::custom(format_args!("invalid type: {found}, expected {expected}")),
+        }
     }
 }
 

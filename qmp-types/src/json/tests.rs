@@ -90,6 +90,34 @@ fn derived_enums_are_read() {
     );
 }
 
+/// A value of a wrong type is reported as by serde_json, which reads the same types.
+#[test]
+fn wrong_types_are_named() {
+    fn reasons<T: serde::de::DeserializeOwned + fmt::Debug>(text: &str) -> (String, String) {
+        let ours = from_str::<T>(text).unwrap_err().into_parts().0;
+        let theirs = serde_json::from_str::<T>(text).unwrap_err().to_string();
+        let theirs = theirs.rsplit_once(" at line ").map(|(reason, _)| reason.to_owned());
+        (ours, theirs.unwrap())
+    }
+    type Map = std::collections::BTreeMap<String, u8>;
+    let values = ["\"a\\u0062\"", "-7", "7", "1.5", "true", "null", "[1]", "{\"a\": 1}"];
+    for (is_right, reasons) in [
+        ([0].as_slice(), reasons::<String> as fn(&str) -> _),
+        (&[4], reasons::<bool>),
+        (&[1, 2], reasons::<i64>),
+        (&[1, 2, 3], reasons::<f64>),
+        (&[6], reasons::<Vec<u8>>),
+        (&[7], reasons::<Map>),
+    ] {
+        for (index, value) in
+            values.iter().enumerate().filter(|(index, _)| !is_right.contains(index))
+        {
+            let (ours, theirs) = reasons(value);
+            assert_eq!(ours, theirs, "{index}: {value}");
+        }
+    }
+}
+
 /// An object whose member `kind` is passed first: its members in the order in which they were passed.
 #[derive(Debug, PartialEq)]
 struct Kinds(Vec<(String, Kinds)>);

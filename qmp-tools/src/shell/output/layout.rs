@@ -4,12 +4,12 @@
 use serde_json::value::RawValue;
 
 /// Formats JSON on one line.
-pub(super) fn compact(json: &RawValue) -> String {
+pub(crate) fn compact(json: &RawValue) -> String {
     lay_out(json.get(), false)
 }
 
 /// Formats JSON with one line per member and element.
-pub(super) fn pretty(json: &RawValue) -> String {
+pub(crate) fn pretty(json: &RawValue) -> String {
     lay_out(json.get(), true)
 }
 

@@ -1,0 +1,204 @@
+//! Block devices with their images, other nodes, bitmaps, exports and jobs.
+
+use std::collections::{HashMap, HashSet};
+
+use qmp_client::qmp::types::{
+    BlockDeviceInfo, BlockDirtyInfo, BlockExportInfo, BlockInfo, BlockStats, ImageInfo, JobInfo,
+    XDbgBlockGraph,
+};
+
+use super::super::model::{Bitmap, BlockDevice, Export, Image, Job};
+use super::graph::Graph;
+use super::names;
+
+/// The longest backing chain that is reported.
+const LONGEST_CHAIN: usize = 1024;
+
+/// The block layer, as QEMU describes it.
+pub(super) struct Block {
+    pub(super) devices: Vec<BlockInfo>,
+    pub(super) stats: Vec<BlockStats>,
+    pub(super) nodes: Vec<BlockDeviceInfo>,
+    graph: Graph,
+}
+
+impl Block {
+    pub(super) fn new(
+        devices: Vec<BlockInfo>,
+        stats: Vec<BlockStats>,
+        nodes: Vec<BlockDeviceInfo>,
+        debug: Option<&XDbgBlockGraph>,
+    ) -> Self {
+        let graph = Graph::new(&nodes, debug);
+        Self { devices, stats, nodes, graph }
+    }
+
+    pub(super) fn devices(&self) -> Vec<BlockDevice> {
+        let stats: HashMap<_, _> =
+            self.stats.iter().map(|stats| ((&stats.device, &stats.qdev), &stats.stats)).collect();
+        let device = |info: &BlockInfo| {
+            let name = Some(info.device.clone());
+            let stats = stats.get(&(&name, &info.qdev));
+            BlockDevice {
+                name: device_name(info),
+                path: info.qdev.clone(),
+                removable: info.removable,
+                locked: info.locked,
+                io_status: info.io_status.as_ref().map(ToString::to_string),
+                image: info.inserted.as_ref().map(|inserted| self.image(inserted)),
+                read: stats.map(|stats| stats.rd_bytes),
+                written: stats.map(|stats| stats.wr_bytes),
+                read_operations: stats.map(|stats| stats.rd_operations),
+                write_operations: stats.map(|stats| stats.wr_operations),
+                flush_operations: stats.map(|stats| stats.flush_operations),
+            }
+        };
+        self.devices.iter().map(device).collect()
+    }
+
+    /// Returns the nodes that belong to no device, except those that QEMU named itself.
+    pub(super) fn other_nodes(&self) -> Vec<Image> {
+        let mut shown = HashSet::new();
+        for device in &self.devices {
+            let node = device.inserted.as_ref().and_then(|info| info.node_name.as_ref());
+            node.inspect(|node| self.graph.reach(node, &mut shown));
+        }
+        let others = || {
+            let others = self.nodes.iter().filter_map(|node| Some((node.node_name.as_deref()?, node)));
+            others.filter(|(name, _)| names::is_given(name) && !shown.contains(*name))
+        };
+        let links: HashSet<&str> =
+            others().flat_map(|(name, _)| self.graph.backing_chain(name)).collect();
+        others().filter(|(name, _)| !links.contains(name)).map(|(_, node)| self.image(node)).collect()
+    }
+
+    pub(super) fn bitmaps(&self) -> Vec<Bitmap> {
+        let inserted = self.devices.iter().filter_map(|device| device.inserted.as_ref());
+        let owners: HashMap<&str, String> = self
+            .devices
+            .iter()
+            .filter_map(|device| {
+                Some((device.inserted.as_ref()?.node_name.as_deref()?, device_name(device)))
+            })
+            .collect();
+        let mut seen = HashSet::new();
+        let mut bitmaps = Vec::new();
+        for node in self.nodes.iter().chain(inserted) {
+            let name = node.node_name.as_deref().unwrap_or_default();
+            if !seen.insert(name) {
+                continue;
+            }
+            let owner = owners.get(name).filter(|_| !names::is_given(name));
+            let owner = owner.cloned().unwrap_or_else(|| name.to_owned());
+            bitmaps.extend(node.dirty_bitmaps.iter().flatten().map(|info| bitmap(&owner, info)));
+        }
+        bitmaps
+    }
+
+    fn image(&self, info: &BlockDeviceInfo) -> Image {
+        let links: Vec<&BlockDeviceInfo> = match info.node_name.as_deref() {
+            Some(node) => {
+                let chain = self.graph.backing_chain(node);
+                chain.iter().take(LONGEST_CHAIN).filter_map(|node| self.node(node)).collect()
+            }
+            None => Vec::new(),
+        };
+        let backing = if links.is_empty() {
+            nested(&info.image)
+        } else {
+            links.into_iter().map(node_image).collect()
+        };
+        Image { backing, ..node_image(info) }
+    }
+
+    fn node(&self, name: &str) -> Option<&BlockDeviceInfo> {
+        self.nodes.iter().find(|node| node.node_name.as_deref() == Some(name))
+    }
+}
+
+/// Returns the name that a person gave: to the device, its drive or its node. Devices for which there
+/// is none go by their QOM path.
+pub(in super::super) fn device_name(info: &BlockInfo) -> String {
+    let node = info.inserted.as_ref().and_then(|info| info.node_name.as_deref());
+    let given = |name: Option<&str>| {
+        name.filter(|name| !name.is_empty() && names::is_given(name)).map(str::to_owned)
+    };
+    given(info.qdev.as_deref().and_then(names::id_of_path))
+        .or_else(|| given(Some(&info.device)))
+        .or_else(|| given(node))
+        .or_else(|| info.qdev.clone())
+        .unwrap_or_default()
+}
+
+fn node_image(info: &BlockDeviceInfo) -> Image {
+    Image {
+        node: info.node_name.clone(),
+        file: info.file.clone(),
+        format: info.drv.clone(),
+        size: info.image.virtual_size,
+        on_disk: info.image.actual_size,
+        read_only: Some(info.ro),
+        encrypted: info.encrypted,
+        backing: Vec::new(),
+        backing_file: info.backing_file.clone(),
+    }
+}
+
+/// Returns the backing chain of a release that tells it inside of the image.
+fn nested(image: &ImageInfo) -> Vec<Image> {
+    let mut chain = Vec::new();
+    let mut at = image;
+    while let Some(below) = at.backing_image.as_deref() {
+        chain.push(Image {
+            node: None,
+            file: below.filename.clone(),
+            format: below.format.clone(),
+            size: below.virtual_size,
+            on_disk: below.actual_size,
+            read_only: None,
+            encrypted: below.encrypted.unwrap_or(false),
+            backing: Vec::new(),
+            backing_file: below.backing_filename.clone(),
+        });
+        at = below;
+        if chain.len() == LONGEST_CHAIN {
+            break;
+        }
+    }
+    chain
+}
+
+fn bitmap(node: &str, info: &BlockDirtyInfo) -> Bitmap {
+    Bitmap {
+        node: node.to_owned(),
+        name: info.name.clone(),
+        granularity: info.granularity,
+        dirty: info.count,
+        recording: info.recording,
+        busy: info.busy,
+        persistent: info.persistent,
+        inconsistent: info.inconsistent.unwrap_or(false),
+    }
+}
+
+pub(in super::super) fn export(info: BlockExportInfo) -> Export {
+    Export {
+        id: info.id,
+        kind: info.type_.to_string(),
+        node: info.node_name,
+        shutting_down: info.shutting_down,
+    }
+}
+
+pub(super) fn job(info: JobInfo) -> Job {
+    let total = info.total_progress;
+    Job {
+        id: info.id,
+        kind: info.type_.to_string(),
+        status: info.status.to_string(),
+        progress: (total > 0).then(|| info.current_progress as f64 / total as f64),
+        done: info.current_progress,
+        total,
+        error: info.error,
+    }
+}

@@ -1,0 +1,145 @@
+//! Queries that are sent at once, and what became of each.
+
+use std::time::{Duration, Instant};
+
+use qmp_client::blocking::{Client, Ticket};
+use qmp_client::{Error, Raw, Request};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::super::model::Problem;
+
+/// The queries of one report.
+pub(super) struct Queries<'a> {
+    vm: &'a Client,
+    until: Instant,
+    within: Duration,
+    answered: usize,
+    failure: Option<Error>,
+    pub(super) refused: Vec<Problem>,
+    pub(super) unanswered: Vec<Problem>,
+    pub(super) undecodable: Vec<Problem>,
+    pub(super) unsupported: Vec<String>,
+}
+
+/// A query that has been sent.
+pub(super) struct Query<T> {
+    ticket: Ticket<T>,
+    /// The query as the report names it.
+    name: String,
+    kind: Wanted,
+}
+
+/// How much a reader wants to know of a query that fails.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Wanted {
+    /// Its failure is reported.
+    Report,
+    /// It is tried, and may fail because of what the machine is.
+    Try,
+}
+
+impl<'a> Queries<'a> {
+    pub(super) fn new(vm: &'a Client, within: Duration) -> Self {
+        Self {
+            vm,
+            until: Instant::now() + within,
+            within,
+            answered: 0,
+            failure: None,
+            refused: Vec::new(),
+            unanswered: Vec::new(),
+            undecodable: Vec::new(),
+            unsupported: Vec::new(),
+        }
+    }
+
+    /// Sends a query.
+    pub(super) fn ask<R: Request>(&self, request: R) -> Result<Query<R::Return>, Error> {
+        let name = request.name().into_owned();
+        self.send(request, name, Wanted::Report)
+    }
+
+    /// Sends a query that the schema describes too strictly for old servers.
+    pub(super) fn ask_raw(&self, name: &'static str) -> Result<Query<Value>, Error> {
+        self.ask(Raw::<Value>::new(name))
+    }
+
+    /// Sends a query that is reported by a name of its own.
+    pub(super) fn ask_as<R: Request>(
+        &self,
+        request: R,
+        name: &str,
+    ) -> Result<Query<R::Return>, Error> {
+        self.send(request, name.to_owned(), Wanted::Report)
+    }
+
+    /// Sends a query whose refusal says no more than that there is nothing to report.
+    pub(super) fn attempt<R: Request>(&self, request: R) -> Result<Query<R::Return>, Error> {
+        let name = request.name().into_owned();
+        self.send(request, name, Wanted::Try)
+    }
+
+    fn send<R: Request>(
+        &self,
+        request: R,
+        name: String,
+        kind: Wanted,
+    ) -> Result<Query<R::Return>, Error> {
+        let within = self.until.saturating_duration_since(Instant::now());
+        let ticket = self.vm.call(request).within(within).send()?;
+        Ok(Query { ticket, name, kind })
+    }
+
+    /// Receives the reply to a query; `None` if there is none that can be used.
+    ///
+    /// # Errors
+    /// Only if the connection fails.
+    pub(super) fn answer<T: DeserializeOwned>(
+        &mut self,
+        query: Query<T>,
+    ) -> Result<Option<T>, Error> {
+        let error = match query.ticket.receive() {
+            Ok(answer) => {
+                self.answered += 1;
+                return Ok(Some(answer));
+            }
+            Err(error) => error,
+        };
+        let problem = |reason: String| Problem { query: query.name.clone(), reason };
+        match &error {
+            Error::Server(server) => {
+                self.answered += 1;
+                if error.is_command_not_found() {
+                    self.unsupported.push(query.name);
+                } else if query.kind == Wanted::Report {
+                    self.refused.push(problem(server.error.desc.clone()));
+                }
+            }
+            Error::Decode(_) => {
+                self.answered += 1;
+                self.undecodable.push(problem(error.report()));
+            }
+            Error::Timeout(_) => {
+                let seconds = self.within.as_secs_f64();
+                self.unanswered.push(problem(format!("no reply within {seconds} s")));
+                self.failure.get_or_insert(error);
+            }
+            _ => return Err(error),
+        }
+        Ok(None)
+    }
+
+    /// Fails if no query at all was answered.
+    pub(super) fn check(&mut self) -> Result<(), Error> {
+        match self.failure.take() {
+            Some(error) if self.answered == 0 => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns whether the machine does not have a query, which has been answered.
+    pub(super) fn lacks(&self, query: &str) -> bool {
+        self.unsupported.iter().any(|name| name == query)
+    }
+}
