@@ -21,6 +21,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Action {
     Info(info::Arguments),
+    #[cfg(unix)]
+    Proxy(Box<qmp_tools::programs::proxy::Arguments>),
     Schema(schema::Arguments),
     Shell(shell::Arguments),
     #[cfg(unix)]
@@ -35,6 +37,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match &arguments.action {
         Some(Action::Info(arguments)) => info::main(arguments),
+        #[cfg(unix)]
+        Some(Action::Proxy(arguments)) => qmp_tools::programs::proxy::main(arguments),
         Some(Action::Schema(arguments)) => schema::main(arguments),
         Some(Action::Shell(arguments)) => shell::main(arguments),
         #[cfg(unix)]

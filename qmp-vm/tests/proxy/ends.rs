@@ -129,10 +129,11 @@ fn nothing_is_left_when_a_proxy_is_stopped() {
 
 /// A function that panics on the thread ends the proxy, and does not leave clients waiting.
 #[test]
-fn a_tap_that_panics_ends_the_proxy() {
-    let (_monitor, proxy) = Monitor::with_proxy(ProxyOptions::new().tap(|_| panic!("on purpose")));
-    let mut client = Raw::connect(&proxy, Access::new());
-    assert_eq!(client.ask(r#"{"execute": "query-status"}"#), "");
+fn a_filter_that_panics_ends_the_proxy() {
+    let (monitor, proxy) = Monitor::new();
+    let mut client = Raw::connect(&proxy, Access::new().events(|_| panic!("on purpose")));
+    monitor.send(r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP"}"#);
+    assert_eq!(client.line(), "");
     assert!(matches!(proxy.wait(), ProxyEnd::Panicked));
 }
 

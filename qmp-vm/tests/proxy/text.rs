@@ -1,6 +1,7 @@
 //! Messages pass as they are.
 
-use qmp_vm::proxy::{Access, ProxyOptions};
+use qmp_types::recording::{Reader, Recorder};
+use qmp_vm::proxy::{Access, Policy, ProxyOptions};
 
 use super::support::{Monitor, Raw, id};
 
@@ -102,30 +103,40 @@ fn input_is_read_as_qemu_reads_it() {
     assert_eq!(client.line(), r#"{"return": 2}"#);
 }
 
-/// Each message is shown once to the tap, with the client, and without secrets.
+/// Each client's connection is recorded under a name of its own, without secrets.
 #[test]
-fn the_tap_sees_messages_without_secrets() {
-    let (sender, messages) = std::sync::mpsc::channel();
-    let options = ProxyOptions::new().tap(move |message| {
-        let text = message.text.to_owned();
-        let _ = sender.send((message.client, message.direction, text));
-    });
-    let (monitor, proxy) = Monitor::with_proxy(options);
+fn a_recording_has_all_clients_and_no_secrets() {
+    let path = std::env::temp_dir().join(format!("qmp-proxy-{}.qmp", std::process::id()));
+    let recorder = Recorder::new(std::fs::File::create(&path).unwrap(), "monitor");
+    let (monitor, proxy) = Monitor::with_proxy(ProxyOptions::new().record(recorder));
     let mut first = Raw::connect(&proxy, Access::new());
-    let _second = Raw::connect(&proxy, Access::new());
-    let secret = r#"{"execute": "set_password", "arguments": {"protocol": "vnc", "password": "hunter2"}, "id": 1}"#;
-    first.send(secret);
+    let mut second = Raw::connect(&proxy, Access::new().policy(Policy::nothing()));
+    first.send(
+        r#"{"execute": "set_password", "arguments": {"protocol": "vnc", "password": "hunter2"}, "id": 1}"#,
+    );
     let command = monitor.command();
     assert!(command.contains("hunter2"), "{command}");
     monitor.answer(&command, "{}");
     first.line();
+    second.ask(r#"{"execute": "quit"}"#);
     monitor.send(r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP"}"#);
     first.line();
-    let shown: Vec<_> = messages.try_iter().collect();
-    assert_eq!(shown.len(), 3, "{shown:?}");
-    assert_eq!(shown[0].0, Some(0));
-    assert_eq!(shown[0].2, secret.replace("hunter2", "<secret>"));
-    assert_eq!(shown[1].2, r#"{"return": {}, "id": 1}"#);
-    assert_eq!(shown[2].0, None);
-    assert!(shown[2].2.ends_with(r#""event": "STOP"}"#), "{}", shown[2].2);
+    second.line();
+    let entries: Vec<_> = Reader::open(&path).unwrap().map(Result::unwrap).collect();
+    let of = |name: &str| {
+        let own = entries.iter().filter(|entry| entry.monitor == name);
+        own.map(|entry| format!("{:?}", entry.content)).collect::<Vec<_>>()
+    };
+    for (name, parts) in [
+        ("client-0", ["QMP", "<secret>", "return", "STOP"]),
+        ("client-1", ["QMP", "quit", "has been disabled", "STOP"]),
+    ] {
+        let shown = of(name);
+        assert_eq!(shown.len(), parts.len(), "{shown:?}");
+        for (text, part) in shown.iter().zip(parts) {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+    assert!(!std::fs::read_to_string(&path).unwrap().contains("hunter2"));
+    std::fs::remove_file(path).unwrap();
 }
