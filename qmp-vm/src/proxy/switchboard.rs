@@ -1,5 +1,4 @@
-//! Who talks to whom: commands on their way to the monitor, replies and events on their way back. No
-//! I/O.
+//! The commands on their way to the monitor, and replies and events on their way back, without I/O.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -16,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::access::Access;
 
-/// What a proxy has done so far.
+/// The numbers of what a proxy has done so far.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Counts {
@@ -60,7 +59,7 @@ struct Call {
     request: Request,
 }
 
-/// Who waits for the result of a call.
+/// The addressee of the result of a call.
 enum Caller {
     Client(u64),
     /// Its client has gone: what it does is to be undone.

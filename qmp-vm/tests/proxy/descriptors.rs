@@ -28,7 +28,7 @@ fn send(client: &Raw, command: &str) {
     send_with_descriptors(&client.stream, command.as_bytes(), &[null()]).unwrap();
 }
 
-/// What must hold for a simulated machine and for each QEMU.
+/// Checks a proxy on an upstream, in the same way for a simulated machine and for each QEMU.
 fn pass(upstream: UnixStream) {
     let proxy = ProxyOptions::new().over(upstream).unwrap();
     let (first, second) = (client(&proxy), client(&proxy));

@@ -8,7 +8,7 @@ use qmp_vm::proxy::{Access, Proxy, ProxyEnd, ProxyOptions};
 
 use super::support::{Monitor, PATIENCE, Raw, eventually};
 
-/// The replies of a client that has gone are nobody else's.
+/// The reply to a client that has gone is never that of another client.
 #[test]
 fn a_client_that_dies_in_mid_command_harms_nobody() {
     let (monitor, proxy) = Monitor::new();

@@ -1,4 +1,4 @@
-//! What a client may execute.
+//! The commands that clients may execute.
 
 use qmp_client::qmp;
 use qmp_vm::proxy::{Access, Policy};
