@@ -24,7 +24,7 @@ async fn tokio(proxy: &Proxy, access: Access) -> Client {
 }
 
 /// A monitor of an old QEMU is handed out as often as asked for, to both clients.
-#[::tokio::test]
+#[::tokio::test(flavor = "multi_thread")]
 async fn both_clients_work_beside_each_other() {
     let proxy = proxy();
     for _ in 0..100 {
@@ -34,7 +34,7 @@ async fn both_clients_work_beside_each_other() {
             let connect = move || blocking(&proxy, Access::new());
             ::tokio::task::spawn_blocking(connect).await.unwrap()
         };
-        let mut stops = first.events::<events::Stop>();
+        let mut stops = first.events_of::<events::Stop>();
         let stopped = ::tokio::task::spawn_blocking(move || {
             second.execute(Stop::new()).unwrap();
             second.execute(QueryStatus::new()).unwrap().running

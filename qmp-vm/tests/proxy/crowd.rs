@@ -84,6 +84,7 @@ fn clients_that_misbehave_harm_nobody() {
     proxy.listen(SocketFile::bind(&path, 0o600).unwrap(), Access::new()).unwrap();
     let quiet = run(&path);
     let is_done = AtomicBool::new(false);
+    let is_running = || !is_done.load(Ordering::Relaxed);
     let harmed = std::thread::scope(|scope| {
         let hangs = rude(&path);
         (&hangs).write_all(br#"{"execute": "query-status", "arguments": {"#).unwrap();
@@ -91,7 +92,6 @@ fn clients_that_misbehave_harm_nobody() {
         floods.set_nonblocking(true).unwrap();
         let garbage = rude(&path);
         garbage.set_nonblocking(true).unwrap();
-        let is_running = || !is_done.load(Ordering::Relaxed);
         let flood = r#"{"execute": "query-qmp-schema"}"#.repeat(100);
         scope.spawn({
             let is_running = &is_running;
