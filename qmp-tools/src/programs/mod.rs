@@ -4,9 +4,11 @@
 
 pub mod agent;
 pub mod info;
-pub mod manual;
 #[cfg(unix)]
 pub mod ls;
+pub mod manual;
+#[cfg(unix)]
+pub mod proxy;
 #[cfg(unix)]
 pub mod record;
 #[cfg(unix)]
