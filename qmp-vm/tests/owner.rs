@@ -324,8 +324,8 @@ fn other_options_do_not_matter() {
         ];
         if rustix::process::geteuid().is_root() {
             options.extend(match is_old {
-                true => ["-runas\nnobody", "-chroot\n/tmp"],
-                false => ["-run-with\nuser=nobody", "-run-with\nchroot=/tmp"],
+                true => ["-runas\ndaemon", "-chroot\n/tmp"],
+                false => ["-run-with\nuser=daemon", "-run-with\nchroot=/tmp"],
             });
         }
         for option in options {
