@@ -19,7 +19,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::machine::{Machine, MachineArgs, Origin};
-use crate::terminal::{notice, divert_notices};
+use crate::terminal::{divert_notices, notice};
 use source::{Outlet, Update};
 use state::Screen;
 
