@@ -2,7 +2,7 @@
 //!
 //! | program | what it does | module |
 //! | --- | --- | --- |
-//! | `vm-info` | prints a report about a virtual machine, as text or JSON | [`report`] |
+//! | `vm-info` | reports on virtual machines, as text, JSON, metrics or trees, or as a live view | [`report`], `watch` |
 //! | `qmp-shell` | sends commands to a monitor from a prompt, a script, or the command line | [`shell`] |
 //! | `qmp-schema` | checks, imports, exports and compares QAPI schemas, and generates Rust from them | [`schema`] |
 //!

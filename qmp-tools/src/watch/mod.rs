@@ -1,7 +1,7 @@
 //! A live view of virtual machines at a terminal: `qmp info --watch`.
 //!
-//! A thread for each machine ([`source`]) asks it once an interval and sends what it hears; the main
-//! thread keeps the history ([`state`]) and draws it ([`view`]).
+//! A thread for each machine (`source`) asks it once an interval and sends what it hears; the main
+//! thread keeps the history (`state`) and draws it (`view`).
 
 mod host;
 mod source;
