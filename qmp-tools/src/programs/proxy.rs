@@ -31,7 +31,7 @@ pub struct Arguments {
     #[arg(value_name = "LISTEN", required = true, num_args = 1..)]
     listen: Vec<Endpoint>,
 
-    /// Address of the QMP monitor
+    /// Address of the QMP monitor, or the name of a machine
     #[arg(value_name = "UPSTREAM")]
     upstream: String,
 
@@ -119,7 +119,7 @@ fn run(arguments: &Arguments) -> Result<ProxyEnd, Box<dyn StdError>> {
     if let Some(recorder) = &recorder {
         options = options.record(recorder.clone());
     }
-    let upstream = arguments.upstream.parse().map_err(Error::from)?;
+    let upstream = crate::host::resolve(&arguments.upstream)?;
     let listeners = arguments.listeners()?;
     let proxy = options.connect_to(&upstream)?;
     for (listener, address) in listeners {

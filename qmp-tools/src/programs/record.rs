@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
-use qmp_client::Address;
 use qmp_client::recording::{Reader, Recorder};
 
 use crate::cli::{chain, seconds};
@@ -160,7 +159,7 @@ impl Record {
         endpoint: &Endpoint,
         recorder: &Recorder,
     ) -> Result<ExitCode, Box<dyn std::error::Error>> {
-        let address: Address = self.machine.address.as_deref().unwrap_or_default().parse()?;
+        let address = crate::host::resolve(self.machine.address.as_deref().unwrap_or_default())?;
         let listener = Listener::bind(&endpoint.address)?;
         notice(&format!("listening on {}", inline(&listener.address())));
         let (recorder, name) = (recorder.clone(), self.name.clone());
