@@ -7,6 +7,7 @@
 //! introspection, ───> import ─────> QAPI text, Rust
 //! a running QEMU
 //! any two of these ─> diff ───────> changes
+//! any of these ─────> show ───────> documentation
 //! ```
 
 pub mod check;
@@ -18,6 +19,7 @@ pub mod import;
 mod input;
 mod names;
 mod output;
+pub mod show;
 
 use std::fmt;
 

@@ -3,7 +3,6 @@
 use super::arguments::json_text;
 use super::given::Given;
 use super::place::{Place, object_of};
-use super::statement::first_sentence;
 use super::{Candidate, Completer, Completion};
 use crate::shell::syntax::literal;
 use crate::shell::syntax::transaction::{action_type, actions};
@@ -117,10 +116,7 @@ impl<'a> Completer<'a> {
                 "exec-oob" => schema.oob_commands(),
                 _ => Vec::new(),
             };
-            let summary = |name: &str| {
-                let known = self.types.reference().find(name);
-                known.map(|known| first_sentence(&known.text)).unwrap_or_default()
-            };
+            let summary = |name: &str| self.types.reference().summary(name);
             let names = names.into_iter().filter(|name| name.starts_with(prefix));
             return names.map(|name| Candidate::new(name, summary(name))).collect();
         }
@@ -137,10 +133,8 @@ impl<'a> Completer<'a> {
         let place = Place { command: &command, root: schema.arguments_of(&command), given: &given };
         let completer = Completer { text: "", cursor: 0, ..*self };
         let mut values = completer.values(&place, &path, key, ty, prefix);
-        let is_text = matches!(
-            schema.shape(ty),
-            Shape::String | Shape::Enumeration(_) | Shape::Alternate(_)
-        );
+        let is_text =
+            matches!(schema.shape(ty), Shape::String | Shape::Enumeration(_) | Shape::Alternate(_));
         for value in &mut values {
             value.then = is_text.then_some(' ');
         }
