@@ -82,7 +82,7 @@ impl<'a> Completer<'a> {
             let names = ["execute", "exec-oob", "arguments", "id"].into_iter();
             let has_command = is_given("execute") || is_given("exec-oob");
             return names
-                .filter(|name| !is_given(name) && !(has_command && name.starts_with("exec")))
+                .filter(|name| !(is_given(name) || has_command && name.starts_with("exec")))
                 .map(|name| Candidate::new(name, ""))
                 .collect();
         }
@@ -173,12 +173,13 @@ impl<'a> Completer<'a> {
                 let member = frame.members.iter().find(|(name, _)| name == tag);
                 member.map(|(_, value)| value.clone())
             };
-            action = value_of("type");
+            let selected = schema.members(object, &value_of);
+            action =
+                frame.members.iter().find(|(name, _)| name == "type").map(|(_, ty)| ty.clone());
             let find = |members: Vec<crate::shell::types::Member<'a>>| {
                 members.into_iter().find(|member| member.name == key).map(|member| member.ty)
             };
-            ty = find(schema.members(object, &value_of))
-                .or_else(|| find(schema.all_members(object)))?;
+            ty = find(selected).or_else(|| find(schema.all_members(object)))?;
         }
         Some(ty)
     }
