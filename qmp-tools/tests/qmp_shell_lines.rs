@@ -381,6 +381,40 @@ fn properties_of_devices_have_their_types() {
     }
 }
 
+/// The types in the introspection of real releases have numbers for names.
+#[test]
+fn the_schemas_of_releases_give_the_types() {
+    for release in ["7.2", "10.0", "11.1"] {
+        let path =
+            format!("{}/../schema/tests/releases/{release}.json", env!("CARGO_MANIFEST_DIR"));
+        let reply = std::fs::read_to_string(path).unwrap();
+        let schema = Schema::live(serde_json::from_str(&reply).unwrap());
+        for (line, expected) in [
+            (
+                "blockdev-add file.filename=1e5 file.driver=file node-name=007 driver=qcow2 read-only=on",
+                json!({"driver": "qcow2", "node-name": "007", "read-only": true, "file": {"driver": "file", "filename": "1e5"}}),
+            ),
+            ("block_resize node-name=1 size=1G", json!({"node-name": "1", "size": 1_073_741_824})),
+            (
+                "transaction(\nblockdev-snapshot node=1 overlay=2\n)",
+                json!({"actions": [{"type": "blockdev-snapshot", "data": {"node": "1", "overlay": "2"}}]}),
+            ),
+            (
+                "netdev_add type=user id=1 ipv6=off hostfwd=[{'str': 'tcp::22-:22'}]",
+                json!({"type": "user", "id": "1", "ipv6": false, "hostfwd": [{"str": "tcp::22-:22"}]}),
+            ),
+            (
+                "object-add qom-type=memory-backend-ram id=1 size=64M share=true",
+                json!({"qom-type": "memory-backend-ram", "id": "1", "size": 67_108_864, "share": true}),
+            ),
+        ] {
+            assert_eq!(command(line, &schema).1, expected, "{release}: {line}");
+        }
+        let error = parse("blockdev-add driver=qcow2 file.driver=file file.filname=x", &schema);
+        assert!(error.unwrap_err().to_string().contains("did you mean `filename`?"), "{release}");
+    }
+}
+
 #[test]
 fn errors_point_at_the_word() {
     let machine = machine();

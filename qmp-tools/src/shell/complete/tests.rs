@@ -138,6 +138,21 @@ fn given_arguments_are_not_offered_again() {
     assert!(completed("# query-|").is_empty());
 }
 
+/// A machine whose names control a terminal.
+struct Hostile;
+
+impl Live for Hostile {
+    fn candidates(&self, _: Kind<'_>) -> Vec<Candidate> {
+        vec![Candidate::new("a\u{1b}[2J", ""), Candidate::new("b", "\u{1b}[2J")]
+    }
+}
+
+#[test]
+fn candidates_do_not_control_a_terminal() {
+    let completion = complete("device_del id=", 14, &Builtin, &Hostile);
+    assert_eq!(completion.candidates, [Candidate::new("b", "\\u{1b}[2J")]);
+}
+
 #[test]
 fn descriptions_come_from_the_documentation() {
     let completion = complete("blockdev-mirror ta", 18, &Builtin, &Machine);
