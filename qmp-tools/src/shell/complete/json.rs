@@ -8,7 +8,7 @@ use crate::shell::syntax::literal;
 use crate::shell::syntax::transaction::{action_type, actions};
 use crate::shell::types::Shape;
 
-/// What a value in brackets is.
+/// The meaning of a value in brackets.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Root<'r> {
     /// A command as it is on the wire.

@@ -110,7 +110,7 @@ pub fn complete(text: &str, cursor: usize, types: &dyn Types, live: &dyn Live) -
     completion
 }
 
-/// What completion works on.
+/// The text and the cursor, and where candidates come from.
 #[derive(Clone, Copy)]
 struct Completer<'a> {
     text: &'a str,

@@ -143,14 +143,19 @@ struct Hostile;
 
 impl Live for Hostile {
     fn candidates(&self, _: Kind<'_>) -> Vec<Candidate> {
-        vec![Candidate::new("a\u{1b}[2J", ""), Candidate::new("b", "\u{1b}[2J")]
+        vec![
+            Candidate::new("a\u{202e}", ""),
+            Candidate::new("b\u{1b}[2J", ""),
+            Candidate::new("c", "\u{1b}[2J"),
+        ]
     }
 }
 
 #[test]
 fn candidates_do_not_control_a_terminal() {
     let completion = complete("device_del id=", 14, &Builtin, &Hostile);
-    assert_eq!(completion.candidates, [Candidate::new("b", "\\u{1b}[2J")]);
+    let expected = [Candidate::new("\"b\\u001b[2J\"", ""), Candidate::new("c", "\\u{1b}[2J")];
+    assert_eq!(completion.candidates, expected);
 }
 
 #[test]
