@@ -19,7 +19,13 @@ use crate::terminal::notice;
 /// The arguments that select a machine, shared by `vm-info` and `qmp-shell`.
 #[derive(Args, Clone, Debug)]
 pub struct MachineArgs {
-    /// Address of the QMP monitor: unix:/run/vm.sock, tcp:localhost:4444, or a socket's path
+    /// Address of the QMP monitor, such as unix:/run/vm.sock, tcp:localhost:4444 or a socket's path,
+    /// or the name of a machine
+    ///
+    /// An argument of QEMU's options -qmp and -chardev is an address, too. Anything else that is not
+    /// a file in the current directory is looked up among the machines that 'qmp ls' shows: by the
+    /// name, then by the manager's number, the UUID and the pid. Without such a machine, it is the path
+    /// of a socket that may still appear.
     ///
     /// If neither an address nor --launch is given, a simulated machine runs in this process.
     #[arg(conflicts_with = "launch")]
@@ -46,9 +52,9 @@ pub struct MachineArgs {
 /// The time that a launched QEMU has to end by itself, also after this program was killed.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What a launched QEMU writes: warnings, and the guest's console if that is on standard output. It is
-/// printed as notices. What precedes the greeting is kept until then, since the error of a QEMU that
-/// does not start has it.
+/// The output of a launched QEMU: warnings, and the guest's console if that is on standard output.
+/// It is printed as notices. Everything before the greeting is kept until then, since the error of a
+/// QEMU that does not start has it.
 #[derive(Clone, Debug, Default)]
 struct Output(Arc<Mutex<Early>>);
 
@@ -153,7 +159,11 @@ impl MachineArgs {
     /// Returns an error if nothing listens at the address, or if the peer is not a QMP server.
     pub fn reconnect(&self) -> Option<Result<Client, Error>> {
         let options = self.timeout.options().wait_for_socket(Duration::ZERO);
-        self.address.as_ref().map(|address| Client::connect_with(address, &options))
+        let address = self.address.as_ref()?;
+        #[cfg(unix)]
+        return Some(crate::host::connect(address, &options, Duration::ZERO));
+        #[cfg(not(unix))]
+        Some(Client::connect_with(address, &options))
     }
 }
 

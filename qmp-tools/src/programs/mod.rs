@@ -4,6 +4,15 @@
 
 pub mod agent;
 pub mod info;
+#[cfg(unix)]
+pub mod ls;
+pub mod manual;
+#[cfg(unix)]
+pub mod proxy;
+#[cfg(unix)]
+pub mod record;
+#[cfg(unix)]
+pub mod replay;
 pub mod schema;
 pub mod shell;
 #[cfg(unix)]

@@ -13,6 +13,7 @@ use crate::schema::export::Export;
 use crate::schema::generate::Generate;
 use crate::schema::import::Import;
 use crate::schema::show::Show;
+use crate::schema::site::Site;
 use crate::terminal::print_diagnostics;
 
 /// Check, import, export and compare QAPI schemas, and generate Rust from them
@@ -40,6 +41,8 @@ enum Action {
     Diff(Diff),
     /// Print the documentation of commands, events and types
     Show(Show),
+    /// Write a schema's reference as a set of HTML pages
+    Site(Site),
 }
 
 const EXAMPLES: &str = "\
@@ -75,6 +78,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Some(Action::Export(export)) => export.run()?,
         Some(Action::Diff(diff)) => return diff.run(),
         Some(Action::Show(show)) => show.run()?,
+        Some(Action::Site(site)) => site.run()?,
         None => {
             Arguments::command().error(ErrorKind::MissingSubcommand, "a command is required").exit()
         }
