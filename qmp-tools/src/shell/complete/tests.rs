@@ -59,11 +59,7 @@ fn the_first_candidate_is_the_most_likely() {
             "blockdev-add driver=qcow2 file.driver=file file.filename=",
         ),
         ("blockdev-add driver=qcow2 file=|", "blockdev-add driver=qcow2 file=node0 "),
-<<<<<<< HEAD
         ("blockdev-add file={'dr|", "blockdev-add file={'driver': "),
-=======
-        ("blockdev-add file={'dr|", "blockdev-add file={\"driver\": "),
->>>>>>> main
         (
             "blockdev-add driver=raw file={'driver': 'qcow2', 'data-f|",
             "blockdev-add driver=raw file={'driver': 'qcow2', 'data-file': ",
