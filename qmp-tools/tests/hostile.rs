@@ -137,7 +137,8 @@ fn no_program_prints_control_characters() {
             let ran = run(SHELL, &[&arguments as &[&str], &human].concat());
             has_no_controls(&format!("qmp-shell -H {mode}"), &ran);
         }
-        for arguments in [&["import", path] as &[&str], &["diff", "builtin", path]] {
+        let show = ["show", "query-status", "--schema", path];
+        for arguments in [&["import", path] as &[&str], &["diff", "builtin", path], &show] {
             is_clean(&format!("qmp-schema {arguments:?}"), &run(SCHEMA, arguments));
         }
     }
@@ -200,6 +201,8 @@ fn no_program_prints_control_characters_of_its_input() {
         directory.write("hostile.json", &format!("{{ 'enum': 'X', 'data': [ '{HOSTILE}' }}\n"));
     is_clean("qmp-schema check", &run(SCHEMA, &["check", &schema]));
     is_clean("qmp-schema generate", &run(SCHEMA, &["generate", &schema]));
+    is_clean("qmp-schema show", &run(SCHEMA, &["show", "x\u{1b}[2J\u{202e}"]));
+    is_clean("qmp-schema show", &run(SCHEMA, &["show", "X", "--schema", &schema]));
     let nowhere = directory.path("no\u{1b}[2J\u{9b}where");
     for program in [VM_INFO, SHELL] {
         is_clean(program, &run(program, &[&nowhere, "--timeout", "0"]));

@@ -59,7 +59,7 @@ fn the_first_candidate_is_the_most_likely() {
             "blockdev-add driver=qcow2 file.driver=file file.filename=",
         ),
         ("blockdev-add driver=qcow2 file=|", "blockdev-add driver=qcow2 file=node0 "),
-        ("blockdev-add file={'dr|", "blockdev-add file={\"driver\": "),
+        ("blockdev-add file={'dr|", "blockdev-add file={'driver': "),
         (
             "blockdev-add driver=raw file={'driver': 'qcow2', 'data-f|",
             "blockdev-add driver=raw file={'driver': 'qcow2', 'data-file': ",
@@ -136,6 +136,26 @@ fn given_arguments_are_not_offered_again() {
     assert!(!found.iter().any(|text| text.contains("device=node0 device=")), "{found:?}");
     assert!(completed("query-status |").is_empty());
     assert!(completed("# query-|").is_empty());
+}
+
+/// A machine whose names control a terminal.
+struct Hostile;
+
+impl Live for Hostile {
+    fn candidates(&self, _: Kind<'_>) -> Vec<Candidate> {
+        vec![
+            Candidate::new("a\u{202e}", ""),
+            Candidate::new("b\u{1b}[2J", ""),
+            Candidate::new("c", "\u{1b}[2J"),
+        ]
+    }
+}
+
+#[test]
+fn candidates_do_not_control_a_terminal() {
+    let completion = complete("device_del id=", 14, &Builtin, &Hostile);
+    let expected = [Candidate::new("\"b\\u001b[2J\"", ""), Candidate::new("c", "\\u{1b}[2J")];
+    assert_eq!(completion.candidates, expected);
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub fn page(
     }
     page.members(definition, reference, live);
     page.branches(definition, reference);
-    page.values(definition, live);
+    page.values(definition);
     page.returns(definition, reference);
     if !definition.errors.is_empty() {
         page.heading("Errors");
@@ -98,15 +98,6 @@ fn shape_name(schema: &Schema, ty: &str) -> String {
         },
         Shape::Alternate(_) => String::from("alternate"),
         Shape::Any => String::from("any"),
-    }
-}
-
-/// Returns the first sentence of a text, on one line.
-pub(super) fn summary(text: &str) -> String {
-    let paragraph = text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
-    match paragraph.find(". ") {
-        Some(end) => paragraph.get(..=end).unwrap_or(&paragraph).to_owned(),
-        None => paragraph,
     }
 }
 
@@ -276,7 +267,7 @@ impl Page {
         }
     }
 
-    fn values(&mut self, definition: &Definition, _: Option<&Schema>) {
+    fn values(&mut self, definition: &Definition) {
         if definition.values.is_empty() {
             return;
         }
