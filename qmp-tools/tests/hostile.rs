@@ -130,7 +130,7 @@ fn no_program_prints_control_characters() {
     }
 }
 
-/// What a guest says is shown, too.
+/// Text that a guest chose is shown, too.
 #[test]
 fn the_shell_of_an_agent_prints_no_control_characters() {
     let hostile = HOSTILE.replace('\n', " ");

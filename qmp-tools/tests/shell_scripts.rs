@@ -31,7 +31,7 @@ transaction(
 )
 blockdev-backup job-id=j0 device=n0 target=n1 sync=full
 wait BLOCK_JOB_COMPLETED device=j0
-# There is no such node.
+# This node does not exist.
 blockdev-del node-name=nothing
 
 stop

@@ -15,7 +15,7 @@ use qmp_tools::shell::output::Mode;
 use qmp_tools::shell::{Outcome, Session, Settings};
 use serde_json::{Value, json};
 
-/// What a session has written.
+/// The text that a session has written.
 #[derive(Clone, Default)]
 struct Screen(Arc<Mutex<Vec<u8>>>);
 
@@ -85,8 +85,8 @@ fn deleted(device: &str) -> String {
     event("DEVICE_DELETED", &json!({"device": device, "path": "/machine/peripheral/x"}))
 }
 
-/// Whoever interrupts a wait gets the prompt back, and the reply with its command when it comes, also
-/// if other commands were answered meanwhile.
+/// An interrupt gives the prompt back, and the reply is shown with its command when it comes, also if
+/// other commands were answered meanwhile.
 #[test]
 fn an_interrupted_command_is_answered_late() {
     let script = Script::new()
