@@ -159,7 +159,11 @@ impl MachineArgs {
     /// Returns an error if nothing listens at the address, or if the peer is not a QMP server.
     pub fn reconnect(&self) -> Option<Result<Client, Error>> {
         let options = self.timeout.options().wait_for_socket(Duration::ZERO);
-        self.address.as_ref().map(|address| Client::connect_with(address, &options))
+        let address = self.address.as_ref()?;
+        #[cfg(unix)]
+        return Some(crate::host::connect(address, &options, Duration::ZERO));
+        #[cfg(not(unix))]
+        Some(Client::connect_with(address, &options))
     }
 }
 

@@ -3,6 +3,9 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, missing_docs)] // tests
 
+#[cfg(feature = "watch")]
+#[path = "support/pty.rs"]
+mod pty;
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
@@ -110,7 +113,17 @@ fn no_program_prints_control_characters() {
         let path = directory.path(if names { "names" } else { "values" });
         serve(&path, names);
         let path = path.as_str();
-        for arguments in [&[path] as &[&str], &["--json", path]] {
+        for arguments in [
+            &[path] as &[&str],
+            &["--json", path],
+            &["--metrics", path],
+            &["--tree", "block", path],
+            &["--tree", "pci", path],
+            &["--tree", "qom", path],
+            &["--tree", "qom", "--json", path],
+            &[path, path],
+            &["--timeout", "1", path, HOSTILE],
+        ] {
             is_clean(&format!("vm-info {arguments:?}"), &run(VM_INFO, arguments));
         }
         let commands = "query-name\nquery-status\nquery-block\nno-such-command\nquery-commands\nstop\n\
@@ -128,6 +141,26 @@ fn no_program_prints_control_characters() {
             is_clean(&format!("qmp-schema {arguments:?}"), &run(SCHEMA, arguments));
         }
     }
+}
+
+/// The live view controls the terminal itself, but nothing of what it shows does.
+#[cfg(feature = "watch")]
+#[test]
+fn the_live_view_obeys_no_machine() {
+    let directory = Directory::new();
+    let path = directory.path("watched");
+    serve(&path, false);
+    let arguments = ["info", "--watch", "--interval", "0.1", &path, &format!("tcp:{HOSTILE}:1")];
+    let terminal = pty::Terminal::open(QMP, &arguments, 40, 200);
+    // The last part to appear.
+    terminal.expect("X\\u{1b}]0;owned");
+    terminal.with_screen(|screen| {
+        assert_eq!(screen.title(), "");
+        let contents = screen.contents();
+        assert!(!contents.contains(['\u{202e}', '\u{200b}']), "{contents}");
+        assert!(!contents.contains("\nState  forged"), "{contents}");
+        assert!(contents.contains("MACHINE") && contents.contains("q quit"), "{contents}");
+    });
 }
 
 /// Text that a guest chose is shown, too.

@@ -7,18 +7,19 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
-use qmp_client::blocking::Client;
+use qmp_client::Address;
 use qmp_client::recording::{Reader, Recorder};
-use qmp_client::{Address, Raw};
-use serde_json::value::RawValue;
 
-use crate::cli::{chain, print, seconds};
+use crate::cli::{chain, seconds};
 use crate::machine::{MachineArgs, Origin};
 use crate::record::relay::{self, Listener};
 use crate::record::timeline::{self, Filter, Form};
-use crate::shell::parse;
+use crate::shell::session::{EventFilter, Outcome, Session, Settings};
 use crate::sim::{Endpoint, until_interrupted};
-use crate::terminal::{self, inline, notice};
+use crate::terminal::{inline, notice};
+
+/// How long the connection is waited for at a time.
+const STEP: Duration = Duration::from_millis(500);
 
 /// Record a session with a QMP monitor to a file, and show recordings
 ///
@@ -179,12 +180,22 @@ impl Record {
         if matches!(machine.origin, Origin::Simulated) {
             notice("no address was given: recording a simulated machine");
         }
-        let client = machine.client.clone();
-        let mut events = client.raw_events();
+        let settings = Settings {
+            events: EventFilter::parse("none"),
+            timeout: Some(self.machine.timeout.timeout),
+            ..Settings::default()
+        };
+        let messages = Box::new(io::stderr());
+        let mut session = Session::new(machine.client.clone(), io::stdout(), messages, settings);
         let mut status = ExitCode::SUCCESS;
+        let mut goes_on = true;
         for command in &self.command {
-            if !execute(&client, command)? {
-                status = ExitCode::FAILURE;
+            match session.line(command)? {
+                Outcome::Done => {}
+                Outcome::Ended => goes_on = false,
+                Outcome::Failed | Outcome::Interrupted | Outcome::Timeout | Outcome::Lost => {
+                    status = ExitCode::FAILURE;
+                }
             }
         }
         let period = match (self.period, self.command.is_empty()) {
@@ -193,40 +204,17 @@ impl Record {
             (None, false) => Some(Duration::ZERO),
         };
         let end = period.map(|period| Instant::now() + period);
-        loop {
-            let rest = end.map(|end| end.saturating_duration_since(Instant::now()));
-            if rest.is_some_and(|rest| rest.is_zero()) {
+        while goes_on {
+            let rest = end.map_or(STEP, |end| end.saturating_duration_since(Instant::now()));
+            if rest.is_zero() {
                 break;
             }
-            match events.next_within(rest.unwrap_or(Duration::MAX)) {
-                None => break,
-                Some(Err(error)) if error.is_closed() => break,
-                Some(Ok(_) | Err(_)) => {}
-            }
+            goes_on = session.pump(rest.min(STEP))? == Outcome::Done;
         }
+        drop(session);
         match machine.finish() {
             Err(error) if error.is_closed() => Ok(status),
             finished => finished.map(|()| status).map_err(Box::from),
-        }
-    }
-}
-
-/// Executes a command in the shell's syntax, and returns whether it succeeded.
-fn execute(client: &Client, line: &str) -> Result<bool, Box<dyn std::error::Error>> {
-    let Some(parsed) = parse(line)? else { return Ok(true) };
-    let mut request = Raw::<Box<RawValue>>::new(parsed.name);
-    if let Some(arguments) = parsed.arguments {
-        request = request.arguments(&arguments);
-    }
-    match client.execute(request) {
-        Ok(value) => {
-            print(format!("{}\n", terminal::json(value.get())).as_bytes())?;
-            Ok(true)
-        }
-        Err(error) if error.is_closed() => Err(error.into()),
-        Err(error) => {
-            notice(&chain(&error));
-            Ok(false)
         }
     }
 }

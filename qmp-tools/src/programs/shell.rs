@@ -1,18 +1,15 @@
 //! Sends commands to a monitor from a prompt, a script, or the command line.
 
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::{Args, Parser};
-use qmp_client::blocking::Client;
-use qmp_client::qmp::commands::QueryCommands;
 use qmp_client::{Dialect, Error};
 
 use crate::cli::{Completions, TimeoutArgs, chain};
@@ -20,8 +17,8 @@ use crate::machine::{Machine, MachineArgs, Origin};
 use crate::shell::output::{EventStyle, Mode};
 use crate::shell::script::{Script, Tally};
 use crate::shell::session::Peer;
-use crate::shell::{LogFile, Outcome, Printer, Prompt, Session, Settings};
-use crate::terminal::{self, notice};
+use crate::shell::{Handles, LogFile, Outcome, Session, Settings, Setup, interact};
+use crate::terminal::notice;
 
 /// Send commands to a QMP monitor, one per line: 'command key=value ...' or JSON
 #[derive(Debug, Parser)]
@@ -221,12 +218,13 @@ pub(super) fn run(
             Err(error) => return fails(USAGE, &error),
         }
     }
+    let address = machine.address.clone().unwrap_or_default();
     let machine = match machine.connect_with(&connection) {
         Ok(connected) => (connected, machine.timeout.timeout),
         Err(error) => return fails(NO_CONNECTION, &*error),
     };
     let peer = if is_agent { Peer::Agent } else { Peer::Monitor };
-    let executed = execute(machine, peer, scripts, options);
+    let executed = execute(machine, peer, address, scripts, options);
     drop(connection);
     let _ = logged.map(|logged| logged.recv_timeout(LOGGED));
     match executed {
@@ -287,6 +285,7 @@ impl ShellArgs {
 fn execute(
     (machine, timeout): (Machine, Duration),
     peer: Peer,
+    address: String,
     scripts: Vec<Script>,
     options: &ShellArgs,
 ) -> Result<Outcome, Box<dyn std::error::Error>> {
@@ -308,9 +307,12 @@ fn execute(
             Peer::Agent => String::from("A guest agent"),
         };
         notice(&format!("{server}. Press Ctrl-D to leave; the machine {then}."));
-        let asks = !options.yes && matches!(machine.origin, Origin::Address);
-        interact(client, peer, settings, asks)?;
-        Outcome::Done
+        let asks = !options.yes && !matches!(machine.origin, Origin::Simulated);
+        let setup = Setup { client: client.clone(), peer, address };
+        interact(&setup, |Handles { output, messages, confirm }| {
+            let session = Session::new(client, output, messages, settings).peer(peer);
+            if asks { session.confirm(confirm) } else { session }
+        })?
     } else {
         let messages = Box::new(io::stderr());
         let mut session = Session::new(client, io::stdout(), messages, settings).peer(peer);
@@ -342,97 +344,5 @@ fn finish(machine: Machine) -> Result<(), Error> {
     match machine.finish() {
         Err(error) if error.is_closed() => Ok(()),
         other => other,
-    }
-}
-
-/// Reads commands from a person while a second thread executes them and prints events.
-fn interact(
-    client: Client,
-    peer: Peer,
-    settings: Settings,
-    asks: bool,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let names = if peer == Peer::Monitor { commands(&client) } else { Vec::new() };
-    let mut prompt = Prompt::new(names)?;
-    let printer = prompt.printer();
-    let _notices = terminal::notices_above(printer.clone());
-    let (requests, inbox) = mpsc::channel();
-    let (done, outcomes) = mpsc::channel();
-    let connection = std::thread::spawn(move || {
-        let messages = Box::new(printer.clone());
-        let mut shell = Session::new(client, printer.clone(), messages, settings).peer(peer);
-        if asks {
-            shell = shell.confirm(Box::new(confirm));
-        }
-        serve(shell, &printer, &inbox, &done);
-    });
-    while let Some(command) = prompt.read()? {
-        // Print the reply before the next prompt.
-        if requests.send(command).is_err() || outcomes.recv() != Ok(Outcome::Done) {
-            break;
-        }
-    }
-    drop(requests);
-    // A panic has been printed.
-    let _ = connection.join();
-    Ok(())
-}
-
-/// Asks at the terminal, while no line is being edited.
-fn confirm(what: &str) -> bool {
-    let mut answer = String::new();
-    let asked = write!(io::stdout(), "This will {what}. Continue? [y/N] ");
-    let asked = asked.and_then(|()| io::stdout().flush());
-    let read = asked.and_then(|()| io::stdin().read_line(&mut answer));
-    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
-}
-
-/// Returns the names of the machine's commands, or none if it does not list them.
-fn commands(client: &Client) -> Vec<String> {
-    let known = client.execute(QueryCommands::new()).unwrap_or_default();
-    let names = known.into_iter().map(|command| command.name);
-    // A candidate is printed and inserted as it is.
-    let mut names: Vec<String> =
-        names.filter(|name| matches!(terminal::inline(name), Cow::Borrowed(_))).collect();
-    names.sort_unstable();
-    names
-}
-
-/// Executes lines as they arrive, and prints events in between.
-fn serve(
-    mut shell: Session<Printer>,
-    printer: &Printer,
-    inbox: &Receiver<String>,
-    done: &Sender<Outcome>,
-) {
-    /// How long the connection is polled for events before the inbox is checked again.
-    const POLL: Duration = Duration::from_millis(20);
-    loop {
-        match inbox.try_recv() {
-            Ok(line) => {
-                let outcome = match shell.line(&line).unwrap_or(Outcome::Lost) {
-                    // A failed command does not end the session.
-                    Outcome::Failed | Outcome::Interrupted | Outcome::Timeout => Outcome::Done,
-                    other => other,
-                };
-                if outcome != Outcome::Done {
-                    notice("The connection was closed.");
-                }
-                if done.send(outcome).is_err() || outcome != Outcome::Done {
-                    return;
-                }
-            }
-            Err(TryRecvError::Disconnected) => return,
-            Err(TryRecvError::Empty) => {
-                if shell.pump(POLL).unwrap_or(Outcome::Lost) != Outcome::Done {
-                    // The editor only returns once a key is pressed.
-                    let _ = writeln!(
-                        printer.clone(),
-                        "The connection was closed. Press Enter to leave."
-                    );
-                    return;
-                }
-            }
-        }
     }
 }

@@ -6,6 +6,8 @@
 //! ```
 
 pub mod complete;
+pub mod help;
+pub mod live;
 mod log;
 pub mod output;
 mod prompt;
@@ -16,6 +18,6 @@ pub mod syntax;
 pub mod types;
 
 pub use log::LogFile;
-pub use prompt::{Printer, Prompt};
+pub use prompt::{Handles, Setup, interact};
 pub use session::{Interrupt, Outcome, Session, Settings};
 pub use syntax::{Statement, SyntaxError, parse};
