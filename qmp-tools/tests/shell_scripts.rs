@@ -386,6 +386,16 @@ fn a_misspelled_command_is_recognized() {
 }
 
 #[test]
+fn help_is_shown() {
+    let ran = run(SHELL, &["-c", "help", "-c", "help blockdev-add", "-c", "help STOP"]);
+    assert!(["wait", "blockdev-add", "STOP"].iter().all(|it| ran.out.contains(it)), "{ran:?}");
+    assert!(ran.out.lines().all(|line| line.chars().count() <= 100), "{ran:?}");
+    ran.ok();
+    let err = run(SHELL, &["-c", "help blockdev-ad"]).failed(1);
+    assert!(err.contains("blockdev-add"), "{err}");
+}
+
+#[test]
 fn a_human_monitor() {
     let ran = run(SHELL, &["-H", "-c", "info status", "-c", "", "-c", "nonsense"]);
     assert!(ran.out.starts_with("VM status: running\n"), "{ran:?}");

@@ -165,6 +165,8 @@ fn an_event_with_the_reply_satisfies_the_wait_and_a_stale_one_does_not() {
     let mut bench = Bench::new(script, Settings::default());
     assert_eq!(bench.line("device_del id=old"), Outcome::Done);
     assert_eq!(bench.line("device_del id=d0"), Outcome::Done);
+    // A wait in vain takes no events from the next one.
+    assert_eq!(bench.line("wait SHUTDOWN --timeout 0.05"), Outcome::Timeout);
     assert_eq!(bench.line("wait DEVICE_DELETED device=d0 --timeout 10"), Outcome::Done);
     bench.screen.take();
     // Each event satisfies one wait, and with it, those before it are over.

@@ -132,7 +132,7 @@ impl<'e> Envelope<'e> {
                 *time = seconds;
             }
         }
-        Ok(layout::compact(&*to_raw_value(&self)?))
+        Ok(layout::compact(&to_raw_value(&self)?))
     }
 }
 
@@ -150,7 +150,7 @@ pub(super) fn wire_reply(origin: &Origin, value: &RawValue) -> io::Result<String
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'e Value>,
     }
-    Ok(layout::compact(&*to_raw_value(&Reply { value, id: origin.id.as_ref() })?))
+    Ok(layout::compact(&to_raw_value(&Reply { value, id: origin.id.as_ref() })?))
 }
 
 /// Returns an error as on the wire, on one line.
@@ -161,5 +161,5 @@ pub(super) fn wire_error(origin: &Origin, error: &QmpError) -> io::Result<String
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'e Value>,
     }
-    Ok(layout::compact(&*to_raw_value(&Reply { error, id: origin.id.as_ref() })?))
+    Ok(layout::compact(&to_raw_value(&Reply { error, id: origin.id.as_ref() })?))
 }

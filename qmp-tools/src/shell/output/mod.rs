@@ -170,11 +170,11 @@ impl<W: Write> Output<W> {
             _ => EventStyle::Compact,
         });
         let text = match (self.mode, style) {
-            (Mode::Raw, _) => layout::compact(&*wire(event)?),
+            (Mode::Raw, _) => layout::compact(&wire(event)?),
             (Mode::Jsonl, _) => Envelope::event(event).line(SystemTime::now())?,
             (_, EventStyle::Line) => return self.raw(&event::line(event, self.color)),
-            (_, EventStyle::Pretty) => layout::pretty(&*wire(event)?),
-            (_, EventStyle::Compact) => layout::compact(&*wire(event)?),
+            (_, EventStyle::Pretty) => layout::pretty(&wire(event)?),
+            (_, EventStyle::Compact) => layout::compact(&wire(event)?),
         };
         self.write(&text)
     }
