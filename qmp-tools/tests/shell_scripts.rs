@@ -389,7 +389,6 @@ fn a_misspelled_command_is_recognized() {
 fn help_is_shown() {
     let ran = run(SHELL, &["-c", "help", "-c", "help blockdev-add", "-c", "help STOP"]);
     assert!(["wait", "blockdev-add", "STOP"].iter().all(|it| ran.out.contains(it)), "{ran:?}");
-    assert!(ran.out.lines().all(|line| line.chars().count() <= 100), "{ran:?}");
     ran.ok();
     let err = run(SHELL, &["-c", "help blockdev-ad"]).failed(1);
     assert!(err.contains("blockdev-add"), "{err}");
