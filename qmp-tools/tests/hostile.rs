@@ -209,6 +209,10 @@ fn no_program_prints_control_characters_of_its_input() {
     for arguments in [
         &["sim", &unreachable] as &[&str],
         &["sim", "tcp:127.0.0.1:0", "--device", HOSTILE],
+        &["proxy", &unreachable, "tcp:127.0.0.1:1"],
+        &["proxy", "tcp:127.0.0.1:0", &unreachable],
+        &["proxy", "tcp:127.0.0.1:0", HOSTILE],
+        &["proxy", "--record", &unreachable, "tcp:127.0.0.1:0", &nowhere],
         &["sim", "tcp:127.0.0.1:0", "--machine", HOSTILE],
         &["sim", "--as-qemu", "-device", HOSTILE],
         &["sim", "--as-qemu", HOSTILE, "-M", HOSTILE],

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -14,12 +15,9 @@ use crate::cli::{chain, seconds};
 use crate::machine::{MachineArgs, Origin};
 use crate::record::relay::{self, Listener};
 use crate::record::timeline::{self, Filter, Form};
-use crate::shell::session::{EventFilter, Outcome, Session, Settings};
+use crate::shell::{Outcome, Session, Settings};
 use crate::sim::{Endpoint, until_interrupted};
 use crate::terminal::{inline, notice};
-
-/// How long the connection is waited for at a time.
-const STEP: Duration = Duration::from_millis(500);
 
 /// Record a session with a QMP monitor to a file, and show recordings
 ///
@@ -87,6 +85,9 @@ struct Show {
     form: Form,
 }
 
+/// How often it is checked whether the time is over.
+const POLL: Duration = Duration::from_millis(500);
+
 const EXAMPLES: &str = "\
 With --listen, the session of another program is recorded: it connects to LISTEN instead of the
 monitor. Nothing is changed on the way, and file descriptors are passed on. Otherwise this program
@@ -136,7 +137,10 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
 impl Record {
     fn run(&self) -> Result<ExitCode, Box<dyn std::error::Error>> {
         let path = self.output.clone().unwrap_or_default();
-        let file = File::create(&path)
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let file = options
+            .open(&path)
             .map_err(|error| format!("cannot write '{}': {error}", path.display()))?;
         let by = concat!("qmp record ", env!("CARGO_PKG_VERSION"));
         let recorder = Recorder::new(file, &*self.name).made_by(by);
@@ -180,36 +184,27 @@ impl Record {
         if matches!(machine.origin, Origin::Simulated) {
             notice("no address was given: recording a simulated machine");
         }
-        let settings = Settings {
-            events: EventFilter::parse("none"),
-            timeout: Some(self.machine.timeout.timeout),
-            ..Settings::default()
-        };
-        let messages = Box::new(io::stderr());
-        let mut session = Session::new(machine.client.clone(), io::stdout(), messages, settings);
-        let mut status = ExitCode::SUCCESS;
-        let mut goes_on = true;
+        let (client, messages) = (machine.client.clone(), Box::new(io::stderr()));
+        let mut session = Session::new(client, io::stdout(), messages, Settings::default());
+        let (mut status, mut is_over) = (ExitCode::SUCCESS, false);
         for command in &self.command {
             match session.line(command)? {
                 Outcome::Done => {}
-                Outcome::Ended => goes_on = false,
-                Outcome::Failed | Outcome::Interrupted | Outcome::Timeout | Outcome::Lost => {
+                Outcome::Ended => is_over = true,
+                outcome => {
                     status = ExitCode::FAILURE;
+                    is_over = outcome == Outcome::Lost;
                 }
             }
-        }
-        let period = match (self.period, self.command.is_empty()) {
-            (Some(period), _) => Some(period),
-            (None, true) => None,
-            (None, false) => Some(Duration::ZERO),
-        };
-        let end = period.map(|period| Instant::now() + period);
-        while goes_on {
-            let rest = end.map_or(STEP, |end| end.saturating_duration_since(Instant::now()));
-            if rest.is_zero() {
+            if is_over {
                 break;
             }
-            goes_on = session.pump(rest.min(STEP))? == Outcome::Done;
+        }
+        let period = self.period.or((!self.command.is_empty()).then_some(Duration::ZERO));
+        let end = period.map(|period| Instant::now() + period);
+        while !is_over {
+            let rest = end.map_or(POLL, |end| end.saturating_duration_since(Instant::now()));
+            is_over = rest.is_zero() || session.pump(rest.min(POLL))? == Outcome::Lost;
         }
         drop(session);
         match machine.finish() {

@@ -19,7 +19,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::machine::{Machine, MachineArgs, Origin};
-use crate::terminal::{notice, notices_above};
+use crate::terminal::{divert_notices, notice};
 use source::{Outlet, Update};
 use state::Screen;
 
@@ -81,7 +81,7 @@ pub fn run(machines: Vec<Watched>, interval: Duration, signals: &Signals) -> io:
     signals.shown.store(true, Ordering::Relaxed);
     let notices = Notices::default();
     // What is printed to the terminal meanwhile would be drawn over.
-    let above = notices_above(notices.clone());
+    let above = divert_notices(notices.clone());
     let mut terminal = ratatui::try_init()?;
     let result = watch(&mut terminal, machines, interval, closed, &notices);
     ratatui::try_restore()?;

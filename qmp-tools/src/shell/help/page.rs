@@ -154,11 +154,8 @@ impl Page {
     fn features(&mut self, features: &[Feature]) {
         for feature in features {
             let title = feature_title(&feature.name);
-            let text = if feature.text.is_empty() {
-                title
-            } else {
-                format!("{title}: {}", feature.text)
-            };
+            let text =
+                if feature.text.is_empty() { title } else { format!("{title}: {}", feature.text) };
             self.paragraphs(&text, 0);
         }
     }
