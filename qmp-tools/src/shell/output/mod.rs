@@ -5,10 +5,10 @@
 //! | `pretty`, `compact` | its value, over several lines or on one | a message | as the style says |
 //! | `table` | rows and columns, where it has any | a message | as the style says |
 //! | `raw` | as on the wire, on one line | as on the wire | as on the wire |
-//! | `jsonl` | an [envelope](envelope) | an envelope | an envelope |
+//! | `jsonl` | an [`envelope`] | an envelope | an envelope |
 //!
 //! Messages do not go to the output, but where messages go. All text passes through
-//! [`terminal`](crate::terminal).
+//! [`terminal`].
 
 pub mod envelope;
 mod event;
