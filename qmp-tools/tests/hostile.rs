@@ -164,7 +164,7 @@ fn the_live_view_obeys_no_machine() {
     });
 }
 
-/// What a guest says is shown, too.
+/// Text that a guest chose is shown, too.
 #[test]
 fn the_shell_of_an_agent_prints_no_control_characters() {
     let hostile = HOSTILE.replace('\n', " ");
