@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use qmp_codegen::Root;
 use qmp_codegen::introspection::Names;
+use qmp_codegen::schema::Schema;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -27,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     write_names()?;
     write_reference(&[qmp_schema::SPEC, qmp_schema::EVENTS], "qmp.jsonl")?;
     write_reference(&[qmp_schema::QGA], "qga.jsonl")?;
+    write_schemas()?;
     find_qemu();
     Ok(())
 }
@@ -62,6 +64,50 @@ fn write_names() -> Result<(), Box<dyn Error>> {
     let directory = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     std::fs::write(directory.join("names.json"), names)?;
     Ok(())
+}
+
+/// Writes the texts of the schemas, and what is in each of their files, for `schema/site/builtin.rs`.
+fn write_schemas() -> Result<(), Box<dyn Error>> {
+    let directory = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    let roots: [(&str, &[&str]); 2] =
+        [("monitor", &[qmp_schema::SPEC, qmp_schema::EVENTS]), ("agent", &[qmp_schema::QGA])];
+    let mut domains = Vec::new();
+    for (name, roots) in roots {
+        let roots = roots.iter().map(|root| Root::File((*root).into()));
+        let loaded = qmp_codegen::load(roots)?;
+        for file in loaded.sources.files() {
+            println!("cargo::rerun-if-changed={}", file.path.display());
+        }
+        let text = qmp_codegen::text::write(&loaded.schema);
+        std::fs::write(directory.join(format!("{name}.json")), text)?;
+        domains.push(domains_of(&loaded.schema));
+    }
+    std::fs::write(directory.join("domains.json"), serde_json::to_string(&domains)?)?;
+    Ok(())
+}
+
+fn domains_of(schema: &Schema) -> serde_json::Value {
+    let commands = schema.commands.iter().map(|command| &command.definition);
+    let events = schema.events.iter().map(|event| &event.definition);
+    let types = schema.types.iter().map(|ty| &ty.definition);
+    let all: Vec<_> = commands.chain(events).chain(types).collect();
+    let domains = schema.modules.iter().enumerate().map(|(at, module)| {
+        let is_here = |definition: &&&qmp_codegen::schema::Definition| {
+            definition.module.is_some_and(|module| module.0 as usize == at)
+        };
+        let names: Vec<_> = all.iter().filter(is_here).map(|one| &one.name).collect();
+        // The directory is the kind, and that of most is the monitor's.
+        let path = Path::new(&module.path);
+        let name = |path: Option<&Path>| {
+            path.and_then(Path::file_stem).unwrap_or_default().to_string_lossy().into_owned()
+        };
+        let (directory, file) = (name(path.parent()), name(Some(path)));
+        let page = if directory == "qmp" { file.clone() } else { format!("{directory}-{file}") };
+        serde_json::json!({
+            "path": file, "page": page, "introduction": module.introduction, "definitions": names,
+        })
+    });
+    domains.collect()
 }
 
 /// Sets `cfg(qemu)` under the same conditions as the client's build script.

@@ -181,6 +181,7 @@ pub use qmp_protocol::{
     ProtocolError, Raw, RawEvent, Request, ServerError, Service, Subject, Timeout, WaitedFor,
     deadlines,
 };
+pub use qmp_types::recording;
 pub use qmp_types::{
     AllowOob, Command, Empty, ErrorClass, Event, Greeting, QmpError, Timestamp, Version, Vocabulary,
 };

@@ -3,13 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde_json::Value;
+use qmp_types::{ErrorClass, QmpError};
+use serde_json::{Map, Value};
 
-use crate::introspection::{Introspection, SchemaError};
+use crate::arguments::{self, explain};
+use crate::introspection::{Introspection, SchemaError, Shape};
 
 /// The commands of the protocol itself, which every server has.
 pub(crate) const PROTOCOL_COMMANDS: [&str; 4] =
     ["qmp_capabilities", "query-commands", "query-qmp-schema", "query-version"];
+
+/// The command whose arguments no schema lists. Introspection does not tell.
+const OPEN_COMMAND: &str = "device_add";
 
 /// The introspection of the protocol's own commands. Names of types are replaced by numbers that the
 /// schema does not use.
@@ -40,6 +45,30 @@ impl Schema {
         let added = renamed(&introspection, protocol.subset(&missing));
         let entries = introspection.entries().iter().cloned().chain(added).collect();
         Ok(Self(Arc::new(Introspection::from_entries(entries)?)))
+    }
+
+    /// Checks a command as a server with this schema does before it executes it.
+    ///
+    /// The arguments of `device_add` may have members that the schema does not list, since they are
+    /// the properties of the device.
+    ///
+    /// # Errors
+    /// Returns the server's error, in QEMU's words.
+    pub fn check_command(
+        &self,
+        name: &str,
+        arguments: &Map<String, Value>,
+        out_of_band: bool,
+    ) -> Result<(), QmpError> {
+        let Some(Shape::Command { allow_oob, .. }) = self.0.shape(name) else {
+            let desc = format!("The command {name} has not been found");
+            return Err(QmpError::new(ErrorClass::CommandNotFound, desc));
+        };
+        if out_of_band && !allow_oob {
+            return Err(crate::request::oob_unsupported(name));
+        }
+        let checked = arguments::check(&self.0, name, arguments, name == OPEN_COMMAND);
+        checked.map_err(|fault| explain(Some(fault), None))
     }
 
     pub(crate) fn introspection(&self) -> &Introspection {

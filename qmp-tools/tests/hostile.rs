@@ -173,4 +173,18 @@ fn no_program_prints_control_characters_of_its_input() {
     ] {
         is_clean(&format!("qmp {arguments:?}"), &run(QMP, arguments));
     }
+    let process = format!("{nowhere}/proc/7");
+    std::fs::create_dir_all(&process).unwrap();
+    let line = format!(
+        "qemu-system-x86_64\0-name\0{HOSTILE}\0-qmp\0unix:{HOSTILE},server=on\0-monitor\0{HOSTILE}"
+    );
+    std::fs::write(format!("{process}/cmdline"), line).unwrap();
+    std::fs::write(format!("{process}/comm"), HOSTILE).unwrap();
+    for arguments in [&["ls", "--root", &nowhere] as &[&str], &["ls", "--json", "--root", &nowhere]]
+    {
+        is_clean(&format!("qmp {arguments:?}"), &run(QMP, arguments));
+    }
+    for program in [VM_INFO, SHELL] {
+        is_clean(program, &run(program, &[HOSTILE, "--timeout", "0"]));
+    }
 }

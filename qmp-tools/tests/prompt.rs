@@ -370,3 +370,85 @@ fn a_dumb_terminal_has_a_prompt() {
     assert_eq!(terminal.exit(), 0);
     assert!(!terminal.raw.contains(&0x1b));
 }
+
+/// Each kind of completion, at the simulated machine.
+#[test]
+fn what_can_be_typed_is_completed() {
+    let mut terminal = Terminal::open(&[]);
+    terminal.expect_prompt();
+    for (typed, expected, menu) in [
+        // A command, an argument, a value of an enumeration.
+        ("query-st", "query-status", ""),
+        ("set_link n", "set_link name=", ""),
+        ("blockdev-mirror sync=f", "blockdev-mirror sync=full", ""),
+        ("blockdev-mirror sync=", "blockdev-mirror sync=", "  incremental"),
+        // A member of a member, of the branch that is selected.
+        ("blockdev-add driver=qcow2 file.driver=file file.filen", {
+            "blockdev-add driver=qcow2 file.driver=file file.filename="
+        }, ""),
+        // A device model, and its property.
+        ("device_add driver=virtio-blk-p", "device_add driver=virtio-blk-pci", ""),
+        ("device_add driver=virtio-blk-pci driv", "device_add driver=virtio-blk-pci drive=", ""),
+        // An option of the shell.
+        ("set outp", "set output=", ""),
+    ] {
+        terminal.press(&format!("{typed}\t"));
+        let line = format!("(QEMU) {expected}");
+        terminal.until(&line, |terminal| {
+            terminal.line().0.starts_with(&line) && terminal.text().contains(menu)
+        });
+        terminal.press("\x1b");
+        terminal.pause(std::time::Duration::from_millis(60));
+        terminal.press("\x03");
+        terminal.expect_prompt();
+    }
+    // A node, which did not exist when the shell was started.
+    terminal.press("blockdev-add driver=null-co node-name=fresh0 size=65536\r");
+    terminal.expect("{}");
+    terminal.expect_prompt();
+    terminal.press("blockdev-del node-name=fr\t");
+    terminal.until("the node", |terminal| {
+        terminal.line().0.starts_with("(QEMU) blockdev-del node-name=fresh0")
+    });
+}
+
+/// The arguments that a command needs are shown after the cursor.
+#[test]
+fn a_hint_shows_what_is_missing() {
+    let mut terminal = Terminal::open(&[]);
+    terminal.expect_prompt();
+    terminal.press("set_link ");
+    terminal.until("a hint", |terminal| {
+        let (line, column) = terminal.line();
+        line.contains("name=") && line.contains("up=") && column == 16
+    });
+}
+
+/// What a server calls its things never controls the terminal: not in the menu, not in the line.
+#[test]
+fn names_of_a_hostile_server_are_harmless() {
+    let mut machine = Scripted::listen(hostile);
+    let mut terminal = Terminal::open(&[&machine.path]);
+    terminal.expect_prompt();
+    terminal.press("chardev-remove id=\t");
+    terminal.expect("evil");
+    terminal.press("\t");
+    terminal.pause(std::time::Duration::from_millis(200));
+    machine.say("{\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, \"event\": \"A\\u001b]0;x\\u0007\"}");
+    terminal.expect("]0;x");
+    terminal.press("\x1b");
+    terminal.pause(std::time::Duration::from_millis(100));
+    let text = String::from_utf8_lossy(&terminal.raw).into_owned();
+    assert!(!text.contains("\x1b]") && !text.contains("\x1b[2J"), "{text:?}");
+    assert!(!text.contains(['\u{202e}', '\u{9b}']), "{text:?}");
+}
+
+/// Answers with names that would set a title, clear the screen, and turn text around.
+fn hostile(command: &str) -> Option<&'static str> {
+    match command {
+        "query-chardev" => Some(
+            r#"{"return": [{"label": "evil\u001b]0;x\u0007", "filename": "\u001b[2J\u202e", "frontend-open": true}, {"label": "evil\u009b", "filename": "f", "frontend-open": true}]"#,
+        ),
+        other => nothing(other),
+    }
+}

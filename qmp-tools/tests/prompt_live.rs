@@ -100,7 +100,9 @@ fn what_lives_in_a_machine_is_found() {
             json!({"job-id": "job0", "device": "node0", "target": "node1", "sync": "none"});
         execute("blockdev-mirror", mirror);
         let (answered, answers) = channel();
-        let machine = Machine::new(&client, Peer::Monitor, move || drop(answered.send(())));
+        let machine = Machine::new(&client, Peer::Monitor, move || {
+            let _ = answered.send(());
+        });
         answers.recv_timeout(LONG).unwrap();
         for (kind, expected) in [
             (Kind::BlockNode, "node0"),
@@ -161,5 +163,40 @@ fn the_prompt_is_there_soon_after_the_greeting() {
         let (bare, prompt) = (bare[2], prompt[2]);
         eprintln!("{program}: negotiated in {bare:?}, start to first prompt in {prompt:?}");
         assert!(prompt < bare + Duration::from_secs(2), "{prompt:?}");
+    }
+}
+
+/// The machine's own names complete in the line, and soon.
+#[test]
+#[cfg_attr(not(qemu), ignore = "needs QEMU")]
+fn names_of_a_real_machine_are_completed() {
+    for program in programs() {
+        let qemu = Qemu::start(&program);
+        let mut terminal = Terminal::open(&[&qemu.path]);
+        terminal.expect_prompt();
+        for (typed, expected) in [
+            ("block_resize node-name=node", "(QEMU) block_resize node-name=node"),
+            ("device_del id=ni", "(QEMU) device_del id=nic0"),
+            ("device_add driver=virtio-blk-p", "(QEMU) device_add driver=virtio-blk-pci"),
+            ("device_add driver=virtio-blk-pci driv", "(QEMU) device_add driver=virtio-blk-pci drive="),
+        ] {
+            terminal.press(typed);
+            terminal.expect_line(&format!("(QEMU) {typed}"));
+            let begin = Instant::now();
+            terminal.press("\t");
+            terminal.until(expected, |terminal| terminal.line().0.starts_with(expected));
+            if expected.ends_with("node") {
+                terminal.expect("  node1");
+            }
+            eprintln!("{program}: {typed} completed in {:?}", begin.elapsed());
+            // Meant are 30 ms, which a build for debugging on a busy machine does not always keep.
+            assert!(begin.elapsed() < Duration::from_secs(5));
+            terminal.press("\x1b\x15");
+            terminal.expect_prompt();
+        }
+        terminal.press("quit\r");
+        terminal.expect("[y/N]");
+        terminal.press("y\r");
+        assert_eq!(terminal.exit(), 0);
     }
 }

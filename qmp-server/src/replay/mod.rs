@@ -131,8 +131,25 @@ impl ReplayServer {
     #[cfg(unix)]
     pub fn serve_unix(&self, listener: &UnixListener) -> io::Result<()> {
         loop {
-            self.spawn(listener.accept()?.0.into())?;
+            self.accept_unix(listener)?;
         }
+    }
+
+    /// Serves the next client that connects to a Unix listener, on a thread.
+    ///
+    /// # Errors
+    /// Returns the listener's error, or that of spawning the thread.
+    #[cfg(unix)]
+    pub fn accept_unix(&self, listener: &UnixListener) -> io::Result<()> {
+        self.spawn(listener.accept()?.0.into())
+    }
+
+    /// Serves the next client that connects to a TCP listener, on a thread.
+    ///
+    /// # Errors
+    /// Returns the listener's error, or that of spawning the thread.
+    pub fn accept_tcp(&self, listener: &TcpListener) -> io::Result<()> {
+        self.spawn(listener.accept()?.0.into())
     }
 
     /// Serves all clients that connect to a TCP listener, each on a thread, until the listener fails.
@@ -141,7 +158,7 @@ impl ReplayServer {
     /// Returns the listener's error.
     pub fn serve_tcp(&self, listener: &TcpListener) -> io::Result<()> {
         loop {
-            self.spawn(listener.accept()?.0.into())?;
+            self.accept_tcp(listener)?;
         }
     }
 
@@ -150,9 +167,17 @@ impl ReplayServer {
     /// # Errors
     /// Returns the requests that do not fit the recording, and in [strict](Order::Strict) order also
     /// those that the client has not sent.
-    pub fn finish(self) -> Result<(), ReplayError> {
+    pub fn finish(&self) -> Result<(), ReplayError> {
+        lock(&self.clients).iter().for_each(|client| client.link.end_input());
+        self.wait()
+    }
+
+    /// Waits until all clients have closed their connections.
+    ///
+    /// # Errors
+    /// Returns the same as [`finish`](Self::finish).
+    pub fn wait(&self) -> Result<(), ReplayError> {
         let clients = std::mem::take(&mut *lock(&self.clients));
-        clients.iter().for_each(|client| client.link.end_input());
         clients.into_iter().for_each(|client| drop(client.thread.join()));
         let mut store = lock(&self.store);
         store.note_rest();

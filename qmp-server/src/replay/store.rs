@@ -8,8 +8,6 @@ use serde_json::value::RawValue;
 use super::recording::{Event, Recording, missing};
 use super::report::Fault;
 use super::request::Request;
-use crate::arguments::{self, explain};
-use crate::introspection::Shape;
 use crate::schema::Schema;
 
 /// Which requests a replay answers.
@@ -132,17 +130,8 @@ impl Store {
 
     /// Checks a request against the schema.
     fn check(&self, sent: &Request) -> Option<QmpError> {
-        let introspection = self.schema.as_ref()?.introspection();
-        match introspection.shape(&sent.name) {
-            Some(Shape::Command { allow_oob, .. }) => {
-                if sent.out_of_band && !allow_oob {
-                    return Some(crate::request::oob_unsupported(&sent.name));
-                }
-            }
-            _ => return Some(QmpError::generic("the schema does not contain the command")),
-        }
-        let fault = arguments::check(introspection, &sent.name, &sent.arguments, false).err()?;
-        Some(explain(Some(fault), None))
+        let schema = self.schema.as_ref()?;
+        schema.check_command(&sent.name, &sent.arguments, sent.out_of_band).err()
     }
 
     fn note(&mut self, fault: Fault) {

@@ -22,6 +22,12 @@ struct Arguments {
 enum Action {
     Agent(agent::Arguments),
     Info(info::Arguments),
+    #[cfg(unix)]
+    Ls(qmp_tools::programs::ls::Arguments),
+    #[cfg(unix)]
+    Record(Box<qmp_tools::programs::record::Arguments>),
+    #[cfg(unix)]
+    Replay(qmp_tools::programs::replay::Arguments),
     Schema(schema::Arguments),
     Shell(shell::Arguments),
     #[cfg(unix)]
@@ -37,6 +43,12 @@ fn main() -> ExitCode {
     match &arguments.action {
         Some(Action::Agent(arguments)) => agent::main(arguments),
         Some(Action::Info(arguments)) => info::main(arguments),
+        #[cfg(unix)]
+        Some(Action::Ls(arguments)) => qmp_tools::programs::ls::main(arguments),
+        #[cfg(unix)]
+        Some(Action::Record(arguments)) => qmp_tools::programs::record::main(arguments),
+        #[cfg(unix)]
+        Some(Action::Replay(arguments)) => qmp_tools::programs::replay::main(arguments),
         Some(Action::Schema(arguments)) => schema::main(arguments),
         Some(Action::Shell(arguments)) => shell::main(arguments),
         #[cfg(unix)]

@@ -4,6 +4,12 @@
 
 pub mod agent;
 pub mod info;
+#[cfg(unix)]
+pub mod ls;
+#[cfg(unix)]
+pub mod record;
+#[cfg(unix)]
+pub mod replay;
 pub mod schema;
 pub mod shell;
 #[cfg(unix)]

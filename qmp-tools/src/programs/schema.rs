@@ -12,6 +12,7 @@ use crate::schema::diff::Diff;
 use crate::schema::export::Export;
 use crate::schema::generate::Generate;
 use crate::schema::import::Import;
+use crate::schema::site::Site;
 use crate::terminal::print_diagnostics;
 
 /// Check, import, export and compare QAPI schemas, and generate Rust from them
@@ -37,6 +38,8 @@ enum Action {
     Export(Export),
     /// List the changes between two schemas, and mark those that break clients
     Diff(Diff),
+    /// Write a schema's reference as a set of HTML pages
+    Site(Site),
 }
 
 const EXAMPLES: &str = "\
@@ -70,6 +73,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Some(Action::Import(import)) => import.run()?,
         Some(Action::Export(export)) => export.run()?,
         Some(Action::Diff(diff)) => return diff.run(),
+        Some(Action::Site(site)) => site.run()?,
         None => {
             Arguments::command().error(ErrorKind::MissingSubcommand, "a command is required").exit()
         }

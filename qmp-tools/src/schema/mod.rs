@@ -7,6 +7,7 @@
 //! introspection, ───> import ─────> QAPI text, Rust
 //! a running QEMU
 //! any two of these ─> diff ───────> changes
+//! any of these ─────> site ───────> HTML
 //! ```
 
 pub mod check;
@@ -18,8 +19,14 @@ pub mod import;
 mod input;
 mod names;
 mod output;
+pub mod site;
 
 use std::fmt;
+
+use qmp_codegen::schema::Schema;
+
+use crate::cli::TimeoutArgs;
+use crate::terminal::print_diagnostics;
 
 /// The reason why a subcommand failed.
 #[derive(Debug)]
@@ -35,6 +42,22 @@ impl<E: Into<Box<dyn std::error::Error>>> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::Other(error.into())
     }
+}
+
+/// Reads a schema from a file of either kind, from a running QEMU, or the builtin one, for another
+/// program. Diagnostics are printed.
+pub(crate) fn read(
+    source: &str,
+    timeout: TimeoutArgs,
+) -> Result<Schema, Box<dyn std::error::Error>> {
+    let detected = input::detect(source, timeout).map_err(|failure| match failure {
+        Failure::Other(error) => error,
+        Failure::Schema(diagnostics) => {
+            print_diagnostics(&diagnostics);
+            format!("'{source}' is not a valid schema").into()
+        }
+    })?;
+    Ok(detected.schema)
 }
 
 /// Formats the failure as it is printed to standard error, including the final newline.

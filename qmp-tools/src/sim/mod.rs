@@ -13,4 +13,4 @@ pub(crate) mod signals;
 pub use address::{Address, Endpoint};
 pub(crate) use running::serve_agent;
 pub use running::{Monitor, Running};
-pub(crate) use signals::Signals;
+pub(crate) use signals::{Signals, until_interrupted};

@@ -1,6 +1,7 @@
 //! The signals that end the program.
 
 use std::io;
+use std::sync::mpsc;
 use std::thread;
 
 use nix::sys::signal::{SigSet, Signal};
@@ -30,4 +31,19 @@ impl Signals {
         };
         thread::Builder::new().name("qmp-signals".to_owned()).spawn(wait).map(drop)
     }
+}
+
+/// Calls a function on a thread of its own, and waits until it returns, or until a signal that ends
+/// the program. Returns none after a signal: the function goes on until the program ends.
+pub(crate) fn until_interrupted<T: Send + 'static>(
+    function: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<Option<T>> {
+    let signals = Signals::hold()?;
+    let (done, result) = mpsc::channel();
+    let interrupted = done.clone();
+    signals.on_first(move |_| drop(interrupted.send(None)))?;
+    let thread = thread::Builder::new().name("qmp-serve".to_owned());
+    thread.spawn(move || drop(done.send(Some(function()))))?;
+    // A panic of the function has been printed.
+    Ok(result.recv().unwrap_or_default())
 }

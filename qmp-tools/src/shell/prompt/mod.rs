@@ -135,6 +135,7 @@ fn at_terminal(
     // What is printed faster than the terminal shows it waits.
     let (sender, messages) = sync_channel(64);
     let printer = printer::Printer::new(sender, waker.clone());
+    let _notices = crate::terminal::notices_above(printer.clone());
     let (commands, inbox) = channel();
     let session = session(Handles {
         output: Box::new(printer.clone()),

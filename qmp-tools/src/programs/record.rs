@@ -1,0 +1,237 @@
+//! Records sessions with monitors, and shows recordings.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Parser, Subcommand};
+use qmp_client::blocking::Client;
+use qmp_client::recording::{Reader, Recorder};
+use qmp_client::{Address, Raw};
+use serde_json::value::RawValue;
+
+use crate::cli::{chain, print, seconds};
+use crate::machine::{MachineArgs, Origin};
+use crate::record::relay::{self, Listener};
+use crate::record::timeline::{self, Filter, Form};
+use crate::shell::types::Builtin;
+use crate::shell::{Statement, parse};
+use crate::sim::{Endpoint, until_interrupted};
+use crate::terminal::{self, inline, notice};
+
+/// Record a session with a QMP monitor to a file, and show recordings
+///
+/// The file has one JSON object per message. Passwords, keys and other secrets are masked, in
+/// whatever syntax they were sent.
+#[derive(Debug, Parser)]
+#[command(
+    name = "record",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = EXAMPLES
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Option<Action>,
+
+    #[command(flatten)]
+    record: Record,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show a recording as a timeline
+    Show(Show),
+}
+
+/// The arguments of a recording.
+#[derive(Args, Debug)]
+struct Record {
+    /// Write the recording to FILE
+    #[arg(short, long, value_name = "FILE", required = true)]
+    output: Option<PathBuf>,
+
+    /// Execute COMMAND, and end; may be repeated. Without it, record until an interrupt
+    #[arg(short, long, value_name = "COMMAND", conflicts_with = "listen")]
+    command: Vec<String>,
+
+    /// After the commands, record events for this long
+    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds, conflicts_with = "listen")]
+    period: Option<Duration>,
+
+    /// Listen at LISTEN, and pass clients on to the monitor, one after the other
+    #[arg(long, value_name = "LISTEN", requires = "address")]
+    listen: Option<Endpoint>,
+
+    /// The name of the connection in the recording
+    #[arg(long, value_name = "NAME", default_value = "qmp")]
+    name: String,
+
+    #[command(flatten)]
+    machine: MachineArgs,
+}
+
+/// The arguments of `qmp record show`.
+#[derive(Args, Debug)]
+struct Show {
+    /// The recording
+    file: PathBuf,
+
+    #[command(flatten)]
+    filter: Filter,
+
+    #[command(flatten)]
+    form: Form,
+}
+
+const EXAMPLES: &str = "\
+With --listen, the session of another program is recorded: it connects to LISTEN instead of the
+monitor. Nothing is changed on the way, and file descriptors are passed on. Otherwise this program
+connects to the monitor itself.
+
+In a timeline, '>' is a command, '<' a reply, '!' an error and '*' an event.
+
+Examples:
+  qmp record unix:/run/vm.sock -o session.qmp --listen unix:/tmp/recorded.sock
+  qmp record unix:/run/vm.sock -o session.qmp -c query-status -c query-block
+  qmp record unix:/run/vm.sock -o events.qmp             record events until Ctrl-C
+  qmp record show session.qmp --errors
+  qmp record show session.qmp --slower 10 --json
+  qmp replay session.qmp unix:/tmp/vm.sock               serve the recording";
+
+/// Runs the program, and returns its exit status.
+#[must_use]
+pub fn main(arguments: &Arguments) -> ExitCode {
+    let result = match &arguments.action {
+        Some(Action::Show(show)) => show.run().map(|()| ExitCode::SUCCESS),
+        None => arguments.record.run(),
+    };
+    result.unwrap_or_else(|error| {
+        notice(&format!("qmp record: {}", chain(&*error)));
+        ExitCode::FAILURE
+    })
+}
+
+impl Show {
+    fn run(&self) -> Result<(), Box<dyn std::error::Error>> {
+        let reader = Reader::open(&self.file)
+            .map_err(|error| format!("'{}': {}", self.file.display(), chain(&error)))?;
+        let mut output = io::BufWriter::new(io::stdout().lock());
+        let mut write = |line: &str| output.write_all(line.as_bytes()).map_err(Box::from);
+        let shown = timeline::show(reader, &self.filter, self.form, &mut write);
+        match shown.and_then(|()| output.flush().map_err(Box::from)) {
+            Err(error) if is_broken_pipe(&*error) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}
+
+impl Record {
+    fn run(&self) -> Result<ExitCode, Box<dyn std::error::Error>> {
+        let path = self.output.clone().unwrap_or_default();
+        let file = File::create(&path)
+            .map_err(|error| format!("cannot write '{}': {error}", path.display()))?;
+        let by = concat!("qmp record ", env!("CARGO_PKG_VERSION"));
+        let recorder = Recorder::new(file, &*self.name).made_by(by);
+        let recorded = match &self.listen {
+            Some(endpoint) => self.relay(endpoint, &recorder),
+            None => self.session(&recorder),
+        };
+        let finished = recorder.finish();
+        let status = recorded?;
+        finished.map_err(|error| format!("cannot write '{}': {error}", path.display()))?;
+        Ok(status)
+    }
+
+    /// Records the sessions of others.
+    fn relay(
+        &self,
+        endpoint: &Endpoint,
+        recorder: &Recorder,
+    ) -> Result<ExitCode, Box<dyn std::error::Error>> {
+        let address: Address = self.machine.address.as_deref().unwrap_or_default().parse()?;
+        let listener = Listener::bind(&endpoint.address)?;
+        notice(&format!("listening on {}", inline(&listener.address())));
+        let (recorder, name) = (recorder.clone(), self.name.clone());
+        let acceptor = listener.acceptor()?;
+        let served = until_interrupted(move || {
+            let report = |error: &io::Error| {
+                notice(&format!("{}: {}", inline(&address.to_string()), chain(error)));
+            };
+            relay::serve(&acceptor, &address, &recorder, &name, &report)
+        });
+        served?.unwrap_or(Ok(()))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Records a session of this program.
+    fn session(&self, recorder: &Recorder) -> Result<ExitCode, Box<dyn std::error::Error>> {
+        let hook = recorder.clone();
+        let options = self.machine.timeout.options();
+        let options = options.transcript(move |direction, text| hook.message(direction, text, 0));
+        let machine = self.machine.connect_with(&options)?;
+        if matches!(machine.origin, Origin::Simulated) {
+            notice("no address was given: recording a simulated machine");
+        }
+        let client = machine.client.clone();
+        let mut events = client.raw_events();
+        let mut status = ExitCode::SUCCESS;
+        for command in &self.command {
+            if !execute(&client, command)? {
+                status = ExitCode::FAILURE;
+            }
+        }
+        let period = match (self.period, self.command.is_empty()) {
+            (Some(period), _) => Some(period),
+            (None, true) => None,
+            (None, false) => Some(Duration::ZERO),
+        };
+        let end = period.map(|period| Instant::now() + period);
+        loop {
+            let rest = end.map(|end| end.saturating_duration_since(Instant::now()));
+            if rest.is_some_and(|rest| rest.is_zero()) {
+                break;
+            }
+            match events.next_within(rest.unwrap_or(Duration::MAX)) {
+                None => break,
+                Some(Err(error)) if error.is_closed() => break,
+                Some(Ok(_) | Err(_)) => {}
+            }
+        }
+        match machine.finish() {
+            Err(error) if error.is_closed() => Ok(status),
+            finished => finished.map(|()| status).map_err(Box::from),
+        }
+    }
+}
+
+/// Executes a command in the shell's syntax, and returns whether it succeeded.
+fn execute(client: &Client, line: &str) -> Result<bool, Box<dyn std::error::Error>> {
+    let command = match parse(line, &Builtin)? {
+        Some(Statement::Command(command)) => command,
+        Some(_) => return Err(format!("not a command: {line}").into()),
+        None => return Ok(true),
+    };
+    let mut request = Raw::<Box<RawValue>>::new(command.name);
+    if let Some(arguments) = command.arguments {
+        request = request.arguments(&arguments);
+    }
+    match client.execute(request) {
+        Ok(value) => {
+            print(format!("{}\n", terminal::json(value.get())).as_bytes())?;
+            Ok(true)
+        }
+        Err(error) if error.is_closed() => Err(error.into()),
+        Err(error) => {
+            notice(&chain(&error));
+            Ok(false)
+        }
+    }
+}
