@@ -378,7 +378,7 @@ fn what_can_be_typed_is_completed() {
     terminal.expect_prompt();
     for (typed, expected, menu) in [
         // A command, an argument, a value of an enumeration.
-        ("query-st", "query-status", ""),
+        ("query-statu", "query-status", ""),
         ("set_link n", "set_link name=", ""),
         ("blockdev-mirror sync=f", "blockdev-mirror sync=full", ""),
         ("blockdev-mirror sync=", "blockdev-mirror sync=", "  incremental"),
@@ -397,9 +397,8 @@ fn what_can_be_typed_is_completed() {
         terminal.until(&line, |terminal| {
             terminal.line().0.starts_with(&line) && terminal.text().contains(menu)
         });
-        terminal.press("\x1b");
-        terminal.pause(std::time::Duration::from_millis(60));
-        terminal.press("\x03");
+        // Ctrl-G closes the menu, and Ctrl-U clears the line.
+        terminal.press("\x07\x15");
         terminal.expect_prompt();
     }
     // A node, which did not exist when the shell was started.
