@@ -383,9 +383,11 @@ fn what_can_be_typed_is_completed() {
         ("blockdev-mirror sync=f", "blockdev-mirror sync=full", ""),
         ("blockdev-mirror sync=", "blockdev-mirror sync=", "  incremental"),
         // A member of a member, of the branch that is selected.
-        ("blockdev-add driver=qcow2 file.driver=file file.filen", {
-            "blockdev-add driver=qcow2 file.driver=file file.filename="
-        }, ""),
+        (
+            "blockdev-add driver=qcow2 file.driver=file file.filen",
+            { "blockdev-add driver=qcow2 file.driver=file file.filename=" },
+            "",
+        ),
         // A device model, and its property.
         ("device_add driver=virtio-blk-p", "device_add driver=virtio-blk-pci", ""),
         ("device_add driver=virtio-blk-pci driv", "device_add driver=virtio-blk-pci drive=", ""),

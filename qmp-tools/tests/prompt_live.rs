@@ -178,7 +178,10 @@ fn names_of_a_real_machine_are_completed() {
             ("block_resize node-name=node", "(QEMU) block_resize node-name=node"),
             ("device_del id=ni", "(QEMU) device_del id=nic0"),
             ("device_add driver=virtio-blk-p", "(QEMU) device_add driver=virtio-blk-pci"),
-            ("device_add driver=virtio-blk-pci driv", "(QEMU) device_add driver=virtio-blk-pci drive="),
+            (
+                "device_add driver=virtio-blk-pci driv",
+                "(QEMU) device_add driver=virtio-blk-pci drive=",
+            ),
         ] {
             terminal.press(typed);
             terminal.expect_line(&format!("(QEMU) {typed}"));
