@@ -1,15 +1,16 @@
 //! Recordings of sessions: what a client and a server have sent to each other.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 use std::path::Path;
 
 use qmp_types::recording::{Content, Direction, Entry, Reader, RecordingError};
 use qmp_types::{Capability, ErrorClass, Greeting, QmpError, Timestamp};
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::request::Request;
-use crate::json::value_to_json;
 
 /// The maximum size of a recording in bytes.
 const MAX_BYTES: u64 = 256 << 20;
@@ -134,12 +135,10 @@ impl Default for Builder {
 impl Builder {
     fn entry(&mut self, entry: Entry) -> Result<(), String> {
         let Content::Message(message) = entry.content else { return Ok(()) };
-        let message: Result<Map<String, Value>, _> = serde_json::from_str(message.get());
-        let added =
-            message.map_err(|error| error.to_string()).and_then(|message| match entry.direction {
-                Direction::Sent => self.request(entry.monitor, message),
-                Direction::Received => self.received(&entry.monitor, message),
-            });
+        let added = match entry.direction {
+            Direction::Sent => value(&message).and_then(|m| self.request(entry.monitor, m)),
+            Direction::Received => value(&message).and_then(|m| self.received(&entry.monitor, m)),
+        };
         if self.is_lenient { Ok(()) } else { added }
     }
 
@@ -170,28 +169,29 @@ impl Builder {
         Ok(())
     }
 
-    fn received(&mut self, monitor: &str, mut message: Map<String, Value>) -> Result<(), String> {
-        if let Some(greeting) = message.remove("QMP") {
-            self.recording.greeting =
-                serde_json::from_value(greeting).map_err(|error| error.to_string())?;
+    fn received(
+        &mut self,
+        monitor: &str,
+        mut message: BTreeMap<String, Box<RawValue>>,
+    ) -> Result<(), String> {
+        if let Some(greeting) = message.get("QMP") {
+            self.recording.greeting = value(greeting)?;
             return Ok(());
         }
-        if let Some(name) = message.remove("event") {
-            let name = name.as_str().ok_or("`event` is not a name")?.to_owned();
-            let timestamp = message.remove("timestamp").unwrap_or_default();
-            let timestamp = serde_json::from_value(timestamp).unwrap_or_else(|_| Timestamp::now());
-            let data = message.remove("data").map(|data| raw(&data)).transpose()?;
-            self.event(Event { name, data, timestamp });
+        if let Some(name) = message.get("event") {
+            let name = value(name)?;
+            let timestamp = message.get("timestamp").and_then(|time| value(time).ok());
+            let timestamp = timestamp.unwrap_or_else(Timestamp::now);
+            self.event(Event { name, data: message.remove("data"), timestamp });
             return Ok(());
         }
-        let reply = match (message.remove("return"), message.remove("error")) {
-            (Some(value), None) => Ok(raw(&value)?),
-            (None, Some(error)) => {
-                Err(serde_json::from_value(error).map_err(|error| error.to_string())?)
-            }
+        // The text of a reply is kept, with the order of its members.
+        let reply = match (message.remove("return"), message.get("error")) {
+            (Some(text), None) => Ok(text),
+            (None, Some(error)) => Err(value(error)?),
             _ => return Err("the message that was received is not one of a server's".to_owned()),
         };
-        let id = message.remove("id");
+        let id: Option<Value> = message.get("id").map(|id| value(id)).transpose()?;
         let exchanges = &mut self.recording.exchanges;
         let is_answered = |exchange: &Exchange| {
             exchange.reply.is_none() && exchange.id == id && exchange.monitor == monitor
@@ -218,8 +218,8 @@ impl Builder {
     }
 }
 
-fn raw(value: &Value) -> Result<Box<RawValue>, String> {
-    RawValue::from_string(value_to_json(value)).map_err(|error| error.to_string())
+fn value<T: DeserializeOwned>(text: &RawValue) -> Result<T, String> {
+    serde_json::from_str(text.get()).map_err(|error| error.to_string())
 }
 
 /// Returns the error for a request that a recording does not contain.

@@ -6,6 +6,9 @@ pub mod agent;
 pub mod info;
 #[cfg(unix)]
 pub mod ls;
+pub mod manual;
+#[cfg(unix)]
+pub mod proxy;
 #[cfg(unix)]
 pub mod record;
 #[cfg(unix)]

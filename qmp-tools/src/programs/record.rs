@@ -2,24 +2,22 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
-use qmp_client::blocking::Client;
+use qmp_client::Address;
 use qmp_client::recording::{Reader, Recorder};
-use qmp_client::{Address, Raw};
-use serde_json::value::RawValue;
 
-use crate::cli::{chain, print, seconds};
+use crate::cli::{chain, seconds};
 use crate::machine::{MachineArgs, Origin};
 use crate::record::relay::{self, Listener};
 use crate::record::timeline::{self, Filter, Form};
-use crate::shell::types::Builtin;
-use crate::shell::{Statement, parse};
+use crate::shell::{Outcome, Session, Settings};
 use crate::sim::{Endpoint, until_interrupted};
-use crate::terminal::{self, inline, notice};
+use crate::terminal::{inline, notice};
 
 /// Record a session with a QMP monitor to a file, and show recordings
 ///
@@ -87,6 +85,9 @@ struct Show {
     form: Form,
 }
 
+/// How often it is checked whether the time is over.
+const POLL: Duration = Duration::from_millis(500);
+
 const EXAMPLES: &str = "\
 With --listen, the session of another program is recorded: it connects to LISTEN instead of the
 monitor. Nothing is changed on the way, and file descriptors are passed on. Otherwise this program
@@ -136,7 +137,10 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
 impl Record {
     fn run(&self) -> Result<ExitCode, Box<dyn std::error::Error>> {
         let path = self.output.clone().unwrap_or_default();
-        let file = File::create(&path)
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let file = options
+            .open(&path)
             .map_err(|error| format!("cannot write '{}': {error}", path.display()))?;
         let by = concat!("qmp record ", env!("CARGO_PKG_VERSION"));
         let recorder = Recorder::new(file, &*self.name).made_by(by);
@@ -180,58 +184,32 @@ impl Record {
         if matches!(machine.origin, Origin::Simulated) {
             notice("no address was given: recording a simulated machine");
         }
-        let client = machine.client.clone();
-        let mut events = client.raw_events();
-        let mut status = ExitCode::SUCCESS;
+        let (client, messages) = (machine.client.clone(), Box::new(io::stderr()));
+        let mut session = Session::new(client, io::stdout(), messages, Settings::default());
+        let (mut status, mut is_over) = (ExitCode::SUCCESS, false);
         for command in &self.command {
-            if !execute(&client, command)? {
-                status = ExitCode::FAILURE;
+            match session.line(command)? {
+                Outcome::Done => {}
+                Outcome::Ended => is_over = true,
+                outcome => {
+                    status = ExitCode::FAILURE;
+                    is_over = outcome == Outcome::Lost;
+                }
             }
-        }
-        let period = match (self.period, self.command.is_empty()) {
-            (Some(period), _) => Some(period),
-            (None, true) => None,
-            (None, false) => Some(Duration::ZERO),
-        };
-        let end = period.map(|period| Instant::now() + period);
-        loop {
-            let rest = end.map(|end| end.saturating_duration_since(Instant::now()));
-            if rest.is_some_and(|rest| rest.is_zero()) {
+            if is_over {
                 break;
             }
-            match events.next_within(rest.unwrap_or(Duration::MAX)) {
-                None => break,
-                Some(Err(error)) if error.is_closed() => break,
-                Some(Ok(_) | Err(_)) => {}
-            }
         }
+        let period = self.period.or((!self.command.is_empty()).then_some(Duration::ZERO));
+        let end = period.map(|period| Instant::now() + period);
+        while !is_over {
+            let rest = end.map_or(POLL, |end| end.saturating_duration_since(Instant::now()));
+            is_over = rest.is_zero() || session.pump(rest.min(POLL))? == Outcome::Lost;
+        }
+        drop(session);
         match machine.finish() {
             Err(error) if error.is_closed() => Ok(status),
             finished => finished.map(|()| status).map_err(Box::from),
-        }
-    }
-}
-
-/// Executes a command in the shell's syntax, and returns whether it succeeded.
-fn execute(client: &Client, line: &str) -> Result<bool, Box<dyn std::error::Error>> {
-    let command = match parse(line, &Builtin)? {
-        Some(Statement::Command(command)) => command,
-        Some(_) => return Err(format!("not a command: {line}").into()),
-        None => return Ok(true),
-    };
-    let mut request = Raw::<Box<RawValue>>::new(command.name);
-    if let Some(arguments) = command.arguments {
-        request = request.arguments(&arguments);
-    }
-    match client.execute(request) {
-        Ok(value) => {
-            print(format!("{}\n", terminal::json(value.get())).as_bytes())?;
-            Ok(true)
-        }
-        Err(error) if error.is_closed() => Err(error.into()),
-        Err(error) => {
-            notice(&chain(&error));
-            Ok(false)
         }
     }
 }

@@ -88,9 +88,8 @@ fn push(line: &str, plain: &mut Plain) {
 }
 
 fn block_end(lines: &[&str], at: usize, indent: usize) -> usize {
-    let outside = |line: &&str| {
-        !line.trim().is_empty() && line.len() - line.trim_start().len() <= indent
-    };
+    let outside =
+        |line: &&str| !line.trim().is_empty() && line.len() - line.trim_start().len() <= indent;
     let rest = lines.get(at..).unwrap_or_default();
     rest.iter().position(outside).map_or(lines.len(), |offset| at + offset)
 }

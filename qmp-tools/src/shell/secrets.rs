@@ -119,8 +119,10 @@ fn object(text: &str, start: usize, spans: &mut Vec<Secret>) {
 fn plain(text: &str, line: Range<usize>, spans: &mut Vec<Secret>) {
     let mut words = words(text, line.clone());
     while words.first().is_some_and(|word| {
-        matches!(text.get(word.clone()), Some("(QEMU)" | "TRANS>" | "->" | "exec-oob" | "hmp" | "transaction("))
-            || text.get(word.clone()) == Some("\u{feff}")
+        matches!(
+            text.get(word.clone()),
+            Some("(QEMU)" | "TRANS>" | "->" | "exec-oob" | "hmp" | "transaction(")
+        ) || text.get(word.clone()) == Some("\u{feff}")
     }) {
         words.remove(0);
     }
@@ -192,9 +194,9 @@ fn mask_bare(text: &str, words: &[Range<usize>], all: bool, spans: &mut Vec<Secr
     let mut after_secret = all;
     for word in words.iter().skip(1) {
         if !is_bare(text, word) {
-            let masked = spans.iter().any(|secret| {
-                secret.span.start > word.start && secret.span.start <= word.end
-            });
+            let masked = spans
+                .iter()
+                .any(|secret| secret.span.start > word.start && secret.span.start <= word.end);
             after_secret = after_secret || masked;
             continue;
         }
@@ -207,8 +209,7 @@ fn mask_bare(text: &str, words: &[Range<usize>], all: bool, spans: &mut Vec<Secr
 }
 
 fn is_bare(text: &str, word: &Range<usize>) -> bool {
-    !text.get(word.clone()).unwrap_or_default().contains('=')
-        && text.get(word.clone()) != Some(")")
+    !text.get(word.clone()).unwrap_or_default().contains('=') && text.get(word.clone()) != Some(")")
 }
 
 /// Splits a line at spaces outside of quotes, and of brackets that begin a value.
@@ -219,9 +220,8 @@ fn words(text: &str, line: Range<usize>) -> Vec<Range<usize>> {
     let mut start = None;
     while at < line.end {
         let Some(byte) = bytes.get(at) else { break };
-        let begins = start.is_none_or(|start| {
-            at > start && matches!(bytes.get(at - 1), Some(b'=' | b':'))
-        });
+        let begins =
+            start.is_none_or(|start| at > start && matches!(bytes.get(at - 1), Some(b'=' | b':')));
         let end = match byte {
             b'"' | b'\'' => string_end(bytes, at, line.end).unwrap_or(line.end),
             b'{' | b'[' if begins => brackets_end(bytes, at, line.end),
@@ -360,7 +360,8 @@ fn value_end(text: &str, start: usize, limit: usize, nested: bool) -> usize {
         }
         Some(b'{' | b'[') => brackets_end(bytes, start, limit),
         Some(_) if nested => {
-            let is_end = |byte: &u8| matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace();
+            let is_end =
+                |byte: &u8| matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace();
             let length = rest.iter().position(is_end).unwrap_or(rest.len());
             let value = text.get(start..start + length).unwrap_or_default();
             let is_json = literal::is_number(value)
@@ -431,40 +432,103 @@ mod tests {
 
     /// Lines with the secret `hunter2`, and what is left of them.
     const LINES: [(&str, &str); 34] = [
-        ("set_password protocol=vnc password=hunter2", "set_password protocol=vnc password=<secret>"),
-        ("set_password protocol=vnc password=\"hunter2 x\" connected=keep", "set_password protocol=vnc password=<secret> connected=keep"),
-        ("set_password protocol=vnc password:=\"hunter2\"", "set_password protocol=vnc password:=<secret>"),
+        (
+            "set_password protocol=vnc password=hunter2",
+            "set_password protocol=vnc password=<secret>",
+        ),
+        (
+            "set_password protocol=vnc password=\"hunter2 x\" connected=keep",
+            "set_password protocol=vnc password=<secret> connected=keep",
+        ),
+        (
+            "set_password protocol=vnc password:=\"hunter2\"",
+            "set_password protocol=vnc password:=<secret>",
+        ),
         ("set_password vnc hunter2", "set_password vnc <secret>"),
         ("hmp set_password vnc hunter2", "hmp set_password vnc <secret>"),
         ("set_password protocol=vnc hunter2", "set_password protocol=vnc <secret>"),
-        ("set_password protocol=vnc password hunter2", "set_password protocol=vnc <secret> <secret>"),
+        (
+            "set_password protocol=vnc password hunter2",
+            "set_password protocol=vnc <secret> <secret>",
+        ),
         ("set_pasword protocol=vnc pass hunter2", "set_pasword protocol=vnc <secret> <secret>"),
-        ("set_password protocol=vnc password='hunter2", "set_password protocol=vnc password=<secret>"),
-        ("set_password protocol=vnc password=hunter2 hunter2", "set_password protocol=vnc password=<secret> <secret>"),
-        ("object-add qom-type=secret id=s0 data=hunter2", "object-add qom-type=secret id=s0 data=<secret>"),
-        ("object-add qom-type=secret id=s0 props.data=hunter2", "object-add qom-type=secret id=s0 props.data=<secret>"),
-        ("object-add qom-type=secret id=s0 props={'data': 'hunter2', 'format': 'raw'}", "object-add qom-type=secret id=s0 props={'data': \"<secret>\", 'format': 'raw'}"),
+        (
+            "set_password protocol=vnc password='hunter2",
+            "set_password protocol=vnc password=<secret>",
+        ),
+        (
+            "set_password protocol=vnc password=hunter2 hunter2",
+            "set_password protocol=vnc password=<secret> <secret>",
+        ),
+        (
+            "object-add qom-type=secret id=s0 data=hunter2",
+            "object-add qom-type=secret id=s0 data=<secret>",
+        ),
+        (
+            "object-add qom-type=secret id=s0 props.data=hunter2",
+            "object-add qom-type=secret id=s0 props.data=<secret>",
+        ),
+        (
+            "object-add qom-type=secret id=s0 props={'data': 'hunter2', 'format': 'raw'}",
+            "object-add qom-type=secret id=s0 props={'data': \"<secret>\", 'format': 'raw'}",
+        ),
         ("object_add secret,id=s0,data=hunter2", "object_add secret,id=s0,data=<secret>"),
         ("hmp object_add secret,data=hunter2,id=s0", "hmp object_add secret,data=<secret>"),
         ("change vnc password hunter2", "change vnc password <secret>"),
         ("hmp change vnc password hunter2", "hmp change vnc password <secret>"),
         ("change-vnc-password password=hunter2", "change-vnc-password password=<secret>"),
         ("change-vnc-password hunter2", "change-vnc-password <secret>"),
-        ("human-monitor-command command-line=\"set_password vnc hunter2\"", "human-monitor-command command-line=<secret>"),
-        ("human-monitor-command command-line='object_add secret,id=a,data=hunter2' cpu-index=0", "human-monitor-command command-line=<secret> cpu-index=0"),
-        ("blockdev-add driver=https node-name=n file.cookie=hunter2 url=x", "blockdev-add driver=https node-name=n file.cookie=<secret> url=x"),
-        ("qom-set path=/objects/s0 property=data value=hunter2", "qom-set path=/objects/s0 property=data value=<secret>"),
+        (
+            "human-monitor-command command-line=\"set_password vnc hunter2\"",
+            "human-monitor-command command-line=<secret>",
+        ),
+        (
+            "human-monitor-command command-line='object_add secret,id=a,data=hunter2' cpu-index=0",
+            "human-monitor-command command-line=<secret> cpu-index=0",
+        ),
+        (
+            "blockdev-add driver=https node-name=n file.cookie=hunter2 url=x",
+            "blockdev-add driver=https node-name=n file.cookie=<secret> url=x",
+        ),
+        (
+            "qom-set path=/objects/s0 property=data value=hunter2",
+            "qom-set path=/objects/s0 property=data value=<secret>",
+        ),
         ("qom-set /objects/s0 data hunter2", "qom-set /objects/s0 data <secret>"),
-        ("{\"execute\": \"set_password\", \"arguments\": {\"protocol\": \"vnc\", \"password\": \"hunter2\"}}", "{\"execute\": \"set_password\", \"arguments\": {\"protocol\": \"vnc\", \"password\": \"<secret>\"}}"),
-        ("{'execute': 'object-add', 'arguments': {'data': 'hunter2'", "{'execute': 'object-add', 'arguments': {'data': \"<secret>\""),
-        ("{\"execute\": \"set_password\", \"arguments\": {\"password\": \"hun\"ter2\"}}", "{\"execute\": \"set_password\", \"arguments\": {\"password\": \"<secret>\""),
-        ("{\"execute\": \"x, \"arguments\": {\"password\": \"hunter2\"}}", "{\"execute\": \"x, \"arguments\": {\"password\": \"<secret>\"}}"),
-        ("{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"set_password vnc hunter2\"}}", "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"<secret>\"}}"),
-        ("{\"arguments\": {\"p\\u0061ssword\": \"hunter2\"}, \"execute\": \"set_password\"}", "{\"arguments\": {\"p\\u0061ssword\": \"<secret>\"}, \"execute\": \"set_password\"}"),
+        (
+            "{\"execute\": \"set_password\", \"arguments\": {\"protocol\": \"vnc\", \"password\": \"hunter2\"}}",
+            "{\"execute\": \"set_password\", \"arguments\": {\"protocol\": \"vnc\", \"password\": \"<secret>\"}}",
+        ),
+        (
+            "{'execute': 'object-add', 'arguments': {'data': 'hunter2'",
+            "{'execute': 'object-add', 'arguments': {'data': \"<secret>\"",
+        ),
+        (
+            "{\"execute\": \"set_password\", \"arguments\": {\"password\": \"hun\"ter2\"}}",
+            "{\"execute\": \"set_password\", \"arguments\": {\"password\": \"<secret>\"",
+        ),
+        (
+            "{\"execute\": \"x, \"arguments\": {\"password\": \"hunter2\"}}",
+            "{\"execute\": \"x, \"arguments\": {\"password\": \"<secret>\"}}",
+        ),
+        (
+            "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"set_password vnc hunter2\"}}",
+            "{\"execute\": \"human-monitor-command\", \"arguments\": {\"command-line\": \"<secret>\"}}",
+        ),
+        (
+            "{\"arguments\": {\"p\\u0061ssword\": \"hunter2\"}, \"execute\": \"set_password\"}",
+            "{\"arguments\": {\"p\\u0061ssword\": \"<secret>\"}, \"execute\": \"set_password\"}",
+        ),
         ("transaction(\nobject-add data=hunter2\n)", "transaction(\nobject-add data=<secret>\n)"),
-        ("guest-set-user-password username=root password=hunter2 crypted=false", "guest-set-user-password username=root password=<secret> crypted=false"),
+        (
+            "guest-set-user-password username=root password=hunter2 crypted=false",
+            "guest-set-user-password username=root password=<secret> crypted=false",
+        ),
         ("something admin_password = hunter2", "something admin_password = <secret>"),
-        ("netdev_add type=l2tpv3 rxcookie=hunter2 id=n", "netdev_add type=l2tpv3 rxcookie=<secret> id=n"),
+        (
+            "netdev_add type=l2tpv3 rxcookie=hunter2 id=n",
+            "netdev_add type=l2tpv3 rxcookie=<secret> id=n",
+        ),
     ];
 
     #[test]

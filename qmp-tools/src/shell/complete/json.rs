@@ -137,10 +137,8 @@ impl<'a> Completer<'a> {
         let place = Place { command: &command, root: schema.arguments_of(&command), given: &given };
         let completer = Completer { text: "", cursor: 0, ..*self };
         let mut values = completer.values(&place, &path, key, ty, prefix);
-        let is_text = matches!(
-            schema.shape(ty),
-            Shape::String | Shape::Enumeration(_) | Shape::Alternate(_)
-        );
+        let is_text =
+            matches!(schema.shape(ty), Shape::String | Shape::Enumeration(_) | Shape::Alternate(_));
         for value in &mut values {
             value.then = is_text.then_some(' ');
         }

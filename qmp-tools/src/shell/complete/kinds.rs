@@ -24,12 +24,7 @@ impl Named {
 }
 
 /// Returns the kind of names that an argument takes. `prefix` is what is written of it.
-pub(super) fn kind_of(
-    place: &Place<'_>,
-    path: &[&str],
-    name: &str,
-    prefix: &str,
-) -> Option<Named> {
+pub(super) fn kind_of(place: &Place<'_>, path: &[&str], name: &str, prefix: &str) -> Option<Named> {
     let command = place.command;
     let value = |name: &str| place.given.value(&[], name).unwrap_or_default();
     let kind = match (command, name) {
@@ -104,7 +99,8 @@ pub(super) fn kind_of(
 
 /// Returns whether a command works on block nodes.
 fn is_block(command: &str) -> bool {
-    let prefixes = ["block-", "block_", "blockdev-", "drive-", "nbd-", "change-backing", "x-blockdev"];
+    let prefixes =
+        ["block-", "block_", "blockdev-", "drive-", "nbd-", "change-backing", "x-blockdev"];
     prefixes.iter().any(|prefix| command.starts_with(prefix))
         || matches!(command, "eject" | "snapshot-save" | "snapshot-load" | "snapshot-delete")
 }

@@ -52,7 +52,11 @@ impl<'p> Place<'p> {
     }
 
     /// Returns the documentation of the members of the object at a path.
-    pub(super) fn documented(&self, reference: &Reference, path: &[&str]) -> Vec<reference::Member> {
+    pub(super) fn documented(
+        &self,
+        reference: &Reference,
+        path: &[&str],
+    ) -> Vec<reference::Member> {
         let Some(mut definition) = reference.find(self.command) else { return Vec::new() };
         for (depth, name) in path.iter().enumerate() {
             let outer = path.get(..depth).unwrap_or_default();
@@ -92,12 +96,12 @@ pub(super) fn object_of<'s>(schema: &'s Schema, ty: &str) -> Option<&'s SchemaIn
             Shape::Object(object) => Some(object),
             _ => None,
         },
-        Shape::Alternate(alternatives) => alternatives.iter().find_map(|alternative| {
-            match schema.shape(&alternative.type_) {
+        Shape::Alternate(alternatives) => {
+            alternatives.iter().find_map(|alternative| match schema.shape(&alternative.type_) {
                 Shape::Object(object) => Some(object),
                 _ => None,
-            }
-        }),
+            })
+        }
         _ => None,
     }
 }

@@ -59,45 +59,15 @@ mod plain;
 mod printer;
 #[cfg(unix)]
 mod screen;
+mod setup;
 #[cfg(unix)]
 mod tty;
 
 use std::io::{self, IsTerminal, Write};
 
-use qmp_client::blocking::Client;
-
-use super::session::{Confirm, Peer};
+use self::setup::PersonalSession;
+pub use self::setup::{Handles, Setup};
 use super::{Outcome, Session};
-
-/// The machine that a prompt is for.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// The connection, for what is asked in the background.
-    pub client: Client,
-    /// The kind of server.
-    pub peer: Peer,
-    /// Its address, which tells it from others if it has neither UUID nor name.
-    pub address: String,
-}
-
-/// The person at the terminal, as the session sees them.
-pub struct Handles {
-    /// Prints replies and events.
-    pub output: Box<dyn Write + Send>,
-    /// Prints messages.
-    pub messages: Box<dyn Write + Send>,
-    /// Asks a question.
-    pub confirm: Confirm,
-}
-
-impl std::fmt::Debug for Handles {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handles").finish_non_exhaustive()
-    }
-}
-
-/// A session of a person.
-type PersonalSession = Session<Box<dyn Write + Send>>;
 
 /// Reads commands from a person and has a session execute them, until the person leaves, the machine
 /// exits, or the connection is lost, which is said.
@@ -135,7 +105,8 @@ fn at_terminal(
     // What is printed faster than the terminal shows it waits.
     let (sender, messages) = sync_channel(64);
     let printer = printer::Printer::new(sender, waker.clone());
-    let _notices = crate::terminal::notices_above(printer.clone());
+    // Whatever else the program has to say, such as what a QEMU writes that it launched.
+    let _notices = crate::terminal::divert_notices(printer.clone());
     let (commands, inbox) = channel();
     let session = session(Handles {
         output: Box::new(printer.clone()),

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Sender, channel};
 
 use super::engine::{Message, Tell, confirm, serve};
 use super::helper::{is_exit, is_incomplete};
-use super::{Handles, PersonalSession};
+use super::setup::{Handles, PersonalSession};
 use crate::shell::Outcome;
 use crate::terminal::notice;
 

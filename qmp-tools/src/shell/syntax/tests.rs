@@ -90,10 +90,54 @@ fn random(state: &mut u64) -> usize {
 /// Texts that look a little like statements.
 fn any_text(state: &mut u64) -> String {
     const PARTS: [&str; 48] = [
-        "blockdev-add", "transaction(", ")", "\n", " ", " ", " ", "=", ":=", ".", "{", "}", "[", "]",
-        "'", "\"", "\\", "\\u", "d83d", ",", ":", "#", "driver", "qcow2", "file", "wait", "set",
-        "help", "?", "STOP", "--timeout", "1e5", "-", "0x", "null", "é", "漢", "\u{feff}", "\u{1b}",
-        "{\"execute\"", "password", "hmp", "device_add", "actions", "(", "json:{", "\t", "object-add",
+        "blockdev-add",
+        "transaction(",
+        ")",
+        "\n",
+        " ",
+        " ",
+        " ",
+        "=",
+        ":=",
+        ".",
+        "{",
+        "}",
+        "[",
+        "]",
+        "'",
+        "\"",
+        "\\",
+        "\\u",
+        "d83d",
+        ",",
+        ":",
+        "#",
+        "driver",
+        "qcow2",
+        "file",
+        "wait",
+        "set",
+        "help",
+        "?",
+        "STOP",
+        "--timeout",
+        "1e5",
+        "-",
+        "0x",
+        "null",
+        "é",
+        "漢",
+        "\u{feff}",
+        "\u{1b}",
+        "{\"execute\"",
+        "password",
+        "hmp",
+        "device_add",
+        "actions",
+        "(",
+        "json:{",
+        "\t",
+        "object-add",
     ];
     let count = random(state) % 12;
     (0..count).map(|_| PARTS[random(state) % PARTS.len()]).collect()
@@ -102,7 +146,10 @@ fn any_text(state: &mut u64) -> String {
 struct Nothing;
 
 impl crate::shell::complete::Live for Nothing {
-    fn candidates(&self, _: crate::shell::complete::Kind<'_>) -> Vec<crate::shell::complete::Candidate> {
+    fn candidates(
+        &self,
+        _: crate::shell::complete::Kind<'_>,
+    ) -> Vec<crate::shell::complete::Candidate> {
         Vec::new()
     }
 }
