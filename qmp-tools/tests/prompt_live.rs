@@ -204,3 +204,28 @@ fn names_of_a_real_machine_are_completed() {
         assert_eq!(terminal.exit(), 0);
     }
 }
+
+/// Lines for the human monitor have its commands, and a prompt of their own.
+#[test]
+#[cfg_attr(not(qemu), ignore = "needs QEMU")]
+fn the_human_monitor_is_completed() {
+    for program in programs() {
+        let qemu = Qemu::start(&program);
+        let mut terminal = Terminal::open(&["-H", &qemu.path]);
+        terminal.expect_line("(qemu)");
+        terminal.press("info statu\t");
+        terminal.until("info status", |terminal| {
+            terminal.line().0.starts_with("(qemu) info status")
+        });
+        terminal.press("\r");
+        terminal.expect("VM status: paused");
+        terminal.expect_line("(qemu)");
+        terminal.press("quit\r");
+        terminal.expect("[y/N]");
+        terminal.press("n\r");
+        terminal.expect("not executed");
+        terminal.expect_line("(qemu)");
+        terminal.press("exit\r");
+        assert_eq!(terminal.exit(), 0);
+    }
+}
