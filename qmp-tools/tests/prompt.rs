@@ -425,7 +425,7 @@ fn a_hint_shows_what_is_missing() {
     });
 }
 
-/// What a server calls its things never controls the terminal: not in the menu, not in the line.
+/// Names that a server gives to its things never control the terminal, in the menu or in the line.
 #[test]
 fn names_of_a_hostile_server_are_harmless() {
     let mut machine = Scripted::listen(hostile);

@@ -214,9 +214,8 @@ fn the_human_monitor_is_completed() {
         let mut terminal = Terminal::open(&["-H", &qemu.path]);
         terminal.expect_line("(qemu)");
         terminal.press("info statu\t");
-        terminal.until("info status", |terminal| {
-            terminal.line().0.starts_with("(qemu) info status")
-        });
+        terminal
+            .until("info status", |terminal| terminal.line().0.starts_with("(qemu) info status"));
         terminal.press("\r");
         terminal.expect("VM status: paused");
         terminal.expect_line("(qemu)");
