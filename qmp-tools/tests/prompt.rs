@@ -453,3 +453,24 @@ fn hostile(command: &str) -> Option<&'static str> {
         other => nothing(other),
     }
 }
+
+/// A flood of events does not keep keys from being handled.
+#[test]
+fn keys_are_handled_in_a_flood_of_events() {
+    let mut machine = Scripted::listen(nothing);
+    let mut terminal = Terminal::open(&[&machine.path]);
+    terminal.expect_prompt();
+    machine.event("POWERDOWN");
+    let mut flood = machine.stream();
+    let flooding = std::thread::spawn(move || {
+        use std::io::Write;
+        let event = "{\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, \"event\": \"RESUME\"}\n";
+        while flood.write_all(event.repeat(100).as_bytes()).is_ok() {}
+    });
+    terminal.expect("RESUME");
+    terminal.press("abc");
+    terminal.expect_line("(QEMU) abc");
+    terminal.press("\x03\x04");
+    assert_eq!(terminal.exit(), 0);
+    flooding.join().unwrap();
+}
