@@ -231,5 +231,5 @@ impl Types for Patient {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

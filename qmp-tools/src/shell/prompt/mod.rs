@@ -39,6 +39,7 @@ mod editor;
 mod engine;
 #[cfg(unix)]
 mod frame;
+#[cfg(unix)]
 mod helper;
 #[cfg(unix)]
 mod history;
@@ -60,10 +61,11 @@ mod printer;
 #[cfg(unix)]
 mod screen;
 mod setup;
+mod statements;
 #[cfg(unix)]
 mod tty;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use self::setup::PersonalSession;
 pub use self::setup::{Handles, Setup};
@@ -78,13 +80,20 @@ pub fn interact(
     setup: &Setup,
     session: impl FnOnce(Handles) -> Session<Box<dyn Write + Send>>,
 ) -> io::Result<Outcome> {
-    let moves = std::env::var("TERM").is_ok_and(|term| !matches!(&*term, "" | "dumb"));
     #[cfg(unix)]
-    if moves && io::stdin().is_terminal() && io::stdout().is_terminal() {
+    if can_move() {
         return at_terminal(setup, session);
     }
-    let _ = (moves, setup);
+    let _ = setup;
     plain::interact(session)
+}
+
+/// Returns whether there is a terminal that can move its cursor.
+#[cfg(unix)]
+fn can_move() -> bool {
+    use std::io::IsTerminal;
+    let moves = std::env::var("TERM").is_ok_and(|term| !matches!(&*term, "" | "dumb"));
+    moves && io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
 #[cfg(unix)]
