@@ -110,8 +110,10 @@ fn events_are_printed_above_the_line() {
             && terminal.line() == (second.clone(), 72)
     });
 
-    terminal.press("\x05\x15query-me\t\t");
+    terminal.press("\x05\x15query-me\t");
     terminal.expect("  query-memory-size-summary");
+    terminal.press("\t");
+    terminal.expect("(QEMU) query-memdev");
     machine.event("WAKEUP");
     terminal.expect("WAKEUP");
     terminal.until("the menu", |terminal| {
@@ -464,7 +466,8 @@ fn keys_are_handled_in_a_flood_of_events() {
     let mut flood = machine.stream();
     let flooding = std::thread::spawn(move || {
         use std::io::Write;
-        let event = "{\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, \"event\": \"RESUME\"}\n";
+        let event =
+            "{\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, \"event\": \"RESUME\"}\n";
         while flood.write_all(event.repeat(100).as_bytes()).is_ok() {}
     });
     terminal.expect("RESUME");
