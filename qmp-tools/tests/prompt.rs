@@ -110,8 +110,10 @@ fn events_are_printed_above_the_line() {
             && terminal.line() == (second.clone(), 72)
     });
 
-    terminal.press("\x05\x15query-me\t\t");
+    terminal.press("\x05\x15query-me\t");
     terminal.expect("  query-memory-size-summary");
+    terminal.press("\t");
+    terminal.expect("(QEMU) query-memdev");
     machine.event("WAKEUP");
     terminal.expect("WAKEUP");
     terminal.until("the menu", |terminal| {
@@ -369,4 +371,109 @@ fn a_dumb_terminal_has_a_prompt() {
     terminal.press("exit\r");
     assert_eq!(terminal.exit(), 0);
     assert!(!terminal.raw.contains(&0x1b));
+}
+
+/// Each kind of completion, at the simulated machine.
+#[test]
+fn what_can_be_typed_is_completed() {
+    let mut terminal = Terminal::open(&[]);
+    terminal.expect_prompt();
+    for (typed, expected, menu) in [
+        // A command, an argument, a value of an enumeration.
+        ("query-statu", "query-status", ""),
+        ("set_link n", "set_link name=", ""),
+        ("blockdev-mirror sync=f", "blockdev-mirror sync=full", ""),
+        ("blockdev-mirror sync=", "blockdev-mirror sync=", "  incremental"),
+        // A member of a member, of the branch that is selected.
+        (
+            "blockdev-add driver=qcow2 file.driver=file file.filen",
+            { "blockdev-add driver=qcow2 file.driver=file file.filename=" },
+            "",
+        ),
+        // A device model, and its property.
+        ("device_add driver=virtio-blk-p", "device_add driver=virtio-blk-pci", ""),
+        ("device_add driver=virtio-blk-pci driv", "device_add driver=virtio-blk-pci drive=", ""),
+        // An option of the shell.
+        ("set outp", "set output=", ""),
+    ] {
+        terminal.press(&format!("{typed}\t"));
+        let line = format!("(QEMU) {expected}");
+        terminal.until(&line, |terminal| {
+            terminal.line().0.starts_with(&line) && terminal.text().contains(menu)
+        });
+        // Ctrl-G closes the menu, and Ctrl-U clears the line.
+        terminal.press("\x07\x15");
+        terminal.expect_prompt();
+    }
+    // A node, which did not exist when the shell was started.
+    terminal.press("blockdev-add driver=null-co node-name=fresh0 size=65536\r");
+    terminal.expect("{}");
+    terminal.expect_prompt();
+    terminal.press("blockdev-del node-name=fr\t");
+    terminal.until("the node", |terminal| {
+        terminal.line().0.starts_with("(QEMU) blockdev-del node-name=fresh0")
+    });
+}
+
+/// The arguments that a command needs are shown after the cursor.
+#[test]
+fn a_hint_shows_what_is_missing() {
+    let mut terminal = Terminal::open(&[]);
+    terminal.expect_prompt();
+    terminal.press("set_link ");
+    terminal.until("a hint", |terminal| {
+        let (line, column) = terminal.line();
+        line.contains("name=") && line.contains("up=") && column == 16
+    });
+}
+
+/// Names that a server gives to its things never control the terminal, in the menu or in the line.
+#[test]
+fn names_of_a_hostile_server_are_harmless() {
+    let mut machine = Scripted::listen(hostile);
+    let mut terminal = Terminal::open(&[&machine.path]);
+    terminal.expect_prompt();
+    terminal.press("chardev-remove id=\t");
+    terminal.expect("evil");
+    terminal.press("\t");
+    terminal.pause(std::time::Duration::from_millis(200));
+    machine.say("{\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, \"event\": \"A\\u001b]0;x\\u0007\"}");
+    terminal.expect("]0;x");
+    terminal.press("\x1b");
+    terminal.pause(std::time::Duration::from_millis(100));
+    let text = String::from_utf8_lossy(&terminal.raw).into_owned();
+    assert!(!text.contains("\x1b]") && !text.contains("\x1b[2J"), "{text:?}");
+    assert!(!text.contains(['\u{202e}', '\u{9b}']), "{text:?}");
+}
+
+/// Answers with names that would set a title, clear the screen, and turn text around.
+fn hostile(command: &str) -> Option<&'static str> {
+    match command {
+        "query-chardev" => Some(
+            r#"{"return": [{"label": "evil\u001b]0;x\u0007", "filename": "\u001b[2J\u202e", "frontend-open": true}, {"label": "evil\u009b", "filename": "f", "frontend-open": true}]"#,
+        ),
+        other => nothing(other),
+    }
+}
+
+/// A flood of events does not keep keys from being handled.
+#[test]
+fn keys_are_handled_in_a_flood_of_events() {
+    let mut machine = Scripted::listen(nothing);
+    let mut terminal = Terminal::open(&[&machine.path]);
+    terminal.expect_prompt();
+    machine.event("POWERDOWN");
+    let mut flood = machine.stream();
+    let flooding = std::thread::spawn(move || {
+        use std::io::Write;
+        let event =
+            "{\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, \"event\": \"RESUME\"}\n";
+        while flood.write_all(event.repeat(100).as_bytes()).is_ok() {}
+    });
+    terminal.expect("RESUME");
+    terminal.press("abc");
+    terminal.expect_line("(QEMU) abc");
+    terminal.press("\x03\x04");
+    assert_eq!(terminal.exit(), 0);
+    flooding.join().unwrap();
 }

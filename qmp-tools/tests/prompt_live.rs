@@ -165,3 +165,66 @@ fn the_prompt_is_there_soon_after_the_greeting() {
         assert!(prompt < bare + Duration::from_secs(2), "{prompt:?}");
     }
 }
+
+/// The machine's own names complete in the line, and soon.
+#[test]
+#[cfg_attr(not(qemu), ignore = "needs QEMU")]
+fn names_of_a_real_machine_are_completed() {
+    for program in programs() {
+        let qemu = Qemu::start(&program);
+        let mut terminal = Terminal::open(&[&qemu.path]);
+        terminal.expect_prompt();
+        for (typed, expected) in [
+            ("block_resize node-name=node", "(QEMU) block_resize node-name=node"),
+            ("device_del id=ni", "(QEMU) device_del id=nic0"),
+            ("device_add driver=virtio-blk-p", "(QEMU) device_add driver=virtio-blk-pci"),
+            (
+                "device_add driver=virtio-blk-pci driv",
+                "(QEMU) device_add driver=virtio-blk-pci drive=",
+            ),
+        ] {
+            terminal.press(typed);
+            terminal.expect_line(&format!("(QEMU) {typed}"));
+            let begin = Instant::now();
+            terminal.press("\t");
+            terminal.until(expected, |terminal| terminal.line().0.starts_with(expected));
+            if expected.ends_with("node") {
+                terminal.expect("  node1");
+            }
+            eprintln!("{program}: {typed} completed in {:?}", begin.elapsed());
+            // Meant are 30 ms, which a build for debugging on a busy machine does not always keep.
+            assert!(begin.elapsed() < Duration::from_secs(5));
+            // Ctrl-G closes the menu, and Ctrl-U clears the line.
+            terminal.press("\x07\x15");
+            terminal.expect_prompt();
+        }
+        terminal.press("quit\r");
+        terminal.expect("[y/N]");
+        terminal.press("y\r");
+        assert_eq!(terminal.exit(), 0);
+    }
+}
+
+/// Lines for the human monitor have its commands, and a prompt of their own.
+#[test]
+#[cfg_attr(not(qemu), ignore = "needs QEMU")]
+fn the_human_monitor_is_completed() {
+    for program in programs() {
+        let qemu = Qemu::start(&program);
+        let mut terminal = Terminal::open(&["-H", &qemu.path]);
+        terminal.expect_line("(qemu)");
+        terminal.press("info statu\t");
+        terminal
+            .until("info status", |terminal| terminal.line().0.starts_with("(qemu) info status"));
+        terminal.press("\r");
+        terminal.expect("VM status: paused");
+        terminal.expect_line("(qemu)");
+        terminal.press("quit\r");
+        terminal.expect("[y/N]");
+        terminal.press("n\r");
+        terminal.expect("not executed");
+        terminal.expect_line("(qemu)");
+        terminal.press("exit\r");
+        assert_eq!(terminal.exit(), 0);
+    }
+}

@@ -43,6 +43,11 @@ impl Scripted {
         self.connected.as_ref().unwrap()
     }
 
+    /// Returns the connection, to be written to from elsewhere.
+    pub fn stream(&mut self) -> UnixStream {
+        self.connected().try_clone().unwrap()
+    }
+
     /// Sends a line.
     pub fn say(&mut self, line: &str) {
         writeln!(self.connected(), "{line}").unwrap();

@@ -11,7 +11,6 @@ use qmp_client::qmp::commands::{
 use qmp_client::qmp::types::ObjectPropertyInfo;
 use qmp_client::{Error, Request};
 
-use super::Found;
 use crate::shell::complete::{Candidate, Kind};
 use crate::shell::session::Peer;
 use crate::shell::types::{Builtin, BuiltinAgent, Owner, Schema, Types};
@@ -42,6 +41,13 @@ pub(super) enum Question {
     Buses,
     HumanCommands,
     HumanInfo,
+}
+
+/// An answer; nothing, if the machine does not know.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found {
+    pub(super) candidates: Arc<[Candidate]>,
+    pub(super) properties: Option<Arc<[ObjectPropertyInfo]>>,
 }
 
 impl Question {

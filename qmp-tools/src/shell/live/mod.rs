@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use qmp_client::blocking::Client;
 use qmp_client::qmp::types::ObjectPropertyInfo;
 
-use self::ask::Question;
+use self::ask::{Found, Question};
 use super::complete::{Candidate, Kind, Live};
 use super::session::Peer;
 use super::types::{Builtin, BuiltinAgent, Owner, Schema, Types};
@@ -64,13 +64,6 @@ struct Known {
     changes: u64,
     /// Whether anything was asked for since this was looked at, and is still to come.
     pending: bool,
-}
-
-/// An answer; nothing, if the machine does not know.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Found {
-    pub(super) candidates: Arc<[Candidate]>,
-    pub(super) properties: Option<Arc<[ObjectPropertyInfo]>>,
 }
 
 #[derive(Debug)]
@@ -238,5 +231,5 @@ impl Types for Patient {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

@@ -109,7 +109,7 @@ impl Buffer {
         }
         let column = self.column();
         self.cursor = start - 1;
-        self.to_column(column);
+        self.move_to_column(column);
         true
     }
 
@@ -121,7 +121,7 @@ impl Buffer {
         }
         let column = self.column();
         self.cursor = end + 1;
-        self.to_column(column);
+        self.move_to_column(column);
         true
     }
 
@@ -239,7 +239,7 @@ impl Buffer {
         self.head()[self.line_start()..].graphemes(true).count()
     }
 
-    fn to_column(&mut self, column: usize) {
+    fn move_to_column(&mut self, column: usize) {
         let (start, end) = (self.line_start(), self.line_end());
         let line = &self.text[start..end];
         self.cursor = line.grapheme_indices(true).nth(column).map_or(end, |(at, _)| start + at);

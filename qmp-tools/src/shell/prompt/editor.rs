@@ -396,7 +396,7 @@ impl Editor {
         put_line(&mut paper, head, name);
         paper.mark();
         put_line(&mut paper, tail, name.saturating_sub(head.len()));
-        if tail.is_empty() && self.search.is_none() && !text.contains('\n') {
+        if tail.is_empty() && self.search.is_none() {
             if let Some(hint) = assist.hint(text) {
                 let gap = if text.is_empty() || text.ends_with(' ') { "" } else { " " };
                 if paper.left() > width(gap) + 3 {

@@ -11,6 +11,7 @@ use crate::shell::{Outcome, Session};
 #[derive(Debug)]
 pub(super) enum Message {
     /// A text to be printed.
+    #[cfg_attr(not(unix), allow(dead_code))] // printed by the session itself
     Print(String),
     /// A question; what it is about, and where the answer goes.
     Ask(String, Sender<bool>),

@@ -10,18 +10,21 @@ use super::assist::{Assist, Nothing};
 use super::editor::{Act, Editor, transcript};
 use super::engine::Message;
 use super::frame::width;
-use super::helper::{Helper, is_exit, label};
+use super::helper::Helper;
 use super::history::History;
 use super::ink::{Colors, Ink};
 use super::keys::{Key, Keys};
 use super::pager;
 use super::screen::Screen;
+use super::statements::{is_exit, label};
 use super::tty::{self, Arrived, Tty};
 use crate::shell::session::Peer;
 use crate::shell::{Interrupt, Outcome, secrets};
 
 /// A command that is answered sooner is not said to be waited for.
 const PATIENCE: Duration = Duration::from_millis(150);
+/// How many messages are handled between two looks at the keys.
+const BATCH: usize = 64;
 /// How often the size of the terminal is looked at.
 const TICK: Duration = Duration::from_millis(100);
 /// The time after which an escape character is a key of its own.
@@ -53,6 +56,8 @@ pub(super) struct Seat<'p> {
     state: State,
     /// Ctrl-D was typed while commands were executed.
     leaving: bool,
+    /// The machine may have said more than has been shown.
+    is_behind: bool,
 }
 
 /// The state of the person's work.
@@ -85,6 +90,7 @@ impl<'p> Seat<'p> {
             queue: VecDeque::new(),
             state: State::Idle,
             leaving: false,
+            is_behind: false,
         }
     }
 
@@ -113,7 +119,11 @@ impl<'p> Seat<'p> {
                 self.screen.resize(tty::size())?;
             }
             self.show()?;
-            let within = if self.keys.is_pending() { ESCAPE } else { TICK };
+            let within = match self.keys.is_pending() {
+                true => ESCAPE,
+                false if self.is_behind => Duration::ZERO,
+                false => TICK,
+            };
             match self.tty.read(&mut bytes, within)? {
                 Arrived::Keys(length) => self.keys.feed(&bytes[..length]),
                 Arrived::End => return Ok(Outcome::Done),
@@ -157,24 +167,45 @@ impl<'p> Seat<'p> {
         }
     }
 
-    /// Handles what the machine said. Returns an outcome if the prompt is to be left.
+    /// Handles what the machine said, a part of it at a time: keys are not to wait for a flood of
+    /// events. Returns an outcome if the prompt is to be left.
     fn messages(&mut self) -> io::Result<Option<Outcome>> {
-        while let Ok(message) = self.parts.messages.try_recv() {
-            match message {
-                Message::Print(text) => {
-                    self.parts.helper.arrived();
-                    self.print(&text)?;
+        let mut printed = String::new();
+        self.is_behind = true;
+        for _ in 0..BATCH {
+            match self.parts.messages.try_recv() {
+                Ok(Message::Print(text)) if self.is_waiting() && self.is_tall(&text) => {
+                    self.print(&std::mem::take(&mut printed))?;
+                    self.page(&text)?;
                 }
-                Message::Ask(question, answer) => self.ask(question, answer)?,
-                Message::Done(outcome @ (Outcome::Ended | Outcome::Lost), _)
-                | Message::Ended(outcome) => return self.end(outcome).map(Some),
-                Message::Done(_, human) => {
-                    self.parts.helper.executed(human);
-                    self.state = State::Idle;
-                    self.next()?;
-                    if self.leaving && matches!(self.state, State::Idle) {
-                        return Ok(Some(Outcome::Done));
+                Ok(Message::Print(text)) => printed += &text,
+                Ok(other) => {
+                    self.print(&std::mem::take(&mut printed))?;
+                    if let Some(outcome) = self.message(other)? {
+                        return Ok(Some(outcome));
                     }
+                }
+                Err(_) => {
+                    self.is_behind = false;
+                    break;
+                }
+            }
+        }
+        self.print(&printed).map(|()| None)
+    }
+
+    fn message(&mut self, message: Message) -> io::Result<Option<Outcome>> {
+        match message {
+            Message::Print(text) => self.print(&text)?,
+            Message::Ask(question, answer) => self.ask(question, answer)?,
+            Message::Done(outcome @ (Outcome::Ended | Outcome::Lost), _)
+            | Message::Ended(outcome) => return self.end(outcome).map(Some),
+            Message::Done(_, human) => {
+                self.parts.helper.executed(human);
+                self.state = State::Idle;
+                self.next()?;
+                if self.leaving && matches!(self.state, State::Idle) {
+                    return Ok(Some(Outcome::Done));
                 }
             }
         }
@@ -302,16 +333,25 @@ impl<'p> Seat<'p> {
         Ok(outcome)
     }
 
-    /// Prints what the machine said, with the pager if it is a long reply to a command.
+    /// Prints what the machine said.
     fn print(&mut self, text: &str) -> io::Result<()> {
-        let (columns, rows) = self.screen.size();
-        if self.is_waiting() && taller(text, columns, rows) {
-            self.screen.clear()?;
-            if pager::show(text, &self.tty)? {
-                return self.screen.recover();
-            }
+        if text.is_empty() {
+            return Ok(());
         }
+        self.parts.helper.arrived();
         self.screen.print(text)
+    }
+
+    /// Returns whether a text does not fit the terminal.
+    fn is_tall(&self, text: &str) -> bool {
+        let (columns, rows) = self.screen.size();
+        taller(text, columns, rows)
+    }
+
+    /// Shows a long reply with the pager.
+    fn page(&mut self, text: &str) -> io::Result<()> {
+        self.screen.clear()?;
+        if pager::show(text, &self.tty)? { self.screen.recover() } else { self.screen.print(text) }
     }
 
     /// Prints a notice of the prompt itself.

@@ -39,6 +39,7 @@ mod editor;
 mod engine;
 #[cfg(unix)]
 mod frame;
+#[cfg(unix)]
 mod helper;
 #[cfg(unix)]
 mod history;
@@ -59,45 +60,16 @@ mod plain;
 mod printer;
 #[cfg(unix)]
 mod screen;
+mod setup;
+mod statements;
 #[cfg(unix)]
 mod tty;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
-use qmp_client::blocking::Client;
-
-use super::session::{Confirm, Peer};
+use self::setup::PersonalSession;
+pub use self::setup::{Handles, Setup};
 use super::{Outcome, Session};
-
-/// The machine that a prompt is for.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// The connection, for what is asked in the background.
-    pub client: Client,
-    /// The kind of server.
-    pub peer: Peer,
-    /// Its address, which tells it from others if it has neither UUID nor name.
-    pub address: String,
-}
-
-/// The person at the terminal, as the session sees them.
-pub struct Handles {
-    /// Prints replies and events.
-    pub output: Box<dyn Write + Send>,
-    /// Prints messages.
-    pub messages: Box<dyn Write + Send>,
-    /// Asks a question.
-    pub confirm: Confirm,
-}
-
-impl std::fmt::Debug for Handles {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Handles").finish_non_exhaustive()
-    }
-}
-
-/// A session of a person.
-type PersonalSession = Session<Box<dyn Write + Send>>;
 
 /// Reads commands from a person and has a session execute them, until the person leaves, the machine
 /// exits, or the connection is lost, which is said.
@@ -108,13 +80,20 @@ pub fn interact(
     setup: &Setup,
     session: impl FnOnce(Handles) -> Session<Box<dyn Write + Send>>,
 ) -> io::Result<Outcome> {
-    let moves = std::env::var("TERM").is_ok_and(|term| !matches!(&*term, "" | "dumb"));
     #[cfg(unix)]
-    if moves && io::stdin().is_terminal() && io::stdout().is_terminal() {
+    if can_move() {
         return at_terminal(setup, session);
     }
-    let _ = (moves, setup);
+    let _ = setup;
     plain::interact(session)
+}
+
+/// Returns whether there is a terminal that can move its cursor.
+#[cfg(unix)]
+fn can_move() -> bool {
+    use std::io::IsTerminal;
+    let moves = std::env::var("TERM").is_ok_and(|term| !matches!(&*term, "" | "dumb"));
+    moves && io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
 #[cfg(unix)]

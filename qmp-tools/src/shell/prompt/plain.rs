@@ -5,8 +5,8 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::sync::mpsc::{Sender, channel};
 
 use super::engine::{Message, Tell, confirm, serve};
-use super::helper::{is_exit, is_incomplete};
-use super::{Handles, PersonalSession};
+use super::setup::{Handles, PersonalSession};
+use super::statements::{is_exit, is_incomplete};
 use crate::shell::Outcome;
 use crate::terminal::notice;
 
