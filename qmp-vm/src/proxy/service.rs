@@ -137,11 +137,16 @@ impl Service {
         }
         let Some(session) = self.board.session(number) else { return };
         let has_output = !session.output().is_empty();
-        if session.closed().is_some() && !has_output {
+        let is_closed = session.closed().is_some();
+        let wants_input = session.wants_input();
+        if !has_output {
+            self.board.delivered(number);
+        }
+        if is_closed && !has_output {
             return self.remove(number, now);
         }
         served.interest.set(PollFlags::OUT, has_output);
-        served.interest.set(PollFlags::IN, session.wants_input());
+        served.interest.set(PollFlags::IN, wants_input);
     }
 
     fn remove(&mut self, number: u64, now: Instant) {

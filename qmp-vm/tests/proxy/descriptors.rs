@@ -68,7 +68,7 @@ fn pass(upstream: UnixStream) {
     assert_eq!(second.execute(QueryFdsets::new()).unwrap().len(), 1);
 
     // What its client cannot have known of does not stay.
-    for round in 0..20 {
+    for _ in 0..20 {
         let dying = Raw::connect(&proxy, Access::new());
         send(&dying, r#"{"execute": "add-fd"}"#);
         drop(dying);
@@ -77,7 +77,6 @@ fn pass(upstream: UnixStream) {
             let sets = second.execute(QueryFdsets::new()).unwrap();
             sets.len() == 1 && proxy.counts().clients == 3
         });
-        assert!(round < 20);
     }
 }
 
@@ -108,15 +107,26 @@ fn descriptors_pass_to_each_qemu() {
     let qemus = qemus.unwrap_or_else(|_| "qemu-system-x86_64".to_owned());
     for qemu in qemus.split([':', '\n']).filter(|qemu| !qemu.is_empty()) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let mut vm = std::process::Command::new(qemu)
-            .args(["-M", "none", "-accel", "qtest", "-display", "none", "-S"])
+        // It runs: QEMU removes no descriptors while a machine is paused.
+        let vm = std::process::Command::new(qemu)
+            .args(["-M", "none", "-display", "none"])
             .args(["-chardev", "socket,id=m,fd=0", "-mon", "chardev=m,mode=control"])
             .stdin(OwnedFd::from(theirs))
+            .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
+        let _vm = Vm(vm);
         pass(ours);
         println!("{qemu}: descriptors pass");
-        vm.kill().unwrap();
-        vm.wait().unwrap();
+    }
+}
+
+/// A QEMU, which is killed on drop.
+struct Vm(std::process::Child);
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
