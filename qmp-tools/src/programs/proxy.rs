@@ -162,7 +162,9 @@ impl Arguments {
             (false, true) => Policy::everything(),
             (false, false) => Policy::nothing(),
         };
-        policy.allow(self.allow.iter().map(String::as_str)).deny(self.deny.iter().map(String::as_str))
+        policy
+            .allow(self.allow.iter().map(String::as_str))
+            .deny(self.deny.iter().map(String::as_str))
     }
 
     fn listeners(&self) -> Result<Vec<(Listener, Address)>, Box<dyn StdError>> {
@@ -187,7 +189,8 @@ fn listen(address: &Address, mode: u32) -> Result<(Listener, Address), Box<dyn S
             let address = Address::Tcp { host: place.ip().to_string(), port: place.port() };
             Ok((listener.into(), address))
         }
-        _ => Err(format!("cannot listen at {address}: it is neither a Unix socket nor a TCP port").into()),
+        _ => Err(format!("cannot listen at {address}: it is neither a Unix socket nor a TCP port")
+            .into()),
     }
 }
 

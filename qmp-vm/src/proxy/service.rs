@@ -56,7 +56,13 @@ struct Ready {
 
 impl Service {
     pub(super) fn new(board: Switchboard, upstream: Upstream) -> Self {
-        Self { board, upstream, clients: BTreeMap::new(), listeners: Vec::new(), accepts_from: None }
+        Self {
+            board,
+            upstream,
+            clients: BTreeMap::new(),
+            listeners: Vec::new(),
+            accepts_from: None,
+        }
     }
 
     /// Serves until the end. `woken` is readable when there are letters.
@@ -168,9 +174,11 @@ impl Service {
         let interest = self.upstream.interest(&self.board.upstream);
         fds.push(PollFd::new(&self.upstream.socket, interest));
         fds.extend(listeners.iter().map(|(listener, _)| PollFd::new(listener, PollFlags::IN)));
-        fds.extend(self.clients.values().map(|served| {
-            PollFd::from_borrowed_fd(served.socket.as_fd(), served.interest)
-        }));
+        fds.extend(
+            self.clients
+                .values()
+                .map(|served| PollFd::from_borrowed_fd(served.socket.as_fd(), served.interest)),
+        );
         let deadline = self.board.upstream.deadline().into_iter().chain(self.accepts_from).min();
         if poll(&mut fds, timeout(deadline).as_ref()).is_err() {
             // Interrupted, or the system lacks memory.
@@ -183,8 +191,18 @@ impl Service {
         Ready {
             has_letters: !ready(&fds[0]).is_empty(),
             upstream: !ready(&fds[1]).is_empty(),
-            listeners: (0..).zip(listening.iter().map(ready)).filter(is_ready).map(|(i, _)| i).collect(),
-            clients: self.clients.keys().copied().zip(served.iter().map(ready)).filter(|(_, ready)| !ready.is_empty()).collect(),
+            listeners: (0..)
+                .zip(listening.iter().map(ready))
+                .filter(is_ready)
+                .map(|(i, _)| i)
+                .collect(),
+            clients: self
+                .clients
+                .keys()
+                .copied()
+                .zip(served.iter().map(ready))
+                .filter(|(_, ready)| !ready.is_empty())
+                .collect(),
         }
     }
 

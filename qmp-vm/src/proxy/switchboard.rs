@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use qmp_client::Error;
 use qmp_client::protocol::{CallId, Connection, Deadline, Incoming, Input, Kind, Submission};
 use qmp_client::protocol::{Error as ProtocolError, WriteArguments};
-use qmp_client::Error;
 use qmp_server::{Budgets, CloseReason, Limits, Request, Session};
 use qmp_types::recording::{Direction, Recorder};
 use qmp_types::{Capability, Greeting, QmpError, Timestamp};
@@ -89,7 +89,9 @@ impl Switchboard {
         recorder: Option<Recorder>,
     ) -> Self {
         let mut greeting = upstream.greeting().cloned().unwrap_or_default();
-        greeting.capabilities.retain(|offered| *offered == Capability::Oob && upstream.oob_enabled());
+        greeting
+            .capabilities
+            .retain(|offered| *offered == Capability::Oob && upstream.oob_enabled());
         Self {
             upstream,
             greeting,
@@ -201,8 +203,7 @@ impl Switchboard {
         let Some(client) = self.clients.get(&number) else { return Ok(()) };
         // Even if it is denied, so that no later command takes them.
         let takes_descriptors = takes_descriptors(&request.name);
-        let descriptors =
-            if takes_descriptors { request.take_descriptors() } else { Vec::new() };
+        let descriptors = if takes_descriptors { request.take_descriptors() } else { Vec::new() };
         if let Some(recorder) = &client.recorder {
             recorder.message(Direction::Sent, &command_text(&request), descriptors.len());
         }

@@ -28,7 +28,8 @@ pub(super) fn open(address: &Address, within: Duration) -> Result<Socket> {
         Address::Tcp { host, port } => tcp(host, *port, within).map(Socket::from),
         _ => Err(ErrorKind::Unsupported.into()),
     };
-    opened.map_err(|error| TransportError::new(format!("cannot connect to {address}"), error).into())
+    opened
+        .map_err(|error| TransportError::new(format!("cannot connect to {address}"), error).into())
 }
 
 fn tcp(host: &str, port: u16, within: Duration) -> io::Result<TcpStream> {
@@ -45,10 +46,7 @@ fn tcp(host: &str, port: u16, within: Duration) -> io::Result<TcpStream> {
 
 impl Upstream {
     /// Waits for the greeting, and negotiates.
-    pub(super) fn negotiate(
-        socket: Socket,
-        within: Duration,
-    ) -> Result<(Self, Connection)> {
+    pub(super) fn negotiate(socket: Socket, within: Duration) -> Result<(Self, Connection)> {
         let mut settings = Settings::default();
         // A number that no earlier client of the monitor has used, as the clients choose it.
         settings.negotiation_id = (1 << 40) + (RandomState::new().hash_one(0_u8) >> 16);

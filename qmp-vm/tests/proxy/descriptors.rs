@@ -52,7 +52,9 @@ fn pass(upstream: UnixStream) {
         assert_eq!(error.server().unwrap().desc, "No file descriptor supplied via SCM_RIGHTS");
     }
     // QEMU takes one that arrived before its command, and so does the proxy.
-    assert!(giver.ask(r#"{"execute": "getfd", "arguments": {"fdname": "own"}}"#).contains("return"));
+    assert!(
+        giver.ask(r#"{"execute": "getfd", "arguments": {"fdname": "own"}}"#).contains("return")
+    );
     first.execute(Closefd::new("own")).unwrap();
 
     // A command that is denied takes its descriptor with it.
