@@ -171,8 +171,9 @@ fn watch_all(machines: &[MachineArgs], interval: Duration) -> Result<u8, Box<dyn
 /// Saves a picture of the screen.
 #[cfg(target_os = "linux")]
 fn save_screen(machine: &Machine, file: &Path) -> Result<(), Box<dyn StdError>> {
-    let picture =
-        machine.client.screenshot_with(|path| Screendump::new(path).format(ImageFormat::Png))?;
+    let picture = machine
+        .client
+        .screenshot_with(|path| Screendump::new(path).format(ImageFormat::Png))?;
     let cannot = |error| format!("cannot write {}: {error}", inline(&file.display().to_string()));
     std::fs::write(file, picture).map_err(cannot)?;
     Ok(())

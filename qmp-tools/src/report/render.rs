@@ -256,10 +256,7 @@ fn block_device(table: &mut Table, device: &BlockDevice) {
     let traffic =
         device.read.zip(device.written).filter(|(read, written)| *read > 0 || *written > 0);
     if let Some((read, written)) = traffic {
-        table.row([
-            "  traffic".to_owned(),
-            format!("{} read, {} written", size(read), size(written)),
-        ]);
+        table.row(["  traffic".to_owned(), format!("{} read, {} written", size(read), size(written))]);
     }
 }
 
@@ -272,20 +269,13 @@ fn chain(table: &mut Table, label: String, image: &Image, states: String) {
         image_row(table, format!("  └ {label}"), link, String::new());
     }
     if let (true, Some(file)) = (image.backing.is_empty(), &image.backing_file) {
-        table.row([
-            "  └ backing 1".to_owned(),
-            String::new(),
-            String::new(),
-            String::new(),
-            file.clone(),
-        ]);
+        table.row(["  └ backing 1".to_owned(), String::new(), String::new(), String::new(), file.clone()]);
     }
 }
 
 fn image_row(table: &mut Table, label: String, image: &Image, states: String) {
     let on_disk = image.on_disk.map(|on_disk| format!("{} on disk", size(on_disk)));
-    let own =
-        words(&[(image.read_only == Some(true), "read-only"), (image.encrypted, "encrypted")]);
+    let own = words(&[(image.read_only == Some(true), "read-only"), (image.encrypted, "encrypted")]);
     let states = words(&[(!own.is_empty(), &own), (!states.is_empty(), &states)]);
     table.row([
         label,

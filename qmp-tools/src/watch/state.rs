@@ -125,11 +125,9 @@ impl Rates {
         self.disks.clear();
         let (mut all_read, mut all_written) = (0u64, 0u64);
         for device in &now.live.block {
-            let same = before
-                .live
-                .block
-                .iter()
-                .find(|other| (&other.name, &other.path) == (&device.name, &device.path));
+            let same = before.live.block.iter().find(|other| {
+                (&other.name, &other.path) == (&device.name, &device.path)
+            });
             let Some(same) = same else { continue };
             let (Some(read), Some(written)) = (device.read, device.written) else { continue };
             let read = rate(same.read.unwrap_or(read), read);

@@ -150,8 +150,7 @@ fn draw_graphs(frame: &mut Frame<'_>, area: Rect, rates: &Rates) {
     for ((title, history, now), area) in graphs.into_iter().zip(areas.iter()) {
         let block = Block::bordered().title(format!(" {title} {now} "));
         let width = usize::from(block.inner(*area).width);
-        let shown: Vec<u64> =
-            history.iter().skip(history.len().saturating_sub(width)).copied().collect();
+        let shown: Vec<u64> = history.iter().skip(history.len().saturating_sub(width)).copied().collect();
         let graph = Sparkline::default().data(&shown).style(Style::new().fg(Color::Cyan));
         frame.render_widget(graph.block(block), *area);
     }

@@ -64,16 +64,12 @@ impl Block {
             node.inspect(|node| self.graph.reach(node, &mut shown));
         }
         let others = || {
-            let others =
-                self.nodes.iter().filter_map(|node| Some((node.node_name.as_deref()?, node)));
+            let others = self.nodes.iter().filter_map(|node| Some((node.node_name.as_deref()?, node)));
             others.filter(|(name, _)| names::is_given(name) && !shown.contains(*name))
         };
         let links: HashSet<&str> =
             others().flat_map(|(name, _)| self.graph.backing_chain(name)).collect();
-        others()
-            .filter(|(name, _)| !links.contains(name))
-            .map(|(_, node)| self.image(node))
-            .collect()
+        others().filter(|(name, _)| !links.contains(name)).map(|(_, node)| self.image(node)).collect()
     }
 
     pub(super) fn bitmaps(&self) -> Vec<Bitmap> {

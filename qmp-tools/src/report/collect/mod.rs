@@ -136,11 +136,7 @@ pub fn collect(vm: &Client, within: Duration) -> Result<Report, Error> {
             .into_iter()
             .map(|c| Chardev { label: c.label, backend: c.filename, open: c.frontend_open })
             .collect(),
-        displays: servers
-            .unwrap_or_else(|| vnc.into_iter().collect())
-            .into_iter()
-            .chain(spice)
-            .collect(),
+        displays: servers.unwrap_or_else(|| vnc.into_iter().collect()).into_iter().chain(spice).collect(),
         mice: mice
             .into_iter()
             .map(|m| Mouse { name: m.name, current: m.current, absolute: m.absolute })

@@ -229,8 +229,6 @@ mod tests {
         assert_eq!(cards[1].backend_type.as_deref(), Some("user"));
         assert_eq!(cards[1].backend_details.as_deref(), Some("net=10.0.2.0,restrict=off"));
         assert_eq!(cards[0].path.as_deref(), Some("/machine/peripheral-anon/device[0]"));
-        assert!(
-            merge(Vec::new(), &[], "unknown command: 'info network'\r\n\\ : index=").is_empty()
-        );
+        assert!(merge(Vec::new(), &[], "unknown command: 'info network'\r\n\\ : index=").is_empty());
     }
 }

@@ -106,9 +106,14 @@ fn insert<'t>(
 }
 
 /// Returns the members of what has been assigned: a value in braces has some, too.
-fn members_of<'e, 't>(text: &'t str, source: &'e mut Source<'t>) -> Option<&'e mut Vec<Entry<'t>>> {
+fn members_of<'e, 't>(
+    text: &'t str,
+    source: &'e mut Source<'t>,
+) -> Option<&'e mut Vec<Entry<'t>>> {
     let literal = match source {
-        Source::Text(word) if word.text.starts_with('{') => literal::whole(text, word.span()).ok(),
+        Source::Text(word) if word.text.starts_with('{') => {
+            literal::whole(text, word.span()).ok()
+        }
         Source::Verbatim(literal) | Source::Literal(literal) => Some(literal.clone()),
         _ => None,
     };

@@ -128,8 +128,9 @@ pub(crate) fn integer(text: &str) -> Option<i128> {
         "0b" => (2, digits.get(2..)?),
         _ => (10, digits),
     };
-    let is_digits =
-        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_digits = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
     if !digits.split('_').all(is_digits) {
         return None;
     }
@@ -225,10 +226,7 @@ impl Reader<'_> {
             let start = self.at;
             let key = self.inner_value(open)?;
             let (Kind::String(name) | Kind::Word(name)) = key.kind else {
-                return Err(SyntaxError::invalid(
-                    start..self.at,
-                    "the name of a member is not text",
-                ));
+                return Err(SyntaxError::invalid(start..self.at, "the name of a member is not text"));
             };
             self.skip_space();
             match self.peek() {
@@ -288,8 +286,7 @@ impl Reader<'_> {
     fn word(&mut self) -> Result<Kind, SyntaxError> {
         let start = self.at;
         let rest = self.text.get(start..).unwrap_or_default();
-        let is_part =
-            |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '+' | '.' | '/' | '@');
+        let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '+' | '.' | '/' | '@');
         let length = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
         let word = rest.get(..length).unwrap_or_default();
         if word.is_empty() {

@@ -228,8 +228,7 @@ impl<'a> Parser<'a> {
         };
         let members = object.map(|object| schema.members(object, &|_| None)).unwrap_or_default();
         let is_secret = !qmp_types::secrets_of(command).is_empty();
-        let found =
-            if is_secret { String::new() } else { format!(", found `{}`", shown(word.text)) };
+        let found = if is_secret { String::new() } else { format!(", found `{}`", shown(word.text)) };
         let mut mandatory = members.iter().filter(|member| !member.optional);
         let help = match (mandatory.next(), mandatory.next(), is_secret) {
             (Some(member), None, false) => {

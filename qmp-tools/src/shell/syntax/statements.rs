@@ -173,3 +173,4 @@ pub(crate) const OWN: [(&str, &str); 7] = [
     ("transaction(", "Begins a transaction, with an action on each line"),
     ("wait", "Waits for an event"),
 ];
+

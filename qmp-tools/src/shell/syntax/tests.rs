@@ -71,9 +71,7 @@ fn optional_members_are_recognized() {
 
 #[test]
 fn what_another_line_may_complete_is_incomplete() {
-    for text in
-        ["c a=[1", "{\"execute\": ", "transaction(", "transaction(\nblockdev-add", "c a={'x':\n"]
-    {
+    for text in ["c a=[1", "{\"execute\": ", "transaction(", "transaction(\nblockdev-add", "c a={'x':\n"] {
         assert!(error(text).is_incomplete(), "{text}");
     }
     for text in ["c a='x", "{\"execute\": \"x", "{]", "c a", "c a=1 a=2", "c a=1 a.b=2"] {

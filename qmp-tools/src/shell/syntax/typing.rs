@@ -454,7 +454,9 @@ impl<'a> Typing<'a> {
         match source {
             Source::Text(word) => word.span(),
             Source::Literal(literal) | Source::Verbatim(literal) => literal.span.clone(),
-            Source::Members(entries) => entries.first().map_or(0..0, |entry| entry.span.clone()),
+            Source::Members(entries) => {
+                entries.first().map_or(0..0, |entry| entry.span.clone())
+            }
         }
     }
 }
