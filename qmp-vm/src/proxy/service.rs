@@ -115,9 +115,7 @@ impl Service {
     fn settle(&mut self) {
         loop {
             let now = Instant::now();
-            let mut changed = self.board.take_changed();
-            changed.sort_unstable();
-            changed.dedup();
+            let changed = self.board.take_changed();
             let is_settled = changed.is_empty();
             changed.into_iter().for_each(|number| self.advance(number, now));
             self.upstream.send(&mut self.board.upstream);

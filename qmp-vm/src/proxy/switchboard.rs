@@ -53,6 +53,8 @@ struct Client {
     recorder: Option<Recorder>,
     /// Commands that undo those whose replies have not been sent.
     undo: Vec<Undo>,
+    /// Whether the client is among those for which there may be something to do.
+    is_marked: bool,
 }
 
 /// A command that undoes another one.
@@ -123,8 +125,9 @@ impl Switchboard {
             let greeting = String::from_utf8_lossy(session.output());
             recorder.message(Direction::Received, greeting.trim(), 0);
         }
-        self.clients.insert(number, Client { session, access, recorder, undo: Vec::new() });
-        self.changed.push(number);
+        let client = Client { session, access, recorder, undo: Vec::new(), is_marked: false };
+        self.clients.insert(number, client);
+        self.mark(number);
         number
     }
 
@@ -148,7 +151,13 @@ impl Switchboard {
 
     /// Returns the clients for which there may be something to do.
     pub(super) fn take_changed(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.changed)
+        let changed = std::mem::take(&mut self.changed);
+        for number in &changed {
+            if let Some(client) = self.clients.get_mut(number) {
+                client.is_marked = false;
+            }
+        }
+        changed
     }
 
     /// Forgets a client. Commands of its that have not been sent are dropped.
@@ -181,7 +190,9 @@ impl Switchboard {
 
     /// Notes that there may be something to do for a client.
     pub(super) fn mark(&mut self, number: u64) {
-        self.changed.push(number);
+        if let Some(client) = self.clients.get_mut(&number) {
+            client.mark(number, &mut self.changed);
+        }
     }
 
     /// Passes on what a client has sent, as far as that is possible now.
@@ -292,7 +303,7 @@ impl Switchboard {
                     recorder.message(Direction::Received, &event_text(name, data, timestamp), 0);
                 }
                 client.session.event(name, data, timestamp);
-                self.changed.push(*number);
+                client.mark(*number, &mut self.changed);
             }
         }
     }
@@ -313,7 +324,16 @@ impl Switchboard {
     pub(super) fn close(&mut self) {
         for (number, client) in &mut self.clients {
             client.session.close(CloseReason::Server);
-            self.changed.push(*number);
+            client.mark(*number, &mut self.changed);
+        }
+    }
+}
+
+impl Client {
+    /// Adds the client to those for which there may be something to do, once.
+    fn mark(&mut self, number: u64, changed: &mut Vec<u64>) {
+        if !std::mem::replace(&mut self.is_marked, true) {
+            changed.push(number);
         }
     }
 }
