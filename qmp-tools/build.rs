@@ -1,5 +1,18 @@
-//! Embeds the type names of the toolkit's schema in the programs, which may run where the schema
-//! files are missing, and tells the tests whether a QEMU is available.
+//! Embeds the type names and the documentation of the toolkit's schema in the programs, which may run
+//! where the schema files are missing, and tells the tests whether a QEMU is available.
+
+#[path = "src/reference/describe.rs"]
+#[allow(unreachable_pub)]
+mod describe;
+#[path = "src/reference/model.rs"]
+#[allow(unreachable_pub)]
+mod model;
+#[path = "src/reference/plain.rs"]
+#[allow(unreachable_pub)]
+mod plain;
+#[path = "src/reference/sizes.rs"]
+#[allow(unreachable_pub)]
+mod sizes;
 
 use std::env;
 use std::error::Error;
@@ -11,9 +24,32 @@ use qmp_codegen::schema::Schema;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/reference");
     write_names()?;
+    write_reference(&[qmp_schema::SPEC, qmp_schema::EVENTS], "qmp.jsonl")?;
+    write_reference(&[qmp_schema::QGA], "qga.jsonl")?;
     write_schemas()?;
     find_qemu();
+    Ok(())
+}
+
+/// Writes the documentation of a schema, a definition on each line.
+fn write_reference(roots: &[&str], file: &str) -> Result<(), Box<dyn Error>> {
+    let loaded = qmp_codegen::load(roots.iter().map(|root| Root::File((*root).into())))?;
+    for file in loaded.sources.files() {
+        println!("cargo::rerun-if-changed={}", file.path.display());
+    }
+    let definitions = describe::describe(&loaded.schema);
+    let mut text = String::new();
+    for definition in &definitions {
+        text.push_str(&serde_json::to_string(definition)?);
+        text.push('\n');
+    }
+    let directory = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    std::fs::write(directory.join(file), text)?;
+    if file == "qmp.jsonl" {
+        std::fs::write(directory.join("sizes.txt"), sizes::table(&definitions))?;
+    }
     Ok(())
 }
 

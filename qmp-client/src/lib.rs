@@ -183,8 +183,7 @@ pub use qmp_protocol::{
 };
 pub use qmp_types::recording;
 pub use qmp_types::{
-    AllowOob, Command, Empty, ErrorClass, Event, Greeting, QmpError, Timestamp, Version,
-    Vocabulary, redact,
+    AllowOob, Command, Empty, ErrorClass, Event, Greeting, QmpError, Timestamp, Version, Vocabulary,
 };
 
 #[cfg(feature = "qga")]

@@ -46,9 +46,10 @@ impl Options {
         Self::default()
     }
 
-    /// Retries connecting for this long, until the socket exists and a server listens.
+    /// Retries connecting for this long, until the socket exists and a server listens. Zero makes a
+    /// single attempt, as without this option.
     pub fn wait_for_socket(mut self, within: Duration) -> Self {
-        self.wait_for_socket = Some(within);
+        self.wait_for_socket = Some(within).filter(|within| !within.is_zero());
         self
     }
 
@@ -73,6 +74,12 @@ impl Options {
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
         self
+    }
+
+    /// Returns whether the peer is a guest agent.
+    #[must_use]
+    pub fn is_for_agent(&self) -> bool {
+        self.dialect == Dialect::Agent
     }
 
     /// Sets the number of events that the queue of a subscription holds (default: 1024). The events of

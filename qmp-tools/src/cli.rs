@@ -8,7 +8,7 @@ use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 use qmp_client::blocking::Client;
 use qmp_client::protocol::Printable;
-use qmp_client::{Error, Options, WaitedFor};
+use qmp_client::{Error, Options};
 
 use crate::terminal::notice;
 
@@ -21,8 +21,10 @@ pub struct TimeoutArgs {
 }
 
 impl TimeoutArgs {
-    /// Connects to a monitor. If nothing listens at the address yet, prints a notice to standard
-    /// error and keeps trying until the timeout.
+    /// Connects to a monitor by its address, or by the name of a machine of this host. If nothing
+    /// listens at the address yet and a server may still appear, prints a notice to standard error and
+    /// keeps trying until the timeout. A server that does not greet soon is looked up, and the reason
+    /// is printed: most monitors serve one client at a time.
     ///
     /// # Errors
     /// Returns an error if nothing listens there before the timeout, or if the peer is not a QMP
@@ -36,19 +38,9 @@ impl TimeoutArgs {
     /// # Errors
     /// Those of [`connect`](Self::connect).
     pub fn connect_with(&self, address: &str, options: &Options) -> Result<Client, Error> {
-        match Client::connect_with(address, &options.clone().wait_for_socket(Duration::ZERO)) {
-            Err(Error::Timeout(timeout))
-                if matches!(timeout.waited_for, WaitedFor::Connection(_))
-                    && !self.timeout.is_zero() =>
-            {
-                let cause = timeout.cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
-                let within = self.timeout;
-                notice(&format!(
-                    "nothing is listening at {address} yet{cause}; waiting up to {within:?}"
-                ));
-            }
-            other => return other,
-        }
+        #[cfg(unix)]
+        return crate::host::connect(address, options, self.timeout);
+        #[cfg(not(unix))]
         Client::connect_with(address, options)
     }
 

@@ -7,8 +7,9 @@
 //! | `qmp-schema` | checks, imports, exports and compares QAPI schemas, and generates Rust from them | [`schema`] |
 //!
 //! `qmp` has all of them as the subcommands `info`, `shell` and `schema`, and also `sim`, a simulated
-//! machine that listens at an address or takes the place of QEMU (the module `sim`), `record` and
-//! `replay`, which record sessions and serve them ([`record`]). [`programs`] has the arguments of each.
+//! machine that listens at an address or takes the place of QEMU (the module `sim`), `ls`, which lists
+//! the QEMUs of this host (the module `host`), and `record` and `replay`, which record sessions and
+//! serve them ([`record`]). [`programs`] has the arguments of each.
 //!
 //! [`machine`] selects the virtual machine that the first two talk to: a QEMU at an address, a
 //! QEMU that they launch, or, by default, a simulated machine. [`cli`] holds the arguments that all
@@ -16,9 +17,12 @@
 //! [`terminal`]. Each program's `--help` has examples.
 
 pub mod cli;
+#[cfg(unix)]
+pub mod host;
 pub mod machine;
 pub mod programs;
 pub mod record;
+pub mod reference;
 pub mod report;
 pub mod schema;
 pub mod shell;

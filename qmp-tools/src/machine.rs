@@ -3,6 +3,8 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use clap::Args;
 use qmp_client::blocking::Client;
@@ -12,17 +14,28 @@ use qmp_server::Simulator;
 use qmp_vm::{Launch, Launched};
 
 use crate::cli::TimeoutArgs;
+use crate::terminal::notice;
 
 /// The arguments that select a machine, shared by `vm-info` and `qmp-shell`.
 #[derive(Args, Clone, Debug)]
 pub struct MachineArgs {
-    /// Address of the QMP monitor: unix:/run/vm.sock, tcp:localhost:4444, or a socket's path
+    /// Address of the QMP monitor, such as unix:/run/vm.sock, tcp:localhost:4444 or a socket's path,
+    /// or the name of a machine
+    ///
+    /// An argument of QEMU's options -qmp and -chardev is an address, too. Anything else that is not
+    /// a file in the current directory is looked up among the machines that 'qmp ls' shows: by the
+    /// name, then by the manager's number, the UUID and the pid. Without such a machine, it is the path
+    /// of a socket that may still appear.
     ///
     /// If neither an address nor --launch is given, a simulated machine runs in this process.
     #[arg(conflicts_with = "launch")]
     pub address: Option<String>,
 
     /// Start a QEMU with all arguments that follow, and quit it at the end
+    ///
+    /// QEMU ends with this program, also if that is killed. Its standard input is empty; what it writes,
+    /// such as the console of a guest with -nographic, is printed to standard error, escaped, line by
+    /// line.
     #[arg(
         long,
         value_names = ["PROGRAM", "ARG"],
@@ -34,6 +47,51 @@ pub struct MachineArgs {
     /// The timeout of the connection.
     #[command(flatten)]
     pub timeout: TimeoutArgs,
+}
+
+/// The time that a launched QEMU has to end by itself, also after this program was killed.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What a launched QEMU writes: warnings, and the guest's console if that is on standard output. It is
+/// printed as notices. What precedes the greeting is kept until then, since the error of a QEMU that
+/// does not start has it.
+#[derive(Clone, Debug, Default)]
+struct Output(Arc<Mutex<Early>>);
+
+/// The lines before the greeting, as far as they are kept.
+#[derive(Debug, Default)]
+struct Early {
+    lines: Vec<String>,
+    is_shown: bool,
+}
+
+impl Output {
+    /// The number of lines that are kept.
+    const KEPT: usize = 100;
+
+    /// Returns a function that takes the lines of one output.
+    fn lines(&self) -> impl FnMut(&str) + Send + 'static {
+        let shared = Arc::clone(&self.0);
+        move |line| {
+            let mut early = lock(&shared);
+            if early.is_shown {
+                notice(line);
+            } else if early.lines.len() < Self::KEPT {
+                early.lines.push(line.to_owned());
+            }
+        }
+    }
+
+    /// Shows what was kept, and everything from now on.
+    fn show(&self) {
+        let mut early = lock(&self.0);
+        early.is_shown = true;
+        early.lines.drain(..).for_each(|line| notice(&line));
+    }
+}
+
+fn lock(early: &Mutex<Early>) -> MutexGuard<'_, Early> {
+    early.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A connection to a machine.
@@ -73,8 +131,15 @@ impl MachineArgs {
     /// Those of [`connect`](Self::connect).
     pub fn connect_with(&self, options: &Options) -> Result<Machine, Box<dyn std::error::Error>> {
         if let Some((program, arguments)) = self.launch.split_first() {
-            let launch = Launch::new(program).args(arguments).options(options.clone());
-            let vm = launch.start::<Client>()?;
+            let output = Output::default();
+            let vm = Launch::new(program)
+                .args(arguments)
+                .options(options.clone())
+                .grace(GRACE)
+                .on_stdout(output.lines())
+                .on_stderr(output.lines())
+                .start::<Client>()?;
+            output.show();
             return Ok(Machine { client: vm.client().clone(), origin: Origin::Launched(vm) });
         }
         if let Some(address) = &self.address {
@@ -93,7 +158,7 @@ impl MachineArgs {
     /// # Errors
     /// Returns an error if nothing listens at the address, or if the peer is not a QMP server.
     pub fn reconnect(&self) -> Option<Result<Client, Error>> {
-        let options = self.timeout.options().wait_for_socket(std::time::Duration::ZERO);
+        let options = self.timeout.options().wait_for_socket(Duration::ZERO);
         self.address.as_ref().map(|address| Client::connect_with(address, &options))
     }
 }

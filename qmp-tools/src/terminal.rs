@@ -7,7 +7,8 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use qmp_client::protocol::Printable;
 
@@ -53,10 +54,38 @@ fn escape(
     Cow::Owned(out)
 }
 
-/// Prints a message to standard error, on a line of its own. A standard error that is closed is
-/// ignored.
+/// Prints a message to standard error, on a line of its own, or above the line that is being edited.
+/// A standard error that is closed is ignored.
 pub fn notice(message: &str) {
-    let _ = writeln!(io::stderr(), "{}", lines(message));
+    let message = format!("{}\n", lines(message));
+    let mut notices = NOTICES.lock().unwrap_or_else(PoisonError::into_inner);
+    let _ = match &mut *notices {
+        Some(above) => above.write_all(message.as_bytes()),
+        None => io::stderr().write_all(message.as_bytes()),
+    };
+}
+
+/// Where notices go while a line is being edited.
+static NOTICES: Mutex<Option<Box<dyn Write + Send>>> = Mutex::new(None);
+
+/// Sends all notices to a writer that prints above the line that is being edited, until the returned
+/// value is dropped. A standard error that is not the terminal keeps them.
+#[must_use = "dropping it sends notices to standard error again"]
+pub fn notices_above(writer: impl Write + Send + 'static) -> NoticesAbove {
+    if io::stderr().is_terminal() {
+        *NOTICES.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(writer));
+    }
+    NoticesAbove(())
+}
+
+/// Notices are printed above the line that is being edited.
+#[derive(Debug)]
+pub struct NoticesAbove(());
+
+impl Drop for NoticesAbove {
+    fn drop(&mut self) {
+        *NOTICES.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 /// Prints rendered diagnostics, which end with a line feed, to standard error.

@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use qmp_server::Simulator;
+use qmp_server::agent::{AgentSimulator, Program};
 use serde_json::{Value, json};
 use support::{Directory, QMP, Ran, SCHEMA, SHELL, VM_INFO, run, run_with};
 
@@ -105,14 +106,38 @@ fn no_program_prints_control_characters() {
             is_clean(&format!("vm-info {arguments:?}"), &run(VM_INFO, arguments));
         }
         let commands = "query-name\nquery-status\nquery-block\nno-such-command\nquery-commands\nstop\n\
-            cont\ndevice_del id=nothing\nquery-chardev\n";
-        for pretty in [&[] as &[&str], &["--pretty"]] {
-            let arguments = [&[path] as &[&str], pretty].concat();
-            is_clean("qmp-shell", &run_with(SHELL, &arguments, commands));
+            cont\ndevice_del id=nothing\nquery-chardev\nset event-style=line\nstop\nhmp nonsense\n\
+            nonsense x=1\nwait STOP --timeout 0.1\n";
+        for mode in ["pretty", "compact", "table", "raw", "jsonl"] {
+            let arguments = [path, "-v", "--output", mode];
+            is_clean(&format!("qmp-shell {mode}"), &run_with(SHELL, &arguments, commands));
         }
         for arguments in [&["import", path] as &[&str], &["diff", "builtin", path]] {
             is_clean(&format!("qmp-schema {arguments:?}"), &run(SCHEMA, arguments));
         }
+    }
+}
+
+/// What a guest says is shown, too.
+#[test]
+fn the_shell_of_an_agent_prints_no_control_characters() {
+    let hostile = HOSTILE.replace('\n', " ");
+    let agent = AgentSimulator::builder()
+        .file("/hostile", hostile.as_str())
+        .program("/hostile", Program::exits(3).stdout(hostile.as_str()).stderr(hostile.as_str()))
+        .host_name(HOSTILE)
+        .build();
+    let directory = Directory::new();
+    let path = directory.path("agent");
+    let listener = UnixListener::bind(&path).unwrap();
+    std::thread::spawn(move || agent.serve_unix(&listener));
+    let script = format!(
+        "cat /hostile\nexec /hostile\nguest-get-host-name\nexec '/{hostile}'\nput '/{hostile}'\n\
+         guest-exec path='{hostile}'\n"
+    );
+    for mode in ["pretty", "compact", "table", "raw", "jsonl"] {
+        let ran = run_with(QMP, &["agent", &path, "-v", "--output", mode], &script);
+        is_clean(&format!("qmp agent {mode}"), &ran);
     }
 }
 
@@ -121,7 +146,8 @@ fn no_program_prints_control_characters() {
 fn no_program_prints_control_characters_of_its_input() {
     let directory = Directory::new();
     let script = format!(
-        "{0}\nquery-status {0}\n{{\"execute\": \"{0}\"}}\nstop a={0} a=1\n",
+        "{0}\nquery-status {0}\n{{\"execute\": \"{0}\"}}\nstop a={0} a=1\nset {0}={0}\n\
+         set output={0}\nwait {0} --timeout 0\nwait STOP {0}={0} --timeout 0\nhelp {0}\nhmp {0}\n",
         "x\u{1b}[2J\u{202e}"
     );
     is_clean("qmp-shell", &run_with(SHELL, &[], &script));
@@ -146,5 +172,19 @@ fn no_program_prints_control_characters_of_its_input() {
         &["sim", "--as-qemu", "-netdev", &format!("user,id=a,{HOSTILE}=1")],
     ] {
         is_clean(&format!("qmp {arguments:?}"), &run(QMP, arguments));
+    }
+    let process = format!("{nowhere}/proc/7");
+    std::fs::create_dir_all(&process).unwrap();
+    let line = format!(
+        "qemu-system-x86_64\0-name\0{HOSTILE}\0-qmp\0unix:{HOSTILE},server=on\0-monitor\0{HOSTILE}"
+    );
+    std::fs::write(format!("{process}/cmdline"), line).unwrap();
+    std::fs::write(format!("{process}/comm"), HOSTILE).unwrap();
+    for arguments in [&["ls", "--root", &nowhere] as &[&str], &["ls", "--json", "--root", &nowhere]]
+    {
+        is_clean(&format!("qmp {arguments:?}"), &run(QMP, arguments));
+    }
+    for program in [VM_INFO, SHELL] {
+        is_clean(program, &run(program, &[HOSTILE, "--timeout", "0"]));
     }
 }

@@ -3,162 +3,370 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, missing_docs)] // tests
 
+#[path = "support/person.rs"]
+mod person;
+#[path = "support/scripted.rs"]
+mod scripted;
 mod support;
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
-use support::{Directory, Process, SHELL};
-
-const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// A shell at a terminal, with the keyboard and the screen of the person who uses it.
-struct Terminal {
-    shell: Process,
-    keyboard: File,
-    screen: Receiver<Vec<u8>>,
-    seen: String,
-    state: Directory,
-}
-
-impl Terminal {
-    fn open(arguments: &[&str]) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let size = Winsize { ws_row: 40, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&master, size).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let open = || File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-        let state = Directory::new();
-        let child = Command::new(SHELL)
-            .args(arguments)
-            .env("TERM", "xterm")
-            .env("XDG_STATE_HOME", state.path(""))
-            .stdin(open())
-            .stdout(open())
-            .stderr(Stdio::from(open()))
-            .spawn()
-            .unwrap();
-        let keyboard = File::from(master);
-        let mut screen = keyboard.try_clone().unwrap();
-        let (sender, receiver) = channel();
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(length @ 1..) = screen.read(&mut bytes) {
-                if sender.send(bytes[..length].to_vec()).is_err() {
-                    break;
-                }
-            }
-        });
-        Self { shell: Process(child), keyboard, screen: receiver, seen: String::new(), state }
-    }
-
-    fn type_keys(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).unwrap();
-    }
-
-    /// Waits until the text appears on the screen, and discards everything up to its end.
-    #[track_caller]
-    fn expect(&mut self, text: &str) {
-        let until = Instant::now() + TIMEOUT;
-        loop {
-            if let Some(at) = self.seen.find(text) {
-                self.seen.drain(..at + text.len());
-                return;
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            match self.screen.recv_timeout(left) {
-                Ok(bytes) => self.seen += &String::from_utf8_lossy(&bytes),
-                Err(_) => panic!("{text:?} does not appear: {:?}", self.seen),
-            }
-        }
-    }
-}
+use person::Terminal;
+use scripted::{Scripted, nothing};
 
 /// Keys that arrive together, and before the prompt reads them, are all processed.
 #[test]
 fn keys_typed_ahead_are_not_lost() {
     let mut terminal = Terminal::open(&[]);
-    terminal.expect("simulated machine");
-    terminal.expect("(QEMU) ");
-    terminal.type_keys("query-status\rstop\rquery-status\r");
+    terminal.expect_prompt();
+    terminal.press("query-status\rstop\rquery-status\r");
     terminal.expect("\"running\": true");
-    terminal.expect("STOP");
+    terminal.expect(" STOP");
     terminal.expect("\"running\": false");
-    terminal.expect("(QEMU) ");
+    terminal.expect_prompt();
     // An incomplete line is shown immediately.
-    terminal.type_keys("query-nam");
-    terminal.expect("query-nam");
-    terminal.type_keys("e\r");
+    terminal.press("query-nam");
+    terminal.expect_line("(QEMU) query-nam");
+    terminal.press("e\r");
     terminal.expect("\"name\": \"");
-    terminal.expect("(QEMU) ");
+    terminal.expect_prompt();
     // Ctrl-C discards the line, and Ctrl-D exits.
-    terminal.type_keys("nonsense\x03");
-    terminal.expect("(QEMU) ");
-    terminal.type_keys("\x04");
-    assert!(terminal.shell.0.wait().unwrap().success());
-
-    let history = std::fs::read_to_string(terminal.state.path("qmp-shell-history")).unwrap();
-    assert!(history.ends_with("query-status\nstop\nquery-status\nquery-name\n"), "{history}");
+    terminal.press("nonsense\x03");
+    terminal.expect("(QEMU) nonsense^C");
+    terminal.expect_prompt();
+    terminal.press("\x04");
+    assert_eq!(terminal.exit(), 0);
 }
 
 #[test]
-fn lines_continue_and_names_are_completed() {
+fn lines_continue_until_the_command_is_complete() {
     let mut terminal = Terminal::open(&[]);
-    terminal.expect("(QEMU) ");
-    terminal.type_keys("{\"execute\":\r");
-    terminal.expect("  ...  ");
-    terminal.type_keys("\"query-status\"}\r");
+    terminal.expect_prompt();
+    terminal.press("{\"execute\":\r");
+    terminal.expect_line("  ...");
+    terminal.press("\"query-status\"}\r");
     terminal.expect("\"running\": true");
-    terminal.expect("(QEMU) ");
-    terminal.type_keys("query-ver\t\r");
-    terminal.expect("query-version ");
-    terminal.expect("\"qemu\": {");
-    terminal.expect("(QEMU) ");
-    terminal.type_keys("quit\r");
-    terminal.expect("The connection was closed.");
-    assert!(terminal.shell.0.wait().unwrap().success());
+    terminal.expect_prompt();
+    terminal.press("exit\r");
+    assert_eq!(terminal.exit(), 0);
 }
 
-/// An event is shown as soon as it arrives, and the line that is being edited is kept.
+#[test]
+fn a_command_is_completed_from_a_menu() {
+    let mut terminal = Terminal::open(&[]);
+    terminal.expect_prompt();
+    terminal.press("query-ver");
+    terminal.press("\t");
+    terminal
+        .until("query-version", |terminal| terminal.line().0.starts_with("(QEMU) query-version"));
+    terminal.press("\x15query-me\t");
+    terminal.expect("query-memdev");
+    terminal.expect("query-memory-devices");
+    terminal.press("\t");
+    terminal.until("query-memdev", |terminal| terminal.line().0.starts_with("(QEMU) query-memdev"));
+    terminal.press("\r\r");
+    terminal.expect("\"pc.ram\"");
+}
+
+/// A paste of several commands executes each of them, in order; the rest is left to be edited.
+#[test]
+fn a_paste_executes_each_command() {
+    let mut terminal = Terminal::open(&[]);
+    terminal.resize(80, 60);
+    terminal.expect_prompt();
+    let paste = "stop\n{\"execute\":\n \"query-status\"}\ncont\nquery-na";
+    terminal.press(&format!("\x1b[200~{paste}\x1b[201~"));
+    terminal.expect_line("(QEMU) query-na");
+    let text = terminal.text();
+    let order = ["(QEMU) stop", " STOP", "\"running\": false", "(QEMU) cont", " RESUME"];
+    let places: Vec<_> = order.iter().map(|part| text.find(part)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{text}");
+}
+
+/// An event is shown as soon as it arrives, and the line that is being edited is kept, also if it
+/// wraps, has wide characters, and has a menu below it.
 #[test]
 fn events_are_printed_above_the_line() {
-    let directory = Directory::new();
-    let path = directory.path("socket");
-    let listener = UnixListener::bind(&path).unwrap();
-    let mut terminal = Terminal::open(&[&path]);
-    let (stream, _) = listener.accept().unwrap();
-    let mut server = stream.try_clone().unwrap();
-    std::thread::spawn(move || answer(stream));
+    let mut machine = Scripted::listen(nothing);
+    let mut terminal = Terminal::open(&[&machine.path]);
     terminal.expect("QEMU 10.0.2");
-    terminal.expect("(QEMU) ");
-    terminal.type_keys("half a comm");
-    terminal.expect("half a comm");
-    let time = r#"{"seconds": 1, "microseconds": 2}"#;
-    writeln!(server, r#"{{"timestamp": {time}, "event": "POWERDOWN"}}"#).unwrap();
+    terminal.expect_prompt();
+    terminal.press("half a comm");
+    terminal.expect_line("(QEMU) half a comm");
+    machine.event("POWERDOWN");
     terminal.expect("POWERDOWN");
-    terminal.expect("(QEMU) half a comm");
-    server.shutdown(std::net::Shutdown::Both).unwrap();
-    terminal.expect("The connection was closed.");
-    terminal.type_keys("\r");
-    assert!(terminal.shell.0.wait().unwrap().success());
+    terminal.expect_line("(QEMU) half a comm");
+
+    let long = format!("{}漢字漢字", "0123456789".repeat(14));
+    terminal.press(&format!("\x15{long}\x1b[D\x1b[D"));
+    let second = format!("{}漢字漢字", &long[72..140]);
+    terminal.until("a wrapped line", |terminal| terminal.line() == (second.clone(), 72));
+    machine.event("SUSPEND");
+    terminal.until("an event above it", |terminal| {
+        let rows = terminal.rows();
+        let event = rows.iter().position(|row| row.contains("SUSPEND"));
+        let first = rows.iter().position(|row| row.starts_with("(QEMU) 0123456789"));
+        matches!((event, first), (Some(event), Some(first)) if event < first)
+            && terminal.line() == (second.clone(), 72)
+    });
+
+    terminal.press("\x05\x15query-me\t\t");
+    terminal.expect("  query-memory-size-summary");
+    machine.event("WAKEUP");
+    terminal.expect("WAKEUP");
+    terminal.until("the menu", |terminal| {
+        let rows = terminal.rows();
+        let at = rows.iter().position(|row| row.contains("WAKEUP"));
+        let line = rows.iter().position(|row| row.starts_with("(QEMU) query-memdev"));
+        let menu = rows.iter().position(|row| row.starts_with("  query-memory-devices"));
+        at < line && line < menu && terminal.line().0.starts_with("(QEMU) query-memdev")
+    });
 }
 
-/// Serves a machine without commands.
-fn answer(stream: UnixStream) {
-    let mut output = stream.try_clone().unwrap();
-    let version = r#"{"qemu": {"major": 10, "minor": 0, "micro": 2}, "package": ""}"#;
-    writeln!(output, r#"{{"QMP": {{"version": {version}, "capabilities": []}}}}"#).unwrap();
-    for line in BufReader::new(stream).lines().map_while(Result::ok) {
-        let command: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let empty = if command["execute"] == "query-commands" { "[]" } else { "{}" };
-        let _ = writeln!(output, r#"{{"return": {empty}, "id": {}}}"#, command["id"]);
+#[test]
+fn the_line_survives_a_resize() {
+    let mut machine = Scripted::listen(nothing);
+    let mut terminal = Terminal::open(&[&machine.path]);
+    terminal.expect_prompt();
+    let long = "0123456789".repeat(10);
+    terminal.press(&long);
+    terminal.until("a wrapped line", |terminal| terminal.text().ends_with(&long[72..]));
+    terminal.resize(40, 20);
+    let rows = |terminal: &Terminal, columns: usize| {
+        let expected: Vec<char> = format!("(QEMU) {long}").chars().collect();
+        let expected = expected.chunks(columns - 1).map(|row| row.iter().collect::<String>());
+        terminal.text().ends_with(&expected.collect::<Vec<_>>().join("\n"))
+    };
+    terminal.until("a narrow line", |terminal| rows(terminal, 40));
+    machine.event("POWERDOWN");
+    terminal.expect("POWERDOWN");
+    terminal.until("a narrow line", |terminal| rows(terminal, 40));
+    terminal.resize(100, 30);
+    terminal.until("a wide line", |terminal| rows(terminal, 100));
+}
+
+/// A connection that is lost is said at once, with the reason; no key has to be pressed.
+#[test]
+fn a_lost_connection_ends_the_shell() {
+    let mut machine = Scripted::listen(nothing);
+    let mut terminal = Terminal::open(&[&machine.path]);
+    terminal.expect_prompt();
+    terminal.press("half");
+    terminal.expect_line("(QEMU) half");
+    machine.hang_up();
+    terminal.expect("the connection has ended: the peer closed it");
+    assert_eq!(terminal.exit(), 3);
+    assert!(terminal.text().contains("(QEMU) half"), "{}", terminal.text());
+}
+
+/// Ctrl-C gives the prompt back while a command waits, and the reply is shown when it comes.
+#[test]
+fn control_c_ends_a_wait() {
+    let mut machine = Scripted::listen(nothing);
+    let mut terminal = Terminal::open(&[&machine.path]);
+    terminal.expect_prompt();
+    terminal.press("\x03");
+    terminal.expect("Ctrl-D or `exit` leaves");
+    terminal.press("stop\r");
+    let stop = machine.command();
+    terminal.expect("(waiting for `stop`");
+    // What is typed meanwhile is not executed as something else.
+    terminal.press("cont\rqu");
+    terminal.expect("then 1 more");
+    let begin = Instant::now();
+    terminal.press("\x03");
+    terminal.expect_prompt();
+    eprintln!("Ctrl-C to prompt: {:?}", begin.elapsed());
+    machine.reply(&stop, "{\"late\": 1}");
+    terminal.expect("\"late\": 1");
+    terminal.expect_prompt();
+    terminal.press("query-status\r");
+    assert_eq!(machine.command()["execute"], "query-status");
+}
+
+/// Lines that were completed while a command waited are executed after it; text remains text.
+#[test]
+fn lines_typed_ahead_are_executed_in_order() {
+    let mut machine = Scripted::listen(nothing);
+    let mut terminal = Terminal::open(&[&machine.path]);
+    terminal.expect_prompt();
+    terminal.press("stop\r");
+    let stop = machine.command();
+    terminal.press("cont\rqu");
+    terminal.expect("qu");
+    machine.reply(&stop, "{\"first\": 1}");
+    let cont = machine.command();
+    assert_eq!(cont["execute"], "cont");
+    machine.reply(&cont, "{\"second\": 2}");
+    terminal.expect("\"second\": 2");
+    terminal.expect_line("(QEMU) qu");
+    let text = terminal.text();
+    assert!(text.find("\"first\"") < text.find("(QEMU) cont"), "{text}");
+}
+
+#[test]
+fn quit_asks_first_where_a_real_machine_ends() {
+    let mut machine = Scripted::listen(nothing);
+    let mut terminal = Terminal::open(&[&machine.path]);
+    terminal.expect_prompt();
+    // An answer that was typed before the question is none.
+    terminal.press("quit\ry\r");
+    terminal.expect("Continue? [y/N]");
+    terminal.press("\r");
+    terminal.expect("not executed");
+    terminal.expect_prompt();
+    terminal.press("quit\r");
+    terminal.until("a second question", |terminal| terminal.line().0.ends_with("[y/N]"));
+    terminal.press("\x03");
+    terminal.expect_prompt();
+    terminal.press("{\"execute\": \"quit\"}\r");
+    terminal.until("a third question", |terminal| terminal.line().0.ends_with("[y/N]"));
+    terminal.press("y\r");
+    let quit = machine.command();
+    assert_eq!(quit["execute"], "quit");
+    machine.reply(&quit, "{}");
+    machine.hang_up();
+    terminal.expect("The connection was closed.");
+    assert_eq!(terminal.exit(), 0);
+}
+
+#[test]
+fn quit_does_not_ask_where_nothing_is_lost() {
+    let mut terminal = Terminal::open(&[]);
+    terminal.expect_prompt();
+    terminal.press("quit\r");
+    terminal.expect("The connection was closed.");
+    assert_eq!(terminal.exit(), 0);
+
+    let mut machine = Scripted::listen(nothing);
+    let mut terminal = Terminal::open(&["--yes", &machine.path]);
+    terminal.expect_prompt();
+    terminal.press("quit\r");
+    assert_eq!(machine.command()["execute"], "quit");
+}
+
+/// Secrets reach neither the file nor the memory of the history, whatever the syntax.
+#[test]
+fn secrets_are_not_kept_in_the_history() {
+    let mut terminal = Terminal::open(&[]);
+    terminal.expect_prompt();
+    for line in [
+        "object-add qom-type=secret id=s0 data=hunter2",
+        "{\"execute\": \"set_password\", \"arguments\": {\"protocol\": \"vnc\", \"password\": \"hunter2\"}}",
+        "set_password vnc hunter2",
+    ] {
+        terminal.press(&format!("{line}\r"));
+        terminal.until("the next prompt", |terminal| terminal.line().0 == "(QEMU)");
     }
+    // The last one is refused: its arguments have no keys.
+    terminal.press("\x1b[A\x1b[A\x1b[A");
+    terminal.expect_line("(QEMU) object-add qom-type=secret id=s0 data=<secret>");
+    terminal.press("\x03\x04");
+    assert_eq!(terminal.exit(), 0);
+    let (path, text) = history(&terminal);
+    assert!(!text.contains("hunter2") && text.contains("id=s0"), "{text}");
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+/// Returns the only file of a history, and what is in it.
+fn history(terminal: &Terminal) -> (std::path::PathBuf, String) {
+    let directory = terminal.state.path("qmp/history");
+    let mut files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
+    let path = files.next().unwrap();
+    assert_eq!(files.next(), None);
+    let text = std::fs::read_to_string(&path).unwrap();
+    (path, text)
+}
+
+#[test]
+fn the_history_is_searched() {
+    let mut terminal = Terminal::open(&[]);
+    terminal.expect_prompt();
+    terminal.press("query-version\r");
+    terminal.expect("\"qemu\"");
+    terminal.press("query-name\r");
+    terminal.expect("\"name\"");
+    terminal.expect_prompt();
+    terminal.press("\x12vers");
+    terminal.expect_line("(search `vers`) query-version");
+    terminal.press("\x1b[C#");
+    terminal.until("the found line", |terminal| terminal.line().0.contains("query-vers"));
+}
+
+/// A long reply is shown by the pager, which Ctrl-C ends; the shell goes on.
+#[test]
+fn control_c_ends_the_pager_and_not_the_shell() {
+    let pagers = ["cat >/dev/null; echo in the pager; sleep 1000", "less"];
+    for pager in pagers {
+        // The shell needs the terminal as its own, as it is where a person starts it.
+        let mut command = std::process::Command::new("setsid");
+        command.args(["--ctty", "--wait", support::SHELL]);
+        let mut terminal = Terminal::start(command, |command| {
+            command.env("PAGER", pager).env_remove("LESS");
+        });
+        terminal.expect_prompt();
+        terminal.press("query-status\r");
+        terminal.expect("\"running\": true");
+        terminal.expect_prompt();
+        terminal.press("query-commands\r");
+        match pager {
+            "less" => terminal.until("a page", |terminal| terminal.line().0.starts_with(':')),
+            _ => terminal.expect("in the pager"),
+        }
+        terminal.press("\x03");
+        terminal.expect_prompt();
+        terminal.press("query-name\r");
+        terminal.expect("(QEMU) query-name");
+        terminal.expect("\"name\"");
+        terminal.expect_prompt();
+        terminal.press("\x04");
+        assert_eq!(terminal.exit(), 0);
+    }
+}
+
+#[test]
+fn colors_are_used_where_they_are_wanted() {
+    let colored = |terminal: &Terminal| {
+        let text = String::from_utf8_lossy(&terminal.raw).into_owned();
+        text.contains("\x1b[1;3")
+    };
+    let mut terminal = Terminal::open(&[]);
+    terminal.expect_prompt();
+    assert!(colored(&terminal));
+    let mut terminal = Terminal::open_with(&[], |command| {
+        command.env("NO_COLOR", "1");
+    });
+    terminal.expect_prompt();
+    terminal.press("stop\r");
+    terminal.expect("STOP");
+    terminal.expect_prompt();
+    assert!(!colored(&terminal));
+}
+
+/// The time from the start to the first prompt is that of the connection, and little more.
+#[test]
+fn the_prompt_is_there_soon() {
+    let machine = Scripted::listen(nothing);
+    let begin = Instant::now();
+    let mut terminal = Terminal::open(&[&machine.path]);
+    terminal.expect_prompt();
+    let took = begin.elapsed();
+    eprintln!("start to first prompt: {took:?}");
+    // A build for debugging on a busy machine is slower than the 20 ms that are meant.
+    assert!(took.as_millis() < 2000, "{took:?}");
+}
+
+/// A terminal that cannot move its cursor has lines that it edits itself.
+#[test]
+fn a_dumb_terminal_has_a_prompt() {
+    let mut terminal = Terminal::open_with(&[], |command| {
+        command.env("TERM", "dumb");
+    });
+    terminal.expect("(QEMU)");
+    terminal.press("query-status\r");
+    terminal.expect("\"running\": true");
+    terminal.press("exit\r");
+    assert_eq!(terminal.exit(), 0);
+    assert!(!terminal.raw.contains(&0x1b));
 }

@@ -8,6 +8,8 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use qmp_server::Schema;
+use qmp_tools::shell::types::Builtin;
+use qmp_tools::shell::{Statement, parse};
 use serde_json::{Map, Value};
 use support::{Directory, SCHEMA, run};
 
@@ -142,7 +144,8 @@ fn examples_are_valid() {
             checked.unwrap_or_else(|error| panic!("{page}: {command}: {}", error.desc));
             let shell = section.split("<pre class=\"shell\">").nth(1).unwrap();
             let shell = unescape(shell.split("</pre>").next().unwrap());
-            let parsed = qmp_tools::shell::parse(&shell).unwrap().unwrap();
+            let parsed = parse(&shell, &Builtin).unwrap().unwrap();
+            let Statement::Command(parsed) = parsed else { panic!("{shell}: {parsed:?}") };
             assert_eq!(parsed.name, name);
             assert_eq!(
                 &parsed.arguments.unwrap_or_else(|| Map::new().into()),

@@ -73,14 +73,20 @@ fn qemu_behaves_alike() {
 #[test]
 fn launch_starts_the_stand_in() {
     let directory = stand_in();
-    let vm = Launch::from(command(&directory))
+    let launch = || {
+        let path = directory.path("");
+        Launch::new(NAME).configure(move |command| {
+            command.env("PATH", path);
+        })
+    };
+    let vm = launch()
         .args(["-M", "q35", "-display", "none", "-S", "-name", "launched"])
         .start::<Client>()
         .unwrap();
     assert_eq!(vm.execute(QueryName::new()).unwrap().name.as_deref(), Some("launched"));
     assert_eq!(vm.execute(QueryStatus::new()).unwrap().status.as_str(), "prelaunch");
     assert!(vm.quit().unwrap().success());
-    let error = Launch::from(command(&directory)).args(["-device", "nope"]).start::<Client>();
+    let error = launch().args(["-device", "nope"]).start::<Client>();
     let error = format!("{:?}", error.unwrap_err());
     assert!(error.contains("-device nope: 'nope' is not a valid device model name"), "{error}");
 }

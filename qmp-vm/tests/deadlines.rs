@@ -597,11 +597,16 @@ fn sleeps(options: Options) -> Launch {
 
 /// A program that opens its monitor, and is stopped by a signal.
 fn stops(calls: Duration) -> Launch {
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", STOPS]).env("GREETING", GREETING);
     let none: [&str; 0] = [];
     let options = Options::new().calls_within(calls);
-    Launch::from(command).monitor_args(none).options(options).grace(WITHIN)
+    Launch::new("/bin/sh")
+        .args(["-c", STOPS])
+        .configure(|command| {
+            command.env("GREETING", GREETING);
+        })
+        .monitor_args(none)
+        .options(options)
+        .grace(WITHIN)
 }
 
 #[rustfmt::skip]

@@ -44,9 +44,11 @@ const MUTE: &str = "echo 'waiting for a lock' >&2; exec sleep 60";
 /// Secrets may be among the arguments, as in `-object secret,data=...`.
 #[test]
 fn debug_shows_no_arguments() {
-    let mut command = std::process::Command::new("qemu");
-    command.args(["-object", "secret,id=s,data=hunter2"]).env("TOKEN", "hunter2");
-    let shown = format!("{:?}", Launch::from(command));
+    let launch =
+        Launch::new("qemu").args(["-object", "secret,id=s,data=hunter2"]).configure(|command| {
+            command.env("TOKEN", "hunter2");
+        });
+    let shown = format!("{launch:?}");
     assert!(shown.contains("\"qemu\"") && shown.contains("arguments: 2"), "{shown}");
     assert!(!shown.contains("hunter2"), "{shown}");
 }
@@ -192,18 +194,17 @@ mod blocking {
     /// A program may set the environment, the user and the output of the process.
     #[test]
     fn one_of_a_command() {
-        let mut command = Command::new("/bin/sh");
-        let script = format!("echo \"$SAID\" >&2; {WELL}");
-        command.args(["-c", &script]).env("SAID", "by the environment");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let none: [&str; 0] = [];
-        let client = Launch::from(command)
-            .monitor_args(none)
-            .grace(SOON)
+        let script = format!("echo \"$SAID\" >&2; pwd; {WELL}");
+        let client = shell(&script)
+            .configure(|command| {
+                command.env("SAID", "by the environment").current_dir("/");
+                command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+            })
             .start::<qmp_client::blocking::Client>()
             .unwrap();
         let process = client.process();
         wait_until(|| process.stderr() == "by the environment\n", "what it said");
+        wait_until(|| process.stdout() == "/\n", "where it is");
     }
 
     #[test]

@@ -76,10 +76,12 @@ impl fmt::Display for Timeout {
             WaitedFor::Connection(address) => {
                 write!(f, "the connection to {}", Excerpt(address, MOST))
             }
+            WaitedFor::Greeting if self.cause.is_some() => f.write_str("the greeting"),
             WaitedFor::Greeting => f.write_str(
                 "the greeting; another client may be connected, since most monitors serve one \
                  client at a time",
             ),
+            WaitedFor::Agent if self.cause.is_some() => f.write_str("the guest agent"),
             WaitedFor::Agent => f.write_str(
                 "the guest agent; it may not be running, or another client may be connected",
             ),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use qmp_tools::cli::Completions;
-use qmp_tools::programs::{info, manual, schema, shell};
+use qmp_tools::programs::{agent, info, manual, schema, shell};
 use qmp_tools::terminal::notice;
 
 /// Talk to virtual machines over QMP, and simulate them
@@ -20,9 +20,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
+    Agent(agent::Arguments),
     Completions(manual::CompletionsArguments),
     Info(info::Arguments),
     Manual(manual::ManualArguments),
+    #[cfg(unix)]
+    Ls(qmp_tools::programs::ls::Arguments),
     #[cfg(unix)]
     Record(Box<qmp_tools::programs::record::Arguments>),
     #[cfg(unix)]
@@ -40,11 +43,14 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     match &arguments.action {
+        Some(Action::Agent(arguments)) => agent::main(arguments),
         Some(Action::Completions(arguments)) => {
             manual::completions(arguments, Arguments::command())
         }
         Some(Action::Manual(arguments)) => manual::manual(arguments, Arguments::command()),
         Some(Action::Info(arguments)) => info::main(arguments),
+        #[cfg(unix)]
+        Some(Action::Ls(arguments)) => qmp_tools::programs::ls::main(arguments),
         #[cfg(unix)]
         Some(Action::Record(arguments)) => qmp_tools::programs::record::main(arguments),
         #[cfg(unix)]

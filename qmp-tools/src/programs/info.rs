@@ -155,6 +155,7 @@ fn watch_all(machines: &[MachineArgs], interval: Duration) -> Result<u8, Box<dyn
         notice("vm-info: --watch needs a terminal as its standard input and output");
         return Ok(2);
     }
+    let signals = watch::Signals::hold()?;
     let outcomes = each_connection(machines, |machine, _| Ok(machine));
     if outcomes.iter().all(|outcome| outcome.result.is_err()) {
         return Ok(conclude(&outcomes));
@@ -164,7 +165,7 @@ fn watch_all(machines: &[MachineArgs], interval: Duration) -> Result<u8, Box<dyn
         args: args.clone(),
         machine: outcome.result.map_err(|failure| failure.message),
     };
-    watch::run(outcomes.into_iter().zip(machines).map(watched).collect(), interval)?;
+    watch::run(outcomes.into_iter().zip(machines).map(watched).collect(), interval, &signals)?;
     Ok(0)
 }
 

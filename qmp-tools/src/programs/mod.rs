@@ -2,7 +2,10 @@
 //!
 //! Each is a subcommand of `qmp`, and some are also programs of their own.
 
+pub mod agent;
 pub mod info;
+#[cfg(unix)]
+pub mod ls;
 pub mod manual;
 #[cfg(unix)]
 pub mod record;

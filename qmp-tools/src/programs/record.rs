@@ -184,8 +184,10 @@ impl Record {
         if matches!(machine.origin, Origin::Simulated) {
             notice("no address was given: recording a simulated machine");
         }
+        let timeout = Some(self.machine.timeout.timeout);
+        let settings = Settings { timeout, ..Settings::default() };
         let (client, messages) = (machine.client.clone(), Box::new(io::stderr()));
-        let mut session = Session::new(client, io::stdout(), messages, Settings::default());
+        let mut session = Session::new(client, io::stdout(), messages, settings);
         let (mut status, mut is_over) = (ExitCode::SUCCESS, false);
         for command in &self.command {
             match session.line(command)? {
@@ -206,6 +208,7 @@ impl Record {
             let rest = end.map_or(POLL, |end| end.saturating_duration_since(Instant::now()));
             is_over = rest.is_zero() || session.pump(rest.min(POLL))? == Outcome::Lost;
         }
+        drop(session);
         match machine.finish() {
             Err(error) if error.is_closed() => Ok(status),
             finished => finished.map(|()| status).map_err(Box::from),

@@ -1,17 +1,15 @@
 //! Sends commands to a monitor from a prompt, a script, or the command line.
 
-use std::borrow::Cow;
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::{Args, Parser};
-use qmp_client::blocking::Client;
-use qmp_client::qmp::commands::QueryCommands;
 use qmp_client::{Dialect, Error};
 
 use crate::cli::{Completions, TimeoutArgs, chain};
@@ -19,8 +17,8 @@ use crate::machine::{Machine, MachineArgs, Origin};
 use crate::shell::output::{EventStyle, Mode};
 use crate::shell::script::{Script, Tally};
 use crate::shell::session::Peer;
-use crate::shell::{LogFile, Outcome, Printer, Prompt, Session, Settings};
-use crate::terminal::{self, notice};
+use crate::shell::{Handles, LogFile, Outcome, Session, Settings, Setup, interact};
+use crate::terminal::notice;
 
 /// Send commands to a QMP monitor, one per line: 'command key=value ...' or JSON
 #[derive(Debug, Parser)]
@@ -153,7 +151,6 @@ pub fn main(arguments: &Arguments) -> ExitCode {
     if machine.address.is_none() && machine.launch.is_empty() {
         machine.address = std::env::var("QMP_SOCKET").ok();
     }
-    machine.address = machine.address.map(|address| spelled_out(&address));
     run("qmp-shell", &machine, arguments.skip_negotiation, &arguments.options)
 }
 
@@ -171,20 +168,6 @@ pub fn wrap(arguments: &WrapArguments) -> ExitCode {
     run("qmp-shell-wrap", &machine, false, &arguments.options)
 }
 
-/// Returns an address in the toolkit's spelling: qmp-shell takes `HOST:PORT`, too.
-fn spelled_out(address: &str) -> String {
-    match address.rsplit_once(':') {
-        Some((host, port))
-            if !address.contains('/')
-                && !["tcp", "unix"].iter().any(|scheme| host.split(':').next() == Some(scheme))
-                && port.parse::<u16>().is_ok() =>
-        {
-            format!("tcp:{address}")
-        }
-        _ => address.to_owned(),
-    }
-}
-
 /// The exit status of an outcome.
 pub(crate) fn status(outcome: Outcome) -> ExitCode {
     ExitCode::from(match outcome {
@@ -197,9 +180,17 @@ pub(crate) fn status(outcome: Outcome) -> ExitCode {
 
 /// The exit status for arguments that are invalid.
 const USAGE: u8 = 2;
+/// The exit status where there is no connection.
 const NO_CONNECTION: u8 = 3;
+/// How long the last messages may take to be written to a log file.
+const LOGGED: Duration = Duration::from_secs(5);
 
-fn run(program: &str, machine: &MachineArgs, is_agent: bool, options: &ShellArgs) -> ExitCode {
+pub(super) fn run(
+    program: &str,
+    machine: &MachineArgs,
+    is_agent: bool,
+    options: &ShellArgs,
+) -> ExitCode {
     let fails = |status: u8, error: &dyn std::error::Error| {
         notice(&format!("{program}: {}", chain(error)));
         ExitCode::from(status)
@@ -212,20 +203,31 @@ fn run(program: &str, machine: &MachineArgs, is_agent: bool, options: &ShellArgs
     if is_agent {
         connection = connection.dialect(Dialect::Agent);
     }
+    let mut logged = None;
     if let Some(path) = &options.logfile {
         match LogFile::open(path) {
             Ok(mut log) => {
-                connection = connection.transcript(move |direction, text| log.add(direction, text));
+                // Disconnected when the last message has been logged.
+                let (logging, receiver) = mpsc::channel::<Infallible>();
+                logged = Some(receiver);
+                connection = connection.transcript(move |direction, text| {
+                    let _ = &logging;
+                    log.add(direction, text);
+                });
             }
             Err(error) => return fails(USAGE, &error),
         }
     }
+    let address = machine.address.clone().unwrap_or_default();
     let machine = match machine.connect_with(&connection) {
         Ok(connected) => (connected, machine.timeout.timeout),
         Err(error) => return fails(NO_CONNECTION, &*error),
     };
     let peer = if is_agent { Peer::Agent } else { Peer::Monitor };
-    match execute(machine, peer, scripts, options) {
+    let executed = execute(machine, peer, address, scripts, options);
+    drop(connection);
+    let _ = logged.map(|logged| logged.recv_timeout(LOGGED));
+    match executed {
         Ok(outcome) => status(outcome),
         Err(error) => fails(1, &*error),
     }
@@ -283,6 +285,7 @@ impl ShellArgs {
 fn execute(
     (machine, timeout): (Machine, Duration),
     peer: Peer,
+    address: String,
     scripts: Vec<Script>,
     options: &ShellArgs,
 ) -> Result<Outcome, Box<dyn std::error::Error>> {
@@ -299,11 +302,17 @@ fn execute(
             Origin::Address => "keeps running",
             Origin::Launched(_) | Origin::Simulated => "stops",
         };
-        let version = client.version();
-        notice(&format!("QEMU {version}. Press Ctrl-D to leave; the machine {then}."));
-        let asks = !options.yes && matches!(machine.origin, Origin::Address);
-        interact(client, settings, asks)?;
-        Outcome::Done
+        let server = match peer {
+            Peer::Monitor => format!("QEMU {}", client.version()),
+            Peer::Agent => String::from("A guest agent"),
+        };
+        notice(&format!("{server}. Press Ctrl-D to leave; the machine {then}."));
+        let asks = !options.yes && !matches!(machine.origin, Origin::Simulated);
+        let setup = Setup { client: client.clone(), peer, address };
+        interact(&setup, |Handles { output, messages, confirm }| {
+            let session = Session::new(client, output, messages, settings).peer(peer);
+            if asks { session.confirm(confirm) } else { session }
+        })?
     } else {
         let messages = Box::new(io::stderr());
         let mut session = Session::new(client, io::stdout(), messages, settings).peer(peer);
@@ -335,94 +344,5 @@ fn finish(machine: Machine) -> Result<(), Error> {
     match machine.finish() {
         Err(error) if error.is_closed() => Ok(()),
         other => other,
-    }
-}
-
-/// Reads commands from a person while a second thread executes them and prints events.
-fn interact(
-    client: Client,
-    settings: Settings,
-    asks: bool,
-) -> Result<(), Box<dyn std::error::Error>> {
-    let mut prompt = Prompt::new(commands(&client))?;
-    let printer = prompt.printer();
-    let (requests, inbox) = mpsc::channel();
-    let (done, outcomes) = mpsc::channel();
-    let connection = std::thread::spawn(move || {
-        let messages = Box::new(printer.clone());
-        let mut shell = Session::new(client, printer.clone(), messages, settings);
-        if asks {
-            shell = shell.confirm(Box::new(confirm));
-        }
-        serve(shell, &printer, &inbox, &done);
-    });
-    while let Some(command) = prompt.read()? {
-        // Print the reply before the next prompt.
-        if requests.send(command).is_err() || outcomes.recv() != Ok(Outcome::Done) {
-            break;
-        }
-    }
-    drop(requests);
-    // A panic has been printed.
-    let _ = connection.join();
-    Ok(())
-}
-
-/// Asks at the terminal, while no line is being edited.
-fn confirm(what: &str) -> bool {
-    let mut answer = String::new();
-    let asked = write!(io::stdout(), "This will {what}. Continue? [y/N] ");
-    let asked = asked.and_then(|()| io::stdout().flush());
-    let read = asked.and_then(|()| io::stdin().read_line(&mut answer));
-    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
-}
-
-/// Returns the names of the machine's commands, or none if it does not list them.
-fn commands(client: &Client) -> Vec<String> {
-    let known = client.execute(QueryCommands::new()).unwrap_or_default();
-    let names = known.into_iter().map(|command| command.name);
-    // A candidate is printed and inserted as it is.
-    let mut names: Vec<String> =
-        names.filter(|name| matches!(terminal::inline(name), Cow::Borrowed(_))).collect();
-    names.sort_unstable();
-    names
-}
-
-/// Executes lines as they arrive, and prints events in between.
-fn serve(
-    mut shell: Session<Printer>,
-    printer: &Printer,
-    inbox: &Receiver<String>,
-    done: &Sender<Outcome>,
-) {
-    /// How long the connection is polled for events before the inbox is checked again.
-    const POLL: Duration = Duration::from_millis(20);
-    loop {
-        match inbox.try_recv() {
-            Ok(line) => {
-                let outcome = match shell.line(&line).unwrap_or(Outcome::Lost) {
-                    // A failed command does not end the session.
-                    Outcome::Failed | Outcome::Interrupted | Outcome::Timeout => Outcome::Done,
-                    other => other,
-                };
-                if outcome != Outcome::Done {
-                    notice("The connection was closed.");
-                }
-                if done.send(outcome).is_err() || outcome != Outcome::Done {
-                    return;
-                }
-            }
-            Err(TryRecvError::Disconnected) => return,
-            Err(TryRecvError::Empty) => {
-                if shell.pump(POLL).unwrap_or(Outcome::Lost) != Outcome::Done {
-                    // The editor only returns once a key is pressed.
-                    let _ = writeln!(
-                        printer.clone(),
-                        "The connection was closed. Press Enter to leave."
-                    );
-                    return;
-                }
-            }
-        }
     }
 }

@@ -13,6 +13,8 @@ use serde_json::value::RawValue;
 
 use super::Failure;
 use crate::cli::TimeoutArgs;
+#[cfg(unix)]
+use crate::host::is_machine;
 use crate::terminal::{self, notice};
 
 /// The argument that names the toolkit's own schema.
@@ -125,9 +127,17 @@ fn fetch(address: &str, timeout: TimeoutArgs) -> Result<String, Failure> {
     Ok(answer.get().to_owned())
 }
 
-/// Returns whether a source is an address. A bare path is one if it names a socket.
+/// Returns whether a source is an address, or the name of a machine. A bare path is an address if it
+/// names a socket.
 fn is_address(source: &str) -> bool {
-    source.starts_with("unix:") || source.starts_with("tcp:") || is_socket(Path::new(source))
+    ["unix:", "tcp:", "telnet:"].iter().any(|prefix| source.starts_with(prefix))
+        || is_socket(Path::new(source))
+        || is_machine(source)
+}
+
+#[cfg(not(unix))]
+fn is_machine(_: &str) -> bool {
+    false
 }
 
 #[cfg(unix)]

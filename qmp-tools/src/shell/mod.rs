@@ -6,7 +6,7 @@
 //! ```
 
 pub mod complete;
-mod line;
+pub mod live;
 mod log;
 pub mod output;
 mod prompt;
@@ -16,7 +16,7 @@ pub mod session;
 pub mod syntax;
 pub mod types;
 
-pub use line::{Line, LineError, parse};
 pub use log::LogFile;
-pub use prompt::{Printer, Prompt};
-pub use session::{Interrupt, Outcome, Session, Settings, Statement};
+pub use prompt::{Handles, Setup, interact};
+pub use session::{Interrupt, Outcome, Session, Settings};
+pub use syntax::{Statement, SyntaxError, parse};

@@ -4,8 +4,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
-use super::LineError;
-use super::session::{Outcome, Session, Statement};
+use super::secrets::masked;
+use super::session::{Outcome, Session};
+use super::syntax::Statement;
 
 /// The longest line, and the longest statement, in bytes.
 const LONGEST: usize = 64 << 20;
@@ -107,7 +108,9 @@ fn read_line(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     }
     if line.last() == Some(&b'\n') {
         line.pop();
-        line.pop_if(|byte| *byte == b'\r');
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
     }
     Ok((length > 0).then_some(line))
 }
@@ -211,7 +214,7 @@ impl Tally {
         while let Next::Line(line) = script.rest()? {
             if !matches!(session.parse(&line), Ok(None)) {
                 session.at(script.file.as_deref(), Some(script.number));
-                let line = line.trim();
+                let line = masked(line.trim());
                 self.add(
                     session
                         .invalid(&format!("not executed because the machine has exited: {line}"))?,
@@ -245,9 +248,7 @@ impl Statements {
         if !is_first && !line.contains([')', ']', '}']) && self.text.len() < LONGEST {
             return false;
         }
-        // An unclosed quote fails its own line; it must not swallow those that follow.
-        let continues = matches!(session.parse(&self.text), Err(LineError::Unclosed('{' | '[')));
-        !continues || self.text.len() >= LONGEST
+        !session.is_incomplete(&self.text) || self.text.len() >= LONGEST
     }
 
     fn take(&mut self) -> String {

@@ -41,21 +41,44 @@ pub fn is_possible() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
+/// What a signal does: before the screen is shown, it ends the program, and then it closes the
+/// screen, so that the terminal is restored and a launched QEMU ended.
+#[derive(Clone, Debug, Default)]
+pub struct Signals {
+    shown: Arc<AtomicBool>,
+    closed: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// Holds the signals back on this thread and on those that it spawns from now on.
+    ///
+    /// # Errors
+    /// Returns an error if the signals cannot be held back.
+    pub fn hold() -> io::Result<Self> {
+        let signals = Self::default();
+        #[cfg(unix)]
+        {
+            let Self { shown, closed } = signals.clone();
+            crate::sim::signals::Signals::hold()?.on_first(move |signal| {
+                if !shown.load(Ordering::Relaxed) {
+                    std::process::exit(128 + signal);
+                }
+                closed.store(true, Ordering::Relaxed);
+            })?;
+        }
+        Ok(signals)
+    }
+}
+
 /// Shows machines until a person presses `q`, or a signal ends the program.
 ///
 /// # Errors
 /// Returns an error if the terminal cannot be used.
-pub fn run(machines: Vec<Watched>, interval: Duration) -> io::Result<()> {
-    let closed = Arc::new(AtomicBool::new(false));
-    // The terminal is restored, and a launched QEMU ended, however the program ends.
-    #[cfg(unix)]
-    {
-        let closed = closed.clone();
-        let on_signal = move |_| closed.store(true, Ordering::Relaxed);
-        crate::sim::signals::Signals::hold()?.on_first(on_signal)?;
-    }
+pub fn run(machines: Vec<Watched>, interval: Duration, signals: &Signals) -> io::Result<()> {
+    let closed = &signals.closed;
+    signals.shown.store(true, Ordering::Relaxed);
     let mut terminal = ratatui::try_init()?;
-    let result = watch(&mut terminal, machines, interval, &closed);
+    let result = watch(&mut terminal, machines, interval, closed);
     ratatui::try_restore()?;
     result
 }

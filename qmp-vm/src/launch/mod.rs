@@ -3,6 +3,8 @@
 pub(crate) mod launched;
 pub(crate) mod launching;
 mod program;
+mod shell;
+mod start;
 pub(crate) mod started;
 
 pub use launched::Launched;

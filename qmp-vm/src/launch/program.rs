@@ -1,28 +1,27 @@
 //! Programs to be launched, with their monitor on a socket pair.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use qmp_client::{Connecting, LaunchError, Options, Result};
+use qmp_client::{Connecting, Options, Result};
 
 use super::launched::Launched;
 use super::launching::Launching;
-use super::started::{Started, no_socket};
+use super::start::{Configure, Start};
 use crate::connect::Connect;
-use crate::process::{Hook, Process};
+use crate::process::{Hook, Hooks};
+
+/// The arguments that open QEMU's monitor.
+const MONITOR: [&str; 4] =
+    ["-chardev", "socket,id=qmp-client,fd={fd}", "-qmp", "chardev:qmp-client"];
 
 /// A QEMU to be started, with its monitor connected to this program alone: no socket exists in the
 /// file system, no other client can connect, and nothing has to be waited for.
-///
-/// The monitor is the process's standard input, so that its descriptor cannot leak into another
-/// process; the guest's console cannot be there. Standard output is inherited. Of standard error,
-/// the last lines are kept ([`Process::stderr`]), and all lines are passed to
-/// [`on_stderr`](Self::on_stderr).
 ///
 /// ```no_run
 /// # #[cfg(feature = "blocking")] {
@@ -41,86 +40,112 @@ use crate::process::{Hook, Process};
 /// On tokio, this is `.start::<qmp_client::Client>().await?`. On other executors,
 /// `qmp_vm::futures_io::launch` takes a `Launch`.
 ///
-/// Everything else about a process is said by a [`Command`], from which a `Launch` can be made: its
-/// environment, its user, where its output goes.
+/// # Input and output
 ///
-/// ```no_run
-/// # #[cfg(feature = "blocking")] {
-/// use std::os::unix::process::CommandExt;
-/// use std::process::{Command, Stdio};
+/// The process has no input, and what it writes to its standard output is discarded, unless
+/// [`on_stdout`](Self::on_stdout) or [`console`](Self::console) is used. The monitor is not there:
+/// `-nographic`, `-serial stdio`, `-serial mon:stdio` and `-monitor stdio` work. Of standard error, the
+/// last lines are kept ([`Process::stderr`](crate::Process::stderr)), and all lines are passed to
+/// [`on_stderr`](Self::on_stderr).
 ///
-/// use qmp_client::blocking::Client;
-/// use qmp_vm::Launch;
+/// # The process
 ///
-/// let mut qemu = Command::new("qemu-system-x86_64");
-/// // In a process group of its own, QEMU does not receive the terminal's interrupt.
-/// qemu.args(["-M", "none", "-display", "none"]).stdout(Stdio::null()).process_group(0);
-/// let vm = Launch::from(qemu).start::<Client>()?;
-/// # vm.quit()?;
-/// # }
-/// # Ok::<(), qmp_client::Error>(())
-/// ```
+/// The program is started by `/bin/sh`, which becomes the program. It leads a process group of its
+/// own, so that it does not receive a terminal's interrupt. A script that starts QEMU is in order; if
+/// it does not become QEMU by `exec`, it is killed together with QEMU. A program that starts QEMU as
+/// another user, such as `sudo`, may be out of reach, and closes the monitor's descriptor;
+/// [`monitor_args`](Self::monitor_args) can have the monitor on standard input.
 ///
-/// The process is the program that is started here. With `-daemonize`, that program exits at once,
-/// which is an error, and leaves a QEMU without an owner. If the program is a wrapper such as
-/// `sudo`, the wrapper is what is killed, unless it becomes QEMU by `exec`.
+/// With `-daemonize`, QEMU leaves the process that was started here, which is an error.
+///
+/// [`configure`](Self::configure) gives access to everything else: the environment, the user, the
+/// working directory.
 ///
 /// # When this program ends
 ///
-/// Dropping [`Launched`] ends QEMU. When this program is killed, exits or aborts, nothing is
-/// dropped: QEMU loses its monitor, and runs on.
+/// Dropping [`Launched`] ends QEMU. When this program exits, panics, aborts or is killed, QEMU ends as
+/// well: a second shell waits for the end of this program, sends SIGTERM to QEMU's process group, so
+/// that QEMU closes its disk images, and kills the group after the time of [`grace`](Self::grace). A
+/// child that this program forks, without `exec`, becomes a further owner.
+/// [`exit_with_parent(false)`](Self::exit_with_parent) turns this off.
 ///
-/// Since QEMU 10.2, the arguments `-run-with exit-with-parent=on` make QEMU exit when its parent
-/// does, on Linux, FreeBSD and macOS. On Linux, the parent is the *thread* that called
-/// [`start`](Self::start), or that first polled its future: it must live as long as the virtual
-/// machine. Older releases reject these arguments, and have no option of this kind. There, a
-/// supervisor can take care of it, such as a systemd service, whose remaining processes are killed
-/// when its main process ends, or a container.
+/// QEMU's own `-run-with exit-with-parent=on`, since QEMU 10.2, is not needed. On Linux, it ends QEMU
+/// already when the *thread* ends that called [`start`](Self::start).
 ///
 /// `Debug` shows neither the arguments nor the environment, which may contain secrets.
 #[must_use = "it has to be started"]
 pub struct Launch {
-    command: Command,
+    program: OsString,
+    arguments: Vec<OsString>,
     monitor: Vec<String>,
+    console: Option<OwnedFd>,
+    configure: Vec<Configure>,
     options: Options,
     grace: Duration,
-    on_stderr: Option<Hook>,
+    exit_with_parent: bool,
+    hooks: Hooks,
 }
 
 impl fmt::Debug for Launch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { command, monitor, options, grace, on_stderr } = self;
         f.debug_struct("Launch")
-            .field("program", &command.get_program())
-            .field("arguments", &command.get_args().len())
-            .field("monitor", monitor)
-            .field("options", options)
-            .field("grace", grace)
-            .field("on_stderr", &on_stderr.is_some())
-            .finish()
+            .field("program", &self.program)
+            .field("arguments", &self.arguments.len())
+            .field("monitor", &self.monitor)
+            .field("console", &self.console)
+            .field("options", &self.options)
+            .field("grace", &self.grace)
+            .field("exit_with_parent", &self.exit_with_parent)
+            .field("hooks", &self.hooks)
+            .finish_non_exhaustive()
     }
 }
 
 impl Launch {
     /// Launches a program that takes QEMU's options.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        Command::new(program).into()
+        Self {
+            program: program.as_ref().to_owned(),
+            arguments: Vec::new(),
+            monitor: MONITOR.map(String::from).to_vec(),
+            console: None,
+            configure: Vec::new(),
+            options: Options::new(),
+            grace: Duration::from_secs(5),
+            exit_with_parent: true,
+            hooks: Hooks::default(),
+        }
     }
 
     /// Adds an argument.
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
-        self.command.arg(argument);
+        self.arguments.push(argument.as_ref().to_owned());
         self
     }
 
     /// Adds arguments.
     pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
-        self.command.args(arguments);
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
     }
 
-    /// Sets the arguments that make the program open its monitor on descriptor 0, which it receives
-    /// after its other arguments (default: QEMU's).
+    /// Sets the arguments that make the program open its monitor, which it receives after its other
+    /// arguments (default: QEMU's). `{fd}` stands for the number of the monitor's descriptor, which is
+    /// free in the process: from 3 to 9.
+    ///
+    /// If `{fd}` does not occur, the monitor is the standard input, descriptor 0. Then nothing else can
+    /// use it: QEMU's `stdio` and `-nographic` are refused.
+    ///
+    /// ```
+    /// use qmp_vm::Launch;
+    ///
+    /// let daemon = Launch::new("qemu-storage-daemon")
+    ///     .monitor_args(["--chardev", "socket,id=m,fd={fd}", "--monitor", "chardev=m"]);
+    /// // `sudo` closes all descriptors but the standard ones.
+    /// let other_user = Launch::new("sudo")
+    ///     .args(["-u", "vm", "qemu-system-x86_64", "-display", "none"])
+    ///     .monitor_args(["-chardev", "socket,id=m,fd=0", "-qmp", "chardev:m"]);
+    /// ```
     pub fn monitor_args(mut self, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.monitor = arguments.into_iter().map(Into::into).collect();
         self
@@ -133,8 +158,8 @@ impl Launch {
     }
 
     /// Sets the time that the process may take to end by itself before it is killed (default: 5
-    /// seconds): after it has closed its monitor instead of greeting, and after the `Launched` of a
-    /// blocking client was dropped.
+    /// seconds): after it has closed its monitor instead of greeting, after the `Launched` of a
+    /// blocking client was dropped, and after this program has ended.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -154,7 +179,73 @@ impl Launch {
     /// let launch = Launch::new("qemu-system-x86_64").on_stderr(|line| eprintln!("QEMU: {line}"));
     /// ```
     pub fn on_stderr(mut self, hook: impl FnMut(&str) + Send + 'static) -> Self {
-        self.on_stderr = Some(Hook::new(hook));
+        self.hooks.stderr = Some(Hook::new(hook));
+        self
+    }
+
+    /// Calls a function with every line that the process writes to its standard output, in the manner
+    /// of [`on_stderr`](Self::on_stderr). With `-nographic` or `-serial stdio`, this is what the guest
+    /// writes to its serial console: anything, including sequences that control a terminal.
+    ///
+    /// Without this function, the output is discarded. [`console`](Self::console) takes precedence.
+    pub fn on_stdout(mut self, hook: impl FnMut(&str) + Send + 'static) -> Self {
+        self.hooks.stdout = Some(Hook::new(hook));
+        self
+    }
+
+    /// Makes a stream both the standard input and the standard output of the process, such as one end
+    /// of a socket pair, or a pseudo-terminal. With `-serial stdio`, the guest's serial console is at
+    /// the other end, which has to be read: QEMU may wait for that.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")] {
+    /// use std::io::Write;
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// use qmp_client::blocking::Client;
+    /// use qmp_vm::Launch;
+    ///
+    /// let (mut console, theirs) = UnixStream::pair()?;
+    /// let vm = Launch::new("qemu-system-x86_64")
+    ///     .args(["-nographic", "-kernel", "bzImage", "-append", "console=ttyS0"])
+    ///     .console(theirs)
+    ///     .start::<Client>()?;
+    /// console.write_all(b"root\n")?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn console(mut self, stream: impl Into<OwnedFd>) -> Self {
+        self.console = Some(stream.into());
+        self
+    }
+
+    /// Sets whether QEMU ends when this program ends, in whatever way (default: true).
+    ///
+    /// Without it, a QEMU whose owner was killed loses its monitor, and runs on.
+    pub fn exit_with_parent(mut self, ends: bool) -> Self {
+        self.exit_with_parent = ends;
+        self
+    }
+
+    /// Calls a function with the command before it is spawned, for everything that can be said about a
+    /// process: its environment, its user, its working directory, its process group, and where its
+    /// standard output goes, which is discarded otherwise. Its standard input and standard error are
+    /// set afterwards.
+    ///
+    /// The command is a shell, which becomes the program. Arguments are best added with
+    /// [`args`](Self::args).
+    ///
+    /// ```
+    /// use std::process::Stdio;
+    ///
+    /// use qmp_vm::Launch;
+    ///
+    /// let launch = Launch::new("qemu-system-x86_64").configure(|command| {
+    ///     command.env("QEMU_AUDIO_DRV", "none").current_dir("/").stdout(Stdio::inherit());
+    /// });
+    /// ```
+    pub fn configure(mut self, configure: impl FnOnce(&mut Command) + Send + 'static) -> Self {
+        self.configure.push(Box::new(configure));
         self
     }
 
@@ -172,7 +263,7 @@ impl Launch {
     /// # Panics
     /// The future panics outside of a tokio runtime.
     pub fn start<M: Connect>(self) -> M::Outcome<'static, Result<Launched<M>>> {
-        M::run(async move { M::greet(self.spawn()?).await })
+        M::run(async move { M::greet(self.into_start().start()?).await })
     }
 
     /// Starts the program for any other runtime. `connect` makes a client of this side of the
@@ -185,44 +276,20 @@ impl Launch {
         self,
         connect: impl FnOnce(UnixStream, &Options) -> io::Result<(Connecting, T)>,
     ) -> Result<(Launching, T)> {
-        self.spawn()?.connect_with(connect)
+        self.into_start().start()?.connect_with(connect)
     }
 
-    /// Starts the program.
-    ///
-    /// # Errors
-    /// The program does not start.
-    fn spawn(mut self) -> Result<Started> {
-        let (ours, theirs) = UnixStream::pair().map_err(no_socket)?;
-        let program: Box<str> = self.command.get_program().to_string_lossy().into();
-        let spawned = self
-            .command
-            .args(&self.monitor)
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stderr(Stdio::piped())
-            .spawn();
-        // The command holds the other end; while it is open, the end of the process goes unnoticed.
-        drop(self.command);
-        let process = spawned
-            .and_then(|child| Process::new(child, program.clone(), self.grace, self.on_stderr));
-        match process {
-            Ok(process) => Ok(Started { stream: ours, process, options: self.options }),
-            Err(error) => Err(LaunchError::not_started(program, error).into()),
-        }
-    }
-}
-
-impl From<Command> for Launch {
-    /// Launches a command that is set up already. Its standard input becomes the monitor and its
-    /// standard error is read, whatever the command says about them.
-    fn from(command: Command) -> Self {
-        let monitor = ["-chardev", "socket,id=qmp-client,fd=0", "-qmp", "chardev:qmp-client"];
-        Self {
-            command,
-            monitor: monitor.map(String::from).to_vec(),
-            options: Options::new(),
-            grace: Duration::from_secs(5),
-            on_stderr: None,
+    fn into_start(self) -> Start {
+        Start {
+            program: self.program,
+            arguments: self.arguments,
+            monitor: self.monitor,
+            console: self.console,
+            configure: self.configure,
+            hooks: self.hooks,
+            grace: self.grace,
+            supervised: self.exit_with_parent,
+            options: self.options,
         }
     }
 }

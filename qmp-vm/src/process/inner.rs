@@ -1,7 +1,7 @@
-//! The state that a process shares with the threads that read its standard error and wait for it.
+//! The state that a process shares with the threads that read its output and wait for it.
 
 use std::io::{self, Read};
-use std::process::{Child, ChildStderr};
+use std::process::Child;
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -15,33 +15,68 @@ use super::sync::lock;
 use super::tail::Tail;
 use super::watch::{Ended, Watch};
 
-/// The time for which standard error is read after the process has ended: another process may hold
+/// The time for which an output is read after the process has ended: another process may hold
 /// it open.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// The first and the longest pause between two looks at a process.
 const PAUSES: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(20));
+
+/// The outputs that are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reads {
+    pub(super) stdout: bool,
+    pub(super) stderr: bool,
+}
+
+/// One of the two outputs.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Output {
+    Stdout,
+    Stderr,
+}
 
 #[derive(Debug)]
 pub(crate) struct Inner {
     child: Owned,
     program: Box<str>,
     grace: Duration,
+    stdout: Tail,
     stderr: Tail,
     watch: Mutex<Watch>,
 }
 
 impl Inner {
-    pub(super) fn new(child: Child, program: Box<str>, grace: Duration, reads: bool) -> Self {
-        let stderr = Tail::new(!reads);
-        Self { child: Owned::new(child), program, grace, stderr, watch: Mutex::default() }
+    /// Takes a child, whose output has been taken from it and is to be [read](Self::read).
+    pub(super) fn new(child: Child, program: Box<str>, grace: Duration, reads: Reads) -> Self {
+        Self {
+            child: Owned::new(child),
+            program,
+            grace,
+            stdout: Tail::new(!reads.stdout),
+            stderr: Tail::new(!reads.stderr),
+            watch: Mutex::default(),
+        }
+    }
+
+    /// Ends the process when this program has ended.
+    pub(super) fn supervise(&self) -> io::Result<()> {
+        self.child.supervise(self.grace)
     }
 
     pub(super) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    pub(super) fn stderr(&self) -> String {
-        self.stderr.text()
+    fn tail(&self, output: Output) -> &Tail {
+        match output {
+            Output::Stdout => &self.stdout,
+            Output::Stderr => &self.stderr,
+        }
+    }
+
+    /// Returns the last of what the process wrote.
+    pub(super) fn wrote(&self, output: Output) -> String {
+        self.tail(output).text()
     }
 
     /// Returns the time that the process may take to end by itself.
@@ -104,28 +139,29 @@ impl Inner {
         }
         let waited_for = WaitedFor::State("the greeting".into());
         let timeout = Timeout::new(waited_for, timeout.within).because(timeout.cause);
-        LaunchError::not_ready(&*self.program, self.stderr(), timeout)
+        LaunchError::not_ready(&*self.program, self.wrote(Output::Stderr), timeout)
     }
 
     fn exited(&self, exit: Exit) -> LaunchError {
-        LaunchError::exited(&*self.program, exit.status(), self.stderr())
+        LaunchError::exited(&*self.program, exit.status(), self.wrote(Output::Stderr))
     }
 
-    /// Reads standard error to its end.
-    pub(super) fn read_stderr(&self, mut stderr: ChildStderr, hook: Option<Hook>) {
+    /// Reads one of the outputs to its end, so that the process never waits for a reader.
+    pub(super) fn read(&self, output: Output, mut pipe: impl Read, hook: Option<Hook>) {
+        let tail = self.tail(output);
         let mut lines = Lines::new(hook);
-        let mut buffer = [0; 1024];
+        let mut buffer = [0; 4096];
         loop {
-            let count = match stderr.read(&mut buffer) {
+            let count = match pipe.read(&mut buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Ok(0) | Err(_) => break,
                 Ok(count) => count,
             };
-            self.stderr.push(&buffer[..count]);
+            tail.push(&buffer[..count]);
             lines.push(&buffer[..count]);
         }
         lines.finish();
-        self.stderr.finish();
+        tail.finish();
     }
 
     fn cannot(&self, verb: &str, error: io::Error) -> Error {
@@ -164,6 +200,7 @@ impl Inner {
             self.wait_a_while();
         }
         self.stderr.wait(LAST_WORDS);
+        self.stdout.wait(LAST_WORDS);
         let waiting = lock(&self.watch).end();
         waiting.into_iter().for_each(Waker::wake);
     }

@@ -1,4 +1,4 @@
-//! Standard error of a process, line by line.
+//! The output of a process, line by line.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,6 +19,13 @@ impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Hook")
     }
+}
+
+/// The functions that are called with the lines of each output.
+#[derive(Debug, Default)]
+pub(crate) struct Hooks {
+    pub(crate) stdout: Option<Hook>,
+    pub(crate) stderr: Option<Hook>,
 }
 
 /// Splits bytes into lines.

@@ -1,24 +1,26 @@
-//! A process that was launched: its standard error, and its end.
+//! A process that was launched: its output, and its end.
 
 mod exit;
 mod inner;
 mod lines;
 mod owned;
+mod supervisor;
 mod sync;
 mod tail;
 pub(crate) mod thread;
 mod watch;
 
+use std::io;
 use std::process::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
 use qmp_client::Result;
 
-use inner::Inner;
+use inner::{Inner, Output, Reads};
 
 pub use exit::Exit;
-pub(crate) use lines::Hook;
+pub(crate) use lines::{Hook, Hooks};
 
 /// A process that was [launched](crate::Launch). Dropping it kills the process.
 ///
@@ -32,7 +34,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Takes a child. If its standard error is a pipe, it is read from now on.
+    /// Takes a child. The outputs of it that are pipes are read from now on.
     ///
     /// # Errors
     /// The system has no thread to offer; the child has been killed.
@@ -40,17 +42,39 @@ impl Process {
         mut child: Child,
         program: Box<str>,
         grace: Duration,
-        hook: Option<Hook>,
-    ) -> std::io::Result<Self> {
-        let stderr = child.stderr.take();
-        let inner = Arc::new(Inner::new(child, program, grace, stderr.is_some()));
+        hooks: Hooks,
+    ) -> io::Result<Self> {
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let reads = Reads { stdout: stdout.is_some(), stderr: stderr.is_some() };
+        let inner = Arc::new(Inner::new(child, program, grace, reads));
         // From here on, the child is killed if anything fails.
         let process = Self { inner, kills: true };
+        if let Some(stdout) = stdout {
+            process.read(Output::Stdout, stdout, hooks.stdout)?;
+        }
         if let Some(stderr) = stderr {
-            let inner = Arc::clone(&process.inner);
-            thread::spawn(move || inner.read_stderr(stderr, hook))?;
+            process.read(Output::Stderr, stderr, hooks.stderr)?;
         }
         Ok(process)
+    }
+
+    /// Reads an output on a thread.
+    fn read(
+        &self,
+        output: Output,
+        pipe: impl io::Read + Send + 'static,
+        hook: Option<Hook>,
+    ) -> io::Result<()> {
+        let inner = Arc::clone(&self.inner);
+        thread::spawn(move || inner.read(output, pipe, hook))
+    }
+
+    /// Ends the process when this program has ended.
+    ///
+    /// # Errors
+    /// The supervisor cannot be started.
+    pub(crate) fn supervise(&self) -> io::Result<()> {
+        self.inner.supervise()
     }
 
     /// Returns the process id.
@@ -63,7 +87,16 @@ impl Process {
     /// arrived. [`Launch::on_stderr`](crate::Launch::on_stderr) is called with all of it.
     #[must_use]
     pub fn stderr(&self) -> String {
-        self.inner.stderr()
+        self.inner.wrote(Output::Stderr)
+    }
+
+    /// Returns the last 4 KiB that the process wrote to its standard output, as far as they have
+    /// arrived, if that is read: because of [`Launch::on_stdout`](crate::Launch::on_stdout), which is
+    /// called with all of it, or because [`Launch::configure`](crate::Launch::configure) made it a
+    /// pipe.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        self.inner.wrote(Output::Stdout)
     }
 
     /// Returns how the process ended, if it has.

@@ -8,10 +8,12 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Child;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
 use super::exit::Exit;
+use super::supervisor::Supervisor;
 use super::sync::lock;
 
 #[derive(Debug)]
@@ -28,6 +30,31 @@ pub(super) struct Owned {
 struct State {
     child: Child,
     exit: Option<Exit>,
+    /// Ends the process when this program has ended; `None` if it does not, or not any more.
+    supervisor: Option<Supervisor>,
+}
+
+/// How far a process is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    /// As far as the system tells.
+    Running,
+    /// It has ended, and its number is still its own.
+    Ended,
+    /// Other code has waited for it: then its number means nothing.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code))]
+    Taken,
+}
+
+impl Phase {
+    #[cfg(target_os = "linux")]
+    fn of(found: &rustix::io::Result<Option<rustix::process::WaitIdStatus>>) -> Self {
+        match found {
+            Ok(Some(_)) => Self::Ended,
+            Err(Errno::CHILD) => Self::Taken,
+            Ok(None) | Err(_) => Self::Running,
+        }
+    }
 }
 
 impl Owned {
@@ -37,12 +64,22 @@ impl Owned {
             id,
             #[cfg(target_os = "linux")]
             descriptor: descriptor_of(id),
-            state: Mutex::new(State { child, exit: None }),
+            state: Mutex::new(State { child, exit: None, supervisor: None }),
         }
     }
 
     pub(super) fn id(&self) -> u32 {
         self.id
+    }
+
+    /// Ends the process when this program has ended, and the processes of its group when the process
+    /// has ended.
+    ///
+    /// # Errors
+    /// The supervisor cannot be started.
+    pub(super) fn supervise(&self, grace: Duration) -> io::Result<()> {
+        lock(&self.state).supervisor = Some(Supervisor::start(self.id, grace)?);
+        Ok(())
     }
 
     /// Returns how the process ended, if it has.
@@ -54,6 +91,11 @@ impl Owned {
     pub(super) fn start_kill(&self) -> io::Result<()> {
         let mut state = lock(&self.state);
         if self.look(&mut state)?.is_some() {
+            return Ok(());
+        }
+        // A wrapper may have started the process that matters. No other group has this number, since
+        // the process has not been waited for.
+        if self.kill_group() {
             return Ok(());
         }
         #[cfg(target_os = "linux")]
@@ -68,11 +110,28 @@ impl Owned {
         state.child.kill()
     }
 
+    /// Kills the process group that the process leads; returns false if it does not lead one.
+    fn kill_group(&self) -> bool {
+        use rustix::process::{Signal, getpgid, kill_process_group};
+        let Some(pid) = pid(self.id) else { return false };
+        getpgid(Some(pid)) == Ok(pid) && kill_process_group(pid, Signal::KILL).is_ok()
+    }
+
     fn look(&self, state: &mut State) -> io::Result<Option<Exit>> {
         if state.exit.is_none() {
-            state.exit = match self.is_taken() {
-                true => Some(Exit::UNKNOWN),
-                false => match state.child.try_wait() {
+            let phase = self.phase();
+            if phase != Phase::Running {
+                if let Some(supervisor) = state.supervisor.take() {
+                    supervisor.dismiss();
+                    // What a wrapper left behind.
+                    if phase == Phase::Ended {
+                        self.kill_group();
+                    }
+                }
+            }
+            state.exit = match phase {
+                Phase::Taken => Some(Exit::UNKNOWN),
+                Phase::Running | Phase::Ended => match state.child.try_wait() {
                     Ok(status) => status.map(Exit::from),
                     Err(error) if Errno::from_io_error(&error) == Some(Errno::CHILD) => {
                         Some(Exit::UNKNOWN)
@@ -80,25 +139,43 @@ impl Owned {
                     Err(error) => return Err(error),
                 },
             };
+            if state.exit.is_some() {
+                // On systems that do not tell the phase.
+                state.supervisor.take().into_iter().for_each(Supervisor::dismiss);
+            }
         }
         Ok(state.exit)
     }
 
-    /// Returns whether other code is known to have waited for the process: then its id means
-    /// nothing.
-    #[cfg(target_os = "linux")]
-    fn is_taken(&self) -> bool {
+    /// Finds out whether the process has ended, without waiting for it.
+    #[cfg(any(
+        target_os = "android",
+        target_os = "freebsd",
+        target_os = "linux",
+        target_vendor = "apple"
+    ))]
+    fn phase(&self) -> Phase {
         use rustix::process::{WaitId, WaitIdOptions, waitid};
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        self.descriptor.as_ref().is_some_and(|descriptor| {
-            let found = waitid(WaitId::PidFd(descriptor.as_fd()), options);
-            found.is_err_and(|error| error == Errno::CHILD)
-        })
+        #[cfg(target_os = "linux")]
+        if let Some(descriptor) = &self.descriptor {
+            return Phase::of(&waitid(WaitId::PidFd(descriptor.as_fd()), options));
+        }
+        match pid(self.id).map(|pid| waitid(WaitId::Pid(pid), options)) {
+            // The number may be another child's.
+            Some(Ok(Some(_))) => Phase::Ended,
+            _ => Phase::Running,
+        }
     }
 
-    #[cfg(not(target_os = "linux"))]
-    fn is_taken(&self) -> bool {
-        false
+    #[cfg(not(any(
+        target_os = "android",
+        target_os = "freebsd",
+        target_os = "linux",
+        target_vendor = "apple"
+    )))]
+    fn phase(&self) -> Phase {
+        Phase::Running
     }
 
     /// Waits until the process has ended, and returns true; or returns false at once, on systems
@@ -137,12 +214,6 @@ fn descriptor_of(id: u32) -> Option<OwnedFd> {
     pid(id).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
 }
 
-#[cfg(any(
-    target_os = "android",
-    target_os = "freebsd",
-    target_os = "linux",
-    target_vendor = "apple"
-))]
 fn pid(id: u32) -> Option<rustix::process::Pid> {
     i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw)
 }

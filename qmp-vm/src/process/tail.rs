@@ -1,4 +1,4 @@
-//! The last of what a process wrote to its standard error.
+//! The last of what a process wrote to one of its outputs.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex};

@@ -92,11 +92,24 @@ impl Block {
             if !seen.insert(name) {
                 continue;
             }
-            let owner = owners.get(name).filter(|_| !names::is_given(name));
-            let owner = owner.cloned().unwrap_or_else(|| name.to_owned());
+            let owner = self.owner(name, &owners);
             bitmaps.extend(node.dirty_bitmaps.iter().flatten().map(|info| bitmap(&owner, info)));
         }
         bitmaps
+    }
+
+    /// Returns the name that a person gave for a node: to it, its device, or the first node below it,
+    /// since jobs put nodes of their own above.
+    fn owner(&self, node: &str, devices: &HashMap<&str, String>) -> String {
+        if names::is_given(node) {
+            return node.to_owned();
+        }
+        let chain = self.graph.backing_chain(node);
+        let given = |node: &str| match devices.get(node) {
+            _ if names::is_given(node) => Some(node.to_owned()),
+            device => device.cloned(),
+        };
+        std::iter::once(node).chain(chain).find_map(given).unwrap_or_else(|| node.to_owned())
     }
 
     fn image(&self, info: &BlockDeviceInfo) -> Image {

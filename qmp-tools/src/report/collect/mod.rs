@@ -32,7 +32,8 @@ use query::Queries;
 
 /// Queries a virtual machine or a storage daemon for everything that the report shows.
 ///
-/// All queries are sent before the first reply is awaited, and share a deadline. A query that is
+/// Most queries are sent before the first reply is awaited. Each has a deadline of `within`, and all
+/// together take at most twice that time. A query that is
 /// refused, not answered in time, or answered with something else than the schema says, costs only
 /// its section, and the report names it.
 ///
@@ -64,7 +65,7 @@ pub fn collect(vm: &Client, within: Duration) -> Result<Report, Error> {
     let containers = network::containers(q)?;
     let chardevs = q.ask(QueryChardev::new())?;
     let servers = q.ask(QueryVncServers::new())?;
-    let vnc = q.attempt(QueryVnc::new())?;
+    let vnc = q.attempt(QueryVnc::new(), "")?;
     let spice = q.ask(QuerySpice::new())?;
     let mice = q.ask(QueryMice::new())?;
     let pci = q.ask(QueryPci::new())?;
@@ -103,7 +104,6 @@ pub fn collect(vm: &Client, within: Duration) -> Result<Report, Error> {
     let jobs = q.answer(jobs)?.unwrap_or_default();
     let filters = q.answer(filters)?.unwrap_or_default();
     let human = q.answer(human)?.unwrap_or_default();
-    let cards = network::devices(q, containers)?;
     let chardevs = q.answer(chardevs)?.unwrap_or_default();
     let servers = q.answer(servers)?.map(display::vnc_servers);
     let vnc = q.answer(vnc)?.and_then(display::vnc);
@@ -112,6 +112,7 @@ pub fn collect(vm: &Client, within: Duration) -> Result<Report, Error> {
     let pci = q.answer(pci)?.unwrap_or_default();
     let iothreads = q.answer(iothreads)?.unwrap_or_default();
     let migration = q.answer(migration)?.and_then(machine::migration);
+    let cards = network::devices(q, containers)?;
     let accelerator = accelerator(q, accelerators, kvm)?;
     q.check()?;
 
@@ -172,6 +173,9 @@ fn accelerator(
     if kvm {
         return Ok(Some(String::from("kvm")));
     }
-    let jit = queries.attempt(XQueryJit::new())?;
+    if !queries.goes_on() {
+        return Ok(None);
+    }
+    let jit = queries.attempt(XQueryJit::new(), "")?;
     Ok(queries.answer(jit)?.map(|_| String::from("tcg")))
 }

@@ -33,9 +33,9 @@ struct Device {
 pub(super) fn containers(queries: &Queries<'_>) -> Result<Containers, Error> {
     let [peripheral, anonymous, unattached] = CONTAINERS;
     Ok(Containers([
-        queries.attempt(QomList::new(peripheral))?,
-        queries.attempt(QomList::new(anonymous))?,
-        queries.attempt(QomList::new(unattached))?,
+        queries.attempt(QomList::new(peripheral), peripheral)?,
+        queries.attempt(QomList::new(anonymous), anonymous)?,
+        queries.attempt(QomList::new(unattached), unattached)?,
     ]))
 }
 
@@ -49,11 +49,17 @@ pub(super) fn devices(
         let properties = queries.answer(query)?.unwrap_or_default();
         devices.extend(properties.iter().filter_map(|property| device(container, property)));
     }
+    if !queries.goes_on() {
+        return Ok(Vec::new());
+    }
     let mut types: HashMap<&str, bool> = HashMap::new();
     let mut asked = Vec::new();
     for device in &devices {
         if types.len() < MOST && types.insert(&device.model, false).is_none() {
-            asked.push((&device.model, queries.attempt(QomList::new(device.path.clone()))?));
+            asked.push((
+                &device.model,
+                queries.attempt(QomList::new(device.path.clone()), &device.path)?,
+            ));
         }
     }
     for (model, query) in asked {
@@ -64,7 +70,9 @@ pub(super) fn devices(
     let mut cards = Vec::new();
     for device in devices.iter().filter(|device| types.get(&*device.model) == Some(&true)) {
         if cards.len() < MOST {
-            let get = |property: &str| queries.attempt(QomGet::new(device.path.clone(), property));
+            let get = |property: &str| {
+                queries.attempt(QomGet::new(device.path.clone(), property), &device.path)
+            };
             cards.push((device, get("mac")?, get("netdev")?));
         }
     }
@@ -143,6 +151,9 @@ pub(super) fn merge(mut cards: Vec<Nic>, filters: &[RxFilterInfo], human: &str) 
             card.name = card.path.clone().unwrap_or_default();
         }
     }
+    // The order in which the cards were created, as far as it is known.
+    let place = |card: &Nic| clients.iter().position(|client| client.name == card.name);
+    cards.sort_by_key(|card| place(card).unwrap_or(usize::MAX));
     cards
 }
 
@@ -224,11 +235,11 @@ mod tests {
         };
         let cards = merge(vec![anonymous], &[], human);
         let names: Vec<_> = cards.iter().map(|card| card.name.as_str()).collect();
-        assert_eq!(names, ["e1000e.0", "nic0"]);
-        assert_eq!(cards[1].backend.as_deref(), Some("u0"));
-        assert_eq!(cards[1].backend_type.as_deref(), Some("user"));
-        assert_eq!(cards[1].backend_details.as_deref(), Some("net=10.0.2.0,restrict=off"));
-        assert_eq!(cards[0].path.as_deref(), Some("/machine/peripheral-anon/device[0]"));
+        assert_eq!(names, ["nic0", "e1000e.0"]);
+        assert_eq!(cards[0].backend.as_deref(), Some("u0"));
+        assert_eq!(cards[0].backend_type.as_deref(), Some("user"));
+        assert_eq!(cards[0].backend_details.as_deref(), Some("net=10.0.2.0,restrict=off"));
+        assert_eq!(cards[1].path.as_deref(), Some("/machine/peripheral-anon/device[0]"));
         assert!(
             merge(Vec::new(), &[], "unknown command: 'info network'\r\n\\ : index=").is_empty()
         );

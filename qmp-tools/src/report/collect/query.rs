@@ -3,18 +3,21 @@
 use std::time::{Duration, Instant};
 
 use qmp_client::blocking::{Client, Ticket};
-use qmp_client::{Error, Raw, Request};
+use qmp_client::{Error, ErrorClass, Raw, Request};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::super::model::Problem;
 
-/// The queries of one report.
+/// The queries of one report. Each has a deadline, and those that follow from others share what is left
+/// of twice that time.
 pub(super) struct Queries<'a> {
     vm: &'a Client,
     until: Instant,
     within: Duration,
     answered: usize,
+    /// Whether the query whose reply was awaited last was not answered.
+    is_stuck: bool,
     failure: Option<Error>,
     pub(super) refused: Vec<Problem>,
     pub(super) unanswered: Vec<Problem>,
@@ -43,9 +46,10 @@ impl<'a> Queries<'a> {
     pub(super) fn new(vm: &'a Client, within: Duration) -> Self {
         Self {
             vm,
-            until: Instant::now() + within,
+            until: Instant::now() + 2 * within,
             within,
             answered: 0,
+            is_stuck: false,
             failure: None,
             refused: Vec::new(),
             unanswered: Vec::new(),
@@ -74,10 +78,14 @@ impl<'a> Queries<'a> {
         self.send(request, name.to_owned(), Wanted::Report)
     }
 
-    /// Sends a query whose refusal says no more than that there is nothing to report.
-    pub(super) fn attempt<R: Request>(&self, request: R) -> Result<Query<R::Return>, Error> {
-        let name = request.name().into_owned();
-        self.send(request, name, Wanted::Try)
+    /// Sends a query about a subject whose refusal says no more than that there is nothing to report.
+    pub(super) fn attempt<R: Request>(
+        &self,
+        request: R,
+        subject: &str,
+    ) -> Result<Query<R::Return>, Error> {
+        let name = format!("{} {subject}", request.name());
+        self.send(request, name.trim_end().to_owned(), Wanted::Try)
     }
 
     fn send<R: Request>(
@@ -86,7 +94,8 @@ impl<'a> Queries<'a> {
         name: String,
         kind: Wanted,
     ) -> Result<Query<R::Return>, Error> {
-        let within = self.until.saturating_duration_since(Instant::now());
+        let left = self.until.saturating_duration_since(Instant::now());
+        let within = left.min(self.within);
         let ticket = self.vm.call(request).within(within).send()?;
         Ok(Query { ticket, name, kind })
     }
@@ -99,7 +108,9 @@ impl<'a> Queries<'a> {
         &mut self,
         query: Query<T>,
     ) -> Result<Option<T>, Error> {
-        let error = match query.ticket.receive() {
+        let received = query.ticket.receive();
+        self.is_stuck = matches!(received, Err(Error::Timeout(_)));
+        let error = match received {
             Ok(answer) => {
                 self.answered += 1;
                 return Ok(Some(answer));
@@ -112,7 +123,7 @@ impl<'a> Queries<'a> {
                 self.answered += 1;
                 if error.is_command_not_found() {
                     self.unsupported.push(query.name);
-                } else if query.kind == Wanted::Report {
+                } else if query.kind == Wanted::Report && !is_absence(&server.error.class) {
                     self.refused.push(problem(server.error.desc.clone()));
                 }
             }
@@ -138,8 +149,18 @@ impl<'a> Queries<'a> {
         }
     }
 
+    /// Returns whether more queries are worth asking: the last one was answered.
+    pub(super) fn goes_on(&self) -> bool {
+        !self.is_stuck
+    }
+
     /// Returns whether the machine does not have a query, which has been answered.
     pub(super) fn lacks(&self, query: &str) -> bool {
         self.unsupported.iter().any(|name| name == query)
     }
+}
+
+/// Returns whether an error says that the machine has no such device, which is an answer.
+fn is_absence(class: &ErrorClass) -> bool {
+    matches!(class, ErrorClass::DeviceNotActive | ErrorClass::DeviceNotFound)
 }

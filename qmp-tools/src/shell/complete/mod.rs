@@ -1,11 +1,19 @@
 //! Completion, hints and suggestions, without a client.
 
+mod arguments;
+mod given;
+mod hint;
+mod json;
+mod kinds;
+mod place;
 mod similar;
+mod statement;
 
 use std::ops::Range;
 
 use crate::shell::types::Types;
 
+pub use hint::hint;
 pub use similar::did_you_mean;
 
 /// The names of what lives in the machine, as far as they are known without waiting.
@@ -86,19 +94,25 @@ pub struct Completion {
 /// Completes a text at the cursor.
 #[must_use]
 pub fn complete(text: &str, cursor: usize, types: &dyn Types, live: &dyn Live) -> Completion {
-    let before = text.get(..cursor).unwrap_or(text);
-    let start = before.rfind(char::is_whitespace).map_or(0, |at| at + 1);
-    let word = before.get(start..).unwrap_or_default();
-    let _ = live;
-    let names = types.schema().commands().into_iter();
-    let candidates =
-        names.filter(|name| name.starts_with(word)).map(|name| Candidate::new(name, "")).collect();
-    Completion { span: start..cursor, candidates }
+    let cursor = (0..=cursor.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    let cursor = cursor.unwrap_or_default();
+    Completer { text, cursor, types, live }.complete()
 }
 
-/// Returns the arguments that are mandatory and missing, such as `driver= [id=]`.
-#[must_use]
-pub fn hint(text: &str, types: &dyn Types) -> Option<String> {
-    let _ = (text, types);
-    None
+/// What completion works on.
+#[derive(Clone, Copy)]
+struct Completer<'a> {
+    text: &'a str,
+    cursor: usize,
+    types: &'a dyn Types,
+    live: &'a dyn Live,
+}
+
+impl std::fmt::Debug for Completer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Completer")
+            .field("text", &self.text)
+            .field("cursor", &self.cursor)
+            .finish_non_exhaustive()
+    }
 }

@@ -119,10 +119,10 @@ mod tests {
             {"node": "a\u001b", "size": 1024, "options": {"x": [1, 2]}},
             {"driver": "e\u0301", "size": 77}]"#;
         let lines = [
-            "node        size  driver  options",
-            "n0             5  漢字",
+            "node       size  driver  options",
+            "n0            5  漢字",
             "\"a\\u001b\"  1024          {\"x\": [1, 2]}",
-            "              77  e\u{301}",
+            "             77  e\u{301}",
         ];
         assert_eq!(shown(text).unwrap(), lines.join("\n"));
     }

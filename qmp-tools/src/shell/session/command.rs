@@ -4,15 +4,19 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use qmp_client::blocking::Ticket;
+use qmp_client::qmp::commands::QueryCommands;
 use qmp_client::{Error, ErrorClass};
 use qmp_vm::HumanText;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::request::{Dynamic, shown};
-use super::{Command, Outcome, Peer, Session};
+use super::{Outcome, Peer, Session};
 use crate::cli::chain;
+use crate::shell::complete::did_you_mean;
 use crate::shell::output::{ErrorKind, Failure, Origin};
+use crate::shell::syntax::Command;
+use crate::shell::types::{BuiltinAgent, Types};
 use crate::terminal;
 
 /// The time between two looks at what else happens while a reply is waited for.
@@ -32,8 +36,9 @@ pub(super) struct Pending {
 
 impl<W: Write> Session<W> {
     pub(super) fn command(&mut self, command: Command) -> io::Result<Outcome> {
-        let Command { name, oob, arguments, id, .. } = command;
-        let origin = Origin { id, ..self.origin(Some(&name)) };
+        let Command { name, oob, arguments, id, line } = command;
+        let mut origin = Origin { id, ..self.origin(Some(&name)) };
+        origin.line = origin.line.map(|first| first + line - 1);
         if name == "qmp_capabilities" && self.peer == Peer::Monitor {
             // The connection has been negotiated; a script for a bare socket begins with it.
             let empty = serde_json::value::to_raw_value(&json!({}))?;
@@ -191,12 +196,34 @@ impl<W: Write> Session<W> {
         let message = format!("{}{class}", chain(error));
         self.output.error(origin, &Failure { kind, message, error: error.server() })?;
         if error.is_command_not_found() {
-            let name = terminal::inline(origin.command.as_deref().unwrap_or_default());
-            self.output.message(&format!(
-                "hint: `query-commands` lists the available commands; `{name}` is not one of them"
-            ))?;
+            let hint = self.hint(origin.command.as_deref().unwrap_or_default());
+            self.output.message(&format!("hint: {}", terminal::inline(&hint)))?;
         }
         Ok(outcome)
+    }
+
+    /// Returns what to do about a command that the server does not have.
+    fn hint(&self, name: &str) -> String {
+        let similar = match (&self.types, self.peer) {
+            (Some(types), _) => did_you_mean(name, types.schema().commands().into_iter()),
+            (None, Peer::Agent) => did_you_mean(name, BuiltinAgent.schema().commands().into_iter()),
+            (None, Peer::Monitor) => {
+                let call = self.client.call(QueryCommands::new()).within(Duration::from_secs(5));
+                let known = call.execute().unwrap_or_default();
+                did_you_mean(name, known.iter().map(|command| command.name.as_str()))
+            }
+        };
+        match (similar, self.peer) {
+            (Some(similar), _) => format!("did you mean `{similar}`?"),
+            (None, Peer::Monitor) => {
+                format!(
+                    "`query-commands` lists the available commands; `{name}` is not one of them"
+                )
+            }
+            (None, Peer::Agent) => {
+                format!("`guest-info` lists the available commands; `{name}` may be disabled")
+            }
+        }
     }
 }
 

@@ -3,15 +3,17 @@
 //! One thread drives a session. While it waits for a reply, it shows events, and another thread can
 //! [interrupt](Interrupt) the wait; the reply is shown when it comes, with the name of its command.
 
+mod agent;
 mod command;
 mod events;
 mod interrupt;
 mod recent;
 mod request;
 mod settings;
-mod statement;
+mod typing;
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use qmp_client::blocking::{Client, Events};
@@ -21,9 +23,10 @@ use self::command::Pending;
 pub use self::interrupt::Interrupt;
 use self::recent::{Condition, Recent};
 pub use self::settings::{EventFilter, NAMES, SettingError, Settings};
-pub use self::statement::{Command, Statement, parse};
-use super::LineError;
-use super::output::{ErrorKind, Failure, Origin, Output};
+use self::typing::Lazy;
+use super::output::{ErrorKind, Failure, Mode, Origin, Output};
+use super::syntax::{self, Statement, SyntaxError};
+use super::types::{BuiltinAgent, Types};
 
 /// The kind of server at the other end.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -55,6 +58,9 @@ pub enum Outcome {
 /// A question to the user: whether to do what the text says.
 pub type Confirm = Box<dyn FnMut(&str) -> bool + Send>;
 
+/// Types that are shared with other threads, such as that of a prompt.
+pub type SharedTypes = Arc<dyn Types + Send + Sync>;
+
 /// A connection on which statements are executed.
 pub struct Session<W> {
     client: Client,
@@ -63,6 +69,9 @@ pub struct Session<W> {
     recent: Recent,
     output: Output<W>,
     settings: Settings,
+    /// The types of arguments; by default, those of scripts.
+    types: Option<SharedTypes>,
+    lazy: Lazy,
     interrupt: Interrupt,
     /// The commands whose replies are not waited for any more.
     late: Vec<Pending>,
@@ -89,6 +98,7 @@ impl<W: Write> Session<W> {
     ) -> Self {
         let events = client.raw_events();
         let output = Output::new(output, messages, settings.output);
+        let lazy = Lazy::new(client.clone());
         let mut session = Self {
             client,
             peer: Peer::Monitor,
@@ -96,6 +106,8 @@ impl<W: Write> Session<W> {
             recent: Recent::default(),
             output,
             settings,
+            types: None,
+            lazy,
             interrupt: Interrupt::default(),
             late: Vec::new(),
             confirm: None,
@@ -109,6 +121,14 @@ impl<W: Write> Session<W> {
     #[must_use]
     pub fn peer(mut self, peer: Peer) -> Self {
         self.peer = peer;
+        self
+    }
+
+    /// Sets the types of arguments. By default, they are builtin, and the machine is asked where those
+    /// do not suffice.
+    #[must_use]
+    pub fn types(mut self, types: SharedTypes) -> Self {
+        self.types = Some(types);
         self
     }
 
@@ -150,23 +170,53 @@ impl<W: Write> Session<W> {
     /// # Errors
     /// The output cannot be written.
     pub fn line(&mut self, text: &str) -> io::Result<Outcome> {
+        if self.peer == Peer::Agent {
+            if let Some(statement) = agent::parse(text) {
+                self.interrupt.clear();
+                return self.agent_statement(statement);
+            }
+        }
         match self.parse(text) {
             Ok(Some(statement)) => self.run(statement),
             Ok(None) => Ok(Outcome::Done),
-            Err(error) => self.invalid(&error.to_string()),
+            Err(error) => self.misspelled(text, &error),
         }
+    }
+
+    /// Shows an error of the syntax, and the place that it is about.
+    fn misspelled(&mut self, text: &str, error: &SyntaxError) -> io::Result<Outcome> {
+        self.place.1 = self.place.1.map(|first| first + error.line(text) - 1);
+        let mut message = error.to_string();
+        if self.output.mode != Mode::Jsonl {
+            let pointer = error.pointer(text).unwrap_or_default();
+            message.extend(pointer.lines().map(|line| format!("\n  {line}")));
+        }
+        self.invalid(&message)
+    }
+
+    /// Returns whether another line may complete a text.
+    #[must_use]
+    pub fn is_incomplete(&self, text: &str) -> bool {
+        if self.peer == Peer::Agent && agent::parse(text).is_some() {
+            return false;
+        }
+        self.parse(text).is_err_and(|error| error.is_incomplete())
     }
 
     /// Parses a text, which is for the human monitor if that option is set.
     ///
     /// # Errors
     /// The text is not a statement, or not all of one.
-    pub fn parse(&self, text: &str) -> Result<Option<Statement>, LineError> {
+    pub fn parse(&self, text: &str) -> Result<Option<Statement>, SyntaxError> {
         if self.settings.hmp && !is_ours(text) {
             let text = text.trim();
             return Ok((!text.is_empty()).then(|| Statement::Hmp(text.to_owned())));
         }
-        parse(text)
+        match (&self.types, self.peer) {
+            (Some(types), _) => syntax::parse(text, &**types),
+            (None, Peer::Agent) => syntax::parse(text, &BuiltinAgent),
+            (None, Peer::Monitor) => self.lazy.parse(text),
+        }
     }
 
     /// Executes a statement, and shows the events that arrived before the reply, then the reply.
@@ -177,6 +227,10 @@ impl<W: Write> Session<W> {
         self.interrupt.clear();
         match statement {
             Statement::Command(command) => self.command(command),
+            Statement::Hmp(line) if line.is_empty() => {
+                self.settings.hmp = true;
+                Ok(Outcome::Done)
+            }
             Statement::Hmp(line) => self.human(&line),
             Statement::Wait { event, matches, timeout } => {
                 self.wait(&Condition { event, members: matches }, timeout)

@@ -8,7 +8,8 @@ use qmp_client::protocol::{Kind, Request};
 use qmp_client::qga::commands::{
     GuestShutdown, GuestSuspendDisk, GuestSuspendHybrid, GuestSuspendRam,
 };
-use qmp_client::{Raw, blocking::Client, redact};
+use qmp_client::{Raw, blocking::Client};
+use qmp_types::redact;
 use serde_json::Value;
 use serde_json::value::RawValue;
 

@@ -35,8 +35,8 @@ mod guess;
 pub(crate) mod literal;
 mod object;
 mod scalar;
-mod statements;
-mod transaction;
+pub(crate) mod statements;
+pub(crate) mod transaction;
 mod typing;
 pub(crate) mod words;
 

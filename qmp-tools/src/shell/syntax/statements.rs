@@ -158,11 +158,6 @@ fn seconds(word: Word<'_>) -> Result<Duration, SyntaxError> {
     })
 }
 
-/// Returns whether a name is a statement of the shell rather than a command of the machine.
-pub(crate) fn is_own(name: &str) -> bool {
-    OWN.iter().any(|(own, _)| *own == name)
-}
-
 /// The statements of the shell itself.
 pub(crate) const OWN: [(&str, &str); 7] = [
     ("exec-oob", "Executes a command out-of-band"),

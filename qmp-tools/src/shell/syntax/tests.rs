@@ -80,3 +80,104 @@ fn what_another_line_may_complete_is_incomplete() {
         assert!(!error(text).is_incomplete(), "{text}");
     }
 }
+
+/// A simple generator of numbers, so that a failure can be repeated.
+fn random(state: &mut u64) -> usize {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    usize::try_from(*state >> 40).unwrap()
+}
+
+/// Texts that look a little like statements.
+fn any_text(state: &mut u64) -> String {
+    const PARTS: [&str; 48] = [
+        "blockdev-add",
+        "transaction(",
+        ")",
+        "\n",
+        " ",
+        " ",
+        " ",
+        "=",
+        ":=",
+        ".",
+        "{",
+        "}",
+        "[",
+        "]",
+        "'",
+        "\"",
+        "\\",
+        "\\u",
+        "d83d",
+        ",",
+        ":",
+        "#",
+        "driver",
+        "qcow2",
+        "file",
+        "wait",
+        "set",
+        "help",
+        "?",
+        "STOP",
+        "--timeout",
+        "1e5",
+        "-",
+        "0x",
+        "null",
+        "é",
+        "漢",
+        "\u{feff}",
+        "\u{1b}",
+        "{\"execute\"",
+        "password",
+        "hmp",
+        "device_add",
+        "actions",
+        "(",
+        "json:{",
+        "\t",
+        "object-add",
+    ];
+    let count = random(state) % 12;
+    (0..count).map(|_| PARTS[random(state) % PARTS.len()]).collect()
+}
+
+struct Nothing;
+
+impl crate::shell::complete::Live for Nothing {
+    fn candidates(
+        &self,
+        _: crate::shell::complete::Kind<'_>,
+    ) -> Vec<crate::shell::complete::Candidate> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn no_text_causes_a_panic() {
+    use crate::shell::complete::{complete, hint};
+    use crate::shell::secrets::masked;
+    let mut state = 7;
+    for round in 0..20_000 {
+        let text = if round % 2 == 0 {
+            any_text(&mut state)
+        } else {
+            let length = random(&mut state) % 40;
+            let bytes: Vec<u8> = (0..length).map(|_| (random(&mut state) % 256) as u8).collect();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        if let Err(error) = parse(&text, &Builtin) {
+            let span = error.span();
+            assert!(span.start <= span.end && span.end <= text.len(), "{text:?}: {error:?}");
+            let _ = (error.pointer(&text), error.line(&text), error.to_string());
+        }
+        let _ = masked(&text);
+        if round % 8 < 2 {
+            let cursor = random(&mut state) % (text.len() + 1);
+            let completion = complete(&text, cursor, &Builtin, &Nothing);
+            assert!(text.get(completion.span).is_some(), "{text:?} {cursor}");
+            let _ = hint(&text, &Builtin);
+        }
+    }
+}

@@ -231,7 +231,7 @@ impl<'a> Typing<'a> {
             Shape::Array(element) => self.array(source, element, place),
             Shape::Alternate(_) => self.alternate(source, ty, place),
             shape => {
-                let bytes = crate::shell::types::is_size(self.command, place.name);
+                let bytes = crate::reference::is_size(self.command, place.name);
                 self.scalar(source, &Expected::of(shape, bytes, self.schema()), place)
             }
         }

@@ -6,6 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use qmp_types::qmp::types::ObjectPropertyInfo;
 
+use crate::reference::{self, Reference};
+
 pub use schema::{Member, Schema, Shape};
 
 /// The source of everything that the shell knows of commands before they are executed.
@@ -18,6 +20,11 @@ pub trait Types {
     fn properties(&self, of: Owner<'_>) -> Option<Arc<[ObjectPropertyInfo]>> {
         let _ = of;
         None
+    }
+
+    /// Returns the documentation.
+    fn reference(&self) -> &'static Reference {
+        &reference::MONITOR
     }
 }
 
@@ -53,17 +60,14 @@ impl Types for BuiltinAgent {
         static SCHEMA: OnceLock<Schema> = OnceLock::new();
         SCHEMA.get_or_init(|| Schema::builtin(qmp_types::qga::INTROSPECTION))
     }
+
+    fn reference(&self) -> &'static Reference {
+        &reference::AGENT
+    }
 }
 
 impl Types for Schema {
     fn schema(&self) -> &Schema {
         self
     }
-}
-
-/// Returns whether an argument of a command is documented as a number of bytes, so that it may have a
-/// suffix, such as `64M`.
-pub(crate) fn is_size(command: &str, member: &str) -> bool {
-    let _ = (command, member);
-    false
 }

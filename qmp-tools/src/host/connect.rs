@@ -1,0 +1,144 @@
+//! Connects to a monitor, and says soon what is in the way.
+
+use std::io;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use qmp_client::blocking::Client;
+use qmp_client::{Address, Error, Options, TransportError, WaitedFor};
+
+use super::diagnosis::{self, Diagnosis};
+use super::endpoint::Role;
+use super::managers::Directories;
+use super::names;
+use super::process::Host;
+use super::survey::Survey;
+use crate::terminal::{inline, notice};
+
+/// The time in which a monitor that is free greets.
+const SOON: Duration = Duration::from_secs(1);
+/// The time in which a QEMU that has just been started can be seen in `/proc`.
+const START: Duration = Duration::from_millis(100);
+
+/// Connects to a monitor by its address or the machine's name. If no server listens there yet and
+/// one may still appear, prints a notice and keeps trying for `patience`. A server that does not greet
+/// soon is looked up, and the reason is printed.
+pub(crate) fn connect(text: &str, options: &Options, patience: Duration) -> Result<Client, Error> {
+    let wanted = if options.is_for_agent() { Role::GuestAgent } else { Role::Qmp };
+    let address = resolve(text, wanted)?;
+    let within = format!("waiting up to {patience:?}");
+    let once = options.clone().wait_for_socket(Duration::ZERO);
+    let error = match attempt(&address, once, wanted, &within) {
+        Err(Error::Transport(error)) => error,
+        other => return other,
+    };
+    if patience.is_zero() || !may_appear(&address, error.error.kind()) {
+        return Err(Error::Transport(error));
+    }
+    let message = format!("nothing is listening at {address} yet ({}); {within}", error.error);
+    notice(&inline(&message));
+    attempt(&address, options.clone().wait_for_socket(patience), wanted, &within)
+}
+
+fn survey() -> Survey {
+    Survey::of(&Host::default(), &Directories::of_user())
+}
+
+/// Returns the address that a text is or names: an address in its form, a file in the current
+/// directory, a machine, or else a path.
+fn resolve(text: &str, wanted: Role) -> Result<Address, Error> {
+    if names::is_address(text) {
+        return Ok(text.parse()?);
+    }
+    if names::is_file(text) {
+        return Ok(Address::Unix(text.into()));
+    }
+    match names::find(&survey(), text, wanted) {
+        Ok(Some(address)) => Ok(address),
+        // The socket may be created in a moment.
+        Ok(None) => Ok(text.parse()?),
+        Err(reason) => {
+            let error = io::Error::new(io::ErrorKind::InvalidInput, reason);
+            Err(TransportError::new("cannot connect", error).into())
+        }
+    }
+}
+
+/// Returns whether a text that is neither an address nor a file is the name of a machine.
+pub(crate) fn is_machine(text: &str) -> bool {
+    !names::is_address(text)
+        && !names::is_file(text)
+        && !matches!(names::find(&survey(), text, Role::Qmp), Ok(None))
+}
+
+fn may_appear(address: &Address, error: io::ErrorKind) -> bool {
+    if diagnosis::may_appear(&survey(), address, error) {
+        return true;
+    }
+    if error != io::ErrorKind::ConnectionRefused {
+        return false;
+    }
+    // A shell may have started a QEMU at the same time as this program.
+    std::thread::sleep(START);
+    diagnosis::may_appear(&survey(), address, error)
+}
+
+/// Connects once, or as long as the options say, and looks for the reason if that takes long.
+fn attempt(
+    address: &Address,
+    options: Options,
+    wanted: Role,
+    within: &str,
+) -> Result<Client, Error> {
+    let (sender, connected) = mpsc::channel();
+    let of_thread = address.clone();
+    let thread = std::thread::Builder::new().spawn(move || {
+        // The receiver is gone if the wait was given up.
+        let _ = sender.send(Client::connect_with(&of_thread, &options));
+    });
+    if let Err(error) = thread {
+        return Err(TransportError::new("cannot start a thread", error).into());
+    }
+    let mut reason = None;
+    loop {
+        // Until a reason is found, the host is looked at again and again.
+        let outcome = match reason {
+            None => connected.recv_timeout(SOON),
+            Some(_) => connected.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match outcome {
+            Ok(result) => return result.map_err(|error| explain(error, address, wanted, reason)),
+            Err(RecvTimeoutError::Disconnected) => {
+                let error = io::Error::other("the thread that connects has ended");
+                return Err(
+                    TransportError::new(format!("cannot connect to {address}"), error).into()
+                );
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        reason = diagnosis::of(&survey(), address, wanted);
+        if let Some(reason) = &reason {
+            if reason.is_final() {
+                let attempt = format!("cannot use {address}");
+                return Err(
+                    TransportError::new(attempt, io::Error::other(reason.to_string())).into()
+                );
+            }
+            notice(&inline(&format!("{address}: {reason}; {within}")));
+        }
+    }
+}
+
+/// Adds the reason to a deadline that has passed.
+fn explain(error: Error, address: &Address, wanted: Role, reason: Option<Diagnosis>) -> Error {
+    match error {
+        Error::Timeout(timeout)
+            if timeout.cause.is_none()
+                && matches!(timeout.waited_for, WaitedFor::Greeting | WaitedFor::Agent) =>
+        {
+            let reason = reason.or_else(|| diagnosis::of(&survey(), address, wanted));
+            (*timeout).because(reason).into()
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,156 @@
+//! `qmp agent`, with the simulated guest agent.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, missing_docs)] // tests
+
+mod support;
+
+use std::os::unix::net::UnixListener;
+
+use qmp_client::QmpError;
+use qmp_server::agent::{AgentSimulator, Program};
+use qmp_server::script::Script;
+use serde_json::{Value, json};
+use support::{Directory, QMP, Ran, SHELL, run, run_with};
+
+/// A guest, and the folder with its agent's socket.
+struct Guest {
+    agent: AgentSimulator,
+    directory: Directory,
+}
+
+impl Guest {
+    fn new() -> Self {
+        let agent = AgentSimulator::builder()
+            .file("/etc/hostname", "guest\n\u{1b}[2J\n")
+            .file("/bin.dat", [0, 159, 146, 150])
+            .program("/bin/uname", Program::exits(0).stdout("Linux\n").after_polls(3))
+            .program("/bin/false", Program::exits(3).stdout("out\n").stderr("no\u{9b}\n"))
+            .program("/bin/crash", Program::killed_by(11))
+            .program("/bin/sleep", Program::runs())
+            .build();
+        let directory = Directory::new();
+        let listener = UnixListener::bind(directory.path("agent")).unwrap();
+        let serving = agent.clone();
+        std::thread::spawn(move || serving.serve_unix(&listener));
+        Self { agent, directory }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        run(QMP, &[&["agent", &self.directory.path("agent")] as &[&str], arguments].concat())
+    }
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn programs_run_in_the_guest() {
+    let guest = Guest::new();
+    assert_eq!(guest.run(&["-c", "exec /bin/uname -r 'a b'"]).ok(), "Linux\n");
+    let ran = guest.run(&["-c", "exec /bin/false"]);
+    assert_eq!(ran.out, "out\n");
+    assert_eq!(ran.err, "no\\u{9b}\nline 1: the program exited with the status 3\n");
+    ran.failed(1);
+    assert!(guest.run(&["-c", "exec /bin/crash"]).failed(1).contains("the signal 11"));
+    assert!(guest.run(&["-c", "exec /bin/none"]).failed(1).contains("guest-exec failed"));
+    // The program goes on in the guest.
+    let err = guest.run(&["--timeout", "0.3", "-c", "exec /bin/sleep 100"]).failed(4);
+    assert!(err.contains("`/bin/sleep` (process") && err.contains("timed out"), "{err}");
+
+    let script = "exec /bin/uname\nexec /bin/false\n";
+    let ran = run_with(QMP, &["agent", &guest.directory.path("agent"), "--jsonl"], script);
+    let envelopes = lines(&ran.out);
+    assert_eq!(
+        envelopes[0]["return"],
+        json!({"exitcode": 0, "signal": null, "stdout": "Linux\n",
+        "stderr": "", "truncated": false})
+    );
+    assert_eq!(
+        (&envelopes[1]["return"]["exitcode"], &envelopes[1]["line"]),
+        (&json!(3), &json!(2))
+    );
+    assert_eq!(ran.err, "");
+    ran.failed(1);
+}
+
+#[test]
+fn files_are_copied_and_shown() {
+    let guest = Guest::new();
+    assert_eq!(guest.run(&["-c", "cat /etc/hostname"]).ok(), "guest\n\\u{1b}[2J\n");
+    let local = guest.directory.path("local");
+    let back = guest.directory.path("back");
+    std::fs::write(&local, [1, 0, 255, 10]).unwrap();
+    let ran =
+        guest.run(&["-c", &format!("put '{local}' /tmp/x"), "-c", &format!("get /tmp/x {back}")]);
+    assert_eq!(ran.ok(), "{\"bytes\": 4}\n{\"bytes\": 4}\n");
+    assert_eq!(std::fs::read(&back).unwrap(), [1, 0, 255, 10]);
+    assert_eq!(
+        guest.agent.with_guest(|guest| guest.file("/tmp/x").unwrap().to_vec()),
+        [1, 0, 255, 10]
+    );
+    assert!(guest.run(&["-c", "cat /nothing"]).failed(1).contains("guest-file-open failed"));
+    let missing = guest.directory.path("missing");
+    assert!(guest.run(&["-c", &format!("put {missing} /x")]).failed(1).contains("missing"));
+    assert!(guest.run(&["-c", "get"]).failed(1).contains("expected `get PATH [FILE]`"));
+}
+
+/// Types are those of the agent's schema, and other names of the agent's shell work.
+#[test]
+fn commands_have_types() {
+    let guest = Guest::new();
+    let arguments =
+        ["-c", "guest-file-open path=/etc/hostname mode=r", "-c", "guest-get-host-name"];
+    let out = guest.run(&arguments).ok();
+    let replies = lines(&out);
+    assert!(replies[0].is_i64() && replies[1]["host-name"].is_string(), "{out}");
+    let close = format!("guest-file-close handle={}", replies[0]);
+    guest.run(&["-c", &close]).ok();
+    let err = guest.run(&["-c", "guest-pong"]).failed(1);
+    assert!(err.contains("did you mean `guest-ping`?"), "{err}");
+    // qmp-shell's option for an agent.
+    let path = guest.directory.path("agent");
+    assert_eq!(run(SHELL, &["-N", &path, "-c", "guest-ping"]).ok(), "{}\n");
+    assert_eq!(run_with(SHELL, &["-N", &path], "exec /bin/uname").ok(), "Linux\n");
+    // Success is not answered: silence is.
+    assert_eq!(guest.run(&["-c", "guest-shutdown mode=halt"]).status, 0);
+    assert_eq!(
+        guest.agent.with_guest(|guest| guest.shutdown_mode().map(str::to_owned)),
+        Some("halt".to_owned())
+    );
+    assert_eq!(run(QMP, &["agent"]).status, 2);
+    let nowhere = guest.directory.path("nowhere");
+    assert_eq!(run(QMP, &["agent", &nowhere, "--timeout", "0"]).status, 3);
+}
+
+#[test]
+fn file_systems_are_a_table() {
+    let directory = Directory::new();
+    let path = directory.path("agent");
+    let list = json!([
+        {"name": "vda1", "mountpoint": "/", "type": "ext4", "used-bytes": 3_221_225_472_u64,
+         "total-bytes": 10_737_418_240_u64,
+         "disk": [{"bus-type": "virtio", "bus": 0, "unit": 0, "target": 0, "dev": "/dev/vda1",
+                   "pci-controller": {"domain": 0, "bus": 0, "slot": 4, "function": 0}}]},
+        {"name": "proc\u{1b}", "mountpoint": "/proc", "type": "proc", "disk": []},
+    ]);
+    let script = |list: &Value| {
+        let script = Script::bare().synchronize();
+        script.expect_raw("guest-get-fsinfo").without_id().returns_raw(list.clone())
+    };
+    let refused = Script::bare().synchronize().expect_raw("guest-get-fsinfo").without_id();
+    let scripts = [script(&list), script(&list), refused.fails(QmpError::generic("no"))];
+    let server = qmp_server::script::ScriptServer::new(scripts);
+    server.serve_unix(UnixListener::bind(&path).unwrap()).unwrap();
+    let out = run(QMP, &["agent", &path, "--output", "table", "-c", "fsinfo"]).ok();
+    let expected = "\
+mountpoint  type  used   total   name          disk
+/           ext4  3 GiB  10 GiB  vda1          /dev/vda1
+/proc       proc                 \"proc\\u001b\"
+";
+    assert_eq!(out, expected);
+    let out = run(QMP, &["agent", &path, "-c", "fsinfo"]).ok();
+    assert_eq!(lines(&out)[0], list);
+    assert!(run(QMP, &["agent", &path, "-c", "fsinfo"]).failed(1).contains("no"));
+}
