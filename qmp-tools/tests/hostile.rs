@@ -115,6 +115,21 @@ fn no_program_prints_control_characters() {
         for arguments in [&["import", path] as &[&str], &["diff", "builtin", path]] {
             is_clean(&format!("qmp-schema {arguments:?}"), &run(SCHEMA, arguments));
         }
+        let file = directory.path("session.qmp");
+        let record =
+            ["record", path, "-o", &file, "-c", "query-name", "-c", "stop", "-c", "nonsense"];
+        is_clean("qmp record", &run(QMP, &record));
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+        for arguments in [
+            &["record", "show", &file] as &[&str],
+            &["record", "show", &file, "--json", "--full"],
+            &["replay", &file, "--check", "--against", path],
+        ] {
+            is_clean(&format!("qmp {arguments:?}"), &run(QMP, arguments));
+        }
+        let site = directory.path("site\u{1b}[2J");
+        is_clean("qmp-schema site", &run(SCHEMA, &["site", &site, path]));
     }
 }
 

@@ -46,7 +46,7 @@ fn survey() -> Survey {
 
 /// Returns the address that a text is or names: an address in its form, a file in the current
 /// directory, a machine, or else a path.
-fn resolve(text: &str, wanted: Role) -> Result<Address, Error> {
+pub(crate) fn resolve(text: &str, wanted: Role) -> Result<Address, Error> {
     if names::is_address(text) {
         return Ok(text.parse()?);
     }

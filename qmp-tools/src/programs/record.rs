@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
-use qmp_client::Address;
 use qmp_client::recording::{Reader, Recorder};
 
 use crate::cli::{chain, seconds};
+use crate::host::{self, Role};
 use crate::machine::{MachineArgs, Origin};
 use crate::record::relay::{self, Listener};
 use crate::record::timeline::{self, Filter, Form};
@@ -160,7 +160,8 @@ impl Record {
         endpoint: &Endpoint,
         recorder: &Recorder,
     ) -> Result<ExitCode, Box<dyn std::error::Error>> {
-        let address: Address = self.machine.address.as_deref().unwrap_or_default().parse()?;
+        let address = self.machine.address.as_deref().unwrap_or_default();
+        let address = host::resolve(address, Role::Qmp)?;
         let listener = Listener::bind(&endpoint.address)?;
         notice(&format!("listening on {}", inline(&listener.address())));
         let (recorder, name) = (recorder.clone(), self.name.clone());
