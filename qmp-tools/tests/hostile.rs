@@ -115,6 +115,17 @@ fn no_program_prints_control_characters() {
         for arguments in [&["import", path] as &[&str], &["diff", "builtin", path]] {
             is_clean(&format!("qmp-schema {arguments:?}"), &run(SCHEMA, arguments));
         }
+    }
+}
+
+/// A file keeps what a server said, and is shown and served later.
+#[test]
+fn no_recording_or_reference_has_control_characters() {
+    let directory = Directory::new();
+    for names in [false, true] {
+        let path = directory.path(if names { "names" } else { "values" });
+        serve(&path, names);
+        let path = path.as_str();
         let file = directory.path("session.qmp");
         let record =
             ["record", path, "-o", &file, "-c", "query-name", "-c", "stop", "-c", "nonsense"];
