@@ -20,7 +20,7 @@ struct Picture {
     arguments: &'static [&'static str],
     rows: u16,
     columns: u16,
-    /// What is typed, each after a text has appeared.
+    /// The keys that are typed, each after a text has appeared.
     keys: &'static [(&'static str, &'static str)],
     /// The text that the last frame has.
     until: &'static str,

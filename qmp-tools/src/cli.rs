@@ -44,6 +44,19 @@ impl TimeoutArgs {
         Client::connect_with(address, options)
     }
 
+    /// Connects to a monitor by its address, or by the name of a machine of this host, at once or not
+    /// at all, and prints nothing.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect).
+    pub fn connect_once(&self, address: &str) -> Result<Client, Error> {
+        let options = self.options().wait_for_socket(Duration::ZERO);
+        #[cfg(unix)]
+        return crate::host::connect_once(address, &options);
+        #[cfg(not(unix))]
+        Client::connect_with(address, &options)
+    }
+
     /// Returns the options of a connection with this timeout.
     pub fn options(&self) -> Options {
         Options::new()

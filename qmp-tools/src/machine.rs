@@ -52,9 +52,9 @@ pub struct MachineArgs {
 /// The time that a launched QEMU has to end by itself, also after this program was killed.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// What a launched QEMU writes: warnings, and the guest's console if that is on standard output. It is
-/// printed as notices. What precedes the greeting is kept until then, since the error of a QEMU that
-/// does not start has it.
+/// The output of a launched QEMU: warnings, and the guest's console if that is on standard output.
+/// It is printed as notices. Everything before the greeting is kept until then, since the error of a
+/// QEMU that does not start has it.
 #[derive(Clone, Debug, Default)]
 struct Output(Arc<Mutex<Early>>);
 
@@ -159,7 +159,11 @@ impl MachineArgs {
     /// Returns an error if nothing listens at the address, or if the peer is not a QMP server.
     pub fn reconnect(&self) -> Option<Result<Client, Error>> {
         let options = self.timeout.options().wait_for_socket(Duration::ZERO);
-        self.address.as_ref().map(|address| Client::connect_with(address, &options))
+        let address = self.address.as_ref()?;
+        #[cfg(unix)]
+        return Some(crate::host::connect(address, &options, Duration::ZERO));
+        #[cfg(not(unix))]
+        Some(Client::connect_with(address, &options))
     }
 }
 

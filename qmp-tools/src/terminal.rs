@@ -68,21 +68,21 @@ pub fn notice(message: &str) {
 /// Where notices go while a line is being edited.
 static NOTICES: Mutex<Option<Box<dyn Write + Send>>> = Mutex::new(None);
 
-/// Sends all notices to a writer that prints above the line that is being edited, until the returned
+/// Sends all notices to a writer, such as one that prints above the line being edited, until the returned
 /// value is dropped. A standard error that is not the terminal keeps them.
 #[must_use = "dropping it sends notices to standard error again"]
-pub fn notices_above(writer: impl Write + Send + 'static) -> NoticesAbove {
+pub fn divert_notices(writer: impl Write + Send + 'static) -> DivertedNotices {
     if io::stderr().is_terminal() {
         *NOTICES.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(writer));
     }
-    NoticesAbove(())
+    DivertedNotices(())
 }
 
-/// Notices are printed above the line that is being edited.
+/// Notices go elsewhere while this exists.
 #[derive(Debug)]
-pub struct NoticesAbove(());
+pub struct DivertedNotices(());
 
-impl Drop for NoticesAbove {
+impl Drop for DivertedNotices {
     fn drop(&mut self) {
         *NOTICES.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }

@@ -3,6 +3,9 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, missing_docs)] // tests
 
+#[cfg(feature = "watch")]
+#[path = "support/pty.rs"]
+mod pty;
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
@@ -85,13 +88,21 @@ fn relay(machine: UnixStream, mut client: UnixStream, names: bool) {
 /// Checks that a program printed something, and nothing but text and line feeds.
 #[track_caller]
 fn is_clean(what: &str, ran: &Ran) {
+    has_no_controls(what, ran);
+    for (stream, text) in [("output", &ran.out), ("errors", &ran.err)] {
+        assert!(!text.contains("\nState  forged"), "{what}: {stream} has a forged row");
+    }
+}
+
+/// Checks that a program printed something, and no control characters but line feeds.
+#[track_caller]
+fn has_no_controls(what: &str, ran: &Ran) {
     assert!(!ran.out.is_empty() || !ran.err.is_empty(), "{what}: no output");
     for (stream, text) in [("output", &ran.out), ("errors", &ran.err)] {
         let control = text.lines().find(|line| {
             line.contains(|c: char| c.is_control() || matches!(c, '\u{202e}' | '\u{200b}'))
         });
         assert_eq!(control, None, "{what}: {stream}");
-        assert!(!text.contains("\nState  forged"), "{what}: {stream} has a forged row");
     }
 }
 
@@ -102,15 +113,29 @@ fn no_program_prints_control_characters() {
         let path = directory.path(if names { "names" } else { "values" });
         serve(&path, names);
         let path = path.as_str();
-        for arguments in [&[path] as &[&str], &["--json", path]] {
+        for arguments in [
+            &[path] as &[&str],
+            &["--json", path],
+            &["--metrics", path],
+            &["--tree", "block", path],
+            &["--tree", "pci", path],
+            &["--tree", "qom", path],
+            &["--tree", "qom", "--json", path],
+            &[path, path],
+            &["--timeout", "1", path, HOSTILE],
+        ] {
             is_clean(&format!("vm-info {arguments:?}"), &run(VM_INFO, arguments));
         }
         let commands = "query-name\nquery-status\nquery-block\nno-such-command\nquery-commands\nstop\n\
-            cont\ndevice_del id=nothing\nquery-chardev\nset event-style=line\nstop\nhmp nonsense\n\
+            cont\ndevice_del id=nothing\nquery-chardev\nset event-style=line\nstop\n\
             nonsense x=1\nwait STOP --timeout 0.1\n";
         for mode in ["pretty", "compact", "table", "raw", "jsonl"] {
             let arguments = [path, "-v", "--output", mode];
             is_clean(&format!("qmp-shell {mode}"), &run_with(SHELL, &arguments, commands));
+            // The text of the human monitor has lines of its own.
+            let human = ["-H", "-c", "info status", "-c", "nonsense"];
+            let ran = run(SHELL, &[&arguments as &[&str], &human].concat());
+            has_no_controls(&format!("qmp-shell -H {mode}"), &ran);
         }
         for arguments in [&["import", path] as &[&str], &["diff", "builtin", path]] {
             is_clean(&format!("qmp-schema {arguments:?}"), &run(SCHEMA, arguments));
@@ -142,6 +167,26 @@ fn no_recording_or_reference_has_control_characters() {
         let site = directory.path("site\u{1b}[2J");
         is_clean("qmp-schema site", &run(SCHEMA, &["site", &site, path]));
     }
+}
+
+/// The live view controls the terminal itself, but nothing of what it shows does.
+#[cfg(feature = "watch")]
+#[test]
+fn the_live_view_obeys_no_machine() {
+    let directory = Directory::new();
+    let path = directory.path("watched");
+    serve(&path, false);
+    let arguments = ["info", "--watch", "--interval", "0.1", &path, &format!("tcp:{HOSTILE}:1")];
+    let terminal = pty::Terminal::open(QMP, &arguments, 40, 200);
+    // The last part to appear.
+    terminal.expect("X\\u{1b}]0;owned");
+    terminal.with_screen(|screen| {
+        assert_eq!(screen.title(), "");
+        let contents = screen.contents();
+        assert!(!contents.contains(['\u{202e}', '\u{200b}']), "{contents}");
+        assert!(!contents.contains("\nState  forged"), "{contents}");
+        assert!(contents.contains("MACHINE") && contents.contains("q quit"), "{contents}");
+    });
 }
 
 /// What a guest says is shown, too.
@@ -190,6 +235,10 @@ fn no_program_prints_control_characters_of_its_input() {
     for arguments in [
         &["sim", &unreachable] as &[&str],
         &["sim", "tcp:127.0.0.1:0", "--device", HOSTILE],
+        &["proxy", &unreachable, "tcp:127.0.0.1:1"],
+        &["proxy", "tcp:127.0.0.1:0", &unreachable],
+        &["proxy", "tcp:127.0.0.1:0", HOSTILE],
+        &["proxy", "--record", &unreachable, "tcp:127.0.0.1:0", &nowhere],
         &["sim", "tcp:127.0.0.1:0", "--machine", HOSTILE],
         &["sim", "--as-qemu", "-device", HOSTILE],
         &["sim", "--as-qemu", HOSTILE, "-M", HOSTILE],

@@ -14,7 +14,7 @@ use qmp_server::Simulator;
 use serde_json::{Value, json};
 use support::{Directory, QMP, VM_INFO, run};
 
-/// What a server makes of the reply to a command; `None` drops it.
+/// Changes the reply to a command; `None` drops it.
 type Change = fn(command: &str, reply: Value) -> Option<Value>;
 
 /// Starts a server that relays to a simulated machine and changes the replies.
@@ -299,7 +299,7 @@ fn parse_labels(mut rest: &str) -> (Vec<(String, String)>, &str) {
                 (_, '\\') => value.push(match characters.next().unwrap().1 {
                     'n' => '\n',
                     escaped @ ('"' | '\\') => escaped,
-                    other => panic!("\\{other} is no escape"),
+                    other => panic!("invalid escape: \\{other}"),
                 }),
                 (_, character) => value.push(character),
             }

@@ -208,7 +208,7 @@ fn volatile(column: &str) -> &str {
     }
 }
 
-/// Replaces the digits after each occurrence of a text, and the padding behind them.
+/// Replaces the digits after each occurrence of a text, and the padding after them.
 fn replaced(text: &str, before: &str, by: &str) -> String {
     let mut parts = text.split(before);
     let mut out = parts.next().unwrap_or_default().to_owned();

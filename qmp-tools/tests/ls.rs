@@ -341,8 +341,10 @@ fn a_busy_monitor_is_said_to_be_busy() {
     let _holder = UnixStream::connect(&path).unwrap();
     let _served = listener.accept().unwrap();
     let begin = Instant::now();
+    // By a relative path, too.
     let mut client = Command::new(VM_INFO)
-        .args([&path, "--timeout", "20"])
+        .args(["busy", "--timeout", "20"])
+        .current_dir(directory.path(""))
         .stderr(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()

@@ -100,7 +100,9 @@ fn what_lives_in_a_machine_is_found() {
             json!({"job-id": "job0", "device": "node0", "target": "node1", "sync": "none"});
         execute("blockdev-mirror", mirror);
         let (answered, answers) = channel();
-        let machine = Machine::new(&client, Peer::Monitor, move || drop(answered.send(())));
+        let machine = Machine::new(&client, Peer::Monitor, move || {
+            let _ = answered.send(());
+        });
         answers.recv_timeout(LONG).unwrap();
         for (kind, expected) in [
             (Kind::BlockNode, "node0"),

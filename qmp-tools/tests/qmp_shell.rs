@@ -48,10 +48,10 @@ fn failures_set_the_exit_status() {
         ("no-such-command", "The command no-such-command has not been found (CommandNotFound)"),
         ("query-status now=true", "Parameter 'now' is unexpected"),
         ("blockdev-del", "Parameter 'node-name' is missing"),
-        ("query-status now", "invalid argument `now`: expected `key=value`"),
+        ("query-status now", "line 1: expected `key=value`, found `now`"),
         ("query-status a=1 a=2", "duplicate key `a`"),
-        ("{\"execute\": 7}", "`execute` must name the command"),
-        ("{]", "invalid JSON"),
+        ("{\"execute\": 7}", "`execute` must be text"),
+        ("{]", "expected a value"),
     ] {
         let ran = script(&format!("{bad}\nquery-status\n"));
         assert!(ran.err.contains(message), "{bad}: {}", ran.err);

@@ -4,7 +4,8 @@
 //!   nothing has to be waited for. If other programs have to connect as well, give QEMU another
 //!   `-qmp`, or do what `wait_for_start` does.
 //! - If QEMU rejects its options, the error has what it wrote to its standard error. Later output is
-//!   passed on, line by line.
+//!   passed on, line by line; with `-nographic`, that includes the guest's console.
+//! - If this program is killed, QEMU ends as well.
 //! - The result dereferences to the client, which may be cloned. Dropping it ends QEMU.
 //! - `shut_down` asks the guest first, then tells QEMU to quit, and finally kills the process: after
 //!   twice the patience, QEMU has ended.
@@ -49,6 +50,8 @@ pub fn run(
 ) -> Result<ShutDown> {
     let vm = Launch::new(program)
         .args(options)
+        // A guest's console may contain sequences that control the terminal.
+        .on_stdout(|line| println!("console: {}", line.escape_debug()))
         .on_stderr(|line| eprintln!("QEMU: {line}"))
         .start::<Client>()?;
     println!("QEMU {} is process {}", vm.version(), vm.process().id());

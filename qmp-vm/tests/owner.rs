@@ -23,7 +23,7 @@ use qmp_vm::{Launch, Launched};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The time in which everything has to end after its owner.
 const SOON: Duration = Duration::from_secs(5);
-/// What the owner does: its front end, and the way in which it ends.
+/// The role of the owner: its front end, and the way in which it ends.
 const ROLE: &str = "QMP_VM_OWNER_ROLE";
 /// The program that the owner launches, and its arguments, separated by newlines.
 const PROGRAM: &str = "QMP_VM_OWNER_PROGRAM";
@@ -94,7 +94,7 @@ fn parent_and_state(id: u32) -> Option<(u32, String)> {
     Some((fields.next()?.parse().ok()?, state))
 }
 
-/// Returns whether a process runs: one that nobody waits for has ended, too.
+/// Returns whether a process runs, which one that was not waited for does not.
 fn runs(id: u32) -> bool {
     parent_and_state(id).is_some_and(|(_, state)| state != "Z" && state != "X")
 }
@@ -366,7 +366,7 @@ fn standard_input_is_not_the_monitor() {
     }
 }
 
-/// What the process writes to its standard output is read, and a person can type.
+/// Standard output is read line by line, or is a console at which a person can type.
 #[test]
 #[cfg_attr(not(qemu), ignore = "needs QEMU: see live.rs")]
 fn standard_output_and_consoles() {
@@ -399,7 +399,7 @@ fn standard_output_and_consoles() {
     }
 }
 
-/// What cannot work is refused before anything is started, with the reason.
+/// Contradictions are refused before anything is started, with the reason.
 #[test]
 fn contradictions_are_refused() {
     let none: [&str; 0] = [];

@@ -23,9 +23,11 @@ enum Action {
     Agent(agent::Arguments),
     Completions(manual::CompletionsArguments),
     Info(info::Arguments),
-    Manual(manual::ManualArguments),
     #[cfg(unix)]
     Ls(qmp_tools::programs::ls::Arguments),
+    Manual(manual::ManualArguments),
+    #[cfg(unix)]
+    Proxy(Box<qmp_tools::programs::proxy::Arguments>),
     #[cfg(unix)]
     Record(Box<qmp_tools::programs::record::Arguments>),
     #[cfg(unix)]
@@ -51,6 +53,8 @@ fn main() -> ExitCode {
         Some(Action::Info(arguments)) => info::main(arguments),
         #[cfg(unix)]
         Some(Action::Ls(arguments)) => qmp_tools::programs::ls::main(arguments),
+        #[cfg(unix)]
+        Some(Action::Proxy(arguments)) => qmp_tools::programs::proxy::main(arguments),
         #[cfg(unix)]
         Some(Action::Record(arguments)) => qmp_tools::programs::record::main(arguments),
         #[cfg(unix)]

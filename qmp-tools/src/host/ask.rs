@@ -9,6 +9,7 @@ use qmp_client::qmp::commands::QueryStatus;
 use qmp_client::{Address, Options};
 
 use super::command_line::Program;
+use super::endpoint::Role;
 use super::machine::Machine;
 use super::survey::Use;
 
@@ -65,8 +66,10 @@ fn free_monitor<'a>(machine: &'a Machine, uses: &[Use]) -> Option<&'a Address> {
         return None;
     }
     let monitors = machine.monitors().zip(uses);
-    let mut free = monitors.filter(|(monitor, used)| monitor.is_reachable() && **used == Use::Free);
-    free.next().and_then(|(monitor, _)| monitor.address())
+    let mut free = monitors
+        .filter(|(monitor, used)| monitor.role == Role::Qmp && **used == Use::Free)
+        .filter_map(|(monitor, _)| monitor.reachable());
+    free.next()
 }
 
 fn ask(address: &Address, program: Program, within: Duration) -> Answer {

@@ -18,13 +18,13 @@ use crate::terminal::{inline, notice};
 /// The time in which a monitor that is free greets.
 const SOON: Duration = Duration::from_secs(1);
 /// The time in which a QEMU that has just been started can be seen in `/proc`.
-const START: Duration = Duration::from_millis(100);
+const START: Duration = Duration::from_millis(50);
 
 /// Connects to a monitor by its address or the machine's name. If no server listens there yet and
 /// one may still appear, prints a notice and keeps trying for `patience`. A server that does not greet
 /// soon is looked up, and the reason is printed.
 pub(crate) fn connect(text: &str, options: &Options, patience: Duration) -> Result<Client, Error> {
-    let wanted = if options.is_for_agent() { Role::GuestAgent } else { Role::Qmp };
+    let wanted = wanted(options);
     let address = resolve(text, wanted)?;
     let within = format!("waiting up to {patience:?}");
     let once = options.clone().wait_for_socket(Duration::ZERO);
@@ -40,8 +40,33 @@ pub(crate) fn connect(text: &str, options: &Options, patience: Duration) -> Resu
     attempt(&address, options.clone().wait_for_socket(patience), wanted, &within)
 }
 
+/// Connects in a single attempt, and prints nothing.
+pub(crate) fn connect_once(text: &str, options: &Options) -> Result<Client, Error> {
+    Client::connect_with(resolve(text, wanted(options))?, options)
+}
+
+/// Returns the role of the socket that a program wants.
+fn wanted(options: &Options) -> Role {
+    if options.is_for_agent() { Role::GuestAgent } else { Role::Qmp }
+}
+
 fn survey() -> Survey {
     Survey::of(&Host::default(), &Directories::of_user())
+}
+
+/// Returns the reason why a server does not answer.
+fn diagnose(address: &Address, wanted: Role) -> Option<Diagnosis> {
+    diagnosis::of(&survey(), &absolute(address), wanted)
+}
+
+/// Returns an address by which the files of a host are found.
+fn absolute(address: &Address) -> Address {
+    match address {
+        Address::Unix(path) => {
+            Address::Unix(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
+        }
+        other => other.clone(),
+    }
 }
 
 /// Returns the address that a text is or names: an address in its form, a file in the current
@@ -72,15 +97,11 @@ pub(crate) fn is_machine(text: &str) -> bool {
 }
 
 fn may_appear(address: &Address, error: io::ErrorKind) -> bool {
-    if diagnosis::may_appear(&survey(), address, error) {
-        return true;
+    if error == io::ErrorKind::ConnectionRefused {
+        // A shell may have started a QEMU at the same time as this program.
+        std::thread::sleep(START);
     }
-    if error != io::ErrorKind::ConnectionRefused {
-        return false;
-    }
-    // A shell may have started a QEMU at the same time as this program.
-    std::thread::sleep(START);
-    diagnosis::may_appear(&survey(), address, error)
+    diagnosis::may_appear(&survey(), &absolute(address), error)
 }
 
 /// Connects once, or as long as the options say, and looks for the reason if that takes long.
@@ -116,7 +137,7 @@ fn attempt(
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
-        reason = diagnosis::of(&survey(), address, wanted);
+        reason = diagnose(address, wanted);
         if let Some(reason) = &reason {
             if reason.is_final() {
                 let attempt = format!("cannot use {address}");
@@ -136,7 +157,7 @@ fn explain(error: Error, address: &Address, wanted: Role, reason: Option<Diagnos
             if timeout.cause.is_none()
                 && matches!(timeout.waited_for, WaitedFor::Greeting | WaitedFor::Agent) =>
         {
-            let reason = reason.or_else(|| diagnosis::of(&survey(), address, wanted));
+            let reason = reason.or_else(|| diagnose(address, wanted));
             (*timeout).because(reason).into()
         }
         other => other,

@@ -98,6 +98,17 @@ impl Endpoint {
         }
     }
 
+    /// Returns the address if a program can connect to it: QEMU listens there, and its path is known.
+    #[must_use]
+    pub fn reachable(&self) -> Option<&Address> {
+        let is_known = |address: &&Address| match address {
+            // Relative to a directory that could not be read.
+            Address::Unix(path) => path.is_absolute(),
+            _ => true,
+        };
+        self.address().filter(|_| self.listens).filter(is_known)
+    }
+
     /// Makes a relative path absolute.
     pub(crate) fn resolve(&mut self, directory: Option<&Path>) {
         if let (Place::Socket(Address::Unix(path)), Some(directory)) = (&mut self.place, directory)

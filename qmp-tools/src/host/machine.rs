@@ -58,7 +58,7 @@ impl Machine {
     #[must_use]
     pub fn address_of(&self, role: Role) -> Option<&Address> {
         let mut endpoints = self.endpoints.iter().filter(|endpoint| endpoint.role == role);
-        endpoints.find_map(|endpoint| endpoint.address().filter(|_| endpoint.listens))
+        endpoints.find_map(Endpoint::reachable)
     }
 
     /// Returns the monitors.
@@ -195,11 +195,4 @@ pub(crate) fn with_address<'a>(
 pub(crate) fn is_local(host: &str) -> bool {
     let is_loopback = |ip: std::net::IpAddr| ip.is_loopback() || ip.is_unspecified();
     host.is_empty() || host == "localhost" || host.parse().is_ok_and(is_loopback)
-}
-
-impl Endpoint {
-    /// Returns whether a program can connect to it and speak QMP.
-    pub(crate) fn is_reachable(&self) -> bool {
-        self.role == Role::Qmp && self.listens && self.address().is_some()
-    }
 }

@@ -72,11 +72,9 @@ pub(crate) fn split(text: &str) -> Vec<String> {
     let mut items = vec![String::new()];
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
-        if character == ',' {
-            if characters.next_if_eq(&',').is_none() {
-                items.push(String::new());
-                continue;
-            }
+        if character == ',' && characters.next_if_eq(&',').is_none() {
+            items.push(String::new());
+            continue;
         }
         if let Some(item) = items.last_mut() {
             item.push(character);

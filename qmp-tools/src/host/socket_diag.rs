@@ -14,6 +14,7 @@ pub(crate) struct Detail {
 
 /// The file that a socket is bound to.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))] // only Linux tells it
 pub(crate) struct BoundFile {
     device: (u32, u32),
     inode: u32,
@@ -21,6 +22,13 @@ pub(crate) struct BoundFile {
 
 impl BoundFile {
     /// Returns whether it is the file at a path.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn is(self, _: &Path) -> bool {
+        false
+    }
+
+    /// Returns whether it is the file at a path.
+    #[cfg(target_os = "linux")]
     pub(crate) fn is(self, path: &Path) -> bool {
         use std::os::unix::fs::MetadataExt;
         let Ok(metadata) = path.metadata() else { return false };

@@ -101,6 +101,16 @@ impl SocketTable {
         }
     }
 
+    /// Returns the use of a socket that is connected.
+    pub(crate) fn usage_of(&self, number: u64) -> Usage {
+        let mut usage = Usage::default();
+        let socket = self.unix.iter().find(|socket| socket.number == number);
+        if let Some(socket) = socket.filter(|socket| socket.is_connected) {
+            usage.clients.push(socket.detail.peer.map_or(Peer::Unknown, Peer::Socket));
+        }
+        usage
+    }
+
     /// Returns the path or the abstract name of a socket.
     pub(crate) fn name(&self, number: u64) -> Option<&str> {
         let socket = self.unix.iter().find(|socket| socket.number == number)?;

@@ -47,7 +47,7 @@ pub enum Use {
     Connects,
     /// No process listens.
     Closed,
-    /// It is not a socket, so that no program can connect.
+    /// Not a socket, so that no program can connect.
     NotSocket,
     /// The system does not tell.
     Unknown,
@@ -106,7 +106,14 @@ impl Survey {
         // A QEMU in a container has sockets of its own.
         let mut own = None;
         let usage = |monitor: &Endpoint| {
+            if let Place::Descriptor(descriptor) = monitor.place {
+                let number = self.host.socket_of(machine.process.as_ref()?.pid, descriptor)?;
+                return Some(self.table.usage_of(number));
+            }
             let address = monitor.address()?;
+            if matches!(address, qmp_client::Address::Unix(path) if path.is_relative()) {
+                return None;
+            }
             let usage = self.usage(address);
             if !usage.listeners.is_empty() || !monitor.listens {
                 return Some(usage);
@@ -173,7 +180,8 @@ fn use_of(
         let is_other = matches!(monitor.place, Place::Other(_));
         return if is_other { Use::NotSocket } else { Use::Unknown };
     };
-    if !monitor.listens {
+    let is_descriptor = matches!(monitor.place, Place::Descriptor(_));
+    if !monitor.listens && !is_descriptor {
         return Use::Connects;
     }
     let holders = holders(&usage.clients, owners);

@@ -204,7 +204,7 @@ impl Arguments {
     }
 }
 
-/// What became of one machine.
+/// The result for one machine.
 struct Outcome<T> {
     /// The address, or what the machine is instead.
     label: String,
@@ -282,7 +282,7 @@ fn as_text<T>(outcomes: &[Outcome<T>], text: impl Fn(&T) -> String) -> String {
 struct OneOfSeveral<'a, T> {
     /// The address, as it was given.
     address: &'a str,
-    /// The reason why there is no report.
+    /// The reason why the report is missing.
     error: Option<&'a str>,
     report: Option<&'a T>,
 }

@@ -8,6 +8,8 @@ pub mod info;
 pub mod ls;
 pub mod manual;
 #[cfg(unix)]
+pub mod proxy;
+#[cfg(unix)]
 pub mod record;
 #[cfg(unix)]
 pub mod replay;

@@ -6,6 +6,7 @@
 //! ```
 
 pub mod complete;
+pub mod help;
 pub mod live;
 mod log;
 pub mod output;

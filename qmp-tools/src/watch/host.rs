@@ -1,4 +1,4 @@
-//! What the host knows about a machine that runs on it.
+//! The host's knowledge of a machine that runs on it.
 
 use std::fs::read_to_string;
 use std::time::Duration;

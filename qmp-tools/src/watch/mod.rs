@@ -8,16 +8,18 @@ mod source;
 mod state;
 mod view;
 
+use std::collections::VecDeque;
 use std::io::{self, IsTerminal as _};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::machine::{Machine, MachineArgs, Origin};
+use crate::terminal::{divert_notices, notice};
 use source::{Outlet, Update};
 use state::Screen;
 
@@ -31,7 +33,7 @@ pub struct Watched {
     pub label: String,
     /// How it is connected to again when the connection ends.
     pub args: MachineArgs,
-    /// The connection, or why there is none yet.
+    /// The connection, or the reason why it failed.
     pub machine: Result<Machine, String>,
 }
 
@@ -41,7 +43,7 @@ pub fn is_possible() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
-/// What a signal does: before the screen is shown, it ends the program, and then it closes the
+/// The effect of signals: before the screen is shown, one ends the program, and later it closes the
 /// screen, so that the terminal is restored and a launched QEMU ended.
 #[derive(Clone, Debug, Default)]
 pub struct Signals {
@@ -77,10 +79,45 @@ impl Signals {
 pub fn run(machines: Vec<Watched>, interval: Duration, signals: &Signals) -> io::Result<()> {
     let closed = &signals.closed;
     signals.shown.store(true, Ordering::Relaxed);
+    let notices = Notices::default();
+    // What is printed to the terminal meanwhile would be drawn over.
+    let above = divert_notices(notices.clone());
     let mut terminal = ratatui::try_init()?;
-    let result = watch(&mut terminal, machines, interval, closed);
+    let result = watch(&mut terminal, machines, interval, closed, &notices);
     ratatui::try_restore()?;
+    drop(above);
+    notices.lock().iter().for_each(|line| notice(line));
     result
+}
+
+/// Notices that are printed while the screen is shown: the last one is shown, and all are printed
+/// after it is closed.
+#[derive(Clone, Debug, Default)]
+struct Notices(Arc<Mutex<VecDeque<String>>>);
+
+impl Notices {
+    /// The number of notices that are kept.
+    const KEPT: usize = 100;
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a notice at a time.
+impl io::Write for Notices {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let mut kept = self.lock();
+        kept.push_back(String::from_utf8_lossy(text).trim_end().to_owned());
+        if kept.len() > Self::KEPT {
+            kept.pop_front();
+        }
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn watch(
@@ -88,6 +125,7 @@ fn watch(
     machines: Vec<Watched>,
     interval: Duration,
     closed: &Arc<AtomicBool>,
+    notices: &Notices,
 ) -> io::Result<()> {
     let mut screen = Screen::new(machines.iter().map(|machine| machine.label.clone()), interval);
     let (sender, updates) = channel();
@@ -99,7 +137,7 @@ fn watch(
         let thread = std::thread::spawn(move || source::watch(machine, interval, &outlet));
         threads.extend(is_launched.then_some(thread));
     }
-    let result = interact(terminal, &mut screen, &updates, closed);
+    let result = interact(terminal, &mut screen, &updates, closed, notices);
     closed.store(true, Ordering::Relaxed);
     // A QEMU that this program launched must not outlive it.
     threads.into_iter().for_each(|thread| _ = thread.join());
@@ -112,11 +150,17 @@ fn interact(
     screen: &mut Screen,
     updates: &Receiver<(usize, Update)>,
     closed: &AtomicBool,
+    notices: &Notices,
 ) -> io::Result<()> {
     let mut is_new = true;
     while !closed.load(Ordering::Relaxed) {
         while let Ok((number, update)) = updates.try_recv() {
             screen.update(number, update);
+            is_new = true;
+        }
+        let last = notices.lock().back().cloned();
+        if last != screen.notice {
+            screen.notice = last;
             is_new = true;
         }
         if std::mem::take(&mut is_new) {

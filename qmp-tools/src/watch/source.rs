@@ -1,4 +1,4 @@
-//! What is heard from one machine.
+//! The connection to one machine, and the updates that come from it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(2);
 /// The longest time until a thread notices that the screen is closed.
 const REACTION: Duration = Duration::from_millis(100);
 
-/// What is heard from a machine.
+/// An update about a machine.
 #[derive(Debug)]
 pub(super) enum Update {
     /// A connection was made.

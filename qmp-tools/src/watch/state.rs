@@ -1,6 +1,6 @@
 //! The history of the machines that are watched.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::source::{Sample, Update};
@@ -22,6 +22,8 @@ pub(super) struct Screen {
     pub(super) machines: Vec<Watching>,
     pub(super) selected: usize,
     pub(super) interval: Duration,
+    /// The last notice of the program itself.
+    pub(super) notice: Option<String>,
 }
 
 /// A machine that is being watched.
@@ -61,7 +63,7 @@ pub(super) struct Rates {
 impl Screen {
     pub(super) fn new(labels: impl Iterator<Item = String>, interval: Duration) -> Self {
         let machines = labels.map(Watching::new).collect();
-        Self { machines, selected: 0, interval }
+        Self { machines, selected: 0, interval, notice: None }
     }
 
     pub(super) fn update(&mut self, number: usize, update: Update) {
@@ -122,14 +124,12 @@ impl Rates {
     fn add(&mut self, before: &Sample, now: &Sample) {
         let seconds = now.at.saturating_duration_since(before.at).as_secs_f64();
         let rate = |before: i64, now: i64| per_second(now.saturating_sub(before) as f64, seconds);
+        let devices: HashMap<_, _> =
+            before.live.block.iter().map(|device| ((&device.name, &device.path), device)).collect();
         self.disks.clear();
         let (mut all_read, mut all_written) = (0u64, 0u64);
         for device in &now.live.block {
-            let same = before
-                .live
-                .block
-                .iter()
-                .find(|other| (&other.name, &other.path) == (&device.name, &device.path));
+            let same = devices.get(&(&device.name, &device.path));
             let Some(same) = same else { continue };
             let (Some(read), Some(written)) = (device.read, device.written) else { continue };
             let read = rate(same.read.unwrap_or(read), read);
@@ -167,4 +167,70 @@ fn push<T>(queue: &mut VecDeque<T>, value: T, most: usize) {
 fn clock(seconds: i64) -> String {
     let day = seconds.rem_euclid(24 * 60 * 60);
     format!("{:02}:{:02}:{:02}", day / 3600, day / 60 % 60, day % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::report::Live;
+
+    fn sample(at: Instant, disks: &[(&str, i64, i64)], milliseconds: u64) -> Sample {
+        let block = disks.iter().map(|(name, read, written)| disk(name, *read, *written)).collect();
+        let live = Live { block, ..Live::default() };
+        let cpu_time = Some(Duration::from_millis(milliseconds));
+        Sample { at, live, cpu_time, network: Some((milliseconds, 2 * milliseconds)) }
+    }
+
+    fn disk(name: &str, read: i64, written: i64) -> crate::report::BlockDevice {
+        crate::report::BlockDevice {
+            name: name.to_owned(),
+            path: None,
+            removable: false,
+            locked: false,
+            io_status: None,
+            image: None,
+            read: Some(read),
+            written: Some(written),
+            read_operations: None,
+            write_operations: None,
+            flush_operations: None,
+        }
+    }
+
+    #[test]
+    fn rates_are_per_second_and_never_negative() {
+        let (mut rates, start) = (Rates::default(), Instant::now());
+        let later = start + Duration::from_secs(2);
+        // One disk was counted anew, and one is new.
+        rates.add(
+            &sample(start, &[("a", 1000, 10), ("b", 500, 500)], 0),
+            &sample(later, &[("a", 5000, 10), ("b", 0, 700), ("c", 9, 9)], 3000),
+        );
+        let disks: Vec<_> =
+            rates.disks.iter().map(|(name, r, w)| (name.as_str(), *r, *w)).collect();
+        assert_eq!(disks, [("a", 2000, 0), ("b", 0, 100)]);
+        assert_eq!((rates.read.back(), rates.written.back()), (Some(&2000), Some(&100)));
+        assert_eq!(rates.cpu.back(), Some(&150));
+        assert_eq!((rates.received.back(), rates.sent.back()), (Some(&1500), Some(&3000)));
+    }
+
+    #[test]
+    fn the_history_is_bounded() {
+        let (mut rates, start) = (Rates::default(), Instant::now());
+        for _ in 0..2 * HISTORY {
+            rates.add(&sample(start, &[], 0), &sample(start, &[], 0));
+        }
+        assert_eq!((rates.read.len(), rates.cpu.len()), (HISTORY, HISTORY));
+    }
+
+    #[test]
+    fn events_are_escaped_and_have_the_time_of_the_server() {
+        let mut machine = Watching::new(String::new());
+        let timestamp = qmp_client::Timestamp { seconds: 3661, microseconds: 0 };
+        let event = qmp_client::RawEvent::new("X\u{1b}[2J".into(), None, timestamp);
+        machine.update(Update::Event(event));
+        assert_eq!(machine.events, ["01:01:01  X\\u{1b}[2J "]);
+    }
 }

@@ -43,7 +43,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
         count(screen.machines.len(), "machine"),
         screen.interval
     );
-    frame.render_widget(Line::from(keys_line).dim(), keys);
+    let notice = screen.notice.as_deref().map(|notice| format!("   {notice}")).unwrap_or_default();
+    let line = Line::from(vec![Span::raw(keys_line).dim(), text(&notice).yellow()]);
+    frame.render_widget(line, keys);
 }
 
 /// Makes a span of a text from outside.

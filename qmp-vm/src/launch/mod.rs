@@ -1,5 +1,7 @@
 //! Launching QEMU, and ending it again.
 
+mod argument;
+mod chardev;
 pub(crate) mod launched;
 pub(crate) mod launching;
 mod program;

@@ -8,8 +8,14 @@ use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 
+use qmp_client::qmp::commands::{ChardevAdd, DeviceAdd};
+use qmp_client::qmp::types::{
+    Audiodev, BlockdevOptions, CompatPolicy, DisplayOptions, Netdev, ObjectOptions,
+};
 use qmp_client::{Connecting, Options, Result};
 
+use super::argument::{self, Argument};
+use super::chardev;
 use super::launched::Launched;
 use super::launching::Launching;
 use super::start::{Configure, Start};
@@ -39,6 +45,26 @@ const MONITOR: [&str; 4] =
 ///
 /// On tokio, this is `.start::<qmp_client::Client>().await?`. On other executors,
 /// `qmp_vm::futures_io::launch` takes a `Launch`.
+///
+/// # One value, cold and hot
+///
+/// The values of `blockdev-add`, `netdev_add`, `object-add`, `chardev-add` and `device_add` are those of
+/// the options as well: what a machine is started with can be unplugged, and what is plugged into a
+/// running machine can be there from the start of the next.
+///
+/// ```
+/// use qmp_client::qmp::commands::{BlockdevAdd, DeviceAdd};
+/// use qmp_client::qmp::types::{
+///     BlockdevOptions, BlockdevOptionsDriver, BlockdevOptionsFile,
+/// };
+/// use qmp_vm::Launch;
+///
+/// let file = BlockdevOptionsDriver::File(BlockdevOptionsFile::new("disk.img"));
+/// let disk = BlockdevOptions::new(file).node_name("disk");
+/// let device = DeviceAdd::new("virtio-blk-pci").id("d0").property("drive", "disk");
+/// let cold = Launch::new("qemu-system-x86_64").blockdev(&disk).device(&device);
+/// let hot = (BlockdevAdd::new(disk), device);
+/// ```
 ///
 /// # Input and output
 ///
@@ -76,7 +102,9 @@ const MONITOR: [&str; 4] =
 #[must_use = "it has to be started"]
 pub struct Launch {
     program: OsString,
-    arguments: Vec<OsString>,
+    arguments: Vec<Argument>,
+    /// The first argument that could not be made, and why.
+    refused: Option<String>,
     monitor: Vec<String>,
     console: Option<OwnedFd>,
     configure: Vec<Configure>,
@@ -107,6 +135,7 @@ impl Launch {
         Self {
             program: program.as_ref().to_owned(),
             arguments: Vec::new(),
+            refused: None,
             monitor: MONITOR.map(String::from).to_vec(),
             console: None,
             configure: Vec::new(),
@@ -119,14 +148,97 @@ impl Launch {
 
     /// Adds an argument.
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
-        self.arguments.push(argument.as_ref().to_owned());
+        self.arguments.push(Argument::Plain(argument.as_ref().to_owned()));
         self
     }
 
     /// Adds arguments.
-    pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
-        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+    pub fn args(self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        arguments.into_iter().fold(self, Self::arg)
+    }
+
+    /// Adds `-machine`, such as `q35,accel=kvm:tcg`.
+    pub fn machine(self, machine: impl AsRef<OsStr>) -> Self {
+        self.arg("-machine").arg(machine)
+    }
+
+    /// Adds `-blockdev`, with the value that `blockdev-add` takes.
+    pub fn blockdev(self, node: &BlockdevOptions) -> Self {
+        self.typed(argument::typed("-blockdev", node))
+    }
+
+    /// Adds `-netdev`, with the value that `netdev_add` takes.
+    pub fn netdev(self, netdev: &Netdev) -> Self {
+        self.typed(argument::typed("-netdev", netdev))
+    }
+
+    /// Adds `-object`, with the value that `object-add` takes.
+    ///
+    /// The data of a secret object is not among the arguments of the process, which everyone on the
+    /// host can read: QEMU reads it from a pipe, as `/dev/fd/N`. At most 3 KiB are possible, and at
+    /// most six secrets.
+    pub fn object(self, object: &ObjectOptions) -> Self {
+        self.typed(argument::object(object))
+    }
+
+    /// Adds `-device`, with the value that `device_add` takes.
+    pub fn device(self, device: &DeviceAdd) -> Self {
+        self.typed(argument::typed("-device", device))
+    }
+
+    /// Adds `-chardev`, with the value that `chardev-add` takes, in the words of the option, which has
+    /// no JSON. A backend or an address that the option does not know is an error when the program is
+    /// started.
+    pub fn chardev(self, chardev: &ChardevAdd) -> Self {
+        let option = chardev::option(chardev);
+        match option {
+            Ok(option) => self.arg("-chardev").arg(option),
+            Err(why) => self.typed(Err(why)),
+        }
+    }
+
+    /// Adds `-audiodev`.
+    pub fn audiodev(self, audiodev: &Audiodev) -> Self {
+        self.typed(argument::typed("-audiodev", audiodev))
+    }
+
+    /// Adds `-display`.
+    pub fn display(self, display: &DisplayOptions) -> Self {
+        self.typed(argument::typed("-display", display))
+    }
+
+    /// Adds `-compat`, which makes QEMU reject or hide what is deprecated or unstable.
+    pub fn compat(self, policy: &CompatPolicy) -> Self {
+        self.typed(argument::typed("-compat", policy))
+    }
+
+    fn typed(mut self, argument: std::result::Result<Argument, String>) -> Self {
+        match argument {
+            Ok(argument) => self.arguments.push(argument),
+            Err(why) => self.refused = self.refused.or(Some(why)),
+        }
         self
+    }
+
+    /// Returns the program and its arguments, without those of the monitor, as a line for a shell.
+    /// `<secret>` replaces secrets: what the schema says is secret, in JSON and in `name=value`, and
+    /// what has a name that suggests it.
+    ///
+    /// ```
+    /// use qmp_client::qmp::types::{ObjectOptions, SecretProperties};
+    /// use qmp_vm::Launch;
+    ///
+    /// let secret = ObjectOptions::new(SecretProperties::new().data("hunter2"), "s");
+    /// let launch = Launch::new("qemu-system-x86_64").args(["-name", "my guest"]).object(&secret);
+    /// assert_eq!(
+    ///     launch.shell_line(),
+    ///     "qemu-system-x86_64 -name 'my guest' \
+    ///      -object '{\"data\":\"<secret>\",\"id\":\"s\",\"qom-type\":\"secret\"}'",
+    /// );
+    /// ```
+    #[must_use]
+    pub fn shell_line(&self) -> String {
+        argument::shell_line(&self.program.to_string_lossy(), &self.arguments)
     }
 
     /// Sets the arguments that make the program open its monitor, which it receives after its other
@@ -283,6 +395,7 @@ impl Launch {
         Start {
             program: self.program,
             arguments: self.arguments,
+            refused: self.refused,
             monitor: self.monitor,
             console: self.console,
             configure: self.configure,

@@ -19,6 +19,7 @@ use std::time::Duration;
 use qmp_client::{LaunchError, Options, Result};
 use rustix::io::Errno;
 
+use super::argument::{Argument, Secret};
 use super::shell::quote;
 use super::started::{Started, no_socket};
 use crate::process::{Hooks, Process};
@@ -32,7 +33,9 @@ pub(super) type Configure = Box<dyn FnOnce(&mut Command) + Send>;
 /// Everything that is known about a program when it is started.
 pub(super) struct Start {
     pub(super) program: OsString,
-    pub(super) arguments: Vec<OsString>,
+    pub(super) arguments: Vec<Argument>,
+    /// The first argument that could not be made, and why.
+    pub(super) refused: Option<String>,
     pub(super) monitor: Vec<String>,
     pub(super) console: Option<OwnedFd>,
     pub(super) configure: Vec<Configure>,
@@ -58,17 +61,29 @@ impl Start {
     }
 
     fn spawn(self, ours: &UnixStream, theirs: UnixStream, name: Box<str>) -> io::Result<Process> {
-        self.refuse()?;
+        let (mut words, mut secrets) = (Vec::new(), Vec::new());
+        for argument in self.arguments {
+            match argument {
+                Argument::Plain(word) => words.push(word),
+                Argument::Typed(option, json) => words.extend([option.into(), json.into()]),
+                Argument::Secret(secret) => secrets.push(secret),
+            }
+        }
+        if let Some(why) = self.refused.or_else(|| refuse(&words, &self.monitor)) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         let mut command = Command::new("/bin/sh");
         command
             .arg("-c")
-            .arg(script(&self.monitor, self.console.is_some()))
+            .arg(Script::new(&self.monitor, &secrets, self.console.is_some()).text())
             .arg("qmp-launch")
             .arg(&self.program)
-            .args(&self.arguments)
+            .args(words)
             // A terminal's interrupt is for this program.
             .process_group(0)
             .stdout(Stdio::null());
+        let lines: String = secrets.iter().map(|secret| format!("{}\n", secret.data)).collect();
+        let lines = format!("\n{lines}");
         self.configure.into_iter().for_each(|configure| configure(&mut command));
         find(&self.program, &command)?;
         if let Some(console) = self.console {
@@ -84,65 +99,109 @@ impl Start {
         if self.supervised {
             process.supervise()?;
         }
-        // An error means that the shell has ended, which the connection reports.
-        let _ = (&*ours).write_all(b"\n");
+        // The shell continues after a line, and takes the secrets. An error means that it has ended,
+        // which the connection reports.
+        let _ = (&*ours).write_all(lines.as_bytes());
         Ok(process)
     }
+}
 
-    /// Refuses what would not work, with the reason.
-    fn refuse(&self) -> io::Result<()> {
-        let refused = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-        let is_on_stdin = is_on_stdin(&self.monitor);
-        for argument in &self.arguments {
-            let text = argument.to_string_lossy();
-            let option = text.strip_prefix("--").or(text.strip_prefix('-'));
-            if option == Some("daemonize") {
-                return refused(format!(
-                    "with `{text}`, QEMU leaves the process that is launched; launch it without, or \
-                     start it as a command and connect to its socket"
-                ));
-            }
-            let device = text.strip_prefix("mon:").unwrap_or(&text);
-            let uses_stdin = device.split(',').next() == Some("stdio");
-            if is_on_stdin && (option == Some("nographic") || uses_stdin) {
-                return refused(format!(
-                    "`{text}` uses the standard input, where `Launch::monitor_args` has the monitor"
-                ));
-            }
+/// Returns why a program with these arguments would not work.
+fn refuse(arguments: &[OsString], monitor: &[String]) -> Option<String> {
+    let is_on_stdin = !monitor.iter().any(|argument| argument.contains(FD));
+    arguments.iter().find_map(|argument| {
+        let text = argument.to_string_lossy();
+        let option = text.strip_prefix("--").or(text.strip_prefix('-'));
+        if option == Some("daemonize") {
+            return Some(format!(
+                "with `{text}`, QEMU leaves the process that is launched; launch it without, or start \
+                 it as a command and connect to its socket"
+            ));
         }
-        Ok(())
+        let device = text.strip_prefix("mon:").unwrap_or(&text);
+        let uses_stdin = option == Some("nographic") || device.split(',').next() == Some("stdio");
+        (is_on_stdin && uses_stdin).then(|| {
+            format!("`{text}` uses the standard input, where `Launch::monitor_args` has the monitor")
+        })
+    })
+}
+
+/// A script that becomes the program.
+struct Script {
+    /// The lines that prepare it.
+    lines: Vec<String>,
+    /// The arguments that are added, as words of the shell.
+    secrets: Vec<String>,
+    monitor: Vec<String>,
+    /// The redirections of the program, and the texts that they read.
+    redirections: String,
+    texts: String,
+}
+
+impl Script {
+    fn new(monitor: &[String], secrets: &[Secret], has_console: bool) -> Self {
+        let mut script = Self {
+            lines: Vec::new(),
+            secrets: Vec::new(),
+            monitor: monitor.iter().map(|argument| with_variable(argument, FD, "fd")).collect(),
+            redirections: String::new(),
+            texts: String::new(),
+        };
+        for number in 0..secrets.len() {
+            script.lines.push(format!("read -r text{number} || exit"));
+        }
+        if monitor.iter().any(|argument| argument.contains(FD)) {
+            script.lines.push("free; fd=$number".to_owned());
+            script.redirections += " $fd<&0";
+            script.redirections += if has_console { " <&1" } else { " </dev/null" };
+        }
+        for (number, secret) in secrets.iter().enumerate() {
+            script.secret(number, secret);
+        }
+        script
+    }
+
+    /// Puts a secret into a pipe, from which the program reads it.
+    fn secret(&mut self, number: usize, secret: &Secret) {
+        const PLACE: &str = "/dev/fd/{secret}";
+        let variable = format!("secret{number}");
+        self.lines.push(format!("free; {variable}=$number"));
+        self.secrets.push("-object".to_owned());
+        self.secrets.push(with_variable(&secret.json(PLACE), "{secret}", &variable));
+        self.redirections += &format!(" ${variable}<<END{number}");
+        self.texts += &format!("\n$text{number}\nEND{number}");
+    }
+
+    /// Returns the text. A descriptor is free if it cannot be duplicated; `command` keeps the shell
+    /// from exiting because of that. The number of a redirection cannot be a variable, hence `eval`.
+    fn text(&self) -> String {
+        let Self { lines, secrets, monitor, redirections, texts } = self;
+        let (lines, secrets, monitor) = (lines.join("\n"), secrets.join(" "), monitor.join(" "));
+        format!(
+            r#"read -r line || exit
+taken=
+free() {{
+    for number in 9 8 7 6 5 4 3; do
+        case $taken in *$number*) continue ;; esac
+        {{ command : <&$number; }} 2>/dev/null || {{ taken=$taken$number; return; }}
+    done
+    echo 'too few of the descriptors from 3 to 9 are free for the monitor and for secrets' >&2
+    exit 1
+}}
+{lines}
+program=$1
+shift
+set -- "$program" {secrets} "$@" {monitor}
+eval "exec \"\$@\"{redirections}{texts}
+""#
+        )
     }
 }
 
-/// Returns the script that becomes the program. A descriptor is free if it cannot be duplicated;
-/// `command` keeps the shell from exiting because of that.
-fn script(monitor: &[String], has_console: bool) -> String {
-    if is_on_stdin(monitor) {
-        let arguments: Vec<_> = monitor.iter().map(|argument| quote(argument)).collect();
-        return format!("read -r line || exit\nexec \"$@\" {}", arguments.join(" "));
-    }
-    let arguments = monitor.iter().map(|argument| {
-        let parts: Vec<_> = argument.split(FD).map(quote).collect();
-        parts.join("\"$fd\"")
-    });
-    let arguments: Vec<_> = arguments.collect();
-    let stdin = if has_console { "<&1" } else { "</dev/null" };
-    format!(
-        r#"read -r line || exit
-fd=
-for number in 9 8 7 6 5 4 3; do
-    {{ command : <&$number; }} 2>/dev/null || {{ fd=$number; break; }}
-done
-[ "$fd" ] || {{ echo 'no descriptor from 3 to 9 is free for the monitor' >&2; exit 1; }}
-set -- "$@" {}
-eval "exec \"\$@\" $fd<&0 {stdin}""#,
-        arguments.join(" ")
-    )
-}
-
-/// Returns whether a program with these arguments has its monitor on its standard input.
-fn is_on_stdin(monitor: &[String]) -> bool {
-    !monitor.iter().any(|argument| argument.contains(FD))
+/// Quotes a word in which a placeholder stands for the value of a variable.
+fn with_variable(word: &str, placeholder: &str, variable: &str) -> String {
+    let parts: Vec<_> = word.split(placeholder).map(quote).collect();
+    parts.join(&format!("\"${variable}\""))
 }
 
 /// Checks that the program exists, since the shell would report it in words of its own.

@@ -39,7 +39,7 @@ struct State {
 enum Phase {
     /// As far as the system tells.
     Running,
-    /// It has ended, and its number is still its own.
+    /// Ended, and the number is still its own.
     Ended,
     /// Other code has waited for it: then its number means nothing.
     #[cfg_attr(not(target_os = "linux"), expect(dead_code))]

@@ -1,4 +1,4 @@
-//! What a client may do, and what it gets.
+//! The rights of a client, and its events.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::policy::Policy;
 
-/// What a client of a proxy may do, and what it gets. Each socket at which a proxy listens, and each
+/// The rights of a proxy's client: its commands, its events and its deadline. Each socket at which a proxy listens, and each
 /// connection within the program, has its own.
 #[derive(Clone)]
 pub struct Access {

@@ -17,7 +17,7 @@ pub enum ProxyEnd {
     Quit,
     /// The connection to QEMU has ended otherwise.
     Upstream(Arc<End>),
-    /// A function of the program, such as that of the [tap](super::ProxyOptions::tap), has panicked on
+    /// A function of the program, such as a filter of [events](super::Access::events), has panicked on
     /// the proxy's thread.
     Panicked,
 }

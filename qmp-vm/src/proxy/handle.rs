@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use qmp_client::{Address, Result, TransportError};
 use qmp_server::{Limits, Socket};
+use qmp_types::recording::Recorder;
 use rustix::net::{AddressFamily, getsockname};
 
 use super::access::Access;
@@ -16,7 +17,7 @@ use super::end::ProxyEnd;
 use super::listener::Listener;
 use super::mailbox::{Letter, Mailbox};
 use super::service::Service;
-use super::switchboard::{Counts, Message, Switchboard, Tap};
+use super::switchboard::{Counts, Switchboard};
 use super::upstream::{self, Upstream};
 
 /// The time that a monitor has for its greeting unless set otherwise.
@@ -112,7 +113,7 @@ impl Proxy {
 pub struct ProxyOptions {
     limits: Limits,
     greeting_within: Duration,
-    tap: Option<Tap>,
+    recorder: Option<Recorder>,
 }
 
 impl fmt::Debug for ProxyOptions {
@@ -120,7 +121,8 @@ impl fmt::Debug for ProxyOptions {
         f.debug_struct("ProxyOptions")
             .field("limits", &self.limits)
             .field("greeting_within", &self.greeting_within)
-            .finish_non_exhaustive()
+            .field("recorder", &self.recorder)
+            .finish()
     }
 }
 
@@ -133,7 +135,7 @@ impl Default for ProxyOptions {
 impl ProxyOptions {
     /// Creates the default options.
     pub fn new() -> Self {
-        Self { limits: Limits::default(), greeting_within: GREETING_WITHIN, tap: None }
+        Self { limits: Limits::default(), greeting_within: GREETING_WITHIN, recorder: None }
     }
 
     /// Sets the limits of one client, and of all together (default: [`Limits::default`]).
@@ -148,10 +150,10 @@ impl ProxyOptions {
         self
     }
 
-    /// Calls a function with every command, reply and event. It is called on the proxy's thread, and
-    /// everything waits for it. If it panics, the proxy ends.
-    pub fn tap(mut self, tap: impl FnMut(Message<'_>) + Send + 'static) -> Self {
-        self.tap = Some(Box::new(tap));
+    /// Records every command, reply and event, with their secrets masked, as the connections
+    /// `client-0`, `client-1` and so on. The proxy's thread writes, and everything waits for it.
+    pub fn record(mut self, recorder: Recorder) -> Self {
+        self.recorder = Some(recorder);
         self
     }
 
@@ -173,7 +175,7 @@ impl ProxyOptions {
         let family = getsockname(&socket).map(|name| name.address_family());
         let passes_descriptors = family == Ok(AddressFamily::UNIX);
         let (upstream, connection) = Upstream::negotiate(socket, self.greeting_within)?;
-        let board = Switchboard::new(connection, passes_descriptors, self.limits, self.tap);
+        let board = Switchboard::new(connection, passes_descriptors, self.limits, self.recorder);
         spawn(Service::new(board, upstream))
             .map_err(|error| TransportError::new("cannot start the proxy's thread", error).into())
     }

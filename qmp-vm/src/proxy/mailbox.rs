@@ -1,4 +1,4 @@
-//! What the handles of a proxy tell its thread, and the other way round.
+//! The messages between the handles of a proxy and its thread.
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
@@ -19,7 +19,7 @@ pub(super) enum Letter {
     Stop,
 }
 
-/// What the handles and the thread share.
+/// The state that the handles and the thread share.
 pub(super) struct Mailbox {
     state: Mutex<State>,
     ended: Condvar,

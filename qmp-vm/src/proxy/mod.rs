@@ -92,4 +92,4 @@ pub use end::ProxyEnd;
 pub use handle::{Proxy, ProxyOptions};
 pub use listener::Listener;
 pub use policy::Policy;
-pub use switchboard::{Counts, Message};
+pub use switchboard::Counts;

@@ -1,4 +1,4 @@
-//! Which commands a client may execute.
+//! The commands that a client may execute.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ pub struct Policy {
     denied: BTreeSet<Box<str>>,
 }
 
-/// What is allowed unless it is listed.
+/// The rule for commands that are not listed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Base {
     Everything,

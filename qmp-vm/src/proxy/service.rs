@@ -45,7 +45,7 @@ struct Served {
     interest: PollFlags,
 }
 
-/// What is ready.
+/// The sockets that are ready.
 #[derive(Default)]
 struct Ready {
     has_letters: bool,

@@ -1,36 +1,21 @@
-//! Who talks to whom: commands on their way to the monitor, replies and events on their way back. No
-//! I/O.
+//! The commands on their way to the monitor, and replies and events on their way back, without I/O.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use qmp_client::Error;
 use qmp_client::protocol::{CallId, Connection, Deadline, Incoming, Input, Kind, Submission};
 use qmp_client::protocol::{Error as ProtocolError, WriteArguments};
-use qmp_client::{Direction, Error};
 use qmp_server::{Budgets, CloseReason, Limits, Request, Session};
+use qmp_types::recording::{Direction, Recorder};
 use qmp_types::{Capability, Greeting, QmpError, Timestamp};
 use serde_json::value::RawValue;
 
 use super::access::Access;
 
-/// A message between a client and the proxy, for the [tap](super::ProxyOptions::tap).
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Message<'m> {
-    /// The number of the client, counted from 0; `None` for an event, which any number of clients get.
-    pub client: Option<u64>,
-    /// Whether the message was sent to the monitor, or received from there.
-    pub direction: Direction,
-    /// The message, with `"<secret>"` in the place of passwords and other secrets of commands.
-    pub text: &'m str,
-}
-
-/// A function that is called with every message.
-pub(super) type Tap = Box<dyn FnMut(Message<'_>) + Send>;
-
-/// What a proxy has done so far.
+/// The numbers of what a proxy has done so far.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Counts {
@@ -54,7 +39,7 @@ pub(super) struct Switchboard {
     clients: BTreeMap<u64, Client>,
     next_client: u64,
     calls: HashMap<CallId, Call>,
-    tap: Option<Tap>,
+    recorder: Option<Recorder>,
     /// The clients for which there may be something to do.
     changed: Vec<u64>,
     counts: Counts,
@@ -65,6 +50,7 @@ pub(super) struct Switchboard {
 struct Client {
     session: Session,
     access: Arc<Access>,
+    recorder: Option<Recorder>,
 }
 
 /// A command that has been passed on.
@@ -73,7 +59,7 @@ struct Call {
     request: Request,
 }
 
-/// Who waits for the result of a call.
+/// The addressee of the result of a call.
 enum Caller {
     Client(u64),
     /// Its client has gone: what it does is to be undone.
@@ -92,7 +78,7 @@ impl Switchboard {
         upstream: Connection,
         passes_descriptors: bool,
         limits: Limits,
-        tap: Option<Tap>,
+        recorder: Option<Recorder>,
     ) -> Self {
         let mut greeting = upstream.greeting().cloned().unwrap_or_default();
         greeting
@@ -107,7 +93,7 @@ impl Switchboard {
             clients: BTreeMap::new(),
             next_client: 0,
             calls: HashMap::new(),
-            tap,
+            recorder,
             changed: Vec::new(),
             counts: Counts::default(),
             has_quit: false,
@@ -123,7 +109,13 @@ impl Switchboard {
         if self.is_full() {
             session.close(CloseReason::ConnectionLimit);
         }
-        self.clients.insert(number, Client { session, access });
+        let name = || format!("client-{number}");
+        let recorder = self.recorder.as_ref().map(|recorder| recorder.monitor(name()));
+        if let Some(recorder) = &recorder {
+            let greeting = String::from_utf8_lossy(session.output());
+            recorder.message(Direction::Received, greeting.trim(), 0);
+        }
+        self.clients.insert(number, Client { session, access, recorder });
         self.changed.push(number);
         number
     }
@@ -179,7 +171,6 @@ impl Switchboard {
     /// Passes on what a client has sent, as far as that is possible now.
     pub(super) fn advance(&mut self, number: u64, now: Instant) {
         while let Some(request) = self.session(number).and_then(Session::next_request) {
-            self.record(Some(number), Direction::Sent, || command_text(&request));
             if let Err((request, error)) = self.pass_on(number, request, now) {
                 self.answer(number, request, &Err(error));
             }
@@ -194,15 +185,19 @@ impl Switchboard {
         now: Instant,
     ) -> Result<(), (Request, QmpError)> {
         let Some(client) = self.clients.get(&number) else { return Ok(()) };
+        // Even if it is denied, so that no later command takes them.
+        let takes_descriptors = takes_descriptors(&request.name);
+        let descriptors = if takes_descriptors { request.take_descriptors() } else { Vec::new() };
+        if let Some(recorder) = &client.recorder {
+            recorder.message(Direction::Sent, &command_text(&request), descriptors.len());
+        }
         if let Some(error) = client.access.policy.refusal(&request.name) {
             self.counts.denied += 1;
-            // So that no later command takes them.
-            drop(request.take_descriptors());
             return Err((request, error));
         }
         let mut submission = Submission::new(request.name.clone());
-        if takes_descriptors(&request.name) {
-            submission.descriptors = request.take_descriptors();
+        submission.descriptors = descriptors;
+        if takes_descriptors {
             // QEMU might still have one that it has not taken, of another client.
             if submission.descriptors.is_empty() {
                 let desc = "No file descriptor supplied via SCM_RIGHTS";
@@ -262,18 +257,20 @@ impl Switchboard {
     }
 
     fn answer(&mut self, number: u64, request: Request, result: &Result<&RawValue, QmpError>) {
-        self.record(Some(number), Direction::Received, || {
-            reply_text(request.ticket.id(), result.as_ref().copied())
-        });
-        if let Some(session) = self.session(number) {
-            session.reply(request.ticket, result);
+        let Some(client) = self.clients.get_mut(&number) else { return };
+        if let Some(recorder) = &client.recorder {
+            let text = reply_text(request.ticket.id(), result.as_ref().copied());
+            recorder.message(Direction::Received, &text, 0);
         }
+        client.session.reply(request.ticket, result);
     }
 
     fn event(&mut self, name: &str, data: Option<&RawValue>, timestamp: Timestamp) {
-        self.record(None, Direction::Received, || event_text(name, data, timestamp));
         for (number, client) in &mut self.clients {
             if client.session.is_negotiated() && client.access.wants(name) {
+                if let Some(recorder) = &client.recorder {
+                    recorder.message(Direction::Received, &event_text(name, data, timestamp), 0);
+                }
                 client.session.event(name, data, timestamp);
                 self.changed.push(*number);
             }
@@ -309,12 +306,6 @@ impl Switchboard {
             self.changed.push(*number);
         }
     }
-
-    fn record(&mut self, client: Option<u64>, direction: Direction, text: impl FnOnce() -> String) {
-        if let Some(tap) = &mut self.tap {
-            tap(Message { client, direction, text: &text() });
-        }
-    }
 }
 
 /// Returns whether a command takes file descriptors. No other one does, in any release of QEMU.
@@ -337,9 +328,7 @@ fn own_error(error: ProtocolError) -> QmpError {
 fn command_text(request: &Request) -> String {
     let verb = if request.ticket.is_out_of_band() { "exec-oob" } else { "execute" };
     let name = serde_json::to_string(&request.name).unwrap_or_default();
-    let arguments = request
-        .arguments_text()
-        .map(|text| format!(r#", "arguments": {}"#, qmp_types::redact(&request.name, text)));
+    let arguments = request.arguments_text().map(|text| format!(r#", "arguments": {text}"#));
     let id = request.ticket.id().map(|id| format!(r#", "id": {id}"#));
     format!(r#"{{"{verb}": {name}{}{}}}"#, arguments.unwrap_or_default(), id.unwrap_or_default())
 }

@@ -53,8 +53,11 @@ impl Upstream {
         let mut connection = Connection::new(settings, Deadline::after(Instant::now(), within));
         let input = connection.new_input();
         let mut this = Self { socket, input };
-        while !connection.is_ready() {
-            while connection.next(&mut this.input).is_some() && !connection.is_ready() {}
+        loop {
+            while !connection.is_ready() && connection.next(&mut this.input).is_some() {}
+            if connection.is_ready() {
+                return Ok((this, connection));
+            }
             if let Some(end) = connection.take_ended() {
                 return Err(handshake_error(end));
             }
@@ -64,7 +67,6 @@ impl Upstream {
             this.receive(&mut connection);
             connection.expire(Instant::now());
         }
-        Ok((this, connection))
     }
 
     /// Returns what to wait for.

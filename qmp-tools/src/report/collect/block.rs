@@ -1,7 +1,13 @@
 //! Block devices with their images, other nodes, bitmaps, exports and jobs.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
+use qmp_client::Error;
+use qmp_client::qmp::commands::{
+    QueryBlock, QueryBlockExports, QueryBlockstats, QueryJobs, QueryNamedBlockNodes,
+    XDebugQueryBlockGraph,
+};
 use qmp_client::qmp::types::{
     BlockDeviceInfo, BlockDirtyInfo, BlockExportInfo, BlockInfo, BlockStats, ImageInfo, JobInfo,
     XDbgBlockGraph,
@@ -10,16 +16,70 @@ use qmp_client::qmp::types::{
 use super::super::model::{Bitmap, BlockDevice, Export, Image, Job};
 use super::graph::Graph;
 use super::names;
+use super::query::{Queries, Query};
 
-/// The longest backing chain that is reported.
-const LONGEST_CHAIN: usize = 1024;
+/// The most links of backing chains that are reported. Many images can share a chain.
+const MOST_LINKS: usize = 1 << 16;
+
+/// The queries for this part.
+pub(super) struct Asked {
+    devices: Query<Vec<BlockInfo>>,
+    stats: Query<Vec<BlockStats>>,
+    nodes: Query<Vec<BlockDeviceInfo>>,
+    debug: Query<XDbgBlockGraph>,
+    exports: Query<Vec<BlockExportInfo>>,
+    jobs: Query<Vec<JobInfo>>,
+}
+
+/// This part of the report.
+pub(super) struct Storage {
+    pub(super) devices: Vec<BlockDevice>,
+    pub(super) nodes: Vec<Image>,
+    pub(super) bitmaps: Vec<Bitmap>,
+    /// `None` if the server does not tell.
+    pub(super) exports: Option<Vec<Export>>,
+    pub(super) jobs: Vec<Job>,
+}
+
+pub(super) fn ask(q: &Queries<'_>) -> Result<Asked, Error> {
+    Ok(Asked {
+        devices: q.ask(QueryBlock::new())?,
+        stats: q.ask(QueryBlockstats::new())?,
+        nodes: q.ask(QueryNamedBlockNodes::new().flat(true))?,
+        debug: q.ask(XDebugQueryBlockGraph::new())?,
+        exports: q.ask(QueryBlockExports::new())?,
+        jobs: q.ask(QueryJobs::new())?,
+    })
+}
+
+impl Asked {
+    pub(super) fn answer(self, q: &mut Queries<'_>) -> Result<Storage, Error> {
+        let devices = q.answer(self.devices)?.unwrap_or_default();
+        let stats = q.answer(self.stats)?.unwrap_or_default();
+        let nodes = q.answer(self.nodes)?.unwrap_or_default();
+        let block = Block::new(devices, stats, nodes, q.answer(self.debug)?.as_ref());
+        let exports = q.answer(self.exports)?;
+        let jobs = q.answer(self.jobs)?.unwrap_or_default();
+        Ok(Storage {
+            devices: block.devices(),
+            nodes: block.other_nodes(),
+            bitmaps: block.bitmaps(),
+            exports: exports.map(|exports| exports.into_iter().map(export).collect()),
+            jobs: jobs.into_iter().map(job).collect(),
+        })
+    }
+}
 
 /// The block layer, as QEMU describes it.
 pub(super) struct Block {
-    pub(super) devices: Vec<BlockInfo>,
-    pub(super) stats: Vec<BlockStats>,
-    pub(super) nodes: Vec<BlockDeviceInfo>,
+    devices: Vec<BlockInfo>,
+    stats: Vec<BlockStats>,
+    nodes: Vec<BlockDeviceInfo>,
+    /// The place of each node among the nodes.
+    places: HashMap<String, usize>,
     graph: Graph,
+    /// The number of links that may still be reported.
+    links_left: Cell<usize>,
 }
 
 impl Block {
@@ -30,7 +90,10 @@ impl Block {
         debug: Option<&XDbgBlockGraph>,
     ) -> Self {
         let graph = Graph::new(&nodes, debug);
-        Self { devices, stats, nodes, graph }
+        let place =
+            |(place, node): (usize, &BlockDeviceInfo)| Some((node.node_name.clone()?, place));
+        let places = nodes.iter().enumerate().filter_map(place).collect();
+        Self { devices, stats, nodes, places, graph, links_left: Cell::new(MOST_LINKS) }
     }
 
     pub(super) fn devices(&self) -> Vec<BlockDevice> {
@@ -57,7 +120,7 @@ impl Block {
     }
 
     /// Returns the nodes that belong to no device, except those that QEMU named itself.
-    pub(super) fn other_nodes(&self) -> Vec<Image> {
+    fn other_nodes(&self) -> Vec<Image> {
         let mut shown = HashSet::new();
         for device in &self.devices {
             let node = device.inserted.as_ref().and_then(|info| info.node_name.as_ref());
@@ -68,15 +131,21 @@ impl Block {
                 self.nodes.iter().filter_map(|node| Some((node.node_name.as_deref()?, node)));
             others.filter(|(name, _)| names::is_given(name) && !shown.contains(*name))
         };
-        let links: HashSet<&str> =
-            others().flat_map(|(name, _)| self.graph.backing_chain(name)).collect();
+        let mut links = HashSet::new();
+        for (name, _) in others() {
+            // Chains that have been followed from another node are not followed again.
+            let mut at = self.graph.below(name);
+            while let Some(link) = at.filter(|link| links.insert(*link)) {
+                at = self.graph.below(link);
+            }
+        }
         others()
             .filter(|(name, _)| !links.contains(name))
             .map(|(_, node)| self.image(node))
             .collect()
     }
 
-    pub(super) fn bitmaps(&self) -> Vec<Bitmap> {
+    fn bitmaps(&self) -> Vec<Bitmap> {
         let inserted = self.devices.iter().filter_map(|device| device.inserted.as_ref());
         let owners: HashMap<&str, String> = self
             .devices
@@ -113,13 +182,10 @@ impl Block {
     }
 
     fn image(&self, info: &BlockDeviceInfo) -> Image {
-        let links: Vec<&BlockDeviceInfo> = match info.node_name.as_deref() {
-            Some(node) => {
-                let chain = self.graph.backing_chain(node);
-                chain.iter().take(LONGEST_CHAIN).filter_map(|node| self.node(node)).collect()
-            }
-            None => Vec::new(),
-        };
+        let chain = info.node_name.as_deref().map(|node| self.graph.backing_chain(node));
+        let links = chain.into_iter().flatten().filter_map(|node| self.node(node));
+        let links: Vec<&BlockDeviceInfo> = links.take(self.links_left.get()).collect();
+        self.links_left.set(self.links_left.get() - links.len());
         let backing = if links.is_empty() {
             nested(&info.image)
         } else {
@@ -129,12 +195,12 @@ impl Block {
     }
 
     fn node(&self, name: &str) -> Option<&BlockDeviceInfo> {
-        self.nodes.iter().find(|node| node.node_name.as_deref() == Some(name))
+        self.places.get(name).and_then(|place| self.nodes.get(*place))
     }
 }
 
-/// Returns the name that a person gave: to the device, its drive or its node. Devices for which there
-/// is none go by their QOM path.
+/// Returns the name that a person gave: to the device, its drive or its node. Devices without
+/// one go by their QOM path.
 pub(in super::super) fn device_name(info: &BlockInfo) -> String {
     let node = info.inserted.as_ref().and_then(|info| info.node_name.as_deref());
     let given = |name: Option<&str>| {
@@ -178,9 +244,6 @@ fn nested(image: &ImageInfo) -> Vec<Image> {
             backing_file: below.backing_filename.clone(),
         });
         at = below;
-        if chain.len() == LONGEST_CHAIN {
-            break;
-        }
     }
     chain
 }

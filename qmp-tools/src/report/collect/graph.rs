@@ -11,8 +11,12 @@ const FILTERS: [&str; 5] = ["throttle", "copy-on-read", "compress", "preallocate
 #[derive(Debug, Default)]
 pub(in super::super) struct Graph {
     children: HashMap<String, Vec<Edge>>,
-    drivers: HashMap<String, String>,
+    /// The next link of the backing chain below each node.
+    below: HashMap<String, String>,
 }
+
+/// The longest backing chain that is followed. A peer may describe a circle.
+const LONGEST_CHAIN: usize = 1024;
 
 /// A node below another one.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -29,9 +33,7 @@ impl Graph {
     pub(in super::super) fn new(nodes: &[BlockDeviceInfo], debug: Option<&XDbgBlockGraph>) -> Self {
         let mut graph = Self::default();
         for node in nodes {
-            let Some(name) = &node.node_name else { continue };
-            graph.drivers.insert(name.clone(), node.drv.clone());
-            let Some(children) = &node.children else { continue };
+            let (Some(name), Some(children)) = (&node.node_name, &node.children) else { continue };
             let edges = children
                 .iter()
                 .map(|child| Edge { role: child.child.clone(), node: child.node_name.clone() });
@@ -39,6 +41,18 @@ impl Graph {
         }
         if graph.children.is_empty() {
             graph.add_debug(debug);
+        }
+        let drivers: HashMap<&str, &str> = nodes
+            .iter()
+            .filter_map(|node| Some((node.node_name.as_deref()?, &*node.drv)))
+            .collect();
+        for (node, edges) in &graph.children {
+            let child = |role| edges.iter().find(|edge| edge.role == role);
+            let is_filter = drivers.get(&**node).is_some_and(|driver| FILTERS.contains(driver));
+            let edge = child("backing").or_else(|| child("file").filter(|_| is_filter));
+            if let Some(edge) = edge {
+                graph.below.insert(node.clone(), edge.node.clone());
+            }
         }
         graph
     }
@@ -64,28 +78,20 @@ impl Graph {
         self.children.get(node).map_or(&[], Vec::as_slice)
     }
 
-    /// Returns the links of a backing chain below a node, nearest first.
-    pub(in super::super) fn backing_chain<'a>(&'a self, node: &'a str) -> Vec<&'a str> {
-        let mut chain = Vec::new();
-        let mut seen = HashSet::from([node]);
-        let mut at = node;
-        while let Some(next) = self.below(at) {
-            // A peer may describe a circle.
-            if !seen.insert(next) {
-                break;
-            }
-            chain.push(next);
-            at = next;
-        }
-        chain
+    /// Returns the next link of the backing chain below a node.
+    pub(in super::super) fn below(&self, node: &str) -> Option<&str> {
+        self.below.get(node).map(String::as_str)
     }
 
-    fn below(&self, node: &str) -> Option<&str> {
-        let child = |role| self.children(node).iter().find(|edge| edge.role == role);
-        let is_filter =
-            self.drivers.get(node).is_some_and(|driver| FILTERS.contains(&driver.as_str()));
-        let edge = child("backing").or_else(|| child("file").filter(|_| is_filter))?;
-        Some(&edge.node)
+    /// Returns the links of a backing chain below a node, nearest first.
+    pub(in super::super) fn backing_chain<'a>(
+        &'a self,
+        node: &'a str,
+    ) -> impl Iterator<Item = &'a str> {
+        let mut seen = HashSet::from([node]);
+        std::iter::successors(self.below(node), |link| self.below(link))
+            .take(LONGEST_CHAIN)
+            .take_while(move |link| seen.insert(link))
     }
 
     /// Adds everything below a node to a set.
@@ -96,5 +102,31 @@ impl Graph {
                 todo.extend(self.children(node).iter().map(|edge| edge.node.as_str()));
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A chain that bites its own tail must end.
+    #[test]
+    fn circles_end() {
+        let node = |id, name| json!({"id": id, "type": "block-driver", "name": name});
+        let edge = |parent, child, role| json!({"parent": parent, "child": child, "name": role, "perm": [], "shared-perm": []});
+        let debug = json!({
+            "nodes": [node(1, "a"), node(2, "b"), node(3, "c")],
+            "edges": [edge(1, 2, "backing"), edge(2, 3, "backing"), edge(3, 1, "backing"),
+                edge(1, 3, "file")],
+        });
+        let debug: XDbgBlockGraph = serde_json::from_value(debug).unwrap();
+        let graph = Graph::new(&[], Some(&debug));
+        assert_eq!(graph.backing_chain("a").collect::<Vec<_>>(), ["b", "c"]);
+        let mut reached = HashSet::new();
+        graph.reach("b", &mut reached);
+        assert_eq!(reached.len(), 3);
     }
 }

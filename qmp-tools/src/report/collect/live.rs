@@ -1,4 +1,4 @@
-//! What changes while a machine runs.
+//! The part of a report that changes while a machine runs.
 
 use std::time::Duration;
 

@@ -1,13 +1,132 @@
-//! What the machine is: its state, accelerator, CPUs, PCI functions and migration.
+//! The machine as a whole: its state, accelerator, CPUs, memory and migration.
 
+// `query-kvm` is deprecated, but every supported release has it.
+#![allow(deprecated)]
+
+use qmp_client::Error;
+use qmp_client::qmp::commands::{
+    QomGet, QueryAccelerators, QueryBalloon, QueryCpusFast, QueryHotpluggableCpus, QueryIothreads,
+    QueryKvm, QueryMemorySizeSummary, QueryMigrate, QueryName, QueryTarget, QueryUuid, XQueryJit,
+};
 use qmp_client::qmp::types::{
-    CpuInfoFast, CpuInstanceProperties, HotpluggableCPU, MigrationInfo, PciDeviceInfo, PciInfo,
+    AcceleratorInfo, BalloonInfo, CpuInfoFast, CpuInstanceProperties, HotpluggableCPU,
+    IOThreadInfo, KvmInfo, MemoryInfo, MigrationInfo, NameInfo, QemuTargetInfo, UuidInfo,
 };
 use serde_json::Value;
 
-use super::super::model::{Cpu, Migration, PciFunction};
+use super::super::model::{Cpu, IoThread, Memory, Migration};
+use super::names;
+use super::query::{Queries, Query};
 
-pub(super) fn is_zero(uuid: &str) -> bool {
+/// The queries for this part.
+pub(super) struct Asked {
+    name: Query<NameInfo>,
+    uuid: Query<UuidInfo>,
+    status: Query<Value>,
+    target: Query<QemuTargetInfo>,
+    machine: Query<Value>,
+    accelerators: Query<AcceleratorInfo>,
+    kvm: Query<KvmInfo>,
+    cpus: Query<Vec<CpuInfoFast>>,
+    pluggable: Query<Vec<HotpluggableCPU>>,
+    memory: Query<MemoryInfo>,
+    balloon: Query<BalloonInfo>,
+    iothreads: Query<Vec<IOThreadInfo>>,
+    migration: Query<MigrationInfo>,
+}
+
+/// This part of the report.
+pub(super) struct Machine {
+    pub(super) name: Option<String>,
+    pub(super) uuid: Option<String>,
+    pub(super) state: Option<String>,
+    pub(super) target: Option<String>,
+    pub(super) machine: Option<String>,
+    pub(super) accelerator: Accelerator,
+    pub(super) cpus: Vec<Cpu>,
+    pub(super) pluggable_cpus: Option<i64>,
+    pub(super) memory: Option<Memory>,
+    pub(super) iothreads: Vec<IoThread>,
+    pub(super) migration: Option<Migration>,
+}
+
+/// The answers about the accelerator. Releases before 11.0 tell only whether it is KVM.
+pub(super) struct Accelerator {
+    told: Option<String>,
+    is_kvm: bool,
+}
+
+pub(super) fn ask(q: &Queries<'_>) -> Result<Asked, Error> {
+    Ok(Asked {
+        name: q.ask(QueryName::new())?,
+        uuid: q.ask(QueryUuid::new())?,
+        status: q.ask_raw("query-status")?,
+        target: q.ask(QueryTarget::new())?,
+        machine: q.ask(QomGet::new("/machine", "type"))?,
+        accelerators: q.ask(QueryAccelerators::new())?,
+        kvm: q.ask(QueryKvm::new())?,
+        cpus: q.ask(QueryCpusFast::new())?,
+        pluggable: q.ask(QueryHotpluggableCpus::new())?,
+        memory: q.ask(QueryMemorySizeSummary::new())?,
+        balloon: q.ask(QueryBalloon::new())?,
+        iothreads: q.ask(QueryIothreads::new())?,
+        migration: q.ask(QueryMigrate::new())?,
+    })
+}
+
+impl Asked {
+    pub(super) fn answer(self, q: &mut Queries<'_>) -> Result<Machine, Error> {
+        let name = q.answer(self.name)?.and_then(|info| info.name);
+        let uuid = q.answer(self.uuid)?.map(|info| info.uuid).filter(|uuid| !is_zero(uuid));
+        let state = q.answer(self.status)?.as_ref().and_then(state);
+        let target = q.answer(self.target)?.map(|info| info.arch.to_string());
+        let machine = q.answer(self.machine)?;
+        let told = q.answer(self.accelerators)?.map(|info| info.enabled.to_string());
+        let is_kvm = q.answer(self.kvm)?.is_some_and(|kvm| kvm.enabled);
+        let cpus = q.answer(self.cpus)?.iter().flatten().map(cpu).collect();
+        let pluggable_cpus = q.answer(self.pluggable)?.map(|slots| pluggable(&slots));
+        let memory = q.answer(self.memory)?;
+        let balloon = q.answer(self.balloon)?.map(|info| info.actual);
+        let iothreads = q.answer(self.iothreads)?.unwrap_or_default();
+        let iothread = |thread: IOThreadInfo| IoThread { id: thread.id, thread: thread.thread_id };
+        Ok(Machine {
+            name,
+            uuid,
+            state,
+            target,
+            machine: machine.and_then(|name| name.as_str().map(names::machine)),
+            accelerator: Accelerator { told, is_kvm },
+            cpus,
+            pluggable_cpus,
+            memory: memory.map(|memory| Memory {
+                base: memory.base_memory,
+                plugged: memory.plugged_memory,
+                balloon,
+            }),
+            iothreads: iothreads.into_iter().map(iothread).collect(),
+            migration: q.answer(self.migration)?.and_then(migration),
+        })
+    }
+}
+
+impl Accelerator {
+    /// Returns the accelerator. In an old release, a command that fails with all others tells TCG.
+    pub(super) fn resolve(self, q: &mut Queries<'_>) -> Result<Option<String>, Error> {
+        if self.told.is_some() || !q.lacks("query-accelerators") {
+            return Ok(self.told);
+        }
+        if self.is_kvm {
+            return Ok(Some(String::from("kvm")));
+        }
+        if !q.goes_on() {
+            return Ok(None);
+        }
+        let jit = q.attempt(XQueryJit::new(), "")?;
+        Ok(q.answer(jit)?.map(|_| String::from("tcg")))
+    }
+}
+
+fn is_zero(uuid: &str) -> bool {
     uuid.bytes().all(|b| matches!(b, b'0' | b'-'))
 }
 
@@ -20,7 +139,7 @@ pub(super) fn state(status: &Value) -> Option<String> {
     })
 }
 
-pub(super) fn cpu(info: &CpuInfoFast) -> Cpu {
+fn cpu(info: &CpuInfoFast) -> Cpu {
     Cpu {
         index: info.cpu_index,
         thread: info.thread_id,
@@ -45,28 +164,9 @@ fn place(props: &CpuInstanceProperties) -> String {
 }
 
 /// Counts the CPUs that can still be plugged in.
-pub(super) fn pluggable(slots: &[HotpluggableCPU]) -> i64 {
+fn pluggable(slots: &[HotpluggableCPU]) -> i64 {
     let empty = slots.iter().filter(|slot| slot.qom_path.is_none());
     empty.fold(0, |sum, slot| sum.saturating_add(slot.vcpus_count))
-}
-
-pub(super) fn pci_functions(buses: &[PciInfo]) -> Vec<PciFunction> {
-    let mut functions = Vec::new();
-    let mut todo: Vec<(usize, &PciDeviceInfo)> =
-        buses.iter().rev().flat_map(|bus| bus.devices.iter().rev().map(|d| (0, d))).collect();
-    while let Some((depth, device)) = todo.pop() {
-        let class = device.class_info.desc.clone();
-        functions.push(PciFunction {
-            address: format!("{:02x}:{:02x}.{:x}", device.bus, device.slot, device.function),
-            id: format!("{:04x}:{:04x}", device.id.vendor, device.id.device),
-            class: class.unwrap_or_else(|| format!("class {:#06x}", device.class_info.class)),
-            device: Some(device.qdev_id.clone()).filter(|id| !id.is_empty()),
-            depth,
-        });
-        let bridged = device.pci_bridge.iter().filter_map(|bridge| bridge.devices.as_ref());
-        todo.extend(bridged.flat_map(|devices| devices.iter().rev().map(|d| (depth + 1, d))));
-    }
-    functions
 }
 
 /// Returns the migration, unless there has been none.

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use qmp_client::Error;
-use qmp_client::qmp::commands::{QomGet, QomList};
+use qmp_client::qmp::commands::{HumanMonitorCommand, QomGet, QomList, QueryRxFilter};
 use qmp_client::qmp::types::{ObjectPropertyInfo, RxFilterInfo};
 use serde_json::Value;
 
@@ -20,8 +20,22 @@ const CONTAINERS: [&str; 3] =
 /// The most types, and the most cards, that are looked at.
 const MOST: usize = 256;
 
-/// The queries for the containers.
-pub(super) struct Containers([Query<Vec<ObjectPropertyInfo>>; 3]);
+/// The most network clients that are read.
+const MOST_CLIENTS: usize = 4096;
+
+/// The queries for this part.
+pub(super) struct Asked {
+    filters: Query<Vec<RxFilterInfo>>,
+    human: Query<String>,
+    containers: [Query<Vec<ObjectPropertyInfo>>; 3],
+}
+
+/// The first replies, from which others follow.
+pub(super) struct Begun {
+    filters: Vec<RxFilterInfo>,
+    human: String,
+    devices: Vec<Device>,
+}
 
 /// An object in a container.
 struct Device {
@@ -30,31 +44,45 @@ struct Device {
     model: String,
 }
 
-pub(super) fn containers(queries: &Queries<'_>) -> Result<Containers, Error> {
+pub(super) fn ask(queries: &Queries<'_>) -> Result<Asked, Error> {
+    let list = |container| queries.attempt(QomList::new(container), container);
     let [peripheral, anonymous, unattached] = CONTAINERS;
-    Ok(Containers([
-        queries.attempt(QomList::new(peripheral), peripheral)?,
-        queries.attempt(QomList::new(anonymous), anonymous)?,
-        queries.attempt(QomList::new(unattached), unattached)?,
-    ]))
+    Ok(Asked {
+        filters: queries.ask(QueryRxFilter::new())?,
+        human: queries.ask_as(HumanMonitorCommand::new("info network"), "info network")?,
+        containers: [list(peripheral)?, list(anonymous)?, list(unattached)?],
+    })
+}
+
+impl Asked {
+    pub(super) fn answer(self, queries: &mut Queries<'_>) -> Result<Begun, Error> {
+        let filters = queries.answer(self.filters)?.unwrap_or_default();
+        let human = queries.answer(self.human)?.unwrap_or_default();
+        let mut devices = Vec::new();
+        for (container, query) in CONTAINERS.into_iter().zip(self.containers) {
+            let properties = queries.answer(query)?.unwrap_or_default();
+            devices.extend(properties.iter().filter_map(|property| device(container, property)));
+        }
+        Ok(Begun { filters, human, devices })
+    }
+}
+
+impl Begun {
+    /// Asks the devices, and puts everything together.
+    pub(super) fn complete(self, queries: &mut Queries<'_>) -> Result<Vec<Nic>, Error> {
+        let cards = cards(queries, &self.devices)?;
+        Ok(merge(cards, &self.filters, &self.human))
+    }
 }
 
 /// Finds the cards among the devices: those that have a MAC address and a back end.
-pub(super) fn devices(
-    queries: &mut Queries<'_>,
-    containers: Containers,
-) -> Result<Vec<Nic>, Error> {
-    let mut devices = Vec::new();
-    for (container, query) in CONTAINERS.into_iter().zip(containers.0) {
-        let properties = queries.answer(query)?.unwrap_or_default();
-        devices.extend(properties.iter().filter_map(|property| device(container, property)));
-    }
+fn cards(queries: &mut Queries<'_>, devices: &[Device]) -> Result<Vec<Nic>, Error> {
     if !queries.goes_on() {
         return Ok(Vec::new());
     }
     let mut types: HashMap<&str, bool> = HashMap::new();
     let mut asked = Vec::new();
-    for device in &devices {
+    for device in devices {
         if types.len() < MOST && types.insert(&device.model, false).is_none() {
             asked.push((
                 &device.model,
@@ -81,7 +109,7 @@ pub(super) fn devices(
 
 fn device(container: &str, property: &ObjectPropertyInfo) -> Option<Device> {
     let model = names::child_type(&property.type_)?;
-    // Boards have hundreds of these, and they are no devices.
+    // Boards have hundreds of these, none of them a device.
     if matches!(model, "memory-region" | "qemu:memory-region" | "irq" | "container") {
         return None;
     }
@@ -112,7 +140,7 @@ fn card(
 }
 
 /// Returns all cards, with what each source knows about them.
-pub(super) fn merge(mut cards: Vec<Nic>, filters: &[RxFilterInfo], human: &str) -> Vec<Nic> {
+fn merge(mut cards: Vec<Nic>, filters: &[RxFilterInfo], human: &str) -> Vec<Nic> {
     let clients = clients(human);
     for client in clients.iter().filter(|client| client.kind == "nic") {
         let card = find_or_add(&mut cards, client.name, client.detail("macaddr"));
@@ -133,7 +161,7 @@ pub(super) fn merge(mut cards: Vec<Nic>, filters: &[RxFilterInfo], human: &str) 
             set(&mut card.backend, Some(peer.name));
         }
     }
-    for filter in filters {
+    for filter in filters.iter().take(MOST_CLIENTS) {
         let card = find_or_add(&mut cards, &filter.name, Some(&filter.main_mac));
         if card.name.is_empty() {
             card.name.clone_from(&filter.name);
@@ -201,7 +229,7 @@ impl NetworkClient<'_> {
 /// Reads the human monitor's list. The peer of a client is on the next line, after ` \ `.
 fn clients(human: &str) -> Vec<NetworkClient<'_>> {
     let mut clients: Vec<NetworkClient<'_>> = Vec::new();
-    for line in human.lines() {
+    for line in human.lines().take(MOST_CLIENTS) {
         let (line, is_peer) = match line.strip_prefix(" \\ ") {
             Some(line) => (line, true),
             None => (line, false),

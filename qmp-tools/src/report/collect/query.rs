@@ -36,9 +36,9 @@ pub(super) struct Query<T> {
 /// How much a reader wants to know of a query that fails.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Wanted {
-    /// Its failure is reported.
+    /// A failure is reported.
     Report,
-    /// It is tried, and may fail because of what the machine is.
+    /// A refusal means that the machine lacks the subject.
     Try,
 }
 
@@ -78,7 +78,7 @@ impl<'a> Queries<'a> {
         self.send(request, name.to_owned(), Wanted::Report)
     }
 
-    /// Sends a query about a subject whose refusal says no more than that there is nothing to report.
+    /// Sends a query about a subject that the machine may lack: a refusal is not reported.
     pub(super) fn attempt<R: Request>(
         &self,
         request: R,

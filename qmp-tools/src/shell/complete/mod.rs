@@ -116,3 +116,6 @@ impl std::fmt::Debug for Completer<'_> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,10 @@ impl<'a> Completer<'a> {
     pub(super) fn complete(&self) -> Completion {
         let before = self.text.get(..self.cursor).unwrap_or_default();
         let Some(start) = syntax::start(before) else {
+            let line = before.rsplit('\n').next().unwrap_or_default();
+            if line.trim_start().starts_with('#') {
+                return Completion::default();
+            }
             return self.names_of_commands(Word { text: "", start: self.cursor });
         };
         let rest = before.get(start..).unwrap_or_default();

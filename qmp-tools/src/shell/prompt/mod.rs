@@ -136,7 +136,7 @@ fn at_terminal(
     let (sender, messages) = sync_channel(64);
     let printer = printer::Printer::new(sender, waker.clone());
     // Whatever else the program has to say, such as what a QEMU writes that it launched.
-    let _notices = crate::terminal::notices_above(printer.clone());
+    let _notices = crate::terminal::divert_notices(printer.clone());
     let (commands, inbox) = channel();
     let session = session(Handles {
         output: Box::new(printer.clone()),

@@ -39,6 +39,7 @@ pub(crate) mod statements;
 pub(crate) mod transaction;
 mod typing;
 pub(crate) mod words;
+pub(crate) mod write;
 
 use std::time::Duration;
 

@@ -1,0 +1,119 @@
+//! Help: the documentation of commands, events and types as text for a terminal.
+
+mod example;
+mod page;
+
+use std::fmt;
+
+use super::complete::did_you_mean;
+use super::syntax::statements::OWN;
+use super::types::Types;
+use crate::reference::Kind;
+
+pub use page::page;
+
+/// A name that nothing is known of.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct UnknownTopic {
+    /// The name.
+    pub name: String,
+    /// A similar name that is known.
+    pub similar: Option<String>,
+}
+
+impl fmt::Display for UnknownTopic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no command, event or type is named `{}`", self.name)?;
+        match &self.similar {
+            Some(similar) => write!(f, "; did you mean `{similar}`?"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for UnknownTopic {}
+
+/// Returns the help on a topic, in lines of at most `width` columns: a command, an event, a type,
+/// `commands`, `events` or `types`. Without a topic, returns an overview of the shell.
+///
+/// # Errors
+/// Returns an error if nothing has this name.
+pub fn help(topic: Option<&str>, types: &dyn Types, width: usize) -> Result<String, UnknownTopic> {
+    let Some(topic) = topic else { return Ok(overview()) };
+    let reference = types.reference();
+    let schema = types.schema();
+    match topic {
+        "commands" => return Ok(list(&schema.commands(), types)),
+        "events" => return Ok(list(&schema.events(), types)),
+        "types" => {
+            let names = reference.names().into_iter();
+            let of_types = names.filter(|name| {
+                let definition = reference.find(name);
+                definition.is_some_and(|found| !matches!(found.kind, Kind::Command | Kind::Event))
+            });
+            return Ok(list(&of_types.collect::<Vec<_>>(), types));
+        }
+        _ => {}
+    }
+    if let Some(definition) = reference.find(topic) {
+        return Ok(page(&definition, reference, Some(schema), width));
+    }
+    let own = topic.trim_end_matches('(');
+    if let Some((name, text)) = OWN.iter().find(|(name, _)| name.trim_end_matches('(') == own) {
+        return Ok(format!("{name}: {text}.\n\n{SYNTAX}"));
+    }
+    if let Some(definition) = page::from_schema(topic, schema) {
+        return Ok(page(&definition, reference, Some(schema), width));
+    }
+    let mut known = reference.names();
+    known.extend(schema.commands());
+    known.extend(schema.events());
+    let similar = did_you_mean(topic, known.into_iter());
+    Err(UnknownTopic { name: topic.to_owned(), similar })
+}
+
+fn overview() -> String {
+    let mut text = String::from(SYNTAX);
+    text.push_str("\nStatements of the shell itself:\n");
+    for (name, description) in OWN {
+        text.push_str(&format!("  {name:<14}{description}\n"));
+    }
+    text
+}
+
+fn list(names: &[&str], types: &dyn Types) -> String {
+    let reference = types.reference();
+    let lines = names.iter().map(|name| {
+        let summary = reference.find(name).map(|definition| page::summary(&definition.text));
+        match summary.filter(|summary| !summary.is_empty()) {
+            Some(summary) => format!("{name}\n    {summary}\n"),
+            None => format!("{name}\n"),
+        }
+    });
+    lines.collect()
+}
+
+/// An overview of the syntax.
+const SYNTAX: &str = "\
+A command is its name, followed by its arguments:
+  block_resize node-name=disk0 size=64M
+  blockdev-add driver=qcow2 node-name=disk1 file.driver=file file.filename='a b.qcow2'
+  blockdev-mirror {\"device\": \"disk0\", \"target\": \"disk1\", \"sync\": \"full\"}
+
+  key=value      the schema tells whether it is text, a number, or something else
+  key.name=value a member of an object
+  key=[...]      a list, and key={...} an object, in JSON or in Python's notation
+  key:=JSON      a value that is sent as it is
+  # comment
+
+  {\"execute\": \"query-status\"}      a command as it is on the wire
+  wait SHUTDOWN --timeout 30         waits for an event
+  transaction(                       begins a transaction; `)` ends it
+
+  help NAME      explains a command, an event or a type; so does `NAME ?`
+  help commands  lists the commands of the machine, and `help events` its events
+";
+
+#[cfg(test)]
+mod tests;
