@@ -144,6 +144,32 @@ fn no_program_prints_control_characters() {
     }
 }
 
+/// A file keeps what a server said, and is shown and served later.
+#[test]
+fn no_recording_or_reference_has_control_characters() {
+    let directory = Directory::new();
+    for names in [false, true] {
+        let path = directory.path(if names { "names" } else { "values" });
+        serve(&path, names);
+        let path = path.as_str();
+        let file = directory.path("session.qmp");
+        let record =
+            ["record", path, "-o", &file, "-c", "query-name", "-c", "stop", "-c", "nonsense"];
+        is_clean("qmp record", &run(QMP, &record));
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+        for arguments in [
+            &["record", "show", &file] as &[&str],
+            &["record", "show", &file, "--json", "--full"],
+            &["replay", &file, "--check", "--against", path],
+        ] {
+            is_clean(&format!("qmp {arguments:?}"), &run(QMP, arguments));
+        }
+        let site = directory.path("site\u{1b}[2J");
+        is_clean("qmp-schema site", &run(SCHEMA, &["site", &site, path]));
+    }
+}
+
 /// The live view controls the terminal itself, but nothing of what it shows does.
 #[cfg(feature = "watch")]
 #[test]

@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use qmp_client::recording::{Reader, Recorder};
 
 use crate::cli::{chain, seconds};
+use crate::host::{self, Role};
 use crate::machine::{MachineArgs, Origin};
 use crate::record::relay::{self, Listener};
 use crate::record::timeline::{self, Filter, Form};
@@ -183,8 +184,10 @@ impl Record {
         if matches!(machine.origin, Origin::Simulated) {
             notice("no address was given: recording a simulated machine");
         }
+        let timeout = Some(self.machine.timeout.timeout);
+        let settings = Settings { timeout, ..Settings::default() };
         let (client, messages) = (machine.client.clone(), Box::new(io::stderr()));
-        let mut session = Session::new(client, io::stdout(), messages, Settings::default());
+        let mut session = Session::new(client, io::stdout(), messages, settings);
         let (mut status, mut is_over) = (ExitCode::SUCCESS, false);
         for command in &self.command {
             match session.line(command)? {
