@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use qmp_client::protocol::Direction;
 use qmp_client::qmp::commands::{
     BlockdevAdd, BlockdevDel, Cont, QueryNamedBlockNodes, QueryStatus, QueryVersion, Stop,
 };
@@ -74,12 +73,10 @@ impl Write for Memory {
 /// Records a session with a live QEMU, and returns it and what the client has learned.
 fn record() -> (String, Vec<String>) {
     let memory = Memory::default();
-    let recorder = Recorder::new(memory.clone());
+    let recorder = Recorder::new(memory.clone(), "monitor");
     let hook = recorder.clone();
-    let options = Options::new().transcript(move |direction, message| match direction {
-        Direction::Sent => hook.sent(message),
-        Direction::Received => hook.received(message),
-    });
+    let options =
+        Options::new().transcript(move |direction, message| hook.message(direction, message, 0));
     let program =
         std::env::var("QMP_TEST_QEMU").unwrap_or_else(|_| "qemu-system-x86_64".to_owned());
     let launch = Launch::new(program).args(["-M", "none", "-display", "none"]);

@@ -11,7 +11,6 @@ use clap::{Args, Parser, Subcommand};
 use qmp_client::recording::{Reader, Recorder};
 
 use crate::cli::{chain, seconds};
-use crate::host::{self, Role};
 use crate::machine::{MachineArgs, Origin};
 use crate::record::relay::{self, Listener};
 use crate::record::timeline::{self, Filter, Form};
