@@ -19,7 +19,7 @@ fn new() -> Session {
     session(&Budgets::new(&limits), &limits)
 }
 
-/// What is around a message, and how it is cut into pieces, does not matter.
+/// The bytes around a message, and how it is cut into pieces, do not matter.
 #[test]
 fn text_is_kept_wherever_the_input_is_cut() {
     let arguments =
