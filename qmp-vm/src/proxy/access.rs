@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use super::policy::Policy;
 
+/// A function that says whether a client gets the event with this name.
+type Filter = dyn Fn(&str) -> bool + Send + Sync;
+
 /// The rights of a proxy's client: its commands, its events and its deadline. Each socket at which a proxy listens, and each
 /// connection within the program, has its own.
 #[derive(Clone)]
 pub struct Access {
     pub(super) policy: Policy,
     pub(super) calls_within: Option<Duration>,
-    events: Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>,
+    events: Option<Arc<Filter>>,
 }
 
 impl fmt::Debug for Access {

@@ -198,7 +198,8 @@ impl Switchboard {
     /// Passes on what a client has sent, as far as that is possible now.
     pub(super) fn advance(&mut self, number: u64, now: Instant) {
         while let Some(request) = self.session(number).and_then(Session::next_request) {
-            if let Err((request, error)) = self.pass_on(number, request, now) {
+            if let Err(refused) = self.pass_on(number, request, now) {
+                let (request, error) = *refused;
                 self.answer(number, request, &Err(error));
             }
         }
@@ -210,7 +211,7 @@ impl Switchboard {
         number: u64,
         request: Request,
         now: Instant,
-    ) -> Result<(), (Request, QmpError)> {
+    ) -> Result<(), Box<(Request, QmpError)>> {
         let Some(client) = self.clients.get(&number) else { return Ok(()) };
         // Even if it is denied, so that no later command takes them.
         let takes_descriptors = takes_descriptors(&request.name);
@@ -220,7 +221,7 @@ impl Switchboard {
         }
         if let Some(error) = client.access.policy.refusal(&request.name) {
             self.counts.denied += 1;
-            return Err((request, error));
+            return Err(Box::new((request, error)));
         }
         let mut submission = Submission::new(request.name.clone());
         submission.descriptors = descriptors;
@@ -228,11 +229,11 @@ impl Switchboard {
             // QEMU might still have one that it has not taken, of another client.
             if submission.descriptors.is_empty() {
                 let desc = "No file descriptor supplied via SCM_RIGHTS";
-                return Err((request, QmpError::generic(desc)));
+                return Err(Box::new((request, QmpError::generic(desc))));
             }
             if !self.passes_descriptors {
                 let desc = "the proxy's connection to the monitor cannot pass file descriptors";
-                return Err((request, QmpError::generic(desc)));
+                return Err(Box::new((request, QmpError::generic(desc))));
             }
         }
         if request.ticket.is_out_of_band() {
@@ -252,7 +253,7 @@ impl Switchboard {
                 self.calls.insert(id, Call { caller: Caller::Client(number), request });
                 Ok(())
             }
-            Err(error) => Err((request, own_error(error))),
+            Err(error) => Err(Box::new((request, own_error(error)))),
         }
     }
 
