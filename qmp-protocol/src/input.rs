@@ -211,9 +211,10 @@ impl Input {
         }
     }
 
-    /// Returns whether a message, rather than garbage, has begun to arrive.
-    pub(crate) fn is_message(&self) -> bool {
-        self.junk.is_none()
+    /// Returns whether garbage has begun to arrive that an error shows in full: a longer line is not
+    /// looked at again and again.
+    pub(crate) fn is_short_junk(&self) -> bool {
+        self.junk.as_ref().is_some_and(|junk| junk.length <= SNIPPET)
     }
 
     /// Returns what has arrived of an unfinished message, or of an unfinished line of garbage.

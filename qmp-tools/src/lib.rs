@@ -2,14 +2,15 @@
 //!
 //! | program | what it does | module |
 //! | --- | --- | --- |
-//! | `vm-info` | prints a report about a virtual machine, as text or JSON | [`report`] |
+//! | `vm-info` | reports on virtual machines, as text, JSON, metrics or trees, or as a live view | [`report`], `watch` |
 //! | `qmp-shell` | sends commands to a monitor from a prompt, a script, or the command line | [`shell`] |
 //! | `qmp-schema` | checks, imports, exports and compares QAPI schemas, and generates Rust from them | [`schema`] |
 //!
 //! `qmp` has all of them as the subcommands `info`, `shell` and `schema`, and also `sim`, a simulated
 //! machine that listens at an address or takes the place of QEMU (the module `sim`), `ls`, which lists
 //! the QEMUs of this host (the module `host`), and `record` and `replay`, which record sessions and
-//! serve them ([`record`]). [`programs`] has the arguments of each.
+//! serve them ([`record`]). `agent` is the shell of a guest agent, and the program `qmp-shell-wrap` that of
+//! a QEMU that it starts. [`programs`] has the arguments of each.
 //!
 //! [`machine`] selects the virtual machine that the first two talk to: a QEMU at an address, a
 //! QEMU that they launch, or, by default, a simulated machine. [`cli`] holds the arguments that all

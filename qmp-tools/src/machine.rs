@@ -158,12 +158,7 @@ impl MachineArgs {
     /// # Errors
     /// Returns an error if nothing listens at the address, or if the peer is not a QMP server.
     pub fn reconnect(&self) -> Option<Result<Client, Error>> {
-        let options = self.timeout.options().wait_for_socket(Duration::ZERO);
-        let address = self.address.as_ref()?;
-        #[cfg(unix)]
-        return Some(crate::host::connect(address, &options, Duration::ZERO));
-        #[cfg(not(unix))]
-        Some(Client::connect_with(address, &options))
+        self.address.as_ref().map(|address| self.timeout.connect_once(address))
     }
 }
 

@@ -137,9 +137,36 @@ fn no_program_prints_control_characters() {
             let ran = run(SHELL, &[&arguments as &[&str], &human].concat());
             has_no_controls(&format!("qmp-shell -H {mode}"), &ran);
         }
-        for arguments in [&["import", path] as &[&str], &["diff", "builtin", path]] {
+        let show = ["show", "query-status", "--schema", path];
+        for arguments in [&["import", path] as &[&str], &["diff", "builtin", path], &show] {
             is_clean(&format!("qmp-schema {arguments:?}"), &run(SCHEMA, arguments));
         }
+    }
+}
+
+/// A file keeps what a server said, and is shown and served later.
+#[test]
+fn no_recording_or_reference_has_control_characters() {
+    let directory = Directory::new();
+    for names in [false, true] {
+        let path = directory.path(if names { "names" } else { "values" });
+        serve(&path, names);
+        let path = path.as_str();
+        let file = directory.path("session.qmp");
+        let record =
+            ["record", path, "-o", &file, "-c", "query-name", "-c", "stop", "-c", "nonsense"];
+        is_clean("qmp record", &run(QMP, &record));
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+        for arguments in [
+            &["record", "show", &file] as &[&str],
+            &["record", "show", &file, "--json", "--full"],
+            &["replay", &file, "--check", "--against", path],
+        ] {
+            is_clean(&format!("qmp {arguments:?}"), &run(QMP, arguments));
+        }
+        let site = directory.path("site\u{1b}[2J");
+        is_clean("qmp-schema site", &run(SCHEMA, &["site", &site, path]));
     }
 }
 
@@ -163,7 +190,7 @@ fn the_live_view_obeys_no_machine() {
     });
 }
 
-/// What a guest says is shown, too.
+/// Text that a guest chose is shown, too.
 #[test]
 fn the_shell_of_an_agent_prints_no_control_characters() {
     let hostile = HOSTILE.replace('\n', " ");
@@ -200,6 +227,8 @@ fn no_program_prints_control_characters_of_its_input() {
         directory.write("hostile.json", &format!("{{ 'enum': 'X', 'data': [ '{HOSTILE}' }}\n"));
     is_clean("qmp-schema check", &run(SCHEMA, &["check", &schema]));
     is_clean("qmp-schema generate", &run(SCHEMA, &["generate", &schema]));
+    is_clean("qmp-schema show", &run(SCHEMA, &["show", "x\u{1b}[2J\u{202e}"]));
+    is_clean("qmp-schema show", &run(SCHEMA, &["show", "X", "--schema", &schema]));
     let nowhere = directory.path("no\u{1b}[2J\u{9b}where");
     for program in [VM_INFO, SHELL] {
         is_clean(program, &run(program, &[&nowhere, "--timeout", "0"]));

@@ -160,10 +160,11 @@ impl Terminal {
         self.keyboard.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
     }
 
-    fn wait(&mut self) {
+    #[track_caller]
+    fn wait(&mut self, way: &str) {
         let begin = Instant::now();
         while self.shell.try_wait().unwrap().is_none() {
-            assert!(begin.elapsed() < TIMEOUT, "the shell does not end: {:?}", self.seen);
+            assert!(begin.elapsed() < TIMEOUT, "the shell survives {way:?}: {:?}", self.seen);
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -180,21 +181,22 @@ impl Drop for Terminal {
 fn a_session_at_a_terminal_leaves_no_process() {
     let (programs, _directory) = programs();
     for program in programs {
-        for way in ["\x04", "quit\r", "TERM", "HUP", "QUIT", "KILL", "QEMU"] {
+        for way in ["exit\r", "\x04", "quit\r", "TERM", "HUP", "QUIT", "KILL", "QEMU"] {
             let mut terminal = Terminal::open(&program, &[]);
             terminal.expect("(QEMU) ");
             let all = descendants(terminal.shell.id());
             let qemu = machine(&all).expect("the machine");
             match way {
                 "TERM" | "HUP" | "QUIT" | "KILL" => kill(way, terminal.shell.id()),
-                "QEMU" => {
-                    kill("KILL", qemu);
-                    terminal.expect("closed");
-                    terminal.type_keys("\r");
+                "QEMU" => kill("KILL", qemu),
+                "quit\r" => {
+                    terminal.type_keys(way);
+                    terminal.expect("Continue?");
+                    terminal.type_keys("y\r");
                 }
                 keys => terminal.type_keys(keys),
             }
-            terminal.wait();
+            terminal.wait(way);
             assert_nothing_is_left(&all, &format!("{way:?} with {program}"));
         }
     }
@@ -215,7 +217,7 @@ fn an_interrupt_is_not_for_qemu() {
         let own = group(terminal.shell.id());
         assert!(all.iter().all(|id| group(*id) != own), "{all:?}");
         terminal.type_keys("\x04");
-        terminal.wait();
+        terminal.wait("Ctrl-D");
         assert_nothing_is_left(&all, "Ctrl-D");
     }
 }
@@ -237,7 +239,11 @@ fn observe(program: &str, arguments: &[&str], input: &str, end: Option<&str>) ->
     while machine(&all).is_none() && begin.elapsed() < TIMEOUT {
         all.extend(descendants(child.id()));
     }
-    let qemu = machine(&all).expect("the machine");
+    let Some(qemu) = machine(&all) else {
+        let _ = child.kill();
+        let ran: Ran = child.wait_with_output().unwrap().into();
+        panic!("{program} does not start: {ran:?}");
+    };
     let _ = stdin.write_all(input.as_bytes());
     match end {
         Some("QEMU") => kill("KILL", qemu),
@@ -258,6 +264,7 @@ fn a_script_leaves_no_process() {
         for (arguments, input, end, status) in [
             (&[][..], "query-name\n", None, 0),
             (&[], "", None, 0),
+            (&[], "query-name\nexit\nquery-name\n", None, 0),
             (&[], "quit\n", None, 0),
             (&[], "no-such-command\n", None, 1),
             (&["--exit-on-error"], "no-such-command\nquery-name\n", None, 1),

@@ -215,7 +215,7 @@ fn descriptors_are_passed_on() {
     assert!(shown.contains("{\"fdname\":\"f\"}  [1 fds]"), "{shown}");
 }
 
-/// What another release lacks is found without it, and only in what succeeded.
+/// Only what succeeded when it was recorded is checked.
 #[test]
 fn a_recording_is_checked_against_a_schema() {
     let directory = Directory::new();

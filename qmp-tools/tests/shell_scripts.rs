@@ -31,7 +31,7 @@ transaction(
 )
 blockdev-backup job-id=j0 device=n0 target=n1 sync=full
 wait BLOCK_JOB_COMPLETED device=j0
-# There is no such node.
+# This node does not exist.
 blockdev-del node-name=nothing
 
 stop
@@ -383,6 +383,15 @@ fn logs_and_verbose_output_have_no_secrets() {
 fn a_misspelled_command_is_recognized() {
     let err = run(SHELL, &["-c", "query-sttaus"]).failed(1);
     assert!(err.contains("did you mean `query-status`?"), "{err}");
+}
+
+#[test]
+fn help_is_shown() {
+    let ran = run(SHELL, &["-c", "help", "-c", "help blockdev-add", "-c", "help STOP"]);
+    assert!(["wait", "blockdev-add", "STOP"].iter().all(|it| ran.out.contains(it)), "{ran:?}");
+    ran.ok();
+    let err = run(SHELL, &["-c", "help blockdev-ad"]).failed(1);
+    assert!(err.contains("blockdev-add"), "{err}");
 }
 
 #[test]

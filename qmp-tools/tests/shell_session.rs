@@ -15,7 +15,7 @@ use qmp_tools::shell::output::Mode;
 use qmp_tools::shell::{Outcome, Session, Settings};
 use serde_json::{Value, json};
 
-/// What a session has written.
+/// The text that a session has written.
 #[derive(Clone, Default)]
 struct Screen(Arc<Mutex<Vec<u8>>>);
 
@@ -85,8 +85,8 @@ fn deleted(device: &str) -> String {
     event("DEVICE_DELETED", &json!({"device": device, "path": "/machine/peripheral/x"}))
 }
 
-/// Whoever interrupts a wait gets the prompt back, and the reply with its command when it comes, also
-/// if other commands were answered meanwhile.
+/// An interrupt gives the prompt back, and the reply is shown with its command when it comes, also if
+/// other commands were answered meanwhile.
 #[test]
 fn an_interrupted_command_is_answered_late() {
     let script = Script::new()
@@ -165,6 +165,8 @@ fn an_event_with_the_reply_satisfies_the_wait_and_a_stale_one_does_not() {
     let mut bench = Bench::new(script, Settings::default());
     assert_eq!(bench.line("device_del id=old"), Outcome::Done);
     assert_eq!(bench.line("device_del id=d0"), Outcome::Done);
+    // A wait in vain takes no events from the next one.
+    assert_eq!(bench.line("wait SHUTDOWN --timeout 0.05"), Outcome::Timeout);
     assert_eq!(bench.line("wait DEVICE_DELETED device=d0 --timeout 10"), Outcome::Done);
     bench.screen.take();
     // Each event satisfies one wait, and with it, those before it are over.

@@ -301,6 +301,43 @@ fn qemu_in_a_script_ends_with_its_owner() {
     }
 }
 
+/// Options that change the process, or open monitors of their own, change nothing.
+#[test]
+#[cfg_attr(not(qemu), ignore = "needs QEMU: see live.rs")]
+fn other_options_do_not_matter() {
+    let directory = std::env::temp_dir();
+    let path = |name: &str| {
+        directory.join(format!("qmp-vm-owner-{}-{name}", std::process::id())).display().to_string()
+    };
+    for program in programs() {
+        let version = Command::new(&program).arg("-version").output().unwrap().stdout;
+        let is_old = String::from_utf8_lossy(&version).contains("version 7.");
+        let own = format!("-qmp\nunix:{},server=on,wait=off", path("qmp"));
+        let human =
+            format!("-chardev\nsocket,id=own,path={},server=on,wait=off\n-mon\nown", path("hmp"));
+        let log = format!("-D\n{}\n-d\nguest_errors", path("log"));
+        let mut options = vec![
+            "-sandbox\non,spawn=deny,elevateprivileges=deny,resourcecontrol=deny",
+            &own,
+            &human,
+            &log,
+        ];
+        if rustix::process::geteuid().is_root() {
+            options.extend(match is_old {
+                true => ["-runas\ndaemon", "-chroot\n/tmp"],
+                false => ["-run-with\nuser=daemon", "-run-with\nchroot=/tmp"],
+            });
+        }
+        for option in options {
+            let words = format!("{program}\n{}\n{option}", MACHINE.join("\n"));
+            for (way, signal) in [("returns", None), ("waits", Some("KILL"))] {
+                Owner::start(&format!("blocking {way}"), &words, |command| command).end(signal);
+            }
+        }
+        ["qmp", "hmp", "log"].map(path).iter().for_each(|path| drop(std::fs::remove_file(path)));
+    }
+}
+
 /// Those who do not want it have the old behavior.
 #[test]
 #[cfg_attr(not(qemu), ignore = "needs QEMU: see live.rs")]

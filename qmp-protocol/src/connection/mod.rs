@@ -350,7 +350,7 @@ impl Connection {
     /// Returns an error if a server of another protocol is recognized by a line that is still
     /// arriving, or that never ends.
     fn other_service(&self, input: &Input) -> Option<ProtocolError> {
-        let is_greeting = matches!(self.phase, Phase::Connected) && !input.is_message();
+        let is_greeting = matches!(self.phase, Phase::Connected) && input.is_short_junk();
         let garbage = is_greeting.then(|| input.unfinished()).flatten()?;
         match not_qmp(garbage) {
             error @ ProtocolError::OtherService { .. } => Some(error),

@@ -25,7 +25,7 @@ const START: Duration = Duration::from_millis(50);
 /// soon is looked up, and the reason is printed.
 pub(crate) fn connect(text: &str, options: &Options, patience: Duration) -> Result<Client, Error> {
     let wanted = wanted(options);
-    let address = resolve(text, wanted)?;
+    let address = resolve_as(text, wanted)?;
     let within = format!("waiting up to {patience:?}");
     let once = options.clone().wait_for_socket(Duration::ZERO);
     let error = match attempt(&address, once, wanted, &within) {
@@ -42,7 +42,15 @@ pub(crate) fn connect(text: &str, options: &Options, patience: Duration) -> Resu
 
 /// Connects in a single attempt, and prints nothing.
 pub(crate) fn connect_once(text: &str, options: &Options) -> Result<Client, Error> {
-    Client::connect_with(resolve(text, wanted(options))?, options)
+    Client::connect_with(resolve_as(text, wanted(options))?, options)
+}
+
+/// Returns the address of the QMP monitor that a text is or names.
+///
+/// # Errors
+/// The address is invalid, several machines have the name, or the machine has no such monitor.
+pub fn resolve(text: &str) -> Result<Address, Error> {
+    resolve_as(text, Role::Qmp)
 }
 
 /// Returns the role of the socket that a program wants.
@@ -71,7 +79,7 @@ fn absolute(address: &Address) -> Address {
 
 /// Returns the address that a text is or names: an address in its form, a file in the current
 /// directory, a machine, or else a path.
-fn resolve(text: &str, wanted: Role) -> Result<Address, Error> {
+fn resolve_as(text: &str, wanted: Role) -> Result<Address, Error> {
     if names::is_address(text) {
         return Ok(text.parse()?);
     }

@@ -45,4 +45,5 @@ pub use names::{find as find_by_name, is_address, is_file};
 pub use process::{Host, Process};
 pub use survey::{Holder, Survey, Use};
 
+pub use connect::resolve;
 pub(crate) use connect::{connect, connect_once, is_machine};

@@ -170,19 +170,15 @@ impl UnixSocket {
             return true;
         }
         let place = host.place(path);
-        match self.detail.file {
-            Some(file) => file.is(&place),
-            None => {
-                // The same file by another path, such as through a symbolic link.
-                let name = host.place(Path::new(&self.name));
-                let is_named_so = Path::new(&self.name).file_name() == path.file_name();
-                is_named_so
-                    && name.is_absolute()
-                    && name
-                        .canonicalize()
-                        .ok()
-                        .is_some_and(|name| Some(name) == place.canonicalize().ok())
-            }
+        if self.detail.file.is_some_and(|file| file.is(&place)) {
+            return true;
+        }
+        // The same file by another path, such as through a symbolic link. In an overlay, the kernel
+        // tells the file of a lower layer.
+        let name = Path::new(&self.name);
+        name.is_absolute() && name.file_name() == path.file_name() && {
+            let (name, place) = (host.place(name).canonicalize(), place.canonicalize());
+            matches!((name, place), (Ok(name), Ok(place)) if name == place)
         }
     }
 }

@@ -33,6 +33,11 @@ connected. The name, the number of a manager, the UUID or the pid of a machine c
 program instead of an address. Without permission to look into the processes of other users, some
 columns are empty.
 
+The members of an object of --json are always there, and null if they are unknown: name, id (of the
+manager), uuid, pid, user, program, manager, state (in QMP's terms, or process-stopped, no-answer or
+not-running), version, and monitors. Those of a monitor are kind (qmp or human), address, use (free,
+held, awaits-first-client, connects, closed, not-a-socket or unknown), holders and advice.
+
 Examples:
   qmp ls
   qmp ls --json | jq -r '.[] | select(.state == \"paused\").name'

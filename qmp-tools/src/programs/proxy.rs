@@ -31,7 +31,7 @@ pub struct Arguments {
     #[arg(value_name = "LISTEN", required = true, num_args = 1..)]
     listen: Vec<Endpoint>,
 
-    /// Address of the QMP monitor
+    /// Address of the QMP monitor, or the name of a machine
     #[arg(value_name = "UPSTREAM")]
     upstream: String,
 
@@ -119,7 +119,7 @@ fn run(arguments: &Arguments) -> Result<ProxyEnd, Box<dyn StdError>> {
     if let Some(recorder) = &recorder {
         options = options.record(recorder.clone());
     }
-    let upstream = arguments.upstream.parse().map_err(Error::from)?;
+    let upstream = crate::host::resolve(&arguments.upstream)?;
     let listeners = arguments.listeners()?;
     let proxy = options.connect_to(&upstream)?;
     for (listener, address) in listeners {
@@ -162,7 +162,9 @@ impl Arguments {
             (false, true) => Policy::everything(),
             (false, false) => Policy::nothing(),
         };
-        policy.allow(self.allow.iter().map(String::as_str)).deny(self.deny.iter().map(String::as_str))
+        policy
+            .allow(self.allow.iter().map(String::as_str))
+            .deny(self.deny.iter().map(String::as_str))
     }
 
     fn listeners(&self) -> Result<Vec<(Listener, Address)>, Box<dyn StdError>> {
@@ -187,7 +189,8 @@ fn listen(address: &Address, mode: u32) -> Result<(Listener, Address), Box<dyn S
             let address = Address::Tcp { host: place.ip().to_string(), port: place.port() };
             Ok((listener.into(), address))
         }
-        _ => Err(format!("cannot listen at {address}: it is neither a Unix socket nor a TCP port").into()),
+        _ => Err(format!("cannot listen at {address}: it is neither a Unix socket nor a TCP port")
+            .into()),
     }
 }
 

@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
-use qmp_client::Address;
 use qmp_client::recording::{Reader, Recorder};
 
 use crate::cli::{chain, seconds};
+use crate::host::{self, Role};
 use crate::machine::{MachineArgs, Origin};
 use crate::record::relay::{self, Listener};
 use crate::record::timeline::{self, Filter, Form};
@@ -160,7 +160,7 @@ impl Record {
         endpoint: &Endpoint,
         recorder: &Recorder,
     ) -> Result<ExitCode, Box<dyn std::error::Error>> {
-        let address: Address = self.machine.address.as_deref().unwrap_or_default().parse()?;
+        let address = crate::host::resolve(self.machine.address.as_deref().unwrap_or_default())?;
         let listener = Listener::bind(&endpoint.address)?;
         notice(&format!("listening on {}", inline(&listener.address())));
         let (recorder, name) = (recorder.clone(), self.name.clone());
@@ -184,8 +184,10 @@ impl Record {
         if matches!(machine.origin, Origin::Simulated) {
             notice("no address was given: recording a simulated machine");
         }
+        let timeout = Some(self.machine.timeout.timeout);
+        let settings = Settings { timeout, ..Settings::default() };
         let (client, messages) = (machine.client.clone(), Box::new(io::stderr()));
-        let mut session = Session::new(client, io::stdout(), messages, Settings::default());
+        let mut session = Session::new(client, io::stdout(), messages, settings);
         let (mut status, mut is_over) = (ExitCode::SUCCESS, false);
         for command in &self.command {
             match session.line(command)? {

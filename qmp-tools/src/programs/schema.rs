@@ -1,4 +1,4 @@
-//! Checks, imports, exports and compares QAPI schemas, and generates Rust from them.
+//! Checks, imports, exports, compares and shows QAPI schemas, and generates Rust from them.
 
 use std::process::ExitCode;
 
@@ -12,6 +12,7 @@ use crate::schema::diff::Diff;
 use crate::schema::export::Export;
 use crate::schema::generate::Generate;
 use crate::schema::import::Import;
+use crate::schema::show::Show;
 use crate::schema::site::Site;
 use crate::terminal::print_diagnostics;
 
@@ -38,6 +39,8 @@ enum Action {
     Export(Export),
     /// List the changes between two schemas, and mark those that break clients
     Diff(Diff),
+    /// Print the documentation of commands, events and types
+    Show(Show),
     /// Write a schema's reference as a set of HTML pages
     Site(Site),
 }
@@ -49,6 +52,7 @@ Examples:
   qmp-schema import unix:/run/vm.sock
   qmp-schema export --unmask my-vmm.json
   qmp-schema diff builtin unix:/run/vm.sock
+  qmp-schema show blockdev-mirror
 
 See 'qmp-schema <COMMAND> --help' for the options and examples of a command.";
 
@@ -73,6 +77,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Some(Action::Import(import)) => import.run()?,
         Some(Action::Export(export)) => export.run()?,
         Some(Action::Diff(diff)) => return diff.run(),
+        Some(Action::Show(show)) => show.run()?,
         Some(Action::Site(site)) => site.run()?,
         None => {
             Arguments::command().error(ErrorKind::MissingSubcommand, "a command is required").exit()

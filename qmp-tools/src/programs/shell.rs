@@ -180,7 +180,7 @@ pub(crate) fn status(outcome: Outcome) -> ExitCode {
 
 /// The exit status for arguments that are invalid.
 const USAGE: u8 = 2;
-/// The exit status where there is no connection.
+/// The exit status of a failure to connect.
 const NO_CONNECTION: u8 = 3;
 /// How long the last messages may take to be written to a log file.
 const LOGGED: Duration = Duration::from_secs(5);

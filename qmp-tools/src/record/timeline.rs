@@ -17,7 +17,7 @@ const WIDTH: usize = 100;
 /// The greatest number of commands that wait for their replies.
 const MAX_WAITING: usize = 1 << 16;
 
-/// What is shown of a recording. Without any of these, everything is.
+/// Selects the messages of a recording that are shown. Without any of these, everything is.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Filter {
     /// Show only commands with this name, and their replies; may be repeated

@@ -5,7 +5,7 @@
 //! not answered, are named.
 
 mod collect;
-mod metrics;
+pub mod metrics;
 mod model;
 mod render;
 mod table;

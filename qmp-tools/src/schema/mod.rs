@@ -7,6 +7,7 @@
 //! introspection, ───> import ─────> QAPI text, Rust
 //! a running QEMU
 //! any two of these ─> diff ───────> changes
+//! any of these ─────> show ───────> documentation
 //! any of these ─────> site ───────> HTML
 //! ```
 
@@ -19,6 +20,7 @@ pub mod import;
 mod input;
 mod names;
 mod output;
+pub mod show;
 pub mod site;
 
 use std::fmt;

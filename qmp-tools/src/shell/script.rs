@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::secrets::masked;
 use super::session::{Outcome, Session};
-use super::syntax::Statement;
 
 /// The longest line, and the longest statement, in bytes.
 const LONGEST: usize = 64 << 20;
@@ -181,7 +180,7 @@ impl Tally {
             }
             session.at(script.file.as_deref(), Some(pending.first));
             let text = pending.take();
-            let is_exit = matches!(session.parse(&text), Ok(Some(Statement::Exit)));
+            let is_exit = text.split('#').next().is_some_and(|text| text.trim() == "exit");
             let outcome = session.line(&text)?;
             self.add(outcome);
             match outcome {
@@ -243,6 +242,9 @@ impl Statements {
             self.text.push('\n');
         }
         self.text += line;
+        if is_first && !line.contains(['(', '[', '{']) {
+            return true;
+        }
         // Most lines of a long statement cannot end it, and need not be parsed together with all
         // that came before.
         if !is_first && !line.contains([')', ']', '}']) && self.text.len() < LONGEST {

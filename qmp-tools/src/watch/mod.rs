@@ -1,7 +1,7 @@
 //! A live view of virtual machines at a terminal: `qmp info --watch`.
 //!
-//! A thread for each machine ([`source`]) asks it once an interval and sends what it hears; the main
-//! thread keeps the history ([`state`]) and draws it ([`view`]).
+//! A thread for each machine (`source`) asks it once an interval and sends what it hears; the main
+//! thread keeps the history (`state`) and draws it (`view`).
 
 mod host;
 mod source;
@@ -19,7 +19,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::machine::{Machine, MachineArgs, Origin};
-use crate::terminal::{notice, divert_notices};
+use crate::terminal::{divert_notices, notice};
 use source::{Outlet, Update};
 use state::Screen;
 

@@ -37,7 +37,7 @@ pub struct Recorder {
     monitor: Arc<Monitor>,
 }
 
-/// What is being written to.
+/// The recording that is being written.
 struct File {
     writer: Box<dyn Write + Send>,
     by: String,

@@ -49,7 +49,7 @@ struct Awaited {
     reply: ReplySecrets,
 }
 
-/// What is secret in a reply.
+/// The secrets in a reply.
 enum ReplySecrets {
     Nothing,
     /// The value that is returned, and the description of an error.

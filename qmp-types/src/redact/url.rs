@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::SECRET;
 
-/// What separates a URL's scheme from its authority, also as JSON may write it.
+/// The separators between a URL's scheme and its authority, also as JSON may write it.
 const SEPARATORS: [&str; 2] = ["://", ":\\/\\/"];
 
 /// Masks the password in URLs such as `https://user:password@host/disk.img`, at any place in a text.

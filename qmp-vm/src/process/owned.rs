@@ -35,6 +35,7 @@ struct State {
 }
 
 /// How far a process is.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))] // Not every system tells all.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Phase {
     /// As far as the system tells.
@@ -42,7 +43,6 @@ enum Phase {
     /// Ended, and the number is still its own.
     Ended,
     /// Other code has waited for it: then its number means nothing.
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code))]
     Taken,
 }
 

@@ -40,7 +40,7 @@ impl Access {
     }
 
     /// Sets the deadline of each command (default: none). If QEMU has not answered by then, the proxy
-    /// answers with an error, and discards the late reply.
+    /// answers with an error, and discards the late reply; what an `add-fd` or a `getfd` adds late, stays.
     #[must_use]
     pub fn calls_within(mut self, within: Duration) -> Self {
         self.calls_within = Some(within);

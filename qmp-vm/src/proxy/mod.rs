@@ -57,8 +57,8 @@
 //! There is one monitor behind the proxy. The names that `getfd` gives belong to all clients, and like
 //! everything else that a client has created, descriptors stay when it leaves: sets of descriptors
 //! belong to the machine, and another client may use them. Only what a client cannot have known of is
-//! undone: descriptors of an `add-fd` or a `getfd` that is answered after its client has gone are
-//! removed again.
+//! undone: descriptors of an `add-fd` or a `getfd` whose reply did not reach its client are removed
+//! again.
 //!
 //! `quit` ends QEMU for everyone; deny it where that is not wanted. `query-commands` and
 //! `query-qmp-schema` are QEMU's, and list denied commands, too.

@@ -115,9 +115,7 @@ impl Service {
     fn settle(&mut self) {
         loop {
             let now = Instant::now();
-            let mut changed = self.board.take_changed();
-            changed.sort_unstable();
-            changed.dedup();
+            let changed = self.board.take_changed();
             let is_settled = changed.is_empty();
             changed.into_iter().for_each(|number| self.advance(number, now));
             self.upstream.send(&mut self.board.upstream);
@@ -143,11 +141,16 @@ impl Service {
         }
         let Some(session) = self.board.session(number) else { return };
         let has_output = !session.output().is_empty();
-        if session.closed().is_some() && !has_output {
+        let is_closed = session.closed().is_some();
+        let wants_input = session.wants_input();
+        if !has_output {
+            self.board.delivered(number);
+        }
+        if is_closed && !has_output {
             return self.remove(number, now);
         }
         served.interest.set(PollFlags::OUT, has_output);
-        served.interest.set(PollFlags::IN, session.wants_input());
+        served.interest.set(PollFlags::IN, wants_input);
     }
 
     fn remove(&mut self, number: u64, now: Instant) {

@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use qmp_client::Error;
 use qmp_client::protocol::{CallId, Connection, Deadline, Incoming, Input, Kind, Submission};
 use qmp_client::protocol::{Error as ProtocolError, WriteArguments};
-use qmp_client::Error;
 use qmp_server::{Budgets, CloseReason, Limits, Request, Session};
 use qmp_types::recording::{Direction, Recorder};
 use qmp_types::{Capability, Greeting, QmpError, Timestamp};
@@ -51,6 +51,16 @@ struct Client {
     session: Session,
     access: Arc<Access>,
     recorder: Option<Recorder>,
+    /// Commands that undo those whose replies have not been sent.
+    undo: Vec<Undo>,
+    /// Whether the client is among those for which there may be something to do.
+    is_marked: bool,
+}
+
+/// A command that undoes another one.
+struct Undo {
+    command: &'static str,
+    arguments: String,
 }
 
 /// A command that has been passed on.
@@ -115,8 +125,9 @@ impl Switchboard {
             let greeting = String::from_utf8_lossy(session.output());
             recorder.message(Direction::Received, greeting.trim(), 0);
         }
-        self.clients.insert(number, Client { session, access, recorder });
-        self.changed.push(number);
+        let client = Client { session, access, recorder, undo: Vec::new(), is_marked: false };
+        self.clients.insert(number, client);
+        self.mark(number);
         number
     }
 
@@ -140,7 +151,13 @@ impl Switchboard {
 
     /// Returns the clients for which there may be something to do.
     pub(super) fn take_changed(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.changed)
+        let changed = std::mem::take(&mut self.changed);
+        for number in &changed {
+            if let Some(client) = self.clients.get_mut(number) {
+                client.is_marked = false;
+            }
+        }
+        changed
     }
 
     /// Forgets a client. Commands of its that have not been sent are dropped.
@@ -152,6 +169,7 @@ impl Switchboard {
         let own = |call: &Call| matches!(call.caller, Caller::Client(caller) if caller == number);
         let ids: Vec<CallId> =
             self.calls.iter().filter(|(_, call)| own(call)).map(|(id, _)| *id).collect();
+        client.undo.iter().for_each(|undo| self.execute(undo));
         for id in ids {
             let Some(call) = self.calls.get_mut(&id) else { continue };
             if takes_descriptors(&call.request.name) && self.upstream.is_in_flight(id) {
@@ -163,9 +181,18 @@ impl Switchboard {
         }
     }
 
+    /// Notes that a client has been sent everything.
+    pub(super) fn delivered(&mut self, number: u64) {
+        if let Some(client) = self.clients.get_mut(&number) {
+            client.undo.clear();
+        }
+    }
+
     /// Notes that there may be something to do for a client.
     pub(super) fn mark(&mut self, number: u64) {
-        self.changed.push(number);
+        if let Some(client) = self.clients.get_mut(&number) {
+            client.mark(number, &mut self.changed);
+        }
     }
 
     /// Passes on what a client has sent, as far as that is possible now.
@@ -187,8 +214,7 @@ impl Switchboard {
         let Some(client) = self.clients.get(&number) else { return Ok(()) };
         // Even if it is denied, so that no later command takes them.
         let takes_descriptors = takes_descriptors(&request.name);
-        let descriptors =
-            if takes_descriptors { request.take_descriptors() } else { Vec::new() };
+        let descriptors = if takes_descriptors { request.take_descriptors() } else { Vec::new() };
         if let Some(recorder) = &client.recorder {
             recorder.message(Direction::Sent, &command_text(&request), descriptors.len());
         }
@@ -246,12 +272,16 @@ impl Switchboard {
         match caller {
             Caller::Client(number) => {
                 self.has_quit |= result.is_ok() && request.name == "quit";
+                let undo = result.as_ref().ok().and_then(|value| undo(&request, value));
+                if let Some(client) = self.clients.get_mut(&number) {
+                    client.undo.extend(undo);
+                }
                 self.answer(number, request, &result.map_err(own_error));
                 self.mark(number);
             }
             Caller::Gone => {
-                if let Ok(value) = result {
-                    self.undo(&request, value);
+                if let Some(undo) = result.ok().and_then(|value| undo(&request, value)) {
+                    self.execute(&undo);
                 }
             }
         }
@@ -273,30 +303,20 @@ impl Switchboard {
                     recorder.message(Direction::Received, &event_text(name, data, timestamp), 0);
                 }
                 client.session.event(name, data, timestamp);
-                self.changed.push(*number);
+                client.mark(*number, &mut self.changed);
             }
         }
     }
 
-    /// Removes the descriptors that a command has added after its client had gone.
-    fn undo(&mut self, request: &Request, value: &RawValue) {
-        let (command, arguments) = match request.name.as_str() {
-            "add-fd" => ("remove-fd", value.get().to_owned()),
-            _ => {
-                let arguments =
-                    request.arguments_text().and_then(|text| serde_json::from_str(text).ok());
-                let Some(serde_json::Value::Object(arguments)) = arguments else { return };
-                let Some(name) = arguments.get("fdname") else { return };
-                ("closefd", format!(r#"{{"fdname": {name}}}"#))
-            }
-        };
+    /// Executes a command whose reply does not matter. If the connection has ended, nothing is left to
+    /// undo.
+    fn execute(&mut self, undo: &Undo) {
         let write = |out: &mut Vec<u8>| {
-            out.extend_from_slice(arguments.as_bytes());
+            out.extend_from_slice(undo.arguments.as_bytes());
             Ok(())
         };
-        let mut submission = Submission::new(command);
+        let mut submission = Submission::new(undo.command);
         submission.arguments = Some(WriteArguments(&write));
-        // If the connection has ended, QEMU has closed them.
         let _ = self.upstream.submit(submission);
     }
 
@@ -304,7 +324,16 @@ impl Switchboard {
     pub(super) fn close(&mut self) {
         for (number, client) in &mut self.clients {
             client.session.close(CloseReason::Server);
-            self.changed.push(*number);
+            client.mark(*number, &mut self.changed);
+        }
+    }
+}
+
+impl Client {
+    /// Adds the client to those for which there may be something to do, once.
+    fn mark(&mut self, number: u64, changed: &mut Vec<u64>) {
+        if !std::mem::replace(&mut self.is_marked, true) {
+            changed.push(number);
         }
     }
 }
@@ -324,6 +353,20 @@ fn own_error(error: ProtocolError) -> QmpError {
         _ => "",
     };
     QmpError::generic(format!("the proxy failed: {}{outcome}", Error::from(error).report()))
+}
+
+/// Returns the command that removes the descriptors which a command has added.
+fn undo(request: &Request, value: &RawValue) -> Option<Undo> {
+    match request.name.as_str() {
+        "add-fd" => Some(Undo { command: "remove-fd", arguments: value.get().to_owned() }),
+        "getfd" => {
+            let arguments: serde_json::Value =
+                serde_json::from_str(request.arguments_text()?).ok()?;
+            let name = arguments.get("fdname")?;
+            Some(Undo { command: "closefd", arguments: format!(r#"{{"fdname": {name}}}"#) })
+        }
+        _ => None,
+    }
 }
 
 fn command_text(request: &Request) -> String {

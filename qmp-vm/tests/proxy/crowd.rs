@@ -27,7 +27,10 @@ fn ask_raw(path: &std::path::Path, number: usize) -> Vec<Duration> {
         let reply = client.ask(&format!(
             r#"{{"execute": "qom-get", "id": [{number}, {index}], "arguments": {{"path": "{path}", "property": "x"}}}}"#
         ));
-        assert!(reply.contains(&path) && reply.contains(&format!("[{number}, {index}]")), "{reply}");
+        assert!(
+            reply.contains(&path) && reply.contains(&format!("[{number}, {index}]")),
+            "{reply}"
+        );
         began.elapsed()
     };
     (0..COMMANDS).map(ask).collect()

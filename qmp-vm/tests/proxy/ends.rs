@@ -38,11 +38,10 @@ fn a_client_that_only_sends_no_more_gets_its_replies() {
     client.stream.shutdown(std::net::Shutdown::Write).unwrap();
     monitor.answer(&monitor.command(), "1");
     monitor.answer(&monitor.command(), "2");
-    assert_eq!([client.line(), client.line(), client.line()], [
-        r#"{"return": 1}"#,
-        r#"{"return": 2}"#,
-        ""
-    ]);
+    assert_eq!(
+        [client.line(), client.line(), client.line()],
+        [r#"{"return": 1}"#, r#"{"return": 2}"#, ""]
+    );
 }
 
 /// When QEMU dies, each client learns whether its command may have been executed.

@@ -80,7 +80,8 @@ fn an_out_of_band_command_overtakes() {
     assert!(reply.contains("'exec-oob' is unexpected"), "{reply}");
     // The proxy has not enabled it.
     let mut client = Raw::over(proxy.connect(Access::new()).unwrap());
-    let reply = client.ask(r#"{"execute": "qmp_capabilities", "arguments": {"enable": ["later"]}}"#);
+    let reply =
+        client.ask(r#"{"execute": "qmp_capabilities", "arguments": {"enable": ["later"]}}"#);
     assert!(reply.contains("error"), "{reply}");
 }
 

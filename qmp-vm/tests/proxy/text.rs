@@ -35,7 +35,8 @@ fn an_id_is_repeated_as_it_was_sent() {
             r#"{{"id": {}, "error": {{"class": "GenericError", "desc": "no"}}}}"#,
             id(&command)
         ));
-        let error = format!(r#"{{"id": {sent}, "error": {{"class": "GenericError", "desc": "no"}}}}"#);
+        let error =
+            format!(r#"{{"id": {sent}, "error": {{"class": "GenericError", "desc": "no"}}}}"#);
         assert_eq!(client.line(), error);
     }
     client.send(r#"{"execute": "query-status"}"#);
@@ -78,7 +79,9 @@ fn arguments_and_return_values_pass_as_they_are() {
 fn input_is_read_as_qemu_reads_it() {
     let (monitor, proxy) = Monitor::new();
     let mut client = Raw::connect(&proxy, Access::new());
-    client.send("{'execute': 'x', 'arguments': {'a': 'it\\'s \"so\"', 'b': 1.5}, 'id': 'i'}{'execute':'y'}");
+    client.send(
+        "{'execute': 'x', 'arguments': {'a': 'it\\'s \"so\"', 'b': 1.5}, 'id': 'i'}{'execute':'y'}",
+    );
     let command = monitor.command();
     assert!(command.contains(r#""arguments":{"a": "it's \"so\"", "b": 1.5}"#), "{command}");
     monitor.answer(&command, "[]");
@@ -91,7 +94,10 @@ fn input_is_read_as_qemu_reads_it() {
         ("[]", "must be a JSON object"),
         ("{\"execute\": \"a\", \"arguments\": []}", "must be an object"),
         ("{\"exec-oob\": \"a\"}", "'exec-oob' is unexpected"),
-        ("{\"execute\": \"a\", \"arguments\": {\"b\": \"\\ud800\"}}", "not a valid Unicode character"),
+        (
+            "{\"execute\": \"a\", \"arguments\": {\"b\": \"\\ud800\"}}",
+            "not a valid Unicode character",
+        ),
     ] {
         let reply = client.ask(garbage);
         assert!(reply.contains(error), "{garbage}: {reply}");

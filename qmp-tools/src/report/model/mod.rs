@@ -12,6 +12,9 @@ pub use block::{Bitmap, BlockDevice, Export, Image, Job};
 pub use devices::{Chardev, Cpu, Display, IoThread, Memory, Mouse, Nic, PciFunction};
 
 /// A report about a virtual machine or a storage daemon.
+///
+/// `qmp info --json` prints its serialized form. Every member is always present: what the machine did
+/// not tell is `null`, and a section without entries is an empty array.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]

@@ -110,7 +110,7 @@ fn failed(what: &str, path: &Path, error: &std::io::Error) -> Failure {
     format!("cannot {what} '{}': {error}", path.display()).into()
 }
 
-/// What is written.
+/// Everything that the pages are made of.
 struct Rendered<'a> {
     title: &'a str,
     parts: &'a [Part],

@@ -1,4 +1,4 @@
-//! What a site shows: the definitions of one or more schemas, by page, and where each of them is.
+//! The content of a site: the definitions of one or more schemas, by page, and where each of them is.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;

@@ -7,7 +7,7 @@ use qmp_codegen::schema::{Arguments, Base, Member, Schema, TypeKind};
 use super::html::{code, escape, link};
 use super::model::{Item, Page, Part, Places};
 
-/// What changed in a release: links, by kind.
+/// The changes of a release: links, by kind.
 #[derive(Default)]
 struct Release {
     added: BTreeMap<&'static str, Vec<String>>,

@@ -3,9 +3,8 @@
 use super::json::Root;
 use super::kinds::kind_of;
 use super::place::{Place, object_of};
-use super::statement::first_sentence;
 use super::{Candidate, Completer, Completion, Kind};
-use crate::reference;
+use crate::reference::{self, first_sentence};
 use crate::shell::syntax::words::Word;
 use crate::shell::types::{Member, Owner, Shape};
 

@@ -3,13 +3,12 @@
 use super::arguments::json_text;
 use super::given::Given;
 use super::place::{Place, object_of};
-use super::statement::first_sentence;
 use super::{Candidate, Completer, Completion};
 use crate::shell::syntax::literal;
 use crate::shell::syntax::transaction::{action_type, actions};
 use crate::shell::types::Shape;
 
-/// What a value in brackets is.
+/// The meaning of a value in brackets.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Root<'r> {
     /// A command as it is on the wire.
@@ -83,7 +82,7 @@ impl<'a> Completer<'a> {
             let names = ["execute", "exec-oob", "arguments", "id"].into_iter();
             let has_command = is_given("execute") || is_given("exec-oob");
             return names
-                .filter(|name| !is_given(name) && !(has_command && name.starts_with("exec")))
+                .filter(|name| !(is_given(name) || has_command && name.starts_with("exec")))
                 .map(|name| Candidate::new(name, ""))
                 .collect();
         }
@@ -117,10 +116,7 @@ impl<'a> Completer<'a> {
                 "exec-oob" => schema.oob_commands(),
                 _ => Vec::new(),
             };
-            let summary = |name: &str| {
-                let known = self.types.reference().find(name);
-                known.map(|known| first_sentence(&known.text)).unwrap_or_default()
-            };
+            let summary = |name: &str| self.types.reference().summary(name);
             let names = names.into_iter().filter(|name| name.starts_with(prefix));
             return names.map(|name| Candidate::new(name, summary(name))).collect();
         }
@@ -177,12 +173,13 @@ impl<'a> Completer<'a> {
                 let member = frame.members.iter().find(|(name, _)| name == tag);
                 member.map(|(_, value)| value.clone())
             };
-            action = value_of("type");
+            let selected = schema.members(object, &value_of);
+            action =
+                frame.members.iter().find(|(name, _)| name == "type").map(|(_, ty)| ty.clone());
             let find = |members: Vec<crate::shell::types::Member<'a>>| {
                 members.into_iter().find(|member| member.name == key).map(|member| member.ty)
             };
-            ty = find(schema.members(object, &value_of))
-                .or_else(|| find(schema.all_members(object)))?;
+            ty = find(selected).or_else(|| find(schema.all_members(object)))?;
         }
         Some(ty)
     }

@@ -9,9 +9,11 @@ mod place;
 mod similar;
 mod statement;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::shell::types::Types;
+use crate::terminal;
 
 pub use hint::hint;
 pub use similar::did_you_mean;
@@ -96,10 +98,19 @@ pub struct Completion {
 pub fn complete(text: &str, cursor: usize, types: &dyn Types, live: &dyn Live) -> Completion {
     let cursor = (0..=cursor.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
     let cursor = cursor.unwrap_or_default();
-    Completer { text, cursor, types, live }.complete()
+    let mut completion = Completer { text, cursor, types, live }.complete();
+    // A candidate is inserted as it is, and the names come from a machine.
+    let is_clean = |text: &str| matches!(terminal::inline(text), Cow::Borrowed(_));
+    completion.candidates.retain(|candidate| is_clean(&candidate.insert));
+    for candidate in &mut completion.candidates {
+        if let Cow::Owned(description) = terminal::inline(&candidate.description) {
+            candidate.description = description;
+        }
+    }
+    completion
 }
 
-/// What completion works on.
+/// The text and the cursor, and where candidates come from.
 #[derive(Clone, Copy)]
 struct Completer<'a> {
     text: &'a str,

@@ -12,7 +12,7 @@ pub(super) struct Place<'p> {
     pub(super) command: &'p str,
     /// The type of its arguments.
     pub(super) root: Option<&'p str>,
-    /// What is given already.
+    /// The arguments that are given already.
     pub(super) given: &'p Given,
 }
 

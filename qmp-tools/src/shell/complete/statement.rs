@@ -1,5 +1,7 @@
 //! Completion of statements: which one it is, and which of its words the cursor is in.
 
+use std::collections::HashSet;
+
 use super::given::Given;
 use super::json::Root;
 use super::place::Place;
@@ -70,8 +72,7 @@ impl<'a> Completer<'a> {
 
     /// Returns the first sentence of the documentation of a name.
     fn summary(&self, name: &str) -> String {
-        let definition = self.types.reference().find(name);
-        definition.map(|definition| first_sentence(&definition.text)).unwrap_or_default()
+        self.types.reference().summary(name)
     }
 
     pub(super) fn named<'n>(
@@ -102,11 +103,9 @@ impl<'a> Completer<'a> {
         let mut names = schema.commands();
         names.extend(schema.events());
         let types = self.types.reference().names();
-        let types = types.into_iter().filter(|name| !word.text.is_empty() || !name.is_empty());
-        let known: std::collections::HashSet<&str> = names.iter().copied().collect();
-        let more: Vec<&str> = types.filter(|name| !known.contains(name)).collect();
+        let known: HashSet<&str> = names.iter().copied().collect();
         if !word.text.is_empty() {
-            names.extend(more);
+            names.extend(types.into_iter().filter(|name| !known.contains(name)));
         }
         self.named(word, names, ' ')
     }
@@ -215,14 +214,5 @@ impl<'a> Completer<'a> {
         let given = Given::new(self.text, &given);
         let root = self.types.schema().arguments_of(command);
         self.argument(&Place { command, root, given: &given }, word)
-    }
-}
-
-/// Returns the first sentence of a text, on one line.
-pub(super) fn first_sentence(text: &str) -> String {
-    let paragraph = text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
-    match paragraph.find(". ") {
-        Some(end) => paragraph.get(..=end).unwrap_or(&paragraph).to_owned(),
-        None => paragraph,
     }
 }

@@ -59,11 +59,20 @@ fn the_first_candidate_is_the_most_likely() {
             "blockdev-add driver=qcow2 file.driver=file file.filename=",
         ),
         ("blockdev-add driver=qcow2 file=|", "blockdev-add driver=qcow2 file=node0 "),
-        ("blockdev-add file={'dr|", "blockdev-add file={\"driver\": "),
-        ("blockdev-add driver=raw file={'driver': 'qcow2', 'data-f|", "blockdev-add driver=raw file={'driver': 'qcow2', 'data-file': "),
-        ("blockdev-add driver=raw file={\"driver\": \"qc|", "blockdev-add driver=raw file={\"driver\": \"qcow\""),
+        ("blockdev-add file={'dr|", "blockdev-add file={'driver': "),
+        (
+            "blockdev-add driver=raw file={'driver': 'qcow2', 'data-f|",
+            "blockdev-add driver=raw file={'driver': 'qcow2', 'data-file': ",
+        ),
+        (
+            "blockdev-add driver=raw file={\"driver\": \"qc|",
+            "blockdev-add driver=raw file={\"driver\": \"qcow\"",
+        ),
         ("blockdev-mirror |", "blockdev-mirror device="),
-        ("blockdev-mirror device=node0 target=node1 |", "blockdev-mirror device=node0 target=node1 sync="),
+        (
+            "blockdev-mirror device=node0 target=node1 |",
+            "blockdev-mirror device=node0 target=node1 sync=",
+        ),
         ("blockdev-mirror sync=f|", "blockdev-mirror sync=full "),
         ("blockdev-mirror device=|", "blockdev-mirror device=node0 "),
         ("blockdev-mirror device=| target=node1", "blockdev-mirror device=node0  target=node1"),
@@ -71,7 +80,10 @@ fn the_first_candidate_is_the_most_likely() {
         ("device_add |", "device_add driver="),
         ("device_add driver=|", "device_add driver=virtio-blk-pci "),
         ("device_add driver=virtio-blk-pci se|", "device_add driver=virtio-blk-pci serial="),
-        ("device_add driver=virtio-blk-pci drive=|", "device_add driver=virtio-blk-pci drive=node0 "),
+        (
+            "device_add driver=virtio-blk-pci drive=|",
+            "device_add driver=virtio-blk-pci drive=node0 ",
+        ),
         ("device_del id=|", "device_del id=disk0 "),
         ("qom-list path=/mach|", "qom-list path=/machine/peripheral "),
         ("qom-get path=/machine property=|", "qom-get path=/machine property=smm "),
@@ -126,6 +138,26 @@ fn given_arguments_are_not_offered_again() {
     assert!(completed("# query-|").is_empty());
 }
 
+/// A machine whose names control a terminal.
+struct Hostile;
+
+impl Live for Hostile {
+    fn candidates(&self, _: Kind<'_>) -> Vec<Candidate> {
+        vec![
+            Candidate::new("a\u{202e}", ""),
+            Candidate::new("b\u{1b}[2J", ""),
+            Candidate::new("c", "\u{1b}[2J"),
+        ]
+    }
+}
+
+#[test]
+fn candidates_do_not_control_a_terminal() {
+    let completion = complete("device_del id=", 14, &Builtin, &Hostile);
+    let expected = [Candidate::new("\"b\\u001b[2J\"", ""), Candidate::new("c", "\\u{1b}[2J")];
+    assert_eq!(completion.candidates, expected);
+}
+
 #[test]
 fn descriptions_come_from_the_documentation() {
     let completion = complete("blockdev-mirror ta", 18, &Builtin, &Machine);
@@ -143,7 +175,10 @@ fn hints_show_what_is_missing() {
         ("device_del id=x ", None),
         ("device_del id=", None),
         ("query-status ", None),
-        ("blockdev-add driver=qcow2 file.driver=file ", Some("file.filename= [node-name=] [discard=] [cache.] ...")),
+        (
+            "blockdev-add driver=qcow2 file.driver=file ",
+            Some("file.filename= [node-name=] [discard=] [cache.] ..."),
+        ),
         ("transaction(\nblock-dirty-bitmap-clear node=a ", Some("name=")),
     ] {
         assert_eq!(hint(text, &Builtin).as_deref(), expected, "{text}");

@@ -84,12 +84,9 @@ fn overview() -> String {
 
 fn list(names: &[&str], types: &dyn Types) -> String {
     let reference = types.reference();
-    let lines = names.iter().map(|name| {
-        let summary = reference.find(name).map(|definition| page::summary(&definition.text));
-        match summary.filter(|summary| !summary.is_empty()) {
-            Some(summary) => format!("{name}\n    {summary}\n"),
-            None => format!("{name}\n"),
-        }
+    let lines = names.iter().map(|name| match reference.summary(name).as_str() {
+        "" => format!("{name}\n"),
+        summary => format!("{name}\n    {summary}\n"),
     });
     lines.collect()
 }

@@ -30,7 +30,7 @@ pub fn page(
     }
     page.members(definition, reference, live);
     page.branches(definition, reference);
-    page.values(definition, live);
+    page.values(definition);
     page.returns(definition, reference);
     if !definition.errors.is_empty() {
         page.heading("Errors");
@@ -101,15 +101,6 @@ fn shape_name(schema: &Schema, ty: &str) -> String {
     }
 }
 
-/// Returns the first sentence of a text, on one line.
-pub(super) fn summary(text: &str) -> String {
-    let paragraph = text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
-    match paragraph.find(". ") {
-        Some(end) => paragraph.get(..=end).unwrap_or(&paragraph).to_owned(),
-        None => paragraph,
-    }
-}
-
 struct Page {
     text: String,
     width: usize,
@@ -154,11 +145,8 @@ impl Page {
     fn features(&mut self, features: &[Feature]) {
         for feature in features {
             let title = feature_title(&feature.name);
-            let text = if feature.text.is_empty() {
-                title
-            } else {
-                format!("{title}: {}", feature.text)
-            };
+            let text =
+                if feature.text.is_empty() { title } else { format!("{title}: {}", feature.text) };
             self.paragraphs(&text, 0);
         }
     }
@@ -279,7 +267,7 @@ impl Page {
         }
     }
 
-    fn values(&mut self, definition: &Definition, _: Option<&Schema>) {
+    fn values(&mut self, definition: &Definition) {
         if definition.values.is_empty() {
             return;
         }

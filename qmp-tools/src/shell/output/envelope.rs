@@ -15,8 +15,8 @@
 //! | `file` | replies, errors | the script, as it was named; absent if the statement is not from a file |
 //! | `line` | replies, errors | the statement's first line in its script, from 1, or its number among those of `-c`; absent at a prompt |
 //! | `id` | replies, errors | the `id` that a statement in JSON gave; absent if it gave none |
-//! | `late` | replies, errors | `true` if the wait for this reply was given up before; otherwise absent |
-//! | `time` | all | when this program got it, in seconds since 1970, with a fraction |
+//! | `late` | replies, errors | `true` if the reply came after the wait for it had ended; otherwise absent |
+//! | `time` | all | when this program received it, in seconds since 1970, with a fraction |
 //! | `return` | replies | the value that the command returned, as the server wrote it |
 //! | `error` | errors | `kind` and `desc`, and of the kind `server` also `class` |
 //! | `event` | events | its name |
@@ -26,7 +26,7 @@
 //! Each statement that is a command or a `wait` gives one `reply` or one `error`, in the order of the
 //! statements, except those that are late. The reply to a `wait` is the event, as on the wire. The
 //! kinds of errors are `syntax`, `server`, `human`, `timeout`, `connection` and `other`. New versions
-//! may add members and kinds, and do not change these.
+//! may add members and kinds; what is described here stays.
 
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -132,7 +132,7 @@ impl<'e> Envelope<'e> {
                 *time = seconds;
             }
         }
-        Ok(layout::compact(&*to_raw_value(&self)?))
+        Ok(layout::compact(&to_raw_value(&self)?))
     }
 }
 
@@ -150,7 +150,7 @@ pub(super) fn wire_reply(origin: &Origin, value: &RawValue) -> io::Result<String
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'e Value>,
     }
-    Ok(layout::compact(&*to_raw_value(&Reply { value, id: origin.id.as_ref() })?))
+    Ok(layout::compact(&to_raw_value(&Reply { value, id: origin.id.as_ref() })?))
 }
 
 /// Returns an error as on the wire, on one line.
@@ -161,5 +161,5 @@ pub(super) fn wire_error(origin: &Origin, error: &QmpError) -> io::Result<String
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'e Value>,
     }
-    Ok(layout::compact(&*to_raw_value(&Reply { error, id: origin.id.as_ref() })?))
+    Ok(layout::compact(&to_raw_value(&Reply { error, id: origin.id.as_ref() })?))
 }

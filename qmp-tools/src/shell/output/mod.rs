@@ -5,12 +5,12 @@
 //! | `pretty`, `compact` | its value, over several lines or on one | a message | as the style says |
 //! | `table` | rows and columns, where it has any | a message | as the style says |
 //! | `raw` | as on the wire, on one line | as on the wire | as on the wire |
-//! | `jsonl` | an [envelope] | an envelope | an envelope |
+//! | `jsonl` | an [`envelope`] | an envelope | an envelope |
 //!
 //! Messages do not go to the output, but where messages go. All text passes through
-//! [`terminal`](crate::terminal).
+//! [`terminal`].
 
-mod envelope;
+pub mod envelope;
 mod event;
 pub(crate) mod layout;
 mod mode;
@@ -170,11 +170,11 @@ impl<W: Write> Output<W> {
             _ => EventStyle::Compact,
         });
         let text = match (self.mode, style) {
-            (Mode::Raw, _) => layout::compact(&*wire(event)?),
+            (Mode::Raw, _) => layout::compact(&wire(event)?),
             (Mode::Jsonl, _) => Envelope::event(event).line(SystemTime::now())?,
             (_, EventStyle::Line) => return self.raw(&event::line(event, self.color)),
-            (_, EventStyle::Pretty) => layout::pretty(&*wire(event)?),
-            (_, EventStyle::Compact) => layout::compact(&*wire(event)?),
+            (_, EventStyle::Pretty) => layout::pretty(&wire(event)?),
+            (_, EventStyle::Compact) => layout::compact(&wire(event)?),
         };
         self.write(&text)
     }

@@ -24,9 +24,13 @@ pub use self::interrupt::Interrupt;
 use self::recent::{Condition, Recent};
 pub use self::settings::{EventFilter, NAMES, SettingError, Settings};
 use self::typing::Lazy;
+use super::help::help;
 use super::output::{ErrorKind, Failure, Mode, Origin, Output};
 use super::syntax::{self, Statement, SyntaxError};
 use super::types::{BuiltinAgent, Types};
+
+/// The width of help, in columns.
+const WIDTH: usize = 80;
 
 /// The kind of server at the other end.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -293,9 +297,16 @@ impl<W: Write> Session<W> {
         self.output.color = self.settings.color;
     }
 
-    fn help(&mut self, _: Option<&str>) -> io::Result<Outcome> {
-        self.output.text("`query-commands` lists the commands; --help describes the syntax")?;
-        Ok(Outcome::Done)
+    fn help(&mut self, topic: Option<&str>) -> io::Result<Outcome> {
+        let help = match (&self.types, self.peer) {
+            (Some(types), _) => help(topic, &**types, WIDTH),
+            (None, Peer::Agent) => help(topic, &BuiltinAgent, WIDTH),
+            (None, Peer::Monitor) => self.lazy.help(topic, WIDTH),
+        };
+        match help {
+            Ok(text) => self.output.text(&text).map(|()| Outcome::Done),
+            Err(unknown) => self.invalid(&unknown.to_string()),
+        }
     }
 
     /// Returns the origin of what a command of this name causes.

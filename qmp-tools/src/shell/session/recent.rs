@@ -54,11 +54,10 @@ impl Recent {
 
     /// Takes the first event that satisfies a condition, and forgets those before it.
     pub(super) fn take(&mut self, condition: &Condition) -> Option<Seen> {
-        let index = self.events.iter().position(|seen| condition.holds(&seen.event));
-        let taken = self.events.drain(..index.map_or(self.events.len(), |index| index + 1));
-        let last = taken.last().filter(|_| index.is_some());
+        let index = self.events.iter().position(|seen| condition.holds(&seen.event))?;
+        let taken = self.events.drain(..=index).next_back();
         self.bytes = self.events.iter().map(|seen| seen.event.size()).sum();
-        last
+        taken
     }
 }
 

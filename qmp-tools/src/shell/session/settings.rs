@@ -57,7 +57,7 @@ impl Settings {
     /// Sets an option.
     ///
     /// # Errors
-    /// There is no such option, or it cannot have this value.
+    /// The option is unknown, or cannot have this value.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
         let invalid = || SettingError::Value { name: name.to_owned(), value: value.to_owned() };
         match name {
@@ -111,7 +111,7 @@ fn switch(value: &str) -> Option<bool> {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SettingError {
-    /// There is no such option.
+    /// The option is unknown.
     Name(String),
     /// The option cannot have this value.
     Value {
@@ -239,7 +239,7 @@ mod tests {
         }
         assert_eq!(settings.values(), before);
         for (name, value, error) in [
-            ("colour", "on", "unknown option `colour`: the options are output, events,"),
+            ("size", "on", "unknown option `size`: the options are output, events,"),
             ("output", "xml", "invalid value `xml` of the option `output`: how replies"),
             ("timeout", "-1", "invalid value `-1` of the option `timeout`"),
         ] {

@@ -8,6 +8,7 @@ use qmp_client::blocking::Client;
 use qmp_client::qmp::commands::{DeviceListProperties, QomListProperties, QueryQmpSchema};
 use qmp_client::qmp::types::ObjectPropertyInfo;
 
+use crate::shell::help::{UnknownTopic, help};
 use crate::shell::syntax::{self, Statement, SyntaxError};
 use crate::shell::types::{Builtin, Owner, Schema, Types};
 
@@ -49,6 +50,14 @@ impl Lazy {
             Some(live) => syntax::parse(text, &Properly { types: live, lazy: self }),
             None => parsed,
         }
+    }
+
+    /// Returns the help on a topic, of which the builtin types may know nothing.
+    pub(super) fn help(&self, topic: Option<&str>, width: usize) -> Result<String, UnknownTopic> {
+        help(topic, &Builtin, width).or_else(|unknown| match self.live() {
+            Some(live) => help(topic, live, width),
+            None => Err(unknown),
+        })
     }
 
     fn live(&self) -> Option<&Schema> {

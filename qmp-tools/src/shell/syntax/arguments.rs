@@ -6,7 +6,7 @@ use super::SyntaxError;
 use super::literal::{self, Kind, Literal};
 use super::words::Word;
 
-/// What has been assigned to a key.
+/// The value or the members that have been assigned to a key.
 #[derive(Clone, Debug)]
 pub(super) enum Source<'t> {
     /// Text whose type decides what it means: `key=value`.

@@ -12,11 +12,11 @@ pub enum SyntaxError {
     Invalid(Problem),
 }
 
-/// What is wrong, and where.
+/// An error in a text, with its place.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Problem {
-    /// What is wrong. Secret values are not quoted.
+    /// The error. Secret values are not quoted.
     pub message: String,
     /// The place in the text, in bytes.
     pub span: Range<usize>,

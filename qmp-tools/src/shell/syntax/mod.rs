@@ -62,7 +62,7 @@ pub enum Statement {
     Wait {
         /// The name of the event.
         event: String,
-        /// What its data must be: dotted paths of members, and their values.
+        /// The members that its data must have: dotted paths, and their values.
         matches: Vec<(String, Value)>,
         /// The deadline; none, if absent.
         timeout: Option<Duration>,

@@ -69,7 +69,7 @@ impl<'s> Expected<'s> {
     }
 
     /// Returns the value that text stands for.
-    pub(super) fn from_text(&self, text: &str, quoted: bool) -> Option<Value> {
+    pub(super) fn of_text(&self, text: &str, quoted: bool) -> Option<Value> {
         match self {
             Self::Text => Some(text.into()),
             Self::Enumeration { values, complete } => {
@@ -89,13 +89,13 @@ impl<'s> Expected<'s> {
     }
 
     /// Returns a value in brackets as the type that it must have.
-    pub(super) fn from_literal(&self, literal: &Literal) -> Option<Value> {
+    pub(super) fn of_literal(&self, literal: &Literal) -> Option<Value> {
         match (self, &literal.kind) {
             (Self::Text, Kind::String(text) | Kind::Word(text) | Kind::Number(text)) => {
                 Some(text.as_str().into())
             }
             (Self::Enumeration { .. }, Kind::String(text) | Kind::Word(text)) => {
-                self.from_text(text, false)
+                self.of_text(text, false)
             }
             (Self::Enumeration { values, .. }, Kind::Number(text)) => {
                 values.contains(&text.as_str()).then(|| text.as_str().into())
@@ -105,7 +105,7 @@ impl<'s> Expected<'s> {
             (
                 Self::Boolean | Self::Integer { .. } | Self::Number,
                 Kind::Word(text) | Kind::Number(text),
-            ) => self.from_text(text, false),
+            ) => self.of_text(text, false),
             _ => None,
         }
     }

@@ -246,9 +246,9 @@ impl<'a> Typing<'a> {
         let converted = match source {
             Source::Text(word) => {
                 let quoted = literal::unquoted(self.text, word.span()).transpose()?;
-                expected.from_text(quoted.as_deref().unwrap_or(word.text), quoted.is_some())
+                expected.of_text(quoted.as_deref().unwrap_or(word.text), quoted.is_some())
             }
-            Source::Literal(literal) | Source::Verbatim(literal) => expected.from_literal(literal),
+            Source::Literal(literal) | Source::Verbatim(literal) => expected.of_literal(literal),
             Source::Members(_) => None,
         };
         converted.ok_or_else(|| self.mismatch(source, expected, place))

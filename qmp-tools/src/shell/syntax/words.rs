@@ -9,7 +9,7 @@ pub(crate) struct Word<'t> {
     pub(crate) start: usize,
 }
 
-/// What is not closed at the end of the text, and where it begins.
+/// A quote or bracket that is not closed at the end of the text, and where it begins.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Open {
     /// A quote, which must be closed on the same line.
