@@ -132,6 +132,15 @@ impl Terminal {
         }
     }
 
+    /// Returns whether the terminal looks like this before the time is over.
+    pub fn soon(&mut self, within: Duration, looks: impl Fn(&Self) -> bool) -> bool {
+        let until = Instant::now() + within;
+        while !looks(self) && Instant::now() < until {
+            self.pause(Duration::from_millis(20));
+        }
+        looks(self)
+    }
+
     /// Waits until a text is shown.
     #[track_caller]
     pub fn expect(&mut self, text: &str) {

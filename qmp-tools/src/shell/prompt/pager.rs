@@ -6,19 +6,36 @@
 use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 
 use nix::sys::signal::{SigSet, Signal};
-use rustix::process::{Pid, WaitOptions};
+use rustix::process::{Pid, WaitOptions, WaitStatus};
 use rustix::termios;
 
 use super::tty::Tty;
 
+/// The program of a pager for `sh`, which stops until it is the foreground job: before that, Ctrl-C
+/// would end this program, and the pager would see a terminal that is not its own.
+const WHEN_IN_FOREGROUND: &str = "kill -STOP $$; eval \"$1\"";
+const AT_ONCE: &str = "eval \"$1\"";
+
 /// Shows a text until the person leaves the pager. Returns `false` if there is none.
 pub(super) fn show(text: &str, tty: &Tty) -> io::Result<bool> {
     let Some(program) = program() else { return Ok(false) };
-    tty.lend()?;
-    let shown = run(&program, text);
-    tty.enter()?;
+    let shown = match foreground() {
+        Some(own) => as_foreground_job(&program, text, tty, own),
+        None => {
+            tty.lend()?;
+            let shown = command(AT_ONCE, &program).spawn().and_then(|mut child| {
+                let writer = feed(&mut child, text);
+                let _ = child.wait();
+                let _ = writer.join();
+                Ok(())
+            });
+            tty.enter()?;
+            shown
+        }
+    };
     Ok(shown.is_ok())
 }
 
@@ -36,30 +53,22 @@ fn program() -> Option<String> {
     }
 }
 
-fn run(program: &str, text: &str) -> io::Result<()> {
+fn command(script: &str, program: &str) -> Command {
     let mut command = Command::new("sh");
-    command.args(["-c", program]).stdin(Stdio::piped());
+    command.args(["-c", script, "sh", program]).stdin(Stdio::piped());
     if std::env::var_os("LESS").is_none() {
         // Quit if it fits, show colors, leave the text on the terminal, quit at Ctrl-C.
         command.env("LESS", "FRXK");
     }
-    let own = foreground();
-    if own.is_some() {
-        command.process_group(0);
-    }
-    let mut child = command.spawn()?;
-    let input = child.stdin.take();
-    let text = text.to_owned();
-    // The pager may be left before it has read everything.
-    let writer = std::thread::spawn(move || {
+    command
+}
+
+/// Writes the text to the pager, which may be left before it has read everything.
+fn feed(child: &mut Child, text: &str) -> JoinHandle<()> {
+    let (input, text) = (child.stdin.take(), text.to_owned());
+    std::thread::spawn(move || {
         let _ = input.map(|mut input| input.write_all(text.as_bytes()));
-    });
-    match own {
-        Some(own) => wait_in_foreground(&child, own),
-        None => child.wait().map(drop)?,
-    }
-    let _ = writer.join();
-    Ok(())
+    })
 }
 
 /// Returns the process group of this program if it is the terminal's foreground job.
@@ -68,26 +77,38 @@ fn foreground() -> Option<Pid> {
     (termios::tcgetpgrp(io::stdin()).ok()? == own).then_some(own)
 }
 
-fn wait_in_foreground(child: &Child, own: Pid) {
-    let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return };
-    let _ = termios::tcsetpgrp(io::stdin(), group);
-    // The pager may have been stopped because it was not in the foreground yet.
-    let _ = rustix::process::kill_process_group(group, rustix::process::Signal::CONT);
-    loop {
-        match rustix::process::waitpid(Some(group), WaitOptions::UNTRACED) {
-            Ok(Some((_, status))) if status.stopped() => {
-                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-            }
-            Err(rustix::io::Errno::INTR) | Ok(None) => {}
-            Ok(Some(_)) | Err(_) => break,
-        }
-    }
-    // Taking the terminal back from the background is allowed to those who block this signal.
+fn as_foreground_job(program: &str, text: &str, tty: &Tty, own: Pid) -> io::Result<()> {
+    // Changing the terminal from the background is allowed to those who block this signal.
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTTOU);
-    let blocked = signals.thread_block();
-    let _ = termios::tcsetpgrp(io::stdin(), own);
-    if blocked.is_ok() {
-        let _ = signals.thread_unblock();
+    let _ = signals.thread_block();
+    let mut child = command(WHEN_IN_FOREGROUND, program).process_group(0).spawn()?;
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let group = group.ok_or(io::ErrorKind::NotFound)?;
+    if wait(group).is_some_and(|status| status.stopped()) {
+        termios::tcsetpgrp(io::stdin(), group)?;
+        tty.lend()?;
+        let writer = feed(&mut child, text);
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::CONT);
+        while wait(group).is_some_and(|status| status.stopped()) {
+            // Nothing would continue it.
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+        let _ = writer.join();
+    }
+    tty.enter()?;
+    termios::tcsetpgrp(io::stdin(), own)?;
+    let _ = signals.thread_unblock();
+    Ok(())
+}
+
+/// Waits until the pager has stopped or exited; `None` if it has exited already.
+fn wait(pid: Pid) -> Option<WaitStatus> {
+    loop {
+        match rustix::process::waitpid(Some(pid), WaitOptions::UNTRACED) {
+            Err(rustix::io::Errno::INTR) | Ok(None) => {}
+            Ok(Some((_, status))) => return Some(status),
+            Err(_) => return None,
+        }
     }
 }
