@@ -26,11 +26,10 @@ pub(super) fn show(text: &str, tty: &Tty) -> io::Result<bool> {
         Some(own) => as_foreground_job(&program, text, tty, own),
         None => {
             tty.lend()?;
-            let shown = command(AT_ONCE, &program).spawn().and_then(|mut child| {
+            let shown = command(AT_ONCE, &program).spawn().map(|mut child| {
                 let writer = feed(&mut child, text);
                 let _ = child.wait();
                 let _ = writer.join();
-                Ok(())
             });
             tty.enter()?;
             shown
