@@ -134,6 +134,9 @@ pub struct Member {
     /// The features.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<Feature>,
+    /// The configuration under which it exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
 }
 
 /// A branch of a union, or an alternative of an alternate.
@@ -144,6 +147,9 @@ pub struct Branch {
     pub name: String,
     /// Its type.
     pub ty: String,
+    /// The configuration under which it exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
 }
 
 /// A value of an enumeration.
@@ -158,4 +164,7 @@ pub struct Value {
     /// The features.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<Feature>,
+    /// The configuration under which it exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
 }
