@@ -81,7 +81,7 @@ Examples:
   vm-info --screenshot screen.png /run/vm.sock
   vm-info --launch qemu-system-x86_64 -display none
 
-Exit status: 0 if everything was reported, 1 if a machine refused what was asked for or if one of
+Exit status: 0 if everything was reported, 1 if a machine refused what was asked for or if one of \
 several machines failed, 2 for invalid arguments, 3 if the connection failed, 4 for a deadline.";
 
 /// Runs the program, and returns its exit status.
