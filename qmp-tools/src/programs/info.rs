@@ -76,13 +76,15 @@ Examples:
   vm-info --json tcp:localhost:4444         connect over TCP and print JSON
   vm-info /run/a.sock /run/b.sock           report on several machines
   vm-info --tree block /run/vm.sock         show which block node is below which
+  vm-info web                               report on the machine with the name 'web'
   vm-info --watch /run/a.sock /run/b.sock   watch two machines
   vm-info --metrics /run/*.sock             print metrics for Prometheus
   vm-info --screenshot screen.png /run/vm.sock
   vm-info --launch qemu-system-x86_64 -display none
 
-Exit status: 0 if everything was reported, 1 if a machine refused what was asked for or if one of \
-several machines failed, 2 for invalid arguments, 3 if the connection failed, 4 for a deadline.";
+Exit status: 0 if there is a report on each machine, which names what the machine refused; 1 if a \
+machine has no such tree or screen, or if one of several machines failed; 2 for invalid arguments; 3 if \
+the connection failed; 4 if a deadline passed.";
 
 /// Runs the program, and returns its exit status.
 #[must_use]
