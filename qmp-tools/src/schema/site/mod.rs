@@ -4,7 +4,7 @@
 //! schemas ──> model (pages, targets) ──> page, releases ──> html ──> files
 //! ```
 
-mod builtin;
+pub(super) mod builtin;
 mod html;
 mod markup;
 mod model;
@@ -19,7 +19,7 @@ use qmp_codegen::LoadOptions;
 use self::html::{code, escape, link, script_string};
 use self::model::{Item, Page, Part, Places};
 use self::page::Renderer;
-use super::{Failure, input};
+use super::{Failure, document, input};
 use crate::cli::TimeoutArgs;
 use crate::reference::Reference;
 use crate::terminal::{inline, notice};
@@ -97,7 +97,7 @@ impl Site {
         match &self.schema[..] {
             [source] if source == input::BUILTIN => builtin::parts(),
             [source] => {
-                let schema = input::detect(source, self.timeout)?.schema;
+                let schema = document::read(source, self.timeout)?;
                 Ok(vec![Part { title: "Reference".to_owned(), schema, domains: None }])
             }
             files => {
