@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, Parser, Subcommand};
 use qmp_client::recording::{Reader, Recorder};
 
-use crate::cli::{chain, seconds};
+use crate::cli::{chain, seconds, status_of};
 use crate::machine::{MachineArgs, Origin};
 use crate::record::relay::{self, Listener};
 use crate::record::require_connection;
@@ -101,7 +101,10 @@ Examples:
   qmp record unix:/run/vm.sock -o events.qmp             record events until Ctrl-C
   qmp record show session.qmp --errors
   qmp record show session.qmp --slower 10 --json
-  qmp replay session.qmp unix:/tmp/vm.sock               serve the recording";
+  qmp replay session.qmp unix:/tmp/vm.sock               serve the recording
+
+Exit status: 0 if all was recorded, 1 if a command failed or a file cannot be read or written, 2 for \
+invalid arguments, 3 if the connection failed, 4 if a deadline passed.";
 
 /// Runs the program, and returns its exit status.
 #[must_use]
@@ -112,7 +115,7 @@ pub fn main(arguments: &Arguments) -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         notice(&format!("qmp record: {}", chain(&*error)));
-        ExitCode::FAILURE
+        ExitCode::from(status_of(&*error))
     })
 }
 
