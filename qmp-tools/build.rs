@@ -25,67 +25,40 @@ use qmp_codegen::schema::Schema;
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/reference");
-    write_names()?;
-    write_reference(&[qmp_schema::SPEC, qmp_schema::EVENTS], "qmp.jsonl")?;
-    write_reference(&[qmp_schema::QGA], "qga.jsonl")?;
-    write_schemas()?;
+    let monitor = load(&[qmp_schema::SPEC, qmp_schema::EVENTS])?;
+    let agent = load(&[qmp_schema::QGA])?;
+    write("names.json", &Names::from_schema(&monitor).to_json().to_string())?;
+    let definitions = describe::describe(&monitor);
+    write("sizes.txt", &sizes::table(&definitions))?;
+    write("qmp.jsonl", &lines(&definitions)?)?;
+    write("qga.jsonl", &lines(&describe::describe(&agent))?)?;
+    write("monitor.json", &qmp_codegen::text::write(&monitor))?;
+    write("agent.json", &qmp_codegen::text::write(&agent))?;
+    let domains = serde_json::json!([domains_of(&monitor), domains_of(&agent)]);
+    write("domains.json", &domains.to_string())?;
     find_qemu();
     Ok(())
 }
 
-/// Writes the documentation of a schema, a definition on each line.
-fn write_reference(roots: &[&str], file: &str) -> Result<(), Box<dyn Error>> {
+fn load(roots: &[&str]) -> Result<Schema, Box<dyn Error>> {
     let loaded = qmp_codegen::load(roots.iter().map(|root| Root::File((*root).into())))?;
     for file in loaded.sources.files() {
         println!("cargo::rerun-if-changed={}", file.path.display());
     }
-    let definitions = describe::describe(&loaded.schema);
-    let mut text = String::new();
-    for definition in &definitions {
-        text.push_str(&serde_json::to_string(definition)?);
-        text.push('\n');
-    }
-    let directory = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    std::fs::write(directory.join(file), text)?;
-    if file == "qmp.jsonl" {
-        std::fs::write(directory.join("sizes.txt"), sizes::table(&definitions))?;
-    }
-    Ok(())
+    Ok(loaded.schema)
 }
 
-/// Writes the table of names that `schema/names.rs` includes: introspection masks type names.
-fn write_names() -> Result<(), Box<dyn Error>> {
-    let roots = [qmp_schema::SPEC, qmp_schema::EVENTS];
-    let loaded = qmp_codegen::load(roots.map(|root| Root::File(root.into())))?;
-    for file in loaded.sources.files() {
-        println!("cargo::rerun-if-changed={}", file.path.display());
-    }
-    let names = serde_json::to_string(&Names::from_schema(&loaded.schema).to_json())?;
+fn write(file: &str, text: &str) -> Result<(), Box<dyn Error>> {
     let directory = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    std::fs::write(directory.join("names.json"), names)?;
-    Ok(())
+    Ok(std::fs::write(directory.join(file), text)?)
 }
 
-/// Writes the texts of the schemas, and what is in each of their files, for `schema/site/builtin.rs`.
-fn write_schemas() -> Result<(), Box<dyn Error>> {
-    let directory = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
-    let roots: [(&str, &[&str]); 2] =
-        [("monitor", &[qmp_schema::SPEC, qmp_schema::EVENTS]), ("agent", &[qmp_schema::QGA])];
-    let mut domains = Vec::new();
-    for (name, roots) in roots {
-        let roots = roots.iter().map(|root| Root::File((*root).into()));
-        let loaded = qmp_codegen::load(roots)?;
-        for file in loaded.sources.files() {
-            println!("cargo::rerun-if-changed={}", file.path.display());
-        }
-        let text = qmp_codegen::text::write(&loaded.schema);
-        std::fs::write(directory.join(format!("{name}.json")), text)?;
-        domains.push(domains_of(&loaded.schema));
-    }
-    std::fs::write(directory.join("domains.json"), serde_json::to_string(&domains)?)?;
-    Ok(())
+/// Returns definitions as JSON, one on each line.
+fn lines(definitions: &[model::Definition]) -> Result<String, serde_json::Error> {
+    definitions.iter().map(|one| serde_json::to_string(one).map(|line| line + "\n")).collect()
 }
 
+/// Returns the files of a schema and what is in each, for `schema/site/builtin.rs`.
 fn domains_of(schema: &Schema) -> serde_json::Value {
     let commands = schema.commands.iter().map(|command| &command.definition);
     let events = schema.events.iter().map(|event| &event.definition);

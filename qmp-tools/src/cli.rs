@@ -8,7 +8,7 @@ use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 use qmp_client::blocking::Client;
 use qmp_client::protocol::Printable;
-use qmp_client::{Error, Options};
+use qmp_client::{Error, Options, WaitedFor};
 
 use crate::terminal::notice;
 
@@ -102,6 +102,23 @@ impl Completions {
         clap_complete::generate(shell, &mut program, name, &mut text);
         print(&text)?;
         Ok(true)
+    }
+}
+
+/// Returns the exit status for an error: 1 if the server refused a command, 2 for invalid arguments, 3 if
+/// the connection failed, 4 if a deadline passed.
+#[must_use]
+pub fn status_of(error: &(dyn std::error::Error + 'static)) -> u8 {
+    match error.downcast_ref::<Error>() {
+        Some(Error::Server(_)) => 1,
+        Some(Error::Misuse(_)) => 2,
+        Some(Error::Transport(error)) if error.error.kind() == io::ErrorKind::InvalidInput => 2,
+        Some(Error::Timeout(timeout)) => match timeout.waited_for {
+            WaitedFor::Connection(_) => 3,
+            _ => 4,
+        },
+        Some(_) => 3,
+        None => 1,
     }
 }
 

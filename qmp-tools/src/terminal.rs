@@ -26,17 +26,32 @@ pub fn lines(text: &str) -> Cow<'_, str> {
     escape(text, escapes, |out, character| out.extend(character.escape_default()))
 }
 
-/// Escapes JSON text by JSON's own means, `\u001b`, so that it has the same value. Line feeds between
-/// tokens are kept.
+/// Escapes JSON text by JSON's own means, `\u001b`, so that it has the same value. Whitespace between
+/// tokens has no escaped form: line feeds and tabs are kept, and a carriage return becomes a space.
 #[must_use]
 pub fn json(text: &str) -> Cow<'_, str> {
     let escapes = |character| character != '\n' && Printable::escapes(character);
-    escape(text, escapes, |out, character| {
-        for unit in character.encode_utf16(&mut [0; 2]) {
-            // Writing to a string does not fail.
-            let _ = write!(out, "\\u{unit:04x}");
+    if !text.contains(escapes) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    let (mut in_string, mut after_backslash) = (false, false);
+    for character in text.chars() {
+        match character {
+            '\t' if !in_string => out.push('\t'),
+            '\r' if !in_string => out.push(' '),
+            _ if escapes(character) => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    // Writing to a string does not fail.
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            }
+            _ => out.push(character),
         }
-    })
+        in_string ^= character == '"' && !after_backslash;
+        after_backslash = in_string && character == '\\' && !after_backslash;
+    }
+    Cow::Owned(out)
 }
 
 fn escape(
@@ -112,5 +127,18 @@ mod tests {
         let value = |text| serde_json::from_str::<serde_json::Value>(text).ok();
         assert!(value(text).is_some());
         assert_eq!(value(text), value(&escaped));
+    }
+
+    /// `\u0009` between tokens is not JSON: a reply that a server indents with tabs became invalid.
+    #[test]
+    fn whitespace_between_tokens_stays_whitespace() {
+        let text = "{\t\"a\\\"\\\\\":\r\n\t[\"\u{7f}\"]\r}";
+        let escaped = json(text);
+        assert_eq!(escaped, "{\t\"a\\\"\\\\\": \n\t[\"\\u007f\"] }");
+        let value = |text| serde_json::from_str::<serde_json::Value>(text).ok();
+        assert!(value(text).is_some());
+        assert_eq!(value(text), value(&escaped));
+        // A tab in a string is invalid as it is, and valid when it is escaped.
+        assert_eq!(json("[\"\t\"]"), "[\"\\u0009\"]");
     }
 }

@@ -274,6 +274,8 @@ fn every_program_takes_a_name() {
         assert!(ran.err.contains("/twin1)") && ran.err.contains("/twin2)"), "{ran:?}");
         assert_ne!(ran.status, 0);
         let begin = Instant::now();
+        let ran = run(program, &["localhost:99999"]);
+        assert!(ran.err.contains("the port 99999 of `localhost:99999` is not"), "{ran:?}");
         let ran = run(program, &["4444444444"]);
         assert!(ran.err.contains("tcp:localhost:4444444444"), "{ran:?}");
         assert!(begin.elapsed() < PATIENCE / 3, "{:?}", begin.elapsed());
@@ -494,6 +496,21 @@ live! {
         }
         run(VM_INFO, &[&unique("tcp")]).ok();
         signal(&machines[2], "-CONT");
+    }
+}
+
+live! {
+    /// A machine's name stood for its first monitor, also if that was held and another one was free.
+    fn a_name_stands_for_a_monitor_that_is_free() {
+        let directory = Directory::for_sockets();
+        let (name, held, free) = (unique("two"), directory.path("held"), directory.path("free"));
+        let monitors = [&held, &free].map(|path| format!("unix:{path},server=on,wait=off"));
+        let _machine = qemu(0, &name, &["-qmp", &monitors[0], "-qmp", &monitors[1]]);
+        wait_until("the monitors", || UnixStream::connect(&free).is_ok());
+        let mut holder = UnixStream::connect(&held).unwrap();
+        holder.read_exact(&mut [0]).unwrap();
+        let ran = run(VM_INFO, &[&name, "--timeout", "20"]);
+        assert_eq!((ran.err.as_str(), ran.status), ("", 0), "{ran:?}");
     }
 }
 

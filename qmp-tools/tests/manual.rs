@@ -59,8 +59,37 @@ fn every_program_and_subcommand_has_a_page() {
         accepts("mandoc", &["-Tlint", "-Werror"], &file);
     }
     let record = std::fs::read_to_string(format!("{path}/qmp-record.1")).unwrap();
-    let (_, examples) = record.split_once(".SH EXAMPLES\n.nf\n").unwrap();
+    let (_, examples) = record.split_once(".SH EXAMPLES\n.PP\n.nf\n").unwrap();
     assert!(examples.lines().next().unwrap().trim().starts_with("qmp record"), "{examples}");
+}
+
+/// A line that was broken by hand where the terminal breaks none, or elsewhere, leaves a ragged paragraph.
+#[test]
+fn paragraphs_of_help_fill_a_terminal_of_any_width() {
+    const WIDTH: usize = 70;
+    let mut programs: Vec<Vec<String>> = vec![Vec::new()];
+    let mut lines = 0;
+    while let Some(program) = programs.pop() {
+        let arguments: Vec<&str> = program.iter().map(String::as_str).collect();
+        let next = subcommands(&arguments).into_iter();
+        programs.extend(next.map(|name| [program.clone(), vec![name]].concat()));
+        let mut command = Command::new(QMP);
+        command.args(&program).arg("--help").env("COLUMNS", WIDTH.to_string());
+        let help = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        let shown: Vec<&str> = help.lines().collect();
+        for pair in shown.windows(2) {
+            let is_text = |line: &str| line.starts_with(char::is_alphanumeric);
+            // A usage and a title have lines of their own.
+            if !is_text(pair[0]) || !is_text(pair[1]) {
+                continue;
+            }
+            let word = pair[1].split(' ').next().unwrap();
+            let length = pair[0].len() + 1 + word.len();
+            assert!(length > WIDTH, "{program:?}: {pair:#?}");
+            lines += 1;
+        }
+    }
+    assert!(lines > 50, "{lines}");
 }
 
 #[test]

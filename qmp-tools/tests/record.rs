@@ -311,3 +311,41 @@ fn hostile_recordings_are_shown_as_text() {
     let text = std::fs::read_to_string(&recorded).unwrap();
     assert!(!text.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{text:?}");
 }
+
+/// A connection that fails, or a mistyped name, must not cost the recording that a file already has.
+#[test]
+fn a_failed_connection_leaves_an_earlier_recording() {
+    let directory = Directory::new();
+    let file = directory.path("session.qmp");
+    let record = |arguments: &[&str]| run(QMP, &[&["record", "-o", &file], arguments].concat());
+    record(&["-c", "query-status", "-c", "query-version"]).ok();
+    let first = std::fs::read_to_string(&file).unwrap();
+    assert!(first.contains("query-version"), "{first}");
+    let nowhere = directory.path("nowhere");
+    record(&[&nowhere, "--timeout", "0", "-c", "query-name"]).failed(3);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), first);
+    // A recording that begins has nothing of the earlier one.
+    record(&["-c", "query-name"]).ok();
+    let second = std::fs::read_to_string(&file).unwrap();
+    assert!(second.len() < first.len() && !second.contains("query-version"), "{second}");
+    run(QMP, &["record", "show", &file]).ok();
+}
+
+/// Without this, the replay of a connection whose name is mistyped knows no command, and a timeline
+/// of it is empty.
+#[test]
+fn a_connection_that_was_not_recorded_is_an_error() {
+    let directory = Directory::new();
+    let file = directory.path("session.qmp");
+    run(QMP, &["record", "-o", &file, "--name", "web\u{1b}", "-c", "query-name"]).ok();
+    let socket = directory.path("replayed");
+    for arguments in [
+        &["replay", &file, &socket, "--once", "--monitor", "wbe"][..],
+        &["record", "show", &file, "--monitor", "wbe"],
+    ] {
+        let err = run(QMP, arguments).failed(1);
+        assert!(err.contains("no connection with the name `wbe`, only `web\\u{1b}`"), "{err}");
+    }
+    let shown = run(QMP, &["record", "show", &file, "--monitor", "web\u{1b}"]).ok();
+    assert!(shown.contains("query-name"), "{shown}");
+}

@@ -117,6 +117,29 @@ fn the_builtin_reference_is_complete() {
     }
 }
 
+/// A running QEMU tells what it has without documentation and without the names of types.
+#[test]
+fn what_a_qemu_has_is_documented() {
+    let directory = Directory::new();
+    let file = directory.write("introspection.json", qmp_client::qmp::INTROSPECTION);
+    let site = Site::new(&[&file]);
+    is_consistent(&site);
+    for (page, text) in [
+        ("reference-commands.html", "Returns whether the machine is running and, if not, why."),
+        ("reference-commands.html", "<span class=\"badge\">since 0.14</span>"),
+        ("reference-commands.html", ">no effect on the machine</span>"),
+        ("reference-types.html", "<h2 id=\"type-StatusInfo\">"),
+        ("reference-types.html", "<dd><p>The guest runs."),
+        ("releases.html", "id=\"v9.1\""),
+    ] {
+        assert!(site.0[page].contains(text), "{page} does not have {text}");
+    }
+    let shown = run(SCHEMA, &["show", "query-status", "--schema", &file]).ok();
+    for text in ["since QEMU 0.14", "whether the machine is running", "StatusInfo"] {
+        assert!(shown.contains(text), "{shown}");
+    }
+}
+
 /// The example of each command is accepted by a server with the schema, and the shell's syntax means
 /// the same.
 #[test]

@@ -41,6 +41,8 @@ fn invalid_arguments_are_reported() {
         (&["--launch", "/no/such/program"], 3, "/no/such/program"),
         (&["--launch", "false"], 3, "false"),
         (&["--timeout", "0", "/no/such/socket"], 3, "/no/such/socket"),
+        // A name that is mistyped is not only a path that is missing.
+        (&["--timeout", "0", "no-such-vm"], 3, "neither a machine of this host nor a file has the"),
     ] {
         let err = run(VM_INFO, arguments).failed(status);
         assert!(err.starts_with("vm-info: ") && err.contains(message), "{arguments:?}: {err}");

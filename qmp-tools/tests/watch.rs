@@ -83,6 +83,23 @@ fn a_machine_dies() {
     assert_eq!(terminal.end(), Some(0));
 }
 
+/// In the 80 columns of a usual terminal, the state was cut to five letters.
+#[test]
+fn a_state_is_shown_as_a_whole() {
+    let directory = Directory::new();
+    let path = directory.path("paused");
+    let simulated = ["sim", &path, "--paused", "--name", "a-machine-with-a-name"];
+    let _machine =
+        Process(Command::new(QMP).args(simulated).stdout(Stdio::null()).spawn().unwrap());
+    let mut terminal = Terminal::open(QMP, &["info", "--watch", &path], 24, 80);
+    terminal.wait_for("the name and the state", |screen| {
+        let mut rows = screen.rows(0, 80);
+        rows.any(|row| row.contains("a-machine-with-a-name") && row.contains("prelaunch"))
+    });
+    terminal.type_keys("q");
+    assert_eq!(terminal.end(), Some(0));
+}
+
 /// The terminal is restored also if a signal ends the program.
 #[test]
 fn a_signal_ends_the_view() {

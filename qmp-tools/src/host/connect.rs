@@ -28,10 +28,14 @@ pub(crate) fn connect(text: &str, options: &Options, patience: Duration) -> Resu
     let address = resolve_as(text, wanted)?;
     let within = format!("waiting up to {patience:?}");
     let once = options.clone().wait_for_socket(Duration::ZERO);
-    let error = match attempt(&address, once, wanted, &within) {
+    let mut error = match attempt(&address, once, wanted, &within) {
         Err(Error::Transport(error)) => error,
         other => return other,
     };
+    if error.error.kind() == io::ErrorKind::NotFound && !names::is_address(text) {
+        let reason = format!("neither a machine of this host nor a file has the name `{text}`");
+        error.error = io::Error::new(io::ErrorKind::NotFound, reason);
+    }
     if patience.is_zero() || !may_appear(&address, error.error.kind()) {
         return Err(Error::Transport(error));
     }

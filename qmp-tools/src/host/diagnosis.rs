@@ -121,7 +121,7 @@ pub(crate) fn of(survey: &Survey, address: &Address, wanted: Role) -> Option<Dia
             role: endpoint.role,
             wanted,
             process: machine.process.clone(),
-            instead: machine.address_of(wanted).cloned(),
+            instead: survey.address_of(machine, wanted).cloned(),
         });
     }
     if let Some(process) = listener.as_ref().filter(|process| is_silent_program(process)) {

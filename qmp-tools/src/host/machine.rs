@@ -54,11 +54,10 @@ impl Machine {
         self.name.as_deref().or(self.id.as_deref()).unwrap_or(program)
     }
 
-    /// Returns the address of the first socket with a role that a program can connect to.
-    #[must_use]
-    pub fn address_of(&self, role: Role) -> Option<&Address> {
-        let mut endpoints = self.endpoints.iter().filter(|endpoint| endpoint.role == role);
-        endpoints.find_map(Endpoint::reachable)
+    /// Returns the addresses of the sockets with a role that a program can connect to.
+    pub fn reachable(&self, role: Role) -> impl Iterator<Item = &Address> {
+        let endpoints = self.endpoints.iter().filter(move |endpoint| endpoint.role == role);
+        endpoints.filter_map(Endpoint::reachable)
     }
 
     /// Returns the monitors.

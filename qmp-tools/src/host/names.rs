@@ -52,18 +52,26 @@ pub fn find(survey: &Survey, text: &str, wanted: Role) -> Result<Option<Address>
         }
         match found[..] {
             [] => {}
-            [machine] => return address(machine, text, wanted).map(Some),
+            [machine] => return address(survey, machine, text, wanted).map(Some),
             _ => return Err(ambiguous(&found, text)),
         }
     }
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number {
+    if let Some((_, port)) = text.rsplit_once(':') {
+        if is_digits(port) {
+            return Err(format!("the port {port} of `{text}` is not from 0 to 65535"));
+        }
+    }
+    if is_digits(text) {
         return Err(format!(
             "no QEMU has the process id or the number {text}; `qmp ls` lists them; for a TCP port, \
              write `tcp:localhost:{text}`"
         ));
     }
     Ok(None)
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn ambiguous(machines: &[&Machine], text: &str) -> String {
@@ -84,9 +92,14 @@ fn ambiguous(machines: &[&Machine], text: &str) -> String {
     )
 }
 
-/// Returns the address of a machine's first socket with a role.
-fn address(machine: &Machine, text: &str, wanted: Role) -> Result<Address, String> {
-    if let Some(address) = machine.address_of(wanted) {
+/// Returns the address of a machine's socket with a role.
+fn address(
+    survey: &Survey,
+    machine: &Machine,
+    text: &str,
+    wanted: Role,
+) -> Result<Address, String> {
+    if let Some(address) = survey.address_of(machine, wanted) {
         return Ok(address.clone());
     }
     let has = |endpoint: &Endpoint| format!("{} at {endpoint}", endpoint.role);

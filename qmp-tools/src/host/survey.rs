@@ -3,7 +3,9 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::endpoint::{Endpoint, Place};
+use qmp_client::Address;
+
+use super::endpoint::{Endpoint, Place, Role};
 use super::machine::{self, Machine};
 use super::managers::Directories;
 use super::process::{Host, Process};
@@ -82,8 +84,16 @@ impl Survey {
     }
 
     /// Returns the use of an address, as the system tells it.
-    pub(crate) fn usage(&self, address: &qmp_client::Address) -> Usage {
+    pub(crate) fn usage(&self, address: &Address) -> Usage {
         self.table.usage(&self.host, address)
+    }
+
+    /// Returns the address of a machine's first socket with a role that a program can connect to, of
+    /// those that no client holds if there is such a one.
+    pub(crate) fn address_of<'m>(&self, machine: &'m Machine, role: Role) -> Option<&'m Address> {
+        let mut reachable = machine.reachable(role).peekable();
+        let first = reachable.peek().copied();
+        reachable.find(|address| self.usage(address).clients.is_empty()).or(first)
     }
 
     /// Returns the use of each monitor of each machine.
@@ -111,7 +121,7 @@ impl Survey {
                 return Some(self.table.usage_of(number));
             }
             let address = monitor.address()?;
-            if matches!(address, qmp_client::Address::Unix(path) if path.is_relative()) {
+            if matches!(address, Address::Unix(path) if path.is_relative()) {
                 return None;
             }
             let usage = self.usage(address);

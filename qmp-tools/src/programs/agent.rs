@@ -34,7 +34,7 @@ Statements, beside the agent's commands:
   put FILE [PATH]        copy a file to the guest
   fsinfo                 list the guest's file systems
 
-The exit status is that of qmp-shell: 0, or 1 if a statement failed, 2 if the arguments are invalid,
+The exit status is that of qmp-shell: 0, or 1 if a statement failed, 2 if the arguments are invalid, \
 3 if there is no connection, 4 if a deadline passed.
 
 Examples:

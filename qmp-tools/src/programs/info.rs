@@ -1,7 +1,6 @@
 //! Prints a report about virtual machines.
 
 use std::error::Error as StdError;
-use std::io::ErrorKind;
 #[cfg(target_os = "linux")]
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,12 +9,11 @@ use std::time::Duration;
 use clap::{CommandFactory, Parser};
 #[cfg(target_os = "linux")]
 use qmp_client::qmp::{commands::Screendump, types::ImageFormat};
-use qmp_client::{Error, WaitedFor};
 #[cfg(target_os = "linux")]
 use qmp_vm::Workflows;
 use serde::Serialize;
 
-use crate::cli::{Completions, chain, print};
+use crate::cli::{Completions, chain, print, status_of};
 use crate::machine::{Machine, MachineArgs};
 use crate::report::tree::{Drawing, Subject, tree};
 use crate::report::{self, Report};
@@ -76,13 +74,15 @@ Examples:
   vm-info --json tcp:localhost:4444         connect over TCP and print JSON
   vm-info /run/a.sock /run/b.sock           report on several machines
   vm-info --tree block /run/vm.sock         show which block node is below which
+  vm-info web                               report on the machine with the name 'web'
   vm-info --watch /run/a.sock /run/b.sock   watch two machines
   vm-info --metrics /run/*.sock             print metrics for Prometheus
   vm-info --screenshot screen.png /run/vm.sock
   vm-info --launch qemu-system-x86_64 -display none
 
-Exit status: 0 if everything was reported, 1 if a machine refused what was asked for or if one of
-several machines failed, 2 for invalid arguments, 3 if the connection failed, 4 for a deadline.";
+Exit status: 0 if there is a report on each machine, which names what the machine refused; 1 if a \
+machine has no such tree or screen, or if one of several machines failed; 2 for invalid arguments; 3 if \
+the connection failed; 4 if a deadline passed.";
 
 /// Runs the program, and returns its exit status.
 #[must_use]
@@ -324,20 +324,5 @@ fn conclude<T>(outcomes: &[Outcome<T>]) -> u8 {
     match statuses.split_first() {
         Some((first, rest)) if rest.iter().all(|status| status == first) => *first,
         _ => 1,
-    }
-}
-
-/// Returns the exit status for an error.
-fn status_of(error: &(dyn StdError + 'static)) -> u8 {
-    match error.downcast_ref::<Error>() {
-        Some(Error::Server(_)) => 1,
-        Some(Error::Misuse(_)) => 2,
-        Some(Error::Transport(error)) if error.error.kind() == ErrorKind::InvalidInput => 2,
-        Some(Error::Timeout(timeout)) => match timeout.waited_for {
-            WaitedFor::Connection(_) => 3,
-            _ => 4,
-        },
-        Some(_) => 3,
-        None => 1,
     }
 }

@@ -28,14 +28,14 @@ pub struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-A QEMU is asked for its state only if its monitor is free: 'held by' names the client that is
-connected. The name, the number of a manager, the UUID or the pid of a machine can be given to every
-program instead of an address. Without permission to look into the processes of other users, some
+A QEMU is asked for its state only if its monitor is free: 'held by' names the client that is \
+connected. The name, the number of a manager, the UUID or the pid of a machine can be given to every \
+program instead of an address. Without permission to look into the processes of other users, some \
 columns are empty.
 
-The members of an object of --json are always there, and null if they are unknown: name, id (of the
-manager), uuid, pid, user, program, manager, state (in QMP's terms, or process-stopped, no-answer or
-not-running), version, and monitors. Those of a monitor are kind (qmp or human), address, use (free,
+The members of an object of --json are always there, and null if they are unknown: name, id (of the \
+manager), uuid, pid, user, program, manager, state (in QMP's terms, or process-stopped, no-answer or \
+not-running), version, and monitors. Those of a monitor are kind (qmp or human), address, use (free, \
 held, awaits-first-client, connects, closed, not-a-socket or unknown), holders and advice.
 
 Examples:

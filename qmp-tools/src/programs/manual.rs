@@ -158,23 +158,23 @@ fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// Returns the notes and examples, whose lines stay as they are.
+/// Returns the notes and examples. Their indented lines stay as they are, and others are filled.
 fn notes(command: &Command, name: &str) -> Roff {
     let mut roff = Roff::new();
     if let Some(text) = command.get_after_long_help().or_else(|| command.get_after_help()) {
         let text = text.to_string();
-        let (notes, examples) = match text.split_once("Examples:\n") {
-            Some((notes, examples)) => (notes, examples),
-            None => (&*text, ""),
-        };
-        for (title, text) in [("NOTES", notes), ("EXAMPLES", examples)] {
-            if !text.trim().is_empty() {
-                roff.control("SH", [title]).control("nf", []);
-                for line in text.trim_matches('\n').lines() {
-                    match line.trim().is_empty() {
-                        true => roff.control("sp", []),
-                        false => roff.text([roman(line)]),
-                    };
+        let (examples, notes): (Vec<&str>, Vec<&str>) =
+            text.split("\n\n").partition(|paragraph| paragraph.starts_with("Examples:\n"));
+        for (title, paragraphs) in [("NOTES", notes), ("EXAMPLES", examples)] {
+            if !paragraphs.is_empty() {
+                roff.control("SH", [title]);
+            }
+            for paragraph in paragraphs {
+                roff.control("PP", []);
+                for line in paragraph.lines().filter(|line| *line != "Examples:") {
+                    let is_literal = line.starts_with(' ');
+                    roff.control(if is_literal { "nf" } else { "fi" }, []);
+                    roff.text([roman(line)]);
                 }
                 roff.control("fi", []);
             }

@@ -69,8 +69,8 @@ pub struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-A command that is not allowed is answered with an error that says so. A command that this program does
-not know is never read-only, and neither is 'human-monitor-command'. Nothing but the permissions of
+A command that is not allowed is answered with an error that says so. A command that this program does \
+not know is never read-only, and neither is 'human-monitor-command'. Nothing but the permissions of \
 LISTEN says who may connect.
 
 Examples:
@@ -79,7 +79,7 @@ Examples:
   qmp proxy --deny quit,human-monitor-command /run/vm-2.sock tcp:localhost:4444
   qmp proxy --record session.qmp --events 'JOB_*,BLOCK_JOB_*' /run/vm-2.sock /run/vm.sock
 
-Exit status: 0 after a client's 'quit' or a signal, 1 if the recording or a socket failed, 2 for invalid
+Exit status: 0 after a client's 'quit' or a signal, 1 if the recording or a socket failed, 2 for invalid \
 arguments, 3 if the connection to the monitor failed or ended, 4 if it did not greet in time.";
 
 /// The connection to the monitor failed or ended.

@@ -3,16 +3,17 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
 use qmp_client::recording::{Reader, Recorder};
 
-use crate::cli::{chain, seconds};
+use crate::cli::{chain, seconds, status_of};
 use crate::machine::{MachineArgs, Origin};
 use crate::record::relay::{self, Listener};
+use crate::record::require_connection;
 use crate::record::timeline::{self, Filter, Form};
 use crate::shell::{Outcome, Session, Settings};
 use crate::sim::{Endpoint, until_interrupted};
@@ -88,8 +89,8 @@ struct Show {
 const POLL: Duration = Duration::from_millis(500);
 
 const EXAMPLES: &str = "\
-With --listen, the session of another program is recorded: it connects to LISTEN instead of the
-monitor. Nothing is changed on the way, and file descriptors are passed on. Otherwise this program
+With --listen, the session of another program is recorded: it connects to LISTEN instead of the \
+monitor. Nothing is changed on the way, and file descriptors are passed on. Otherwise this program \
 connects to the monitor itself.
 
 In a timeline, '>' is a command, '<' a reply, '!' an error and '*' an event.
@@ -100,7 +101,10 @@ Examples:
   qmp record unix:/run/vm.sock -o events.qmp             record events until Ctrl-C
   qmp record show session.qmp --errors
   qmp record show session.qmp --slower 10 --json
-  qmp replay session.qmp unix:/tmp/vm.sock               serve the recording";
+  qmp replay session.qmp unix:/tmp/vm.sock               serve the recording
+
+Exit status: 0 if all was recorded, 1 if a command failed or a file cannot be read or written, 2 for \
+invalid arguments, 3 if the connection failed, 4 if a deadline passed.";
 
 /// Runs the program, and returns its exit status.
 #[must_use]
@@ -111,14 +115,20 @@ pub fn main(arguments: &Arguments) -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         notice(&format!("qmp record: {}", chain(&*error)));
-        ExitCode::FAILURE
+        ExitCode::from(status_of(&*error))
     })
 }
 
 impl Show {
     fn run(&self) -> Result<(), Box<dyn std::error::Error>> {
-        let reader = Reader::open(&self.file)
-            .map_err(|error| format!("'{}': {}", self.file.display(), chain(&error)))?;
+        let open = || {
+            Reader::open(&self.file)
+                .map_err(|error| format!("'{}': {}", self.file.display(), chain(&error)))
+        };
+        if let Some(monitor) = &self.filter.monitor {
+            require_connection(open()?, monitor)?;
+        }
+        let reader = open()?;
         let mut output = io::BufWriter::new(io::stdout().lock());
         let mut write = |line: &str| output.write_all(line.as_bytes()).map_err(Box::from);
         let shown = timeline::show(reader, &self.filter, self.form, &mut write);
@@ -133,23 +143,50 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// A file whose earlier content is dropped when the first line is written: a connection that fails
+/// must not cost an earlier recording.
+struct Replacing {
+    file: File,
+    is_begun: bool,
+}
+
+impl Replacing {
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut options = File::options();
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        Ok(Self { file, is_begun: false })
+    }
+}
+
+impl Write for Replacing {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // A pipe or a terminal has no content to drop.
+        if !self.is_begun && self.file.metadata()?.is_file() {
+            self.file.set_len(0)?;
+        }
+        self.is_begun = true;
+        self.file.write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 impl Record {
     fn run(&self) -> Result<ExitCode, Box<dyn std::error::Error>> {
         let path = self.output.clone().unwrap_or_default();
-        let mut options = File::options();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let file = options
-            .open(&path)
-            .map_err(|error| format!("cannot write '{}': {error}", path.display()))?;
+        let cannot = |error| format!("cannot write '{}': {error}", path.display());
+        let file = Replacing::open(&path).map_err(cannot)?;
         let by = concat!("qmp record ", env!("CARGO_PKG_VERSION"));
         let recorder = Recorder::new(file, &*self.name).made_by(by);
         let recorded = match &self.listen {
             Some(endpoint) => self.relay(endpoint, &recorder),
             None => self.session(&recorder),
         };
-        let finished = recorder.finish();
+        // Every line has been written already. Without any, an earlier recording stays as it is.
         let status = recorded?;
-        finished.map_err(|error| format!("cannot write '{}': {error}", path.display()))?;
+        recorder.finish().map_err(cannot)?;
         Ok(status)
     }
 

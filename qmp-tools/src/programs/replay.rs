@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::cli::{TimeoutArgs, chain, print};
 use crate::record::check::{Checked, check};
 use crate::record::relay::{Acceptor, Listener};
+use crate::record::require_connection;
 use crate::schema;
 use crate::sim::{Endpoint, until_interrupted};
 use crate::terminal::{self, inline, notice};
@@ -60,7 +61,7 @@ pub struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-The exit status of --check is 1 if something that succeeded when it was recorded would fail, or an
+The exit status of --check is 1 if something that succeeded when it was recorded would fail, or an \
 event that was recorded does not exist; deprecated commands and events are listed, too.
 
 Examples:
@@ -96,7 +97,10 @@ impl Arguments {
     fn serve(&self, endpoint: &Endpoint) -> Result<ExitCode, Box<dyn std::error::Error>> {
         let file = self.open()?;
         let recording = match &self.monitor {
-            Some(name) => Recording::of_monitor(file, name),
+            Some(name) => {
+                require_connection(Reader::new(self.open()?)?, name)?;
+                Recording::of_monitor(file, name)
+            }
             None => Recording::read(file),
         };
         let recording = recording.map_err(|error| format!("{}: {}", self.name(), chain(&error)))?;

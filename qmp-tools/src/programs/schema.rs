@@ -16,7 +16,7 @@ use crate::schema::show::Show;
 use crate::schema::site::Site;
 use crate::terminal::print_diagnostics;
 
-/// Check, import, export and compare QAPI schemas, and generate Rust from them
+/// Show, check, import, export and compare QAPI schemas, and generate Rust from them
 #[derive(Debug, Parser)]
 #[command(name = "qmp-schema", version, arg_required_else_help = true, after_help = EXAMPLES)]
 pub struct Arguments {
@@ -53,6 +53,7 @@ Examples:
   qmp-schema export --unmask my-vmm.json
   qmp-schema diff builtin unix:/run/vm.sock
   qmp-schema show blockdev-mirror
+  qmp-schema site reference
 
 See 'qmp-schema <COMMAND> --help' for the options and examples of a command.";
 

@@ -110,12 +110,12 @@ fn mode(text: &str) -> Result<Mode, String> {
 }
 
 const EXAMPLES: &str = "\
-A value that is valid JSON is sent as such; any other value is a string, and so is everything in
-single quotes: id='123'. A dot in a key makes an object: file.driver=file. A word that starts with
-'#' begins a comment. `wait EVENT [member=value] [--timeout SECONDS]` waits for an event that came
+A value that is valid JSON is sent as such; any other value is a string, and so is everything in \
+single quotes: id='123'. A dot in a key makes an object: file.driver=file. A word that starts with \
+'#' begins a comment. `wait EVENT [member=value] [--timeout SECONDS]` waits for an event that came \
 after the last command was sent. `set` lists and sets options.
 
-A command in a script has a deadline, --timeout or `set timeout=SECONDS`; at a prompt, --timeout only
+A command in a script has a deadline, --timeout or `set timeout=SECONDS`; at a prompt, --timeout only \
 concerns connecting.
 
 Exit status:
@@ -134,7 +134,7 @@ Examples:
   qmp-shell unix:/run/vm.sock < commands    execute a file, one command per line";
 
 const WRAP_EXAMPLES: &str = "\
-The monitor is a connection that QEMU inherits: no other monitor is added or changed. QEMU quits with
+The monitor is a connection that QEMU inherits: no other monitor is added or changed. QEMU quits with \
 the shell. The exit status is that of qmp-shell.
 
 Examples:

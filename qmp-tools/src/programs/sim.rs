@@ -95,12 +95,12 @@ pub struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-Called by a name that begins with 'qemu-system-', this program takes QEMU's arguments, so that a
+Called by a name that begins with 'qemu-system-', this program takes QEMU's arguments, so that a \
 link to it in PATH takes the place of QEMU in tests:
 
   ln -s $(command -v qmp) bin/qemu-system-x86_64
 
-Options that change only what a guest sees are accepted and ignored. Options that do not exist, and
+Options that change only what a guest sees are accepted and ignored. Options that do not exist, and \
 devices, disks and objects that QEMU would refuse, are refused in its words.
 
 Examples:

@@ -13,3 +13,40 @@ mod split;
 pub mod timeline;
 
 pub use split::Split;
+
+use std::collections::BTreeSet;
+use std::io::BufRead;
+
+use qmp_client::recording::Reader;
+
+use crate::terminal::inline;
+
+/// Returns an error that names the connections of a recording if none of them has this name.
+///
+/// # Errors
+/// No connection has the name, or the recording cannot be read.
+pub fn require_connection(
+    reader: Reader<impl BufRead>,
+    name: &str,
+) -> Result<(), Box<dyn std::error::Error>> {
+    /// The number of names that a message lists.
+    const MOST: usize = 8;
+    let mut names = BTreeSet::new();
+    for entry in reader {
+        let monitor = entry?.monitor;
+        if monitor == name {
+            return Ok(());
+        }
+        if names.len() < MOST {
+            names.insert(monitor);
+        }
+    }
+    let names: Vec<_> = names.iter().map(|name| format!("`{}`", inline(name))).collect();
+    let others = if names.is_empty() { "" } else { ", only " };
+    let name = inline(name);
+    Err(format!(
+        "the recording has no connection with the name `{name}`{others}{}",
+        names.join(", ")
+    )
+    .into())
+}

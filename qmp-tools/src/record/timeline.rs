@@ -44,7 +44,7 @@ pub struct Filter {
 /// How it is shown.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct Form {
-    /// Print one JSON object for each message
+    /// Print one JSON object for each message, with times in microseconds
     #[arg(long)]
     pub json: bool,
 

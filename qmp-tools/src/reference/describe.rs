@@ -106,6 +106,7 @@ impl Describe<'_> {
                     name: value.name.clone(),
                     text: plain(&value.doc).text,
                     features: features(&value.features),
+                    condition: value.condition.as_ref().map(condition),
                 });
                 definition.values = values.collect();
             }
@@ -124,6 +125,7 @@ impl Describe<'_> {
                 let branches = union.branches.iter().map(|branch| Branch {
                     name: branch.name.clone(),
                     ty: self.name_of(&TypeRef::Defined(branch.ty)),
+                    condition: branch.condition.as_ref().map(condition),
                 });
                 definition.branches = branches.collect();
             }
@@ -131,6 +133,7 @@ impl Describe<'_> {
                 let branches = alternate.alternatives.iter().map(|alternative| Branch {
                     name: alternative.name.clone(),
                     ty: self.name_of(&alternative.ty),
+                    condition: alternative.condition.as_ref().map(condition),
                 });
                 definition.branches = branches.collect();
             }
@@ -145,6 +148,7 @@ impl Describe<'_> {
             secret: member.secret,
             text: plain(&member.doc).text,
             features: features(&member.features),
+            condition: member.condition.as_ref().map(condition),
         });
         members.collect()
     }
@@ -179,15 +183,25 @@ fn features(features: &[schema::Feature]) -> Vec<Feature> {
 }
 
 fn condition(condition: &Condition) -> String {
+    in_words(condition, |symbol| format!("`{symbol}`"))
+}
+
+/// Returns a condition in words, with its symbols as `write` writes them.
+pub fn in_words(condition: &Condition, write: fn(&str) -> String) -> String {
+    let nested = |inner: &Condition| match inner {
+        Condition::All(conditions) | Condition::Any(conditions) if conditions.len() > 1 => {
+            format!("({})", in_words(inner, write))
+        }
+        _ => in_words(inner, write),
+    };
     let join = |conditions: &[Condition], word: &str| {
-        let parts: Vec<_> = conditions.iter().map(self::condition).collect();
-        if parts.len() > 1 { format!("({})", parts.join(word)) } else { parts.join(word) }
+        conditions.iter().map(nested).collect::<Vec<_>>().join(word)
     };
     match condition {
-        Condition::Symbol(symbol) => format!("`{symbol}`"),
+        Condition::Symbol(symbol) => write(symbol),
         Condition::All(conditions) => join(conditions, " and "),
         Condition::Any(conditions) => join(conditions, " or "),
-        Condition::Not(inner) => format!("not {}", self::condition(inner)),
+        Condition::Not(inner) => format!("not {}", nested(inner)),
     }
 }
 

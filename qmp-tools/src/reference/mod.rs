@@ -4,6 +4,7 @@
 //! when it is asked for, so that a program that needs no documentation does not pay for it.
 
 mod describe;
+pub mod example;
 mod model;
 mod plain;
 
@@ -14,7 +15,7 @@ use std::sync::OnceLock;
 
 use qmp_codegen::schema::Schema;
 
-pub use describe::describe;
+pub use describe::{describe, in_words};
 pub use model::{Branch, Definition, Feature, Kind, Member, Value};
 
 /// The documentation of a schema.

@@ -56,34 +56,6 @@ pub struct Definition {
     pub condition: Option<String>,
 }
 
-impl Definition {
-    /// Takes what is not documented from another definition of the same name.
-    #[allow(dead_code, reason = "the build script does not use it")]
-    pub fn complete_from(&mut self, other: Option<&Self>) {
-        let Some(other) = other.filter(|other| other.kind == self.kind) else { return };
-        if !self.text.is_empty() {
-            return;
-        }
-        self.text.clone_from(&other.text);
-        self.errors.clone_from(&other.errors);
-        self.returned.clone_from(&other.returned);
-        self.examples.clone_from(&other.examples);
-        self.since = self.since.take().or_else(|| other.since.clone());
-        for member in &mut self.members {
-            let known = other.members.iter().find(|known| known.name == member.name);
-            if let Some(known) = known {
-                member.text.clone_from(&known.text);
-            }
-        }
-        for value in &mut self.values {
-            let known = other.values.iter().find(|known| known.name == value.name);
-            if let Some(known) = known {
-                value.text.clone_from(&known.text);
-            }
-        }
-    }
-}
-
 /// The kinds of definitions.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -134,6 +106,9 @@ pub struct Member {
     /// The features.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<Feature>,
+    /// The configuration under which it exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
 }
 
 /// A branch of a union, or an alternative of an alternate.
@@ -144,6 +119,9 @@ pub struct Branch {
     pub name: String,
     /// Its type.
     pub ty: String,
+    /// The configuration under which it exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
 }
 
 /// A value of an enumeration.
@@ -158,4 +136,7 @@ pub struct Value {
     /// The features.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<Feature>,
+    /// The configuration under which it exists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
 }

@@ -68,10 +68,10 @@ impl From<FormatArg> for Format {
 const MAX_DIAGNOSTICS: usize = 10_000;
 
 const EXAMPLES: &str = "\
-Formats other than 'human' are printed to standard output, and are complete even if the schema is
+Formats other than 'human' are printed to standard output, and are complete even if the schema is \
 invalid. Their members and rules are described in the documentation of qmp_codegen::diagnostic.
 
-The exit status is 0 if the schema is valid, 1 if it has errors or a file cannot be read, and 2 if the
+The exit status is 0 if the schema is valid, 1 if it has errors or a file cannot be read, and 2 if the \
 arguments are wrong.
 
 Examples:

@@ -32,7 +32,7 @@ pub struct Diff {
 }
 
 const EXAMPLES: &str = "\
-The kind of a file is detected from its content. 'builtin' is the schema that this program was built
+The kind of a file is detected from its content. 'builtin' is the schema that this program was built \
 with. If either side is introspection data, only what introspection can express is compared.
 
 The exit status is 0 on success, 1 if --deny-breaking found a breaking change, and 2 on errors.

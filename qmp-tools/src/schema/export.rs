@@ -81,9 +81,9 @@ enum Program {
 }
 
 const EXAMPLES: &str = "\
-A JSON Schema has definitions of messages, such as '#/$defs/message:command', of the arguments and
-the return value of each command, such as '#/$defs/query-block:returns', of the data of each event,
-such as '#/$defs/STOP:data', and of types. Those of types that may have more members and values than
+A JSON Schema has definitions of messages, such as '#/$defs/message:command', of the arguments and \
+the return value of each command, such as '#/$defs/query-block:returns', of the data of each event, \
+such as '#/$defs/STOP:data', and of types. Those of types that may have more members and values than \
 the schema end with ':open', such as '#/$defs/BlockInfo:open'.
 
 Examples:

@@ -41,11 +41,11 @@ pub struct Import {
 }
 
 const EXAMPLES: &str = "\
-Introspection data does not include the names of types. A type gets the name that it has in the same
-place of the builtin schema, or of the file given by --names. Any other type is named after the path
+Introspection data does not include the names of types. A type gets the name that it has in the same \
+place of the builtin schema, or of the file given by --names. Any other type is named after the path \
 that leads to it, such as QueryBlockReturnInserted; an empty table, {}, names all types this way.
 
-A record has the numbers and the order of types, and the layout of the text. With it, the schema also
+A record has the numbers and the order of types, and the layout of the text. With it, the schema also \
 has the types that nothing refers to, which QEMU lists, too.
 
 Examples:

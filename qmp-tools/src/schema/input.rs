@@ -86,9 +86,18 @@ pub(super) fn read_source(source: &str, timeout: TimeoutArgs) -> Result<String, 
 
 /// Reads a source and detects from its content whether it is a schema or introspection data.
 pub(super) fn detect(source: &str, timeout: TimeoutArgs) -> Result<Detected, Failure> {
+    detect_with(source, &Names::none(), timeout)
+}
+
+/// Does the same as [`detect`], and gives types of introspection data the names of a table.
+pub(super) fn detect_with(
+    source: &str,
+    names: &Names,
+    timeout: TimeoutArgs,
+) -> Result<Detected, Failure> {
     let text = read_source(source, timeout)?;
     if looks_like_introspection(&text) {
-        let schema = imported(source, &text, &Names::none())?;
+        let schema = imported(source, &text, names)?;
         return Ok(Detected { schema, is_introspection: true });
     }
     let root = match source {

@@ -14,6 +14,7 @@
 pub mod check;
 mod configuration;
 pub mod diff;
+mod document;
 pub mod export;
 pub mod generate;
 pub mod import;

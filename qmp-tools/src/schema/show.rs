@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Failure, input, names};
+use super::{Failure, document};
 use crate::cli::{TimeoutArgs, print};
 use crate::reference::{self, Reference};
 use crate::shell::complete::did_you_mean;
@@ -45,26 +45,13 @@ impl Show {
     /// Returns an error if the schema cannot be read or lacks a name, or if the output cannot be
     /// written.
     pub fn run(&self) -> Result<(), Failure> {
-        let given = self.schema.as_deref().map(|source| self.read(source)).transpose()?;
+        let read = |source| Ok::<_, Failure>(Reference::of(&document::read(source, self.timeout)?));
+        let given = self.schema.as_deref().map(read).transpose()?;
         let mut pages = Vec::new();
         for name in &self.names {
             pages.push(page(name, given.as_ref(), self.width)?);
         }
         Ok(print(terminal::lines(&pages.join("\n\n")).as_bytes())?)
-    }
-
-    fn read(&self, source: &str) -> Result<Reference, Failure> {
-        let text = input::read_source(source, self.timeout)?;
-        if input::looks_like_introspection(&text) {
-            let schema = input::imported(source, &text, &names::names(None)?)?;
-            return Ok(Reference::of(&schema));
-        }
-        let root = match source {
-            "-" => qmp_codegen::Root::Text { name: String::from("<stdin>"), text },
-            file => qmp_codegen::Root::File(file.into()),
-        };
-        let loaded = qmp_codegen::load([root]).map_err(|error| input::invalid_schema(&error))?;
-        Ok(Reference::of(&loaded.schema))
     }
 }
 
@@ -72,12 +59,7 @@ fn page(name: &str, given: Option<&Reference>, width: usize) -> Result<String, F
     let builtin = [&reference::MONITOR, &reference::AGENT];
     let references = given.map_or(builtin.to_vec(), |given| vec![given]);
     let found = references.iter().find_map(|known| Some((known.find(name)?, *known)));
-    if let Some((mut definition, known)) = found {
-        if given.is_some() {
-            // A running machine does not document what it has.
-            let documented = builtin.iter().find_map(|reference| reference.find(name));
-            definition.complete_from(documented.as_ref());
-        }
+    if let Some((definition, known)) = found {
         return Ok(help::page(&definition, known, None, width));
     }
     let names = references.iter().flat_map(|known| known.names());

@@ -3,6 +3,8 @@
 use std::fs::read_to_string;
 use std::time::Duration;
 
+use qmp_client::Address;
+
 use crate::report::Report;
 
 /// The host's view of a machine; empty if it may run elsewhere.
@@ -19,14 +21,12 @@ impl Host {
     /// machine on another host or in a container, so the process must have the socket's path among
     /// its arguments.
     pub(super) fn new(address: Option<&str>, report: &Report) -> Self {
-        let path = address.map(|address| address.strip_prefix("unix:").unwrap_or(address));
-        let path = path.map(|path| path.split(',').next().unwrap_or(path));
-        let Some(path) = path.filter(|path| path.starts_with('/')) else { return Self::default() };
+        let Some(path) = address.and_then(socket) else { return Self::default() };
         let is_its = |thread: i64| {
             let status = read_to_string(format!("/proc/{thread}/status")).ok()?;
             let process = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim();
             let arguments = read_to_string(format!("/proc/{process}/cmdline")).ok()?;
-            arguments.contains(path).then_some(())
+            arguments.contains(&path).then_some(())
         };
         if report.cpus.is_empty() || report.cpus.iter().any(|cpu| is_its(cpu.thread).is_none()) {
             return Self::default();
@@ -70,5 +70,33 @@ impl Host {
         };
         (!self.interfaces.is_empty()).then_some(())?;
         sum("tx_bytes").zip(sum("rx_bytes"))
+    }
+}
+
+/// Returns the absolute path of the socket that an address, or the name of a machine, stands for.
+fn socket(address: &str) -> Option<String> {
+    #[cfg(unix)]
+    let resolved = crate::host::resolve(address);
+    #[cfg(not(unix))]
+    let resolved = address.parse();
+    match resolved {
+        Ok(Address::Unix(path)) => Some(std::path::absolute(path).ok()?.to_str()?.to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// A relative path, and the form with options, were not found among QEMU's arguments.
+    #[test]
+    fn a_socket_has_an_absolute_path() {
+        let directory = std::env::current_dir().unwrap_or_default();
+        let absolute = directory.join("run/vm.sock").to_str().map(str::to_owned);
+        for address in ["run/vm.sock", "unix:run/vm.sock", "unix:run/vm.sock,server=on,wait=off"] {
+            assert_eq!(socket(address), absolute, "{address}");
+        }
+        assert_eq!(socket("tcp:localhost:4444"), None);
     }
 }

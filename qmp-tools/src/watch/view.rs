@@ -18,6 +18,9 @@ const JOBS: usize = 4;
 /// The most machines in the list.
 const MACHINES: usize = 12;
 
+/// The width at which the list has room for all columns.
+const WIDE: u16 = 106;
+
 pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen) {
     let Some(machine) = screen.machines.get(screen.selected) else { return };
     let rows = screen.machines.len().min(MACHINES) as u16;
@@ -54,13 +57,25 @@ fn text(text: &str) -> Span<'static> {
 }
 
 fn draw_list(frame: &mut Frame<'_>, area: Rect, screen: &Screen) {
-    let head = ["MACHINE", "STATE", "CPU", "READ", "WRITE", "NET IN", "NET OUT", "JOBS"];
+    // Where there is not room for all columns, that of the state matters more than the network's.
+    let has_network = area.width >= WIDE;
+    let columns = [
+        ("MACHINE", Constraint::Fill(2), true),
+        ("STATE", Constraint::Fill(1), true),
+        ("CPU", Constraint::Length(6), true),
+        ("READ", Constraint::Length(12), true),
+        ("WRITE", Constraint::Length(12), true),
+        ("NET IN", Constraint::Length(12), has_network),
+        ("NET OUT", Constraint::Length(12), has_network),
+        ("JOBS", Constraint::Length(4), true),
+    ];
+    let shown = |index: usize| columns.get(index).is_some_and(|(_, _, is_shown)| *is_shown);
     let rows = screen.machines.iter().map(|machine| {
         let rates = &machine.rates;
         let (state, color) = state(machine);
         let rate = |history: &VecDeque<u64>| Cell::from(last_rate(history));
         let cpu = rates.cpu.back().map(|load| format!("{load}%")).unwrap_or_default();
-        Row::new([
+        let cells = [
             Cell::from(text(&name(machine))),
             Cell::from(text(&state)).style(Style::new().fg(color)),
             Cell::from(cpu),
@@ -69,20 +84,14 @@ fn draw_list(frame: &mut Frame<'_>, area: Rect, screen: &Screen) {
             rate(&rates.received),
             rate(&rates.sent),
             Cell::from(jobs_of(machine).to_string()),
-        ])
+        ];
+        let cells = cells.into_iter().enumerate();
+        Row::new(cells.filter(|(index, _)| shown(*index)).map(|(_, cell)| cell))
     });
-    let widths = [
-        Constraint::Fill(2),
-        Constraint::Fill(1),
-        Constraint::Length(6),
-        Constraint::Length(12),
-        Constraint::Length(12),
-        Constraint::Length(12),
-        Constraint::Length(12),
-        Constraint::Length(4),
-    ];
-    let table = Table::new(rows, widths)
-        .header(Row::new(head).style(Style::new().add_modifier(Modifier::BOLD)))
+    let columns = columns.iter().filter(|(_, _, is_shown)| *is_shown);
+    let head = Row::new(columns.clone().map(|(title, ..)| *title));
+    let table = Table::new(rows, columns.map(|(_, width, _)| *width))
+        .header(head.style(Style::new().add_modifier(Modifier::BOLD)))
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
     let mut selected = TableState::new().with_selected(screen.selected);
     frame.render_stateful_widget(table, area, &mut selected);

@@ -15,7 +15,7 @@ const TEXTS: [(&str, &str); 2] = [
 const DOMAINS: &str = include_str!(concat!(env!("OUT_DIR"), "/domains.json"));
 
 /// Returns the schemas of the monitor and of the guest agent.
-pub(super) fn parts() -> Result<Vec<Part>, Failure> {
+pub(in crate::schema) fn parts() -> Result<Vec<Part>, Failure> {
     let domains: Vec<Value> = serde_json::from_str(DOMAINS)?;
     let part = |((title, text), domains): (&(&str, &str), Value)| {
         let root = Root::Text { name: "builtin".to_owned(), text: (*text).to_owned() };

@@ -69,14 +69,15 @@ fn span(text: &str, previous: Option<char>, target: Target<'_>) -> (String, usiz
     if let Some(inner) = between(text, "*", "*").filter(|_| !follows_word) {
         return (format!("<em>{}</em>", escape(inner)), inner.len() + 2);
     }
-    // A role, such as :ref:`text <place>`.
+    // A role, such as :ref:`text <place>` or :qapi:cmd:`cont`.
     if let Some((role, rest)) =
-        text.strip_prefix(':').map(window).and_then(|rest| rest.split_once(':'))
+        text.strip_prefix(':').map(window).and_then(|rest| rest.split_once(":`"))
     {
         let is_role = !role.is_empty()
             && role.len() < 64
-            && role.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '+'));
-        if let Some(inner) = between(rest, "`", "`").filter(|_| is_role) {
+            && role.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '+' | ':'));
+        let inner = rest.split('`').next().filter(|inner| is_role && inner.len() < rest.len());
+        if let Some(inner) = inner.filter(|inner| !inner.trim().is_empty()) {
             let shown = inner.split(" <").next().unwrap_or(inner);
             let html = target(shown).map_or_else(|| code(shown), |target| link(&target, shown));
             return (html, role.len() + inner.len() + 4);
@@ -196,7 +197,10 @@ fn directive(name: &str, lines: &[&str], target: Target<'_>, depth: usize) -> St
 }
 
 fn preformatted(lines: &[&str]) -> String {
-    let text = unindented(lines);
+    let full = lines.iter().filter(|line| !line.trim().is_empty());
+    let indent = full.map(|line| indent_of(line)).min().unwrap_or(0);
+    let lines = lines.iter().map(|line| line.get(indent..).unwrap_or_default());
+    let text = lines.collect::<Vec<_>>().join("\n");
     match text.trim().is_empty() {
         true => String::new(),
         false => format!("<pre>{}</pre>\n", escape(text.trim_matches('\n'))),
@@ -260,7 +264,7 @@ mod tests {
             ),
             (
                 ":ref:`the <x>` :qapi:cmd:`cont`",
-                "<p><code>the</code> :qapi<a href=\"x.html#cont\">cont</a></p>\n",
+                "<p><code>the</code> <a href=\"x.html#cont\">cont</a></p>\n",
             ),
             ("`", "<p>`</p>\n"),
             ("", ""),

@@ -4,8 +4,7 @@
 //! schemas ──> model (pages, targets) ──> page, releases ──> html ──> files
 //! ```
 
-mod builtin;
-mod example;
+pub(super) mod builtin;
 mod html;
 mod markup;
 mod model;
@@ -20,8 +19,9 @@ use qmp_codegen::LoadOptions;
 use self::html::{code, escape, link, script_string};
 use self::model::{Item, Page, Part, Places};
 use self::page::Renderer;
-use super::{Failure, input};
+use super::{Failure, document, input};
 use crate::cli::TimeoutArgs;
+use crate::reference::Reference;
 use crate::terminal::{inline, notice};
 
 const STYLE: &str = include_str!("assets/style.css");
@@ -47,7 +47,7 @@ pub struct Site {
 }
 
 const EXAMPLES: &str = "\
-The pages need no server and nothing from elsewhere: open DIRECTORY/index.html in a browser. Files of
+The pages need no server and nothing from elsewhere: open DIRECTORY/index.html in a browser. Files of \
 an earlier run are replaced, and others are left as they are.
 
 Examples:
@@ -64,7 +64,14 @@ impl Site {
         let parts = self.parts()?;
         let pages = model::pages(&parts);
         let places = model::places(&parts, &pages);
-        let site = Rendered { title: &self.title, parts: &parts, pages: &pages, places: &places };
+        let references: Vec<_> = parts.iter().map(|part| Reference::of(&part.schema)).collect();
+        let site = Rendered {
+            title: &self.title,
+            parts: &parts,
+            references: &references,
+            pages: &pages,
+            places: &places,
+        };
         std::fs::create_dir_all(&self.directory)
             .map_err(|error| failed("create", &self.directory, &error))?;
         for page in &pages {
@@ -90,7 +97,7 @@ impl Site {
         match &self.schema[..] {
             [source] if source == input::BUILTIN => builtin::parts(),
             [source] => {
-                let schema = input::detect(source, self.timeout)?.schema;
+                let schema = document::read(source, self.timeout)?;
                 Ok(vec![Part { title: "Reference".to_owned(), schema, domains: None }])
             }
             files => {
@@ -114,6 +121,7 @@ fn failed(what: &str, path: &Path, error: &std::io::Error) -> Failure {
 struct Rendered<'a> {
     title: &'a str,
     parts: &'a [Part],
+    references: &'a [Reference],
     pages: &'a [Page],
     places: &'a Places,
 }
@@ -137,7 +145,8 @@ impl Rendered<'_> {
 
     fn page(&self, page: &Page) -> String {
         let schema = &self.parts[page.part].schema;
-        let renderer = Renderer { schema, part: page.part, places: self.places };
+        let reference = &self.references[page.part];
+        let renderer = Renderer { schema, reference, part: page.part, places: self.places };
         let mut body = format!("<h1>{}</h1>\n", escape(&page.title));
         body += &markup::blocks(&page.introduction, &|name| self.places.target(page.part, name));
         for (title, kind) in [("Commands", "command"), ("Events", "event"), ("Types", "type")] {

@@ -11,9 +11,9 @@ use super::html::slug;
 
 /// A schema with a title, and the pages of its definitions.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(in crate::schema) struct Part {
     pub(super) title: String,
-    pub(super) schema: Schema,
+    pub(in crate::schema) schema: Schema,
     /// The domains, if the schema has lost its division into files.
     pub(super) domains: Option<Vec<Domain>>,
 }

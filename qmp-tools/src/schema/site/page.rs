@@ -6,14 +6,16 @@ use qmp_codegen::schema::{
 };
 use serde_json::{Map, Value, json};
 
-use super::example;
 use super::html::{code, escape, link};
 use super::markup;
 use super::model::{Item, Places, anchor};
+use crate::reference::{self, Reference, example};
+use crate::shell::syntax::write;
 
 /// Renders the definitions of one part.
 pub(super) struct Renderer<'a> {
     pub(super) schema: &'a Schema,
+    pub(super) reference: &'a Reference,
     pub(super) part: usize,
     pub(super) places: &'a Places,
 }
@@ -95,18 +97,21 @@ impl Renderer<'_> {
             out += &self.section(&command.definition, SectionKind::Returns);
         }
         out += &self.titled("Errors", &self.section(&command.definition, SectionKind::Errors));
-        let name = &command.definition.name;
-        let Some(arguments) = example::members(self.schema, &command.arguments) else { return out };
-        let reply = match &command.returns {
-            Some(ty) => example::value(self.schema, ty),
+        let Some(definition) = self.reference.find(&command.definition.name) else { return out };
+        let Some(arguments) = example::members(self.reference, &definition) else { return out };
+        let reply = match &definition.returns {
+            Some(ty) => example::value(self.reference, ty),
             None => Some(json!({})),
         };
-        out + &example_of(name, &arguments, reply.filter(|_| command.success_response))
+        let reply = reply.filter(|_| command.success_response);
+        out + &example_of(&definition.name, arguments, reply)
     }
 
     fn event(&self, event: &Event) -> String {
         let mut out = self.arguments("Data", &event.data);
-        if let Some(data) = example::members(self.schema, &event.data) {
+        let definition = self.reference.find(&event.definition.name);
+        let data = definition.and_then(|event| example::members(self.reference, &event));
+        if let Some(data) = data {
             let mut message = Map::new();
             message.insert("event".to_owned(), event.definition.name.clone().into());
             if !data.is_empty() {
@@ -292,11 +297,13 @@ fn list(entries: impl Iterator<Item = String>) -> String {
 }
 
 /// Renders a command in the syntax of the shell and as JSON, and its reply.
-fn example_of(name: &str, arguments: &Map<String, Value>, reply: Option<Value>) -> String {
+fn example_of(name: &str, arguments: Map<String, Value>, reply: Option<Value>) -> String {
+    let arguments = Value::Object(arguments);
+    let line = write::command(name, &arguments);
     let mut message = Map::new();
     message.insert("execute".to_owned(), name.into());
-    if !arguments.is_empty() {
-        message.insert("arguments".to_owned(), arguments.clone().into());
+    if arguments != json!({}) {
+        message.insert("arguments".to_owned(), arguments);
     }
     let mut text = pretty(&message.into());
     if let Some(reply) = reply {
@@ -304,7 +311,7 @@ fn example_of(name: &str, arguments: &Map<String, Value>, reply: Option<Value>) 
     }
     format!(
         "<h3>Example</h3>\n<pre class=\"shell\">{}</pre>\n<pre class=\"json\">{}</pre>\n",
-        escape(&example::shell(name, arguments)),
+        escape(&line),
         escape(&text)
     )
 }
@@ -350,23 +357,5 @@ fn builtin_name(builtin: Builtin) -> &'static str {
 
 /// Renders a condition in words.
 fn condition(condition: &Condition) -> String {
-    let join = |conditions: &[Condition], word: &str| {
-        let parts: Vec<String> = conditions.iter().map(nested).collect();
-        parts.join(word)
-    };
-    match condition {
-        Condition::Symbol(symbol) => code(symbol),
-        Condition::All(conditions) => join(conditions, " and "),
-        Condition::Any(conditions) => join(conditions, " or "),
-        Condition::Not(inner) => format!("not {}", nested(inner)),
-    }
-}
-
-fn nested(inner: &Condition) -> String {
-    match inner {
-        Condition::All(conditions) | Condition::Any(conditions) if conditions.len() > 1 => {
-            format!("({})", condition(inner))
-        }
-        _ => condition(inner),
-    }
+    reference::in_words(condition, code)
 }

@@ -2,14 +2,14 @@
 
 use serde_json::{Map, Value};
 
-use crate::reference::{Definition, Kind, Member, Reference};
+use crate::reference::{Definition, Reference, example};
 use crate::shell::syntax::literal::{self, Kind as LiteralKind};
 use crate::shell::syntax::write;
 
 /// Returns an example of a command: the one of its documentation, or one with its mandatory arguments.
 pub(super) fn of(command: &Definition, reference: &Reference) -> String {
     documented(command).unwrap_or_else(|| {
-        let arguments = arguments(command, reference, 0);
+        let arguments = example::members(reference, command).unwrap_or_default();
         write::command(&command.name, &Value::Object(arguments))
     })
 }
@@ -39,55 +39,6 @@ pub(super) fn commands(definition: &Definition) -> Vec<(String, Value)> {
         }
     }
     commands
-}
-
-/// Returns values for the mandatory arguments.
-fn arguments(definition: &Definition, reference: &Reference, depth: usize) -> Map<String, Value> {
-    let mut arguments = Map::new();
-    for member in definition.members.iter().filter(|member| !member.optional) {
-        arguments.insert(member.name.clone(), value(member, reference, depth));
-    }
-    // The first branch whose members are known.
-    if let (Some(tag), Some(branch)) = (&definition.discriminator, definition.branches.first()) {
-        arguments.insert(tag.clone(), Value::String(branch.name.clone()));
-        if let Some(branch) = reference.find(&branch.ty) {
-            arguments.extend(self::arguments(&branch, reference, depth + 1));
-        }
-    }
-    arguments
-}
-
-fn value(member: &Member, reference: &Reference, depth: usize) -> Value {
-    /// The greatest number of objects in objects.
-    const MAX_DEPTH: usize = 6;
-    if let Some(element) = member.ty.strip_prefix('[').and_then(|ty| ty.strip_suffix(']')) {
-        let element = Member { ty: element.to_owned(), ..member.clone() };
-        return Value::Array(vec![value(&element, reference, depth + 1)]);
-    }
-    match member.ty.as_str() {
-        "str" => Value::String(format!("{}0", member.name.trim_end_matches("-name"))),
-        "bool" => true.into(),
-        "number" | "int" | "int8" | "int16" | "int32" | "int64" | "uint8" | "uint16" | "uint32"
-        | "uint64" | "size" => 1.into(),
-        "null" => Value::Null,
-        ty => match reference.find(ty).filter(|_| depth < MAX_DEPTH) {
-            Some(definition) => match definition.kind {
-                Kind::Enumeration => {
-                    let first = definition.values.first();
-                    Value::String(first.map(|value| value.name.clone()).unwrap_or_default())
-                }
-                Kind::Alternate => match definition.branches.first() {
-                    Some(branch) => {
-                        let member = Member { ty: branch.ty.clone(), ..member.clone() };
-                        value(&member, reference, depth + 1)
-                    }
-                    None => Value::Null,
-                },
-                _ => Value::Object(arguments(&definition, reference, depth + 1)),
-            },
-            None => Value::String(String::from("value")),
-        },
-    }
 }
 
 /// Returns whether a line means these arguments.

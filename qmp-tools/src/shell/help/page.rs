@@ -25,8 +25,9 @@ pub fn page(
     for flag in &definition.flags {
         page.paragraphs(flag, 0);
     }
-    if let Some(condition) = &definition.condition {
-        page.paragraphs(&format!("Available if {condition}."), 0);
+    if definition.condition.is_some() {
+        page.text.push('\n');
+        page.condition(definition.condition.as_ref(), 0);
     }
     page.members(definition, reference, live);
     page.branches(definition, reference);
@@ -144,10 +145,7 @@ impl Page {
 
     fn features(&mut self, features: &[Feature]) {
         for feature in features {
-            let title = feature_title(&feature.name);
-            let text =
-                if feature.text.is_empty() { title } else { format!("{title}: {}", feature.text) };
-            self.paragraphs(&text, 0);
+            self.paragraphs(&described(feature), 0);
         }
     }
 
@@ -204,6 +202,12 @@ impl Page {
         }
     }
 
+    fn condition(&mut self, condition: Option<&String>, indent: usize) {
+        if let Some(condition) = condition {
+            self.wrapped(&format!("Available if {condition}."), indent);
+        }
+    }
+
     fn members(&mut self, definition: &Definition, reference: &Reference, live: Option<&Schema>) {
         if definition.members.is_empty() {
             if definition.kind == Kind::Command && definition.branches.is_empty() {
@@ -231,14 +235,9 @@ impl Page {
             }
             self.wrapped(&text, 6);
             for feature in &member.features {
-                let title = feature_title(&feature.name);
-                let text = if feature.text.is_empty() {
-                    title
-                } else {
-                    format!("{title}: {}", feature.text)
-                };
-                self.wrapped(&text, 6);
+                self.wrapped(&described(feature), 6);
             }
+            self.condition(member.condition.as_ref(), 6);
             if member.secret {
                 self.wrapped("Its value is secret: it is not shown or recorded.", 6);
             }
@@ -276,8 +275,9 @@ impl Page {
             self.line(&format!("  {}", value.name));
             self.wrapped(&value.text, 6);
             for feature in &value.features {
-                self.wrapped(&feature_title(&feature.name), 6);
+                self.wrapped(&described(feature), 6);
             }
+            self.condition(value.condition.as_ref(), 6);
         }
     }
 
@@ -303,12 +303,13 @@ impl Page {
     }
 }
 
-fn feature_title(name: &str) -> String {
-    match name {
+fn described(feature: &Feature) -> String {
+    let title = match feature.name.as_str() {
         "deprecated" => String::from("Deprecated"),
         "unstable" => String::from("Unstable"),
         name => format!("Feature `{name}`"),
-    }
+    };
+    if feature.text.is_empty() { title } else { format!("{title}: {}", feature.text) }
 }
 
 /// Returns the values of a type if there are few.

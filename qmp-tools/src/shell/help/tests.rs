@@ -29,6 +29,17 @@ fn help_explains_a_command() {
 }
 
 #[test]
+fn help_says_under_which_condition_something_exists() {
+    let text = "{ 'enum': 'Mode', 'data': [ 'a', { 'name': 'b', 'if': 'CONFIG_B' } ] }\n\
+        { 'struct': 'Data', 'data': { 'm': { 'type': 'Mode', 'if': { 'not': 'CONFIG_X' } } } }";
+    let root = qmp_codegen::Root::Text { name: String::from("x"), text: text.to_owned() };
+    let reference = Reference::of(&qmp_codegen::load([root]).unwrap().schema);
+    let shown = |name: &str| page(&reference.find(name).unwrap(), &reference, None, 80);
+    assert!(shown("Mode").contains("  b\n      Available if `CONFIG_B`.\n"), "{}", shown("Mode"));
+    assert!(shown("Data").contains("Available if not `CONFIG_X`."), "{}", shown("Data"));
+}
+
+#[test]
 fn help_says_what_the_machine_lacks() {
     let schema = r#"[
         {"name": "query-status", "meta-type": "command", "arg-type": "0", "ret-type": "0"},
