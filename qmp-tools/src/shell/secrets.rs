@@ -34,6 +34,12 @@ pub fn masked(line: &str) -> Cow<'_, str> {
     replaced(line, spans)
 }
 
+/// Returns whether a line was masked, such as one from a history: it does not mean what it did.
+#[must_use]
+pub fn is_masked(line: &str) -> bool {
+    line.contains(MASK)
+}
+
 /// A place that is masked.
 struct Secret {
     span: Range<usize>,

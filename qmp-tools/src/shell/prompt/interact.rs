@@ -272,6 +272,10 @@ impl<'p> Seat<'p> {
             if command.trim().is_empty() {
                 continue;
             }
+            if secrets::is_masked(&command) {
+                self.tell("not executed: the history has no secrets; write one for `<secret>`")?;
+                continue;
+            }
             self.history.add(&secrets::masked(&command));
             if is_exit(&command) {
                 self.queue.clear();
