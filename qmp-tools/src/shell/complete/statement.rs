@@ -146,12 +146,11 @@ impl<'a> Completer<'a> {
     }
 
     fn human(&self, start: usize) -> Completion {
-        let line = self.text.get(start..self.cursor).unwrap_or_default();
-        let word = line.rfind(char::is_whitespace).map_or(self.cursor, |at| start + at + 1);
-        let known = self.live.candidates(Kind::Human(line.trim_start()));
-        let prefix = self.text.get(word..self.cursor).unwrap_or_default();
-        let candidates = known.into_iter().filter(|known| known.insert.starts_with(prefix));
-        Completion { span: word..self.cursor, candidates: candidates.collect() }
+        let line = self.text.get(start..self.cursor).unwrap_or_default().trim_start();
+        // A candidate is a whole line: `info block`.
+        let known = self.live.candidates(Kind::Human(line)).into_iter();
+        let candidates = known.filter(|known| known.insert.starts_with(line));
+        Completion { span: self.cursor - line.len()..self.cursor, candidates: candidates.collect() }
     }
 
     fn transaction(&self, inner: usize) -> Completion {
