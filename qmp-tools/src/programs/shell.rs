@@ -200,6 +200,9 @@ pub(super) fn run(
         Err(error) => return fails(USAGE, &error),
     };
     let mut connection = machine.timeout.options();
+    if is_agent && options.hmp {
+        return fails(USAGE, &io::Error::other("a guest agent has no human monitor: omit --hmp"));
+    }
     if is_agent {
         connection = connection.dialect(Dialect::Agent);
     }

@@ -6,7 +6,7 @@ use super::given::Given;
 use super::json::Root;
 use super::place::Place;
 use super::{Candidate, Completer, Completion, Kind};
-use crate::shell::syntax::statements::OWN;
+use crate::shell::syntax::statements::own;
 use crate::shell::syntax::transaction::{action_type, actions};
 use crate::shell::syntax::words::{self, Word};
 use crate::shell::syntax::{self};
@@ -65,7 +65,8 @@ impl<'a> Completer<'a> {
             .filter(|name| name.starts_with(word.text))
             .map(|name| Candidate::new(name, self.summary(name)))
             .collect();
-        let own = OWN.iter().filter(|(name, _)| name.starts_with(word.text));
+        let own =
+            own(self.types.reference()).iter().filter(|(name, _)| name.starts_with(word.text));
         candidates.extend(own.map(|(name, text)| Candidate::new(*name, *text)));
         Completion { span: word.start..self.name_end(), candidates }
     }
