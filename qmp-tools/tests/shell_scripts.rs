@@ -422,6 +422,24 @@ fn logs_and_verbose_output_have_no_secrets() {
     assert_eq!(std::fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
+/// Errors of lines that are wrong showed these lines.
+#[test]
+fn errors_show_no_secrets() {
+    for line in [
+        "set_password hunter2",
+        "set_password protocol=vnc hunter2",
+        "set_password protocol=vnc password.x=hunter2",
+        "object-add qom-type=secret id=s0 dta=hunter2",
+        "object-add qom-type=secret id=s0 data:={'a': hunter2}",
+    ] {
+        for mode in ["--pretty", "--jsonl"] {
+            let ran = run(SHELL, &["-v", mode, "-c", line]);
+            assert!(!ran.out.contains("hunter2") && !ran.err.contains("hunter2"), "{ran:?}");
+            ran.failed(1);
+        }
+    }
+}
+
 #[test]
 fn a_misspelled_command_is_recognized() {
     let err = run(SHELL, &["-c", "query-sttaus"]).failed(1);

@@ -43,6 +43,17 @@ pub fn is_masked(line: &str) -> bool {
     line.contains(MASK)
 }
 
+/// Returns a message about a line without the secrets that the message quotes from the line.
+#[must_use]
+pub fn unquoted(line: &str, message: &str) -> String {
+    let masked = masked(line);
+    let is_secret = |part: &str| line.contains(part) && !masked.contains(part);
+    let parts = message.split('`').enumerate();
+    let parts =
+        parts.map(|(index, part)| if index % 2 == 1 && is_secret(part) { MASK } else { part });
+    parts.collect::<Vec<_>>().join("`")
+}
+
 /// A place that is masked.
 struct Secret {
     span: Range<usize>,
@@ -598,6 +609,15 @@ mod tests {
         ] {
             assert_eq!(masked(line), expected);
         }
+    }
+
+    #[test]
+    fn messages_quote_no_secrets() {
+        let line = "object-add qom-type=secret id=s0 data:={'a': hunter2}";
+        let message = "unexpected `hunter2`: text must be in quotes";
+        assert_eq!(unquoted(line, message), "unexpected `<secret>`: text must be in quotes");
+        let message = "`object-add` has no argument `id`; did you mean `qom-type`?";
+        assert_eq!(unquoted(line, message), message);
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub use self::settings::{EventFilter, NAMES, SettingError, Settings};
 use self::typing::Lazy;
 use super::help::help;
 use super::output::{ErrorKind, Failure, Mode, Origin, Output};
+use super::secrets;
 use super::syntax::{self, Statement, SyntaxError};
 use super::types::{BuiltinAgent, Types};
 
@@ -194,7 +195,7 @@ impl<W: Write> Session<W> {
     /// Shows an error of the syntax, and the place that it is about.
     fn misspelled(&mut self, text: &str, error: &SyntaxError) -> io::Result<Outcome> {
         self.place.1 = self.place.1.map(|first| first + error.line(text) - 1);
-        let mut message = error.to_string();
+        let mut message = secrets::unquoted(text, &error.to_string());
         if self.output.mode != Mode::Jsonl {
             let pointer = error.pointer(text).unwrap_or_default();
             message.extend(pointer.lines().map(|line| format!("\n  {line}")));
