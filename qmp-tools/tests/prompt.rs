@@ -286,7 +286,7 @@ fn secrets_are_not_kept_in_the_history() {
     // The last one is refused: its arguments have no keys.
     terminal.press("\x1b[A\x1b[A\x1b[A");
     terminal.expect_line("(QEMU) object-add qom-type=secret id=s0 data=<secret>");
-    // The mask is no secret: it would become the password.
+    // The mask would become the password.
     terminal.press("\r");
     terminal.expect("not executed: the history has no secrets");
     terminal.expect_line("(QEMU)");

@@ -158,7 +158,7 @@ mountpoint  type  used   total   name          disk
     assert!(run(QMP, &["agent", &path, "-c", "fsinfo"]).failed(1).contains("no"));
 }
 
-/// There is no human monitor to which a line could go: everything after it would fail.
+/// A line for the human monitor is refused, and the lines after it are executed.
 #[test]
 fn an_agent_has_no_human_monitor() {
     let guest = Guest::new();
