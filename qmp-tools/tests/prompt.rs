@@ -286,7 +286,11 @@ fn secrets_are_not_kept_in_the_history() {
     // The last one is refused: its arguments have no keys.
     terminal.press("\x1b[A\x1b[A\x1b[A");
     terminal.expect_line("(QEMU) object-add qom-type=secret id=s0 data=<secret>");
-    terminal.press("\x03\x04");
+    // The mask would become the password.
+    terminal.press("\r");
+    terminal.expect("not executed: the history has no secrets");
+    terminal.expect_line("(QEMU)");
+    terminal.press("\x04");
     assert_eq!(terminal.exit(), 0);
     let (path, text) = history(&terminal);
     assert!(!text.contains("hunter2") && text.contains("id=s0"), "{text}");

@@ -438,7 +438,7 @@ fn errors_point_at_the_word() {
         (
             "device_add driver=virtio-blk-pci num-queues=x",
             "x",
-            "`num-queues` must be a whole number, found `x`",
+            "`num-queues` must be a whole number of at most 64 bits, found `x`",
         ),
         ("device_add driver=virtio-blk-pci seriel=x", "seriel", "did you mean `serial`?"),
         ("device_del net0", "net0", "expected `key=value`, found `net0`; did you mean `id=net0`?"),

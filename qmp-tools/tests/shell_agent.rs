@@ -3,10 +3,13 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, missing_docs)] // tests
 
+#[path = "support/person.rs"]
+mod person;
 mod support;
 
 use std::os::unix::net::UnixListener;
 
+use person::Terminal;
 use qmp_client::QmpError;
 use qmp_server::agent::{AgentSimulator, Program};
 use qmp_server::script::Script;
@@ -153,4 +156,50 @@ mountpoint  type  used   total   name          disk
     let out = run(QMP, &["agent", &path, "-c", "fsinfo"]).ok();
     assert_eq!(lines(&out)[0], list);
     assert!(run(QMP, &["agent", &path, "-c", "fsinfo"]).failed(1).contains("no"));
+}
+
+/// A line for the human monitor is refused, and the lines after it are executed.
+#[test]
+fn an_agent_has_no_human_monitor() {
+    let guest = Guest::new();
+    for statement in ["set hmp=on", "hmp", "hmp info status"] {
+        let ran = guest.run(&["-c", statement, "-c", "guest-ping"]);
+        assert_eq!(ran.out, "{}\n", "{statement}");
+        assert_eq!(ran.failed(1), "line 1: a guest agent has no human monitor\n");
+    }
+    assert!(guest.run(&["-H", "-c", "guest-ping"]).failed(2).contains("no human monitor"));
+}
+
+#[test]
+fn the_help_of_an_agent_lists_its_statements() {
+    let guest = Guest::new();
+    assert!(guest.run(&["-c", "help"]).ok().contains("exec PROGRAM [ARG...]"));
+    assert!(guest.run(&["-c", "help exec"]).ok().starts_with("exec: Runs a program"));
+}
+
+/// At a prompt, the agent's own statements and documentation are there, and words that look like
+/// the beginning of an object do not wait for its end.
+#[test]
+fn an_agent_has_a_prompt() {
+    let guest = Guest::new();
+    let mut command = std::process::Command::new(QMP);
+    command.args(["agent", &guest.directory.path("agent")]);
+    let mut terminal = Terminal::start(command, |_| {});
+    terminal.expect_line("(agent)");
+    terminal.press("fsi\t");
+    terminal.until("fsinfo", |terminal| terminal.line().0.starts_with("(agent) fsinfo"));
+    terminal.press("\x03\x03guest-file-o\t");
+    terminal.until("the command", |terminal| terminal.line().0.contains("guest-file-open"));
+    terminal.press("\x03help guest-ping\r");
+    terminal.expect("(command, since QEMU 0.15");
+    terminal.press("exec /bin/uname a={\r");
+    terminal.expect("Linux");
+    terminal.expect_line("(agent)");
+    terminal.press("exec /bin/sleep 100\r");
+    terminal.expect("(waiting for `exec`");
+    terminal.press("\x03");
+    terminal.expect("its result is not shown");
+    terminal.expect_line("(agent)");
+    terminal.press("\x04");
+    assert_eq!(terminal.exit(), 0);
 }

@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::{Directory, Process, Ran, SHELL, run, run_with};
@@ -190,6 +190,8 @@ fn each_exit_status() {
         (2, &["--nonsense"]),
         (2, &[path, "--output", "xml"]),
         (2, &[path, "-f", &missing]),
+        // A directory can be opened, and not read.
+        (2, &[path, "-f", &directory.path("")]),
         (2, &[path, "-l", &format!("{missing}/log"), "-c", "query-name"]),
         (3, &[&missing, "--timeout", "0", "-c", "query-name"]),
         (3, &[path, "-c", "die", "-c", "query-name"]),
@@ -338,6 +340,47 @@ fn events_are_shown_while_standard_input_is_idle() {
 }
 
 /// `qmp-shell | head` ended with an error message.
+/// A server that sends events without end keeps neither a reply nor a deadline from being seen.
+#[test]
+fn a_flood_of_events_delays_neither_replies_nor_deadlines() {
+    let directory = Directory::new();
+    let path = directory.path("socket");
+    serve(&path, flood);
+    for (status, arguments) in [
+        (0, &["-c", "query-name"] as &[&str]),
+        (4, &["--timeout", "0.5", "-c", "hang"]),
+        (4, &["-c", "wait SHUTDOWN --timeout 0.5"]),
+    ] {
+        let begun = Instant::now();
+        let ran = run(SHELL, &[&[&path, "-c", "set events=none"] as &[&str], arguments].concat());
+        assert_eq!(ran.status, status, "{arguments:?}: {}", ran.err);
+        assert!(begun.elapsed() < Duration::from_secs(10), "{arguments:?}");
+    }
+}
+
+/// Answers `query-name`, and sends events all the time.
+fn flood(stream: UnixStream) {
+    let mut events = stream.try_clone().unwrap();
+    let mut replies = stream.try_clone().unwrap();
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    let version = json!({"qemu": {"major": 10, "minor": 0, "micro": 2}, "package": ""});
+    let _ = writeln!(replies, "{}", json!({"QMP": {"version": version, "capabilities": []}}));
+    let event = "{\"event\": \"STOP\", \"timestamp\": {\"seconds\": 1, \"microseconds\": 2}}\n";
+    while events.write_all(event.repeat(500).as_bytes()).is_ok() {
+        let Ok(line) = lines.try_recv() else { continue };
+        let command = serde_json::from_str::<Value>(&line).unwrap();
+        if command["execute"] != "hang" {
+            let reply = json!({"return": {}, "id": command["id"]});
+            let _ = replies.write_all(format!("{reply}\n").as_bytes());
+        }
+    }
+}
+
 #[test]
 fn a_closed_output_is_silent() {
     for arguments in [&["--output=compact"] as &[&str], &["--jsonl"], &["--output=table"]] {
@@ -377,6 +420,24 @@ fn logs_and_verbose_output_have_no_secrets() {
     }
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+/// Errors of lines that are wrong showed these lines.
+#[test]
+fn errors_show_no_secrets() {
+    for line in [
+        "set_password hunter2",
+        "set_password protocol=vnc hunter2",
+        "set_password protocol=vnc password.x=hunter2",
+        "object-add qom-type=secret id=s0 dta=hunter2",
+        "object-add qom-type=secret id=s0 data:={'a': hunter2}",
+    ] {
+        for mode in ["--pretty", "--jsonl"] {
+            let ran = run(SHELL, &["-v", mode, "-c", line]);
+            assert!(!ran.out.contains("hunter2") && !ran.err.contains("hunter2"), "{ran:?}");
+            ran.failed(1);
+        }
+    }
 }
 
 #[test]

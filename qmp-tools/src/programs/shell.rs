@@ -200,6 +200,9 @@ pub(super) fn run(
         Err(error) => return fails(USAGE, &error),
     };
     let mut connection = machine.timeout.options();
+    if is_agent && options.hmp {
+        return fails(USAGE, &io::Error::other("a guest agent has no human monitor: omit --hmp"));
+    }
     if is_agent {
         connection = connection.dialect(Dialect::Agent);
     }
@@ -246,8 +249,13 @@ impl ShellArgs {
                 scripts.push(Script::read(None, io::stdin()));
                 continue;
             }
-            let file = File::open(path)
-                .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+            // A directory can be opened, and not read.
+            let open = File::open(path).and_then(|file| match file.metadata()?.is_dir() {
+                true => Err(io::Error::from(io::ErrorKind::IsADirectory)),
+                false => Ok(file),
+            });
+            let file =
+                open.map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
             scripts.push(Script::read(Some(name), file));
         }
         if !self.command.is_empty() {

@@ -82,6 +82,12 @@ impl Reference {
         names
     }
 
+    /// Returns whether the commands are those of a guest agent.
+    #[must_use]
+    pub fn is_of_agent(&self) -> bool {
+        self.has_command("guest-info")
+    }
+
     /// Returns whether there is a command with this name.
     #[must_use]
     pub fn has_command(&self, name: &str) -> bool {

@@ -63,7 +63,7 @@ impl Script {
                 Lines::Read(lines) => lines,
             };
             match lines.try_recv() {
-                Ok(line) => break Some(line?),
+                Ok(line) => break Some(line.map_err(|error| unreadable(&self.file, &error))?),
                 Err(TryRecvError::Disconnected) => break None,
                 Err(TryRecvError::Empty) => {
                     if session.pump(look)? == Outcome::Lost {
@@ -81,7 +81,7 @@ impl Script {
         let line = match &mut self.lines {
             Lines::Given(lines) => lines.next().map(String::into_bytes),
             Lines::Read(lines) => match lines.recv_timeout(REST) {
-                Ok(line) => Some(line?),
+                Ok(line) => Some(line.map_err(|error| unreadable(&self.file, &error))?),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
             },
         };
@@ -96,6 +96,12 @@ impl Script {
         }
         String::from_utf8(line).map_or(Next::Invalid, Next::Line)
     }
+}
+
+/// Returns the error of a script that cannot be read, with its name.
+fn unreadable(file: &Option<String>, error: &io::Error) -> io::Error {
+    let name = file.as_deref().unwrap_or("standard input");
+    io::Error::new(error.kind(), format!("{name}: {error}"))
 }
 
 /// Reads a line without its line feed; `None` at the end.

@@ -31,7 +31,27 @@ pub fn masked(line: &str) -> Cow<'_, str> {
             }
         }
     }
-    replaced(line, spans)
+    match replaced(line, spans) {
+        Cow::Borrowed(line) => qmp_types::redact("", line),
+        Cow::Owned(line) => Cow::Owned(qmp_types::redact("", &line).into_owned()),
+    }
+}
+
+/// Returns whether a line was masked, such as one from a history: it does not mean what it did.
+#[must_use]
+pub fn is_masked(line: &str) -> bool {
+    line.contains(MASK)
+}
+
+/// Returns a message about a line without the secrets that the message quotes from the line.
+#[must_use]
+pub fn unquoted(line: &str, message: &str) -> String {
+    let masked = masked(line);
+    let is_secret = |part: &str| line.contains(part) && !masked.contains(part);
+    let parts = message.split('`').enumerate();
+    let parts =
+        parts.map(|(index, part)| if index % 2 == 1 && is_secret(part) { MASK } else { part });
+    parts.collect::<Vec<_>>().join("`")
 }
 
 /// A place that is masked.
@@ -86,6 +106,15 @@ impl Names {
                 }
                 Self::All => all().any(|(_, names)| names.contains(&name)),
             }
+    }
+}
+
+impl Names {
+    /// Returns whether a name may be a misspelled secret of the command.
+    fn is_like(&self, name: &str) -> bool {
+        let Self::Of(commands) = self else { return false };
+        let secrets = commands.iter().flat_map(|command| qmp_types::secrets_of(command));
+        did_you_mean(name, secrets.copied()).is_some()
     }
 }
 
@@ -177,6 +206,10 @@ fn human(
                 return;
             }
         }
+        // The password may be all that was written.
+        let displays = [Some("vnc"), Some("spice")];
+        let is_short = meant.as_deref() == Some("set_password") && !displays.contains(&word(1));
+        let before = if is_short && words.len() == 2 { 0 } else { *before };
         for word in words.iter().skip(before + 1) {
             if is_bare(text, word) {
                 spans.push(Secret { span: word.clone(), quoted: false });
@@ -243,6 +276,8 @@ fn words(text: &str, line: Range<usize>) -> Vec<Range<usize>> {
 /// A key and its value, wherever they are.
 struct Pair {
     name: String,
+    /// The names before the last one in a dotted key.
+    owners: String,
     value: Range<usize>,
     /// Whether the value is in a bracket.
     nested: bool,
@@ -259,7 +294,10 @@ fn mask_pairs(
     for pair in pairs_in(text, range, whole) {
         if pair.name == "command-line" {
             command_line(text, &pair, spans);
-        } else if names.contains(&pair.name) {
+        } else if pair.owners.split('.').any(|name| names.contains(name))
+            || names.contains(&pair.name)
+            || !pair.nested && names.is_like(&pair.name)
+        {
             spans.push(Secret { span: pair.value, quoted: pair.nested });
         }
     }
@@ -307,7 +345,8 @@ fn pairs_in(text: &str, range: Range<usize>, whole: bool) -> Vec<Pair> {
         at += length;
         let Some(value) = value_start(bytes, at, range.end) else { continue };
         let end = value_end(text, value, range.end, depth > 0);
-        pairs.push(Pair { name: last_name(key), value: value..end, nested: depth > 0 });
+        let owners = key.rsplit_once('.').map_or("", |(owners, _)| owners).to_owned();
+        pairs.push(Pair { name: last_name(key), owners, value: value..end, nested: depth > 0 });
     }
     pairs
 }
@@ -431,7 +470,13 @@ mod tests {
     use super::*;
 
     /// Lines with the secret `hunter2`, and what is left of them.
-    const LINES: [(&str, &str); 34] = [
+    const LINES: [(&str, &str); 37] = [
+        ("set_password hunter2", "set_password <secret>"),
+        ("set_password password.x=hunter2", "set_password password.x=<secret>"),
+        (
+            "object-add qom-type=secret id=s0 dta=hunter2",
+            "object-add qom-type=secret id=s0 dta=<secret>",
+        ),
         (
             "set_password protocol=vnc password=hunter2",
             "set_password protocol=vnc password=<secret>",
@@ -548,6 +593,31 @@ mod tests {
                 assert!(!masked.contains("hun"), "{} -> {masked}", &line[..end]);
             }
         }
+    }
+
+    #[test]
+    fn passwords_in_urls_are_masked() {
+        for (line, expected) in [
+            (
+                "blockdev-add driver=https url=https://u:hunter2@h/x node-name=n",
+                "blockdev-add driver=https url=https://u:<secret>@h/x node-name=n",
+            ),
+            (
+                "{'execute': 'migrate', 'arguments': {'uri': 'ssh://u:hunter2@h/x'}}",
+                "{'execute': 'migrate', 'arguments': {'uri': 'ssh://u:<secret>@h/x'}}",
+            ),
+        ] {
+            assert_eq!(masked(line), expected);
+        }
+    }
+
+    #[test]
+    fn messages_quote_no_secrets() {
+        let line = "object-add qom-type=secret id=s0 data:={'a': hunter2}";
+        let message = "unexpected `hunter2`: text must be in quotes";
+        assert_eq!(unquoted(line, message), "unexpected `<secret>`: text must be in quotes");
+        let message = "`object-add` has no argument `id`; did you mean `qom-type`?";
+        assert_eq!(unquoted(line, message), message);
     }
 
     #[test]

@@ -19,7 +19,8 @@ pub(crate) const SECRET: &str = "<secret>";
 /// Masks the secrets in the arguments of a command, or in the text of the whole command: the values
 /// of members that [`secrets_of`] returns for it, and of all others whose names suggest a secret,
 /// such as `admin_password`, since servers have commands and members that no schema lists. A line for
-/// the human monitor is shown if its command has no secrets, as `info` has none.
+/// the human monitor is shown if its command has no secrets, as `info` has none. Passwords in URLs are
+/// masked in any command.
 ///
 /// [`Redactor`] masks whole sessions, with the replies.
 ///
@@ -36,7 +37,7 @@ pub(crate) const SECRET: &str = "<secret>";
 #[must_use]
 pub fn redact<'t>(command: &str, text: &'t str) -> Cow<'t, str> {
     let secrets = secrets_of(command);
-    mask(text, &|name| masking(name, secrets), &mut |_| ())
+    url::mask(mask(text, &|name| masking(name, secrets), &mut |_| ()))
 }
 
 /// Returns the names of the members that are secret in the arguments of a command, according to the
@@ -91,6 +92,13 @@ pub fn redact_members<'t>(text: &'t str, names: &[&str]) -> Cow<'t, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(feature = "qmp")]
+    fn passwords_in_urls_are_masked_in_any_command() {
+        let text = r#"{"driver": "https", "url": "https://me:hunter2@host/x"}"#;
+        assert!(!redact("blockdev-add", text).contains("hunter2"));
+    }
 
     #[test]
     fn values_are_masked_whatever_they_are() {

@@ -6,7 +6,7 @@ use super::given::Given;
 use super::json::Root;
 use super::place::Place;
 use super::{Candidate, Completer, Completion, Kind};
-use crate::shell::syntax::statements::OWN;
+use crate::shell::syntax::statements::own;
 use crate::shell::syntax::transaction::{action_type, actions};
 use crate::shell::syntax::words::{self, Word};
 use crate::shell::syntax::{self};
@@ -65,7 +65,8 @@ impl<'a> Completer<'a> {
             .filter(|name| name.starts_with(word.text))
             .map(|name| Candidate::new(name, self.summary(name)))
             .collect();
-        let own = OWN.iter().filter(|(name, _)| name.starts_with(word.text));
+        let own =
+            own(self.types.reference()).iter().filter(|(name, _)| name.starts_with(word.text));
         candidates.extend(own.map(|(name, text)| Candidate::new(*name, *text)));
         Completion { span: word.start..self.name_end(), candidates }
     }
@@ -146,12 +147,11 @@ impl<'a> Completer<'a> {
     }
 
     fn human(&self, start: usize) -> Completion {
-        let line = self.text.get(start..self.cursor).unwrap_or_default();
-        let word = line.rfind(char::is_whitespace).map_or(self.cursor, |at| start + at + 1);
-        let known = self.live.candidates(Kind::Human(line.trim_start()));
-        let prefix = self.text.get(word..self.cursor).unwrap_or_default();
-        let candidates = known.into_iter().filter(|known| known.insert.starts_with(prefix));
-        Completion { span: word..self.cursor, candidates: candidates.collect() }
+        let line = self.text.get(start..self.cursor).unwrap_or_default().trim_start();
+        // A candidate is a whole line: `info block`.
+        let known = self.live.candidates(Kind::Human(line)).into_iter();
+        let candidates = known.filter(|known| known.insert.starts_with(line));
+        Completion { span: self.cursor - line.len()..self.cursor, candidates: candidates.collect() }
     }
 
     fn transaction(&self, inner: usize) -> Completion {

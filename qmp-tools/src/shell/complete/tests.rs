@@ -24,7 +24,7 @@ impl Live for Machine {
             Kind::Bitmap("node0") => &["bitmap0"],
             Kind::Setting => &["output"],
             Kind::SettingValue("output") => &["pretty", "raw"],
-            Kind::Human("info st") => &["status"],
+            Kind::Human("info st") => &["info block", "info status"],
             _ => &[],
         };
         names.iter().map(|name| Candidate::new(*name, "")).collect()
@@ -105,6 +105,7 @@ fn the_first_candidate_is_the_most_likely() {
         ("set output=p|", "set output=pretty "),
         ("help blockdev-mir|", "help blockdev-mirror "),
         ("hmp info st|", "hmp info status "),
+        ("hmp  info st|", "hmp  info status "),
         ("transaction(\nblock-dirty-bitmap-a|", "transaction(\nblock-dirty-bitmap-add "),
         (
             "transaction(\nabort\nblockdev-backup device=|",

@@ -6,9 +6,9 @@ mod page;
 use std::fmt;
 
 use super::complete::did_you_mean;
-use super::syntax::statements::OWN;
+use super::syntax::statements::own;
 use super::types::Types;
-use crate::reference::Kind;
+use crate::reference::{Kind, Reference};
 
 pub use page::page;
 
@@ -40,28 +40,28 @@ impl std::error::Error for UnknownTopic {}
 /// # Errors
 /// Returns an error if nothing has this name.
 pub fn help(topic: Option<&str>, types: &dyn Types, width: usize) -> Result<String, UnknownTopic> {
-    let Some(topic) = topic else { return Ok(overview()) };
     let reference = types.reference();
+    let Some(topic) = topic else { return Ok(overview(reference)) };
     let schema = types.schema();
     match topic {
-        "commands" => return Ok(list(&schema.commands(), types)),
-        "events" => return Ok(list(&schema.events(), types)),
+        "commands" => return Ok(list(&schema.commands(), types, width)),
+        "events" => return Ok(list(&schema.events(), types, width)),
         "types" => {
             let names = reference.names().into_iter();
             let of_types = names.filter(|name| {
                 let definition = reference.find(name);
                 definition.is_some_and(|found| !matches!(found.kind, Kind::Command | Kind::Event))
             });
-            return Ok(list(&of_types.collect::<Vec<_>>(), types));
+            return Ok(list(&of_types.collect::<Vec<_>>(), types, width));
         }
         _ => {}
     }
     if let Some(definition) = reference.find(topic) {
         return Ok(page(&definition, reference, Some(schema), width));
     }
-    let own = topic.trim_end_matches('(');
-    if let Some((name, text)) = OWN.iter().find(|(name, _)| name.trim_end_matches('(') == own) {
-        return Ok(format!("{name}: {text}.\n\n{SYNTAX}"));
+    let is_topic = |name: &str| name.trim_end_matches('(') == topic.trim_end_matches('(');
+    if let Some((name, text)) = own(reference).iter().find(|(name, _)| is_topic(name)) {
+        return Ok(format!("{name}: {text}.\n\n{}", syntax(reference)));
     }
     if let Some(definition) = page::from_schema(topic, schema) {
         return Ok(page(&definition, reference, Some(schema), width));
@@ -73,43 +73,65 @@ pub fn help(topic: Option<&str>, types: &dyn Types, width: usize) -> Result<Stri
     Err(UnknownTopic { name: topic.to_owned(), similar })
 }
 
-fn overview() -> String {
-    let mut text = String::from(SYNTAX);
+fn overview(reference: &Reference) -> String {
+    let mut text = String::from(syntax(reference));
     text.push_str("\nStatements of the shell itself:\n");
-    for (name, description) in OWN {
+    for (name, description) in own(reference) {
         text.push_str(&format!("  {name:<14}{description}\n"));
     }
     text
 }
 
-fn list(names: &[&str], types: &dyn Types) -> String {
+fn list(names: &[&str], types: &dyn Types, width: usize) -> String {
     let reference = types.reference();
-    let lines = names.iter().map(|name| match reference.summary(name).as_str() {
-        "" => format!("{name}\n"),
-        summary => format!("{name}\n    {summary}\n"),
-    });
+    let lines = names.iter().map(|name| page::entry(name, &reference.summary(name), width));
     lines.collect()
 }
 
-/// An overview of the syntax.
+/// Returns an overview of the syntax.
+fn syntax(reference: &Reference) -> &'static str {
+    if reference.is_of_agent() { SYNTAX_OF_AGENT } else { SYNTAX }
+}
+
 const SYNTAX: &str = "\
 A command is its name, followed by its arguments:
   block_resize node-name=disk0 size=64M
-  blockdev-add driver=qcow2 node-name=disk1 file.driver=file file.filename='a b.qcow2'
+  blockdev-add driver=qcow2 node-name=d1 file.driver=file file.filename='a b'
   blockdev-mirror {\"device\": \"disk0\", \"target\": \"disk1\", \"sync\": \"full\"}
 
-  key=value      the schema tells whether it is text, a number, or something else
-  key.name=value a member of an object
-  key=[...]      a list, and key={...} an object, in JSON or in Python's notation
-  key:=JSON      a value that is sent as it is
+  key=value       text, a number, or something else, as the schema tells
+  key.name=value  a member of an object
+  key=[...]       a list, and key={...} an object, in JSON or Python's notation
+  key:=JSON       a value that is sent as it is
   # comment
 
-  {\"execute\": \"query-status\"}      a command as it is on the wire
-  wait SHUTDOWN --timeout 30         waits for an event
-  transaction(                       begins a transaction; `)` ends it
+  {\"execute\": \"query-status\"}  a command as it is on the wire
+  wait SHUTDOWN --timeout 30   waits for an event
+  transaction(                 begins a transaction; `)` ends it
 
   help NAME      explains a command, an event or a type; so does `NAME ?`
   help commands  lists the commands of the machine, and `help events` its events
+";
+
+const SYNTAX_OF_AGENT: &str = "\
+A statement of the shell is its name, followed by words, which may be quoted:
+  exec uname -r
+  get '/var/log/my log' log
+
+A command of the agent is its name, followed by its arguments:
+  guest-file-open path=/etc/hostname mode=r
+  guest-exec path=ls arg=['-l', '/'] capture-output=true
+  guest-exec {\"path\": \"ls\", \"arg\": [\"-l\"], \"capture-output\": true}
+
+  key=value      text, a number, or something else, as the schema tells
+  key=[...]      a list, and key={...} an object, in JSON or Python's notation
+  key:=JSON      a value that is sent as it is
+  # comment
+
+  {\"execute\": \"guest-ping\"}  a command as it is on the wire
+
+  help NAME      explains a command or a type; so does `NAME ?`
+  help commands  lists the commands of the agent
 ";
 
 #[cfg(test)]

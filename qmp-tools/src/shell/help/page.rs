@@ -47,6 +47,14 @@ pub fn page(
     page.text
 }
 
+/// Returns a name and its summary, in lines of at most `width` columns.
+pub(super) fn entry(name: &str, summary: &str, width: usize) -> String {
+    let mut page = Page { text: String::new(), width: width.max(40) };
+    page.line(name);
+    page.paragraphs(summary, 4);
+    page.text
+}
+
 /// Returns what a schema tells of a command or an event without documentation.
 pub(super) fn from_schema(name: &str, schema: &Schema) -> Option<Definition> {
     let (kind, ty) = match (schema.arguments_of(name), schema.data_of(name)) {

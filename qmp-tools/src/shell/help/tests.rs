@@ -28,6 +28,38 @@ fn help_explains_a_command() {
     assert_eq!(error.similar.as_deref(), Some("blockdev-mirror"));
 }
 
+/// A terminal of 80 columns breaks no line of the overviews and lists.
+#[test]
+fn help_fits_the_terminal() {
+    for types in [&Builtin as &dyn Types, &BuiltinAgent] {
+        for topic in [None, Some("commands"), Some("events"), Some("types")] {
+            let text = help(topic, types, 80).unwrap();
+            let long = text.lines().find(|line| line.chars().count() > 80);
+            assert_eq!(long, None, "{topic:?}");
+        }
+    }
+}
+
+/// An agent's shell has its own statements, and none that need a monitor.
+#[test]
+fn help_of_an_agent_is_about_the_agent() {
+    let text = help(None, &BuiltinAgent, 80).unwrap();
+    for statement in ["exec", "cat", "get", "put", "fsinfo"] {
+        assert!(text.contains(&format!("\n  {statement} ")), "{text}");
+        assert!(help(Some(statement), &BuiltinAgent, 80).is_ok(), "{statement}");
+        assert!(help(Some(statement), &Builtin, 80).is_err(), "{statement}");
+    }
+    for absent in ["transaction", "hmp", "block_resize", "SHUTDOWN"] {
+        assert!(!text.contains(absent), "{absent}: {text}");
+    }
+    let examples = text.lines().filter(|line| line.starts_with("  guest-"));
+    for line in examples.clone() {
+        let parsed = crate::shell::syntax::parse(line.trim(), &BuiltinAgent);
+        assert!(parsed.is_ok(), "{line}: {parsed:?}");
+    }
+    assert_eq!(examples.count(), 3);
+}
+
 #[test]
 fn help_says_under_which_condition_something_exists() {
     let text = "{ 'enum': 'Mode', 'data': [ 'a', { 'name': 'b', 'if': 'CONFIG_B' } ] }\n\

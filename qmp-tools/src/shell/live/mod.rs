@@ -24,6 +24,7 @@ use self::ask::{Found, Question};
 use super::complete::{Candidate, Kind, Live};
 use super::session::Peer;
 use super::types::{Builtin, BuiltinAgent, Owner, Schema, Types};
+use crate::reference::{self, Reference};
 
 /// How long an answer is taken to be true.
 const FRESH: Duration = Duration::from_secs(1);
@@ -202,6 +203,13 @@ impl Types for Machine {
         let question = Question::of(of).filter(|_| self.0.peer == Peer::Monitor)?;
         self.find(question).properties
     }
+
+    fn reference(&self) -> &'static Reference {
+        match self.0.peer {
+            Peer::Monitor => &reference::MONITOR,
+            Peer::Agent => &reference::AGENT,
+        }
+    }
 }
 
 /// The types of the machine, for which it may be waited a little.
@@ -228,6 +236,10 @@ impl Types for Patient {
         });
         let (known, _) = waited.unwrap_or_else(PoisonError::into_inner);
         known.answers.get(&question)?.found.properties.clone()
+    }
+
+    fn reference(&self) -> &'static Reference {
+        self.machine.reference()
     }
 }
 

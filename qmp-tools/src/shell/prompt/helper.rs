@@ -6,18 +6,20 @@ use super::assist::{Assist, Completion};
 use super::statements::is_incomplete;
 use crate::shell::complete::{self, Kind, Live};
 use crate::shell::live::Machine;
+use crate::shell::session::{Peer, is_agent_statement};
 
 /// Answers the editor's questions from what is known of the machine.
 #[derive(Debug)]
 pub(super) struct Helper {
     machine: Machine,
+    peer: Peer,
     /// Whether lines are for the human monitor.
     human: AtomicBool,
 }
 
 impl Helper {
-    pub(super) fn new(machine: Machine, human: bool) -> Self {
-        Self { machine, human: AtomicBool::new(human) }
+    pub(super) fn new(machine: Machine, peer: Peer, human: bool) -> Self {
+        Self { machine, peer, human: AtomicBool::new(human) }
     }
 
     /// Notes that a command was executed, after which lines are for the human monitor or not.
@@ -67,6 +69,8 @@ impl Assist for Helper {
     }
 
     fn is_incomplete(&self, text: &str) -> bool {
-        !self.is_human() && is_incomplete(text)
+        // The words of an agent's statement have a syntax of their own, and end on their line.
+        let is_line = self.is_human() || self.peer == Peer::Agent && is_agent_statement(text);
+        !is_line && is_incomplete(text)
     }
 }

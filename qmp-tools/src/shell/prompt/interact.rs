@@ -18,7 +18,7 @@ use super::pager;
 use super::screen::Screen;
 use super::statements::{is_exit, label};
 use super::tty::{self, Arrived, Tty};
-use crate::shell::session::Peer;
+use crate::shell::session::{Peer, is_agent_statement};
 use crate::shell::{Interrupt, Outcome, secrets};
 
 /// A command that is answered sooner is not said to be waited for.
@@ -272,6 +272,10 @@ impl<'p> Seat<'p> {
             if command.trim().is_empty() {
                 continue;
             }
+            if secrets::is_masked(&command) {
+                self.tell("not executed: the history has no secrets; write one for `<secret>`")?;
+                continue;
+            }
             self.history.add(&secrets::masked(&command));
             if is_exit(&command) {
                 self.queue.clear();
@@ -318,7 +322,11 @@ impl<'p> Seat<'p> {
     fn interrupt(&mut self) -> io::Result<()> {
         let State::Busy { label, interrupted, .. } = &mut self.state else { return Ok(()) };
         *interrupted = true;
-        let text = format!("no longer waiting for `{label}`; its reply is shown when it arrives");
+        let text = if self.parts.peer == Peer::Agent && is_agent_statement(label) {
+            format!("no longer waiting for `{label}`, which goes on; its result is not shown")
+        } else {
+            format!("no longer waiting for `{label}`; its reply is shown when it arrives")
+        };
         self.parts.interrupt.raise();
         // What was typed meanwhile goes with it, as with a terminal's own line editing.
         self.queue.clear();

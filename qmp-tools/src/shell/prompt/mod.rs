@@ -126,7 +126,7 @@ fn at_terminal(
     let is_human = session.settings().hmp;
     let machine = Machine::new(&setup.client, setup.peer, move || waker.wake());
     let session = session.types(Arc::new(machine.patient(PATIENCE)));
-    let helper = helper::Helper::new(machine, is_human);
+    let helper = helper::Helper::new(machine, setup.peer, is_human);
     let history = learn_history(setup);
     let thread = std::thread::spawn(move || engine::serve(session, &inbox, &printer));
     let parts = interact::Parts {

@@ -49,10 +49,17 @@ pub(super) enum AgentStatement {
     Usage(&'static str),
 }
 
+/// Returns whether a text is a statement that only a guest agent's session has.
+#[must_use]
+pub fn is_agent_statement(text: &str) -> bool {
+    let name = text.split_whitespace().next();
+    name.is_some_and(|name| ["exec", "cat", "get", "put", "fsinfo"].contains(&name))
+}
+
 /// Parses a text; `None` if it is a statement of another kind.
 pub(super) fn parse(text: &str) -> Option<AgentStatement> {
     let name = text.split_whitespace().next()?;
-    if !["exec", "cat", "get", "put", "fsinfo"].contains(&name) {
+    if !is_agent_statement(name) {
         return None;
     }
     let Some(words) = words(text) else {

@@ -13,12 +13,15 @@ use crate::terminal;
 
 /// The longest time without a look at whether the wait is interrupted.
 const SLICE: Duration = Duration::from_millis(25);
+/// The number of events that can have arrived and not been shown, which the client's queue limits.
+const QUEUED: usize = 1024;
 
 impl<W: Write> Session<W> {
-    /// Shows the events that have arrived; if there are none yet, waits for one.
+    /// Shows the events that have arrived; if there are none yet, waits for one. Those that arrive
+    /// meanwhile may be left: replies, deadlines and interrupts are not to wait for a flood's end.
     pub(super) fn show_events(&mut self, within: Duration) -> io::Result<Outcome> {
         let mut within = within;
-        loop {
+        for _ in 0..=QUEUED {
             match self.events.next_within(within) {
                 Some(Ok(event)) => self.show_event(event)?,
                 Some(Err(error)) if error.is_timeout() => return Ok(Outcome::Done),
@@ -27,6 +30,7 @@ impl<W: Write> Session<W> {
             }
             within = Duration::ZERO;
         }
+        Ok(Outcome::Done)
     }
 
     fn show_event(&mut self, event: RawEvent) -> io::Result<()> {

@@ -19,6 +19,7 @@ use std::time::Duration;
 use qmp_client::blocking::{Client, Events};
 use qmp_client::{Error, RawEvent};
 
+pub use self::agent::is_agent_statement;
 use self::command::Pending;
 pub use self::interrupt::Interrupt;
 use self::recent::{Condition, Recent};
@@ -26,11 +27,15 @@ pub use self::settings::{EventFilter, NAMES, SettingError, Settings};
 use self::typing::Lazy;
 use super::help::help;
 use super::output::{ErrorKind, Failure, Mode, Origin, Output};
+use super::secrets;
 use super::syntax::{self, Statement, SyntaxError};
 use super::types::{BuiltinAgent, Types};
 
 /// The width of help, in columns.
 const WIDTH: usize = 80;
+
+/// The reason why a line for the human monitor is not sent to an agent.
+const NO_HUMAN_MONITOR: &str = "a guest agent has no human monitor";
 
 /// The kind of server at the other end.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -190,7 +195,7 @@ impl<W: Write> Session<W> {
     /// Shows an error of the syntax, and the place that it is about.
     fn misspelled(&mut self, text: &str, error: &SyntaxError) -> io::Result<Outcome> {
         self.place.1 = self.place.1.map(|first| first + error.line(text) - 1);
-        let mut message = error.to_string();
+        let mut message = secrets::unquoted(text, &error.to_string());
         if self.output.mode != Mode::Jsonl {
             let pointer = error.pointer(text).unwrap_or_default();
             message.extend(pointer.lines().map(|line| format!("\n  {line}")));
@@ -231,6 +236,7 @@ impl<W: Write> Session<W> {
         self.interrupt.clear();
         match statement {
             Statement::Command(command) => self.command(command),
+            Statement::Hmp(_) if self.peer == Peer::Agent => self.invalid(NO_HUMAN_MONITOR),
             Statement::Hmp(line) if line.is_empty() => {
                 self.settings.hmp = true;
                 Ok(Outcome::Done)
@@ -283,6 +289,9 @@ impl<W: Write> Session<W> {
             return Ok(Outcome::Done);
         }
         for (name, value) in options {
+            if name == "hmp" && self.peer == Peer::Agent {
+                return self.invalid(NO_HUMAN_MONITOR);
+            }
             if let Err(error) = self.settings.set(name, value) {
                 return self.invalid(&error.to_string());
             }

@@ -115,7 +115,7 @@ impl fmt::Display for Expected<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text => f.write_str("text"),
-            Self::Integer { bytes: false } => f.write_str("a whole number"),
+            Self::Integer { bytes: false } => f.write_str("a whole number of at most 64 bits"),
             Self::Integer { bytes: true } => {
                 f.write_str("a whole number of bytes, such as 1048576 or 1M")
             }

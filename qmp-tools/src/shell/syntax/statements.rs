@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::typing::Typing;
 use super::words::Word;
 use super::{Parser, Statement, SyntaxError, literal, shown};
+use crate::reference::Reference;
 use crate::shell::complete::did_you_mean;
 use crate::shell::types::Shape;
 
@@ -158,8 +159,12 @@ fn seconds(word: Word<'_>) -> Result<Duration, SyntaxError> {
     })
 }
 
-/// The statements of the shell itself.
-pub(crate) const OWN: [(&str, &str); 7] = [
+/// Returns the statements of the shell itself, for the peer that a reference documents.
+pub(crate) fn own(reference: &Reference) -> &'static [(&'static str, &'static str)] {
+    if reference.is_of_agent() { &OWN_OF_AGENT } else { &OWN }
+}
+
+const OWN: [(&str, &str); 7] = [
     ("exec-oob", "Executes a command out-of-band"),
     ("exit", "Leaves the shell"),
     ("help", "Explains a command, an event or a type"),
@@ -167,4 +172,16 @@ pub(crate) const OWN: [(&str, &str); 7] = [
     ("set", "Changes or shows options of the session"),
     ("transaction(", "Begins a transaction, with an action on each line"),
     ("wait", "Waits for an event"),
+];
+
+/// An agent has no human monitor, no transactions, no events, and executes nothing out-of-band.
+const OWN_OF_AGENT: [(&str, &str); 8] = [
+    ("cat", "Shows a text file of the guest: cat PATH"),
+    ("exec", "Runs a program in the guest: exec PROGRAM [ARG...]"),
+    ("exit", "Leaves the shell"),
+    ("fsinfo", "Lists the file systems of the guest"),
+    ("get", "Copies a file from the guest: get PATH [FILE]"),
+    ("help", "Explains a command or a type"),
+    ("put", "Copies a file to the guest: put FILE [PATH]"),
+    ("set", "Changes or shows options of the session"),
 ];
