@@ -334,6 +334,28 @@ fn a_wrong_socket_fails_at_once() {
     }
 }
 
+/// A guest agent that listens itself was waited for as if it were a monitor that starts.
+#[test]
+fn a_guest_agent_is_recognized() {
+    let directory = Directory::new();
+    let (agent, monitor) = (directory.path("agent"), directory.path("monitor"));
+    let program = directory.path("qemu-ga");
+    std::os::unix::fs::symlink(QMP, &program).unwrap();
+    let mut command = Command::new(program);
+    command.args(["sim", &monitor, "--agent", &agent]).stdin(Stdio::null());
+    let _process = Process(command.stderr(Stdio::null()).spawn().unwrap());
+    wait_until(&agent, || UnixStream::connect(&agent).is_ok());
+    for program in [VM_INFO, SHELL] {
+        let begin = Instant::now();
+        let ran = run(program, &[&agent]);
+        assert!(ran.err.contains("the guest agent qemu-ga"), "{ran:?}");
+        assert!(ran.err.contains("`qmp agent`"), "{ran:?}");
+        assert_eq!(ran.status, 3, "{ran:?}");
+        assert!(begin.elapsed() < PATIENCE / 3, "{:?}", begin.elapsed());
+    }
+    assert!(run(QMP, &["agent", &agent, "-c", "guest-ping"]).ok().contains("{}"));
+}
+
 /// A server that serves one client at a time, as a monitor does.
 #[test]
 fn a_busy_monitor_is_said_to_be_busy() {

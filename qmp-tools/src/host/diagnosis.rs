@@ -13,6 +13,10 @@ use super::survey::{Holder, Survey};
 /// Programs that listen in silence, as a busy monitor does, and are not QEMU.
 const SILENT_PROGRAMS: [&str; 5] = ["virtiofsd", "swtpm", "passt", "vhost-device", "vhost-user"];
 
+/// QEMU's guest agent, which waits for its client to begin. It may listen itself, for containers and
+/// tests.
+const GUEST_AGENT: &str = "qemu-ga";
+
 /// The reason why a server that accepts connections does not greet.
 #[derive(Debug, Eq, PartialEq)]
 pub enum Diagnosis {
@@ -38,6 +42,8 @@ pub enum Diagnosis {
     },
     /// The server is another program.
     OtherProgram(Process),
+    /// The server is a guest agent, and a QMP monitor was wanted.
+    Agent(Process),
     /// The process runs, no client holds the monitor, and it does not answer.
     Hangs(Process),
     /// The QEMU runs, no client holds the port, and no guest agent answers.
@@ -51,7 +57,7 @@ impl Diagnosis {
         match self {
             // A device that was plugged in later may use such a chardev.
             Self::Other { role, .. } => *role != Role::Unused,
-            Self::OtherProgram(_) => true,
+            Self::OtherProgram(_) | Self::Agent(_) => true,
             Self::Busy { advice, .. } => advice.is_some(),
             Self::Stopped(_) | Self::Hangs(_) | Self::NoAgent(_) => false,
         }
@@ -89,6 +95,11 @@ impl fmt::Display for Diagnosis {
             Self::OtherProgram(Process { pid, command }) => {
                 write!(f, "the socket belongs to {command} (pid {pid}), which is not a QEMU")
             }
+            Self::Agent(Process { pid, command }) => write!(
+                f,
+                "this is the guest agent {command} (pid {pid}), not a QMP monitor; `qmp agent` talks \
+                 to it"
+            ),
             Self::Hangs(Process { pid, command }) => write!(
                 f,
                 "no client holds the monitor, but {command} (pid {pid}) does not answer: it may be \
@@ -126,6 +137,10 @@ pub(crate) fn of(survey: &Survey, address: &Address, wanted: Role) -> Option<Dia
     }
     if let Some(process) = listener.as_ref().filter(|process| is_silent_program(process)) {
         return Some(Diagnosis::OtherProgram(process.clone()));
+    }
+    let is_agent = |process: &&Process| wanted == Role::Qmp && process.command == GUEST_AGENT;
+    if let Some(process) = listener.as_ref().filter(is_agent) {
+        return Some(Diagnosis::Agent(process.clone()));
     }
     let is_stopped =
         |process: &&Process| host.status(process.pid).is_some_and(|status| status.is_stopped());
