@@ -20,7 +20,7 @@ pub enum Program {
 /// The longest chain of configuration files that is followed, in files.
 const MOST_FILES: usize = 16;
 
-/// What a command line says.
+/// The name, the identifiers and the sockets that a command line gives.
 #[derive(Debug, Default)]
 pub(crate) struct CommandLine {
     pub(crate) name: Option<String>,

@@ -175,7 +175,7 @@ pub(crate) fn find(host: &Host, directories: &Directories) -> Vec<Managed> {
     found
 }
 
-/// Returns the manager whose pattern a path has, whoever's directory it is in, and the machine's
+/// Returns the manager whose pattern a path has, in the directory of any user, and the machine's
 /// name.
 pub(crate) fn of_path(path: &Path) -> Option<(&'static Manager, String)> {
     let text = path.to_str()?;

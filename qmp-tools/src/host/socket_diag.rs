@@ -1,4 +1,4 @@
-//! What Linux tells about Unix sockets beyond `/proc/net/unix`: the other end of a connection, and
+//! Facts about Unix sockets that Linux tells beyond `/proc/net/unix`: the other end of a connection, and
 //! the file that a socket is bound to. Any user may ask.
 
 use std::collections::HashMap;

@@ -40,7 +40,7 @@ pub(super) struct Tty {
     signals: Signals,
 }
 
-/// What signals do meanwhile: those that end the program, and that of a new size, end a wait.
+/// The signals that end a wait: those that end the program, and that of a new size.
 #[derive(Debug, Default)]
 struct Signals {
     registered: Vec<SigId>,
