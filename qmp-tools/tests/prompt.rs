@@ -38,6 +38,29 @@ fn keys_typed_ahead_are_not_lost() {
     assert_eq!(terminal.exit(), 0);
 }
 
+/// A signal ends the program as it would any other, and leaves the terminal as it was.
+#[test]
+fn a_signal_restores_the_terminal() {
+    use std::os::unix::process::ExitStatusExt;
+
+    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::termios::LocalModes;
+
+    let usual = LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+        let mut terminal = Terminal::open(&[]);
+        terminal.expect_prompt();
+        assert!(!terminal.mode().intersects(usual));
+        terminal.press("query-st");
+        terminal.expect_line("(QEMU) query-st");
+        kill_process(Pid::from_child(&terminal.shell.0), signal).unwrap();
+        terminal.exit();
+        let status = terminal.shell.0.wait().unwrap();
+        assert_eq!(status.signal(), Some(signal.as_raw()), "{status:?}");
+        assert!(terminal.mode().contains(usual), "{signal:?}");
+    }
+}
+
 #[test]
 fn lines_continue_until_the_command_is_complete() {
     let mut terminal = Terminal::open(&[]);

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use super::support::{Directory, Process, SHELL};
 
@@ -174,6 +174,11 @@ impl Terminal {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
+    }
+
+    /// Returns the mode of the terminal.
+    pub fn mode(&self) -> LocalModes {
+        tcgetattr(&self.keyboard).unwrap().local_modes
     }
 
     /// Waits until the program has exited, and returns its status.

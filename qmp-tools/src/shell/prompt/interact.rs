@@ -103,9 +103,17 @@ impl<'p> Seat<'p> {
         cleared.map(|()| outcome)
     }
 
+    /// Returns the signal that ended the prompt, and is to end the program.
+    pub(super) fn ended_by(&self) -> Option<i32> {
+        self.tty.ended_by()
+    }
+
     fn turn(&mut self) -> io::Result<Outcome> {
         let mut bytes = [0; 4096];
         loop {
+            if self.tty.ended_by().is_some() {
+                return Ok(Outcome::Interrupted);
+            }
             if let Some(outcome) = self.messages()? {
                 return Ok(outcome);
             }

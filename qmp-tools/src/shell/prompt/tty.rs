@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -11,6 +12,9 @@ use rustix::io::Errno;
 use rustix::termios::{
     self, InputModes, LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios,
 };
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
+use signal_hook::{SigId, flag};
 
 /// Terminals that understand it mark a paste.
 const BRACKETED_PASTE: &str = "\x1b[?2004h";
@@ -33,6 +37,42 @@ pub(super) enum Arrived {
 pub(super) struct Tty {
     before: Termios,
     woken: UnixStream,
+    signals: Signals,
+}
+
+/// What signals do meanwhile: those that end the program, and that of a new size, end a wait.
+#[derive(Debug, Default)]
+struct Signals {
+    registered: Vec<SigId>,
+    /// The number of a signal that ends the program, or 0.
+    ends: Arc<AtomicUsize>,
+    /// Whether such a signal ends the program at once: the terminal is as it was.
+    at_once: Arc<AtomicBool>,
+}
+
+impl Signals {
+    fn register(&mut self, waker: &UnixStream) -> io::Result<()> {
+        for signal in [SIGHUP, SIGINT, SIGTERM] {
+            let number = usize::try_from(signal).unwrap_or_default();
+            let at_once = Arc::clone(&self.at_once);
+            self.registered.push(flag::register_conditional_default(signal, at_once)?);
+            let ends = Arc::clone(&self.ends);
+            self.registered.push(flag::register_usize(signal, ends, number)?);
+        }
+        for signal in [SIGHUP, SIGINT, SIGTERM, SIGWINCH] {
+            let waker = waker.try_clone()?;
+            self.registered.push(signal_hook::low_level::pipe::register(signal, waker)?);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        for registered in self.registered.drain(..) {
+            signal_hook::low_level::unregister(registered);
+        }
+    }
 }
 
 /// Ends a wait from another thread.
@@ -52,13 +92,16 @@ impl Tty {
         let (woken, waker) = UnixStream::pair()?;
         woken.set_nonblocking(true)?;
         waker.set_nonblocking(true)?;
-        let tty = Self { before, woken };
+        let mut signals = Signals::default();
+        signals.register(&waker)?;
+        let tty = Self { before, woken, signals };
         tty.enter()?;
         Ok((tty, Waker(Arc::new(waker))))
     }
 
     /// Takes over editing and echo. Output is still processed: a line feed begins a new row.
     pub(super) fn enter(&self) -> io::Result<()> {
+        self.signals.at_once.store(false, Ordering::Relaxed);
         let mut raw = self.before.clone();
         raw.local_modes -=
             LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN;
@@ -82,7 +125,15 @@ impl Tty {
         let mut lent = self.before.clone();
         // Zero disables the character.
         lent.special_codes[SpecialCodeIndex::VSUSP] = 0;
-        Ok(termios::tcsetattr(io::stdin(), OptionalActions::Drain, &lent)?)
+        termios::tcsetattr(io::stdin(), OptionalActions::Drain, &lent)?;
+        self.signals.at_once.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Returns the signal that ends the program, if one has arrived.
+    pub(super) fn ended_by(&self) -> Option<i32> {
+        let signal = i32::try_from(self.signals.ends.load(Ordering::Relaxed)).ok();
+        signal.filter(|signal| *signal != 0)
     }
 
     /// Discards what was typed and not read yet.
