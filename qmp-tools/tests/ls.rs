@@ -268,6 +268,14 @@ fn every_program_takes_a_name() {
         run(SHELL, &[text, "-c", "query-status"]).ok();
         run(SCHEMA, &["import", text]).ok();
     }
+    let proxy = directory.path("proxy");
+    let served = Command::new(QMP).args(["proxy", &proxy, &name]).stderr(Stdio::null()).spawn();
+    let served = Process(served.unwrap());
+    wait_until(&proxy, || UnixStream::connect(&proxy).is_ok());
+    assert!(run(SHELL, &[&proxy, "-c", "query-name"]).ok().contains(&name));
+    drop(served);
+    let error = run(QMP, &["proxy", &proxy, &other]).err;
+    assert!(error.contains("2 machines are called"), "{error}");
     for program in [VM_INFO, SHELL] {
         let ran = run(program, &[&other]);
         assert!(ran.err.contains("2 machines are called"), "{ran:?}");

@@ -14,7 +14,9 @@ fn types_and_names_agree() {
     const { assert!(!GuestExecStatus::READ_ONLY) };
     assert!(qmp::is_read_only("query-status") && qmp::is_read_only("qom-get"));
     assert!(qga::is_read_only("guest-ping") && qga::is_read_only("guest-get-fsinfo"));
-    for name in ["stop", "human-monitor-command", "qmp_capabilities", "query-weather", ""] {
+    let creating = ["device-list-properties", "qom-list-properties"];
+    let acting = ["stop", "human-monitor-command", "qmp_capabilities", "query-weather", ""];
+    for name in creating.into_iter().chain(acting) {
         assert!(!qmp::is_read_only(name), "{name}");
     }
     for name in ["guest-exec", "guest-exec-status", "guest-file-read", "query-status"] {

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -27,6 +28,9 @@ const SOON: Duration = Duration::from_secs(5);
 const ROLE: &str = "QMP_VM_OWNER_ROLE";
 /// The program that the owner launches, and its arguments, separated by newlines.
 const PROGRAM: &str = "QMP_VM_OWNER_PROGRAM";
+
+/// Says that the test is alone in its process.
+const LEFT: &str = "QMP_VM_ALONE";
 
 const MACHINE: [&str; 9] =
     ["-M", "none", "-display", "none", "-nodefaults", "-S", "-accel", "tcg", "-no-user-config"];
@@ -501,11 +505,78 @@ fn programs_that_are_not_qemu() {
     assert!(error.report().contains("ended before its monitor was open"), "{}", error.report());
     let none: [&str; 0] = [];
     let options = Options::new().greeting_within(Duration::from_millis(100));
-    let cat = Launch::new("cat").monitor_args(none).options(options).start::<Client>().unwrap_err();
-    assert!(cat.is_timeout(), "{}", cat.report());
+    // It ends as soon as its monitor is closed, which is not the reason.
+    for _ in 0..5 {
+        let cat = Launch::new("cat").monitor_args(none).options(options.clone());
+        let error = cat.start::<Client>().unwrap_err();
+        assert!(error.is_timeout(), "{}", error.report());
+    }
     let error = script("echo hello >&0; exec sleep 60").start::<Client>().unwrap_err();
     assert!(error.report().contains("hello"), "{}", error.report());
     wait_until(SOON, || descendants(std::process::id()).iter().all(|id| !is_sleep(*id)), "sleep");
+}
+
+/// The shell that starts a program changes neither its name nor its arguments.
+#[test]
+fn odd_names_and_arguments_arrive() {
+    let directory =
+        std::env::temp_dir().join(format!("qmp-vm-odd it's\n\"$x\" {}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = std::env::join_paths([&*directory, "/usr/bin".as_ref(), "/bin".as_ref()]).unwrap();
+    let odd = ["-n", "--", "-c", "a b", "it's", "$(exit 3)", "`x`", "", "*", "{fd}", "é", "x="];
+    for name in ["plain", "-a", "--", "-q e'mu\"", "a=b", "$HOME", "exec", "é\n"] {
+        let text = "#!/bin/sh\nfor word; do printf '<%s>' \"$word\" >&2; done\n";
+        let file = directory.join(name);
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
+        for program in [name.as_ref(), file.as_os_str()] {
+            let path = path.clone();
+            let launch = Launch::new(program).args(odd).monitor_args(["{fd}"; 0]);
+            let launch = launch.configure(move |command| {
+                command.env("PATH", path);
+            });
+            let report = launch.start::<Client>().unwrap_err().report();
+            let words: String = odd.iter().map(|word| format!("<{word}>")).collect();
+            assert!(report.contains(&words), "{program:?}: {report}");
+        }
+    }
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// Many machines at once, again and again, leave neither descriptors nor processes.
+#[test]
+fn nothing_is_left_after_many_launches() {
+    if std::env::var_os(LEFT).is_none() {
+        // In a process of its own, in which no other test opens anything.
+        let me = std::env::current_exe().unwrap();
+        let mut alone = Command::new(me);
+        alone.args(["--exact", "nothing_is_left_after_many_launches"]).env(LEFT, "1");
+        assert!(alone.stdout(Stdio::null()).status().unwrap().success());
+        return;
+    }
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let round = || {
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                scope.spawn(move || {
+                    let vm =
+                        script(WELL).grace(Duration::from_millis(50)).start::<Client>().unwrap();
+                    match number % 3 {
+                        0 => drop(vm),
+                        1 => assert!(vm.process().kill().is_ok()),
+                        _ => assert!(script("exit 3").start::<Client>().is_err()),
+                    }
+                });
+            }
+        });
+    };
+    round();
+    let is_calm = || descendants(std::process::id()).is_empty();
+    wait_until(PATIENCE, is_calm, "processes");
+    let before = open();
+    (0..8).for_each(|_| round());
+    wait_until(PATIENCE, is_calm, "processes");
+    wait_until(PATIENCE, || open() <= before, "descriptors");
 }
 
 fn is_sleep(id: u32) -> bool {

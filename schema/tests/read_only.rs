@@ -8,7 +8,15 @@ use qmp_codegen::Root;
 use qmp_codegen::schema::{Command, Schema};
 
 /// Commands that have an effect, by the reason. They are not marked.
-const ACTS: [(&str, &[&str]); 8] = [
+const ACTS: [(&str, &[&str]); 10] = [
+    (
+        // `qom-list-properties` of `qio-net-listener` aborts QEMU 7.2 and 10.0, and
+        // `device-list-properties` of `virtio-vga-gl` ends 7.2 if a module is missing.
+        "it creates an object of a type that its arguments choose, which ends some releases of QEMU",
+        &["device-list-properties", "qom-list-properties"],
+    ),
+    // That of a virtio block device aborts QEMU 11.1.
+    ("it ends some releases of QEMU", &["x-query-virtio-status"]),
     (
         "it adds, changes or removes a part of the machine",
         &[

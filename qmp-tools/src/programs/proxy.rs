@@ -35,7 +35,7 @@ pub struct Arguments {
     #[arg(value_name = "UPSTREAM")]
     upstream: String,
 
-    /// Allow only commands that have no effect on the machine
+    /// Allow only commands that have no effect on the machine, and mask secrets in replies
     #[arg(long)]
     read_only: bool,
 

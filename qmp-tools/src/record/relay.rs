@@ -58,7 +58,8 @@ impl Listener {
         match address {
             sim::Address::Unix(path) => SocketFile::bind(path, 0o600).map(Self::Unix),
             sim::Address::Tcp { host, port } => {
-                let host = if host.is_empty() { "0.0.0.0" } else { host };
+                // A monitor can do everything that QEMU can: other hosts must be asked for.
+                let host = if host.is_empty() { "localhost" } else { host };
                 TcpListener::bind((host, *port)).map(Self::Tcp)
             }
             other => {
@@ -243,5 +244,21 @@ impl AsFd for Stream {
             Self::Unix(stream) => stream.as_fd(),
             Self::Tcp(stream) => stream.as_fd(),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_hosts_must_be_asked_for() {
+        let listener = Listener::bind(&sim::Address::Tcp { host: String::new(), port: 0 }).unwrap();
+        let address = listener.address();
+        assert!(
+            address.starts_with("tcp:127.0.0.1:") || address.starts_with("tcp:[::1]:"),
+            "{address}"
+        );
     }
 }

@@ -7,8 +7,8 @@ use std::fmt;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::text::{Masking, mask, strings, unquote};
-use super::{SECRET, commands_with_secrets, human, masking, to_strict, url};
+use super::text::{Masking, mask, mask_file_names, strings, unquote};
+use super::{SECRET, commands_with_secrets, human, masking, secrets_of, to_strict, url};
 use crate::secret::suggests_secret;
 
 /// The greatest number of replies that are waited for.
@@ -22,8 +22,8 @@ const MIN_ECHO: usize = 3;
 /// recordings.
 ///
 /// A redactor is for one connection. Secret are the members of commands that
-/// [`redact`](crate::redact) masks, however the command is written, also in file names that are JSON;
-/// passwords in URLs; what `qom-get` and `qom-list-get` return of secret properties; and what a reply
+/// [`redact`](crate::redact) masks, however the command is written, also in file names that are JSON, of
+/// commands, replies and events; passwords in URLs; what `qom-get` and `qom-list-get` return of secret properties; and what a reply
 /// repeats of its command's secrets.
 ///
 /// ```
@@ -121,7 +121,10 @@ impl Redactor {
                 texts.iter().rev().fold(Cow::Borrowed(text), replace)
             }
         };
-        url::mask(masked)
+        url::mask(match mask_file_names(&masked, &in_file_names) {
+            Some(masked) => Cow::Owned(masked),
+            None => masked,
+        })
     }
 
     /// Returns what is secret in a message of the server.
@@ -205,7 +208,12 @@ fn secrets_in(text: &str) -> Vec<&'static str> {
 
 /// Returns whether a property of an object is secret: if it is so when objects are created.
 fn is_secret_property(name: &str) -> bool {
-    super::secrets_of("object-add").contains(&name) || suggests_secret(name)
+    secrets_of("object-add").contains(&name) || suggests_secret(name)
+}
+
+/// Returns how a member is masked in a file name of an image.
+fn in_file_names(name: &str) -> Masking {
+    masking(name, secrets_of("blockdev-add"))
 }
 
 /// Notes the texts in a hidden value that a reply could repeat.
@@ -346,6 +354,28 @@ mod tests {
             redactor.sent(&get("data", &format!(", \"id\": {id}")));
         }
         assert!(!redactor.received(r#"{"return": "x", "id": 0}"#).contains('x'));
+    }
+
+    /// QEMU describes an image by a file name that is JSON, which has its cookies: in replies to other
+    /// commands, in errors, and in the text of the human monitor.
+    #[test]
+    fn file_names_in_replies_have_no_secrets() {
+        let name = r#"json:{\"driver\": \"raw\", \"file\": {\"driver\": \"https\", \"cookie\": \"hunter2\", \"url\": \"x\"}}"#;
+        let nested = r#"json:{\"file\": \"json:{\\\"cookie\\\": \\\"hunter2\\\"}\"}"#;
+        for name in [name, nested] {
+            for received in [
+                format!(r#"{{"return": [{{"file": "{name}", "ro": true}}, {{"x": "y"}}]}}"#),
+                format!(r#"{{"error": {{"desc": "Could not open '{name}': x"}}}}"#),
+                format!(r#"{{"return": "d0: {name} (raw)\r\n    Attached to: x\r\n"}}"#),
+                format!(r#"{{"event": "X", "data": {{"'": "{name}"}}}}"#),
+            ] {
+                let shown = Redactor::new().received(&received).into_owned();
+                assert!(shown.contains("<secret>") && !shown.contains("hunter2"), "{shown}");
+                assert!(serde_json::from_str::<Value>(&shown).is_ok(), "{shown}");
+            }
+        }
+        let plain = r#"{"return": "json:{\"driver\": \"null-co\"}"}"#;
+        assert!(matches!(Redactor::new().received(plain), Cow::Borrowed(_)));
     }
 
     #[test]

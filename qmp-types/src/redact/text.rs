@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use super::{SECRET, human};
 
+/// The beginning of a file name that is JSON.
+const MARK: &str = "json:";
+
 /// How the value of a member is masked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Masking {
@@ -63,22 +66,44 @@ pub(super) fn mask<'t>(
     Cow::Owned(masked)
 }
 
-/// Masks the members of a file name that is JSON, as in `"json:{\"driver\": \"https\", ...}"`.
-/// Returns none if it has no secrets.
+/// Masks the members of the file names in a text that are JSON, and nothing else. Returns none if they
+/// have no secrets.
+pub(super) fn mask_file_names(text: &str, masking: &dyn Fn(&str) -> Masking) -> Option<String> {
+    if !text.contains(MARK) {
+        return None;
+    }
+    let bytes = text.as_bytes();
+    let (mut masked, mut copied, mut at) = (String::new(), 0, 0);
+    while let Some(found) = bytes[at..].iter().position(|byte| is_quote(*byte)) {
+        let begin = at + found;
+        at = string_end(bytes, begin);
+        if let Some(shown) = mask_nested(&text[begin..at], masking, &mut |_| ()) {
+            masked.push_str(&text[copied..begin]);
+            masked.push_str(&shown);
+            copied = at;
+        }
+    }
+    if copied == 0 {
+        return None;
+    }
+    masked.push_str(&text[copied..]);
+    Some(masked)
+}
+
+/// Masks the members of a file name that is JSON, as in `"json:{\"driver\": \"https\", ...}"`, at any
+/// place in a string: errors and the human monitor have it in a sentence. Returns none if it has no
+/// secrets.
 fn mask_nested(
     quoted: &str,
     masking: &dyn Fn(&str) -> Masking,
     hidden: &mut dyn FnMut(&str),
 ) -> Option<String> {
-    if !quoted.get(1..).is_some_and(|inner| inner.starts_with("json:")) {
-        return None;
-    }
     let inner = unquote(quoted)?;
+    let (before, name) = inner.split_at(inner.find(MARK)? + MARK.len());
     // Each level doubles the backslashes, so that the recursion is not deep.
-    let shown = mask(inner.strip_prefix("json:")?, masking, hidden);
-    match shown {
+    match mask(name, masking, hidden) {
         Cow::Borrowed(_) => None,
-        Cow::Owned(shown) => serde_json::to_string(&format!("json:{shown}")).ok(),
+        Cow::Owned(shown) => serde_json::to_string(&format!("{before}{shown}")).ok(),
     }
 }
 

@@ -174,6 +174,7 @@ impl Script {
 
     /// Returns the text. A descriptor is free if it cannot be duplicated; `command` keeps the shell
     /// from exiting because of that. The number of a redirection cannot be a variable, hence `eval`.
+    /// Some shells take a program that begins with `-` for an option of `exec`, others do not know `--`.
     fn text(&self) -> String {
         let Self { lines, secrets, monitor, redirections, texts } = self;
         let (lines, secrets, monitor) = (lines.join("\n"), secrets.join(" "), monitor.join(" "));
@@ -191,6 +192,7 @@ free() {{
 {lines}
 program=$1
 shift
+case $program in -*) program=$(command -v -- "$program") ;; esac
 set -- "$program" {secrets} "$@" {monitor}
 eval "exec \"\$@\"{redirections}{texts}
 ""#

@@ -132,11 +132,8 @@ impl Inner {
     }
 
     /// Returns the error of a process that did not greet in time. No other client can be the
-    /// cause.
+    /// cause. If the process has ended by now, that may be because its monitor was closed.
     pub(crate) fn late_greeting(&self, timeout: Timeout) -> LaunchError {
-        if let Ok(Some(exit)) = self.try_wait() {
-            return self.exited(exit);
-        }
         let waited_for = WaitedFor::State("the greeting".into());
         let timeout = Timeout::new(waited_for, timeout.within).because(timeout.cause);
         LaunchError::not_ready(&*self.program, self.wrote(Output::Stderr), timeout)

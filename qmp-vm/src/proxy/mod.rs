@@ -82,9 +82,11 @@ mod end;
 mod handle;
 mod listener;
 mod mailbox;
+mod masked;
 mod policy;
 mod service;
 mod switchboard;
+mod text;
 mod upstream;
 
 pub use access::Access;

@@ -42,9 +42,14 @@ impl Policy {
     /// Allows the commands that, whatever their arguments, have no effect on the machine, as listed by
     /// [`READ_ONLY`](qmp_types::qmp::READ_ONLY).
     ///
-    /// Commands that the schema does not know are denied, and so is `human-monitor-command`. What has
-    /// no effect is not always harmless to tell: [`deny`](Self::deny) `qom-get` and `qom-list-get`
-    /// if the machine has `secret` objects, whose data they return.
+    /// Commands that the schema does not know are denied, and so are `human-monitor-command`, and
+    /// `device-list-properties` and `qom-list-properties`, which create an object: with some types, that
+    /// ends some releases of QEMU.
+    ///
+    /// In replies, secrets are masked as in recordings, by a [`Redactor`](qmp_types::Redactor):
+    /// `<secret>` replaces what `qom-get` and `qom-list-get` return of secret properties, such as the
+    /// `data` of a `secret` object, and passwords in the names of images. [`allow`](Self::allow) does
+    /// not change that.
     #[must_use]
     pub fn read_only() -> Self {
         Self::new(Base::ReadOnly)
@@ -78,6 +83,11 @@ impl Policy {
     #[must_use]
     pub fn allows(&self, command: &str) -> bool {
         self.reason(command).is_none()
+    }
+
+    /// Returns whether secrets are masked in replies.
+    pub(super) fn masks_secrets(&self) -> bool {
+        matches!(self.base, Base::ReadOnly)
     }
 
     /// Returns the error for a command that is denied.

@@ -10,10 +10,11 @@ use qmp_client::protocol::{CallId, Connection, Deadline, Incoming, Input, Kind, 
 use qmp_client::protocol::{Error as ProtocolError, WriteArguments};
 use qmp_server::{Budgets, CloseReason, Limits, Request, Session};
 use qmp_types::recording::{Direction, Recorder};
-use qmp_types::{Capability, Greeting, QmpError, Timestamp};
+use qmp_types::{Capability, Greeting, QmpError, Redactor, Timestamp};
 use serde_json::value::RawValue;
 
 use super::access::Access;
+use super::{masked, text};
 
 /// The numbers of what a proxy has done so far.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -67,6 +68,8 @@ struct Undo {
 struct Call {
     caller: Caller,
     request: Request,
+    /// Masks the secrets in the reply, if that is the policy.
+    redactor: Option<Box<Redactor>>,
 }
 
 /// The addressee of the result of a call.
@@ -217,7 +220,7 @@ impl Switchboard {
         let takes_descriptors = takes_descriptors(&request.name);
         let descriptors = if takes_descriptors { request.take_descriptors() } else { Vec::new() };
         if let Some(recorder) = &client.recorder {
-            recorder.message(Direction::Sent, &command_text(&request), descriptors.len());
+            recorder.message(Direction::Sent, &text::command(&request), descriptors.len());
         }
         if let Some(error) = client.access.policy.refusal(&request.name) {
             self.counts.denied += 1;
@@ -241,16 +244,19 @@ impl Switchboard {
         }
         submission.deadline =
             client.access.calls_within.and_then(|within| Deadline::after(now, within));
-        let text = request.arguments_text();
+        let arguments = request.arguments_text();
         let write = |out: &mut Vec<u8>| {
-            out.extend_from_slice(text.unwrap_or_default().as_bytes());
+            out.extend_from_slice(arguments.unwrap_or_default().as_bytes());
             Ok(())
         };
-        submission.arguments = text.is_some().then_some(WriteArguments(&write));
+        submission.arguments = arguments.is_some().then_some(WriteArguments(&write));
+        let redactor =
+            client.access.policy.masks_secrets().then(|| Box::new(masked::redactor(&request)));
         match self.upstream.submit(submission) {
             Ok(id) => {
                 self.counts.commands += 1;
-                self.calls.insert(id, Call { caller: Caller::Client(number), request });
+                let caller = Caller::Client(number);
+                self.calls.insert(id, Call { caller, request, redactor });
                 Ok(())
             }
             Err(error) => Err(Box::new((request, own_error(error)))),
@@ -269,7 +275,7 @@ impl Switchboard {
     }
 
     fn reply(&mut self, id: CallId, result: Result<&RawValue, ProtocolError>) {
-        let Some(Call { caller, request }) = self.calls.remove(&id) else { return };
+        let Some(Call { caller, request, redactor }) = self.calls.remove(&id) else { return };
         match caller {
             Caller::Client(number) => {
                 self.has_quit |= result.is_ok() && request.name == "quit";
@@ -277,7 +283,14 @@ impl Switchboard {
                 if let Some(client) = self.clients.get_mut(&number) {
                     client.undo.extend(undo);
                 }
-                self.answer(number, request, &result.map_err(own_error));
+                let result = result.map_err(own_error);
+                match redactor {
+                    Some(redactor) => {
+                        let masked = masked::mask(*redactor, request.ticket.id(), result);
+                        self.answer(number, request, &masked.as_deref().map_err(Clone::clone));
+                    }
+                    None => self.answer(number, request, &result),
+                }
                 self.mark(number);
             }
             Caller::Gone => {
@@ -291,7 +304,7 @@ impl Switchboard {
     fn answer(&mut self, number: u64, request: Request, result: &Result<&RawValue, QmpError>) {
         let Some(client) = self.clients.get_mut(&number) else { return };
         if let Some(recorder) = &client.recorder {
-            let text = reply_text(request.ticket.id(), result.as_ref().copied());
+            let text = text::reply(request.ticket.id(), result.as_ref().copied());
             recorder.message(Direction::Received, &text, 0);
         }
         client.session.reply(request.ticket, result);
@@ -301,7 +314,7 @@ impl Switchboard {
         for (number, client) in &mut self.clients {
             if client.session.is_negotiated() && client.access.wants(name) {
                 if let Some(recorder) = &client.recorder {
-                    recorder.message(Direction::Received, &event_text(name, data, timestamp), 0);
+                    recorder.message(Direction::Received, &text::event(name, data, timestamp), 0);
                 }
                 client.session.event(name, data, timestamp);
                 client.mark(*number, &mut self.changed);
@@ -368,30 +381,4 @@ fn undo(request: &Request, value: &RawValue) -> Option<Undo> {
         }
         _ => None,
     }
-}
-
-fn command_text(request: &Request) -> String {
-    let verb = if request.ticket.is_out_of_band() { "exec-oob" } else { "execute" };
-    let name = serde_json::to_string(&request.name).unwrap_or_default();
-    let arguments = request.arguments_text().map(|text| format!(r#", "arguments": {text}"#));
-    let id = request.ticket.id().map(|id| format!(r#", "id": {id}"#));
-    format!(r#"{{"{verb}": {name}{}{}}}"#, arguments.unwrap_or_default(), id.unwrap_or_default())
-}
-
-fn reply_text(id: Option<&str>, result: Result<&RawValue, &QmpError>) -> String {
-    let id = id.map(|id| format!(r#", "id": {id}"#)).unwrap_or_default();
-    match result {
-        Ok(value) => format!(r#"{{"return": {value}{id}}}"#),
-        Err(error) => {
-            let error = serde_json::to_string(error).unwrap_or_default();
-            format!(r#"{{"error": {error}{id}}}"#)
-        }
-    }
-}
-
-fn event_text(name: &str, data: Option<&RawValue>, timestamp: Timestamp) -> String {
-    let name = serde_json::to_string(name).unwrap_or_default();
-    let time = serde_json::to_string(&timestamp).unwrap_or_default();
-    let data = data.map(|data| format!(r#", "data": {data}"#)).unwrap_or_default();
-    format!(r#"{{"timestamp": {time}, "event": {name}{data}}}"#)
 }

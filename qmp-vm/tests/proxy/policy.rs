@@ -52,6 +52,66 @@ fn read_only_denies_every_command_that_has_an_effect() {
     println!("read-only: {passed} commands pass, {denied} are denied");
 }
 
+/// With some arguments, these end some releases of QEMU.
+#[test]
+fn a_read_only_client_cannot_create_objects() {
+    for name in ["device-list-properties", "qom-list-properties", "x-query-virtio-status"] {
+        assert!(!Policy::read_only().allows(name), "{name}");
+    }
+}
+
+/// Properties can be read, but not those that are secret, however the command and the reply are
+/// written.
+#[test]
+fn secrets_are_masked_for_clients_that_only_read() {
+    let (monitor, proxy) = Monitor::new();
+    let policy = || Policy::read_only().allow(["qom-get"]);
+    let mut client = Raw::connect(&proxy, Access::new().policy(policy()));
+    for (command, value, seen) in [
+        (
+            r#"{"execute": "qom-get", "arguments": {"path": "/objects/s", "property": "data"}, "id": 1}"#,
+            r#""hunter2""#,
+            r#"{"return": "<secret>", "id": 1}"#,
+        ),
+        (
+            r"{'arguments': {'property': 'd\u0061ta', 'path': 's'}, 'execute': 'qom-get'}",
+            r#"{"a": "hunter2"}"#,
+            r#"{"return": "<secret>"}"#,
+        ),
+        (
+            r#"{"execute": "qom-list-get", "arguments": {"paths": ["/objects/s"]}, "id": {"return": "x"}}"#,
+            r#"[{"properties": [{"name": "data", "type": "string", "value": "hunter2"}, {"name": "type", "type": "string", "value": "secret"}]}]"#,
+            r#"{"return": [{"properties":[{"name":"data","type":"string","value":"<secret>"},{"name":"type","type":"string","value":"secret"}]}], "id": {"return": "x"}}"#,
+        ),
+        (
+            r#"{"execute": "query-named-block-nodes"}"#,
+            r#"[{"file": "json:{\"driver\": \"https\", \"cookie\": \"hunter2\"}"}, {"file": "https://me:hunter2@host/x"}]"#,
+            r#"{"return": [{"file": "json:{\"driver\": \"https\", \"cookie\": \"<secret>\"}"}, {"file": "https://me:<secret>@host/x"}]}"#,
+        ),
+        // Without secrets, the text is QEMU's.
+        (
+            r#"{"execute": "qom-get", "arguments": {"path": "x", "property": "size"}}"#,
+            r#"{"b": 1e2, "a" :18446744073709551615}"#,
+            r#"{"return": {"b": 1e2, "a" :18446744073709551615}}"#,
+        ),
+    ] {
+        client.send(command);
+        monitor.answer(&monitor.command(), value);
+        assert_eq!(client.line(), seen, "{command}");
+    }
+    client.send(r#"{"execute": "qom-get", "arguments": {"path": "s", "property": "data"}}"#);
+    let command = monitor.command();
+    let error = r#"{"class": "GenericError", "desc": "not 'hunter2'"}"#;
+    monitor.send(&format!(r#"{{"error": {error}, "id": {}}}"#, super::support::id(&command)));
+    let line = client.line();
+    assert!(line.contains("GenericError") && !line.contains("hunter2"), "{line}");
+    // Who may do everything may also see everything.
+    let mut all = Raw::connect(&proxy, Access::new());
+    all.send(r#"{"execute": "qom-get", "arguments": {"path": "s", "property": "data"}}"#);
+    monitor.answer(&monitor.command(), r#""hunter2""#);
+    assert_eq!(all.line(), r#"{"return": "hunter2"}"#);
+}
+
 #[test]
 fn names_that_are_denied_win_over_those_that_are_allowed() {
     for (policy, allowed, denied) in [
