@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use qmp_client::blocking::Client;
 use qmp_client::qmp::commands::{QueryStatus, QueryVersion};
+use qmp_client::qmp::types::{ObjectOptions, SecretProperties};
 use qmp_client::{Error, Options};
 use qmp_vm::{Launch, Launched};
 
@@ -540,6 +541,27 @@ fn odd_names_and_arguments_arrive() {
             assert!(report.contains(&words), "{program:?}: {report}");
         }
     }
+    std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// The shell that starts a program changes none of its variables, and puts no secret into them.
+#[test]
+fn the_environment_arrives() {
+    let directory = std::env::temp_dir().join(format!("qmp-vm-environment-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = directory.join("program");
+    std::fs::write(&file, "#!/bin/sh\nenv | tr '\\n' ' ' >&2\n").unwrap();
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
+    let secret = SecretProperties::new().data("hunter2");
+    let secret = ObjectOptions::new(secret, "s");
+    let names =
+        ["line", "taken", "number", "program", "fd", "free", "text", "text0", "secret", "secret0"];
+    let launch = Launch::new(&file).object(&secret).configure(move |command| {
+        command.env_clear().envs(names.map(|name| (name, "kept")));
+    });
+    let report = launch.start::<Client>().unwrap_err().report();
+    assert!(names.iter().all(|name| report.contains(&format!("{name}=kept"))), "{report}");
+    assert!(!report.contains("hunter2"), "{report}");
     std::fs::remove_dir_all(&directory).unwrap();
 }
 

@@ -143,16 +143,16 @@ impl Script {
         let mut script = Self {
             lines: Vec::new(),
             secrets: Vec::new(),
-            monitor: monitor.iter().map(|argument| with_variable(argument, FD, "fd")).collect(),
+            monitor: monitor.iter().map(|argument| with_variable(argument, FD, "qmp_fd")).collect(),
             redirections: String::new(),
             texts: String::new(),
         };
         for number in 0..secrets.len() {
-            script.lines.push(format!("read -r text{number} || exit"));
+            script.lines.push(format!("read -r qmp_text{number} || exit"));
         }
         if monitor.iter().any(|argument| argument.contains(FD)) {
-            script.lines.push("free; fd=$number".to_owned());
-            script.redirections += " $fd<&0";
+            script.lines.push("qmp_free; qmp_fd=$qmp_number".to_owned());
+            script.redirections += " $qmp_fd<&0";
             script.redirections += if has_console { " <&1" } else { " </dev/null" };
         }
         for (number, secret) in secrets.iter().enumerate() {
@@ -164,36 +164,37 @@ impl Script {
     /// Puts a secret into a pipe, from which the program reads it.
     fn secret(&mut self, number: usize, secret: &Secret) {
         const PLACE: &str = "/dev/fd/{secret}";
-        let variable = format!("secret{number}");
-        self.lines.push(format!("free; {variable}=$number"));
+        let variable = format!("qmp_secret{number}");
+        self.lines.push(format!("qmp_free; {variable}=$qmp_number"));
         self.secrets.push("-object".to_owned());
         self.secrets.push(with_variable(&secret.json(PLACE), "{secret}", &variable));
         self.redirections += &format!(" ${variable}<<END{number}");
-        self.texts += &format!("\n$text{number}\nEND{number}");
+        self.texts += &format!("\n$qmp_text{number}\nEND{number}");
     }
 
     /// Returns the text. A descriptor is free if it cannot be duplicated; `command` keeps the shell
     /// from exiting because of that. The number of a redirection cannot be a variable, hence `eval`.
     /// Some shells take a program that begins with `-` for an option of `exec`, others do not know `--`.
+    /// A variable that has the name of one in the environment would be passed on, hence the prefix.
     fn text(&self) -> String {
         let Self { lines, secrets, monitor, redirections, texts } = self;
         let (lines, secrets, monitor) = (lines.join("\n"), secrets.join(" "), monitor.join(" "));
         format!(
-            r#"read -r line || exit
-taken=
-free() {{
-    for number in 9 8 7 6 5 4 3; do
-        case $taken in *$number*) continue ;; esac
-        {{ command : <&$number; }} 2>/dev/null || {{ taken=$taken$number; return; }}
+            r#"read -r qmp_line || exit
+qmp_taken=
+qmp_free() {{
+    for qmp_number in 9 8 7 6 5 4 3; do
+        case $qmp_taken in *$qmp_number*) continue ;; esac
+        {{ command : <&$qmp_number; }} 2>/dev/null || {{ qmp_taken=$qmp_taken$qmp_number; return; }}
     done
     echo 'too few of the descriptors from 3 to 9 are free for the monitor and for secrets' >&2
     exit 1
 }}
 {lines}
-program=$1
+qmp_program=$1
 shift
-case $program in -*) program=$(command -v -- "$program") ;; esac
-set -- "$program" {secrets} "$@" {monitor}
+case $qmp_program in -*) qmp_program=$(command -v -- "$qmp_program") ;; esac
+set -- "$qmp_program" {secrets} "$@" {monitor}
 eval "exec \"\$@\"{redirections}{texts}
 ""#
         )
