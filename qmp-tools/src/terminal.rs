@@ -69,6 +69,18 @@ fn escape(
     Cow::Owned(out)
 }
 
+/// Returns the number of columns of the terminal that standard output is, if it is one.
+#[must_use]
+pub fn columns() -> Option<usize> {
+    #[cfg(unix)]
+    return rustix::termios::tcgetwinsize(io::stdout())
+        .ok()
+        .map(|size| usize::from(size.ws_col))
+        .filter(|columns| *columns > 0);
+    #[cfg(not(unix))]
+    None
+}
+
 /// Prints a message to standard error, on a line of its own, or above the line that is being edited.
 /// A standard error that is closed is ignored.
 pub fn notice(message: &str) {

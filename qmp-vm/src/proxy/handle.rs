@@ -176,12 +176,12 @@ impl ProxyOptions {
         let passes_descriptors = family == Ok(AddressFamily::UNIX);
         let (upstream, connection) = Upstream::negotiate(socket, self.greeting_within)?;
         let board = Switchboard::new(connection, passes_descriptors, self.limits, self.recorder);
-        spawn(Service::new(board, upstream))
+        spawn(board, upstream)
             .map_err(|error| TransportError::new("cannot start the proxy's thread", error).into())
     }
 }
 
-fn spawn(service: Service) -> io::Result<Proxy> {
+fn spawn(board: Switchboard, upstream: Upstream) -> io::Result<Proxy> {
     /// Says that the thread has ended, even if it has panicked.
     struct Ended(Arc<Mailbox>);
 
@@ -192,6 +192,7 @@ fn spawn(service: Service) -> io::Result<Proxy> {
     }
 
     let (mailbox, woken) = Mailbox::new()?;
+    let service = Service::new(board, upstream, &woken)?;
     let mailbox = Arc::new(mailbox);
     let handle = Handle(Arc::clone(&mailbox));
     let run = move || {

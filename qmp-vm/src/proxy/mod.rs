@@ -84,6 +84,7 @@ mod listener;
 mod mailbox;
 mod masked;
 mod policy;
+mod poller;
 mod service;
 mod switchboard;
 mod text;

@@ -15,6 +15,7 @@ use super::access::Access;
 use super::end::ProxyEnd;
 use super::listener::Listener;
 use super::mailbox::{Letter, Mailbox};
+use super::poller::Poller;
 use super::switchboard::Switchboard;
 use super::upstream::{Upstream, is_wait, timeout};
 
@@ -30,42 +31,59 @@ const BACKOFF: Duration = Duration::from_millis(50);
 /// The time that clients have at the end to read what was sent to them.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// The keys of the poller that are not numbers of clients; those of listeners follow downward.
+const LETTERS: u64 = u64::MAX;
+const UPSTREAM: u64 = u64::MAX - 1;
+const FIRST_LISTENER: u64 = u64::MAX - 2;
+
 /// The connections of a proxy, and what is done with them.
 pub(super) struct Service {
     board: Switchboard,
     upstream: Upstream,
+    poller: Poller,
+    /// What the poller waits for at the monitor's socket.
+    upstream_interest: PollFlags,
     clients: BTreeMap<u64, Served>,
     listeners: Vec<(Listener, Arc<Access>)>,
+    /// Whether the poller waits for clients to accept.
+    accepts: bool,
     /// No client is accepted before.
     accepts_from: Option<Instant>,
 }
 
 struct Served {
     socket: Socket,
+    /// What the poller waits for.
     interest: PollFlags,
 }
 
-/// The sockets that are ready.
-#[derive(Default)]
-struct Ready {
-    has_letters: bool,
-    upstream: bool,
-    listeners: Vec<usize>,
-    clients: Vec<(u64, PollFlags)>,
-}
-
 impl Service {
-    pub(super) fn new(board: Switchboard, upstream: Upstream) -> Self {
-        Self {
+    /// Creates a service. `woken` is readable when there are letters.
+    ///
+    /// # Errors
+    /// The system lacks memory or descriptors.
+    pub(super) fn new(
+        board: Switchboard,
+        upstream: Upstream,
+        woken: &UnixStream,
+    ) -> io::Result<Self> {
+        let mut poller = Poller::new()?;
+        let upstream_interest = PollFlags::IN;
+        poller.add(LETTERS, woken, PollFlags::IN)?;
+        poller.add(UPSTREAM, &upstream.socket, upstream_interest)?;
+        Ok(Self {
             board,
             upstream,
+            poller,
+            upstream_interest,
             clients: BTreeMap::new(),
             listeners: Vec::new(),
+            accepts: true,
             accepts_from: None,
-        }
+        })
     }
 
-    /// Serves until the end. `woken` is readable when there are letters.
+    /// Serves until the end. `woken` is that of [`new`](Self::new).
     pub(super) fn run(mut self, mailbox: &Mailbox, mut woken: UnixStream) -> ProxyEnd {
         let mut is_stopped = false;
         loop {
@@ -84,12 +102,23 @@ impl Service {
                 self.finish();
                 return end;
             }
-            let ready = self.wait(&woken);
-            if ready.has_letters {
-                let _ = woken.read(&mut [0; 16]);
-                mailbox.awake();
+            for (key, ready) in self.wait() {
+                match key {
+                    LETTERS => {
+                        let _ = woken.read(&mut [0; 16]);
+                        mailbox.awake();
+                    }
+                    UPSTREAM => {
+                        self.upstream.receive(&mut self.board.upstream);
+                        self.board.receive(&mut self.upstream.input);
+                    }
+                    key => match usize::try_from(FIRST_LISTENER - key) {
+                        Ok(index) if index < self.listeners.len() => self.accept(index),
+                        _ => self.read(key, ready),
+                    },
+                }
             }
-            self.serve(ready);
+            self.expire();
         }
     }
 
@@ -99,7 +128,7 @@ impl Service {
         for letter in mailbox.take() {
             match letter {
                 Letter::Client(socket, access) => self.add(socket, access),
-                Letter::Listen(listener, access) => self.listeners.push((listener, access)),
+                Letter::Listen(listener, access) => self.listen(listener, access),
                 Letter::Stop => is_stopped = true,
             }
         }
@@ -108,7 +137,20 @@ impl Service {
 
     fn add(&mut self, socket: Socket, access: Arc<Access>) {
         let number = self.board.add(access);
-        self.clients.insert(number, Served { socket, interest: PollFlags::empty() });
+        let interest = PollFlags::empty();
+        if self.poller.add(number, socket.as_fd(), interest).is_err() {
+            self.board.remove(number, Instant::now());
+            return socket.close();
+        }
+        self.clients.insert(number, Served { socket, interest });
+    }
+
+    fn listen(&mut self, listener: Listener, access: Arc<Access>) {
+        let key = FIRST_LISTENER - self.listeners.len() as u64;
+        let wanted = if self.accepts { PollFlags::IN } else { PollFlags::empty() };
+        // Without memory for it, no client connects there.
+        let _ = self.poller.add(key, &listener, wanted);
+        self.listeners.push((listener, access));
     }
 
     /// Passes on and sends everything that can be.
@@ -149,72 +191,62 @@ impl Service {
         if is_closed && !has_output {
             return self.remove(number, now);
         }
-        served.interest.set(PollFlags::OUT, has_output);
-        served.interest.set(PollFlags::IN, wants_input);
+        let mut interest = PollFlags::empty();
+        interest.set(PollFlags::OUT, has_output);
+        interest.set(PollFlags::IN, wants_input);
+        let Some(served) = self.clients.get_mut(&number) else { return };
+        if served.interest != interest {
+            served.interest = interest;
+            if self.poller.change(number, served.socket.as_fd(), interest).is_err() {
+                self.remove(number, now);
+            }
+        }
     }
 
     fn remove(&mut self, number: u64, now: Instant) {
         self.board.remove(number, now);
         if let Some(served) = self.clients.remove(&number) {
+            self.poller.remove(number, served.socket.as_fd());
             served.socket.close();
         }
     }
 
     /// Waits until something is ready, or a deadline has passed.
-    fn wait(&mut self, woken: &UnixStream) -> Ready {
+    fn wait(&mut self) -> Vec<(u64, PollFlags)> {
         if self.accepts_from.is_some_and(|from| from <= Instant::now()) {
             self.accepts_from = None;
         }
-        let accepts = self.accepts_from.is_none() && !self.board.is_full();
-        let listeners = if accepts { &self.listeners[..] } else { &[] };
-        let mut fds = Vec::with_capacity(2 + listeners.len() + self.clients.len());
-        fds.push(PollFd::new(woken, PollFlags::IN));
-        let interest = self.upstream.interest(&self.board.upstream);
-        fds.push(PollFd::new(&self.upstream.socket, interest));
-        fds.extend(listeners.iter().map(|(listener, _)| PollFd::new(listener, PollFlags::IN)));
-        fds.extend(
-            self.clients
-                .values()
-                .map(|served| PollFd::from_borrowed_fd(served.socket.as_fd(), served.interest)),
-        );
         let deadline = self.board.upstream.deadline().into_iter().chain(self.accepts_from).min();
-        if poll(&mut fds, timeout(deadline).as_ref()).is_err() {
+        let ready = self.update().and_then(|()| self.poller.wait(deadline));
+        ready.unwrap_or_else(|_| {
             // Interrupted, or the system lacks memory.
             std::thread::sleep(Duration::from_millis(1));
-            return Ready::default();
-        }
-        let ready = |fd: &PollFd<'_>| fd.revents();
-        let (listening, served) = fds[2..].split_at(listeners.len());
-        let is_ready = |(_, ready): &(_, PollFlags)| !ready.is_empty();
-        Ready {
-            has_letters: !ready(&fds[0]).is_empty(),
-            upstream: !ready(&fds[1]).is_empty(),
-            listeners: (0..)
-                .zip(listening.iter().map(ready))
-                .filter(is_ready)
-                .map(|(i, _)| i)
-                .collect(),
-            clients: self
-                .clients
-                .keys()
-                .copied()
-                .zip(served.iter().map(ready))
-                .filter(|(_, ready)| !ready.is_empty())
-                .collect(),
-        }
+            Vec::new()
+        })
     }
 
-    fn serve(&mut self, ready: Ready) {
-        if ready.upstream {
-            self.upstream.receive(&mut self.board.upstream);
-            self.board.receive(&mut self.upstream.input);
+    /// Tells the poller what to wait for, except at clients.
+    fn update(&mut self) -> io::Result<()> {
+        let interest = self.upstream.interest(&self.board.upstream);
+        if self.upstream_interest != interest {
+            self.poller.change(UPSTREAM, &self.upstream.socket, interest)?;
+            self.upstream_interest = interest;
         }
-        for (number, ready) in ready.clients {
-            self.read(number, ready);
+        let accepts = self.accepts_from.is_none() && !self.board.is_full();
+        if self.accepts != accepts {
+            let wanted = if accepts { PollFlags::IN } else { PollFlags::empty() };
+            for (key, (listener, _)) in
+                (0..).map(|index| FIRST_LISTENER - index).zip(&self.listeners)
+            {
+                self.poller.change(key, listener, wanted)?;
+            }
+            self.accepts = accepts;
         }
-        for index in ready.listeners {
-            self.accept(index);
-        }
+        Ok(())
+    }
+
+    /// Ends the commands whose deadlines have passed.
+    fn expire(&mut self) {
         let now = Instant::now();
         if self.board.upstream.deadline().is_some_and(|deadline| deadline <= now) {
             self.board.receive(&mut self.upstream.input);

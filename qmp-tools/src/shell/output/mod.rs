@@ -118,7 +118,10 @@ impl<W: Write> Output<W> {
         let text = match self.mode {
             Mode::Pretty => layout::pretty(value),
             Mode::Compact => layout::compact(value),
-            Mode::Table => table::table(value).unwrap_or_else(|| layout::pretty(value)),
+            Mode::Table => {
+                let table = table::table(value, terminal::columns());
+                table.unwrap_or_else(|| layout::pretty(value))
+            }
             Mode::Raw => envelope::wire_reply(origin, value)?,
             Mode::Jsonl => Envelope::reply(origin, value).line(SystemTime::now())?,
         };

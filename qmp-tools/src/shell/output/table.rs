@@ -12,12 +12,12 @@ use crate::terminal;
 /// A member of an object, in the order of the text.
 pub(super) type Member = (String, Box<RawValue>);
 
-/// Formats an array of objects with a column for each member, or an object with a row for each.
+/// Formats an array of objects with a column for each member, or an object with a row for each. If
+/// the columns would be wider than `most`, each object has rows of its own, after an empty line.
 /// Returns `None` for everything else. The text has no line feed at its end.
-pub(super) fn table(value: &RawValue) -> Option<String> {
+pub(super) fn table(value: &RawValue, most: Option<usize>) -> Option<String> {
     if let Some(members) = members(value) {
-        let rows = members.iter().map(|(name, value)| vec![inline(name), cell(value)]);
-        return (!members.is_empty()).then(|| aligned(&rows.collect::<Vec<_>>(), &[false; 2]));
+        return (!members.is_empty()).then(|| list(&members));
     }
     let elements: Vec<Box<RawValue>> = serde_json::from_str(value.get()).ok()?;
     let objects = elements.iter().map(|element| members(element)).collect::<Option<Vec<_>>>()?;
@@ -41,7 +41,19 @@ pub(super) fn table(value: &RawValue) -> Option<String> {
     let numeric = (0..names.len())
         .map(|column| rows.iter().skip(1).filter_map(|row| row.get(column)).all(is_number))
         .collect::<Vec<_>>();
-    Some(aligned(&rows, &numeric))
+    let columns = aligned(&rows, &numeric);
+    match most {
+        Some(most) if columns.lines().any(|line| line.width() > most) => {
+            Some(objects.iter().map(|object| list(object)).collect::<Vec<_>>().join("\n\n"))
+        }
+        _ => Some(columns),
+    }
+}
+
+/// Formats an object with a row for each member.
+fn list(members: &[Member]) -> String {
+    let rows = members.iter().map(|(name, value)| vec![inline(name), cell(value)]);
+    aligned(&rows.collect::<Vec<_>>(), &[false; 2])
 }
 
 /// Returns the members of an object; `None` if the value is not an object.
@@ -110,7 +122,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> Option<String> {
-        table(&RawValue::from_string(text.to_owned()).unwrap())
+        table(&RawValue::from_string(text.to_owned()).unwrap(), None)
     }
 
     #[test]
@@ -125,6 +137,15 @@ mod tests {
             "             77  e\u{301}",
         ];
         assert_eq!(shown(text).unwrap(), lines.join("\n"));
+    }
+
+    #[test]
+    fn objects_are_below_each_other_if_columns_are_too_wide() {
+        let text = r#"[{"id": "j0", "漢": 5}, {"id": "j1", "x": "y"}]"#;
+        let value = RawValue::from_string(text.to_owned()).unwrap();
+        let columns = "id  漢  x\nj0   5\nj1      y";
+        assert_eq!(table(&value, Some(9)).unwrap(), columns);
+        assert_eq!(table(&value, Some(8)).unwrap(), "id  j0\n漢  5\n\nid  j1\nx   y");
     }
 
     #[test]
