@@ -77,7 +77,9 @@ fn a_command_costs_little_more_than_a_direct_one() {
     let idle: Vec<_> = (0..50).map(|_| client(proxy.connect(Access::new()).unwrap())).collect();
     let (crowded, _) = measure(&proxied, count);
     println!("{crowded:?} with {} idle clients", idle.len());
-    // Nearly all of it is two more context switches, whose cost depends on the machine: about 18 us where this
-    // was measured.
+    // They are not looked at. Before, a command took four times as long.
+    assert!(!is_release || crowded <= best.1 * 2, "{crowded:?}");
+    // The proxy makes six system calls a command, which is the least, and there are two more context
+    // switches: about 18 us where this was measured, of 29 us for the whole.
     assert!(!is_release || more <= Duration::from_micros(25), "{more:?}");
 }
