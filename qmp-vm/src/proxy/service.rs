@@ -41,7 +41,7 @@ pub(super) struct Service {
     board: Switchboard,
     upstream: Upstream,
     poller: Poller,
-    /// What the poller waits for at the monitor's socket.
+    /// The events of the monitor's socket that the poller waits for.
     upstream_interest: PollFlags,
     clients: BTreeMap<u64, Served>,
     listeners: Vec<(Listener, Arc<Access>)>,
@@ -53,7 +53,7 @@ pub(super) struct Service {
 
 struct Served {
     socket: Socket,
-    /// What the poller waits for.
+    /// The events that the poller waits for.
     interest: PollFlags,
 }
 
