@@ -533,7 +533,10 @@ fn stand_in_for_qemu(directory: &Directory) -> String {
     let path = directory.file("qemu-system-x86_64");
     let this = std::env::current_exe().unwrap();
     let run = format!("'{}' --exact stand_in --ignored --nocapture", this.display());
-    std::fs::write(&path, format!("#!/bin/sh\nOPTIONS=\"$*\" exec {run}\n")).unwrap();
+    // What the test is run by can only take a descriptor as its standard input.
+    let monitor =
+        "for word; do case $word in *,fd=[0-9]) eval \"exec <&${word##*=}\" ;; esac; done";
+    std::fs::write(&path, format!("#!/bin/sh\n{monitor}\nOPTIONS=\"$*\" exec {run}\n")).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     path
 }
