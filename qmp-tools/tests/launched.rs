@@ -236,10 +236,13 @@ fn observe(program: &str, arguments: &[&str], input: &str, end: Option<&str>) ->
     let mut stdin = child.stdin.take().unwrap();
     let mut all = BTreeSet::new();
     let begin = Instant::now();
-    while machine(&all).is_none() && begin.elapsed() < TIMEOUT {
+    // Looked for once: a process that becomes another program has no arguments for a moment.
+    let mut found = None;
+    while found.is_none() && begin.elapsed() < TIMEOUT {
         all.extend(descendants(child.id()));
+        found = machine(&all);
     }
-    let Some(qemu) = machine(&all) else {
+    let Some(qemu) = found else {
         let _ = child.kill();
         let ran: Ran = child.wait_with_output().unwrap().into();
         panic!("{program} does not start: {ran:?}");

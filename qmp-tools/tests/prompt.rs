@@ -47,7 +47,7 @@ fn a_signal_restores_the_terminal() {
     use rustix::termios::LocalModes;
 
     let usual = LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
-    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT] {
         let mut terminal = Terminal::open(&[]);
         terminal.expect_prompt();
         assert!(!terminal.mode().intersects(usual));

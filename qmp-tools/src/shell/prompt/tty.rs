@@ -13,7 +13,7 @@ use rustix::termios::{
     self, InputModes, LocalModes, OptionalActions, QueueSelector, SpecialCodeIndex, Termios,
 };
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGWINCH};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
 use signal_hook::{SigId, flag};
 
 /// Terminals that understand it mark a paste.
@@ -40,6 +40,9 @@ pub(super) struct Tty {
     signals: Signals,
 }
 
+/// The signals that end the program.
+const ENDS: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+
 /// The signals that end a wait: those that end the program, and that of a new size.
 #[derive(Debug, Default)]
 struct Signals {
@@ -52,14 +55,14 @@ struct Signals {
 
 impl Signals {
     fn register(&mut self, waker: &UnixStream) -> io::Result<()> {
-        for signal in [SIGHUP, SIGINT, SIGTERM] {
+        for signal in ENDS {
             let number = usize::try_from(signal).unwrap_or_default();
             let at_once = Arc::clone(&self.at_once);
             self.registered.push(flag::register_conditional_default(signal, at_once)?);
             let ends = Arc::clone(&self.ends);
             self.registered.push(flag::register_usize(signal, ends, number)?);
         }
-        for signal in [SIGHUP, SIGINT, SIGTERM, SIGWINCH] {
+        for signal in ENDS.into_iter().chain([SIGWINCH]) {
             let waker = waker.try_clone()?;
             self.registered.push(signal_hook::low_level::pipe::register(signal, waker)?);
         }
