@@ -233,8 +233,16 @@ fn kill(signal: &str, id: u32) {
 
 fn ways() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
     let by_itself = ["returns", "panics", "exits", "aborts", "leaks"].map(|way| (way, None));
-    let by_signal = ["TERM", "HUP", "INT", "QUIT", "KILL"].map(|way| (way, Some(way)));
-    by_itself.into_iter().chain(by_signal)
+    let by_signal = [("TERM", 15), ("HUP", 1), ("INT", 2), ("QUIT", 3), ("KILL", 9)];
+    let by_signal = by_signal.into_iter().filter(|(_, number)| !is_ignored(*number));
+    by_itself.into_iter().chain(by_signal.map(|(way, _)| (way, Some(way))))
+}
+
+/// Returns whether this process ignores a signal, as jobs in the background of a shell do.
+fn is_ignored(number: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap() >> (number - 1) & 1 == 1
 }
 
 /// A QEMU whose owner was killed ran on, without a monitor.
