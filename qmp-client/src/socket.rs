@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use qmp_protocol::Descriptor;
-use rustix::io::{Errno, FdFlags, fcntl_setfd, ioctl_fionbio};
+use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
     SocketType, sendmsg,
@@ -87,8 +87,7 @@ pub fn connect_abstract(name: &str) -> io::Result<UnixStream> {
 }
 
 fn connect_to(address: &SocketAddrUnix) -> io::Result<UnixStream> {
-    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
-    fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+    let socket = unix_socket()?;
     ioctl_fionbio(&socket, true)?;
     match rustix::net::connect(&socket, address) {
         Err(Errno::AGAIN) => Err(busy()),
@@ -96,6 +95,24 @@ fn connect_to(address: &SocketAddrUnix) -> io::Result<UnixStream> {
             connected?;
             Ok(socket.into())
         }
+    }
+}
+
+/// Creates a Unix socket that no program inherits.
+fn unix_socket() -> rustix::io::Result<std::os::fd::OwnedFd> {
+    // A program that another thread starts between two calls would inherit it.
+    #[cfg(target_os = "linux")]
+    return rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        rustix::net::SocketFlags::CLOEXEC,
+        None,
+    );
+    #[cfg(not(target_os = "linux"))]
+    {
+        let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+        Ok(socket)
     }
 }
 

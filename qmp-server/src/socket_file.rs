@@ -7,8 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
-use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen};
 
 /// The number of clients that may wait to be accepted.
 const BACKLOG: i32 = 128;
@@ -44,8 +43,7 @@ impl SocketFile {
     /// operating system's error.
     pub fn bind(path: impl AsRef<Path>, permissions: u32) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
-        let socket = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
-        fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+        let socket = unix_socket()?;
         let address = SocketAddrUnix::new(&path)?;
         match bind(&socket, &address) {
             Err(rustix::io::Errno::ADDRINUSE) => {
@@ -83,6 +81,24 @@ impl Drop for SocketFile {
             // Without the permission to remove it, the file remains.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+/// Creates a Unix socket that no program inherits.
+fn unix_socket() -> rustix::io::Result<std::os::fd::OwnedFd> {
+    // A program that another thread starts between two calls would inherit it.
+    #[cfg(target_os = "linux")]
+    return rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        rustix::net::SocketFlags::CLOEXEC,
+        None,
+    );
+    #[cfg(not(target_os = "linux"))]
+    {
+        let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+        Ok(socket)
     }
 }
 

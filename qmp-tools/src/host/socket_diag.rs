@@ -53,7 +53,9 @@ mod linux {
 
     use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
     use rustix::net::sockopt::{Timeout, set_socket_timeout};
-    use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, sendto, socket};
+    use rustix::net::{
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with,
+    };
 
     use super::{BoundFile, Detail, HashMap};
 
@@ -100,8 +102,9 @@ mod linux {
     }
 
     fn ask() -> rustix::io::Result<OwnedFd> {
-        let netlink = socket(AddressFamily::NETLINK, SocketType::RAW, Some(SOCK_DIAG))?;
-        rustix::io::fcntl_setfd(&netlink, rustix::io::FdFlags::CLOEXEC)?;
+        let (family, kind, cloexec) =
+            (AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC);
+        let netlink = socket_with(family, kind, cloexec, Some(SOCK_DIAG))?;
         set_socket_timeout(&netlink, Timeout::Recv, Some(PATIENCE))?;
         let mut request = Vec::with_capacity(HEADER + 24);
         request.extend(40_u32.to_ne_bytes());
