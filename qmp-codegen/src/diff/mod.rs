@@ -26,6 +26,7 @@
 //! tolerate unknown values, members, and events.
 
 mod change;
+mod comparison;
 mod describe;
 mod members;
 mod object;
