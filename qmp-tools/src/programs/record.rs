@@ -213,9 +213,7 @@ impl Record {
 
     /// Records a session of this program.
     fn session(&self, recorder: &Recorder) -> Result<ExitCode, Box<dyn std::error::Error>> {
-        let hook = recorder.clone();
-        let options = self.machine.timeout.options();
-        let options = options.transcript(move |direction, text| hook.message(direction, text, 0));
+        let options = self.machine.timeout.options().record(recorder);
         let machine = self.machine.connect_with(&options)?;
         if matches!(machine.origin, Origin::Simulated) {
             notice("no address was given: recording a simulated machine");
