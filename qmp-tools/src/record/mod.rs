@@ -7,6 +7,7 @@
 //! ```
 
 pub mod check;
+pub(crate) mod message;
 #[cfg(unix)]
 pub mod relay;
 mod split;
