@@ -309,12 +309,13 @@ fn a_revision_is_not_an_option_and_errors_say_what_failed() {
     let (directory, root) = repository();
     let written = directory.path("written");
     for (revision, expected) in [
-        (format!("git:--output={written}"), "a revision does not begin with a hyphen"),
-        ("git:".to_owned(), "the revision is missing"),
-        ("main".to_owned(), "not a revision, such as git:main"),
+        (format!("git:--output={written}"), "those of git do not begin with a hyphen"),
+        ("git:".to_owned(), "lacks a revision, as in git:main"),
+        ("main".to_owned(), "is not a revision, such as git:main"),
         ("git:no-such".to_owned(), "cannot resolve the git revision 'no-such'"),
         ("git:v1:common.json".to_owned(), "cannot resolve the git revision"),
         ("git:v1\u{1b}[2J".to_owned(), "cannot resolve the git revision"),
+        ("git:-\u{1b}[2J".to_owned(), "hyphen"),
     ] {
         let err = run(SCHEMA, &["diff", &root, "--against", &revision]).failed(2);
         assert!(err.contains(expected) && !err.contains('\u{1b}'), "{revision}: {err}");
@@ -336,4 +337,50 @@ fn a_revision_is_not_an_option_and_errors_say_what_failed() {
     directory.write("up.json", "{ 'command': 'scrape' }\n");
     let err = run(SCHEMA, &["diff", &escaping, "--against", "git:HEAD"]).failed(2);
     assert!(err.contains("not a path within the repository"), "{err}");
+}
+
+/// What a client of QEMU 11.1 uses that QEMU 7.2 does not have: the programs of the cookbook were
+/// recorded with 11.1.
+#[test]
+fn the_cookbook_uses_what_7_2_lacks() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let release = |version: &str| format!("{root}/schema/tests/releases/{version}.json");
+    let recordings = format!("{root}/qmp-vm/tests/data/cookbook");
+    let mut files: Vec<String> = std::fs::read_dir(&recordings)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().display().to_string())
+        .collect();
+    files.sort();
+    let used_by = |old: &str, new: &str| {
+        let (old, new) = (release(old), release(new));
+        let mut arguments = vec!["diff", &old, &new, "--format", "short", "--used-by"];
+        arguments.extend(files.iter().map(String::as_str));
+        let ran = run(SCHEMA, &arguments);
+        assert_eq!(ran.err, "");
+        // Without the directory and the line.
+        let line = |line: &str| {
+            let line = line.strip_prefix(&format!("{recordings}/")).unwrap();
+            let (file, rest) = line.split_once(".jsonl:").unwrap();
+            format!("{file}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))
+        };
+        (ran.status, ran.out.lines().map(line).collect::<Vec<_>>())
+    };
+    let (status, lines) = used_by("11.1", "7.2");
+    assert_eq!(status, 1);
+    let expected = "\
+backup: breaking: command query-named-block-nodes: return[].node-name: is now optional
+backup: breaking: command query-named-block-nodes: return[].children: removed, was mandatory
+backup: breaking: command query-named-block-nodes: return[].active: removed, was mandatory
+backup: other: command query-named-block-nodes: return[].image.limits: removed, was optional
+backup: other: command query-named-block-nodes: return[].image.format-specific.type: value 'file' removed
+capabilities: breaking: command netdev_add: argument (type=stream).reconnect-ms: removed, was optional
+hotplug_cpu: breaking: command query-cpus-fast: return[].qom-type: removed, was mandatory
+live_migration: other: command query-migrate: return.remaining: removed, was optional
+mirror: breaking: command query-block: return[].inserted.node-name: is now optional
+mirror: breaking: command query-block: return[].inserted.children: removed, was mandatory
+mirror: breaking: command query-block: return[].inserted.active: removed, was mandatory
+mirror: other: command query-block: return[].inserted.image.limits: removed, was optional";
+    assert_eq!(lines, expected.lines().collect::<Vec<_>>(), "{lines:#?}");
+    // No release takes anything away from what is used, from 7.2 on.
+    assert_eq!(used_by("7.2", "11.1"), (0, vec![]));
 }

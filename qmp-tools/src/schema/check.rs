@@ -47,7 +47,7 @@ pub struct Check {
 
     /// Also list the changes since REF that break clients: the files as they are in a revision of
     /// their git repository are compared with what they are now
-    #[arg(long, value_name = "git:REF", value_parser = git::parse)]
+    #[arg(long, value_name = "git:REF")]
     against: Option<String>,
 
     /// Accept the breaking changes that FILE lists, one a line: PATH # REASON
@@ -151,6 +151,7 @@ impl Check {
         let mut changes = Changes::from(difference);
         changes.only_breaking();
         changes.except(&mut exceptions);
+        let revision = revision.trim_start_matches("git:");
         let summary = match changes.breaking() {
             0 => format!("No change since {revision} breaks clients.\n"),
             1 => format!("\n1 change since {revision} breaks clients.\n"),

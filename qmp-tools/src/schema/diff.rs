@@ -28,7 +28,7 @@ pub struct Diff {
 
     /// Compare a revision with the working tree: OLD is a file of a git repository, as it is in REF,
     /// and as it is now
-    #[arg(long, value_name = "git:REF", value_parser = git::parse, conflicts_with = "new")]
+    #[arg(long, value_name = "git:REF", conflicts_with = "new")]
     against: Option<String>,
 
     /// List only what touches these: recordings, lists of commands and events, or build scripts (.rs)

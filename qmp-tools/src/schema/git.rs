@@ -4,7 +4,7 @@
 //! no program that the repository's configuration names, and never gets a revision as an option.
 
 use std::io::{self, Read};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use qmp_codegen::{LoadOptions, Root};
@@ -18,30 +18,32 @@ pub(super) struct Revision {
     /// As the user has written it, for messages.
     name: String,
     /// The directory in the working tree.
-    directory: std::path::PathBuf,
+    directory: PathBuf,
     commit: String,
     /// The path of the directory in the repository: empty, or ending with a slash.
     prefix: String,
 }
 
-/// Parses the argument of `--against`.
-pub(super) fn parse(text: &str) -> Result<String, String> {
-    match text.strip_prefix("git:") {
-        Some("") => Err("the revision is missing, as in git:main".to_owned()),
+/// Parses the argument of `--against`, and returns the revision.
+fn parse(against: &str) -> Result<&str, String> {
+    let expected = |reason| format!("'{against}' {reason}");
+    match against.strip_prefix("git:") {
+        Some("") => Err(expected("lacks a revision, as in git:main")),
         Some(name) if name.starts_with('-') => {
-            Err("a revision does not begin with a hyphen".to_owned())
+            Err(expected("is not a revision: those of git do not begin with a hyphen"))
         }
-        Some(name) => Ok(name.to_owned()),
-        None => Err("not a revision, such as git:main or git:v1.2".to_owned()),
+        Some(name) => Ok(name),
+        None => Err(expected("is not a revision, such as git:main or git:v1.2")),
     }
 }
 
-/// Reads the schema that files have in a revision.
+/// Reads the schema that files have in a revision, such as `git:main`.
 pub(super) fn detect(
-    name: &str,
+    against: &str,
     files: &[String],
     options: &LoadOptions,
 ) -> Result<Detected, Failure> {
+    let name = parse(against)?;
     let mut revision: Option<Revision> = None;
     let mut paths = Vec::new();
     for file in files {
@@ -161,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_revision_is_never_an_option() {
-        assert_eq!(parse("git:main~2").as_deref(), Ok("main~2"));
+        assert_eq!(parse("git:main~2"), Ok("main~2"));
         for bad in ["main", "git:", "git:--output=x", "git:-p"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
