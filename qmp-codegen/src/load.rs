@@ -198,7 +198,7 @@ struct Loader {
     items: Vec<Item>,
     sources: Sources,
     report: Report,
-    /// What reads files, if it is not the file system.
+    /// The function that reads files, if it is not the file system.
     disk: Option<Files>,
     /// The files read, by canonical path.
     known: HashMap<PathBuf, FileId>,

@@ -161,7 +161,7 @@ fn commands_and_events_that_are_gone_deprecated_or_unknown() {
     assert_eq!(usage.event("OTHER", &none), None);
 }
 
-/// What a message meets is a subset of what the comparison finds, with the same classification.
+/// Messages that do not fit the schema are compared as far as they do.
 #[test]
 fn whatever_arrives_is_compared_without_panic() {
     let old =

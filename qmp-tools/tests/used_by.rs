@@ -1,4 +1,4 @@
-//! What of a difference touches what recordings and selections use, exceptions, and revisions.
+//! The changes that recordings and selections meet, exceptions, and comparisons with revisions.
 
 #![allow(clippy::unwrap_used, missing_docs)] // tests
 
@@ -339,8 +339,7 @@ fn a_revision_is_not_an_option_and_errors_say_what_failed() {
     assert!(err.contains("not a path within the repository"), "{err}");
 }
 
-/// What a client of QEMU 11.1 uses that QEMU 7.2 does not have: the programs of the cookbook were
-/// recorded with 11.1.
+/// The programs of the cookbook were recorded with QEMU 11.1.
 #[test]
 fn the_cookbook_uses_what_7_2_lacks() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");

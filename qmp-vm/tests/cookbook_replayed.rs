@@ -77,12 +77,12 @@ const NOT_REPLAYED: &[(&str, &str)] = &[
 use vm::{PATIENCE, Scratch, Vm, block_on};
 
 const SOON: Duration = Duration::from_millis(200);
-/// What stands for the directory of a test in committed recordings.
+/// The path that stands for the directory of a test in committed recordings.
 const ANYWHERE: &str = "/scratch";
 /// The longest line of a committed recording.
 const MAX_LINE: usize = 6 << 10;
 
-/// What a program is run with.
+/// The addresses and files that a program is run with.
 struct Site<'s> {
     address: String,
     /// The monitor of the destination.

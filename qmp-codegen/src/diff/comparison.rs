@@ -1,7 +1,8 @@
 //! Compares two types, without the types that they refer to.
 //!
-//! What two types have in common is followed by whoever compares: a [`Walk`](super::walk::Walk)
-//! follows everything, and a [`Usage`](super::usage::Usage) what a message contains.
+//! The types that both refer to are compared next, as far as they are reached: a
+//! [`Walk`](super::walk::Walk) reaches all of them, and a [`Usage`](super::usage::Usage) those of a
+//! message.
 
 use std::fmt;
 

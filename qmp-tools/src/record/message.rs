@@ -1,4 +1,4 @@
-//! What kind of message a line of a recording has.
+//! The kinds of messages in recordings.
 //!
 //! A recording may come from anywhere. Reading it takes memory in proportion to its longest line: the
 //! parts of a message are borrowed from its text, and names are cut. What has to be kept from a command

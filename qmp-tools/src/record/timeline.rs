@@ -66,7 +66,7 @@ struct Moment<'e> {
     detail: Option<Detail<'e>>,
 }
 
-/// What a message says.
+/// The content of a message.
 enum Detail<'e> {
     /// JSON, as it is in the message.
     Json(&'e str),

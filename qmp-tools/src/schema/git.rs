@@ -153,7 +153,7 @@ fn git(directory: &Path, arguments: &[&str], limit: u64) -> io::Result<Vec<u8>> 
         return Ok(output);
     }
     let message = String::from_utf8_lossy(&ended.stderr);
-    let first = message.lines().next().unwrap_or("there is none of this name");
+    let first = message.lines().next().unwrap_or("no commit has this name");
     Err(io::Error::other(first.trim_start_matches("fatal: ").to_owned()))
 }
 

@@ -39,7 +39,7 @@ pub(super) struct Touched<'s> {
     counts: Counts,
 }
 
-/// What is used.
+/// The names that are used, and the messages that were not compared.
 #[derive(Default)]
 struct Counts {
     commands: BTreeSet<String>,

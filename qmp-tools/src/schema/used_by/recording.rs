@@ -1,4 +1,4 @@
-//! What the messages of a recording use.
+//! The changes that the messages of a recording meet.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};

@@ -1,4 +1,4 @@
-//! What a list of commands and events uses, or a build script that selects them.
+//! The changes that the commands and events of a list meet, or those that a build script selects.
 //!
 //! A list has a name a line, such as `query-status`, `command stop` or `event STOP`; the rest of a line
 //! after `#` is a comment. A build script is Rust, and its selection is in the calls of the generator's
