@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use qmp_protocol::{Connection, Deadline, Dialect, Direction, Dropped, Settings};
+use qmp_types::recording::Recorder;
 
 use crate::queue::EventCapacity;
 use crate::transcript::{Part, Recording};
@@ -133,6 +134,29 @@ impl Options {
     pub fn transcript(mut self, hook: impl FnMut(Direction, &str) + Send + 'static) -> Self {
         self.transcript = Some(Recording::new(hook));
         self
+    }
+
+    /// Records every message, in both directions, in the format of [`recording`](crate::recording),
+    /// with passwords and other secrets masked. `qmp record show` shows the recording, and
+    /// `qmp replay` and `qmp_server::replay` answer from it.
+    ///
+    /// This is a [transcript](Self::transcript), and replaces one that was set. The recorder's
+    /// [`finish`](qmp_types::recording::Recorder::finish) returns the error if the recording could
+    /// not be written; the connection goes on. File descriptors are not counted.
+    ///
+    /// ```no_run
+    /// use qmp_client::Options;
+    /// use qmp_client::recording::Recorder;
+    ///
+    /// let recorder = Recorder::new(std::fs::File::create("session.qmp")?, "vm");
+    /// let options = Options::new().record(&recorder);
+    /// # #[cfg(feature = "blocking")]
+    /// let vm = qmp_client::blocking::Client::connect_with("unix:/run/vm.sock", &options)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn record(self, recorder: &Recorder) -> Self {
+        let recorder = recorder.clone();
+        self.transcript(move |direction, message| recorder.message(direction, message, 0))
     }
 
     /// Creates the state of a connection that has just been established.

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -89,6 +90,19 @@ pub fn load_file(path: impl Into<PathBuf>) -> Result<Loaded, LoadError> {
 pub struct LoadOptions {
     prose: bool,
     report: ReportOptions,
+    files: Option<Files>,
+}
+
+/// A function that reads files.
+#[derive(Clone)]
+struct Files(Arc<ReadFile>);
+
+type ReadFile = dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync;
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Files")
+    }
 }
 
 impl LoadOptions {
@@ -141,13 +155,26 @@ impl LoadOptions {
         self
     }
 
+    /// Sets a function that reads files, instead of the file system: those of an archive, or of a
+    /// revision of a repository. It is called with the paths of roots, and with those of included
+    /// files relative to the files that include them. Paths are compared as text.
+    #[must_use]
+    pub fn files(
+        mut self,
+        read: impl Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync + 'static,
+    ) -> Self {
+        self.files = Some(Files(Arc::new(read)));
+        self
+    }
+
     /// Reads and checks a schema, as [`load`] does.
     ///
     /// # Errors
     /// Returns the same errors as [`load`]. The style of documentation only causes warnings.
     pub fn load(&self, roots: impl IntoIterator<Item = Root>) -> Result<Loaded, LoadError> {
         let report = Report::new(self.report);
-        let mut loader = Loader { report, ..Loader::default() };
+        let disk = self.files.clone();
+        let mut loader = Loader { report, disk, ..Loader::default() };
         for root in roots {
             loader.root(root);
         }
@@ -171,6 +198,8 @@ struct Loader {
     items: Vec<Item>,
     sources: Sources,
     report: Report,
+    /// The function that reads files, if it is not the file system.
+    disk: Option<Files>,
     /// The files read, by canonical path.
     known: HashMap<PathBuf, FileId>,
     /// The directives of each file, indexed by its id.
@@ -196,12 +225,12 @@ impl Loader {
                 (path.clone(), path, Ok(text))
             }
             Root::File(path) => {
-                let identity = path.canonicalize().unwrap_or_else(|_| path.clone());
+                let identity = self.identity(&path);
                 if let Some(id) = self.known.get(&identity) {
                     self.roots.push(*id);
                     return;
                 }
-                let text = read(&path);
+                let text = self.read(&path);
                 (path, identity, text)
             }
         };
@@ -213,6 +242,37 @@ impl Loader {
                 self.file(id, number, &mut Vec::new());
             }
             Err(failure) => self.unreadable(&path, failure, None),
+        }
+    }
+
+    fn identity(&self, path: &Path) -> PathBuf {
+        let canonical = match self.disk {
+            Some(_) => None,
+            None => path.canonicalize().ok(),
+        };
+        canonical.unwrap_or_else(|| path.to_owned())
+    }
+
+    fn read(&self, path: &Path) -> Result<String, Failure> {
+        match &self.disk {
+            Some(Files(read)) => text(read(path).map_err(Failure::Io)?),
+            None => read(path),
+        }
+    }
+
+    /// Reads a file that a schema names, rather than the caller.
+    ///
+    /// A schema from elsewhere can name any file. One that is not a schema is not kept, since
+    /// diagnostics would show its lines.
+    fn read_included(&self, path: &Path) -> Result<String, Failure> {
+        if self.disk.is_none() && !has_content(path)? {
+            return Ok(String::new());
+        }
+        let result = self.read(path);
+        let (Ok(text) | Err(Failure::InvalidUtf8 { valid: text })) = &result else { return result };
+        match no_schema(text) {
+            Some(line) => Err(Failure::NotASchema { line }),
+            None => result,
         }
     }
 
@@ -320,7 +380,7 @@ impl Sink for Reading<'_, '_> {
     fn include(&mut self, path: &str, span: Span, report: &mut Report) {
         let Some(file) = self.loader.sources.file(self.id) else { return };
         let path = resolve(&file.path, path);
-        let identity = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let identity = self.loader.identity(&path);
         let known = self.loader.known.get(&identity).copied();
         if let Some(id) = known {
             if self.chain.contains(&id) {
@@ -339,7 +399,7 @@ impl Sink for Reading<'_, '_> {
         // While the parser holds the report, the loader's is empty. Swap them, so that the included
         // file's errors are reported in order.
         std::mem::swap(&mut self.loader.report, report);
-        match read_included(&path) {
+        match self.loader.read_included(&path) {
             Ok(text) => {
                 let file = File { path, text: Arc::from(text), included_from: Some(span) };
                 let id = self.loader.add(file, identity);
@@ -368,11 +428,8 @@ enum Failure {
     },
 }
 
-/// Reads a file that a schema names, rather than the caller.
-///
-/// A schema from elsewhere can name any file. One that is not a schema is not kept, since diagnostics
-/// would show its lines.
-fn read_included(path: &Path) -> Result<String, Failure> {
+/// Returns whether a file is one that can be read and is not empty.
+fn has_content(path: &Path) -> Result<bool, Failure> {
     // Opening a pipe waits for its other end, and a device may act on being opened. A directory
     // fails to be read, for a reason that the system knows better.
     let metadata = std::fs::metadata(path).map_err(Failure::Io)?;
@@ -380,15 +437,7 @@ fn read_included(path: &Path) -> Result<String, Failure> {
         return Err(Failure::NotRegular);
     }
     // Files of the kernel have no size, and reading some of them waits, such as /proc/kmsg.
-    if metadata.is_file() && metadata.len() == 0 {
-        return Ok(String::new());
-    }
-    let result = read(path);
-    let (Ok(text) | Err(Failure::InvalidUtf8 { valid: text })) = &result else { return result };
-    match no_schema(text) {
-        Some(line) => Err(Failure::NotASchema { line }),
-        None => result,
-    }
+    Ok(!metadata.is_file() || metadata.len() > 0)
 }
 
 /// Returns the line at which a text turns out not to be a schema: what comes first, apart from
@@ -418,6 +467,10 @@ fn read(path: &Path) -> Result<String, Failure> {
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1);
     // Limit what is read, since a file may grow and a device has no size.
     file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(Failure::Io)?;
+    text(bytes)
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, Failure> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(Failure::TooLarge);
     }

@@ -104,10 +104,8 @@ fn unix_socket() -> rustix::io::Result<std::os::fd::OwnedFd> {
 
 /// Removes a socket file at which no process listens.
 fn remove_stale(path: &Path) -> io::Result<()> {
-    let in_use = |reason: &str| {
-        let path = path.display();
-        io::Error::new(ErrorKind::AddrInUse, format!("cannot listen at {path:?}: {reason}"))
-    };
+    // Like the errors of the system, these do not name the path: callers do.
+    let in_use = |reason: &str| io::Error::new(ErrorKind::AddrInUse, reason);
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
         return Err(in_use("a file that is not a socket exists"));
     }

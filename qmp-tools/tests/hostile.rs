@@ -165,6 +165,13 @@ fn no_recording_or_reference_has_control_characters() {
         ] {
             is_clean(&format!("qmp {arguments:?}"), &run(QMP, arguments));
         }
+        for more in [&[] as &[&str], &["--format", "short"], &["--format", "json"], &["--json"]] {
+            // Nothing of it is in the other schema.
+            let empty = directory.write("empty.json", "{ 'command': 'nothing' }\n");
+            let arguments = ["diff", path, &empty, "--used-by", &file];
+            let ran = run(SCHEMA, &[&arguments as &[&str], more].concat());
+            is_clean(&format!("qmp-schema {arguments:?} {more:?}"), &ran);
+        }
         let site = directory.path("site\u{1b}[2J");
         is_clean("qmp-schema site", &run(SCHEMA, &["site", &site, path]));
     }
@@ -234,6 +241,24 @@ fn no_program_prints_control_characters_of_its_input() {
         is_clean(program, &run(program, &[&nowhere, "--timeout", "0"]));
     }
     is_clean("qmp-schema diff", &run(SCHEMA, &["diff", &nowhere, "builtin"]));
+    let one_line = HOSTILE.replace('\n', " ");
+    let exceptions = directory.write("exceptions", &format!("command x{one_line} # {one_line}\n"));
+    let names =
+        directory.write("names\u{1b}[2J\u{9b}", &format!("x\u{1b}[2J\u{202e}{}\n", '\u{9b}'));
+    let script = directory.write("build\u{202e}.rs", &format!(".commands([\"{HOSTILE}\"])"));
+    for arguments in [
+        &["diff", "builtin", "builtin", "--exceptions", &exceptions] as &[&str],
+        &["diff", "builtin", "builtin", "--exceptions", &names],
+        &["diff", "builtin", "builtin", "--used-by", &names],
+        &["diff", "builtin", "builtin", "--used-by", &script],
+        &["diff", "builtin", "builtin", "--used-by", &script, "--json"],
+        &["diff", "builtin", "builtin", "--used-by", &nowhere],
+        &["diff", &schema, "--against", &format!("git:{HOSTILE}")],
+        &["diff", &schema, "--against", HOSTILE],
+        &["check", &nowhere, "--against", &format!("git:{HOSTILE}")],
+    ] {
+        is_clean(&format!("qmp-schema {arguments:?}"), &run(SCHEMA, arguments));
+    }
     let unreachable = format!("{nowhere}/vm.sock");
     for arguments in [
         &["sim", &unreachable] as &[&str],

@@ -95,4 +95,5 @@ fn its_exit_status_says_how_it_ended() {
     let file = directory.write("file", "");
     let error = run(QMP, &["proxy", &file, &upstream]).failed(1);
     assert!(error.contains("a file that is not a socket exists"), "{error}");
+    assert_eq!(error.matches("cannot listen at").count(), 1, "{error}");
 }

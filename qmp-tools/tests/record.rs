@@ -349,3 +349,60 @@ fn a_connection_that_was_not_recorded_is_an_error() {
     let shown = run(QMP, &["record", "show", &file, "--monitor", "web\u{1b}"]).ok();
     assert!(shown.contains("query-name"), "{shown}");
 }
+
+/// `-o -` created a file of this name.
+#[test]
+fn a_hyphen_is_standard_output_and_input() {
+    let directory = Directory::new();
+    let record = std::process::Command::new(QMP)
+        .args(["record", "-o", "-", "-c", "query-name"])
+        .current_dir(directory.path(""))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(record.stdout).unwrap();
+    assert!(record.status.success() && text.starts_with("{\"qmp-recording\": 1"), "{text}");
+    assert!(String::from_utf8(record.stderr).unwrap().contains("return"), "the reply");
+    assert!(!std::path::Path::new(&directory.path("-")).exists());
+    let shown = support::run_with(QMP, &["record", "show", "-"], &text).ok();
+    assert!(shown.contains("query-name"), "{shown}");
+    let one = support::run_with(QMP, &["record", "show", "-", "--monitor", "qmp"], &text).ok();
+    assert_eq!(one, shown);
+    support::run_with(QMP, &["replay", "-", "--check"], &text).ok();
+}
+
+/// A line of many small values took nineteen times its size.
+#[cfg(target_os = "linux")]
+#[test]
+fn hostile_recordings_take_memory_in_proportion() {
+    const COUNT: usize = 12_000_000;
+    let directory = Directory::new();
+    let zeros = "0,".repeat(COUNT);
+    let members = "\"a\":0,".repeat(COUNT / 3);
+    let message = |message: &str| {
+        format!("{{\"qmp-recording\": 1}}\n{{\"direction\": \"sent\", \"message\": {message}}}\n")
+    };
+    for (name, text) in [
+        (
+            "values",
+            message(&format!("{{\"execute\": \"stop\", \"arguments\": {{\"a\": [{zeros}0]}}}}")),
+        ),
+        ("members", message(&format!("{{{members}\"execute\": \"stop\"}}"))),
+        (
+            "line",
+            format!(
+                "{{{members}\"direction\": \"sent\", \"message\": {{\"execute\": \"stop\"}}}}\n"
+            ),
+        ),
+    ] {
+        let file = directory.write(name, &text);
+        let limited = |arguments: &str| {
+            // In KiB: about ten times the file, with the program.
+            let script = format!("ulimit -v 300000; exec '{QMP}' {arguments}");
+            let ran = run("sh", &["-c", &script]);
+            assert!(ran.status < 2 && !ran.out.is_empty(), "{name}: {arguments}: {ran:?}");
+        };
+        limited(&format!("record show '{file}'"));
+        limited(&format!("replay '{file}' --check"));
+        limited(&format!("schema diff builtin builtin --used-by '{file}'"));
+    }
+}

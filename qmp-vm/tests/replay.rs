@@ -74,9 +74,7 @@ impl Write for Memory {
 fn record() -> (String, Vec<String>) {
     let memory = Memory::default();
     let recorder = Recorder::new(memory.clone(), "monitor");
-    let hook = recorder.clone();
-    let options =
-        Options::new().transcript(move |direction, message| hook.message(direction, message, 0));
+    let options = Options::new().record(&recorder);
     let program =
         std::env::var("QMP_TEST_QEMU").unwrap_or_else(|_| "qemu-system-x86_64".to_owned());
     let launch = Launch::new(program).args(["-M", "none", "-display", "none"]);

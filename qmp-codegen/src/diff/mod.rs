@@ -24,18 +24,23 @@
 //! Removing a command or event breaks clients, and so does a command that can no longer be executed
 //! out-of-band. Features never break clients, which must ask for them. Clients are expected to
 //! tolerate unknown values, members, and events.
+//!
+//! [`Usage`] selects the changes that messages of clients meet.
 
 mod change;
+mod comparison;
 mod describe;
 mod members;
 mod object;
 mod render;
 mod scope;
 mod types;
+mod usage;
 mod walk;
 
 pub use change::{Announced, Change, Difference, Direction, Root, RootKind, What};
 pub use scope::Scope;
+pub use usage::Usage;
 
 use crate::schema::Schema;
 use walk::Walk;

@@ -1,5 +1,6 @@
 //! The sides of a comparison.
 
+use super::comparison::Case;
 use crate::schema::{Arguments, Builtin, Feature, Member, Schema, TypeId, TypeKind, TypeRef};
 use crate::shape;
 
@@ -116,16 +117,16 @@ impl<'a> Object<'a> {
     }
 
     /// Returns the cases that add a member, and the number of those that do not.
-    pub(super) fn cases_with(&self, schema: &Schema, name: &str) -> (Vec<String>, usize) {
+    pub(super) fn cases_with(&self, schema: &Schema, name: &str) -> (Vec<&'a str>, usize) {
         let has = |ty: Option<TypeId>| {
             ty.is_some_and(|id| shape::common_members(schema, id).iter().any(|m| m.name == name))
         };
         let (with, without): (Vec<_>, Vec<_>) = self.cases.iter().partition(|(_, ty)| has(*ty));
-        (with.into_iter().map(|(case, _)| (*case).to_owned()).collect(), without.len())
+        (with.into_iter().map(|(case, _)| case).collect(), without.len())
     }
 
     /// Returns the step to a case in a path.
-    pub(super) fn step(&self, case: &str) -> String {
-        format!("({}={case})", self.tag.unwrap_or_default())
+    pub(super) fn step(&self, case: &'a str) -> Case<'a> {
+        Case { tag: self.tag.unwrap_or_default(), value: case }
     }
 }

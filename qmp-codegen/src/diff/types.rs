@@ -1,32 +1,32 @@
 //! Compares types of all kinds.
 
-use super::change::{Direction, What};
+use super::change::What;
+use super::comparison::{Comparison, Step, announced, feature_changes};
 use super::describe::{self, Relation, describe, describe_alternative};
 use super::object::Side;
-use super::walk::{At, Walk, announced, feature_changes};
 use crate::schema::{Alternate, Builtin, Enum, Schema, TypeKind, TypeRef};
 use crate::shape;
 
-impl<'a> Walk<'a> {
-    pub(super) fn compare(&mut self, at: At) {
-        let (old, new) = self.sides(at);
+impl<'a> Comparison<'a> {
+    pub(super) fn compare(&mut self) {
+        let (old, new) = self.sides;
         for what in feature_changes(old.features(self.old), new.features(self.new)) {
-            self.report(at, "", what, false, None);
+            self.report(Step::Itself, what, false, None);
         }
         if let (Some(old), Some(new)) = (old.object(self.old), new.object(self.new)) {
-            return self.objects(at, &old, &new);
+            return self.objects(&old, &new);
         }
         match (old, new) {
             (Side::Array(old), Side::Array(new)) => {
-                self.follow(at, "[]", (Side::of(old), Side::of(new)), Vec::new());
+                self.follow(Step::Element, (Side::of(old), Side::of(new)), Vec::new());
             }
             _ => match (self.kind(self.old, old), self.kind(self.new, new)) {
-                (Leaf::Enum(old), Leaf::Enum(new)) => self.values(at, old, new),
-                (Leaf::Alternate(old), Leaf::Alternate(new)) => self.alternates(at, old, new),
-                (Leaf::Alternate(alternate), _) => self.alternate_removed(at, alternate, new),
-                (_, Leaf::Alternate(alternate)) => self.alternate_introduced(at, old, alternate),
+                (Leaf::Enum(old), Leaf::Enum(new)) => self.values(old, new),
+                (Leaf::Alternate(old), Leaf::Alternate(new)) => self.alternates(old, new),
+                (Leaf::Alternate(alternate), _) => self.alternate_removed(alternate, new),
+                (_, Leaf::Alternate(alternate)) => self.alternate_introduced(old, alternate),
                 (old_leaf, new_leaf) => {
-                    self.types(at, self.relation(&old_leaf, &new_leaf));
+                    self.types(self.relation(&old_leaf, &new_leaf));
                 }
             },
         }
@@ -62,80 +62,80 @@ impl<'a> Walk<'a> {
     }
 
     /// Reports a change of type.
-    fn types(&mut self, at: At, relation: Relation) {
-        let breaking = match (relation, at.direction) {
+    fn types(&mut self, relation: Relation) {
+        let breaking = match (relation, self.is_sent()) {
             (Relation::Same, _) => return,
-            (Relation::Wider, Direction::Sent) | (Relation::Narrower, Direction::Received) => false,
+            (Relation::Wider, true) | (Relation::Narrower, false) => false,
             _ => true,
         };
-        let (old, new) = self.sides(at);
+        let (old, new) = self.sides;
         let (old, new) = (describe(self.old, old), describe(self.new, new));
-        self.report(at, "", What::Type { old, new }, breaking, None);
+        self.report(Step::Itself, What::Type { old, new }, breaking, None);
     }
 
-    fn values(&mut self, at: At, old: &Enum, new: &Enum) {
-        let sent = at.direction == Direction::Sent;
+    fn values(&mut self, old: &'a Enum, new: &'a Enum) {
+        let sent = self.is_sent();
         for value in &old.values {
             match new.values.iter().find(|other| other.name == value.name) {
                 Some(other) => {
                     for what in feature_changes(&value.features, &other.features) {
-                        self.report(at, &format!("={}", value.name), what, false, None);
+                        self.report(Step::Value(&value.name), what, false, None);
                     }
                 }
                 None => {
                     let what = What::ValueRemoved(value.name.clone());
-                    self.report(at, "", what, sent, announced(&value.features));
+                    self.report(Step::Itself, what, sent, announced(&value.features));
                 }
             }
         }
         for value in &new.values {
             if old.values.iter().all(|other| other.name != value.name) {
-                self.report(at, "", What::ValueAdded(value.name.clone()), false, None);
+                self.report(Step::Itself, What::ValueAdded(value.name.clone()), false, None);
             }
         }
     }
 
-    fn alternates(&mut self, at: At, old: &'a Alternate, new: &'a Alternate) {
+    fn alternates(&mut self, old: &'a Alternate, new: &'a Alternate) {
         for one in &old.alternatives {
             match self.alternative(self.new, new, shape::json_type(self.old, &one.ty)) {
                 Some(other) => {
-                    self.follow(at, "", (Side::of(&one.ty), Side::of(other)), Vec::new());
+                    self.follow(Step::Itself, (Side::of(&one.ty), Side::of(other)), Vec::new());
                 }
                 None => {
                     let what = What::AlternativeRemoved(describe_alternative(self.old, &one.ty));
-                    self.report(at, "", what, at.direction == Direction::Sent, None);
+                    self.report(Step::Itself, what, self.is_sent(), None);
                 }
             }
         }
         for one in &new.alternatives {
             if self.alternative(self.old, old, shape::json_type(self.new, &one.ty)).is_none() {
                 let what = What::AlternativeAdded(describe_alternative(self.new, &one.ty));
-                self.report(at, "", what, false, None);
+                self.report(Step::Itself, what, false, None);
             }
         }
     }
 
     /// Compares an alternate with another type that replaces it.
-    fn alternate_removed(&mut self, at: At, old: &'a Alternate, new: Side<'a>) {
+    fn alternate_removed(&mut self, old: &'a Alternate, new: Side<'a>) {
         match self.alternative(self.old, old, new.json_type(self.new)) {
             Some(ty) => {
-                self.types(at, Relation::Narrower);
-                self.follow(at, "", (Side::of(ty), new), Vec::new());
+                self.types(Relation::Narrower);
+                self.follow(Step::Itself, (Side::of(ty), new), Vec::new());
             }
-            None if new.json_type(self.new) == "any" => self.types(at, Relation::Wider),
-            None => self.types(at, Relation::Other),
+            None if new.json_type(self.new) == "any" => self.types(Relation::Wider),
+            None => self.types(Relation::Other),
         }
     }
 
     /// Compares a type with an alternate that replaces it.
-    fn alternate_introduced(&mut self, at: At, old: Side<'a>, new: &'a Alternate) {
+    fn alternate_introduced(&mut self, old: Side<'a>, new: &'a Alternate) {
         match self.alternative(self.new, new, old.json_type(self.old)) {
             Some(ty) => {
-                self.types(at, Relation::Wider);
-                self.follow(at, "", (old, Side::of(ty)), Vec::new());
+                self.types(Relation::Wider);
+                self.follow(Step::Itself, (old, Side::of(ty)), Vec::new());
             }
-            None if old.json_type(self.old) == "any" => self.types(at, Relation::Narrower),
-            None => self.types(at, Relation::Other),
+            None if old.json_type(self.old) == "any" => self.types(Relation::Narrower),
+            None => self.types(Relation::Other),
         }
     }
 

@@ -6,14 +6,13 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::change::{Announced, Change, Difference, Direction, Root, RootKind, What};
+use super::comparison::{Found, Parts, Schemas, announced, feature_changes, path};
 use super::object::{Side, SideKey};
 use super::scope::Scope;
-use crate::schema::{Arguments, Command, Definition, Event, Feature, Schema, TypeRef};
+use crate::schema::{Arguments, Command, Definition, Event, Schema, TypeRef};
 
 pub(super) struct Walk<'a> {
-    pub(super) old: &'a Schema,
-    pub(super) new: &'a Schema,
-    scope: Scope,
+    schemas: Schemas<'a>,
     roots: Vec<RootInfo>,
     pairs: Vec<Pair<'a>>,
     known: HashMap<PairKey<'a>, usize>,
@@ -77,9 +76,7 @@ pub(super) struct At {
 impl<'a> Walk<'a> {
     pub(super) fn new(old: &'a Schema, new: &'a Schema, scope: Scope) -> Self {
         Self {
-            old,
-            new,
-            scope,
+            schemas: Schemas { old, new, scope },
             roots: Vec::new(),
             pairs: Vec::new(),
             known: HashMap::new(),
@@ -110,7 +107,7 @@ impl<'a> Walk<'a> {
 /// Commands and events.
 impl<'a> Walk<'a> {
     fn commands(&mut self) {
-        let (old, new) = (self.old, self.new);
+        let Schemas { old, new, .. } = self.schemas;
         let named = |name: &str| new.commands.iter().find(|one| one.definition.name == name);
         for command in &old.commands {
             let root = self.root(RootKind::Command, &command.definition);
@@ -129,7 +126,7 @@ impl<'a> Walk<'a> {
     }
 
     fn events(&mut self) {
-        let (old, new) = (self.old, self.new);
+        let Schemas { old, new, .. } = self.schemas;
         let named = |name: &str| new.events.iter().find(|one| one.definition.name == name);
         for event in &old.events {
             let root = self.root(RootKind::Event, &event.definition);
@@ -149,19 +146,8 @@ impl<'a> Walk<'a> {
 
     fn command(&mut self, root: usize, old: &'a Command, new: &'a Command) {
         self.root_features(root, &old.definition, &new.definition);
-        // The last value of each flag is the one that restricts clients.
-        let mut flags = vec![("allow-oob", old.allow_oob, new.allow_oob, false)];
-        if self.scope == Scope::Schema {
-            flags.extend([
-                ("success-response", old.success_response, new.success_response, false),
-                ("gen", old.generated, new.generated, true),
-                ("allow-preconfig", old.allow_preconfig, new.allow_preconfig, false),
-            ]);
-        }
-        for (name, old, now, worse) in flags {
-            if old != now {
-                self.report_root(root, What::Flag { name, now }, now == worse);
-            }
+        for (what, breaking) in self.schemas.flags(old, new) {
+            self.report_root(root, what, breaking);
         }
         self.arguments(root, "argument", Direction::Sent, &old.arguments, &new.arguments);
         let returns = |ty: &'a Option<TypeRef>| Side::of_optional(ty.as_ref());
@@ -209,42 +195,23 @@ impl<'a> Walk<'a> {
 
 /// Pairs and findings.
 impl<'a> Walk<'a> {
-    /// Queues a pair that another refers to.
-    pub(super) fn follow(
-        &mut self,
-        at: At,
-        step: &str,
-        sides: (Side<'a>, Side<'a>),
-        ignored: Vec<String>,
-    ) {
-        let location = self.location(at, step);
-        self.enqueue(From::Pair(at.pair), sides, ignored, at.direction, location);
+    /// Compares a pair, and queues those that it refers to.
+    pub(super) fn compare(&mut self, at: At) {
+        let Pair { old, new, ref ignored, .. } = self.pairs[at.pair];
+        let level = self.schemas.compare((old, new), ignored.clone(), at.direction);
+        for found in level.found {
+            self.report(at, found);
+        }
+        for Parts { step, sides, ignored } in level.parts {
+            let location = self.location(at, step.to_string());
+            self.enqueue(From::Pair(at.pair), sides, ignored, at.direction, location);
+        }
     }
 
-    pub(super) fn sides(&self, at: At) -> (Side<'a>, Side<'a>) {
-        let Pair { old, new, .. } = self.pairs[at.pair];
-        (old, new)
-    }
-
-    pub(super) fn compares_ranges(&self) -> bool {
-        self.scope == Scope::Schema
-    }
-
-    /// Returns the members of a pair that are compared elsewhere.
-    pub(super) fn ignored(&self, at: At) -> Vec<String> {
-        self.pairs[at.pair].ignored.clone()
-    }
-
-    pub(super) fn report(
-        &mut self,
-        at: At,
-        step: &str,
-        what: What,
-        breaking: bool,
-        announced: Option<Announced>,
-    ) {
-        let location = self.location(at, step);
-        let key = (at.pair, step.to_owned(), what.clone());
+    fn report(&mut self, at: At, found: Found<'a>) {
+        let Found { step, what, breaking, announced } = found;
+        let location = self.location(at, step.to_string());
+        let key = (at.pair, step.to_string(), what.clone());
         let Some(&known) = self.found.get(&key) else {
             self.found.insert(key, self.findings.len());
             let (pair, directions) = (Some(at.pair), vec![at.direction]);
@@ -283,12 +250,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn location(&self, at: At, step: &str) -> Location {
+    fn location(&self, at: At, step: String) -> Location {
         let from = self.pairs[at.pair].locations[at.direction as usize].as_ref();
-        Location { root: from.map_or(0, |from| from.root), from: Some(at), step: step.to_owned() }
+        Location { root: from.map_or(0, |from| from.root), from: Some(at), step }
     }
 
-    /// Formats a location as a path. A very long path is abbreviated in the middle.
+    /// Formats a location as a path.
     fn path(&self, location: &Location) -> String {
         let mut steps = vec![location.step.as_str()];
         let mut next = location.from;
@@ -300,16 +267,7 @@ impl<'a> Walk<'a> {
             next = location.from;
         }
         steps.reverse();
-        steps.retain(|step| !step.is_empty());
-        if let Some(too_many) = steps.len().checked_sub(LONG_PATH).filter(|more| *more > 0) {
-            steps.splice(LONG_PATH / 2..LONG_PATH / 2 + too_many, [" ... "]);
-        }
-        match steps.split_first() {
-            Some((&"argument", [first, rest @ ..])) => {
-                format!("argument {}{}", first.trim_start_matches('.'), rest.concat())
-            }
-            _ => steps.concat(),
-        }
+        path(steps)
     }
 
     fn change(&self, finding: &Finding) -> Change {
@@ -348,25 +306,4 @@ impl<'a> Walk<'a> {
         roots.dedup();
         roots
     }
-}
-
-/// The maximum number of steps in a path that are shown.
-const LONG_PATH: usize = 24;
-
-/// Returns the change that the features announce.
-pub(super) fn announced(features: &[Feature]) -> Option<Announced> {
-    let has = |name: &str| features.iter().any(|feature| feature.name == name);
-    let deprecated = has("deprecated").then_some(Announced::Deprecated);
-    deprecated.or_else(|| has("unstable").then_some(Announced::Unstable))
-}
-
-/// Returns the features that were removed or added.
-pub(super) fn feature_changes(old: &[Feature], new: &[Feature]) -> Vec<What> {
-    let missing = |from: &[Feature], name: &str| from.iter().all(|other| other.name != name);
-    let removed = old.iter().filter(|feature| missing(new, &feature.name));
-    let added = new.iter().filter(|feature| missing(old, &feature.name));
-    removed
-        .map(|feature| What::FeatureRemoved(feature.name.clone()))
-        .chain(added.map(|feature| What::FeatureAdded(feature.name.clone())))
-        .collect()
 }

@@ -1,8 +1,8 @@
 //! Recorded sessions that answer, for tests without a QEMU.
 //!
 //! A [`Recorder`] writes the messages of a client to a file, for example while it talks to a live
-//! QEMU. A [`Replay`] reads the [`Recording`], and answers a client as QEMU did. The format is that of
-//! [`qmp_types::recording`].
+//! QEMU. A [`Replay`] reads the [`Recording`], and answers a client as QEMU did, and closes the
+//! connection after `quit`. The format is that of [`qmp_types::recording`].
 //!
 //! ```
 //! # #[cfg(unix)] {

@@ -16,11 +16,13 @@ pub(super) struct ReplayPeer {
     store: Arc<Mutex<Store>>,
     /// The events at the beginning, until negotiation is complete.
     events: VecDeque<Event>,
+    /// Whether `quit` was answered: QEMU then ends, and closes the connection.
+    has_quit: bool,
 }
 
 impl ReplayPeer {
     pub(super) fn new(session: Session, store: Arc<Mutex<Store>>, events: Vec<Event>) -> Self {
-        Self { session, store, events: events.into() }
+        Self { session, store, events: events.into(), has_quit: false }
     }
 
     pub(super) fn limits() -> Limits {
@@ -45,6 +47,9 @@ impl Peer for ReplayPeer {
             if !output.is_empty() {
                 return Some(output);
             }
+            if self.has_quit {
+                return None;
+            }
             let request = self.session.next_request();
             if self.session.is_negotiated() {
                 let events: Vec<Event> = self.events.drain(..).collect();
@@ -61,6 +66,7 @@ impl Peer for ReplayPeer {
             };
             let answer = lock(&self.store).answer(&sent);
             self.send(&answer.before);
+            self.has_quit = sent.name == "quit" && matches!(answer.reply, Some(Ok(_)));
             match answer.reply {
                 Some(reply) => self.session.reply(request.ticket, &reply),
                 // As in the recording, the client waits in vain.
@@ -71,6 +77,6 @@ impl Peer for ReplayPeer {
     }
 
     fn is_closed(&self) -> bool {
-        self.session.closed().is_some()
+        self.has_quit || self.session.closed().is_some()
     }
 }

@@ -1,10 +1,8 @@
 //! Serves many clients on one monitor.
 
 use std::error::Error as StdError;
-use std::fs::File;
 use std::io;
 use std::net::TcpListener;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,6 +14,7 @@ use qmp_types::recording::Recorder;
 use qmp_vm::proxy::{Access, Listener, Policy, Proxy, ProxyEnd, ProxyOptions};
 
 use crate::cli::{chain, seconds};
+use crate::record::output::create;
 use crate::sim::{Address, Endpoint, Signals};
 use crate::terminal::{inline, notice};
 
@@ -51,7 +50,7 @@ pub struct Arguments {
     #[arg(long, value_name = "EVENT,...", value_delimiter = ',')]
     events: Option<Vec<String>>,
 
-    /// Record all messages in FILE, with passwords and other secrets masked
+    /// Record all messages in FILE, with passwords and other secrets masked; '-' is standard output
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
 
@@ -195,8 +194,8 @@ fn listen(address: &Address, mode: u32) -> Result<(Listener, Address), Box<dyn S
 }
 
 fn record(path: &Path) -> Result<Recorder, Box<dyn StdError>> {
-    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
-    let file = file.map_err(|error| format!("cannot create {}: {error}", path.display()))?;
+    let file = create(path);
+    let file = file.map_err(|error| format!("cannot create '{}': {error}", path.display()))?;
     Ok(Recorder::new(file, "proxy").made_by(concat!("qmp proxy ", env!("CARGO_PKG_VERSION"))))
 }
 

@@ -1,20 +1,19 @@
 //! Records sessions with monitors, and shows recordings.
 
-use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
-use qmp_client::recording::{Reader, Recorder};
+use qmp_client::recording::{Reader, Recorder, RecordingError};
 
 use crate::cli::{chain, seconds, status_of};
 use crate::machine::{MachineArgs, Origin};
+use crate::record::output::create;
 use crate::record::relay::{self, Listener};
-use crate::record::require_connection;
 use crate::record::timeline::{self, Filter, Form};
+use crate::record::{is_standard, open, require_connection};
 use crate::shell::{Outcome, Session, Settings};
 use crate::sim::{Endpoint, until_interrupted};
 use crate::terminal::{inline, notice};
@@ -48,7 +47,7 @@ enum Action {
 /// The arguments of a recording.
 #[derive(Args, Debug)]
 struct Record {
-    /// Write the recording to FILE
+    /// Write the recording to FILE; '-' is standard output, and replies then go to standard error
     #[arg(short, long, value_name = "FILE", required = true)]
     output: Option<PathBuf>,
 
@@ -75,7 +74,7 @@ struct Record {
 /// The arguments of `qmp record show`.
 #[derive(Args, Debug)]
 struct Show {
-    /// The recording
+    /// The recording; '-' is standard input
     file: PathBuf,
 
     #[command(flatten)]
@@ -99,6 +98,7 @@ Examples:
   qmp record unix:/run/vm.sock -o session.qmp --listen unix:/tmp/recorded.sock
   qmp record unix:/run/vm.sock -o session.qmp -c query-status -c query-block
   qmp record unix:/run/vm.sock -o events.qmp             record events until Ctrl-C
+  qmp record unix:/run/vm.sock -o - -c query-status | qmp record show -
   qmp record show session.qmp --errors
   qmp record show session.qmp --slower 10 --json
   qmp replay session.qmp unix:/tmp/vm.sock               serve the recording
@@ -122,10 +122,11 @@ pub fn main(arguments: &Arguments) -> ExitCode {
 impl Show {
     fn run(&self) -> Result<(), Box<dyn std::error::Error>> {
         let open = || {
-            Reader::open(&self.file)
-                .map_err(|error| format!("'{}': {}", self.file.display(), chain(&error)))
+            let reader = open(&self.file).map_err(RecordingError::Io).and_then(Reader::new);
+            reader.map_err(|error| format!("'{}': {}", self.file.display(), chain(&error)))
         };
-        if let Some(monitor) = &self.filter.monitor {
+        // Standard input cannot be read twice.
+        if let Some(monitor) = self.filter.monitor.as_ref().filter(|_| !is_standard(&self.file)) {
             require_connection(open()?, monitor)?;
         }
         let reader = open()?;
@@ -143,50 +144,23 @@ fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// A file whose earlier content is dropped when the first line is written: a connection that fails
-/// must not cost an earlier recording.
-struct Replacing {
-    file: File,
-    is_begun: bool,
-}
-
-impl Replacing {
-    fn open(path: &Path) -> io::Result<Self> {
-        let mut options = File::options();
-        let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        Ok(Self { file, is_begun: false })
-    }
-}
-
-impl Write for Replacing {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // A pipe or a terminal has no content to drop.
-        if !self.is_begun && self.file.metadata()?.is_file() {
-            self.file.set_len(0)?;
-        }
-        self.is_begun = true;
-        self.file.write(line)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
 impl Record {
     fn run(&self) -> Result<ExitCode, Box<dyn std::error::Error>> {
         let path = self.output.clone().unwrap_or_default();
         let cannot = |error| format!("cannot write '{}': {error}", path.display());
-        let file = Replacing::open(&path).map_err(cannot)?;
         let by = concat!("qmp record ", env!("CARGO_PKG_VERSION"));
-        let recorder = Recorder::new(file, &*self.name).made_by(by);
+        let recorder = Recorder::new(create(&path).map_err(cannot)?, &*self.name).made_by(by);
         let recorded = match &self.listen {
             Some(endpoint) => self.relay(endpoint, &recorder),
             None => self.session(&recorder),
         };
         // Every line has been written already. Without any, an earlier recording stays as it is.
         let status = recorded?;
-        recorder.finish().map_err(cannot)?;
+        match recorder.finish() {
+            // As with `| head`.
+            Err(error) if is_standard(&path) && error.kind() == io::ErrorKind::BrokenPipe => {}
+            finished => finished.map_err(cannot)?,
+        }
         Ok(status)
     }
 
@@ -213,9 +187,7 @@ impl Record {
 
     /// Records a session of this program.
     fn session(&self, recorder: &Recorder) -> Result<ExitCode, Box<dyn std::error::Error>> {
-        let hook = recorder.clone();
-        let options = self.machine.timeout.options();
-        let options = options.transcript(move |direction, text| hook.message(direction, text, 0));
+        let options = self.machine.timeout.options().record(recorder);
         let machine = self.machine.connect_with(&options)?;
         if matches!(machine.origin, Origin::Simulated) {
             notice("no address was given: recording a simulated machine");
@@ -223,7 +195,11 @@ impl Record {
         let timeout = Some(self.machine.timeout.timeout);
         let settings = Settings { timeout, ..Settings::default() };
         let (client, messages) = (machine.client.clone(), Box::new(io::stderr()));
-        let mut session = Session::new(client, io::stdout(), messages, settings);
+        let replies: Box<dyn Write> = match self.output.as_deref().is_some_and(is_standard) {
+            true => Box::new(io::stderr()),
+            false => Box::new(io::stdout()),
+        };
+        let mut session = Session::new(client, replies, messages, settings);
         let (mut status, mut is_over) = (ExitCode::SUCCESS, false);
         for command in &self.command {
             match session.line(command)? {

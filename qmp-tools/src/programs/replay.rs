@@ -1,7 +1,6 @@
 //! Serves recordings, and checks them against schemas.
 
-use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufRead};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use serde_json::json;
 use crate::cli::{TimeoutArgs, chain, print};
 use crate::record::check::{Checked, check};
 use crate::record::relay::{Acceptor, Listener};
-use crate::record::require_connection;
+use crate::record::{is_standard, open, require_connection};
 use crate::schema;
 use crate::sim::{Endpoint, until_interrupted};
 use crate::terminal::{self, inline, notice};
@@ -25,7 +24,7 @@ use crate::terminal::{self, inline, notice};
 #[derive(Debug, Parser)]
 #[command(name = "replay", version, after_help = EXAMPLES)]
 pub struct Arguments {
-    /// The recording
+    /// The recording; '-' is standard input
     file: PathBuf,
 
     /// Listen at LISTEN: unix:/run/vm.sock, tcp:127.0.0.1:4444, or a socket's path
@@ -84,10 +83,8 @@ pub fn main(arguments: &Arguments) -> ExitCode {
 }
 
 impl Arguments {
-    fn open(&self) -> Result<BufReader<File>, String> {
-        let file = File::open(&self.file);
-        let file = file.map_err(|error| format!("cannot read {}: {error}", self.name()))?;
-        Ok(BufReader::new(file))
+    fn open(&self) -> Result<Box<dyn BufRead>, String> {
+        open(&self.file).map_err(|error| format!("cannot read {}: {error}", self.name()))
     }
 
     fn name(&self) -> String {
@@ -98,7 +95,10 @@ impl Arguments {
         let file = self.open()?;
         let recording = match &self.monitor {
             Some(name) => {
-                require_connection(Reader::new(self.open()?)?, name)?;
+                // Standard input cannot be read twice.
+                if !is_standard(&self.file) {
+                    require_connection(Reader::new(self.open()?)?, name)?;
+                }
                 Recording::of_monitor(file, name)
             }
             None => Recording::read(file),

@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::BufRead;
 
-use qmp_client::recording::{Content, Direction, Reader, RecordingError};
+use qmp_client::recording::{Content, Entry, Reader};
 use qmp_codegen::introspection::{Naming, export};
 use qmp_codegen::schema::{Definition, Schema};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::message::{Message, Waiting, decode};
 use crate::terminal::inline;
+
+/// The greatest number of findings.
+const MAX_FINDINGS: usize = 10_000;
 
 /// A finding about a command or an event of a recording.
 #[derive(Clone, Debug)]
@@ -92,94 +97,122 @@ pub fn check(
 ) -> Result<Checked, Box<dyn std::error::Error>> {
     let introspection = export(schema, Naming::Masked, &|_| true);
     let introspection = qmp_server::Schema::parse(&introspection.to_string())?;
-    let recorded = read(reader)?;
-    let mut findings = Findings::default();
-    let commands = schema.commands.iter().map(|command| &command.definition);
-    let events = schema.events.iter().map(|event| &event.definition);
-    let known: [BTreeMap<&str, &Definition>; 2] = [
-        commands.map(|definition| (&*definition.name, definition)).collect(),
-        events.map(|definition| (&*definition.name, definition)).collect(),
-    ];
-    for Recorded { line, name, arguments, out_of_band } in &recorded {
-        let definition = match arguments {
-            Some(arguments) => {
-                let checked = introspection.check_command(name, arguments, *out_of_band);
-                // A masked secret has lost its type.
-                let masked = |error: &qmp_client::QmpError| {
-                    error.desc.contains("Invalid parameter type") && has_secret(arguments)
-                };
-                if let Some(error) = checked.err().filter(|error| !masked(error)) {
-                    findings.add(*line, name, FindingKind::Refused, &error.desc);
-                }
-                known[0].get(&**name)
-            }
-            None => {
-                let definition = known[1].get(&**name);
-                if definition.is_none() {
-                    findings.add(*line, name, FindingKind::NotSent, "");
-                }
-                definition
-            }
-        };
-        let features = definition.iter().flat_map(|definition| &definition.features);
-        for feature in features.filter(|feature| feature.name == "deprecated") {
-            let reason = feature.doc.split_whitespace().collect::<Vec<_>>().join(" ");
-            findings.add(*line, name, FindingKind::Deprecated, &reason);
-        }
+    let mut checker = Checker::new(schema, &introspection);
+    for entry in reader {
+        checker.entry(&entry?);
     }
-    Ok(Checked { messages: recorded.len(), findings: findings.in_order() })
+    Ok(checker.finish())
 }
 
-/// A command that succeeded, or an event, which has no arguments.
-struct Recorded {
+/// A recording that is being checked. Commands wait for their replies, with what was found.
+struct Checker<'s> {
+    introspection: &'s qmp_server::Schema,
+    commands: BTreeMap<&'s str, &'s Definition>,
+    events: BTreeMap<&'s str, &'s Definition>,
+    waiting: Waiting<Pending>,
+    messages: usize,
+    findings: Findings,
+}
+
+/// A command, with findings that count if it succeeds.
+struct Pending {
     line: usize,
     name: String,
-    arguments: Option<Map<String, Value>>,
-    out_of_band: bool,
+    findings: Vec<(FindingKind, String)>,
 }
 
-fn read(reader: Reader<impl BufRead>) -> Result<Vec<Recorded>, RecordingError> {
-    let mut recorded: Vec<Option<Recorded>> = Vec::new();
-    // The commands without a reply, by connection and id.
-    let mut waiting: BTreeMap<(String, String), std::collections::VecDeque<usize>> =
-        BTreeMap::new();
-    for entry in reader {
-        let entry = entry?;
-        let Content::Message(message) = &entry.content else { continue };
-        let Ok(mut message) = serde_json::from_str::<Map<String, Value>>(message.get()) else {
-            continue;
-        };
-        let id = message.get("id").map(Value::to_string).unwrap_or_default();
-        let mut name_of = |member: &str| match message.remove(member) {
-            Some(Value::String(name)) => Some(name),
-            _ => None,
-        };
-        if entry.direction == Direction::Sent {
-            let in_band = name_of("execute");
-            let out_of_band = in_band.is_none();
-            let Some(name) = in_band.or_else(|| name_of("exec-oob")) else { continue };
-            let arguments = match message.remove("arguments") {
-                Some(Value::Object(arguments)) => arguments,
-                _ => Map::new(),
-            };
-            waiting.entry((entry.monitor, id)).or_default().push_back(recorded.len());
-            let arguments = Some(arguments);
-            recorded.push(Some(Recorded { line: entry.line, name, arguments, out_of_band }));
-        } else if let Some(name) = name_of("event") {
-            recorded.push(Some(Recorded {
-                line: entry.line,
-                name,
-                arguments: None,
-                out_of_band: false,
-            }));
-        } else if let Some(at) = waiting.get_mut(&(entry.monitor, id)).and_then(|at| at.pop_front())
-        {
-            if message.contains_key("error") {
-                recorded[at] = None;
-            }
+impl<'s> Checker<'s> {
+    fn new(schema: &'s Schema, introspection: &'s qmp_server::Schema) -> Self {
+        let commands = schema.commands.iter().map(|command| &command.definition);
+        let events = schema.events.iter().map(|event| &event.definition);
+        Self {
+            introspection,
+            commands: commands.map(|definition| (&*definition.name, definition)).collect(),
+            events: events.map(|definition| (&*definition.name, definition)).collect(),
+            waiting: Waiting::default(),
+            messages: 0,
+            findings: Findings::default(),
         }
     }
-    Ok(recorded.into_iter().flatten().collect())
+
+    fn entry(&mut self, entry: &Entry) {
+        let Content::Message(message) = &entry.content else { return };
+        match Message::read(entry.direction, message) {
+            Message::Command { name, out_of_band, arguments, id } => {
+                let findings = self.command(&name, arguments, out_of_band);
+                let pending = Pending { line: entry.line, name, findings };
+                // One that is not kept counts at once.
+                let counts = self.waiting.sent(&entry.monitor, id, pending);
+                counts.into_iter().for_each(|pending| self.succeeded(pending));
+            }
+            Message::Event { name, .. } => {
+                self.messages += 1;
+                match self.events.get(&*name) {
+                    Some(definition) => {
+                        for reason in deprecations(definition) {
+                            self.findings.add(entry.line, &name, FindingKind::Deprecated, &reason);
+                        }
+                    }
+                    None => self.findings.add(entry.line, &name, FindingKind::NotSent, ""),
+                }
+            }
+            Message::Reply { id, .. } => {
+                let answered = self.waiting.replied(&entry.monitor, id);
+                answered.into_iter().for_each(|pending| self.succeeded(pending));
+            }
+            Message::Error { id, .. } => drop(self.waiting.replied(&entry.monitor, id)),
+            Message::Greeting(_) | Message::Other => {}
+        }
+    }
+
+    fn command(
+        &self,
+        name: &str,
+        arguments: Option<&RawValue>,
+        out_of_band: bool,
+    ) -> Vec<(FindingKind, String)> {
+        let mut findings = Vec::new();
+        match decode(arguments) {
+            Ok(Value::Object(arguments)) => {
+                let checked = self.introspection.check_command(name, &arguments, out_of_band);
+                // A masked secret has lost its type.
+                let masked = |error: &qmp_client::QmpError| {
+                    error.desc.contains("Invalid parameter type") && has_secret(&arguments)
+                };
+                if let Some(error) = checked.err().filter(|error| !masked(error)) {
+                    findings.push((FindingKind::Refused, error.desc));
+                }
+            }
+            Ok(_) => {
+                let reason = "the arguments are not an object".to_owned();
+                findings.push((FindingKind::Refused, reason));
+            }
+            Err(error) => findings.push((FindingKind::Refused, error.to_string())),
+        }
+        if let Some(definition) = self.commands.get(name) {
+            let reasons = deprecations(definition);
+            findings.extend(reasons.map(|reason| (FindingKind::Deprecated, reason)));
+        }
+        findings
+    }
+
+    fn succeeded(&mut self, Pending { line, name, findings }: Pending) {
+        self.messages += 1;
+        for (kind, reason) in findings {
+            self.findings.add(line, &name, kind, &reason);
+        }
+    }
+
+    fn finish(mut self) -> Checked {
+        let unanswered = std::mem::take(&mut self.waiting);
+        unanswered.into_rest().for_each(|pending| self.succeeded(pending));
+        Checked { messages: self.messages, findings: self.findings.in_order() }
+    }
+}
+
+fn deprecations(definition: &Definition) -> impl Iterator<Item = String> + '_ {
+    let features = definition.features.iter().filter(|feature| feature.name == "deprecated");
+    features.map(|feature| feature.doc.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 fn has_secret(arguments: &Map<String, Value>) -> bool {
@@ -193,7 +226,13 @@ struct Findings(BTreeMap<(FindingKind, String, String), (usize, usize)>);
 impl Findings {
     fn add(&mut self, line: usize, name: &str, kind: FindingKind, reason: &str) {
         let key = (kind, name.to_owned(), reason.to_owned());
-        self.0.entry(key).or_insert((line, 0)).1 += 1;
+        if self.0.len() == MAX_FINDINGS && !self.0.contains_key(&key) {
+            return;
+        }
+        let (first, count) = self.0.entry(key).or_insert((line, 0));
+        // A command counts when it is answered, which may be after later ones.
+        *first = line.min(*first);
+        *count += 1;
     }
 
     fn in_order(self) -> Vec<Finding> {

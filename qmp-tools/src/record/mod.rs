@@ -7,6 +7,9 @@
 //! ```
 
 pub mod check;
+pub(crate) mod message;
+#[cfg(unix)]
+pub mod output;
 #[cfg(unix)]
 pub mod relay;
 mod split;
@@ -15,11 +18,30 @@ pub mod timeline;
 pub use split::Split;
 
 use std::collections::BTreeSet;
-use std::io::BufRead;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
 
 use qmp_client::recording::Reader;
 
 use crate::terminal::inline;
+
+/// Opens a recording; `-` is standard input.
+///
+/// # Errors
+/// Returns the system's error.
+pub fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
+    if is_standard(path) {
+        return Ok(Box::new(BufReader::new(io::stdin())));
+    }
+    Ok(Box::new(BufReader::new(File::open(path)?)))
+}
+
+/// Returns whether a path stands for standard input or output.
+#[must_use]
+pub fn is_standard(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
 
 /// Returns an error that names the connections of a recording if none of them has this name.
 ///

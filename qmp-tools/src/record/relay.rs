@@ -53,14 +53,19 @@ impl Listener {
     /// Listens at an address.
     ///
     /// # Errors
-    /// Returns the system's error, or one for an address at which nothing can listen.
+    /// Returns the system's error with the address, or one for an address at which nothing can listen.
     pub fn bind(address: &sim::Address) -> io::Result<Self> {
+        let failed = |error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot listen at {address}: {error}"))
+        };
         match address {
-            sim::Address::Unix(path) => SocketFile::bind(path, 0o600).map(Self::Unix),
+            sim::Address::Unix(path) => {
+                SocketFile::bind(path, 0o600).map(Self::Unix).map_err(failed)
+            }
             sim::Address::Tcp { host, port } => {
                 // A monitor can do everything that QEMU can: other hosts must be asked for.
                 let host = if host.is_empty() { "localhost" } else { host };
-                TcpListener::bind((host, *port)).map(Self::Tcp)
+                TcpListener::bind((host, *port)).map(Self::Tcp).map_err(failed)
             }
             other => {
                 let reason =

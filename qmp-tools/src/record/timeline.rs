@@ -1,21 +1,23 @@
 //! Shows a recording as a timeline.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::io::BufRead;
 
 use clap::Args;
 use qmp_client::Timestamp;
 use qmp_client::protocol::Printable;
 use qmp_client::recording::{Content, Direction, Entry, Header, Reader, RecordingError};
+use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::message::{Message, Waiting, compact};
 use crate::terminal::{self, inline};
 
 /// The width of details, in characters.
 const WIDTH: usize = 100;
-/// The greatest number of commands that wait for their replies.
-const MAX_WAITING: usize = 1 << 16;
+/// The longest description of an error, and the longest name of a connection, in characters.
+const MAX_TEXT: usize = 4096;
 
 /// Selects the messages of a recording that are shown. Without any of these, everything is.
 #[derive(Args, Clone, Debug, Default)]
@@ -61,7 +63,15 @@ struct Moment<'e> {
     name: Option<String>,
     /// The microseconds from the command to its reply.
     latency: Option<u64>,
-    detail: Option<Value>,
+    detail: Option<Detail<'e>>,
+}
+
+/// The content of a message.
+enum Detail<'e> {
+    /// JSON, as it is in the message.
+    Json(&'e str),
+    /// Other text.
+    Text(Cow<'e, str>),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -99,13 +109,7 @@ impl Kind {
     }
 }
 
-/// Commands that wait for their replies: by connection and id, in order.
-#[derive(Default)]
-struct Waiting {
-    commands: HashMap<(String, String), std::collections::VecDeque<Sent>>,
-    count: usize,
-}
-
+/// A command that waits for its reply.
 struct Sent {
     name: String,
     time: Option<u64>,
@@ -139,7 +143,7 @@ pub fn show<E: From<RecordingError>>(
     if let Some(header) = reader.header().filter(|_| !form.json) {
         line(title(header))?;
     }
-    let (mut waiting, mut summary) = (Waiting::default(), Summary::default());
+    let (mut waiting, mut summary) = (Waiting::<Sent>::default(), Summary::default());
     let mut has_monitors = false;
     let mut first: Option<String> = None;
     for entry in reader.by_ref() {
@@ -152,7 +156,7 @@ pub fn show<E: From<RecordingError>>(
         }
         line(if form.json { moment.to_json() } else { moment.line(form.full, has_monitors) })?;
     }
-    summary.unanswered = waiting.count;
+    summary.unanswered = waiting.len();
     if !form.json {
         line(summary.text())?;
         if reader.is_torn() {
@@ -180,24 +184,53 @@ impl Filter {
 }
 
 impl<'e> Moment<'e> {
-    fn new(entry: &'e Entry, waiting: &mut Waiting) -> Self {
-        let (kind, name, detail, id) = match &entry.content {
-            Content::Text(text) => (Kind::Text, None, Some(text.clone().into()), None),
-            Content::Message(message) => read(entry.direction, message),
-        };
-        let mut this = Self { entry, kind, name, latency: None, detail };
-        match kind {
-            Kind::Command | Kind::OutOfBand => waiting.sent(&this, id.as_ref()),
-            Kind::Reply | Kind::Error => {
-                if let Some(sent) = waiting.replied(&entry.monitor, id.as_ref()) {
-                    let times = entry.time.zip(sent.time);
-                    this.latency = times.map(|(end, begin)| end.saturating_sub(begin));
-                    this.name = Some(sent.name);
-                }
+    fn new(entry: &'e Entry, waiting: &mut Waiting<Sent>) -> Self {
+        let mut this = Self { entry, kind: Kind::Text, name: None, latency: None, detail: None };
+        let message = match &entry.content {
+            Content::Text(text) => {
+                this.detail = Some(Detail::Text(text.into()));
+                return this;
             }
-            Kind::Greeting | Kind::Event | Kind::Text => {}
+            Content::Message(message) => message,
+        };
+        let json = |part: &'e RawValue| Detail::Json(part.get());
+        match Message::read(entry.direction, message) {
+            Message::Greeting(greeting) => {
+                this.kind = Kind::Greeting;
+                this.detail = Some(Detail::Text(version(greeting).into()));
+            }
+            Message::Command { name, out_of_band, arguments, id } => {
+                this.kind = if out_of_band { Kind::OutOfBand } else { Kind::Command };
+                this.detail = arguments.map(json);
+                let sent = Sent { name: name.clone(), time: entry.time };
+                // One too many: its reply is shown without its name.
+                let _ = waiting.sent(&entry.monitor, id, sent);
+                this.name = Some(name);
+            }
+            Message::Reply { value, id } => {
+                (this.kind, this.detail) = (Kind::Reply, Some(json(value)));
+                this.answers(waiting.replied(&entry.monitor, id));
+            }
+            Message::Error { error, id } => {
+                this.kind = Kind::Error;
+                this.detail = Some(Detail::Text(description(error).into()));
+                this.answers(waiting.replied(&entry.monitor, id));
+            }
+            Message::Event { name, data } => {
+                (this.kind, this.detail) = (Kind::Event, data.map(json));
+                this.name = Some(name);
+            }
+            Message::Other => this.detail = Some(Detail::Text(message.get().into())),
         }
         this
+    }
+
+    fn answers(&mut self, sent: Option<Sent>) {
+        if let Some(sent) = sent {
+            let times = self.entry.time.zip(sent.time);
+            self.latency = times.map(|(end, begin)| end.saturating_sub(begin));
+            self.name = Some(sent.name);
+        }
     }
 
     fn line(&self, full: bool, has_monitors: bool) -> String {
@@ -205,7 +238,7 @@ impl<'e> Moment<'e> {
         let sign = self.kind.sign(self.entry.direction);
         let mut line = format!("{time:>12}  ");
         if has_monitors {
-            line += &format!("{:<8} ", inline(&self.entry.monitor));
+            line += &format!("{:<8} ", inline(&cut(self.entry.monitor.chars(), MAX_TEXT)));
         }
         line += &format!("{sign:<2} ");
         line += &inline(self.name.as_deref().unwrap_or(match self.kind {
@@ -214,12 +247,13 @@ impl<'e> Moment<'e> {
             _ => "?",
         }));
         if let Some(detail) = &self.detail {
-            let detail = match (self.kind, detail) {
-                (Kind::Error | Kind::Greeting | Kind::Text, Value::String(text)) => text.clone(),
-                _ => detail.to_string(),
+            let width = if full { usize::MAX } else { WIDTH };
+            let detail = match detail {
+                Detail::Json(json) => cut(compact(json), width),
+                Detail::Text(text) => cut(text.chars(), width),
             };
-            let detail = if full { detail } else { cut(&detail) };
-            line += &format!(" {}", inline(&detail));
+            line.push(' ');
+            line += &inline(&detail);
         }
         if self.entry.fds > 0 {
             line += &format!("  [{} fds]", self.entry.fds);
@@ -231,82 +265,51 @@ impl<'e> Moment<'e> {
     }
 
     fn to_json(&self) -> String {
-        let mut object = Map::new();
-        object.insert("line".to_owned(), self.entry.line.into());
-        object.insert("time".to_owned(), json!(self.entry.time));
-        object.insert("monitor".to_owned(), json!(self.entry.monitor));
-        object.insert("kind".to_owned(), self.kind.as_str().into());
-        object.insert("name".to_owned(), json!(self.name));
-        object.insert("latency".to_owned(), json!(self.latency));
-        object.insert("fds".to_owned(), self.entry.fds.into());
-        object.insert("detail".to_owned(), json!(self.detail));
-        Value::Object(object).to_string()
+        let quote = |text: &str| Value::from(text).to_string();
+        let name = self.name.as_deref().map_or_else(|| "null".to_owned(), quote);
+        let number = |number: Option<u64>| json!(number).to_string();
+        let mut object = format!(
+            "{{\"line\":{},\"time\":{},\"monitor\":{},\"kind\":\"{}\",\"name\":{name},\
+             \"latency\":{},\"fds\":{},\"detail\":",
+            self.entry.line,
+            number(self.entry.time),
+            quote(&self.entry.monitor),
+            self.kind.as_str(),
+            number(self.latency),
+            self.entry.fds
+        );
+        match &self.detail {
+            Some(Detail::Json(json)) => object.extend(compact(json)),
+            Some(Detail::Text(text)) => object += &quote(text),
+            None => object += "null",
+        }
+        object.push('}');
+        object
     }
 }
 
-/// Returns the kind of a message, the name of its command or event, the details and the id.
-fn read(
-    direction: Direction,
-    message: &RawValue,
-) -> (Kind, Option<String>, Option<Value>, Option<Value>) {
-    let Ok(mut members) = serde_json::from_str::<Map<String, Value>>(message.get()) else {
-        return (Kind::Text, None, Some(message.get().into()), None);
-    };
-    let id = members.remove("id");
-    let text = |value: Value| value.as_str().map(str::to_owned);
-    let mut take = |name: &str| members.remove(name);
-    if direction == Direction::Sent {
-        let in_band = take("execute").map(|name| (Kind::Command, name));
-        let command = in_band.or_else(|| take("exec-oob").map(|name| (Kind::OutOfBand, name)));
-        return match command {
-            Some((kind, name)) => (kind, text(name), take("arguments"), id),
-            None => (Kind::Text, None, Some(message.get().into()), id),
-        };
+/// Returns the version in a greeting.
+fn version(greeting: &RawValue) -> String {
+    #[derive(Deserialize)]
+    struct Greeting {
+        version: qmp_client::Version,
     }
-    if let Some(greeting) = take("QMP") {
-        let version = greeting.get("version").cloned().unwrap_or_default();
-        let version = serde_json::from_value::<qmp_client::Version>(version);
-        let version = version.map(|version| format!("QEMU {version}")).unwrap_or_default();
-        return (Kind::Greeting, None, Some(version.into()), None);
-    }
-    if let Some(name) = take("event") {
-        return (Kind::Event, text(name), take("data"), None);
-    }
-    if let Some(error) = take("error") {
-        let part = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or_default();
-        let detail = format!("{}: {}", part("class"), part("desc"));
-        return (Kind::Error, None, Some(detail.into()), id);
-    }
-    match take("return") {
-        Some(value) => (Kind::Reply, None, Some(value), id),
-        None => (Kind::Text, None, Some(message.get().into()), id),
-    }
+    let greeting = qmp_types::decode::<Greeting>(greeting.get());
+    greeting.map(|greeting| format!("QEMU {}", greeting.version)).unwrap_or_default()
 }
 
-impl Waiting {
-    fn key(monitor: &str, id: Option<&Value>) -> (String, String) {
-        (monitor.to_owned(), id.map(Value::to_string).unwrap_or_default())
+/// Returns the class and the description of an error.
+fn description(error: &RawValue) -> String {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Error<'e> {
+        #[serde(borrow)]
+        class: Cow<'e, str>,
+        #[serde(borrow)]
+        desc: Cow<'e, str>,
     }
-
-    fn sent(&mut self, moment: &Moment<'_>, id: Option<&Value>) {
-        if self.count < MAX_WAITING {
-            self.count += 1;
-            let name = moment.name.clone().unwrap_or_default();
-            let sent = Sent { name, time: moment.entry.time };
-            self.commands.entry(Self::key(&moment.entry.monitor, id)).or_default().push_back(sent);
-        }
-    }
-
-    fn replied(&mut self, monitor: &str, id: Option<&Value>) -> Option<Sent> {
-        let key = Self::key(monitor, id);
-        let queue = self.commands.get_mut(&key)?;
-        let sent = queue.pop_front()?;
-        self.count -= 1;
-        if queue.is_empty() {
-            self.commands.remove(&key);
-        }
-        Some(sent)
-    }
+    let Error { class, desc } = qmp_types::decode(error.get()).unwrap_or_default();
+    format!("{}: {}", cut(class.chars(), MAX_TEXT), cut(desc.chars(), MAX_TEXT))
 }
 
 impl Summary {
@@ -383,11 +386,13 @@ fn milliseconds(microseconds: u64) -> String {
     format!("{}.{:03}", microseconds / 1000, microseconds % 1000)
 }
 
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(WIDTH) {
-        Some((at, _)) => format!("{}...", &text[..at]),
-        None => text.to_owned(),
+/// Collects up to a number of characters, and says so if there are more.
+fn cut(mut characters: impl Iterator<Item = char>, most: usize) -> String {
+    let mut text: String = characters.by_ref().take(most).collect();
+    if characters.next().is_some() {
+        text.push_str("...");
     }
+    text
 }
 
 #[cfg(test)]

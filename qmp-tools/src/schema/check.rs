@@ -1,13 +1,19 @@
 //! `qmp-schema check`: reports errors and warnings.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use qmp_codegen::diagnostic::{Diagnostic, Format, Severity, render_as};
+use qmp_codegen::diff::diff_within;
+use qmp_codegen::schema::Schema;
 use qmp_codegen::source::Sources;
-use qmp_codegen::{LoadError, LoadOptions};
+use qmp_codegen::{LoadError, LoadOptions, Loaded};
 
-use super::{Failure, input};
+use super::changes::{ChangeFormat, Changes};
+use super::exceptions::Exceptions;
+use super::input::Detected;
+use super::{Failure, git, input};
 use crate::cli::print;
 use crate::terminal;
 
@@ -38,6 +44,15 @@ pub struct Check {
     /// Exit with status 1 if there are warnings
     #[arg(long, conflicts_with = "quiet")]
     deny_warnings: bool,
+
+    /// Also list the changes since REF that break clients: the files as they are in a revision of
+    /// their git repository are compared with what they are now
+    #[arg(long, value_name = "git:REF")]
+    against: Option<String>,
+
+    /// Accept the breaking changes that FILE lists, one a line: PATH # REASON
+    #[arg(long, value_name = "FILE", requires = "against")]
+    exceptions: Option<PathBuf>,
 }
 
 /// The forms of diagnostics.
@@ -71,14 +86,18 @@ const EXAMPLES: &str = "\
 Formats other than 'human' are printed to standard output, and are complete even if the schema is \
 invalid. Their members and rules are described in the documentation of qmp_codegen::diagnostic.
 
-The exit status is 0 if the schema is valid, 1 if it has errors or a file cannot be read, and 2 if the \
-arguments are wrong.
+With --against, changes are printed to standard output, too, in the same format; 'sarif' has none. See \
+'qmp-schema diff --help' for exceptions.
+
+The exit status is 0 if the schema is valid, 1 if it has errors or a file cannot be read, if a change \
+since --against breaks clients and has no exception, and 2 if the arguments are wrong.
 
 Examples:
   qmp-schema check qapi/qapi-schema.json
   qmp-schema check qmp-spec.json qmp-events.json
   qmp-schema check --quiet --format short old/qapi-schema.json
   qmp-schema check --format sarif my-vmm.json > my-vmm.sarif
+  qmp-schema check my-vmm.json --against git:main --exceptions accepted.txt
   qmp-schema check --format json my-vmm.json | jq -r 'select(.rule == \"doc-missing\").definition'";
 
 impl Check {
@@ -94,13 +113,52 @@ impl Check {
         let roots =
             self.files.iter().map(|file| input::root(file)).collect::<Result<Vec<_>, _>>()?;
         match options.load(roots) {
-            Ok(loaded) => self.report(&loaded.sources, loaded.warnings, ""),
+            Ok(Loaded { schema, sources, warnings, .. }) => {
+                let status = self.report(&sources, warnings, "")?;
+                match &self.against {
+                    Some(revision) => self.compare(revision, schema, status),
+                    None => Ok(status),
+                }
+            }
             Err(error) => {
                 let hint = input::introspection_hint(&error);
                 let LoadError { sources, diagnostics, .. } = error;
                 self.report(&sources, diagnostics, &hint)
             }
         }
+    }
+
+    /// Lists the changes since a revision that break clients.
+    fn compare(
+        &self,
+        revision: &str,
+        schema: Schema,
+        status: ExitCode,
+    ) -> Result<ExitCode, Failure> {
+        let format = match self.format {
+            FormatArg::Human => ChangeFormat::Human,
+            FormatArg::Short => ChangeFormat::Short,
+            FormatArg::Json => ChangeFormat::Json,
+            FormatArg::Sarif => {
+                return Err("SARIF has no changes: choose another --format with --against".into());
+            }
+        };
+        let mut exceptions = Exceptions::read(self.exceptions.as_deref())?;
+        let options = LoadOptions::new().allow_unknown(self.allow_unknown);
+        let old = git::detect(revision, &self.files, &options)?;
+        let new = Detected { schema, is_introspection: false };
+        let difference = diff_within(&old.schema, &new.schema, input::scope(&old, &new));
+        let mut changes = Changes::from(difference);
+        changes.only_breaking();
+        changes.except(&mut exceptions);
+        let revision = revision.trim_start_matches("git:");
+        let summary = match changes.breaking() {
+            0 => format!("No change since {revision} breaks clients.\n"),
+            1 => format!("\n1 change since {revision} breaks clients.\n"),
+            count => format!("\n{count} changes since {revision} break clients.\n"),
+        };
+        changes.print(format, &summary)?;
+        Ok(if changes.breaking() > 0 { changes.status() } else { status })
     }
 
     fn report(

@@ -1,11 +1,17 @@
 //! `qmp-schema diff`: compares two schemas.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use qmp_codegen::diff::{Difference, Scope, diff_within};
+use qmp_codegen::LoadOptions;
+use qmp_codegen::diff::diff_within;
 
-use super::{Failure, input};
+use super::changes::{ChangeFormat, Changes};
+use super::exceptions::Exceptions;
+use super::input::Detected;
+use super::used_by::Touched;
+use super::{Failure, git, input};
 use crate::cli::{TimeoutArgs, print};
 use crate::terminal;
 
@@ -17,13 +23,32 @@ pub struct Diff {
     old: String,
 
     /// The schema to compare with OLD, given in the same ways
-    new: String,
+    #[arg(required_unless_present = "against")]
+    new: Option<String>,
 
-    /// Print the changes as JSON
-    #[arg(long)]
+    /// Compare a revision with the working tree: OLD is a file of a git repository, as it is in REF,
+    /// and as it is now
+    #[arg(long, value_name = "git:REF", conflicts_with = "new")]
+    against: Option<String>,
+
+    /// List only what touches these: recordings, lists of commands and events, or build scripts (.rs)
+    /// that select them
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    used_by: Vec<String>,
+
+    /// Accept the breaking changes that FILE lists, one a line: PATH # REASON
+    #[arg(long, value_name = "FILE")]
+    exceptions: Option<PathBuf>,
+
+    /// The form in which changes are printed
+    #[arg(long, value_enum, default_value = "human")]
+    format: ChangeFormat,
+
+    /// Print the changes as JSON, as one object
+    #[arg(long, conflicts_with = "format")]
     json: bool,
 
-    /// Exit with status 1 if a change breaks clients
+    /// Exit with status 1 if a change breaks clients; --used-by implies it
     #[arg(long)]
     deny_breaking: bool,
 
@@ -35,12 +60,24 @@ const EXAMPLES: &str = "\
 The kind of a file is detected from its content. 'builtin' is the schema that this program was built \
 with. If either side is introspection data, only what introspection can express is compared.
 
-The exit status is 0 on success, 1 if --deny-breaking found a breaking change, and 2 on errors.
+With --used-by, a recording uses the members, values and branches of its messages, and a command that \
+failed uses nothing. A list has a name a line. A path leads to the place in the message, which is shown \
+with the first file, line and time that it was met at. What replies may lack is a breaking change only \
+if readers could rely on it.
+
+A line of --exceptions is a path as the changes have it, 'command NAME: PATH', or its beginning and '*', \
+and a reason after '#'. Exceptions that no change needs are reported.
+
+The exit status is 0 on success, 1 if --deny-breaking or --used-by found a breaking change without an \
+exception, and 2 on errors.
 
 Examples:
   qmp-schema diff v10/qapi-schema.json v11/qapi-schema.json
   qmp-schema diff builtin unix:/run/vm.sock      how this QEMU differs from the builtin schema
-  qmp-schema diff --deny-breaking released.json my-vmm.json";
+  qmp-schema diff --deny-breaking released.json my-vmm.json
+  qmp-schema diff my-vmm.json --against git:main
+  qmp-schema diff builtin v7.2/qapi-schema.json --used-by session.qmp tests/*.qmp
+  qmp-schema diff builtin unix:/run/vm.sock --used-by build.rs --exceptions accepted.txt";
 
 impl Diff {
     /// Compares two schemas and prints the changes.
@@ -48,31 +85,51 @@ impl Diff {
     /// # Errors
     /// Returns an error if either schema is invalid or cannot be read.
     pub fn run(&self) -> Result<ExitCode, Failure> {
-        let old = input::detect(&self.old, self.timeout)?;
-        let new = input::detect(&self.new, self.timeout)?;
-        let scope = if old.is_introspection || new.is_introspection {
-            Scope::Introspection
-        } else {
-            Scope::Schema
+        let mut exceptions = Exceptions::read(self.exceptions.as_deref())?;
+        let (old, new) = self.schemas()?;
+        let scope = input::scope(&old, &new);
+        let mut touched = Touched::new(&old.schema, &new.schema, scope);
+        let mut changes = match &self.used_by[..] {
+            [] => Changes::from(diff_within(&old.schema, &new.schema, scope)),
+            files => {
+                files.iter().try_for_each(|file| touched.file(file))?;
+                touched.changes()
+            }
         };
-        let difference = diff_within(&old.schema, &new.schema, scope);
-        let text = if self.json {
-            terminal::json(&format!("{:#}\n", difference.to_json())).into_owned()
+        changes.except(&mut exceptions);
+        let is_used = !self.used_by.is_empty();
+        if self.json {
+            let mut json = changes.to_json();
+            if is_used {
+                json.insert("used".to_owned(), touched.used().into());
+            }
+            let text = format!("{:#}\n", serde_json::Value::from(json));
+            print(terminal::json(&text).as_bytes())?;
         } else {
-            terminal::lines(&format!("{difference}{}", summary(&difference))).into_owned()
+            let summary = if is_used { touched.summary(&changes) } else { summary(&changes) };
+            changes.print(self.format, &summary)?;
+        }
+        let denies = self.deny_breaking || is_used;
+        Ok(if denies { changes.status() } else { ExitCode::SUCCESS })
+    }
+
+    fn schemas(&self) -> Result<(Detected, Detected), Failure> {
+        let new = self.new.as_deref().unwrap_or(&self.old);
+        let old = match &self.against {
+            Some(revision) => {
+                git::detect(revision, std::slice::from_ref(&self.old), &LoadOptions::new())?
+            }
+            None => input::detect(&self.old, self.timeout)?,
         };
-        print(text.as_bytes())?;
-        let denied = self.deny_breaking && difference.is_breaking();
-        Ok(if denied { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok((old, input::detect(new, self.timeout)?))
     }
 }
 
-/// Returns a line that counts the changes, or nothing if there are none: the difference then says
-/// so itself.
-fn summary(difference: &Difference) -> String {
-    let breaking = difference.changes.iter().filter(|change| change.breaking).count();
-    match difference.changes.len() {
-        0 => String::new(),
+/// Counts the changes, for people.
+fn summary(changes: &Changes) -> String {
+    let breaking = changes.breaking();
+    match changes.listed.len() {
+        0 => "No changes.\n".to_owned(),
         1 => format!("\n1 change, {breaking} breaking.\n"),
         count => format!("\n{count} changes, {breaking} breaking.\n"),
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use qmp_client::protocol::Printable;
 use qmp_client::{Raw, qmp};
+use qmp_codegen::diff::Scope;
 use qmp_codegen::introspection::{Names, import};
 use qmp_codegen::schema::Schema;
 use qmp_codegen::{LoadError, LoadOptions, Loaded, Root, diagnostic, load};
@@ -21,12 +22,18 @@ use crate::terminal::{self, notice};
 pub(super) const BUILTIN: &str = "builtin";
 
 /// The largest input that is read, in bytes. A `query-qmp-schema` reply has about 250 KB.
-const MAX_INPUT: u64 = 64 << 20;
+pub(super) const MAX_INPUT: u64 = 64 << 20;
 
 /// A schema of either kind.
+#[derive(Debug)]
 pub(super) struct Detected {
     pub(super) schema: Schema,
     pub(super) is_introspection: bool,
+}
+
+/// Returns what two schemas can be compared by.
+pub(super) fn scope(old: &Detected, new: &Detected) -> Scope {
+    if old.is_introspection || new.is_introspection { Scope::Introspection } else { Scope::Schema }
 }
 
 /// Loads a schema from QAPI files, and prints its warnings: those about documentation, of which an

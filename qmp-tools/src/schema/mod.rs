@@ -6,23 +6,27 @@
 //!                     export ─────> introspection
 //! introspection, ───> import ─────> QAPI text, Rust
 //! a running QEMU
-//! any two of these ─> diff ───────> changes
+//! any two of these ─> diff ───────> changes, or those that recordings meet
 //! any of these ─────> show ───────> documentation
 //! any of these ─────> site ───────> HTML
 //! ```
 
+mod changes;
 pub mod check;
 mod configuration;
 pub mod diff;
 mod document;
+mod exceptions;
 pub mod export;
 pub mod generate;
+mod git;
 pub mod import;
 mod input;
 mod names;
 mod output;
 pub mod show;
 pub mod site;
+mod used_by;
 
 use std::fmt;
 

@@ -13,14 +13,16 @@ use crate::terminal;
 /// The `--output` argument.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Output {
-    /// Write to FILE instead of standard output; a file whose content is unchanged is not touched
+    /// Write to FILE instead of standard output, which '-' is, too; a file whose content is unchanged
+    /// is not touched
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 impl Output {
     pub(super) fn write(&self, text: &str) -> Result<(), Failure> {
-        let Some(path) = &self.output else { return Ok(print(shown(text).as_bytes())?) };
+        let path = self.output.as_ref().filter(|path| path.as_os_str() != "-");
+        let Some(path) = path else { return Ok(print(shown(text).as_bytes())?) };
         if std::fs::read(path).is_ok_and(|old| old == text.as_bytes()) {
             return Ok(());
         }

@@ -1,8 +1,8 @@
 //! Recordings of sessions: a file with every message between clients and servers.
 //!
-//! A [`Recorder`] writes a recording, and a [`Reader`] reads it. Clients record with the hook of
-//! their transcript, and `qmp record` and `qmp proxy --record` between a client and a server. The
-//! replay of `qmp-server` answers from a recording.
+//! A [`Recorder`] writes a recording, and a [`Reader`] reads it. Clients record if their options have
+//! a recorder, and `qmp record` and `qmp proxy --record` between a client and a server. The replay of
+//! `qmp-server` answers from a recording.
 //!
 //! # Format
 //!

@@ -4,11 +4,12 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use super::{Direction, VERSION};
-use crate::{Printable, Timestamp, Version};
+use crate::{Printable, Timestamp, Version, decode};
 
 /// The greatest length of a line, in bytes: more than the largest message that clients accept.
 const MAX_LINE: u64 = 128 << 20;
@@ -222,32 +223,72 @@ enum Line {
 impl Line {
     fn parse(bytes: &[u8], line: usize) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8")?;
-        let mut members: std::collections::BTreeMap<String, &RawValue> =
+        let members: Members<'_> =
             serde_json::from_str(text).map_err(|error| position_in_line(&error))?;
-        // The message may be deeper than values of this crate: it stays text.
-        let message = members.remove("message");
-        let mut known = Map::new();
-        for name in [
-            "qmp-recording",
-            "by",
-            "started",
-            "qemu",
-            "time",
-            "direction",
-            "monitor",
-            "fds",
-            "text",
-        ] {
-            if let Some(value) = members.remove(name) {
-                let value = serde_json::from_str(value.get())
-                    .map_err(|_| format!("`{name}` cannot be read"))?;
-                known.insert(name.to_owned(), value);
+        match members.version {
+            Some(version) => header(version, &members).map(Self::Header),
+            None => entry(&members, line).map(Self::Message),
+        }
+    }
+}
+
+/// The members that lines have, as text: a message may be deeper than values of this crate, and a file
+/// from elsewhere must not decide how much memory a line takes.
+#[derive(Default)]
+struct Members<'l> {
+    by: Option<&'l RawValue>,
+    direction: Option<&'l RawValue>,
+    fds: Option<&'l RawValue>,
+    message: Option<&'l RawValue>,
+    monitor: Option<&'l RawValue>,
+    qemu: Option<&'l RawValue>,
+    started: Option<&'l RawValue>,
+    text: Option<&'l RawValue>,
+    time: Option<&'l RawValue>,
+    version: Option<&'l RawValue>,
+}
+
+impl<'l> Deserialize<'l> for Members<'l> {
+    fn deserialize<D: Deserializer<'l>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'l> Visitor<'l> for Object {
+            type Value = Members<'l>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'l>>(self, mut map: A) -> Result<Members<'l>, A::Error> {
+                let mut members = Members::default();
+                while let Some(name) = map.next_key::<String>()? {
+                    let Some(member) = members.of_name(&name) else {
+                        map.next_value::<IgnoredAny>()?;
+                        continue;
+                    };
+                    *member = Some(map.next_value()?);
+                }
+                Ok(members)
             }
         }
-        match known.remove("qmp-recording") {
-            Some(version) => header(&version, &mut known).map(Self::Header),
-            None => entry(message, &mut known, line).map(Self::Message),
-        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+impl<'l> Members<'l> {
+    fn of_name(&mut self, name: &str) -> Option<&mut Option<&'l RawValue>> {
+        Some(match name {
+            "by" => &mut self.by,
+            "direction" => &mut self.direction,
+            "fds" => &mut self.fds,
+            "message" => &mut self.message,
+            "monitor" => &mut self.monitor,
+            "qemu" => &mut self.qemu,
+            "qmp-recording" => &mut self.version,
+            "started" => &mut self.started,
+            "text" => &mut self.text,
+            "time" => &mut self.time,
+            _ => return None,
+        })
     }
 }
 
@@ -261,51 +302,44 @@ fn position_in_line(error: &serde_json::Error) -> String {
     }
 }
 
-fn header(version: &Value, members: &mut Map<String, Value>) -> Result<Header, String> {
-    let version = version.as_u64().ok_or("`qmp-recording` is not a version")?;
+fn header(version: &RawValue, members: &Members<'_>) -> Result<Header, String> {
+    let version = serde_json::from_str::<u64>(version.get())
+        .map_err(|_| "`qmp-recording` is not a version")?;
     if version > VERSION {
         return Err(format!(
             "the format's version is {version}, and only versions up to {VERSION} are supported"
         ));
     }
-    let started = members.remove("started").and_then(|time| serde_json::from_value(time).ok());
+    let started = members.started.and_then(|time| decode(time.get()).ok());
     Ok(Header {
         version,
-        by: take_text(members, "by")?.unwrap_or_default(),
+        by: text("by", members.by)?.unwrap_or_default(),
         started: started.unwrap_or(Timestamp::UNKNOWN),
-        qemu: members.remove("qemu").and_then(|version| serde_json::from_value(version).ok()),
+        qemu: members.qemu.and_then(|version| decode(version.get()).ok()),
     })
 }
 
-fn entry(
-    message: Option<&RawValue>,
-    members: &mut Map<String, Value>,
-    line: usize,
-) -> Result<Entry, String> {
-    let number = |name: &str, of: &str| match members.get(name) {
-        Some(value) => match value.as_u64() {
-            Some(number) => Ok(Some(number)),
-            None => Err(format!("`{name}` is not a number of {of}")),
-        },
-        None => Ok(None),
-    };
-    let time = number("time", "microseconds")?;
-    let fds = number("fds", "file descriptors")?.unwrap_or(0);
-    let direction = members.get("direction").and_then(Value::as_str).unwrap_or_default();
+fn entry(members: &Members<'_>, line: usize) -> Result<Entry, String> {
+    let time = number(members.time).map_err(|_| "`time` is not a number of microseconds")?;
+    let fds = number(members.fds).map_err(|_| "`fds` is not a number of file descriptors")?;
+    let direction = text("direction", members.direction).ok().flatten().unwrap_or_default();
     let direction = direction.parse().map_err(|error| format!("`direction` is {error}"))?;
-    let content = match message {
+    let content = match members.message {
         Some(message) if message.get().starts_with('{') => Content::Message(message.to_owned()),
         Some(_) => return Err("`message` is not an object".to_owned()),
-        None => Content::Text(take_text(members, "text")?.ok_or("`message` is missing")?),
+        None => Content::Text(text("text", members.text)?.ok_or("`message` is missing")?),
     };
-    let monitor = take_text(members, "monitor")?.unwrap_or_default();
-    Ok(Entry { line, time, direction, monitor, fds, content })
+    let monitor = text("monitor", members.monitor)?.unwrap_or_default();
+    Ok(Entry { line, time, direction, monitor, fds: fds.unwrap_or(0), content })
 }
 
-fn take_text(members: &mut Map<String, Value>, name: &str) -> Result<Option<String>, String> {
-    match members.remove(name) {
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(format!("`{name}` is not a string")),
-        None => Ok(None),
-    }
+/// Reads a number, if there is one.
+fn number(value: Option<&RawValue>) -> serde_json::Result<Option<u64>> {
+    value.map(|value| serde_json::from_str(value.get())).transpose()
+}
+
+/// Reads a string, if there is one.
+fn text(name: &str, value: Option<&RawValue>) -> Result<Option<String>, String> {
+    let text = value.map(|value| serde_json::from_str(value.get())).transpose();
+    text.map_err(|_| format!("`{name}` is not a string"))
 }

@@ -1,0 +1,50 @@
+//! The files that recordings are written to.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::is_standard;
+
+/// Creates a file that only its owner can read; `-` is standard output. The content that the file has
+/// is dropped when the first line is written.
+///
+/// # Errors
+/// Returns the system's error.
+pub fn create(path: &Path) -> io::Result<Box<dyn Write + Send>> {
+    if is_standard(path) {
+        return Ok(Box::new(io::stdout()));
+    }
+    Ok(Box::new(Replacing::open(path)?))
+}
+
+/// A file whose earlier content is dropped when the first line is written: a connection that fails
+/// must not cost an earlier recording.
+struct Replacing {
+    file: File,
+    is_begun: bool,
+}
+
+impl Replacing {
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut options = File::options();
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        Ok(Self { file, is_begun: false })
+    }
+}
+
+impl Write for Replacing {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // A pipe or a terminal has no content to drop.
+        if !self.is_begun && self.file.metadata()?.is_file() {
+            self.file.set_len(0)?;
+        }
+        self.is_begun = true;
+        self.file.write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
