@@ -14,6 +14,7 @@
 //! - [`Builder`] is all that a build script needs. A [`Configuration`] tells which conditions hold.
 //! - [`load()`] reads and checks a schema. The result is a [`schema::Schema`]; each problem is a
 //!   [`diagnostic::Diagnostic`] with a location in [`source::Sources`].
+//! - [`devices`] converts what a QEMU tells of its devices to a `Schema`.
 //! - [`introspection`] converts between a `Schema` and `query-qmp-schema` replies, [`text`] writes a
 //!   `Schema` as QAPI, [`json_schema`] as JSON Schema, and [`diff`] compares two of them.
 //!
@@ -36,6 +37,7 @@ mod builder;
 mod check;
 mod configuration;
 mod description;
+pub mod devices;
 pub mod diagnostic;
 pub mod diff;
 mod emit;

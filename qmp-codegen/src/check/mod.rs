@@ -16,7 +16,7 @@ mod references;
 mod secrets;
 mod unions;
 
-pub(crate) use names::{is_foreign_member, is_foreign_value};
+pub(crate) use names::{is_foreign_member, is_foreign_value, is_member_name};
 
 use crate::ast::Item;
 use crate::diagnostic::Rule;

@@ -19,12 +19,18 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
         let foreign = definition.kind().is_type() && pragmas.permits_foreign_names(name);
         // The pragma is for types only.
         let pragma = definition.kind().is_type().then_some("member-name-exceptions");
-        for member in definition.members().iter().filter(|member| !foreign || !is_foreign_member(&member.name.text)) {
+        for member in definition
+            .members()
+            .iter()
+            .filter(|member| !foreign || !is_foreign_member(&member.name.text))
+        {
             check_member(member, Exceptions { upper: lax, underscore: lax, pragma }, &mut scope);
         }
         match &definition.body {
             Body::Enum { values, .. } => {
-                for value in values.iter().filter(|value| !foreign || !is_foreign_value(&value.name.text)) {
+                for value in
+                    values.iter().filter(|value| !foreign || !is_foreign_value(&value.name.text))
+                {
                     check_value(&value.name, lax, &mut scope);
                 }
             }
@@ -173,6 +179,11 @@ fn check_stem<'n>(name: &'n Name, what: &str, scope: &mut Scope<'_, '_>) -> Opti
         scope.push(Diagnostic::error(name.span, message).help(help));
     }
     stem
+}
+
+/// Returns whether QAPI can name a member this way, at least with `member-name-exceptions`.
+pub(crate) fn is_member_name(name: &str) -> bool {
+    stem(name).is_some() && !is_foreign_member(name)
 }
 
 /// Returns whether QAPI cannot name a value this way, but the pragma `foreign-name-exceptions`

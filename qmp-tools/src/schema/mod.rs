@@ -6,6 +6,7 @@
 //!                     export ─────> introspection
 //! introspection, ───> import ─────> QAPI text, Rust
 //! a running QEMU
+//! a QEMU's devices
 //! any two of these ─> diff ───────> changes
 //! any of these ─────> show ───────> documentation
 //! any of these ─────> site ───────> HTML
@@ -13,6 +14,7 @@
 
 pub mod check;
 mod configuration;
+mod devices;
 pub mod diff;
 mod document;
 pub mod export;
