@@ -59,6 +59,7 @@ pub(super) fn accept<'d>(devices: &'d [DeviceType], kinds: &Kinds<'d>) -> Accept
             accepted.devices.push(Device { source: device, properties });
         }
     }
+    accepted.left_out.sort_unstable();
     accepted
 }
 
@@ -143,7 +144,7 @@ fn doc(property: &DeviceProperty, kind: Kind<'_>) -> String {
         text = if text.is_empty() { format!("QEMU's type: {ty}") } else { format!("{text}; {ty}") };
     }
     if let Some(default) = &property.default {
-        let default = line(&default.to_string());
+        let default = line(&default.as_str().map_or_else(|| default.to_string(), str::to_owned));
         text = format!("{text} (default: {default})");
     }
     text.trim().to_owned()
@@ -159,10 +160,7 @@ fn line(text: &str) -> String {
     });
     let printable: String = printable.collect();
     let text = printable.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-    // A text of punctuation can be a heading or a list.
-    if text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '(') {
-        text
-    } else {
-        text.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()
-    }
+    // A text that begins with punctuation can be a heading or a list.
+    let begins = |c: char| c.is_ascii_alphanumeric() || c == '(';
+    text.trim_start_matches(|c: char| !begins(c)).to_owned()
 }

@@ -80,7 +80,9 @@ impl<'a, 'd> Build<'a, 'd> {
                 base.above.and_then(|above| self.bases.get(above)).copied().unwrap_or(self.root);
             let members = base.properties.iter().map(|index| self.member(*index)).collect();
             let kind = TypeKind::Struct(Struct { base: Some(above), members });
-            let type_name = self.unique(format!("{}Base", camel(name)));
+            let camel = camel(name);
+            let type_name = if camel.ends_with("Base") { camel } else { camel + "Base" };
+            let type_name = self.unique(type_name);
             let id = self.add(type_name, "What several devices have.".to_owned(), kind);
             self.bases.insert(name, id);
         }
@@ -185,11 +187,12 @@ fn member(name: &str, ty: TypeRef) -> Member {
 
 /// Returns the name of a type in QAPI for the name of a device.
 fn camel(name: &str) -> String {
+    let shouted = !name.contains(|c: char| c.is_ascii_lowercase());
     let mut camel = String::with_capacity(name.len());
     for word in name.split(|c: char| !c.is_ascii_alphanumeric()) {
         let mut chars = word.chars();
         camel.extend(chars.next().map(|c| c.to_ascii_uppercase()));
-        camel.extend(chars);
+        camel.extend(chars.map(|c| if shouted { c.to_ascii_lowercase() } else { c }));
     }
     if !camel.starts_with(|c: char| c.is_ascii_uppercase()) {
         camel.insert_str(0, "Device");
@@ -210,7 +213,8 @@ mod tests {
         for (name, expected) in [
             ("virtio-blk-pci", "VirtioBlkPci"),
             ("e1000", "E1000Device"),
-            ("VGA", "VGADevice"),
+            ("VGA", "Vga"),
+            ("AC97", "Ac97"),
             ("486-v1-x86_64-cpu", "Device486V1X8664Cpu"),
             ("SUNW,tcx", "SUNWTcx"),
             ("cfi.pflash01", "CfiPflash01"),
