@@ -28,8 +28,10 @@ mod compiled {
     golden! {
         alternate "alternate.rs"
         command "command.rs"
+        devices "devices.rs"
         enumeration "enum.rs"
         event "event.rs"
+        foreign "foreign.rs"
         hostile "hostile.rs"
         read_only "read-only.rs"
         secret "secret.rs"
@@ -44,7 +46,7 @@ fn schemas() -> Vec<PathBuf> {
     let mut files: Vec<_> =
         files.filter(|path| path.extension().is_some_and(|e| e == "json")).collect();
     files.sort();
-    assert_eq!(files.len(), 9, "a golden is missing, or not compiled above: {files:?}");
+    assert_eq!(files.len(), 11, "a golden is missing, or not compiled above: {files:?}");
     files
 }
 

@@ -17,6 +17,8 @@ pub(crate) enum On {
     MaxCpu,
     /// Cold, on pc.
     Pc,
+    /// Cold, on a pc of its own.
+    PcAlone,
     /// Cold, on microvm.
     Microvm,
 }
@@ -141,21 +143,27 @@ impl Rows {
         self.on(On::Q35, disk, &["serial", "model"]);
         let cd = IdeCd::new().serial("4715").ver("1").bus("ide.1");
         self.on(On::Q35, cd, &["serial", "ver"]);
-        self.on(On::Q35, SdCard::new().drive("node7").spec_version(2), &["spec_version"]);
+        self.on(On::Pc, SdCard::new().drive("node7").spec_version(2), &["spec_version"]);
     }
 
     fn network(&mut self) {
         let mac = "52:54:00:12:34:01";
-        let card = VirtioNetPci::new().netdev("net0").mac(mac).rx_queue_size(512).host_mtu(1400);
-        self.port(card, &["mac", "rx_queue_size", "host_mtu"]);
-        let card = VirtioNetDevice::new().netdev("net1").mac(mac).tx_queue_size(128);
-        self.on(On::Microvm, card, &["mac", "tx_queue_size"]);
-        self.port(E1000Device::new().netdev("net2").mac(mac).bootindex(3), &["mac", "bootindex"]);
-        self.port(E1000e::new().netdev("net3").mac(mac).subsys_ven(7), &["mac", "subsys_ven"]);
-        self.port(Igb::new().netdev("net4").mac(mac).rombar(0), &["mac", "rombar"]);
-        self.port(Rtl8139::new().netdev("net5").mac(mac).rombar(0), &["mac", "rombar"]);
-        self.port(Vmxnet3::new().netdev("net6").mac(mac).rombar(0), &["mac", "rombar"]);
-        self.port(Pcnet::new().netdev("net7").mac(mac).rombar(0), &["mac", "rombar"]);
+        let card = VirtioNetPci::new().netdev("net0").mac(mac).rx_queue_size(512).romfile("");
+        self.port(card, &["mac", "rx_queue_size", "romfile"]);
+        let card = VirtioNetDevice::new().netdev("net1").mac(mac).packed(true);
+        self.on(On::Microvm, card, &["mac", "packed"]);
+        self.port(
+            E1000Device::new().netdev("net2").mac(mac).bootindex(3).romfile(""),
+            &["mac", "bootindex"],
+        );
+        self.port(
+            E1000e::new().netdev("net3").mac(mac).subsys_ven(7).romfile(""),
+            &["mac", "subsys_ven"],
+        );
+        self.port(Igb::new().netdev("net4").mac(mac).romfile(""), &["mac", "romfile"]);
+        self.port(Rtl8139::new().netdev("net5").mac(mac).romfile(""), &["mac", "romfile"]);
+        self.port(Vmxnet3::new().netdev("net6").mac(mac).romfile(""), &["mac", "romfile"]);
+        self.port(Pcnet::new().netdev("net7").mac(mac).romfile(""), &["mac", "romfile"]);
     }
 
     fn bridges(&mut self) {
@@ -167,9 +175,13 @@ impl Rows {
         self.on(On::Q35, up.romfile(""), &["rombar", "romfile"]);
         let down = Xio3130Downstream::new().bus("up0").chassis(99).slot(9);
         self.on(On::Q35, down, &["chassis", "slot"]);
-        self.on(On::Pc, Pxb::new().bus_nr(128).bypass_iommu(true), &["bus_nr", "bypass_iommu"]);
         self.on(
-            On::Q35,
+            On::PcAlone,
+            Pxb::new().bus_nr(128).bypass_iommu(true),
+            &["bus_nr", "bypass_iommu"],
+        );
+        self.on(
+            On::Alone,
             PxbPcie::new().bus_nr(160).bypass_iommu(true),
             &["bus_nr", "bypass_iommu"],
         );
@@ -218,24 +230,24 @@ impl Rows {
         self.on(On::Q35, Ramfb::new(), &[]);
         let keyboard = VirtioKeyboardPci::new().serial("4722").packed(true);
         self.port(keyboard, &["serial", "packed"]);
-        let mouse = VirtioMousePci::new().serial("4723").wheel_axis(false);
-        self.port(mouse, &["serial", "wheel-axis"]);
-        let tablet = VirtioTabletPci::new().serial("4724").wheel_axis(false);
-        self.port(tablet, &["serial", "wheel-axis"]);
+        let mouse = VirtioMousePci::new().serial("4723").packed(true);
+        self.port(mouse, &["serial", "packed"]);
+        let tablet = VirtioTabletPci::new().serial("4724").packed(true);
+        self.port(tablet, &["serial", "packed"]);
     }
 
     fn consoles(&mut self) {
-        let bus = VirtioSerialPci::new().max_ports(7).emergency_write(false);
-        self.port(bus, &["max_ports", "emergency-write"]);
+        let bus = VirtioSerialPci::new().max_ports(7).packed(true);
+        self.port(bus, &["max_ports", "packed"]);
         let bus = "d-virtio-serial-pci.0";
         let port = Virtserialport::new().chardev("char2").name("org.example.0").nr(3).bus(bus);
         self.on(On::Hot, port, &["name", "nr", "chardev"]);
         let console = Virtconsole::new().chardev("char3").name("console").nr(4).bus(bus);
         self.on(On::Hot, console, &["name", "nr"]);
-        let bus = VirtioSerialDevice::new().max_ports(7).emergency_write(false);
-        self.on(On::Microvm, bus, &["max_ports", "emergency-write"]);
+        let bus = VirtioSerialDevice::new().max_ports(7).packed(true);
+        self.on(On::Microvm, bus, &["max_ports", "packed"]);
         self.on(On::Pc, IsaSerial::new("char1").iobase(0x2e8).irq(5), &["iobase", "irq"]);
-        self.port(PciSerial::new("char4").prog_if(3).rombar(0), &["prog_if", "rombar"]);
+        self.port(PciSerial::new("char4").romfile("").rombar(0), &["romfile", "rombar"]);
         self.on(
             On::Pc,
             IsaDebugcon::new("char2").iobase(0x402).readback(7),
@@ -253,8 +265,8 @@ impl Rows {
         );
         let controller = Ich9IntelHda::new().debug(1).msi(OnOffAuto::Off).id("hda9");
         self.on(On::Q35, controller, &["debug", "msi"]);
-        let codec = HdaDuplex::new().audiodev("snd0").mixer(false).use_timer(false).bus("hda9.0");
-        self.on(On::Q35, codec, &["mixer", "use-timer"]);
+        let codec = HdaDuplex::new().audiodev("snd0").mixer(false).cad(1).bus("hda9.0");
+        self.on(On::Q35, codec, &["mixer", "cad"]);
         let codec = HdaOutput::new().audiodev("snd0").mixer(false).cad(3).bus("hda9.0");
         self.on(On::Q35, codec, &["mixer", "cad"]);
         let codec = HdaMicro::new().audiodev("snd0").mixer(false).cad(3).bus("hda6.0");
@@ -294,7 +306,10 @@ impl Rows {
         let identity = "324e6eaf-d1d1-4bf6-bf41-b9bb6c91fb87";
         self.on(On::Q35, Vmgenid::new().guid(identity), &["guid"]);
         self.on(On::Q35, Vmcoreinfo::new(), &[]);
-        self.port(IvshmemPlain::new("mem3").master(OnOffAuto::On).rombar(0), &["master", "rombar"]);
+        self.port(
+            IvshmemPlain::new("mem4").master(OnOffAuto::On).romfile(""),
+            &["master", "romfile"],
+        );
         self.on(On::Pc, IsaDebugExit::new().iobase(0x601).iosize(4), &["iobase", "iosize"]);
         self.on(
             On::Q35,
