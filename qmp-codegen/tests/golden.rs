@@ -247,6 +247,18 @@ fn hostile_names_are_only_names() {
     assert!(matches!(event, Ok(AnyEvent::Unknown_(_))), "{event:?}");
 }
 
+/// The names that a QEMU's devices and their properties have are those on the wire.
+#[test]
+fn foreign_names_are_on_the_wire() {
+    use compiled::foreign::types::{Cpu, Device};
+    let cpu = Cpu::new().sse4_1(true)._3dnow(false).has_rom("");
+    let device = both_ways::<Device>(
+        json!({"driver": "486-cpu", "sse4.1": true, "3dnow": false, "has-rom": ""}),
+    );
+    assert_eq!(device, Device::from(cpu));
+    assert_eq!(both_ways::<Device>(json!({"driver": "SUNW,tcx"})), Device::SUNWTcx);
+}
+
 /// Everything of a vocabulary is in scope, and so is everything of the prelude.
 #[allow(unused_imports)]
 mod glob {
