@@ -1,4 +1,4 @@
-//! What a live QEMU tells of a type of devices.
+//! The properties of a type of devices, as a live QEMU tells them.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! What devices have in common: for each type that several devices inherit from, the properties that
+//! The common properties of devices: for each type that several devices inherit from, those that
 //! all of them have.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -50,7 +50,7 @@ impl<'d> Bases<'d> {
     }
 
     fn add(&mut self, name: &'d str, heirs: &[&Device<'d>]) {
-        // Types of one QEMU are a tree. Where an answer says otherwise, there is nothing in common.
+        // Types of one QEMU are a tree. If an answer says otherwise, they share nothing.
         let mut above = heirs.iter().map(|heir| self.above(heir, name));
         let first = above.next().flatten();
         if !above.all(|other| other == first) {

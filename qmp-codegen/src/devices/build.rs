@@ -72,7 +72,7 @@ impl<'a, 'd> Build<'a, 'd> {
             members.extend(root.properties.iter().map(|index| self.member(*index)));
         }
         let kind = TypeKind::Struct(Struct { base: None, members });
-        self.root = self.add("DeviceBase".to_owned(), "What every device has.".to_owned(), kind);
+        self.root = self.add("DeviceBase".to_owned(), "Members of every device.".to_owned(), kind);
         self.bases.insert(ROOT, self.root);
         for name in bases.order.iter().filter(|name| **name != ROOT) {
             let Some(base) = bases.bases.get(name) else { continue };
@@ -83,7 +83,7 @@ impl<'a, 'd> Build<'a, 'd> {
             let camel = camel(name);
             let type_name = if camel.ends_with("Base") { camel } else { camel + "Base" };
             let type_name = self.unique(type_name);
-            let id = self.add(type_name, "What several devices have.".to_owned(), kind);
+            let id = self.add(type_name, "Members of several devices.".to_owned(), kind);
             self.bases.insert(name, id);
         }
     }

@@ -92,12 +92,17 @@ impl Types {
         let concrete = self.0.values().filter(|ty| ty.abstract_ != Some(true));
         let mut names: Vec<&str> = concrete.map(|ty| ty.name.as_str()).collect();
         names.sort_unstable();
-        for pattern in only {
+        let excluded = only.iter().filter_map(|pattern| pattern.strip_prefix('!'));
+        let excluded: Vec<&str> = excluded.collect();
+        let included = only.iter().map(String::as_str).filter(|pattern| !pattern.starts_with('!'));
+        let included: Vec<&str> = included.collect();
+        for pattern in included.iter().chain(&excluded) {
             if !names.iter().any(|name| matches(pattern, name)) {
                 return Err(format!("no device has the name '{pattern}'").into());
             }
         }
-        names.retain(|name| only.is_empty() || only.iter().any(|pattern| matches(pattern, name)));
+        let any = |patterns: &[&str], name: &str| patterns.iter().any(|one| matches(one, name));
+        names.retain(|name| (included.is_empty() || any(&included, name)) && !any(&excluded, name));
         Ok(names)
     }
 
@@ -268,7 +273,23 @@ mod program {
 
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use super::{ObjectTypeInfo, Types, matches};
+
+    #[test]
+    fn selections() {
+        let names = ["a-cpu", "b-cpu", "disk"];
+        let types = Types::new(names.map(ObjectTypeInfo::new).into());
+        for (only, expected) in [
+            (&[][..], &names[..]),
+            (&["!*-cpu"], &["disk"]),
+            (&["*-cpu", "!b-cpu"], &["a-cpu"]),
+            (&["disk", "a-cpu"], &["a-cpu", "disk"]),
+        ] {
+            let only: Vec<String> = only.iter().map(|pattern| (*pattern).to_owned()).collect();
+            assert_eq!(types.selected(&only).unwrap_or_default(), expected, "{only:?}");
+        }
+        assert!(types.selected(&["!card".to_owned()]).is_err());
+    }
 
     #[test]
     fn patterns() {

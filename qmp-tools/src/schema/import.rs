@@ -32,7 +32,8 @@ pub struct Import {
     #[arg(long, conflicts_with_all = ["names", "record"])]
     devices: bool,
 
-    /// Import only these devices, separated by commas; '*' stands for any text
+    /// Import only these devices, separated by commas; '*' stands for any text, and '!' before a name
+    /// leaves devices out
     #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "devices")]
     only: Vec<String>,
 
@@ -68,7 +69,8 @@ The devices of a QEMU become a union by 'driver', a struct each, which the comma
 Defaults and lists of values are those that QEMU tells; it does not tell which properties can only be \
 read. To answer, QEMU creates each device, and a QEMU that lacks a module exits if that fails: a \
 program is started again, and the device is skipped; a machine that is running is only asked about \
-the devices of --only.
+the devices of --only. The features of all CPU models are more than can be generated as Rust: leave \
+them out with --only '!*-cpu'.
 
 Examples:
   qmp-schema import unix:/run/vm.sock            the schema of a running QEMU
