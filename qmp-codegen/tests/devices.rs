@@ -138,6 +138,21 @@ fn the_size_is_limited() {
     assert!(import(&[device("\n", &[])]).is_err());
 }
 
+/// Names that are different to QEMU can be the same as types; finding free ones takes linear time.
+#[test]
+fn thousands_of_names_are_the_same_as_types() {
+    // In `CamelCase`, an `A` is the same with and without a hyphen before it.
+    let name = |number: usize| -> String {
+        let letters = (0..13).map(|bit| if (number >> bit) & 1 == 1 { "-A" } else { "A" });
+        format!("disk{}", letters.collect::<String>())
+    };
+    let devices: Vec<DeviceType> = (0..1 << 13).map(|number| device(&name(number), &[])).collect();
+    let imported = import(&devices).unwrap();
+    assert!(imported.left_out.is_empty());
+    let last = format!("Disk{}8192", "A".repeat(13));
+    assert!(imported.schema.types.iter().any(|ty| ty.definition.name == last));
+}
+
 /// A property that another release has, has no longer, or has with another type.
 #[test]
 fn a_difference_names_devices_and_properties() {

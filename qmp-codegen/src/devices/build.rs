@@ -27,6 +27,8 @@ struct Build<'a, 'd> {
     accepted: &'a Accepted<'d>,
     schema: Schema,
     names: HashSet<String>,
+    /// The last number of each name that needed one. Thousands of names can be the same in QAPI.
+    numbers: HashMap<String, usize>,
     enums: HashMap<&'d str, TypeId>,
     bases: HashMap<&'d str, TypeId>,
     root: TypeId,
@@ -40,6 +42,7 @@ impl<'a, 'd> Build<'a, 'd> {
             accepted,
             schema: Schema::default(),
             names,
+            numbers: HashMap::new(),
             enums: HashMap::new(),
             bases: HashMap::new(),
             root: TypeId(0),
@@ -160,9 +163,9 @@ impl<'a, 'd> Build<'a, 'd> {
     /// Returns a name that no other type has.
     fn unique(&mut self, name: String) -> String {
         let mut found = name.clone();
-        let mut number = 1;
+        let number = self.numbers.entry(name.clone()).or_insert(1);
         while !self.names.insert(found.clone()) {
-            number += 1;
+            *number += 1;
             found = format!("{name}{number}");
         }
         found
