@@ -137,6 +137,7 @@
 //! - `futures-io`: the asynchronous client on streams of `futures-io`, module `futures_io`.
 //! - `qmp` (default): the vocabulary of QEMU's monitor, module `qmp`.
 //! - `qga`: the vocabulary of the guest agent, module `qga`.
+//! - `devices`: the devices that people plug, as types, module `devices`.
 //! - `tracing`: every message as an event of `tracing`, at level `TRACE`, target `qmp_protocol`.
 
 mod address;
@@ -186,6 +187,8 @@ pub use qmp_types::{
     AllowOob, Command, Empty, ErrorClass, Event, Greeting, QmpError, Timestamp, Version, Vocabulary,
 };
 
+#[cfg(feature = "devices")]
+pub use qmp_types::devices;
 #[cfg(feature = "qga")]
 pub use qmp_types::qga;
 #[cfg(feature = "qmp")]

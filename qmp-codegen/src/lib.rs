@@ -14,24 +14,30 @@
 //! - [`Builder`] is all that a build script needs. A [`Configuration`] tells which conditions hold.
 //! - [`load()`] reads and checks a schema. The result is a [`schema::Schema`]; each problem is a
 //!   [`diagnostic::Diagnostic`] with a location in [`source::Sources`].
+//! - [`devices`] converts what a QEMU tells of its devices to a `Schema`.
 //! - [`introspection`] converts between a `Schema` and `query-qmp-schema` replies, [`text`] writes a
 //!   `Schema` as QAPI, [`json_schema`] as JSON Schema, and [`diff`] compares two of them.
 //!
-//! QEMU's guide "How to use the QAPI code generator" describes the language. Two pragmas are
-//! extensions: `secret-members` lists members such as passwords, which neither `Debug` nor logs may
-//! show, and `read-only-commands` lists commands that have no effect and only return something. They
-//! can be in a root of their own, so that the files of another project need not be changed:
+//! QEMU's guide "How to use the QAPI code generator" describes the language. Three pragmas
+//! are extensions: `secret-members` lists members such as passwords, which neither `Debug` nor logs may
+//! show, and `read-only-commands` lists commands that have no effect and only return something.
+//! These two can be in a root of their own, so that the files of another project need not be changed:
 //!
 //! ```text
 //! { 'pragma': { 'secret-members': [ 'SetPasswordOptions.password' ],
 //!               'read-only-commands': [ 'query-status' ] } }
 //! ```
+//!
+//! `foreign-name-exceptions` lists types whose members and values may have names that QAPI does not
+//! have, such as `sse4.1`, because they are those of QEMU's devices. Such names consist of ASCII
+//! letters, digits, and `-_.,+`.
 
 mod ast;
 mod builder;
 mod check;
 mod configuration;
 mod description;
+pub mod devices;
 pub mod diagnostic;
 pub mod diff;
 mod emit;

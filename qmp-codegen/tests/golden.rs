@@ -28,8 +28,10 @@ mod compiled {
     golden! {
         alternate "alternate.rs"
         command "command.rs"
+        devices "devices.rs"
         enumeration "enum.rs"
         event "event.rs"
+        foreign "foreign.rs"
         hostile "hostile.rs"
         read_only "read-only.rs"
         secret "secret.rs"
@@ -44,7 +46,7 @@ fn schemas() -> Vec<PathBuf> {
     let mut files: Vec<_> =
         files.filter(|path| path.extension().is_some_and(|e| e == "json")).collect();
     files.sort();
-    assert_eq!(files.len(), 9, "a golden is missing, or not compiled above: {files:?}");
+    assert_eq!(files.len(), 11, "a golden is missing, or not compiled above: {files:?}");
     files
 }
 
@@ -243,6 +245,18 @@ fn hostile_names_are_only_names() {
     assert!(matches!(object.kind, ObjectKind::Some(_)), "{object:?}");
     let event = AnyEvent::decode("UNKNOWN", Some(&raw(json!({"name": "n", "data": 1}))));
     assert!(matches!(event, Ok(AnyEvent::Unknown_(_))), "{event:?}");
+}
+
+/// The names that a QEMU's devices and their properties have are those on the wire.
+#[test]
+fn foreign_names_are_on_the_wire() {
+    use compiled::foreign::types::{Cpu, Device};
+    let cpu = Cpu::new().sse4_1(true)._3dnow(false).has_rom("");
+    let device = both_ways::<Device>(
+        json!({"driver": "486-cpu", "sse4.1": true, "3dnow": false, "has-rom": ""}),
+    );
+    assert_eq!(device, Device::from(cpu));
+    assert_eq!(both_ways::<Device>(json!({"driver": "SUNW,tcx"})), Device::SUNWTcx);
 }
 
 /// Everything of a vocabulary is in scope, and so is everything of the prelude.

@@ -138,7 +138,9 @@ fn no_program_prints_control_characters() {
             has_no_controls(&format!("qmp-shell -H {mode}"), &ran);
         }
         let show = ["show", "query-status", "--schema", path];
-        for arguments in [&["import", path] as &[&str], &["diff", "builtin", path], &show] {
+        let devices = ["import", "--devices", "--only", "*", path];
+        for arguments in [&["import", path] as &[&str], &["diff", "builtin", path], &show, &devices]
+        {
             is_clean(&format!("qmp-schema {arguments:?}"), &run(SCHEMA, arguments));
         }
     }

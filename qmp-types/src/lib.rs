@@ -5,6 +5,8 @@
 //! - A *vocabulary* is a module with `commands`, `events` and `types`, generated from a QAPI
 //!   schema. With the features `qmp` (default) and `qga`, this crate has those of QEMU's monitor and
 //!   of the guest agent; [`include_vocabulary!`] includes a vocabulary of your own.
+//! - With the feature `devices`, the module `devices` has the devices that people plug, as types that
+//!   become a `DeviceAdd`.
 //! - [`ServerMessage`], [`Greeting`], [`QmpError`] and [`Timestamp`] are the protocol's own
 //!   messages, as the [QMP specification] defines them.
 //! - [`redact`] masks passwords and other secrets in the text of a command's arguments, for logs.
@@ -36,6 +38,8 @@ extern crate self as qmp_types;
 
 mod command;
 mod decode;
+#[cfg(feature = "devices")]
+pub mod devices;
 mod error;
 mod generated;
 mod greeting;

@@ -140,6 +140,7 @@ pub mod blocking;
 mod capabilities;
 mod connect;
 mod cpu;
+mod device;
 mod disk;
 #[cfg(all(unix, feature = "futures-io"))]
 pub mod futures_io;
@@ -172,6 +173,7 @@ mod workflows;
 pub use agent::{Exec, ExecOutput, Frozen, Running, ShutdownMode, SuspendMode};
 pub use capabilities::Capabilities;
 pub use connect::{Connect, ConnectOver};
+pub use device::DeviceCapabilities;
 pub use disk::Fdset;
 #[cfg(unix)]
 pub use disk::FdsetGuard;

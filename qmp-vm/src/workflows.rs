@@ -12,6 +12,7 @@ use qmp_types::qmp::types::{HotpluggableCPU, MigrationInfo, QKeyCode, RunState};
 
 use crate::capabilities::{self, Capabilities};
 use crate::cpu;
+use crate::device::{self, DeviceCapabilities};
 #[cfg(unix)]
 use crate::disk::FdsetGuard;
 use crate::disk::{self, Fdset};
@@ -52,6 +53,41 @@ pub trait Workflows: Monitor {
     /// Dropping the future changes nothing.
     fn capabilities(&self) -> Self::Outcome<'_, Result<Capabilities>> {
         Self::run(capabilities::capabilities(self))
+    }
+
+    /// Returns what this QEMU tells of a type of devices: its properties, which `device_add` takes.
+    /// `None` if QEMU does not have it.
+    ///
+    /// To answer, QEMU creates such a device for a moment. A QEMU that lacks a module which the
+    /// device needs exits instead, and with it the guest.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::DeviceAdd;
+    /// use qmp_vm::Workflows;
+    ///
+    /// let mut disk = DeviceAdd::new("virtio-blk-pci").property("drive", "node0");
+    /// let kind = vm.device_capabilities("virtio-blk-pci")?;
+    /// if kind.is_some_and(|kind| kind.has("queue-size")) {
+    ///     disk = disk.property("queue-size", 1024);
+    /// }
+    /// # let _ = disk;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `Client::execute`, apart from the one that the type does not exist; or the type
+    /// cannot be created.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    fn device_capabilities<'a>(
+        &'a self,
+        driver: &'a str,
+    ) -> Self::Outcome<'a, Result<Option<DeviceCapabilities>>> {
+        Self::run(device::capabilities(self, driver))
     }
 
     /// Executes a command of the human monitor (HMP), and returns the text that it prints. QEMU does

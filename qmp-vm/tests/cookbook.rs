@@ -35,6 +35,10 @@ macro_rules! programs {
     )*};
 }
 
+#[cfg(feature = "devices")]
+#[path = "../examples/typed_device.rs"]
+mod typed_device;
+
 programs! {
     backup: "../examples/backup.rs",
     capabilities: "../examples/capabilities.rs",

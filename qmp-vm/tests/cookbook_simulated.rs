@@ -29,6 +29,10 @@ macro_rules! programs {
     )*};
 }
 
+#[cfg(feature = "devices")]
+#[path = "../examples/typed_device.rs"]
+mod typed_device;
+
 programs! {
     backup: "../examples/backup.rs",
     capabilities: "../examples/capabilities.rs",
@@ -654,4 +658,19 @@ fn guests_suspend_and_reboot() {
         serve_guest(&listener, "guest-shutdown", || vm.simulator.reset_guest());
         rebooted.join().unwrap().unwrap();
     });
+}
+
+#[cfg(feature = "devices")]
+#[test]
+fn a_typed_device_is_plugged_in() {
+    let vm = Vm::new(bare());
+    let address = vm.address();
+    let node = json!({"driver": "null-co", "node-name": "data", "read-zeroes": true});
+    vm.ask("blockdev-add", node);
+    let command = typed_device::run(&address, "data", "disk0", None).unwrap().unwrap();
+    assert_eq!(command.driver, "virtio-blk-pci");
+    let path = json!({"path": "/machine/peripheral/disk0", "property": "serial"});
+    assert_eq!(vm.ask("qom-get", path), json!("disk0"));
+    let missing = typed_device::run(&address, "nothing", "disk1", None).unwrap_err();
+    assert_eq!(missing.command(), Some("device_add"));
 }

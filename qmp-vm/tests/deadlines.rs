@@ -186,6 +186,7 @@ fn monitor() -> Vec<Row> {
         "Events::next_within", "-", Within, ONE, "STOP", |vm| vm.events_of::<Stop>().next_within(WITHIN);
 
         "Workflows::capabilities", "query-qmp-schema", Calls, ONE, "`query-qmp-schema`", |vm| vm.capabilities();
+        "Workflows::device_capabilities", "device-list-properties", Calls, ONE, "`device-list-properties`", |vm| vm.device_capabilities("e1000");
         "Workflows::human_monitor", "human-monitor-command", Calls, ONE, "`human-monitor-command`", |vm| vm.human_monitor("info version");
         "Workflows::unplug", "device_del", Within, ONE, "`device_del`", |vm| vm.unplug("d0", WITHIN);
         "Workflows::unplug", "-", Within, ONE, "DEVICE_DELETED", |vm| vm.unplug("d0", WITHIN);

@@ -16,6 +16,8 @@ mod references;
 mod secrets;
 mod unions;
 
+pub(crate) use names::{is_foreign_member, is_foreign_value, is_member_name};
+
 use crate::ast::Item;
 use crate::diagnostic::Rule;
 use crate::parse::Pragmas;

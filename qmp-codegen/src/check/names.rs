@@ -13,16 +13,24 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
     for definition in index.definitions() {
         let mut scope = Scope::of(report, definition);
         check_definition(index, definition, &mut scope);
-        let lax = definition.kind().is_type()
-            && index.pragmas(definition).permits_member_names(&definition.name.text);
+        let pragmas = index.pragmas(definition);
+        let name = &definition.name.text;
+        let lax = definition.kind().is_type() && pragmas.permits_member_names(name);
+        let foreign = definition.kind().is_type() && pragmas.permits_foreign_names(name);
         // The pragma is for types only.
         let pragma = definition.kind().is_type().then_some("member-name-exceptions");
-        for member in definition.members() {
+        for member in definition
+            .members()
+            .iter()
+            .filter(|member| !foreign || !is_foreign_member(&member.name.text))
+        {
             check_member(member, Exceptions { upper: lax, underscore: lax, pragma }, &mut scope);
         }
         match &definition.body {
             Body::Enum { values, .. } => {
-                for value in values {
+                for value in
+                    values.iter().filter(|value| !foreign || !is_foreign_value(&value.name.text))
+                {
                     check_value(&value.name, lax, &mut scope);
                 }
             }
@@ -173,6 +181,27 @@ fn check_stem<'n>(name: &'n Name, what: &str, scope: &mut Scope<'_, '_>) -> Opti
     stem
 }
 
+/// Returns whether QAPI can name a member this way, at least with `member-name-exceptions`.
+pub(crate) fn is_member_name(name: &str) -> bool {
+    stem(name).is_some() && !is_foreign_member(name)
+}
+
+/// Returns whether QAPI cannot name a value this way, but the pragma `foreign-name-exceptions`
+/// permits it.
+pub(crate) fn is_foreign_value(name: &str) -> bool {
+    let begins_with_digit = name.starts_with(|c: char| c.is_ascii_digit());
+    is_foreign_member(name) && !(begins_with_digit && stem(&format!("d{name}")).is_some())
+}
+
+/// Returns whether QAPI cannot name a member this way, but the pragma `foreign-name-exceptions`
+/// permits it. The characters are those of QEMU's properties and types.
+pub(crate) fn is_foreign_member(name: &str) -> bool {
+    let legible = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.,+".contains(&byte));
+    let reserved = name == "u" || ["q-", "q_", "has-", "has_"].iter().any(|p| name.starts_with(p));
+    legible && (reserved || stem(name).is_none())
+}
+
 /// Returns a name without the prefixes of downstream extensions and experimental features, or
 /// `None` if it is malformed.
 fn stem(name: &str) -> Option<&str> {
@@ -270,6 +299,28 @@ mod tests {
             ("f o", None),
         ] {
             assert_eq!(stem(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn foreign_names() {
+        for (name, member, value) in [
+            ("sse4.1", true, true),
+            ("3dnow", true, false),
+            ("486-v1.2", true, true),
+            ("SUNW,tcx", true, true),
+            ("has-rom", true, true),
+            ("u", true, true),
+            ("foo", false, false),
+            ("", false, false),
+            (".", false, false),
+            ("a b", false, false),
+            ("a'b", false, false),
+            ("a:b", false, false),
+            ("\u{e4}", false, false),
+        ] {
+            assert_eq!(is_foreign_member(name), member, "{name}");
+            assert_eq!(is_foreign_value(name), value, "{name}");
         }
     }
 

@@ -16,6 +16,8 @@ pub(crate) struct Pragmas {
     command_names: HashSet<String>,
     command_returns: HashSet<String>,
     member_names: HashSet<String>,
+    /// The types with members or values that QAPI cannot name.
+    foreign_names: HashSet<String>,
     /// `None` if the schema does not use the pragma, which QEMU 9.1 introduced.
     documentation: Option<HashSet<String>>,
     /// The members that are secret, as `DEFINITION.MEMBER`.
@@ -24,11 +26,12 @@ pub(crate) struct Pragmas {
     read_only_commands: Vec<Name>,
 }
 
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 8] = [
     "doc-required",
     "command-name-exceptions",
     "command-returns-exceptions",
     "documentation-exceptions",
+    "foreign-name-exceptions",
     "member-name-exceptions",
     "read-only-commands",
     "secret-members",
@@ -46,6 +49,14 @@ impl Pragmas {
     /// Whether the names of the type's members may contain `_` and uppercase letters.
     pub(crate) fn permits_member_names(&self, name: &str) -> bool {
         self.member_names.contains(name)
+    }
+
+    /// Whether the names of the type's members and values may be those of another protocol, such as
+    /// `sse4.1`.
+    ///
+    /// QEMU's own generator does not have this pragma.
+    pub(crate) fn permits_foreign_names(&self, name: &str) -> bool {
+        self.foreign_names.contains(name)
     }
 
     /// Whether the command may return any type.
@@ -89,6 +100,7 @@ impl Pragmas {
         self.command_names.extend(other.command_names.iter().cloned());
         self.command_returns.extend(other.command_returns.iter().cloned());
         self.member_names.extend(other.member_names.iter().cloned());
+        self.foreign_names.extend(other.foreign_names.iter().cloned());
         if let Some(names) = &other.documentation {
             self.documentation.get_or_insert_default().extend(names.iter().cloned());
         }
@@ -118,6 +130,7 @@ pub(super) fn pragma(node: Node, number: usize, report: &mut Report) -> Pragmas 
             "documentation-exceptions" => {
                 pragmas.documentation = Some(names(&key.text, node, report));
             }
+            "foreign-name-exceptions" => pragmas.foreign_names = names(&key.text, node, report),
             "member-name-exceptions" => pragmas.member_names = names(&key.text, node, report),
             "read-only-commands" => pragmas.read_only_commands = list(&key.text, node, report),
             "secret-members" => pragmas.secret_members = list(&key.text, node, report),

@@ -4,6 +4,7 @@ use super::described::Described;
 use super::layout::{self, Node};
 use super::names;
 use super::order::Item;
+use crate::check::{is_foreign_member, is_foreign_value};
 use crate::schema::{Arguments, Base, Command, Definition, Member, Schema, TypeKind, TypeRef};
 use crate::shape;
 
@@ -20,7 +21,8 @@ pub(super) fn pragmas(schema: &Schema, items: &[Item<'_>]) -> String {
         ("command-name-exceptions", named_with_underscore.collect()),
         ("command-returns-exceptions", returning_no_object.collect()),
         ("documentation-exceptions", undocumented(items)),
-        ("member-name-exceptions", with_unusual_members(schema)),
+        ("foreign-name-exceptions", with_members(schema, is_foreign_member, is_foreign_value)),
+        ("member-name-exceptions", with_members(schema, names::is_unusual, names::is_unusual)),
     ];
     let secret = secret_members(schema);
     let read_only = commands().filter(|command| command.read_only);
@@ -63,12 +65,16 @@ fn undocumented<'a>(items: &[Item<'a>]) -> Vec<&'a str> {
     incomplete.map(|described| &*described.definition.name).collect()
 }
 
-/// Returns the types with members or values that need an exception, which inline members of commands
-/// and events cannot have.
-fn with_unusual_members(schema: &Schema) -> Vec<&str> {
-    let any = |members: &[Member]| members.iter().any(|member| names::is_unusual(&member.name));
+/// Returns the types with members or values whose names need an exception, which inline members of
+/// commands and events cannot have.
+fn with_members(
+    schema: &Schema,
+    is_member: fn(&str) -> bool,
+    is_value: fn(&str) -> bool,
+) -> Vec<&str> {
+    let any = |members: &[Member]| members.iter().any(|member| is_member(&member.name));
     let types = schema.types.iter().filter(|ty| match &ty.kind {
-        TypeKind::Enum(values) => values.values.iter().any(|v| names::is_unusual(&v.name)),
+        TypeKind::Enum(values) => values.values.iter().any(|v| is_value(&v.name)),
         TypeKind::Struct(object) => any(&object.members),
         TypeKind::Union(union) => match &union.base {
             Base::Inline(members) => any(members),

@@ -145,7 +145,7 @@ fn fetch(address: &str, timeout: TimeoutArgs) -> Result<String, Failure> {
 
 /// Returns whether a source is an address, or the name of a machine. A bare path is an address if it
 /// names a socket.
-fn is_address(source: &str) -> bool {
+pub(super) fn is_address(source: &str) -> bool {
     ["unix:", "tcp:", "telnet:"].iter().any(|prefix| source.starts_with(prefix))
         || is_socket(Path::new(source))
         || is_machine(source)

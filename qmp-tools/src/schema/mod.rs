@@ -6,6 +6,7 @@
 //!                     export ─────> introspection
 //! introspection, ───> import ─────> QAPI text, Rust
 //! a running QEMU
+//! a QEMU's devices
 //! any two of these ─> diff ───────> changes, or those that recordings meet
 //! any of these ─────> show ───────> documentation
 //! any of these ─────> site ───────> HTML
@@ -14,6 +15,7 @@
 mod changes;
 pub mod check;
 mod configuration;
+mod devices;
 pub mod diff;
 mod document;
 mod exceptions;

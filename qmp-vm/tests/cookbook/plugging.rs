@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use qmp_client::qmp::commands::{
-    Cont, QueryBlock, QueryChardev, QueryCpusFast, QueryMemoryDevices, QueryMemorySizeSummary, Stop,
+    Cont, QomGet, QueryBlock, QueryChardev, QueryCpusFast, QueryMemoryDevices, QueryMemorySizeSummary, Stop,
 };
 use qmp_client::qmp::types::MemoryDeviceInfo;
 use qmp_vm::{Unplugged, Workflows};
@@ -245,5 +245,26 @@ live! { qemu_img,
         for _ in 0..2 {
             assert_eq!(commit::run(&address, "disk-one", &overlay, || {}).unwrap(), None);
         }
+    }
+}
+
+#[cfg(feature = "devices")]
+live! { qemu,
+    /// QEMU has what the type says, and the properties of this release.
+    fn a_typed_device(qemu) {
+        let vm = Vm::start(qemu, "-M pc -m 32 -S -blockdev null-co,read-zeroes=on,node-name=data");
+        let address = vm.address();
+        let command = typed_device::run(&address, "data", "disk0", None).unwrap().unwrap();
+        assert_eq!(command.properties["drive"], "data");
+        let get = |name| vm.test.execute(QomGet::new("/machine/peripheral/disk0", name)).unwrap();
+        assert_eq!(get("serial"), "disk0");
+        assert_eq!(get("write-cache"), "on");
+        let kind = vm.test.device_capabilities("virtio-blk-pci").unwrap().unwrap();
+        let is_new = command.properties.contains_key("stats-intervals");
+        assert_eq!(is_new, kind.has("stats-intervals"));
+        assert_eq!(kind.property("serial").unwrap().type_, "str");
+        assert!(vm.test.device_capabilities("virtio-blk-card").unwrap().is_none());
+        let missing = typed_device::run(&address, "nothing", "disk1", None);
+        assert_eq!(missing.unwrap_err().command(), Some("device_add"));
     }
 }

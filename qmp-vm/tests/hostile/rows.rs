@@ -22,7 +22,8 @@ use qmp_client::qmp::types::{
 use qmp_client::{Client, Error, Raw, blocking};
 use qmp_vm::agent::Agent;
 use qmp_vm::{
-    Capabilities, Exec, JobOutcome, MigrationOutcome, ShutdownMode, SuspendMode, Workflows,
+    Capabilities, DeviceCapabilities, Exec, JobOutcome, MigrationOutcome, ShutdownMode,
+    SuspendMode, Workflows,
 };
 use serde_json::{Value, json};
 
@@ -60,6 +61,8 @@ impl<T: Any> Ended for Result<T, Error> {
             outcome.clone().into_result()?;
         } else if let Some(capabilities) = value.downcast_ref::<Capabilities>() {
             let _ = capabilities.has("stop/arg-type/x/$y");
+        } else if let Some(Some(device)) = value.downcast_ref::<Option<DeviceCapabilities>>() {
+            let _ = device.has("drive");
         }
         Ok(())
     }
@@ -154,6 +157,7 @@ pub(crate) const MONITOR: &[Row] = rows![itself;
     "Ticket::receive", "query-status", |vm| vm.send(QueryStatus::new()).unwrap().receive();
 
     "Workflows::capabilities", "query-qmp-schema", |vm| vm.capabilities();
+    "Workflows::device_capabilities", "device-list-properties", |vm| vm.device_capabilities("e1000");
     "Workflows::human_monitor", "human-monitor-command", |vm| vm.human_monitor("info version");
     "Workflows::unplug", "device_del", |vm| vm.unplug("d0", WITHIN);
     "Workflows::add_descriptor", "add-fd", |vm| vm.add_descriptor(null());
