@@ -14,8 +14,17 @@
 //! - [`Builder`] is all that a build script needs. A [`Configuration`] tells which conditions hold.
 //! - [`load()`] reads and checks a schema. The result is a [`schema::Schema`]; each problem is a
 //!   [`diagnostic::Diagnostic`] with a location in [`source::Sources`].
-//! - [`introspection`] converts between a `Schema` and `query-qmp-schema` replies, [`text`] writes a
-//!   `Schema` as QAPI, [`json_schema`] as JSON Schema, and [`diff`] compares two of them.
+//! - `introspection` converts between a `Schema` and `query-qmp-schema` replies, `text` writes a
+//!   `Schema` as QAPI, `json_schema` as JSON Schema, and `diff` compares two of them.
+//!
+//! A build script pays for what it compiles, so that these parts and two of the builder's are
+//! features. None is on by default, and none changes what the others do:
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `introspection` | module `introspection`, `Builder::introspection`, and configurations of replies |
+//! | `format` | `Builder::generate_code` and `generate_from`, which return formatted code |
+//! | `tools` | what programs that work with schemas need: modules `text`, `json_schema` and `diff`, diagnostics as JSON and SARIF, and `Builder::surface`. Includes `introspection` |
 //!
 //! QEMU's guide "How to use the QAPI code generator" describes the language. Two pragmas are
 //! extensions: `secret-members` lists members such as passwords, which neither `Debug` nor logs may
@@ -27,16 +36,24 @@
 //!               'read-only-commands': [ 'query-status' ] } }
 //! ```
 
+#![cfg_attr(
+    not(feature = "tools"),
+    allow(dead_code, reason = "the questions that all back ends have are there for each of them")
+)]
+
 mod ast;
 mod builder;
 mod check;
 mod configuration;
 mod description;
 pub mod diagnostic;
+#[cfg(feature = "tools")]
 pub mod diff;
 mod emit;
 mod few;
+#[cfg(feature = "introspection")]
 pub mod introspection;
+#[cfg(feature = "tools")]
 pub mod json_schema;
 mod lexer;
 mod load;
@@ -48,14 +65,18 @@ pub mod schema;
 mod shape;
 mod similar;
 pub mod source;
+#[cfg(feature = "tools")]
 pub mod text;
 
-pub use builder::{Builder, GenerateError, Generated};
+#[cfg(feature = "format")]
+pub use builder::Generated;
+pub use builder::{Builder, GenerateError};
 pub use configuration::{Configuration, ConfigurationError};
+#[cfg(feature = "tools")]
 pub use emit::{SurfaceItem, SurfaceKind};
 pub use load::{LoadError, LoadOptions, Loaded, Root, load, load_file};
 
 /// Compiles the programs in the README.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "tools"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

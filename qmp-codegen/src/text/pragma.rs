@@ -2,8 +2,8 @@
 
 use super::described::Described;
 use super::layout::{self, Node};
-use super::names;
 use super::order::Item;
+use crate::introspection::unusual;
 use crate::schema::{Arguments, Base, Command, Definition, Member, Schema, TypeKind, TypeRef};
 use crate::shape;
 
@@ -11,7 +11,7 @@ use crate::shape;
 pub(super) fn pragmas(schema: &Schema, items: &[Item<'_>]) -> String {
     let commands = || schema.commands.iter();
     let named_with_underscore = commands()
-        .filter(|command| names::stem(&command.definition.name).contains('_'))
+        .filter(|command| unusual::stem(&command.definition.name).contains('_'))
         .map(|command| &*command.definition.name);
     let returning_no_object = commands()
         .filter(|command| !returns_objects(schema, command))
@@ -66,9 +66,9 @@ fn undocumented<'a>(items: &[Item<'a>]) -> Vec<&'a str> {
 /// Returns the types with members or values that need an exception, which inline members of commands
 /// and events cannot have.
 fn with_unusual_members(schema: &Schema) -> Vec<&str> {
-    let any = |members: &[Member]| members.iter().any(|member| names::is_unusual(&member.name));
+    let any = |members: &[Member]| members.iter().any(|member| unusual::is_unusual(&member.name));
     let types = schema.types.iter().filter(|ty| match &ty.kind {
-        TypeKind::Enum(values) => values.values.iter().any(|v| names::is_unusual(&v.name)),
+        TypeKind::Enum(values) => values.values.iter().any(|v| unusual::is_unusual(&v.name)),
         TypeKind::Struct(object) => any(&object.members),
         TypeKind::Union(union) => match &union.base {
             Base::Inline(members) => any(members),
