@@ -113,7 +113,9 @@ impl Writer<'_> {
     }
 
     fn name(&mut self, name: &str) {
-        let last = if SEPARATE.contains(&name) { Last::Separator } else { Last::Name };
+        // In a path, no word has a meaning of its own.
+        let is_separate = SEPARATE.contains(&name) && !self.out.ends_with("::");
+        let last = if is_separate { Last::Separator } else { Last::Name };
         self.word(name, last);
     }
 
@@ -279,6 +281,8 @@ fn documentation(attribute: &Group) -> Option<String> {
 
 /// Returns the value of a string literal, if it means the same in a comment.
 fn comment(literal: &str) -> Option<String> {
+    let is_raw = literal.starts_with('r');
+    let literal = if is_raw { literal[1..].trim_matches('#') } else { literal };
     let quoted = literal.strip_prefix('"')?.strip_suffix('"')?;
     // After a third slash, a fourth would begin an ordinary comment.
     if !quoted.is_empty() && !quoted.starts_with(' ') {
@@ -288,7 +292,9 @@ fn comment(literal: &str) -> Option<String> {
     let mut chars = quoted.chars();
     while let Some(char) = chars.next() {
         text.push(match char {
-            '\\' => chars.next().filter(|escaped| matches!(escaped, '"' | '\'' | '\\'))?,
+            '\\' if !is_raw => {
+                chars.next().filter(|escaped| matches!(escaped, '"' | '\'' | '\\'))?
+            }
             '\n' | '\r' => return None,
             char => char,
         });
@@ -331,6 +337,7 @@ mod tests {
             "impl A {\n    pub fn new() -> Self {\n        Self {\n            a,\n        }\n    }\n}",
         );
         writes("a::b! { A = \"a\" {\n    b: \"b\",\n    ..c\n} }\na::b! { D = \"d\" {} }");
+        writes("pub fn new() -> ::std::boxed::Box<A>;");
         writes("pub const A: &[(&str, &[&str])] = &[(\"b\", &[\"c\"])];\npub type B = C;");
         writes("use a::{\n    b,\n    c\n};\nif a {\n    b\n} else {\n    c\n}");
     }

@@ -1,0 +1,69 @@
+//! The published package has the code that `build.rs` generates, and nothing that generates it.
+
+#![allow(clippy::unwrap_used, missing_docs)] // tests
+
+#[path = "../examples/package.rs"]
+#[allow(dead_code)]
+mod program;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A copy of the crate, turned into what is published.
+fn packaged() -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("package");
+    let _ = fs::remove_dir_all(&copy);
+    for file in [
+        "Cargo.toml",
+        "build.rs",
+        "vocabularies.rs",
+        "src/lib.rs",
+        "examples/package.rs",
+        "tests/package.rs",
+    ] {
+        let to = copy.join(file);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(source.join(file), to).unwrap();
+    }
+    program::package(&copy).unwrap();
+    copy
+}
+
+/// Code that was laid out in different ways is the same if it is once formatted.
+fn formatted(code: &str) -> String {
+    prettyplease::unparse(&syn::parse_file(code).unwrap())
+}
+
+#[test]
+fn the_package_has_the_code_that_the_build_script_generates() {
+    let copy = packaged();
+    for (name, _) in program::vocabularies::all() {
+        let published = fs::read_to_string(copy.join(format!("src/{name}.rs"))).unwrap();
+        let built = Path::new(env!("OUT_DIR")).join(format!("{name}.rs"));
+        let built = fs::read_to_string(built).unwrap();
+        assert!(formatted(&published) == formatted(&built), "{name}");
+    }
+    let library = fs::read_to_string(copy.join("src/lib.rs")).unwrap();
+    assert!(!library.contains(" {\n    include_vocabulary!"), "{library}");
+    let manifest = fs::read_to_string(copy.join("Cargo.toml")).unwrap();
+    for part in ["build-dependencies", "dep:", "\"generate\"", "generate =", "[[example]]"] {
+        assert!(!manifest.contains(part), "{part}: {manifest}");
+    }
+    for file in ["build.rs", "vocabularies.rs", "examples/package.rs", "tests/package.rs"] {
+        assert!(!copy.join(file).exists(), "{file}");
+    }
+}
+
+/// A crate that has changed must not be published with a build script by mistake.
+#[test]
+fn what_is_not_as_expected_is_an_error() {
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("changed");
+    fs::create_dir_all(copy.join("src")).unwrap();
+    fs::write(copy.join("Cargo.toml"), "[features]\nqmp = []\n").unwrap();
+    fs::write(copy.join("src/lib.rs"), "pub mod qmp {}\n").unwrap();
+    let error = program::package(&copy).unwrap_err().to_string();
+    assert!(error.contains("src/lib.rs does not contain this once: pub mod qmp {"), "{error}");
+    let error = program::package(&copy.join("missing")).unwrap_err().to_string();
+    assert!(error.starts_with("cannot read "), "{error}");
+}
