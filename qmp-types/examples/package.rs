@@ -2,8 +2,8 @@
 //! build script that generates it. Usage: `package DIRECTORY`
 //!
 //! ```text
-//! vocabularies.rs ──generate──> src/qmp.rs, src/qga.rs
-//! src/lib.rs: pub mod qmp { include_vocabulary!("qmp"); } ──> pub mod qmp;
+//! vocabularies.rs ──generate──> src/generated/qmp.rs, src/generated/qga.rs
+//! src/*.rs: include_vocabulary!("qmp"); ──> include!("generated/qmp.rs");
 //! Cargo.toml: without build script, build dependencies, and the feature `generate`
 //! build.rs, vocabularies.rs and this program ──> removed
 //! ```
@@ -27,25 +27,41 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 pub(crate) fn package(directory: &Path) -> Result<(), Box<dyn Error>> {
     let mut manifest = Text::read(directory.join("Cargo.toml"))?;
-    let mut library = Text::read(directory.join("src/lib.rs"))?;
+    let mut sources = sources(&directory.join("src"))?;
+    fs::create_dir_all(directory.join("src/generated"))?;
     for (name, builder) in vocabularies::all() {
-        fs::write(directory.join(format!("src/{name}.rs")), builder.generate_code()?.code)?;
-        library.replace(
-            &format!("pub mod {name} {{\n    include_vocabulary!(\"{name}\");\n}}"),
-            &format!("pub mod {name};"),
-        )?;
-        manifest.replace(&format!("{name} = [\"generate\"]"), &format!("{name} = []"))?;
+        let file = format!("generated/{name}.rs");
+        fs::write(directory.join("src").join(&file), builder.generate_code()?.code)?;
+        let include = format!("include_vocabulary!(\"{name}\");");
+        let source = sources.iter_mut().find(|source| source.text.contains(&include));
+        let source = source.ok_or_else(|| format!("no source contains this: {include}"))?;
+        source.replace(&include, &format!("include!(\"{file}\");"))?;
     }
+    manifest.text = manifest.text.replace("[\"generate\"]", "[]");
     manifest.remove_between("# In this repository only:", "\n[dependencies]")?;
     manifest.remove_between("[build-dependencies]", "[dev-dependencies]")?;
     manifest.remove_between("[[example]]", "[lints]")?;
     manifest.replace("\n[package.metadata", "build = false\n\n[package.metadata")?;
-    library.write()?;
+    sources.iter().try_for_each(Text::write)?;
     manifest.write()?;
     for file in ["build.rs", "vocabularies.rs", "examples/package.rs", "tests/package.rs"] {
         fs::remove_file(directory.join(file))?;
     }
     Ok(())
+}
+
+/// Reads the files that a vocabulary may be included in.
+fn sources(directory: &Path) -> Result<Vec<Text>, Box<dyn Error>> {
+    let files = fs::read_dir(directory)
+        .map_err(|error| format!("cannot read {}: {error}", directory.display()))?;
+    let mut sources = Vec::new();
+    for file in files {
+        let path = file?.path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push(Text::read(path)?);
+        }
+    }
+    Ok(sources)
 }
 
 /// A file that is changed.

@@ -39,13 +39,18 @@ fn formatted(code: &str) -> String {
 fn the_package_has_the_code_that_the_build_script_generates() {
     let copy = packaged();
     for (name, _) in program::vocabularies::all() {
-        let published = fs::read_to_string(copy.join(format!("src/{name}.rs"))).unwrap();
+        let published = fs::read_to_string(copy.join(format!("src/generated/{name}.rs"))).unwrap();
         let built = Path::new(env!("OUT_DIR")).join(format!("{name}.rs"));
         let built = fs::read_to_string(built).unwrap();
         assert!(formatted(&published) == formatted(&built), "{name}");
     }
     let library = fs::read_to_string(copy.join("src/lib.rs")).unwrap();
-    assert!(!library.contains(" {\n    include_vocabulary!"), "{library}");
+    for (name, _) in program::vocabularies::all() {
+        assert!(
+            library.contains(&format!("    include!(\"generated/{name}.rs\");\n")),
+            "{library}"
+        );
+    }
     let manifest = fs::read_to_string(copy.join("Cargo.toml")).unwrap();
     for part in ["build-dependencies", "dep:", "\"generate\"", "generate =", "[[example]]"] {
         assert!(!manifest.contains(part), "{part}: {manifest}");
@@ -60,10 +65,21 @@ fn the_package_has_the_code_that_the_build_script_generates() {
 fn what_is_not_as_expected_is_an_error() {
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("changed");
     fs::create_dir_all(copy.join("src")).unwrap();
-    fs::write(copy.join("Cargo.toml"), "[features]\nqmp = []\n").unwrap();
     fs::write(copy.join("src/lib.rs"), "pub mod qmp {}\n").unwrap();
+    let _ = fs::remove_file(copy.join("Cargo.toml"));
     let error = program::package(&copy).unwrap_err().to_string();
-    assert!(error.contains("src/lib.rs does not contain this once: pub mod qmp {"), "{error}");
-    let error = program::package(&copy.join("missing")).unwrap_err().to_string();
     assert!(error.starts_with("cannot read "), "{error}");
+    fs::write(copy.join("Cargo.toml"), "[features]\nqmp = []\n").unwrap();
+    let error = program::package(&copy).unwrap_err().to_string();
+    assert_eq!(error, "no source contains this: include_vocabulary!(\"qmp\");");
+    fs::write(
+        copy.join("src/lib.rs"),
+        "include_vocabulary!(\"qmp\"); include_vocabulary!(\"qga\");",
+    )
+    .unwrap();
+    let error = program::package(&copy).unwrap_err().to_string();
+    assert!(
+        error.ends_with("Cargo.toml does not contain this: # In this repository only:"),
+        "{error}"
+    );
 }
