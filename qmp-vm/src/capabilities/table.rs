@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn entries_are_found_wherever_their_names_are() {
         let text = r#" [ {"arg-type":"0","name":"a","ret-type":"[1]","meta-type":"command"},
-            {"members": [{"name": "x"}, {"name": "\"}{"}], "name" : "1" , "meta-type": "enum"},
+            {"members": [{"name": "x"}, {"name": "\"}{"}], "values": [], "name" : "1" , "meta-type": "enum"},
             {"name":"\u0062\"","element-type":"1","meta-type":"array"} ] "#;
         let table = table(text).unwrap();
         assert_eq!(table.len(), 3);
