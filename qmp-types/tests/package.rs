@@ -83,3 +83,21 @@ fn what_is_not_as_expected_is_an_error() {
         "{error}"
     );
 }
+
+/// The bytes of generated code for a hundred bytes of schema, as measured. More code takes longer to
+/// generate and to compile. Lower a number that has become better.
+const SIZES: [(&str, u64); 2] = [("qga", 210), ("qmp", 242)];
+
+/// Every type has its part in what all users compile: a tenth more needs a reason.
+#[test]
+fn generated_code_does_not_grow_by_a_tenth() {
+    for (name, builder) in program::vocabularies::all() {
+        let Some((_, measured)) = SIZES.iter().find(|(known, _)| *known == name) else { continue };
+        let files = builder.generate_code().unwrap().files;
+        let schema: u64 = files.iter().map(|file| fs::metadata(file).unwrap().len()).sum();
+        let built = Path::new(env!("OUT_DIR")).join(format!("{name}.rs"));
+        let size = fs::metadata(built).unwrap().len() * 100 / schema;
+        assert!(size * 10 < measured * 11, "{name}: {size} instead of {measured}");
+        assert!(size * 10 > measured * 9, "{name}: {size} instead of {measured}: lower the limit");
+    }
+}
