@@ -20,6 +20,13 @@ pub const AT_ONCE: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
 #[cfg(target_vendor = "apple")]
 pub const AT_ONCE: SendFlags = SendFlags::DONTWAIT;
 
+/// Opens only the place, which needs no permission to read a directory. Part of Linux's interface:
+/// for the one number, a client does not compile a whole module of `rustix`.
+#[cfg(all(target_os = "linux", any(target_arch = "sparc", target_arch = "sparc64")))]
+const O_PATH: i32 = 0x0100_0000;
+#[cfg(all(target_os = "linux", not(any(target_arch = "sparc", target_arch = "sparc64"))))]
+const O_PATH: i32 = 0x0020_0000;
+
 /// A path to a socket of any length; the system accepts about a hundred bytes.
 #[derive(Debug)]
 struct SocketPath {
@@ -39,15 +46,15 @@ impl SocketPath {
 
     #[cfg(target_os = "linux")]
     fn through_directory(path: &Path) -> io::Result<Self> {
-        use rustix::fs::{Mode, OFlags, open};
+        use std::fs::OpenOptions;
         use std::os::fd::AsRawFd;
+        use std::os::unix::fs::OpenOptionsExt;
         let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = open(directory, flags, Mode::empty())?;
+        let directory = OpenOptions::new().read(true).custom_flags(O_PATH).open(directory)?;
         let path = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
-        Ok(Self { path, _directory: Some(directory) })
+        Ok(Self { path, _directory: Some(directory.into()) })
     }
 
     #[cfg(not(target_os = "linux"))]

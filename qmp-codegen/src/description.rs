@@ -1,7 +1,5 @@
 //! Documentation as Markdown, for all back ends.
 
-use serde_json::{Value, json};
-
 use crate::markup;
 use crate::schema::{Command, Condition, Definition, Feature, SectionKind};
 
@@ -170,17 +168,6 @@ impl Condition {
                 format!("({})", self.describe())
             }
             _ => self.describe(),
-        }
-    }
-
-    /// Returns the condition in the notation of the schema.
-    pub(crate) fn to_json(&self) -> Value {
-        let all = |conditions: &[Self]| conditions.iter().map(Self::to_json).collect::<Value>();
-        match self {
-            Self::Symbol(symbol) => symbol.as_str().into(),
-            Self::All(conditions) => json!({"all": all(conditions)}),
-            Self::Any(conditions) => json!({"any": all(conditions)}),
-            Self::Not(condition) => json!({"not": condition.to_json()}),
         }
     }
 }

@@ -14,9 +14,18 @@
 //! - [`Builder`] is all that a build script needs. A [`Configuration`] tells which conditions hold.
 //! - [`load()`] reads and checks a schema. The result is a [`schema::Schema`]; each problem is a
 //!   [`diagnostic::Diagnostic`] with a location in [`source::Sources`].
-//! - [`devices`] converts what a QEMU tells of its devices to a `Schema`.
-//! - [`introspection`] converts between a `Schema` and `query-qmp-schema` replies, [`text`] writes a
-//!   `Schema` as QAPI, [`json_schema`] as JSON Schema, and [`diff`] compares two of them.
+//! - `devices` converts what a QEMU tells of its devices to a `Schema`.
+//! - `introspection` converts between a `Schema` and `query-qmp-schema` replies, `text` writes a
+//!   `Schema` as QAPI, `json_schema` as JSON Schema, and `diff` compares two of them.
+//!
+//! A build script pays for what it compiles, so that these parts and two of the builder's are
+//! features. None is on by default, and none changes what the others do:
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `introspection` | module `introspection`, `Builder::introspection`, and configurations of replies |
+//! | `format` | `Builder::generate_code` and `generate_from`, which return formatted code |
+//! | `tools` | what programs that work with schemas need: modules `devices`, `text`, `json_schema` and `diff`, diagnostics as JSON and SARIF, and `Builder::surface`. Includes `introspection` |
 //!
 //! QEMU's guide "How to use the QAPI code generator" describes the language. Three pragmas
 //! are extensions: `secret-members` lists members such as passwords, which neither `Debug` nor logs may
@@ -32,17 +41,26 @@
 //! have, such as `sse4.1`, because they are those of QEMU's devices. Such names consist of ASCII
 //! letters, digits, and `-_.,+`.
 
+#![cfg_attr(
+    not(feature = "tools"),
+    allow(dead_code, reason = "the questions that all back ends have are there for each of them")
+)]
+
 mod ast;
 mod builder;
 mod check;
 mod configuration;
 mod description;
+#[cfg(feature = "tools")]
 pub mod devices;
 pub mod diagnostic;
+#[cfg(feature = "tools")]
 pub mod diff;
 mod emit;
 mod few;
+#[cfg(feature = "introspection")]
 pub mod introspection;
+#[cfg(feature = "tools")]
 pub mod json_schema;
 mod lexer;
 mod load;
@@ -54,14 +72,18 @@ pub mod schema;
 mod shape;
 mod similar;
 pub mod source;
+#[cfg(feature = "tools")]
 pub mod text;
 
-pub use builder::{Builder, GenerateError, Generated};
+#[cfg(feature = "format")]
+pub use builder::Generated;
+pub use builder::{Builder, GenerateError};
 pub use configuration::{Configuration, ConfigurationError};
+#[cfg(feature = "tools")]
 pub use emit::{SurfaceItem, SurfaceKind};
 pub use load::{LoadError, LoadOptions, Loaded, Root, load, load_file};
 
 /// Compiles the programs in the README.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "tools"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -3,6 +3,9 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
 
+#[path = "../vocabularies.rs"]
+mod vocabularies;
+
 use std::fmt::Write;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/surface.txt");
@@ -28,13 +31,8 @@ fn the_surface_is_the_one_that_was_reviewed() {
 
 /// Lists the items of the vocabularies that `build.rs` generates.
 fn surface() -> String {
-    let qmp = qmp_codegen::Builder::new()
-        .schema(qmp_schema::SPEC)
-        .schema(qmp_schema::EVENTS)
-        .replace_type("VersionTriple", "::qmp_types::VersionTriple");
-    let qga = qmp_codegen::Builder::new().schema(qmp_schema::QGA);
     let mut text = String::new();
-    for (module, builder) in [("qmp", qmp), ("qga", qga)] {
+    for (module, builder) in vocabularies::all() {
         let items = builder.surface().unwrap_or_else(|error| panic!("{error}"));
         writeln!(text, "# {module}: kind, name on the wire, Rust path, since").unwrap();
         items.iter().for_each(|item| writeln!(text, "{item}").unwrap());

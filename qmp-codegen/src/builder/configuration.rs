@@ -14,6 +14,7 @@ pub(super) enum Source {
     /// The headers of a build.
     Build(Vec<PathBuf>),
     /// A file with a reply to `query-qmp-schema`.
+    #[cfg(feature = "introspection")]
     Reply(PathBuf),
 }
 
@@ -23,16 +24,19 @@ impl Source {
         match self {
             Self::None | Self::Value(_) => &[],
             Self::Build(files) => files,
+            #[cfg(feature = "introspection")]
             Self::Reply(file) => std::slice::from_ref(file),
         }
     }
 
     /// Reads the configuration, if there is a source.
+    #[cfg_attr(not(feature = "introspection"), allow(unused_variables, reason = "for replies"))]
     pub(super) fn read(&self, schema: &Schema) -> Result<Option<Configuration>, String> {
         let configuration = match self {
             Self::None => return Ok(None),
             Self::Value(configuration) => configuration.clone(),
             Self::Build(files) => Configuration::of_build(files).map_err(|e| with_cause(&e))?,
+            #[cfg(feature = "introspection")]
             Self::Reply(file) => {
                 let path = file.display();
                 let reply = std::fs::read_to_string(file)

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod names;
+mod syntax;
 mod warnings;
 
 use std::collections::HashSet;
@@ -11,9 +12,14 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use crate::configuration::Configuration;
+#[cfg(feature = "format")]
 use crate::diagnostic;
-use crate::emit::{self, Options, SurfaceItem};
-use crate::load::{LoadError, LoadOptions, Loaded, Root};
+#[cfg(feature = "tools")]
+use crate::emit::SurfaceItem;
+use crate::emit::{self, Options};
+#[cfg(feature = "format")]
+use crate::load::Loaded;
+use crate::load::{LoadError, LoadOptions, Root};
 use crate::schema::Schema;
 use crate::source::Sources;
 use warnings::headlines;
@@ -46,6 +52,7 @@ pub struct Builder {
 }
 
 /// Generated code, and the files that were read for it.
+#[cfg(feature = "format")]
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Generated {
@@ -67,6 +74,7 @@ pub enum GenerateError {
     /// not parse. Or the schema would become far more code than it has text. One message each.
     Request(Vec<String>),
     /// The generated code does not parse, which is a bug of the generator.
+    #[cfg(feature = "format")]
     Code(syn::Error),
 }
 
@@ -75,6 +83,7 @@ impl fmt::Display for GenerateError {
         match self {
             Self::Schema(error) => error.fmt(f),
             Self::Request(mistakes) => mistakes.iter().try_for_each(|m| writeln!(f, "error: {m}")),
+            #[cfg(feature = "format")]
             Self::Code(_) => f.write_str("error: the generated code does not parse"),
         }
     }
@@ -83,6 +92,7 @@ impl fmt::Display for GenerateError {
 impl std::error::Error for GenerateError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            #[cfg(feature = "format")]
             Self::Code(error) => Some(error),
             // `Display` shows the whole error already.
             Self::Schema(_) | Self::Request(_) => None,
@@ -145,7 +155,7 @@ impl Builder {
     /// Adds attributes, such as `#[derive(Eq, Hash)]`, to the item of a type, command or event.
     #[must_use]
     pub fn attributes(mut self, name: impl Into<String>, attributes: &str) -> Self {
-        match syn::parse::Parser::parse_str(syn::Attribute::parse_outer, attributes) {
+        match syntax::attributes(attributes) {
             Ok(parsed) => {
                 self.options.attributes.entry(name.into()).or_default().extend(parsed);
             }
@@ -168,7 +178,7 @@ impl Builder {
     /// carries all arguments, it must implement `qmp_types::object::Object`.
     #[must_use]
     pub fn replace_type(mut self, name: impl Into<String>, path: &str) -> Self {
-        match syn::parse_str(path) {
+        match syntax::path(path) {
             Ok(path) => {
                 self.options.replacements.insert(name.into(), path);
             }
@@ -191,7 +201,7 @@ impl Builder {
         member: impl Into<String>,
         ty: &str,
     ) -> Self {
-        match syn::parse_str(ty) {
+        match syntax::ty(ty) {
             Ok(ty) => {
                 let members = self.options.member_types.entry(definition.into()).or_default();
                 members.insert(member.into(), ty);
@@ -251,6 +261,9 @@ impl Builder {
 
     /// Resolves conditions as in the binary whose reply to `query-qmp-schema` is in a file, as
     /// [`Configuration::of_reply`] describes. Cargo builds again if the file changes.
+    ///
+    /// Needs the feature `introspection`.
+    #[cfg(feature = "introspection")]
     #[must_use]
     pub fn configuration_of_reply(mut self, file: impl Into<PathBuf>) -> Self {
         self.configuration = configuration::Source::Reply(file.into());
@@ -266,6 +279,9 @@ impl Builder {
     }
 
     /// Adds the constant `INTROSPECTION` to the vocabulary: its reply to `query-qmp-schema`, as JSON.
+    ///
+    /// Needs the feature `introspection`.
+    #[cfg(feature = "introspection")]
     #[must_use]
     pub fn introspection(mut self) -> Self {
         self.options.introspection = true;
@@ -287,7 +303,8 @@ impl Builder {
     /// Prints `cargo::rerun-if-changed` for every file that was read, `cargo::warning` for warnings
     /// and `cargo::error` for errors, which are rendered in full on standard error. One warning
     /// stands for all those about documentation, unless [`lint_docs`](Self::lint_docs) is set. The
-    /// file is written only if its content changes.
+    /// file is written only if its content changes. Its code is laid out to be read, but not formatted
+    /// as rustfmt does: no build has to compile a formatter.
     #[must_use]
     pub fn generate(self, name: &str) -> ExitCode {
         let Some(directory) = std::env::var_os("OUT_DIR") else {
@@ -301,7 +318,7 @@ impl Builder {
             println!("cargo::rerun-if-changed={}", file.display());
         }
         let generated = loaded.map_err(GenerateError::Schema).and_then(|loaded| {
-            let code = self.generate_from(&loaded.schema)?;
+            let code = self.write_from(&loaded.schema)?;
             Ok((code, self.warning_lines(&loaded)))
         });
         let (code, warnings) = match generated {
@@ -342,18 +359,29 @@ impl Builder {
         files
     }
 
-    /// Generates the Rust code, without writing it anywhere.
+    /// Generates the Rust code of a schema, laid out but not formatted.
+    fn write_from(&self, schema: &Schema) -> Result<String, GenerateError> {
+        self.check(schema)?;
+        Ok(format!("{HEADER}{}", emit::write(self.tokens(schema)?)))
+    }
+
+    /// Generates the Rust code, formatted, without writing it anywhere.
+    ///
+    /// Needs the feature `format`.
     ///
     /// # Errors
     /// Fails if the schema has errors, or if it lacks something that the builder names.
+    #[cfg(feature = "format")]
     pub fn generate_code(&self) -> Result<Generated, GenerateError> {
         self.generate_loaded(&self.load()?)
     }
 
-    fn load(&self) -> Result<Loaded, GenerateError> {
+    #[cfg(any(feature = "format", feature = "tools"))]
+    fn load(&self) -> Result<crate::Loaded, GenerateError> {
         self.load.load(self.roots.iter().cloned()).map_err(GenerateError::Schema)
     }
 
+    #[cfg(feature = "format")]
     fn generate_loaded(&self, loaded: &Loaded) -> Result<Generated, GenerateError> {
         Ok(Generated {
             code: self.generate_from(&loaded.schema)?,
@@ -362,22 +390,29 @@ impl Builder {
         })
     }
 
-    /// Generates the Rust code of a schema that has been loaded. The builder's roots are not read.
+    /// Generates the Rust code of a schema that has been loaded, formatted. The builder's roots are
+    /// not read.
+    ///
+    /// Needs the feature `format`.
     ///
     /// # Errors
     /// Fails if the schema lacks something that the builder names.
+    #[cfg(feature = "format")]
     pub fn generate_from(&self, schema: &Schema) -> Result<String, GenerateError> {
         self.check(schema)?;
         let tokens = self.tokens(schema)?;
         let file = syn::parse2(tokens).map_err(GenerateError::Code)?;
-        Ok(format!("// Generated by qmp-codegen.\n\n{}", emit::unparse(file)))
+        Ok(format!("{HEADER}{}", emit::unparse(file)))
     }
 
-    /// Lists every public item of the code that [`generate_code`](Self::generate_code) would return,
-    /// in order: for reviewing how a change of the schema changes the Rust API, and for tools.
+    /// Lists every public item of the code that [`generate`](Self::generate) would write, in order:
+    /// for reviewing how a change of the schema changes the Rust API, and for tools.
+    ///
+    /// Needs the feature `tools`.
     ///
     /// # Errors
-    /// Fails as [`generate_code`](Self::generate_code) does.
+    /// Fails if the schema has errors, or if it lacks something that the builder names.
+    #[cfg(feature = "tools")]
     pub fn surface(&self) -> Result<Vec<SurfaceItem>, GenerateError> {
         let loaded = self.load()?;
         self.check(&loaded.schema)?;
@@ -407,6 +442,9 @@ impl Builder {
         if mistakes.is_empty() { Ok(()) } else { Err(GenerateError::Request(mistakes)) }
     }
 }
+
+/// The first lines of each generated file.
+const HEADER: &str = "// Generated by qmp-codegen.\n\n";
 
 fn expands(message: String) -> GenerateError {
     GenerateError::Request(vec![message])

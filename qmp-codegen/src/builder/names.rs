@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use proc_macro2::TokenStream;
+
 use crate::emit::Options;
 use crate::schema::{
     Arguments, Base, Condition, Definition, Feature, Member, Schema, TypeId, TypeKind,
@@ -75,7 +77,7 @@ impl<'s> Names<'s> {
 fn unknown_members(
     schema: &Schema,
     definition: &str,
-    members: &HashMap<String, syn::Type>,
+    members: &HashMap<String, TokenStream>,
 ) -> Vec<String> {
     let Some(fields) = Fields::of(schema, definition) else {
         // An unknown definition has its own message.

@@ -1,5 +1,6 @@
 //! The configuration of a QEMU: which of the symbols hold that the conditions of its schema name.
 
+#[cfg(feature = "introspection")]
 mod deduce;
 mod file;
 
@@ -7,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "introspection")]
 use crate::introspection::{ImportError, Names, import};
+#[cfg(feature = "introspection")]
 use crate::schema::Schema;
 use file::{Line, lines};
 
@@ -80,8 +83,11 @@ impl Configuration {
     /// `schema` must be that of the binary's release. If the reply contradicts it about a symbol,
     /// nothing is known of that symbol, and [`contradictory`](Self::contradictory) lists it.
     ///
+    /// Needs the feature `introspection`.
+    ///
     /// # Errors
     /// Returns an error if the reply is not introspection data.
+    #[cfg(feature = "introspection")]
     pub fn of_reply(schema: &Schema, reply: &str) -> Result<Self, ImportError> {
         let binary = import(reply, &Names::none())?;
         let mut configuration = Self::new();

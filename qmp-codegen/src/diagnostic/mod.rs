@@ -1,8 +1,10 @@
 //! Errors and warnings about a schema: what is wrong, where, and by which rule.
 
 mod human;
+#[cfg(feature = "tools")]
 mod json;
 mod rule;
+#[cfg(feature = "tools")]
 mod sarif;
 
 use crate::source::{Sources, Span};
@@ -113,8 +115,14 @@ pub enum Format {
     /// Lines and columns are counted from 1, columns in characters. The end is the column after the
     /// last character. The elements of `included_from` and `related` have `file`, `line` and
     /// `column`.
+    ///
+    /// Needs the feature `tools`.
+    #[cfg(feature = "tools")]
     Json,
     /// A log in SARIF 2.1.0, which code review systems read.
+    ///
+    /// Needs the feature `tools`.
+    #[cfg(feature = "tools")]
     Sarif,
 }
 
@@ -126,7 +134,9 @@ pub fn render_as(format: Format, sources: &Sources, diagnostics: &[Diagnostic]) 
     match format {
         Format::Human => render(sources, diagnostics),
         Format::Short => human::render_short(sources, diagnostics),
+        #[cfg(feature = "tools")]
         Format::Json => json::render(sources, diagnostics),
+        #[cfg(feature = "tools")]
         Format::Sarif => sarif::render(sources, diagnostics),
     }
 }

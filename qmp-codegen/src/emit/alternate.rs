@@ -53,7 +53,7 @@ pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, data: &Alternate) -> TokenStream
             }
         }
 
-        ::qmp_types::alternate_impls!(#name);
+        ::qmp_types::alternate_impls! { #name }
     }
 }
 

@@ -5,6 +5,7 @@ use quote::quote;
 
 use super::docs;
 use super::ident::Scope;
+use super::object;
 use super::plan::Plan;
 use crate::schema::{Enum, EnumValue, TypeId};
 
@@ -19,10 +20,10 @@ pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, data: &Enum) -> TokenStream {
     let wires: Vec<_> = values.iter().map(|value| &value.name).collect();
     let docs = values.iter().map(|value| docs::value(plan, value));
     let doc = docs::definition(plan, definition);
-    let attributes = plan.options.attributes.get(schema_name).into_iter().flatten();
+    let attributes = object::attributes(plan, schema_name);
     quote! {
         #doc
-        #(#attributes)*
+        #attributes
         #[derive(Clone, Debug, Eq, Hash, PartialEq)]
         #[non_exhaustive]
         pub enum #name {

@@ -1,7 +1,7 @@
 //! Emits a schema as Rust.
 //!
 //! ```text
-//! Schema + Options ──> Plan (what is reached, named, boxed) ──> TokenStream ──layout──> text
+//! Schema + Options ──> Plan (what is reached, named, boxed) ──> TokenStream ──writer or format──> text
 //! ```
 //!
 //! The result has a module `types`, a module `commands`, a module `events`, and the enum `AnyEvent`
@@ -14,26 +14,36 @@ mod command;
 mod docs;
 mod enumeration;
 mod event;
+#[cfg(feature = "format")]
+mod format;
 pub(crate) mod ident;
-mod layout;
 mod object;
 mod options;
 mod plan;
 mod recursion;
+#[cfg(feature = "tools")]
 mod surface;
 mod union;
+mod writer;
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::quote;
 
+#[cfg(feature = "introspection")]
 use crate::introspection::{self, Naming};
-use crate::schema::{Condition, Schema, TypeKind};
+#[cfg(feature = "introspection")]
+use crate::schema::Condition;
+use crate::schema::{Schema, TypeKind};
 use plan::Plan;
 
-pub(crate) use layout::unparse;
+#[cfg(feature = "format")]
+pub(crate) use format::unparse;
 pub(crate) use options::Options;
+#[cfg(feature = "tools")]
 pub(crate) use surface::surface;
+#[cfg(feature = "tools")]
 pub use surface::{SurfaceItem, SurfaceKind};
+pub(crate) use writer::write;
 
 /// Emits the Rust of a schema, not yet formatted.
 ///
@@ -54,8 +64,11 @@ pub(crate) fn emit(schema: &Schema, options: &Options) -> Result<TokenStream, St
     let any_event = event::emit_any(&plan);
     let secrets = emit_secrets(&plan);
     let read_only = emit_read_only(&plan);
-    let introspection = options.introspection.then(|| emit_introspection(&plan));
     let parts = [types, commands, events, any_event, secrets, read_only];
+    #[cfg(feature = "introspection")]
+    let introspection = options.introspection.then(|| emit_introspection(&plan));
+    #[cfg(not(feature = "introspection"))]
+    let introspection = None;
     Ok(parts.into_iter().chain(introspection).collect())
 }
 
@@ -135,6 +148,7 @@ fn emit_read_only(plan: &Plan<'_>) -> TokenStream {
 }
 
 /// Emits the reply to `query-qmp-schema` for the selected part of the schema.
+#[cfg(feature = "introspection")]
 fn emit_introspection(plan: &Plan<'_>) -> TokenStream {
     let selected = Schema {
         commands: plan.commands.iter().map(|(command, _)| (*command).clone()).collect(),

@@ -49,8 +49,7 @@ pub(crate) fn emit_struct(plan: &Plan<'_>, id: TypeId) -> TokenStream {
 }
 
 pub(crate) fn attributes(plan: &Plan<'_>, schema_name: &str) -> TokenStream {
-    let attributes = plan.options.attributes.get(schema_name).into_iter().flatten();
-    quote!(#(#attributes)*)
+    plan.options.attributes.get(schema_name).cloned().unwrap_or_default()
 }
 
 /// Returns the scope of an object's fields. Setters have the names of their fields, so `new` is

@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::rc::Rc;
 
+use proc_macro2::TokenStream;
+
 use crate::schema::{Condition, Definition};
 
 /// The options that the caller has set.
@@ -16,14 +18,15 @@ pub(crate) struct Options {
     /// Whether types that only servers build have constructors, too.
     pub(crate) constructors_for_all: bool,
     /// Rust types that replace types of the schema, by name.
-    pub(crate) replacements: HashMap<String, syn::Path>,
+    pub(crate) replacements: HashMap<String, TokenStream>,
     /// Rust types of members, by definition and member.
-    pub(crate) member_types: HashMap<String, HashMap<String, syn::Type>>,
+    pub(crate) member_types: HashMap<String, HashMap<String, TokenStream>>,
     /// Attributes of types, commands and events, by name.
-    pub(crate) attributes: HashMap<String, Vec<syn::Attribute>>,
+    pub(crate) attributes: HashMap<String, TokenStream>,
     /// Which configuration symbols are set; conditions that depend on others hold.
     pub(crate) symbols: Option<Symbols>,
     /// Whether `INTROSPECTION` is wanted.
+    #[cfg(feature = "introspection")]
     pub(crate) introspection: bool,
 }
 
@@ -55,7 +58,7 @@ impl Options {
         self.commands.is_none() && self.events.is_none()
     }
 
-    pub(super) fn member_type(&self, definition: &str, member: &str) -> Option<&syn::Type> {
+    pub(super) fn member_type(&self, definition: &str, member: &str) -> Option<&TokenStream> {
         self.member_types.get(definition)?.get(member)
     }
 

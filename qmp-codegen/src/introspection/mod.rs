@@ -17,6 +17,7 @@ mod node;
 mod raw;
 mod reply;
 mod spelling;
+pub(crate) mod unusual;
 
 pub use error::{ImportError, ImportErrorKind};
 pub use exact::{Record, RecordError, import_exact};

@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::error::{ImportError, ImportErrorKind};
 use super::node::Node;
 use super::reply::{self, Location};
+use super::unusual;
 use crate::schema::Builtin;
 use crate::shape;
-use crate::text::names;
 
 /// Every entry, in the order received.
 pub(super) struct Raw {
@@ -143,7 +143,7 @@ impl Raw {
     pub(super) fn has_usual_members(&self, index: Index) -> bool {
         match self.body(index) {
             Body::Object { members, .. } => {
-                !members.iter().any(|member| names::is_unusual(&member.named.name))
+                !members.iter().any(|member| unusual::is_unusual(&member.named.name))
             }
             _ => true,
         }

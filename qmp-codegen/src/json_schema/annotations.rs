@@ -1,5 +1,7 @@
 //! Annotations: documentation and other statements about values that do not constrain them.
 
+use serde_json::{Value, json};
+
 use super::Object;
 use crate::description::Description;
 use crate::markup;
@@ -64,10 +66,21 @@ fn finish(
         out.insert("x-features".into(), others.into());
     }
     if let Some(condition) = condition {
-        out.insert("x-if".into(), condition.to_json());
+        out.insert("x-if".into(), notation(condition));
     }
     let description = doc.finish();
     if !description.is_empty() {
         out.insert("description".into(), description.into());
+    }
+}
+
+/// Returns a condition in the notation of the schema.
+fn notation(condition: &Condition) -> Value {
+    let all = |conditions: &[Condition]| conditions.iter().map(notation).collect::<Value>();
+    match condition {
+        Condition::Symbol(symbol) => symbol.as_str().into(),
+        Condition::All(conditions) => json!({"all": all(conditions)}),
+        Condition::Any(conditions) => json!({"any": all(conditions)}),
+        Condition::Not(condition) => json!({"not": notation(condition)}),
     }
 }

@@ -3,7 +3,6 @@
 mod described;
 mod doc;
 mod layout;
-pub(crate) mod names;
 mod order;
 mod pragma;
 

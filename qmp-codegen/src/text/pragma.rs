@@ -2,9 +2,9 @@
 
 use super::described::Described;
 use super::layout::{self, Node};
-use super::names;
 use super::order::Item;
 use crate::check::{is_foreign_member, is_foreign_value};
+use crate::introspection::unusual;
 use crate::schema::{Arguments, Base, Command, Definition, Member, Schema, TypeKind, TypeRef};
 use crate::shape;
 
@@ -12,7 +12,7 @@ use crate::shape;
 pub(super) fn pragmas(schema: &Schema, items: &[Item<'_>]) -> String {
     let commands = || schema.commands.iter();
     let named_with_underscore = commands()
-        .filter(|command| names::stem(&command.definition.name).contains('_'))
+        .filter(|command| unusual::stem(&command.definition.name).contains('_'))
         .map(|command| &*command.definition.name);
     let returning_no_object = commands()
         .filter(|command| !returns_objects(schema, command))
@@ -22,7 +22,7 @@ pub(super) fn pragmas(schema: &Schema, items: &[Item<'_>]) -> String {
         ("command-returns-exceptions", returning_no_object.collect()),
         ("documentation-exceptions", undocumented(items)),
         ("foreign-name-exceptions", with_members(schema, is_foreign_member, is_foreign_value)),
-        ("member-name-exceptions", with_members(schema, names::is_unusual, names::is_unusual)),
+        ("member-name-exceptions", with_members(schema, unusual::is_unusual, unusual::is_unusual)),
     ];
     let secret = secret_members(schema);
     let read_only = commands().filter(|command| command.read_only);
