@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use qmp_protocol::{Connection, Deadline, Dialect, Direction, Dropped, Settings};
 
+use crate::address::Address;
 use crate::queue::EventCapacity;
+use crate::trace::Monitor;
 use crate::transcript::{Part, Recording};
 
 /// The options of a connection. All of them have defaults.
@@ -20,6 +22,7 @@ pub struct Options {
     depth: usize,
     oob: bool,
     transcript: Option<Recording>,
+    pub(crate) monitor: Monitor,
 }
 
 impl Default for Options {
@@ -34,6 +37,7 @@ impl Default for Options {
             depth: Settings::default().depth,
             oob: true,
             transcript: None,
+            monitor: Monitor::default(),
         }
     }
 }
@@ -133,6 +137,17 @@ impl Options {
     pub fn transcript(mut self, hook: impl FnMut(Direction, &str) + Send + 'static) -> Self {
         self.transcript = Some(Recording::new(hook));
         self
+    }
+
+    /// Sets the name of the monitor in traces (feature `tracing`), instead of its address.
+    pub fn name(mut self, name: &str) -> Self {
+        self.monitor = Monitor::named(name);
+        self
+    }
+
+    /// Returns the options of a connection to this address.
+    pub(crate) fn at(&self, address: &Address) -> Self {
+        Self { monitor: self.monitor.or_address(address), ..self.clone() }
     }
 
     /// Creates the state of a connection that has just been established.

@@ -108,7 +108,10 @@ pub async fn connect<T, C: Clock>(
     loop {
         let within = attempts.next(C::now());
         let error = match attempt(address, within).await {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => {
+                attempts.succeeded(options);
+                return Ok(stream);
+            }
             Err(error) => error,
         };
         check_alive(&mut try_wait)?;

@@ -94,6 +94,7 @@ impl Client {
         try_wait: impl FnMut() -> io::Result<Option<ExitStatus>>,
     ) -> Result<Self> {
         let address = address.to_address()?;
+        let options = &options.at(&address);
         let begin = <Clock as runtime::Clock>::now();
         match open_to_child(&address, options, try_wait).await? {
             #[cfg(unix)]

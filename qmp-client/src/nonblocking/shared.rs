@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use qmp_protocol::{
     CallId, Closed, Connection, Deadline, Descriptor, EncodedRequest, End, Input, Misuse, RawEvent,
@@ -16,6 +16,7 @@ use super::ends::EndWaiters;
 use crate::error::{Error, Result, handshake_error};
 use crate::inbox::{Inbox, Predicate, SubscriptionId, register};
 use crate::options::Options;
+use crate::stats::Stats;
 
 /// A connection: the part that never changes, and the part that the lock guards.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub(super) struct Shared {
     passes_descriptors: bool,
     /// Set before a client is given out.
     greeting: OnceLock<Greeting>,
+    connected: SystemTime,
 }
 
 /// The part that the lock guards.
@@ -82,7 +84,7 @@ impl Shared {
     ) -> Self {
         let state = State {
             connection,
-            inbox: Inbox::new(options.budget()),
+            inbox: Inbox::new(&options, now),
             detached: Detached::new(&options, now),
             ends: EndWaiters::default(),
             negotiation: None,
@@ -91,7 +93,8 @@ impl Shared {
             users: Users::Handles,
         };
         let (state, greeting) = (Mutex::new(state), OnceLock::new());
-        Self { state, options, now, passes_descriptors, greeting }
+        let connected = SystemTime::now();
+        Self { state, options, now, passes_descriptors, greeting, connected }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -153,6 +156,15 @@ impl Handle {
         Deadline::after(self.now(), within)
     }
 
+    pub(super) fn stats(&self) -> Stats {
+        let state = self.lock();
+        let mut stats = state.inbox.stats(&state.connection);
+        drop(state);
+        stats.connected = Some(self.shared().connected);
+        stats.dropped = self.options().count_missing(stats.dropped);
+        stats
+    }
+
     /// Closes the connection at once.
     pub(super) fn close(&self) {
         self.change(|state| state.users = Users::None);
@@ -176,7 +188,9 @@ impl Handle {
         }
         self.change(|state| {
             let id = command.submit(&mut state.connection, deadline, descriptors)?;
-            state.inbox.waiters.add(id, command.name().clone());
+            let submitted = deadline.and_then(|deadline| deadline.at.checked_sub(deadline.within));
+            let submitted = submitted.unwrap_or_else(self.shared().now);
+            state.inbox.waiters.add(id, command.name().clone(), submitted);
             let name = match follow {
                 Follow::Nothing => return Ok((id, None)),
                 Follow::Event(name) => Some(name),
@@ -207,6 +221,11 @@ impl Handle {
             // Unreachable: an answer is taken once.
             None => Poll::Pending,
         }
+    }
+
+    /// Counts a reply that does not match the type.
+    pub(super) fn mismatched(&self) {
+        self.lock().inbox.waiters.mismatched();
     }
 
     pub(super) fn subscribe(&self, name: Option<&'static str>) -> SubscriptionId {
