@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use qmp_protocol::{Connection, Deadline, Dialect, Direction, Dropped, Settings};
+use qmp_protocol::{Connection, Deadline, Dialect, Direction, Dropped, Request, Settings};
 
 use crate::address::Address;
 use crate::queue::EventCapacity;
@@ -198,6 +198,11 @@ impl Options {
     #[must_use]
     pub fn call_within(&self, command: &str) -> Duration {
         self.calls_within.unwrap_or_else(|| qmp_protocol::deadlines::recommended(command))
+    }
+
+    /// Returns the deadline of a call of this request that does not set its own.
+    pub(crate) fn request_within<R: Request>(&self, request: &R) -> Duration {
+        self.calls_within.unwrap_or_else(|| request.recommended_deadline())
     }
 
     /// Returns the settings, with a number that no earlier client of the same monitor will have

@@ -167,7 +167,7 @@ impl Shared {
         request: &R,
         within: Option<Duration>,
     ) -> Option<Deadline> {
-        let within = within.unwrap_or_else(|| self.options.call_within(&request.name()));
+        let within = within.unwrap_or_else(|| self.options.request_within(request));
         Deadline::after(Instant::now(), within)
     }
 

@@ -27,7 +27,7 @@ impl<R: Request> Draft<R> {
     /// Returns the deadline of a call that begins now.
     pub(super) fn deadline(&self) -> Option<Deadline> {
         let options = self.handle.options();
-        let within = self.within.unwrap_or_else(|| options.call_within(&self.request.name()));
+        let within = self.within.unwrap_or_else(|| options.request_within(&self.request));
         self.handle.deadline_after(within)
     }
 
