@@ -384,7 +384,7 @@ fn no_secret_is_shown() {
             }
         });
     });
-    assert!(count > 20, "{count}");
+    assert!(count > 10, "{count}");
     let (records, spans) = (recorder.records(), recorder.spans());
     assert_eq!(spans.len(), count);
     // Messages were recorded, with their secrets masked.
