@@ -27,8 +27,9 @@ const EVENTS: usize = 200_000;
 const JOBS: [(&str, usize); 4] =
     [("status", 20_000), ("flood", EVENTS), ("idle", 2_000), ("decode", 100)];
 
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 9] = [
     Row { name: "raw", jobs: &["status", "flood", "idle", "decode"] },
+    Row { name: "tokio-loop", jobs: &["status"] },
     Row { name: "blocking", jobs: &["status", "flood", "idle", "decode"] },
     Row { name: "tokio", jobs: &["status", "flood", "idle"] },
     Row { name: "tokio-spawned", jobs: &["status"] },
@@ -54,6 +55,7 @@ fn run(name: &str, job: &str, count: usize, path: &str) -> Anything {
         ("tokio", _) => ours::tokio(job, count, path)?,
         ("tokio-spawned", _) => ours::tokio_spawned(count, path)?,
         ("raw", _) => clients::raw(job, count, path)?,
+        ("tokio-loop", _) => clients::tokio_loop(count, path)?,
         ("qapi", _) => clients::qapi(job, count, path)?,
         ("qapi-tokio", _) => clients::qapi_tokio(job, count, path)?,
         _ => clients::qmp_rs(job, count, path)?,

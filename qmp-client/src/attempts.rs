@@ -10,6 +10,7 @@ use crate::address::Address;
 use crate::error::{LaunchError, Result, TransportError};
 use crate::obstacle;
 use crate::options::Options;
+use crate::trace;
 
 /// The limit of one attempt, if the options set none.
 const ATTEMPT: Duration = Duration::from_secs(30);
@@ -27,6 +28,8 @@ pub(crate) struct Attempts<'a> {
     /// The time that had passed when the current attempt began.
     elapsed: Duration,
     pause: Duration,
+    /// The number of attempts.
+    number: u32,
     /// The error of the last attempt.
     last: Option<io::Error>,
 }
@@ -40,14 +43,21 @@ impl<'a> Attempts<'a> {
             patience: options.greeting_within,
             elapsed: Duration::ZERO,
             pause: Duration::from_millis(1),
+            number: 0,
             last: None,
         }
     }
 
     /// Returns the time that the attempt which begins now may take.
     pub(crate) fn next(&mut self, now: Instant) -> Duration {
+        self.number = self.number.saturating_add(1);
         self.elapsed = now.saturating_duration_since(self.begin);
         self.limit.map_or(ATTEMPT.min(self.patience), |limit| limit.saturating_sub(self.elapsed))
+    }
+
+    /// Records that the attempt has succeeded.
+    pub(crate) fn succeeded(&self, options: &Options) {
+        trace::connected(options, self.address, self.number);
     }
 
     /// Records that the attempt has failed, and returns the pause before the next one.

@@ -138,7 +138,18 @@
 //! - `qmp` (default): the vocabulary of QEMU's monitor, module `qmp`.
 //! - `qga`: the vocabulary of the guest agent, module `qga`.
 //! - `devices`: the devices that people plug, as types, module `devices`.
-//! - `tracing`: every message as an event of `tracing`, at level `TRACE`, target `qmp_protocol`.
+//! - `tracing`: spans and events of `tracing`.
+//!
+//! # Observing
+//!
+//! `stats()` of either client returns its [`Stats`]: calls by outcome, latencies, events and bytes.
+//!
+//! With the feature `tracing`, each call is a span `call` at level `DEBUG`, target `qmp_client`. Its
+//! fields are `command`, `id`, `monitor` (the address, or the [name](Options::name)), `outcome` and
+//! `latency_us`. The outcome is `ok`, the class of the server's error, `timed out`, `canceled` (the
+//! future or the ticket was dropped), `closed`, `mismatched` or `failed`. An event is one of
+//! `tracing`, too, by its name. Messages are only shown at level `TRACE`, target `qmp_protocol`, with
+//! their secrets masked.
 
 mod address;
 mod attempts;
@@ -157,6 +168,7 @@ pub mod runtime;
 mod selector;
 #[cfg(unix)]
 pub mod socket;
+mod stats;
 
 #[cfg(feature = "blocking")]
 pub mod blocking;
@@ -166,6 +178,7 @@ pub mod futures_io;
 pub mod testing;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+mod trace;
 mod transcript;
 #[cfg(feature = "blocking")]
 pub mod transport;
@@ -175,6 +188,7 @@ pub use error::{Error, LaunchError, Result, TransportError};
 pub use nonblocking::{Call, Client, Connecting, Driver, Events, Next, Reply, Ticket, Undo, Until};
 pub use options::Options;
 pub use pending::Pending;
+pub use stats::{CallStats, EventStats, Histogram, Refusals, Stats};
 
 pub use qmp_protocol as protocol;
 pub use qmp_protocol::{

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use qmp_protocol::{Connection, Deadline, Dialect, Direction, Dropped, Settings};
+use qmp_protocol::{Connection, Deadline, Dialect, Direction, Dropped, Request, Settings};
 use qmp_types::recording::Recorder;
 
+use crate::address::Address;
 use crate::queue::EventCapacity;
+use crate::trace::Monitor;
 use crate::transcript::{Part, Recording};
 
 /// The options of a connection. All of them have defaults.
@@ -21,6 +23,7 @@ pub struct Options {
     depth: usize,
     oob: bool,
     transcript: Option<Recording>,
+    pub(crate) monitor: Monitor,
 }
 
 impl Default for Options {
@@ -35,6 +38,7 @@ impl Default for Options {
             depth: Settings::default().depth,
             oob: true,
             transcript: None,
+            monitor: Monitor::default(),
         }
     }
 }
@@ -159,6 +163,17 @@ impl Options {
         self.transcript(move |direction, message| recorder.message(direction, message, 0))
     }
 
+    /// Sets the name of the monitor in traces (feature `tracing`), instead of its address.
+    pub fn name(mut self, name: &str) -> Self {
+        self.monitor = Monitor::named(name);
+        self
+    }
+
+    /// Returns the options of a connection to this address.
+    pub(crate) fn at(&self, address: &Address) -> Self {
+        Self { monitor: self.monitor.or_address(address), ..self.clone() }
+    }
+
     /// Creates the state of a connection that has just been established.
     /// The deadline for the greeting counts from `begin`. The connection is to be ended by what is set
     /// in its part of the transcript.
@@ -207,6 +222,11 @@ impl Options {
     #[must_use]
     pub fn call_within(&self, command: &str) -> Duration {
         self.calls_within.unwrap_or_else(|| qmp_protocol::deadlines::recommended(command))
+    }
+
+    /// Returns the deadline of a call of this request that does not set its own.
+    pub(crate) fn request_within<R: Request>(&self, request: &R) -> Duration {
+        self.calls_within.unwrap_or_else(|| request.recommended_deadline())
     }
 
     /// Returns the settings, with a number that no earlier client of the same monitor will have

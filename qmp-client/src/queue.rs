@@ -31,13 +31,23 @@ pub(crate) struct EventQueue {
     lent: usize,
     /// The number of events that were dropped and not reported.
     lagged: u64,
+    /// The number of events that were dropped and reported.
+    reported: u64,
     /// The name of the last event: in a flood, the next one mostly has the same name, and shares it.
     last: Option<Arc<str>>,
 }
 
 impl EventQueue {
     pub(crate) fn new(capacity: EventCapacity) -> Self {
-        Self { events: VecDeque::new(), capacity, bytes: 0, lent: 0, lagged: 0, last: None }
+        Self {
+            events: VecDeque::new(),
+            capacity,
+            bytes: 0,
+            lent: 0,
+            lagged: 0,
+            reported: 0,
+            last: None,
+        }
     }
 
     pub(crate) fn push(&mut self, name: &str, data: Option<&RawValue>, timestamp: Timestamp) {
@@ -88,8 +98,16 @@ impl EventQueue {
         self.lent = 0;
         match std::mem::take(&mut self.lagged) {
             0 => Ok(self.take_oldest()),
-            count => Err(Error::Lagged(count)),
+            count => {
+                self.reported += count;
+                Err(Error::Lagged(count))
+            }
         }
+    }
+
+    /// Returns the number of all events that were dropped because the queue was full.
+    pub(crate) fn lagged_in_all(&self) -> u64 {
+        self.lagged + self.reported
     }
 
     /// Moves all events into `events`, if that is empty.

@@ -12,6 +12,7 @@
 
 use std::io;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -63,11 +64,27 @@ pub trait Link: Unpin {
         false
     }
 
+    /// Returns the sending side, if callers can share it with the driver: a caller writes its command
+    /// itself, without waking the driver, while nothing else is being sent.
+    fn sender(&self) -> Option<Arc<dyn Sender>> {
+        None
+    }
+
     /// Returns whether bytes have arrived that the runtime may not have reported yet. A stream whose
     /// reads always ask the operating system returns false.
     fn has_arrived(&self) -> bool {
         false
     }
+}
+
+/// The sending side of a [`Link`], as callers use it.
+pub trait Sender: Send + Sync {
+    /// Writes at least one byte, if that is possible at once.
+    ///
+    /// # Errors
+    /// The operating system's; [`WouldBlock`](io::ErrorKind::WouldBlock) if no byte was accepted. The
+    /// driver tries again, and handles the error.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
 }
 
 /// A clock, and a timer that follows it.
@@ -108,7 +125,10 @@ pub async fn connect<T, C: Clock>(
     loop {
         let within = attempts.next(C::now());
         let error = match attempt(address, within).await {
-            Ok(stream) => return Ok(stream),
+            Ok(stream) => {
+                attempts.succeeded(options);
+                return Ok(stream);
+            }
             Err(error) => error,
         };
         check_alive(&mut try_wait)?;

@@ -11,19 +11,22 @@
 //! [`close`](Client::close) has been called, until the runtime is polled again or dropped. Another
 //! client of the same monitor must wait until then.
 
-#[cfg(unix)]
 use std::any::Any;
 use std::io;
 use std::pin::Pin;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use ::tokio::net::TcpStream;
+use ::tokio::net::{TcpStream, tcp};
 use ::tokio::time::{Sleep, sleep, sleep_until, timeout};
 #[cfg(unix)]
-use ::tokio::{io::Interest, net::UnixStream};
+use ::tokio::{
+    io::Interest,
+    net::{UnixStream, unix},
+};
 
 use crate::address::{Address, ToAddress};
 use crate::endpoint;
@@ -94,6 +97,7 @@ impl Client {
         try_wait: impl FnMut() -> io::Result<Option<ExitStatus>>,
     ) -> Result<Self> {
         let address = address.to_address()?;
+        let options = &options.at(&address);
         let begin = <Clock as runtime::Clock>::now();
         match open_to_child(&address, options, try_wait).await? {
             #[cfg(unix)]
@@ -126,7 +130,8 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let begin = options.greeting_begin(begin, <Clock as runtime::Clock>::now());
-    let (connecting, driver) = nonblocking::start(Stream(stream), Clock::default(), options, begin);
+    let (connecting, driver) =
+        nonblocking::start(Stream::new(stream), Clock::default(), options, begin);
     ::tokio::spawn(driver);
     connecting.await
 }
@@ -136,7 +141,7 @@ pub fn over<S>(stream: S, options: &Options) -> (Connecting, Driver<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    runtime::start(Stream(stream), Clock::default(), options)
+    runtime::start(Stream::new(stream), Clock::default(), options)
 }
 
 /// A connected socket.
@@ -197,30 +202,90 @@ async fn attempt(address: &Address) -> io::Result<Socket> {
     Err(last)
 }
 
-/// A stream of tokio, as a [`Link`].
+/// A stream of tokio, as a [`Link`]. A socket is split, so that callers can write to it, too.
 #[derive(Debug)]
-pub struct Stream<S>(S);
+pub struct Stream<S>(Halves<S>);
 
-#[cfg(unix)]
-impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Stream<S> {
-    fn unix(&self) -> Option<&UnixStream> {
-        (&self.0 as &dyn Any).downcast_ref()
+#[derive(Debug)]
+enum Halves<S> {
+    #[cfg(unix)]
+    Unix(unix::OwnedReadHalf, Arc<unix::OwnedWriteHalf>),
+    Tcp(tcp::OwnedReadHalf, Arc<tcp::OwnedWriteHalf>),
+    /// A stream of another type; always there.
+    Other(Option<S>),
+}
+
+impl<S: 'static> Stream<S> {
+    fn new(stream: S) -> Self {
+        let mut stream = Some(stream);
+        #[cfg(unix)]
+        if let Some(socket) = take_as::<UnixStream, S>(&mut stream) {
+            let (read, write) = socket.into_split();
+            return Self(Halves::Unix(read, Arc::new(write)));
+        }
+        if let Some(socket) = take_as::<TcpStream, S>(&mut stream) {
+            let (read, write) = socket.into_split();
+            return Self(Halves::Tcp(read, Arc::new(write)));
+        }
+        Self(Halves::Other(stream))
     }
+}
+
+/// Takes a stream if it is of this type.
+fn take_as<T: 'static, S: 'static>(stream: &mut Option<S>) -> Option<T> {
+    (stream as &mut dyn Any).downcast_mut::<Option<T>>()?.take()
+}
+
+/// Writes as soon as the socket accepts a byte.
+macro_rules! poll_socket {
+    ($socket:expr, $cx:expr, $write:expr) => {
+        loop {
+            ready!($socket.poll_write_ready($cx))?;
+            match $write {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    };
+}
+
+fn no_stream<T>() -> Poll<io::Result<T>> {
+    Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for Stream<S> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(buffer);
-        ready!(Pin::new(&mut self.0).poll_read(cx, &mut buffer))?;
+        ready!(match &mut self.0 {
+            #[cfg(unix)]
+            Halves::Unix(read, _) => Pin::new(read).poll_read(cx, &mut buffer),
+            Halves::Tcp(read, _) => Pin::new(read).poll_read(cx, &mut buffer),
+            Halves::Other(Some(stream)) => Pin::new(stream).poll_read(cx, &mut buffer),
+            Halves::Other(None) => no_stream(),
+        })?;
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        match &mut self.0 {
+            #[cfg(unix)]
+            Halves::Unix(_, write) => {
+                poll_socket!(write.as_ref().as_ref(), cx, write.try_write(bytes))
+            }
+            Halves::Tcp(_, write) => {
+                poll_socket!(write.as_ref().as_ref(), cx, write.try_write(bytes))
+            }
+            Halves::Other(Some(stream)) => Pin::new(stream).poll_write(cx, bytes),
+            Halves::Other(None) => no_stream(),
+        }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        match &mut self.0 {
+            Halves::Other(Some(stream)) => Pin::new(stream).poll_flush(cx),
+            // A socket has nothing to flush.
+            _ => Poll::Ready(Ok(())),
+        }
     }
 
     #[cfg(unix)]
@@ -230,35 +295,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link for Stream<S> {
         bytes: &[u8],
         descriptors: &[qmp_protocol::Descriptor],
     ) -> Poll<io::Result<usize>> {
-        let Some(socket) = self.unix() else {
-            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
-        };
-        loop {
-            ready!(socket.poll_write_ready(cx))?;
-            let sent = socket.try_io(Interest::WRITABLE, || {
+        let Halves::Unix(_, write) = &self.0 else { return no_stream() };
+        let socket: &UnixStream = write.as_ref().as_ref();
+        poll_socket!(
+            socket,
+            cx,
+            socket.try_io(Interest::WRITABLE, || {
                 Ok(crate::socket::send_with_descriptors(socket, bytes, descriptors)?)
-            });
-            match sent {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                sent => return Poll::Ready(sent),
-            }
-        }
+            })
+        )
     }
 
     #[cfg(unix)]
     fn passes_descriptors(&self) -> bool {
-        self.unix().is_some()
+        matches!(self.0, Halves::Unix(..))
+    }
+
+    fn sender(&self) -> Option<Arc<dyn runtime::Sender>> {
+        match &self.0 {
+            #[cfg(unix)]
+            Halves::Unix(_, write) => Some(Arc::clone(write) as Arc<dyn runtime::Sender>),
+            Halves::Tcp(_, write) => Some(Arc::clone(write) as Arc<dyn runtime::Sender>),
+            Halves::Other(_) => None,
+        }
     }
 
     #[cfg(unix)]
     fn has_arrived(&self) -> bool {
-        if let Some(socket) = self.unix() {
-            return crate::socket::has_arrived(socket);
+        match &self.0 {
+            Halves::Unix(read, _) => crate::socket::has_arrived(AsRef::<UnixStream>::as_ref(read)),
+            Halves::Tcp(read, _) => crate::socket::has_arrived(AsRef::<TcpStream>::as_ref(read)),
+            Halves::Other(_) => false,
         }
-        if let Some(socket) = (&self.0 as &dyn Any).downcast_ref::<TcpStream>() {
-            return crate::socket::has_arrived(socket);
-        }
-        false
+    }
+}
+
+#[cfg(unix)]
+impl runtime::Sender for unix::OwnedWriteHalf {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Self::try_write(self, bytes)
+    }
+}
+
+impl runtime::Sender for tcp::OwnedWriteHalf {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Self::try_write(self, bytes)
     }
 }
 

@@ -909,3 +909,36 @@ fn large_commands_of_many_tasks_wait_for_a_peer_that_pauses() {
         },
     );
 }
+
+/// A task that makes a call sent its command by way of the driver, which had to be woken first. Now
+/// the command has arrived at the server before the driver can run.
+#[test]
+fn a_command_is_sent_without_the_driver() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (arrived, arrivals) = std::sync::mpsc::channel();
+    let script = move |peer: &mut Peer| {
+        peer.greet();
+        for _ in 0..2 {
+            let id = peer.expect("query-status");
+            arrived.send(()).unwrap();
+            peer.running(&id);
+        }
+    };
+    ours.set_nonblocking(true).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| Peer::play(theirs, script));
+        runtime.block_on(async {
+            let client = connect(ours).await;
+            for _ in 0..2 {
+                let mut reply = client.execute(status());
+                assert!(poll_times(&mut reply, 1).await.is_none());
+                // This blocks the only thread of the runtime.
+                arrivals.recv_timeout(PATIENCE).unwrap();
+                assert_eq!(reply.await.unwrap()["status"], "running");
+            }
+            let bytes = client.stats().bytes_sent;
+            assert!(bytes > 100, "{bytes}");
+        });
+    });
+}

@@ -1,30 +1,42 @@
-//! A connection's events of `tracing`: every message, and why the connection ended.
+//! The spans and events of `tracing` that a connection makes: a span for each call, events, messages, and the end.
 
 #![cfg(all(unix, feature = "tracing", feature = "blocking"))]
 #![allow(clippy::unwrap_used, missing_docs)] // tests
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use qmp_client::blocking::Client;
 use qmp_client::transport::Unix;
 use qmp_client::{Options, Raw};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record as SpanRecord};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// One event of `tracing`.
+/// One event or span of `tracing`.
 #[derive(Clone, Debug)]
 struct Record {
     level: Level,
     target: String,
     fields: Vec<(&'static str, String)>,
+    /// For a span: how often it was entered, how many threads or tasks are in it, and whether it is
+    /// closed.
+    entered: usize,
+    inside: usize,
+    is_closed: bool,
 }
 
 impl Record {
+    fn new(metadata: &Metadata<'_>) -> Self {
+        let (level, target) = (*metadata.level(), metadata.target().to_owned());
+        Self { level, target, fields: Vec::new(), entered: 0, inside: 0, is_closed: false }
+    }
+
     fn field(&self, name: &str) -> &str {
         self.fields.iter().find(|(field, _)| *field == name).map_or("", |(_, value)| value)
     }
@@ -34,13 +46,40 @@ impl Visit for Record {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.fields.push((field.name(), format!("{value:?}")));
     }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.fields.push((field.name(), value.to_owned()));
+    }
 }
 
-/// A subscriber that keeps all events down to a level.
+/// A subscriber that keeps everything down to a level.
 #[derive(Clone)]
 struct Recorder {
     down_to: Level,
     records: Arc<Mutex<Vec<Record>>>,
+    spans: Arc<Mutex<Vec<(Record, usize)>>>,
+}
+
+impl Recorder {
+    fn new(down_to: Level) -> Self {
+        Self { down_to, records: Arc::default(), spans: Arc::default() }
+    }
+
+    fn records(&self) -> Vec<Record> {
+        self.records.lock().unwrap().clone()
+    }
+
+    fn spans(&self) -> Vec<Record> {
+        self.spans.lock().unwrap().iter().map(|(span, _)| span.clone()).collect()
+    }
+
+    /// Changes a span, and the number of its references.
+    fn change(&self, id: &Id, change: impl FnOnce(&mut Record, &mut usize)) -> bool {
+        let mut spans = self.spans.lock().unwrap();
+        let (span, references) = &mut spans[id.into_u64() as usize - 1];
+        change(span, references);
+        *references == 0
+    }
 }
 
 impl Subscriber for Recorder {
@@ -49,21 +88,46 @@ impl Subscriber for Recorder {
     }
 
     fn event(&self, event: &Event<'_>) {
-        let metadata = event.metadata();
-        let (level, target) = (*metadata.level(), metadata.target().to_owned());
-        let mut record = Record { level, target, fields: Vec::new() };
+        let mut record = Record::new(event.metadata());
         event.record(&mut record);
         self.records.lock().unwrap().push(record);
     }
 
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        let mut record = Record::new(attributes.metadata());
+        attributes.record(&mut record);
+        let mut spans = self.spans.lock().unwrap();
+        spans.push((record, 1));
+        Id::from_u64(spans.len() as u64)
     }
 
-    fn record(&self, _: &Id, _: &SpanRecord<'_>) {}
+    fn record(&self, id: &Id, values: &SpanRecord<'_>) {
+        self.change(id, |span, _| values.record(span));
+    }
+
     fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
+
+    fn enter(&self, id: &Id) {
+        self.change(id, |span, _| {
+            (span.entered, span.inside) = (span.entered + 1, span.inside + 1)
+        });
+    }
+
+    fn exit(&self, id: &Id) {
+        self.change(id, |span, _| span.inside -= 1);
+    }
+
+    fn clone_span(&self, id: &Id) -> Id {
+        self.change(id, |_, references| *references += 1);
+        id.clone()
+    }
+
+    fn try_close(&self, id: Id) -> bool {
+        self.change(&id, |span, references| {
+            *references -= 1;
+            span.is_closed = *references == 0;
+        })
+    }
 }
 
 const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 0, "minor": 0, "major": 10}, "package": ""}, "capabilities": []}}"#;
@@ -84,7 +148,7 @@ fn serve(stream: UnixStream) {
 
 /// Returns the events of a whole connection.
 fn records_of_a_connection(down_to: Level) -> Vec<Record> {
-    let recorder = Recorder { down_to, records: Arc::default() };
+    let recorder = Recorder::new(down_to);
     let (ours, theirs) = UnixStream::pair().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| serve(theirs));
@@ -97,16 +161,15 @@ fn records_of_a_connection(down_to: Level) -> Vec<Record> {
             assert!(client.execute(Raw::<u8>::new("query-more")).unwrap_err().is_closed());
         });
     });
-    let records = recorder.records.lock().unwrap().clone();
-    assert!(records.iter().all(|record| record.target == "qmp_protocol"), "{records:?}");
-    records
+    recorder.records()
 }
 
 /// Each message is recorded once, as text, in order, at level `TRACE`, and then the reason for the
 /// end at level `DEBUG`.
 #[test]
 fn every_message_and_the_end_are_recorded() {
-    let records = records_of_a_connection(Level::TRACE);
+    let mut records = records_of_a_connection(Level::TRACE);
+    records.retain(|record| record.target == "qmp_protocol");
     let recorded: Vec<_> = records
         .iter()
         .map(|record| (record.level, record.field("direction"), record.field("message")))
@@ -136,11 +199,205 @@ fn every_message_and_the_end_are_recorded() {
     assert_eq!(end.field("reason"), "the peer closed it");
 }
 
-/// A subscriber that does not want messages only gets the end.
+/// A subscriber that does not want messages gets the names of events, and the end.
 #[test]
 fn levels_are_respected() {
     let records = records_of_a_connection(Level::DEBUG);
-    assert_eq!(records.len(), 1, "{records:?}");
-    assert_eq!(records[0].level, Level::DEBUG);
+    let targets: Vec<&str> = records.iter().map(|record| &*record.target).collect();
+    assert_eq!(targets, ["qmp_client", "qmp_client", "qmp_protocol"], "{records:?}");
+    assert!(records.iter().all(|record| record.level == Level::DEBUG), "{records:?}");
+    assert_eq!(records[0].field("event"), "STOP");
     assert!(records_of_a_connection(Level::INFO).is_empty());
+}
+
+/// The server's side: answers each command by its name.
+fn answer(stream: UnixStream) {
+    let mut stream = BufReader::new(stream);
+    writeln!(stream.get_mut(), "{GREETING}").unwrap();
+    let mut line = String::new();
+    while stream.read_line(&mut line).is_ok_and(|length| length > 0) {
+        let command: Value = serde_json::from_str(&line).unwrap();
+        line.clear();
+        let id = &command["id"];
+        let reply = match command["execute"].as_str().unwrap() {
+            "refused" => json!({"error": {"class": "DeviceNotFound", "desc": "no"}, "id": id}),
+            "mine" => json!({"error": {"class": "Mine", "desc": "no"}, "id": id}),
+            "mismatched" => json!({"return": "seven", "id": id}),
+            "silent" => continue,
+            "end" => return,
+            _ => json!({"return": 7, "id": id}),
+        };
+        let _ = writeln!(stream.get_mut(), "{reply}");
+    }
+}
+
+const SOON: Duration = Duration::from_millis(30);
+
+/// The commands of the calls and their outcomes, in this order.
+const OUTCOMES: [(&str, &str); 8] = [
+    ("good", "ok"),
+    ("refused", "DeviceNotFound"),
+    ("mine", "another class"),
+    ("mismatched", "mismatched"),
+    ("silent", "timed out"),
+    ("silent", "canceled"),
+    ("good", "ok"),
+    ("end", "closed"),
+];
+
+/// Checks the spans of the calls in [`OUTCOMES`].
+fn check_spans(recorder: &Recorder) {
+    let spans = recorder.spans();
+    let outcomes: Vec<_> =
+        spans.iter().map(|span| (span.field("command"), span.field("outcome"))).collect();
+    assert_eq!(outcomes, OUTCOMES, "{spans:?}");
+    for (span, id) in spans.iter().zip(1..) {
+        assert_eq!(span.target, "qmp_client");
+        assert_eq!((span.field("id"), span.field("monitor")), (&*id.to_string(), "vm-7"));
+        assert!(span.field("latency_us").parse::<u64>().is_ok(), "{span:?}");
+        assert!(span.entered > 0 && span.inside == 0 && span.is_closed, "{span:?}");
+        let names: BTreeSet<&str> = span.fields.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names.len(), span.fields.len(), "recorded once: {span:?}");
+    }
+}
+
+#[test]
+fn each_call_has_a_span() {
+    let recorder = Recorder::new(Level::DEBUG);
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| answer(theirs));
+        tracing::subscriber::with_default(recorder.clone(), || {
+            let transport = Unix::from_stream(ours).unwrap();
+            let client = Client::over(transport, &Options::new().name("vm-7")).unwrap();
+            let call = |name: &'static str| client.call(Raw::<u8>::new(name)).within(SOON * 100);
+            for name in ["good", "refused", "mine", "mismatched"] {
+                assert_eq!(call(name).execute().is_ok(), name == "good");
+            }
+            assert!(call("silent").within(SOON).execute().unwrap_err().is_timeout());
+            drop(call("silent").send().unwrap());
+            assert_eq!(call("good").send().unwrap().receive().unwrap(), 7);
+            assert!(call("end").execute().unwrap_err().is_closed());
+        });
+    });
+    check_spans(&recorder);
+}
+
+/// A future's span is entered while it is polled, and another task's span is never inside it.
+#[cfg(feature = "tokio")]
+#[test]
+fn each_future_has_a_span() {
+    let recorder = Recorder::new(Level::DEBUG);
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let runtime = ::tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let session = async {
+        let stream = ::tokio::net::UnixStream::from_std(ours).unwrap();
+        let options = Options::new().name("vm-7");
+        let client = qmp_client::Client::over(stream, &options).await.unwrap();
+        let call = |name: &'static str| client.call(Raw::<u8>::new(name)).within(SOON * 100);
+        let mut replies = ["good", "refused", "mine", "mismatched"].map(|name| {
+            let mut reply = call(name).execute();
+            assert!(poll_once(&mut reply).is_pending());
+            reply
+        });
+        // All are in flight, and none is entered: another await would be inside.
+        assert!(recorder.spans().iter().all(|span| span.inside == 0));
+        assert_eq!(recorder.spans().len(), replies.len());
+        for reply in replies.iter_mut().rev() {
+            let _ = reply.await;
+        }
+        assert!(call("silent").within(SOON).execute().await.unwrap_err().is_timeout());
+        let mut dropped = call("silent").execute();
+        assert!(poll_once(&mut dropped).is_pending());
+        drop(dropped);
+        assert_eq!(call("good").send().unwrap().receive().await.unwrap(), 7);
+        assert!(call("end").execute().await.unwrap_err().is_closed());
+        // A future that is never polled submits nothing.
+        drop(call("good").execute());
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| answer(theirs));
+        tracing::subscriber::with_default(recorder.clone(), || runtime.block_on(session));
+    });
+    check_spans(&recorder);
+}
+
+#[cfg(feature = "tokio")]
+fn poll_once<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    std::pin::Pin::new(future).poll(&mut cx)
+}
+
+const PASSWORD: &str = "hunter2";
+
+/// A server that repeats the arguments of each command wherever it can.
+fn repeat(stream: UnixStream) {
+    let mut stream = BufReader::new(stream);
+    writeln!(stream.get_mut(), "{GREETING}").unwrap();
+    let mut line = String::new();
+    for turn in 0.. {
+        line.clear();
+        if !stream.read_line(&mut line).is_ok_and(|length| length > 0) {
+            return;
+        }
+        let command: Value = serde_json::from_str(&line).unwrap();
+        let (id, arguments) = (&command["id"], &command["arguments"]);
+        let reply = match turn % 3 {
+            _ if arguments.is_null() => json!({"return": {}, "id": id}),
+            0 => json!({"return": arguments, "id": id}),
+            1 => {
+                json!({"error": {"class": "GenericError", "desc": arguments.to_string()}, "id": id})
+            }
+            _ => json!({"error": {"class": PASSWORD, "desc": PASSWORD}, "id": id}),
+        };
+        let event = json!({"event": PASSWORD, "data": arguments});
+        let _ = writeln!(stream.get_mut(), "{event}\n{reply}");
+    }
+}
+
+/// No member that is secret is shown at any level, not even if the server repeats it in its reply, or
+/// as the name of an event.
+#[cfg(all(feature = "qmp", feature = "qga"))]
+#[test]
+fn no_secret_is_shown() {
+    use qmp_client::{qga, qmp};
+
+    let recorder = Recorder::new(Level::TRACE);
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut count = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| repeat(theirs));
+        tracing::subscriber::with_default(recorder.clone(), || {
+            let transport = Unix::from_stream(ours).unwrap();
+            let client = Client::over(transport, &Options::new()).unwrap();
+            let secrets = qmp::SECRETS.iter().chain(qga::SECRETS);
+            for (command, member) in
+                secrets.flat_map(|(command, members)| members.iter().map(move |one| (command, one)))
+            {
+                let value = match *member {
+                    "command-line" => format!("set_password vnc {PASSWORD}"),
+                    _ => PASSWORD.to_owned(),
+                };
+                let call = Raw::<Value>::new(*command).arguments(&json!({*member: value}));
+                let _ = client.execute(call);
+                count += 1;
+            }
+        });
+    });
+    assert!(count > 10, "{count}");
+    let (records, spans) = (recorder.records(), recorder.spans());
+    assert_eq!(spans.len(), count);
+    // Messages were recorded, with their secrets masked.
+    assert!(records.iter().any(|record| record.field("message").contains("<secret>")));
+    // At level `TRACE`, an event is shown as the server sent it.
+    let is_event = |record: &Record| {
+        record.target == "qmp_protocol" && record.field("message").contains("\"event\"")
+    };
+    let others = records.iter().filter(|record| !is_event(record));
+    assert!(others.clone().count() > 2 * count, "{records:?}");
+    for record in others.chain(&spans) {
+        let shown = format!("{record:?}");
+        assert!(!shown.contains(PASSWORD), "{shown}");
+    }
 }

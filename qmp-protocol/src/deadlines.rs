@@ -8,13 +8,12 @@
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
 /// The time in which a command whose success is not answered may be refused.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// Commands that wait for a disk, a file, a peer or a device before they are answered, and their
 /// deadlines in minutes.
-const SLOW: &[(&str, u32)] = &[
+const SLOW: &[(&str, u64)] = &[
     ("block-commit", 10),
     ("block-dirty-bitmap-merge", 10),
     ("block-dirty-bitmap-remove", 10),
@@ -66,12 +65,39 @@ const SILENT: &[&str] =
 /// those that wait for a disk, a file or a device, ten seconds for those whose success is not
 /// answered, and a minute for all others.
 #[must_use]
-pub fn recommended(command: &str) -> Duration {
-    match SLOW.binary_search_by_key(&command, |(name, _)| name) {
-        Ok(index) => (MINUTE * SLOW[index].1).min(HOUR),
-        Err(_) if SILENT.contains(&command) => SILENCE,
-        Err(_) => MINUTE,
+pub const fn recommended(command: &str) -> Duration {
+    // Without iterators, so that the deadline of a command's type is a constant.
+    let mut index = 0;
+    while index < SLOW.len() {
+        let (name, minutes) = SLOW[index];
+        if is_same(name, command) {
+            return Duration::from_secs(60 * minutes);
+        }
+        index += 1;
     }
+    index = 0;
+    while index < SILENT.len() {
+        if is_same(SILENT[index], command) {
+            return SILENCE;
+        }
+        index += 1;
+    }
+    MINUTE
+}
+
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    if one.len() != other.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < one.len() {
+        if one[index] != other[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
 }
 
 #[cfg(test)]
@@ -81,7 +107,12 @@ mod tests {
     #[test]
     fn the_table_is_sorted() {
         assert!(SLOW.is_sorted_by_key(|(name, _)| name));
-        assert_eq!(recommended("dump-guest-memory"), HOUR);
-        assert_eq!(recommended("query-status"), MINUTE);
+        const STATUS: Duration = recommended("query-status");
+        assert_eq!(STATUS, MINUTE);
+        assert_eq!(recommended("dump-guest-memory"), 60 * MINUTE);
+        assert_eq!(recommended("guest-shutdown"), SILENCE);
+        assert_eq!(recommended("quit"), 10 * MINUTE);
+        assert_eq!(recommended("quit2"), MINUTE);
+        assert_eq!(recommended(""), MINUTE);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use qmp_types::plain_end;
+
 use crate::id::CallId;
 
 /// How a command is executed.
@@ -37,7 +39,7 @@ pub(crate) fn encode(
         Kind::OutOfBand => b"{\"exec-oob\":",
     };
     out.extend_from_slice(verb);
-    serde_json::to_writer(&mut *out, name).map_err(Some)?;
+    write_name(out, name).map_err(Some)?;
     if let Some(WriteArguments(arguments)) = arguments {
         out.extend_from_slice(b",\"arguments\":");
         let start = out.len();
@@ -52,4 +54,33 @@ pub(crate) fn encode(
     }
     out.extend_from_slice(b"}\n");
     Ok(())
+}
+
+/// Appends a string. The names of real commands need no escapes.
+fn write_name(out: &mut Vec<u8>, name: &str) -> serde_json::Result<()> {
+    if plain_end(name.as_bytes(), 0) < name.len() {
+        return serde_json::to_writer(out, name);
+    }
+    out.push(b'"');
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'"');
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
+mod tests {
+    use super::*;
+
+    /// Every name is what serde_json makes of it, escapes or not.
+    #[test]
+    fn names_are_json() {
+        for name in
+            ["", "query-status", "é-ß", "a\"b", "\\", "line\nbreak", "\u{1}", "\u{7f}", "x\u{2028}"]
+        {
+            let mut out = Vec::new();
+            write_name(&mut out, name).unwrap();
+            assert_eq!(out, serde_json::to_vec(name).unwrap(), "{name:?}");
+        }
+    }
 }

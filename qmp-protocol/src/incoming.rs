@@ -53,3 +53,14 @@ pub struct Dropped {
     /// Messages that are missing in the transcript, since the driver found its function too slow.
     pub transcript: u64,
 }
+
+/// The number of bytes in each direction.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Bytes that have been sent. A driver that [takes the output
+    /// out](crate::Connection::take_output) has sent them, or will, unless the connection ends first.
+    pub sent: u64,
+    /// Bytes that have arrived.
+    pub received: u64,
+}

@@ -60,6 +60,8 @@ pub struct Input {
     appetite: usize,
     /// The number of trailing bytes in which no delimiter has been searched for.
     fresh: usize,
+    /// The number of bytes that have arrived, and have not been counted by the connection.
+    received: u64,
 }
 
 /// The bytes are not shown: replies have secrets, and escapes.
@@ -88,6 +90,7 @@ impl Input {
             limit,
             appetite: SMALL,
             fresh: 0,
+            received: 0,
         }
     }
 
@@ -118,6 +121,13 @@ impl Input {
         }
         self.end = self.end.saturating_add(count).min(self.buffer.len());
         self.fresh = self.fresh.saturating_add(count);
+        self.received += count as u64;
+    }
+
+    /// Takes the number of bytes that have arrived since the last call.
+    #[inline]
+    pub(crate) fn take_received(&mut self) -> u64 {
+        std::mem::take(&mut self.received)
     }
 
     /// Appends bytes by copying them, for a driver that has them elsewhere.

@@ -133,7 +133,7 @@ pub use error::{
 pub use event::{Occurrence, RawEvent};
 pub use garbage::Garbage;
 pub use id::CallId;
-pub use incoming::{Dropped, Incoming};
+pub use incoming::{Dropped, Incoming, Traffic};
 pub use input::Input;
 pub use output::{Descriptor, Output};
 pub use printable::{Excerpt, Printable};

@@ -47,6 +47,11 @@ impl Output {
         }
     }
 
+    /// Returns the number of bytes that have not been sent.
+    pub(crate) fn length(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
     /// Returns whether everything has been sent.
     #[must_use]
     pub fn is_empty(&self) -> bool {

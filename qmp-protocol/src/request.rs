@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use qmp_types::{AllowOob, Command};
 use serde::de::DeserializeOwned;
@@ -9,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::connection::Connection;
 use crate::deadline::Deadline;
+use crate::deadlines;
 use crate::encode::{Kind, WriteArguments};
 use crate::error::{Error, Mismatch, Misuse};
 use crate::id::CallId;
@@ -40,6 +42,11 @@ pub trait Request {
         true
     }
 
+    /// Returns the [recommended deadline](deadlines::recommended) of the command.
+    fn recommended_deadline(&self) -> Duration {
+        deadlines::recommended(&self.name())
+    }
+
     /// Returns whether the command has arguments at all.
     fn has_arguments(&self) -> bool;
 
@@ -61,6 +68,10 @@ impl<C: Command> Request for C {
 
     fn success_response(&self) -> bool {
         C::SUCCESS_RESPONSE
+    }
+
+    fn recommended_deadline(&self) -> Duration {
+        const { deadlines::recommended(C::NAME) }
     }
 
     fn has_arguments(&self) -> bool {
@@ -89,6 +100,10 @@ impl<C: AllowOob> Request for OutOfBand<C> {
 
     fn success_response(&self) -> bool {
         self.0.success_response()
+    }
+
+    fn recommended_deadline(&self) -> Duration {
+        self.0.recommended_deadline()
     }
 
     fn has_arguments(&self) -> bool {

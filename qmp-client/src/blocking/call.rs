@@ -10,13 +10,14 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::reply::{ForReply, receive};
-use super::shared::Handle;
+use super::shared::{Handle, Submitted};
 use super::state::State;
 use super::ticket::Ticket;
 use super::undo::Undo;
 use super::wait::Wait;
 use crate::error::{Error, Result};
 use crate::inbox::SubscriptionId;
+use crate::trace::CallTrace;
 use qmp_protocol::{Occurrence, RawEvent};
 
 /// A call that is being built; [`Client::call`](super::Client::call) begins it.
@@ -62,8 +63,8 @@ impl<R: Request> Call<R> {
     /// or the connection ends.
     pub fn execute(self) -> Result<R::Return> {
         let deadline = self.deadline();
-        let (id, _) = self.handle.submit(&self.request, deadline, self.descriptors, None)?;
-        receive(&self.handle, id, &|| self.request.name())
+        let submitted = self.handle.submit(&self.request, deadline, self.descriptors, None)?;
+        receive(&self.handle, submitted, &|| self.request.name())
     }
 
     /// Submits the command without waiting for its reply: [`Ticket::receive`] waits for that.
@@ -73,8 +74,8 @@ impl<R: Request> Call<R> {
     pub fn send(self) -> Result<Ticket<R::Return>> {
         let deadline = self.deadline();
         let name = self.request.name();
-        let (id, _) = self.handle.submit(&self.request, deadline, self.descriptors, None)?;
-        Ok(Ticket::new(self.handle, id, name))
+        let submitted = self.handle.submit(&self.request, deadline, self.descriptors, None)?;
+        Ok(Ticket::new(self.handle, submitted, name))
     }
 
     /// Executes the command, and waits for its reply and for an event `E` that satisfies
@@ -154,22 +155,27 @@ impl<R: Request> Call<R> {
         let until = deadline.map(|deadline| deadline.at);
         let Self { handle, request, descriptors, .. } = self;
         handle.read_arrived(until);
-        let (call, events) = handle.submit(&request, deadline, descriptors, Some(name))?;
+        let submitted = handle.submit(&request, deadline, descriptors, Some(name))?;
         let command = || request.name();
-        let mut pursuit = Pursuit::new(&handle, ForReply::new(call, &command), events, wanted);
+        let for_reply = ForReply::new(&handle, submitted.id, &command);
+        let Submitted { subscription, trace, .. } = submitted;
+        let _entered = trace.enter();
+        let mut pursuit = Pursuit::new(&handle, for_reply, subscription, trace, wanted);
         if let Some(found) = handle.wait(until, &mut pursuit) {
             return found;
         }
-        match (handle.ended(), deadline, pursuit.reply.is_some()) {
+        let error = match (handle.ended(), deadline, pursuit.reply.is_some()) {
             (None, Some(deadline), false) => {
-                Err(Timeout::new(WaitedFor::Reply(command()), deadline.within).into())
+                Timeout::new(WaitedFor::Reply(command()), deadline.within).into()
             }
             (None, Some(deadline), true) => {
                 let waited_for = WaitedFor::Event { name, command: Some(command()) };
-                Err(Timeout::new(waited_for, deadline.within).into())
+                Timeout::new(waited_for, deadline.within).into()
             }
-            (closed, ..) => Err(closed.unwrap_or_else(|| handle.closed()).into()),
-        }
+            (closed, ..) => closed.unwrap_or_else(|| handle.closed()).into(),
+        };
+        pursuit.trace.finish::<()>(Err(&error));
+        Err(error)
     }
 }
 
@@ -177,6 +183,7 @@ impl<R: Request> Call<R> {
 struct Pursuit<'a, T, E, W> {
     handle: &'a Handle,
     for_reply: ForReply<'a, T>,
+    trace: CallTrace,
     reply: Option<T>,
     events: Option<SubscriptionId>,
     taken: VecDeque<RawEvent>,
@@ -191,10 +198,11 @@ impl<'a, T, E, W> Pursuit<'a, T, E, W> {
         handle: &'a Handle,
         for_reply: ForReply<'a, T>,
         events: Option<SubscriptionId>,
+        trace: CallTrace,
         wanted: W,
     ) -> Self {
         let (reply, event, taken) = (None, None, VecDeque::new());
-        Self { handle, for_reply, reply, events, taken, wanted, event, lagged: 0 }
+        Self { handle, for_reply, trace, reply, events, taken, wanted, event, lagged: 0 }
     }
 }
 
@@ -224,6 +232,7 @@ where
 
     fn examine(&mut self) -> Option<Self::Found> {
         if let Some(reply) = self.for_reply.examine() {
+            self.trace.finish(reply.as_ref());
             match reply {
                 Ok(reply) => self.reply = Some(reply),
                 // A command that failed has no effect to wait for.

@@ -20,6 +20,7 @@ use crate::error::Result;
 use crate::options::Options;
 use crate::pending::Pending;
 use crate::selector::Selector;
+use crate::stats::Stats;
 use crate::transport::Transport;
 use qmp_protocol::{Occurrence, RawEvent};
 
@@ -84,7 +85,9 @@ impl Client {
         mut try_wait: impl FnMut() -> io::Result<Option<ExitStatus>>,
     ) -> Result<Self> {
         let begin = Instant::now();
-        let transport = open(&address.to_address()?, options, &mut try_wait)?;
+        let address = address.to_address()?;
+        let options = &options.at(&address);
+        let transport = open(&address, options, &mut try_wait)?;
         let begin = options.greeting_begin(begin, Instant::now());
         Self::negotiate(Handle::new(transport, options, begin))
     }
@@ -192,6 +195,13 @@ impl Client {
             calls: state.inbox.waiters.unanswered(),
             subscriptions: state.inbox.subscriptions.len(),
         }
+    }
+
+    /// Returns what has happened on the connection so far: calls by outcome, latencies, events and
+    /// bytes.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.0.stats()
     }
 
     /// Returns why the connection has ended, if that is known. Nothing is read for it.

@@ -21,7 +21,10 @@ pub(super) fn open(
     let mut attempts = Attempts::new(address, options, Instant::now());
     loop {
         let error = match attempt(address, attempts.next(Instant::now())) {
-            Ok(transport) => return Ok(transport),
+            Ok(transport) => {
+                attempts.succeeded(options);
+                return Ok(transport);
+            }
             Err(error) => error,
         };
         check_alive(try_wait)?;

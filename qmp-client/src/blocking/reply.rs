@@ -6,7 +6,7 @@ use qmp_protocol::{CallId, decode_reply};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::shared::Handle;
+use super::shared::{Handle, Submitted};
 use super::state::State;
 use super::wait::Wait;
 use crate::error::{Error, Result};
@@ -14,16 +14,23 @@ use crate::error::{Error, Result};
 /// Waits for the reply to a call.
 pub(super) fn receive<T: DeserializeOwned>(
     handle: &Handle,
-    id: CallId,
+    submitted: Submitted,
     command: &dyn Fn() -> Cow<'static, str>,
 ) -> Result<T> {
-    let reply = handle.wait(None, &mut ForReply::new(id, command));
-    reply.unwrap_or_else(|| Err(handle.closed().into()))
+    let Submitted { id, mut trace, .. } = submitted;
+    let reply = {
+        let _entered = trace.enter();
+        handle.wait(None, &mut ForReply::new(handle, id, command))
+    };
+    let reply = reply.unwrap_or_else(|| Err(handle.closed().into()));
+    trace.finish(reply.as_ref());
+    reply
 }
 
 /// A wait for a reply.
 pub(super) struct ForReply<'a, T> {
     pub(super) id: CallId,
+    handle: &'a Handle,
     command: &'a dyn Fn() -> Cow<'static, str>,
     answer: Option<Answer<T>>,
 }
@@ -37,8 +44,12 @@ enum Answer<T> {
 }
 
 impl<'a, T> ForReply<'a, T> {
-    pub(super) fn new(id: CallId, command: &'a dyn Fn() -> Cow<'static, str>) -> Self {
-        Self { id, command, answer: None }
+    pub(super) fn new(
+        handle: &'a Handle,
+        id: CallId,
+        command: &'a dyn Fn() -> Cow<'static, str>,
+    ) -> Self {
+        Self { id, handle, command, answer: None }
     }
 }
 
@@ -53,10 +64,14 @@ impl<T: DeserializeOwned> Wait for ForReply<'_, T> {
     }
 
     fn examine(&mut self) -> Option<Result<T>> {
-        Some(match self.answer.take()? {
+        let reply = match self.answer.take()? {
             Answer::Decoded(reply) => reply,
             Answer::Text(text) => text.and_then(|text| Ok(decode_reply(self.command, &text)?)),
-        })
+        };
+        if let Err(Error::Decode(_)) = reply {
+            self.handle.mismatched();
+        }
+        Some(reply)
     }
 
     fn is_for(&self, id: CallId) -> bool {

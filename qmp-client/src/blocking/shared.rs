@@ -6,7 +6,7 @@
 //! command sends it itself.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use qmp_protocol::{
     CallId, Closed, Deadline, Descriptor, EncodedRequest, End, Incoming, Input, Misuse, Output,
@@ -20,6 +20,8 @@ use super::wire::{Sent, Wire};
 use crate::error::{Error, Result, handshake_error};
 use crate::inbox::SubscriptionId;
 use crate::options::Options;
+use crate::stats::Stats;
+use crate::trace::CallTrace;
 use crate::transport::Transport;
 
 /// The size of the buffers that stay allocated between two calls, in bytes.
@@ -48,6 +50,16 @@ pub(super) struct Shared {
     pub(super) options: Options,
     /// Set before a client is given out.
     greeting: OnceLock<Greeting>,
+    connected: SystemTime,
+}
+
+/// A call that has been submitted.
+#[derive(Debug)]
+pub(super) struct Submitted {
+    pub(super) id: CallId,
+    /// The subscription that was made with it.
+    pub(super) subscription: Option<SubscriptionId>,
+    pub(super) trace: CallTrace,
 }
 
 /// The state of the connection at the start of a turn of the reader.
@@ -108,12 +120,13 @@ impl Handle {
     pub(super) fn new(transport: Box<dyn Transport>, options: &Options, begin: Instant) -> Self {
         let (connection, part) = options.connection(begin);
         let shared = Arc::new(Shared {
-            state: Mutex::new(State::new(connection, options.budget())),
+            state: Mutex::new(State::new(connection, options)),
             turned: Condvar::new(),
             writer: Mutex::new(Output::default()),
             wire: Wire(transport),
             options: options.clone(),
             greeting: OnceLock::new(),
+            connected: SystemTime::now(),
         });
         let weak = Arc::downgrade(&shared);
         part.set_end(move || {
@@ -154,7 +167,7 @@ impl Shared {
         request: &R,
         within: Option<Duration>,
     ) -> Option<Deadline> {
-        let within = within.unwrap_or_else(|| self.options.call_within(&request.name()));
+        let within = within.unwrap_or_else(|| self.options.request_within(request));
         Deadline::after(Instant::now(), within)
     }
 
@@ -170,6 +183,15 @@ impl Shared {
     /// Returns the error of a wait that found nothing because the connection has ended.
     pub(super) fn closed(&self) -> Closed {
         self.ended().unwrap_or_else(|| Closed::new(None, &Arc::new(End::Local)))
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let state = self.lock();
+        let mut stats = state.inbox.stats(&state.connection);
+        drop(state);
+        stats.connected = Some(self.connected);
+        stats.dropped = self.options.count_missing(stats.dropped);
+        stats
     }
 
     /// Closes the connection, and wakes every thread that waits.
@@ -206,6 +228,30 @@ impl Shared {
         deadline: Option<Deadline>,
         descriptors: Vec<Descriptor>,
         follow: Option<Option<&'static str>>,
+    ) -> Result<Submitted> {
+        let mut trace = CallTrace::new(&request.name(), &self.options);
+        let submitted = {
+            let _entered = trace.enter();
+            self.submit_traced(request, deadline, descriptors, follow)
+        };
+        match submitted {
+            Ok((id, subscription)) => {
+                trace.submitted(id);
+                Ok(Submitted { id, subscription, trace })
+            }
+            Err(error) => {
+                trace.finish::<()>(Err(&error));
+                Err(error)
+            }
+        }
+    }
+
+    fn submit_traced<R: Request>(
+        &self,
+        request: &R,
+        deadline: Option<Deadline>,
+        descriptors: Vec<Descriptor>,
+        follow: Option<Option<&'static str>>,
     ) -> Result<(CallId, Option<SubscriptionId>)> {
         if !descriptors.is_empty() && !self.wire.0.passes_descriptors() {
             return Err(Misuse::NoDescriptors { command: request.name() }.into());
@@ -215,7 +261,9 @@ impl Shared {
         let mut writer = self.lock_writer();
         let mut state = self.lock();
         let id = command.submit(&mut state.connection, deadline, descriptors)?;
-        state.inbox.waiters.add(id, command.name().clone());
+        let submitted = deadline.and_then(|deadline| deadline.at.checked_sub(deadline.within));
+        let submitted = submitted.unwrap_or_else(Instant::now);
+        state.inbox.waiters.add(id, command.name().clone(), submitted);
         let capacity = self.options.event_queue();
         let subscription =
             follow.map(|name| state.inbox.subscriptions.add(name, capacity, Some(id)));
@@ -224,6 +272,11 @@ impl Shared {
         drop(writer);
         self.handle_refusal(sent);
         Ok((id, subscription))
+    }
+
+    /// Counts a reply that does not match the type.
+    pub(super) fn mismatched(&self) {
+        self.lock().inbox.waiters.mismatched();
     }
 
     /// Gives up a call whose ticket was dropped.
@@ -399,7 +452,7 @@ impl Shared {
             let wanted = loop {
                 match state.connection.next(input) {
                     Some(Incoming::Reply { id, result }) if wait.is_for(id) => {
-                        drop(state.inbox.waiters.remove(id));
+                        drop(state.inbox.waiters.complete(id, result.as_deref()));
                         break Some(result);
                     }
                     Some(incoming) => {

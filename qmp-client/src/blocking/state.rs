@@ -5,6 +5,7 @@ use std::time::Instant;
 use qmp_protocol::{Connection, End, Input};
 
 use crate::inbox::Inbox;
+use crate::options::Options;
 
 /// The part that the lock guards.
 #[derive(Debug)]
@@ -31,11 +32,11 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(connection: Connection, budget: usize) -> Self {
+    pub(super) fn new(connection: Connection, options: &Options) -> Self {
         Self {
             input: Some(connection.new_input()),
             connection,
-            inbox: Inbox::new(budget),
+            inbox: Inbox::new(options, Instant::now),
             unsent: false,
             is_sending: false,
             refused: None,

@@ -9,10 +9,11 @@ use qmp_protocol::{CallId, Deadline};
 use serde::de::DeserializeOwned;
 
 use super::reply::receive;
-use super::shared::Handle;
+use super::shared::{Handle, Submitted};
 use super::state::State;
 use super::wait::Until;
 use crate::error::Result;
+use crate::trace::CallTrace;
 
 /// A call that has been submitted by [`send`](super::Client::send); [`receive`](Self::receive) waits
 /// for its reply. `T` is the type of that.
@@ -24,12 +25,14 @@ pub struct Ticket<T> {
     handle: Handle,
     id: CallId,
     command: Cow<'static, str>,
+    trace: CallTrace,
     returns: PhantomData<fn() -> T>,
 }
 
 impl<T> Ticket<T> {
-    pub(super) fn new(handle: Handle, id: CallId, command: Cow<'static, str>) -> Self {
-        Self { handle, id, command, returns: PhantomData }
+    pub(super) fn new(handle: Handle, submitted: Submitted, command: Cow<'static, str>) -> Self {
+        let Submitted { id, trace, .. } = submitted;
+        Self { handle, id, command, trace, returns: PhantomData }
     }
 
     /// Returns the command's name on the wire.
@@ -60,8 +63,10 @@ impl<T: DeserializeOwned> Ticket<T> {
     /// # Errors
     /// The server answers with an error, the reply does not match the schema, the deadline passes,
     /// or the connection ends.
-    pub fn receive(self) -> Result<T> {
-        receive(&self.handle, self.id, &|| self.command.clone())
+    pub fn receive(mut self) -> Result<T> {
+        let trace = std::mem::take(&mut self.trace);
+        let submitted = Submitted { id: self.id, subscription: None, trace };
+        receive(&self.handle, submitted, &|| self.command.clone())
     }
 }
 

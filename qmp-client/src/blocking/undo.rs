@@ -48,8 +48,8 @@ impl<U: Request> Undo<U> {
     fn execute(&mut self) -> Result<Option<U::Return>> {
         let Some(command) = self.command.take() else { return Ok(None) };
         let deadline = self.handle.deadline(&command, self.within);
-        let (id, _) = self.handle.submit(&command, deadline, Vec::new(), None)?;
-        receive(&self.handle, id, &|| command.name()).map(Some)
+        let submitted = self.handle.submit(&command, deadline, Vec::new(), None)?;
+        receive(&self.handle, submitted, &|| command.name()).map(Some)
     }
 }
 

@@ -7,9 +7,14 @@ mod subscriptions;
 mod waiters;
 
 use std::task::{Context, Waker};
+use std::time::Instant;
 
-use qmp_protocol::{CallId, Error, Incoming};
+use qmp_protocol::{CallId, Connection, Error, Incoming};
 use serde_json::value::RawValue;
+
+use crate::options::Options;
+use crate::stats::{EventStats, Stats};
+use crate::trace::Monitor;
 
 pub(crate) use subscriptions::{Predicate, SubscriptionId, Subscriptions};
 pub(crate) use waiters::Waiters;
@@ -21,12 +26,33 @@ pub(crate) struct Inbox {
     pub(crate) subscriptions: Subscriptions,
     /// The limit on the bytes of all answers and events that have not been taken. Answers come first.
     budget: usize,
+    /// The number of events that have arrived.
+    events: u64,
+    monitor: Monitor,
 }
 
 impl Inbox {
-    pub(crate) fn new(budget: usize) -> Self {
-        let (waiters, subscriptions) = (Waiters::default(), Subscriptions::default());
-        Self { waiters, subscriptions, budget }
+    pub(crate) fn new(options: &Options, now: fn() -> Instant) -> Self {
+        let (waiters, subscriptions) = (Waiters::new(now), Subscriptions::default());
+        let (budget, monitor) = (options.budget(), options.monitor.clone());
+        Self { waiters, subscriptions, budget, events: 0, monitor }
+    }
+
+    /// Returns the statistics of a connection, except for what its front end knows.
+    pub(crate) fn stats(&self, connection: &Connection) -> Stats {
+        let (calls, latency) = self.waiters.stats();
+        let (delivered, lagged) = self.subscriptions.delivered_and_lagged();
+        let traffic = connection.traffic();
+        Stats {
+            connections: 1,
+            connected: None,
+            calls,
+            latency,
+            events: EventStats { received: self.events, delivered, lagged },
+            bytes_sent: traffic.sent,
+            bytes_received: traffic.received,
+            dropped: connection.dropped(),
+        }
     }
 
     /// Returns the bytes that events may hold.
@@ -51,6 +77,8 @@ impl Inbox {
                 self.subscriptions.shrink(room);
             }
             Incoming::Event { name, data, timestamp } => {
+                self.events += 1;
+                self.monitor.event(&name);
                 let room = self.room();
                 self.subscriptions.push(&name, data, timestamp, room, woken);
             }
@@ -80,7 +108,7 @@ mod tests {
     /// Each subscription had a limit of its own, as large as a message may be.
     #[test]
     fn all_subscriptions_share_the_budget() {
-        let mut inbox = Inbox::new(10_000);
+        let mut inbox = Inbox::new(&Options::new().message_size(10_000), Instant::now);
         let capacity = EventCapacity { events: 1000, bytes: 10_000 };
         let ids = [(); 3].map(|()| inbox.subscriptions.add(None, capacity, None));
         let push = |inbox: &mut Inbox| {

@@ -47,6 +47,10 @@ pub(crate) struct SubscriptionId(u64);
 pub(crate) struct Subscriptions {
     subscriptions: Vec<Subscription>,
     next: u64,
+    /// The number of events that all subscriptions have taken.
+    delivered: u64,
+    /// The number of events that subscriptions which do not exist any more have dropped.
+    lagged: u64,
 }
 
 #[derive(Debug)]
@@ -109,7 +113,16 @@ impl Subscriptions {
     /// dropped after the lock is released.
     #[must_use = "the subscription is dropped after the lock is released"]
     pub(crate) fn remove(&mut self, id: SubscriptionId) -> Option<Subscription> {
-        self.position(id).map(|index| self.subscriptions.remove(index))
+        let removed = self.subscriptions.remove(self.position(id)?);
+        self.lagged += removed.events.lagged_in_all();
+        Some(removed)
+    }
+
+    /// Returns the number of events that subscriptions have taken, and of those that they dropped
+    /// because of a limit.
+    pub(crate) fn delivered_and_lagged(&self) -> (u64, u64) {
+        let lagged = self.subscriptions.iter().map(|one| one.events.lagged_in_all());
+        (self.delivered, self.lagged + lagged.sum::<u64>())
     }
 
     /// Takes only what satisfies this predicate too from now on, and removes everything else from
@@ -141,6 +154,7 @@ impl Subscriptions {
         for index in 0..self.subscriptions.len() {
             let subscription = &mut self.subscriptions[index];
             if subscription.takes(name, data, timestamp) {
+                self.delivered += 1;
                 subscription.events.push(name, data, timestamp);
                 woken.extend(subscription.waker.take());
                 self.shrink(room);

@@ -3,27 +3,33 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use qmp_protocol::{CallId, Error, ProtocolError};
 use qmp_types::QmpError;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::stats::{CallStats, Counters, Histogram};
+
 /// The result of a call, as text.
 pub(crate) type Answer = Result<Box<RawValue>, Error>;
 
 /// All such calls of a connection, in the order of their ids.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Waiters {
     waiters: VecDeque<Waiter>,
     /// The bytes of all answers that have not been taken.
     held: usize,
+    counters: Counters,
+    now: fn() -> Instant,
 }
 
 #[derive(Debug)]
 pub(crate) struct Waiter {
     id: CallId,
     command: Cow<'static, str>,
+    submitted: Instant,
     pub(crate) waker: Option<Waker>,
     answer: Option<Answer>,
 }
@@ -38,12 +44,43 @@ impl Waiter {
     pub(crate) fn is_answered(&self) -> bool {
         self.answer.is_some()
     }
+
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.submitted)
+    }
 }
 
 impl Waiters {
+    pub(crate) fn new(now: fn() -> Instant) -> Self {
+        Self { waiters: VecDeque::new(), held: 0, counters: Counters::default(), now }
+    }
+
     /// Adds a call that has just been submitted.
-    pub(crate) fn add(&mut self, id: CallId, command: Cow<'static, str>) {
-        self.waiters.push_back(Waiter { id, command, waker: None, answer: None });
+    pub(crate) fn add(&mut self, id: CallId, command: Cow<'static, str>, submitted: Instant) {
+        self.counters.submitted();
+        self.waiters.push_back(Waiter { id, command, submitted, waker: None, answer: None });
+    }
+
+    /// Returns the numbers of calls by outcome, and the latencies of those that were answered.
+    pub(crate) fn stats(&self) -> (CallStats, Histogram) {
+        let (calls, latency) = self.counters.snapshot();
+        (CallStats { in_flight: self.unanswered() as u64, ..calls }, latency)
+    }
+
+    /// Removes a call whose result its caller takes at once, and counts the result.
+    pub(crate) fn complete(
+        &mut self,
+        id: CallId,
+        result: Result<&RawValue, &Error>,
+    ) -> Option<Waiter> {
+        let waiter = self.position(id).and_then(|index| self.waiters.remove(index))?;
+        self.counters.finished(result, || waiter.age((self.now)()));
+        Some(waiter)
+    }
+
+    /// Records that the reply of a call that had succeeded does not match the type.
+    pub(crate) fn mismatched(&mut self) {
+        self.counters.mismatched();
     }
 
     /// Keeps an answer. Answers that have not been taken hold at most `limit` bytes together: another
@@ -56,13 +93,15 @@ impl Waiters {
         woken: &mut Vec<Waker>,
     ) {
         let held = self.held;
-        let Some(waiter) = self.get(id) else { return };
+        let Some(index) = self.position(id) else { return };
+        let waiter = &mut self.waiters[index];
         let mut answer = result.map(RawValue::to_owned);
         if held > 0 && held.saturating_add(size(&answer)) > limit {
             let command = waiter.command.clone();
             answer = Err(ProtocolError::NotReceived { command, limit }.into());
         }
         let size = size(&answer);
+        self.counters.finished(answer.as_deref(), || waiter.age((self.now)()));
         waiter.answer = Some(answer);
         woken.extend(waiter.waker.take());
         self.held += size;
@@ -97,6 +136,9 @@ impl Waiters {
     pub(crate) fn remove(&mut self, id: CallId) -> Option<(Option<Waker>, Option<Answer>)> {
         let waiter = self.waiters.remove(self.position(id)?)?;
         self.held -= waiter.held();
+        if !waiter.is_answered() {
+            self.counters.canceled();
+        }
         Some((waiter.waker, waiter.answer))
     }
 
@@ -157,10 +199,10 @@ mod tests {
     fn answers_that_are_not_taken_are_limited_together() {
         let connection = qmp_protocol::Connection::new(qmp_protocol::Settings::default(), None);
         let mut connection = connection;
-        let mut waiters = Waiters::default();
+        let mut waiters = Waiters::new(Instant::now);
         let mut submit = || connection.submit(qmp_protocol::Submission::new("x")).unwrap();
         let ids = [submit(), submit(), submit()];
-        ids.iter().for_each(|id| waiters.add(*id, "x".into()));
+        ids.iter().for_each(|id| waiters.add(*id, "x".into(), Instant::now()));
         let value = RawValue::from_string(format!("\"{}\"", "x".repeat(98))).unwrap();
         let answer = |waiters: &mut Waiters, id| {
             waiters.answer(id, Ok(&value), 150, &mut Vec::new());
@@ -181,10 +223,10 @@ mod tests {
     #[test]
     fn errors_that_are_not_taken_count_as_values() {
         let mut connection = qmp_protocol::Connection::new(qmp_protocol::Settings::default(), None);
-        let mut waiters = Waiters::default();
+        let mut waiters = Waiters::new(Instant::now);
         let mut refuse = |waiters: &mut Waiters, error: &QmpError| {
             let id = connection.submit(qmp_protocol::Submission::new("x")).unwrap();
-            waiters.add(id, "x".into());
+            waiters.add(id, "x".into(), Instant::now());
             let error = qmp_protocol::ServerError::new("x".into(), error.clone());
             waiters.answer(id, Err(error.into()), 100_000, &mut Vec::new());
             id

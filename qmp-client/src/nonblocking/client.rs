@@ -18,6 +18,7 @@ use crate::error::Result;
 use crate::options::Options;
 use crate::pending::Pending;
 use crate::selector::Selector;
+use crate::stats::Stats;
 use qmp_protocol::{Occurrence, RawEvent};
 
 /// A connection to a monitor, for asynchronous programs.
@@ -155,6 +156,13 @@ impl Client {
             calls: state.inbox.waiters.unanswered() + state.detached.len(),
             subscriptions: state.inbox.subscriptions.len(),
         }
+    }
+
+    /// Returns what has happened on the connection so far: calls by outcome, latencies, events and
+    /// bytes.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.0.stats()
     }
 
     /// Returns why the connection has ended, if it has.

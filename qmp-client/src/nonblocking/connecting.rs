@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use super::client::Client;
+use super::direct::Direct;
 use super::driver::Driver;
 use super::events::Events;
 use super::shared::{Handle, Shared};
@@ -53,7 +54,9 @@ pub(crate) fn start<L: Link, C: Clock>(
     let (connection, part) = options.connection(begin);
     let input = connection.new_input();
     let passes_descriptors = link.passes_descriptors();
-    let shared = Arc::new(Shared::new(connection, options.clone(), C::now, passes_descriptors));
+    let direct = Direct::new(link.sender());
+    let shared = Shared::new(connection, options.clone(), C::now, passes_descriptors, direct);
+    let shared = Arc::new(shared);
     let weak = Arc::downgrade(&shared);
     part.set_end(move || weak.upgrade().into_iter().for_each(|shared| shared.end(End::Transcript)));
     let driver = Driver::new(Arc::clone(&shared), input, link, clock);

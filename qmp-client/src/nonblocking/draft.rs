@@ -7,8 +7,9 @@ use qmp_protocol::{Deadline, Descriptor, EncodedRequest, Request};
 use super::detached::Parting;
 use super::shared::{Follow, Handle};
 use super::submitted::Submitted;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::inbox::SubscriptionId;
+use crate::trace::CallTrace;
 
 /// The parts of a call that has not been submitted.
 pub(super) struct Draft<R> {
@@ -26,7 +27,7 @@ impl<R: Request> Draft<R> {
     /// Returns the deadline of a call that begins now.
     pub(super) fn deadline(&self) -> Option<Deadline> {
         let options = self.handle.options();
-        let within = self.within.unwrap_or_else(|| options.call_within(&self.request.name()));
+        let within = self.within.unwrap_or_else(|| options.request_within(&self.request));
         self.handle.deadline_after(within)
     }
 
@@ -37,11 +38,25 @@ impl<R: Request> Draft<R> {
         follow: Follow,
         parting: Parting,
     ) -> Result<(Submitted, Option<SubscriptionId>)> {
-        let command = EncodedRequest::new(&self.request)?;
-        let (id, subscription) =
-            self.handle.submit(&command, deadline, self.descriptors, follow)?;
-        let name = command.name().clone();
-        let submitted = Submitted::new(self.handle, id, name, self.within, parting);
-        Ok((submitted, subscription))
+        let mut trace = CallTrace::new(&self.request.name(), self.handle.options());
+        let Self { handle, request, within, descriptors } = self;
+        let submit = |command: EncodedRequest| {
+            let (id, subscription) = handle.submit(&command, deadline, descriptors, follow)?;
+            Ok((id, subscription, command.name().clone()))
+        };
+        let submitted = {
+            let _entered = trace.enter();
+            EncodedRequest::new(&request).map_err(Error::from).and_then(submit)
+        };
+        match submitted {
+            Ok((id, subscription, name)) => {
+                let submitted = Submitted::new(handle, id, name, within, parting, trace);
+                Ok((submitted, subscription))
+            }
+            Err(error) => {
+                trace.finish::<()>(Err(&error));
+                Err(error)
+            }
+        }
     }
 }

@@ -179,6 +179,7 @@ impl<L: Link, C: Clock> Driver<L, C> {
         if self.fence.is_lifted(&mut state, || received || self.link.has_arrived()) {
             state.connection.take_output(&mut self.writer.output);
         }
+        state.direct.set_driver_sending(self.writer.has_lost());
         if self.rest.is_due(used, expired, C::now) && state.connection.is_idle() {
             state.release();
             self.input.release(0);
@@ -205,6 +206,8 @@ impl<L: Link, C: Clock> Driver<L, C> {
 
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (mut expired, mut taken, mut is_put_off) = (None, 0, false);
+        // Whether a turn is to be taken even if nothing arrives.
+        let mut is_due = true;
         for _ in 0..TURNS {
             let read = self.read(cx);
             let received = read.is_ready();
@@ -221,6 +224,10 @@ impl<L: Link, C: Clock> Driver<L, C> {
             }
             let was_busy = !self.writer.output.is_empty();
             let due = expired.take_if(|_| !received || taken >= SHARE);
+            if !received && due.is_none() && !is_due {
+                self.late_turns = 0;
+                return Poll::Pending;
+            }
             self.turn(cx, received, due);
             if let Phase::Done = self.phase {
                 return Poll::Ready(());
@@ -229,6 +236,7 @@ impl<L: Link, C: Clock> Driver<L, C> {
             expired = expired.or_else(|| self.wait(cx));
             // What was submitted while the writer was busy has not been fetched yet.
             let has_room = was_busy && self.writer.output.is_empty();
+            is_due = has_room || self.writer.is_refused() || self.fence.turns > 0;
             if !received && expired.is_none() && !self.writer.is_refused() && !has_room {
                 self.late_turns = 0;
                 return Poll::Pending;
@@ -308,6 +316,7 @@ impl<L: Link, C> Drop for Driver<L, C> {
         let mut woken = std::mem::take(&mut self.woken);
         let mut state = self.shared.lock();
         let own = state.driver.take();
+        state.direct.close();
         state.connection.end(End::NoDriver);
         state.distribute(&mut self.input, &mut woken);
         let spent = state.detached.take_spent();

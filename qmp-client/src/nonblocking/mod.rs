@@ -11,7 +11,8 @@
 //! ```
 //!
 //! There is one lock, of the [`State`](shared::State), and it is held briefly: never across an
-//! `.await`, never while a task is woken, never while bytes are moved. Of other people's code, only
+//! `.await`, never while a task is woken. While it is held, bytes are moved only by a caller that sends
+//! its own command ([`Direct`](direct::Direct)), by one write that does not block. Of other people's code, only
 //! predicates, undo functions and the transcript run while it is held, and they must not use the
 //! client. Wakers, predicates and answers are dropped after the lock is released, since they may own
 //! handles.
@@ -20,6 +21,7 @@ mod call;
 mod client;
 mod connecting;
 mod detached;
+mod direct;
 mod draft;
 mod driver;
 mod ended;

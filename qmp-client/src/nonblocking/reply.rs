@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use qmp_protocol::{Request, decode_reply};
+use qmp_protocol::Request;
 
 use super::detached::Parting;
 use super::draft::Draft;
@@ -58,9 +58,7 @@ impl<R: Request> Future for Reply<R> {
             *stage = Stage::Submitted(submitted);
         }
         let Stage::Submitted(submitted) = stage else { return Poll::Pending };
-        let answer = ready!(submitted.poll_answer(cx));
-        let reply = answer
-            .and_then(|value| decode_reply(|| submitted.name.clone(), &value).map_err(Into::into));
+        let reply = ready!(submitted.poll_reply(cx));
         *stage = Stage::Done;
         Poll::Ready(reply)
     }

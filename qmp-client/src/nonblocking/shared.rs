@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use qmp_protocol::{
     CallId, Closed, Connection, Deadline, Descriptor, EncodedRequest, End, Input, Misuse, RawEvent,
@@ -12,10 +12,12 @@ use qmp_types::Greeting;
 use serde_json::value::RawValue;
 
 use super::detached::{Detached, GuardId, Parting};
+use super::direct::Direct;
 use super::ends::EndWaiters;
 use crate::error::{Error, Result, handshake_error};
 use crate::inbox::{Inbox, Predicate, SubscriptionId, register};
 use crate::options::Options;
+use crate::stats::Stats;
 
 /// A connection: the part that never changes, and the part that the lock guards.
 #[derive(Debug)]
@@ -26,6 +28,7 @@ pub(super) struct Shared {
     passes_descriptors: bool,
     /// Set before a client is given out.
     greeting: OnceLock<Greeting>,
+    connected: SystemTime,
 }
 
 /// The part that the lock guards.
@@ -36,6 +39,8 @@ pub(super) struct State {
     /// Calls that no task waits for, and that keep the connection open.
     pub(super) detached: Detached,
     pub(super) ends: EndWaiters,
+    /// The means by which callers send their commands.
+    pub(super) direct: Direct,
     /// The task that waits for the negotiation.
     negotiation: Option<Waker>,
     pub(super) driver: Option<Waker>,
@@ -79,19 +84,22 @@ impl Shared {
         options: Options,
         now: fn() -> Instant,
         passes_descriptors: bool,
+        direct: Direct,
     ) -> Self {
         let state = State {
             connection,
-            inbox: Inbox::new(options.budget()),
+            inbox: Inbox::new(&options, now),
             detached: Detached::new(&options, now),
             ends: EndWaiters::default(),
+            direct,
             negotiation: None,
             driver: None,
             armed: None,
             users: Users::Handles,
         };
         let (state, greeting) = (Mutex::new(state), OnceLock::new());
-        Self { state, options, now, passes_descriptors, greeting }
+        let connected = SystemTime::now();
+        Self { state, options, now, passes_descriptors, greeting, connected }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -153,6 +161,15 @@ impl Handle {
         Deadline::after(self.now(), within)
     }
 
+    pub(super) fn stats(&self) -> Stats {
+        let state = self.lock();
+        let mut stats = state.inbox.stats(&state.connection);
+        drop(state);
+        stats.connected = Some(self.shared().connected);
+        stats.dropped = self.options().count_missing(stats.dropped);
+        stats
+    }
+
     /// Closes the connection at once.
     pub(super) fn close(&self) {
         self.change(|state| state.users = Users::None);
@@ -174,17 +191,40 @@ impl Handle {
         if !descriptors.is_empty() && !self.shared().passes_descriptors {
             return Err(Misuse::NoDescriptors { command: command.name().clone() }.into());
         }
-        self.change(|state| {
-            let id = command.submit(&mut state.connection, deadline, descriptors)?;
-            state.inbox.waiters.add(id, command.name().clone());
-            let name = match follow {
-                Follow::Nothing => return Ok((id, None)),
-                Follow::Event(name) => Some(name),
-                Follow::AnyEvent => None,
+        let (submitted, driver) = {
+            let mut state = self.lock();
+            // The driver sends several commands at once.
+            let is_alone = state.connection.is_idle();
+            let submitted = self.submit_to(&mut state, command, deadline, descriptors, follow);
+            let driver = match is_alone && state.send_directly() {
+                true => state.driver_to_wake(deadline.map(|deadline| deadline.at)),
+                false => state.driver.take(),
             };
-            let subscriptions = &mut state.inbox.subscriptions;
-            Ok((id, Some(subscriptions.add(name, self.options().event_queue(), Some(id)))))
-        })
+            (submitted, driver)
+        };
+        driver.into_iter().for_each(Waker::wake);
+        submitted
+    }
+
+    fn submit_to(
+        &self,
+        state: &mut State,
+        command: &EncodedRequest,
+        deadline: Option<Deadline>,
+        descriptors: Vec<Descriptor>,
+        follow: Follow,
+    ) -> Result<(CallId, Option<SubscriptionId>)> {
+        let id = command.submit(&mut state.connection, deadline, descriptors)?;
+        let submitted = deadline.and_then(|deadline| deadline.at.checked_sub(deadline.within));
+        let submitted = submitted.unwrap_or_else(self.shared().now);
+        state.inbox.waiters.add(id, command.name().clone(), submitted);
+        let name = match follow {
+            Follow::Nothing => return Ok((id, None)),
+            Follow::Event(name) => Some(name),
+            Follow::AnyEvent => None,
+        };
+        let subscriptions = &mut state.inbox.subscriptions;
+        Ok((id, Some(subscriptions.add(name, self.options().event_queue(), Some(id)))))
     }
 
     pub(super) fn poll_answer(
@@ -207,6 +247,11 @@ impl Handle {
             // Unreachable: an answer is taken once.
             None => Poll::Pending,
         }
+    }
+
+    /// Counts a reply that does not match the type.
+    pub(super) fn mismatched(&self) {
+        self.lock().inbox.waiters.mismatched();
     }
 
     pub(super) fn subscribe(&self, name: Option<&'static str>) -> SubscriptionId {
@@ -378,6 +423,17 @@ impl Drop for Hold {
 }
 
 impl State {
+    /// Sends what has been submitted, unless the driver must do it: a command that waits for an event
+    /// is not sent before everything that arrived earlier has been read. Returns whether nothing is
+    /// left to be sent.
+    fn send_directly(&mut self) -> bool {
+        let Self { connection, inbox, direct, .. } = self;
+        if inbox.subscriptions.is_fenced(|call| !connection.is_queued(call)) {
+            return false;
+        }
+        direct.send(connection)
+    }
+
     /// Returns the driver's waker, if a task waits until a deadline that is before the moment at
     /// which the driver looks next.
     fn driver_to_wake(&mut self, deadline: Option<Instant>) -> Option<Waker> {

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use qmp_protocol::CallId;
-use serde_json::value::RawValue;
+use qmp_protocol::{CallId, decode_reply};
+use serde::de::DeserializeOwned;
 
 use super::detached::Parting;
 use super::shared::Handle;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::trace::CallTrace;
 
 /// A call that has been submitted, and whose answer has not been taken. Dropping it does what its
 /// [`Parting`] says.
@@ -21,6 +22,7 @@ pub(super) struct Submitted {
     pub(super) name: Cow<'static, str>,
     within: Option<Duration>,
     parting: Parting,
+    trace: CallTrace,
 }
 
 impl Submitted {
@@ -30,19 +32,31 @@ impl Submitted {
         name: Cow<'static, str>,
         within: Option<Duration>,
         parting: Parting,
+        trace: CallTrace,
     ) -> Self {
-        Self { handle, id: Some(id), name, within, parting }
+        trace.submitted(id);
+        Self { handle, id: Some(id), name, within, parting, trace }
     }
 
     pub(super) fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    pub(super) fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<RawValue>>> {
+    /// Takes the reply, if it has arrived, and decodes it.
+    pub(super) fn poll_reply<T: DeserializeOwned>(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T>> {
         let Some(id) = self.id else { return Poll::Pending };
+        let _entered = self.trace.enter();
         let answer = ready!(self.handle.poll_answer(id, cx));
         self.id = None;
-        Poll::Ready(answer)
+        let reply = answer.and_then(|value| Ok(decode_reply(|| self.name.clone(), &value)?));
+        if let Err(Error::Decode(_)) = reply {
+            self.handle.mismatched();
+        }
+        self.trace.finish(reply.as_ref());
+        Poll::Ready(reply)
     }
 }
 

@@ -4,7 +4,6 @@ use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
 
-use qmp_protocol::decode_reply;
 use serde::de::DeserializeOwned;
 
 use super::submitted::Submitted;
@@ -44,8 +43,7 @@ impl<T: DeserializeOwned> Ticket<T> {
     ///
     /// Dropping the future abandons the call.
     pub async fn receive(mut self) -> Result<T> {
-        let answer = poll_fn(|cx| self.submitted.poll_answer(cx)).await?;
-        Ok(decode_reply(|| self.submitted.name.clone(), &answer)?)
+        poll_fn(|cx| self.submitted.poll_reply(cx)).await
     }
 }
 

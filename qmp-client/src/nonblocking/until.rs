@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use qmp_protocol::{Closed, Deadline, End, Request, Timeout, WaitedFor, decode_reply};
+use qmp_protocol::{Closed, Deadline, End, Request, Timeout, WaitedFor};
 
 use super::detached::Parting;
 use super::draft::Draft;
@@ -141,10 +141,9 @@ impl<R: Request, T, W: FnMut(&RawEvent) -> Option<Result<T>>> Future for Until<R
         this.begin()?;
         let Stage::Submitted(pursuit) = &mut this.stage else { return Poll::Pending };
         if this.reply.is_none() {
-            if let Poll::Ready(reply) = pursuit.submitted.poll_answer(cx) {
+            if let Poll::Ready(reply) = pursuit.submitted.poll_reply(cx) {
                 // A command that failed has no effect to wait for.
-                let name = || pursuit.submitted.name.clone();
-                this.reply = Some(decode_reply(name, &reply?)?);
+                this.reply = Some(reply?);
             }
         }
         // If the connection ends before the reply, the reply's own error says more.

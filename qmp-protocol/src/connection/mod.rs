@@ -13,7 +13,7 @@ use crate::deadline::Deadline;
 use crate::error::{Closed, End, Error, ProtocolError, Timeout, WaitedFor};
 use crate::exchange::Exchange;
 use crate::id::CallId;
-use crate::incoming::{Dropped, Incoming};
+use crate::incoming::{Dropped, Incoming, Traffic};
 use crate::input::{Frame, Input};
 use crate::message::not_qmp;
 use crate::negotiation::Negotiation;
@@ -63,6 +63,7 @@ pub struct Connection {
     /// The reason for the end, until everything that arrived before it has been given out.
     ending: Option<End>,
     dropped: Dropped,
+    traffic: Traffic,
 }
 
 impl Connection {
@@ -84,6 +85,7 @@ impl Connection {
             output_unsent: false,
             ending: None,
             dropped: Dropped::default(),
+            traffic: Traffic::default(),
             settings,
         };
         if is_agent {
@@ -146,6 +148,12 @@ impl Connection {
     #[must_use]
     pub fn dropped(&self) -> Dropped {
         self.dropped
+    }
+
+    /// Returns the number of bytes in each direction.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
     }
 
     /// Accepts a command, which is sent as soon as it may be.
@@ -218,6 +226,7 @@ impl Connection {
     /// Records that the first `count` bytes of [`output`](Self::output) have been sent, and with
     /// them the [`descriptors`](Self::descriptors), which are closed on this side.
     pub fn sent(&mut self, count: usize) {
+        self.traffic.sent += count as u64;
         self.exchange.output.sent(count);
     }
 
@@ -225,6 +234,7 @@ impl Connection {
     /// from there without the lock that guards this connection.
     pub fn take_output(&mut self, output: &mut Output) {
         if output.is_empty() && !self.exchange.output.is_empty() {
+            self.traffic.sent += self.exchange.output.length() as u64;
             std::mem::swap(&mut self.exchange.output, output);
         }
     }
@@ -304,6 +314,7 @@ impl Connection {
     /// Takes the next message from `input`, or the next call that has finished without a reply.
     /// Returns `None` when all bytes that have arrived are examined.
     pub fn next<'i>(&mut self, input: &'i mut Input) -> Option<Incoming<'i>> {
+        self.traffic.received += input.take_received();
         if let Some(finished) = self.next_finished() {
             return Some(finished);
         }

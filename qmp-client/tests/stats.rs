@@ -1,0 +1,187 @@
+//! The statistics of a connection: what each client counts.
+
+#![cfg(all(unix, feature = "blocking", feature = "tokio"))]
+#![allow(clippy::unwrap_used, missing_docs)] // tests
+
+#[allow(dead_code, unreachable_pub)] // shared
+#[path = "scenarios/peer.rs"]
+mod peer;
+
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, SystemTime};
+
+use peer::{EVENT, Peer};
+use qmp_client::{Client, Error, Options, Raw, Result, Stats, blocking};
+use serde_json::json;
+
+pub const PATIENCE: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_millis(30);
+
+/// One call of each outcome, and three events for a subscription that has room for two.
+fn script(peer: &mut Peer) {
+    peer.greet();
+    let id = peer.expect("good");
+    peer.send(EVENT);
+    peer.send(EVENT);
+    peer.send(EVENT);
+    peer.succeed(&id, json!(7));
+    let id = peer.expect("mismatched");
+    peer.succeed(&id, json!("seven"));
+    let id = peer.expect("refused");
+    peer.send(&json!({"error": {"class": "CommandNotFound", "desc": "no"}, "id": id}).to_string());
+    let id = peer.expect("refused");
+    peer.send(&json!({"error": {"class": "Mine", "desc": "no"}, "id": id}).to_string());
+    let late = peer.expect("timed-out");
+    let canceled = peer.expect("canceled");
+    let id = peer.expect("good");
+    peer.succeed(&late, json!(7));
+    peer.succeed(&canceled, json!(7));
+    peer.succeed(&id, json!(7));
+    peer.expect("closed");
+    peer.hang_up();
+}
+
+fn raw(name: &'static str) -> Raw<u8> {
+    Raw::new(name)
+}
+
+fn options() -> Options {
+    Options::new().event_capacity(2)
+}
+
+fn blocking(stream: UnixStream) -> Stats {
+    let transport = qmp_client::transport::Unix::from_stream(stream).unwrap();
+    let client = blocking::Client::over(transport, &options()).unwrap();
+    let mut events = client.raw_events();
+    let unused = client.events_of::<qmp_client::qmp::events::Resume>();
+    check_idle(&client.stats());
+    assert_eq!(client.execute(raw("good")).unwrap(), 7);
+    check_failures([
+        client.execute(raw("mismatched")),
+        client.execute(raw("refused")),
+        client.execute(raw("refused")),
+        client.call(raw("timed-out")).within(SOON).execute(),
+    ]);
+    drop(client.send(raw("canceled")).unwrap());
+    let ticket = client.send(raw("good")).unwrap();
+    assert_eq!(client.stats().calls.in_flight, 1);
+    assert_eq!(ticket.receive().unwrap(), 7);
+    assert!(matches!(events.next(), Some(Err(Error::Lagged(1)))));
+    events.next().unwrap().unwrap();
+    assert!(client.execute(raw("closed")).unwrap_err().is_closed());
+    drop((events, unused));
+    client.stats()
+}
+
+async fn tokio(stream: UnixStream) -> Stats {
+    stream.set_nonblocking(true).unwrap();
+    let stream = ::tokio::net::UnixStream::from_std(stream).unwrap();
+    let client = Client::over(stream, &options()).await.unwrap();
+    let mut events = client.raw_events();
+    let unused = client.events_of::<qmp_client::qmp::events::Resume>();
+    check_idle(&client.stats());
+    assert_eq!(client.execute(raw("good")).await.unwrap(), 7);
+    check_failures([
+        client.execute(raw("mismatched")).await,
+        client.execute(raw("refused")).await,
+        client.execute(raw("refused")).await,
+        client.call(raw("timed-out")).within(SOON).execute().await,
+    ]);
+    // Once it has been sent, which a call that follows it shows.
+    let canceled = client.send(raw("canceled")).unwrap();
+    client.pause(SOON).await;
+    drop(canceled);
+    let ticket = client.send(raw("good")).unwrap();
+    assert_eq!(client.stats().calls.in_flight, 1);
+    assert_eq!(ticket.receive().await.unwrap(), 7);
+    assert!(matches!(events.next().await, Some(Err(Error::Lagged(1)))));
+    events.next().await.unwrap().unwrap();
+    assert!(client.execute(raw("closed")).await.unwrap_err().is_closed());
+    drop((events, unused));
+    client.stats()
+}
+
+fn check_failures(results: [Result<u8>; 4]) {
+    let [mismatched, refused, unknown, late] = results.map(Result::unwrap_err);
+    assert!(matches!(mismatched, Error::Decode(_)), "{mismatched}");
+    assert!(refused.is_command_not_found(), "{refused}");
+    assert!(unknown.server().is_some(), "{unknown}");
+    assert!(late.is_timeout(), "{late}");
+}
+
+fn check_idle(stats: &Stats) {
+    assert_eq!((stats.connections, stats.calls.submitted), (1, 0));
+    assert!(stats.latency.is_empty());
+    // The greeting and the negotiation.
+    assert!(stats.bytes_received > 100 && stats.bytes_sent > 20, "{stats:?}");
+    assert!(stats.connected.unwrap() <= SystemTime::now());
+}
+
+/// All but the bytes, which differ by their ids, and the times.
+fn check(stats: &Stats) {
+    let calls = &stats.calls;
+    assert_eq!((calls.submitted, calls.in_flight), (8, 0), "{stats:?}");
+    assert_eq!((calls.succeeded, calls.mismatched, calls.timed_out), (2, 1, 1), "{stats:?}");
+    assert_eq!((calls.canceled, calls.closed, calls.failed), (1, 1, 0), "{stats:?}");
+    assert_eq!((calls.refused.command_not_found, calls.refused.other), (1, 1), "{stats:?}");
+    assert_eq!(calls.finished(), calls.submitted);
+    // Those that were answered.
+    assert_eq!(stats.latency.count(), 5);
+    let events = stats.events;
+    assert_eq!((events.received, events.delivered, events.lagged), (3, 3, 1), "{stats:?}");
+    assert_eq!((stats.dropped.late_replies, stats.dropped.foreign_replies), (2, 0), "{stats:?}");
+}
+
+/// Plays the script, and returns the statistics of a client that is driven by a function.
+fn play(client: impl FnOnce(UnixStream) -> Stats) -> Stats {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| Peer::play(theirs, script));
+        client(ours)
+    })
+}
+
+#[test]
+fn both_clients_count_the_same() {
+    let runtime = ::tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let one = play(blocking);
+    let other = play(|stream| runtime.block_on(tokio(stream)));
+    check(&one);
+    check(&other);
+    let digits = 10;
+    assert!(one.bytes_sent.abs_diff(other.bytes_sent) < digits, "{one} {other}");
+    assert!(one.bytes_received.abs_diff(other.bytes_received) < digits, "{one} {other}");
+    let connected = one.connected.min(other.connected);
+    let both: Stats = [one, other].into_iter().sum();
+    assert_eq!((both.connections, both.calls.finished()), (2, 16));
+    assert_eq!(both.connected, connected);
+}
+
+/// Bytes are counted exactly, however a peer cuts its messages.
+#[test]
+fn bytes_are_counted() {
+    let script = |peer: &mut Peer| {
+        peer.greet();
+        let id = peer.expect("good");
+        // A digit at a time, and white space.
+        let reply = format!("   {{\"return\": 7, \"id\": {id}}}\r\n\r\n");
+        reply.bytes().for_each(|byte| peer.send_bytes(&[byte]));
+        let id = peer.expect("good");
+        peer.succeed(&id, json!(7));
+    };
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| Peer::play(theirs, script));
+        let transport = qmp_client::transport::Unix::from_stream(ours).unwrap();
+        let client = blocking::Client::over(transport, &Options::new()).unwrap();
+        let before = client.stats();
+        assert_eq!(client.execute(raw("good")).unwrap(), 7);
+        assert_eq!(client.execute(raw("good")).unwrap(), 7);
+        let after = client.stats();
+        let sent = b"{\"execute\":\"good\",\"id\":1}\n".len() * 2;
+        assert_eq!(after.bytes_sent - before.bytes_sent, sent as u64);
+        let received =
+            b"   {\"return\": 7, \"id\": 1}\r\n\r\n".len() + b"{\"id\":2,\"return\":7}\r\n".len();
+        assert_eq!(after.bytes_received - before.bytes_received, received as u64);
+    });
+}
