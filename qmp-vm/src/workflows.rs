@@ -10,7 +10,11 @@ use qmp_types::qmp::commands::InputSendEvent;
 use qmp_types::qmp::commands::Screendump;
 use qmp_types::qmp::types::{HotpluggableCPU, MigrationInfo, QKeyCode, RunState};
 
+#[cfg(unix)]
+use crate::another::{self, AnotherMonitor};
 use crate::capabilities::{self, Capabilities};
+#[cfg(unix)]
+use crate::connect::Connect;
 use crate::cpu;
 #[cfg(unix)]
 use crate::disk::FdsetGuard;
@@ -52,6 +56,52 @@ pub trait Workflows: Monitor {
     /// Dropping the future changes nothing.
     fn capabilities(&self) -> Self::Outcome<'_, Result<Capabilities>> {
         Self::run(capabilities::capabilities(self))
+    }
+
+    /// Opens another monitor of this machine: a further client of the same kind, with the same options,
+    /// over a connection of its own. It hears all events, and its commands do not wait for those of this
+    /// one. Dropping it leaves nothing behind.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "proxy"))]
+    /// # fn example() -> qmp_client::Result<()> {
+    /// use qmp_client::blocking::Client;
+    /// use qmp_client::qmp::commands::QueryStatus;
+    /// use qmp_vm::{Launch, Workflows};
+    ///
+    /// // With every release of QEMU, thanks to `shared`.
+    /// let vm = Launch::new("qemu-system-x86_64").shared().start::<Client>()?;
+    /// let other = vm.open_monitor()?;
+    /// println!("{}", other.execute(QueryStatus::new())?.status);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// QEMU has monitors that can be added since 11.1, as objects of the type `monitor-qmp`. On older
+    /// ones, the connection has to lead through a proxy of the module `proxy`, which opens the monitor
+    /// instead: with `Launch::shared`, `proxy::connect_shared`, or any other
+    /// [`Proxy`](https://docs.rs/qmp-vm/latest/qmp_vm/proxy/struct.Proxy.html). If that proxy restricts
+    /// its clients, it opens the monitors on every release, with the rights of this client.
+    ///
+    /// On an executor other than tokio, use `qmp_vm::futures_io::open_monitor`.
+    ///
+    /// # Errors
+    /// [`Misuse::OneMonitor`](qmp_client::Misuse::OneMonitor): neither QEMU nor a proxy opens
+    /// monitors. Those of `Client::execute` and of `Client::over`; what was added to QEMU is removed.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, what was added to QEMU is removed in the background. If this program is
+    /// killed between two of the three commands, a descriptor or a character device stays; its name
+    /// begins with `qmp-monitor-`.
+    ///
+    /// # Panics
+    /// The future panics outside of a tokio runtime.
+    #[cfg(unix)]
+    fn open_monitor(&self) -> Self::Outcome<'_, Result<AnotherMonitor<Self>>>
+    where
+        Self: Connect,
+    {
+        Self::run(another::open(self, Self::over_unix))
     }
 
     /// Executes a command of the human monitor (HMP), and returns the text that it prints. QEMU does

@@ -49,6 +49,8 @@ pub(super) struct Service {
     accepts: bool,
     /// No client is accepted before.
     accepts_from: Option<Instant>,
+    /// Whether the end of the last client is that of the proxy.
+    is_detached: bool,
 }
 
 struct Served {
@@ -63,11 +65,11 @@ impl Service {
     /// # Errors
     /// The system lacks memory or descriptors.
     pub(super) fn new(
+        mut poller: Poller,
         board: Switchboard,
         upstream: Upstream,
         woken: &UnixStream,
     ) -> io::Result<Self> {
-        let mut poller = Poller::new()?;
         let upstream_interest = PollFlags::IN;
         poller.add(LETTERS, woken, PollFlags::IN)?;
         poller.add(UPSTREAM, &upstream.socket, upstream_interest)?;
@@ -80,6 +82,7 @@ impl Service {
             listeners: Vec::new(),
             accepts: true,
             accepts_from: None,
+            is_detached: false,
         })
     }
 
@@ -88,10 +91,12 @@ impl Service {
         let mut is_stopped = false;
         loop {
             is_stopped |= self.take_letters(mailbox);
+            self.settle();
+            is_stopped |= self.is_abandoned();
             if is_stopped {
                 self.board.upstream.end(End::Local);
+                self.settle();
             }
-            self.settle();
             mailbox.publish(self.board.counts());
             if let Some(end) = self.board.upstream.ended() {
                 let end = match is_stopped {
@@ -129,10 +134,20 @@ impl Service {
             match letter {
                 Letter::Client(socket, access) => self.add(socket, access),
                 Letter::Listen(listener, access) => self.listen(listener, access),
+                Letter::Detach => self.is_detached = true,
                 Letter::Stop => is_stopped = true,
             }
         }
         is_stopped
+    }
+
+    /// Returns whether no one uses a proxy that was detached: neither a client nor a command that
+    /// undoes what a client has left.
+    fn is_abandoned(&self) -> bool {
+        self.is_detached
+            && self.clients.is_empty()
+            && self.listeners.is_empty()
+            && self.board.upstream.is_idle()
     }
 
     fn add(&mut self, socket: Socket, access: Arc<Access>) {
@@ -157,6 +172,9 @@ impl Service {
     fn settle(&mut self) {
         loop {
             let now = Instant::now();
+            for (socket, access) in self.board.take_arrivals() {
+                self.add(socket, access);
+            }
             let changed = self.board.take_changed();
             let is_settled = changed.is_empty();
             changed.into_iter().for_each(|number| self.advance(number, now));

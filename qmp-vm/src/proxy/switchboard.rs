@@ -1,20 +1,23 @@
 //! The commands on their way to the monitor, and replies and events on their way back, without I/O.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Instant;
 
 use qmp_client::Error;
 use qmp_client::protocol::{CallId, Connection, Deadline, Incoming, Input, Kind, Submission};
 use qmp_client::protocol::{Error as ProtocolError, WriteArguments};
-use qmp_server::{Budgets, CloseReason, Limits, Request, Session};
+use qmp_server::{Budgets, CloseReason, Descriptor, Limits, Request, Session, Socket};
 use qmp_types::recording::{Direction, Recorder};
-use qmp_types::{Capability, Greeting, QmpError, Redactor, Timestamp};
+use qmp_types::{Capability, Empty, Greeting, QmpError, Redactor, Timestamp};
 use serde_json::value::RawValue;
 
 use super::access::Access;
 use super::{masked, text};
+use crate::another::{OFFERED, ONLY, OPEN_MONITOR};
 
 /// The numbers of what a proxy has done so far.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -43,6 +46,8 @@ pub(super) struct Switchboard {
     recorder: Option<Recorder>,
     /// The clients for which there may be something to do.
     changed: Vec<u64>,
+    /// Further clients, as which others have passed sockets.
+    arrivals: Vec<(Socket, Arc<Access>)>,
     counts: Counts,
     /// Whether `quit` has succeeded.
     has_quit: bool,
@@ -108,6 +113,7 @@ impl Switchboard {
             calls: HashMap::new(),
             recorder,
             changed: Vec::new(),
+            arrivals: Vec::new(),
             counts: Counts::default(),
             has_quit: false,
         }
@@ -117,7 +123,8 @@ impl Switchboard {
     pub(super) fn add(&mut self, access: Arc<Access>) -> u64 {
         let number = self.next_client;
         self.next_client += 1;
-        let mut session = Session::sharing(&self.budgets, &self.greeting, self.limits.clone());
+        let greeting = self.greeting_for(&access);
+        let mut session = Session::sharing(&self.budgets, &greeting, self.limits.clone());
         session.keep_arguments_as_text();
         if self.is_full() {
             session.close(CloseReason::ConnectionLimit);
@@ -134,9 +141,27 @@ impl Switchboard {
         number
     }
 
+    /// Returns the greeting of a client, which says whether it can have further monitors, and whether
+    /// all of them are to be the proxy's, as QEMU's own have no restrictions and are not recorded.
+    fn greeting_for(&self, access: &Access) -> Greeting {
+        let mut greeting = self.greeting.clone();
+        if access.policy.allows(OPEN_MONITOR) {
+            greeting.capabilities.push(Capability::Unknown(OFFERED.into()));
+            if access.is_restricted() || self.recorder.is_some() {
+                greeting.capabilities.push(Capability::Unknown(ONLY.into()));
+            }
+        }
+        greeting
+    }
+
+    /// Takes the further clients, as which others have passed sockets.
+    pub(super) fn take_arrivals(&mut self) -> Vec<(Socket, Arc<Access>)> {
+        std::mem::take(&mut self.arrivals)
+    }
+
     /// Returns whether there are as many clients as there may be.
     pub(super) fn is_full(&self) -> bool {
-        self.clients.len() >= self.limits.connections
+        self.clients.len() + self.arrivals.len() >= self.limits.connections
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -226,6 +251,23 @@ impl Switchboard {
             self.counts.denied += 1;
             return Err(Box::new((request, error)));
         }
+        if request.name == OPEN_MONITOR {
+            let access = Arc::clone(&client.access);
+            let opened = self.open_monitor(descriptors, access);
+            return match (opened, serde_json::value::to_raw_value(&Empty {})) {
+                (Ok(()), Ok(nothing)) => {
+                    self.answer(number, request, &Ok(&*nothing));
+                    Ok(())
+                }
+                (Err(error), _) => Err(Box::new((request, error))),
+                (_, Err(error)) => Err(Box::new((request, QmpError::generic(error.to_string())))),
+            };
+        }
+        if client.access.is_restricted() && creates_monitor(&request) {
+            self.counts.denied += 1;
+            let desc = "the proxy does not restrict a monitor that QEMU creates, and denies it";
+            return Err(Box::new((request, QmpError::generic(desc))));
+        }
         let mut submission = Submission::new(request.name.clone());
         submission.descriptors = descriptors;
         if takes_descriptors {
@@ -263,6 +305,23 @@ impl Switchboard {
         }
     }
 
+    /// Makes a socket that a client has passed a further client, with the same rights.
+    fn open_monitor(
+        &mut self,
+        descriptors: Vec<Descriptor>,
+        access: Arc<Access>,
+    ) -> Result<(), QmpError> {
+        let [descriptor] = <[Descriptor; 1]>::try_from(descriptors).map_err(|descriptors| {
+            let desc = format!("one socket has to be passed, not {}", descriptors.len());
+            QmpError::generic(desc)
+        })?;
+        if self.is_full() {
+            return Err(QmpError::generic("the proxy has as many clients as it may have"));
+        }
+        self.arrivals.push((UnixStream::from(descriptor).into(), access));
+        Ok(())
+    }
+
     /// Takes what has arrived from the monitor.
     pub(super) fn receive(&mut self, input: &mut Input) {
         while let Some(incoming) = self.upstream.next(input) {
@@ -283,6 +342,9 @@ impl Switchboard {
                 if let Some(client) = self.clients.get_mut(&number) {
                     client.undo.extend(undo);
                 }
+                if matches!(result, Err(ProtocolError::Closed(_))) && self.is_owner(number) {
+                    return;
+                }
                 let result = result.map_err(own_error);
                 match redactor {
                     Some(redactor) => {
@@ -299,6 +361,10 @@ impl Switchboard {
                 }
             }
         }
+    }
+
+    fn is_owner(&self, number: u64) -> bool {
+        self.clients.get(&number).is_some_and(|client| client.access.is_owner)
     }
 
     fn answer(&mut self, number: u64, request: Request, result: &Result<&RawValue, QmpError>) {
@@ -354,7 +420,17 @@ impl Client {
 
 /// Returns whether a command takes file descriptors. No other one does, in any release of QEMU.
 fn takes_descriptors(command: &str) -> bool {
-    matches!(command, "add-fd" | "getfd")
+    matches!(command, "add-fd" | "getfd" | OPEN_MONITOR)
+}
+
+/// Returns whether a command makes QEMU open a monitor.
+fn creates_monitor(request: &Request) -> bool {
+    let arguments = request.arguments_text().filter(|_| request.name == "object-add");
+    let members = arguments
+        .and_then(|text| serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(text).ok());
+    let kind = members.and_then(|members| members.get("qom-type").copied());
+    let kind = kind.and_then(|kind| serde_json::from_str::<String>(kind.get()).ok());
+    kind.is_some_and(|kind| kind.starts_with("monitor-"))
 }
 
 /// Returns an error of the monitor as it is, and any other one as the proxy's.
