@@ -186,6 +186,11 @@ fn monitor() -> Vec<Row> {
         "Events::next_within", "-", Within, ONE, "STOP", |vm| vm.events_of::<Stop>().next_within(WITHIN);
 
         "Workflows::capabilities", "query-qmp-schema", Calls, ONE, "`query-qmp-schema`", |vm| vm.capabilities();
+        "Workflows::open_monitor", "qom-list-types", Calls, ONE, "`qom-list-types`", |vm| vm.open_monitor();
+        "Workflows::open_monitor", "query-chardev", Calls, ONE, "`query-chardev`", |vm| vm.open_monitor();
+        "Workflows::open_monitor", "getfd", Calls, ONE, "`getfd`", |vm| vm.open_monitor();
+        "Workflows::open_monitor", "chardev-add", Calls, ONE, "`chardev-add`", |vm| vm.open_monitor();
+        "Workflows::open_monitor", "object-add", Calls, ONE, "`object-add`", |vm| vm.open_monitor();
         "Workflows::human_monitor", "human-monitor-command", Calls, ONE, "`human-monitor-command`", |vm| vm.human_monitor("info version");
         "Workflows::unplug", "device_del", Within, ONE, "`device_del`", |vm| vm.unplug("d0", WITHIN);
         "Workflows::unplug", "-", Within, ONE, "DEVICE_DELETED", |vm| vm.unplug("d0", WITHIN);
@@ -408,6 +413,8 @@ fn reply(name: &str, arguments: &Value, stop: &str) -> Value {
     };
     match name {
         "add-fd" => json!({"fdset-id": 1, "fd": 7}),
+        "qom-list-types" => json!([{"name": "monitor-qmp"}]),
+        "query-chardev" => json!([]),
         "query-hotpluggable-cpus" => json!([{"type": "cpu", "vcpus-count": 1, "props": {}}]),
         "query-status" => json!({"status": "running", "running": true}),
         "query-jobs" => {
@@ -742,6 +749,7 @@ live! {
 
 /// Methods that are in no row, and why.
 const ELSEWHERE: &[(&str, &str)] = &[
+    ("AnotherMonitor::remove", "`monitors.rs` stops a QEMU that has opened one"),
     ("Agent::connect", "it is `connect_with` with the default options"),
     ("Client::closed", "it has no deadline"),
     ("Events::next", "it has no deadline"),
@@ -759,6 +767,7 @@ const SOURCES: &[&str] = &[
     "agent/file.rs",
     "agent/freeze.rs",
     "agent/mode.rs",
+    "another/mod.rs",
     "disk.rs",
     "job/mod.rs",
     "launch/launched.rs",

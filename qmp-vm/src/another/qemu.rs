@@ -21,6 +21,7 @@ use qmp_types::qmp::types::{
 
 use crate::launch::started::no_socket;
 use crate::monitor::Monitor;
+use crate::monitor::kept::Kept;
 use crate::monitor::rollback::Rollback;
 use crate::monitor::session::{Call, Undo};
 
@@ -37,7 +38,7 @@ const MOST_REMOVED: usize = 16;
 #[derive(Debug)]
 pub(super) struct Removal<M: Monitor> {
     object: M::Undo<ObjectDel>,
-    chardev: M::Undo<ChardevRemove>,
+    chardev: Kept<M::Undo<ChardevRemove>>,
     vm: M,
     id: String,
 }
@@ -93,9 +94,16 @@ pub(super) async fn open<M: Monitor>(vm: &M) -> Result<(UnixStream, Removal<M>)>
     let (_, chardev) = add.execute_undoable(vm, &rollback, remove).await?;
     passed.disarm();
 
+    // QEMU does not remove a character device before the object that uses it.
+    let chardev = Kept::new(chardev);
+    let (undo, later) = (undo_with(ObjectDel::new(&*id)), chardev.clone());
+    let delete = move |added: Result<&_, &Error>| {
+        let _keeps = &later;
+        undo(added)
+    };
     let monitor = MonitorQMPProperties::new(&*id).close_action(MonitorQMPCloseAction::Delete);
     let add = vm.call(ObjectAdd::new(ObjectOptions::new(monitor, &*id)));
-    let (_, object) = add.execute_undoable(vm, &rollback, undo_with(ObjectDel::new(&*id))).await?;
+    let (_, object) = add.execute_undoable(vm, &rollback, delete).await?;
     Ok((ours, Removal { object, chardev, vm: vm.clone(), id }))
 }
 
@@ -118,7 +126,10 @@ impl<M: Monitor> Removal<M> {
     pub(super) async fn run(self) -> Result<()> {
         let Self { object, chardev, vm, id } = self;
         let removed = object.run().await.map(drop);
-        let removed = removed.and(chardev.run().await.map(drop));
+        let removed = match chardev.take() {
+            Some(chardev) => removed.and(chardev.run().await.map(drop)),
+            None => removed,
+        };
         match removed {
             Err(error) if error.server().is_some() => {
                 // If the client had disconnected, QEMU may have done it by itself.

@@ -23,6 +23,7 @@ use qmp_client::{Client, Error, Raw, blocking};
 use qmp_vm::agent::Agent;
 use qmp_vm::{
     Capabilities, Exec, JobOutcome, MigrationOutcome, ShutdownMode, SuspendMode, Workflows,
+    futures_io,
 };
 use serde_json::{Value, json};
 
@@ -134,6 +135,11 @@ fn program() -> Exec {
     Exec::new("program").within(WITHIN)
 }
 
+/// Drives a connection, whose peer has left.
+fn drive(driver: futures_io::Driver<async_io::Async<std::os::unix::net::UnixStream>>) {
+    std::thread::spawn(|| async_io::block_on(driver));
+}
+
 fn itself<T>(client: T) -> T {
     client
 }
@@ -211,6 +217,14 @@ pub(crate) const PAIRS: &[Row] = pairs![
     "Workflows::remove_fdset", "remove-fd", |vm|
         { let fdset = vm.add_descriptor(null()).unwrap().keep(); vm.remove_fdset(&fdset) },
         { let fdset = vm.add_descriptor(null()).await.unwrap().keep(); vm.remove_fdset(&fdset).await };
+    "Workflows::open_monitor", "qom-list-types", |vm|
+        vm.open_monitor(), futures_io::open_monitor(&vm, drive).await;
+    "Workflows::open_monitor", "query-chardev", |vm|
+        vm.open_monitor(), futures_io::open_monitor(&vm, drive).await;
+    "Workflows::open_monitor", "chardev-add", |vm|
+        vm.open_monitor(), futures_io::open_monitor(&vm, drive).await;
+    "Workflows::open_monitor", "object-add", |vm|
+        vm.open_monitor(), futures_io::open_monitor(&vm, drive).await;
     "FdsetGuard::remove", "remove-fd", |vm|
         vm.add_descriptor(null()).unwrap().remove(), vm.add_descriptor(null()).await.unwrap().remove().await;
     "FdsetGuard::drop", "remove-fd", |vm|
