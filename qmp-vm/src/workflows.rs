@@ -117,7 +117,8 @@ pub trait Workflows: Monitor {
     }
 
     /// Unplugs a device, by id or QOM path, and waits until it is gone or the guest has refused.
-    /// Events from before this call do not count, and neither do those of other devices.
+    /// Events from before this call do not count, and neither do those of other devices. When this
+    /// succeeds, nothing that belongs to the device uses its backend any more.
     ///
     /// A device that is already being unplugged, for example because an earlier call timed out, is
     /// waited for, and so is a guest that is too busy to be asked.
@@ -137,6 +138,34 @@ pub trait Workflows: Monitor {
         within: Duration,
     ) -> Self::Outcome<'a, Result<Unplugged>> {
         Self::run(unplug::unplug(self, device, within))
+    }
+
+    /// Unplugs a disk: [unplugs](Self::unplug) the device, and then deletes its block node. If the guest
+    /// refuses, nothing has been removed.
+    ///
+    /// This can be called again after it has failed, and does the steps that are left: a device and a
+    /// node that do not exist are no errors.
+    ///
+    /// A device holds its node until QEMU reports `DEVICE_DELETED`. It disappears from `/machine`
+    /// earlier, when the guest has released it; in between, `blockdev-del` fails because the node "is in
+    /// use". This is usually short. With TCG, releases before 11.1 wait until each virtual CPU has left
+    /// its loop, which may not happen for as long as the guest computes; `stop` ends the wait.
+    ///
+    /// # Errors
+    /// Those of [`unplug`](Self::unplug), except that the device does not exist; and the node is not
+    /// released in time, because something else uses it, or for the reason above: then the error has
+    /// what QEMU said last.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, a guest that was asked may release the device later, and a node may be
+    /// left.
+    fn unplug_disk<'a>(
+        &'a self,
+        device: &'a str,
+        node_name: &'a str,
+        within: Duration,
+    ) -> Self::Outcome<'a, Result<Unplugged>> {
+        Self::run(unplug::unplug_disk(self, device, node_name, within))
     }
 
     /// Passes a descriptor to QEMU, in a set of its own, until the guard is dropped. QEMU can do
@@ -187,7 +216,7 @@ pub trait Workflows: Monitor {
     /// node. `device` is the command that adds the device, such as `DeviceAdd`.
     ///
     /// If a step fails, the earlier ones are undone, in reverse order, before any later command. To
-    /// remove the disk, [`unplug`](Self::unplug) the device, and then delete the node.
+    /// remove the disk, use [`unplug_disk`](Self::unplug_disk).
     ///
     /// The set is removed as soon as the node exists, since the node holds the file open: a node
     /// with `auto-read-only` cannot reopen it for writing.

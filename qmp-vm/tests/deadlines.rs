@@ -194,6 +194,8 @@ fn monitor() -> Vec<Row> {
         "Workflows::human_monitor", "human-monitor-command", Calls, ONE, "`human-monitor-command`", |vm| vm.human_monitor("info version");
         "Workflows::unplug", "device_del", Within, ONE, "`device_del`", |vm| vm.unplug("d0", WITHIN);
         "Workflows::unplug", "-", Within, ONE, "DEVICE_DELETED", |vm| vm.unplug("d0", WITHIN);
+        "Workflows::unplug_disk", "device_del", Within, ONE, "`device_del`", |vm| vm.unplug_disk("d0", "n0", WITHIN);
+        "Workflows::unplug_disk", "-", Within, ONE, "DEVICE_DELETED", |vm| vm.unplug_disk("d0", "n0", WITHIN);
         "Workflows::add_descriptor", "add-fd", Calls, ONE, "`add-fd`", |vm| vm.add_descriptor(null());
         "Workflows::plug_disk", "add-fd", Calls, ONE, "`add-fd`", |vm| vm.plug_disk(null(), "node", |_| blockdev_add(), card());
         "Workflows::plug_disk", "blockdev-add", Calls, ONE, "`blockdev-add`", |vm| vm.plug_disk(null(), "node", |_| blockdev_add(), card());

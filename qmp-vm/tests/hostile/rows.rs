@@ -163,6 +163,8 @@ pub(crate) const MONITOR: &[Row] = rows![itself;
     "Workflows::human_monitor", "human-monitor-command", |vm| vm.human_monitor("info version");
     "Workflows::unplug", "device_del", |vm| vm.unplug("d0", WITHIN);
     "Workflows::add_descriptor", "add-fd", |vm| vm.add_descriptor(null());
+    "Workflows::unplug_disk", "blockdev-del", |vm| vm.unplug_disk("d0", "node", WITHIN);
+    "Workflows::unplug_disk", "query-named-block-nodes", |vm| vm.unplug_disk("d0", "node", WITHIN);
     "Workflows::plug_disk", "blockdev-add", |vm| vm.plug_disk(null(), "node", |_| node(), card());
     "Workflows::plug_disk", "device_add", |vm| vm.plug_disk(null(), "node", |_| node(), card());
     "Workflows::plug_nic", "getfd", |vm| vm.plug_nic("net", [null()], [null()], |_| netdev(), card());
