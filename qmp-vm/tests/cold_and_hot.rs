@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use qmp_client::blocking::Client;
 use qmp_client::qmp::commands::{
-    BlockdevAdd, BlockdevDel, ChardevAdd, ChardevRemove, Cont, DeviceAdd, NetdevAdd, NetdevDel, ObjectAdd,
-    ObjectDel, QomGet, QomList, QueryBlock, QueryChardev, QueryNamedBlockNodes,
+    BlockdevAdd, BlockdevDel, ChardevAdd, ChardevRemove, Cont, DeviceAdd, NetdevAdd, NetdevDel,
+    ObjectAdd, ObjectDel, QomGet, QomList, QueryBlock, QueryChardev, QueryNamedBlockNodes,
 };
 use qmp_client::qmp::events::DeviceDeleted;
 use qmp_client::qmp::types::*;
