@@ -143,8 +143,8 @@ pub trait Workflows: Monitor {
     /// Unplugs a disk: [unplugs](Self::unplug) the device, and then deletes its block node. If the guest
     /// refuses, nothing has been removed.
     ///
-    /// This can be called again after it has failed, and does the steps that are left: a device and a
-    /// node that do not exist are no errors.
+    /// This can be called again after it has failed, and does the steps that are left: a device or a
+    /// node that does not exist is not an error.
     ///
     /// A device holds its node until QEMU reports `DEVICE_DELETED`. It disappears from `/machine`
     /// earlier, when the guest has released it; in between, `blockdev-del` fails because the node "is in

@@ -205,7 +205,7 @@ fn unplug(vm: &Launched<Client>) -> Duration {
     let took = disappeared.elapsed();
     // After the events, nothing is in use.
     vm.execute(BlockdevDel::new("disk")).unwrap();
-    // Nothing is left to be done, which is no error.
+    // Nothing is left to be done, which is not an error.
     assert_eq!(vm.unplug_disk("d0", "disk", PATIENCE).unwrap(), Unplugged::Deleted);
     vm.execute(NetdevDel::new("net")).unwrap();
     vm.execute(ChardevRemove::new("console")).unwrap();

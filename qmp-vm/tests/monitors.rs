@@ -293,7 +293,7 @@ fn victim() {
     }
 }
 
-/// What QEMU does not remove by itself when a program is killed, the next one removes.
+/// Monitors that QEMU does not remove by itself when a program is killed are removed by the next one.
 fn a_killed_program_leaves_nothing_for_long(program: &str, shared: bool) {
     let (launch, path) = observed(program);
     let vm = launch.shared().start::<blocking::Client>().unwrap();
@@ -368,7 +368,7 @@ live! {
                 let vm = proxy::connect_shared::<Client>(&*address, &options()).await.unwrap();
                 let other = vm.open_monitor().await.unwrap();
                 other.execute(QueryStatus::new()).await.unwrap();
-                // The proxy is for whoever is left.
+                // The proxy stays for the other client.
                 drop(vm);
                 let third = other.open_monitor().await.unwrap();
                 third.execute(QueryStatus::new()).await.unwrap();

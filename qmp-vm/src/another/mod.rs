@@ -64,7 +64,7 @@ impl<M: Monitor> AnotherMonitor<M> {
     ///
     /// # Errors
     /// Those of `Client::execute`. If the connection has been closed already, QEMU may have removed
-    /// everything by itself, which is no error.
+    /// everything by itself, which is not an error.
     ///
     /// # Cancel safety
     /// If the future is dropped, everything is removed all the same.

@@ -52,8 +52,8 @@ pub(super) async fn is_able<M: Monitor>(vm: &M) -> Result<bool> {
     }
 }
 
-/// Removes monitors whose programs were killed, and which QEMU has not removed. Nobody else can be using
-/// them: a connection on a descriptor is never made again.
+/// Removes monitors whose programs were killed, and which QEMU has not removed. They cannot be in use: a
+/// connection on a descriptor is never made again.
 async fn remove_abandoned<M: Monitor>(vm: &M) -> Result<()> {
     let chardevs = vm.execute(QueryChardev::new()).await?;
     let abandoned = |it: &&ChardevInfo| {
@@ -109,12 +109,9 @@ pub(super) async fn open<M: Monitor>(vm: &M) -> Result<(UnixStream, Removal<M>)>
 
 /// Returns what undoes a command, unless QEMU has refused it. A command that has timed out may be
 /// executed later.
-fn undo_with<T, U: Clone>(
+fn undo_with<T, U: Clone + Send + Sync + 'static>(
     undo: U,
-) -> impl Fn(Result<&T, &Error>) -> Option<U> + Clone + Send + Sync + 'static
-where
-    U: Send + Sync + 'static,
-{
+) -> impl Fn(Result<&T, &Error>) -> Option<U> + Clone + Send + Sync + 'static {
     move |result| match result {
         Err(error) if error.server().is_some() => None,
         _ => Some(undo.clone()),

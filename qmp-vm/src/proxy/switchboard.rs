@@ -13,7 +13,7 @@ use qmp_client::protocol::{Error as ProtocolError, WriteArguments};
 use qmp_server::{Budgets, CloseReason, Descriptor, Limits, Request, Session, Socket};
 use qmp_types::recording::{Direction, Recorder};
 use qmp_types::{Capability, Empty, Greeting, QmpError, Redactor, Timestamp};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::access::Access;
 use super::{masked, text};
@@ -253,14 +253,9 @@ impl Switchboard {
         }
         if request.name == OPEN_MONITOR {
             let access = Arc::clone(&client.access);
-            let opened = self.open_monitor(descriptors, access);
-            return match (opened, serde_json::value::to_raw_value(&Empty {})) {
-                (Ok(()), Ok(nothing)) => {
-                    self.answer(number, request, &Ok(&*nothing));
-                    Ok(())
-                }
-                (Err(error), _) => Err(Box::new((request, error))),
-                (_, Err(error)) => Err(Box::new((request, QmpError::generic(error.to_string())))),
+            return match self.open_monitor(descriptors, access) {
+                Ok(nothing) => Ok(self.answer(number, request, &Ok(&*nothing))),
+                Err(error) => Err(Box::new((request, error))),
             };
         }
         if client.access.is_restricted() && creates_monitor(&request) {
@@ -305,12 +300,12 @@ impl Switchboard {
         }
     }
 
-    /// Makes a socket that a client has passed a further client, with the same rights.
+    /// Makes a socket that a client has passed a further client, with the same rights. Returns the reply.
     fn open_monitor(
         &mut self,
         descriptors: Vec<Descriptor>,
         access: Arc<Access>,
-    ) -> Result<(), QmpError> {
+    ) -> Result<Box<RawValue>, QmpError> {
         let [descriptor] = <[Descriptor; 1]>::try_from(descriptors).map_err(|descriptors| {
             let desc = format!("one socket has to be passed, not {}", descriptors.len());
             QmpError::generic(desc)
@@ -319,7 +314,7 @@ impl Switchboard {
             return Err(QmpError::generic("the proxy has as many clients as it may have"));
         }
         self.arrivals.push((UnixStream::from(descriptor).into(), access));
-        Ok(())
+        to_raw_value(&Empty {}).map_err(|error| QmpError::generic(error.to_string()))
     }
 
     /// Takes what has arrived from the monitor.
