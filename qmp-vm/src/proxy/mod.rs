@@ -91,6 +91,7 @@
 //! The proxy does not reconnect: what clients know of the machine may no longer hold.
 
 mod access;
+mod commands;
 mod end;
 mod handle;
 mod listener;

@@ -1,13 +1,11 @@
 //! The commands on their way to the monitor, and replies and events on their way back, without I/O.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Instant;
 
-use qmp_client::Error;
 use qmp_client::protocol::{CallId, Connection, Deadline, Incoming, Input, Kind, Submission};
 use qmp_client::protocol::{Error as ProtocolError, WriteArguments};
 use qmp_server::{Budgets, CloseReason, Descriptor, Limits, Request, Session, Socket};
@@ -16,6 +14,7 @@ use qmp_types::{Capability, Empty, Greeting, QmpError, Redactor, Timestamp};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::access::Access;
+use super::commands::{Undo, own_error, refusal, takes_descriptors, undo};
 use super::{masked, text};
 use crate::another::{OFFERED, ONLY, OPEN_MONITOR};
 
@@ -61,12 +60,6 @@ struct Client {
     undo: Vec<Undo>,
     /// Whether the client is among those for which there may be something to do.
     is_marked: bool,
-}
-
-/// A command that undoes another one.
-struct Undo {
-    command: &'static str,
-    arguments: String,
 }
 
 /// A command that has been passed on.
@@ -247,21 +240,19 @@ impl Switchboard {
         if let Some(recorder) = &client.recorder {
             recorder.message(Direction::Sent, &text::command(&request), descriptors.len());
         }
-        if let Some(error) = client.access.policy.refusal(&request.name) {
+        if let Some(error) = refusal(&client.access, &request) {
             self.counts.denied += 1;
             return Err(Box::new((request, error)));
         }
         if request.name == OPEN_MONITOR {
             let access = Arc::clone(&client.access);
             return match self.open_monitor(descriptors, access) {
-                Ok(nothing) => Ok(self.answer(number, request, &Ok(&*nothing))),
+                Ok(nothing) => {
+                    self.answer(number, request, &Ok(&*nothing));
+                    Ok(())
+                }
                 Err(error) => Err(Box::new((request, error))),
             };
-        }
-        if client.access.is_restricted() && creates_monitor(&request) {
-            self.counts.denied += 1;
-            let desc = "the proxy does not restrict a monitor that QEMU creates, and denies it";
-            return Err(Box::new((request, QmpError::generic(desc))));
         }
         let mut submission = Submission::new(request.name.clone());
         submission.descriptors = descriptors;
@@ -410,46 +401,5 @@ impl Client {
         if !std::mem::replace(&mut self.is_marked, true) {
             changed.push(number);
         }
-    }
-}
-
-/// Returns whether a command takes file descriptors. No other one does, in any release of QEMU.
-fn takes_descriptors(command: &str) -> bool {
-    matches!(command, "add-fd" | "getfd" | OPEN_MONITOR)
-}
-
-/// Returns whether a command makes QEMU open a monitor.
-fn creates_monitor(request: &Request) -> bool {
-    let arguments = request.arguments_text().filter(|_| request.name == "object-add");
-    let members = arguments
-        .and_then(|text| serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(text).ok());
-    let kind = members.and_then(|members| members.get("qom-type").copied());
-    let kind = kind.and_then(|kind| serde_json::from_str::<String>(kind.get()).ok());
-    kind.is_some_and(|kind| kind.starts_with("monitor-"))
-}
-
-/// Returns an error of the monitor as it is, and any other one as the proxy's.
-fn own_error(error: ProtocolError) -> QmpError {
-    let outcome = match &error {
-        ProtocolError::Server(error) => return error.error.clone(),
-        ProtocolError::Closed(closed) if closed.sent => "; it may have been executed",
-        ProtocolError::Closed(_) => "; it has not been executed",
-        ProtocolError::Timeout(_) => "; it may still be executed",
-        _ => "",
-    };
-    QmpError::generic(format!("the proxy failed: {}{outcome}", Error::from(error).report()))
-}
-
-/// Returns the command that removes the descriptors which a command has added.
-fn undo(request: &Request, value: &RawValue) -> Option<Undo> {
-    match request.name.as_str() {
-        "add-fd" => Some(Undo { command: "remove-fd", arguments: value.get().to_owned() }),
-        "getfd" => {
-            let arguments: serde_json::Value =
-                serde_json::from_str(request.arguments_text()?).ok()?;
-            let name = arguments.get("fdname")?;
-            Some(Undo { command: "closefd", arguments: format!(r#"{{"fdname": {name}}}"#) })
-        }
-        _ => None,
     }
 }
