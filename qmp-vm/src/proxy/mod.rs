@@ -56,7 +56,8 @@
 //!
 //! A client opens another one with [`Workflows::open_monitor`](crate::Workflows::open_monitor), as on a
 //! QEMU that has monitors to be added: it passes a socket with the command [`OPEN_MONITOR`], and the
-//! proxy serves that as a further client with the same rights. The greeting says that it does, with the
+//! proxy serves that as a further client with the same rights. It is disconnected at its first error
+//! before the end of its negotiation, because the socket may lead anywhere. The greeting says that it does, with the
 //! capability `__qmp-vm_open-monitor`. QEMU's own monitors are preferred where they exist, unless the
 //! client's [`Access`] is restricted, or the proxy records: then `__qmp-vm_open-monitor-only` is in the
 //! greeting as well, and an `object-add` of such a monitor is denied, because it would not be restricted.

@@ -16,7 +16,7 @@ use super::end::ProxyEnd;
 use super::listener::Listener;
 use super::mailbox::{Letter, Mailbox};
 use super::poller::Poller;
-use super::switchboard::Switchboard;
+use super::switchboard::{Origin, Switchboard};
 use super::upstream::{Upstream, is_wait, timeout};
 
 /// The number of bytes that are read from a client at once.
@@ -132,7 +132,7 @@ impl Service {
         let mut is_stopped = false;
         for letter in mailbox.take() {
             match letter {
-                Letter::Client(socket, access) => self.add(socket, access),
+                Letter::Client(socket, access) => self.add(socket, access, Origin::Connected),
                 Letter::Listen(listener, access) => self.listen(listener, access),
                 Letter::Detach => self.is_detached = true,
                 Letter::Stop => is_stopped = true,
@@ -150,8 +150,8 @@ impl Service {
             && self.board.upstream.is_idle()
     }
 
-    fn add(&mut self, socket: Socket, access: Arc<Access>) {
-        let number = self.board.add(access);
+    fn add(&mut self, socket: Socket, access: Arc<Access>, origin: Origin) {
+        let number = self.board.add(access, origin);
         let interest = PollFlags::empty();
         if self.poller.add(number, socket.as_fd(), interest).is_err() {
             self.board.remove(number, Instant::now());
@@ -173,7 +173,7 @@ impl Service {
         loop {
             let now = Instant::now();
             for (socket, access) in self.board.take_arrivals() {
-                self.add(socket, access);
+                self.add(socket, access, Origin::Passed);
             }
             let changed = self.board.take_changed();
             let is_settled = changed.is_empty();
@@ -302,7 +302,7 @@ impl Service {
             match listener.accept() {
                 Ok(socket) => {
                     let access = Arc::clone(access);
-                    self.add(socket, access);
+                    self.add(socket, access, Origin::Connected);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}

@@ -60,6 +60,16 @@ struct Client {
     undo: Vec<Undo>,
     /// Whether the client is among those for which there may be something to do.
     is_marked: bool,
+    origin: Origin,
+}
+
+/// The way by which a client has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Origin {
+    /// It has connected.
+    Connected,
+    /// Another client has passed a socket, which may be anything.
+    Passed,
 }
 
 /// A command that has been passed on.
@@ -113,7 +123,7 @@ impl Switchboard {
     }
 
     /// Adds a client, and returns its number.
-    pub(super) fn add(&mut self, access: Arc<Access>) -> u64 {
+    pub(super) fn add(&mut self, access: Arc<Access>, origin: Origin) -> u64 {
         let number = self.next_client;
         self.next_client += 1;
         let greeting = self.greeting_for(&access);
@@ -128,7 +138,8 @@ impl Switchboard {
             let greeting = String::from_utf8_lossy(session.output());
             recorder.message(Direction::Received, greeting.trim(), 0);
         }
-        let client = Client { session, access, recorder, undo: Vec::new(), is_marked: false };
+        let client =
+            Client { session, access, recorder, undo: Vec::new(), is_marked: false, origin };
         self.clients.insert(number, client);
         self.mark(number);
         number
@@ -218,11 +229,19 @@ impl Switchboard {
 
     /// Passes on what a client has sent, as far as that is possible now.
     pub(super) fn advance(&mut self, number: u64, now: Instant) {
+        let size = |this: &mut Self| this.session(number).map_or(0, |it| it.output().len());
+        let before = size(self);
         while let Some(request) = self.session(number).and_then(Session::next_request) {
             if let Err(refused) = self.pass_on(number, request, now) {
                 let (request, error) = *refused;
                 self.answer(number, request, &Err(error));
             }
+        }
+        let has_answered = size(self) > before;
+        let Some(client) = self.clients.get_mut(&number) else { return };
+        // Were both ends of a connection passed, the proxy would answer its own errors forever.
+        if client.origin == Origin::Passed && has_answered && !client.session.is_negotiated() {
+            client.session.close(CloseReason::Client);
         }
     }
 
