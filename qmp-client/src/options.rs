@@ -67,6 +67,12 @@ impl Options {
         self
     }
 
+    /// Returns the time for the greeting and the negotiation.
+    #[must_use]
+    pub fn greeting_time(&self) -> Duration {
+        self.greeting_within
+    }
+
     /// Sets the deadline of every call that does not set its own, instead of the
     /// [recommended one](crate::deadlines::recommended). [`Duration::MAX`] disables it.
     pub fn calls_within(mut self, within: Duration) -> Self {

@@ -5,8 +5,9 @@
 //!    never reacts.
 //! 2. `blockdev-del` deletes the node, which the device used until then. That closes the image.
 //!
-//! `unplug` takes only the events of this device that follow its request. QEMU sends several for a
-//! device and its parts, and some may be left from an earlier request.
+//! `unplug_disk` takes only the events of this device that follow its request. QEMU sends several for a
+//! device and its parts, and some may be left from an earlier request. The device is not listed any more
+//! before its event, while the node is still in use.
 //!
 //! A guest that did not react may do so later. So this program can be run again: it does the steps
 //! that are left, and a device that is gone by then is not an error.
@@ -18,8 +19,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use qmp_client::qmp::commands::{BlockdevDel, QomList, QueryNamedBlockNodes};
-use qmp_client::{Client, ErrorClass, Result};
+use qmp_client::{Client, Result};
 use qmp_vm::{Unplugged, Workflows};
 
 #[tokio::main(flavor = "current_thread")]
@@ -35,36 +35,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Unplugs a disk, and returns whether it is gone. If not, nothing has been removed.
+/// Unplugs a disk, and returns whether it is gone.
 pub async fn run(address: &str, id: &str, patience: Duration) -> Result<bool> {
     let vm = Client::connect(address).await?;
-    if !unplug(&vm, id, patience).await? {
-        return Ok(false);
-    }
-    println!("the device is gone");
-
-    let node = format!("disk-{id}");
-    let nodes = vm.execute(QueryNamedBlockNodes::new().flat(true)).await?;
-    if nodes.iter().any(|other| other.node_name.as_ref() == Some(&node)) {
-        vm.execute(BlockdevDel::new(node)).await?;
-        println!("the image is closed");
-    }
-    Ok(true)
-}
-
-async fn unplug(vm: &Client, id: &str, patience: Duration) -> Result<bool> {
-    match vm.unplug(id, patience).await {
-        Ok(Unplugged::Deleted) => return Ok(true),
+    match vm.unplug_disk(id, &format!("disk-{id}"), patience).await {
+        Ok(Unplugged::Deleted) => {
+            println!("the device is gone, and the image is closed");
+            return Ok(true);
+        }
         Ok(_) => println!("the guest refuses"),
-        // An earlier attempt has succeeded.
-        Err(error) if error.class() == Some(&ErrorClass::DeviceNotFound) => return Ok(true),
-        // The guest does not react.
+        // The guest does not react, or the node is in use.
         Err(error) if error.is_timeout() => println!("{}", error.report()),
         // The device cannot be unplugged, for example because its bus does not support that.
         Err(error) if error.server().is_some() => println!("{}", error.report()),
         Err(error) => return Err(error),
     }
-    // The guest may have reacted at the last moment, or to an earlier request.
-    let devices = vm.execute(QomList::new("/machine/peripheral")).await?;
-    Ok(!devices.iter().any(|device| device.name == id))
+    Ok(false)
 }

@@ -3,6 +3,8 @@
 //! All workflows are methods of [`Client`], through [`Workflows`](crate::Workflows).
 
 use std::io;
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
 use std::process::ExitStatus;
 
 use qmp_client::blocking::Client;
@@ -38,6 +40,11 @@ impl Connect for Client {
         try_wait: impl FnMut() -> io::Result<Option<ExitStatus>> + Send,
     ) -> Result<Self> {
         Self::connect_to_child(&address, &options, try_wait)
+    }
+
+    #[cfg(unix)]
+    async fn over_unix(stream: UnixStream, options: Options) -> Result<Self> {
+        Self::over(Unix::from_stream(stream).map_err(no_socket)?, &options)
     }
 
     #[cfg(unix)]

@@ -1,6 +1,8 @@
 //! Clients that connect by themselves.
 
 use std::io;
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
 use std::process::ExitStatus;
 
 use qmp_client::{Address, Options, Result};
@@ -33,6 +35,12 @@ pub trait Connect: Monitor {
         options: Options,
         try_wait: impl FnMut() -> io::Result<Option<ExitStatus>> + Send,
     ) -> impl Future<Output = Result<Self>> + Send;
+
+    /// Connects over a Unix socket.
+    #[cfg(unix)]
+    #[doc(hidden)]
+    fn over_unix(stream: UnixStream, options: Options)
+    -> impl Future<Output = Result<Self>> + Send;
 
     /// Waits for the greeting of a program that was started.
     #[cfg(unix)]

@@ -18,8 +18,10 @@
 use std::os::unix::net::UnixStream;
 
 use async_io::Async;
-use qmp_client::Result;
+use qmp_client::{Client, Result};
 
+use crate::another::{self, AnotherMonitor};
+use crate::launch::started::no_socket;
 use crate::launch::{Launch, Launching};
 
 pub use qmp_client::futures_io::Driver;
@@ -33,4 +35,25 @@ pub fn launch(program: Launch) -> Result<(Launching, Driver<Async<UnixStream>>)>
     program.start_with(|stream, options| {
         Ok(qmp_client::futures_io::over(Async::new(stream)?, options))
     })
+}
+
+/// Opens another monitor of the machine, as [`Workflows::open_monitor`](crate::Workflows::open_monitor)
+/// does. `spawn` has to spawn the driver, without waiting for it.
+///
+/// # Errors
+/// Those of [`Workflows::open_monitor`](crate::Workflows::open_monitor).
+///
+/// # Cancel safety
+/// That of [`Workflows::open_monitor`](crate::Workflows::open_monitor).
+pub async fn open_monitor(
+    vm: &Client,
+    spawn: impl FnOnce(Driver<Async<UnixStream>>) + Send,
+) -> Result<AnotherMonitor> {
+    let connect = |stream, options| async move {
+        let stream = Async::new(stream).map_err(no_socket)?;
+        let (connecting, driver) = qmp_client::futures_io::over(stream, &options);
+        spawn(driver);
+        connecting.await
+    };
+    another::open(vm, connect).await
 }

@@ -135,6 +135,8 @@
 
 #[cfg(feature = "qga")]
 pub mod agent;
+#[cfg(unix)]
+mod another;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod capabilities;
@@ -171,6 +173,8 @@ mod workflows;
 
 #[cfg(feature = "qga")]
 pub use agent::{Exec, ExecOutput, Frozen, Running, ShutdownMode, SuspendMode};
+#[cfg(unix)]
+pub use another::AnotherMonitor;
 pub use capabilities::Capabilities;
 pub use connect::{Connect, ConnectOver};
 pub use device::DeviceCapabilities;

@@ -15,7 +15,10 @@ use qmp_client::{Address, Client, Options, Result};
 
 use crate::connect::{Connect, ConnectOver};
 #[cfg(unix)]
-use crate::launch::{Launch, Launched, Launching, started::Started};
+use crate::launch::{
+    Launch, Launched, Launching,
+    started::{Started, no_socket},
+};
 
 #[cfg(unix)]
 pub use qmp_client::tokio::Driver;
@@ -53,6 +56,13 @@ impl Connect for Client {
         try_wait: impl FnMut() -> io::Result<Option<ExitStatus>> + Send,
     ) -> Result<Self> {
         Self::connect_to_child(&address, &options, try_wait).await
+    }
+
+    #[cfg(unix)]
+    async fn over_unix(stream: std::os::unix::net::UnixStream, options: Options) -> Result<Self> {
+        let (connecting, driver) = over(stream, &options).map_err(no_socket)?;
+        ::tokio::spawn(driver);
+        connecting.await
     }
 
     #[cfg(unix)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use qmp_client::protocol::Printable;
 use qmp_client::{Error, ErrorClass, RawEvent, Result, WaitedFor};
-use qmp_types::qmp::commands::DeviceDel;
+use qmp_types::qmp::commands::{BlockdevDel, DeviceDel, QueryNamedBlockNodes};
 use qmp_types::qmp::events::{DeviceDeleted, DeviceUnplugGuestError};
 
 use crate::limit::Limit;
@@ -13,6 +13,9 @@ use crate::monitor::session::{Call, Events};
 
 /// The pause between two requests, while QEMU refuses because an earlier one is in process.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// The pause between two attempts to delete a node that QEMU still uses.
+const RELEASE: Duration = Duration::from_millis(50);
 
 /// The outcome of an unplug request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,42 +35,42 @@ pub(crate) async fn unplug<M: Monitor>(
 ) -> Result<Unplugged> {
     let state = format!("DEVICE_DELETED of device `{}`", Printable(device));
     let limit = Limit::new(vm, within, state);
-    // `device_del` itself listens for its outcome. This is for the outcome of an earlier one, and
-    // exists from the first refusal on.
-    let mut earlier: Option<(Error, M::Events)> = None;
+    // `device_del` itself listens for its outcome. This is for the outcome of an earlier one.
+    let wanted = device.to_owned();
+    let mut events = vm.subscribe(move |event| outcome_of(event, &wanted).is_some());
+    let mut refusal: Option<Error> = None;
     loop {
         let call = vm.call(DeviceDel::new(device)).within(limit.left(vm));
         let error = match call.until_some(|event| outcome_of(event, device)).await {
             Ok((_, outcome)) => return outcome,
             Err(error) => error,
         };
-        match (error, &mut earlier) {
+        match (error, &mut refusal) {
             (Error::Timeout(_), Some(_)) => {}
             (Error::Timeout(timeout), None) => {
                 let unanswered = matches!(timeout.waited_for, WaitedFor::Reply(_));
                 let cause = unanswered.then_some(Error::Timeout(timeout));
                 return Err(limit.passed().because(cause).into());
             }
-            // The device was still being unplugged when it was asked for the last time.
+            // The device was still being unplugged when it was asked for the last time. It has a name
+            // no more, and holds its backend until the event.
             (error, Some(_)) if error.class() == Some(&ErrorClass::DeviceNotFound) => {
-                return Ok(Unplugged::Deleted);
+                refusal = Some(error);
+                while !limit.left(vm).is_zero() {
+                    if let Some(outcome) = next_outcome(vm, &mut events, &limit, device).await? {
+                        return Ok(outcome);
+                    }
+                }
             }
             (error, _) if !is_in_process(&error) => return Err(error),
-            (error, Some((refusal, events))) => {
-                *refusal = error;
-                if let Some(outcome) = next_outcome(vm, events, &limit, device).await? {
+            (error, refusal) => {
+                *refusal = Some(error);
+                if let Some(outcome) = next_outcome(vm, &mut events, &limit, device).await? {
                     return Ok(outcome);
                 }
             }
-            // The outcome may have arrived just now: then the next request tells.
-            (error, None) => {
-                let device = device.to_owned();
-                let events = vm.subscribe(move |event| outcome_of(event, &device).is_some());
-                earlier = Some((error, events));
-            }
         }
         if limit.left(vm).is_zero() {
-            let refusal = earlier.map(|(refusal, _)| refusal);
             return Err(limit.passed().because(refusal).into());
         }
     }
@@ -84,6 +87,40 @@ async fn next_outcome<M: Monitor>(
         Some(Ok(event)) => outcome_of(&event, device).transpose(),
         Some(Err(Error::Timeout(_) | Error::Lagged(_))) | None => Ok(None),
         Some(Err(error)) => Err(error),
+    }
+}
+
+pub(crate) async fn unplug_disk<M: Monitor>(
+    vm: &M,
+    device: &str,
+    node_name: &str,
+    within: Duration,
+) -> Result<Unplugged> {
+    let state = format!("node `{}` to be released", Printable(node_name));
+    let limit = Limit::new(vm, within, state);
+    match unplug(vm, device, within).await {
+        Ok(Unplugged::Deleted) => {}
+        // An earlier attempt has succeeded; QEMU may be using the node for a while.
+        Err(error) if error.class() == Some(&ErrorClass::DeviceNotFound) => {}
+        other => return other,
+    }
+    loop {
+        let refusal = match limit.execute(vm, BlockdevDel::new(node_name)).await {
+            Ok(_) => return Ok(Unplugged::Deleted),
+            Err(error) if error.server().is_some() => error,
+            Err(error) => return Err(error),
+        };
+        let nodes = limit.execute(vm, QueryNamedBlockNodes::new().flat(true)).await?;
+        if nodes.iter().all(|node| node.node_name.as_deref() != Some(node_name)) {
+            return Ok(Unplugged::Deleted);
+        }
+        if !refusal.server().is_some_and(|error| error.desc.contains("in use")) {
+            return Err(refusal);
+        }
+        if limit.left(vm).is_zero() {
+            return Err(limit.passed().because(Some(refusal)).into());
+        }
+        vm.pause(limit.left(vm).min(RELEASE)).await;
     }
 }
 

@@ -10,7 +10,11 @@ use qmp_types::qmp::commands::InputSendEvent;
 use qmp_types::qmp::commands::Screendump;
 use qmp_types::qmp::types::{HotpluggableCPU, MigrationInfo, QKeyCode, RunState};
 
+#[cfg(unix)]
+use crate::another::{self, AnotherMonitor};
 use crate::capabilities::{self, Capabilities};
+#[cfg(unix)]
+use crate::connect::Connect;
 use crate::cpu;
 use crate::device::{self, DeviceCapabilities};
 #[cfg(unix)]
@@ -90,6 +94,52 @@ pub trait Workflows: Monitor {
         Self::run(device::capabilities(self, driver))
     }
 
+    /// Opens another monitor of this machine: a further client of the same kind, with the same options,
+    /// over a connection of its own. It hears all events, and its commands do not wait for those of this
+    /// one. Dropping it leaves nothing behind.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "proxy"))]
+    /// # fn example() -> qmp_client::Result<()> {
+    /// use qmp_client::blocking::Client;
+    /// use qmp_client::qmp::commands::QueryStatus;
+    /// use qmp_vm::{Launch, Workflows};
+    ///
+    /// // With every release of QEMU, thanks to `shared`.
+    /// let vm = Launch::new("qemu-system-x86_64").shared().start::<Client>()?;
+    /// let other = vm.open_monitor()?;
+    /// println!("{}", other.execute(QueryStatus::new())?.status);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// QEMU has monitors that can be added since 11.1, as objects of the type `monitor-qmp`. On older
+    /// ones, the connection has to lead through a proxy of the module `proxy`, which opens the monitor
+    /// instead: with `Launch::shared`, `proxy::connect_shared`, or any other
+    /// [`Proxy`](https://docs.rs/qmp-vm/latest/qmp_vm/proxy/struct.Proxy.html). If that proxy restricts
+    /// its clients, it opens the monitors on every release, with the rights of this client.
+    ///
+    /// On an executor other than tokio, use `qmp_vm::futures_io::open_monitor`.
+    ///
+    /// # Errors
+    /// [`Misuse::OneMonitor`](qmp_client::Misuse::OneMonitor): neither QEMU nor a proxy opens
+    /// monitors. Those of `Client::execute` and of `Client::over`; what was added to QEMU is removed.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, what was added to QEMU is removed in the background. If this program is
+    /// killed between two of the three commands, a descriptor or a character device stays; its name
+    /// begins with `qmp-monitor-`.
+    ///
+    /// # Panics
+    /// The future panics outside of a tokio runtime.
+    #[cfg(unix)]
+    fn open_monitor(&self) -> Self::Outcome<'_, Result<AnotherMonitor<Self>>>
+    where
+        Self: Connect,
+    {
+        Self::run(another::open(self, Self::over_unix))
+    }
+
     /// Executes a command of the human monitor (HMP), and returns the text that it prints. QEMU does
     /// not say whether the command succeeded: a failure is a text, too, and `Ok`.
     ///
@@ -103,7 +153,8 @@ pub trait Workflows: Monitor {
     }
 
     /// Unplugs a device, by id or QOM path, and waits until it is gone or the guest has refused.
-    /// Events from before this call do not count, and neither do those of other devices.
+    /// Events from before this call do not count, and neither do those of other devices. When this
+    /// succeeds, nothing that belongs to the device uses its backend any more.
     ///
     /// A device that is already being unplugged, for example because an earlier call timed out, is
     /// waited for, and so is a guest that is too busy to be asked.
@@ -123,6 +174,34 @@ pub trait Workflows: Monitor {
         within: Duration,
     ) -> Self::Outcome<'a, Result<Unplugged>> {
         Self::run(unplug::unplug(self, device, within))
+    }
+
+    /// Unplugs a disk: [unplugs](Self::unplug) the device, and then deletes its block node. If the guest
+    /// refuses, nothing has been removed.
+    ///
+    /// This can be called again after it has failed, and does the steps that are left: a device or a
+    /// node that does not exist is not an error.
+    ///
+    /// A device holds its node until QEMU reports `DEVICE_DELETED`. It disappears from `/machine`
+    /// earlier, when the guest has released it; in between, `blockdev-del` fails because the node "is in
+    /// use". This is usually short. With TCG, releases before 11.1 wait until each virtual CPU has left
+    /// its loop, which may not happen for as long as the guest computes; `stop` ends the wait.
+    ///
+    /// # Errors
+    /// Those of [`unplug`](Self::unplug), except that the device does not exist; and the node is not
+    /// released in time, because something else uses it, or for the reason above: then the error has
+    /// what QEMU said last.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, a guest that was asked may release the device later, and a node may be
+    /// left.
+    fn unplug_disk<'a>(
+        &'a self,
+        device: &'a str,
+        node_name: &'a str,
+        within: Duration,
+    ) -> Self::Outcome<'a, Result<Unplugged>> {
+        Self::run(unplug::unplug_disk(self, device, node_name, within))
     }
 
     /// Passes a descriptor to QEMU, in a set of its own, until the guard is dropped. QEMU can do
@@ -173,7 +252,7 @@ pub trait Workflows: Monitor {
     /// node. `device` is the command that adds the device, such as `DeviceAdd`.
     ///
     /// If a step fails, the earlier ones are undone, in reverse order, before any later command. To
-    /// remove the disk, [`unplug`](Self::unplug) the device, and then delete the node.
+    /// remove the disk, use [`unplug_disk`](Self::unplug_disk).
     ///
     /// The set is removed as soon as the node exists, since the node holds the file open: a node
     /// with `auto-read-only` cannot reopen it for writing.

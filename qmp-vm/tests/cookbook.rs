@@ -5,7 +5,7 @@
 //! ignored, unless `QMP_REQUIRE_QEMU` is set: then one of them fails. `QMP_TEST_DIR` is the directory
 //! for sockets and images, for a QEMU that sees only that one.
 
-#![cfg(all(unix, feature = "blocking", feature = "qga", feature = "tokio"))]
+#![cfg(all(unix, feature = "blocking", feature = "proxy", feature = "qga", feature = "tokio"))]
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs, unreachable_pub)] // tests
 #![allow(dead_code)] // the programs' `main`
 
@@ -40,6 +40,7 @@ macro_rules! programs {
 mod typed_device;
 
 programs! {
+    another_monitor: "../examples/another_monitor.rs",
     backup: "../examples/backup.rs",
     capabilities: "../examples/capabilities.rs",
     commit: "../examples/commit.rs",

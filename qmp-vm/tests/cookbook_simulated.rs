@@ -1,7 +1,7 @@
 //! Runs the programs of `examples` with the simulated machine, so that all of them are tested where
 //! QEMU is not installed.
 
-#![cfg(all(unix, feature = "blocking", feature = "qga", feature = "tokio"))]
+#![cfg(all(unix, feature = "blocking", feature = "proxy", feature = "qga", feature = "tokio"))]
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs, unreachable_pub)] // tests
 #![allow(dead_code)] // the programs' `main`
 
@@ -34,6 +34,7 @@ macro_rules! programs {
 mod typed_device;
 
 programs! {
+    another_monitor: "../examples/another_monitor.rs",
     backup: "../examples/backup.rs",
     capabilities: "../examples/capabilities.rs",
     commit: "../examples/commit.rs",
@@ -673,4 +674,15 @@ fn a_typed_device_is_plugged_in() {
     assert_eq!(vm.ask("qom-get", path), json!("disk0"));
     let missing = typed_device::run(&address, "nothing", "disk1", None).unwrap_err();
     assert_eq!(missing.command(), Some("device_add"));
+}
+
+/// The simulated machine serves no further monitors, and says so. Nothing is left.
+#[test]
+fn other_monitors_are_refused() {
+    let vm = Vm::new(Simulator::builder());
+    let before = vm.ask("query-chardev", json!({}));
+    let error = another_monitor::run(&vm.address(), SOON).unwrap_err();
+    assert_eq!(error.command(), Some("object-add"));
+    assert!(error.report().contains("cannot add monitors"), "{}", error.report());
+    assert_eq!(vm.ask("query-chardev", json!({})), before);
 }

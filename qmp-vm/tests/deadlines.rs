@@ -187,9 +187,16 @@ fn monitor() -> Vec<Row> {
 
         "Workflows::capabilities", "query-qmp-schema", Calls, ONE, "`query-qmp-schema`", |vm| vm.capabilities();
         "Workflows::device_capabilities", "device-list-properties", Calls, ONE, "`device-list-properties`", |vm| vm.device_capabilities("e1000");
+        "Workflows::open_monitor", "qom-list-types", Calls, ONE, "`qom-list-types`", |vm| vm.open_monitor();
+        "Workflows::open_monitor", "query-chardev", Calls, ONE, "`query-chardev`", |vm| vm.open_monitor();
+        "Workflows::open_monitor", "getfd", Calls, ONE, "`getfd`", |vm| vm.open_monitor();
+        "Workflows::open_monitor", "chardev-add", Calls, ONE, "`chardev-add`", |vm| vm.open_monitor();
+        "Workflows::open_monitor", "object-add", Calls, ONE, "`object-add`", |vm| vm.open_monitor();
         "Workflows::human_monitor", "human-monitor-command", Calls, ONE, "`human-monitor-command`", |vm| vm.human_monitor("info version");
         "Workflows::unplug", "device_del", Within, ONE, "`device_del`", |vm| vm.unplug("d0", WITHIN);
         "Workflows::unplug", "-", Within, ONE, "DEVICE_DELETED", |vm| vm.unplug("d0", WITHIN);
+        "Workflows::unplug_disk", "device_del", Within, ONE, "`device_del`", |vm| vm.unplug_disk("d0", "n0", WITHIN);
+        "Workflows::unplug_disk", "-", Within, ONE, "DEVICE_DELETED", |vm| vm.unplug_disk("d0", "n0", WITHIN);
         "Workflows::add_descriptor", "add-fd", Calls, ONE, "`add-fd`", |vm| vm.add_descriptor(null());
         "Workflows::plug_disk", "add-fd", Calls, ONE, "`add-fd`", |vm| vm.plug_disk(null(), "node", |_| blockdev_add(), card());
         "Workflows::plug_disk", "blockdev-add", Calls, ONE, "`blockdev-add`", |vm| vm.plug_disk(null(), "node", |_| blockdev_add(), card());
@@ -409,6 +416,8 @@ fn reply(name: &str, arguments: &Value, stop: &str) -> Value {
     };
     match name {
         "add-fd" => json!({"fdset-id": 1, "fd": 7}),
+        "qom-list-types" => json!([{"name": "monitor-qmp"}]),
+        "query-chardev" => json!([]),
         "query-hotpluggable-cpus" => json!([{"type": "cpu", "vcpus-count": 1, "props": {}}]),
         "query-status" => json!({"status": "running", "running": true}),
         "query-jobs" => {
@@ -743,6 +752,7 @@ live! {
 
 /// Methods that are in no row, and why.
 const ELSEWHERE: &[(&str, &str)] = &[
+    ("AnotherMonitor::remove", "`monitors.rs` stops a QEMU that has opened one"),
     ("Agent::connect", "it is `connect_with` with the default options"),
     ("Client::closed", "it has no deadline"),
     ("Events::next", "it has no deadline"),
@@ -760,6 +770,7 @@ const SOURCES: &[&str] = &[
     "agent/file.rs",
     "agent/freeze.rs",
     "agent/mode.rs",
+    "another/mod.rs",
     "disk.rs",
     "job/mod.rs",
     "launch/launched.rs",

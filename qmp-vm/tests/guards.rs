@@ -15,7 +15,7 @@ use std::time::Duration;
 use qmp_client::qga::commands::GuestShutdown;
 use qmp_client::qmp::commands::{BlockdevAdd, DeviceAdd, Migrate, NetdevAdd};
 use qmp_client::qmp::types::{BlockdevOptions, Netdev, NetdevTapOptions, NetdevType};
-use qmp_client::{Client, Connecting, Dialect, Direction, Error, Options, Raw, RawEvent};
+use qmp_client::{Client, Connecting, Dialect, Direction, Error, Misuse, Options, Raw, RawEvent};
 use qmp_vm::{Agent, Exec, NicNames, Workflows};
 use serde_json::{Value, json};
 
@@ -105,6 +105,8 @@ on_both! {
     a_network_card_is_plugged_in_or_nothing_is_left,
     a_network_card_that_cannot_be_plugged_in_leaves_nothing,
     memory_is_plugged_in_or_nothing_is_left,
+    a_monitor_that_is_not_opened_leaves_nothing,
+    a_monitor_that_cannot_be_opened_leaves_nothing,
     a_screenshot_leaves_no_set,
     frozen_file_systems_are_thawed,
     a_freeze_that_fails,
@@ -315,6 +317,64 @@ async fn memory_is_plugged_in_or_nothing_is_left<F: Front>() {
     })
     .await;
     assert_eq!(points, 3);
+}
+
+fn no_monitor_is_left(left: &Fake) {
+    let Fake { descriptors, chardevs, objects, .. } = left;
+    assert!(descriptors.is_empty() && chardevs.is_empty() && objects.is_empty(), "{left:?}");
+}
+
+/// The server closes the new connection, so that no attempt succeeds.
+async fn a_monitor_that_is_not_opened_leaves_nothing<F: Front>() {
+    let points = cut_everywhere(async |times, arrived| {
+        let (stream, server) = Fake::default().serve(true);
+        let client = F::client(stream).await;
+        let spawn = |driver| drop(tokio::spawn(driver));
+        let open = qmp_vm::futures_io::open_monitor(&client, spawn);
+        let opened = cut(&client, open, times, arrived).await;
+        drop(client);
+        let left = server.end().await;
+        no_monitor_is_left(&left);
+        if let Some(opened) = &opened {
+            assert!(opened.as_ref().unwrap_err().is_closed(), "{opened:?}");
+            let steps = ["qom-list-types", "query-chardev", "getfd", "chardev-add", "object-add"];
+            let log = [&steps[..], &["object-del", "chardev-remove"]].concat();
+            let done: Vec<_> = left.log.iter().filter(|name| *name != "echo").collect();
+            assert_eq!(done, log);
+        }
+        opened.is_some()
+    })
+    .await;
+    // Before the first poll, after each of five commands, and while the greeting is waited for.
+    assert!((6..9).contains(&points), "{points}");
+}
+
+async fn a_monitor_that_cannot_be_opened_leaves_nothing<F: Front>() {
+    for (refused, expected) in [
+        ("getfd", &["getfd"][..]),
+        ("chardev-add", &["getfd", "chardev-add", "closefd"]),
+        ("object-add", &["getfd", "chardev-add", "object-add", "chardev-remove"]),
+    ] {
+        let (stream, server) = Fake::default().refusing(refused, "GenericError").serve(true);
+        let client = F::client(stream).await;
+        let error = client.open_monitor().await.unwrap_err();
+        assert_eq!(error.command(), Some(refused));
+        drop(client);
+        let left = server.end().await;
+        no_monitor_is_left(&left);
+        assert_eq!(left.log[2..], *expected);
+    }
+    // Whatever a QEMU without `monitor-qmp` answers.
+    for ignored in [true, false] {
+        let fake = Fake::default();
+        let fake = if ignored { fake.refusing("qom-list-types", "CommandNotFound") } else { fake };
+        let (stream, server) = fake.serve(true);
+        let client = F::client(stream).await;
+        let error = client.open_monitor().await.unwrap_err();
+        assert_eq!(matches!(error, Error::Misuse(Misuse::OneMonitor)), ignored, "{error:?}");
+        drop(client);
+        no_monitor_is_left(&server.end().await);
+    }
 }
 
 async fn a_screenshot_leaves_no_set<F: Front>() {

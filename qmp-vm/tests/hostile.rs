@@ -400,6 +400,7 @@ fn check(front_end: FrontEnd, test: &str) {
 
 /// Functions that are in no row, and why.
 const ELSEWHERE: &[(&str, &str)] = &[
+    ("AnotherMonitor::remove", "its commands are those that undo `Workflows::open_monitor`"),
     ("Agent::connect", "it is `over` with a stream of its own"),
     ("Agent::connect_to_child", "it is `over` with a stream of its own"),
     ("Agent::connect_with", "it is `over` with a stream of its own"),
@@ -424,6 +425,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("src/agent/file.rs", "::Outcome<"),
     ("src/agent/freeze.rs", "::Outcome<"),
     ("src/agent/mode.rs", "::Outcome<"),
+    ("src/another/mod.rs", "::Outcome<"),
     ("src/disk.rs", "::Outcome<"),
     ("src/job/mod.rs", "::Outcome<"),
     ("src/launch/launched.rs", "::Outcome<"),

@@ -38,6 +38,9 @@ pub enum Misuse {
         /// The character.
         character: char,
     },
+    /// The connection leads to a QEMU that cannot open another monitor, which needs 11.1, and not
+    /// through a proxy that could.
+    OneMonitor,
 }
 
 impl Misuse {
@@ -49,7 +52,7 @@ impl Misuse {
             | Self::OobNotEnabled { command }
             | Self::NoDescriptors { command }
             | Self::TooManyDescriptors { command } => Some(command),
-            Self::NoSuchKey { .. } => None,
+            Self::NoSuchKey { .. } | Self::OneMonitor => None,
         }
     }
 }
@@ -74,6 +77,11 @@ impl fmt::Display for Misuse {
             Self::NoSuchKey { character } => {
                 write!(f, "cannot type {character:?}: the keyboard has no key for it")
             }
+            Self::OneMonitor => f.write_str(
+                "cannot open another monitor: this QEMU has no `monitor-qmp`, and the connection does \
+                 not lead through a proxy; launch it with `Launch::shared`, or connect with \
+                 `proxy::connect_shared`",
+            ),
         }
     }
 }

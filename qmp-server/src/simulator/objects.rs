@@ -65,7 +65,8 @@ impl Machine {
                 }
             }
             "monitor-qmp" | "monitor-hmp" => match self.has_chardev(text("chardev")) {
-                true => Ok(()),
+                // It would have to be served.
+                true => refuse("the simulated machine cannot add monitors"),
                 false => {
                     refuse(format!("chardev \"{}\" not found", text("chardev").unwrap_or_default()))
                 }

@@ -111,6 +111,8 @@ pub struct Launch {
     options: Options,
     grace: Duration,
     exit_with_parent: bool,
+    #[cfg(feature = "proxy")]
+    shared: bool,
     hooks: Hooks,
 }
 
@@ -142,6 +144,8 @@ impl Launch {
             options: Options::new(),
             grace: Duration::from_secs(5),
             exit_with_parent: true,
+            #[cfg(feature = "proxy")]
+            shared: false,
             hooks: Hooks::default(),
         }
     }
@@ -258,6 +262,16 @@ impl Launch {
     /// ```
     pub fn monitor_args(mut self, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.monitor = arguments.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Puts a proxy between the monitor and the client (default: no), so that
+    /// [`open_monitor`](crate::Workflows::open_monitor) works with every release of QEMU, not only from
+    /// 11.1 on. The proxy has a thread, and ends with the last of its clients. A command costs about
+    /// twice as much.
+    #[cfg(feature = "proxy")]
+    pub fn shared(mut self) -> Self {
+        self.shared = true;
         self
     }
 
@@ -400,6 +414,8 @@ impl Launch {
             hooks: self.hooks,
             grace: self.grace,
             supervised: self.exit_with_parent,
+            #[cfg(feature = "proxy")]
+            shared: self.shared,
             options: self.options,
         }
     }

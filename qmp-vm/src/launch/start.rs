@@ -23,6 +23,8 @@ use super::argument::{Argument, Secret};
 use super::shell::quote;
 use super::started::{Started, no_socket};
 use crate::process::{Hooks, Process};
+#[cfg(feature = "proxy")]
+use crate::proxy::shared::share;
 
 /// The placeholder of the number of the monitor's descriptor.
 const FD: &str = "{fd}";
@@ -42,6 +44,8 @@ pub(super) struct Start {
     pub(super) hooks: Hooks,
     pub(super) grace: Duration,
     pub(super) supervised: bool,
+    #[cfg(feature = "proxy")]
+    pub(super) shared: bool,
     pub(super) options: Options,
 }
 
@@ -54,7 +58,14 @@ impl Start {
         let program: Box<str> = self.program.to_string_lossy().into();
         let (ours, theirs) = UnixStream::pair().map_err(no_socket)?;
         let options = self.options.clone();
+        #[cfg(feature = "proxy")]
+        let shared = self.shared;
         match self.spawn(&ours, theirs, program.clone()) {
+            #[cfg(feature = "proxy")]
+            Ok(process) if shared => {
+                let stream = share(ours).map_err(no_socket)?;
+                Ok(Started { stream, process, options })
+            }
             Ok(process) => Ok(Started { stream: ours, process, options }),
             Err(error) => Err(LaunchError::not_started(program, error).into()),
         }

@@ -6,6 +6,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
+use qmp_client::Greeting;
 use qmp_client::blocking::{self, Client};
 use qmp_client::{Closed, Error, Options, RawEvent, Request, Result};
 
@@ -65,6 +67,16 @@ impl Session for Client {
 
     fn options(&self) -> &Options {
         Client::options(self)
+    }
+
+    #[cfg(unix)]
+    fn greeting(&self) -> &Greeting {
+        Client::greeting(self)
+    }
+
+    #[cfg(unix)]
+    fn close(&self) {
+        Client::close(self);
     }
 
     #[cfg(unix)]

@@ -4,6 +4,8 @@
 mod blocking;
 #[cfg(feature = "blocking")]
 mod guard;
+#[cfg(unix)]
+pub(crate) mod kept;
 mod nonblocking;
 mod outcome;
 pub(crate) mod rollback;

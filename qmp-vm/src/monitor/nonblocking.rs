@@ -5,6 +5,8 @@ use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
+use qmp_client::Greeting;
 use qmp_client::{self as client, Client, Closed, Error, Options, RawEvent, Request, Result};
 
 use super::outcome::Monitor;
@@ -56,6 +58,16 @@ impl Session for Client {
 
     fn options(&self) -> &Options {
         Client::options(self)
+    }
+
+    #[cfg(unix)]
+    fn greeting(&self) -> &Greeting {
+        Client::greeting(self)
+    }
+
+    #[cfg(unix)]
+    fn close(&self) {
+        Client::close(self);
     }
 
     #[cfg(unix)]

@@ -5,6 +5,8 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
+use qmp_client::Greeting;
 use qmp_client::{Closed, Error, Options, RawEvent, Request, Result};
 
 use super::rollback::Rollback;
@@ -51,6 +53,14 @@ pub trait Session: Clone + fmt::Debug + Send + Sync + 'static {
 
     /// Returns the options of the connection.
     fn options(&self) -> &Options;
+
+    /// Returns the greeting of the server.
+    #[cfg(unix)]
+    fn greeting(&self) -> &Greeting;
+
+    /// Closes the connection.
+    #[cfg(unix)]
+    fn close(&self);
 
     /// Runs code that blocks its thread: on this thread if the client blocks too, otherwise on a
     /// new one.

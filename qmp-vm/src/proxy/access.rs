@@ -16,6 +16,8 @@ pub struct Access {
     pub(super) policy: Policy,
     pub(super) calls_within: Option<Duration>,
     events: Option<Arc<Filter>>,
+    /// Whether the client is to see the end of the monitor's connection as if it were its own.
+    pub(super) is_owner: bool,
 }
 
 impl fmt::Debug for Access {
@@ -32,7 +34,13 @@ impl Access {
     /// as long as QEMU takes.
     #[must_use]
     pub fn new() -> Self {
-        Self { policy: Policy::everything(), calls_within: None, events: None }
+        Self { policy: Policy::everything(), calls_within: None, events: None, is_owner: false }
+    }
+
+    /// Creates the access of a client that has the proxy to itself: commands that were not answered when
+    /// QEMU ends get no error of the proxy, but the end of the connection.
+    pub(super) fn owner() -> Self {
+        Self { is_owner: true, ..Self::new() }
     }
 
     /// Sets the commands that are allowed (default: all).
@@ -56,6 +64,11 @@ impl Access {
     pub fn events(mut self, wanted: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         self.events = Some(Arc::new(wanted));
         self
+    }
+
+    /// Returns whether a client has less than it would have on a monitor of QEMU's own.
+    pub(super) fn is_restricted(&self) -> bool {
+        self.policy != Policy::everything() || self.calls_within.is_some() || self.events.is_some()
     }
 
     /// Returns whether the client gets the event with this name.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use qmp_client::{Address, Result, TransportError};
+use qmp_client::{Address, End, Result, TransportError};
 use qmp_server::{Limits, Socket};
 use qmp_types::recording::Recorder;
 use rustix::net::{AddressFamily, getsockname};
@@ -16,17 +16,19 @@ use super::access::Access;
 use super::end::ProxyEnd;
 use super::listener::Listener;
 use super::mailbox::{Letter, Mailbox};
+use super::poller::Poller;
 use super::service::Service;
 use super::switchboard::{Counts, Switchboard};
-use super::upstream::{self, Upstream};
+use super::upstream::{self, Upstream, handshake_error};
 
 /// The time that a monitor has for its greeting unless set otherwise.
 const GREETING_WITHIN: Duration = Duration::from_secs(10);
 
 /// A proxy: many clients on one monitor. The [module's page](super) describes it.
 ///
-/// This is a handle. The proxy ends when the last one is dropped, when [`stop`](Self::stop) is called,
-/// or when the connection to the monitor ends.
+/// This is a handle. The proxy ends when the last one is dropped, unless it was
+/// [detached](Self::detach); when [`stop`](Self::stop) is called; or when the connection to the monitor
+/// ends.
 #[derive(Clone)]
 pub struct Proxy(Arc<Handle>);
 
@@ -34,7 +36,8 @@ struct Handle(Arc<Mailbox>);
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        let _ = self.0.post(Letter::Stop);
+        // After `detach`, the clients are what keeps the proxy.
+        self.0.leave();
     }
 }
 
@@ -79,6 +82,14 @@ impl Proxy {
     /// The proxy has ended.
     pub fn serve(&self, client: impl Into<Socket>, access: Access) -> io::Result<()> {
         self.0.0.post(Letter::Client(client.into(), Arc::new(access)))
+    }
+
+    /// Leaves the proxy to its clients: dropping the handles does not end it any more. It ends when its
+    /// last client has disconnected and its last command is answered, unless it
+    /// [listens](Self::listen).
+    pub fn detach(self) {
+        // It may have ended already.
+        let _ = self.0.0.post(Letter::Detach);
     }
 
     /// Ends the proxy: commands that were not answered get errors, and clients are disconnected.
@@ -174,14 +185,27 @@ impl ProxyOptions {
         let socket = monitor.into();
         let family = getsockname(&socket).map(|name| name.address_family());
         let passes_descriptors = family == Ok(AddressFamily::UNIX);
-        let (upstream, connection) = Upstream::negotiate(socket, self.greeting_within)?;
+        let (upstream, connection) =
+            Upstream::negotiate(socket, self.greeting_within).map_err(handshake_error)?;
         let board = Switchboard::new(connection, passes_descriptors, self.limits, self.recorder);
-        spawn(board, upstream)
+        spawn(move || Ok((board, upstream)))
             .map_err(|error| TransportError::new("cannot start the proxy's thread", error).into())
+    }
+
+    /// Starts a proxy over a socket that is connected to a monitor, without waiting for the greeting:
+    /// clients get theirs when the monitor has greeted, or are disconnected.
+    pub(super) fn start_over(self, monitor: UnixStream) -> io::Result<Proxy> {
+        spawn(move || {
+            let (upstream, connection) = Upstream::negotiate(monitor.into(), self.greeting_within)?;
+            Ok((Switchboard::new(connection, true, self.limits, self.recorder), upstream))
+        })
     }
 }
 
-fn spawn(board: Switchboard, upstream: Upstream) -> io::Result<Proxy> {
+/// Starts the thread of a proxy, which first connects to the monitor.
+fn spawn(
+    connect: impl FnOnce() -> Result<(Switchboard, Upstream), Arc<End>> + Send + 'static,
+) -> io::Result<Proxy> {
     /// Says that the thread has ended, even if it has panicked.
     struct Ended(Arc<Mailbox>);
 
@@ -192,13 +216,19 @@ fn spawn(board: Switchboard, upstream: Upstream) -> io::Result<Proxy> {
     }
 
     let (mailbox, woken) = Mailbox::new()?;
-    let service = Service::new(board, upstream, &woken)?;
+    let poller = Poller::new()?;
     let mailbox = Arc::new(mailbox);
     let handle = Handle(Arc::clone(&mailbox));
     let run = move || {
         let ended = Ended(mailbox);
-        let end = service.run(&ended.0, woken);
-        ended.0.end(end);
+        let service = connect().and_then(|(board, upstream)| {
+            let service = Service::new(poller, board, upstream, &woken);
+            service.map_err(|error| Arc::new(End::Transport(error)))
+        });
+        ended.0.end(match service {
+            Ok(service) => service.run(&ended.0, woken),
+            Err(end) => ProxyEnd::Upstream(end),
+        });
     };
     thread::Builder::new().name("qmp-proxy".to_owned()).spawn(run)?;
     Ok(Proxy(Arc::new(handle)))

@@ -16,6 +16,8 @@ use super::switchboard::Counts;
 pub(super) enum Letter {
     Client(Socket, Arc<Access>),
     Listen(Listener, Arc<Access>),
+    /// End when the last client has left.
+    Detach,
     Stop,
 }
 
@@ -32,6 +34,8 @@ struct State {
     letters: Vec<Letter>,
     counts: Counts,
     end: Option<ProxyEnd>,
+    /// Whether the proxy goes on without handles.
+    is_detached: bool,
 }
 
 impl Mailbox {
@@ -49,6 +53,7 @@ impl Mailbox {
         if let Some(end) = &state.end {
             return Err(io::Error::new(io::ErrorKind::NotConnected, end.clone()));
         }
+        state.is_detached |= matches!(letter, Letter::Detach);
         state.letters.push(letter);
         drop(state);
         if !self.is_woken.swap(true, Ordering::AcqRel) {
@@ -56,6 +61,14 @@ impl Mailbox {
             let _ = (&self.wake).write(&[0]);
         }
         Ok(())
+    }
+
+    /// Notes that no handle is left.
+    pub(super) fn leave(&self) {
+        let is_detached = self.state().is_detached;
+        if !is_detached {
+            let _ = self.post(Letter::Stop);
+        }
     }
 
     /// Notes that the thread looks for letters from now on: a later one wakes it again.

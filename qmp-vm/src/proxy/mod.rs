@@ -52,6 +52,20 @@
 //! - *Descriptors* travel with `add-fd` and `getfd`, over Unix sockets. Other commands do not get any:
 //!   QEMU would keep them for a later command, of another client.
 //!
+//! # Further monitors
+//!
+//! A client opens another one with [`Workflows::open_monitor`](crate::Workflows::open_monitor), as on a
+//! QEMU that has monitors to be added: it passes a socket with the command [`OPEN_MONITOR`], and the
+//! proxy serves that as a further client with the same rights. It is disconnected at its first error
+//! before the end of its negotiation, because the socket may lead anywhere. The greeting says that it does, with the
+//! capability `__qmp-vm_open-monitor`. QEMU's own monitors are preferred where they exist, unless the
+//! client's [`Access`] is restricted, or the proxy records: then `__qmp-vm_open-monitor-only` is in the
+//! greeting as well, and an `object-add` of such a monitor is denied, because it would not be restricted.
+//! `human-monitor-command` can do the same, and much else: deny it, too.
+//!
+//! [`connect_shared`] and [`Launch::shared`](crate::Launch::shared) put a proxy below a client only for
+//! that purpose. A [`Proxy`] that is [detached](Proxy::detach) ends with its last client.
+//!
 //! # What clients share
 //!
 //! There is one monitor behind the proxy. The names that `getfd` gives belong to all clients, and like
@@ -78,6 +92,7 @@
 //! The proxy does not reconnect: what clients know of the machine may no longer hold.
 
 mod access;
+mod commands;
 mod end;
 mod handle;
 mod listener;
@@ -86,13 +101,16 @@ mod masked;
 mod policy;
 mod poller;
 mod service;
+pub(crate) mod shared;
 mod switchboard;
 mod text;
 mod upstream;
 
+pub use crate::another::OPEN_MONITOR;
 pub use access::Access;
 pub use end::ProxyEnd;
 pub use handle::{Proxy, ProxyOptions};
 pub use listener::Listener;
 pub use policy::Policy;
+pub use shared::connect_shared;
 pub use switchboard::Counts;

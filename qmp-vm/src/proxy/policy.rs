@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use qmp_types::{ErrorClass, QmpError, qmp};
 
+use crate::another::OPEN_MONITOR;
+
 /// The commands that a client of a proxy may execute.
 ///
 /// A command that is denied is answered with QEMU's error for commands that its configuration
@@ -42,7 +44,8 @@ impl Policy {
     /// Allows the commands that, whatever their arguments, have no effect on the machine, as listed by
     /// [`READ_ONLY`](qmp_types::qmp::READ_ONLY).
     ///
-    /// Commands that the schema does not know are denied, and so are `human-monitor-command`, and
+    /// Commands that the schema does not know are denied, except for
+    /// [`OPEN_MONITOR`](super::OPEN_MONITOR), and so are `human-monitor-command`, and
     /// `device-list-properties` and `qom-list-properties`, which create an object: with some types, that
     /// ends some releases of QEMU.
     ///
@@ -106,7 +109,8 @@ impl Policy {
         }
         match self.base {
             Base::Everything => None,
-            Base::ReadOnly if qmp::is_read_only(command) => None,
+            // A further client has the same rights.
+            Base::ReadOnly if qmp::is_read_only(command) || command == OPEN_MONITOR => None,
             Base::ReadOnly => Some("the proxy is read-only, and it may change the machine"),
             Base::Nothing => Some("the proxy does not allow it"),
         }

@@ -16,7 +16,7 @@ use super::end::ProxyEnd;
 use super::listener::Listener;
 use super::mailbox::{Letter, Mailbox};
 use super::poller::Poller;
-use super::switchboard::Switchboard;
+use super::switchboard::{Origin, Switchboard};
 use super::upstream::{Upstream, is_wait, timeout};
 
 /// The number of bytes that are read from a client at once.
@@ -49,6 +49,8 @@ pub(super) struct Service {
     accepts: bool,
     /// No client is accepted before.
     accepts_from: Option<Instant>,
+    /// Whether the end of the last client is that of the proxy.
+    is_detached: bool,
 }
 
 struct Served {
@@ -63,11 +65,11 @@ impl Service {
     /// # Errors
     /// The system lacks memory or descriptors.
     pub(super) fn new(
+        mut poller: Poller,
         board: Switchboard,
         upstream: Upstream,
         woken: &UnixStream,
     ) -> io::Result<Self> {
-        let mut poller = Poller::new()?;
         let upstream_interest = PollFlags::IN;
         poller.add(LETTERS, woken, PollFlags::IN)?;
         poller.add(UPSTREAM, &upstream.socket, upstream_interest)?;
@@ -80,6 +82,7 @@ impl Service {
             listeners: Vec::new(),
             accepts: true,
             accepts_from: None,
+            is_detached: false,
         })
     }
 
@@ -88,10 +91,12 @@ impl Service {
         let mut is_stopped = false;
         loop {
             is_stopped |= self.take_letters(mailbox);
+            self.settle();
+            is_stopped |= self.is_abandoned();
             if is_stopped {
                 self.board.upstream.end(End::Local);
+                self.settle();
             }
-            self.settle();
             mailbox.publish(self.board.counts());
             if let Some(end) = self.board.upstream.ended() {
                 let end = match is_stopped {
@@ -127,16 +132,26 @@ impl Service {
         let mut is_stopped = false;
         for letter in mailbox.take() {
             match letter {
-                Letter::Client(socket, access) => self.add(socket, access),
+                Letter::Client(socket, access) => self.add(socket, access, Origin::Connected),
                 Letter::Listen(listener, access) => self.listen(listener, access),
+                Letter::Detach => self.is_detached = true,
                 Letter::Stop => is_stopped = true,
             }
         }
         is_stopped
     }
 
-    fn add(&mut self, socket: Socket, access: Arc<Access>) {
-        let number = self.board.add(access);
+    /// Returns whether no one uses a proxy that was detached: neither a client nor a command that
+    /// undoes what a client has left.
+    fn is_abandoned(&self) -> bool {
+        self.is_detached
+            && self.clients.is_empty()
+            && self.listeners.is_empty()
+            && self.board.upstream.is_idle()
+    }
+
+    fn add(&mut self, socket: Socket, access: Arc<Access>, origin: Origin) {
+        let number = self.board.add(access, origin);
         let interest = PollFlags::empty();
         if self.poller.add(number, socket.as_fd(), interest).is_err() {
             self.board.remove(number, Instant::now());
@@ -157,6 +172,9 @@ impl Service {
     fn settle(&mut self) {
         loop {
             let now = Instant::now();
+            for (socket, access) in self.board.take_arrivals() {
+                self.add(socket, access, Origin::Passed);
+            }
             let changed = self.board.take_changed();
             let is_settled = changed.is_empty();
             changed.into_iter().for_each(|number| self.advance(number, now));
@@ -284,7 +302,7 @@ impl Service {
             match listener.accept() {
                 Ok(socket) => {
                     let access = Arc::clone(access);
-                    self.add(socket, access);
+                    self.add(socket, access, Origin::Connected);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}

@@ -2,19 +2,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Instant;
 
-use qmp_client::Error;
 use qmp_client::protocol::{CallId, Connection, Deadline, Incoming, Input, Kind, Submission};
 use qmp_client::protocol::{Error as ProtocolError, WriteArguments};
-use qmp_server::{Budgets, CloseReason, Limits, Request, Session};
+use qmp_server::{Budgets, CloseReason, Descriptor, Limits, Request, Session, Socket};
 use qmp_types::recording::{Direction, Recorder};
-use qmp_types::{Capability, Greeting, QmpError, Redactor, Timestamp};
-use serde_json::value::RawValue;
+use qmp_types::{Capability, Empty, Greeting, QmpError, Redactor, Timestamp};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::access::Access;
+use super::commands::{Undo, own_error, refusal, takes_descriptors, undo};
 use super::{masked, text};
+use crate::another::{OFFERED, ONLY, OPEN_MONITOR};
 
 /// The numbers of what a proxy has done so far.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -43,6 +45,8 @@ pub(super) struct Switchboard {
     recorder: Option<Recorder>,
     /// The clients for which there may be something to do.
     changed: Vec<u64>,
+    /// Further clients, as which others have passed sockets.
+    arrivals: Vec<(Socket, Arc<Access>)>,
     counts: Counts,
     /// Whether `quit` has succeeded.
     has_quit: bool,
@@ -56,12 +60,16 @@ struct Client {
     undo: Vec<Undo>,
     /// Whether the client is among those for which there may be something to do.
     is_marked: bool,
+    origin: Origin,
 }
 
-/// A command that undoes another one.
-struct Undo {
-    command: &'static str,
-    arguments: String,
+/// The way by which a client has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Origin {
+    /// It has connected.
+    Connected,
+    /// Another client has passed a socket, which may be anything.
+    Passed,
 }
 
 /// A command that has been passed on.
@@ -108,16 +116,18 @@ impl Switchboard {
             calls: HashMap::new(),
             recorder,
             changed: Vec::new(),
+            arrivals: Vec::new(),
             counts: Counts::default(),
             has_quit: false,
         }
     }
 
     /// Adds a client, and returns its number.
-    pub(super) fn add(&mut self, access: Arc<Access>) -> u64 {
+    pub(super) fn add(&mut self, access: Arc<Access>, origin: Origin) -> u64 {
         let number = self.next_client;
         self.next_client += 1;
-        let mut session = Session::sharing(&self.budgets, &self.greeting, self.limits.clone());
+        let greeting = self.greeting_for(&access);
+        let mut session = Session::sharing(&self.budgets, &greeting, self.limits.clone());
         session.keep_arguments_as_text();
         if self.is_full() {
             session.close(CloseReason::ConnectionLimit);
@@ -128,15 +138,34 @@ impl Switchboard {
             let greeting = String::from_utf8_lossy(session.output());
             recorder.message(Direction::Received, greeting.trim(), 0);
         }
-        let client = Client { session, access, recorder, undo: Vec::new(), is_marked: false };
+        let client =
+            Client { session, access, recorder, undo: Vec::new(), is_marked: false, origin };
         self.clients.insert(number, client);
         self.mark(number);
         number
     }
 
+    /// Returns the greeting of a client, which says whether it can have further monitors, and whether
+    /// all of them are to be the proxy's, as QEMU's own have no restrictions and are not recorded.
+    fn greeting_for(&self, access: &Access) -> Greeting {
+        let mut greeting = self.greeting.clone();
+        if access.policy.allows(OPEN_MONITOR) {
+            greeting.capabilities.push(Capability::Unknown(OFFERED.into()));
+            if access.is_restricted() || self.recorder.is_some() {
+                greeting.capabilities.push(Capability::Unknown(ONLY.into()));
+            }
+        }
+        greeting
+    }
+
+    /// Takes the further clients, as which others have passed sockets.
+    pub(super) fn take_arrivals(&mut self) -> Vec<(Socket, Arc<Access>)> {
+        std::mem::take(&mut self.arrivals)
+    }
+
     /// Returns whether there are as many clients as there may be.
     pub(super) fn is_full(&self) -> bool {
-        self.clients.len() >= self.limits.connections
+        self.clients.len() + self.arrivals.len() >= self.limits.connections
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -200,11 +229,19 @@ impl Switchboard {
 
     /// Passes on what a client has sent, as far as that is possible now.
     pub(super) fn advance(&mut self, number: u64, now: Instant) {
+        let size = |this: &mut Self| this.session(number).map_or(0, |it| it.output().len());
+        let before = size(self);
         while let Some(request) = self.session(number).and_then(Session::next_request) {
             if let Err(refused) = self.pass_on(number, request, now) {
                 let (request, error) = *refused;
                 self.answer(number, request, &Err(error));
             }
+        }
+        let has_answered = size(self) > before;
+        let Some(client) = self.clients.get_mut(&number) else { return };
+        // Were both ends of a connection passed, the proxy would answer its own errors forever.
+        if client.origin == Origin::Passed && has_answered && !client.session.is_negotiated() {
+            client.session.close(CloseReason::Client);
         }
     }
 
@@ -222,9 +259,19 @@ impl Switchboard {
         if let Some(recorder) = &client.recorder {
             recorder.message(Direction::Sent, &text::command(&request), descriptors.len());
         }
-        if let Some(error) = client.access.policy.refusal(&request.name) {
+        if let Some(error) = refusal(&client.access, &request) {
             self.counts.denied += 1;
             return Err(Box::new((request, error)));
+        }
+        if request.name == OPEN_MONITOR {
+            let access = Arc::clone(&client.access);
+            return match self.open_monitor(descriptors, access) {
+                Ok(nothing) => {
+                    self.answer(number, request, &Ok(&*nothing));
+                    Ok(())
+                }
+                Err(error) => Err(Box::new((request, error))),
+            };
         }
         let mut submission = Submission::new(request.name.clone());
         submission.descriptors = descriptors;
@@ -263,6 +310,23 @@ impl Switchboard {
         }
     }
 
+    /// Makes a socket that a client has passed a further client, with the same rights. Returns the reply.
+    fn open_monitor(
+        &mut self,
+        descriptors: Vec<Descriptor>,
+        access: Arc<Access>,
+    ) -> Result<Box<RawValue>, QmpError> {
+        let [descriptor] = <[Descriptor; 1]>::try_from(descriptors).map_err(|descriptors| {
+            let desc = format!("one socket has to be passed, not {}", descriptors.len());
+            QmpError::generic(desc)
+        })?;
+        if self.is_full() {
+            return Err(QmpError::generic("the proxy has as many clients as it may have"));
+        }
+        self.arrivals.push((UnixStream::from(descriptor).into(), access));
+        to_raw_value(&Empty {}).map_err(|error| QmpError::generic(error.to_string()))
+    }
+
     /// Takes what has arrived from the monitor.
     pub(super) fn receive(&mut self, input: &mut Input) {
         while let Some(incoming) = self.upstream.next(input) {
@@ -283,6 +347,9 @@ impl Switchboard {
                 if let Some(client) = self.clients.get_mut(&number) {
                     client.undo.extend(undo);
                 }
+                if matches!(result, Err(ProtocolError::Closed(_))) && self.is_owner(number) {
+                    return;
+                }
                 let result = result.map_err(own_error);
                 match redactor {
                     Some(redactor) => {
@@ -299,6 +366,10 @@ impl Switchboard {
                 }
             }
         }
+    }
+
+    fn is_owner(&self, number: u64) -> bool {
+        self.clients.get(&number).is_some_and(|client| client.access.is_owner)
     }
 
     fn answer(&mut self, number: u64, request: Request, result: &Result<&RawValue, QmpError>) {
@@ -349,36 +420,5 @@ impl Client {
         if !std::mem::replace(&mut self.is_marked, true) {
             changed.push(number);
         }
-    }
-}
-
-/// Returns whether a command takes file descriptors. No other one does, in any release of QEMU.
-fn takes_descriptors(command: &str) -> bool {
-    matches!(command, "add-fd" | "getfd")
-}
-
-/// Returns an error of the monitor as it is, and any other one as the proxy's.
-fn own_error(error: ProtocolError) -> QmpError {
-    let outcome = match &error {
-        ProtocolError::Server(error) => return error.error.clone(),
-        ProtocolError::Closed(closed) if closed.sent => "; it may have been executed",
-        ProtocolError::Closed(_) => "; it has not been executed",
-        ProtocolError::Timeout(_) => "; it may still be executed",
-        _ => "",
-    };
-    QmpError::generic(format!("the proxy failed: {}{outcome}", Error::from(error).report()))
-}
-
-/// Returns the command that removes the descriptors which a command has added.
-fn undo(request: &Request, value: &RawValue) -> Option<Undo> {
-    match request.name.as_str() {
-        "add-fd" => Some(Undo { command: "remove-fd", arguments: value.get().to_owned() }),
-        "getfd" => {
-            let arguments: serde_json::Value =
-                serde_json::from_str(request.arguments_text()?).ok()?;
-            let name = arguments.get("fdname")?;
-            Some(Undo { command: "closefd", arguments: format!(r#"{{"fdname": {name}}}"#) })
-        }
-        _ => None,
     }
 }

@@ -46,7 +46,13 @@ fn tcp(host: &str, port: u16, within: Duration) -> io::Result<TcpStream> {
 
 impl Upstream {
     /// Waits for the greeting, and negotiates.
-    pub(super) fn negotiate(socket: Socket, within: Duration) -> Result<(Self, Connection)> {
+    ///
+    /// # Errors
+    /// The reason why the connection has ended.
+    pub(super) fn negotiate(
+        socket: Socket,
+        within: Duration,
+    ) -> Result<(Self, Connection), Arc<End>> {
         let mut settings = Settings::default();
         // A number that no earlier client of the monitor has used, as the clients choose it.
         settings.negotiation_id = (1 << 40) + (RandomState::new().hash_one(0_u8) >> 16);
@@ -59,7 +65,7 @@ impl Upstream {
                 return Ok((this, connection));
             }
             if let Some(end) = connection.take_ended() {
-                return Err(handshake_error(end));
+                return Err(end);
             }
             this.send(&mut connection);
             let wants = this.interest(&connection);
@@ -130,7 +136,7 @@ pub(super) fn timeout(deadline: Option<Instant>) -> Option<Timespec> {
 }
 
 /// Returns the error of a handshake that failed: the reason for the end is the error itself.
-fn handshake_error(end: Arc<End>) -> Error {
+pub(super) fn handshake_error(end: Arc<End>) -> Error {
     match Arc::try_unwrap(end) {
         Ok(End::Protocol(error)) => error.into(),
         Ok(End::Handshake(timeout)) => timeout.into(),

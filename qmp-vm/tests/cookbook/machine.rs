@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use qmp_client::qmp::commands::{InputSendEvent, QueryStatus};
+use qmp_client::qmp::commands::{InputSendEvent, QueryChardev, QueryStatus};
 use qmp_client::qmp::events::Wakeup;
 use qmp_client::qmp::types::{
     InputEvent, InputKeyEvent, InputKeyEventWrapper, KeyValue, QKeyCode, QKeyCodeWrapper, RunState,
@@ -41,6 +41,28 @@ live! { qemu,
 
         let vm = Vm::start(qemu, "-M pc -S -m 64 -device virtio-balloon-pci");
         assert_eq!(block_on(overview::run(&vm.address())).unwrap().balloon, Some(64 << 20));
+    }
+}
+
+live! { qemu,
+    fn another_monitor_hears_events(qemu) {
+        let vm = Vm::start(qemu, "-M none -S");
+        let before = vm.holdings();
+        let heard = std::thread::scope(|scope| {
+            let listening = scope.spawn(|| another_monitor::run(&vm.address(), Duration::from_secs(1)));
+            // Until it listens, and when it does.
+            while !listening.is_finished() {
+                vm.test.execute(Raw::<Value>::new("cont")).unwrap();
+                vm.test.execute(Raw::<Value>::new("stop")).unwrap();
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            listening.join().unwrap().unwrap()
+        });
+        assert!(heard.iter().any(|name| name == "STOP"), "{heard:?}");
+        assert!(heard.iter().any(|name| name == "RESUME"), "{heard:?}");
+        assert_eq!(vm.holdings(), before);
+        let chardevs = vm.test.execute(QueryChardev::new()).unwrap();
+        assert!(chardevs.iter().all(|it| !it.label.starts_with("qmp-monitor")), "{chardevs:?}");
     }
 }
 

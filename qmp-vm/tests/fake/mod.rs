@@ -28,6 +28,7 @@ pub struct Fake {
     pub netdevs: BTreeSet<String>,
     /// The objects, such as memory.
     pub objects: BTreeSet<String>,
+    pub chardevs: BTreeSet<String>,
     pub files: BTreeSet<u64>,
     pub frozen: bool,
     /// The commands that are refused, and the class of the error.
@@ -155,6 +156,16 @@ impl Fake {
                 let taken = names.all(|name| self.descriptors.remove(name));
                 sure(taken && self.netdevs.insert(text("id")))
             }
+            "chardev-add" => {
+                let name = text_at(arguments, "/backend/data/addr/data/str");
+                sure(self.descriptors.remove(&name) && self.chardevs.insert(text("id")))
+            }
+            "chardev-remove" => {
+                let is_used = self.objects.contains(&text("id"));
+                sure(!is_used && self.chardevs.remove(&text("id")))
+            }
+            "query-chardev" => Ok(json!([])),
+            "qom-list-types" => Ok(json!([{"name": "monitor-qmp"}])),
             "netdev_del" => sure(self.netdevs.remove(&text("id"))),
             "guest-file-open" => {
                 self.handles += 1;
@@ -172,6 +183,10 @@ impl Fake {
             _ => Ok(json!({})),
         }
     }
+}
+
+fn text_at(arguments: &Value, place: &str) -> String {
+    arguments.pointer(place).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 impl Played {

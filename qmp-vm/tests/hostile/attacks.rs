@@ -243,6 +243,10 @@ pub(crate) fn honest(name: &str, arguments: &Value) -> Value {
     ]);
     match name {
         "add-fd" => json!({"fdset-id": 1, "fd": 7}),
+        "qom-list-types" => json!([{"name": "monitor-qmp", "parent": "monitor"}]),
+        "query-chardev" => {
+            json!([{"label": "qmp-monitor-0", "filename": "disconnected:", "frontend-open": false}])
+        }
         "query-status" => json!({"status": "running", "running": true}),
         "query-hotpluggable-cpus" => json!([{"type": "cpu", "vcpus-count": 1, "props": {}}]),
         "query-jobs" => json!(["running", "ready", "pending", "paused", "concluded"].map(job)),

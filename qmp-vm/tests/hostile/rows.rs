@@ -23,7 +23,7 @@ use qmp_client::{Client, Error, Raw, blocking};
 use qmp_vm::agent::Agent;
 use qmp_vm::{
     Capabilities, DeviceCapabilities, Exec, JobOutcome, MigrationOutcome, ShutdownMode,
-    SuspendMode, Workflows,
+    SuspendMode, Workflows, futures_io,
 };
 use serde_json::{Value, json};
 
@@ -137,6 +137,11 @@ fn program() -> Exec {
     Exec::new("program").within(WITHIN)
 }
 
+/// Drives a connection, whose peer has left.
+fn drive(driver: futures_io::Driver<async_io::Async<std::os::unix::net::UnixStream>>) {
+    std::thread::spawn(|| async_io::block_on(driver));
+}
+
 fn itself<T>(client: T) -> T {
     client
 }
@@ -161,6 +166,8 @@ pub(crate) const MONITOR: &[Row] = rows![itself;
     "Workflows::human_monitor", "human-monitor-command", |vm| vm.human_monitor("info version");
     "Workflows::unplug", "device_del", |vm| vm.unplug("d0", WITHIN);
     "Workflows::add_descriptor", "add-fd", |vm| vm.add_descriptor(null());
+    "Workflows::unplug_disk", "blockdev-del", |vm| vm.unplug_disk("d0", "node", WITHIN);
+    "Workflows::unplug_disk", "query-named-block-nodes", |vm| vm.unplug_disk("d0", "node", WITHIN);
     "Workflows::plug_disk", "blockdev-add", |vm| vm.plug_disk(null(), "node", |_| node(), card());
     "Workflows::plug_disk", "device_add", |vm| vm.plug_disk(null(), "node", |_| node(), card());
     "Workflows::plug_nic", "getfd", |vm| vm.plug_nic("net", [null()], [null()], |_| netdev(), card());
@@ -215,6 +222,14 @@ pub(crate) const PAIRS: &[Row] = pairs![
     "Workflows::remove_fdset", "remove-fd", |vm|
         { let fdset = vm.add_descriptor(null()).unwrap().keep(); vm.remove_fdset(&fdset) },
         { let fdset = vm.add_descriptor(null()).await.unwrap().keep(); vm.remove_fdset(&fdset).await };
+    "Workflows::open_monitor", "qom-list-types", |vm|
+        vm.open_monitor(), futures_io::open_monitor(&vm, drive).await;
+    "Workflows::open_monitor", "query-chardev", |vm|
+        vm.open_monitor(), futures_io::open_monitor(&vm, drive).await;
+    "Workflows::open_monitor", "chardev-add", |vm|
+        vm.open_monitor(), futures_io::open_monitor(&vm, drive).await;
+    "Workflows::open_monitor", "object-add", |vm|
+        vm.open_monitor(), futures_io::open_monitor(&vm, drive).await;
     "FdsetGuard::remove", "remove-fd", |vm|
         vm.add_descriptor(null()).unwrap().remove(), vm.add_descriptor(null()).await.unwrap().remove().await;
     "FdsetGuard::drop", "remove-fd", |vm|

@@ -8,6 +8,7 @@ mod crowd;
 mod descriptors;
 mod ends;
 mod events;
+mod monitors;
 mod policy;
 mod support;
 mod text;

@@ -1,6 +1,6 @@
 //! Devices that are unplugged, at the second attempt if need be.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use qmp_client::{Error, Result, WaitedFor};
 use qmp_vm::{Unplugged, Workflows};
@@ -8,6 +8,9 @@ use serde_json::json;
 
 use crate::peer::Peer;
 use crate::{PATIENCE, SOON, play, play_blocking};
+
+/// A deadline that is expected to pass after a second request.
+const LONGER: Duration = Duration::from_millis(900);
 
 fn refuses(peer: &mut Peer, class: &str, desc: &str) {
     let id = peer.expect("device_del");
@@ -82,11 +85,20 @@ fn a_busy_guest_is_asked_again() {
         },
         deleted,
     );
-    // The device was released between the two requests.
+    // The device was released between the two requests, and its event arrives before or after the
+    // second reply.
+    unplugged(
+        |peer| {
+            is_in_process(peer);
+            reports(peer, "DEVICE_DELETED");
+        },
+        deleted,
+    );
     unplugged(
         |peer| {
             is_in_process(peer);
             is_gone(peer);
+            reports(peer, "DEVICE_DELETED");
         },
         deleted,
     );
@@ -127,4 +139,94 @@ fn a_guest_that_stays_busy() {
     };
     play(script, async |client| check(client.unplug("d0", SOON).await.unwrap_err()));
     play_blocking(script, |client| check(client.unplug("d0", SOON).unwrap_err()));
+}
+
+/// A device that has disappeared holds its node until the event: `unplug` returned before, and the node
+/// was in use.
+#[test]
+fn a_device_without_a_name_is_waited_for() {
+    let script = |peer: &mut Peer| {
+        is_in_process(peer);
+        is_gone(peer);
+    };
+    let check = |error: Error| {
+        assert!(error.is_timeout(), "{error:?}");
+        let report = error.report();
+        assert!(report.contains("DEVICE_DELETED of device `d0`"), "{report}");
+        assert!(report.contains("not found"), "{report}");
+    };
+    play(script, async |client| check(client.unplug("d0", LONGER).await.unwrap_err()));
+    play_blocking(script, |client| check(client.unplug("d0", LONGER).unwrap_err()));
+}
+
+fn is_used(peer: &mut Peer) {
+    let id = peer.expect("blockdev-del");
+    let error = json!({"class": "GenericError", "desc": "Node n0 is in use"});
+    peer.send(&json!({"error": error, "id": id}).to_string());
+    let id = peer.expect("query-named-block-nodes");
+    peer.succeed(&id, json!([node("n0")]));
+}
+
+fn node(name: &str) -> serde_json::Value {
+    json!({"file": "f", "node-name": name, "ro": false, "drv": "raw", "backing_file_depth": 0,
+        "encrypted": false, "detect_zeroes": "off", "bps": 0, "bps_rd": 0, "bps_wr": 0, "iops": 0,
+        "iops_rd": 0, "iops_wr": 0, "write_threshold": 0, "active": true, "children": [],
+        "cache": {"writeback": true, "direct": false, "no-flush": false},
+        "image": {"filename": "f", "format": "raw", "virtual-size": 1}})
+}
+
+fn unplugged_disk(script: fn(&mut Peer), check: impl Fn(Result<Unplugged>)) {
+    play(script, async |client| check(client.unplug_disk("d0", "n0", PATIENCE).await));
+    play_blocking(script, |client| check(client.unplug_disk("d0", "n0", PATIENCE)));
+}
+
+#[test]
+fn a_disk_is_unplugged_with_its_node() {
+    let is =
+        |expected| move |unplugged: Result<Unplugged>| assert_eq!(unplugged.unwrap(), expected);
+    unplugged_disk(
+        |peer| {
+            accepts(peer);
+            reports(peer, "DEVICE_DELETED");
+            is_used(peer);
+            is_used(peer);
+            let id = peer.expect("blockdev-del");
+            peer.succeed(&id, json!({}));
+        },
+        is(Unplugged::Deleted),
+    );
+    // The guest keeps the device, and the node stays.
+    unplugged_disk(
+        |peer| {
+            accepts(peer);
+            reports(peer, "DEVICE_UNPLUG_GUEST_ERROR");
+        },
+        is(Unplugged::Refused),
+    );
+    // Both are gone: an earlier attempt was not waited for.
+    unplugged_disk(
+        |peer| {
+            is_gone(peer);
+            let id = peer.expect("blockdev-del");
+            let desc = "Failed to find node with node-name='n0'";
+            let error = json!({"class": "GenericError", "desc": desc});
+            peer.send(&json!({"error": error, "id": id}).to_string());
+            let id = peer.expect("query-named-block-nodes");
+            peer.succeed(&id, json!([node("other")]));
+        },
+        is(Unplugged::Deleted),
+    );
+    // Waiting would not help.
+    unplugged_disk(
+        |peer| {
+            is_gone(peer);
+            let id = peer.expect("blockdev-del");
+            let desc = "Node n0 is not owned by the monitor";
+            let error = json!({"class": "GenericError", "desc": desc});
+            peer.send(&json!({"error": error, "id": id}).to_string());
+            let id = peer.expect("query-named-block-nodes");
+            peer.succeed(&id, json!([node("n0")]));
+        },
+        |unplugged| assert_eq!(unplugged.unwrap_err().command(), Some("blockdev-del")),
+    );
 }
