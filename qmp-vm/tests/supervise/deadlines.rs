@@ -1,0 +1,56 @@
+//! Every method that waits keeps its deadline, in an outage and with a peer that has stopped.
+
+use std::time::{Duration, Instant};
+
+use qmp_client::qmp::commands::QueryStatus;
+use qmp_vm::supervise::Supervised;
+
+use crate::front::{Front, PATIENCE, SOON, policy, scenarios};
+use crate::host::{Act, Host, path};
+
+/// Runs each method that has a deadline, and checks that it passes.
+fn each<F: Front>(vm: &Supervised<F::Client>) {
+    let timed = |name: &str, failed: &dyn Fn() -> bool| {
+        let begin = Instant::now();
+        assert!(failed(), "{name}");
+        let took = begin.elapsed();
+        // A busy host is late.
+        assert!(took >= SOON && took < SOON + Duration::from_secs(20), "{name}: {took:?}");
+    };
+    timed("Call::execute", &|| {
+        let error = F::get(vm.call(QueryStatus::new()).within(SOON).execute()).unwrap_err();
+        error.error.is_timeout()
+    });
+    timed("Supervised::execute", &|| {
+        F::get(vm.execute(QueryStatus::new())).unwrap_err().error.is_timeout()
+    });
+    timed("Changes::next_within", &|| {
+        let mut changes = vm.changes();
+        if vm.client().is_some() {
+            F::get(changes.next_within(PATIENCE)).unwrap().unwrap();
+        }
+        F::get(changes.next_within(SOON)).unwrap().unwrap_err().is_timeout()
+    });
+    timed("Events::next_within", &|| {
+        F::get(vm.raw_events().next_within(SOON)).unwrap().unwrap_err().is_timeout()
+    });
+}
+
+scenarios! {
+    fn in_an_outage<F>() {
+        let options = qmp_client::Options::new().calls_within(SOON);
+        let vm = F::dial(&path(), policy().options(options));
+        each::<F>(&vm);
+        let begin = Instant::now();
+        assert!(F::get(vm.client_within(SOON)).unwrap_err().is_timeout());
+        assert!(begin.elapsed() >= SOON);
+    }
+
+    fn with_a_peer_that_has_stopped<F>() {
+        let options = qmp_client::Options::new().calls_within(SOON);
+        let host = Host::new(|_, _| Act::Ignore);
+        let vm = F::dial(host.path(), policy().options(options));
+        F::get(vm.client_within(PATIENCE)).unwrap();
+        each::<F>(&vm);
+    }
+}
