@@ -36,7 +36,7 @@ impl Fate {
         match error {
             Error::Server(_) | Error::Decode(_) => Self::Answered,
             Error::Misuse(_) | Error::Launch(_) => Self::NotExecuted,
-            Error::Closed(closed) if !closed.sent => Self::NotExecuted,
+            Error::Closed(closed) if closed.not_executed => Self::NotExecuted,
             Error::Timeout(timeout) if !timeout.sent => Self::NotExecuted,
             _ => Self::MaybeExecuted,
         }

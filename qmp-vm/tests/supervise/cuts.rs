@@ -129,10 +129,7 @@ scenarios! {
                         let id = format!("o{thread}x{index}");
                         let add: qmp_client::Raw = qmp_client::Raw::new("object-add")
                             .arguments(&serde_json::json!({"qom-type": "iothread", "id": id}));
-                        let fate = match F::get(vm.execute(add)) {
-                            Ok(_) => None,
-                            Err(error) => Some(error.fate),
-                        };
+                        let fate = F::get(vm.execute(add)).err();
                         fates.lock().unwrap().push((id, fate));
                         F::get(vm.execute(QueryStatus::new())).unwrap();
                         F::get(vm.execute(QueryNamedBlockNodes::new())).unwrap();
@@ -157,11 +154,11 @@ scenarios! {
                     false
                 }
             };
-            match fate {
+            match fate.as_ref().map(|error| error.fate) {
                 None => assert!(exists, "{id} was answered"),
                 Some(Fate::NotExecuted) => assert!(!exists, "{id} was not sent"),
                 Some(Fate::MaybeExecuted) => unknown += 1,
-                Some(fate) => panic!("{id}: {fate:?}"),
+                Some(_) => panic!("{id}: {fate:?}"),
             }
         }
         let cuts = cutter.cuts.load(Ordering::SeqCst);
