@@ -5,8 +5,21 @@
 //! connected to the first QEMU, version 10.0.2: running
 //! STOP
 //! lost: the peer closed it
-//! connected to another QEMU: its process was 4711 and is 4812, version 10.0.2: running
+//! connected to the same QEMU, version 10.0.2: paused
+//! lost: the peer closed it
+//! ended: the process 4711 of QEMU has ended
 //! ```
+//!
+//! - A subscription outlasts connections. Where events may be missing, it says so, in order: after a
+//!   gap, everything that was learnt from events is asked for again.
+//! - Each connection says whether it is the same QEMU. A machine that was started again at the same
+//!   address has nothing of what was done to the one before.
+//! - A call that fails says whether its command was executed. Those that only ask are repeated on the
+//!   next connection, within their deadline.
+//! - Everything that takes a client works on `client_within`, and ends with that connection.
+//!
+//! With the blocking client, this is `qmp_vm::blocking::supervise`, and a thread for each of the two
+//! streams.
 
 use std::time::Duration;
 
@@ -17,7 +30,10 @@ use qmp_vm::supervise::{Change, Fate, Gap, Item, Supervised, Supervision};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::process::ExitCode {
     let address = std::env::args().nth(1).unwrap_or_else(|| "/run/vm.sock".to_owned());
-    match run(&address, |line| println!("{line}")).await {
+    // The process of QEMU is the machine: when it has ended, no other is waited for. Without this,
+    // QEMU may be started again.
+    let policy = Supervision::new().end_with_process().give_up_after(Duration::from_secs(60));
+    match run(&address, policy, |line| println!("{line}")).await {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{}", error.report());
@@ -26,10 +42,7 @@ async fn main() -> std::process::ExitCode {
     }
 }
 
-pub async fn run(address: &str, mut print: impl FnMut(String)) -> Result<()> {
-    // The process of QEMU is the machine: when it has ended, no other is waited for. Without this,
-    // it may be started again.
-    let policy = Supervision::new().end_with_process().give_up_after(Duration::from_secs(60));
+pub async fn run(address: &str, policy: Supervision, mut print: impl FnMut(String)) -> Result<()> {
     let vm = qmp_vm::tokio::supervise(address, policy)?;
     let (mut events, mut changes) = (vm.raw_events(), vm.changes());
     loop {
@@ -44,17 +57,15 @@ pub async fn run(address: &str, mut print: impl FnMut(String)) -> Result<()> {
                 }
                 Some(Ok(Item::Gap(gap))) => print(format!("{gap}: {}", status(&vm).await)),
                 Some(Ok(_)) => {}
-                Some(Err(error)) if error.is_closed() => {}
-                Some(Err(error)) => print(error.report()),
-                None => return Ok(()),
+                Some(Err(error)) if !error.is_closed() => print(error.report()),
+                Some(Err(_)) | None => {
+                    print(format!("ended: {}", vm.ended().await));
+                    return Ok(());
+                }
             },
             change = changes.next() => match change {
                 Some(Change::Lost(lost)) => print(format!("lost: {}", lost.reason)),
-                Some(Change::Ended(ended)) => {
-                    print(format!("ended: {ended}"));
-                    return Ok(());
-                }
-                // The events tell.
+                // The subscription tells.
                 _ => {}
             },
         }

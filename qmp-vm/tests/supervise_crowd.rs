@@ -115,20 +115,27 @@ impl Crowd {
     /// Executes commands on the even ones until `stop`, a hundred a second each at most, and returns
     /// how long each took, sorted.
     async fn measure(&self, stop: Instant, each: Duration) -> Vec<Duration> {
-        let tasks: Vec<_> = self.vms.iter().step_by(2).cloned().enumerate().map(|(index, vm)| {
-            tokio::spawn(async move {
-                let mut took = Vec::new();
-                // Not all of them at once.
-                tokio::time::sleep(each.mul_f64((index % 1000) as f64 / 1000.0)).await;
-                while Instant::now() < stop {
-                    let begin = Instant::now();
-                    vm.call(QueryStatus::new()).within(PATIENCE).execute().await.unwrap();
-                    took.push(begin.elapsed());
-                    tokio::time::sleep(each).await;
-                }
-                took
+        let tasks: Vec<_> = self
+            .vms
+            .iter()
+            .step_by(2)
+            .cloned()
+            .enumerate()
+            .map(|(index, vm)| {
+                tokio::spawn(async move {
+                    let mut took = Vec::new();
+                    // Not all of them at once.
+                    tokio::time::sleep(each.mul_f64((index % 1000) as f64 / 1000.0)).await;
+                    while Instant::now() < stop {
+                        let begin = Instant::now();
+                        vm.call(QueryStatus::new()).within(PATIENCE).execute().await.unwrap();
+                        took.push(begin.elapsed());
+                        tokio::time::sleep(each).await;
+                    }
+                    took
+                })
             })
-        }).collect();
+            .collect();
         let mut all = Vec::new();
         for task in tasks {
             all.extend(task.await.unwrap());
@@ -141,18 +148,27 @@ impl Crowd {
     /// answered and how many failed.
     async fn use_the_others(&self, stop: Instant, each: Duration) -> (u64, u64) {
         let (answered, failed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        let tasks: Vec<_> = self.vms.iter().skip(1).step_by(2).cloned().enumerate().map(|(index, vm)| {
-            let (answered, failed) = (Arc::clone(&answered), Arc::clone(&failed));
-            tokio::spawn(async move {
-                tokio::time::sleep(each.mul_f64((index % 1000) as f64 / 1000.0)).await;
-                while Instant::now() < stop {
-                    let call = vm.call(QueryStatus::new()).within(Duration::from_secs(10)).execute();
-                    let counter = if call.await.is_ok() { &answered } else { &failed };
-                    counter.fetch_add(1, Ordering::Relaxed);
-                    tokio::time::sleep(each).await;
-                }
+        let tasks: Vec<_> = self
+            .vms
+            .iter()
+            .skip(1)
+            .step_by(2)
+            .cloned()
+            .enumerate()
+            .map(|(index, vm)| {
+                let (answered, failed) = (Arc::clone(&answered), Arc::clone(&failed));
+                tokio::spawn(async move {
+                    tokio::time::sleep(each.mul_f64((index % 1000) as f64 / 1000.0)).await;
+                    while Instant::now() < stop {
+                        let call =
+                            vm.call(QueryStatus::new()).within(Duration::from_secs(10)).execute();
+                        let counter = if call.await.is_ok() { &answered } else { &failed };
+                        counter.fetch_add(1, Ordering::Relaxed);
+                        tokio::time::sleep(each).await;
+                    }
+                })
             })
-        }).collect();
+            .collect();
         for task in tasks {
             task.await.unwrap();
         }
@@ -209,11 +225,10 @@ async fn the_others_do_not_notice() {
     let mut figures = Vec::new();
     for disturbed in [false, true] {
         let (used, stop) = (cpu(), Instant::now() + length);
-        let (took, others, disturbances) = tokio::join!(
-            crowd.measure(stop, each),
-            crowd.use_the_others(stop, each),
-            async { if disturbed { crowd.disturb(stop).await } else { (0, 0) } },
-        );
+        let (took, others, disturbances) =
+            tokio::join!(crowd.measure(stop, each), crowd.use_the_others(stop, each), async {
+                if disturbed { crowd.disturb(stop).await } else { (0, 0) }
+            },);
         let (calls, (answered, failed)) = (took.len() as u64, others);
         let per_call = (cpu() - used) / (calls + answered + failed).max(1) as u32;
         println!(

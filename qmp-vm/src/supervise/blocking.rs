@@ -54,7 +54,7 @@ impl Source {
 
 /// Starts the thread that keeps a connection.
 pub(crate) fn start(source: Source, policy: Supervision) -> Result<Supervised<Client>> {
-    let shared = Arc::new(Shared::new(source.name.clone(), Instant::now, &policy));
+    let shared = Arc::new(Shared::new(source.name.clone(), Instant::now, &policy, Client::close));
     let supervised = Supervised::new(Hold::new(Arc::clone(&shared)));
     let thread = std::thread::Builder::new().name("qmp-supervise".to_owned());
     let keeper = move || Client::run(keep(shared, source, policy));

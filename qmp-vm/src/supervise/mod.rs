@@ -77,6 +77,7 @@ mod nonblocking;
 mod process;
 mod shared;
 mod supervision;
+mod waiters;
 mod written;
 
 pub use call::{Call, CallError, Fate};

@@ -102,7 +102,9 @@ mod tests {
         for name in ["", "/usr/sbin/virtqemud", "socat", "/opt/qemu/manager"] {
             assert!(!is_qemu(name), "{name}");
         }
-        assert!(runs_qemu(b"/lib64/ld-linux-x86-64.so.2\0--library-path\0/x\0/x/qemu-system-arm\0-M\0virt\0"));
+        assert!(runs_qemu(
+            b"/lib64/ld-linux-x86-64.so.2\0--library-path\0/x\0/x/qemu-system-arm\0-M\0virt\0"
+        ));
         assert!(!runs_qemu(b"/usr/bin/socat\0unix:/run/a\0exec:qemu-system-arm\0"));
         assert!(!runs_qemu(b""));
     }

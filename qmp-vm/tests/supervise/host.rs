@@ -19,8 +19,6 @@ const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, 
 #[derive(Clone, Copy, Debug)]
 pub enum Act {
     Answer,
-    /// Executes it, sends an event, and answers.
-    Event(&'static str),
     /// Executes it, and cuts the connection before it answers.
     Cut,
     /// Does not execute it, and does not answer.
@@ -98,13 +96,8 @@ impl Host {
         uuid: &'static str,
         script: impl FnMut(u32, &str) -> Act + Send + 'static,
     ) -> Self {
-        let inner = Inner {
-            script: Box::new(script),
-            uuid,
-            log: Vec::new(),
-            connections: 0,
-            stream: None,
-        };
+        let inner =
+            Inner { script: Box::new(script), uuid, log: Vec::new(), connections: 0, stream: None };
         let (inner, stop) = (Arc::new(Mutex::new(inner)), Arc::new(AtomicBool::new(false)));
         Self { path, inner, stop, thread: None }
     }
@@ -124,7 +117,10 @@ impl Host {
     /// Sends an event.
     pub fn send(&self, event: &str) {
         let inner = self.inner.lock().unwrap();
-        send(inner.stream.as_ref().unwrap(), &json!({"event": event, "timestamp": {"seconds": 1, "microseconds": 2}}));
+        send(
+            inner.stream.as_ref().unwrap(),
+            &json!({"event": event, "timestamp": {"seconds": 1, "microseconds": 2}}),
+        );
     }
 
     /// Returns the number of times that a command was executed.
@@ -179,10 +175,6 @@ fn serve(inner: &Mutex<Inner>, stream: UnixStream) {
             continue;
         }
         inner.log.push((number, name.clone()));
-        if let Act::Event(event) = act {
-            let event = json!({"event": event, "timestamp": {"seconds": 1, "microseconds": 2}});
-            send(&stream, &event);
-        }
         if let Act::Cut = act {
             let _ = stream.shutdown(Shutdown::Both);
             break;
