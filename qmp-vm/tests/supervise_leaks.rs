@@ -1,4 +1,4 @@
-//! Supervised connections leave no thread, descriptor or task behind. In a program of its own: those
+//! Supervised connections leave no thread, descriptor or task. In a program of its own: those
 //! of other tests would be counted.
 
 #![cfg(all(target_os = "linux", feature = "blocking", feature = "tokio"))]

@@ -59,8 +59,8 @@
 //!              (handles)                  phase, waiters      (keeper)
 //! ```
 //!
-//! The loop of the keeper, [`keep`](keep::keep), is written once. A client says how a stream is
-//! opened, how its I/O is done, and how callers wait for the state to change ([`Supervisable`]).
+//! The loop of the keeper is written once. A client says how a stream is opened, how its I/O is done,
+//! and how callers wait for the state to change ([`Supervisable`]).
 
 mod backoff;
 #[cfg(feature = "blocking")]
@@ -89,6 +89,9 @@ pub use handle::Supervised;
 pub use identity::{Identity, SameQemu};
 pub use nonblocking::{Keeper, Opened, Source, start};
 pub use supervision::Supervision;
+
+#[cfg(all(unix, feature = "blocking"))]
+pub(crate) use blocking::wait_readable;
 
 #[cfg(all(unix, feature = "blocking"))]
 pub(crate) use blocking::wait_readable;

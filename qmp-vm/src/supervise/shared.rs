@@ -162,15 +162,17 @@ impl<C> Shared<C> {
 
     /// Enters a phase, unless that is over; returns whether it was entered.
     pub(super) fn enter(&self, phase: Phase<C>) -> bool {
-        let (entered, _left) = self.change(|state| {
+        let (entered, _left, _interrupt) = self.change(|state| {
             if state.deserted || matches!(state.phase, Phase::Ended(_)) {
-                return (false, Some(phase));
+                return (false, phase, None);
             }
+            // It would keep the stream of this connection open.
+            let interrupt = state.interrupt.take();
             if let Phase::Connected(connected) = &phase {
                 (state.number, state.identity) =
                     (connected.number, Some(Arc::clone(&connected.identity)));
             }
-            (true, Some(std::mem::replace(&mut state.phase, phase)))
+            (true, std::mem::replace(&mut state.phase, phase), interrupt)
         });
         // What was left may own a client, and is dropped after the lock is released.
         entered

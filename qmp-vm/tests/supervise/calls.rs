@@ -1,4 +1,4 @@
-//! What becomes of calls.
+//! The fates of calls.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ scenarios! {
         assert_eq!(host.executed("query-status"), 4);
     }
 
-    /// It may have been executed, and would be executed twice.
+    /// Otherwise it might be executed twice.
     fn a_command_that_changes_something_is_not_repeated<F>() {
         let host = Host::new(|number, _| if number == 1 { Act::Cut } else { Act::Answer });
         let vm = F::dial(host.path(), policy());

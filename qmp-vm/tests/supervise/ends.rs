@@ -71,6 +71,13 @@ scenarios! {
         assert!(matches!(ended, Ended::Policy(_)), "{ended:?}");
     }
 
+    /// Callers are told that nothing connects any more.
+    fn a_policy_that_panics_ends_it<F>() {
+        let vm = F::dial(&path(), policy().retry_if(|_| panic!("on purpose")));
+        assert!(matches!(F::get(vm.ended()), Ended::NoKeeper));
+        assert!(F::get(vm.execute(QueryStatus::new())).unwrap_err().error.is_closed());
+    }
+
     /// An outage that ends in time does not count for the next one.
     fn each_outage_has_the_whole_time<F>() {
         let host = Host::new(|_, _| Act::Answer);

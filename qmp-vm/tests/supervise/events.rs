@@ -9,7 +9,7 @@ use crate::front::{PATIENCE, SOON, policy, scenarios};
 use crate::host::{Act, Host, path, wait_until};
 
 scenarios! {
-    /// What is older comes before the gap, and what is newer comes after it.
+    /// Older events come before the gap, and newer ones after it.
     fn a_gap_stands_between_the_events_of_two_connections<F>() {
         let host = Host::new(|_, _| Act::Answer);
         let vm = F::dial(host.path(), policy());

@@ -15,7 +15,7 @@ use crate::front::PATIENCE;
 
 const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}, "package": ""}, "capabilities": ["oob"]}}"#;
 
-/// What the monitor does with a command.
+/// The reaction of the monitor to a command.
 #[derive(Clone, Copy, Debug)]
 pub enum Act {
     Answer,

@@ -74,7 +74,7 @@ fn qemu_is_installed_if_it_is_required() {
 }
 
 live_scenarios! {
-    /// It has the same UUID, and is another one all the same.
+    /// The UUID is the same, and the process is not.
     fn a_qemu_that_is_restarted_is_another_one<F>() {
         for program in qemus() {
             let path = path();
@@ -127,7 +127,7 @@ live_scenarios! {
             qemu.signal(Signal::STOP);
             let error = F::get(vm.call(Stop::new()).within(SOON).execute()).unwrap_err();
             assert_eq!(error.fate, Fate::MaybeExecuted);
-            // The connection is closed, and there is no greeting on the next one.
+            // The connection is closed, and the next one is not greeted.
             vm.reconnect();
             let error = F::get(vm.call(Stop::new()).within(SOON).execute()).unwrap_err();
             assert_eq!(error.fate, Fate::NotExecuted, "{error:?}");
