@@ -93,8 +93,6 @@ pub use supervision::Supervision;
 #[cfg(all(unix, feature = "blocking"))]
 pub(crate) use blocking::wait_readable;
 
-#[cfg(all(unix, feature = "blocking"))]
-pub(crate) use blocking::wait_readable;
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 pub(crate) use nonblocking::no_stream;
 #[cfg(all(unix, any(feature = "blocking", feature = "futures-io")))]
