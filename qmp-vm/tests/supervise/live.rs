@@ -148,12 +148,16 @@ live_scenarios! {
                 Qemu::start(&program, &["-chardev", &chardev, "-mon", "chardev=qmp,mode=control"])
             };
             let mut qemu = socket("reconnect=1");
-            let mut change = F::get(changes.next_within(Duration::from_secs(5)));
-            if qemu.0.try_wait().unwrap().is_some() {
-                qemu = socket("reconnect-ms=100");
-                change = F::get(changes.next_within(PATIENCE));
-            }
-            let Some(Ok(Change::Connected(first))) = change else { panic!("{change:?}") };
+            let first = loop {
+                match F::get(changes.next_within(Duration::from_millis(50))) {
+                    Some(Ok(Change::Connected(first))) => break first,
+                    Some(Err(_)) if qemu.0.try_wait().unwrap().is_some() => {
+                        qemu = socket("reconnect-ms=100");
+                    }
+                    Some(Err(error)) if error.is_timeout() => {}
+                    other => panic!("{other:?}"),
+                }
+            };
             assert_eq!(first.identity.pid(), Some(qemu.0.id()));
             for _ in 0..2 {
                 vm.reconnect();
