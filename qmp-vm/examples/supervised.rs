@@ -23,6 +23,7 @@
 
 use std::time::Duration;
 
+use qmp_client::protocol::Printable;
 use qmp_client::qmp::commands::QueryStatus;
 use qmp_client::{Client, Result};
 use qmp_vm::supervise::{Change, Fate, Gap, Item, Supervised, Supervision};
@@ -48,7 +49,7 @@ pub async fn run(address: &str, policy: Supervision, mut print: impl FnMut(Strin
     loop {
         tokio::select! {
             item = events.next() => match item {
-                Some(Ok(Item::Event(event))) => print(event.name.to_string()),
+                Some(Ok(Item::Event(event))) => print(Printable(&event.name).to_string()),
                 // Whatever was learnt from events is asked for again.
                 Some(Ok(Item::Gap(Gap::Reconnected(connection)))) => {
                     let version = connection.client.version().clone();
