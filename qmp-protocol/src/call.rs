@@ -22,6 +22,8 @@ pub(crate) struct Call {
     /// Whether file descriptors travel with the command.
     pub(crate) has_descriptors: bool,
     pub(crate) deadline: Option<Deadline>,
+    /// The position in the output after the last byte that the command needs.
+    pub(crate) end: u64,
     /// Whether the caller has given the call up, or has been told that it timed out.
     pub(crate) abandoned: bool,
     /// Garbage that has arrived since the command was sent, and may have been the reply.
@@ -34,24 +36,28 @@ impl Call {
         if self.abandoned { None } else { self.deadline }
     }
 
-    pub(crate) fn timeout(&self, deadline: Deadline) -> Error {
-        Timeout::new(WaitedFor::Reply(self.name.clone()), deadline.within)
-            .because(self.possible_reply.as_deref().cloned())
-            .into()
+    pub(crate) fn timeout(&self, deadline: Deadline, sent: bool) -> Error {
+        let timeout = Timeout::new(WaitedFor::Reply(self.name.clone()), deadline.within)
+            .because(self.possible_reply.as_deref().cloned());
+        Timeout { sent, ..timeout }.into()
     }
 
     /// Returns the result of a call in flight whose deadline has passed. `sent` says whether
     /// everything in flight has really been sent.
     pub(crate) fn expired(&self, deadline: Deadline, sent: bool) -> Result<(), Error> {
-        if self.success_response || !sent { Err(self.timeout(deadline)) } else { Ok(()) }
+        if self.success_response || !sent { Err(self.timeout(deadline, true)) } else { Ok(()) }
     }
 
     /// Returns the result of a call in flight when the connection ends. `sent` says whether
-    /// everything in flight has really been sent.
-    pub(crate) fn ended(self, end: &Arc<End>, sent: bool) -> Result<(), Error> {
+    /// everything in flight has really been sent, and nothing from the position `unsent` on has been.
+    pub(crate) fn ended(self, end: &Arc<End>, sent: bool, unsent: u64) -> Result<(), Error> {
         match **end {
             End::Eof if sent && !self.success_response => Ok(()),
-            _ => Err(Closed { sent, ..Closed::new(Some(self.name), end) }.into()),
+            _ => {
+                let not_executed = self.end > unsent;
+                let sent = sent && !not_executed;
+                Err(Closed { sent, not_executed, ..Closed::new(Some(self.name), end) }.into())
+            }
         }
     }
 

@@ -47,6 +47,12 @@ pub trait Request {
         deadlines::recommended(&self.name())
     }
 
+    /// Returns whether the command has no effect on the machine and only returns something, so that
+    /// it can be repeated. False if this is not known.
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
     /// Returns whether the command has arguments at all.
     fn has_arguments(&self) -> bool;
 
@@ -72,6 +78,10 @@ impl<C: Command> Request for C {
 
     fn recommended_deadline(&self) -> Duration {
         const { deadlines::recommended(C::NAME) }
+    }
+
+    fn is_read_only(&self) -> bool {
+        C::READ_ONLY
     }
 
     fn has_arguments(&self) -> bool {
@@ -104,6 +114,10 @@ impl<C: AllowOob> Request for OutOfBand<C> {
 
     fn recommended_deadline(&self) -> Duration {
         self.0.recommended_deadline()
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.0.is_read_only()
     }
 
     fn has_arguments(&self) -> bool {

@@ -8,6 +8,7 @@
 //! - [`Launch`] starts a QEMU with its monitor connected to this program alone. The result is
 //!   [`Launched`]: a client, and the [`Process`].
 //! - `Agent` is a client of the guest agent: programs, files and file systems in the guest.
+//! - A *supervised connection* ([`supervise`]) is made again whenever it ends.
 //! - A *guard* ([`FdsetGuard`], `Frozen`) undoes something when it is dropped.
 //!
 //! ```no_run
@@ -128,7 +129,8 @@
 //!
 //! - `blocking` (default): the client that blocks its thread; module `blocking`.
 //! - `tokio`: connecting and launching on tokio; module `tokio`.
-//! - `futures-io`: launching on streams of `futures-io`, as smol has them; module `futures_io`.
+//! - `futures-io`: launching and supervising on streams of `futures-io`, as smol has them; module
+//!   `futures_io`.
 //! - `qga`: the guest agent; module `agent`.
 //! - `proxy`: many clients on one monitor; module `proxy`.
 //! - `tracing`: every message as an event of `tracing`.
@@ -144,7 +146,7 @@ mod connect;
 mod cpu;
 mod device;
 mod disk;
-#[cfg(all(unix, feature = "futures-io"))]
+#[cfg(feature = "futures-io")]
 pub mod futures_io;
 mod guest;
 mod human;
@@ -166,6 +168,7 @@ mod process;
 pub mod proxy;
 #[cfg(target_os = "linux")]
 mod screen;
+pub mod supervise;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod unplug;
