@@ -153,6 +153,7 @@ mod launch;
 mod limit;
 mod memory;
 mod migration;
+pub mod mirror;
 mod monitor;
 #[cfg(unix)]
 mod nic;

@@ -1,0 +1,115 @@
+//! What keeps a mirror current: the loop that hears events and asks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use qmp_client::{Closed, Error};
+
+use super::model::Step;
+use super::round::{self, first};
+use super::shared::Shared;
+use crate::monitor::Monitor;
+use crate::monitor::session::Events;
+
+/// The longest wait of a thread of the blocking client, which nothing but an event interrupts: so long
+/// it may take until it learns that no handle is left.
+const SLICE: Duration = Duration::from_secs(1);
+
+/// What keeps a mirror current. It is to be run: spawned as a task, or on a thread of its own.
+///
+/// When it is dropped, the mirror ends: what waits for it fails.
+#[derive(Debug)]
+#[must_use = "a mirror is only kept current while its keeper runs"]
+pub struct Keeper<M: Monitor> {
+    shared: Arc<Shared<M>>,
+    vm: Option<M>,
+    closed: Option<Closed>,
+}
+
+impl<M: Monitor> Keeper<M> {
+    pub(super) fn new(shared: Arc<Shared<M>>, vm: Option<M>) -> Self {
+        Self { shared, vm, closed: None }
+    }
+
+    /// Keeps the mirror current until the connection of the client that the mirror was created with
+    /// ends, and returns why it did; `None` if that is because the last handle of the mirror was
+    /// dropped. Then the mirror ends.
+    ///
+    /// On the blocking client, this blocks its thread, and learns of the last handle within a second.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the mirror ends.
+    pub fn run(mut self) -> M::Outcome<'static, Option<Closed>> {
+        M::run(async move {
+            let vm = self.vm.take()?;
+            let closed = follow(&self.shared, &vm).await;
+            self.closed.clone_from(&closed);
+            closed
+        })
+    }
+
+    /// Keeps the mirror current until the connection of this client ends, and returns why it did;
+    /// `None` if that is because the last handle of the mirror was dropped. The mirror then goes on
+    /// with the next connection that is followed: for programs that connect again by themselves.
+    ///
+    /// The deadlines of what waits for the mirror pass while a connection is followed.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, the mirror shows that it is not connected.
+    pub fn follow<'a>(&'a mut self, vm: &'a M) -> M::Outcome<'a, Option<Closed>> {
+        M::run(async move {
+            let closed = follow(&self.shared, vm).await;
+            self.closed.clone_from(&closed);
+            closed
+        })
+    }
+}
+
+impl<M: Monitor> Drop for Keeper<M> {
+    fn drop(&mut self) {
+        self.shared.end(self.closed.take());
+    }
+}
+
+/// A connection that is followed, until this is dropped.
+struct Following<'a, M>(&'a Shared<M>);
+
+impl<M> Drop for Following<'_, M> {
+    fn drop(&mut self) {
+        self.0.disconnect();
+    }
+}
+
+async fn follow<M: Monitor>(shared: &Arc<Shared<M>>, vm: &M) -> Option<Closed> {
+    // Before the first query is sent: an event between the two would be missed. The queue holds no
+    // more than one event between two rounds, and what it drops has been heard.
+    let hook = Arc::clone(shared);
+    let mut events = vm.subscribe(move |event| hook.hear(&event.name));
+    shared.connect(vm.clone());
+    let _following = Following(shared);
+    loop {
+        match shared.next(vm.now())? {
+            Step::Ask(parts, stamp) => {
+                let round = round::run(shared, vm, parts, stamp);
+                let is_connected = first(round, |cx| shared.poll_abandoned(cx)).await?;
+                if !is_connected {
+                    return closed(vm).await;
+                }
+            }
+            Step::Wait(wait) => {
+                let wait = if M::BLOCKS { wait.min(SLICE) } else { wait };
+                let event = events.next_within(wait);
+                match first(event, |cx| shared.poll_nudged(cx)).await {
+                    None | Some(Some(Ok(_) | Err(Error::Lagged(_)))) => {}
+                    Some(Some(Err(error))) if error.is_timeout() => {}
+                    Some(Some(Err(_)) | None) => return closed(vm).await,
+                }
+            }
+        }
+    }
+}
+
+/// Returns the reason why a connection has ended.
+async fn closed<M: Monitor>(vm: &M) -> Option<Closed> {
+    vm.closed_within(Duration::ZERO).await.ok()
+}
