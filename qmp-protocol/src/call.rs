@@ -34,16 +34,16 @@ impl Call {
         if self.abandoned { None } else { self.deadline }
     }
 
-    pub(crate) fn timeout(&self, deadline: Deadline) -> Error {
-        Timeout::new(WaitedFor::Reply(self.name.clone()), deadline.within)
-            .because(self.possible_reply.as_deref().cloned())
-            .into()
+    pub(crate) fn timeout(&self, deadline: Deadline, sent: bool) -> Error {
+        let timeout = Timeout::new(WaitedFor::Reply(self.name.clone()), deadline.within)
+            .because(self.possible_reply.as_deref().cloned());
+        Timeout { sent, ..timeout }.into()
     }
 
     /// Returns the result of a call in flight whose deadline has passed. `sent` says whether
     /// everything in flight has really been sent.
     pub(crate) fn expired(&self, deadline: Deadline, sent: bool) -> Result<(), Error> {
-        if self.success_response || !sent { Err(self.timeout(deadline)) } else { Ok(()) }
+        if self.success_response || !sent { Err(self.timeout(deadline, true)) } else { Ok(()) }
     }
 
     /// Returns the result of a call in flight when the connection ends. `sent` says whether

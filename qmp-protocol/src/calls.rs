@@ -179,7 +179,7 @@ impl Calls {
         }
         self.queued.retain(|QueuedCall { call, .. }| match passed(call) {
             Some(deadline) => {
-                self.finished.push_back((call.id, Err(call.timeout(deadline))));
+                self.finished.push_back((call.id, Err(call.timeout(deadline, false))));
                 false
             }
             None => true,

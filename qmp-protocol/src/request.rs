@@ -40,6 +40,12 @@ pub trait Request {
         true
     }
 
+    /// Returns whether the command has no effect on the machine and only returns something, so that
+    /// it can be repeated. False if this is not known.
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
     /// Returns whether the command has arguments at all.
     fn has_arguments(&self) -> bool;
 
@@ -61,6 +67,10 @@ impl<C: Command> Request for C {
 
     fn success_response(&self) -> bool {
         C::SUCCESS_RESPONSE
+    }
+
+    fn is_read_only(&self) -> bool {
+        C::READ_ONLY
     }
 
     fn has_arguments(&self) -> bool {
@@ -89,6 +99,10 @@ impl<C: AllowOob> Request for OutOfBand<C> {
 
     fn success_response(&self) -> bool {
         self.0.success_response()
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.0.is_read_only()
     }
 
     fn has_arguments(&self) -> bool {

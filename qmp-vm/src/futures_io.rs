@@ -14,13 +14,24 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`supervise`] returns a connection that is made again whenever it ends; see the module
+//! [`supervise`](crate::supervise).
 
-use std::os::unix::net::UnixStream;
+use std::io;
+use std::net::TcpListener;
+#[cfg(unix)]
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
 
 use async_io::Async;
-use qmp_client::Result;
+use futures_io::{AsyncRead, AsyncWrite};
+use qmp_client::futures_io::{Clock, Socket, open, over};
+use qmp_client::{Client, Options, Result, ToAddress};
 
+#[cfg(unix)]
 use crate::launch::{Launch, Launching};
+use crate::supervise::{Keeper, Opened, Source, Supervised, Supervision, no_stream, start};
 
 pub use qmp_client::futures_io::Driver;
 
@@ -29,8 +40,120 @@ pub use qmp_client::futures_io::Driver;
 ///
 /// # Errors
 /// [`Error::Launch`](qmp_client::Error::Launch): the program does not start.
+#[cfg(unix)]
 pub fn launch(program: Launch) -> Result<(Launching, Driver<Async<UnixStream>>)> {
     program.start_with(|stream, options| {
         Ok(qmp_client::futures_io::over(Async::new(stream)?, options))
     })
+}
+
+/// Returns a connection that is made again whenever it ends, and its keeper, which has to be spawned.
+///
+/// # Errors
+/// The address is invalid.
+pub fn supervise(
+    address: impl ToAddress,
+    policy: Supervision,
+) -> Result<(Supervised<Client>, Keeper<Clock>)> {
+    Ok(supervise_source(dial(address)?, policy))
+}
+
+/// Does the same with any source: an [address](dial), a [listener](accept_unix), or a
+/// [function](connector).
+pub fn supervise_source(
+    source: Source,
+    policy: Supervision,
+) -> (Supervised<Client>, Keeper<Clock>) {
+    start(source, policy, Clock::default())
+}
+
+/// Returns the source that connects to an address.
+///
+/// # Errors
+/// The address is invalid.
+pub fn dial(address: impl ToAddress) -> Result<Source> {
+    let address = address.to_address()?;
+    let name = address.to_string();
+    Ok(Source::new(name, move |options| {
+        let address = address.clone();
+        async move {
+            Ok(match open(&address, &options).await? {
+                #[cfg(unix)]
+                Socket::Unix(stream) => opened_unix(stream, &options),
+                Socket::Tcp(stream) => opened(stream, &options),
+                _ => {
+                    return Err(no_stream(&address.to_string(), io::ErrorKind::Unsupported.into()));
+                }
+            })
+        }
+    }))
+}
+
+/// Returns the source that waits until QEMU connects, as it does with `-chardev socket,path=PATH,`
+/// `reconnect=1` (`reconnect-ms=1000` since QEMU 9.2) and without `server=on`. The socket serves one
+/// QEMU.
+#[cfg(unix)]
+pub fn accept_unix(name: &str, listener: Async<UnixListener>) -> Source {
+    let (label, listener) = (name.to_owned(), Arc::new(listener));
+    let accept = move |options| {
+        let (label, listener) = (label.clone(), listener.clone());
+        async move {
+            match listener.accept().await {
+                Ok((stream, _)) => Ok(opened_unix(stream, &options)),
+                Err(error) => Err(no_stream(&label, error)),
+            }
+        }
+    };
+    Source::new(name, accept).waits()
+}
+
+/// Does the same as [`accept_unix`] with a TCP port.
+pub fn accept_tcp(name: &str, listener: Async<TcpListener>) -> Source {
+    let (label, listener) = (name.to_owned(), Arc::new(listener));
+    let accept = move |options| {
+        let (label, listener) = (label.clone(), listener.clone());
+        async move {
+            let accepted = listener.accept().await.and_then(|(stream, _)| {
+                stream.get_ref().set_nodelay(true)?;
+                Ok(stream)
+            });
+            accepted
+                .map(|stream| opened(stream, &options))
+                .map_err(|error| no_stream(&label, error))
+        }
+    };
+    Source::new(name, accept).waits()
+}
+
+/// Returns the source that connects by a function of the program, with a name for errors. Over an
+/// `Async<UnixStream>`, file descriptors can be passed.
+pub fn connector<S, F>(name: &str, mut connect: impl FnMut() -> F + Send + 'static) -> Source
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    F: Future<Output = io::Result<S>> + Send + 'static,
+{
+    let label = name.to_owned();
+    Source::new(name, move |options| {
+        let (label, stream) = (label.clone(), connect());
+        async move {
+            match stream.await {
+                Ok(stream) => Ok(opened(stream, &options)),
+                Err(error) => Err(no_stream(&label, error)),
+            }
+        }
+    })
+}
+
+#[cfg(unix)]
+fn opened_unix(stream: Async<UnixStream>, options: &Options) -> Opened {
+    let peer = crate::supervise::peer_of(&stream);
+    opened(stream, options).peer(peer)
+}
+
+fn opened<S>(stream: S, options: &Options) -> Opened
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (connecting, driver) = over(stream, options);
+    Opened::new(connecting, driver)
 }

@@ -141,7 +141,7 @@ mod capabilities;
 mod connect;
 mod cpu;
 mod disk;
-#[cfg(all(unix, feature = "futures-io"))]
+#[cfg(feature = "futures-io")]
 pub mod futures_io;
 mod guest;
 mod human;
@@ -164,6 +164,7 @@ mod process;
 pub mod proxy;
 #[cfg(target_os = "linux")]
 mod screen;
+pub mod supervise;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod unplug;

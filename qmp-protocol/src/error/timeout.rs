@@ -43,13 +43,18 @@ pub struct Timeout {
     pub within: Duration,
     /// The likely cause, if one is known: the last failed attempt, or garbage that arrived instead.
     pub cause: Option<Box<dyn StdError + Send + Sync>>,
+    /// Whether a command had been sent by then, so that it may have been executed, or may still be.
+    /// False if the command was queued, or if no command was waiting.
+    pub sent: bool,
 }
 
 impl Timeout {
-    /// Creates a timeout without a known cause.
+    /// Creates a timeout without a known cause. If it is that of a command, that counts as sent.
     #[must_use]
     pub fn new(waited_for: WaitedFor, within: Duration) -> Self {
-        Self { waited_for, within, cause: None }
+        let sent =
+            matches!(waited_for, WaitedFor::Reply(_) | WaitedFor::Event { command: Some(_), .. });
+        Self { waited_for, within, cause: None, sent }
     }
 
     /// Adds the likely cause.
