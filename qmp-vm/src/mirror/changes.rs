@@ -8,7 +8,7 @@ use qmp_client::{Result, Timeout, WaitedFor};
 use super::change::{Change, changes};
 use super::handle::Hold;
 use super::view::View;
-use crate::monitor::Monitor;
+use crate::supervise::Supervisable;
 
 /// What has changed from one view to a later one.
 #[derive(Clone, Debug)]
@@ -29,13 +29,13 @@ pub struct Update {
 /// went in between is left out. So the last update always leads to the present view, also after the
 /// connection was lost.
 #[derive(Debug)]
-pub struct Changes<M: Monitor> {
+pub struct Changes<M: Supervisable> {
     hold: Arc<Hold<M>>,
     seen: Arc<View>,
     is_over: bool,
 }
 
-impl<M: Monitor> Changes<M> {
+impl<M: Supervisable> Changes<M> {
     pub(super) fn new(hold: Arc<Hold<M>>) -> Self {
         let seen = hold.view();
         Self { hold, seen, is_over: false }

@@ -9,7 +9,7 @@ use qmp_client::protocol::End;
 use qmp_client::{Closed, Error, Request, Result, Timeout, WaitedFor};
 
 use super::changes::Changes;
-use super::keeper::Keeper;
+use super::keeper::{Keeper, Source};
 use super::model::Step;
 use super::part::{Part, Parts};
 use super::policy::Policy;
@@ -17,16 +17,16 @@ use super::round;
 use super::rules;
 use super::shared::Shared;
 use super::view::View;
-use crate::monitor::Monitor;
 use crate::monitor::session::Call;
+use crate::supervise::{Supervisable, Supervised};
 
 /// A mirror of a virtual machine: a [`View`] that is kept current.
 ///
 /// It is a handle, cheap to clone. The [module's page](self) explains it.
 #[derive(Debug)]
-pub struct Mirror<M: Monitor>(Arc<Hold<M>>);
+pub struct Mirror<M: Supervisable>(Arc<Hold<M>>);
 
-impl<M: Monitor> Clone for Mirror<M> {
+impl<M: Supervisable> Clone for Mirror<M> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
@@ -34,15 +34,15 @@ impl<M: Monitor> Clone for Mirror<M> {
 
 /// What all handles of a mirror hold together. When it is dropped, the keeper ends.
 #[derive(Debug)]
-pub(super) struct Hold<M: Monitor>(Arc<Shared<M>>);
+pub(super) struct Hold<M: Supervisable>(Arc<Shared<M>>);
 
-impl<M: Monitor> Drop for Hold<M> {
+impl<M: Supervisable> Drop for Hold<M> {
     fn drop(&mut self) {
         self.0.abandon();
     }
 }
 
-impl<M: Monitor> Mirror<M> {
+impl<M: Supervisable> Mirror<M> {
     /// Creates a mirror of the machine of this client, and what keeps it current, which is to be
     /// [run](Keeper::run).
     pub fn of(vm: &M) -> (Self, Keeper<M>) {
@@ -51,19 +51,24 @@ impl<M: Monitor> Mirror<M> {
 
     /// Creates a mirror with a policy of its own.
     pub fn with(vm: &M, policy: Policy) -> (Self, Keeper<M>) {
-        Self::create(policy, Some(vm.clone()))
+        Self::create(policy, Source::Client(vm.clone()))
+    }
+
+    /// Creates a mirror that follows a supervised connection, from one connection to the next. It
+    /// holds the supervised connection until the last handle of the mirror is dropped.
+    pub fn supervised(vm: &Supervised<M>, policy: Policy) -> (Self, Keeper<M>) {
+        Self::create(policy, Source::Supervised(vm.changes()))
     }
 
     /// Creates a mirror of a machine that is not connected yet. Its keeper
     /// [follows](Keeper::follow) one connection after the other.
-    #[must_use]
     pub fn unconnected(policy: Policy) -> (Self, Keeper<M>) {
-        Self::create(policy, None)
+        Self::create(policy, Source::Caller)
     }
 
-    fn create(policy: Policy, vm: Option<M>) -> (Self, Keeper<M>) {
+    fn create(policy: Policy, source: Source<M>) -> (Self, Keeper<M>) {
         let shared = Arc::new(Shared::new(policy));
-        let keeper = Keeper::new(Arc::clone(&shared), vm);
+        let keeper = Keeper::new(Arc::clone(&shared), source);
         (Self(Arc::new(Hold(shared))), keeper)
     }
 
@@ -156,7 +161,10 @@ impl<M: Monitor> Mirror<M> {
     ) -> M::Outcome<'a, Result<R::Return>> {
         M::run(async move {
             let hold = &self.0;
-            let changed = rules::changed_by_command(&request.name());
+            let changed = match request.is_read_only() {
+                true => Parts::NONE,
+                false => rules::changed_by_command(&request.name()),
+            };
             let Some(vm) = hold.0.vm() else { return Err(hold.unconnected(Some(&request))) };
             let _noted = Noted { shared: &hold.0, changed };
             vm.call(request).execute().await
@@ -182,7 +190,7 @@ impl<M> Drop for Noted<'_, M> {
     }
 }
 
-impl<M: Monitor> Hold<M> {
+impl<M: Supervisable> Hold<M> {
     pub(super) fn view(&self) -> Arc<View> {
         self.0.view()
     }
@@ -336,7 +344,7 @@ enum Timer {
 }
 
 impl Timer {
-    fn new<M: Monitor>(vm: Option<M>, within: Duration) -> Self {
+    fn new<M: Supervisable>(vm: Option<M>, within: Duration) -> Self {
         let Some(vm) = vm else { return Self::Outage };
         Self::Running(Box::pin(async move {
             vm.pause(within).await;

@@ -1,15 +1,15 @@
 //! What keeps a mirror current: the loop that hears events and asks.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use qmp_client::{Closed, Error};
 
 use super::model::Step;
 use super::round::{self, first};
 use super::shared::Shared;
-use crate::monitor::Monitor;
 use crate::monitor::session::Events;
+use crate::supervise::{Change, Changes, Supervisable};
 
 /// The longest wait of a thread of the blocking client, which nothing but an event interrupts: so long
 /// it may take until it learns that no handle is left.
@@ -20,20 +20,31 @@ const SLICE: Duration = Duration::from_secs(1);
 /// When it is dropped, the mirror ends: what waits for it fails.
 #[derive(Debug)]
 #[must_use = "a mirror is only kept current while its keeper runs"]
-pub struct Keeper<M: Monitor> {
+pub struct Keeper<M: Supervisable> {
     shared: Arc<Shared<M>>,
-    vm: Option<M>,
+    source: Source<M>,
     closed: Option<Closed>,
 }
 
-impl<M: Monitor> Keeper<M> {
-    pub(super) fn new(shared: Arc<Shared<M>>, vm: Option<M>) -> Self {
-        Self { shared, vm, closed: None }
+/// The connections that a mirror follows.
+#[derive(Debug)]
+pub(super) enum Source<M: Supervisable> {
+    /// That of one client.
+    Client(M),
+    /// Those of a supervised connection.
+    Supervised(Changes<M>),
+    /// Those that the caller makes.
+    Caller,
+}
+
+impl<M: Supervisable> Keeper<M> {
+    pub(super) fn new(shared: Arc<Shared<M>>, source: Source<M>) -> Self {
+        Self { shared, source, closed: None }
     }
 
-    /// Keeps the mirror current until the connection of the client that the mirror was created with
-    /// ends, and returns why it did; `None` if that is because the last handle of the mirror was
-    /// dropped. Then the mirror ends.
+    /// Keeps the mirror current until its connection ends, or until its supervised connection does for
+    /// good, and returns why the last connection ended. It ends, too, when the last handle of the
+    /// mirror is dropped, which gives `None`.
     ///
     /// On the blocking client, this blocks its thread, and learns of the last handle within a second.
     ///
@@ -41,8 +52,11 @@ impl<M: Monitor> Keeper<M> {
     /// If the future is dropped, the mirror ends.
     pub fn run(mut self) -> M::Outcome<'static, Option<Closed>> {
         M::run(async move {
-            let vm = self.vm.take()?;
-            let closed = follow(&self.shared, &vm).await;
+            let closed = match &mut self.source {
+                Source::Client(vm) => follow(&self.shared, vm).await,
+                Source::Supervised(changes) => follow_all(&self.shared, changes).await,
+                Source::Caller => None,
+            };
             self.closed.clone_from(&closed);
             closed
         })
@@ -65,7 +79,7 @@ impl<M: Monitor> Keeper<M> {
     }
 }
 
-impl<M: Monitor> Drop for Keeper<M> {
+impl<M: Supervisable> Drop for Keeper<M> {
     fn drop(&mut self) {
         self.shared.end(self.closed.take());
     }
@@ -80,7 +94,7 @@ impl<M> Drop for Following<'_, M> {
     }
 }
 
-async fn follow<M: Monitor>(shared: &Arc<Shared<M>>, vm: &M) -> Option<Closed> {
+async fn follow<M: Supervisable>(shared: &Arc<Shared<M>>, vm: &M) -> Option<Closed> {
     // Before the first query is sent: an event between the two would be missed. The queue holds no
     // more than one event between two rounds, and what it drops has been heard.
     let hook = Arc::clone(shared);
@@ -109,7 +123,36 @@ async fn follow<M: Monitor>(shared: &Arc<Shared<M>>, vm: &M) -> Option<Closed> {
     }
 }
 
+/// Follows one connection after the other.
+async fn follow_all<M: Supervisable>(
+    shared: &Arc<Shared<M>>,
+    changes: &mut Changes<M>,
+) -> Option<Closed> {
+    let mut last = None;
+    loop {
+        if shared.ended().is_some() {
+            return None;
+        }
+        // Until there is a connection, its timer does not tell the waiters when to give up.
+        let now = Instant::now();
+        let deadline = shared.tick(now);
+        let wait = deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(now));
+        let wait = if M::BLOCKS { wait.min(SLICE) } else { wait };
+        match first(changes.take_within(wait), |cx| shared.poll_nudged(cx)).await {
+            Some(Some(Ok(Change::Connected(connection)))) => {
+                if connection.same_qemu.is_another() {
+                    shared.forget();
+                }
+                last = Some(follow(shared, &connection.client).await?);
+            }
+            Some(Some(Ok(Change::Ended(_))) | None) => return last,
+            // The deadline of a waiter, something to look at, or an end that `follow` has seen.
+            Some(Some(Ok(Change::Lost(_)) | Err(_))) | None => {}
+        }
+    }
+}
+
 /// Returns the reason why a connection has ended.
-async fn closed<M: Monitor>(vm: &M) -> Option<Closed> {
+async fn closed<M: Supervisable>(vm: &M) -> Option<Closed> {
     vm.closed_within(Duration::ZERO).await.ok()
 }

@@ -107,6 +107,11 @@ impl<M> Shared<M> {
         drop(earlier);
     }
 
+    /// Forgets the machine: the next connection is to another one.
+    pub(super) fn forget(&self) {
+        self.lock().model.forget();
+    }
+
     pub(super) fn disconnect(&self) {
         let mut state = self.lock();
         state.model.disconnect();
@@ -221,7 +226,6 @@ impl<M> Shared<M> {
     }
 
     /// Wakes the waiters whose deadlines have passed, and returns the next deadline.
-    #[cfg_attr(not(any(feature = "blocking", feature = "tokio")), allow(dead_code))]
     pub(super) fn tick(&self, now: Instant) -> Option<Instant> {
         let mut state = self.lock();
         state.is_nudged = false;

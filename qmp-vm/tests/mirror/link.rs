@@ -28,7 +28,8 @@ fn forward(mut from: UnixStream, mut to: UnixStream, left: &AtomicI64) {
         };
         let before = left.fetch_sub(length as i64, Ordering::SeqCst);
         let length = length.min(usize::try_from(before).unwrap_or(0));
-        if length == 0 || to.write_all(&buffer[..length]).is_err() {
+        let is_sent = to.write_all(&buffer[..length]).is_ok();
+        if length == 0 || !is_sent || left.load(Ordering::SeqCst) <= 0 {
             break;
         }
     }
