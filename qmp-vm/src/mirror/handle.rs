@@ -22,7 +22,8 @@ use crate::supervise::{Supervisable, Supervised};
 
 /// A mirror of a virtual machine: a [`View`] that is kept current.
 ///
-/// It is a handle, cheap to clone. The [module's page](self) explains it.
+/// It is a handle, cheap to clone. The [module](super) explains it. The connection stays open while the
+/// keeper follows it; when the last handle is dropped, the keeper ends.
 #[derive(Debug)]
 pub struct Mirror<M: Supervisable>(Arc<Hold<M>>);
 
@@ -264,7 +265,6 @@ impl<M: Supervisable> Hold<M> {
     ) -> Result<Option<T>> {
         let begin = Instant::now();
         loop {
-            let pause = self.advance().await;
             let view = self.view();
             if let Some(found) = look(&view) {
                 return Ok(Some(found));
@@ -276,23 +276,23 @@ impl<M: Supervisable> Hold<M> {
             if left.is_zero() {
                 return Ok(None);
             }
-            self.0.wait_for_progress(&view, left.min(pause));
+            if let Some(pause) = self.advance(left).await {
+                self.0.wait_for_progress(&view, left.min(pause));
+            }
         }
     }
 
-    /// Asks for what is stale, and returns the time until there is more to do.
-    async fn advance(&self) -> Duration {
-        let Some(vm) = self.0.vm() else { return Duration::MAX };
-        loop {
-            match self.0.next(vm.now()) {
-                Some(Step::Ask(parts, stamp)) => {
-                    if !round::run(&self.0, &vm, parts, stamp).await {
-                        return Duration::MAX;
-                    }
-                }
-                Some(Step::Wait(wait)) => return wait,
-                None => return Duration::MAX,
+    /// Asks for what is stale. If nothing is to be asked for now, returns the time until something is.
+    async fn advance(&self, within: Duration) -> Option<Duration> {
+        let Some(vm) = self.0.vm() else { return Some(Duration::MAX) };
+        match self.0.next(vm.now()) {
+            Some(Step::Ask(parts, stamp)) => {
+                let is_connected = round::run(&self.0, &vm, parts, stamp, within).await;
+                // The keeper sees that the connection has ended.
+                (!is_connected).then_some(Duration::MAX)
             }
+            Some(Step::Wait(wait)) => Some(wait),
+            None => Some(Duration::MAX),
         }
     }
 

@@ -104,7 +104,7 @@ async fn follow<M: Supervisable>(shared: &Arc<Shared<M>>, vm: &M) -> Option<Clos
     loop {
         match shared.next(vm.now())? {
             Step::Ask(parts, stamp) => {
-                let round = round::run(shared, vm, parts, stamp);
+                let round = round::run(shared, vm, parts, stamp, round::LONGEST);
                 let is_connected = first(round, |cx| shared.poll_abandoned(cx)).await?;
                 if !is_connected {
                     return closed(vm).await;

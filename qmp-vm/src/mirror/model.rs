@@ -147,6 +147,9 @@ impl Model {
 
     /// Returns what to do next. The parts that are to be asked for are in flight from then on.
     pub(super) fn next(&mut self, now: Instant) -> Step {
+        if !self.is_connected {
+            return Step::Wait(LONGEST_WAIT);
+        }
         self.mark_what_is_due(now);
         let mut wait = Wait { now, shortest: LONGEST_WAIT };
         wait.until(self.next_period);
@@ -169,7 +172,7 @@ impl Model {
             wait.until(Some(at));
             ask = Parts::NONE;
         }
-        if ask.is_empty() || !self.is_connected {
+        if ask.is_empty() {
             self.is_waiting = true;
             return Step::Wait(wait.shortest);
         }

@@ -179,6 +179,10 @@ impl Parts {
         self.0 |= 1 << part as u32;
     }
 
+    pub(super) fn remove(&mut self, part: Part) {
+        self.0 &= !(1 << part as u32);
+    }
+
     pub(super) fn contains(self, part: Part) -> bool {
         self.0 & (1 << part as u32) != 0
     }

@@ -1,8 +1,8 @@
 //! One round of queries.
 
 use std::pin::{Pin, pin};
-use std::task::Poll;
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use qmp_client::protocol::Printable;
 use qmp_client::{Error, Result};
@@ -17,13 +17,20 @@ use crate::monitor::Monitor;
 /// The number of queries that are in flight together, so that the program's own commands are not
 /// queued for long: a client has room for eight.
 const TOGETHER: usize = 4;
-/// The time that a round may take.
-const LONGEST: Duration = Duration::from_secs(30);
+/// The longest time that a round may take.
+pub(super) const LONGEST: Duration = Duration::from_secs(30);
 
 /// The queries of a round that are not answered. They are given up when this is dropped.
 struct InFlight<'a, M> {
     shared: &'a Shared<M>,
     parts: Parts,
+}
+
+impl<M> InFlight<'_, M> {
+    fn answer(&mut self, part: Part, stamp: Stamp, outcome: Outcome, now: Instant) {
+        self.parts.remove(part);
+        self.shared.answer(part, stamp, outcome, now);
+    }
 }
 
 impl<M> Drop for InFlight<'_, M> {
@@ -32,21 +39,22 @@ impl<M> Drop for InFlight<'_, M> {
     }
 }
 
-/// Asks for parts. Returns false if the connection has ended.
+/// Asks for parts, for this long at most. Returns false if the connection has ended.
 pub(super) async fn run<M: Monitor>(
     shared: &Shared<M>,
     vm: &M,
     parts: Parts,
     stamp: Stamp,
+    within: Duration,
 ) -> bool {
-    let _in_flight = InFlight { shared, parts };
-    let limit = Limit::new(vm, LONGEST, "the parts of the machine");
+    let mut in_flight = InFlight { shared, parts };
+    let limit = Limit::new(vm, within.min(LONGEST), "the parts of the machine");
     let list: Vec<Part> = parts.iter().collect();
     let mut unanswered: Option<String> = None;
     for chunk in list.chunks(TOGETHER) {
         if let Some(text) = &unanswered {
             for part in chunk {
-                shared.answer(*part, stamp, Outcome::Failed(text.clone()), vm.now());
+                in_flight.answer(*part, stamp, Outcome::Failed(text.clone()), vm.now());
             }
             continue;
         }
@@ -56,6 +64,10 @@ pub(super) async fn run<M: Monitor>(
         });
         for (part, result) in together(queries.collect()).await {
             if result.as_ref().is_err_and(Error::is_timeout) {
+                if within < LONGEST && limit.left(vm).is_zero() {
+                    // The caller has no more time, which says nothing about the machine.
+                    return true;
+                }
                 let text = format!("not asked, because `{part}` was not answered");
                 unanswered = Some(text);
             }
@@ -63,7 +75,7 @@ pub(super) async fn run<M: Monitor>(
             if let Outcome::Lost = outcome {
                 return false;
             }
-            shared.answer(part, stamp, outcome, vm.now());
+            in_flight.answer(part, stamp, outcome, vm.now());
         }
     }
     true
@@ -109,7 +121,7 @@ where
 /// Waits for the first of two futures; `None` if that is the second.
 pub(super) async fn first<T>(
     future: impl Future<Output = T>,
-    mut other: impl FnMut(&mut std::task::Context<'_>) -> Poll<()>,
+    mut other: impl FnMut(&mut Context<'_>) -> Poll<()>,
 ) -> Option<T> {
     let mut future = pin!(future);
     std::future::poll_fn(|cx| {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use qmp_client::qmp::commands::{InputSendEvent, QueryStatus};
+use qmp_client::qmp::commands::{Cont, InputSendEvent, QueryStatus};
 use qmp_client::qmp::events::Wakeup;
 use qmp_client::qmp::types::{
     InputEvent, InputKeyEvent, InputKeyEventWrapper, KeyValue, QKeyCode, QKeyCodeWrapper, RunState,
@@ -41,6 +41,21 @@ live! { qemu,
 
         let vm = Vm::start(qemu, "-M pc -S -m 64 -device virtio-balloon-pci");
         assert_eq!(block_on(overview::run(&vm.address())).unwrap().balloon, Some(64 << 20));
+    }
+}
+
+live! { qemu,
+    fn mirroring(qemu) {
+        let vm = Vm::start(qemu, "-M none -S");
+        block_on(async {
+            let mirror = mirror_machine::mirror(&vm.address()).unwrap();
+            let running = mirror.wait_until(|vm| vm.is_running(), PATIENCE);
+            let (view, ()) = tokio::join!(running, async {
+                mirror.current(PATIENCE).await.unwrap();
+                mirror.execute(Cont::new()).await.unwrap();
+            });
+            assert_eq!(view.unwrap().run_state(), Some(&RunState::Running));
+        });
     }
 }
 
