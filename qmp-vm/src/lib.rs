@@ -8,6 +8,8 @@
 //! - [`Launch`] starts a QEMU with its monitor connected to this program alone. The result is
 //!   [`Launched`]: a client, and the [`Process`].
 //! - `Agent` is a client of the guest agent: programs, files and file systems in the guest.
+//! - [`mirror::Mirror`] keeps the state of a virtual machine as typed values, through lost events and
+//!   connections.
 //! - A *guard* ([`FdsetGuard`], `Frozen`) undoes something when it is dropped.
 //!
 //! ```no_run

@@ -1,4 +1,4 @@
-//! What differs between two views.
+//! The differences between two views.
 
 use std::collections::BTreeMap;
 
@@ -61,14 +61,14 @@ pub enum Change {
     Other(Part),
 }
 
-/// What happened to a thing that has a name.
+/// The fate of a thing that has a name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fate {
-    /// It exists now.
+    /// The later view has it, and the earlier one does not.
     Added,
-    /// It does not exist any more.
+    /// The earlier view has it, and the later one does not.
     Removed,
-    /// Something in it is different.
+    /// Both views have it, with different details.
     Changed,
 }
 
@@ -231,4 +231,82 @@ fn compare<'a, T: PartialEq>(
     let added = after.keys().filter(|name| !before.contains_key(*name));
     fates.extend(added.map(|name| (*name, Fate::Added)));
     fates
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn view(jobs: &Value, chardevs: &Value, actual: Option<i64>) -> View {
+        let mut view = View::empty();
+        view.values.jobs = Some(Arc::new(serde_json::from_value(jobs.clone()).unwrap()));
+        view.values.chardevs = Some(Arc::new(serde_json::from_value(chardevs.clone()).unwrap()));
+        let balloon =
+            actual.map(|actual| serde_json::from_value(json!({"actual": actual})).unwrap());
+        view.values.balloon = balloon.map(Arc::new);
+        view
+    }
+
+    fn job(id: &str, status: &str, progress: u32) -> Value {
+        json!({"id": id, "type": "mirror", "status": status, "current-progress": progress,
+            "total-progress": 9})
+    }
+
+    fn chardev(id: &str, is_open: bool) -> Value {
+        json!({"label": id, "filename": "null", "frontend-open": is_open})
+    }
+
+    #[test]
+    fn changes_lead_from_one_view_to_the_other() {
+        let before = view(
+            &json!([job("gone", "ready", 1), job("on", "running", 1)]),
+            &json!([chardev("a", false), chardev("b", false), chardev("c", false)]),
+            Some(1),
+        );
+        let mut after = view(
+            &json!([job("on", "ready", 2), job("new", "created", 0)]),
+            &json!([chardev("c", false), chardev("b", true), chardev("d", false)]),
+            None,
+        );
+        (after.is_connected, after.connections) = (true, 1);
+        let chardev = |id: &str, fate| Change::Chardev(id.to_owned(), fate);
+        let job = |id: &str, from, to| Change::Job { id: id.to_owned(), from, to };
+        assert_eq!(
+            changes(&before, &after),
+            [
+                Change::Connected,
+                chardev("a", Fate::Removed),
+                chardev("b", Fate::Changed),
+                chardev("d", Fate::Added),
+                job("gone", Some(JobStatus::Ready), None),
+                job("on", Some(JobStatus::Running), Some(JobStatus::Ready)),
+                job("new", None, Some(JobStatus::Created)),
+                Change::Balloon { from: Some(1), to: None },
+            ]
+        );
+        assert_eq!(changes(&after, &after), []);
+    }
+
+    /// Progress has no change of its own, and must not be lost.
+    #[test]
+    fn whatever_differs_is_told() {
+        let before = view(&json!([job("on", "running", 1)]), &json!([]), None);
+        let after = view(&json!([job("on", "running", 2)]), &json!([]), None);
+        assert_eq!(changes(&before, &after), [Change::Other(Part::Jobs)]);
+    }
+
+    #[test]
+    fn a_connection_that_came_and_went_is_told() {
+        let mut before = View::empty();
+        (before.is_connected, before.connections) = (true, 1);
+        let mut after = View::empty();
+        after.connections = 3;
+        let told = changes(&before, &after);
+        assert_eq!(told, [Change::Disconnected, Change::Connected, Change::Disconnected]);
+    }
 }

@@ -10,7 +10,7 @@ use super::handle::Hold;
 use super::view::View;
 use crate::supervise::Supervisable;
 
-/// What has changed from one view to a later one.
+/// The changes from one view to a later one.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Update {
@@ -24,7 +24,7 @@ pub struct Update {
 
 /// The changes of a mirror, from the moment of the subscription.
 ///
-/// There is no queue that could overflow: an update compares the last view that was taken from here
+/// Changes are not queued, so that no queue can overflow: an update compares the last view that was taken from here
 /// with the present one. A consumer that is slow gets fewer updates, which say more, and what came and
 /// went in between is left out. So the last update always leads to the present view, also after the
 /// connection was lost.

@@ -33,7 +33,7 @@ impl<M: Supervisable> Clone for Mirror<M> {
     }
 }
 
-/// What all handles of a mirror hold together. When it is dropped, the keeper ends.
+/// The possession of a mirror, which all handles share. When it is dropped, the keeper ends.
 #[derive(Debug)]
 pub(super) struct Hold<M: Supervisable>(Arc<Shared<M>>);
 
@@ -68,7 +68,12 @@ impl<M: Supervisable> Mirror<M> {
     }
 
     fn create(policy: Policy, source: Source<M>) -> (Self, Keeper<M>) {
-        let shared = Arc::new(Shared::new(policy));
+        // Commands can be executed before the keeper runs.
+        let vm = match &source {
+            Source::Client(vm) => Some(vm.clone()),
+            Source::Supervised(_) | Source::Caller => None,
+        };
+        let shared = Arc::new(Shared::new(policy, vm));
         let keeper = Keeper::new(Arc::clone(&shared), source);
         (Self(Arc::new(Hold(shared))), keeper)
     }
@@ -151,7 +156,7 @@ impl<M: Supervisable> Mirror<M> {
     /// [note](Self::note) of it when it has been answered.
     ///
     /// # Errors
-    /// Those of `Client::execute`; and the mirror is not connected.
+    /// Those of `Client::execute`; and the mirror is not connected, which this does not wait for.
     ///
     /// # Cancel safety
     /// If the future is dropped after the command was sent, the command is executed all the same, and
@@ -197,7 +202,7 @@ impl<M: Supervisable> Hold<M> {
     }
 
     fn unconnected<R: Request>(&self, request: Option<&R>) -> Error {
-        let closed = self.0.ended().flatten();
+        let closed = self.0.ended().flatten().or_else(|| self.0.lost());
         let reason = closed.map_or_else(|| Arc::new(End::Local), |closed| closed.reason);
         Closed::new(request.map(Request::name), &reason).into()
     }

@@ -1,4 +1,4 @@
-//! What keeps a mirror current: the loop that hears events and asks.
+//! The loop that keeps a mirror current: it hears events and asks.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::supervise::{Change, Changes, Supervisable};
 /// it may take until it learns that no handle is left.
 const SLICE: Duration = Duration::from_secs(1);
 
-/// What keeps a mirror current. It is to be run: spawned as a task, or on a thread of its own.
+/// The driver of a mirror, to be run: spawned as a task, or on a thread of its own.
 ///
 /// When it is dropped, the mirror ends: what waits for it fails.
 #[derive(Debug)]
@@ -29,11 +29,11 @@ pub struct Keeper<M: Supervisable> {
 /// The connections that a mirror follows.
 #[derive(Debug)]
 pub(super) enum Source<M: Supervisable> {
-    /// That of one client.
+    /// The connection of one client.
     Client(M),
-    /// Those of a supervised connection.
+    /// The connections of a supervised monitor.
     Supervised(Changes<M>),
-    /// Those that the caller makes.
+    /// Connections that the caller makes.
     Caller,
 }
 
@@ -107,7 +107,7 @@ async fn follow<M: Supervisable>(shared: &Arc<Shared<M>>, vm: &M) -> Option<Clos
                 let round = round::run(shared, vm, parts, stamp, round::LONGEST);
                 let is_connected = first(round, |cx| shared.poll_abandoned(cx)).await?;
                 if !is_connected {
-                    return closed(vm).await;
+                    return closed(shared, vm).await;
                 }
             }
             Step::Wait(wait) => {
@@ -116,7 +116,7 @@ async fn follow<M: Supervisable>(shared: &Arc<Shared<M>>, vm: &M) -> Option<Clos
                 match first(event, |cx| shared.poll_nudged(cx)).await {
                     None | Some(Some(Ok(_) | Err(Error::Lagged(_)))) => {}
                     Some(Some(Err(error))) if error.is_timeout() => {}
-                    Some(Some(Err(_)) | None) => return closed(vm).await,
+                    Some(Some(Err(_)) | None) => return closed(shared, vm).await,
                 }
             }
         }
@@ -153,6 +153,8 @@ async fn follow_all<M: Supervisable>(
 }
 
 /// Returns the reason why a connection has ended.
-async fn closed<M: Supervisable>(vm: &M) -> Option<Closed> {
-    vm.closed_within(Duration::ZERO).await.ok()
+async fn closed<M: Supervisable>(shared: &Shared<M>, vm: &M) -> Option<Closed> {
+    let closed = vm.closed_within(Duration::ZERO).await.ok();
+    closed.iter().for_each(|closed| shared.lose(closed));
+    closed
 }

@@ -48,8 +48,8 @@
 //! rounds, with the parts that are [stale](View::stale).
 //!
 //! A query that fails leaves the last value, which is [marked](View::failure) as stale, and is repeated
-//! after a pause. What a release or a machine does not have is [absent](View::absence), which is no
-//! failure.
+//! after a pause. What a release or a machine does not have is [absent](View::absence), which is not
+//! a failure.
 //!
 //! # What no event tells
 //!

@@ -43,7 +43,7 @@ macro_rules! parts {
         /// A successful reply to the query of a part.
         #[derive(Debug)]
         pub(super) enum Answer {
-            $($part(Of<$command>),)*
+            $($part(Arc<Of<$command>>),)*
         }
 
         /// The values of all parts; `None` where the machine returned none.
@@ -57,8 +57,8 @@ macro_rules! parts {
             pub(super) fn set(&mut self, answer: Answer) {
                 match answer {
                     $(Answer::$part(value) => {
-                        if self.$field.as_deref() != Some(&value) {
-                            self.$field = Some(Arc::new(value));
+                        if self.$field.as_ref() != Some(&value) {
+                            self.$field = Some(value);
                         }
                     })*
                 }
@@ -89,7 +89,10 @@ macro_rules! parts {
         /// Asks for a part.
         pub(super) async fn ask<M: Monitor>(vm: &M, limit: &Limit, part: Part) -> Result<Answer> {
             match part {
-                $(Part::$part => execute(vm, limit, $ask).await.map(Answer::$part),)*
+                $(Part::$part => {
+                    let value = execute(vm, limit, $ask).await?;
+                    Ok(Answer::$part(Arc::new(value)))
+                })*
             }
         }
     };
@@ -213,6 +216,7 @@ impl Answer {
     /// order of a hash table.
     pub(super) fn tidied(mut self) -> Self {
         if let Self::Devices(list) | Self::UnnamedDevices(list) | Self::Objects(list) = &mut self {
+            let list = Arc::make_mut(list);
             list.retain(|property| child_type(property).is_some());
             list.sort_by(|one, other| one.name.cmp(&other.name));
         }

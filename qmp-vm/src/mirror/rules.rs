@@ -1,4 +1,4 @@
-//! What becomes stale by an event, and by a command.
+//! The parts that become stale by an event, and by a command.
 //!
 //! An event names what it is about, but not everything that changes with it: at the end of a mirror
 //! job, block nodes are replaced, too. So a rule lists every part that may have changed, and the parts
@@ -26,6 +26,7 @@ const RUN: Parts = Parts::of(&[
     Part::Jobs,
     Part::BlockJobs,
     Part::Nodes,
+    Part::Graph,
     Part::Drives,
     Part::Exports,
     Part::Pci,
@@ -33,17 +34,16 @@ const RUN: Parts = Parts::of(&[
 /// Memory and what provides it.
 const MEMORY: Parts =
     Parts::of(&[Part::MemoryBackends, Part::MemorySize, Part::MemoryDevices, Part::Balloon]);
-const MIGRATION: Parts = RUN.and(Parts::of(&[Part::Graph]));
 
 /// Returns the parts that may have changed when an event is sent. An event that no rule knows, such as
 /// one of a later release, may mean anything.
 pub(super) fn changed_by_event(name: &str) -> Parts {
     match name {
         "STOP" | "RESUME" | "SUSPEND" | "SUSPEND_DISK" | "WAKEUP" | "SHUTDOWN" | "WATCHDOG"
-        | "GUEST_PANICKED" | "GUEST_CRASHLOADED" | "GUEST_PVSHUTDOWN" | "COLO_EXIT" => RUN,
+        | "GUEST_PANICKED" | "GUEST_CRASHLOADED" | "GUEST_PVSHUTDOWN" | "COLO_EXIT"
+        | "MIGRATION" | "MIGRATION_PASS" | "VFIO_MIGRATION" => RUN,
         // The guest configures its devices anew, and releases those that were to be unplugged.
         "RESET" | "DEVICE_DELETED" | "UNPLUG_PRIMARY" | "FAILOVER_NEGOTIATED" => Parts::ALL,
-        "MIGRATION" | "MIGRATION_PASS" | "VFIO_MIGRATION" => MIGRATION,
         "JOB_STATUS_CHANGE"
         | "BLOCK_JOB_COMPLETED"
         | "BLOCK_JOB_CANCELLED"
@@ -150,7 +150,7 @@ pub(super) fn in_motion(values: &Values) -> Parts {
     let mut parts = Parts::NONE;
     let migration = values.migration.as_deref().and_then(|it| it.status.as_ref());
     if migration.is_some_and(is_migrating) {
-        parts = parts.and(MIGRATION);
+        parts = parts.and(RUN);
     }
     let run_state = values.status.as_deref().map(|it| &it.status);
     if run_state.is_some_and(is_passing) {

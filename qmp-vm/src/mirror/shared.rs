@@ -27,6 +27,8 @@ struct State<M> {
     view: Arc<View>,
     /// The client whose connection is followed.
     vm: Option<M>,
+    /// The end of the last connection.
+    lost: Option<Closed>,
     end: Ended,
     /// Whether the keeper has to look again.
     is_nudged: bool,
@@ -53,11 +55,12 @@ impl<M> fmt::Debug for Shared<M> {
 }
 
 impl<M> Shared<M> {
-    pub(super) fn new(policy: Policy) -> Self {
+    pub(super) fn new(policy: Policy, vm: Option<M>) -> Self {
         let state = State {
             model: Model::new(policy),
             view: Arc::new(View::empty()),
-            vm: None,
+            vm,
+            lost: None,
             end: Ended::Not,
             is_nudged: false,
             keeper: None,
@@ -182,6 +185,16 @@ impl<M> Shared<M> {
         self.wake(state);
     }
 
+    /// Takes note of why a connection has ended.
+    pub(super) fn lose(&self, closed: &Closed) {
+        self.lock().lost = Some(closed.clone());
+    }
+
+    /// Returns why the last connection has ended.
+    pub(super) fn lost(&self) -> Option<Closed> {
+        self.lock().lost.clone()
+    }
+
     /// Returns whether nothing keeps the mirror any more, and why.
     pub(super) fn ended(&self) -> Option<Option<Closed>> {
         match &self.lock().end {
@@ -215,7 +228,7 @@ impl<M> Shared<M> {
         Poll::Pending
     }
 
-    /// Registers the deadline of a waiter while there is no connection, whose timer would tell.
+    /// Registers the deadline of a waiter during an outage: a connection's timer would tell.
     pub(super) fn wake_at(&self, deadline: Option<Instant>) {
         let mut state = self.lock();
         let earliest = state.deadline.into_iter().chain(deadline).min();

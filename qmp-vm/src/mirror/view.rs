@@ -1,4 +1,4 @@
-//! What a mirror shows: the state of a machine at one moment.
+//! Views: the state of a machine at one moment.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use super::part::{COUNT, Part, Parts, Values, child_type};
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Stamp(pub(super) u64);
 
-/// What is known about one part.
+/// Details of one part.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Knowledge {
     /// The reason why the part has no value, if the server gave one.
@@ -247,7 +247,7 @@ impl View {
     }
 
     /// Returns the parts that may have changed by the moment of this view, and whose values are
-    /// earlier ones. In the views of a machine at rest, there are none.
+    /// earlier ones. The views of a machine at rest have none.
     pub fn stale(&self) -> impl Iterator<Item = Part> {
         self.stale.iter()
     }
@@ -297,5 +297,65 @@ impl fmt::Display for Absence {
             Self::Missing(text) => Cow::Owned(Printable(text).to_string()),
         };
         f.write_str(&text)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn node(name: &str, children: Option<&[&str]>) -> Value {
+        let mut node = json!({"file": "f", "node-name": name, "ro": false, "drv": "raw",
+            "backing_file_depth": 0, "encrypted": false, "detect_zeroes": "off", "bps": 0,
+            "bps_rd": 0, "bps_wr": 0, "iops": 0, "iops_rd": 0, "iops_wr": 0,
+            "image": {"filename": "f", "format": "raw", "virtual-size": 1},
+            "cache": {"writeback": true, "direct": false, "no-flush": false},
+            "write_threshold": 0});
+        if let Some(children) = children {
+            let child = |name: &&str| json!({"child": "file", "node-name": name});
+            node["children"] = children.iter().map(child).collect();
+        }
+        node
+    }
+
+    #[test]
+    fn chains_are_found_by_children() {
+        let mut view = View::empty();
+        let nodes = json!([
+            node("top", Some(&["file", "base"])),
+            node("base", Some(&["file"])),
+            node("file", Some(&[])),
+            node("other", Some(&[]))
+        ]);
+        view.values.nodes = Some(Arc::new(serde_json::from_value(nodes).unwrap()));
+        assert_eq!(view.chain("top"), ["top", "file", "base"]);
+        assert_eq!(view.chain("other"), ["other"]);
+        assert_eq!(view.chain("none"), [""; 0]);
+    }
+
+    /// QEMU before 10.1 does not list children. A server may say that a node is its own ancestor.
+    #[test]
+    fn chains_are_found_by_the_graph() {
+        let mut view = View::empty();
+        let nodes = json!([node("top", None), node("base", None)]);
+        view.values.nodes = Some(Arc::new(serde_json::from_value(nodes).unwrap()));
+        let edge = |parent, child| {
+            json!({"parent": parent, "child": child, "name": "backing",
+            "perm": [], "shared-perm": []})
+        };
+        let graph = json!({
+            "nodes": [{"id": 1, "type": "block-backend", "name": "drive"},
+                {"id": 2, "type": "block-driver", "name": "top"},
+                {"id": 3, "type": "block-driver", "name": "base"}],
+            "edges": [edge(1, 2), edge(2, 3), edge(3, 2), edge(3, 9)],
+        });
+        view.values.graph = Some(Arc::new(serde_json::from_value(graph).unwrap()));
+        assert_eq!(view.chain("top"), ["top", "base"]);
+        assert_eq!(view.chain("drive"), [""; 0]);
     }
 }

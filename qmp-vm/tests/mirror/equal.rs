@@ -24,7 +24,7 @@ use super::worlds::{Qemu, Simulated, World};
 /// The parts that events alone keep current, also when another monitor changes them.
 const HEARD: [Part; 3] = [Part::Status, Part::Jobs, Part::BlockJobs];
 
-/// What has been done, and what came of it.
+/// The operations, and their results.
 #[derive(Debug, Default)]
 struct Tally {
     operations: u64,
@@ -233,11 +233,13 @@ impl Front for Pending {
 struct Other {
     world: Arc<dyn World>,
     client: blocking::Client,
+    /// Whether it has just been connected, which the chardevs of QEMU show and no event tells.
+    is_new: bool,
 }
 
 impl Other {
     fn new(world: &Arc<dyn World>) -> Self {
-        Self { world: Arc::clone(world), client: connect(world) }
+        Self { world: Arc::clone(world), client: connect(world), is_new: true }
     }
 
     fn fresh(&mut self) -> Fresh {
@@ -248,6 +250,7 @@ impl Other {
                     assert!(error.is_closed(), "{}", error.report());
                     self.world.revive();
                     self.client = connect(&self.world);
+                    self.is_new = true;
                 }
             }
         }
@@ -272,11 +275,12 @@ fn settle(
     front: &dyn Front,
     other: &mut Other,
     which: impl Fn(Part) -> bool,
-    refresh: bool,
+    mut refresh: bool,
 ) -> Vec<(Part, String)> {
     let mut rest: Option<(Fresh, Instant)> = None;
     let begin = Instant::now();
     loop {
+        refresh |= std::mem::take(&mut other.is_new);
         let view = if refresh { front.refresh() } else { front.current() };
         let view = match view {
             Ok(view) => view,
@@ -344,15 +348,6 @@ fn play(name: &str, world: Arc<dyn World>, default: u64, is_blocking: bool) {
                 let request = Raw::new(operation.command).arguments(&operation.arguments);
                 other.client.execute(request)
             };
-            if std::env::var_os("SLOW").is_some() {
-                println!(
-                    "{:?} {} {} {:?}",
-                    begin.elapsed(),
-                    through_mirror,
-                    operation.command,
-                    result.as_ref().map_err(|e| e.report())
-                );
-            }
             tally.operations += 1;
             tally.accepted += u64::from(result.is_ok());
         }

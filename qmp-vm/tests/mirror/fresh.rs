@@ -1,4 +1,4 @@
-//! What a machine answers when it is asked for everything anew, and how that compares with a view.
+//! The answers of a machine that is asked for everything anew, compared with a view.
 
 use qmp_client::blocking::Client;
 use qmp_client::qmp::commands::{

@@ -5,6 +5,7 @@
 
 mod equal;
 mod fresh;
+mod handles;
 mod link;
 mod random;
 mod worlds;
