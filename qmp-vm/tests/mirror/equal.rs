@@ -235,11 +235,13 @@ struct Other {
     client: blocking::Client,
     /// Whether it has just been connected, which the chardevs of QEMU show and no event tells.
     is_new: bool,
+    /// The number of times that QEMU was started again.
+    restarts: u64,
 }
 
 impl Other {
     fn new(world: &Arc<dyn World>) -> Self {
-        Self { world: Arc::clone(world), client: connect(world), is_new: true }
+        Self { world: Arc::clone(world), client: connect(world), is_new: true, restarts: 0 }
     }
 
     fn fresh(&mut self) -> Fresh {
@@ -247,8 +249,12 @@ impl Other {
             match fresh(&self.client) {
                 Ok(fresh) => return fresh,
                 Err(error) => {
-                    assert!(error.is_closed(), "{}", error.report());
-                    self.world.revive();
+                    // Random operations find deadlocks of QEMU, too.
+                    assert!(error.is_closed() || error.is_timeout(), "{}", error.report());
+                    if error.is_timeout() {
+                        self.world.kill();
+                    }
+                    self.restarts += u64::from(self.world.revive());
                     self.client = connect(&self.world);
                     self.is_new = true;
                 }
@@ -287,6 +293,7 @@ fn settle(
             Err(error) => {
                 // QEMU may have ended: then the next one is mirrored.
                 let revived = other.world.revive();
+                other.restarts += u64::from(revived);
                 assert!(revived || begin.elapsed() < 4 * PATIENCE, "{}", error.report());
                 continue;
             }
@@ -351,7 +358,7 @@ fn play(name: &str, world: Arc<dyn World>, default: u64, is_blocking: bool) {
             tally.operations += 1;
             tally.accepted += u64::from(result.is_ok());
         }
-        tally.restarts += u64::from(world.revive());
+        other.restarts += u64::from(world.revive());
         tally.settlings += 1;
         let mut different = if through_mirror {
             settle(&*front, &mut other, |_| true, false)
@@ -369,6 +376,7 @@ fn play(name: &str, world: Arc<dyn World>, default: u64, is_blocking: bool) {
         tally.updates += updates;
         tally.skipped += skipped;
     }
+    tally.restarts = other.restarts;
     is_over.store(true, Ordering::SeqCst);
     (tally.cuts, tally.lags) =
         (cuts.load(Ordering::SeqCst).saturating_sub(1), lags.load(Ordering::SeqCst));

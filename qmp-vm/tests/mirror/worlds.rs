@@ -21,6 +21,8 @@ pub trait World: Send + Sync {
     fn connect_other(&self) -> UnixStream;
     /// The prefix of the paths of images.
     fn files(&self) -> String;
+    /// Ends the machine if it does not answer any more.
+    fn kill(&self) {}
     /// Starts the machine again if it has ended, and returns whether it had.
     fn revive(&self) -> bool {
         false
@@ -134,6 +136,13 @@ impl World for Qemu {
 
     fn files(&self) -> String {
         format!("{}/", self.directory.display())
+    }
+
+    fn kill(&self) {
+        println!("{} does not answer", self.program);
+        let mut child = self.child.lock().unwrap();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 
     fn revive(&self) -> bool {
