@@ -9,6 +9,8 @@
 //!   [`Launched`]: a client, and the [`Process`].
 //! - `Agent` is a client of the guest agent: programs, files and file systems in the guest.
 //! - A *supervised connection* ([`supervise`]) is made again whenever it ends.
+//! - [`mirror::Mirror`] keeps the state of a virtual machine as typed values, through lost events and
+//!   connections.
 //! - A *guard* ([`FdsetGuard`], `Frozen`) undoes something when it is dropped.
 //!
 //! ```no_run
@@ -158,6 +160,7 @@ mod launch;
 mod limit;
 mod memory;
 mod migration;
+pub mod mirror;
 mod monitor;
 #[cfg(unix)]
 mod nic;

@@ -54,6 +54,7 @@ programs! {
     launch: "../examples/launch.rs",
     live_migration: "../examples/live_migration.rs",
     mirror: "../examples/mirror.rs",
+    mirror_machine: "../examples/mirror_machine.rs",
     nbd_export: "../examples/nbd_export.rs",
     overview: "../examples/overview.rs",
     overview_blocking: "../examples/overview_blocking.rs",

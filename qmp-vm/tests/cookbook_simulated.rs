@@ -14,11 +14,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use qmp_client::Raw;
 use qmp_client::blocking::Client;
-use qmp_client::qmp::commands::{QueryBlock, QueryCpusFast, QueryNamedBlockNodes, QueryStatus};
+use qmp_client::qmp::commands::{
+    QueryBlock, QueryCpusFast, QueryNamedBlockNodes, QueryStatus, Stop,
+};
 use qmp_client::qmp::types::{RunState, ShutdownCause};
 use qmp_server::agent::{AgentSimulator, Program};
 use qmp_server::{Simulator, SimulatorBuilder};
+use qmp_vm::mirror::{Change, Fate};
 use qmp_vm::{EndedBy, Workflows};
 use serde_json::{Value, json};
 
@@ -48,6 +52,7 @@ programs! {
     launch: "../examples/launch.rs",
     live_migration: "../examples/live_migration.rs",
     mirror: "../examples/mirror.rs",
+    mirror_machine: "../examples/mirror_machine.rs",
     nbd_export: "../examples/nbd_export.rs",
     overview: "../examples/overview.rs",
     overview_blocking: "../examples/overview_blocking.rs",
@@ -248,6 +253,31 @@ fn a_machine_is_followed() {
     assert!(first.ends_with(": running"), "{first}");
     vm.test.execute(qmp_client::qmp::commands::Stop::new()).unwrap();
     assert_eq!(next(), "STOP");
+}
+
+#[test]
+fn mirroring_a_machine() {
+    let vm = Vm::new(Simulator::builder());
+    block_on(async {
+        let mirror = mirror_machine::mirror(&vm.address()).unwrap();
+        mirror.current(PATIENCE).await.unwrap();
+        let mut seen = Vec::new();
+        let shown = mirror_machine::show(&mirror, |update| {
+            seen.extend(update.changes.clone());
+            update.view.node("fresh").is_none()
+        });
+        let (shown, added) = tokio::join!(shown, async {
+            let add = json!({"driver": "null-co", "node-name": "fresh"});
+            mirror.execute(Raw::<Value>::new("blockdev-add").arguments(&add)).await
+        });
+        shown.unwrap();
+        added.unwrap();
+        assert_eq!(seen[0], Change::Node("fresh".to_owned(), Fate::Added));
+        let stopped = mirror.wait_until(|vm| !vm.is_running(), PATIENCE);
+        let (view, stop) = tokio::join!(stopped, mirror.execute(Stop::new()));
+        stop.unwrap();
+        assert_eq!(view.unwrap().run_state(), Some(&RunState::Paused));
+    });
 }
 
 #[derive(Clone, Default)]

@@ -30,6 +30,7 @@ use qmp_client::qmp::types::{
 use qmp_client::transport::Unix;
 use qmp_client::{Client, Dialect, Error, Options, blocking};
 use qmp_vm::agent::Agent;
+use qmp_vm::mirror::Mirror;
 use qmp_vm::{Exec, Launch, ShutdownMode, SuspendMode, Workflows};
 use serde_json::{Value, json};
 
@@ -334,6 +335,38 @@ fn returned() -> Vec<Row> {
     ]
 }
 
+/// The functions of a mirror. Its keeper runs beside the function.
+#[rustfmt::skip]
+fn mirrors() -> Vec<Row> {
+    macro_rules! row {
+        ($name:literal, $says:literal, |$mirror:ident| $call:expr) => {
+            Row {
+                name: $name,
+                stop: "query-status",
+                by: By::Within,
+                deadlines: ONE,
+                says: $says,
+                blocking: Box::new(|vm| {
+                    let ($mirror, keeper) = Mirror::of(&vm);
+                    std::thread::spawn(move || keeper.run());
+                    $call.ended()
+                }),
+                nonblocking: Box::new(|vm| Box::pin(async move {
+                    let ($mirror, keeper) = Mirror::of(&vm);
+                    tokio::spawn(keeper.run());
+                    $call.await.ended()
+                })),
+            }
+        };
+    }
+    vec![
+        row!("Mirror::current", "to be current", |mirror| mirror.current(WITHIN)),
+        row!("Mirror::refresh", "to be current", |mirror| mirror.refresh(WITHIN)),
+        row!("Mirror::wait_until", "to satisfy a condition", |mirror| mirror.wait_until(|_| true, WITHIN)),
+        row!("Changes::next_within", "a change of the mirror", |mirror| mirror.changes().next_within(WITHIN)),
+    ]
+}
+
 #[rustfmt::skip]
 fn returned_by_an_agent() -> Vec<Row> {
     macro_rules! row {
@@ -513,7 +546,7 @@ fn check(tried: Vec<JoinHandle<Option<String>>>) {
 
 #[test]
 fn monitors() {
-    let rows = monitor().into_iter().chain(screen()).chain(returned());
+    let rows = monitor().into_iter().chain(screen()).chain(returned()).chain(mirrors());
     check(rows.flat_map(|row| try_row(row, false)).collect());
 }
 
@@ -756,6 +789,9 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("Agent::connect", "it is `connect_with` with the default options"),
     ("Client::closed", "it has no deadline"),
     ("Events::next", "it has no deadline"),
+    ("Keeper::follow", "it has no deadline"),
+    ("Keeper::run", "it has no deadline"),
+    ("Mirror::execute", "it is `Call::execute` of the client that the mirror follows"),
 ];
 
 /// The sources whose methods are compared with the rows.
@@ -775,6 +811,9 @@ const SOURCES: &[&str] = &[
     "job/mod.rs",
     "launch/launched.rs",
     "launch/program.rs",
+    "mirror/changes.rs",
+    "mirror/handle.rs",
+    "mirror/keeper.rs",
     "workflows.rs",
 ];
 

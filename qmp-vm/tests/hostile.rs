@@ -401,6 +401,9 @@ fn check(front_end: FrontEnd, test: &str) {
 /// Functions that are in no row, and why.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("AnotherMonitor::remove", "its commands are those that undo `Workflows::open_monitor`"),
+    ("Keeper::follow", "it runs beside the functions of a mirror"),
+    ("Keeper::run", "it runs beside the functions of a mirror"),
+    ("Mirror::execute", "it is `Client::execute` on the client that the mirror follows"),
     ("Agent::connect", "it is `over` with a stream of its own"),
     ("Agent::connect_to_child", "it is `over` with a stream of its own"),
     ("Agent::connect_with", "it is `over` with a stream of its own"),
@@ -430,6 +433,9 @@ const SOURCES: &[(&str, &str)] = &[
     ("src/job/mod.rs", "::Outcome<"),
     ("src/launch/launched.rs", "::Outcome<"),
     ("src/launch/program.rs", "::Outcome<"),
+    ("src/mirror/changes.rs", "::Outcome<"),
+    ("src/mirror/handle.rs", "::Outcome<"),
+    ("src/mirror/keeper.rs", "::Outcome<"),
     ("src/workflows.rs", "::Outcome<"),
     ("../qmp-client/src/blocking/call.rs", "-> Result<"),
     ("../qmp-client/src/blocking/client.rs", "-> Result<"),

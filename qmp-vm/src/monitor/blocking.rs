@@ -37,6 +37,8 @@ impl Session for Client {
     type Events = blocking::Events<RawEvent>;
     type Undo<U: Request<Return: Send> + Send + 'static> = Guard<U>;
 
+    const BLOCKS: bool = true;
+
     fn call<R: Request<Return: Send> + Send>(&self, request: R) -> Self::Call<R> {
         Client::call(self, request)
     }

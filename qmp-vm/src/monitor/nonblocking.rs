@@ -28,6 +28,8 @@ impl Session for Client {
     type Events = client::Events<RawEvent>;
     type Undo<U: Request<Return: Send> + Send + 'static> = client::Undo<U>;
 
+    const BLOCKS: bool = false;
+
     fn call<R: Request<Return: Send> + Send>(&self, request: R) -> Self::Call<R> {
         Client::call(self, request)
     }

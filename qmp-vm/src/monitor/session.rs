@@ -20,6 +20,9 @@ pub trait Session: Clone + fmt::Debug + Send + Sync + 'static {
     /// A guard that executes a command when it is dropped.
     type Undo<U: Request<Return: Send> + Send + 'static>: Undo<U>;
 
+    /// Whether the futures are ready when they return, because the client blocks its thread.
+    const BLOCKS: bool;
+
     /// Begins a call.
     fn call<R: Request<Return: Send> + Send>(&self, request: R) -> Self::Call<R>;
 

@@ -73,7 +73,7 @@ impl<C: Supervisable> Changes<C> {
         C::run(self.take_within(within))
     }
 
-    async fn take_within(&mut self, within: Duration) -> Option<Result<Change<C>>> {
+    pub(crate) async fn take_within(&mut self, within: Duration) -> Option<Result<Change<C>>> {
         if self.seen == Seen::Ended {
             return None;
         }

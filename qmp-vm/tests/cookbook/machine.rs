@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use qmp_client::qmp::commands::{InputSendEvent, QueryChardev, QueryStatus};
+use qmp_client::qmp::commands::{Cont, InputSendEvent, QueryChardev, QueryStatus};
 use qmp_client::qmp::events::Wakeup;
 use qmp_client::qmp::types::{
     InputEvent, InputKeyEvent, InputKeyEventWrapper, KeyValue, QKeyCode, QKeyCodeWrapper, RunState,
@@ -64,6 +64,21 @@ live! { qemu,
         assert_eq!(vm.holdings(), before);
         let chardevs = vm.test.execute(QueryChardev::new()).unwrap();
         assert!(chardevs.iter().all(|it| !it.label.starts_with("qmp-monitor")), "{chardevs:?}");
+    }
+}
+
+live! { qemu,
+    fn mirroring(qemu) {
+        let vm = Vm::start(qemu, "-M none -S");
+        block_on(async {
+            let mirror = mirror_machine::mirror(&vm.address()).unwrap();
+            let running = mirror.wait_until(|vm| vm.is_running(), PATIENCE);
+            let (view, ()) = tokio::join!(running, async {
+                mirror.current(PATIENCE).await.unwrap();
+                mirror.execute(Cont::new()).await.unwrap();
+            });
+            assert_eq!(view.unwrap().run_state(), Some(&RunState::Running));
+        });
     }
 }
 

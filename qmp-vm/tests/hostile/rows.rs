@@ -21,6 +21,7 @@ use qmp_client::qmp::types::{
 };
 use qmp_client::{Client, Error, Raw, blocking};
 use qmp_vm::agent::Agent;
+use qmp_vm::mirror::Mirror;
 use qmp_vm::{
     Capabilities, DeviceCapabilities, Exec, JobOutcome, MigrationOutcome, ShutdownMode,
     SuspendMode, Workflows, futures_io,
@@ -101,6 +102,24 @@ macro_rules! pairs {
             nonblocking: |$vm| Box::pin(async move { $nonblocking.ended() }),
         }),*]
     };
+}
+
+/// Returns a mirror whose keeper runs on a thread.
+fn mirrored(vm: &blocking::Client) -> Mirror<blocking::Client> {
+    let (mirror, keeper) = Mirror::of(vm);
+    std::thread::spawn(move || keeper.run());
+    mirror
+}
+
+/// Waits for a future while a keeper runs beside it.
+async fn beside<T>(keeper: impl Future, future: impl Future<Output = T>) -> T {
+    let (mut keeper, mut future) = (Box::pin(keeper), Box::pin(future));
+    let mut is_over = false;
+    std::future::poll_fn(|cx| {
+        is_over = is_over || keeper.as_mut().poll(cx).is_ready();
+        future.as_mut().poll(cx)
+    })
+    .await
 }
 
 fn null() -> OwnedFd {
@@ -202,6 +221,14 @@ pub(crate) const MONITOR: &[Row] = rows![itself;
 /// The functions whose two forms differ.
 #[rustfmt::skip]
 pub(crate) const PAIRS: &[Row] = pairs![
+    "Mirror::current", "query-named-block-nodes", |vm|
+        mirrored(&vm).current(WITHIN), { let (mirror, keeper) = Mirror::of(&vm); beside(keeper.run(), mirror.current(WITHIN)).await };
+    "Mirror::refresh", "query-jobs", |vm|
+        mirrored(&vm).refresh(WITHIN), { let (mirror, keeper) = Mirror::of(&vm); beside(keeper.run(), mirror.refresh(WITHIN)).await };
+    "Mirror::wait_until", "qom-list", |vm|
+        mirrored(&vm).wait_until(|_| true, WITHIN), { let (mirror, keeper) = Mirror::of(&vm); beside(keeper.run(), mirror.wait_until(|_| true, WITHIN)).await };
+    "Changes::next_within", "query-status", |vm|
+        mirrored(&vm).changes().next_within(WITHIN), { let (mirror, keeper) = Mirror::of(&vm); beside(keeper.run(), mirror.changes().next_within(WITHIN)).await };
     "Client::send", "raw", |vm|
         { let tickets = [0; 4].map(|_| vm.send(Raw::<Box<serde_json::value::RawValue>>::new("raw"))); tickets.into_iter().try_for_each(|ticket| ticket?.receive().map(drop)) },
         { let tickets = [0; 4].map(|_| vm.send(Raw::<Box<serde_json::value::RawValue>>::new("raw"))); let mut all = Ok(()); for ticket in tickets { all = match ticket { Ok(ticket) => ticket.receive().await.map(drop), Err(error) => Err(error) }; } all };
