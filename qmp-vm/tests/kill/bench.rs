@@ -95,11 +95,11 @@ impl Bench {
     pub fn and_agent(mut self) -> Self {
         let simulator = AgentSimulator::builder().file_systems(1).build();
         let path = self.files.path("agent");
-        simulator.serve_unix(&UnixListener::bind(&path).unwrap()).unwrap();
+        let (listener, serving) = (UnixListener::bind(&path).unwrap(), simulator.clone());
+        std::thread::spawn(move || serving.serve_unix(&listener));
         let agent = Agent::connect(&*format!("unix:{path}")).unwrap();
         self.servers.push(Server { name: "qga", path, outlives: true });
         self.agent = Some(agent);
-        self.kept.push(Box::new(simulator));
         self
     }
 

@@ -173,8 +173,7 @@ impl Left {
             }
             Kind::File => change.adds("file", name),
             Kind::GuestFile => change.what.starts_with("agent: open "),
-            Kind::GuestProgram => change.adds("process", name),
-            Kind::Qemu => change.what.starts_with("process "),
+            Kind::GuestProgram | Kind::Qemu => change.what.starts_with("process "),
             Kind::Off => change.sets("run state", "shutdown"),
             Kind::Done if name.contains('=') => {
                 name.split_once('=').is_some_and(|(what, value)| change.sets(what, value))
@@ -265,8 +264,9 @@ impl Left {
             Kind::Object => execute("object-del", json!({"id": name})),
             Kind::Chardev => execute("chardev-remove", json!({"id": name})),
             Kind::Fdset => {
+                // A set that is in use goes with what uses it.
                 let id = change.what.trim_start_matches("set ").parse::<i64>().unwrap();
-                execute("remove-fd", json!({"fdset-id": id}));
+                let _ = bench.execute("remove-fd", json!({"fdset-id": id}));
             }
             Kind::Descriptor => close(bench, name),
             Kind::Netdev => execute("netdev_del", json!({"id": name})),

@@ -240,7 +240,7 @@ pub const PROGRAMS: &[Program] = &[
     Program {
         name: "screen",
         left: &[FDSET],
-        start: |qemu| Bench::with(Vm::start(qemu, "-M pc -S -m 32 -device VGA")),
+        start: |qemu| Bench::with(Vm::start(qemu, "-M pc -m 32 -device VGA")),
         ..PROGRAM
     },
     Program {
@@ -396,7 +396,8 @@ pub fn main(name: &str, arguments: &[String]) -> Result<(), Box<dyn std::error::
         ("raw", [vm]) => drop(raw::run(vm)?),
         ("reboot", [vm, agent]) => reboot::run(vm, agent, PATIENCE)?,
         ("resize_memory", [vm]) => {
-            drop(block_on(resize_memory::run(vm, "vmem0", 64 << 20, SOON))?);
+            let reached = block_on(resize_memory::run(vm, "vmem0", 64 << 20, SOON))?;
+            assert_eq!(reached, Some(0));
         }
         ("save_to_file save", [vm, path]) => assert_eq!(save_to_file::save(vm, path)?, None),
         ("save_to_file restore", [vm, path]) => {

@@ -10,7 +10,7 @@ use crate::left::{Left, Removal, remove};
 use crate::programs::Program;
 use crate::relay::{Gate, Point, Relay};
 use crate::state::Change;
-use crate::vm::PATIENCE;
+use crate::vm::{PATIENCE, eventually};
 
 /// The name of the program that is to be run.
 pub const PROGRAM: &str = "QMP_KILL_PROGRAM";
@@ -64,13 +64,16 @@ pub fn run(program: &Program, mut bench: Bench, when: When) -> (Run, Option<Benc
     if remove(&mut bench, &run.found) == Removal::Restart {
         return (run, None);
     }
-    let rest = before.changes(&bench.state());
-    if rest.is_empty() {
-        return (run, Some(bench));
+    // The guest may react now, or QEMU may, to what has been removed.
+    let (late, rest) = explain(program, before.changes(&bench.state()));
+    let is_effect = |(left, _): &(Left, Change)| left.words().is_none() || program.is_alone;
+    let (effects, remaining): (Vec<_>, Vec<_>) = late.into_iter().partition(is_effect);
+    run.unexplained = remaining.into_iter().map(|(_, change)| change).collect();
+    if effects.is_empty() {
+        run.unexplained.extend(rest);
     }
-    // A program that the guest runs ends by itself, and so does its process.
-    run.unexplained = rest;
-    (run, None)
+    let is_as_before = effects.is_empty() && run.unexplained.is_empty();
+    (run, is_as_before.then_some(bench))
 }
 
 /// Tells what the program is expected to leave from what it is not. A file or a socket that QEMU has
@@ -170,5 +173,10 @@ fn left_processes(mark: &str, are_expected: bool) -> Vec<(u32, String)> {
 pub fn end(change: &Change) {
     let id = change.what.split(' ').nth(1).unwrap_or_default();
     let killed = Command::new("kill").args(["-s", "KILL", id]).status().unwrap();
-    println!("killed {}: {killed}", change.what);
+    assert!(killed.success(), "{change:?}");
+    let runs = || {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    };
+    eventually("the process to end", || !runs());
 }

@@ -38,15 +38,22 @@ impl Change {
 }
 
 impl State {
-    /// Lists what is different in a later state.
+    /// Lists what is different in a later state. What a QEMU had that has ended is not listed.
     pub fn changes(&self, later: &Self) -> Vec<Change> {
+        let has_ended = |prefix| later.0.contains_key(&format!("{prefix}QEMU "));
+        let (vm, target) = (has_ended(""), has_ended("target: "));
+        let is_moot = |change: &Change| {
+            let ended = if change.what.starts_with("target: ") { target } else { vm };
+            ended && change.after.is_none() && !change.what.starts_with("file ")
+        };
         let keys: BTreeSet<_> = self.0.keys().chain(later.0.keys()).collect();
         let change = |what: &&String| Change {
             what: (*what).clone(),
             before: self.0.get(*what).cloned(),
             after: later.0.get(*what).cloned(),
         };
-        keys.iter().map(change).filter(|change| change.before != change.after).collect()
+        let changes = keys.iter().map(change).filter(|change| change.before != change.after);
+        changes.filter(|change| !is_moot(change)).collect()
     }
 
     fn add(&mut self, kind: &str, name: &str, value: impl Into<String>) {
@@ -133,7 +140,10 @@ fn ask(vm: &Client) -> Result<State> {
         let name = if name.starts_with('#') { "without a name" } else { &name };
         state.add("node", name, text(&node["drv"]));
         for bitmap in node["dirty-bitmaps"].as_array().into_iter().flatten() {
-            state.add("bitmap", &format!("{name}/{}", text(&bitmap["name"])), "");
+            // Those of jobs have no names.
+            if let Some(bitmap) = bitmap["name"].as_str().filter(|name| !name.is_empty()) {
+                state.add("bitmap", &format!("{name}/{bitmap}"), "");
+            }
         }
     }
     for disk in each(query("query-block", json!({}))?) {
