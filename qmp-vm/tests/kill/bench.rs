@@ -1,4 +1,4 @@
-//! What a program runs with: QEMUs, agents and files, whose state is compared before and after.
+//! The surroundings of a program: QEMUs, agents and files, whose state is compared before and after.
 
 use std::any::Any;
 use std::io::{BufRead, BufReader, Write};

@@ -1,4 +1,5 @@
-//! What programs may leave when they are killed, in words that their pages use, and what removes it.
+//! The things that programs may leave when they are killed, in words that their pages use, and their
+//! removal.
 
 use std::time::Duration;
 
@@ -112,21 +113,31 @@ impl Left {
     pub fn words(&self) -> Option<String> {
         let shown = self.shown;
         Some(match self.kind {
-            Kind::Frozen => "the guest's frozen file systems, which `guest-fsfreeze-thaw` thaws".into(),
+            Kind::Frozen => {
+                "the guest's frozen file systems, which `guest-fsfreeze-thaw` thaws".into()
+            }
             Kind::Suspended => "the suspended guest, which `system_wakeup` wakes".into(),
             Kind::Export => format!("the export `{shown}`, which `block-export-del` ends"),
             Kind::NbdServer => "the NBD server, which `nbd-server-stop` ends".into(),
             Kind::Job => format!("the job `{shown}`, which `job-cancel` and `job-dismiss` end"),
-            Kind::Bitmap => format!("the bitmap `{shown}`, which `block-dirty-bitmap-remove` removes"),
+            Kind::Bitmap => {
+                format!("the bitmap `{shown}`, which `block-dirty-bitmap-remove` removes")
+            }
             Kind::Overlay => format!("the overlay `{shown}`, which `block-commit` removes"),
-            Kind::Node | Kind::Unclosed => format!("the node `{shown}`, which `blockdev-del` deletes"),
+            Kind::Node | Kind::Unclosed => {
+                format!("the node `{shown}`, which `blockdev-del` deletes")
+            }
             Kind::Object => format!("the object `{shown}`, which `object-del` deletes"),
-            Kind::Chardev => format!("the character device `{shown}`, which `chardev-remove` removes"),
+            Kind::Chardev => {
+                format!("the character device `{shown}`, which `chardev-remove` removes")
+            }
             Kind::Fdset => "a set of descriptors, which `remove-fd` removes".into(),
             Kind::Descriptor => format!("the descriptor `{shown}`, which `closefd` closes"),
             Kind::Netdev => format!("the network backend `{shown}`, which `netdev_del` deletes"),
             Kind::Migration => "the migration, which `migrate_cancel` ends".into(),
-            Kind::Listening => "a destination that waits for the migration, which `quit` ends".into(),
+            Kind::Listening => {
+                "a destination that waits for the migration, which `quit` ends".into()
+            }
             Kind::Stopped => "the stopped guest, which `cont` resumes".into(),
             Kind::Settings => "the capabilities and parameters of migrations".into(),
             Kind::File => format!("the file `{shown}`"),
@@ -150,9 +161,7 @@ impl Left {
             Kind::NbdServer => is("open sockets"),
             Kind::Job => change.adds("job", name),
             Kind::Bitmap => change.adds("bitmap", name),
-            Kind::Overlay => {
-                change.adds("node", name) || change.after.as_deref() == Some(*name)
-            }
+            Kind::Overlay => change.adds("node", name) || change.after.as_deref() == Some(*name),
             Kind::Node => change.adds("node", name) || change.adds("node", "without a name"),
             Kind::Object => change.adds("object", name),
             Kind::Chardev => change.adds("chardev", name),
@@ -166,7 +175,9 @@ impl Left {
                     || (is("run state") && matches!(value, "paused" | "finish-migrate"))
             }
             Kind::Listening => change.what.starts_with("target: "),
-            Kind::Stopped => ["paused", "postmigrate"].iter().any(|it| change.sets("run state", it)),
+            Kind::Stopped => {
+                ["paused", "postmigrate"].iter().any(|it| change.sets("run state", it))
+            }
             Kind::Settings => {
                 change.what.starts_with("migration capability ")
                     || change.what.starts_with("migration parameter ")
@@ -190,7 +201,7 @@ impl Left {
 pub enum Removal {
     /// Everything is as before.
     Done,
-    /// What is there now is needed by nothing else, and stays.
+    /// The bench is not as before, and cannot be used again.
     Restart,
 }
 

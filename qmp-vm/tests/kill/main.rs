@@ -91,7 +91,7 @@ fn program() {
     std::process::exit(i32::from(result.is_err()));
 }
 
-/// The points of the programs that are killed at all of them in any case.
+/// The programs that are killed at all points in any case.
 const ALWAYS: [&str; 2] = ["hotplug_disk", "nbd_export"];
 
 #[test]

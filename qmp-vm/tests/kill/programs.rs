@@ -23,9 +23,9 @@ const MAC: &str = "52:54:00:0c:00:17";
 pub struct Program {
     /// The name of the program, and of the use if there are several.
     pub name: &'static str,
-    /// What may be left, as the program's page says.
+    /// The things that may be left, as the program's page says.
     pub left: &'static [Left],
-    /// What the program is for.
+    /// The intended effects.
     pub effects: &'static [Left],
     pub start: fn(&str) -> Bench,
     pub arguments: fn(&Bench) -> Vec<String>,
@@ -59,12 +59,7 @@ const PROGRAM: Program = Program {
 pub const PROGRAMS: &[Program] = &[
     Program {
         name: "backup",
-        left: &[
-            FROZEN,
-            bitmap("disk0/backup", "backup"),
-            node("to-disk0", "to-NODE"),
-            job("backup-disk0", "backup-NODE"),
-        ],
+        left: &[bitmap("disk0/backup", "backup"), node("to-disk0", "to-NODE")],
         start: |qemu| {
             let bench = with_disk(qemu).and_agent();
             bench.files.qcow2("target", "4M");
@@ -253,7 +248,6 @@ pub const PROGRAMS: &[Program] = &[
     },
     Program {
         name: "stream",
-        left: &[job("stream-disk0", "stream-NODE")],
         start: |qemu| {
             let scratch = Scratch::new();
             let (base, disk) = (scratch.qcow2("base", "4M"), scratch.file("disk0"));
@@ -346,11 +340,8 @@ pub fn main(name: &str, arguments: &[String]) -> Result<(), Box<dyn std::error::
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match (name, &words[..]) {
         ("backup", [vm, agent, target]) => {
-            let disk = backup::Disk {
-                node: "disk0".into(),
-                target: (*target).to_owned(),
-                changes: false,
-            };
+            let disk =
+                backup::Disk { node: "disk0".into(), target: (*target).to_owned(), changes: false };
             assert!(backup::run(vm, Some(agent), &[disk], PATIENCE)?.is_empty());
         }
         ("capabilities", [vm, socket]) => drop(block_on(capabilities::run(vm, "net1", socket))?),

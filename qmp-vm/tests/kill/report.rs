@@ -1,6 +1,7 @@
 //! Runs programs at many points, and counts what was left.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use crate::bench::Bench;
@@ -11,7 +12,7 @@ use crate::run::{When, run};
 /// The number of moments at which a program is killed whose messages cannot be counted.
 const MOMENTS: u32 = 24;
 
-/// What the runs have shown.
+/// The results of all runs.
 #[derive(Default)]
 pub struct Report {
     rows: Vec<Row>,
@@ -29,10 +30,15 @@ struct Row {
 }
 
 impl Report {
-    /// Kills the program at each point.
+    /// Kills the program at each point. A panic is a violation, and the other programs go on.
     pub fn every_point(&mut self, program: &'static Program, qemu: &str) {
-        let all = points(program, qemu);
-        self.kill(program, qemu, &all);
+        let runs = || {
+            let all = points(program, qemu);
+            self.kill(program, qemu, &all);
+        };
+        if std::panic::catch_unwind(AssertUnwindSafe(runs)).is_err() {
+            self.violations.push(format!("{} on {qemu}: see the panic", program.name));
+        }
     }
 
     /// Kills the program at a few points.
@@ -63,7 +69,8 @@ impl Report {
             let used = bench.take().filter(|_| !program.is_alone);
             let (run, kept) = run(program, used.unwrap_or_else(|| (program.start)(qemu)), *when);
             bench = kept;
-            let words: BTreeSet<_> = run.found.iter().filter_map(|(left, _)| left.words()).collect();
+            let words: BTreeSet<_> =
+                run.found.iter().filter_map(|(left, _)| left.words()).collect();
             row.with_something_left += usize::from(!words.is_empty());
             for words in words {
                 row.left.insert(words.clone());
@@ -131,7 +138,8 @@ fn points(program: &Program, qemu: &str) -> Vec<When> {
     assert_eq!(run.succeeded, Some(true), "{name} on {qemu}: {run:?}");
     assert!(run.unexplained.is_empty(), "{name} on {qemu}: {run:?}");
     if program.has_moments {
-        let moment = |number: u32| When::Later(Duration::from_millis(1) + run.took * number / MOMENTS);
+        let moment =
+            |number: u32| When::Later(Duration::from_millis(1) + run.took * number / MOMENTS);
         return (0..MOMENTS).map(moment).collect();
     }
     assert!(run.messages.0 > 0, "{name} has sent nothing through the relay");

@@ -25,7 +25,7 @@ const SOON: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug)]
 pub enum When {
     Point(Point),
-    /// That much time after its start.
+    /// At a time after its start.
     Later(Duration),
 }
 
@@ -37,7 +37,7 @@ pub struct Run {
     pub took: Duration,
     /// Whether the program came to its end, and not whether that was reached by killing it.
     pub succeeded: Option<bool>,
-    /// What the program has left, and what nothing explains.
+    /// The changes that the program may leave, and those that nothing explains.
     pub found: Vec<(Left, Change)>,
     pub unexplained: Vec<Change>,
 }

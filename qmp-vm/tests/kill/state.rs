@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::vm::{Vm, eventually};
 
-/// What there is, by its kind and name, and in which state.
+/// The things that exist, by their kinds and names, and their states.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct State(BTreeMap<String, String>);
 
@@ -69,7 +69,9 @@ impl State {
         };
         match asked {
             Ok(asked) if status.is_none() => {
-                self.0.extend(asked.0.into_iter().map(|(what, value)| (prefix.to_owned() + &what, value)));
+                self.0.extend(
+                    asked.0.into_iter().map(|(what, value)| (prefix.to_owned() + &what, value)),
+                );
                 self.add_open(vm.child.id(), prefix);
             }
             // A QEMU that was told to quit answers until it does.
@@ -124,7 +126,11 @@ impl State {
 fn ask(vm: &Client) -> Result<State> {
     let mut state = State::default();
     let query = |name: &'static str, arguments: Value| -> Result<Value> {
-        vm.execute(Raw::<Value>::new(name).arguments(&arguments))
+        match vm.execute(Raw::<Value>::new(name).arguments(&arguments)) {
+            // This machine does not have what is asked for.
+            Err(error) if error.server().is_some() => Ok(Value::Null),
+            reply => reply,
+        }
     };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let each = |reply: Value| reply.as_array().cloned().unwrap_or_default();
