@@ -43,8 +43,8 @@ use std::time::Duration;
 
 use qmp_client::blocking::{Client, Undo};
 use qmp_client::qmp::commands::{
-    BlockDirtyBitmapAdd, BlockDirtyBitmapRemove, BlockdevAdd, BlockdevDel, QueryNamedBlockNodes,
-    Transaction,
+    BlockDirtyBitmapAdd, BlockDirtyBitmapRemove, BlockdevAdd, BlockdevDel, JobCancel,
+    QueryNamedBlockNodes, Transaction,
 };
 use qmp_client::qmp::types::{
     ActionCompletionMode, BitmapSyncMode, BlockDeviceInfo, BlockDirtyInfo, BlockdevBackup,
@@ -229,9 +229,14 @@ fn finish(
     patience: Duration,
 ) -> Result<Vec<String>> {
     let outcomes = match jobs.finish(patience) {
-        // Cancelling one job of a group cancels all of them.
+        // Cancelling one job of a group cancels all of them. They may have ended by themselves.
         Err(error) if error.is_timeout() => {
-            disks.iter().map(|disk| vm.cancel_job(&job(disk), ENDING)).collect::<Result<_>>()?
+            for disk in disks.iter().take(1) {
+                if let Err(error) = vm.execute(JobCancel::new(job(disk))) {
+                    println!("{}", error.report());
+                }
+            }
+            jobs.finish(ENDING)?
         }
         outcomes => outcomes?,
     };

@@ -162,22 +162,8 @@ impl Bench {
         }
         if let Some(agent) = &self.real_agent {
             let id = agent.0.id();
-            // It serves one client at a time: when it accepts the next one, it has noticed the end.
-            let address = format!("unix:{}", self.files.path("agent"));
-            let client = Agent::connect(&*address).unwrap();
-            drop(client);
-            let connected = || {
-                let mut open = State::default();
-                open.add_open(id, "");
-                open
-            };
-            // Its end of that connection is closed a moment later.
-            let mut last = connected();
-            eventually("the agent to settle", || {
-                std::thread::sleep(std::time::Duration::from_millis(20));
-                let now = connected();
-                std::mem::replace(&mut last, now.clone()) == now
-            });
+            // It listens again when it has noticed the end of the program's connection.
+            eventually("the agent to listen alone", || sockets(id) == 1);
             state.add_open(id, "agent: ");
             for name in children(id) {
                 state.add_process(&name);
@@ -197,6 +183,13 @@ impl Bench {
     pub fn execute(&self, name: &'static str, arguments: Value) -> qmp_client::Result<Value> {
         self.vm().test.execute(Raw::<Value>::new(name).arguments(&arguments))
     }
+}
+
+/// Returns the number of sockets of a process.
+fn sockets(process: u32) -> usize {
+    let open = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().flatten();
+    let targets = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
 }
 
 /// Serves a client as a guest agent.
