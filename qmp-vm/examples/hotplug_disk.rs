@@ -17,8 +17,8 @@
 //!
 //! If this program is killed, no guard acts, and these may be left in QEMU:
 //!
-//! - a set of descriptors, which `remove-fd` removes: `query-fdsets` lists it. QEMU 7.2 removes
-//!   unused sets itself when the last monitor is closed and the guest runs; later releases do not;
+//! - a set of descriptors, which `remove-fd` removes: `query-fdsets` lists it. QEMU 7.2 does so only
+//!   while the guest runs; then, it also removes unused sets when the last monitor is closed;
 //! - the node `disk-ID`, which `blockdev-del` deletes unless the disk is plugged in.
 //!
 //! ```console
