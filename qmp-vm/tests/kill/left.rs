@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use qmp_client::blocking::Client;
-use qmp_client::qga::commands::GuestFsfreezeThaw;
 use qmp_client::{Address, Options, Raw};
 use qmp_vm::Workflows;
 use serde_json::{Value, json};
@@ -25,7 +24,6 @@ pub struct Left {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Kind {
     // In the order in which they are removed.
-    Frozen,
     Suspended,
     Export,
     NbdServer,
@@ -102,7 +100,6 @@ pub const SUSPENDED: Left = left(Kind::Suspended, "", "");
 pub const SETTINGS: Left = left(Kind::Settings, "", "");
 pub const MIGRATION: Left = left(Kind::Migration, "", "");
 pub const LISTENING: Left = left(Kind::Listening, "", "");
-pub const FROZEN: Left = left(Kind::Frozen, "", "");
 pub const GUEST_FILE: Left = left(Kind::GuestFile, "", "");
 pub const GUEST_PROGRAM: Left = left(Kind::GuestProgram, "", "");
 pub const QEMU: Left = left(Kind::Qemu, "", "");
@@ -113,9 +110,6 @@ impl Left {
     pub fn words(&self) -> Option<String> {
         let shown = self.shown;
         Some(match self.kind {
-            Kind::Frozen => {
-                "the guest's frozen file systems, which `guest-fsfreeze-thaw` thaws".into()
-            }
             Kind::Suspended => "the suspended guest, which `system_wakeup` wakes".into(),
             Kind::Export => format!("the export `{shown}`, which `block-export-del` ends"),
             Kind::NbdServer => "the NBD server, which `nbd-server-stop` ends".into(),
@@ -154,7 +148,6 @@ impl Left {
         let Self { kind, name, .. } = self;
         let is = |what: &str| change.what == what;
         match kind {
-            Kind::Frozen => change.sets("file systems ", "frozen"),
             Kind::Suspended => change.sets("run state", "suspended"),
             Kind::Export => change.adds("export", name),
             // Its socket is open.
@@ -244,9 +237,6 @@ impl Left {
             }
         };
         match self.kind {
-            Kind::Frozen => {
-                let _ = bench.agent.as_ref().unwrap().execute(GuestFsfreezeThaw::new());
-            }
             Kind::Suspended => execute("system_wakeup", json!({})),
             Kind::Export => {
                 execute("block-export-del", json!({"id": name, "mode": "hard"}));

@@ -76,7 +76,7 @@ mod run;
 mod state;
 
 use programs::PROGRAMS;
-use report::Report;
+use report::{Random, Report};
 
 /// Plays the program, in the process that is killed.
 #[test]
@@ -102,7 +102,7 @@ const ALWAYS: [&str; 2] = ["hotplug_disk", "nbd_export"];
 fn nothing_is_left_that_the_page_does_not_name() {
     let chosen = std::env::var("QMP_TEST_KILL").unwrap_or_default();
     let qemus = vm::qemus();
-    let mut report = Report::default();
+    let (mut report, mut random) = (Report::default(), Random::new());
     for (number, program) in PROGRAMS.iter().enumerate() {
         if !chosen.is_empty() {
             if chosen == "all" || program.example() == chosen {
@@ -114,7 +114,7 @@ fn nothing_is_left_that_the_page_does_not_name() {
         if ALWAYS.contains(&program.name) {
             report.every_point(program, qemu);
         } else {
-            report.some_points(program, qemu, 3);
+            report.some_points(program, qemu, &mut random);
         }
     }
     report.finish(chosen == "all");

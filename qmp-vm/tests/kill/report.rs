@@ -11,6 +11,9 @@ use crate::run::{When, run};
 
 /// The number of moments at which a program is killed whose messages cannot be counted.
 const MOMENTS: u32 = 24;
+/// The number of points in an ordinary run of the tests, and the last message that is one.
+const SOME: u32 = 3;
+const LATEST: u64 = 24;
 
 /// The results of all runs.
 #[derive(Default)]
@@ -41,17 +44,17 @@ impl Report {
         }
     }
 
-    /// Kills the program at a few points.
-    pub fn some_points(&mut self, program: &'static Program, qemu: &str, count: usize) {
-        let all = points(program, qemu);
-        let seed = std::env::var("QMP_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-        let mut random = seed.unwrap_or(1_u64);
-        let mut some = Vec::new();
-        for _ in 0..count {
-            // The generator of Knuth's MMIX, whose upper bits are good.
-            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            some.push(all[(random >> 33) as usize % all.len()]);
-        }
+    /// Kills the program at a few points, some of which may come after its end.
+    pub fn some_points(&mut self, program: &'static Program, qemu: &str, random: &mut Random) {
+        let some = (0..SOME).map(|_| {
+            if program.has_moments {
+                return When::Later(Duration::from_millis(random.below(300)));
+            }
+            let number = 1 + random.below(LATEST) as usize;
+            let is_before = random.below(2) == 0;
+            When::Point(if is_before { Point::Before(number) } else { Point::After(number) })
+        });
+        let some: Vec<_> = some.collect();
         self.kill(program, qemu, &some);
     }
 
@@ -127,6 +130,23 @@ impl Row {
             "{} | {} | {} | {} | {} | {left}",
             self.program, self.qemu, self.points, self.with_something_left, self.violations
         )
+    }
+}
+
+/// A generator of numbers, that of Knuth's MMIX.
+pub struct Random(u64);
+
+impl Random {
+    /// Takes the seed from the environment.
+    pub fn new() -> Self {
+        let seed = std::env::var("QMP_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+        Self(seed.unwrap_or(1))
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        // The upper bits are good.
+        (self.0 >> 33) % limit
     }
 }
 

@@ -203,9 +203,12 @@ pub fn settle(vm: &mut Vm, is_source: bool) {
         if vm.child.try_wait().unwrap().is_some() {
             return true;
         }
-        let (Ok(chardevs), Ok(jobs), Ok(migration)) =
-            (query("query-chardev"), query("query-jobs"), query("query-migrate"))
-        else {
+        let (Ok(chardevs), Ok(jobs), Ok(migration), Ok(run)) = (
+            query("query-chardev"),
+            query("query-jobs"),
+            query("query-migrate"),
+            query("query-status"),
+        ) else {
             // QEMU is ending.
             std::thread::sleep(Duration::from_millis(5));
             return false;
@@ -219,6 +222,8 @@ pub fn settle(vm: &mut Vm, is_source: bool) {
         let ending = jobs.as_array().into_iter().flatten().any(ends);
         let status = migration["status"].as_str().unwrap_or("none");
         let moves = is_source && matches!(status, "setup" | "active" | "device" | "cancelling");
-        disconnected && !ending && !moves
+        // The run state changes a moment after the migration's.
+        let finishes = run["status"] == "finish-migrate" && status != "pre-switchover";
+        disconnected && !ending && !moves && !finishes
     });
 }
