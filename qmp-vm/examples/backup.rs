@@ -19,34 +19,42 @@
 //!    they succeed or fail together.
 //! 4. The guest is thawed at once, whether or not the transaction succeeded. A backup shows the
 //!    moment at which it started, however long the copying takes.
-//! 5. `watch_jobs`, which was called before the transaction, waits for all jobs, reports how each
-//!    one ended, and dismisses it. Without `auto-dismiss=false`, a job would disappear together with
-//!    its error.
+//! 5. `watch_jobs`, which was called before the transaction, waits for all jobs, and reports how each
+//!    one ended. The jobs dismiss themselves, and an event tells their errors.
 //! 6. The targets are closed.
 //!
 //! Whatever step fails, guards undo the earlier ones: the guest is thawed, the targets are closed,
 //! and the bitmaps that this program added are removed.
+//!
+//! If this program is killed, no guard acts. A `ThawWatch` thaws the guest then, within a moment, and
+//! jobs that have started go on to their end. These may be left in QEMU:
+//!
+//! - the bitmap `backup`, which `block-dirty-bitmap-remove` removes: unless it was there before, the
+//!   next backup has to be a full one;
+//! - the node `to-NODE`, which `blockdev-del` deletes when the job has ended.
 //!
 //! With `bitmap-mode=on-success`, QEMU clears the bitmap if the backup succeeds, and keeps it if the
 //! backup fails, so that the next attempt copies what this one should have copied. Only a bitmap
 //! that was added for a first backup is removed if that backup fails: no backup belongs to it.
 
 use std::error::Error;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use qmp_client::Result;
 use qmp_client::blocking::{Client, Undo};
 use qmp_client::qmp::commands::{
-    BlockDirtyBitmapAdd, BlockDirtyBitmapRemove, BlockdevAdd, BlockdevDel, QueryNamedBlockNodes,
-    Transaction,
+    BlockDirtyBitmapAdd, BlockDirtyBitmapRemove, BlockdevAdd, BlockdevDel, JobCancel,
+    QueryNamedBlockNodes, Transaction,
 };
 use qmp_client::qmp::types::{
     ActionCompletionMode, BitmapSyncMode, BlockDeviceInfo, BlockDirtyInfo, BlockdevBackup,
     BlockdevBackupWrapper, BlockdevOptions, BlockdevOptionsDriver, BlockdevOptionsFile,
     BlockdevOptionsQcow2, MirrorSyncMode, TransactionAction, TransactionProperties,
 };
+use qmp_client::transport::Unix;
+use qmp_client::{Options, Result, TransportError};
 use qmp_vm::blocking::Agent;
-use qmp_vm::{Jobs, Workflows};
+use qmp_vm::{Jobs, ThawWatch, Workflows};
 
 /// The name of the bitmap on every disk.
 const BITMAP: &str = "backup";
@@ -86,6 +94,24 @@ struct Prepared {
     new_bitmap: Option<Undo<BlockDirtyBitmapRemove>>,
 }
 
+/// The guest agent, and the connection to it.
+struct Guest {
+    connection: UnixStream,
+    agent: Agent,
+}
+
+impl Guest {
+    /// Connects to the agent. Its socket is opened here, since the shell that thaws the guest if this
+    /// program is killed shares it.
+    fn connect(address: &str) -> Result<Self> {
+        let path = address.strip_prefix("unix:").unwrap_or(address);
+        let failed = |error| TransportError::new(format!("cannot connect to {path}"), error);
+        let connection = UnixStream::connect(path).map_err(failed)?;
+        let transport = connection.try_clone().and_then(Unix::from_stream).map_err(failed)?;
+        Ok(Self { connection, agent: Agent::over(transport, &Options::new())? })
+    }
+}
+
 /// Backs up the disks, and returns why the backups failed; nothing if they succeeded.
 pub fn run(
     address: &str,
@@ -95,7 +121,7 @@ pub fn run(
 ) -> Result<Vec<String>> {
     let vm = Client::connect(address)?;
     // The agent may answer slowly, so connect to it before anything has to wait for it.
-    let guest = agent.map(Agent::connect).transpose()?;
+    let guest = agent.map(Guest::connect).transpose()?;
     let nodes = vm.execute(QueryNamedBlockNodes::new().flat(true))?;
     let prepared: Vec<Prepared> =
         disks.iter().map(|disk| prepare(&vm, &nodes, disk)).collect::<Result<_>>()?;
@@ -160,8 +186,7 @@ fn prepare(vm: &Client, nodes: &[BlockDeviceInfo], disk: &Disk) -> Result<Prepar
     let backup = BlockdevBackup::new(&*disk.node, sync, name)
         .job_id(job(disk))
         .bitmap(BITMAP)
-        .bitmap_mode(BitmapSyncMode::OnSuccess)
-        .auto_dismiss(false);
+        .bitmap_mode(BitmapSyncMode::OnSuccess);
     let action = TransactionAction::BlockdevBackup(BlockdevBackupWrapper::new(backup));
     Ok(Prepared { action, target, new_bitmap })
 }
@@ -170,12 +195,14 @@ fn prepare(vm: &Client, nodes: &[BlockDeviceInfo], disk: &Disk) -> Result<Prepar
 /// the outer result is that of the transaction.
 fn start(
     vm: &Client,
-    guest: Option<&Agent>,
+    guest: Option<&Guest>,
     actions: Vec<TransactionAction>,
 ) -> Result<Result<()>> {
     let grouped = TransactionProperties::new().completion_mode(ActionCompletionMode::Grouped);
+    // Guards do not act if this program is killed.
+    let watch = guest.map(|guest| ThawWatch::start(&guest.connection)).transpose()?;
     // Dropping this guard would thaw the guest too, but could not report a failure to do so.
-    let frozen = guest.map(|guest| guest.freeze()).transpose()?;
+    let frozen = guest.map(|guest| guest.agent.freeze()).transpose()?;
     // A frozen guest cannot write: give up the backup rather than keep the guest waiting.
     let transaction = vm.call(Transaction::new(actions).properties(grouped));
     let started = transaction.within(Duration::from_secs(30)).execute();
@@ -183,6 +210,7 @@ fn start(
         let count = frozen.count();
         frozen.thaw().map(|thawed| thawed >= count)
     });
+    drop(watch);
     match &thawed {
         Ok(true) => {}
         // Windows thaws by itself after ten seconds.
@@ -201,9 +229,14 @@ fn finish(
     patience: Duration,
 ) -> Result<Vec<String>> {
     let outcomes = match jobs.finish(patience) {
-        // Cancelling one job of a group cancels all of them.
+        // Cancelling one job of a group cancels all of them. They may have ended by themselves.
         Err(error) if error.is_timeout() => {
-            disks.iter().map(|disk| vm.cancel_job(&job(disk), ENDING)).collect::<Result<_>>()?
+            for disk in disks.iter().take(1) {
+                if let Err(error) = vm.execute(JobCancel::new(job(disk))) {
+                    println!("{}", error.report());
+                }
+            }
+            jobs.finish(ENDING)?
         }
         outcomes => outcomes?,
     };

@@ -9,6 +9,8 @@
 //! now), and even older ones cannot reconnect. A program that always sends the newest member is
 //! refused by older releases.
 //!
+//! If this program is killed, nothing is left in QEMU but the backend, once it has been added.
+//!
 //! ```console
 //! $ cargo run --example capabilities --features tokio -- unix:/run/vm.sock net1 /run/switch.sock
 //! ```

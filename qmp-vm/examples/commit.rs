@@ -11,6 +11,13 @@
 //! The job is followed by its events here, to show how that is done with `until` and `until_some`.
 //! `run_job` does all of it in one call, as `mirror` and `stream` show.
 //!
+//! If this program is killed, the overlay stays in use, and these may be left:
+//!
+//! - the overlay `NODE-overlay`, which `block-commit` removes when the job below has been ended;
+//! - the job `commit-NODE`, which `job-cancel` and `job-dismiss` end: a commit that is ready stays
+//!   ready;
+//! - the file `OVERLAY-FILE`, which has what the guest has written until the commit has completed.
+//!
 //! ```console
 //! $ cargo run --example commit -- unix:/run/vm.sock disk0 /images/overlay.qcow2 \
 //!     cp /images/disk0.qcow2 /backup/

@@ -11,6 +11,11 @@
 //! - An agent may be configured to refuse `guest-exec`, or be too old to have it. Both are errors of
 //!   the class `CommandNotFound`.
 //!
+//! If this program is killed, this is left:
+//!
+//! - the program in the guest, which goes on. The agent keeps its output until it is asked for its
+//!   status, or ends.
+//!
 //! ```console
 //! $ cargo run --example guest_exec --features tokio,qga -- unix:/run/agent.sock /bin/uname -a
 //! ```

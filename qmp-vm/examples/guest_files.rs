@@ -8,6 +8,12 @@
 //!   a temporary name, and move that into place with `exec` if it matters.
 //! - The agent runs as root in most guests, and paths are the guest's.
 //!
+//! If this program is killed, these may be left:
+//!
+//! - an open file of the guest agent, which is closed when the agent ends: no command lists the
+//!   files that it has open;
+//! - the file `TO`, with a part of its contents.
+//!
 //! ```console
 //! $ cargo run --example guest_files --features qga -- get unix:/run/agent.sock /etc/fstab fstab
 //! $ cargo run --example guest_files --features qga -- put unix:/run/agent.sock fstab /etc/fstab

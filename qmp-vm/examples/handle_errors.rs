@@ -4,6 +4,8 @@
 //! most errors have the class `GenericError`, which says nothing more. Then query QEMU's state
 //! instead of interpreting the message, as this program does to find out whether a device exists.
 //!
+//! If this program is killed, nothing is left.
+//!
 //! ```console
 //! $ cargo run --example handle_errors -- unix:/run/vm.sock
 //! ```

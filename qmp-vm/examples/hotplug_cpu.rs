@@ -9,6 +9,8 @@
 //!
 //! The VM must have been started with free slots, such as `-smp 2,maxcpus=8`.
 //!
+//! If this program is killed, nothing is left in QEMU but the CPU, once it is plugged in.
+//!
 //! ```console
 //! $ cargo run --example hotplug_cpu --features tokio -- unix:/run/vm.sock cpu5
 //! ```

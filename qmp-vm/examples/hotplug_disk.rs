@@ -15,6 +15,12 @@
 //! Always specify the format. A guest that writes a qcow2 header to its raw disk could otherwise
 //! choose the file that QEMU opens the next time.
 //!
+//! If this program is killed, no guard acts, and these may be left in QEMU:
+//!
+//! - a set of descriptors, which `remove-fd` removes: `query-fdsets` lists it. QEMU 7.2 does so only
+//!   while the guest runs; then, it also removes unused sets when the last monitor is closed;
+//! - the node `disk-ID`, which `blockdev-del` deletes unless the disk is plugged in.
+//!
 //! ```console
 //! $ cargo run --example hotplug_disk -- unix:/run/vm.sock disk.qcow2 qcow2 data1
 //! $ cargo run --example hotplug_disk -- unix:/run/vm.sock disk.img raw data2 root-port-3

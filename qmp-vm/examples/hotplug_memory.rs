@@ -12,6 +12,10 @@
 //! A DIMM can be unplugged only if the guest agrees, which it rarely does. Where memory has to come
 //! and go, use virtio-mem instead (see `resize_memory`).
 //!
+//! If this program is killed, no guard acts, and this may be left in QEMU:
+//!
+//! - the object `memory-ID`, which `object-del` deletes unless the DIMM is plugged in.
+//!
 //! The VM must have been started with free slots, such as `-m 4G,slots=8,maxmem=64G`. Linux guests
 //! need multiples of 128 MiB.
 //!

@@ -11,6 +11,12 @@
 //! fails, it may have taken some of them, which cannot be reached any more, and `closefd` closes the
 //! others. If `device_add` fails, `netdev_del` undoes the second step.
 //!
+//! If this program is killed, no guard acts, and these may be left in QEMU:
+//!
+//! - the descriptor `queue-ID-0`, which `closefd` closes on the same monitor, and the others of its
+//!   kind. No command lists them; another descriptor that is passed by the same name replaces it;
+//! - the network backend `ID`, which `netdev_del` deletes unless the card is plugged in.
+//!
 //! A tap device is created by an ioctl of `/dev/net/tun`, which needs privileges; a program that has
 //! done so passes the descriptors to `run`. A macvtap device is a file, `/dev/tapN`, which is opened
 //! once for each queue: the first form below does that. The second form connects to the socket of a

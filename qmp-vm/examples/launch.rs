@@ -5,10 +5,13 @@
 //!   `-qmp`, or do what `wait_for_start` does.
 //! - If QEMU rejects its options, the error has what it wrote to its standard error. Later output is
 //!   passed on, line by line; with `-nographic`, that includes the guest's console.
-//! - If this program is killed, QEMU ends as well.
+//! - If this program ends in any way, QEMU ends as well.
 //! - The result dereferences to the client, which may be cloned. Dropping it ends QEMU.
 //! - `shut_down` asks the guest first, then tells QEMU to quit, and finally kills the process: after
 //!   twice the patience, QEMU has ended.
+//!
+//! If this program is killed, nothing is left: a shell that waits for the end of this program tells
+//! QEMU to end, and kills it if it does not.
 //!
 //! With the asynchronous client, this is `start::<qmp_client::Client>().await`.
 //!

@@ -18,6 +18,15 @@
 //! The workflow `migrate` is the loop here, without cancelling: it returns when the migration pauses,
 //! and is called again with `MigrateContinue`. `save_to_file` uses it.
 //!
+//! If this program is killed, the guest is on one side, but it may be stopped there: a migration
+//! that pauses before the switchover waits for a command. These may be left:
+//!
+//! - the migration, which `migrate_cancel` ends: the guest goes on at the source. If the status of
+//!   the source is `postmigrate`, the migration has completed, and the guest is at the destination;
+//! - the capabilities and parameters of migrations, which keep their values;
+//! - a destination that waits for the migration, which `quit` ends. The source is left instead if
+//!   the guest has moved: never end the side that has the guest.
+//!
 //! ```console
 //! $ cargo run --example live_migration --features tokio -- \
 //!     unix:/run/here.sock unix:/run/there.sock tcp:0:4444 tcp:there:4444

@@ -17,6 +17,13 @@
 //! A job that takes too long is cancelled, and may have completed just before. So what counts is the
 //! node that the device has in the end, and QEMU is asked for that.
 //!
+//! If this program is killed, these may be left in QEMU:
+//!
+//! - the job `mirror-SOURCE-NODE`, which `job-cancel` and `job-dismiss` end: a mirror that is ready
+//!   stays ready, and copies every write;
+//! - the node `TARGET-NODE`, which `blockdev-del` deletes when the job has been ended. If the disk
+//!   uses it already, `SOURCE-NODE` is left instead; `query-block` tells.
+//!
 //! ```console
 //! $ cargo run --example mirror -- unix:/run/vm.sock disk0 disk0-new new.qcow2
 //! ```

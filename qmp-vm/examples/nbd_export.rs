@@ -11,6 +11,12 @@
 //!    closed.
 //! 6. `nbd-server-stop` comes last, since it ends all exports.
 //!
+//! If this program is killed, these may be left in QEMU:
+//!
+//! - the export `export-NODE`, which `block-export-del` ends: until then, the node cannot be
+//!   deleted;
+//! - the NBD server, which `nbd-server-stop` ends, together with all exports.
+//!
 //! ```console
 //! $ cargo run --example nbd_export --features tokio -- unix:/run/vm.sock disk0 /run/disk0.nbd
 //! ```

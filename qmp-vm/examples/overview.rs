@@ -14,6 +14,8 @@
 //! `overview_blocking` is the same program without `.await`. To wait for a few commands at once, an
 //! asynchronous program can also use `tokio::join!`, as `hotplug_cpu` does.
 //!
+//! If this program is killed, nothing is left: it only asks.
+//!
 //! ```console
 //! $ cargo run --example overview --features tokio -- unix:/run/vm.sock
 //! ```

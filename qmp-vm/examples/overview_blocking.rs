@@ -4,6 +4,8 @@
 //! waiting for the reply, and `receive` waits for it. All queries are submitted before the first
 //! reply is awaited, so the whole overview takes one round trip, without threads.
 //!
+//! If this program is killed, nothing is left: it only asks.
+//!
 //! ```console
 //! $ cargo run --example overview_blocking -- unix:/run/vm.sock
 //! ```

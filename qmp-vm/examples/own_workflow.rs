@@ -18,6 +18,11 @@
 //!
 //! The VM must have been started with `-device virtio-serial`.
 //!
+//! If this program is killed, no guard acts, and this may be left in QEMU:
+//!
+//! - the character device `chardev-ID`, which `chardev-remove` removes unless the port is plugged
+//!   in.
+//!
 //! ```console
 //! $ cargo run --example own_workflow -- unix:/run/vm.sock agent0 /run/vm-agent.sock
 //! ```

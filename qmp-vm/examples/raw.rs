@@ -10,6 +10,10 @@
 //! what such a command prints; the text is for people, and changes between releases. A failure is a
 //! text, too.
 //!
+//! If this program is killed, this may be left:
+//!
+//! - the stopped guest, which `cont` resumes.
+//!
 //! ```console
 //! $ cargo run --example raw -- unix:/run/vm.sock
 //! ```

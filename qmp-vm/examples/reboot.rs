@@ -12,6 +12,8 @@
 //! With `ShutdownMode::Powerdown`, the agent shuts the guest down. That helps if the guest ignores
 //! its power button, which is what `shut_down` presses.
 //!
+//! If this program is killed, nothing is left: a guest that was asked to reboot does.
+//!
 //! ```console
 //! $ cargo run --example reboot --features qga -- unix:/run/vm.sock unix:/run/agent.sock
 //! ```

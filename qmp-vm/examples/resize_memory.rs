@@ -15,6 +15,8 @@
 //!    nothing. So this waits for a limited time, and returns the size that was reached. The request
 //!    stays in force.
 //!
+//! If this program is killed, nothing is left but the request, which stays in force.
+//!
 //! ```console
 //! $ cargo run --example resize_memory --features tokio -- unix:/run/vm.sock vmem0 8192
 //! ```

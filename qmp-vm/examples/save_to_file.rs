@@ -17,6 +17,15 @@
 //!
 //! To restore the VM, start a QEMU with the same options and `-incoming defer`.
 //!
+//! If this program is killed, the guest may be stopped, and these may be left in QEMU:
+//!
+//! - the stopped guest, which `cont` resumes. A migration that is active goes on to its end before;
+//! - a set of descriptors, which `remove-fd` removes;
+//! - the descriptor `state`, which `closefd` closes on the same monitor, unless the migration has
+//!   taken it;
+//! - the capabilities and parameters of migrations, which keep their values;
+//! - the file `FILE`, which has the whole state only if the status of the migration is `completed`.
+//!
 //! ```console
 //! $ cargo run --example save_to_file -- save unix:/run/vm.sock vm.state
 //! $ cargo run --example save_to_file -- restore unix:/run/vm.sock vm.state

@@ -8,6 +8,10 @@
 //! - QEMU writes the screenshot to memory that this program passes to it. No file is needed that
 //!   QEMU can write and other programs cannot read.
 //!
+//! If this program is killed, this may be left in QEMU:
+//!
+//! - a set of descriptors, which `remove-fd` removes: its memory is freed then.
+//!
 //! ```console
 //! $ cargo run --example screen -- unix:/run/vm.sock root screen.ppm
 //! ```

@@ -11,6 +11,10 @@
 //! 4. `quit` comes last in any case: with `-no-shutdown`, QEMU goes on after the guest is off. QEMU
 //!    may close the connection before it replies, which is success.
 //!
+//! If this program is killed, the guest may still shut down, and this may be left:
+//!
+//! - a QEMU whose guest is off, which `quit` ends, if QEMU was started with `-no-shutdown`.
+//!
 //! ```console
 //! $ cargo run --example shut_down -- unix:/run/vm.sock 60
 //! ```

@@ -2,8 +2,12 @@
 //!
 //! A VM that was cloned quickly runs on an overlay of a template. `block-stream` copies everything
 //! into the overlay that it does not have yet, and finally detaches the backing images. This job
-//! never becomes *ready*: it ends by itself. `run_job` waits until it has, asks how it ended, and
-//! dismisses it. If the job fails, nothing has changed: the overlay keeps its backing images.
+//! never becomes *ready*: it ends by itself. `run_job` waits until an event tells how it has ended. If
+//! the job fails, nothing has changed: the overlay keeps its backing images.
+//!
+//! If this program is killed, nothing is left in QEMU: the job goes on to its end, and dismisses
+//! itself. With `auto-dismiss=false`, it would stay with its outcome, and keep its id from being used
+//! again.
 //!
 //! ```console
 //! $ cargo run --example stream --features tokio -- unix:/run/vm.sock disk0
@@ -35,7 +39,7 @@ pub async fn run(address: &str, node: &str, patience: Duration) -> Result<JobOut
     println!("{node} has {} backing images", depth(&vm, node).await?);
 
     let job = format!("stream-{node}");
-    let stream = BlockStream::new(node).job_id(job.as_str()).auto_dismiss(false);
+    let stream = BlockStream::new(node).job_id(job.as_str());
     let running = vm.run_job(stream, &job, patience);
     // Other tasks can use the client meanwhile. This one reports the progress.
     let outcome = tokio::select! {

@@ -8,6 +8,10 @@
 //! 3. `system_wakeup` wakes the guest, and `WAKEUP` says that it has.
 //! 4. The agent answers again when the guest's operating system has resumed.
 //!
+//! If this program is killed, this may be left:
+//!
+//! - the suspended guest, which `system_wakeup` wakes.
+//!
 //! ```console
 //! $ cargo run --example suspend --features tokio,qga -- unix:/run/vm.sock unix:/run/agent.sock
 //! ```

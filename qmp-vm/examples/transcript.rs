@@ -6,6 +6,13 @@
 //! are answered. The recorder masks what must not reach the disk, such as passwords and keys, and its
 //! file is one that `qmp record show` shows and `qmp replay` replays.
 //!
+//! If this program is killed, the transcript ends with the last message that was written, and these
+//! may be left:
+//!
+//! - the stopped guest, which `cont` resumes;
+//! - the object `key`, which `object-del` deletes;
+//! - the file `FILE`.
+//!
 //! ```console
 //! $ cargo run --example transcript -- unix:/run/vm.sock /var/log/vm.qmp
 //! ```

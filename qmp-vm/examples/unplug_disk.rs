@@ -12,6 +12,10 @@
 //! A guest that did not react may do so later. So this program can be run again: it does the steps
 //! that are left, and a device that is gone by then is not an error.
 //!
+//! If this program is killed, the guest may still release the disk, and this may be left in QEMU:
+//!
+//! - the node `disk-ID`, which `blockdev-del` deletes, as does this program when it is run again.
+//!
 //! ```console
 //! $ cargo run --example unplug_disk --features tokio -- unix:/run/vm.sock data1
 //! ```

@@ -10,6 +10,11 @@
 //! If no other program has to connect, `launch` is simpler: the monitor is a socket pair, so nothing
 //! has to be waited for or cleaned up.
 //!
+//! If this program is killed, this is left:
+//!
+//! - the QEMU that was started, which goes on. Its socket is known, so another program can take
+//!   over; if QEMU has to end with its program, use `launch`.
+//!
 //! ```console
 //! $ cargo run --example wait_for_start -- /run/vm.sock qemu-system-x86_64 -display none
 //! ```

@@ -7,6 +7,8 @@
 //! Conversely, `SHUTDOWN` is not always the end of QEMU: with `-no-shutdown`, QEMU goes on after the
 //! guest is off, and the guest may be reset. This program tells the two apart.
 //!
+//! If this program is killed, nothing is left: it only listens.
+//!
 //! ```console
 //! $ cargo run --example watch_shutdown --features tokio -- unix:/run/vm.sock
 //! ```

@@ -171,12 +171,16 @@ mod process;
 pub mod proxy;
 #[cfg(target_os = "linux")]
 mod screen;
+#[cfg(unix)]
+mod sentinel;
 pub mod supervise;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod unplug;
 mod workflows;
 
+#[cfg(all(unix, feature = "qga"))]
+pub use agent::ThawWatch;
 #[cfg(feature = "qga")]
 pub use agent::{Exec, ExecOutput, Frozen, Running, ShutdownMode, SuspendMode};
 #[cfg(unix)]

@@ -47,6 +47,23 @@ use crate::unplug::{self, Unplugged};
 /// [options](qmp_client::Options::calls_within). The commands that undo earlier ones after a failure
 /// have one such deadline together on the blocking client, which waits for them. If a command times
 /// out, they are sent without waiting: QEMU executes them when it answers again.
+///
+/// # When this program is killed
+/// The steps that were taken stay, since nothing undoes them (`SIGKILL`, `abort`, `exit`). QEMU
+/// completes the command that it has begun, and drops the others. These may be left, until another
+/// program removes them:
+///
+/// | methods | may leave | removed by |
+/// | --- | --- | --- |
+/// | `add_descriptor`, `plug_disk`, `screenshot` | a set of descriptors, which `query-fdsets` lists | `remove-fd` |
+/// | `plug_disk` | the block node | `blockdev-del` |
+/// | `plug_nic` | descriptors with names, which no command lists | `closefd` on the same monitor |
+/// | `plug_nic` | the network backend | `netdev_del` |
+/// | `plug_memory` | the memory | `object-del` |
+/// | `run_job`, `watch_jobs`, `cancel_job` | a job, if its `auto-dismiss` is false or it is ready | `job-cancel`, `job-dismiss` |
+/// | `migrate` | a migration, which goes on, or waits before the switchover | `migrate_cancel` |
+///
+/// A QEMU that was launched ends. File systems that are frozen are thawed by a `ThawWatch`.
 pub trait Workflows: Monitor {
     /// Returns the capabilities of this QEMU. The reply is large: ask once.
     ///

@@ -12,7 +12,8 @@ use crate::monitor::session::{Call, Undo};
 
 impl<M: Monitor> Agent<M> {
     /// Freezes the guest's file systems, so that a snapshot of its disks is consistent. They are
-    /// thawed when the guard is dropped.
+    /// thawed when the guard is dropped. If this program is killed, they stay frozen, and a guest on
+    /// Linux hangs, until [`thaw`](Self::thaw) is called: a `ThawWatch` does that then.
     ///
     /// The [deadline of a call](qmp_client::Options::calls_within) covers freezing, and thawing after
     /// it failed. For the latter, a tenth of it is kept, at most a second.

@@ -12,8 +12,12 @@ mod file;
 mod freeze;
 mod impossible;
 mod mode;
+#[cfg(unix)]
+mod thaw_watch;
 
 pub use client::Agent;
 pub use exec::{Exec, ExecOutput, Running};
 pub use freeze::Frozen;
 pub use mode::{ShutdownMode, SuspendMode};
+#[cfg(unix)]
+pub use thaw_watch::ThawWatch;

@@ -74,14 +74,7 @@ impl<M: Monitor> Jobs<M> {
     async fn finish_before(&mut self, limit: &mut Limit) -> Result<Vec<JobOutcome>> {
         let Self { vm, watch, events } = self;
         // The states before now do not count, but the ends that were reported do.
-        while let Some(event) = events.next_within(Duration::ZERO).await {
-            match event {
-                Ok(event) => watch.hear(&event),
-                Err(Error::Lagged(_)) => {}
-                Err(error) if error.is_timeout() => break,
-                Err(error) => return Err(error),
-            }
-        }
+        hear_all::<M>(watch, events).await?;
         let first = limit.or_if_zero(vm, LOOK);
         let mut steps = watch.look(&first.execute(vm, QueryJobs::new()).await?);
         if watch.has_paused() {
@@ -117,15 +110,34 @@ impl<M: Monitor> Jobs<M> {
                 Some(Err(error)) => return Err(error),
             };
         }
-        // Only these replies tell how the jobs ended.
+        // Only these replies tell how the jobs ended; those that are not listed have reported it by now.
+        // An error is of no use to the caller, who can learn the outcomes all the same.
         let last = limit.to_the_end().or_if_zero(vm, LOOK);
-        let (outcomes, listed) = watch.outcomes(&last.execute(vm, QueryJobs::new()).await?);
+        let listed = last.execute(vm, QueryJobs::new()).await?;
+        let _ = hear_all::<M>(watch, events).await;
+        let (outcomes, listed) = watch.outcomes(&listed);
         for id in listed {
             // The job may have dismissed itself meanwhile.
             unless_refused(last.execute(vm, JobDismiss::new(id)).await)?;
         }
         Ok(outcomes)
     }
+}
+
+/// Remembers the ends of jobs that have been reported.
+///
+/// # Errors
+/// The connection has ended.
+async fn hear_all<M: Monitor>(watch: &mut JobWatch, events: &mut M::Events) -> Result<()> {
+    while let Some(event) = events.next_within(Duration::ZERO).await {
+        match event {
+            Ok(event) => watch.hear(&event),
+            Err(Error::Lagged(_)) => {}
+            Err(error) if error.is_timeout() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 pub(crate) async fn run_job<M: Monitor>(

@@ -83,7 +83,7 @@ impl JobWatch {
                 job.ending = Some(ending);
             }
         } else if let Some(job) = stopped_by(event).and_then(|id| self.job(&id)) {
-            job.stopped = !job.is_cancelled;
+            job.stopped = !job.is_cancelled && !job.over;
         }
     }
 

@@ -102,6 +102,34 @@ fn several_jobs_are_finished() {
     });
 }
 
+/// The jobs had ended and dismissed themselves before the first look, and their events arrived just
+/// before its reply: they were not read, and the jobs seemed never to have existed.
+#[test]
+fn jobs_that_are_gone_at_once() {
+    let script = |peer: &mut Peer| {
+        let id = peer.expect("begin");
+        peer.succeed(&id, json!({}));
+        let id = peer.expect("query-jobs");
+        // An error that stopped the job earlier, and was resolved.
+        peer.send(
+            &json!({"event": "BLOCK_JOB_ERROR", "data": {"device": "one", "operation": "read",
+                "action": "stop"}})
+            .to_string(),
+        );
+        block_job(peer, "BLOCK_JOB_COMPLETED", "one", None);
+        block_job(peer, "BLOCK_JOB_COMPLETED", "two", Some("no space"));
+        for job in ["one", "two"] {
+            change(peer, job, "concluded");
+            change(peer, job, "null");
+        }
+        peer.succeed(&id, json!([]));
+        lists(peer, &[]);
+    };
+    finished(script, |outcomes| {
+        assert_eq!(errors(&outcomes.unwrap()), [("one", None), ("two", Some("no space"))]);
+    });
+}
+
 /// The jobs had concluded before the first look, so no event is waited for.
 #[test]
 fn jobs_that_conclude_at_once() {
