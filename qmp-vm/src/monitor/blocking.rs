@@ -76,7 +76,6 @@ impl Session for Client {
         Client::greeting(self)
     }
 
-    #[cfg(unix)]
     fn close(&self) {
         Client::close(self);
     }

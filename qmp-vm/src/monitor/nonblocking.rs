@@ -67,7 +67,6 @@ impl Session for Client {
         Client::greeting(self)
     }
 
-    #[cfg(unix)]
     fn close(&self) {
         Client::close(self);
     }

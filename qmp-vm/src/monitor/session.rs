@@ -62,7 +62,6 @@ pub trait Session: Clone + fmt::Debug + Send + Sync + 'static {
     fn greeting(&self) -> &Greeting;
 
     /// Closes the connection.
-    #[cfg(unix)]
     fn close(&self);
 
     /// Runs code that blocks its thread: on this thread if the client blocks too, otherwise on a

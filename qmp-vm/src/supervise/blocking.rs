@@ -149,10 +149,6 @@ impl Supervisable for Client {
         client.closed()
     }
 
-    fn close(client: &Self) {
-        client.close();
-    }
-
     fn server_version(client: &Self) -> String {
         client.version().to_string()
     }

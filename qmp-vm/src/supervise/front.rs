@@ -39,10 +39,6 @@ pub trait Supervisable: Monitor {
     #[doc(hidden)]
     fn serve(client: &Self, io: Self::Io) -> impl Future<Output = qmp_client::Closed> + Send;
 
-    /// Closes a connection.
-    #[doc(hidden)]
-    fn close(client: &Self);
-
     /// Returns the version of the server.
     #[doc(hidden)]
     fn server_version(client: &Self) -> String;

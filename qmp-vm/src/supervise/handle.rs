@@ -143,7 +143,7 @@ impl<C: Supervisable> Supervised<C> {
         let client = self.client();
         self.0.shared().change(|state| state.hurry = client.is_none());
         if let Some(client) = client {
-            C::close(&client);
+            client.close();
         }
     }
 

@@ -79,7 +79,7 @@ impl<C: Supervisable> Loop<C> {
         let connected =
             Connected { client: client.clone(), number: self.number, identity: Arc::new(identity) };
         if !self.shared.enter(Phase::Connected(connected)) {
-            C::close(&client);
+            client.close();
             return false;
         }
         let begin = self.shared.now();

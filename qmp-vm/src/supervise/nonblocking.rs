@@ -217,10 +217,6 @@ impl Supervisable for Client {
         client.ended().unwrap_or_else(|| Closed::new(None, &Arc::new(End::NoDriver)))
     }
 
-    fn close(client: &Self) {
-        client.close();
-    }
-
     fn server_version(client: &Self) -> String {
         client.version().to_string()
     }
