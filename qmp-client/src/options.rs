@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use qmp_protocol::{Connection, Deadline, Dialect, Direction, Dropped, Request, Settings};
 use qmp_types::recording::Recorder;
 
-use crate::address::Address;
 use crate::queue::EventCapacity;
 use crate::trace::Monitor;
 use crate::transcript::{Part, Recording};
@@ -176,7 +175,8 @@ impl Options {
     }
 
     /// Returns the options of a connection to this address.
-    pub(crate) fn at(&self, address: &Address) -> Self {
+    #[cfg(any(feature = "blocking", feature = "tokio"))]
+    pub(crate) fn at(&self, address: &crate::address::Address) -> Self {
         Self { monitor: self.monitor.or_address(address), ..self.clone() }
     }
 

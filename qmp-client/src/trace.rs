@@ -164,15 +164,16 @@ mod disabled {
     use crate::address::Address;
 
     #[derive(Clone, Debug, Default)]
-    pub(crate) struct Monitor;
+    pub(crate) struct Monitor(());
 
     impl Monitor {
         pub(crate) fn named(_: &str) -> Self {
-            Self
+            Self(())
         }
 
+        #[cfg(any(feature = "blocking", feature = "tokio"))]
         pub(crate) fn or_address(&self, _: &Address) -> Self {
-            Self
+            Self(())
         }
 
         pub(crate) fn event(&self, _: &str) {}

@@ -1,6 +1,6 @@
 //! The statistics of a connection: what each client counts.
 
-#![cfg(all(unix, feature = "blocking", feature = "tokio"))]
+#![cfg(all(unix, feature = "blocking", feature = "qmp", feature = "tokio"))]
 #![allow(clippy::unwrap_used, missing_docs)] // tests
 
 #[allow(dead_code, unreachable_pub)] // shared

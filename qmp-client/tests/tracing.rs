@@ -329,9 +329,11 @@ fn poll_once<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
     std::pin::Pin::new(future).poll(&mut cx)
 }
 
+#[cfg(all(feature = "qmp", feature = "qga"))]
 const PASSWORD: &str = "hunter2";
 
 /// A server that repeats the arguments of each command wherever it can.
+#[cfg(all(feature = "qmp", feature = "qga"))]
 fn repeat(stream: UnixStream) {
     let mut stream = BufReader::new(stream);
     writeln!(stream.get_mut(), "{GREETING}").unwrap();

@@ -32,6 +32,36 @@ pub(crate) enum Message {
 
 /// Reads the message that begins at `start`; `None` if anything about it is unusual.
 pub(crate) fn read(bytes: &[u8], start: usize) -> Option<Line> {
+    read_event(bytes, start).or_else(|| read_in_any_order(bytes, start))
+}
+
+/// Reads an event in the order of members and with the spaces that QEMU writes.
+fn read_event(bytes: &[u8], start: usize) -> Option<Line> {
+    let mut text = Text { bytes, at: start };
+    text.literal(b"{\"timestamp\": {\"seconds\": ")?;
+    let seconds = i64::try_from(text.digits()?).ok()?;
+    text.literal(b", \"microseconds\": ")?;
+    let microseconds = i64::try_from(text.digits()?).ok()?;
+    text.literal(b"}, \"event\": \"")?;
+    let name = text.at;
+    text.skip_string()?;
+    let name = name..text.at - 1;
+    let data = match text.take()? {
+        b'}' => None,
+        b',' => {
+            text.literal(b" \"data\": ")?;
+            let data = text.value()?;
+            text.byte(b'}')?;
+            Some(data)
+        }
+        _ => return None,
+    };
+    let mut timestamp = Timestamp::UNKNOWN;
+    (timestamp.seconds, timestamp.microseconds) = (seconds, microseconds);
+    Some(Line { place: start..text.at, message: Message::Event { name, data, timestamp } })
+}
+
+fn read_in_any_order(bytes: &[u8], start: usize) -> Option<Line> {
     let mut text = Text { bytes, at: start };
     let (mut id, mut value, mut name, mut data, mut timestamp) = (None, None, None, None, None);
     text.byte(b'{')?;
@@ -107,21 +137,40 @@ impl Text<'_> {
         Some(key)
     }
 
+    /// Takes these bytes.
+    #[inline(always)]
+    fn literal<const N: usize>(&mut self, wanted: &[u8; N]) -> Option<()> {
+        let found = self.bytes.get(self.at..)?.first_chunk::<N>()?;
+        (found == wanted).then(|| self.at += N)
+    }
+
+    /// Takes an integer of at most 18 digits, without a sign.
+    #[inline(always)]
+    fn digits(&mut self) -> Option<u64> {
+        let digits = self.bytes.get(self.at..)?;
+        let (mut count, mut value) = (0, 0_u64);
+        for byte in digits {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+            count += 1;
+        }
+        self.at += count;
+        let has_leading_zero = count > 1 && digits.first() == Some(&b'0');
+        ((1..=18).contains(&count) && !has_leading_zero).then_some(value)
+    }
+
     /// Takes an integer of at most 18 digits, as its sign and its magnitude.
     fn number(&mut self) -> Option<(bool, u64)> {
-        let first = self.next()?;
-        let is_negative = first == b'-';
-        let start = if is_negative { self.at } else { self.at - 1 };
-        let (mut at, mut magnitude) = (start, 0_u64);
-        while let Some(digit @ b'0'..=b'9') = self.bytes.get(at) {
-            magnitude = magnitude.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-            at += 1;
+        let is_negative = self.next()? == b'-';
+        if !is_negative {
+            self.at -= 1;
         }
-        self.at = at;
-        let has_leading_zero = at - start > 1 && self.bytes.get(start) == Some(&b'0');
-        let is_usual = (1..=18).contains(&(at - start)) && !has_leading_zero;
+        let magnitude = self.digits()?;
         // JSON's negative zero is not an integer.
-        (is_usual && !(is_negative && magnitude == 0)).then_some((is_negative, magnitude))
+        (!(is_negative && magnitude == 0)).then_some((is_negative, magnitude))
     }
 
     fn unsigned(&mut self) -> Option<u64> {
@@ -225,7 +274,10 @@ mod tests {
     use qmp_types::ServerMessage;
     use serde_json::value::RawValue;
 
-    const USUAL: [&str; 6] = [
+    const USUAL: [&str; 9] = [
+        r#"{"timestamp": {"seconds": 1, "microseconds": 0}, "event": "STOP", "data": {"x": [1, "}"]}}"#,
+        r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP", "data": null }"#,
+        r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP","data":{}}"#,
         r#"{"return": {}, "id": 7}"#,
         r#"{"id": 7, "return": {"a": ["}", "]", -15, 0, null, [], [{}], true], "b":false}}"#,
         r#"{"return":18446744073709551616,"id":0}"#,
@@ -313,6 +365,10 @@ mod tests {
         for text in [
             "",
             "{",
+            r#"{"timestamp": {"seconds": 01, "microseconds": 2}, "event": "STOP"}"#,
+            r#"{"timestamp": {"seconds": 1234567890123456789, "microseconds": 2}, "event": "STOP"}"#,
+            r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP", "data": {}, "x": 1}"#,
+            r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP", "data": tru}"#,
             "{}",
             r#"{"return": {}}"#,
             r#"{"return": {}, "id": "7"}"#,

@@ -68,6 +68,7 @@ impl Waiters {
     }
 
     /// Removes a call whose result its caller takes at once, and counts the result.
+    #[cfg(feature = "blocking")]
     pub(crate) fn complete(
         &mut self,
         id: CallId,
