@@ -22,6 +22,8 @@ pub(crate) struct Call {
     /// Whether file descriptors travel with the command.
     pub(crate) has_descriptors: bool,
     pub(crate) deadline: Option<Deadline>,
+    /// The position in the output after the last byte that the command needs.
+    pub(crate) end: u64,
     /// Whether the caller has given the call up, or has been told that it timed out.
     pub(crate) abandoned: bool,
     /// Garbage that has arrived since the command was sent, and may have been the reply.
@@ -47,11 +49,15 @@ impl Call {
     }
 
     /// Returns the result of a call in flight when the connection ends. `sent` says whether
-    /// everything in flight has really been sent.
-    pub(crate) fn ended(self, end: &Arc<End>, sent: bool) -> Result<(), Error> {
+    /// everything in flight has really been sent, and nothing from the position `unsent` on has been.
+    pub(crate) fn ended(self, end: &Arc<End>, sent: bool, unsent: u64) -> Result<(), Error> {
         match **end {
             End::Eof if sent && !self.success_response => Ok(()),
-            _ => Err(Closed { sent, ..Closed::new(Some(self.name), end) }.into()),
+            _ => {
+                let not_executed = self.end > unsent;
+                let sent = sent && !not_executed;
+                Err(Closed { sent, not_executed, ..Closed::new(Some(self.name), end) }.into())
+            }
         }
     }
 

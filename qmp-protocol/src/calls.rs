@@ -202,12 +202,12 @@ impl Calls {
     }
 
     /// Finishes all calls because the connection has ended. `sent` says whether everything in
-    /// flight has really been sent.
-    pub(crate) fn finish_all(&mut self, end: &Arc<End>, sent: bool) {
+    /// flight has really been sent, and nothing from the position `unsent` on has been.
+    pub(crate) fn finish_all(&mut self, end: &Arc<End>, sent: bool, unsent: u64) {
         (self.in_flight_in_band, self.in_flight_with_descriptors) = (0, 0);
         self.queued_out_of_band = 0;
         let in_flight = self.in_flight.drain(..).filter(|call| !call.abandoned);
-        self.finished.extend(in_flight.map(|call| (call.id, call.ended(end, sent))));
+        self.finished.extend(in_flight.map(|call| (call.id, call.ended(end, sent, unsent))));
         let queued = self.queued.drain(..).map(|queued| queued.call);
         self.finished.extend(queued.map(|call| (call.id, Err(call.unsent(end)))));
     }

@@ -92,13 +92,14 @@ impl Exchange {
             success_response,
             has_descriptors: !descriptors.is_empty(),
             deadline,
+            end: 0,
             abandoned: false,
             possible_reply: None,
         };
         if self.open && self.calls.may_send(&call, self.window) {
             self.recorder.record_output(&mut self.output, start);
             self.output.attach(start, descriptors);
-            self.calls.add_in_flight(call);
+            self.add_in_flight(call);
         } else {
             let text = self.output.end().split_off(start).into();
             self.calls.enqueue(QueuedCall { call, text, descriptors });
@@ -155,7 +156,16 @@ impl Exchange {
         self.output.end().extend_from_slice(&text);
         self.recorder.record_output(&mut self.output, start);
         self.output.attach(start, descriptors);
-        self.calls.add_in_flight(call);
+        self.add_in_flight(call);
+    }
+
+    /// Adds a call whose command has just been appended to the output.
+    fn add_in_flight(&mut self, call: Call) {
+        // Without what ends the line, the server may execute it all the same.
+        let end = self.output.end_position();
+        let bytes = self.output.end();
+        let blank = bytes.iter().rev().take_while(|byte| byte.is_ascii_whitespace()).count();
+        self.calls.add_in_flight(Call { end: end - blank as u64, ..call });
     }
 
     /// Removes the call that is answered by a reply with this id, and sends what follows it.

@@ -19,6 +19,8 @@ pub type Descriptor = std::convert::Infallible;
 pub struct Output {
     bytes: Vec<u8>,
     sent: usize,
+    /// The number of bytes of the connection that were appended before these.
+    base: u64,
     /// Where each command with descriptors begins, as an index into `bytes`.
     descriptors: VecDeque<(usize, Vec<Descriptor>)>,
 }
@@ -45,6 +47,23 @@ impl Output {
         if !descriptors.is_empty() {
             self.descriptors.push_back((start, descriptors));
         }
+    }
+
+    /// Returns the number of bytes of the connection that have been appended so far.
+    pub(crate) fn end_position(&self) -> u64 {
+        self.base + self.bytes.len() as u64
+    }
+
+    /// Goes on after an output that was taken out.
+    pub(crate) fn follow(&mut self, taken: &Self) {
+        self.base = taken.end_position();
+    }
+
+    /// Returns the number of bytes of the connection that have been sent so far. All that follow have
+    /// not.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.base + self.sent as u64
     }
 
     /// Returns whether everything has been sent.
@@ -78,6 +97,7 @@ impl Output {
         }
         self.sent += count;
         if self.sent >= self.bytes.len() {
+            self.base += self.bytes.len() as u64;
             self.bytes.clear();
             self.sent = 0;
         }
@@ -85,7 +105,7 @@ impl Output {
 
     /// Discards what has not been sent.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { base: self.end_position(), ..Self::default() };
     }
 
     /// Frees the buffer if it is empty and larger than `keep` bytes.

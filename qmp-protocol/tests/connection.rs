@@ -664,3 +664,59 @@ fn an_event_with_a_long_name_is_refused() {
     let out = drain(&mut client);
     assert!(out[0].contains("too long") && out[1].contains('Y'), "{out:?}");
 }
+
+/// A caller that connects again has to know whether a command may have been executed. All in flight
+/// counted as not sent when one of them was not, also while a thread had just sent them.
+#[test]
+fn only_a_command_whose_end_was_not_sent_has_certainly_not_been_executed() {
+    let fates = |client: &mut Client| {
+        let Client { connection, input } = client;
+        let mut fates = Vec::new();
+        while let Some(incoming) = connection.next(input) {
+            if let Incoming::Reply { result: Err(Error::Closed(closed)), .. } = incoming {
+                fates.push((closed.sent, closed.not_executed));
+            }
+        }
+        fates
+    };
+    let two = || {
+        let mut client = ready();
+        submit(&mut client, "stop", Kind::InBand);
+        let first = client.output().len();
+        submit(&mut client, "cont", Kind::InBand);
+        (client, first)
+    };
+    // All but the end of the second line, which the server does not need, and one byte more.
+    for (unsent, second) in [(1, false), (3, true), (10, true)] {
+        // A driver that sends from the connection's own output.
+        let (mut client, _) = two();
+        let length = client.output().len();
+        client.sent(length - unsent);
+        client.end(End::Eof);
+        assert_eq!(fates(&mut client), [(false, false), (false, second)], "{unsent}");
+        // One that takes it out.
+        let (mut client, _) = two();
+        let mut output = Output::default();
+        client.take_output(&mut output);
+        submit(&mut client, "quit", Kind::InBand);
+        output.sent(length - unsent);
+        client.lost_from(output.position());
+        client.end(End::Eof);
+        let fates = fates(&mut client);
+        assert_eq!(fates, [(false, false), (false, second), (false, true)], "{unsent}");
+    }
+    // A thread is sending what it took out.
+    let (mut client, _) = two();
+    client.take_output(&mut Output::default());
+    client.output_lost();
+    client.end(End::Eof);
+    assert_eq!(fates(&mut client), [(false, false), (false, false)]);
+    // The second one was appended when the first had been sent.
+    let mut client = ready();
+    submit(&mut client, "stop", Kind::InBand);
+    let length = client.output().len();
+    client.sent(length);
+    submit(&mut client, "cont", Kind::InBand);
+    client.end(End::Eof);
+    assert_eq!(fates(&mut client), [(false, false), (false, true)]);
+}

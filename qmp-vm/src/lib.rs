@@ -8,6 +8,7 @@
 //! - [`Launch`] starts a QEMU with its monitor connected to this program alone. The result is
 //!   [`Launched`]: a client, and the [`Process`].
 //! - `Agent` is a client of the guest agent: programs, files and file systems in the guest.
+//! - A *supervised connection* ([`supervise`]) is made again whenever it ends.
 //! - [`mirror::Mirror`] keeps the state of a virtual machine as typed values, through lost events and
 //!   connections.
 //! - A *guard* ([`FdsetGuard`], `Frozen`) undoes something when it is dropped.
@@ -130,7 +131,8 @@
 //!
 //! - `blocking` (default): the client that blocks its thread; module `blocking`.
 //! - `tokio`: connecting and launching on tokio; module `tokio`.
-//! - `futures-io`: launching on streams of `futures-io`, as smol has them; module `futures_io`.
+//! - `futures-io`: launching and supervising on streams of `futures-io`, as smol has them; module
+//!   `futures_io`.
 //! - `qga`: the guest agent; module `agent`.
 //! - `proxy`: many clients on one monitor; module `proxy`.
 //! - `tracing`: every message as an event of `tracing`.

@@ -61,6 +61,7 @@ programs! {
     screen: "../examples/screen.rs",
     shut_down: "../examples/shut_down.rs",
     stream: "../examples/stream.rs",
+    supervised: "../examples/supervised.rs",
     suspend: "../examples/suspend.rs",
     transcript: "../examples/transcript.rs",
     unplug_disk: "../examples/unplug_disk.rs",

@@ -59,6 +59,7 @@ programs! {
     screen: "../examples/screen.rs",
     shut_down: "../examples/shut_down.rs",
     stream: "../examples/stream.rs",
+    supervised: "../examples/supervised.rs",
     suspend: "../examples/suspend.rs",
     transcript: "../examples/transcript.rs",
     unplug_disk: "../examples/unplug_disk.rs",
@@ -230,6 +231,23 @@ fn watching_the_end() {
         ended.unwrap().reason
     });
     assert_eq!(reason, Some(ShutdownCause::GuestShutdown));
+}
+
+#[test]
+fn a_machine_is_followed() {
+    let vm = Vm::new(Simulator::builder());
+    let (address, events) = (vm.address(), std::sync::mpsc::channel());
+    let (sender, lines) = events;
+    std::thread::spawn(move || {
+        let policy = qmp_vm::supervise::Supervision::new().give_up_after(SOON);
+        block_on(supervised::run(&address, policy, |line| sender.send(line).unwrap()))
+    });
+    let next = || lines.recv_timeout(PATIENCE).unwrap();
+    let first = next();
+    assert!(first.starts_with("connected to the first QEMU, version "), "{first}");
+    assert!(first.ends_with(": running"), "{first}");
+    vm.test.execute(qmp_client::qmp::commands::Stop::new()).unwrap();
+    assert_eq!(next(), "STOP");
 }
 
 #[test]

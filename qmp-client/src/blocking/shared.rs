@@ -511,7 +511,8 @@ impl Shared {
                 Sent::All => {}
                 Sent::Part => return sent,
                 Sent::Refused(_) => {
-                    state.connection.output_lost();
+                    state.connection.lost_from(writer.position());
+                    writer.clear();
                     return sent;
                 }
             }

@@ -79,7 +79,6 @@ impl Wire {
                 }
                 Err(error) if is_wait(&error) => return Sent::Part,
                 Err(error) => {
-                    output.clear();
                     return Sent::Refused(match error.kind() {
                         io::ErrorKind::BrokenPipe => End::Eof,
                         _ => End::Transport(error),

@@ -150,9 +150,7 @@ impl<L: Link, C: Clock> Driver<L, C> {
             _ => None,
         };
         if let Some(end) = ending {
-            if self.writer.has_lost() {
-                state.connection.output_lost();
-            }
+            self.writer.report_loss(&mut state.connection);
             state.connection.end(end);
         }
         if received || expired.is_some() || state.connection.is_ending() {
@@ -169,6 +167,7 @@ impl<L: Link, C: Clock> Driver<L, C> {
             drop(state);
             self.send_last();
             state = self.shared.lock();
+            self.writer.report_loss(&mut state.connection);
             state.connection.end(End::Local);
             state.distribute(&mut self.input, &mut self.woken);
         }
@@ -308,6 +307,7 @@ impl<L: Link, C> Drop for Driver<L, C> {
         let mut woken = std::mem::take(&mut self.woken);
         let mut state = self.shared.lock();
         let own = state.driver.take();
+        self.writer.report_loss(&mut state.connection);
         state.connection.end(End::NoDriver);
         state.distribute(&mut self.input, &mut woken);
         let spent = state.detached.take_spent();

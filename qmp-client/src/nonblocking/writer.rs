@@ -3,7 +3,7 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use qmp_protocol::{End, Output};
+use qmp_protocol::{Connection, End, Output};
 
 use crate::runtime::Link;
 
@@ -12,6 +12,8 @@ use crate::runtime::Link;
 pub(super) struct Writer {
     pub(super) output: Output,
     state: State,
+    /// The position in the output from which on nothing was accepted.
+    refused: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +62,7 @@ impl Writer {
     /// goes on reading.
     fn refuse(&mut self, error: io::Error) {
         self.state = State::Refused(error);
+        self.refused.get_or_insert(self.output.position());
         self.output.clear();
     }
 
@@ -70,6 +73,14 @@ impl Writer {
     /// Returns whether anything that was written has not been sent.
     pub(super) fn has_lost(&self) -> bool {
         !matches!(self.state, State::Flushed) || !self.output.is_empty()
+    }
+
+    /// Tells the connection, which is about to end, what has not been sent.
+    pub(super) fn report_loss(&self, connection: &mut Connection) {
+        if self.has_lost() {
+            // What was buffered by the link may have been sent.
+            connection.lost_from(self.refused.unwrap_or_else(|| self.output.position()));
+        }
     }
 
     /// Takes the reason why the peer accepts nothing, as the end of the connection.

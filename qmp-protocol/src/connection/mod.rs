@@ -58,6 +58,8 @@ pub struct Connection {
     latest: Option<Instant>,
     /// Whether output that a driver took out was discarded.
     output_lost: bool,
+    /// The position in the output from which on nothing has been sent, if a driver knows it.
+    unsent_from: Option<u64>,
     /// Whether output that a driver took out has not been sent.
     output_unsent: bool,
     /// The reason for the end, until everything that arrived before it has been given out.
@@ -81,6 +83,7 @@ impl Connection {
             has_synced: false,
             latest: greeting.and_then(|deadline| deadline.at.checked_sub(deadline.within)),
             output_lost: false,
+            unsent_from: None,
             output_unsent: false,
             ending: None,
             dropped: Dropped::default(),
@@ -226,12 +229,21 @@ impl Connection {
     pub fn take_output(&mut self, output: &mut Output) {
         if output.is_empty() && !self.exchange.output.is_empty() {
             std::mem::swap(&mut self.exchange.output, output);
+            self.exchange.output.follow(output);
         }
     }
 
     /// Records that not everything that was taken out has been sent, and that it will not be.
     pub fn output_lost(&mut self) {
         self.output_lost = true;
+    }
+
+    /// Records that nothing from a [position](Output::position) on has been sent, and that it will not
+    /// be.
+    pub fn lost_from(&mut self, position: u64) {
+        self.output_lost = true;
+        let known = self.unsent_from.get_or_insert(position);
+        *known = position.min(*known);
     }
 
     /// Records whether anything that was taken out has not been sent yet. A command whose success is
@@ -375,7 +387,8 @@ impl Connection {
         #[cfg(feature = "tracing")]
         tracing::debug!(target: "qmp_protocol", reason = %end, "the connection has ended");
         let sent = !self.output_lost && self.exchange.output.is_empty();
-        self.exchange.calls.finish_all(&end, sent);
+        let unsent = self.unsent_from.unwrap_or_else(|| self.exchange.output.position());
+        self.exchange.calls.finish_all(&end, sent, unsent);
         self.exchange.output.clear();
         self.exchange.open = false;
         if let Some(input) = input {

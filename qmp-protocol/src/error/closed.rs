@@ -19,13 +19,18 @@ pub struct Closed {
     /// Whether the command has been sent, so that it may have been executed; false if no command was
     /// waiting.
     pub sent: bool,
+    /// Whether the command has certainly not been executed, because it has not been sent, or not to
+    /// its end. If neither this nor [`sent`](Self::sent) is true, the connection ended while it was
+    /// being sent.
+    pub not_executed: bool,
 }
 
 impl Closed {
     /// Creates the error of a command that has not been sent, or of the connection as a whole.
     #[must_use]
     pub fn new(command: Option<Cow<'static, str>>, reason: &Arc<End>) -> Self {
-        Self { command, reason: Arc::clone(reason), sent: false }
+        let not_executed = command.is_some();
+        Self { command, reason: Arc::clone(reason), sent: false, not_executed }
     }
 
     /// Returns whether the peer closed the connection, between two messages and without an error.

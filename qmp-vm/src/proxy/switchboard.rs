@@ -361,8 +361,8 @@ fn takes_descriptors(command: &str) -> bool {
 fn own_error(error: ProtocolError) -> QmpError {
     let outcome = match &error {
         ProtocolError::Server(error) => return error.error.clone(),
-        ProtocolError::Closed(closed) if closed.sent => "; it may have been executed",
-        ProtocolError::Closed(_) => "; it has not been executed",
+        ProtocolError::Closed(closed) if closed.not_executed => "; it has not been executed",
+        ProtocolError::Closed(_) => "; it may have been executed",
         ProtocolError::Timeout(_) => "; it may still be executed",
         _ => "",
     };

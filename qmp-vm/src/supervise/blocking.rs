@@ -11,11 +11,12 @@ use qmp_client::protocol::Descriptor;
 use qmp_client::transport::Transport;
 use qmp_client::{Closed, Options, Result, TransportError};
 
+use super::connection::Ended;
 use super::front::{Limits, Opening, Supervisable};
 use super::handle::Supervised;
 use super::keep::keep;
 use super::nonblocking::no_stream;
-use super::shared::{Hold, Shared, State};
+use super::shared::{Hold, Phase, Shared, State};
 use super::supervision::Supervision;
 use crate::monitor::Monitor;
 
@@ -54,12 +55,24 @@ impl Source {
 
 /// Starts the thread that keeps a connection.
 pub(crate) fn start(source: Source, policy: Supervision) -> Result<Supervised<Client>> {
-    let shared = Arc::new(Shared::new(source.name.clone(), Instant::now, &policy));
+    let shared = Arc::new(Shared::new(source.name.clone(), Instant::now, &policy, Client::close));
     let supervised = Supervised::new(Hold::new(Arc::clone(&shared)));
     let thread = std::thread::Builder::new().name("qmp-supervise".to_owned());
-    let keeper = move || Client::run(keep(shared, source, policy));
+    let keeper = move || {
+        let end = End(shared);
+        Client::run(keep(Arc::clone(&end.0), source, policy));
+    };
     thread.spawn(keeper).map_err(|error| TransportError::new("cannot start a thread", error))?;
     Ok(supervised)
+}
+
+/// Ends the supervision when the thread ends, also if the policy of the program panics.
+struct End(Arc<Shared<Client>>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.enter(Phase::Ended(Ended::NoKeeper));
+    }
 }
 
 /// A transport that another thread can close.
@@ -118,10 +131,14 @@ impl Supervisable for Client {
         if deserted {
             stream.close();
         }
-        let client = over(Closable(stream), options).negotiate();
-        let interrupt = shared.lock().interrupt.take();
-        drop(interrupt);
-        Ok(Opening { client: client?, io: (), peer })
+        match over(Closable(stream), options).negotiate() {
+            Ok(client) => Ok(Opening { client, io: (), peer }),
+            Err(error) => {
+                let interrupt = shared.lock().interrupt.take();
+                drop(interrupt);
+                Err(error)
+            }
+        }
     }
 
     async fn beside<T: Send>((): &mut (), future: impl Future<Output = T> + Send) -> T {

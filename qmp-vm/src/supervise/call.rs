@@ -17,7 +17,7 @@ use super::shared::{Connected, Hold, Phase, Shared, deadline_after};
 use super::written::Written;
 use crate::monitor::session::Call as _;
 
-/// What became of the command of a call that failed.
+/// The fate of the command of a call that failed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Fate {
@@ -30,13 +30,13 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// Returns what became of the command of a call that failed with this error.
+    /// Returns the fate of the command of a call that failed with this error.
     #[must_use]
     pub fn of(error: &Error) -> Self {
         match error {
             Error::Server(_) | Error::Decode(_) => Self::Answered,
             Error::Misuse(_) | Error::Launch(_) => Self::NotExecuted,
-            Error::Closed(closed) if !closed.sent => Self::NotExecuted,
+            Error::Closed(closed) if closed.not_executed => Self::NotExecuted,
             Error::Timeout(timeout) if !timeout.sent => Self::NotExecuted,
             _ => Self::MaybeExecuted,
         }
@@ -47,7 +47,7 @@ impl Fate {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CallError {
-    /// What became of the command.
+    /// The fate of the command.
     pub fate: Fate,
     /// The error, of the last attempt.
     pub error: Error,
@@ -118,7 +118,7 @@ impl<C: Supervisable, R: Request<Return: Send> + Send> Call<C, R> {
         self
     }
 
-    /// Fails at once if there is no connection, as [`Supervision::fail_fast`](super::Supervision::fail_fast)
+    /// Fails at once without a connection, as [`Supervision::fail_fast`](super::Supervision::fail_fast)
     /// does for all calls.
     pub fn fail_fast(mut self) -> Self {
         self.fails_fast = true;
@@ -235,7 +235,7 @@ pub(super) struct Wait<'s, C> {
     pub(super) fails_fast: bool,
 }
 
-/// Why there is no connection.
+/// The reason why a wait for a connection has ended without one.
 pub(super) enum Missing {
     Ended(Ended),
     Outage(Option<Arc<Error>>),

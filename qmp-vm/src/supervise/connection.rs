@@ -18,7 +18,7 @@ pub struct Connection<C> {
     pub client: C,
     /// The number of the connection, from one on. Gaps mean that others have come and gone.
     pub number: u64,
-    /// What is known of the QEMU.
+    /// The facts that are known about the QEMU.
     pub identity: Arc<Identity>,
     /// Whether it is the same QEMU as that of the connection that was reported before.
     pub same_qemu: SameQemu,

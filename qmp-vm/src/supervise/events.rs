@@ -48,9 +48,9 @@ impl<C> fmt::Display for Gap<C> {
 /// A subscription to events that outlasts connections;
 /// [`Supervised::events`](super::Supervised::events) and its siblings create it.
 ///
-/// Events wait in a queue of its own for each connection, which holds [a limited
-/// number](qmp_client::Options::event_capacity) of them. A subscription that begins while there is no
-/// connection begins with a [`Gap`].
+/// Events wait in a queue for each connection, which holds [a limited
+/// number](qmp_client::Options::event_capacity) of them. A subscription that begins in an outage
+/// begins with a [`Gap`].
 #[must_use = "`next` takes events"]
 pub struct Events<C: Supervisable, T = RawEvent> {
     hold: Hold<C>,

@@ -1,4 +1,4 @@
-//! What supervision needs of a client, beside the workflows' needs.
+//! The needs of supervision, beside those of the workflows.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::monitor::Monitor;
 pub trait Supervisable: Monitor {
     /// Where the monitor is reached.
     type Source: Send;
-    /// What does the I/O of a connection, beside its handles.
+    /// The driver of a connection, which does its I/O.
     #[doc(hidden)]
     type Io: Send;
 

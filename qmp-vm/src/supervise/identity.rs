@@ -11,7 +11,7 @@ use super::process::ProcessKey;
 use crate::monitor::Monitor;
 use crate::monitor::session::Call;
 
-/// What is known of the QEMU at the other end of a connection.
+/// The facts that are known about the QEMU at the other end of a connection.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Identity {
     process: Option<ProcessKey>,
@@ -24,13 +24,13 @@ pub struct Identity {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SameQemu {
-    /// There was no earlier connection.
+    /// No earlier connection was reported.
     First,
-    /// It is the same process.
+    /// The same process.
     Same,
-    /// It is another one, for this reason.
+    /// Another one, for this reason.
     Another(Cow<'static, str>),
-    /// Nothing tells, for this reason.
+    /// Perhaps another one: nothing tells, for this reason.
     Unknown(Cow<'static, str>),
 }
 

@@ -59,8 +59,8 @@
 //!              (handles)                  phase, waiters      (keeper)
 //! ```
 //!
-//! The loop of the keeper, [`keep`](keep::keep), is written once. A client says how a stream is
-//! opened, how its I/O is done, and how callers wait for the state to change ([`Supervisable`]).
+//! The loop of the keeper is written once. A client says how a stream is opened, how its I/O is done,
+//! and how callers wait for the state to change ([`Supervisable`]).
 
 mod backoff;
 #[cfg(feature = "blocking")]
@@ -77,6 +77,7 @@ mod nonblocking;
 mod process;
 mod shared;
 mod supervision;
+mod waiters;
 mod written;
 
 pub use call::{Call, CallError, Fate};
@@ -91,6 +92,7 @@ pub use supervision::Supervision;
 
 #[cfg(all(unix, feature = "blocking"))]
 pub(crate) use blocking::wait_readable;
+
 #[cfg(any(feature = "futures-io", feature = "tokio"))]
 pub(crate) use nonblocking::no_stream;
 #[cfg(all(unix, any(feature = "blocking", feature = "futures-io")))]

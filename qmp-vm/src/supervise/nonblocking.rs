@@ -1,6 +1,7 @@
 //! The asynchronous client: a keeper that is a future, and tasks that wait.
 
 use std::fmt;
+#[cfg(any(feature = "blocking", feature = "futures-io", feature = "tokio"))]
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -8,9 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use qmp_client::runtime::Clock;
-use qmp_client::{
-    Client, Closed, Connecting, End, Options, Result, Timeout, TransportError, WaitedFor,
-};
+use qmp_client::{Client, Closed, Connecting, End, Options, Result, Timeout, WaitedFor};
 
 use super::connection::Ended;
 use super::front::{Limits, Opening, Supervisable};
@@ -94,7 +93,7 @@ pub fn start<K: Clock>(
     policy: Supervision,
     clock: K,
 ) -> (Supervised<Client>, Keeper<K>) {
-    let shared = Arc::new(Shared::new(source.name.clone(), K::now, &policy));
+    let shared = Arc::new(Shared::new(source.name.clone(), K::now, &policy, Client::close));
     let supervised = Supervised::new(Hold::new(Arc::clone(&shared)));
     let run = Box::pin(keep(Arc::clone(&shared), source, policy));
     (supervised, Keeper { shared, run: Some(run), clock })
@@ -246,8 +245,9 @@ async fn unless<T>(future: impl Future<Output = T>, limit: impl Future) -> Optio
 }
 
 /// Returns the error of a stream that could not be opened.
+#[cfg(any(feature = "blocking", feature = "futures-io", feature = "tokio"))]
 pub(crate) fn no_stream(name: &str, error: io::Error) -> qmp_client::Error {
-    TransportError::new(format!("cannot connect to {name}"), error).into()
+    qmp_client::TransportError::new(format!("cannot connect to {name}"), error).into()
 }
 
 /// A wait for a state.
@@ -288,78 +288,5 @@ impl<L> Drop for Wait<'_, L> {
             let waker = self.shared.lock().waiters.remove(number);
             drop(waker);
         }
-    }
-}
-
-/// The tasks that wait for a change of the state, and the keeper, which has the timer.
-#[derive(Debug, Default)]
-pub(super) struct Waiters {
-    waiters: Vec<Waiter>,
-    next: u64,
-    keeper: Option<Waker>,
-    /// When the keeper looks at the deadlines next, without being woken.
-    armed: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    number: u64,
-    deadline: Option<Instant>,
-    waker: Waker,
-}
-
-impl Waiters {
-    /// Registers a task under its number, or under a new one. Returns the keeper if it has to be
-    /// woken, and the waker that was replaced, to be dropped after the lock is released.
-    fn register(
-        &mut self,
-        number: &mut Option<u64>,
-        deadline: Option<Instant>,
-        cx: &Context<'_>,
-    ) -> (Option<Waker>, Option<Waker>) {
-        let waker = cx.waker().clone();
-        let known = self.waiters.iter_mut().find(|waiter| Some(waiter.number) == *number);
-        let replaced = match known {
-            Some(known) => Some(std::mem::replace(&mut known.waker, waker)),
-            None => {
-                self.waiters.push(Waiter { number: self.next, deadline, waker });
-                *number = Some(self.next);
-                self.next += 1;
-                None
-            }
-        };
-        let sooner = deadline.is_some_and(|at| self.armed.is_none_or(|armed| at < armed));
-        (if sooner { self.keeper.take() } else { None }, replaced)
-    }
-
-    fn remove(&mut self, number: u64) -> Option<Waker> {
-        let index = self.waiters.iter().position(|waiter| waiter.number == number)?;
-        let waker = self.waiters.swap_remove(index).waker;
-        if self.waiters.is_empty() {
-            self.waiters = Vec::new();
-        }
-        Some(waker)
-    }
-
-    /// Registers the keeper until the next deadline, and returns that and the waker that was
-    /// replaced.
-    fn arm(&mut self, cx: &Context<'_>) -> (Option<Instant>, Option<Waker>) {
-        self.armed = self.waiters.iter().filter_map(|waiter| waiter.deadline).min();
-        (self.armed, self.keeper.replace(cx.waker().clone()))
-    }
-
-    /// Takes the tasks whose deadline is at or before `now`.
-    fn expire(&mut self, now: Instant) -> Vec<Waker> {
-        let is_late = |waiter: &Waiter| waiter.deadline.is_some_and(|at| at <= now);
-        let (late, waiters): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.waiters).into_iter().partition(is_late);
-        self.waiters = waiters;
-        late.into_iter().map(|waiter| waiter.waker).collect()
-    }
-
-    /// Takes all tasks: the state has changed.
-    pub(super) fn wake_all(&mut self, woken: &mut Vec<Waker>) {
-        woken.extend(std::mem::take(&mut self.waiters).into_iter().map(|waiter| waiter.waker));
-        woken.extend(self.keeper.take());
     }
 }

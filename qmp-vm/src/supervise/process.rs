@@ -28,7 +28,8 @@ impl ProcessKey {
     /// another, such as a manager that passed the socket to QEMU, or a proxy.
     pub(super) fn of_qemu(pid: u32) -> Option<Self> {
         let start = start_of(pid)?;
-        is_qemu(&command_of(pid)?).then_some(Self { pid, start })
+        let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        runs_qemu(&arguments).then_some(Self { pid, start })
     }
 
     /// Returns whether the process has ended.
@@ -44,11 +45,14 @@ fn is_qemu(program: &str) -> bool {
     name.starts_with("qemu") || name == "kvm"
 }
 
-/// Returns the program that a process was started as.
-fn command_of(pid: u32) -> Option<String> {
-    let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let program = arguments.split(|byte| *byte == 0).next()?;
-    Some(String::from_utf8_lossy(program).into_owned())
+/// Returns whether these arguments, each with a null byte, are those of a QEMU. The dynamic loader may
+/// have been told to run it.
+fn runs_qemu(arguments: &[u8]) -> bool {
+    let mut arguments = arguments.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    let Some(program) = arguments.next() else { return false };
+    let name = program.rsplit('/').next().unwrap_or_default();
+    let is_loader = name.starts_with("ld-") && name.contains(".so");
+    is_qemu(&program) || (is_loader && arguments.any(|argument| is_qemu(&argument)))
 }
 
 /// Returns when a process began; `None` if it has ended.
@@ -98,6 +102,11 @@ mod tests {
         for name in ["", "/usr/sbin/virtqemud", "socat", "/opt/qemu/manager"] {
             assert!(!is_qemu(name), "{name}");
         }
+        assert!(runs_qemu(
+            b"/lib64/ld-linux-x86-64.so.2\0--library-path\0/x\0/x/qemu-system-arm\0-M\0virt\0"
+        ));
+        assert!(!runs_qemu(b"/usr/bin/socat\0unix:/run/a\0exec:qemu-system-arm\0"));
+        assert!(!runs_qemu(b""));
     }
 
     #[cfg(target_os = "linux")]

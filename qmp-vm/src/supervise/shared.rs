@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 use qmp_client::{Closed, Error, Options, Timeout, WaitedFor};
 
 use super::connection::{Connection, Ended};
-use super::front::Supervisable;
 use super::identity::{Identity, SameQemu};
-use super::nonblocking::Waiters;
 use super::supervision::Supervision;
+use super::waiters::Waiters;
 
 /// A supervised connection: the part that never changes, and the part that the lock guards.
 ///
@@ -22,6 +21,8 @@ pub struct Shared<C> {
     now: fn() -> Instant,
     options: Options,
     fails_fast: bool,
+    /// Closes the connection of a client.
+    close: fn(&C),
     state: Mutex<State<C>>,
     /// Wakes the threads that wait for a change.
     pub(super) bell: Condvar,
@@ -93,8 +94,13 @@ impl<C> fmt::Debug for State<C> {
     }
 }
 
-impl<C: Supervisable> Shared<C> {
-    pub(super) fn new(name: Box<str>, now: fn() -> Instant, policy: &Supervision) -> Self {
+impl<C> Shared<C> {
+    pub(super) fn new(
+        name: Box<str>,
+        now: fn() -> Instant,
+        policy: &Supervision,
+        close: fn(&C),
+    ) -> Self {
         let outage = Outage { attempts: 0, error: None, lost: None };
         let state = State {
             phase: Phase::Outage(outage),
@@ -106,7 +112,15 @@ impl<C: Supervisable> Shared<C> {
             interrupt: None,
         };
         let (options, fails_fast) = (policy.options.clone(), policy.fail_fast);
-        Self { name, now, options, fails_fast, state: Mutex::new(state), bell: Condvar::new() }
+        Self {
+            name,
+            now,
+            options,
+            fails_fast,
+            close,
+            state: Mutex::new(state),
+            bell: Condvar::new(),
+        }
     }
 
     /// Returns what is connected to, such as "unix:/run/vm.sock".
@@ -148,15 +162,17 @@ impl<C: Supervisable> Shared<C> {
 
     /// Enters a phase, unless that is over; returns whether it was entered.
     pub(super) fn enter(&self, phase: Phase<C>) -> bool {
-        let (entered, _left) = self.change(|state| {
+        let (entered, _left, _interrupt) = self.change(|state| {
             if state.deserted || matches!(state.phase, Phase::Ended(_)) {
-                return (false, Some(phase));
+                return (false, phase, None);
             }
+            // It would keep the stream of this connection open.
+            let interrupt = state.interrupt.take();
             if let Phase::Connected(connected) = &phase {
                 (state.number, state.identity) =
                     (connected.number, Some(Arc::clone(&connected.identity)));
             }
-            (true, Some(std::mem::replace(&mut state.phase, phase)))
+            (true, std::mem::replace(&mut state.phase, phase), interrupt)
         });
         // What was left may own a client, and is dropped after the lock is released.
         entered
@@ -183,7 +199,7 @@ impl<C: Supervisable> Shared<C> {
             (left, state.interrupt.take())
         });
         if let Some(Phase::Connected(connected)) = left {
-            C::close(&connected.client);
+            (self.close)(&connected.client);
         }
         interrupt.into_iter().for_each(|interrupt| interrupt());
     }
@@ -205,11 +221,11 @@ pub(super) fn deadline_after(now: Instant, within: Duration) -> Option<Instant> 
 }
 
 /// The share that the handles have. When the last one is dropped, the connection is closed.
-pub(super) struct Hold<C: Supervisable>(Arc<Held<C>>);
+pub(super) struct Hold<C>(Arc<Held<C>>);
 
-struct Held<C: Supervisable>(Arc<Shared<C>>);
+struct Held<C>(Arc<Shared<C>>);
 
-impl<C: Supervisable> Hold<C> {
+impl<C> Hold<C> {
     pub(super) fn new(shared: Arc<Shared<C>>) -> Self {
         Self(Arc::new(Held(shared)))
     }
@@ -219,19 +235,19 @@ impl<C: Supervisable> Hold<C> {
     }
 }
 
-impl<C: Supervisable> Clone for Hold<C> {
+impl<C> Clone for Hold<C> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<C: Supervisable> fmt::Debug for Hold<C> {
+impl<C> fmt::Debug for Hold<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.shared().fmt(f)
     }
 }
 
-impl<C: Supervisable> Drop for Held<C> {
+impl<C> Drop for Held<C> {
     fn drop(&mut self) {
         self.0.desert();
     }

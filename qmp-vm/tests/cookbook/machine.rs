@@ -13,6 +13,7 @@ use qmp_client::qmp::types::{
     ShutdownCause,
 };
 use qmp_client::{Client, Error, Raw};
+use qmp_vm::supervise::Supervision;
 use qmp_vm::{EndedBy, Workflows};
 use serde_json::Value;
 
@@ -123,6 +124,32 @@ live! { qemu,
         let mut vm = Vm::with_guest(qemu, OBLIGING, "");
         let press = |vm: &mut Vm| drop(vm.human("system_powerdown"));
         assert_eq!(watched(&mut vm, &press), Some(ShutdownCause::GuestShutdown));
+    }
+}
+
+live! { qemu,
+    /// The connection is cut, and QEMU is killed.
+    fn supervising(qemu) {
+        let mut vm = Vm::start(qemu, "-M none");
+        let address = vm.address().to_string();
+        let (sender, lines) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let policy = Supervision::new().end_with_process();
+            block_on(supervised::run(&address, policy, |line| sender.send(line).unwrap()))
+        });
+        let next = || lines.recv_timeout(PATIENCE).unwrap();
+        let first = next();
+        assert!(first.starts_with("connected to the first QEMU, version "), "{first}");
+        assert!(first.ends_with(": running") || first.ends_with(": prelaunch"), "{first}");
+        vm.test.execute(qmp_client::qmp::commands::Stop::new()).unwrap();
+        assert_eq!(next(), "STOP");
+        vm.child.kill().unwrap();
+        vm.child.wait().unwrap();
+        let ended = format!("ended: the process {} of QEMU has ended", vm.child.id());
+        // That the connection was lost is only told if the end does not follow at once.
+        let last = std::iter::repeat_with(next).find(|line| !line.starts_with("lost: "));
+        assert_eq!(last, Some(ended));
+        thread.join().unwrap().unwrap();
     }
 }
 
