@@ -191,6 +191,28 @@ fn a_job_at_work_is_looked_at_until_it_ends() {
     assert_eq!(bench.waits(), LONGEST_WAIT);
 }
 
+/// Block nodes are taken back after the last state of a migration that is told, without an event.
+#[test]
+fn what_follows_the_end_of_a_motion_is_asked_for_again() {
+    let mut bench = Bench::settled();
+    bench.passes(Duration::from_secs(1));
+    bench.model.mark(Parts::of(&[Part::Jobs]));
+    let (_, stamp) = bench.asks();
+    bench.answer(Part::Jobs, stamp, jobs("running"));
+    bench.waits();
+    bench.passes(Duration::from_secs(1));
+    let (parts, stamp) = bench.asks();
+    bench.refuse(parts, stamp);
+    bench.answer(Part::Jobs, stamp, jobs("concluded"));
+    let echo = bench.waits();
+    assert!(echo <= Duration::from_millis(200), "{echo:?}");
+    bench.passes(echo);
+    let (again, stamp) = bench.asks();
+    assert!(again.contains(Part::Graph) && again.contains(Part::Nodes), "{again:?}");
+    bench.refuse(again, stamp);
+    assert_eq!(bench.waits(), LONGEST_WAIT);
+}
+
 #[test]
 fn a_new_connection_asks_for_everything() {
     let mut bench = Bench::settled();
