@@ -196,6 +196,7 @@ impl Model {
         if in_motion.is_empty() {
             // The last steps, such as taking block nodes back after a migration, follow its end.
             self.to_echo = self.to_echo.and(std::mem::take(&mut self.in_motion));
+            self.next_motion = None;
         }
         self.in_motion = self.in_motion.and(in_motion);
         let echo = now.checked_add(self.policy.echo);
