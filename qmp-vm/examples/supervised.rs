@@ -43,6 +43,7 @@ async fn main() -> std::process::ExitCode {
     }
 }
 
+/// Prints what happens to the machine, until the supervision ends.
 pub async fn run(address: &str, policy: Supervision, mut print: impl FnMut(String)) -> Result<()> {
     let vm = qmp_vm::tokio::supervise(address, policy)?;
     let (mut events, mut changes) = (vm.raw_events(), vm.changes());
@@ -64,10 +65,9 @@ pub async fn run(address: &str, policy: Supervision, mut print: impl FnMut(Strin
                     return Ok(());
                 }
             },
-            change = changes.next() => match change {
-                Some(Change::Lost(lost)) => print(format!("lost: {}", lost.reason)),
-                // The subscription tells.
-                _ => {}
+            // The subscription tells of connections.
+            change = changes.next() => if let Some(Change::Lost(lost)) = change {
+                print(format!("lost: {}", lost.reason));
             },
         }
     }

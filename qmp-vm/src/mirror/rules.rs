@@ -199,6 +199,8 @@ mod tests {
     fn an_event_concerns_what_changes_with_it() {
         let stop = changed_by_event(Stop::NAME);
         assert!(stop.contains(Part::Status) && !stop.contains(Part::Objects));
+        // A QEMU that stops for a migration gives up its permissions on block nodes.
+        assert!(stop.contains(Part::Graph));
         let job = changed_by_event(JobStatusChange::NAME);
         assert!(job.contains(Part::Jobs) && job.contains(Part::Nodes));
         assert_eq!(changed_by_event(DeviceDeleted::NAME), Parts::ALL);

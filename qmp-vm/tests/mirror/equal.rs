@@ -264,8 +264,14 @@ impl Other {
 }
 
 fn connect(world: &Arc<dyn World>) -> blocking::Client {
+    let begin = Instant::now();
     loop {
-        let transport = Unix::from_stream(world.connect_other()).unwrap();
+        let Some(stream) = world.connect_other() else {
+            // It may be a while until a process that crashes has ended.
+            assert!(world.revive() || begin.elapsed() < PATIENCE, "QEMU does not start");
+            continue;
+        };
+        let transport = Unix::from_stream(stream).unwrap();
         let options = Options::new().calls_within(PATIENCE);
         match blocking::Client::over(transport, &options) {
             Ok(client) => return client,

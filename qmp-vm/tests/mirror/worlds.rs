@@ -18,7 +18,7 @@ pub trait World: Send + Sync {
     /// Connects to the monitor that the mirror follows.
     fn connect(&self) -> Option<UnixStream>;
     /// Connects to another monitor.
-    fn connect_other(&self) -> UnixStream;
+    fn connect_other(&self) -> Option<UnixStream>;
     /// The prefix of the paths of images.
     fn files(&self) -> String;
     /// Ends the machine if it does not answer any more.
@@ -59,8 +59,8 @@ impl World for Simulated {
         self.0.connect().ok()
     }
 
-    fn connect_other(&self) -> UnixStream {
-        self.0.connect().unwrap()
+    fn connect_other(&self) -> Option<UnixStream> {
+        self.0.connect().ok()
     }
 
     fn files(&self) -> String {
@@ -93,12 +93,16 @@ impl Qemu {
         Self { program: program.to_owned(), directory, child }
     }
 
+    fn has_ended(&self) -> bool {
+        self.child.lock().unwrap().try_wait().unwrap().is_some()
+    }
+
     fn socket(&self, name: &str) -> Option<UnixStream> {
         let end = Instant::now() + PATIENCE;
         loop {
             match UnixStream::connect(self.directory.join(name)) {
                 Ok(stream) => return Some(stream),
-                Err(_) if Instant::now() > end => return None,
+                Err(_) if Instant::now() > end || self.has_ended() => return None,
                 Err(_) => thread::sleep(Duration::from_millis(5)),
             }
         }
@@ -130,8 +134,8 @@ impl World for Qemu {
         self.socket("mirror")
     }
 
-    fn connect_other(&self) -> UnixStream {
-        self.socket("other").unwrap()
+    fn connect_other(&self) -> Option<UnixStream> {
+        self.socket("other")
     }
 
     fn files(&self) -> String {
