@@ -106,6 +106,12 @@
 //! # }
 //! ```
 //!
+//! # More monitors
+//!
+//! [`Workflows::open_monitor`] gives another client of the same machine, which hears events and executes
+//! commands while the first is busy, and leaves nothing behind. QEMU has such monitors since 11.1; with
+//! the feature `proxy`, `Launch::shared` and `proxy::connect_shared` give them on every release.
+//!
 //! # Cancel safety
 //!
 //! The futures of the asynchronous client may be dropped at any moment. Nothing else is harmed by

@@ -203,7 +203,6 @@ fn leaves_nothing<T>(
     start: impl Fn(Launch) -> (u32, T),
     run: impl Fn(&T) -> Result<(), Error>,
 ) {
-    let _alone = alone();
     for program in programs() {
         for shared in [true, false] {
             let (launch, path) = observed(&program);
@@ -240,6 +239,7 @@ macro_rules! live {
 
 live! {
     fn blocking_monitors_leave_nothing() {
+        let _alone = alone();
         let start = |launch: Launch| {
             let vm = launch.start::<blocking::Client>().unwrap();
             (vm.process().id(), vm)
@@ -250,6 +250,7 @@ live! {
 
 live! {
     fn tokio_monitors_leave_nothing() {
+        let _alone = alone();
         let runtime = runtime();
         let start = |launch: Launch| {
             let vm = runtime.block_on(launch.start::<Client>()).unwrap();
@@ -261,6 +262,7 @@ live! {
 
 live! {
     fn futures_io_monitors_leave_nothing() {
+        let _alone = alone();
         let runtime = runtime();
         let start = |launch: Launch| {
             let _context = runtime.enter();

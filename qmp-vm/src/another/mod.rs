@@ -30,7 +30,7 @@ use crate::monitor::Monitor;
 #[cfg(feature = "proxy")]
 pub(crate) use self::offer::{OFFERED, ONLY};
 #[cfg(feature = "proxy")]
-pub use self::proxied::OPEN_MONITOR;
+pub(crate) use self::proxied::OPEN_MONITOR;
 
 /// Another monitor of a machine: a client of its own, to which this dereferences.
 ///

@@ -10,10 +10,8 @@ use crate::launch::started::no_socket;
 use crate::monitor::Monitor;
 use crate::monitor::session::Call;
 
-/// The command of a proxy that serves the socket which travels with it as a further client, with the
-/// rights of the client that executes it. It has no arguments and returns nothing. The name is that of an
-/// extension in the manner of QAPI, which QEMU never uses itself.
-pub const OPEN_MONITOR: &str = "__qmp-vm_open-monitor";
+/// The command of a proxy that opens a monitor: `proxy::OPEN_MONITOR`.
+pub(crate) const OPEN_MONITOR: &str = "__qmp-vm_open-monitor";
 
 /// Opens a monitor. Nothing has to be undone: the proxy serves the other end for as long as this one
 /// exists.

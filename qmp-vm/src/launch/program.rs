@@ -267,8 +267,7 @@ impl Launch {
 
     /// Puts a proxy between the monitor and the client (default: no), so that
     /// [`open_monitor`](crate::Workflows::open_monitor) works with every release of QEMU, not only from
-    /// 11.1 on. The proxy has a thread, and ends with the last of its clients. A command costs about
-    /// twice as much.
+    /// 11.1 on. Each message passes through the proxy's thread, which ends with the last of its clients.
     #[cfg(feature = "proxy")]
     pub fn shared(mut self) -> Self {
         self.shared = true;

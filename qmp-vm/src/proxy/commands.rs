@@ -1,4 +1,4 @@
-//! What the proxy knows of commands.
+//! The commands that a proxy treats in a way of their own.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -106,7 +106,6 @@ mod switchboard;
 mod text;
 mod upstream;
 
-pub use crate::another::OPEN_MONITOR;
 pub use access::Access;
 pub use end::ProxyEnd;
 pub use handle::{Proxy, ProxyOptions};
@@ -114,3 +113,8 @@ pub use listener::Listener;
 pub use policy::Policy;
 pub use shared::connect_shared;
 pub use switchboard::Counts;
+
+/// The command of a proxy that serves the socket which travels with it as a further client, with the
+/// rights of the client that executes it. It has no arguments and returns nothing. The name is that of an
+/// extension in the manner of QAPI, which QEMU never uses itself.
+pub const OPEN_MONITOR: &str = crate::another::OPEN_MONITOR;

@@ -66,7 +66,7 @@ struct Client {
 /// The way by which a client has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Origin {
-    /// It has connected.
+    /// The client has connected.
     Connected,
     /// Another client has passed a socket, which may be anything.
     Passed,

@@ -100,7 +100,7 @@ fn open(client: &mut Raw, passed: &[OwnedFd]) -> String {
     client.line()
 }
 
-/// What is passed may be anything, and nothing, and too much.
+/// A client may pass anything, nothing, or too much.
 #[test]
 fn odd_descriptors_do_no_harm() {
     let (monitor, proxy) = Monitor::new();
