@@ -361,7 +361,8 @@ fn a_hyphen_is_standard_output_and_input() {
         .unwrap();
     let text = String::from_utf8(record.stdout).unwrap();
     assert!(record.status.success() && text.starts_with("{\"qmp-recording\": 1"), "{text}");
-    assert!(String::from_utf8(record.stderr).unwrap().contains("return"), "the reply");
+    let replies = String::from_utf8(record.stderr).unwrap();
+    assert!(replies.contains('{'), "{replies}");
     assert!(!std::path::Path::new(&directory.path("-")).exists());
     let shown = support::run_with(QMP, &["record", "show", "-"], &text).ok();
     assert!(shown.contains("query-name"), "{shown}");
@@ -374,35 +375,22 @@ fn a_hyphen_is_standard_output_and_input() {
 #[cfg(target_os = "linux")]
 #[test]
 fn hostile_recordings_take_memory_in_proportion() {
-    const COUNT: usize = 12_000_000;
+    const COUNT: usize = 4_000_000;
     let directory = Directory::new();
-    let zeros = "0,".repeat(COUNT);
-    let members = "\"a\":0,".repeat(COUNT / 3);
-    let message = |message: &str| {
-        format!("{{\"qmp-recording\": 1}}\n{{\"direction\": \"sent\", \"message\": {message}}}\n")
-    };
-    for (name, text) in [
-        (
-            "values",
-            message(&format!("{{\"execute\": \"stop\", \"arguments\": {{\"a\": [{zeros}0]}}}}")),
-        ),
-        ("members", message(&format!("{{{members}\"execute\": \"stop\"}}"))),
-        (
-            "line",
-            format!(
-                "{{{members}\"direction\": \"sent\", \"message\": {{\"execute\": \"stop\"}}}}\n"
-            ),
-        ),
+    let arguments = format!("{{\"a\": [{}0]}}", "0,".repeat(COUNT));
+    let message = format!("{{\"execute\": \"stop\", \"arguments\": {arguments}}}");
+    let line = format!("{{\"direction\": \"sent\", \"message\": {message}}}\n");
+    let file = directory.write("session.qmp", &line);
+    for arguments in [
+        format!("record show '{file}'"),
+        format!("record show '{file}' --json"),
+        format!("replay '{file}' --check"),
+        format!("schema diff builtin builtin --used-by '{file}'"),
     ] {
-        let file = directory.write(name, &text);
-        let limited = |arguments: &str| {
-            // In KiB: about ten times the file, with the program.
-            let script = format!("ulimit -v 300000; exec '{QMP}' {arguments}");
-            let ran = run("sh", &["-c", &script]);
-            assert!(ran.status < 2 && !ran.out.is_empty(), "{name}: {arguments}: {ran:?}");
-        };
-        limited(&format!("record show '{file}'"));
-        limited(&format!("replay '{file}' --check"));
-        limited(&format!("schema diff builtin builtin --used-by '{file}'"));
+        // In KiB. The program alone takes a third of this.
+        let script = format!("ulimit -v 170000; exec '{QMP}' {arguments}");
+        let ran = run("sh", &["-c", &script]);
+        assert!((0..2).contains(&ran.status), "{arguments}: {ran:?}");
+        assert!(!ran.out.is_empty(), "{arguments}: {ran:?}");
     }
 }
