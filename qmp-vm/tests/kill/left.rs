@@ -274,7 +274,11 @@ impl Left {
             Kind::Stopped => execute("cont", json!({})),
             Kind::File => std::fs::remove_file(bench.files.path(name)).unwrap(),
             Kind::GuestProgram => bench.wait_for_programs(),
-            Kind::Qemu => crate::run::end(change),
+            Kind::Qemu => {
+                crate::run::end(change);
+                // Some of its threads may have to end, and the socket is open until then.
+                let _ = std::fs::remove_file(bench.files.path("real"));
+            }
             Kind::Node | Kind::Migration | Kind::Listening | Kind::Unclosed => {}
             Kind::Settings | Kind::GuestFile | Kind::Off | Kind::Done => {}
         }
