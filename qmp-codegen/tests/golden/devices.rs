@@ -108,7 +108,7 @@ pub mod types {
         _16: "16",
         _32: "32",
     } }
-    /// What every device has.
+    /// Members of every device.
     ///
     /// Name in the schema: `DeviceBase`.
     #[derive(Clone, Debug, PartialEq)]
@@ -123,7 +123,7 @@ pub mod types {
         id?: "id",
         bus?: "bus",
     } }
-    /// What several devices have.
+    /// Members of several devices.
     ///
     /// Name in the schema: `PciDeviceBase`.
     #[derive(Clone, Debug, PartialEq)]
@@ -153,7 +153,7 @@ pub mod types {
         romfile?: "romfile",
         romsize?: "romsize",
     } }
-    /// What several devices have.
+    /// Members of several devices.
     ///
     /// Name in the schema: `UsbDeviceBase`.
     #[derive(Clone, Debug, PartialEq)]
@@ -186,7 +186,7 @@ pub mod types {
         serial?: "serial",
         usb_version?: "usb_version",
     } }
-    /// What several devices have.
+    /// Members of several devices.
     ///
     /// Name in the schema: `BasePciBridgeBase`.
     #[derive(Clone, Debug, PartialEq)]

@@ -257,6 +257,9 @@ pub(crate) fn honest(name: &str, arguments: &Value) -> Value {
                 "postcopy-requests": 0, "precopy-bytes": 0, "downtime-bytes": 0,
                 "postcopy-bytes": 0, "dirty-sync-missed-zero-copy": 0}}),
         "query-qmp-schema" => schema,
+        "device-list-properties" => {
+            json!([{"name": "drive", "type": "str", "default-value": "", "description": "x"}])
+        }
         "query-block" => json!([{"device": "d0", "locked": false, "removable": false,
             "type": "unknown"}]),
         "query-named-block-nodes" => {

@@ -47,6 +47,9 @@ pub(crate) const NOT_HERE: &[(&str, &str)] = &[
     ("virtio-input-host-pci", "needs an input device of the host"),
 ];
 
+/// The devices that do not have two properties in every release that could be given another value.
+pub(crate) const SHORT: &[&str] = &["nvme-subsys", "ramfb", "sd-card", "vmcoreinfo", "vmgenid"];
+
 /// The number of root ports for devices that are plugged hot.
 const PORTS: u8 = 40;
 
