@@ -151,3 +151,21 @@ pub fn has_arrived(socket: impl AsFd) -> bool {
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     matches!(poll(&mut fds, Some(&at_once)), Ok(1..))
 }
+
+#[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    /// A directory that may be entered and not read, as those of other users often are, contains
+    /// sockets all the same. Only the descriptor of a place is never readable.
+    #[test]
+    fn a_directory_is_opened_without_permission_to_read_it() {
+        let path = SocketPath::through_directory(&std::env::temp_dir().join("socket")).unwrap();
+        let mut directory = std::fs::File::from(path._directory.unwrap());
+        let error = directory.read(&mut [0]).unwrap_err();
+        assert_eq!(Errno::from_io_error(&error), Some(Errno::BADF));
+    }
+}

@@ -71,8 +71,9 @@
 //!
 //! Commands need not be QEMU's. A build script can generate types from your own schema, together
 //! with the constructors that replies and events need and the text that [`Router::introspection`]
-//! takes. `examples/toy-vmm` in the repository is a whole VMM of this kind. Without their default
-//! features, this crate and `qmp-types` contain no vocabulary.
+//! takes; for the text, `qmp-codegen` needs its feature `introspection`. `examples/toy-vmm` in the
+//! repository is a whole VMM of this kind. Without their default features, this crate and `qmp-types`
+//! contain no vocabulary.
 //!
 //! ```text
 //! qmp_codegen::Builder::new()

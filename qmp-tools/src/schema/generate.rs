@@ -35,8 +35,8 @@ pub struct Generate {
 }
 
 const EXAMPLES: &str = "\
-The output is the same as that of qmp_codegen::Builder in a build script, and depends on the crate \
-qmp-types. If any commands or events are selected, all others of both kinds are left out. Conditions \
+The output is the code that qmp_codegen::Builder generates in a build script, formatted, and depends \
+on the crate qmp-types. If any commands or events are selected, all others of both kinds are left out. Conditions \
 are documented, unless --config or --like decides about them.
 
 Examples:
