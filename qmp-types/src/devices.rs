@@ -30,7 +30,7 @@ use crate::qmp::commands::DeviceAdd;
 
 #[allow(clippy::module_inception, reason = "only the types are public")]
 mod vocabulary {
-    qmp_types::include_vocabulary!("devices");
+    include_vocabulary!("devices");
 }
 
 pub use vocabulary::types::*;

@@ -38,8 +38,6 @@ extern crate self as qmp_types;
 
 mod command;
 mod decode;
-#[cfg(feature = "devices")]
-pub mod devices;
 mod error;
 mod generated;
 mod greeting;
@@ -95,6 +93,10 @@ macro_rules! include_vocabulary {
         include!(concat!(env!("OUT_DIR"), "/", $name, ".rs"));
     };
 }
+
+// After the macro that it uses.
+#[cfg(feature = "devices")]
+pub mod devices;
 
 /// The vocabulary of QEMU's monitor.
 #[cfg(feature = "qmp")]
