@@ -141,7 +141,7 @@
 //!   `futures_io`.
 //! - `qga`: the guest agent; module `agent`.
 //! - `proxy`: many clients on one monitor; module `proxy`.
-//! - `tracing`: every message as an event of `tracing`.
+//! - `tracing`: spans and events of `tracing`, as in `qmp-client`.
 
 #[cfg(feature = "qga")]
 pub mod agent;

@@ -23,8 +23,8 @@ const MIN_ECHO: usize = 3;
 ///
 /// A redactor is for one connection. Secret are the members of commands that
 /// [`redact`](crate::redact) masks, however the command is written, also in file names that are JSON, of
-/// commands, replies and events; passwords in URLs; what `qom-get` and `qom-list-get` return of secret properties; and what a reply
-/// repeats of its command's secrets.
+/// commands, replies and events; passwords in URLs; what `qom-get` and `qom-list-get` return of secret
+/// properties; and what a reply, or an event before it, repeats of its command's secrets.
 ///
 /// ```
 /// # #[cfg(feature = "qmp")] {
@@ -136,7 +136,10 @@ impl Redactor {
             // It could be any reply.
             return ReplySecrets::Everything;
         };
-        if members.contains_key("event") || members.contains_key("QMP") {
+        if members.contains_key("event") {
+            return self.awaited_texts();
+        }
+        if members.contains_key("QMP") {
             return ReplySecrets::Nothing;
         }
         let id = members.get("id").and_then(|id| serde_json::from_str::<Value>(id.get()).ok());
@@ -144,6 +147,19 @@ impl Redactor {
         match at.and_then(|at| self.awaited.remove(at)) {
             Some(awaited) => awaited.reply,
             None => self.unknown(),
+        }
+    }
+
+    /// Returns the secrets of all commands that have no reply yet, which an event may repeat.
+    fn awaited_texts(&self) -> ReplySecrets {
+        let texts = self.awaited.iter().filter_map(|awaited| match &awaited.reply {
+            ReplySecrets::Texts(texts) => Some(texts),
+            _ => None,
+        });
+        let texts: BTreeSet<String> = texts.flatten().cloned().collect();
+        match texts.is_empty() {
+            true => ReplySecrets::Nothing,
+            false => ReplySecrets::Texts(texts),
         }
     }
 
@@ -319,6 +335,10 @@ mod tests {
             (
                 r#"{"execute": "set_password", "arguments": {"password": "hunter2"}, "id": 5}"#,
                 r#"{"error": {"class": "GenericError", "desc": "hunter2 is short"}, "id": 5}"#,
+            ),
+            (
+                r#"{"execute": "set_password", "arguments": {"password": "hunter2"}, "id": 5}"#,
+                r#"{"event": "VNC_CHANGED", "data": {"reason": "hunter2 is set"}}"#,
             ),
         ] {
             let mut redactor = Redactor::new();
