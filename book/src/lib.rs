@@ -64,6 +64,7 @@ pages! {
     Workflows = "workflows.md"
     Agent = "agent.md"
     Testing = "testing.md"
+    Fleets = "fleets.md"
     OwnSchema = "own-schema.md"
     Server = "server.md"
     FromQapi = "from-qapi.md"
