@@ -16,6 +16,7 @@ mod references;
 mod secrets;
 mod unions;
 
+#[cfg(feature = "tools")]
 pub(crate) use names::{is_foreign_member, is_foreign_value, is_member_name};
 
 use crate::ast::Item;
