@@ -95,6 +95,35 @@ fn types_are_met_by_values_that_no_longer_fit() {
     assert_met("'m': 'int'", "'m': 'Two'", &json!({"m": "<secret>"}), &[], &[]);
 }
 
+/// A member of any type becomes one of a type: what the value contains decides.
+#[test]
+fn values_of_any_type_are_compared_with_all_that_they_contain() {
+    let broken = |new: &str, value: Value| {
+        let (sent, received) = met("'m': 'any'", &format!("'m': {new}"), &json!({ "m": value }));
+        assert_eq!(received, [] as [&str; 0], "{new}: {value}");
+        assert!(sent.iter().all(|line| line.starts_with("! m: type is now")), "{sent:?}");
+        !sent.is_empty()
+    };
+    for (new, value, is_broken) in [
+        ("'Thing'", json!({"x": 1}), false),
+        ("'Thing'", json!({"x": 1, "y": "<secret>"}), false),
+        ("'Thing'", json!({}), true),
+        ("'Thing'", json!({"x": "1"}), true),
+        ("'Thing'", json!({"x": 1, "z": 1}), true),
+        ("[ 'int' ]", json!([1, 2]), false),
+        ("[ 'int' ]", json!([1, "2"]), true),
+        ("'Wide'", json!({"kind": "a", "x": 1, "name": "n"}), false),
+        ("'Wide'", json!({"kind": "b", "x": 1}), true),
+        ("'Wide'", json!({"kind": "c"}), true),
+        ("'ThingOrNull'", json!(null), false),
+        ("'ThingOrNull'", json!({"y": 1}), true),
+        ("'Tree'", json!({"next": {"next": {"kind": "c"}}}), false),
+        ("'Tree'", json!({"next": {"next": {"kind": "d"}}}), true),
+    ] {
+        assert_eq!(broken(new, value.clone()), is_broken, "{new}: {value}");
+    }
+}
+
 #[test]
 fn values_and_branches_are_met_by_those_that_use_them() {
     let (breaks, other) = ("! m: value 'c' removed", "  m: value 'c' removed");

@@ -182,6 +182,7 @@ fn check_stem<'n>(name: &'n Name, what: &str, scope: &mut Scope<'_, '_>) -> Opti
 }
 
 /// Returns whether QAPI can name a member this way, at least with `member-name-exceptions`.
+#[cfg(feature = "tools")]
 pub(crate) fn is_member_name(name: &str) -> bool {
     stem(name).is_some() && !is_foreign_member(name)
 }

@@ -36,6 +36,7 @@ mod render;
 mod scope;
 mod types;
 mod usage;
+mod values;
 mod walk;
 
 pub use change::{Announced, Change, Difference, Direction, Root, RootKind, What};

@@ -21,11 +21,8 @@ use super::comparison::{
 };
 use super::object::{Side, SideKey};
 use super::scope::Scope;
-use crate::schema::{Builtin, Command, Definition, Event, Schema, TypeKind, TypeRef};
-use crate::shape::{self, Kind};
-
-/// The text that recordings have in the place of a secret. It fits every type.
-const SECRET: &str = "<secret>";
+use super::values::{fits, fits_deeply, is_secret};
+use crate::schema::{Builtin, Command, Definition, Event, Schema, TypeRef};
 
 /// The changes between two schemas, as clients meet them.
 ///
@@ -210,7 +207,7 @@ impl<'u, 'a> Visit<'u, 'a> {
 
     /// Compares the types of a value, and of what it contains.
     fn value(&mut self, sides: (Side<'a>, Side<'a>), ignored: &[String], value: &Value) {
-        if value == SECRET {
+        if is_secret(value) {
             return;
         }
         let level = self.usage.level(sides, ignored, self.direction);
@@ -269,6 +266,10 @@ impl<'u, 'a> Visit<'u, 'a> {
                             })
                         })
                 })
+            }
+            // Of what could be anything, no part is compared.
+            What::Type { .. } if is_sent && matches!(sides.0, Side::Builtin(Builtin::Any)) => {
+                !fits_deeply(new, sides.1, value, scope == Scope::Schema)
             }
             What::Type { .. } | What::AlternativeRemoved(_) if is_sent => {
                 !fits(new, sides.1, value, scope == Scope::Schema)
@@ -338,43 +339,4 @@ fn is_absent(step: Step<'_>, value: &Value) -> bool {
 /// Returns a value if it is of this case.
 fn selected<'v>(case: Case<'_>, value: &'v Value) -> Option<&'v Value> {
     value.get(case.tag).filter(|tag| *tag == case.value).map(|_| value)
-}
-
-/// Returns whether a value is one of a type, apart from what it contains.
-fn fits(schema: &Schema, side: Side<'_>, value: &Value, ranges: bool) -> bool {
-    match side {
-        Side::Members(_) => value.is_object(),
-        Side::Array(_) => value.is_array(),
-        Side::Builtin(builtin) => fits_builtin(builtin, value, ranges),
-        Side::Defined(id) => match &shape::type_of(schema, id).kind {
-            TypeKind::Struct(_) | TypeKind::Union(_) => value.is_object(),
-            TypeKind::Enum(values) => values.values.iter().any(|one| value == one.name.as_str()),
-            TypeKind::Alternate(alternate) => alternate
-                .alternatives
-                .iter()
-                // Alternates are not nested.
-                .any(|one| {
-                    !is_alternate(schema, &one.ty) && fits(schema, Side::of(&one.ty), value, ranges)
-                }),
-        },
-    }
-}
-
-fn is_alternate(schema: &Schema, ty: &TypeRef) -> bool {
-    shape::json_type(schema, ty) == "alternate"
-}
-
-fn fits_builtin(builtin: Builtin, value: &Value, ranges: bool) -> bool {
-    match shape::builtin_kind(builtin) {
-        Kind::Any => true,
-        Kind::String => value.is_string(),
-        Kind::Boolean => value.is_boolean(),
-        Kind::Null => value.is_null(),
-        Kind::Number => value.is_number(),
-        Kind::Integer => {
-            let integer = value.as_i64().map(i128::from).or(value.as_u64().map(i128::from));
-            let (least, greatest) = shape::range(builtin);
-            integer.is_some_and(|integer| !ranges || (least..=greatest).contains(&integer))
-        }
-    }
 }

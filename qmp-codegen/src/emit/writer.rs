@@ -134,6 +134,8 @@ impl Writer<'_> {
         let (before, last) = match (first, second) {
             (',' | ';' | ':', None) => (false, Last::Separator),
             ('=' | '+', None) => (!is_open, Last::Separator),
+            // A lifetime: directly after a word, it would be an unknown prefix.
+            ('\'', None) => (!is_open, Last::Open),
             (_, Some('=' | '>' | '&' | '|')) => (!is_open, Last::Separator),
             _ => (self.last == Last::Separator, Last::Open),
         };
@@ -339,6 +341,7 @@ mod tests {
         writes("a::b! { A = \"a\" {\n    b: \"b\",\n    ..c\n} }\na::b! { D = \"d\" {} }");
         writes("pub fn new() -> ::std::boxed::Box<A>;");
         writes("pub const A: &[(&str, &[&str])] = &[(\"b\", &[\"c\"])];\npub type B = C;");
+        writes("#[c(break 'a)]\npub fn new<'a>(&'a self) -> dyn A + 'a;");
         writes("use a::{\n    b,\n    c\n};\nif a {\n    b\n} else {\n    c\n}");
     }
 

@@ -15,8 +15,9 @@ use qmp_client::Error;
 use qmp_client::blocking::Client;
 use qmp_client::protocol::Printable;
 use qmp_client::qmp::commands::{DeviceListProperties, QomGet, QomListTypes, QueryStatus};
-use qmp_client::qmp::types::ObjectTypeInfo;
+use qmp_client::qmp::types::{ObjectPropertyInfo, ObjectTypeInfo};
 use qmp_codegen::devices::{DeviceProperty, DeviceType, MAX_DEVICES, MAX_PROPERTIES};
+use serde_json::Value;
 
 use super::{Failure, input};
 use crate::cli::{TimeoutArgs, chain};
@@ -25,6 +26,10 @@ use crate::cli::{TimeoutArgs, chain};
 const MAX_STARTS: usize = 100;
 /// The largest number of ancestors of a type. QEMU's have at most eight.
 const MAX_ANCESTORS: usize = 32;
+/// The memory that all properties may take, in bytes. Those of QEMU 11.1 take a tenth of it.
+const MAX_BYTES: usize = 256 << 20;
+/// The longest reason of QEMU that is kept, in characters.
+const MAX_REASON: usize = 200;
 
 /// The answers of a QEMU.
 #[derive(Default)]
@@ -45,12 +50,13 @@ pub(super) fn ask(source: &str, only: &[String], timeout: TimeoutArgs) -> Result
     }
     qemu.check_risk(only)?;
     let mut asked = Asked::default();
-    let mut left = MAX_PROPERTIES;
+    let mut left = Left { properties: MAX_PROPERTIES, bytes: MAX_BYTES };
     for name in names {
         let properties = match qemu.client.execute(DeviceListProperties::new(name)) {
             Ok(properties) => properties,
             Err(Error::Server(error)) => {
-                asked.skipped.push((name.to_owned(), error.error.desc.clone()));
+                let reason = error.error.desc.chars().take(MAX_REASON).collect();
+                asked.skipped.push((name.to_owned(), reason));
                 continue;
             }
             Err(error) => {
@@ -59,12 +65,8 @@ pub(super) fn ask(source: &str, only: &[String], timeout: TimeoutArgs) -> Result
                 continue;
             }
         };
-        left = left.checked_sub(properties.len()).ok_or_else(|| {
-            format!(
-                "the devices have more than {MAX_PROPERTIES} properties; select some with --only"
-            )
-        })?;
-        let property = |property: qmp_client::qmp::types::ObjectPropertyInfo| DeviceProperty {
+        left.take(&properties)?;
+        let property = |property: ObjectPropertyInfo| DeviceProperty {
             name: property.name,
             ty: property.type_,
             description: property.description,
@@ -77,6 +79,50 @@ pub(super) fn ask(source: &str, only: &[String], timeout: TimeoutArgs) -> Result
         });
     }
     Ok(asked)
+}
+
+/// The room that is left for properties.
+struct Left {
+    properties: usize,
+    bytes: usize,
+}
+
+impl Left {
+    fn take(&mut self, properties: &[ObjectPropertyInfo]) -> Result<(), String> {
+        let left = self.properties.checked_sub(properties.len());
+        self.properties = left.ok_or_else(|| {
+            format!(
+                "the devices have more than {MAX_PROPERTIES} properties; select some with --only"
+            )
+        })?;
+        let left = self.bytes.checked_sub(properties.iter().map(size).sum());
+        self.bytes = left.ok_or_else(|| {
+            format!(
+                "the properties of the devices take more than {} MiB; select some with --only",
+                MAX_BYTES >> 20
+            )
+        })?;
+        Ok(())
+    }
+}
+
+/// Returns roughly the memory that a property takes, in bytes.
+fn size(property: &ObjectPropertyInfo) -> usize {
+    let ObjectPropertyInfo { name, type_, description, default_value, .. } = property;
+    let texts = name.len() + type_.len() + description.as_ref().map_or(0, String::len);
+    size_of::<DeviceProperty>() + texts + default_value.as_ref().map_or(0, size_of_value)
+}
+
+fn size_of_value(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(elements) => elements.iter().map(size_of_value).sum(),
+            Value::Object(members) => {
+                members.iter().map(|(name, value)| name.len() + size_of_value(value)).sum()
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
 }
 
 /// The types of a QEMU, by name.
@@ -273,7 +319,31 @@ mod program {
 
 #[cfg(test)]
 mod tests {
-    use super::{ObjectTypeInfo, Types, matches};
+    use serde_json::json;
+
+    use super::{Left, ObjectPropertyInfo, ObjectTypeInfo, Types, matches};
+
+    /// Each reply is limited, and a QEMU has thousands of devices.
+    #[test]
+    fn the_memory_of_all_properties_is_limited() {
+        let property = |name: &str| ObjectPropertyInfo::new(name, "str");
+        let mut left = Left { properties: 10, bytes: 10_000 };
+        for _ in 0..5 {
+            assert_eq!(left.take(&[property("short")]), Ok(()));
+        }
+        let too_many = left.take(&vec![property("short"); 6]).err().unwrap_or_default();
+        assert!(too_many.contains("properties; select"), "{too_many}");
+        for long in [
+            property(&"x".repeat(10_000)),
+            property("x").description("x".repeat(10_000)),
+            property("x").default_value(json!([[[], {"x": "x".repeat(10_000)}]])),
+            property("x").default_value(json!(vec![0; 1_000])),
+        ] {
+            let mut left = Left { properties: 10, bytes: 10_000 };
+            let error = left.take(&[long]).err().unwrap_or_default();
+            assert!(error.contains("MiB; select some"), "{error}");
+        }
+    }
 
     #[test]
     fn selections() {

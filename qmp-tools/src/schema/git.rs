@@ -6,6 +6,7 @@
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use qmp_codegen::{LoadOptions, Root};
 
@@ -66,7 +67,12 @@ pub(super) fn detect(
         }
     }
     let reader = revision.clone();
-    let options = options.clone().files(move |path| reader.read(&repository_path(path)?));
+    let left = AtomicU64::new(MAX_INPUT);
+    let options = options.clone().files(move |path| {
+        let text = reader.read(&repository_path(path)?)?;
+        take(&left, text.len())?;
+        Ok(text)
+    });
     let roots: Vec<Root> = paths.into_iter().map(|path| Root::File(path.into())).collect();
     let loaded = options.load(roots).map_err(|error| {
         let text = input::invalid_schema(&error);
@@ -76,6 +82,16 @@ pub(super) fn detect(
         }
     })?;
     Ok(Detected { schema: loaded.schema, is_introspection: false })
+}
+
+/// Takes the size of a file from what is left for all: a repository stores many large files as one.
+fn take(left: &AtomicU64, size: usize) -> io::Result<()> {
+    let update = |left: u64| left.checked_sub(size as u64);
+    let too_large = |_| {
+        let limit = MAX_INPUT >> 20;
+        io::Error::other(format!("the files of the schema are larger than {limit} MiB together"))
+    };
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update).map(drop).map_err(too_large)
 }
 
 /// Splits a file's path into its directory and its name.
@@ -134,8 +150,9 @@ fn git(directory: &Path, arguments: &[&str], limit: u64) -> io::Result<Vec<u8>> 
     let mut git = Command::new("git");
     git.arg("-C").arg(directory).args(["--no-pager", "--no-replace-objects"]).args(arguments);
     git.env("GIT_TERMINAL_PROMPT", "0").env("GIT_OPTIONAL_LOCKS", "0");
-    // Objects that a partial clone lacks are not fetched.
-    git.env("GIT_NO_LAZY_FETCH", "1").env("LC_ALL", "C");
+    // Objects that a partial clone lacks are not fetched. Releases before 2.45 only heed the second,
+    // and could run a program of the repository otherwise.
+    git.env("GIT_NO_LAZY_FETCH", "1").env("GIT_ALLOW_PROTOCOL", "none").env("LC_ALL", "C");
     git.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = git.spawn().map_err(|error| io::Error::other(format!("git: {error}")))?;
     let mut output = Vec::new();
@@ -167,6 +184,14 @@ mod tests {
         for bad in ["main", "git:", "git:--output=x", "git:-p"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn all_files_share_a_limit() {
+        let left = AtomicU64::new(10);
+        assert!(take(&left, 6).is_ok());
+        assert!(take(&left, 5).is_err());
+        assert!(take(&left, 4).is_ok() && take(&left, 1).is_err());
     }
 
     #[test]

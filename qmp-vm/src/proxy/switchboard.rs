@@ -18,6 +18,10 @@ use super::commands::{Undo, own_error, refusal, takes_descriptors, undo};
 use super::{masked, text};
 use crate::another::{OFFERED, ONLY, OPEN_MONITOR};
 
+/// The number of times that a passed socket may send no command. What a proxy sends is none, so that one
+/// which talks to itself stops.
+const MOST_INVALID: usize = 16;
+
 /// The numbers of what a proxy has done so far.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -61,6 +65,8 @@ struct Client {
     /// Whether the client is among those for which there may be something to do.
     is_marked: bool,
     origin: Origin,
+    /// The number of times that input of a passed socket has had no command, since the last command.
+    invalid: usize,
 }
 
 /// The way by which a client has come.
@@ -138,8 +144,9 @@ impl Switchboard {
             let greeting = String::from_utf8_lossy(session.output());
             recorder.message(Direction::Received, greeting.trim(), 0);
         }
+        let undo = Vec::new();
         let client =
-            Client { session, access, recorder, undo: Vec::new(), is_marked: false, origin };
+            Client { session, access, recorder, undo, is_marked: false, origin, invalid: 0 };
         self.clients.insert(number, client);
         self.mark(number);
         number
@@ -231,7 +238,9 @@ impl Switchboard {
     pub(super) fn advance(&mut self, number: u64, now: Instant) {
         let size = |this: &mut Self| this.session(number).map_or(0, |it| it.output().len());
         let before = size(self);
+        let mut has_asked = false;
         while let Some(request) = self.session(number).and_then(Session::next_request) {
+            has_asked = true;
             if let Err(refused) = self.pass_on(number, request, now) {
                 let (request, error) = *refused;
                 self.answer(number, request, &Err(error));
@@ -239,8 +248,14 @@ impl Switchboard {
         }
         let has_answered = size(self) > before;
         let Some(client) = self.clients.get_mut(&number) else { return };
+        match client.origin {
+            Origin::Passed if has_asked => client.invalid = 0,
+            Origin::Passed if has_answered => client.invalid += 1,
+            _ => return,
+        }
         // Were both ends of a connection passed, the proxy would answer its own errors forever.
-        if client.origin == Origin::Passed && has_answered && !client.session.is_negotiated() {
+        let is_negotiated = client.session.is_negotiated();
+        if (has_answered && !is_negotiated) || client.invalid > MOST_INVALID {
             client.session.close(CloseReason::Client);
         }
     }

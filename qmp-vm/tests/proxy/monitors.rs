@@ -1,6 +1,7 @@
 //! Further monitors that clients open.
 
 use std::fs::File;
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
@@ -121,6 +122,22 @@ fn odd_descriptors_do_no_harm() {
     let own = raw.stream.try_clone().unwrap();
     drop(open(&mut raw, &[own.into()]));
     eventually("the proxy ends its conversation", || proxy.counts().clients <= 1);
+    assert!(proxy.ended().is_none() && monitor.is_quiet());
+}
+
+/// Both ends of a connection may be passed after each has been sent its negotiation: the proxy would
+/// answer its own errors forever.
+#[test]
+fn a_negotiated_conversation_with_itself_ends() {
+    let (monitor, proxy) = Monitor::new();
+    let mut raw = Raw::connect(&proxy, Access::new().policy(Policy::read_only()));
+    let (one, other) = UnixStream::pair().unwrap();
+    for end in [&one, &other] {
+        (&*end).write_all(br#"{"execute": "qmp_capabilities"}"#).unwrap();
+    }
+    assert!(open(&mut raw, &[one.into()]).contains("return"));
+    assert!(open(&mut raw, &[other.into()]).contains("return"));
+    eventually("the proxy ends its conversation", || proxy.counts().clients == 1);
     assert!(proxy.ended().is_none() && monitor.is_quiet());
 }
 

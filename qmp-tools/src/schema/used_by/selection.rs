@@ -174,28 +174,74 @@ impl<'t> Iterator for Tokens<'t> {
             let first = rest.chars().next()?;
             let until = |end: Option<usize>| end.unwrap_or(rest.len());
             let is_word = |character: char| character.is_alphanumeric() || character == '_';
-            let (length, is_token) = match first {
+            let (length, token) = match first {
                 _ if first.is_whitespace() => {
-                    (until(rest.find(|c: char| !c.is_whitespace())), false)
+                    (until(rest.find(|c: char| !c.is_whitespace())), None)
                 }
-                '/' if rest.starts_with("//") => (until(rest.find('\n')), false),
-                '/' if rest.starts_with("/*") => (until(rest.find("*/").map(|at| at + 2)), false),
-                '"' => (string(rest), true),
+                '/' if rest.starts_with("//") => (until(rest.find('\n')), None),
+                '/' if rest.starts_with("/*") => (comment(rest), None),
+                '"' => (string(rest), Some(&rest[..string(rest)])),
                 // Quotes and brackets of characters are not those of strings and calls.
+                '\'' if rest.starts_with("'\\") => (escaped_character(rest), None),
                 '\'' if rest[1..].chars().nth(1) == Some('\'') => {
-                    (rest.char_indices().nth(3).map_or(rest.len(), |(at, _)| at), false)
+                    (rest.char_indices().nth(3).map_or(rest.len(), |(at, _)| at), None)
                 }
-                _ if is_word(first) => (until(rest.find(|c| !is_word(c))), true),
-                _ => (first.len_utf8(), true),
+                _ if is_word(first) => {
+                    let word = until(rest.find(|c| !is_word(c)));
+                    match raw_string(&rest[..word], &rest[word..]) {
+                        Some((length, text)) => (word + length, Some(text)),
+                        None => (word, Some(&rest[..word])),
+                    }
+                }
+                _ => (first.len_utf8(), Some(&rest[..first.len_utf8()])),
             };
             let line = self.line;
             self.line += rest[..length].matches('\n').count();
             self.at += length;
-            if is_token {
-                return Some(Token { text: &rest[..length], line });
+            if let Some(text) = token {
+                return Some(Token { text, line });
             }
         }
     }
+}
+
+/// Returns the length of a comment, which can contain others.
+fn comment(text: &str) -> usize {
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(next) = text[at..].find(['/', '*']) {
+        at += next;
+        match &text.as_bytes()[at..] {
+            [b'/', b'*', ..] => depth += 1,
+            [b'*', b'/', ..] => depth -= 1,
+            _ => {
+                at += 1;
+                continue;
+            }
+        }
+        at += 2;
+        if depth == 0 {
+            return at;
+        }
+    }
+    text.len()
+}
+
+/// Returns the length of a character that begins with a backslash, with its quotes.
+fn escaped_character(text: &str) -> usize {
+    let mut rest = text.char_indices().skip(3);
+    rest.find(|(_, character)| *character == '\'').map_or(text.len(), |(at, _)| at + 1)
+}
+
+/// Returns the length of what follows the prefix of a raw string, and the string with its quotes.
+fn raw_string<'t>(prefix: &str, rest: &'t str) -> Option<(usize, &'t str)> {
+    if !matches!(prefix, "r" | "br" | "cr") {
+        return None;
+    }
+    let start = rest.find(|c| c != '#').filter(|at| rest[*at..].starts_with('"'))?;
+    let end = format!("\"{}", &rest[..start]);
+    let text = &rest[start + 1..];
+    let length = text.find(&end).map_or(text.len(), |at| at + 1);
+    Some(((start + length + end.len()).min(rest.len()), &rest[start..start + 1 + length]))
 }
 
 /// Returns the length of a string literal, with its quotes.
@@ -252,10 +298,43 @@ mod tests {
         assert!(reason.contains("put them into a list"), "{reason}");
     }
 
+    /// Otherwise, what follows would be read as a string, and selections be missed.
+    #[test]
+    fn quotes_in_scripts_are_those_of_rust() {
+        for before in [
+            r#"let a = r"\";"#,
+            r##"let a = r#"say "hi"#;"##,
+            r##"let a = br#"""#;"##,
+            r#"let a = '\"';"#,
+            r#"let a = ['\\', '"', '\'', '\u{22}'];"#,
+            r#"/* a /* b */ " */"#,
+            "let r = 1; let a: &'static str = b;",
+        ] {
+            let script = format!("{before}\nb.commands([\"stop\", r\"cont\", r#\"quit\"#]);");
+            let found = names(build_script(&script));
+            let found: Vec<_> = found.iter().map(|(_, name, line)| (&**name, *line)).collect();
+            assert_eq!(found, [("stop", 2), ("cont", 2), ("quit", 2)], "{before}");
+        }
+    }
+
     #[test]
     fn whatever_a_script_is_the_tokens_end() {
-        for text in ["\"", "'", "/*", "//", ".commands(", ".commands(]))", "'é'\"\\", ".events)))"]
-        {
+        for text in [
+            "\"",
+            "'",
+            "/*",
+            "/*/",
+            "//",
+            ".commands(",
+            ".commands(]))",
+            "'é'\"\\",
+            "'\\é",
+            "r#\"é",
+            "r##\"\"#é",
+            "r",
+            "br\"",
+            ".events)))",
+        ] {
             let _ = build_script(text);
             let _ = list(text);
         }
