@@ -15,7 +15,7 @@ use super::part::{Part, Parts};
 use super::policy::Policy;
 use super::round;
 use super::rules;
-use super::shared::Shared;
+use super::shared::{Shared, WaiterId};
 use super::view::View;
 use crate::monitor::session::Call;
 use crate::supervise::{Supervisable, Supervised};
@@ -309,8 +309,9 @@ impl<M: Supervisable> Hold<M> {
     ) -> Result<Option<T>> {
         let deadline = Instant::now().checked_add(within);
         let mut timer = Timer::new(self.0.vm(), within);
+        let mut place = Place { shared: &self.0, waiter: None };
         std::future::poll_fn(move |cx| {
-            if let Poll::Ready(found) = self.0.poll_look(cx, &mut *look) {
+            if let Poll::Ready(found) = self.0.poll_look(cx, &mut place.waiter, &mut *look) {
                 return Poll::Ready(Ok(Some(found)));
             }
             if self.0.ended().is_some() {
@@ -322,7 +323,12 @@ impl<M: Supervisable> Hold<M> {
                     Timer::Running(pause) => match pause.as_mut().poll(cx) {
                         Poll::Pending => return Poll::Pending,
                         Poll::Ready(true) => return Poll::Ready(Ok(None)),
-                        Poll::Ready(false) => timer = Timer::Outage,
+                        Poll::Ready(false) => {
+                            // The keeper, which may be a task of the same thread, has yet to see it.
+                            timer = Timer::Outage;
+                            self.0.wake_at(deadline);
+                            return Poll::Pending;
+                        }
                     },
                     Timer::Outage if left.is_some_and(|left| left.is_zero()) => {
                         return Poll::Ready(Ok(None));
@@ -338,6 +344,18 @@ impl<M: Supervisable> Hold<M> {
             }
         })
         .await
+    }
+}
+
+/// The place of a task among those that wait, until this is dropped.
+struct Place<'a, M> {
+    shared: &'a Shared<M>,
+    waiter: Option<WaiterId>,
+}
+
+impl<M> Drop for Place<'_, M> {
+    fn drop(&mut self) {
+        self.waiter.into_iter().for_each(|waiter| self.shared.forget_waiter(waiter));
     }
 }
 

@@ -22,6 +22,10 @@ pub(super) struct Shared<M> {
     progress: Condvar,
 }
 
+/// The number of a task that waits for something to change.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct WaiterId(u64);
+
 struct State<M> {
     model: Model,
     view: Arc<View>,
@@ -33,7 +37,8 @@ struct State<M> {
     /// Whether the keeper has to look again.
     is_nudged: bool,
     keeper: Option<Waker>,
-    waiters: Vec<Waker>,
+    waiters: Vec<(WaiterId, Waker)>,
+    next_waiter: WaiterId,
     /// The earliest deadline of a waiter during an outage.
     deadline: Option<Instant>,
 }
@@ -65,6 +70,7 @@ impl<M> Shared<M> {
             is_nudged: false,
             keeper: None,
             waiters: Vec::new(),
+            next_waiter: WaiterId::default(),
             deadline: None,
         };
         Self { state: Mutex::new(state), progress: Condvar::new() }
@@ -79,7 +85,7 @@ impl<M> Shared<M> {
         let waiters = std::mem::take(&mut state.waiters);
         drop(state);
         self.progress.notify_all();
-        waiters.into_iter().for_each(Waker::wake);
+        waiters.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     /// Makes the keeper look again.
@@ -182,7 +188,9 @@ impl<M> Shared<M> {
         if let Ended::Not = state.end {
             state.end = Ended::Unkept(closed);
         }
+        let vm = state.vm.take();
         self.wake(state);
+        drop(vm);
     }
 
     /// Takes note of why a connection has ended.
@@ -204,10 +212,10 @@ impl<M> Shared<M> {
         }
     }
 
-    /// Waits, as the keeper, until it has to look again.
+    /// Waits, as the keeper, until it has to look again, or no handle is left.
     pub(super) fn poll_nudged(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        if state.is_nudged {
+        if state.is_nudged || matches!(state.end, Ended::Unwanted) {
             return Poll::Ready(());
         }
         let earlier = state.keeper.replace(cx.waker().clone());
@@ -251,21 +259,31 @@ impl<M> Shared<M> {
         deadline
     }
 
-    /// Looks, and registers a waker for the next time something changes.
+    /// Looks, and registers the task under its number, or under a new one, for the next time something
+    /// changes.
     pub(super) fn poll_look<T>(
         &self,
         cx: &Context<'_>,
+        waiter: &mut Option<WaiterId>,
         look: impl FnOnce(&Arc<View>) -> Option<T>,
     ) -> Poll<T> {
-        let view = {
+        let waker = cx.waker().clone();
+        let (view, _replaced) = {
             let mut state = self.lock();
-            if !state.waiters.iter().any(|waker| waker.will_wake(cx.waker())) {
-                state.waiters.push(cx.waker().clone());
-            }
-            Arc::clone(&state.view)
+            let replaced = state.register(waiter, waker);
+            (Arc::clone(&state.view), replaced)
         };
         // The caller's code runs without the lock. The waker is registered already.
         look(&view).map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Forgets a task that does not wait any more.
+    pub(super) fn forget_waiter(&self, waiter: WaiterId) {
+        let mut state = self.lock();
+        let index = state.waiters.iter().position(|(id, _)| *id == waiter);
+        let removed = index.map(|index| state.waiters.swap_remove(index));
+        drop(state);
+        drop(removed);
     }
 
     /// Blocks the thread until something changes after this number of looks.
@@ -286,9 +304,38 @@ impl<M: Clone> Shared<M> {
 }
 
 impl<M> State<M> {
+    /// Registers a task, and returns the waker that it replaces.
+    fn register(&mut self, waiter: &mut Option<WaiterId>, waker: Waker) -> Option<Waker> {
+        if let Some((_, known)) = self.waiters.iter_mut().find(|(id, _)| Some(*id) == *waiter) {
+            return Some(std::mem::replace(known, waker));
+        }
+        let id = self.next_waiter;
+        self.next_waiter = WaiterId(id.0 + 1);
+        self.waiters.push((id, waker));
+        *waiter = Some(id);
+        None
+    }
+
     fn publish(&mut self) {
         if let Some(view) = self.model.publish(&self.view) {
             self.view = Arc::new(view);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The keeper looks at the deadlines of waiters after it has looked for handles. It missed that the
+    /// last one was dropped in between, and followed an outage that never ended.
+    #[test]
+    fn a_keeper_that_looked_elsewhere_sees_that_no_handle_is_left() {
+        let shared = Shared::<()>::new(Policy::new(), None);
+        assert!(shared.ended().is_none());
+        shared.abandon();
+        assert_eq!(shared.tick(Instant::now()), None);
+        let cx = Context::from_waker(Waker::noop());
+        assert_eq!(shared.poll_nudged(&cx), Poll::Ready(()));
     }
 }

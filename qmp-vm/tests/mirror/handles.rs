@@ -166,6 +166,38 @@ fn a_mirror_ends_with_its_connection() {
     assert!(changes.next_within(PATIENCE).is_none());
 }
 
+/// A task that saw the end of the connection before the keeper did kept the thread that both are on.
+#[test]
+fn a_wait_leaves_the_thread_to_the_keeper() {
+    let simulator = Simulator::builder().empty().build();
+    block_on(async {
+        let vm = connect_pending(&simulator).await;
+        let (mirror, keeper) = Mirror::of(&vm);
+        vm.close();
+        vm.closed().await;
+        let keeper = tokio::spawn(keeper.run());
+        let error = mirror.current(Duration::from_secs(5)).await.unwrap_err();
+        assert!(error.is_closed(), "{}", error.report());
+        assert!(keeper.await.unwrap().is_some());
+    });
+}
+
+/// A machine at rest wakes nothing, so that nothing else removed the tasks that had given up.
+#[test]
+fn a_wait_that_is_given_up_leaves_nothing() {
+    struct Task;
+    impl std::task::Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+    let (mirror, _keeper) = Mirror::<Client>::unconnected(Policy::new());
+    let task = Arc::new(Task);
+    let waker = std::task::Waker::from(Arc::clone(&task));
+    let mut wait = mirror.current(PATIENCE);
+    assert!(wait.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+    drop((wait, waker));
+    assert_eq!(Arc::strong_count(&task), 1);
+}
+
 #[test]
 fn a_keeper_ends_with_the_last_handle() {
     let simulator = Simulator::builder().empty().build();

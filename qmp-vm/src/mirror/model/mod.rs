@@ -74,6 +74,8 @@ pub(super) struct Model {
     last_round: Option<Instant>,
     unpublished: u32,
     connections: u64,
+    /// The moment at which the last connection began.
+    connected: Stamp,
     is_connected: bool,
     number: u64,
     /// Whether the driver has to be woken by the next event.
@@ -95,6 +97,7 @@ impl Model {
             last_round: None,
             unpublished: 0,
             connections: 0,
+            connected: Stamp::default(),
             is_connected: false,
             number: 0,
             is_waiting: false,
@@ -111,6 +114,7 @@ impl Model {
             *schedule = Schedule { marked: schedule.marked, ..Schedule::default() };
         }
         self.mark(Parts::ALL);
+        self.connected = self.clock;
     }
 
     /// Ends the connection. From now on, everything may change unheard.
@@ -232,8 +236,12 @@ impl Model {
     /// Takes the result of a query that was sent at this stamp.
     pub(super) fn answer(&mut self, part: Part, stamp: Stamp, outcome: Outcome, now: Instant) {
         let schedule = &mut self.schedules[part.index()];
-        schedule.is_in_flight = false;
         let knowledge = &mut self.knowledge[part.index()];
+        // Threads take the results of their queries in any order. What is in flight is a later query.
+        if stamp < knowledge.answered.max(self.connected) {
+            return;
+        }
+        schedule.is_in_flight = false;
         let outcome = match outcome {
             // A refusal is an answer if there was nothing before. Otherwise it may be passing.
             Outcome::Absent(Absence::Missing(text))
@@ -263,8 +271,7 @@ impl Model {
         }
         knowledge.failure = None;
         knowledge.asked_at = schedule.asked_at;
-        // Another query for it may have been answered already.
-        knowledge.answered = knowledge.answered.max(stamp);
+        knowledge.answered = stamp;
         schedule.failures = 0;
         schedule.retry = None;
     }

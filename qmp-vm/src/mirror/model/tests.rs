@@ -230,3 +230,41 @@ fn a_new_connection_asks_for_everything() {
     assert!(bench.publish() && target.is_reached(&bench.view, false));
     assert_eq!(bench.view.connections(), 2);
 }
+
+/// Several threads ask. One that was held up took its reply to be the newest, and nothing asked again.
+#[test]
+fn an_answer_that_was_overtaken_does_not_count() {
+    let mut bench = Bench::settled();
+    bench.passes(Duration::from_secs(1));
+    bench.model.mark(Parts::of(&[Part::Jobs]));
+    let (parts, earlier) = bench.asks();
+    bench.model.abandon(parts);
+    bench.passes(Duration::from_secs(1));
+    bench.model.hear("JOB_STATUS_CHANGE");
+    let (parts, later) = bench.asks();
+    bench.refuse(parts, later);
+    bench.answer(Part::Jobs, later, jobs("concluded"));
+    bench.answer(Part::Jobs, earlier, jobs("running"));
+    bench.answer(Part::Jobs, earlier, Outcome::Failed("late".to_owned()));
+    assert!(bench.publish() && bench.view.is_current());
+    assert_eq!(bench.view.job("j").unwrap().status, JobStatus::Concluded);
+    assert_eq!(bench.view.failure(Part::Jobs), None);
+}
+
+/// The connection was made again, to another machine, before a thread took its reply.
+#[test]
+fn an_answer_of_an_earlier_connection_does_not_count() {
+    let mut bench = Bench::settled();
+    bench.passes(Duration::from_secs(1));
+    bench.model.mark(Parts::of(&[Part::Jobs]));
+    let (_, earlier) = bench.asks();
+    bench.model.disconnect();
+    bench.model.forget();
+    bench.model.connect();
+    let (parts, _) = bench.asks();
+    assert!(parts.contains(Part::Jobs));
+    bench.answer(Part::Jobs, earlier, jobs("running"));
+    assert!(!bench.model.values.has(Part::Jobs));
+    // The query of this connection is still in flight.
+    bench.waits();
+}
