@@ -18,6 +18,7 @@ pub(super) fn forward(
     let Machine { name, vm } = machine;
     let (mut events, mut changes) = (vm.raw_events(), vm.changes());
     async move {
+        let mut has_ended = false;
         loop {
             let note = tokio::select! {
                 item = events.next() => match item {
@@ -36,7 +37,14 @@ pub(super) fn forward(
                     }
                 },
                 // The subscription tells of the others, in order.
-                Some(Change::Lost(lost)) = changes.next() => voice.lost(&lost.reason.to_string()),
+                change = changes.next(), if !has_ended => match change {
+                    Some(Change::Lost(lost)) => voice.lost(&lost.reason.to_string()),
+                    Some(Change::Connected(_)) => continue,
+                    _ => {
+                        has_ended = true;
+                        continue;
+                    }
+                },
             };
             if outbox.send(note).await.is_err() {
                 return;
