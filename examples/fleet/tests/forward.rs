@@ -1,0 +1,395 @@
+//! Events of simulated machines, as a subscriber of a real NATS receives them.
+//!
+//! `NATS_SERVER` is the program to use, `nats-server` by default. Without it, the tests are left out,
+//! unless `REQUIRE_NATS=1` is set.
+
+#![allow(clippy::unwrap_used, missing_docs)] // tests
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener as StdListener;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use async_nats::Subscriber;
+use futures_util::StreamExt as _;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use common::{Directory, PATIENCE, Program, until};
+
+const FORWARD: &str = env!("CARGO_BIN_EXE_forward_events");
+const SECRET: &str = "hunter2-in-the-environment";
+
+/// A NATS server, which can be ended and started again at the same port.
+struct Nats {
+    port: u16,
+    child: Option<Child>,
+}
+
+impl Nats {
+    /// Starts a server; `None` if there is none on this machine.
+    async fn start() -> Option<Self> {
+        let port = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut nats = Self { port, child: None };
+        nats.run().await.then_some(nats)
+    }
+
+    fn absent() -> Self {
+        let port = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self { port, child: None }
+    }
+
+    async fn run(&mut self) -> bool {
+        let program = std::env::var("NATS_SERVER").unwrap_or_else(|_| "nats-server".to_owned());
+        let port = self.port.to_string();
+        let mut command = Command::new(&program);
+        command.args(["--addr", "127.0.0.1", "--port", &port, "--auth", SECRET]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        match command.spawn() {
+            Ok(child) => self.child = Some(child),
+            Err(error) if std::env::var("REQUIRE_NATS").is_ok_and(|value| value == "1") => {
+                panic!("cannot start {program}: {error}")
+            }
+            Err(error) => {
+                eprintln!("left out: cannot start {program}: {error}");
+                return false;
+            }
+        }
+        let is_up = async || TcpStream::connect(("127.0.0.1", self.port)).await.is_ok();
+        until("the broker", is_up).await;
+        true
+    }
+
+    async fn end(&mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().await.unwrap();
+    }
+
+    fn url(&self) -> String {
+        url(self.port)
+    }
+
+    async fn subscribe(&self, subject: &str) -> Received {
+        let options = async_nats::ConnectOptions::with_token(SECRET.to_owned())
+            .subscription_capacity(1 << 20);
+        let client = options.connect(self.url()).await.unwrap();
+        let messages = client.subscribe(subject.to_owned()).await.unwrap();
+        client.flush().await.unwrap();
+        // The broker has subscribed when it answers.
+        let _ = client.request("nothing", "".into()).await;
+        Received { messages, seen: Vec::new(), _client: client }
+    }
+}
+
+fn url(port: u16) -> String {
+    format!("nats://127.0.0.1:{port}")
+}
+
+/// What a subscriber has received.
+struct Received {
+    messages: Subscriber,
+    /// The subjects and the messages.
+    seen: Vec<(String, Value)>,
+    _client: async_nats::Client,
+}
+
+impl Received {
+    async fn next(&mut self) -> &(String, Value) {
+        let message = timeout(PATIENCE, self.messages.next()).await.expect("a message").unwrap();
+        let value: Value = serde_json::from_slice(&message.payload).unwrap();
+        assert!(!value.to_string().contains(SECRET));
+        self.seen.push((message.subject.to_string(), value));
+        self.seen.last().unwrap()
+    }
+
+    /// Receives until a message is the one.
+    async fn until(&mut self, is_it: impl Fn(&str, &Value) -> bool) -> Value {
+        loop {
+            let (subject, value) = self.next().await;
+            if is_it(subject, value) {
+                return value.clone();
+            }
+        }
+    }
+
+    /// Receives until the machine has this many events.
+    async fn events(&mut self, machine: &str, count: usize) {
+        let subject = format!("{machine}.RESUME");
+        while self.numbers(&subject).len() < count {
+            self.next().await;
+        }
+    }
+
+    /// Returns the numbers of the messages whose subject ends so.
+    fn numbers(&self, end: &str) -> BTreeSet<u64> {
+        let seen = self.seen.iter().filter(|(subject, _)| subject.ends_with(end));
+        seen.filter_map(|(_, value)| value["number"].as_u64()).collect()
+    }
+
+    /// Returns the numbers that are missing of each machine.
+    fn missing(&self) -> Vec<(String, u64)> {
+        let mut machines = BTreeMap::<String, BTreeSet<u64>>::new();
+        for (_, value) in &self.seen {
+            if let (Some(machine), Some(number)) =
+                (value["machine"].as_str(), value["number"].as_u64())
+            {
+                machines.entry(machine.to_owned()).or_default().insert(number);
+            }
+        }
+        let missing = |(machine, numbers): (String, BTreeSet<u64>)| {
+            let last = numbers.last().copied().unwrap_or_default();
+            (1..=last)
+                .filter(move |number| !numbers.contains(number))
+                .map(move |number| (machine.clone(), number))
+        };
+        machines.into_iter().flat_map(missing).collect()
+    }
+}
+
+fn forward(url: &str, directory: &Directory) -> Program {
+    Program::start(FORWARD, &[url, directory.text()], &[("NATS_TOKEN", SECRET)])
+}
+
+/// A wire between the program and the broker, which can swallow what is sent, and be cut.
+struct Wire {
+    port: u16,
+    swallows: Arc<AtomicBool>,
+    swallowed: Arc<AtomicUsize>,
+    cut: Arc<Notify>,
+}
+
+impl Wire {
+    async fn to(nats: &Nats) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (port, broker) = (listener.local_addr().unwrap().port(), nats.port);
+        let wire =
+            Self { port, swallows: Arc::default(), swallowed: Arc::default(), cut: Arc::default() };
+        let (swallows, swallowed) = (Arc::clone(&wire.swallows), Arc::clone(&wire.swallowed));
+        let cut = Arc::clone(&wire.cut);
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let Ok(far) = TcpStream::connect(("127.0.0.1", broker)).await else { continue };
+                let (mut from_near, mut to_near) = near.into_split();
+                let (mut from_far, mut to_far) = far.into_split();
+                let (swallows, swallowed) = (Arc::clone(&swallows), Arc::clone(&swallowed));
+                let sending = async move {
+                    let mut piece = [0; 4096];
+                    loop {
+                        let count = from_near.read(&mut piece).await.unwrap_or(0);
+                        if count == 0 {
+                            return;
+                        }
+                        if swallows.load(Ordering::SeqCst) {
+                            swallowed.fetch_add(count, Ordering::SeqCst);
+                        } else if to_far.write_all(&piece[..count]).await.is_err() {
+                            return;
+                        }
+                    }
+                };
+                let cut = Arc::clone(&cut);
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = sending => {}
+                        _ = tokio::io::copy(&mut from_far, &mut to_near) => {}
+                        () = cut.notified() => {}
+                    }
+                });
+            }
+        });
+        wire
+    }
+}
+
+/// Three machines, two of which are named like a wildcard and like several lines: each has its own
+/// subjects, with all of its events in order.
+#[tokio::test]
+async fn each_machine_has_its_subjects() {
+    let Some(nats) = Nats::start().await else { return };
+    let mut received = nats.subscribe("qmp.>").await;
+    let directory = Directory::new();
+    let names = [
+        ("vm1", "vm1"),
+        ("a.*.>", "a%2E%2A%2E%3E"),
+        ("x y\r\nPUB z 0\r\n", "x%20y%0D%0APUB%20z%200%0D%0A"),
+    ];
+    let machines = names.map(|(name, _)| directory.machine(name));
+    let mut program = forward(&nats.url(), &directory);
+    for machine in &machines {
+        machine.attended().await;
+    }
+    for (_, token) in names {
+        let end = format!(".{token}.connection");
+        received.until(|subject, _| subject.ends_with(&end)).await;
+    }
+    for machine in &machines {
+        machine.execute("stop");
+        machine.emit(20).await;
+    }
+    for (name, token) in names {
+        received.events(token, 20).await;
+        let stop = format!(".{token}.STOP");
+        let (_, value) =
+            received.seen.iter().find(|(subject, _)| subject.ends_with(&stop)).unwrap();
+        assert_eq!((&value["event"], &value["machine"]), (&"STOP".into(), &name.into()));
+        assert!(value["timestamp"]["seconds"].as_i64() > Some(1_600_000_000), "{value}");
+    }
+    assert_eq!(received.missing(), []);
+    assert!(received.seen.iter().all(|(subject, _)| subject.split('.').count() <= 4));
+    // 22 of each: the connection, STOP and 20 times RESUME. All of them are confirmed.
+    assert!(program.terminate().await);
+    program.line("66 messages published, 0 not published, 0 not confirmed").await;
+}
+
+/// What the broker has not seen is sent again, also if the system had taken it.
+#[tokio::test]
+async fn lost_bytes_are_sent_again() {
+    let Some(nats) = Nats::start().await else { return };
+    let wire = Wire::to(&nats).await;
+    let mut received = nats.subscribe("qmp.>").await;
+    let directory = Directory::new();
+    let machine = directory.machine("vm");
+    let mut program = forward(&url(wire.port), &directory);
+    received.until(|subject, _| subject.ends_with(".vm.connection")).await;
+
+    for round in 1..=3 {
+        wire.swallows.store(true, Ordering::SeqCst);
+        let before = wire.swallowed.load(Ordering::SeqCst);
+        machine.emit(50).await;
+        until("lost bytes", async || wire.swallowed.load(Ordering::SeqCst) > before + 1000).await;
+        assert_eq!(received.numbers("vm.RESUME").len(), 50 * (round - 1));
+        wire.swallows.store(false, Ordering::SeqCst);
+        wire.cut.notify_one();
+        let told = received
+            .until(|subject, value| {
+                subject.ends_with(".forwarder") && value["change"] == "reconnected"
+            })
+            .await;
+        assert!(told["repeated"].as_u64() > Some(0), "{told}");
+        received.events("vm", 50 * round).await;
+        assert_eq!(received.missing(), []);
+        program.line("repeating").await;
+    }
+    assert!(program.terminate().await);
+    program.line("151 messages published, 0 not published, 0 not confirmed").await;
+}
+
+/// Events that happen while the broker is restarted arrive afterwards. If there are too many, the rest
+/// is counted.
+#[tokio::test]
+async fn a_restart_of_the_broker_loses_nothing_silently() {
+    let Some(mut nats) = Nats::start().await else { return };
+    // The subscriber is connected again before the program is.
+    let wire = Wire::to(&nats).await;
+    let mut received = nats.subscribe("qmp.>").await;
+    let directory = Directory::new();
+    let machine = directory.machine("vm");
+    let mut program = forward(&url(wire.port), &directory);
+    received.until(|subject, _| subject.ends_with(".vm.connection")).await;
+    machine.emit(10).await;
+    received.events("vm", 10).await;
+
+    // What is swallowed is neither acknowledged nor kept by the broker.
+    wire.swallows.store(true, Ordering::SeqCst);
+    machine.emit(10).await;
+    nats.end().await;
+    machine.emit(5000).await;
+    assert!(nats.run().await);
+    let before = std::mem::take(&mut received.seen);
+    let mut received = nats.subscribe("qmp.>").await;
+    received.seen = before;
+    wire.swallows.store(false, Ordering::SeqCst);
+    wire.cut.notify_one();
+    let gap = received.until(|_, value| value["change"] == "gap").await;
+    let missed = gap["missed"].as_u64().unwrap();
+    received.events("vm", 5020 - usize::try_from(missed).unwrap()).await;
+    assert_eq!(received.missing(), []);
+    // The queue of the client and the window.
+    assert!((2000..4000).contains(&missed), "{missed}");
+    assert!(program.terminate().await);
+    program.line(" 0 not published, 0 not confirmed").await;
+}
+
+/// The broker may be started after the program.
+#[tokio::test]
+async fn the_broker_may_be_late() {
+    let mut nats = Nats::absent();
+    let directory = Directory::new();
+    let machine = directory.machine("vm");
+    let mut program = forward(&nats.url(), &directory);
+    machine.attended().await;
+    machine.emit(5).await;
+    // Nobody can confirm them.
+    if !nats.run().await {
+        assert!(!program.terminate().await);
+        return;
+    }
+    // The subscriber may be later than the program, and notices it.
+    let mut received = nats.subscribe("qmp.>").await;
+    machine.emit(5).await;
+    received.until(|_, value| value["number"] == 11).await;
+    let there = received.numbers("vm.RESUME").len() + received.numbers("vm.connection").len();
+    assert_eq!(there + received.missing().len(), 11);
+    assert!(program.terminate().await);
+    program.line("11 messages published").await;
+}
+
+/// A machine that is started again is told, and one that disappears.
+#[tokio::test]
+async fn a_restart_of_a_machine_is_told() {
+    let Some(nats) = Nats::start().await else { return };
+    let mut received = nats.subscribe("qmp.*.*.connection").await;
+    let directory = Directory::new();
+    let machine = directory.machine("vm");
+    let mut program = forward(&nats.url(), &directory);
+    let first = received.until(|_, value| value["change"] == "connected").await;
+    assert_eq!((&first["qemu"], &first["events_missed"]), (&"first".into(), &false.into()));
+    machine.end().await;
+    received.until(|_, value| value["change"] == "lost").await;
+    let machine = directory.machine("vm");
+    let second = received.until(|_, value| value["change"] == "connected").await;
+    assert_ne!(second["qemu"], "same");
+    assert_eq!((&second["connection"], &second["events_missed"]), (&2.into(), &true.into()));
+    machine.end().await;
+    received.until(|_, value| value["change"] == "ended").await;
+    assert_eq!(received.missing(), []);
+    assert!(program.terminate().await);
+}
+
+/// Without the broker's confirmation, the program does not claim success.
+#[tokio::test]
+async fn the_exit_status_tells_of_messages_that_were_lost() {
+    let Some(mut nats) = Nats::start().await else { return };
+    let mut received = nats.subscribe("qmp.>").await;
+    let directory = Directory::new();
+    let machine = directory.machine("vm");
+    let wire = Wire::to(&nats).await;
+    let mut program = forward(&url(wire.port), &directory);
+    received.until(|subject, _| subject.ends_with(".vm.connection")).await;
+    wire.swallows.store(true, Ordering::SeqCst);
+    machine.emit(7).await;
+    until("lost bytes", async || wire.swallowed.load(Ordering::SeqCst) > 0).await;
+    nats.end().await;
+    assert!(!program.terminate().await);
+    let line = program.line("messages published").await;
+    assert!(!line.contains(" 0 not confirmed"), "{line}");
+}
+
+/// Credentials are in the environment, where other users do not see them.
+#[tokio::test]
+async fn credentials_in_arguments_are_refused() {
+    let directory = Directory::new();
+    for url in ["nats://user:hunter3@localhost:1", "nats://hunter3@localhost:1", "nats://h unter3"]
+    {
+        let mut program = forward(url, &directory);
+        let line = program.line("forward_events").await;
+        assert!(!line.contains("hunter3"), "{line}");
+        assert!(!timeout(PATIENCE, program.child.wait()).await.unwrap().unwrap().success());
+    }
+}
