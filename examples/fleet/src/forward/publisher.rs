@@ -20,15 +20,18 @@ use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use futures_util::StreamExt as _;
 use tokio::sync::Notify;
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::note::Note;
+use super::note::{Note, run};
 use crate::names::token;
 use crate::say;
 
 /// The limits of the window: messages, and bytes.
 const WINDOW: usize = 1024;
 const WINDOW_BYTES: usize = 8 << 20;
+
+/// The number of messages that wait to be taken into the window.
+const OUTBOX: usize = 64;
 
 /// The time after which a marker that has not come back is sent again.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -40,7 +43,7 @@ pub struct Counts {
     pub published: u64,
     /// Messages that could not be sent, such as those that are too long for this broker.
     pub unpublished: u64,
-    /// Messages that the broker has not confirmed.
+    /// Messages that the broker has not confirmed, or that wait to be sent.
     pub unconfirmed: u64,
     /// Messages that were sent again.
     pub repeated: u64,
@@ -72,6 +75,26 @@ impl Counters {
             unconfirmed: read(&self.unconfirmed),
             repeated: read(&self.repeated),
         }
+    }
+}
+
+/// Where messages wait to be sent.
+#[derive(Clone, Debug)]
+pub(super) struct Outbox(Sender<Note>, Arc<Counters>);
+
+impl Outbox {
+    /// Creates an outbox for a broker, and the other end for its publisher.
+    pub(super) fn new(broker: &Broker) -> (Self, Receiver<Note>) {
+        let (sender, receiver) = channel(OUTBOX);
+        (Self(sender, broker.counters()), receiver)
+    }
+
+    /// Waits for room, and puts a message there; `false` if there is no publisher any more.
+    pub(super) async fn put(&self, note: Note) -> bool {
+        let Ok(place) = self.0.reserve().await else { return false };
+        self.1.unconfirmed.fetch_add(1, Ordering::Relaxed);
+        place.send(note);
+        true
     }
 }
 
@@ -144,7 +167,7 @@ impl Broker {
         })
     }
 
-    pub(super) fn counts(&self) -> Arc<Counters> {
+    pub(super) fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
     }
 
@@ -152,7 +175,6 @@ impl Broker {
     pub(super) async fn publish(
         mut self,
         host: &str,
-        run: u128,
         mut outbox: Receiver<Note>,
     ) -> Result<(), String> {
         let inbox = self.client.new_inbox();
@@ -165,7 +187,7 @@ impl Broker {
         let changed = Arc::clone(&self.changed);
         let mut is_open = true;
         while is_open || !self.window.is_empty() {
-            self.repeat(&about, run).await;
+            self.repeat(&about).await;
             self.mark(&inbox).await;
             let takes = is_open && self.has_room();
             tokio::select! {
@@ -206,7 +228,8 @@ impl Broker {
         if self.put(&note).await {
             self.window_bytes += note.size();
             self.window.push_back(note);
-            self.counters.unconfirmed.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.counters.unconfirmed.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -221,7 +244,7 @@ impl Broker {
     }
 
     /// Sends everything that is not confirmed again, if the connection is another one.
-    async fn repeat(&mut self, about: &str, run: u128) {
+    async fn repeat(&mut self, about: &str) {
         while self.connection != self.connections() {
             let is_first = self.connection == 0;
             self.connection = self.connections();
@@ -231,6 +254,7 @@ impl Broker {
                 say(&format!("connected to the broker again: repeating {count} messages"));
             }
             let Counts { unpublished, .. } = self.counters.read();
+            let run = run();
             let change = if is_first { "connected" } else { "reconnected" };
             let text = format!(
                 r#"{{"run":"{run}","change":"{change}","repeated":{count},"unpublished":{unpublished}}}"#
