@@ -17,13 +17,13 @@ use std::time::Duration;
 use async_nats::Subscriber;
 use futures_util::StreamExt as _;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::process::{Child, Command};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use common::{Directory, PATIENCE, Program, until};
+use common::{Directory, PATIENCE, Program, play, until};
 
 const FORWARD: &str = env!("CARGO_BIN_EXE_forward_events");
 const SECRET: &str = "hunter2-in-the-environment";
@@ -48,10 +48,14 @@ impl Nats {
     }
 
     async fn run(&mut self) -> bool {
+        self.run_with(&["--auth", SECRET]).await
+    }
+
+    async fn run_with(&mut self, arguments: &[&str]) -> bool {
         let program = std::env::var("NATS_SERVER").unwrap_or_else(|_| "nats-server".to_owned());
         let port = self.port.to_string();
         let mut command = Command::new(&program);
-        command.args(["--addr", "127.0.0.1", "--port", &port, "--auth", SECRET]);
+        command.args(["--addr", "127.0.0.1", "--port", &port]).args(arguments);
         command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         match command.spawn() {
             Ok(child) => self.child = Some(child),
@@ -93,7 +97,7 @@ fn url(port: u16) -> String {
     format!("nats://127.0.0.1:{port}")
 }
 
-/// What a subscriber has received.
+/// The messages that a subscriber has received.
 struct Received {
     messages: Subscriber,
     /// The subjects and the messages.
@@ -259,7 +263,7 @@ async fn each_machine_has_its_subjects() {
     program.line("66 messages published, 0 not published, 0 not confirmed").await;
 }
 
-/// What the broker has not seen is sent again, also if the system had taken it.
+/// A message that the broker has not seen is sent again, also if the system had taken it.
 #[tokio::test]
 async fn lost_bytes_are_sent_again() {
     let Some(nats) = Nats::start().await else { return };
@@ -400,7 +404,7 @@ async fn hostile_events_have_one_token() {
     let listener = UnixListener::bind(directory.0.join("vm.sock")).unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            play(stream, &events).await;
+            play(stream, &serde_json::json!({}), &events).await;
         }
     });
     let mut program = forward(&nats.url(), &directory);
@@ -432,25 +436,35 @@ async fn hostile_events_have_one_token() {
     assert!(program.terminate().await);
 }
 
-/// Plays a machine that answers each command with nothing, and sends events after the last question.
-async fn play(mut stream: UnixStream, events: &[Value]) -> Option<()> {
-    let greeting = r#"{"QMP": {"version": {"qemu": {"micro": 0, "minor": 0, "major": 11}, "package": ""}, "capabilities": []}}"#;
-    stream.write_all(format!("{greeting}\r\n").as_bytes()).await.ok()?;
-    let (reading, mut writing) = stream.split();
-    let mut lines = BufReader::new(reading).lines();
-    while let Some(line) = lines.next_line().await.ok()? {
-        let command: Value = serde_json::from_str(&line).ok()?;
-        let reply = serde_json::json!({"return": {}, "id": command["id"]});
-        writing.write_all(format!("{reply}\r\n").as_bytes()).await.ok()?;
-        if command["execute"] == "query-name" {
-            // The subscription is made once the QEMU is known.
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            for event in events {
-                writing.write_all(format!("{event}\r\n").as_bytes()).await.ok()?;
-            }
-        }
+/// A broker that does not permit a subject confirms what it drops. Its errors are counted.
+#[tokio::test]
+async fn errors_of_the_broker_are_counted() {
+    let directory = Directory::new();
+    let config = directory.0.join("nats.conf");
+    let rules = r#"publish: {deny: ["qmp.*.*.RESUME"]}"#;
+    let user = format!(r#"{{user: "fleet", password: "{SECRET}", permissions: {{{rules}}}}}"#);
+    std::fs::write(&config, format!("authorization: {{users: [{user}]}}\n")).unwrap();
+    let mut nats = Nats::absent();
+    if !nats.run_with(&["--config", config.to_str().unwrap()]).await {
+        return;
     }
-    Some(())
+    let machine = directory.machine("vm");
+    let variables = [("NATS_USER", "fleet"), ("NATS_PASSWORD", SECRET)];
+    let mut program = Program::start(FORWARD, &[&nats.url(), directory.text()], &variables);
+    machine.attended().await;
+    let emit = async {
+        loop {
+            machine.emit(1).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        () = emit => {}
+        line = program.line("broker: ") => assert!(line.contains("ermissions"), "{line}"),
+    }
+    assert!(!program.terminate().await);
+    let line = program.line("messages published").await;
+    assert!(!line.contains(" 0 errors"), "{line}");
 }
 
 /// Without the broker's confirmation, the program does not claim success.

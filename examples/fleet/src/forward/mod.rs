@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `qmp.HOST.MACHINE.EVENT` | an event: `event`, `data`, `timestamp` |
 //! | `qmp.HOST.MACHINE.connection` | a connection that was made or lost, and events that are missing: `change` |
-//! | `qmp.HOST.forwarder` | this program has connected to the broker again, and repeats messages: `change`, `repeated`, `unpublished` |
+//! | `qmp.HOST.forwarder` | this program has connected to the broker again, and repeats messages: `change`, `repeated`, `unpublished`, `refused` |
 //!
 //! Names are [escaped](crate::names::token). Each message is JSON. Those of a machine have `number`, which
 //! counts from one on, and `run`, which is another one when the numbers begin again: this program was
@@ -15,7 +15,7 @@
 //!
 //! A broker that is restarted loses what it has not handed on. So a message counts as published only when
 //! the broker has confirmed it, and those that it has not confirmed are sent again on the next connection.
-//! NATS itself confirms nothing; the [publisher](publisher) sends a marker to itself, and what was sent
+//! NATS itself confirms nothing; the publisher sends a marker to itself, and what was sent
 //! before a marker that comes back has reached the broker.
 //!
 //! At most 1024 messages, or 8 MiB, wait for their confirmation. When that is full, no more events are

@@ -36,7 +36,7 @@ const OUTBOX: usize = 64;
 /// The time after which a marker that has not come back is sent again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What became of the messages so far.
+/// Numbers of messages, by what became of them so far.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counts {
     /// Messages that the broker has confirmed.
@@ -47,13 +47,17 @@ pub struct Counts {
     pub unconfirmed: u64,
     /// Messages that were sent again.
     pub repeated: u64,
+    /// Errors that the broker has sent, such as for a subject that it does not permit: at least as many
+    /// messages were not published, although the broker has confirmed them.
+    pub refused: u64,
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { published, unpublished, unconfirmed, repeated } = self;
+        let Self { published, unpublished, unconfirmed, repeated, refused } = self;
         write!(f, "{published} messages published, {unpublished} not published")?;
-        write!(f, ", {unconfirmed} not confirmed, {repeated} repeated")
+        write!(f, ", {unconfirmed} not confirmed, {repeated} repeated")?;
+        write!(f, ", {refused} errors of the broker")
     }
 }
 
@@ -64,6 +68,7 @@ pub(super) struct Counters {
     unpublished: AtomicU64,
     unconfirmed: AtomicU64,
     repeated: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Counters {
@@ -74,6 +79,7 @@ impl Counters {
             unpublished: read(&self.unpublished),
             unconfirmed: read(&self.unconfirmed),
             repeated: read(&self.repeated),
+            refused: read(&self.refused),
         }
     }
 }
@@ -134,8 +140,8 @@ impl Broker {
                 "the broker's address must not have credentials: see NATS_USER, NATS_TOKEN".into(),
             );
         }
-        let changed = Arc::new(Notify::new());
-        let notify = Arc::clone(&changed);
+        let (changed, counters) = (Arc::new(Notify::new()), Arc::new(Counters::default()));
+        let (notify, errors) = (Arc::clone(&changed), Arc::clone(&counters));
         let options = options
             .name("forward_events")
             .retry_on_initial_connect()
@@ -144,9 +150,11 @@ impl Broker {
                 Duration::from_millis((50 << attempts.min(8)).min(5000))
             })
             .event_callback(move |event| {
-                match &event {
-                    Event::Connected | Event::Disconnected => {}
-                    event => say(&format!("broker: {event}")),
+                if matches!(event, Event::ServerError(_)) {
+                    errors.refused.fetch_add(1, Ordering::Relaxed);
+                }
+                if !matches!(event, Event::Connected | Event::Disconnected) {
+                    say(&format!("broker: {event}"));
                 }
                 notify.notify_one();
                 async {}
@@ -158,7 +166,7 @@ impl Broker {
         Ok(Self {
             client,
             changed,
-            counters: Arc::default(),
+            counters,
             window: VecDeque::new(),
             window_bytes: 0,
             before: 0,
@@ -218,10 +226,7 @@ impl Broker {
     /// Returns whether another message is taken. None is while the broker is away: it would be sent
     /// twice.
     fn has_room(&self) -> bool {
-        self.window.len() < WINDOW
-            && self.window_bytes < WINDOW_BYTES
-            && self.client.connection_state() == State::Connected
-            && self.connection == self.connections()
+        self.window.len() < WINDOW && self.window_bytes < WINDOW_BYTES && self.is_current()
     }
 
     async fn send(&mut self, note: Note) {
@@ -253,11 +258,11 @@ impl Broker {
             if !is_first {
                 say(&format!("connected to the broker again: repeating {count} messages"));
             }
-            let Counts { unpublished, .. } = self.counters.read();
+            let Counts { unpublished, refused, .. } = self.counters.read();
             let run = run();
             let change = if is_first { "connected" } else { "reconnected" };
             let text = format!(
-                r#"{{"run":"{run}","change":"{change}","repeated":{count},"unpublished":{unpublished}}}"#
+                r#"{{"run":"{run}","change":"{change}","repeated":{count},"unpublished":{unpublished},"refused":{refused}}}"#
             );
             self.put(&Note { subject: about.to_owned(), text }).await;
             for note in std::mem::take(&mut self.window) {
@@ -284,6 +289,7 @@ impl Broker {
         let _ = self.client.publish(inbox.to_owned(), text.into()).await;
     }
 
+    /// Returns whether the broker is connected, and the whole window was sent on this connection.
     fn is_current(&self) -> bool {
         self.client.connection_state() == State::Connected && self.connection == self.connections()
     }
