@@ -304,6 +304,18 @@ fn a_working_tree_is_compared_with_a_revision() {
     assert!(err.contains("in the revision HEAD:") && err.contains("common.json"), "{err}");
 }
 
+/// In a hook, `GIT_DIR` may be set, and the directory of the file is not the top of the working tree.
+#[test]
+fn a_hook_compares_the_same_file() {
+    let (directory, root) = repository();
+    directory.write("root.json", "{ 'command': 'other' }\n");
+    git(&directory, &["add", "-A"]);
+    git(&directory, &["commit", "-q", "-m", "two"]);
+    let repository = format!("GIT_DIR={}", directory.path(".git"));
+    let ran = run("env", &[&repository, SCHEMA, "check", &root, "--against", "git:HEAD"]);
+    assert_eq!(ran.ok(), "No change since HEAD breaks clients.\n");
+}
+
 #[test]
 fn a_revision_is_not_an_option_and_errors_say_what_failed() {
     let (directory, root) = repository();

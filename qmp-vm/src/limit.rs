@@ -87,9 +87,11 @@ impl Limit {
         let within = default.min(self.left(vm));
         match vm.call(request).within(within).execute().await {
             Err(Error::Timeout(timeout)) if self.left(vm).is_zero() => {
+                let mut passed = self.passed();
+                passed.sent = timeout.sent;
                 // A call that had no time says nothing about the peer.
                 let cause = (!within.is_zero()).then_some(*timeout);
-                Err(self.passed().because(cause).into())
+                Err(passed.because(cause).into())
             }
             other => other,
         }

@@ -28,7 +28,7 @@ use qmp_client::qmp::types::{
     NetdevType, NetdevUserOptions, QKeyCode,
 };
 use qmp_client::transport::Unix;
-use qmp_client::{Client, Dialect, Error, Options, blocking};
+use qmp_client::{Client, Dialect, Error, Options, Timeout, blocking};
 use qmp_vm::agent::Agent;
 use qmp_vm::mirror::Mirror;
 use qmp_vm::{Exec, Launch, ShutdownMode, SuspendMode, Workflows};
@@ -483,11 +483,19 @@ fn judge(
     let in_time = took >= due * 9 / 10 && took <= due * 11 / 10 + BUSY;
     let said = match outcome {
         Ok(()) => "ok".to_owned(),
+        Err(error) if forgets_command(&error) => format!("another fate: {}", error.report()),
         Err(error) if error.is_timeout() => error.report(),
         Err(error) => format!("another error: {}", error.report()),
     };
     let is_right = in_time && said.contains(says) && !said.starts_with("another");
     (!is_right).then(|| format!("{what}: {took:?} of {due:?}: {said}; not `{says}`"))
+}
+
+/// Returns whether an error says that nothing was sent, and its cause that a command was.
+fn forgets_command(error: &Error) -> bool {
+    let Error::Timeout(timeout) = error else { return false };
+    let cause = timeout.cause.as_ref().and_then(|cause| cause.downcast_ref::<Timeout>());
+    !timeout.sent && cause.is_some_and(|cause| cause.sent)
 }
 
 fn options(row: &Row, is_agent: bool) -> Options {

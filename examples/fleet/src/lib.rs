@@ -1,4 +1,4 @@
-//! What two programs have in common that hand a host's monitors over to other systems:
+//! The common parts of two programs that hand a host's monitors over to other systems:
 //! `forward_events`, to a message broker, and `metrics`, to Prometheus.
 //!
 //! ```text

@@ -18,6 +18,10 @@ use crate::say;
 /// The greatest number of machines, so that a directory that fills up does not take all memory.
 const MOST: usize = 4096;
 
+/// The number of looks after which a socket that is missing counts as removed. A machine that is started
+/// again is without one for a moment.
+const LOOKS: u32 = 5;
+
 /// The longest name of a machine, which is that of a file.
 const LONGEST_NAME: usize = 255;
 
@@ -81,8 +85,8 @@ impl Fleet {
     }
 
     /// Connects to all machines, and runs a task for each, for as long as it is there. A socket that
-    /// appears in a directory is connected to; one that has disappeared is given up once its connection
-    /// has ended. Dropping the future ends all tasks.
+    /// appears in a directory is connected to; one that has disappeared is given up some seconds after
+    /// its connection has ended. Dropping the future ends all tasks.
     ///
     /// What the function does before it returns its future, such as subscribing, happens before the
     /// connection is made.
@@ -97,13 +101,14 @@ impl Fleet {
         loop {
             ticks.tick().await;
             let present = self.present(&mut told);
-            attended.retain(|name, vm: &mut Supervised<Client>| {
-                let stays =
+            attended.retain(|name, (vm, missing): &mut (Supervised<Client>, u32)| {
+                let is_there =
                     present.contains_key(name) || matches!(vm.status(), Status::Connected { .. });
-                if !stays {
+                *missing = if is_there { 0 } else { *missing + 1 };
+                if *missing == LOOKS {
                     vm.close();
                 }
-                stays
+                *missing < LOOKS
             });
             while tasks.try_join_next().is_some() {}
             for (name, address) in present {
@@ -112,7 +117,7 @@ impl Fleet {
                 }
                 match self.connect(&address) {
                     Ok((vm, keeper)) => {
-                        attended.insert(name.clone(), vm.clone());
+                        attended.insert(name.clone(), (vm.clone(), 0));
                         tasks.spawn(task(Machine { name, vm }));
                         tasks.spawn(keeper);
                     }

@@ -7,11 +7,12 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixListener};
 use tokio::time::timeout;
 
-use common::{Directory, PATIENCE, Program, until};
+use common::{Directory, PATIENCE, Program, play, until};
 
 const METRICS: &str = env!("CARGO_BIN_EXE_metrics");
 
@@ -193,6 +194,24 @@ async fn hostile_names_are_labels() {
     until("the machine", async || served.value(&sample).await == 1.0).await;
     let samples = served.scrape().await;
     assert!(samples.keys().all(|key| key.contains(&format!(" machine={name}"))), "{samples:#?}");
+}
+
+/// A machine does not decide what its labels are: a state that is not known has one word.
+#[tokio::test]
+async fn hostile_states_are_one_word() {
+    let directory = Directory::new();
+    let answer = json!({"status": "x\"} 1\nqmp_connected{machine=\"b", "running": true});
+    let listener = UnixListener::bind(directory.0.join("vm.sock")).unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            play(stream, &answer, &[]).await;
+        }
+    });
+    let served = Served::start(&[directory.text()]).await;
+    let sample = "qmp_run_state machine=vm state=other";
+    until("the state", async || served.value(sample).await == 1.0).await;
+    let samples = served.scrape().await;
+    assert!(samples.keys().all(|key| key.contains(" machine=vm")), "{samples:#?}");
 }
 
 /// Neither a machine that does not answer nor a client that does not ask delays a scrape.

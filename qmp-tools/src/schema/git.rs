@@ -153,6 +153,11 @@ fn git(directory: &Path, arguments: &[&str], limit: u64) -> io::Result<Vec<u8>> 
     // Objects that a partial clone lacks are not fetched. Releases before 2.45 only heed the second,
     // and could run a program of the repository otherwise.
     git.env("GIT_NO_LAZY_FETCH", "1").env("GIT_ALLOW_PROTOCOL", "none").env("LC_ALL", "C");
+    // In hooks of linked working trees, git sets the repository without the working tree, and would take
+    // the directory for its top.
+    if std::env::var_os("GIT_WORK_TREE").is_none() {
+        git.env_remove("GIT_DIR");
+    }
     git.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = git.spawn().map_err(|error| io::Error::other(format!("git: {error}")))?;
     let mut output = Vec::new();

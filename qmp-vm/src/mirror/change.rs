@@ -154,16 +154,16 @@ impl List<'_> {
         if !self.differ(Part::Jobs) {
             return;
         }
-        let (from, to) = (self.from, self.to);
-        for job in from.jobs().unwrap_or_default() {
-            let now = to.job(&job.id).map(|job| job.status.clone());
+        let (from, to) = (statuses(self.from), statuses(self.to));
+        for job in self.from.jobs().unwrap_or_default() {
+            let now = to.get(&*job.id).map(|status| (*status).clone());
             if now.as_ref() != Some(&job.status) {
                 let (id, from) = (job.id.clone(), Some(job.status.clone()));
                 self.tell(Part::Jobs, Change::Job { id, from, to: now });
             }
         }
-        for job in to.jobs().unwrap_or_default() {
-            if from.job(&job.id).is_none() {
+        for job in self.to.jobs().unwrap_or_default() {
+            if !from.contains_key(&*job.id) {
                 let (id, to) = (job.id.clone(), Some(job.status.clone()));
                 self.tell(Part::Jobs, Change::Job { id, from: None, to });
             }
@@ -198,6 +198,11 @@ impl List<'_> {
             }
         }
     }
+}
+
+/// Returns the status of each job, by its id.
+fn statuses(view: &View) -> BTreeMap<&str, &JobStatus> {
+    view.jobs().unwrap_or_default().iter().map(|job| (&*job.id, &job.status)).collect()
 }
 
 fn object_name(property: &ObjectPropertyInfo) -> Option<&str> {
@@ -237,7 +242,9 @@ fn compare<'a, T: PartialEq>(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::sync::Arc;
+    use std::time::{Duration, Instant};
 
+    use qmp_types::qmp::types::JobInfo;
     use serde_json::{Value, json};
 
     use super::*;
@@ -298,6 +305,25 @@ mod tests {
         let before = view(&json!([job("on", "running", 1)]), &json!([]), None);
         let after = view(&json!([job("on", "running", 2)]), &json!([]), None);
         assert_eq!(changes(&before, &after), [Change::Other(Part::Jobs)]);
+    }
+
+    /// A server lists what it likes, and each job was looked for in the whole list.
+    #[test]
+    fn changes_of_many_jobs_are_found_in_a_moment() {
+        let view = |status: &str| {
+            let mut job: JobInfo = serde_json::from_value(job("", status, 1)).unwrap();
+            let mut jobs = Vec::new();
+            for number in 0..50_000 {
+                job.id = format!("job{number}");
+                jobs.push(job.clone());
+            }
+            let mut view = View::empty();
+            view.values.jobs = Some(Arc::new(jobs));
+            view
+        };
+        let (before, after, begin) = (view("running"), view("ready"), Instant::now());
+        assert_eq!(changes(&before, &after).len(), 50_000);
+        assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     }
 
     #[test]

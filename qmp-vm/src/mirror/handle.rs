@@ -310,8 +310,9 @@ impl<M: Supervisable> Hold<M> {
         let deadline = Instant::now().checked_add(within);
         let mut timer = Timer::new(self.0.vm(), within);
         let mut place = Place { shared: &self.0, waiter: None };
+        let waiter = &mut place.waiter;
         std::future::poll_fn(move |cx| {
-            if let Poll::Ready(found) = self.0.poll_look(cx, &mut place.waiter, &mut *look) {
+            if let Poll::Ready(found) = self.0.poll_look(cx, waiter, &mut *look) {
                 return Poll::Ready(Ok(Some(found)));
             }
             if self.0.ended().is_some() {

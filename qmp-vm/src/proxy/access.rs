@@ -9,8 +9,8 @@ use super::policy::Policy;
 /// A function that says whether a client gets the event with this name.
 type Filter = dyn Fn(&str) -> bool + Send + Sync;
 
-/// The rights of a proxy's client: its commands, its events and its deadline. Each socket at which a proxy listens, and each
-/// connection within the program, has its own.
+/// The rights of a proxy's client: its commands, its events and its deadline. Each socket at which a
+/// proxy listens, and each connection within the program, has its own.
 #[derive(Clone)]
 pub struct Access {
     pub(super) policy: Policy,

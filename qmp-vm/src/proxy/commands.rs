@@ -18,11 +18,13 @@ pub(super) struct Undo {
     pub(super) arguments: String,
 }
 
-/// Returns the error for a command that a client may not execute.
-pub(super) fn refusal(access: &Access, request: &Request) -> Option<QmpError> {
+/// Returns the error for a command that a client may not execute. `is_watched` says whether all monitors
+/// of the client have to be the proxy's.
+pub(super) fn refusal(access: &Access, is_watched: bool, request: &Request) -> Option<QmpError> {
     let escapes = || {
-        let desc = "the proxy cannot restrict a monitor that QEMU creates, and denies it";
-        (access.is_restricted() && creates_monitor(request)).then(|| QmpError::generic(desc))
+        let desc =
+            "the proxy can neither restrict nor record a monitor that QEMU creates, and denies it";
+        (is_watched && creates_monitor(request)).then(|| QmpError::generic(desc))
     };
     access.policy.refusal(&request.name).or_else(escapes)
 }

@@ -56,11 +56,12 @@
 //!
 //! A client opens another one with [`Workflows::open_monitor`](crate::Workflows::open_monitor), as on a
 //! QEMU that has monitors to be added: it passes a socket with the command [`OPEN_MONITOR`], and the
-//! proxy serves that as a further client with the same rights. It is disconnected at its first error
-//! before the end of its negotiation, because the socket may lead anywhere. The greeting says that it does, with the
-//! capability `__qmp-vm_open-monitor`. QEMU's own monitors are preferred where they exist, unless the
+//! proxy serves that as a further client with the same rights. The socket may lead anywhere, even to the
+//! proxy itself: the client is disconnected at its first error before the end of its negotiation, and
+//! after a few messages in a row that are not commands. The greeting of a proxy that opens monitors has
+//! the capability `__qmp-vm_open-monitor`. QEMU's own monitors are preferred where they exist, unless the
 //! client's [`Access`] is restricted, or the proxy records: then `__qmp-vm_open-monitor-only` is in the
-//! greeting as well, and an `object-add` of such a monitor is denied, because it would not be restricted.
+//! greeting as well, and an `object-add` of such a monitor is denied, because it would be neither restricted nor recorded.
 //! `human-monitor-command` can do the same, and much else: deny it, too.
 //!
 //! [`connect_shared`] and [`Launch::shared`](crate::Launch::shared) put a proxy below a client only for

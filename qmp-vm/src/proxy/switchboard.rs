@@ -158,11 +158,16 @@ impl Switchboard {
         let mut greeting = self.greeting.clone();
         if access.policy.allows(OPEN_MONITOR) {
             greeting.capabilities.push(Capability::Unknown(OFFERED.into()));
-            if access.is_restricted() || self.recorder.is_some() {
+            if self.is_watched(access) {
                 greeting.capabilities.push(Capability::Unknown(ONLY.into()));
             }
         }
         greeting
+    }
+
+    /// Returns whether all monitors of a client have to be the proxy's.
+    fn is_watched(&self, access: &Access) -> bool {
+        access.is_restricted() || self.recorder.is_some()
     }
 
     /// Takes the further clients, as which others have passed sockets.
@@ -274,7 +279,7 @@ impl Switchboard {
         if let Some(recorder) = &client.recorder {
             recorder.message(Direction::Sent, &text::command(&request), descriptors.len());
         }
-        if let Some(error) = refusal(&client.access, &request) {
+        if let Some(error) = refusal(&client.access, self.is_watched(&client.access), &request) {
             self.counts.denied += 1;
             return Err(Box::new((request, error)));
         }

@@ -47,7 +47,7 @@ impl Fate {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct CallError {
-    /// The fate of the command.
+    /// The fate of the command, in all attempts.
     pub fate: Fate,
     /// The error, of the last attempt.
     pub error: Error,
@@ -132,7 +132,7 @@ impl<C: Supervisable, R: Request<Return: Send> + Send> Call<C, R> {
         self
     }
 
-    /// Lets the command be executed by another QEMU than the one that was connected when the call
+    /// Lets the command be executed by another QEMU than that of the last connection when the call
     /// began.
     pub fn on_any_qemu(mut self) -> Self {
         self.any_qemu = true;
@@ -163,23 +163,30 @@ impl<C: Supervisable, R: Request<Return: Send> + Send> Call<C, R> {
     }
 
     async fn run(self) -> Result<R::Return, CallError> {
+        let mut attempted = Fate::NotExecuted;
+        self.attempts(&mut attempted).await.map_err(|CallError { fate, error }| {
+            // An attempt that was not made does not undo those before it.
+            let fate = if fate == Fate::NotExecuted { attempted } else { fate };
+            CallError { fate, error }
+        })
+    }
+
+    /// Makes attempts until one counts. `attempted` says what became of those that did not.
+    async fn attempts(self, attempted: &mut Fate) -> Result<R::Return, CallError> {
         let shared = self.hold.shared();
         let name = self.request.name();
         let within = self.within.unwrap_or_else(|| shared.options().call_within(&name));
         let begin = shared.now();
         let wait =
             Wait { shared, until: deadline_after(begin, within), fails_fast: self.fails_fast };
-        let written = Written::new(&self.request)
-            .map_err(|misuse| CallError::new(Fate::NotExecuted, misuse))?;
+        let not_executed = |error: Error| CallError { fate: Fate::NotExecuted, error };
+        let written = Written::new(&self.request).map_err(|misuse| not_executed(misuse.into()))?;
         let before = shared.lock().identity.clone();
-        let (mut number, mut sent) = (0, Fate::NotExecuted);
+        let mut number = 0;
         loop {
-            let connected = match wait.connection(number).await {
-                Ok(connected) => connected,
-                Err(missing) => {
-                    return Err(CallError::new(sent, missing.error(shared, &name, within)));
-                }
-            };
+            let connected = wait.connection(number).await;
+            let connected =
+                connected.map_err(|missing| not_executed(missing.error(shared, &name, within)))?;
             if let Some(before) = before.as_ref().filter(|_| !self.repeats && !self.any_qemu) {
                 self.check_same(before, &connected)?;
             }
@@ -192,11 +199,11 @@ impl<C: Supervisable, R: Request<Return: Send> + Send> Call<C, R> {
                 Err(error) => error,
             };
             let fate = Fate::of(&error);
-            if fate == Fate::MaybeExecuted {
-                sent = fate;
-            }
             if !error.is_closed() || (fate != Fate::NotExecuted && !self.repeats) {
                 return Err(CallError { fate, error });
+            }
+            if fate != Fate::NotExecuted {
+                *attempted = fate;
             }
             number = connected.number;
         }

@@ -158,8 +158,10 @@ impl<C: Supervisable, T: Send + 'static> Events<C, T> {
             }
             _ => None,
         };
-        if let Some(connected) = again {
-            events.subscribe(&connected);
+        match again {
+            Some(connected) => events.subscribe(&connected),
+            // What an earlier connection left in the queue was not selected.
+            None => events.current = None,
         }
         events
     }

@@ -141,7 +141,7 @@ impl<C: Supervisable> Supervised<C> {
     /// next attempt. For a QEMU that does not answer any more.
     pub fn reconnect(&self) {
         let client = self.client();
-        self.0.shared().change(|state| state.hurry = client.is_none());
+        self.0.shared().change(|state| state.hurry = true);
         if let Some(client) = client {
             client.close();
         }

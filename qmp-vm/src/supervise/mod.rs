@@ -32,8 +32,10 @@
 //! [`Supervised::execute`] waits for the connection if there is none, within the call's deadline. Its
 //! error says what became of the command ([`CallError::fate`]): answered, certainly not executed, or
 //! perhaps executed. A command that only asks ([`Command::READ_ONLY`](qmp_client::Command)) is
-//! repeated on the next connection, within the same deadline. Any other command is sent once at most,
-//! and never to another QEMU than the one that was connected when the call began.
+//! repeated on the next connection, within the same deadline. Any other command is executed once at
+//! most, and not sent to a QEMU that is [known to be another](SameQemu::is_another) than the one of the
+//! last connection when the call began. Over TCP, and elsewhere than on Linux, a machine that was started
+//! again with the same UUID and name is not known to be another one.
 //!
 //! # Events
 //!

@@ -1,5 +1,7 @@
 //! The process at the other end of a Unix socket, as far as the system tells.
 
+use std::io;
+
 /// Returns the process at the other end of a Unix socket: the one that listens, or that has connected.
 #[cfg(all(unix, any(feature = "blocking", feature = "futures-io")))]
 pub(crate) fn peer_of(socket: impl std::os::fd::AsFd) -> Option<u32> {
@@ -34,7 +36,16 @@ impl ProcessKey {
 
     /// Returns whether the process has ended.
     pub(super) fn has_ended(self) -> bool {
-        cfg!(target_os = "linux") && start_of(self.pid) != Some(self.start)
+        cfg!(target_os = "linux") && self.has_ended_by(read_stat(self.pid))
+    }
+
+    /// Returns whether the process has ended, by the system's answer. Any error but one says nothing:
+    /// this program may have too many open files.
+    fn has_ended_by(self, stat: io::Result<String>) -> bool {
+        match stat {
+            Ok(stat) => parse_start(&stat) != Some(self.start),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
     }
 }
 
@@ -57,7 +68,11 @@ fn runs_qemu(arguments: &[u8]) -> bool {
 
 /// Returns when a process began; `None` if it has ended.
 fn start_of(pid: u32) -> Option<u64> {
-    parse_start(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    parse_start(&read_stat(pid).ok()?)
+}
+
+fn read_stat(pid: u32) -> io::Result<String> {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
 }
 
 fn parse_start(stat: &str) -> Option<u64> {
@@ -107,6 +122,17 @@ mod tests {
         ));
         assert!(!runs_qemu(b"/usr/bin/socat\0unix:/run/a\0exec:qemu-system-arm\0"));
         assert!(!runs_qemu(b""));
+    }
+
+    /// A program without a free descriptor gave up all of its machines.
+    #[test]
+    fn a_process_that_cannot_be_looked_at_has_not_ended() {
+        let process = ProcessKey { pid: 7, start: 4242 };
+        for kind in [io::ErrorKind::Other, io::ErrorKind::PermissionDenied] {
+            assert!(!process.has_ended_by(Err(kind.into())), "{kind}");
+        }
+        assert!(process.has_ended_by(Err(io::ErrorKind::NotFound.into())));
+        assert!(process.has_ended_by(Ok("7 (a) Z".to_owned())));
     }
 
     #[cfg(target_os = "linux")]

@@ -171,6 +171,7 @@ impl<C> Shared<C> {
             if let Phase::Connected(connected) = &phase {
                 (state.number, state.identity) =
                     (connected.number, Some(Arc::clone(&connected.identity)));
+                state.hurry = false;
             }
             (true, std::mem::replace(&mut state.phase, phase), interrupt)
         });

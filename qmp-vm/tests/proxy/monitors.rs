@@ -11,6 +11,7 @@ use qmp_client::socket::send_with_descriptors;
 use qmp_client::transport::Unix;
 use qmp_client::{Error, Misuse, Options};
 use qmp_server::Limits;
+use qmp_types::recording::Recorder;
 use qmp_vm::Workflows;
 use qmp_vm::proxy::{Access, OPEN_MONITOR, Policy, Proxy, ProxyOptions};
 
@@ -89,6 +90,11 @@ fn restrictions_are_inherited() {
     free.send(add);
     monitor.answer(&monitor.command(), "{}");
     assert!(free.line().contains("return"));
+    let recorder = Recorder::new(std::io::sink(), "monitor");
+    let (monitor, proxy) = Monitor::with_proxy(ProxyOptions::new().record(recorder));
+    let mut recorded = Raw::connect(&proxy, Access::new());
+    assert!(recorded.ask(add).contains("denies it"));
+    assert!(monitor.is_quiet());
 }
 
 fn open(client: &mut Raw, passed: &[OwnedFd]) -> String {

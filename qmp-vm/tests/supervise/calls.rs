@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use qmp_client::Error;
-use qmp_client::qmp::commands::{Cont, QueryStatus, Stop};
+use qmp_client::qmp::commands::{Cont, MigratePause, QueryStatus, Stop};
+use qmp_client::{Error, OutOfBand};
 use qmp_vm::supervise::{Fate, Status};
 
 use crate::front::{PATIENCE, SOON, policy, scenarios};
@@ -48,6 +48,18 @@ scenarios! {
         let vm = F::dial(host.path(), policy());
         F::get(vm.call(Stop::new()).repeat().within(PATIENCE).execute()).unwrap();
         assert_eq!(host.executed("stop"), 2);
+    }
+
+    /// The next connection may not allow what the one before did. The error is that of an attempt that was
+    /// not made, and the command was executed all the same.
+    fn an_attempt_that_may_have_been_executed_is_remembered<F>() {
+        let host = Host::new(|number, _| if number == 1 { Act::Cut } else { Act::Ignore });
+        let vm = F::dial(host.path(), policy());
+        let stop = OutOfBand(MigratePause::new());
+        let error = F::get(vm.call(stop).repeat().within(PATIENCE).execute()).unwrap_err();
+        assert!(matches!(error.error, Error::Misuse(_)), "{error:?}");
+        assert_eq!(host.executed("out-of-band"), 1);
+        assert_eq!(error.fate, Fate::MaybeExecuted);
     }
 
     fn a_call_in_an_outage_fails_at_its_deadline_or_at_once<F>() {

@@ -106,7 +106,7 @@ scenarios! {
     /// A program that knows that QEMU is stuck.
     fn reconnecting_closes_and_hurries<F>() {
         let host = Host::new(|_, _| Act::Answer);
-        let slow = Supervision::new().pauses(Duration::from_millis(1), PATIENCE * 10);
+        let slow = Supervision::new().pauses(PATIENCE * 10, PATIENCE * 10);
         let vm = F::dial(host.path(), slow);
         F::get(vm.client_within(PATIENCE)).unwrap();
         vm.reconnect();

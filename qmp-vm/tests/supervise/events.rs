@@ -3,7 +3,7 @@
 use qmp_client::qmp::AnyEvent;
 use qmp_client::qmp::events::{Resume, Stop};
 use qmp_client::{Closed, Options};
-use qmp_vm::supervise::{Change, Ended, Gap, Item, SameQemu};
+use qmp_vm::supervise::{Change, Ended, Gap, Item, SameQemu, Status};
 
 use crate::front::{PATIENCE, SOON, policy, scenarios};
 use crate::host::{Act, Host, path, wait_until};
@@ -46,6 +46,20 @@ scenarios! {
         assert!(matches!(F::get(stops.next_within(PATIENCE)), Some(Ok(Item::Event(_)))));
         let Some(Ok(Item::Event(event))) = F::get(all.next_within(PATIENCE)) else { panic!() };
         assert!(matches!(event.event, AnyEvent::Stop(_)));
+    }
+
+    /// What the connection before had left was delivered without being selected.
+    fn a_selection_holds_for_events_that_are_older<F>() {
+        let host = Host::new(|_, _| Act::Answer);
+        let vm = F::dial(host.path(), policy());
+        F::get(vm.client_within(PATIENCE)).unwrap();
+        let stops = vm.events_of::<Stop>();
+        host.send("STOP");
+        host.cut();
+        wait_until("another connection", || matches!(vm.status(), Status::Connected { number: 2, .. }));
+        let mut none = stops.matching(|_| false);
+        let item = F::get(none.next_within(PATIENCE)).unwrap().unwrap();
+        assert!(matches!(item, Item::Gap(Gap::Reconnected(_))), "{item:?}");
     }
 
     /// Nothing was listening before it was made.

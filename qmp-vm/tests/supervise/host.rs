@@ -13,8 +13,6 @@ use serde_json::{Value, json};
 
 use crate::front::PATIENCE;
 
-const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}, "package": ""}, "capabilities": ["oob"]}}"#;
-
 /// The reaction of the monitor to a command.
 #[derive(Clone, Copy, Debug)]
 pub enum Act {
@@ -161,7 +159,11 @@ fn serve(inner: &Mutex<Inner>, stream: UnixStream) {
         inner.stream = Some(stream.try_clone().unwrap());
         inner.connections
     };
-    let _ = (&stream).write_all(format!("{GREETING}\r\n").as_bytes());
+    // One that ignores "oob" does not offer it.
+    let offers_oob = !matches!((inner.lock().unwrap().script)(number, "oob"), Act::Ignore);
+    let version = json!({"qemu": {"major": 10, "minor": 0, "micro": 2}, "package": ""});
+    let capabilities = if offers_oob { json!(["oob"]) } else { json!([]) };
+    send(&stream, &json!({"QMP": {"version": version, "capabilities": capabilities}}));
     for line in BufReader::new(&stream).lines() {
         let Ok(line) = line else { break };
         let Ok(command) = serde_json::from_str::<Value>(&line) else { break };

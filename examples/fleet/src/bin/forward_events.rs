@@ -15,7 +15,7 @@
 //!   machine's subject `connection` says so, and how many.
 //!
 //! SIGTERM or SIGINT ends it, after the broker has confirmed the last messages, or five seconds later. The
-//! exit status is 1 if messages were not published. A program that is killed leaves nothing in QEMU. The
+//! exit status is 1 if messages were not published, or the broker has sent errors. A program that is killed leaves nothing in QEMU. The
 //! messages that the broker has not confirmed are lost, which subscribers notice by another `run`.
 
 use std::process::ExitCode;
@@ -58,7 +58,7 @@ async fn run(broker: &str, machines: &[String]) -> Result<bool, String> {
     };
     let counts = forward::run(&fleet, broker, stop).await?;
     say(&counts.to_string());
-    Ok(counts.unpublished + counts.unconfirmed == 0)
+    Ok(counts.unpublished + counts.unconfirmed + counts.refused == 0)
 }
 
 fn credentials() -> ConnectOptions {

@@ -1,9 +1,9 @@
 //! The events of one machine.
 
 use qmp_vm::supervise::{Change, Gap, Item};
-use tokio::sync::mpsc::Sender;
 
-use super::note::{Note, Voice};
+use super::note::Voice;
+use super::publisher::Outbox;
 use crate::machines::Machine;
 use crate::say;
 
@@ -13,7 +13,7 @@ use crate::say;
 pub(super) fn forward(
     machine: Machine,
     mut voice: Voice,
-    outbox: Sender<Note>,
+    outbox: Outbox,
 ) -> impl Future<Output = ()> + Send {
     let Machine { name, vm } = machine;
     let (mut events, mut changes) = (vm.raw_events(), vm.changes());
@@ -32,7 +32,7 @@ pub(super) fn forward(
                     }
                     Some(Err(_)) | None => {
                         let note = voice.ended(&vm.ended().await.to_string());
-                        let _ = outbox.send(note).await;
+                        outbox.put(note).await;
                         return;
                     }
                 },
@@ -46,7 +46,7 @@ pub(super) fn forward(
                     }
                 },
             };
-            if outbox.send(note).await.is_err() {
+            if !outbox.put(note).await {
                 return;
             }
         }

@@ -4,17 +4,18 @@
 //! | --- | --- |
 //! | `qmp.HOST.MACHINE.EVENT` | an event: `event`, `data`, `timestamp` |
 //! | `qmp.HOST.MACHINE.connection` | a connection that was made or lost, and events that are missing: `change` |
-//! | `qmp.HOST.forwarder` | this program has connected to the broker again, and repeats messages: `change`, `repeated`, `unpublished` |
+//! | `qmp.HOST.forwarder` | this program has connected to the broker again, and repeats messages: `change`, `repeated`, `unpublished`, `refused` |
 //!
-//! Names are [escaped](crate::names::token). Each message is JSON. Those of a machine have `run`, which is
-//! different each time this program is started, and `number`, which counts from one on. A number that is
+//! Names are [escaped](crate::names::token). Each message is JSON. Those of a machine have `number`, which
+//! counts from one on, and `run`, which is another one when the numbers begin again: this program was
+//! started again, or the machine had been given up. A number that is
 //! skipped is a message that the subscriber has missed; one that was there before is a repetition.
 //!
 //! # What is lost, and what is not
 //!
 //! A broker that is restarted loses what it has not handed on. So a message counts as published only when
 //! the broker has confirmed it, and those that it has not confirmed are sent again on the next connection.
-//! NATS itself confirms nothing; the [publisher](publisher) sends a marker to itself, and what was sent
+//! NATS itself confirms nothing; the publisher sends a marker to itself, and what was sent
 //! before a marker that comes back has reached the broker.
 //!
 //! At most 1024 messages, or 8 MiB, wait for their confirmation. When that is full, no more events are
@@ -26,12 +27,12 @@ mod note;
 mod publisher;
 
 use std::pin::pin;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use tokio::sync::mpsc;
+use std::time::Duration;
 
 pub use note::{Note, Voice};
 pub use publisher::{Broker, Counts};
+
+use publisher::Outbox;
 
 use crate::machines::Fleet;
 use crate::say;
@@ -48,13 +49,12 @@ pub async fn run(
     broker: Broker,
     stop: impl Future<Output = ()>,
 ) -> Result<Counts, String> {
-    let (outbox, notes) = mpsc::channel(64);
-    let run = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-    let counts = broker.counts();
-    let mut publishing = pin!(broker.publish(&fleet.host, run, notes));
+    let (outbox, notes) = Outbox::new(&broker);
+    let counts = broker.counters();
+    let mut publishing = pin!(broker.publish(&fleet.host, notes));
     {
         let attending = fleet.attend(|machine| {
-            let voice = Voice::new(&fleet.host, &machine.name, run);
+            let voice = Voice::new(&fleet.host, &machine.name);
             machine::forward(machine, voice, outbox.clone())
         });
         tokio::select! {
@@ -65,7 +65,9 @@ pub async fn run(
     }
     drop(outbox);
     if tokio::time::timeout(PARTING, publishing).await.is_err() {
-        say("the broker has not confirmed the last messages in time");
+        say(
+            "the broker has not confirmed the last messages in time, and events may not have been taken",
+        );
     }
     Ok(counts.read())
 }

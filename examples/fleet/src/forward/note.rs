@@ -1,5 +1,7 @@
 //! Messages for the broker.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use qmp_client::protocol::{Excerpt, Printable};
 use qmp_client::{Client, RawEvent};
 use qmp_types::Redactor;
@@ -35,13 +37,19 @@ pub struct Voice {
     prefix: String,
     host: String,
     machine: String,
-    run: u128,
+    run: String,
     number: u64,
+}
+
+/// Returns what distinguishes numbers that begin with one from those before: the time, in microseconds.
+pub(super) fn run() -> String {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    time.as_micros().to_string()
 }
 
 #[derive(Serialize)]
 struct Message<'a, T> {
-    run: String,
+    run: &'a str,
     number: u64,
     host: &'a str,
     machine: &'a str,
@@ -89,11 +97,11 @@ enum Change<'a> {
 }
 
 impl Voice {
-    /// Creates the voice of a machine, in a run of this program.
+    /// Creates the voice of a machine, whose numbers begin with one.
     #[must_use]
-    pub fn new(host: &str, machine: &str, run: u128) -> Self {
+    pub fn new(host: &str, machine: &str) -> Self {
         let prefix = format!("qmp.{}.{}", token(host), token(machine));
-        Self { prefix, host: host.to_owned(), machine: machine.to_owned(), run, number: 0 }
+        Self { prefix, host: host.to_owned(), machine: machine.to_owned(), run: run(), number: 0 }
     }
 
     /// Returns the message of an event.
@@ -153,8 +161,7 @@ impl Voice {
     fn note(&mut self, subject: String, content: impl Serialize) -> Note {
         self.number += 1;
         let (host, machine) = (self.host.as_str(), self.machine.as_str());
-        let message =
-            Message { run: self.run.to_string(), number: self.number, host, machine, content };
+        let message = Message { run: &self.run, number: self.number, host, machine, content };
         // Strings and numbers can always be written.
         let text = serde_json::to_string(&message).unwrap_or_default();
         // Passwords in URLs and file names, as in the events of block devices.

@@ -20,9 +20,9 @@ use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use futures_util::StreamExt as _;
 use tokio::sync::Notify;
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::note::Note;
+use super::note::{Note, run};
 use crate::names::token;
 use crate::say;
 
@@ -30,27 +30,34 @@ use crate::say;
 const WINDOW: usize = 1024;
 const WINDOW_BYTES: usize = 8 << 20;
 
+/// The number of messages that wait to be taken into the window.
+const OUTBOX: usize = 64;
+
 /// The time after which a marker that has not come back is sent again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What became of the messages so far.
+/// Numbers of messages, by what became of them so far.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counts {
     /// Messages that the broker has confirmed.
     pub published: u64,
     /// Messages that could not be sent, such as those that are too long for this broker.
     pub unpublished: u64,
-    /// Messages that the broker has not confirmed.
+    /// Messages that the broker has not confirmed, or that wait to be sent.
     pub unconfirmed: u64,
     /// Messages that were sent again.
     pub repeated: u64,
+    /// Errors that the broker has sent, such as for a subject that it does not permit: at least as many
+    /// messages were not published, although the broker has confirmed them.
+    pub refused: u64,
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { published, unpublished, unconfirmed, repeated } = self;
+        let Self { published, unpublished, unconfirmed, repeated, refused } = self;
         write!(f, "{published} messages published, {unpublished} not published")?;
-        write!(f, ", {unconfirmed} not confirmed, {repeated} repeated")
+        write!(f, ", {unconfirmed} not confirmed, {repeated} repeated")?;
+        write!(f, ", {refused} errors of the broker")
     }
 }
 
@@ -61,6 +68,7 @@ pub(super) struct Counters {
     unpublished: AtomicU64,
     unconfirmed: AtomicU64,
     repeated: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl Counters {
@@ -71,7 +79,28 @@ impl Counters {
             unpublished: read(&self.unpublished),
             unconfirmed: read(&self.unconfirmed),
             repeated: read(&self.repeated),
+            refused: read(&self.refused),
         }
+    }
+}
+
+/// Where messages wait to be sent.
+#[derive(Clone, Debug)]
+pub(super) struct Outbox(Sender<Note>, Arc<Counters>);
+
+impl Outbox {
+    /// Creates an outbox for a broker, and the other end for its publisher.
+    pub(super) fn new(broker: &Broker) -> (Self, Receiver<Note>) {
+        let (sender, receiver) = channel(OUTBOX);
+        (Self(sender, broker.counters()), receiver)
+    }
+
+    /// Waits for room, and puts a message there; `false` if there is no publisher any more.
+    pub(super) async fn put(&self, note: Note) -> bool {
+        let Ok(place) = self.0.reserve().await else { return false };
+        self.1.unconfirmed.fetch_add(1, Ordering::Relaxed);
+        place.send(note);
+        true
     }
 }
 
@@ -111,8 +140,8 @@ impl Broker {
                 "the broker's address must not have credentials: see NATS_USER, NATS_TOKEN".into(),
             );
         }
-        let changed = Arc::new(Notify::new());
-        let notify = Arc::clone(&changed);
+        let (changed, counters) = (Arc::new(Notify::new()), Arc::new(Counters::default()));
+        let (notify, errors) = (Arc::clone(&changed), Arc::clone(&counters));
         let options = options
             .name("forward_events")
             .retry_on_initial_connect()
@@ -121,9 +150,11 @@ impl Broker {
                 Duration::from_millis((50 << attempts.min(8)).min(5000))
             })
             .event_callback(move |event| {
-                match &event {
-                    Event::Connected | Event::Disconnected => {}
-                    event => say(&format!("broker: {event}")),
+                if matches!(event, Event::ServerError(_)) {
+                    errors.refused.fetch_add(1, Ordering::Relaxed);
+                }
+                if !matches!(event, Event::Connected | Event::Disconnected) {
+                    say(&format!("broker: {event}"));
                 }
                 notify.notify_one();
                 async {}
@@ -135,7 +166,7 @@ impl Broker {
         Ok(Self {
             client,
             changed,
-            counters: Arc::default(),
+            counters,
             window: VecDeque::new(),
             window_bytes: 0,
             before: 0,
@@ -144,7 +175,7 @@ impl Broker {
         })
     }
 
-    pub(super) fn counts(&self) -> Arc<Counters> {
+    pub(super) fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
     }
 
@@ -152,7 +183,6 @@ impl Broker {
     pub(super) async fn publish(
         mut self,
         host: &str,
-        run: u128,
         mut outbox: Receiver<Note>,
     ) -> Result<(), String> {
         let inbox = self.client.new_inbox();
@@ -165,7 +195,7 @@ impl Broker {
         let changed = Arc::clone(&self.changed);
         let mut is_open = true;
         while is_open || !self.window.is_empty() {
-            self.repeat(&about, run).await;
+            self.repeat(&about).await;
             self.mark(&inbox).await;
             let takes = is_open && self.has_room();
             tokio::select! {
@@ -196,17 +226,15 @@ impl Broker {
     /// Returns whether another message is taken. None is while the broker is away: it would be sent
     /// twice.
     fn has_room(&self) -> bool {
-        self.window.len() < WINDOW
-            && self.window_bytes < WINDOW_BYTES
-            && self.client.connection_state() == State::Connected
-            && self.connection == self.connections()
+        self.window.len() < WINDOW && self.window_bytes < WINDOW_BYTES && self.is_current()
     }
 
     async fn send(&mut self, note: Note) {
         if self.put(&note).await {
             self.window_bytes += note.size();
             self.window.push_back(note);
-            self.counters.unconfirmed.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.counters.unconfirmed.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -221,7 +249,7 @@ impl Broker {
     }
 
     /// Sends everything that is not confirmed again, if the connection is another one.
-    async fn repeat(&mut self, about: &str, run: u128) {
+    async fn repeat(&mut self, about: &str) {
         while self.connection != self.connections() {
             let is_first = self.connection == 0;
             self.connection = self.connections();
@@ -230,10 +258,11 @@ impl Broker {
             if !is_first {
                 say(&format!("connected to the broker again: repeating {count} messages"));
             }
-            let Counts { unpublished, .. } = self.counters.read();
+            let Counts { unpublished, refused, .. } = self.counters.read();
+            let run = run();
             let change = if is_first { "connected" } else { "reconnected" };
             let text = format!(
-                r#"{{"run":"{run}","change":"{change}","repeated":{count},"unpublished":{unpublished}}}"#
+                r#"{{"run":"{run}","change":"{change}","repeated":{count},"unpublished":{unpublished},"refused":{refused}}}"#
             );
             self.put(&Note { subject: about.to_owned(), text }).await;
             for note in std::mem::take(&mut self.window) {
@@ -260,6 +289,7 @@ impl Broker {
         let _ = self.client.publish(inbox.to_owned(), text.into()).await;
     }
 
+    /// Returns whether the broker is connected, and the whole window was sent on this connection.
     fn is_current(&self) -> bool {
         self.client.connection_state() == State::Connected && self.connection == self.connections()
     }

@@ -1,4 +1,4 @@
-//! What is known of each machine, for scrapes.
+//! Facts about each machine, for scrapes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ struct Record {
     state: Option<RunState>,
 }
 
-/// What a scrape shows of a machine.
+/// The facts about a machine that a scrape shows.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) name: String,

@@ -17,7 +17,7 @@
 //! a machine's name, which is [escaped](crate::names::label), or one of a few words: no peer adds any.
 //!
 //! A scrape reads counters and sends nothing to a machine, so that one that hangs does not delay it. The
-//! calls are those of the [watch](watch): it asks for the run state every 15 seconds, and after an event
+//! calls are those of the [watch]: it asks for the run state every 15 seconds, and after an event
 //! that changes it, so that the histogram shows how fast each monitor answers.
 
 mod board;

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use qmp_server::{Simulator, SocketFile};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -92,6 +94,29 @@ impl Drop for Machine {
     fn drop(&mut self) {
         self.simulator.server().end();
     }
+}
+
+/// Plays a machine that answers each command alike, and sends events after the last question that a
+/// supervised client asks.
+pub(crate) async fn play(mut stream: UnixStream, answer: &Value, events: &[Value]) -> Option<()> {
+    let version = json!({"qemu": {"major": 11, "minor": 0, "micro": 0}, "package": ""});
+    let greeting = json!({"QMP": {"version": version, "capabilities": []}});
+    stream.write_all(format!("{greeting}\r\n").as_bytes()).await.ok()?;
+    let (reading, mut writing) = stream.split();
+    let mut lines = BufReader::new(reading).lines();
+    while let Some(line) = lines.next_line().await.ok()? {
+        let command: Value = serde_json::from_str(&line).ok()?;
+        let reply = json!({"return": answer, "id": command["id"]});
+        writing.write_all(format!("{reply}\r\n").as_bytes()).await.ok()?;
+        if command["execute"] == "query-name" {
+            // The subscription is made once the QEMU is known.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            for event in events {
+                writing.write_all(format!("{event}\r\n").as_bytes()).await.ok()?;
+            }
+        }
+    }
+    Some(())
 }
 
 /// Waits for a condition.
