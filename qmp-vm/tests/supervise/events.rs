@@ -48,7 +48,7 @@ scenarios! {
         assert!(matches!(event.event, AnyEvent::Stop(_)));
     }
 
-    /// What the connection before had left was delivered without being selected.
+    /// Events that the previous connection had left were delivered without being selected.
     fn a_selection_holds_for_events_that_are_older<F>() {
         let host = Host::new(|_, _| Act::Answer);
         let vm = F::dial(host.path(), policy());
