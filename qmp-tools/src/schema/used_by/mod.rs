@@ -112,6 +112,27 @@ impl<'s> Touched<'s> {
         text
     }
 
+    /// Returns what was not compared, for formats that have no summary.
+    pub(super) fn omissions(&self) -> Vec<String> {
+        let Counts { skipped, unknown, is_incomplete, .. } = &self.counts;
+        let mut omissions = Vec::new();
+        if *skipped > 0 {
+            omissions.push(format!("{skipped} messages cannot be decoded, and were not compared"));
+        }
+        if let Some((name, place)) = unknown.first() {
+            let name = inline(name);
+            let others = match unknown.len() - 1 {
+                0 => String::new(),
+                others => format!(" (and {others} more)"),
+            };
+            omissions.push(format!("{place}: {name} is not in OLD, and was not compared{others}"));
+        }
+        if *is_incomplete {
+            omissions.push("not all changes and names are listed".to_owned());
+        }
+        omissions
+    }
+
     /// Describes what was used, as JSON.
     pub(super) fn used(&self) -> Map<String, Value> {
         let counts = &self.counts;
