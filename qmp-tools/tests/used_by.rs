@@ -153,8 +153,14 @@ fn a_command_that_failed_uses_nothing() {
         json!({"error": {"class": "GenericError", "desc": "no"}, "id": 1}),
         json!({"return": {}, "id": 2}),
     ];
-    assert_eq!(files.used_by(&messages), (0, vec![]));
-    let out = files.diff(&["--used-by", &files.directory.path("session.qmp")]).ok();
+    let file = files.directory.write("session.qmp", &recording(&messages));
+    for format in ["short", "json"] {
+        let ran = files.diff(&["--used-by", &file, "--format", format]);
+        let warning =
+            format!("warning: {file}:3: command nonsense is not in OLD, and was not compared\n");
+        assert_eq!((ran.status, &*ran.out, ran.err), (0, "", warning));
+    }
+    let out = files.diff(&["--used-by", &file]).ok();
     assert!(
         out.starts_with("No change touches the 1 command and 0 events that are used."),
         "{out}"

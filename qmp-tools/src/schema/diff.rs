@@ -13,7 +13,7 @@ use super::input::Detected;
 use super::used_by::Touched;
 use super::{Failure, git, input};
 use crate::cli::{TimeoutArgs, print};
-use crate::terminal;
+use crate::terminal::{self, notice};
 
 /// The arguments of `qmp-schema diff`.
 #[derive(Args, Debug)]
@@ -63,7 +63,7 @@ with. If either side is introspection data, only what introspection can express 
 With --used-by, a recording uses the members, values and branches of its messages, and a command that \
 failed uses nothing. A list has a name a line. A path leads to the place in the message, which is shown \
 with the first file, line and time that it was met at. What replies may lack is a breaking change only \
-if readers could rely on it.
+if readers could rely on it. What OLD does not have is not compared; the summary says so, or a warning.
 
 A line of --exceptions is a path as the changes have it, 'command NAME: PATH', or its beginning and '*', \
 and a reason after '#'. Exceptions that no change needs are reported.
@@ -108,6 +108,10 @@ impl Diff {
         } else {
             let summary = if is_used { touched.summary(&changes) } else { summary(&changes) };
             changes.print(self.format, &summary)?;
+            if self.format != ChangeFormat::Human {
+                let omissions = touched.omissions();
+                omissions.iter().for_each(|text| notice(&format!("warning: {text}")));
+            }
         }
         let denies = self.deny_breaking || is_used;
         Ok(if denies { changes.status() } else { ExitCode::SUCCESS })

@@ -24,7 +24,8 @@ use super::changes::{Changes, Listed, Place};
 use super::{Failure, input};
 use crate::terminal::inline;
 
-/// The greatest number of changes that are listed, and of names that are kept.
+/// The greatest number of changes that are listed, and of names that are kept. Of changes that break
+/// clients, as many more are listed.
 const MAX_TOUCHED: usize = 10_000;
 
 /// The changes that what is used meets.
@@ -111,6 +112,27 @@ impl<'s> Touched<'s> {
         text
     }
 
+    /// Returns what was not compared, for formats that have no summary.
+    pub(super) fn omissions(&self) -> Vec<String> {
+        let Counts { skipped, unknown, is_incomplete, .. } = &self.counts;
+        let mut omissions = Vec::new();
+        if *skipped > 0 {
+            omissions.push(format!("{skipped} messages cannot be decoded, and were not compared"));
+        }
+        if let Some((name, place)) = unknown.first() {
+            let name = inline(name);
+            let others = match unknown.len() - 1 {
+                0 => String::new(),
+                others => format!(" (and {others} more)"),
+            };
+            omissions.push(format!("{place}: {name} is not in OLD, and was not compared{others}"));
+        }
+        if *is_incomplete {
+            omissions.push("not all changes and names are listed".to_owned());
+        }
+        omissions
+    }
+
     /// Describes what was used, as JSON.
     pub(super) fn used(&self) -> Map<String, Value> {
         let counts = &self.counts;
@@ -142,9 +164,11 @@ impl<'s> Touched<'s> {
                 }
                 continue;
             }
-            if self.listed.len() == MAX_TOUCHED {
+            // Others must not hide that something breaks.
+            let most = if change.breaking { 2 * MAX_TOUCHED } else { MAX_TOUCHED };
+            if self.listed.len() >= most {
                 self.counts.is_incomplete = true;
-                return;
+                continue;
             }
             self.known.insert(key, self.listed.len());
             let first = Some(place.clone());
@@ -179,4 +203,30 @@ impl Counts {
 
 fn count(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_that_are_not_listed_hide_none_that_breaks() {
+        let schema = Schema::default();
+        let mut touched = Touched::new(&schema, &schema, Scope::Schema);
+        let place = Place { file: Rc::from("session.qmp"), line: 1, time: None };
+        let change = |number: usize, breaking| Change {
+            root: Root { kind: RootKind::Command, name: format!("c{number}") },
+            path: String::new(),
+            what: What::Removed,
+            breaking,
+            directions: Vec::new(),
+            announced: None,
+            also: Vec::new(),
+        };
+        let others = (0..=MAX_TOUCHED).map(|number| change(number, false));
+        touched.add(others.chain([change(MAX_TOUCHED + 1, true)]).collect(), &place);
+        assert!(touched.counts.is_incomplete);
+        let changes = touched.changes();
+        assert_eq!((changes.listed.len(), changes.breaking()), (MAX_TOUCHED + 1, 1));
+    }
 }
