@@ -149,7 +149,8 @@
 //! `latency_us`. The outcome is `ok`, the class of the server's error, `timed out`, `canceled` (the
 //! future or the ticket was dropped), `closed`, `mismatched` or `failed`. An event is one of
 //! `tracing`, too, by its name. Messages are only shown at level `TRACE`, target `qmp_protocol`, with
-//! their secrets masked.
+//! their secrets masked. Events and messages are recorded while the client holds its lock: a subscriber
+//! should be quick, and must not use the client.
 
 mod address;
 mod attempts;

@@ -174,6 +174,13 @@ impl Options {
         self
     }
 
+    /// Sets the name of the monitor in traces unless one is set: for programs that open streams
+    /// themselves.
+    pub fn name_or(mut self, name: &str) -> Self {
+        self.monitor = self.monitor.or_name(name);
+        self
+    }
+
     /// Returns the options of a connection to this address.
     #[cfg(any(feature = "blocking", feature = "tokio"))]
     pub(crate) fn at(&self, address: &crate::address::Address) -> Self {

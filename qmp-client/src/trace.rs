@@ -4,6 +4,9 @@
 //! The span is entered while the command is written and sent, and while its future is polled; never
 //! across an `.await`. Its outcome is recorded when the caller gets the result, or gives the call up.
 //!
+//! An event is recorded when it arrives, and a message when it is read or written, under the lock of the
+//! connection: a subscriber must not use the client.
+//!
 //! A trace has names, numbers and outcomes. What a command or a reply says is not in it, and neither
 //! is the text of an error, since a server may repeat a password in that.
 //!
@@ -44,6 +47,11 @@ mod enabled {
     impl Monitor {
         pub(crate) fn named(name: &str) -> Self {
             Self(Some(name.into()))
+        }
+
+        /// Returns this name; if it was not set, another.
+        pub(crate) fn or_name(self, name: &str) -> Self {
+            Self(self.0.or_else(|| Some(name.into())))
         }
 
         /// Returns this name; if it was not set, the address.
@@ -169,6 +177,10 @@ mod disabled {
     impl Monitor {
         pub(crate) fn named(_: &str) -> Self {
             Self(())
+        }
+
+        pub(crate) fn or_name(self, _: &str) -> Self {
+            self
         }
 
         #[cfg(any(feature = "blocking", feature = "tokio"))]

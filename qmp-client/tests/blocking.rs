@@ -486,3 +486,27 @@ fn guards_undo_commands() {
         },
     );
 }
+
+/// A command of which a part was left counted as sent when this side closed the connection.
+#[test]
+fn a_command_that_is_cut_short_by_closing_was_not_sent() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (closed, is_closed) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            Peer::play(theirs, move |peer: &mut Peer| {
+                peer.greet();
+                // It reads nothing until then.
+                is_closed.recv_timeout(PATIENCE).unwrap();
+            });
+        });
+        let client = Client::over(Unix::from_stream(ours).unwrap(), &Options::new()).unwrap();
+        let arguments = serde_json::json!({"text": "x".repeat(4 << 20)});
+        let call = client.call(Raw::<Value>::new("large").arguments(&arguments));
+        let ticket = call.send().unwrap();
+        client.close();
+        let Error::Closed(error) = ticket.receive().unwrap_err() else { panic!() };
+        assert!(!error.sent, "{error:?}");
+        closed.send(()).unwrap();
+    });
+}

@@ -925,9 +925,10 @@ fn a_command_is_sent_without_the_driver() {
         }
     };
     ours.set_nonblocking(true).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| Peer::play(theirs, script));
+        // Dropped here: the peer waits until its client, which is a task, closes the socket.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let client = connect(ours).await;
             for _ in 0..2 {

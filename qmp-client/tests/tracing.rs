@@ -199,6 +199,28 @@ fn every_message_and_the_end_are_recorded() {
     assert_eq!(end.field("reason"), "the peer closed it");
 }
 
+/// Calls on a stream that the program opened had no name.
+#[test]
+fn a_monitor_has_the_name_that_is_set_or_another() {
+    let unnamed = Options::new().name_or("unix:/run/vm.sock");
+    let named = Options::new().name("vm").name_or("unix:/run/vm.sock");
+    for (options, name) in [(unnamed, "unix:/run/vm.sock"), (named, "vm")] {
+        let recorder = Recorder::new(Level::DEBUG);
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| serve(theirs));
+            tracing::subscriber::with_default(recorder.clone(), || {
+                let client = Client::over(Unix::from_stream(ours).unwrap(), &options).unwrap();
+                client.execute(Raw::<u8>::new("query-answer")).unwrap();
+                drop(client.execute(Raw::<u8>::new("query-more")));
+            });
+        });
+        let monitors: Vec<_> =
+            recorder.spans().iter().map(|span| span.field("monitor").to_owned()).collect();
+        assert_eq!(monitors, [name, name]);
+    }
+}
+
 /// A subscriber that does not want messages gets the names of events, and the end.
 #[test]
 fn levels_are_respected() {

@@ -201,7 +201,7 @@ impl Shared {
 
     fn end(&self, end: End) {
         let mut state = self.lock();
-        state.connection.end(end);
+        state.end(end);
         self.wire.0.close();
         // A thread that reads returns, and does this itself.
         drop(self.distribute_rest(state));
@@ -442,11 +442,8 @@ impl Shared {
         wait: &mut W,
     ) {
         if let Some(end) = end {
-            if state.unsent || state.is_sending {
-                state.connection.output_lost();
-            }
             let refused = state.refused.take();
-            state.connection.end(refused.unwrap_or(end));
+            state.end(refused.unwrap_or(end));
         }
         loop {
             let wanted = loop {

@@ -66,6 +66,14 @@ impl State {
         self.connection.expire(now);
     }
 
+    /// Ends the connection.
+    pub(super) fn end(&mut self, end: End) {
+        if self.unsent || self.is_sending {
+            self.connection.output_lost();
+        }
+        self.connection.end(end);
+    }
+
     /// Passes on everything that has arrived.
     pub(super) fn distribute(&mut self, input: &mut Input) {
         while let Some(incoming) = self.connection.next(input) {

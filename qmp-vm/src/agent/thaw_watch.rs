@@ -10,11 +10,13 @@ use crate::sentinel::Sentinel;
 
 /// Thaws the guest's file systems. The first byte makes the agent forget a command that this program
 /// has sent half of. The connection stays open until QEMU has read everything: it drops what it has
-/// not read when a connection ends.
+/// not read when a connection ends. A socket of an asynchronous client may have no room at first.
 const SCRIPT: &str = r#"
-for attempt in 1 2; do
-    printf '\377{"execute": "guest-fsfreeze-thaw"}\n' || exit 0
+sent=0
+for attempt in 1 2 3 4 5 6 7 8 9 10; do
+    printf '\377{"execute": "guest-fsfreeze-thaw"}\n' && sent=$((sent + 1))
     sleep 1
+    [ "$sent" -lt 2 ] || exit 0
 done
 "#;
 
@@ -98,6 +100,26 @@ mod tests {
         assert_eq!(received, expected);
         // The agent's reply finds an open connection.
         agent.write_all(b"{\"return\": 1}\n").unwrap();
+    }
+
+    /// The shell gave up when the socket of an asynchronous client was full.
+    #[test]
+    fn a_socket_without_room_is_tried_again() {
+        let (mut ours, mut agent) = UnixStream::pair().unwrap();
+        agent.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        while ours.write(&[b' '; 4096]).is_ok() {}
+        let mut watch = ThawWatch::start(&ours).unwrap();
+        watch.0.abandon();
+        drop(ours);
+        // Time for the first attempt, which fails. If it comes later, it succeeds.
+        std::thread::sleep(Duration::from_millis(300));
+        let (mut received, mut bytes) = (Vec::new(), [0; 4096]);
+        while !received.ends_with(b"thaw\"}\n") {
+            let count = agent.read(&mut bytes).unwrap();
+            assert!(count > 0, "the shell has given up");
+            received.extend_from_slice(&bytes[..count]);
+        }
     }
 
     /// A guest that was frozen by another program later must not be thawed.

@@ -18,7 +18,7 @@ pub(super) async fn keep<C: Supervisable>(
     source: C::Source,
     policy: Supervision,
 ) {
-    let options = policy.options.clone().greeting_within(policy.attempt);
+    let options = policy.options.clone().name_or(shared.name());
     let backoff = policy.backoff();
     let since = shared.now();
     let mut keeper = Loop { shared, source, options, policy, backoff, since, number: 0 };
