@@ -14,6 +14,8 @@
 //! mirror asks at once for what they change. What another program changes without an event, such as a
 //! new block node, appears after the policy's period.
 //!
+//! If this program is killed, nothing is left: it only asks.
+//!
 //! ```console
 //! $ cargo run --example mirror_machine --features tokio -- unix:/run/vm.sock
 //! ```

@@ -18,6 +18,8 @@
 //!   next connection, within their deadline.
 //! - Everything that takes a client works on `client_within`, and ends with that connection.
 //!
+//! If this program is killed, nothing is left: it only asks and listens.
+//!
 //! With the blocking client, this is `qmp_vm::blocking::supervise`, and a thread for each of the two
 //! streams.
 

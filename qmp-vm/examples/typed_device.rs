@@ -9,6 +9,8 @@
 //! does not have, so that this program asks first, with `device_capabilities`. What the types do not
 //! have at all goes by `property`.
 //!
+//! If this program is killed, nothing is left: the disk is plugged in, or it is not.
+//!
 //! ```console
 //! $ cargo run --example typed_device --features devices -- unix:/run/vm.sock node0 disk0
 //! $ cargo run --example typed_device --features devices -- unix:/run/vm.sock node0 disk0 root-port-3

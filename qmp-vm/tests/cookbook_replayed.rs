@@ -64,12 +64,16 @@ programs! {
 
 /// The programs that cannot be replayed, with the reasons.
 const NOT_REPLAYED: &[(&str, &str)] = &[
+    ("another_monitor", "passes a socket, which a recording does not have"),
     ("guest_exec", "talks to a guest agent, whose protocol has no replay"),
     ("guest_files", "talks to a guest agent, whose protocol has no replay"),
     ("launch", "starts QEMU itself, and talks to it over a socket pair"),
+    ("mirror_machine", "asks at moments of its own, until it is ended"),
     ("reboot", "waits for what a guest does by itself, when its agent is told to"),
     ("screen", "reads a picture that QEMU writes to a file"),
+    ("supervised", "waits for QEMU to end by itself"),
     ("suspend", "waits for what a guest does by itself, when its agent is told to"),
+    ("typed_device", "is compiled with another feature; it asks and plugs, as `hotplug_disk` does"),
     ("wait_for_start", "starts QEMU itself"),
     ("watch_shutdown", "waits for QEMU to end by itself"),
 ];

@@ -22,7 +22,13 @@
 //! programs at all points with each QEMU that `QMP_TEST_QEMUS` lists, and prints a table. With
 //! `QMP_TEST_KILL=NAME`, it does so with one program. `QMP_TEST_SEED` chooses other points.
 
-#![cfg(all(target_os = "linux", feature = "blocking", feature = "qga", feature = "tokio"))]
+#![cfg(all(
+    target_os = "linux",
+    feature = "blocking",
+    feature = "devices",
+    feature = "qga",
+    feature = "tokio"
+))]
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs, unreachable_pub)] // tests
 #![allow(dead_code)] // the programs' `main`, and what other tests use
 
@@ -47,6 +53,7 @@ programs! {
     launch: "../../examples/launch.rs",
     live_migration: "../../examples/live_migration.rs",
     mirror: "../../examples/mirror.rs",
+    mirror_machine: "../../examples/mirror_machine.rs",
     nbd_export: "../../examples/nbd_export.rs",
     overview: "../../examples/overview.rs",
     overview_blocking: "../../examples/overview_blocking.rs",
@@ -58,8 +65,10 @@ programs! {
     screen: "../../examples/screen.rs",
     shut_down: "../../examples/shut_down.rs",
     stream: "../../examples/stream.rs",
+    supervised: "../../examples/supervised.rs",
     suspend: "../../examples/suspend.rs",
     transcript: "../../examples/transcript.rs",
+    typed_device: "../../examples/typed_device.rs",
     unplug_disk: "../../examples/unplug_disk.rs",
     wait_for_start: "../../examples/wait_for_start.rs",
     watch_shutdown: "../../examples/watch_shutdown.rs",

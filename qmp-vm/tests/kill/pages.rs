@@ -88,12 +88,19 @@ fn table() -> Vec<String> {
     rows
 }
 
+/// Programs that another test kills.
+const ELSEWHERE: &[(&str, &str)] =
+    &[("another_monitor", "`killed_programs` of the test `monitors`: each monitor has a new name")];
+
 /// A program that is not in the table would be forgotten.
 #[test]
 fn every_program_is_killed() {
     for entry in std::fs::read_dir(EXAMPLES).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let Some(name) = name.strip_suffix(".rs") else { continue };
+        if ELSEWHERE.iter().any(|(elsewhere, _)| *elsewhere == name) {
+            continue;
+        }
         assert!(PROGRAMS.iter().any(|program| program.example() == name), "{name}");
     }
 }

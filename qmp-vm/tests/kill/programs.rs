@@ -174,6 +174,11 @@ pub const PROGRAMS: &[Program] = &[
         ..PROGRAM
     },
     Program {
+        name: "mirror_machine",
+        start: |qemu| Bench::with(Vm::start(qemu, "-M none")),
+        ..PROGRAM
+    },
+    Program {
         name: "nbd_export",
         left: &[export("export-disk0", "export-NODE"), NBD_SERVER],
         start: with_disk,
@@ -260,6 +265,17 @@ pub const PROGRAMS: &[Program] = &[
         ..PROGRAM
     },
     Program {
+        name: "supervised",
+        effects: &[done("QEMU")],
+        stimulus: |bench, passed| {
+            // The program has asked what it asks, and listens.
+            if passed >= 9 {
+                let _ = bench.execute("quit", json!({}));
+            }
+        },
+        ..PROGRAM
+    },
+    Program {
         name: "suspend",
         left: &[SUSPENDED],
         start: |qemu| Bench::with(Vm::with_guest(qemu, SUSPENDING, "")).and_guest_agent(),
@@ -271,6 +287,16 @@ pub const PROGRAMS: &[Program] = &[
         name: "transcript",
         left: &[STOPPED, object("key", "key"), file("transcript", "FILE")],
         arguments: |bench| vec![bench.address("qmp"), bench.files.path("transcript")],
+        ..PROGRAM
+    },
+    Program {
+        name: "typed_device",
+        effects: &[done("device disk0"), done("disk ")],
+        start: |qemu| {
+            let node = "-M pc -S -m 32 -blockdev driver=null-co,size=1048576,node-name=node0";
+            Bench::with(Vm::start(qemu, node))
+        },
+        arguments: |bench| vec![bench.address("qmp"), "node0".to_owned()],
         ..PROGRAM
     },
     Program {
@@ -377,6 +403,11 @@ pub fn main(name: &str, arguments: &[String]) -> Result<(), Box<dyn std::error::
             assert!(block_on(live_migration::run(vm, target, uri, uri, PATIENCE))?);
         }
         ("mirror", [vm, image]) => assert!(mirror::run(vm, "disk0", "new", image, PATIENCE)?),
+        ("mirror_machine", [vm]) => block_on(async {
+            let mirror = mirror_machine::mirror(vm)?;
+            mirror.current(PATIENCE).await?;
+            Ok::<_, qmp_client::Error>(())
+        })?,
         ("nbd_export", [vm, socket]) => {
             block_on(nbd_export::run(vm, "disk0", socket, async {}))?;
         }
@@ -400,8 +431,16 @@ pub fn main(name: &str, arguments: &[String]) -> Result<(), Box<dyn std::error::
         ("stream", [vm]) => {
             assert!(block_on(stream::run(vm, "disk0", PATIENCE))?.success());
         }
+        ("supervised", [vm]) => {
+            let policy = qmp_vm::supervise::Supervision::new().give_up_after(SOON);
+            let ended = block_on(supervised::run(vm, policy, |_| ()));
+            assert!(ended.is_ok() || ended.is_err_and(|error| !error.is_timeout()));
+        }
         ("suspend", [vm, agent]) => block_on(suspend::run(vm, agent, PATIENCE, async {}))?,
         ("transcript", [vm, path]) => transcript::run(vm, File::create(path)?)?,
+        ("typed_device", [vm, node]) => {
+            assert!(typed_device::run(vm, node, "disk0", None)?.is_some());
+        }
         ("unplug_disk", [vm]) => assert!(block_on(unplug_disk::run(vm, "one", PATIENCE))?),
         ("wait_for_start", [socket, qemu]) => {
             let (vm, mut child) = wait_for_start::run(Path::new(socket), qemu, &none())?;
