@@ -202,6 +202,28 @@ async fn connect(stream: UnixStream) -> Client {
     Client::over(stream, &Options::new()).await.unwrap()
 }
 
+/// A command that follows `close` was sent, and answered, as long as the driver had not closed the
+/// connection.
+#[test]
+fn a_closed_client_sends_nothing() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let script = |peer: &mut Peer| {
+        peer.greet();
+        assert_eq!(peer.command(), Value::Null);
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| Peer::play(theirs, script));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let client = connect(ours).await;
+            client.close();
+            // The driver has not been polled since.
+            assert!(client.execute(status()).await.unwrap_err().is_closed());
+        });
+    });
+}
+
 /// Wherever a call is dropped, it leaves nothing, and the next call gets its own reply.
 #[test]
 fn a_call_is_dropped_at_each_await_point() {

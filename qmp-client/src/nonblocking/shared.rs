@@ -427,8 +427,10 @@ impl State {
     /// is not sent before everything that arrived earlier has been read. Returns whether nothing is
     /// left to be sent.
     fn send_directly(&mut self) -> bool {
-        let Self { connection, inbox, direct, .. } = self;
-        if inbox.subscriptions.is_fenced(|call| !connection.is_queued(call)) {
+        let Self { connection, inbox, direct, users, .. } = self;
+        // The driver has not closed the connection yet.
+        let is_closed = *users == Users::None;
+        if is_closed || inbox.subscriptions.is_fenced(|call| !connection.is_queued(call)) {
             return false;
         }
         direct.send(connection)

@@ -21,6 +21,7 @@
 //!         Item::Event(shutdown) => println!("{:?}", shutdown.event.reason),
 //!         Item::Gap(Gap::Reconnected(connection)) => println!("{}", connection.same_qemu),
 //!         Item::Gap(gap) => println!("{gap}"),
+//!         _ => {}
 //!     }
 //! }
 //! # Ok(())
