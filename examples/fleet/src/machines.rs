@@ -20,7 +20,7 @@ const MOST: usize = 4096;
 
 /// The number of looks after which a socket that is missing counts as removed. A machine that is started
 /// again is without one for a moment.
-const LOOKS: u32 = 5;
+const LOOKS: u32 = 10;
 
 /// The longest name of a machine, which is that of a file.
 const LONGEST_NAME: usize = 255;

@@ -367,6 +367,8 @@ async fn a_restart_of_a_machine_is_told() {
     assert_eq!((&first["qemu"], &first["events_missed"]), (&"first".into(), &false.into()));
     machine.end().await;
     received.until(|_, value| value["change"] == "lost").await;
+    // The socket is missing for a while, as it is when QEMU is started again.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
     let machine = directory.machine("vm");
     let second = received.until(|_, value| value["change"] == "connected").await;
     assert_ne!(second["qemu"], "same");
