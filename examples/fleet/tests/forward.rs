@@ -345,14 +345,20 @@ async fn the_broker_may_be_late() {
     if !nats.run().await {
         return;
     }
-    // The subscriber may be later than the program, and notices it.
     let mut received = nats.subscribe("qmp.>").await;
-    machine.emit(5).await;
-    received.until(|_, value| value["number"] == 11).await;
-    let there = received.numbers("vm.RESUME").len() + received.numbers("vm.connection").len();
-    assert_eq!(there + received.missing().len(), 11);
+    // The program may not have subscribed yet, so that there may be none of the first ones.
+    let emit = async {
+        loop {
+            machine.emit(1).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        () = emit => {}
+        _ = received.until(|subject, _| subject.ends_with(".vm.RESUME")) => {}
+    }
     assert!(program.terminate().await);
-    program.line("11 messages published").await;
+    program.line(" 0 not published, 0 not confirmed").await;
 }
 
 /// A machine that is started again is told, and one that disappears.
