@@ -517,6 +517,22 @@ async fn the_exit_status_tells_of_a_broker_that_never_came() {
     panic!("no message was counted");
 }
 
+/// Without anything to publish, a broker that is absent is not waited for.
+#[tokio::test]
+async fn nothing_is_published_at_once() {
+    let directory = Directory::new();
+    let mut program = forward(&Nats::absent().url(), &directory);
+    program.line("forwarding").await;
+    assert!(program.terminate().await);
+    loop {
+        let line = program.line("").await;
+        assert!(!line.contains("in time"), "{line}");
+        if line.contains("0 messages published, 0 not published, 0 not confirmed") {
+            return;
+        }
+    }
+}
+
 /// Credentials are in the environment, where other users do not see them.
 #[tokio::test]
 async fn credentials_in_arguments_are_refused() {
