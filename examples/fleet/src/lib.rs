@@ -23,16 +23,18 @@ pub fn say(line: &str) {
     eprintln!("{}", Printable(line));
 }
 
-/// Waits for SIGINT or SIGTERM.
+/// Returns a future that waits for SIGINT or SIGTERM. From now on, they do not end the program.
 ///
 /// # Errors
 /// The signals cannot be waited for.
-pub async fn stopped() -> std::io::Result<()> {
+pub fn stopped() -> Result<impl Future<Output = ()>, String> {
+    let listen = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}"));
     let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    Ok(())
+        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }

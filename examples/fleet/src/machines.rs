@@ -1,7 +1,6 @@
 //! The machines of a host: from the command line, and from directories of sockets.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -20,7 +19,7 @@ const MOST: usize = 4096;
 
 /// The number of looks after which a socket that is missing counts as removed. A machine that is started
 /// again is without one for a moment.
-const LOOKS: u32 = 5;
+const LOOKS: u32 = 10;
 
 /// The longest name of a machine, which is that of a file.
 const LONGEST_NAME: usize = 255;
@@ -188,11 +187,4 @@ impl Fleet {
 #[must_use]
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-impl fmt::Display for Fleet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, addresses, directories, .. } = self;
-        write!(f, "{} machines and {} directories of {host}", addresses.len(), directories.len())
-    }
 }

@@ -165,6 +165,11 @@ async fn counters_outlast_connections() {
     let (connected, made) = ("qmp_connected machine=vm", "qmp_connections_total machine=vm");
     let calls = "qmp_calls_total machine=vm outcome=succeeded class=";
     until("a call", async || served.value(calls).await >= 3.0).await;
+    // More than the next connection makes in the meantime.
+    for count in 4..=10 {
+        machine.execute(if count % 2 == 0 { "stop" } else { "cont" });
+        until("another call", async || served.value(calls).await >= f64::from(count)).await;
+    }
     let before = served.scrape().await;
     machine.end().await;
     let machine = directory.machine("vm");

@@ -49,13 +49,9 @@ async fn run(broker: &str, machines: &[String]) -> Result<bool, String> {
     // An event is small. What is longer ends the connection, instead of taking memory.
     let policy = || Supervision::new().options(Options::new().message_size(4 << 20));
     let fleet = Fleet::new(host_name(), machines)?.policy(policy);
+    let stop = stopped()?;
     let broker = Broker::connect(broker, credentials()).await?;
-    say(&format!("forwarding {fleet}"));
-    let stop = async {
-        if let Err(error) = stopped().await {
-            say(&format!("cannot wait for signals: {error}"));
-        }
-    };
+    say(&format!("forwarding the events of the machines of {}", fleet.host));
     let counts = forward::run(&fleet, broker, stop).await?;
     say(&counts.to_string());
     Ok(counts.unpublished + counts.unconfirmed + counts.refused == 0)

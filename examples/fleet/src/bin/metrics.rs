@@ -46,15 +46,16 @@ async fn run(address: &str, machines: &[String]) -> Result<(), String> {
     // A call in an outage fails at once: the state is not known then.
     let policy = || Supervision::new().fail_fast().options(Options::new().message_size(4 << 20));
     let fleet = Fleet::new(host_name(), machines)?.policy(policy);
+    let stop = stopped()?;
     let cannot = |error| format!("cannot listen on {address}: {error}");
     let listener = TcpListener::bind(address).await.map_err(cannot)?;
     let local = listener.local_addr().map_err(cannot)?;
-    say(&format!("serving {fleet} on http://{local}/metrics"));
+    say(&format!("serving the machines of {} on http://{local}/metrics", fleet.host));
     let board = Board::new();
     let (host, shown) = (fleet.host.clone(), board.clone());
     tokio::select! {
         () = fleet.attend(|machine| watch(machine, &board)) => Ok(()),
         () = serve(listener, move || render(&host, &shown)) => Ok(()),
-        stopped = stopped() => stopped.map_err(|error| format!("cannot wait for signals: {error}")),
+        () = stop => Ok(()),
     }
 }

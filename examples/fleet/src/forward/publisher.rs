@@ -193,26 +193,21 @@ impl Broker {
             .map_err(|error| format!("cannot subscribe to the broker: {error}"))?;
         let about = format!("qmp.{}.forwarder", token(host));
         let changed = Arc::clone(&self.changed);
-        let mut is_open = true;
-        while is_open || !self.window.is_empty() {
+        while !(outbox.is_closed() && outbox.is_empty() && self.window.is_empty()) {
             self.repeat(&about).await;
             self.mark(&inbox).await;
-            let takes = is_open && self.has_room();
             tokio::select! {
-                note = outbox.recv(), if takes => match note {
-                    Some(note) => {
+                Some(note) = outbox.recv(), if self.has_room() => {
+                    self.send(note).await;
+                    // One marker for all that is there.
+                    while self.has_room() {
+                        let Ok(note) = outbox.try_recv() else { break };
                         self.send(note).await;
-                        // One marker for all that is there.
-                        while self.has_room() {
-                            let Ok(note) = outbox.try_recv() else { break };
-                            self.send(note).await;
-                        }
                     }
-                    None => is_open = false,
-                },
+                }
                 Some(marker) = markers.next() => self.confirm(&marker.payload),
                 () = changed.notified() => {}
-                // A change that was not told, or a marker that did not come back.
+                // A change that was not told, a marker that did not come back, or a closed outbox.
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
             }
         }
