@@ -427,7 +427,8 @@ live! {
     /// `remove` has the deadlines of its commands, and a guard on the blocking client has one of its own.
     fn a_qemu_that_does_not_answer() {
         let _alone = alone();
-        let within = Duration::from_millis(500);
+        // A QEMU that has just started loads its modules first.
+        let within = Duration::from_secs(2);
         for program in programs() {
             let impatient = options().calls_within(within);
             let vm = qemu(&program).options(impatient).start::<blocking::Client>().unwrap();
