@@ -260,6 +260,13 @@ fn observe(program: &str, arguments: &[&str], input: &str, end: Option<&str>) ->
     (ran, all.len())
 }
 
+/// Returns whether this process ignores hangups, as `nohup` makes it.
+fn ignores_hangups() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    u64::from_str_radix(mask.trim(), 16).unwrap() & 1 == 1
+}
+
 #[test]
 fn a_script_leaves_no_process() {
     let (programs, _directory) = programs();
@@ -275,6 +282,10 @@ fn a_script_leaves_no_process() {
             (&[], "query-name\n", Some("TERM"), -1),
             (&[], "query-name\n", Some("HUP"), -1),
         ] {
+            // The shell inherits that.
+            if end == Some("HUP") && ignores_hangups() {
+                continue;
+            }
             let (ran, processes) = observe(&program, arguments, input, end);
             assert_eq!(ran.status, status, "{program} {arguments:?} {input:?} {end:?}: {ran:?}");
             assert!(processes >= 1);
