@@ -24,7 +24,7 @@ type Open = Box<dyn FnMut(Options) -> BoxFuture<Result<Opened>> + Send>;
 /// Where a monitor is reached, for the asynchronous client: an address, a listener with which QEMU
 /// connects, or a function that connects.
 ///
-/// The modules of the runtimes create it, such as [`tokio::dial`](crate::tokio::dial), and
+/// The modules of the runtimes create it, such as `tokio::dial`, and
 /// [`new`](Self::new) does for any other runtime.
 pub struct Source {
     name: Box<str>,
