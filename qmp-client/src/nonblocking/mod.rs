@@ -12,9 +12,9 @@
 //!
 //! There is one lock, of the [`State`](shared::State), and it is held briefly: never across an
 //! `.await`, never while a task is woken. While it is held, bytes are moved only by a caller that sends
-//! its own command ([`Direct`](direct::Direct)), by one write that does not block. Of other people's code, only
-//! predicates, undo functions and the transcript run while it is held, and they must not use the
-//! client. Wakers, predicates and answers are dropped after the lock is released, since they may own
+//! its own command ([`Direct`](direct::Direct)), by one write that does not block. Of other people's
+//! code, only predicates, undo functions and the transcript run while it is held, and they must not use
+//! the client. Wakers, predicates and answers are dropped after the lock is released, since they may own
 //! handles.
 
 mod call;

@@ -15,8 +15,9 @@
 //!   machine's subject `connection` says so, and how many.
 //!
 //! SIGTERM or SIGINT ends it, after the broker has confirmed the last messages, or five seconds later. The
-//! exit status is 1 if messages were not published, or the broker has sent errors. A program that is killed leaves nothing in QEMU. The
-//! messages that the broker has not confirmed are lost, which subscribers notice by another `run`.
+//! exit status is 1 if messages were not published, or the broker has sent errors. A program that is
+//! killed leaves nothing in QEMU. The messages that the broker has not confirmed are lost, which
+//! subscribers notice by another `run`.
 
 use std::process::ExitCode;
 
