@@ -509,29 +509,18 @@ fn a_timeout_of_until_names_its_own_command() {
     }
 }
 
-/// A transport whose thread is preempted when bytes arrive: before it has read them, or after.
+/// A transport whose thread is preempted after it has read, before it passes on what has arrived.
 #[derive(Debug)]
 struct Preempted {
     inner: Unix,
     pause: Duration,
-    before: bool,
     active: Arc<AtomicBool>,
 }
 
 impl Transport for Preempted {
     fn read(&self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
-        if self.before && timeout != Some(Duration::ZERO) {
-            let begin = Instant::now();
-            while !self.inner.has_arrived() {
-                if timeout.is_some_and(|timeout| begin.elapsed() > timeout) {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-                thread::sleep(Duration::from_millis(1));
-            }
-            thread::sleep(self.pause);
-        }
         let read = self.inner.read(buffer, timeout);
-        if !self.before && read.is_ok() && self.active.load(Ordering::SeqCst) {
+        if read.is_ok() && self.active.load(Ordering::SeqCst) {
             thread::sleep(self.pause);
         }
         read
@@ -551,7 +540,7 @@ impl Transport for Preempted {
     }
 
     fn wait_readable(&self, timeout: Option<Duration>) -> io::Result<bool> {
-        if self.before { Ok(false) } else { self.inner.wait_readable(timeout) }
+        self.inner.wait_readable(timeout)
     }
 
     fn has_arrived(&self) -> bool {
@@ -567,7 +556,7 @@ fn an_event_that_the_reader_holds_is_not_taken_for_the_effect() {
     let (sent, arrived) = mpsc::channel();
     let transport = {
         let active = Arc::clone(&active);
-        |inner| Preempted { inner, pause: SOON * 3, before: false, active }
+        |inner| Preempted { inner, pause: SOON * 3, active }
     };
     with_transport(
         &Options::new(),
@@ -601,20 +590,71 @@ fn an_event_that_the_reader_holds_is_not_taken_for_the_effect() {
     );
 }
 
-/// A reply that has arrived in time counts, although the thread that reads is late to look.
+/// A transport whose thread does not read before a given time, although bytes have arrived. Like one
+/// of somebody else's, it cannot wait without reading.
+#[derive(Debug)]
+struct ReadLate {
+    inner: Unix,
+    not_before: Arc<Mutex<Option<Instant>>>,
+    /// The time between reading and passing on.
+    pause: Duration,
+}
+
+impl Transport for ReadLate {
+    fn read(&self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
+        let not_before = *self.not_before.lock().unwrap();
+        let Some(not_before) = not_before.filter(|_| timeout != Some(Duration::ZERO)) else {
+            return self.inner.read(buffer, timeout);
+        };
+        while !self.inner.has_arrived() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::sleep(not_before.saturating_duration_since(Instant::now()));
+        let read = self.inner.read(buffer, timeout);
+        thread::sleep(self.pause);
+        read
+    }
+
+    fn write(
+        &self,
+        bytes: &[u8],
+        descriptors: &[Descriptor],
+        timeout: Option<Duration>,
+    ) -> io::Result<usize> {
+        self.inner.write(bytes, descriptors, timeout)
+    }
+
+    fn close(&self) {
+        self.inner.close();
+    }
+
+    fn has_arrived(&self) -> bool {
+        self.inner.has_arrived()
+    }
+}
+
+/// A reply that has arrived in time counts, although the thread that reads is late to look, or late to
+/// pass on what it has read.
 #[test]
-fn a_reply_that_the_reader_has_not_read_is_in_time() {
-    let active = Arc::new(AtomicBool::new(true));
-    // Long enough for the peer of a busy machine to answer.
-    let late = SOON * 30;
-    let transport = |inner| Preempted { inner, pause: late, before: true, active };
-    with_transport(&Options::new(), transport, Peer::status, |client| {
-        let reader = reader(client);
-        let call = client.call(command("query-status")).within(late);
-        call.execute().unwrap();
-        client.close();
-        reader.join().unwrap();
-    });
+fn a_reply_that_the_reader_has_not_passed_on_is_in_time() {
+    for pause in [Duration::ZERO, Duration::from_millis(10)] {
+        let not_before = Arc::new(Mutex::new(None));
+        let transport = {
+            let not_before = Arc::clone(&not_before);
+            move |inner| ReadLate { inner, not_before, pause }
+        };
+        with_transport(&Options::new(), transport, Peer::status, |client| {
+            let within = SOON * 10;
+            // The reader is late by a tenth of what a thread waits for it then.
+            let late = within + Duration::from_millis(10);
+            *not_before.lock().unwrap() = Some(Instant::now() + SOON + late);
+            let reader = reader(client);
+            client.call(command("query-status")).within(within).execute().unwrap();
+            *not_before.lock().unwrap() = None;
+            client.close();
+            reader.join().unwrap();
+        });
+    }
 }
 
 /// A transport of a process that is stopped during a read, as by `SIGSTOP`, until the timeout has

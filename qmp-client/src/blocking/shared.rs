@@ -123,7 +123,7 @@ impl Handle {
             state: Mutex::new(State::new(connection, options)),
             turned: Condvar::new(),
             writer: Mutex::new(Output::default()),
-            wire: Wire(transport),
+            wire: Wire::new(transport),
             options: options.clone(),
             greeting: OnceLock::new(),
             connected: SystemTime::now(),
@@ -202,7 +202,7 @@ impl Shared {
     fn end(&self, end: End) {
         let mut state = self.lock();
         state.end(end);
-        self.wire.0.close();
+        self.wire.transport.close();
         // A thread that reads returns, and does this itself.
         drop(self.distribute_rest(state));
     }
@@ -253,7 +253,7 @@ impl Shared {
         descriptors: Vec<Descriptor>,
         follow: Option<Option<&'static str>>,
     ) -> Result<(CallId, Option<SubscriptionId>)> {
-        if !descriptors.is_empty() && !self.wire.0.passes_descriptors() {
+        if !descriptors.is_empty() && !self.wire.transport.passes_descriptors() {
             return Err(Misuse::NoDescriptors { command: request.name() }.into());
         }
         // The caller's code that writes the arguments runs without a lock.
@@ -494,7 +494,9 @@ impl Shared {
         }
         // Bytes that have arrived are the reader's to pass on, before any deadline passes.
         let now = Instant::now();
-        let arrived = late_turns > 0 && late_turns <= LATE_LOOKS && self.wire.0.has_arrived();
+        let arrived = late_turns > 0
+            && late_turns <= LATE_LOOKS
+            && self.wire.may_have_arrived(state.reads_locked);
         if late_turns > 0 && !arrived {
             // The reader may sleep past the deadline of a call that was submitted after it began to.
             state.expire(now);
@@ -577,14 +579,14 @@ impl Shared {
         state.refused = Some(end);
         // Another thread that reads returns.
         if state.input.is_none() {
-            self.wire.0.close();
+            self.wire.transport.close();
         }
     }
 
     /// Wakes a reader if the connection is ending for a reason of this side.
     fn wake_if_ending(&self, state: &State) {
         if state.connection.is_ending() && state.input.is_none() {
-            self.wire.0.close();
+            self.wire.transport.close();
         }
     }
 
@@ -605,7 +607,7 @@ impl Shared {
                 if !self.read_and_pass_on(false, reader.input(), zero, &mut never) {
                     return;
                 }
-            } else if self.wire.0.has_arrived() {
+            } else if self.wire.transport.has_arrived() {
                 // The reader passes it on.
                 state.waiting += 1;
                 let waited = self.turned.wait_timeout(state, LOOK);

@@ -1,6 +1,7 @@
 //! A transport, in the terms of the protocol.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use qmp_protocol::{Deadline, End, Input, Output};
@@ -25,9 +26,23 @@ pub(super) enum Sent {
 
 /// A transport that reads into an input and writes an output.
 #[derive(Debug)]
-pub(super) struct Wire(pub(super) Box<dyn Transport>);
+pub(super) struct Wire {
+    pub(super) transport: Box<dyn Transport>,
+    /// Whether the transport has shown that it cannot wait without reading.
+    only_reads: AtomicBool,
+}
 
 impl Wire {
+    pub(super) fn new(transport: Box<dyn Transport>) -> Self {
+        Self { transport, only_reads: AtomicBool::new(false) }
+    }
+
+    /// Returns whether bytes may have arrived that the reader has not passed on. They are the
+    /// transport's to show, except for those that have been read without the lock.
+    pub(super) fn may_have_arrived(&self, reads_locked: bool) -> bool {
+        !reads_locked || self.only_reads.load(Ordering::Relaxed) || self.transport.has_arrived()
+    }
+
     /// Reads what the peer said before it closed the connection: as much as a socket holds.
     pub(super) fn read_last_words(&self, input: &mut Input) -> Result<(), End> {
         for _ in 0..LAST_READS {
@@ -40,7 +55,7 @@ impl Wire {
 
     /// Reads once, and returns the number of bytes; zero if nothing arrived in time.
     pub(super) fn read(&self, input: &mut Input, timeout: Option<Duration>) -> Result<usize, End> {
-        match self.0.read(input.spare(), timeout) {
+        match self.transport.read(input.spare(), timeout) {
             Ok(0) => Err(End::Eof),
             Ok(count) => {
                 input.filled(count);
@@ -61,7 +76,7 @@ impl Wire {
         let mut deadline = None;
         let mut left = timeout;
         while !output.is_empty() {
-            match self.0.write(output.piece(), output.descriptors(), left) {
+            match self.transport.write(output.piece(), output.descriptors(), left) {
                 Ok(count) => {
                     output.sent(count);
                     if output.is_empty() {
@@ -92,8 +107,13 @@ impl Wire {
     /// Waits until bytes can be read. Returns false at once if the transport cannot wait for that,
     /// and `None` if the time has passed.
     pub(super) fn wait_readable(&self, timeout: Option<Duration>) -> Result<Option<bool>, End> {
-        match self.0.wait_readable(timeout) {
-            Ok(readable) => Ok(Some(readable)),
+        match self.transport.wait_readable(timeout) {
+            Ok(readable) => {
+                if !readable {
+                    self.only_reads.store(true, Ordering::Relaxed);
+                }
+                Ok(Some(readable))
+            }
             Err(error) if is_wait(&error) => Ok(None),
             Err(error) => Err(End::Transport(error)),
         }
