@@ -590,8 +590,8 @@ fn an_event_that_the_reader_holds_is_not_taken_for_the_effect() {
     );
 }
 
-/// A transport whose thread does not read before a given time, although bytes have arrived. Like one
-/// of somebody else's, it cannot wait without reading.
+/// A transport whose thread does not read before a given time, although bytes have arrived. It
+/// cannot wait without reading.
 #[derive(Debug)]
 struct ReadLate {
     inner: Unix,
