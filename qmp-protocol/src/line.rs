@@ -15,6 +15,9 @@ use crate::id::CallId;
 /// The nesting of data that the fast path accepts: each level takes stack.
 const DEPTH: u8 = 32;
 
+/// The first bytes of an event, as QEMU writes it.
+pub(crate) const EVENT: &[u8; 26] = b"{\"timestamp\": {\"seconds\": ";
+
 /// A message that the fast path has read, as places in the buffer. Whether the text at them is
 /// UTF-8 has not been checked.
 #[derive(Debug)]
@@ -38,27 +41,57 @@ pub(crate) fn read(bytes: &[u8], start: usize) -> Option<Line> {
 /// Reads an event in the order of members and with the spaces that QEMU writes.
 fn read_event(bytes: &[u8], start: usize) -> Option<Line> {
     let mut text = Text { bytes, at: start };
-    text.literal(b"{\"timestamp\": {\"seconds\": ")?;
-    let seconds = i64::try_from(text.digits()?).ok()?;
-    text.literal(b", \"microseconds\": ")?;
-    let microseconds = i64::try_from(text.digits()?).ok()?;
-    text.literal(b"}, \"event\": \"")?;
-    let name = text.at;
-    text.skip_string()?;
-    let name = name..text.at - 1;
-    let data = match text.take()? {
-        b'}' => None,
-        b',' => {
-            text.literal(b" \"data\": ")?;
-            let data = text.value()?;
-            text.byte(b'}')?;
-            Some(data)
-        }
-        _ => return None,
+    let Head { name, timestamp, has_data } = text.head()?;
+    let data = if has_data {
+        let data = text.value()?;
+        text.byte(b'}')?;
+        Some(data)
+    } else {
+        None
     };
-    let mut timestamp = Timestamp::UNKNOWN;
-    (timestamp.seconds, timestamp.microseconds) = (seconds, microseconds);
     Some(Line { place: start..text.at, message: Message::Event { name, data, timestamp } })
+}
+
+/// An event whose data a function of the caller has read.
+pub(crate) struct Decoded<T> {
+    pub(crate) event: T,
+    /// The length of the whole message.
+    pub(crate) length: usize,
+    /// The bytes of the name and the data.
+    pub(crate) size: usize,
+}
+
+/// Reads an event as [`read_event`] does, if it has at most `longest` bytes. `decode` gets the name, the
+/// time, and the text that begins with the data, and returns the event with the length of its data.
+pub(crate) fn decode_event<T>(
+    text: &str,
+    longest: usize,
+    decode: impl FnOnce(&str, Timestamp, &str) -> Option<(T, usize)>,
+) -> Option<Decoded<T>> {
+    let mut reader = Text { bytes: text.as_bytes(), at: 0 };
+    let Head { name, timestamp, has_data } = reader.head()?;
+    let name = text.get(name)?;
+    let (event, size) = if has_data {
+        // Whatever the data is, no more than this is read.
+        let end = (0..=text.len().min(longest)).rev().find(|end| text.is_char_boundary(*end))?;
+        let data = text.get(reader.at..end)?;
+        // Data that is not an object is the general parser's.
+        let (event, length) = data.starts_with('{').then(|| decode(name, timestamp, data))??;
+        reader.at += length;
+        reader.byte(b'}')?;
+        (event, name.len() + length)
+    } else {
+        (decode(name, timestamp, "{}")?.0, name.len())
+    };
+    let length = reader.at;
+    (length <= longest).then_some(Decoded { event, length, size })
+}
+
+/// An event up to its data.
+struct Head {
+    name: Range<usize>,
+    timestamp: Timestamp,
+    has_data: bool,
 }
 
 fn read_in_any_order(bytes: &[u8], start: usize) -> Option<Line> {
@@ -97,6 +130,30 @@ struct Text<'t> {
 }
 
 impl Text<'_> {
+    /// Takes an event up to its data, or all of one without data, as QEMU writes it.
+    #[inline]
+    fn head(&mut self) -> Option<Head> {
+        self.literal(EVENT)?;
+        let seconds = i64::try_from(self.digits()?).ok()?;
+        self.literal(b", \"microseconds\": ")?;
+        let microseconds = i64::try_from(self.digits()?).ok()?;
+        self.literal(b"}, \"event\": \"")?;
+        let name = self.at;
+        self.skip_string()?;
+        let name = name..self.at - 1;
+        let has_data = match self.take()? {
+            b'}' => false,
+            b',' => {
+                self.literal(b" \"data\": ")?;
+                true
+            }
+            _ => return None,
+        };
+        let mut timestamp = Timestamp::UNKNOWN;
+        (timestamp.seconds, timestamp.microseconds) = (seconds, microseconds);
+        Some(Head { name, timestamp, has_data })
+    }
+
     /// Takes the next byte.
     #[inline(always)]
     fn take(&mut self) -> Option<u8> {
