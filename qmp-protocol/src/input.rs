@@ -185,7 +185,7 @@ impl Input {
     /// Takes the next message by the fast path, if it is complete, has at most `longest` bytes, and the
     /// fast path understands it.
     pub(crate) fn line(&mut self, longest: usize) -> Option<Line> {
-        if self.junk.is_some() || self.scanned > 0 {
+        if !self.may_be_short(longest) {
             return None;
         }
         self.skip_space();
@@ -193,6 +193,13 @@ impl Input {
         let line = line::read(&self.buffer[..end], self.start)?;
         self.take(line.place.len());
         Some(line)
+    }
+
+    /// Returns whether the fast path may find a complete message of at most `longest` bytes. One whose
+    /// beginning was scanned by an earlier call is read again only if it may have ended since.
+    fn may_be_short(&self, longest: usize) -> bool {
+        let fresh = || self.buffer[self.start + self.scanned..self.end].contains(&b'}');
+        self.junk.is_none() && (self.scanned == 0 || (self.scanned < longest && fresh()))
     }
 
     /// Takes events directly, without the connection, while they come one after the other in the form
@@ -209,10 +216,10 @@ impl Input {
         mut decode: impl FnMut(&str, Timestamp, &str) -> Option<(T, usize)>,
         mut take: impl FnMut(T, usize),
     ) {
-        if self.junk.is_some() || self.scanned > 0 {
+        let longest = direct.longest.min(self.limit);
+        if !self.may_be_short(longest) {
             return;
         }
-        let longest = direct.longest.min(self.limit);
         while direct.left > 0 {
             self.skip_space();
             let rest = &self.buffer[self.start..self.end];
@@ -228,6 +235,7 @@ impl Input {
                 at += space + found.length;
                 // Taken once, even if `decode` panics at the next one.
                 self.start += space + found.length;
+                (self.scanned, self.scanner) = (0, Scanner::default());
                 take(found.event, found.size);
             }
             if at == 0 {

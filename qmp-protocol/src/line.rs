@@ -267,12 +267,13 @@ impl Text<'_> {
     }
 
     /// Skips the value that begins with this byte, and checks that it is valid.
+    #[inline(always)]
     fn skip_value(&mut self, first: u8, depth: u8) -> Option<()> {
         match first {
             b'"' => self.skip_string(),
-            b'-' | b'0'..=b'9' => self.skip_number(self.at - 1),
-            b'{' => self.skip_items(b'}', depth.checked_sub(1)?),
-            b'[' => self.skip_items(b']', depth.checked_sub(1)?),
+            b'-' | b'0'..=b'9' => self.skip_number(first),
+            b'{' => self.skip_object(depth.checked_sub(1)?),
+            b'[' => self.skip_array(depth.checked_sub(1)?),
             b't' => self.skip_word("rue"),
             b'f' => self.skip_word("alse"),
             b'n' => self.skip_word("ull"),
@@ -280,22 +281,34 @@ impl Text<'_> {
         }
     }
 
-    fn skip_items(&mut self, end: u8, depth: u8) -> Option<()> {
+    fn skip_object(&mut self, depth: u8) -> Option<()> {
         let mut first = self.next()?;
-        if first == end {
+        if first == b'}' {
             return Some(());
         }
         loop {
-            if end == b'}' {
-                (first == b'"').then_some(())?;
-                self.skip_string()?;
-                self.byte(b':')?;
-                first = self.next()?;
-            }
+            (first == b'"').then_some(())?;
+            self.skip_string()?;
+            self.byte(b':')?;
+            first = self.next()?;
             self.skip_value(first, depth)?;
             match self.next()? {
                 b',' => first = self.next()?,
-                last => return (last == end).then_some(()),
+                last => return (last == b'}').then_some(()),
+            }
+        }
+    }
+
+    fn skip_array(&mut self, depth: u8) -> Option<()> {
+        let mut first = self.next()?;
+        if first == b']' {
+            return Some(());
+        }
+        loop {
+            self.skip_value(first, depth)?;
+            match self.next()? {
+                b',' => first = self.next()?,
+                last => return (last == b']').then_some(()),
             }
         }
     }
@@ -307,14 +320,22 @@ impl Text<'_> {
         (self.take()? == b'"').then_some(())
     }
 
-    /// Skips the rest of the integer that begins at `start`. After a number with a fraction or an
+    /// Skips the rest of an integer, after its first byte. After a number with a fraction or an
     /// exponent, the caller does not find the separator that it expects.
-    fn skip_number(&mut self, start: usize) -> Option<()> {
-        let number = self.bytes.get(start..)?;
-        let digits = number.strip_prefix(b"-").unwrap_or(number);
-        let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        self.at = start + (number.len() - digits.len()) + count;
-        (count == 1 || (count > 1 && digits.first() != Some(&b'0'))).then_some(())
+    #[inline(always)]
+    fn skip_number(&mut self, first: u8) -> Option<()> {
+        let first = if first == b'-' { self.take()? } else { first };
+        match first {
+            // No digit follows: the caller expects a separator.
+            b'0' => Some(()),
+            b'1'..=b'9' => {
+                while self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
+                    self.at += 1;
+                }
+                Some(())
+            }
+            _ => None,
+        }
     }
 
     fn skip_word(&mut self, rest: &str) -> Option<()> {

@@ -367,7 +367,7 @@ impl Connection {
     #[doc(hidden)]
     #[must_use]
     pub fn direct(&self) -> Option<Direct> {
-        let is_plain = self.is_ready() && !self.exchange.recorder.is_active();
+        let is_plain = self.is_ready() && !self.exchange.recorder.is_listening();
         is_plain.then(|| Direct::new(SHORT.min(self.settings.depth)))
     }
 
