@@ -5,6 +5,7 @@
 
 mod clients;
 mod decode;
+mod floor;
 mod measure;
 mod ours;
 mod serve;
@@ -27,9 +28,10 @@ const EVENTS: usize = 200_000;
 const JOBS: [(&str, usize); 4] =
     [("status", 20_000), ("flood", EVENTS), ("idle", 2_000), ("decode", 100)];
 
-const ROWS: [Row; 9] = [
+const ROWS: [Row; 10] = [
     Row { name: "raw", jobs: &["status", "flood", "idle", "decode"] },
     Row { name: "tokio-loop", jobs: &["status"] },
+    Row { name: "event-floor", jobs: &["flood"] },
     Row { name: "blocking", jobs: &["status", "flood", "idle", "decode"] },
     Row { name: "tokio", jobs: &["status", "flood", "idle"] },
     Row { name: "tokio-spawned", jobs: &["status"] },
@@ -55,6 +57,7 @@ fn run(name: &str, job: &str, count: usize, path: &str) -> Anything {
         ("tokio", _) => ours::tokio(job, count, path)?,
         ("tokio-spawned", _) => ours::tokio_spawned(count, path)?,
         ("raw", _) => clients::raw(job, count, path)?,
+        ("event-floor", _) => floor::events(count, path)?,
         ("tokio-loop", _) => clients::tokio_loop(count, path)?,
         ("qapi", _) => clients::qapi(job, count, path)?,
         ("qapi-tokio", _) => clients::qapi_tokio(job, count, path)?,

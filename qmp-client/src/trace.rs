@@ -59,6 +59,12 @@ mod enabled {
             Self(self.0.clone().or_else(|| Some(address.to_string().into())))
         }
 
+        /// Returns whether anything listens to the arrival of events.
+        #[cfg(feature = "blocking")]
+        pub(crate) fn is_traced(&self) -> bool {
+            enabled!(target: "qmp_client", Level::DEBUG)
+        }
+
         /// Records the arrival of an event. A name that QEMU would not give one is not shown, since a
         /// server may repeat a password in it.
         pub(crate) fn event(&self, name: &str) {
@@ -186,6 +192,11 @@ mod disabled {
         #[cfg(any(feature = "blocking", feature = "tokio"))]
         pub(crate) fn or_address(&self, _: &Address) -> Self {
             Self(())
+        }
+
+        #[cfg(feature = "blocking")]
+        pub(crate) fn is_traced(&self) -> bool {
+            false
         }
 
         pub(crate) fn event(&self, _: &str) {}

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use qmp_types::Timestamp;
+
 use crate::garbage::{Garbage, SNIPPET};
 use crate::id::CallId;
 use crate::line::{self, Line};
@@ -18,6 +20,9 @@ use crate::separator::{Beginning, beginning};
 const SMALL: usize = 4 * 1024;
 /// The most that a read asks for, unless a message is larger.
 const LARGE: usize = 64 * 1024;
+
+/// The bytes that are checked for UTF-8 at once when events are taken directly.
+const WINDOW: usize = 8 * 1024;
 
 /// The largest buffer that is kept when it is empty.
 const LARGEST_KEPT: usize = 1 << 20;
@@ -31,6 +36,23 @@ pub(crate) enum Frame {
     Garbage(Garbage, Option<CallId>),
     /// The message that is arriving exceeds the limit.
     TooLarge,
+}
+
+/// The right to take events from an input directly, without the connection: see
+/// [`Input::take_events`]. [`Connection::direct`](crate::Connection::direct) gives it.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Direct {
+    /// The length of the longest event, in bytes.
+    longest: usize,
+    /// The bytes that may still be taken.
+    left: usize,
+}
+
+impl Direct {
+    pub(crate) fn new(longest: usize) -> Self {
+        Self { longest, left: LARGE }
+    }
 }
 
 /// A line of garbage that is still arriving: its first and last bytes, and its length so far.
@@ -160,18 +182,67 @@ impl Input {
         &self.buffer[place]
     }
 
-    /// Takes the next message by the fast path, if it is a complete line of at most `longest`
-    /// bytes that the fast path understands.
+    /// Takes the next message by the fast path, if it is complete, has at most `longest` bytes, and the
+    /// fast path understands it.
     pub(crate) fn line(&mut self, longest: usize) -> Option<Line> {
-        if self.junk.is_some() || self.scanned > 0 {
+        if !self.may_be_short(longest) {
             return None;
         }
         self.skip_space();
-        let rest = &self.buffer[self.start..self.end];
-        let length = newline(&rest[..rest.len().min(longest).min(self.limit)])?;
-        let line = line::read(&self.buffer[..self.start + length], self.start)?;
+        let end = self.end.min(self.start.saturating_add(longest.min(self.limit)));
+        let line = line::read(&self.buffer[..end], self.start)?;
         self.take(line.place.len());
         Some(line)
+    }
+
+    /// Returns whether the fast path may find a complete message of at most `longest` bytes. One whose
+    /// beginning was scanned by an earlier call is read again only if it may have ended since.
+    fn may_be_short(&self, longest: usize) -> bool {
+        let fresh = || self.buffer[self.start + self.scanned..self.end].contains(&b'}');
+        self.junk.is_none() && (self.scanned == 0 || (self.scanned < longest && fresh()))
+    }
+
+    /// Takes events directly, without the connection, while they come one after the other in the form
+    /// that QEMU writes. `decode` gets the name of an event, its time, and the text that begins with its
+    /// data, and returns the event with the length of its data. Each event is passed to `take`, with the
+    /// bytes of its name and its data.
+    ///
+    /// The first message that is anything else, and the first for which `decode` returns `None`, is left
+    /// to [`Connection::next`](crate::Connection::next).
+    #[doc(hidden)]
+    pub fn take_events<T>(
+        &mut self,
+        mut direct: Direct,
+        mut decode: impl FnMut(&str, Timestamp, &str) -> Option<(T, usize)>,
+        mut take: impl FnMut(T, usize),
+    ) {
+        let longest = direct.longest.min(self.limit);
+        if !self.may_be_short(longest) {
+            return;
+        }
+        while direct.left > 0 {
+            self.skip_space();
+            let rest = &self.buffer[self.start..self.end];
+            if !rest.starts_with(line::EVENT) {
+                return;
+            }
+            let text = utf8_beginning(&rest[..rest.len().min(WINDOW).min(direct.left)]);
+            let mut at = 0;
+            loop {
+                let space = text.as_bytes()[at..].iter().take_while(|byte| **byte <= b' ').count();
+                let rest = text.get(at + space..).unwrap_or_default();
+                let Some(found) = line::decode_event(rest, longest, &mut decode) else { break };
+                at += space + found.length;
+                // Taken once, even if `decode` panics at the next one.
+                self.start += space + found.length;
+                (self.scanned, self.scanner) = (0, Scanner::default());
+                take(found.event, found.size);
+            }
+            if at == 0 {
+                return;
+            }
+            direct.left = direct.left.saturating_sub(at);
+        }
     }
 
     /// Takes the next thing in the buffer. The place it refers to is valid until the next call of
@@ -318,6 +389,14 @@ impl Input {
         let garbage = self.unfinished()?;
         let id = self.junk.take().and_then(|junk| id_at_end(&junk.ending));
         Some(Frame::Garbage(garbage, id))
+    }
+}
+
+/// Returns the bytes up to the first that are not UTF-8, as text.
+fn utf8_beginning(bytes: &[u8]) -> &str {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
     }
 }
 

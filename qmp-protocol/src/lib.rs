@@ -134,6 +134,8 @@ pub use event::{Occurrence, RawEvent};
 pub use garbage::Garbage;
 pub use id::CallId;
 pub use incoming::{Dropped, Incoming, Traffic};
+#[doc(hidden)]
+pub use input::Direct;
 pub use input::Input;
 pub use output::{Descriptor, Output};
 pub use printable::{Excerpt, Printable};
@@ -143,6 +145,9 @@ pub use service::Service;
 pub use settings::{Dialect, Settings};
 pub use submission::Submission;
 pub use transcript::{Direction, Transcript};
+// Clients keep text that has been checked.
+#[doc(hidden)]
+pub use raw_value::from_checked as raw_value;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

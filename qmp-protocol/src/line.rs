@@ -15,6 +15,9 @@ use crate::id::CallId;
 /// The nesting of data that the fast path accepts: each level takes stack.
 const DEPTH: u8 = 32;
 
+/// The first bytes of an event, as QEMU writes it.
+pub(crate) const EVENT: &[u8; 26] = b"{\"timestamp\": {\"seconds\": ";
+
 /// A message that the fast path has read, as places in the buffer. Whether the text at them is
 /// UTF-8 has not been checked.
 #[derive(Debug)]
@@ -38,27 +41,57 @@ pub(crate) fn read(bytes: &[u8], start: usize) -> Option<Line> {
 /// Reads an event in the order of members and with the spaces that QEMU writes.
 fn read_event(bytes: &[u8], start: usize) -> Option<Line> {
     let mut text = Text { bytes, at: start };
-    text.literal(b"{\"timestamp\": {\"seconds\": ")?;
-    let seconds = i64::try_from(text.digits()?).ok()?;
-    text.literal(b", \"microseconds\": ")?;
-    let microseconds = i64::try_from(text.digits()?).ok()?;
-    text.literal(b"}, \"event\": \"")?;
-    let name = text.at;
-    text.skip_string()?;
-    let name = name..text.at - 1;
-    let data = match text.take()? {
-        b'}' => None,
-        b',' => {
-            text.literal(b" \"data\": ")?;
-            let data = text.value()?;
-            text.byte(b'}')?;
-            Some(data)
-        }
-        _ => return None,
+    let Head { name, timestamp, has_data } = text.head()?;
+    let data = if has_data {
+        let data = text.value()?;
+        text.byte(b'}')?;
+        Some(data)
+    } else {
+        None
     };
-    let mut timestamp = Timestamp::UNKNOWN;
-    (timestamp.seconds, timestamp.microseconds) = (seconds, microseconds);
     Some(Line { place: start..text.at, message: Message::Event { name, data, timestamp } })
+}
+
+/// An event whose data a function of the caller has read.
+pub(crate) struct Decoded<T> {
+    pub(crate) event: T,
+    /// The length of the whole message.
+    pub(crate) length: usize,
+    /// The bytes of the name and the data.
+    pub(crate) size: usize,
+}
+
+/// Reads an event as [`read_event`] does, if it has at most `longest` bytes. `decode` gets the name, the
+/// time, and the text that begins with the data, and returns the event with the length of its data.
+pub(crate) fn decode_event<T>(
+    text: &str,
+    longest: usize,
+    decode: impl FnOnce(&str, Timestamp, &str) -> Option<(T, usize)>,
+) -> Option<Decoded<T>> {
+    let mut reader = Text { bytes: text.as_bytes(), at: 0 };
+    let Head { name, timestamp, has_data } = reader.head()?;
+    let name = text.get(name)?;
+    let (event, size) = if has_data {
+        // Whatever the data is, no more than this is read.
+        let end = (0..=text.len().min(longest)).rev().find(|end| text.is_char_boundary(*end))?;
+        let data = text.get(reader.at..end)?;
+        // Data that is not an object is the general parser's.
+        let (event, length) = data.starts_with('{').then(|| decode(name, timestamp, data))??;
+        reader.at += length;
+        reader.byte(b'}')?;
+        (event, name.len() + length)
+    } else {
+        (decode(name, timestamp, "{}")?.0, name.len())
+    };
+    let length = reader.at;
+    (length <= longest).then_some(Decoded { event, length, size })
+}
+
+/// An event up to its data.
+struct Head {
+    name: Range<usize>,
+    timestamp: Timestamp,
+    has_data: bool,
 }
 
 fn read_in_any_order(bytes: &[u8], start: usize) -> Option<Line> {
@@ -97,6 +130,30 @@ struct Text<'t> {
 }
 
 impl Text<'_> {
+    /// Takes an event up to its data, or all of one without data, as QEMU writes it.
+    #[inline]
+    fn head(&mut self) -> Option<Head> {
+        self.literal(EVENT)?;
+        let seconds = i64::try_from(self.digits()?).ok()?;
+        self.literal(b", \"microseconds\": ")?;
+        let microseconds = i64::try_from(self.digits()?).ok()?;
+        self.literal(b"}, \"event\": \"")?;
+        let name = self.at;
+        self.skip_string()?;
+        let name = name..self.at - 1;
+        let has_data = match self.take()? {
+            b'}' => false,
+            b',' => {
+                self.literal(b" \"data\": ")?;
+                true
+            }
+            _ => return None,
+        };
+        let mut timestamp = Timestamp::UNKNOWN;
+        (timestamp.seconds, timestamp.microseconds) = (seconds, microseconds);
+        Some(Head { name, timestamp, has_data })
+    }
+
     /// Takes the next byte.
     #[inline(always)]
     fn take(&mut self) -> Option<u8> {
@@ -210,12 +267,13 @@ impl Text<'_> {
     }
 
     /// Skips the value that begins with this byte, and checks that it is valid.
+    #[inline(always)]
     fn skip_value(&mut self, first: u8, depth: u8) -> Option<()> {
         match first {
             b'"' => self.skip_string(),
-            b'-' | b'0'..=b'9' => self.skip_number(self.at - 1),
-            b'{' => self.skip_items(b'}', depth.checked_sub(1)?),
-            b'[' => self.skip_items(b']', depth.checked_sub(1)?),
+            b'-' | b'0'..=b'9' => self.skip_number(first),
+            b'{' => self.skip_object(depth.checked_sub(1)?),
+            b'[' => self.skip_array(depth.checked_sub(1)?),
             b't' => self.skip_word("rue"),
             b'f' => self.skip_word("alse"),
             b'n' => self.skip_word("ull"),
@@ -223,22 +281,34 @@ impl Text<'_> {
         }
     }
 
-    fn skip_items(&mut self, end: u8, depth: u8) -> Option<()> {
+    fn skip_object(&mut self, depth: u8) -> Option<()> {
         let mut first = self.next()?;
-        if first == end {
+        if first == b'}' {
             return Some(());
         }
         loop {
-            if end == b'}' {
-                (first == b'"').then_some(())?;
-                self.skip_string()?;
-                self.byte(b':')?;
-                first = self.next()?;
-            }
+            (first == b'"').then_some(())?;
+            self.skip_string()?;
+            self.byte(b':')?;
+            first = self.next()?;
             self.skip_value(first, depth)?;
             match self.next()? {
                 b',' => first = self.next()?,
-                last => return (last == end).then_some(()),
+                last => return (last == b'}').then_some(()),
+            }
+        }
+    }
+
+    fn skip_array(&mut self, depth: u8) -> Option<()> {
+        let mut first = self.next()?;
+        if first == b']' {
+            return Some(());
+        }
+        loop {
+            self.skip_value(first, depth)?;
+            match self.next()? {
+                b',' => first = self.next()?,
+                last => return (last == b']').then_some(()),
             }
         }
     }
@@ -250,14 +320,22 @@ impl Text<'_> {
         (self.take()? == b'"').then_some(())
     }
 
-    /// Skips the rest of the integer that begins at `start`. After a number with a fraction or an
+    /// Skips the rest of an integer, after its first byte. After a number with a fraction or an
     /// exponent, the caller does not find the separator that it expects.
-    fn skip_number(&mut self, start: usize) -> Option<()> {
-        let number = self.bytes.get(start..)?;
-        let digits = number.strip_prefix(b"-").unwrap_or(number);
-        let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        self.at = start + (number.len() - digits.len()) + count;
-        (count == 1 || (count > 1 && digits.first() != Some(&b'0'))).then_some(())
+    #[inline(always)]
+    fn skip_number(&mut self, first: u8) -> Option<()> {
+        let first = if first == b'-' { self.take()? } else { first };
+        match first {
+            // No digit follows: the caller expects a separator.
+            b'0' => Some(()),
+            b'1'..=b'9' => {
+                while self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
+                    self.at += 1;
+                }
+                Some(())
+            }
+            _ => None,
+        }
     }
 
     fn skip_word(&mut self, rest: &str) -> Option<()> {

@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 /// `RawValue` is deserialized from what serde_json's own reader shows to its visitor: a map with one
 /// entry, the name that was asked for and the text. Should that ever change, the result is `None`,
 /// and messages take the slow path.
-pub(crate) fn from_checked(text: &str) -> Option<&RawValue> {
+#[must_use]
+pub fn from_checked(text: &str) -> Option<&RawValue> {
     Deserialize::deserialize(Checked(text)).ok()
 }
 

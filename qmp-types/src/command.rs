@@ -59,6 +59,18 @@ pub trait Vocabulary: Sized {
     /// Fails if the event is in the vocabulary and the data does not fit its type.
     fn decode(name: &str, data: Option<&RawValue>) -> Result<Self, DecodeError>;
 
+    /// Decodes the data that a text begins with, and returns the event with the length of its data.
+    /// `None` leaves the event to [`decode`](Self::decode), as for one that is not in the vocabulary,
+    /// or whose data does not fit its type.
+    ///
+    /// Clients call this to read an event and its data in one pass.
+    #[doc(hidden)]
+    #[must_use]
+    fn decode_beginning(name: &str, text: &str) -> Option<(Self, usize)> {
+        let _ = (name, text);
+        None
+    }
+
     /// Returns the name of the event on the wire.
     fn name(&self) -> &str;
 }

@@ -1,6 +1,5 @@
 //! A call that is being built.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use super::undo::Undo;
 use super::wait::Wait;
 use crate::error::{Error, Result};
 use crate::inbox::SubscriptionId;
+use crate::queue::{Journal, Names};
 use crate::trace::CallTrace;
 use qmp_protocol::{Occurrence, RawEvent};
 
@@ -186,7 +186,8 @@ struct Pursuit<'a, T, E, W> {
     trace: CallTrace,
     reply: Option<T>,
     events: Option<SubscriptionId>,
-    taken: VecDeque<RawEvent>,
+    taken: Journal,
+    names: Names,
     wanted: W,
     event: Option<E>,
     /// The number of events that were dropped, any of which may have been the one.
@@ -201,8 +202,9 @@ impl<'a, T, E, W> Pursuit<'a, T, E, W> {
         trace: CallTrace,
         wanted: W,
     ) -> Self {
-        let (reply, event, taken) = (None, None, VecDeque::new());
-        Self { handle, for_reply, trace, reply, events, taken, wanted, event, lagged: 0 }
+        let (reply, event) = (None, None);
+        let (taken, names) = (Journal::default(), Names::default());
+        Self { handle, for_reply, trace, reply, events, taken, names, wanted, event, lagged: 0 }
     }
 }
 
@@ -217,14 +219,13 @@ where
         let Some(id) = self.events.filter(|_| self.event.is_none()) else { return is_new };
         loop {
             match state.inbox.subscriptions.take(id, &mut self.taken) {
-                Ok(Some(event)) => self.taken.push_front(event),
                 // The events that are left may still contain it.
                 Err(Error::Lagged(count)) => {
                     self.lagged += count;
                     is_new = true;
                     continue;
                 }
-                Ok(None) | Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
             return is_new || !self.taken.is_empty();
         }
@@ -240,8 +241,8 @@ where
             }
         }
         while self.event.is_none() {
-            let Some(event) = self.taken.pop_front() else { break };
-            match (self.wanted)(&event) {
+            let Some(taken) = self.taken.pop() else { break };
+            match (self.wanted)(&taken.into_raw(&mut self.names)) {
                 Some(Ok(found)) => self.event = Some(found),
                 Some(Err(error)) => return Some(Err(error)),
                 None => {}

@@ -1,17 +1,18 @@
 //! Subscriptions to events.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use qmp_protocol::{Deadline, Timeout, WaitedFor};
+use qmp_protocol::{Deadline, Direct, Input, Timeout, WaitedFor};
 
+use super::burst::Burst;
 use super::shared::Handle;
 use super::state::State;
-use super::wait::Until;
-use crate::error::Result;
+use super::wait::Wait;
+use crate::error::{Error, Result};
 use crate::inbox::{Predicate, SubscriptionId};
-use crate::selector::Selector;
+use crate::queue::{EventCapacity, Journal, Names, Tally};
+use crate::selector::{DecodeBeginning, Selector};
 use qmp_protocol::RawEvent;
 
 /// A subscription to events, from the moment at which it was created. It is an [`Iterator`], too.
@@ -27,8 +28,11 @@ use qmp_protocol::RawEvent;
 pub struct Events<T = RawEvent> {
     handle: Handle,
     id: SubscriptionId,
+    /// Taken from the input, and not given out yet. These are older than those of the queue.
+    burst: Burst<T>,
     /// Taken from the queue all at once, and not given out yet.
-    taken: VecDeque<RawEvent>,
+    taken: Journal,
+    names: Names,
     selector: Selector<T>,
     ended: bool,
 }
@@ -43,7 +47,8 @@ impl<T> Events<T> {
     pub(super) fn new(handle: Handle, selector: Selector<T>) -> Self {
         let capacity = handle.options.event_queue();
         let id = handle.lock().inbox.subscriptions.add(selector.name, capacity, None);
-        Self { handle, id, taken: VecDeque::new(), selector, ended: false }
+        let (burst, taken, names) = (Burst::new(), Journal::default(), Names::default());
+        Self { handle, id, burst, taken, names, selector, ended: false }
     }
 
     /// Takes only those events that satisfy a predicate. All others take no room in the queue,
@@ -55,6 +60,7 @@ impl<T> Events<T> {
     where
         T: 'static,
     {
+        self.burst.retain(&mut predicate);
         let test = self.selector.test;
         let mut predicate = Predicate::new(move |event| test(event, &mut predicate));
         self.taken.retain(|event| predicate.holds(event));
@@ -67,41 +73,45 @@ impl<T> Events<T> {
     /// `None` follows.
     #[expect(clippy::should_implement_trait, reason = "it is the same as the iterator's")]
     pub fn next(&mut self) -> Option<Result<T>> {
-        self.next_before(None)
+        self.next_item(None)
     }
 
     /// Waits for the next event until a deadline. When the deadline passes, the item is an error
     /// ([`Error::is_timeout`](crate::Error::is_timeout)), and the subscription goes on. A duration
     /// of zero takes only what has arrived.
     pub fn next_within(&mut self, within: Duration) -> Option<Result<T>> {
-        self.next_before(Deadline::after(Instant::now(), within))
+        self.next_item(Some(within))
     }
 
-    fn next_before(&mut self, deadline: Option<Deadline>) -> Option<Result<T>> {
+    fn next_item(&mut self, within: Option<Duration>) -> Option<Result<T>> {
+        // The clock is read when there is something to wait for.
+        let mut deadline = None;
         while !self.ended {
-            let event = match self.taken.pop_front() {
-                Some(event) => event,
-                None => match self.wait(deadline) {
-                    Ok(event) => event,
-                    Err(error) => {
-                        self.ended = error.is_closed();
-                        return Some(Err(error));
-                    }
-                },
-            };
-            if let Some(item) = (self.selector.decode)(event) {
+            if let Some(item) = self.burst.next() {
                 return Some(item);
+            }
+            if let Some(event) = self.taken.pop() {
+                match self.selector.decode(event, &mut self.names) {
+                    Some(item) => return Some(item),
+                    None => continue,
+                }
+            }
+            let deadline =
+                *deadline.get_or_insert_with(|| Deadline::after(Instant::now(), within?));
+            if let Err(error) = self.wait(deadline) {
+                self.ended = error.is_closed();
+                return Some(Err(error));
             }
         }
         None
     }
 
-    fn wait(&mut self, deadline: Option<Deadline>) -> Result<RawEvent> {
-        let Self { handle, id, taken, .. } = self;
-        let mut look =
-            Until::new(|state: &mut State| state.inbox.subscriptions.take(*id, taken).transpose());
-        if let Some(event) = handle.wait(deadline.map(|deadline| deadline.at), &mut look) {
-            return event;
+    /// Waits until there are events in the burst or taken from the queue.
+    fn wait(&mut self, deadline: Option<Deadline>) -> Result<()> {
+        let Self { handle, id, burst, taken, selector, .. } = self;
+        let mut look = Look { id: *id, burst, taken, decode: selector.beginning, lagged: None };
+        if let Some(found) = handle.wait(deadline.map(|deadline| deadline.at), &mut look) {
+            return found;
         }
         match (handle.ended(), deadline) {
             (None, Some(deadline)) => {
@@ -113,11 +123,53 @@ impl<T> Events<T> {
     }
 }
 
+/// A wait for events.
+struct Look<'e, T> {
+    id: SubscriptionId,
+    burst: &'e mut Burst<T>,
+    taken: &'e mut Journal,
+    decode: Option<DecodeBeginning<T>>,
+    /// The error that says how many events were dropped.
+    lagged: Option<Error>,
+}
+
+impl<T> Wait for Look<'_, T> {
+    type Found = Result<()>;
+
+    fn collect(&mut self, state: &mut State) -> bool {
+        if !self.burst.is_empty() {
+            return true;
+        }
+        match state.inbox.subscriptions.take(self.id, self.taken) {
+            Ok(arrived) => arrived,
+            Err(error) => {
+                self.lagged = Some(error);
+                true
+            }
+        }
+    }
+
+    fn examine(&mut self) -> Option<Result<()>> {
+        Some(self.lagged.take().map_or(Ok(()), Err))
+    }
+
+    fn subscription(&self) -> Option<SubscriptionId> {
+        self.decode.map(|_| self.id)
+    }
+
+    fn take_events(&mut self, input: &mut Input, direct: Direct, capacity: EventCapacity) -> Tally {
+        match self.decode {
+            Some(decode) => self.burst.take(input, direct, capacity, decode),
+            None => Tally::default(),
+        }
+    }
+}
+
 impl<T> Iterator for Events<T> {
     type Item = Result<T>;
 
     fn next(&mut self) -> Option<Result<T>> {
-        self.next_before(None)
+        self.next_item(None)
     }
 }
 

@@ -58,6 +58,7 @@
 //! # Ok::<(), qmp_client::Error>(())
 //! ```
 
+mod burst;
 mod call;
 mod client;
 mod connect;

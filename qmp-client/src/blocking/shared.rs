@@ -433,7 +433,7 @@ impl Shared {
     }
 
     /// Passes on everything that has arrived. The reply that `wait` waits for is decoded in place,
-    /// without the lock.
+    /// without the lock, and so are the events, if nothing else takes events.
     fn pass_on<'s, W: Wait>(
         &'s self,
         mut state: MutexGuard<'s, State>,
@@ -444,6 +444,14 @@ impl Shared {
         if let Some(end) = end {
             let refused = state.refused.take();
             state.end(refused.unwrap_or(end));
+        }
+        if let Some((id, direct, capacity)) = wait.subscription().and_then(|id| state.direct(id)) {
+            // What the input holds is out of sight meanwhile.
+            state.reads_locked = false;
+            drop(state);
+            let tally = wait.take_events(input, direct, capacity);
+            state = self.lock();
+            state.inbox.record_direct(id, tally);
         }
         loop {
             let wanted = loop {

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use qmp_protocol::{Connection, End, Input};
+use qmp_protocol::{Connection, Direct, End, Input};
 
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, SubscriptionId};
 use crate::options::Options;
+use crate::queue::EventCapacity;
 
 /// The part that the lock guards.
 #[derive(Debug)]
@@ -72,6 +73,16 @@ impl State {
             self.connection.output_lost();
         }
         self.connection.end(end);
+    }
+
+    /// Returns the right to take the events of a subscription from the input directly, and the limits of
+    /// its queue; `None` if anything else might take them, or look at them.
+    pub(super) fn direct(
+        &self,
+        id: SubscriptionId,
+    ) -> Option<(SubscriptionId, Direct, EventCapacity)> {
+        let capacity = self.inbox.direct(id)?;
+        Some((id, self.connection.direct()?, capacity))
     }
 
     /// Passes on everything that has arrived.

@@ -1,10 +1,12 @@
 //! The conditions that a thread waits for.
 
-use qmp_protocol::CallId;
+use qmp_protocol::{CallId, Direct, Input};
 use serde_json::value::RawValue;
 
 use super::state::State;
 use crate::error::Result;
+use crate::inbox::SubscriptionId;
+use crate::queue::{EventCapacity, Tally};
 
 /// The object of a wait. A thread takes what concerns it while it holds the lock, and examines it
 /// after the lock is released, since that may run the caller's code.
@@ -25,6 +27,17 @@ pub(super) trait Wait {
 
     /// Takes that reply. No lock is held, but no other thread can read meanwhile.
     fn receive(&mut self, _: Result<&RawValue>) {}
+
+    /// Returns the subscription whose events this wait can take from the input.
+    fn subscription(&self) -> Option<SubscriptionId> {
+        None
+    }
+
+    /// Takes events from the input, as many as a queue of this capacity would hold. No lock is held, but
+    /// no other thread can read meanwhile.
+    fn take_events(&mut self, _: &mut Input, _: Direct, _: EventCapacity) -> Tally {
+        Tally::default()
+    }
 
     /// Returns whether only a reply is waited for, which is mostly quick.
     fn is_quick(&self) -> bool {

@@ -13,6 +13,8 @@ use qmp_protocol::{CallId, Connection, Error, Incoming};
 use serde_json::value::RawValue;
 
 use crate::options::Options;
+#[cfg(feature = "blocking")]
+use crate::queue::{EventCapacity, Tally};
 use crate::stats::{EventStats, Stats};
 use crate::trace::Monitor;
 
@@ -60,6 +62,25 @@ impl Inbox {
         self.budget.saturating_sub(self.waiters.held())
     }
 
+    /// Returns the limits of a subscription's queue, if an event that arrives need be shown to nothing but
+    /// this subscription, which takes all events of its name, and has taken all that arrived earlier.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn direct(&self, id: SubscriptionId) -> Option<EventCapacity> {
+        if self.monitor.is_traced() {
+            return None;
+        }
+        let mut capacity = self.subscriptions.direct(id)?;
+        capacity.bytes = capacity.bytes.min(self.room());
+        Some(capacity)
+    }
+
+    /// Counts the events that a subscription has taken from the input directly.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn record_direct(&mut self, id: SubscriptionId, tally: Tally) {
+        self.events += tally.arrived;
+        self.subscriptions.record_direct(id, tally);
+    }
+
     /// Passes on a message. Tasks to be woken are collected, for when the lock is released. Returns
     /// a reply that no caller waits for.
     pub(crate) fn deliver<'i>(
@@ -101,9 +122,8 @@ pub(crate) fn register(place: &mut Option<Waker>, cx: &Context<'_>) -> Option<Wa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::EventCapacity;
+    use crate::queue::Journal;
     use qmp_types::Timestamp;
-    use std::collections::VecDeque;
 
     /// Each subscription had a limit of its own, as large as a message may be.
     #[test]
@@ -120,9 +140,9 @@ mod tests {
         assert!(inbox.subscriptions.held() <= 10_000, "{}", inbox.subscriptions.held());
         // What is dropped is reported, and each has got the newest.
         for id in ids {
-            let mut more = VecDeque::new();
-            assert!(inbox.subscriptions.take(id, &mut more).is_err());
-            assert!(matches!(inbox.subscriptions.take(id, &mut more), Ok(Some(_))));
+            let mut taken = Journal::default();
+            assert!(inbox.subscriptions.take(id, &mut taken).is_err());
+            assert!(inbox.subscriptions.take(id, &mut taken).unwrap());
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Subscriptions to events, each with a queue of its own.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::task::{Context, Waker};
 use std::time::Instant;
@@ -11,7 +10,9 @@ use serde_json::value::RawValue;
 
 use super::register;
 use crate::error::Result;
-use crate::queue::{EventCapacity, EventQueue};
+#[cfg(feature = "blocking")]
+use crate::queue::Tally;
+use crate::queue::{EventCapacity, EventQueue, Journal};
 use qmp_protocol::RawEvent;
 
 /// A test that says which events are wanted.
@@ -178,21 +179,33 @@ impl Subscriptions {
         }
     }
 
-    /// Takes the next event of a subscription, and moves all others that have arrived into `more`.
+    /// Exchanges `taken`, which is empty, for the events of a subscription that have arrived. Returns
+    /// whether there are any.
     ///
     /// # Errors
     /// [`Error::Lagged`](crate::Error::Lagged), once, if events were dropped.
-    pub(crate) fn take(
-        &mut self,
-        id: SubscriptionId,
-        more: &mut VecDeque<RawEvent>,
-    ) -> Result<Option<RawEvent>> {
-        let Some(subscription) = self.get(id) else { return Ok(None) };
-        let event = subscription.events.pop()?;
-        if event.is_some() {
-            subscription.events.take_all(more);
+    pub(crate) fn take(&mut self, id: SubscriptionId, taken: &mut Journal) -> Result<bool> {
+        let Some(subscription) = self.get(id) else { return Ok(false) };
+        Ok(subscription.events.take(taken)?)
+    }
+
+    /// Returns the limits of the queue of this subscription, if it is the only one, takes all events of
+    /// its name, and has nothing to take.
+    #[cfg(feature = "blocking")]
+    pub(super) fn direct(&self, id: SubscriptionId) -> Option<EventCapacity> {
+        let [only] = &*self.subscriptions else { return None };
+        let is_plain = only.id == id && only.predicate.is_none() && only.fence.is_none();
+        if is_plain { only.events.unused() } else { None }
+    }
+
+    /// Counts the events that a subscription has taken from the input directly.
+    #[cfg(feature = "blocking")]
+    pub(super) fn record_direct(&mut self, id: SubscriptionId, tally: Tally) {
+        self.delivered += tally.arrived;
+        match self.get(id) {
+            Some(subscription) => subscription.events.record_direct(tally),
+            None => self.lagged += tally.dropped,
         }
-        Ok(event)
     }
 
     /// Registers a task that waits for an event until a deadline, and returns the waker that it

@@ -1,6 +1,5 @@
 //! Subscriptions to events.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,6 +10,7 @@ use qmp_protocol::{Deadline, Timeout, WaitedFor};
 use super::shared::Handle;
 use crate::error::{Error, Result};
 use crate::inbox::{Predicate, SubscriptionId};
+use crate::queue::{Journal, Names};
 use crate::selector::Selector;
 use qmp_protocol::RawEvent;
 
@@ -25,7 +25,8 @@ pub struct Events<T = RawEvent> {
     handle: Handle,
     id: SubscriptionId,
     /// Taken from the queue all at once, and not given out yet.
-    taken: VecDeque<RawEvent>,
+    taken: Journal,
+    names: Names,
     selector: Selector<T>,
     ended: bool,
 }
@@ -39,7 +40,8 @@ impl<T> fmt::Debug for Events<T> {
 impl<T> Events<T> {
     pub(super) fn new(handle: Handle, selector: Selector<T>) -> Self {
         let id = handle.subscribe(selector.name);
-        Self { handle, id, taken: VecDeque::new(), selector, ended: false }
+        let (taken, names) = (Journal::default(), Names::default());
+        Self { handle, id, taken, names, selector, ended: false }
     }
 
     /// Takes only those events that satisfy a predicate. All others take no room in the queue,
@@ -102,17 +104,15 @@ impl<T> Events<T> {
         }
         let at = deadline.map(|deadline| deadline.at);
         loop {
-            let next = match self.taken.pop_front() {
-                Some(event) => Ok(Some(event)),
-                None => ready!(self.handle.poll_event(self.id, at, &mut self.taken, cx)),
-            };
-            match next {
-                Ok(Some(event)) => {
-                    if let Some(item) = (self.selector.decode)(event) {
-                        return Poll::Ready(Some(item));
-                    }
+            if let Some(event) = self.taken.pop() {
+                match self.selector.decode(event, &mut self.names) {
+                    Some(item) => return Poll::Ready(Some(item)),
+                    None => continue,
                 }
-                Ok(None) => {
+            }
+            match ready!(self.handle.poll_event(self.id, at, &mut self.taken, cx)) {
+                Ok(true) => {}
+                Ok(false) => {
                     let waited_for = WaitedFor::Event { name: self.selector.name, command: None };
                     let timeout =
                         deadline.map(|deadline| Timeout::new(waited_for, deadline.within).into());

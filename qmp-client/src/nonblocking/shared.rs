@@ -1,12 +1,11 @@
 //! The state that the handles of a connection share with its driver.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
 use qmp_protocol::{
-    CallId, Closed, Connection, Deadline, Descriptor, EncodedRequest, End, Input, Misuse, RawEvent,
+    CallId, Closed, Connection, Deadline, Descriptor, EncodedRequest, End, Input, Misuse,
 };
 use qmp_types::Greeting;
 use serde_json::value::RawValue;
@@ -17,6 +16,7 @@ use super::ends::EndWaiters;
 use crate::error::{Error, Result, handshake_error};
 use crate::inbox::{Inbox, Predicate, SubscriptionId, register};
 use crate::options::Options;
+use crate::queue::Journal;
 use crate::stats::Stats;
 
 /// A connection: the part that never changes, and the part that the lock guards.
@@ -269,27 +269,27 @@ impl Handle {
         drop(removed);
     }
 
-    /// Takes the next event of a subscription, and moves all others into `more`. `None` means that
-    /// the deadline has passed.
+    /// Exchanges `taken`, which is empty, for the events of a subscription that have arrived. False
+    /// means that the deadline has passed.
     pub(super) fn poll_event(
         &self,
         id: SubscriptionId,
         deadline: Option<Instant>,
-        more: &mut VecDeque<RawEvent>,
+        taken: &mut Journal,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<RawEvent>>> {
+    ) -> Poll<Result<bool>> {
         let now = deadline.map(|_| self.now());
         let (driver, _replaced) = {
             let mut state = self.lock();
-            match state.inbox.subscriptions.take(id, more) {
-                Ok(None) => {}
+            match state.inbox.subscriptions.take(id, taken) {
+                Ok(false) => {}
                 found => return Poll::Ready(found),
             }
             if let Some(end) = state.connection.ended() {
                 return Poll::Ready(Err(Closed::new(None, end).into()));
             }
             if deadline.zip(now).is_some_and(|(at, now)| at <= now) {
-                return Poll::Ready(Ok(None));
+                return Poll::Ready(Ok(false));
             }
             let replaced = state.inbox.subscriptions.register(id, deadline, cx);
             (state.driver_to_wake(deadline), replaced)

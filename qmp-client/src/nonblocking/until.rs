@@ -1,10 +1,9 @@
 //! A call that also waits for an event.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use qmp_protocol::{Closed, Deadline, End, Request, Timeout, WaitedFor};
 
@@ -14,6 +13,7 @@ use super::shared::{Follow, Handle};
 use super::submitted::Submitted;
 use crate::error::{Error, Result};
 use crate::inbox::SubscriptionId;
+use crate::queue::{Journal, Names};
 use qmp_protocol::RawEvent;
 
 /// A call and an event that follows it, as a future; [`Call::until`](super::Call::until) creates
@@ -44,7 +44,8 @@ enum Stage<R> {
 struct Pursuit {
     submitted: Submitted,
     subscription: Option<SubscriptionId>,
-    taken: VecDeque<RawEvent>,
+    taken: Journal,
+    names: Names,
     deadline: Option<Deadline>,
 }
 
@@ -61,12 +62,12 @@ impl Pursuit {
 
     /// Takes the next event; `None` if the deadline has passed.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<RawEvent>>> {
-        if let Some(event) = self.taken.pop_front() {
-            return Poll::Ready(Ok(Some(event)));
+        if self.taken.is_empty() {
+            let Some(id) = self.subscription else { return Poll::Pending };
+            let at = self.deadline.map(|deadline| deadline.at);
+            ready!(self.submitted.handle().poll_event(id, at, &mut self.taken, cx))?;
         }
-        let Some(id) = self.subscription else { return Poll::Pending };
-        let at = self.deadline.map(|deadline| deadline.at);
-        self.submitted.handle().poll_event(id, at, &mut self.taken, cx)
+        Poll::Ready(Ok(self.taken.pop().map(|taken| taken.into_raw(&mut self.names))))
     }
 
     fn has_ended(&self) -> bool {
@@ -95,8 +96,8 @@ impl<R: Request, T, W: FnMut(&RawEvent) -> Option<Result<T>>> Until<R, T, W> {
         let deadline = draft.deadline();
         let follow = Follow::named(self.name);
         let (submitted, subscription) = draft.submit(deadline, follow, Parting::Abandon)?;
-        let taken = VecDeque::new();
-        self.stage = Stage::Submitted(Pursuit { submitted, subscription, taken, deadline });
+        let (taken, names) = (Journal::default(), Names::default());
+        self.stage = Stage::Submitted(Pursuit { submitted, subscription, taken, names, deadline });
         Ok(())
     }
 

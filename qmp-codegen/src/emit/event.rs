@@ -1,6 +1,8 @@
 //! Events: a struct of the data of each, and an enum of all of them.
 
-use proc_macro2::{Ident, TokenStream};
+use std::collections::BTreeMap;
+
+use proc_macro2::{Ident, Literal, TokenStream};
 use quote::quote;
 
 use super::command;
@@ -29,6 +31,7 @@ pub(crate) fn emit_any(plan: &Plan<'_>) -> TokenStream {
         plan.events.iter().map(|(event, _)| scope.camel(&event.definition.name)).collect();
     let names: Vec<_> = plan.events.iter().map(|(event, _)| &event.definition.name).collect();
     let types: Vec<_> = plan.events.iter().map(|(_, name)| quote!(events::#name)).collect();
+    let beginning = decode_beginning(&names, &variants);
     let docs = plan.events.iter().map(|(event, name)| {
         let doc = format!(" [`{}`](events::{name}).", event.definition.name);
         quote!(#[doc = #doc])
@@ -67,6 +70,8 @@ pub(crate) fn emit_any(plan: &Plan<'_>) -> TokenStream {
                 ::qmp_types::decode(data).map(|data| Self::Unknown { name: name.into(), data })
             }
 
+            #beginning
+
             #[inline]
             fn name(&self) -> &str {
                 match self {
@@ -74,6 +79,37 @@ pub(crate) fn emit_any(plan: &Plan<'_>) -> TokenStream {
                     Self::Unknown { name, .. } => name,
                 }
             }
+        }
+    }
+}
+
+/// Emits the function that reads an event in one pass. It looks at the length of the name first:
+/// comparing with every name would take longer than reading most events.
+fn decode_beginning(names: &[&String], variants: &[Ident]) -> TokenStream {
+    if names.is_empty() {
+        return TokenStream::new();
+    }
+    let mut lengths = BTreeMap::<usize, Vec<TokenStream>>::new();
+    for (name, variant) in names.iter().zip(variants) {
+        lengths.entry(name.len()).or_default().push(quote! {
+            if name == #name {
+                return ::qmp_types::decode_beginning(text)
+                    .map(|(event, length)| (Self::#variant(event), length));
+            }
+        });
+    }
+    let arms = lengths.iter().map(|(length, checks)| {
+        let length = Literal::usize_unsuffixed(*length);
+        quote!(#length => { #(#checks)* })
+    });
+    quote! {
+        #[inline]
+        fn decode_beginning(name: &str, text: &str) -> ::std::option::Option<(Self, usize)> {
+            match name.len() {
+                #(#arms)*
+                _ => {}
+            }
+            ::std::option::Option::None
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::error::{Closed, End, Error, ProtocolError, Timeout, WaitedFor};
 use crate::exchange::Exchange;
 use crate::id::CallId;
 use crate::incoming::{Dropped, Incoming, Traffic};
-use crate::input::{Frame, Input};
+use crate::input::{Direct, Frame, Input};
 use crate::message::not_qmp;
 use crate::negotiation::Negotiation;
 use crate::output::{Descriptor, Output};
@@ -359,6 +359,16 @@ impl Connection {
         };
         self.check_transcript();
         Some(incoming)
+    }
+
+    /// Returns the right to take the events that come next from the input directly, as [`next`](Self::next)
+    /// would give them out; `None` while messages are recorded, or have another meaning. It holds for
+    /// what has arrived, and until the next call of `next`.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn direct(&self) -> Option<Direct> {
+        let is_plain = self.is_ready() && !self.exchange.recorder.is_listening();
+        is_plain.then(|| Direct::new(SHORT.min(self.settings.depth)))
     }
 
     /// Takes the next call that has finished without a reply: it failed, expired, or succeeded

@@ -1,16 +1,17 @@
 //! The queue of events that no caller has taken yet.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+mod journal;
 
+use qmp_protocol::RawEvent;
 use qmp_types::Timestamp;
 use serde_json::value::RawValue;
 
 use crate::error::Error;
-use qmp_protocol::RawEvent;
+
+pub(crate) use journal::{Journal, Names, Taken};
 
 /// The memory of an event beside its name and its data, about, in bytes.
-const OVERHEAD: usize = 96;
+pub(crate) const OVERHEAD: usize = 96;
 
 /// The limits of a queue.
 #[derive(Clone, Copy, Debug)]
@@ -20,10 +21,22 @@ pub(crate) struct EventCapacity {
     pub(crate) bytes: usize,
 }
 
+/// The events that a subscription has taken without its queue, in numbers.
+#[cfg(feature = "blocking")]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    /// The number of events that have arrived.
+    pub(crate) arrived: u64,
+    /// The number of those that were dropped because of a limit.
+    pub(crate) dropped: u64,
+    /// The memory of the events that are kept, except for the first, which is given out at once.
+    pub(crate) held: usize,
+}
+
 /// Events that no caller has taken yet. When the queue is full, the oldest are dropped.
 #[derive(Debug)]
 pub(crate) struct EventQueue {
-    events: VecDeque<RawEvent>,
+    events: Journal,
     capacity: EventCapacity,
     /// The memory of all events.
     bytes: usize,
@@ -33,21 +46,11 @@ pub(crate) struct EventQueue {
     lagged: u64,
     /// The number of events that were dropped and reported.
     reported: u64,
-    /// The name of the last event: in a flood, the next one mostly has the same name, and shares it.
-    last: Option<Arc<str>>,
 }
 
 impl EventQueue {
     pub(crate) fn new(capacity: EventCapacity) -> Self {
-        Self {
-            events: VecDeque::new(),
-            capacity,
-            bytes: 0,
-            lent: 0,
-            lagged: 0,
-            reported: 0,
-            last: None,
-        }
+        Self { events: Journal::default(), capacity, bytes: 0, lent: 0, lagged: 0, reported: 0 }
     }
 
     pub(crate) fn push(&mut self, name: &str, data: Option<&RawValue>, timestamp: Timestamp) {
@@ -59,25 +62,16 @@ impl EventQueue {
                 return;
             }
         }
-        let name = match &self.last {
-            Some(last) if **last == *name => Arc::clone(last),
-            _ => Arc::clone(self.last.insert(name.into())),
-        };
         self.bytes += size;
-        self.events.push_back(RawEvent::new(name, data, timestamp));
-    }
-
-    fn take_oldest(&mut self) -> Option<RawEvent> {
-        let event = self.events.pop_front()?;
-        self.bytes -= size(&event);
-        Some(event)
+        self.events.push(name, data, timestamp);
     }
 
     /// Drops the oldest event, and returns whether there was one.
     pub(crate) fn drop_oldest(&mut self) -> bool {
-        let is_dropped = self.take_oldest().is_some();
-        self.lagged += u64::from(is_dropped);
-        is_dropped
+        let Some(size) = self.events.drop_oldest() else { return false };
+        self.bytes -= size + OVERHEAD;
+        self.lagged += 1;
+        true
     }
 
     /// Returns the memory of the events that can be dropped.
@@ -90,19 +84,40 @@ impl EventQueue {
         self.bytes + self.lent
     }
 
-    /// Takes the oldest event.
+    /// Exchanges `taken`, which is empty, for all events that have arrived. Returns whether there are
+    /// any.
     ///
     /// # Errors
     /// [`Error::Lagged`] first, once, if older events were dropped.
-    pub(crate) fn pop(&mut self) -> Result<Option<RawEvent>, Error> {
-        self.lent = 0;
-        match std::mem::take(&mut self.lagged) {
-            0 => Ok(self.take_oldest()),
-            count => {
-                self.reported += count;
-                Err(Error::Lagged(count))
-            }
+    pub(crate) fn take(&mut self, taken: &mut Journal) -> Result<bool, Error> {
+        if !taken.is_empty() {
+            return Ok(true);
         }
+        self.lent = 0;
+        let lagged = std::mem::take(&mut self.lagged);
+        if lagged > 0 {
+            self.reported += lagged;
+            return Err(Error::Lagged(lagged));
+        }
+        let Some(first) = self.events.first_size() else { return Ok(false) };
+        taken.clear();
+        std::mem::swap(&mut self.events, taken);
+        // The first is given out at once.
+        self.lent = std::mem::take(&mut self.bytes) - first - OVERHEAD;
+        Ok(true)
+    }
+
+    /// Returns the limits, if there is nothing to take.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn unused(&self) -> Option<EventCapacity> {
+        (self.events.is_empty() && self.lagged == 0).then_some(self.capacity)
+    }
+
+    /// Counts the events that the subscription has taken without this queue.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn record_direct(&mut self, tally: Tally) {
+        self.reported += tally.dropped;
+        self.lent = tally.held;
     }
 
     /// Returns the number of all events that were dropped because the queue was full.
@@ -110,30 +125,16 @@ impl EventQueue {
         self.lagged + self.reported
     }
 
-    /// Moves all events into `events`, if that is empty.
-    pub(crate) fn take_all(&mut self, events: &mut VecDeque<RawEvent>) {
-        if events.is_empty() {
-            std::mem::swap(&mut self.events, events);
-            self.lent = std::mem::take(&mut self.bytes);
-        }
-    }
-
     /// Removes those events for which `keep` returns false.
     pub(crate) fn retain(&mut self, keep: impl FnMut(&RawEvent) -> bool) {
         self.events.retain(keep);
-        self.bytes = self.events.iter().map(size).sum();
+        self.bytes = self.events.sizes().map(|size| size + OVERHEAD).sum();
     }
 
     /// Frees the memory of an empty queue.
     pub(crate) fn release(&mut self) {
-        if self.events.is_empty() {
-            self.events = VecDeque::new();
-        }
+        self.events.release();
     }
-}
-
-fn size(event: &RawEvent) -> usize {
-    event.size() + OVERHEAD
 }
 
 #[cfg(test)]
@@ -152,7 +153,16 @@ mod tests {
     }
 
     fn names(queue: &mut EventQueue) -> Vec<String> {
-        std::iter::from_fn(|| queue.pop().unwrap()).map(|event| event.name.to_string()).collect()
+        let mut taken = Journal::default();
+        assert_eq!(queue.take(&mut taken).unwrap(), !taken.is_empty());
+        std::iter::from_fn(|| taken.pop().map(|event| event.name.to_owned())).collect()
+    }
+
+    fn lagged(queue: &mut EventQueue) -> u64 {
+        match queue.take(&mut Journal::default()) {
+            Err(Error::Lagged(count)) => count,
+            _ => 0,
+        }
     }
 
     /// A few events may be as large as many.
@@ -162,14 +172,14 @@ mod tests {
         for name in ["A", "B", "C", "D"] {
             push(&mut queue, name, "123456789");
         }
-        assert!(matches!(queue.pop(), Err(Error::Lagged(1))));
+        assert_eq!(lagged(&mut queue), 1);
         push(&mut queue, "E", &"7".repeat(79));
-        assert!(matches!(queue.pop(), Err(Error::Lagged(1))));
+        assert_eq!(lagged(&mut queue), 1);
         assert_eq!(names(&mut queue), ["C", "D", "E"]);
 
         push(&mut queue, "F", "1");
         push(&mut queue, "G", &"7".repeat(100 + 3 * OVERHEAD));
-        assert!(matches!(queue.pop(), Err(Error::Lagged(2))));
+        assert_eq!(lagged(&mut queue), 2);
         assert!(names(&mut queue).is_empty());
     }
 
@@ -181,12 +191,10 @@ mod tests {
         }
         queue.retain(|event| &*event.name != "A");
         assert_eq!(queue.bytes, 50 + 2 * OVERHEAD);
-        queue.pop().unwrap().unwrap();
-        assert_eq!(queue.bytes, 25 + OVERHEAD);
-        // Those that were taken count until more are taken.
-        queue.take_all(&mut VecDeque::new());
+        // Those that were taken count until more are taken, except for the first.
+        assert_eq!(names(&mut queue), ["B", "C"]);
         assert_eq!((queue.queued(), queue.held()), (0, 25 + OVERHEAD));
-        assert!(queue.pop().unwrap().is_none());
+        assert!(names(&mut queue).is_empty());
         assert_eq!(queue.held(), 0);
     }
 
@@ -198,7 +206,7 @@ mod tests {
             push(&mut queue, &"X".repeat(30), "{}");
         }
         assert!(queue.bytes <= 100 + 3 * OVERHEAD, "{}", queue.bytes);
-        assert!(matches!(queue.pop(), Err(Error::Lagged(7))));
+        assert_eq!(lagged(&mut queue), 7);
     }
 
     #[test]
@@ -206,7 +214,7 @@ mod tests {
         let mut queue = queue(0, 0, 0);
         push(&mut queue, "A", "1");
         queue.push("B", None, Timestamp::UNKNOWN);
-        assert!(matches!(queue.pop(), Err(Error::Lagged(2))));
-        assert!(queue.pop().unwrap().is_none());
+        assert_eq!(lagged(&mut queue), 2);
+        assert!(names(&mut queue).is_empty());
     }
 }
