@@ -31,9 +31,15 @@ impl Recorder {
         std::mem::take(&mut self.panicked)
     }
 
+    /// Returns whether anything listens to the messages.
+    #[inline]
+    pub(crate) fn is_listening(&self) -> bool {
+        self.transcript.is_some() || is_traced()
+    }
+
     /// Records a message, with its secrets masked.
     pub(crate) fn record(&mut self, direction: Direction, message: &[u8]) {
-        if self.transcript.is_none() && !is_traced() {
+        if !self.is_listening() {
             return;
         }
         let message = message.trim_ascii();

@@ -71,6 +71,14 @@ pub fn decode<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, DecodeError
     json::from_str(text).map_err(|error| DecodeError::new(text, error))
 }
 
+/// Decodes the value that a text begins with, and returns it with its length in the text. `None` means
+/// that [`decode`] of the value alone must decide: mostly, it fails.
+#[doc(hidden)]
+#[must_use]
+pub fn decode_beginning<'de, T: Deserialize<'de>>(text: &'de str) -> Option<(T, usize)> {
+    json::beginning_of(text)
+}
+
 enum Level<'t> {
     Object { member: Option<&'t [u8]> },
     Array { index: usize },

@@ -73,7 +73,9 @@ pub use timestamp::Timestamp;
 pub use verbatim::Verbatim;
 pub use version::{Version, VersionTriple};
 
-// The client scans messages with it, too.
+// The client scans messages with these, too.
+#[doc(hidden)]
+pub use decode::decode_beginning;
 #[doc(hidden)]
 pub use json::plain_end;
 // Generated code refers to these crates.
