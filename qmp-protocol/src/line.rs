@@ -15,9 +15,6 @@ use crate::id::CallId;
 /// The nesting of data that the fast path accepts: each level takes stack.
 const DEPTH: u8 = 32;
 
-/// The beginning of a success response as QEMU writes it, before its value.
-pub(crate) const RETURN: &[u8; 11] = b"{\"return\": ";
-
 /// A message that the fast path has read, as places in the buffer. Whether the text at them is
 /// UTF-8 has not been checked.
 #[derive(Debug)]
@@ -38,6 +35,9 @@ pub(crate) fn read(bytes: &[u8], start: usize) -> Option<Line> {
     let usual = read_event(bytes, start).or_else(|| read_return(bytes, start));
     usual.or_else(|| read_in_any_order(bytes, start))
 }
+
+/// The beginning of a success response as QEMU writes it, before its value.
+pub(crate) const RETURN: &[u8; 11] = b"{\"return\": ";
 
 /// Reads a success response in the order of members and with the spaces that QEMU writes.
 fn read_return(bytes: &[u8], start: usize) -> Option<Line> {

@@ -1,6 +1,6 @@
 //! The conditions that a thread waits for.
 
-use qmp_protocol::CallId;
+use qmp_protocol::{CallId, Input};
 use serde_json::value::RawValue;
 
 use super::state::State;
@@ -25,6 +25,16 @@ pub(super) trait Wait {
 
     /// Takes that reply. No lock is held, but no other thread can read meanwhile.
     fn receive(&mut self, _: Result<&RawValue>) {}
+
+    /// Decodes the reply that is waited for, if that is all that has arrived, as if it were
+    /// [received](Self::receive). Returns its call: the connection decides whether the reply is taken.
+    /// No lock is held, but no other thread can read meanwhile.
+    fn decode_early(&mut self, _: &Input) -> Option<CallId> {
+        None
+    }
+
+    /// Forgets that reply, which goes the general way.
+    fn forget_early(&mut self) {}
 
     /// Returns whether only a reply is waited for, which is mostly quick.
     fn is_quick(&self) -> bool {
