@@ -64,6 +64,54 @@ pub async fn tokio_loop(count: usize, path: &str) -> Anything<f64> {
     task.await?
 }
 
+/// Does the same in two tasks of tokio, as clients do that receive events at any time: one task writes
+/// and waits, and another one reads. The lower bound of those.
+#[tokio::main(flavor = "current_thread")]
+pub async fn tokio_pair(count: usize, path: &str) -> Anything<f64> {
+    pair(count, path).await
+}
+
+async fn pair(count: usize, path: &str) -> Anything<f64> {
+    use std::sync::{Arc, Mutex, PoisonError};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::oneshot;
+    let (mut reader, mut writer) = tokio::net::UnixStream::connect(path).await?.into_split();
+    let waiting = Arc::new(Mutex::new(None::<oneshot::Sender<usize>>));
+    let waiter = Arc::clone(&waiting);
+    let mut buffer = vec![0; 64 * 1024];
+    reader.read(&mut buffer).await?;
+    writer.write_all(b"{\"execute\":\"qmp_capabilities\"}\n").await?;
+    reader.read(&mut buffer).await?;
+    tokio::spawn(async move {
+        while let Ok(length @ 1..) = reader.read(&mut buffer).await {
+            let waiter = waiter.lock().unwrap_or_else(PoisonError::into_inner).take();
+            waiter.map(|waiter| waiter.send(length));
+        }
+    });
+    let task = tokio::spawn(async move {
+        let meter = Meter::start();
+        for _ in 0..count {
+            let (sender, receiver) = oneshot::channel();
+            *waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+            writer.write_all(b"{\"execute\":\"query-status\",\"id\":1}\n").await?;
+            receiver.await?;
+        }
+        Anything::Ok(meter.each(count))
+    });
+    task.await?
+}
+
+/// Does the same while a timer is set, as with commands that have a deadline: the runtime looks at its
+/// timers and reads the clock whenever it waits. The lower bound of clients with deadlines.
+#[tokio::main(flavor = "current_thread")]
+pub async fn tokio_pair_timer(count: usize, path: &str) -> Anything<f64> {
+    let timer = tokio::spawn(tokio::time::sleep(Duration::from_secs(3600)));
+    tokio::task::yield_now().await;
+    let each = pair(count, path).await;
+    timer.abort();
+    each
+}
+
 pub fn qapi(job: &str, count: usize, path: &str) -> Anything<f64> {
     let stream = UnixStream::connect(path)?;
     let reader = std::io::BufReader::new(stream.try_clone()?);

@@ -28,9 +28,11 @@ const EVENTS: usize = 200_000;
 const JOBS: [(&str, usize); 4] =
     [("status", 20_000), ("flood", EVENTS), ("idle", 2_000), ("decode", 100)];
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 12] = [
     Row { name: "raw", jobs: &["status", "flood", "idle", "decode"] },
     Row { name: "tokio-loop", jobs: &["status"] },
+    Row { name: "tokio-pair", jobs: &["status"] },
+    Row { name: "tokio-pair-timer", jobs: &["status"] },
     Row { name: "event-floor", jobs: &["flood"] },
     Row { name: "blocking", jobs: &["status", "flood", "idle", "decode"] },
     Row { name: "tokio", jobs: &["status", "flood", "idle"] },
@@ -59,6 +61,8 @@ fn run(name: &str, job: &str, count: usize, path: &str) -> Anything {
         ("raw", _) => clients::raw(job, count, path)?,
         ("event-floor", _) => floor::events(count, path)?,
         ("tokio-loop", _) => clients::tokio_loop(count, path)?,
+        ("tokio-pair", _) => clients::tokio_pair(count, path)?,
+        ("tokio-pair-timer", _) => clients::tokio_pair_timer(count, path)?,
         ("qapi", _) => clients::qapi(job, count, path)?,
         ("qapi-tokio", _) => clients::qapi_tokio(job, count, path)?,
         _ => clients::qmp_rs(job, count, path)?,

@@ -170,6 +170,7 @@ mod selector;
 #[cfg(unix)]
 pub mod socket;
 mod stats;
+mod term;
 
 #[cfg(feature = "blocking")]
 pub mod blocking;

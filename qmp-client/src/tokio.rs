@@ -16,7 +16,7 @@ use std::io;
 use std::pin::Pin;
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -347,6 +347,8 @@ impl runtime::Sender for tcp::OwnedWriteHalf {
 #[derive(Debug, Default)]
 pub struct Clock {
     sleep: Option<Pin<Box<Sleep>>>,
+    /// The waker of the task that the timer wakes.
+    waker: Option<Waker>,
 }
 
 impl runtime::Clock for Clock {
@@ -361,11 +363,18 @@ impl runtime::Clock for Clock {
         // than the one before, and few deadlines ever pass.
         if sleep.deadline() > at {
             sleep.as_mut().reset(at);
+            self.waker = None;
         }
+        // The task is woken when the timer fires. Until then, there is nothing to look at.
+        let is_set = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_set && !sleep.is_elapsed() {
+            return Poll::Pending;
+        }
+        self.waker = Some(cx.waker().clone());
         loop {
             ready!(sleep.as_mut().poll(cx));
             if sleep.deadline() >= at {
-                self.sleep = None;
+                (self.sleep, self.waker) = (None, None);
                 return Poll::Ready(());
             }
             sleep.as_mut().reset(at);

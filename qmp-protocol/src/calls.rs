@@ -100,7 +100,9 @@ impl Calls {
     /// Removes the call in flight that is answered by a reply with this id.
     pub(crate) fn complete(&mut self, id: CallId) -> Option<Call> {
         let index = self.in_flight.iter().position(|call| call.id == id)?;
-        let call = self.in_flight.remove(index);
+        // Mostly it is the newest one, for which nothing moves.
+        let is_last = index + 1 == self.in_flight.len();
+        let call = if is_last { self.in_flight.pop()? } else { self.in_flight.remove(index) };
         self.in_flight_in_band -= usize::from(call.kind == Kind::InBand);
         self.in_flight_with_descriptors -= usize::from(call.has_descriptors);
         Some(call)
@@ -149,9 +151,20 @@ impl Calls {
         self.in_flight.iter().any(|call| call.id == id)
     }
 
+    /// Returns whether the command has been sent and not answered, and its caller waits for the reply.
+    pub(crate) fn is_awaited(&self, id: CallId) -> bool {
+        self.in_flight.iter().any(|call| call.id == id && !call.abandoned)
+    }
+
+    /// Returns whether there is a finished call whose caller has not been told.
+    #[inline]
+    pub(crate) fn has_finished(&self) -> bool {
+        !self.finished.is_empty()
+    }
+
     /// Returns whether the caller will still be told the result of this call.
     pub(crate) fn is_pending(&self, id: CallId) -> bool {
-        self.in_flight.iter().any(|call| call.id == id && !call.abandoned)
+        self.is_awaited(id)
             || self.queued.iter().any(|queued| queued.call.id == id)
             || self.finished.iter().any(|(finished, _)| *finished == id)
     }
@@ -161,6 +174,10 @@ impl Calls {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
+        // Mostly a single call is in flight.
+        if let ([call], true) = (&*self.in_flight, self.queued.is_empty()) {
+            return call.pending_deadline().map(|deadline| deadline.at);
+        }
         let queued = self.queued.iter().map(|queued| &queued.call);
         let calls = queued.chain(&self.in_flight);
         calls.filter_map(Call::pending_deadline).map(|deadline| deadline.at).min()
@@ -245,10 +262,10 @@ impl Calls {
     }
 
     pub(crate) fn release(&mut self) {
-        if self.queued.is_empty() {
+        if self.queued.is_empty() && self.queued.capacity() > 0 {
             self.queued = VecDeque::new();
         }
-        if self.finished.is_empty() {
+        if self.finished.is_empty() && self.finished.capacity() > 0 {
             self.finished = VecDeque::new();
         }
     }

@@ -6,6 +6,9 @@ use qmp_types::plain_end;
 
 use crate::id::CallId;
 
+/// The end of the line of a command.
+pub(crate) const LINE_END: &[u8; 1] = b"\n";
+
 /// How a command is executed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Kind {
@@ -50,10 +53,26 @@ pub(crate) fn encode(
     }
     if let Some(id) = id {
         out.extend_from_slice(b",\"id\":");
-        serde_json::to_writer(&mut *out, &id.number()).map_err(Some)?;
+        write_number(out, id.number());
     }
-    out.extend_from_slice(b"}\n");
+    out.push(b'}');
+    out.extend_from_slice(LINE_END);
     Ok(())
+}
+
+/// Appends a number in decimal digits.
+fn write_number(out: &mut Vec<u8>, number: u64) {
+    /// The digits of the largest number.
+    const MOST: usize = 20;
+    let (mut digits, mut first, mut rest) = ([b'0'; MOST], MOST, number);
+    for digit in digits.iter_mut().rev() {
+        *digit += u8::try_from(rest % 10).unwrap_or_default();
+        (first, rest) = (first - 1, rest / 10);
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[first..]);
 }
 
 /// Appends a string. The names of real commands need no escapes.
@@ -71,6 +90,15 @@ fn write_name(out: &mut Vec<u8>, name: &str) -> serde_json::Result<()> {
 #[allow(clippy::unwrap_used)] // tests
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_json() {
+        for number in [0, 1, 9, 10, 4_294_967_296, 9_999_999_999, u64::MAX - 1, u64::MAX] {
+            let mut out = b"x".to_vec();
+            write_number(&mut out, number);
+            assert_eq!(out, format!("x{number}").as_bytes());
+        }
+    }
 
     /// Every name is what serde_json makes of it, escapes or not.
     #[test]

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::call::{Call, QueuedCall};
 use crate::calls::Calls;
-use crate::encode::{Kind, WriteArguments, encode};
+use crate::encode::{Kind, LINE_END, WriteArguments, encode};
 use crate::error::{Error, Misuse, ProtocolError};
 use crate::garbage::Garbage;
 use crate::id::CallId;
@@ -160,12 +160,10 @@ impl Exchange {
     }
 
     /// Adds a call whose command has just been appended to the output.
-    fn add_in_flight(&mut self, call: Call) {
+    fn add_in_flight(&mut self, mut call: Call) {
         // Without what ends the line, the server may execute it all the same.
-        let end = self.output.end_position();
-        let bytes = self.output.end();
-        let blank = bytes.iter().rev().take_while(|byte| byte.is_ascii_whitespace()).count();
-        self.calls.add_in_flight(Call { end: end - blank as u64, ..call });
+        call.end = self.output.end_position() - LINE_END.len() as u64;
+        self.calls.add_in_flight(call);
     }
 
     /// Removes the call that is answered by a reply with this id, and sends what follows it.

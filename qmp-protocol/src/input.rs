@@ -192,6 +192,7 @@ impl Input {
         let end = self.end.min(self.start.saturating_add(longest.min(self.limit)));
         let line = line::read(&self.buffer[..end], self.start)?;
         self.take(line.place.len());
+        self.skip_line_end();
         Some(line)
     }
 
@@ -256,8 +257,7 @@ impl Input {
                 self.skip_space();
                 match &self.buffer[self.start..self.end] {
                     [] => {
-                        // The next message is rarely as large.
-                        self.release(LARGEST_KEPT);
+                        self.is_exhausted();
                         return None;
                     }
                     [b'{', ..] => {}
@@ -290,6 +290,39 @@ impl Input {
                 }
             }
         }
+    }
+
+    /// Returns everything that has arrived, if that is complete lines of at most `longest` bytes
+    /// together that nothing has been made of yet.
+    pub(crate) fn short_lines(&self, longest: usize) -> Option<&[u8]> {
+        let rest = &self.buffer[self.start..self.end];
+        let is_usual = self.junk.is_none() && self.scanned == 0 && rest.last() == Some(&b'\n');
+        (is_usual && rest.len() <= longest.min(self.limit)).then_some(rest)
+    }
+
+    /// Discards everything that has arrived: it was a message, and what separates messages.
+    pub(crate) fn take_all(&mut self) {
+        self.take(self.end - self.start);
+    }
+
+    /// Returns whether nothing is left, and frees a large buffer if so.
+    #[inline]
+    pub(crate) fn is_exhausted(&mut self) -> bool {
+        let exhausted = self.is_empty();
+        if exhausted {
+            // The next message is rarely as large.
+            self.release(LARGEST_KEPT);
+        }
+        exhausted
+    }
+
+    #[inline]
+    fn skip_line_end(&mut self) {
+        self.start += match &self.buffer[self.start..self.end] {
+            [b'\r', b'\n', ..] => 2,
+            [b'\n', ..] => 1,
+            _ => 0,
+        };
     }
 
     /// Returns whether garbage has begun to arrive that an error shows in full: a longer line is not

@@ -125,6 +125,8 @@ mod sync;
 mod transcript;
 
 pub use connection::Connection;
+#[doc(hidden)]
+pub use connection::EarlyReply;
 pub use deadline::Deadline;
 pub use encode::{Kind, WriteArguments};
 pub use error::{

@@ -35,7 +35,28 @@ pub(crate) enum Message {
 
 /// Reads the message that begins at `start`; `None` if anything about it is unusual.
 pub(crate) fn read(bytes: &[u8], start: usize) -> Option<Line> {
-    read_event(bytes, start).or_else(|| read_in_any_order(bytes, start))
+    let usual = read_event(bytes, start).or_else(|| read_return(bytes, start));
+    usual.or_else(|| read_in_any_order(bytes, start))
+}
+
+/// The beginning of a success response as QEMU writes it, before its value.
+pub(crate) const RETURN: &[u8; 11] = b"{\"return\": ";
+
+/// Reads a success response in the order of members and with the spaces that QEMU writes.
+fn read_return(bytes: &[u8], start: usize) -> Option<Line> {
+    let mut text = Text { bytes, at: start };
+    text.literal(RETURN)?;
+    let value = text.value()?;
+    let id = text.id_and_end()?;
+    Some(Line { place: start..text.at, message: Message::Return { id, value } })
+}
+
+/// Reads the end of a success response as QEMU writes it, after its value: the id, the bracket, and
+/// the white space after that, which must be all that is left.
+pub(crate) fn read_end(bytes: &[u8], start: usize) -> Option<CallId> {
+    let mut text = Text { bytes, at: start };
+    let id = text.id_and_end()?;
+    text.next().is_none().then_some(id)
 }
 
 /// Reads an event in the order of members and with the spaces that QEMU writes.
@@ -199,6 +220,15 @@ impl Text<'_> {
     fn literal<const N: usize>(&mut self, wanted: &[u8; N]) -> Option<()> {
         let found = self.bytes.get(self.at..)?.first_chunk::<N>()?;
         (found == wanted).then(|| self.at += N)
+    }
+
+    /// Takes the id of a success response and the bracket after it, as QEMU writes them.
+    #[inline(always)]
+    fn id_and_end(&mut self) -> Option<CallId> {
+        self.literal(b", \"id\": ")?;
+        let id = self.digits()?;
+        self.literal(b"}")?;
+        Some(CallId::from_number(id))
     }
 
     /// Takes an integer of at most 18 digits, without a sign.

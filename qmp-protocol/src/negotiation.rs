@@ -130,6 +130,11 @@ impl Negotiation {
         std::mem::take(&mut self.is_probing).then_some(Late::Probe)
     }
 
+    /// Returns whether an answer to the probe may still arrive.
+    pub(crate) fn is_probing(&self) -> bool {
+        self.is_probing
+    }
+
     /// Expects no answer to the probe any more: a later command has been answered.
     pub(crate) fn forget_probe(&mut self) {
         self.is_probing = false;

@@ -78,8 +78,12 @@ impl Output {
     }
 
     /// Returns the bytes to send next, all in one piece.
+    #[inline]
     #[must_use]
     pub fn piece(&self) -> &[u8] {
+        if self.descriptors.is_empty() {
+            return &self.bytes[self.sent..];
+        }
         let mut starts = self.descriptors.iter().map(|(start, _)| *start);
         let end = starts.find(|start| *start > self.sent).unwrap_or(self.bytes.len());
         &self.bytes[self.sent..end]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use qmp_protocol::{CallId, Deadline, Descriptor, Request, Timeout, WaitedFor};
+use qmp_protocol::{CallId, Descriptor, Request, Timeout, WaitedFor};
 use qmp_types::Event;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -17,6 +17,7 @@ use super::wait::Wait;
 use crate::error::{Error, Result};
 use crate::inbox::SubscriptionId;
 use crate::queue::{Journal, Names};
+use crate::term::Term;
 use crate::trace::CallTrace;
 use qmp_protocol::{Occurrence, RawEvent};
 
@@ -62,8 +63,8 @@ impl<R: Request> Call<R> {
     /// The server answers with an error, the reply does not match the schema, the deadline passes,
     /// or the connection ends.
     pub fn execute(self) -> Result<R::Return> {
-        let deadline = self.deadline();
-        let submitted = self.handle.submit(&self.request, deadline, self.descriptors, None)?;
+        let term = self.term();
+        let submitted = self.handle.submit(&self.request, term, self.descriptors, None)?;
         receive(&self.handle, submitted, &|| self.request.name())
     }
 
@@ -72,9 +73,9 @@ impl<R: Request> Call<R> {
     /// # Errors
     /// The command cannot be written as JSON, or the connection has ended.
     pub fn send(self) -> Result<Ticket<R::Return>> {
-        let deadline = self.deadline();
+        let term = self.term();
         let name = self.request.name();
-        let submitted = self.handle.submit(&self.request, deadline, self.descriptors, None)?;
+        let submitted = self.handle.submit(&self.request, term, self.descriptors, None)?;
         Ok(Ticket::new(self.handle, submitted, name))
     }
 
@@ -141,9 +142,9 @@ impl<R: Request> Call<R> {
         }
     }
 
-    /// Returns the deadline of a call that begins now.
-    fn deadline(&self) -> Option<Deadline> {
-        self.handle.deadline(&self.request, self.within)
+    /// Returns the term of a call that begins now.
+    fn term(&self) -> Term {
+        self.handle.term(&self.request, self.within)
     }
 
     fn pursue<T>(
@@ -151,17 +152,17 @@ impl<R: Request> Call<R> {
         name: Option<&'static str>,
         wanted: impl FnMut(&RawEvent) -> Option<Result<T>>,
     ) -> Result<(R::Return, T)> {
-        let deadline = self.deadline();
-        let until = deadline.map(|deadline| deadline.at);
+        let term = self.term();
+        let (deadline, until) = (term.deadline, term.end());
         let Self { handle, request, descriptors, .. } = self;
         handle.read_arrived(until);
-        let submitted = handle.submit(&request, deadline, descriptors, Some(name))?;
+        let submitted = handle.submit(&request, term, descriptors, Some(name))?;
         let command = || request.name();
         let for_reply = ForReply::new(&handle, submitted.id, &command);
         let Submitted { subscription, trace, .. } = submitted;
         let _entered = trace.enter();
         let mut pursuit = Pursuit::new(&handle, for_reply, subscription, trace, wanted);
-        if let Some(found) = handle.wait(until, &mut pursuit) {
+        if let Some(found) = handle.wait(until, None, &mut pursuit) {
             return found;
         }
         let error = match (handle.ended(), deadline, pursuit.reply.is_some()) {

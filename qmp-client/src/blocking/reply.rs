@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use qmp_protocol::{CallId, decode_reply};
+use qmp_protocol::{CallId, Input, decode_reply};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
@@ -17,10 +17,10 @@ pub(super) fn receive<T: DeserializeOwned>(
     submitted: Submitted,
     command: &dyn Fn() -> Cow<'static, str>,
 ) -> Result<T> {
-    let Submitted { id, mut trace, .. } = submitted;
+    let Submitted { id, now, mut trace, .. } = submitted;
     let reply = {
         let _entered = trace.enter();
-        handle.wait(None, &mut ForReply::new(handle, id, command))
+        handle.wait(None, now, &mut ForReply::new(handle, id, command))
     };
     let reply = reply.unwrap_or_else(|| Err(handle.closed().into()));
     trace.finish(reply.as_ref());
@@ -57,8 +57,9 @@ impl<T: DeserializeOwned> Wait for ForReply<'_, T> {
     type Found = Result<T>;
 
     fn collect(&mut self, state: &mut State) -> bool {
-        if let Some(answer) = state.inbox.waiters.take_answer(self.id) {
-            self.answer = Some(Answer::Text(answer.map_err(Error::from)));
+        if self.answer.is_none() {
+            let answer = state.inbox.waiters.take_answer(self.id);
+            self.answer = answer.map(|answer| Answer::Text(answer.map_err(Error::from)));
         }
         self.answer.is_some()
     }
@@ -80,6 +81,16 @@ impl<T: DeserializeOwned> Wait for ForReply<'_, T> {
 
     fn is_quick(&self) -> bool {
         true
+    }
+
+    fn decode_early(&mut self, input: &Input) -> Option<CallId> {
+        let reply = input.decode_early::<T>().filter(|reply| reply.id() == self.id)?;
+        self.answer = Some(Answer::Decoded(Ok(reply.into_value())));
+        Some(self.id)
+    }
+
+    fn forget_early(&mut self) {
+        self.answer = None;
     }
 
     fn receive(&mut self, result: Result<&RawValue>) {

@@ -9,10 +9,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use qmp_protocol::{
-    CallId, Closed, Deadline, Descriptor, EncodedRequest, End, Incoming, Input, Misuse, Output,
-    Request,
+    CallId, Closed, Descriptor, EncodedRequest, End, Incoming, Input, Misuse, Output, Request,
 };
 use qmp_types::Greeting;
+use serde_json::value::RawValue;
 
 use super::state::State;
 use super::wait::{Until, Wait};
@@ -21,6 +21,7 @@ use crate::error::{Error, Result, handshake_error};
 use crate::inbox::SubscriptionId;
 use crate::options::Options;
 use crate::stats::Stats;
+use crate::term::{Term, sooner};
 use crate::trace::CallTrace;
 use crate::transport::Transport;
 
@@ -57,6 +58,8 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct Submitted {
     pub(super) id: CallId,
+    /// The current time, if it has just been submitted.
+    pub(super) now: Option<Instant>,
     /// The subscription that was made with it.
     pub(super) subscription: Option<SubscriptionId>,
     pub(super) trace: CallTrace,
@@ -75,22 +78,26 @@ struct Turn {
 /// thread panics: another one takes over then.
 struct Reader<'s> {
     shared: &'s Shared,
-    input: Option<Input>,
+    input: Option<Box<Input>>,
 }
 
 impl<'s> Reader<'s> {
     fn input(&mut self) -> &mut Input {
-        self.input.get_or_insert_with(|| Input::new(0))
+        self.input.get_or_insert_with(|| Box::new(Input::new(0)))
     }
 
     /// Puts the buffer back, and wakes the threads that wait for that.
     fn put_back(&mut self) -> MutexGuard<'s, State> {
         let mut state = self.shared.lock();
+        self.put_back_to(&mut state);
+        state
+    }
+
+    fn put_back_to(&mut self, state: &mut State) {
         state.input = self.input.take();
         if state.waiting > 0 {
             self.shared.turned.notify_all();
         }
-        state
     }
 }
 
@@ -148,6 +155,7 @@ impl Shared {
     pub(super) fn negotiate(&self) -> Result<()> {
         let ready = self.wait(
             None,
+            None,
             &mut Until::new(|state: &mut State| state.connection.is_ready().then_some(())),
         );
         let mut state = self.lock();
@@ -161,14 +169,10 @@ impl Shared {
         Ok(())
     }
 
-    /// Returns the deadline of a call that begins now.
-    pub(super) fn deadline<R: Request>(
-        &self,
-        request: &R,
-        within: Option<Duration>,
-    ) -> Option<Deadline> {
+    /// Returns the term of a call that begins now.
+    pub(super) fn term<R: Request>(&self, request: &R, within: Option<Duration>) -> Term {
         let within = within.unwrap_or_else(|| self.options.request_within(request));
-        Deadline::after(Instant::now(), within)
+        Term::new(Instant::now(), within)
     }
 
     pub(super) fn greeting(&self) -> &Greeting {
@@ -225,19 +229,19 @@ impl Shared {
     pub(super) fn submit<R: Request>(
         &self,
         request: &R,
-        deadline: Option<Deadline>,
+        term: Term,
         descriptors: Vec<Descriptor>,
         follow: Option<Option<&'static str>>,
     ) -> Result<Submitted> {
         let mut trace = CallTrace::new(&request.name(), &self.options);
         let submitted = {
             let _entered = trace.enter();
-            self.submit_traced(request, deadline, descriptors, follow)
+            self.submit_traced(request, term, descriptors, follow)
         };
         match submitted {
             Ok((id, subscription)) => {
                 trace.submitted(id);
-                Ok(Submitted { id, subscription, trace })
+                Ok(Submitted { id, now: Some(term.begin), subscription, trace })
             }
             Err(error) => {
                 trace.finish::<()>(Err(&error));
@@ -249,7 +253,7 @@ impl Shared {
     fn submit_traced<R: Request>(
         &self,
         request: &R,
-        deadline: Option<Deadline>,
+        term: Term,
         descriptors: Vec<Descriptor>,
         follow: Option<Option<&'static str>>,
     ) -> Result<(CallId, Option<SubscriptionId>)> {
@@ -260,10 +264,8 @@ impl Shared {
         let command = EncodedRequest::new(request)?;
         let mut writer = self.lock_writer();
         let mut state = self.lock();
-        let id = command.submit(&mut state.connection, deadline, descriptors)?;
-        let submitted = deadline.and_then(|deadline| deadline.at.checked_sub(deadline.within));
-        let submitted = submitted.unwrap_or_else(Instant::now);
-        state.inbox.waiters.add(id, command.name().clone(), submitted);
+        let id = command.submit(&mut state.connection, term.deadline, descriptors)?;
+        state.inbox.waiters.add(id, command.name().clone(), term.begin);
         let capacity = self.options.event_queue();
         let subscription =
             follow.map(|name| state.inbox.subscriptions.add(name, capacity, Some(id)));
@@ -300,8 +302,13 @@ impl Shared {
     }
 
     /// Waits until `wait` finds what it looks for, the connection has ended, or `until`. Returns
-    /// `None` in the latter two cases.
-    pub(super) fn wait<W: Wait>(&self, until: Option<Instant>, wait: &mut W) -> Option<W::Found> {
+    /// `None` in the latter two cases. `now` is the current time, if it has just been read.
+    pub(super) fn wait<W: Wait>(
+        &self,
+        until: Option<Instant>,
+        mut now: Option<Instant>,
+        wait: &mut W,
+    ) -> Option<W::Found> {
         // The number of turns in all, and since the deadline has passed.
         let (mut turns, mut late_turns) = (0_u64, 0);
         let mut state = self.lock();
@@ -320,8 +327,10 @@ impl Shared {
             }
             // What has arrived in time counts, however late it is seen: this process may have been
             // stopped. So a deadline passes only after a read that was begun after it found nothing.
-            let now = Instant::now();
-            let before = state.connection.deadline().into_iter().chain(until).min();
+            // One that is slightly old delays the end of a short read, and nothing else.
+            let known = now.take().filter(|_| !state.is_shared && state.input.is_some());
+            let now = known.unwrap_or_else(Instant::now);
+            let before = sooner(state.connection.deadline(), until);
             let timeout = before.map(|at| at.saturating_duration_since(now));
             late_turns = if before.is_some_and(|at| at <= now) { late_turns + 1 } else { 0 };
             let has_passed = until.is_some_and(|at| at <= now);
@@ -351,14 +360,15 @@ impl Shared {
             };
             drop(state);
             let mut reader = Reader { shared: self, input: Some(input) };
-            let arrived = self.take_turn(turn, reader.input(), wait);
+            let (arrived, locked) = self.take_turn(turn, reader.input(), wait);
             let is_over = !arrived || late_turns > LATE_TURNS;
+            let mut locked = locked.unwrap_or_else(|| self.lock());
             if is_over && late_turns > 0 {
-                let mut state = self.lock();
-                state.expire(now);
-                state.distribute(reader.input());
+                locked.expire(now);
+                locked.distribute(reader.input());
             }
-            state = reader.put_back();
+            reader.put_back_to(&mut locked);
+            state = locked;
             if has_passed && is_over {
                 let collected = wait.collect(&mut state);
                 drop(state);
@@ -368,12 +378,16 @@ impl Shared {
     }
 
     /// Sends what is to be sent, reads once, and passes on what has arrived. Returns whether anything
-    /// has.
-    fn take_turn<W: Wait>(&self, turn: Turn, input: &mut Input, wait: &mut W) -> bool {
+    /// has, and the lock, if it is held.
+    fn take_turn<'s, W: Wait>(
+        &'s self,
+        turn: Turn,
+        input: &mut Input,
+        wait: &mut W,
+    ) -> (bool, Option<MutexGuard<'s, State>>) {
         if let Some(refused) = turn.refused {
             let end = self.wire.read_last_words(input).err().unwrap_or(refused);
-            self.pass_on(self.lock(), input, Some(end), wait);
-            return true;
+            return (true, self.pass_on(self.lock(), input, Some(end), wait));
         }
         let mut timeout = turn.timeout;
         if turn.is_ending {
@@ -386,31 +400,33 @@ impl Shared {
                 // The next turn reads what the peer said before.
                 Sent::Refused(end) => {
                     self.lock().refused = Some(end);
-                    return true;
+                    return (true, None);
                 }
             }
             if timeout != turn.timeout {
-                let arrived = self.read_and_pass_on(false, input, timeout, wait);
+                let (arrived, locked) = self.read_and_pass_on(false, input, timeout, wait);
+                drop(locked);
                 if !arrived {
                     let slice = turn.timeout.map_or(WRITE_SLICE, |left| left.min(WRITE_SLICE));
                     if let Sent::Refused(end) = self.flush(Some(slice)) {
                         self.lock().refused = Some(end);
                     }
                 }
-                return arrived;
+                return (arrived, None);
             }
         }
         self.read_and_pass_on(turn.reads_locked, input, timeout, wait)
     }
 
-    /// Reads once, and passes on what has arrived. Returns whether anything has.
-    fn read_and_pass_on<W: Wait>(
-        &self,
+    /// Reads once, and passes on what has arrived. Returns whether anything has, and the lock, if it
+    /// is held.
+    fn read_and_pass_on<'s, W: Wait>(
+        &'s self,
         reads_locked: bool,
         input: &mut Input,
         timeout: Option<Duration>,
         wait: &mut W,
-    ) -> bool {
+    ) -> (bool, Option<MutexGuard<'s, State>>) {
         let (readable, timeout) = match reads_locked {
             true => (self.wire.wait_readable(timeout), timeout),
             false => (Ok(Some(false)), Some(timeout.map_or(QUICK, |left| left.min(QUICK)))),
@@ -422,25 +438,35 @@ impl Shared {
             }
             Ok(Some(false)) => {
                 let read = self.wire.read(input, timeout);
-                (self.lock(), read)
+                // Mostly the reply is all that has arrived: it is decoded first.
+                let early = if matches!(read, Ok(1..)) { wait.decode_early(input) } else { None };
+                let mut state = self.lock();
+                if let Some(id) = early {
+                    if state.connection.take_early(id, input) {
+                        drop(state.inbox.waiters.complete(id, Ok(RawValue::NULL)));
+                        return (true, Some(state));
+                    }
+                    wait.forget_early();
+                }
+                (state, read)
             }
-            Ok(None) => return false,
+            Ok(None) => return (false, None),
             Err(end) => (self.lock(), Err(end)),
         };
         let arrived = !matches!(read, Ok(0));
-        self.pass_on(state, input, read.err(), wait);
-        arrived
+        (arrived, self.pass_on(state, input, read.err(), wait))
     }
 
     /// Passes on everything that has arrived. The reply that `wait` waits for is decoded in place,
-    /// without the lock, and so are the events, if nothing else takes events.
+    /// without the lock, and so are the events, if nothing else takes events. Returns the lock, if it is
+    /// held.
     fn pass_on<'s, W: Wait>(
         &'s self,
         mut state: MutexGuard<'s, State>,
         input: &mut Input,
         end: Option<End>,
         wait: &mut W,
-    ) {
+    ) -> Option<MutexGuard<'s, State>> {
         if let Some(end) = end {
             let refused = state.refused.take();
             state.end(refused.unwrap_or(end));
@@ -466,15 +492,13 @@ impl Shared {
                     None => break None,
                 }
             };
-            if wanted.is_some() {
-                // What else the input holds is out of sight meanwhile.
-                state.reads_locked = false;
-            }
+            let Some(result) = wanted else { return Some(state) };
+            // What else the input holds is out of sight meanwhile.
+            state.reads_locked = false;
             drop(state);
-            let Some(result) = wanted else { return };
             wait.receive(result.map_err(Error::from));
             if input.is_empty() {
-                return;
+                return None;
             }
             state = self.lock();
         }
@@ -612,7 +636,11 @@ impl Shared {
                 drop(state);
                 let mut reader = Reader { shared: self, input: Some(input) };
                 let zero = Some(Duration::ZERO);
-                if !self.read_and_pass_on(false, reader.input(), zero, &mut never) {
+                let (arrived, locked) =
+                    self.read_and_pass_on(false, reader.input(), zero, &mut never);
+                // Before the input is put back.
+                drop(locked);
+                if !arrived {
                     return;
                 }
             } else if self.wire.transport.has_arrived() {

@@ -14,7 +14,7 @@ pub(super) struct State {
     pub(super) connection: Connection,
     pub(super) inbox: Inbox,
     /// The input buffer; `None` while a thread reads into it.
-    pub(super) input: Option<Input>,
+    pub(super) input: Option<Box<Input>>,
     /// Whether the writer has output that could not be sent.
     pub(super) unsent: bool,
     /// Whether a thread is sending output that has been taken out.
@@ -35,7 +35,7 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(connection: Connection, options: &Options) -> Self {
         Self {
-            input: Some(connection.new_input()),
+            input: Some(Box::new(connection.new_input())),
             connection,
             inbox: Inbox::new(options, Instant::now),
             unsent: false,

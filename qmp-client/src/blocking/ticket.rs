@@ -52,7 +52,7 @@ impl<T> Ticket<T> {
             let waiter = state.inbox.waiters.get(self.id)?;
             waiter.is_answered().then_some(())
         });
-        self.handle.wait(deadline.map(|deadline| deadline.at), &mut look).is_some()
+        self.handle.wait(deadline.map(|deadline| deadline.at), None, &mut look).is_some()
             || self.handle.ended().is_some()
     }
 }
@@ -65,7 +65,7 @@ impl<T: DeserializeOwned> Ticket<T> {
     /// or the connection ends.
     pub fn receive(mut self) -> Result<T> {
         let trace = std::mem::take(&mut self.trace);
-        let submitted = Submitted { id: self.id, subscription: None, trace };
+        let submitted = Submitted { id: self.id, now: None, subscription: None, trace };
         receive(&self.handle, submitted, &|| self.command.clone())
     }
 }

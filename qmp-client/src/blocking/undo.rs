@@ -47,8 +47,8 @@ impl<U: Request> Undo<U> {
 
     fn execute(&mut self) -> Result<Option<U::Return>> {
         let Some(command) = self.command.take() else { return Ok(None) };
-        let deadline = self.handle.deadline(&command, self.within);
-        let submitted = self.handle.submit(&command, deadline, Vec::new(), None)?;
+        let term = self.handle.term(&command, self.within);
+        let submitted = self.handle.submit(&command, term, Vec::new(), None)?;
         receive(&self.handle, submitted, &|| command.name()).map(Some)
     }
 }

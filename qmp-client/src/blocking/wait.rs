@@ -38,6 +38,15 @@ pub(super) trait Wait {
     fn take_events(&mut self, _: &mut Input, _: Direct, _: EventCapacity) -> Tally {
         Tally::default()
     }
+    /// Decodes the reply that is waited for, if that is all that has arrived, as if it were
+    /// [received](Self::receive). Returns its call: the connection decides whether the reply is taken.
+    /// No lock is held, but no other thread can read meanwhile.
+    fn decode_early(&mut self, _: &Input) -> Option<CallId> {
+        None
+    }
+
+    /// Forgets that reply, which goes the general way.
+    fn forget_early(&mut self) {}
 
     /// Returns whether only a reply is waited for, which is mostly quick.
     fn is_quick(&self) -> bool {

@@ -94,8 +94,10 @@ impl Inbox {
                     return Some((id, result));
                 }
                 self.waiters.answer(id, result, self.budget, woken);
-                let room = self.room();
-                self.subscriptions.shrink(room);
+                if self.subscriptions.len() > 0 {
+                    let room = self.room();
+                    self.subscriptions.shrink(room);
+                }
             }
             Incoming::Event { name, data, timestamp } => {
                 self.events += 1;

@@ -61,6 +61,13 @@ impl Waiters {
         self.waiters.push_back(Waiter { id, command, submitted, waker: None, answer: None });
     }
 
+    /// Sets the waker of a call that has just been added.
+    pub(crate) fn wake_newest(&mut self, id: CallId, waker: &Waker) {
+        if let Some(waiter) = self.waiters.back_mut().filter(|waiter| waiter.id == id) {
+            waiter.waker = Some(waker.clone());
+        }
+    }
+
     /// Returns the numbers of calls by outcome, and the latencies of those that were answered.
     pub(crate) fn stats(&self) -> (CallStats, Histogram) {
         let (calls, latency) = self.counters.snapshot();
@@ -74,7 +81,7 @@ impl Waiters {
         id: CallId,
         result: Result<&RawValue, &Error>,
     ) -> Option<Waiter> {
-        let waiter = self.position(id).and_then(|index| self.waiters.remove(index))?;
+        let waiter = self.position(id).and_then(|index| self.take(index))?;
         self.counters.finished(result, || waiter.age((self.now)()));
         Some(waiter)
     }
@@ -128,9 +135,17 @@ impl Waiters {
     /// Takes the answer, if it has arrived.
     pub(crate) fn take_answer(&mut self, id: CallId) -> Option<Answer> {
         let index = self.position(id).filter(|index| self.waiters[*index].is_answered())?;
-        let waiter = self.waiters.remove(index)?;
+        let waiter = self.take(index)?;
         self.held -= waiter.held();
         waiter.answer
+    }
+
+    fn take(&mut self, index: usize) -> Option<Waiter> {
+        // Mostly it is the newest one, for which nothing moves.
+        if index + 1 == self.waiters.len() {
+            return self.waiters.pop_back();
+        }
+        self.waiters.remove(index)
     }
 
     /// Removes a call that is given up. Its waker and its answer are the caller's to drop.

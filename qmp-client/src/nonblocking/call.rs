@@ -69,8 +69,8 @@ impl<R: Request> Call<R> {
     /// # Errors
     /// The command cannot be written as JSON, or the connection has ended.
     pub fn send(self) -> Result<Ticket<R::Return>> {
-        let deadline = self.0.deadline();
-        let (submitted, _) = self.0.submit(deadline, Follow::Nothing, Parting::Abandon)?;
+        let term = self.0.term();
+        let (submitted, _) = self.0.submit(term, Follow::Nothing, Parting::Abandon, None)?;
         Ok(Ticket::new(submitted))
     }
 

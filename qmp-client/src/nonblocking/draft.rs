@@ -1,14 +1,16 @@
 //! A call that has not been submitted.
 
+use std::task::Waker;
 use std::time::Duration;
 
-use qmp_protocol::{Deadline, Descriptor, EncodedRequest, Request};
+use qmp_protocol::{Descriptor, EncodedRequest, Request};
 
 use super::detached::Parting;
 use super::shared::{Follow, Handle};
 use super::submitted::Submitted;
 use crate::error::{Error, Result};
 use crate::inbox::SubscriptionId;
+use crate::term::Term;
 use crate::trace::CallTrace;
 
 /// The parts of a call that has not been submitted.
@@ -24,24 +26,25 @@ impl<R: Request> Draft<R> {
         Self { handle, request, within, descriptors: Vec::new() }
     }
 
-    /// Returns the deadline of a call that begins now.
-    pub(super) fn deadline(&self) -> Option<Deadline> {
+    /// Returns the term of a call that begins now.
+    pub(super) fn term(&self) -> Term {
         let options = self.handle.options();
         let within = self.within.unwrap_or_else(|| options.request_within(&self.request));
-        self.handle.deadline_after(within)
+        Term::new(self.handle.now(), within)
     }
 
-    /// Submits the command.
+    /// Submits the command. The task with the `waker` is woken when it is answered.
     pub(super) fn submit(
         self,
-        deadline: Option<Deadline>,
+        term: Term,
         follow: Follow,
         parting: Parting,
+        waker: Option<&Waker>,
     ) -> Result<(Submitted, Option<SubscriptionId>)> {
         let mut trace = CallTrace::new(&self.request.name(), self.handle.options());
         let Self { handle, request, within, descriptors } = self;
         let submit = |command: EncodedRequest| {
-            let (id, subscription) = handle.submit(&command, deadline, descriptors, follow)?;
+            let (id, subscription) = handle.submit(&command, term, descriptors, follow, waker)?;
             Ok((id, subscription, command.name().clone()))
         };
         let submitted = {

@@ -53,9 +53,10 @@ impl<R: Request> Future for Reply<R> {
             let Stage::New(draft, parting) = std::mem::replace(stage, Stage::Done) else {
                 return Poll::Pending;
             };
-            let deadline = draft.deadline();
-            let (submitted, _) = draft.submit(deadline, Follow::Nothing, parting)?;
+            let (term, waker) = (draft.term(), Some(cx.waker()));
+            let (submitted, _) = draft.submit(term, Follow::Nothing, parting, waker)?;
             *stage = Stage::Submitted(submitted);
+            return Poll::Pending;
         }
         let Stage::Submitted(submitted) = stage else { return Poll::Pending };
         let reply = ready!(submitted.poll_reply(cx));

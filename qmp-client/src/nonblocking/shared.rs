@@ -18,6 +18,7 @@ use crate::inbox::{Inbox, Predicate, SubscriptionId, register};
 use crate::options::Options;
 use crate::queue::Journal;
 use crate::stats::Stats;
+use crate::term::{Term, sooner};
 
 /// A connection: the part that never changes, and the part that the lock guards.
 #[derive(Debug)]
@@ -184,9 +185,10 @@ impl Handle {
     pub(super) fn submit(
         &self,
         command: &EncodedRequest,
-        deadline: Option<Deadline>,
+        term: Term,
         descriptors: Vec<Descriptor>,
         follow: Follow,
+        waker: Option<&Waker>,
     ) -> Result<(CallId, Option<SubscriptionId>)> {
         if !descriptors.is_empty() && !self.shared().passes_descriptors {
             return Err(Misuse::NoDescriptors { command: command.name().clone() }.into());
@@ -195,9 +197,12 @@ impl Handle {
             let mut state = self.lock();
             // The driver sends several commands at once.
             let is_alone = state.connection.is_idle();
-            let submitted = self.submit_to(&mut state, command, deadline, descriptors, follow);
+            let submitted = self.submit_to(&mut state, command, term, descriptors, follow);
+            if let (Ok((id, _)), Some(waker)) = (&submitted, waker) {
+                state.inbox.waiters.wake_newest(*id, waker);
+            }
             let driver = match is_alone && state.send_directly() {
-                true => state.driver_to_wake(deadline.map(|deadline| deadline.at)),
+                true => state.driver_to_wake(term.end()),
                 false => state.driver.take(),
             };
             (submitted, driver)
@@ -210,14 +215,12 @@ impl Handle {
         &self,
         state: &mut State,
         command: &EncodedRequest,
-        deadline: Option<Deadline>,
+        term: Term,
         descriptors: Vec<Descriptor>,
         follow: Follow,
     ) -> Result<(CallId, Option<SubscriptionId>)> {
-        let id = command.submit(&mut state.connection, deadline, descriptors)?;
-        let submitted = deadline.and_then(|deadline| deadline.at.checked_sub(deadline.within));
-        let submitted = submitted.unwrap_or_else(self.shared().now);
-        state.inbox.waiters.add(id, command.name().clone(), submitted);
+        let id = command.submit(&mut state.connection, term.deadline, descriptors)?;
+        state.inbox.waiters.add(id, command.name().clone(), term.begin);
         let name = match follow {
             Follow::Nothing => return Ok((id, None)),
             Follow::Event(name) => Some(name),
@@ -234,19 +237,15 @@ impl Handle {
     ) -> Poll<Result<Box<RawValue>>> {
         let _replaced;
         let mut state = self.lock();
-        match state.inbox.waiters.get(id) {
-            Some(waiter) if !waiter.is_answered() => {
-                // Dropped after the lock is released.
-                _replaced = register(&mut waiter.waker, cx);
-                Poll::Pending
-            }
-            Some(_) => match state.inbox.waiters.take_answer(id) {
-                Some(answer) => Poll::Ready(answer.map_err(Error::from)),
-                None => Poll::Pending,
-            },
-            // Unreachable: an answer is taken once.
-            None => Poll::Pending,
+        if let Some(answer) = state.inbox.waiters.take_answer(id) {
+            return Poll::Ready(answer.map_err(Error::from));
         }
+        // Always there: an answer is taken once.
+        if let Some(waiter) = state.inbox.waiters.get(id) {
+            // Dropped after the lock is released.
+            _replaced = register(&mut waiter.waker, cx);
+        }
+        Poll::Pending
     }
 
     /// Counts a reply that does not match the type.
@@ -473,13 +472,9 @@ impl State {
 
     /// Returns the next moment at which a deadline passes.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let deadlines = [
-            self.connection.deadline(),
-            self.inbox.subscriptions.deadline(),
-            self.ends.deadline(),
-            self.detached.deadline(),
-        ];
-        deadlines.into_iter().flatten().min()
+        let of_calls = sooner(self.connection.deadline(), self.detached.deadline());
+        let of_waits = sooner(self.inbox.subscriptions.deadline(), self.ends.deadline());
+        sooner(of_calls, of_waits)
     }
 
     /// Fails everything whose deadline is at or before `now`.

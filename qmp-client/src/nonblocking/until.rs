@@ -93,10 +93,10 @@ impl<R: Request, T, W: FnMut(&RawEvent) -> Option<Result<T>>> Until<R, T, W> {
         let Stage::New(draft) = std::mem::replace(&mut self.stage, Stage::Failed) else {
             return Ok(());
         };
-        let deadline = draft.deadline();
+        let term = draft.term();
         let follow = Follow::named(self.name);
-        let (submitted, subscription) = draft.submit(deadline, follow, Parting::Abandon)?;
-        let (taken, names) = (Journal::default(), Names::default());
+        let (submitted, subscription) = draft.submit(term, follow, Parting::Abandon, None)?;
+        let (taken, names, deadline) = (Journal::default(), Names::default(), term.deadline);
         self.stage = Stage::Submitted(Pursuit { submitted, subscription, taken, names, deadline });
         Ok(())
     }

@@ -80,10 +80,12 @@ impl<S: AsFd> Socket<S> {
 
     fn set_timeout(&self, wanted: Option<Duration>) -> io::Result<()> {
         let mut set = self.timeout.lock().unwrap_or_else(PoisonError::into_inner);
+        if *set == wanted {
+            return Ok(());
+        }
         // A timeout that is too short only costs another look at the clock; one that is too long
         // is late.
         let near = match (*set, wanted) {
-            (None, None) => true,
             (Some(set), Some(wanted)) => set <= wanted.saturating_add(SLACK) && set >= wanted / 2,
             _ => false,
         };

@@ -1,7 +1,10 @@
 //! The client's side of a connection.
 
 mod agent;
+mod early;
 mod receive;
+
+pub use early::EarlyReply;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,8 +26,8 @@ use crate::submission::Submission;
 use crate::sync::{DELIMITER, Sync};
 use crate::transcript::Transcript;
 
-/// The longest line that the fast path tries.
-const SHORT: usize = 1024;
+/// The longest line that the fast paths try.
+pub(crate) const SHORT: usize = 1024;
 
 #[derive(Debug)]
 enum Phase {
@@ -283,7 +286,9 @@ impl Connection {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let greeting = match self.phase {
-            Phase::Ready | Phase::Ended(_) => None,
+            // The only deadlines of most connections.
+            Phase::Ready => return self.exchange.deadline(),
+            Phase::Ended(_) => None,
             _ => self.greeting_deadline.map(|deadline| deadline.at),
         };
         greeting.into_iter().chain(self.sync_deadline()).chain(self.exchange.deadline()).min()
@@ -327,18 +332,19 @@ impl Connection {
     /// Returns `None` when all bytes that have arrived are examined.
     pub fn next<'i>(&mut self, input: &'i mut Input) -> Option<Incoming<'i>> {
         self.traffic.received += input.take_received();
-        if let Some(finished) = self.next_finished() {
-            return Some(finished);
+        if self.exchange.calls.has_finished() {
+            return self.next_finished();
         }
-        if let Phase::Ended(_) = self.phase {
-            return None;
+        match self.phase {
+            Phase::Ended(_) => return None,
+            Phase::Ready if self.ending.is_none() && input.is_exhausted() => return None,
+            _ => {}
         }
         if let Phase::Syncing = self.phase {
             // Everything before a delimiter belongs to an earlier exchange.
             input.skip_past(DELIMITER);
         }
-        // A line that is no longer than the depth limit cannot be nested deeper.
-        if let Some(line) = input.line(SHORT.min(self.settings.depth)) {
+        if let Some(line) = input.line(self.longest_line()) {
             let incoming = self.take_line(line, input);
             self.check_transcript();
             return Some(incoming);
@@ -368,7 +374,13 @@ impl Connection {
     #[must_use]
     pub fn direct(&self) -> Option<Direct> {
         let is_plain = self.is_ready() && !self.exchange.recorder.is_listening();
-        is_plain.then(|| Direct::new(SHORT.min(self.settings.depth)))
+        is_plain.then(|| Direct::new(self.longest_line()))
+    }
+
+    /// Returns the length of the longest line that the fast paths accept. A line that is no longer than
+    /// the depth limit cannot be nested deeper.
+    fn longest_line(&self) -> usize {
+        SHORT.min(self.settings.depth)
     }
 
     /// Takes the next call that has finished without a reply: it failed, expired, or succeeded

@@ -1,0 +1,73 @@
+//! A reply that is decoded in the same pass as its envelope.
+//!
+//! The general way reads a reply three times: for its end, for its members, and for its value. A driver
+//! that knows the type of the only reply that it waits for has the value read first
+//! ([`Input::decode_early`]), without the lock that guards the connection. Then the connection decides
+//! whether that reply may be taken ([`Connection::take_early`]). If not, or if anything about the reply
+//! is unusual, it stays in the input, and goes the general way.
+
+use serde::de::DeserializeOwned;
+
+use super::{Connection, Phase, SHORT};
+use crate::id::CallId;
+use crate::input::Input;
+use crate::line::{RETURN, read_end};
+
+/// A success response that has been decoded, and is still in the input.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct EarlyReply<T> {
+    id: CallId,
+    value: T,
+}
+
+impl<T> EarlyReply<T> {
+    /// Returns the call that it answers.
+    pub fn id(&self) -> CallId {
+        self.id
+    }
+
+    /// Returns the value.
+    pub fn into_value(self) -> T {
+        self.value
+    }
+}
+
+impl Input {
+    /// Decodes a success response that is all that has arrived: a short line, as QEMU writes it, with
+    /// a value that `T` accepts. Nothing is taken.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn decode_early<T: DeserializeOwned>(&self) -> Option<EarlyReply<T>> {
+        let bytes = self.short_lines(SHORT)?;
+        let rest = bytes.strip_prefix(RETURN)?;
+        let text = std::str::from_utf8(rest).ok()?;
+        let (value, length) = qmp_types::decode_beginning(text)?;
+        let id = read_end(rest, length)?;
+        Some(EarlyReply { id, value })
+    }
+}
+
+impl Connection {
+    /// Takes a reply that [`Input::decode_early`] has decoded out of the same input, with everything
+    /// that arrived with it, and returns true. Returns false if the reply must go the general way;
+    /// [`next`](Self::next) returns it.
+    #[doc(hidden)]
+    #[must_use = "a reply that is not taken has to go the general way"]
+    pub fn take_early(&mut self, id: CallId, input: &mut Input) -> bool {
+        let is_usual = matches!(self.phase, Phase::Ready)
+            && !self.is_agent()
+            && self.exchange.returns_ids()
+            && !self.negotiation.is_probing()
+            && !self.exchange.calls.has_finished()
+            && !self.exchange.recorder.is_listening()
+            && self.exchange.calls.is_awaited(id)
+            && input.short_lines(self.longest_line()).is_some();
+        if !is_usual {
+            return false;
+        }
+        self.traffic.received += input.take_received();
+        input.take_all();
+        self.exchange.complete(Some(id), self.dropped.garbage > 0).is_some()
+    }
+}
