@@ -3,24 +3,36 @@
 /// Returns the index of a name in a table.
 ///
 /// Tables and names are short, so that comparing with every name costs less than a hash would,
-/// provided that names are compared in chunks (from both ends, which may overlap) and not byte by
-/// byte.
+/// provided that names are compared in chunks and not byte by byte.
 pub(crate) fn position(names: &[&str], name: &str) -> Option<usize> {
-    let name = name.as_bytes();
-    match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
-        (Some(start), Some(end)) if name.len() <= 8 => names.iter().position(|known| {
-            let known = known.as_bytes();
-            known.len() == name.len()
-                && known.first_chunk() == Some(start)
-                && known.last_chunk() == Some(end)
-        }),
-        _ => position_of_long(names, name),
+    names.iter().position(|known| is_same(known, name))
+}
+
+/// Like [`position`], trying the name with the index `expected` before the others.
+#[inline(always)]
+pub(crate) fn position_from(names: &[&str], expected: usize, name: &str) -> Option<usize> {
+    match names.get(expected) {
+        Some(known) if is_same(known, name) => Some(expected),
+        _ => names.iter().position(|known| is_same(known, name)),
     }
 }
 
-#[inline(never)]
-fn position_of_long(names: &[&str], name: &[u8]) -> Option<usize> {
-    names.iter().position(|known| known.as_bytes() == name)
+/// Compares two names in chunks from both ends, which may overlap.
+#[inline(always)]
+fn is_same(known: &str, name: &str) -> bool {
+    let (known, name) = (known.as_bytes(), name.as_bytes());
+    if known.len() != name.len() {
+        return false;
+    }
+    if let (Some(start), Some(end)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+        return known.first_chunk() == Some(start)
+            && known.last_chunk() == Some(end)
+            && (name.len() <= 16 || known == name);
+    }
+    if let (Some(start), Some(end)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+        return known.first_chunk() == Some(start) && known.last_chunk() == Some(end);
+    }
+    known == name
 }
 
 /// Returns how many letters must be added, removed or changed to make one name of another, ignoring

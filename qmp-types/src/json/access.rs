@@ -12,31 +12,40 @@ use super::scan::after_space;
 /// The members of an object that is being read.
 pub(super) struct Members<'r, 'de> {
     reader: &'r mut Reader<'de>,
-    ahead: Ahead,
     state: State,
-}
-
-/// A member that is passed to the visitor before its turn.
-#[derive(Clone, Copy)]
-enum Ahead {
-    None,
-    /// The member comes next, and begins at this index.
-    Next(usize),
-    /// The member has been passed; the others are read next, from their `start`.
-    Passed {
-        first: usize,
-        start: usize,
-    },
-    /// The member begins at this index, and is skipped there.
-    Skip(usize),
+    passed: Passed,
 }
 
 /// How far the members of an object have been read.
-#[derive(Clone, Copy, Eq, PartialEq)]
+#[derive(Clone, Copy)]
 enum State {
+    /// The member that begins at this index is passed to the visitor before its turn.
+    Ahead(usize),
+    /// The member that begins at `first` has been passed; the others are read next, from `start`.
+    Back {
+        first: usize,
+        start: usize,
+    },
     Start,
     Inside,
     End,
+}
+
+/// The range of a member that has been passed before its turn, and is skipped there.
+#[derive(Clone, Copy)]
+struct Passed {
+    start: usize,
+    end: usize,
+}
+
+impl Passed {
+    /// No member: none begins there.
+    const NONE: Self = Self { start: usize::MAX, end: usize::MAX };
+
+    #[inline(always)]
+    fn is_some(self) -> bool {
+        self.start != Self::NONE.start
+    }
 }
 
 /// The next part of an object.
@@ -51,22 +60,16 @@ enum Next<'de> {
 impl<'r, 'de> Members<'r, 'de> {
     /// Creates the members of the object whose `{` has been taken. `first` is the index of the member
     /// to pass first, if any.
+    #[inline(always)]
     pub(super) fn new(reader: &'r mut Reader<'de>, first: Option<usize>) -> Self {
-        let ahead = first.map_or(Ahead::None, Ahead::Next);
-        Self { reader, ahead, state: State::Start }
+        let state = first.map_or(State::Start, State::Ahead);
+        Self { reader, state, passed: Passed::NONE }
     }
 
     /// Takes the name of the next member, or the closing bracket.
+    #[inline(always)]
     fn next_name(&mut self) -> Result<Next<'de>> {
-        let at = if let Ahead::Next(first) = self.ahead {
-            self.ahead = Ahead::Passed { first, start: self.reader.at };
-            first
-        } else {
-            match self.next_place()? {
-                Some(place) => place,
-                None => return Ok(Next::End),
-            }
-        };
+        let Some(at) = self.next_place()? else { return Ok(Next::End) };
         match self.reader.plain_string(at) {
             Ok(name) => Ok(Next::Name(name)),
             Err(_) => {
@@ -79,9 +82,39 @@ impl<'r, 'de> Members<'r, 'de> {
     /// Returns the index of the next member that has not been passed, if any.
     #[inline(always)]
     fn next_place(&mut self) -> Result<Option<usize>> {
-        if let Ahead::Passed { first, start } = self.ahead {
-            self.ahead = Ahead::Skip(first);
-            self.reader.at = start;
+        let bytes = self.reader.text.as_bytes();
+        let at = after_space(bytes, self.reader.at);
+        let place = match (self.state, bytes.get(at)) {
+            (State::Inside, Some(b',')) => after_space(bytes, at + 1),
+            (State::Inside, Some(b'}')) if !self.passed.is_some() => {
+                self.state = State::End;
+                self.reader.at = at + 1;
+                return Ok(None);
+            }
+            (State::Start, Some(b'"')) => at,
+            _ => return self.next_unusual_place(),
+        };
+        if place != self.passed.start && bytes.get(place) == Some(&b'"') {
+            self.state = State::Inside;
+            return Ok(Some(place));
+        }
+        self.next_unusual_place()
+    }
+
+    /// The slow path of [`next_place`](Self::next_place).
+    #[inline(never)]
+    fn next_unusual_place(&mut self) -> Result<Option<usize>> {
+        match self.state {
+            State::Ahead(first) => {
+                self.state = State::Back { first, start: self.reader.at };
+                return Ok(Some(first));
+            }
+            State::Back { first, start } => {
+                self.passed = Passed { start: first, end: self.reader.at };
+                self.state = State::Start;
+                self.reader.at = start;
+            }
+            _ => {}
         }
         let bytes = self.reader.text.as_bytes();
         loop {
@@ -97,16 +130,17 @@ impl<'r, 'de> Members<'r, 'de> {
                 self.reader.at = at;
                 return Err(self.reader.error("expected the name of a member"));
             }
-            match self.ahead {
-                Ahead::Skip(first) if first == at => self.skip_first(at)?,
-                _ => return Ok(Some(at)),
+            if at != self.passed.start {
+                return Ok(Some(at));
             }
+            self.reader.at = self.passed.end;
+            self.passed = Passed::NONE;
         }
     }
 
     /// Takes the closing bracket.
     fn end(&mut self, at: usize) -> Result<()> {
-        if matches!(self.ahead, Ahead::Skip(_)) {
+        if self.passed.is_some() {
             return Err(self.reader.error("the member that was passed first is in another object"));
         }
         self.state = State::End;
@@ -114,22 +148,18 @@ impl<'r, 'de> Members<'r, 'de> {
         Ok(())
     }
 
-    /// Skips the member that was passed first.
-    #[inline(never)]
-    fn skip_first(&mut self, at: usize) -> Result<()> {
-        self.ahead = Ahead::None;
-        self.reader.at = at;
-        self.reader.string()?;
-        self.reader.expect(b':')?;
-        self.reader.skip()
+    /// Takes the closing bracket, unless it has been taken.
+    #[inline(always)]
+    pub(super) fn finish(mut self) -> Result<()> {
+        match self.state {
+            State::End => Ok(()),
+            _ => self.finish_early(),
+        }
     }
 
-    /// Takes the closing bracket, unless it has been taken.
-    #[inline]
-    pub(super) fn finish(mut self) -> Result<()> {
-        if self.state == State::End {
-            return Ok(());
-        }
+    /// Takes the closing bracket of an object that the visitor has not read to its end.
+    #[cold]
+    fn finish_early(&mut self) -> Result<()> {
         match self.next_name()? {
             Next::End => Ok(()),
             _ => Err(self.reader.error("more members than expected")),
@@ -241,6 +271,7 @@ impl<'r, 'de> Elements<'r, 'de> {
 impl<'de> SeqAccess<'de> for &mut Elements<'_, 'de> {
     type Error = JsonError;
 
+    #[inline(always)]
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
         match self.reader.peek() {
             Some(b']') if !self.done => {

@@ -1,5 +1,7 @@
 //! The reader as a deserializer.
 
+use std::borrow::Cow;
+
 use serde::de::{Deserializer, Error as _, Expected, Unexpected, Visitor};
 
 use super::access::{Elements, Members, Variant, WITH_TEXT, WithText};
@@ -8,17 +10,52 @@ use super::reader::{Number, Reader};
 use super::scan::after_space;
 
 impl<'de> Reader<'de> {
+    /// Reads a string. That of a vocabulary's `String` is the most frequent value of all.
     #[inline(always)]
     fn visit_string<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         let start = self.at;
-        let plain = self.string()?;
-        // The text of most strings is copied.
-        self.take_memory(self.at - start)?;
-        let value = match plain {
-            Some(plain) => visitor.visit_borrowed_str(plain),
-            None => visitor.visit_string(self.unescaped(start)?),
+        match self.plain_string(start) {
+            Ok(plain) => {
+                // The text of most strings is copied.
+                self.take_memory(plain.len() + 2)?;
+                let value = visitor.visit_borrowed_str(plain);
+                self.located(value)
+            }
+            Err(special) => {
+                let text = self.escaped_string(start, special)?;
+                let value = visitor.visit_string(text);
+                self.located(value)
+            }
+        }
+    }
+
+    /// Like [`visit_string`](Self::visit_string), with less code for each type.
+    fn visit_str<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+        let value = match self.text()? {
+            Cow::Borrowed(plain) => visitor.visit_borrowed_str(plain),
+            Cow::Owned(text) => visitor.visit_string(text),
         };
         self.located(value)
+    }
+
+    /// Takes a string.
+    fn text(&mut self) -> Result<Cow<'de, str>> {
+        let start = self.at;
+        match self.plain_string(start) {
+            Ok(plain) => {
+                self.take_memory(plain.len() + 2)?;
+                Ok(Cow::Borrowed(plain))
+            }
+            Err(special) => self.escaped_string(start, special).map(Cow::Owned),
+        }
+    }
+
+    /// Takes the string that begins at `start`, and replaces the escapes in it.
+    #[cold]
+    fn escaped_string(&mut self, start: usize, special: usize) -> Result<String> {
+        self.string_with_escapes(special)?;
+        self.take_memory(self.at - start)?;
+        self.unescaped(start)
     }
 
     fn visit_number<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
@@ -38,17 +75,28 @@ impl<'de> Reader<'de> {
         self.located(value)
     }
 
-    fn visit_object<V: Visitor<'de>>(&mut self, first: &str, visitor: V) -> Result<V::Value> {
+    /// Reads an object whose member `first` is passed first.
+    fn visit_object_from<V: Visitor<'de>>(&mut self, first: &str, visitor: V) -> Result<V::Value> {
         let start = self.enter()?;
-        let first = if first.is_empty() { None } else { self.find(first) };
         // A member that comes first anyway is not read twice.
-        let first = first.filter(|first| *first != after_space(self.text.as_bytes(), self.at));
+        let next = after_space(self.text.as_bytes(), self.at);
+        let first = self.find(first).filter(|first| *first != next);
         let mut members = Members::new(self, first);
         let value = visitor.visit_map(&mut members);
         let end = if value.is_ok() { members.finish() } else { Ok(()) };
         self.leave(start, value, end)
     }
 
+    #[inline(always)]
+    fn visit_object<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+        let start = self.enter()?;
+        let mut members = Members::new(self, None);
+        let value = visitor.visit_map(&mut members);
+        let end = if value.is_ok() { members.finish() } else { Ok(()) };
+        self.leave(start, value, end)
+    }
+
+    #[inline(always)]
     fn visit_array<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         let start = self.enter()?;
         let mut elements = Elements::new(self);
@@ -69,8 +117,8 @@ impl Reader<'_> {
         let error = match self.peek() {
             Some(b'"') => {
                 let text = self.string().and_then(|plain| match plain {
-                    Some(plain) => Ok(plain.into()),
-                    None => self.unescaped(start).map(std::borrow::Cow::Owned),
+                    Some(plain) => Ok(Cow::Borrowed(plain)),
+                    None => self.unescaped(start).map(Cow::Owned),
                 });
                 text.map(|text| JsonError::invalid_type(Unexpected::Str(&text), expected))
             }
@@ -117,8 +165,8 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.peek() {
-            Some(b'"') => self.visit_string(visitor),
-            Some(b'{') => self.visit_object("", visitor),
+            Some(b'"') => self.visit_str(visitor),
+            Some(b'{') => self.visit_object(visitor),
             Some(b'[') => self.visit_array(visitor),
             Some(b'-' | b'0'..=b'9') => self.visit_number(visitor),
             Some(_) => self.visit_word(visitor),
@@ -145,7 +193,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         visitor: V,
     ) -> Result<V::Value> {
         match (self.peek(), fields) {
-            (Some(b'{'), [first]) => self.visit_object(first, visitor),
+            (Some(b'{'), [first]) => self.visit_object_from(first, visitor),
             // Few types ask for this, and those of other crates can be arrays.
             _ => self.deserialize_any(visitor),
         }
@@ -190,17 +238,20 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     // A value of another type is an error at once, as it is with serde_json.
 
-    #[inline(always)]
+    #[inline]
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.peek() {
-            Some(b'"') => self.visit_string(visitor),
+            Some(b'"') => self.visit_str(visitor),
             _ => Err(self.mismatch(&visitor)),
         }
     }
 
     #[inline(always)]
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        self.deserialize_str(visitor)
+        match self.peek() {
+            Some(b'"') => self.visit_string(visitor),
+            _ => Err(self.mismatch(&visitor)),
+        }
     }
 
     #[inline]
@@ -211,7 +262,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     #[inline]
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.peek() {
-            Some(b'{') => self.visit_object("", visitor),
+            Some(b'{') => self.visit_object(visitor),
             _ => Err(self.mismatch(&visitor)),
         }
     }

@@ -151,20 +151,21 @@ impl<'de> Reader<'de> {
     /// its first byte that is not plain.
     #[inline(always)]
     pub(super) fn plain_string(&mut self, start: usize) -> std::result::Result<&'de str, usize> {
-        let bytes = self.text.as_bytes();
-        let end = plain_end(bytes, start + 1);
-        match self.text.get(start + 1..end) {
-            Some(plain) if bytes.get(end) == Some(&b'"') => {
-                self.at = end + 1;
+        // A slice that begins there spares the checks of an index into the whole text.
+        let inside = self.text.get(start + 1..).unwrap_or_default();
+        let length = plain_end(inside.as_bytes(), 0);
+        match (inside.as_bytes().get(length), inside.get(..length)) {
+            (Some(b'"'), Some(plain)) => {
+                self.at = start + length + 2;
                 Ok(plain)
             }
-            _ => Err(end),
+            _ => Err(start + 1 + length),
         }
     }
 
     /// Takes the rest of a string, from its first byte that is not plain.
     #[cold]
-    fn string_with_escapes(&mut self, special: usize) -> Result<()> {
+    pub(super) fn string_with_escapes(&mut self, special: usize) -> Result<()> {
         let bytes = self.text.as_bytes();
         let mut at = special;
         loop {

@@ -38,11 +38,18 @@ pub(super) fn skip_brackets(bytes: &[u8], start: usize) -> Option<usize> {
 /// Returns the index of the next member `name`, in whatever object. The inside of a string may be
 /// mistaken for one.
 pub(super) fn find_name(bytes: &[u8], mut at: usize, name: &[u8]) -> Option<usize> {
-    let first = *name.first()?;
+    // Two bytes that are rare in other names are looked for: a hyphen and the byte before it, or the
+    // quote and the first byte.
+    let (offset, pair) = match name.windows(2).position(|pair| pair[1] == b'-') {
+        Some(index) => (index + 1, [name[index], b'-']),
+        None => (0, [b'"', *name.first()?]),
+    };
     loop {
-        at = find_pair(bytes, at, [b'"', first])?;
+        let found = find_pair(bytes, at + offset, pair)?;
+        at = found - offset;
         let end = at + 1 + name.len();
-        if bytes.get(at + 1..end) == Some(name)
+        if bytes.get(at) == Some(&b'"')
+            && bytes.get(at + 1..end) == Some(name)
             && bytes.get(end) == Some(&b'"')
             && bytes.get(after_space(bytes, end + 1)) == Some(&b':')
         {
@@ -144,6 +151,19 @@ fn plain_end_of_text(bytes: &[u8], at: usize) -> usize {
 
 /// Returns the index of the first place from `at` on where two bytes are side by side.
 pub(super) fn find_pair(bytes: &[u8], mut at: usize, pair: [u8; 2]) -> Option<usize> {
+    const WINDOW: usize = 32;
+    // A window and one byte more: the second byte of a pair may be the first of the next window.
+    while let Some(window) = bytes.get(at..)?.first_chunk::<{ WINDOW + 1 }>() {
+        // Without a branch in it, this loop compares all of them at once.
+        let mut found = false;
+        for index in 0..WINDOW {
+            found |= (window[index] == pair[0]) & (window[index + 1] == pair[1]);
+        }
+        if found {
+            break;
+        }
+        at += WINDOW;
+    }
     while let Some(window) = bytes.get(at..)?.first_chunk() {
         let word = u64::from_le_bytes(*window);
         let others =
@@ -152,7 +172,6 @@ pub(super) fn find_pair(bytes: &[u8], mut at: usize, pair: [u8; 2]) -> Option<us
         if found != 0 {
             return Some(at + found.trailing_zeros() as usize / 8);
         }
-        // The second byte of a pair may be the first of the next window.
         at += 7;
     }
     bytes.get(at..)?.windows(2).position(|two| two == pair).map(|skipped| at + skipped)

@@ -84,8 +84,10 @@ impl Rest for () {
         names: &'static [&'static str],
         slots: &mut [&mut dyn Slot<'de, A>],
     ) -> Result<Self, A::Error> {
-        while let Some(index) = members.next(names)? {
+        let mut expected = 0;
+        while let Some(index) = members.next_expected(names, expected)? {
             members.fill_slot(slots, index)?;
+            expected = index + 1;
         }
         Ok(())
     }
@@ -152,6 +154,7 @@ impl<'de, A: MapAccess<'de>> Outer<'de, A> for Base<'_, '_, 'de, A> {
 
 /// Reads the value of the current member into its slot. The discriminator, which a peer may repeat,
 /// has none and is skipped.
+#[inline(always)]
 fn fill<'de, A: MapAccess<'de>>(
     slots: &mut [&mut dyn Slot<'de, A>],
     index: usize,
@@ -196,6 +199,25 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         self.advance(names, None)
     }
 
+    /// Like [`next`](Self::next), trying the name with the index `expected` before the others.
+    #[inline(always)]
+    fn next_expected(
+        &mut self,
+        names: &'static [&'static str],
+        expected: usize,
+    ) -> Result<Option<usize>, A::Error> {
+        while self.source.kept.is_none() {
+            let outer = self.outer.as_deref();
+            let key = Key { names, expected, outer, unlisted: None };
+            match self.source.map.next_key_seed(key)? {
+                None => return Ok(None),
+                Some(Found::Member(index)) => return Ok(Some(index)),
+                Some(elsewhere) => self.pass(elsewhere, None)?,
+            }
+        }
+        self.next(names)
+    }
+
     /// Like [`next`](Self::next), but keeps members that are not listed, for objects that are open.
     ///
     /// # Errors
@@ -229,6 +251,7 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     }
 
     /// Reads the value of the member that [`next`](Self::next) found into the slot with its index.
+    #[inline(always)]
     pub(super) fn fill_slot(
         &mut self,
         slots: &mut [&mut dyn Slot<'de, A>],
@@ -287,8 +310,12 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         mut unlisted: Option<&mut Vec<(String, Value)>>,
     ) -> Result<Option<usize>, A::Error> {
         loop {
-            let key =
-                Key { names, outer: self.outer.as_deref(), unlisted: unlisted.as_deref_mut() };
+            let key = Key {
+                names,
+                expected: 0,
+                outer: self.outer.as_deref(),
+                unlisted: unlisted.as_deref_mut(),
+            };
             let found = match &mut self.source.kept {
                 None => self.source.map.next_key_seed(key)?,
                 Some(kept) => match kept.rest.pop() {
@@ -303,17 +330,28 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
             match found {
                 None => return Ok(None),
                 Some(Found::Member(index)) => return Ok(Some(index)),
-                Some(Found::Base(place)) => {
-                    if let Some(outer) = &mut self.outer {
-                        outer.read(place, &mut self.source)?;
-                    }
+                Some(elsewhere) => self.pass(elsewhere, unlisted.as_deref_mut())?,
+            }
+        }
+    }
+
+    /// Reads the value of a member that the object itself does not have.
+    fn pass(
+        &mut self,
+        found: Found,
+        unlisted: Option<&mut Vec<(String, Value)>>,
+    ) -> Result<(), A::Error> {
+        match found {
+            Found::Base(place) => match &mut self.outer {
+                Some(outer) => outer.read(place, &mut self.source),
+                None => Ok(()),
+            },
+            Found::Member(_) | Found::Nowhere => {
+                match unlisted.and_then(|unlisted| unlisted.last_mut()) {
+                    Some((_, value)) => *value = self.source.value::<Unlisted>()?.value,
+                    None => self.source.skip()?,
                 }
-                Some(Found::Nowhere) => {
-                    match unlisted.as_mut().and_then(|unlisted| unlisted.last_mut()) {
-                        Some((_, value)) => *value = self.source.value::<Unlisted>()?.value,
-                        None => self.source.skip()?,
-                    }
-                }
+                Ok(())
             }
         }
     }
@@ -344,6 +382,8 @@ const _: () = assert!(size_of::<Found>() < size_of::<String>());
 /// Looks a key up while it is still borrowed, so that known names need no allocation.
 struct Key<'k, 'de, A> {
     names: &'static [&'static str],
+    /// The index of the name to try first: members mostly come in the order of the table.
+    expected: usize,
     outer: Option<&'k dyn Outer<'de, A>>,
     /// Where a member is kept that no table lists; its value follows.
     unlisted: Option<&'k mut Vec<(String, Value)>>,
@@ -352,7 +392,7 @@ struct Key<'k, 'de, A> {
 impl<'de, A: MapAccess<'de>> Key<'_, 'de, A> {
     #[inline(always)]
     fn find(self, name: &str) -> Found {
-        if let Some(index) = names::position(self.names, name) {
+        if let Some(index) = names::position_from(self.names, self.expected, name) {
             return Found::Member(index);
         }
         if let Some(place) = self.outer.and_then(|outer| outer.find(name)) {

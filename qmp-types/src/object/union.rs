@@ -44,7 +44,7 @@ impl<B: Branches> Rest for B {
     ) -> Result<Self, A::Error> {
         let mut earlier = Vec::new();
         while let Some(index) = members.next_or_push(names, &mut earlier)? {
-            if names[index] == B::DISCRIMINATOR {
+            if index + 1 == names.len() {
                 let Text(value) = members.value()?;
                 return members
                     .within(names, slots, earlier, |inner| B::read_branch(&value, inner));
