@@ -4,7 +4,7 @@
 //! `bench` prints times, `instructions` counts instructions, `syscalls` counts system calls. An entry of
 //! another project's client is in the table of `peers`.
 
-use crate::{Anything, decode, floors, ours};
+use crate::{Anything, decode, floors, generate, ours, scale};
 
 /// The work of the process of one entry.
 pub struct Task<'a> {
@@ -161,6 +161,27 @@ pub const JOBS: &[Job] = &[
             floor("scan", decode::scan),
             floor("clone", decode::clone),
             ours("ours", decode::ours).over("clone"),
+        ],
+    },
+    Job {
+        name: "generate",
+        unit: "ms CPU",
+        count: 5,
+        quick: 2,
+        counted: Some((0, 1)),
+        entries: &[ours("ours", generate::generate)],
+    },
+    Job {
+        name: "scale",
+        unit: "us CPU",
+        count: 10,
+        quick: 3,
+        counted: None,
+        entries: &[
+            floor("1,000", scale::thousand),
+            ours("10,000", scale::ten_thousand),
+            ours("10,000, one floods", scale::one_floods),
+            ours("10,000, one is not read", scale::one_is_not_read),
         ],
     },
 ];

@@ -5,11 +5,13 @@
 
 mod decode;
 mod floors;
+mod generate;
 mod jobs;
 mod measure;
 mod ours;
 #[cfg(feature = "peers")]
 mod peers;
+mod scale;
 mod serve;
 mod table;
 
@@ -23,6 +25,7 @@ fn main() -> Anything {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve", path, count] => serve::serve(path, count.parse()?),
+        ["pace", path] => scale::serve(path),
         ["job", client, job, count, path] => run(client, job, count.parse()?, path),
         ["counted"] => counted(),
         _ => table::Plan::parse(&arguments)?.run(),
