@@ -2,6 +2,10 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
 
 use crate::Anything;
 use crate::jobs::Task;
@@ -91,6 +95,53 @@ pub async fn tokio_loop(task: &Task<'_>) -> Anything<f64> {
         for _ in 0..count {
             stream.write_all(STATUS).await?;
             stream.read(&mut buffer).await?;
+        }
+        Anything::Ok(meter.each(count))
+    });
+    task.await?
+}
+
+/// Does the same in two tasks of tokio, as clients do that receive events at any time: one task writes
+/// and waits, and another one reads. The lower bound of those.
+#[tokio::main(flavor = "current_thread")]
+pub async fn tokio_pair(task: &Task<'_>) -> Anything<f64> {
+    pair(task).await
+}
+
+/// Does the same while a timer is set, as with commands that have a deadline: the runtime looks at its
+/// timers and reads the clock whenever it waits. The lower bound of clients with deadlines.
+#[tokio::main(flavor = "current_thread")]
+pub async fn tokio_pair_timer(task: &Task<'_>) -> Anything<f64> {
+    let timer = tokio::spawn(tokio::time::sleep(Duration::from_secs(3600)));
+    tokio::task::yield_now().await;
+    let each = pair(task).await;
+    timer.abort();
+    each
+}
+
+async fn pair(task: &Task<'_>) -> Anything<f64> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (mut reader, mut writer) = tokio::net::UnixStream::connect(task.path).await?.into_split();
+    let waiting = Arc::new(Mutex::new(None::<oneshot::Sender<usize>>));
+    let waiter = Arc::clone(&waiting);
+    let mut buffer = vec![0; BUFFER];
+    reader.read(&mut buffer).await?;
+    writer.write_all(NEGOTIATION).await?;
+    reader.read(&mut buffer).await?;
+    tokio::spawn(async move {
+        while let Ok(length @ 1..) = reader.read(&mut buffer).await {
+            let waiter = waiter.lock().unwrap_or_else(PoisonError::into_inner).take();
+            waiter.map(|waiter| waiter.send(length));
+        }
+    });
+    let count = task.count;
+    let task = tokio::spawn(async move {
+        let meter = Meter::start();
+        for _ in 0..count {
+            let (sender, receiver) = oneshot::channel();
+            *waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+            writer.write_all(STATUS).await?;
+            receiver.await?;
         }
         Anything::Ok(meter.each(count))
     });

@@ -4,7 +4,7 @@
 //! `bench` prints times, `instructions` counts instructions, `syscalls` counts system calls. An entry of
 //! another project's client is in the table of `peers`.
 
-use crate::{Anything, decode, floors, generate, ours, scale};
+use crate::{Anything, decode, floor, floors, generate, ours, scale};
 
 /// The work of the process of one entry.
 pub struct Task<'a> {
@@ -110,9 +110,11 @@ pub const JOBS: &[Job] = &[
         entries: &[
             floor("raw", floors::raw_status),
             floor("tokio-loop", floors::tokio_loop),
+            floor("tokio-pair", floors::tokio_pair),
+            floor("tokio-pair-timer", floors::tokio_pair_timer),
             ours("blocking", ours::blocking_status),
-            ours("tokio", ours::tokio_status).over("tokio-loop"),
-            ours("tokio-spawned", ours::tokio_spawned).over("tokio-loop"),
+            ours("tokio", ours::tokio_status).over("tokio-pair"),
+            ours("tokio-spawned", ours::tokio_spawned).over("tokio-pair"),
         ],
     },
     Job {
@@ -135,8 +137,9 @@ pub const JOBS: &[Job] = &[
         counted: Some((2_000, 6_000)),
         entries: &[
             floor("raw", floors::raw_flood),
-            ours("blocking", ours::blocking_flood),
-            ours("tokio", ours::tokio_flood),
+            floor("event-floor", |task| floor::events(task.count, task.path)),
+            ours("blocking", ours::blocking_flood).over("event-floor"),
+            ours("tokio", ours::tokio_flood).over("event-floor"),
         ],
     },
     Job {

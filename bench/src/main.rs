@@ -4,6 +4,7 @@
 //! itself; `table` starts these processes and their servers, and prints the figures.
 
 mod decode;
+mod floor;
 mod floors;
 mod generate;
 mod jobs;

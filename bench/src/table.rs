@@ -101,8 +101,11 @@ fn this_program<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Anything<Co
 /// Runs an entry in a process of its own. Returns what it prints; nothing, if it fails.
 fn run(job: &Job, entry: &Entry, count: usize, path: &str) -> Anything<String> {
     let mut command = this_program(["job", entry.client, job.name, &count.to_string(), path])?;
-    let output = command.stderr(Stdio::null()).output()?;
+    let output = command.output()?;
     if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let error = errors.lines().last().unwrap_or_default();
+        eprintln!("{} of {} fails: {error}", job.name, entry.client);
         return Ok(String::new());
     }
     Ok(String::from_utf8(output.stdout)?)
