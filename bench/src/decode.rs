@@ -1,25 +1,36 @@
 //! Decodes the reply to `query-qmp-schema` from text to types.
 
-use std::time::Instant;
-
 use qmp_client::qmp::types::SchemaInfo;
 use serde_json::value::RawValue;
 
 use crate::Anything;
+use crate::jobs::Task;
+use crate::measure::Meter;
 
-/// Returns the rate in megabytes per second.
-pub fn run(name: &str, count: usize) -> Anything<f64> {
-    // A whole schema. QEMU's reply has one more level, which costs all of these the same.
-    let text = qmp_client::qmp::INTROSPECTION;
-    let begin = Instant::now();
-    for _ in 0..count {
-        let entries = match name {
-            "raw" => serde_json::from_str::<Vec<&RawValue>>(text)?.len(),
-            "value" => serde_json::from_str::<Vec<serde_json::Value>>(text)?.len(),
-            "qapi" => serde_json::from_str::<Vec<qapi::qmp::SchemaInfo>>(text)?.len(),
-            _ => qmp_types::decode::<Vec<SchemaInfo>>(text)?.len(),
-        };
-        assert!(entries > 500);
+/// A whole schema. QEMU's reply has one more level, which costs all of these the same.
+const TEXT: &str = qmp_client::qmp::INTROSPECTION;
+
+/// Returns the rate in megabytes per second. `decode` returns how many entries it found.
+pub fn measure(task: &Task<'_>, decode: impl Fn(&str) -> Anything<usize>) -> Anything<f64> {
+    let meter = Meter::start();
+    for _ in 0..task.count {
+        assert!(decode(TEXT)? > 500);
     }
-    Ok((text.len() * count) as f64 / begin.elapsed().as_secs_f64() / 1e6)
+    // Bytes per microsecond.
+    Ok(TEXT.len() as f64 / meter.each(task.count))
+}
+
+/// Finds the end of each entry.
+pub fn scan(task: &Task<'_>) -> Anything<f64> {
+    measure(task, |text| Ok(serde_json::from_str::<Vec<&RawValue>>(text)?.len()))
+}
+
+/// Copies and drops the decoded value: its allocations, without any decoding.
+pub fn clone(task: &Task<'_>) -> Anything<f64> {
+    let entries = qmp_types::decode::<Vec<SchemaInfo>>(TEXT)?;
+    measure(task, |_| Ok(std::hint::black_box(entries.clone()).len()))
+}
+
+pub fn ours(task: &Task<'_>) -> Anything<f64> {
+    measure(task, |text| Ok(qmp_types::decode::<Vec<SchemaInfo>>(text)?.len()))
 }

@@ -1,126 +1,58 @@
 //! Measures the costs of clients side by side, in one run. See README.md.
 //!
-//! Each job of each client runs in a separate process, which measures itself. This process starts the
-//! server and the jobs, and prints the table.
+//! `jobs` is the table of what is measured. Each entry runs in a process of its own, which measures
+//! itself; `table` starts these processes and their servers, and prints the figures.
 
-mod clients;
 mod decode;
 mod floor;
+mod floors;
+mod generate;
+mod jobs;
 mod measure;
 mod ours;
+#[cfg(feature = "peers")]
+mod peers;
+mod scale;
 mod serve;
+mod table;
 
 use std::error::Error;
-use std::process::{Child, Command, Stdio};
+
+use crate::jobs::{JOBS, Side, Task};
 
 pub type Anything<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
-
-/// A client and the jobs that it can do.
-struct Row {
-    name: &'static str,
-    jobs: &'static [&'static str],
-}
-
-/// The number of events in the flood.
-const EVENTS: usize = 200_000;
-
-/// The jobs, and how often each is done.
-const JOBS: [(&str, usize); 4] =
-    [("status", 20_000), ("flood", EVENTS), ("idle", 2_000), ("decode", 100)];
-
-const ROWS: [Row; 12] = [
-    Row { name: "raw", jobs: &["status", "flood", "idle", "decode"] },
-    Row { name: "tokio-loop", jobs: &["status"] },
-    Row { name: "tokio-pair", jobs: &["status"] },
-    Row { name: "tokio-pair-timer", jobs: &["status"] },
-    Row { name: "event-floor", jobs: &["flood"] },
-    Row { name: "blocking", jobs: &["status", "flood", "idle", "decode"] },
-    Row { name: "tokio", jobs: &["status", "flood", "idle"] },
-    Row { name: "tokio-spawned", jobs: &["status"] },
-    Row { name: "qapi", jobs: &["status", "flood", "decode"] },
-    Row { name: "qapi-tokio", jobs: &["status", "idle"] },
-    Row { name: "qmp-rs", jobs: &["status", "flood", "idle"] },
-    Row { name: "value", jobs: &["decode"] },
-];
 
 fn main() -> Anything {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["serve", path, events] => serve::serve(path, events.parse()?),
-        ["job", name, job, count, path] => run(name, job, count.parse()?, path),
-        _ => table(),
+        ["serve", path, count] => serve::serve(path, count.parse()?),
+        ["pace", path] => scale::serve(path),
+        ["job", client, job, count, path] => run(client, job, count.parse()?, path),
+        ["counted"] => counted(),
+        _ => table::Plan::parse(&arguments)?.run(),
     }
 }
 
-fn run(name: &str, job: &str, count: usize, path: &str) -> Anything {
-    let cost = match (name, job) {
-        (_, "decode") => decode::run(name, count)?,
-        ("blocking", _) => ours::blocking(job, count, path)?,
-        ("tokio", _) => ours::tokio(job, count, path)?,
-        ("tokio-spawned", _) => ours::tokio_spawned(count, path)?,
-        ("raw", _) => clients::raw(job, count, path)?,
-        ("event-floor", _) => floor::events(count, path)?,
-        ("tokio-loop", _) => clients::tokio_loop(count, path)?,
-        ("tokio-pair", _) => clients::tokio_pair(count, path)?,
-        ("tokio-pair-timer", _) => clients::tokio_pair_timer(count, path)?,
-        ("qapi", _) => clients::qapi(job, count, path)?,
-        ("qapi-tokio", _) => clients::qapi_tokio(job, count, path)?,
-        _ => clients::qmp_rs(job, count, path)?,
-    };
-    println!("{cost}");
+fn run(client: &str, job: &str, count: usize, path: &str) -> Anything {
+    let job = JOBS.iter().find(|known| known.name == job).ok_or("no such job")?;
+    let entry = job.entries().find(|entry| entry.client == client).ok_or("no such client")?;
+    println!("{}", (entry.run)(&Task { count, path })?);
     Ok(())
 }
 
-/// The server's process, killed on drop, and the path of its socket.
-struct Server(Child, String);
-
-impl Server {
-    fn start() -> Anything<Self> {
-        let path = std::env::temp_dir().join(format!("bench-{}", std::process::id()));
-        let path = path.display().to_string();
-        let arguments = ["serve", &path, &EVENTS.to_string()];
-        let child = Command::new(std::env::current_exe()?).args(arguments).spawn()?;
-        while !std::path::Path::new(&path).exists() {
-            std::thread::sleep(std::time::Duration::from_millis(1));
+/// Lists the entries whose instructions and system calls are of interest, for the scripts: the job, the
+/// client, two numbers of operations, and whose code it is.
+fn counted() -> Anything {
+    for job in JOBS {
+        let Some((less, more)) = job.counted else { continue };
+        for entry in job.entries() {
+            let side = match entry.side {
+                Side::Floor => "floor",
+                Side::Ours => "ours",
+                Side::Peer => "peer",
+            };
+            println!("{}\t{}\t{less}\t{more}\t{side}", job.name, entry.client);
         }
-        Ok(Self(child, path))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-        let _ = std::fs::remove_file(&self.1);
-    }
-}
-
-fn table() -> Anything {
-    let server = Server::start()?;
-    println!("| | status, us CPU | flood, us CPU per event | idle, KiB | decode, MB/s |");
-    println!("| --- | --- | --- | --- | --- |");
-    for row in ROWS {
-        let cells = JOBS.map(|(job, count)| match row.jobs.contains(&job) {
-            true => best(row.name, job, count, &server.1),
-            false => String::new(),
-        });
-        println!("| {} | {} |", row.name, cells.join(" | "));
     }
     Ok(())
-}
-
-/// Returns the best of three runs, since other processes disturb them: the lowest cost, or the
-/// highest rate.
-fn best(name: &str, job: &str, count: usize, path: &str) -> String {
-    let figures = (0..3).filter_map(|_| {
-        let mut command = Command::new(std::env::current_exe().ok()?);
-        command.args(["job", name, job, &count.to_string(), path]).stderr(Stdio::null());
-        String::from_utf8(command.output().ok()?.stdout).ok()?.trim().parse::<f64>().ok()
-    });
-    let figures: Vec<f64> = figures.collect();
-    let best = match job {
-        "decode" => figures.into_iter().reduce(f64::max),
-        _ => figures.into_iter().reduce(f64::min),
-    };
-    best.map_or("fails".to_owned(), |figure| format!("{figure:.2}"))
 }

@@ -7,76 +7,81 @@ use qmp_client::qmp::commands::{QueryStatus, SystemWakeup};
 use qmp_client::{Client, Options, blocking};
 
 use crate::Anything;
+use crate::jobs::Task;
 use crate::measure::{Meter, resident};
 
-/// The capacity of event queues: more than the flood has, so that no client misses an event.
-const QUEUE: usize = 1 << 20;
-
-pub fn blocking(job: &str, count: usize, path: &str) -> Anything<f64> {
-    let options = Options::new().event_capacity(QUEUE);
-    let connect = || blocking::Client::connect_with(path, &options);
-    if job == "idle" {
-        let before = resident();
-        let clients = (0..count).map(|_| connect()).collect::<Result<Vec<_>, _>>()?;
-        let after = resident();
-        drop(clients);
-        return Ok((after - before) / count as f64);
-    }
-    let client = connect()?;
-    let meter = Meter::start();
-    if job == "status" {
-        for _ in 0..count {
-            client.execute(QueryStatus::new())?;
-        }
-    } else {
-        let mut events = client.events::<AnyEvent>();
-        let wakeup = client.send(SystemWakeup::new())?;
-        for _ in 0..count {
-            let event = events.next_within(Duration::from_secs(10));
-            let event = event.ok_or("the events ended")??.event;
-            assert!(matches!(event, AnyEvent::BlockJobCompleted(_)));
-        }
-        wakeup.receive()?;
-    }
-    Ok(meter.each(count))
+/// The options, with queues for more events than the flood has, so that none is lost.
+fn options() -> Options {
+    Options::new().event_capacity(1 << 20)
 }
 
-#[tokio::main(flavor = "current_thread")]
-pub async fn tokio(job: &str, count: usize, path: &str) -> Anything<f64> {
-    let options = Options::new().event_capacity(QUEUE);
-    if job == "idle" {
-        let before = resident();
-        let mut clients = Vec::new();
-        for _ in 0..count {
-            clients.push(Client::connect_with(path, &options).await?);
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        let after = resident();
-        drop(clients);
-        return Ok((after - before) / count as f64);
-    }
-    let client = Client::connect_with(path, &options).await?;
-    let meter = Meter::start();
-    if job == "status" {
-        for _ in 0..count {
-            client.execute(QueryStatus::new()).await?;
-        }
-    } else {
-        let mut events = client.events::<AnyEvent>();
-        let wakeup = tokio::spawn(client.execute(SystemWakeup::new()));
-        for _ in 0..count {
-            let event = events.next().await.ok_or("the events ended")??.event;
-            assert!(matches!(event, AnyEvent::BlockJobCompleted(_)));
-        }
-        wakeup.await??;
-    }
-    Ok(meter.each(count))
+fn connect(task: &Task<'_>) -> Anything<blocking::Client> {
+    Ok(blocking::Client::connect_with(task.path, &options())?)
 }
 
-/// Executes `query-status` from a spawned task.
+pub fn blocking_status(task: &Task<'_>) -> Anything<f64> {
+    let client = connect(task)?;
+    let meter = Meter::start();
+    for _ in 0..task.count {
+        client.execute(QueryStatus::new())?;
+    }
+    Ok(meter.each(task.count))
+}
+
+/// Sends eight commands before it receives their replies.
+pub fn blocking_in_flight(task: &Task<'_>) -> Anything<f64> {
+    let client = connect(task)?;
+    let meter = Meter::start();
+    let mut tickets = Vec::with_capacity(8);
+    for _ in 0..task.count / 8 {
+        for _ in 0..8 {
+            tickets.push(client.send(QueryStatus::new())?);
+        }
+        for ticket in tickets.drain(..) {
+            ticket.receive()?;
+        }
+    }
+    Ok(meter.each(task.count))
+}
+
+pub fn blocking_flood(task: &Task<'_>) -> Anything<f64> {
+    let client = connect(task)?;
+    let meter = Meter::start();
+    let mut events = client.events::<AnyEvent>();
+    let wakeup = client.send(SystemWakeup::new())?;
+    for _ in 0..task.count {
+        let event = events.next_within(Duration::from_secs(10));
+        let event = event.ok_or("the events ended")??.event;
+        assert!(matches!(event, AnyEvent::BlockJobCompleted(_)));
+    }
+    wakeup.receive()?;
+    Ok(meter.each(task.count))
+}
+
+pub fn blocking_idle(task: &Task<'_>) -> Anything<f64> {
+    let before = resident();
+    let clients = (0..task.count).map(|_| connect(task)).collect::<Result<Vec<_>, _>>()?;
+    let after = resident();
+    drop(clients);
+    Ok((after - before) / task.count as f64)
+}
+
+/// Executes commands in the task that the runtime blocks on.
 #[tokio::main(flavor = "current_thread")]
-pub async fn tokio_spawned(count: usize, path: &str) -> Anything<f64> {
-    let client = Client::connect(path).await?;
+pub async fn tokio_status(task: &Task<'_>) -> Anything<f64> {
+    let client = Client::connect(task.path).await?;
+    let meter = Meter::start();
+    for _ in 0..task.count {
+        client.execute(QueryStatus::new()).await?;
+    }
+    Ok(meter.each(task.count))
+}
+
+/// Executes commands in a spawned task.
+#[tokio::main(flavor = "current_thread")]
+pub async fn tokio_spawned(task: &Task<'_>) -> Anything<f64> {
+    let client = Client::connect(task.path).await?;
+    let count = task.count;
     let task = tokio::spawn(async move {
         let meter = Meter::start();
         for _ in 0..count {
@@ -85,4 +90,53 @@ pub async fn tokio_spawned(count: usize, path: &str) -> Anything<f64> {
         Anything::Ok(meter.each(count))
     });
     task.await?
+}
+
+/// Sends eight commands before it receives their replies.
+#[tokio::main(flavor = "current_thread")]
+pub async fn tokio_in_flight(task: &Task<'_>) -> Anything<f64> {
+    let client = Client::connect(task.path).await?;
+    let count = task.count;
+    let task = tokio::spawn(async move {
+        let meter = Meter::start();
+        let mut tickets = Vec::with_capacity(8);
+        for _ in 0..count / 8 {
+            for _ in 0..8 {
+                tickets.push(client.send(QueryStatus::new())?);
+            }
+            for ticket in tickets.drain(..) {
+                ticket.receive().await?;
+            }
+        }
+        Anything::Ok(meter.each(count))
+    });
+    task.await?
+}
+
+#[tokio::main(flavor = "current_thread")]
+pub async fn tokio_flood(task: &Task<'_>) -> Anything<f64> {
+    let client = Client::connect_with(task.path, &options()).await?;
+    let meter = Meter::start();
+    let mut events = client.events::<AnyEvent>();
+    let wakeup = tokio::spawn(client.execute(SystemWakeup::new()));
+    for _ in 0..task.count {
+        let event = events.next().await.ok_or("the events ended")??.event;
+        assert!(matches!(event, AnyEvent::BlockJobCompleted(_)));
+    }
+    wakeup.await??;
+    Ok(meter.each(task.count))
+}
+
+#[tokio::main(flavor = "current_thread")]
+pub async fn tokio_idle(task: &Task<'_>) -> Anything<f64> {
+    let options = options();
+    let before = resident();
+    let mut clients = Vec::new();
+    for _ in 0..task.count {
+        clients.push(Client::connect_with(task.path, &options).await?);
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let after = resident();
+    drop(clients);
+    Ok((after - before) / task.count as f64)
 }

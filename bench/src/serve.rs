@@ -6,7 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use crate::Anything;
 
-const GREETING: &[u8] = b"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 2, \"minor\": 0, \"major\": 10}, \"package\": \"\"}, \"capabilities\": [\"oob\"]}}\r\n";
+pub const GREETING: &[u8] = b"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 2, \"minor\": 0, \"major\": 10}, \"package\": \"\"}, \"capabilities\": [\"oob\"]}}\r\n";
 const EVENT: &[u8] = b"{\"timestamp\": {\"seconds\": 1267020223, \"microseconds\": 435656}, \"event\": \"BLOCK_JOB_COMPLETED\", \"data\": {\"type\": \"mirror\", \"device\": \"drive0\", \"len\": 10737418240, \"offset\": 10737418240, \"speed\": 0}}\r\n";
 
 /// Serves connections to the socket `path`. `system_wakeup` sends `events` events, rounded down to
@@ -31,10 +31,6 @@ fn answer(mut stream: &UnixStream, events: usize) -> Option<()> {
         if lines.read_line(&mut line).ok()? == 0 {
             return None;
         }
-        // Not a parser, but sufficient for the commands of these clients.
-        let id = line.split_once("\"id\":").map(|(_, id)| id.trim_matches(['}', '\n', ' ', '\r']));
-        let id = id.map(|id| id.split(',').next().unwrap_or(id));
-        let id = id.map(|id| format!(", \"id\": {id}")).unwrap_or_default();
         let value = match line.contains("query-status") {
             true => "{\"status\": \"running\", \"running\": true}",
             false => "{}",
@@ -44,6 +40,15 @@ fn answer(mut stream: &UnixStream, events: usize) -> Option<()> {
                 stream.write_all(&EVENT.repeat(100)).ok()?;
             }
         }
-        stream.write_all(format!("{{\"return\": {value}{id}}}\r\n").as_bytes()).ok()?;
+        stream.write_all(reply(&line, value).as_bytes()).ok()?;
     }
+}
+
+/// Returns the reply to a command that returns `value`.
+pub fn reply(command: &str, value: &str) -> String {
+    // Not a parser, but sufficient for the commands of these clients.
+    let id = command.split_once("\"id\":").map(|(_, id)| id.trim_matches(['}', '\n', ' ', '\r']));
+    let id = id.map(|id| id.split(',').next().unwrap_or(id));
+    let id = id.map(|id| format!(", \"id\": {id}")).unwrap_or_default();
+    format!("{{\"return\": {value}{id}}}\r\n")
 }

@@ -1,0 +1,190 @@
+//! The table of what is measured: the jobs, and who does them.
+//!
+//! To measure something else, add an entry to a job, or a job, here. Everything follows from this table:
+//! `bench` prints times, `instructions` counts instructions, `syscalls` counts system calls. An entry of
+//! another project's client is in the table of `peers`.
+
+use crate::{Anything, decode, floor, floors, generate, ours, scale};
+
+/// The work of the process of one entry.
+pub struct Task<'a> {
+    /// How many operations.
+    pub count: usize,
+    /// The socket of the server, which this program started with the same count.
+    pub path: &'a str,
+}
+
+impl Task<'_> {
+    /// Reports another figure than the result. It becomes a row of its own, called after the job and
+    /// `name`, which includes the unit.
+    pub fn note(&self, name: &str, figure: f64) {
+        println!("{figure}\t{name}");
+    }
+}
+
+/// Does the task, measures itself, and returns the figure in the unit of the job.
+pub type Run = fn(&Task<'_>) -> Anything<f64>;
+
+/// Whose code an entry measures.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Side {
+    /// A program that does the bare minimum.
+    Floor,
+    Ours,
+    /// Another project.
+    Peer,
+}
+
+/// One way to do a job.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    pub client: &'static str,
+    pub side: Side,
+    /// The floor with which it is compared, besides the first one of the job.
+    pub over: Option<&'static str>,
+    pub run: Run,
+}
+
+impl Entry {
+    const fn new(client: &'static str, side: Side, run: Run) -> Self {
+        Self { client, side, over: None, run }
+    }
+
+    /// Compares the entry with this floor, too.
+    const fn over(self, floor: &'static str) -> Self {
+        Self { over: Some(floor), ..self }
+    }
+}
+
+const fn floor(client: &'static str, run: Run) -> Entry {
+    Entry::new(client, Side::Floor, run)
+}
+
+const fn ours(client: &'static str, run: Run) -> Entry {
+    Entry::new(client, Side::Ours, run)
+}
+
+#[cfg(feature = "peers")]
+pub const fn peer(client: &'static str, run: Run) -> Entry {
+    Entry::new(client, Side::Peer, run)
+}
+
+/// An operation that is measured.
+pub struct Job {
+    pub name: &'static str,
+    pub unit: &'static str,
+    /// How many operations a run has, and a quick one.
+    pub count: usize,
+    pub quick: usize,
+    /// The two numbers of operations whose difference gives instructions and system calls, if those
+    /// are of interest.
+    pub counted: Option<(usize, usize)>,
+    pub entries: &'static [Entry],
+}
+
+impl Job {
+    /// Returns whether a higher figure is better.
+    pub fn is_rate(&self) -> bool {
+        self.unit.ends_with("/s")
+    }
+
+    /// Returns all entries: those of this table, and the other clients.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        #[cfg(feature = "peers")]
+        let peers = crate::peers::PEERS;
+        #[cfg(not(feature = "peers"))]
+        let peers: &[(&str, Entry)] = &[];
+        let peers = peers.iter().filter(|(job, _)| *job == self.name).map(|(_, entry)| *entry);
+        self.entries.iter().copied().chain(peers)
+    }
+}
+
+/// All jobs. The first floor of each is what the others are compared with.
+pub const JOBS: &[Job] = &[
+    Job {
+        name: "status",
+        unit: "us CPU",
+        count: 20_000,
+        quick: 2_000,
+        counted: Some((1_000, 3_000)),
+        entries: &[
+            floor("raw", floors::raw_status),
+            floor("tokio-loop", floors::tokio_loop),
+            floor("tokio-pair", floors::tokio_pair),
+            floor("tokio-pair-timer", floors::tokio_pair_timer),
+            ours("blocking", ours::blocking_status),
+            ours("tokio", ours::tokio_status).over("tokio-pair"),
+            ours("tokio-spawned", ours::tokio_spawned).over("tokio-pair"),
+        ],
+    },
+    Job {
+        name: "in-flight",
+        unit: "us CPU",
+        count: 20_000,
+        quick: 2_000,
+        counted: Some((1_600, 4_800)),
+        entries: &[
+            floor("raw", floors::raw_in_flight),
+            ours("blocking", ours::blocking_in_flight),
+            ours("tokio", ours::tokio_in_flight),
+        ],
+    },
+    Job {
+        name: "flood",
+        unit: "us CPU",
+        count: 200_000,
+        quick: 20_000,
+        counted: Some((2_000, 6_000)),
+        entries: &[
+            floor("raw", floors::raw_flood),
+            floor("event-floor", |task| floor::events(task.count, task.path)),
+            ours("blocking", ours::blocking_flood).over("event-floor"),
+            ours("tokio", ours::tokio_flood).over("event-floor"),
+        ],
+    },
+    Job {
+        name: "idle",
+        unit: "KiB",
+        count: 2_000,
+        quick: 2_000,
+        counted: None,
+        entries: &[
+            floor("raw", floors::raw_idle),
+            ours("blocking", ours::blocking_idle),
+            ours("tokio", ours::tokio_idle),
+        ],
+    },
+    Job {
+        name: "decode",
+        unit: "MB/s",
+        count: 100,
+        quick: 10,
+        counted: Some((2, 6)),
+        entries: &[
+            floor("scan", decode::scan),
+            floor("clone", decode::clone),
+            ours("ours", decode::ours).over("clone"),
+        ],
+    },
+    Job {
+        name: "generate",
+        unit: "ms CPU",
+        count: 5,
+        quick: 2,
+        counted: Some((0, 1)),
+        entries: &[ours("ours", generate::generate)],
+    },
+    Job {
+        name: "scale",
+        unit: "us CPU",
+        count: 10,
+        quick: 3,
+        counted: None,
+        entries: &[
+            floor("1,000", scale::thousand),
+            ours("10,000", scale::ten_thousand),
+            ours("10,000, one floods", scale::one_floods),
+            ours("10,000, one is not read", scale::one_is_not_read),
+        ],
+    },
+];
