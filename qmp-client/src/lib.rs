@@ -152,6 +152,9 @@
 //! their secrets masked. Events and messages are recorded while the client holds its lock: a subscriber
 //! should be quick, and must not use the client.
 
+// The traits without `serde` itself, which only programs that derive them have to compile.
+extern crate serde_core as serde;
+
 mod address;
 mod attempts;
 #[cfg(any(feature = "blocking", feature = "futures-io", feature = "tokio"))]

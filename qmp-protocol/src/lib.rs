@@ -94,6 +94,9 @@
 //!
 //! [specification]: https://www.qemu.org/docs/master/interop/qmp-spec.html
 
+// The traits without `serde` itself, which only programs that derive them have to compile.
+extern crate serde_core as serde;
+
 mod call;
 mod calls;
 mod connection;

@@ -83,6 +83,9 @@
 //!     .generate("vmm")
 //! ```
 
+// The traits without `serde` itself, which only programs that derive them have to compile.
+extern crate serde_core as serde;
+
 #[cfg(feature = "agent")]
 pub mod agent;
 mod arguments;

@@ -36,6 +36,11 @@
 // Generated code refers to this crate by its name, as in any other crate.
 extern crate self as qmp_types;
 
+// The traits without `serde` itself, which only programs that derive them have to compile.
+// Generated code refers to them, too.
+#[doc(hidden)]
+pub extern crate serde_core as serde;
+
 mod command;
 mod decode;
 mod error;
@@ -78,9 +83,9 @@ pub use version::{Version, VersionTriple};
 pub use decode::decode_beginning;
 #[doc(hidden)]
 pub use json::plain_end;
-// Generated code refers to these crates.
+// Generated code refers to this crate.
 #[doc(hidden)]
-pub use {serde, serde_json};
+pub use serde_json;
 
 /// Includes a vocabulary that `qmp_codegen::Builder::generate` wrote during the build.
 ///

@@ -143,6 +143,9 @@
 //! - `proxy`: many clients on one monitor; module `proxy`.
 //! - `tracing`: spans and events of `tracing`, as in `qmp-client`.
 
+// The traits without `serde` itself, which only programs that derive them have to compile.
+extern crate serde_core as serde;
+
 #[cfg(feature = "qga")]
 pub mod agent;
 #[cfg(unix)]
