@@ -83,6 +83,9 @@
 //!     .generate("vmm")
 //! ```
 
+// docs.rs labels what a feature adds.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(feature = "agent")]
 pub mod agent;
 mod arguments;

@@ -33,6 +33,9 @@
 //! [`from_known`]: ErrorClass::from_known
 //! [QMP specification]: https://www.qemu.org/docs/master/interop/qmp-spec.html
 
+// docs.rs labels what a feature adds.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 // Generated code refers to this crate by its name, as in any other crate.
 extern crate self as qmp_types;
 
