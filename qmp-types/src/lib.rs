@@ -101,13 +101,24 @@ macro_rules! include_vocabulary {
 #[cfg(feature = "devices")]
 pub mod devices;
 
-/// The vocabulary of QEMU's monitor.
+/// The vocabulary of QEMU's monitor: everything in QMP, from QEMU 7.2 to 11.1.
+///
+/// The pages of [`commands`](qmp::commands), [`events`](qmp::events) and [`types`](qmp::types) begin with
+/// an index by domain, such as block jobs or migration. The name of a command or an event is its name on
+/// the wire in camel case, without punctuation: `query-status` is [`QueryStatus`], `DEVICE_DELETED` is
+/// [`DeviceDeleted`]. [`AnyEvent`](qmp::AnyEvent) is one of all events.
+///
+/// [`DeviceDeleted`]: qmp::events::DeviceDeleted
+/// [`QueryStatus`]: qmp::commands::QueryStatus
 #[cfg(feature = "qmp")]
 pub mod qmp {
     include_vocabulary!("qmp");
 }
 
-/// The vocabulary of the guest agent.
+/// The vocabulary of the guest agent: everything in its protocol, up to QEMU 11.1.
+///
+/// The pages of [`commands`](qga::commands) and [`types`](qga::types) begin with an index by domain, such
+/// as files or storage.
 #[cfg(feature = "qga")]
 pub mod qga {
     include_vocabulary!("qga");
