@@ -187,8 +187,8 @@ fn modules_list_their_items_by_domain() {
 ///
 /// # By domain
 ///
-/// - Jobs: [`query-jobs`](commands::QueryJobs), [`job-cancel`](commands::JobCancel)
-/// - run-state: [`stop`](commands::Stop)
+/// - **Jobs:** [`query-jobs`](commands::QueryJobs), [`job-cancel`](commands::JobCancel)
+/// - **run-state:** [`stop`](commands::Stop)
 #[allow(";
     assert!(two.contains(index), "{two}");
     // All events are in one file.

@@ -39,7 +39,7 @@ pub(super) fn index<'p>(
 
 /// Writes a list item, a few links a line.
 fn wrap(index: &mut String, title: &str, links: &[String]) {
-    let mut line = format!("\n- {title}:");
+    let mut line = format!("\n- **{title}:**");
     for (number, link) in links.iter().enumerate() {
         if line.len() + 2 + link.len() > WIDTH {
             index.push_str(&line);
@@ -104,7 +104,7 @@ mod tests {
             (0..20).map(|n| format!("[`stop-{n}`](commands::Stop{n})")).collect();
         let mut index = String::new();
         wrap(&mut index, "Run state", &links);
-        assert!(index.starts_with("\n- Run state: [`stop-0`](commands::Stop0), "), "{index}");
+        assert!(index.starts_with("\n- **Run state:** [`stop-0`](commands::Stop0), "), "{index}");
         assert!(index.lines().all(|line| line.len() <= super::WIDTH + 1), "{index}");
         assert!(index.lines().skip(2).all(|line| line.starts_with("  [")), "{index}");
         assert_eq!(index.matches("](").count(), 20);
