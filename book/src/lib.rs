@@ -69,4 +69,5 @@ pages! {
     Server = "server.md"
     FromQapi = "from-qapi.md"
     FromQemuQmp = "from-qemu-qmp.md"
+    Ports = "ports.md"
 }

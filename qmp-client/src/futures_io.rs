@@ -47,6 +47,22 @@ pub type Driver<S> = crate::nonblocking::Driver<Stream<S>, Clock>;
 
 /// Creates a client of an open stream, and its driver. Over an `Async<UnixStream>`, file
 /// descriptors can be passed.
+///
+/// ```no_run
+/// # async fn example() -> qmp_client::Result<()> {
+/// use qmp_client::Options;
+/// use qmp_client::futures_io::{Socket, open, over};
+///
+/// let options = Options::new();
+/// if let Socket::Tcp(stream) = open(&"tcp:127.0.0.1:4444".parse()?, &options).await? {
+///     let (connecting, driver) = over(stream, &options);
+///     // Give the driver to an executor, such as `smol::spawn(driver).detach()`.
+/// #   drop(driver);
+///     let vm = connecting.await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub fn over<S>(stream: S, options: &Options) -> (Connecting, Driver<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,

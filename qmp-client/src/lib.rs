@@ -152,6 +152,9 @@
 //! their secrets masked. Events and messages are recorded while the client holds its lock: a subscriber
 //! should be quick, and must not use the client.
 
+// docs.rs labels what a feature adds.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 // The traits without `serde` itself, which only programs that derive them have to compile.
 extern crate serde_core as serde;
 

@@ -46,12 +46,29 @@ impl Options {
     /// Returns the defaults: one attempt to connect, a minute for the greeting, the
     /// [recommended deadline](crate::deadlines::recommended) for each call, queues of 1024 events,
     /// messages of up to 48 MiB, and out-of-band execution where the server offers it.
+    ///
+    /// ```
+    /// use qmp_client::Options;
+    ///
+    /// let options = Options::new();
+    /// assert_eq!(options.greeting_time().as_secs(), 60);
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Retries connecting for this long, until the socket exists and a server listens. Zero makes a
     /// single attempt, as without this option.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::Options;
+    ///
+    /// // QEMU creates its socket when it has read its configuration.
+    /// let options = Options::new().wait_for_socket(Duration::from_secs(10));
+    /// # drop(options);
+    /// ```
     pub fn wait_for_socket(mut self, within: Duration) -> Self {
         self.wait_for_socket = Some(within).filter(|within| !within.is_zero());
         self
@@ -61,6 +78,15 @@ impl Options {
     /// (default: 60 seconds). A QEMU that allocates a lot of memory greets late. It counts from the
     /// first attempt to connect, unless [`wait_for_socket`](Self::wait_for_socket) is set: then from
     /// the connection. [`Duration::MAX`] disables the deadline.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::Options;
+    ///
+    /// let options = Options::new().greeting_within(Duration::from_secs(300));
+    /// assert_eq!(options.greeting_time().as_secs(), 300);
+    /// ```
     pub fn greeting_within(mut self, within: Duration) -> Self {
         self.greeting_within = within;
         self
@@ -74,6 +100,15 @@ impl Options {
 
     /// Sets the deadline of every call that does not set its own, instead of the
     /// [recommended one](crate::deadlines::recommended). [`Duration::MAX`] disables it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::Options;
+    ///
+    /// let options = Options::new().calls_within(Duration::from_secs(5));
+    /// assert_eq!(options.call_within("query-block").as_secs(), 5);
+    /// ```
     pub fn calls_within(mut self, within: Duration) -> Self {
         self.calls_within = Some(within);
         self
@@ -81,6 +116,13 @@ impl Options {
 
     /// Sets the kind of peer (default: a QMP monitor). `qmp_vm::Agent` sets it to
     /// [`Dialect::Agent`].
+    ///
+    /// ```
+    /// use qmp_client::{Dialect, Options};
+    ///
+    /// let options = Options::new().dialect(Dialect::Agent);
+    /// assert!(options.is_for_agent());
+    /// ```
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialect = dialect;
         self
@@ -96,6 +138,14 @@ impl Options {
     /// all subscriptions and the replies that have not been received may not take more memory than
     /// [one message](Self::message_size) either. When a queue is full, the oldest events are dropped,
     /// which [`Error::Lagged`](crate::Error::Lagged) reports.
+    ///
+    /// ```
+    /// use qmp_client::Options;
+    ///
+    /// // For a subscription that takes events rarely.
+    /// let options = Options::new().event_capacity(100_000);
+    /// # drop(options);
+    /// ```
     pub fn event_capacity(mut self, events: usize) -> Self {
         self.event_capacity = events;
         self
@@ -104,6 +154,14 @@ impl Options {
     /// Sets the largest message that is accepted, in bytes (default: 48 MiB). A larger one ends the
     /// connection. It is also the limit on the memory of everything that has arrived and has not been
     /// received: a reply that exceeds it fails its call, and events are dropped.
+    ///
+    /// ```
+    /// use qmp_client::Options;
+    ///
+    /// // For a peer that is not trusted.
+    /// let options = Options::new().message_size(1 << 20).depth(64);
+    /// # drop(options);
+    /// ```
     pub fn message_size(mut self, bytes: usize) -> Self {
         self.message_size = Some(bytes);
         self
@@ -117,6 +175,14 @@ impl Options {
     }
 
     /// Sets whether out-of-band execution is enabled where the server offers it (default: true).
+    ///
+    /// ```
+    /// use qmp_client::Options;
+    ///
+    /// // In-band commands alone, as before QEMU 2.12.
+    /// let options = Options::new().oob(false);
+    /// # drop(options);
+    /// ```
     pub fn oob(mut self, enabled: bool) -> Self {
         self.oob = enabled;
         self
@@ -169,6 +235,13 @@ impl Options {
     }
 
     /// Sets the name of the monitor in traces (feature `tracing`), instead of its address.
+    ///
+    /// ```
+    /// use qmp_client::Options;
+    ///
+    /// let options = Options::new().name("web-17");
+    /// # drop(options);
+    /// ```
     pub fn name(mut self, name: &str) -> Self {
         self.monitor = Monitor::named(name);
         self
@@ -232,6 +305,14 @@ impl Options {
     }
 
     /// Returns the deadline of a call of this command that does not set its own.
+    ///
+    /// ```
+    /// use qmp_client::Options;
+    ///
+    /// // Recommended deadlines: a command that writes to disks has longer than a query.
+    /// let options = Options::new();
+    /// assert!(options.call_within("blockdev-snapshot-sync") >= options.call_within("query-status"));
+    /// ```
     #[must_use]
     pub fn call_within(&self, command: &str) -> Duration {
         self.calls_within.unwrap_or_else(|| qmp_protocol::deadlines::recommended(command))

@@ -45,6 +45,16 @@ impl Client {
     /// tokio runtime. The socket is closed by that task: on a current-thread runtime, not before the
     /// runtime is polled again after the last handle has been dropped.
     ///
+    /// ```no_run
+    /// # async fn example() -> qmp_client::Result<()> {
+    /// use qmp_client::Client;
+    ///
+    /// let local = Client::connect("unix:/run/vm.sock").await?;
+    /// let remote = Client::connect("tcp:vm.example.org:4444").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The address is invalid, no server listens there, or the server is not a QMP server.
     ///
@@ -55,6 +65,19 @@ impl Client {
     }
 
     /// Connects to a monitor, and spawns the driver on the current tokio runtime.
+    ///
+    /// ```no_run
+    /// # async fn example() -> qmp_client::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::{Client, Options};
+    ///
+    /// // QEMU may still be starting.
+    /// let options = Options::new().wait_for_socket(Duration::from_secs(10));
+    /// let vm = Client::connect_with("unix:/run/vm.sock", &options).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of [`connect`](Self::connect); and a deadline passes.
@@ -109,6 +132,18 @@ impl Client {
     /// Creates a client of an open stream, spawns its driver on the current tokio runtime, and waits
     /// until the negotiation is complete. Over a [`UnixStream`], file descriptors can be passed.
     ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use qmp_client::{Client, Options};
+    ///
+    /// // This QEMU connects by itself: `-qmp tcp:127.0.0.1:4444`.
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:4444").await?;
+    /// let (stream, _) = listener.accept().await?;
+    /// let vm = Client::over(stream, &Options::new()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The peer is not a QMP server, or the deadline passes.
     ///
@@ -137,6 +172,18 @@ where
 }
 
 /// Creates a client of an open stream, and its driver.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use qmp_client::Options;
+///
+/// let stream = tokio::net::TcpStream::connect("127.0.0.1:4444").await?;
+/// let (connecting, driver) = qmp_client::tokio::over(stream, &Options::new());
+/// tokio::spawn(driver);
+/// let vm = connecting.await?;
+/// # Ok(())
+/// # }
+/// ```
 pub fn over<S>(stream: S, options: &Options) -> (Connecting, Driver<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -157,6 +204,21 @@ pub enum Socket {
 
 /// Connects to an address, with repeated attempts if the [options](Options::wait_for_socket) say so.
 /// Pass the stream to [`over`].
+///
+/// ```no_run
+/// # async fn example() -> qmp_client::Result<()> {
+/// use qmp_client::Options;
+/// use qmp_client::tokio::{Socket, open, over};
+///
+/// let options = Options::new();
+/// if let Socket::Tcp(stream) = open(&"tcp:127.0.0.1:4444".parse()?, &options).await? {
+///     let (connecting, driver) = over(stream, &options);
+///     tokio::spawn(driver);
+///     let vm = connecting.await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// No server listens there, or the deadline passes.

@@ -41,6 +41,8 @@
 //! have, such as `sse4.1`, because they are those of QEMU's devices. Such names consist of ASCII
 //! letters, digits, and `-_.,+`.
 
+// docs.rs labels what a feature adds.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(feature = "tools"),
     allow(dead_code, reason = "the questions that all back ends have are there for each of them")

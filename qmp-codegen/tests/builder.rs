@@ -161,3 +161,36 @@ fn introspection_has_what_the_types_have() {
     assert!(!shows(&builder().symbols(["CONFIG_A"])));
     assert!(shows(&builder().symbols::<&str>([])));
 }
+
+/// A vocabulary of several files is listed by them: a flat list of a thousand types helps only a reader
+/// who knows the name.
+#[test]
+fn modules_list_their_items_by_domain() {
+    let jobs = "
+        ##
+        # *****
+        # Jobs
+        # *****
+        ##
+        { 'pragma': { 'doc-required': false } }
+        { 'struct': 'Job', 'data': { 'id': 'str' } }
+        { 'command': 'query-jobs', 'returns': [ 'Job' ] }
+        { 'command': 'job-cancel', 'data': { 'id': 'str' } }";
+    let state = "{ 'command': 'stop' } { 'event': 'STOP' }";
+    let builder = Builder::new().schema_text("jobs.json", jobs);
+    let one = code(&builder);
+    assert!(one.contains("\n/// The commands.\n#[allow("), "{one}");
+
+    let two = code(&builder.schema_text("qapi/run-state.json", state));
+    let index = "
+/// The commands.
+///
+/// # By domain
+///
+/// - **Jobs:** [`query-jobs`](commands::QueryJobs), [`job-cancel`](commands::JobCancel)
+/// - **run-state:** [`stop`](commands::Stop)
+#[allow(";
+    assert!(two.contains(index), "{two}");
+    // All events are in one file.
+    assert!(two.contains("\n/// The events.\n#[allow("), "{two}");
+}

@@ -92,7 +92,15 @@
 //! garbage, or because a later in-band command is answered first. Otherwise the call keeps its
 //! deadline, and the garbage is the timeout's cause.
 //!
+//! # Features
+//!
+//! - `tracing`: every message as an event of `tracing`, at level `TRACE`, target `qmp_protocol`, with its
+//!   secrets masked.
+//!
 //! [specification]: https://www.qemu.org/docs/master/interop/qmp-spec.html
+
+// docs.rs labels what a feature adds.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The traits without `serde` itself, which only programs that derive them have to compile.
 extern crate serde_core as serde;

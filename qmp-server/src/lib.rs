@@ -83,6 +83,9 @@
 //!     .generate("vmm")
 //! ```
 
+// docs.rs labels what a feature adds.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 // The traits without `serde` itself, which only programs that derive them have to compile.
 extern crate serde_core as serde;
 

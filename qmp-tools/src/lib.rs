@@ -17,6 +17,9 @@
 //! programs share, and everything that they print passes through
 //! [`terminal`]. Each program's `--help` has examples.
 
+// docs.rs labels what a feature adds.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod cli;
 #[cfg(unix)]
 pub mod host;

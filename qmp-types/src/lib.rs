@@ -33,6 +33,9 @@
 //! [`from_known`]: ErrorClass::from_known
 //! [QMP specification]: https://www.qemu.org/docs/master/interop/qmp-spec.html
 
+// docs.rs labels what a feature adds.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 // Generated code refers to this crate by its name, as in any other crate.
 extern crate self as qmp_types;
 
@@ -105,13 +108,24 @@ macro_rules! include_vocabulary {
 #[cfg(feature = "devices")]
 pub mod devices;
 
-/// The vocabulary of QEMU's monitor.
+/// The vocabulary of QEMU's monitor: everything in QMP, from QEMU 7.2 to 11.1.
+///
+/// The pages of [`commands`](qmp::commands), [`events`](qmp::events) and [`types`](qmp::types) begin with
+/// an index by domain, such as block jobs or migration. The name of a command or an event is its name on
+/// the wire in camel case, without punctuation: `query-status` is [`QueryStatus`], `DEVICE_DELETED` is
+/// [`DeviceDeleted`]. [`AnyEvent`](qmp::AnyEvent) is one of all events.
+///
+/// [`DeviceDeleted`]: qmp::events::DeviceDeleted
+/// [`QueryStatus`]: qmp::commands::QueryStatus
 #[cfg(feature = "qmp")]
 pub mod qmp {
     include_vocabulary!("qmp");
 }
 
-/// The vocabulary of the guest agent.
+/// The vocabulary of the guest agent: everything in its protocol, up to QEMU 11.1.
+///
+/// The pages of [`commands`](qga::commands) and [`types`](qga::types) begin with an index by domain, such
+/// as files or storage.
 #[cfg(feature = "qga")]
 pub mod qga {
     include_vocabulary!("qga");

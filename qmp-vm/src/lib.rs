@@ -140,8 +140,12 @@
 //! - `futures-io`: launching and supervising on streams of `futures-io`, as smol has them; module
 //!   `futures_io`.
 //! - `qga`: the guest agent; module `agent`.
+//! - `devices`: the devices that people plug, as types, in `qmp_client::devices`.
 //! - `proxy`: many clients on one monitor; module `proxy`.
 //! - `tracing`: spans and events of `tracing`, as in `qmp-client`.
+
+// docs.rs labels what a feature adds.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The traits without `serde` itself, which only programs that derive them have to compile.
 extern crate serde_core as serde;

@@ -43,6 +43,19 @@ impl<R: Request> Call<R> {
 
     /// Sets the deadline, which begins when the command is submitted, instead of that of the
     /// [options](crate::Options::calls_within). [`Duration::MAX`] disables it.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::qmp::commands::QueryBlock;
+    ///
+    /// let disks = vm.call(QueryBlock::new()).within(Duration::from_secs(2)).execute()?;
+    /// println!("{} disks", disks.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn within(mut self, within: Duration) -> Self {
         self.within = Some(within);
         self
@@ -51,6 +64,17 @@ impl<R: Request> Call<R> {
     /// Adds a file descriptor that travels with the command, as `getfd` and `add-fd` expect. It is
     /// closed on this side when it has been sent. QEMU's commands take one each, and close any
     /// others.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client, queue: std::fs::File) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::Getfd;
+    ///
+    /// // QEMU knows the descriptor by this name from now on.
+    /// vm.call(Getfd::new("tap0")).with_fd(queue).execute()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(unix)]
     pub fn with_fd(mut self, descriptor: impl Into<std::os::fd::OwnedFd>) -> Self {
         self.descriptors.push(descriptor.into());
@@ -58,6 +82,17 @@ impl<R: Request> Call<R> {
     }
 
     /// Executes the command and waits for its reply.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::QueryStatus;
+    ///
+    /// let info = vm.call(QueryStatus::new()).execute()?;
+    /// println!("{}", info.status);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The server answers with an error, the reply does not match the schema, the deadline passes,
@@ -69,6 +104,19 @@ impl<R: Request> Call<R> {
     }
 
     /// Submits the command without waiting for its reply: [`Ticket::receive`] waits for that.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{QueryBlock, QueryStatus};
+    ///
+    /// // Both are in flight at the same time.
+    /// let disks = vm.call(QueryBlock::new()).send()?;
+    /// let status = vm.call(QueryStatus::new()).send()?;
+    /// println!("{}, {} disks", status.receive()?.status, disks.receive()?.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The command cannot be written as JSON, or the connection has ended.
@@ -82,6 +130,19 @@ impl<R: Request> Call<R> {
     /// Executes the command, and waits for its reply and for an event `E` that satisfies
     /// `predicate`. The deadline covers both. The event may arrive before the reply, but not before
     /// the command is sent: an event that has arrived by then is not taken for its effect.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::DeviceDel;
+    /// use qmp_client::qmp::events::DeviceDeleted;
+    ///
+    /// // The command only asks the guest; the event says that it has released the device.
+    /// let deleted = |event: &DeviceDeleted| event.device.as_deref() == Some("d0");
+    /// vm.call(DeviceDel::new("d0")).until(deleted)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of [`execute`](Self::execute); and the event does not match the schema, does not
@@ -102,6 +163,18 @@ impl<R: Request> Call<R> {
 
     /// Does the same as [`until`](Self::until), with any event for which `wanted` returns a value.
     ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::Stop;
+    ///
+    /// let name = |event: &qmp_client::RawEvent| Some(event.name.clone());
+    /// let (_, first) = vm.call(Stop::new()).until_some(name)?;
+    /// println!("{first}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of [`until`](Self::until), except that `wanted` decides what matches.
     pub fn until_some<T>(
@@ -112,6 +185,21 @@ impl<R: Request> Call<R> {
     }
 
     /// Returns a guard that executes the command when it is dropped. Nothing is sent before.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{Cont, QueryBlock, Stop};
+    ///
+    /// vm.execute(Stop::new())?;
+    /// // From here on, every way out of the function lets the guest run again.
+    /// let running = vm.call(Cont::new()).guard();
+    /// let disks = vm.execute(QueryBlock::new())?;
+    /// running.run()?;
+    /// # drop(disks);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn guard(self) -> Undo<R> {
         Undo::new(self.handle, Some(self.request), self.within)
     }
@@ -120,6 +208,21 @@ impl<R: Request> Call<R> {
     ///
     /// `undo` returns the command that undoes this one, given its result, or `None` if there is
     /// nothing to undo. The undo command has the [deadline](Self::within) of this call.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{Cont, QueryBlock, Stop};
+    ///
+    /// // If an error ends this function, the guest runs again.
+    /// let stopped = |stopped: Result<&_, &_>| stopped.ok().map(|_| Cont::new());
+    /// let (_, running) = vm.call(Stop::new()).execute_undoable(stopped)?;
+    /// let disks = vm.execute(QueryBlock::new())?;
+    /// running.run()?;
+    /// # drop(disks);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of [`execute`](Self::execute). If `undo` returns a command for the error, that command

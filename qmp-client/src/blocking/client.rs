@@ -43,6 +43,16 @@ impl fmt::Debug for Client {
 impl Client {
     /// Connects to a monitor with the default [`Options`].
     ///
+    /// ```no_run
+    /// # fn main() -> qmp_client::Result<()> {
+    /// use qmp_client::blocking::Client;
+    ///
+    /// let local = Client::connect("unix:/run/vm.sock")?;
+    /// let remote = Client::connect("tcp:vm.example.org:4444")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The address is invalid, no server listens there, or the server is not a QMP server.
     pub fn connect(address: impl ToAddress) -> Result<Self> {
@@ -50,6 +60,19 @@ impl Client {
     }
 
     /// Connects to a monitor.
+    ///
+    /// ```no_run
+    /// # fn main() -> qmp_client::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::{Options, blocking::Client};
+    ///
+    /// // QEMU may still be starting.
+    /// let options = Options::new().wait_for_socket(Duration::from_secs(10));
+    /// let vm = Client::connect_with("unix:/run/vm.sock", &options)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of [`connect`](Self::connect); and a deadline passes.
@@ -94,6 +117,21 @@ impl Client {
 
     /// Creates a client of an open stream, and waits until the negotiation is complete.
     ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::net::TcpListener;
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::{Options, blocking::Client, transport::Tcp};
+    ///
+    /// // This QEMU connects by itself: `-qmp tcp:127.0.0.1:4444`.
+    /// let listener = TcpListener::bind("127.0.0.1:4444")?;
+    /// let stream = Tcp::accept(&listener, Duration::from_secs(10))?;
+    /// let vm = Client::over(stream, &Options::new())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The peer is not a QMP server, or the deadline passes.
     pub fn over(stream: impl Transport + 'static, options: &Options) -> Result<Self> {
@@ -111,6 +149,17 @@ impl Client {
     /// Executes a command and waits for its reply, until the deadline that the
     /// [options](Options::calls_within) set.
     ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{BlockResize, QueryStatus};
+    ///
+    /// println!("{}", vm.execute(QueryStatus::new())?.status);
+    /// vm.execute(BlockResize::new(20 << 30).node_name("disk"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The server answers with an error, the reply does not match the schema, the deadline passes,
     /// or the connection ends.
@@ -120,6 +169,17 @@ impl Client {
 
     /// Executes a command out-of-band, ahead of the in-band commands that are queued.
     ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::MigratePause;
+    ///
+    /// // Also while another command hangs. Only commands that QEMU permits can be passed here.
+    /// vm.execute_oob(MigratePause::new())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of [`execute`](Self::execute), and
     /// [`Misuse::OobNotEnabled`](crate::Misuse::OobNotEnabled).
@@ -128,12 +188,38 @@ impl Client {
     }
 
     /// Begins a call with options: a deadline, file descriptors, an event to wait for.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::qmp::commands::QueryBlock;
+    ///
+    /// let call = vm.call(QueryBlock::new()).within(Duration::from_secs(2));
+    /// println!("{} disks", call.execute()?.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn call<R: Request>(&self, request: R) -> Call<R> {
         Call::new(self.0.clone(), request)
     }
 
     /// Submits a command without waiting for its reply: [`Ticket::receive`] waits for that. At most
     /// eight in-band commands are in flight, and further ones are queued.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{QueryBlock, QueryStatus};
+    ///
+    /// let disks = vm.send(QueryBlock::new())?;
+    /// // Something else, while QEMU works on the first command.
+    /// println!("{}", vm.execute(QueryStatus::new())?.status);
+    /// println!("{} disks", disks.receive()?.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The command cannot be written as JSON, or the connection has ended.
@@ -143,44 +229,131 @@ impl Client {
 
     /// Subscribes to all events from now on, as those of the vocabulary `V`, such as
     /// `qmp::AnyEvent`.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::AnyEvent;
+    ///
+    /// let mut events = vm.events::<AnyEvent>();
+    /// while let Some(event) = events.next() {
+    ///     match event?.event {
+    ///         AnyEvent::Shutdown(shutdown) => println!("ended: {}", shutdown.reason),
+    ///         AnyEvent::Unknown { name, .. } => println!("newer than this program: {name:?}"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn events<V: Vocabulary>(&self) -> Events<Occurrence<V>> {
         Events::new(self.0.clone(), Selector::vocabulary())
     }
 
     /// Subscribes to the events `E` from now on.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::events::BlockIoError;
+    ///
+    /// let mut errors = vm.events_of::<BlockIoError>();
+    /// while let Some(error) = errors.next() {
+    ///     println!("{:?}", error?.event.node_name);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn events_of<E: Event>(&self) -> Events<Occurrence<E>> {
         Events::new(self.0.clone(), Selector::event())
     }
 
     /// Subscribes to all events from now on, undecoded.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// let mut events = vm.raw_events();
+    /// while let Some(event) = events.next() {
+    ///     println!("{:?}", event?.name);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn raw_events(&self) -> Events<RawEvent> {
         Events::new(self.0.clone(), Selector::raw())
     }
 
     /// Returns the server's greeting. A guest agent sends none: then it is empty.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// println!("{:?}", vm.greeting().capabilities);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn greeting(&self) -> &Greeting {
         self.0.greeting()
     }
 
     /// Returns the version of the server.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// if vm.version().qemu.major >= 9 {
+    ///     println!("QEMU {}", vm.version());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn version(&self) -> &Version {
         &self.greeting().version
     }
 
     /// Returns whether out-of-band execution is enabled.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::MigratePause;
+    ///
+    /// if vm.oob_enabled() {
+    ///     vm.execute_oob(MigratePause::new())?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn oob_enabled(&self) -> bool {
         self.0.lock().connection.oob_enabled()
     }
 
     /// Returns the options of the connection.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// println!("{:?}", vm.options().call_within("query-block"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn options(&self) -> &Options {
         &self.0.options
     }
 
     /// Returns the number of messages that were received and dropped.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// println!("{} replies came too late", vm.dropped().late_replies);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn dropped(&self) -> Dropped {
         let dropped = self.0.lock().connection.dropped();
@@ -188,6 +361,15 @@ impl Client {
     }
 
     /// Returns the number of calls that are not answered, and the number of subscriptions.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// let pending = vm.pending();
+    /// println!("{} calls, {} subscriptions", pending.calls, pending.subscriptions);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn pending(&self) -> Pending {
         let state = self.0.lock();
@@ -199,18 +381,45 @@ impl Client {
 
     /// Returns what has happened on the connection so far: calls by outcome, latencies, events and
     /// bytes.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// let stats = vm.stats();
+    /// println!("{} calls, 99 % within {:?}", stats.calls.finished(), stats.latency.quantile(0.99));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.0.stats()
     }
 
     /// Returns why the connection has ended, if that is known. Nothing is read for it.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// if let Some(closed) = vm.ended() {
+    ///     println!("{}", closed.reason);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn ended(&self) -> Option<Closed> {
         self.0.ended()
     }
 
     /// Waits until the connection has ended, and returns why.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// println!("QEMU has ended: {}", vm.closed().reason);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn closed(&self) -> Closed {
         self.wait(None);
@@ -218,6 +427,19 @@ impl Client {
     }
 
     /// Waits until the connection has ended, until a deadline, and returns why it ended.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// match vm.closed_within(Duration::from_secs(10)) {
+    ///     Ok(closed) => println!("QEMU has ended: {}", closed.reason),
+    ///     Err(error) => println!("{}", error.report()),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The deadline passes.
@@ -231,11 +453,37 @@ impl Client {
 
     /// Closes the connection at once. Calls that are not answered fail, and every thread that waits
     /// is woken.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::QueryStatus;
+    ///
+    /// vm.close();
+    /// assert!(vm.execute(QueryStatus::new()).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn close(&self) {
         self.0.close();
     }
 
     /// Waits, and reads what arrives meanwhile, or until the connection ends.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::qmp::commands::QueryBalloon;
+    ///
+    /// // Until the guest has given memory back. Events are received meanwhile.
+    /// while vm.execute(QueryBalloon::new())?.actual > 1 << 30 {
+    ///     vm.pause(Duration::from_millis(100));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn pause(&self, duration: Duration) {
         self.wait(Deadline::after(self.now(), duration));
     }

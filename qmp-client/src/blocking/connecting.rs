@@ -18,6 +18,20 @@ pub struct Connecting(Handle);
 
 /// Creates a client of an open stream, for programs that subscribe to events before the greeting.
 /// [`Client::over`] is enough for all others.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::path::Path;
+///
+/// use qmp_client::{Options, blocking, transport::Unix};
+///
+/// let connecting = blocking::over(Unix::connect(Path::new("/run/vm.sock"))?, &Options::new());
+/// // Events that QEMU sends before its greeting are not missed.
+/// let mut events = connecting.raw_events();
+/// let vm = connecting.negotiate()?;
+/// # Ok(())
+/// # }
+/// ```
 pub fn over(stream: impl Transport + 'static, options: &Options) -> Connecting {
     Connecting(Handle::new(Box::new(stream), options, Instant::now()))
 }

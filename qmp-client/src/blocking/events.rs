@@ -56,6 +56,18 @@ impl<T> Events<T> {
     ///
     /// The client calls the predicate for each event that arrives, while it holds its lock: it
     /// should be quick, and must not use the client.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::events::JobStatusChange;
+    ///
+    /// let mut changes =
+    ///     vm.events_of::<JobStatusChange>().matching(|change| change.event.id == "backup");
+    /// println!("{:?}", changes.next());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn matching(mut self, mut predicate: impl FnMut(&T) -> bool + Send + 'static) -> Self
     where
         T: 'static,
@@ -71,6 +83,20 @@ impl<T> Events<T> {
 
     /// Waits for the next event. The last item is the error that says why the connection ended, and
     /// `None` follows.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::events::Reset;
+    ///
+    /// let mut resets = vm.events_of::<Reset>();
+    /// // `None` after the end of the connection.
+    /// while let Some(reset) = resets.next() {
+    ///     println!("{}", reset?.event.reason);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[expect(clippy::should_implement_trait, reason = "it is the same as the iterator's")]
     pub fn next(&mut self) -> Option<Result<T>> {
         self.next_item(None)
@@ -79,6 +105,23 @@ impl<T> Events<T> {
     /// Waits for the next event until a deadline. When the deadline passes, the item is an error
     /// ([`Error::is_timeout`](crate::Error::is_timeout)), and the subscription goes on. A duration
     /// of zero takes only what has arrived.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::qmp::events::Reset;
+    ///
+    /// let mut resets = vm.events_of::<Reset>();
+    /// match resets.next_within(Duration::from_secs(10)) {
+    ///     Some(Ok(reset)) => println!("{}", reset.event.reason),
+    ///     Some(Err(error)) => println!("{}", error.report()),
+    ///     None => println!("the connection has ended"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn next_within(&mut self, within: Duration) -> Option<Result<T>> {
         self.next_item(Some(within))
     }

@@ -36,6 +36,17 @@ impl<T> Ticket<T> {
     }
 
     /// Returns the command's name on the wire.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::QueryBlock;
+    ///
+    /// let disks = vm.send(QueryBlock::new())?;
+    /// assert_eq!(disks.command(), "query-block");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn command(&self) -> &str {
         &self.command
@@ -45,6 +56,22 @@ impl<T> Ticket<T> {
     /// reply has arrived, the call's deadline has passed, or the connection has ended. A thread that
     /// has something else to do, such as to look whether its user is still interested, waits in steps.
     /// A duration of zero takes only what has arrived.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::qmp::commands::QueryBlock;
+    ///
+    /// let disks = vm.send(QueryBlock::new())?;
+    /// while !disks.arrives_within(Duration::from_millis(500)) {
+    ///     println!("still waiting");
+    /// }
+    /// println!("{} disks", disks.receive()?.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn arrives_within(&self, within: Duration) -> bool {
         let deadline = Deadline::after(Instant::now(), within);
@@ -59,6 +86,19 @@ impl<T> Ticket<T> {
 
 impl<T: DeserializeOwned> Ticket<T> {
     /// Waits for the reply. The deadline began when the command was submitted.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{QueryBlock, QueryName};
+    ///
+    /// let (disks, name) = (vm.send(QueryBlock::new())?, vm.send(QueryName::new())?);
+    /// // Replies may be received in any order.
+    /// println!("{:?}", name.receive()?.name);
+    /// println!("{} disks", disks.receive()?.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The server answers with an error, the reply does not match the schema, the deadline passes,

@@ -34,6 +34,19 @@ impl<U: Request> Undo<U> {
 
     /// Executes the undo command. Returns its reply, or `None` if the guard had nothing to undo.
     ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{Cont, Stop};
+    ///
+    /// vm.execute(Stop::new())?;
+    /// let running = vm.call(Cont::new()).guard();
+    /// // As dropping the guard does, but this says whether it worked.
+    /// running.run()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Client::execute`](super::Client::execute).
     pub fn run(mut self) -> Result<Option<U::Return>> {
@@ -41,6 +54,20 @@ impl<U: Request> Undo<U> {
     }
 
     /// Cancels the guard: the undo command is not executed.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{ObjectDel, QueryMemdev};
+    ///
+    /// let object = vm.call(ObjectDel::new("memory1")).guard();
+    /// if vm.execute(QueryMemdev::new())?.is_empty() {
+    ///     // Nothing is left to delete.
+    ///     object.disarm();
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn disarm(mut self) {
         self.command = None;
     }

@@ -53,6 +53,21 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// Returns the server's own error, if it is one.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::DeviceDel;
+    ///
+    /// if let Err(error) = vm.execute(DeviceDel::new("d0")) {
+    ///     match error.server() {
+    ///         Some(refused) => println!("{}: {}", refused.class, refused.desc),
+    ///         None => println!("{}", error.report()),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn server(&self) -> Option<&QmpError> {
         match self {
@@ -62,12 +77,39 @@ impl Error {
     }
 
     /// Returns the class of the server's error, if it is one.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::ErrorClass;
+    /// use qmp_client::qmp::commands::DeviceDel;
+    ///
+    /// let deleted = vm.execute(DeviceDel::new("d0"));
+    /// match deleted {
+    ///     Err(error) if error.class() == Some(&ErrorClass::DeviceNotFound) => println!("gone"),
+    ///     other => drop(other?),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn class(&self) -> Option<&ErrorClass> {
         self.server().map(|error| &error.class)
     }
 
     /// Returns the command that failed, by its name on the wire.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::DeviceDel;
+    ///
+    /// if let Err(error) = vm.execute(DeviceDel::new("d0")) {
+    ///     println!("{} failed", error.command().unwrap_or("the connection"));
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn command(&self) -> Option<&str> {
         match self {
@@ -85,6 +127,20 @@ impl Error {
     }
 
     /// Returns whether a deadline passed.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{QueryStatus, Stop};
+    ///
+    /// match vm.execute(Stop::new()) {
+    ///     // QEMU may have stopped the guest: ask.
+    ///     Err(error) if error.is_timeout() => println!("{}", vm.execute(QueryStatus::new())?.status),
+    ///     other => drop(other?),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         match self {
@@ -95,12 +151,38 @@ impl Error {
     }
 
     /// Returns whether the connection has ended.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::Quit;
+    ///
+    /// match vm.execute(Quit::new()) {
+    ///     Err(error) if error.is_closed() => println!("QEMU has ended already"),
+    ///     other => drop(other?),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Closed(_))
     }
 
     /// Returns whether the server does not have the command, or not in its present state.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::QueryAccelerators;
+    ///
+    /// match vm.execute(QueryAccelerators::new()) {
+    ///     Err(error) if error.is_command_not_found() => println!("older than 10.2"),
+    ///     other => drop(other?),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_command_not_found(&self) -> bool {
         self.class() == Some(&ErrorClass::CommandNotFound)
@@ -108,6 +190,19 @@ impl Error {
 
     /// Returns the error and its causes, on one line of at most a kibibyte. What a peer wrote is
     /// escaped, and long parts are cut off.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::DeviceDel;
+    ///
+    /// if let Err(error) = vm.execute(DeviceDel::new("d0")) {
+    ///     // One line for a log, whatever the peer has sent.
+    ///     eprintln!("{}", error.report());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn report(&self) -> String {
         let mut layers = Vec::new();

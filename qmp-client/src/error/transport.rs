@@ -36,6 +36,16 @@ pub struct TransportError {
 impl TransportError {
     /// Creates an error from what was attempted, such as "cannot open disk.qcow2", and the
     /// operating system's error.
+    ///
+    /// ```
+    /// use std::io;
+    ///
+    /// use qmp_client::{Error, TransportError};
+    ///
+    /// let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+    /// let error = Error::from(TransportError::new("cannot connect to the tunnel", refused));
+    /// assert!(error.report().starts_with("cannot connect to the tunnel: "));
+    /// ```
     pub fn new(attempt: impl Into<Box<str>>, error: io::Error) -> Self {
         Self { attempt: attempt.into(), error }
     }

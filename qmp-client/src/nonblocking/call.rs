@@ -37,6 +37,19 @@ impl<R: Request> Call<R> {
 
     /// Sets the deadline, which begins when the command is submitted, instead of that of the
     /// [options](crate::Options::calls_within). [`Duration::MAX`] disables it.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "qmp")]
+    /// # async fn example(vm: qmp_client::Client) -> qmp_client::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::qmp::commands::QueryBlock;
+    ///
+    /// let disks = vm.call(QueryBlock::new()).within(Duration::from_secs(2)).execute().await?;
+    /// println!("{} disks", disks.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn within(mut self, within: Duration) -> Self {
         self.0.within = Some(within);
         self
@@ -45,6 +58,17 @@ impl<R: Request> Call<R> {
     /// Adds a file descriptor that travels with the command, as `getfd` and `add-fd` expect. It is
     /// closed on this side when it has been sent. QEMU's commands take one each, and close any
     /// others.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "qmp")]
+    /// # async fn example(vm: qmp_client::Client, queue: std::fs::File) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::Getfd;
+    ///
+    /// // QEMU knows the descriptor by this name from now on.
+    /// vm.call(Getfd::new("tap0")).with_fd(queue).execute().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(unix)]
     pub fn with_fd(mut self, descriptor: impl Into<std::os::fd::OwnedFd>) -> Self {
         self.0.descriptors.push(descriptor.into());
@@ -52,6 +76,17 @@ impl<R: Request> Call<R> {
     }
 
     /// Executes the command and waits for its reply.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "qmp")]
+    /// # async fn example(vm: qmp_client::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::QueryStatus;
+    ///
+    /// let info = vm.call(QueryStatus::new()).execute().await?;
+    /// println!("{}", info.status);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The server answers with an error, the reply does not match the schema, the deadline passes,
@@ -66,6 +101,19 @@ impl<R: Request> Call<R> {
 
     /// Submits the command now, without waiting for its reply: [`Ticket::receive`] waits for that.
     ///
+    /// ```no_run
+    /// # #[cfg(feature = "qmp")]
+    /// # async fn example(vm: qmp_client::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{QueryBlock, QueryStatus};
+    ///
+    /// // Both are in flight at the same time.
+    /// let disks = vm.call(QueryBlock::new()).send()?;
+    /// let status = vm.call(QueryStatus::new()).send()?;
+    /// println!("{}, {} disks", status.receive().await?.status, disks.receive().await?.len());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The command cannot be written as JSON, or the connection has ended.
     pub fn send(self) -> Result<Ticket<R::Return>> {
@@ -77,6 +125,19 @@ impl<R: Request> Call<R> {
     /// Executes the command, and waits for its reply and for an event `E` that satisfies
     /// `predicate`. The deadline covers both. The event may arrive before the reply, but not before
     /// the command is sent: an event that has arrived by then is not taken for its effect.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "qmp")]
+    /// # async fn example(vm: qmp_client::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::DeviceDel;
+    /// use qmp_client::qmp::events::DeviceDeleted;
+    ///
+    /// // The command only asks the guest; the event says that it has released the device.
+    /// let deleted = |event: &DeviceDeleted| event.device.as_deref() == Some("d0");
+    /// vm.call(DeviceDel::new("d0")).until(deleted).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of [`execute`](Self::execute); and the event does not match the schema, does not
@@ -101,6 +162,18 @@ impl<R: Request> Call<R> {
 
     /// Does the same as [`until`](Self::until), with any event for which `wanted` returns a value.
     ///
+    /// ```no_run
+    /// # #[cfg(feature = "qmp")]
+    /// # async fn example(vm: qmp_client::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::Stop;
+    ///
+    /// let name = |event: &qmp_client::RawEvent| Some(event.name.clone());
+    /// let (_, first) = vm.call(Stop::new()).until_some(name).await?;
+    /// println!("{first}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of [`until`](Self::until), except that `wanted` decides what matches.
     ///
@@ -115,6 +188,21 @@ impl<R: Request> Call<R> {
     }
 
     /// Returns a guard that executes the command when it is dropped. Nothing is sent before.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "qmp")]
+    /// # async fn example(vm: qmp_client::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{Cont, QueryBlock, Stop};
+    ///
+    /// vm.execute(Stop::new()).await?;
+    /// // From here on, every way out of the function lets the guest run again.
+    /// let running = vm.call(Cont::new()).guard();
+    /// let disks = vm.execute(QueryBlock::new()).await?;
+    /// running.run().await?;
+    /// # drop(disks);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn guard(self) -> Undo<R> {
         Undo::new(self.0.handle, Some(self.0.request), self.0.within)
     }

@@ -75,6 +75,20 @@ impl<T> Events<T> {
     /// Waits for the next event. The last item is the error that says why the connection ended, and
     /// `None` follows.
     ///
+    /// ```no_run
+    /// # #[cfg(feature = "qmp")]
+    /// # async fn example(vm: qmp_client::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::events::Reset;
+    ///
+    /// let mut resets = vm.events_of::<Reset>();
+    /// // `None` after the end of the connection.
+    /// while let Some(reset) = resets.next().await {
+    ///     println!("{}", reset?.event.reason);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Cancel safety
     ///
     /// No event is lost when the future is dropped.
@@ -85,6 +99,23 @@ impl<T> Events<T> {
 
     /// Waits for the next event until a deadline. When the deadline passes, the item is an error
     /// ([`Error::is_timeout`]), and the subscription goes on.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "qmp")]
+    /// # async fn example(vm: qmp_client::Client) -> qmp_client::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::qmp::events::Reset;
+    ///
+    /// let mut resets = vm.events_of::<Reset>();
+    /// match resets.next_within(Duration::from_secs(10)).await {
+    ///     Some(Ok(reset)) => println!("{}", reset.event.reason),
+    ///     Some(Err(error)) => println!("{}", error.report()),
+    ///     None => println!("the connection has ended"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     ///

@@ -26,6 +26,17 @@ impl<T> Ticket<T> {
     }
 
     /// Returns the command's name on the wire.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "qmp")]
+    /// # async fn example(vm: qmp_client::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::QueryBlock;
+    ///
+    /// let disks = vm.send(QueryBlock::new())?;
+    /// assert_eq!(disks.command(), "query-block");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn command(&self) -> &str {
         &self.submitted.name
@@ -34,6 +45,19 @@ impl<T> Ticket<T> {
 
 impl<T: DeserializeOwned> Ticket<T> {
     /// Waits for the reply. The deadline began when the command was submitted.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "qmp")]
+    /// # async fn example(vm: qmp_client::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{QueryBlock, QueryName};
+    ///
+    /// let (disks, name) = (vm.send(QueryBlock::new())?, vm.send(QueryName::new())?);
+    /// // Replies may be received in any order.
+    /// println!("{:?}", name.receive().await?.name);
+    /// println!("{} disks", disks.receive().await?.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The server answers with an error, the reply does not match the schema, the deadline passes,

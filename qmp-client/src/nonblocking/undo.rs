@@ -47,6 +47,19 @@ impl<U: Request> Undo<U> {
 
     /// Executes the undo command. Returns its reply, or `None` if the guard had nothing to undo.
     ///
+    /// ```no_run
+    /// # #[cfg(feature = "qmp")]
+    /// # async fn example(vm: qmp_client::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{Cont, Stop};
+    ///
+    /// vm.execute(Stop::new()).await?;
+    /// let running = vm.call(Cont::new()).guard();
+    /// // As dropping the guard does, but this says whether it worked.
+    /// running.run().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Client::execute`](crate::Client::execute).
     ///
@@ -66,6 +79,20 @@ impl<U: Request> Undo<U> {
     }
 
     /// Cancels the guard: the undo command is not executed.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "qmp")]
+    /// # async fn example(vm: qmp_client::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{ObjectDel, QueryMemdev};
+    ///
+    /// let object = vm.call(ObjectDel::new("memory1")).guard();
+    /// if vm.execute(QueryMemdev::new()).await?.is_empty() {
+    ///     // Nothing is left to delete.
+    ///     object.disarm();
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn disarm(mut self) {
         if let Some(Armed::Yes(_, guard)) = self.armed.take() {
             self.handle.remove_guard(guard);

@@ -31,6 +31,16 @@ impl Histogram {
     }
 
     /// Adds a latency.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::Histogram;
+    ///
+    /// let mut latencies = Histogram::new();
+    /// latencies.record(Duration::from_micros(100));
+    /// assert_eq!(latencies.count(), 1);
+    /// ```
     pub fn record(&mut self, latency: Duration) {
         self.counts[index(latency)] += 1;
         self.sum = self.sum.saturating_add(latency);
@@ -55,6 +65,18 @@ impl Histogram {
     }
 
     /// Returns the mean of all latencies; `None` if the histogram is empty.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::Histogram;
+    ///
+    /// let mut latencies = Histogram::new();
+    /// assert_eq!(latencies.mean(), None);
+    /// latencies.record(Duration::from_micros(100));
+    /// latencies.record(Duration::from_micros(300));
+    /// assert_eq!(latencies.mean(), Some(Duration::from_micros(200)));
+    /// ```
     #[must_use]
     pub fn mean(&self) -> Option<Duration> {
         let count = u128::from(self.count());
@@ -64,6 +86,17 @@ impl Histogram {
 
     /// Returns each bucket's upper bound and the number of latencies that are shorter than that, and
     /// not shorter than the bound before. The last bucket's bound is [`Duration::MAX`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::Histogram;
+    ///
+    /// let mut latencies = Histogram::new();
+    /// latencies.record(Duration::from_micros(10));
+    /// let counted = latencies.buckets().find(|(_, count)| *count > 0);
+    /// assert_eq!(counted, Some((Duration::from_micros(12), 1)));
+    /// ```
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         self.counts.iter().enumerate().map(|(index, count)| (bound(index), *count))
     }
@@ -71,6 +104,17 @@ impl Histogram {
     /// Returns the upper bound of the bucket that has the latency below which this share of all
     /// latencies is, such as 0.99; `None` if the histogram is empty. A share outside of 0 to 1 is
     /// limited to that.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::Histogram;
+    ///
+    /// let mut latencies = Histogram::new();
+    /// (1..=100).for_each(|n| latencies.record(Duration::from_micros(n)));
+    /// let median = latencies.quantile(0.5).expect("not empty");
+    /// assert!(median >= Duration::from_micros(50) && median <= Duration::from_micros(75));
+    /// ```
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<Duration> {
         let count = self.count();

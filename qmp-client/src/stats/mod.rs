@@ -89,6 +89,14 @@ pub struct CallStats {
 
 impl CallStats {
     /// Returns the number of calls that have an outcome.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) {
+    /// let calls = vm.stats().calls;
+    /// assert_eq!(calls.submitted, calls.in_flight + calls.finished());
+    /// # }
+    /// ```
     #[must_use]
     pub fn finished(&self) -> u64 {
         let failed = self.timed_out + self.canceled + self.closed + self.mismatched + self.failed;
@@ -123,6 +131,15 @@ impl Refusals {
 
     /// Returns the number for each class, by the name that it has on the wire; `other` for classes
     /// that this version does not know.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) {
+    /// for (class, count) in vm.stats().calls.refused.by_class() {
+    ///     println!("{class}: {count}");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn by_class(&self) -> [(&'static str, u64); 6] {
         [

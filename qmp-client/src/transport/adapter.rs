@@ -54,6 +54,24 @@ impl fmt::Debug for Adapter {
 
 impl Adapter {
     /// Creates a transport that reads from one stream and writes to the other.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::process::{Command, Stdio};
+    ///
+    /// use qmp_client::{Options, blocking::Client, transport::Adapter};
+    ///
+    /// // The monitor of a machine on another host.
+    /// let mut ssh = Command::new("ssh")
+    ///     .args(["host", "socat", "-", "unix:/run/vm.sock"])
+    ///     .stdin(Stdio::piped())
+    ///     .stdout(Stdio::piped())
+    ///     .spawn()?;
+    /// let (input, output) = (ssh.stdin.take().expect("piped"), ssh.stdout.take().expect("piped"));
+    /// let vm = Client::over(Adapter::new(output, input), &Options::new())?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(
         mut reader: impl Read + Send + 'static,
         mut writer: impl Write + Send + 'static,

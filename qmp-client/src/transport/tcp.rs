@@ -18,6 +18,18 @@ impl Tcp {
     /// Connects to the first address of `host` that answers, and tries for at most `within` in all.
     /// An empty host means the local one.
     ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::{Options, blocking::Client, transport::Tcp};
+    ///
+    /// let stream = Tcp::connect("vm.example.org", 4444, Duration::from_secs(5))?;
+    /// let vm = Client::over(stream, &Options::new())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The operating system's, for the last address.
     pub fn connect(host: &str, port: u16, within: Duration) -> io::Result<Self> {
@@ -53,6 +65,18 @@ impl Tcp {
     }
 
     /// Creates a transport from an open connection.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::net::TcpStream;
+    ///
+    /// use qmp_client::{Options, blocking::Client, transport::Tcp};
+    ///
+    /// let stream = TcpStream::connect("127.0.0.1:4444")?;
+    /// let vm = Client::over(Tcp::from_stream(stream)?, &Options::new())?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The operating system's.

@@ -19,6 +19,17 @@ impl Unix {
     /// Connects to the socket at `path`, which may be longer than the system's limit, without
     /// waiting.
     ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::path::Path;
+    ///
+    /// use qmp_client::{Options, blocking::Client, transport::Unix};
+    ///
+    /// let vm = Client::over(Unix::connect(Path::new("/run/vm.sock"))?, &Options::new())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of [`socket::connect`](crate::socket::connect).
     pub fn connect(path: &Path) -> io::Result<Self> {
@@ -36,6 +47,20 @@ impl Unix {
     /// Accepts a connection, and waits for it at most `within`. A QEMU with the option
     /// `-qmp unix:PATH`, without `server=on`, connects.
     ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::os::unix::net::UnixListener;
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::{Options, blocking::Client, transport::Unix};
+    ///
+    /// let listener = UnixListener::bind("/run/manager.sock")?;
+    /// let stream = Unix::accept(&listener, Duration::from_secs(10))?;
+    /// let vm = Client::over(stream, &Options::new())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`TimedOut`](io::ErrorKind::TimedOut), and the operating system's.
     pub fn accept(listener: &UnixListener, within: Duration) -> io::Result<Self> {
@@ -45,6 +70,20 @@ impl Unix {
 
     /// Creates a transport from a connected socket. `UnixStream::from` makes one of an open file
     /// descriptor.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::os::unix::net::UnixStream;
+    ///
+    /// use qmp_client::{Options, blocking::Client, transport::Unix};
+    ///
+    /// // One end for QEMU, which inherits it as its monitor, and one for the client.
+    /// let (ours, qemus) = UnixStream::pair()?;
+    /// # drop(qemus);
+    /// let vm = Client::over(Unix::from_stream(ours)?, &Options::new())?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The operating system's.

@@ -94,9 +94,14 @@ fn finish(mut doc: Description<'_>, features: &[Feature]) -> TokenStream {
         let note = markup::plain(&feature.doc);
         if note.is_empty() { quote!(#[deprecated]) } else { quote!(#[deprecated(note = #note)]) }
     });
-    let mut attributes: TokenStream = doc.finish().lines().flat_map(attribute).collect();
+    let mut attributes = lines(&doc.finish());
     attributes.extend(deprecated);
     attributes
+}
+
+/// Returns text as documentation, line by line.
+pub(super) fn lines(text: &str) -> TokenStream {
+    text.lines().flat_map(attribute).collect()
 }
 
 /// Returns `#[doc = " line"]`, made token by token: most of the generated code is documentation.

@@ -17,6 +17,7 @@ mod event;
 #[cfg(feature = "format")]
 mod format;
 pub(crate) mod ident;
+mod index;
 mod object;
 mod options;
 mod plan;
@@ -56,11 +57,17 @@ pub(crate) fn emit(schema: &Schema, options: &Options) -> Result<TokenStream, St
         TypeKind::Union(data) => union::emit(&plan, *id, data),
         TypeKind::Alternate(data) => alternate::emit(&plan, *id, data),
     });
-    let types = module("types", " The types that commands and events are made of.", types);
+    let named = plan.types.iter().map(|id| (&plan.get(*id).definition, plan.name(*id)));
+    let index = index::index(&plan, "types", named);
+    let types = module("types", "The types that commands and events are made of.", &index, types);
     let commands = plan.commands.iter().map(|(data, name)| command::emit(&plan, data, name));
-    let commands = module("commands", " The commands.", commands);
+    let named = plan.commands.iter().map(|(data, name)| (&data.definition, name));
+    let index = index::index(&plan, "commands", named);
+    let commands = module("commands", "The commands.", &index, commands);
     let events = plan.events.iter().map(|(data, name)| event::emit(&plan, data, name));
-    let events = module("events", " The events.", events);
+    let named = plan.events.iter().map(|(data, name)| (&data.definition, name));
+    let index = index::index(&plan, "events", named);
+    let events = module("events", "The events.", &index, events);
     let any_event = event::emit_any(&plan);
     let secrets = emit_secrets(&plan);
     let read_only = emit_read_only(&plan);
@@ -73,10 +80,15 @@ pub(crate) fn emit(schema: &Schema, options: &Options) -> Result<TokenStream, St
 }
 
 /// Emits a module of items, which are moved into it: `quote!` would copy every token.
-fn module(name: &str, doc: &str, items: impl Iterator<Item = TokenStream>) -> TokenStream {
+fn module(
+    name: &str,
+    doc: &str,
+    index: &str,
+    items: impl Iterator<Item = TokenStream>,
+) -> TokenStream {
     let name = Ident::new(name, Span::call_site());
-    let allow = allow();
-    let mut module = quote!(#[doc = #doc] #allow pub mod #name);
+    let (doc, allow) = (docs::lines(&format!("{doc}\n{index}")), allow());
+    let mut module = quote!(#doc #allow pub mod #name);
     module.extend([TokenTree::Group(Group::new(Delimiter::Brace, items.collect()))]);
     module
 }
