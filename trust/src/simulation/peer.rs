@@ -32,8 +32,8 @@ struct Command {
 pub(crate) struct Logged {
     pub(crate) name: String,
     pub(crate) number: u64,
-    /// The step at which its first byte was written.
-    pub(crate) written: u64,
+    /// The step at which its first byte was handed to the link.
+    pub(crate) offered: u64,
     /// Whether its reply has been sent.
     pub(crate) answered: bool,
 }
@@ -53,6 +53,8 @@ pub(crate) struct Peer {
     pub(crate) next_event: u64,
     /// In how many of a thousand cases an answer is held back for a while.
     pub(crate) stalls: usize,
+    /// Whether the client sends everything that is left, since nothing will be answered any more.
+    pub(crate) is_left: bool,
     /// What the client did that it must not do.
     pub(crate) complaint: Option<String>,
     /// Whether two replies have each other's id now and then: a fault that is planted.
@@ -73,6 +75,7 @@ impl Peer {
             log: Vec::new(),
             next_event: 0,
             stalls: 0,
+            is_left: false,
             complaint: None,
             swaps: false,
             forgets: false,
@@ -136,18 +139,18 @@ impl Peer {
         let out_of_band = message["exec-oob"].as_str();
         let name = out_of_band.or(message["execute"].as_str()).unwrap_or_default().to_owned();
         let number = message["arguments"]["n"].as_u64().unwrap_or(u64::MAX);
-        let written = wire.written_at(self.read - line.len() as u64);
+        let offered = wire.offered_at(self.read - line.len() as u64);
         let again = |logged: &Logged| logged.number == number && logged.name == name;
         if self.log.iter().any(again) {
             self.complaint.get_or_insert(format!("{name} {number} was sent twice"));
         }
-        self.log.push(Logged { name: name.clone(), number, written, answered: false });
+        self.log.push(Logged { name: name.clone(), number, offered, answered: false });
         let queue = match out_of_band {
             Some(_) => &mut self.out_of_band,
             None => &mut self.queue,
         };
         queue.push_back(Command { name, number, id });
-        if self.queue.len() > MOST_IN_FLIGHT {
+        if self.queue.len() > MOST_IN_FLIGHT && !self.is_left {
             self.complaint.get_or_insert("more than eight commands are in flight".into());
         }
     }

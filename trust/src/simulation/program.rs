@@ -252,7 +252,7 @@ impl Program {
                 let wire = lock(&self.shared.wire);
                 let arrived = wire.arrived.iter().find(|(seq, _)| *seq == event);
                 match (sent, arrived) {
-                    (Some(sent), Some((_, arrived))) if *arrived >= sent.written => {}
+                    (Some(sent), Some((_, arrived))) if *arrived >= sent.offered => {}
                     _ => {
                         let what = format!("event {event} ({arrived:?}) preceded {sent:?}");
                         self.shared.violated(what);

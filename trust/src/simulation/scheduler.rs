@@ -153,6 +153,7 @@ impl World {
         *self.shared.ending.borrow_mut() = true;
         let ending = self.settings.ending;
         self.note(|| format!("{ending:?}"));
+        self.shared.peer.borrow_mut().is_left = true;
         let client = self.client.take();
         let kept = if ending == Ending::DropHandles { None } else { client.clone() };
         match ending {

@@ -41,8 +41,8 @@ pub(crate) struct Wire {
     pub(crate) buffered: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
-    /// When which byte was written: the number of bytes by then, and the step.
-    written: Vec<(u64, u64)>,
+    /// When which byte was handed to the link: the number of bytes by then, and the step.
+    offered: Vec<(u64, u64)>,
     written_in_all: u64,
     /// The step at which an event arrived, by its number.
     pub(crate) arrived: Vec<(u64, u64)>,
@@ -87,7 +87,7 @@ impl Wire {
             buffered: !direct,
             reader: None,
             writer: None,
-            written: Vec::new(),
+            offered: Vec::new(),
             written_in_all: 0,
             arrived: Vec::new(),
             step: 0,
@@ -154,10 +154,18 @@ impl Wire {
         self.writer.take()
     }
 
-    /// Returns the step at which a byte was written, by its position.
-    pub(crate) fn written_at(&self, position: u64) -> u64 {
-        let index = self.written.partition_point(|(end, _)| *end <= position);
-        self.written.get(index).map_or(u64::MAX, |(_, step)| *step)
+    /// Returns the step at which a byte was handed to the link, by its position.
+    pub(crate) fn offered_at(&self, position: u64) -> u64 {
+        let index = self.offered.partition_point(|(end, _)| *end <= position);
+        self.offered.get(index).map_or(u64::MAX, |(_, step)| *step)
+    }
+
+    /// Records that bytes are handed to the link, which may not accept them yet.
+    fn offer(&mut self, bytes: &[u8]) {
+        let end = self.written_in_all + (self.buffer.len() + bytes.len()) as u64;
+        if self.offered.last().is_none_or(|(last, _)| *last < end) {
+            self.offered.push((end, self.step));
+        }
     }
 
     fn accept(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -180,7 +188,6 @@ impl Wire {
             self.outgoing.pop_back();
         }
         self.written_in_all += count as u64;
-        self.written.push((self.written_in_all, self.step));
         self.moved += 1;
         Ok(count)
     }
@@ -238,6 +245,7 @@ impl Link for SimulatedLink {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut wire = lock(&self.wire);
+        wire.offer(bytes);
         if wire.is_put_off(cx) {
             return Poll::Pending;
         }
@@ -301,7 +309,9 @@ struct Direct(Arc<Mutex<Wire>>);
 
 impl Sender for Direct {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        lock(&self.0).accept(bytes)
+        let mut wire = lock(&self.0);
+        wire.offer(bytes);
+        wire.accept(bytes)
     }
 }
 
