@@ -441,6 +441,7 @@ impl Shared {
         end: Option<End>,
         wait: &mut W,
     ) {
+        let mut has_ended = end.is_some();
         if let Some(end) = end {
             let refused = state.refused.take();
             state.end(refused.unwrap_or(end));
@@ -464,8 +465,10 @@ impl Shared {
             }
             drop(state);
             let Some(result) = wanted else { return };
+            // The end of the connection is the answer to all other calls, too.
+            has_ended |= matches!(result, Err(qmp_protocol::Error::Closed(_)));
             wait.receive(result.map_err(Error::from));
-            if input.is_empty() {
+            if input.is_empty() && !has_ended {
                 return;
             }
             state = self.lock();
