@@ -5,7 +5,7 @@
 use trust::faults::{Outcome, inject_all};
 
 /// The distance between the positions that are tried.
-const SOME: u64 = 41;
+const SOME: u64 = 53;
 
 #[test]
 fn every_fault_is_survived_or_told() {

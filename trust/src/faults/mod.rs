@@ -189,8 +189,8 @@ fn plans(session: &Arc<Session>, step: u64, summary: &mut Summary) -> Vec<Plan> 
     summary.positions += sent + received;
     let mut plans = Vec::new();
     for (number, fault) in Fault::all().into_iter().enumerate() {
-        // Whoever gives no ids cannot give the same answer twice.
-        if fault == Fault::DoubleLine && !session.has_ids {
+        // Without ids, the second line cannot be told from the answer to the next command.
+        if fault == Fault::DoubleLine && session.is_agent {
             continue;
         }
         let length = if fault.is_for_writes() { received } else { sent };

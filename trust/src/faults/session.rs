@@ -12,10 +12,8 @@ use serde_json::value::RawValue;
 pub struct Session {
     /// Its name.
     pub name: &'static str,
-    /// Whether the server is a guest agent.
+    /// Whether the server is a guest agent. Commands for one have no ids.
     pub is_agent: bool,
-    /// Whether replies have ids: those of old agents have none.
-    pub has_ids: bool,
     pub(crate) greeting: Option<String>,
     pub(crate) steps: Vec<Step>,
     /// The events after the last reply.
@@ -73,7 +71,7 @@ impl Step {
 
 impl Session {
     /// Returns the sessions that are kept beside this crate, of QEMU 11.1, its storage daemon and its
-    /// guest agent, and one of an agent that returns no ids.
+    /// guest agent.
     ///
     /// # Panics
     /// If one of them is damaged.
@@ -83,8 +81,7 @@ impl Session {
         let storage = include_str!("../../sessions/storage-daemon.jsonl");
         let storage = Self::parse("storage daemon", storage);
         let agent = Self::parse("agent", include_str!("../../sessions/agent.jsonl"));
-        let old = Self { name: "agent without ids", has_ids: false, ..agent.clone() };
-        vec![monitor, storage, agent, old]
+        vec![monitor, storage, agent]
     }
 
     fn parse(name: &'static str, recording: &str) -> Self {
@@ -130,7 +127,7 @@ impl Session {
             }
         }
         let is_agent = greeting.is_none();
-        Self { name, is_agent, has_ids: true, greeting, steps, last_events: events }
+        Self { name, is_agent, greeting, steps, last_events: events }
     }
 
     /// Returns the options for a client of this server.

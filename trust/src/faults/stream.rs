@@ -141,7 +141,7 @@ impl Stream {
         let Ok(command) = serde_json::from_slice::<Value>(&line[start..]) else { return };
         let name = command["execute"].as_str().unwrap_or_default();
         let id = command["id"].clone();
-        let echoed = Some(&id).filter(|id| self.session.has_ids && !id.is_null());
+        let echoed = Some(&id).filter(|id| !id.is_null());
         match name {
             "qmp_capabilities" => self.send(&json!({"return": {}, "id": id}).to_string()),
             "guest-sync-delimited" | "guest-sync" => {
@@ -157,7 +157,17 @@ impl Stream {
             }
             _ => {
                 let session = Arc::clone(&self.session);
-                let Some(step) = session.steps.get(self.received.len()) else { return };
+                let next = session.steps.get(self.received.len());
+                let Some(step) = next.filter(|step| step.name == name) else {
+                    // A client finds out whether ids are returned by a command that does not exist.
+                    let desc = format!("The command {name} has not been found");
+                    let error = json!({"class": "CommandNotFound", "desc": desc});
+                    let reply = match echoed {
+                        Some(id) => json!({"id": id, "error": error}),
+                        None => json!({"error": error}),
+                    };
+                    return self.send(&reply.to_string());
+                };
                 step.events.iter().for_each(|event| self.send(event));
                 let start = self.position + self.output.len() as u64;
                 self.send(&step.reply.message(echoed));
