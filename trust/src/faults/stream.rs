@@ -15,7 +15,6 @@ use super::session::Session;
 /// A command that the server has received.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
-    pub(crate) name: String,
     pub(crate) id: Value,
     /// The positions of its reply in the output: before the fault.
     pub(crate) reply: (u64, u64),
@@ -172,7 +171,7 @@ impl Stream {
                 let start = self.position + self.output.len() as u64;
                 self.send(&step.reply.message(echoed));
                 let end = self.position + self.output.len() as u64;
-                self.received.push(Received { name: name.into(), id, reply: (start, end) });
+                self.received.push(Received { id, reply: (start, end) });
                 if self.received.len() == session.steps.len() {
                     session.last_events.iter().for_each(|event| self.send(event));
                 }
