@@ -30,7 +30,7 @@ impl Random {
         if end == 0 { 0 } else { (next % end as u64) as usize }
     }
 
-    /// Returns true in so many of a thousand cases.
+    /// Returns true with this probability, in thousandths.
     pub fn chance(&mut self, per_mille: usize) -> bool {
         self.below(1000) < per_mille
     }

@@ -7,7 +7,7 @@ use qmp_client::blocking::Client;
 use qmp_client::recording::Recorder;
 use qmp_client::{Dialect, Options, Raw};
 
-/// What is executed on a monitor, a storage daemon and a guest agent.
+/// The commands that are executed on a monitor, a storage daemon and a guest agent.
 const PROGRAMS: [(&str, &[(&str, &str)]); 3] = [
     (
         "monitor",
@@ -29,7 +29,10 @@ const PROGRAMS: [(&str, &[(&str, &str)]); 3] = [
         &[
             ("blockdev-add", r#"{"driver": "null-co", "node-name": "disk", "size": 1048576}"#),
             ("blockdev-add", r#"{"driver": "null-co", "node-name": "copy", "size": 1048576}"#),
-            ("blockdev-mirror", r#"{"job-id": "mirror", "device": "disk", "target": "copy", "sync": "full"}"#),
+            (
+                "blockdev-mirror",
+                r#"{"job-id": "mirror", "device": "disk", "target": "copy", "sync": "full"}"#,
+            ),
             ("query-jobs", "{}"),
             ("job-cancel", r#"{"id": "mirror"}"#),
             ("blockdev-del", r#"{"node-name": "absent"}"#),

@@ -68,7 +68,7 @@ fn server() -> Server<u64> {
     Server::builder(router).build(0).expect("a server")
 }
 
-/// What a soak has shown.
+/// The result of a soak.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Soaked {
@@ -89,7 +89,7 @@ struct Month {
     soaked: Soaked,
 }
 
-/// What a second brings.
+/// The operation of a second.
 enum Second {
     Call,
     Refused,
@@ -134,7 +134,7 @@ impl Month {
 
     fn answered(second: u64, answer: &Result<Value, Error>) {
         let value = answer.as_ref().unwrap_or_else(|error| panic!("{}", error.report()));
-        assert_eq!(value["second"], second, "someone else's reply");
+        assert_eq!(value["second"], second, "the reply to another call");
     }
 
     fn refused(answer: &Result<Value, Error>) {
@@ -167,7 +167,7 @@ impl Month {
     }
 }
 
-/// Soaks the blocking client for so many simulated hours.
+/// Soaks the blocking client for a number of simulated hours.
 ///
 /// # Panics
 /// If something does not hold.
@@ -213,7 +213,7 @@ fn seen(event: &RawEvent, second: u64) -> bool {
     serde_json::from_str::<Value>(data).is_ok_and(|data| data["second"] == second)
 }
 
-/// Soaks the asynchronous client, on tokio, for so many simulated hours.
+/// Soaks the asynchronous client, on tokio, for a number of simulated hours.
 ///
 /// # Panics
 /// If something does not hold.

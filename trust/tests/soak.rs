@@ -16,7 +16,10 @@ fn memory_does_not_grow_and_nothing_is_left() {
         let soaked = soak(hours);
         let (before, after) = soaked.memory;
         println!("{name}: {hours} hours, {}", soaked.stats);
-        println!("{} executed, {} events, {before} KiB, {after} KiB", soaked.executed, soaked.events);
+        println!(
+            "{} executed, {} events, {before} KiB, {after} KiB",
+            soaked.executed, soaked.events
+        );
         // Six of 3600 calls an hour are refused, six dropped, and six undone by another; one is last.
         let calls = &soaked.stats.calls;
         assert_eq!(calls.refused.total(), 6 * hours);

@@ -88,7 +88,10 @@ impl Fault {
 
     /// Returns whether bytes are changed.
     pub(crate) fn damages(self) -> bool {
-        matches!(self, Self::Flip(_) | Self::Drop | Self::Double | Self::Insert(_) | Self::DoubleLine)
+        matches!(
+            self,
+            Self::Flip(_) | Self::Drop | Self::Double | Self::Insert(_) | Self::DoubleLine
+        )
     }
 
     /// Returns whether a call may have to wait until its deadline.

@@ -87,10 +87,10 @@ impl Plan {
     }
 }
 
-/// What came of a plan.
+/// The results of a plan.
 #[derive(Debug, Default)]
 struct Played {
-    /// Why there is no client.
+    /// The error of the connection attempt, if it failed.
     refused: Option<Error>,
     /// The results of the calls, and how long each took.
     calls: Vec<(Result<Value, Error>, Duration)>,
@@ -113,7 +113,7 @@ impl Played {
     }
 }
 
-/// What a fault has led to.
+/// The consequence of a fault.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Outcome {
     /// Every call got its right answer.
@@ -122,7 +122,7 @@ pub enum Outcome {
     SomeFailed,
     /// The connection has ended.
     Closed,
-    /// There was no client: the greeting or the negotiation was affected.
+    /// The greeting or the negotiation was affected, and connecting failed.
     NoClient,
 }
 
@@ -226,7 +226,8 @@ pub fn inject_all(step: u64) -> Summary {
     let threads = 8 * std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        for (plan, result) in handles.into_iter().filter_map(|handle| handle.join().ok()).flatten() {
+        for (plan, result) in handles.into_iter().filter_map(|handle| handle.join().ok()).flatten()
+        {
             let Some((fault, _)) = plan.fault else { continue };
             match result {
                 Ok(outcome) => {

@@ -122,7 +122,12 @@ impl Session {
                         Some(value) => Reply::Return(value),
                         None => Reply::Error(part("error").expect("a reply")),
                     };
-                    steps.push(Step { name, arguments, events: std::mem::take(&mut events), reply });
+                    steps.push(Step {
+                        name,
+                        arguments,
+                        events: std::mem::take(&mut events),
+                        reply,
+                    });
                 }
             }
         }

@@ -23,7 +23,7 @@ pub(crate) struct Received {
 /// The result of a read.
 #[derive(Debug)]
 pub(crate) enum Read {
-    /// So many bytes.
+    /// This number of bytes.
     Some(usize),
     /// Nothing before the client writes.
     Nothing,
@@ -49,7 +49,7 @@ pub(crate) struct Stream {
     line: Vec<u8>,
     /// The commands of the session that have been received, in order.
     pub(crate) received: Vec<Received>,
-    /// What is to be sent, before the fault.
+    /// The bytes that are to be sent, before the fault.
     output: VecDeque<u8>,
     /// The number of bytes that have been sent, before the fault.
     position: u64,
@@ -63,7 +63,7 @@ pub(crate) struct Stream {
     current: Vec<u8>,
     /// Whether everything is held back until the next command.
     holding: bool,
-    /// What the fault has added, to be sent first.
+    /// The bytes that the fault has added, to be sent first.
     extra: VecDeque<u8>,
 }
 

@@ -1,4 +1,4 @@
-//! Judges what came of a plan.
+//! The judgment of the results of a plan.
 
 use std::time::Duration;
 
@@ -34,7 +34,8 @@ pub(crate) fn judge(plan: &Plan, played: &Played) -> Verdict<Outcome> {
         wrong += usize::from(!is_right);
     }
     judge.all(wrong)?;
-    let closed = played.calls.iter().any(|(result, _)| result.as_ref().is_err_and(Error::is_closed));
+    let closed =
+        played.calls.iter().any(|(result, _)| result.as_ref().is_err_and(Error::is_closed));
     Ok(match wrong {
         _ if closed => Outcome::Closed,
         0 => Outcome::AllRight,
@@ -63,7 +64,7 @@ impl Judge<'_> {
         let is_excused = match error {
             Error::Timeout(_) => excuse.may_take_time(),
             Error::Closed(_) => !matches!(excuse, Fault::Stall | Fault::Late),
-            // Less than a greeting is no greeting.
+            // A part of a greeting may be taken for another protocol.
             Error::Protocol(_) => excuse.damages() || matches!(excuse, Fault::Cut | Fault::Reset),
             _ => excuse.damages(),
         };
@@ -83,13 +84,14 @@ impl Judge<'_> {
         };
         let command = error.command();
         check(command == Some(&*step.name), || format!("error of {command:?}: {error}"))?;
-        let report = || format!("{}: {}", self.fault.map_or("no fault", Fault::kind), error.report());
+        let report =
+            || format!("{}: {}", self.fault.map_or("no fault", Fault::kind), error.report());
         match error {
             Error::Server(_) if self.is_recorded(index, error) => return Ok(true),
             Error::Server(server) => {
                 let text = String::from_utf8_lossy(&self.played.sent);
                 let is_sent = self.damages() && text.contains("\"error\"");
-                check(is_sent, || format!("nobody said {:?}", server.error))?;
+                check(is_sent, || format!("the server did not send {:?}", server.error))?;
             }
             Error::Timeout(_) => {
                 let late = took >= self.plan.within();
@@ -102,8 +104,8 @@ impl Judge<'_> {
                 check(is_excused, report)?;
                 // The server knows better whether it has the command.
                 let received = self.played.received.len() > index;
-                check(!(closed.not_executed && received), || format!("executed: {}", report()))?;
-                check(!(closed.sent && !received), || format!("not sent: {}", report()))?;
+                check(!closed.not_executed || !received, || format!("executed: {}", report()))?;
+                check(!closed.sent || received, || format!("not sent: {}", report()))?;
             }
             Error::Protocol(protocol) => {
                 let is_about_reply = matches!(
@@ -138,7 +140,8 @@ impl Judge<'_> {
         let has_ids = !received.id.is_null();
         // One byte more or less, and whatever the fault has added.
         let (start, end) = (received.reply.0 as usize, received.reply.1 as usize + 2);
-        let places = if has_ids { 0..sent.len() } else { start.saturating_sub(2)..end.min(sent.len()) };
+        let places =
+            if has_ids { 0..sent.len() } else { start.saturating_sub(2)..end.min(sent.len()) };
         places.filter(|place| sent[*place] == b'{').any(|place| {
             let mut messages = serde_json::Deserializer::from_slice(&sent[place..]).into_iter();
             let Some(Ok(message)) = messages.next() else { return false };
@@ -147,7 +150,7 @@ impl Judge<'_> {
         })
     }
 
-    /// Judges all calls together, of which so many did not get their right answer.
+    /// Judges all calls together. `wrong` of them did not get their right answer.
     fn all(&self, wrong: usize) -> Verdict {
         let Played { calls, events, pending, stats, .. } = self.played;
         let steps = &self.plan.session.steps;

@@ -36,7 +36,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use program::Outcomes;
 pub use settings::Plant;
 
-/// What a run has shown.
+/// The result of a run.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The seed.
@@ -45,7 +45,7 @@ pub struct Run {
     pub steps: u64,
     /// The number of operations by outcome.
     pub outcomes: Outcomes,
-    /// What did not hold.
+    /// The rule that did not hold, and how.
     pub violation: Option<String>,
     /// The steps, if they were asked for.
     pub trace: Vec<String>,

@@ -55,7 +55,7 @@ pub(crate) struct Peer {
     pub(crate) stalls: usize,
     /// Whether the client sends everything that is left, since nothing will be answered any more.
     pub(crate) is_left: bool,
-    /// What the client did that it must not do.
+    /// The first violation of the protocol by the client.
     pub(crate) complaint: Option<String>,
     /// Whether two replies have each other's id now and then: a fault that is planted.
     pub(crate) swaps: bool,

@@ -1,4 +1,4 @@
-//! The programs that use the client, and what they insist on.
+//! The programs that use the client, and check what they get.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use super::time::now;
 use super::wire::{Wire, lock};
 use crate::random::Random;
 
-/// What programs of one connection share.
+/// The state that the programs of one connection share.
 pub(crate) struct Shared {
     pub(crate) wire: Arc<Mutex<Wire>>,
     pub(crate) peer: RefCell<Peer>,

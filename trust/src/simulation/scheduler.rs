@@ -85,7 +85,12 @@ impl World {
         }
     }
 
-    fn add(&mut self, name: String, cancel: Arc<AtomicBool>, task: impl Future<Output = ()> + 'static) {
+    fn add(
+        &mut self,
+        name: String,
+        cancel: Arc<AtomicBool>,
+        task: impl Future<Output = ()> + 'static,
+    ) {
         let loses = if self.plant == Some(Plant::LostWake) { 7 } else { 0 };
         self.tasks.push(Task::new(name, cancel, loses, task));
         self.shared.waiting.borrow_mut().push(None);
@@ -122,7 +127,8 @@ impl World {
         }
         for number in 0..self.settings.programs {
             let cancel = Arc::<AtomicBool>::default();
-            let (shared, client, task) = (Rc::clone(&self.shared), client.clone(), self.tasks.len());
+            let (shared, client, task) =
+                (Rc::clone(&self.shared), client.clone(), self.tasks.len());
             let program = Program { shared, client, cancel: Arc::clone(&cancel), task };
             self.add(format!("program {number}"), cancel, program.run());
         }
@@ -138,7 +144,8 @@ impl World {
 
     /// Lets things happen until all programs have ended, or it is time for the end.
     fn work(&mut self) {
-        while !self.is_violated() && !self.programs_are_done() && self.steps < self.settings.ends_at {
+        while !self.is_violated() && !self.programs_are_done() && self.steps < self.settings.ends_at
+        {
             if !self.step() {
                 return;
             }
@@ -235,7 +242,7 @@ impl World {
         !self.is_violated() && self.let_time_pass()
     }
 
-    /// Does what nobody waits for, now and then.
+    /// Does what no task waits for, now and then.
     fn interfere(&mut self) -> bool {
         let is_connected = self.client.borrow().is_some();
         let is_ending = *self.shared.ending.borrow();

@@ -1,4 +1,4 @@
-//! What a seed decides about a run as a whole.
+//! The part of a run that a seed decides once.
 
 use crate::random::Random;
 

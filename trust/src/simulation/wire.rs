@@ -32,11 +32,11 @@ pub(crate) struct Wire {
     pub(crate) peer_ended: bool,
     /// Whether the peer accepts nothing more.
     pub(crate) peer_deaf: bool,
-    /// What the client has written and the peer has not read.
+    /// The bytes that the client has written and the peer has not read.
     pub(crate) outgoing: VecDeque<u8>,
     /// The number of bytes that the peer has not read at which writes wait.
     pub(crate) window: usize,
-    /// What the link keeps until it is flushed.
+    /// The bytes that the link keeps until it is flushed.
     buffer: Vec<u8>,
     pub(crate) buffered: bool,
     reader: Option<Waker>,
