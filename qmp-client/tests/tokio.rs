@@ -605,6 +605,42 @@ fn a_command_after_one_that_did_not_fit_is_sent() {
     );
 }
 
+/// A command left the queue while the one before did not fit into the socket. An event that arrived
+/// meanwhile was taken for its effect.
+#[test]
+fn an_event_from_before_there_was_room_is_not_taken_for_its_effect() {
+    let (has_seen, seen) = std::sync::mpsc::channel();
+    play_ready::<Tokio>(
+        false,
+        move |peer| {
+            seen.recv_timeout(PATIENCE).unwrap();
+            peer.send(r#"{"event": "ECHOED", "data": {"number": 1}}"#);
+            seen.recv_timeout(PATIENCE).unwrap();
+            let large = peer.expect("large");
+            peer.succeed(&large, json!({}));
+            let id = peer.expect("echo");
+            peer.succeed(&id, json!(2));
+            peer.send(r#"{"event": "ECHOED", "data": {"number": 2}}"#);
+        },
+        |Tokio { client, runtime, .. }| {
+            runtime.block_on(async {
+                let mut events = client.raw_events();
+                let first = client.call(large("large")).within(PATIENCE).send().unwrap();
+                tokio::time::sleep(SOON).await;
+                let call = client.call(echo(2)).within(PATIENCE);
+                let call = tokio::spawn(call.until(|_: &Echoed| true));
+                tokio::time::sleep(SOON).await;
+                has_seen.send(()).unwrap();
+                events.next().await.unwrap().unwrap();
+                has_seen.send(()).unwrap();
+                let (_, own) = call.await.unwrap().unwrap();
+                assert_eq!(own.event.number, 2);
+                first.receive().await.unwrap();
+            });
+        },
+    );
+}
+
 /// An event that arrives while the command is queued is not its effect.
 #[test]
 fn an_event_from_before_a_queued_command_is_not_taken_for_its_effect() {

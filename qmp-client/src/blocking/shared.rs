@@ -467,6 +467,7 @@ impl Shared {
         end: Option<End>,
         wait: &mut W,
     ) -> Option<MutexGuard<'s, State>> {
+        let mut has_ended = end.is_some();
         if let Some(end) = end {
             let refused = state.refused.take();
             state.end(refused.unwrap_or(end));
@@ -496,8 +497,10 @@ impl Shared {
             // What else the input holds is out of sight meanwhile.
             state.reads_locked = false;
             drop(state);
+            // The end of the connection is the answer to all other calls, too.
+            has_ended |= matches!(result, Err(qmp_protocol::Error::Closed(_)));
             wait.receive(result.map_err(Error::from));
-            if input.is_empty() {
+            if input.is_empty() && !has_ended {
                 return None;
             }
             state = self.lock();

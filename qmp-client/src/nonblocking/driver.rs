@@ -56,12 +56,24 @@ struct Fence {
 }
 
 impl Fence {
-    /// Returns whether commands may be sent. `unread` says whether anything may have arrived that is
-    /// not read, and is evaluated only if a command waits for an event.
-    fn is_lifted(&mut self, state: &mut State, unread: impl FnOnce() -> bool) -> bool {
+    /// Returns whether commands may be sent. `is_busy` says that earlier ones are still being sent: a
+    /// command that waits for an event would wait for room, too, while events arrive. `unread` says
+    /// whether anything may have arrived that is not read, and is evaluated only if a command waits
+    /// for an event.
+    fn is_lifted(
+        &mut self,
+        state: &mut State,
+        is_busy: bool,
+        unread: impl FnOnce() -> bool,
+    ) -> bool {
         let State { inbox, connection, .. } = state;
         let is_next = |call| !connection.is_queued(call);
         if inbox.subscriptions.is_fenced(is_next) {
+            if is_busy {
+                // The next turn is due when there is room.
+                self.turns = 0;
+                return false;
+            }
             if self.turns < FENCE_TURNS && unread() {
                 self.turns += 1;
                 return false;
@@ -175,7 +187,8 @@ impl<L: Link, C: Clock> Driver<L, C> {
             self.phase = Phase::Done;
         }
         let replaced = register(&mut state.driver, cx);
-        if self.fence.is_lifted(&mut state, || received || self.link.has_arrived()) {
+        let is_busy = !self.writer.output.is_empty();
+        if self.fence.is_lifted(&mut state, is_busy, || received || self.link.has_arrived()) {
             state.connection.take_output(&mut self.writer.output);
         }
         state.direct.set_driver_sending(self.writer.has_lost());

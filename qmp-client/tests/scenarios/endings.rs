@@ -31,6 +31,31 @@ pub fn end_instead_of_reply<F: Front>(drip: bool) {
     );
 }
 
+/// The calls after the one that was waited for failed without their command, and without saying whether
+/// it had been sent.
+pub fn end_with_several_in_flight<F: Front>(drip: bool) {
+    play_ready::<F>(
+        drip,
+        |peer| {
+            peer.status();
+            peer.expect("query-status");
+            peer.expect("query-status");
+            peer.expect("query-status");
+            peer.hang_up();
+        },
+        |client| {
+            let mut results = client.execute_all(vec![status(), status(), status(), status()]);
+            assert_eq!(results.remove(0).unwrap()["status"], "running");
+            for result in results {
+                let error = result.unwrap_err();
+                assert_eq!(error.command(), Some("query-status"), "{error:?}");
+                let Error::Closed(closed) = &error else { panic!("{error:?}") };
+                assert!(closed.sent && !closed.not_executed, "{error:?}");
+            }
+        },
+    );
+}
+
 pub fn end_in_a_message<F: Front>(drip: bool) {
     play_ready::<F>(
         drip,

@@ -137,6 +137,7 @@ macro_rules! scenarios {
             }
             endings {
                 end_instead_of_reply,
+                end_with_several_in_flight,
                 end_in_a_message,
                 events_before_the_end,
                 an_end_by_this_side,
