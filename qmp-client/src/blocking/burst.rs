@@ -9,8 +9,7 @@ use std::collections::VecDeque;
 
 use qmp_protocol::{Direct, Input};
 
-use crate::error::{Error, Result};
-use crate::queue::{EventCapacity, OVERHEAD, Tally};
+use crate::queue::{EventCapacity, EventQueue, OVERHEAD, Tally};
 use crate::selector::DecodeBeginning;
 
 /// The largest memory that is kept for further events, in bytes.
@@ -21,17 +20,19 @@ const KEPT: usize = 256 * 1024;
 pub(super) struct Burst<T> {
     /// Each with the memory of its text.
     events: VecDeque<(T, usize)>,
-    /// The number of events that were dropped and not reported.
-    lagged: u64,
+    /// The memory of the text of all events.
+    bytes: usize,
+    /// The limits, and the number of events that were dropped, until the queue has been looked at.
+    unsettled: Option<(EventCapacity, u64)>,
 }
 
 impl<T> Burst<T> {
     pub(super) fn new() -> Self {
-        Self { events: VecDeque::new(), lagged: 0 }
+        Self { events: VecDeque::new(), bytes: 0, unsettled: None }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.lagged == 0
+        self.events.is_empty()
     }
 
     /// Takes events from the input. The oldest are dropped if there are more than the queue would hold.
@@ -39,36 +40,53 @@ impl<T> Burst<T> {
         &mut self,
         input: &mut Input,
         direct: Direct,
-        capacity: EventCapacity,
+        limits: EventCapacity,
         decode: DecodeBeginning<T>,
     ) -> Tally {
         if self.events.capacity() * size_of::<(T, usize)>() > KEPT {
             self.events = VecDeque::new();
         }
-        let (mut tally, mut bytes) = (Tally::default(), 0_usize);
-        let Self { events, lagged } = self;
+        self.bytes = 0;
+        let mut tally = Tally::default();
+        let Self { events, bytes, unsettled } = self;
         input.take_events(direct, decode, |event, size| {
             let size = size + OVERHEAD;
             tally.arrived += 1;
-            while events.len() >= capacity.events || bytes.saturating_add(size) > capacity.bytes {
-                *lagged += 1;
+            while events.len() >= limits.events || bytes.saturating_add(size) > limits.bytes {
+                tally.dropped += 1;
                 let Some((_, dropped)) = events.pop_front() else { return };
-                bytes -= dropped;
+                *bytes -= dropped;
             }
-            bytes += size;
+            *bytes += size;
             events.push_back((event, size));
         });
-        tally.dropped = self.lagged;
-        tally.held = bytes - self.events.front().map_or(0, |(_, size)| *size);
+        *unsettled = Some((limits, tally.dropped));
         tally
     }
 
-    /// Returns the next event, or the number of those that were dropped before it, once.
-    pub(super) fn next(&mut self) -> Option<Result<T>> {
-        match std::mem::take(&mut self.lagged) {
-            0 => self.events.pop_front().map(|(event, _)| Ok(event)),
-            lagged => Some(Err(Error::Lagged(lagged))),
+    /// Drops the oldest events if the queue holds newer ones since, which came in the same turn, and
+    /// together they are more than it would hold.
+    pub(super) fn make_way(&mut self, queue: &mut EventQueue) {
+        let Some((limits, dropped)) = self.unsettled.take() else { return };
+        let (newer, lagged) = queue.filling();
+        // The queue has dropped newer ones already.
+        let is_over = lagged > dropped;
+        while is_over
+            || self.events.len() + newer.events > limits.events
+            || self.bytes.saturating_add(newer.bytes) > limits.bytes
+        {
+            let Some((_, size)) = self.events.pop_front() else { break };
+            self.bytes -= size;
+            queue.record_dropped(1);
         }
+        // The first is given out at once.
+        let first = self.events.front().map_or(0, |(_, size)| *size);
+        queue.record_lent(self.bytes - first);
+    }
+
+    /// Returns the next event.
+    pub(super) fn next(&mut self) -> Option<T> {
+        self.events.pop_front().map(|(event, _)| event)
     }
 
     /// Removes those events for which `keep` returns false.

@@ -130,8 +130,8 @@ impl<T> Events<T> {
         // The clock is read when there is something to wait for.
         let mut deadline = None;
         while !self.ended {
-            if let Some(item) = self.burst.next() {
-                return Some(item);
+            if let Some(event) = self.burst.next() {
+                return Some(Ok(event));
             }
             if let Some(event) = self.taken.pop() {
                 match self.selector.decode(event, &mut self.names) {
@@ -180,8 +180,12 @@ impl<T> Wait for Look<'_, T> {
     type Found = Result<()>;
 
     fn collect(&mut self, state: &mut State) -> bool {
-        if !self.burst.is_empty() {
-            return true;
+        if let Some(queue) = state.inbox.subscriptions.queue(self.id) {
+            self.burst.make_way(queue);
+            if !self.burst.is_empty() {
+                self.lagged = queue.report_lagged();
+                return true;
+            }
         }
         match state.inbox.subscriptions.take(self.id, self.taken) {
             Ok(arrived) => arrived,

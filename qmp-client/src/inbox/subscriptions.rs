@@ -198,12 +198,18 @@ impl Subscriptions {
         if is_plain { only.events.unused() } else { None }
     }
 
+    /// Returns the queue of a subscription.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn queue(&mut self, id: SubscriptionId) -> Option<&mut EventQueue> {
+        self.get(id).map(|subscription| &mut subscription.events)
+    }
+
     /// Counts the events that a subscription has taken from the input directly.
     #[cfg(feature = "blocking")]
     pub(super) fn record_direct(&mut self, id: SubscriptionId, tally: Tally) {
         self.delivered += tally.arrived;
-        match self.get(id) {
-            Some(subscription) => subscription.events.record_direct(tally),
+        match self.queue(id) {
+            Some(queue) => queue.record_dropped(tally.dropped),
             None => self.lagged += tally.dropped,
         }
     }

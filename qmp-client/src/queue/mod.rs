@@ -29,8 +29,6 @@ pub(crate) struct Tally {
     pub(crate) arrived: u64,
     /// The number of those that were dropped because of a limit.
     pub(crate) dropped: u64,
-    /// The memory of the events that are kept, except for the first, which is given out at once.
-    pub(crate) held: usize,
 }
 
 /// Events that no caller has taken yet. When the queue is full, the oldest are dropped.
@@ -94,10 +92,8 @@ impl EventQueue {
             return Ok(true);
         }
         self.lent = 0;
-        let lagged = std::mem::take(&mut self.lagged);
-        if lagged > 0 {
-            self.reported += lagged;
-            return Err(Error::Lagged(lagged));
+        if let Some(lagged) = self.report_lagged() {
+            return Err(lagged);
         }
         let Some(first) = self.events.first_size() else { return Ok(false) };
         taken.clear();
@@ -113,11 +109,30 @@ impl EventQueue {
         (self.events.is_empty() && self.lagged == 0).then_some(self.capacity)
     }
 
-    /// Counts the events that the subscription has taken without this queue.
+    /// Counts events that the subscription has taken without this queue, and dropped.
     #[cfg(feature = "blocking")]
-    pub(crate) fn record_direct(&mut self, tally: Tally) {
-        self.reported += tally.dropped;
-        self.lent = tally.held;
+    pub(crate) fn record_dropped(&mut self, events: u64) {
+        self.lagged += events;
+    }
+
+    /// Records the memory of the events that the subscription has taken without this queue.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn record_lent(&mut self, bytes: usize) {
+        self.lent = bytes;
+    }
+
+    /// Returns the number of events in the queue, their memory, and the number of those that were dropped
+    /// and not reported.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn filling(&self) -> (EventCapacity, u64) {
+        (EventCapacity { events: self.events.len(), bytes: self.bytes }, self.lagged)
+    }
+
+    /// Returns the error that says how many events were dropped, once.
+    pub(crate) fn report_lagged(&mut self) -> Option<Error> {
+        let lagged = std::mem::take(&mut self.lagged);
+        self.reported += lagged;
+        (lagged > 0).then_some(Error::Lagged(lagged))
     }
 
     /// Returns the number of all events that were dropped because the queue was full.

@@ -551,6 +551,25 @@ impl ::qmp_types::Vocabulary for AnyEvent {
             })
     }
     #[inline]
+    fn decode_beginning(name: &str, text: &str) -> ::std::option::Option<(Self, usize)> {
+        match name.len() {
+            7 => {
+                if name == "UNKNOWN" {
+                    return ::qmp_types::decode_beginning(text)
+                        .map(|(event, length)| (Self::Unknown_(event), length));
+                }
+            }
+            9 => {
+                if name == "ANY_EVENT" {
+                    return ::qmp_types::decode_beginning(text)
+                        .map(|(event, length)| (Self::AnyEvent(event), length));
+                }
+            }
+            _ => {}
+        }
+        ::std::option::Option::None
+    }
+    #[inline]
     fn name(&self) -> &str {
         match self {
             Self::Unknown_(_) => "UNKNOWN",
