@@ -123,7 +123,7 @@ fn damage_is_left_to_the_general_way() {
     assert!(early > 1000, "{early}");
 }
 
-/// Whoever listens to the messages sees all of them.
+/// A transcript misses no message.
 #[test]
 fn a_transcript_has_every_reply() {
     let mut client = ready();

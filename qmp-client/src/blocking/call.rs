@@ -9,7 +9,7 @@ use qmp_types::Event;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::reply::{ForReply, receive};
+use super::reply::{ForReply, execute};
 use super::shared::{Handle, Submitted};
 use super::state::State;
 use super::ticket::Ticket;
@@ -63,9 +63,7 @@ impl<R: Request> Call<R> {
     /// The server answers with an error, the reply does not match the schema, the deadline passes,
     /// or the connection ends.
     pub fn execute(self) -> Result<R::Return> {
-        let term = self.term();
-        let submitted = self.handle.submit(&self.request, term, self.descriptors, None)?;
-        receive(&self.handle, submitted, &|| self.request.name())
+        execute(&self.handle, &self.request, self.within, self.descriptors)
     }
 
     /// Submits the command without waiting for its reply: [`Ticket::receive`] waits for that.
