@@ -160,7 +160,7 @@ impl<R: Request> Call<R> {
         let Submitted { subscription, trace, .. } = submitted;
         let _entered = trace.enter();
         let mut pursuit = Pursuit::new(&handle, for_reply, subscription, trace, wanted);
-        if let Some(found) = handle.wait(until, None, &mut pursuit) {
+        if let Some(found) = handle.wait(until, &mut pursuit) {
             return found;
         }
         let error = match (handle.ended(), deadline, pursuit.reply.is_some()) {

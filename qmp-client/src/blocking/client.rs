@@ -250,6 +250,6 @@ impl Client {
     /// Waits until the connection has ended, or a deadline.
     fn wait(&self, deadline: Option<Deadline>) {
         let mut never = Until::new(|_: &mut State| None::<()>);
-        self.0.wait(deadline.map(|deadline| deadline.at), None, &mut never);
+        self.0.wait(deadline.map(|deadline| deadline.at), &mut never);
     }
 }

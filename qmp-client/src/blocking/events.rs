@@ -100,7 +100,7 @@ impl<T> Events<T> {
         let Self { handle, id, taken, .. } = self;
         let mut look =
             Until::new(|state: &mut State| state.inbox.subscriptions.take(*id, taken).transpose());
-        if let Some(event) = handle.wait(deadline.map(|deadline| deadline.at), None, &mut look) {
+        if let Some(event) = handle.wait(deadline.map(|deadline| deadline.at), &mut look) {
             return event;
         }
         match (handle.ended(), deadline) {

@@ -33,7 +33,7 @@ pub(super) fn receive<T: DeserializeOwned>(
     let Submitted { id, now, mut trace, .. } = submitted;
     let reply = {
         let _entered = trace.enter();
-        handle.wait(None, now, &mut ForReply::new(handle, id, command))
+        handle.wait_since(now, None, &mut ForReply::new(handle, id, command))
     };
     let reply = reply.unwrap_or_else(|| Err(handle.closed().into()));
     trace.finish(reply.as_ref());
