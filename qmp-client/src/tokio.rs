@@ -427,7 +427,7 @@ impl runtime::Clock for Clock {
             sleep.as_mut().reset(at);
             self.waker = None;
         }
-        // The task is woken when the timer fires. Until then, there is nothing to look at.
+        // The task is woken when the timer fires, and the timer is not polled before.
         let is_set = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
         if is_set && !sleep.is_elapsed() {
             return Poll::Pending;

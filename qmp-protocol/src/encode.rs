@@ -6,8 +6,8 @@ use qmp_types::plain_end;
 
 use crate::id::CallId;
 
-/// The end of the line of a command.
-pub(crate) const LINE_END: &[u8; 1] = b"\n";
+/// The length of the white space after a command.
+pub(crate) const LINE_END: u64 = 1;
 
 /// How a command is executed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -37,11 +37,10 @@ pub(crate) fn encode(
     id: Option<CallId>,
     arguments: Option<WriteArguments<'_>>,
 ) -> Result<(), Option<serde_json::Error>> {
-    let verb: &[u8] = match kind {
-        Kind::InBand => b"{\"execute\":",
-        Kind::OutOfBand => b"{\"exec-oob\":",
-    };
-    out.extend_from_slice(verb);
+    match kind {
+        Kind::InBand => out.extend_from_slice(b"{\"execute\":"),
+        Kind::OutOfBand => out.extend_from_slice(b"{\"exec-oob\":"),
+    }
     write_name(out, name).map_err(Some)?;
     if let Some(WriteArguments(arguments)) = arguments {
         out.extend_from_slice(b",\"arguments\":");
@@ -51,28 +50,31 @@ pub(crate) fn encode(
             return Err(None);
         }
     }
-    if let Some(id) = id {
-        out.extend_from_slice(b",\"id\":");
-        write_number(out, id.number());
-    }
-    out.push(b'}');
-    out.extend_from_slice(LINE_END);
+    write_end(out, id);
     Ok(())
 }
 
-/// Appends a number in decimal digits.
-fn write_number(out: &mut Vec<u8>, number: u64) {
-    /// The digits of the largest number.
-    const MOST: usize = 20;
-    let (mut digits, mut first, mut rest) = ([b'0'; MOST], MOST, number);
-    for digit in digits.iter_mut().rev() {
-        *digit += u8::try_from(rest % 10).unwrap_or_default();
-        (first, rest) = (first - 1, rest / 10);
-        if rest == 0 {
-            break;
+/// Appends the id, if there is one, and what ends the command.
+fn write_end(out: &mut Vec<u8>, id: Option<CallId>) {
+    /// The end of a command with the longest id.
+    const LONGEST: [u8; 28] = *b",\"id\":18446744073709551615}\n";
+    /// Where the digits begin and end in that.
+    const DIGITS: std::ops::Range<usize> = 6..26;
+    let (mut end, mut start) = (LONGEST, DIGITS.end);
+    if let Some(id) = id {
+        let mut rest = id.number();
+        // Written from the last digit to the first, in the place where they end.
+        for digit in end[DIGITS].iter_mut().rev() {
+            *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+            (start, rest) = (start - 1, rest / 10);
+            if rest == 0 {
+                break;
+            }
         }
+        start -= DIGITS.start;
+        end[start..start + DIGITS.start].copy_from_slice(&LONGEST[..DIGITS.start]);
     }
-    out.extend_from_slice(&digits[first..]);
+    out.extend_from_slice(&end[start..]);
 }
 
 /// Appends a string. The names of real commands need no escapes.
@@ -92,12 +94,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_json() {
+    fn ids_are_written_in_decimal_digits() {
+        let mut out = Vec::new();
         for number in [0, 1, 9, 10, 4_294_967_296, 9_999_999_999, u64::MAX - 1, u64::MAX] {
-            let mut out = b"x".to_vec();
-            write_number(&mut out, number);
-            assert_eq!(out, format!("x{number}").as_bytes());
+            out.clear();
+            encode(&mut out, "x", Kind::OutOfBand, Some(CallId::from_number(number)), None)
+                .unwrap();
+            assert_eq!(out, format!("{{\"exec-oob\":\"x\",\"id\":{number}}}\n").as_bytes());
         }
+        out.clear();
+        encode(&mut out, "x", Kind::InBand, None, None).unwrap();
+        assert_eq!(out, b"{\"execute\":\"x\"}\n");
     }
 
     /// Every name is what serde_json makes of it, escapes or not.

@@ -162,7 +162,7 @@ impl Exchange {
     /// Adds a call whose command has just been appended to the output.
     fn add_in_flight(&mut self, mut call: Call) {
         // Without what ends the line, the server may execute it all the same.
-        call.end = self.output.end_position() - LINE_END.len() as u64;
+        call.end = self.output.end_position() - LINE_END;
         self.calls.add_in_flight(call);
     }
 

@@ -111,19 +111,20 @@ fn damage_is_left_to_the_general_way() {
     let mut early = 0;
     for text in USUAL.map(str::as_bytes) {
         for at in 0..text.len() {
-            early += compare_all(&text[..at], &text[at..]);
+            early += usize::from(compare::<Value>(&text[..at], &text[at..]));
             for byte in bytes.chunks(1).chain([&b""[..]]) {
                 let mut other = text.to_vec();
                 other.splice(at..=at, byte.iter().copied());
                 // The reply that was damaged follows once more.
-                early += compare_all(&other, text);
+                early += usize::from(compare::<Value>(&other, text));
+                early += usize::from(compare::<Vec<u8>>(&other, text));
             }
         }
     }
-    assert!(early > 1000, "{early}");
+    assert!(early > 100, "{early}");
 }
 
-/// Whoever listens to the messages sees all of them.
+/// A transcript misses no message.
 #[test]
 fn a_transcript_has_every_reply() {
     let mut client = ready();

@@ -8,7 +8,7 @@ use qmp_types::Event;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::reply::{ForReply, receive};
+use super::reply::{ForReply, execute};
 use super::shared::{Handle, Submitted};
 use super::state::State;
 use super::ticket::Ticket;
@@ -98,9 +98,7 @@ impl<R: Request> Call<R> {
     /// The server answers with an error, the reply does not match the schema, the deadline passes,
     /// or the connection ends.
     pub fn execute(self) -> Result<R::Return> {
-        let term = self.term();
-        let submitted = self.handle.submit(&self.request, term, self.descriptors, None)?;
-        receive(&self.handle, submitted, &|| self.request.name())
+        execute(&self.handle, &self.request, self.within, self.descriptors)
     }
 
     /// Submits the command without waiting for its reply: [`Ticket::receive`] waits for that.
@@ -265,7 +263,7 @@ impl<R: Request> Call<R> {
         let Submitted { subscription, trace, .. } = submitted;
         let _entered = trace.enter();
         let mut pursuit = Pursuit::new(&handle, for_reply, subscription, trace, wanted);
-        if let Some(found) = handle.wait(until, None, &mut pursuit) {
+        if let Some(found) = handle.wait(until, &mut pursuit) {
             return found;
         }
         let error = match (handle.ended(), deadline, pursuit.reply.is_some()) {

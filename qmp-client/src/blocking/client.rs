@@ -11,6 +11,7 @@ use qmp_types::{AllowOob, Event, Greeting, Version, Vocabulary};
 use super::call::Call;
 use super::connect::open;
 use super::events::Events;
+use super::reply::execute;
 use super::shared::Handle;
 use super::state::State;
 use super::ticket::Ticket;
@@ -164,7 +165,7 @@ impl Client {
     /// The server answers with an error, the reply does not match the schema, the deadline passes,
     /// or the connection ends.
     pub fn execute<R: Request>(&self, request: R) -> Result<R::Return> {
-        self.call(request).execute()
+        execute(&self.0, &request, None, Vec::new())
     }
 
     /// Executes a command out-of-band, ahead of the in-band commands that are queued.
@@ -497,6 +498,6 @@ impl Client {
     /// Waits until the connection has ended, or a deadline.
     fn wait(&self, deadline: Option<Deadline>) {
         let mut never = Until::new(|_: &mut State| None::<()>);
-        self.0.wait(deadline.map(|deadline| deadline.at), None, &mut never);
+        self.0.wait(deadline.map(|deadline| deadline.at), &mut never);
     }
 }

@@ -153,7 +153,7 @@ impl<T> Events<T> {
     fn wait(&mut self, deadline: Option<Deadline>) -> Result<()> {
         let Self { handle, id, burst, taken, selector, .. } = self;
         let mut look = Look { id: *id, burst, taken, decode: selector.beginning, lagged: None };
-        if let Some(found) = handle.wait(deadline.map(|deadline| deadline.at), None, &mut look) {
+        if let Some(found) = handle.wait(deadline.map(|deadline| deadline.at), &mut look) {
             return found;
         }
         match (handle.ended(), deadline) {

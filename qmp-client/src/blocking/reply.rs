@@ -1,8 +1,9 @@
 //! The wait for a reply.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
-use qmp_protocol::{CallId, Input, decode_reply};
+use qmp_protocol::{CallId, Descriptor, Input, Request, decode_reply};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
@@ -10,6 +11,18 @@ use super::shared::{Handle, Submitted};
 use super::state::State;
 use super::wait::Wait;
 use crate::error::{Error, Result};
+
+/// Executes a command and waits for its reply.
+pub(super) fn execute<R: Request>(
+    handle: &Handle,
+    request: &R,
+    within: Option<Duration>,
+    descriptors: Vec<Descriptor>,
+) -> Result<R::Return> {
+    let term = handle.term(request, within);
+    let submitted = handle.submit(request, term, descriptors, None)?;
+    receive(handle, submitted, &|| request.name())
+}
 
 /// Waits for the reply to a call.
 pub(super) fn receive<T: DeserializeOwned>(
@@ -20,7 +33,7 @@ pub(super) fn receive<T: DeserializeOwned>(
     let Submitted { id, now, mut trace, .. } = submitted;
     let reply = {
         let _entered = trace.enter();
-        handle.wait(None, now, &mut ForReply::new(handle, id, command))
+        handle.wait_since(now, None, &mut ForReply::new(handle, id, command))
     };
     let reply = reply.unwrap_or_else(|| Err(handle.closed().into()));
     trace.finish(reply.as_ref());

@@ -155,7 +155,6 @@ impl Shared {
     pub(super) fn negotiate(&self) -> Result<()> {
         let ready = self.wait(
             None,
-            None,
             &mut Until::new(|state: &mut State| state.connection.is_ready().then_some(())),
         );
         let mut state = self.lock();
@@ -302,11 +301,16 @@ impl Shared {
     }
 
     /// Waits until `wait` finds what it looks for, the connection has ended, or `until`. Returns
-    /// `None` in the latter two cases. `now` is the current time, if it has just been read.
-    pub(super) fn wait<W: Wait>(
+    /// `None` in the latter two cases.
+    pub(super) fn wait<W: Wait>(&self, until: Option<Instant>, wait: &mut W) -> Option<W::Found> {
+        self.wait_since(None, until, wait)
+    }
+
+    /// Does the same as [`wait`](Self::wait). `now` is the current time, if it has just been read.
+    pub(super) fn wait_since<W: Wait>(
         &self,
-        until: Option<Instant>,
         mut now: Option<Instant>,
+        until: Option<Instant>,
         wait: &mut W,
     ) -> Option<W::Found> {
         // The number of turns in all, and since the deadline has passed.

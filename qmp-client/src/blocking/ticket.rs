@@ -79,7 +79,7 @@ impl<T> Ticket<T> {
             let waiter = state.inbox.waiters.get(self.id)?;
             waiter.is_answered().then_some(())
         });
-        self.handle.wait(deadline.map(|deadline| deadline.at), None, &mut look).is_some()
+        self.handle.wait(deadline.map(|deadline| deadline.at), &mut look).is_some()
             || self.handle.ended().is_some()
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use qmp_protocol::Request;
 
-use super::reply::receive;
+use super::reply::execute;
 use super::shared::Handle;
 use crate::error::Result;
 
@@ -74,9 +74,7 @@ impl<U: Request> Undo<U> {
 
     fn execute(&mut self) -> Result<Option<U::Return>> {
         let Some(command) = self.command.take() else { return Ok(None) };
-        let term = self.handle.term(&command, self.within);
-        let submitted = self.handle.submit(&command, term, Vec::new(), None)?;
-        receive(&self.handle, submitted, &|| command.name()).map(Some)
+        execute(&self.handle, &command, self.within, Vec::new()).map(Some)
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) trait Wait {
         None
     }
 
-    /// Forgets that reply, which goes the general way.
+    /// Forgets that reply, which takes the slow path.
     fn forget_early(&mut self) {}
 
     /// Returns whether only a reply is waited for, which is mostly quick.

@@ -90,10 +90,9 @@ impl Inbox {
     ) -> Option<(CallId, Result<&'i RawValue, Error>)> {
         match incoming {
             Incoming::Reply { id, result } => {
-                if self.waiters.get(id).is_none() {
+                if let Some(result) = self.waiters.answer(id, result, self.budget, woken) {
                     return Some((id, result));
                 }
-                self.waiters.answer(id, result, self.budget, woken);
                 if self.subscriptions.len() > 0 {
                     let room = self.room();
                     self.subscriptions.shrink(room);

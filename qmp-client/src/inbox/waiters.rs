@@ -91,17 +91,17 @@ impl Waiters {
         self.counters.mismatched();
     }
 
-    /// Keeps an answer. Answers that have not been taken hold at most `limit` bytes together: another
-    /// one fails, unless it is the only one.
-    pub(crate) fn answer(
+    /// Keeps an answer, or returns it if no caller waits for it. Answers that have not been taken hold at
+    /// most `limit` bytes together: another one fails, unless it is the only one.
+    pub(crate) fn answer<'i>(
         &mut self,
         id: CallId,
-        result: Result<&RawValue, Error>,
+        result: Result<&'i RawValue, Error>,
         limit: usize,
         woken: &mut Vec<Waker>,
-    ) {
+    ) -> Option<Result<&'i RawValue, Error>> {
         let held = self.held;
-        let Some(index) = self.position(id) else { return };
+        let Some(index) = self.position(id) else { return Some(result) };
         let waiter = &mut self.waiters[index];
         let mut answer = result.map(RawValue::to_owned);
         if held > 0 && held.saturating_add(size(&answer)) > limit {
@@ -113,6 +113,7 @@ impl Waiters {
         waiter.answer = Some(answer);
         woken.extend(waiter.waker.take());
         self.held += size;
+        None
     }
 
     /// Returns the bytes of all answers that have not been taken.

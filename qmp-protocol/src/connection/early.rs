@@ -1,10 +1,10 @@
 //! A reply that is decoded in the same pass as its envelope.
 //!
-//! The general way reads a reply three times: for its end, for its members, and for its value. A driver
+//! The slow path reads a reply three times: for its end, for its members, and for its value. A driver
 //! that knows the type of the only reply that it waits for has the value read first
 //! ([`Input::decode_early`]), without the lock that guards the connection. Then the connection decides
 //! whether that reply may be taken ([`Connection::take_early`]). If not, or if anything about the reply
-//! is unusual, it stays in the input, and goes the general way.
+//! is unusual, it stays in the input, and takes the slow path.
 
 use serde::de::DeserializeOwned;
 
@@ -50,10 +50,10 @@ impl Input {
 
 impl Connection {
     /// Takes a reply that [`Input::decode_early`] has decoded out of the same input, with everything
-    /// that arrived with it, and returns true. Returns false if the reply must go the general way;
+    /// that arrived with it, and returns true. Returns false if the reply must take the slow path;
     /// [`next`](Self::next) returns it.
     #[doc(hidden)]
-    #[must_use = "a reply that is not taken has to go the general way"]
+    #[must_use = "a reply that is not taken has to take the slow path"]
     pub fn take_early(&mut self, id: CallId, input: &mut Input) -> bool {
         let is_usual = matches!(self.phase, Phase::Ready)
             && !self.is_agent()
