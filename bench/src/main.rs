@@ -27,7 +27,7 @@ const EVENTS: usize = 200_000;
 const JOBS: [(&str, usize); 4] =
     [("status", 20_000), ("flood", EVENTS), ("idle", 2_000), ("decode", 100)];
 
-const ROWS: [Row; 9] = [
+const ROWS: [Row; 10] = [
     Row { name: "raw", jobs: &["status", "flood", "idle", "decode"] },
     Row { name: "tokio-loop", jobs: &["status"] },
     Row { name: "blocking", jobs: &["status", "flood", "idle", "decode"] },
@@ -37,6 +37,7 @@ const ROWS: [Row; 9] = [
     Row { name: "qapi-tokio", jobs: &["status", "idle"] },
     Row { name: "qmp-rs", jobs: &["status", "flood", "idle"] },
     Row { name: "value", jobs: &["decode"] },
+    Row { name: "floor", jobs: &["decode"] },
 ];
 
 fn main() -> Anything {

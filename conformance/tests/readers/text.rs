@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::values::Dice;
 
-/// What is written in place of a value of another type.
+/// Values that take the place of one of another type.
 const WRONG: [&str; 8] =
     ["null", "true", "-1", "0.5", "18446744073709551616", "\"\\u00e9\"", "[{}]", "{\"a\":[]}"];
 
