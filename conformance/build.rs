@@ -1,5 +1,6 @@
-//! Generates a list of all commands that can be executed without arguments, so that the tests miss
-//! none of them, and sets a `cfg` for each program that is available to the tests.
+//! Generates a list of all commands that can be executed without arguments, and one of all types that
+//! messages consist of, so that the tests miss none of them. Sets a `cfg` for each program that is
+//! available to the tests.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -21,8 +22,39 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut code = String::new();
     vocabulary("qmp", &[qmp_schema::SPEC, qmp_schema::EVENTS], &mut code)?;
     vocabulary("qga", &[qmp_schema::QGA], &mut code)?;
-    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("queries.rs"), code)?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("queries.rs"), code)?;
+    fs::write(out.join("readers.rs"), readers()?)?;
     Ok(())
+}
+
+/// Generates a function that reads a text as the type of a command's arguments, of its reply, or of
+/// an event's data. These contain every type of the vocabulary.
+fn readers() -> Result<String, Box<dyn Error>> {
+    let builder = Builder::new().schema(qmp_schema::SPEC).schema(qmp_schema::EVENTS);
+    let mut code = String::from(
+        "#[allow(clippy::too_many_lines, deprecated)]\n\
+         fn read(role: Role, name: &str, text: &str) -> Result<bool, String> {\n    \
+         match (role, name) {\n",
+    );
+    for item in builder.surface()? {
+        let (wire, path) = (&item.wire, format!("qmp_client::qmp::{}", item.path));
+        match item.kind {
+            SurfaceKind::Command => {
+                writeln!(code, "(Role::Arguments, {wire:?}) => compare::<{path}>(text),")?;
+                writeln!(
+                    code,
+                    "(Role::Reply, {wire:?}) => compare::<<{path} as Command>::Return>(text),"
+                )?;
+            }
+            SurfaceKind::Event => {
+                writeln!(code, "(Role::Data, {wire:?}) => compare::<{path}>(text),")?;
+            }
+            _ => {}
+        }
+    }
+    code.push_str("_ => Err(format!(\"the vocabulary has no {role:?} `{name}`\")),\n    }\n}\n");
+    Ok(code)
 }
 
 fn set_program_cfgs() {

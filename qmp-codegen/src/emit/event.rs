@@ -1,6 +1,5 @@
 //! Events: a struct of the data of each, and an enum of all of them.
 
-
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::quote;
 
