@@ -14,6 +14,7 @@ mod ours;
 mod peers;
 mod scale;
 mod serve;
+mod server;
 mod table;
 
 use std::error::Error;
@@ -26,6 +27,7 @@ fn main() -> Anything {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve", path, count] => serve::serve(path, count.parse()?),
+        ["clients", job, count, path] => server::clients(job, count.parse()?, path),
         ["pace", path] => scale::serve(path),
         ["job", client, job, count, path] => run(client, job, count.parse()?, path),
         ["counted"] => counted(),
