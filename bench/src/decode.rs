@@ -7,7 +7,6 @@ use crate::Anything;
 use crate::jobs::Task;
 use crate::measure::Meter;
 
-<<<<<<< HEAD
 /// A whole schema. QEMU's reply has one more level, which costs all of these the same.
 const TEXT: &str = qmp_client::qmp::INTROSPECTION;
 
@@ -16,24 +15,6 @@ pub fn measure(task: &Task<'_>, decode: impl Fn(&str) -> Anything<usize>) -> Any
     let meter = Meter::start();
     for _ in 0..task.count {
         assert!(decode(TEXT)? > 500);
-=======
-/// Returns the rate in megabytes per second.
-pub fn run(name: &str, count: usize) -> Anything<f64> {
-    // A whole schema. QEMU's reply has one more level, which costs all of these the same.
-    let text = qmp_client::qmp::INTROSPECTION;
-    let decoded: Vec<SchemaInfo> = qmp_types::decode(text)?;
-    let begin = Instant::now();
-    for _ in 0..count {
-        let entries = match name {
-            "raw" => serde_json::from_str::<Vec<&RawValue>>(text)?.len(),
-            "value" => serde_json::from_str::<Vec<serde_json::Value>>(text)?.len(),
-            // The same strings and lists are allocated and freed, and nothing is parsed.
-            "floor" => decoded.clone().len(),
-            "qapi" => serde_json::from_str::<Vec<qapi::qmp::SchemaInfo>>(text)?.len(),
-            _ => qmp_types::decode::<Vec<SchemaInfo>>(text)?.len(),
-        };
-        assert!(entries > 500);
->>>>>>> decode
     }
     // Bytes per microsecond.
     Ok(TEXT.len() as f64 / meter.each(task.count))

@@ -4,7 +4,7 @@
 //! `bench` prints times, `instructions` counts instructions, `syscalls` counts system calls. An entry of
 //! another project's client is in the table of `peers`.
 
-use crate::{Anything, decode, floor, floors, generate, ours, scale};
+use crate::{Anything, decode, floor, floors, generate, ours, scale, server};
 
 /// The work of the process of one entry.
 pub struct Task<'a> {
@@ -73,7 +73,7 @@ pub const fn peer(client: &'static str, run: Run) -> Entry {
 pub struct Job {
     pub name: &'static str,
     pub unit: &'static str,
-    /// How many operations a run has, and a quick one.
+    /// How many operations a run has, and one of a quick plan.
     pub count: usize,
     pub quick: usize,
     /// The two numbers of operations whose difference gives instructions and system calls, if those
@@ -164,6 +164,43 @@ pub const JOBS: &[Job] = &[
             floor("scan", decode::scan),
             floor("clone", decode::clone),
             ours("ours", decode::ours).over("clone"),
+        ],
+    },
+    Job {
+        name: "server",
+        unit: "us CPU",
+        count: 20_000,
+        quick: 2_000,
+        counted: Some((1_000, 3_000)),
+        entries: &[
+            floor("raw", |task| server::run("raw", "command", task)),
+            ours("threads", |task| server::run("threads", "command", task)),
+            ours("tokio", |task| server::run("tokio", "command", task)),
+        ],
+    },
+    Job {
+        name: "broadcast",
+        unit: "us CPU",
+        count: 100,
+        quick: 10,
+        // Valgrind is not made for a thousand threads.
+        counted: None,
+        entries: &[
+            floor("raw", |task| server::run("raw", "broadcast", task)),
+            ours("threads", |task| server::run("threads", "broadcast", task)),
+            ours("tokio", |task| server::run("tokio", "broadcast", task)),
+        ],
+    },
+    Job {
+        name: "served",
+        unit: "KiB",
+        count: 1,
+        quick: 1,
+        counted: None,
+        entries: &[
+            floor("raw", |task| server::run("raw", "monitors", task)),
+            ours("threads", |task| server::run("threads", "monitors", task)),
+            ours("tokio", |task| server::run("tokio", "monitors", task)),
         ],
     },
     Job {

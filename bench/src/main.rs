@@ -14,6 +14,7 @@ mod ours;
 mod peers;
 mod scale;
 mod serve;
+mod server;
 mod table;
 
 use std::error::Error;
@@ -22,39 +23,11 @@ use crate::jobs::{JOBS, Side, Task};
 
 pub type Anything<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
-<<<<<<< HEAD
-=======
-/// A client and the jobs that it can do.
-struct Row {
-    name: &'static str,
-    jobs: &'static [&'static str],
-}
-
-/// The number of events in the flood.
-const EVENTS: usize = 200_000;
-
-/// The jobs, and how often each is done.
-const JOBS: [(&str, usize); 4] =
-    [("status", 20_000), ("flood", EVENTS), ("idle", 2_000), ("decode", 100)];
-
-const ROWS: [Row; 10] = [
-    Row { name: "raw", jobs: &["status", "flood", "idle", "decode"] },
-    Row { name: "tokio-loop", jobs: &["status"] },
-    Row { name: "blocking", jobs: &["status", "flood", "idle", "decode"] },
-    Row { name: "tokio", jobs: &["status", "flood", "idle"] },
-    Row { name: "tokio-spawned", jobs: &["status"] },
-    Row { name: "qapi", jobs: &["status", "flood", "decode"] },
-    Row { name: "qapi-tokio", jobs: &["status", "idle"] },
-    Row { name: "qmp-rs", jobs: &["status", "flood", "idle"] },
-    Row { name: "value", jobs: &["decode"] },
-    Row { name: "floor", jobs: &["decode"] },
-];
-
->>>>>>> decode
 fn main() -> Anything {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve", path, count] => serve::serve(path, count.parse()?),
+        ["clients", job, count, path] => server::clients(job, count.parse()?, path),
         ["pace", path] => scale::serve(path),
         ["job", client, job, count, path] => run(client, job, count.parse()?, path),
         ["counted"] => counted(),

@@ -47,7 +47,8 @@ impl Plan {
         let entries: Vec<Entry> = job.entries().collect();
         let mut results: Vec<Figures> = entries.iter().map(|_| Figures::default()).collect();
         let server = Server::start(count)?;
-        for _ in 0..self.runs {
+        let runs = if self.quick && job.counted.is_none() { 1 } else { self.runs };
+        for _ in 0..runs {
             for (entry, figures) in entries.iter().zip(&mut results) {
                 figures.add(run(job, entry, count, &server.1)?);
             }
