@@ -56,13 +56,19 @@ macro_rules! object {
                     $($($required)? let mut $field = ::std::option::Option::None;)?
                     $($($optional)? let mut $field = ::std::option::Option::None;)?
                 )*
+                // Without `?`, whose conversion of errors is a tenth of what compiling a type takes.
                 #[allow(unused_parens)]
-                let ($($open)? $($($($branches)? $field)?)*) = members.read(
+                let ($($open)? $($($($branches)? $field)?)*) = match members.read(
                     Self::MEMBERS,
                     &mut [
                         $($($($required)? &mut $field,)? $($($optional)? &mut $field,)?)*
                     ],
-                )?;
+                ) {
+                    ::std::result::Result::Ok(rest) => rest,
+                    ::std::result::Result::Err(error) => {
+                        return ::std::result::Result::Err(error);
+                    }
+                };
                 $crate::finish!(
                     members
                     { $($($($required)? $field $wire)?)* }
