@@ -1,6 +1,6 @@
-//! What STABILITY.md promises about a new schema: a program that was written for an old release compiles
-//! unchanged with the code of a new one that adds to it, and the program of either release understands
-//! the server of the other.
+//! A new schema changes only what STABILITY.md says: a program that was written for an old release
+//! compiles unchanged with the code of a new one that adds to it, and the program of either release
+//! understands the server of the other.
 
 #![allow(clippy::unwrap_used)] // tests
 
