@@ -1,11 +1,13 @@
 //! Generates a list of all commands that can be executed without arguments, and one of all types that
-//! messages consist of, so that the tests miss none of them. Sets a `cfg` for each program that is
+//! messages consist of, so that the tests miss none of them, and two releases of a small vocabulary.
+//! Sets a `cfg` for each program that is
 //! available to the tests.
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt::Write;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::{env, fs};
 
 use qmp_codegen::schema::{Arguments, Command, Member, Schema, TypeId, TypeKind};
@@ -19,6 +21,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/programs.rs");
     set_program_cfgs();
+    for release in ["old", "new"] {
+        let schema = format!("tests/stability/{release}.json");
+        let builder = Builder::new().schema(schema);
+        if builder.generate(&format!("release_{release}")) != ExitCode::SUCCESS {
+            return Err("the schemas of the test `stability` are invalid".into());
+        }
+    }
     let mut code = String::new();
     vocabulary("qmp", &[qmp_schema::SPEC, qmp_schema::EVENTS], &mut code)?;
     vocabulary("qga", &[qmp_schema::QGA], &mut code)?;

@@ -51,9 +51,7 @@ fn check_address(address: &str) -> Option<String> {
     let (_, directory) = PUBLISHED.iter().find(|(one, _)| host == "docs.rs" && *one == name)?;
     let source = root().join(directory).join("src");
     let Some(module) = parts.nth(2) else { return None };
-    let exists = [format!("{module}.rs"), format!("{module}/mod.rs")]
-        .iter()
-        .any(|file| source.join(file).exists());
+    let exists = read(&source.join("lib.rs")).contains(&format!("pub mod {module}"));
     (!exists).then(|| format!("names the module {module}, which {name} does not have"))
 }
 

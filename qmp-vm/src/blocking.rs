@@ -81,6 +81,18 @@ impl<S: Transport + Send + 'static> ConnectOver<S> for Client {
 /// Connects to a monitor, and connects again whenever the connection ends. This returns at once; the
 /// keeper is a thread. It also reads what arrives while no other thread waits.
 ///
+/// ```no_run
+/// # #[cfg(feature = "blocking")]
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use qmp_client::qmp::commands::QueryStatus;
+/// use qmp_vm::supervise::Supervision;
+///
+/// let vm = qmp_vm::blocking::supervise("unix:/run/vm.sock", Supervision::new())?;
+/// println!("{}", vm.execute(QueryStatus::new())?.status);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// The address is invalid, or no thread can be started.
 pub fn supervise(address: impl ToAddress, policy: Supervision) -> Result<Supervised<Client>> {

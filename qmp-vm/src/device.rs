@@ -36,6 +36,17 @@ impl DeviceCapabilities {
     }
 
     /// Returns whether the device has a property with this name.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_vm::Workflows;
+    ///
+    /// let disk = vm.device_capabilities("virtio-blk-pci")?;
+    /// println!("{}", disk.is_some_and(|disk| disk.has("iothread-vq-mapping")));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn has(&self, property: &str) -> bool {
         self.properties.contains_key(property)

@@ -75,6 +75,18 @@ impl<M: Monitor> FdsetGuard<M> {
     }
 
     /// Keeps the set, until [`Workflows::remove_fdset`](crate::Workflows::remove_fdset) removes it.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(unix, feature = "blocking"))]
+    /// # fn example(vm: qmp_client::blocking::Client, file: std::fs::File) -> qmp_client::Result<()> {
+    /// use qmp_vm::Workflows;
+    ///
+    /// // The set remains until it is removed, or QEMU ends.
+    /// let set = vm.add_descriptor(file)?.keep();
+    /// println!("{}", set.path());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use = "it is needed to remove the set"]
     pub fn keep(self) -> Fdset {
         self.removal.disarm();

@@ -54,6 +54,17 @@ fn over(
 /// Connects to a monitor, and connects again whenever the connection ends. This returns at once; the
 /// keeper is a task of the current tokio runtime.
 ///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use qmp_client::qmp::commands::QueryStatus;
+/// use qmp_vm::supervise::Supervision;
+///
+/// let vm = qmp_vm::tokio::supervise("unix:/run/vm.sock", Supervision::new())?;
+/// println!("{}", vm.execute(QueryStatus::new()).await?.status);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// The address is invalid.
 ///

@@ -67,6 +67,20 @@ use crate::unplug::{self, Unplugged};
 pub trait Workflows: Monitor {
     /// Returns the capabilities of this QEMU. The reply is large: ask once.
     ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::QueryStats;
+    /// use qmp_vm::Workflows;
+    ///
+    /// let capabilities = vm.capabilities()?;
+    /// if capabilities.supports::<QueryStats>() && capabilities.has("blockdev-backup/discard-source") {
+    ///     println!("QEMU 9.1 or later");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of `Client::execute`.
     ///
@@ -160,6 +174,16 @@ pub trait Workflows: Monitor {
     /// Executes a command of the human monitor (HMP), and returns the text that it prints. QEMU does
     /// not say whether the command succeeded: a failure is a text, too, and `Ok`.
     ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_vm::Workflows;
+    ///
+    /// println!("{}", vm.human_monitor("info registers")?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of `Client::execute`: QEMU did not execute the command.
     ///
@@ -175,6 +199,19 @@ pub trait Workflows: Monitor {
     ///
     /// A device that is already being unplugged, for example because an earlier call timed out, is
     /// waited for, and so is a guest that is too busy to be asked.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    /// use qmp_vm::{Unplugged, Workflows};
+    ///
+    /// if vm.unplug("d0", PATIENCE)? == Unplugged::Refused {
+    ///     println!("the guest still uses d0");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// QEMU refuses, or the guest does not react in time: it may still release the device later, and
@@ -203,6 +240,20 @@ pub trait Workflows: Monitor {
     /// earlier, when the guest has released it; in between, `blockdev-del` fails because the node "is in
     /// use". This is usually short. With TCG, releases before 11.1 wait until each virtual CPU has left
     /// its loop, which may not happen for as long as the guest computes; `stop` ends the wait.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    /// use qmp_vm::{Unplugged, Workflows};
+    ///
+    /// // When this has succeeded, the image is not in use any more.
+    /// if vm.unplug_disk("disk1", "node1", PATIENCE)? == Unplugged::Deleted {
+    ///     println!("disk1 is gone");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of [`unplug`](Self::unplug), except that the device does not exist; and the node is not
@@ -254,6 +305,18 @@ pub trait Workflows: Monitor {
     /// on using it. The descriptor is closed when nothing uses it any more; older releases such as
     /// 7.2 do not close it before the virtual machine runs.
     ///
+    /// ```no_run
+    /// # #[cfg(all(unix, feature = "blocking"))]
+    /// # fn example(vm: qmp_client::blocking::Client, file: std::fs::File) -> qmp_client::Result<()> {
+    /// use qmp_vm::Workflows;
+    ///
+    /// let set = vm.add_descriptor(file)?.keep();
+    /// // Later, and from wherever the number of the set was kept.
+    /// vm.remove_fdset(&set)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of `Client::execute`.
     ///
@@ -273,6 +336,25 @@ pub trait Workflows: Monitor {
     ///
     /// The set is removed as soon as the node exists, since the node holds the file open: a node
     /// with `auto-read-only` cannot reopen it for writing.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(unix, feature = "blocking"))]
+    /// # fn example(vm: qmp_client::blocking::Client, image: std::fs::File) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::{BlockdevAdd, DeviceAdd};
+    /// use qmp_client::qmp::types::{
+    ///     BlockdevOptions, BlockdevOptionsDriver, BlockdevOptionsFile, BlockdevOptionsQcow2,
+    /// };
+    /// use qmp_vm::Workflows;
+    ///
+    /// let disk = DeviceAdd::new("virtio-blk-pci").id("disk1").property("drive", "node1");
+    /// vm.plug_disk(image, "node1", |path| {
+    ///     let file = BlockdevOptionsDriver::File(BlockdevOptionsFile::new(path));
+    ///     let qcow2 = BlockdevOptionsQcow2::new(BlockdevOptions::new(file));
+    ///     BlockdevAdd::new(BlockdevOptions::new(qcow2).node_name("node1"))
+    /// }, disk)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The error of the step that failed.
@@ -360,6 +442,19 @@ pub trait Workflows: Monitor {
     /// uses the CPU is up to the guest; the agent's `guest-set-vcpus` may have to tell it. To remove
     /// the CPU, [`unplug`](Self::unplug) it.
     ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_vm::Workflows;
+    ///
+    /// match vm.plug_cpu("cpu5")? {
+    ///     Some(slot) => println!("{} more CPUs", slot.vcpus_count),
+    ///     None => println!("every slot is occupied"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of `Client::execute`. Another client may have filled the slot in between, or the machine
     /// does not support this.
@@ -422,6 +517,22 @@ pub trait Workflows: Monitor {
     ///
     /// This also returns when an I/O error has paused the job: see [`JobOutcome::concluded`].
     ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    /// use qmp_client::qmp::commands::BlockdevBackup;
+    /// use qmp_client::qmp::types::MirrorSyncMode;
+    /// use qmp_vm::Workflows;
+    ///
+    /// let backup = BlockdevBackup::new("disk0", MirrorSyncMode::Full, "target")
+    ///     .job_id("backup")
+    ///     .auto_dismiss(false);
+    /// vm.run_job(backup, "backup", PATIENCE)?.into_result()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// QEMU refuses the command, or the job is not concluded in time: then it goes on, and the
     /// error names its state. [`watch_jobs`](Self::watch_jobs) waits longer, and
@@ -470,6 +581,18 @@ pub trait Workflows: Monitor {
     /// is only dismissed. The outcome says how the job ended. A mirror that is ready is cancelled
     /// like any other job; `block-job-cancel` instead ends it with a complete copy that is not
     /// switched to.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    /// use qmp_vm::Workflows;
+    ///
+    /// let outcome = vm.cancel_job("backup", PATIENCE)?;
+    /// println!("{}: {:?}", outcome.id, outcome.error);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The job does not exist, or is not concluded in time: it may be later.
@@ -535,6 +658,19 @@ pub trait Workflows: Monitor {
     /// Follows a migration that has been started, by this client or another one, like
     /// [`migrate`](Self::migrate).
     ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    /// use qmp_vm::Workflows;
+    ///
+    /// // A migration that an earlier run of this program has started.
+    /// let migrated = vm.follow_migration(PATIENCE, |info| println!("{:?}", info.status))?;
+    /// println!("{}", migrated.is_completed());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The migration has not ended in time: then it goes on. The error names the last state.
     ///
@@ -552,6 +688,22 @@ pub trait Workflows: Monitor {
     /// the source is cleaning up for a moment, and refuses `cont`; the destination stays in
     /// `inmigrate` until everything has arrived, and for a moment after.
     ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    /// use qmp_client::qmp::commands::Cont;
+    /// use qmp_client::qmp::types::RunState;
+    /// use qmp_vm::Workflows;
+    ///
+    /// // The migration has failed: the guest goes on here.
+    /// if vm.settle(PATIENCE)? != RunState::Running {
+    ///     vm.execute(Cont::new())?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The run state has not settled in time.
     ///
@@ -563,6 +715,17 @@ pub trait Workflows: Monitor {
 
     /// Ends QEMU at once, and waits until it has closed the connection; the guest is not asked. It
     /// is success if QEMU closes the connection before it replies.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_vm::Workflows;
+    ///
+    /// // The guest loses what it has not written to its disks.
+    /// vm.quit()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// QEMU refuses or has not ended in time, the connection had ended before, or it ends for a
@@ -592,6 +755,20 @@ pub trait Workflows: Monitor {
     /// A guest that is paused is resumed, and one that is suspended is woken, so that it notices its
     /// power button. It is success too if QEMU closes the connection without an event that says why.
     ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    /// use qmp_vm::{EndedBy, Workflows};
+    ///
+    /// let end = vm.shut_down(PATIENCE)?;
+    /// if end.by != EndedBy::Guest {
+    ///     println!("the guest did not shut down by itself: {:?}", end.reason);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// QEMU does not end, or it is not known whether it does: see [`quit`](Self::quit). A virtual
     /// machine that was launched here is killed instead:
@@ -606,6 +783,16 @@ pub trait Workflows: Monitor {
 
     /// Returns a picture of the guest's first screen, as the bytes of a PPM image. No file is
     /// written: QEMU writes to memory of this process. The connection must be a Unix socket.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(target_os = "linux", feature = "blocking"))]
+    /// # fn example(vm: qmp_client::blocking::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use qmp_vm::Workflows;
+    ///
+    /// std::fs::write("screen.ppm", vm.screenshot()?)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// QEMU has no screen, the connection is not a Unix socket, or QEMU writes more than 128 MiB.
@@ -659,6 +846,16 @@ pub trait Workflows: Monitor {
     /// the one before it has been typed, and while the guest is stopped, this waits. A character
     /// whose key was pressed in the very moment in which the guest is stopped may be typed twice.
     ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_vm::Workflows;
+    ///
+    /// vm.type_text("root\n")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of `Client::execute`; the guest does not run and is not resumed within the deadline
     /// of a call; or the keyboard does not have a character of the text: then nothing is typed.
@@ -675,6 +872,20 @@ pub trait Workflows: Monitor {
     ///
     /// Like [`type_text`](Self::type_text), this waits while the guest is stopped, because QEMU drops
     /// the keys for a guest that does not run.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::qmp::types::QKeyCode;
+    /// use qmp_vm::Workflows;
+    ///
+    /// let keys = [QKeyCode::Ctrl, QKeyCode::Alt, QKeyCode::Delete];
+    /// vm.press_keys(keys, Duration::from_millis(20))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of `Client::execute`; or the guest does not run and is not resumed within the deadline

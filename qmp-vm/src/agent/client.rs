@@ -50,6 +50,16 @@ pub struct Agent<M> {
 impl<M: Connect> Agent<M> {
     /// Connects to the agent at this address, and waits until it answers.
     ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qga"))]
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use qmp_vm::blocking::Agent;
+    ///
+    /// let guest = Agent::connect("unix:/run/guest.sock")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The text is not an address, no process listens there, or no agent answers in time.
     ///
@@ -61,6 +71,21 @@ impl<M: Connect> Agent<M> {
 
     /// [`connect`](Self::connect) with options, whose [dialect](Options::dialect) is set to that of
     /// an agent.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qga"))]
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::Options;
+    /// use qmp_vm::blocking::Agent;
+    ///
+    /// // A guest that boots starts its agent late.
+    /// let options = Options::new().greeting_within(Duration::from_secs(120));
+    /// let guest = Agent::connect_with("unix:/run/guest.sock", &options)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of [`connect`](Self::connect).
@@ -123,12 +148,35 @@ impl<M: Monitor> Agent<M> {
     }
 
     /// Returns the client, for everything else: `agent.client().call(command)`.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qga"))]
+    /// # fn example(guest: qmp_vm::blocking::Agent) -> qmp_client::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::qga::commands::GuestGetFsinfo;
+    ///
+    /// let call = guest.client().call(GuestGetFsinfo::new()).within(Duration::from_secs(60));
+    /// println!("{} file systems", call.execute()?.len());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn client(&self) -> &M {
         &self.client
     }
 
     /// Executes a command and waits for its reply.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qga"))]
+    /// # fn example(guest: qmp_vm::blocking::Agent) -> qmp_client::Result<()> {
+    /// use qmp_client::qga::commands::GuestGetHostName;
+    ///
+    /// println!("{:?}", guest.execute(GuestGetHostName::new())?.host_name);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of `Client::execute`.
@@ -143,6 +191,17 @@ impl<M: Monitor> Agent<M> {
     /// it, such as `guest-shutdown`, is not answered: if no error has arrived by then, they have
     /// succeeded.
     ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qga"))]
+    /// # fn example(guest: qmp_vm::blocking::Agent) -> qmp_client::Result<()> {
+    /// # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    /// use qmp_client::qga::commands::GuestGetFsinfo;
+    ///
+    /// println!("{}", guest.execute_within(GuestGetFsinfo::new(), PATIENCE)?.len());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of `Client::execute`.
     pub fn execute_within<'a, R: Request<Return: Send> + Send + 'a>(
@@ -154,6 +213,18 @@ impl<M: Monitor> Agent<M> {
     }
 
     /// Checks that the agent answers.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qga"))]
+    /// # fn example(guest: qmp_vm::blocking::Agent) -> qmp_client::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// if guest.ping(Duration::from_secs(5)).is_err() {
+    ///     println!("the agent does not answer");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The agent does not answer in time.

@@ -60,6 +60,19 @@ impl fmt::Debug for Exec {
 impl Exec {
     /// Creates a program from its path or name in the guest. It has no input, and 60 seconds to
     /// exit.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_vm::Exec;
+    ///
+    /// let program = Exec::new("/usr/bin/tar")
+    ///     .args(["-xz", "-C", "/srv"])
+    ///     .input(*b"...")
+    ///     .env("LANG", "C")
+    ///     .within(Duration::from_secs(300));
+    /// # drop(program);
+    /// ```
     pub fn new(path: impl Into<String>) -> Self {
         let within = Duration::from_secs(60);
         Self {
@@ -182,6 +195,20 @@ impl ExecOutput {
 impl<M: Monitor> Agent<M> {
     /// Runs a program in the guest, and waits until it has exited.
     ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qga"))]
+    /// # fn example(guest: qmp_vm::blocking::Agent) -> qmp_client::Result<()> {
+    /// use qmp_vm::Exec;
+    ///
+    /// let output = guest.exec(&Exec::new("/bin/uname").arg("-r"))?;
+    /// if output.success() {
+    ///     // A guest is not trustworthy: escape what it prints.
+    ///     println!("{}", output.stdout.escape_ascii());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The program cannot be started, or has not exited in time: then it goes on, and the error
     /// names its process ID, with which [`running`](Self::running) waits longer.
@@ -230,6 +257,17 @@ impl<M: Monitor> Agent<M> {
 
     /// Returns a program that was started earlier, by this client or another one, from its process
     /// ID. The agent is not asked.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qga"))]
+    /// # fn example(guest: qmp_vm::blocking::Agent) -> qmp_client::Result<()> {
+    /// # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    /// // Started by an earlier run of this program.
+    /// let output = guest.running(4711).wait(PATIENCE)?;
+    /// println!("{}", output.success());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn running(&self, pid: i64) -> Running<M> {
         Running { agent: self.clone(), pid, name: "the program".to_owned() }
     }
@@ -267,6 +305,19 @@ impl<M: Monitor> Running<M> {
     }
 
     /// Returns the exit status and the output if the program has exited.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qga"))]
+    /// # fn example(guest: qmp_vm::blocking::Agent) -> qmp_client::Result<()> {
+    /// use qmp_vm::Exec;
+    ///
+    /// let update = guest.spawn(&Exec::new("/usr/bin/apt-get").arg("update"))?;
+    /// if let Some(output) = update.try_wait()? {
+    ///     println!("{}", output.success());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The agent does not know the program.

@@ -22,6 +22,16 @@ impl<M: Monitor> Agent<M> {
     /// may be longer. The deadline covers everything; a tenth of it, at most a second, is kept for
     /// closing the file.
     ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qga"))]
+    /// # fn example(guest: qmp_vm::blocking::Agent) -> qmp_client::Result<()> {
+    /// # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    /// let log = guest.read_file("/var/log/messages", 1 << 20, PATIENCE)?;
+    /// println!("{} bytes", log.len());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The file cannot be read, or not in time, or the agent sends something other than it says or
     /// was asked for.
@@ -39,6 +49,15 @@ impl<M: Monitor> Agent<M> {
 
     /// Writes a file of the guest, and replaces its contents. The deadline covers everything; a tenth
     /// of it, at most a second, is kept for closing the file.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qga"))]
+    /// # fn example(guest: qmp_vm::blocking::Agent) -> qmp_client::Result<()> {
+    /// # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    /// guest.write_file("/etc/motd", b"Managed\n", PATIENCE)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The file cannot be written, or not in time, or the agent claims to have written a number of

@@ -18,6 +18,16 @@ impl<M: Monitor> Agent<M> {
     /// The [deadline of a call](qmp_client::Options::calls_within) covers freezing, and thawing after
     /// it failed. For the latter, a tenth of it is kept, at most a second.
     ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qga"))]
+    /// # fn example(guest: qmp_vm::blocking::Agent) -> qmp_client::Result<()> {
+    /// let frozen = guest.freeze()?;
+    /// // Take the snapshot here. An error or a panic thaws the guest.
+    /// println!("{} file systems", frozen.thaw()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The file systems cannot be frozen. Some may have been, and all are thawed again, unless the
     /// agent does not have the command, or they were frozen already.

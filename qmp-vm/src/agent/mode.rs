@@ -50,6 +50,16 @@ impl<M: Monitor> Agent<M> {
     /// within [ten seconds](qmp_client::deadlines::recommended), or ends with its guest, or is taken
     /// to agree. QEMU's event `SHUTDOWN` tells when the guest has shut down.
     ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qga"))]
+    /// # fn example(guest: qmp_vm::blocking::Agent) -> qmp_client::Result<()> {
+    /// use qmp_vm::ShutdownMode;
+    ///
+    /// guest.shutdown(ShutdownMode::Reboot)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The agent refuses, or has not answered an earlier command in time.
     ///
@@ -63,6 +73,16 @@ impl<M: Monitor> Agent<M> {
     /// Asks the guest to suspend itself, which the agent does not answer either: see
     /// [`shutdown`](Self::shutdown). QEMU's events `SUSPEND` and `SUSPEND_DISK` tell when the guest
     /// has, and `system_wakeup` wakes it.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "blocking", feature = "qga"))]
+    /// # fn example(guest: qmp_vm::blocking::Agent) -> qmp_client::Result<()> {
+    /// use qmp_vm::SuspendMode;
+    ///
+    /// guest.suspend(SuspendMode::Ram)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of [`shutdown`](Self::shutdown); the guest may not support this mode.

@@ -94,6 +94,17 @@ impl Capabilities {
     }
 
     /// Returns whether QEMU has this command.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_client::qmp::commands::QueryStats;
+    /// use qmp_vm::Workflows;
+    ///
+    /// println!("{}", vm.capabilities()?.supports::<QueryStats>());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn supports<C: Command>(&self) -> bool {
         self.has(C::NAME)
@@ -116,6 +127,20 @@ impl Capabilities {
     ///
     /// Examples are `blockdev-add/arg-type/driver/qcow2`, `blockdev-add/arg-type/qcow2/data-file`
     /// and `device_add/$json-cli`. The elements of an array follow the array's name directly.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// use qmp_vm::Workflows;
+    ///
+    /// let capabilities = vm.capabilities()?;
+    /// // A command, one of its arguments, and a value of that argument.
+    /// println!("{}", capabilities.has("blockdev-mirror"));
+    /// println!("{}", capabilities.has("blockdev-mirror/copy-mode"));
+    /// println!("{}", capabilities.has("blockdev-mirror/copy-mode/write-blocking"));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn has(&self, path: &str) -> bool {
         path::leads(&self.table, path)

@@ -31,6 +31,17 @@ impl JobOutcome {
 
     /// Returns an error if the job did not succeed, for `?`.
     ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    /// use qmp_vm::Workflows;
+    ///
+    /// vm.cancel_job("backup", PATIENCE)?.into_result()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The job failed, was cancelled, or has not concluded.
     pub fn into_result(self) -> Result<(), JobError> {

@@ -37,6 +37,18 @@ impl<M: Monitor> Launched<M> {
     }
 
     /// Returns the process.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(unix, feature = "blocking"))]
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use qmp_client::blocking::Client;
+    /// use qmp_vm::Launch;
+    ///
+    /// let vm = Launch::new("qemu-system-x86_64").args(["-display", "none"]).start::<Client>()?;
+    /// println!("process {}", vm.process().id());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn process(&self) -> &Process {
         &self.process
@@ -81,6 +93,22 @@ impl<M: Monitor> Launched<M> {
     /// [`Workflows::shut_down`](crate::Workflows::shut_down). If QEMU has not ended within
     /// `patience` after it was told to quit, or if the connection does not work any more, the
     /// process is killed.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(unix, feature = "blocking"))]
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::blocking::Client;
+    /// use qmp_vm::Launch;
+    ///
+    /// let vm = Launch::new("qemu-system-x86_64").args(["-display", "none"]).start::<Client>()?;
+    /// // The process has ended when this returns, one way or another.
+    /// let end = vm.shut_down(Duration::from_secs(60))?;
+    /// println!("{:?}", end.by);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The process cannot be killed.

@@ -133,6 +133,20 @@ impl fmt::Debug for Launch {
 
 impl Launch {
     /// Launches a program that takes QEMU's options.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(unix, feature = "blocking"))]
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use qmp_client::blocking::Client;
+    /// use qmp_vm::Launch;
+    ///
+    /// let vm = Launch::new("qemu-system-x86_64")
+    ///     .args(["-display", "none", "-m", "2G"])
+    ///     .start::<Client>()?;
+    /// println!("QEMU {}", vm.version());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Self {
             program: program.as_ref().to_owned(),
@@ -268,6 +282,20 @@ impl Launch {
     /// Puts a proxy between the monitor and the client (default: no), so that
     /// [`open_monitor`](crate::Workflows::open_monitor) works with every release of QEMU, not only from
     /// 11.1 on. Each message passes through the proxy's thread, which ends with the last of its clients.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(unix, feature = "blocking", feature = "proxy"))]
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use qmp_client::blocking::Client;
+    /// use qmp_vm::{Launch, Workflows};
+    ///
+    /// let vm = Launch::new("qemu-system-x86_64").args(["-display", "none"]).shared().start::<Client>()?;
+    /// // Another client of the same machine, with every release of QEMU.
+    /// let other = vm.open_monitor()?;
+    /// # drop(other);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(feature = "proxy")]
     pub fn shared(mut self) -> Self {
         self.shared = true;
@@ -275,6 +303,26 @@ impl Launch {
     }
 
     /// Sets the options of the connection.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(unix, feature = "blocking"))]
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::Options;
+    /// use qmp_client::blocking::Client;
+    /// use qmp_vm::Launch;
+    ///
+    /// // QEMU greets when it has allocated its memory.
+    /// let options = Options::new().greeting_within(Duration::from_secs(300));
+    /// let vm = Launch::new("qemu-system-x86_64")
+    ///     .args(["-display", "none", "-m", "512G"])
+    ///     .options(options)
+    ///     .start::<Client>()?;
+    /// # drop(vm);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
         self

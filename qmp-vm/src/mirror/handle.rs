@@ -46,6 +46,20 @@ impl<M: Supervisable> Drop for Hold<M> {
 impl<M: Supervisable> Mirror<M> {
     /// Creates a mirror of the machine of this client, and what keeps it current, which is to be
     /// [run](Keeper::run).
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
+    /// # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    /// use qmp_vm::mirror::Mirror;
+    ///
+    /// let (mirror, keeper) = Mirror::of(&vm);
+    /// std::thread::spawn(move || keeper.run());
+    /// let view = mirror.current(PATIENCE)?;
+    /// println!("{:?}", view.run_state());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn of(vm: &M) -> (Self, Keeper<M>) {
         Self::with(vm, Policy::new())
     }
@@ -79,6 +93,15 @@ impl<M: Supervisable> Mirror<M> {
     }
 
     /// Returns the present view, without waiting.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(mirror: qmp_vm::mirror::Mirror<qmp_client::blocking::Client>) -> qmp_client::Result<()> {
+    /// // What is known now; nothing is asked.
+    /// println!("{:?}", mirror.view().run_state());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn view(&self) -> Arc<View> {
         self.0.0.view()
@@ -91,6 +114,16 @@ impl<M: Supervisable> Mirror<M> {
 
     /// Waits until everything that is known to have changed before this call is in the view, and
     /// returns that view. What changed without an event or a [note](Self::note) is not known.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(mirror: qmp_vm::mirror::Mirror<qmp_client::blocking::Client>) -> qmp_client::Result<()> {
+    /// # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    /// let view = mirror.current(PATIENCE)?;
+    /// println!("running: {}", view.is_running());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The deadline passes, for example because a part cannot be asked for; or the mirror has ended.
@@ -154,6 +187,19 @@ impl<M: Supervisable> Mirror<M> {
 
     /// Executes a command on the connection that the mirror follows, and takes
     /// [note](Self::note) of it when it has been answered.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(mirror: qmp_vm::mirror::Mirror<qmp_client::blocking::Client>) -> qmp_client::Result<()> {
+    /// # const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+    /// use qmp_client::qmp::commands::Stop;
+    ///
+    /// // The mirror learns that a command may have changed something.
+    /// mirror.execute(Stop::new())?;
+    /// assert!(!mirror.current(PATIENCE)?.is_running());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of `Client::execute`; and the mirror is not connected, which this does not wait for.

@@ -110,6 +110,17 @@ impl Process {
     /// Waits until the process has ended, and blocks the thread. Asynchronous programs use
     /// [`wait`](Self::wait).
     ///
+    /// ```no_run
+    /// # #[cfg(unix)]
+    /// # fn example(process: qmp_vm::Process) -> qmp_client::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// let exit = process.wait_within(Duration::from_secs(10))?;
+    /// println!("{}", exit.success());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The process has not ended in time, or the system reports an error.
     pub fn wait_within(&self, within: Duration) -> Result<Exit> {

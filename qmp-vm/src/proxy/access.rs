@@ -32,6 +32,18 @@ impl fmt::Debug for Access {
 impl Access {
     /// Creates the access of a client that may do everything, gets all events, and waits for replies
     /// as long as QEMU takes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_vm::proxy::{Access, Policy};
+    ///
+    /// let access = Access::new()
+    ///     .policy(Policy::read_only())
+    ///     .calls_within(Duration::from_secs(10))
+    ///     .events(|name| name.starts_with("BLOCK_"));
+    /// # drop(access);
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self { policy: Policy::everything(), calls_within: None, events: None, is_owner: false }

@@ -50,6 +50,21 @@ impl fmt::Debug for Proxy {
 impl Proxy {
     /// Connects to a monitor with default [options](ProxyOptions).
     ///
+    /// ```no_run
+    /// # #[cfg(all(unix, feature = "proxy"))]
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::os::unix::net::UnixListener;
+    ///
+    /// use qmp_vm::proxy::{Access, Policy, Proxy};
+    ///
+    /// let proxy = Proxy::connect_to(&"unix:/run/vm.sock".parse()?)?;
+    /// let watchers = Access::new().policy(Policy::read_only());
+    /// proxy.listen(UnixListener::bind("/run/watch.sock")?, watchers)?;
+    /// println!("{:?}", proxy.wait());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of [`ProxyOptions::connect_to`].
     pub fn connect_to(monitor: &Address) -> Result<Self> {

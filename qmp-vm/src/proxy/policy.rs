@@ -53,6 +53,14 @@ impl Policy {
     /// `<secret>` replaces what `qom-get` and `qom-list-get` return of secret properties, such as the
     /// `data` of a `secret` object, and passwords in the names of images. [`allow`](Self::allow) does
     /// not change that.
+    ///
+    /// ```
+    /// use qmp_vm::proxy::Policy;
+    ///
+    /// let policy = Policy::read_only().allow(["stop", "cont"]);
+    /// assert!(policy.allows("query-status") && policy.allows("cont"));
+    /// assert!(!policy.allows("quit"));
+    /// ```
     #[must_use]
     pub fn read_only() -> Self {
         Self::new(Base::ReadOnly)
@@ -76,6 +84,13 @@ impl Policy {
     }
 
     /// Denies these commands, even if they are otherwise allowed.
+    ///
+    /// ```
+    /// use qmp_vm::proxy::Policy;
+    ///
+    /// let policy = Policy::everything().deny(["quit", "human-monitor-command"]);
+    /// assert!(policy.allows("stop") && !policy.allows("quit"));
+    /// ```
     #[must_use]
     pub fn deny<N: Into<Box<str>>>(mut self, commands: impl IntoIterator<Item = N>) -> Self {
         self.denied.extend(commands.into_iter().map(Into::into));

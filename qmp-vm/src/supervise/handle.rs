@@ -50,6 +50,21 @@ impl<C: Supervisable> Supervised<C> {
     /// the [options](qmp_client::Options::calls_within) set. A command that only asks is repeated on
     /// the next connection if the present one ends.
     ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use qmp_client::qmp::commands::Stop;
+    /// use qmp_vm::supervise::Fate;
+    ///
+    /// if let Err(error) = vm.execute(Stop::new()) {
+    ///     if error.fate != Fate::Answered {
+    ///         println!("it may have been executed: {error}");
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Call::execute`].
     ///
@@ -63,6 +78,20 @@ impl<C: Supervisable> Supervised<C> {
     }
 
     /// Begins a call with options.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::qmp::commands::QueryStatus;
+    ///
+    /// // Waits for the next connection, if it must.
+    /// let status = vm.call(QueryStatus::new()).within(Duration::from_secs(30)).execute()?;
+    /// println!("{}", status.status);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn call<R: Request<Return: Send> + Send>(&self, request: R) -> Call<C, R> {
         Call::new(self.0.clone(), request)
     }
@@ -73,6 +102,26 @@ impl<C: Supervisable> Supervised<C> {
     }
 
     /// Subscribes to the events `E` from now on.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::qmp::events::BlockIoError;
+    /// use qmp_vm::supervise::Item;
+    ///
+    /// let mut errors = vm.events_of::<BlockIoError>();
+    /// while let Some(item) = errors.next_within(Duration::from_secs(3600)) {
+    ///     match item? {
+    ///         Item::Event(error) => println!("{:?}", error.event.node_name),
+    ///         Item::Gap(gap) => println!("events may be missing: {gap}"),
+    ///         _ => {}
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn events_of<E: Event + Send + 'static>(&self) -> Events<C, Occurrence<E>> {
         Events::new(self.0.clone(), Selector::event())
     }
@@ -100,6 +149,20 @@ impl<C: Supervisable> Supervised<C> {
     /// Waits for the connection, and returns its client. That works until the connection ends, or the
     /// last handle of the supervised connection is dropped.
     ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_vm::Workflows;
+    ///
+    /// // Ends with the present connection.
+    /// let client = vm.client_within(Duration::from_secs(30))?;
+    /// client.type_text("root\n")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The connection is not made in time, or has ended for good.
     ///
@@ -124,6 +187,14 @@ impl<C: Supervisable> Supervised<C> {
     }
 
     /// Returns the present state.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) -> Result<(), Box<dyn std::error::Error>> {
+    /// println!("{:?}", vm.status());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn status(&self) -> Status {
         match &self.0.shared().lock().phase {

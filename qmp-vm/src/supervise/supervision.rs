@@ -54,6 +54,18 @@ impl Default for Supervision {
 impl Supervision {
     /// Returns the defaults: pauses between attempts from 50 ms to 10 s, for as long as it takes, and
     /// calls that wait for the connection.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_vm::supervise::Supervision;
+    ///
+    /// // A host that restarts its QEMUs is given ten minutes.
+    /// let policy = Supervision::new()
+    ///     .pauses(Duration::from_millis(100), Duration::from_secs(5))
+    ///     .give_up_after(Duration::from_secs(600));
+    /// # drop(policy);
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
@@ -108,6 +120,14 @@ impl Supervision {
     /// Sets the decision whether another attempt is made after one that failed. Without one, every
     /// failure may pass: a socket that does not exist may be created, and one that may not be opened
     /// may be opened up.
+    ///
+    /// ```
+    /// use qmp_vm::supervise::Supervision;
+    ///
+    /// // Another client has the monitor: that may take long.
+    /// let policy = Supervision::new().retry_if(|error| !error.is_timeout());
+    /// # drop(policy);
+    /// ```
     pub fn retry_if(mut self, retry: impl FnMut(&Error) -> bool + Send + 'static) -> Self {
         self.retry = Some(Box::new(retry));
         self
