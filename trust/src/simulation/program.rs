@@ -124,11 +124,11 @@ impl Program {
                 break;
             }
             let number = self.shared.number();
-            match self.shared.below(10) {
+            match self.shared.below(11) {
                 0 | 1 => self.echo(number).await,
                 2 => self.ticket(number).await,
                 3 => self.refused(number).await,
-                4 => self.poke(number).await,
+                4 | 9 => self.poke(number).await,
                 5 | 6 => guards.extend(self.open(number).await),
                 7 => self.out_of_band(number).await,
                 8 => self.listen().await,

@@ -343,11 +343,17 @@ impl World {
             }
         }
         for index in 0..self.tasks.len() {
-            let before = self.progress(index);
+            let (before, armed) = (self.progress(index), lock(&self.timers).next());
             self.poll(index, "needless poll");
+            let name = &self.tasks[index].name;
             if self.progress(index) != before {
-                let name = &self.tasks[index].name;
                 self.shared.violated(format!("a wake was lost: {name} was not polled"));
+            }
+            // A timer that is set only now would have been set too late.
+            let sooner =
+                lock(&self.timers).next().filter(|at| armed.is_none_or(|armed| *at < armed));
+            if sooner.is_some() {
+                self.shared.violated(format!("a timer was not set: {name} was not polled"));
             }
         }
     }
