@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::time::now;
-use super::wire::{Piece, Wire};
+use super::wire::{Moment, Piece, Wire};
 use crate::random::Random;
 
 const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}, "package": ""}, "capabilities": ["oob"]}}"#;
@@ -32,8 +32,8 @@ struct Command {
 pub(crate) struct Logged {
     pub(crate) name: String,
     pub(crate) number: u64,
-    /// The step at which its first byte was handed to the link.
-    pub(crate) offered: u64,
+    /// When its first byte was handed to the link.
+    pub(crate) offered: Moment,
     /// Whether its reply has been sent.
     pub(crate) answered: bool,
 }
@@ -139,7 +139,7 @@ impl Peer {
         let out_of_band = message["exec-oob"].as_str();
         let name = out_of_band.or(message["execute"].as_str()).unwrap_or_default().to_owned();
         let number = message["arguments"]["n"].as_u64().unwrap_or(u64::MAX);
-        let offered = wire.offered_at(self.read - line.len() as u64);
+        let offered = wire.offered_at(self.read - line.len() as u64).unwrap_or_default();
         let again = |logged: &Logged| logged.number == number && logged.name == name;
         if self.log.iter().any(again) {
             self.complaint.get_or_insert(format!("{name} {number} was sent twice"));

@@ -52,6 +52,7 @@ impl World {
         let settings = Settings::new(&mut random);
         let mut wire = Wire::new(Random::new(random.next()), settings.window, settings.direct);
         wire.put_off = settings.put_off;
+        wire.longest_read = settings.longest_read;
         wire.unaware = plant == Some(Plant::StaleEvent);
         wire.leaky = plant == Some(Plant::LostByte);
         let mut peer = Peer::new(Random::new(random.next()));
@@ -230,7 +231,7 @@ impl World {
             self.shared.violated("the run does not end");
             return false;
         }
-        lock(&self.shared.wire).step = self.steps;
+        lock(&self.shared.wire).now.step = self.steps;
         if let Some(complaint) = self.shared.peer.borrow().complaint.clone() {
             self.shared.violated(complaint);
             return false;
