@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::program::IN_FLIGHT;
 use super::time::now;
 use super::wire::{Moment, Piece, Wire};
 use crate::random::Random;
 
 const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}, "package": ""}, "capabilities": ["oob"]}}"#;
-/// The number of in-band commands that a client may have in flight.
-const MOST_IN_FLIGHT: usize = 8;
 
 /// A command that has been read.
 #[derive(Debug)]
@@ -150,7 +149,7 @@ impl Peer {
             None => &mut self.queue,
         };
         queue.push_back(Command { name, number, id });
-        if self.queue.len() > MOST_IN_FLIGHT && !self.is_left {
+        if self.queue.len() > IN_FLIGHT && !self.is_left {
             self.complaint.get_or_insert("more than eight commands are in flight".into());
         }
     }

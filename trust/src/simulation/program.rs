@@ -15,6 +15,8 @@ use super::time::now;
 use super::wire::{Wire, lock};
 use crate::random::Random;
 
+/// The number of in-band commands that a client has in flight at most.
+pub(crate) const IN_FLIGHT: usize = 8;
 /// The number of reads without a pause after which a client sends its commands all the same.
 const MOST_READS: u64 = 256;
 
@@ -33,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) opened: RefCell<Vec<u64>>,
     /// Guards that were dropped: `close` of this number is to be executed.
     pub(crate) guards: RefCell<Vec<u64>>,
+    /// Commands that were dropped while they were queued: they are not to be sent.
+    pub(crate) unsent: RefCell<Vec<u64>>,
     pub(crate) outcomes: RefCell<Outcomes>,
     /// Whether every call has to succeed unless it is canceled: the peer neither stalls nor ends.
     pub(crate) calm: bool,
@@ -72,6 +76,7 @@ impl Shared {
             progress: RefCell::new(0),
             opened: RefCell::new(Vec::new()),
             guards: RefCell::new(Vec::new()),
+            unsent: RefCell::new(Vec::new()),
             outcomes: RefCell::new(Outcomes::default()),
             calm,
             ending: RefCell::new(false),
@@ -228,6 +233,14 @@ impl Program {
             match self.client.call(command("echo", number)).within(within).send() {
                 Ok(ticket) => tickets.push((number, ticket)),
                 Err(error) => self.check_error(number, begin, within, &error),
+            }
+        }
+        // Eight are in flight at most, so that the others are queued: dropped now, they are not sent.
+        if tickets.len() > IN_FLIGHT && self.shared.below(2) == 0 {
+            for (number, ticket) in tickets.drain(IN_FLIGHT..) {
+                drop(ticket);
+                self.shared.unsent.borrow_mut().push(number);
+                self.shared.tally(|outcomes| outcomes.canceled += 1);
             }
         }
         while !tickets.is_empty() {

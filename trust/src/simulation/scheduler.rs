@@ -198,7 +198,11 @@ impl World {
     /// Checks what is left when every task has ended.
     fn check_end(&self, kept: Option<&Client>) {
         if let Some(client) = kept {
-            let (pending, calls) = (client.pending(), client.stats().calls);
+            let (pending, stats) = (client.pending(), client.stats());
+            let (calls, dropped) = (stats.calls, stats.dropped);
+            if (dropped.garbage, dropped.foreign_replies) != (0, 0) {
+                self.shared.violated(format!("dropped: {dropped:?}"));
+            }
             if pending.calls != 0 || pending.subscriptions != 0 {
                 self.shared.violated(format!("left behind: {pending:?}"));
             }
@@ -207,6 +211,11 @@ impl World {
             }
         }
         let peer = self.shared.peer.borrow();
+        for number in self.shared.unsent.borrow().iter() {
+            if peer.count("echo", *number).0 > 0 {
+                self.shared.violated(format!("command {number} was sent although it was dropped"));
+            }
+        }
         // Each `close` needs a reason, and in calm weather, each `open` and each guard its `close`.
         let complete = self.settings.calm && self.settings.ending == Ending::DropHandles;
         for number in self.shared.opened.borrow().iter() {
