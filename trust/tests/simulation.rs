@@ -35,7 +35,7 @@ fn every_interleaving_is_right() {
 #[test]
 fn planted_faults_are_found() {
     for plant in Plant::ALL {
-        let summary = simulate_all(0..200, Some(plant));
+        let summary = simulate_all(0..300, Some(plant));
         let first = summary.failed.first().and_then(|run| run.violation.clone());
         println!("{plant:?}: {} of {} runs, {first:?}", summary.failed.len(), summary.runs);
         assert!(!summary.failed.is_empty(), "{plant:?}");

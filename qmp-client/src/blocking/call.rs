@@ -319,18 +319,12 @@ where
     fn collect(&mut self, state: &mut State) -> bool {
         let mut is_new = self.reply.is_none() && self.for_reply.collect(state);
         let Some(id) = self.events.filter(|_| self.event.is_none()) else { return is_new };
-        loop {
-            match state.inbox.subscriptions.take(id, &mut self.taken) {
-                // The events that are left may still contain it.
-                Err(Error::Lagged(count)) => {
-                    self.lagged += count;
-                    is_new = true;
-                    continue;
-                }
-                Ok(_) | Err(_) => {}
-            }
-            return is_new || !self.taken.is_empty();
+        // The events that are left may still contain it.
+        while let Err(Error::Lagged(count)) = state.inbox.subscriptions.take(id, &mut self.taken) {
+            self.lagged += count;
+            is_new = true;
         }
+        is_new || !self.taken.is_empty()
     }
 
     fn examine(&mut self) -> Option<Self::Found> {

@@ -34,6 +34,7 @@ pub struct Until<R: Request, T, W> {
     lagged: u64,
 }
 
+#[allow(clippy::large_enum_variant)] // nearly all are submitted
 enum Stage<R> {
     New(Draft<R>),
     Submitted(Pursuit),

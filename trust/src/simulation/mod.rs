@@ -17,7 +17,8 @@
 //!   deadline has passed, and a connection that is reported as ended has ended.
 //! - No wake is lost: when nothing is left to do, no task makes progress if it is polled anyway.
 //! - No deadline is missed: when nothing is left to do, none has passed.
-//! - Each command is sent at most once, and at most eight in-band commands are in flight.
+//! - Each command is sent at most once, and not at all if it was dropped while it was queued. At most
+//!   eight in-band commands are in flight.
 //! - No event is missing or comes twice, unless that is reported; and none that had arrived before a
 //!   command was sent is taken for its effect.
 //! - What was opened is closed again, whatever is dropped.

@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::program::IN_FLIGHT;
 use super::time::now;
-use super::wire::{Piece, Wire};
+use super::wire::{Moment, Piece, Wire};
 use crate::random::Random;
 
 const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}, "package": ""}, "capabilities": ["oob"]}}"#;
-/// The number of in-band commands that a client may have in flight.
-const MOST_IN_FLIGHT: usize = 8;
 
 /// A command that has been read.
 #[derive(Debug)]
@@ -32,8 +31,8 @@ struct Command {
 pub(crate) struct Logged {
     pub(crate) name: String,
     pub(crate) number: u64,
-    /// The step at which its first byte was handed to the link.
-    pub(crate) offered: u64,
+    /// When its first byte was handed to the link.
+    pub(crate) offered: Moment,
     /// Whether its reply has been sent.
     pub(crate) answered: bool,
 }
@@ -139,7 +138,7 @@ impl Peer {
         let out_of_band = message["exec-oob"].as_str();
         let name = out_of_band.or(message["execute"].as_str()).unwrap_or_default().to_owned();
         let number = message["arguments"]["n"].as_u64().unwrap_or(u64::MAX);
-        let offered = wire.offered_at(self.read - line.len() as u64);
+        let offered = wire.offered_at(self.read - line.len() as u64).unwrap_or_default();
         let again = |logged: &Logged| logged.number == number && logged.name == name;
         if self.log.iter().any(again) {
             self.complaint.get_or_insert(format!("{name} {number} was sent twice"));
@@ -150,7 +149,7 @@ impl Peer {
             None => &mut self.queue,
         };
         queue.push_back(Command { name, number, id });
-        if self.queue.len() > MOST_IN_FLIGHT && !self.is_left {
+        if self.queue.len() > IN_FLIGHT && !self.is_left {
             self.complaint.get_or_insert("more than eight commands are in flight".into());
         }
     }

@@ -52,6 +52,7 @@ impl World {
         let settings = Settings::new(&mut random);
         let mut wire = Wire::new(Random::new(random.next()), settings.window, settings.direct);
         wire.put_off = settings.put_off;
+        wire.longest_read = settings.longest_read;
         wire.unaware = plant == Some(Plant::StaleEvent);
         wire.leaky = plant == Some(Plant::LostByte);
         let mut peer = Peer::new(Random::new(random.next()));
@@ -197,7 +198,11 @@ impl World {
     /// Checks what is left when every task has ended.
     fn check_end(&self, kept: Option<&Client>) {
         if let Some(client) = kept {
-            let (pending, calls) = (client.pending(), client.stats().calls);
+            let (pending, stats) = (client.pending(), client.stats());
+            let (calls, dropped) = (stats.calls, stats.dropped);
+            if (dropped.garbage, dropped.foreign_replies) != (0, 0) {
+                self.shared.violated(format!("dropped: {dropped:?}"));
+            }
             if pending.calls != 0 || pending.subscriptions != 0 {
                 self.shared.violated(format!("left behind: {pending:?}"));
             }
@@ -206,6 +211,11 @@ impl World {
             }
         }
         let peer = self.shared.peer.borrow();
+        for number in self.shared.unsent.borrow().iter() {
+            if peer.count("echo", *number).0 > 0 {
+                self.shared.violated(format!("command {number} was sent although it was dropped"));
+            }
+        }
         // Each `close` needs a reason, and in calm weather, each `open` and each guard its `close`.
         let complete = self.settings.calm && self.settings.ending == Ending::DropHandles;
         for number in self.shared.opened.borrow().iter() {
@@ -230,7 +240,7 @@ impl World {
             self.shared.violated("the run does not end");
             return false;
         }
-        lock(&self.shared.wire).step = self.steps;
+        lock(&self.shared.wire).now.step = self.steps;
         if let Some(complaint) = self.shared.peer.borrow().complaint.clone() {
             self.shared.violated(complaint);
             return false;
@@ -343,11 +353,17 @@ impl World {
             }
         }
         for index in 0..self.tasks.len() {
-            let before = self.progress(index);
+            let (before, armed) = (self.progress(index), lock(&self.timers).next());
             self.poll(index, "needless poll");
+            let name = &self.tasks[index].name;
             if self.progress(index) != before {
-                let name = &self.tasks[index].name;
                 self.shared.violated(format!("a wake was lost: {name} was not polled"));
+            }
+            // A timer that is set only now would have been set too late.
+            let sooner =
+                lock(&self.timers).next().filter(|at| armed.is_none_or(|armed| *at < armed));
+            if sooner.is_some() {
+                self.shared.violated(format!("a timer was not set: {name} was not polled"));
             }
         }
     }

@@ -62,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) spurious: usize,
     /// In how many of a thousand steps what a task waits for is dropped.
     pub(crate) cancels: usize,
+    /// The number of bytes that a read gives at most. With few, a driver has to yield in between.
+    pub(crate) longest_read: usize,
     /// In how many of a thousand cases a possible operation is put off.
     pub(crate) put_off: usize,
     /// In how many of a thousand cases the peer stalls before an answer.
@@ -89,6 +91,7 @@ impl Settings {
             emits: pick([0, 5, 30, 100]),
             spurious: pick([0, 5, 20, 50]),
             cancels: pick([0, 3, 10, 30]),
+            longest_read: pick([8, 64, 1000, 1000]),
             put_off: pick([0, 0, 50, 200]),
             stalls: pick([0, 30, 100, 200]),
             hurry: pick([0, 2, 5, 20]),

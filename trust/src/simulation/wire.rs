@@ -41,24 +41,37 @@ pub(crate) struct Wire {
     pub(crate) buffered: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
-    /// When which byte was handed to the link: the number of bytes by then, and the step.
-    offered: Vec<(u64, u64)>,
+    /// When which byte was handed to the link, by the number of bytes.
+    offered: Vec<(u64, Moment)>,
     written_in_all: u64,
-    /// The step at which an event arrived, by its number.
-    pub(crate) arrived: Vec<(u64, u64)>,
-    pub(crate) step: u64,
+    /// When an event arrived, by its number.
+    pub(crate) arrived: Vec<(u64, Moment)>,
+    pub(crate) now: Moment,
     /// The bytes that have been moved by the client: its progress.
     pub(crate) moved: u64,
     /// Whether the link is still owned by a driver.
     pub(crate) open: bool,
-    /// Whether the negotiation is over. It has an id of a random length, on which nothing may depend.
+    /// Whether the peer has answered the negotiation. That has an id of a random length, on which
+    /// nothing may depend.
     pub(crate) negotiated: bool,
+    /// Whether the client has read that answer.
+    reads_parts: bool,
+    /// The number of bytes that a read gives at most.
+    pub(crate) longest_read: usize,
     /// In how many of a thousand cases an operation is put off although it is possible.
     pub(crate) put_off: usize,
     /// Whether the link never says that bytes have arrived: a fault that is planted.
     pub(crate) unaware: bool,
     /// Whether a byte is lost now and then: a fault that is planted.
     pub(crate) leaky: bool,
+}
+
+/// A point in a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Moment {
+    pub(crate) step: u64,
+    /// The number of reads since there was last nothing to read.
+    pub(crate) reads: u64,
 }
 
 /// Bytes on their way to the client.
@@ -90,10 +103,12 @@ impl Wire {
             offered: Vec::new(),
             written_in_all: 0,
             arrived: Vec::new(),
-            step: 0,
+            now: Moment::default(),
             moved: 0,
             open: true,
             negotiated: false,
+            reads_parts: false,
+            longest_read: 1000,
             put_off: 0,
             unaware: false,
             leaky: false,
@@ -110,8 +125,8 @@ impl Wire {
         self.kernel.extend(piece.bytes.drain(..count));
         // An event is complete without what separates it from the next message.
         if piece.bytes.len() <= SEPARATOR {
-            let step = self.step;
-            self.arrived.extend(piece.events.drain(..).map(|event| (event, step)));
+            let now = self.now;
+            self.arrived.extend(piece.events.drain(..).map(|event| (event, now)));
         }
         if !piece.bytes.is_empty() {
             self.travelling.push_front(piece);
@@ -154,17 +169,17 @@ impl Wire {
         self.writer.take()
     }
 
-    /// Returns the step at which a byte was handed to the link, by its position.
-    pub(crate) fn offered_at(&self, position: u64) -> u64 {
+    /// Returns when a byte was handed to the link, by its position.
+    pub(crate) fn offered_at(&self, position: u64) -> Option<Moment> {
         let index = self.offered.partition_point(|(end, _)| *end <= position);
-        self.offered.get(index).map_or(u64::MAX, |(_, step)| *step)
+        self.offered.get(index).map(|(_, moment)| *moment)
     }
 
     /// Records that bytes are handed to the link, which may not accept them yet.
     fn offer(&mut self, bytes: &[u8]) {
         let end = self.written_in_all + (self.buffer.len() + bytes.len()) as u64;
         if self.offered.last().is_none_or(|(last, _)| *last < end) {
-            self.offered.push((end, self.step));
+            self.offered.push((end, self.now));
         }
     }
 
@@ -223,6 +238,7 @@ impl Drop for SimulatedLink {
 impl Link for SimulatedLink {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut wire = lock(&self.wire);
+        wire.now.reads = if wire.has_something() { wire.now.reads + 1 } else { 0 };
         if wire.is_put_off(cx) {
             return Poll::Pending;
         }
@@ -232,14 +248,17 @@ impl Link for SimulatedLink {
             return Poll::Pending;
         }
         let most = wire.kernel.len().min(buffer.len());
-        let count = match !wire.negotiated || wire.random.chance(600) {
-            true => most,
-            false => most.min(1 + wire.random.below(64)),
+        let count = if wire.reads_parts {
+            let longest = wire.longest_read;
+            most.min(1 + wire.random.below(longest))
+        } else {
+            most
         };
         for (place, byte) in buffer.iter_mut().zip(wire.kernel.drain(..count)) {
             *place = byte;
         }
         wire.moved += u64::from(count > 0);
+        wire.reads_parts |= wire.negotiated && wire.kernel.is_empty() && wire.travelling.is_empty();
         Poll::Ready(Ok(count))
     }
 
