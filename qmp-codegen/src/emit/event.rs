@@ -1,7 +1,5 @@
 //! Events: a struct of the data of each, and an enum of all of them.
 
-use std::collections::BTreeMap;
-
 use proc_macro2::{Ident, Literal, TokenStream};
 use quote::quote;
 
@@ -89,27 +87,22 @@ fn decode_beginning(names: &[&String], variants: &[Ident]) -> TokenStream {
     if names.is_empty() {
         return TokenStream::new();
     }
-    let mut lengths = BTreeMap::<usize, Vec<TokenStream>>::new();
-    for (name, variant) in names.iter().zip(variants) {
-        lengths.entry(name.len()).or_default().push(quote! {
-            if name == #name {
-                return ::qmp_types::decode_beginning(text)
-                    .map(|(event, length)| (Self::#variant(event), length));
-            }
-        });
-    }
-    let arms = lengths.iter().map(|(length, checks)| {
-        let length = Literal::usize_unsuffixed(*length);
-        quote!(#length => { #(#checks)* })
+    let mut events: Vec<_> = names.iter().zip(variants).collect();
+    events.sort_by_key(|(name, _)| name.len());
+    let arms = events.iter().map(|(name, variant)| {
+        let length = Literal::usize_unsuffixed(name.len());
+        quote! {
+            (#length, #name) => ::qmp_types::decode_beginning(text)
+                .map(|(event, length)| (Self::#variant(event), length)),
+        }
     });
     quote! {
         #[inline]
         fn decode_beginning(name: &str, text: &str) -> ::std::option::Option<(Self, usize)> {
-            match name.len() {
+            match (name.len(), name) {
                 #(#arms)*
-                _ => {}
+                _ => ::std::option::Option::None,
             }
-            ::std::option::Option::None
         }
     }
 }
