@@ -48,7 +48,7 @@ pub trait TakeEvents {
     /// Commits the last event. Its name and its data have `size` bytes.
     fn commit(&mut self, size: usize);
 
-    /// Drops the last event: it goes the general way.
+    /// Drops the last event: the general parser takes it.
     fn undo(&mut self);
 }
 
