@@ -403,3 +403,51 @@ fn what_was_decoded_stays_with_the_subscription() {
     assert_eq!(rest.iter().filter(|item| item.is_ok()).count(), 5);
     assert!(matches!(rest.last(), Some(Err(Error::Closed(_)))));
 }
+
+/// The asynchronous client decodes what its driver has queued.
+#[cfg(feature = "tokio")]
+#[test]
+fn both_clients_give_the_same() {
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::net::UnixStream;
+
+    let schema = Schema::new();
+    let events = schema.events(true);
+    let lines: Vec<String> =
+        events.iter().flat_map(|(name, data)| forms(name, data)).step_by(3).collect();
+    let lines = lines.join("\r\n") + "\r\n";
+    let expected =
+        outcome(lines.as_bytes(), usize::MAX, usize::MAX, |vm| (vm.events::<AnyEvent>(), ()));
+
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let (subscribed, begin) = std::sync::mpsc::channel();
+    let peer = std::thread::spawn(move || {
+        theirs.write_all(GREETING.as_bytes()).unwrap();
+        let mut command = String::new();
+        BufReader::new(&theirs).read_line(&mut command).unwrap();
+        let command: Value = serde_json::from_str(&command).unwrap();
+        writeln!(theirs, "{}", json!({"return": {}, "id": command["id"]})).unwrap();
+        begin.recv().unwrap();
+        theirs.write_all(lines.as_bytes()).unwrap();
+    });
+    ours.set_nonblocking(true).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let items = runtime.block_on(async {
+        let stream = tokio::net::UnixStream::from_std(ours).unwrap();
+        let options = Options::new().event_capacity(usize::MAX);
+        let client = qmp_client::Client::over(stream, &options).await.unwrap();
+        let mut events = client.events::<AnyEvent>();
+        subscribed.send(()).unwrap();
+        let mut items = Vec::new();
+        while let Some(item) = events.next().await {
+            items.push(match item {
+                Ok(event) => format!("{event:?}"),
+                Err(error) => error.report(),
+            });
+        }
+        items
+    });
+    peer.join().unwrap();
+    assert_eq!(items, expected.items);
+    assert!(items.len() > 1000, "{}", items.len());
+}

@@ -38,6 +38,20 @@ pub(crate) enum Frame {
     TooLarge,
 }
 
+/// Takes events from an input directly: see [`Input::take_events`].
+#[doc(hidden)]
+pub trait TakeEvents {
+    /// Decodes an event from its name, its time, and the text that begins with its data, and keeps it
+    /// until it is committed or undone. Returns the length of the data.
+    fn decode(&mut self, name: &str, timestamp: Timestamp, text: &str) -> Option<usize>;
+
+    /// Commits the last event. Its name and its data have `size` bytes.
+    fn commit(&mut self, size: usize);
+
+    /// Drops the last event: the general parser takes it.
+    fn undo(&mut self);
+}
+
 /// The right to take events from an input directly, without the connection: see
 /// [`Input::take_events`]. [`Connection::direct`](crate::Connection::direct) gives it.
 #[doc(hidden)]
@@ -204,19 +218,10 @@ impl Input {
     }
 
     /// Takes events directly, without the connection, while they come one after the other in the form
-    /// that QEMU writes. `decode` gets the name of an event, its time, and the text that begins with its
-    /// data, and returns the event with the length of its data. Each event is passed to `take`, with the
-    /// bytes of its name and its data.
-    ///
-    /// The first message that is anything else, and the first for which `decode` returns `None`, is left
-    /// to [`Connection::next`](crate::Connection::next).
+    /// that QEMU writes. The first message that is anything else, and the first that `taker` does not
+    /// decode, is left to [`Connection::next`](crate::Connection::next).
     #[doc(hidden)]
-    pub fn take_events<T>(
-        &mut self,
-        mut direct: Direct,
-        mut decode: impl FnMut(&str, Timestamp, &str) -> Option<(T, usize)>,
-        mut take: impl FnMut(T, usize),
-    ) {
+    pub fn take_events(&mut self, mut direct: Direct, taker: &mut impl TakeEvents) {
         let longest = direct.longest.min(self.limit);
         if !self.may_be_short(longest) {
             return;
@@ -232,12 +237,12 @@ impl Input {
             loop {
                 let space = text.as_bytes()[at..].iter().take_while(|byte| **byte <= b' ').count();
                 let rest = text.get(at + space..).unwrap_or_default();
-                let Some(found) = line::decode_event(rest, longest, &mut decode) else { break };
-                at += space + found.length;
-                // Taken once, even if `decode` panics at the next one.
-                self.start += space + found.length;
+                let Some((length, size)) = line::decode_event(rest, longest, taker) else { break };
+                at += space + length;
+                // Taken once, even if the next one panics.
+                self.start += space + length;
                 (self.scanned, self.scanner) = (0, Scanner::default());
-                take(found.event, found.size);
+                taker.commit(size);
             }
             if at == 0 {
                 return;

@@ -147,9 +147,9 @@ pub use event::{Occurrence, RawEvent};
 pub use garbage::Garbage;
 pub use id::CallId;
 pub use incoming::{Dropped, Incoming, Traffic};
-#[doc(hidden)]
-pub use input::Direct;
 pub use input::Input;
+#[doc(hidden)]
+pub use input::{Direct, TakeEvents};
 pub use output::{Descriptor, Output};
 pub use printable::{Excerpt, Printable};
 pub use raw::Raw;

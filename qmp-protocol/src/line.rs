@@ -11,6 +11,7 @@ use std::ops::Range;
 use qmp_types::{Timestamp, plain_end};
 
 use crate::id::CallId;
+use crate::input::TakeEvents;
 
 /// The nesting of data that the fast path accepts: each level takes stack.
 const DEPTH: u8 = 32;
@@ -73,39 +74,35 @@ fn read_event(bytes: &[u8], start: usize) -> Option<Line> {
     Some(Line { place: start..text.at, message: Message::Event { name, data, timestamp } })
 }
 
-/// An event whose data a function of the caller has read.
-pub(crate) struct Decoded<T> {
-    pub(crate) event: T,
-    /// The length of the whole message.
-    pub(crate) length: usize,
-    /// The bytes of the name and the data.
-    pub(crate) size: usize,
-}
-
-/// Reads an event as [`read_event`] does, if it has at most `longest` bytes. `decode` gets the name, the
-/// time, and the text that begins with the data, and returns the event with the length of its data.
-pub(crate) fn decode_event<T>(
+/// Reads an event as [`read_event`] does, if it has at most `longest` bytes, with the data by `taker`.
+/// Returns the length of the message, and the bytes of the name and the data.
+pub(crate) fn decode_event(
     text: &str,
     longest: usize,
-    decode: impl FnOnce(&str, Timestamp, &str) -> Option<(T, usize)>,
-) -> Option<Decoded<T>> {
+    taker: &mut impl TakeEvents,
+) -> Option<(usize, usize)> {
     let mut reader = Text { bytes: text.as_bytes(), at: 0 };
     let Head { name, timestamp, has_data } = reader.head()?;
     let name = text.get(name)?;
-    let (event, size) = if has_data {
+    let mut size = name.len();
+    let mut is_complete = true;
+    if has_data {
         // Whatever the data is, no more than this is read.
         let end = (0..=text.len().min(longest)).rev().find(|end| text.is_char_boundary(*end))?;
         let data = text.get(reader.at..end)?;
         // Data that is not an object is the general parser's.
-        let (event, length) = data.starts_with('{').then(|| decode(name, timestamp, data))??;
+        let length = data.starts_with('{').then(|| taker.decode(name, timestamp, data))??;
         reader.at += length;
-        reader.byte(b'}')?;
-        (event, name.len() + length)
+        size += length;
+        is_complete = reader.byte(b'}').is_some();
     } else {
-        (decode(name, timestamp, "{}")?.0, name.len())
-    };
-    let length = reader.at;
-    (length <= longest).then_some(Decoded { event, length, size })
+        taker.decode(name, timestamp, "{}")?;
+    }
+    if is_complete && reader.at <= longest {
+        return Some((reader.at, size));
+    }
+    taker.undo();
+    None
 }
 
 /// An event up to its data.
@@ -236,7 +233,10 @@ impl Text<'_> {
     fn digits(&mut self) -> Option<u64> {
         let digits = self.bytes.get(self.at..)?;
         let (mut count, mut value) = (0, 0_u64);
-        for byte in digits {
+        if let Some(eight) = digits.first_chunk().and_then(eight_digits) {
+            (count, value) = (8, eight);
+        }
+        for byte in &digits[count..] {
             let digit = byte.wrapping_sub(b'0');
             if digit > 9 {
                 break;
@@ -319,13 +319,21 @@ impl Text<'_> {
         loop {
             (first == b'"').then_some(())?;
             self.skip_string()?;
-            self.byte(b':')?;
-            first = self.next()?;
+            first = match self.after(b':') {
+                Some(first) => first,
+                None => {
+                    self.byte(b':')?;
+                    self.next()?
+                }
+            };
             self.skip_value(first, depth)?;
-            match self.next()? {
-                b',' => first = self.next()?,
-                last => return (last == b'}').then_some(()),
-            }
+            first = match self.after(b',') {
+                Some(first) => first,
+                None => match self.next()? {
+                    b',' => self.next()?,
+                    last => return (last == b'}').then_some(()),
+                },
+            };
         }
     }
 
@@ -340,6 +348,19 @@ impl Text<'_> {
                 b',' => first = self.next()?,
                 last => return (last == b']').then_some(()),
             }
+        }
+    }
+
+    /// Takes a separator, the space after it and one byte more, and returns that, if this is what comes
+    /// next.
+    #[inline(always)]
+    fn after(&mut self, separator: u8) -> Option<u8> {
+        match self.bytes.get(self.at..)?.first_chunk::<3>()? {
+            [found, b' ', byte] if *found == separator && *byte > b' ' => {
+                self.at += 3;
+                Some(*byte)
+            }
+            _ => None,
         }
     }
 
@@ -359,9 +380,7 @@ impl Text<'_> {
             // No digit follows: the caller expects a separator.
             b'0' => Some(()),
             b'1'..=b'9' => {
-                while self.bytes.get(self.at).is_some_and(u8::is_ascii_digit) {
-                    self.at += 1;
-                }
+                self.at += digits_in(self.bytes.get(self.at..)?);
                 Some(())
             }
             _ => None,
@@ -373,6 +392,43 @@ impl Text<'_> {
         self.at += rest.len();
         found.then_some(())
     }
+}
+
+/// Marks the bytes of a window that are not digits. The lowest mark is exact.
+#[inline(always)]
+fn not_digits(window: [u8; 8]) -> u64 {
+    // What is not a digit differs from `0` by ten or more, which 0x76 carries into the highest bit.
+    let differences = u64::from_le_bytes(window) ^ u64::from_le_bytes([b'0'; 8]);
+    let carried = differences.wrapping_add(u64::from_le_bytes([0x76; 8]));
+    (differences | carried) & u64::from_le_bytes([0x80; 8])
+}
+
+/// Returns the number of digits that some bytes begin with.
+#[inline(always)]
+fn digits_in(bytes: &[u8]) -> usize {
+    let mut count = 0;
+    while let Some(window) = bytes.get(count..).and_then(<[u8]>::first_chunk) {
+        let others = not_digits(*window);
+        if others != 0 {
+            return count + others.trailing_zeros() as usize / 8;
+        }
+        count += 8;
+    }
+    let rest = bytes.get(count..).unwrap_or_default();
+    count + rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
+/// Returns the number that eight digits are.
+#[inline(always)]
+fn eight_digits(digits: &[u8; 8]) -> Option<u64> {
+    if not_digits(*digits) != 0 {
+        return None;
+    }
+    // Digits, pairs and fours are added up side by side, the first in the lowest bytes.
+    let ones = u64::from_le_bytes(*digits) & 0x0F0F_0F0F_0F0F_0F0F;
+    let pairs = (ones.wrapping_mul(10 * 256 + 1) >> 8) & 0x00FF_00FF_00FF_00FF;
+    let fours = (pairs.wrapping_mul((100 << 16) + 1) >> 16) & 0x0000_FFFF_0000_FFFF;
+    Some(fours.wrapping_mul((10_000 << 32) + 1) >> 32)
 }
 
 #[cfg(test)]
@@ -420,6 +476,30 @@ mod tests {
             (line, same) => panic!("{text}: {line:?} {same:?}"),
         }
         true
+    }
+
+    #[test]
+    fn digits_are_counted_and_added_up() {
+        for text in ["00000000", "12345678", "99999999", "1267020223", "435656", "7", ""] {
+            for end in ["", ",", " 12345678", "}\r\n{\"xxxxx", "/:;", "\u{e9}\u{e9}\u{e9}"] {
+                let all = format!("{text}{end}");
+                assert_eq!(digits_in(all.as_bytes()), text.len(), "{all}");
+                let mut reader = Text { bytes: all.as_bytes(), at: 0 };
+                let usual = !text.starts_with('0');
+                assert_eq!(reader.digits(), text.parse().ok().filter(|_| usual), "{all}");
+            }
+        }
+        for byte in 0..=255_u8 {
+            for at in 0..8 {
+                let mut window = *b"12345678";
+                window[at] = byte;
+                let number = std::str::from_utf8(&window).ok().and_then(|text| text.parse().ok());
+                let number = number.filter(|_| byte != b'+');
+                assert_eq!(eight_digits(&window), number, "{window:?}");
+                let count = if byte.is_ascii_digit() { 8 } else { at };
+                assert_eq!(digits_in(&window), count, "{window:?}");
+            }
+        }
     }
 
     #[test]

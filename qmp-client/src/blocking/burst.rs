@@ -7,7 +7,8 @@
 
 use std::collections::VecDeque;
 
-use qmp_protocol::{Direct, Input};
+use qmp_protocol::{Direct, Input, TakeEvents};
+use qmp_types::Timestamp;
 
 use crate::queue::{EventCapacity, EventQueue, OVERHEAD, Tally};
 use crate::selector::DecodeBeginning;
@@ -47,21 +48,17 @@ impl<T> Burst<T> {
             self.events = VecDeque::new();
         }
         self.bytes = 0;
-        let mut tally = Tally::default();
-        let Self { events, bytes, unsettled } = self;
-        input.take_events(direct, decode, |event, size| {
-            let size = size + OVERHEAD;
-            tally.arrived += 1;
-            while events.len() >= limits.events || bytes.saturating_add(size) > limits.bytes {
-                tally.dropped += 1;
-                let Some((_, dropped)) = events.pop_front() else { return };
-                *bytes -= dropped;
-            }
-            *bytes += size;
-            events.push_back((event, size));
-        });
-        *unsettled = Some((limits, tally.dropped));
+        let mut taker = Taker { burst: self, limits, decode, tally: Tally::default() };
+        input.take_events(direct, &mut taker);
+        let tally = taker.tally;
+        self.unsettled = Some((limits, tally.dropped));
         tally
+    }
+
+    fn drop_oldest(&mut self) -> bool {
+        let Some((_, size)) = self.events.pop_front() else { return false };
+        self.bytes -= size;
+        true
     }
 
     /// Drops the oldest events if the queue holds newer ones since, which came in the same turn, and
@@ -75,8 +72,9 @@ impl<T> Burst<T> {
             || self.events.len() + newer.events > limits.events
             || self.bytes.saturating_add(newer.bytes) > limits.bytes
         {
-            let Some((_, size)) = self.events.pop_front() else { break };
-            self.bytes -= size;
+            if !self.drop_oldest() {
+                break;
+            }
             queue.record_dropped(1);
         }
         // The first is given out at once.
@@ -92,5 +90,42 @@ impl<T> Burst<T> {
     /// Removes those events for which `keep` returns false.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         self.events.retain(|(event, _)| keep(event));
+    }
+}
+
+/// Takes events into a burst.
+struct Taker<'b, T> {
+    burst: &'b mut Burst<T>,
+    limits: EventCapacity,
+    decode: DecodeBeginning<T>,
+    tally: Tally,
+}
+
+impl<T> TakeEvents for Taker<'_, T> {
+    #[inline]
+    fn decode(&mut self, name: &str, timestamp: Timestamp, text: &str) -> Option<usize> {
+        // Events may be large values, which are not moved again.
+        let (event, length) = (self.decode)(name, timestamp, text)?;
+        self.burst.events.push_back((event, 0));
+        Some(length)
+    }
+
+    #[inline]
+    fn commit(&mut self, size: usize) {
+        let Self { burst, limits, tally, .. } = self;
+        if let Some((_, memory)) = burst.events.back_mut() {
+            *memory = size + OVERHEAD;
+            burst.bytes += *memory;
+        }
+        tally.arrived += 1;
+        while (burst.events.len() > limits.events || burst.bytes > limits.bytes)
+            && burst.drop_oldest()
+        {
+            tally.dropped += 1;
+        }
+    }
+
+    fn undo(&mut self) {
+        self.burst.events.pop_back();
     }
 }

@@ -89,17 +89,17 @@ fn decode_beginning(names: &[&String], variants: &[Ident]) -> TokenStream {
     }
     let mut events: Vec<_> = names.iter().zip(variants).collect();
     events.sort_by_key(|(name, _)| name.len());
-    let arms = events.into_iter().map(|(name, variant)| {
+    let arms = events.iter().map(|(name, variant)| {
         let length = Literal::usize_unsuffixed(name.len());
         quote! {
-            #length if name == #name => ::qmp_types::decode_beginning(text)
+            (#length, #name) => ::qmp_types::decode_beginning(text)
                 .map(|(event, length)| (Self::#variant(event), length)),
         }
     });
     quote! {
         #[inline]
         fn decode_beginning(name: &str, text: &str) -> ::std::option::Option<(Self, usize)> {
-            match name.len() {
+            match (name.len(), name) {
                 #(#arms)*
                 _ => ::std::option::Option::None,
             }

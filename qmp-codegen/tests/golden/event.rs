@@ -146,22 +146,17 @@ impl ::qmp_types::Vocabulary for AnyEvent {
     }
     #[inline]
     fn decode_beginning(name: &str, text: &str) -> ::std::option::Option<(Self, usize)> {
-        match name.len() {
-            4 => {
-                if name == "DONE" {
-                    return ::qmp_types::decode_beginning(text)
-                        .map(|(event, length)| (Self::Done(event), length));
-                }
+        match (name.len(), name) {
+            (4, "DONE") => {
+                ::qmp_types::decode_beginning(text)
+                    .map(|(event, length)| (Self::Done(event), length))
             }
-            14 => {
-                if name == "NOTHING_AT_ALL" {
-                    return ::qmp_types::decode_beginning(text)
-                        .map(|(event, length)| (Self::NothingAtAll(event), length));
-                }
+            (14, "NOTHING_AT_ALL") => {
+                ::qmp_types::decode_beginning(text)
+                    .map(|(event, length)| (Self::NothingAtAll(event), length))
             }
-            _ => {}
+            _ => ::std::option::Option::None,
         }
-        ::std::option::Option::None
     }
     #[inline]
     fn name(&self) -> &str {

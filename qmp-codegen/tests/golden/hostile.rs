@@ -552,22 +552,17 @@ impl ::qmp_types::Vocabulary for AnyEvent {
     }
     #[inline]
     fn decode_beginning(name: &str, text: &str) -> ::std::option::Option<(Self, usize)> {
-        match name.len() {
-            7 => {
-                if name == "UNKNOWN" {
-                    return ::qmp_types::decode_beginning(text)
-                        .map(|(event, length)| (Self::Unknown_(event), length));
-                }
+        match (name.len(), name) {
+            (7, "UNKNOWN") => {
+                ::qmp_types::decode_beginning(text)
+                    .map(|(event, length)| (Self::Unknown_(event), length))
             }
-            9 => {
-                if name == "ANY_EVENT" {
-                    return ::qmp_types::decode_beginning(text)
-                        .map(|(event, length)| (Self::AnyEvent(event), length));
-                }
+            (9, "ANY_EVENT") => {
+                ::qmp_types::decode_beginning(text)
+                    .map(|(event, length)| (Self::AnyEvent(event), length))
             }
-            _ => {}
+            _ => ::std::option::Option::None,
         }
-        ::std::option::Option::None
     }
     #[inline]
     fn name(&self) -> &str {
