@@ -4,7 +4,7 @@
 //! `bench` prints times, `instructions` counts instructions, `syscalls` counts system calls. An entry of
 //! another project's client is in the table of `peers`.
 
-use crate::{Anything, decode, floor, floors, generate, ours, scale, server};
+use crate::{Anything, decode, floors, generate, ours, scale, server};
 
 /// The work of the process of one entry.
 pub struct Task<'a> {
@@ -137,7 +137,7 @@ pub const JOBS: &[Job] = &[
         counted: Some((2_000, 6_000)),
         entries: &[
             floor("raw", floors::raw_flood),
-            floor("event-floor", |task| floor::events(task.count, task.path)),
+            floor("event-floor", floors::event::flood),
             ours("blocking", ours::blocking_flood).over("event-floor"),
             ours("tokio", ours::tokio_flood).over("event-floor"),
         ],
@@ -175,6 +175,7 @@ pub const JOBS: &[Job] = &[
         entries: &[
             floor("raw", |task| server::run("raw", "command", task)),
             ours("threads", |task| server::run("threads", "command", task)),
+            ours("threads, out-of-band", |task| server::run("threads", "command-oob", task)),
             ours("tokio", |task| server::run("tokio", "command", task)),
         ],
     },

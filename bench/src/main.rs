@@ -4,7 +4,6 @@
 //! itself; `table` starts these processes and their servers, and prints the figures.
 
 mod decode;
-mod floor;
 mod floors;
 mod generate;
 mod jobs;

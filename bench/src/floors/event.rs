@@ -4,14 +4,16 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
 use crate::Anything;
+use crate::jobs::Task;
 use crate::measure::Meter;
 
 /// The parts of an event that are kept: its numbers, its name, and one other string.
 type Event = ([u64; 8], String, String);
 
 /// Reads events. Nothing else can arrive, nothing is checked, and no member has a name.
-pub fn events(count: usize, path: &str) -> Anything<f64> {
-    let mut stream = UnixStream::connect(path)?;
+pub fn flood(task: &Task<'_>) -> Anything<f64> {
+    let count = task.count;
+    let mut stream = UnixStream::connect(task.path)?;
     let mut buffer = vec![0; 64 * 1024];
     stream.read(&mut buffer)?;
     stream.write_all(b"{\"execute\":\"qmp_capabilities\"}\n")?;

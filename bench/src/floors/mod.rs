@@ -1,5 +1,7 @@
 //! Programs that do the bare minimum: the lower bounds of clients.
 
+pub mod event;
+
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
