@@ -50,7 +50,7 @@ fn check_address(address: &str) -> Option<String> {
     let name = parts.next().unwrap_or_default();
     let (_, directory) = PUBLISHED.iter().find(|(one, _)| host == "docs.rs" && *one == name)?;
     let source = root().join(directory).join("src");
-    let Some(module) = parts.nth(2) else { return None };
+    let module = parts.nth(2)?;
     let exists = read(&source.join("lib.rs")).contains(&format!("pub mod {module}"));
     (!exists).then(|| format!("names the module {module}, which {name} does not have"))
 }
