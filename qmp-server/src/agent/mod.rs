@@ -92,6 +92,19 @@ impl AgentSimulator {
     }
 
     /// Returns a builder for an agent with custom settings.
+    ///
+    /// ```
+    /// # #[cfg(feature = "agent")] {
+    /// use qmp_server::agent::{AgentSimulator, Program};
+    ///
+    /// let guest = AgentSimulator::builder()
+    ///     .host_name("web-17")
+    ///     .file("/etc/motd", "Welcome")
+    ///     .program("/usr/bin/true", Program::exits(0))
+    ///     .build();
+    /// # drop(guest);
+    /// # }
+    /// ```
     pub fn builder() -> AgentSimulatorBuilder {
         let router = Router::new().schema(agent_schema());
         let areas = [exec::add, files::add, freeze::add, system::add];
@@ -136,6 +149,16 @@ impl AgentSimulator {
     }
 
     /// Reads or changes the guest.
+    ///
+    /// ```
+    /// # #[cfg(feature = "agent")] {
+    /// use qmp_server::agent::AgentSimulator;
+    ///
+    /// let simulator = AgentSimulator::builder().file("/etc/motd", "Welcome").build();
+    /// assert!(simulator.with_guest(|guest| guest.file("/etc/motd").is_some()));
+    /// assert!(!simulator.with_guest(|guest| guest.is_frozen()));
+    /// # }
+    /// ```
     ///
     /// # Panics
     /// Panics if a function that borrows the guest is running on this thread.

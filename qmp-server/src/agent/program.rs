@@ -21,6 +21,16 @@ pub struct Program {
 
 impl Program {
     /// Creates a program that exits with a code.
+    ///
+    /// ```
+    /// # #[cfg(feature = "agent")] {
+    /// use qmp_server::agent::Program;
+    ///
+    /// // Reported as running twice before it has exited.
+    /// let program = Program::exits(1).stderr("cannot open").after_polls(2);
+    /// # drop(program);
+    /// # }
+    /// ```
     pub fn exits(code: i64) -> Self {
         Self { exit_code: Some(code), polls: Some(0), ..Self::default() }
     }

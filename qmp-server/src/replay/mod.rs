@@ -64,6 +64,19 @@ pub struct Replay {
 
 impl Replay {
     /// Creates a replay of a recording, which answers by request.
+    ///
+    /// ```no_run
+    /// # #[cfg(unix)] {
+    /// use qmp_server::replay::{Recording, Replay};
+    ///
+    /// let server = Replay::of(Recording::open("tests/data/session.qmp")?).start();
+    /// let stream = server.connect()?;
+    /// // Give the stream to the client under test, and ask at the end what it did otherwise.
+    /// # drop(stream);
+    /// server.finish()?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn of(recording: Recording) -> Self {
         Self { recording: Arc::new(recording), order: Order::default(), schema: None }
     }

@@ -89,6 +89,16 @@ impl Script {
 
     /// Sends an event, with the current time.
     ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::script::Script;
+    /// use qmp_types::qmp::events::Stop;
+    ///
+    /// let script = Script::new().event(&Stop::new());
+    /// # drop(script);
+    /// # }
+    /// ```
+    ///
     /// # Panics
     /// Panics if the event cannot be encoded as JSON.
     pub fn event<E: Event>(mut self, event: &E) -> Self {
@@ -133,6 +143,18 @@ impl Script {
     }
 
     /// Sends everything one byte at a time.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "simulator", unix))] {
+    /// use qmp_server::script::Script;
+    /// use qmp_types::qmp::commands::QueryStatus;
+    /// use qmp_types::qmp::types::{RunState, StatusInfo};
+    ///
+    /// let running = StatusInfo::new(true, RunState::Running);
+    /// let script = Script::new().expect(QueryStatus::new()).returns(running).bytewise();
+    /// # drop(script);
+    /// # }
+    /// ```
     pub fn bytewise(mut self) -> Self {
         self.bytewise = true;
         self
@@ -211,6 +233,18 @@ impl<R: Serialize> Expecting<R> {
     }
 
     /// Waits for a time before the answer.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "simulator", unix))] {
+    /// use qmp_server::script::Script;
+    /// use qmp_types::qmp::commands::QueryStatus;
+    /// use qmp_types::qmp::types::{RunState, StatusInfo};
+    ///
+    /// let running = StatusInfo::new(true, RunState::Running);
+    /// let script = Script::new().expect(QueryStatus::new()).after(std::time::Duration::from_secs(1)).returns(running);
+    /// # drop(script);
+    /// # }
+    /// ```
     pub fn after(mut self, time: Duration) -> Self {
         self.between.push(Step::Pause(time));
         self
@@ -232,12 +266,36 @@ impl<R: Serialize> Expecting<R> {
     }
 
     /// Sends the answer two times.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "simulator", unix))] {
+    /// use qmp_server::script::Script;
+    /// use qmp_types::qmp::commands::QueryStatus;
+    /// use qmp_types::qmp::types::{RunState, StatusInfo};
+    ///
+    /// let running = StatusInfo::new(true, RunState::Running);
+    /// let script = Script::new().expect(QueryStatus::new()).twice().returns(running);
+    /// # drop(script);
+    /// # }
+    /// ```
     pub fn twice(mut self) -> Self {
         self.answer.form = Form::Twice;
         self
     }
 
     /// Sends only the first half of the answer's bytes.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "simulator", unix))] {
+    /// use qmp_server::script::Script;
+    /// use qmp_types::qmp::commands::QueryStatus;
+    /// use qmp_types::qmp::types::{RunState, StatusInfo};
+    ///
+    /// let running = StatusInfo::new(true, RunState::Running);
+    /// let script = Script::new().expect(QueryStatus::new()).half().returns(running).close();
+    /// # drop(script);
+    /// # }
+    /// ```
     pub fn half(mut self) -> Self {
         self.answer.form = Form::Half;
         self
@@ -250,12 +308,36 @@ impl<R: Serialize> Expecting<R> {
     }
 
     /// Leaves out the identifier of the answer.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "simulator", unix))] {
+    /// use qmp_server::script::Script;
+    /// use qmp_types::qmp::commands::QueryStatus;
+    /// use qmp_types::qmp::types::{RunState, StatusInfo};
+    ///
+    /// let running = StatusInfo::new(true, RunState::Running);
+    /// let script = Script::new().expect(QueryStatus::new()).without_id().returns(running);
+    /// # drop(script);
+    /// # }
+    /// ```
     pub fn without_id(mut self) -> Self {
         self.answer.id = Id::Missing;
         self
     }
 
     /// Answers with a return value.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "simulator", unix))] {
+    /// use qmp_server::script::Script;
+    /// use qmp_types::qmp::commands::QueryStatus;
+    /// use qmp_types::qmp::types::{RunState, StatusInfo};
+    ///
+    /// let running = StatusInfo::new(true, RunState::Running);
+    /// let script = Script::new().expect(QueryStatus::new()).returns(running);
+    /// # drop(script);
+    /// # }
+    /// ```
     ///
     /// # Panics
     /// Panics if the value cannot be encoded as JSON.
@@ -275,6 +357,16 @@ impl<R: Serialize> Expecting<R> {
     }
 
     /// Answers with an error.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "simulator", unix))] {
+    /// use qmp_server::script::Script;
+    /// use qmp_types::qmp::commands::QueryStatus;
+    ///
+    /// let script = Script::new().expect(QueryStatus::new()).fails(qmp_types::QmpError::generic("not now"));
+    /// # drop(script);
+    /// # }
+    /// ```
     pub fn fails(self, error: QmpError) -> Script {
         self.answers(Content::Error(error))
     }

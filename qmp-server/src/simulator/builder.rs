@@ -83,6 +83,16 @@ impl SimulatorBuilder {
 
     /// Sets the number of CPUs to which the virtual machine can grow, like `maxcpus` of QEMU's
     /// `-smp` (default: the number of CPUs). Call it after [`cpus`](Self::cpus).
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::Simulator;
+    ///
+    /// // Two CPUs, and free slots for six more.
+    /// let simulator = Simulator::builder().cpus(2).max_cpus(8).build();
+    /// # drop(simulator);
+    /// # }
+    /// ```
     pub fn max_cpus(mut self, cpus: u32) -> Self {
         self.machine.cpus.max = cpus.max(self.machine.cpus.boot);
         self
@@ -97,6 +107,16 @@ impl SimulatorBuilder {
 
     /// Sets the number of slots for memory modules, and the size in bytes to which memory can grow,
     /// like `slots` and `maxmem` of QEMU's `-m` (default: 0, so that no memory can be added).
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::Simulator;
+    ///
+    /// // Two modules can be plugged in, up to 4 GiB in all.
+    /// let simulator = Simulator::builder().memory_slots(2, 4 << 30).build();
+    /// # drop(simulator);
+    /// # }
+    /// ```
     pub fn memory_slots(mut self, slots: u64, max_bytes: u64) -> Self {
         self.machine.memory_slots = (slots, max_bytes);
         self
@@ -236,6 +256,16 @@ impl SimulatorBuilder {
     }
 
     /// Sets whether the guest releases a device on `device_del` (default: true).
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::Simulator;
+    ///
+    /// // For code that must notice that a device remains in use.
+    /// let simulator = Simulator::builder().guest_releases_devices(false).build();
+    /// # drop(simulator);
+    /// # }
+    /// ```
     pub fn guest_releases_devices(mut self, releases: bool) -> Self {
         self.machine.releases_devices = releases;
         self
@@ -269,6 +299,15 @@ impl SimulatorBuilder {
 
     /// Makes the job with this `id` fail with an error when it has done a part of its work, in
     /// percent.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().fail_job("backup", 50, "No space left on device").build();
+    /// # drop(simulator);
+    /// # }
+    /// ```
     pub fn fail_job(mut self, id: &str, percent: u8, error: &str) -> Self {
         let (job, error) = (id.to_owned(), error.to_owned());
         self.machine.failures.push(PlannedFailure { job, percent: percent.min(100), error });
@@ -303,6 +342,19 @@ impl SimulatorBuilder {
     }
 
     /// Makes a command fail with an error.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::Simulator;
+    /// use qmp_types::QmpError;
+    /// use qmp_types::qmp::commands::DeviceAdd;
+    ///
+    /// // For code that must undo what it has done before.
+    /// let simulator =
+    ///     Simulator::builder().refuse::<DeviceAdd>(QmpError::generic("no more slots")).build();
+    /// # drop(simulator);
+    /// # }
+    /// ```
     pub fn refuse<C>(mut self, error: QmpError) -> Self
     where
         C: Command + DeserializeOwned + 'static,
@@ -313,6 +365,17 @@ impl SimulatorBuilder {
     }
 
     /// Removes a command: QEMU's answer is that it has not been found.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::Simulator;
+    /// use qmp_types::qmp::commands::QueryStats;
+    ///
+    /// // As a QEMU that is older than 7.1.
+    /// let simulator = Simulator::builder().without::<QueryStats>().build();
+    /// # drop(simulator);
+    /// # }
+    /// ```
     pub fn without<C: Command + 'static>(mut self) -> Self {
         self.commands.push(Box::new(|router: Router<Machine>| router.without(C::NAME)));
         self
@@ -321,6 +384,18 @@ impl SimulatorBuilder {
     /// Delays a command by this time, during which the client's next in-band commands wait. Other
     /// clients are answered meanwhile. The time is real even if the machine's clock is
     /// [manual](Self::manual_clock).
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_server::Simulator;
+    /// use qmp_types::qmp::commands::QueryBlock;
+    ///
+    /// let simulator = Simulator::builder().delay::<QueryBlock>(Duration::from_secs(5)).build();
+    /// # drop(simulator);
+    /// # }
+    /// ```
     pub fn delay<C: Command + 'static>(mut self, time: Duration) -> Self {
         self.commands.push(Box::new(move |router: Router<Machine>| router.delay(C::NAME, time)));
         self

@@ -123,17 +123,47 @@ impl Simulator {
     pub const VERSION: VersionTriple = identity::QEMU;
 
     /// Creates a running virtual machine with a disk, a CD drive, a NIC, a balloon and a watchdog.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::Simulator;
+    /// use qmp_types::qmp::types::RunState;
+    ///
+    /// assert_eq!(Simulator::new().run_state(), RunState::Running);
+    /// # }
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
     /// Returns a builder for a virtual machine with custom settings.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().name("web-17").cpus(4).memory(2 << 30).build();
+    /// # drop(simulator);
+    /// # }
+    /// ```
     pub fn builder() -> SimulatorBuilder {
         SimulatorBuilder::new()
     }
 
     /// Returns the server, for listening on a socket, adding connections or ending it.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "simulator")] {
+    /// use std::net::TcpListener;
+    ///
+    /// use qmp_server::Simulator;
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:4444")?;
+    /// Simulator::new().server().serve_tcp(&listener)?;
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn server(&self) -> &Server<Machine> {
         &self.server
@@ -156,6 +186,16 @@ impl Simulator {
     }
 
     /// Returns the run state of the virtual machine.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::Simulator;
+    /// use qmp_types::qmp::types::RunState;
+    ///
+    /// let simulator = Simulator::builder().paused(true).build();
+    /// assert_ne!(simulator.run_state(), RunState::Running);
+    /// # }
+    /// ```
     #[must_use]
     pub fn run_state(&self) -> RunState {
         self.server.with_machine(|machine, _| machine.state.clone())
@@ -163,6 +203,18 @@ impl Simulator {
 
     /// Moves the clock of a simulator with a [manual clock](SimulatorBuilder::manual_clock), and
     /// lets everything happen that is due until then, in order. Does nothing to a real clock.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().manual_clock().build();
+    /// simulator.advance(Duration::from_secs(3600));
+    /// assert_eq!(simulator.elapsed(), Duration::from_secs(3600));
+    /// # }
+    /// ```
     pub fn advance(&self, by: Duration) {
         let time = self.server.with_machine(|machine, _| machine.clock.manual_time());
         let Some(time) = time else { return };
@@ -193,6 +245,16 @@ impl Simulator {
     }
 
     /// Emits an event, without a change of the machine.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::Simulator;
+    /// use qmp_types::qmp::events::Wakeup;
+    ///
+    /// let simulator = Simulator::new();
+    /// simulator.emit(&Wakeup::new());
+    /// # }
+    /// ```
     pub fn emit<E: Event>(&self, event: &E) {
         self.server.with_machine(|_, context| context.emit(event));
     }
@@ -214,6 +276,15 @@ impl Simulator {
     }
 
     /// Makes the guest panic: emits `GUEST_PANICKED`, and takes the action that `set-action` has set.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::new();
+    /// simulator.panic_guest();
+    /// # }
+    /// ```
     pub fn panic_guest(&self) {
         self.server.with_machine(Machine::guest_panics);
     }
