@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use qmp_protocol::{CallId, Incoming, Kind, Transcript, decode_reply};
 use qmp_types::Empty;
-use serde::de::DeserializeOwned;
+use serde_core::de::DeserializeOwned;
 use serde_json::Value;
 
 use client::{Client, agent, chain, drain, ready, reply, submit, take_output, to_agent};
