@@ -1,6 +1,5 @@
 //! Generates a list of all commands that can be executed without arguments, and one of all types that
-//! messages consist of, so that the tests miss none of them, and two releases of a small vocabulary.
-//! Sets a `cfg` for each program that is
+//! messages consist of, so that the tests miss none of them, and sets a `cfg` for each program that is
 //! available to the tests.
 
 use std::collections::HashMap;
@@ -21,6 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/programs.rs");
     set_program_cfgs();
+    // Two releases of a small vocabulary.
     for release in ["old", "new"] {
         let schema = format!("tests/stability/{release}.json");
         let builder = Builder::new().schema(schema);
