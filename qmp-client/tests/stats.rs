@@ -180,8 +180,7 @@ fn bytes_are_counted() {
         let after = client.stats();
         let sent = b"{\"execute\":\"good\",\"id\":1}\n".len() * 2;
         assert_eq!(after.bytes_sent - before.bytes_sent, sent as u64);
-        let received =
-            b"   {\"return\": 7, \"id\": 1}\r\n\r\n".len() + b"{\"id\":2,\"return\":7}\r\n".len();
+        let received = b"   {\"return\": 7, \"id\": 1}\r\n\r\n{\"return\": 7, \"id\": 2}\r\n".len();
         assert_eq!(after.bytes_received - before.bytes_received, received as u64);
     });
 }

@@ -224,6 +224,28 @@ fn a_reader_that_panics_is_replaced() {
     }
 }
 
+/// A reply that is all that has arrived is decoded before it is taken. When that panicked, it was kept
+/// for a caller who had gone.
+#[test]
+fn a_call_whose_decoding_panics_is_over() {
+    with_client(
+        |peer| {
+            let id = peer.expect("bomb");
+            peer.succeed(&id, json!({}));
+            peer.status();
+        },
+        |client| {
+            let panicking = client.clone();
+            let bomb = move || panicking.execute(Raw::<Bomb>::new("bomb")).map(drop);
+            assert!(thread::spawn(bomb).join().is_err());
+            client.execute(command("query-status")).unwrap();
+            assert_eq!(client.pending().calls, 0);
+            let calls = client.stats().calls;
+            assert_eq!((calls.submitted, calls.succeeded, calls.canceled), (2, 1, 1));
+        },
+    );
+}
+
 /// The reply to another call that arrived together with the one whose decoding panics is not held
 /// back until something else arrives.
 #[test]

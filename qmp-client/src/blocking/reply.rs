@@ -48,6 +48,15 @@ pub(super) struct ForReply<'a, T> {
     answer: Option<Answer<T>>,
 }
 
+/// The caller's code may panic while it decodes the reply, which has not been taken then.
+impl<T> Drop for ForReply<'_, T> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.handle.abandon(self.id);
+        }
+    }
+}
+
 /// A reply that has arrived.
 enum Answer<T> {
     /// This thread has read it, and decoded it in place.

@@ -68,7 +68,8 @@ impl Peer {
     }
 
     pub fn succeed(&mut self, id: &Value, value: Value) {
-        self.send(&json!({"return": value, "id": id}).to_string());
+        // In the order of members and with the spaces that QEMU writes.
+        self.send(&format!("{{\"return\": {value}, \"id\": {id}}}"));
     }
 
     /// Replies that the machine is running.
