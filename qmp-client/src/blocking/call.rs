@@ -218,14 +218,11 @@ where
         let mut is_new = self.reply.is_none() && self.for_reply.collect(state);
         let Some(id) = self.events.filter(|_| self.event.is_none()) else { return is_new };
         loop {
-            match state.inbox.subscriptions.take(id, &mut self.taken) {
+            if let Err(Error::Lagged(count)) = state.inbox.subscriptions.take(id, &mut self.taken) {
                 // The events that are left may still contain it.
-                Err(Error::Lagged(count)) => {
-                    self.lagged += count;
-                    is_new = true;
-                    continue;
-                }
-                Ok(_) | Err(_) => {}
+                self.lagged += count;
+                is_new = true;
+                continue;
             }
             return is_new || !self.taken.is_empty();
         }

@@ -186,7 +186,7 @@ impl Subscriptions {
     /// [`Error::Lagged`](crate::Error::Lagged), once, if events were dropped.
     pub(crate) fn take(&mut self, id: SubscriptionId, taken: &mut Journal) -> Result<bool> {
         let Some(subscription) = self.get(id) else { return Ok(false) };
-        Ok(subscription.events.take(taken)?)
+        subscription.events.take(taken)
     }
 
     /// Returns the limits of the queue of this subscription, if it is the only one, takes all events of

@@ -36,7 +36,7 @@ pub struct Until<R: Request, T, W> {
 
 enum Stage<R> {
     New(Draft<R>),
-    Submitted(Pursuit),
+    Submitted(Box<Pursuit>),
     Failed,
 }
 
@@ -97,7 +97,8 @@ impl<R: Request, T, W: FnMut(&RawEvent) -> Option<Result<T>>> Until<R, T, W> {
         let follow = Follow::named(self.name);
         let (submitted, subscription) = draft.submit(deadline, follow, Parting::Abandon)?;
         let (taken, names) = (Journal::default(), Names::default());
-        self.stage = Stage::Submitted(Pursuit { submitted, subscription, taken, names, deadline });
+        let pursuit = Pursuit { submitted, subscription, taken, names, deadline };
+        self.stage = Stage::Submitted(Box::new(pursuit));
         Ok(())
     }
 
