@@ -34,10 +34,9 @@ pub struct Until<R: Request, T, W> {
     lagged: u64,
 }
 
-#[allow(clippy::large_enum_variant)] // nearly all are submitted
 enum Stage<R> {
     New(Draft<R>),
-    Submitted(Pursuit),
+    Submitted(Box<Pursuit>),
     Failed,
 }
 
@@ -98,7 +97,8 @@ impl<R: Request, T, W: FnMut(&RawEvent) -> Option<Result<T>>> Until<R, T, W> {
         let follow = Follow::named(self.name);
         let (submitted, subscription) = draft.submit(term, follow, Parting::Abandon, None)?;
         let (taken, names, deadline) = (Journal::default(), Names::default(), term.deadline);
-        self.stage = Stage::Submitted(Pursuit { submitted, subscription, taken, names, deadline });
+        let pursuit = Pursuit { submitted, subscription, taken, names, deadline };
+        self.stage = Stage::Submitted(Box::new(pursuit));
         Ok(())
     }
 
