@@ -1,7 +1,7 @@
 //! Splits bytes into tokens, and recovers after bytes that do not form a token.
 
 /// The capacity in bytes that a lexer keeps for the next token.
-const KEPT_CAPACITY: usize = 4 << 10;
+const KEPT_CAPACITY: usize = 1 << 10;
 
 /// The kind of a token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -110,6 +110,22 @@ impl Lexer {
     /// Returns the memory in bytes that an unfinished token uses beyond what every lexer keeps.
     pub(super) fn held(&self) -> usize {
         self.token.capacity().saturating_sub(KEPT_CAPACITY)
+    }
+
+    /// Returns whether a message can begin.
+    pub(super) fn is_at_start(&self) -> bool {
+        self.state == State::Start
+    }
+
+    /// Counts bytes that have been read elsewhere.
+    pub(super) fn skip(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.current.column += 1;
+            if *byte == b'\n' {
+                self.current = Position { line: self.current.line + 1, column: 0 };
+            }
+        }
+        self.start_next();
     }
 
     /// Drops an unfinished token, and skips bytes up to one that may start a new message.
