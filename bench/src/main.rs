@@ -8,6 +8,7 @@ mod decode;
 mod measure;
 mod ours;
 mod serve;
+mod server;
 
 use std::error::Error;
 use std::process::{Child, Command, Stdio};
@@ -43,6 +44,12 @@ fn main() -> Anything {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["serve", path, events] => serve::serve(path, events.parse()?),
+        ["clients", job, count, path] => server::clients(job, count.parse()?, path),
+        ["server", name, job, count] => {
+            let path = std::env::temp_dir().join("bench-server").display().to_string();
+            println!("{:.3}", server::run(name, job, count.parse()?, &path)?);
+            Ok(())
+        }
         ["job", name, job, count, path] => run(name, job, count.parse()?, path),
         _ => table(),
     }

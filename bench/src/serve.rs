@@ -6,8 +6,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use crate::Anything;
 
-const GREETING: &[u8] = b"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 2, \"minor\": 0, \"major\": 10}, \"package\": \"\"}, \"capabilities\": [\"oob\"]}}\r\n";
-const EVENT: &[u8] = b"{\"timestamp\": {\"seconds\": 1267020223, \"microseconds\": 435656}, \"event\": \"BLOCK_JOB_COMPLETED\", \"data\": {\"type\": \"mirror\", \"device\": \"drive0\", \"len\": 10737418240, \"offset\": 10737418240, \"speed\": 0}}\r\n";
+pub const GREETING: &[u8] = b"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 2, \"minor\": 0, \"major\": 10}, \"package\": \"\"}, \"capabilities\": [\"oob\"]}}\r\n";
+pub const EVENT: &[u8] = b"{\"timestamp\": {\"seconds\": 1267020223, \"microseconds\": 435656}, \"event\": \"BLOCK_JOB_COMPLETED\", \"data\": {\"type\": \"mirror\", \"device\": \"drive0\", \"len\": 10737418240, \"offset\": 10737418240, \"speed\": 0}}\r\n";
 
 /// Serves connections to the socket `path`. `system_wakeup` sends `events` events, rounded down to
 /// hundreds.
@@ -22,7 +22,7 @@ pub fn serve(path: &str, events: usize) -> Anything {
 }
 
 /// Serves a client until it disconnects.
-fn answer(mut stream: &UnixStream, events: usize) -> Option<()> {
+pub fn answer(mut stream: &UnixStream, events: usize) -> Option<()> {
     stream.write_all(GREETING).ok()?;
     let mut lines = BufReader::with_capacity(4096, stream);
     let mut line = String::new();
