@@ -45,7 +45,7 @@ pub(crate) struct Message {
     pub(crate) charge: Charge,
 }
 
-/// What has been read of a message.
+/// The content of a message.
 #[derive(Debug)]
 pub(crate) enum Content {
     /// An ordinary command, in-band.

@@ -67,7 +67,7 @@ impl Turn {
 enum Next {
     /// The thread looks what there is to do.
     Look,
-    /// There is nothing to do at present.
+    /// The thread is done until the next event.
     Rest,
     /// Another thread serves the client.
     Leave,
@@ -91,6 +91,16 @@ impl<M: Send + 'static> Served for Client<M> {
             while !self.try_rest(pool, key)? {}
         }
         Ok(())
+    }
+
+    fn lend(&self, pool: &Pool, key: u64) {
+        let mut turn = lock(&self.turn);
+        let interest = self.interest(&turn);
+        let is_executing = !turn.is_served && !turn.is_reading && !turn.has_ended;
+        if is_executing && !interest.is_empty() && turn.armed != Some(interest) {
+            // If this fails, what the client sends is read when the command is complete.
+            turn.armed = pool.arm(key, self.fd(), interest).ok().map(|()| interest);
+        }
     }
 
     fn serve(self: Arc<Self>, ready: PollFlags, worker: &mut Worker) {
@@ -236,11 +246,14 @@ impl<M: Send + 'static> Client<M> {
             pool.postpone(job());
             return Next::Look;
         }
-        self.lend(&pool, worker.key);
+        let is_watched = worker.try_watch();
+        self.release(&pool, worker.key, !is_watched);
+        worker.step();
         if let Some(request) = pending {
             let _attention = self.connection.peer().attend();
             shared.execute(self.connection.peer(), request);
         }
+        worker.step();
         if is_in_lane {
             worker.leave_lane();
         }
@@ -255,10 +268,14 @@ impl<M: Send + 'static> Client<M> {
         Job { execute: Box::new(execute), is_in_lane }
     }
 
-    /// Lets other threads serve the client while this one executes a command.
-    fn lend(&self, pool: &Pool, key: u64) {
+    /// Lets other threads serve the client while this one executes a command. Unless the command is
+    /// watched, they read what the client sends meanwhile.
+    fn release(&self, pool: &Pool, key: u64, may_read: bool) {
         let mut turn = lock(&self.turn);
-        let interest = self.interest(&turn);
+        let mut interest = self.interest(&turn);
+        if !may_read && !interest.contains(PollFlags::OUT) {
+            interest = PollFlags::empty();
+        }
         // Without out-of-band execution, there is mostly nothing to wait for.
         if !interest.is_empty() && turn.armed != Some(interest) {
             // If this fails, the next attempt ends the connection.

@@ -26,7 +26,8 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 
 use super::lane::{Backlog, Job, Lane};
-use super::poller::Poller;
+use super::poller::{Poller, Ready};
+use super::watch::{self, Watch};
 use super::worker::Worker;
 use crate::sync::lock;
 
@@ -59,6 +60,9 @@ pub(super) trait Served: Send + Sync {
 
     /// Starts to wait for the client.
     fn start(&self, pool: &Pool, key: u64) -> io::Result<()>;
+
+    /// Lets other threads serve the client, because its command takes long.
+    fn lend(&self, pool: &Pool, key: u64);
 }
 
 /// The threads of a server, which run while there are clients.
@@ -129,6 +133,9 @@ pub(super) struct Pool {
     /// The number of threads that neither execute a command nor stay with a client.
     free: AtomicUsize,
     staying: AtomicUsize,
+    pub(super) watch: Watch,
+    /// The number of threads that wait without looking at the watched ones.
+    sleepers: AtomicUsize,
     has_ended: AtomicBool,
     is_woken: AtomicBool,
     wake: UnixStream,
@@ -158,6 +165,8 @@ impl Pool {
             threads: AtomicUsize::new(0),
             free: AtomicUsize::new(0),
             staying: AtomicUsize::new(0),
+            watch: Watch::default(),
+            sleepers: AtomicUsize::new(0),
             has_ended: AtomicBool::new(false),
             is_woken: AtomicBool::new(false),
             wake,
@@ -251,6 +260,22 @@ impl Pool {
         self.staying.fetch_sub(1, Ordering::AcqRel);
     }
 
+    /// Has the commands of a client watched that a thread stays with.
+    pub(super) fn try_watch(&self, key: u64) -> Option<usize> {
+        let note = self.watch.begin(key);
+        if note.is_some() {
+            self.wake_sleepers();
+        }
+        note
+    }
+
+    /// Makes the threads look at intervals that wait for longer, one after the other.
+    fn wake_sleepers(&self) {
+        if self.sleepers.load(Ordering::SeqCst) > 0 {
+            self.wake();
+        }
+    }
+
     /// Has a job executed by the next thread that is free.
     pub(super) fn postpone(&self, job: Job) {
         self.backlog.push(job);
@@ -275,6 +300,7 @@ impl Pool {
 
     fn run(self: Arc<Self>) {
         let mut worker = Worker::new(Arc::clone(&self));
+        let mut idle = Duration::ZERO;
         loop {
             if self.has_ended.load(Ordering::Acquire) {
                 // All threads end, one after the other.
@@ -288,14 +314,16 @@ impl Pool {
                 self.serve(key, PollFlags::empty(), &mut worker);
                 continue;
             }
-            // The last free thread stays.
-            let is_last = self.free.load(Ordering::Acquire) == 1;
-            match self.poller.wait(if is_last { None } else { Some(IDLE_TIME) }) {
-                Ok(Some((WAKE, _))) => self.take_wake(),
-                Ok(Some((key, ready))) => self.serve(key, ready, &mut worker),
-                Ok(None) if is_last => {}
-                Ok(None) => {
-                    if self.try_leave() {
+            match self.wait() {
+                Ok((Some((WAKE, _)), _)) => self.take_wake(),
+                Ok((Some((key, ready)), _)) => {
+                    idle = Duration::ZERO;
+                    self.serve(key, ready, &mut worker);
+                }
+                Ok((None, waited)) => {
+                    idle += waited;
+                    self.look_for_slow_commands();
+                    if idle >= IDLE_TIME && self.try_leave() {
                         return;
                     }
                 }
@@ -305,12 +333,35 @@ impl Pool {
         }
     }
 
+    /// Waits for a client. Without one, returns the time that has passed.
+    fn wait(&self) -> io::Result<(Option<Ready>, Duration)> {
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        if self.watch.is_active() {
+            self.sleepers.fetch_sub(1, Ordering::SeqCst);
+            return Ok((self.poller.wait(Some(watch::INTERVAL))?, watch::INTERVAL));
+        }
+        // The last free thread stays.
+        let is_last = self.free.load(Ordering::Acquire) == 1;
+        let ready = self.poller.wait(if is_last { None } else { Some(IDLE_TIME) });
+        self.sleepers.fetch_sub(1, Ordering::SeqCst);
+        Ok((ready?, IDLE_TIME))
+    }
+
     fn serve(&self, key: u64, ready: PollFlags, worker: &mut Worker) {
         let client = lock(&self.clients).by_key.get(&key).map(Arc::clone);
         if let Some(client) = client {
             worker.begin(key);
             client.serve(ready, worker);
             worker.end();
+        }
+    }
+
+    fn look_for_slow_commands(&self) {
+        for key in self.watch.look(Instant::now()) {
+            let client = lock(&self.clients).by_key.get(&key).map(Arc::clone);
+            if let Some(client) = client {
+                client.lend(self, key);
+            }
         }
     }
 
@@ -329,6 +380,9 @@ impl Pool {
         // Stored before the thread looks: a later change writes again.
         self.is_woken.store(false, Ordering::Release);
         let _ = self.poller.arm(WAKE, &self.woken, PollFlags::IN);
+        if self.watch.is_active() {
+            self.wake_sleepers();
+        }
     }
 
     /// Ends a thread that has had nothing to do, unless it is the last free one.

@@ -4,6 +4,7 @@ mod client;
 pub(crate) mod engine;
 mod lane;
 mod poller;
+mod watch;
 mod worker;
 
 use std::io;

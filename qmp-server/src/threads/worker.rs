@@ -1,4 +1,4 @@
-//! What a thread knows of itself.
+//! The state of a thread that serves clients.
 
 use std::sync::Arc;
 
@@ -22,12 +22,15 @@ pub(super) struct Worker {
     repeats: u32,
     is_occupied: bool,
     is_staying: bool,
+    /// The note by which commands are watched, while the thread stays with a client.
+    note: Option<usize>,
 }
 
 impl Worker {
     pub(super) fn new(pool: Arc<Pool>) -> Self {
         let bytes = vec![0; CHUNK_SIZE].into();
-        Self { pool, bytes, key: u64::MAX, repeats: 0, is_occupied: false, is_staying: false }
+        let (key, repeats) = (u64::MAX, 0);
+        Self { pool, bytes, key, repeats, is_occupied: false, is_staying: false, note: None }
     }
 
     pub(super) fn begin(&mut self, key: u64) {
@@ -37,6 +40,9 @@ impl Worker {
 
     /// Becomes free.
     pub(super) fn end(&mut self) {
+        if let Some(note) = self.note.take() {
+            self.pool.watch.end(note);
+        }
         if std::mem::take(&mut self.is_staying) {
             self.pool.stop_staying();
             self.repeats = 0;
@@ -59,6 +65,21 @@ impl Worker {
         }
         self.is_staying = self.is_staying || (self.try_occupy() && self.pool.try_stay());
         self.is_staying
+    }
+
+    /// Has another thread notice if a command takes long, if this one stays with the client.
+    pub(super) fn try_watch(&mut self) -> bool {
+        if self.note.is_none() && self.try_stay() {
+            self.note = self.pool.try_watch(self.key);
+        }
+        self.note.is_some()
+    }
+
+    /// Notes the beginning or the end of a command, if the commands are watched.
+    pub(super) fn step(&self) {
+        if let Some(note) = self.note {
+            self.pool.watch.step(note);
+        }
     }
 
     /// Executes the jobs that no thread executes yet.

@@ -1,4 +1,4 @@
-//! Who writes to clients, and what that delays.
+//! Writing to clients, and the delays that it must not cause.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -116,6 +116,25 @@ fn blocked_commands_leave_a_thread_for_the_others() {
     }
     // One that borrows the machine finds its lane free.
     assert!(late.execute("count", "{}")["return"].as_i64() > Some(24));
+}
+
+/// A thread that has executed several commands of a client waits for that client only, and does not
+/// ask to be relieved while it executes one. If the command takes long, another thread notices.
+#[test]
+fn a_slow_command_after_many_quick_ones_can_be_overtaken() {
+    for front in Front::all().into_iter().take(1) {
+        let server = front.server();
+        let mut client = front.connect(&server).with_oob();
+        for round in 0..3 {
+            for _ in 0..50 {
+                client.time("count");
+            }
+            client.send("{'execute': 'hold-machine', 'arguments': {'ms': 1500}, 'id': 'h'}");
+            client.send("{'exec-oob': 'abort', 'id': 'a'}");
+            assert_eq!(client.read()["id"], "a", "round {round}");
+            assert_eq!(client.read()["id"], "h", "round {round}");
+        }
+    }
 }
 
 /// Whichever way a client leaves, nothing of it stays.
