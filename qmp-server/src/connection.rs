@@ -166,6 +166,7 @@ impl<M: Send + 'static> Connection<M> {
     }
 
     /// Removes the client from the server.
+    #[cfg(unix)]
     pub(crate) fn disconnect(&self) {
         self.peer.remove_owner();
         self.shared.hub().remove_peer(&self.peer);

@@ -34,8 +34,10 @@ thread_local! {
 }
 
 /// The attention of a thread to a peer, until it is dropped.
+#[cfg(any(unix, feature = "tokio"))]
 pub(crate) struct Attention(usize);
 
+#[cfg(any(unix, feature = "tokio"))]
 impl Drop for Attention {
     fn drop(&mut self) {
         ATTENDED.set(self.0);
@@ -72,6 +74,7 @@ impl Peer {
 
     /// Tells that this thread, which is the owner, looks at the peer again as soon as it has executed
     /// a command. Until then, it needs not be woken by itself.
+    #[cfg(any(unix, feature = "tokio"))]
     pub(crate) fn attend(&self) -> Attention {
         Attention(ATTENDED.replace(std::ptr::from_ref(self).addr()))
     }

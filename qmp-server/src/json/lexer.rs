@@ -119,12 +119,14 @@ impl Lexer {
 
     /// Counts bytes that have been read elsewhere.
     pub(super) fn skip(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.current.column += 1;
-            if *byte == b'\n' {
-                self.current = Position { line: self.current.line + 1, column: 0 };
+        let Position { line, column } = self.current;
+        self.current = match bytes.iter().rposition(|byte| *byte == b'\n') {
+            Some(last) => {
+                let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+                Position { line: line + lines, column: bytes.len() - last - 1 }
             }
-        }
+            None => Position { line, column: column + bytes.len() },
+        };
         self.start_next();
     }
 

@@ -234,4 +234,27 @@ mod tests {
             assert!(read(text.as_bytes(), false).is_none(), "{text}");
         }
     }
+
+    /// Errors name positions, which both paths have to count alike.
+    #[test]
+    fn positions_after_ordinary_commands_are_those_of_the_parser() {
+        use crate::{Limits, Session};
+
+        let session = || Session::new(&qmp_types::Greeting::default(), Limits::default());
+        for ends in ["", " ", "\n", "\r\n", "\n\n"] {
+            let plain = format!("{{\"execute\": \"qmp_capabilities\", \n\"id\": 1}}{ends}");
+            let text = format!("{plain}{plain} [X");
+            let (mut whole, mut cut) = (session(), session());
+            whole.receive(text.as_bytes());
+            assert!(whole.next_request().is_none());
+            // Byte by byte, no message is complete at once.
+            for byte in text.as_bytes() {
+                cut.receive(&[*byte]);
+                assert!(cut.next_request().is_none());
+            }
+            let output = String::from_utf8(whole.take_output()).unwrap();
+            assert!(output.contains("JSON parse error"), "{output}");
+            assert_eq!(output, String::from_utf8(cut.take_output()).unwrap(), "{ends:?}");
+        }
+    }
 }
