@@ -156,13 +156,20 @@ impl<M: Send + 'static> Connection<M> {
     /// [`receive`](Self::receive), [`take_output`](Self::take_output) or [`send`](Self::send). A later
     /// callback replaces the earlier one. If something has changed already, it is called at once.
     pub fn on_change(&self, wake: impl Fn() + Send + Sync + 'static) {
-        self.peer.set_on_change(Arc::new(wake));
+        self.peer.set_owner(Arc::new(wake), None);
         self.peer.notify();
     }
 
     /// Takes the requests that can be executed now.
     pub(crate) fn next_request(&self) -> Option<Request> {
         self.peer.session().next_request()
+    }
+
+    /// Removes the client from the server.
+    #[cfg(unix)]
+    pub(crate) fn disconnect(&self) {
+        self.peer.remove_owner();
+        self.shared.hub().remove_peer(&self.peer);
     }
 
     pub(crate) fn peer(&self) -> &Arc<Peer> {
@@ -174,7 +181,8 @@ impl<M: Send + 'static> Connection<M> {
         &self.shared
     }
 
-    fn execute_pending(&self) {
+    /// Executes the commands that have waited.
+    pub(crate) fn execute_pending(&self) {
         while let Some(request) = self.next_request() {
             self.shared.execute(&self.peer, request);
         }
@@ -185,6 +193,7 @@ impl<M: Send + 'static> Connection<M> {
 
 impl<M> Drop for Connection<M> {
     fn drop(&mut self) {
+        self.peer.remove_owner();
         self.shared.hub().remove_peer(&self.peer);
     }
 }

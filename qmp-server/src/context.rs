@@ -48,7 +48,8 @@ impl Context {
         out_of_band: bool,
         descriptors: Descriptors,
     ) -> Self {
-        Self { client: Some(client), out_of_band, descriptors, ..Self::new(hub) }
+        let effects = Effects::default();
+        Self { hub: Arc::clone(hub), client: Some(client), out_of_band, descriptors, effects }
     }
 
     /// Sends an event to all clients, before the command's reply. Events with a

@@ -1,5 +1,6 @@
 //! From a request to the handler of its command.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use qmp_types::{ErrorClass, QmpError, Version};
@@ -87,9 +88,9 @@ impl<M> Dispatch<M> {
         &self,
         command: &str,
         arguments: Map<String, Value>,
-    ) -> Result<String, QmpError> {
+    ) -> Result<Cow<'static, str>, QmpError> {
         if arguments.is_empty() {
-            return Ok("{}".to_owned());
+            return Ok(Cow::Borrowed("{}"));
         }
         let introspection = self.schema.introspection();
         let shape = match introspection.shape(command) {
@@ -98,6 +99,7 @@ impl<M> Dispatch<M> {
         };
         let value = &Value::Object(arguments);
         to_json(&Ordered { introspection, shape, value })
+            .map(Cow::Owned)
             .map_err(|error| QmpError::generic(error.to_string()))
     }
 

@@ -1,5 +1,6 @@
 //! Handlers of commands, with their types erased.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -34,7 +35,7 @@ pub(crate) enum Handler<M> {
 /// Checked arguments that a handler has to decode.
 pub(crate) struct Arguments {
     /// JSON text rather than a value, because decoding text reports the position of an error.
-    pub(crate) text: String,
+    pub(crate) text: Cow<'static, str>,
     /// A fault whose message depends on the error of decoding.
     pub(crate) fault: Option<Fault>,
 }
@@ -48,7 +49,7 @@ impl Arguments {
             decoded.as_ref().err().and_then(|error| arguments::without_sign(&text, error))
         {
             decoded = qmp_types::decode::<C>(&next);
-            text = next;
+            text = Cow::Owned(next);
         }
         match (decoded, self.fault) {
             (Ok(command), None) => Ok(command),
@@ -202,7 +203,7 @@ fn borrow<M>(
         call.is_out_of_band(),
         call.descriptors().clone(),
     );
-    let name = responder.name().to_owned();
+    let name = Arc::clone(responder.name());
     let execute = |machine: &mut M, context: &mut Context| {
         let execute = || handler(machine, arguments, context);
         catch_unwind(AssertUnwindSafe(execute)).unwrap_or_else(|_| Err(panicked(&name)))

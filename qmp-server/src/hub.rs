@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -40,6 +40,9 @@ pub(crate) struct Hub {
     /// Notified when the server ends, a client leaves, and a command is complete while the server
     /// stops.
     changed: Condvar,
+    /// The number of threads that wait for a change. Notifying takes a system call even if there is
+    /// none.
+    waiting: AtomicUsize,
     /// Whether a thread is running that delivers held events.
     ticking: AtomicBool,
     rejected: AtomicU64,
@@ -82,6 +85,7 @@ impl Hub {
             settings,
             state: Mutex::new(state),
             changed: Condvar::new(),
+            waiting: AtomicUsize::new(0),
             ticking: AtomicBool::new(false),
             rejected: AtomicU64::new(0),
         })
@@ -142,7 +146,7 @@ impl Hub {
 
     pub(crate) fn remove_peer(&self, peer: &Peer) {
         let removed = self.state().peers.remove(&peer.client.number());
-        self.changed.notify_all();
+        self.announce();
         // After the lock has been released. A command that is still executed may keep the peer.
         peer.session().close(CloseReason::Client);
         drop(removed);
@@ -194,7 +198,7 @@ impl Hub {
             _ => Vec::new(),
         };
         actions.into_iter().for_each(|action| action());
-        self.changed.notify_all();
+        self.announce();
     }
 
     /// Closes all connections. The caller calls [`notify_all`](Self::notify_all) once it holds no
@@ -256,7 +260,7 @@ impl Hub {
 
     /// Wakes the threads that wait for a change, because a command is complete.
     pub(crate) fn command_is_complete(&self) {
-        self.changed.notify_all();
+        self.announce();
     }
 
     /// Delivers the held events that are due.
@@ -273,6 +277,8 @@ impl Hub {
 
     fn wait(&self, within: Duration, mut is_done: impl FnMut(&State) -> bool) -> bool {
         let deadline = Instant::now().checked_add(within);
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        let _waiting = Waiting(&self.waiting);
         let mut state = self.state();
         while !is_done(&state) {
             let left = match deadline {
@@ -290,6 +296,13 @@ impl Hub {
         true
     }
 
+    /// Wakes the threads that wait for a change.
+    fn announce(&self) {
+        if self.waiting.load(Ordering::Acquire) > 0 {
+            self.changed.notify_all();
+        }
+    }
+
     /// Starts the thread that delivers held events, unless it is running.
     fn start_ticking(self: &Arc<Self>) {
         if self.ticking.swap(true, Ordering::AcqRel) {
@@ -305,6 +318,15 @@ impl Hub {
 
     fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+}
+
+/// Counts a thread that waits, until it is dropped.
+struct Waiting<'h>(&'h AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::budget::{Budget, Charge};
 use crate::descriptors::Descriptors;
 use crate::input::Input;
-use crate::json::{JsonLimits, Parser, dismantle};
+use crate::json::{JsonLimits, Parser, Plain, dismantle};
 use crate::limits::Limits;
 use crate::request;
 
@@ -38,16 +38,33 @@ struct InFlight {
 /// A message, with what has arrived with it.
 #[derive(Debug)]
 pub(crate) struct Message {
-    pub(crate) content: Result<Value, String>,
+    pub(crate) content: Content,
     /// The bytes of the message, if they are kept.
     pub(crate) text: Option<Vec<u8>>,
     pub(crate) descriptors: Descriptors,
     pub(crate) charge: Charge,
 }
 
+/// The content of a message.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// An ordinary command, in-band.
+    Plain(Plain),
+    /// Any other value.
+    Value(Value),
+    /// The error for an invalid message.
+    Invalid(String),
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self::Value(Value::Null)
+    }
+}
+
 impl Drop for Message {
     fn drop(&mut self) {
-        if let Ok(value) = &mut self.content {
+        if let Content::Value(value) = &mut self.content {
             dismantle([value.take()]);
         }
     }
@@ -95,7 +112,9 @@ impl Incoming {
         while may_parse && self.urgent.is_none() && self.has_room(oob_enabled) {
             let Some(message) = self.parse() else { break };
             match &message.content {
-                Ok(value) if request::is_out_of_band(value) => self.urgent = Some(message),
+                Content::Value(value) if request::is_out_of_band(value) => {
+                    self.urgent = Some(message);
+                }
                 _ => self.waiting.push_back(message),
             }
         }
@@ -154,13 +173,28 @@ impl Incoming {
     fn parse(&mut self) -> Option<Message> {
         loop {
             if let Some((content, charge)) = self.parser.next() {
-                let text = self.parser.take_text();
-                let descriptors = self.input.descriptors();
-                return Some(Message { content, text, descriptors, charge });
+                let content = content.map_or_else(Content::Invalid, Content::Value);
+                return Some(self.message(content, charge));
             }
-            if !self.input.read(|bytes| self.parser.read(bytes)) {
+            let mut plain = None;
+            let has_read = self.input.read(|bytes| match self.parser.read_plain(bytes) {
+                Some((found, charge, length)) => {
+                    plain = Some((Content::Plain(found), charge));
+                    length
+                }
+                None => self.parser.read(bytes),
+            });
+            if let Some((content, charge)) = plain {
+                return Some(self.message(content, charge));
+            }
+            if !has_read {
                 return None;
             }
         }
+    }
+
+    fn message(&mut self, content: Content, charge: Charge) -> Message {
+        let text = self.parser.take_text();
+        Message { content, text, descriptors: self.input.descriptors(), charge }
     }
 }

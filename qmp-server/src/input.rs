@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::descriptors::Descriptors;
 
 /// The capacity in bytes that an empty queue keeps.
-const KEPT_CAPACITY: usize = 64 << 10;
+const KEPT_CAPACITY: usize = 1 << 10;
 
 /// A queue of bytes, and the positions in it at which descriptors have arrived.
 #[derive(Debug, Default)]

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use serde_json::Value;
 
@@ -12,7 +13,29 @@ pub(crate) struct Introspection {
     entries: Vec<Value>,
     shapes: Vec<Shape>,
     /// The indices of entries. Commands, events and types share one namespace.
-    by_name: HashMap<String, usize>,
+    by_name: HashMap<String, usize, BuildHasherDefault<NameHasher>>,
+}
+
+/// A hasher for names (FNV-1a). The names are the server's, so that no client can make them collide.
+#[derive(Debug)]
+struct NameHasher(u64);
+
+impl Default for NameHasher {
+    fn default() -> Self {
+        Self(0xCBF2_9CE4_8422_2325)
+    }
+}
+
+impl Hasher for NameHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
+        }
+    }
 }
 
 /// A command, an event or a type. Entries refer to types by name.
@@ -111,7 +134,7 @@ impl Introspection {
     }
 
     pub(crate) fn from_entries(entries: Vec<Value>) -> Result<Self, SchemaError> {
-        let mut by_name = HashMap::new();
+        let mut by_name = HashMap::default();
         for (at, entry) in entries.iter().enumerate() {
             let name = string(entry, "name");
             if name.is_empty() {

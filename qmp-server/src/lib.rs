@@ -62,10 +62,11 @@
 //! # Threads or tasks
 //!
 //! On threads, [`serve_unix`](Server::serve_unix), [`serve_tcp`](Server::serve_tcp),
-//! [`serve`](Server::serve) and [`spawn`](Server::spawn) share one thread for the I/O of all clients,
-//! and use a few more while commands are executed. With the feature `tokio`, the functions of the
-//! same names in the module `tokio` make each client a task. [`SocketFile`] creates a Unix socket
-//! with permissions, and removes it at the end.
+//! [`serve`](Server::serve) and [`spawn`](Server::spawn) share a few threads, of which one waits for
+//! all idle clients. The thread that reads a command executes it and writes the reply, and a thread
+//! that emits an event writes it to all clients, without waiting for any of them. With the feature
+//! `tokio`, the functions of the same names in the module `tokio` make each client a task.
+//! [`SocketFile`] creates a Unix socket with permissions, and removes it at the end.
 //!
 //! # Your own vocabulary
 //!

@@ -21,8 +21,9 @@ impl Output {
         Self { bytes: Vec::new(), sent: 0, charge: Charge::new(budget) }
     }
 
-    pub(crate) fn push_line(&mut self, line: &str) {
-        self.bytes.extend_from_slice(line.as_bytes());
+    pub(crate) fn push_line(&mut self, parts: &[&str]) {
+        self.bytes.reserve(parts.iter().map(|part| part.len()).sum::<usize>() + 2);
+        parts.iter().for_each(|part| self.bytes.extend_from_slice(part.as_bytes()));
         self.bytes.extend_from_slice(b"\r\n");
         self.charge.set(self.len());
     }

@@ -1,6 +1,8 @@
 //! The server's record of a client.
 
+use std::cell::Cell;
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::client::Client;
@@ -11,7 +13,35 @@ use crate::sync::lock;
 pub(crate) struct Peer {
     pub(crate) client: Client,
     session: Mutex<Session>,
-    on_change: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
+    owner: Mutex<Owner>,
+}
+
+/// Sends bytes without waiting, and returns the number of those sent.
+pub(crate) type Write = dyn Fn(&[u8]) -> io::Result<usize> + Send + Sync;
+
+/// How the owner of the connection, which does its I/O, is told of changes.
+#[derive(Default)]
+struct Owner {
+    wake: Option<Arc<dyn Fn() + Send + Sync>>,
+    /// Sends output in the owner's place. The owner is woken only for what is left, and for whatever
+    /// else there is to do.
+    write: Option<Arc<Write>>,
+}
+
+thread_local! {
+    /// The address of the peer that this thread looks at as soon as it has executed a command.
+    static ATTENDED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The attention of a thread to a peer, until it is dropped.
+#[cfg(any(unix, feature = "tokio"))]
+pub(crate) struct Attention(usize);
+
+#[cfg(any(unix, feature = "tokio"))]
+impl Drop for Attention {
+    fn drop(&mut self) {
+        ATTENDED.set(self.0);
+    }
 }
 
 impl fmt::Debug for Peer {
@@ -22,26 +52,54 @@ impl fmt::Debug for Peer {
 
 impl Peer {
     pub(crate) fn new(client: Client, session: Session) -> Self {
-        Self { client, session: Mutex::new(session), on_change: Mutex::new(None) }
+        Self { client, session: Mutex::new(session), owner: Mutex::default() }
     }
 
     pub(crate) fn session(&self) -> MutexGuard<'_, Session> {
         lock(&self.session)
     }
 
-    pub(crate) fn set_on_change(&self, on_change: Arc<dyn Fn() + Send + Sync>) {
-        *lock(&self.on_change) = Some(on_change);
+    /// Sets how the owner is told of changes: by being woken, or at first by the output being sent.
+    pub(crate) fn set_owner(&self, wake: Arc<dyn Fn() + Send + Sync>, write: Option<Arc<Write>>) {
+        let owner = Owner { wake: Some(wake), write };
+        let earlier = std::mem::replace(&mut *lock(&self.owner), owner);
+        drop(earlier);
+    }
+
+    /// Forgets the owner, which has ended the connection.
+    pub(crate) fn remove_owner(&self) {
+        let earlier = std::mem::take(&mut *lock(&self.owner));
+        drop(earlier);
+    }
+
+    /// Tells that this thread, which is the owner, looks at the peer again as soon as it has executed
+    /// a command. Until then, it needs not be woken by itself.
+    #[cfg(any(unix, feature = "tokio"))]
+    pub(crate) fn attend(&self) -> Attention {
+        Attention(ATTENDED.replace(std::ptr::from_ref(self).addr()))
     }
 
     /// Tells the owner of the connection if it has something to do. The calling thread must not
     /// hold any lock: the owner may call back.
     pub(crate) fn notify(&self) {
-        if !self.session().take_changed() {
+        let mut session = self.session();
+        if !session.take_changed() {
             return;
         }
-        let on_change = lock(&self.on_change).clone();
-        if let Some(on_change) = on_change {
-            on_change();
+        let owner = lock(&self.owner);
+        if let Some(write) = &owner.write {
+            // The owner gets the same error, and ends the connection.
+            let is_sent = session.write_with(&**write).unwrap_or(false);
+            let is_attended = ATTENDED.get() == std::ptr::from_ref(self).addr();
+            let needs_owner = session.take_needs_owner();
+            if is_attended || (is_sent && !needs_owner) {
+                return;
+            }
+        }
+        let wake = owner.wake.clone();
+        drop((owner, session));
+        if let Some(wake) = wake {
+            wake();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use qmp_types::{Command, QmpError};
 
@@ -47,15 +48,15 @@ impl<C: Command> Reply<C> {
 #[derive(Debug)]
 pub(crate) struct Responder {
     call: Call,
-    name: Box<str>,
+    name: Arc<str>,
     /// Whether a success is answered.
     success_response: bool,
     ticket: Option<Ticket>,
 }
 
 impl Responder {
-    pub(crate) fn new(call: Call, name: &str, ticket: Ticket) -> Self {
-        Self { call, name: name.into(), success_response: true, ticket: Some(ticket) }
+    pub(crate) fn new(call: Call, name: Arc<str>, ticket: Ticket) -> Self {
+        Self { call, name, success_response: true, ticket: Some(ticket) }
     }
 
     /// Suppresses the reply to a success.
@@ -68,7 +69,7 @@ impl Responder {
         &self.call
     }
 
-    pub(crate) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
     }
 

@@ -1,6 +1,7 @@
 //! The protocol of one connection, without I/O: bytes go in, requests come out, replies go in, and
 //! bytes to send come out.
 
+use std::io;
 use std::sync::Arc;
 
 use qmp_types::{Capability, ErrorClass, Greeting, QmpError, Timestamp};
@@ -10,8 +11,8 @@ use serde_json::value::RawValue;
 
 use crate::budget::Budget;
 use crate::close_reason::CloseReason;
-use crate::incoming::{Incoming, Message};
-use crate::json::{depth, dismantle, encode_return, pretty, to_json};
+use crate::incoming::{Content, Incoming, Message};
+use crate::json::{Plain, depth, dismantle, encode_return, pretty, to_json};
 use crate::limits::Limits;
 use crate::negotiation::requested_capabilities;
 use crate::output::Output;
@@ -64,6 +65,8 @@ pub struct Session {
     /// Whether the owner of the connection has something to do: new output, room for input, or the
     /// end.
     changed: bool,
+    /// Whether that is more than output.
+    needs_owner: bool,
 }
 
 /// Whether more messages are read.
@@ -129,9 +132,10 @@ impl Session {
             input_state: InputState::Open,
             closed: None,
             changed: false,
+            needs_owner: false,
         };
         if let Ok(greeting) = to_json(greeting) {
-            session.send_line(&format!(r#"{{"QMP": {greeting}}}"#));
+            session.send_line(&[r#"{"QMP": "#, &greeting, "}"]);
         }
         session
     }
@@ -213,6 +217,7 @@ impl Session {
     pub(crate) fn stop(&mut self) {
         self.input_state = InputState::Stopped;
         self.changed = true;
+        self.needs_owner = true;
     }
 
     /// Answers a command. A command without a success response gets a reply only if `result` is an
@@ -232,6 +237,7 @@ impl Session {
     pub fn finish(&mut self, ticket: Ticket) {
         self.incoming.finish(ticket.out_of_band);
         self.changed = true;
+        self.needs_owner = true;
     }
 
     /// Sends an event. Events before the end of capabilities negotiation are discarded, as the
@@ -266,6 +272,7 @@ impl Session {
         if self.closed.is_none() {
             self.closed = Some(reason);
             self.changed = true;
+            self.needs_owner = true;
         }
     }
 
@@ -297,6 +304,30 @@ impl Session {
         std::mem::take(&mut self.changed)
     }
 
+    /// Returns whether the owner has had more to do since the last call than to send output: there is
+    /// room for input, or the connection has ended.
+    pub(crate) fn take_needs_owner(&mut self) -> bool {
+        std::mem::take(&mut self.needs_owner)
+    }
+
+    /// Passes the output to a function that sends bytes without waiting, and returns whether all of it
+    /// has been sent.
+    pub(crate) fn write_with(
+        &mut self,
+        write: &dyn Fn(&[u8]) -> io::Result<usize>,
+    ) -> io::Result<bool> {
+        while !self.output().is_empty() {
+            match write(self.output()) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => self.sent(count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
     /// Sends an event that [`event_line`] has encoded.
     pub(crate) fn event_line(&mut self, line: &str) {
         if !self.negotiated || self.closed.is_some() {
@@ -307,7 +338,7 @@ impl Session {
         {
             return self.close(CloseReason::OutputOverflow(unsent));
         }
-        self.send_line(line);
+        self.send_line(&[line]);
     }
 
     /// Sends a success response with a return value in JSON.
@@ -336,17 +367,21 @@ impl Session {
 
     /// Answers negotiation and invalid messages, and returns any other command.
     fn process(&mut self, mut message: Message) -> Option<Request> {
-        let value = match &mut message.content {
-            Ok(value) => value.take(),
-            Err(desc) => {
-                let error = QmpError::generic(std::mem::take(desc));
-                self.send_error(None, &error);
+        let (Texts { id, arguments }, parts) = match std::mem::take(&mut message.content) {
+            Content::Plain(Plain { name, arguments, arguments_text, id }) => {
+                let texts = Texts { id, arguments: arguments_text };
+                (texts, Ok(Parts { name, arguments, out_of_band: false }))
+            }
+            Content::Value(value) => {
+                let texts = message.text.take().map(|text| Texts::new(&text, &value));
+                let (id, parts) = request::parse(value, self.oob_enabled);
+                (texts.unwrap_or(Texts { id, arguments: None }), parts)
+            }
+            Content::Invalid(desc) => {
+                self.send_error(None, &QmpError::generic(desc));
                 return None;
             }
         };
-        let texts = message.text.take().map(|text| Texts::new(&text, &value));
-        let (id, parts) = request::parse(value, self.oob_enabled);
-        let Texts { id, arguments } = texts.unwrap_or(Texts { id, arguments: None });
         let result = match parts.and_then(|parts| self.check_depth(parts)) {
             Ok(parts) if parts.name == "qmp_capabilities" => self.negotiate(&parts),
             Ok(parts) if self.negotiated => {
@@ -414,23 +449,23 @@ impl Session {
 
     fn send_success(&mut self, id: Option<&str>, value: &str) {
         match id {
-            Some(id) => self.send_line(&format!(r#"{{"return": {value}, "id": {id}}}"#)),
-            None => self.send_line(&format!(r#"{{"return": {value}}}"#)),
+            Some(id) => self.send_line(&[r#"{"return": "#, value, r#", "id": "#, id, "}"]),
+            None => self.send_line(&[r#"{"return": "#, value, "}"]),
         }
     }
 
     fn send_error(&mut self, id: Option<&str>, error: &QmpError) {
         let Ok(error) = to_json(error) else { return };
         match id {
-            Some(id) => self.send_line(&format!(r#"{{"id": {id}, "error": {error}}}"#)),
-            None => self.send_line(&format!(r#"{{"error": {error}}}"#)),
+            Some(id) => self.send_line(&[r#"{"id": "#, id, r#", "error": "#, &error, "}"]),
+            None => self.send_line(&[r#"{"error": "#, &error, "}"]),
         }
     }
 
-    fn send_line(&mut self, line: &str) {
+    fn send_line(&mut self, parts: &[&str]) {
         match self.pretty {
-            true => self.output.push_line(&pretty(line)),
-            false => self.output.push_line(line),
+            true => self.output.push_line(&[&pretty(&parts.concat())]),
+            false => self.output.push_line(parts),
         }
         self.changed = true;
     }

@@ -41,7 +41,7 @@ impl<M> Shared<M> {
         self.machine.hub()
     }
 
-    /// Returns the I/O of clients that are served on threads.
+    /// Returns the threads that serve clients.
     #[cfg(unix)]
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.engine
@@ -52,7 +52,7 @@ impl<M> Shared<M> {
         let Request { ticket, name, arguments, descriptors, charge, .. } = request;
         let out_of_band = ticket.out_of_band;
         let call = Call::new(self.hub(), peer, out_of_band, descriptors);
-        let responder = Responder::new(call, &name, ticket);
+        let responder = Responder::new(call, name.as_str().into(), ticket);
         let action = self.dispatch.find(&name, arguments, out_of_band);
         drop(charge);
         match action {

@@ -5,10 +5,11 @@ use std::mem::MaybeUninit;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown, recvmsg, send,
-    shutdown,
+    shutdown, sockopt,
 };
 
 use crate::client::Identity;
@@ -93,15 +94,37 @@ pub(crate) fn write(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     Ok(send(socket, bytes, SEND_FLAGS)?)
 }
 
+/// Sets the time for which [`read_waiting`] waits.
+pub(crate) fn set_timeout(socket: impl AsFd, time: Duration) -> io::Result<()> {
+    Ok(sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, Some(time))?)
+}
+
+/// Receives bytes, and the file descriptors that have arrived with them. Waits for them, at most for
+/// the time that has been [set](set_timeout).
+pub(crate) fn read_waiting(
+    socket: impl AsFd,
+    bytes: &mut [u8],
+) -> io::Result<(usize, Vec<Descriptor>)> {
+    receive(socket, bytes, RECEIVE_FLAGS.difference(RecvFlags::DONTWAIT))
+}
+
 /// Receives bytes without waiting, and the file descriptors that have arrived with them.
 ///
 /// The system may deliver descriptors with bytes that were sent before them and have not been
 /// received, even to a server such as QEMU that receives one byte at a time.
 pub(crate) fn read(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<Descriptor>)> {
+    receive(socket, bytes, RECEIVE_FLAGS)
+}
+
+fn receive(
+    socket: impl AsFd,
+    bytes: &mut [u8],
+    flags: RecvFlags,
+) -> io::Result<(usize, Vec<Descriptor>)> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut slices = [IoSliceMut::new(bytes)];
-    let received = recvmsg(socket, &mut slices, &mut control, RECEIVE_FLAGS)?;
+    let received = recvmsg(socket, &mut slices, &mut control, flags)?;
     let mut descriptors = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {

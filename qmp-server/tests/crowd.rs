@@ -141,7 +141,8 @@ fn a_thousand_clients_on_threads() {
     }
     let idle = status("VmRSS").saturating_sub(base);
     let used = status("Threads") - threads;
-    assert!(used < CLIENTS as u64 / 10, "{used} threads for {CLIENTS} clients");
+    // Few stay with clients that have been busy, and one waits for all.
+    assert!(used <= 16, "{used} threads for {CLIENTS} clients");
     let mut stalled = connect();
     stalled.write_all(NEGOTIATE).unwrap();
     let hostile: Vec<_> = (0..8)

@@ -1,7 +1,7 @@
 //! Splits bytes into tokens, and recovers after bytes that do not form a token.
 
 /// The capacity in bytes that a lexer keeps for the next token.
-const KEPT_CAPACITY: usize = 4 << 10;
+const KEPT_CAPACITY: usize = 1 << 10;
 
 /// The kind of a token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -110,6 +110,24 @@ impl Lexer {
     /// Returns the memory in bytes that an unfinished token uses beyond what every lexer keeps.
     pub(super) fn held(&self) -> usize {
         self.token.capacity().saturating_sub(KEPT_CAPACITY)
+    }
+
+    /// Returns whether a message can begin.
+    pub(super) fn is_at_start(&self) -> bool {
+        self.state == State::Start
+    }
+
+    /// Counts bytes that have been read elsewhere.
+    pub(super) fn skip(&mut self, bytes: &[u8]) {
+        let Position { line, column } = self.current;
+        self.current = match bytes.iter().rposition(|byte| *byte == b'\n') {
+            Some(last) => {
+                let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+                Position { line: line + lines, column: bytes.len() - last - 1 }
+            }
+            None => Position { line, column: column + bytes.len() },
+        };
+        self.start_next();
     }
 
     /// Drops an unfinished token, and skips bytes up to one that may start a new message.

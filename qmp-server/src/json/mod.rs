@@ -7,10 +7,12 @@
 
 mod lexer;
 mod parser;
+mod plain;
 mod text;
 mod value;
 mod writer;
 
 pub(crate) use parser::{JsonLimits, Parser};
+pub(crate) use plain::Plain;
 pub(crate) use value::{depth, dismantle, value_to_json};
 pub(crate) use writer::{encode_return, pretty, to_json};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Number, Value};
 
 use super::lexer::{Kind, Lexer, Position, Sink};
+use super::plain::{self, Plain};
 use super::text;
 use super::value::dismantle;
 use crate::budget::{Budget, Charge};
@@ -18,6 +19,12 @@ const STEP: usize = 4 << 10;
 
 /// The unit in bytes of charges.
 const CHARGE_UNIT: usize = 4 << 10;
+
+// Objects and arrays allocate room for several members at a time. The minimum of an object is
+// 11 members of 24 bytes for the name and 32 for the value.
+pub(super) const OBJECT_COST: usize = 704;
+const ARRAY_COST: usize = 160;
+pub(super) const OTHER_COST: usize = 64;
 
 /// The error for a message that does not fit into the budget.
 const BUDGET_EXCEEDED: &str =
@@ -84,6 +91,24 @@ impl Parser {
             self.charge();
         }
         at
+    }
+
+    /// Reads an ordinary command at the start of the bytes, if there is one, and returns it with the
+    /// charge for its memory and its length.
+    pub(crate) fn read_plain(&mut self, bytes: &[u8]) -> Option<(Plain, Charge, usize)> {
+        let Message { limits, open, failed, outcomes, .. } = &self.message;
+        let allows_plain = limits.bytes >= plain::MAX_LENGTH
+            && limits.tokens >= plain::MAX_LENGTH
+            && limits.depth >= 2;
+        let is_between = self.lexer.is_at_start() && open.is_empty() && !failed;
+        if !allows_plain || !is_between || !outcomes.is_empty() {
+            return None;
+        }
+        let (plain, cost, length) = plain::read(bytes, self.text.is_some())?;
+        self.lexer.skip(&bytes[..length]);
+        let mut charge = Charge::new(&self.budget);
+        charge.set(cost.next_multiple_of(CHARGE_UNIT));
+        Some((plain, charge, length))
     }
 
     /// Returns the oldest outcome of the bytes read so far that has not been returned yet, with the
@@ -409,16 +434,11 @@ impl Drop for Message {
 
 /// Returns an upper bound of the memory in bytes that a token adds to a value.
 fn cost(kind: Kind, bytes: &[u8]) -> usize {
-    // Objects and arrays allocate room for several members at a time. The minimum of an object is
-    // 11 members of 24 bytes for the name and 32 for the value.
-    const OBJECT: usize = 704;
-    const ARRAY: usize = 160;
-    const OTHER: usize = 64;
     match kind {
-        Kind::BraceOpen => OBJECT,
-        Kind::BracketOpen => ARRAY,
-        Kind::Text => OTHER + bytes.len(),
-        _ => OTHER,
+        Kind::BraceOpen => OBJECT_COST,
+        Kind::BracketOpen => ARRAY_COST,
+        Kind::Text => OTHER_COST + bytes.len(),
+        _ => OTHER_COST,
     }
 }
 

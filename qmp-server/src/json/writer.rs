@@ -91,6 +91,10 @@ impl Formatter for QemuFormatter {
         fragment: &str,
     ) -> io::Result<()> {
         let mut rest = fragment;
+        // Most fragments need no escapes.
+        if fragment.is_ascii() && !fragment.as_bytes().contains(&0x7F) {
+            return out.write_all(fragment.as_bytes());
+        }
         while let Some(at) = rest.find(|found: char| !found.is_ascii() || found == '\x7F') {
             out.write_all(&rest.as_bytes()[..at])?;
             let Some(found) = rest[at..].chars().next() else { break };

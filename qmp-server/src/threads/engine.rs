@@ -1,86 +1,97 @@
-//! The thread that does the I/O of all clients.
+//! The threads that serve clients.
+//!
+//! All threads are equal: each waits for a client that has something to say, reads it, executes the
+//! command, and writes the reply. So in the steady state no thread wakes another one. These rules keep
+//! a slow command from delaying anything else:
+//!
+//! - A thread executes a command only if another one is *free*, that is, waits for clients or reads or
+//!   writes, or if it can start one. Otherwise the command goes to the backlog, which each thread looks
+//!   into before it waits.
+//! - While a command is executed, another thread can serve its client.
+//! - Commands that borrow the machine use one thread at a time (the lane).
+//!
+//! A thread that has served the same client repeatedly *stays* with it, if others are free: it waits
+//! for this client only, without asking the poller. After a short time in which nothing arrives, it
+//! becomes free again.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::PollFlags;
 
-use super::workers::Workers;
+use super::lane::{Backlog, Job, Lane};
+use super::poller::{Poller, Ready};
+use super::watch::{self, Watch};
+use super::worker::Worker;
 use crate::sync::lock;
 
-/// The stack size in bytes of the thread, which parses but does not execute commands.
-const STACK_SIZE: usize = 512 << 10;
+/// The maximum number of threads. Handlers that do not borrow the machine return at once, so that few
+/// threads suffice.
+const MAX_THREADS: usize = 16;
 
-/// A client whose I/O the engine does.
-pub(crate) trait Served: Send {
+/// The maximum number of threads that stay with a client.
+const MAX_STAYING: usize = 4;
+
+/// The time after which a thread without work ends.
+const IDLE_TIME: Duration = Duration::from_secs(5);
+
+/// The stack size in bytes. Decoding nested arguments takes about a megabyte in a build without
+/// optimization.
+const STACK_SIZE: usize = 2 << 20;
+
+/// The key of the socket that wakes a thread.
+const WAKE: u64 = u64::MAX;
+
+/// A client that threads serve.
+pub(super) trait Served: Send + Sync {
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// Sets the function that makes the engine call [`advance`](Self::advance).
+    /// Sets the function that makes a thread call [`serve`](Self::serve).
     fn set_waker(&self, wake: Arc<dyn Fn() + Send + Sync>);
 
-    /// Reads and writes what is possible, and has commands executed. Returns the events to wait for,
-    /// or `None` at the end.
-    fn advance(&mut self, ready: PollFlags, workers: &Arc<Workers>) -> Option<PollFlags>;
+    /// Reads, executes commands, and writes. `ready` are the events that have occurred.
+    fn serve(self: Arc<Self>, ready: PollFlags, worker: &mut Worker);
+
+    /// Starts to wait for the client.
+    fn start(&self, pool: &Pool, key: u64) -> io::Result<()>;
+
+    /// Lets other threads serve the client, because its command takes long.
+    fn lend(&self, pool: &Pool, key: u64);
 }
 
-/// The I/O thread, which runs while there are clients, and the threads that execute commands.
+/// The threads of a server, which run while there are clients.
 #[derive(Default)]
 pub(crate) struct Engine {
-    running: Mutex<Option<Arc<Mailbox>>>,
+    running: Mutex<Option<Arc<Pool>>>,
     stopped: Condvar,
-    workers: Arc<Workers>,
-}
-
-/// Messages to the I/O thread.
-struct Mailbox {
-    letters: Mutex<Letters>,
-    is_woken: AtomicBool,
-    wake: UnixStream,
-}
-
-#[derive(Default)]
-struct Letters {
-    clients: Vec<Box<dyn Served>>,
-    woken: Vec<u64>,
-}
-
-impl Mailbox {
-    fn wake(&self) {
-        if !self.is_woken.swap(true, Ordering::AcqRel) {
-            // The buffer is empty, so that this does not block; the thread reads it before it waits.
-            let _ = (&self.wake).write(&[0]);
-        }
-    }
 }
 
 impl Engine {
-    /// Serves a client. Starts the I/O thread if necessary.
-    pub(crate) fn add(self: &Arc<Self>, client: Box<dyn Served>) -> io::Result<()> {
+    /// Serves a client. Starts a thread if necessary.
+    pub(super) fn add(self: &Arc<Self>, client: Arc<dyn Served>) -> io::Result<()> {
         let mut running = lock(&self.running);
-        if let Some(mailbox) = &*running {
-            lock(&mailbox.letters).clients.push(client);
-            mailbox.wake();
-            return Ok(());
+        let pool = match &*running {
+            Some(pool) => Arc::clone(pool),
+            None => {
+                let pool = Pool::start(self)?;
+                *running = Some(Arc::clone(&pool));
+                pool
+            }
+        };
+        // While the lock is held: the pool does not end before it has this client.
+        let key = pool.insert(Arc::clone(&client));
+        drop(running);
+        let added = pool.begin(key, &client);
+        if added.is_err() {
+            pool.remove(key);
         }
-        let (wake, woken) = UnixStream::pair()?;
-        woken.set_nonblocking(true)?;
-        let letters = Letters { clients: vec![client], woken: Vec::new() };
-        let mailbox = Arc::new(Mailbox {
-            letters: Mutex::new(letters),
-            is_woken: AtomicBool::new(false),
-            wake,
-        });
-        let (engine, to) = (Arc::clone(self), Arc::clone(&mailbox));
-        let thread = thread::Builder::new().name("qmp-io".to_owned()).stack_size(STACK_SIZE);
-        thread.spawn(move || engine.run(&to, &woken))?;
-        *running = Some(mailbox);
-        Ok(())
+        added
     }
 
     /// Waits until all clients have gone, at most for `within`.
@@ -97,92 +108,290 @@ impl Engine {
         }
     }
 
-    fn run(&self, mailbox: &Arc<Mailbox>, mut woken: &UnixStream) {
-        let mut clients = Clients::default();
-        loop {
-            let Letters { clients: new, woken: numbers } =
-                std::mem::take(&mut *lock(&mailbox.letters));
-            new.into_iter().for_each(|client| clients.add(client, mailbox));
-            let added = std::mem::take(&mut clients.added);
-            for number in added.into_iter().chain(numbers) {
-                clients.advance(number, PollFlags::empty(), &self.workers);
-            }
-            if clients.served.is_empty() && self.try_stop(mailbox) {
-                return;
-            }
-            let has_letters = clients.wait(woken, &self.workers);
-            if has_letters {
-                let _ = woken.read(&mut [0; 16]);
-                // Stored before the letters are taken: a later one writes again.
-                mailbox.is_woken.store(false, Ordering::Release);
-            }
-        }
-    }
-
-    /// Ends the thread unless a client has been added.
-    fn try_stop(&self, mailbox: &Mailbox) -> bool {
-        let mut running = lock(&self.running);
-        let is_idle = lock(&mailbox.letters).clients.is_empty();
+    fn stop_if_idle(&self, running: &mut Option<Arc<Pool>>) {
+        let is_idle = running.as_ref().is_some_and(|pool| lock(&pool.clients).by_key.is_empty());
         if is_idle {
-            *running = None;
+            if let Some(pool) = running.take() {
+                pool.has_ended.store(true, Ordering::Release);
+                pool.wake();
+            }
             self.stopped.notify_all();
         }
-        is_idle
     }
+}
+
+/// Threads and their clients.
+pub(super) struct Pool {
+    engine: Arc<Engine>,
+    poller: Poller,
+    clients: Mutex<Clients>,
+    /// The keys of clients that have something to do without having sent anything.
+    changed: Mutex<Vec<u64>>,
+    pub(super) lane: Lane,
+    pub(super) backlog: Backlog,
+    threads: AtomicUsize,
+    /// The number of threads that neither execute a command nor stay with a client.
+    free: AtomicUsize,
+    staying: AtomicUsize,
+    pub(super) watch: Watch,
+    /// The number of threads that wait without looking at the watched ones.
+    sleepers: AtomicUsize,
+    has_ended: AtomicBool,
+    is_woken: AtomicBool,
+    wake: UnixStream,
+    woken: UnixStream,
 }
 
 #[derive(Default)]
 struct Clients {
-    served: HashMap<u64, (Box<dyn Served>, PollFlags)>,
-    added: Vec<u64>,
+    by_key: HashMap<u64, Arc<dyn Served>>,
     next: u64,
 }
 
-impl Clients {
-    fn add(&mut self, client: Box<dyn Served>, mailbox: &Arc<Mailbox>) {
-        let number = self.next;
-        self.next += 1;
-        let mailbox = Arc::clone(mailbox);
+impl Pool {
+    fn start(engine: &Arc<Engine>) -> io::Result<Arc<Self>> {
+        let (wake, woken) = UnixStream::pair()?;
+        woken.set_nonblocking(true)?;
+        let poller = Poller::new()?;
+        poller.add(WAKE, &woken)?;
+        poller.arm(WAKE, &woken, PollFlags::IN)?;
+        let pool = Arc::new(Self {
+            engine: Arc::clone(engine),
+            poller,
+            clients: Mutex::default(),
+            changed: Mutex::default(),
+            lane: Lane::default(),
+            backlog: Backlog::default(),
+            threads: AtomicUsize::new(0),
+            free: AtomicUsize::new(0),
+            staying: AtomicUsize::new(0),
+            watch: Watch::default(),
+            sleepers: AtomicUsize::new(0),
+            has_ended: AtomicBool::new(false),
+            is_woken: AtomicBool::new(false),
+            wake,
+            woken,
+        });
+        pool.spawn()?;
+        Ok(pool)
+    }
+
+    fn insert(&self, client: Arc<dyn Served>) -> u64 {
+        let mut clients = lock(&self.clients);
+        let key = clients.next;
+        clients.next += 1;
+        clients.by_key.insert(key, client);
+        key
+    }
+
+    fn begin(self: &Arc<Self>, key: u64, client: &Arc<dyn Served>) -> io::Result<()> {
+        self.poller.add(key, client.fd())?;
+        let pool = Arc::downgrade(self);
         client.set_waker(Arc::new(move || {
-            lock(&mailbox.letters).woken.push(number);
-            mailbox.wake();
+            if let Some(pool) = pool.upgrade() {
+                pool.call(key);
+            }
         }));
-        self.served.insert(number, (client, PollFlags::empty()));
-        self.added.push(number);
+        client.start(self, key)
     }
 
-    fn advance(&mut self, number: u64, ready: PollFlags, workers: &Arc<Workers>) {
-        let Some((client, interest)) = self.served.get_mut(&number) else { return };
-        match client.advance(ready, workers) {
-            Some(flags) => *interest = flags,
-            None => drop(self.served.remove(&number)),
+    /// Makes a thread serve a client, which has something to do without having sent anything.
+    pub(super) fn call(&self, key: u64) {
+        lock(&self.changed).push(key);
+        self.wake();
+    }
+
+    /// Waits until events have occurred on a client's socket, or its end, and then serves it once.
+    pub(super) fn arm(&self, key: u64, fd: BorrowedFd<'_>, wanted: PollFlags) -> io::Result<()> {
+        self.poller.arm(key, fd, wanted)
+    }
+
+    /// Removes a client whose connection has ended. If it was the last one, ends the threads.
+    pub(super) fn remove(&self, key: u64) {
+        let mut running = lock(&self.engine.running);
+        let removed = lock(&self.clients).by_key.remove(&key);
+        if let Some(client) = &removed {
+            self.poller.remove(key, client.fd());
+            self.engine.stop_if_idle(&mut running);
+        }
+        drop(running);
+        drop(removed);
+    }
+
+    /// Makes a free thread look at clients that have changed, and into the backlog.
+    pub(super) fn wake(&self) {
+        if !self.is_woken.swap(true, Ordering::AcqRel) {
+            // The buffer is empty, so that this does not block; a thread reads it before it looks.
+            let _ = (&self.wake).write(&[0]);
         }
     }
 
-    /// Waits until a client is ready, and serves those that are. Returns whether there are letters.
-    fn wait(&mut self, woken: &UnixStream, workers: &Arc<Workers>) -> bool {
-        let mut numbers = Vec::with_capacity(self.served.len());
-        let mut fds = Vec::with_capacity(self.served.len() + 1);
-        fds.push(PollFd::from_borrowed_fd(woken.as_fd(), PollFlags::IN));
-        for (number, (client, interest)) in &self.served {
-            numbers.push(*number);
-            fds.push(PollFd::from_borrowed_fd(client.fd(), *interest));
+    /// Takes a thread out of the free ones, if others remain or can be started.
+    pub(super) fn try_occupy(self: &Arc<Self>) -> bool {
+        let take_one = |free: usize| if free > 1 { Some(free - 1) } else { None };
+        loop {
+            let taken = self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, take_one);
+            if taken.is_ok() {
+                return true;
+            }
+            if self.spawn().is_err() {
+                // Without any other thread, this one has to do it.
+                let is_alone = self.threads.load(Ordering::Acquire) == 1;
+                if is_alone {
+                    self.free.fetch_sub(1, Ordering::AcqRel);
+                }
+                return is_alone;
+            }
         }
-        if poll(&mut fds, None).is_err() {
-            // Interrupted, or the system lacks memory.
-            thread::sleep(Duration::from_millis(1));
-            return false;
+    }
+
+    /// Makes a thread a free one again.
+    pub(super) fn release(&self) {
+        self.free.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Lets a thread stay with a client, unless many do already.
+    pub(super) fn try_stay(&self) -> bool {
+        let add_one = |staying| if staying < MAX_STAYING { Some(staying + 1) } else { None };
+        self.staying.fetch_update(Ordering::AcqRel, Ordering::Acquire, add_one).is_ok()
+    }
+
+    pub(super) fn stop_staying(&self) {
+        self.staying.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Has the commands of a client watched that a thread stays with.
+    pub(super) fn try_watch(&self, key: u64) -> Option<usize> {
+        let note = self.watch.begin(key);
+        if note.is_some() {
+            self.wake_sleepers();
         }
-        let has_letters = !fds[0].revents().is_empty();
-        let ready: Vec<(u64, PollFlags)> = numbers
-            .into_iter()
-            .zip(fds[1..].iter().map(PollFd::revents))
-            .filter(|(_, ready)| !ready.is_empty())
-            .collect();
-        drop(fds);
-        for (number, ready) in ready {
-            self.advance(number, ready, workers);
+        note
+    }
+
+    /// Makes the threads look at intervals that wait for longer, one after the other.
+    fn wake_sleepers(&self) {
+        if self.sleepers.load(Ordering::SeqCst) > 0 {
+            self.wake();
         }
-        has_letters
+    }
+
+    /// Has a job executed by the next thread that is free.
+    pub(super) fn postpone(&self, job: Job) {
+        self.backlog.push(job);
+        self.wake();
+    }
+
+    fn spawn(self: &Arc<Self>) -> io::Result<()> {
+        if self.threads.fetch_add(1, Ordering::AcqRel) >= MAX_THREADS {
+            self.threads.fetch_sub(1, Ordering::AcqRel);
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        let pool = Arc::clone(self);
+        let thread = thread::Builder::new().name("qmp-server".to_owned()).stack_size(STACK_SIZE);
+        self.free.fetch_add(1, Ordering::AcqRel);
+        let spawned = thread.spawn(move || pool.run());
+        if spawned.is_err() {
+            self.free.fetch_sub(1, Ordering::AcqRel);
+            self.threads.fetch_sub(1, Ordering::AcqRel);
+        }
+        spawned.map(drop)
+    }
+
+    fn run(self: Arc<Self>) {
+        let mut worker = Worker::new(Arc::clone(&self));
+        let mut idle = Duration::ZERO;
+        loop {
+            if self.has_ended.load(Ordering::Acquire) {
+                // All threads end, one after the other.
+                self.free.fetch_sub(1, Ordering::AcqRel);
+                self.threads.fetch_sub(1, Ordering::AcqRel);
+                self.wake();
+                return;
+            }
+            worker.execute_backlog();
+            if let Some(key) = self.next_changed() {
+                self.serve(key, PollFlags::empty(), &mut worker);
+                continue;
+            }
+            match self.wait() {
+                Ok((Some((WAKE, _)), _)) => self.take_wake(),
+                Ok((Some((key, ready)), _)) => {
+                    idle = Duration::ZERO;
+                    self.serve(key, ready, &mut worker);
+                }
+                Ok((None, waited)) => {
+                    idle += waited;
+                    self.look_for_slow_commands();
+                    if idle >= IDLE_TIME && self.try_leave() {
+                        return;
+                    }
+                }
+                // Interrupted, or the system lacks memory.
+                Err(_) => thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+
+    /// Waits for a client. Without one, returns the time that has passed.
+    fn wait(&self) -> io::Result<(Option<Ready>, Duration)> {
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        if self.watch.is_active() {
+            self.sleepers.fetch_sub(1, Ordering::SeqCst);
+            return Ok((self.poller.wait(Some(watch::INTERVAL))?, watch::INTERVAL));
+        }
+        // The last free thread stays.
+        let is_last = self.free.load(Ordering::Acquire) == 1;
+        let ready = self.poller.wait(if is_last { None } else { Some(IDLE_TIME) });
+        self.sleepers.fetch_sub(1, Ordering::SeqCst);
+        Ok((ready?, IDLE_TIME))
+    }
+
+    fn serve(&self, key: u64, ready: PollFlags, worker: &mut Worker) {
+        let client = lock(&self.clients).by_key.get(&key).map(Arc::clone);
+        if let Some(client) = client {
+            worker.begin(key);
+            client.serve(ready, worker);
+            worker.end();
+        }
+    }
+
+    fn look_for_slow_commands(&self) {
+        for key in self.watch.look(Instant::now()) {
+            let client = lock(&self.clients).by_key.get(&key).map(Arc::clone);
+            if let Some(client) = client {
+                client.lend(self, key);
+            }
+        }
+    }
+
+    fn next_changed(&self) -> Option<u64> {
+        let mut changed = lock(&self.changed);
+        let key = changed.pop();
+        if !changed.is_empty() {
+            drop(changed);
+            self.wake();
+        }
+        key
+    }
+
+    fn take_wake(&self) {
+        let _ = (&self.woken).read(&mut [0; 16]);
+        // Stored before the thread looks: a later change writes again.
+        self.is_woken.store(false, Ordering::Release);
+        let _ = self.poller.arm(WAKE, &self.woken, PollFlags::IN);
+        if self.watch.is_active() {
+            self.wake_sleepers();
+        }
+    }
+
+    /// Ends a thread that has had nothing to do, unless it is the last free one.
+    fn try_leave(&self) -> bool {
+        let take_one = |free: usize| if free > 1 { Some(free - 1) } else { None };
+        let taken = self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, take_one);
+        if taken.is_ok() {
+            self.threads.fetch_sub(1, Ordering::AcqRel);
+        }
+        taken.is_ok()
     }
 }

@@ -1,34 +1,25 @@
-//! Serving on threads: one does the I/O of all clients, and others execute commands.
+//! Serving on threads, of which each reads, executes commands, and writes.
 
+mod client;
 pub(crate) mod engine;
-mod workers;
+mod lane;
+mod poller;
+mod watch;
+mod worker;
 
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-use self::engine::Served;
-use self::workers::Workers;
+use self::client::Client;
 use crate::close_reason::CloseReason;
-use crate::connection::Connection;
-use crate::peer::Peer;
 use crate::server::Server;
 use crate::socket::{self, Socket};
-
-/// The maximum number of bytes to read at a time.
-const CHUNK_SIZE: usize = 16 << 10;
-
-/// The maximum number of bytes to read at a time of a message that is [`HUGE`] already, so that others
-/// do not wait for it.
-const SMALL_CHUNK_SIZE: usize = 8 << 10;
-
-/// The size in bytes from which an unfinished message is huge.
-const HUGE: usize = 256 << 10;
 
 /// The time that a server that has ended gives its clients to read the remaining output. Without it,
 /// the reply to `quit` would be lost if the process exits next.
@@ -49,7 +40,7 @@ impl<M: Send + 'static> Server<M> {
         Ok(end.recv().unwrap_or(CloseReason::Client))
     }
 
-    /// Serves one client on background threads. All clients share a thread for their I/O.
+    /// Serves one client on background threads, which all clients share.
     ///
     /// # Errors
     /// Returns an error if a thread cannot be spawned.
@@ -101,8 +92,7 @@ impl<M: Send + 'static> Server<M> {
 
     fn add(&self, socket: Socket, ended: Option<mpsc::Sender<CloseReason>>) -> io::Result<()> {
         let connection = self.connect_as(socket.identity().clone());
-        let client = Client { connection, socket: Arc::new(socket), ended };
-        self.shared().engine().add(Box::new(client))
+        self.shared().engine().add(Arc::new(Client::new(connection, socket, ended)))
     }
 
     fn accept(
@@ -139,117 +129,4 @@ impl<M: Send + 'static> Server<M> {
         self.shared().engine().wait_idle(SHUTDOWN_TIMEOUT);
         Ok(())
     }
-}
-
-/// A client that the engine serves.
-struct Client<M: Send + 'static> {
-    connection: Connection<M>,
-    socket: Arc<Socket>,
-    /// Gets the reason for the end.
-    ended: Option<mpsc::Sender<CloseReason>>,
-}
-
-impl<M: Send + 'static> Served for Client<M> {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-
-    fn set_waker(&self, wake: Arc<dyn Fn() + Send + Sync>) {
-        self.connection.on_change(move || wake());
-    }
-
-    fn advance(&mut self, ready: PollFlags, workers: &Arc<Workers>) -> Option<PollFlags> {
-        if ready.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
-            self.read(ready);
-        }
-        self.execute_pending(workers);
-        self.write();
-        // There may be room for more replies.
-        self.execute_pending(workers);
-        let mut interest = PollFlags::empty();
-        interest.set(PollFlags::OUT, self.connection.has_output());
-        match self.connection.closed() {
-            Some(reason) if interest.is_empty() => {
-                socket::close_gently(&*self.socket);
-                self.ended.take().into_iter().for_each(|ended| drop(ended.send(reason.clone())));
-                None
-            }
-            _ => {
-                interest.set(PollFlags::IN, self.connection.wants_input());
-                Some(interest)
-            }
-        }
-    }
-}
-
-impl<M: Send + 'static> Client<M> {
-    fn read(&mut self, ready: PollFlags) {
-        if !self.connection.wants_input() {
-            // The client has gone, so that nothing can be sent to it either.
-            if ready.intersects(PollFlags::HUP | PollFlags::ERR) {
-                self.hang_up();
-            }
-            return;
-        }
-        let is_huge = self.connection.peer().session().unfinished_bytes() >= HUGE;
-        let mut bytes = [0; CHUNK_SIZE];
-        let length = if is_huge { SMALL_CHUNK_SIZE } else { CHUNK_SIZE };
-        match socket::read(&*self.socket, &mut bytes[..length]) {
-            Ok((0, _)) => self.connection.end_input(),
-            Ok((count, descriptors)) => {
-                self.connection
-                    .peer()
-                    .session()
-                    .receive_with_descriptors(&bytes[..count], descriptors);
-            }
-            Err(error) if socket::is_not_ready(&error) => {}
-            Err(_) => self.hang_up(),
-        }
-    }
-
-    fn write(&mut self) {
-        if write_output(self.connection.peer(), &self.socket).is_err() {
-            self.hang_up();
-        }
-    }
-
-    fn hang_up(&mut self) {
-        let mut session = self.connection.peer().session();
-        session.close(CloseReason::Client);
-        drop(session.take_output());
-    }
-
-    fn execute_pending(&mut self, workers: &Arc<Workers>) {
-        while let Some(request) = self.connection.next_request() {
-            let shared = Arc::clone(self.connection.shared());
-            let peer = Arc::clone(self.connection.peer());
-            let socket = Arc::clone(&self.socket);
-            // Out-of-band commands do not wait for those in the lane.
-            let in_order =
-                !request.ticket.is_out_of_band() && shared.dispatch().is_borrowing(&request.name);
-            let job = Box::new(move || {
-                shared.execute(&peer, request);
-                // The I/O thread sends the rest, and notices errors.
-                let _ = write_output(&peer, &socket);
-            });
-            match in_order {
-                true => workers.submit_in_order(job),
-                false => workers.submit(job),
-            }
-        }
-    }
-}
-
-/// Sends as much output as the socket takes.
-fn write_output(peer: &Peer, socket: &Socket) -> io::Result<()> {
-    let mut session = peer.session();
-    while !session.output().is_empty() {
-        match socket::write(socket, session.output()) {
-            Ok(count) => session.sent(count),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

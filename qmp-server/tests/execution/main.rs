@@ -8,3 +8,4 @@ mod limits;
 mod order;
 mod sockets;
 mod vmm;
+mod writing;

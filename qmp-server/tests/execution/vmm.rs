@@ -35,6 +35,8 @@ commands! {
     Abort = "abort" -> Empty;
     Count = "count" -> i64;
     Ping = "ping" -> Empty;
+    Announce { number: u32 } = "announce" -> Empty;
+    Touch = "touch" -> Empty;
     Panic { kind: String } = "panic" -> Empty;
     PanicBorrowing = "panic-borrowing" -> Empty;
     PanicAsync = "panic-async" -> Empty;
@@ -98,6 +100,8 @@ pub(crate) fn schema() -> String {
         command("abort", "0", "0"),
         command("count", "0", "int"),
         command("ping", "0", "0"),
+        command("announce", "4", "0"),
+        command("touch", "0", "0"),
         command("panic", "2", "0"),
         command("panic-borrowing", "0", "0"),
         command("panic-async", "0", "0"),
@@ -166,6 +170,20 @@ pub(crate) fn router() -> Router<Vm> {
             Ok(vm.commands)
         })
         .deferred(|_: &MachineHandle<Vm>, _: Ping, reply: Reply<Ping>| reply.send(Ok(Empty {})))
+        .deferred(|_: &MachineHandle<Vm>, command: Announce, reply: Reply<Announce>| {
+            // Late, with an event immediately before the reply and one immediately after it.
+            thread::spawn(move || {
+                let events = reply.call().events();
+                events.emit(&Tick { number: command.number });
+                reply.send(Ok(Empty {}));
+                events.emit(&Tick { number: command.number + 1 });
+            });
+        })
+        .deferred(|machine: &MachineHandle<Vm>, _: Touch, reply: Reply<Touch>| {
+            // This blocks while another handler has the machine.
+            machine.with(|vm, _| vm.commands += 1);
+            reply.send(Ok(Empty {}));
+        })
         .command(|_: &mut Vm, _: Quit, context: &mut Context| {
             context.end();
             Ok(Empty {})

@@ -16,6 +16,8 @@
 //! [deferred](crate::Router::deferred) ones are executed by the client's task, and so must not block;
 //! those that take their time should be [asynchronous](crate::Router::asynchronous).
 
+mod link;
+
 use std::any::Any;
 use std::io;
 use std::pin::Pin;
@@ -23,11 +25,12 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use ::tokio::io::{AsyncRead, AsyncWrite};
 use ::tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
-use ::tokio::{io::Interest, net::UnixListener, net::UnixStream};
+use ::tokio::net::{UnixListener, UnixStream};
 
+use self::link::{Link, Received};
 use crate::client::Identity;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
@@ -36,6 +39,9 @@ use crate::sync::lock;
 
 /// The maximum number of bytes to read at a time.
 const CHUNK_SIZE: usize = 8 << 10;
+
+/// The number of bytes to read unless more are expected.
+const SMALL_CHUNK_SIZE: usize = 1 << 10;
 
 /// The number of reads after which other tasks get their turn.
 const MAX_READS: usize = 16;
@@ -157,12 +163,15 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let waker = Arc::new(Mutex::new(Waker::noop().clone()));
-    let wake = Arc::clone(&waker);
-    connection.on_change(move || {
-        let waker = lock(&wake).clone();
+    let to_wake = Arc::clone(&waker);
+    let wake = move || {
+        let waker = lock(&to_wake).clone();
         waker.wake();
-    });
-    let mut client = Client { connection, stream, waker };
+    };
+    let link = Link::new(stream);
+    connection.peer().set_owner(Arc::new(wake), link.writer());
+    connection.peer().notify();
+    let mut client = Client { connection, link, waker, expects_more: false };
     std::future::poll_fn(|cx| client.poll(cx)).await
 }
 
@@ -189,14 +198,18 @@ fn identity(stream: &dyn Any) -> Identity {
 /// A client and its stream.
 struct Client<M: Send + 'static, S> {
     connection: Connection<M>,
-    stream: S,
+    link: Link<S>,
     /// Wakes the task when the connection changes.
     waker: Arc<Mutex<Waker>>,
+    /// Whether the last read has filled its buffer.
+    expects_more: bool,
 }
 
 impl<M: Send + 'static, S: AsyncRead + AsyncWrite + Unpin + 'static> Client<M, S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         lock(&self.waker).clone_from(cx.waker());
+        // Commands that have waited for a late reply, which has been sent already.
+        self.execute_pending();
         for _ in 0..MAX_READS {
             let written = self.poll_write(cx);
             if matches!(written, Poll::Ready(Err(_))) {
@@ -207,7 +220,7 @@ impl<M: Send + 'static, S: AsyncRead + AsyncWrite + Unpin + 'static> Client<M, S
                     return Poll::Pending;
                 }
                 if !self.connection.has_output() {
-                    self.close_gently();
+                    self.link.close_gently();
                     return Poll::Ready(reason);
                 }
                 continue;
@@ -223,80 +236,62 @@ impl<M: Send + 'static, S: AsyncRead + AsyncWrite + Unpin + 'static> Client<M, S
         Poll::Pending
     }
 
+    fn execute_pending(&self) {
+        let _attention = self.connection.peer().attend();
+        self.connection.execute_pending();
+    }
+
     /// Writes the output. Returns `Pending` if some is left.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let peer = Arc::clone(self.connection.peer());
+        let _attention = peer.attend();
         while self.connection.has_output() {
             let mut is_pending = false;
-            self.connection.send(|bytes| {
-                match Pin::new(&mut self.stream).poll_write(cx, bytes) {
-                    Poll::Ready(Ok(0)) => Err(io::ErrorKind::WriteZero.into()),
-                    Poll::Ready(written) => written,
-                    Poll::Pending => {
-                        is_pending = true;
-                        Ok(0)
-                    }
+            self.connection.send(|bytes| match self.link.poll_write(cx, bytes) {
+                Poll::Ready(Ok(0)) => Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(written) => written,
+                Poll::Pending => {
+                    is_pending = true;
+                    Ok(0)
                 }
             })?;
             if is_pending {
                 return Poll::Pending;
             }
         }
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.link.poll_flush(cx)
     }
 
-    /// Reads once. Returns `Pending` if the stream is not ready.
+    /// Reads once, and executes what has arrived. Returns `Pending` if the stream is not ready.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        #[cfg(unix)]
-        if let Some(stream) = (&self.stream as &dyn Any).downcast_ref::<UnixStream>() {
-            return poll_read_with_descriptors(stream, cx, &self.connection);
+        // Most messages are small, and clearing a large buffer for each takes time.
+        match self.expects_more {
+            true => self.poll_read_into(cx, &mut [0; CHUNK_SIZE]),
+            false => self.poll_read_into(cx, &mut [0; SMALL_CHUNK_SIZE]),
         }
-        let mut bytes = [0; CHUNK_SIZE];
-        let mut buffer = ReadBuf::new(&mut bytes);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-        match buffer.filled() {
-            [] => self.connection.end_input(),
-            received => self.connection.receive(received),
-        }
-        Poll::Ready(Ok(()))
     }
 
-    fn close_gently(&self) {
-        #[cfg(unix)]
-        {
-            let stream = &self.stream as &dyn Any;
-            if let Some(stream) = stream.downcast_ref::<UnixStream>() {
-                crate::socket::close_gently(stream);
-            } else if let Some(stream) = stream.downcast_ref::<TcpStream>() {
-                crate::socket::close_gently(stream);
+    fn poll_read_into(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<()>> {
+        let peer = Arc::clone(self.connection.peer());
+        let _attention = peer.attend();
+        let Received { count, descriptors } = ready!(self.link.poll_read(cx, bytes))?;
+        self.expects_more = count == bytes.len();
+        match &bytes[..count] {
+            [] => self.connection.end_input(),
+            #[cfg(unix)]
+            received => self.connection.receive_with_descriptors(received, descriptors),
+            #[cfg(not(unix))]
+            received => {
+                let _: Vec<_> = descriptors;
+                self.connection.receive(received);
             }
         }
+        Poll::Ready(Ok(()))
     }
 
     fn hang_up(&self) {
         let mut session = self.connection.peer().session();
         session.close(CloseReason::Client);
         drop(session.take_output());
-    }
-}
-
-#[cfg(unix)]
-fn poll_read_with_descriptors<M: Send + 'static>(
-    stream: &UnixStream,
-    cx: &mut Context<'_>,
-    connection: &Connection<M>,
-) -> Poll<io::Result<()>> {
-    let mut bytes = [0; CHUNK_SIZE];
-    loop {
-        ready!(stream.poll_read_ready(cx))?;
-        let read = stream.try_io(Interest::READABLE, || crate::socket::read(stream, &mut bytes));
-        match read {
-            Ok((0, _)) => connection.end_input(),
-            Ok((count, descriptors)) => {
-                connection.receive_with_descriptors(&bytes[..count], descriptors);
-            }
-            Err(error) if crate::socket::is_not_ready(&error) => continue,
-            Err(error) => return Poll::Ready(Err(error)),
-        }
-        return Poll::Ready(Ok(()));
     }
 }
