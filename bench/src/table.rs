@@ -186,7 +186,9 @@ impl Rows<'_> {
         let first = self.rows.iter().find(|(entry, _)| entry.side == Side::Floor);
         let floors = first.map(|(entry, _)| entry.client).into_iter().chain(entry.over);
         let ratios = floors.filter(|floor| *floor != entry.client).filter_map(|floor| {
-            Some(format!("{:.2} {floor}", self.cost(median, self.of_client(floor)?)))
+            let cost = self.cost(median, self.of_client(floor)?);
+            // A floor without threads, for instance, is not a measure.
+            cost.is_finite().then(|| format!("{cost:.2} {floor}"))
         });
         ratios.collect::<Vec<_>>().join(", ")
     }
