@@ -205,6 +205,18 @@ impl<L: Link, C: Clock> Driver<L, C> {
         self.woken.drain(..).for_each(Waker::wake);
     }
 
+    /// Frees the buffers of a connection that has not been used since the handshake: no period ends
+    /// in which that would be done.
+    fn release_idle(&mut self) {
+        let mut state = self.shared.lock();
+        if state.connection.is_idle() {
+            state.release();
+            drop(state);
+            self.input.release(0);
+            self.writer.output.release(0);
+        }
+    }
+
     fn wait(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
         let at = self.deadline?;
         // The timer decides that it is time, not another look at the clock.
@@ -238,6 +250,9 @@ impl<L: Link, C: Clock> Driver<L, C> {
             let due = expired.take_if(|_| !received || taken >= SHARE);
             if !received && due.is_none() && !is_due {
                 self.late_turns = 0;
+                if self.rest.at().is_none() {
+                    self.release_idle();
+                }
                 return Poll::Pending;
             }
             self.turn(cx, received, due);
