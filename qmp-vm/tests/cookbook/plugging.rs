@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use qmp_client::qmp::commands::{
-    Cont, QomGet, QueryBlock, QueryChardev, QueryCpusFast, QueryMemoryDevices, QueryMemorySizeSummary, Stop,
+    Cont, QueryBlock, QueryChardev, QueryCpusFast, QueryMemoryDevices, QueryMemorySizeSummary, Stop,
 };
 use qmp_client::qmp::types::MemoryDeviceInfo;
 use qmp_vm::{Unplugged, Workflows};
@@ -256,7 +256,7 @@ live! { qemu,
         let address = vm.address();
         let command = typed_device::run(&address, "data", "disk0", None).unwrap().unwrap();
         assert_eq!(command.properties["drive"], "data");
-        let get = |name| vm.test.execute(QomGet::new("/machine/peripheral/disk0", name)).unwrap();
+        let get = |name| vm.test.execute(qmp_client::qmp::commands::QomGet::new("/machine/peripheral/disk0", name)).unwrap();
         assert_eq!(get("serial"), "disk0");
         assert_eq!(get("write-cache"), "on");
         let kind = vm.test.device_capabilities("virtio-blk-pci").unwrap().unwrap();
