@@ -67,6 +67,7 @@ pages! {
     Fleets = "fleets.md"
     OwnSchema = "own-schema.md"
     Server = "server.md"
+    Costs = "costs.md"
     FromQapi = "from-qapi.md"
     FromQemuQmp = "from-qemu-qmp.md"
     Ports = "ports.md"
