@@ -13,7 +13,7 @@
 
 use std::any::Any;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -434,7 +434,9 @@ impl runtime::Clock for Clock {
         }
         self.waker = Some(cx.waker().clone());
         loop {
-            ready!(sleep.as_mut().poll(cx));
+            // A task that has used up its budget would be sent away before the timer is set, as if it
+            // had been.
+            ready!(pin!(::tokio::task::unconstrained(sleep.as_mut())).poll(cx));
             if sleep.deadline() >= at {
                 (self.sleep, self.waker) = (None, None);
                 return Poll::Ready(());

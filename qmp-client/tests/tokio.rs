@@ -202,6 +202,55 @@ async fn connect(stream: UnixStream) -> Client {
     Client::over(stream, &Options::new()).await.unwrap()
 }
 
+/// A task that does more than one thing may have used up its budget when it polls the driver. No timer
+/// was set then, and it was never tried again.
+#[test]
+fn a_deadline_holds_in_a_task_that_has_used_up_its_budget() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let script = |peer: &mut Peer| {
+        peer.greet();
+        peer.expect("query-status");
+        peer.expect("query-status");
+        assert_eq!(peer.command(), Value::Null);
+    };
+    let server = std::thread::spawn(move || Peer::play(theirs, script));
+    runtime().block_on(async {
+        let stream = tokio::net::UnixStream::from_std(ours).unwrap();
+        let (connecting, driver) = over(stream, &Options::new());
+        let is_busy = std::cell::Cell::new(false);
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+        sender.send(()).unwrap();
+        let busy = std::future::poll_fn(|cx| {
+            if is_busy.take() {
+                while receiver.poll_recv(cx).is_ready() {
+                    sender.send(()).unwrap();
+                }
+            }
+            Poll::<()>::Pending
+        });
+        let program = async {
+            let client = connecting.await.unwrap();
+            // The timer of the greeting is reset, and fires.
+            let error = client.call(status()).within(SOON).execute().await.unwrap_err();
+            assert!(error.is_timeout(), "{error:?}");
+            let mut call = pin!(client.call(status()).within(SOON).execute());
+            assert!(poll_times(call.as_mut(), 1).await.is_none());
+            is_busy.set(true);
+            call.await.unwrap_err()
+        };
+        let error = tokio::select! {
+            biased;
+            () = busy => unreachable!(),
+            () = driver => panic!("the connection has ended"),
+            error = program => error,
+            () = tokio::time::sleep(PATIENCE) => panic!("the deadline has passed"),
+        };
+        assert!(error.is_timeout(), "{error:?}");
+    });
+    server.join().unwrap();
+}
+
 /// A command that follows `close` was sent, and answered, as long as the driver had not closed the
 /// connection.
 #[test]
