@@ -153,6 +153,37 @@ fn a_ticket_after_one_that_did_not_fit_is_sent() {
     );
 }
 
+/// A reply shows that the one before it was lost in garbage. Whoever waits for that is told at once, not
+/// at the deadline.
+#[test]
+fn a_lost_reply_is_known_when_the_next_one_arrives() {
+    let (read, garbage_read) = mpsc::channel();
+    with_client(
+        move |peer| {
+            peer.expect("first");
+            let id = peer.expect("second");
+            peer.send("nonsense");
+            garbage_read.recv_timeout(PATIENCE).unwrap();
+            peer.succeed(&id, json!({}));
+            let id = peer.expect("third");
+            peer.succeed(&id, json!({}));
+        },
+        |client| {
+            let first = client.send(command("first")).unwrap();
+            let second = client.send(command("second")).unwrap();
+            // The garbage is read before the reply, which is decoded in place.
+            assert!(!first.arrives_within(SOON));
+            read.send(()).unwrap();
+            second.receive().unwrap();
+            let begin = Instant::now();
+            assert!(first.arrives_within(PATIENCE));
+            assert!(begin.elapsed() < PATIENCE / 2, "{:?}", begin.elapsed());
+            assert!(first.receive().is_err());
+            client.execute(command("third")).unwrap();
+        },
+    );
+}
+
 /// The predicate of `until` is the caller's code, and runs without a lock.
 #[test]
 fn the_predicate_of_until_may_use_the_client() {

@@ -317,6 +317,10 @@ impl Shared {
         let (mut turns, mut late_turns) = (0_u64, 0);
         let mut state = self.lock();
         loop {
+            // A reply that was decoded in place may have shown that others are lost.
+            while let Some(finished) = state.connection.next_finished() {
+                state.inbox.deliver(finished, &mut Vec::new());
+            }
             // Again after each examination, during which other threads may have passed on more.
             while wait.collect(&mut state) {
                 state.release(KEPT);
