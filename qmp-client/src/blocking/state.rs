@@ -28,7 +28,8 @@ pub(super) struct State {
     /// Whether several threads have used the connection at once.
     pub(super) is_shared: bool,
     /// Whether the reader reads under the lock, so that bytes are never out of sight of other
-    /// threads. That costs a system call more, which only a wait for a single reply does without.
+    /// threads. That costs a system call more, which waits for a single reply, or for events that
+    /// nothing else takes, do without.
     pub(super) reads_locked: bool,
 }
 

@@ -38,6 +38,7 @@ pub(super) trait Wait {
     fn take_events(&mut self, _: &mut Input, _: Direct, _: EventCapacity) -> Tally {
         Tally::default()
     }
+
     /// Decodes the reply that is waited for, if that is all that has arrived, as if it were
     /// [received](Self::receive). Returns its call: the connection decides whether the reply is taken.
     /// No lock is held, but no other thread can read meanwhile.

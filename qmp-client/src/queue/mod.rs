@@ -69,6 +69,9 @@ impl EventQueue {
         let Some(size) = self.events.drop_oldest() else { return false };
         self.bytes -= size + OVERHEAD;
         self.lagged += 1;
+        if self.events.is_empty() {
+            self.events.clear();
+        }
         true
     }
 
@@ -92,11 +95,11 @@ impl EventQueue {
             return Ok(true);
         }
         self.lent = 0;
+        taken.clear();
         if let Some(lagged) = self.report_lagged() {
             return Err(lagged);
         }
         let Some(first) = self.events.first_size() else { return Ok(false) };
-        taken.clear();
         std::mem::swap(&mut self.events, taken);
         // The first is given out at once.
         self.lent = std::mem::take(&mut self.bytes) - first - OVERHEAD;

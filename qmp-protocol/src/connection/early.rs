@@ -52,6 +52,8 @@ impl Connection {
     /// Takes a reply that [`Input::decode_early`] has decoded out of the same input, with everything
     /// that arrived with it, and returns true. Returns false if the reply must take the slow path;
     /// [`next`](Self::next) returns it.
+    ///
+    /// Other calls may have finished with it: ask [`next_finished`](Self::next_finished) for them.
     #[doc(hidden)]
     #[must_use = "a reply that is not taken has to take the slow path"]
     pub fn take_early(&mut self, id: CallId, input: &mut Input) -> bool {
