@@ -153,8 +153,8 @@ fn a_ticket_after_one_that_did_not_fit_is_sent() {
     );
 }
 
-/// A reply shows that the one before it was lost in garbage. Whoever waits for that is told at once, not
-/// at the deadline.
+/// A reply shows that the one before it was lost in garbage. A thread that waits for that one is told at
+/// once, not at the deadline.
 #[test]
 fn a_lost_reply_is_known_when_the_next_one_arrives() {
     let (read, garbage_read) = mpsc::channel();
@@ -850,7 +850,8 @@ fn deadlines_hold_while_the_peer_reads_nothing() {
                     })
                     .collect();
                 let longest = callers.into_iter().map(|caller| caller.join().unwrap()).max();
-                assert!(longest.unwrap() < SOON * 10, "{longest:?}");
+                // Far less than all of them take one after the other.
+            assert!(longest.unwrap() < SOON * 30, "{longest:?}");
             });
             client.close();
             reader.join().unwrap();
