@@ -851,7 +851,7 @@ fn deadlines_hold_while_the_peer_reads_nothing() {
                     .collect();
                 let longest = callers.into_iter().map(|caller| caller.join().unwrap()).max();
                 // Far less than all of them take one after the other.
-            assert!(longest.unwrap() < SOON * 30, "{longest:?}");
+                assert!(longest.unwrap() < SOON * 30, "{longest:?}");
             });
             client.close();
             reader.join().unwrap();
