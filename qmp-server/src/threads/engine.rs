@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 
+use super::calls::Calls;
 use super::lane::{Backlog, Job, Lane};
 use super::poller::{Poller, Ready};
 use super::watch::{self, Watch};
@@ -126,7 +127,7 @@ pub(super) struct Pool {
     poller: Poller,
     clients: Mutex<Clients>,
     /// The keys of clients that have something to do without having sent anything.
-    changed: Mutex<Vec<u64>>,
+    changed: Calls,
     pub(super) lane: Lane,
     pub(super) backlog: Backlog,
     threads: AtomicUsize,
@@ -159,7 +160,7 @@ impl Pool {
             engine: Arc::clone(engine),
             poller,
             clients: Mutex::default(),
-            changed: Mutex::default(),
+            changed: Calls::default(),
             lane: Lane::default(),
             backlog: Backlog::default(),
             threads: AtomicUsize::new(0),
@@ -197,7 +198,7 @@ impl Pool {
 
     /// Makes a thread serve a client, which has something to do without having sent anything.
     pub(super) fn call(&self, key: u64) {
-        lock(&self.changed).push(key);
+        self.changed.push(key);
         self.wake();
     }
 
@@ -366,13 +367,11 @@ impl Pool {
     }
 
     fn next_changed(&self) -> Option<u64> {
-        let mut changed = lock(&self.changed);
-        let key = changed.pop();
-        if !changed.is_empty() {
-            drop(changed);
+        let (key, has_more) = self.changed.pop()?;
+        if has_more {
             self.wake();
         }
-        key
+        Some(key)
     }
 
     fn take_wake(&self) {
