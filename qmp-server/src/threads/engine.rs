@@ -227,6 +227,14 @@ impl Pool {
         }
     }
 
+    /// Makes another thread look if anything is left: the wake that this thread has taken may have been
+    /// for more than the job that it is about to execute.
+    pub(super) fn pass_on_wake(&self) {
+        if !self.backlog.is_empty() || !self.changed.is_empty() {
+            self.wake();
+        }
+    }
+
     /// Takes a thread out of the free ones, if others remain or can be started.
     pub(super) fn try_occupy(self: &Arc<Self>) -> bool {
         let take_one = |free: usize| if free > 1 { Some(free - 1) } else { None };
