@@ -119,3 +119,28 @@ fn clients_that_come_back_during_a_command_need_no_more_threads() {
     let mut last = front.connect(&held.server).negotiated();
     assert_eq!(last.execute("count", "{}")["return"], 41);
 }
+
+/// The end of a client used to be noticed during a command of a thread that stays with it only if
+/// out-of-band execution was enabled.
+#[test]
+fn a_client_that_leaves_during_its_slow_command_is_gone() {
+    let front = &Front::all()[0];
+    let is_noticed = || {
+        let held = Held::new();
+        let mut client = front.connect(&held.server).negotiated();
+        for _ in 0..20 {
+            client.time("count");
+        }
+        hold(&mut client);
+        drop(client);
+        let start = Instant::now();
+        while held.server.usage().connections > 0 && start.elapsed() < Duration::from_secs(1) {
+            thread::sleep(Duration::from_millis(2));
+        }
+        let is_noticed = held.server.usage().connections == 0;
+        held.release();
+        is_noticed
+    };
+    // Whether a thread stays with a client depends on the time between the commands.
+    assert!((0..10).any(|_| is_noticed()));
+}
