@@ -108,7 +108,6 @@ impl Peer {
 }
 
 #[cfg(all(test, any(unix, feature = "tokio")))]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
