@@ -183,11 +183,18 @@ impl<M: Send + 'static> Connection<M> {
 
     /// Executes the commands that have waited.
     pub(crate) fn execute_pending(&self) {
-        while let Some(request) = self.next_request() {
-            self.shared.execute(&self.peer, request);
+        loop {
+            while let Some(request) = self.next_request() {
+                self.shared.execute(&self.peer, request);
+            }
+            let had_output = self.has_output();
+            // The session may have replied to messages that did not become requests.
+            self.peer.notify();
+            // If this has sent the output, there may be room for the replies to further messages.
+            if !had_output || self.has_output() {
+                return;
+            }
         }
-        // The session may have replied to messages that did not become requests.
-        self.peer.notify();
     }
 }
 

@@ -89,9 +89,12 @@ impl Peer {
         let owner = lock(&self.owner);
         if let Some(write) = &owner.write {
             // The owner gets the same error, and ends the connection.
+            let was_congested = session.is_congested();
             let is_sent = session.write_with(&**write).unwrap_or(false);
             let is_attended = ATTENDED.get() == std::ptr::from_ref(self).addr();
-            let needs_owner = session.take_needs_owner();
+            // The owner may have left messages unprocessed for lack of room.
+            let has_new_room = was_congested && !session.is_congested();
+            let needs_owner = session.take_needs_owner() || has_new_room;
             if is_attended || (is_sent && !needs_owner) {
                 return;
             }
@@ -101,5 +104,48 @@ impl Peer {
         if let Some(wake) = wake {
             wake();
         }
+    }
+}
+
+#[cfg(all(test, any(unix, feature = "tokio")))]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use qmp_types::{Greeting, Timestamp};
+
+    use super::*;
+    use crate::client::Identity;
+    use crate::limits::Limits;
+
+    /// A thread that sends an event sends the replies before it, too. The owner has stopped processing
+    /// messages until there is room, and used not to learn that there was.
+    #[test]
+    fn the_owner_learns_that_another_thread_has_made_room() {
+        let limits = Limits { output_bytes: 1 << 10, ..Limits::default() };
+        let mut session = Session::new(&Greeting::default(), limits);
+        session.receive(b"{'execute': 'qmp_capabilities'}");
+        session.receive("1 ".repeat(20).as_bytes());
+        assert!(session.next_request().is_none() && session.is_congested());
+        let peer = Peer::new(Client::new(0, Identity::default()), session);
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let woken = Arc::clone(&wakes);
+        let wake = move || {
+            woken.fetch_add(1, Ordering::SeqCst);
+        };
+        peer.set_owner(Arc::new(wake), Some(Arc::new(|bytes: &[u8]| Ok(bytes.len()))));
+        let send_event = || {
+            peer.session().event("TICK", None, Timestamp::now());
+            peer.notify();
+            assert!(peer.session().output().is_empty());
+            wakes.load(Ordering::SeqCst)
+        };
+        assert_eq!(send_event(), 1);
+        // Output alone needs no owner.
+        assert_eq!(send_event(), 1);
+        // The owner itself looks in any case.
+        assert!(peer.session().next_request().is_none() && peer.session().is_congested());
+        let attention = peer.attend();
+        assert_eq!(send_event(), 1);
+        drop(attention);
     }
 }

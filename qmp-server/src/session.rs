@@ -352,7 +352,8 @@ impl Session {
         self.finish(ticket);
     }
 
-    fn is_congested(&self) -> bool {
+    /// Returns whether the client has to read its replies before more messages are processed.
+    pub(crate) fn is_congested(&self) -> bool {
         let unsent = self.output.len();
         unsent > self.limits.output_bytes / 2
             || (unsent > FREE_OUTPUT && self.output.is_exhausted())

@@ -24,7 +24,8 @@ const MAX_DISCARDED: usize = 256 << 10;
 
 #[cfg(not(target_vendor = "apple"))]
 const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
-// The standard library has disabled the signal.
+// The standard library has disabled the signal. Sending ignores the flag not to wait, so that sockets
+// are non-blocking, too; then [`read_waiting`] does not wait either, and its callers ask the poller.
 #[cfg(target_vendor = "apple")]
 const SEND_FLAGS: SendFlags = SendFlags::DONTWAIT;
 
@@ -33,7 +34,8 @@ const RECEIVE_FLAGS: RecvFlags = RecvFlags::DONTWAIT.union(RecvFlags::CMSG_CLOEX
 #[cfg(target_vendor = "apple")]
 const RECEIVE_FLAGS: RecvFlags = RecvFlags::DONTWAIT;
 
-/// A connected socket of a client. Unix sockets and TCP connections convert to it.
+/// A connected socket of a client. Unix sockets and TCP connections convert to it. On Apple's systems,
+/// this puts them into non-blocking mode.
 #[derive(Debug)]
 pub struct Socket {
     fd: OwnedFd,
@@ -42,6 +44,8 @@ pub struct Socket {
 
 impl From<UnixStream> for Socket {
     fn from(stream: UnixStream) -> Self {
+        #[cfg(target_vendor = "apple")]
+        let _ = stream.set_nonblocking(true);
         Self { identity: Identity::default(), fd: stream.into() }
     }
 }
@@ -50,6 +54,8 @@ impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
         // Replies are small, and a client waits for each of them. If this fails, they are only late.
         let _ = stream.set_nodelay(true);
+        #[cfg(target_vendor = "apple")]
+        let _ = stream.set_nonblocking(true);
         Self { identity: Identity::of_tcp(stream.peer_addr().ok()), fd: stream.into() }
     }
 }

@@ -105,9 +105,12 @@ impl Parser {
             return None;
         }
         let (plain, cost, length) = plain::read(bytes, self.text.is_some())?;
-        self.lexer.skip(&bytes[..length]);
         let mut charge = Charge::new(&self.budget);
-        charge.set(cost.next_multiple_of(CHARGE_UNIT));
+        // If there is no room, the parser finds that, too, and has the error for it.
+        if !charge.try_set(cost.next_multiple_of(CHARGE_UNIT)) {
+            return None;
+        }
+        self.lexer.skip(&bytes[..length]);
         Some((plain, charge, length))
     }
 

@@ -97,7 +97,8 @@ impl<M: Send + 'static> Served for Client<M> {
         let mut turn = lock(&self.turn);
         let interest = self.interest(&turn);
         let is_executing = !turn.is_served && !turn.is_reading && !turn.has_ended;
-        if is_executing && !interest.is_empty() && turn.armed != Some(interest) {
+        // Without interest in anything else, the end is noticed.
+        if is_executing && turn.armed != Some(interest) {
             // If this fails, what the client sends is read when the command is complete.
             turn.armed = pool.arm(key, self.fd(), interest).ok().map(|()| interest);
         }

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::PollFlags;
 
+use super::calls::Calls;
 use super::lane::{Backlog, Job, Lane};
 use super::poller::{Poller, Ready};
 use super::watch::{self, Watch};
@@ -65,11 +66,12 @@ pub(super) trait Served: Send + Sync {
     fn lend(&self, pool: &Pool, key: u64);
 }
 
-/// The threads of a server, which run while there are clients.
+/// The threads of a server, which run while there are clients, or commands of those that have gone.
 #[derive(Default)]
 pub(crate) struct Engine {
     running: Mutex<Option<Arc<Pool>>>,
-    stopped: Condvar,
+    /// Notified when the last client has gone.
+    deserted: Condvar,
 }
 
 impl Engine {
@@ -98,24 +100,13 @@ impl Engine {
     pub(crate) fn wait_idle(&self, within: Duration) {
         let deadline = Instant::now() + within;
         let mut running = lock(&self.running);
-        while running.is_some() {
+        while running.as_ref().is_some_and(|pool| !pool.is_deserted()) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
             }
-            let waited = self.stopped.wait_timeout(running, left);
+            let waited = self.deserted.wait_timeout(running, left);
             running = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    fn stop_if_idle(&self, running: &mut Option<Arc<Pool>>) {
-        let is_idle = running.as_ref().is_some_and(|pool| lock(&pool.clients).by_key.is_empty());
-        if is_idle {
-            if let Some(pool) = running.take() {
-                pool.has_ended.store(true, Ordering::Release);
-                pool.wake();
-            }
-            self.stopped.notify_all();
         }
     }
 }
@@ -126,7 +117,7 @@ pub(super) struct Pool {
     poller: Poller,
     clients: Mutex<Clients>,
     /// The keys of clients that have something to do without having sent anything.
-    changed: Mutex<Vec<u64>>,
+    changed: Calls,
     pub(super) lane: Lane,
     pub(super) backlog: Backlog,
     threads: AtomicUsize,
@@ -136,6 +127,9 @@ pub(super) struct Pool {
     pub(super) watch: Watch,
     /// The number of threads that wait without looking at the watched ones.
     sleepers: AtomicUsize,
+    /// Whether all clients have gone. Changed while the lock of [`Engine::running`] is held, like
+    /// `has_ended`.
+    is_deserted: AtomicBool,
     has_ended: AtomicBool,
     is_woken: AtomicBool,
     wake: UnixStream,
@@ -159,7 +153,7 @@ impl Pool {
             engine: Arc::clone(engine),
             poller,
             clients: Mutex::default(),
-            changed: Mutex::default(),
+            changed: Calls::default(),
             lane: Lane::default(),
             backlog: Backlog::default(),
             threads: AtomicUsize::new(0),
@@ -167,6 +161,7 @@ impl Pool {
             staying: AtomicUsize::new(0),
             watch: Watch::default(),
             sleepers: AtomicUsize::new(0),
+            is_deserted: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
             is_woken: AtomicBool::new(false),
             wake,
@@ -176,7 +171,12 @@ impl Pool {
         Ok(pool)
     }
 
+    fn is_deserted(&self) -> bool {
+        self.is_deserted.load(Ordering::Acquire)
+    }
+
     fn insert(&self, client: Arc<dyn Served>) -> u64 {
+        self.is_deserted.store(false, Ordering::Release);
         let mut clients = lock(&self.clients);
         let key = clients.next;
         clients.next += 1;
@@ -197,7 +197,7 @@ impl Pool {
 
     /// Makes a thread serve a client, which has something to do without having sent anything.
     pub(super) fn call(&self, key: u64) {
-        lock(&self.changed).push(key);
+        self.changed.push(key);
         self.wake();
     }
 
@@ -206,16 +206,44 @@ impl Pool {
         self.poller.arm(key, fd, wanted)
     }
 
-    /// Removes a client whose connection has ended. If it was the last one, ends the threads.
+    /// Removes a client whose connection has ended. After the last one, the threads end as soon as
+    /// they have completed what the clients have left.
     pub(super) fn remove(&self, key: u64) {
-        let mut running = lock(&self.engine.running);
-        let removed = lock(&self.clients).by_key.remove(&key);
+        let running = lock(&self.engine.running);
+        let mut clients = lock(&self.clients);
+        let removed = clients.by_key.remove(&key);
+        let is_last = removed.is_some() && clients.by_key.is_empty();
+        drop(clients);
         if let Some(client) = &removed {
             self.poller.remove(key, client.fd());
-            self.engine.stop_if_idle(&mut running);
         }
-        drop(running);
-        drop(removed);
+        if is_last {
+            self.is_deserted.store(true, Ordering::Release);
+            self.engine.deserted.notify_all();
+        }
+        drop((running, removed));
+        if is_last {
+            self.wake();
+        }
+    }
+
+    /// Ends the threads if they have neither clients nor commands to execute. The calling thread is
+    /// free.
+    ///
+    /// Each thread calls this once it is free again, so that the last one finds all others free.
+    /// Threads that execute the commands of clients that have gone count toward the maximum, and keep
+    /// the lane, until they are done: otherwise, each client that reconnects while a command hangs
+    /// would cost another thread.
+    fn end_if_idle(&self) {
+        if !self.is_deserted() {
+            return;
+        }
+        let mut running = lock(&self.engine.running);
+        let all = self.threads.load(Ordering::Acquire);
+        let is_idle = self.free.load(Ordering::Acquire) == all && self.backlog.is_empty();
+        if is_idle && self.is_deserted() && !self.has_ended.swap(true, Ordering::AcqRel) {
+            *running = None;
+        }
     }
 
     /// Makes a free thread look at clients that have changed, and into the backlog.
@@ -223,6 +251,14 @@ impl Pool {
         if !self.is_woken.swap(true, Ordering::AcqRel) {
             // The buffer is empty, so that this does not block; a thread reads it before it looks.
             let _ = (&self.wake).write(&[0]);
+        }
+    }
+
+    /// Makes another thread look if anything is left: the wake that this thread has taken may have been
+    /// for more than the job that it is about to execute.
+    pub(super) fn pass_on_wake(&self) {
+        if !self.backlog.is_empty() || !self.changed.is_empty() {
+            self.wake();
         }
     }
 
@@ -302,6 +338,8 @@ impl Pool {
         let mut worker = Worker::new(Arc::clone(&self));
         let mut idle = Duration::ZERO;
         loop {
+            worker.execute_backlog();
+            self.end_if_idle();
             if self.has_ended.load(Ordering::Acquire) {
                 // All threads end, one after the other.
                 self.free.fetch_sub(1, Ordering::AcqRel);
@@ -309,7 +347,6 @@ impl Pool {
                 self.wake();
                 return;
             }
-            worker.execute_backlog();
             if let Some(key) = self.next_changed() {
                 self.serve(key, PollFlags::empty(), &mut worker);
                 continue;
@@ -366,13 +403,11 @@ impl Pool {
     }
 
     fn next_changed(&self) -> Option<u64> {
-        let mut changed = lock(&self.changed);
-        let key = changed.pop();
-        if !changed.is_empty() {
-            drop(changed);
+        let (key, has_more) = self.changed.pop()?;
+        if has_more {
             self.wake();
         }
-        key
+        Some(key)
     }
 
     fn take_wake(&self) {
@@ -391,7 +426,82 @@ impl Pool {
         let taken = self.free.fetch_update(Ordering::AcqRel, Ordering::Acquire, take_one);
         if taken.is_ok() {
             self.threads.fetch_sub(1, Ordering::AcqRel);
+            if self.is_deserted() {
+                // Another thread may have looked between the two changes.
+                self.wake();
+            }
         }
         taken.is_ok()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use qmp_types::{Command, Empty, Version};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::*;
+    use crate::{MachineHandle, Reply, Router, Server};
+
+    const DEADLINE: Duration = Duration::from_secs(20);
+
+    struct Hang(Empty);
+
+    impl Serialize for Hang {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            self.0.serialize(serializer)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Hang {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            Empty::deserialize(deserializer).map(Self)
+        }
+    }
+
+    impl Command for Hang {
+        const NAME: &'static str = "hang";
+        type Return = Empty;
+    }
+
+    fn wait_until(is_so: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !is_so() {
+            assert!(start.elapsed() < DEADLINE);
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// The threads wait for the commands of clients that have gone, and then all of them end.
+    #[test]
+    fn threads_end_after_the_last_client_and_its_command() {
+        let is_hung = Arc::new(AtomicBool::new(false));
+        let hang = Arc::clone(&is_hung);
+        let router = Router::new().unchecked().deferred(
+            move |_: &MachineHandle<()>, _: Hang, reply: Reply<Hang>| {
+                hang.store(true, Ordering::SeqCst);
+                wait_until(|| !hang.load(Ordering::SeqCst));
+                reply.send(Ok(Empty {}));
+            },
+        );
+        let server = Server::new(Version::default(), router, ()).unwrap();
+        let engine = server.shared().engine();
+        for _ in 0..20 {
+            let mut client = server.connect_unix().unwrap();
+            let pool = Arc::downgrade(lock(&engine.running).as_ref().unwrap());
+            client
+                .write_all(b"{'execute': 'qmp_capabilities', 'arguments': {'enable': ['oob']}}")
+                .unwrap();
+            client.write_all(b"{'execute': 'hang'}").unwrap();
+            wait_until(|| is_hung.load(Ordering::SeqCst));
+            drop(client);
+            engine.wait_idle(DEADLINE);
+            assert!(pool.upgrade().is_some_and(|pool| pool.is_deserted()));
+            assert!(lock(&engine.running).is_some());
+            is_hung.store(false, Ordering::SeqCst);
+            wait_until(|| pool.strong_count() == 0);
+            assert!(lock(&engine.running).is_none());
+        }
     }
 }

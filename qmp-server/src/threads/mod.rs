@@ -1,5 +1,6 @@
 //! Serving on threads, of which each reads, executes commands, and writes.
 
+mod calls;
 mod client;
 pub(crate) mod engine;
 mod lane;

@@ -87,6 +87,7 @@ impl Worker {
         while !self.pool.backlog.is_empty() && self.try_occupy() {
             match self.pool.backlog.pop() {
                 Some(Job { execute, is_in_lane }) => {
+                    self.pool.pass_on_wake();
                     execute();
                     if is_in_lane {
                         self.leave_lane();

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use qmp_server::{CloseReason, Limits};
+use qmp_server::{Budgets, CloseReason, Limits, Session};
+use qmp_types::{Empty, Greeting, QmpError};
 use serde_json::json;
 
 use crate::vmm::{Front, server, server_with};
@@ -98,6 +99,43 @@ fn unfinished_messages_of_all_clients_share_a_budget() {
     }
     drop(hostile);
     assert_eq!(server.usage().input_bytes, 0);
+}
+
+/// Commands that wait for their execution used to be counted without being limited.
+#[test]
+fn waiting_commands_of_all_clients_share_a_budget() {
+    let mut limits = Limits::default();
+    limits.total_input_bytes = 8 << 10;
+    let budgets = Budgets::new(&limits);
+    let session = || {
+        let mut session = Session::sharing(&budgets, &Greeting::default(), limits.clone());
+        session.receive(b"{\"execute\": \"qmp_capabilities\"}\r\n");
+        assert!(session.next_request().is_none());
+        drop(session.take_output());
+        session
+    };
+    let mut sessions: Vec<Session> = (0..3).map(|_| session()).collect();
+    // The first form is read by the fast path, the second one by the parser.
+    for message in ["{\"execute\": \"ping\"}\r\n", "{'execute': 'ping'}"] {
+        let mut requests = Vec::new();
+        for session in &mut sessions {
+            session.receive(message.as_bytes());
+            requests.extend(session.next_request());
+        }
+        assert_eq!(requests.len(), 2, "{message}");
+        let output = String::from_utf8(sessions[2].take_output()).unwrap();
+        assert!(output.contains("limit on the memory for unfinished messages"), "{output}");
+        // What is executed no longer counts.
+        for (session, request) in sessions.iter_mut().zip(requests) {
+            session.reply(request.ticket, &Ok::<_, QmpError>(Empty {}));
+            drop(session.take_output());
+        }
+        let last = &mut sessions[2];
+        last.receive(message.as_bytes());
+        let request = last.next_request().expect("a command that fits");
+        last.reply(request.ticket, &Ok::<_, QmpError>(Empty {}));
+        assert_eq!(last.take_output(), b"{\"return\": {}}\r\n");
+    }
 }
 
 #[test]

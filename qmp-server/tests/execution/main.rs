@@ -4,6 +4,7 @@
 
 mod descriptors;
 mod faults;
+mod leaving;
 mod limits;
 mod order;
 mod sockets;

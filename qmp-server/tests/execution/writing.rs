@@ -3,9 +3,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use qmp_server::Limits;
 use serde_json::{Value, json};
 
-use crate::vmm::{Client, DEADLINE, Front, Tick};
+use crate::vmm::{Client, DEADLINE, Front, Tick, server_with};
 
 /// More events than the buffers of a socket take.
 const MANY: u32 = 5_000;
@@ -159,5 +160,25 @@ fn a_client_that_leaves_while_a_thread_stays_with_it_is_gone() {
         let mut rest = String::new();
         std::io::Read::read_to_string(&mut client.0, &mut rest).unwrap();
         assert_eq!(rest, "");
+    }
+}
+
+/// The replies to messages that are not commands used to fill the room for output at once. They were
+/// sent, but in a task nothing looked at the remaining messages.
+#[test]
+fn messages_after_a_full_output_are_answered() {
+    const MESSAGES: usize = 2_000;
+    for front in Front::all() {
+        let mut limits = Limits::default();
+        limits.output_bytes = 64 << 10;
+        let server = server_with(limits);
+        let mut client = front.connect(&server).negotiated();
+        client.send(&"1 ".repeat(MESSAGES));
+        client.send("{'execute': 'ping', 'id': 'last'}");
+        for number in 0..MESSAGES {
+            let reply = client.read();
+            assert_eq!(reply["error"]["class"], "GenericError", "{} {number}", front.name);
+        }
+        assert_eq!(client.read(), json!({"return": {}, "id": "last"}), "{}", front.name);
     }
 }

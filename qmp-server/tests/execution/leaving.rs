@@ -1,0 +1,149 @@
+//! Clients that go away while their commands are executed or wait.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use qmp_server::{Context, MachineHandle, Reply, Router, Server};
+use qmp_types::Empty;
+
+use crate::vmm::{Client, Count, DEADLINE, Front, HoldMachine, Ping, schema};
+
+/// A machine that a command keeps until it is released, and that counts.
+struct Held {
+    server: Server<i64>,
+    is_released: Arc<AtomicBool>,
+    /// The threads that have executed `ping`.
+    threads: Arc<Mutex<HashSet<ThreadId>>>,
+}
+
+impl Held {
+    fn new() -> Self {
+        let is_released = Arc::new(AtomicBool::new(false));
+        let threads = Arc::new(Mutex::new(HashSet::new()));
+        let (release, used) = (Arc::clone(&is_released), Arc::clone(&threads));
+        let router = Router::new()
+            .introspection(schema())
+            .command(move |_: &mut i64, _: HoldMachine, _: &mut Context| {
+                let start = Instant::now();
+                while !release.load(Ordering::SeqCst) && start.elapsed() < DEADLINE {
+                    thread::sleep(Duration::from_millis(2));
+                }
+                Ok(Empty {})
+            })
+            .command(|count: &mut i64, _: Count, _: &mut Context| {
+                *count += 1;
+                Ok(*count)
+            })
+            .deferred(move |_: &MachineHandle<i64>, _: Ping, reply: Reply<Ping>| {
+                used.lock().unwrap().insert(thread::current().id());
+                reply.send(Ok(Empty {}));
+            });
+        Self {
+            server: Server::new(qmp_types::Version::default(), router, 0).unwrap(),
+            is_released,
+            threads,
+        }
+    }
+
+    fn wait_until_deserted(&self) {
+        let start = Instant::now();
+        while self.server.usage().connections > 0 {
+            assert!(start.elapsed() < DEADLINE, "{:?}", self.server.usage());
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn release(&self) {
+        self.is_released.store(true, Ordering::SeqCst);
+    }
+}
+
+fn hold(client: &mut Client) {
+    client.send("{'execute': 'hold-machine', 'arguments': {'ms': 0}}");
+}
+
+/// Waits until the command before is executed or waits for the machine.
+fn wait_until_accepted(client: &mut Client) {
+    // No handler exists. The reply overtakes the one to the command.
+    // If both arrive at once, the command is taken after the first of these replies.
+    for _ in 0..5 {
+        client.send("{'exec-oob': 'abort'}");
+        assert_eq!(client.read()["error"]["class"], "CommandNotFound");
+    }
+}
+
+/// The threads ended with the last client, and those commands with them that had been accepted and
+/// waited for the machine.
+#[test]
+fn commands_of_clients_that_have_gone_are_executed() {
+    let front = &Front::all()[0];
+    let held = Held::new();
+    let mut clients: Vec<_> = (0..4).map(|_| front.connect(&held.server).with_oob()).collect();
+    hold(&mut clients[0]);
+    wait_until_accepted(&mut clients[0]);
+    for client in &mut clients[1..] {
+        client.send("{'execute': 'count'}");
+        wait_until_accepted(client);
+    }
+    drop(clients);
+    held.wait_until_deserted();
+    held.release();
+    let mut next = front.connect(&held.server).negotiated();
+    assert_eq!(next.execute("count", "{}")["return"], 4);
+}
+
+/// Each client that came back while a command had the machine used to get threads of its own, of which
+/// one waited for the machine.
+#[test]
+fn clients_that_come_back_during_a_command_need_no_more_threads() {
+    const TIMES: usize = 40;
+    /// As documented in the module `threads`.
+    const MAX_THREADS: usize = 16;
+    let front = &Front::all()[0];
+    let held = Held::new();
+    let mut holder = front.connect(&held.server).with_oob();
+    hold(&mut holder);
+    wait_until_accepted(&mut holder);
+    drop(holder);
+    for _ in 0..TIMES {
+        held.wait_until_deserted();
+        let mut client = front.connect(&held.server).with_oob();
+        client.time("ping");
+        client.send("{'execute': 'count'}");
+        wait_until_accepted(&mut client);
+    }
+    let threads = held.threads.lock().unwrap().len();
+    println!("{TIMES} clients on {threads} threads");
+    assert!(threads <= MAX_THREADS, "{threads}");
+    held.release();
+    let mut last = front.connect(&held.server).negotiated();
+    assert_eq!(last.execute("count", "{}")["return"], 41);
+}
+
+/// The end of a client used to be noticed during a command of a thread that stays with it only if
+/// out-of-band execution was enabled.
+#[test]
+fn a_client_that_leaves_during_its_slow_command_is_gone() {
+    let front = &Front::all()[0];
+    let is_noticed = || {
+        let held = Held::new();
+        let mut client = front.connect(&held.server).negotiated();
+        for _ in 0..20 {
+            client.time("count");
+        }
+        hold(&mut client);
+        drop(client);
+        let start = Instant::now();
+        while held.server.usage().connections > 0 && start.elapsed() < Duration::from_secs(1) {
+            thread::sleep(Duration::from_millis(2));
+        }
+        let is_noticed = held.server.usage().connections == 0;
+        held.release();
+        is_noticed
+    };
+    // Whether a thread stays with a client depends on the time between the commands.
+    assert!((0..10).any(|_| is_noticed()));
+}
