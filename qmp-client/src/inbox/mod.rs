@@ -123,7 +123,7 @@ pub(crate) fn register(place: &mut Option<Waker>, cx: &Context<'_>) -> Option<Wa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::Journal;
+    use crate::queue::{EventCapacity, Journal};
     use qmp_types::Timestamp;
 
     /// Each subscription had a limit of its own, as large as a message may be.
