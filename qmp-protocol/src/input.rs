@@ -1,8 +1,8 @@
 //! The input buffer: from bytes to messages.
 //!
 //! A message is a JSON object. Between messages, separators are skipped; anything else is garbage up
-//! to the end of its line. Each byte is examined once, or twice if a fast path declines it: what is known about an unfinished message is
-//! kept between reads.
+//! to the end of its line. Each byte is examined once, or twice if a fast path declines it: what is
+//! known about an unfinished message is kept between reads.
 
 use std::fmt;
 use std::ops::Range;
