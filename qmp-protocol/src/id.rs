@@ -15,6 +15,22 @@ pub struct CallId(u64);
 
 impl CallId {
     /// Returns the number on the wire.
+    ///
+    /// ```
+    /// # use qmp_protocol::{Connection, Incoming, Settings, Submission};
+    /// # let mut connection = Connection::new(Settings::default(), None);
+    /// # let mut input = connection.new_input();
+    /// # input.push(br#"{"QMP": {"version": {"qemu": {"major": 11, "minor": 1, "micro": 0}, "package": ""}, "capabilities": ["oob"]}}"#);
+    /// # while connection.next(&mut input).is_some() {}
+    /// # connection.sent(connection.output().len());
+    /// # input.push(br#"{"return": {}, "id": 0}"#);
+    /// # while connection.next(&mut input).is_some() {}
+    /// # assert!(connection.is_ready());
+    /// // Ids begin at 1 and are never used again.
+    /// let call = connection.submit(Submission::new("query-status"))?;
+    /// assert_eq!(call.number(), 1);
+    /// # Ok::<(), qmp_protocol::Error>(())
+    /// ```
     #[must_use]
     pub fn number(self) -> u64 {
         self.0

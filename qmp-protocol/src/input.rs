@@ -114,6 +114,13 @@ impl Input {
     /// Creates an empty buffer that accepts messages of up to `limit` bytes.
     /// [`Connection::new_input`](crate::Connection::new_input) creates one with the limit of its
     /// connection.
+    ///
+    /// ```
+    /// use qmp_protocol::Input;
+    ///
+    /// let input = Input::new(1 << 20);
+    /// assert!(input.is_empty());
+    /// ```
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -131,6 +138,19 @@ impl Input {
     }
 
     /// Returns room for the next bytes from the peer. The slice is never empty.
+    ///
+    /// ```
+    /// use std::io::Read;
+    ///
+    /// use qmp_protocol::Input;
+    ///
+    /// let mut socket = &b"{\"return\": {}, \"id\": 1}"[..];
+    /// let mut input = Input::new(1 << 20);
+    /// let count = socket.read(input.spare())?;
+    /// input.filled(count);
+    /// assert!(!input.is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn spare(&mut self) -> &mut [u8] {
         if self.start > 0 {
             // No byte is moved twice: from here on the message starts at 0.
@@ -151,6 +171,15 @@ impl Input {
     }
 
     /// Records that the first `count` bytes of [`spare`](Self::spare) have been received.
+    ///
+    /// ```
+    /// use qmp_protocol::Input;
+    ///
+    /// let mut input = Input::new(1 << 20);
+    /// input.spare()[..2].copy_from_slice(b"{}");
+    /// input.filled(2);
+    /// assert!(!input.is_empty());
+    /// ```
     pub fn filled(&mut self, count: usize) {
         if self.end.saturating_add(count) >= self.buffer.len() {
             self.appetite = (self.appetite * 4).min(LARGE);
@@ -167,6 +196,14 @@ impl Input {
     }
 
     /// Appends bytes by copying them, for a driver that has them elsewhere.
+    ///
+    /// ```
+    /// use qmp_protocol::Input;
+    ///
+    /// let mut input = Input::new(1 << 20);
+    /// input.push(b"{\"return\": {}, \"id\": 1}");
+    /// assert!(!input.is_empty());
+    /// ```
     pub fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let spare = self.spare();
@@ -178,12 +215,37 @@ impl Input {
     }
 
     /// Returns whether every byte that has arrived has been given out.
+    ///
+    /// ```
+    /// # use qmp_protocol::{Connection, Incoming, Settings, Submission};
+    /// # let mut connection = Connection::new(Settings::default(), None);
+    /// # let mut input = connection.new_input();
+    /// # input.push(br#"{"QMP": {"version": {"qemu": {"major": 11, "minor": 1, "micro": 0}, "package": ""}, "capabilities": ["oob"]}}"#);
+    /// # while connection.next(&mut input).is_some() {}
+    /// # connection.sent(connection.output().len());
+    /// # input.push(br#"{"return": {}, "id": 0}"#);
+    /// # while connection.next(&mut input).is_some() {}
+    /// # assert!(connection.is_ready());
+    /// input.push(br#"{"return": {}, "id": 1}"#);
+    /// assert!(!input.is_empty());
+    /// while connection.next(&mut input).is_some() {}
+    /// assert!(input.is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
     /// Frees the buffer if it is empty and larger than `keep` bytes.
+    ///
+    /// ```
+    /// use qmp_protocol::Input;
+    ///
+    /// // A connection that goes idle needs no buffer.
+    /// let mut input = Input::new(1 << 20);
+    /// assert!(!input.spare().is_empty());
+    /// input.release(0);
+    /// ```
     pub fn release(&mut self, keep: usize) {
         if self.is_empty() && self.buffer.len() > keep {
             self.buffer = Vec::new();

@@ -17,6 +17,12 @@ impl Transcript {
     /// what separates messages, and with `<secret>` in the place of passwords and other secrets (see
     /// [`qmp_types::Redactor`]). It must not use the client that calls it. If it panics, the
     /// connection ends.
+    ///
+    /// ```
+    /// use qmp_protocol::Transcript;
+    ///
+    /// let transcript = Transcript::new(|direction, message| eprintln!("{direction:?} {message}"));
+    /// ```
     pub fn new(hook: impl FnMut(Direction, &str) + Send + 'static) -> Self {
         Self(Arc::new(Mutex::new(hook)))
     }

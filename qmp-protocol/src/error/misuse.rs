@@ -45,6 +45,13 @@ pub enum Misuse {
 
 impl Misuse {
     /// Returns the command that could not be sent.
+    ///
+    /// ```
+    /// use qmp_protocol::Misuse;
+    ///
+    /// let misuse = Misuse::OobNotEnabled { command: "migrate-pause".into() };
+    /// assert_eq!(misuse.command(), Some("migrate-pause"));
+    /// ```
     #[must_use]
     pub fn command(&self) -> Option<&str> {
         match self {
