@@ -110,8 +110,9 @@ pub mod devices;
 
 /// The vocabulary of QEMU's monitor: everything in QMP, from QEMU 7.2 to 11.1.
 ///
-/// The pages of [`commands`](qmp::commands), [`events`](qmp::events) and [`types`](qmp::types) begin with
-/// an index by domain, such as block jobs or migration. The name of a command or an event is its name on
+/// The page of [`index`](qmp::index) has all of it by domain, such as block jobs or migration, with a
+/// sentence about each item. The pages of [`commands`](qmp::commands), [`events`](qmp::events) and
+/// [`types`](qmp::types) begin with the names alone. The name of a command or an event is its name on
 /// the wire in camel case, without punctuation: `query-status` is [`QueryStatus`], `DEVICE_DELETED` is
 /// [`DeviceDeleted`]. [`AnyEvent`](qmp::AnyEvent) is one of all events.
 ///
@@ -124,8 +125,8 @@ pub mod qmp {
 
 /// The vocabulary of the guest agent: everything in its protocol, up to QEMU 11.1.
 ///
-/// The pages of [`commands`](qga::commands) and [`types`](qga::types) begin with an index by domain, such
-/// as files or storage.
+/// The page of [`index`](qga::index) has all of it by domain, such as files or storage, with a sentence
+/// about each item.
 #[cfg(feature = "qga")]
 pub mod qga {
     include_vocabulary!("qga");
