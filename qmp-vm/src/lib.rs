@@ -106,6 +106,12 @@
 //! # }
 //! ```
 //!
+//! # Cookbook
+//!
+//! The package has a program for each task, which is meant to be copied: see its [list of
+//! examples](https://docs.rs/crate/qmp-vm/latest/source/examples/README.md). The documentation of each
+//! function that they use shows how.
+//!
 //! # More monitors
 //!
 //! [`Workflows::open_monitor`] gives another client of the same machine, which hears events and executes
