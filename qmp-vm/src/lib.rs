@@ -1,5 +1,5 @@
-//! What a program does with a QEMU beyond single commands: workflows of several commands, and everything
-//! about the process.
+//! Managing QEMU virtual machines: everything that takes more than one command, and everything about
+//! the process.
 //!
 //! - A *client* ([`qmp_client::Client`] or `qmp_client::blocking::Client`) executes commands and
 //!   receives events.
