@@ -168,6 +168,9 @@ fn an_agent_has_no_human_monitor() {
         assert_eq!(ran.failed(1), "line 1: a guest agent has no human monitor\n");
     }
     assert!(guest.run(&["-H", "-c", "guest-ping"]).failed(2).contains("no human monitor"));
+    // So the help does not offer it.
+    let help = run(QMP, &["agent", "--help"]).ok();
+    assert!(!help.contains("--hmp") && help.contains("--jsonl"), "{help}");
 }
 
 #[test]

@@ -1,12 +1,13 @@
-//! The vocabularies of QMP, QEMU's machine protocol, as Rust types, and the runtime of these types.
+//! The commands, events and types of QMP, QEMU's machine protocol, as Rust types, and the runtime (the
+//! code that generated types share).
 //!
-//! - [`Command`] and [`Event`] are data: a struct whose fields are the arguments, or the event's
-//!   data. A client sends a command and returns its [`Command::Return`].
+//! - A [`Command`] is a struct of its arguments, and an [`Event`] one of its data. A client sends a
+//!   command and returns its [`Command::Return`].
 //! - A *vocabulary* is a module with `commands`, `events` and `types`, generated from a QAPI
 //!   schema. With the features `qmp` (default) and `qga`, this crate has those of QEMU's monitor and
 //!   of the guest agent; [`include_vocabulary!`] includes a vocabulary of your own.
-//! - With the feature `devices`, the module `devices` has the devices that people plug, as types that
-//!   become a `DeviceAdd`.
+//! - With the feature `devices`, the module `devices` has common devices as types that become a
+//!   `DeviceAdd`.
 //! - [`ServerMessage`], [`Greeting`], [`QmpError`] and [`Timestamp`] are the protocol's own
 //!   messages, as the [QMP specification] defines them.
 //! - [`redact`] masks passwords and other secrets in the text of a command's arguments, for logs.

@@ -120,8 +120,8 @@ impl<W: Write> Session<W> {
     fn timed_out(&mut self, origin: &Origin, deadline: Duration) -> io::Result<Outcome> {
         self.recent.has_failed = true;
         let message = format!(
-            "timed out after {} s waiting for the reply to `{}`; --timeout and `set \
-             timeout=SECONDS` set another deadline",
+            "timed out after {} s waiting for the reply to `{}`; to wait longer, use --timeout, or \
+             `set timeout=SECONDS`",
             deadline.as_secs_f64(),
             terminal::inline(origin.command.as_deref().unwrap_or_default()),
         );
