@@ -260,6 +260,28 @@ fn memory_is_given_back_after_a_large_reply() {
     assert!(client.input.spare().len() <= 4096);
 }
 
+/// A driver frees memory whenever it is idle, which loses no call and no result.
+#[test]
+fn freeing_memory_loses_nothing() {
+    let (mut client, now) = (ready(), Instant::now());
+    let ids: Vec<_> = (0..10)
+        .map(|_| {
+            let mut submission = command("stop", Kind::InBand);
+            submission.deadline = Deadline::after(now, Duration::from_secs(1));
+            client.submit(submission).unwrap()
+        })
+        .collect();
+    client.release(0);
+    assert_eq!(sent(&mut client).len(), 8);
+    client.release(0);
+    reply(&mut client, ids[0]);
+    assert_eq!(drain(&mut client).len(), 1);
+    assert_eq!(sent(&mut client), [ids[8].number()]);
+    client.expire(now + Duration::from_secs(1));
+    client.release(0);
+    assert_eq!(drain(&mut client).len(), 9);
+}
+
 /// A peer that sends little is not given much memory, and one that sends much gets large reads.
 #[test]
 fn reads_grow_with_what_arrives() {
