@@ -1,4 +1,4 @@
-//! What errors say: the failed operation, and the chain of causes.
+//! The messages of errors: the failed operation, and the chain of causes.
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)] // tests
 

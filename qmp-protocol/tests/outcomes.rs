@@ -1,4 +1,4 @@
-//! What a caller learns about a command whose reply does not arrive.
+//! The errors of commands whose replies do not arrive: were they sent?
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)] // tests
 
