@@ -223,7 +223,7 @@ fn an_agent_is_not_synchronized_with_in_vain() {
     assert!(client.output().is_empty());
 }
 
-/// What was taken out to be sent is not sent by the connection as well.
+/// Output that was taken out to be sent is not sent by the connection as well.
 #[test]
 fn output_that_was_taken_out_is_gone() {
     let mut client = ready();
