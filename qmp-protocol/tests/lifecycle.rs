@@ -261,3 +261,18 @@ fn the_greeting_is_kept() {
     drain(&mut client);
     assert_eq!(client.greeting().unwrap().version.qemu.major, 10);
 }
+
+/// A damaged reply is counted like a whole one: as late if its call was given up.
+#[test]
+fn a_damaged_reply_to_a_call_that_was_given_up_is_late() {
+    let mut client = ready();
+    let ids = submit_many(&mut client, 2);
+    client.abandon(ids[0], Instant::now());
+    for id in ids {
+        client.receive(format!("{{\"retrun\": {{}}, \"id\": {id}}}\n").as_bytes());
+    }
+    let out = drain(&mut client);
+    assert_eq!(out.len(), 3, "{out:?}");
+    assert_eq!((client.dropped().late_replies, client.dropped().garbage), (1, 2));
+    assert!(client.is_idle());
+}
