@@ -69,7 +69,7 @@ fn a_transcript_has_both_directions_in_order() {
     assert!(take(&seen).is_empty());
 }
 
-/// The first command to an agent was written before the transcript was set. Its delimiter is no text.
+/// The first command to an agent was written before the transcript was set. The delimiter before it is left out.
 #[test]
 fn a_transcript_of_an_agent_begins_with_the_synchronization() {
     let mut client = agent();
