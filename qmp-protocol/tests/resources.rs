@@ -311,6 +311,42 @@ fn reads_grow_with_what_arrives() {
     }
 }
 
+/// A buffer has room for half of a small read at least, and is kept as it is while it has.
+#[test]
+fn a_buffer_grows_when_little_room_is_left() {
+    let mut input = Input::new(1 << 20);
+    assert_eq!(input.spare().len(), 4096);
+    for (count, room) in [(100, 3996), (1948, 2048), (1, 4096)] {
+        input.filled(count);
+        assert_eq!(input.spare().len(), room, "after {count} bytes more");
+    }
+    // A peer that fills a read sends more than that: the next one is larger, although all is consumed.
+    let mut client = ready();
+    client.input.release(0);
+    let room = client.input.spare().len();
+    client.receive(&vec![b'\n'; room]);
+    drain(&mut client);
+    assert!(client.input.is_empty());
+    assert_eq!((room, client.input.spare().len()), (4096, 16 << 10));
+}
+
+/// A message that outgrows the buffer is copied to a larger one: not for each read, and not to one that
+/// is several times as large.
+#[test]
+fn a_large_message_is_copied_a_few_times() {
+    let mut input = Input::new(64 << 20);
+    let (mut length, mut sizes) = (0, std::collections::BTreeSet::new());
+    while length < 8 << 20 {
+        let room = input.spare().len();
+        assert!(room <= length / 2 + (64 << 10), "{room} bytes after {length}");
+        sizes.insert(length + room);
+        let count = room.min(64 << 10);
+        input.filled(count);
+        length += count;
+    }
+    assert!(sizes.len() < 25, "{sizes:?}");
+}
+
 /// The bytes in each direction, whichever way they are sent.
 #[test]
 fn traffic_is_counted() {
