@@ -328,6 +328,10 @@ fn a_buffer_grows_when_little_room_is_left() {
     drain(&mut client);
     assert!(client.input.is_empty());
     assert_eq!((room, client.input.spare().len()), (4096, 16 << 10));
+    client.input.release(16 << 10);
+    assert_eq!(client.input.spare().len(), 16 << 10);
+    client.input.release((16 << 10) - 1);
+    assert_eq!(client.input.spare().len(), 4096);
 }
 
 /// A message that outgrows the buffer is copied to a larger one: not for each read, and not to one that
