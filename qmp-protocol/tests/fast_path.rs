@@ -49,6 +49,19 @@ fn an_event_as_qemu_writes_it_takes_the_fast_path() {
     assert!(!is_fast(&mut client));
 }
 
+/// What ends a line is taken with it, so that a driver knows that nothing is left.
+#[test]
+fn nothing_is_left_of_a_line() {
+    let line = EVENT.trim_ascii_end();
+    for (end, is_empty) in [(&b""[..], true), (b"\n", true), (b"\r\n", true), (b"\n\n", false)] {
+        let mut client = ready();
+        client.receive(&[line, end].concat());
+        assert!(is_fast(&mut client));
+        assert_eq!(client.input.is_empty(), is_empty, "{end:?}");
+        assert!(drain(&mut client).is_empty() && client.input.is_empty());
+    }
+}
+
 /// The rest of a line of garbage is garbage, whatever it looks like.
 #[test]
 fn a_message_in_a_line_of_garbage_is_garbage() {
@@ -110,4 +123,44 @@ fn a_reply_is_decoded_early_if_it_is_all_that_has_arrived() {
             });
         }
     }
+}
+
+/// An event that arrived together with a reply is taken first, and the reply is still whole.
+#[test]
+fn a_reply_after_an_event_is_decoded_early() {
+    let mut client = ready();
+    for _ in 0..2 {
+        let id = submit(&mut client, "x", Kind::InBand);
+        client.receive(EVENT);
+        client.receive(format!("{{\"return\": 7, \"id\": {id}}}\r\n").as_bytes());
+        assert!(client.input.decode_early::<u8>().is_none());
+        assert!(is_fast(&mut client));
+        let Client { connection, input } = &mut client;
+        let reply = input.decode_early::<u8>().unwrap();
+        assert!(connection.take_early(reply.id(), input));
+        assert!(client.input.is_empty() && drain(&mut client).is_empty());
+    }
+}
+
+/// A reply whose beginning was garbage, or was looked at before, takes the slow path.
+#[test]
+fn the_rest_of_something_is_not_decoded_early() {
+    let mut client = ready();
+    let id = submit(&mut client, "x", Kind::InBand);
+    let line = format!("{{\"return\": 7, \"id\": {id}}}\r\n");
+    client.receive(b"garbage ");
+    assert!(drain(&mut client).is_empty());
+    client.receive(line.as_bytes());
+    assert!(client.input.decode_early::<u8>().is_none());
+    // The id at the end of the line tells whose reply was damaged.
+    let out = drain(&mut client);
+    assert!(out.len() == 2 && out[1].contains("the reply to `x` is damaged"), "{out:?}");
+
+    let id = submit(&mut client, "x", Kind::InBand);
+    let line = format!("{{\"return\": 7, \"id\": {id}}}\r\n");
+    client.receive(&line.as_bytes()[..5]);
+    assert!(drain(&mut client).is_empty());
+    client.receive(&line.as_bytes()[5..]);
+    assert!(client.input.decode_early::<u8>().is_none());
+    assert_eq!(drain(&mut client), [format!("{id} 7")]);
 }
