@@ -49,7 +49,7 @@ fn an_event_as_qemu_writes_it_takes_the_fast_path() {
     assert!(!is_fast(&mut client));
 }
 
-/// What ends a line is taken with it, so that a driver knows that nothing is left.
+/// A line is taken with its end, so that a driver knows that nothing is left.
 #[test]
 fn nothing_is_left_of_a_line() {
     let line = EVENT.trim_ascii_end();

@@ -42,7 +42,7 @@ fn garbage_is_shown_in_part_and_counted_in_full() {
     }
 }
 
-/// What has arrived of a line tells why the connection ended in it.
+/// The beginning of a line shows why the connection ended in the middle of it.
 #[test]
 fn an_unfinished_line_is_shown_at_the_end() {
     for text in ["x".repeat(500), format!("{{\"x\": \"{}", "y".repeat(493))] {
