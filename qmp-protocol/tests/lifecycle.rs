@@ -141,8 +141,8 @@ fn a_reply_that_was_garbage_is_reported_with_the_next() {
 #[test]
 fn garbage_before_a_command_was_sent_is_not_its_reply() {
     let mut client = ready();
-    let oob = submit(&mut client, "migrate-pause", Kind::OutOfBand);
     let first = submit_many(&mut client, 1)[0];
+    let oob = submit(&mut client, "migrate-pause", Kind::OutOfBand);
     client.receive(GARBAGE);
     reply(&mut client, oob);
     assert_eq!(drain(&mut client).len(), 2);

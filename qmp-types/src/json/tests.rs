@@ -176,6 +176,41 @@ fn the_end_of_a_list_stays_its_end() {
     }
 }
 
+/// A list may have any number of lists and objects: they are not nested.
+#[test]
+fn siblings_are_not_nested() {
+    let count = 3 * usize::from(MAX_DEPTH);
+    for element in ["[]", "{}", "[1]", r#"{"a": 1}"#, r#"{"a": [{}]}"#] {
+        let text = format!("[{}]", vec![element; count].join(","));
+        let Value::Array(elements) = from_str(&text).unwrap() else { panic!("{text}") };
+        assert_eq!(elements, vec![serde_json::from_str::<Value>(element).unwrap(); count]);
+    }
+}
+
+/// A string without escapes costs no memory.
+#[test]
+fn strings_without_escapes_are_borrowed() {
+    assert_eq!(from_str::<&str>(r#" "abc" "#).unwrap(), "abc");
+    let long = "x".repeat(100);
+    let text = format!(r#"["", "é", "{long}"]"#);
+    assert_eq!(from_str::<Vec<&str>>(&text).unwrap(), ["", "é", &long]);
+    assert!(from_str::<&str>(r#""a\n""#).is_err());
+    assert_eq!(from_str::<String>(r#""a\n""#).unwrap(), "a\n");
+}
+
+/// A newer server sends members that a type does not have: values of any kind, before and after those
+/// that it has.
+#[test]
+fn members_that_a_type_does_not_have_are_skipped() {
+    for value in ["1", "null", "\"x\"", "\"\\n\"", "[1, {\"desc\": 2}]", "{\"desc\": [3]}"] {
+        let text = format!(
+            r#"{{"new": {value}, "class": "GenericError", "x": {value}, "desc": "no", "y": {value}}}"#
+        );
+        let error: crate::QmpError = from_str(&text).unwrap();
+        assert_eq!((error.desc.as_str(), error.class), ("no", crate::ErrorClass::GenericError));
+    }
+}
+
 /// Commas are between elements, and nowhere else.
 #[test]
 fn a_list_has_commas_between_its_elements() {
