@@ -208,6 +208,11 @@ fn members_that_a_type_does_not_have_are_skipped() {
         );
         let error: crate::QmpError = from_str(&text).unwrap();
         assert_eq!((error.desc.as_str(), error.class), ("no", crate::ErrorClass::GenericError));
+        let text = format!(
+            r#"{{"new": {value}, "seconds": 1, "x": {value}, "microseconds": 2, "y": {value}}}"#
+        );
+        let time: crate::Timestamp = from_str(&text).unwrap();
+        assert_eq!((time.seconds, time.microseconds), (1, 2));
     }
 }
 
