@@ -270,3 +270,38 @@ impl Calls {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A burst of commands is over when all have been given up.
+    #[test]
+    fn the_memory_of_a_burst_is_given_back() {
+        let mut calls = Calls::new();
+        for _ in 0..100 {
+            let call = Call {
+                id: calls.next_id(),
+                name: "stop".into(),
+                kind: Kind::InBand,
+                success_response: true,
+                has_descriptors: false,
+                deadline: None,
+                end: 0,
+                abandoned: false,
+                possible_reply: None,
+            };
+            calls.enqueue(QueuedCall { call, text: Box::default(), descriptors: Vec::new() });
+        }
+        calls.release();
+        assert_eq!(calls.queued.len(), 100);
+        calls.finish_all(&Arc::new(End::Local), true, 0);
+        assert_eq!(calls.finished.len(), 100);
+        calls.release();
+        assert_eq!((calls.queued.capacity(), calls.finished.len()), (0, 100));
+        while calls.next_finished().is_some() {}
+        assert!(calls.finished.capacity() >= 100);
+        calls.release();
+        assert_eq!(calls.finished.capacity(), 0);
+    }
+}

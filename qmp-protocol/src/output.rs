@@ -208,3 +208,29 @@ impl Output {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A large command is rare: its memory is given back, but what has not been sent stays.
+    #[test]
+    fn a_large_buffer_is_freed_once_it_has_been_sent() {
+        let mut output = Output::default();
+        output.end().extend_from_slice(&[b'x'; 100_000]);
+        output.release(0);
+        assert_eq!(output.piece().len(), 100_000);
+        output.sent(99_999);
+        output.release(0);
+        assert_eq!((output.piece(), output.length()), (&b"x"[..], 1));
+        output.sent(1);
+        let size = output.bytes.capacity();
+        assert!(size >= 100_000);
+        output.release(size);
+        assert_eq!(output.bytes.capacity(), size);
+        output.release(size - 1);
+        assert_eq!(output.bytes.capacity(), 0);
+        // The position in the connection's output is kept.
+        assert_eq!((output.position(), output.end_position()), (100_000, 100_000));
+    }
+}

@@ -952,3 +952,20 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An idle connection keeps no buffer that a large command needed.
+    #[test]
+    fn a_connection_frees_its_output() {
+        let mut connection = Connection::new(Settings::default(), None);
+        connection.exchange.output.end().extend_from_slice(&[b' '; 100_000]);
+        connection.release(0);
+        connection.sent(100_000);
+        assert!(connection.exchange.output.end().capacity() >= 100_000);
+        connection.release(4096);
+        assert_eq!(connection.exchange.output.end().capacity(), 0);
+    }
+}

@@ -252,19 +252,18 @@ impl<'de> Deserializer<'de> for Name<'de> {
 pub(super) struct Elements<'r, 'de> {
     reader: &'r mut Reader<'de>,
     started: bool,
-    done: bool,
 }
 
 impl<'r, 'de> Elements<'r, 'de> {
     /// Creates the elements of the array whose `[` has been taken.
     pub(super) fn new(reader: &'r mut Reader<'de>) -> Self {
-        Self { reader, started: false, done: false }
+        Self { reader, started: false }
     }
 
-    /// Takes the closing bracket, unless it has been taken.
+    /// Takes the closing bracket.
     #[inline]
     pub(super) fn finish(self) -> Result<()> {
-        if self.done { Ok(()) } else { self.reader.expect(b']') }
+        self.reader.expect(b']')
     }
 }
 
@@ -274,11 +273,8 @@ impl<'de> SeqAccess<'de> for &mut Elements<'_, 'de> {
     #[inline(always)]
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
         match self.reader.peek() {
-            Some(b']') if !self.done => {
-                self.reader.at += 1;
-                self.done = true;
-                return Ok(None);
-            }
+            // Left for `finish`: a visitor may ask again.
+            Some(b']') => return Ok(None),
             Some(b',') if self.started => self.reader.at += 1,
             Some(_) if !self.started => {}
             _ => return Err(self.reader.neither_comma_nor(b']')),
