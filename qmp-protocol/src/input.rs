@@ -38,15 +38,27 @@ pub(crate) enum Frame {
     TooLarge,
 }
 
+/// An event that is taken from an input directly: its parts, as they lie in the input.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct EventText<'i> {
+    /// Its name.
+    pub name: &'i str,
+    /// Its data, which are an object, if it has any.
+    pub data: Option<&'i str>,
+    /// The time at which it happened, by the server's clock.
+    pub timestamp: Timestamp,
+}
+
 /// Takes events from an input directly: see [`Input::take_events`].
 #[doc(hidden)]
 pub trait TakeEvents {
-    /// Decodes an event from its name, its time, and the text that begins with its data, and keeps it
-    /// until it is committed or undone. Returns the length of the data.
+    /// Reads an event from its name, its time, and the text that begins with its data, and keeps what it
+    /// makes of it until that is committed or undone. Returns the length of the data.
     fn decode(&mut self, name: &str, timestamp: Timestamp, text: &str) -> Option<usize>;
 
-    /// Commits the last event. Its name and its data have `size` bytes.
-    fn commit(&mut self, size: usize);
+    /// Commits the last event, which has been taken.
+    fn commit(&mut self, event: EventText<'_>);
 
     /// Drops the last event: the general parser takes it.
     fn undo(&mut self);
@@ -191,6 +203,14 @@ impl Input {
         }
     }
 
+    /// Returns whether what comes next looks like an event: see [`take_events`](Self::take_events).
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_at_event(&self) -> bool {
+        let rest = &self.buffer[self.start..self.end];
+        rest.len() > line::EVENT.len() && rest.trim_ascii_start().starts_with(line::EVENT)
+    }
+
     /// Returns the bytes at a place that [`frame`](Self::frame) or [`line`](Self::line) gave.
     pub(crate) fn bytes(&self, place: Range<usize>) -> &[u8] {
         &self.buffer[place]
@@ -237,12 +257,12 @@ impl Input {
             loop {
                 let space = text.as_bytes()[at..].iter().take_while(|byte| **byte <= b' ').count();
                 let rest = text.get(at + space..).unwrap_or_default();
-                let Some((length, size)) = line::decode_event(rest, longest, taker) else { break };
+                let Some((event, length)) = line::decode_event(rest, longest, taker) else { break };
                 at += space + length;
                 // Taken once, even if the next one panics.
                 self.start += space + length;
                 (self.scanned, self.scanner) = (0, Scanner::default());
-                taker.commit(size);
+                taker.commit(event);
             }
             if at == 0 {
                 return;

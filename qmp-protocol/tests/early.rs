@@ -24,11 +24,10 @@ fn take<T: DeserializeOwned + Debug>(
 ) -> (bool, Vec<String>) {
     let (mut is_early, mut seen) = (false, Vec::new());
     let Client { connection, input } = client;
-    let early = input.decode_early::<T>().filter(|reply| may_be_early && reply.id() == id);
-    if let Some(reply) = early {
+    if let Some(value) = input.decode_early::<T>(id).filter(|_| may_be_early) {
         is_early = connection.take_early(id, input);
         if is_early {
-            seen.push(format!("{id} {:?}", reply.into_value()));
+            seen.push(format!("{id} {value:?}"));
         }
     }
     while let Some(incoming) = connection.next(input) {
@@ -122,6 +121,24 @@ fn damage_is_left_to_the_general_way() {
         }
     }
     assert!(early > 100, "{early}");
+}
+
+/// A type that panics did so in the thread that read the reply of another one.
+#[test]
+fn the_value_of_another_reply_is_not_looked_at() {
+    #[derive(Debug)]
+    struct Bomb;
+    impl<'de> serde_core::Deserialize<'de> for Bomb {
+        fn deserialize<D: serde_core::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            panic!("decoded")
+        }
+    }
+    let mut client = ready();
+    let ids = [(); 2].map(|()| submit(&mut client, "x", Kind::InBand));
+    reply(&mut client, ids[1]);
+    assert!(client.input.decode_early::<Bomb>(ids[0]).is_none());
+    let decode = || client.input.decode_early::<Bomb>(ids[1]);
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)).is_err());
 }
 
 /// A transcript misses no message.

@@ -4,8 +4,6 @@ mod agent;
 mod early;
 mod receive;
 
-pub use early::EarlyReply;
-
 use std::sync::Arc;
 use std::time::Instant;
 
