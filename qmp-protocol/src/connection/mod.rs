@@ -371,7 +371,9 @@ impl Connection {
     #[doc(hidden)]
     #[must_use]
     pub fn direct(&self) -> Option<Direct> {
-        let is_plain = self.is_ready() && !self.exchange.recorder.is_listening();
+        let is_plain = self.is_ready()
+            && !self.exchange.recorder.is_listening()
+            && !self.exchange.calls.has_finished();
         is_plain.then(|| Direct::new(self.longest_line()))
     }
 
