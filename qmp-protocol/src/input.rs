@@ -32,8 +32,14 @@ const LARGEST_KEPT: usize = 1 << 20;
 pub(crate) enum Frame {
     /// A message, its place in the buffer, and the depth of its deepest bracket.
     Message { place: Range<usize>, depth: usize },
-    /// Bytes that are not a message, and the id of the reply that they may have been.
-    Garbage(Garbage, Option<CallId>),
+    /// Bytes that are not a message.
+    Garbage {
+        garbage: Garbage,
+        /// The id of the reply that they may have been.
+        id: Option<CallId>,
+        /// Whether they are a line that ends as an object does.
+        ends_object: bool,
+    },
     /// The message that is arriving exceeds the limit.
     TooLarge,
 }
@@ -272,8 +278,9 @@ impl Input {
     }
 
     /// Takes the next thing in the buffer. The place it refers to is valid until the next call of
-    /// [`spare`](Self::spare).
-    pub(crate) fn frame(&mut self) -> Option<Frame> {
+    /// [`spare`](Self::spare). `may_be_inside` says that the buffer may begin inside a message: an object
+    /// that goes on as a member or an element does is not a message then.
+    pub(crate) fn frame(&mut self, may_be_inside: bool) -> Option<Frame> {
         loop {
             if self.junk.is_some() {
                 return self.finish_junk();
@@ -301,6 +308,11 @@ impl Input {
                     return None;
                 }
                 Scan::End(length) if length > self.limit => return Some(Frame::TooLarge),
+                Scan::End(length)
+                    if may_be_inside && matches!(object.get(length), Some(b',' | b']' | b'}')) =>
+                {
+                    self.start_junk(length, "the rest of a message");
+                }
                 Scan::End(length) => {
                     let place = self.start..self.start + length;
                     let depth = self.scanner.deepest();
@@ -311,7 +323,8 @@ impl Input {
                     self.start_junk(at, "a control character in a string");
                 }
                 Scan::Misplaced(at) => {
-                    return Some(Frame::Garbage(self.cut_before(at), None));
+                    let garbage = self.cut_before(at);
+                    return Some(Frame::Garbage { garbage, id: None, ends_object: false });
                 }
             }
         }
@@ -445,8 +458,9 @@ impl Input {
         self.start += length;
         newline?;
         let garbage = self.unfinished()?;
-        let id = self.junk.take().and_then(|junk| id_at_end(&junk.ending));
-        Some(Frame::Garbage(garbage, id))
+        let ending = self.junk.take()?.ending;
+        let ends_object = ending.trim_ascii_end().ends_with(b"}");
+        Some(Frame::Garbage { garbage, id: id_at_end(&ending), ends_object })
     }
 }
 

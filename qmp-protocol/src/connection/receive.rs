@@ -239,7 +239,9 @@ impl Connection {
     fn take_garbage<'i>(&mut self, garbage: Garbage, id: Option<CallId>) -> Incoming<'i> {
         self.dropped.garbage += 1;
         if matches!(self.phase, Phase::Connected) {
-            self.finish(End::Protocol(not_qmp(garbage.clone())), None);
+            // What came first says more.
+            let first = self.rest.take().unwrap_or_else(|| garbage.clone());
+            self.finish(End::Protocol(not_qmp(first)), None);
         } else if matches!(self.phase, Phase::Syncing) && !self.has_synced && is_terminal(&garbage)
         {
             let error = ProtocolError::NotAgent(garbage.clone());
