@@ -473,7 +473,7 @@ fn utf8_beginning(bytes: &[u8]) -> &str {
 }
 
 /// Returns the index of the first newline.
-fn newline(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn newline(bytes: &[u8]) -> Option<usize> {
     // The search in a block of this size is vectorized.
     const BLOCK: usize = 32;
     let is_newline = |byte: &u8| *byte == b'\n';

@@ -11,7 +11,7 @@ use std::ops::Range;
 use qmp_types::{Timestamp, plain_end};
 
 use crate::id::CallId;
-use crate::input::{EventText, TakeEvents};
+use crate::input::{EventText, TakeEvents, newline};
 
 /// The nesting of data that the fast path accepts: each level takes stack.
 const DEPTH: u8 = 32;
@@ -57,12 +57,14 @@ fn read_return(bytes: &[u8], start: usize) -> Option<Line> {
 
 /// Returns what may be the value of a success response to `id` as QEMU writes it: what lies between the
 /// beginning of the response and its end, which must be the end of these bytes, except for white space.
+/// It is on one line, since another line is another message.
 pub(crate) fn value_before_id(bytes: &[u8], id: CallId) -> Option<&[u8]> {
     let before_bracket = bytes.trim_ascii_end().strip_suffix(b"}")?;
     let digits = before_bracket.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let start = (before_bracket.len() - digits).checked_sub(ID.len())?;
     let found = Text { bytes, at: start }.id_and_end()?;
-    (found == id).then(|| &bytes[..start])
+    let value = &bytes[..start];
+    (found == id && newline(value).is_none()).then_some(value)
 }
 
 /// Reads an event in the order of members and with the spaces that QEMU writes.

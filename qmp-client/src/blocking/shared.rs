@@ -113,7 +113,7 @@ impl<'s> Reader<'s> {
 }
 
 /// The attempt to decode a reply that the connection has not seen. If the caller's code panics, the
-/// reply is taken all the same.
+/// connection sees it all the same.
 struct Attempt<'a> {
     shared: &'a Shared,
     input: &'a mut Input,
@@ -124,7 +124,7 @@ struct Attempt<'a> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            self.shared.lock().take_early(self.id, self.input);
+            self.shared.lock().take_one(self.id, self.input);
         }
     }
 }
@@ -531,7 +531,8 @@ impl Shared {
             Ok(Some(false)) => {
                 let read = self.wire.read(input, timeout);
                 // Mostly the reply is all that has arrived: it is decoded first.
-                let early = if matches!(read, Ok(1..)) { self.decode_early(input, wait) } else { None };
+                let early =
+                    if matches!(read, Ok(1..)) { self.decode_early(input, wait) } else { None };
                 let mut state = self.lock();
                 if let Some(id) = early {
                     if state.take_early(id, input) {

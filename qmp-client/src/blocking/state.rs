@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use qmp_protocol::{CallId, Connection, Direct, End, Input};
+use qmp_protocol::{CallId, Connection, Direct, End, Incoming, Input};
 use serde_json::value::RawValue;
 
 use super::here::Here;
@@ -112,6 +112,17 @@ impl State {
             drop(self.inbox.waiters.complete(id, Ok(RawValue::NULL)));
         }
         is_taken
+    }
+
+    /// Takes one message, after the reply to this call could not be decoded. It is that reply, or another.
+    pub(super) fn take_one(&mut self, id: CallId, input: &mut Input) {
+        match self.connection.next(input) {
+            Some(Incoming::Reply { id: found, result }) if found == id => {
+                drop(self.inbox.waiters.complete(id, result.as_deref()));
+            }
+            Some(incoming) => drop(self.inbox.deliver(incoming, &mut Vec::new())),
+            None => {}
+        }
     }
 
     /// Passes on everything that has arrived.

@@ -15,8 +15,8 @@ use crate::line::{RETURN, value_before_id};
 
 impl Input {
     /// Decodes the value of a success response to `id` that is all that has arrived: a short line, as
-    /// QEMU writes it, with a value that `T` accepts. The value of another response is not looked at,
-    /// and nothing is taken.
+    /// QEMU writes it, with a value that `T` accepts. A line that ends as the response to another call is
+    /// not looked at, and nothing is taken.
     #[doc(hidden)]
     #[must_use]
     pub fn decode_early<T: DeserializeOwned>(&self, id: CallId) -> Option<T> {

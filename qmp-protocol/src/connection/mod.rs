@@ -353,7 +353,9 @@ impl Connection {
         }
         let incoming = match input.frame(matches!(self.phase, Phase::Connected)) {
             Some(Frame::Message { place, depth }) => self.take_message(input.bytes(place), depth),
-            Some(Frame::Garbage { garbage, ends_object: true, .. }) if self.may_be_rest(&garbage) => {
+            Some(Frame::Garbage { garbage, ends_object: true, .. })
+                if self.may_be_rest(&garbage) =>
+            {
                 self.dropped.garbage += 1;
                 self.rest = Some(garbage.clone());
                 Incoming::Garbage(garbage)
