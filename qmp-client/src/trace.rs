@@ -4,8 +4,8 @@
 //! The span is entered while the command is written and sent, and while its future is polled; never
 //! across an `.await`. Its outcome is recorded when the caller gets the result, or gives the call up.
 //!
-//! An event is recorded when it arrives, and a message when it is read or written, under the lock of the
-//! connection: a subscriber must not use the client.
+//! An event is recorded when it arrives, and a message when it is read or written, mostly under the lock
+//! of the connection: a subscriber must not use the client.
 //!
 //! A trace has names, numbers and outcomes. What a command or a reply says is not in it, and neither
 //! is the text of an error, since a server may repeat a password in that.

@@ -104,7 +104,7 @@ fn check(options: &Options, run: impl FnOnce(&Client, &Script) + Send + 'static)
     checked.join().unwrap();
 }
 
-/// What a type found when it used the client.
+/// The results that a type got when it used the client.
 #[derive(Debug)]
 struct Nested(Vec<String>);
 

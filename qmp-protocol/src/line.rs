@@ -43,7 +43,7 @@ pub(crate) fn read(bytes: &[u8], start: usize) -> Option<Line> {
 /// The beginning of a success response as QEMU writes it, before its value.
 pub(crate) const RETURN: &[u8; 11] = b"{\"return\": ";
 
-/// What QEMU writes between the value of a success response and its id.
+/// The text between the value of a success response and its id, as QEMU writes it.
 const ID: &[u8; 8] = b", \"id\": ";
 
 /// Reads a success response in the order of members and with the spaces that QEMU writes.
@@ -59,12 +59,23 @@ fn read_return(bytes: &[u8], start: usize) -> Option<Line> {
 /// beginning of the response and its end, which must be the end of these bytes, except for white space.
 /// It is on one line, since another line is another message.
 pub(crate) fn value_before_id(bytes: &[u8], id: CallId) -> Option<&[u8]> {
-    let before_bracket = bytes.trim_ascii_end().strip_suffix(b"}")?;
-    let digits = before_bracket.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
-    let start = (before_bracket.len() - digits).checked_sub(ID.len())?;
-    let found = Text { bytes, at: start }.id_and_end()?;
-    let value = &bytes[..start];
-    (found == id && newline(value).is_none()).then_some(value)
+    let mut rest = bytes.strip_suffix(b"\n")?;
+    rest = rest.strip_suffix(b"\r").unwrap_or(rest).strip_suffix(b"}")?;
+    // From the last digit to the first: a number has no other digits than these.
+    let mut number = id.number();
+    loop {
+        let digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        rest = match rest.split_last()? {
+            (last, before) if *last == digit => before,
+            _ => return None,
+        };
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    let value = rest.strip_suffix(ID)?;
+    newline(value).is_none().then_some(value)
 }
 
 /// Reads an event in the order of members and with the spaces that QEMU writes.

@@ -86,7 +86,7 @@ const USUAL: [&str; 8] = [
     "{\"return\": {\"status\": \"running\", \"running\": true, \"x\": [1.5, -0, {}]}, \"id\": 1}\r\n",
     "{\"return\": [1, 2, 3], \"id\": 1}\n",
     "{\"return\": \"\u{e9}\\n\\ud83d\\ude00\", \"id\": 1}\r\n",
-    "{\"return\": null, \"id\": 1} \r\n\n",
+    "{\"return\": null, \"id\": 1}\n",
     "{\"return\":{},\"id\":1}\r\n",
     "{\"id\": 1, \"return\": {}}\r\n",
     "{\"return\": {}, \"id\": 1}\r\n{\"event\": \"STOP\"}\r\n",

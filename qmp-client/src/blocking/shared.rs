@@ -54,7 +54,7 @@ pub(super) struct Shared {
     connected: SystemTime,
 }
 
-/// What a caller does after it has submitted a command.
+/// The next step of a caller that has submitted a command.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Purpose {
     /// Something else: the reply is received later.

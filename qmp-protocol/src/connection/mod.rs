@@ -51,7 +51,7 @@ pub struct Connection {
     exchange: Exchange,
     greeting: Option<Greeting>,
     greeting_deadline: Option<Deadline>,
-    /// What may be the rest of a reply to an earlier client, if it came before the greeting.
+    /// The line before the greeting that may be the rest of a reply to an earlier client.
     rest: Option<Garbage>,
     negotiation: Negotiation,
     sync: Sync,
@@ -405,7 +405,12 @@ impl Connection {
     /// Takes the next call that has finished without a reply: it failed, expired, or succeeded
     /// silently. [`next`](Self::next) includes these; this is for a driver whose input another
     /// thread is using.
+    #[inline]
     pub fn next_finished<'i>(&mut self) -> Option<Incoming<'i>> {
+        if self.exchange.calls.has_finished() { self.take_finished() } else { None }
+    }
+
+    fn take_finished<'i>(&mut self) -> Option<Incoming<'i>> {
         let (id, result) = self.exchange.calls.next_finished()?;
         let empty = || serde_json::from_str("{}").unwrap_or(RawValue::NULL);
         Some(Incoming::Reply { id, result: result.map(|()| empty()) })
