@@ -112,9 +112,10 @@ pub const JOBS: &[Job] = &[
             floor("tokio-loop", floors::tokio_loop),
             floor("tokio-pair", floors::tokio_pair),
             floor("tokio-pair-timer", floors::tokio_pair_timer),
+            floor("tokio-call", floors::call::status),
             ours("blocking", ours::blocking_status),
-            ours("tokio", ours::tokio_status).over("tokio-pair"),
-            ours("tokio-spawned", ours::tokio_spawned).over("tokio-pair"),
+            ours("tokio", ours::tokio_status).over("tokio-call"),
+            ours("tokio-spawned", ours::tokio_spawned).over("tokio-call"),
         ],
     },
     Job {
@@ -138,8 +139,9 @@ pub const JOBS: &[Job] = &[
         entries: &[
             floor("raw", floors::raw_flood),
             floor("event-floor", floors::event::flood),
+            floor("event-floor-queued", floors::event::queued),
             ours("blocking", ours::blocking_flood).over("event-floor"),
-            ours("tokio", ours::tokio_flood).over("event-floor"),
+            ours("tokio", ours::tokio_flood).over("event-floor-queued"),
         ],
     },
     Job {

@@ -1,5 +1,6 @@
 //! Programs that do the bare minimum: the lower bounds of clients.
 
+pub mod call;
 pub mod event;
 
 use std::io::{Read, Write};

@@ -80,7 +80,7 @@ pub struct CallStats {
     pub canceled: u64,
     /// Calls that were not answered before the connection ended.
     pub closed: u64,
-    /// Calls whose reply does not match the type.
+    /// Calls whose reply does not match the type, or made its decoding panic.
     pub mismatched: u64,
     /// Calls that failed in another way: the reply was damaged, lost, too deep or too large, or
     /// out-of-band execution was not negotiated.

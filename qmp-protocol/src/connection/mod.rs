@@ -4,8 +4,6 @@ mod agent;
 mod early;
 mod receive;
 
-pub use early::EarlyReply;
-
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,6 +13,7 @@ use serde_json::value::RawValue;
 use crate::deadline::Deadline;
 use crate::error::{Closed, End, Error, ProtocolError, Timeout, WaitedFor};
 use crate::exchange::Exchange;
+use crate::garbage::Garbage;
 use crate::id::CallId;
 use crate::incoming::{Dropped, Incoming, Traffic};
 use crate::input::{Direct, Frame, Input};
@@ -52,6 +51,8 @@ pub struct Connection {
     exchange: Exchange,
     greeting: Option<Greeting>,
     greeting_deadline: Option<Deadline>,
+    /// The line before the greeting that may be the rest of a reply to an earlier client.
+    rest: Option<Garbage>,
     negotiation: Negotiation,
     sync: Sync,
     /// Whether a guest agent has answered the first synchronization.
@@ -92,6 +93,7 @@ impl Connection {
             exchange: Exchange::new(settings.window, !is_agent),
             greeting: None,
             greeting_deadline: greeting,
+            rest: None,
             negotiation: Negotiation::new(settings.negotiation_id),
             sync: Sync::new(settings.negotiation_id),
             has_synced: false,
@@ -865,9 +867,16 @@ impl Connection {
             self.check_transcript();
             return Some(incoming);
         }
-        let incoming = match input.frame() {
+        let incoming = match input.frame(matches!(self.phase, Phase::Connected)) {
             Some(Frame::Message { place, depth }) => self.take_message(input.bytes(place), depth),
-            Some(Frame::Garbage(garbage, id)) => self.take_junk(garbage, id),
+            Some(Frame::Garbage { garbage, ends_object: true, .. })
+                if self.may_be_rest(&garbage) =>
+            {
+                self.dropped.garbage += 1;
+                self.rest = Some(garbage.clone());
+                Incoming::Garbage(garbage)
+            }
+            Some(Frame::Garbage { garbage, id, .. }) => self.take_junk(garbage, id),
             Some(Frame::TooLarge) => {
                 let limit = self.settings.message_size;
                 self.finish(End::Protocol(ProtocolError::TooLarge { limit }), Some(input));
@@ -883,13 +892,23 @@ impl Connection {
         Some(incoming)
     }
 
+    /// Returns whether a line that ends as an object does may be the rest of a reply to an earlier client,
+    /// which a server sends before the greeting. There is only one.
+    fn may_be_rest(&self, garbage: &Garbage) -> bool {
+        matches!(self.phase, Phase::Connected)
+            && self.rest.is_none()
+            && matches!(not_qmp(garbage.clone()), ProtocolError::NotQmp(_))
+    }
+
     /// Returns the right to take the events that come next from the input directly, as [`next`](Self::next)
     /// would give them out; `None` while messages are recorded, or have another meaning. It holds for
     /// what has arrived, and until the next call of `next`.
     #[doc(hidden)]
     #[must_use]
     pub fn direct(&self) -> Option<Direct> {
-        let is_plain = self.is_ready() && !self.exchange.recorder.is_listening();
+        let is_plain = self.is_ready()
+            && !self.exchange.recorder.is_listening()
+            && !self.exchange.calls.has_finished();
         is_plain.then(|| Direct::new(self.longest_line()))
     }
 
@@ -902,7 +921,12 @@ impl Connection {
     /// Takes the next call that has finished without a reply: it failed, expired, or succeeded
     /// silently. [`next`](Self::next) includes these; this is for a driver whose input another
     /// thread is using.
+    #[inline]
     pub fn next_finished<'i>(&mut self) -> Option<Incoming<'i>> {
+        if self.exchange.calls.has_finished() { self.take_finished() } else { None }
+    }
+
+    fn take_finished<'i>(&mut self) -> Option<Incoming<'i>> {
         let (id, result) = self.exchange.calls.next_finished()?;
         let empty = || serde_json::from_str("{}").unwrap_or(RawValue::NULL);
         Some(Incoming::Reply { id, result: result.map(|()| empty()) })
@@ -922,6 +946,7 @@ impl Connection {
     /// Ends the connection at once. Nothing more is taken from the peer.
     pub(super) fn finish(&mut self, end: End, input: Option<&mut Input>) {
         let unfinished = input.as_ref().and_then(|input| input.unfinished());
+        let unfinished = unfinished.or(self.rest.take_if(|_| self.greeting.is_none()));
         let end = match (end, unfinished) {
             (End::Eof, Some(garbage)) if self.greeting.is_none() && !self.is_agent() => {
                 End::Protocol(not_qmp(garbage))

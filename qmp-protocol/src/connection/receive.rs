@@ -27,17 +27,13 @@ impl Connection {
     /// Takes a message that the fast path has read.
     pub(super) fn take_line<'i>(&mut self, line: Line, input: &'i Input) -> Incoming<'i> {
         let bytes = input.bytes(line.place.clone());
-        let Ok(text) = std::str::from_utf8(bytes) else {
-            // The general parser says where.
-            return self.take_message(bytes, 0);
-        };
-        let start = line.place.start;
-        let part = |place: Range<usize>| text.get(place.start - start..place.end - start);
-        let value = |place| part(place).and_then(raw_value::from_checked);
+        // Outside the values and names, the fast path has compared every byte with ASCII.
+        let text = |place: Range<usize>| std::str::from_utf8(input.bytes(place)).ok();
+        let value = |place| text(place).and_then(raw_value::from_checked);
         match line.message {
             Message::Event { name, data, timestamp } => {
                 let data = data.map(value);
-                if let (Some(name), None | Some(Some(_))) = (part(name), data) {
+                if let (Some(name), None | Some(Some(_))) = (text(name), data) {
                     self.exchange.recorder.record(Direction::Received, bytes);
                     let (name, data) = (Cow::Borrowed(name), data.flatten().filter(is_some));
                     return Incoming::Event { name, data, timestamp };
@@ -50,6 +46,7 @@ impl Connection {
                 }
             }
         }
+        // The general parser says what is wrong.
         self.take_message(bytes, 0)
     }
 
@@ -242,7 +239,9 @@ impl Connection {
     fn take_garbage<'i>(&mut self, garbage: Garbage, id: Option<CallId>) -> Incoming<'i> {
         self.dropped.garbage += 1;
         if matches!(self.phase, Phase::Connected) {
-            self.finish(End::Protocol(not_qmp(garbage.clone())), None);
+            // What came first says more.
+            let first = self.rest.take().unwrap_or_else(|| garbage.clone());
+            self.finish(End::Protocol(not_qmp(first)), None);
         } else if matches!(self.phase, Phase::Syncing) && !self.has_synced && is_terminal(&garbage)
         {
             let error = ProtocolError::NotAgent(garbage.clone());
