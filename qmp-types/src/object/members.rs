@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
+use crate::any::Any;
 use crate::names;
 
 /// Where the value of the current member comes from: the wire, or a member kept earlier.
@@ -366,7 +367,7 @@ struct Unlisted {
 
 impl<'de> Deserialize<'de> for Unlisted {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Value::deserialize(deserializer).map(|value| Self { value, _entry: [0; 160] })
+        Any::deserialize(deserializer).map(|Any(value)| Self { value, _entry: [0; 160] })
     }
 }
 
