@@ -37,7 +37,7 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
     fn kept_value<T: Deserialize<'de>>(&mut self) -> Result<T, A::Error> {
         match self.kept.as_mut().and_then(|kept| kept.current.take()) {
             None => self.map.next_value(),
-            Some((name, value)) => T::deserialize(value).map_err(|error| {
+            Some((name, value)) => T::deserialize(Any(value)).map_err(|error| {
                 // The value was read before its type was known, and its position is forgotten.
                 A::Error::custom(format_args!("{error} (in member `{name}`)"))
             }),
