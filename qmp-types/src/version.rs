@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::any::Any;
 use crate::lenient::{WholeNumber, leading_number, whole_number};
@@ -103,7 +103,8 @@ impl<'de> Visitor<'de> for TripleVisitor {
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<VersionTriple, E> {
-        Ok(VersionTriple::parse(&Value::from(number).to_string()))
+        let number = Number::from_f64(number).map(|number| number.to_string());
+        Ok(VersionTriple::parse(&number.unwrap_or_default()))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<VersionTriple, E> {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::de::{Expected, Unexpected};
-use serde_json::Value;
+use serde_json::Number;
 
 use crate::printable::Excerpt;
 
@@ -81,7 +81,10 @@ impl fmt::Display for Found<'_> {
             Unexpected::Bool(value) => write!(f, "boolean `{value}`"),
             Unexpected::Unsigned(number) => write!(f, "integer `{number}`"),
             Unexpected::Signed(number) => write!(f, "integer `{number}`"),
-            Unexpected::Float(number) => write!(f, "floating point `{}`", Value::from(number)),
+            Unexpected::Float(number) => match Number::from_f64(number) {
+                Some(number) => write!(f, "floating point `{number}`"),
+                None => f.write_str("floating point number"),
+            },
             Unexpected::Char(character) => write!(f, "character `{character}`"),
             Unexpected::Str(text) => write!(f, "string {text:?}"),
             Unexpected::Bytes(_) => f.write_str("byte array"),
