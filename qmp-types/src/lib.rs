@@ -45,6 +45,7 @@ extern crate self as qmp_types;
 #[doc(hidden)]
 pub extern crate serde_core as serde;
 
+mod any;
 mod command;
 mod decode;
 mod error;

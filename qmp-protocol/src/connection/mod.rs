@@ -20,6 +20,7 @@ use crate::input::{Direct, Frame, Input};
 use crate::message::not_qmp;
 use crate::negotiation::Negotiation;
 use crate::output::{Descriptor, Output};
+use crate::raw_value;
 use crate::settings::{Dialect, Settings};
 use crate::submission::Submission;
 use crate::sync::{DELIMITER, Sync};
@@ -928,7 +929,7 @@ impl Connection {
 
     fn take_finished<'i>(&mut self) -> Option<Incoming<'i>> {
         let (id, result) = self.exchange.calls.next_finished()?;
-        let empty = || serde_json::from_str("{}").unwrap_or(RawValue::NULL);
+        let empty = || raw_value::from_checked("{}").unwrap_or(RawValue::NULL);
         Some(Incoming::Reply { id, result: result.map(|()| empty()) })
     }
 

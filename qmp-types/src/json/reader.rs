@@ -234,8 +234,9 @@ impl<'de> Reader<'de> {
                 return Ok(Number::Negative(number));
             }
         }
-        let fraction = serde_json::from_str(number).map_err(|_| self.error("invalid number"))?;
-        Ok(Number::Fraction(fraction))
+        // Not through `Deserialize`, with which come the errors for all other types of values.
+        let fraction = number.parse::<serde_json::Number>().ok().and_then(|number| number.as_f64());
+        fraction.map(Number::Fraction).ok_or_else(|| self.error("invalid number"))
     }
 
     /// Takes a boolean, or returns `None` for `null`.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
+use crate::any::Any;
 use crate::names;
 
 /// Where the value of the current member comes from: the wire, or a member kept earlier.
@@ -36,7 +37,7 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
     fn kept_value<T: Deserialize<'de>>(&mut self) -> Result<T, A::Error> {
         match self.kept.as_mut().and_then(|kept| kept.current.take()) {
             None => self.map.next_value(),
-            Some((name, value)) => T::deserialize(value).map_err(|error| {
+            Some((name, value)) => T::deserialize(Any(value)).map_err(|error| {
                 // The value was read before its type was known, and its position is forgotten.
                 A::Error::custom(format_args!("{error} (in member `{name}`)"))
             }),
@@ -366,7 +367,7 @@ struct Unlisted {
 
 impl<'de> Deserialize<'de> for Unlisted {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Value::deserialize(deserializer).map(|value| Self { value, _entry: [0; 160] })
+        Any::deserialize(deserializer).map(|Any(value)| Self { value, _entry: [0; 160] })
     }
 }
 
