@@ -174,9 +174,10 @@ pub const JOBS: &[Job] = &[
         counted: Some((1_000, 3_000)),
         entries: &[
             floor("raw", |task| server::run("raw", "command", task)),
+            floor("tokio-loop", |task| server::run("tokio-loop", "command", task)),
             ours("threads", |task| server::run("threads", "command", task)),
             ours("threads, out-of-band", |task| server::run("threads", "command-oob", task)),
-            ours("tokio", |task| server::run("tokio", "command", task)),
+            ours("tokio", |task| server::run("tokio", "command", task)).over("tokio-loop"),
         ],
     },
     Job {
@@ -188,8 +189,9 @@ pub const JOBS: &[Job] = &[
         counted: None,
         entries: &[
             floor("raw", |task| server::run("raw", "broadcast", task)),
+            floor("tokio-loop", |task| server::run("tokio-loop", "broadcast", task)),
             ours("threads", |task| server::run("threads", "broadcast", task)),
-            ours("tokio", |task| server::run("tokio", "broadcast", task)),
+            ours("tokio", |task| server::run("tokio", "broadcast", task)).over("tokio-loop"),
         ],
     },
     Job {

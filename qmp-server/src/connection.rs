@@ -176,7 +176,7 @@ impl<M: Send + 'static> Connection<M> {
         &self.peer
     }
 
-    #[cfg(unix)]
+    #[cfg(any(unix, feature = "tokio"))]
     pub(crate) fn shared(&self) -> &Arc<Shared<M>> {
         &self.shared
     }
