@@ -84,8 +84,11 @@ fn serve(
                 match name {
                     "raw" => raw.iter_mut().try_for_each(|raw| raw.write_all(serve::EVENT))?,
                     "tokio-loop" => runtime.block_on(async {
-                        let write = |stream: &tokio::net::UnixStream| stream.try_write(serve::EVENT);
-                        in_runtime.iter().try_for_each(|stream| write(stream).map(drop))
+                        for stream in &in_runtime {
+                            stream.writable().await?;
+                            stream.try_write(serve::EVENT)?;
+                        }
+                        Anything::Ok(())
                     })?,
                     _ => server.events().emit(&event()),
                 }

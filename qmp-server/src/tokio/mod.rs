@@ -216,24 +216,27 @@ struct Client<M: Send + 'static, S> {
 impl<M: Send + 'static, S: AsyncRead + AsyncWrite + Unpin + 'static> Client<M, S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         lock(&self.waker).clone_from(cx.waker());
-        // Commands that have waited for a late reply, which has been sent already.
-        self.execute_pending();
+        // Commands may have waited for a late reply, which has been sent already.
+        if !self.connection.state().is_at_rest {
+            self.execute_pending();
+        }
         for _ in 0..MAX_READS {
             let written = self.poll_write(cx);
             if matches!(written, Poll::Ready(Err(_))) {
                 self.hang_up();
             }
-            if let Some(reason) = self.connection.closed() {
+            let state = self.connection.state();
+            if let Some(reason) = state.closed {
                 if written.is_pending() {
                     return Poll::Pending;
                 }
-                if !self.connection.has_output() {
+                if !state.has_output {
                     self.link.close_gently();
                     return Poll::Ready(reason);
                 }
                 continue;
             }
-            if !self.connection.wants_input() {
+            if !state.wants_input {
                 return Poll::Pending;
             }
             if ready!(self.poll_read(cx)).is_err() {
