@@ -4,7 +4,7 @@
 //! `bench` prints times, `instructions` counts instructions, `syscalls` counts system calls. An entry of
 //! another project's client is in the table of `peers`.
 
-use crate::{Anything, decode, floors, generate, ours, scale, server};
+use crate::{Anything, decode, floors, generate, ours, proxy, scale, server};
 
 /// The work of the process of one entry.
 pub struct Task<'a> {
@@ -204,6 +204,18 @@ pub const JOBS: &[Job] = &[
             floor("raw", |task| server::run("raw", "monitors", task)),
             ours("threads", |task| server::run("threads", "monitors", task)),
             ours("tokio", |task| server::run("tokio", "monitors", task)),
+        ],
+    },
+    Job {
+        name: "proxy",
+        unit: "us CPU",
+        count: 20_000,
+        quick: 2_000,
+        counted: Some((1_000, 3_000)),
+        entries: &[
+            floor("direct", proxy::direct),
+            floor("relay", proxy::relay),
+            ours("ours", proxy::ours).over("relay"),
         ],
     },
     Job {
