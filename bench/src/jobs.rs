@@ -4,7 +4,7 @@
 //! `bench` prints times, `instructions` counts instructions, `syscalls` counts system calls. An entry of
 //! another project's client is in the table of `peers`.
 
-use crate::{Anything, decode, floors, generate, ours, scale, server};
+use crate::{Anything, decode, floors, generate, ours, proxy, scale, server};
 
 /// The work of the process of one entry.
 pub struct Task<'a> {
@@ -176,9 +176,10 @@ pub const JOBS: &[Job] = &[
         counted: Some((1_000, 3_000)),
         entries: &[
             floor("raw", |task| server::run("raw", "command", task)),
+            floor("tokio-loop", |task| server::run("tokio-loop", "command", task)),
             ours("threads", |task| server::run("threads", "command", task)),
             ours("threads, out-of-band", |task| server::run("threads", "command-oob", task)),
-            ours("tokio", |task| server::run("tokio", "command", task)),
+            ours("tokio", |task| server::run("tokio", "command", task)).over("tokio-loop"),
         ],
     },
     Job {
@@ -190,8 +191,9 @@ pub const JOBS: &[Job] = &[
         counted: None,
         entries: &[
             floor("raw", |task| server::run("raw", "broadcast", task)),
+            floor("tokio-loop", |task| server::run("tokio-loop", "broadcast", task)),
             ours("threads", |task| server::run("threads", "broadcast", task)),
-            ours("tokio", |task| server::run("tokio", "broadcast", task)),
+            ours("tokio", |task| server::run("tokio", "broadcast", task)).over("tokio-loop"),
         ],
     },
     Job {
@@ -204,6 +206,18 @@ pub const JOBS: &[Job] = &[
             floor("raw", |task| server::run("raw", "monitors", task)),
             ours("threads", |task| server::run("threads", "monitors", task)),
             ours("tokio", |task| server::run("tokio", "monitors", task)),
+        ],
+    },
+    Job {
+        name: "proxy",
+        unit: "us CPU",
+        count: 20_000,
+        quick: 2_000,
+        counted: Some((1_000, 3_000)),
+        entries: &[
+            floor("direct", proxy::direct),
+            floor("relay", proxy::relay),
+            ours("ours", proxy::ours).over("relay"),
         ],
     },
     Job {

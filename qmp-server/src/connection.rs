@@ -56,6 +56,16 @@ pub struct Connection<M> {
     peer: Arc<Peer>,
 }
 
+/// What the task of a client has to know to go on.
+#[cfg(feature = "tokio")]
+pub(crate) struct State {
+    pub(crate) has_output: bool,
+    pub(crate) wants_input: bool,
+    /// Whether no message waits for being processed.
+    pub(crate) is_at_rest: bool,
+    pub(crate) closed: Option<CloseReason>,
+}
+
 impl<M> fmt::Debug for Connection<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("client", &self.peer.client).finish_non_exhaustive()
@@ -136,6 +146,17 @@ impl<M: Send + 'static> Connection<M> {
         self.peer.session().closed().cloned()
     }
 
+    #[cfg(feature = "tokio")]
+    pub(crate) fn state(&self) -> State {
+        let session = self.peer.session();
+        State {
+            has_output: !session.output().is_empty(),
+            wants_input: session.wants_input(),
+            is_at_rest: session.is_at_rest(),
+            closed: session.closed().cloned(),
+        }
+    }
+
     /// Ends the connection, for example because the client has disconnected.
     pub fn close(&self, reason: CloseReason) {
         self.peer.session().close(reason);
@@ -176,7 +197,7 @@ impl<M: Send + 'static> Connection<M> {
         &self.peer
     }
 
-    #[cfg(unix)]
+    #[cfg(any(unix, feature = "tokio"))]
     pub(crate) fn shared(&self) -> &Arc<Shared<M>> {
         &self.shared
     }

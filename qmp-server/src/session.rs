@@ -288,6 +288,12 @@ impl Session {
         self.negotiated
     }
 
+    /// Returns whether no message waits for being processed, and the end is not awaited.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.input_state == InputState::Open && self.incoming.is_empty()
+    }
+
     /// Returns whether no command of the client is being executed or waits.
     pub(crate) fn is_idle(&self) -> bool {
         self.incoming.is_idle()

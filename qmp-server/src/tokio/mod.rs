@@ -17,6 +17,8 @@
 //! those that take their time should be [asynchronous](crate::Router::asynchronous).
 
 mod link;
+#[cfg(unix)]
+mod watched;
 
 use std::any::Any;
 use std::io;
@@ -54,7 +56,11 @@ const BACKOFF: Duration = Duration::from_millis(50);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves one client on a stream until the connection ends, and returns the reason for its end. Over
-/// a [`UnixStream`], the client can pass file descriptors.
+/// a [`UnixStream`], the client can pass file descriptors, if the future is polled within a runtime of
+/// tokio or the server was built in one.
+///
+/// # Panics
+/// Panics if the stream is a socket and that runtime has no I/O driver.
 ///
 /// # Cancel safety
 /// Dropping the future disconnects the client. Commands that have been started are completed, without
@@ -168,7 +174,9 @@ where
         let waker = lock(&to_wake).clone();
         waker.wake();
     };
-    let link = Link::new(stream);
+    let runtime = connection.shared().hub().runtime();
+    // The runtime's reason is mostly that the system watches too many sockets already.
+    let Ok(link) = Link::new(stream, runtime) else { return CloseReason::Client };
     connection.peer().set_owner(Arc::new(wake), link.writer());
     connection.peer().notify();
     let mut client = Client { connection, link, waker, expects_more: false };
@@ -208,24 +216,27 @@ struct Client<M: Send + 'static, S> {
 impl<M: Send + 'static, S: AsyncRead + AsyncWrite + Unpin + 'static> Client<M, S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         lock(&self.waker).clone_from(cx.waker());
-        // Commands that have waited for a late reply, which has been sent already.
-        self.execute_pending();
+        // Commands may have waited for a late reply, which has been sent already.
+        if !self.connection.state().is_at_rest {
+            self.execute_pending();
+        }
         for _ in 0..MAX_READS {
             let written = self.poll_write(cx);
             if matches!(written, Poll::Ready(Err(_))) {
                 self.hang_up();
             }
-            if let Some(reason) = self.connection.closed() {
+            let state = self.connection.state();
+            if let Some(reason) = state.closed {
                 if written.is_pending() {
                     return Poll::Pending;
                 }
-                if !self.connection.has_output() {
+                if !state.has_output {
                     self.link.close_gently();
                     return Poll::Ready(reason);
                 }
                 continue;
             }
-            if !self.connection.wants_input() {
+            if !state.wants_input {
                 return Poll::Pending;
             }
             if ready!(self.poll_read(cx)).is_err() {
