@@ -1,6 +1,7 @@
 //! Programs that do the bare minimum: the lower bounds of clients.
 
 pub mod event;
+pub mod schema;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
