@@ -15,6 +15,7 @@
 mod access;
 mod deserializer;
 mod error;
+mod name;
 mod reader;
 mod scan;
 
@@ -22,6 +23,7 @@ use reader::{Guesses, Reader};
 
 pub(crate) use access::WITH_TEXT;
 pub(crate) use error::JsonError;
+pub(crate) use name::{MEMBER, is_member};
 pub(crate) use scan::string_end;
 
 pub use scan::plain_end;
