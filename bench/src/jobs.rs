@@ -165,7 +165,8 @@ pub const JOBS: &[Job] = &[
         entries: &[
             floor("scan", decode::scan),
             floor("clone", decode::clone),
-            ours("ours", decode::ours).over("clone"),
+            floor("by-hand", decode::by_hand),
+            ours("ours", decode::ours).over("by-hand"),
         ],
     },
     Job {

@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod event;
+pub mod schema;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;

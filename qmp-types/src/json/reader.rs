@@ -101,16 +101,41 @@ impl<'de> Reader<'de> {
     }
 
     /// Returns the next byte that is not white space, without taking it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn peek(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        match bytes.get(self.at) {
+            Some(byte) if *byte > b' ' => Some(*byte),
+            _ => self.peek_after_space(),
+        }
+    }
+
+    /// The slow path of [`peek`](Self::peek).
+    #[inline(never)]
+    fn peek_after_space(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
         self.at = after_space(bytes, self.at);
         bytes.get(self.at).copied()
     }
 
+    /// Takes the space that QEMU writes after a comma or a colon.
+    #[inline(always)]
+    pub(super) fn take_space(&mut self) {
+        self.at += usize::from(self.text.as_bytes().get(self.at) == Some(&b' '));
+    }
+
     /// Takes a byte, after white space.
-    #[inline]
+    #[inline(always)]
     pub(super) fn expect(&mut self, byte: u8) -> Result<()> {
+        if self.text.as_bytes().get(self.at) == Some(&byte) {
+            self.at += 1;
+            return Ok(());
+        }
+        self.expect_after_space(byte)
+    }
+
+    #[inline(never)]
+    fn expect_after_space(&mut self, byte: u8) -> Result<()> {
         if self.peek() == Some(byte) {
             self.at += 1;
             return Ok(());
@@ -327,7 +352,7 @@ impl<'de> Reader<'de> {
             return scan::find_member(bytes, self.at, name.as_bytes());
         }
         self.guesses = Guesses::Some;
-        scan::find_name(bytes, self.at, name.as_bytes())
+        scan::find_name(bytes, self.at, name)
     }
 }
 
