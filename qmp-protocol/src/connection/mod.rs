@@ -332,6 +332,7 @@ impl Connection {
 
     /// Takes the next message from `input`, or the next call that has finished without a reply.
     /// Returns `None` when all bytes that have arrived are examined.
+    #[inline]
     pub fn next<'i>(&mut self, input: &'i mut Input) -> Option<Incoming<'i>> {
         self.traffic.received += input.take_received();
         if self.exchange.calls.has_finished() {
@@ -351,6 +352,11 @@ impl Connection {
             self.check_transcript();
             return Some(incoming);
         }
+        self.next_frame(input)
+    }
+
+    /// Takes the next message that the fast path does not understand.
+    fn next_frame<'i>(&mut self, input: &'i mut Input) -> Option<Incoming<'i>> {
         let incoming = match input.frame(matches!(self.phase, Phase::Connected)) {
             Some(Frame::Message { place, depth }) => self.take_message(input.bytes(place), depth),
             Some(Frame::Garbage { garbage, ends_object: true, .. })
