@@ -98,6 +98,7 @@ impl Calls {
     }
 
     /// Removes the call in flight that is answered by a reply with this id.
+    #[inline]
     pub(crate) fn complete(&mut self, id: CallId) -> Option<Call> {
         let index = self.in_flight.iter().position(|call| call.id == id)?;
         // Mostly it is the newest one, for which nothing moves.
@@ -173,6 +174,7 @@ impl Calls {
         self.queued.is_empty() && self.in_flight.is_empty() && self.finished.is_empty()
     }
 
+    #[inline]
     pub(crate) fn deadline(&self) -> Option<Instant> {
         // Mostly a single call is in flight.
         if let ([call], true) = (&*self.in_flight, self.queued.is_empty()) {

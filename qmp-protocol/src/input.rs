@@ -286,6 +286,7 @@ impl Input {
 
     /// Takes the next message by the fast path, if it is complete, has at most `longest` bytes, and the
     /// fast path understands it.
+    #[inline]
     pub(crate) fn line(&mut self, longest: usize) -> Option<Line> {
         if !self.may_be_short(longest) {
             return None;

@@ -35,6 +35,7 @@ pub(crate) enum Message {
 }
 
 /// Reads the message that begins at `start`; `None` if anything about it is unusual.
+#[inline]
 pub(crate) fn read(bytes: &[u8], start: usize) -> Option<Line> {
     let usual = read_event(bytes, start).or_else(|| read_return(bytes, start));
     usual.or_else(|| read_in_any_order(bytes, start))
@@ -47,6 +48,7 @@ pub(crate) const RETURN: &[u8; 11] = b"{\"return\": ";
 const ID: &[u8; 8] = b", \"id\": ";
 
 /// Reads a success response in the order of members and with the spaces that QEMU writes.
+#[inline]
 fn read_return(bytes: &[u8], start: usize) -> Option<Line> {
     let mut text = Text { bytes, at: start };
     text.literal(RETURN)?;

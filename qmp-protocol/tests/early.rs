@@ -139,7 +139,7 @@ fn the_value_of_another_reply_is_not_looked_at() {
     assert!(client.input.decode_early::<Bomb>(ids[0]).is_none());
     let mut both = ready();
     let ids = [(); 2].map(|()| submit(&mut both, "x", Kind::InBand));
-    ids.map(|id| reply(&mut both, id));
+    ids.into_iter().for_each(|id| reply(&mut both, id));
     assert!(both.input.decode_early::<Bomb>(ids[1]).is_none());
     let decode = || client.input.decode_early::<Bomb>(ids[1]);
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)).is_err());

@@ -849,6 +849,7 @@ impl Connection {
     /// assert!(connection.next(&mut input).is_none());
     /// assert!(!input.is_empty());
     /// ```
+    #[inline]
     pub fn next<'i>(&mut self, input: &'i mut Input) -> Option<Incoming<'i>> {
         self.traffic.received += input.take_received();
         if self.exchange.calls.has_finished() {
@@ -868,6 +869,11 @@ impl Connection {
             self.check_transcript();
             return Some(incoming);
         }
+        self.next_frame(input)
+    }
+
+    /// Takes the next message that the fast path does not understand.
+    fn next_frame<'i>(&mut self, input: &'i mut Input) -> Option<Incoming<'i>> {
         let incoming = match input.frame(matches!(self.phase, Phase::Connected)) {
             Some(Frame::Message { place, depth }) => self.take_message(input.bytes(place), depth),
             Some(Frame::Garbage { garbage, ends_object: true, .. })

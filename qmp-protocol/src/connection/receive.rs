@@ -25,6 +25,7 @@ const LONGEST_NAME: usize = 1024;
 
 impl Connection {
     /// Takes a message that the fast path has read.
+    #[inline]
     pub(super) fn take_line<'i>(&mut self, line: Line, input: &'i Input) -> Incoming<'i> {
         let bytes = input.bytes(line.place.clone());
         // Outside the values and names, the fast path has compared every byte with ASCII.
@@ -96,6 +97,7 @@ impl Connection {
         Incoming::Greeting
     }
 
+    #[inline]
     fn take_return<'i>(&mut self, id: ReplyId, value: &'i RawValue, depth: usize) -> Incoming<'i> {
         match self.phase {
             Phase::Syncing => return self.take_sync(Ok(value)),
@@ -166,6 +168,7 @@ impl Connection {
     }
 
     /// Reports the result of the call that is answered, if it is still wanted.
+    #[inline]
     fn complete<'i>(
         &mut self,
         id: Option<CallId>,
