@@ -119,7 +119,7 @@ macro_rules! taker {
                 while count < $wanted && map.next_entry::<String, u8>()?.is_some() {
                     count += 1;
                 }
-                for _ in 0..$more {
+                for () in std::iter::repeat_n((), $more) {
                     assert!(map.next_entry::<String, u8>()?.is_none());
                 }
                 Ok(Self(count))
@@ -133,7 +133,7 @@ macro_rules! taker {
                 while count < $wanted && list.next_element::<u8>()?.is_some() {
                     count += 1;
                 }
-                for _ in 0..$more {
+                for () in std::iter::repeat_n((), $more) {
                     assert!(list.next_element::<u8>()?.is_none());
                 }
                 Ok(Self(count))
