@@ -106,3 +106,68 @@ fn the_window_is_restored_with_the_ids() {
     assert_eq!(drain(&mut client), [format!("{} {{}}", ids[0])]);
     assert_eq!(take_output(&mut client).lines().count(), 2);
 }
+
+/// Returns a client whose question has not been answered, although the negotiation is complete.
+fn asking() -> Client {
+    let mut client = greeted();
+    client.receive(b"{\"return\": {}}\n");
+    assert!(drain(&mut client).is_empty());
+    assert!(take_output(&mut client).contains("\"id\":101"));
+    client.receive(b"{\"return\": {}, \"id\": 100}\n");
+    assert_eq!(drain(&mut client), ["ready"]);
+    client
+}
+
+const UNREADABLE: &[u8] = b"{\"error\": {\"class\": \"GenericError\", \"desc\": \"unreadable\"}}\n";
+
+/// An error without an id is the answer to the question as long as that may come, and then the answer to
+/// the oldest command.
+#[test]
+fn an_answer_is_expected_until_a_later_command_is_answered() {
+    let mut client = asking();
+    let id = submit(&mut client, "stop", qmp_protocol::Kind::InBand);
+    client.receive(UNREADABLE);
+    assert!(drain(&mut client).is_empty() && client.is_pending(id));
+    client.receive(UNREADABLE);
+    assert_eq!(drain(&mut client), [format!("{id} stop failed: unreadable")]);
+
+    let mut client = asking();
+    let ids = [(); 2].map(|()| submit(&mut client, "stop", qmp_protocol::Kind::InBand));
+    client.receive(format!("{{\"return\": {{}}, \"id\": {}}}\n", ids[0]).as_bytes());
+    assert_eq!(drain(&mut client), [format!("{} {{}}", ids[0])]);
+    client.receive(UNREADABLE);
+    assert_eq!(drain(&mut client), [format!("{} stop failed: unreadable", ids[1])]);
+
+    // The slow path notes that a command was answered.
+    let mut client = asking();
+    let id = submit(&mut client, "stop", qmp_protocol::Kind::InBand);
+    client.receive(format!("{{\"return\": {{}}, \"id\": {id}}}\n").as_bytes());
+    let Client { connection, input } = &mut client;
+    let reply = input.decode_early::<qmp_types::Empty>().unwrap();
+    assert!(!connection.take_early(reply.id(), input));
+}
+
+/// The socket of a monitor was given for that of an agent.
+#[test]
+fn a_monitor_is_not_an_agent() {
+    let mut client = agent();
+    client.receive(GREETING.as_bytes());
+    drain(&mut client);
+    assert_eq!(client.ended().unwrap().to_string(), "the peer is not a guest agent");
+    assert_eq!(client.dropped().garbage, 1);
+}
+
+/// Only the damaged reply to this negotiation ends the connection.
+#[test]
+fn a_damaged_reply_to_an_earlier_client_is_skipped() {
+    let damaged = |id: u64| format!("{{\"retrun\": {{}}, \"id\": {id}}}\n");
+    let mut client = greeted();
+    client.receive(damaged(7).as_bytes());
+    assert_eq!(drain(&mut client).len(), 1);
+    client.receive(b"{\"return\": {}, \"id\": 100}\n");
+    assert_eq!(drain(&mut client), ["ready"]);
+    client.receive(damaged(100).as_bytes());
+    assert_eq!(drain(&mut client).len(), 1);
+    assert!(client.is_ready());
+    assert_eq!(client.dropped().garbage, 2);
+}

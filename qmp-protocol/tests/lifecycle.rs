@@ -276,3 +276,18 @@ fn a_damaged_reply_to_a_call_that_was_given_up_is_late() {
     assert_eq!((client.dropped().late_replies, client.dropped().garbage), (1, 2));
     assert!(client.is_idle());
 }
+
+/// A reply that is taken early tells as much about the commands before it.
+#[test]
+fn an_early_reply_reports_the_one_that_was_garbage() {
+    let mut client = ready();
+    let ids = submit_many(&mut client, 2);
+    client.receive(GARBAGE);
+    drain(&mut client);
+    reply(&mut client, ids[1]);
+    let Client { connection, input } = &mut client;
+    let early = input.decode_early::<qmp_types::Empty>().unwrap();
+    assert!(connection.take_early(early.id(), input));
+    let out = drain(&mut client);
+    assert!(out.len() == 1 && out[0].contains("the reply to `stop` was lost"), "{out:?}");
+}
