@@ -49,6 +49,18 @@ fn an_event_as_qemu_writes_it_takes_the_fast_path() {
     assert!(!is_fast(&mut client));
 }
 
+/// Both paths give the data of an event as the server sent it, and null as no data.
+#[test]
+fn an_event_has_its_data() {
+    for (data, seen) in [("{}", "{}"), ("{\"x\": [1, null]}", "{\"x\": [1, null]}"), ("null", "")] {
+        for name in ["STOP", "ST\\u004fP"] {
+            let mut client = ready();
+            client.receive(format!("{{\"event\": \"{name}\", \"data\": {data}}}\n").as_bytes());
+            assert_eq!(drain(&mut client), [format!("STOP {seen}")]);
+        }
+    }
+}
+
 /// A line is taken with its end, so that a driver knows that nothing is left.
 #[test]
 fn nothing_is_left_of_a_line() {
