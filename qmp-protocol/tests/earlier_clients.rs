@@ -138,6 +138,15 @@ fn an_answer_is_expected_until_a_later_command_is_answered() {
     client.receive(UNREADABLE);
     assert_eq!(drain(&mut client), [format!("{} stop failed: unreadable", ids[1])]);
 
+    // The question has no successful answer: that is one to an earlier client.
+    let mut client = asking();
+    let id = submit(&mut client, "stop", qmp_protocol::Kind::InBand);
+    client.receive(b"{\"return\": {}}\n");
+    assert!(drain(&mut client).is_empty());
+    assert_eq!(client.dropped().foreign_replies, 1);
+    client.receive(UNREADABLE);
+    assert!(drain(&mut client).is_empty() && client.is_pending(id));
+
     // The slow path notes that a command was answered.
     let mut client = asking();
     let id = submit(&mut client, "stop", qmp_protocol::Kind::InBand);
