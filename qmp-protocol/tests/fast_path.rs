@@ -176,3 +176,15 @@ fn the_rest_of_something_is_not_decoded_early() {
     assert!(client.input.decode_early::<u8>().is_none());
     assert_eq!(drain(&mut client), [format!("{id} 7")]);
 }
+
+/// A member that comes twice is left to the general parser.
+#[test]
+fn a_member_that_is_repeated_does_not_take_the_fast_path() {
+    for more in
+        [r#""event": "STOP""#, r#""data": {}, "data": {}"#, r#""timestamp": {}, "timestamp": {}"#]
+    {
+        let mut client = ready();
+        client.receive(format!("{{\"event\": \"STOP\", {more}}}\n").as_bytes());
+        assert!(!is_fast(&mut client), "{more}");
+    }
+}

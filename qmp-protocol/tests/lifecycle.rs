@@ -291,3 +291,24 @@ fn an_early_reply_reports_the_one_that_was_garbage() {
     let out = drain(&mut client);
     assert!(out.len() == 1 && out[0].contains("the reply to `stop` was lost"), "{out:?}");
 }
+
+/// An agent's damaged reply is followed by a synchronization, which has a second to be answered.
+#[test]
+fn a_synchronization_that_was_just_sent_is_not_repeated_at_once() {
+    let (now, second) = (Instant::now(), Duration::from_secs(1));
+    let mut client = Client::new(qmp_protocol::Settings::agent(), Deadline::after(now, 9 * second));
+    to_agent(&mut client);
+    client.receive(b"\xFF{\"return\": 1}\n");
+    assert_eq!(drain(&mut client), ["ready"]);
+    submit(&mut client, "guest-info", Kind::InBand);
+    to_agent(&mut client);
+    client.receive(b"{\"retrun\": {}}\n");
+    drain(&mut client);
+    assert!(to_agent(&mut client).contains("guest-sync-delimited"));
+    submit(&mut client, "guest-ping", Kind::InBand);
+    client.expire(now + 5 * second);
+    assert!(to_agent(&mut client).is_empty());
+    assert_eq!(client.deadline(), Some(now + 6 * second));
+    client.expire(now + 6 * second);
+    assert!(to_agent(&mut client).contains("guest-sync-delimited"));
+}

@@ -187,6 +187,33 @@ fn siblings_are_not_nested() {
     }
 }
 
+/// A short text may ask for large values. A map of them is limited like anything else.
+#[test]
+fn the_memory_of_a_map_of_large_values_is_limited() {
+    const SIZE: usize = 4096;
+
+    #[expect(dead_code, reason = "only its size matters")]
+    struct Large([u8; SIZE]);
+
+    impl<'de> serde::Deserialize<'de> for Large {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+            IgnoredAny::deserialize(from).map(|IgnoredAny| Self([0; SIZE]))
+        }
+    }
+
+    type Map = std::collections::BTreeMap<String, Large>;
+    let text = |count: usize| {
+        let members: Vec<String> = (0..count).map(|index| format!("\"{index}\":0")).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    assert_eq!(from_str::<Map>(&text(100)).map(|map| map.len()).unwrap(), 100);
+    let reason = match from_str::<Map>(&text(10_000)) {
+        Ok(map) => panic!("{} values", map.len()),
+        Err(error) => error.into_parts().0,
+    };
+    assert_eq!(reason, "the value takes more than 33554432 bytes of memory");
+}
+
 /// A string without escapes costs no memory.
 #[test]
 fn strings_without_escapes_are_borrowed() {
