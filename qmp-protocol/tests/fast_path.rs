@@ -188,3 +188,18 @@ fn a_member_that_is_repeated_does_not_take_the_fast_path() {
         assert!(!is_fast(&mut client), "{more}");
     }
 }
+
+/// Two reads may part a message anywhere, such as after an escape.
+#[test]
+fn a_message_with_escapes_may_be_split_anywhere() {
+    let text =
+        r#"{"event": "STOP", "data": {"a\"b": "\\", "c\\": "\u00e9\n\"", "d": ["}\\\"", "{"]}}"#;
+    let data = &text[text.find("{\"a").unwrap()..text.len() - 1];
+    for split in 1..text.len() {
+        let mut client = ready();
+        client.receive(&text.as_bytes()[..split]);
+        assert!(drain(&mut client).is_empty());
+        client.receive(&text.as_bytes()[split..]);
+        assert_eq!(drain(&mut client), [format!("STOP {data}")], "{split}");
+    }
+}
