@@ -49,6 +49,18 @@ fn an_event_as_qemu_writes_it_takes_the_fast_path() {
     assert!(!is_fast(&mut client));
 }
 
+/// Both paths give the data of an event as the server sent it, and null as no data.
+#[test]
+fn an_event_has_its_data() {
+    for (data, seen) in [("{}", "{}"), ("{\"x\": [1, null]}", "{\"x\": [1, null]}"), ("null", "")] {
+        for name in ["STOP", "ST\\u004fP"] {
+            let mut client = ready();
+            client.receive(format!("{{\"event\": \"{name}\", \"data\": {data}}}\n").as_bytes());
+            assert_eq!(drain(&mut client), [format!("STOP {seen}")]);
+        }
+    }
+}
+
 /// A line is taken with its end, so that a driver knows that nothing is left.
 #[test]
 fn nothing_is_left_of_a_line() {
@@ -163,4 +175,31 @@ fn the_rest_of_something_is_not_decoded_early() {
     client.receive(&line.as_bytes()[5..]);
     assert!(client.input.decode_early::<u8>().is_none());
     assert_eq!(drain(&mut client), [format!("{id} 7")]);
+}
+
+/// A member that comes twice is left to the general parser.
+#[test]
+fn a_member_that_is_repeated_does_not_take_the_fast_path() {
+    for more in
+        [r#""event": "STOP""#, r#""data": {}, "data": {}"#, r#""timestamp": {}, "timestamp": {}"#]
+    {
+        let mut client = ready();
+        client.receive(format!("{{\"event\": \"STOP\", {more}}}\n").as_bytes());
+        assert!(!is_fast(&mut client), "{more}");
+    }
+}
+
+/// Two reads may part a message anywhere, such as after an escape.
+#[test]
+fn a_message_with_escapes_may_be_split_anywhere() {
+    let text =
+        r#"{"event": "STOP", "data": {"a\"b": "\\", "c\\": "\u00e9\n\"", "d": ["}\\\"", "{"]}}"#;
+    let data = &text[text.find("{\"a").unwrap()..text.len() - 1];
+    for split in 1..text.len() {
+        let mut client = ready();
+        client.receive(&text.as_bytes()[..split]);
+        assert!(drain(&mut client).is_empty());
+        client.receive(&text.as_bytes()[split..]);
+        assert_eq!(drain(&mut client), [format!("STOP {data}")], "{split}");
+    }
 }

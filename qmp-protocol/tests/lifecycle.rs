@@ -276,3 +276,39 @@ fn a_damaged_reply_to_a_call_that_was_given_up_is_late() {
     assert_eq!((client.dropped().late_replies, client.dropped().garbage), (1, 2));
     assert!(client.is_idle());
 }
+
+/// A reply that is taken early tells as much about the commands before it.
+#[test]
+fn an_early_reply_reports_the_one_that_was_garbage() {
+    let mut client = ready();
+    let ids = submit_many(&mut client, 2);
+    client.receive(GARBAGE);
+    drain(&mut client);
+    reply(&mut client, ids[1]);
+    let Client { connection, input } = &mut client;
+    let early = input.decode_early::<qmp_types::Empty>().unwrap();
+    assert!(connection.take_early(early.id(), input));
+    let out = drain(&mut client);
+    assert!(out.len() == 1 && out[0].contains("the reply to `stop` was lost"), "{out:?}");
+}
+
+/// An agent's damaged reply is followed by a synchronization, which has a second to be answered.
+#[test]
+fn a_synchronization_that_was_just_sent_is_not_repeated_at_once() {
+    let (now, second) = (Instant::now(), Duration::from_secs(1));
+    let mut client = Client::new(qmp_protocol::Settings::agent(), Deadline::after(now, 9 * second));
+    to_agent(&mut client);
+    client.receive(b"\xFF{\"return\": 1}\n");
+    assert_eq!(drain(&mut client), ["ready"]);
+    submit(&mut client, "guest-info", Kind::InBand);
+    to_agent(&mut client);
+    client.receive(b"{\"retrun\": {}}\n");
+    drain(&mut client);
+    assert!(to_agent(&mut client).contains("guest-sync-delimited"));
+    submit(&mut client, "guest-ping", Kind::InBand);
+    client.expire(now + 5 * second);
+    assert!(to_agent(&mut client).is_empty());
+    assert_eq!(client.deadline(), Some(now + 6 * second));
+    client.expire(now + 6 * second);
+    assert!(to_agent(&mut client).contains("guest-sync-delimited"));
+}

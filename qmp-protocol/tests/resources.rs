@@ -150,7 +150,14 @@ fn a_command_may_have_sixteen_descriptors() {
         let open = || std::fs::File::open("/dev/null").unwrap().into();
         submission.descriptors = (0..count).map(|_| open()).collect();
         match client.submit(submission) {
-            Ok(_) => assert!(fits && client.descriptors().len() == count),
+            Ok(_) => {
+                assert!(fits && client.descriptors().len() == count);
+                // A socket that takes nothing has not taken them either.
+                client.sent(0);
+                assert_eq!(client.descriptors().len(), count);
+                client.sent(1);
+                assert!(client.descriptors().is_empty());
+            }
             Err(Error::Misuse(Misuse::TooManyDescriptors { .. })) => assert!(!fits),
             Err(error) => panic!("{error}"),
         }

@@ -119,7 +119,7 @@ macro_rules! taker {
                 while count < $wanted && map.next_entry::<String, u8>()?.is_some() {
                     count += 1;
                 }
-                for _ in 0..$more {
+                for () in std::iter::repeat_n((), $more) {
                     assert!(map.next_entry::<String, u8>()?.is_none());
                 }
                 Ok(Self(count))
@@ -133,7 +133,7 @@ macro_rules! taker {
                 while count < $wanted && list.next_element::<u8>()?.is_some() {
                     count += 1;
                 }
-                for _ in 0..$more {
+                for () in std::iter::repeat_n((), $more) {
                     assert!(list.next_element::<u8>()?.is_none());
                 }
                 Ok(Self(count))
@@ -185,6 +185,33 @@ fn siblings_are_not_nested() {
         let Value::Array(elements) = from_str(&text).unwrap() else { panic!("{text}") };
         assert_eq!(elements, vec![serde_json::from_str::<Value>(element).unwrap(); count]);
     }
+}
+
+/// A short text may ask for large values. A map of them is limited like anything else.
+#[test]
+fn the_memory_of_a_map_of_large_values_is_limited() {
+    const SIZE: usize = 4096;
+
+    #[expect(dead_code, reason = "only its size matters")]
+    struct Large([u8; SIZE]);
+
+    impl<'de> serde::Deserialize<'de> for Large {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+            IgnoredAny::deserialize(from).map(|IgnoredAny| Self([0; SIZE]))
+        }
+    }
+
+    type Map = std::collections::BTreeMap<String, Large>;
+    let text = |count: usize| {
+        let members: Vec<String> = (0..count).map(|index| format!("\"{index}\":0")).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    assert_eq!(from_str::<Map>(&text(100)).map(|map| map.len()).unwrap(), 100);
+    let reason = match from_str::<Map>(&text(10_000)) {
+        Ok(map) => panic!("{} values", map.len()),
+        Err(error) => error.into_parts().0,
+    };
+    assert_eq!(reason, "the value takes more than 33554432 bytes of memory");
 }
 
 /// A string without escapes costs no memory.
