@@ -136,7 +136,18 @@ mod tests {
             assert_eq!(parse(text), ReplyId::Call(CallId(7)), "{text}");
         }
         let long = format!("7.{}", "0".repeat(1 << 20));
-        for text in ["7.5", "-7", "7e-1", "1e400", "1e-99999", "1e30", r#""libvirt-7""#, r#""""#, r#""NaN""#, &long] {
+        for text in [
+            "7.5",
+            "-7",
+            "7e-1",
+            "1e400",
+            "1e-99999",
+            "1e30",
+            r#""libvirt-7""#,
+            r#""""#,
+            r#""NaN""#,
+            &long,
+        ] {
             assert_eq!(parse(text), ReplyId::Foreign, "{}", &text[..text.len().min(20)]);
         }
         for text in ["true", "[7]", "{}"] {

@@ -198,7 +198,7 @@ mod tests {
         assert!(crate::decode::<Any>("[1, ]").is_err());
     }
 
-    /// What a value becomes does not depend on whether it was kept before its type was known.
+    /// A value that is kept until its type is known decodes to the same.
     #[test]
     fn a_value_is_read_as_by_serde_json() {
         fn check<'de, T: Deserialize<'de> + fmt::Debug + PartialEq>(value: &Value) {
@@ -211,7 +211,9 @@ mod tests {
                 _ => unreachable!(),
             }
         }
-        for text in ["null", "false", "7", "-7", "1.5", "256", "\"a\"", "[1, 2]", "[]", r#"{"a": 1}"#] {
+        for text in
+            ["null", "false", "7", "-7", "1.5", "256", "\"a\"", "[1, 2]", "[]", r#"{"a": 1}"#]
+        {
             let value: Value = serde_json::from_str(text).unwrap();
             check::<Option<u8>>(&value);
             check::<i64>(&value);

@@ -205,7 +205,9 @@ fn is_exactly(value: &Value, version: VersionTriple) -> bool {
             let VersionTriple { major, minor, micro } = version;
             let written = [("major", major), ("minor", minor), ("micro", micro)];
             members.len() == written.len()
-                && written.iter().all(|(name, number)| members.get(*name) == Some(&(*number).into()))
+                && written
+                    .iter()
+                    .all(|(name, number)| members.get(*name) == Some(&(*number).into()))
         }
         _ => false,
     }
@@ -315,6 +317,26 @@ mod tests {
         ] {
             let version: Version = serde_json::from_str(text).unwrap();
             assert_eq!(version.to_string(), shown, "{text}");
+        }
+    }
+
+    /// The version in a greeting is read from a value, and that in a reply from text.
+    #[test]
+    fn a_version_is_the_same_from_a_value_and_from_text() {
+        for text in [
+            r#"{"major": 9, "minor": 2.9, "micro": "3-rc1", "x": 1}"#,
+            r#"{"major": 18446744073709551615, "minor": null}"#,
+            r#""8.2.1-rc0""#,
+            "9",
+            "-9",
+            "9.2",
+            "18446744073709551615",
+            "null",
+            "[9]",
+            "true",
+        ] {
+            let value: Value = serde_json::from_str(text).unwrap();
+            assert_eq!(triple(&value), crate::decode(text).unwrap(), "{text}");
         }
     }
 }
