@@ -217,6 +217,7 @@ impl Session {
     /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
     /// let mut session = Session::new(&greeting, Limits::default());
     /// session.receive_with_descriptors(b"{'execute': 'qmp_capabilities'}", Vec::new());
+    /// assert!(session.next_request().is_none());
     /// assert!(session.is_negotiated());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -362,7 +363,9 @@ impl Session {
     ///
     /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
     /// let mut session = Session::new(&greeting, Limits::default());
-    /// session.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'query-name'}");
+    /// session.receive(b"{'execute': 'qmp_capabilities'}");
+    /// // Answers it. A client hears nothing before.
+    /// assert!(session.next_request().is_none());
     /// session.event("POWERDOWN", None, qmp_types::Timestamp::now());
     /// assert!(String::from_utf8(session.take_output())?.contains("POWERDOWN"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -460,6 +463,8 @@ impl Session {
     /// let mut session = Session::new(&greeting, Limits::default());
     /// assert!(!session.is_negotiated());
     /// session.receive(b"{'execute': 'qmp_capabilities'}");
+    /// // The session answers it by itself.
+    /// assert!(session.next_request().is_none());
     /// assert!(session.is_negotiated());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
