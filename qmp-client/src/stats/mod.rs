@@ -124,6 +124,12 @@ pub struct Refusals {
 
 impl Refusals {
     /// Returns the number of all of them.
+    ///
+    /// ```
+    /// # fn example(calls: &qmp_client::CallStats) {
+    /// println!("{} of {} calls were refused", calls.refused.total(), calls.finished());
+    /// # }
+    /// ```
     #[must_use]
     pub fn total(&self) -> u64 {
         self.by_class().iter().map(|(_, count)| count).sum()

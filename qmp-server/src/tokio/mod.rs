@@ -62,6 +62,17 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 /// # Panics
 /// Panics if the stream is a socket and that runtime has no I/O driver.
 ///
+/// ```
+/// # async fn example() -> std::io::Result<()> {
+/// # use qmp_server::{Router, Server};
+/// # use qmp_types::Version;
+/// # let server = Server::new(Version::default(), Router::new(), ()).map_err(std::io::Error::other)?;
+/// let (stream, _) = tokio::net::TcpListener::bind("127.0.0.1:4444").await?.accept().await?;
+/// println!("{:?}", qmp_server::tokio::serve(&server, stream).await);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Cancel safety
 /// Dropping the future disconnects the client. Commands that have been started are completed, without
 /// a reply.
@@ -80,6 +91,17 @@ where
 /// If the process runs out of file descriptors, or the server has as many connections as it may have,
 /// further clients wait in the listener's queue.
 ///
+/// ```
+/// # async fn example() -> std::io::Result<()> {
+/// # use qmp_server::{Router, Server};
+/// # use qmp_types::Version;
+/// # let server = Server::new(Version::default(), Router::new(), ()).map_err(std::io::Error::other)?;
+/// let listener = std::os::unix::net::UnixListener::bind("/run/vm.sock")?;
+/// qmp_server::tokio::serve_unix(&server, &listener).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// Returns an error if the listener fails.
 #[cfg(unix)]
@@ -94,6 +116,17 @@ pub async fn serve_unix<M: Send + 'static>(
 }
 
 /// Serves all clients that connect to a TCP listener, like `serve_unix`.
+///
+/// ```
+/// # async fn example() -> std::io::Result<()> {
+/// # use qmp_server::{Router, Server};
+/// # use qmp_types::Version;
+/// # let server = Server::new(Version::default(), Router::new(), ()).map_err(std::io::Error::other)?;
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:4444").await?;
+/// qmp_server::tokio::serve_tcp(&server, &listener).await?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// Returns an error if the listener fails.
@@ -114,6 +147,16 @@ pub async fn serve_tcp<M: Send + 'static>(
 }
 
 /// Stops the server gracefully, like [`Server::stop`], without blocking the runtime.
+///
+/// ```
+/// # async fn example() -> std::io::Result<()> {
+/// # use qmp_server::{Router, Server};
+/// # use qmp_types::Version;
+/// # let server = Server::new(Version::default(), Router::new(), ()).map_err(std::io::Error::other)?;
+/// qmp_server::tokio::stop(&server, std::time::Duration::from_secs(5)).await;
+/// # Ok(())
+/// # }
+/// ```
 pub async fn stop<M: Send + 'static>(server: &Server<M>, within: Duration) -> bool {
     let server = server.clone();
     ::tokio::task::spawn_blocking(move || server.stop(within)).await.unwrap_or(false)
