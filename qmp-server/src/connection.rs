@@ -56,7 +56,7 @@ pub struct Connection<M> {
     peer: Arc<Peer>,
 }
 
-/// What the task of a client has to know to go on.
+/// The state by which the task of a client decides how to continue.
 #[cfg(feature = "tokio")]
 pub(crate) struct State {
     pub(crate) has_output: bool,

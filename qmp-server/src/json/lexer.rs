@@ -122,7 +122,7 @@ impl Lexer {
         let Position { line, column } = self.current;
         self.current = match bytes.iter().rposition(|byte| *byte == b'\n') {
             Some(last) => {
-                // Mostly there are none but the last one.
+                // Most commands have only the last one.
                 let others = match bytes[..last].contains(&b'\n') {
                     true => bytes[..last].iter().filter(|byte| **byte == b'\n').count(),
                     false => 0,

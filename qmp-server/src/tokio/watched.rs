@@ -118,3 +118,48 @@ impl Watched {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::{Read, Write as _};
+    use std::net::Shutdown;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// While output is left, room is watched, and what arrives is noticed, too.
+    #[test]
+    fn what_arrives_while_room_is_awaited_is_read() {
+        let runtime = ::tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let (mut client, server) = UnixStream::pair().unwrap();
+        server.set_nonblocking(true).unwrap();
+        let mut watched = Watched::new(server, runtime.handle().clone()).unwrap();
+        let output = vec![b'x'; 64 << 10];
+        let mut sent = 0;
+        runtime.block_on(poll_fn(|cx| {
+            while let Poll::Ready(written) = watched.poll_write(cx, &output) {
+                sent += written.unwrap();
+            }
+            Poll::Ready(())
+        }));
+        assert!(watched.watches_room);
+        client.write_all(b"hello").unwrap();
+        let mut bytes = [0; 100];
+        let received = runtime.block_on(poll_fn(|cx| watched.poll_read(cx, &mut bytes))).unwrap();
+        assert_eq!((&bytes[..received.count], watched.watches_room), (&b"hello"[..], true));
+        let mut rest = vec![0; sent];
+        client.read_exact(&mut rest).unwrap();
+        let written = runtime.block_on(poll_fn(|cx| watched.poll_write(cx, b"last"))).unwrap();
+        assert_eq!(written, 4);
+        watched.flushed().unwrap();
+        assert!(!watched.watches_room);
+        client.write_all(b"bye").unwrap();
+        let received = runtime.block_on(poll_fn(|cx| watched.poll_read(cx, &mut bytes))).unwrap();
+        assert_eq!(&bytes[..received.count], b"bye");
+        client.shutdown(Shutdown::Write).unwrap();
+        let end = runtime.block_on(poll_fn(|cx| watched.poll_read(cx, &mut bytes))).unwrap();
+        assert_eq!(end.count, 0);
+    }
+}
