@@ -1,4 +1,4 @@
-//! Prints the public items of a library, one a line: `surface JSON`, where JSON is rustdoc's description
+//! Prints the public items of a library, one per line: `surface JSON`, where JSON is rustdoc's description
 //! of it. `.ci/surface` compares them with those of the last change.
 //!
 //! The implementation of a trait is one line: its methods are the trait's.

@@ -122,12 +122,11 @@ fn a_reply_is_decoded_early_if_it_is_all_that_has_arrived() {
         let id = submit(&mut client, "x", Kind::InBand);
         client.receive(text.as_bytes());
         let Client { connection, input } = &mut client;
-        let early = input.decode_early::<String>();
+        let early = input.decode_early::<String>(id);
         assert_eq!(early.is_some(), is_early, "{} bytes", text.len());
         if let Some(reply) = early {
-            assert_eq!(reply.id(), id);
-            assert!(connection.take_early(reply.id(), input));
-            assert_eq!(reply.into_value(), value(text.len()));
+            assert!(connection.take_early(id, input));
+            assert_eq!(reply, value(text.len()));
             assert!(input.is_empty() && !connection.is_pending(id));
             assert_eq!(connection.traffic().received, {
                 let handshake = client::GREETING.len() + "{\"return\": {}, \"id\": 100}\n".len();
@@ -145,11 +144,11 @@ fn a_reply_after_an_event_is_decoded_early() {
         let id = submit(&mut client, "x", Kind::InBand);
         client.receive(EVENT);
         client.receive(format!("{{\"return\": 7, \"id\": {id}}}\r\n").as_bytes());
-        assert!(client.input.decode_early::<u8>().is_none());
+        assert!(client.input.decode_early::<u8>(id).is_none());
         assert!(is_fast(&mut client));
         let Client { connection, input } = &mut client;
-        let reply = input.decode_early::<u8>().unwrap();
-        assert!(connection.take_early(reply.id(), input));
+        assert_eq!(input.decode_early::<u8>(id), Some(7));
+        assert!(connection.take_early(id, input));
         assert!(client.input.is_empty() && drain(&mut client).is_empty());
     }
 }
@@ -163,7 +162,7 @@ fn the_rest_of_something_is_not_decoded_early() {
     client.receive(b"garbage ");
     assert!(drain(&mut client).is_empty());
     client.receive(line.as_bytes());
-    assert!(client.input.decode_early::<u8>().is_none());
+    assert!(client.input.decode_early::<u8>(id).is_none());
     // The id at the end of the line tells whose reply was damaged.
     let out = drain(&mut client);
     assert!(out.len() == 2 && out[1].contains("the reply to `x` is damaged"), "{out:?}");
@@ -173,7 +172,7 @@ fn the_rest_of_something_is_not_decoded_early() {
     client.receive(&line.as_bytes()[..5]);
     assert!(drain(&mut client).is_empty());
     client.receive(&line.as_bytes()[5..]);
-    assert!(client.input.decode_early::<u8>().is_none());
+    assert!(client.input.decode_early::<u8>(id).is_none());
     assert_eq!(drain(&mut client), [format!("{id} 7")]);
 }
 

@@ -12,7 +12,7 @@ use qmp_protocol::{
 };
 use qmp_types::{DecodeError, QmpError};
 
-/// Returns an error and its causes, one a line.
+/// Returns an error and its causes, one per line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

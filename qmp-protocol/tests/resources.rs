@@ -7,7 +7,8 @@ mod client;
 use std::time::{Duration, Instant};
 
 use qmp_protocol::{
-    Deadline, End, Error, Input, Kind, Misuse, Output, ProtocolError, Settings, TakeEvents,
+    Deadline, End, Error, EventText, Input, Kind, Misuse, Output, ProtocolError, Settings,
+    TakeEvents,
 };
 use qmp_types::Timestamp;
 
@@ -50,9 +51,9 @@ impl TakeEvents for Taker {
         self.last
     }
 
-    fn commit(&mut self, size: usize) {
+    fn commit(&mut self, event: EventText<'_>) {
         self.last = None;
-        self.sizes.push(size);
+        self.sizes.push(event.name.len() + event.data.map_or(0, str::len));
     }
 
     fn undo(&mut self) {

@@ -134,6 +134,7 @@ fn is_rule(line: &str) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::{first_sentence, heading, wrap};
 
