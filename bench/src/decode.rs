@@ -4,6 +4,7 @@ use qmp_client::qmp::types::SchemaInfo;
 use serde_json::value::RawValue;
 
 use crate::Anything;
+use crate::floors::schema;
 use crate::jobs::Task;
 use crate::measure::Meter;
 
@@ -29,6 +30,15 @@ pub fn scan(task: &Task<'_>) -> Anything<f64> {
 pub fn clone(task: &Task<'_>) -> Anything<f64> {
     let entries = qmp_types::decode::<Vec<SchemaInfo>>(TEXT)?;
     measure(task, |_| Ok(std::hint::black_box(entries.clone()).len()))
+}
+
+/// Decodes it with a program that was written for these types only.
+pub fn by_hand(task: &Task<'_>) -> Anything<f64> {
+    fn decode(text: &str) -> Anything<Vec<SchemaInfo>> {
+        Ok(schema::decode(text).ok_or("the schema cannot be read by hand")?)
+    }
+    assert_eq!(decode(TEXT)?, qmp_types::decode::<Vec<SchemaInfo>>(TEXT)?);
+    measure(task, |text| Ok(decode(text)?.len()))
 }
 
 pub fn ours(task: &Task<'_>) -> Anything<f64> {

@@ -4,7 +4,7 @@
 //! `bench` prints times, `instructions` counts instructions, `syscalls` counts system calls. An entry of
 //! another project's client is in the table of `peers`.
 
-use crate::{Anything, decode, floors, generate, ours, scale, server};
+use crate::{Anything, decode, floors, generate, ours, proxy, scale, server};
 
 /// The work of the process of one entry.
 pub struct Task<'a> {
@@ -112,9 +112,10 @@ pub const JOBS: &[Job] = &[
             floor("tokio-loop", floors::tokio_loop),
             floor("tokio-pair", floors::tokio_pair),
             floor("tokio-pair-timer", floors::tokio_pair_timer),
+            floor("tokio-call", floors::call::status),
             ours("blocking", ours::blocking_status),
-            ours("tokio", ours::tokio_status).over("tokio-pair"),
-            ours("tokio-spawned", ours::tokio_spawned).over("tokio-pair"),
+            ours("tokio", ours::tokio_status).over("tokio-call"),
+            ours("tokio-spawned", ours::tokio_spawned).over("tokio-call"),
         ],
     },
     Job {
@@ -138,8 +139,9 @@ pub const JOBS: &[Job] = &[
         entries: &[
             floor("raw", floors::raw_flood),
             floor("event-floor", floors::event::flood),
+            floor("event-floor-queued", floors::event::queued),
             ours("blocking", ours::blocking_flood).over("event-floor"),
-            ours("tokio", ours::tokio_flood).over("event-floor"),
+            ours("tokio", ours::tokio_flood).over("event-floor-queued"),
         ],
     },
     Job {
@@ -163,7 +165,8 @@ pub const JOBS: &[Job] = &[
         entries: &[
             floor("scan", decode::scan),
             floor("clone", decode::clone),
-            ours("ours", decode::ours).over("clone"),
+            floor("by-hand", decode::by_hand),
+            ours("ours", decode::ours).over("by-hand"),
         ],
     },
     Job {
@@ -174,9 +177,10 @@ pub const JOBS: &[Job] = &[
         counted: Some((1_000, 3_000)),
         entries: &[
             floor("raw", |task| server::run("raw", "command", task)),
+            floor("tokio-loop", |task| server::run("tokio-loop", "command", task)),
             ours("threads", |task| server::run("threads", "command", task)),
             ours("threads, out-of-band", |task| server::run("threads", "command-oob", task)),
-            ours("tokio", |task| server::run("tokio", "command", task)),
+            ours("tokio", |task| server::run("tokio", "command", task)).over("tokio-loop"),
         ],
     },
     Job {
@@ -188,8 +192,9 @@ pub const JOBS: &[Job] = &[
         counted: None,
         entries: &[
             floor("raw", |task| server::run("raw", "broadcast", task)),
+            floor("tokio-loop", |task| server::run("tokio-loop", "broadcast", task)),
             ours("threads", |task| server::run("threads", "broadcast", task)),
-            ours("tokio", |task| server::run("tokio", "broadcast", task)),
+            ours("tokio", |task| server::run("tokio", "broadcast", task)).over("tokio-loop"),
         ],
     },
     Job {
@@ -202,6 +207,18 @@ pub const JOBS: &[Job] = &[
             floor("raw", |task| server::run("raw", "monitors", task)),
             ours("threads", |task| server::run("threads", "monitors", task)),
             ours("tokio", |task| server::run("tokio", "monitors", task)),
+        ],
+    },
+    Job {
+        name: "proxy",
+        unit: "us CPU",
+        count: 20_000,
+        quick: 2_000,
+        counted: Some((1_000, 3_000)),
+        entries: &[
+            floor("direct", proxy::direct),
+            floor("relay", proxy::relay),
+            ours("ours", proxy::ours).over("relay"),
         ],
     },
     Job {

@@ -11,6 +11,7 @@ mod measure;
 mod ours;
 #[cfg(feature = "peers")]
 mod peers;
+mod proxy;
 mod scale;
 mod serve;
 mod server;

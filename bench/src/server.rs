@@ -14,10 +14,9 @@ use qmp_client::qmp::events::BlockJobCompleted;
 use qmp_client::qmp::types::{JobType, RunState, StatusInfo};
 use qmp_server::{Context, Router, Server};
 
-use crate::Anything;
 use crate::jobs::Task;
 use crate::measure::{Meter, resident};
-use crate::serve;
+use crate::{Anything, floors, serve};
 
 /// The number of clients of the jobs `broadcast` and `monitors`.
 const MONITORS: usize = 1_000;
@@ -47,7 +46,7 @@ fn serve(
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let (memory_before, threads_before) = (resident(), threads());
-    let mut raw = Vec::new();
+    let (mut raw, mut in_runtime) = (Vec::new(), Vec::new());
     let mut clients = Clients::start(job, count, path)?;
     let connected = if job.starts_with("command") { 1 } else { MONITORS };
     match name {
@@ -57,11 +56,18 @@ fn serve(
         }
         "raw" => {
             for _ in 0..connected {
-                let (mut stream, _) = listener.accept()?;
-                stream.write_all(serve::GREETING)?;
-                stream.read(&mut [0; 100])?;
-                stream.write_all(b"{\"return\": {}}\r\n")?;
-                raw.push(stream);
+                raw.push(accept(listener)?);
+            }
+        }
+        "tokio-loop" => {
+            let _context = runtime.enter();
+            for _ in 0..connected {
+                let stream = accept(listener)?;
+                stream.set_nonblocking(true)?;
+                in_runtime.push(tokio::net::UnixStream::from_std(stream)?);
+            }
+            if connected == 1 {
+                in_runtime.drain(..).for_each(|stream| drop(runtime.spawn(floors::answer(stream))));
             }
         }
         "threads" => (0..connected).try_for_each(|_| server.spawn(listener.accept()?.0))?,
@@ -77,6 +83,13 @@ fn serve(
             for _ in 0..count {
                 match name {
                     "raw" => raw.iter_mut().try_for_each(|raw| raw.write_all(serve::EVENT))?,
+                    "tokio-loop" => runtime.block_on(async {
+                        for stream in &in_runtime {
+                            stream.writable().await?;
+                            stream.try_write(serve::EVENT)?;
+                        }
+                        Anything::Ok(())
+                    })?,
                     _ => server.events().emit(&event()),
                 }
                 // Until all of them have got it: a server may send in the background.
@@ -98,6 +111,15 @@ fn serve(
             Ok(meter.each(count))
         }
     }
+}
+
+/// Accepts a client without a server, up to the end of the negotiation.
+fn accept(listener: &UnixListener) -> Anything<UnixStream> {
+    let (mut stream, _) = listener.accept()?;
+    stream.write_all(serve::GREETING)?;
+    stream.read(&mut [0; 100])?;
+    stream.write_all(b"{\"return\": {}}\r\n")?;
+    Ok(stream)
 }
 
 fn server() -> Anything<Server<()>> {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // tests
 
+use std::fs;
+
 mod support;
 
 use support::{PUBLISHED, read, root};
@@ -83,4 +85,31 @@ fn docs_rs_labels_features() {
             }
         }
     }
+}
+
+/// docs.rs shows on the page of each item how the examples use it. Cargo only looks at those examples of a
+/// crate with dev-dependencies that say so.
+#[test]
+fn docs_rs_shows_uses_in_examples() {
+    let mut examples = 0;
+    for crate_name in ["qmp-codegen", "qmp-server", "qmp-vm"] {
+        let manifest = read(&root().join(crate_name).join("Cargo.toml"));
+        assert_eq!(
+            value(&manifest, "package.metadata.docs.rs", "cargo-args"),
+            Some("[\"-Zunstable-options\", \"-Zrustdoc-scrape-examples\"]"),
+            "{crate_name}"
+        );
+        let stated: Vec<&str> = manifest.split("\n[[example]]\n").skip(1).collect();
+        for file in fs::read_dir(root().join(crate_name).join("examples")).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = format!("name = \"{}\"\n", path.file_stem().unwrap().to_str().unwrap());
+                let example = stated.iter().find(|text| text.starts_with(&name));
+                let text = example.and_then(|text| text.split("\n[").next()).unwrap_or_default();
+                assert!(text.contains("doc-scrape-examples = true\n"), "{crate_name}: {name}");
+                examples += 1;
+            }
+        }
+    }
+    assert!(examples > 30, "{examples}");
 }

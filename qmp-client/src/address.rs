@@ -245,6 +245,17 @@ impl From<&Path> for Address {
 pub trait ToAddress {
     /// Converts it to an address.
     ///
+    /// ```
+    /// use std::path::Path;
+    ///
+    /// use qmp_client::ToAddress;
+    ///
+    /// let address = "tcp:127.0.0.1:4444".to_address()?;
+    /// assert_eq!(address.to_string(), "tcp:127.0.0.1:4444");
+    /// assert_eq!(Path::new("/run/vm.sock").to_address()?.to_string(), "unix:/run/vm.sock");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// The text is not an address.
     fn to_address(&self) -> Result<Address, AddressError>;

@@ -84,6 +84,20 @@ pub enum Socket {
 /// Connects to an address, with repeated attempts if the [options](Options::wait_for_socket) say so.
 /// Pass the stream to [`over`].
 ///
+/// ```
+/// use qmp_client::Options;
+/// use qmp_client::futures_io::{Socket, open, over};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let options = Options::new();
+/// if let Socket::Tcp(stream) = open(&"tcp:127.0.0.1:4444".parse()?, &options).await? {
+///     // The driver is a future, which the program's executor runs.
+///     let (connecting, driver) = over(stream, &options);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// No server listens there, or the deadline passes.
 pub async fn open(address: &Address, options: &Options) -> Result<Socket> {
@@ -92,6 +106,17 @@ pub async fn open(address: &Address, options: &Options) -> Result<Socket> {
 
 /// Does the same as [`open`] for a socket that a process is expected to open: fails at once if
 /// `try_wait` says that the process has ended.
+///
+/// ```
+/// use qmp_client::Options;
+/// use qmp_client::futures_io::open_to_child;
+///
+/// # async fn example(mut qemu: std::process::Child) -> Result<(), Box<dyn std::error::Error>> {
+/// let address = "unix:/run/vm.sock".parse()?;
+/// let stream = open_to_child(&address, &Options::new(), || qemu.try_wait()).await?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// Those of [`open`], and [`Error::Launch`](crate::Error::Launch).

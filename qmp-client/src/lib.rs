@@ -1,16 +1,15 @@
-//! A client of QMP, the protocol by which programs drive QEMU.
+//! A client of QMP, the protocol by which programs control QEMU.
 //!
-//! - A *command* is a struct, and executing it gives what it returns. `qmp::commands` has all of
-//!   QEMU's; [`Raw`] is a command by its name.
+//! - A *command* is a struct; executing it returns its reply, which has a type, too. `qmp::commands`
+//!   has all commands of QEMU; [`Raw`] is a command by its name.
 //! - An *event* is a struct, too. `qmp::AnyEvent` is the enum of them all; [`RawEvent`] is an event
 //!   that has not been decoded.
 //! - A *client* executes commands and subscribes to events over one connection: the asynchronous
 //!   [`Client`], or the one in the module `blocking`.
-//! - The *protocol* itself is in the crate [`qmp-protocol`](protocol), which does no I/O. Clients
-//!   move its bytes.
+//! - The *protocol* itself is in the crate [`qmp-protocol`](protocol), which does no I/O.
 //!
-//! Everything that takes more than one command (unplugging, jobs, migration, shutdown, the guest
-//! agent, launching QEMU) is in the crate [`qmp-vm`](https://docs.rs/qmp-vm).
+//! Everything that takes more than one command (unplugging, jobs, migration, shutdown), the guest
+//! agent, and launching QEMU are in the crate [`qmp-vm`](https://docs.rs/qmp-vm).
 //!
 //! ```no_run
 //! # #[cfg(all(feature = "qmp", feature = "blocking"))] {
@@ -73,22 +72,22 @@
 //! # }
 //! ```
 //!
-//! The driver of the connection is a task of the runtime, and closes the socket. On a current-thread
-//! runtime, the socket stays open after the last handle has been dropped until the runtime is polled
-//! again.
+//! `connect` spawns a task, the *driver*, which does the I/O of the connection and closes the socket at
+//! the end. On a current-thread runtime, the socket stays open after the last handle has been dropped
+//! until the runtime is polled again.
 //!
-//! Any future may be dropped at any moment, and nothing else is affected: [`Client`] says what that
+//! Any future may be dropped at any moment without affecting other calls: [`Client`] says what that
 //! means for the command. With the feature `futures-io`, the same client works over streams of
 //! `futures-io`, as smol has them. For any other runtime, implement the two traits of [`runtime`].
 //!
 //! # Deadlines and errors
 //!
 //! Every call has a deadline: its own, that of the [options](Options::calls_within), or the
-//! [recommended one](deadlines::recommended) of its command. When it passes, the call fails, and
-//! nothing else: the late reply is dropped when it arrives.
+//! [recommended one](deadlines::recommended) of its command, a minute for most. When it passes, only
+//! that call fails, and a late reply is dropped when it arrives.
 //!
-//! [`Error`] says by whose fault a call failed. Its [`report`](Error::report) is one line for a log,
-//! with nothing unescaped that a peer sent.
+//! The variant of an [`Error`] says why a call failed. Its [`report`](Error::report) is one line for a
+//! log, in which whatever a peer sent is escaped.
 //!
 //! # What does not compile
 //!
@@ -129,28 +128,28 @@
 //!
 //! # Features
 //!
-//! Features add, and change nothing.
+//! Features add items, and change nothing that exists.
 //!
-//! - `blocking` (default): the client that blocks its threads, module `blocking`. It brings no
+//! - `blocking` (default): the client that blocks its threads, module `blocking`, without an
 //!   asynchronous runtime.
 //! - `tokio`: the asynchronous client on tokio, module `tokio`.
 //! - `futures-io`: the asynchronous client on streams of `futures-io`, module `futures_io`.
-//! - `qmp` (default): the vocabulary of QEMU's monitor, module `qmp`.
+//! - `qmp` (default): the *vocabulary* (commands, events and types) of QEMU's monitor, module `qmp`.
 //! - `qga`: the vocabulary of the guest agent, module `qga`.
-//! - `devices`: the devices that people plug, as types, module `devices`.
+//! - `devices`: common devices as types, module `devices`.
 //! - `tracing`: spans and events of `tracing`.
 //!
-//! # Observing
+//! # Statistics and traces
 //!
 //! `stats()` of either client returns its [`Stats`]: calls by outcome, latencies, events and bytes.
 //!
 //! With the feature `tracing`, each call is a span `call` at level `DEBUG`, target `qmp_client`. Its
 //! fields are `command`, `id`, `monitor` (the address, or the [name](Options::name)), `outcome` and
 //! `latency_us`. The outcome is `ok`, the class of the server's error, `timed out`, `canceled` (the
-//! future or the ticket was dropped), `closed`, `mismatched` or `failed`. An event is one of
-//! `tracing`, too, by its name. Messages are only shown at level `TRACE`, target `qmp_protocol`, with
-//! their secrets masked. Events and messages are recorded while the client holds its lock: a subscriber
-//! should be quick, and must not use the client.
+//! future or the ticket was dropped), `closed`, `mismatched` or `failed`. Each event of QEMU is an event
+//! of `tracing`, too, with its name. Messages are only recorded at level `TRACE`, target `qmp_protocol`,
+//! with their secrets masked. Events and messages are recorded while the client holds its lock: a
+//! subscriber should be quick, and must not use the client.
 
 // docs.rs labels what a feature adds.
 #![cfg_attr(docsrs, feature(doc_cfg))]

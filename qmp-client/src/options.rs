@@ -93,6 +93,15 @@ impl Options {
     }
 
     /// Returns the time for the greeting and the negotiation.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::Options;
+    ///
+    /// let options = Options::new().greeting_within(Duration::from_secs(3));
+    /// assert_eq!(options.greeting_time(), Duration::from_secs(3));
+    /// ```
     #[must_use]
     pub fn greeting_time(&self) -> Duration {
         self.greeting_within
@@ -129,6 +138,13 @@ impl Options {
     }
 
     /// Returns whether the peer is a guest agent.
+    ///
+    /// ```
+    /// use qmp_client::{Dialect, Options};
+    ///
+    /// assert!(!Options::new().is_for_agent());
+    /// assert!(Options::new().dialect(Dialect::Agent).is_for_agent());
+    /// ```
     #[must_use]
     pub fn is_for_agent(&self) -> bool {
         self.dialect == Dialect::Agent
@@ -169,6 +185,12 @@ impl Options {
 
     /// Sets the deepest nesting of a reply that is accepted, in brackets (default: 1024). A deeper
     /// reply fails its call.
+    ///
+    /// ```
+    /// use qmp_client::Options;
+    ///
+    /// let options = Options::new().depth(64);
+    /// ```
     pub fn depth(mut self, brackets: usize) -> Self {
         self.depth = brackets;
         self
@@ -249,6 +271,12 @@ impl Options {
 
     /// Sets the name of the monitor in traces unless one is set: for programs that open streams
     /// themselves.
+    ///
+    /// ```
+    /// use qmp_client::Options;
+    ///
+    /// let options = Options::new().name_or("web1");
+    /// ```
     pub fn name_or(mut self, name: &str) -> Self {
         self.monitor = self.monitor.or_name(name);
         self

@@ -71,6 +71,11 @@ impl SocketPath {
 /// Connects to the socket at `path`, which may be longer than the system's limit, without waiting.
 /// The stream is in non-blocking mode.
 ///
+/// ```no_run
+/// let stream = qmp_client::socket::connect("/run/vm.sock".as_ref())?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
 /// # Errors
 /// The operating system's; [`WouldBlock`](io::ErrorKind::WouldBlock) if the server has not accepted
 /// those who connected earlier, and its queue is full.
@@ -130,6 +135,18 @@ pub(crate) fn busy() -> io::Error {
 }
 
 /// Sends bytes, and file descriptors with the first of them.
+///
+/// ```
+/// use std::fs::File;
+/// use std::os::unix::net::UnixStream;
+///
+/// use qmp_client::socket::send_with_descriptors;
+///
+/// let (socket, peer) = UnixStream::pair()?;
+/// let descriptors = [File::open("/dev/null")?.into()];
+/// assert_eq!(send_with_descriptors(&socket, b"{}", &descriptors)?, 2);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn send_with_descriptors(
     socket: impl AsFd,
     bytes: &[u8],
@@ -144,6 +161,19 @@ pub fn send_with_descriptors(
 }
 
 /// Returns whether the socket is readable.
+///
+/// ```
+/// use std::io::Write;
+/// use std::os::unix::net::UnixStream;
+///
+/// use qmp_client::socket::has_arrived;
+///
+/// let (socket, mut peer) = UnixStream::pair()?;
+/// assert!(!has_arrived(&socket));
+/// peer.write_all(b"{}")?;
+/// assert!(has_arrived(&socket));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use]
 pub fn has_arrived(socket: impl AsFd) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -229,6 +229,17 @@ pub async fn open(address: &Address, options: &Options) -> Result<Socket> {
 /// Does the same as [`open`] for a socket that a process is expected to open: fails at once if
 /// `try_wait` says that the process has ended.
 ///
+/// ```
+/// use qmp_client::Options;
+/// use qmp_client::tokio::open_to_child;
+///
+/// # async fn example(mut qemu: std::process::Child) -> Result<(), Box<dyn std::error::Error>> {
+/// let address = "unix:/run/vm.sock".parse()?;
+/// let stream = open_to_child(&address, &Options::new(), || qemu.try_wait()).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// Those of [`open`], and [`Error::Launch`](crate::Error::Launch).
 pub async fn open_to_child(

@@ -4,8 +4,8 @@
 //! The span is entered while the command is written and sent, and while its future is polled; never
 //! across an `.await`. Its outcome is recorded when the caller gets the result, or gives the call up.
 //!
-//! An event is recorded when it arrives, and a message when it is read or written, under the lock of the
-//! connection: a subscriber must not use the client.
+//! An event is recorded when it arrives, and a message when it is read or written, mostly under the lock
+//! of the connection: a subscriber must not use the client.
 //!
 //! A trace has names, numbers and outcomes. What a command or a reply says is not in it, and neither
 //! is the text of an error, since a server may repeat a password in that.
@@ -32,7 +32,7 @@ mod enabled {
     use qmp_types::ErrorClass;
     use tracing::field::Empty;
     use tracing::span::EnteredSpan;
-    use tracing::{Level, Span, debug, enabled, span};
+    use tracing::{Level, Span, debug, span};
 
     use super::{CallId, Error, Options};
     use crate::address::Address;
@@ -57,12 +57,6 @@ mod enabled {
         /// Returns this name; if it was not set, the address.
         pub(crate) fn or_address(&self, address: &Address) -> Self {
             Self(self.0.clone().or_else(|| Some(address.to_string().into())))
-        }
-
-        /// Returns whether anything listens to the arrival of events.
-        #[cfg(feature = "blocking")]
-        pub(crate) fn is_traced(&self) -> bool {
-            enabled!(target: "qmp_client", Level::DEBUG)
         }
 
         /// Records the arrival of an event. A name that QEMU would not give one is not shown, since a
@@ -103,9 +97,6 @@ mod enabled {
 
     impl CallTrace {
         pub(crate) fn new(command: &str, options: &Options) -> Self {
-            if !enabled!(target: "qmp_client", Level::DEBUG) {
-                return Self::default();
-            }
             let span = span!(
                 target: "qmp_client",
                 Level::DEBUG,
@@ -116,6 +107,11 @@ mod enabled {
                 outcome = Empty,
                 latency_us = Empty,
             );
+            // A span that nothing listens to has metadata if it is written to `log`, as a feature of
+            // `tracing` does.
+            if span.metadata().is_none() {
+                return Self::default();
+            }
             Self { open: Some(Open { span, begin: Instant::now() }) }
         }
 
@@ -192,11 +188,6 @@ mod disabled {
         #[cfg(any(feature = "blocking", feature = "tokio"))]
         pub(crate) fn or_address(&self, _: &Address) -> Self {
             Self(())
-        }
-
-        #[cfg(feature = "blocking")]
-        pub(crate) fn is_traced(&self) -> bool {
-            false
         }
 
         pub(crate) fn event(&self, _: &str) {}

@@ -21,8 +21,15 @@ const PATIENCE: Duration = Duration::from_millis(20);
 const ROOM: usize = 1 << 20;
 
 /// The function of a transcript, which a thread calls, and the messages that wait for it.
+///
+/// It is an object, so that programs without a transcript do not contain its code.
 #[derive(Clone, Debug)]
-pub(crate) struct Recording(Arc<Sender>);
+pub(crate) struct Recording(Arc<dyn Record>);
+
+trait Record: fmt::Debug + Send + Sync {
+    fn transcript(self: Arc<Self>, part: Part) -> Transcript;
+    fn missing(&self) -> u64;
+}
 
 /// The part of a connection in a transcript.
 #[derive(Clone, Default)]
@@ -80,13 +87,22 @@ impl Recording {
 
     /// Returns the transcript of one more connection.
     pub(crate) fn transcript(&self, part: Part) -> Transcript {
-        let sender = Arc::clone(&self.0);
-        Transcript::new(move |direction, message| sender.0.show(direction, message, &part))
+        Arc::clone(&self.0).transcript(part)
     }
 
     /// Returns the number of messages that the transcript lacks.
     pub(crate) fn missing(&self) -> u64 {
-        self.0.0.lock().missing
+        self.0.missing()
+    }
+}
+
+impl Record for Sender {
+    fn transcript(self: Arc<Self>, part: Part) -> Transcript {
+        Transcript::new(move |direction, message| self.0.show(direction, message, &part))
+    }
+
+    fn missing(&self) -> u64 {
+        self.0.lock().missing
     }
 }
 

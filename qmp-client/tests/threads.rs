@@ -272,7 +272,7 @@ fn a_call_whose_decoding_panics_is_over() {
             client.execute(command("query-status")).unwrap();
             assert_eq!(client.pending().calls, 0);
             let calls = client.stats().calls;
-            assert_eq!((calls.submitted, calls.succeeded, calls.canceled), (2, 1, 1));
+            assert_eq!((calls.submitted, calls.succeeded, calls.mismatched), (2, 1, 1));
         },
     );
 }

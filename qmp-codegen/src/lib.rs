@@ -11,15 +11,16 @@
 //!                                                        two Schemas ──diff───> difference
 //! ```
 //!
-//! - [`Builder`] is all that a build script needs. A [`Configuration`] tells which conditions hold.
+//! - [`Builder`] is all that a build script needs. A [`Configuration`] says which conditions (`if`)
+//!   hold, such as `CONFIG_LINUX`.
 //! - [`load()`] reads and checks a schema. The result is a [`schema::Schema`]; each problem is a
 //!   [`diagnostic::Diagnostic`] with a location in [`source::Sources`].
-//! - `devices` converts what a QEMU tells of its devices to a `Schema`.
+//! - `devices` converts the devices that a QEMU lists to a `Schema`.
 //! - `introspection` converts between a `Schema` and `query-qmp-schema` replies, `text` writes a
 //!   `Schema` as QAPI, `json_schema` as JSON Schema, and `diff` compares two of them.
 //!
-//! A build script pays for what it compiles, so that these parts and two of the builder's are
-//! features. None is on by default, and none changes what the others do:
+//! To keep build scripts fast to compile, whatever most of them do not need is a feature, and off by
+//! default. Features add items, and change nothing that exists:
 //!
 //! | feature | what it adds |
 //! | --- | --- |
@@ -27,19 +28,18 @@
 //! | `format` | `Builder::generate_code` and `generate_from`, which return formatted code |
 //! | `tools` | what programs that work with schemas need: modules `devices`, `text`, `json_schema` and `diff`, diagnostics as JSON and SARIF, and `Builder::surface`. Includes `introspection` |
 //!
-//! QEMU's guide "How to use the QAPI code generator" describes the language. Three pragmas
-//! are extensions: `secret-members` lists members such as passwords, which neither `Debug` nor logs may
-//! show, and `read-only-commands` lists commands that have no effect and only return something.
-//! These two can be in a root of their own, so that the files of another project need not be changed:
+//! QEMU's guide "How to use the QAPI code generator" describes the language. This crate adds three
+//! pragmas. `secret-members` lists members such as passwords, which neither `Debug` nor logs may show,
+//! and `read-only-commands` lists commands that have no effect and only return something. These two can
+//! be in a file of their own (another root), so that the files of another project need not be changed:
 //!
 //! ```text
 //! { 'pragma': { 'secret-members': [ 'SetPasswordOptions.password' ],
 //!               'read-only-commands': [ 'query-status' ] } }
 //! ```
 //!
-//! `foreign-name-exceptions` lists types whose members and values may have names that QAPI does not
-//! have, such as `sse4.1`, because they are those of QEMU's devices. Such names consist of ASCII
-//! letters, digits, and `-_.,+`.
+//! `foreign-name-exceptions` lists types whose members and values may have names that are invalid in QAPI,
+//! such as `sse4.1`, a property of a device. Such names consist of ASCII letters, digits, and `-_.,+`.
 
 // docs.rs labels what a feature adds.
 #![cfg_attr(docsrs, feature(doc_cfg))]

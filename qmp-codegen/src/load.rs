@@ -71,6 +71,19 @@ impl std::error::Error for LoadError {}
 /// contains it and to everything that root includes. A file that is included more than once is
 /// read once.
 ///
+/// ```
+/// use qmp_codegen::{Root, load};
+///
+/// let text = "{ 'command': 'park', 'data': { 'plate': 'str' } }";
+/// let loaded = load([Root::Text { name: "garage.json".into(), text: text.into() }])?;
+/// assert_eq!(loaded.schema.commands[0].definition.name, "park");
+///
+/// let wrong = "{ 'command': 'park', 'data': { 'plate': 'string' } }";
+/// let error = load([Root::Text { name: "garage.json".into(), text: wrong.into() }]).unwrap_err();
+/// assert!(error.to_string().starts_with("garage.json:1:"));
+/// # Ok::<(), qmp_codegen::LoadError>(())
+/// ```
+///
 /// # Errors
 /// Returns every error found if a file cannot be read or the schema breaks a rule of the language.
 pub fn load(roots: impl IntoIterator<Item = Root>) -> Result<Loaded, LoadError> {
@@ -78,6 +91,12 @@ pub fn load(roots: impl IntoIterator<Item = Root>) -> Result<Loaded, LoadError> 
 }
 
 /// Reads and checks a schema whose only root is a file.
+///
+/// ```no_run
+/// let loaded = qmp_codegen::load_file("schema/garage.json")?;
+/// println!("{} commands", loaded.schema.commands.len());
+/// # Ok::<(), qmp_codegen::LoadError>(())
+/// ```
 ///
 /// # Errors
 /// Returns the same errors as [`load`].
@@ -107,6 +126,13 @@ impl fmt::Debug for Files {
 
 impl LoadOptions {
     /// Creates options with all optional checks off, as [`load`] has them.
+    ///
+    /// ```
+    /// use qmp_codegen::{LoadOptions, Root};
+    ///
+    /// let root = Root::Text { name: "garage.json".into(), text: "{ 'command': 'park' }".into() };
+    /// assert!(LoadOptions::new().load([root]).is_ok());
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -141,6 +167,17 @@ impl LoadOptions {
     ///
     /// A key may change the meaning of a definition, so that the result may differ from what the
     /// fork's own generator makes of the schema.
+    ///
+    /// ```
+    /// use qmp_codegen::{LoadOptions, Root};
+    ///
+    /// let text = "{ 'command': 'park', 'license': 'GPL' }";
+    /// let root = Root::Text { name: "fork.json".into(), text: text.into() };
+    /// assert!(LoadOptions::new().load([root.clone()]).is_err());
+    /// let loaded = LoadOptions::new().allow_unknown(true).load([root])?;
+    /// assert_eq!(loaded.warnings.len(), 1);
+    /// # Ok::<(), qmp_codegen::LoadError>(())
+    /// ```
     #[must_use]
     pub fn allow_unknown(mut self, allow: bool) -> Self {
         self.report.allow_unknown = allow;
@@ -149,6 +186,16 @@ impl LoadOptions {
 
     /// Sets how many errors and how many warnings are kept (default: 200 of each). The others are
     /// counted.
+    ///
+    /// ```
+    /// use qmp_codegen::{LoadOptions, Root};
+    ///
+    /// let text = "{ 'comand': 'park' }\n".repeat(100);
+    /// let root = Root::Text { name: "garage.json".into(), text };
+    /// let error = LoadOptions::new().max_diagnostics(3).load([root]).unwrap_err();
+    /// // The last one says how many more there are.
+    /// assert_eq!(error.diagnostics.len(), 4);
+    /// ```
     #[must_use]
     pub fn max_diagnostics(mut self, limit: usize) -> Self {
         self.report.limit = limit;
@@ -158,6 +205,22 @@ impl LoadOptions {
     /// Sets a function that reads files, instead of the file system: those of an archive, or of a
     /// revision of a repository. It is called with the paths of roots, and with those of included
     /// files relative to the files that include them. Paths are compared as text.
+    ///
+    /// ```
+    /// use std::io;
+    /// use std::path::Path;
+    ///
+    /// use qmp_codegen::{LoadOptions, Root};
+    ///
+    /// let options = LoadOptions::new().files(|path| match path.to_str() {
+    ///     Some("garage.json") => Ok(b"{ 'include': 'cars.json' }".to_vec()),
+    ///     Some("cars.json") => Ok(b"{ 'command': 'park' }".to_vec()),
+    ///     _ => Err(io::ErrorKind::NotFound.into()),
+    /// });
+    /// let loaded = options.load([Root::File("garage.json".into())])?;
+    /// assert_eq!(loaded.sources.files()[1].path, Path::new("cars.json"));
+    /// # Ok::<(), qmp_codegen::LoadError>(())
+    /// ```
     #[must_use]
     pub fn files(
         mut self,
@@ -168,6 +231,15 @@ impl LoadOptions {
     }
 
     /// Reads and checks a schema, as [`load`] does.
+    ///
+    /// ```
+    /// use qmp_codegen::{LoadOptions, Root};
+    ///
+    /// let root = Root::Text { name: "garage.json".into(), text: "{ 'command': 'park' }".into() };
+    /// let loaded = LoadOptions::new().load([root])?;
+    /// assert!(loaded.warnings.is_empty());
+    /// # Ok::<(), qmp_codegen::LoadError>(())
+    /// ```
     ///
     /// # Errors
     /// Returns the same errors as [`load`]. The style of documentation only causes warnings.

@@ -10,6 +10,16 @@ impl Schema {
     /// conditions do not hold.
     ///
     /// Types stay in their places, since ids refer to them.
+    ///
+    /// ```
+    /// use qmp_codegen::{Root, load};
+    ///
+    /// let text = "{ 'command': 'park' } { 'command': 'charge', 'if': 'CONFIG_ELECTRIC' }";
+    /// let loaded = load([Root::Text { name: "garage.json".into(), text: text.into() }])?;
+    /// let without = loaded.schema.resolved(&|symbol| symbol != "CONFIG_ELECTRIC");
+    /// assert_eq!(without.commands.len(), 1);
+    /// # Ok::<(), qmp_codegen::LoadError>(())
+    /// ```
     #[must_use]
     pub fn resolved(&self, holds: &dyn Fn(&str) -> bool) -> Self {
         let mut schema = self.clone();

@@ -294,6 +294,16 @@ pub enum Condition {
 impl Condition {
     /// Returns whether the condition holds, given which symbols are set as far as that is known.
     /// Returns `None` if it depends on others.
+    ///
+    /// ```
+    /// use qmp_codegen::schema::Condition;
+    ///
+    /// let symbol = |name: &str| Condition::Symbol(name.into());
+    /// let condition = Condition::Any(vec![symbol("CONFIG_A"), symbol("CONFIG_B")]);
+    /// let known = |symbol: &str| (symbol == "CONFIG_A").then_some(false);
+    /// // Depends on `CONFIG_B`, which is not known.
+    /// assert_eq!(condition.evaluate(&known), None);
+    /// ```
     #[must_use]
     pub fn evaluate(&self, is_set: &dyn Fn(&str) -> Option<bool>) -> Option<bool> {
         // One condition with this value decides, whatever the others are.
@@ -317,6 +327,15 @@ impl Condition {
     }
 
     /// Returns whether the condition holds, given which symbols are set.
+    ///
+    /// ```
+    /// use qmp_codegen::schema::Condition;
+    ///
+    /// let symbol = |name: &str| Condition::Symbol(name.into());
+    /// let condition = Condition::All(vec![symbol("CONFIG_A"), symbol("CONFIG_B")]);
+    /// assert!(condition.holds(&|_| true));
+    /// assert!(!condition.holds(&|symbol| symbol == "CONFIG_A"));
+    /// ```
     #[must_use]
     pub fn holds(&self, is_set: &dyn Fn(&str) -> bool) -> bool {
         match self {

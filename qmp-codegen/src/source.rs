@@ -61,6 +61,15 @@ pub struct Position {
 
 impl Sources {
     /// Adds a file and returns its id.
+    ///
+    /// ```
+    /// use qmp_codegen::source::{File, Sources};
+    ///
+    /// let mut sources = Sources::default();
+    /// let text = "{ 'command': 'park' }".into();
+    /// let id = sources.add(File { path: "garage.json".into(), text, included_from: None });
+    /// assert_eq!(sources.file(id).map(|file| file.text.len()), Some(21));
+    /// ```
     pub fn add(&mut self, file: File) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
         self.files.push(file);
@@ -81,6 +90,17 @@ impl Sources {
     }
 
     /// Returns the position at which a span begins.
+    ///
+    /// ```
+    /// use qmp_codegen::source::{File, Position, Sources, Span};
+    ///
+    /// let mut sources = Sources::default();
+    /// let text = "{\n  'command': 'park' }".into();
+    /// let file = sources.add(File { path: "garage.json".into(), text, included_from: None });
+    /// let span = Span { file, start: 4, end: 13 };
+    /// assert_eq!(sources.position(span), Some(Position { line: 2, column: 3 }));
+    /// assert_eq!(sources.line(span), Some("  'command': 'park' }"));
+    /// ```
     #[must_use]
     pub fn position(&self, span: Span) -> Option<Position> {
         let (mark, before) = (self.mark(span)?, span.start as usize);
@@ -89,6 +109,16 @@ impl Sources {
     }
 
     /// Returns the line in which a span begins, without its line ending.
+    ///
+    /// ```
+    /// use qmp_codegen::source::{File, Sources, Span};
+    ///
+    /// let mut sources = Sources::default();
+    /// let text = "{\n  'command': 'park' }".into();
+    /// let file = sources.add(File { path: "garage.json".into(), text, included_from: None });
+    /// let line = sources.line(Span { file, start: 4, end: 13 });
+    /// assert_eq!(line, Some("  'command': 'park' }"));
+    /// ```
     #[must_use]
     pub fn line(&self, span: Span) -> Option<&str> {
         self.line_and_offset(span).map(|(line, _)| line)

@@ -173,8 +173,24 @@ fn modules_list_their_items_by_domain() {
         # *****
         ##
         { 'pragma': { 'doc-required': false } }
+
+        ##
+        # @Job:
+        #
+        # A job, e.g. a
+        # backup. It has a name.
+        #
+        # @id: Its name.
+        ##
         { 'struct': 'Job', 'data': { 'id': 'str' } }
+
+        ##
+        # @query-jobs:
+        #
+        # Lists the jobs.
+        ##
         { 'command': 'query-jobs', 'returns': [ 'Job' ] }
+
         { 'command': 'job-cancel', 'data': { 'id': 'str' } }";
     let state = "{ 'command': 'stop' } { 'event': 'STOP' }";
     let builder = Builder::new().schema_text("jobs.json", jobs);
@@ -193,4 +209,24 @@ fn modules_list_their_items_by_domain() {
     assert!(two.contains(index), "{two}");
     // All events are in one file.
     assert!(two.contains("\n/// The events.\n#[allow("), "{two}");
+
+    // One page has all of them. It costs users nothing: it exists in documentation alone.
+    assert!(!one.contains("mod index"), "{one}");
+    let page = "
+#[cfg(doc)]
+/// All commands, events and types, by domain.
+///
+/// # Jobs
+///
+/// - command [`query-jobs`](commands::QueryJobs): Lists the jobs.
+/// - command [`job-cancel`](commands::JobCancel)
+/// - type [`Job`](types::Job): A job, e.g. a backup.
+///
+/// # run-state
+///
+/// - command [`stop`](commands::Stop)
+/// - event [`STOP`](events::Stop)
+pub mod index {}
+";
+    assert!(two.contains(page), "{two}");
 }

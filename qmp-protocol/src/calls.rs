@@ -98,6 +98,7 @@ impl Calls {
     }
 
     /// Removes the call in flight that is answered by a reply with this id.
+    #[inline]
     pub(crate) fn complete(&mut self, id: CallId) -> Option<Call> {
         let index = self.in_flight.iter().position(|call| call.id == id)?;
         // Mostly it is the newest one, for which nothing moves.
@@ -173,6 +174,7 @@ impl Calls {
         self.queued.is_empty() && self.in_flight.is_empty() && self.finished.is_empty()
     }
 
+    #[inline]
     pub(crate) fn deadline(&self) -> Option<Instant> {
         // Mostly a single call is in flight.
         if let ([call], true) = (&*self.in_flight, self.queued.is_empty()) {
@@ -268,5 +270,40 @@ impl Calls {
         if self.finished.is_empty() && self.finished.capacity() > 0 {
             self.finished = VecDeque::new();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A burst of commands is over when all have been given up.
+    #[test]
+    fn the_memory_of_a_burst_is_given_back() {
+        let mut calls = Calls::new();
+        for _ in 0..100 {
+            let call = Call {
+                id: calls.next_id(),
+                name: "stop".into(),
+                kind: Kind::InBand,
+                success_response: true,
+                has_descriptors: false,
+                deadline: None,
+                end: 0,
+                abandoned: false,
+                possible_reply: None,
+            };
+            calls.enqueue(QueuedCall { call, text: Box::default(), descriptors: Vec::new() });
+        }
+        calls.release();
+        assert_eq!(calls.queued.len(), 100);
+        calls.finish_all(&Arc::new(End::Local), true, 0);
+        assert_eq!(calls.finished.len(), 100);
+        calls.release();
+        assert_eq!((calls.queued.capacity(), calls.finished.len()), (0, 100));
+        while calls.next_finished().is_some() {}
+        assert!(calls.finished.capacity() >= 100);
+        calls.release();
+        assert_eq!(calls.finished.capacity(), 0);
     }
 }

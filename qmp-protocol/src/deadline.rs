@@ -14,18 +14,51 @@ pub struct Deadline {
 impl Deadline {
     /// Returns the deadline `within` after `now`; `None` if `Instant` cannot represent it, so that
     /// [`Duration::MAX`] means "no deadline".
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// use qmp_protocol::Deadline;
+    ///
+    /// let now = Instant::now();
+    /// let deadline = Deadline::after(now, Duration::from_secs(2)).expect("two seconds from now");
+    /// assert_eq!(deadline.at, now + Duration::from_secs(2));
+    /// assert_eq!(Deadline::after(now, Duration::MAX), None);
+    /// ```
     #[must_use]
     pub fn after(now: Instant, within: Duration) -> Option<Self> {
         now.checked_add(within).map(|at| Self { at, within })
     }
 
     /// Returns the time that is left at `now`.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// use qmp_protocol::Deadline;
+    ///
+    /// let now = Instant::now();
+    /// let deadline = Deadline { at: now + Duration::from_secs(2), within: Duration::from_secs(2) };
+    /// assert_eq!(deadline.left(now), Duration::from_secs(2));
+    /// assert_eq!(deadline.left(now + Duration::from_secs(5)), Duration::ZERO);
+    /// ```
     #[must_use]
     pub fn left(&self, now: Instant) -> Duration {
         self.at.saturating_duration_since(now)
     }
 
     /// Returns whether the deadline has passed at `now`.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// use qmp_protocol::Deadline;
+    ///
+    /// let now = Instant::now();
+    /// let deadline = Deadline { at: now + Duration::from_secs(2), within: Duration::from_secs(2) };
+    /// assert!(!deadline.has_passed(now));
+    /// assert!(deadline.has_passed(deadline.at));
+    /// ```
     #[must_use]
     pub fn has_passed(&self, now: Instant) -> bool {
         self.at <= now

@@ -64,6 +64,15 @@ const SILENT: &[&str] =
 /// An hour for commands that write memory or snapshots before they are answered, ten minutes for
 /// those that wait for a disk, a file or a device, ten seconds for those whose success is not
 /// answered, and a minute for all others.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use qmp_protocol::deadlines::recommended;
+///
+/// assert_eq!(recommended("query-status"), Duration::from_secs(60));
+/// assert_eq!(recommended("blockdev-add"), Duration::from_secs(600));
+/// ```
 #[must_use]
 pub const fn recommended(command: &str) -> Duration {
     // Without iterators, so that the deadline of a command's type is a constant.

@@ -21,12 +21,29 @@ pub struct RawEvent {
 
 impl RawEvent {
     /// Creates an event from its parts.
+    ///
+    /// ```
+    /// use qmp_protocol::RawEvent;
+    /// use qmp_types::Timestamp;
+    ///
+    /// let event = RawEvent::new("STOP".into(), None, Timestamp::now());
+    /// assert_eq!(&*event.name, "STOP");
+    /// assert!(event.data.is_none());
+    /// ```
     #[must_use]
     pub fn new(name: Arc<str>, data: Option<&RawValue>, timestamp: Timestamp) -> Self {
         Self { name, data: data.map(RawValue::to_owned), timestamp }
     }
 
     /// Returns the bytes of the name and the data.
+    ///
+    /// ```
+    /// use qmp_protocol::RawEvent;
+    /// use qmp_types::Timestamp;
+    ///
+    /// let event = RawEvent::new("STOP".into(), None, Timestamp::now());
+    /// assert_eq!(event.size(), 4);
+    /// ```
     #[must_use]
     pub fn size(&self) -> usize {
         self.name.len() + self.data.as_ref().map_or(0, |data| data.get().len())

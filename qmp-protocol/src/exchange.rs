@@ -168,6 +168,7 @@ impl Exchange {
 
     /// Removes the call that is answered by a reply with this id, and sends what follows it.
     /// `garbage_seen` says whether garbage has ever arrived on this connection.
+    #[inline]
     pub(crate) fn complete(&mut self, id: Option<CallId>, garbage_seen: bool) -> Option<Call> {
         let call = id.and_then(|id| self.calls.complete(id))?;
         // In-band commands are answered in order: garbage that arrived while an earlier one was in

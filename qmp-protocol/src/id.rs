@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 /// The longest id that is read as a number, in bytes.
 const LONGEST: usize = 40;
 /// The first number that a floating point number may not represent exactly.
-const INEXACT: f64 = 9_007_199_254_740_992.0;
+const INEXACT: u64 = 1 << 53;
 
 /// A call, identified by the `id` that its command has on the wire.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -15,6 +15,22 @@ pub struct CallId(u64);
 
 impl CallId {
     /// Returns the number on the wire.
+    ///
+    /// ```
+    /// # use qmp_protocol::{Connection, Incoming, Settings, Submission};
+    /// # let mut connection = Connection::new(Settings::default(), None);
+    /// # let mut input = connection.new_input();
+    /// # input.push(br#"{"QMP": {"version": {"qemu": {"major": 11, "minor": 1, "micro": 0}, "package": ""}, "capabilities": ["oob"]}}"#);
+    /// # while connection.next(&mut input).is_some() {}
+    /// # connection.sent(connection.output().len());
+    /// # input.push(br#"{"return": {}, "id": 0}"#);
+    /// # while connection.next(&mut input).is_some() {}
+    /// # assert!(connection.is_ready());
+    /// // Ids begin at 1 and are never used again.
+    /// let call = connection.submit(Submission::new("query-status"))?;
+    /// assert_eq!(call.number(), 1);
+    /// # Ok::<(), qmp_protocol::Error>(())
+    /// ```
     #[must_use]
     pub fn number(self) -> u64 {
         self.0
@@ -36,7 +52,7 @@ impl CallId {
         }
         let quoted = value.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
         let text = quoted.unwrap_or(value).trim();
-        Self::from_digits(text).or_else(|| whole(text.parse().ok()?).map(Self))
+        Self::from_digits(text).or_else(|| whole(text).map(Self))
     }
 }
 
@@ -46,10 +62,29 @@ impl fmt::Display for CallId {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "exact in this range")]
-fn whole(number: f64) -> Option<u64> {
-    let is_exact = (0.0..INEXACT).contains(&number) && number.fract() == 0.0;
-    is_exact.then_some(number as u64)
+/// Reads a whole number that is written with a fraction or an exponent, such as `7.0` or `7e0`.
+///
+/// Reading it as a floating point number would bring the tables for that into every program.
+fn whole(text: &str) -> Option<u64> {
+    let (number, exponent) = match text.split_once(['e', 'E']) {
+        Some((number, exponent)) => (number, exponent.parse().ok()?),
+        None => (text, 0_i16),
+    };
+    let (before, after) = number.split_once('.').unwrap_or((number, ""));
+    let mut digits = format!("{before}{after}");
+    let shift = exponent.checked_sub(i16::try_from(after.len()).ok()?)?;
+    let zeros = usize::from(shift.unsigned_abs());
+    if shift < 0 {
+        let fraction = digits.split_off(digits.len().checked_sub(zeros)?);
+        if fraction.bytes().any(|digit| digit != b'0') {
+            return None;
+        }
+    } else if zeros <= LONGEST {
+        digits.push_str(&"0".repeat(zeros));
+    } else {
+        return None;
+    }
+    digits.parse().ok().filter(|number| *number < INEXACT)
 }
 
 /// The id of a reply.
@@ -97,11 +132,22 @@ mod tests {
             let value = RawValue::from_string(text.to_owned()).unwrap();
             ReplyId::new(Some(&value))
         };
-        for text in ["7", "7.0", "7e0", "0.7E+1", r#""7""#, r#"" 7 ""#, r#""7.0""#] {
+        for text in ["7", "7.0", "7e0", "0.7E+1", "70.0e-1", r#""7""#, r#"" 7 ""#, r#""7.0""#] {
             assert_eq!(parse(text), ReplyId::Call(CallId(7)), "{text}");
         }
         let long = format!("7.{}", "0".repeat(1 << 20));
-        for text in ["7.5", "-7", "1e400", r#""libvirt-7""#, r#""""#, r#""NaN""#, &long] {
+        for text in [
+            "7.5",
+            "-7",
+            "7e-1",
+            "1e400",
+            "1e-99999",
+            "1e30",
+            r#""libvirt-7""#,
+            r#""""#,
+            r#""NaN""#,
+            &long,
+        ] {
             assert_eq!(parse(text), ReplyId::Foreign, "{}", &text[..text.len().min(20)]);
         }
         for text in ["true", "[7]", "{}"] {
@@ -109,5 +155,7 @@ mod tests {
         }
         assert_eq!(parse("null"), ReplyId::Absent);
         assert_eq!(parse("18446744073709551615"), ReplyId::Call(CallId(u64::MAX)));
+        assert_eq!(parse("9007199254740991.0"), ReplyId::Call(CallId(INEXACT - 1)));
+        assert_eq!(parse("9007199254740992.0"), ReplyId::Foreign);
     }
 }

@@ -32,21 +32,39 @@ const LARGEST_KEPT: usize = 1 << 20;
 pub(crate) enum Frame {
     /// A message, its place in the buffer, and the depth of its deepest bracket.
     Message { place: Range<usize>, depth: usize },
-    /// Bytes that are not a message, and the id of the reply that they may have been.
-    Garbage(Garbage, Option<CallId>),
+    /// Bytes that are not a message.
+    Garbage {
+        garbage: Garbage,
+        /// The id of the reply that they may have been.
+        id: Option<CallId>,
+        /// Whether they are a line that ends as an object does.
+        ends_object: bool,
+    },
     /// The message that is arriving exceeds the limit.
     TooLarge,
+}
+
+/// An event that is taken from an input directly: its parts, as they lie in the input.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct EventText<'i> {
+    /// Its name.
+    pub name: &'i str,
+    /// Its data, which are an object, if it has any.
+    pub data: Option<&'i str>,
+    /// The time at which it happened, by the server's clock.
+    pub timestamp: Timestamp,
 }
 
 /// Takes events from an input directly: see [`Input::take_events`].
 #[doc(hidden)]
 pub trait TakeEvents {
-    /// Decodes an event from its name, its time, and the text that begins with its data, and keeps it
-    /// until it is committed or undone. Returns the length of the data.
+    /// Reads an event from its name, its time, and the text that begins with its data, and keeps what it
+    /// makes of it until that is committed or undone. Returns the length of the data.
     fn decode(&mut self, name: &str, timestamp: Timestamp, text: &str) -> Option<usize>;
 
-    /// Commits the last event. Its name and its data have `size` bytes.
-    fn commit(&mut self, size: usize);
+    /// Commits the last event, which has been taken.
+    fn commit(&mut self, event: EventText<'_>);
 
     /// Drops the last event: the general parser takes it.
     fn undo(&mut self);
@@ -114,6 +132,13 @@ impl Input {
     /// Creates an empty buffer that accepts messages of up to `limit` bytes.
     /// [`Connection::new_input`](crate::Connection::new_input) creates one with the limit of its
     /// connection.
+    ///
+    /// ```
+    /// use qmp_protocol::Input;
+    ///
+    /// let input = Input::new(1 << 20);
+    /// assert!(input.is_empty());
+    /// ```
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -131,6 +156,19 @@ impl Input {
     }
 
     /// Returns room for the next bytes from the peer. The slice is never empty.
+    ///
+    /// ```
+    /// use std::io::Read;
+    ///
+    /// use qmp_protocol::Input;
+    ///
+    /// let mut socket = &b"{\"return\": {}, \"id\": 1}"[..];
+    /// let mut input = Input::new(1 << 20);
+    /// let count = socket.read(input.spare())?;
+    /// input.filled(count);
+    /// assert!(!input.is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn spare(&mut self) -> &mut [u8] {
         if self.start > 0 {
             // No byte is moved twice: from here on the message starts at 0.
@@ -151,6 +189,15 @@ impl Input {
     }
 
     /// Records that the first `count` bytes of [`spare`](Self::spare) have been received.
+    ///
+    /// ```
+    /// use qmp_protocol::Input;
+    ///
+    /// let mut input = Input::new(1 << 20);
+    /// input.spare()[..2].copy_from_slice(b"{}");
+    /// input.filled(2);
+    /// assert!(!input.is_empty());
+    /// ```
     pub fn filled(&mut self, count: usize) {
         if self.end.saturating_add(count) >= self.buffer.len() {
             self.appetite = (self.appetite * 4).min(LARGE);
@@ -167,6 +214,14 @@ impl Input {
     }
 
     /// Appends bytes by copying them, for a driver that has them elsewhere.
+    ///
+    /// ```
+    /// use qmp_protocol::Input;
+    ///
+    /// let mut input = Input::new(1 << 20);
+    /// input.push(b"{\"return\": {}, \"id\": 1}");
+    /// assert!(!input.is_empty());
+    /// ```
     pub fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let spare = self.spare();
@@ -178,17 +233,50 @@ impl Input {
     }
 
     /// Returns whether every byte that has arrived has been given out.
+    ///
+    /// ```
+    /// # use qmp_protocol::{Connection, Incoming, Settings, Submission};
+    /// # let mut connection = Connection::new(Settings::default(), None);
+    /// # let mut input = connection.new_input();
+    /// # input.push(br#"{"QMP": {"version": {"qemu": {"major": 11, "minor": 1, "micro": 0}, "package": ""}, "capabilities": ["oob"]}}"#);
+    /// # while connection.next(&mut input).is_some() {}
+    /// # connection.sent(connection.output().len());
+    /// # input.push(br#"{"return": {}, "id": 0}"#);
+    /// # while connection.next(&mut input).is_some() {}
+    /// # assert!(connection.is_ready());
+    /// input.push(br#"{"return": {}, "id": 1}"#);
+    /// assert!(!input.is_empty());
+    /// while connection.next(&mut input).is_some() {}
+    /// assert!(input.is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
     /// Frees the buffer if it is empty and larger than `keep` bytes.
+    ///
+    /// ```
+    /// use qmp_protocol::Input;
+    ///
+    /// // A connection that goes idle needs no buffer.
+    /// let mut input = Input::new(1 << 20);
+    /// assert!(!input.spare().is_empty());
+    /// input.release(0);
+    /// ```
     pub fn release(&mut self, keep: usize) {
         if self.is_empty() && self.buffer.len() > keep {
             self.buffer = Vec::new();
             (self.start, self.end, self.appetite) = (0, 0, SMALL);
         }
+    }
+
+    /// Returns whether what comes next looks like an event: see [`take_events`](Self::take_events).
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_at_event(&self) -> bool {
+        let rest = &self.buffer[self.start..self.end];
+        rest.len() > line::EVENT.len() && rest.trim_ascii_start().starts_with(line::EVENT)
     }
 
     /// Returns the bytes at a place that [`frame`](Self::frame) or [`line`](Self::line) gave.
@@ -198,6 +286,7 @@ impl Input {
 
     /// Takes the next message by the fast path, if it is complete, has at most `longest` bytes, and the
     /// fast path understands it.
+    #[inline]
     pub(crate) fn line(&mut self, longest: usize) -> Option<Line> {
         if !self.may_be_short(longest) {
             return None;
@@ -237,12 +326,12 @@ impl Input {
             loop {
                 let space = text.as_bytes()[at..].iter().take_while(|byte| **byte <= b' ').count();
                 let rest = text.get(at + space..).unwrap_or_default();
-                let Some((length, size)) = line::decode_event(rest, longest, taker) else { break };
+                let Some((event, length)) = line::decode_event(rest, longest, taker) else { break };
                 at += space + length;
                 // Taken once, even if the next one panics.
                 self.start += space + length;
                 (self.scanned, self.scanner) = (0, Scanner::default());
-                taker.commit(size);
+                taker.commit(event);
             }
             if at == 0 {
                 return;
@@ -252,8 +341,9 @@ impl Input {
     }
 
     /// Takes the next thing in the buffer. The place it refers to is valid until the next call of
-    /// [`spare`](Self::spare).
-    pub(crate) fn frame(&mut self) -> Option<Frame> {
+    /// [`spare`](Self::spare). `may_be_inside` says that the buffer may begin inside a message: an object
+    /// that goes on as a member or an element does is not a message then.
+    pub(crate) fn frame(&mut self, may_be_inside: bool) -> Option<Frame> {
         loop {
             if self.junk.is_some() {
                 return self.finish_junk();
@@ -281,6 +371,11 @@ impl Input {
                     return None;
                 }
                 Scan::End(length) if length > self.limit => return Some(Frame::TooLarge),
+                Scan::End(length)
+                    if may_be_inside && matches!(object.get(length), Some(b',' | b']' | b'}')) =>
+                {
+                    self.start_junk(length, "the rest of a message");
+                }
                 Scan::End(length) => {
                     let place = self.start..self.start + length;
                     let depth = self.scanner.deepest();
@@ -291,7 +386,8 @@ impl Input {
                     self.start_junk(at, "a control character in a string");
                 }
                 Scan::Misplaced(at) => {
-                    return Some(Frame::Garbage(self.cut_before(at), None));
+                    let garbage = self.cut_before(at);
+                    return Some(Frame::Garbage { garbage, id: None, ends_object: false });
                 }
             }
         }
@@ -425,8 +521,9 @@ impl Input {
         self.start += length;
         newline?;
         let garbage = self.unfinished()?;
-        let id = self.junk.take().and_then(|junk| id_at_end(&junk.ending));
-        Some(Frame::Garbage(garbage, id))
+        let ending = self.junk.take()?.ending;
+        let ends_object = ending.trim_ascii_end().ends_with(b"}");
+        Some(Frame::Garbage { garbage, id: id_at_end(&ending), ends_object })
     }
 }
 
@@ -439,7 +536,7 @@ fn utf8_beginning(bytes: &[u8]) -> &str {
 }
 
 /// Returns the index of the first newline.
-fn newline(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn newline(bytes: &[u8]) -> Option<usize> {
     // The search in a block of this size is vectorized.
     const BLOCK: usize = 32;
     let is_newline = |byte: &u8| *byte == b'\n';

@@ -136,8 +136,6 @@ mod sync;
 mod transcript;
 
 pub use connection::Connection;
-#[doc(hidden)]
-pub use connection::EarlyReply;
 pub use deadline::Deadline;
 pub use encode::{Kind, WriteArguments};
 pub use error::{
@@ -149,7 +147,7 @@ pub use id::CallId;
 pub use incoming::{Dropped, Incoming, Traffic};
 pub use input::Input;
 #[doc(hidden)]
-pub use input::{Direct, TakeEvents};
+pub use input::{Direct, EventText, TakeEvents};
 pub use output::{Descriptor, Output};
 pub use printable::{Excerpt, Printable};
 pub use raw::Raw;
@@ -158,6 +156,9 @@ pub use service::Service;
 pub use settings::{Dialect, Settings};
 pub use submission::Submission;
 pub use transcript::{Direction, Transcript};
+// Clients check the data of events that they keep as text.
+#[doc(hidden)]
+pub use line::object_length;
 // Clients keep text that has been checked.
 #[doc(hidden)]
 pub use raw_value::from_checked as raw_value;

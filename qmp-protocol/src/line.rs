@@ -11,7 +11,7 @@ use std::ops::Range;
 use qmp_types::{Timestamp, plain_end};
 
 use crate::id::CallId;
-use crate::input::TakeEvents;
+use crate::input::{EventText, TakeEvents, newline};
 
 /// The nesting of data that the fast path accepts: each level takes stack.
 const DEPTH: u8 = 32;
@@ -35,6 +35,7 @@ pub(crate) enum Message {
 }
 
 /// Reads the message that begins at `start`; `None` if anything about it is unusual.
+#[inline]
 pub(crate) fn read(bytes: &[u8], start: usize) -> Option<Line> {
     let usual = read_event(bytes, start).or_else(|| read_return(bytes, start));
     usual.or_else(|| read_in_any_order(bytes, start))
@@ -43,7 +44,11 @@ pub(crate) fn read(bytes: &[u8], start: usize) -> Option<Line> {
 /// The beginning of a success response as QEMU writes it, before its value.
 pub(crate) const RETURN: &[u8; 11] = b"{\"return\": ";
 
+/// The text between the value of a success response and its id, as QEMU writes it.
+const ID: &[u8; 8] = b", \"id\": ";
+
 /// Reads a success response in the order of members and with the spaces that QEMU writes.
+#[inline]
 fn read_return(bytes: &[u8], start: usize) -> Option<Line> {
     let mut text = Text { bytes, at: start };
     text.literal(RETURN)?;
@@ -52,12 +57,27 @@ fn read_return(bytes: &[u8], start: usize) -> Option<Line> {
     Some(Line { place: start..text.at, message: Message::Return { id, value } })
 }
 
-/// Reads the end of a success response as QEMU writes it, after its value: the id, the bracket, and
-/// the white space after that, which must be all that is left.
-pub(crate) fn read_end(bytes: &[u8], start: usize) -> Option<CallId> {
-    let mut text = Text { bytes, at: start };
-    let id = text.id_and_end()?;
-    text.next().is_none().then_some(id)
+/// Returns what may be the value of a success response to `id` as QEMU writes it: what lies between the
+/// beginning of the response and its end, which must be the end of these bytes, except for white space.
+/// It is on one line, since another line is another message.
+pub(crate) fn value_before_id(bytes: &[u8], id: CallId) -> Option<&[u8]> {
+    let mut rest = bytes.strip_suffix(b"\n")?;
+    rest = rest.strip_suffix(b"\r").unwrap_or(rest).strip_suffix(b"}")?;
+    // From the last digit to the first: a number has no other digits than these.
+    let mut number = id.number();
+    loop {
+        let digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        rest = match rest.split_last()? {
+            (last, before) if *last == digit => before,
+            _ => return None,
+        };
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    let value = rest.strip_suffix(ID)?;
+    newline(value).is_none().then_some(value)
 }
 
 /// Reads an event in the order of members and with the spaces that QEMU writes.
@@ -75,34 +95,45 @@ fn read_event(bytes: &[u8], start: usize) -> Option<Line> {
 }
 
 /// Reads an event as [`read_event`] does, if it has at most `longest` bytes, with the data by `taker`.
-/// Returns the length of the message, and the bytes of the name and the data.
-pub(crate) fn decode_event(
-    text: &str,
+/// Returns it, and the length of the message.
+#[inline]
+pub(crate) fn decode_event<'t>(
+    text: &'t str,
     longest: usize,
     taker: &mut impl TakeEvents,
-) -> Option<(usize, usize)> {
+) -> Option<(EventText<'t>, usize)> {
     let mut reader = Text { bytes: text.as_bytes(), at: 0 };
     let Head { name, timestamp, has_data } = reader.head()?;
     let name = text.get(name)?;
-    let mut size = name.len();
+    let mut data = None;
     let mut is_complete = true;
     if has_data {
         // Whatever the data is, no more than this is read.
         let end = (0..=text.len().min(longest)).rev().find(|end| text.is_char_boundary(*end))?;
-        let data = text.get(reader.at..end)?;
+        let rest = text.get(reader.at..end)?;
         // Data that is not an object is the general parser's.
-        let length = data.starts_with('{').then(|| taker.decode(name, timestamp, data))??;
+        let length = rest.starts_with('{').then(|| taker.decode(name, timestamp, rest))??;
+        data = rest.get(..length);
         reader.at += length;
-        size += length;
-        is_complete = reader.byte(b'}').is_some();
+        is_complete = data.is_some() && reader.byte(b'}').is_some();
     } else {
         taker.decode(name, timestamp, "{}")?;
     }
     if is_complete && reader.at <= longest {
-        return Some((reader.at, size));
+        return Some((EventText { name, data, timestamp }, reader.at));
     }
     taker.undo();
     None
+}
+
+/// Returns the length of the object that a text begins with, if the fast path accepts it: a value that
+/// is valid, and not deeply nested.
+#[doc(hidden)]
+#[must_use]
+pub fn object_length(text: &str) -> Option<usize> {
+    let mut reader = Text { bytes: text.as_bytes(), at: 0 };
+    (reader.take()? == b'{').then(|| reader.skip_object(DEPTH - 1))??;
+    Some(reader.at)
 }
 
 /// An event up to its data.
@@ -222,7 +253,7 @@ impl Text<'_> {
     /// Takes the id of a success response and the bracket after it, as QEMU writes them.
     #[inline(always)]
     fn id_and_end(&mut self) -> Option<CallId> {
-        self.literal(b", \"id\": ")?;
+        self.literal(ID)?;
         let id = self.digits()?;
         self.literal(b"}")?;
         Some(CallId::from_number(id))

@@ -66,18 +66,64 @@ impl Output {
 
     /// Returns the number of bytes of the connection that have been sent so far. All that follow have
     /// not.
+    ///
+    /// ```
+    /// # use qmp_protocol::{Connection, Incoming, Settings, Submission};
+    /// # let mut connection = Connection::new(Settings::default(), None);
+    /// # let mut input = connection.new_input();
+    /// # input.push(br#"{"QMP": {"version": {"qemu": {"major": 11, "minor": 1, "micro": 0}, "package": ""}, "capabilities": ["oob"]}}"#);
+    /// # while connection.next(&mut input).is_some() {}
+    /// # connection.sent(connection.output().len());
+    /// # input.push(br#"{"return": {}, "id": 0}"#);
+    /// # while connection.next(&mut input).is_some() {}
+    /// # assert!(connection.is_ready());
+    /// # use qmp_protocol::Output;
+    /// connection.submit(Submission::new("stop"))?;
+    /// let mut output = Output::default();
+    /// connection.take_output(&mut output);
+    /// let before = output.position();
+    /// output.sent(5);
+    /// assert_eq!(output.position() - before, 5);
+    /// # Ok::<(), qmp_protocol::Error>(())
+    /// ```
     #[must_use]
     pub fn position(&self) -> u64 {
         self.base + self.sent as u64
     }
 
     /// Returns whether everything has been sent.
+    ///
+    /// ```
+    /// use qmp_protocol::Output;
+    ///
+    /// assert!(Output::default().is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
     /// Returns the bytes to send next, all in one piece.
+    ///
+    /// ```
+    /// # use qmp_protocol::{Connection, Incoming, Settings, Submission};
+    /// # let mut connection = Connection::new(Settings::default(), None);
+    /// # let mut input = connection.new_input();
+    /// # input.push(br#"{"QMP": {"version": {"qemu": {"major": 11, "minor": 1, "micro": 0}, "package": ""}, "capabilities": ["oob"]}}"#);
+    /// # while connection.next(&mut input).is_some() {}
+    /// # connection.sent(connection.output().len());
+    /// # input.push(br#"{"return": {}, "id": 0}"#);
+    /// # while connection.next(&mut input).is_some() {}
+    /// # assert!(connection.is_ready());
+    /// # use qmp_protocol::Output;
+    /// connection.submit(Submission::new("stop"))?;
+    /// connection.submit(Submission::new("cont"))?;
+    /// let mut output = Output::default();
+    /// connection.take_output(&mut output);
+    /// let expected = b"{\"execute\":\"stop\",\"id\":1}\n{\"execute\":\"cont\",\"id\":2}\n";
+    /// assert_eq!(output.piece(), expected);
+    /// # Ok::<(), qmp_protocol::Error>(())
+    /// ```
     #[inline]
     #[must_use]
     pub fn piece(&self) -> &[u8] {
@@ -100,6 +146,25 @@ impl Output {
 
     /// Records that the first `count` bytes of the piece have been sent, and with them its
     /// descriptors, which are closed on this side.
+    ///
+    /// ```
+    /// # use qmp_protocol::{Connection, Incoming, Settings, Submission};
+    /// # let mut connection = Connection::new(Settings::default(), None);
+    /// # let mut input = connection.new_input();
+    /// # input.push(br#"{"QMP": {"version": {"qemu": {"major": 11, "minor": 1, "micro": 0}, "package": ""}, "capabilities": ["oob"]}}"#);
+    /// # while connection.next(&mut input).is_some() {}
+    /// # connection.sent(connection.output().len());
+    /// # input.push(br#"{"return": {}, "id": 0}"#);
+    /// # while connection.next(&mut input).is_some() {}
+    /// # assert!(connection.is_ready());
+    /// # use qmp_protocol::Output;
+    /// connection.submit(Submission::new("stop"))?;
+    /// let mut output = Output::default();
+    /// connection.take_output(&mut output);
+    /// output.sent(11);
+    /// assert_eq!(output.piece(), b"\"stop\",\"id\":1}\n");
+    /// # Ok::<(), qmp_protocol::Error>(())
+    /// ```
     pub fn sent(&mut self, count: usize) {
         if count > 0 && !self.descriptors().is_empty() {
             self.descriptors.pop_front();
@@ -113,6 +178,25 @@ impl Output {
     }
 
     /// Discards what has not been sent.
+    ///
+    /// ```
+    /// # use qmp_protocol::{Connection, Incoming, Settings, Submission};
+    /// # let mut connection = Connection::new(Settings::default(), None);
+    /// # let mut input = connection.new_input();
+    /// # input.push(br#"{"QMP": {"version": {"qemu": {"major": 11, "minor": 1, "micro": 0}, "package": ""}, "capabilities": ["oob"]}}"#);
+    /// # while connection.next(&mut input).is_some() {}
+    /// # connection.sent(connection.output().len());
+    /// # input.push(br#"{"return": {}, "id": 0}"#);
+    /// # while connection.next(&mut input).is_some() {}
+    /// # assert!(connection.is_ready());
+    /// # use qmp_protocol::Output;
+    /// connection.submit(Submission::new("stop"))?;
+    /// let mut output = Output::default();
+    /// connection.take_output(&mut output);
+    /// output.clear();
+    /// assert!(output.is_empty());
+    /// # Ok::<(), qmp_protocol::Error>(())
+    /// ```
     pub fn clear(&mut self) {
         *self = Self { base: self.end_position(), ..Self::default() };
     }
@@ -122,5 +206,31 @@ impl Output {
         if self.bytes.is_empty() && self.bytes.capacity() > keep {
             self.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A large command is rare: its memory is given back, but what has not been sent stays.
+    #[test]
+    fn a_large_buffer_is_freed_once_it_has_been_sent() {
+        let mut output = Output::default();
+        output.end().extend_from_slice(&[b'x'; 100_000]);
+        output.release(0);
+        assert_eq!(output.piece().len(), 100_000);
+        output.sent(99_999);
+        output.release(0);
+        assert_eq!((output.piece(), output.length()), (&b"x"[..], 1));
+        output.sent(1);
+        let size = output.bytes.capacity();
+        assert!(size >= 100_000);
+        output.release(size);
+        assert_eq!(output.bytes.capacity(), size);
+        output.release(size - 1);
+        assert_eq!(output.bytes.capacity(), 0);
+        // The position in the connection's output is kept.
+        assert_eq!((output.position(), output.end_position()), (100_000, 100_000));
     }
 }

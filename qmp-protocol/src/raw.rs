@@ -33,11 +33,30 @@ pub struct Raw<T = Value> {
 
 impl<T> Raw<T> {
     /// Creates a command without arguments.
+    ///
+    /// ```
+    /// use qmp_protocol::Raw;
+    /// use serde_json::value::RawValue;
+    ///
+    /// // The reply is kept as the text that arrives.
+    /// let command = Raw::<Box<RawValue>>::new("query-name");
+    /// ```
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         Self { name: name.into(), arguments: None, kind: Kind::InBand, returns: PhantomData }
     }
 
     /// Sets the arguments, which must be a JSON object: a [`Value`], a [`RawValue`] or a struct.
+    ///
+    /// ```
+    /// use qmp_protocol::{Raw, Request};
+    /// use serde_json::json;
+    ///
+    /// let command: Raw = Raw::new("qom-list").arguments(&json!({"path": "/machine"}));
+    /// let mut text = Vec::new();
+    /// command.write_arguments(&mut text)?;
+    /// assert_eq!(text, br#"{"path":"/machine"}"#);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     #[must_use]
     pub fn arguments<A: Serialize + ?Sized>(mut self, arguments: &A) -> Self {
         self.arguments = Some(to_raw_value(arguments));
@@ -45,6 +64,13 @@ impl<T> Raw<T> {
     }
 
     /// Executes the command out-of-band. The server refuses that for most commands.
+    ///
+    /// ```
+    /// use qmp_protocol::{Kind, Raw, Request};
+    ///
+    /// let command: Raw = Raw::new("migrate-pause").out_of_band();
+    /// assert_eq!(command.kind(), Kind::OutOfBand);
+    /// ```
     #[must_use]
     pub fn out_of_band(mut self) -> Self {
         self.kind = Kind::OutOfBand;

@@ -1,6 +1,7 @@
 //! The observers of a connection's messages: the transcript and the trace.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use qmp_types::Redactor;
 
@@ -13,16 +14,47 @@ use crate::transcript::{Direction, Transcript};
 /// The length in bytes above which a message that is not UTF-8 is shown as ASCII.
 const LARGE: usize = 1 << 20;
 
+/// Makes the text that observers see, with secrets masked.
+///
+/// It is an object that the transcript brings along, so that programs without an observer do not
+/// contain the code that finds secrets.
+pub(crate) trait Masking: fmt::Debug + Send {
+    fn mask<'m>(&mut self, direction: Direction, message: &'m [u8]) -> Cow<'m, str>;
+}
+
+impl Masking for Redactor {
+    fn mask<'m>(&mut self, direction: Direction, message: &'m [u8]) -> Cow<'m, str> {
+        let text = match std::str::from_utf8(message) {
+            Ok(text) => return masked(self, direction, text),
+            // Replacement characters would make it three times as large.
+            Err(_) if message.len() > LARGE => to_ascii(message),
+            Err(_) => String::from_utf8_lossy(message).into_owned(),
+        };
+        Cow::Owned(masked(self, direction, &text).into_owned())
+    }
+}
+
+fn masked<'m>(redactor: &mut Redactor, direction: Direction, text: &'m str) -> Cow<'m, str> {
+    match direction {
+        Direction::Sent => redactor.sent(text),
+        Direction::Received => redactor.received(text),
+    }
+}
+
 /// Passes each message to the transcript and to `tracing`.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     transcript: Option<Transcript>,
-    redactor: Redactor,
+    /// Exists from the first observer on.
+    masking: Option<Box<dyn Masking>>,
     panicked: bool,
 }
 
 impl Recorder {
     pub(crate) fn set_transcript(&mut self, transcript: Option<Transcript>) {
+        if let (None, Some(transcript)) = (&self.masking, &transcript) {
+            self.masking = Some(transcript.new_masking());
+        }
         self.transcript = transcript;
     }
 
@@ -42,16 +74,10 @@ impl Recorder {
         if !self.is_listening() {
             return;
         }
-        let message = message.trim_ascii();
-        let text = match std::str::from_utf8(message) {
-            // Replacement characters would make it three times as large.
-            Err(_) if message.len() > LARGE => Cow::Owned(to_ascii(message)),
-            _ => String::from_utf8_lossy(message),
-        };
-        let text = match direction {
-            Direction::Sent => self.redactor.sent(&text),
-            Direction::Received => self.redactor.received(&text),
-        };
+        #[cfg(feature = "tracing")]
+        self.masking.get_or_insert_with(|| Box::new(Redactor::new()));
+        let Some(masking) = &mut self.masking else { return };
+        let text = masking.mask(direction, message.trim_ascii());
         #[cfg(feature = "tracing")]
         tracing::trace!(target: "qmp_protocol", ?direction, message = %Excerpt(&text, usize::MAX));
         let Some(transcript) = &self.transcript else { return };

@@ -28,9 +28,21 @@ pub trait Request {
     type Return: DeserializeOwned;
 
     /// Returns the command's name on the wire.
+    ///
+    /// ```
+    /// use qmp_protocol::{Raw, Request};
+    ///
+    /// assert_eq!(Raw::<serde_json::Value>::new("query-status").name(), "query-status");
+    /// ```
     fn name(&self) -> Cow<'static, str>;
 
     /// Returns whether the command is executed in-band or out-of-band.
+    ///
+    /// ```
+    /// use qmp_protocol::{Kind, Raw, Request};
+    ///
+    /// assert_eq!(Raw::<serde_json::Value>::new("query-status").kind(), Kind::InBand);
+    /// ```
     fn kind(&self) -> Kind {
         Kind::InBand
     }
@@ -43,6 +55,15 @@ pub trait Request {
     }
 
     /// Returns the [recommended deadline](deadlines::recommended) of the command.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_protocol::{Raw, Request};
+    ///
+    /// let command = Raw::<serde_json::Value>::new("screendump");
+    /// assert_eq!(command.recommended_deadline(), Duration::from_secs(600));
+    /// ```
     fn recommended_deadline(&self) -> Duration {
         deadlines::recommended(&self.name())
     }
@@ -154,6 +175,15 @@ impl fmt::Debug for EncodedRequest {
 impl EncodedRequest {
     /// Writes the arguments of a request.
     ///
+    /// ```
+    /// use qmp_protocol::{EncodedRequest, Raw};
+    ///
+    /// let command: Raw = Raw::new("query-status");
+    /// let encoded = EncodedRequest::new(&command)?;
+    /// assert_eq!(encoded.name(), "query-status");
+    /// # Ok::<(), qmp_protocol::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Misuse::Arguments`]: the arguments cannot be written as JSON.
     pub fn new<R: Request + ?Sized>(request: &R) -> Result<Self, Error> {
@@ -180,6 +210,25 @@ impl EncodedRequest {
 
     /// Submits the command to a connection.
     ///
+    /// ```
+    /// # use qmp_protocol::{Connection, Incoming, Settings, Submission};
+    /// # let mut connection = Connection::new(Settings::default(), None);
+    /// # let mut input = connection.new_input();
+    /// # input.push(br#"{"QMP": {"version": {"qemu": {"major": 11, "minor": 1, "micro": 0}, "package": ""}, "capabilities": ["oob"]}}"#);
+    /// # while connection.next(&mut input).is_some() {}
+    /// # connection.sent(connection.output().len());
+    /// # input.push(br#"{"return": {}, "id": 0}"#);
+    /// # while connection.next(&mut input).is_some() {}
+    /// # assert!(connection.is_ready());
+    /// use qmp_protocol::{EncodedRequest, Raw};
+    ///
+    /// // Encoded without the lock that guards the connection.
+    /// let encoded = EncodedRequest::new(&Raw::<serde_json::Value>::new("query-status"))?;
+    /// encoded.submit(&mut connection, None, Vec::new())?;
+    /// assert_eq!(connection.output(), b"{\"execute\":\"query-status\",\"id\":1}\n");
+    /// # Ok::<(), qmp_protocol::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`Connection::submit`].
     pub fn submit(
@@ -203,6 +252,16 @@ impl EncodedRequest {
 }
 
 /// Decodes what a command returned.
+///
+/// ```
+/// use qmp_protocol::{Error, decode_reply};
+/// use serde_json::value::to_raw_value;
+///
+/// let value = to_raw_value("many")?;
+/// let reply = decode_reply::<u32>(|| "query-cpus-fast".into(), &value);
+/// assert!(matches!(reply, Err(Error::Decode(_))));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::Decode`]: the reply does not match the type.

@@ -41,6 +41,14 @@ pub struct Settings {
 
 impl Settings {
     /// Returns the defaults for a guest agent: one command in flight, and none out-of-band.
+    ///
+    /// ```
+    /// use qmp_protocol::{Connection, Settings};
+    ///
+    /// // A guest agent does not greet: the driver sends first.
+    /// let connection = Connection::new(Settings::agent(), None);
+    /// assert!(!connection.output().is_empty());
+    /// ```
     #[must_use]
     pub fn agent() -> Self {
         Self { dialect: Dialect::Agent, window: 1, oob: false, ..Self::default() }

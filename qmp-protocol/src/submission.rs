@@ -28,6 +28,15 @@ pub struct Submission<'a> {
 
 impl<'a> Submission<'a> {
     /// Creates an in-band command without arguments, deadline or descriptors.
+    ///
+    /// ```
+    /// use qmp_protocol::{Kind, Submission, WriteArguments};
+    ///
+    /// let arguments = |out: &mut Vec<u8>| serde_json::to_writer(out, &serde_json::json!({"id": "vm0"}));
+    /// let mut submission = Submission::new("migrate-pause");
+    /// submission.kind = Kind::OutOfBand;
+    /// submission.arguments = Some(WriteArguments(&arguments));
+    /// ```
     #[must_use]
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         Self {

@@ -24,11 +24,10 @@ fn take<T: DeserializeOwned + Debug>(
 ) -> (bool, Vec<String>) {
     let (mut is_early, mut seen) = (false, Vec::new());
     let Client { connection, input } = client;
-    let early = input.decode_early::<T>().filter(|reply| may_be_early && reply.id() == id);
-    if let Some(reply) = early {
+    if let Some(value) = input.decode_early::<T>(id).filter(|_| may_be_early) {
         is_early = connection.take_early(id, input);
         if is_early {
-            seen.push(format!("{id} {:?}", reply.into_value()));
+            seen.push(format!("{id} {value:?}"));
         }
     }
     while let Some(incoming) = connection.next(input) {
@@ -87,7 +86,7 @@ const USUAL: [&str; 8] = [
     "{\"return\": {\"status\": \"running\", \"running\": true, \"x\": [1.5, -0, {}]}, \"id\": 1}\r\n",
     "{\"return\": [1, 2, 3], \"id\": 1}\n",
     "{\"return\": \"\u{e9}\\n\\ud83d\\ude00\", \"id\": 1}\r\n",
-    "{\"return\": null, \"id\": 1} \r\n\n",
+    "{\"return\": null, \"id\": 1}\n",
     "{\"return\":{},\"id\":1}\r\n",
     "{\"id\": 1, \"return\": {}}\r\n",
     "{\"return\": {}, \"id\": 1}\r\n{\"event\": \"STOP\"}\r\n",
@@ -122,6 +121,28 @@ fn damage_is_left_to_the_general_way() {
         }
     }
     assert!(early > 100, "{early}");
+}
+
+/// A type that panics did so in the thread that read the reply of another one.
+#[test]
+fn the_value_of_another_reply_is_not_looked_at() {
+    #[derive(Debug)]
+    struct Bomb;
+    impl<'de> serde_core::Deserialize<'de> for Bomb {
+        fn deserialize<D: serde_core::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            panic!("decoded")
+        }
+    }
+    let mut client = ready();
+    let ids = [(); 2].map(|()| submit(&mut client, "x", Kind::InBand));
+    reply(&mut client, ids[1]);
+    assert!(client.input.decode_early::<Bomb>(ids[0]).is_none());
+    let mut both = ready();
+    let ids = [(); 2].map(|()| submit(&mut both, "x", Kind::InBand));
+    ids.into_iter().for_each(|id| reply(&mut both, id));
+    assert!(both.input.decode_early::<Bomb>(ids[1]).is_none());
+    let decode = || client.input.decode_early::<Bomb>(ids[1]);
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)).is_err());
 }
 
 /// A transcript misses no message.

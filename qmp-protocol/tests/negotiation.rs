@@ -31,6 +31,54 @@ fn unknown(id: &str) -> String {
     format!("{{\"error\": {{\"class\": \"CommandNotFound\", \"desc\": \"{desc}\"}}{id}}}\n")
 }
 
+/// A client that disconnected in the middle of a reply left the rest of it to the next one, to which the
+/// server was "not QMP" once.
+#[test]
+fn the_rest_of_an_earlier_reply_comes_before_the_greeting() {
+    let long = format!("{}\"}}, \"id\": \"libvirt-7\"}}\r\n", "x".repeat(5000));
+    for rest in [
+        "}\r\n",
+        "ing\", \"running\": true}, \"id\": 7}\r\n",
+        "{\"name\": \"x\"}, {\"name\": \"y\"}], \"id\": 7}\r\n",
+        "{}}, \"id\": 7}\r\n{\"return\": {}, \"id\": 8}\r\n",
+        "\u{e9}\"}}\n",
+        &long,
+    ] {
+        let mut client = connect();
+        client.receive(rest.as_bytes());
+        client.receive(GREETING.as_bytes());
+        drain(&mut client);
+        client.receive(b"{\"return\": {}, \"id\": 100}\n");
+        assert_eq!(drain(&mut client), ["ready"], "{rest}");
+        assert_eq!(client.dropped().garbage, 1, "{rest}");
+    }
+}
+
+/// Only one line may be the rest of a reply, and if no greeting follows, the error shows it.
+#[test]
+fn a_server_that_does_not_greet_is_not_qmp() {
+    for (text, ends) in [
+        ("hello {}\r\nhello again {}\r\n", false),
+        ("hello {}\r\n{\"hello\": 1}\r\n", false),
+        ("hello {}\r\n", true),
+        ("hello {}\r\n{\"hello", true),
+        ("hello\r\n", false),
+        ("{\"hello\": 1}\r\n", false),
+    ] {
+        let mut client = connect();
+        client.receive(text.as_bytes());
+        if ends {
+            client.connection.end(End::Eof);
+        }
+        drain(&mut client);
+        let Some(End::Protocol(ProtocolError::NotQmp(garbage))) = client.ended().map(|end| &**end)
+        else {
+            panic!("{text}: {:?}", client.ended())
+        };
+        assert!(garbage.snippet.contains("hello"), "{text}: {garbage}");
+    }
+}
+
 /// Some servers keep ids as text or as floating point.
 #[test]
 fn an_id_may_be_returned_in_another_form() {

@@ -41,12 +41,24 @@ impl Client {
     }
 
     /// Returns the number of the connection. A server never uses a number twice.
+    ///
+    /// ```
+    /// # fn example(client: &qmp_server::Client) {
+    /// println!("client {}", client.number());
+    /// # }
+    /// ```
     #[must_use]
     pub fn number(&self) -> u64 {
         self.0.number
     }
 
     /// Returns the address of the peer, if it has one.
+    ///
+    /// ```
+    /// # fn example(client: &qmp_server::Client) {
+    /// println!("{:?}", client.address());
+    /// # }
+    /// ```
     #[must_use]
     pub fn address(&self) -> Option<&str> {
         self.0.identity.address.as_deref()
@@ -54,6 +66,12 @@ impl Client {
 
     /// Returns the process and the user that connected to a Unix socket, if they are known. This is
     /// the case of clients that the module `tokio` serves.
+    ///
+    /// ```
+    /// # fn example(client: &qmp_server::Client) {
+    /// println!("{:?}", client.credentials());
+    /// # }
+    /// ```
     #[must_use]
     pub fn credentials(&self) -> Option<Credentials> {
         self.0.identity.credentials

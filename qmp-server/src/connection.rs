@@ -56,6 +56,16 @@ pub struct Connection<M> {
     peer: Arc<Peer>,
 }
 
+/// The state by which the task of a client decides how to continue.
+#[cfg(feature = "tokio")]
+pub(crate) struct State {
+    pub(crate) has_output: bool,
+    pub(crate) wants_input: bool,
+    /// Whether no message waits for being processed.
+    pub(crate) is_at_rest: bool,
+    pub(crate) closed: Option<CloseReason>,
+}
+
 impl<M> fmt::Debug for Connection<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("client", &self.peer.client).finish_non_exhaustive()
@@ -68,12 +78,34 @@ impl<M: Send + 'static> Connection<M> {
     }
 
     /// Returns the client, as handlers see it.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), ())?;
+    /// let client = server.connect();
+    /// println!("client {}", client.client().number());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.peer.client
     }
 
     /// Processes bytes from the client, and executes the commands that they complete.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), ())?;
+    /// let client = server.connect();
+    /// client.receive(b"{'execute': 'qmp_capabilities', 'id': 1}");
+    /// let output = String::from_utf8(client.take_output())?;
+    /// assert!(output.ends_with("{\"return\": {}, \"id\": 1}\r\n"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn receive(&self, bytes: &[u8]) {
         self.peer.session().receive(bytes);
         self.execute_pending();
@@ -81,6 +113,16 @@ impl<M: Send + 'static> Connection<M> {
 
     /// Processes bytes from the client, and file descriptors that have arrived with the first of
     /// them.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), ())?;
+    /// let client = server.connect();
+    /// client.receive_with_descriptors(b"{'execute': 'qmp_capabilities'}", Vec::new());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[cfg(unix)]
     pub fn receive_with_descriptors(
         &self,
@@ -93,6 +135,16 @@ impl<M: Send + 'static> Connection<M> {
 
     /// Takes all bytes to send, then executes the commands that were waiting for room in the output
     /// or for an earlier command.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), ())?;
+    /// let client = server.connect();
+    /// assert!(client.take_output().starts_with(b"{\"QMP\": "));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn take_output(&self) -> Vec<u8> {
         let output = self.peer.session().take_output();
@@ -104,6 +156,22 @@ impl<M: Send + 'static> Connection<M> {
     /// the commands that were waiting for room in the output or for an earlier command. In contrast
     /// to [`take_output`](Self::take_output), unsent bytes count toward the limits. The function must
     /// not block or use the connection.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), ())?;
+    /// let client = server.connect();
+    /// use std::io::Write;
+    ///
+    /// # let mut socket = Vec::new();
+    /// while client.has_output() {
+    ///     client.send(|bytes| socket.write(bytes))?;
+    /// }
+    /// assert!(socket.starts_with(b"{\"QMP\": "));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// Those of the function.
@@ -118,12 +186,34 @@ impl<M: Send + 'static> Connection<M> {
 
     /// Returns whether more bytes should be read from the client. This is false while the client
     /// leaves replies unread or too many of its commands wait.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), ())?;
+    /// let client = server.connect();
+    /// assert!(client.wants_input());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn wants_input(&self) -> bool {
         self.peer.session().wants_input()
     }
 
     /// Returns whether there are bytes to send.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), ())?;
+    /// let client = server.connect();
+    /// assert!(client.has_output(), "the greeting");
+    /// client.take_output();
+    /// assert!(!client.has_output());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn has_output(&self) -> bool {
         !self.peer.session().output().is_empty()
@@ -131,9 +221,30 @@ impl<M: Send + 'static> Connection<M> {
 
     /// Returns the reason why the connection has ended, if it has. Remaining output should still be
     /// sent.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), ())?;
+    /// let client = server.connect();
+    /// assert!(client.closed().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn closed(&self) -> Option<CloseReason> {
         self.peer.session().closed().cloned()
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn state(&self) -> State {
+        let session = self.peer.session();
+        State {
+            has_output: !session.output().is_empty(),
+            wants_input: session.wants_input(),
+            is_at_rest: session.is_at_rest(),
+            closed: session.closed().cloned(),
+        }
     }
 
     /// Ends the connection, for example because the client has disconnected.
@@ -144,6 +255,18 @@ impl<M: Send + 'static> Connection<M> {
 
     /// Tells the connection that the client sends nothing more. It ends once all commands that have
     /// arrived are answered.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), ())?;
+    /// let client = server.connect();
+    /// client.receive(b"{'execute': 'qmp_capabilities'}");
+    /// client.end_input();
+    /// assert!(!client.wants_input());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn end_input(&self) {
         self.peer.session().end_input();
         self.execute_pending();
@@ -155,6 +278,19 @@ impl<M: Send + 'static> Connection<M> {
     /// The callback runs on the thread that caused the change, and must not execute commands by calling
     /// [`receive`](Self::receive), [`take_output`](Self::take_output) or [`send`](Self::send). A later
     /// callback replaces the earlier one. If something has changed already, it is called at once.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), ())?;
+    /// let client = server.connect();
+    /// let waker = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    /// let flag = waker.clone();
+    /// // An event loop is woken when there is something to send.
+    /// client.on_change(move || flag.store(true, std::sync::atomic::Ordering::Relaxed));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn on_change(&self, wake: impl Fn() + Send + Sync + 'static) {
         self.peer.set_owner(Arc::new(wake), None);
         self.peer.notify();
@@ -176,7 +312,7 @@ impl<M: Send + 'static> Connection<M> {
         &self.peer
     }
 
-    #[cfg(unix)]
+    #[cfg(any(unix, feature = "tokio"))]
     pub(crate) fn shared(&self) -> &Arc<Shared<M>> {
         &self.shared
     }

@@ -19,6 +19,19 @@ impl Events {
     }
 
     /// Sends an event to all clients. Events with a [rate limit](crate::RateLimit) may be delayed.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::{Version, qmp::events::Powerdown};
+    ///
+    /// let server = Server::new(Version::default(), Router::new().event::<Powerdown>(), ())?;
+    /// let events = server.events();
+    /// // From any thread, without waiting for a client.
+    /// std::thread::spawn(move || events.emit(&Powerdown::new()));
+    /// # }
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     pub fn emit<E: Event>(&self, event: &E) {
         let event = self.0.stamp(event);
         self.0.deliver([event]);

@@ -38,6 +38,18 @@ impl<M> fmt::Debug for WeakMachineHandle<M> {
 impl<M> WeakMachineHandle<M> {
     /// Returns a handle to the machine, or `None` if the server and all its connections have been
     /// dropped.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), 0_u32)?;
+    /// let machine = server.machine();
+    /// let weak = machine.downgrade();
+    /// drop((server, machine));
+    /// assert!(weak.upgrade().is_none());
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     #[must_use]
     pub fn upgrade(&self) -> Option<MachineHandle<M>> {
         Some(MachineHandle { machine: self.machine.upgrade()?, hub: Arc::clone(&self.hub) })
@@ -64,6 +76,17 @@ impl<M> MachineHandle<M> {
     /// Reads or changes the machine while no handler borrows it. Events emitted through the context
     /// are sent to all clients when `action` returns.
     ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), 0_u32)?;
+    /// let machine = server.machine();
+    /// machine.with(|count, _| *count += 1);
+    /// assert_eq!(machine.with(|count, _| *count), 1);
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
+    ///
     /// # Panics
     /// Panics if a function that borrows the machine is running on this thread. In a handler, the
     /// panic is an error reply to its command.
@@ -75,18 +98,52 @@ impl<M> MachineHandle<M> {
     }
 
     /// Returns a handle that does not keep the machine alive.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), 0_u32)?;
+    /// let machine = server.machine();
+    /// // A thread of the machine's does not keep it alive.
+    /// let weak = machine.downgrade();
+    /// assert!(weak.upgrade().is_some());
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     #[must_use]
     pub fn downgrade(&self) -> WeakMachineHandle<M> {
         WeakMachineHandle { machine: Arc::downgrade(&self.machine), hub: Arc::clone(&self.hub) }
     }
 
     /// Returns whether the server has ended.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), 0_u32)?;
+    /// let machine = server.machine();
+    /// assert!(!machine.has_ended());
+    /// server.end();
+    /// assert!(machine.has_ended());
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.hub.has_ended()
     }
 
     /// Returns an emitter of events.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), 0_u32)?;
+    /// let machine = server.machine();
+    /// let events = machine.events();
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     #[must_use]
     pub fn events(&self) -> Events {
         Events::new(&self.hub)

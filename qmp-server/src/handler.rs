@@ -91,6 +91,10 @@ impl<M> Handler<M> {
     {
         let handler = Arc::new(handler);
         Self::replying(move |machine: &MachineHandle<M>, command: C, reply: Reply<C>| {
+            let place = match machine.hub().take_place(C::NAME) {
+                Ok(place) => place,
+                Err(error) => return reply.send(Err(error)),
+            };
             let (handler, machine) = (Arc::clone(&handler), machine.clone());
             let thread = thread::Builder::new()
                 .name(C::NAME.to_owned())
@@ -99,6 +103,8 @@ impl<M> Handler<M> {
                     // If the handler panics, the reply is dropped, which answers the command. If no
                     // thread can be spawned, it is dropped with the closure.
                     let result = handler(&machine, command, reply.call());
+                    // First, so that the client can go on at once.
+                    drop(place);
                     reply.send(result);
                 });
             drop(thread);
@@ -122,8 +128,16 @@ impl<M> Handler<M> {
                 );
                 return reply.send(Err(QmpError::generic(desc)));
             };
+            let place = match machine.hub().take_place(C::NAME) {
+                Ok(place) => place,
+                Err(error) => return reply.send(Err(error)),
+            };
             let future = handler(machine.clone(), command, reply.call().clone());
-            runtime.spawn(async move { reply.send(future.await) });
+            runtime.spawn(async move {
+                let result = future.await;
+                drop(place);
+                reply.send(result);
+            });
         })
     }
 
@@ -156,11 +170,16 @@ impl<M> Handler<M> {
     {
         let handler = Arc::new(self);
         Self::Replying(Box::new(move |machine, arguments, responder| {
+            let place = match machine.hub().take_place(responder.name()) {
+                Ok(place) => place,
+                Err(error) => return responder.send(Err(error)),
+            };
             let (handler, machine) = (Arc::clone(&handler), machine.clone());
             let thread = thread::Builder::new().stack_size(BLOCKING_STACK_SIZE);
             // If no thread can be spawned, the responder is dropped, which answers the command.
             let _ = thread.spawn(move || {
                 thread::sleep(time);
+                drop(place);
                 handler.execute(&machine, arguments, responder);
             });
         }))

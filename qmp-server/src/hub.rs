@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use qmp_types::{Event, Greeting};
+use qmp_types::{Event, Greeting, QmpError};
 
 use crate::client::{Client, Identity};
 use crate::clock::Clock;
@@ -16,6 +16,7 @@ use crate::context::Effects;
 use crate::emitted::Emitted;
 use crate::limits::Limits;
 use crate::peer::Peer;
+use crate::places::{Place, Places};
 use crate::session::{Budgets, Session, event_line};
 use crate::sync::lock;
 use crate::throttle::Throttle;
@@ -36,6 +37,7 @@ pub(crate) struct Settings {
 pub(crate) struct Hub {
     settings: Settings,
     budgets: Budgets,
+    places: Arc<Places>,
     state: Mutex<State>,
     /// Notified when the server ends, a client leaves, and a command is complete while the server
     /// stops.
@@ -82,6 +84,7 @@ impl Hub {
         };
         Arc::new(Self {
             budgets: Budgets::new(&settings.limits),
+            places: Places::of_connections(settings.limits.connections),
             settings,
             state: Mutex::new(state),
             changed: Condvar::new(),
@@ -93,6 +96,20 @@ impl Hub {
 
     pub(crate) fn greeting(&self) -> &Greeting {
         &self.settings.greeting
+    }
+
+    /// Returns the memory budgets that all clients share.
+    #[cfg(feature = "agent")]
+    pub(crate) fn budgets(&self) -> &Budgets {
+        &self.budgets
+    }
+
+    /// Takes a place for a command that is executed on a thread or in a task of its own.
+    ///
+    /// # Errors
+    /// Returns the error for the client if too many are executed.
+    pub(crate) fn take_place(&self, command: &str) -> Result<Place, QmpError> {
+        self.places.take(command)
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

@@ -115,6 +115,8 @@ impl Incoming {
                 Content::Value(value) if request::is_out_of_band(value) => {
                     self.urgent = Some(message);
                 }
+                // Nothing can overtake it.
+                _ if !oob_enabled => return Some(message),
                 _ => self.waiting.push_back(message),
             }
         }
@@ -132,6 +134,12 @@ impl Incoming {
     /// Notes that a command has been answered.
     pub(crate) fn finish(&mut self, out_of_band: bool) {
         *self.in_flight(out_of_band) = false;
+    }
+
+    /// Returns whether nothing waits: neither bytes nor messages.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.input.is_empty() && self.waiting.is_empty() && self.urgent.is_none()
     }
 
     /// Returns whether no command is being executed or waits.

@@ -119,6 +119,7 @@ mod negotiation;
 mod ordered;
 mod output;
 mod peer;
+mod places;
 pub mod replay;
 mod reply;
 mod request;

@@ -25,7 +25,9 @@ pub struct Limits {
     /// connection.
     pub output_bytes: usize,
     /// The maximum number of connections of a server (default: 16,384). While there are as many, a
-    /// server that accepts clients leaves others in the listener's queue.
+    /// server that accepts clients leaves others in the listener's queue. Twice as many commands are
+    /// executed at a time on threads and in tasks of their own, including those that clients which
+    /// have gone have left; further ones are rejected.
     pub connections: usize,
     /// The maximum memory in bytes that all connections of a server use together for messages that
     /// are incomplete or wait for their execution (default: 128 MiB). A message that does not fit is

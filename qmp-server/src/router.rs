@@ -85,6 +85,15 @@ impl<M> fmt::Debug for Router<M> {
 
 impl<M> Router<M> {
     /// Creates a router that handles only the protocol's own commands.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::{Router};
+    ///
+    /// let router = Router::<()>::new();
+    /// assert_eq!(router.commands().count(), 0);
+    /// # }
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -97,6 +106,15 @@ impl<M> Router<M> {
 
     /// Sets the description of the commands, in the format of `query-qmp-schema`: the
     /// `INTROSPECTION` constant of a vocabulary. It is read when the server is built.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::{Router};
+    /// use qmp_types::qmp;
+    ///
+    /// let router = Router::<()>::new().introspection(qmp::INTROSPECTION);
+    /// # }
+    /// ```
     #[must_use]
     pub fn introspection(mut self, schema: impl Into<Cow<'static, str>>) -> Self {
         self.source = Source::Text(schema.into());
@@ -104,6 +122,17 @@ impl<M> Router<M> {
     }
 
     /// Sets the description of the commands, which other servers may share.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::{Router, Schema};
+    /// use qmp_types::qmp;
+    ///
+    /// let schema = Schema::parse(qmp::INTROSPECTION)?;
+    /// let router = Router::<()>::new().schema(schema);
+    /// # }
+    /// # Ok::<(), qmp_server::SchemaError>(())
+    /// ```
     #[must_use]
     pub fn schema(mut self, schema: Schema) -> Self {
         self.source = Source::Schema(schema);
@@ -112,6 +141,15 @@ impl<M> Router<M> {
 
     /// Does without a schema: arguments are only decoded, no command can be executed out-of-band, and
     /// `query-qmp-schema` lists only the protocol's own commands.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::{Router};
+    /// use qmp_types::qmp;
+    ///
+    /// let router = Router::<()>::new().introspection(qmp::INTROSPECTION).unchecked();
+    /// # }
+    /// ```
     #[must_use]
     pub fn unchecked(mut self) -> Self {
         self.source = Source::Unchecked;
@@ -120,6 +158,16 @@ impl<M> Router<M> {
 
     /// Makes it an error to build a server while a command of the schema has no handler. Otherwise,
     /// [`Server::unhandled_commands`](crate::Server::unhandled_commands) lists such commands.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::{Version, qmp};
+    ///
+    /// let router = Router::<()>::new().introspection(qmp::INTROSPECTION).handles_all();
+    /// assert!(Server::new(Version::default(), router, ()).is_err(), "no command has a handler");
+    /// # }
+    /// ```
     #[must_use]
     pub fn handles_all(mut self) -> Self {
         self.handles_all = true;
@@ -132,6 +180,24 @@ impl<M> Router<M> {
     ///
     /// Handlers of this kind are executed one at a time, for all clients together, and should be
     /// quick.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::{Context, Router};
+    /// use qmp_types::Empty;
+    /// use qmp_types::qmp::commands::Stop;
+    ///
+    /// struct Machine {
+    ///     running: bool,
+    /// }
+    ///
+    /// let router = Router::new().command(|machine: &mut Machine, _: Stop, _: &mut Context| {
+    ///     machine.running = false;
+    ///     Ok(Empty {})
+    /// });
+    /// assert_eq!(router.commands().collect::<Vec<_>>(), ["stop"]);
+    /// # }
+    /// ```
     #[must_use]
     pub fn command<C, H>(self, handler: H) -> Self
     where
@@ -143,6 +209,17 @@ impl<M> Router<M> {
 
     /// Adds a handler like [`command`](Self::command), for a command that accepts arguments beyond
     /// those in the schema, as `device_add` does. These are passed to the handler unchecked.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::{Context, Router};
+    /// use qmp_types::Empty;
+    /// use qmp_types::qmp::commands::DeviceAdd;
+    ///
+    /// let router = Router::new().open_command(|(): &mut (), _: DeviceAdd, _: &mut Context| Ok(Empty {}));
+    /// assert_eq!(router.commands().count(), 1);
+    /// # }
+    /// ```
     #[must_use]
     pub fn open_command<C, H>(self, handler: H) -> Self
     where
@@ -191,6 +268,21 @@ impl<M> Router<M> {
     }
 
     /// Adds a handler that may block. Each command is executed on a thread of its own.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::{Call, MachineHandle, Router};
+    /// use qmp_types::Empty;
+    /// use qmp_types::qmp::commands::Stop;
+    ///
+    /// // Runs on a thread of its own, without the machine's lock.
+    /// let router = Router::new().blocking(|machine: &MachineHandle<u32>, _: Stop, _: &Call| {
+    ///     machine.with(|count, _| *count += 1);
+    ///     Ok(Empty {})
+    /// });
+    /// assert_eq!(router.commands().count(), 1);
+    /// # }
+    /// ```
     #[must_use]
     pub fn blocking<C, H>(self, handler: H) -> Self
     where
@@ -216,6 +308,16 @@ impl<M> Router<M> {
     }
 
     /// Accepts arguments of a command beyond those in the schema, as `device_add` does.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::{Router};
+    /// use qmp_types::qmp;
+    /// use qmp_types::qmp::commands::DeviceAdd;
+    ///
+    /// let router = Router::<()>::new().introspection(qmp::INTROSPECTION).open::<DeviceAdd>();
+    /// # }
+    /// ```
     #[must_use]
     pub fn open<C: Command>(mut self) -> Self {
         self.entries.entry(C::NAME).or_default().open = true;
@@ -224,6 +326,16 @@ impl<M> Router<M> {
 
     /// Accepts a command that the schema does not contain. Its arguments are only decoded, and
     /// `query-qmp-schema` does not list it.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::{Router};
+    /// use qmp_types::qmp;
+    /// use qmp_types::qmp::commands::Stop;
+    ///
+    /// let router = Router::<()>::new().introspection(qmp::INTROSPECTION).unchecked_command::<Stop>();
+    /// # }
+    /// ```
     #[must_use]
     pub fn unchecked_command<C: Command>(mut self) -> Self {
         self.entries.entry(C::NAME).or_default().unchecked = true;
@@ -231,6 +343,19 @@ impl<M> Router<M> {
     }
 
     /// Removes the handler of a command, if it has one.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::{Context, Router};
+    /// use qmp_types::Empty;
+    /// use qmp_types::qmp::commands::Stop;
+    ///
+    /// let router = Router::new()
+    ///     .command(|(): &mut (), _: Stop, _: &mut Context| Ok(Empty {}))
+    ///     .without("stop");
+    /// assert_eq!(router.commands().count(), 0);
+    /// # }
+    /// ```
     #[must_use]
     pub fn without(mut self, command: &str) -> Self {
         self.entries.remove(command);
@@ -274,6 +399,15 @@ impl<M> Router<M> {
     }
 
     /// Declares that the machine may emit this event, so that `query-qmp-schema` lists it.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::{Router};
+    /// use qmp_types::qmp::events::Shutdown;
+    ///
+    /// let router = Router::<()>::new().event::<Shutdown>();
+    /// # }
+    /// ```
     #[must_use]
     pub fn event<E: Event>(mut self) -> Self {
         self.events.entry(E::NAME).or_default();
@@ -282,6 +416,18 @@ impl<M> Router<M> {
 
     /// Declares that the machine may emit this event, and limits its rate. The limit replaces the one
     /// that an event of QEMU's has.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::{RateLimit, Router};
+    /// use qmp_types::qmp::events::MemoryDeviceSizeChange;
+    /// use std::time::Duration;
+    ///
+    /// // At most one in a second for each device.
+    /// let limit = RateLimit::every(Duration::from_secs(1)).by("device");
+    /// let router = Router::<()>::new().limited_event::<MemoryDeviceSizeChange>(limit);
+    /// # }
+    /// ```
     #[must_use]
     pub fn limited_event<E: Event>(mut self, limit: RateLimit) -> Self {
         self.events.insert(E::NAME, Some(limit));
@@ -289,6 +435,17 @@ impl<M> Router<M> {
     }
 
     /// Returns the names of the commands that have handlers, in alphabetical order.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::{Context, Router};
+    /// use qmp_types::Empty;
+    /// use qmp_types::qmp::commands::Stop;
+    ///
+    /// let router = Router::new().command(|(): &mut (), _: Stop, _: &mut Context| Ok(Empty {}));
+    /// assert_eq!(router.commands().collect::<Vec<_>>(), ["stop"]);
+    /// # }
+    /// ```
     pub fn commands(&self) -> impl Iterator<Item = &'static str> + '_ {
         let handled = self.entries.iter().filter(|(_, entry)| entry.handler.is_some());
         handled.map(|(name, _)| *name)

@@ -31,6 +31,13 @@ impl Schema {
     /// `query-qmp-schema`. The protocol's own commands, such as `query-commands`, are added if they
     /// are missing.
     ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// let schema = qmp_server::Schema::parse(qmp_types::qmp::INTROSPECTION)?;
+    /// # }
+    /// # Ok::<(), qmp_server::SchemaError>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if the text is not an array of `SchemaInfo`, or refers to types that it does
     /// not contain.
@@ -51,6 +58,17 @@ impl Schema {
     ///
     /// The arguments of `device_add` may have members that the schema does not list, since they are
     /// the properties of the device.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use serde_json::Map;
+    ///
+    /// let schema = qmp_server::Schema::parse(qmp_types::qmp::INTROSPECTION)?;
+    /// let error = schema.check_command("device_del", &Map::new(), false).unwrap_err();
+    /// assert_eq!(error.desc, "Parameter 'id' is missing");
+    /// # }
+    /// # Ok::<(), qmp_server::SchemaError>(())
+    /// ```
     ///
     /// # Errors
     /// Returns the server's error, in QEMU's words.

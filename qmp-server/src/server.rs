@@ -53,6 +53,15 @@ impl<M> fmt::Debug for Server<M> {
 impl<M: Send + 'static> Server<M> {
     /// Creates a server with default settings.
     ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), 0_u32)?;
+    /// assert_eq!(server.with_machine(|count, _| *count), 0);
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`ServerBuilder::build`].
     pub fn new(version: Version, router: Router<M>, machine: M) -> Result<Self, BuildError> {
@@ -60,6 +69,15 @@ impl<M: Send + 'static> Server<M> {
     }
 
     /// Returns a builder for a server with custom settings.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::builder(Router::new()).pretty(true).build(0_u32)?;
+    /// assert_eq!(server.connection_count(), 0);
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     pub fn builder(router: Router<M>) -> ServerBuilder<M> {
         let greeting =
             Greeting { version: Version::default(), capabilities: vec![Capability::Oob] };
@@ -78,6 +96,17 @@ impl<M: Send + 'static> Server<M> {
     ///
     /// If the server has as many connections as its [limits](Limits) allow, the connection is closed
     /// already.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), 0_u32)?;
+    /// let client = server.connect();
+    /// client.receive(b"{'execute': 'qmp_capabilities'}");
+    /// assert!(client.take_output().starts_with(b"{\"QMP\": "));
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     #[must_use]
     pub fn connect(&self) -> Connection<M> {
         self.connect_as(Identity::default())
@@ -93,6 +122,16 @@ impl<M: Send + 'static> Server<M> {
     /// Reads or changes the machine from outside, as hardware or a guest would. Events emitted
     /// through the context are sent to all clients.
     ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), 0_u32)?;
+    /// server.with_machine(|count, _| *count += 1);
+    /// assert_eq!(server.with_machine(|count, _| *count), 1);
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
+    ///
     /// # Panics
     /// Panics if a function that borrows the machine is running on this thread. In a handler, the
     /// panic is an error reply to its command.
@@ -101,12 +140,32 @@ impl<M: Send + 'static> Server<M> {
     }
 
     /// Returns a handle to the machine.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), 0_u32)?;
+    /// let machine = server.machine();
+    /// assert_eq!(machine.with(|count, _| { *count += 1; *count }), 1);
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     #[must_use]
     pub fn machine(&self) -> MachineHandle<M> {
         self.shared.machine().clone()
     }
 
     /// Returns an emitter of events, which does not wait for the machine.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), 0_u32)?;
+    /// // It may be kept by any thread, and by the machine itself.
+    /// let events = server.events();
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     #[must_use]
     pub fn events(&self) -> Events {
         Events::new(self.shared.hub())
@@ -114,6 +173,15 @@ impl<M: Send + 'static> Server<M> {
 
     /// Delivers events that are held back by rate limits and are due. Servers do so by themselves;
     /// this is for tests that drive the [clock](Clock).
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), 0_u32)?;
+    /// server.release_events();
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     pub fn release_events(&self) {
         self.shared.hub().release_events();
     }
@@ -127,29 +195,83 @@ impl<M: Send + 'static> Server<M> {
     /// Stops the server gracefully: reads no further commands, waits until those that have been
     /// received are complete, then closes all connections after their pending output has been sent.
     /// Returns false if some commands were not complete within the time.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// use std::time::Duration;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), 0_u32)?;
+    /// assert!(server.stop(Duration::from_secs(5)));
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     pub fn stop(&self, within: Duration) -> bool {
         self.shared.hub().stop(within)
     }
 
     /// Ends the server: closes all connections after their pending output has been sent.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), 0_u32)?;
+    /// let client = server.connect();
+    /// server.end();
+    /// assert!(server.has_ended());
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     pub fn end(&self) {
         self.shared.hub().end();
         self.shared.hub().notify_all();
     }
 
     /// Returns whether the server has ended, by [`end`](Self::end) or by a command such as `quit`.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), 0_u32)?;
+    /// assert!(!server.has_ended());
+    /// server.end();
+    /// assert!(server.has_ended());
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.shared.hub().has_ended()
     }
 
     /// Returns the number of connected clients.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), 0_u32)?;
+    /// let client = server.connect();
+    /// assert_eq!(server.connection_count(), 1);
+    /// drop(client);
+    /// assert_eq!(server.connection_count(), 0);
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     #[must_use]
     pub fn connection_count(&self) -> usize {
         self.usage().connections
     }
 
     /// Returns the resources that all clients use together.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), 0_u32)?;
+    /// println!("{:?}", server.usage());
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.shared.hub().usage()
@@ -157,6 +279,16 @@ impl<M: Send + 'static> Server<M> {
 
     /// Returns the names of the commands in the schema that have no handlers. Clients get the error
     /// `CommandNotFound` for them.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), 0_u32)?;
+    /// // Without introspection data, the server knows of no others.
+    /// assert_eq!(server.unhandled_commands().len(), 0);
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     #[must_use]
     pub fn unhandled_commands(&self) -> Vec<String> {
         self.shared.dispatch().unhandled()
@@ -177,24 +309,58 @@ pub struct ServerBuilder<M> {
 
 impl<M: Send + 'static> ServerBuilder<M> {
     /// Sets the version that the greeting and `query-version` report.
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::builder(Router::new()).version(Version::default()).build(())?;
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     pub fn version(mut self, version: Version) -> Self {
         self.settings.greeting.version = version;
         self
     }
 
     /// Sets the capabilities that the greeting offers (default: out-of-band execution).
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    ///
+    /// // Without out-of-band execution.
+    /// let server = Server::builder(Router::new()).capabilities(Vec::new()).build(())?;
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     pub fn capabilities(mut self, capabilities: Vec<Capability>) -> Self {
         self.settings.greeting.capabilities = capabilities;
         self
     }
 
     /// Sets the limits on the resources that clients may use.
+    ///
+    /// ```
+    /// use qmp_server::{Limits, Router, Server};
+    ///
+    /// let limits = Limits::default();
+    /// let server = Server::builder(Router::new()).limits(limits).build(())?;
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
         self
     }
 
     /// Spreads output over several lines, as QEMU does with `pretty=on` (default: false).
+    ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::builder(Router::new()).pretty(true).build(())?;
+    /// let client = server.connect();
+    /// assert!(client.take_output().starts_with(b"{\r\n"));
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     pub fn pretty(mut self, pretty: bool) -> Self {
         self.settings.pretty = pretty;
         self
@@ -216,6 +382,15 @@ impl<M: Send + 'static> ServerBuilder<M> {
 
     /// Builds the server.
     ///
+    /// ```
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::builder(Router::new()).build(0_u32)?;
+    /// assert_eq!(server.with_machine(|count, _| *count), 0);
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if the schema cannot be read or is missing, or if it does not contain the
     /// commands and the events of the router.
@@ -224,6 +399,18 @@ impl<M: Send + 'static> ServerBuilder<M> {
     }
 
     /// Builds the server with a machine that keeps an emitter of events.
+    ///
+    /// ```
+    /// use qmp_server::{Events, Router, Server};
+    ///
+    /// struct Machine {
+    ///     events: Events,
+    /// }
+    ///
+    /// // The machine emits events by itself.
+    /// let server = Server::builder(Router::new()).build_with(|events| Machine { events })?;
+    /// # Ok::<(), qmp_server::BuildError>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`build`](Self::build).

@@ -107,6 +107,17 @@ impl Session {
     }
 
     /// Creates a session that shares its budgets with others.
+    ///
+    /// ```
+    /// use qmp_server::{Budgets, Limits, Session};
+    /// use qmp_types::{Greeting, Version};
+    ///
+    /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
+    /// let limits = Limits::default();
+    /// // All sessions of a server together stay within these.
+    /// let budgets = Budgets::new(&limits);
+    /// let session = Session::sharing(&budgets, &greeting, limits);
+    /// ```
     #[must_use]
     pub fn sharing(budgets: &Budgets, greeting: &Greeting, limits: Limits) -> Self {
         Self::within(budgets, greeting, limits, false)
@@ -142,6 +153,16 @@ impl Session {
 
     /// Sets whether output is spread over several lines, as by QEMU with `pretty=on`. The greeting,
     /// if it has not been taken, is not changed.
+    ///
+    /// ```
+    /// use qmp_server::{Limits, Session};
+    /// use qmp_types::{Greeting, Version};
+    ///
+    /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
+    /// let mut session = Session::new(&greeting, Limits::default());
+    /// session.set_pretty(true);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_pretty(&mut self, pretty: bool) {
         self.pretty = pretty;
     }
@@ -151,6 +172,16 @@ impl Session {
     /// bytes arrive.
     ///
     /// What is not standard JSON, such as strings in single quotes, is written anew.
+    ///
+    /// ```
+    /// use qmp_server::{Limits, Session};
+    /// use qmp_types::{Greeting, Version};
+    ///
+    /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
+    /// let mut session = Session::new(&greeting, Limits::default());
+    /// session.keep_arguments_as_text();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn keep_arguments_as_text(&mut self) {
         self.keeps_text = true;
         self.incoming.keep_text();
@@ -158,6 +189,17 @@ impl Session {
 
     /// Accepts bytes from the client. Call [`next_request`](Self::next_request) until it returns
     /// `None` before passing more.
+    ///
+    /// ```
+    /// use qmp_server::{Limits, Session};
+    /// use qmp_types::{Greeting, Version};
+    ///
+    /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
+    /// let mut session = Session::new(&greeting, Limits::default());
+    /// session.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'query-name'}");
+    /// assert!(session.next_request().is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn receive(&mut self, bytes: &[u8]) {
         if self.closed.is_none() {
             self.incoming.push(bytes);
@@ -167,6 +209,18 @@ impl Session {
     /// Accepts bytes from the client, and file descriptors that have arrived with the first of them.
     ///
     /// As in QEMU, they replace descriptors that no command has taken.
+    ///
+    /// ```
+    /// use qmp_server::{Limits, Session};
+    /// use qmp_types::{Greeting, Version};
+    ///
+    /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
+    /// let mut session = Session::new(&greeting, Limits::default());
+    /// session.receive_with_descriptors(b"{'execute': 'qmp_capabilities'}", Vec::new());
+    /// assert!(session.next_request().is_none());
+    /// assert!(session.is_negotiated());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[cfg(unix)]
     pub fn receive_with_descriptors(&mut self, bytes: &[u8], descriptors: Vec<crate::Descriptor>) {
         if self.closed.is_none() {
@@ -179,6 +233,16 @@ impl Session {
 
     /// Returns whether more bytes should be read from the client. This is false while the client
     /// leaves replies unread or too many of its commands wait, and after the end.
+    ///
+    /// ```
+    /// use qmp_server::{Limits, Session};
+    /// use qmp_types::{Greeting, Version};
+    ///
+    /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
+    /// let mut session = Session::new(&greeting, Limits::default());
+    /// assert!(session.wants_input());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn wants_input(&self) -> bool {
         self.closed.is_none()
@@ -191,6 +255,18 @@ impl Session {
     ///
     /// Returns `None` if more bytes are needed, if the client has to read its replies first, or if
     /// an earlier command has to be answered first.
+    ///
+    /// ```
+    /// use qmp_server::{Limits, Session};
+    /// use qmp_types::{Greeting, Version};
+    ///
+    /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
+    /// let mut session = Session::new(&greeting, Limits::default());
+    /// session.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'query-name'}");
+    /// let request = session.next_request().expect("a command has arrived");
+    /// assert_eq!(request.name, "query-name");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn next_request(&mut self) -> Option<Request> {
         while self.closed.is_none() && !self.is_congested() {
             let may_parse = self.input_state != InputState::Stopped;
@@ -207,6 +283,17 @@ impl Session {
 
     /// Tells the session that the client sends nothing more. The connection ends once everything that
     /// has arrived is answered.
+    ///
+    /// ```
+    /// use qmp_server::{Limits, Session};
+    /// use qmp_types::{Greeting, Version};
+    ///
+    /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
+    /// let mut session = Session::new(&greeting, Limits::default());
+    /// session.end_input();
+    /// assert!(!session.wants_input());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn end_input(&mut self) {
         if self.input_state == InputState::Open {
             self.input_state = InputState::Ended;
@@ -222,6 +309,19 @@ impl Session {
 
     /// Answers a command. A command without a success response gets a reply only if `result` is an
     /// error; for its success, call [`finish`](Self::finish).
+    ///
+    /// ```
+    /// use qmp_server::{Limits, Session};
+    /// use qmp_types::{Greeting, Version};
+    ///
+    /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
+    /// let mut session = Session::new(&greeting, Limits::default());
+    /// session.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'query-name'}");
+    /// let request = session.next_request().expect("a command has arrived");
+    /// session.reply(request.ticket, &Ok(serde_json::json!({"name": "vm"})));
+    /// assert!(String::from_utf8(session.take_output())?.ends_with("{\"return\": {\"name\": \"vm\"}}\r\n"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn reply<T: Serialize>(&mut self, ticket: Ticket, result: &Result<T, QmpError>) {
         let encoded = match result {
             Ok(value) => encode_return(value),
@@ -234,6 +334,20 @@ impl Session {
     }
 
     /// Ends a command without a reply, as QEMU does for those without a success response.
+    ///
+    /// ```
+    /// use qmp_server::{Limits, Session};
+    /// use qmp_types::{Greeting, Version};
+    ///
+    /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
+    /// let mut session = Session::new(&greeting, Limits::default());
+    /// session.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'query-name'}");
+    /// let request = session.next_request().expect("a command has arrived");
+    /// assert_eq!(request.name, "query-name");
+    /// // Nothing is sent, as for `guest-shutdown`.
+    /// session.finish(request.ticket);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn finish(&mut self, ticket: Ticket) {
         self.incoming.finish(ticket.out_of_band);
         self.changed = true;
@@ -242,22 +356,69 @@ impl Session {
 
     /// Sends an event. Events before the end of capabilities negotiation are discarded, as the
     /// protocol requires.
+    ///
+    /// ```
+    /// use qmp_server::{Limits, Session};
+    /// use qmp_types::{Greeting, Version};
+    ///
+    /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
+    /// let mut session = Session::new(&greeting, Limits::default());
+    /// session.receive(b"{'execute': 'qmp_capabilities'}");
+    /// // Answers it. A client hears nothing before.
+    /// assert!(session.next_request().is_none());
+    /// session.event("POWERDOWN", None, qmp_types::Timestamp::now());
+    /// assert!(String::from_utf8(session.take_output())?.contains("POWERDOWN"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn event(&mut self, name: &str, data: Option<&RawValue>, timestamp: Timestamp) {
         self.event_line(&event_line(name, data.map(RawValue::get), timestamp));
     }
 
     /// Returns the bytes to send. Call [`sent`](Self::sent) once some of them have been sent.
+    ///
+    /// ```
+    /// use qmp_server::{Limits, Session};
+    /// use qmp_types::{Greeting, Version};
+    ///
+    /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
+    /// let mut session = Session::new(&greeting, Limits::default());
+    /// assert!(session.output().starts_with(b"{\"QMP\": "));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn output(&self) -> &[u8] {
         self.output.unsent()
     }
 
     /// Removes the given number of bytes from the start of the output, because they have been sent.
+    ///
+    /// ```
+    /// use qmp_server::{Limits, Session};
+    /// use qmp_types::{Greeting, Version};
+    ///
+    /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
+    /// let mut session = Session::new(&greeting, Limits::default());
+    /// let count = session.output().len();
+    /// session.sent(count);
+    /// assert!(session.output().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn sent(&mut self, bytes: usize) {
         self.output.sent(bytes);
     }
 
     /// Takes all bytes to send.
+    ///
+    /// ```
+    /// use qmp_server::{Limits, Session};
+    /// use qmp_types::{Greeting, Version};
+    ///
+    /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
+    /// let mut session = Session::new(&greeting, Limits::default());
+    /// assert!(session.take_output().starts_with(b"{\"QMP\": "));
+    /// assert!(session.output().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn take_output(&mut self) -> Vec<u8> {
         self.output.take()
     }
@@ -277,15 +438,45 @@ impl Session {
     }
 
     /// Returns the reason why the connection has ended, if it has.
+    ///
+    /// ```
+    /// use qmp_server::{Limits, Session};
+    /// use qmp_types::{Greeting, Version};
+    ///
+    /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
+    /// let mut session = Session::new(&greeting, Limits::default());
+    /// assert!(session.closed().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn closed(&self) -> Option<&CloseReason> {
         self.closed.as_ref()
     }
 
     /// Returns whether capabilities negotiation is complete.
+    ///
+    /// ```
+    /// use qmp_server::{Limits, Session};
+    /// use qmp_types::{Greeting, Version};
+    ///
+    /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
+    /// let mut session = Session::new(&greeting, Limits::default());
+    /// assert!(!session.is_negotiated());
+    /// session.receive(b"{'execute': 'qmp_capabilities'}");
+    /// // The session answers it by itself.
+    /// assert!(session.next_request().is_none());
+    /// assert!(session.is_negotiated());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_negotiated(&self) -> bool {
         self.negotiated
+    }
+
+    /// Returns whether no message waits for being processed, and the end is not awaited.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.input_state == InputState::Open && self.incoming.is_empty()
     }
 
     /// Returns whether no command of the client is being executed or waits.

@@ -38,6 +38,12 @@ impl SocketFile {
     /// A socket file that a process has left at the path is replaced; one at which a process listens
     /// is not, and neither is any other file.
     ///
+    /// ```no_run
+    /// let file = qmp_server::SocketFile::bind("/run/vm.sock", 0o600)?;
+    /// println!("listening on {}", file.path().display());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns [`AddrInUse`](ErrorKind::AddrInUse) if a process listens at the path, and otherwise the
     /// operating system's error.
@@ -62,12 +68,24 @@ impl SocketFile {
     }
 
     /// Returns the listener, for [`Server::serve_unix`](crate::Server::serve_unix).
+    ///
+    /// ```no_run
+    /// let file = qmp_server::SocketFile::bind("/run/vm.sock", 0o600)?;
+    /// let (client, _) = file.listener().accept()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn listener(&self) -> &UnixListener {
         &self.listener
     }
 
     /// Returns the absolute path.
+    ///
+    /// ```no_run
+    /// let file = qmp_server::SocketFile::bind("/run/vm.sock", 0o600)?;
+    /// println!("listening on {}", file.path().display());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

@@ -23,12 +23,29 @@ impl RateLimit {
     const PER_SECOND: Self = Self::every(Duration::from_secs(1));
 
     /// Creates a limit of one event per period.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_server::RateLimit;
+    ///
+    /// const LIMIT: RateLimit = RateLimit::every(Duration::from_secs(1));
+    /// ```
     #[must_use]
     pub const fn every(period: Duration) -> Self {
         Self { period, member: None }
     }
 
     /// Limits events separately if they differ in a member of their data, such as `id`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_server::RateLimit;
+    ///
+    /// // One a second for each device.
+    /// const LIMIT: RateLimit = RateLimit::every(Duration::from_secs(1)).by("device");
+    /// ```
     #[must_use]
     pub const fn by(self, member: &'static str) -> Self {
         Self { member: Some(member), ..self }

@@ -9,8 +9,8 @@
 //! `qmp` has all of them as the subcommands `info`, `shell` and `schema`, and also `sim`, a simulated
 //! machine that listens at an address or takes the place of QEMU (the module `sim`), `ls`, which lists
 //! the QEMUs of this host (the module `host`), and `record` and `replay`, which record sessions and
-//! serve them ([`record`]). `agent` is the shell of a guest agent, and the program `qmp-shell-wrap` that of
-//! a QEMU that it starts. [`programs`] has the arguments of each.
+//! serve them ([`record`]). `agent` is the shell for a guest agent, and the program `qmp-shell-wrap` the
+//! shell for a QEMU that it starts. [`programs`] has the arguments of each.
 //!
 //! [`machine`] selects the virtual machine that the first two talk to: a QEMU at an address, a
 //! QEMU that they launch, or, by default, a simulated machine. [`cli`] holds the arguments that all

@@ -67,6 +67,9 @@ fn a_read_only_proxy_refuses_and_records() {
     for command in ["stop", "query-name", "human-monitor-command command-line=info"] {
         let refused = run(SHELL, &[&path, "-c", command]);
         assert!(refused.err.contains("has been disabled: the proxy"), "{refused:?}");
+        // The hint once suggested the very command that was refused.
+        assert!(!refused.err.contains("did you mean"), "{refused:?}");
+        assert!(refused.err.contains("but does not allow it"), "{refused:?}");
     }
     kill_process(Pid::from_child(&process.0), Signal::TERM).unwrap();
     assert_eq!(process.0.wait().unwrap().code(), Some(0));

@@ -41,6 +41,34 @@ fn scripts() {
     assert_eq!((added, deleted), (&json!({}), &json!({})));
 }
 
+/// The help once said that a value that is JSON is sent as JSON; the schema decides that.
+#[test]
+fn values_are_what_the_help_says() {
+    let help = run(SHELL, &["--help"]).ok();
+    for (value, line, sent) in [
+        ("serial=1e5", "device_add driver=virtio-blk-pci serial=1e5", r#""serial":"1e5""#),
+        ("size=64M", "block_resize node-name=n size=64M", r#""size":67108864"#),
+        ("up=on", "set_link name=net0 up=on", r#""up":true"#),
+    ] {
+        assert!(help.contains(value), "{value}: {help}");
+        let err = run(SHELL, &["-v", "-c", line]).err;
+        assert!(err.contains(sent), "{line}: {err}");
+    }
+}
+
+/// A program that has no address takes the one in the environment, as Python's qmp-shell does.
+#[test]
+fn the_address_in_the_environment_is_in_the_help() {
+    assert!(run(SHELL, &["--help"]).ok().contains("QMP_SOCKET"));
+    let shell = std::process::Command::new(SHELL)
+        .args(["--timeout", "0", "-c", "stop"])
+        .env("QMP_SOCKET", "/nonexistent/vm.sock")
+        .output();
+    let output = shell.unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(3) && err.contains("/nonexistent/vm.sock"), "{err}");
+}
+
 /// A failed command does not stop the script, but sets the exit status.
 #[test]
 fn failures_set_the_exit_status() {

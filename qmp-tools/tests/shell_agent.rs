@@ -10,7 +10,7 @@ mod support;
 use std::os::unix::net::UnixListener;
 
 use person::Terminal;
-use qmp_client::QmpError;
+use qmp_client::{ErrorClass, QmpError};
 use qmp_server::agent::{AgentSimulator, Program};
 use qmp_server::script::Script;
 use serde_json::{Value, json};
@@ -158,6 +158,20 @@ mountpoint  type  used   total   name          disk
     assert!(run(QMP, &["agent", &path, "-c", "fsinfo"]).failed(1).contains("no"));
 }
 
+/// The hint about a command that is disabled once suggested that command.
+#[test]
+fn a_disabled_command_is_not_suggested() {
+    let directory = Directory::new();
+    let path = directory.path("agent");
+    let refused = Script::bare().synchronize().expect_raw("guest-get-users").without_id();
+    let disabled =
+        QmpError::new(ErrorClass::CommandNotFound, "Command guest-get-users is disabled");
+    let server = qmp_server::script::ScriptServer::new([refused.fails(disabled)]);
+    server.serve_unix(UnixListener::bind(&path).unwrap()).unwrap();
+    let err = run(QMP, &["agent", &path, "-c", "guest-get-users"]).failed(1);
+    assert!(err.contains("hint: `guest-info` lists the available commands"), "{err}");
+}
+
 /// A line for the human monitor is refused, and the lines after it are executed.
 #[test]
 fn an_agent_has_no_human_monitor() {
@@ -168,6 +182,9 @@ fn an_agent_has_no_human_monitor() {
         assert_eq!(ran.failed(1), "line 1: a guest agent has no human monitor\n");
     }
     assert!(guest.run(&["-H", "-c", "guest-ping"]).failed(2).contains("no human monitor"));
+    // So the help does not offer it.
+    let help = run(QMP, &["agent", "--help"]).ok();
+    assert!(!help.contains("--hmp") && help.contains("--jsonl"), "{help}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::any::Any;
 use crate::enumeration;
 use crate::object::{self, Members, Object, Writer};
 use crate::printable::Excerpt;
@@ -181,7 +182,7 @@ impl Serialize for QmpError {
 
 impl<'de> Deserialize<'de> for QmpError {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Value::deserialize(deserializer).map(Self::from_value)
+        Any::deserialize(deserializer).map(|Any(value)| Self::from_value(value))
     }
 }
 

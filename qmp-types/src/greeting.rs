@@ -5,6 +5,7 @@ use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::any::Any;
 use crate::enumeration;
 use crate::object::{self, Members, Object, Writer};
 use crate::version::Version;
@@ -60,7 +61,7 @@ impl Serialize for Greeting {
 impl<'de> Deserialize<'de> for Greeting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut greeting = Self::default();
-        if let Value::Object(mut members) = Value::deserialize(deserializer)? {
+        if let Any(Value::Object(mut members)) = Any::deserialize(deserializer)? {
             if let Some(version) = members.remove("version") {
                 greeting.version = Version::from_value(version);
             }

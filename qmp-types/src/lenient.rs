@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 /// The whole part of a number, also of one with a fraction and of one written as text; `None` for
 /// any other value.
@@ -21,6 +22,23 @@ pub(crate) fn leading_number(text: &str) -> Option<i64> {
     let text = text.trim();
     let digits = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     text[..digits].parse().ok()
+}
+
+fn number_in(text: &str) -> Option<i64> {
+    text.trim().parse().ok().or_else(|| leading_number(text))
+}
+
+/// Returns what [`WholeNumber`] reads from a value.
+pub(crate) fn whole_number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (None, None) => number.as_f64().map(whole),
+            (None, Some(_)) => Some(i64::MAX),
+            (number, _) => number,
+        },
+        Value::String(text) => number_in(text),
+        _ => None,
+    }
 }
 
 struct WholeNumberVisitor;
@@ -49,7 +67,7 @@ impl<'de> Visitor<'de> for WholeNumberVisitor {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<WholeNumber, E> {
-        Ok(WholeNumber(text.trim().parse().ok().or_else(|| leading_number(text))))
+        Ok(WholeNumber(number_in(text)))
     }
 
     fn visit_unit<E>(self) -> Result<WholeNumber, E> {

@@ -1,12 +1,13 @@
-//! The vocabularies of QMP, QEMU's machine protocol, as Rust types, and the runtime of these types.
+//! The commands, events and types of QMP, QEMU's machine protocol, as Rust types, and the runtime (the
+//! code that generated types share).
 //!
-//! - [`Command`] and [`Event`] are data: a struct whose fields are the arguments, or the event's
-//!   data. A client sends a command and returns its [`Command::Return`].
+//! - A [`Command`] is a struct of its arguments, and an [`Event`] one of its data. A client sends a
+//!   command and returns its [`Command::Return`].
 //! - A *vocabulary* is a module with `commands`, `events` and `types`, generated from a QAPI
 //!   schema. With the features `qmp` (default) and `qga`, this crate has those of QEMU's monitor and
 //!   of the guest agent; [`include_vocabulary!`] includes a vocabulary of your own.
-//! - With the feature `devices`, the module `devices` has the devices that people plug, as types that
-//!   become a `DeviceAdd`.
+//! - With the feature `devices`, the module `devices` has common devices as types that become a
+//!   `DeviceAdd`.
 //! - [`ServerMessage`], [`Greeting`], [`QmpError`] and [`Timestamp`] are the protocol's own
 //!   messages, as the [QMP specification] defines them.
 //! - [`redact`] masks passwords and other secrets in the text of a command's arguments, for logs.
@@ -44,6 +45,7 @@ extern crate self as qmp_types;
 #[doc(hidden)]
 pub extern crate serde_core as serde;
 
+mod any;
 mod command;
 mod decode;
 mod error;
@@ -110,8 +112,9 @@ pub mod devices;
 
 /// The vocabulary of QEMU's monitor: everything in QMP, from QEMU 7.2 to 11.1.
 ///
-/// The pages of [`commands`](qmp::commands), [`events`](qmp::events) and [`types`](qmp::types) begin with
-/// an index by domain, such as block jobs or migration. The name of a command or an event is its name on
+/// The page of [`index`](qmp::index) has all of it by domain, such as block jobs or migration, with a
+/// sentence about each item. The pages of [`commands`](qmp::commands), [`events`](qmp::events) and
+/// [`types`](qmp::types) begin with the names alone. The name of a command or an event is its name on
 /// the wire in camel case, without punctuation: `query-status` is [`QueryStatus`], `DEVICE_DELETED` is
 /// [`DeviceDeleted`]. [`AnyEvent`](qmp::AnyEvent) is one of all events.
 ///
@@ -124,8 +127,8 @@ pub mod qmp {
 
 /// The vocabulary of the guest agent: everything in its protocol, up to QEMU 11.1.
 ///
-/// The pages of [`commands`](qga::commands) and [`types`](qga::types) begin with an index by domain, such
-/// as files or storage.
+/// The page of [`index`](qga::index) has all of it by domain, such as files or storage, with a sentence
+/// about each item.
 #[cfg(feature = "qga")]
 pub mod qga {
     include_vocabulary!("qga");

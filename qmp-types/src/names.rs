@@ -5,22 +5,20 @@
 /// Tables and names are short, so that comparing with every name costs less than a hash would,
 /// provided that names are compared in chunks and not byte by byte.
 pub(crate) fn position(names: &[&str], name: &str) -> Option<usize> {
-    names.iter().position(|known| is_same(known, name))
+    names.iter().position(|known| is_same(known.as_bytes(), name.as_bytes()))
 }
 
-/// Like [`position`], trying the name with the index `expected` before the others.
+/// Returns whether the inside of a string is a name: whether it begins with that, and a quote follows.
 #[inline(always)]
-pub(crate) fn position_from(names: &[&str], expected: usize, name: &str) -> Option<usize> {
-    match names.get(expected) {
-        Some(known) if is_same(known, name) => Some(expected),
-        _ => names.iter().position(|known| is_same(known, name)),
-    }
+pub(crate) fn is_quoted(name: &str, inside: &[u8]) -> bool {
+    // Most names are told apart by their length.
+    inside.get(name.len()) == Some(&b'"')
+        && inside.get(..name.len()).is_some_and(|inside| is_same(name.as_bytes(), inside))
 }
 
 /// Compares two names in chunks from both ends, which may overlap.
 #[inline(always)]
-fn is_same(known: &str, name: &str) -> bool {
-    let (known, name) = (known.as_bytes(), name.as_bytes());
+fn is_same(known: &[u8], name: &[u8]) -> bool {
     if known.len() != name.len() {
         return false;
     }

@@ -5,9 +5,10 @@ use std::fmt;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
-use crate::lenient::{WholeNumber, leading_number};
+use crate::any::Any;
+use crate::lenient::{WholeNumber, leading_number, whole_number};
 use crate::object::{self, Members, Object, Writer};
 use crate::printable::Printable;
 
@@ -102,7 +103,8 @@ impl<'de> Visitor<'de> for TripleVisitor {
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<VersionTriple, E> {
-        Ok(VersionTriple::parse(&number.to_string()))
+        let number = Number::from_f64(number).map(|number| number.to_string());
+        Ok(VersionTriple::parse(&number.unwrap_or_default()))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<VersionTriple, E> {
@@ -181,16 +183,33 @@ impl Version {
     }
 }
 
-/// Reads a version from a value of any type.
+/// Reads a version from a value of any type, as [`TripleVisitor`] does.
 fn triple(value: &Value) -> VersionTriple {
-    VersionTriple::deserialize(value).unwrap_or(VersionTriple::UNKNOWN)
+    let member = |name| value.get(name).and_then(whole_number).unwrap_or(0);
+    match value {
+        Value::Object(_) => VersionTriple::new(member("major"), member("minor"), member("micro")),
+        Value::String(text) => VersionTriple::parse(text),
+        Value::Number(number) => match number.as_i64() {
+            Some(major) => VersionTriple::new(major, 0, 0),
+            None => VersionTriple::parse(&number.to_string()),
+        },
+        Value::Null | Value::Bool(_) | Value::Array(_) => VersionTriple::UNKNOWN,
+    }
 }
 
 /// Returns whether writing `version` gives `value` again, or the same in the form of QEMU 0.12.
 fn is_exactly(value: &Value, version: VersionTriple) -> bool {
     match value {
         Value::String(text) => *text == version.to_string(),
-        _ => serde_json::to_value(version).is_ok_and(|written| written == *value),
+        Value::Object(members) => {
+            let VersionTriple { major, minor, micro } = version;
+            let written = [("major", major), ("minor", minor), ("micro", micro)];
+            members.len() == written.len()
+                && written
+                    .iter()
+                    .all(|(name, number)| members.get(*name) == Some(&(*number).into()))
+        }
+        _ => false,
     }
 }
 
@@ -239,7 +258,7 @@ impl Serialize for Version {
 
 impl<'de> Deserialize<'de> for Version {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Value::deserialize(deserializer).map(Self::from_value)
+        Any::deserialize(deserializer).map(|Any(value)| Self::from_value(value))
     }
 }
 
@@ -298,6 +317,26 @@ mod tests {
         ] {
             let version: Version = serde_json::from_str(text).unwrap();
             assert_eq!(version.to_string(), shown, "{text}");
+        }
+    }
+
+    /// The version in a greeting is read from a value, and that in a reply from text.
+    #[test]
+    fn a_version_is_the_same_from_a_value_and_from_text() {
+        for text in [
+            r#"{"major": 9, "minor": 2.9, "micro": "3-rc1", "x": 1}"#,
+            r#"{"major": 18446744073709551615, "minor": null}"#,
+            r#""8.2.1-rc0""#,
+            "9",
+            "-9",
+            "9.2",
+            "18446744073709551615",
+            "null",
+            "[9]",
+            "true",
+        ] {
+            let value: Value = serde_json::from_str(text).unwrap();
+            assert_eq!(triple(&value), crate::decode(text).unwrap(), "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `surface.txt` lists every public item of the generated vocabularies, one a line, so that a change
+//! `surface.txt` lists every public item of the generated vocabularies, one per line, so that a change
 //! of the schema is reviewed as its difference. `BLESS=1` rewrites it.
 
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests

@@ -102,6 +102,15 @@ pub fn supervise(address: impl ToAddress, policy: Supervision) -> Result<Supervi
 /// Does the same with any source: an [address](dial), a [listener](accept_unix), or a
 /// [function](connector).
 ///
+/// ```no_run
+/// use qmp_vm::blocking::{dial, supervise_source};
+/// use qmp_vm::supervise::Supervision;
+///
+/// let vm = supervise_source(dial("unix:/run/web1.sock")?, Supervision::new())?;
+/// println!("{}", vm.name());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// No thread can be started.
 pub fn supervise_source(source: Source, policy: Supervision) -> Result<Supervised<Client>> {
@@ -109,6 +118,14 @@ pub fn supervise_source(source: Source, policy: Supervision) -> Result<Supervise
 }
 
 /// Returns the source that connects to an address.
+///
+/// ```no_run
+/// use qmp_vm::blocking::{dial, supervise_source};
+/// use qmp_vm::supervise::Supervision;
+///
+/// let vm = supervise_source(dial("unix:/run/web1.sock")?, Supervision::new())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// The address is invalid.
@@ -120,6 +137,17 @@ pub fn dial(address: impl ToAddress) -> Result<Source> {
 /// Returns the source that waits until QEMU connects, as it does with `-chardev socket,path=PATH,`
 /// `reconnect=1` (`reconnect-ms=1000` since QEMU 9.2) and without `server=on`. The socket serves one
 /// QEMU.
+///
+/// ```no_run
+/// use std::os::unix::net::UnixListener;
+///
+/// use qmp_vm::blocking::{accept_unix, supervise_source};
+/// use qmp_vm::supervise::Supervision;
+///
+/// let source = accept_unix("web1", UnixListener::bind("/run/web1.sock")?);
+/// let vm = supervise_source(source, Supervision::new())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[cfg(unix)]
 pub fn accept_unix(name: &str, listener: UnixListener) -> Source {
     Source::new(name, true, move |within| {
@@ -129,6 +157,18 @@ pub fn accept_unix(name: &str, listener: UnixListener) -> Source {
 }
 
 /// Does the same as [`accept_unix`] with a TCP port.
+///
+/// ```no_run
+/// use std::net::TcpListener;
+///
+/// use qmp_vm::blocking::{accept_tcp, supervise_source};
+/// use qmp_vm::supervise::Supervision;
+///
+/// // QEMU connects by itself: `-chardev socket,...,server=off,reconnect-ms=1000`.
+/// let source = accept_tcp("web1", TcpListener::bind("127.0.0.1:4444")?);
+/// let vm = supervise_source(source, Supervision::new())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[cfg(unix)]
 pub fn accept_tcp(name: &str, listener: TcpListener) -> Source {
     Source::new(name, true, move |within| Ok((Arc::new(Tcp::accept(&listener, within)?), None)))
@@ -136,6 +176,16 @@ pub fn accept_tcp(name: &str, listener: TcpListener) -> Source {
 
 /// Returns the source that connects by a function of the program, with a name for errors. The
 /// function may take the time that it is given.
+///
+/// ```no_run
+/// use qmp_client::transport::Tcp;
+/// use qmp_vm::blocking::{connector, supervise_source};
+/// use qmp_vm::supervise::Supervision;
+///
+/// let source = connector("web1", |within| Tcp::connect("10.0.0.7", 4444, within));
+/// let vm = supervise_source(source, Supervision::new())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn connector<T: Transport + 'static>(
     name: &str,
     mut connect: impl FnMut(Duration) -> io::Result<T> + Send + 'static,

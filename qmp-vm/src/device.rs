@@ -29,6 +29,11 @@ pub struct DeviceCapabilities {
 
 impl DeviceCapabilities {
     /// Reads a reply to `device-list-properties`.
+    ///
+    /// ```
+    /// let device = qmp_vm::DeviceCapabilities::new(Vec::new());
+    /// assert!(!device.has("iothread-vq-mapping"));
+    /// ```
     #[must_use]
     pub fn new(properties: Vec<ObjectPropertyInfo>) -> Self {
         let named = properties.into_iter().map(|property| (property.name.clone(), property));
@@ -54,6 +59,14 @@ impl DeviceCapabilities {
 
     /// Returns what QEMU tells of a property: its type, such as `uint16` or `link<iothread>`, its
     /// default and its description, each as far as QEMU knows it.
+    ///
+    /// ```
+    /// # fn example(device: &qmp_vm::DeviceCapabilities) {
+    /// if let Some(property) = device.property("num-queues") {
+    ///     println!("num-queues: {}", property.type_);
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&ObjectPropertyInfo> {
         self.properties.get(name)
@@ -61,6 +74,14 @@ impl DeviceCapabilities {
 
     /// Returns all properties, in no particular order. Children, whose type is `child<...>`, and
     /// properties that can only be read are among them.
+    ///
+    /// ```
+    /// # fn example(device: &qmp_vm::DeviceCapabilities) {
+    /// for property in device.properties() {
+    ///     println!("{}: {}", property.name, property.type_);
+    /// }
+    /// # }
+    /// ```
     pub fn properties(&self) -> impl Iterator<Item = &ObjectPropertyInfo> {
         self.properties.values()
     }

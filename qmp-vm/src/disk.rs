@@ -26,6 +26,13 @@ pub struct Fdset {
 
 impl Fdset {
     /// Returns the name by which QEMU opens the descriptor, such as `/dev/fdset/3`.
+    ///
+    /// ```
+    /// # fn example(set: &qmp_vm::Fdset) {
+    /// // A file name, for QEMU.
+    /// assert!(set.path().starts_with("/dev/fdset/"));
+    /// # }
+    /// ```
     #[must_use]
     pub fn path(&self) -> String {
         format!("/dev/fdset/{}", self.id)
@@ -48,18 +55,41 @@ pub struct FdsetGuard<M: Monitor> {
 #[cfg(unix)]
 impl<M: Monitor> FdsetGuard<M> {
     /// Returns the set.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(file: &qmp_vm::FdsetGuard<qmp_client::blocking::Client>) {
+    /// println!("{:?}", file.fdset());
+    /// # }
+    /// ```
     #[must_use]
     pub fn fdset(&self) -> &Fdset {
         &self.fdset
     }
 
     /// Returns the name by which QEMU opens the descriptor, such as `/dev/fdset/3`.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(file: &qmp_vm::FdsetGuard<qmp_client::blocking::Client>) {
+    /// // A file name, for QEMU.
+    /// assert!(file.path().starts_with("/dev/fdset/"));
+    /// # }
+    /// ```
     #[must_use]
     pub fn path(&self) -> String {
         self.fdset.path()
     }
 
     /// Removes the set, and reports a failure.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(file: qmp_vm::FdsetGuard<qmp_client::blocking::Client>) -> Result<(), Box<dyn std::error::Error>> {
+    /// file.remove()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of `Client::execute`.

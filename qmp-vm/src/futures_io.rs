@@ -42,6 +42,17 @@ pub use qmp_client::futures_io::Driver;
 /// Starts a program with its monitor connected to this program alone, and returns the client to be
 /// and its driver, which has to be spawned.
 ///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use qmp_vm::Launch;
+///
+/// let program = Launch::new("qemu-system-x86_64").args(["-display", "none"]);
+/// // The driver is a future, which the program's executor runs.
+/// let (launching, driver) = qmp_vm::futures_io::launch(program)?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// [`Error::Launch`](qmp_client::Error::Launch): the program does not start.
 #[cfg(unix)]
@@ -75,6 +86,16 @@ pub async fn open_monitor(
 
 /// Returns a connection that is made again whenever it ends, and its keeper, which has to be spawned.
 ///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use qmp_vm::supervise::Supervision;
+///
+/// // The keeper is a future, which the program's executor runs.
+/// let (vm, keeper) = qmp_vm::futures_io::supervise("unix:/run/web1.sock", Supervision::new())?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// The address is invalid.
 pub fn supervise(
@@ -86,6 +107,17 @@ pub fn supervise(
 
 /// Does the same with any source: an [address](dial), a [listener](accept_unix), or a
 /// [function](connector).
+///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use qmp_vm::futures_io::{dial, supervise_source};
+/// use qmp_vm::supervise::Supervision;
+///
+/// let (vm, keeper) = supervise_source(dial("unix:/run/web1.sock")?, Supervision::new());
+/// println!("{}", vm.name());
+/// # Ok(())
+/// # }
+/// ```
 pub fn supervise_source(
     source: Source,
     policy: Supervision,
@@ -94,6 +126,16 @@ pub fn supervise_source(
 }
 
 /// Returns the source that connects to an address.
+///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use qmp_vm::futures_io::{dial, supervise_source};
+/// use qmp_vm::supervise::Supervision;
+///
+/// let (vm, keeper) = supervise_source(dial("unix:/run/web1.sock")?, Supervision::new());
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// The address is invalid.
@@ -118,6 +160,18 @@ pub fn dial(address: impl ToAddress) -> Result<Source> {
 /// Returns the source that waits until QEMU connects, as it does with `-chardev socket,path=PATH,`
 /// `reconnect=1` (`reconnect-ms=1000` since QEMU 9.2) and without `server=on`. The socket serves one
 /// QEMU.
+///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use async_io::Async;
+/// use qmp_vm::futures_io::{accept_unix, supervise_source};
+/// use qmp_vm::supervise::Supervision;
+///
+/// let listener = Async::<std::os::unix::net::UnixListener>::bind("/run/web1.sock")?;
+/// let (vm, keeper) = supervise_source(accept_unix("web1", listener), Supervision::new());
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(unix)]
 pub fn accept_unix(name: &str, listener: Async<UnixListener>) -> Source {
     let (label, listener) = (name.to_owned(), Arc::new(listener));
@@ -134,6 +188,18 @@ pub fn accept_unix(name: &str, listener: Async<UnixListener>) -> Source {
 }
 
 /// Does the same as [`accept_unix`] with a TCP port.
+///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use async_io::Async;
+/// use qmp_vm::futures_io::{accept_tcp, supervise_source};
+/// use qmp_vm::supervise::Supervision;
+///
+/// let listener = Async::<std::net::TcpListener>::bind(([127, 0, 0, 1], 4444))?;
+/// let (vm, keeper) = supervise_source(accept_tcp("web1", listener), Supervision::new());
+/// # Ok(())
+/// # }
+/// ```
 pub fn accept_tcp(name: &str, listener: Async<TcpListener>) -> Source {
     let (label, listener) = (name.to_owned(), Arc::new(listener));
     let accept = move |options| {

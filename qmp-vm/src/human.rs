@@ -19,18 +19,37 @@ pub struct HumanText(String);
 
 impl HumanText {
     /// Returns the text.
+    ///
+    /// ```
+    /// # fn example(text: &qmp_vm::HumanText) {
+    /// println!("{}", text.as_str());
+    /// # }
+    /// ```
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Returns the text.
+    ///
+    /// ```
+    /// # fn example(text: qmp_vm::HumanText) {
+    /// let table: String = text.into_string();
+    /// # }
+    /// ```
     #[must_use]
     pub fn into_string(self) -> String {
         self.0
     }
 
     /// Returns whether the command printed nothing.
+    ///
+    /// ```
+    /// # fn example(text: &qmp_vm::HumanText) {
+    /// // Most commands of the human monitor say nothing if they succeed.
+    /// assert!(text.is_empty());
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -39,6 +58,14 @@ impl HumanText {
     /// Returns the message of a failure that is recognized as such: that begins with `Error: `, as
     /// most do, or that says that the command is unknown, or was called in a wrong way. `None` does
     /// not mean success.
+    ///
+    /// ```
+    /// # fn example(text: &qmp_vm::HumanText) {
+    /// if let Some(error) = text.error() {
+    ///     eprintln!("QEMU refused: {error}");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn error(&self) -> Option<&str> {
         let text = self.0.trim_end();

@@ -1,5 +1,5 @@
-//! QEMU virtual machines as their manager sees them: everything that takes more than one command,
-//! and everything about the process.
+//! Managing QEMU virtual machines: everything that takes more than one command, and everything about
+//! the process.
 //!
 //! - A *client* ([`qmp_client::Client`] or `qmp_client::blocking::Client`) executes commands and
 //!   receives events.
@@ -8,9 +8,9 @@
 //! - [`Launch`] starts a QEMU with its monitor connected to this program alone. The result is
 //!   [`Launched`]: a client, and the [`Process`].
 //! - `Agent` is a client of the guest agent: programs, files and file systems in the guest.
-//! - A *supervised connection* ([`supervise`]) is made again whenever it ends.
-//! - [`mirror::Mirror`] keeps the state of a virtual machine as typed values, through lost events and
-//!   connections.
+//! - A *supervised connection* ([`supervise`]) reconnects whenever it ends.
+//! - [`mirror::Mirror`] keeps the state of a virtual machine as typed values, even if events or
+//!   connections are lost.
 //! - A *guard* ([`FdsetGuard`], `Frozen`) undoes something when it is dropped.
 //!
 //! ```no_run
@@ -24,7 +24,7 @@
 //!
 //! const PATIENCE: Duration = Duration::from_secs(60);
 //!
-//! // A QEMU of this program, with nothing to wait for. `Client::connect` reaches a running one.
+//! // This starts a QEMU. To connect to a running one, use `Client::connect`.
 //! let vm = Launch::new("qemu-system-x86_64").args(["-display", "none"]).start::<Client>()?;
 //!
 //! // A device is unplugged when the guest has released it, which it may refuse.
@@ -32,7 +32,7 @@
 //!     println!("the guest refuses to release d0");
 //! }
 //!
-//! // A job is completed, finalized and dismissed at the right moments.
+//! // A job is completed, finalized and dismissed when it is in the state for it.
 //! let mirror = BlockdevMirror::new("d1", "copy", MirrorSyncMode::Full)
 //!     .job_id("mirror")
 //!     .auto_dismiss(false);
@@ -42,7 +42,7 @@
 //! let image = vm.screenshot()?;
 //! vm.type_text("root\n")?;
 //!
-//! // A migration is followed to its end, whatever that is.
+//! // A migration is followed until it has completed, failed or been canceled.
 //! let migrate = Migrate::new().uri("tcp:there:4444");
 //! let migrated = vm.migrate(migrate, PATIENCE, |info| {
 //!     println!("{:?}", info.ram.as_ref().map(|ram| ram.remaining));
@@ -77,14 +77,15 @@
 //!
 //! # Jobs
 //!
-//! [`run_job`](Workflows::run_job) starts one job and waits for it. Several jobs, such as those of
-//! one transaction, are [watched](Workflows::watch_jobs) from before they start, and
-//! [finished](Jobs::finish) together. In between, a guest can be thawed, and no end is missed.
+//! [`run_job`](Workflows::run_job) starts one job and waits for it. For several jobs, such as those of
+//! one transaction, call [`watch_jobs`](Workflows::watch_jobs) before they start, so that the end of none
+//! is missed, and [`finish`](Jobs::finish) to wait for all of them. Between these, the program can do
+//! something else, such as thaw the guest.
 //!
 //! # Guards
 //!
-//! Dropping a guard undoes what it stands for: after an error, a panic, or when a future is dropped.
-//! Each guard also has a method that does so and reports failure.
+//! Dropping a guard undoes the effect that it is for: after an error, a panic, or when a future is
+//! dropped. Each guard also has a method that does so and reports failure.
 //!
 //! ```no_run
 //! # #[cfg(all(unix, feature = "qga", feature = "tokio"))]
@@ -106,17 +107,24 @@
 //! # }
 //! ```
 //!
+//! # Cookbook
+//!
+//! The package has a program for each task, which is meant to be copied: see its [list of
+//! examples](https://docs.rs/crate/qmp-vm/latest/source/examples/README.md). The documentation of each
+//! function that they use shows how.
+//!
 //! # More monitors
 //!
-//! [`Workflows::open_monitor`] gives another client of the same machine, which hears events and executes
-//! commands while the first is busy, and leaves nothing behind. QEMU has such monitors since 11.1; with
-//! the feature `proxy`, `Launch::shared` and `proxy::connect_shared` give them on every release.
+//! [`Workflows::open_monitor`] returns another client of the same machine, which receives events and
+//! executes commands while the first is busy. QEMU can add monitors since 11.1. With the feature `proxy`,
+//! [`open_monitor`](Workflows::open_monitor) works with every release, if QEMU was started with
+//! `Launch::shared`, or connected with `proxy::connect_shared`.
 //!
 //! # Cancel safety
 //!
-//! The futures of the asynchronous client may be dropped at any moment. Nothing else is harmed by
-//! that, and a workflow that is dropped half-way cleans up after itself, in the background; each
-//! method says what that means.
+//! The futures of the asynchronous client may be dropped at any moment without affecting other calls.
+//! Most workflows that are dropped halfway undo their steps in the background; each method says what
+//! happens.
 //!
 //! # The end of QEMU
 //!
@@ -127,20 +135,20 @@
 //!
 //! # Systems
 //!
-//! Passing descriptors, launching, and what is made of them exist on Unix systems, and
-//! [`screenshot`](Workflows::screenshot) on Linux, because it needs a file in memory. Everything else
-//! exists everywhere.
+//! Passing descriptors, launching, and whatever uses them exist only on Unix systems, and
+//! [`screenshot`](Workflows::screenshot) only on Linux, because it needs a file in memory. Everything else
+//! exists on all systems.
 //!
 //! # Features
 //!
-//! Features add to the crate, and change nothing.
+//! Features add items, and change nothing that exists.
 //!
 //! - `blocking` (default): the client that blocks its thread; module `blocking`.
 //! - `tokio`: connecting and launching on tokio; module `tokio`.
 //! - `futures-io`: launching and supervising on streams of `futures-io`, as smol has them; module
 //!   `futures_io`.
 //! - `qga`: the guest agent; module `agent`.
-//! - `devices`: the devices that people plug, as types, in `qmp_client::devices`.
+//! - `devices`: common devices as types, in `qmp_client::devices`.
 //! - `proxy`: many clients on one monitor; module `proxy`.
 //! - `tracing`: spans and events of `tracing`, as in `qmp-client`.
 

@@ -60,6 +60,12 @@ impl MigrationOutcome {
     }
 
     /// Returns the last state that QEMU reported.
+    ///
+    /// ```
+    /// # fn example(outcome: &qmp_vm::MigrationOutcome) {
+    /// println!("{:?}", outcome.info().downtime);
+    /// # }
+    /// ```
     #[must_use]
     pub fn info(&self) -> &MigrationInfo {
         match self {
@@ -71,18 +77,42 @@ impl MigrationOutcome {
     }
 
     /// Returns whether the migration completed.
+    ///
+    /// ```
+    /// # fn example(outcome: &qmp_vm::MigrationOutcome) {
+    /// if outcome.is_completed() {
+    ///     println!("the machine runs at the destination");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_completed(&self) -> bool {
         matches!(self, Self::Completed(_))
     }
 
     /// Returns whether the migration waits for a command.
+    ///
+    /// ```
+    /// # fn example(outcome: &qmp_vm::MigrationOutcome) {
+    /// if outcome.is_waiting() {
+    ///     println!("paused before the switch-over");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         matches!(self, Self::Waiting(_))
     }
 
     /// Returns the last state that QEMU reported if the migration completed, for `?`.
+    ///
+    /// ```
+    /// # fn example(outcome: qmp_vm::MigrationOutcome) -> Result<(), Box<dyn std::error::Error>> {
+    /// let info = outcome.into_result()?;
+    /// println!("{:?} ms", info.total_time);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The migration failed, was cancelled, or waits for a command.

@@ -43,6 +43,14 @@ pub enum EndedBy {
 
 impl ShutDown {
     /// Returns whether the guest shut itself down.
+    ///
+    /// ```
+    /// # fn example(end: &qmp_vm::ShutDown) {
+    /// if end.by_guest() {
+    ///     println!("the guest has shut down by itself");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn by_guest(&self) -> bool {
         self.by == EndedBy::Guest

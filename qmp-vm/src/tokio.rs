@@ -32,6 +32,18 @@ pub use qmp_client::tokio::Driver;
 /// Starts a program with its monitor connected to this program alone, and returns the client to be
 /// and its driver.
 ///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use qmp_vm::Launch;
+///
+/// let program = Launch::new("qemu-system-x86_64").args(["-display", "none"]);
+/// let (launching, driver) = qmp_vm::tokio::launch(program)?;
+/// tokio::spawn(driver);
+/// let vm = launching.await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// [`Error::Launch`](qmp_client::Error::Launch): the program does not start.
 ///
@@ -77,6 +89,17 @@ pub fn supervise(address: impl ToAddress, policy: Supervision) -> Result<Supervi
 /// Does the same with any source: an [address](dial), a [listener](accept_unix), or a
 /// [function](connector).
 ///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use qmp_vm::supervise::Supervision;
+/// use qmp_vm::tokio::{dial, supervise_source};
+///
+/// let vm = supervise_source(dial("unix:/run/web1.sock")?, Supervision::new());
+/// println!("{}", vm.name());
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Panics
 /// Outside of a tokio runtime.
 pub fn supervise_source(source: Source, policy: Supervision) -> Supervised<Client> {
@@ -86,6 +109,16 @@ pub fn supervise_source(source: Source, policy: Supervision) -> Supervised<Clien
 }
 
 /// Returns the source that connects to an address.
+///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use qmp_vm::supervise::Supervision;
+/// use qmp_vm::tokio::{dial, supervise_source};
+///
+/// let vm = supervise_source(dial("unix:/run/web1.sock")?, Supervision::new());
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// The address is invalid.
@@ -110,6 +143,18 @@ pub fn dial(address: impl ToAddress) -> Result<Source> {
 /// Returns the source that waits until QEMU connects, as it does with `-chardev socket,path=PATH,`
 /// `reconnect=1` (`reconnect-ms=1000` since QEMU 9.2) and without `server=on`. The socket serves one
 /// QEMU.
+///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use qmp_vm::supervise::Supervision;
+/// use qmp_vm::tokio::{accept_unix, supervise_source};
+/// use tokio::net::UnixListener;
+///
+/// let source = accept_unix("web1", UnixListener::bind("/run/web1.sock")?);
+/// let vm = supervise_source(source, Supervision::new());
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(unix)]
 pub fn accept_unix(name: &str, listener: UnixListener) -> Source {
     let (label, listener) = (name.to_owned(), std::sync::Arc::new(listener));
@@ -126,6 +171,19 @@ pub fn accept_unix(name: &str, listener: UnixListener) -> Source {
 }
 
 /// Does the same as [`accept_unix`] with a TCP port.
+///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use qmp_vm::supervise::Supervision;
+/// use qmp_vm::tokio::{accept_tcp, supervise_source};
+/// use tokio::net::TcpListener;
+///
+/// // QEMU connects by itself: `-chardev socket,...,server=off,reconnect-ms=1000`.
+/// let source = accept_tcp("web1", TcpListener::bind("127.0.0.1:4444").await?);
+/// let vm = supervise_source(source, Supervision::new());
+/// # Ok(())
+/// # }
+/// ```
 pub fn accept_tcp(name: &str, listener: TcpListener) -> Source {
     let (label, listener) = (name.to_owned(), std::sync::Arc::new(listener));
     let accept = move |options| {
@@ -145,6 +203,18 @@ pub fn accept_tcp(name: &str, listener: TcpListener) -> Source {
 
 /// Returns the source that connects by a function of the program, with a name for errors. Over a
 /// [`UnixStream`], file descriptors can be passed.
+///
+/// ```
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use qmp_vm::supervise::Supervision;
+/// use qmp_vm::tokio::{connector, supervise_source};
+/// use tokio::net::TcpStream;
+///
+/// let source = connector("web1", || TcpStream::connect("10.0.0.7:4444"));
+/// let vm = supervise_source(source, Supervision::new());
+/// # Ok(())
+/// # }
+/// ```
 pub fn connector<S, F>(name: &str, mut connect: impl FnMut() -> F + Send + 'static) -> Source
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,

@@ -739,6 +739,18 @@ pub trait Workflows: Monitor {
 
     /// [`quit`](Self::quit) with a deadline.
     ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_client::blocking::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_vm::Workflows;
+    ///
+    /// vm.quit_within(Duration::from_secs(120))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Those of [`quit`](Self::quit).
     ///

@@ -1,8 +1,10 @@
 //! Programs that do the bare minimum: the lower bounds of clients.
 
+pub mod call;
 pub mod event;
+pub mod schema;
 
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::Anything;
 use crate::jobs::Task;
 use crate::measure::{Meter, resident};
+use crate::serve::reply;
 
 const BUFFER: usize = 64 * 1024;
 const NEGOTIATION: &[u8] = b"{\"execute\":\"qmp_capabilities\"}\n";
@@ -148,4 +151,23 @@ async fn pair(task: &Task<'_>) -> Anything<f64> {
         Anything::Ok(meter.each(count))
     });
     task.await?
+}
+
+/// Answers each command of a client as the minimal server does, in a task of tokio: waits until something
+/// has arrived, reads, and writes the reply without waiting. The lower bound of a server on tokio.
+pub async fn answer(stream: tokio::net::UnixStream) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        stream.readable().await?;
+        match stream.try_read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => {
+                let line = String::from_utf8_lossy(&buffer[..length]);
+                let value = "{\"status\": \"running\", \"running\": true}";
+                stream.try_write(reply(&line, value).as_bytes())?;
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
 }

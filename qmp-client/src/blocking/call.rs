@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::reply::{ForReply, execute};
-use super::shared::{Handle, Submitted};
+use super::shared::{Handle, Purpose, Submitted};
 use super::state::State;
 use super::ticket::Ticket;
 use super::undo::Undo;
@@ -121,7 +121,7 @@ impl<R: Request> Call<R> {
     pub fn send(self) -> Result<Ticket<R::Return>> {
         let term = self.term();
         let name = self.request.name();
-        let submitted = self.handle.submit(&self.request, term, self.descriptors, None)?;
+        let submitted = self.handle.submit(&self.request, term, self.descriptors, Purpose::Send)?;
         Ok(Ticket::new(self.handle, submitted, name))
     }
 
@@ -257,7 +257,7 @@ impl<R: Request> Call<R> {
         let (deadline, until) = (term.deadline, term.end());
         let Self { handle, request, descriptors, .. } = self;
         handle.read_arrived(until);
-        let submitted = handle.submit(&request, term, descriptors, Some(name))?;
+        let submitted = handle.submit(&request, term, descriptors, Purpose::Pursue(name))?;
         let command = || request.name();
         let for_reply = ForReply::new(&handle, submitted.id, &command);
         let Submitted { subscription, trace, .. } = submitted;
@@ -266,7 +266,7 @@ impl<R: Request> Call<R> {
         if let Some(found) = handle.wait(until, &mut pursuit) {
             return found;
         }
-        let error = match (handle.ended(), deadline, pursuit.reply.is_some()) {
+        let error = match (handle.hindrance(), deadline, pursuit.reply.is_some()) {
             (None, Some(deadline), false) => {
                 Timeout::new(WaitedFor::Reply(command()), deadline.within).into()
             }
@@ -274,7 +274,7 @@ impl<R: Request> Call<R> {
                 let waited_for = WaitedFor::Event { name, command: Some(command()) };
                 Timeout::new(waited_for, deadline.within).into()
             }
-            (closed, ..) => closed.unwrap_or_else(|| handle.closed()).into(),
+            (hindrance, ..) => hindrance.unwrap_or_else(|| handle.why_nothing()),
         };
         pursuit.trace.finish::<()>(Err(&error));
         Err(error)

@@ -44,6 +44,21 @@ impl Connecting {
 
     /// Waits until the negotiation is complete.
     ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::{Options, blocking, transport::Tcp};
+    ///
+    /// let stream = Tcp::connect("127.0.0.1", 4444, Duration::from_secs(5))?;
+    /// let connecting = blocking::over(stream, &Options::new());
+    /// // Subscribed before QEMU may send anything.
+    /// let mut events = connecting.raw_events();
+    /// let vm = connecting.negotiate()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The peer is not a QMP server, or the deadline passes.
     pub fn negotiate(self) -> Result<Client> {

@@ -12,7 +12,7 @@ use super::wait::Wait;
 use crate::error::{Error, Result};
 use crate::inbox::{Predicate, SubscriptionId};
 use crate::queue::{EventCapacity, Journal, Names, Tally};
-use crate::selector::{DecodeBeginning, Selector};
+use crate::selector::Selector;
 use qmp_protocol::RawEvent;
 
 /// A subscription to events, from the moment at which it was created. It is an [`Iterator`], too.
@@ -47,7 +47,8 @@ impl<T> Events<T> {
     pub(super) fn new(handle: Handle, selector: Selector<T>) -> Self {
         let capacity = handle.options.event_queue();
         let id = handle.lock().inbox.subscriptions.add(selector.name, capacity, None);
-        let (burst, taken, names) = (Burst::new(), Journal::default(), Names::default());
+        let burst = Burst::new(selector.beginning, handle.options.monitor.clone());
+        let (taken, names) = (Journal::default(), Names::default());
         Self { handle, id, burst, taken, names, selector, ended: false }
     }
 
@@ -151,18 +152,18 @@ impl<T> Events<T> {
 
     /// Waits until there are events in the burst or taken from the queue.
     fn wait(&mut self, deadline: Option<Deadline>) -> Result<()> {
-        let Self { handle, id, burst, taken, selector, .. } = self;
-        let mut look = Look { id: *id, burst, taken, decode: selector.beginning, lagged: None };
+        let Self { handle, id, burst, taken, .. } = self;
+        let mut look = Look { id: *id, burst, taken, lagged: None };
         if let Some(found) = handle.wait(deadline.map(|deadline| deadline.at), &mut look) {
             return found;
         }
-        match (handle.ended(), deadline) {
+        Err(match (handle.hindrance(), deadline) {
             (None, Some(deadline)) => {
                 let waited_for = WaitedFor::Event { name: self.selector.name, command: None };
-                Err(Timeout::new(waited_for, deadline.within).into())
+                Timeout::new(waited_for, deadline.within).into()
             }
-            (closed, _) => Err(closed.unwrap_or_else(|| handle.closed()).into()),
-        }
+            (hindrance, _) => hindrance.unwrap_or_else(|| handle.why_nothing()),
+        })
     }
 }
 
@@ -171,7 +172,6 @@ struct Look<'e, T> {
     id: SubscriptionId,
     burst: &'e mut Burst<T>,
     taken: &'e mut Journal,
-    decode: Option<DecodeBeginning<T>>,
     /// The error that says how many events were dropped.
     lagged: Option<Error>,
 }
@@ -181,8 +181,7 @@ impl<T> Wait for Look<'_, T> {
 
     fn collect(&mut self, state: &mut State) -> bool {
         if let Some(queue) = state.inbox.subscriptions.queue(self.id) {
-            self.burst.make_way(queue);
-            if !self.burst.is_empty() {
+            if self.burst.make_way(queue) {
                 self.lagged = queue.report_lagged();
                 return true;
             }
@@ -197,18 +196,22 @@ impl<T> Wait for Look<'_, T> {
     }
 
     fn examine(&mut self) -> Option<Result<()>> {
+        self.burst.drop_surplus();
         Some(self.lagged.take().map_or(Ok(()), Err))
     }
 
     fn subscription(&self) -> Option<SubscriptionId> {
-        self.decode.map(|_| self.id)
+        self.burst.takes_events().then_some(self.id)
     }
 
-    fn take_events(&mut self, input: &mut Input, direct: Direct, capacity: EventCapacity) -> Tally {
-        match self.decode {
-            Some(decode) => self.burst.take(input, direct, capacity, decode),
-            None => Tally::default(),
-        }
+    fn take_events(
+        &mut self,
+        input: &mut Input,
+        direct: Direct,
+        capacity: EventCapacity,
+        tally: &mut Tally,
+    ) {
+        self.burst.take(input, direct, capacity, tally);
     }
 }
 

@@ -64,6 +64,7 @@ mod client;
 mod connect;
 mod connecting;
 mod events;
+mod here;
 mod reply;
 mod shared;
 mod state;

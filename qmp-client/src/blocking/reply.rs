@@ -7,7 +7,7 @@ use qmp_protocol::{CallId, Descriptor, Input, Request, decode_reply};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::shared::{Handle, Submitted};
+use super::shared::{Handle, Purpose, Submitted};
 use super::state::State;
 use super::wait::Wait;
 use crate::error::{Error, Result};
@@ -20,7 +20,7 @@ pub(super) fn execute<R: Request>(
     descriptors: Vec<Descriptor>,
 ) -> Result<R::Return> {
     let term = handle.term(request, within);
-    let submitted = handle.submit(request, term, descriptors, None)?;
+    let submitted = handle.submit(request, term, descriptors, Purpose::Execute)?;
     receive(handle, submitted, &|| request.name())
 }
 
@@ -35,7 +35,7 @@ pub(super) fn receive<T: DeserializeOwned>(
         let _entered = trace.enter();
         handle.wait_since(now, None, &mut ForReply::new(handle, id, command))
     };
-    let reply = reply.unwrap_or_else(|| Err(handle.closed().into()));
+    let reply = reply.unwrap_or_else(|| Err(handle.why_nothing()));
     trace.finish(reply.as_ref());
     reply
 }
@@ -46,12 +46,17 @@ pub(super) struct ForReply<'a, T> {
     handle: &'a Handle,
     command: &'a dyn Fn() -> Cow<'static, str>,
     answer: Option<Answer<T>>,
+    /// Whether the caller's code is decoding the reply.
+    is_decoding: bool,
 }
 
-/// The caller's code may panic while it decodes the reply, which has not been taken then.
+/// The caller's code may panic while it decodes the reply. A reply that has not been taken is dropped
+/// when it is.
 impl<T> Drop for ForReply<'_, T> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking()
+            && !(self.is_decoding && self.handle.mismatched_if_taken(self.id))
+        {
             self.handle.abandon(self.id);
         }
     }
@@ -71,7 +76,16 @@ impl<'a, T> ForReply<'a, T> {
         id: CallId,
         command: &'a dyn Fn() -> Cow<'static, str>,
     ) -> Self {
-        Self { id, handle, command, answer: None }
+        Self { id, handle, command, answer: None, is_decoding: false }
+    }
+}
+
+impl<T: DeserializeOwned> ForReply<'_, T> {
+    fn decode(&mut self, value: &RawValue) -> Result<T> {
+        self.is_decoding = true;
+        let decoded = decode_reply(self.command, value);
+        self.is_decoding = false;
+        Ok(decoded?)
     }
 }
 
@@ -89,7 +103,7 @@ impl<T: DeserializeOwned> Wait for ForReply<'_, T> {
     fn examine(&mut self) -> Option<Result<T>> {
         let reply = match self.answer.take()? {
             Answer::Decoded(reply) => reply,
-            Answer::Text(text) => text.and_then(|text| Ok(decode_reply(self.command, &text)?)),
+            Answer::Text(text) => text.and_then(|text| self.decode(&text)),
         };
         if let Err(Error::Decode(_)) = reply {
             self.handle.mismatched();
@@ -105,10 +119,16 @@ impl<T: DeserializeOwned> Wait for ForReply<'_, T> {
         true
     }
 
-    fn decode_early(&mut self, input: &Input) -> Option<CallId> {
-        let reply = input.decode_early::<T>().filter(|reply| reply.id() == self.id)?;
-        self.answer = Some(Answer::Decoded(Ok(reply.into_value())));
+    fn early(&self) -> Option<CallId> {
         Some(self.id)
+    }
+
+    fn decode_early(&mut self, input: &Input) -> bool {
+        self.is_decoding = true;
+        let value = input.decode_early(self.id);
+        self.is_decoding = false;
+        self.answer = value.map(|value| Answer::Decoded(Ok(value)));
+        self.answer.is_some()
     }
 
     fn forget_early(&mut self) {
@@ -116,7 +136,7 @@ impl<T: DeserializeOwned> Wait for ForReply<'_, T> {
     }
 
     fn receive(&mut self, result: Result<&RawValue>) {
-        let reply = result.and_then(|value| Ok(decode_reply(self.command, value)?));
+        let reply = result.and_then(|value| self.decode(value));
         self.answer = Some(Answer::Decoded(reply));
     }
 }

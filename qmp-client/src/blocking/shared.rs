@@ -12,7 +12,6 @@ use qmp_protocol::{
     CallId, Closed, Descriptor, EncodedRequest, End, Incoming, Input, Misuse, Output, Request,
 };
 use qmp_types::Greeting;
-use serde_json::value::RawValue;
 
 use super::state::State;
 use super::wait::{Until, Wait};
@@ -20,6 +19,7 @@ use super::wire::{Sent, Wire};
 use crate::error::{Error, Result, handshake_error};
 use crate::inbox::SubscriptionId;
 use crate::options::Options;
+use crate::queue::Tally;
 use crate::stats::Stats;
 use crate::term::{Term, sooner};
 use crate::trace::CallTrace;
@@ -52,6 +52,17 @@ pub(super) struct Shared {
     /// Set before a client is given out.
     greeting: OnceLock<Greeting>,
     connected: SystemTime,
+}
+
+/// The next step of a caller that has submitted a command.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose {
+    /// Something else: the reply is received later.
+    Send,
+    /// Waits for the reply.
+    Execute,
+    /// Waits for the reply and an event of this name, or any event.
+    Pursue(Option<&'static str>),
 }
 
 /// A call that has been submitted.
@@ -97,6 +108,47 @@ impl<'s> Reader<'s> {
         state.input = self.input.take();
         if state.waiting > 0 {
             self.shared.turned.notify_all();
+        }
+    }
+}
+
+/// The attempt to decode a reply that the connection has not seen. If the caller's code panics, the
+/// connection sees it all the same.
+struct Attempt<'a> {
+    shared: &'a Shared,
+    input: &'a mut Input,
+    id: CallId,
+    is_over: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.shared.lock().take_one(self.id, self.input);
+        }
+    }
+}
+
+/// The counts of events that are taken from the input. They are recorded also if the caller's code
+/// panics.
+struct Taking<'a> {
+    shared: &'a Shared,
+    id: SubscriptionId,
+    tally: Tally,
+}
+
+impl<'a> Taking<'a> {
+    fn finish(mut self) -> MutexGuard<'a, State> {
+        let mut state = self.shared.lock();
+        state.inbox.record_direct(self.id, std::mem::take(&mut self.tally));
+        state
+    }
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        if self.tally.arrived > 0 {
+            self.shared.lock().inbox.record_direct(self.id, self.tally);
         }
     }
 }
@@ -183,6 +235,20 @@ impl Shared {
         self.lock().connection.ended().map(|end| Closed::new(None, end))
     }
 
+    /// Returns why nothing can be waited for: the connection has ended, or this thread decodes what it has
+    /// received on this connection.
+    pub(super) fn hindrance(&self) -> Option<Error> {
+        let state = self.lock();
+        let nested = || state.is_nested().then(|| Misuse::Nested.into());
+        let closed = state.connection.ended().map(|end| Closed::new(None, end).into());
+        closed.or_else(nested)
+    }
+
+    /// Returns the error of a wait without a deadline that found nothing.
+    pub(super) fn why_nothing(&self) -> Error {
+        self.hindrance().unwrap_or_else(|| self.closed().into())
+    }
+
     /// Returns the error of a wait that found nothing because the connection has ended.
     pub(super) fn closed(&self) -> Closed {
         self.ended().unwrap_or_else(|| Closed::new(None, &Arc::new(End::Local)))
@@ -212,7 +278,7 @@ impl Shared {
 
     /// Passes on what the input holds, unless a thread reads into it. That thread does it.
     fn distribute_rest<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
-        let Some(input) = state.input.take() else { return state };
+        let Some(input) = state.take_input() else { return state };
         drop(state);
         // Puts the input back, also if a predicate panics.
         let mut reader = Reader { shared: self, input: Some(input) };
@@ -224,18 +290,18 @@ impl Shared {
     }
 
     /// Submits a request and sends it, as far as the socket accepts it. A subscription that is made
-    /// with it takes events from the moment at which the command is sent.
+    /// for the purpose takes events from the moment at which the command is sent.
     pub(super) fn submit<R: Request>(
         &self,
         request: &R,
         term: Term,
         descriptors: Vec<Descriptor>,
-        follow: Option<Option<&'static str>>,
+        purpose: Purpose,
     ) -> Result<Submitted> {
         let mut trace = CallTrace::new(&request.name(), &self.options);
         let submitted = {
             let _entered = trace.enter();
-            self.submit_traced(request, term, descriptors, follow)
+            self.submit_traced(request, term, descriptors, purpose)
         };
         match submitted {
             Ok((id, subscription)) => {
@@ -254,7 +320,7 @@ impl Shared {
         request: &R,
         term: Term,
         descriptors: Vec<Descriptor>,
-        follow: Option<Option<&'static str>>,
+        purpose: Purpose,
     ) -> Result<(CallId, Option<SubscriptionId>)> {
         if !descriptors.is_empty() && !self.wire.transport.passes_descriptors() {
             return Err(Misuse::NoDescriptors { command: request.name() }.into());
@@ -263,11 +329,18 @@ impl Shared {
         let command = EncodedRequest::new(request)?;
         let mut writer = self.lock_writer();
         let mut state = self.lock();
+        if !matches!(purpose, Purpose::Send) && state.is_nested() {
+            return Err(Misuse::Nested.into());
+        }
         let id = command.submit(&mut state.connection, term.deadline, descriptors)?;
         state.inbox.waiters.add(id, command.name().clone(), term.begin);
-        let capacity = self.options.event_queue();
-        let subscription =
-            follow.map(|name| state.inbox.subscriptions.add(name, capacity, Some(id)));
+        let subscription = match purpose {
+            Purpose::Send | Purpose::Execute => None,
+            Purpose::Pursue(name) => {
+                let capacity = self.options.event_queue();
+                Some(state.inbox.subscriptions.add(name, capacity, Some(id)))
+            }
+        };
         self.wake_if_ending(&state);
         let sent = self.send_all(&mut writer, state, Some(Duration::ZERO));
         drop(writer);
@@ -278,6 +351,17 @@ impl Shared {
     /// Counts a reply that does not match the type.
     pub(super) fn mismatched(&self) {
         self.lock().inbox.waiters.mismatched();
+    }
+
+    /// Does the same for a reply that could not be decoded, if it has been taken, and returns whether it
+    /// has.
+    pub(super) fn mismatched_if_taken(&self, id: CallId) -> bool {
+        let mut state = self.lock();
+        let is_taken = state.inbox.waiters.get(id).is_none();
+        if is_taken {
+            state.inbox.waiters.mismatched();
+        }
+        is_taken
     }
 
     /// Gives up a call whose ticket was dropped.
@@ -330,7 +414,7 @@ impl Shared {
                 }
                 state = self.lock();
             }
-            if state.connection.ended().is_some() {
+            if state.connection.ended().is_some() || state.is_nested() {
                 return None;
             }
             // What has arrived in time counts, however late it is seen: this process may have been
@@ -347,7 +431,7 @@ impl Shared {
                 state = self.distribute_rest(state);
                 continue;
             }
-            let Some(input) = state.input.take() else {
+            let Some(input) = state.take_input() else {
                 let arrived;
                 (state, arrived) = self.wait_for_reader(state, timeout, late_turns);
                 if has_passed && !arrived {
@@ -447,14 +531,16 @@ impl Shared {
             Ok(Some(false)) => {
                 let read = self.wire.read(input, timeout);
                 // Mostly the reply is all that has arrived: it is decoded first.
-                let early = if matches!(read, Ok(1..)) { wait.decode_early(input) } else { None };
+                let early =
+                    if matches!(read, Ok(1..)) { self.decode_early(input, wait) } else { None };
                 let mut state = self.lock();
                 if let Some(id) = early {
-                    if state.connection.take_early(id, input) {
-                        drop(state.inbox.waiters.complete(id, Ok(RawValue::NULL)));
+                    if state.take_early(id, input) {
                         return (true, Some(state));
                     }
+                    drop(state);
                     wait.forget_early();
+                    state = self.lock();
                 }
                 (state, read)
             }
@@ -463,6 +549,15 @@ impl Shared {
         };
         let arrived = !matches!(read, Ok(0));
         (arrived, self.pass_on(state, input, read.err(), wait))
+    }
+
+    /// Decodes the reply that is waited for, if it is all that has arrived, and returns its call.
+    fn decode_early<W: Wait>(&self, input: &mut Input, wait: &mut W) -> Option<CallId> {
+        let id = wait.early()?;
+        let mut attempt = Attempt { shared: self, input, id, is_over: false };
+        let is_decoded = wait.decode_early(attempt.input);
+        attempt.is_over = true;
+        is_decoded.then_some(id)
     }
 
     /// Passes on everything that has arrived. The reply that `wait` waits for is decoded in place,
@@ -484,9 +579,9 @@ impl Shared {
             // What the input holds is out of sight meanwhile.
             state.reads_locked = false;
             drop(state);
-            let tally = wait.take_events(input, direct, capacity);
-            state = self.lock();
-            state.inbox.record_direct(id, tally);
+            let mut taking = Taking { shared: self, id, tally: Tally::default() };
+            wait.take_events(input, direct, capacity, &mut taking.tally);
+            state = taking.finish();
         }
         loop {
             let wanted = loop {
@@ -496,7 +591,9 @@ impl Shared {
                         break Some(result);
                     }
                     Some(incoming) => {
-                        state.inbox.deliver(incoming, &mut Vec::new());
+                        let State { connection, inbox, .. } = &mut *state;
+                        inbox.deliver(incoming, &mut Vec::new());
+                        inbox.pass_events(connection, input, &mut Vec::new());
                     }
                     None => break None,
                 }
@@ -640,10 +737,10 @@ impl Shared {
         let mut looks = 0;
         loop {
             let mut state = self.lock();
-            if state.connection.ended().is_some() {
+            if state.connection.ended().is_some() || state.is_nested() {
                 return;
             }
-            if let Some(input) = state.input.take() {
+            if let Some(input) = state.take_input() {
                 drop(state);
                 let mut reader = Reader { shared: self, input: Some(input) };
                 let zero = Some(Duration::ZERO);

@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
-use qmp_protocol::{Connection, Direct, End, Input};
+use qmp_protocol::{CallId, Connection, Direct, End, Incoming, Input};
+use serde_json::value::RawValue;
 
+use super::here::Here;
 use crate::inbox::{Inbox, SubscriptionId};
 use crate::options::Options;
 use crate::queue::EventCapacity;
@@ -15,6 +17,8 @@ pub(super) struct State {
     pub(super) inbox: Inbox,
     /// The input buffer; `None` while a thread reads into it.
     pub(super) input: Option<Box<Input>>,
+    /// The thread that took the input buffer last.
+    reader: Here,
     /// Whether the writer has output that could not be sent.
     pub(super) unsent: bool,
     /// Whether a thread is sending output that has been taken out.
@@ -37,6 +41,7 @@ impl State {
     pub(super) fn new(connection: Connection, options: &Options) -> Self {
         Self {
             input: Some(Box::new(connection.new_input())),
+            reader: Here::default(),
             connection,
             inbox: Inbox::new(options, Instant::now),
             unsent: false,
@@ -47,6 +52,19 @@ impl State {
             is_shared: false,
             reads_locked: false,
         }
+    }
+
+    /// Takes the input buffer, unless a thread reads into it. This thread is the reader then.
+    pub(super) fn take_input(&mut self) -> Option<Box<Input>> {
+        let input = self.input.take()?;
+        self.reader = Here::now();
+        Some(input)
+    }
+
+    /// Returns whether this thread has the input buffer already: it decodes a reply or an event, and the
+    /// caller's code that does so uses the client again.
+    pub(super) fn is_nested(&self) -> bool {
+        self.input.is_none() && self.reader == Here::now()
     }
 
     /// Returns whether anything is to be sent.
@@ -86,10 +104,32 @@ impl State {
         Some((id, self.connection.direct()?, capacity))
     }
 
+    /// Takes a reply that has been decoded and is still in the input, if the connection permits that, and
+    /// returns whether it does.
+    pub(super) fn take_early(&mut self, id: CallId, input: &mut Input) -> bool {
+        let is_taken = self.connection.take_early(id, input);
+        if is_taken {
+            drop(self.inbox.waiters.complete(id, Ok(RawValue::NULL)));
+        }
+        is_taken
+    }
+
+    /// Takes one message, after the reply to this call could not be decoded. It is that reply, or another.
+    pub(super) fn take_one(&mut self, id: CallId, input: &mut Input) {
+        match self.connection.next(input) {
+            Some(Incoming::Reply { id: found, result }) if found == id => {
+                drop(self.inbox.waiters.complete(id, result.as_deref()));
+            }
+            Some(incoming) => drop(self.inbox.deliver(incoming, &mut Vec::new())),
+            None => {}
+        }
+    }
+
     /// Passes on everything that has arrived.
     pub(super) fn distribute(&mut self, input: &mut Input) {
         while let Some(incoming) = self.connection.next(input) {
             self.inbox.deliver(incoming, &mut Vec::new());
+            self.inbox.pass_events(&self.connection, input, &mut Vec::new());
         }
     }
 }

@@ -80,7 +80,7 @@ impl<T> Ticket<T> {
             waiter.is_answered().then_some(())
         });
         self.handle.wait(deadline.map(|deadline| deadline.at), &mut look).is_some()
-            || self.handle.ended().is_some()
+            || self.handle.hindrance().is_some()
     }
 }
 

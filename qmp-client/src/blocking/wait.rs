@@ -33,20 +33,23 @@ pub(super) trait Wait {
         None
     }
 
-    /// Takes events from the input, as many as a queue of this capacity would hold. No lock is held, but
-    /// no other thread can read meanwhile.
-    fn take_events(&mut self, _: &mut Input, _: Direct, _: EventCapacity) -> Tally {
-        Tally::default()
-    }
+    /// Takes events from the input, as many as a queue of this capacity would hold, and counts them. No
+    /// lock is held, but no other thread can read meanwhile.
+    fn take_events(&mut self, _: &mut Input, _: Direct, _: EventCapacity, _: &mut Tally) {}
 
-    /// Decodes the reply that is waited for, if that is all that has arrived, as if it were
-    /// [received](Self::receive). Returns its call: the connection decides whether the reply is taken.
-    /// No lock is held, but no other thread can read meanwhile.
-    fn decode_early(&mut self, _: &Input) -> Option<CallId> {
+    /// Returns the call whose reply may be decoded before the connection has seen it.
+    fn early(&self) -> Option<CallId> {
         None
     }
 
-    /// Forgets that reply, which takes the slow path.
+    /// Decodes that reply, if it is all that has arrived, as if it were [received](Self::receive), and
+    /// returns whether it is. The connection decides whether the reply is taken. No lock is held, but no
+    /// other thread can read meanwhile.
+    fn decode_early(&mut self, _: &Input) -> bool {
+        false
+    }
+
+    /// Forgets that reply, which takes the slow path. No lock is held: it is the caller's value.
     fn forget_early(&mut self) {}
 
     /// Returns whether only a reply is waited for, which is mostly quick.

@@ -43,11 +43,27 @@ pub enum LaunchError {
 
 impl LaunchError {
     /// Creates the error of a program that did not start.
+    ///
+    /// ```
+    /// use std::io;
+    ///
+    /// use qmp_client::LaunchError;
+    ///
+    /// let error = LaunchError::not_started("qemu", io::ErrorKind::NotFound.into());
+    /// assert!(error.status().is_none());
+    /// ```
     pub fn not_started(program: impl Into<Box<str>>, error: io::Error) -> Self {
         Self::NotStarted { program: program.into(), error }
     }
 
     /// Creates the error of a program that ended before its monitor was open.
+    ///
+    /// ```
+    /// use qmp_client::LaunchError;
+    ///
+    /// let error = LaunchError::exited("qemu", None, "qemu: unknown machine type");
+    /// assert_eq!(error.stderr(), "qemu: unknown machine type");
+    /// ```
     pub fn exited(
         program: impl Into<Box<str>>,
         status: Option<ExitStatus>,
@@ -57,6 +73,16 @@ impl LaunchError {
     }
 
     /// Creates the error of a program that did not open its monitor in time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::{LaunchError, Timeout, WaitedFor};
+    ///
+    /// let timeout = Timeout::new(WaitedFor::Greeting, Duration::from_secs(10));
+    /// let error = LaunchError::not_ready("qemu", "", timeout);
+    /// assert_eq!(error.stderr(), "");
+    /// ```
     pub fn not_ready(
         program: impl Into<Box<str>>,
         stderr: impl Into<Box<str>>,
@@ -66,6 +92,14 @@ impl LaunchError {
     }
 
     /// Returns the last lines that the program wrote to its standard error.
+    ///
+    /// ```
+    /// # fn example(error: &qmp_client::LaunchError) {
+    /// for line in error.stderr().lines() {
+    ///     eprintln!("qemu: {line}");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn stderr(&self) -> &str {
         match self {
@@ -75,6 +109,14 @@ impl LaunchError {
     }
 
     /// Returns the exit status of the program, if it ended and the status is known.
+    ///
+    /// ```
+    /// # fn example(error: &qmp_client::LaunchError) {
+    /// if let Some(status) = error.status() {
+    ///     eprintln!("QEMU ended with {status}");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn status(&self) -> Option<ExitStatus> {
         match self {

@@ -3,14 +3,18 @@
 //! Both clients share this. An asynchronous one registers wakers; the threads of a blocking one
 //! look again after every turn.
 
+mod passing;
 mod subscriptions;
 mod waiters;
 
 use std::task::{Context, Waker};
 use std::time::Instant;
 
-use qmp_protocol::{CallId, Connection, Error, Incoming};
+use qmp_protocol::{CallId, Connection, Error, Incoming, Input};
+use qmp_types::Timestamp;
 use serde_json::value::RawValue;
+
+use passing::Passing;
 
 use crate::options::Options;
 #[cfg(feature = "blocking")]
@@ -66,9 +70,6 @@ impl Inbox {
     /// this subscription, which takes all events of its name, and has taken all that arrived earlier.
     #[cfg(feature = "blocking")]
     pub(crate) fn direct(&self, id: SubscriptionId) -> Option<EventCapacity> {
-        if self.monitor.is_traced() {
-            return None;
-        }
         let mut capacity = self.subscriptions.direct(id)?;
         capacity.bytes = capacity.bytes.min(self.room());
         Some(capacity)
@@ -83,6 +84,7 @@ impl Inbox {
 
     /// Passes on a message. Tasks to be woken are collected, for when the lock is released. Returns
     /// a reply that no caller waits for.
+    #[inline]
     pub(crate) fn deliver<'i>(
         &mut self,
         incoming: Incoming<'i>,
@@ -99,14 +101,44 @@ impl Inbox {
                 }
             }
             Incoming::Event { name, data, timestamp } => {
-                self.events += 1;
-                self.monitor.event(&name);
                 let room = self.room();
-                self.subscriptions.push(&name, data, timestamp, room, woken);
+                self.deliver_event(&name, data, timestamp, room, woken);
             }
             _ => {}
         }
         None
+    }
+
+    /// Passes on the events that come next in the input, as far as they are plain.
+    #[inline]
+    pub(crate) fn pass_events(
+        &mut self,
+        connection: &Connection,
+        input: &mut Input,
+        woken: &mut Vec<Waker>,
+    ) {
+        if !input.is_at_event() {
+            return;
+        }
+        if let Some(direct) = connection.direct() {
+            let room = self.room();
+            input.take_events(direct, &mut Passing { inbox: self, room, woken });
+        }
+    }
+
+    /// Passes on an event. All queues together hold at most `room` bytes.
+    #[inline]
+    fn deliver_event(
+        &mut self,
+        name: &str,
+        data: Option<&RawValue>,
+        timestamp: Timestamp,
+        room: usize,
+        woken: &mut Vec<Waker>,
+    ) {
+        self.events += 1;
+        self.monitor.event(name);
+        self.subscriptions.push(name, data, timestamp, room, woken);
     }
 }
 
@@ -124,7 +156,6 @@ pub(crate) fn register(place: &mut Option<Waker>, cx: &Context<'_>) -> Option<Wa
 mod tests {
     use super::*;
     use crate::queue::{EventCapacity, Journal};
-    use qmp_types::Timestamp;
 
     /// Each subscription had a limit of its own, as large as a message may be.
     #[test]

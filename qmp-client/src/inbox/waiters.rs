@@ -56,6 +56,7 @@ impl Waiters {
     }
 
     /// Adds a call that has just been submitted.
+    #[inline]
     pub(crate) fn add(&mut self, id: CallId, command: Cow<'static, str>, submitted: Instant) {
         self.counters.submitted();
         self.waiters.push_back(Waiter { id, command, submitted, waker: None, answer: None });
@@ -76,6 +77,7 @@ impl Waiters {
 
     /// Removes a call whose result its caller takes at once, and counts the result.
     #[cfg(feature = "blocking")]
+    #[inline]
     pub(crate) fn complete(
         &mut self,
         id: CallId,
@@ -93,6 +95,7 @@ impl Waiters {
 
     /// Keeps an answer, or returns it if no caller waits for it. Answers that have not been taken hold at
     /// most `limit` bytes together: another one fails, unless it is the only one.
+    #[inline]
     pub(crate) fn answer<'i>(
         &mut self,
         id: CallId,
@@ -134,6 +137,7 @@ impl Waiters {
     }
 
     /// Takes the answer, if it has arrived.
+    #[inline]
     pub(crate) fn take_answer(&mut self, id: CallId) -> Option<Answer> {
         let index = self.position(id).filter(|index| self.waiters[*index].is_answered())?;
         let waiter = self.take(index)?;

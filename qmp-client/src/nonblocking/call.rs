@@ -210,8 +210,8 @@ impl<R: Request> Call<R> {
     /// Executes the command, and returns its reply and a guard that undoes it.
     ///
     /// `undo` returns the command that undoes this one, given its result, or `None` if there is
-    /// nothing to undo. It must not use the client. The undo command has the
-    /// [deadline](Self::within) of this call.
+    /// nothing to undo. Neither it nor the code that decodes the reply may use the client. The undo
+    /// command has the [deadline](Self::within) of this call.
     ///
     /// ```no_run
     /// # #[cfg(feature = "qmp")]

@@ -166,6 +166,9 @@ impl Detached {
 
     /// Submits the commands that undo what has been answered.
     pub(super) fn follow_up(&mut self, connection: &mut Connection) {
+        if self.undoing.is_empty() {
+            return;
+        }
         for (command, within) in std::mem::take(&mut self.undoing) {
             self.submit(&command, within, connection);
         }

@@ -458,6 +458,7 @@ impl State {
             if let Some((id, result)) = self.inbox.deliver(incoming, woken) {
                 self.detached.answered(id, result);
             }
+            self.inbox.pass_events(&self.connection, input, woken);
         }
         self.detached.follow_up(&mut self.connection);
         let ended = self.connection.ended().is_some();

@@ -51,12 +51,28 @@ impl Submitted {
         let _entered = self.trace.enter();
         let answer = ready!(self.handle.poll_answer(id, cx));
         self.id = None;
-        let reply = answer.and_then(|value| Ok(decode_reply(|| self.name.clone(), &value)?));
-        if let Err(Error::Decode(_)) = reply {
-            self.handle.mismatched();
-        }
+        let reply = answer.and_then(|value| {
+            let mut decoding = Decoding { handle: &self.handle, has_failed: true };
+            let decoded = decode_reply(|| self.name.clone(), &value).map_err(Error::from);
+            decoding.has_failed = matches!(decoded, Err(Error::Decode(_)));
+            decoded
+        });
         self.trace.finish(reply.as_ref());
         Poll::Ready(reply)
+    }
+}
+
+/// The decoding of a reply, which fails also if the caller's code panics.
+struct Decoding<'s> {
+    handle: &'s Handle,
+    has_failed: bool,
+}
+
+impl Drop for Decoding<'_> {
+    fn drop(&mut self) {
+        if self.has_failed {
+            self.handle.mismatched();
+        }
     }
 }
 

@@ -22,6 +22,7 @@ impl Counters {
     }
 
     /// Counts a call that has its result. The latency is asked for if the call was answered.
+    #[inline]
     pub(crate) fn finished(
         &mut self,
         result: Result<&RawValue, &Error>,

@@ -25,6 +25,16 @@ pub struct Histogram {
 
 impl Histogram {
     /// Creates an empty histogram.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::Histogram;
+    ///
+    /// let mut latencies = Histogram::new();
+    /// latencies.record(Duration::from_micros(80));
+    /// assert_eq!(latencies.count(), 1);
+    /// ```
     #[must_use]
     pub const fn new() -> Self {
         Self { counts: [0; BUCKETS], sum: Duration::ZERO }
@@ -47,18 +57,43 @@ impl Histogram {
     }
 
     /// Returns the number of latencies.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::Histogram;
+    ///
+    /// let mut latencies = Histogram::new();
+    /// latencies.record(Duration::from_micros(80));
+    /// assert_eq!(latencies.count(), 1);
+    /// ```
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
     /// Returns whether the histogram is empty.
+    ///
+    /// ```
+    /// assert!(qmp_client::Histogram::new().is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count() == 0
     }
 
     /// Returns the sum of all latencies.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::Histogram;
+    ///
+    /// let mut latencies = Histogram::new();
+    /// latencies.record(Duration::from_micros(80));
+    /// latencies.record(Duration::from_micros(20));
+    /// assert_eq!(latencies.sum(), Duration::from_micros(100));
+    /// ```
     #[must_use]
     pub fn sum(&self) -> Duration {
         self.sum

@@ -80,7 +80,7 @@ pub struct CallStats {
     pub canceled: u64,
     /// Calls that were not answered before the connection ended.
     pub closed: u64,
-    /// Calls whose reply does not match the type.
+    /// Calls whose reply does not match the type, or made its decoding panic.
     pub mismatched: u64,
     /// Calls that failed in another way: the reply was damaged, lost, too deep or too large, or
     /// out-of-band execution was not negotiated.
@@ -124,6 +124,12 @@ pub struct Refusals {
 
 impl Refusals {
     /// Returns the number of all of them.
+    ///
+    /// ```
+    /// # fn example(calls: &qmp_client::CallStats) {
+    /// println!("{} of {} calls were refused", calls.refused.total(), calls.finished());
+    /// # }
+    /// ```
     #[must_use]
     pub fn total(&self) -> u64 {
         self.by_class().iter().map(|(_, count)| count).sum()

@@ -1,7 +1,8 @@
 //! The common part of Unix and TCP sockets.
 
+use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,10 +18,18 @@ use crate::socket::{AT_ONCE, has_arrived, send_with_descriptors};
 const SLACK: Duration = Duration::from_millis(4);
 
 /// A socket in blocking mode, and the timeout that is set on it.
-#[derive(Debug)]
 pub(super) struct Socket<S> {
     stream: S,
     timeout: Mutex<Option<Duration>>,
+}
+
+/// Shows the descriptor alone. Showing addresses asks the system for them, with code that no other
+/// part of a program needs.
+impl<S: AsFd> fmt::Debug for Socket<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let descriptor = self.stream.as_fd().as_raw_fd();
+        f.debug_struct("Socket").field("descriptor", &descriptor).finish_non_exhaustive()
+    }
 }
 
 impl<S: AsFd> Socket<S> {

@@ -56,6 +56,17 @@ impl Tcp {
     /// Accepts a connection, and waits for it at most `within`. A QEMU with the option
     /// `-qmp tcp:HOST:PORT`, without `server=on`, connects.
     ///
+    /// ```no_run
+    /// use std::net::TcpListener;
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::transport::Tcp;
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:4444")?;
+    /// let stream = Tcp::accept(&listener, Duration::from_secs(10))?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`TimedOut`](io::ErrorKind::TimedOut), and the operating system's.
     #[cfg(unix)]

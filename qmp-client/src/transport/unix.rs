@@ -38,6 +38,11 @@ impl Unix {
 
     /// Connects to a socket in the abstract namespace.
     ///
+    /// ```no_run
+    /// let stream = qmp_client::transport::Unix::connect_abstract("vm")?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`socket::connect_abstract`](crate::socket::connect_abstract).
     pub fn connect_abstract(name: &str) -> io::Result<Self> {

@@ -102,6 +102,18 @@ impl std::error::Error for GenerateError {
 
 impl Builder {
     /// Creates a builder without a schema.
+    ///
+    /// ```
+    /// # let schema = "
+    /// #     { 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }
+    /// #     { 'command': 'leave', 'data': { 'plate': 'str' } }
+    /// #     { 'event': 'PARKED', 'data': { 'plate': 'str' } }";
+    /// use qmp_codegen::Builder;
+    ///
+    /// let generated = Builder::new().schema_text("garage.json", schema).generate_code()?;
+    /// assert!(generated.code.contains("pub struct Park "));
+    /// # Ok::<(), qmp_codegen::GenerateError>(())
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -110,6 +122,14 @@ impl Builder {
     /// Adds the root of a schema: a file, with all files that it includes.
     ///
     /// Several roots make one schema. A file that two of them include is read once.
+    ///
+    /// ```no_run
+    /// use qmp_codegen::Builder;
+    ///
+    /// fn main() -> std::process::ExitCode {
+    ///     Builder::new().schema("schema/garage.json").generate("garage")
+    /// }
+    /// ```
     #[must_use]
     pub fn schema(mut self, root: impl Into<PathBuf>) -> Self {
         self.roots.push(Root::File(root.into()));
@@ -118,6 +138,14 @@ impl Builder {
 
     /// Adds a schema that is in memory. Diagnostics use `name` as its path, and its includes are
     /// relative to it.
+    ///
+    /// ```
+    /// use qmp_codegen::Builder;
+    ///
+    /// // This schema takes what it needs of QEMU's.
+    /// let builder = Builder::new()
+    ///     .schema_text("own.json", "{ 'include': 'qapi/run-state.json' } { 'command': 'park' }");
+    /// ```
     #[must_use]
     pub fn schema_text(mut self, name: impl Into<String>, text: impl Into<String>) -> Self {
         self.roots.push(Root::Text { name: name.into(), text: text.into() });
@@ -127,6 +155,19 @@ impl Builder {
     /// Selects these commands, and the types that they refer to. Calls add up.
     ///
     /// Selecting commands but not events leaves all events out.
+    ///
+    /// ```
+    /// # let schema = "
+    /// #     { 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }
+    /// #     { 'command': 'leave', 'data': { 'plate': 'str' } }
+    /// #     { 'event': 'PARKED', 'data': { 'plate': 'str' } }";
+    /// use qmp_codegen::Builder;
+    ///
+    /// let builder = Builder::new().schema_text("garage.json", schema).commands(["park"]);
+    /// let code = builder.generate_code()?.code;
+    /// assert!(code.contains("pub struct Park ") && !code.contains("pub struct Leave "));
+    /// # Ok::<(), qmp_codegen::GenerateError>(())
+    /// ```
     #[must_use]
     pub fn commands<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         let selected = self.options.commands.get_or_insert_default();
@@ -137,6 +178,19 @@ impl Builder {
     /// Selects these events, and the types that they refer to. Calls add up.
     ///
     /// Selecting events but not commands leaves all commands out.
+    ///
+    /// ```
+    /// # let schema = "
+    /// #     { 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }
+    /// #     { 'command': 'leave', 'data': { 'plate': 'str' } }
+    /// #     { 'event': 'PARKED', 'data': { 'plate': 'str' } }";
+    /// use qmp_codegen::Builder;
+    ///
+    /// let builder = Builder::new().schema_text("garage.json", schema).events(["PARKED"]);
+    /// let code = builder.generate_code()?.code;
+    /// assert!(code.contains("pub struct Parked ") && !code.contains("pub struct Park "));
+    /// # Ok::<(), qmp_codegen::GenerateError>(())
+    /// ```
     #[must_use]
     pub fn events<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         let selected = self.options.events.get_or_insert_default();
@@ -146,6 +200,21 @@ impl Builder {
 
     /// Generates constructors and setters for every type, as a server needs them, and not only for
     /// the arguments of commands.
+    ///
+    /// ```
+    /// # let schema = "
+    /// #     { 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }
+    /// #     { 'command': 'leave', 'data': { 'plate': 'str' } }
+    /// #     { 'event': 'PARKED', 'data': { 'plate': 'str' } }";
+    /// use qmp_codegen::Builder;
+    ///
+    /// // A server emits events.
+    /// let builder = Builder::new().schema_text("garage.json", schema);
+    /// let client = builder.clone().events(["PARKED"]).generate_code()?.code;
+    /// let server = builder.events(["PARKED"]).constructors_for_all().generate_code()?.code;
+    /// assert!(server.len() > client.len());
+    /// # Ok::<(), qmp_codegen::GenerateError>(())
+    /// ```
     #[must_use]
     pub fn constructors_for_all(mut self) -> Self {
         self.options.constructors_for_all = true;
@@ -153,6 +222,20 @@ impl Builder {
     }
 
     /// Adds attributes, such as `#[derive(Eq, Hash)]`, to the item of a type, command or event.
+    ///
+    /// ```
+    /// # let schema = "
+    /// #     { 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }
+    /// #     { 'command': 'leave', 'data': { 'plate': 'str' } }
+    /// #     { 'event': 'PARKED', 'data': { 'plate': 'str' } }";
+    /// use qmp_codegen::Builder;
+    ///
+    /// let builder = Builder::new()
+    ///     .schema_text("garage.json", schema)
+    ///     .attributes("PARKED", "#[derive(Hash)] #[must_use]");
+    /// assert!(builder.generate_code()?.code.contains("#[must_use]"));
+    /// # Ok::<(), qmp_codegen::GenerateError>(())
+    /// ```
     #[must_use]
     pub fn attributes(mut self, name: impl Into<String>, attributes: &str) -> Self {
         match syntax::attributes(attributes) {
@@ -167,6 +250,18 @@ impl Builder {
     }
 
     /// Adds derives to a type, command or event: `derive("RunState", "PartialOrd, Ord")`.
+    ///
+    /// ```
+    /// # let schema = "
+    /// #     { 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }
+    /// #     { 'command': 'leave', 'data': { 'plate': 'str' } }
+    /// #     { 'event': 'PARKED', 'data': { 'plate': 'str' } }";
+    /// use qmp_codegen::Builder;
+    ///
+    /// let builder = Builder::new().schema_text("garage.json", schema).derive("PARKED", "Eq, Hash");
+    /// assert!(builder.generate_code()?.code.contains("#[derive(Eq, Hash)]"));
+    /// # Ok::<(), qmp_codegen::GenerateError>(())
+    /// ```
     #[must_use]
     pub fn derive(self, name: impl Into<String>, traits: &str) -> Self {
         self.attributes(name, &format!("#[derive({traits})]"))
@@ -176,6 +271,17 @@ impl Builder {
     ///
     /// The Rust type must read and write the same JSON. For an object that is a branch, or that
     /// carries all arguments, it must implement `qmp_types::object::Object`.
+    ///
+    /// ```
+    /// use qmp_codegen::Builder;
+    ///
+    /// let schema = "
+    ///     { 'struct': 'Color', 'data': { 'name': 'str' } }
+    ///     { 'command': 'paint', 'data': { 'color': 'Color' } }";
+    /// let builder = Builder::new().schema_text("garage.json", schema).replace_type("Color", "crate::Color");
+    /// assert!(builder.generate_code()?.code.contains("pub color: crate::Color,"));
+    /// # Ok::<(), qmp_codegen::GenerateError>(())
+    /// ```
     #[must_use]
     pub fn replace_type(mut self, name: impl Into<String>, path: &str) -> Self {
         match syntax::path(path) {
@@ -194,6 +300,19 @@ impl Builder {
     ///
     /// `definition` is the struct, union, command or event whose Rust type has the field; members
     /// of a base are fields of each of these.
+    ///
+    /// ```
+    /// # let schema = "
+    /// #     { 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }
+    /// #     { 'command': 'leave', 'data': { 'plate': 'str' } }
+    /// #     { 'event': 'PARKED', 'data': { 'plate': 'str' } }";
+    /// use qmp_codegen::Builder;
+    ///
+    /// let builder =
+    ///     Builder::new().schema_text("garage.json", schema).member_type("park", "plate", "crate::Plate");
+    /// assert!(builder.generate_code()?.code.contains("pub plate: crate::Plate,"));
+    /// # Ok::<(), qmp_codegen::GenerateError>(())
+    /// ```
     #[must_use]
     pub fn member_type(
         mut self,
@@ -217,6 +336,19 @@ impl Builder {
     /// since a client cannot know how its server was built. A symbol that no condition of the schema
     /// has is an error; for a list that has other symbols, too, such as a whole configuration, use
     /// [`symbols_where`](Self::symbols_where).
+    ///
+    /// ```
+    /// use qmp_codegen::Builder;
+    ///
+    /// let schema = "
+    ///     { 'command': 'park' }
+    ///     { 'command': 'charge', 'if': 'CONFIG_ELECTRIC' }";
+    /// let builder = Builder::new().schema_text("garage.json", schema);
+    /// let with = builder.clone().symbols(["CONFIG_ELECTRIC"]).generate_code()?.code;
+    /// let without = builder.symbols::<&str>([]).generate_code()?.code;
+    /// assert!(with.contains("pub struct Charge") && !without.contains("pub struct Charge"));
+    /// # Ok::<(), qmp_codegen::GenerateError>(())
+    /// ```
     #[must_use]
     pub fn symbols<N: Into<String>>(mut self, set: impl IntoIterator<Item = N>) -> Self {
         self.symbols = set.into_iter().map(Into::into).collect();
@@ -227,6 +359,19 @@ impl Builder {
     }
 
     /// Like [`symbols`](Self::symbols), with a predicate instead of a list.
+    ///
+    /// ```
+    /// use qmp_codegen::Builder;
+    ///
+    /// let schema = "
+    ///     { 'command': 'park' }
+    ///     { 'command': 'charge', 'if': 'CONFIG_ELECTRIC' }";
+    /// let builder = Builder::new()
+    ///     .schema_text("garage.json", schema)
+    ///     .symbols_where(|symbol| symbol != "CONFIG_ELECTRIC");
+    /// assert!(!builder.generate_code()?.code.contains("pub struct Charge"));
+    /// # Ok::<(), qmp_codegen::GenerateError>(())
+    /// ```
     #[must_use]
     pub fn symbols_where(mut self, is_set: impl Fn(&str) -> bool + 'static) -> Self {
         self.symbols.clear();
@@ -241,6 +386,20 @@ impl Builder {
     /// Of this method, [`configuration_files`](Self::configuration_files),
     /// [`configuration_of_reply`](Self::configuration_of_reply), [`symbols`](Self::symbols) and
     /// [`symbols_where`](Self::symbols_where), the last call applies.
+    ///
+    /// ```
+    /// use qmp_codegen::{Builder, Configuration};
+    ///
+    /// let schema = "
+    ///     { 'command': 'park' }
+    ///     { 'command': 'charge', 'if': 'CONFIG_ELECTRIC' }";
+    /// let mut configuration = Configuration::new();
+    /// configuration.set("CONFIG_ELECTRIC", false);
+    /// let builder =
+    ///     Builder::new().schema_text("garage.json", schema).configuration(configuration);
+    /// assert!(!builder.generate_code()?.code.contains("pub struct Charge"));
+    /// # Ok::<(), qmp_codegen::GenerateError>(())
+    /// ```
     #[must_use]
     pub fn configuration(mut self, configuration: Configuration) -> Self {
         self.configuration = configuration::Source::Value(configuration);
@@ -249,6 +408,17 @@ impl Builder {
 
     /// Resolves conditions as in a build of QEMU, whose headers are read as
     /// [`Configuration::of_build`] describes. Cargo builds again if one of them changes.
+    ///
+    /// ```no_run
+    /// use qmp_codegen::Builder;
+    ///
+    /// fn main() -> std::process::ExitCode {
+    ///     Builder::new()
+    ///         .schema("qemu/qapi/qapi-schema.json")
+    ///         .configuration_files(["qemu/build/config-host.h"])
+    ///         .generate("qemu")
+    /// }
+    /// ```
     #[must_use]
     pub fn configuration_files<P: Into<PathBuf>>(
         mut self,
@@ -263,6 +433,17 @@ impl Builder {
     /// [`Configuration::of_reply`] describes. Cargo builds again if the file changes.
     ///
     /// Needs the feature `introspection`.
+    ///
+    /// ```no_run
+    /// use qmp_codegen::Builder;
+    ///
+    /// fn main() -> std::process::ExitCode {
+    ///     Builder::new()
+    ///         .schema("qemu/qapi/qapi-schema.json")
+    ///         .configuration_of_reply("query-qmp-schema.json")
+    ///         .generate("qemu")
+    /// }
+    /// ```
     #[cfg(feature = "introspection")]
     #[must_use]
     pub fn configuration_of_reply(mut self, file: impl Into<PathBuf>) -> Self {
@@ -272,6 +453,15 @@ impl Builder {
 
     /// Sets whether what a fork has added to the language only causes a warning, and is skipped, as
     /// [`LoadOptions::allow_unknown`] describes (default: no).
+    ///
+    /// ```
+    /// use qmp_codegen::Builder;
+    ///
+    /// let schema = "{ 'command': 'park', 'license': 'GPL' }";
+    /// let builder = Builder::new().schema_text("fork.json", schema);
+    /// assert!(builder.generate_code().is_err());
+    /// assert!(builder.allow_unknown(true).generate_code().is_ok());
+    /// ```
     #[must_use]
     pub fn allow_unknown(mut self, allow: bool) -> Self {
         self.load = self.load.allow_unknown(allow);
@@ -281,6 +471,18 @@ impl Builder {
     /// Adds the constant `INTROSPECTION` to the vocabulary: its reply to `query-qmp-schema`, as JSON.
     ///
     /// Needs the feature `introspection`.
+    ///
+    /// ```
+    /// # let schema = "
+    /// #     { 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }
+    /// #     { 'command': 'leave', 'data': { 'plate': 'str' } }
+    /// #     { 'event': 'PARKED', 'data': { 'plate': 'str' } }";
+    /// use qmp_codegen::Builder;
+    ///
+    /// let builder = Builder::new().schema_text("garage.json", schema).introspection();
+    /// assert!(builder.generate_code()?.code.contains("pub const INTROSPECTION: &str"));
+    /// # Ok::<(), qmp_codegen::GenerateError>(())
+    /// ```
     #[cfg(feature = "introspection")]
     #[must_use]
     pub fn introspection(mut self) -> Self {
@@ -292,6 +494,12 @@ impl Builder {
     /// no, it shows their number).
     ///
     /// The schema of an old release has hundreds, on which its users have no influence.
+    ///
+    /// ```no_run
+    /// fn main() -> std::process::ExitCode {
+    ///     qmp_codegen::Builder::new().schema("schema/garage.json").lint_docs(true).generate("garage")
+    /// }
+    /// ```
     #[must_use]
     pub fn lint_docs(mut self, lint: bool) -> Self {
         self.lint_docs = lint;
@@ -305,6 +513,13 @@ impl Builder {
     /// stands for all those about documentation, unless [`lint_docs`](Self::lint_docs) is set. The
     /// file is written only if its content changes. Its code is laid out to be read, but not formatted
     /// as rustfmt does: no build has to compile a formatter.
+    ///
+    /// ```no_run
+    /// // build.rs; the crate has `qmp_types::include_vocabulary!("garage")`.
+    /// fn main() -> std::process::ExitCode {
+    ///     qmp_codegen::Builder::new().schema("schema/garage.json").generate("garage")
+    /// }
+    /// ```
     #[must_use]
     pub fn generate(self, name: &str) -> ExitCode {
         let Some(directory) = std::env::var_os("OUT_DIR") else {
@@ -369,6 +584,18 @@ impl Builder {
     ///
     /// Needs the feature `format`.
     ///
+    /// ```
+    /// # let schema = "
+    /// #     { 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }
+    /// #     { 'command': 'leave', 'data': { 'plate': 'str' } }
+    /// #     { 'event': 'PARKED', 'data': { 'plate': 'str' } }";
+    /// let builder = qmp_codegen::Builder::new().schema_text("garage.json", schema);
+    /// let generated = builder.generate_code()?;
+    /// assert!(generated.code.starts_with("// Generated by qmp-codegen.\n"));
+    /// assert_eq!(generated.files.len(), 1);
+    /// # Ok::<(), qmp_codegen::GenerateError>(())
+    /// ```
+    ///
     /// # Errors
     /// Fails if the schema has errors, or if it lacks something that the builder names.
     #[cfg(feature = "format")]
@@ -395,6 +622,16 @@ impl Builder {
     ///
     /// Needs the feature `format`.
     ///
+    /// ```
+    /// use qmp_codegen::{Builder, Root, load};
+    ///
+    /// let text = "{ 'command': 'park', 'data': { 'plate': 'str' } }";
+    /// let loaded = load([Root::Text { name: "garage.json".into(), text: text.into() }])?;
+    /// let code = Builder::new().generate_from(&loaded.schema)?;
+    /// assert!(code.contains("pub struct Park "));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Fails if the schema lacks something that the builder names.
     #[cfg(feature = "format")]
@@ -409,6 +646,17 @@ impl Builder {
     /// for reviewing how a change of the schema changes the Rust API, and for tools.
     ///
     /// Needs the feature `tools`.
+    ///
+    /// ```
+    /// # let schema = "
+    /// #     { 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }
+    /// #     { 'command': 'leave', 'data': { 'plate': 'str' } }
+    /// #     { 'event': 'PARKED', 'data': { 'plate': 'str' } }";
+    /// let builder = qmp_codegen::Builder::new().schema_text("garage.json", schema);
+    /// let items: Vec<String> = builder.surface()?.iter().map(ToString::to_string).collect();
+    /// assert!(items.iter().any(|item| item.starts_with("command park commands::Park")));
+    /// # Ok::<(), qmp_codegen::GenerateError>(())
+    /// ```
     ///
     /// # Errors
     /// Fails if the schema has errors, or if it lacks something that the builder names.

@@ -36,6 +36,11 @@ pub struct Configuration {
 
 impl Configuration {
     /// Creates a configuration of which nothing is known.
+    ///
+    /// ```
+    /// let configuration = qmp_codegen::Configuration::new();
+    /// assert_eq!(configuration.state("CONFIG_SPICE"), None);
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -44,6 +49,13 @@ impl Configuration {
     /// Reads the files of a build that define symbols: all of `config-host.h`, and for a system
     /// emulator `<target>-config-target.h` and `<target>-config-devices.h`, or the `.mak` files that
     /// Kconfig writes. A symbol that none of them defines does not hold.
+    ///
+    /// ```no_run
+    /// let build = ["build/config-host.h", "build/x86_64-softmmu-config-devices.h"];
+    /// let configuration = qmp_codegen::Configuration::of_build(build)?;
+    /// println!("SPICE: {:?}", configuration.state("CONFIG_SPICE"));
+    /// # Ok::<(), qmp_codegen::ConfigurationError>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error that names the file if it cannot be read or does not mention any symbol.
@@ -64,6 +76,13 @@ impl Configuration {
 
     /// Adds the symbols of a file's text: a C header, or lines such as `CONFIG_VNC=y`. From then on,
     /// a symbol that is not mentioned does not hold. Returns how many lines mention a symbol.
+    ///
+    /// ```
+    /// let mut configuration = qmp_codegen::Configuration::new();
+    /// assert_eq!(configuration.read("CONFIG_VNC=y\n# CONFIG_SPICE is not set\n"), 2);
+    /// assert_eq!(configuration.state("CONFIG_VNC"), Some(true));
+    /// assert_eq!(configuration.state("CONFIG_SPICE"), Some(false));
+    /// ```
     pub fn read(&mut self, text: &str) -> usize {
         let mut count = 0;
         for Line { symbol, holds } in lines(text) {
@@ -85,6 +104,18 @@ impl Configuration {
     ///
     /// Needs the feature `introspection`.
     ///
+    /// ```
+    /// use qmp_codegen::{Configuration, Root, load};
+    ///
+    /// let text = "{ 'command': 'park' } { 'command': 'charge', 'if': 'CONFIG_ELECTRIC' }";
+    /// let schema = load([Root::Text { name: "garage.json".into(), text: text.into() }])?.schema;
+    /// let reply = r#"[{"meta-type": "command", "name": "park", "arg-type": "0", "ret-type": "0"},
+    ///                 {"meta-type": "object", "name": "0", "members": []}]"#;
+    /// let configuration = Configuration::of_reply(&schema, reply)?;
+    /// assert_eq!(configuration.state("CONFIG_ELECTRIC"), Some(false));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if the reply is not introspection data.
     #[cfg(feature = "introspection")]
@@ -96,22 +127,57 @@ impl Configuration {
     }
 
     /// Sets whether a symbol holds.
+    ///
+    /// ```
+    /// let mut configuration = qmp_codegen::Configuration::new();
+    /// configuration.set("CONFIG_SPICE", true);
+    /// assert_eq!(configuration.state("CONFIG_SPICE"), Some(true));
+    /// ```
     pub fn set(&mut self, symbol: impl Into<String>, holds: bool) {
         self.symbols.insert(symbol.into(), holds);
     }
 
     /// Returns whether a symbol holds, or `None` if that is not known.
+    ///
+    /// ```
+    /// let mut configuration = qmp_codegen::Configuration::new();
+    /// configuration.set("CONFIG_SPICE", false);
+    /// assert_eq!(configuration.state("CONFIG_SPICE"), Some(false));
+    /// assert_eq!(configuration.state("CONFIG_VNC"), None);
+    /// ```
     #[must_use]
     pub fn state(&self, symbol: &str) -> Option<bool> {
         self.symbols.get(symbol).copied().or(self.complete.then_some(false))
     }
 
     /// Returns the symbols that are known, with their states, by name.
+    ///
+    /// ```
+    /// let mut configuration = qmp_codegen::Configuration::new();
+    /// configuration.read("#define CONFIG_VNC 1\n#undef CONFIG_SPICE\n");
+    /// let symbols: Vec<_> = configuration.symbols().collect();
+    /// assert_eq!(symbols, [("CONFIG_SPICE", false), ("CONFIG_VNC", true)]);
+    /// ```
     pub fn symbols(&self) -> impl Iterator<Item = (&str, bool)> {
         self.symbols.iter().map(|(symbol, holds)| (symbol.as_str(), *holds))
     }
 
     /// Returns the symbols about which the schema and the reply contradict each other, by name.
+    ///
+    /// ```
+    /// use qmp_codegen::{Configuration, Root, load};
+    ///
+    /// let text = "
+    ///     { 'command': 'plug', 'if': 'CONFIG_ELECTRIC' }
+    ///     { 'command': 'charge', 'if': 'CONFIG_ELECTRIC' }";
+    /// let schema = load([Root::Text { name: "garage.json".into(), text: text.into() }])?.schema;
+    /// // The binary is of another release, in which only one of them depended on the symbol.
+    /// let reply = r#"[{"meta-type": "command", "name": "plug", "arg-type": "0", "ret-type": "0"},
+    ///                 {"meta-type": "object", "name": "0", "members": []}]"#;
+    /// let configuration = Configuration::of_reply(&schema, reply)?;
+    /// assert_eq!(configuration.contradictory().collect::<Vec<_>>(), ["CONFIG_ELECTRIC"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn contradictory(&self) -> impl Iterator<Item = &str> {
         self.contradictory.iter().map(String::as_str)
     }

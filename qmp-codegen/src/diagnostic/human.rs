@@ -7,6 +7,15 @@ use crate::source::{Sources, Span};
 
 /// Formats diagnostics as compilers do: the chain of includes, `file:line:col: error: message`, and
 /// the line with the location marked.
+///
+/// ```
+/// use qmp_codegen::{Root, diagnostic, load};
+///
+/// let text = "{ 'command': 'park', 'data': { 'plate': 'string' } }";
+/// let error = load([Root::Text { name: "garage.json".into(), text: text.into() }]).unwrap_err();
+/// let rendered = diagnostic::render(&error.sources, &error.diagnostics);
+/// assert!(rendered.starts_with("garage.json:1:41: error: "), "{rendered}");
+/// ```
 #[must_use]
 pub fn render(sources: &Sources, diagnostics: &[Diagnostic]) -> String {
     diagnostics.iter().fold(String::new(), |mut out, diagnostic| {

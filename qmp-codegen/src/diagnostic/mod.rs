@@ -44,6 +44,15 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// Creates an error at a location.
+    ///
+    /// ```
+    /// use qmp_codegen::diagnostic::{Diagnostic, Severity};
+    /// use qmp_codegen::source::{FileId, Span};
+    ///
+    /// let span = Span { file: FileId(0), start: 0, end: 1 };
+    /// let error = Diagnostic::error(span, "the garage is closed").help("come back tomorrow");
+    /// assert_eq!(error.severity, Severity::Error);
+    /// ```
     pub fn error(span: Span, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
@@ -58,11 +67,29 @@ impl Diagnostic {
     }
 
     /// Creates a warning at a location.
+    ///
+    /// ```
+    /// use qmp_codegen::diagnostic::{Diagnostic, Severity};
+    /// use qmp_codegen::source::{FileId, Span};
+    ///
+    /// let span = Span { file: FileId(0), start: 0, end: 1 };
+    /// let warning = Diagnostic::warning(span, "the garage closes soon");
+    /// assert_eq!(warning.severity, Severity::Warning);
+    /// ```
     pub fn warning(span: Span, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(span, message) }
     }
 
     /// Returns the rule that the schema breaks.
+    ///
+    /// ```
+    /// use qmp_codegen::diagnostic::Rule;
+    /// use qmp_codegen::{Root, load};
+    ///
+    /// let text = "{ 'command': 'park', 'data': { 'plate': 'string' } }";
+    /// let error = load([Root::Text { name: "garage.json".into(), text: text.into() }]).unwrap_err();
+    /// assert_eq!(error.diagnostics[0].rule(), Rule::UnknownType);
+    /// ```
     #[must_use]
     pub fn rule(&self) -> Rule {
         self.rule.unwrap_or(Rule::Syntax)
@@ -75,6 +102,15 @@ impl Diagnostic {
     }
 
     /// Sets the hint on how to solve the problem.
+    ///
+    /// ```
+    /// use qmp_codegen::diagnostic::Diagnostic;
+    /// use qmp_codegen::source::{FileId, Span};
+    ///
+    /// let span = Span { file: FileId(0), start: 0, end: 1 };
+    /// let error = Diagnostic::error(span, "the garage is closed").help("come back tomorrow");
+    /// assert_eq!(error.help.as_deref(), Some("come back tomorrow"));
+    /// ```
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
@@ -82,6 +118,15 @@ impl Diagnostic {
     }
 
     /// Adds another location that explains the problem.
+    ///
+    /// ```
+    /// use qmp_codegen::diagnostic::Diagnostic;
+    /// use qmp_codegen::source::{FileId, Span};
+    ///
+    /// let span = |start| Span { file: FileId(0), start, end: start + 1 };
+    /// let error = Diagnostic::error(span(40), "defined twice").related(span(0), "first defined here");
+    /// assert_eq!(error.related.len(), 1);
+    /// ```
     #[must_use]
     pub fn related(mut self, span: Span, note: impl Into<String>) -> Self {
         self.related.push((span, note.into()));
@@ -129,6 +174,16 @@ pub enum Format {
 /// Formats diagnostics.
 ///
 /// Characters that control a terminal or are invisible are replaced in every format.
+///
+/// ```
+/// use qmp_codegen::diagnostic::{Format, render_as};
+/// use qmp_codegen::{Root, load};
+///
+/// let text = "{ 'command': 'park', 'data': { 'plate': 'string' } }";
+/// let error = load([Root::Text { name: "garage.json".into(), text: text.into() }]).unwrap_err();
+/// let json = render_as(Format::Json, &error.sources, &error.diagnostics);
+/// assert!(json.contains(r#""unknown-type""#), "{json}");
+/// ```
 #[must_use]
 pub fn render_as(format: Format, sources: &Sources, diagnostics: &[Diagnostic]) -> String {
     match format {

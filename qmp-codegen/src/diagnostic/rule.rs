@@ -86,12 +86,24 @@ impl Rule {
     ];
 
     /// Returns the name, in lower case with hyphens.
+    ///
+    /// ```
+    /// use qmp_codegen::diagnostic::Rule;
+    ///
+    /// assert_eq!(Rule::UnknownType.name(), "unknown-type");
+    /// ```
     #[must_use]
     pub fn name(self) -> &'static str {
         self.row().0
     }
 
     /// Returns what the rule demands, in one sentence.
+    ///
+    /// ```
+    /// use qmp_codegen::diagnostic::Rule;
+    ///
+    /// println!("{}: {}", Rule::UnknownType.name(), Rule::UnknownType.description());
+    /// ```
     #[must_use]
     pub fn description(self) -> &'static str {
         self.row().1

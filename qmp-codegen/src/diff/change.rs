@@ -9,12 +9,35 @@ pub struct Difference {
 
 impl Difference {
     /// Returns true if any change breaks clients.
+    ///
+    /// ```
+    /// use qmp_codegen::diff::diff;
+    /// # use qmp_codegen::{Root, load};
+    /// # let read = |text: &str| load([Root::Text { name: "garage.json".into(), text: text.into() }]);
+    /// let old = read("{ 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }")?.schema;
+    /// let new = read("{ 'command': 'park', 'data': { 'plate': 'str' } }")?.schema;
+    /// // A client may send the argument that is gone. The other way around, an optional one is new.
+    /// assert!(diff(&old, &new).is_breaking());
+    /// assert!(!diff(&new, &old).is_breaking());
+    /// # Ok::<(), qmp_codegen::LoadError>(())
+    /// ```
     #[must_use]
     pub fn is_breaking(&self) -> bool {
         self.changes.iter().any(|change| change.breaking)
     }
 
     /// Returns true if the schemas do not differ.
+    ///
+    /// ```
+    /// use qmp_codegen::diff::diff;
+    /// # use qmp_codegen::{Root, load};
+    /// # let read = |text: &str| load([Root::Text { name: "garage.json".into(), text: text.into() }]);
+    /// let old = read("{ 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }")?.schema;
+    /// let new = read("{ 'command': 'park', 'data': { 'plate': 'str' } }")?.schema;
+    /// assert!(diff(&old, &old).is_empty());
+    /// assert!(!diff(&old, &new).is_empty());
+    /// # Ok::<(), qmp_codegen::LoadError>(())
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()

@@ -47,12 +47,34 @@ use crate::schema::Schema;
 use walk::Walk;
 
 /// Compares two schemas.
+///
+/// ```
+/// use qmp_codegen::diff::diff;
+/// # use qmp_codegen::{Root, load};
+/// # let read = |text: &str| load([Root::Text { name: "garage.json".into(), text: text.into() }]);
+/// let old = read("{ 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }")?.schema;
+/// let new = read("{ 'command': 'park', 'data': { 'plate': 'str' } }")?.schema;
+/// let difference = diff(&old, &new);
+/// assert!(difference.is_breaking());
+/// assert_eq!(difference.changes[0].path, "argument color");
+/// # Ok::<(), qmp_codegen::LoadError>(())
+/// ```
 #[must_use]
 pub fn diff(old: &Schema, new: &Schema) -> Difference {
     diff_within(old, new, Scope::Schema)
 }
 
 /// Compares two schemas within a scope.
+///
+/// ```
+/// use qmp_codegen::diff::{Scope, diff_within};
+/// # use qmp_codegen::{Root, load};
+/// # let read = |text: &str| load([Root::Text { name: "garage.json".into(), text: text.into() }]);
+/// let old = read("{ 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }")?.schema;
+/// let new = read("{ 'command': 'park', 'data': { 'plate': 'str' } }")?.schema;
+/// assert!(diff_within(&old, &new, Scope::Schema).is_breaking());
+/// # Ok::<(), qmp_codegen::LoadError>(())
+/// ```
 #[must_use]
 pub fn diff_within(old: &Schema, new: &Schema, scope: Scope) -> Difference {
     let mut walk = Walk::new(old, new, scope);

@@ -111,6 +111,18 @@ impl Difference {
     /// - `announced`: `deprecated` or `unstable`; absent if the change was not announced.
     /// - `also`: other affected commands and events; absent if the change affects no others.
     /// - `text`: the change as a line of text.
+    ///
+    /// ```
+    /// use qmp_codegen::diff::diff;
+    /// # use qmp_codegen::{Root, load};
+    /// # let read = |text: &str| load([Root::Text { name: "garage.json".into(), text: text.into() }]);
+    /// let old = read("{ 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }")?.schema;
+    /// let new = read("{ 'command': 'park', 'data': { 'plate': 'str' } }")?.schema;
+    /// let json = diff(&old, &new).to_json();
+    /// assert_eq!(json["breaking"], true);
+    /// assert_eq!(json["changes"][0]["path"], "argument color");
+    /// # Ok::<(), qmp_codegen::LoadError>(())
+    /// ```
     #[must_use]
     pub fn to_json(&self) -> Value {
         let mut json = Map::new();
@@ -122,6 +134,17 @@ impl Difference {
 
 impl Change {
     /// Returns the change as JSON, as described for [`Difference::to_json`].
+    ///
+    /// ```
+    /// use qmp_codegen::diff::diff;
+    /// # use qmp_codegen::{Root, load};
+    /// # let read = |text: &str| load([Root::Text { name: "garage.json".into(), text: text.into() }]);
+    /// let old = read("{ 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }")?.schema;
+    /// let new = read("{ 'command': 'park', 'data': { 'plate': 'str' } }")?.schema;
+    /// let change = diff(&old, &new).changes[0].to_json();
+    /// assert_eq!(change["command"], "park");
+    /// # Ok::<(), qmp_codegen::LoadError>(())
+    /// ```
     #[must_use]
     pub fn to_json(&self) -> Value {
         let mut json = self.what.to_json();

@@ -72,6 +72,22 @@ impl fmt::Debug for Usage<'_> {
 
 impl<'a> Usage<'a> {
     /// Compares two schemas within a scope, on demand.
+    ///
+    /// ```
+    /// use qmp_codegen::diff::{Scope, Usage};
+    /// use serde_json::json;
+    /// # use qmp_codegen::{Root, load};
+    /// # let read = |text: &str| load([Root::Text { name: "garage.json".into(), text: text.into() }]);
+    /// let old = read("{ 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }")?.schema;
+    /// let new = read("{ 'command': 'park', 'data': { 'plate': 'str' } }")?.schema;
+    /// let mut usage = Usage::new(&old, &new, Scope::Schema);
+    /// let changes = usage.command("park", &json!({"plate": "BN-AB 123", "color": "red"}), false);
+    /// assert_eq!(changes.map(|changes| changes.len()), Some(1));
+    /// // A program that does not send the argument does not meet the change.
+    /// let changes = usage.command("park", &json!({"plate": "BN-AB 123"}), false);
+    /// assert_eq!(changes.map(|changes| changes.len()), Some(0));
+    /// # Ok::<(), qmp_codegen::LoadError>(())
+    /// ```
     #[must_use]
     pub fn new(old: &'a Schema, new: &'a Schema, scope: Scope) -> Self {
         let commands: HashMap<&str, &Command> =
@@ -95,6 +111,19 @@ impl<'a> Usage<'a> {
     }
 
     /// Returns the changes that a command meets, or none if the old schema does not have the command.
+    ///
+    /// ```
+    /// use qmp_codegen::diff::{Scope, Usage};
+    /// use serde_json::json;
+    /// # use qmp_codegen::{Root, load};
+    /// # let read = |text: &str| load([Root::Text { name: "garage.json".into(), text: text.into() }]);
+    /// let old = read("{ 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }")?.schema;
+    /// let new = read("{ 'command': 'park', 'data': { 'plate': 'str' } }")?.schema;
+    /// let mut usage = Usage::new(&old, &new, Scope::Schema);
+    /// let changes = usage.command("park", &json!({"plate": "BN-AB 123", "color": "red"}), false);
+    /// assert_eq!(changes.map(|changes| changes.len()), Some(1));
+    /// # Ok::<(), qmp_codegen::LoadError>(())
+    /// ```
     pub fn command(
         &mut self,
         name: &str,
@@ -120,6 +149,19 @@ impl<'a> Usage<'a> {
 
     /// Returns the changes that the return value of a command meets, or none if the old schema does
     /// not have the command. A command that was removed is not reported again.
+    ///
+    /// ```
+    /// use qmp_codegen::diff::{Scope, Usage};
+    /// use serde_json::json;
+    /// # use qmp_codegen::{Root, load};
+    /// # let read = |text: &str| load([Root::Text { name: "garage.json".into(), text: text.into() }]);
+    /// let old = read("{ 'command': 'park', 'data': { 'plate': 'str', '*color': 'str' } }")?.schema;
+    /// let new = read("{ 'command': 'park', 'data': { 'plate': 'str' } }")?.schema;
+    /// let mut usage = Usage::new(&old, &new, Scope::Schema);
+    /// assert_eq!(usage.reply("park", &json!({})), Some(Vec::new()));
+    /// assert_eq!(usage.reply("leave", &json!({})), None);
+    /// # Ok::<(), qmp_codegen::LoadError>(())
+    /// ```
     pub fn reply(&mut self, command: &str, value: &Value) -> Option<Vec<Change>> {
         let (old, new) = *self.commands.get(command)?;
         let visit = Visit::new(self, RootKind::Command, &old.definition, Direction::Received);

@@ -1,17 +1,67 @@
-//! The index of a generated module, in its documentation: its items by domain, which is the file of the
-//! schema that defines them. Hundreds of items in one list are of no use to a reader who does not know
-//! their names.
+//! Indexes of generated items, in their documentation, by domain, which is the file of the schema that
+//! defines them. Hundreds of items in one list are of no use to a reader who does not know their names.
+//!
+//! The page of each module begins with the names of its items. The page of the module `index`, which exists
+//! in documentation alone, has the items of all modules, with the first sentence of each.
 
 use std::collections::BTreeMap;
 
-use proc_macro2::Ident;
+use proc_macro2::{Ident, TokenStream};
+use quote::quote;
 
+use super::docs;
 use super::plan::Plan;
 use crate::markup;
 use crate::schema::{Definition, Module, ModuleId};
 
 /// The width that lines are wrapped at, without the comment's marker.
 const WIDTH: usize = 96;
+
+/// The kinds of items, in the order in which a domain lists them: the word for one, and the module.
+const KINDS: [(&str, &str); 3] = [("command", "commands"), ("event", "events"), ("type", "types")];
+
+/// Emits the module `index`. Returns nothing if all items are in one file.
+pub(super) fn page(plan: &Plan<'_>) -> Option<TokenStream> {
+    let commands = plan.commands.iter().map(|(data, name)| (&data.definition, name));
+    let events = plan.events.iter().map(|(data, name)| (&data.definition, name));
+    let types = plan.types.iter().map(|id| (&plan.get(*id).definition, plan.name(*id)));
+    let mut domains: BTreeMap<ModuleId, [String; KINDS.len()]> = BTreeMap::new();
+    let items = [commands.collect(), events.collect(), types.collect::<Vec<_>>()];
+    for ((kind, items), (word, parent)) in items.into_iter().enumerate().zip(KINDS) {
+        for (definition, name) in items {
+            let Some(module) = definition.module else { continue };
+            let entry = &mut domains.entry(module).or_default()[kind];
+            entry.push_str(&format!("\n- {word} [`{}`]({parent}::{name})", definition.name));
+            if let Some(sentence) = first_sentence(&definition.doc.body) {
+                entry.push_str(&format!(": {sentence}"));
+            }
+        }
+    }
+    if domains.len() < 2 {
+        return None;
+    }
+    let mut text = String::from("All commands, events and types, by domain.\n");
+    for (module, entries) in &domains {
+        text.push_str(&format!("\n# {}\n{}\n", domain(plan, *module), entries.concat()));
+    }
+    let doc = docs::lines(&text);
+    Some(quote!(#[cfg(doc)] #doc pub mod index {}))
+}
+
+/// Returns the first sentence of a text in one line, if the text has any words.
+fn first_sentence(text: &str) -> Option<String> {
+    let paragraph = text.trim_start().split("\n\n").next()?;
+    let words = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+    let is_start = |rest: &str| rest.starts_with(|c: char| !c.is_lowercase());
+    let end = words.match_indices(". ").map(|(at, _)| at).find(|at| is_start(&words[at + 2..]));
+    let sentence = markup::line(&words[..end.map_or(words.len(), |at| at + 1)]);
+    (!sentence.is_empty()).then_some(sentence)
+}
+
+/// Returns the title of a domain.
+fn domain(plan: &Plan<'_>, module: ModuleId) -> String {
+    plan.schema.modules.get(module.0 as usize).map(title).unwrap_or_default()
+}
 
 /// Returns the index of the module `parent` as Markdown: a list item for each file of the schema, with a
 /// link to each of the items that it defines. Returns nothing if all of them are in one file.
@@ -31,8 +81,7 @@ pub(super) fn index<'p>(
     }
     let mut index = String::from("\n# By domain\n");
     for (module, links) in &domains {
-        let title = plan.schema.modules.get(module.0 as usize).map(title).unwrap_or_default();
-        wrap(&mut index, &title, links);
+        wrap(&mut index, &domain(plan, *module), links);
     }
     index
 }
@@ -85,8 +134,22 @@ fn is_rule(line: &str) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
-    use super::{heading, wrap};
+    use super::{first_sentence, heading, wrap};
+
+    #[test]
+    fn sentences_end_before_the_next() {
+        let first = |text| first_sentence(text).unwrap();
+        assert_eq!(first("Stops it.  Then\nmore."), "Stops it.");
+        assert_eq!(
+            first("\nAn image\nof a disk, e.g. qcow2, or 1.5 GiB. More."),
+            "An image of a disk, e.g. qcow2, or 1.5 GiB."
+        );
+        assert_eq!(first("Without an end\n\nAnother paragraph."), "Without an end");
+        assert_eq!(first("Of @device. `x` is more."), "Of `device`.");
+        assert_eq!(first_sentence(" \n"), None);
+    }
 
     #[test]
     fn headings_of_all_releases() {

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The result has a module `types`, a module `commands`, a module `events`, and the enum `AnyEvent`
-//! of all events. Everything that types have in common is in macros of `qmp_types`; a type only
+//! of all events. In documentation, it has a module `index`, too. Everything that types have in common is in macros of `qmp_types`; a type only
 //! lists its members.
 
 mod alternate;
@@ -72,11 +72,12 @@ pub(crate) fn emit(schema: &Schema, options: &Options) -> Result<TokenStream, St
     let secrets = emit_secrets(&plan);
     let read_only = emit_read_only(&plan);
     let parts = [types, commands, events, any_event, secrets, read_only];
+    let parts = parts.into_iter().chain(index::page(&plan));
     #[cfg(feature = "introspection")]
     let introspection = options.introspection.then(|| emit_introspection(&plan));
     #[cfg(not(feature = "introspection"))]
     let introspection = None;
-    Ok(parts.into_iter().chain(introspection).collect())
+    Ok(parts.chain(introspection).collect())
 }
 
 /// Emits a module of items, which are moved into it: `quote!` would copy every token.

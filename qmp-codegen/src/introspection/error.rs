@@ -47,6 +47,14 @@ impl ImportError {
 
     /// Returns the path to the error, such as `[12].members[3].type`. The path of the whole text is
     /// empty.
+    ///
+    /// ```
+    /// use qmp_codegen::introspection::{Names, import};
+    ///
+    /// let reply = r#"[{"meta-type": "command", "name": "park", "arg-type": 0, "ret-type": "0"}]"#;
+    /// let error = import(reply, &Names::none()).unwrap_err();
+    /// assert_eq!(error.path(), "[0].arg-type");
+    /// ```
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path

@@ -30,6 +30,17 @@ pub enum Naming {
 ///
 /// `holds` tells which configuration symbols are set in the server. With `&|_| true`, everything in
 /// the schema is shown except what depends on a symbol not being set.
+///
+/// ```
+/// use qmp_codegen::introspection::{Naming, export};
+/// use qmp_codegen::{Root, load};
+///
+/// let text = "{ 'command': 'park', 'data': { 'plate': 'str' } }";
+/// let loaded = load([Root::Text { name: "garage.json".into(), text: text.into() }])?;
+/// let reply = export(&loaded.schema, Naming::Masked, &|_| true);
+/// assert_eq!(reply[0]["name"], "park");
+/// # Ok::<(), qmp_codegen::LoadError>(())
+/// ```
 #[must_use]
 pub fn export(schema: &Schema, naming: Naming, holds: &dyn Fn(&str) -> bool) -> Value {
     export_where(schema, naming, &|condition| condition.holds(holds))

@@ -19,6 +19,16 @@ use crate::source::{FileId, Span};
 ///
 /// The span of a definition is the location of its entry in `text`, with file id 0.
 ///
+/// ```
+/// use qmp_codegen::introspection::{Names, import};
+///
+/// let reply = r#"[{"meta-type": "command", "name": "park", "arg-type": "0", "ret-type": "0"},
+///                 {"meta-type": "object", "name": "0", "members": []}]"#;
+/// let schema = import(reply, &Names::none())?;
+/// assert_eq!(schema.commands[0].definition.name, "park");
+/// # Ok::<(), qmp_codegen::introspection::ImportError>(())
+/// ```
+///
 /// # Errors
 ///
 /// Returns an error with the path in the JSON if the text is not valid JSON or not introspection.

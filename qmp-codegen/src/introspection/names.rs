@@ -47,12 +47,31 @@ impl std::error::Error for NamesError {}
 
 impl Names {
     /// Returns an empty table, so that all names are derived from paths.
+    ///
+    /// ```
+    /// use qmp_codegen::introspection::Names;
+    ///
+    /// assert_eq!(Names::none().to_json(), serde_json::json!({}));
+    /// ```
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
     /// Returns the names in a schema.
+    ///
+    /// ```
+    /// use qmp_codegen::introspection::{Names, Naming, export, import};
+    /// use qmp_codegen::{Root, load};
+    ///
+    /// let text = "{ 'struct': 'Car', 'data': { 'plate': 'str' } } { 'command': 'last', 'returns': 'Car' }";
+    /// let schema = load([Root::Text { name: "garage.json".into(), text: text.into() }])?.schema;
+    /// // QEMU's reply has numbers in place of names, which the schema knows.
+    /// let reply = export(&schema, Naming::Masked, &|_| true).to_string();
+    /// let imported = import(&reply, &Names::from_schema(&schema))?;
+    /// assert!(imported.types.iter().any(|ty| ty.definition.name == "Car"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn from_schema(schema: &Schema) -> Self {
         let mut names = Self::default();
@@ -72,6 +91,14 @@ impl Names {
     }
 
     /// Reads a table from JSON.
+    ///
+    /// ```
+    /// use qmp_codegen::introspection::Names;
+    ///
+    /// let names = Names::from_json(r#"{"last": {"return": "Car"}}"#)?;
+    /// assert_eq!(names.to_json()["last"]["return"], "Car");
+    /// # Ok::<(), qmp_codegen::introspection::NamesError>(())
+    /// ```
     ///
     /// # Errors
     ///

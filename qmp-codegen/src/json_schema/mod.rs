@@ -47,6 +47,17 @@ pub enum Role {
 /// It has everything that is in the schema, with its condition, since a client cannot know how its
 /// server was built. For a certain server, resolve the conditions beforehand:
 /// `export(&schema.resolved(&|symbol| symbol == "CONFIG_LINUX"), role)`.
+///
+/// ```
+/// use qmp_codegen::json_schema::{Role, export};
+/// use qmp_codegen::{Root, load};
+///
+/// let text = "{ 'command': 'park', 'data': { 'plate': 'str' } }";
+/// let loaded = load([Root::Text { name: "garage.json".into(), text: text.into() }])?;
+/// let schema = export(&loaded.schema, Role::Server);
+/// assert!(schema.to_string().contains("\"plate\""));
+/// # Ok::<(), qmp_codegen::LoadError>(())
+/// ```
 #[must_use]
 pub fn export(schema: &Schema, role: Role) -> Value {
     let mut export = Export {

@@ -20,6 +20,15 @@ use order::Item;
 ///
 /// The text describes the same schema, with its documentation, and with pragmas for all names that
 /// need an exception. Only the division into files is lost.
+///
+/// ```
+/// use qmp_codegen::{Root, load, text};
+///
+/// let schema = "{ 'command': 'park', 'data': {'plate': 'str'} }";
+/// let loaded = load([Root::Text { name: "garage.json".into(), text: schema.into() }])?;
+/// assert!(text::write(&loaded.schema).contains("{ 'command': 'park',\n"));
+/// # Ok::<(), qmp_codegen::LoadError>(())
+/// ```
 #[must_use]
 pub fn write(schema: &Schema) -> String {
     let mut text = String::from("# -*- Mode: Python -*-\n# vim: filetype=python\n");

@@ -11,40 +11,20 @@ use serde::de::DeserializeOwned;
 use super::{Connection, Phase, SHORT};
 use crate::id::CallId;
 use crate::input::Input;
-use crate::line::{RETURN, read_end};
-
-/// A success response that has been decoded, and is still in the input.
-#[doc(hidden)]
-#[derive(Debug)]
-pub struct EarlyReply<T> {
-    id: CallId,
-    value: T,
-}
-
-impl<T> EarlyReply<T> {
-    /// Returns the call that it answers.
-    pub fn id(&self) -> CallId {
-        self.id
-    }
-
-    /// Returns the value.
-    pub fn into_value(self) -> T {
-        self.value
-    }
-}
+use crate::line::{RETURN, value_before_id};
 
 impl Input {
-    /// Decodes a success response that is all that has arrived: a short line, as QEMU writes it, with
-    /// a value that `T` accepts. Nothing is taken.
+    /// Decodes the value of a success response to `id` that is all that has arrived: a short line, as
+    /// QEMU writes it, with a value that `T` accepts. A line that ends as the response to another call is
+    /// not looked at, and nothing is taken.
     #[doc(hidden)]
     #[must_use]
-    pub fn decode_early<T: DeserializeOwned>(&self) -> Option<EarlyReply<T>> {
+    pub fn decode_early<T: DeserializeOwned>(&self, id: CallId) -> Option<T> {
         let bytes = self.short_lines(SHORT)?;
-        let rest = bytes.strip_prefix(RETURN)?;
-        let text = std::str::from_utf8(rest).ok()?;
+        let value = value_before_id(bytes.strip_prefix(RETURN)?, id)?;
+        let text = std::str::from_utf8(value).ok()?;
         let (value, length) = qmp_types::decode_beginning(text)?;
-        let id = read_end(rest, length)?;
-        Some(EarlyReply { id, value })
+        (length == text.len()).then_some(value)
     }
 }
 

@@ -25,19 +25,16 @@ const LONGEST_NAME: usize = 1024;
 
 impl Connection {
     /// Takes a message that the fast path has read.
+    #[inline]
     pub(super) fn take_line<'i>(&mut self, line: Line, input: &'i Input) -> Incoming<'i> {
         let bytes = input.bytes(line.place.clone());
-        let Ok(text) = std::str::from_utf8(bytes) else {
-            // The general parser says where.
-            return self.take_message(bytes, 0);
-        };
-        let start = line.place.start;
-        let part = |place: Range<usize>| text.get(place.start - start..place.end - start);
-        let value = |place| part(place).and_then(raw_value::from_checked);
+        // Outside the values and names, the fast path has compared every byte with ASCII.
+        let text = |place: Range<usize>| std::str::from_utf8(input.bytes(place)).ok();
+        let value = |place| text(place).and_then(raw_value::from_checked);
         match line.message {
             Message::Event { name, data, timestamp } => {
                 let data = data.map(value);
-                if let (Some(name), None | Some(Some(_))) = (part(name), data) {
+                if let (Some(name), None | Some(Some(_))) = (text(name), data) {
                     self.exchange.recorder.record(Direction::Received, bytes);
                     let (name, data) = (Cow::Borrowed(name), data.flatten().filter(is_some));
                     return Incoming::Event { name, data, timestamp };
@@ -50,6 +47,7 @@ impl Connection {
                 }
             }
         }
+        // The general parser says what is wrong.
         self.take_message(bytes, 0)
     }
 
@@ -99,6 +97,7 @@ impl Connection {
         Incoming::Greeting
     }
 
+    #[inline]
     fn take_return<'i>(&mut self, id: ReplyId, value: &'i RawValue, depth: usize) -> Incoming<'i> {
         match self.phase {
             Phase::Syncing => return self.take_sync(Ok(value)),
@@ -169,6 +168,7 @@ impl Connection {
     }
 
     /// Reports the result of the call that is answered, if it is still wanted.
+    #[inline]
     fn complete<'i>(
         &mut self,
         id: Option<CallId>,
@@ -242,7 +242,9 @@ impl Connection {
     fn take_garbage<'i>(&mut self, garbage: Garbage, id: Option<CallId>) -> Incoming<'i> {
         self.dropped.garbage += 1;
         if matches!(self.phase, Phase::Connected) {
-            self.finish(End::Protocol(not_qmp(garbage.clone())), None);
+            // What came first says more.
+            let first = self.rest.take().unwrap_or_else(|| garbage.clone());
+            self.finish(End::Protocol(not_qmp(first)), None);
         } else if matches!(self.phase, Phase::Syncing) && !self.has_synced && is_terminal(&garbage)
         {
             let error = ProtocolError::NotAgent(garbage.clone());

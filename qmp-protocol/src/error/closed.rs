@@ -27,6 +27,16 @@ pub struct Closed {
 
 impl Closed {
     /// Creates the error of a command that has not been sent, or of the connection as a whole.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use qmp_protocol::{Closed, End};
+    ///
+    /// let closed = Closed::new(Some("stop".into()), &Arc::new(End::Eof));
+    /// assert_eq!(closed.to_string(), "the connection ended before the reply to `stop`");
+    /// assert!(closed.not_executed && closed.by_peer());
+    /// ```
     #[must_use]
     pub fn new(command: Option<Cow<'static, str>>, reason: &Arc<End>) -> Self {
         let not_executed = command.is_some();

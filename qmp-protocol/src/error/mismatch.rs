@@ -30,12 +30,34 @@ pub struct Mismatch {
 
 impl Mismatch {
     /// Creates the error of a reply.
+    ///
+    /// ```
+    /// use qmp_protocol::Mismatch;
+    ///
+    /// let error = qmp_types::decode::<u32>(r#""many""#).expect_err("text is not a number");
+    /// let mismatch = Mismatch::reply("query-cpus-fast".into(), error);
+    /// assert_eq!(
+    ///     mismatch.to_string(),
+    ///     "the reply to `query-cpus-fast` does not match the schema"
+    /// );
+    /// ```
     #[must_use]
     pub fn reply(command: Cow<'static, str>, error: DecodeError) -> Self {
         Self { subject: Subject::Reply(command), error }
     }
 
     /// Creates the error of an event.
+    ///
+    /// ```
+    /// use qmp_protocol::Mismatch;
+    ///
+    /// let error = qmp_types::decode::<u32>(r#""many""#).expect_err("text is not a number");
+    /// let mismatch = Mismatch::event("RTC_CHANGE", error);
+    /// assert_eq!(
+    ///     mismatch.to_string(),
+    ///     "the data of event `RTC_CHANGE` does not match the schema"
+    /// );
+    /// ```
     #[must_use]
     pub fn event(name: &str, error: DecodeError) -> Self {
         Self { subject: Subject::Event(name.into()), error }

@@ -38,6 +38,9 @@ pub enum Misuse {
         /// The character.
         character: char,
     },
+    /// Code that decodes a reply or an event waits for something on the same connection. The thread that
+    /// decodes is the one that reads.
+    Nested,
     /// The connection leads to a QEMU that cannot open another monitor, which needs 11.1, and not
     /// through a proxy that could.
     OneMonitor,
@@ -45,6 +48,13 @@ pub enum Misuse {
 
 impl Misuse {
     /// Returns the command that could not be sent.
+    ///
+    /// ```
+    /// use qmp_protocol::Misuse;
+    ///
+    /// let misuse = Misuse::OobNotEnabled { command: "migrate-pause".into() };
+    /// assert_eq!(misuse.command(), Some("migrate-pause"));
+    /// ```
     #[must_use]
     pub fn command(&self) -> Option<&str> {
         match self {
@@ -52,7 +62,7 @@ impl Misuse {
             | Self::OobNotEnabled { command }
             | Self::NoDescriptors { command }
             | Self::TooManyDescriptors { command } => Some(command),
-            Self::NoSuchKey { .. } | Self::OneMonitor => None,
+            Self::NoSuchKey { .. } | Self::Nested | Self::OneMonitor => None,
         }
     }
 }
@@ -77,6 +87,10 @@ impl fmt::Display for Misuse {
             Self::NoSuchKey { character } => {
                 write!(f, "cannot type {character:?}: the keyboard has no key for it")
             }
+            Self::Nested => f.write_str(
+                "cannot wait on a connection while a reply or an event of it is being decoded; wait \
+                 after the value has been returned",
+            ),
             Self::OneMonitor => f.write_str(
                 "cannot open another monitor: this QEMU has no `monitor-qmp`, and the connection does \
                  not lead through a proxy; launch it with `Launch::shared`, or connect with \

@@ -1,4 +1,4 @@
-//! Errors, by whose fault they are; a file a noun.
+//! Errors: a file for each kind, by whose fault they are.
 
 mod closed;
 mod end;

@@ -70,6 +70,15 @@ pub enum ProtocolError {
 
 impl ProtocolError {
     /// Returns the command whose reply is affected; `None` if the whole connection is.
+    ///
+    /// ```
+    /// use qmp_protocol::ProtocolError;
+    ///
+    /// let error = ProtocolError::TooDeep { command: "qom-get".into(), depth: 2000, limit: 1024 };
+    /// assert_eq!(error.command(), Some("qom-get"));
+    /// // This one concerns the whole connection.
+    /// assert_eq!(ProtocolError::TooLarge { limit: 48 << 20 }.command(), None);
+    /// ```
     #[must_use]
     pub fn command(&self) -> Option<&str> {
         match self {

@@ -24,6 +24,18 @@ pub struct ServerError {
 
 impl ServerError {
     /// Creates the error of a command.
+    ///
+    /// ```
+    /// use qmp_protocol::ServerError;
+    /// use qmp_types::{ErrorClass, QmpError};
+    ///
+    /// let error = QmpError::new(ErrorClass::GenericError, "Bus 'pcie.0' does not support hotplugging");
+    /// let error = ServerError::new("device_add".into(), error);
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "device_add failed: Bus 'pcie.0' does not support hotplugging"
+    /// );
+    /// ```
     #[must_use]
     pub fn new(command: Cow<'static, str>, error: QmpError) -> Self {
         Self { command, error }

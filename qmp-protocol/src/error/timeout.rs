@@ -50,6 +50,15 @@ pub struct Timeout {
 
 impl Timeout {
     /// Creates a timeout without a known cause. If it is that of a command, that counts as sent.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_protocol::{Timeout, WaitedFor};
+    ///
+    /// let timeout = Timeout::new(WaitedFor::Reply("query-block".into()), Duration::from_secs(2));
+    /// assert_eq!(timeout.to_string(), "timed out after 2 s waiting for the reply to `query-block`");
+    /// ```
     #[must_use]
     pub fn new(waited_for: WaitedFor, within: Duration) -> Self {
         let sent =
@@ -58,12 +67,34 @@ impl Timeout {
     }
 
     /// Adds the likely cause.
+    ///
+    /// ```
+    /// use std::error::Error;
+    /// use std::time::Duration;
+    ///
+    /// use qmp_protocol::{Timeout, WaitedFor};
+    ///
+    /// let timeout = Timeout::new(WaitedFor::Greeting, Duration::from_secs(2))
+    ///     .because(Some("the last attempt was refused"));
+    /// let cause = timeout.source().map(ToString::to_string);
+    /// assert_eq!(cause.as_deref(), Some("the last attempt was refused"));
+    /// ```
     #[must_use]
     pub fn because(self, cause: Option<impl Into<Box<dyn StdError + Send + Sync>>>) -> Self {
         Self { cause: cause.map(Into::into), ..self }
     }
 
     /// Returns the command that was not answered, or whose event did not arrive.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_protocol::{Timeout, WaitedFor};
+    ///
+    /// let timeout = |waited_for| Timeout::new(waited_for, Duration::from_secs(2));
+    /// assert_eq!(timeout(WaitedFor::Reply("quit".into())).command(), Some("quit"));
+    /// assert_eq!(timeout(WaitedFor::Greeting).command(), None);
+    /// ```
     #[must_use]
     pub fn command(&self) -> Option<&str> {
         match &self.waited_for {

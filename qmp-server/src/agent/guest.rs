@@ -81,17 +81,35 @@ impl Guest {
     }
 
     /// Returns the contents of a file, if it exists.
+    ///
+    /// ```
+    /// # fn example(guest: &mut qmp_server::agent::Guest) {
+    /// assert_eq!(guest.file("/etc/hostname"), Some(&b"web1\n"[..]));
+    /// # }
+    /// ```
     #[must_use]
     pub fn file(&self, path: &str) -> Option<&[u8]> {
         self.files.get(path).map(Vec::as_slice)
     }
 
     /// Creates a file, or replaces its contents.
+    ///
+    /// ```
+    /// # fn example(guest: &mut qmp_server::agent::Guest) {
+    /// guest.set_file("/etc/motd", "hello\n");
+    /// # }
+    /// ```
     pub fn set_file(&mut self, path: impl Into<String>, contents: impl Into<Vec<u8>>) {
         self.files.insert(path.into(), contents.into());
     }
 
     /// Returns whether the file systems are frozen.
+    ///
+    /// ```
+    /// # fn example(guest: &mut qmp_server::agent::Guest) {
+    /// assert!(!guest.is_frozen());
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_frozen(&self) -> bool {
         self.frozen
@@ -99,18 +117,36 @@ impl Guest {
 
     /// Returns the mode of `guest-shutdown`, if the guest has been shut down: `halt`, `powerdown` or
     /// `reboot`.
+    ///
+    /// ```
+    /// # fn example(guest: &mut qmp_server::agent::Guest) {
+    /// assert_eq!(guest.shutdown_mode(), Some("powerdown"));
+    /// # }
+    /// ```
     #[must_use]
     pub fn shutdown_mode(&self) -> Option<&str> {
         self.shutdown_mode.as_deref()
     }
 
     /// Returns the commands that have suspended the guest, such as `guest-suspend-ram`, in order.
+    ///
+    /// ```
+    /// # fn example(guest: &mut qmp_server::agent::Guest) {
+    /// assert_eq!(guest.suspensions(), ["suspend-ram"]);
+    /// # }
+    /// ```
     #[must_use]
     pub fn suspensions(&self) -> &[String] {
         &self.suspensions
     }
 
     /// Returns the guest's time in nanoseconds since 1970.
+    ///
+    /// ```
+    /// # fn example(guest: &mut qmp_server::agent::Guest) {
+    /// println!("{} ns", guest.time());
+    /// # }
+    /// ```
     #[must_use]
     pub fn time(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -118,6 +154,12 @@ impl Guest {
     }
 
     /// Starts the guest again after a shutdown. Clients can connect again.
+    ///
+    /// ```
+    /// # fn example(guest: &mut qmp_server::agent::Guest) {
+    /// guest.boot();
+    /// # }
+    /// ```
     pub fn boot(&mut self) {
         self.shutdown_mode = None;
         self.frozen = false;

@@ -86,6 +86,12 @@ impl Default for AgentSimulator {
 
 impl AgentSimulator {
     /// Creates an agent of a small Linux guest.
+    ///
+    /// ```
+    /// use qmp_server::agent::AgentSimulator;
+    ///
+    /// let agent = AgentSimulator::new();
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
@@ -117,6 +123,13 @@ impl AgentSimulator {
     }
 
     /// Connects a client within this process, and returns the client's end of the connection.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// let stream = qmp_server::agent::AgentSimulator::new().connect()?;
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if a pair of sockets cannot be created or a thread cannot be spawned.
@@ -188,12 +201,26 @@ pub struct AgentSimulatorBuilder {
 
 impl AgentSimulatorBuilder {
     /// Adds a file with its contents.
+    ///
+    /// ```
+    /// use qmp_server::agent::AgentSimulator;
+    ///
+    /// let agent = AgentSimulator::builder().file("/etc/hostname", "web1\n").build();
+    /// ```
     pub fn file(mut self, path: impl Into<String>, contents: impl Into<Vec<u8>>) -> Self {
         self.guest.set_file(path, contents);
         self
     }
 
     /// Adds a program, by the path with which `guest-exec` runs it. Others cannot be executed.
+    ///
+    /// ```
+    /// use qmp_server::agent::{AgentSimulator, Program};
+    ///
+    /// let agent = AgentSimulator::builder()
+    ///     .program("/bin/uname", Program::runs().stdout("Linux\n"))
+    ///     .build();
+    /// ```
     pub fn program(mut self, path: impl Into<String>, program: Program) -> Self {
         self.guest.programs.insert(path.into(), program);
         self
@@ -212,18 +239,36 @@ impl AgentSimulatorBuilder {
     }
 
     /// Sets the reply to `guest-get-host-name`.
+    ///
+    /// ```
+    /// use qmp_server::agent::AgentSimulator;
+    ///
+    /// let agent = AgentSimulator::builder().host_name("web1").build();
+    /// ```
     pub fn host_name(mut self, name: impl Into<String>) -> Self {
         self.guest.host_name = name.into();
         self
     }
 
     /// Sets the number of file systems that can be frozen (default: 1).
+    ///
+    /// ```
+    /// use qmp_server::agent::AgentSimulator;
+    ///
+    /// let agent = AgentSimulator::builder().file_systems(3).build();
+    /// ```
     pub fn file_systems(mut self, count: u32) -> Self {
         self.guest.file_systems = count;
         self
     }
 
     /// Sets the version that `guest-info` reports (default: `11.1.0`).
+    ///
+    /// ```
+    /// use qmp_server::agent::AgentSimulator;
+    ///
+    /// let agent = AgentSimulator::builder().version("10.0.0").build();
+    /// ```
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = version.into();
         self
@@ -241,6 +286,12 @@ impl AgentSimulatorBuilder {
     }
 
     /// Removes a command, as an old agent or the agent's configuration would.
+    ///
+    /// ```
+    /// use qmp_server::agent::AgentSimulator;
+    ///
+    /// let agent = AgentSimulator::builder().without("guest-exec").build();
+    /// ```
     pub fn without(mut self, command: &str) -> Self {
         self.router = self.router.without(command);
         self
@@ -248,6 +299,12 @@ impl AgentSimulatorBuilder {
 
     /// Behaves like the agent of QEMU 0.15: without `guest-sync-delimited` and `guest-exec`, with a
     /// `guest-info` that lists no commands, and with errors that have a member `data`.
+    ///
+    /// ```
+    /// use qmp_server::agent::AgentSimulator;
+    ///
+    /// let agent = AgentSimulator::builder().first_release().build();
+    /// ```
     pub fn first_release(mut self) -> Self {
         let names: BTreeSet<&str> = self.router.commands().collect();
         for name in names {
@@ -260,6 +317,12 @@ impl AgentSimulatorBuilder {
     }
 
     /// Starts the agent.
+    ///
+    /// ```
+    /// use qmp_server::agent::AgentSimulator;
+    ///
+    /// let agent = AgentSimulator::builder().host_name("web1").build();
+    /// ```
     ///
     /// # Panics
     /// Panics if the vocabulary of the guest agent cannot be read, which is a defect of this crate.

@@ -8,7 +8,6 @@ use qmp_types::{ErrorClass, QmpError};
 use serde_json::json;
 
 use super::guest::Guest;
-use crate::budget::Budget;
 use crate::dispatch::Action;
 use crate::handler::Handler;
 use crate::json::{JsonLimits, Parser, depth, dismantle, to_json};
@@ -49,6 +48,7 @@ pub(super) struct AgentPeer {
 }
 
 impl AgentPeer {
+    /// Creates a connection, which shares its memory budget with all others.
     pub(super) fn new(server: Server<Guest>, settings: Arc<Settings>) -> Self {
         let limits = Limits::default();
         let json = JsonLimits {
@@ -56,7 +56,7 @@ impl AgentPeer {
             tokens: limits.message_tokens,
             depth: limits.message_depth,
         };
-        let parser = Parser::new(json, &Budget::new(limits.total_input_bytes));
+        let parser = Parser::new(json, &server.shared().hub().budgets().input);
         Self { server, settings, limits, parser, input: Vec::new(), closed: false }
     }
 
@@ -185,5 +185,30 @@ impl Peer for AgentPeer {
 
     fn is_closed(&self) -> bool {
         self.closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::AgentSimulator;
+
+    /// Each client used to have a budget of its own, so that clients together had none.
+    #[test]
+    fn unfinished_messages_of_all_clients_share_a_budget() {
+        let agent = AgentSimulator::new();
+        let peer = || AgentPeer::new(agent.server.clone(), Arc::clone(&agent.settings));
+        let mut clients = [peer(), peer()];
+        let answers = clients.each_mut().map(|client| {
+            client.receive(b"{\"execute\": \"");
+            let feed = |_| {
+                client.receive(&vec![b'x'; 1 << 20]);
+                client.advance()
+            };
+            (0..60).filter_map(feed).next()
+        });
+        assert!(answers[0].is_none(), "one fits");
+        let answer = String::from_utf8_lossy(answers[1].as_deref().unwrap_or_default());
+        assert!(answer.contains("limit on the memory for unfinished messages"), "{answer}");
     }
 }

@@ -36,22 +36,46 @@ impl Program {
     }
 
     /// Creates a program that is ended by a signal.
+    ///
+    /// ```
+    /// use qmp_server::agent::Program;
+    ///
+    /// let program = Program::killed_by(9);
+    /// ```
     pub fn killed_by(signal: i64) -> Self {
         Self { signal: Some(signal), polls: Some(0), ..Self::default() }
     }
 
     /// Creates a program that never exits.
+    ///
+    /// ```
+    /// use qmp_server::agent::Program;
+    ///
+    /// let program = Program::runs();
+    /// ```
     pub fn runs() -> Self {
         Self::default()
     }
 
     /// Sets the bytes that the program writes to its standard output.
+    ///
+    /// ```
+    /// use qmp_server::agent::Program;
+    ///
+    /// let program = Program::runs().stdout("Linux\n");
+    /// ```
     pub fn stdout(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdout = bytes.into();
         self
     }
 
     /// Sets the bytes that the program writes to its standard error.
+    ///
+    /// ```
+    /// use qmp_server::agent::Program;
+    ///
+    /// let program = Program::runs().stderr("no such file\n");
+    /// ```
     pub fn stderr(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stderr = bytes.into();
         self
@@ -59,6 +83,12 @@ impl Program {
 
     /// Makes this number of `guest-exec-status` report that the program is still running (default:
     /// 0).
+    ///
+    /// ```
+    /// use qmp_server::agent::Program;
+    ///
+    /// let program = Program::runs().after_polls(3);
+    /// ```
     pub fn after_polls(mut self, polls: u32) -> Self {
         self.polls = Some(polls);
         self

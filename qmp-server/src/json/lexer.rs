@@ -122,8 +122,12 @@ impl Lexer {
         let Position { line, column } = self.current;
         self.current = match bytes.iter().rposition(|byte| *byte == b'\n') {
             Some(last) => {
-                let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
-                Position { line: line + lines, column: bytes.len() - last - 1 }
+                // Most commands have only the last one.
+                let others = match bytes[..last].contains(&b'\n') {
+                    true => bytes[..last].iter().filter(|byte| **byte == b'\n').count(),
+                    false => 0,
+                };
+                Position { line: line + others + 1, column: bytes.len() - last - 1 }
             }
             None => Position { line, column: column + bytes.len() },
         };

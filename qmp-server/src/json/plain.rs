@@ -29,7 +29,12 @@ pub(crate) struct Plain {
 /// that it uses, and its length. If `keeps_text` is set, keeps the arguments as text, too.
 pub(super) fn read(bytes: &[u8], keeps_text: bool) -> Option<(Plain, usize, usize)> {
     let bytes = &bytes[..bytes.len().min(MAX_LENGTH)];
-    let mut reader = Reader { bytes, at: 0, cost: 0 };
+    // Checked once rather than for each string. A command ends before what is not UTF-8, or is not plain.
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).ok()?,
+    };
+    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, cost: 0 };
     let (mut name, mut id, mut arguments) = (None, None, None);
     reader.object(|reader, member| {
         let is_new = match member {
@@ -40,11 +45,11 @@ pub(super) fn read(bytes: &[u8], keeps_text: bool) -> Option<(Plain, usize, usiz
         };
         is_new.then_some(())
     })?;
-    let (arguments, text) = arguments.unwrap_or_default();
+    let (arguments, arguments_text) = arguments.unwrap_or_default();
     let plain = Plain {
         name: name?.to_owned(),
         arguments,
-        arguments_text: text.filter(|_| keeps_text).map(Into::into),
+        arguments_text: arguments_text.filter(|_| keeps_text).map(Into::into),
         id: id.map(Into::into),
     };
     // The end of the line, too, which would be a read of its own.
@@ -55,6 +60,7 @@ pub(super) fn read(bytes: &[u8], keeps_text: bool) -> Option<(Plain, usize, usiz
 }
 
 struct Reader<'b> {
+    text: &'b str,
     bytes: &'b [u8],
     at: usize,
     /// The memory in bytes, without that for texts.
@@ -102,10 +108,10 @@ impl<'b> Reader<'b> {
         let start = self.at;
         let is_plain = |byte: &u8| matches!(byte, 0x20..=0x7E) && !matches!(byte, b'"' | b'\\');
         self.at += self.bytes[start..].iter().take_while(|byte| is_plain(byte)).count();
-        let text = &self.bytes[start..self.at];
+        let end = self.at;
         self.take_at_once(b'"')?;
         self.cost += OTHER_COST;
-        std::str::from_utf8(text).ok()
+        self.text.get(start..end)
     }
 
     fn take_at_once(&mut self, token: u8) -> Option<()> {
@@ -119,14 +125,14 @@ impl<'b> Reader<'b> {
         let first = self.next()?;
         let digits = self.bytes[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.at += digits;
-        let text = &self.bytes[start..self.at];
+        let text = self.text.get(start..self.at)?;
         let is_canonical = digits == 1 || first != b'0';
         let has_end = matches!(self.next()?, b',' | b'}' | b' ' | b'\r' | b'\n');
-        if digits > MAX_DIGITS || !is_canonical || text == b"-0" || !has_end {
+        if digits > MAX_DIGITS || !is_canonical || text == "-0" || !has_end {
             return None;
         }
         self.cost += OTHER_COST;
-        std::str::from_utf8(text).ok()?.parse().ok()
+        text.parse().ok()
     }
 
     /// Reads an identifier, and returns it as it is written.
@@ -137,7 +143,7 @@ impl<'b> Reader<'b> {
             b'"' => drop(self.text()?),
             _ => drop(self.integer()?),
         }
-        std::str::from_utf8(&self.bytes[start..self.at]).ok()
+        self.text.get(start..self.at)
     }
 
     fn arguments(&mut self) -> Option<(Map<String, Value>, Option<&'b str>)> {
@@ -148,7 +154,7 @@ impl<'b> Reader<'b> {
             let value = reader.value()?;
             arguments.insert(name.to_owned(), value).is_none().then_some(())
         })?;
-        Some((arguments, std::str::from_utf8(&self.bytes[start..self.at]).ok()))
+        Some((arguments, self.text.get(start..self.at)))
     }
 
     fn value(&mut self) -> Option<Value> {

@@ -92,7 +92,7 @@ impl Formatter for QemuFormatter {
     ) -> io::Result<()> {
         let mut rest = fragment;
         // Most fragments need no escapes.
-        if fragment.is_ascii() && !fragment.as_bytes().contains(&0x7F) {
+        if fragment.bytes().all(|byte| byte < 0x7F) {
             return out.write_all(fragment.as_bytes());
         }
         while let Some(at) = rest.find(|found: char| !found.is_ascii() || found == '\x7F') {

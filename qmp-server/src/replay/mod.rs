@@ -82,6 +82,19 @@ impl Replay {
     }
 
     /// Sets which requests are answered (default: [`Order::ByRequest`]).
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use qmp_server::replay::{Order, Recording, Replay};
+    ///
+    /// let recording = Recording::parse(r#"
+    /// {"direction": "sent", "message": {"execute": "query-name", "id": 7}}
+    /// {"direction": "received", "message": {"return": {"name": "vm"}, "id": 7}}
+    /// "#)?;
+    /// let replay = Replay::of(recording).order(Order::ByRequest).start();
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn order(mut self, order: Order) -> Self {
         self.order = order;
         self
@@ -95,6 +108,19 @@ impl Replay {
     }
 
     /// Starts the replay.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use qmp_server::replay::{Recording, Replay};
+    ///
+    /// let recording = Recording::parse(r#"
+    /// {"direction": "sent", "message": {"execute": "query-name", "id": 7}}
+    /// {"direction": "received", "message": {"return": {"name": "vm"}, "id": 7}}
+    /// "#)?;
+    /// let replay = Replay::of(recording).start();
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn start(self) -> ReplayServer {
         let store = Store::new(Arc::clone(&self.recording), self.order, self.schema);
         ReplayServer {
@@ -128,6 +154,19 @@ impl fmt::Debug for ReplayServer {
 impl ReplayServer {
     /// Connects a client within this process, and returns the client's end of the connection.
     ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use qmp_server::replay::{Recording, Replay};
+    ///
+    /// let recording = Recording::parse(r#"
+    /// {"direction": "sent", "message": {"execute": "query-name", "id": 7}}
+    /// {"direction": "received", "message": {"return": {"name": "vm"}, "id": 7}}
+    /// "#)?;
+    /// let stream = Replay::of(recording).start().connect()?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if a pair of sockets cannot be created or a thread cannot be spawned.
     #[cfg(unix)]
@@ -138,6 +177,20 @@ impl ReplayServer {
     }
 
     /// Serves all clients that connect to a Unix listener, each on a thread, until the listener fails.
+    ///
+    /// ```no_run
+    /// # #[cfg(unix)] {
+    /// use qmp_server::replay::{Recording, Replay};
+    ///
+    /// let recording = Recording::parse(r#"
+    /// {"direction": "sent", "message": {"execute": "query-name", "id": 7}}
+    /// {"direction": "received", "message": {"return": {"name": "vm"}, "id": 7}}
+    /// "#)?;
+    /// let file = qmp_server::SocketFile::bind("/run/vm.sock", 0o600)?;
+    /// Replay::of(recording).start().serve_unix(file.listener())?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// Returns the listener's error.
@@ -150,6 +203,20 @@ impl ReplayServer {
 
     /// Serves the next client that connects to a Unix listener, on a thread.
     ///
+    /// ```no_run
+    /// # #[cfg(unix)] {
+    /// use qmp_server::replay::{Recording, Replay};
+    ///
+    /// let recording = Recording::parse(r#"
+    /// {"direction": "sent", "message": {"execute": "query-name", "id": 7}}
+    /// {"direction": "received", "message": {"return": {"name": "vm"}, "id": 7}}
+    /// "#)?;
+    /// let file = qmp_server::SocketFile::bind("/run/vm.sock", 0o600)?;
+    /// Replay::of(recording).start().accept_unix(file.listener())?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns the listener's error, or that of spawning the thread.
     #[cfg(unix)]
@@ -159,6 +226,20 @@ impl ReplayServer {
 
     /// Serves the next client that connects to a TCP listener, on a thread.
     ///
+    /// ```no_run
+    /// # #[cfg(unix)] {
+    /// use qmp_server::replay::{Recording, Replay};
+    ///
+    /// let recording = Recording::parse(r#"
+    /// {"direction": "sent", "message": {"execute": "query-name", "id": 7}}
+    /// {"direction": "received", "message": {"return": {"name": "vm"}, "id": 7}}
+    /// "#)?;
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:4444")?;
+    /// Replay::of(recording).start().accept_tcp(&listener)?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns the listener's error, or that of spawning the thread.
     pub fn accept_tcp(&self, listener: &TcpListener) -> io::Result<()> {
@@ -166,6 +247,20 @@ impl ReplayServer {
     }
 
     /// Serves all clients that connect to a TCP listener, each on a thread, until the listener fails.
+    ///
+    /// ```no_run
+    /// # #[cfg(unix)] {
+    /// use qmp_server::replay::{Recording, Replay};
+    ///
+    /// let recording = Recording::parse(r#"
+    /// {"direction": "sent", "message": {"execute": "query-name", "id": 7}}
+    /// {"direction": "received", "message": {"return": {"name": "vm"}, "id": 7}}
+    /// "#)?;
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:4444")?;
+    /// Replay::of(recording).start().serve_tcp(&listener)?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// Returns the listener's error.
@@ -176,6 +271,21 @@ impl ReplayServer {
     }
 
     /// Closes all connections, after the requests that have arrived are answered.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use qmp_server::replay::{Recording, Replay};
+    ///
+    /// let recording = Recording::parse(r#"
+    /// {"direction": "sent", "message": {"execute": "query-name", "id": 7}}
+    /// {"direction": "received", "message": {"return": {"name": "vm"}, "id": 7}}
+    /// "#)?;
+    /// let replay = Replay::of(recording).start();
+    /// // No client asked for anything.
+    /// println!("{:?}", replay.finish());
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// Returns the requests that do not fit the recording, and in [strict](Order::Strict) order also

@@ -54,6 +54,12 @@ pub(super) struct Event {
 impl Recording {
     /// Reads a recording from a file of up to 256 MiB.
     ///
+    /// ```no_run
+    /// let recording = qmp_server::replay::Recording::open("tests/data/session.qmp")?;
+    /// println!("{} requests", recording.request_count());
+    /// # Ok::<(), qmp_server::replay::RecordingError>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if the file cannot be read, or a line does not have the format.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, RecordingError> {
@@ -95,6 +101,19 @@ impl Recording {
 
     /// Reads a recording from text.
     ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use qmp_server::replay::{Recording};
+    ///
+    /// let recording = Recording::parse(r#"
+    /// {"direction": "sent", "message": {"execute": "query-name", "id": 7}}
+    /// {"direction": "received", "message": {"return": {"name": "vm"}, "id": 7}}
+    /// "#)?;
+    /// assert_eq!(recording.request_count(), 1);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if a line does not have the format.
     pub fn parse(text: &str) -> Result<Self, RecordingError> {
@@ -102,12 +121,38 @@ impl Recording {
     }
 
     /// Returns the greeting, or a default one if none was recorded.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use qmp_server::replay::{Recording};
+    ///
+    /// let recording = Recording::parse(r#"
+    /// {"direction": "sent", "message": {"execute": "query-name", "id": 7}}
+    /// {"direction": "received", "message": {"return": {"name": "vm"}, "id": 7}}
+    /// "#)?;
+    /// println!("recorded with QEMU {}", recording.greeting().version.qemu.major);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn greeting(&self) -> &Greeting {
         &self.greeting
     }
 
     /// Returns the number of recorded requests, without capabilities negotiation.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use qmp_server::replay::{Recording};
+    ///
+    /// let recording = Recording::parse(r#"
+    /// {"direction": "sent", "message": {"execute": "query-name", "id": 7}}
+    /// {"direction": "received", "message": {"return": {"name": "vm"}, "id": 7}}
+    /// "#)?;
+    /// assert_eq!(recording.request_count(), 1);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn request_count(&self) -> usize {
         self.exchanges.len()

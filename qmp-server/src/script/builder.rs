@@ -33,38 +33,92 @@ impl Default for Script {
 
 impl Script {
     /// Creates a script that begins with a greeting and capabilities negotiation.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    /// use serde_json::json;
+    ///
+    /// let script = Script::new().expect_raw("query-name").returns_raw(json!({"name": "vm"}));
+    /// ```
     pub fn new() -> Self {
         Self::bare().greet().negotiate()
     }
 
     /// Creates a script without steps, for a server that sends no greeting or a guest agent.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    ///
+    /// // A server that is not a QMP monitor.
+    /// let script = Script::bare().send("SSH-2.0-OpenSSH_9.6\r\n").close();
+    /// ```
     pub fn bare() -> Self {
         Self { steps: Vec::new(), bytewise: false, deadline: DEADLINE }
     }
 
     /// Sends the greeting of a QEMU that supports out-of-band execution.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    ///
+    /// // The greeting does not come first.
+    /// let script = Script::bare().send("\n\n").greet().negotiate();
+    /// ```
     pub fn greet(self) -> Self {
         let version = Version::new(VersionTriple::new(11, 1, 0), "script");
         self.greet_as(&Greeting { version, capabilities: vec![Capability::Oob] })
     }
 
     /// Sends a greeting.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    /// use qmp_types::{Greeting, Version};
+    ///
+    /// let greeting = Greeting { version: Version::default(), capabilities: Vec::new() };
+    /// let script = Script::bare().greet_as(&greeting).negotiate();
+    /// ```
     pub fn greet_as(self, greeting: &Greeting) -> Self {
         let greeting = to_json(greeting).unwrap_or_default();
         self.send(format!("{{\"QMP\": {greeting}}}\r\n"))
     }
 
     /// Expects `qmp_capabilities` with any arguments, and accepts it.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    ///
+    /// let script = Script::bare().greet().negotiate();
+    /// ```
     pub fn negotiate(self) -> Self {
         Expecting::<Empty>::command(self, "qmp_capabilities", Arguments::Any).returns(Empty {})
     }
 
     /// Expects `guest-sync-delimited`, and answers as a guest agent does.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    /// use serde_json::json;
+    ///
+    /// // A guest agent.
+    /// let script =
+    ///     Script::bare().synchronize().expect_raw("guest-ping").returns_raw(json!({}));
+    /// ```
     pub fn synchronize(self) -> Self {
         self.expect_raw("guest-sync-delimited").sends([0xFF]).returns_argument("id")
     }
 
     /// Expects a command with exactly its arguments, in-band.
+    ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::script::Script;
+    /// use qmp_types::Empty;
+    /// use qmp_types::qmp::commands::DeviceDel;
+    ///
+    /// let script = Script::new().expect(DeviceDel::new("nic0")).returns(Empty {});
+    /// # }
+    /// ```
     ///
     /// # Panics
     /// Panics if the command cannot be encoded as JSON.
@@ -77,12 +131,30 @@ impl Script {
     }
 
     /// Expects a command by its name, in-band, with any arguments.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    /// use serde_json::json;
+    ///
+    /// let script = Script::new().expect_raw("query-name").returns_raw(json!({"name": "vm"}));
+    /// ```
     pub fn expect_raw(self, name: &str) -> Expecting<Value> {
         Expecting::command(self, name, Arguments::Any)
     }
 
     /// Answers a command that was expected in an earlier step and has not been answered; of several,
     /// the oldest.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    /// use serde_json::json;
+    ///
+    /// let script = Script::new()
+    ///     .expect_raw("query-name").never()
+    ///     .expect_raw("query-status").returns_raw(json!({"running": true, "status": "running"}))
+    ///     // The first command is answered after the second.
+    ///     .answer("query-name").returns_raw(json!({"name": "vm"}));
+    /// ```
     pub fn answer(self, name: &str) -> Expecting<Value> {
         Expecting::earlier(self, Some(name.to_owned()))
     }
@@ -107,24 +179,51 @@ impl Script {
     }
 
     /// Sends an event by its name, with the current time.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    ///
+    /// let script = Script::new().event_raw("POWERDOWN", None);
+    /// ```
     pub fn event_raw(mut self, name: &str, data: Option<Value>) -> Self {
         self.steps.push(named_event(name, data.as_ref()));
         self
     }
 
     /// Sends bytes unchanged.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    ///
+    /// let script = Script::new().send("{\"event\": ").close();
+    /// ```
     pub fn send(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.steps.push(Step::Send(bytes.into()));
         self
     }
 
     /// Waits for a time. Nothing is read meanwhile.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_server::script::Script;
+    ///
+    /// let script = Script::new().pause(Duration::from_millis(10)).event_raw("POWERDOWN", None);
+    /// ```
     pub fn pause(mut self, time: Duration) -> Self {
         self.steps.push(Step::Pause(time));
         self
     }
 
     /// Closes the connection. This is the last step that is played.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    /// use serde_json::json;
+    ///
+    /// let script = Script::new().expect_raw("quit").returns_raw(json!({})).close();
+    /// ```
     pub fn close(mut self) -> Self {
         self.steps.push(Step::Close);
         self
@@ -137,6 +236,13 @@ impl Script {
     }
 
     /// Returns the steps.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    ///
+    /// let before = Script::new().steps().len();
+    /// assert_eq!(Script::new().close().steps().len(), before + 1);
+    /// ```
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         &self.steps
@@ -162,6 +268,14 @@ impl Script {
 
     /// Sets the time after its start at which the script fails if it is incomplete, and ends in any
     /// case (default: 10 s).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_server::script::Script;
+    ///
+    /// let script = Script::new().deadline(Duration::from_secs(60)).expect_raw("query-name").never();
+    /// ```
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
@@ -199,16 +313,40 @@ impl<R: Serialize> Expecting<R> {
 
     /// Expects exactly these arguments, in any order: `json!({..})`. A value other than an object
     /// means no arguments.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    /// use serde_json::json;
+    ///
+    /// let script = Script::new().expect_raw("device_del").arguments(json!({"id": "nic0"})).returns_raw(json!({}));
+    /// ```
     pub fn arguments(self, arguments: Value) -> Self {
         self.expecting(|expected| expected.arguments = Arguments::Exactly(members(arguments)))
     }
 
     /// Expects at least these arguments. Objects in them are compared in the same manner.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    /// use serde_json::json;
+    ///
+    /// let script = Script::new()
+    ///     .expect_raw("device_add")
+    ///     .arguments_include(json!({"driver": "virtio-net-pci"}))
+    ///     .returns_raw(json!({}));
+    /// ```
     pub fn arguments_include(self, arguments: Value) -> Self {
         self.expecting(|expected| expected.arguments = Arguments::Including(members(arguments)))
     }
 
     /// Accepts further arguments beside those that are expected already.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    /// use serde_json::json;
+    ///
+    /// let script = Script::new().expect_raw("query-name").in_part().returns_raw(json!({"name": "vm"}));
+    /// ```
     pub fn in_part(self) -> Self {
         self.expecting(|expected| {
             if let Arguments::Exactly(arguments) = &mut expected.arguments {
@@ -218,16 +356,37 @@ impl<R: Serialize> Expecting<R> {
     }
 
     /// Accepts any arguments.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    /// use serde_json::json;
+    ///
+    /// let script = Script::new().expect_raw("device_add").any_arguments().returns_raw(json!({}));
+    /// ```
     pub fn any_arguments(self) -> Self {
         self.expecting(|expected| expected.arguments = Arguments::Any)
     }
 
     /// Expects the command with `exec-oob`, for out-of-band execution.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    /// use serde_json::json;
+    ///
+    /// let script = Script::new().expect_raw("migrate-pause").out_of_band().returns_raw(json!({}));
+    /// ```
     pub fn out_of_band(self) -> Self {
         self.expecting(|expected| expected.out_of_band = true)
     }
 
     /// Expects this number of file descriptors with the command. They are closed.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    /// use serde_json::json;
+    ///
+    /// let script = Script::new().expect_raw("add-fd").descriptors(1).returns_raw(json!({"fd": 7, "fdset-id": 1}));
+    /// ```
     pub fn descriptors(self, count: usize) -> Self {
         self.expecting(|expected| expected.descriptors = Some(count))
     }
@@ -252,6 +411,17 @@ impl<R: Serialize> Expecting<R> {
 
     /// Sends an event before the answer.
     ///
+    /// ```
+    /// # #[cfg(feature = "simulator")] {
+    /// use qmp_server::script::Script;
+    /// use qmp_types::qmp::{commands, events};
+    /// use qmp_types::Empty;
+    ///
+    /// let script =
+    ///     Script::new().expect(commands::Stop::new()).emits(&events::Stop::new()).returns(Empty {});
+    /// # }
+    /// ```
+    ///
     /// # Panics
     /// Panics if the event cannot be encoded as JSON.
     pub fn emits<E: Event>(mut self, event: &E) -> Self {
@@ -260,6 +430,13 @@ impl<R: Serialize> Expecting<R> {
     }
 
     /// Sends bytes before the answer.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    /// use serde_json::json;
+    ///
+    /// let script = Script::new().expect_raw("query-name").sends("garbage\n").returns_raw(json!({"name": "vm"}));
+    /// ```
     pub fn sends(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.between.push(Step::Send(bytes.into()));
         self
@@ -302,6 +479,13 @@ impl<R: Serialize> Expecting<R> {
     }
 
     /// Gives the answer another identifier than the command's.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    /// use serde_json::json;
+    ///
+    /// let script = Script::new().expect_raw("query-name").with_id(4711).returns_raw(json!({"name": "vm"}));
+    /// ```
     pub fn with_id(mut self, id: impl Into<Value>) -> Self {
         self.answer.id = Id::Other(id.into());
         self
@@ -347,11 +531,24 @@ impl<R: Serialize> Expecting<R> {
     }
 
     /// Answers with a return value that need not have the command's type.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    /// use serde_json::json;
+    ///
+    /// let script = Script::new().expect_raw("query-name").returns_raw(json!({"name": "vm"}));
+    /// ```
     pub fn returns_raw(self, value: Value) -> Script {
         self.answers(Content::Return(value))
     }
 
     /// Answers with the value of one of the command's arguments.
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    ///
+    /// let script = Script::new().expect_raw("guest-sync").any_arguments().returns_argument("id");
+    /// ```
     pub fn returns_argument(self, name: &str) -> Script {
         self.answers(Content::Argument(name.to_owned()))
     }
@@ -372,6 +569,12 @@ impl<R: Serialize> Expecting<R> {
     }
 
     /// Does not answer, unless a later step does so with [`Script::answer`].
+    ///
+    /// ```
+    /// use qmp_server::script::Script;
+    ///
+    /// let script = Script::new().expect_raw("query-name").never();
+    /// ```
     pub fn never(self) -> Script {
         let Self { mut script, expectation, between, .. } = self;
         script.steps.extend(expectation.map(Step::Expect));

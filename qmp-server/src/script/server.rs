@@ -60,6 +60,20 @@ impl fmt::Debug for ScriptServer {
 impl Script {
     /// Starts a server that plays the script for one connection. [`ScriptServer::new`] plays several
     /// scripts, one per connection.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use std::io::{BufRead, BufReader};
+    ///
+    /// use qmp_server::script::Script;
+    ///
+    /// let server = Script::bare().send("no greeting\n").close().start();
+    /// let mut line = String::new();
+    /// BufReader::new(server.connect()?).read_line(&mut line)?;
+    /// assert_eq!(line, "no greeting\n");
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn start(self) -> ScriptServer {
         ScriptServer::new([self])
     }
@@ -68,6 +82,14 @@ impl Script {
 impl ScriptServer {
     /// Creates a server that plays one script per connection, in order. Their deadlines begin now; the
     /// latest one holds for all.
+    ///
+    /// ```
+    /// use qmp_server::script::{Script, ScriptServer};
+    ///
+    /// // The first connection ends at once, and the second is served.
+    /// let server = ScriptServer::new([Script::bare().close(), Script::new()]);
+    /// assert!(server.finish().is_err(), "no client has connected");
+    /// ```
     pub fn new(scripts: impl IntoIterator<Item = Script>) -> Self {
         let scripts: VecDeque<Script> = scripts.into_iter().collect();
         let time = scripts.iter().map(|script| script.deadline).max().unwrap_or_default();
@@ -87,6 +109,20 @@ impl ScriptServer {
     }
 
     /// Connects a client within this process, and returns the client's end of the connection.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use std::io::{BufRead, BufReader};
+    ///
+    /// use qmp_server::script::Script;
+    ///
+    /// let server = Script::bare().greet().start();
+    /// let mut line = String::new();
+    /// BufReader::new(server.connect()?).read_line(&mut line)?;
+    /// assert!(line.starts_with("{\"QMP\": "));
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if all scripts have been started, or if the operating system cannot create
@@ -132,6 +168,19 @@ impl ScriptServer {
 
     /// Waits until all scripts have been played to their ends, a client has failed to follow its
     /// script, or the deadline has passed; then closes all connections.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use qmp_server::script::Script;
+    /// use serde_json::json;
+    ///
+    /// let server = Script::new().expect_raw("query-name").returns_raw(json!({})).start();
+    /// // This client ends without the command that the script expects.
+    /// drop(server.connect()?);
+    /// assert!(server.finish().is_err());
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Returns the first failure.

@@ -49,18 +49,48 @@ impl SimulatorBuilder {
     }
 
     /// Sets the name of the virtual machine, like QEMU's `-name` (default: `simulated`).
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().name("web1").build();
+    /// let client = simulator.connection();
+    /// client.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'query-name'}");
+    /// let output = String::from_utf8_lossy(&client.take_output()).into_owned();
+    /// assert!(output.contains("web1"), "{output}");
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.machine.name = Some(name.into());
         self
     }
 
     /// Leaves the virtual machine without a name, like a QEMU without `-name`.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().unnamed().build();
+    /// let client = simulator.connection();
+    /// client.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'query-name'}");
+    /// let output = String::from_utf8_lossy(&client.take_output()).into_owned();
+    /// assert!(output.contains("\"return\": {}"), "{output}");
+    /// ```
     pub fn unnamed(mut self) -> Self {
         self.machine.name = None;
         self
     }
 
     /// Sets the UUID, like QEMU's `-uuid`.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().uuid("3f5d9a4e-0a3b-4c2e-9a54-1f5ad2d3c001").build();
+    /// let client = simulator.connection();
+    /// client.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'query-uuid'}");
+    /// let output = String::from_utf8_lossy(&client.take_output()).into_owned();
+    /// assert!(output.contains("3f5d9a4e"), "{output}");
+    /// ```
     pub fn uuid(mut self, uuid: &str) -> Self {
         let is_uuid = uuid.len() == 36
             && uuid.bytes().enumerate().all(|(at, byte)| match at {
@@ -75,6 +105,16 @@ impl SimulatorBuilder {
     }
 
     /// Sets the number of CPUs (default: 2).
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().cpus(4).build();
+    /// let client = simulator.connection();
+    /// client.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'query-cpus-fast'}");
+    /// let output = String::from_utf8_lossy(&client.take_output()).into_owned();
+    /// assert!(output.contains("\"cpu-index\": 3"), "{output}");
+    /// ```
     pub fn cpus(mut self, cpus: u32) -> Self {
         self.machine.cpus.boot = cpus;
         self.machine.cpus.max = cpus;
@@ -99,6 +139,16 @@ impl SimulatorBuilder {
     }
 
     /// Sets the size of memory in bytes (default: 1 GiB).
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().memory(4 << 30).build();
+    /// let client = simulator.connection();
+    /// client.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'query-memory-size-summary'}");
+    /// let output = String::from_utf8_lossy(&client.take_output()).into_owned();
+    /// assert!(output.contains("4294967296"), "{output}");
+    /// ```
     pub fn memory(mut self, bytes: u64) -> Self {
         self.machine.memory = bytes;
         self.machine.balloon = bytes;
@@ -125,6 +175,12 @@ impl SimulatorBuilder {
     /// Sets the machine type, like QEMU's `-machine`: a name or an alias that `query-machines`
     /// lists, such as `q35` (default: `pc`). Removes all devices, nodes, back ends and objects, so
     /// call it before those that add some.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().machine_type("q35").build();
+    /// ```
     pub fn machine_type(mut self, name: &str) -> Self {
         let Some(known) = facts::machine(name) else {
             return self.fail(format!("unsupported machine type: \"{name}\""));
@@ -137,6 +193,16 @@ impl SimulatorBuilder {
     }
 
     /// Removes all devices, nodes, back ends and objects.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().empty().build();
+    /// let client = simulator.connection();
+    /// client.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'query-block'}");
+    /// let output = String::from_utf8_lossy(&client.take_output()).into_owned();
+    /// assert!(output.contains("\"return\": []"), "{output}");
+    /// ```
     pub fn empty(mut self) -> Self {
         self.machine.devices.clear();
         self.machine.nodes.clear();
@@ -147,6 +213,12 @@ impl SimulatorBuilder {
 
     /// Adds a file that exists only in the simulation: an empty image of the given virtual size in
     /// bytes. `format` is `raw` or `qcow2`.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().file("/images/base.qcow2", "qcow2", 8 << 30).build();
+    /// ```
     pub fn file(mut self, path: &str, format: &str, bytes: u64) -> Self {
         if !matches!(format, "raw" | "qcow2") {
             return self.fail(format!("a simulated file cannot have the format `{format}`"));
@@ -158,12 +230,31 @@ impl SimulatorBuilder {
     /// Sets whether the machine can open and create files of the host, and connect to sockets, as
     /// QEMU can (default: true). Otherwise only files exist that [`file`](Self::file) or the
     /// machine itself has added.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().sees_host(false).build();
+    /// ```
     pub fn sees_host(mut self, sees: bool) -> Self {
         self.machine.files.set_sees_host(sees);
         self
     }
 
     /// Adds a block node, like QEMU's `-blockdev`, with the arguments of `blockdev-add` in JSON.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    /// use serde_json::json;
+    ///
+    /// let simulator = Simulator::builder().blockdev(
+    ///     json!({"driver": "null-co", "node-name": "scratch", "size": 1 << 20}),
+    /// ).build();
+    /// let client = simulator.connection();
+    /// client.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'query-named-block-nodes'}");
+    /// let output = String::from_utf8_lossy(&client.take_output()).into_owned();
+    /// assert!(output.contains("scratch"), "{output}");
+    /// ```
     pub fn blockdev(self, options: Value) -> Self {
         self.checked("blockdev-add", options, |machine, options| {
             machine.add_node(&options.0, true).map(drop)
@@ -171,11 +262,26 @@ impl SimulatorBuilder {
     }
 
     /// Adds a device, like QEMU's `-device`, with the arguments of `device_add` in JSON.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    /// use serde_json::json;
+    ///
+    /// let simulator = Simulator::builder().device(json!({"driver": "virtio-rng-pci", "id": "rng0"})).build();
+    /// assert_eq!(simulator.run_state().as_str(), "running");
+    /// ```
     pub fn device(self, options: Value) -> Self {
         self.with(options, Machine::add_cold_device)
     }
 
     /// Adds a network back end, like QEMU's `-netdev`, with the arguments of `netdev_add` in JSON.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    /// use serde_json::json;
+    ///
+    /// let simulator = Simulator::builder().netdev(json!({"type": "user", "id": "net1"})).build();
+    /// ```
     pub fn netdev(self, options: Value) -> Self {
         self.checked("netdev_add", options, |machine, options| {
             machine.add_netdev(options).map(drop)
@@ -183,6 +289,17 @@ impl SimulatorBuilder {
     }
 
     /// Adds an object, like QEMU's `-object`, with the arguments of `object-add` in JSON.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    /// use serde_json::json;
+    ///
+    /// let simulator = Simulator::builder().object(json!({"qom-type": "iothread", "id": "io1"})).build();
+    /// let client = simulator.connection();
+    /// client.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'query-iothreads'}");
+    /// let output = String::from_utf8_lossy(&client.take_output()).into_owned();
+    /// assert!(output.contains("io1"), "{output}");
+    /// ```
     pub fn object(self, options: Value) -> Self {
         self.checked("object-add", options, |machine, options| {
             machine.add_object(options).map(drop)
@@ -190,6 +307,19 @@ impl SimulatorBuilder {
     }
 
     /// Adds a character device, like QEMU's `-chardev`, with the arguments of `chardev-add` in JSON.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    /// use serde_json::json;
+    ///
+    /// let simulator = Simulator::builder().chardev(
+    ///     json!({"id": "serial1", "backend": {"type": "null", "data": {}}}),
+    /// ).build();
+    /// let client = simulator.connection();
+    /// client.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'query-chardev'}");
+    /// let output = String::from_utf8_lossy(&client.take_output()).into_owned();
+    /// assert!(output.contains("serial1"), "{output}");
+    /// ```
     pub fn chardev(self, options: Value) -> Self {
         self.checked("chardev-add", options, |machine, options| {
             machine.add_chardev(options).map(drop)
@@ -229,6 +359,14 @@ impl SimulatorBuilder {
     }
 
     /// Returns QEMU's error for the first setting that it would have refused, if there is one.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    /// use serde_json::json;
+    ///
+    /// let builder = Simulator::builder().device(json!({"driver": "no-such-device"}));
+    /// assert!(builder.error().is_some());
+    /// ```
     #[must_use]
     pub fn error(&self) -> Option<&QmpError> {
         self.error.as_ref()
@@ -236,6 +374,13 @@ impl SimulatorBuilder {
 
     /// Sets whether the virtual machine waits for `cont` before it runs, like QEMU's `-S` (default:
     /// false).
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().paused(true).build();
+    /// assert_ne!(simulator.run_state().as_str(), "running");
+    /// ```
     pub fn paused(mut self, paused: bool) -> Self {
         self.machine.state = if paused { RunState::Prelaunch } else { RunState::Running };
         self.machine.migration.starts_guest = !paused;
@@ -243,6 +388,13 @@ impl SimulatorBuilder {
     }
 
     /// Makes the virtual machine wait for `migrate-incoming`, like QEMU's `-incoming defer`.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().incoming().build();
+    /// assert_eq!(simulator.run_state().as_str(), "inmigrate");
+    /// ```
     pub fn incoming(mut self) -> Self {
         self.machine.state = RunState::Inmigrate;
         self.machine.migration.incoming = Incoming::Deferred;
@@ -250,6 +402,12 @@ impl SimulatorBuilder {
     }
 
     /// Sets whether the guest shuts down on `system_powerdown` (default: true).
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().guest_obeys_powerdown(false).build();
+    /// ```
     pub fn guest_obeys_powerdown(mut self, obeys: bool) -> Self {
         self.machine.obeys_powerdown = obeys;
         self
@@ -273,12 +431,30 @@ impl SimulatorBuilder {
 
     /// Sets whether the virtual machine stays, paused, after the guest has shut down, like QEMU's
     /// `-no-shutdown` (default: false). Otherwise the server ends and closes all connections.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().stays_after_shutdown(true).build();
+    /// simulator.shut_down_guest();
+    /// assert_eq!(simulator.run_state().as_str(), "shutdown");
+    /// ```
     pub fn stays_after_shutdown(mut self, stays: bool) -> Self {
         self.machine.set_stays_after_shutdown(stays);
         self
     }
 
     /// Gives the machine a clock that only [`Simulator::advance`] moves.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().manual_clock().build();
+    /// simulator.advance(Duration::from_secs(3600));
+    /// assert_eq!(simulator.elapsed(), Duration::from_secs(3600));
+    /// ```
     pub fn manual_clock(mut self) -> Self {
         self.machine.clock = Clock::manual();
         self
@@ -286,12 +462,26 @@ impl SimulatorBuilder {
 
     /// Sets how many bytes per second jobs copy (default: as fast as their `speed` allows, and at
     /// once without one).
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().manual_clock().disk_speed(1 << 20).build();
+    /// ```
     pub fn disk_speed(mut self, bytes_per_second: u64) -> Self {
         self.machine.disk_speed = Some(bytes_per_second.max(1));
         self
     }
 
     /// Sets the time that a migration takes to transfer the memory (default: none).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().migration_takes(Duration::from_millis(50)).build();
+    /// ```
     pub fn migration_takes(mut self, time: Duration) -> Self {
         self.machine.migration.takes = time;
         self
@@ -402,6 +592,19 @@ impl SimulatorBuilder {
     }
 
     /// Makes the command with a name fail with an error, like [`refuse`](Self::refuse).
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    /// use qmp_types::QmpError;
+    ///
+    /// let simulator = Simulator::builder()
+    ///     .refuse_named("query-name", QmpError::generic("not today"))
+    ///     .build();
+    /// let client = simulator.connection();
+    /// client.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'query-name'}");
+    /// let output = String::from_utf8_lossy(&client.take_output()).into_owned();
+    /// assert!(output.contains("not today"), "{output}");
+    /// ```
     pub fn refuse_named(mut self, command: &str, error: QmpError) -> Self {
         let name = command.to_owned();
         self.named.push(name.clone());
@@ -410,6 +613,16 @@ impl SimulatorBuilder {
     }
 
     /// Delays the command with a name, like [`delay`](Self::delay).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_server::Simulator;
+    ///
+    /// // A machine on a slow disk.
+    /// let simulator =
+    ///     Simulator::builder().delay_named("blockdev-add", Duration::from_secs(3)).build();
+    /// ```
     pub fn delay_named(mut self, command: &str, time: Duration) -> Self {
         let name = command.to_owned();
         self.named.push(name.clone());
@@ -418,6 +631,13 @@ impl SimulatorBuilder {
     }
 
     /// Starts the simulator.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().name("vm").build();
+    /// assert_eq!(simulator.run_state().as_str(), "running");
+    /// ```
     ///
     /// # Panics
     /// Panics if QEMU would have refused one of the settings, with its message.
@@ -431,6 +651,14 @@ impl SimulatorBuilder {
     }
 
     /// Starts the simulator.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    /// use serde_json::json;
+    ///
+    /// let builder = Simulator::builder().device(json!({"driver": "no-such-device"}));
+    /// assert!(builder.try_build().is_err());
+    /// ```
     ///
     /// # Errors
     /// Returns QEMU's error for the first setting that it would have refused.

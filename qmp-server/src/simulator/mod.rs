@@ -172,6 +172,20 @@ impl Simulator {
     /// Connects a client within this process, served by background threads, and returns the client's
     /// end of the connection.
     ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use std::io::{BufRead, BufReader};
+    ///
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::new();
+    /// let mut line = String::new();
+    /// BufReader::new(simulator.connect()?).read_line(&mut line)?;
+    /// assert!(line.starts_with("{\"QMP\": "));
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if a pair of sockets cannot be created or a thread cannot be spawned.
     #[cfg(unix)]
@@ -180,6 +194,16 @@ impl Simulator {
     }
 
     /// Connects a client without I/O, for event loops.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::new();
+    /// let client = simulator.connection();
+    /// client.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'query-status'}");
+    /// let output = String::from_utf8_lossy(&client.take_output()).into_owned();
+    /// assert!(output.contains("running"), "{output}");
+    /// ```
     #[must_use]
     pub fn connection(&self) -> Connection<Machine> {
         self.server.connect()
@@ -239,6 +263,17 @@ impl Simulator {
     }
 
     /// Returns the time on the machine's clock since it was built.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().manual_clock().build();
+    /// assert_eq!(simulator.elapsed(), Duration::ZERO);
+    /// simulator.advance(Duration::from_secs(2));
+    /// assert_eq!(simulator.elapsed(), Duration::from_secs(2));
+    /// ```
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.server.with_machine(|machine, _| machine.clock.now())
@@ -261,16 +296,53 @@ impl Simulator {
 
     /// Makes the guest's watchdog expire: emits `WATCHDOG`, and takes the action that
     /// `watchdog-set-action` has set.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::new();
+    /// let client = simulator.connection();
+    /// client.receive(b"{'execute': 'qmp_capabilities'}");
+    /// simulator.fire_watchdog();
+    /// let output = String::from_utf8_lossy(&client.take_output()).into_owned();
+    /// assert!(output.contains("WATCHDOG"), "{output}");
+    /// ```
     pub fn fire_watchdog(&self) {
         self.server.with_machine(Machine::watchdog_expires);
     }
 
     /// Makes the guest start its watchdog and then hang: the watchdog expires after this time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().manual_clock().build();
+    /// let client = simulator.connection();
+    /// client.receive(b"{'execute': 'qmp_capabilities'}");
+    /// simulator.start_watchdog(Duration::from_secs(30));
+    /// simulator.advance(Duration::from_secs(30));
+    /// let output = String::from_utf8_lossy(&client.take_output()).into_owned();
+    /// assert!(output.contains("WATCHDOG"), "{output}");
+    /// ```
     pub fn start_watchdog(&self, timeout: Duration) {
         self.server.with_machine(|machine, _| machine.clock.set(timeout, Timer::Watchdog));
     }
 
     /// Makes the guest stop its watchdog.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::builder().manual_clock().build();
+    /// simulator.start_watchdog(Duration::from_secs(30));
+    /// simulator.stop_watchdog();
+    /// simulator.advance(Duration::from_secs(60));
+    /// assert_eq!(simulator.run_state().as_str(), "running");
+    /// ```
     pub fn stop_watchdog(&self) {
         self.server.with_machine(|machine, _| machine.clock.cancel(&Timer::Watchdog));
     }
@@ -291,22 +363,62 @@ impl Simulator {
 
     /// Makes the guest shut down: emits `SHUTDOWN`, and ends or pauses the virtual machine as
     /// `set-action` has set.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::new();
+    /// let client = simulator.connection();
+    /// client.receive(b"{'execute': 'qmp_capabilities'}");
+    /// simulator.shut_down_guest();
+    /// let output = String::from_utf8_lossy(&client.take_output()).into_owned();
+    /// assert!(output.contains("SHUTDOWN"), "{output}");
+    /// ```
     pub fn shut_down_guest(&self) {
         self.server.with_machine(Machine::guest_shuts_down);
     }
 
     /// Makes the guest restart: emits `RESET`.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::new();
+    /// let client = simulator.connection();
+    /// client.receive(b"{'execute': 'qmp_capabilities'}");
+    /// simulator.reset_guest();
+    /// let output = String::from_utf8_lossy(&client.take_output()).into_owned();
+    /// assert!(output.contains("RESET"), "{output}");
+    /// ```
     pub fn reset_guest(&self) {
         self.server.with_machine(Machine::guest_resets);
     }
 
     /// Makes the guest suspend itself until `system_wakeup`: emits `SUSPEND`.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::new();
+    /// let client = simulator.connection();
+    /// client.receive(b"{'execute': 'qmp_capabilities'}");
+    /// simulator.suspend_guest();
+    /// let output = String::from_utf8_lossy(&client.take_output()).into_owned();
+    /// assert!(output.contains("SUSPEND"), "{output}");
+    /// ```
     pub fn suspend_guest(&self) {
         self.server.with_machine(Machine::guest_suspends);
     }
 
     /// Fails a job with an error, wherever it has come to: emits the events of a failed job.
     /// Returns whether the job was running.
+    ///
+    /// ```
+    /// use qmp_server::Simulator;
+    ///
+    /// let simulator = Simulator::new();
+    /// assert!(!simulator.fail_job("backup0", "no space left"), "no such job runs");
+    /// ```
     pub fn fail_job(&self, id: &str, error: &str) -> bool {
         self.server.with_machine(|machine, context| machine.fail_job(id, error, context))
     }

@@ -33,6 +33,18 @@ const BACKOFF: Duration = Duration::from_millis(50);
 impl<M: Send + 'static> Server<M> {
     /// Serves one client until the connection ends, and returns the reason for its end.
     ///
+    /// ```no_run
+    /// # #[cfg(unix)] {
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), ())?;
+    /// let (stream, _) = std::net::TcpListener::bind("127.0.0.1:4444")?.accept()?;
+    /// println!("{:?}", server.serve(stream)?);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if a thread cannot be spawned.
     pub fn serve(&self, socket: impl Into<Socket>) -> io::Result<CloseReason> {
@@ -42,6 +54,18 @@ impl<M: Send + 'static> Server<M> {
     }
 
     /// Serves one client on background threads, which all clients share.
+    ///
+    /// ```no_run
+    /// # #[cfg(unix)] {
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), ())?;
+    /// let (stream, _) = std::net::TcpListener::bind("127.0.0.1:4444")?.accept()?;
+    /// server.spawn(stream)?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if a thread cannot be spawned.
@@ -54,6 +78,18 @@ impl<M: Send + 'static> Server<M> {
     ///
     /// If the process runs out of file descriptors, or the server has as many connections as it may
     /// have, further clients wait in the listener's queue. The listener is put into non-blocking mode.
+    ///
+    /// ```no_run
+    /// # #[cfg(unix)] {
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), ())?;
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:4444")?;
+    /// server.serve_tcp(&listener)?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if the listener fails.
@@ -70,6 +106,18 @@ impl<M: Send + 'static> Server<M> {
     /// [`serve_tcp`](Self::serve_tcp). [`SocketFile`](crate::SocketFile) creates a listener with
     /// permissions.
     ///
+    /// ```no_run
+    /// # #[cfg(unix)] {
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), ())?;
+    /// let file = qmp_server::SocketFile::bind("/run/vm.sock", 0o600)?;
+    /// server.serve_unix(file.listener())?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if the listener fails.
     pub fn serve_unix(&self, listener: &UnixListener) -> io::Result<()> {
@@ -82,6 +130,21 @@ impl<M: Send + 'static> Server<M> {
     }
 
     /// Connects a client within this process, and returns the client's end of the connection.
+    ///
+    /// ```
+    /// # #[cfg(unix)] {
+    /// use qmp_server::{Router, Server};
+    /// use qmp_types::Version;
+    ///
+    /// let server = Server::new(Version::default(), Router::new(), ())?;
+    /// use std::io::{BufRead, BufReader};
+    ///
+    /// let mut line = String::new();
+    /// BufReader::new(server.connect_unix()?).read_line(&mut line)?;
+    /// assert!(line.starts_with("{\"QMP\": "));
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if a pair of sockets cannot be created or a thread cannot be spawned.

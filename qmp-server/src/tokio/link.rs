@@ -12,15 +12,19 @@ use std::task::{Context, Poll, ready};
 use ::tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use ::tokio::net::TcpStream;
 #[cfg(unix)]
-use ::tokio::{io::Interest, net::UnixStream};
+use ::tokio::net::UnixStream;
+use ::tokio::runtime::Handle;
 
+#[cfg(unix)]
+use super::watched::Watched;
 use crate::descriptors::Descriptor;
 use crate::peer::Write;
 
 /// A stream.
 pub(super) enum Link<S> {
     #[cfg(unix)]
-    Unix(Arc<UnixStream>),
+    Socket(Watched),
+    #[cfg(not(unix))]
     Tcp(Arc<TcpStream>),
     /// A stream that is none of these, and so is not `None`.
     Other(Option<S>),
@@ -32,67 +36,41 @@ pub(super) struct Received {
     pub(super) descriptors: Vec<Descriptor>,
 }
 
-/// Writes to a shared socket, or waits until it has room.
-macro_rules! poll_write {
-    ($stream:expr, $cx:expr, $bytes:expr) => {
-        loop {
-            ready!($stream.poll_write_ready($cx))?;
-            match $stream.try_write($bytes) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                written => break Poll::Ready(written),
-            }
-        }
-    };
-}
-
-/// Reads from a shared socket, or waits until something has arrived.
-#[cfg(unix)]
-macro_rules! poll_read {
-    ($stream:expr, $cx:expr, $bytes:expr) => {
-        loop {
-            ready!($stream.poll_read_ready($cx))?;
-            let mut received = None;
-            let read = $stream.try_io(Interest::READABLE, || {
-                let (count, descriptors) = crate::socket::read($stream, $bytes)?;
-                // Nothing is left after a short read, so that the next one needs not be tried. It ends
-                // early where descriptors have arrived, too.
-                let has_more = count == 0 || count == $bytes.len() || !descriptors.is_empty();
-                received = Some(Received { count, descriptors });
-                if has_more { Ok(()) } else { Err(ErrorKind::WouldBlock.into()) }
-            });
-            match (received, read) {
-                (Some(received), _) => break Poll::Ready(Ok(received)),
-                (None, Err(error)) if !crate::socket::is_not_ready(&error) => {
-                    break Poll::Ready(Err(error));
-                }
-                (None, _) => {}
-            }
-        }
-    };
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link<S> {
-    pub(super) fn new(stream: S) -> Self {
+    /// Takes over a stream. Without a runtime, a socket is a stream like any other.
+    #[cfg(unix)]
+    pub(super) fn new(stream: S, runtime: Option<Handle>) -> io::Result<Self> {
+        let mut stream = Some(stream);
+        if let Some(runtime) = runtime {
+            let any: &mut dyn Any = &mut stream;
+            if let Some(stream) = any.downcast_mut::<Option<UnixStream>>().and_then(Option::take) {
+                return Watched::new(stream.into_std()?, runtime).map(Self::Socket);
+            }
+            if let Some(stream) = any.downcast_mut::<Option<TcpStream>>().and_then(Option::take) {
+                return Watched::new(stream.into_std()?, runtime).map(Self::Socket);
+            }
+        }
+        Ok(Self::Other(stream))
+    }
+
+    /// Takes over a stream.
+    #[cfg(not(unix))]
+    #[allow(clippy::unnecessary_wraps)] // as the other one
+    pub(super) fn new(stream: S, _: Option<Handle>) -> io::Result<Self> {
         let mut stream = Some(stream);
         let any: &mut dyn Any = &mut stream;
-        #[cfg(unix)]
-        if let Some(stream) = any.downcast_mut::<Option<UnixStream>>().and_then(Option::take) {
-            return Self::Unix(Arc::new(stream));
+        match any.downcast_mut::<Option<TcpStream>>().and_then(Option::take) {
+            Some(stream) => Ok(Self::Tcp(Arc::new(stream))),
+            None => Ok(Self::Other(stream)),
         }
-        if let Some(stream) = any.downcast_mut::<Option<TcpStream>>().and_then(Option::take) {
-            return Self::Tcp(Arc::new(stream));
-        }
-        Self::Other(stream)
     }
 
     /// Returns a function that writes without waiting, from any task, if there is one.
     pub(super) fn writer(&self) -> Option<Arc<Write>> {
         match self {
             #[cfg(unix)]
-            Self::Unix(stream) => {
-                let stream = Arc::clone(stream);
-                Some(Arc::new(move |bytes: &[u8]| stream.try_write(bytes)))
-            }
+            Self::Socket(socket) => Some(socket.writer()),
+            #[cfg(not(unix))]
             Self::Tcp(stream) => {
                 let stream = Arc::clone(stream);
                 Some(Arc::new(move |bytes: &[u8]| stream.try_write(bytes)))
@@ -108,16 +86,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link<S> {
     ) -> Poll<io::Result<usize>> {
         match self {
             #[cfg(unix)]
-            Self::Unix(stream) => poll_write!(stream, cx, bytes),
-            Self::Tcp(stream) => poll_write!(stream, cx, bytes),
+            Self::Socket(socket) => socket.poll_write(cx, bytes),
+            #[cfg(not(unix))]
+            Self::Tcp(stream) => loop {
+                ready!(stream.poll_write_ready(cx))?;
+                match stream.try_write(bytes) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    written => return Poll::Ready(written),
+                }
+            },
             Self::Other(stream) => poll_stream(stream, |stream| stream.poll_write(cx, bytes)),
         }
     }
 
+    /// Flushes the stream after everything has been written.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
+            #[cfg(unix)]
+            Self::Socket(socket) => Poll::Ready(socket.flushed()),
+            #[cfg(not(unix))]
+            Self::Tcp(_) => Poll::Ready(Ok(())),
             Self::Other(stream) => poll_stream(stream, |stream| stream.poll_flush(cx)),
-            _ => Poll::Ready(Ok(())),
         }
     }
 
@@ -129,9 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link<S> {
     ) -> Poll<io::Result<Received>> {
         match self {
             #[cfg(unix)]
-            Self::Unix(stream) => poll_read!(&**stream, cx, bytes),
-            #[cfg(unix)]
-            Self::Tcp(stream) => poll_read!(&**stream, cx, bytes),
+            Self::Socket(socket) => socket.poll_read(cx, bytes),
             #[cfg(not(unix))]
             Self::Tcp(stream) => loop {
                 ready!(stream.poll_read_ready(cx))?;
@@ -153,14 +140,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link<S> {
     }
 
     pub(super) fn close_gently(&self) {
-        match self {
-            #[cfg(unix)]
-            Self::Unix(stream) => crate::socket::close_gently(stream),
-            #[cfg(unix)]
-            Self::Tcp(stream) => crate::socket::close_gently(stream),
-            #[cfg(not(unix))]
-            Self::Tcp(_) => {}
-            Self::Other(_) => {}
+        #[cfg(unix)]
+        if let Self::Socket(socket) = self {
+            socket.close_gently();
         }
     }
 }

@@ -17,6 +17,8 @@
 //! those that take their time should be [asynchronous](crate::Router::asynchronous).
 
 mod link;
+#[cfg(unix)]
+mod watched;
 
 use std::any::Any;
 use std::io;
@@ -54,7 +56,22 @@ const BACKOFF: Duration = Duration::from_millis(50);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves one client on a stream until the connection ends, and returns the reason for its end. Over
-/// a [`UnixStream`], the client can pass file descriptors.
+/// a [`UnixStream`], the client can pass file descriptors, if the future is polled within a runtime of
+/// tokio or the server was built in one.
+///
+/// # Panics
+/// Panics if the stream is a socket and that runtime has no I/O driver.
+///
+/// ```
+/// # async fn example() -> std::io::Result<()> {
+/// # use qmp_server::{Router, Server};
+/// # use qmp_types::Version;
+/// # let server = Server::new(Version::default(), Router::new(), ()).map_err(std::io::Error::other)?;
+/// let (stream, _) = tokio::net::TcpListener::bind("127.0.0.1:4444").await?.accept().await?;
+/// println!("{:?}", qmp_server::tokio::serve(&server, stream).await);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Cancel safety
 /// Dropping the future disconnects the client. Commands that have been started are completed, without
@@ -74,6 +91,17 @@ where
 /// If the process runs out of file descriptors, or the server has as many connections as it may have,
 /// further clients wait in the listener's queue.
 ///
+/// ```
+/// # async fn example() -> std::io::Result<()> {
+/// # use qmp_server::{Router, Server};
+/// # use qmp_types::Version;
+/// # let server = Server::new(Version::default(), Router::new(), ()).map_err(std::io::Error::other)?;
+/// let listener = std::os::unix::net::UnixListener::bind("/run/vm.sock")?;
+/// qmp_server::tokio::serve_unix(&server, &listener).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// Returns an error if the listener fails.
 #[cfg(unix)]
@@ -88,6 +116,17 @@ pub async fn serve_unix<M: Send + 'static>(
 }
 
 /// Serves all clients that connect to a TCP listener, like `serve_unix`.
+///
+/// ```
+/// # async fn example() -> std::io::Result<()> {
+/// # use qmp_server::{Router, Server};
+/// # use qmp_types::Version;
+/// # let server = Server::new(Version::default(), Router::new(), ()).map_err(std::io::Error::other)?;
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:4444").await?;
+/// qmp_server::tokio::serve_tcp(&server, &listener).await?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// Returns an error if the listener fails.
@@ -108,6 +147,16 @@ pub async fn serve_tcp<M: Send + 'static>(
 }
 
 /// Stops the server gracefully, like [`Server::stop`], without blocking the runtime.
+///
+/// ```
+/// # async fn example() -> std::io::Result<()> {
+/// # use qmp_server::{Router, Server};
+/// # use qmp_types::Version;
+/// # let server = Server::new(Version::default(), Router::new(), ()).map_err(std::io::Error::other)?;
+/// qmp_server::tokio::stop(&server, std::time::Duration::from_secs(5)).await;
+/// # Ok(())
+/// # }
+/// ```
 pub async fn stop<M: Send + 'static>(server: &Server<M>, within: Duration) -> bool {
     let server = server.clone();
     ::tokio::task::spawn_blocking(move || server.stop(within)).await.unwrap_or(false)
@@ -168,7 +217,9 @@ where
         let waker = lock(&to_wake).clone();
         waker.wake();
     };
-    let link = Link::new(stream);
+    let runtime = connection.shared().hub().runtime();
+    // The runtime's reason is mostly that the system watches too many sockets already.
+    let Ok(link) = Link::new(stream, runtime) else { return CloseReason::Client };
     connection.peer().set_owner(Arc::new(wake), link.writer());
     connection.peer().notify();
     let mut client = Client { connection, link, waker, expects_more: false };
@@ -208,24 +259,27 @@ struct Client<M: Send + 'static, S> {
 impl<M: Send + 'static, S: AsyncRead + AsyncWrite + Unpin + 'static> Client<M, S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         lock(&self.waker).clone_from(cx.waker());
-        // Commands that have waited for a late reply, which has been sent already.
-        self.execute_pending();
+        // Commands may have waited for a late reply, which has been sent already.
+        if !self.connection.state().is_at_rest {
+            self.execute_pending();
+        }
         for _ in 0..MAX_READS {
             let written = self.poll_write(cx);
             if matches!(written, Poll::Ready(Err(_))) {
                 self.hang_up();
             }
-            if let Some(reason) = self.connection.closed() {
+            let state = self.connection.state();
+            if let Some(reason) = state.closed {
                 if written.is_pending() {
                     return Poll::Pending;
                 }
-                if !self.connection.has_output() {
+                if !state.has_output {
                     self.link.close_gently();
                     return Poll::Ready(reason);
                 }
                 continue;
             }
-            if !self.connection.wants_input() {
+            if !state.wants_input {
                 return Poll::Pending;
             }
             if ready!(self.poll_read(cx)).is_err() {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use qmp_server::{Context, MachineHandle, Reply, Router, Server};
+use qmp_server::{Call, Context, Limits, MachineHandle, Reply, Router, Server};
 use qmp_types::Empty;
 
 use crate::vmm::{Client, Count, DEADLINE, Front, HoldMachine, Ping, schema};
@@ -49,15 +49,20 @@ impl Held {
     }
 
     fn wait_until_deserted(&self) {
-        let start = Instant::now();
-        while self.server.usage().connections > 0 {
-            assert!(start.elapsed() < DEADLINE, "{:?}", self.server.usage());
-            thread::sleep(Duration::from_millis(2));
-        }
+        wait_until_gone(&self.server);
     }
 
     fn release(&self) {
         self.is_released.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Waits until no client is left.
+fn wait_until_gone(server: &Server<i64>) {
+    let start = Instant::now();
+    while server.usage().connections > 0 {
+        assert!(start.elapsed() < DEADLINE, "{:?}", server.usage());
+        thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -121,6 +126,48 @@ fn clients_that_come_back_during_a_command_need_no_more_threads() {
     held.release();
     let mut last = front.connect(&held.server).negotiated();
     assert_eq!(last.execute("count", "{}")["return"], 41);
+}
+
+/// A client that came back left another thread at each command that hung, without a limit.
+#[test]
+fn commands_that_clients_have_left_hanging_are_limited() {
+    const CONNECTIONS: usize = 2;
+    let front = &Front::all()[0];
+    let is_released = Arc::new(AtomicBool::new(false));
+    let release = Arc::clone(&is_released);
+    let router = Router::new()
+        .introspection(schema())
+        .command(|count: &mut i64, _: Count, _: &mut Context| Ok(*count))
+        .blocking(move |_: &MachineHandle<i64>, _: HoldMachine, _: &Call| {
+            let start = Instant::now();
+            while !release.load(Ordering::SeqCst) && start.elapsed() < DEADLINE {
+                thread::sleep(Duration::from_millis(2));
+            }
+            Ok(Empty {})
+        });
+    let mut limits = Limits::default();
+    limits.connections = CONNECTIONS;
+    let server = Server::builder(router).limits(limits).build(7).unwrap();
+    let connect = || {
+        wait_until_gone(&server);
+        front.connect(&server).with_oob()
+    };
+    for _ in 0..2 * CONNECTIONS {
+        let mut client = connect();
+        hold(&mut client);
+        wait_until_accepted(&mut client);
+    }
+    let mut client = connect();
+    let rejected = client.execute("hold-machine", "{'ms': 0}");
+    let desc = rejected["error"]["desc"].as_str().unwrap();
+    assert!(desc.contains("4 commands are being executed, which is the limit"), "{desc}");
+    // Commands that need no thread of their own are executed.
+    assert_eq!(client.execute("count", "{}")["return"], 7);
+    is_released.store(true, Ordering::SeqCst);
+    let start = Instant::now();
+    while client.execute("hold-machine", "{'ms': 0}").get("return").is_none() {
+        assert!(start.elapsed() < DEADLINE);
+    }
 }
 
 /// The end of a client used to be noticed during a command of a thread that stays with it only if

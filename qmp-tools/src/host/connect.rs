@@ -26,7 +26,7 @@ const START: Duration = Duration::from_millis(50);
 pub(crate) fn connect(text: &str, options: &Options, patience: Duration) -> Result<Client, Error> {
     let wanted = wanted(options);
     let address = resolve_as(text, wanted)?;
-    let within = format!("waiting up to {patience:?}");
+    let within = format!("waiting up to {} s", patience.as_secs_f64());
     let once = options.clone().wait_for_socket(Duration::ZERO);
     let mut error = match attempt(&address, once, wanted, &within) {
         Err(Error::Transport(error)) => error,

@@ -11,6 +11,8 @@ use crate::machine::MachineArgs;
 /// Execute commands of a guest agent: run programs, copy files, 'guest-COMMAND key=value ...'
 #[derive(Debug, Parser)]
 #[command(name = "qmp-agent", version, after_help = EXAMPLES)]
+// A guest agent has no human monitor.
+#[command(mut_arg("hmp", |argument| argument.hide(true)))]
 pub struct Arguments {
     /// Address of the agent's socket: unix:/run/agent.sock, tcp:localhost:4445, or a path
     #[arg(required_unless_present = "completions")]
@@ -27,7 +29,7 @@ pub struct Arguments {
 }
 
 const EXAMPLES: &str = "\
-Statements, beside the agent's commands:
+Statements, besides the agent's commands:
   exec PROGRAM [ARG...]  run a program; the statement fails unless it exits with 0
   cat PATH               show a text file of the guest
   get PATH [FILE]        copy a file from the guest

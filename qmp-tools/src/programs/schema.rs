@@ -33,9 +33,9 @@ enum Action {
     Check(Check),
     /// Generate Rust from a schema
     Generate(Generate),
-    /// Convert introspection data, from a file or a running QEMU, to a schema
+    /// Convert introspection data, or the devices of a QEMU, to a schema
     Import(Import),
-    /// Convert a schema to introspection data
+    /// Convert a schema to introspection data or JSON Schema
     Export(Export),
     /// List the changes between two schemas, and mark those that break clients
     Diff(Diff),

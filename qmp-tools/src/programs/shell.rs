@@ -75,7 +75,8 @@ pub struct ShellArgs {
     #[arg(short, long, conflicts_with_all = ["output", "jsonl"])]
     pretty: bool,
 
-    /// How to show replies: pretty (the default at a terminal), compact, table, raw or jsonl
+    /// How to show replies: pretty (the default at a terminal), compact (the default elsewhere), table, raw
+    /// or jsonl
     #[arg(long, value_name = "MODE", value_parser = mode, conflicts_with = "jsonl")]
     output: Option<Mode>,
 
@@ -99,7 +100,7 @@ pub struct ShellArgs {
     #[arg(long)]
     exit_on_error: bool,
 
-    /// Do not ask before the machine ends
+    /// Do not ask before a command ends the machine, such as `quit`
     #[arg(short, long)]
     yes: bool,
 }
@@ -110,13 +111,18 @@ fn mode(text: &str) -> Result<Mode, String> {
 }
 
 const EXAMPLES: &str = "\
-A value that is valid JSON is sent as such; any other value is a string, and so is everything in \
-single quotes: id='123'. A dot in a key makes an object: file.driver=file. A word that starts with \
-'#' begins a comment. `wait EVENT [member=value] [--timeout SECONDS]` waits for an event that came \
-after the last command was sent. `set` lists and sets options.
+The machine's schema decides the type of a value: serial=1e5 is text, size=64M a number of bytes, and \
+up=on is true. With key:=JSON, the value is sent as it is. A dot in a key makes an object: \
+file.driver=file. A word that starts with '#' begins a comment. `help` describes the syntax, and `help \
+NAME` a command, an event or a type.
+
+`wait EVENT [member=value] [--timeout SECONDS]` waits for an event that came after the last command \
+was sent. `set` lists and sets options.
 
 A command in a script has a deadline, --timeout or `set timeout=SECONDS`; at a prompt, --timeout only \
-concerns connecting.
+applies to connecting.
+
+If no ADDRESS is given, the environment variable QMP_SOCKET is used, if it is set.
 
 Exit status:
   0  all statements succeeded

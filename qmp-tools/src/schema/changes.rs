@@ -22,7 +22,7 @@ pub(super) enum ChangeFormat {
     Human,
     /// One line each: [file:line:] breaking|excepted|other: change
     Short,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 

@@ -50,7 +50,7 @@ pub struct Check {
     #[arg(long, value_name = "git:REF")]
     against: Option<String>,
 
-    /// Accept the breaking changes that FILE lists, one a line: PATH # REASON
+    /// Accept the breaking changes that FILE lists, one per line: PATH # REASON
     #[arg(long, value_name = "FILE", requires = "against")]
     exceptions: Option<PathBuf>,
 }
@@ -62,7 +62,7 @@ enum FormatArg {
     Human,
     /// One line each: file:line:column: severity: message [rule]
     Short,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
     /// A log in SARIF 2.1.0
     Sarif,
@@ -89,8 +89,8 @@ invalid. Their members and rules are described in the documentation of qmp_codeg
 With --against, changes are printed to standard output, too, in the same format; 'sarif' has none. See \
 'qmp-schema diff --help' for exceptions.
 
-The exit status is 0 if the schema is valid, 1 if it has errors or a file cannot be read, if a change \
-since --against breaks clients and has no exception, and 2 if the arguments are wrong.
+The exit status is 0 if the schema is valid; 1 if it has errors, a file cannot be read, or a change \
+since --against breaks clients and has no exception; and 2 if the arguments are invalid.
 
 Examples:
   qmp-schema check qapi/qapi-schema.json

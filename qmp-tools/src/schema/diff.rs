@@ -26,17 +26,16 @@ pub struct Diff {
     #[arg(required_unless_present = "against")]
     new: Option<String>,
 
-    /// Compare a revision with the working tree: OLD is a file of a git repository, as it is in REF,
-    /// and as it is now
+    /// Compare OLD, a file in a git repository, as it was in the revision REF, with what it is now
     #[arg(long, value_name = "git:REF", conflicts_with = "new")]
     against: Option<String>,
 
-    /// List only what touches these: recordings, lists of commands and events, or build scripts (.rs)
-    /// that select them
+    /// List only the changes that affect these: recordings, lists of commands and events, or build
+    /// scripts (.rs) that select them
     #[arg(long, value_name = "FILE", num_args = 1..)]
     used_by: Vec<String>,
 
-    /// Accept the breaking changes that FILE lists, one a line: PATH # REASON
+    /// Accept the breaking changes that FILE lists, one per line: PATH # REASON
     #[arg(long, value_name = "FILE")]
     exceptions: Option<PathBuf>,
 
@@ -60,13 +59,13 @@ const EXAMPLES: &str = "\
 The kind of a file is detected from its content. 'builtin' is the schema that this program was built \
 with. If either side is introspection data, only what introspection can express is compared.
 
-With --used-by, a recording uses the members, values and branches of its messages, and a command that \
-failed uses nothing. A list has a name a line. A path leads to the place in the message, which is shown \
-with the first file, line and time that it was met at. What replies may lack is a breaking change only \
-if readers could rely on it. What OLD does not have is not compared; the summary says so, or a warning.
+With --used-by, a recording uses the members, values and branches of its messages; a command that \
+failed uses nothing. A list has one name per line. Each change is shown with its path in the message, \
+and with the file, line and time of its first use. A member that replies may lack is a breaking change \
+only if OLD always sent it. What OLD does not have is not compared, which the summary or a warning says.
 
-A line of --exceptions is a path as the changes have it, 'command NAME: PATH', or its beginning and '*', \
-and a reason after '#'. Exceptions that no change needs are reported.
+A line of --exceptions has the path of a change as it is printed, 'command NAME: PATH', or the beginning \
+of one and '*', and a reason after '#'. Exceptions that match no change are reported.
 
 The exit status is 0 on success, 1 if --deny-breaking or --used-by found a breaking change without an \
 exception, and 2 on errors.

@@ -1,4 +1,4 @@
-//! Breaking changes that have been accepted: a file with a path and a reason a line.
+//! Breaking changes that have been accepted: a file with a path and a reason on each line.
 
 use std::path::{Path, PathBuf};
 

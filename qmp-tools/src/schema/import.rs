@@ -23,12 +23,11 @@ const MAX_SHOWN: usize = 5;
 #[command(after_help = EXAMPLES)]
 pub struct Import {
     /// A file with the reply to query-qmp-schema, '-' for standard input, the address of a QEMU, or
-    /// 'builtin'
+    /// 'builtin'; with --devices, the address of a QEMU, or a QEMU program to start
     #[arg(value_name = "FILE|ADDRESS|PROGRAM")]
     source: String,
 
-    /// Import the devices of a QEMU, and not its commands: FILE is the address of the QEMU, or the
-    /// program, which is started without a machine
+    /// Import the devices of a QEMU, and not its commands; a program is started without a machine
     #[arg(long, conflicts_with_all = ["names", "record"])]
     devices: bool,
 
@@ -62,15 +61,15 @@ Introspection data does not include the names of types. A type gets the name tha
 place of the builtin schema, or of the file given by --names. Any other type is named after the path \
 that leads to it, such as QueryBlockReturnInserted; an empty table, {}, names all types this way.
 
-A record has the numbers and the order of types, and the layout of the text. With it, the schema also \
-has the types that nothing refers to, which QEMU lists, too.
+A record has the numbers and the order of types, and the layout of the text. With --record, the schema \
+also has the types that QEMU lists although nothing refers to them.
 
-The devices of a QEMU become a union by 'driver', a struct each, which the command device_add takes. \
-Defaults and lists of values are those that QEMU tells; it does not tell which properties can only be \
-read. To answer, QEMU creates each device, and a QEMU that lacks a module exits if that fails: a \
-program is started again, and the device is skipped; a machine that is running is only asked about \
-the devices of --only. The features of all CPU models are more than can be generated as Rust: leave \
-them out with --only '!*-cpu'.
+With --devices, each device becomes a struct, a branch of the union that the command device_add takes. \
+Defaults and lists of values are included as far as QEMU reports them; it does not report which \
+properties are read-only. To answer, QEMU creates each device, and exits if that fails because a \
+module is missing. A program is then started again, and the device is skipped. A running machine is \
+only asked about the devices of --only. The features of all CPU models are more than can be generated \
+as Rust: leave them out with --only '!*-cpu'.
 
 Examples:
   qmp-schema import unix:/run/vm.sock            the schema of a running QEMU

@@ -6,14 +6,18 @@ use serde::de::{
 };
 
 use super::error::{JsonError, Result};
+use super::name::{Member, Name};
 use super::reader::Reader;
-use super::scan::after_space;
+use super::scan::{after_one_space, after_space};
 
 /// The members of an object that is being read.
 pub(super) struct Members<'r, 'de> {
     reader: &'r mut Reader<'de>,
     state: State,
     passed: Passed,
+    /// The index in a table of names of the member that is expected next: mostly, members come in the
+    /// order of the table.
+    expected: usize,
 }
 
 /// How far the members of an object have been read.
@@ -48,66 +52,55 @@ impl Passed {
     }
 }
 
-/// The next part of an object.
-enum Next<'de> {
-    /// A member with this name.
-    Name(&'de str),
-    /// A member whose name begins here and has escapes.
-    Escaped,
-    End,
-}
-
 impl<'r, 'de> Members<'r, 'de> {
     /// Creates the members of the object whose `{` has been taken. `first` is the index of the member
     /// to pass first, if any.
     #[inline(always)]
     pub(super) fn new(reader: &'r mut Reader<'de>, first: Option<usize>) -> Self {
         let state = first.map_or(State::Start, State::Ahead);
-        Self { reader, state, passed: Passed::NONE }
-    }
-
-    /// Takes the name of the next member, or the closing bracket.
-    #[inline(always)]
-    fn next_name(&mut self) -> Result<Next<'de>> {
-        let Some(at) = self.next_place()? else { return Ok(Next::End) };
-        match self.reader.plain_string(at) {
-            Ok(name) => Ok(Next::Name(name)),
-            Err(_) => {
-                self.reader.at = at;
-                Ok(Next::Escaped)
-            }
-        }
+        Self { reader, state, passed: Passed::NONE, expected: 0 }
     }
 
     /// Returns the index of the next member that has not been passed, if any.
     #[inline(always)]
     fn next_place(&mut self) -> Result<Option<usize>> {
-        let bytes = self.reader.text.as_bytes();
-        let at = after_space(bytes, self.reader.at);
-        let place = match (self.state, bytes.get(at)) {
-            (State::Inside, Some(b',')) => after_space(bytes, at + 1),
-            (State::Inside, Some(b'}')) if !self.passed.is_some() => {
-                self.state = State::End;
-                self.reader.at = at + 1;
-                return Ok(None);
+        if let State::Ahead(_) | State::Back { .. } = self.state {
+            if let Some(first) = self.turn() {
+                return Ok(Some(first));
             }
-            (State::Start, Some(b'"')) => at,
-            _ => return self.next_unusual_place(),
-        };
-        if place != self.passed.start && bytes.get(place) == Some(&b'"') {
-            self.state = State::Inside;
-            return Ok(Some(place));
         }
-        self.next_unusual_place()
+        let bytes = self.reader.text.as_bytes();
+        loop {
+            let at = after_space(bytes, self.reader.at);
+            let place = match (self.state, bytes.get(at)) {
+                (State::Inside, Some(b',')) => after_one_space(bytes, at + 1),
+                (State::Inside, Some(b'}')) if !self.passed.is_some() => {
+                    self.state = State::End;
+                    self.reader.at = at + 1;
+                    return Ok(None);
+                }
+                (State::Start, Some(b'"')) => at,
+                _ => return self.no_place(at),
+            };
+            if bytes.get(place) != Some(&b'"') {
+                return self.no_name(place);
+            }
+            self.state = State::Inside;
+            if place != self.passed.start {
+                return Ok(Some(place));
+            }
+            self.reader.at = self.passed.end;
+            self.passed = Passed::NONE;
+        }
     }
 
-    /// The slow path of [`next_place`](Self::next_place).
+    /// Returns the index of the member that is passed before its turn, or returns to the others.
     #[inline(never)]
-    fn next_unusual_place(&mut self) -> Result<Option<usize>> {
+    fn turn(&mut self) -> Option<usize> {
         match self.state {
             State::Ahead(first) => {
                 self.state = State::Back { first, start: self.reader.at };
-                return Ok(Some(first));
+                return Some(first);
             }
             State::Back { first, start } => {
                 self.passed = Passed { start: first, end: self.reader.at };
@@ -116,26 +109,25 @@ impl<'r, 'de> Members<'r, 'de> {
             }
             _ => {}
         }
-        let bytes = self.reader.text.as_bytes();
-        loop {
-            let mut at = after_space(bytes, self.reader.at);
-            match (bytes.get(at), self.state) {
-                (Some(b','), State::Inside) => at = after_space(bytes, at + 1),
-                (_, State::End) => return Ok(None),
-                (Some(b'}'), _) => return self.end(at).map(|()| None),
-                (Some(_), State::Start) => self.state = State::Inside,
-                _ => return Err(self.reader.neither_comma_nor(b'}')),
-            }
-            if bytes.get(at) != Some(&b'"') {
-                self.reader.at = at;
-                return Err(self.reader.error("expected the name of a member"));
-            }
-            if at != self.passed.start {
-                return Ok(Some(at));
-            }
-            self.reader.at = self.passed.end;
-            self.passed = Passed::NONE;
+        None
+    }
+
+    /// Continues [`next_place`](Self::next_place) where neither a comma nor the end of an object comes
+    /// next that has members.
+    #[inline(never)]
+    fn no_place(&mut self, at: usize) -> Result<Option<usize>> {
+        match (self.reader.text.as_bytes().get(at), self.state) {
+            (_, State::End) => Ok(None),
+            (Some(b'}'), _) => self.end(at).map(|()| None),
+            (Some(_), State::Start) => self.no_name(at),
+            _ => Err(self.reader.neither_comma_nor(b'}')),
         }
+    }
+
+    #[cold]
+    fn no_name<T>(&mut self, at: usize) -> Result<T> {
+        self.reader.at = at;
+        Err(self.reader.error("expected the name of a member"))
     }
 
     /// Takes the closing bracket.
@@ -157,12 +149,39 @@ impl<'r, 'de> Members<'r, 'de> {
         }
     }
 
+    /// Reads the name of a member, which is kept, and the colon.
+    #[inline(always)]
+    fn next_key_of_map<K: DeserializeSeed<'de>>(
+        &mut self,
+        place: Option<usize>,
+        seed: K,
+    ) -> Result<Option<K::Value>> {
+        let Some(start) = place else {
+            self.reader.take_memory(ENTRY)?;
+            return Ok(None);
+        };
+        let key = match self.reader.plain_string(start) {
+            Ok(name) => {
+                self.reader.take_memory(ENTRY + name.len())?;
+                seed.deserialize(Name(name))?
+            }
+            Err(_) => {
+                self.reader.at = start;
+                self.reader.take_memory(ENTRY)?;
+                seed.deserialize(&mut *self.reader)?
+            }
+        };
+        self.reader.expect(b':')?;
+        self.reader.take_space();
+        Ok(Some(key))
+    }
+
     /// Takes the closing bracket of an object that the visitor has not read to its end.
     #[cold]
     fn finish_early(&mut self) -> Result<()> {
-        match self.next_name()? {
-            Next::End => Ok(()),
-            _ => Err(self.reader.error("more members than expected")),
+        match self.next_place()? {
+            None => Ok(()),
+            Some(_) => Err(self.reader.error("more members than expected")),
         }
     }
 }
@@ -172,18 +191,26 @@ impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {
 
     #[inline(always)]
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
-        let name = self.next_name()?;
+        let place = self.next_place()?;
         // A key as large as a string is one of a map, and is kept. The members of a schema's objects
         // have smaller keys; those that an object does not know count with their values.
         if size_of::<K::Value>() >= size_of::<String>() {
-            let length = if let Next::Name(name) = name { name.len() } else { 0 };
-            self.reader.take_memory(ENTRY + length)?;
+            return self.next_key_of_map(place, seed);
         }
-        match name {
-            Next::Name(name) => seed.deserialize(Name(name)).map(Some),
-            Next::Escaped => seed.deserialize(&mut *self.reader).map(Some),
-            Next::End => Ok(None),
+        let Some(start) = place else { return Ok(None) };
+        let mut has_colon = false;
+        let member = Member {
+            reader: &mut *self.reader,
+            start,
+            expected: &mut self.expected,
+            has_colon: &mut has_colon,
+        };
+        let key = seed.deserialize(member)?;
+        if !has_colon {
+            self.reader.expect(b':')?;
+            self.reader.take_space();
         }
+        Ok(Some(key))
     }
 
     #[inline(always)]
@@ -192,7 +219,6 @@ impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {
         if size_of::<V::Value>() > SMALL {
             self.reader.take_memory(size_of::<V::Value>())?;
         }
-        self.reader.expect(b':')?;
         seed.deserialize(&mut *self.reader)
     }
 }
@@ -205,66 +231,22 @@ const ENTRY: usize = 128 + SMALL;
 /// twice as much memory.
 const ELEMENT: usize = 3;
 
-/// The name of a member, without escapes.
-struct Name<'de>(&'de str);
-
-impl<'de> Deserializer<'de> for Name<'de> {
-    type Error = JsonError;
-
-    #[inline(always)]
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_borrowed_str(self.0)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value> {
-        visitor.visit_enum(self.0.into_deserializer())
-    }
-
-    #[inline(always)]
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        visitor.visit_borrowed_str(self.0)
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map struct ignored_any
-    }
-}
-
 /// The elements of an array that is being read.
 pub(super) struct Elements<'r, 'de> {
     reader: &'r mut Reader<'de>,
     started: bool,
-    done: bool,
 }
 
 impl<'r, 'de> Elements<'r, 'de> {
     /// Creates the elements of the array whose `[` has been taken.
     pub(super) fn new(reader: &'r mut Reader<'de>) -> Self {
-        Self { reader, started: false, done: false }
+        Self { reader, started: false }
     }
 
-    /// Takes the closing bracket, unless it has been taken.
+    /// Takes the closing bracket.
     #[inline]
     pub(super) fn finish(self) -> Result<()> {
-        if self.done { Ok(()) } else { self.reader.expect(b']') }
+        self.reader.expect(b']')
     }
 }
 
@@ -274,17 +256,15 @@ impl<'de> SeqAccess<'de> for &mut Elements<'_, 'de> {
     #[inline(always)]
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
         match self.reader.peek() {
-            Some(b']') if !self.done => {
-                self.reader.at += 1;
-                self.done = true;
-                return Ok(None);
-            }
+            // Left for `finish`: a visitor may ask again.
+            Some(b']') => return Ok(None),
             Some(b',') if self.started => self.reader.at += 1,
             Some(_) if !self.started => {}
             _ => return Err(self.reader.neither_comma_nor(b']')),
         }
         self.started = true;
         self.reader.take_memory(ELEMENT * size_of::<S::Value>())?;
+        self.reader.take_space();
         seed.deserialize(&mut *self.reader).map(Some)
     }
 }

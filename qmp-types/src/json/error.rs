@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::{Expected, Unexpected};
+use serde_json::Number;
 
 use crate::printable::Excerpt;
 
@@ -59,12 +60,44 @@ impl serde::de::Error for JsonError {
 
     #[cold]
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        match found {
-            // serde's word is "unit value".
-            Unexpected::Unit => {
-                Self::custom(format_args!("invalid type: null, expected {expected}"))
-            }
-            found => Self::custom(format_args!("invalid type: {found}, expected {expected}")),
+        Self::custom(format_args!("invalid type: {}, expected {expected}", Found(found)))
+    }
+
+    #[cold]
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(format_args!("invalid value: {}, expected {expected}", Found(found)))
+    }
+}
+
+/// Shows a value as serde does, with the words of JSON.
+///
+/// serde's own `Display` brings the standard library's formatting of numbers with a fraction into
+/// every program, beside that of serde_json.
+struct Found<'a>(Unexpected<'a>);
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Unexpected::Bool(value) => write!(f, "boolean `{value}`"),
+            Unexpected::Unsigned(number) => write!(f, "integer `{number}`"),
+            Unexpected::Signed(number) => write!(f, "integer `{number}`"),
+            Unexpected::Float(number) => match Number::from_f64(number) {
+                Some(number) => write!(f, "floating point `{number}`"),
+                None => f.write_str("floating point number"),
+            },
+            Unexpected::Char(character) => write!(f, "character `{character}`"),
+            Unexpected::Str(text) => write!(f, "string {text:?}"),
+            Unexpected::Bytes(_) => f.write_str("byte array"),
+            Unexpected::Unit | Unexpected::Option => f.write_str("null"),
+            Unexpected::Seq => f.write_str("sequence"),
+            Unexpected::Map => f.write_str("map"),
+            Unexpected::Enum => f.write_str("enum"),
+            Unexpected::NewtypeStruct => f.write_str("newtype struct"),
+            Unexpected::UnitVariant => f.write_str("unit variant"),
+            Unexpected::NewtypeVariant => f.write_str("newtype variant"),
+            Unexpected::TupleVariant => f.write_str("tuple variant"),
+            Unexpected::StructVariant => f.write_str("struct variant"),
+            Unexpected::Other(other) => f.write_str(other),
         }
     }
 }

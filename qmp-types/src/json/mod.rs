@@ -6,6 +6,8 @@
 //! - it looks ahead for the discriminator of a union and passes that member first, so that the
 //!   members of the branch are read straight into their types, whatever their order (a type asks
 //!   for it by `deserialize_struct`, with the discriminator as the only field);
+//! - it compares the text with the names of an object's members, without reading the name (a key asks
+//!   for it by `deserialize_struct`, with the name [`MEMBER`]);
 //! - an error has an offset, and hence a path;
 //! - a value can be read together with its text (a type asks for it by `deserialize_newtype_struct`,
 //!   with the name [`WITH_TEXT`]).
@@ -15,6 +17,7 @@
 mod access;
 mod deserializer;
 mod error;
+mod name;
 mod reader;
 mod scan;
 
@@ -22,6 +25,7 @@ use reader::{Guesses, Reader};
 
 pub(crate) use access::WITH_TEXT;
 pub(crate) use error::JsonError;
+pub(crate) use name::{MEMBER, is_member};
 pub(crate) use scan::string_end;
 
 pub use scan::plain_end;

@@ -101,16 +101,41 @@ impl<'de> Reader<'de> {
     }
 
     /// Returns the next byte that is not white space, without taking it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn peek(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        match bytes.get(self.at) {
+            Some(byte) if *byte > b' ' => Some(*byte),
+            _ => self.peek_after_space(),
+        }
+    }
+
+    /// The slow path of [`peek`](Self::peek).
+    #[inline(never)]
+    fn peek_after_space(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
         self.at = after_space(bytes, self.at);
         bytes.get(self.at).copied()
     }
 
+    /// Takes the space that QEMU writes after a comma or a colon.
+    #[inline(always)]
+    pub(super) fn take_space(&mut self) {
+        self.at += usize::from(self.text.as_bytes().get(self.at) == Some(&b' '));
+    }
+
     /// Takes a byte, after white space.
-    #[inline]
+    #[inline(always)]
     pub(super) fn expect(&mut self, byte: u8) -> Result<()> {
+        if self.text.as_bytes().get(self.at) == Some(&byte) {
+            self.at += 1;
+            return Ok(());
+        }
+        self.expect_after_space(byte)
+    }
+
+    #[inline(never)]
+    fn expect_after_space(&mut self, byte: u8) -> Result<()> {
         if self.peek() == Some(byte) {
             self.at += 1;
             return Ok(());
@@ -234,8 +259,9 @@ impl<'de> Reader<'de> {
                 return Ok(Number::Negative(number));
             }
         }
-        let fraction = serde_json::from_str(number).map_err(|_| self.error("invalid number"))?;
-        Ok(Number::Fraction(fraction))
+        // Not through `Deserialize`, with which come the errors for all other types of values.
+        let fraction = number.parse::<serde_json::Number>().ok().and_then(|number| number.as_f64());
+        fraction.map(Number::Fraction).ok_or_else(|| self.error("invalid number"))
     }
 
     /// Takes a boolean, or returns `None` for `null`.
@@ -326,7 +352,7 @@ impl<'de> Reader<'de> {
             return scan::find_member(bytes, self.at, name.as_bytes());
         }
         self.guesses = Guesses::Some;
-        scan::find_name(bytes, self.at, name.as_bytes())
+        scan::find_name(bytes, self.at, name)
     }
 }
 

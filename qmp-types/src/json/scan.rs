@@ -2,13 +2,30 @@
 //!
 //! Every function takes the whole text and an index into it, and returns an index.
 
+use crate::names;
+
 /// A bit in each byte of a word: the lowest, the highest.
 const ONES: u64 = u64::from_le_bytes([1; 8]);
 const HIGHS: u64 = ONES << 7;
 
 /// Returns the index of the first byte from `at` on that is not white space.
 #[inline(always)]
-pub(super) fn after_space(bytes: &[u8], mut at: usize) -> usize {
+pub(super) fn after_space(bytes: &[u8], at: usize) -> usize {
+    match bytes.get(at) {
+        Some(byte) if *byte > b' ' => at,
+        _ => after_more_space(bytes, at),
+    }
+}
+
+/// Like [`after_space`], where QEMU writes one space: after a comma or a colon.
+#[inline(always)]
+pub(super) fn after_one_space(bytes: &[u8], at: usize) -> usize {
+    after_space(bytes, at + usize::from(bytes.get(at) == Some(&b' ')))
+}
+
+/// The slow path of [`after_space`].
+#[inline(never)]
+fn after_more_space(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(at) {
         at += 1;
     }
@@ -37,21 +54,20 @@ pub(super) fn skip_brackets(bytes: &[u8], start: usize) -> Option<usize> {
 
 /// Returns the index of the next member `name`, in whatever object. The inside of a string may be
 /// mistaken for one.
-pub(super) fn find_name(bytes: &[u8], mut at: usize, name: &[u8]) -> Option<usize> {
+pub(super) fn find_name(bytes: &[u8], mut at: usize, name: &str) -> Option<usize> {
     // Two bytes that are rare in other names are looked for: a hyphen and the byte before it, or the
     // quote and the first byte.
-    let (offset, pair) = match name.windows(2).position(|pair| pair[1] == b'-') {
-        Some(index) => (index + 1, [name[index], b'-']),
-        None => (0, [b'"', *name.first()?]),
+    let letters = name.as_bytes();
+    let (offset, pair) = match letters.windows(2).position(|pair| pair[1] == b'-') {
+        Some(index) => (index + 1, [letters[index], b'-']),
+        None => (0, [b'"', *letters.first()?]),
     };
     loop {
         let found = find_pair(bytes, at + offset, pair)?;
         at = found - offset;
-        let end = at + 1 + name.len();
         if bytes.get(at) == Some(&b'"')
-            && bytes.get(at + 1..end) == Some(name)
-            && bytes.get(end) == Some(&b'"')
-            && bytes.get(after_space(bytes, end + 1)) == Some(&b':')
+            && names::is_quoted(name, bytes.get(at + 1..)?)
+            && bytes.get(after_space(bytes, at + 1 + name.len() + 1)) == Some(&b':')
         {
             return Some(at);
         }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -75,6 +75,7 @@ fn raw_values_keep_the_text() {
 fn nesting_has_a_limit() {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     assert!(from_str::<Value>(&nested(usize::from(MAX_DEPTH))).is_ok());
+    assert!(from_str::<Value>(&nested(usize::from(MAX_DEPTH) + 1)).is_err());
     let error = from_str::<Value>(&nested(10_000)).unwrap_err();
     assert_eq!(error.into_parts(), (String::from("nested more than 128 levels deep"), Some(128)));
 }
@@ -88,6 +89,170 @@ fn derived_enums_are_read() {
         from_str::<std::ops::Bound<u8>>("\"Unbounded\"").unwrap(),
         std::ops::Bound::Unbounded
     );
+}
+
+/// Takes as many entries of an object, or elements of an array, as it is asked to, and then asks for
+/// `more`.
+macro_rules! taker {
+    ($name:ident, $wanted:expr, $more:expr) => {
+        #[derive(Debug)]
+        struct $name(usize);
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+                from.deserialize_any($name(0))
+            }
+        }
+
+        impl<'de> Visitor<'de> for $name {
+            type Value = Self;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object or an array")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> std::result::Result<Self, A::Error> {
+                let mut count = 0;
+                while count < $wanted && map.next_entry::<String, u8>()?.is_some() {
+                    count += 1;
+                }
+                for () in std::iter::repeat_n((), $more) {
+                    assert!(map.next_entry::<String, u8>()?.is_none());
+                }
+                Ok(Self(count))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(
+                self,
+                mut list: A,
+            ) -> std::result::Result<Self, A::Error> {
+                let mut count = 0;
+                while count < $wanted && list.next_element::<u8>()?.is_some() {
+                    count += 1;
+                }
+                for () in std::iter::repeat_n((), $more) {
+                    assert!(list.next_element::<u8>()?.is_none());
+                }
+                Ok(Self(count))
+            }
+        }
+    };
+}
+
+/// A type that takes a fixed number of elements, as a tuple does, need not ask whether more follow.
+#[test]
+fn a_type_may_stop_before_the_closing_bracket() {
+    taker!(Two, 2, 0);
+    for (text, count) in
+        [("{}", 0), (r#"{"a": 1}"#, 1), (r#"{"a": 1, "b": 2}"#, 2), ("[1]", 1), ("[1, 2]", 2)]
+    {
+        assert_eq!(from_str::<Two>(text).unwrap().0, count, "{text}");
+        let list: Vec<Two> = from_str(&format!("[{text}, {text}]")).unwrap();
+        assert_eq!(list.len(), 2);
+    }
+    for (text, reason) in [
+        (r#"{"a": 1, "b": 2, "c": 3}"#, "more members than expected"),
+        ("[1, 2, 3]", "expected `]`"),
+        (r#"{"a": 1, "b": 2"#, "unexpected end of the text"),
+        ("[1, 2", "unexpected end of the text"),
+    ] {
+        assert_eq!(from_str::<Two>(text).unwrap_err().into_parts().0, reason, "{text}");
+    }
+}
+
+/// A type may ask again at the end, which must not take the bracket of what is around it.
+#[test]
+fn the_end_of_a_list_stays_its_end() {
+    taker!(All, usize::MAX, 3);
+    for text in ["[]", "[1]", "[1, 2]", "{}", r#"{"a": 1}"#] {
+        let lists: Vec<Vec<All>> = from_str(&format!("[[{text}], [{text}, {text}]]")).unwrap();
+        let counts: Vec<Vec<usize>> =
+            lists.iter().map(|list| list.iter().map(|all| all.0).collect()).collect();
+        let count = text.matches(|character: char| character.is_ascii_digit()).count();
+        assert_eq!(counts, [vec![count], vec![count; 2]], "{text}");
+    }
+}
+
+/// A list may have any number of lists and objects: they are not nested.
+#[test]
+fn siblings_are_not_nested() {
+    let count = 3 * usize::from(MAX_DEPTH);
+    for element in ["[]", "{}", "[1]", r#"{"a": 1}"#, r#"{"a": [{}]}"#] {
+        let text = format!("[{}]", vec![element; count].join(","));
+        let Value::Array(elements) = from_str(&text).unwrap() else { panic!("{text}") };
+        assert_eq!(elements, vec![serde_json::from_str::<Value>(element).unwrap(); count]);
+    }
+}
+
+/// A short text may ask for large values. A map of them is limited like anything else.
+#[test]
+fn the_memory_of_a_map_of_large_values_is_limited() {
+    const SIZE: usize = 4096;
+
+    #[expect(dead_code, reason = "only its size matters")]
+    struct Large([u8; SIZE]);
+
+    impl<'de> serde::Deserialize<'de> for Large {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+            IgnoredAny::deserialize(from).map(|IgnoredAny| Self([0; SIZE]))
+        }
+    }
+
+    type Map = std::collections::BTreeMap<String, Large>;
+    let text = |count: usize| {
+        let members: Vec<String> = (0..count).map(|index| format!("\"{index}\":0")).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    assert_eq!(from_str::<Map>(&text(100)).map(|map| map.len()).unwrap(), 100);
+    let reason = match from_str::<Map>(&text(10_000)) {
+        Ok(map) => panic!("{} values", map.len()),
+        Err(error) => error.into_parts().0,
+    };
+    assert_eq!(reason, "the value takes more than 33554432 bytes of memory");
+}
+
+/// A string without escapes costs no memory.
+#[test]
+fn strings_without_escapes_are_borrowed() {
+    assert_eq!(from_str::<&str>(r#" "abc" "#).unwrap(), "abc");
+    let long = "x".repeat(100);
+    let text = format!(r#"["", "é", "{long}"]"#);
+    assert_eq!(from_str::<Vec<&str>>(&text).unwrap(), ["", "é", &long]);
+    assert!(from_str::<&str>(r#""a\n""#).is_err());
+    assert_eq!(from_str::<String>(r#""a\n""#).unwrap(), "a\n");
+}
+
+/// A newer server sends members that a type does not have: values of any kind, before and after those
+/// that it has.
+#[test]
+fn members_that_a_type_does_not_have_are_skipped() {
+    for value in ["1", "null", "\"x\"", "\"\\n\"", "[1, {\"desc\": 2}]", "{\"desc\": [3]}"] {
+        let text = format!(
+            r#"{{"new": {value}, "class": "GenericError", "x": {value}, "desc": "no", "y": {value}}}"#
+        );
+        let error: crate::QmpError = from_str(&text).unwrap();
+        assert_eq!((error.desc.as_str(), error.class), ("no", crate::ErrorClass::GenericError));
+        let text = format!(
+            r#"{{"new": {value}, "seconds": 1, "x": {value}, "microseconds": 2, "y": {value}}}"#
+        );
+        let time: crate::Timestamp = from_str(&text).unwrap();
+        assert_eq!((time.seconds, time.microseconds), (1, 2));
+    }
+}
+
+/// Commas are between elements, and nowhere else.
+#[test]
+fn a_list_has_commas_between_its_elements() {
+    for text in ["[,]", "[,1]", "[1,]", "[1,,2]", "[1 2]", "{,}", "{,\"a\": 1}", "{\"a\": 1,}"] {
+        assert!(from_str::<Value>(text).is_err(), "{text}");
+        assert!(from_str::<Vec<u8>>(text).is_err(), "{text}");
+    }
+    for text in ["{\"a\": 1,, \"b\": 2}", "{\"a\": 1 \"b\": 2}", "{\"a\" 1}", "{\"a\"}", "{1: 1}"] {
+        assert!(from_str::<Value>(text).is_err(), "{text}");
+    }
 }
 
 /// A value of a wrong type is reported as by serde_json, which reads the same types.

@@ -7,14 +7,14 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::names;
+use crate::any::Any;
+use crate::{json, names};
 
 /// Where the value of the current member comes from: the wire, or a member kept earlier.
 #[derive(Debug)]
 pub struct Source<'m, 'de, A> {
     map: &'m mut A,
-    /// Boxed, since every object reserves space for it and few need it.
-    kept: Option<Box<Kept>>,
+    kept: Option<&'m mut Kept>,
     lifetime: PhantomData<&'de ()>,
 }
 
@@ -36,7 +36,7 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
     fn kept_value<T: Deserialize<'de>>(&mut self) -> Result<T, A::Error> {
         match self.kept.as_mut().and_then(|kept| kept.current.take()) {
             None => self.map.next_value(),
-            Some((name, value)) => T::deserialize(value).map_err(|error| {
+            Some((name, value)) => T::deserialize(Any(value)).map_err(|error| {
                 // The value was read before its type was known, and its position is forgotten.
                 A::Error::custom(format_args!("{error} (in member `{name}`)"))
             }),
@@ -84,10 +84,8 @@ impl Rest for () {
         names: &'static [&'static str],
         slots: &mut [&mut dyn Slot<'de, A>],
     ) -> Result<Self, A::Error> {
-        let mut expected = 0;
-        while let Some(index) = members.next_expected(names, expected)? {
+        while let Some(index) = members.next_listed(names)? {
             members.fill_slot(slots, index)?;
-            expected = index + 1;
         }
         Ok(())
     }
@@ -199,16 +197,13 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         self.advance(names, None)
     }
 
-    /// Like [`next`](Self::next), trying the name with the index `expected` before the others.
+    /// Like [`next`](Self::next), with a fast path for an object that is not in a union whose
+    /// discriminator came late.
     #[inline(always)]
-    fn next_expected(
-        &mut self,
-        names: &'static [&'static str],
-        expected: usize,
-    ) -> Result<Option<usize>, A::Error> {
+    fn next_listed(&mut self, names: &'static [&'static str]) -> Result<Option<usize>, A::Error> {
         while self.source.kept.is_none() {
             let outer = self.outer.as_deref();
-            let key = Key { names, expected, outer, unlisted: None };
+            let key = Key { names, outer, unlisted: None };
             match self.source.map.next_key_seed(key)? {
                 None => return Ok(None),
                 Some(Found::Member(index)) => return Ok(Some(index)),
@@ -284,10 +279,11 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         mut earlier: Vec<(String, Value)>,
         read: impl FnOnce(&mut Members<'_, 'de, A>) -> Result<T, A::Error>,
     ) -> Result<T, A::Error> {
-        let mut kept = self.source.kept.take();
+        let mut late = None;
+        let mut kept = self.source.kept.as_deref_mut();
         if !earlier.is_empty() {
             earlier.reverse();
-            kept.get_or_insert_default().rest.append(&mut earlier);
+            kept.get_or_insert_with(|| late.insert(Kept::default())).rest.append(&mut earlier);
         }
         let mut base = Base {
             names,
@@ -310,12 +306,8 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         mut unlisted: Option<&mut Vec<(String, Value)>>,
     ) -> Result<Option<usize>, A::Error> {
         loop {
-            let key = Key {
-                names,
-                expected: 0,
-                outer: self.outer.as_deref(),
-                unlisted: unlisted.as_deref_mut(),
-            };
+            let key =
+                Key { names, outer: self.outer.as_deref(), unlisted: unlisted.as_deref_mut() };
             let found = match &mut self.source.kept {
                 None => self.source.map.next_key_seed(key)?,
                 Some(kept) => match kept.rest.pop() {
@@ -366,7 +358,7 @@ struct Unlisted {
 
 impl<'de> Deserialize<'de> for Unlisted {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Value::deserialize(deserializer).map(|value| Self { value, _entry: [0; 160] })
+        Any::deserialize(deserializer).map(|Any(value)| Self { value, _entry: [0; 160] })
     }
 }
 
@@ -382,19 +374,21 @@ const _: () = assert!(size_of::<Found>() < size_of::<String>());
 /// Looks a key up while it is still borrowed, so that known names need no allocation.
 struct Key<'k, 'de, A> {
     names: &'static [&'static str],
-    /// The index of the name to try first: members mostly come in the order of the table.
-    expected: usize,
     outer: Option<&'k dyn Outer<'de, A>>,
     /// Where a member is kept that no table lists; its value follows.
     unlisted: Option<&'k mut Vec<(String, Value)>>,
 }
 
 impl<'de, A: MapAccess<'de>> Key<'_, 'de, A> {
-    #[inline(always)]
     fn find(self, name: &str) -> Found {
-        if let Some(index) = names::position_from(self.names, self.expected, name) {
-            return Found::Member(index);
+        match names::position(self.names, name) {
+            Some(index) => Found::Member(index),
+            None => self.find_elsewhere(name),
         }
+    }
+
+    /// Looks up a name that is not in the table.
+    fn find_elsewhere(self, name: &str) -> Found {
         if let Some(place) = self.outer.and_then(|outer| outer.find(name)) {
             return Found::Base(place);
         }
@@ -410,6 +404,9 @@ impl<'de, A: MapAccess<'de>> DeserializeSeed<'de> for Key<'_, 'de, A> {
 
     #[inline(always)]
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
+        if json::is_member::<D>() {
+            return deserializer.deserialize_struct(json::MEMBER, self.names, InJson(self));
+        }
         deserializer.deserialize_identifier(self)
     }
 }
@@ -421,12 +418,33 @@ impl<'de, A: MapAccess<'de>> Visitor<'de> for Key<'_, 'de, A> {
         f.write_str("the name of a member")
     }
 
-    #[inline(always)]
-    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Found, E> {
-        Ok(self.find(name))
-    }
-
     fn visit_str<E>(self, name: &str) -> Result<Found, E> {
         Ok(self.find(name))
+    }
+}
+
+/// A key in JSON text, whose reader looks names up in the table.
+struct InJson<K>(K);
+
+impl<'de, A: MapAccess<'de>> Visitor<'de> for InJson<Key<'_, 'de, A>> {
+    type Value = Found;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    #[inline(always)]
+    fn visit_u64<E>(self, index: u64) -> Result<Found, E> {
+        Ok(Found::Member(usize::try_from(index).unwrap_or(usize::MAX)))
+    }
+
+    /// Takes a name that is not in the table.
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Found, E> {
+        Ok(self.0.find_elsewhere(name))
+    }
+
+    /// Takes a name that has escapes, and has not been looked up.
+    fn visit_str<E>(self, name: &str) -> Result<Found, E> {
+        Ok(self.0.find(name))
     }
 }

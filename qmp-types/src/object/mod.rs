@@ -23,3 +23,7 @@ pub use members::{Members, Rest, Slot, Source};
 pub use traits::{Object, deserialize, serialize};
 pub use union::Branches;
 pub use writer::Writer;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, unreachable_pub)] // tests
+mod tests;

@@ -65,3 +65,36 @@ impl<'m, M: SerializeMap> Writer<'m, M> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
+mod tests {
+    use std::io::{self, Write};
+
+    use crate::{QmpError, decode};
+
+    /// A writer with room for this many bytes, such as a disk that is nearly full.
+    struct Room(usize);
+
+    impl Write for Room {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Members are written without a check after each, and whichever fails is reported at the end.
+    #[test]
+    fn an_object_that_is_not_written_to_its_end_is_an_error() {
+        let text = r#"{"class":"GenericError","desc":"no","data":{"x":[1,2]},"more":true}"#;
+        let error: QmpError = decode(text).unwrap();
+        for room in 0..text.len() {
+            assert!(serde_json::to_writer(Room(room), &error).is_err(), "{room} bytes");
+        }
+        serde_json::to_writer(Room(text.len()), &error).unwrap();
+    }
+}

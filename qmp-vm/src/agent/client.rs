@@ -143,6 +143,13 @@ fn dialect(options: &Options) -> Options {
 impl<M: Monitor> Agent<M> {
     /// Takes a client that was connected to an agent with the [dialect](Options::dialect)
     /// [`Dialect::Agent`].
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(client: qmp_client::blocking::Client) {
+    /// let guest = qmp_vm::agent::Agent::from_client(client);
+    /// # }
+    /// ```
     pub fn from_client(client: M) -> Self {
         Self { client }
     }

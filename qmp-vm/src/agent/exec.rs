@@ -86,12 +86,24 @@ impl Exec {
     }
 
     /// Adds an argument.
+    ///
+    /// ```
+    /// use qmp_vm::Exec;
+    ///
+    /// let program = Exec::new("/bin/sh").arg("-c").arg("uname -a");
+    /// ```
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
         self.args.push(argument.into());
         self
     }
 
     /// Adds arguments.
+    ///
+    /// ```
+    /// use qmp_vm::Exec;
+    ///
+    /// let program = Exec::new("/bin/sh").args(["-c", "uname -a"]);
+    /// ```
     pub fn args(mut self, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.args.extend(arguments.into_iter().map(Into::into));
         self
@@ -99,12 +111,24 @@ impl Exec {
 
     /// Sets an environment variable. The first one replaces the environment that the program would
     /// inherit from the agent.
+    ///
+    /// ```
+    /// use qmp_vm::Exec;
+    ///
+    /// let program = Exec::new("/bin/sh").env("LANG", "C");
+    /// ```
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push(format!("{name}={value}"));
         self
     }
 
     /// Sets the bytes that the program reads from its standard input.
+    ///
+    /// ```
+    /// use qmp_vm::Exec;
+    ///
+    /// let program = Exec::new("/bin/sh").arg("-s").input("echo hello\n");
+    /// ```
     pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = Some(bytes.into());
         self
@@ -112,6 +136,12 @@ impl Exec {
 
     /// Merges the standard error into the standard output, in the order in which the program writes.
     /// Agents have this since 8.0, and not on Windows; others refuse.
+    ///
+    /// ```
+    /// use qmp_vm::Exec;
+    ///
+    /// let program = Exec::new("/bin/sh").args(["-c", "echo hello >&2"]).merge_output();
+    /// ```
     pub fn merge_output(mut self) -> Self {
         self.merged = true;
         self
@@ -119,6 +149,14 @@ impl Exec {
 
     /// Sets the time within which the program must start and exit. A program that takes longer goes
     /// on; with [`Agent::spawn`], it can be waited for again.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_vm::Exec;
+    ///
+    /// let program = Exec::new("/usr/bin/apt").arg("update").within(Duration::from_secs(300));
+    /// ```
     pub fn within(mut self, within: Duration) -> Self {
         self.within = within;
         self
@@ -165,12 +203,28 @@ pub struct ExecOutput {
 
 impl ExecOutput {
     /// Returns whether the program exited with status 0, and not by a signal.
+    ///
+    /// ```
+    /// # fn example(output: &qmp_vm::ExecOutput) {
+    /// if !output.success() {
+    ///     eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn success(&self) -> bool {
         self.exitcode == Some(0) && self.signal.is_none()
     }
 
     /// Returns whether the agent dropped part of the output.
+    ///
+    /// ```
+    /// # fn example(output: &qmp_vm::ExecOutput) {
+    /// if output.truncated() {
+    ///     eprintln!("the guest agent kept a part of the output");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn truncated(&self) -> bool {
         self.stdout_truncated || self.stderr_truncated
@@ -287,6 +341,13 @@ pub struct Running<M> {
 
 impl<M: Monitor> Running<M> {
     /// Returns the process ID in the guest.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(program: &qmp_vm::Running<qmp_client::blocking::Client>) {
+    /// println!("process {} of the guest", program.pid());
+    /// # }
+    /// ```
     #[must_use]
     pub fn pid(&self) -> i64 {
         self.pid
@@ -294,6 +355,17 @@ impl<M: Monitor> Running<M> {
 
     /// Waits until the program has exited. After a timeout, this can be called again; after success,
     /// the agent does not know the program any more.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(program: &qmp_vm::Running<qmp_client::blocking::Client>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// let output = program.wait(Duration::from_secs(10))?;
+    /// println!("{}", String::from_utf8_lossy(&output.stdout));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The program has not exited in time: then it goes on. Or the agent does not know it.

@@ -58,6 +58,16 @@ impl<M: Monitor> Agent<M> {
     /// Thaws the guest's file systems, no matter which client froze them, and returns how many
     /// were frozen.
     ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(guest: &qmp_vm::agent::Agent<qmp_client::blocking::Client>) -> Result<(), Box<dyn std::error::Error>> {
+    /// let frozen = guest.freeze()?;
+    /// // Take a snapshot here.
+    /// println!("{} file systems are thawed", frozen.thaw()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The agent refuses, or does not answer.
     pub fn thaw(&self) -> M::Outcome<'_, Result<i64>> {
@@ -99,6 +109,13 @@ pub struct Frozen<M: Monitor> {
 
 impl<M: Monitor> Frozen<M> {
     /// Returns the number of file systems that are frozen.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(frozen: &qmp_vm::Frozen<qmp_client::blocking::Client>) {
+    /// println!("{} file systems are frozen", frozen.count());
+    /// # }
+    /// ```
     #[must_use]
     pub fn count(&self) -> i64 {
         self.count
@@ -108,6 +125,15 @@ impl<M: Monitor> Frozen<M> {
     /// [`count`](Self::count), some were thawed by others before, and a snapshot may be inconsistent.
     /// Windows thaws after ten seconds by itself. If thawing fails, it is tried once more, as when the
     /// guard is dropped. After a timeout, the blocking client does not try again.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(guest: &qmp_vm::agent::Agent<qmp_client::blocking::Client>) -> Result<(), Box<dyn std::error::Error>> {
+    /// // An earlier program left them frozen.
+    /// println!("{} file systems are thawed", guest.thaw()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The agent refuses, or does not answer.

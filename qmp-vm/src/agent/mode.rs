@@ -23,6 +23,10 @@ pub enum ShutdownMode {
 
 impl ShutdownMode {
     /// Returns the name on the wire, such as `powerdown`.
+    ///
+    /// ```
+    /// assert_eq!(qmp_vm::ShutdownMode::Reboot.as_str(), "reboot");
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -55,12 +55,30 @@ pub struct AnotherMonitor<M: Monitor = Client> {
 
 impl<M: Monitor> AnotherMonitor<M> {
     /// Returns the client, which may be cloned.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(monitor: &qmp_vm::AnotherMonitor<qmp_client::blocking::Client>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use qmp_client::qmp::commands::QueryStatus;
+    ///
+    /// println!("{}", monitor.client().execute(QueryStatus::new())?.status);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn client(&self) -> &M {
         &self.client
     }
 
     /// Closes the connection, removes from QEMU what was added for it, and reports a failure.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(monitor: qmp_vm::AnotherMonitor<qmp_client::blocking::Client>) -> Result<(), Box<dyn std::error::Error>> {
+    /// monitor.remove()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of `Client::execute`. If the connection has been closed already, QEMU may have removed

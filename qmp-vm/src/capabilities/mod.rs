@@ -86,6 +86,15 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// Reads a reply to `query-qmp-schema`.
+    ///
+    /// ```
+    /// use qmp_client::qmp::commands::QueryStatus;
+    /// use qmp_vm::Capabilities;
+    ///
+    /// // Nothing, for a test of what a program does without it.
+    /// let capabilities = Capabilities::new(Vec::new());
+    /// assert!(!capabilities.supports::<QueryStatus>());
+    /// ```
     #[must_use]
     pub fn new(schema: Vec<SchemaInfo>) -> Self {
         // What was decoded can be encoded.
@@ -111,6 +120,16 @@ impl Capabilities {
     }
 
     /// Returns whether QEMU has this event.
+    ///
+    /// ```
+    /// # fn example(capabilities: &qmp_vm::Capabilities) {
+    /// use qmp_client::qmp::events::DeviceUnplugGuestError;
+    ///
+    /// if !capabilities.emits::<DeviceUnplugGuestError>() {
+    ///     println!("this QEMU does not tell that a guest refuses to give up a device");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn emits<E: Event>(&self) -> bool {
         self.has(E::NAME)

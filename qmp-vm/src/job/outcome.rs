@@ -24,6 +24,14 @@ pub struct JobOutcome {
 
 impl JobOutcome {
     /// Returns whether the job succeeded.
+    ///
+    /// ```
+    /// # fn example(outcome: &qmp_vm::JobOutcome) {
+    /// if !outcome.success() {
+    ///     eprintln!("{outcome:?}");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn success(&self) -> bool {
         self.error.is_none()

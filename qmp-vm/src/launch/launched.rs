@@ -31,6 +31,16 @@ impl<M: Monitor> Launched<M> {
     }
 
     /// Returns the client, which may be cloned.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::Launched<qmp_client::blocking::Client>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use qmp_client::qmp::commands::QueryStatus;
+    ///
+    /// println!("{}", vm.client().execute(QueryStatus::new())?.status);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn client(&self) -> &M {
         &self.client
@@ -55,6 +65,14 @@ impl<M: Monitor> Launched<M> {
     }
 
     /// Separates the client from the process, which is killed when it is dropped.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: qmp_vm::Launched<qmp_client::blocking::Client>) {
+    /// let (client, process) = vm.into_parts();
+    /// println!("process {}", process.id());
+    /// # }
+    /// ```
     #[must_use = "the process is killed when it is dropped"]
     pub fn into_parts(mut self) -> (M, Process) {
         (self.client.clone(), self.process.take())
@@ -64,6 +82,15 @@ impl<M: Monitor> Launched<M> {
     ///
     /// The end of the process is what counts: it is success also if QEMU closes the connection
     /// before it replies, or had ended before.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::Launched<qmp_client::blocking::Client>) -> Result<(), Box<dyn std::error::Error>> {
+    /// let exit = vm.quit()?;
+    /// assert!(exit.success());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// QEMU refuses, or its process has not ended in time.
@@ -75,6 +102,18 @@ impl<M: Monitor> Launched<M> {
     }
 
     /// [`quit`](Self::quit) with a deadline.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::Launched<qmp_client::blocking::Client>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// // QEMU writes back what its disks have cached.
+    /// let exit = vm.quit_within(Duration::from_secs(120))?;
+    /// assert!(exit.success());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of [`quit`](Self::quit).

@@ -165,27 +165,63 @@ impl Launch {
     }
 
     /// Adds an argument.
+    ///
+    /// ```
+    /// use qmp_vm::Launch;
+    ///
+    /// let program = Launch::new("qemu-system-x86_64").arg("-nodefaults");
+    /// ```
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.arguments.push(Argument::Plain(argument.as_ref().to_owned()));
         self
     }
 
     /// Adds arguments.
+    ///
+    /// ```
+    /// use qmp_vm::Launch;
+    ///
+    /// let program = Launch::new("qemu-system-x86_64").args(["-m", "2G", "-display", "none"]);
+    /// ```
     pub fn args(self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         arguments.into_iter().fold(self, Self::arg)
     }
 
     /// Adds `-machine`, such as `q35,accel=kvm:tcg`.
+    ///
+    /// ```
+    /// use qmp_vm::Launch;
+    ///
+    /// let program = Launch::new("qemu-system-x86_64").machine("q35,accel=kvm:tcg");
+    /// ```
     pub fn machine(self, machine: impl AsRef<OsStr>) -> Self {
         self.arg("-machine").arg(machine)
     }
 
     /// Adds `-blockdev`, with the value that `blockdev-add` takes.
+    ///
+    /// ```
+    /// # fn example(node: &qmp_client::qmp::types::BlockdevOptions) {
+    /// use qmp_vm::Launch;
+    ///
+    /// // The same options as those of `blockdev-add`.
+    /// let program = Launch::new("qemu-system-x86_64").blockdev(node);
+    /// # }
+    /// ```
     pub fn blockdev(self, node: &BlockdevOptions) -> Self {
         self.typed(argument::typed("-blockdev", node))
     }
 
     /// Adds `-netdev`, with the value that `netdev_add` takes.
+    ///
+    /// ```
+    /// # fn example(netdev: &qmp_client::qmp::types::Netdev) {
+    /// use qmp_vm::Launch;
+    ///
+    /// // The same options as those of `netdev_add`.
+    /// let program = Launch::new("qemu-system-x86_64").netdev(netdev);
+    /// # }
+    /// ```
     pub fn netdev(self, netdev: &Netdev) -> Self {
         self.typed(argument::typed("-netdev", netdev))
     }
@@ -195,11 +231,28 @@ impl Launch {
     /// The data of a secret object is not among the arguments of the process, which everyone on the
     /// host can read: QEMU reads it from a pipe, as `/dev/fd/N`. At most 3 KiB are possible, and at
     /// most six secrets.
+    ///
+    /// ```
+    /// # fn example(object: &qmp_client::qmp::types::ObjectOptions) {
+    /// use qmp_vm::Launch;
+    ///
+    /// // The same options as those of `object-add`.
+    /// let program = Launch::new("qemu-system-x86_64").object(object);
+    /// # }
+    /// ```
     pub fn object(self, object: &ObjectOptions) -> Self {
         self.typed(argument::object(object))
     }
 
     /// Adds `-device`, with the value that `device_add` takes.
+    ///
+    /// ```
+    /// use qmp_client::qmp::commands::DeviceAdd;
+    /// use qmp_vm::Launch;
+    ///
+    /// let device = DeviceAdd::new("virtio-rng-pci").id("rng0");
+    /// let program = Launch::new("qemu-system-x86_64").device(&device);
+    /// ```
     pub fn device(self, device: &DeviceAdd) -> Self {
         self.typed(argument::typed("-device", device))
     }
@@ -207,6 +260,15 @@ impl Launch {
     /// Adds `-chardev`, with the value that `chardev-add` takes, in the words of the option, which has
     /// no JSON. A backend or an address that the option does not know is an error when the program is
     /// started.
+    ///
+    /// ```
+    /// # fn example(chardev: &qmp_client::qmp::commands::ChardevAdd) {
+    /// use qmp_vm::Launch;
+    ///
+    /// // The same options as those of `chardev-add`.
+    /// let program = Launch::new("qemu-system-x86_64").chardev(chardev);
+    /// # }
+    /// ```
     pub fn chardev(self, chardev: &ChardevAdd) -> Self {
         let option = chardev::option(chardev);
         match option {
@@ -216,11 +278,27 @@ impl Launch {
     }
 
     /// Adds `-audiodev`.
+    ///
+    /// ```
+    /// # fn example(audiodev: &qmp_client::qmp::types::Audiodev) {
+    /// use qmp_vm::Launch;
+    ///
+    /// let program = Launch::new("qemu-system-x86_64").audiodev(audiodev);
+    /// # }
+    /// ```
     pub fn audiodev(self, audiodev: &Audiodev) -> Self {
         self.typed(argument::typed("-audiodev", audiodev))
     }
 
     /// Adds `-display`.
+    ///
+    /// ```
+    /// # fn example(display: &qmp_client::qmp::types::DisplayOptions) {
+    /// use qmp_vm::Launch;
+    ///
+    /// let program = Launch::new("qemu-system-x86_64").display(display);
+    /// # }
+    /// ```
     pub fn display(self, display: &DisplayOptions) -> Self {
         self.typed(argument::typed("-display", display))
     }
@@ -331,6 +409,14 @@ impl Launch {
     /// Sets the time that the process may take to end by itself before it is killed (default: 5
     /// seconds): after it has closed its monitor instead of greeting, after the `Launched` of a
     /// blocking client was dropped, and after this program has ended.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_vm::Launch;
+    ///
+    /// let program = Launch::new("qemu-system-x86_64").grace(Duration::from_secs(10));
+    /// ```
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -359,6 +445,12 @@ impl Launch {
     /// writes to its serial console: anything, including sequences that control a terminal.
     ///
     /// Without this function, the output is discarded. [`console`](Self::console) takes precedence.
+    ///
+    /// ```
+    /// use qmp_vm::Launch;
+    ///
+    /// let program = Launch::new("qemu-system-x86_64").on_stdout(|line| println!("qemu: {line}"));
+    /// ```
     pub fn on_stdout(mut self, hook: impl FnMut(&str) + Send + 'static) -> Self {
         self.hooks.stdout = Some(Hook::new(hook));
         self
@@ -393,6 +485,13 @@ impl Launch {
     /// Sets whether QEMU ends when this program ends, in whatever way (default: true).
     ///
     /// Without it, a QEMU whose owner was killed loses its monitor, and runs on.
+    ///
+    /// ```
+    /// use qmp_vm::Launch;
+    ///
+    /// // The machine outlives this program.
+    /// let program = Launch::new("qemu-system-x86_64").exit_with_parent(false);
+    /// ```
     pub fn exit_with_parent(mut self, ends: bool) -> Self {
         self.exit_with_parent = ends;
         self
@@ -422,6 +521,18 @@ impl Launch {
 
     /// Starts the program, and waits for its greeting. The asynchronous client needs the feature
     /// `tokio`, and spawns its driver on the current runtime.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example() -> qmp_client::Result<()> {
+    /// use qmp_client::blocking::Client;
+    /// use qmp_vm::Launch;
+    ///
+    /// let vm = Launch::new("qemu-system-x86_64").args(["-display", "none"]).start::<Client>()?;
+    /// vm.quit()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::Launch`](qmp_client::Error::Launch), with the last lines that the program wrote to

@@ -42,6 +42,13 @@ impl<M: Supervisable> Changes<M> {
     }
 
     /// Returns the view that the next update starts from.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(changes: &mut qmp_vm::mirror::Changes<qmp_client::blocking::Client>) {
+    /// println!("{:?}", changes.view().status());
+    /// # }
+    /// ```
     #[must_use]
     pub fn view(&self) -> &Arc<View> {
         &self.seen
@@ -50,6 +57,18 @@ impl<M: Supervisable> Changes<M> {
     /// Waits for the next update until a deadline. When the deadline passes, the item is an error
     /// ([`is_timeout`](qmp_client::Error::is_timeout)), and the stream goes on. The last item is the
     /// error that says why the mirror has ended, and `None` follows.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(changes: &mut qmp_vm::mirror::Changes<qmp_client::blocking::Client>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// if let Some(change) = changes.next_within(Duration::from_secs(1)).transpose()? {
+    ///     println!("{change:?}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     /// No change is lost when the future is dropped.

@@ -65,6 +65,15 @@ impl<M: Supervisable> Mirror<M> {
     }
 
     /// Creates a mirror with a policy of its own.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_client::blocking::Client) {
+    /// use qmp_vm::mirror::{Mirror, Policy};
+    ///
+    /// let (mirror, keeper) = Mirror::with(vm, Policy::new());
+    /// # }
+    /// ```
     pub fn with(vm: &M, policy: Policy) -> (Self, Keeper<M>) {
         Self::create(policy, Source::Client(vm.clone()))
     }
@@ -77,6 +86,15 @@ impl<M: Supervisable> Mirror<M> {
 
     /// Creates a mirror of a machine that is not connected yet. Its keeper
     /// [follows](Keeper::follow) one connection after the other.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")] {
+    /// use qmp_client::blocking::Client;
+    /// use qmp_vm::mirror::{Mirror, Policy};
+    ///
+    /// let (mirror, keeper) = Mirror::<Client>::unconnected(Policy::new());
+    /// # }
+    /// ```
     pub fn unconnected(policy: Policy) -> (Self, Keeper<M>) {
         Self::create(policy, Source::Caller)
     }
@@ -108,6 +126,15 @@ impl<M: Supervisable> Mirror<M> {
     }
 
     /// Returns the parts that may differ from the present view: those that are being asked for.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(mirror: &qmp_vm::mirror::Mirror<qmp_client::blocking::Client>) {
+    /// for part in mirror.stale() {
+    ///     println!("{} is to be asked again", part.query());
+    /// }
+    /// # }
+    /// ```
     pub fn stale(&self) -> impl Iterator<Item = Part> + use<M> {
         self.0.0.stale().iter()
     }
@@ -135,6 +162,17 @@ impl<M: Supervisable> Mirror<M> {
     }
 
     /// Asks for everything again, and returns the view with the answers.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(mirror: &qmp_vm::mirror::Mirror<qmp_client::blocking::Client>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// let view = mirror.refresh(Duration::from_secs(5))?;
+    /// println!("{:?}", view.run_state());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of [`current`](Self::current).
@@ -181,6 +219,14 @@ impl<M: Supervisable> Mirror<M> {
     }
 
     /// Subscribes to changes, from the present view on.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(mirror: &qmp_vm::mirror::Mirror<qmp_client::blocking::Client>) {
+    /// let changes = mirror.changes();
+    /// println!("{:?}", changes.view().run_state());
+    /// # }
+    /// ```
     pub fn changes(&self) -> Changes<M> {
         Changes::new(Arc::clone(&self.0))
     }
@@ -225,6 +271,14 @@ impl<M: Supervisable> Mirror<M> {
 
     /// Takes note that a command of this name has been executed by another handle, so that the parts
     /// that it may have changed are asked for. Nothing happens for a command that only asks.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(mirror: &qmp_vm::mirror::Mirror<qmp_client::blocking::Client>) {
+    /// // Another client of this program has executed it.
+    /// mirror.note("object-add");
+    /// # }
+    /// ```
     pub fn note(&self, command: &str) {
         self.0.0.mark(rules::changed_by_command(command));
     }

@@ -48,6 +48,13 @@ impl<M: Supervisable> Keeper<M> {
     ///
     /// On the blocking client, this blocks its thread, and learns of the last handle within a second.
     ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(keeper: qmp_vm::mirror::Keeper<qmp_client::blocking::Client>) {
+    /// std::thread::spawn(move || keeper.run());
+    /// # }
+    /// ```
+    ///
     /// # Cancel safety
     /// If the future is dropped, the mirror ends.
     pub fn run(mut self) -> M::Outcome<'static, Option<Closed>> {
@@ -67,6 +74,14 @@ impl<M: Supervisable> Keeper<M> {
     /// with the next connection that is followed: for programs that connect again by themselves.
     ///
     /// The deadlines of what waits for the mirror pass while a connection is followed.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(keeper: &mut qmp_vm::mirror::Keeper<qmp_client::blocking::Client>, vm: &qmp_client::blocking::Client) {
+    /// // Until this connection ends; another one may follow.
+    /// keeper.follow(vm);
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     /// If the future is dropped, the mirror shows that it is not connected.

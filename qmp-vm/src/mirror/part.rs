@@ -32,6 +32,10 @@ macro_rules! parts {
             pub const ALL: &'static [Self] = &[$(Self::$part),*];
 
             /// Returns the name of the query that returns this part.
+            ///
+            /// ```
+            /// assert_eq!(qmp_vm::mirror::Part::Status.query(), "query-status");
+            /// ```
             #[must_use]
             pub fn query(self) -> &'static str {
                 match self {

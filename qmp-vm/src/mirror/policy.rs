@@ -22,6 +22,10 @@ pub struct Policy {
 
 impl Policy {
     /// Creates a policy with the defaults.
+    ///
+    /// ```
+    /// let policy = qmp_vm::mirror::Policy::new();
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -34,6 +38,14 @@ impl Policy {
 
     /// Sets the time after which all parts are asked for again, even if nothing seems to have changed;
     /// `None` turns this off (default: 30 seconds).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_vm::mirror::Policy;
+    ///
+    /// let policy = Policy::new().period(Some(Duration::from_secs(60)));
+    /// ```
     #[must_use]
     pub fn period(mut self, period: Option<Duration>) -> Self {
         self.period = period;
@@ -42,6 +54,14 @@ impl Policy {
 
     /// Sets the time after which parts are asked for again that change by themselves: during a
     /// migration, and while jobs work (default: 1 second).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_vm::mirror::Policy;
+    ///
+    /// let policy = Policy::new().motion(Duration::from_secs(2));
+    /// ```
     #[must_use]
     pub fn motion(mut self, motion: Duration) -> Self {
         self.motion = motion;
@@ -50,6 +70,14 @@ impl Policy {
 
     /// Sets the shortest time between two rounds of queries (default: 25 milliseconds). All events of
     /// this time lead to one round.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_vm::mirror::Policy;
+    ///
+    /// let policy = Policy::new().pace(Duration::from_millis(200));
+    /// ```
     #[must_use]
     pub fn pace(mut self, pace: Duration) -> Self {
         self.pace = pace;
@@ -58,6 +86,14 @@ impl Policy {
 
     /// Sets the time after which the parts that an event concerns are asked for a second time (default:
     /// 200 milliseconds): QEMU may send an event before it has finished what the event tells.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_vm::mirror::Policy;
+    ///
+    /// let policy = Policy::new().echo(Duration::from_millis(50));
+    /// ```
     #[must_use]
     pub fn echo(mut self, echo: Duration) -> Self {
         self.echo = echo;

@@ -68,32 +68,138 @@ macro_rules! accessors {
 
 accessors! {
     /// Returns the jobs.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// for job in view.jobs().into_iter().flatten() {
+    ///     println!("{}: {}", job.id, job.status);
+    /// }
+    /// # }
+    /// ```
     jobs -> [JobInfo];
     /// Returns what only the jobs of block devices have.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// for job in view.block_jobs().into_iter().flatten() {
+    ///     println!("{}: {} of {}", job.device, job.offset, job.len);
+    /// }
+    /// # }
+    /// ```
     block_jobs -> [BlockJobInfo];
     /// Returns the block nodes.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// for node in view.nodes().into_iter().flatten() {
+    ///     println!("{:?}", node.node_name);
+    /// }
+    /// # }
+    /// ```
     nodes -> [BlockDeviceInfo];
     /// Returns the block devices as the guest sees them.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// for drive in view.drives().into_iter().flatten() {
+    ///     println!("{}", drive.device);
+    /// }
+    /// # }
+    /// ```
     drives -> [BlockInfo];
     /// Returns the exports of block nodes.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// for export in view.exports().into_iter().flatten() {
+    ///     println!("{}", export.id);
+    /// }
+    /// # }
+    /// ```
     exports -> [BlockExportInfo];
     /// Returns the devices that have an id, by name; their types are `child<DRIVER>`.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// for device in view.devices().into_iter().flatten() {
+    ///     println!("{}", device.name);
+    /// }
+    /// # }
+    /// ```
     devices -> [ObjectPropertyInfo];
     /// Returns the devices that have no id, by the names that QEMU gave them.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// println!("{} devices without an id", view.unnamed_devices().unwrap_or_default().len());
+    /// # }
+    /// ```
     unnamed_devices -> [ObjectPropertyInfo];
     /// Returns the devices on PCI buses.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// println!("{} buses", view.pci().unwrap_or_default().len());
+    /// # }
+    /// ```
     pci -> [PciInfo];
     /// Returns the slots for CPUs.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// for cpu in view.cpus().into_iter().flatten() {
+    ///     println!("{}", cpu.type_);
+    /// }
+    /// # }
+    /// ```
     cpus -> [HotpluggableCPU];
     /// Returns the objects that were created by `object-add` or `-object`, by name.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// for object in view.objects().into_iter().flatten() {
+    ///     println!("{}", object.name);
+    /// }
+    /// # }
+    /// ```
     objects -> [ObjectPropertyInfo];
     /// Returns the memory backends.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// for backend in view.memory_backends().into_iter().flatten() {
+    ///     println!("{} bytes", backend.size);
+    /// }
+    /// # }
+    /// ```
     memory_backends -> [Memdev];
     /// Returns the I/O threads.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// for thread in view.io_threads().into_iter().flatten() {
+    ///     println!("{}", thread.id);
+    /// }
+    /// # }
+    /// ```
     io_threads -> [IOThreadInfo];
     /// Returns the memory devices.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// println!("{} devices", view.memory_devices().unwrap_or_default().len());
+    /// # }
+    /// ```
     memory_devices -> [MemoryDeviceInfo];
     /// Returns the character devices.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// for chardev in view.chardevs().into_iter().flatten() {
+    ///     println!("{}", chardev.label);
+    /// }
+    /// # }
+    /// ```
     chardevs -> [ChardevInfo];
 }
 
@@ -110,78 +216,180 @@ impl View {
     }
 
     /// Returns the run state with its details.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// if let Some(status) = view.status() {
+    ///     println!("{}", status.status);
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn status(&self) -> Option<&StatusInfo> {
         self.values.status.as_deref()
     }
 
     /// Returns the run state.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// if let Some(state) = view.run_state() {
+    ///     println!("{state}");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn run_state(&self) -> Option<&RunState> {
         self.status().map(|status| &status.status)
     }
 
     /// Returns whether the guest runs; false if that is not known.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// println!("running: {}", view.is_running());
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.status().is_some_and(|status| status.running)
     }
 
     /// Returns the state of the migration.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// if let Some(migration) = view.migration() {
+    ///     println!("{:?}", migration.status);
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn migration(&self) -> Option<&MigrationInfo> {
         self.values.migration.as_deref()
     }
 
     /// Returns how block nodes depend on each other.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// if let Some(graph) = view.graph() {
+    ///     println!("{} nodes", graph.nodes.len());
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn graph(&self) -> Option<&XDbgBlockGraph> {
         self.values.graph.as_deref()
     }
 
     /// Returns the amount of memory.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// if let Some(memory) = view.memory_size() {
+    ///     println!("{} bytes", memory.base_memory);
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn memory_size(&self) -> Option<&MemoryInfo> {
         self.values.memory_size.as_deref()
     }
 
     /// Returns the balloon.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// if let Some(balloon) = view.balloon() {
+    ///     println!("{} bytes", balloon.actual);
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn balloon(&self) -> Option<&BalloonInfo> {
         self.values.balloon.as_deref()
     }
 
     /// Returns the block node of this name.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// if let Some(node) = view.node("disk0") {
+    ///     println!("{}", node.file);
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&BlockDeviceInfo> {
         self.nodes()?.iter().find(|node| node.node_name.as_deref() == Some(name))
     }
 
     /// Returns the job of this id.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// if let Some(job) = view.job("backup0") {
+    ///     println!("{} of {}", job.current_progress, job.total_progress);
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn job(&self, id: &str) -> Option<&JobInfo> {
         self.jobs()?.iter().find(|job| job.id == id)
     }
 
     /// Returns the export of this id.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// if let Some(export) = view.export("export0") {
+    ///     println!("{}", export.node_name);
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn export(&self, id: &str) -> Option<&BlockExportInfo> {
         self.exports()?.iter().find(|export| export.id == id)
     }
 
     /// Returns the character device of this id.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// if let Some(serial) = view.chardev("serial0") {
+    ///     println!("{}", serial.filename);
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn chardev(&self, id: &str) -> Option<&ChardevInfo> {
         self.chardevs()?.iter().find(|chardev| chardev.label == id)
     }
 
     /// Returns the driver of the device of this id, such as `virtio-blk-pci`.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// if let Some(path) = view.device("nic0") {
+    ///     println!("{path}");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn device(&self, id: &str) -> Option<&str> {
         child_type(self.devices()?.iter().find(|device| device.name == id)?)
     }
 
     /// Returns the type of the object of this id, such as `iothread`.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// if let Some(path) = view.object("iothread0") {
+    ///     println!("{path}");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn object(&self, id: &str) -> Option<&str> {
         child_type(self.objects()?.iter().find(|object| object.name == id)?)
@@ -190,6 +398,13 @@ impl View {
     /// Returns the names of a block node and of those below it, the node itself first: its filters,
     /// its backing files, and what their data is stored in. QEMU from 10.1 on lists the children with
     /// each node; before that, the graph tells.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// // From the top image to the base.
+    /// println!("{}", view.chain("disk0").join(" over "));
+    /// # }
+    /// ```
     #[must_use]
     pub fn chain(&self, node: &str) -> Vec<&str> {
         let mut children: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -225,6 +440,16 @@ impl View {
     }
 
     /// Returns the reason why a part has no value; `None` if it has one, or is not known.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// use qmp_vm::mirror::Part;
+    ///
+    /// if let Some(absence) = view.absence(Part::Pci) {
+    ///     println!("{absence:?}");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn absence(&self, part: Part) -> Option<&Absence> {
         self.knowledge[part.index()].absence.as_ref()
@@ -232,12 +457,32 @@ impl View {
 
     /// Returns the error of the last query for a part, if it failed. The value is an earlier one then,
     /// and the query is repeated.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// use qmp_vm::mirror::Part;
+    ///
+    /// if let Some(failure) = view.failure(Part::Pci) {
+    ///     eprintln!("{failure}");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn failure(&self, part: Part) -> Option<&str> {
         self.knowledge[part.index()].failure.as_deref()
     }
 
     /// Returns the moment at which a part was asked for, by the clock of the client.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// use qmp_vm::mirror::Part;
+    ///
+    /// if let Some(at) = view.asked_at(Part::Status) {
+    ///     println!("{:?} ago", at.elapsed());
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn asked_at(&self, part: Part) -> Option<Instant> {
         self.knowledge[part.index()].asked_at
@@ -245,23 +490,53 @@ impl View {
 
     /// Returns the parts that may have changed by the moment of this view, and whose values are
     /// earlier ones. The views of a machine at rest have none.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// for part in view.stale() {
+    ///     println!("{part:?} may have changed since");
+    /// }
+    /// # }
+    /// ```
     pub fn stale(&self) -> impl Iterator<Item = Part> {
         self.stale.iter()
     }
 
     /// Returns whether every part was up to date at the moment of this view.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// if view.is_current() {
+    ///     println!("{:?}", view.run_state());
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.is_connected && self.stale.is_empty()
     }
 
     /// Returns whether the mirror was connected to the machine.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// if !view.is_connected() {
+    ///     println!("the view is that of the last connection");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.is_connected
     }
 
     /// Returns the number of connections that the mirror has followed so far.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// println!("{} connections so far", view.connections());
+    /// # }
+    /// ```
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.connections
@@ -269,12 +544,26 @@ impl View {
 
     /// Returns the number of this view. A later view of a mirror has a greater number if anything in
     /// it differs.
+    ///
+    /// ```
+    /// # fn example(view: &qmp_vm::mirror::View) {
+    /// println!("view {}", view.number());
+    /// # }
+    /// ```
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
     }
 
     /// Returns the parts in which two views differ, whatever their ages.
+    ///
+    /// ```
+    /// # fn example(before: &qmp_vm::mirror::View, view: &qmp_vm::mirror::View) {
+    /// for part in view.differences(before) {
+    ///     println!("{part:?}");
+    /// }
+    /// # }
+    /// ```
     pub fn differences<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Part> + 'a {
         Part::ALL.iter().copied().filter(|part| !self.agrees(other, *part))
     }

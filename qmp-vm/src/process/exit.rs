@@ -17,18 +17,38 @@ impl Exit {
     pub(super) const UNKNOWN: Self = Self { status: None };
 
     /// Returns the exit status; `None` if it is unknown.
+    ///
+    /// ```
+    /// # fn example(exit: qmp_vm::Exit) {
+    /// println!("{:?}", exit.status());
+    /// # }
+    /// ```
     #[must_use]
     pub fn status(self) -> Option<ExitStatus> {
         self.status
     }
 
     /// Returns whether the process is known to have succeeded.
+    ///
+    /// ```
+    /// # fn example(exit: qmp_vm::Exit) {
+    /// if !exit.success() {
+    ///     eprintln!("QEMU: {exit:?}");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn success(self) -> bool {
         self.status.is_some_and(|status| status.success())
     }
 
     /// Returns the exit code; `None` if a signal ended the process, or if it is unknown.
+    ///
+    /// ```
+    /// # fn example(exit: qmp_vm::Exit) {
+    /// println!("{:?}", exit.code());
+    /// # }
+    /// ```
     #[must_use]
     pub fn code(self) -> Option<i32> {
         self.status.and_then(|status| status.code())

@@ -78,6 +78,12 @@ impl Process {
     }
 
     /// Returns the process id.
+    ///
+    /// ```
+    /// # fn example(process: &qmp_vm::Process) {
+    /// println!("process {}", process.id());
+    /// # }
+    /// ```
     #[must_use]
     pub fn id(&self) -> u32 {
         self.inner.id()
@@ -85,6 +91,12 @@ impl Process {
 
     /// Returns the last 4 KiB that the process wrote to its standard error, as far as they have
     /// arrived. [`Launch::on_stderr`](crate::Launch::on_stderr) is called with all of it.
+    ///
+    /// ```
+    /// # fn example(process: &qmp_vm::Process) {
+    /// eprintln!("{}", process.stderr());
+    /// # }
+    /// ```
     #[must_use]
     pub fn stderr(&self) -> String {
         self.inner.wrote(Output::Stderr)
@@ -94,12 +106,27 @@ impl Process {
     /// arrived, if that is read: because of [`Launch::on_stdout`](crate::Launch::on_stdout), which is
     /// called with all of it, or because [`Launch::configure`](crate::Launch::configure) made it a
     /// pipe.
+    ///
+    /// ```
+    /// # fn example(process: &qmp_vm::Process) {
+    /// println!("{}", process.stdout());
+    /// # }
+    /// ```
     #[must_use]
     pub fn stdout(&self) -> String {
         self.inner.wrote(Output::Stdout)
     }
 
     /// Returns how the process ended, if it has.
+    ///
+    /// ```
+    /// # fn example(process: &qmp_vm::Process) -> Result<(), Box<dyn std::error::Error>> {
+    /// if let Some(exit) = process.try_wait()? {
+    ///     println!("{exit:?}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The system reports an error.
@@ -147,6 +174,14 @@ impl Process {
     /// freed the memory of the process, of which QEMU may have a lot. Asynchronous programs use
     /// [`start_kill`](Self::start_kill) and [`wait`](Self::wait).
     ///
+    /// ```
+    /// # fn example(process: &qmp_vm::Process) -> Result<(), Box<dyn std::error::Error>> {
+    /// let exit = process.kill()?;
+    /// assert!(!exit.success());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The system reports an error.
     pub fn kill(&self) -> Result<Exit> {
@@ -155,6 +190,13 @@ impl Process {
 
     /// Kills the process, and does not wait until it has ended. A process that has ended already is
     /// not signaled.
+    ///
+    /// ```
+    /// # fn example(process: &qmp_vm::Process) -> Result<(), Box<dyn std::error::Error>> {
+    /// process.start_kill()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The system reports an error.

@@ -56,6 +56,12 @@ impl Access {
     }
 
     /// Sets the commands that are allowed (default: all).
+    ///
+    /// ```
+    /// use qmp_vm::proxy::{Access, Policy};
+    ///
+    /// let access = Access::default().policy(Policy::nothing().allow(["query-status"]));
+    /// ```
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
@@ -64,6 +70,14 @@ impl Access {
 
     /// Sets the deadline of each command (default: none). If QEMU has not answered by then, the proxy
     /// answers with an error, and discards the late reply; what an `add-fd` or a `getfd` adds late, stays.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_vm::proxy::Access;
+    ///
+    /// let access = Access::default().calls_within(Duration::from_secs(10));
+    /// ```
     #[must_use]
     pub fn calls_within(mut self, within: Duration) -> Self {
         self.calls_within = Some(within);
@@ -72,6 +86,12 @@ impl Access {
 
     /// Sets which events the client gets, by name (default: all). The function is called on the
     /// proxy's thread, and must return at once.
+    ///
+    /// ```
+    /// use qmp_vm::proxy::Access;
+    ///
+    /// let access = Access::default().events(|name| name.starts_with("BLOCK_"));
+    /// ```
     #[must_use]
     pub fn events(mut self, wanted: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
         self.events = Some(Arc::new(wanted));

@@ -73,6 +73,17 @@ impl Proxy {
 
     /// Serves all clients that connect to a socket.
     ///
+    /// ```
+    /// # fn example(proxy: &qmp_vm::proxy::Proxy) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::os::unix::net::UnixListener;
+    ///
+    /// use qmp_vm::proxy::Access;
+    ///
+    /// proxy.listen(UnixListener::bind("/run/vm-shared.sock")?, Access::default())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The proxy has ended, or the operating system reports an error.
     pub fn listen(&self, listener: impl Into<Listener>, access: Access) -> io::Result<()> {
@@ -82,6 +93,15 @@ impl Proxy {
     }
 
     /// Connects a client within this program, and returns its end of the connection.
+    ///
+    /// ```
+    /// # fn example(proxy: &qmp_vm::proxy::Proxy) -> Result<(), Box<dyn std::error::Error>> {
+    /// use qmp_vm::proxy::Access;
+    ///
+    /// let stream = proxy.connect(Access::default())?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The proxy has ended, or a pair of sockets cannot be created.
@@ -93,6 +113,15 @@ impl Proxy {
 
     /// Serves a client that has connected.
     ///
+    /// ```
+    /// # fn example(proxy: &qmp_vm::proxy::Proxy, client: std::os::unix::net::UnixStream) -> Result<(), Box<dyn std::error::Error>> {
+    /// use qmp_vm::proxy::Access;
+    ///
+    /// proxy.serve(client, Access::default())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The proxy has ended.
     pub fn serve(&self, client: impl Into<Socket>, access: Access) -> io::Result<()> {
@@ -102,6 +131,13 @@ impl Proxy {
     /// Leaves the proxy to its clients: dropping the handles does not end it any more. It ends when its
     /// last client has disconnected and its last command is answered, unless it
     /// [listens](Self::listen).
+    ///
+    /// ```
+    /// # fn example(proxy: qmp_vm::proxy::Proxy) {
+    /// // It serves its clients until the monitor ends.
+    /// proxy.detach();
+    /// # }
+    /// ```
     pub fn detach(self) {
         // It may have ended already.
         let _ = self.0.0.post(Letter::Detach);
@@ -109,6 +145,12 @@ impl Proxy {
 
     /// Ends the proxy: commands that were not answered get errors, and clients are disconnected.
     /// [`wait`](Self::wait) waits until that has happened.
+    ///
+    /// ```
+    /// # fn example(proxy: &qmp_vm::proxy::Proxy) {
+    /// proxy.stop();
+    /// # }
+    /// ```
     pub fn stop(&self) {
         // It may have ended already.
         let _ = self.0.0.post(Letter::Stop);
@@ -116,18 +158,38 @@ impl Proxy {
 
     /// Waits until the proxy has ended, its clients are disconnected, and its socket files removed.
     /// Returns the reason.
+    ///
+    /// ```
+    /// # fn example(proxy: &qmp_vm::proxy::Proxy) {
+    /// println!("{:?}", proxy.wait());
+    /// # }
+    /// ```
     #[must_use]
     pub fn wait(&self) -> ProxyEnd {
         self.0.0.wait()
     }
 
     /// Returns the reason why the proxy has ended, if it has.
+    ///
+    /// ```
+    /// # fn example(proxy: &qmp_vm::proxy::Proxy) {
+    /// if let Some(end) = proxy.ended() {
+    ///     println!("{end:?}");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn ended(&self) -> Option<ProxyEnd> {
         self.0.0.ended()
     }
 
     /// Returns what the proxy has done so far.
+    ///
+    /// ```
+    /// # fn example(proxy: &qmp_vm::proxy::Proxy) {
+    /// println!("{:?}", proxy.counts());
+    /// # }
+    /// ```
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.0.0.counts()
@@ -160,6 +222,10 @@ impl Default for ProxyOptions {
 
 impl ProxyOptions {
     /// Creates the default options.
+    ///
+    /// ```
+    /// let options = qmp_vm::proxy::ProxyOptions::new();
+    /// ```
     pub fn new() -> Self {
         Self { limits: Limits::default(), greeting_within: GREETING_WITHIN, recorder: None }
     }
@@ -171,6 +237,14 @@ impl ProxyOptions {
     }
 
     /// Sets the time that the monitor has for its greeting and the negotiation (default: 10 seconds).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_vm::proxy::ProxyOptions;
+    ///
+    /// let options = ProxyOptions::new().greeting_within(Duration::from_secs(5));
+    /// ```
     pub fn greeting_within(mut self, within: Duration) -> Self {
         self.greeting_within = within;
         self
@@ -193,6 +267,15 @@ impl ProxyOptions {
     }
 
     /// Starts a proxy over a socket that is connected to a monitor.
+    ///
+    /// ```
+    /// # fn example(monitor: std::os::unix::net::UnixStream) -> Result<(), Box<dyn std::error::Error>> {
+    /// use qmp_vm::proxy::ProxyOptions;
+    ///
+    /// let proxy = ProxyOptions::new().over(monitor)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The monitor does not greet in time, or is not a QMP server; or the thread cannot be spawned.

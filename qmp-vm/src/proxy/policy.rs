@@ -36,6 +36,12 @@ enum Base {
 
 impl Policy {
     /// Allows every command, also those that the schema does not know.
+    ///
+    /// ```
+    /// use qmp_vm::proxy::Policy;
+    ///
+    /// assert!(Policy::everything().allows("quit"));
+    /// ```
     #[must_use]
     pub fn everything() -> Self {
         Self::new(Base::Everything)
@@ -67,6 +73,12 @@ impl Policy {
     }
 
     /// Allows nothing.
+    ///
+    /// ```
+    /// use qmp_vm::proxy::Policy;
+    ///
+    /// assert!(!Policy::nothing().allows("query-status"));
+    /// ```
     #[must_use]
     pub fn nothing() -> Self {
         Self::new(Base::Nothing)
@@ -77,6 +89,13 @@ impl Policy {
     }
 
     /// Allows these commands, too, unless they are [denied](Self::deny).
+    ///
+    /// ```
+    /// use qmp_vm::proxy::Policy;
+    ///
+    /// let policy = Policy::nothing().allow(["query-status", "stop"]);
+    /// assert!(policy.allows("stop") && !policy.allows("quit"));
+    /// ```
     #[must_use]
     pub fn allow<N: Into<Box<str>>>(mut self, commands: impl IntoIterator<Item = N>) -> Self {
         self.allowed.extend(commands.into_iter().map(Into::into));
@@ -98,6 +117,12 @@ impl Policy {
     }
 
     /// Returns whether a command is allowed.
+    ///
+    /// ```
+    /// use qmp_vm::proxy::Policy;
+    ///
+    /// assert!(Policy::everything().allows("quit"));
+    /// ```
     #[must_use]
     pub fn allows(&self, command: &str) -> bool {
         self.reason(command).is_none()

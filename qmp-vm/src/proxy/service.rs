@@ -41,6 +41,9 @@ pub(super) struct Service {
     board: Switchboard,
     upstream: Upstream,
     poller: Poller,
+    /// The buffer for what clients have sent. Clearing a new one would take longer than all else that is
+    /// done with a command.
+    bytes: Box<[u8]>,
     /// The events of the monitor's socket that the poller waits for.
     upstream_interest: PollFlags,
     clients: BTreeMap<u64, Served>,
@@ -77,6 +80,7 @@ impl Service {
             board,
             upstream,
             poller,
+            bytes: vec![0; CHUNK_SIZE].into(),
             upstream_interest,
             clients: BTreeMap::new(),
             listeners: Vec::new(),
@@ -212,6 +216,17 @@ impl Service {
         let mut interest = PollFlags::empty();
         interest.set(PollFlags::OUT, has_output);
         interest.set(PollFlags::IN, wants_input);
+        let Some(served) = self.clients.get(&number) else { return };
+        // Mostly, the client sends nothing before it has got its reply. If it does, `read` notices that,
+        // and the poller is told then.
+        if !has_output && !wants_input {
+            interest |= served.interest & PollFlags::IN;
+        }
+        self.wait_for(number, interest, now);
+    }
+
+    /// Sets the events of a client's socket that the poller waits for.
+    fn wait_for(&mut self, number: u64, interest: PollFlags, now: Instant) {
         let Some(served) = self.clients.get_mut(&number) else { return };
         if served.interest != interest {
             served.interest = interest;
@@ -282,12 +297,15 @@ impl Service {
             if is_gone {
                 return self.remove(number, Instant::now());
             }
+            if ready.contains(PollFlags::IN) {
+                let interest = served.interest.difference(PollFlags::IN);
+                self.wait_for(number, interest, Instant::now());
+            }
         } else if is_gone || ready.contains(PollFlags::IN) {
-            let mut bytes = [0; CHUNK_SIZE];
-            match served.socket.receive(&mut bytes) {
+            match served.socket.receive(&mut self.bytes) {
                 Ok((0, _)) => session.end_input(),
                 Ok((count, descriptors)) => {
-                    session.receive_with_descriptors(&bytes[..count], descriptors);
+                    session.receive_with_descriptors(&self.bytes[..count], descriptors);
                 }
                 Err(error) if is_wait(&error) => {}
                 Err(_) => return self.remove(number, Instant::now()),

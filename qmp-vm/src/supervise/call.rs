@@ -31,6 +31,14 @@ pub enum Fate {
 
 impl Fate {
     /// Returns the fate of the command of a call that failed with this error.
+    ///
+    /// ```
+    /// # fn example(error: &qmp_client::Error) {
+    /// use qmp_vm::supervise::Fate;
+    ///
+    /// println!("{:?}", Fate::of(error));
+    /// # }
+    /// ```
     #[must_use]
     pub fn of(error: &Error) -> Self {
         match error {
@@ -113,6 +121,17 @@ impl<C: Supervisable, R: Request<Return: Send> + Send> Call<C, R> {
 
     /// Sets the deadline, which covers the wait for the connection and all repetitions, instead of
     /// that of the [options](qmp_client::Options::calls_within).
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::qmp::commands::QueryStatus;
+    ///
+    /// let status = vm.call(QueryStatus::new()).within(Duration::from_secs(2)).execute();
+    /// # }
+    /// ```
     pub fn within(mut self, within: Duration) -> Self {
         self.within = Some(within);
         self
@@ -120,6 +139,16 @@ impl<C: Supervisable, R: Request<Return: Send> + Send> Call<C, R> {
 
     /// Fails at once without a connection, as [`Supervision::fail_fast`](super::Supervision::fail_fast)
     /// does for all calls.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) {
+    /// use qmp_client::qmp::commands::QueryStatus;
+    ///
+    /// // Without waiting for a connection.
+    /// let status = vm.call(QueryStatus::new()).fail_fast().execute();
+    /// # }
+    /// ```
     pub fn fail_fast(mut self) -> Self {
         self.fails_fast = true;
         self
@@ -127,6 +156,16 @@ impl<C: Supervisable, R: Request<Return: Send> + Send> Call<C, R> {
 
     /// Lets the command be repeated on the next connection, as commands are that only ask. It may be
     /// executed several times then, and by another QEMU.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) {
+    /// use qmp_client::qmp::commands::QueryStatus;
+    ///
+    /// // Also if it may have been executed.
+    /// let status = vm.call(QueryStatus::new()).repeat().execute();
+    /// # }
+    /// ```
     pub fn repeat(mut self) -> Self {
         self.repeats = true;
         self
@@ -134,6 +173,16 @@ impl<C: Supervisable, R: Request<Return: Send> + Send> Call<C, R> {
 
     /// Lets the command be executed by another QEMU than that of the last connection when the call
     /// began.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) {
+    /// use qmp_client::qmp::commands::QueryStatus;
+    ///
+    /// // Also if another QEMU has taken the place of the first.
+    /// let status = vm.call(QueryStatus::new()).on_any_qemu().execute();
+    /// # }
+    /// ```
     pub fn on_any_qemu(mut self) -> Self {
         self.any_qemu = true;
         self
@@ -147,6 +196,16 @@ impl<C: Supervisable, R: Request<Return: Send> + Send> Call<C, R> {
     }
 
     /// Executes the command, and waits for its reply.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use qmp_client::qmp::commands::QueryStatus;
+    ///
+    /// println!("{}", vm.call(QueryStatus::new()).execute()?.status);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of `Client::execute`. The connection may have ended for good, or not been made in time,

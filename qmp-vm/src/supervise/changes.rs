@@ -52,6 +52,15 @@ impl<C: Supervisable> Changes<C> {
 
     /// Waits for the next change. `None` follows [`Change::Ended`].
     ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(changes: &mut qmp_vm::supervise::Changes<qmp_client::blocking::Client>) {
+    /// while let Some(change) = changes.next() {
+    ///     println!("{change:?}");
+    /// }
+    /// # }
+    /// ```
+    ///
     /// # Cancel safety
     /// No change is lost when the future is dropped.
     #[expect(clippy::should_implement_trait, reason = "streams call it that")]
@@ -66,6 +75,18 @@ impl<C: Supervisable> Changes<C> {
 
     /// Waits for the next change until a deadline. When the deadline passes, the item is an error
     /// ([`is_timeout`](qmp_client::Error::is_timeout)), and the stream goes on.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(changes: &mut qmp_vm::supervise::Changes<qmp_client::blocking::Client>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// if let Some(change) = changes.next_within(Duration::from_secs(5)).transpose()? {
+    ///     println!("{change:?}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     /// No change is lost when the future is dropped.

@@ -147,6 +147,13 @@ impl<C: Supervisable, T: Send + 'static> Events<C, T> {
     ///
     /// The client calls the predicate for each event that arrives, while it holds its lock: it
     /// should be quick, and must not use the client.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) {
+    /// let jobs = vm.raw_events().matching(|event| event.name.starts_with("JOB_"));
+    /// # }
+    /// ```
     pub fn matching(self, predicate: impl FnMut(&T) -> bool + Send + 'static) -> Self {
         let selector = self.selector.clone();
         let predicate: Arc<Mutex<Predicate<T>>> = Arc::new(Mutex::new(predicate));
@@ -169,6 +176,18 @@ impl<C: Supervisable, T: Send + 'static> Events<C, T> {
     /// Waits for the next item. The last item is the error that says why the supervision ended, and
     /// `None` follows.
     ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) {
+    /// use qmp_client::qmp::AnyEvent;
+    ///
+    /// let mut events = vm.events::<AnyEvent>();
+    /// while let Some(item) = events.next() {
+    ///     println!("{item:?}");
+    /// }
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// An event that does not match the schema, and the end. Other events follow the former.
     ///
@@ -181,6 +200,18 @@ impl<C: Supervisable, T: Send + 'static> Events<C, T> {
 
     /// Waits for the next item until a deadline. When the deadline passes, the item is an error
     /// ([`is_timeout`](Error::is_timeout)), and the subscription goes on.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) {
+    /// use std::time::Duration;
+    ///
+    /// use qmp_client::qmp::AnyEvent;
+    ///
+    /// let mut events = vm.events::<AnyEvent>();
+    /// println!("{:?}", events.next_within(Duration::from_secs(5)));
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of [`next`](Self::next), and the deadline passes.

@@ -41,6 +41,13 @@ impl<C: Supervisable> Supervised<C> {
     }
 
     /// Returns what is connected to, such as "unix:/run/vm.sock".
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) {
+    /// println!("{}", vm.name());
+    /// # }
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         self.0.shared().name()
@@ -97,6 +104,15 @@ impl<C: Supervisable> Supervised<C> {
     }
 
     /// Subscribes to all events from now on, as those of the vocabulary `V`, such as `qmp::AnyEvent`.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) {
+    /// use qmp_client::qmp::AnyEvent;
+    ///
+    /// let mut events = vm.events::<AnyEvent>();
+    /// # }
+    /// ```
     pub fn events<V: Vocabulary + Send + 'static>(&self) -> Events<C, Occurrence<V>> {
         Events::new(self.0.clone(), Selector::vocabulary())
     }
@@ -127,17 +143,41 @@ impl<C: Supervisable> Supervised<C> {
     }
 
     /// Subscribes to all events from now on, undecoded.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) {
+    /// let mut events = vm.raw_events();
+    /// # }
+    /// ```
     pub fn raw_events(&self) -> Events<C, RawEvent> {
         Events::new(self.0.clone(), Selector::raw())
     }
 
     /// Returns the changes of the connection. The first one is the present connection, or the next.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) {
+    /// let mut changes = vm.changes();
+    /// println!("{:?}", changes.next());
+    /// # }
+    /// ```
     #[must_use]
     pub fn changes(&self) -> Changes<C> {
         Changes::new(self.0.clone())
     }
 
     /// Returns the client of the present connection, if there is one.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) {
+    /// if let Some(client) = vm.client() {
+    ///     println!("connected to QEMU {}", client.version());
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn client(&self) -> Option<C> {
         match &self.0.shared().lock().phase {
@@ -181,6 +221,15 @@ impl<C: Supervisable> Supervised<C> {
     }
 
     /// Returns what is known of the QEMU of the last connection.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) {
+    /// if let Some(identity) = vm.identity() {
+    ///     println!("{:?}", identity.uuid());
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn identity(&self) -> Option<Arc<Identity>> {
         self.0.shared().lock().identity.clone()
@@ -210,6 +259,14 @@ impl<C: Supervisable> Supervised<C> {
 
     /// Connects again: closes the present connection, if there is one, and waits no longer for the
     /// next attempt. For a QEMU that does not answer any more.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) {
+    /// // The network has changed: do not wait for a timeout.
+    /// vm.reconnect();
+    /// # }
+    /// ```
     pub fn reconnect(&self) {
         let client = self.client();
         self.0.shared().change(|state| state.hurry = true);
@@ -219,6 +276,13 @@ impl<C: Supervisable> Supervised<C> {
     }
 
     /// Waits until the supervision has ended, and returns why.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) {
+    /// println!("{:?}", vm.ended());
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     /// Dropping the future has no effect.
@@ -234,6 +298,13 @@ impl<C: Supervisable> Supervised<C> {
     }
 
     /// Closes the connection for good, for all handles. Calls that are not answered fail.
+    ///
+    /// ```
+    /// # #[cfg(feature = "blocking")]
+    /// # fn example(vm: &qmp_vm::supervise::Supervised<qmp_client::blocking::Client>) {
+    /// vm.close();
+    /// # }
+    /// ```
     pub fn close(&self) {
         self.0.shared().desert();
     }

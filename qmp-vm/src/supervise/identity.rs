@@ -37,12 +37,28 @@ pub enum SameQemu {
 impl SameQemu {
     /// Returns whether it is known to be another QEMU, whose state has nothing to do with that of the
     /// one before.
+    ///
+    /// ```
+    /// # fn example(same: &qmp_vm::supervise::SameQemu) {
+    /// if same.is_another() {
+    ///     println!("this is another machine");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_another(&self) -> bool {
         matches!(self, Self::Another(_))
     }
 
     /// Returns whether it is known to be the same QEMU.
+    ///
+    /// ```
+    /// # fn example(same: &qmp_vm::supervise::SameQemu) {
+    /// if same.is_same() {
+    ///     println!("nothing has been restarted");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_same(&self) -> bool {
         matches!(self, Self::Same)
@@ -87,24 +103,48 @@ impl Identity {
 
     /// Returns the process of QEMU, if the connection is a Unix socket on which QEMU itself listens,
     /// or with which it connected.
+    ///
+    /// ```
+    /// # fn example(identity: &qmp_vm::supervise::Identity) {
+    /// println!("{:?}", identity.pid());
+    /// # }
+    /// ```
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.process.map(|process| process.pid)
     }
 
     /// Returns the UUID of the machine, if it has one.
+    ///
+    /// ```
+    /// # fn example(identity: &qmp_vm::supervise::Identity) {
+    /// println!("{:?}", identity.uuid());
+    /// # }
+    /// ```
     #[must_use]
     pub fn uuid(&self) -> Option<&str> {
         self.uuid.as_deref()
     }
 
     /// Returns the name of the machine, if it has one.
+    ///
+    /// ```
+    /// # fn example(identity: &qmp_vm::supervise::Identity) {
+    /// println!("{:?}", identity.name());
+    /// # }
+    /// ```
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
 
     /// Returns the version of QEMU.
+    ///
+    /// ```
+    /// # fn example(identity: &qmp_vm::supervise::Identity) {
+    /// println!("{:?}", identity.version());
+    /// # }
+    /// ```
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         self.version.as_deref()
@@ -119,6 +159,14 @@ impl Identity {
     ///
     /// Another process, UUID, name or version is another QEMU. Only the process proves that it is the
     /// same: a machine that is started again has the same UUID and name.
+    ///
+    /// ```
+    /// # fn example(before: &qmp_vm::supervise::Identity, after: &qmp_vm::supervise::Identity) {
+    /// if before.compare(after).is_another() {
+    ///     println!("this is another machine");
+    /// }
+    /// # }
+    /// ```
     #[must_use]
     pub fn compare(&self, after: &Self) -> SameQemu {
         let texts = [

@@ -1,9 +1,9 @@
-//! A connection that is looked after: it is made again whenever it ends.
+//! A connection that reconnects whenever it ends.
 //!
-//! [`Supervised`] is a handle, on either client. Something that runs in the background, the *keeper*,
-//! connects, negotiates, finds out which QEMU answers, and does so again after each end of the
-//! connection: a task of tokio, a future to be spawned on other runtimes, a thread for the blocking
-//! client. It waits longer after each failure.
+//! [`Supervised`] is a handle, on either client. In the background, a *keeper* connects, negotiates, finds
+//! out which QEMU answers, and does so again whenever the connection has ended; it waits longer after each
+//! failure. The keeper is a task of tokio, a future that you spawn on another runtime, or a thread for the
+//! blocking client.
 //!
 //! ```no_run
 //! # #[cfg(feature = "tokio")]
@@ -32,11 +32,11 @@
 //!
 //! [`Supervised::execute`] waits for the connection if there is none, within the call's deadline. Its
 //! error says what became of the command ([`CallError::fate`]): answered, certainly not executed, or
-//! perhaps executed. A command that only asks ([`Command::READ_ONLY`](qmp_client::Command)) is
+//! perhaps executed. A command that has no effect ([`Command::READ_ONLY`](qmp_client::Command)) is
 //! repeated on the next connection, within the same deadline. Any other command is executed once at
-//! most, and not sent to a QEMU that is [known to be another](SameQemu::is_another) than the one of the
-//! last connection when the call began. Over TCP, and elsewhere than on Linux, a machine that was started
-//! again with the same UUID and name is not known to be another one.
+//! most. If the QEMU has been replaced since the call began, as far as that is
+//! [known](SameQemu::is_another), the command is not sent. Over TCP, and on systems other than Linux, a
+//! machine that was started again with the same UUID and name is not known to have been replaced.
 //!
 //! # Events
 //!

@@ -73,6 +73,13 @@ impl Supervision {
     /// Sets the options of each connection. Two of them are not used, because this type has its own:
     /// [`wait_for_socket`](Options::wait_for_socket) and
     /// [`greeting_within`](Options::greeting_within).
+    ///
+    /// ```
+    /// use qmp_client::Options;
+    /// use qmp_vm::supervise::Supervision;
+    ///
+    /// let policy = Supervision::new().options(Options::new().name("web1"));
+    /// ```
     pub fn options(mut self, options: Options) -> Self {
         self.options = options.wait_for_socket(Duration::ZERO);
         self
@@ -81,6 +88,14 @@ impl Supervision {
     /// Sets the longest attempt (default: 60 s): to connect, and to wait for the greeting and the
     /// negotiation. A monitor that serves another client greets when that has left, and an attempt
     /// that waits for it keeps its place in the queue.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_vm::supervise::Supervision;
+    ///
+    /// let policy = Supervision::new().attempts_within(Duration::from_secs(3));
+    /// ```
     pub fn attempts_within(mut self, within: Duration) -> Self {
         self.attempt = within;
         self
@@ -89,6 +104,14 @@ impl Supervision {
     /// Sets the pauses between attempts (default: 50 ms to 10 s): each is about twice as long as the
     /// one before, and a random part of up to a half is left out, so that many programs do not all try
     /// at once.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_vm::supervise::Supervision;
+    ///
+    /// let policy = Supervision::new().pauses(Duration::from_millis(100), Duration::from_secs(30));
+    /// ```
     pub fn pauses(mut self, shortest: Duration, longest: Duration) -> Self {
         (self.shortest, self.longest) = (shortest, longest);
         self
@@ -97,6 +120,14 @@ impl Supervision {
     /// Sets the time after which a connection counts as stable (default: 10 s): when it ends, the
     /// pauses start again with the shortest. A QEMU that ends just after it was started is not
     /// connected to in a tight loop.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_vm::supervise::Supervision;
+    ///
+    /// let policy = Supervision::new().stable_after(Duration::from_secs(10));
+    /// ```
     pub fn stable_after(mut self, time: Duration) -> Self {
         self.stable = time;
         self
@@ -104,6 +135,14 @@ impl Supervision {
 
     /// Sets the longest outage (default: none). After it, the supervision ends with
     /// [`Ended::GaveUp`](super::Ended::GaveUp).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use qmp_vm::supervise::Supervision;
+    ///
+    /// let policy = Supervision::new().give_up_after(Duration::from_secs(3600));
+    /// ```
     pub fn give_up_after(mut self, outage: Duration) -> Self {
         self.give_up = outage;
         self
@@ -112,6 +151,12 @@ impl Supervision {
     /// Ends the supervision when the connection is lost and the process of QEMU has ended, for
     /// machines that no one starts again at the same address. The process is
     /// [known](super::Identity::pid) on Linux, over Unix sockets.
+    ///
+    /// ```
+    /// use qmp_vm::supervise::Supervision;
+    ///
+    /// let policy = Supervision::new().end_with_process();
+    /// ```
     pub fn end_with_process(mut self) -> Self {
         self.ends_with_process = true;
         self
@@ -135,6 +180,12 @@ impl Supervision {
 
     /// Lets calls fail at once during an outage, instead of waiting for the connection until their
     /// deadline.
+    ///
+    /// ```
+    /// use qmp_vm::supervise::Supervision;
+    ///
+    /// let policy = Supervision::new().fail_fast();
+    /// ```
     pub fn fail_fast(mut self) -> Self {
         self.fail_fast = true;
         self

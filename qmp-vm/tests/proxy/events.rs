@@ -85,6 +85,26 @@ fn an_out_of_band_command_overtakes() {
     assert!(reply.contains("error"), "{reply}");
 }
 
+/// The poller is told that a client is not to be read only if the client sends something during its
+/// command, and that it is to be read again afterwards.
+#[test]
+fn a_client_that_sends_more_during_its_command_is_read_after_it() {
+    let (monitor, proxy) = Monitor::new();
+    let mut client = Raw::connect(&proxy, Access::new());
+    client.send(r#"{"execute": "first"}"#);
+    for number in 0..3 {
+        let command = monitor.command();
+        client.send(&format!(r#"{{"execute": "next-{number}"}}"#));
+        assert!(monitor.is_quiet());
+        monitor.answer(&command, &number.to_string());
+        assert_eq!(client.line(), format!(r#"{{"return": {number}}}"#));
+    }
+    let last = monitor.command();
+    assert!(last.contains("next-2"), "{last}");
+    monitor.answer(&last, "3");
+    assert_eq!(client.line(), r#"{"return": 3}"#);
+}
+
 /// One command of each client is on its way: a client with many waits for its own.
 #[test]
 fn clients_take_turns() {

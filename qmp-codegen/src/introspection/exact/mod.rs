@@ -76,6 +76,16 @@ impl Slot {
 /// returns the same text: `text` itself, or the array in it if `text` is a whole reply. If it has
 /// been changed, what is left keeps its number and its place.
 ///
+/// ```
+/// use qmp_codegen::introspection::{Names, import_exact};
+///
+/// let reply = "[{\"meta-type\": \"command\", \"name\": \"park\", \"arg-type\": \"0\", \
+///              \"ret-type\": \"0\"}, {\"meta-type\": \"object\", \"name\": \"0\", \"members\": []}]";
+/// let (schema, record) = import_exact(reply, &Names::none())?;
+/// assert_eq!(record.export(&schema, &|_| true), reply);
+/// # Ok::<(), qmp_codegen::introspection::ImportError>(())
+/// ```
+///
 /// # Errors
 ///
 /// Returns the errors of [`import`](super::import()). Also returns an error if the text cannot be

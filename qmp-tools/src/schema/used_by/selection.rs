@@ -1,6 +1,6 @@
 //! The changes that the commands and events of a list meet, or those that a build script selects.
 //!
-//! A list has a name a line, such as `query-status`, `command stop` or `event STOP`; the rest of a line
+//! A list has one name per line, such as `query-status`, `command stop` or `event STOP`; the rest of a line
 //! after `#` is a comment. A build script is Rust, and its selection is in the calls of the generator's
 //! `commands` and `events`: `.commands(["query-status", "stop"])`. Only names that are written there
 //! count; those that the script computes have to be in a list.

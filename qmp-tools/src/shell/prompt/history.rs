@@ -1,6 +1,6 @@
-//! The commands that were given before, one file a machine.
+//! The commands that were given before, one file per machine.
 //!
-//! A file has a command a line; a line feed in a command is written as `\n`, and a backslash twice.
+//! A file has one command per line; a line feed in a command is written as `\n`, and a backslash twice.
 //! Only the owner can read it. Shells that run at the same time append to the same file. A command
 //! is masked before it is kept, in memory as well: a secret does not come back with the arrow keys.
 

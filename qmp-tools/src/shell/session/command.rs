@@ -120,8 +120,8 @@ impl<W: Write> Session<W> {
     fn timed_out(&mut self, origin: &Origin, deadline: Duration) -> io::Result<Outcome> {
         self.recent.has_failed = true;
         let message = format!(
-            "timed out after {} s waiting for the reply to `{}`; --timeout and `set \
-             timeout=SECONDS` set another deadline",
+            "timed out after {} s waiting for the reply to `{}`; to wait longer, use --timeout, or \
+             `set timeout=SECONDS`",
             deadline.as_secs_f64(),
             terminal::inline(origin.command.as_deref().unwrap_or_default()),
         );
@@ -202,27 +202,35 @@ impl<W: Write> Session<W> {
         Ok(outcome)
     }
 
-    /// Returns what to do about a command that the server does not have.
+    /// Returns what to do about a command that the server does not have, or does not allow.
     fn hint(&self, name: &str) -> String {
-        let similar = match (&self.types, self.peer) {
-            (Some(types), _) => did_you_mean(name, types.schema().commands().into_iter()),
-            (None, Peer::Agent) => did_you_mean(name, BuiltinAgent.schema().commands().into_iter()),
+        match (&self.types, self.peer) {
+            (Some(types), _) => hint(self.peer, name, &types.schema().commands()),
+            (None, Peer::Agent) => hint(self.peer, name, &BuiltinAgent.schema().commands()),
             (None, Peer::Monitor) => {
                 let call = self.client.call(QueryCommands::new()).within(Duration::from_secs(5));
                 let known = call.execute().unwrap_or_default();
-                did_you_mean(name, known.iter().map(|command| command.name.as_str()))
+                let known: Vec<&str> = known.iter().map(|command| command.name.as_str()).collect();
+                hint(self.peer, name, &known)
             }
-        };
-        match (similar, self.peer) {
-            (Some(similar), _) => format!("did you mean `{similar}`?"),
-            (None, Peer::Monitor) => {
-                format!(
-                    "`query-commands` lists the available commands; `{name}` is not one of them"
-                )
-            }
-            (None, Peer::Agent) => {
-                format!("`guest-info` lists the available commands; `{name}` may be disabled")
-            }
+        }
+    }
+}
+
+/// Returns the hint about a command that a server has refused as unknown, of those that it lists.
+fn hint(peer: Peer, name: &str, known: &[&str]) -> String {
+    let is_known = known.contains(&name);
+    let similar = if is_known { None } else { did_you_mean(name, known.iter().copied()) };
+    match (similar, peer) {
+        (Some(similar), _) => format!("did you mean `{similar}`?"),
+        (None, Peer::Monitor) if is_known => {
+            format!("the server has `{name}`, but does not allow it on this connection")
+        }
+        (None, Peer::Monitor) => {
+            format!("`query-commands` lists the available commands; `{name}` is not one of them")
+        }
+        (None, Peer::Agent) => {
+            format!("`guest-info` lists the available commands; `{name}` may be disabled")
         }
     }
 }

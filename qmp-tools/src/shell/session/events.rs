@@ -93,13 +93,13 @@ impl<W: Write> Session<W> {
         let condition = terminal::inline(&condition);
         let command = self.recent.command().map(terminal::inline);
         let after = match command {
-            Some(command) if self.recent.has_failed => format!(" after `{command}`, which failed"),
+            Some(command) if self.recent.has_failed => format!(" after `{command}` (which failed)"),
             Some(command) => format!(" after `{command}`"),
             None => String::new(),
         };
         format!(
-            "timed out after {} s waiting for {condition}{after}; --timeout of `wait` and `set \
-             timeout=SECONDS` set another deadline",
+            "timed out after {} s waiting for {condition}{after}; to wait longer, use --timeout of \
+             `wait`, or `set timeout=SECONDS`",
             within.as_secs_f64()
         )
     }

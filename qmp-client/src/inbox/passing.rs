@@ -1,0 +1,37 @@
+//! Events that go from the input to the queues, many at a time.
+//!
+//! A flood is checked as text in large pieces, and each event is read once: where it ends, and whether it
+//! is valid. It stays text, since the task that takes it decodes it.
+
+use std::task::Waker;
+
+use qmp_protocol::{EventText, TakeEvents, object_length, raw_value};
+use qmp_types::Timestamp;
+
+use super::Inbox;
+
+/// Passes events on to the subscriptions of an inbox.
+pub(super) struct Passing<'a> {
+    pub(super) inbox: &'a mut Inbox,
+    /// The bytes that all queues together may hold.
+    pub(super) room: usize,
+    /// Tasks to be woken when the lock is released.
+    pub(super) woken: &'a mut Vec<Waker>,
+}
+
+impl TakeEvents for Passing<'_> {
+    #[inline]
+    fn decode(&mut self, _: &str, _: Timestamp, text: &str) -> Option<usize> {
+        let length = object_length(text)?;
+        raw_value(text.get(..length)?)?;
+        Some(length)
+    }
+
+    #[inline]
+    fn commit(&mut self, EventText { name, data, timestamp }: EventText<'_>) {
+        let data = data.and_then(raw_value);
+        self.inbox.deliver_event(name, data, timestamp, self.room, self.woken);
+    }
+
+    fn undo(&mut self) {}
+}

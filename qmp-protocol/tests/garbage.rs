@@ -1,0 +1,129 @@
+//! Bytes that are not messages: how much of them is shown, and where the next message begins.
+
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)] // tests
+
+mod client;
+
+use qmp_protocol::{End, Garbage, Incoming, Kind};
+
+use client::{Client, agent, drain, ready, submit, to_agent};
+
+/// Takes what has arrived, and returns the garbage in it.
+fn garbage(client: &mut Client) -> Vec<Garbage> {
+    let Client { connection, input } = client;
+    let mut found = Vec::new();
+    while let Some(incoming) = connection.next(input) {
+        if let Incoming::Garbage(garbage) = incoming {
+            found.push(garbage);
+        }
+    }
+    found
+}
+
+/// Up to 120 bytes are shown, however many there were and however they arrived.
+#[test]
+fn garbage_is_shown_in_part_and_counted_in_full() {
+    for length in [1, 119, 120, 121, 122, 300, 5000] {
+        for piece in [1, 50, 120, 10_000] {
+            let mut client = ready();
+            let line = "x".repeat(length) + "\n";
+            let mut found = Vec::new();
+            for bytes in line.as_bytes().chunks(piece) {
+                client.receive(bytes);
+                found.extend(garbage(&mut client));
+            }
+            assert_eq!(found.len(), 1, "{length} in pieces of {piece}");
+            assert_eq!(found[0].length, length + 1);
+            let whole = length < 120;
+            let shown = "x".repeat(length.min(120)) + if whole { "" } else { "…" };
+            assert_eq!(*found[0].snippet, *shown);
+            assert_eq!(client.dropped().garbage, 1);
+        }
+    }
+}
+
+/// The beginning of a line shows why the connection ended in the middle of it.
+#[test]
+fn an_unfinished_line_is_shown_at_the_end() {
+    for text in ["x".repeat(500), format!("{{\"x\": \"{}", "y".repeat(493))] {
+        let mut client = ready();
+        for bytes in text.as_bytes().chunks(100) {
+            client.receive(bytes);
+            assert!(drain(&mut client).is_empty());
+        }
+        client.end(End::Eof);
+        drain(&mut client);
+        let Some(End::Truncated(garbage)) = client.ended().map(|end| &**end) else { panic!() };
+        assert_eq!(garbage.length, 500);
+        assert_eq!(*garbage.snippet, *format!("{}…", &text[..120]));
+    }
+}
+
+/// A message that is cut off ends where the next one begins, if that is the beginning of a line.
+#[test]
+fn a_message_that_is_cut_off_costs_no_other() {
+    for indent in ["", " ", "\t\t ", "\r\n  "] {
+        let cut = "{\"return\": {\"a\": 1\n";
+        let mut client = ready();
+        let event = "{\"event\": \"A\"}";
+        client.receive(format!("{event}\n{cut}{indent}{event}\n").as_bytes());
+        let out = drain(&mut client);
+        assert_eq!(out.len(), 3, "{out:?}");
+        let shown = format!("the peer sent `{}`", cut.trim_end());
+        assert!(out[1].starts_with(&shown) && out[1].ends_with("cut off"), "{out:?}");
+        assert_eq!((&*out[0], &*out[2]), ("A ", "A "));
+    }
+    // In the middle of a line, it is part of the damage.
+    let mut client = ready();
+    client.receive(b"{\"return\": 1 {\"event\": \"A\"}\n{\"event\": \"B\"}\n");
+    let out = drain(&mut client);
+    assert_eq!(out.last().unwrap(), "B ");
+    assert!(!out.contains(&"A ".to_owned()), "{out:?}");
+}
+
+/// The id at the end of a damaged reply is found, even if it arrives byte by byte after a long line.
+#[test]
+fn the_id_of_a_damaged_reply_is_at_its_end() {
+    for length in [0, 10, 100, 1000] {
+        // The end of the line may be as long as what is looked at.
+        let space = " ".repeat(50);
+        for piece in [1, 2, 3, 10, 64, 10_000] {
+            let mut client = ready();
+            let ids = [(); 2].map(|()| submit(&mut client, "x", Kind::InBand));
+            let text = "y".repeat(length);
+            let line = format!("{{\"return\": \"{text}\u{1}\", \"id\":{space} {}}}\n", ids[1]);
+            let mut out = Vec::new();
+            for bytes in line.as_bytes().chunks(piece) {
+                client.receive(bytes);
+                out.extend(drain(&mut client));
+            }
+            let damaged = format!("{} the reply to `x` is damaged: ", ids[1]);
+            assert!(
+                out.iter().any(|line| line.starts_with(&damaged)),
+                "{length}, {piece}: {out:?}"
+            );
+            assert!(client.is_pending(ids[0]) && !client.is_pending(ids[1]));
+        }
+    }
+}
+
+/// Whatever an agent was sending to an earlier client ends with the delimiter, and is not looked at.
+#[test]
+fn bytes_before_an_agents_delimiter_are_skipped() {
+    for before in
+        [&b"AAAA\", \"x\": [{"[..], b"{\"return\": {\"a", b"{\"return\": 2}", b"vm login: "]
+    {
+        for piece in [1, 4, 1000] {
+            let mut client = agent();
+            to_agent(&mut client);
+            let text = [before, b"\xFF{\"return\": 2}\n"].concat();
+            let mut out = Vec::new();
+            for bytes in text.chunks(piece) {
+                client.receive(bytes);
+                out.extend(drain(&mut client));
+            }
+            assert!(client.is_ready(), "{:?} {out:?}", String::from_utf8_lossy(before));
+            assert_eq!(client.dropped().garbage, 0);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! A socket that the runtime watches.
+//!
+//! tokio's own types are watched for room as well, and a Unix socket reports room whenever its peer has
+//! read: each reply, and each event to each monitor, would wake the runtime once more. So room is watched
+//! only while output is left. Writing needs no watching, since the owner of the output tries first.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use ::tokio::io::Interest;
+use ::tokio::io::unix::AsyncFd;
+use ::tokio::runtime::Handle;
+
+use super::link::Received;
+use crate::peer::Write;
+use crate::socket;
+
+/// A non-blocking socket.
+#[derive(Debug)]
+pub(super) struct Watched {
+    socket: Arc<OwnedFd>,
+    runtime: Handle,
+    /// `None` after the runtime has refused.
+    registration: Option<AsyncFd<Arc<OwnedFd>>>,
+    watches_room: bool,
+}
+
+impl Watched {
+    /// Watches a socket for what arrives.
+    pub(super) fn new(socket: impl Into<OwnedFd>, runtime: Handle) -> io::Result<Self> {
+        let socket = Arc::new(socket.into());
+        let mut watched = Self { socket, runtime, registration: None, watches_room: false };
+        watched.watch_room(false)?;
+        Ok(watched)
+    }
+
+    /// Returns a function that writes without waiting, from any task.
+    pub(super) fn writer(&self) -> Arc<Write> {
+        let socket = Arc::clone(&self.socket);
+        Arc::new(move |bytes: &[u8]| socket::write(&*socket, bytes))
+    }
+
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let room = match self.watches_room {
+                true => Some(ready!(self.registration()?.poll_write_ready(cx))?),
+                false => None,
+            };
+            match socket::write(&*self.socket, bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => match room {
+                    Some(mut room) => room.clear_ready(),
+                    None => self.watch_room(true)?,
+                },
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    /// Stops watching for room, because no output is left.
+    pub(super) fn flushed(&mut self) -> io::Result<()> {
+        if self.watches_room { self.watch_room(false) } else { Ok(()) }
+    }
+
+    pub(super) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: &mut [u8],
+    ) -> Poll<io::Result<Received>> {
+        loop {
+            let mut arrival = ready!(self.registration()?.poll_read_ready(cx))?;
+            match socket::read(&*self.socket, bytes) {
+                Ok((count, descriptors)) => {
+                    // Nothing is left after a short read, so that the next one needs not be tried. It
+                    // ends early where descriptors have arrived, too.
+                    if (1..bytes.len()).contains(&count) && descriptors.is_empty() {
+                        arrival.clear_ready();
+                    }
+                    return Poll::Ready(Ok(Received { count, descriptors }));
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => arrival.clear_ready(),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    pub(super) fn close_gently(&self) {
+        socket::close_gently(&*self.socket);
+    }
+
+    fn registration(&self) -> io::Result<&AsyncFd<Arc<OwnedFd>>> {
+        self.registration.as_ref().ok_or_else(|| ErrorKind::NotConnected.into())
+    }
+
+    /// Watches for what arrives, and for room, too, if that is wanted. What the socket is ready for
+    /// already is reported again.
+    fn watch_room(&mut self, wanted: bool) -> io::Result<()> {
+        let interest = match wanted {
+            true => Interest::READABLE | Interest::WRITABLE,
+            false => Interest::READABLE,
+        };
+        // The system allows one at a time.
+        self.registration = None;
+        let _context = self.runtime.enter();
+        // The successor of this function needs a later tokio. It differs for types that may change their
+        // descriptor, which this one does not.
+        #[allow(deprecated)]
+        let registration = AsyncFd::with_interest(Arc::clone(&self.socket), interest)?;
+        self.registration = Some(registration);
+        self.watches_room = wanted;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::{Read, Write as _};
+    use std::net::Shutdown;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// While output is left, room is watched, and what arrives is noticed, too.
+    #[test]
+    fn what_arrives_while_room_is_awaited_is_read() {
+        let runtime = ::tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let (mut client, server) = UnixStream::pair().unwrap();
+        server.set_nonblocking(true).unwrap();
+        let mut watched = Watched::new(server, runtime.handle().clone()).unwrap();
+        let output = vec![b'x'; 64 << 10];
+        let mut sent = 0;
+        runtime.block_on(poll_fn(|cx| {
+            while let Poll::Ready(written) = watched.poll_write(cx, &output) {
+                sent += written.unwrap();
+            }
+            Poll::Ready(())
+        }));
+        assert!(watched.watches_room);
+        client.write_all(b"hello").unwrap();
+        let mut bytes = [0; 100];
+        let received = runtime.block_on(poll_fn(|cx| watched.poll_read(cx, &mut bytes))).unwrap();
+        assert_eq!((&bytes[..received.count], watched.watches_room), (&b"hello"[..], true));
+        let mut rest = vec![0; sent];
+        client.read_exact(&mut rest).unwrap();
+        let written = runtime.block_on(poll_fn(|cx| watched.poll_write(cx, b"last"))).unwrap();
+        assert_eq!(written, 4);
+        watched.flushed().unwrap();
+        assert!(!watched.watches_room);
+        client.write_all(b"bye").unwrap();
+        let received = runtime.block_on(poll_fn(|cx| watched.poll_read(cx, &mut bytes))).unwrap();
+        assert_eq!(&bytes[..received.count], b"bye");
+        client.shutdown(Shutdown::Write).unwrap();
+        let end = runtime.block_on(poll_fn(|cx| watched.poll_read(cx, &mut bytes))).unwrap();
+        assert_eq!(end.count, 0);
+    }
+}
