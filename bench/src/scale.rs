@@ -115,9 +115,7 @@ impl Server {
     fn start(path: &str) -> Anything<Self> {
         let child = Command::new(std::env::current_exe()?).args(["pace", path]).spawn()?;
         let server = Self(child, path.to_owned());
-        while !std::path::Path::new(path).exists() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        serve::wait_for(path);
         Ok(server)
     }
 }

@@ -9,6 +9,13 @@ use crate::Anything;
 pub const GREETING: &[u8] = b"{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 2, \"minor\": 0, \"major\": 10}, \"package\": \"\"}, \"capabilities\": [\"oob\"]}}\r\n";
 pub const EVENT: &[u8] = b"{\"timestamp\": {\"seconds\": 1267020223, \"microseconds\": 435656}, \"event\": \"BLOCK_JOB_COMPLETED\", \"data\": {\"type\": \"mirror\", \"device\": \"drive0\", \"len\": 10737418240, \"offset\": 10737418240, \"speed\": 0}}\r\n";
 
+/// Returns when a process listens on the socket `path`: a moment after it exists.
+pub fn wait_for(path: &str) {
+    while UnixStream::connect(path).is_err() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
 /// Serves connections to the socket `path`. `system_wakeup` sends `events` events, rounded down to
 /// hundreds.
 pub fn serve(path: &str, events: usize) -> Anything {

@@ -67,9 +67,7 @@ impl Server {
         let path = path.display().to_string();
         let child = this_program(["serve", &path, &count.to_string()])?.spawn()?;
         let server = Self(child, path);
-        while !std::path::Path::new(&server.1).exists() {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
+        crate::serve::wait_for(&server.1);
         Ok(server)
     }
 }

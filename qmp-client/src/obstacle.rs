@@ -31,7 +31,7 @@ fn refused(path: &Path) -> Option<String> {
     use std::os::unix::fs::FileTypeExt;
     let kind = path.metadata().ok()?.file_type();
     Some(if kind.is_socket() {
-        "a socket on which no process listens, left over from one that has ended".to_owned()
+        "a socket that no process listens on, perhaps left over from one that has ended".to_owned()
     } else if kind.is_dir() {
         "a directory, not a socket".to_owned()
     } else {
