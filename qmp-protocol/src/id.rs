@@ -41,7 +41,8 @@ impl CallId {
     }
 
     pub(crate) fn from_digits(digits: &str) -> Option<Self> {
-        digits.parse().ok().map(Self)
+        // `parse` also accepts a plus sign.
+        if is_digits(digits) { digits.parse().ok().map(Self) } else { None }
     }
 
     /// Reads a JSON value as an id: the number, however it is written, or text with the number. Some
@@ -62,6 +63,10 @@ impl fmt::Display for CallId {
     }
 }
 
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Reads a whole number that is written with a fraction or an exponent, such as `7.0` or `7e0`.
 ///
 /// Reading it as a floating point number would bring the tables for that into every program.
@@ -72,6 +77,10 @@ fn whole(text: &str) -> Option<u64> {
     };
     let (before, after) = number.split_once('.').unwrap_or((number, ""));
     let mut digits = format!("{before}{after}");
+    // Text from a server may contain anything before an exponent.
+    if !is_digits(&digits) {
+        return None;
+    }
     let shift = exponent.checked_sub(i16::try_from(after.len()).ok()?)?;
     let zeros = usize::from(shift.unsigned_abs());
     if shift < 0 {
@@ -146,6 +155,12 @@ mod tests {
             r#""libvirt-7""#,
             r#""""#,
             r#""NaN""#,
+            r#""+7""#,
+            r#""e7""#,
+            r#"".e7""#,
+            r#""é.0""#,
+            r#""ée-1""#,
+            r#""\u00e9e-1""#,
             &long,
         ] {
             assert_eq!(parse(text), ReplyId::Foreign, "{}", &text[..text.len().min(20)]);

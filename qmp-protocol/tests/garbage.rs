@@ -127,3 +127,31 @@ fn bytes_before_an_agents_delimiter_are_skipped() {
         }
     }
 }
+
+/// An earlier client may have used any text as an id, and damage may make any text of one.
+#[test]
+fn text_that_only_looks_like_a_number_is_no_id() {
+    let ids: [&[u8]; 5] = [
+        "\"caf\u{e9}e-1\"".as_bytes(),
+        "\"\u{e9}.0\"".as_bytes(),
+        b"\xffe-1",
+        b"\"\xff.0\"",
+        b"\"e0\"",
+    ];
+    for id in ids {
+        for (before, after) in [("{\"return\": {}, \"id\": ", "}\n"), ("x \"id\": ", "}\n")] {
+            let bytes = [before.as_bytes(), id, after.as_bytes()].concat();
+            for mut client in [client::connect(), ready(), agent()] {
+                let is_ready = client.is_ready();
+                client.receive(&bytes);
+                drain(&mut client);
+                assert_eq!(client.is_ready(), is_ready);
+            }
+        }
+        let mut client = agent();
+        to_agent(&mut client);
+        client.receive(&[b"{\"return\": ", id, b"}\n"].concat());
+        drain(&mut client);
+        assert!(!client.is_ready());
+    }
+}
