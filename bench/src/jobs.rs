@@ -142,6 +142,7 @@ pub const JOBS: &[Job] = &[
             floor("event-floor-queued", floors::event::queued),
             ours("blocking", ours::blocking_flood).over("event-floor"),
             ours("tokio", ours::tokio_flood).over("event-floor-queued"),
+            ours("tokio-spawned", ours::tokio_spawned_flood).over("event-floor-queued"),
         ],
     },
     Job {

@@ -116,15 +116,26 @@ pub async fn tokio_in_flight(task: &Task<'_>) -> Anything<f64> {
 #[tokio::main(flavor = "current_thread")]
 pub async fn tokio_flood(task: &Task<'_>) -> Anything<f64> {
     let client = Client::connect_with(task.path, &options()).await?;
+    receive_flood(client, task.count).await
+}
+
+/// The runtime polls tasks by turns, and the one that it blocks on only from time to time.
+#[tokio::main(flavor = "current_thread")]
+pub async fn tokio_spawned_flood(task: &Task<'_>) -> Anything<f64> {
+    let client = Client::connect_with(task.path, &options()).await?;
+    tokio::spawn(receive_flood(client, task.count)).await?
+}
+
+async fn receive_flood(client: Client, count: usize) -> Anything<f64> {
     let meter = Meter::start();
     let mut events = client.events::<AnyEvent>();
     let wakeup = tokio::spawn(client.execute(SystemWakeup::new()));
-    for _ in 0..task.count {
+    for _ in 0..count {
         let event = events.next().await.ok_or("the events ended")??.event;
         assert!(matches!(event, AnyEvent::BlockJobCompleted(_)));
     }
     wakeup.await??;
-    Ok(meter.each(task.count))
+    Ok(meter.each(count))
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -94,6 +94,13 @@ pub trait Clock: Unpin {
 
     /// Waits until a moment, which may differ from the one that was passed before.
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()>;
+
+    /// Arranges that the task is polled again, once others have had a turn. A driver that is never out
+    /// of work calls this. By default, the task is woken immediately; override it if the runtime then
+    /// polls the same task again before the others.
+    fn yield_now(&mut self, cx: &mut Context<'_>) {
+        cx.waker().wake_by_ref();
+    }
 }
 
 /// Creates a client of an open stream, and its driver. The client works while the driver is polled:

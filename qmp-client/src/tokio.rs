@@ -455,4 +455,13 @@ impl runtime::Clock for Clock {
             sleep.as_mut().reset(at);
         }
     }
+
+    /// A task that wakes itself is polled many times before the one that a runtime of a single thread
+    /// blocks on, whose events would pile up.
+    fn yield_now(&mut self, cx: &mut Context<'_>) {
+        let yielded = pin!(::tokio::task::yield_now()).poll(cx);
+        if yielded.is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
 }

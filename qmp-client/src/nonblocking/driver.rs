@@ -17,8 +17,9 @@ use crate::runtime::{Clock, Link};
 
 /// The number of turns that a driver takes before it yields to other tasks of its thread.
 const TURNS: usize = 32;
-/// The number of bytes that a driver reads before it yields: decoding takes longer than reading.
-const SHARE: usize = 256 * 1024;
+/// The number of bytes that a driver reads before it yields: decoding takes longer than reading, and
+/// events that are decoded soon are still in the processor's cache.
+const SHARE: usize = 64 * 1024;
 /// The number of turns in which everything that has arrived is read before a command is sent that
 /// waits for an event. A peer that never pauses must not hold the command up forever.
 const FENCE_TURNS: u32 = 256;
@@ -280,7 +281,7 @@ impl<L: Link, C: Clock> Driver<L, C> {
             }
             self.late_turns = 0;
         }
-        cx.waker().wake_by_ref();
+        self.clock.yield_now(cx);
         Poll::Pending
     }
 }

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 /// The size of data that is kept apart, in bytes: a buffer that grows is copied.
 const LARGE: usize = 4 * 1024;
 /// The buffer that is kept for further events, in bytes.
-const KEPT: usize = 64 * 1024;
+const KEPT: usize = 128 * 1024;
 
 /// Events in the order of their arrival.
 #[derive(Debug, Default)]
