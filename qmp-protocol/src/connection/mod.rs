@@ -874,7 +874,8 @@ impl Connection {
 
     /// Takes the next message that the fast path does not understand.
     fn next_frame<'i>(&mut self, input: &'i mut Input) -> Option<Incoming<'i>> {
-        let incoming = match input.frame(matches!(self.phase, Phase::Connected)) {
+        let may_be_inside = matches!(self.phase, Phase::Connected);
+        let incoming = match input.frame(may_be_inside, self.ending.is_some()) {
             Some(Frame::Message { place, depth }) => self.take_message(input.bytes(place), depth),
             Some(Frame::Garbage { garbage, ends_object: true, .. })
                 if self.may_be_rest(&garbage) =>
