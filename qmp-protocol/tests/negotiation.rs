@@ -85,10 +85,11 @@ fn an_object_before_the_greeting_is_judged_by_what_follows() {
 #[test]
 fn a_server_that_does_not_greet_is_not_qmp() {
     for (text, ends) in [
-        ("hello {}\r\nhello again {}\r\n", false),
-        ("hello {}\r\n{\"hello\": 1}\r\n", false),
+        ("hello {}\r\nagain {}\r\n", false),
+        ("hello {}\r\n{\"again\": 1}\r\n", false),
         ("hello {}\r\n", true),
-        ("hello {}\r\n{\"hello", true),
+        ("hello {}\r\n{\"again", true),
+        ("hello {}\r\nagain", true),
         ("hello\r\n", false),
         ("{\"hello\": 1}\r\n", false),
     ] {

@@ -953,9 +953,10 @@ impl Connection {
 
     /// Ends the connection at once. Nothing more is taken from the peer.
     pub(super) fn finish(&mut self, end: End, input: Option<&mut Input>) {
-        let unfinished = input.as_ref().and_then(|input| input.unfinished());
-        let unfinished = unfinished.or(self.rest.take_if(|_| self.greeting.is_none()));
-        let end = match (end, unfinished) {
+        // What came first says more.
+        let rest = self.rest.take_if(|_| self.greeting.is_none());
+        let garbage = rest.or_else(|| input.as_ref().and_then(|input| input.unfinished()));
+        let end = match (end, garbage) {
             (End::Eof, Some(garbage)) if self.greeting.is_none() && !self.is_agent() => {
                 End::Protocol(not_qmp(garbage))
             }
