@@ -35,6 +35,7 @@ struct Traffic {
     received: Vec<u8>,
     to_send: VecDeque<u8>,
     late: String,
+    commands: Vec<String>,
 }
 
 impl Transport for Script {
@@ -53,6 +54,7 @@ impl Transport for Script {
         if traffic.received.ends_with(b"\n") {
             let command: Value = serde_json::from_slice(&traffic.received).unwrap();
             traffic.received.clear();
+            traffic.commands.push(command["execute"].as_str().unwrap().to_owned());
             let reply = format!("{{\"return\": {{}}, \"id\": {}}}\r\n", command["id"]);
             if command["execute"] == "late" {
                 traffic.late += &reply;
@@ -212,6 +214,45 @@ fn decoding_that_waits_for_the_end_fails_and_pauses() {
                 client.pause(Duration::MAX);
             });
             assert_eq!(client.closed().reason.to_string(), "this side closed it");
+        });
+    }
+}
+
+/// A guard that was dropped within a decode did nothing.
+#[test]
+fn a_guard_is_dropped_while_a_reply_is_decoded() {
+    for options in both_ways() {
+        check(&options, |client, script| {
+            while_decoding(client, |client| drop(client.call(Raw::<Value>::new("undo")).guard()));
+            client.execute(Raw::<Value>::new("x")).unwrap();
+            let traffic = script.0.lock().unwrap();
+            assert_eq!(traffic.commands, ["qmp_capabilities", "coded", "undo", "x"]);
+            let stats = client.stats();
+            assert_eq!((stats.calls.submitted, stats.calls.succeeded), (3, 3), "{stats:?}");
+            assert_eq!((stats.calls.in_flight, stats.dropped.late_replies), (0, 0), "{stats:?}");
+        });
+    }
+}
+
+/// Code that decodes a reply of one client may wait on another one, and nothing on the same one, however
+/// deep.
+#[test]
+fn decoding_may_wait_on_another_client() {
+    for options in both_ways() {
+        let other_options = options.clone();
+        check(&options, move |client, _| {
+            let other = connect(&other_options).0;
+            let results = while_decoding(client, move |_| {
+                let plain = other.execute(Raw::<Value>::new("x"));
+                let inside = while_decoding(&other, |client| {
+                    client.execute(Raw::<Value>::new("x")).map_err(|error| error.report())
+                });
+                let again = other.execute(Raw::<Value>::new("x"));
+                (plain.unwrap(), inside.unwrap_err(), again.unwrap())
+            });
+            assert_eq!((&results.0, &results.2), (&json!({}), &json!({})));
+            assert!(results.1.contains("is being decoded"), "{}", results.1);
+            client.execute(Raw::<Value>::new("x")).unwrap();
         });
     }
 }
