@@ -234,7 +234,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         if name == WITH_TEXT {
             return visitor.visit_enum(WithText { reader: self });
         }
-        if !name.starts_with('$') {
+        if !name.starts_with("$serde_json") {
             return visitor.visit_newtype_struct(self);
         }
         // A raw value of serde_json, which only its own deserializer can make. That reads the text
