@@ -23,7 +23,7 @@ mod scan;
 
 use reader::{Guesses, Reader};
 
-pub(crate) use access::WITH_TEXT;
+pub(crate) use access::{WITH_TEXT, is_in_text};
 pub(crate) use error::JsonError;
 pub(crate) use name::{MEMBER, is_member};
 pub(crate) use scan::string_end;
