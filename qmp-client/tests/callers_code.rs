@@ -110,7 +110,7 @@ fn check(options: &Options, run: impl FnOnce(&Client, &Script) + Send + 'static)
 type Code = Box<dyn FnOnce(&Client)>;
 
 thread_local! {
-    /// What the values of this thread do when they are decoded, the first last.
+    /// The code that values of this thread run when they are decoded: the last comes first.
     static CODE: RefCell<Vec<Code>> = const { RefCell::new(Vec::new()) };
 }
 
