@@ -5,12 +5,13 @@
 #![cfg(all(unix, feature = "blocking"))]
 #![allow(clippy::unwrap_used, clippy::panic, dead_code, missing_docs)] // tests
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use qmp_client::blocking::Client;
 use qmp_client::protocol::Descriptor;
@@ -34,6 +35,7 @@ struct Traffic {
     received: Vec<u8>,
     to_send: VecDeque<u8>,
     late: String,
+    commands: Vec<String>,
 }
 
 impl Transport for Script {
@@ -52,6 +54,7 @@ impl Transport for Script {
         if traffic.received.ends_with(b"\n") {
             let command: Value = serde_json::from_slice(&traffic.received).unwrap();
             traffic.received.clear();
+            traffic.commands.push(command["execute"].as_str().unwrap().to_owned());
             let reply = format!("{{\"return\": {{}}, \"id\": {}}}\r\n", command["id"]);
             if command["execute"] == "late" {
                 traffic.late += &reply;
@@ -104,6 +107,42 @@ fn check(options: &Options, run: impl FnOnce(&Client, &Script) + Send + 'static)
     checked.join().unwrap();
 }
 
+type Code = Box<dyn FnOnce(&Client)>;
+
+thread_local! {
+    /// The code that values of this thread run when they are decoded: the last comes first.
+    static CODE: RefCell<Vec<Code>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A value that runs code when it is decoded.
+#[derive(Debug)]
+struct Coded;
+
+impl<'de> Deserialize<'de> for Coded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer)?;
+        // A reply is decoded again if the connection does not take it at first.
+        CODE.with_borrow_mut(Vec::pop).into_iter().for_each(nested);
+        Ok(Self)
+    }
+}
+
+/// Runs code while a client decodes a reply, and returns its result. The code gets the client of the
+/// thread.
+fn while_decoding<T: 'static>(client: &Client, code: impl FnOnce(&Client) -> T + 'static) -> T {
+    let result = Rc::new(Cell::new(None));
+    let place = Rc::clone(&result);
+    let code = move |client: &Client| place.set(Some(code(client)));
+    CODE.with_borrow_mut(|all| all.push(Box::new(code)));
+    client.execute(Raw::<Coded>::new("coded")).unwrap();
+    result.take().unwrap()
+}
+
+/// The options with which a reply is decoded before the connection has seen it, and after.
+fn both_ways() -> [Options; 2] {
+    [Options::new(), Options::new().transcript(|_, _: &str| {})]
+}
+
 /// The results that a type got when it used the client.
 #[derive(Debug)]
 struct Nested(Vec<String>);
@@ -128,7 +167,6 @@ impl<'de> Deserialize<'de> for Nested {
             drop(ticket);
             let event = client.call(Raw::<Value>::new("until")).until_some(|_| Some(()));
             let next = client.raw_events().next().unwrap();
-            client.pause(Duration::MAX);
             vec![
                 executed,
                 report(received),
@@ -152,6 +190,69 @@ fn decoding_that_waits_on_the_same_client_fails() {
             client.execute(Raw::<Value>::new("x")).unwrap();
             // Its text has been read by then, so that nothing prevents the same.
             assert_eq!(late.receive().unwrap().0, ["{}"]);
+        });
+    }
+}
+
+/// The end of the connection was "this side closed it", or a deadline had passed, at once; a pause was none.
+#[test]
+fn decoding_that_waits_for_the_end_fails_and_pauses() {
+    for options in both_ways() {
+        check(&options, |client, _| {
+            let error = while_decoding(client, |client| client.closed_within(Duration::MAX));
+            let error = error.unwrap_err().report();
+            assert!(error.contains("is being decoded"), "{error}");
+            let reason = while_decoding(client, |client| client.closed().reason.to_string());
+            assert!(reason.contains("is being decoded"), "{reason}");
+            let pause = Duration::from_millis(60);
+            let begin = Instant::now();
+            while_decoding(client, move |client| client.pause(pause));
+            assert!(begin.elapsed() >= pause);
+            assert!(client.ended().is_none());
+            while_decoding(client, |client| {
+                client.close();
+                client.pause(Duration::MAX);
+            });
+            assert_eq!(client.closed().reason.to_string(), "this side closed it");
+        });
+    }
+}
+
+/// A guard that was dropped within a decode did nothing.
+#[test]
+fn a_guard_is_dropped_while_a_reply_is_decoded() {
+    for options in both_ways() {
+        check(&options, |client, script| {
+            while_decoding(client, |client| drop(client.call(Raw::<Value>::new("undo")).guard()));
+            client.execute(Raw::<Value>::new("x")).unwrap();
+            let traffic = script.0.lock().unwrap();
+            assert_eq!(traffic.commands, ["qmp_capabilities", "coded", "undo", "x"]);
+            let stats = client.stats();
+            assert_eq!((stats.calls.submitted, stats.calls.succeeded), (3, 3), "{stats:?}");
+            assert_eq!((stats.calls.in_flight, stats.dropped.late_replies), (0, 0), "{stats:?}");
+        });
+    }
+}
+
+/// Code that decodes a reply of one client may wait on another one, and nothing on the same one, however
+/// deep.
+#[test]
+fn decoding_may_wait_on_another_client() {
+    for options in both_ways() {
+        let other_options = options.clone();
+        check(&options, move |client, _| {
+            let other = connect(&other_options).0;
+            let results = while_decoding(client, move |_| {
+                let plain = other.execute(Raw::<Value>::new("x"));
+                let inside = while_decoding(&other, |client| {
+                    client.execute(Raw::<Value>::new("x")).map_err(|error| error.report())
+                });
+                let again = other.execute(Raw::<Value>::new("x"));
+                (plain.unwrap(), inside.unwrap_err(), again.unwrap())
+            });
+            assert_eq!((&results.0, &results.2), (&json!({}), &json!({})));
+            assert!(results.1.contains("is being decoded"), "{}", results.1);
+            client.execute(Raw::<Value>::new("x")).unwrap();
         });
     }
 }

@@ -15,6 +15,7 @@ use qmp_client::protocol::Descriptor;
 use qmp_client::qmp::{AnyEvent, INTROSPECTION, events::BlockJobCompleted};
 use qmp_client::transport::Transport;
 use qmp_client::{Error, Options};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 const COMPLETED: &str =
@@ -392,6 +393,42 @@ fn limits_and_other_messages() {
     }
     let end = compare(&lines, usize::MAX, 1024).items.pop().unwrap();
     assert!(end.contains("closed"), "{end}");
+}
+
+/// A block job whose device may be anything: an error in it is ignored.
+#[derive(Debug, Deserialize, Serialize)]
+struct Tolerant {
+    #[serde(deserialize_with = "tolerant")]
+    device: Option<Device>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct Device {
+    number: u8,
+}
+
+impl qmp_types::Event for Tolerant {
+    const NAME: &'static str = "TOLERANT";
+}
+
+fn tolerant<'de, D: Deserializer<'de>>(device: D) -> Result<Option<Device>, D::Error> {
+    Ok(Device::deserialize(device).ok())
+}
+
+/// The end of an event was sought inside a member whose error its type ignored, and the rest was garbage.
+#[test]
+fn ignored_errors_do_not_shift_the_end_of_an_event() {
+    let mut lines = String::new();
+    for device in ["{\"number\": 3}", "{\"number\": 300}", "7", "[7]", "{\"number\": 4}"] {
+        lines += &line("TOLERANT", &format!("{{\"device\": {device}}}"));
+        lines += "\r\n";
+    }
+    let direct = outcome(lines.as_bytes(), usize::MAX, 9, |vm| (vm.events_of::<Tolerant>(), ()));
+    assert_eq!((direct.arrived, direct.garbage), (5, 0), "{direct:?}");
+    let beside = |vm: &Client| (vm.events_of::<Tolerant>(), vm.raw_events());
+    let queued = outcome(lines.as_bytes(), usize::MAX, 9, beside);
+    assert_eq!(direct.items, queued.items);
+    assert_eq!((queued.arrived, queued.garbage), (5, 0));
 }
 
 /// A deadline leaves the subscription as it is, and the next events are found.

@@ -342,8 +342,9 @@ impl Input {
 
     /// Takes the next thing in the buffer. The place it refers to is valid until the next call of
     /// [`spare`](Self::spare). `may_be_inside` says that the buffer may begin inside a message: an object
-    /// that goes on as a member or an element does is not a message then.
-    pub(crate) fn frame(&mut self, may_be_inside: bool) -> Option<Frame> {
+    /// that goes on as a member or an element does is not a message then. Only a greeting is taken before
+    /// the byte after it has arrived, unless `is_all` says that no more will.
+    pub(crate) fn frame(&mut self, may_be_inside: bool, is_all: bool) -> Option<Frame> {
         loop {
             if self.junk.is_some() {
                 return self.finish_junk();
@@ -375,6 +376,16 @@ impl Input {
                     if may_be_inside && matches!(object.get(length), Some(b',' | b']' | b'}')) =>
                 {
                     self.start_junk(length, "the rest of a message");
+                }
+                Scan::End(length)
+                    if may_be_inside
+                        && !is_all
+                        && object.len() == length
+                        && !is_greeting(object) =>
+                {
+                    // It is scanned once more, when the next byte has arrived.
+                    self.take(0);
+                    return None;
                 }
                 Scan::End(length) => {
                     let place = self.start..self.start + length;
@@ -533,6 +544,12 @@ fn utf8_beginning(bytes: &[u8]) -> &str {
         Ok(text) => text,
         Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
     }
+}
+
+/// Returns whether an object begins as a greeting does.
+fn is_greeting(object: &[u8]) -> bool {
+    let members = object.strip_prefix(b"{").unwrap_or(object);
+    members.trim_ascii_start().starts_with(b"\"QMP\"")
 }
 
 /// Returns the index of the first newline.

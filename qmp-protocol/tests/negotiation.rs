@@ -44,13 +44,40 @@ fn the_rest_of_an_earlier_reply_comes_before_the_greeting() {
         "\u{e9}\"}}\n",
         &long,
     ] {
-        let mut client = connect();
-        client.receive(rest.as_bytes());
-        client.receive(GREETING.as_bytes());
+        for piece in [usize::MAX, 14, 1] {
+            let mut client = connect();
+            for piece in format!("{rest}{GREETING}").as_bytes().chunks(piece) {
+                client.receive(piece);
+                drain(&mut client);
+            }
+            client.receive(b"{\"return\": {}, \"id\": 100}\n");
+            assert_eq!(drain(&mut client), ["ready"], "{rest} in pieces of {piece}");
+            assert_eq!(client.dropped().garbage, 1, "{rest} in pieces of {piece}");
+        }
+    }
+}
+
+/// Whether an object is the rest of a reply is unknown until the byte after it has arrived, or none will.
+#[test]
+fn an_object_before_the_greeting_is_judged_by_what_follows() {
+    let begin = Instant::now();
+    let within = Duration::from_secs(10);
+    for ending in [Some(End::Eof), None] {
+        let mut client = Client::new(Settings::default(), Deadline::after(begin, within));
+        client.receive(b"{\"hello\": 1}");
         drain(&mut client);
-        client.receive(b"{\"return\": {}, \"id\": 100}\n");
-        assert_eq!(drain(&mut client), ["ready"], "{rest}");
-        assert_eq!(client.dropped().garbage, 1, "{rest}");
+        assert!(client.ended().is_none());
+        match ending {
+            Some(end) => client.connection.end(end),
+            None => client.connection.expire(begin + within),
+        }
+        drain(&mut client);
+        let Some(End::Protocol(ProtocolError::NotQmp(garbage))) = client.ended().map(|end| &**end)
+        else {
+            panic!("{:?}", client.ended())
+        };
+        assert_eq!(&*garbage.snippet, "{\"hello\": 1}");
+        assert!(!garbage.reason.contains("unfinished"), "{garbage}");
     }
 }
 
@@ -58,10 +85,11 @@ fn the_rest_of_an_earlier_reply_comes_before_the_greeting() {
 #[test]
 fn a_server_that_does_not_greet_is_not_qmp() {
     for (text, ends) in [
-        ("hello {}\r\nhello again {}\r\n", false),
-        ("hello {}\r\n{\"hello\": 1}\r\n", false),
+        ("hello {}\r\nagain {}\r\n", false),
+        ("hello {}\r\n{\"again\": 1}\r\n", false),
         ("hello {}\r\n", true),
-        ("hello {}\r\n{\"hello", true),
+        ("hello {}\r\n{\"again", true),
+        ("hello {}\r\nagain", true),
         ("hello\r\n", false),
         ("{\"hello\": 1}\r\n", false),
     ] {

@@ -7,7 +7,7 @@ use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::json::JsonError;
+use crate::json::{JsonError, is_in_text};
 
 /// A value of any type.
 ///
@@ -74,16 +74,19 @@ impl<'de> Visitor<'de> for AnyVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Any, A::Error> {
         let mut object = Map::new();
-        while let Some(name) = members.next_key::<String>()? {
-            if name == NUMBER {
-                let number: Result<Number, _> = members.next_value::<String>()?.parse();
-                return number.map(|number| Any(number.into())).map_err(A::Error::custom);
-            }
-            let Any(value) = members.next_value()?;
+        while let Some((name, Any(value))) = members.next_entry::<String, _>()? {
             object.insert(name, value);
         }
-        Ok(Any(object.into()))
+        // In a text, it is an object that a peer has written.
+        let number = if is_in_text::<A>() { None } else { number(&object) };
+        Ok(Any(number.map_or_else(|| object.into(), Value::from)))
     }
+}
+
+/// Returns the number for which an object stands, if that is all it holds.
+fn number(object: &Map<String, Value>) -> Option<Number> {
+    let digits = object.get(NUMBER).filter(|_| object.len() == 1)?;
+    digits.as_str()?.parse().ok()
 }
 
 impl<'de> Deserialize<'de> for Any {
@@ -230,10 +233,20 @@ mod tests {
         }
     }
 
+    /// An object from a peer that had such a member became a number, and lost the others.
     #[test]
-    fn a_number_may_be_its_digits() {
-        let text = format!(r#"[{{"{NUMBER}": "1.50"}}]"#);
-        let Any(value) = crate::decode(&text).unwrap();
+    fn only_other_deserializers_give_numbers_as_digits() {
+        let digits = serde_json::json!([{ NUMBER: "1.50" }]);
+        let Any(value) = Any::deserialize(Any(digits.clone())).unwrap();
         assert_eq!(value[0].as_f64(), Some(1.5));
+        let Any(value) = crate::decode(&digits.to_string()).unwrap();
+        assert_eq!(value, digits);
+        for members in [r#""a": 1, "NUMBER": "2""#, r#""NUMBER": "2", "a": 1"#, r#""NUMBER": [3]"#]
+        {
+            let text = format!("{{{}}}", members.replace("NUMBER", NUMBER));
+            let Any(value) = crate::decode(&text).unwrap();
+            assert_eq!(Any::deserialize(Any(value.clone())).unwrap().0, value, "{text}");
+            assert_eq!(value.as_object().unwrap().len(), members.matches(':').count(), "{text}");
+        }
     }
 }

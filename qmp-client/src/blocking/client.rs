@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use qmp_protocol::{Closed, Deadline, Dropped, OutOfBand, Request, Timeout, WaitedFor};
+use qmp_protocol::{Closed, Deadline, Dropped, Misuse, OutOfBand, Request, Timeout, WaitedFor};
 use qmp_types::{AllowOob, Event, Greeting, Version, Vocabulary};
 
 use super::call::Call;
@@ -414,6 +414,10 @@ impl Client {
 
     /// Waits until the connection has ended, and returns why.
     ///
+    /// Code that decodes a reply or an event of the same connection cannot wait for that. The reason is then
+    /// an error that says so, and the connection goes on; [`closed_within`](Self::closed_within) returns
+    /// [`Misuse::Nested`](crate::Misuse::Nested).
+    ///
     /// ```no_run
     /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
     /// # fn example(vm: qmp_client::blocking::Client) -> qmp_client::Result<()> {
@@ -443,10 +447,13 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// The deadline passes.
+    /// The deadline passes, or [`Misuse::Nested`](crate::Misuse::Nested).
     pub fn closed_within(&self, within: Duration) -> Result<Closed> {
         self.wait(Deadline::after(self.now(), within));
         self.ended().ok_or_else(|| {
+            if self.0.is_nested() {
+                return Misuse::Nested.into();
+            }
             let waited_for = WaitedFor::State("the connection to end".into());
             Timeout::new(waited_for, within).into()
         })
@@ -469,7 +476,8 @@ impl Client {
         self.0.close();
     }
 
-    /// Waits, and reads what arrives meanwhile, or until the connection ends.
+    /// Waits, and reads what arrives meanwhile, or until the connection ends. Code that decodes a reply or
+    /// an event of the same connection sleeps.
     ///
     /// ```no_run
     /// # #[cfg(all(feature = "blocking", feature = "qmp"))]
@@ -486,7 +494,9 @@ impl Client {
     /// # }
     /// ```
     pub fn pause(&self, duration: Duration) {
-        self.wait(Deadline::after(self.now(), duration));
+        let deadline = Deadline::after(self.now(), duration);
+        self.wait(deadline);
+        self.0.sleep_if_nested(deadline.map(|deadline| deadline.at));
     }
 
     /// Returns the current time by the client's clock.

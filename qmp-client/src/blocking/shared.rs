@@ -5,6 +5,7 @@
 //! Other threads that wait sleep until a turn of the reader is over. A thread that submits a
 //! command sends it itself.
 
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -29,6 +30,8 @@ use crate::transport::Transport;
 const KEPT: usize = 64 * 1024;
 /// The longest time for which a thread waits for room to write, with the lock of the writer.
 const WRITE_SLICE: Duration = Duration::from_millis(50);
+/// The longest sleep of a thread that cannot wait.
+const SLEEP_SLICE: Duration = Duration::from_millis(50);
 /// The longest pause between two looks at what another thread does.
 const LOOK: Duration = Duration::from_millis(1);
 /// The longest read of a thread that holds back what it reads until its turn is over.
@@ -249,9 +252,35 @@ impl Shared {
         self.hindrance().unwrap_or_else(|| self.closed().into())
     }
 
-    /// Returns the error of a wait that found nothing because the connection has ended.
+    /// Returns the error of a wait that found nothing because the connection has ended, or because nothing
+    /// can be waited for.
     pub(super) fn closed(&self) -> Closed {
-        self.ended().unwrap_or_else(|| Closed::new(None, &Arc::new(End::Local)))
+        let end = || match self.is_nested() {
+            true => End::Transport(io::Error::other(Misuse::Nested)),
+            false => End::Local,
+        };
+        self.ended().unwrap_or_else(|| Closed::new(None, &Arc::new(end())))
+    }
+
+    /// Returns whether this thread decodes what it has received on this connection, and so cannot wait.
+    pub(super) fn is_nested(&self) -> bool {
+        self.lock().is_nested()
+    }
+
+    /// Sleeps until a moment, or until the connection is closed, if this thread cannot wait.
+    pub(super) fn sleep_if_nested(&self, until: Option<Instant>) {
+        loop {
+            let state = self.lock();
+            if !state.is_nested() || state.connection.is_ending() {
+                return;
+            }
+            drop(state);
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return;
+            }
+            std::thread::sleep(left.map_or(SLEEP_SLICE, |left| left.min(SLEEP_SLICE)));
+        }
     }
 
     pub(super) fn stats(&self) -> Stats {

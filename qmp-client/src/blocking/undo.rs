@@ -6,14 +6,15 @@ use std::time::Duration;
 use qmp_protocol::Request;
 
 use super::reply::execute;
-use super::shared::Handle;
+use super::shared::{Handle, Purpose};
 use crate::error::Result;
 
 /// A guard that undoes a command; [`Call::execute_undoable`](super::Call::execute_undoable) returns
 /// it.
 ///
 /// Dropping it executes the undo command, and waits for its reply. [`run`](Self::run) does the same
-/// and returns the result, and [`disarm`](Self::disarm) cancels it.
+/// and returns the result, and [`disarm`](Self::disarm) cancels it. Code that decodes a reply or an event
+/// of the same connection cannot wait: there, dropping the guard sends the command.
 #[must_use = "dropping it executes the undo command"]
 pub struct Undo<U: Request> {
     handle: Handle,
@@ -76,11 +77,23 @@ impl<U: Request> Undo<U> {
         let Some(command) = self.command.take() else { return Ok(None) };
         execute(&self.handle, &command, self.within, Vec::new()).map(Some)
     }
+
+    /// Sends the undo command, and does not wait for its reply.
+    fn send(&mut self) -> Result<()> {
+        let Some(command) = self.command.take() else { return Ok(()) };
+        let term = self.handle.term(&command, self.within);
+        let submitted = self.handle.submit(&command, term, Vec::new(), Purpose::Send)?;
+        self.handle.lock().inbox.waiters.detach(submitted.id);
+        Ok(())
+    }
 }
 
 impl<U: Request> Drop for Undo<U> {
     fn drop(&mut self) {
         // No caller is left to be told.
-        let _ = self.execute();
+        let _ = match self.handle.is_nested() {
+            true => self.send(),
+            false => self.execute().map(drop),
+        };
     }
 }

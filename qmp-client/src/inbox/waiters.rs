@@ -32,6 +32,8 @@ pub(crate) struct Waiter {
     submitted: Instant,
     pub(crate) waker: Option<Waker>,
     answer: Option<Answer>,
+    /// Whether the answer is counted and dropped.
+    is_detached: bool,
 }
 
 impl Waiter {
@@ -59,7 +61,17 @@ impl Waiters {
     #[inline]
     pub(crate) fn add(&mut self, id: CallId, command: Cow<'static, str>, submitted: Instant) {
         self.counters.submitted();
-        self.waiters.push_back(Waiter { id, command, submitted, waker: None, answer: None });
+        let (waker, answer, is_detached) = (None, None, false);
+        self.waiters.push_back(Waiter { id, command, submitted, waker, answer, is_detached });
+    }
+
+    /// Has the answer to a call counted and dropped.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn detach(&mut self, id: CallId) {
+        match self.get(id) {
+            Some(waiter) if !waiter.is_answered() => waiter.is_detached = true,
+            _ => drop(self.remove(id)),
+        }
     }
 
     /// Sets the waker of a call that has just been added.
@@ -105,6 +117,11 @@ impl Waiters {
     ) -> Option<Result<&'i RawValue, Error>> {
         let held = self.held;
         let Some(index) = self.position(id) else { return Some(result) };
+        if self.waiters[index].is_detached {
+            let waiter = self.take(index)?;
+            self.counters.finished(result.as_deref(), || waiter.age((self.now)()));
+            return None;
+        }
         let waiter = &mut self.waiters[index];
         let mut answer = result.map(RawValue::to_owned);
         if held > 0 && held.saturating_add(size(&answer)) > limit {

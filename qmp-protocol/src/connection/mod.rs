@@ -874,7 +874,8 @@ impl Connection {
 
     /// Takes the next message that the fast path does not understand.
     fn next_frame<'i>(&mut self, input: &'i mut Input) -> Option<Incoming<'i>> {
-        let incoming = match input.frame(matches!(self.phase, Phase::Connected)) {
+        let may_be_inside = matches!(self.phase, Phase::Connected);
+        let incoming = match input.frame(may_be_inside, self.ending.is_some()) {
             Some(Frame::Message { place, depth }) => self.take_message(input.bytes(place), depth),
             Some(Frame::Garbage { garbage, ends_object: true, .. })
                 if self.may_be_rest(&garbage) =>
@@ -952,9 +953,10 @@ impl Connection {
 
     /// Ends the connection at once. Nothing more is taken from the peer.
     pub(super) fn finish(&mut self, end: End, input: Option<&mut Input>) {
-        let unfinished = input.as_ref().and_then(|input| input.unfinished());
-        let unfinished = unfinished.or(self.rest.take_if(|_| self.greeting.is_none()));
-        let end = match (end, unfinished) {
+        // What came first says more.
+        let rest = self.rest.take_if(|_| self.greeting.is_none());
+        let garbage = rest.or_else(|| input.as_ref().and_then(|input| input.unfinished()));
+        let end = match (end, garbage) {
             (End::Eof, Some(garbage)) if self.greeting.is_none() && !self.is_agent() => {
                 End::Protocol(not_qmp(garbage))
             }

@@ -223,6 +223,14 @@ impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {
     }
 }
 
+/// Returns whether `A` gives the members of an object in a text.
+//
+// Both names are known when this is compiled, and so is the answer.
+#[inline(always)]
+pub(crate) fn is_in_text<A>() -> bool {
+    std::any::type_name::<A>() == std::any::type_name::<&mut Members<'_, '_>>()
+}
+
 /// The largest size of a small value: that of a JSON value, in bytes.
 const SMALL: usize = size_of::<serde_json::Value>();
 /// The memory of an entry of a map with a small value, beside its name, in bytes.

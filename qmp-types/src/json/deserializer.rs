@@ -123,8 +123,11 @@ impl Reader<'_> {
                 });
                 text.map(|text| JsonError::invalid_type(Unexpected::Str(&text), expected))
             }
-            Some(b'{') => return JsonError::invalid_type(Unexpected::Map, expected).at(start),
-            Some(b'[') => return JsonError::invalid_type(Unexpected::Seq, expected).at(start),
+            Some(first @ (b'{' | b'[')) => {
+                self.lose();
+                let found = if first == b'{' { Unexpected::Map } else { Unexpected::Seq };
+                return JsonError::invalid_type(found, expected).at(start);
+            }
             Some(b'-' | b'0'..=b'9') => self.number().map(|number| {
                 let found = match number {
                     Number::Natural(number) => Unexpected::Unsigned(number),
@@ -231,7 +234,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         if name == WITH_TEXT {
             return visitor.visit_enum(WithText { reader: self });
         }
-        if !name.starts_with('$') {
+        if !name.starts_with("$serde_json") {
             return visitor.visit_newtype_struct(self);
         }
         // A raw value of serde_json, which only its own deserializer can make. That reads the text
@@ -240,7 +243,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         let value = inner.deserialize_newtype_struct(name, Raw(visitor));
         value
             .and_then(|value| inner.end().map(|()| value))
-            .map_err(|error| JsonError::custom(error).at(self.at))
+            .map_err(|error| self.error(&error.to_string()))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

@@ -23,7 +23,7 @@ mod scan;
 
 use reader::{Guesses, Reader};
 
-pub(crate) use access::WITH_TEXT;
+pub(crate) use access::{WITH_TEXT, is_in_text};
 pub(crate) use error::JsonError;
 pub(crate) use name::{MEMBER, is_member};
 pub(crate) use scan::string_end;
@@ -41,11 +41,11 @@ pub(crate) fn from_str<'de, T: serde::Deserialize<'de>>(text: &'de str) -> error
 }
 
 /// Reads the value that a text begins with as a `T`, and returns it with its length in the text;
-/// `None` if there is an error in it.
+/// `None` if there is an error in it, even one that `T` ignores.
 pub(crate) fn beginning_of<'de, T: serde::Deserialize<'de>>(text: &'de str) -> Option<(T, usize)> {
     let mut reader = Reader::new(text, Guesses::None);
     let value = T::deserialize(&mut reader).ok()?;
-    Some((value, reader.at))
+    (!reader.is_lost()).then_some((value, reader.at))
 }
 
 #[cfg(test)]

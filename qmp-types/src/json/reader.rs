@@ -1,5 +1,7 @@
 //! Reads the parts of a JSON text, and keeps the position.
 
+use std::cell::Cell;
+
 use serde::de::{Deserializer, Error as _, IgnoredAny};
 
 use super::error::{JsonError, Result};
@@ -17,6 +19,9 @@ pub(super) struct Reader<'de> {
     guesses: Guesses,
     /// The number of bytes of memory that values may still take.
     memory: usize,
+    /// Whether the text is damaged, or the position is inside a value whose type did not accept it. A type
+    /// may ignore the error, but what follows cannot be read.
+    is_lost: Cell<bool>,
 }
 
 /// The memory that values may take if that is more than that of the text, in bytes.
@@ -48,7 +53,8 @@ pub(super) enum Number {
 impl<'de> Reader<'de> {
     #[inline]
     pub(super) fn new(text: &'de str, guesses: Guesses) -> Self {
-        Self { text, at: 0, depth: 0, guesses, memory: memory_for(text) }
+        let is_lost = Cell::new(false);
+        Self { text, at: 0, depth: 0, guesses, memory: memory_for(text), is_lost }
     }
 
     pub(super) fn has_guessed(&self) -> bool {
@@ -60,6 +66,7 @@ impl<'de> Reader<'de> {
         let value = T::deserialize(&mut *self);
         let value = self.located(value)?;
         match self.peek() {
+            _ if self.is_lost() => Err(self.error("an error in a value was ignored by its type")),
             None => Ok(value),
             Some(_) => Err(self.error("trailing characters after the value")),
         }
@@ -83,9 +90,22 @@ impl<'de> Reader<'de> {
         self.error(&format!("the value takes more than {most} bytes of memory"))
     }
 
+    /// Returns an error of the text. Nothing after it can be read.
     #[cold]
     pub(super) fn error(&self, reason: &str) -> JsonError {
+        self.lose();
         JsonError::custom(reason).at(self.at)
+    }
+
+    /// Records that the end of the current value will not be found.
+    #[cold]
+    pub(super) fn lose(&self) {
+        self.is_lost.set(true);
+    }
+
+    /// Returns whether an error has occurred after which nothing can be read.
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost.get()
     }
 
     /// Returns a value that has just been read; an error gets the current position, unless it has
@@ -304,6 +324,7 @@ impl<'de> Reader<'de> {
         if let Err(error) = &mut value {
             // An error without a position, such as a missing member, concerns the whole.
             error.locate(start);
+            self.lose();
         }
         value
     }
@@ -320,9 +341,11 @@ impl<'de> Reader<'de> {
             }
             Some(b'-' | b'0'..=b'9') => {
                 // A number need not fit into any type if it is not converted.
+                let was_lost = self.is_lost();
                 if self.number().is_err() {
                     serde_json::from_str::<IgnoredAny>(&self.text[start..self.at])
                         .map_err(|_| self.error("invalid number"))?;
+                    self.is_lost.set(was_lost);
                 }
             }
             _ => _ = self.deserialize_any(IgnoredAny)?,
@@ -335,7 +358,7 @@ impl<'de> Reader<'de> {
         let text = self.raw()?;
         if text.starts_with(['{', '[']) {
             serde_json::from_str::<IgnoredAny>(text)
-                .map_err(|error| JsonError::custom(error).at(self.at))?;
+                .map_err(|error| self.error(&error.to_string()))?;
         }
         Ok(())
     }
