@@ -8,8 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, Shutdown, recvmsg,
-    send, shutdown, sockopt,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, Shutdown,
+    recvmsg, send, shutdown, sockopt,
 };
 
 use crate::client::Identity;
@@ -103,6 +103,7 @@ pub(crate) struct Received {
     pub(crate) descriptors: Vec<Descriptor>,
     /// Whether anything else arrived with the bytes, even if the system has discarded it for lack of
     /// room or descriptors. A read ends there, although more bytes may have arrived.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))] // threads ask the system each time
     pub(crate) ends_early: bool,
 }
 
@@ -165,11 +166,4 @@ pub(crate) fn close_gently(socket: impl AsFd) {
 /// Returns whether an operation failed only because the socket is not ready.
 pub(crate) fn is_not_ready(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
-}
-
-/// Returns whether accepting a client failed for lack of resources, which others may release.
-pub(crate) fn is_out_of_resources(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|errno| exhausted.contains(&errno))
 }

@@ -7,12 +7,14 @@
 mod vmm;
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
 use qmp_server::SocketFile;
+use qmp_server::replay::{Recording, Replay};
+use qmp_server::script::Script;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use vmm::{Client, server};
 
@@ -27,6 +29,45 @@ fn a_server_without_descriptors_goes_on() {
     for front in ["threads", "tokio"] {
         goes_on(front);
     }
+    // The others once ended at the first client for whom no descriptor was left.
+    let recording = r#"{"direction": "received", "message": {"event": "STOP"}}"#;
+    let replay = Replay::of(Recording::parse(recording).unwrap()).start();
+    accepts_later("replay", move |listener| replay.serve_unix(&listener));
+    let script = Script::bare().greet().start();
+    accepts_later("script", move |listener| {
+        script.serve_unix(listener)?;
+        script.finish().map_err(std::io::Error::other)
+    });
+    #[cfg(feature = "agent")]
+    {
+        let agent = qmp_server::agent::AgentSimulator::new();
+        accepts_later("agent", move |listener| agent.serve_unix(&listener));
+    }
+}
+
+/// Connects a client for whom the server has no descriptor until later.
+fn accepts_later(
+    name: &str,
+    serve: impl FnOnce(UnixListener) -> std::io::Result<()> + Send + 'static,
+) {
+    let path = std::env::temp_dir().join(format!("qmp-server-{}-{name}", std::process::id()));
+    let socket = SocketFile::bind(&path, 0o600).unwrap();
+    let listener = socket.listener().try_clone().unwrap();
+    let (start, started) = std::sync::mpsc::channel();
+    let serving = std::thread::spawn(move || started.recv().map(|()| serve(listener)));
+    let mut files: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    assert!(files.len() < 256);
+    drop(files.pop());
+    let mut client = BufReader::new(UnixStream::connect(&path).unwrap());
+    client.get_ref().set_read_timeout(Some(vmm::DEADLINE)).unwrap();
+    client.get_mut().write_all(b"{'execute': 'guest-ping'}\n").unwrap();
+    start.send(()).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!serving.is_finished(), "{name}");
+    drop(files);
+    let mut line = String::new();
+    client.read_line(&mut line).unwrap();
+    assert!(line.starts_with('{'), "{name}: {line:?}");
 }
 
 fn goes_on(front: &str) {

@@ -196,11 +196,7 @@ impl<M: Send + 'static> Client<M> {
     }
 
     /// Passes on what has been received. Returns false if nothing was.
-    fn receive(
-        &self,
-        received: io::Result<Received>,
-        worker: &Worker,
-    ) -> bool {
+    fn receive(&self, received: io::Result<Received>, worker: &Worker) -> bool {
         match received {
             Ok(Received { count: 0, .. }) => self.connection.peer().session().end_input(),
             Ok(Received { count, descriptors, .. }) => {
