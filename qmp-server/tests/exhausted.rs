@@ -29,7 +29,7 @@ fn a_server_without_descriptors_goes_on() {
     for front in ["threads", "tokio"] {
         goes_on(front);
     }
-    // The others once ended at the first client for whom no descriptor was left.
+    // The others once ended at the first client that no descriptor was left for.
     let recording = r#"{"direction": "received", "message": {"event": "STOP"}}"#;
     let replay = Replay::of(Recording::parse(recording).unwrap()).start();
     accepts_later("replay", move |listener| replay.serve_unix(&listener));
@@ -45,7 +45,7 @@ fn a_server_without_descriptors_goes_on() {
     }
 }
 
-/// Connects a client for whom the server has no descriptor until later.
+/// Connects a client that the server has no descriptor for until later.
 fn accepts_later(
     name: &str,
     serve: impl FnOnce(UnixListener) -> std::io::Result<()> + Send + 'static,
