@@ -1,7 +1,7 @@
 //! Compares a schema with QEMU's reply to `query-qmp-schema`.
 //!
 //! ```sh
-//! cargo run -p qmp-codegen --example compare_introspection -- qapi-schema.json reply.json
+//! cargo run -p qmp-codegen --features tools --example compare_introspection -- qapi-schema.json reply.json
 //! ```
 //!
 //! The reply lacks what is not in QEMU's build, and does not tell which configuration symbols are

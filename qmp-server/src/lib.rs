@@ -90,6 +90,7 @@
 // The traits without `serde` itself, which only programs that derive them have to compile.
 extern crate serde_core as serde;
 
+mod accept;
 #[cfg(feature = "agent")]
 pub mod agent;
 mod arguments;

@@ -58,9 +58,11 @@ mod unix {
         pub(crate) fn read(&self, bytes: &mut [u8], until: Option<Instant>) -> Received {
             loop {
                 match socket::read(&self.0, bytes) {
-                    Ok((0, _)) => return Received::End,
-                    // Those that are not needed are closed here.
-                    Ok((count, descriptors)) => return Received::Bytes(count, descriptors.len()),
+                    Ok(received) if received.count == 0 => return Received::End,
+                    // Descriptors are not needed, and are closed here.
+                    Ok(received) => {
+                        return Received::Bytes(received.count, received.descriptors.len());
+                    }
                     Err(error) if socket::is_not_ready(&error) => {}
                     Err(error) => return super::failed(&error),
                 }

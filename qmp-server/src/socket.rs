@@ -8,8 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, Shutdown, recvmsg, send,
-    shutdown, sockopt,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, Shutdown,
+    recvmsg, send, shutdown, sockopt,
 };
 
 use crate::client::Identity;
@@ -73,7 +73,7 @@ impl Socket {
     /// # Errors
     /// [`WouldBlock`](ErrorKind::WouldBlock) if nothing has arrived, and the operating system's.
     pub fn receive(&self, bytes: &mut [u8]) -> io::Result<(usize, Vec<Descriptor>)> {
-        read(self, bytes)
+        read(self, bytes).map(|received| (received.count, received.descriptors))
     }
 
     /// Sends bytes without waiting, and returns the number of those sent.
@@ -95,6 +95,18 @@ impl Socket {
     }
 }
 
+/// The result of a read.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// The number of bytes. Zero means that the peer sends nothing more.
+    pub(crate) count: usize,
+    pub(crate) descriptors: Vec<Descriptor>,
+    /// Whether anything else arrived with the bytes, even if the system has discarded it for lack of
+    /// room or descriptors. A read ends there, although more bytes may have arrived.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code))] // threads ask the system each time
+    pub(crate) ends_early: bool,
+}
+
 /// Sends bytes without waiting, and returns the number of those sent.
 pub(crate) fn write(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     Ok(send(socket, bytes, SEND_FLAGS)?)
@@ -107,10 +119,7 @@ pub(crate) fn set_timeout(socket: impl AsFd, time: Duration) -> io::Result<()> {
 
 /// Receives bytes, and the file descriptors that have arrived with them. Waits for them, at most for
 /// the time that has been [set](set_timeout).
-pub(crate) fn read_waiting(
-    socket: impl AsFd,
-    bytes: &mut [u8],
-) -> io::Result<(usize, Vec<Descriptor>)> {
+pub(crate) fn read_waiting(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<Received> {
     receive(socket, bytes, RECEIVE_FLAGS.difference(RecvFlags::DONTWAIT))
 }
 
@@ -118,21 +127,19 @@ pub(crate) fn read_waiting(
 ///
 /// The system may deliver descriptors with bytes that were sent before them and have not been
 /// received, even to a server such as QEMU that receives one byte at a time.
-pub(crate) fn read(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<Descriptor>)> {
+pub(crate) fn read(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<Received> {
     receive(socket, bytes, RECEIVE_FLAGS)
 }
 
-fn receive(
-    socket: impl AsFd,
-    bytes: &mut [u8],
-    flags: RecvFlags,
-) -> io::Result<(usize, Vec<Descriptor>)> {
+fn receive(socket: impl AsFd, bytes: &mut [u8], flags: RecvFlags) -> io::Result<Received> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut slices = [IoSliceMut::new(bytes)];
     let received = recvmsg(socket, &mut slices, &mut control, flags)?;
+    let mut ends_early = received.flags.contains(ReturnFlags::CTRUNC);
     let mut descriptors = Vec::new();
     for message in control.drain() {
+        ends_early = true;
         if let RecvAncillaryMessage::ScmRights(rights) = message {
             descriptors.extend(rights);
         }
@@ -141,7 +148,7 @@ fn receive(
     for descriptor in &descriptors {
         rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::CLOEXEC)?;
     }
-    Ok((received.bytes, descriptors))
+    Ok(Received { count: received.bytes, descriptors, ends_early })
 }
 
 /// Ends a connection whose output has been sent. Received bytes that nothing has read would make the
@@ -150,7 +157,7 @@ pub(crate) fn close_gently(socket: impl AsFd) {
     let _ = shutdown(&socket, Shutdown::Write);
     let mut bytes = [0; 4 << 10];
     for _ in 0..MAX_DISCARDED / bytes.len() {
-        if !matches!(read(&socket, &mut bytes), Ok((1.., _))) {
+        if !matches!(read(&socket, &mut bytes), Ok(Received { count: 1.., .. })) {
             return;
         }
     }
@@ -159,11 +166,4 @@ pub(crate) fn close_gently(socket: impl AsFd) {
 /// Returns whether an operation failed only because the socket is not ready.
 pub(crate) fn is_not_ready(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
-}
-
-/// Returns whether accepting a client failed for lack of resources, which others may release.
-pub(crate) fn is_out_of_resources(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    Errno::from_io_error(error).is_some_and(|errno| exhausted.contains(&errno))
 }

@@ -6,11 +6,15 @@
 #[path = "execution/vmm.rs"]
 mod vmm;
 
-use std::io::Write;
-use std::os::unix::net::UnixStream;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
 use qmp_server::SocketFile;
+use qmp_server::replay::{Recording, Replay};
+use qmp_server::script::Script;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use vmm::{Client, server};
 
@@ -25,6 +29,45 @@ fn a_server_without_descriptors_goes_on() {
     for front in ["threads", "tokio"] {
         goes_on(front);
     }
+    // The others once ended at the first client that no descriptor was left for.
+    let recording = r#"{"direction": "received", "message": {"event": "STOP"}}"#;
+    let replay = Replay::of(Recording::parse(recording).unwrap()).start();
+    accepts_later("replay", move |listener| replay.serve_unix(&listener));
+    let script = Script::bare().greet().start();
+    accepts_later("script", move |listener| {
+        script.serve_unix(listener)?;
+        script.finish().map_err(std::io::Error::other)
+    });
+    #[cfg(feature = "agent")]
+    {
+        let agent = qmp_server::agent::AgentSimulator::new();
+        accepts_later("agent", move |listener| agent.serve_unix(&listener));
+    }
+}
+
+/// Connects a client that the server has no descriptor for until later.
+fn accepts_later(
+    name: &str,
+    serve: impl FnOnce(UnixListener) -> std::io::Result<()> + Send + 'static,
+) {
+    let path = std::env::temp_dir().join(format!("qmp-server-{}-{name}", std::process::id()));
+    let socket = SocketFile::bind(&path, 0o600).unwrap();
+    let listener = socket.listener().try_clone().unwrap();
+    let (start, started) = std::sync::mpsc::channel();
+    let serving = std::thread::spawn(move || started.recv().map(|()| serve(listener)));
+    let mut files: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    assert!(files.len() < 256);
+    drop(files.pop());
+    let mut client = BufReader::new(UnixStream::connect(&path).unwrap());
+    client.get_ref().set_read_timeout(Some(vmm::DEADLINE)).unwrap();
+    client.get_mut().write_all(b"{'execute': 'guest-ping'}\n").unwrap();
+    start.send(()).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!serving.is_finished(), "{name}");
+    drop(files);
+    let mut line = String::new();
+    client.read_line(&mut line).unwrap();
+    assert!(line.starts_with('{'), "{name}: {line:?}");
 }
 
 fn goes_on(front: &str) {
@@ -41,6 +84,7 @@ fn goes_on(front: &str) {
             .block_on(qmp_server::tokio::serve_unix(&serving, socket.listener())),
     });
     let mut first = Client::new(UnixStream::connect(&path).unwrap()).negotiated();
+    let passed = File::open("/dev/null").unwrap();
     // Both ends of each connection are in this process.
     let mut clients = Vec::new();
     let error = loop {
@@ -74,6 +118,16 @@ fn goes_on(front: &str) {
     );
     assert!(slowest < Duration::from_millis(100), "{slowest:?}");
     assert!(busy < Duration::from_millis(500), "{busy:?}");
+    // A descriptor that the process has no room for is closed, and its message ends a read early. What
+    // had arrived after it used to be forgotten on tokio.
+    let file = std::io::stdin().as_fd().try_clone_to_owned();
+    assert!(file.is_err(), "a descriptor is left");
+    first.send("{'execute': 'hold-machine', 'arguments': {'ms': 100}}");
+    first.send_with("{'execute': 'ping'}", &[&passed]);
+    first.send("{'execute': 'ping'}");
+    for _ in 0..3 {
+        assert_eq!(first.read(), serde_json::json!({"return": {}}), "{front}");
+    }
     // The last ones are accepted when the first ones have gone.
     clients.drain(..clients.len() / 2);
     for client in clients {

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use qmp_client::blocking::Client;
 use qmp_client::transport::Unix;
-use qmp_client::{Options, QmpError};
+use qmp_client::{ErrorClass, Options, QmpError};
 use qmp_server::script::{Script, ScriptServer};
 use qmp_tools::shell::output::Mode;
+use qmp_tools::shell::types::Builtin;
 use qmp_tools::shell::{Outcome, Session, Settings};
 use serde_json::{Value, json};
 
@@ -284,5 +285,42 @@ fn human_monitor() {
     );
     assert_eq!(bench.line("set hmp=off"), Outcome::Done);
     assert_eq!(bench.line("hmp nonsense"), Outcome::Failed);
+    bench.finish();
+}
+
+/// The builtin schema has the commands of all releases. A command of it that the server lacks was said
+/// to be there, and not allowed.
+#[test]
+fn a_command_that_the_server_lacks_is_not_said_to_be_there() {
+    let lacks = |name: &str| {
+        let missing = format!("The command {name} has not been found");
+        QmpError::new(ErrorClass::CommandNotFound, missing)
+    };
+    let script = Script::new()
+        .expect_raw("query-stats")
+        .fails(lacks("query-stats"))
+        .expect_raw("query-commands")
+        .returns_raw(json!([{"name": "query-commands"}, {"name": "stop"}]))
+        .expect_raw("query-stats")
+        .fails(lacks("query-stats"))
+        .expect_raw("query-commands")
+        .fails(lacks("query-commands"))
+        .expect_raw("query-stats")
+        .fails(lacks("query-stats"))
+        .expect_raw("query-commands")
+        .returns_raw(json!([{"name": "query-commands"}, {"name": "query-stats"}]));
+    let mut bench = Bench::new(script, Settings::default());
+    bench.session = bench.session.types(Arc::new(Builtin));
+    let mut hint = || {
+        assert_eq!(bench.line("query-stats target=vm"), Outcome::Failed);
+        let seen = bench.screen.take();
+        seen.split_once("hint: ").map(|(_, hint)| hint.trim_end().to_owned())
+    };
+    let unknown = "`query-commands` lists the available commands; `query-stats` is not one of them";
+    assert_eq!(hint().as_deref(), Some(unknown));
+    // Without the list, nothing is known.
+    assert_eq!(hint(), None);
+    let refused = "the server has `query-stats`, but does not allow it on this connection";
+    assert_eq!(hint().as_deref(), Some(refused));
     bench.finish();
 }

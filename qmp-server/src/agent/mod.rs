@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 pub use self::guest::Guest;
 use self::peer::{AgentPeer, Settings};
 pub use self::program::Program;
+use crate::accept;
 use crate::context::Context;
 use crate::link::{self, Link};
 use crate::router::Router;
@@ -141,23 +142,29 @@ impl AgentSimulator {
     }
 
     /// Serves all clients that connect to a Unix listener, each on a thread, until the listener fails.
+    /// If the process runs out of file descriptors, further clients wait.
     ///
     /// # Errors
     /// Returns the listener's error.
     #[cfg(unix)]
     pub fn serve_unix(&self, listener: &UnixListener) -> io::Result<()> {
         loop {
-            self.spawn(listener.accept()?.0.into())?;
+            let (stream, _) = accept::next(|| listener.accept())?;
+            // If no thread can be spawned, only this client is disconnected.
+            drop(self.spawn(stream.into()));
         }
     }
 
     /// Serves all clients that connect to a TCP listener, each on a thread, until the listener fails.
+    /// If the process runs out of file descriptors, further clients wait.
     ///
     /// # Errors
     /// Returns the listener's error.
     pub fn serve_tcp(&self, listener: &TcpListener) -> io::Result<()> {
         loop {
-            self.spawn(listener.accept()?.0.into())?;
+            let (stream, _) = accept::next(|| listener.accept())?;
+            // If no thread can be spawned, only this client is disconnected.
+            drop(self.spawn(stream.into()));
         }
     }
 

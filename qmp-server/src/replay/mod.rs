@@ -47,6 +47,7 @@ pub use self::recording::Recording;
 pub use self::report::{Fault, ReplayError};
 pub use self::store::Order;
 use self::store::Store;
+use crate::accept;
 use crate::link::{self, Link};
 use crate::schema::Schema;
 use crate::session::Session;
@@ -177,6 +178,7 @@ impl ReplayServer {
     }
 
     /// Serves all clients that connect to a Unix listener, each on a thread, until the listener fails.
+    /// If the process runs out of file descriptors, further clients wait.
     ///
     /// ```no_run
     /// # #[cfg(unix)] {
@@ -197,7 +199,9 @@ impl ReplayServer {
     #[cfg(unix)]
     pub fn serve_unix(&self, listener: &UnixListener) -> io::Result<()> {
         loop {
-            self.accept_unix(listener)?;
+            let (stream, _) = accept::next(|| listener.accept())?;
+            // If no thread can be spawned, only this client is disconnected.
+            drop(self.spawn(stream.into()));
         }
     }
 
@@ -247,6 +251,7 @@ impl ReplayServer {
     }
 
     /// Serves all clients that connect to a TCP listener, each on a thread, until the listener fails.
+    /// If the process runs out of file descriptors, further clients wait.
     ///
     /// ```no_run
     /// # #[cfg(unix)] {
@@ -266,7 +271,8 @@ impl ReplayServer {
     /// Returns the listener's error.
     pub fn serve_tcp(&self, listener: &TcpListener) -> io::Result<()> {
         loop {
-            self.accept_tcp(listener)?;
+            let (stream, _) = accept::next(|| listener.accept())?;
+            drop(self.spawn(stream.into()));
         }
     }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::builder::Script;
 use super::failure::{Got, History, ScriptError};
 use super::player::{Action, Player};
+use crate::accept::pause_after;
 use crate::link::{Link, Received};
 use crate::sync::lock;
 
@@ -204,8 +205,10 @@ impl ScriptServer {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         thread::sleep(ACCEPT_INTERVAL);
                     }
-                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                    Err(_) => break,
+                    Err(error) => match pause_after(error) {
+                        Ok(pause) => thread::sleep(pause),
+                        Err(_) => break,
+                    },
                 }
             }
             drop(accept);

@@ -13,7 +13,7 @@ use super::worker::Worker;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
 use crate::request::Request;
-use crate::socket::{self, Socket};
+use crate::socket::{self, Received, Socket};
 use crate::sync::lock;
 
 /// The maximum number of bytes to read at a time of a message that is [`HUGE`] already, so that others
@@ -196,14 +196,10 @@ impl<M: Send + 'static> Client<M> {
     }
 
     /// Passes on what has been received. Returns false if nothing was.
-    fn receive(
-        &self,
-        received: io::Result<(usize, Vec<crate::Descriptor>)>,
-        worker: &Worker,
-    ) -> bool {
+    fn receive(&self, received: io::Result<Received>, worker: &Worker) -> bool {
         match received {
-            Ok((0, _)) => self.connection.peer().session().end_input(),
-            Ok((count, descriptors)) => {
+            Ok(Received { count: 0, .. }) => self.connection.peer().session().end_input(),
+            Ok(Received { count, descriptors, .. }) => {
                 let bytes = &worker.bytes[..count];
                 self.connection.peer().session().receive_with_descriptors(bytes, descriptors);
             }

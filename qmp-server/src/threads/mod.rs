@@ -18,6 +18,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 
 use self::client::Client;
+use crate::accept::{self, BACKOFF};
 use crate::close_reason::CloseReason;
 use crate::server::Server;
 use crate::socket::{self, Socket};
@@ -25,10 +26,6 @@ use crate::socket::{self, Socket};
 /// The time that a server that has ended gives its clients to read the remaining output. Without it,
 /// the reply to `quit` would be lost if the process exits next.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The time to wait before clients are accepted again, after the process or the server has had too
-/// many connections.
-const BACKOFF: Duration = Duration::from_millis(50);
 
 impl<M: Send + 'static> Server<M> {
     /// Serves one client until the connection ends, and returns the reason for its end.
@@ -184,9 +181,7 @@ impl<M: Send + 'static> Server<M> {
                 // If no thread can be spawned, only this client is disconnected.
                 Ok(socket) => drop(self.spawn(socket)),
                 Err(error) if socket::is_not_ready(&error) => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) if socket::is_out_of_resources(&error) => hub.wait_ended(BACKOFF),
-                Err(error) => return Err(error),
+                Err(error) => hub.wait_ended(accept::pause_after(error)?),
             }
         }
         hub.wait_ended(Duration::MAX);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use crate::accept::{self, BACKOFF};
 use crate::client::Identity;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
@@ -22,9 +23,6 @@ const RECEIVER_STACK_SIZE: usize = 2 << 20;
 
 /// The stack size in bytes of the thread that writes.
 const SENDER_STACK_SIZE: usize = 128 << 10;
-
-/// The time to wait before clients are accepted again.
-const BACKOFF: Duration = Duration::from_millis(50);
 
 /// The time that a server that has ended gives its clients to read the remaining output.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -96,8 +94,7 @@ impl<M: Send + 'static> Server<M> {
                 // If no thread can be spawned, only this client is disconnected.
                 Ok((stream, _)) if hub.is_open() => drop(self.spawn(stream)),
                 Ok(_) => {}
-                Err(error) if is_transient(&error) => hub.wait_ended(BACKOFF),
-                Err(error) => return Err(error),
+                Err(error) => hub.wait_ended(accept::pause_after(error)?),
             }
         }
         hub.wait_ended(Duration::MAX);
@@ -137,13 +134,6 @@ fn attend<M: Send + 'static>(
         io::Result::Ok(())
     })?;
     Ok(connection.closed().unwrap_or(CloseReason::Client))
-}
-
-/// Returns whether a listener can continue after this error.
-fn is_transient(error: &io::Error) -> bool {
-    // Too many open sockets (WSAEMFILE), and no buffer space (WSAENOBUFS).
-    let is_exhausted = matches!(error.raw_os_error(), Some(10024 | 10055));
-    is_exhausted || matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted)
 }
 
 fn receive<M: Send + 'static>(

@@ -33,6 +33,7 @@ use ::tokio::net::{TcpListener, TcpStream};
 use ::tokio::net::{UnixListener, UnixStream};
 
 use self::link::{Link, Received};
+use crate::accept::{BACKOFF, pause_after};
 use crate::client::Identity;
 use crate::close_reason::CloseReason;
 use crate::connection::Connection;
@@ -47,10 +48,6 @@ const SMALL_CHUNK_SIZE: usize = 1 << 10;
 
 /// The number of reads after which other tasks get their turn.
 const MAX_READS: usize = 16;
-
-/// The time to wait before clients are accepted again, after the process or the server has had too
-/// many connections.
-const BACKOFF: Duration = Duration::from_millis(50);
 
 /// The time that a server that has ended gives its clients to read the remaining output.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -195,10 +192,9 @@ where
                     drop(serving);
                 });
             }
-            Some(Err(error)) if is_transient(&error) => {
-                let _ = ::tokio::time::timeout(BACKOFF, &mut ended).await;
+            Some(Err(error)) => {
+                let _ = ::tokio::time::timeout(pause_after(error)?, &mut ended).await;
             }
-            Some(Err(error)) => return Err(error),
         }
     }
     drop(serving);
@@ -224,15 +220,6 @@ where
     connection.peer().notify();
     let mut client = Client { connection, link, waker, expects_more: false };
     std::future::poll_fn(|cx| client.poll(cx)).await
-}
-
-/// Returns whether a listener can continue after this error.
-fn is_transient(error: &io::Error) -> bool {
-    #[cfg(unix)]
-    if crate::socket::is_out_of_resources(error) {
-        return true;
-    }
-    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted)
 }
 
 fn identity(stream: &dyn Any) -> Identity {

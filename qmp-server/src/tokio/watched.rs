@@ -76,12 +76,13 @@ impl Watched {
         loop {
             let mut arrival = ready!(self.registration()?.poll_read_ready(cx))?;
             match socket::read(&*self.socket, bytes) {
-                Ok((count, descriptors)) => {
-                    // Nothing is left after a short read, so that the next one needs not be tried. It
-                    // ends early where descriptors have arrived, too.
-                    if (1..bytes.len()).contains(&count) && descriptors.is_empty() {
+                Ok(received) => {
+                    // Nothing is left after a short read, so that the next one need not be tried. Only
+                    // a client that sends urgent bytes, which QMP does not have, may wait for itself.
+                    if (1..bytes.len()).contains(&received.count) && !received.ends_early {
                         arrival.clear_ready();
                     }
+                    let socket::Received { count, descriptors, .. } = received;
                     return Poll::Ready(Ok(Received { count, descriptors }));
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -196,22 +196,28 @@ impl<W: Write> Session<W> {
         let message = format!("{}{class}", chain(error));
         self.output.error(origin, &Failure { kind, message, error: error.server() })?;
         if error.is_command_not_found() {
-            let hint = self.hint(origin.command.as_deref().unwrap_or_default());
-            self.output.message(&format!("hint: {}", terminal::inline(&hint)))?;
+            if let Some(hint) = self.hint(origin.command.as_deref().unwrap_or_default()) {
+                self.output.message(&format!("hint: {}", terminal::inline(&hint)))?;
+            }
         }
         Ok(outcome)
     }
 
-    /// Returns what to do about a command that the server does not have, or does not allow.
-    fn hint(&self, name: &str) -> String {
+    /// Returns what to do about a command that the server does not have, or does not allow, if that is
+    /// known.
+    fn hint(&self, name: &str) -> Option<String> {
         match (&self.types, self.peer) {
-            (Some(types), _) => hint(self.peer, name, &types.schema().commands()),
-            (None, Peer::Agent) => hint(self.peer, name, &BuiltinAgent.schema().commands()),
-            (None, Peer::Monitor) => {
+            (Some(types), Peer::Agent) => Some(hint(self.peer, name, &types.schema().commands())),
+            (None, Peer::Agent) => Some(hint(self.peer, name, &BuiltinAgent.schema().commands())),
+            (Some(types), Peer::Monitor) if types.schema().is_live() => {
+                Some(hint(self.peer, name, &types.schema().commands()))
+            }
+            // The builtin schema has commands of other releases, which the server may lack.
+            (_, Peer::Monitor) => {
                 let call = self.client.call(QueryCommands::new()).within(Duration::from_secs(5));
-                let known = call.execute().unwrap_or_default();
+                let known = call.execute().ok()?;
                 let known: Vec<&str> = known.iter().map(|command| command.name.as_str()).collect();
-                hint(self.peer, name, &known)
+                Some(hint(self.peer, name, &known))
             }
         }
     }
