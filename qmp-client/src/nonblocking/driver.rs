@@ -17,9 +17,12 @@ use crate::runtime::{Clock, Link};
 
 /// The number of turns that a driver takes before it yields to other tasks of its thread.
 const TURNS: usize = 32;
-/// The number of bytes that a driver reads before it yields: decoding takes longer than reading, and
-/// events that are decoded soon are still in the processor's cache.
+/// The number of bytes that a driver reads before it yields: events that are decoded soon are still in
+/// the processor's cache.
 const SHARE: usize = 64 * 1024;
+/// The number of bytes that a driver reads before it yields while a deadline has passed: a reply may be
+/// among them.
+const LATE_SHARE: usize = 256 * 1024;
 /// The number of turns in which everything that has arrived is read before a command is sent that
 /// waits for an event. A peer that never pauses must not hold the command up forever.
 const FENCE_TURNS: u32 = 256;
@@ -248,7 +251,7 @@ impl<L: Link, C: Clock> Driver<L, C> {
                 break;
             }
             let was_busy = !self.writer.output.is_empty();
-            let due = expired.take_if(|_| !received || taken >= SHARE);
+            let due = expired.take_if(|_| !received || taken >= LATE_SHARE);
             if !received && due.is_none() && !is_due {
                 self.late_turns = 0;
                 if self.rest.at().is_none() {
@@ -269,8 +272,13 @@ impl<L: Link, C: Clock> Driver<L, C> {
                 self.late_turns = 0;
                 return Poll::Pending;
             }
-            if taken >= SHARE {
+            if taken >= LATE_SHARE {
                 break;
+            }
+            if taken >= SHARE && expired.is_none() && self.is_late().is_none() {
+                self.late_turns = 0;
+                self.clock.yield_now(cx);
+                return Poll::Pending;
             }
         }
         // While there is always something to read, the runtime may not get to its timers.
