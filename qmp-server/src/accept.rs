@@ -7,13 +7,22 @@ use std::time::Duration;
 /// many connections.
 pub(crate) const BACKOFF: Duration = Duration::from_millis(50);
 
-/// Waits for the next client with a blocking listener.
+/// Waits for the next client of a blocking listener. A client that gives up while it waits is passed
+/// over. If the process runs out of file descriptors, further clients wait until it has some again.
+///
+/// ```no_run
+/// # fn main() -> std::io::Result<()> {
+/// let listener = std::net::TcpListener::bind("127.0.0.1:4444")?;
+/// let (stream, peer) = qmp_server::accept(|| listener.accept())?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// Returns an error if the listener fails.
-pub(crate) fn next<T>(mut accept: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub fn accept<T>(mut next: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
-        match accept() {
+        match next() {
             Err(error) => std::thread::sleep(pause_after(error)?),
             accepted => return accepted,
         }

@@ -148,6 +148,7 @@ pub mod script;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
+pub use accept::accept;
 pub use build_error::BuildError;
 pub use call::Call;
 pub use client::{Client, Credentials, Identity};

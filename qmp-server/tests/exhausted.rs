@@ -31,8 +31,14 @@ fn a_server_without_descriptors_goes_on() {
     }
     // The others once ended at the first client that no descriptor was left for.
     let recording = r#"{"direction": "received", "message": {"event": "STOP"}}"#;
-    let replay = Replay::of(Recording::parse(recording).unwrap()).start();
+    let recording = Recording::parse(recording).unwrap();
+    let replay = Replay::of(recording.clone()).start();
     accepts_later("replay", move |listener| replay.serve_unix(&listener));
+    let replay = Replay::of(recording).start();
+    accepts_later("replay, one client", move |listener| {
+        replay.accept_unix(&listener)?;
+        replay.wait().map_err(std::io::Error::other)
+    });
     let script = Script::bare().greet().start();
     accepts_later("script", move |listener| {
         script.serve_unix(listener)?;

@@ -149,7 +149,7 @@ impl AgentSimulator {
     #[cfg(unix)]
     pub fn serve_unix(&self, listener: &UnixListener) -> io::Result<()> {
         loop {
-            let (stream, _) = accept::next(|| listener.accept())?;
+            let (stream, _) = accept(|| listener.accept())?;
             // If no thread can be spawned, only this client is disconnected.
             drop(self.spawn(stream.into()));
         }
@@ -162,7 +162,7 @@ impl AgentSimulator {
     /// Returns the listener's error.
     pub fn serve_tcp(&self, listener: &TcpListener) -> io::Result<()> {
         loop {
-            let (stream, _) = accept::next(|| listener.accept())?;
+            let (stream, _) = accept(|| listener.accept())?;
             // If no thread can be spawned, only this client is disconnected.
             drop(self.spawn(stream.into()));
         }

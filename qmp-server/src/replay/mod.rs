@@ -199,7 +199,7 @@ impl ReplayServer {
     #[cfg(unix)]
     pub fn serve_unix(&self, listener: &UnixListener) -> io::Result<()> {
         loop {
-            let (stream, _) = accept::next(|| listener.accept())?;
+            let (stream, _) = accept(|| listener.accept())?;
             // If no thread can be spawned, only this client is disconnected.
             drop(self.spawn(stream.into()));
         }
@@ -225,7 +225,7 @@ impl ReplayServer {
     /// Returns the listener's error, or that of spawning the thread.
     #[cfg(unix)]
     pub fn accept_unix(&self, listener: &UnixListener) -> io::Result<()> {
-        self.spawn(listener.accept()?.0.into())
+        self.spawn(accept(|| listener.accept())?.0.into())
     }
 
     /// Serves the next client that connects to a TCP listener, on a thread.
@@ -247,7 +247,7 @@ impl ReplayServer {
     /// # Errors
     /// Returns the listener's error, or that of spawning the thread.
     pub fn accept_tcp(&self, listener: &TcpListener) -> io::Result<()> {
-        self.spawn(listener.accept()?.0.into())
+        self.spawn(accept(|| listener.accept())?.0.into())
     }
 
     /// Serves all clients that connect to a TCP listener, each on a thread, until the listener fails.
@@ -271,7 +271,7 @@ impl ReplayServer {
     /// Returns the listener's error.
     pub fn serve_tcp(&self, listener: &TcpListener) -> io::Result<()> {
         loop {
-            let (stream, _) = accept::next(|| listener.accept())?;
+            let (stream, _) = accept(|| listener.accept())?;
             drop(self.spawn(stream.into()));
         }
     }

@@ -9,7 +9,7 @@ use std::thread;
 
 use qmp_client::Address;
 use qmp_client::recording::{Direction, Recorder};
-use qmp_server::SocketFile;
+use qmp_server::{SocketFile, accept};
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -101,8 +101,8 @@ impl Listener {
 impl Acceptor {
     fn accept(&self) -> io::Result<Stream> {
         match self {
-            Self::Unix(listener) => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
-            Self::Tcp(listener) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
+            Self::Unix(listener) => accept(|| listener.accept()).map(|(stream, _)| Stream::Unix(stream)),
+            Self::Tcp(listener) => accept(|| listener.accept()).map(|(stream, _)| Stream::Tcp(stream)),
         }
     }
 }

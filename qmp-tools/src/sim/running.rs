@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use qmp_client::qmp::events::Shutdown;
 use qmp_client::qmp::types::ShutdownCause;
 use qmp_server::agent::AgentSimulator;
-use qmp_server::{Simulator, Socket, SocketFile};
+use qmp_server::{Simulator, Socket, SocketFile, accept};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
 use super::address::{Address, Endpoint};
@@ -99,9 +99,9 @@ impl Monitor {
     /// Returns the listener's error.
     pub fn wait(&mut self) -> io::Result<()> {
         self.first = Some(match &self.place {
-            Place::Unix(file) => file.listener().accept()?.0.into(),
-            Place::Inherited(listener) => listener.accept()?.0.into(),
-            Place::Tcp(listener) => listener.accept()?.0.into(),
+            Place::Unix(file) => accept(|| file.listener().accept())?.0.into(),
+            Place::Inherited(listener) => accept(|| listener.accept())?.0.into(),
+            Place::Tcp(listener) => accept(|| listener.accept())?.0.into(),
             Place::Stdio | Place::None => return Ok(()),
         });
         Ok(())
