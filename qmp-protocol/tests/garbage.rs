@@ -146,7 +146,7 @@ fn the_reason_names_the_member() {
     }
 }
 
-/// Text is no reply, whatever number it ends with: only an object may have been one.
+/// Text, whatever number it ends with, was not meant as a reply, since a reply is an object.
 #[test]
 fn a_line_of_text_answers_no_command() {
     let mut client = client::connect();

@@ -85,7 +85,7 @@ fn a_request_is_sent_as_it_says() {
     }
 }
 
-/// What a driver does about a command depends on what is known about it, in-band or not.
+/// A driver acts on what is known about a command, whether it is executed in-band or not.
 #[test]
 fn a_request_tells_what_is_known_about_the_command() {
     fn told(request: &impl Request) -> (Kind, bool, bool, bool, Duration) {
