@@ -325,6 +325,7 @@ fn a_damaged_reply_to_the_negotiation_is_reported_at_once() {
         let end = client.ended().map(|end| &**end);
         let is_damaged = matches!(end, Some(End::Protocol(ProtocolError::BadReply { .. })));
         assert!(is_damaged, "{end:?}");
+        assert_eq!(client.dropped().garbage, 1);
     }
 }
 
