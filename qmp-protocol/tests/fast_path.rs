@@ -6,7 +6,7 @@ mod client;
 
 use std::borrow::Cow;
 
-use qmp_protocol::{Incoming, Kind};
+use qmp_protocol::{Incoming, Kind, object_length};
 
 use client::{Client, drain, ready, submit};
 
@@ -59,6 +59,27 @@ fn an_event_has_its_data() {
             assert_eq!(drain(&mut client), [format!("STOP {seen}")]);
         }
     }
+}
+
+/// A client keeps the data of an event without decoding it, and must know where it ends and that it is
+/// valid. What is nested too deeply for the fast path is left to the general parser.
+#[test]
+fn the_end_of_data_is_found() {
+    for data in ["{}", "{ }", "{\"x\": [1, {\"y\": \"}\"}]}", "{\"a\":-0.5e1}", &nested(32)] {
+        let is_plain = !data.contains('.');
+        for rest in ["", "}", "}\r\n{}", " ,"] {
+            let found = object_length(&format!("{data}{rest}"));
+            assert_eq!(found, is_plain.then_some(data.len()), "{data}{rest}");
+        }
+    }
+    for text in ["", "[]", "1", "\"{}\"", " {}", "{", "{\"x\"}", "{\"x\": 1", "{x}", &nested(33)] {
+        assert_eq!(object_length(text), None, "{text}");
+    }
+}
+
+/// Returns an object with this many levels of brackets.
+fn nested(levels: usize) -> String {
+    format!("{{\"x\": {}1{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1))
 }
 
 /// A line is taken with its end, so that a driver knows that nothing is left.
