@@ -61,6 +61,31 @@ fn an_event_has_its_data() {
     }
 }
 
+/// A client that takes events directly prepares for that only if one comes next, as QEMU writes it.
+#[test]
+fn an_event_is_recognized_by_its_beginning() {
+    let begin = "{\"timestamp\": {\"seconds\": ".len();
+    for length in 0..EVENT.len() {
+        let mut client = ready();
+        client.receive(&EVENT[..length]);
+        assert_eq!(client.input.is_at_event(), length > begin, "{length}");
+    }
+    for other in
+        ["", "{\"return\": {}, \"id\": 1}\r\n{\"event\"", "{\"event\": \"STOP\", \"data\": {}}\r\n"]
+    {
+        let mut client = ready();
+        client.receive(other.as_bytes());
+        assert!(!client.input.is_at_event(), "{other}");
+    }
+    // Another message before it comes first.
+    let mut client = ready();
+    client.receive(&[b"{\"return\": {}, \"id\": 1}\r\n", EVENT, EVENT].concat());
+    assert!(!client.input.is_at_event());
+    let Client { connection, input } = &mut client;
+    assert!(matches!(connection.next(input), Some(Incoming::Dropped)));
+    assert!(client.input.is_at_event());
+}
+
 /// A client keeps the data of an event without decoding it, and must know where it ends and that it is
 /// valid. What is nested too deeply for the fast path is left to the general parser.
 #[test]
