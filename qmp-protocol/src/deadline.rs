@@ -64,3 +64,22 @@ impl Deadline {
         self.at <= now
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
+mod tests {
+    use super::*;
+
+    /// A driver sleeps for the time that is left, and not at all after the deadline.
+    #[test]
+    fn no_time_is_left_when_a_deadline_has_passed() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let deadline = Deadline::after(now, 2 * second).unwrap();
+        assert_eq!(deadline.within, 2 * second);
+        for (passed, left) in [(0, 2), (1, 1), (2, 0), (3, 0)] {
+            assert_eq!(deadline.left(now + passed * second), left * second);
+            assert_eq!(deadline.has_passed(now + passed * second), left == 0);
+        }
+        assert_eq!(Deadline::after(now, Duration::MAX), None);
+    }
+}

@@ -144,6 +144,10 @@ mod tests {
         for text in ["7", "7.0", "7e0", "0.7E+1", "70.0e-1", r#""7""#, r#"" 7 ""#, r#""7.0""#] {
             assert_eq!(parse(text), ReplyId::Call(CallId(7)), "{text}");
         }
+        // The longest id that is read has 40 bytes.
+        let longest = format!("7.{}", "0".repeat(LONGEST - 2));
+        assert_eq!(parse(&longest), ReplyId::Call(CallId(7)));
+        assert_eq!(parse(&format!("{longest}0")), ReplyId::Foreign);
         let long = format!("7.{}", "0".repeat(1 << 20));
         for text in [
             "7.5",

@@ -469,7 +469,7 @@ mod tests {
     use qmp_types::ServerMessage;
     use serde_json::value::RawValue;
 
-    const USUAL: [&str; 9] = [
+    const USUAL: [&str; 10] = [
         r#"{"timestamp": {"seconds": 1, "microseconds": 0}, "event": "STOP", "data": {"x": [1, "}"]}}"#,
         r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP", "data": null }"#,
         r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP","data":{}}"#,
@@ -479,6 +479,7 @@ mod tests {
         r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP"}"#,
         r#"{"event":"é","data":{"x": -1},"timestamp":{"microseconds":-1,"seconds":-1}}"#,
         r#"{"event": "STOP", "data": null}"#,
+        "{\"return\": {\"a\":  1, \t\"b\" : \t[2 ,  3]}, \"id\": 9}",
     ];
 
     fn read(text: &str) -> Option<Line> {
@@ -511,7 +512,7 @@ mod tests {
 
     #[test]
     fn digits_are_counted_and_added_up() {
-        for text in ["00000000", "12345678", "99999999", "1267020223", "435656", "7", ""] {
+        for text in ["00000000", "12345678", "99999999", "1267020999", "435656", "9", ""] {
             for end in ["", ",", " 12345678", "}\r\n{\"xxxxx", "/:;", "\u{e9}\u{e9}\u{e9}"] {
                 let all = format!("{text}{end}");
                 assert_eq!(digits_in(all.as_bytes()), text.len(), "{all}");
@@ -595,6 +596,11 @@ mod tests {
             r#"{"return": {}, "id": 07x}"#,
             r#"{"return": {}, "id": -}"#,
             r#"{"return": {}, "id": 7, "return": {}}"#,
+            r#"{"return": {}, "id": 7, "id": 8}"#,
+            r#"{"id": 7, "return": {}, "id": 8}"#,
+            r#"{"event": "STOP", "event": "RESUME"}"#,
+            r#"{"event": "STOP", "data": {}, "data": {}}"#,
+            r#"{"timestamp": {"seconds": 1}, "event": "STOP", "timestamp": {"seconds": 2}}"#,
             r#"{"return": {}, "id": 7, "event": "STOP"}"#,
             r#"{"return": {"x": tru}, "id": 7}"#,
             r#"{"return": {"x": 01}, "id": 7}"#,

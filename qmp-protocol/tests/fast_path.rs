@@ -6,7 +6,7 @@ mod client;
 
 use std::borrow::Cow;
 
-use qmp_protocol::{Incoming, Kind};
+use qmp_protocol::{Incoming, Kind, object_length};
 
 use client::{Client, drain, ready, submit};
 
@@ -59,6 +59,52 @@ fn an_event_has_its_data() {
             assert_eq!(drain(&mut client), [format!("STOP {seen}")]);
         }
     }
+}
+
+/// A client that takes events directly prepares for that only if one comes next, as QEMU writes it.
+#[test]
+fn an_event_is_recognized_by_its_beginning() {
+    let begin = "{\"timestamp\": {\"seconds\": ".len();
+    for length in 0..EVENT.len() {
+        let mut client = ready();
+        client.receive(&EVENT[..length]);
+        assert_eq!(client.input.is_at_event(), length > begin, "{length}");
+    }
+    for other in
+        ["", "{\"return\": {}, \"id\": 1}\r\n{\"event\"", "{\"event\": \"STOP\", \"data\": {}}\r\n"]
+    {
+        let mut client = ready();
+        client.receive(other.as_bytes());
+        assert!(!client.input.is_at_event(), "{other}");
+    }
+    // Another message before it comes first.
+    let mut client = ready();
+    client.receive(&[b"{\"return\": {}, \"id\": 1}\r\n", EVENT, EVENT].concat());
+    assert!(!client.input.is_at_event());
+    let Client { connection, input } = &mut client;
+    assert!(matches!(connection.next(input), Some(Incoming::Dropped)));
+    assert!(client.input.is_at_event());
+}
+
+/// A client keeps the data of an event without decoding it, and must know where it ends and that it is
+/// valid. What is nested too deeply for the fast path is left to the general parser.
+#[test]
+fn the_end_of_data_is_found() {
+    for data in ["{}", "{ }", "{\"x\": [1, {\"y\": \"}\"}]}", "{\"a\":-0.5e1}", &nested(32)] {
+        let is_plain = !data.contains('.');
+        for rest in ["", "}", "}\r\n{}", " ,"] {
+            let found = object_length(&format!("{data}{rest}"));
+            assert_eq!(found, is_plain.then_some(data.len()), "{data}{rest}");
+        }
+    }
+    for text in ["", "[]", "1", "\"{}\"", " {}", "{", "{\"x\"}", "{\"x\": 1", "{x}", &nested(33)] {
+        assert_eq!(object_length(text), None, "{text}");
+    }
+}
+
+/// Returns an object with this many levels of brackets.
+fn nested(levels: usize) -> String {
+    format!("{{\"x\": {}1{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1))
 }
 
 /// A line is taken with its end, so that a driver knows that nothing is left.

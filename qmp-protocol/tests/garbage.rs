@@ -107,6 +107,80 @@ fn the_id_of_a_damaged_reply_is_at_its_end() {
     }
 }
 
+/// A server that writes the id first is told from one that writes it last by decoding the damaged reply,
+/// which costs memory, and so is not done with a long one.
+#[test]
+fn the_id_of_a_damaged_reply_may_be_at_its_beginning() {
+    for (length, is_found) in [(100, true), (2000, true), (64 << 10, true), ((64 << 10) + 1, false)]
+    {
+        let mut client = ready();
+        let ids = [(); 2].map(|()| submit(&mut client, "x", Kind::InBand));
+        let (begin, end) = (format!("{{\"id\": {}, \"return\": \"", ids[1]), b"\xFF\"}");
+        let middle = vec![b'y'; length - begin.len() - end.len()];
+        client.receive(&[begin.as_bytes(), &middle, end, b"\n"].concat());
+        let out = drain(&mut client);
+        let damaged = format!("{} the reply to `x` is damaged: ", ids[1]);
+        assert_eq!(
+            out.iter().any(|line| line.starts_with(&damaged)),
+            is_found,
+            "{length}: {out:?}"
+        );
+        assert!(client.is_pending(ids[0]));
+        assert_eq!(client.is_pending(ids[1]), !is_found);
+    }
+}
+
+/// The reason says which member of an object is wrong, so that a bug report about a server has it.
+#[test]
+fn the_reason_names_the_member() {
+    for (text, reason) in [
+        ("{\"event\": 1}", "invalid type: integer `1`, expected a string at $.event"),
+        (
+            "{\"retrun\": {}}",
+            "the message has none of the keys `return`, `error`, `event` and `QMP`",
+        ),
+    ] {
+        let mut client = ready();
+        client.receive(text.as_bytes());
+        assert_eq!(*garbage(&mut client)[0].reason, *reason, "{text}");
+    }
+}
+
+/// Text, whatever number it ends with, was not meant as a reply, since a reply is an object.
+#[test]
+fn a_line_of_text_answers_no_command() {
+    let mut client = client::connect();
+    client.receive(client::GREETING.as_bytes());
+    client.receive(b"\nwarning: see \"id\": 100}\n");
+    assert_eq!(drain(&mut client).len(), 1);
+    client.receive(b"{\"return\": {}, \"id\": 100}\n");
+    assert_eq!(drain(&mut client), ["ready"]);
+
+    // What an agent's terminal prints is not its reply, and needs no synchronization.
+    let mut client = agent();
+    client.receive(b"\xFF{\"return\": 2}\n");
+    assert_eq!(drain(&mut client), ["ready"]);
+    to_agent(&mut client);
+    let id = submit(&mut client, "guest-ping", Kind::InBand);
+    to_agent(&mut client);
+    client.receive(b"warning\n");
+    assert_eq!(drain(&mut client).len(), 1);
+    assert!(to_agent(&mut client).is_empty());
+    client.receive(b"{\"return\": {}}\n");
+    assert_eq!(drain(&mut client), [format!("{id} {{}}")]);
+}
+
+/// The contents of a file for an earlier client are one long line, which is not that of a terminal.
+#[test]
+fn a_long_line_for_an_earlier_client_of_an_agent_is_skipped() {
+    let mut client = agent();
+    to_agent(&mut client);
+    client.receive(format!("{}\", \"eof\": true}}}}\n", "A".repeat(500)).as_bytes());
+    assert_eq!(drain(&mut client).len(), 1);
+    client.receive(b"{\"return\": 2}\n");
+    assert_eq!(drain(&mut client), ["ready"]);
+}
+
 /// Whatever an agent was sending to an earlier client ends with the delimiter, and is not looked at.
 #[test]
 fn bytes_before_an_agents_delimiter_are_skipped() {

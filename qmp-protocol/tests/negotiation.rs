@@ -141,7 +141,8 @@ fn an_id_of_another_type_is_like_none() {
 /// waited until its deadline.
 #[test]
 fn an_id_in_a_reply_of_an_agent_is_ignored() {
-    for id in ["null", "0", "\"x\"", "7"] {
+    // 1 and 2 would be those of the negotiation with a monitor.
+    for id in ["null", "0", "1", "2", "\"x\"", "7"] {
         let mut client = agent();
         client.receive(format!("{{\"return\": 2, \"id\": {id}}}\n").as_bytes());
         assert_eq!(drain(&mut client), ["ready"], "{id}");
@@ -325,6 +326,7 @@ fn a_damaged_reply_to_the_negotiation_is_reported_at_once() {
         let end = client.ended().map(|end| &**end);
         let is_damaged = matches!(end, Some(End::Protocol(ProtocolError::BadReply { .. })));
         assert!(is_damaged, "{end:?}");
+        assert_eq!(client.dropped().garbage, 1);
     }
 }
 
