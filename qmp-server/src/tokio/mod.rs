@@ -267,7 +267,12 @@ impl<M: Send + 'static, S: AsyncRead + AsyncWrite + Unpin + 'static> Client<M, S
                 continue;
             }
             if !state.wants_input {
-                return Poll::Pending;
+                // With output left, the next write fails if the client has gone.
+                if written.is_pending() || self.link.poll_end(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                self.hang_up();
+                continue;
             }
             if ready!(self.poll_read(cx)).is_err() {
                 self.hang_up();

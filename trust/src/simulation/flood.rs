@@ -36,7 +36,7 @@ const MOST_LOOKS: u64 = 5_000;
 const CAPACITY: usize = 208 * 1024;
 /// The bytes that a read gives at most.
 const LONGEST_READ: usize = 64 * 1024;
-/// What a poll takes.
+/// The time that a poll takes.
 const POLL: Duration = Duration::from_micros(20);
 const DRIVER: usize = 0;
 
