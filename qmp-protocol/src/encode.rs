@@ -48,6 +48,7 @@ impl<'n> Name<'n> {
 pub(crate) struct LastPlain(&'static str);
 
 impl LastPlain {
+    #[expect(clippy::ptr_arg, reason = "only what is borrowed forever stays as it is")]
     pub(crate) fn name<'n>(&mut self, name: &'n Cow<'static, str>) -> Name<'n> {
         match name {
             Cow::Borrowed(text) if std::ptr::eq(*text, self.0) => Name { text, is_plain: true },
