@@ -1,14 +1,13 @@
 //! The wait for a reply.
 
 use std::borrow::Cow;
-use std::sync::MutexGuard;
 use std::time::Duration;
 
 use qmp_protocol::{CallId, Descriptor, Input, Request, decode_reply};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::shared::{Handle, Purpose, Submitted};
+use super::shared::{Handle, Locked, Purpose, Submitted};
 use super::state::State;
 use super::wait::Wait;
 use crate::error::{Error, Result};
@@ -29,7 +28,7 @@ pub(super) fn execute<R: Request>(
 pub(super) fn receive<'h, T: DeserializeOwned>(
     handle: &'h Handle,
     submitted: Submitted,
-    locked: Option<MutexGuard<'h, State>>,
+    locked: Option<Locked<'h>>,
     command: &dyn Fn() -> Cow<'static, str>,
 ) -> Result<T> {
     let Submitted { id, now, mut trace, .. } = submitted;

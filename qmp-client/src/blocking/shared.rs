@@ -57,6 +57,9 @@ pub(super) struct Shared {
     connected: SystemTime,
 }
 
+/// The state, while its lock is held.
+pub(super) type Locked<'s> = MutexGuard<'s, State>;
+
 /// The next step of a caller that has submitted a command.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Purpose {
@@ -101,7 +104,7 @@ impl<'s> Reader<'s> {
     }
 
     /// Puts the buffer back, and wakes the threads that wait for that.
-    fn put_back(&mut self) -> MutexGuard<'s, State> {
+    fn put_back(&mut self) -> Locked<'s> {
         let mut state = self.shared.lock();
         self.put_back_to(&mut state);
         state
@@ -141,7 +144,7 @@ struct Taking<'a> {
 }
 
 impl<'a> Taking<'a> {
-    fn finish(mut self) -> MutexGuard<'a, State> {
+    fn finish(mut self) -> Locked<'a> {
         let mut state = self.shared.lock();
         state.inbox.record_direct(self.id, std::mem::take(&mut self.tally));
         state
@@ -199,7 +202,7 @@ impl Handle {
 }
 
 impl Shared {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> Locked<'_> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -306,7 +309,7 @@ impl Shared {
     }
 
     /// Passes on what the input holds, unless a thread reads into it. That thread does it.
-    fn distribute_rest<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+    fn distribute_rest<'s>(&'s self, mut state: Locked<'s>) -> Locked<'s> {
         let Some(input) = state.take_input() else { return state };
         drop(state);
         // Puts the input back, also if a predicate panics.
@@ -338,7 +341,7 @@ impl Shared {
         term: Term,
         descriptors: Vec<Descriptor>,
         purpose: Purpose,
-    ) -> Result<(Submitted, Option<MutexGuard<'_, State>>)> {
+    ) -> Result<(Submitted, Option<Locked<'_>>)> {
         let mut trace = CallTrace::new(&request.name(), &self.options);
         let submitted = {
             let _entered = trace.enter();
@@ -363,7 +366,7 @@ impl Shared {
         term: Term,
         descriptors: Vec<Descriptor>,
         purpose: Purpose,
-    ) -> Result<(CallId, Option<SubscriptionId>, MutexGuard<'_, State>)> {
+    ) -> Result<(CallId, Option<SubscriptionId>, Locked<'_>)> {
         if !descriptors.is_empty() && !self.wire.transport.passes_descriptors() {
             return Err(Misuse::NoDescriptors { command: request.name() }.into());
         }
@@ -439,7 +442,7 @@ impl Shared {
         mut now: Option<Instant>,
         until: Option<Instant>,
         wait: &mut W,
-        locked: Option<MutexGuard<'s, State>>,
+        locked: Option<Locked<'s>>,
     ) -> Option<W::Found> {
         // The number of turns in all, and since the deadline has passed.
         let (mut turns, mut late_turns) = (0_u64, 0);
@@ -524,7 +527,7 @@ impl Shared {
         turn: Turn,
         input: &mut Input,
         wait: &mut W,
-    ) -> (bool, Option<MutexGuard<'s, State>>) {
+    ) -> (bool, Option<Locked<'s>>) {
         if let Some(refused) = turn.refused {
             let end = self.wire.read_last_words(input).err().unwrap_or(refused);
             return (true, self.pass_on(self.lock(), input, Some(end), wait));
@@ -566,7 +569,7 @@ impl Shared {
         input: &mut Input,
         timeout: Option<Duration>,
         wait: &mut W,
-    ) -> (bool, Option<MutexGuard<'s, State>>) {
+    ) -> (bool, Option<Locked<'s>>) {
         let (readable, timeout) = match reads_locked {
             true => (self.wire.wait_readable(timeout), timeout),
             false => (Ok(Some(false)), Some(timeout.map_or(QUICK, |left| left.min(QUICK)))),
@@ -613,11 +616,11 @@ impl Shared {
     /// held.
     fn pass_on<'s, W: Wait>(
         &'s self,
-        mut state: MutexGuard<'s, State>,
+        mut state: Locked<'s>,
         input: &mut Input,
         end: Option<End>,
         wait: &mut W,
-    ) -> Option<MutexGuard<'s, State>> {
+    ) -> Option<Locked<'s>> {
         let mut has_ended = end.is_some();
         if let Some(end) = end {
             let refused = state.refused.take();
@@ -664,10 +667,10 @@ impl Shared {
     /// arrived that the reader has yet to pass on.
     fn wait_for_reader<'s>(
         &'s self,
-        mut state: MutexGuard<'s, State>,
+        mut state: Locked<'s>,
         timeout: Option<Duration>,
         late_turns: usize,
-    ) -> (MutexGuard<'s, State>, bool) {
+    ) -> (Locked<'s>, bool) {
         state.is_shared = true;
         let mut longest = timeout;
         if state.has_output() {
@@ -728,9 +731,9 @@ impl Shared {
     fn send_all<'s>(
         &'s self,
         writer: &mut Output,
-        mut state: MutexGuard<'s, State>,
+        mut state: Locked<'s>,
         timeout: Option<Duration>,
-    ) -> (Sent, MutexGuard<'s, State>) {
+    ) -> (Sent, Locked<'s>) {
         loop {
             let State { connection, inbox, .. } = &mut *state;
             if writer.is_empty() {
