@@ -115,6 +115,12 @@ mod enabled {
             Self { open: Some(Open { span, begin: Instant::now() }) }
         }
 
+        /// Returns whether anything listens to this call.
+        #[cfg(feature = "blocking")]
+        pub(crate) fn is_open(&self) -> bool {
+            self.open.is_some()
+        }
+
         /// Records the id under which the command was submitted.
         pub(crate) fn submitted(&self, id: CallId) {
             if let Some(open) = &self.open {
@@ -203,6 +209,11 @@ mod disabled {
     impl CallTrace {
         pub(crate) fn new(_: &str, _: &Options) -> Self {
             Self
+        }
+
+        #[cfg(feature = "blocking")]
+        pub(crate) fn is_open(&self) -> bool {
+            false
         }
 
         pub(crate) fn submitted(&self, _: CallId) {}

@@ -38,6 +38,7 @@ impl Calls {
         }
     }
 
+    #[inline]
     pub(crate) fn next_id(&mut self) -> CallId {
         let id = CallId::from_number(self.next);
         self.next = self.next.wrapping_add(1);
@@ -45,6 +46,7 @@ impl Calls {
     }
 
     /// Returns whether a command may be sent now without overtaking one of its kind.
+    #[inline]
     pub(crate) fn may_send(&self, call: &Call, window: usize) -> bool {
         call.kind == Kind::OutOfBand || (self.queued.is_empty() && self.has_room(call, window))
     }
@@ -52,12 +54,14 @@ impl Calls {
     /// Commands with descriptors are sent one at a time. QEMU keeps the descriptors that it
     /// received last until a command asks for them, and closes those of an earlier command that it
     /// has not executed yet.
+    #[inline]
     fn has_room(&self, call: &Call, window: usize) -> bool {
         self.in_flight_in_band < window
             && !(call.has_descriptors && self.in_flight_with_descriptors > 0)
     }
 
     /// Adds a call whose command is being sent.
+    #[inline]
     pub(crate) fn add_in_flight(&mut self, call: Call) {
         self.in_flight_in_band += usize::from(call.kind == Kind::InBand);
         self.in_flight_with_descriptors += usize::from(call.has_descriptors);
@@ -109,6 +113,22 @@ impl Calls {
         Some(call)
     }
 
+    /// Removes a call in flight whose caller waits for the reply, and returns its kind.
+    #[inline]
+    pub(crate) fn complete_awaited(&mut self, id: CallId) -> Option<Kind> {
+        let index = self.in_flight.iter().position(|call| call.id == id && !call.abandoned)?;
+        let Call { kind, has_descriptors, .. } = self.in_flight[index];
+        self.in_flight_in_band -= usize::from(kind == Kind::InBand);
+        self.in_flight_with_descriptors -= usize::from(has_descriptors);
+        // In place: mostly it is the newest one, for which nothing moves.
+        if index + 1 == self.in_flight.len() {
+            self.in_flight.truncate(index);
+        } else {
+            self.in_flight.remove(index);
+        }
+        Some(kind)
+    }
+
     pub(crate) fn abandon(&mut self, id: CallId) {
         if let Some(call) = self.in_flight.iter_mut().find(|call| call.id == id) {
             call.abandoned = true;
@@ -139,10 +159,12 @@ impl Calls {
     }
 
     /// Returns whether the command waits to be sent.
+    #[inline]
     pub(crate) fn is_queued(&self, id: CallId) -> bool {
         self.queued.binary_search_by_key(&id, |queued| queued.call.id).is_ok()
     }
 
+    #[inline]
     pub(crate) fn has_queued(&self) -> bool {
         !self.queued.is_empty()
     }
@@ -170,6 +192,7 @@ impl Calls {
             || self.finished.iter().any(|(finished, _)| *finished == id)
     }
 
+    #[inline]
     pub(crate) fn is_idle(&self) -> bool {
         self.queued.is_empty() && self.in_flight.is_empty() && self.finished.is_empty()
     }
@@ -263,6 +286,7 @@ impl Calls {
         self.finished.pop_front()
     }
 
+    #[inline]
     pub(crate) fn release(&mut self) {
         if self.queued.is_empty() && self.queued.capacity() > 0 {
             self.queued = VecDeque::new();

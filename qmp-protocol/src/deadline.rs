@@ -25,6 +25,7 @@ impl Deadline {
     /// assert_eq!(deadline.at, now + Duration::from_secs(2));
     /// assert_eq!(Deadline::after(now, Duration::MAX), None);
     /// ```
+    #[inline]
     #[must_use]
     pub fn after(now: Instant, within: Duration) -> Option<Self> {
         now.checked_add(within).map(|at| Self { at, within })

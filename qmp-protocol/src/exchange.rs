@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::call::{Call, QueuedCall};
 use crate::calls::Calls;
-use crate::encode::{Kind, LINE_END, WriteArguments, encode};
+use crate::encode::{Kind, LINE_END, LastPlain, Name, WriteArguments, encode};
 use crate::error::{Error, Misuse, ProtocolError};
 use crate::garbage::Garbage;
 use crate::id::CallId;
@@ -22,6 +22,7 @@ pub(crate) struct Exchange {
     pub(crate) calls: Calls,
     pub(crate) output: Output,
     pub(crate) recorder: Recorder,
+    last_plain: LastPlain,
     /// The number of in-band commands that may be in flight at once.
     window: usize,
     /// The settings from before commands were executed one at a time: the window, and `oob`.
@@ -42,6 +43,7 @@ impl Exchange {
             calls: Calls::new(),
             output: Output::default(),
             recorder: Recorder::default(),
+            last_plain: LastPlain::default(),
             window,
             restored: None,
             has_ids,
@@ -80,8 +82,8 @@ impl Exchange {
         }
         let id = self.calls.next_id();
         let output = self.output.end();
-        let start = output.len();
-        if let Err(error) = encode(output, &name, kind, self.has_ids.then_some(id), arguments) {
+        let (start, text) = (output.len(), self.last_plain.name(&name));
+        if let Err(error) = encode(output, text, kind, self.has_ids.then_some(id), arguments) {
             output.truncate(start);
             return Err(Misuse::Arguments { command: name, error }.into());
         }
@@ -116,7 +118,7 @@ impl Exchange {
         let arguments = oob.then_some(WriteArguments(&arguments));
         self.write(|out| {
             // Writing these bytes cannot fail.
-            let _ = encode(out, "qmp_capabilities", Kind::InBand, Some(id), arguments);
+            let _ = encode(out, Name::new("qmp_capabilities"), Kind::InBand, Some(id), arguments);
         });
     }
 
@@ -124,7 +126,7 @@ impl Exchange {
     pub(crate) fn probe(&mut self, id: CallId, name: &str) {
         self.write(|out| {
             // Writing these bytes cannot fail.
-            let _ = encode(out, name, Kind::InBand, Some(id), None);
+            let _ = encode(out, Name::new(name), Kind::InBand, Some(id), None);
         });
     }
 
@@ -171,13 +173,29 @@ impl Exchange {
     #[inline]
     pub(crate) fn complete(&mut self, id: Option<CallId>, garbage_seen: bool) -> Option<Call> {
         let call = id.and_then(|id| self.calls.complete(id))?;
+        self.after_reply(call.id, call.kind, garbage_seen);
+        Some(call)
+    }
+
+    /// Does the same for a call of which nothing but its id is needed. Returns false if its caller does
+    /// not wait for the reply.
+    #[inline]
+    pub(crate) fn complete_awaited(&mut self, id: CallId, garbage_seen: bool) -> bool {
+        let Some(kind) = self.calls.complete_awaited(id) else { return false };
+        self.after_reply(id, kind, garbage_seen);
+        true
+    }
+
+    #[inline]
+    fn after_reply(&mut self, id: CallId, kind: Kind, garbage_seen: bool) {
         // In-band commands are answered in order: garbage that arrived while an earlier one was in
         // flight was its reply.
-        if call.kind == Kind::InBand && garbage_seen {
-            self.calls.fail_overtaken(call.id);
+        if kind == Kind::InBand && garbage_seen {
+            self.calls.fail_overtaken(id);
         }
-        self.send_queued();
-        Some(call)
+        if self.calls.has_queued() {
+            self.send_queued();
+        }
     }
 
     /// Fails the call whose reply was damaged, or notes that any of them may have been. Returns
@@ -205,6 +223,7 @@ impl Exchange {
         }
     }
 
+    #[inline]
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.calls.deadline()
     }

@@ -170,7 +170,9 @@ impl Input {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn spare(&mut self) -> &mut [u8] {
-        if self.start > 0 {
+        if self.is_empty() {
+            (self.start, self.end) = (0, 0);
+        } else if self.start > 0 {
             // No byte is moved twice: from here on the message starts at 0.
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -198,6 +200,7 @@ impl Input {
     /// input.filled(2);
     /// assert!(!input.is_empty());
     /// ```
+    #[inline]
     pub fn filled(&mut self, count: usize) {
         if self.end.saturating_add(count) >= self.buffer.len() {
             self.appetite = (self.appetite * 4).min(LARGE);
@@ -249,6 +252,7 @@ impl Input {
     /// while connection.next(&mut input).is_some() {}
     /// assert!(input.is_empty());
     /// ```
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.start == self.end
@@ -264,6 +268,7 @@ impl Input {
     /// assert!(!input.spare().is_empty());
     /// input.release(0);
     /// ```
+    #[inline]
     pub fn release(&mut self, keep: usize) {
         if self.is_empty() && self.buffer.len() > keep {
             self.buffer = Vec::new();
@@ -406,6 +411,7 @@ impl Input {
 
     /// Returns everything that has arrived, if that is complete lines of at most `longest` bytes
     /// together that nothing has been made of yet.
+    #[inline]
     pub(crate) fn short_lines(&self, longest: usize) -> Option<&[u8]> {
         let rest = &self.buffer[self.start..self.end];
         let is_usual = self.junk.is_none() && self.scanned == 0 && rest.last() == Some(&b'\n');
@@ -413,6 +419,7 @@ impl Input {
     }
 
     /// Discards everything that has arrived: it was a message, and what separates messages.
+    #[inline]
     pub(crate) fn take_all(&mut self) {
         self.take(self.end - self.start);
     }
@@ -563,6 +570,22 @@ pub(crate) fn newline(bytes: &[u8]) -> Option<usize> {
         .find(|(_, block)| block.iter().fold(false, |found, byte| found | is_newline(byte)));
     let (index, block) = found?;
     block.iter().position(is_newline).map(|at| index * BLOCK + at)
+}
+
+/// Returns whether there is a newline.
+#[inline]
+pub(crate) fn has_newline(bytes: &[u8]) -> bool {
+    // As above; the last block may overlap the one before it.
+    const BLOCK: usize = 16;
+    let is_in =
+        |block: &[u8; BLOCK]| block.iter().fold(false, |found, byte| found | (*byte == b'\n'));
+    match bytes.last_chunk() {
+        None => bytes.contains(&b'\n'),
+        Some(last) => {
+            let mut blocks = bytes.chunks_exact(BLOCK).filter_map(<[u8]>::first_chunk);
+            is_in(last) || blocks.any(is_in)
+        }
+    }
 }
 
 impl Junk {

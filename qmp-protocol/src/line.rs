@@ -11,7 +11,7 @@ use std::ops::Range;
 use qmp_types::{Timestamp, plain_end};
 
 use crate::id::CallId;
-use crate::input::{EventText, TakeEvents, newline};
+use crate::input::{EventText, TakeEvents, has_newline};
 
 /// The nesting of data that the fast path accepts: each level takes stack.
 const DEPTH: u8 = 32;
@@ -37,7 +37,11 @@ pub(crate) enum Message {
 /// Reads the message that begins at `start`; `None` if anything about it is unusual.
 #[inline]
 pub(crate) fn read(bytes: &[u8], start: usize) -> Option<Line> {
-    let usual = read_event(bytes, start).or_else(|| read_return(bytes, start));
+    // The first letter of the first member.
+    let usual = match bytes.get(start + 2) {
+        Some(b'r') => read_return(bytes, start),
+        _ => read_event(bytes, start),
+    };
     usual.or_else(|| read_in_any_order(bytes, start))
 }
 
@@ -77,7 +81,7 @@ pub(crate) fn value_before_id(bytes: &[u8], id: CallId) -> Option<&[u8]> {
         }
     }
     let value = rest.strip_suffix(ID)?;
-    newline(value).is_none().then_some(value)
+    (!has_newline(value)).then_some(value)
 }
 
 /// Reads an event in the order of members and with the spaces that QEMU writes.

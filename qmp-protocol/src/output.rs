@@ -55,6 +55,7 @@ impl Output {
     }
 
     /// Returns the number of bytes of the connection that have been appended so far.
+    #[inline]
     pub(crate) fn end_position(&self) -> u64 {
         self.base + self.bytes.len() as u64
     }
@@ -86,6 +87,7 @@ impl Output {
     /// assert_eq!(output.position() - before, 5);
     /// # Ok::<(), qmp_protocol::Error>(())
     /// ```
+    #[inline]
     #[must_use]
     pub fn position(&self) -> u64 {
         self.base + self.sent as u64
@@ -98,6 +100,7 @@ impl Output {
     ///
     /// assert!(Output::default().is_empty());
     /// ```
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
@@ -136,8 +139,12 @@ impl Output {
     }
 
     /// Returns the descriptors that travel with the first byte of the piece.
+    #[inline]
     #[must_use]
     pub fn descriptors(&self) -> &[Descriptor] {
+        if self.descriptors.is_empty() {
+            return &[];
+        }
         match self.descriptors.front() {
             Some((start, descriptors)) if *start == self.sent => descriptors,
             _ => &[],
@@ -165,6 +172,7 @@ impl Output {
     /// assert_eq!(output.piece(), b"\"stop\",\"id\":1}\n");
     /// # Ok::<(), qmp_protocol::Error>(())
     /// ```
+    #[inline]
     pub fn sent(&mut self, count: usize) {
         if count > 0 && !self.descriptors().is_empty() {
             self.descriptors.pop_front();
@@ -202,6 +210,7 @@ impl Output {
     }
 
     /// Frees the buffer if it is empty and larger than `keep` bytes.
+    #[inline]
     pub fn release(&mut self, keep: usize) {
         if self.bytes.is_empty() && self.bytes.capacity() > keep {
             self.clear();

@@ -70,10 +70,15 @@ impl Recorder {
     }
 
     /// Records a message, with its secrets masked.
+    #[inline]
     pub(crate) fn record(&mut self, direction: Direction, message: &[u8]) {
-        if !self.is_listening() {
-            return;
+        if self.is_listening() {
+            self.show(direction, message);
         }
+    }
+
+    #[cold]
+    fn show(&mut self, direction: Direction, message: &[u8]) {
         #[cfg(feature = "tracing")]
         self.masking.get_or_insert_with(|| Box::new(Redactor::new()));
         let Some(masking) = &mut self.masking else { return };
@@ -88,7 +93,11 @@ impl Recorder {
     }
 
     /// Records what has been appended to the output since its length was `start`.
+    #[inline]
     pub(crate) fn record_output(&mut self, output: &mut Output, start: usize) {
+        if !self.is_listening() {
+            return;
+        }
         let sent = &output.end()[start..];
         if !sent.is_empty() {
             self.record(Direction::Sent, sent.strip_prefix(&[0xFF]).unwrap_or(sent));

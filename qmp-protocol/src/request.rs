@@ -231,6 +231,7 @@ impl EncodedRequest {
     ///
     /// # Errors
     /// Those of [`Connection::submit`].
+    #[inline]
     pub fn submit(
         &self,
         connection: &mut Connection,

@@ -163,6 +163,17 @@ pub(crate) fn close_gently(socket: impl AsFd) {
     }
 }
 
+/// Returns whether the peer has closed the socket, or the connection has failed. A peer that only sends
+/// nothing more has not closed it.
+#[cfg(feature = "tokio")]
+pub(crate) fn is_closed(socket: impl AsFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::new(&socket, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let is_polled = poll(&mut fds, Some(&at_once)).is_ok();
+    is_polled && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+}
+
 /// Returns whether an operation failed only because the socket is not ready.
 pub(crate) fn is_not_ready(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)

@@ -1,9 +1,11 @@
-//! The lower bound of a call on tokio that answers for what a client promises: it has an id and a
-//! deadline, its reply is valid, belongs to it, and has the type that was asked for.
+//! The lower bounds of a call that answers for what a client promises: it has an id and a deadline, its
+//! reply is valid, belongs to it, and has the type that was asked for.
 //!
-//! One task calls, and another one reads, as in a client that receives events at any time.
+//! On tokio, one task calls, and another one reads, as in a client that receives events at any time. The
+//! blocking client has one lock, which its callers hold from the command to the reply.
 
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,13 +34,18 @@ fn lock(calls: &Calls) -> MutexGuard<'_, Vec<Call>> {
     calls.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Passes on the reply that is all that has arrived, if it is valid, in time, and that of a call.
-fn answer(calls: &Calls, line: &[u8]) -> Option<()> {
+/// Returns the value of a reply that is all that has arrived, and its id.
+fn parts(line: &[u8]) -> Option<(&[u8], u64)> {
     let line = line.trim_ascii_end().strip_prefix(RETURN)?.strip_suffix(b"}")?;
     let digits = line.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let (value, id) = line.split_at(line.len() - digits);
     let value = value.strip_suffix(b", \"id\": ")?;
-    let id = id.iter().fold(0, |id, digit| id * 10 + u64::from(digit - b'0'));
+    Some((value, id.iter().fold(0, |id, digit| id * 10 + u64::from(digit - b'0'))))
+}
+
+/// Passes on the reply that is all that has arrived, if it is valid, in time, and that of a call.
+fn answer(calls: &Calls, line: &[u8]) -> Option<()> {
+    let (value, id) = parts(line)?;
     let value: &RawValue = serde_json::from_slice(value).ok()?;
     let call = {
         let mut calls = lock(calls);
@@ -87,4 +94,58 @@ pub async fn status(task: &Task<'_>) -> Anything<f64> {
     let each = task.await?;
     timer.abort();
     each
+}
+
+/// The least that callers of a blocking client share.
+struct Shared {
+    stream: UnixStream,
+    buffer: Vec<u8>,
+    command: Vec<u8>,
+    id: u64,
+}
+
+impl Shared {
+    /// Reads until the reply has arrived. The socket's own timeout ends a read that takes too long.
+    fn receive(&mut self, deadline: Instant) -> Anything<StatusInfo> {
+        let mut length = 0;
+        loop {
+            match self.stream.read(&mut self.buffer[length..]) {
+                Ok(0) => return Err("the connection has ended".into()),
+                Ok(count) => length += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+            if Instant::now() >= deadline {
+                return Err("the deadline has passed".into());
+            }
+            let arrived = &self.buffer[..length];
+            let line = arrived.strip_suffix(b"\n");
+            if let Some((value, _)) = line.and_then(parts).filter(|(_, id)| *id == self.id) {
+                // Decoding reads the value to its end, which shows that it is valid.
+                return Ok(qmp_types::decode(std::str::from_utf8(value)?)?);
+            }
+        }
+    }
+}
+
+/// Calls as a thread does that shares the connection with others.
+pub fn blocking(task: &Task<'_>) -> Anything<f64> {
+    let mut buffer = vec![0; BUFFER];
+    let stream = super::connect(task, &mut buffer)?;
+    let timeout = Duration::from_secs(30);
+    stream.set_read_timeout(Some(timeout))?;
+    let shared = Arc::new(Mutex::new(Shared { stream, buffer, command: Vec::new(), id: 0 }));
+    let meter = Meter::start();
+    for _ in 0..task.count {
+        let deadline = Instant::now() + timeout;
+        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let Shared { stream, command, id, .. } = &mut *shared;
+        *id += 1;
+        command.clear();
+        writeln!(command, "{{\"execute\":\"query-status\",\"id\":{id}}}")?;
+        stream.write_all(command)?;
+        let status = shared.receive(deadline)?;
+        assert!(status.running);
+    }
+    Ok(meter.each(task.count))
 }

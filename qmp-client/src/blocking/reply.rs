@@ -7,7 +7,7 @@ use qmp_protocol::{CallId, Descriptor, Input, Request, decode_reply};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::shared::{Handle, Purpose, Submitted};
+use super::shared::{Handle, Locked, Purpose, Submitted};
 use super::state::State;
 use super::wait::Wait;
 use crate::error::{Error, Result};
@@ -20,20 +20,21 @@ pub(super) fn execute<R: Request>(
     descriptors: Vec<Descriptor>,
 ) -> Result<R::Return> {
     let term = handle.term(request, within);
-    let submitted = handle.submit(request, term, descriptors, Purpose::Execute)?;
-    receive(handle, submitted, &|| request.name())
+    let (submitted, locked) = handle.submit_locked(request, term, descriptors, Purpose::Execute)?;
+    receive(handle, submitted, locked, &|| request.name())
 }
 
-/// Waits for the reply to a call.
-pub(super) fn receive<T: DeserializeOwned>(
-    handle: &Handle,
+/// Waits for the reply to a call. `locked` is the lock, if it is held.
+pub(super) fn receive<'h, T: DeserializeOwned>(
+    handle: &'h Handle,
     submitted: Submitted,
+    locked: Option<Locked<'h>>,
     command: &dyn Fn() -> Cow<'static, str>,
 ) -> Result<T> {
     let Submitted { id, now, mut trace, .. } = submitted;
     let reply = {
         let _entered = trace.enter();
-        handle.wait_since(now, None, &mut ForReply::new(handle, id, command))
+        handle.wait_since(now, None, &mut ForReply::new(handle, id, command), locked)
     };
     let reply = reply.unwrap_or_else(|| Err(handle.why_nothing()));
     trace.finish(reply.as_ref());

@@ -57,6 +57,9 @@ pub(super) struct Shared {
     connected: SystemTime,
 }
 
+/// The state, while its lock is held.
+pub(super) type Locked<'s> = MutexGuard<'s, State>;
+
 /// The next step of a caller that has submitted a command.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Purpose {
@@ -101,7 +104,7 @@ impl<'s> Reader<'s> {
     }
 
     /// Puts the buffer back, and wakes the threads that wait for that.
-    fn put_back(&mut self) -> MutexGuard<'s, State> {
+    fn put_back(&mut self) -> Locked<'s> {
         let mut state = self.shared.lock();
         self.put_back_to(&mut state);
         state
@@ -141,7 +144,7 @@ struct Taking<'a> {
 }
 
 impl<'a> Taking<'a> {
-    fn finish(mut self) -> MutexGuard<'a, State> {
+    fn finish(mut self) -> Locked<'a> {
         let mut state = self.shared.lock();
         state.inbox.record_direct(self.id, std::mem::take(&mut self.tally));
         state
@@ -199,7 +202,7 @@ impl Handle {
 }
 
 impl Shared {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> Locked<'_> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -306,7 +309,7 @@ impl Shared {
     }
 
     /// Passes on what the input holds, unless a thread reads into it. That thread does it.
-    fn distribute_rest<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
+    fn distribute_rest<'s>(&'s self, mut state: Locked<'s>) -> Locked<'s> {
         let Some(input) = state.take_input() else { return state };
         drop(state);
         // Puts the input back, also if a predicate panics.
@@ -327,15 +330,28 @@ impl Shared {
         descriptors: Vec<Descriptor>,
         purpose: Purpose,
     ) -> Result<Submitted> {
+        self.submit_locked(request, term, descriptors, purpose).map(|(submitted, _)| submitted)
+    }
+
+    /// Does the same, and returns the lock, unless something listens to the trace of the call, which
+    /// runs without it.
+    pub(super) fn submit_locked<R: Request>(
+        &self,
+        request: &R,
+        term: Term,
+        descriptors: Vec<Descriptor>,
+        purpose: Purpose,
+    ) -> Result<(Submitted, Option<Locked<'_>>)> {
         let mut trace = CallTrace::new(&request.name(), &self.options);
         let submitted = {
             let _entered = trace.enter();
             self.submit_traced(request, term, descriptors, purpose)
         };
         match submitted {
-            Ok((id, subscription)) => {
+            Ok((id, subscription, locked)) => {
+                let locked = Some(locked).filter(|_| !trace.is_open());
                 trace.submitted(id);
-                Ok(Submitted { id, now: Some(term.begin), subscription, trace })
+                Ok((Submitted { id, now: Some(term.begin), subscription, trace }, locked))
             }
             Err(error) => {
                 trace.finish::<()>(Err(&error));
@@ -350,7 +366,7 @@ impl Shared {
         term: Term,
         descriptors: Vec<Descriptor>,
         purpose: Purpose,
-    ) -> Result<(CallId, Option<SubscriptionId>)> {
+    ) -> Result<(CallId, Option<SubscriptionId>, Locked<'_>)> {
         if !descriptors.is_empty() && !self.wire.transport.passes_descriptors() {
             return Err(Misuse::NoDescriptors { command: request.name() }.into());
         }
@@ -371,10 +387,10 @@ impl Shared {
             }
         };
         self.wake_if_ending(&state);
-        let sent = self.send_all(&mut writer, state, Some(Duration::ZERO));
+        let (sent, mut state) = self.send_all(&mut writer, state, Some(Duration::ZERO));
         drop(writer);
-        self.handle_refusal(sent);
-        Ok((id, subscription))
+        self.handle_refusal(sent, &mut state);
+        Ok((id, subscription, state))
     }
 
     /// Counts a reply that does not match the type.
@@ -416,19 +432,21 @@ impl Shared {
     /// Waits until `wait` finds what it looks for, the connection has ended, or `until`. Returns
     /// `None` in the latter two cases.
     pub(super) fn wait<W: Wait>(&self, until: Option<Instant>, wait: &mut W) -> Option<W::Found> {
-        self.wait_since(None, until, wait)
+        self.wait_since(None, until, wait, None)
     }
 
-    /// Does the same as [`wait`](Self::wait). `now` is the current time, if it has just been read.
-    pub(super) fn wait_since<W: Wait>(
-        &self,
+    /// Does the same as [`wait`](Self::wait). `now` is the current time, if it has just been read, and
+    /// `locked` is the lock, if it is held.
+    pub(super) fn wait_since<'s, W: Wait>(
+        &'s self,
         mut now: Option<Instant>,
         until: Option<Instant>,
         wait: &mut W,
+        locked: Option<Locked<'s>>,
     ) -> Option<W::Found> {
         // The number of turns in all, and since the deadline has passed.
         let (mut turns, mut late_turns) = (0_u64, 0);
-        let mut state = self.lock();
+        let mut state = locked.unwrap_or_else(|| self.lock());
         loop {
             // A reply that was decoded in place may have shown that others are lost.
             while let Some(finished) = state.connection.next_finished() {
@@ -452,7 +470,7 @@ impl Shared {
             let known = now.take().filter(|_| !state.is_shared && state.input.is_some());
             let now = known.unwrap_or_else(Instant::now);
             let before = sooner(state.connection.deadline(), until);
-            let timeout = before.map(|at| at.saturating_duration_since(now));
+            let left = || before.map(|at| at.saturating_duration_since(now));
             late_turns = if before.is_some_and(|at| at <= now) { late_turns + 1 } else { 0 };
             let has_passed = until.is_some_and(|at| at <= now);
             if std::mem::take(&mut state.interrupted) {
@@ -462,7 +480,7 @@ impl Shared {
             }
             let Some(input) = state.take_input() else {
                 let arrived;
-                (state, arrived) = self.wait_for_reader(state, timeout, late_turns);
+                (state, arrived) = self.wait_for_reader(state, left(), late_turns);
                 if has_passed && !arrived {
                     let collected = wait.collect(&mut state);
                     drop(state);
@@ -472,12 +490,16 @@ impl Shared {
             };
             state.reads_locked = state.is_shared || turns > 0 || !wait.is_quick();
             turns += 1;
+            let (must_send, reads_locked) = (state.has_output(), state.reads_locked);
+            // Mostly the deadline is later than the end of the read.
+            let is_far = || before.zip(now.checked_add(QUICK)).is_some_and(|(at, end)| at > end);
+            let is_quick = !must_send && !reads_locked && is_far();
             let turn = Turn {
-                must_send: state.has_output(),
+                must_send,
                 refused: state.refused.take(),
                 is_ending: state.connection.is_ending(),
-                reads_locked: state.reads_locked,
-                timeout,
+                reads_locked,
+                timeout: if is_quick { Some(QUICK) } else { left() },
             };
             drop(state);
             let mut reader = Reader { shared: self, input: Some(input) };
@@ -505,7 +527,7 @@ impl Shared {
         turn: Turn,
         input: &mut Input,
         wait: &mut W,
-    ) -> (bool, Option<MutexGuard<'s, State>>) {
+    ) -> (bool, Option<Locked<'s>>) {
         if let Some(refused) = turn.refused {
             let end = self.wire.read_last_words(input).err().unwrap_or(refused);
             return (true, self.pass_on(self.lock(), input, Some(end), wait));
@@ -547,7 +569,7 @@ impl Shared {
         input: &mut Input,
         timeout: Option<Duration>,
         wait: &mut W,
-    ) -> (bool, Option<MutexGuard<'s, State>>) {
+    ) -> (bool, Option<Locked<'s>>) {
         let (readable, timeout) = match reads_locked {
             true => (self.wire.wait_readable(timeout), timeout),
             false => (Ok(Some(false)), Some(timeout.map_or(QUICK, |left| left.min(QUICK)))),
@@ -594,11 +616,11 @@ impl Shared {
     /// held.
     fn pass_on<'s, W: Wait>(
         &'s self,
-        mut state: MutexGuard<'s, State>,
+        mut state: Locked<'s>,
         input: &mut Input,
         end: Option<End>,
         wait: &mut W,
-    ) -> Option<MutexGuard<'s, State>> {
+    ) -> Option<Locked<'s>> {
         let mut has_ended = end.is_some();
         if let Some(end) = end {
             let refused = state.refused.take();
@@ -616,7 +638,7 @@ impl Shared {
             let wanted = loop {
                 match state.connection.next(input) {
                     Some(Incoming::Reply { id, result }) if wait.is_for(id) => {
-                        drop(state.inbox.waiters.complete(id, result.as_deref()));
+                        state.inbox.waiters.complete(id, result.as_deref());
                         break Some(result);
                     }
                     Some(incoming) => {
@@ -645,10 +667,10 @@ impl Shared {
     /// arrived that the reader has yet to pass on.
     fn wait_for_reader<'s>(
         &'s self,
-        mut state: MutexGuard<'s, State>,
+        mut state: Locked<'s>,
         timeout: Option<Duration>,
         late_turns: usize,
-    ) -> (MutexGuard<'s, State>, bool) {
+    ) -> (Locked<'s>, bool) {
         state.is_shared = true;
         let mut longest = timeout;
         if state.has_output() {
@@ -692,25 +714,26 @@ impl Shared {
     /// Sends what is to be sent. A refusal is the caller's to handle, who is the reader.
     fn flush(&self, timeout: Option<Duration>) -> Sent {
         let mut writer = self.lock_writer();
-        self.send_all(&mut writer, self.lock(), timeout)
+        self.send_all(&mut writer, self.lock(), timeout).0
     }
 
     /// Sends what is to be sent, unless another thread does. Returns whether this thread did.
     fn try_flush(&self, timeout: Option<Duration>) -> bool {
         let Ok(mut writer) = self.writer.try_lock() else { return false };
-        let sent = self.send_all(&mut writer, self.lock(), timeout);
+        let (sent, mut state) = self.send_all(&mut writer, self.lock(), timeout);
         drop(writer);
-        self.handle_refusal(sent);
+        self.handle_refusal(sent, &mut state);
         true
     }
 
-    /// Sends what is to be sent, and records whether anything is left, while the writer is locked.
+    /// Sends what is to be sent, and records whether anything is left, while the writer is locked. Returns
+    /// the lock, too.
     fn send_all<'s>(
         &'s self,
         writer: &mut Output,
-        mut state: MutexGuard<'s, State>,
+        mut state: Locked<'s>,
         timeout: Option<Duration>,
-    ) -> Sent {
+    ) -> (Sent, Locked<'s>) {
         loop {
             let State { connection, inbox, .. } = &mut *state;
             if writer.is_empty() {
@@ -719,7 +742,7 @@ impl Shared {
             }
             if writer.is_empty() {
                 state.unsent = false;
-                return Sent::All;
+                return (Sent::All, state);
             }
             state.is_sending = true;
             drop(state);
@@ -728,13 +751,13 @@ impl Shared {
             state.is_sending = false;
             state.unsent = matches!(sent, Sent::Part);
             match sent {
-                Sent::All if state.connection.output().is_empty() => return Sent::All,
+                Sent::All if state.connection.output().is_empty() => return (sent, state),
                 Sent::All => {}
-                Sent::Part => return sent,
+                Sent::Part => return (sent, state),
                 Sent::Refused(_) => {
                     state.connection.lost_from(writer.position());
                     writer.clear();
-                    return sent;
+                    return (sent, state);
                 }
             }
         }
@@ -742,9 +765,8 @@ impl Shared {
 
     /// Keeps the reason why the peer accepts nothing, until the reader has read what the peer said
     /// before.
-    fn handle_refusal(&self, sent: Sent) {
+    fn handle_refusal(&self, sent: Sent, state: &mut State) {
         let Sent::Refused(end) = sent else { return };
-        let mut state = self.lock();
         state.refused = Some(end);
         // Another thread that reads returns.
         if state.input.is_none() {

@@ -109,7 +109,7 @@ impl State {
     pub(super) fn take_early(&mut self, id: CallId, input: &mut Input) -> bool {
         let is_taken = self.connection.take_early(id, input);
         if is_taken {
-            drop(self.inbox.waiters.complete(id, Ok(RawValue::NULL)));
+            self.inbox.waiters.complete(id, Ok(RawValue::NULL));
         }
         is_taken
     }
@@ -118,7 +118,7 @@ impl State {
     pub(super) fn take_one(&mut self, id: CallId, input: &mut Input) {
         match self.connection.next(input) {
             Some(Incoming::Reply { id: found, result }) if found == id => {
-                drop(self.inbox.waiters.complete(id, result.as_deref()));
+                self.inbox.waiters.complete(id, result.as_deref());
             }
             Some(incoming) => drop(self.inbox.deliver(incoming, &mut Vec::new())),
             None => {}

@@ -106,7 +106,7 @@ impl<T: DeserializeOwned> Ticket<T> {
     pub fn receive(mut self) -> Result<T> {
         let trace = std::mem::take(&mut self.trace);
         let submitted = Submitted { id: self.id, now: None, subscription: None, trace };
-        receive(&self.handle, submitted, &|| self.command.clone())
+        receive(&self.handle, submitted, None, &|| self.command.clone())
     }
 }
 

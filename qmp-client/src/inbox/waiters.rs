@@ -87,17 +87,21 @@ impl Waiters {
         (CallStats { in_flight: self.unanswered() as u64, ..calls }, latency)
     }
 
-    /// Removes a call whose result its caller takes at once, and counts the result.
+    /// Removes a call whose result its caller takes at once, and counts the result. Nothing waits for it
+    /// but the thread that does.
     #[cfg(feature = "blocking")]
     #[inline]
-    pub(crate) fn complete(
-        &mut self,
-        id: CallId,
-        result: Result<&RawValue, &Error>,
-    ) -> Option<Waiter> {
-        let waiter = self.position(id).and_then(|index| self.take(index))?;
-        self.counters.finished(result, || waiter.age((self.now)()));
-        Some(waiter)
+    pub(crate) fn complete(&mut self, id: CallId, result: Result<&RawValue, &Error>) {
+        let Some(index) = self.position(id) else { return };
+        let submitted = self.waiters[index].submitted;
+        let latency = || (self.now)().saturating_duration_since(submitted);
+        self.counters.finished(result, latency);
+        // In place: mostly it is the newest one, for which nothing moves.
+        if index + 1 == self.waiters.len() {
+            drop(self.waiters.pop_back());
+        } else {
+            drop(self.waiters.remove(index));
+        }
     }
 
     /// Records that the reply of a call that had succeeded does not match the type.

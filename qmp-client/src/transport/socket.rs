@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,19 @@ const SLACK: Duration = Duration::from_millis(4);
 pub(super) struct Socket<S> {
     stream: S,
     timeout: Mutex<Option<Duration>>,
+    /// The same as one number, for a look without the lock: most reads have the timeout of the read
+    /// before. Zero says nothing.
+    number: AtomicU64,
+}
+
+/// Returns a number of its own for each timeout of less than a day; zero for others.
+fn number(timeout: Option<Duration>) -> u64 {
+    match timeout {
+        Some(timeout) if timeout.as_secs() < 24 * 60 * 60 => {
+            timeout.as_secs() << 32 | u64::from(timeout.subsec_nanos())
+        }
+        _ => 0,
+    }
 }
 
 /// Shows the descriptor alone. Showing addresses asks the system for them, with code that no other
@@ -35,7 +49,7 @@ impl<S: AsFd> fmt::Debug for Socket<S> {
 impl<S: AsFd> Socket<S> {
     /// Takes a socket that has no timeout set.
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, timeout: Mutex::new(None) }
+        Self { stream, timeout: Mutex::new(None), number: AtomicU64::new(0) }
     }
 
     pub(super) fn read(&self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
@@ -87,7 +101,16 @@ impl<S: AsFd> Socket<S> {
         send_with_descriptors(&self.stream, bytes, descriptors)
     }
 
+    #[inline]
     fn set_timeout(&self, wanted: Option<Duration>) -> io::Result<()> {
+        let number = number(wanted);
+        if number > 0 && self.number.load(Ordering::Relaxed) == number {
+            return Ok(());
+        }
+        self.change_timeout(wanted)
+    }
+
+    fn change_timeout(&self, wanted: Option<Duration>) -> io::Result<()> {
         let mut set = self.timeout.lock().unwrap_or_else(PoisonError::into_inner);
         if *set == wanted {
             return Ok(());
@@ -101,6 +124,7 @@ impl<S: AsFd> Socket<S> {
         if !near {
             set_socket_timeout(&self.stream, Timeout::Recv, wanted)?;
             *set = wanted;
+            self.number.store(number(wanted), Ordering::Relaxed);
         }
         Ok(())
     }

@@ -43,13 +43,12 @@ impl Connection {
             && !self.negotiation.is_probing()
             && !self.exchange.calls.has_finished()
             && !self.exchange.recorder.is_listening()
-            && self.exchange.calls.is_awaited(id)
             && input.short_lines(self.longest_line()).is_some();
-        if !is_usual {
+        if !is_usual || !self.exchange.complete_awaited(id, self.dropped.garbage > 0) {
             return false;
         }
         self.traffic.received += input.take_received();
         input.take_all();
-        self.exchange.complete(Some(id), self.dropped.garbage > 0).is_some()
+        true
     }
 }

@@ -161,6 +161,7 @@ impl Connection {
     /// while connection.next(&mut input).is_some() {}
     /// assert!(connection.is_ready());
     /// ```
+    #[inline]
     #[must_use]
     pub fn is_ready(&self) -> bool {
         matches!(self.phase, Phase::Ready)
@@ -179,6 +180,7 @@ impl Connection {
     /// while connection.next(&mut input).is_some() {}
     /// assert!(matches!(connection.ended().map(|end| &**end), Some(End::Eof)));
     /// ```
+    #[inline]
     #[must_use]
     pub fn ended(&self) -> Option<&Arc<End>> {
         match &self.phase {
@@ -323,6 +325,7 @@ impl Connection {
     /// # Errors
     /// The connection has ended, the arguments are not a JSON object, or the command is
     /// out-of-band and out-of-band execution was not negotiated.
+    #[inline]
     pub fn submit(&mut self, submission: Submission<'_>) -> Result<CallId, Error> {
         if let Phase::Ended(end) = &self.phase {
             return Err(Closed::new(Some(submission.name), end).into());
@@ -426,6 +429,7 @@ impl Connection {
     /// assert!(connection.output().is_empty());
     /// # Ok::<(), qmp_protocol::Error>(())
     /// ```
+    #[inline]
     #[must_use]
     pub fn is_queued(&self, id: CallId) -> bool {
         self.exchange.calls.is_queued(id)
@@ -448,6 +452,7 @@ impl Connection {
     /// assert!(!connection.is_idle());
     /// # Ok::<(), qmp_protocol::Error>(())
     /// ```
+    #[inline]
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.exchange.calls.is_idle()
@@ -492,6 +497,7 @@ impl Connection {
     /// assert_eq!(socket, b"{\"execute\":\"query-status\",\"id\":1}\n");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     #[must_use]
     pub fn output(&self) -> &[u8] {
         self.exchange.output.piece()
@@ -521,6 +527,7 @@ impl Connection {
     /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     #[must_use]
     pub fn descriptors(&self) -> &[Descriptor] {
         self.exchange.output.descriptors()
@@ -544,6 +551,7 @@ impl Connection {
     /// assert!(connection.output().starts_with(b"\"query-status\""));
     /// # Ok::<(), qmp_protocol::Error>(())
     /// ```
+    #[inline]
     pub fn sent(&mut self, count: usize) {
         self.traffic.sent += count as u64;
         self.exchange.output.sent(count);
@@ -573,6 +581,7 @@ impl Connection {
     /// assert!(output.is_empty());
     /// # Ok::<(), qmp_protocol::Error>(())
     /// ```
+    #[inline]
     pub fn take_output(&mut self, output: &mut Output) {
         if output.is_empty() && !self.exchange.output.is_empty() {
             self.traffic.sent += self.exchange.output.length() as u64;
@@ -687,6 +696,7 @@ impl Connection {
     }
 
     /// Frees memory that is not in use. An empty output buffer of up to `keep` bytes stays.
+    #[inline]
     pub fn release(&mut self, keep: usize) {
         self.exchange.output.release(keep);
         self.exchange.calls.release();
@@ -716,6 +726,7 @@ impl Connection {
     /// assert_eq!(connection.deadline(), at);
     /// # Ok::<(), qmp_protocol::Error>(())
     /// ```
+    #[inline]
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let greeting = match self.phase {
@@ -789,6 +800,7 @@ impl Connection {
     /// connection.end(End::Eof);
     /// assert!(connection.is_ending());
     /// ```
+    #[inline]
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.ending.is_some()

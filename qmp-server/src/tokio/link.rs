@@ -110,6 +110,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link<S> {
         }
     }
 
+    /// Waits until the client has closed the stream, while no output is left, if that can be known without
+    /// reading.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            #[cfg(unix)]
+            Self::Socket(socket) => socket.poll_end(cx),
+            #[cfg(not(unix))]
+            Self::Tcp(_) => Poll::Pending,
+            Self::Other(_) => Poll::Pending,
+        }
+    }
+
     /// Reads once. Returns `Pending` if the stream is not ready.
     pub(super) fn poll_read(
         &mut self,

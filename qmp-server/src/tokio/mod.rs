@@ -54,7 +54,9 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves one client on a stream until the connection ends, and returns the reason for its end. Over
 /// a [`UnixStream`], the client can pass file descriptors, if the future is polled within a runtime of
-/// tokio or the server was built in one.
+/// tokio or the server was built in one. Over a socket, a client that closes it during a slow command
+/// is gone at once, and the result of the command is dropped. One that only shuts down its sending side
+/// still receives its replies.
 ///
 /// # Panics
 /// Panics if the stream is a socket and that runtime has no I/O driver.
@@ -267,7 +269,12 @@ impl<M: Send + 'static, S: AsyncRead + AsyncWrite + Unpin + 'static> Client<M, S
                 continue;
             }
             if !state.wants_input {
-                return Poll::Pending;
+                // With output left, the next write fails if the client has gone.
+                if written.is_pending() || self.link.poll_end(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                self.hang_up();
+                continue;
             }
             if ready!(self.poll_read(cx)).is_err() {
                 self.hang_up();

@@ -2,7 +2,8 @@
 //!
 //! tokio's own types are watched for room as well, and a Unix socket reports room whenever its peer has
 //! read: each reply, and each event to each monitor, would wake the runtime once more. So room is watched
-//! only while output is left. Writing needs no watching, since the owner of the output tries first.
+//! only while output is left. Writing needs no watching, since the owner of the output tries first. The end
+//! of a client that is not read from is reported like room.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
@@ -25,13 +26,20 @@ pub(super) struct Watched {
     /// `None` after the runtime has refused.
     registration: Option<AsyncFd<Arc<OwnedFd>>>,
     watches_room: bool,
+    /// Whether room is watched because of the client's end. Reports of room are lost then.
+    watches_end: bool,
 }
+
+/// The number of reports of room after which a socket that never stops reporting it is taken for one
+/// that is closed.
+const MAX_REPORTS: usize = 16;
 
 impl Watched {
     /// Watches a socket for what arrives.
     pub(super) fn new(socket: impl Into<OwnedFd>, runtime: Handle) -> io::Result<Self> {
         let socket = Arc::new(socket.into());
-        let mut watched = Self { socket, runtime, registration: None, watches_room: false };
+        let (watches_room, watches_end) = (false, false);
+        let mut watched = Self { socket, runtime, registration: None, watches_room, watches_end };
         watched.watch_room(false)?;
         Ok(watched)
     }
@@ -47,6 +55,9 @@ impl Watched {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.watches_end {
+            self.watch_room(false)?;
+        }
         loop {
             let room = match self.watches_room {
                 true => Some(ready!(self.registration()?.poll_write_ready(cx))?),
@@ -65,14 +76,38 @@ impl Watched {
 
     /// Stops watching for room, because no output is left.
     pub(super) fn flushed(&mut self) -> io::Result<()> {
-        if self.watches_room { self.watch_room(false) } else { Ok(()) }
+        if self.watches_room && !self.watches_end { self.watch_room(false) } else { Ok(()) }
+    }
+
+    /// Waits until the client has closed the socket: a client that sends nothing more may still read. To
+    /// be called while no output is left.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.watches_end {
+            self.watch_room(true)?;
+            self.watches_end = true;
+        }
+        for _ in 0..MAX_REPORTS {
+            // What happens after the look is reported.
+            let report = self.registration()?.poll_write_ready(cx)?;
+            if socket::is_closed(&*self.socket) {
+                return Poll::Ready(Ok(()));
+            }
+            match report {
+                Poll::Ready(mut room) => room.clear_ready(),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     pub(super) fn poll_read(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         bytes: &mut [u8],
     ) -> Poll<io::Result<Received>> {
+        if self.watches_end {
+            self.watch_room(false)?;
+        }
         loop {
             let mut arrival = ready!(self.registration()?.poll_read_ready(cx))?;
             match socket::read(&*self.socket, bytes) {
@@ -115,7 +150,7 @@ impl Watched {
         #[allow(deprecated)]
         let registration = AsyncFd::with_interest(Arc::clone(&self.socket), interest)?;
         self.registration = Some(registration);
-        self.watches_room = wanted;
+        (self.watches_room, self.watches_end) = (wanted, false);
         Ok(())
     }
 }

@@ -245,8 +245,12 @@ impl Front {
         })
     }
 
+    pub(crate) fn handle(&self) -> tokio::runtime::Handle {
+        self.runtime.handle().clone()
+    }
+
     pub(crate) fn server(&self) -> Server<Vm> {
-        build(Server::builder(router()).runtime(self.runtime.handle().clone()))
+        build(Server::builder(router()).runtime(self.handle()))
     }
 
     pub(crate) fn connect<M: Send + 'static>(&self, server: &Server<M>) -> Client {

@@ -23,7 +23,10 @@
 //!   command was sent is taken for its effect.
 //! - What was opened is closed again, whatever is dropped.
 //! - In the end every task ends, and the statistics account for every call.
+//!
+//! In some runs the peer never pauses, and the runtime rarely looks at its sockets and timers (`flood`).
 
+mod flood;
 mod peer;
 mod program;
 mod scheduler;
@@ -36,6 +39,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use program::Outcomes;
 pub use settings::Plant;
+
+/// One in this many runs has a peer that never pauses.
+const FLOODS: u64 = 64;
 
 /// The result of a run.
 #[derive(Clone, Debug)]
@@ -55,7 +61,12 @@ pub struct Run {
 /// Simulates the connection of a seed, with a fault that is planted, or with none.
 #[must_use]
 pub fn simulate(seed: u64, plant: Option<Plant>, trace: bool) -> Run {
-    let result = catch_unwind(AssertUnwindSafe(|| scheduler::run(seed, plant, trace)));
+    let floods = match plant {
+        None => seed % FLOODS == 7,
+        Some(plant) => plant == Plant::LateWake,
+    };
+    let run = if floods { flood::run } else { scheduler::run };
+    let result = catch_unwind(AssertUnwindSafe(|| run(seed, plant, trace)));
     result.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).into()));

@@ -16,7 +16,7 @@ use super::time::now;
 use super::wire::{Moment, Piece, Wire};
 use crate::random::Random;
 
-const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}, "package": ""}, "capabilities": ["oob"]}}"#;
+pub(crate) const GREETING: &str = r#"{"QMP": {"version": {"qemu": {"micro": 2, "minor": 0, "major": 10}, "package": ""}, "capabilities": ["oob"]}}"#;
 
 /// A command that has been read.
 #[derive(Debug)]

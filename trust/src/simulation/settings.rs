@@ -17,17 +17,21 @@ pub enum Plant {
     LostEvent,
     /// The stream does not say that something has arrived.
     StaleEvent,
+    /// The driver, which wakes itself while a deadline has passed, is polled only when others have had
+    /// a turn.
+    LateWake,
 }
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::LostWake,
         Self::DeafTimer,
         Self::SwappedReplies,
         Self::LostByte,
         Self::LostEvent,
         Self::StaleEvent,
+        Self::LateWake,
     ];
 }
 

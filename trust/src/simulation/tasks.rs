@@ -60,6 +60,13 @@ impl Task {
         self.future.is_some() && self.flag.woken.load(Ordering::Relaxed)
     }
 
+    /// Takes the wake of the task, if it is woken, to be passed on later.
+    pub(crate) fn take_woken(&mut self) -> Option<Waker> {
+        let is_woken = self.is_woken();
+        self.flag.woken.store(false, Ordering::Relaxed);
+        is_woken.then(|| Waker::from(Arc::clone(&self.flag)))
+    }
+
     /// Polls the task, now and then with another waker: only the latest one counts.
     pub(crate) fn poll(&mut self, random: &mut Random) {
         let Some(future) = &mut self.future else { return };
