@@ -158,6 +158,12 @@ impl<'r, 'de> Members<'r, 'de> {
         Ok(())
     }
 
+    /// Returns whether all members have been read, and the closing bracket.
+    #[inline(always)]
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.state, State::End)
+    }
+
     /// Takes the closing bracket, unless it has been taken.
     #[inline(always)]
     pub(super) fn finish(mut self) -> Result<()> {
