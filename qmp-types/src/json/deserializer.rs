@@ -105,6 +105,7 @@ impl<'de> Reader<'de> {
         first: &[&str],
         visitor: V,
     ) -> Result<V::Value> {
+        #[expect(clippy::question_mark, reason = "compiled for each type, without a conversion")]
         let start = match self.enter() {
             Ok(start) => start,
             Err(error) => return Err(error),
