@@ -4,7 +4,7 @@
 //! `bench` prints times, `instructions` counts instructions, `syscalls` counts system calls. An entry of
 //! another project's client is in the table of `peers`.
 
-use crate::{Anything, decode, floors, generate, ours, proxy, scale, server};
+use crate::{Anything, capabilities, decode, floors, generate, ours, proxy, scale, server};
 
 /// The work of the process of one entry.
 pub struct Task<'a> {
@@ -169,6 +169,18 @@ pub const JOBS: &[Job] = &[
             floor("clone", decode::clone),
             floor("by-hand", decode::by_hand),
             ours("ours", decode::ours).over("by-hand"),
+        ],
+    },
+    Job {
+        name: "capabilities",
+        unit: "KiB",
+        count: 1_000,
+        quick: 200,
+        counted: None,
+        entries: &[
+            floor("raw", capabilities::raw),
+            ours("decoded", capabilities::decoded),
+            ours("shared", capabilities::shared),
         ],
     },
     Job {

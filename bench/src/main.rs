@@ -3,6 +3,7 @@
 //! `jobs` is the table of what is measured. Each entry runs in a process of its own, which measures
 //! itself; `table` starts these processes and their servers, and prints the figures.
 
+mod capabilities;
 mod decode;
 mod floors;
 mod generate;

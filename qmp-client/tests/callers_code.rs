@@ -234,6 +234,21 @@ fn a_guard_is_dropped_while_a_reply_is_decoded() {
     }
 }
 
+/// A guard that was run within a decode failed, and its command was lost: nothing undid what it stood for.
+#[test]
+fn a_guard_that_is_run_while_a_reply_is_decoded_sends_its_command() {
+    for options in both_ways() {
+        check(&options, |client, script| {
+            let run = |client: &Client| client.call(Raw::<Value>::new("undo")).guard().run();
+            let error = while_decoding(client, run).unwrap_err();
+            assert!(error.report().contains("is being decoded"), "{}", error.report());
+            client.execute(Raw::<Value>::new("x")).unwrap();
+            let sent = script.0.lock().unwrap().commands.clone();
+            assert_eq!(sent.iter().filter(|name| *name == "undo").count(), 1, "{sent:?}");
+        });
+    }
+}
+
 /// Code that decodes a reply of one client may wait on another one, and nothing on the same one, however
 /// deep.
 #[test]

@@ -20,7 +20,7 @@ const BUFFER: usize = 64 * 1024;
 const NEGOTIATION: &[u8] = b"{\"execute\":\"qmp_capabilities\"}\n";
 const STATUS: &[u8] = b"{\"execute\":\"query-status\",\"id\":1}\n";
 
-fn connect(task: &Task<'_>, buffer: &mut [u8]) -> Anything<UnixStream> {
+pub fn connect(task: &Task<'_>, buffer: &mut [u8]) -> Anything<UnixStream> {
     let mut stream = UnixStream::connect(task.path)?;
     stream.read(buffer)?;
     stream.write_all(NEGOTIATION)?;
@@ -71,6 +71,12 @@ fn read_lines(stream: &mut UnixStream, buffer: &mut [u8], count: usize) -> Anyth
         lines += buffer[..length].iter().filter(|byte| **byte == b'\n').count();
     }
     Ok(())
+}
+
+/// Asks for the schema, and reads it.
+pub fn ask_schema(stream: &mut UnixStream, buffer: &mut [u8]) -> Anything {
+    stream.write_all(b"{\"execute\":\"query-qmp-schema\"}\n")?;
+    read_lines(stream, buffer, 1)
 }
 
 /// Keeps sockets.

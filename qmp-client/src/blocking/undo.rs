@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use qmp_protocol::Request;
+use qmp_protocol::{Misuse, Request};
 
 use super::reply::execute;
 use super::shared::{Handle, Purpose};
@@ -49,8 +49,13 @@ impl<U: Request> Undo<U> {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Client::execute`](super::Client::execute).
+    /// Those of [`Client::execute`](super::Client::execute). With [`Misuse::Nested`], the command is sent all
+    /// the same.
     pub fn run(mut self) -> Result<Option<U::Return>> {
+        if self.command.is_some() && self.handle.is_nested() {
+            // Dropping the guard sends the command.
+            return Err(Misuse::Nested.into());
+        }
         self.execute()
     }
 

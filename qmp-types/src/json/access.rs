@@ -64,6 +64,29 @@ impl<'r, 'de> Members<'r, 'de> {
     /// Returns the index of the next member that has not been passed, if any.
     #[inline(always)]
     fn next_place(&mut self) -> Result<Option<usize>> {
+        let at = self.reader.at;
+        let rest = self.reader.text.as_bytes().get(at..).unwrap_or_default();
+        let place = match (self.state, rest) {
+            (State::Inside, [b',', b' ', b'"', ..]) => at + 2,
+            (State::Inside, [b',', b'"', ..]) => at + 1,
+            (State::Start, [b'"', ..]) => at,
+            (State::Inside, [b'}', ..]) if !self.passed.is_some() => {
+                self.state = State::End;
+                self.reader.at = at + 1;
+                return Ok(None);
+            }
+            _ => return self.any_next_place(),
+        };
+        if place == self.passed.start {
+            return self.any_next_place();
+        }
+        self.state = State::Inside;
+        Ok(Some(place))
+    }
+
+    /// The slow path of [`next_place`](Self::next_place).
+    #[inline(never)]
+    fn any_next_place(&mut self) -> Result<Option<usize>> {
         if let State::Ahead(_) | State::Back { .. } = self.state {
             if let Some(first) = self.turn() {
                 return Ok(Some(first));
@@ -74,11 +97,6 @@ impl<'r, 'de> Members<'r, 'de> {
             let at = after_space(bytes, self.reader.at);
             let place = match (self.state, bytes.get(at)) {
                 (State::Inside, Some(b',')) => after_one_space(bytes, at + 1),
-                (State::Inside, Some(b'}')) if !self.passed.is_some() => {
-                    self.state = State::End;
-                    self.reader.at = at + 1;
-                    return Ok(None);
-                }
                 (State::Start, Some(b'"')) => at,
                 _ => return self.no_place(at),
             };
@@ -138,6 +156,12 @@ impl<'r, 'de> Members<'r, 'de> {
         self.state = State::End;
         self.reader.at = at + 1;
         Ok(())
+    }
+
+    /// Returns whether all members have been read, and the closing bracket.
+    #[inline(always)]
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.state, State::End)
     }
 
     /// Takes the closing bracket, unless it has been taken.

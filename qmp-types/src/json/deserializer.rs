@@ -76,16 +76,54 @@ impl<'de> Reader<'de> {
         self.located(value)
     }
 
+    /// Returns the index of the member `first` of the object whose `{` has been taken, unless it comes
+    /// first anyway.
+    fn ahead(&mut self, first: &str) -> Option<usize> {
+        let next = after_space(self.text.as_bytes(), self.at);
+        self.find(first).filter(|first| *first != next)
+    }
+
     /// Reads an object whose member `first` is passed first.
     fn visit_object_from<V: Visitor<'de>>(&mut self, first: &str, visitor: V) -> Result<V::Value> {
         let start = self.enter()?;
-        // A member that comes first anyway is not read twice.
-        let next = after_space(self.text.as_bytes(), self.at);
-        let first = self.find(first).filter(|first| *first != next);
+        let first = self.ahead(first);
         let mut members = Members::new(self, first);
         let value = visitor.visit_map(&mut members);
         let end = if value.is_ok() { members.finish() } else { Ok(()) };
         self.leave(start, value, end)
+    }
+
+    /// Reads an object of a schema, whose visitor reads it to the end. The member in `first`, if any, is
+    /// passed first.
+    //
+    // The value is made where the caller wants it. It would be moved twice if a function that may panic
+    // were called, or a branch taken, between the visitor and the end, and moving it takes longer than
+    // reading some of its members.
+    #[inline(always)]
+    fn visit_whole_object<V: Visitor<'de>>(
+        &mut self,
+        first: &[&str],
+        visitor: V,
+    ) -> Result<V::Value> {
+        #[expect(clippy::question_mark, reason = "compiled for each type, without a conversion")]
+        let start = match self.enter() {
+            Ok(start) => start,
+            Err(error) => return Err(error),
+        };
+        let first = first.first().and_then(|first| self.ahead(first));
+        let mut members = Members::new(self, first);
+        let value = visitor.visit_map(&mut members);
+        let has_ended = members.has_ended();
+        self.leave_whole(start, has_ended, value)
+    }
+
+    /// Reads a struct that a caller has defined.
+    fn visit_struct<V: Visitor<'de>>(&mut self, fields: &[&str], visitor: V) -> Result<V::Value> {
+        match (self.peek(), fields) {
+            (Some(b'{'), [first]) => self.visit_object_from(first, visitor),
+            // Few types ask for this, and those of other crates can be arrays.
+            _ => self.deserialize_any(visitor),
+        }
     }
 
     #[inline(always)]
@@ -147,6 +185,18 @@ impl Reader<'_> {
             Err(error) => error,
         }
     }
+}
+
+/// A name by which an object of a schema asks, by `deserialize_struct`, to be read to the end. The
+/// discriminator, if it has one, is the only field.
+pub(crate) const OBJECT: &str = "$qmp_types::object";
+
+/// Returns whether `D` is the reader, which understands [`OBJECT`].
+//
+// Both names are known when this is compiled, and so is the answer.
+#[inline(always)]
+pub(crate) fn is_reader<D>() -> bool {
+    std::any::type_name::<D>() == std::any::type_name::<&mut Reader<'_>>()
 }
 
 /// The visitor of a raw value, without the way of other types to be read: its error brings the standard
@@ -213,16 +263,19 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         }
     }
 
+    #[inline(always)]
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
-        match (self.peek(), fields) {
-            (Some(b'{'), [first]) => self.visit_object_from(first, visitor),
-            // Few types ask for this, and those of other crates can be arrays.
-            _ => self.deserialize_any(visitor),
+        if name != OBJECT {
+            return self.visit_struct(fields, visitor);
+        }
+        match self.peek() {
+            Some(b'{') => self.visit_whole_object(fields, visitor),
+            _ => Err(self.mismatch(&visitor)),
         }
     }
 

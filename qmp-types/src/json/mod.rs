@@ -6,6 +6,8 @@
 //! - it looks ahead for the discriminator of a union and passes that member first, so that the
 //!   members of the branch are read straight into their types, whatever their order (a type asks
 //!   for it by `deserialize_struct`, with the discriminator as the only field);
+//! - it does not move the values of a schema's objects while it reads them, which ask for that by the name
+//!   [`OBJECT`];
 //! - it compares the text with the names of an object's members, without reading the name (a key asks
 //!   for it by `deserialize_struct`, with the name [`MEMBER`]);
 //! - an error has an offset, and hence a path;
@@ -24,6 +26,7 @@ mod scan;
 use reader::{Guesses, Reader};
 
 pub(crate) use access::{WITH_TEXT, is_in_text};
+pub(crate) use deserializer::{OBJECT, is_reader};
 pub(crate) use error::JsonError;
 pub(crate) use name::{MEMBER, is_member};
 pub(crate) use scan::string_end;

@@ -329,6 +329,28 @@ impl<'de> Reader<'de> {
         value
     }
 
+    /// Leaves the object that began at `start`, whose visitor reads it to the end.
+    #[inline(always)]
+    pub(super) fn leave_whole<T>(
+        &mut self,
+        start: usize,
+        has_ended: bool,
+        value: Result<T>,
+    ) -> Result<T> {
+        self.depth -= 1;
+        self.is_lost.set(self.is_lost.get() | !has_ended);
+        value.map_err(|error| self.failed(start, error))
+    }
+
+    /// Returns the error of the object that began at `start`.
+    #[cold]
+    #[inline(never)]
+    fn failed(&self, start: usize, error: JsonError) -> JsonError {
+        self.lose();
+        // An error without a position, such as a missing member, concerns the whole.
+        error.at(start)
+    }
+
     /// Takes a value, however deep, and returns its text. Whether the inside of brackets is JSON is
     /// not checked.
     pub(super) fn raw(&mut self) -> Result<&'de str> {

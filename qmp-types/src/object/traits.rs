@@ -8,6 +8,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use super::members::Members;
 use super::writer::Writer;
+use crate::json;
 
 /// A generated struct: the body of a QAPI struct, union base, command or event.
 pub trait Object: Sized {
@@ -47,10 +48,14 @@ impl<'de, T: Object> Visitor<'de> for ObjectVisitor<T> {
 /// # Errors
 /// Fails as the format does, or if a mandatory member is missing.
 pub fn deserialize<'de, T: Object, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    if json::is_reader::<D>() {
+        return deserializer.deserialize_struct(json::OBJECT, T::FIRST, ObjectVisitor(PhantomData));
+    }
     if T::FIRST.is_empty() {
         return deserializer.deserialize_map(ObjectVisitor(PhantomData));
     }
-    // The reader of JSON text looks ahead for this member; other formats ignore the hint.
+    // The reader of JSON text, which may be inside of another one, looks ahead for this member; other
+    // formats ignore the hint.
     deserializer.deserialize_struct(T::NAME, T::FIRST, ObjectVisitor(PhantomData))
 }
 
