@@ -400,27 +400,20 @@ fn too_many_elements() {
     }
 }
 
-/// Thousands of unions contain the same union, which has thousands of branches.
+/// Thousands of unions contain the same union, which has thousands of branches. Those without members take
+/// time, too.
 #[test]
 fn too_many_combinations_of_bases_and_branches() {
-    // A branch without members takes a step, too.
-    for members in ["'x': 'int'", ""] {
-        let error = errors(combinations(members));
-        assert!(error.contains("too many combinations of bases and branches to check"), "{error}");
-    }
-}
-
-fn combinations(members: &str) -> String {
     let mut text = String::from("{ 'enum': 'Outer', 'data': [ 'a' ] }\n");
     let many = |text: &dyn Fn(usize) -> String| (0..2_500).map(text).collect::<Vec<_>>().join(", ");
     writeln!(text, "{{ 'enum': 'Inner', 'data': [ {} ] }}", many(&|n| format!("'v{n}'"))).unwrap();
     let branches = many(&|n| format!("'v{n}': 'Leaf{n}'"));
     writeln!(text, "{{ 'union': 'Wide', 'base': {{ 'inner': 'Inner' }}, 'discriminator': 'inner', 'data': {{ {branches} }} }}").unwrap();
     for number in 0..2_500 {
-        writeln!(text, "{{ 'struct': 'Leaf{number}', 'data': {{ {members} }} }}").unwrap();
+        writeln!(text, "{{ 'struct': 'Leaf{number}', 'data': {{}} }}").unwrap();
         writeln!(text, "{{ 'union': 'Union{number}', 'base': {{ 'outer': 'Outer' }}, 'discriminator': 'outer', 'data': {{ 'a': 'Wide' }} }}").unwrap();
     }
-    text
+    assert!(errors(text).contains("too many combinations of bases and branches to check"));
 }
 
 #[test]
