@@ -10,6 +10,16 @@ fn reason<T: serde::de::DeserializeOwned + std::fmt::Debug>(text: &str) -> Strin
     from_str::<T>(text).unwrap_err().into_parts().0
 }
 
+#[derive(Clone, Debug, PartialEq)]
+struct Failure {
+    class: String,
+    desc: String,
+}
+crate::object! { Failure = "Failure" {
+    class: "class",
+    desc: "desc",
+} }
+
 #[test]
 fn standard_types_are_read() {
     assert_eq!(from_str::<Vec<bool>>("[true,false]").unwrap(), [true, false]);
@@ -24,7 +34,7 @@ fn standard_types_are_read() {
 fn space_may_be_around_colons() {
     for colon in [":", ": ", " :", " : ", "\n:\t"] {
         let text = format!(r#"{{"class"{colon}"GenericError","desc"{colon}"no"}}"#);
-        let error: crate::QmpError = from_str(&text).unwrap();
+        let error: Failure = from_str(&text).unwrap();
         assert_eq!(error.desc, "no", "{text}");
     }
 }
@@ -36,6 +46,27 @@ fn a_name_that_is_not_a_string_is_reported_as_such() {
     }
 }
 
+/// What is skipped is found by its brackets first.
+#[test]
+fn a_control_character_in_a_skipped_string_is_an_error() {
+    for text in ["[\"a\u{1}b\"]", "{\"a\": \"\\n\u{1}\"}", "[\"\u{1}\"]"] {
+        assert!(from_str::<serde::de::IgnoredAny>(text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn brackets_in_the_strings_of_a_skipped_value_do_not_count() {
+    for text in [r#"["a]"]"#, r#"{"}": "{"}"#, r#"[{"a": "\"]"}]"#] {
+        assert!(from_str::<serde::de::IgnoredAny>(text).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn another_value_than_an_object_is_reported_with_the_name_of_the_type() {
+    let wanted = "invalid type: integer `1`, expected an object (Failure)";
+    assert_eq!(reason::<Failure>("1"), wanted);
+}
+
 /// The limit on memory is for values that are much larger than their text.
 #[test]
 fn what_is_mostly_text_is_within_the_limit() {
@@ -44,6 +75,14 @@ fn what_is_mostly_text_is_within_the_limit() {
     assert_eq!(map.len(), 1_000);
     let strings = vec![r#""\n""#; 5_000].join(",");
     assert_eq!(from_str::<Vec<String>>(&format!("[{strings}]")).unwrap().len(), 5_000);
+}
+
+/// A large text may be a few strings, and may take a little more than itself.
+#[test]
+fn large_strings_are_within_the_limit() {
+    let string = "x".repeat(17 << 20);
+    let text = format!("[\"{string}\",\"{string}\"]");
+    assert_eq!(from_str::<Vec<&str>>(&text).unwrap(), [&string; 2]);
 }
 
 /// Six bytes of text are an entry of a map, with more than a hundred bytes beside its name and value.
