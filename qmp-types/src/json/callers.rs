@@ -46,7 +46,7 @@ fn a_name_that_is_not_a_string_is_reported_as_such() {
     }
 }
 
-/// What is skipped is found by its brackets first.
+/// The end of a skipped value is found before its text is checked.
 #[test]
 fn a_control_character_in_a_skipped_string_is_an_error() {
     for text in ["[\"a\u{1}b\"]", "{\"a\": \"\\n\u{1}\"}", "[\"\u{1}\"]"] {
