@@ -50,7 +50,11 @@ fn style_of_documentation_is_only_checked_on_request() {
         let loaded = load_file(schema).map_err(|error| error.to_string())?;
         assert!(loaded.warnings.is_empty(), "{schema:?}");
         match LoadOptions::new().prose(true).load([Root::File(schema.to_owned())]) {
-            Ok(loaded) => compare(schema, &render(&loaded.sources, &loaded.warnings)),
+            Ok(loaded) => {
+                // A build script that does not ask for them hides them.
+                assert!(loaded.warnings.iter().all(|one| one.is_documentation), "{schema:?}");
+                compare(schema, &render(&loaded.sources, &loaded.warnings))
+            }
             Err(error) => Err(error.to_string()),
         }
     });

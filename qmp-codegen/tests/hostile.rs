@@ -400,7 +400,8 @@ fn too_many_elements() {
     }
 }
 
-/// Thousands of unions contain the same union, which has thousands of branches.
+/// Thousands of unions contain the same union, which has thousands of branches. Those without members take
+/// time, too.
 #[test]
 fn too_many_combinations_of_bases_and_branches() {
     let mut text = String::from("{ 'enum': 'Outer', 'data': [ 'a' ] }\n");
@@ -409,7 +410,7 @@ fn too_many_combinations_of_bases_and_branches() {
     let branches = many(&|n| format!("'v{n}': 'Leaf{n}'"));
     writeln!(text, "{{ 'union': 'Wide', 'base': {{ 'inner': 'Inner' }}, 'discriminator': 'inner', 'data': {{ {branches} }} }}").unwrap();
     for number in 0..2_500 {
-        writeln!(text, "{{ 'struct': 'Leaf{number}', 'data': {{ 'x': 'int' }} }}").unwrap();
+        writeln!(text, "{{ 'struct': 'Leaf{number}', 'data': {{}} }}").unwrap();
         writeln!(text, "{{ 'union': 'Union{number}', 'base': {{ 'outer': 'Outer' }}, 'discriminator': 'outer', 'data': {{ 'a': 'Wide' }} }}").unwrap();
     }
     assert!(errors(text).contains("too many combinations of bases and branches to check"));

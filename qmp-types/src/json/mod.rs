@@ -53,4 +53,7 @@ pub(crate) fn beginning_of<'de, T: serde::Deserialize<'de>>(text: &'de str) -> O
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
+mod callers;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

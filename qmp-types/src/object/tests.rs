@@ -81,3 +81,11 @@ fn members_reach_their_object_in_any_order() {
     let written = serde_json::to_string(&wanted).unwrap();
     assert_eq!(crate::decode::<Outermost>(&written).unwrap(), wanted);
 }
+
+#[test]
+fn a_discriminator_that_is_not_a_string_is_reported_as_such() {
+    for text in [r#"{"a": 1, "kind-a": 2}"#, r#"{"kind-a": 2, "a": 1}"#] {
+        let error = crate::decode::<Outermost>(text).unwrap_err().to_string();
+        assert!(error.contains("invalid type: integer `2`, expected a string"), "{error}");
+    }
+}
