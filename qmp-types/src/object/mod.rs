@@ -14,12 +14,14 @@
 //!               otherwise           skipped, or kept (open objects, waiting for a discriminator)
 //! ```
 
+mod group;
 mod members;
 mod traits;
 mod union;
 mod writer;
 
-pub use members::{Members, Rest, Slot, Source};
+pub use group::{Chain, Group, Mandatory, OptionalValues, Slots, Values};
+pub use members::{Members, Rest, Source};
 pub use traits::{Object, deserialize, serialize};
 pub use union::Branches;
 pub use writer::Writer;

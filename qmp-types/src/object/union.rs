@@ -8,7 +8,8 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde_json::{Map, Value};
 
-use super::members::{Members, Rest, Slot};
+use super::group::Slots;
+use super::members::{Members, Rest};
 use super::traits::Object;
 use super::writer::Writer;
 
@@ -40,7 +41,7 @@ impl<B: Branches> Rest for B {
     fn read<'de, A: MapAccess<'de>>(
         members: &mut Members<'_, 'de, A>,
         names: &'static [&'static str],
-        slots: &mut [&mut dyn Slot<'de, A>],
+        slots: &mut dyn Slots<'de, A>,
     ) -> Result<Self, A::Error> {
         let mut earlier = Vec::new();
         while let Some(index) = members.next_or_push(names, &mut earlier)? {
@@ -49,7 +50,7 @@ impl<B: Branches> Rest for B {
                 return members
                     .within(names, slots, earlier, |inner| B::read_branch(&value, inner));
             }
-            members.fill_slot(slots, index)?;
+            slots.fill(index, members.source())?;
         }
         Err(A::Error::missing_field(B::DISCRIMINATOR))
     }
