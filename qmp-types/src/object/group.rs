@@ -10,7 +10,7 @@
 //!
 //! A tuple has up to eight members. More than that are a [`Chain`] of tuples.
 
-use serde::de::{Deserialize, MapAccess};
+use serde::de::{DeserializeOwned, MapAccess};
 use serde::ser::{Serialize, SerializeMap};
 
 use super::members::Source;
@@ -137,12 +137,13 @@ const FULL: usize = 8;
 
 macro_rules! tuples {
     ($($length:literal ($($member:ident $index:tt)*))*) => {$(
-        #[allow(non_snake_case, unused_variables)]
+        // The tuple without members has neither variables nor a value.
+        #[allow(clippy::unused_unit, non_snake_case, unused_variables)]
         const _: () = {
             impl<'de, A, $($member),*> Slots<'de, A> for ($(Option<$member>,)*)
             where
                 A: MapAccess<'de>,
-                $($member: Deserialize<'de>,)*
+                $($member: DeserializeOwned,)*
             {
                 #[inline]
                 fn fill(
@@ -160,7 +161,7 @@ macro_rules! tuples {
             impl<'de, A, $($member),*> Group<'de, A> for ($(Option<$member>,)*)
             where
                 A: MapAccess<'de>,
-                $($member: Deserialize<'de>,)*
+                $($member: DeserializeOwned,)*
             {
                 const LEN: usize = $length;
 
@@ -173,7 +174,7 @@ macro_rules! tuples {
             impl<'de, A, $($member),*> Mandatory<'de, A> for ($($member,)*)
             where
                 A: MapAccess<'de>,
-                $($member: Deserialize<'de>,)*
+                $($member: DeserializeOwned,)*
             {
                 type Slots = ($(Option<$member>,)*);
 

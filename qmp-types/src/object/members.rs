@@ -1,10 +1,13 @@
 //! Reads the members of an object, by name.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor,
+};
 use serde_json::{Map, Value};
 
 use super::group::{Both, Group, Mandatory, Slots};
@@ -29,15 +32,25 @@ struct Kept {
 
 impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
     #[inline]
-    fn value<T: Deserialize<'de>>(&mut self) -> Result<T, A::Error> {
+    fn value<T: DeserializeOwned>(&mut self) -> Result<T, A::Error> {
         if self.kept.is_none() { self.map.next_value() } else { self.kept_value() }
     }
 
+    /// Reads a string that is needed only briefly: borrowed where the format can lend it.
+    fn text(&mut self) -> Result<Cow<'de, str>, A::Error> {
+        if self.kept.is_none() {
+            self.map.next_value().map(|Text(text)| text)
+        } else {
+            self.kept_value().map(Cow::Owned)
+        }
+    }
+
     #[cold]
-    fn kept_value<T: Deserialize<'de>>(&mut self) -> Result<T, A::Error> {
+    fn kept_value<T: DeserializeOwned>(&mut self) -> Result<T, A::Error> {
         match self.kept.as_mut().and_then(|kept| kept.current.take()) {
             None => self.map.next_value(),
-            Some((name, value)) => T::deserialize(Any(value)).map_err(|error| {
+            // As text, so that a program contains one function that reads a `T`.
+            Some((name, value)) => json::from_str(&value.to_string()).map_err(|error| {
                 // The value was read before its type was known, and its position is forgotten.
                 A::Error::custom(format_args!("{error} (in member `{name}`)"))
             }),
@@ -45,7 +58,7 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
     }
 
     /// Reads the value of the current member into its slot.
-    pub(super) fn fill<T: Deserialize<'de>>(
+    pub(super) fn fill<T: DeserializeOwned>(
         &mut self,
         slot: &mut Option<T>,
     ) -> Result<(), A::Error> {
@@ -229,11 +242,16 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         &mut self.source
     }
 
+    /// Reads the string that [`next`](Self::next) found.
+    pub(super) fn text(&mut self) -> Result<Cow<'de, str>, A::Error> {
+        self.source.text()
+    }
+
     /// Reads the value of the member that [`next`](Self::next) found.
     ///
     /// # Errors
     /// Fails as the format does.
-    pub fn value<T: Deserialize<'de>>(&mut self) -> Result<T, A::Error> {
+    pub fn value<T: DeserializeOwned>(&mut self) -> Result<T, A::Error> {
         self.source.value()
     }
 
@@ -413,5 +431,36 @@ impl<'de, A: MapAccess<'de>> Visitor<'de> for InJson<Key<'_, 'de, A>> {
     /// Takes a name that has escapes, and has not been looked up.
     fn visit_str<E>(self, name: &str) -> Result<Found, E> {
         Ok(self.0.find(name))
+    }
+}
+
+/// A string that is needed only briefly: borrowed where the format can lend it.
+struct Text<'de>(Cow<'de, str>);
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(text)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextVisitor)
     }
 }

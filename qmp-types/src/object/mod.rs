@@ -1,8 +1,9 @@
 //! How a generated object type is read and written.
 //!
 //! A QAPI object is a set of named members in any order. A generated type provides a table of its
-//! member names and a slot for each of them. The rest is done here, once for all types: finding the
-//! slot, skipping unknown members, reporting missing ones, flattening unions.
+//! member names, and tuples of its members ([`Group`]), which have a slot for each of them. The rest is
+//! done here, once for all types: finding the slot, skipping unknown members, reporting missing ones,
+//! flattening unions.
 //!
 //! A union is an object, too: a base that contains the discriminator, and the members of one branch
 //! beside them. The branch can be read only once the discriminator is known, which may come last on
