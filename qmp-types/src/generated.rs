@@ -52,42 +52,31 @@ macro_rules! object {
             fn read<'de, A: $crate::serde::de::MapAccess<'de>>(
                 members: &mut $crate::object::Members<'_, 'de, A>,
             ) -> ::std::result::Result<Self, A::Error> {
-                $(
-                    $($($required)? let mut $field = ::std::option::Option::None;)?
-                    $($($optional)? let mut $field = ::std::option::Option::None;)?
-                )*
                 // Without `?`, whose conversion of errors is a tenth of what compiling a type takes.
                 #[allow(unused_parens)]
-                let ($($open)? $($($($branches)? $field)?)*) = match members.read(
-                    Self::MEMBERS,
-                    &mut [
-                        $($($($required)? &mut $field,)? $($($optional)? &mut $field,)?)*
-                    ],
-                ) {
-                    ::std::result::Result::Ok(rest) => rest,
-                    ::std::result::Result::Err(error) => {
-                        return ::std::result::Result::Err(error);
-                    }
-                };
-                $crate::finish!(
-                    members
-                    { $($($($required)? $field $wire)?)* }
-                    { $($($($optional)? $field)? $($($branches)? $field)?)* $($open)? }
-                )
+                match members.read(Self::MEMBERS) {
+                    ::std::result::Result::Ok((
+                        $crate::group!($($($($required)? $field)?)*),
+                        $crate::group!($($($($optional)? $field)?)*),
+                        ($($open)? $($($($branches)? $field)?)*),
+                    )) => ::std::result::Result::Ok(Self { $($field,)* $($open)? }),
+                    ::std::result::Result::Err(error) => ::std::result::Result::Err(error),
+                }
             }
 
             fn write<M: $crate::serde::ser::SerializeMap>(
                 &self,
                 out: &mut $crate::object::Writer<'_, M>,
             ) {
-                let _ = &out;
-                $(out.prepare_open(&self.$open);)?
-                $(
-                    $($($required)? out.member($wire, &self.$field);)?
-                    $($($optional)? out.optional($wire, &self.$field);)?
-                    $($($branches)? out.branches(&self.$field);)?
-                )*
-                $(out.open(&self.$open);)?
+                let Self { $($field,)* $($open)? } = self;
+                $(out.prepare_open($open);)?
+                $($($($branches)? out.branches($field);)?)*
+                out.members(
+                    Self::MEMBERS,
+                    $crate::group!($($($($required)? $field)?)*),
+                    $crate::group!($($($($optional)? $field)?)*),
+                );
+                $(out.open($open);)?
             }
         }
 
@@ -191,23 +180,16 @@ macro_rules! argument {
     ($field:ident $value:tt) => { $field };
 }
 
-/// The finished object, or an error that names the mandatory member that is missing.
+/// Members as a tuple, or as several of them if they are many.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! finish {
-    ($members:ident {} { $($other:ident)* }) => {
-        ::std::result::Result::Ok(Self { $($other),* })
+macro_rules! group {
+    (
+        $a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident $($more:ident)+
+    ) => {
+        $crate::object::Chain(($a, $b, $c, $d, $e, $f, $g, $h), $crate::group!($($more)+))
     };
-    ($members:ident { $($required:ident $wire:literal)+ } { $($other:ident)* }) => {
-        match ($($required,)+) {
-            ($(::std::option::Option::Some($required),)+) => {
-                ::std::result::Result::Ok(Self { $($required,)+ $($other),* })
-            }
-            ($($required,)+) => ::std::result::Result::Err(
-                $members.missing(&[$(($required.is_none(), $wire)),+]),
-            ),
-        }
-    };
+    ($($member:ident)*) => { ($($member,)*) };
 }
 
 /// Implements `Serialize` and `Deserialize` for an object.
@@ -430,7 +412,12 @@ macro_rules! bare_union {
             fn read<'de, A: $crate::serde::de::MapAccess<'de>>(
                 members: &mut $crate::object::Members<'_, 'de, A>,
             ) -> ::std::result::Result<Self, A::Error> {
-                members.read(Self::MEMBERS, &mut [])
+                match members.read(Self::MEMBERS) {
+                    ::std::result::Result::Ok(((), (), branches)) => {
+                        ::std::result::Result::Ok(branches)
+                    }
+                    ::std::result::Result::Err(error) => ::std::result::Result::Err(error),
+                }
             }
 
             fn write<M: $crate::serde::ser::SerializeMap>(

@@ -1,12 +1,16 @@
 //! Reads the members of an object, by name.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor,
+};
 use serde_json::{Map, Value};
 
+use super::group::{Both, Group, Mandatory, Slots};
 use crate::any::Any;
 use crate::{json, names};
 
@@ -28,39 +32,43 @@ struct Kept {
 
 impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
     #[inline]
-    fn value<T: Deserialize<'de>>(&mut self) -> Result<T, A::Error> {
+    fn value<T: DeserializeOwned>(&mut self) -> Result<T, A::Error> {
         if self.kept.is_none() { self.map.next_value() } else { self.kept_value() }
     }
 
+    /// Reads a string that is needed only briefly: borrowed where the format can lend it.
+    fn text(&mut self) -> Result<Cow<'de, str>, A::Error> {
+        if self.kept.is_none() {
+            self.map.next_value().map(|Text(text)| text)
+        } else {
+            self.kept_value().map(Cow::Owned)
+        }
+    }
+
     #[cold]
-    fn kept_value<T: Deserialize<'de>>(&mut self) -> Result<T, A::Error> {
+    fn kept_value<T: DeserializeOwned>(&mut self) -> Result<T, A::Error> {
         match self.kept.as_mut().and_then(|kept| kept.current.take()) {
             None => self.map.next_value(),
-            Some((name, value)) => T::deserialize(Any(value)).map_err(|error| {
+            // As text, so that a program contains one function that reads a `T`.
+            Some((name, value)) => json::from_str(&value.to_string()).map_err(|error| {
                 // The value was read before its type was known, and its position is forgotten.
                 A::Error::custom(format_args!("{error} (in member `{name}`)"))
             }),
         }
     }
 
-    fn skip(&mut self) -> Result<(), A::Error> {
-        self.value::<IgnoredAny>().map(|_| ())
-    }
-}
-
-/// The place that a member is read into: an empty `Option`.
-pub trait Slot<'de, A: MapAccess<'de>> {
-    /// Reads the value of the current member.
-    ///
-    /// # Errors
-    /// Fails as the format does.
-    fn fill(&mut self, source: &mut Source<'_, 'de, A>) -> Result<(), A::Error>;
-}
-
-impl<'de, A: MapAccess<'de>, T: Deserialize<'de>> Slot<'de, A> for Option<T> {
-    fn fill(&mut self, source: &mut Source<'_, 'de, A>) -> Result<(), A::Error> {
-        *self = Some(source.value()?);
+    /// Reads the value of the current member into its slot.
+    pub(super) fn fill<T: DeserializeOwned>(
+        &mut self,
+        slot: &mut Option<T>,
+    ) -> Result<(), A::Error> {
+        *slot = Some(self.value()?);
         Ok(())
+    }
+
+    /// Skips the value of the current member.
+    pub(super) fn skip(&mut self) -> Result<(), A::Error> {
+        self.value::<IgnoredAny>().map(|_| ())
     }
 }
 
@@ -74,7 +82,7 @@ pub trait Rest: Sized {
     fn read<'de, A: MapAccess<'de>>(
         members: &mut Members<'_, 'de, A>,
         names: &'static [&'static str],
-        slots: &mut [&mut dyn Slot<'de, A>],
+        slots: &mut dyn Slots<'de, A>,
     ) -> Result<Self, A::Error>;
 }
 
@@ -82,10 +90,10 @@ impl Rest for () {
     fn read<'de, A: MapAccess<'de>>(
         members: &mut Members<'_, 'de, A>,
         names: &'static [&'static str],
-        slots: &mut [&mut dyn Slot<'de, A>],
+        slots: &mut dyn Slots<'de, A>,
     ) -> Result<Self, A::Error> {
         while let Some(index) = members.next_listed(names)? {
-            members.fill_slot(slots, index)?;
+            slots.fill(index, &mut members.source)?;
         }
         Ok(())
     }
@@ -95,11 +103,11 @@ impl Rest for Map<String, Value> {
     fn read<'de, A: MapAccess<'de>>(
         members: &mut Members<'_, 'de, A>,
         names: &'static [&'static str],
-        slots: &mut [&mut dyn Slot<'de, A>],
+        slots: &mut dyn Slots<'de, A>,
     ) -> Result<Self, A::Error> {
         let mut rest = Self::new();
         while let Some(index) = members.next_or_keep(names, &mut rest)? {
-            members.fill_slot(slots, index)?;
+            slots.fill(index, &mut members.source)?;
         }
         Ok(rest)
     }
@@ -129,7 +137,7 @@ struct InBase {
 
 struct Base<'m, 's, 'de, A: MapAccess<'de>> {
     names: &'static [&'static str],
-    slots: &'m mut [&'s mut dyn Slot<'de, A>],
+    slots: &'m mut (dyn Slots<'de, A> + 's),
     outer: Option<&'m mut (dyn Outer<'de, A> + 'm)>,
 }
 
@@ -145,22 +153,8 @@ impl<'de, A: MapAccess<'de>> Outer<'de, A> for Base<'_, '_, 'de, A> {
     fn read(&mut self, place: InBase, source: &mut Source<'_, 'de, A>) -> Result<(), A::Error> {
         match (place.out.checked_sub(1), &mut self.outer) {
             (Some(out), Some(outer)) => outer.read(InBase { out, ..place }, source),
-            _ => fill(self.slots, place.index as usize, source),
+            _ => self.slots.fill(place.index as usize, source),
         }
-    }
-}
-
-/// Reads the value of the current member into its slot. The discriminator, which a peer may repeat,
-/// has none and is skipped.
-#[inline(always)]
-fn fill<'de, A: MapAccess<'de>>(
-    slots: &mut [&mut dyn Slot<'de, A>],
-    index: usize,
-    source: &mut Source<'_, 'de, A>,
-) -> Result<(), A::Error> {
-    match slots.get_mut(index) {
-        Some(slot) => slot.fill(source),
-        None => source.skip(),
     }
 }
 
@@ -175,18 +169,24 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         Self { source: Source { map, kept: None, lifetime: PhantomData }, outer: None }
     }
 
-    /// Reads all members: those in `names` into the slots with the same index, and the others as
-    /// `R` does.
+    /// Reads all members: the mandatory ones, which are first in `names`, the optional ones, and the
+    /// others as `R` does.
     ///
     /// # Errors
     /// Fails as the format does, or if a mandatory member is missing.
     #[inline]
-    pub fn read<R: Rest>(
-        &mut self,
-        names: &'static [&'static str],
-        slots: &mut [&mut dyn Slot<'de, A>],
-    ) -> Result<R, A::Error> {
-        R::read(self, names, slots)
+    pub fn read<M, O, R>(&mut self, names: &'static [&'static str]) -> Result<(M, O, R), A::Error>
+    where
+        M: Mandatory<'de, A>,
+        O: Group<'de, A>,
+        R: Rest,
+    {
+        let (mut mandatory, mut optional) = (M::Slots::empty(), O::empty());
+        let rest = R::read(self, names, &mut Both(&mut mandatory, &mut optional))?;
+        match M::take(mandatory) {
+            Ok(mandatory) => Ok((mandatory, optional, rest)),
+            Err(index) => Err(A::Error::missing_field(names.get(index).unwrap_or(&"?"))),
+        }
     }
 
     /// Returns the index in `names` of the next member, skipping members that are not listed.
@@ -237,37 +237,22 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         self.advance(names, Some(kept))
     }
 
+    /// Returns where the value of the member comes from that [`next`](Self::next) found.
+    pub(super) fn source(&mut self) -> &mut Source<'m, 'de, A> {
+        &mut self.source
+    }
+
+    /// Reads the string that [`next`](Self::next) found.
+    pub(super) fn text(&mut self) -> Result<Cow<'de, str>, A::Error> {
+        self.source.text()
+    }
+
     /// Reads the value of the member that [`next`](Self::next) found.
     ///
     /// # Errors
     /// Fails as the format does.
-    pub fn value<T: Deserialize<'de>>(&mut self) -> Result<T, A::Error> {
+    pub fn value<T: DeserializeOwned>(&mut self) -> Result<T, A::Error> {
         self.source.value()
-    }
-
-    /// Reads the value of the member that [`next`](Self::next) found into the slot with its index.
-    #[inline(always)]
-    pub(super) fn fill_slot(
-        &mut self,
-        slots: &mut [&mut dyn Slot<'de, A>],
-        index: usize,
-    ) -> Result<(), A::Error> {
-        fill(slots, index, &mut self.source)
-    }
-
-    /// Returns a mandatory member, or the error that names it as missing.
-    ///
-    /// # Errors
-    /// Fails if the member is missing.
-    pub fn required<T>(&self, value: Option<T>, name: &'static str) -> Result<T, A::Error> {
-        value.ok_or_else(|| A::Error::missing_field(name))
-    }
-
-    /// Returns the error that names the first of the members that are missing.
-    #[must_use]
-    pub fn missing(&self, members: &[(bool, &'static str)]) -> A::Error {
-        let first = members.iter().find(|(missing, _)| *missing);
-        A::Error::missing_field(first.map_or("?", |(_, name)| name))
     }
 
     /// Reads the branch of a union whose base has these names and slots: `earlier` members first,
@@ -275,7 +260,7 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     pub(super) fn within<T>(
         &mut self,
         names: &'static [&'static str],
-        slots: &mut [&mut dyn Slot<'de, A>],
+        slots: &mut dyn Slots<'de, A>,
         mut earlier: Vec<(String, Value)>,
         read: impl FnOnce(&mut Members<'_, 'de, A>) -> Result<T, A::Error>,
     ) -> Result<T, A::Error> {
@@ -446,5 +431,36 @@ impl<'de, A: MapAccess<'de>> Visitor<'de> for InJson<Key<'_, 'de, A>> {
     /// Takes a name that has escapes, and has not been looked up.
     fn visit_str<E>(self, name: &str) -> Result<Found, E> {
         Ok(self.0.find(name))
+    }
+}
+
+/// A string that is needed only briefly: borrowed where the format can lend it.
+struct Text<'de>(Cow<'de, str>);
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Text<'de>, E> {
+        Ok(Text(Cow::Owned(text)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextVisitor)
     }
 }

@@ -1,14 +1,11 @@
 //! Reads and writes the branches of a union.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Error as _, MapAccess};
 use serde::ser::SerializeMap;
 use serde_json::{Map, Value};
 
-use super::members::{Members, Rest, Slot};
+use super::group::Slots;
+use super::members::{Members, Rest};
 use super::traits::Object;
 use super::writer::Writer;
 
@@ -40,16 +37,16 @@ impl<B: Branches> Rest for B {
     fn read<'de, A: MapAccess<'de>>(
         members: &mut Members<'_, 'de, A>,
         names: &'static [&'static str],
-        slots: &mut [&mut dyn Slot<'de, A>],
+        slots: &mut dyn Slots<'de, A>,
     ) -> Result<Self, A::Error> {
         let mut earlier = Vec::new();
         while let Some(index) = members.next_or_push(names, &mut earlier)? {
             if index + 1 == names.len() {
-                let Text(value) = members.value()?;
+                let value = members.text()?;
                 return members
                     .within(names, slots, earlier, |inner| B::read_branch(&value, inner));
             }
-            members.fill_slot(slots, index)?;
+            slots.fill(index, members.source())?;
         }
         Err(A::Error::missing_field(B::DISCRIMINATOR))
     }
@@ -92,36 +89,5 @@ impl<M: SerializeMap> Writer<'_, M> {
     pub fn branches<B: Branches>(&mut self, branches: &B) {
         self.member(B::DISCRIMINATOR, branches.discriminator());
         branches.write_branch(self);
-    }
-}
-
-/// A string that is needed only briefly: borrowed where the format can lend it.
-struct Text<'de>(Cow<'de, str>);
-
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Text<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-        Ok(Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-        Ok(Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Text<'de>, E> {
-        Ok(Text(Cow::Owned(text)))
-    }
-}
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextVisitor)
     }
 }

@@ -4,6 +4,8 @@ use serde::Serialize;
 use serde::ser::SerializeMap;
 use serde_json::{Map, Value};
 
+use super::group::{OptionalValues, Values};
+
 /// Writes members one after the other, until one fails.
 ///
 /// The failure is stored and reported at the end, so that generated code need not check each call.
@@ -22,6 +24,20 @@ impl<'m, M: SerializeMap> Writer<'m, M> {
 
     pub(super) fn into_failure(self) -> Option<M::Error> {
         self.failure
+    }
+
+    /// Writes the mandatory members, which are first in `names`, and the optional ones that are not
+    /// absent.
+    #[inline]
+    pub fn members<R: Values, O: OptionalValues>(
+        &mut self,
+        names: &'static [&'static str],
+        mandatory: R,
+        optional: O,
+    ) {
+        let (first, rest) = names.split_at_checked(R::LEN).unwrap_or((names, &[]));
+        mandatory.write(first, self);
+        optional.write(rest, self);
     }
 
     /// Writes a mandatory member.

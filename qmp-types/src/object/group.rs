@@ -1,0 +1,230 @@
+//! The members of an object as tuples: mandatory ones apart from optional ones.
+//!
+//! A generated type only names its members, and the types of the tuples follow from those of its fields.
+//! What is done with each member is compiled once for a tuple of this length, and not in every type:
+//!
+//! ```text
+//! mandatory (A, B)                  read as (Option<A>, Option<B>), all of which must be there
+//! optional  (Option<C>, Option<D>)  read as they are
+//! ```
+//!
+//! A tuple has up to eight members. More than that are a [`Chain`] of tuples.
+
+use serde::de::{DeserializeOwned, MapAccess};
+use serde::ser::{Serialize, SerializeMap};
+
+use super::members::Source;
+use super::writer::Writer;
+
+/// The places that members are read into.
+pub trait Slots<'de, A: MapAccess<'de>> {
+    /// Reads the value of the current member into the slot with an index. The discriminator of a union,
+    /// which a peer may repeat, has none and is skipped.
+    ///
+    /// # Errors
+    /// Fails as the format does.
+    fn fill(&mut self, index: usize, source: &mut Source<'_, 'de, A>) -> Result<(), A::Error>;
+}
+
+/// Slots of a known number.
+pub trait Group<'de, A: MapAccess<'de>>: Slots<'de, A> {
+    /// How many there are.
+    const LEN: usize;
+
+    /// Creates slots into which nothing has been read.
+    fn empty() -> Self;
+}
+
+/// Mandatory members.
+pub trait Mandatory<'de, A: MapAccess<'de>>: Sized {
+    /// The slots that they are read into.
+    type Slots: Group<'de, A>;
+
+    /// Takes the members out of their slots.
+    ///
+    /// # Errors
+    /// Fails with the index of the first member that is missing.
+    fn take(slots: Self::Slots) -> Result<Self, usize>;
+}
+
+/// The values of mandatory members.
+pub trait Values {
+    /// How many there are.
+    const LEN: usize;
+
+    /// Writes them.
+    fn write<M: SerializeMap>(self, names: &'static [&'static str], out: &mut Writer<'_, M>);
+}
+
+/// The values of optional members.
+pub trait OptionalValues {
+    /// Writes those that are not absent.
+    fn write<M: SerializeMap>(self, names: &'static [&'static str], out: &mut Writer<'_, M>);
+}
+
+/// More members than one tuple has.
+#[derive(Debug)]
+pub struct Chain<G, H>(pub G, pub H);
+
+/// The slots of an object: those of its mandatory members, and those of the others.
+pub(super) struct Both<'m, G, H>(pub(super) &'m mut G, pub(super) &'m mut H);
+
+impl<'de, A: MapAccess<'de>, G: Group<'de, A>, H: Slots<'de, A>> Slots<'de, A> for Both<'_, G, H> {
+    #[inline]
+    fn fill(&mut self, index: usize, source: &mut Source<'_, 'de, A>) -> Result<(), A::Error> {
+        match index.checked_sub(G::LEN) {
+            None => self.0.fill(index, source),
+            Some(index) => self.1.fill(index, source),
+        }
+    }
+}
+
+impl<'de, A: MapAccess<'de>, G: Group<'de, A>, H: Slots<'de, A>> Slots<'de, A> for Chain<G, H> {
+    #[inline]
+    fn fill(&mut self, index: usize, source: &mut Source<'_, 'de, A>) -> Result<(), A::Error> {
+        Both(&mut self.0, &mut self.1).fill(index, source)
+    }
+}
+
+impl<'de, A: MapAccess<'de>, G: Group<'de, A>, H: Group<'de, A>> Group<'de, A> for Chain<G, H> {
+    const LEN: usize = G::LEN + H::LEN;
+
+    #[inline]
+    fn empty() -> Self {
+        Self(G::empty(), H::empty())
+    }
+}
+
+impl<'de, A, G, H> Mandatory<'de, A> for Chain<G, H>
+where
+    A: MapAccess<'de>,
+    G: Mandatory<'de, A>,
+    H: Mandatory<'de, A>,
+{
+    type Slots = Chain<G::Slots, H::Slots>;
+
+    #[inline]
+    fn take(slots: Self::Slots) -> Result<Self, usize> {
+        match (G::take(slots.0), H::take(slots.1)) {
+            (Ok(first), Ok(second)) => Ok(Self(first, second)),
+            (Err(index), _) => Err(index),
+            (_, Err(index)) => Err(G::Slots::LEN + index),
+        }
+    }
+}
+
+impl<G: Values, H: Values> Values for Chain<G, H> {
+    const LEN: usize = G::LEN + H::LEN;
+
+    #[inline]
+    fn write<M: SerializeMap>(self, names: &'static [&'static str], out: &mut Writer<'_, M>) {
+        self.0.write(names, out);
+        self.1.write(names.get(G::LEN..).unwrap_or_default(), out);
+    }
+}
+
+impl<G: OptionalValues, H: OptionalValues> OptionalValues for Chain<G, H> {
+    #[inline]
+    fn write<M: SerializeMap>(self, names: &'static [&'static str], out: &mut Writer<'_, M>) {
+        self.0.write(names, out);
+        // All tuples but the last of a chain are full.
+        self.1.write(names.get(FULL..).unwrap_or_default(), out);
+    }
+}
+
+/// The members of a full tuple.
+const FULL: usize = 8;
+
+macro_rules! tuples {
+    ($($length:literal ($($member:ident $index:tt)*))*) => {$(
+        // The tuple without members has neither variables nor a value.
+        #[allow(clippy::unused_unit, non_snake_case, unused_variables)]
+        const _: () = {
+            impl<'de, A, $($member),*> Slots<'de, A> for ($(Option<$member>,)*)
+            where
+                A: MapAccess<'de>,
+                $($member: DeserializeOwned,)*
+            {
+                #[inline]
+                fn fill(
+                    &mut self,
+                    index: usize,
+                    source: &mut Source<'_, 'de, A>,
+                ) -> Result<(), A::Error> {
+                    match index {
+                        $($index => source.fill(&mut self.$index),)*
+                        _ => source.skip(),
+                    }
+                }
+            }
+
+            impl<'de, A, $($member),*> Group<'de, A> for ($(Option<$member>,)*)
+            where
+                A: MapAccess<'de>,
+                $($member: DeserializeOwned,)*
+            {
+                const LEN: usize = $length;
+
+                #[inline]
+                fn empty() -> Self {
+                    ($(None::<$member>,)*)
+                }
+            }
+
+            impl<'de, A, $($member),*> Mandatory<'de, A> for ($($member,)*)
+            where
+                A: MapAccess<'de>,
+                $($member: DeserializeOwned,)*
+            {
+                type Slots = ($(Option<$member>,)*);
+
+                #[inline]
+                fn take(slots: Self::Slots) -> Result<Self, usize> {
+                    let ($($member,)*) = slots;
+                    $(
+                        let Some($member) = $member else {
+                            return Err($index);
+                        };
+                    )*
+                    Ok(($($member,)*))
+                }
+            }
+
+            impl<$($member: Serialize),*> Values for ($(&$member,)*) {
+                const LEN: usize = $length;
+
+                #[inline]
+                fn write<W: SerializeMap>(
+                    self,
+                    names: &'static [&'static str],
+                    out: &mut Writer<'_, W>,
+                ) {
+                    $(out.member(names.get($index).unwrap_or(&""), self.$index);)*
+                }
+            }
+
+            impl<$($member: Serialize),*> OptionalValues for ($(&Option<$member>,)*) {
+                #[inline]
+                fn write<W: SerializeMap>(
+                    self,
+                    names: &'static [&'static str],
+                    out: &mut Writer<'_, W>,
+                ) {
+                    $(out.optional(names.get($index).unwrap_or(&""), self.$index);)*
+                }
+            }
+        };
+    )*};
+}
+
+tuples! {
+    0 ()
+    1 (M0 0)
+    2 (M0 0 M1 1)
+    3 (M0 0 M1 1 M2 2)
+    4 (M0 0 M1 1 M2 2 M3 3)
+    5 (M0 0 M1 1 M2 2 M3 3 M4 4)
+    6 (M0 0 M1 1 M2 2 M3 3 M4 4 M5 5)
+    7 (M0 0 M1 1 M2 2 M3 3 M4 4 M5 5 M6 6)
+    8 (M0 0 M1 1 M2 2 M3 3 M4 4 M5 5 M6 6 M7 7)
+}
