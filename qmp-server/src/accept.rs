@@ -35,7 +35,10 @@ pub fn accept<T>(mut next: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 /// Returns the error if the listener has failed.
 pub(crate) fn pause_after(error: io::Error) -> io::Result<Duration> {
     match error.kind() {
-        ErrorKind::ConnectionAborted | ErrorKind::Interrupted => Ok(Duration::ZERO),
+        // On Windows, a client that has gone is reported as a reset.
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted => {
+            Ok(Duration::ZERO)
+        }
         _ if is_out_of_resources(&error) => Ok(BACKOFF),
         _ => Err(error),
     }

@@ -1,8 +1,8 @@
 //! The lower bounds of a call that answers for what a client promises: it has an id and a deadline, its
 //! reply is valid, belongs to it, and has the type that was asked for.
 //!
-//! On tokio, one task calls, and another one reads, as in a client that receives events at any time. The
-//! blocking client has one lock, which its callers hold from the command to the reply.
+//! On tokio, one task calls, and another one reads, as in a client that receives events at any time. On
+//! threads, one lock is held from the command to the reply.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;

@@ -345,11 +345,14 @@ impl Shared {
         let mut trace = CallTrace::new(&request.name(), &self.options);
         let submitted = {
             let _entered = trace.enter();
-            self.submit_traced(request, term, descriptors, purpose)
+            let submitted = self.submit_traced(request, term, descriptors, purpose);
+            // Released before the span is left, which runs the subscriber.
+            submitted.map(|(id, subscription, locked)| {
+                (id, subscription, Some(locked).filter(|_| !trace.is_open()))
+            })
         };
         match submitted {
             Ok((id, subscription, locked)) => {
-                let locked = Some(locked).filter(|_| !trace.is_open());
                 trace.submitted(id);
                 Ok((Submitted { id, now: Some(term.begin), subscription, trace }, locked))
             }

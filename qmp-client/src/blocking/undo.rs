@@ -49,8 +49,8 @@ impl<U: Request> Undo<U> {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Client::execute`](super::Client::execute). With [`Misuse::Nested`], the command is sent all
-    /// the same.
+    /// Those of [`Client::execute`](super::Client::execute). With [`Misuse::Nested`], the command has been
+    /// sent all the same.
     pub fn run(mut self) -> Result<Option<U::Return>> {
         if self.command.is_some() && self.handle.is_nested() {
             // Dropping the guard sends the command.

@@ -87,8 +87,8 @@ impl Waiters {
         (CallStats { in_flight: self.unanswered() as u64, ..calls }, latency)
     }
 
-    /// Removes a call whose result its caller takes at once, and counts the result. Nothing waits for it
-    /// but the thread that does.
+    /// Removes a call whose result its caller takes at once, and counts the result. No other thread or
+    /// task waits for it.
     #[cfg(feature = "blocking")]
     #[inline]
     pub(crate) fn complete(&mut self, id: CallId, result: Result<&RawValue, &Error>) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,18 +23,13 @@ pub(super) struct Socket<S> {
     stream: S,
     timeout: Mutex<Option<Duration>>,
     /// The same as one number, for a look without the lock: most reads have the timeout of the read
-    /// before. Zero says nothing.
-    number: AtomicU64,
+    /// before. Zero says nothing. Not every system has an atomic of 64 bits.
+    number: AtomicU32,
 }
 
-/// Returns a number of its own for each timeout of less than a day; zero for others.
-fn number(timeout: Option<Duration>) -> u64 {
-    match timeout {
-        Some(timeout) if timeout.as_secs() < 24 * 60 * 60 => {
-            timeout.as_secs() << 32 | u64::from(timeout.subsec_nanos())
-        }
-        _ => 0,
-    }
+/// Returns a number for each millisecond in which timeouts of less than a month may end; zero for others.
+fn number(timeout: Option<Duration>) -> u32 {
+    timeout.and_then(|timeout| u32::try_from(timeout.as_millis() + 1).ok()).unwrap_or(0)
 }
 
 /// Shows the descriptor alone. Showing addresses asks the system for them, with code that no other
@@ -49,7 +44,7 @@ impl<S: AsFd> fmt::Debug for Socket<S> {
 impl<S: AsFd> Socket<S> {
     /// Takes a socket that has no timeout set.
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, timeout: Mutex::new(None), number: AtomicU64::new(0) }
+        Self { stream, timeout: Mutex::new(None), number: AtomicU32::new(0) }
     }
 
     pub(super) fn read(&self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {

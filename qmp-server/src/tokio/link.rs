@@ -117,7 +117,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Link<S> {
             #[cfg(unix)]
             Self::Socket(socket) => socket.poll_end(cx),
             #[cfg(not(unix))]
-            Self::Tcp(_) => Poll::Pending,
+            Self::Tcp(_) => {
+                let _ = cx;
+                Poll::Pending
+            }
             Self::Other(_) => Poll::Pending,
         }
     }

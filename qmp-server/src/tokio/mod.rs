@@ -54,9 +54,11 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves one client on a stream until the connection ends, and returns the reason for its end. Over
 /// a [`UnixStream`], the client can pass file descriptors, if the future is polled within a runtime of
-/// tokio or the server was built in one. Over a socket, a client that closes it during a slow command
-/// is gone at once, and the result of the command is dropped. One that only shuts down its sending side
-/// still receives its replies.
+/// tokio or the server was built in one.
+///
+/// A client that closes a Unix socket during a slow command is gone at once: the result of the command is
+/// dropped, and its commands that wait are not executed. One that only shuts down its sending side still
+/// receives its replies; over TCP, a client that has closed looks the same until a reply is sent to it.
 ///
 /// # Panics
 /// Panics if the stream is a socket and that runtime has no I/O driver.

@@ -2,8 +2,10 @@
 //!
 //! tokio's own types are watched for room as well, and a Unix socket reports room whenever its peer has
 //! read: each reply, and each event to each monitor, would wake the runtime once more. So room is watched
-//! only while output is left. Writing needs no watching, since the owner of the output tries first. The end
-//! of a client that is not read from is reported like room.
+//! only while output is left. Writing needs no watching, since the owner of the output tries first.
+//!
+//! The end of a client that is not read from is reported as room. Linux reports it whatever is watched;
+//! elsewhere, room is watched for it.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
@@ -26,13 +28,17 @@ pub(super) struct Watched {
     /// `None` after the runtime has refused.
     registration: Option<AsyncFd<Arc<OwnedFd>>>,
     watches_room: bool,
-    /// Whether room is watched because of the client's end. Reports of room are lost then.
+    /// Whether room is watched because of the client's end. Reports of room are lost then. Never on a
+    /// system that reports the end by itself.
     watches_end: bool,
 }
 
 /// The number of reports of room after which a socket that never stops reporting it is taken for one
 /// that is closed.
 const MAX_REPORTS: usize = 16;
+
+/// Whether the system reports the end of a client while only what arrives is watched, as `epoll` does.
+const REPORTS_END: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 impl Watched {
     /// Watches a socket for what arrives.
@@ -82,7 +88,7 @@ impl Watched {
     /// Waits until the client has closed the socket: a client that sends nothing more may still read. To
     /// be called while no output is left.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.watches_end {
+        if !REPORTS_END && !self.watches_end {
             self.watch_room(true)?;
             self.watches_end = true;
         }
@@ -164,6 +170,38 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
+
+    /// A client that reads, and sends nothing more, is not taken for one that has gone, however often the
+    /// system reports something, and its reading wakes no task.
+    #[test]
+    fn the_end_is_noticed_without_reading() {
+        let runtime = ::tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let (mut client, server) = UnixStream::pair().unwrap();
+        server.set_nonblocking(true).unwrap();
+        let mut watched = Watched::new(server, runtime.handle().clone()).unwrap();
+        client.write_all(b"not read").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut polls = 0;
+        for round in 0..100 {
+            let mut bytes = [0; 1000];
+            socket::write(&*watched.socket, &bytes).unwrap();
+            client.read_exact(&mut bytes).unwrap();
+            let mut turns = 0;
+            let ended = runtime.block_on(poll_fn(|cx| {
+                turns += 1;
+                polls += 1;
+                let polled = watched.poll_end(cx);
+                // The runtime looks for reports between the turns.
+                cx.waker().wake_by_ref();
+                if turns < 3 { Poll::Pending } else { Poll::Ready(polled.is_ready()) }
+            }));
+            assert!(!ended, "round {round}");
+        }
+        assert_eq!(polls, 300);
+        assert_eq!(watched.watches_room, !REPORTS_END);
+        drop(client);
+        runtime.block_on(poll_fn(|cx| watched.poll_end(cx))).unwrap();
+    }
 
     /// While output is left, room is watched, and what arrives is noticed, too.
     #[test]

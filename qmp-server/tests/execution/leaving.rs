@@ -214,10 +214,11 @@ fn a_client_that_leaves_during_a_slow_command_does_not_count() {
         assert_eq!(client.read(), serde_json::json!({"return": 1}), "{}", front.name);
         drop(client);
         wait_until_gone(&server);
-        // The queue is full, so that nothing more is read.
+        // Nothing is read during a command; out-of-band, until the queue is full.
         let waiting = "{'execute': 'ping'}".repeat(100);
-        for queued in ["", &waiting] {
-            let mut client = front.connect(&server).negotiated();
+        for (is_oob, queued) in [(false, ""), (false, &waiting), (true, ""), (true, &waiting)] {
+            let client = front.connect(&server);
+            let mut client = if is_oob { client.with_oob() } else { client.negotiated() };
             client.send(&format!("{{'execute': 'await', 'arguments': {{'ms': {LONG}}}}}{queued}"));
             assert_eq!(server.usage().connections, 1);
             drop(client);
