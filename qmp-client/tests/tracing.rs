@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
 use qmp_client::blocking::Client;
@@ -420,4 +420,70 @@ fn no_secret_is_shown() {
         let shown = format!("{record:?}");
         assert!(!shown.contains(PASSWORD), "{shown}");
     }
+}
+
+/// A subscriber that asks for the numbers of calls whenever a span is left, on another thread, and
+/// panics if it gets no answer.
+struct Asking {
+    recorder: Recorder,
+    client: Arc<OnceLock<Client>>,
+}
+
+impl Subscriber for Asking {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.recorder.enabled(metadata)
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        self.recorder.event(event);
+    }
+
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        self.recorder.new_span(attributes)
+    }
+
+    fn record(&self, id: &Id, values: &SpanRecord<'_>) {
+        self.recorder.record(id, values);
+    }
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, id: &Id) {
+        self.recorder.enter(id);
+    }
+
+    fn exit(&self, id: &Id) {
+        self.recorder.exit(id);
+        let Some(client) = self.client.get().cloned() else { return };
+        let (answer, answered) = mpsc::channel();
+        std::thread::spawn(move || answer.send(client.stats()));
+        answered.recv_timeout(Duration::from_secs(30)).expect("the connection is locked");
+    }
+
+    fn clone_span(&self, id: &Id) -> Id {
+        self.recorder.clone_span(id)
+    }
+
+    fn try_close(&self, id: Id) -> bool {
+        self.recorder.try_close(id)
+    }
+}
+
+/// A subscriber may take its time, and must not stop the other threads meanwhile.
+#[test]
+fn a_span_is_left_without_a_lock() {
+    let client = Arc::new(OnceLock::new());
+    let asking = Asking { recorder: Recorder::new(Level::DEBUG), client: Arc::clone(&client) };
+    let recorder = asking.recorder.clone();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| serve(theirs));
+        tracing::subscriber::with_default(asking, || {
+            let transport = Unix::from_stream(ours).unwrap();
+            let client = client.get_or_init(|| Client::over(transport, &Options::new()).unwrap());
+            client.send(Raw::<u8>::new("query-answer")).unwrap().receive().unwrap();
+        });
+    });
+    let spans = recorder.spans();
+    assert_eq!(spans.iter().map(|span| span.entered > 0).collect::<Vec<_>>(), [true]);
 }

@@ -32,3 +32,19 @@ fn the_deepest_arguments_that_are_read_fit_a_thread() {
     let error = qmp_types::decode::<BlockdevAdd>(&nested(129)).unwrap_err();
     assert!(error.reason().contains("deep"), "{error}");
 }
+
+/// The branch of a disk image is the largest that contains itself.
+#[test]
+fn the_largest_arguments_that_are_read_fit_a_thread() {
+    for (open, close) in [
+        (r#"{"driver": "qcow2", "file": "f", "backing": "#, "}"),
+        (r#"{"file": "f", "backing": "#, r#", "driver": "qcow2"}"#),
+        (r#"{"file": "f", "backing": "#, r#", "dr\u0069ver": "qcow2"}"#),
+    ] {
+        let nested = |depth: usize| open.repeat(depth) + "\"f\"" + &close.repeat(depth);
+        let add: BlockdevAdd = qmp_types::decode(&nested(128)).unwrap();
+        assert_eq!(serde_json::to_string(&add.clone()).unwrap().matches("qcow2").count(), 128);
+        let error = qmp_types::decode::<BlockdevAdd>(&nested(129)).unwrap_err();
+        assert!(error.reason().contains("deep"), "{error}");
+    }
+}

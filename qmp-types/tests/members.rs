@@ -35,6 +35,16 @@ fn names_may_be_written_in_any_way() {
     }
 }
 
+/// A member that comes before the discriminator is kept, and a fraction has all of its digits.
+#[test]
+fn what_is_kept_until_the_branch_is_known_does_not_change() {
+    let value = serde_json::json!({
+        "a-ratio": 929.039_718_376_096_9, "meta-type": "in the future", "name": "x", "z-ratio": 0.1,
+    });
+    let info: SchemaInfo = serde_json::from_value(value.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&info).unwrap(), value);
+}
+
 #[test]
 fn the_last_of_equal_names_counts() {
     for again in ["status".to_owned(), escaped("status")] {

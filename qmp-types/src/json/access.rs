@@ -130,8 +130,7 @@ impl<'r, 'de> Members<'r, 'de> {
         None
     }
 
-    /// Continues [`next_place`](Self::next_place) where neither a comma nor the end of an object comes
-    /// next that has members.
+    /// Continues [`next_place`](Self::next_place) at the end of an object, or where something is wrong.
     #[inline(never)]
     fn no_place(&mut self, at: usize) -> Result<Option<usize>> {
         match (self.reader.text.as_bytes().get(at), self.state) {

@@ -187,8 +187,8 @@ impl Reader<'_> {
     }
 }
 
-/// A name by which an object of a schema asks, by `deserialize_struct`, to be read to the end. The
-/// discriminator, if it has one, is the only field.
+/// A name by which an object of a schema promises, by `deserialize_struct`, that its visitor reads all
+/// members. The discriminator, if it has one, is the only field.
 pub(crate) const OBJECT: &str = "$qmp_types::object";
 
 /// Returns whether `D` is the reader, which understands [`OBJECT`].

@@ -1,13 +1,13 @@
 //! A serde deserializer for JSON text.
 //!
-//! Unescaping, fractions and raw values are left to `serde_json`. This reader knows its position in
+//! Fractions and raw values are left to `serde_json`. This reader knows its position in
 //! the text, and with it:
 //!
 //! - it looks ahead for the discriminator of a union and passes that member first, so that the
 //!   members of the branch are read straight into their types, whatever their order (a type asks
 //!   for it by `deserialize_struct`, with the discriminator as the only field);
-//! - it does not move the values of a schema's objects while it reads them, which ask for that by the name
-//!   [`OBJECT`];
+//! - it reads a schema's objects without moving them afterwards (an object asks for it by the name
+//!   [`OBJECT`], and promises to read all members);
 //! - it compares the text with the names of an object's members, without reading the name (a key asks
 //!   for it by `deserialize_struct`, with the name [`MEMBER`]);
 //! - an error has an offset, and hence a path;

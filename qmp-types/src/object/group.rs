@@ -8,7 +8,11 @@
 //! optional  (Option<C>, Option<D>)  read as they are
 //! ```
 //!
-//! A tuple has up to eight members. More than that are a [`Chain`] of tuples.
+//! A tuple has up to eight members. More than that are a [`Chain`] of tuples, which the compiler follows
+//! for up to a thousand members of a kind.
+//!
+//! The discriminator and the branch of a union are written first, then the mandatory members and the
+//! optional ones, each in the order of the schema.
 
 use serde::de::{DeserializeOwned, MapAccess};
 use serde::ser::{Serialize, SerializeMap};

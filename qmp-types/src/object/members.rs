@@ -45,9 +45,11 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
         }
     }
 
+    /// Reads a value that may have been kept. The limits of `json`, on depth and memory, then hold for it,
+    /// whatever the format is.
     #[cold]
     fn kept_value<T: DeserializeOwned>(&mut self) -> Result<T, A::Error> {
-        match self.kept.as_mut().and_then(|kept| kept.current.take()) {
+        match self.take_kept() {
             None => self.map.next_value(),
             // As text, so that a program contains one function that reads a `T`.
             Some((name, value)) => json::from_str(&value.to_string()).map_err(|error| {
@@ -55,6 +57,18 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
                 A::Error::custom(format_args!("{error} (in member `{name}`)"))
             }),
         }
+    }
+
+    /// Reads the value of a member that no table lists. One that was kept stays as it is.
+    fn unlisted(&mut self) -> Result<Value, A::Error> {
+        match self.take_kept() {
+            None => self.map.next_value::<Unlisted>().map(|unlisted| unlisted.value),
+            Some((_, value)) => Ok(value),
+        }
+    }
+
+    fn take_kept(&mut self) -> Option<(String, Value)> {
+        self.kept.as_mut()?.current.take()
     }
 
     /// Reads the value of the current member into its slot.
@@ -68,7 +82,10 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
 
     /// Skips the value of the current member.
     pub(super) fn skip(&mut self) -> Result<(), A::Error> {
-        self.value::<IgnoredAny>().map(|_| ())
+        match self.take_kept() {
+            None => self.map.next_value::<IgnoredAny>().map(|_| ()),
+            Some(_) => Ok(()),
+        }
     }
 }
 
@@ -325,7 +342,7 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
             },
             Found::Member(_) | Found::Nowhere => {
                 match unlisted.and_then(|unlisted| unlisted.last_mut()) {
-                    Some((_, value)) => *value = self.source.value::<Unlisted>()?.value,
+                    Some((_, value)) => *value = self.source.unlisted()?,
                     None => self.source.skip()?,
                 }
                 Ok(())

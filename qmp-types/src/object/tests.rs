@@ -84,8 +84,15 @@ fn members_reach_their_object_in_any_order() {
 
 #[test]
 fn a_discriminator_that_is_not_a_string_is_reported_as_such() {
+    let reason = "invalid type: integer `2`, expected a string";
     for text in [r#"{"a": 1, "kind-a": 2}"#, r#"{"kind-a": 2, "a": 1}"#] {
         let error = crate::decode::<Outermost>(text).unwrap_err().to_string();
-        assert!(error.contains("invalid type: integer `2`, expected a string"), "{error}");
+        assert!(error.contains(reason), "{error}");
+        let error = serde_json::from_str::<Outermost>(text).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
     }
+    // The discriminator of a branch that is not known yet is kept.
+    let text = r#"{"kind-b": 2, "kind-a": "inner"}"#;
+    let error = serde_json::from_str::<Outermost>(text).unwrap_err().to_string();
+    assert!(error.contains(reason) && error.contains("`kind-b`"), "{error}");
 }
