@@ -53,8 +53,7 @@ impl<U: Request> Undo<U> {
     /// sent all the same.
     pub fn run(mut self) -> Result<Option<U::Return>> {
         if self.command.is_some() && self.handle.is_nested() {
-            // Dropping the guard sends the command.
-            return Err(Misuse::Nested.into());
+            return self.send().and_then(|()| Err(Misuse::Nested.into()));
         }
         self.execute()
     }
