@@ -85,7 +85,7 @@ pub use version::{Version, VersionTriple};
 
 // The client scans messages with these, too.
 #[doc(hidden)]
-pub use decode::decode_beginning;
+pub use decode::{decode_beginning, decode_checked};
 #[doc(hidden)]
 pub use json::plain_end;
 // Generated code refers to this crate.
