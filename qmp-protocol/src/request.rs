@@ -270,5 +270,5 @@ pub fn decode_reply<T: DeserializeOwned>(
     command: impl FnOnce() -> Cow<'static, str>,
     value: &RawValue,
 ) -> Result<T, Error> {
-    qmp_types::decode(value.get()).map_err(|error| Mismatch::reply(command(), error).into())
+    qmp_types::decode_checked(value).map_err(|error| Mismatch::reply(command(), error).into())
 }

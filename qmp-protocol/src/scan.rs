@@ -48,7 +48,13 @@ impl Scanner {
                 continue;
             }
             match object[at] {
-                b'"' => self.in_string = true,
+                b'"' => {
+                    // Most strings have arrived whole, and have no escapes.
+                    at = plain_end(object, at + 1);
+                    self.in_string = object.get(at) != Some(&b'"');
+                    at += usize::from(!self.in_string);
+                    continue;
+                }
                 b'{' | b'[' => {
                     if self.depth > 0 && !value_may_start(&object[..at]) {
                         return Scan::Misplaced(at);

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::json::{self, JsonError};
 use crate::printable::Excerpt;
@@ -69,6 +70,16 @@ impl std::error::Error for DecodeError {}
 /// Fails if the text is not JSON, not what `T` expects, or takes more memory.
 pub fn decode<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, DecodeError> {
     json::from_str(text).map_err(|error| DecodeError::new(text, error))
+}
+
+/// Decodes JSON text that has been checked, as [`decode`] does: what `T` does not look into is not checked
+/// again.
+///
+/// # Errors
+/// Those of [`decode`].
+#[doc(hidden)]
+pub fn decode_checked<'de, T: Deserialize<'de>>(text: &'de RawValue) -> Result<T, DecodeError> {
+    json::from_checked(text).map_err(|error| DecodeError::new(text.get(), error))
 }
 
 /// Decodes the value that a text begins with, and returns it with its length in the text. `None` means

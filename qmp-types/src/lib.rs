@@ -85,9 +85,12 @@ pub use version::{Version, VersionTriple};
 
 // The client scans messages with these, too.
 #[doc(hidden)]
-pub use decode::decode_beginning;
+pub use decode::{decode_beginning, decode_checked};
 #[doc(hidden)]
 pub use json::plain_end;
+// Workflows keep the text of a reply.
+#[doc(hidden)]
+pub use verbatim::Text;
 // Generated code refers to this crate.
 #[doc(hidden)]
 pub use serde_json;

@@ -1,11 +1,13 @@
 //! A value together with the JSON text that it was decoded from.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{
-    DeserializeOwned, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
+    DeserializeOwned, Deserializer, EnumAccess, Error, IgnoredAny, MapAccess, SeqAccess,
+    VariantAccess, Visitor,
 };
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -86,14 +88,58 @@ impl<T> Serialize for Verbatim<T> {
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Verbatim<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let visitor = VerbatimVisitor { type_: PhantomData, asks_for_text: false };
+        let visitor = VerbatimVisitor::<T> { type_: PhantomData, asks_for_text: false };
         let (value, text) = deserializer.deserialize_newtype_struct(json::WITH_TEXT, visitor)?;
         let value = match value {
             Some(value) => value,
             None => decode(&text).map_err(D::Error::custom)?,
         };
-        let text = RawValue::from_string(text).map_err(D::Error::custom)?;
+        let text = RawValue::from_string(text.into_owned()).map_err(D::Error::custom)?;
         Ok(Self { value, text })
+    }
+}
+
+/// The text of a value, which is borrowed if the format has it. A `Box<RawValue>` copies it.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct Text<'t>(pub Cow<'t, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let visitor = VerbatimVisitor::<IgnoredAny> { type_: PhantomData, asks_for_text: true };
+        let (_, text) = deserializer.deserialize_newtype_struct(RAW_VALUE, visitor)?;
+        Ok(Self(text))
+    }
+}
+
+/// A string, which is borrowed if possible.
+struct Str<'t>(Cow<'t, str>);
+
+impl<'de> Deserialize<'de> for Str<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(StrVisitor).map(Self)
+    }
+}
+
+struct StrVisitor;
+
+impl<'de> Visitor<'de> for StrVisitor {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text))
     }
 }
 
@@ -108,14 +154,14 @@ struct VerbatimVisitor<T> {
     asks_for_text: bool,
 }
 
-type ValueAndText<T> = (Option<T>, String);
+type ValueAndText<'de, T> = (Option<T>, Cow<'de, str>);
 
-fn text<T>(value: impl Into<Value>) -> ValueAndText<T> {
-    (None, value.into().to_string())
+fn text<'de, T>(value: impl Into<Value>) -> ValueAndText<'de, T> {
+    (None, Cow::Owned(value.into().to_string()))
 }
 
 impl<'de, T: DeserializeOwned> Visitor<'de> for VerbatimVisitor<T> {
-    type Value = ValueAndText<T>;
+    type Value = ValueAndText<'de, T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
@@ -124,7 +170,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for VerbatimVisitor<T> {
     /// Takes what this crate's reader of JSON text passes.
     fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Self::Value, A::Error> {
         let (value, text) = data.variant()?;
-        Ok((Some(value), text.newtype_variant()?))
+        Ok((Some(value), text.newtype_variant::<Str<'_>>()?.0))
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(
@@ -141,7 +187,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for VerbatimVisitor<T> {
         let mut members = Map::new();
         while let Some(name) = map.next_key::<String>()? {
             if self.asks_for_text && members.is_empty() && name == RAW_VALUE {
-                return Ok((None, map.next_value()?));
+                return Ok((None, map.next_value::<Str<'_>>()?.0));
             }
             members.insert(name, map.next_value()?);
         }
@@ -214,6 +260,22 @@ mod tests {
         assert_eq!(whole.text.get(), text);
         let scalar: Option<Verbatim<u8>> = decode(" 7 ").unwrap();
         assert_eq!(scalar.unwrap().text.get(), "7");
+    }
+
+    #[test]
+    fn a_text_is_borrowed_from_json_text_and_made_of_anything_else() {
+        let raw: Box<RawValue> = serde_json::from_str(TEXT).unwrap();
+        let ours: Text<'_> = crate::decode_checked(&raw).unwrap();
+        let list: Vec<Text<'_>> = serde_json::from_str("[ {} ]").unwrap();
+        let mut reader = serde_json::Deserializer::from_reader(TEXT.as_bytes());
+        let read = Text::deserialize(&mut reader).unwrap();
+        let value: Value = serde_json::from_str(TEXT).unwrap();
+        let made = Text::deserialize(value.clone()).unwrap();
+        assert!(matches!(ours.0, Cow::Borrowed(TEXT)), "{ours:?}");
+        assert!(matches!(list[..], [Text(Cow::Borrowed("{}"))]), "{list:?}");
+        assert_eq!((&*read.0, &*made.0), (TEXT, &*value.to_string()));
+        let list = SeqDeserializer::<_, ValueError>::new([1, 2].into_iter());
+        assert_eq!(Text::deserialize(list).unwrap().0, "[1,2]");
     }
 
     #[test]

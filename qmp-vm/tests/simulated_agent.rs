@@ -2,17 +2,22 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
 
+use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use qmp_client::qga::commands::{GuestGetOsinfo, GuestInfo, GuestNetworkGetInterfaces};
+use qmp_client::qga::commands::{
+    GuestFsfreezeStatus, GuestGetOsinfo, GuestInfo, GuestNetworkGetInterfaces,
+};
+use qmp_client::qga::types::GuestFsfreezeStatus as Status;
 use qmp_client::transport::Unix;
-use qmp_client::{Dialect, Options};
+use qmp_client::{Dialect, Misuse, Options, Raw};
 use qmp_server::agent::{AgentSimulator, AgentSimulatorBuilder, Program};
 use qmp_vm::blocking::Agent;
 use qmp_vm::{Exec, ShutdownMode, SuspendMode};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -60,6 +65,65 @@ fn the_blocking_client_uses_every_area() {
     agent.shutdown(ShutdownMode::Powerdown).unwrap();
     simulator.with_guest(|guest| assert_eq!(guest.shutdown_mode(), Some("powerdown")));
     assert!(agent.ping(PATIENCE).unwrap_err().is_closed());
+}
+
+thread_local! {
+    /// The code that a [`Coded`] of this thread runs when it is decoded.
+    static CODE: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+}
+
+/// A reply that runs code when it is decoded.
+struct Coded;
+
+impl<'de> Deserialize<'de> for Coded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer)?;
+        if let Some(code) = CODE.take() {
+            code();
+        }
+        Ok(Self)
+    }
+}
+
+/// Runs code while the agent's client decodes a reply.
+fn while_decoding(agent: &Agent, code: impl FnOnce() + 'static) {
+    CODE.set(Some(Box::new(code)));
+    agent.execute(Raw::<Coded>::new("guest-ping")).unwrap();
+    assert!(CODE.take().is_none(), "the code has run");
+}
+
+/// A guard of a workflow could not wait for the reply to its command within a decode, and did not send it
+/// either: the guest's file systems stayed frozen.
+#[test]
+fn a_guest_that_is_let_go_within_a_decode_is_thawed() {
+    let simulator = builder().file_systems(3).build();
+    let agent = connect(&simulator);
+    let status = || agent.execute(GuestFsfreezeStatus::new()).unwrap();
+    let frozen = agent.freeze().unwrap();
+    while_decoding(&agent, move || drop(frozen));
+    assert_eq!(status(), Status::Thawed);
+    let frozen = agent.freeze().unwrap();
+    while_decoding(&agent, move || {
+        let error = frozen.thaw().unwrap_err();
+        assert!(matches!(error, qmp_client::Error::Misuse(Misuse::Nested)), "{error:?}");
+    });
+    assert_eq!(status(), Status::Thawed);
+}
+
+/// What undoes a command is not executed if the command was never sent: it would undo what someone else
+/// has done.
+#[test]
+fn a_command_that_was_not_sent_is_not_undone() {
+    let simulator = builder().file_systems(3).build();
+    let agent = connect(&simulator);
+    let frozen = agent.freeze().unwrap();
+    let other = agent.clone();
+    while_decoding(&agent, move || {
+        let error = other.freeze().unwrap_err();
+        assert!(matches!(error, qmp_client::Error::Misuse(Misuse::Nested)), "{error:?}");
+    });
+    assert_eq!(agent.execute(GuestFsfreezeStatus::new()).unwrap(), Status::Frozen);
+    assert_eq!(frozen.thaw().unwrap(), 3);
 }
 
 #[test]

@@ -224,7 +224,8 @@ impl<R: Request> Call<R> {
     ///
     /// # Errors
     /// Those of [`execute`](Self::execute). If `undo` returns a command for the error, that command
-    /// is executed before the error is returned.
+    /// is executed before the error is returned. After [`Error::Misuse`], there is nothing to undo, and
+    /// `undo` is not called.
     pub fn execute_undoable<U: Request>(
         self,
         undo: impl Fn(Result<&R::Return, &Error>) -> Option<U> + Clone + Send + Sync + 'static,
@@ -235,6 +236,8 @@ impl<R: Request> Call<R> {
                 let undo = Undo::new(handle, undo(Ok(&returned)), within);
                 Ok((returned, undo))
             }
+            // Nothing has been sent.
+            Err(error @ Error::Misuse(_)) => Err(error),
             Err(error) => {
                 // The first error is the one that counts.
                 let _ = Undo::new(handle, undo(Err(&error)), within).run();

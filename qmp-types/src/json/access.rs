@@ -393,3 +393,22 @@ impl<'de> VariantAccess<'de> for Text<'de> {
         visitor.visit_borrowed_str(self.0)
     }
 }
+
+/// The text of a value as serde_json passes it to the visitor of a raw value: a map with one entry, whose
+/// key is the name by which the visitor asked for it.
+pub(super) struct RawText<'de> {
+    pub(super) name: &'static str,
+    pub(super) text: Option<&'de str>,
+}
+
+impl<'de> MapAccess<'de> for RawText<'de> {
+    type Error = JsonError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
+        self.text.map(|_| seed.deserialize(Name(self.name))).transpose()
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value> {
+        seed.deserialize(Name(self.text.take().unwrap_or_default()))
+    }
+}

@@ -1,11 +1,10 @@
 //! The reader as a deserializer.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserializer, Error as _, Expected, MapAccess, Unexpected, Visitor};
+use serde::de::{Deserializer, Error as _, Expected, Unexpected, Visitor};
 
-use super::access::{Elements, Members, Variant, WITH_TEXT, WithText};
+use super::access::{Elements, Members, RawText, Variant, WITH_TEXT, WithText};
 use super::error::{JsonError, Result};
 use super::reader::{Number, Reader};
 use super::scan::after_space;
@@ -199,29 +198,6 @@ pub(crate) fn is_reader<D>() -> bool {
     std::any::type_name::<D>() == std::any::type_name::<&mut Reader<'_>>()
 }
 
-/// The visitor of a raw value, without the way of other types to be read: its error brings the standard
-/// library's formatting of numbers with a fraction.
-struct Raw<V>(V);
-
-impl<'de, V: Visitor<'de>> Visitor<'de> for Raw<V> {
-    type Value = V::Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.expecting(f)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, members: A) -> std::result::Result<V::Value, A::Error> {
-        self.0.visit_map(members)
-    }
-
-    fn visit_newtype_struct<D: Deserializer<'de>>(
-        self,
-        _: D,
-    ) -> std::result::Result<V::Value, D::Error> {
-        Err(D::Error::custom("not a raw value"))
-    }
-}
-
 /// Reads numbers, and nothing else.
 macro_rules! deserialize_numbers {
     ($($method:ident)*) => {
@@ -290,13 +266,10 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         if !name.starts_with("$serde_json") {
             return visitor.visit_newtype_struct(self);
         }
-        // A raw value of serde_json, which only its own deserializer can make. That reads the text
-        // without recursion, so that no text is too deep for it.
-        let mut inner = serde_json::Deserializer::from_str(self.raw()?);
-        let value = inner.deserialize_newtype_struct(name, Raw(visitor));
-        value
-            .and_then(|value| inner.end().map(|()| value))
-            .map_err(|error| self.error(&error.to_string()))
+        // A raw value of serde_json, whose visitor takes what its own deserializer would pass.
+        let text = self.valid()?;
+        let value = visitor.visit_map(RawText { name, text: Some(text) });
+        self.located(value)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(

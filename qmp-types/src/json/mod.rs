@@ -23,6 +23,8 @@ mod name;
 mod reader;
 mod scan;
 
+use serde_json::value::RawValue;
+
 use reader::{Guesses, Reader};
 
 pub(crate) use access::{WITH_TEXT, is_in_text};
@@ -39,6 +41,18 @@ pub(crate) fn from_str<'de, T: serde::Deserialize<'de>>(text: &'de str) -> error
     match reader.whole() {
         // The error may be due to a wrong guess.
         Err(_) if reader.has_guessed() => Reader::new(text, Guesses::Never).whole(),
+        result => result,
+    }
+}
+
+/// Reads a text that has been checked as a `T`.
+pub(crate) fn from_checked<'de, T: serde::Deserialize<'de>>(
+    text: &'de RawValue,
+) -> error::Result<T> {
+    let mut reader = Reader::of_checked(text, Guesses::None);
+    match reader.whole() {
+        // The error may be due to a wrong guess.
+        Err(_) if reader.has_guessed() => Reader::of_checked(text, Guesses::Never).whole(),
         result => result,
     }
 }

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use serde::de::{Deserializer, Error as _, IgnoredAny};
+use serde_json::value::RawValue;
 
 use super::error::{JsonError, Result};
 use super::scan::{self, after_space, plain_end, skip_brackets};
@@ -17,6 +18,8 @@ pub(super) struct Reader<'de> {
     pub(super) at: usize,
     depth: u8,
     guesses: Guesses,
+    /// Whether the text is known to be JSON.
+    is_checked: bool,
     /// The number of bytes of memory that values may still take.
     memory: usize,
     /// Whether the text is damaged, or the position is inside a value whose type did not accept it. A type
@@ -54,7 +57,14 @@ impl<'de> Reader<'de> {
     #[inline]
     pub(super) fn new(text: &'de str, guesses: Guesses) -> Self {
         let is_lost = Cell::new(false);
-        Self { text, at: 0, depth: 0, guesses, memory: memory_for(text), is_lost }
+        let memory = memory_for(text);
+        Self { text, at: 0, depth: 0, guesses, is_checked: false, memory, is_lost }
+    }
+
+    /// Creates the reader of a text that has been checked: values that no type looks into are not checked
+    /// again.
+    pub(super) fn of_checked(text: &'de RawValue, guesses: Guesses) -> Self {
+        Self { is_checked: true, ..Self::new(text.get(), guesses) }
     }
 
     pub(super) fn has_guessed(&self) -> bool {
@@ -354,6 +364,11 @@ impl<'de> Reader<'de> {
     /// Takes a value, however deep, and returns its text. Whether the inside of brackets is JSON is
     /// not checked.
     pub(super) fn raw(&mut self) -> Result<&'de str> {
+        if self.is_checked && self.at == 0 && self.depth == 0 {
+            // All of the text is the value.
+            self.at = self.text.len();
+            return Ok(self.text.trim_ascii());
+        }
         let first = self.peek();
         let start = self.at;
         match first {
@@ -375,14 +390,34 @@ impl<'de> Reader<'de> {
         Ok(&self.text[start..self.at])
     }
 
+    /// Takes a value, however deep, and returns its text, all of which is valid.
+    pub(super) fn valid(&mut self) -> Result<&'de str> {
+        if self.is_checked || !matches!(self.peek(), Some(b'{' | b'[')) {
+            return self.raw();
+        }
+        // serde_json checks a text without recursion, so that none is too deep for it.
+        let start = self.at;
+        let mut values = serde_json::Deserializer::from_str(&self.text[start..]).into_iter();
+        if let Some(Ok(IgnoredAny)) = values.next() {
+            self.at += values.byte_offset();
+            return Ok(&self.text[start..self.at]);
+        }
+        self.find_invalid()
+    }
+
+    /// The slow path of [`valid`](Self::valid), whose error is after the array or object that it is in.
+    #[cold]
+    fn find_invalid(&mut self) -> Result<&'de str> {
+        let text = self.raw()?;
+        match serde_json::from_str(text) {
+            Ok(IgnoredAny) => Ok(text),
+            Err(error) => Err(self.error(&error.to_string())),
+        }
+    }
+
     /// Skips a value, however deep.
     pub(super) fn skip(&mut self) -> Result<()> {
-        let text = self.raw()?;
-        if text.starts_with(['{', '[']) {
-            serde_json::from_str::<IgnoredAny>(text)
-                .map_err(|error| self.error(&error.to_string()))?;
-        }
-        Ok(())
+        self.valid().map(drop)
     }
 
     /// Returns the index of the member `name` of the object whose `{` has been taken.

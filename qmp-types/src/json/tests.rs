@@ -71,6 +71,46 @@ fn raw_values_keep_the_text() {
     assert_eq!(raw, [r#"{"a" : 1}"#, r#""x\n""#, "1e2"]);
 }
 
+/// The text of a reply has been checked by then; what is read from it must be the same.
+#[test]
+fn a_checked_text_is_read_as_any_other() {
+    fn same<T: for<'de> serde::Deserialize<'de> + fmt::Debug>(text: &RawValue) -> bool {
+        let read = from_checked::<T>(text).map_err(JsonError::into_parts);
+        let other = from_str::<T>(text.get()).map_err(JsonError::into_parts);
+        assert_eq!(format!("{read:?}"), format!("{other:?}"), "{text}");
+        read.is_ok()
+    }
+    type Members<T> = std::collections::BTreeMap<String, T>;
+    let mut accepted = 0;
+    for text in [
+        "{}",
+        "[ [], {\"a\": [1.50]} ]",
+        "{\"a\" : {\"b\": [ 1 , \"}\" ]} , \"\\n\":[[]]}",
+        "7",
+        "1E400",
+    ] {
+        let text: Box<RawValue> = serde_json::from_str(text).unwrap();
+        accepted += [
+            same::<Value>(&text),
+            same::<IgnoredAny>(&text),
+            same::<Box<RawValue>>(&text),
+            same::<Option<Box<RawValue>>>(&text),
+            same::<Vec<Box<RawValue>>>(&text),
+            same::<Vec<IgnoredAny>>(&text),
+            same::<Members<Box<RawValue>>>(&text),
+            same::<Members<IgnoredAny>>(&text),
+            same::<Members<Members<Box<RawValue>>>>(&text),
+            same::<crate::Verbatim<Vec<Value>>>(&text),
+            same::<crate::Verbatim<Box<RawValue>>>(&text),
+        ]
+        .into_iter()
+        .filter(|accepted| *accepted)
+        .count();
+        assert_eq!(from_checked::<&RawValue>(&text).unwrap().get(), text.get());
+    }
+    assert!((30..50).contains(&accepted), "{accepted}");
+}
+
 #[test]
 fn nesting_has_a_limit() {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);

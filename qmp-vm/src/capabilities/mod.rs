@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use qmp_types::qmp::types::SchemaInfo;
-use qmp_types::{Command, Event};
+use qmp_types::{Command, Event, Text};
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
@@ -46,8 +46,9 @@ struct Reply(Arc<Table>);
 
 impl<'de> Deserialize<'de> for Reply {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Box::<RawValue>::deserialize(deserializer)?;
-        shared::table(text.into()).map(Self).map_err(D::Error::custom)
+        // Borrowed: mostly, another connection has had the same text.
+        let Text(text) = Text::deserialize(deserializer)?;
+        shared::table(text).map(Self).map_err(D::Error::custom)
     }
 }
 

@@ -3,6 +3,7 @@
 //! A manager has thousands of connections, and a host has few builds of QEMU. Each reply is compared
 //! with the texts that are in use, and dropped if it is one of them.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::table::Table;
@@ -16,12 +17,12 @@ const MAX_SHARED: usize = 16;
 static TABLES: Mutex<Vec<Weak<Table>>> = Mutex::new(Vec::new());
 
 /// Returns the table of a text. Returns what is not as expected if the text is not a schema.
-pub(super) fn table(text: Box<str>) -> Result<Arc<Table>, &'static str> {
+pub(super) fn table(text: Cow<'_, str>) -> Result<Arc<Table>, &'static str> {
     let known = in_use(text.len());
     if let Some(same) = find(&known, &text) {
         return Ok(same);
     }
-    let table = Arc::new(Table::new(text)?);
+    let table = Arc::new(Table::new(text.into())?);
     // Another thread may have had the same text meanwhile.
     let added = in_use(table.text().len());
     let added: Vec<_> =

@@ -115,7 +115,11 @@ impl<R: Request<Return: Send> + Send> Call<Client, R> for blocking::Call<R> {
         rollback: &Rollback,
         undo: impl Fn(Result<&R::Return, &Error>) -> Option<U> + Clone + Send + Sync + 'static,
     ) -> Result<(R::Return, Guard<U>)> {
-        let result = rollback.note(Self::execute(self));
+        let result = match Self::execute(self) {
+            // Nothing has been sent.
+            Err(error @ Error::Misuse(_)) => return Err(error),
+            result => rollback.note(result),
+        };
         // After a failure, the guard is dropped here.
         let guard = Guard::new(client, undo(result.as_ref()), rollback);
         result.map(|returned| (returned, guard))

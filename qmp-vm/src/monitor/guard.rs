@@ -9,7 +9,8 @@ use super::rollback::Rollback;
 use super::session::Undo;
 
 /// A guard that executes a command when it is dropped, and waits for its reply for as long as the
-/// workflow has time for that.
+/// workflow has time for that. Code that decodes a reply or an event of the same connection cannot wait:
+/// there, the command is sent.
 pub struct Guard<U: Request> {
     armed: Option<(Client, U)>,
     rollback: Rollback,
@@ -25,7 +26,8 @@ impl<U: Request> Guard<U> {
         let Some((client, command)) = self.armed.take() else { return Ok(None) };
         let default = client.options().call_within(&command.name());
         let within = self.rollback.left(client.now(), default);
-        self.rollback.note(client.call(command).within(within).execute()).map(Some)
+        // Not `execute`, which sends nothing within a decode.
+        self.rollback.note(client.call(command).within(within).guard().run())
     }
 }
 
