@@ -101,8 +101,12 @@ impl Listener {
 impl Acceptor {
     fn accept(&self) -> io::Result<Stream> {
         match self {
-            Self::Unix(listener) => accept(|| listener.accept()).map(|(stream, _)| Stream::Unix(stream)),
-            Self::Tcp(listener) => accept(|| listener.accept()).map(|(stream, _)| Stream::Tcp(stream)),
+            Self::Unix(listener) => {
+                accept(|| listener.accept()).map(|(stream, _)| Stream::Unix(stream))
+            }
+            Self::Tcp(listener) => {
+                accept(|| listener.accept()).map(|(stream, _)| Stream::Tcp(stream))
+            }
         }
     }
 }

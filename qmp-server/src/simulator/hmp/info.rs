@@ -74,16 +74,24 @@ impl Machine {
     }
 
     fn info_block(&self) -> String {
-        let drives = self.drives().map(|device| {
-            let medium = self.medium(device);
-            let name = medium.map_or_else(|| device.name(), |node| node.name.as_str());
-            let what = medium.map_or_else(|| "[not inserted]".to_owned(), describe);
-            let mut text = format!("{name}: {what}\r\n    Attached to:      {}\r\n", device.qdev());
-            if device.is_removable() {
-                let tray = if device.tray_open { "open" } else { "closed" };
+        let drives = self.block_back_ends().map(|back_end| {
+            let name = match (back_end.name, back_end.medium, back_end.qdev()) {
+                ("", Some(node), _) => node.name.clone(),
+                ("", None, qdev) => qdev.unwrap_or_default(),
+                (name, Some(node), _) => format!("{name} ({})", node.name),
+                (name, None, _) => name.to_owned(),
+            };
+            let what = back_end.medium.map_or_else(|| "[not inserted]".to_owned(), describe);
+            let mut text = format!("{name}: {what}\r\n");
+            if let Some(qdev) = back_end.qdev() {
+                text += &format!("    Attached to:      {qdev}\r\n");
+            }
+            if back_end.is_removable() {
+                let is_open = back_end.device.is_some_and(|device| device.tray_open);
+                let tray = if is_open { "open" } else { "closed" };
                 text += &format!("    Removable device: not locked, tray {tray}\r\n");
             }
-            if medium.is_some() {
+            if back_end.medium.is_some() {
                 text += "    Cache mode:       writeback\r\n";
             }
             text
