@@ -65,6 +65,8 @@ pub struct Machine {
     /// The number of the next transaction whose jobs complete together.
     pub(super) next_group: u64,
     pub(super) migration: Migration,
+    /// The result of the last dump, as `query-dump` returns it.
+    pub(super) last_dump: Option<Value>,
     /// The properties of the machine object that were set.
     pub(super) properties: BTreeMap<String, Value>,
 }
@@ -180,6 +182,7 @@ impl Machine {
             jobs: Vec::new(),
             next_group: 1,
             migration: Migration::new(),
+            last_dump: None,
             properties: BTreeMap::new(),
         }
     }

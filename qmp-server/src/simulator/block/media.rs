@@ -9,20 +9,20 @@ use crate::simulator::machine::{Device, Machine};
 use crate::simulator::replies::{Arguments, Reply, done, not_found, refuse};
 
 /// The drive that a command names.
-struct Slot {
+pub(super) struct Slot {
     /// The name as the command has it.
-    given: String,
+    pub(super) given: String,
     /// The path of the device, which a drive may lack.
     device: Option<String>,
     is_removable: bool,
     /// Whether the tray is open, if there is a tray.
     tray_open: Option<bool>,
-    medium: Option<String>,
+    pub(super) medium: Option<String>,
 }
 
 impl Machine {
     /// Finds the drive that a command names, by the name of the back end or by the device's `id`.
-    fn slot(&self, arguments: &Arguments) -> Result<Slot, QmpError> {
+    pub(super) fn slot(&self, arguments: &Arguments) -> Result<Slot, QmpError> {
         let (given, device) = match (arguments.text("device"), arguments.text("id")) {
             (Some(name), None) => {
                 let mut back_ends = self.block_back_ends().filter(|_| !name.is_empty());

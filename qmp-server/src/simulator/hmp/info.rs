@@ -1,6 +1,6 @@
 //! The topics of `info`.
 
-use qmp_types::qmp::types::RunState;
+use qmp_types::qmp::types::{JobType, RunState};
 
 use crate::simulator::block::node::Node;
 use crate::simulator::identity::version;
@@ -103,9 +103,13 @@ impl Machine {
         let jobs = self.jobs.iter().filter(|job| job.is_block_job());
         let text: String = jobs
             .map(|job| {
+                let what = match &job.kind {
+                    JobType::Stream => "Streaming device".to_owned(),
+                    kind => format!("Type {kind}, device"),
+                };
                 format!(
-                    "Type {}, device {}: Completed {} of {} bytes\r\n",
-                    job.kind, job.id, job.offset, job.length
+                    "{what} {}: Completed {} of {} bytes, speed limit {} bytes/s\r\n",
+                    job.id, job.offset, job.length, job.speed
                 )
             })
             .collect();
@@ -207,14 +211,24 @@ impl Machine {
         let text: String = devices
             .map(|device| {
                 let port = device.string("port").unwrap_or("1");
-                format!(
-                    "  Device 0.0, Port {port}, Speed 480 Mb/s, Product {}, ID: {}\r\n",
-                    device.driver,
-                    device.name()
-                )
+                let (product, speed) = product(&device.driver);
+                let id = device.id.as_ref().map(|id| format!(", ID: {id}")).unwrap_or_default();
+                format!("  Device 0.0, Port {port}, Speed {speed} Mb/s, Product {product}{id}\r\n")
             })
             .collect();
         text
+    }
+}
+
+/// Returns the name that a USB device of a model tells the guest, and its speed in Mb/s.
+fn product(model: &str) -> (&str, u32) {
+    match model {
+        "usb-hub" => ("QEMU USB Hub", 12),
+        "usb-kbd" => ("QEMU USB Keyboard", 480),
+        "usb-mouse" => ("QEMU USB Mouse", 480),
+        "usb-storage" => ("QEMU USB MSD", 5000),
+        "usb-tablet" => ("QEMU USB Tablet", 480),
+        model => (model, 480),
     }
 }
 

@@ -226,8 +226,14 @@ fn set_actions(simulator: &Simulator, options: &Options) -> Result<(), Refusal> 
         pairs.extend(first.split_once('='));
         let arguments: serde_json::Map<String, Value> =
             pairs.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-        execute(simulator, &json!({"execute": "set-action", "arguments": arguments}))
-            .map_err(|error| Refusal::of(given, error.message))?;
+        execute(simulator, &json!({"execute": "set-action", "arguments": arguments})).map_err(
+            |error| {
+                let name = error.message.strip_suffix(" is unexpected");
+                let name = name.and_then(|text| text.strip_prefix("Parameter "));
+                let message = name.map(|name| format!("Invalid parameter {name}"));
+                Refusal::of(given, message.unwrap_or(error.message))
+            },
+        )?;
     }
     Ok(())
 }
