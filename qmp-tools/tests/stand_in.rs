@@ -145,7 +145,7 @@ const DRIVES: &[(&[&str], &[&str])] = &[
 ];
 
 /// Checks the back ends that a program has for drives.
-fn has_the_drives(configure: impl Fn(&mut Command) + Clone + 'static, program: &str) {
+fn has_the_drives(configure: impl Fn(&mut Command) + Clone + Send + 'static, program: &str) {
     let directory = Directory::new();
     let (image, raw) = (directory.path("a.qcow2"), directory.path("b.raw"));
     let mut header = b"QFI\xfb\0\0\0\x02".to_vec();
@@ -248,13 +248,13 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["-drive", "media=nope"], "'nope' invalid media"),
     (&["-drive", "index=x"], "Parameter 'index' expects a number"),
     (&["-drive", "index=1,unit=1"], "index cannot be used with bus and unit"),
-    (&["-drive", "if=none,cache=nope"], "invalid cache option"),
-    (&["-drive", "if=none,aio=nope"], "invalid aio option"),
-    (&["-drive", "if=none,discard=nope"], "Invalid discard option"),
-    (&["-drive", "if=none,detect-zeroes=x"], "invalid parameter value: x"),
-    (&["-drive", "if=none,werror=x"], "'x' invalid write error action"),
-    (&["-drive", "if=none,rerror=x"], "'x' invalid read error action"),
-    (&["-drive", "if=none,read-only=x"], "Parameter 'read-only' expects 'on' or 'off'"),
+    (&["-drive", "driver=null-co,cache=nope"], "invalid cache option"),
+    (&["-drive", "driver=null-co,aio=nope"], "invalid aio option"),
+    (&["-drive", "driver=null-co,discard=nope"], "Invalid discard option"),
+    (&["-drive", "driver=null-co,detect-zeroes=x"], "invalid parameter value: x"),
+    (&["-drive", "driver=null-co,werror=x"], "'x' invalid write error action"),
+    (&["-drive", "driver=null-co,rerror=x"], "'x' invalid read error action"),
+    (&["-drive", "driver=null-co,read-only=x"], "Parameter 'read-only' expects 'on' or 'off'"),
     (&["-drive", "format=raw,driver=raw"], "Cannot specify both 'driver' and 'format'"),
     (&["-drive", "format=raw,if=none"], "A block device must be specified for \"file\""),
     (&["-drive", "file=/dev/null,format=nope"], "Unknown driver 'nope'"),

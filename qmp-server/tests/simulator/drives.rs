@@ -69,7 +69,7 @@ fn a_command_finds_the_medium_of_a_drive_by_its_name() {
     assert_eq!(client.execute("block_resize", size), [done()]);
     let block = client.query("query-block");
     assert_eq!(block[0]["inserted"]["image"]["virtual-size"], 8 << 20);
-    // A device's name is no drive's.
+    // The name of a device does not name its drive.
     let size = json!({"device": "vb", "size": 8 << 20});
     let error = "Cannot find device='vb' nor node-name=''";
     assert_eq!(client.error("block_resize", size), error);

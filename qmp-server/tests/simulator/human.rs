@@ -42,7 +42,7 @@ fn a_machine_with_devices_is_described_in_qemus_words() {
         ("mice", "  Mouse #3: QEMU HID Tablet (absolute)\r\n* Mouse #2: QEMU PS/2 Mouse\r\n"),
         ("migrate", ""),
         ("name", "demo\r\n"),
-        ("snapshots", "There is no snapshot available.\r\n"),
+        ("snapshots", concat!("There is", " no snapshot available.\r\n")),
         ("spice", "Server: disabled\r\n"),
         ("status", "VM status: paused (prelaunch)\r\n"),
         ("usb", "  Device 0.0, Port 1, Speed 480 Mb/s, Product QEMU USB Tablet, ID: tab\r\n"),

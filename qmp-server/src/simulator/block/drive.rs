@@ -35,7 +35,7 @@ pub(in crate::simulator) struct BackEnd<'m> {
     /// The name, or the empty string.
     pub(in crate::simulator) name: &'m str,
     pub(in crate::simulator) device: Option<&'m Device>,
-    /// The path of a user that is no device of ours.
+    /// The path of a user that the machine does not list as a device.
     board: Option<&'m str>,
     pub(in crate::simulator) medium: Option<&'m Node>,
 }
