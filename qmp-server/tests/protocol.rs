@@ -257,6 +257,7 @@ fn pending_output_remains_after_the_server_has_ended() {
     );
     assert_eq!(lines(&other.take_output()).len(), 2);
     assert_eq!(server.connect().closed(), Some(CloseReason::Server));
+    assert_eq!(one.closed().unwrap().to_string(), "the server has ended");
 }
 
 #[test]

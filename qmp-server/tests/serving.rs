@@ -119,6 +119,10 @@ fn a_client_that_never_reads_is_disconnected() {
         assert!(start.elapsed() < DEADLINE, "the client is still connected");
     };
     assert!(matches!(closed, CloseReason::OutputOverflow(_)), "{closed}");
+    let text = closed.to_string();
+    let bytes =
+        text.strip_prefix("the client left ").and_then(|text| text.strip_suffix(" bytes unread"));
+    assert!(bytes.unwrap().parse::<usize>().unwrap() >= 100_000, "{text}");
     assert_eq!(server.connection_count(), 1);
 }
 

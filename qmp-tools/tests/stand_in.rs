@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 use qmp_client::blocking::Client;
-use qmp_client::qmp::commands::{QueryName, QueryStatus};
+use qmp_client::qmp::commands::{QueryBlock, QueryName, QueryStatus};
 use qmp_vm::Launch;
 use support::{Directory, QMP, Ran};
 
@@ -91,6 +91,134 @@ fn launch_starts_the_stand_in() {
     assert!(error.contains("-device nope: 'nope' is not a valid device model name"), "{error}");
 }
 
+/// Returns the version of an executable, such as `11.1.3 (...)`.
+fn version(program: &str) -> String {
+    let version = Command::new(program).arg("-version").output().unwrap().stdout;
+    let version = String::from_utf8_lossy(&version).into_owned();
+    version.strip_prefix("QEMU emulator version ").unwrap_or_default().to_owned()
+}
+
+/// Drives as the command line describes them, where `IMAGE` and `RAW` are files, and a line for each
+/// back end: its name, its device, whether it is removable and has a tray, and its medium.
+const DRIVES: &[(&[&str], &[&str])] = &[
+    (&["-hda", "IMAGE"], &["ide0-hd0 /machine/unattached/device[4] false None qcow2 IMAGE"]),
+    (&["IMAGE"], &["ide0-hd0 /machine/unattached/device[4] false None qcow2 IMAGE"]),
+    (
+        &["-hdb", "IMAGE", "-cdrom", "RAW"],
+        &[
+            "ide0-hd1 /machine/unattached/device[4] false None qcow2 IMAGE",
+            "ide1-cd0 /machine/unattached/device[5] true Some(false) raw RAW, read-only",
+        ],
+    ),
+    (
+        &["-hdd", "IMAGE", "-drive", "media=cdrom"],
+        &[
+            "ide1-hd1 /machine/unattached/device[5] false None qcow2 IMAGE",
+            "ide0-cd0 /machine/unattached/device[4] true Some(false)",
+        ],
+    ),
+    (
+        &["-M", "q35", "-hda", "IMAGE", "-hdb", "RAW"],
+        &[
+            "ide0-hd0 /machine/unattached/device[13] false None qcow2 IMAGE",
+            "ide1-hd0 /machine/unattached/device[14] false None raw RAW",
+        ],
+    ),
+    (&["-M", "none", "-hda", "IMAGE"], &["none0  true None qcow2 IMAGE"]),
+    (
+        &["-drive", "file=RAW,format=raw,if=virtio,read-only=on"],
+        &["virtio0 /machine/peripheral-anon/device[0]/virtio-backend false None raw RAW, \
+             read-only"],
+    ),
+    (
+        &["-drive", "file=IMAGE,if=none,id=d0", "-device", "virtio-blk-pci,drive=d0,id=vb"],
+        &["d0 /machine/peripheral/vb/virtio-backend false None qcow2 IMAGE"],
+    ),
+    (
+        &["-drive", "if=none,id=n0", "-drive", "if=floppy,file=RAW,format=raw"],
+        &["n0  true None", "floppy0 /machine/unattached/device[10] true None raw RAW"],
+    ),
+    (
+        &["-drive", "if=pflash,file=RAW,format=raw"],
+        &["pflash0 /machine/system.flash0 false None raw RAW"],
+    ),
+];
+
+/// Checks the back ends that a program has for drives.
+fn has_the_drives(configure: impl Fn(&mut Command) + Clone + Send + 'static, program: &str) {
+    let directory = Directory::new();
+    let (image, raw) = (directory.path("a.qcow2"), directory.path("b.raw"));
+    let mut header = b"QFI\xfb\0\0\0\x02".to_vec();
+    // A cluster of 64 KiB, and an image of 1 MiB with one table.
+    header.resize(20, 0);
+    header.extend(16_u32.to_be_bytes());
+    header.extend((1_u64 << 20).to_be_bytes());
+    header.extend([0; 4]);
+    header.extend(1_u32.to_be_bytes());
+    header.extend((3_u64 << 16).to_be_bytes());
+    header.extend((1_u64 << 16).to_be_bytes());
+    header.extend(1_u32.to_be_bytes());
+    header.resize(4 << 16, 0);
+    header[1 << 16..(1 << 16) + 8].copy_from_slice(&(2_u64 << 16).to_be_bytes());
+    for cluster in 0..4 {
+        header[(2 << 16) + 2 * cluster + 1] = 1;
+    }
+    std::fs::write(&image, header).unwrap();
+    std::fs::write(&raw, vec![0; 1 << 20]).unwrap();
+    for (arguments, expected) in DRIVES {
+        let given = arguments.iter().map(|text| text.replace("IMAGE", &image).replace("RAW", &raw));
+        let vm = Launch::new(program)
+            .configure(configure.clone())
+            .args(["-display", "none", "-nodefaults", "-S"])
+            .args(given)
+            .start::<Client>()
+            .unwrap();
+        let blocks = vm.execute(QueryBlock::new()).unwrap();
+        let lines: Vec<String> = blocks
+            .iter()
+            .map(|block| {
+                let medium = block.inserted.as_ref().map(|node| {
+                    let file = node.file.replace(&image, "IMAGE").replace(&raw, "RAW");
+                    let mode = if node.ro { ", read-only" } else { "" };
+                    format!(" {} {file}{mode}", node.drv)
+                });
+                let qdev = block.qdev.as_deref().unwrap_or_default();
+                format!(
+                    "{} {qdev} {} {:?}{}",
+                    block.device,
+                    block.removable,
+                    block.tray_open,
+                    medium.unwrap_or_default()
+                )
+            })
+            .collect();
+        assert_eq!(lines, *expected, "{arguments:?}");
+        vm.quit().unwrap();
+    }
+}
+
+/// They had other names, and an image in qcow2 was reported as a plain file.
+#[test]
+fn drives_are_those_of_qemu() {
+    let directory = stand_in();
+    let path = directory.path("");
+    let configure = move |command: &mut Command| {
+        command.env("PATH", &path);
+    };
+    has_the_drives(configure, NAME);
+}
+
+#[test]
+#[cfg_attr(not(qemu), ignore = "QEMU is not installed")]
+fn the_drives_are_qemus() {
+    let name = std::env::var("QMP_TEST_QEMU").unwrap_or_else(|_| NAME.to_owned());
+    // Older releases number the devices of the board otherwise.
+    let major = version(&name).split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_some_and(|major| major >= 10) {
+        has_the_drives(|_| {}, &name);
+    }
+}
+
 /// Arguments that QEMU refuses, with its messages, which it prints after the arguments.
 const REFUSED: &[(&[&str], &str)] = &[
     (&["-device", "nope"], "'nope' is not a valid device model name"),
@@ -115,6 +243,40 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["-accel", "nope"], "invalid accelerator nope"),
     (&["-name", "a,nope=1"], "Invalid parameter 'nope'"),
     (&["-add-fd", "fd=99,set=1"], "fd is not valid or already in use"),
+    (&["-drive", "if=virtio"], "Device needs media, but drive is empty"),
+    (&["-drive", "if=nope"], "unsupported bus type 'nope'"),
+    (&["-drive", "media=nope"], "'nope' invalid media"),
+    (&["-drive", "index=x"], "Parameter 'index' expects a number"),
+    (&["-drive", "index=1,unit=1"], "index cannot be used with bus and unit"),
+    (&["-drive", "driver=null-co,cache=nope"], "invalid cache option"),
+    (&["-drive", "driver=null-co,aio=nope"], "invalid aio option"),
+    (&["-drive", "driver=null-co,discard=nope"], "Invalid discard option"),
+    (&["-drive", "driver=null-co,detect-zeroes=x"], "invalid parameter value: x"),
+    (&["-drive", "driver=null-co,werror=x"], "'x' invalid write error action"),
+    (&["-drive", "driver=null-co,rerror=x"], "'x' invalid read error action"),
+    (&["-drive", "driver=null-co,read-only=x"], "Parameter 'read-only' expects 'on' or 'off'"),
+    (&["-drive", "format=raw,driver=raw"], "Cannot specify both 'driver' and 'format'"),
+    (&["-drive", "format=raw,if=none"], "A block device must be specified for \"file\""),
+    (&["-drive", "file=/dev/null,format=nope"], "Unknown driver 'nope'"),
+    (
+        &["-drive", "file=/dev/null,format=raw,nope.x=1"],
+        "Block format 'raw' does not support the option 'nope.x'",
+    ),
+    (&["-drive", "file=/nope/x,format=raw"], "Could not open '/nope/x': No such file or directory"),
+    (&["-hda", "/nope/x"], "Could not open '/nope/x': No such file or directory"),
+    (&["-drive", "if=scsi,driver=null-co"], "machine type does not support if=scsi,bus=0,unit=0"),
+    (&["-action", "nope=1"], "Invalid parameter 'nope'"),
+    (&["-action", "reboot=nope"], "Parameter 'reboot' does not accept value 'nope'"),
+    (&["-qmp", "chardev:nope"], "chardev \"nope\" not found"),
+    (&["-qmp", "tcp:nope"], "parse error: tcp:nope"),
+    (
+        &["-qmp", "unix:/nope/x,server=on,wait=off"],
+        "Failed to bind socket to /nope/x: No such file or directory",
+    ),
+    (&["-qmp", "unix:/nope/x"], "Failed to connect to '/nope/x': No such file or directory"),
+    (&["-chardev", "socket,id=a"], "Unable to parse FD number "),
+    (&["-chardev", "null"], "chardev: no id specified"),
+    (&["-object", "monitor-qmp,id=q"], "Parameter 'chardev' is missing"),
 ];
 
 /// Arguments that QEMU refuses without repeating them.
@@ -122,6 +284,9 @@ const REFUSED_AS_A_WHOLE: &[(&[&str], &str)] = &[
     (&["-cpu", "nope"], "unable to find CPU model 'nope'"),
     (&["-nographic", "-daemonize"], "-nographic cannot be used with -daemonize"),
     (&["-smp", "nope=1"], "Parameter 'smp.nope' is unexpected"),
+    (&["-smp", "x"], "Parameter 'smp.cpus' expects integer"),
+    (&["-drive", "if=ide"], "Device needs media, but drive is empty"),
+    (&["-drive", "driver=null-co,read-only=on"], "Block node is read-only"),
     (&["-object", "monitor-qmp,id=q,chardev=nope"], "chardev \"nope\" not found"),
 ];
 
@@ -152,9 +317,8 @@ fn what_qemu_refuses_is_refused_in_its_words() {
 #[cfg_attr(not(qemu), ignore = "QEMU is not installed")]
 fn the_words_are_qemus() {
     let name = std::env::var("QMP_TEST_QEMU").unwrap_or_else(|_| NAME.to_owned());
-    let version = Command::new(&name).arg("-version").output().unwrap().stdout;
     // Other releases have other words.
-    if String::from_utf8_lossy(&version).starts_with("QEMU emulator version 11.1") {
+    if version(&name).starts_with("11.1") {
         refuses_in_qemus_words(|| Command::new(&name));
     }
 }

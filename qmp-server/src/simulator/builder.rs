@@ -205,6 +205,7 @@ impl SimulatorBuilder {
     /// ```
     pub fn empty(mut self) -> Self {
         self.machine.devices.clear();
+        self.machine.drives.clear();
         self.machine.nodes.clear();
         self.machine.netdevs.clear();
         self.machine.objects.clear();
@@ -326,8 +327,8 @@ impl SimulatorBuilder {
         })
     }
 
-    /// Adds what an option of QEMU's command line adds: `blockdev`, `chardev`, `device`, `netdev` or
-    /// `object`. The argument is JSON or `key=value,...`, as on the command line.
+    /// Adds what an option of QEMU's command line adds: `blockdev`, `chardev`, `device`, `drive`,
+    /// `netdev` or `object`. The argument is JSON or `key=value,...`, as on the command line.
     ///
     /// ```
     /// use qmp_server::Simulator;
@@ -343,6 +344,9 @@ impl SimulatorBuilder {
         if self.error.is_some() {
             return self;
         }
+        if option == "drive" {
+            return self.drive(argument);
+        }
         match options::read(qemu_schema().introspection(), option, argument) {
             Err(error) => Self { error: Some(error), ..self },
             Ok(arguments) => {
@@ -356,6 +360,14 @@ impl SimulatorBuilder {
                 }
             }
         }
+    }
+
+    fn drive(mut self, argument: &str) -> Self {
+        let introspection = qemu_schema();
+        let probe = |path: &str| self.machine.probe(path);
+        let drive = options::read_drive(introspection.introspection(), argument, probe);
+        self.error = drive.and_then(|drive| self.machine.add_drive(drive)).err();
+        self
     }
 
     /// Returns QEMU's error for the first setting that it would have refused, if there is one.
@@ -662,10 +674,11 @@ impl SimulatorBuilder {
     ///
     /// # Errors
     /// Returns QEMU's error for the first setting that it would have refused.
-    pub fn try_build(self) -> Result<Simulator, QmpError> {
+    pub fn try_build(mut self) -> Result<Simulator, QmpError> {
         if let Some(error) = self.error {
             return Err(error);
         }
+        self.machine.number_board_drives();
         let router = Router::new().schema(qemu_schema());
         let areas = [
             balloon::add,

@@ -5,7 +5,7 @@ use qmp_types::qmp::commands::{
     XenSaveDevicesState,
 };
 use qmp_types::qmp::events::{DumpCompleted, Resume, Stop};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::descriptor_set;
 use super::machine::Machine;
@@ -21,7 +21,7 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
         .on::<DumpGuestMemory>(|machine, arguments, context| {
             machine.dump_memory(arguments, context)
         })
-        .on::<QueryDump>(|_, _, _| Ok(json!({"status": "none", "completed": 0, "total": 0})))
+        .on::<QueryDump>(|machine, _, _| Ok(machine.query_dump()))
         .on::<QueryDumpGuestMemoryCapability>(|_, _, _| {
             Ok(json!({"formats": ["elf", "kdump-zlib", "kdump-raw-zlib"]}))
         })
@@ -90,8 +90,13 @@ impl Machine {
         done()
     }
 
+    fn query_dump(&self) -> Value {
+        let none = json!({"status": "none", "completed": 0, "total": 0});
+        self.last_dump.clone().unwrap_or(none)
+    }
+
     /// Emits the events of a dump, for which the guest stops.
-    fn end_dump(&self, error: Option<String>, context: &mut Context) {
+    fn end_dump(&mut self, error: Option<String>, context: &mut Context) {
         if self.is_running() {
             context.emit(&Stop::new());
         }
@@ -100,6 +105,7 @@ impl Machine {
             Some(_) => ("failed", 0),
         };
         let result = json!({"status": status, "completed": completed, "total": self.memory});
+        self.last_dump = Some(result.clone());
         if let Ok(result) = serde_json::from_value(result) {
             let event = DumpCompleted::new(result);
             context.emit(&match error {
@@ -137,7 +143,7 @@ impl Machine {
         }
         match created {
             Ok(()) => done(),
-            Err(error) => refuse(format!("Could not open '{path}': {}", os_error(&error))),
+            Err(error) => refuse(format!("Could not create '{path}': {}", os_error(&error))),
         }
     }
 }

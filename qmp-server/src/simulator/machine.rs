@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use qmp_types::qmp::types::{PanicAction, RebootAction, RunState, ShutdownAction, WatchdogAction};
 use serde_json::{Map, Value, json};
 
+use super::block::drive::Drive;
 use super::block::exports::Export;
 use super::block::formats;
 use super::block::node::Node;
@@ -53,6 +54,7 @@ pub struct Machine {
     pub(super) nbd_server: Option<Map<String, Value>>,
     pub(super) exports: Vec<Export>,
     pub(super) devices: Vec<Device>,
+    pub(super) drives: Vec<Drive>,
     /// The number for the path of the next device without `id`.
     pub(super) next_anonymous: usize,
     pub(super) netdevs: Vec<Netdev>,
@@ -63,6 +65,8 @@ pub struct Machine {
     /// The number of the next transaction whose jobs complete together.
     pub(super) next_group: u64,
     pub(super) migration: Migration,
+    /// The result of the last dump, as `query-dump` returns it.
+    pub(super) last_dump: Option<Value>,
     /// The properties of the machine object that were set.
     pub(super) properties: BTreeMap<String, Value>,
 }
@@ -105,6 +109,8 @@ pub(super) struct Device {
     pub(super) path: String,
     /// The properties as given to `device_add`.
     pub(super) properties: Map<String, Value>,
+    /// The name of the drive that the device is attached to, if it has one.
+    pub(super) drive: Option<String>,
     /// Whether the device was added to a running machine.
     pub(super) hotplugged: bool,
     pub(super) bus: Option<String>,
@@ -167,6 +173,7 @@ impl Machine {
             nbd_server: None,
             exports: Vec::new(),
             devices: Vec::new(),
+            drives: Vec::new(),
             next_anonymous: 0,
             netdevs: Vec::new(),
             chardevs: vec![Chardev::monitor()],
@@ -175,6 +182,7 @@ impl Machine {
             jobs: Vec::new(),
             next_group: 1,
             migration: Migration::new(),
+            last_dump: None,
             properties: BTreeMap::new(),
         }
     }
@@ -238,9 +246,7 @@ impl Machine {
 
     /// Finds a device by its `id` or its QOM path.
     pub(super) fn device(&mut self, name: &str) -> Option<&mut Device> {
-        self.devices
-            .iter_mut()
-            .find(|device| device.id.as_deref() == Some(name) || device.path == name)
+        self.devices.iter_mut().find(|device| device.is_called(name))
     }
 
     pub(super) fn is_q35(&self) -> bool {
@@ -253,6 +259,11 @@ impl Machine {
 }
 
 impl Device {
+    /// Returns whether a name is the device's `id` or its QOM path.
+    pub(super) fn is_called(&self, name: &str) -> bool {
+        self.id.as_deref() == Some(name) || self.path == name
+    }
+
     /// Returns a property if it is a string.
     pub(super) fn string(&self, property: &str) -> Option<&str> {
         self.properties.get(property).and_then(Value::as_str)
@@ -285,6 +296,11 @@ impl Device {
 
     pub(super) fn is_cd(&self) -> bool {
         matches!(self.model.name, "ide-cd" | "scsi-cd")
+    }
+
+    /// Returns whether the drive has a tray, which only those for CDs have.
+    pub(super) fn has_tray(&self) -> bool {
+        self.is_cd()
     }
 
     /// Returns whether the drive's medium can be changed.

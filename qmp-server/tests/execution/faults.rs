@@ -80,6 +80,35 @@ fn a_schema_that_cannot_be_read_is_an_error() {
     assert_eq!(build("[]"), BuildError::CommandsNotInSchema(vec!["ping".to_owned()]));
 }
 
+/// A server that does not start prints the error alone, so it names what is to be mended.
+#[test]
+fn an_error_in_building_a_server_says_what_to_mend() {
+    let router = || Router::new().command(|_: &mut (), _: Ping, _: &mut Context| Ok(Empty {}));
+    let build = |router| Server::new(Version::default(), router, ()).map(drop).unwrap_err();
+    let invalid = build(router().introspection(r#"[{"meta-type": "enum"}]"#));
+    assert_eq!(invalid.to_string(), "the schema of the server's commands is invalid");
+    let cause = std::error::Error::source(&invalid).unwrap().to_string();
+    assert_eq!(cause, SchemaError::Unnamed(0).to_string());
+    for (error, text) in [
+        (build(router()), "the router has no schema; pass the vocabulary's INTROSPECTION to"),
+        (
+            build(router().introspection("[]")),
+            "the schema lacks commands that have handlers: ping;",
+        ),
+        (
+            build(router().introspection(schema()).event::<Emptied>()),
+            "the schema lacks events of the router: EMPTIED",
+        ),
+        (
+            build(router().introspection(schema()).handles_all()),
+            "commands of the schema have no handlers: ",
+        ),
+    ] {
+        assert!(error.to_string().starts_with(text), "{error}");
+        assert!(std::error::Error::source(&error).is_none(), "{error}");
+    }
+}
+
 #[test]
 fn checks_are_turned_off_only_on_request() {
     let router = || Router::new().command(|_: &mut (), _: Ping, _: &mut Context| Ok(Empty {}));

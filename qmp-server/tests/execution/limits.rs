@@ -173,6 +173,8 @@ fn connections_are_limited() {
     let clients = [server.connect(), server.connect()];
     let third = server.connect();
     assert_eq!(third.closed(), Some(CloseReason::ConnectionLimit));
+    let text = third.closed().unwrap().to_string();
+    assert_eq!(text, "the server accepts no further connections");
     assert_eq!((server.usage().connections, server.usage().rejected), (2, 1));
     drop(clients);
     assert_eq!(server.connect().closed(), None);

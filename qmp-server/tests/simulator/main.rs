@@ -2,10 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod block;
+mod changes;
 mod client;
 mod clock;
 mod descriptors;
 mod devices;
+mod drives;
+mod dump;
+mod human;
 mod migration;
 mod refusals;
 mod run_state;

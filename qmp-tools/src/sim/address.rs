@@ -113,7 +113,7 @@ pub(super) fn split(text: &str) -> (&str, Vec<(&str, &str)>) {
 }
 
 /// Reads a switch.
-pub(super) fn switch(name: &str, value: &str) -> Result<bool, String> {
+fn switch(name: &str, value: &str) -> Result<bool, String> {
     match value {
         "on" | "yes" | "true" | "y" => Ok(true),
         "off" | "no" | "false" | "n" => Ok(false),

@@ -134,11 +134,11 @@ impl Machine {
         if self.node(image).is_none() {
             return refuse(format!("Cannot find device='' nor node-name='{image}'"));
         }
-        if !self.backing_chain(&root).iter().any(|name| name == image) {
-            return refuse(format!("'{root}' and image file are not in the same chain"));
-        }
         if self.node(image).is_some_and(|node| node.child("backing").is_none()) {
             return refuse("not allowing backing file change on an image without a backing file");
+        }
+        if !self.backing_chain(&root).iter().any(|name| name == image) {
+            return refuse(format!("'{root}' and image file are not in the same chain"));
         }
         let file = arguments.required("backing-file").to_owned();
         if let Some(node) = self.node_mut(image) {
@@ -157,20 +157,12 @@ impl Machine {
         done()
     }
 
-    /// Finds the back end that throttling or histograms apply to, which only drives without virtio
-    /// have under their own name.
+    /// Checks the limits of throttling, or the boundaries of histograms.
     pub(super) fn check_limits(&mut self, arguments: &Arguments) -> Reply {
-        let id = match (arguments.text("device"), arguments.text("id")) {
-            (Some(name), None) => return Err(not_found(name)),
-            (None, Some(id)) => id,
-            _ => return refuse("Need exactly one of 'device' and 'id'"),
-        };
-        let device = self.device(id).ok_or_else(|| not_found(id))?;
-        if !device.is_drive() || device.back_end().is_some() {
-            return refuse("Device does not have a block device backend");
-        }
-        if device.string("drive").is_none() {
-            return refuse(format!("Device '{id}' has no medium"));
+        let slot = self.slot(arguments)?;
+        // Only a medium can be throttled.
+        if slot.medium.is_none() && arguments.get("bps").is_some() {
+            return refuse("Device has no medium");
         }
         let rates = ["bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"];
         let given: Vec<i64> = rates.iter().filter_map(|name| arguments.integer(name)).collect();
@@ -183,6 +175,7 @@ impl Machine {
             .map(|all| all.iter().filter_map(Value::as_u64).collect());
         if let Some(all) = boundaries {
             if all.is_empty() || all.contains(&0) || !all.windows(2).all(|pair| pair[0] < pair[1]) {
+                let id = &slot.given;
                 return refuse(format!("Device '{id}' set read boundaries fail"));
             }
         }

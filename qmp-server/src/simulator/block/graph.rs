@@ -17,9 +17,9 @@ impl Machine {
         self.nodes.iter_mut().find(|node| node.name == name)
     }
 
-    /// Finds a node that a command names in a `device` argument: a node, or the medium of a device.
+    /// Finds a node that a command names in a `device` argument: the medium of a drive, or a node.
     pub(in crate::simulator) fn named_node(&self, name: &str) -> Result<&Node, QmpError> {
-        self.node(name).map_or_else(
+        self.medium_of(name).or_else(|| self.node(name)).map_or_else(
             || refuse(format!("Cannot find device='{name}' nor node-name='{name}'")),
             Ok,
         )
@@ -35,19 +35,14 @@ impl Machine {
         if let Some(node) = found {
             return Ok(node.name.clone());
         }
-        let by_device = device.and_then(|id| self.medium_of(id));
-        by_device.map_or_else(
+        let by_device = device.and_then(|name| self.medium_of(name));
+        by_device.map(|node| node.name.clone()).map_or_else(
             || {
                 let (device, node) = (device.unwrap_or_default(), node_name.unwrap_or_default());
                 refuse(format!("Cannot find device='{device}' nor node-name='{node}'"))
             },
             Ok,
         )
-    }
-
-    fn medium_of(&self, id: &str) -> Option<String> {
-        let device = self.devices.iter().find(|device| device.id.as_deref() == Some(id))?;
-        device.string("drive").map(str::to_owned)
     }
 
     pub(in crate::simulator) fn has_parent(&self, name: &str) -> bool {
@@ -57,6 +52,7 @@ impl Machine {
     /// Returns what uses a node directly, besides other nodes.
     pub(in crate::simulator) fn is_attached(&self, name: &str) -> bool {
         self.devices.iter().any(|device| device.string("drive") == Some(name))
+            || self.drives.iter().any(|drive| drive.medium.as_deref() == Some(name))
             || self.exports.iter().any(|export| export.node == name)
     }
 
@@ -68,9 +64,7 @@ impl Machine {
         let Some(node) = self.node(name) else {
             return refuse(format!("Failed to find node with node-name='{name}'"));
         };
-        if !node.owned_by_monitor {
-            return refuse(format!("Node {name} is not owned by the monitor"));
-        }
+        let is_owned = node.owned_by_monitor;
         if self.is_attached(name) {
             return refuse(format!("Node {name} is in use"));
         }
@@ -80,6 +74,9 @@ impl Machine {
             let desc =
                 format!("Node '{name}' is busy: block device is in use by block job: {kind}");
             return refuse(desc);
+        }
+        if !is_owned {
+            return refuse(format!("Node {name} is not owned by the monitor"));
         }
         if self.has_parent(name) {
             return refuse(format!("Block device {name} is in use"));
@@ -115,6 +112,9 @@ impl Machine {
             if device.string("drive") == Some(old) {
                 device.properties.insert("drive".to_owned(), new.into());
             }
+        }
+        for drive in self.drives.iter_mut().filter(|drive| drive.medium.as_deref() == Some(old)) {
+            drive.medium = Some(new.to_owned());
         }
     }
 

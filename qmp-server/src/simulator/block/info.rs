@@ -2,30 +2,34 @@
 
 use serde_json::{Map, Value, json};
 
+use super::drive::BackEnd;
 use super::node::{Node, is_format};
 use crate::simulator::machine::{Device, Machine};
 
 impl Machine {
     pub(super) fn query_block(&self) -> Value {
-        self.drives().map(|device| self.drive_info(device)).collect()
+        self.block_back_ends().map(|back_end| self.back_end_info(&back_end)).collect()
     }
 
-    fn drive_info(&self, device: &Device) -> Value {
+    fn back_end_info(&self, back_end: &BackEnd<'_>) -> Value {
         let mut info = json!({
-            "device": "",
-            "qdev": device.qdev(),
+            "device": back_end.name,
             "type": "unknown",
-            "removable": device.is_removable(),
+            "removable": back_end.is_removable(),
             "locked": false,
         });
-        let medium = self.medium(device);
-        if medium.is_some() || !device.is_removable() {
-            info["io-status"] = "ok".into();
+        if let Some(qdev) = back_end.qdev() {
+            info["qdev"] = qdev.into();
         }
-        if device.is_removable() {
-            info["tray_open"] = device.tray_open.into();
+        if let Some(device) = back_end.device {
+            if !matches!(device.model.name, "floppy" | "nvme") {
+                info["io-status"] = "ok".into();
+            }
+            if device.has_tray() {
+                info["tray_open"] = device.tray_open.into();
+            }
         }
-        if let Some(node) = medium {
+        if let Some(node) = back_end.medium {
             info["inserted"] = self.node_info(node, false);
         }
         info
@@ -61,7 +65,8 @@ impl Machine {
             "bps": 0, "bps_rd": 0, "bps_wr": 0,
             "iops": 0, "iops_rd": 0, "iops_wr": 0,
             "image": self.image_info(node),
-            "cache": {"writeback": true, "direct": self.is_direct(node), "no-flush": false},
+            "cache": {"writeback": true, "direct": has_cache(node, "direct"),
+                      "no-flush": has_cache(node, "no-flush")},
             "write_threshold": node.write_threshold,
         });
         if !node.bitmaps.is_empty() {
@@ -74,11 +79,6 @@ impl Machine {
             nest(&mut info["image"], backing.iter().map(|node| self.image_info(node)));
         }
         info
-    }
-
-    fn is_direct(&self, node: &Node) -> bool {
-        let cache = node.options.get("cache").and_then(Value::as_object);
-        cache.and_then(|cache| cache.get("direct")).and_then(Value::as_bool).unwrap_or_default()
     }
 
     fn image_info(&self, node: &Node) -> Value {
@@ -136,9 +136,12 @@ impl Machine {
         if of_nodes {
             return self.nodes.iter().rev().map(|node| self.node_stats(node)).collect();
         }
-        let drives = self.drives().map(|device| {
-            let mut info = json!({"device": "", "qdev": device.qdev(), "stats": stats(true)});
-            if let Some(node) = self.medium(device) {
+        let drives = self.block_back_ends().map(|back_end| {
+            let mut info = json!({"device": back_end.name, "stats": stats(true)});
+            if let Some(qdev) = back_end.qdev() {
+                info["qdev"] = qdev.into();
+            }
+            if let Some(node) = back_end.medium {
                 let below = self.node_stats(node);
                 for name in ["node-name", "parent", "backing", "driver-specific"] {
                     if let Some(value) = below.get(name) {
@@ -169,6 +172,11 @@ impl Machine {
         }
         info
     }
+}
+
+fn has_cache(node: &Node, option: &str) -> bool {
+    let cache = node.options.get("cache");
+    cache.and_then(|cache| cache.get(option)).and_then(Value::as_bool).unwrap_or_default()
 }
 
 /// Puts each image into the one above it.

@@ -8,101 +8,124 @@ use crate::context::Context;
 use crate::simulator::machine::{Device, Machine};
 use crate::simulator::replies::{Arguments, Reply, done, not_found, refuse};
 
+/// The drive that a command names.
+pub(super) struct Slot {
+    /// The name as the command has it.
+    pub(super) given: String,
+    /// The path of the device, which a drive may lack.
+    device: Option<String>,
+    is_removable: bool,
+    /// Whether the tray is open, if there is a tray.
+    tray_open: Option<bool>,
+    pub(super) medium: Option<String>,
+}
+
 impl Machine {
-    /// Finds the drive that a command names by its `id`. QEMU knows drives by the name of their
-    /// back end as well, which none of them has.
-    fn removable(&mut self, arguments: &Arguments) -> Result<&mut Device, QmpError> {
-        let id = match (arguments.text("device"), arguments.text("id")) {
-            (Some(name), None) => return Err(not_found(name)),
-            (None, Some(id)) => id.to_owned(),
+    /// Finds the drive that a command names, by the name of the back end or by the device's `id`.
+    pub(super) fn slot(&self, arguments: &Arguments) -> Result<Slot, QmpError> {
+        let (given, device) = match (arguments.text("device"), arguments.text("id")) {
+            (Some(name), None) => {
+                let mut back_ends = self.block_back_ends().filter(|_| !name.is_empty());
+                let Some(back_end) = back_ends.find(|back_end| back_end.name == name) else {
+                    return Err(not_found(name));
+                };
+                let Some(device) = back_end.device else {
+                    return Ok(Slot {
+                        given: name.to_owned(),
+                        device: None,
+                        is_removable: back_end.is_removable(),
+                        tray_open: None,
+                        medium: back_end.medium.map(|node| node.name.clone()),
+                    });
+                };
+                (name, device)
+            }
+            (None, Some(id)) => {
+                let mut devices = self.devices.iter();
+                let is_named = |device: &&Device| device.is_called(id);
+                let device = devices.find(is_named).ok_or_else(|| not_found(id))?;
+                if !device.is_drive() || device.back_end().is_some() {
+                    // The drive is the device on the virtio bus.
+                    return refuse("Device does not have a block device backend");
+                }
+                (id, device)
+            }
             _ => return refuse("Need exactly one of 'device' and 'id'"),
         };
-        let device = self.device(&id).ok_or_else(|| not_found(&id))?;
-        match device.is_drive() && device.back_end().is_none() {
-            true => Ok(device),
-            // The drive is the device on the virtio bus.
-            false => refuse("Device does not have a block device backend"),
+        Ok(Slot {
+            given: given.to_owned(),
+            device: Some(device.path.clone()),
+            is_removable: device.is_removable(),
+            tray_open: device.has_tray().then_some(device.tray_open),
+            medium: device.string("drive").map(str::to_owned),
+        })
+    }
+
+    /// Finds a drive whose medium can be changed.
+    fn removable(&self, arguments: &Arguments) -> Result<Slot, QmpError> {
+        let slot = self.slot(arguments)?;
+        match slot.is_removable {
+            true => Ok(slot),
+            false => refuse(format!("Device '{}' is not removable", slot.given)),
         }
     }
 
     pub(super) fn eject(&mut self, arguments: &Arguments, context: &mut Context) -> Reply {
-        let device = self.removable(arguments)?;
-        if !device.is_removable() {
-            return refuse(format!("Device '{}' is not removable", device.name()));
-        }
-        move_tray(device, true, context);
-        self.take_medium(arguments.required("id"));
+        let slot = self.removable(arguments)?;
+        self.move_tray(&slot, true, context);
+        self.take_medium(&slot);
         done()
     }
 
     /// Ejects the medium of a drive for HMP, which knows it by its name alone.
     pub(in crate::simulator) fn eject_by_name(&mut self, id: &str, context: &mut Context) -> Reply {
-        self.eject(&Arguments::of(&json!({"id": id})), context)
+        let is_drive = self.drives.iter().any(|drive| drive.name == id);
+        let name = if is_drive { "device" } else { "id" };
+        self.eject(&Arguments::of(&json!({name: id})), context)
     }
 
     pub(super) fn open_tray(&mut self, arguments: &Arguments, context: &mut Context) -> Reply {
-        let device = self.removable(arguments)?;
-        if !device.is_removable() {
-            let id = device.name();
-            return refuse(format!("Device '{id}' is not removable"));
-        }
-        move_tray(device, true, context);
+        let slot = self.removable(arguments)?;
+        self.move_tray(&slot, true, context);
         done()
     }
 
     pub(super) fn close_tray(&mut self, arguments: &Arguments, context: &mut Context) -> Reply {
-        let device = self.removable(arguments)?;
-        if !device.is_removable() {
-            return refuse(format!("Device '{}' is not removable", device.name()));
-        }
-        move_tray(device, false, context);
+        let slot = self.removable(arguments)?;
+        self.move_tray(&slot, false, context);
         done()
     }
 
     pub(super) fn remove_medium(&mut self, arguments: &Arguments) -> Reply {
-        let device = self.removable(arguments)?;
-        let id = device.name().to_owned();
-        if !device.is_removable() {
-            return refuse(format!("Device '{id}' is not removable"));
+        let slot = self.removable(arguments)?;
+        if slot.tray_open == Some(false) {
+            return refuse(format!("Tray of device '{}' is not open", slot.given));
         }
-        if !device.tray_open {
-            return refuse(format!("Tray of device '{id}' is not open"));
-        }
-        self.take_medium(&id);
+        self.take_medium(&slot);
         done()
     }
 
     pub(super) fn insert_medium(&mut self, arguments: &Arguments) -> Reply {
         let name = arguments.required("node-name").to_owned();
-        let device = self.removable(arguments)?;
-        let (id, is_open, is_removable) =
-            (device.name().to_owned(), device.tray_open, device.is_removable());
-        let is_full = device.string("drive").is_some();
-        if !is_removable {
-            return refuse(format!("Device '{id}' is not removable"));
-        }
+        let slot = self.removable(arguments)?;
         if self.node(&name).is_none() {
             return refuse(format!("Node '{name}' not found"));
         }
         if self.is_attached(&name) {
             return refuse(format!("Node '{name}' is already in use"));
         }
-        if !is_open {
+        if slot.tray_open == Some(false) {
             return refuse("Tray of the device is not open");
         }
-        if is_full {
-            return refuse(format!("There already is a medium in device '{id}'"));
+        if slot.medium.is_some() {
+            return refuse(format!("There already is a medium in device '{}'", slot.given));
         }
-        self.put_medium(&id, &name);
+        self.put_medium(&slot, &name);
         done()
     }
 
     pub(super) fn change_medium(&mut self, arguments: &Arguments, context: &mut Context) -> Reply {
-        let device = self.removable(arguments)?;
-        let id = device.name().to_owned();
-        if !device.is_removable() {
-            return refuse(format!("Device '{id}' is not removable"));
-        }
+        let slot = self.removable(arguments)?;
         let path = arguments.required("filename");
         let format = match arguments.text("format") {
             Some(format) if crate::simulator::block::is_known_driver(format) => format.to_owned(),
@@ -119,34 +142,39 @@ impl Machine {
         let options = json!({"driver": format, "file": file, "read-only": read_only});
         let options = options.as_object().cloned().unwrap_or_default();
         let node = self.add_node(&options, false)?;
-        if let Some(device) = self.device(&id) {
-            move_tray(device, true, context);
-        }
-        self.take_medium(&id);
-        self.put_medium(&id, &node);
-        if let Some(device) = self.device(&id) {
-            move_tray(device, false, context);
-        }
+        self.move_tray(&slot, true, context);
+        self.take_medium(&slot);
+        self.put_medium(&slot, &node);
+        self.move_tray(&slot, false, context);
         done()
     }
 
-    fn put_medium(&mut self, id: &str, node: &str) {
-        if let Some(device) = self.device(id) {
+    fn put_medium(&mut self, slot: &Slot, node: &str) {
+        if let Some(device) = slot.device.as_deref().and_then(|path| self.device(path)) {
             device.properties.insert("drive".to_owned(), Value::from(node));
+        } else if let Some(drive) = self.drive(&slot.given) {
+            drive.medium = Some(node.to_owned());
         }
     }
 
-    fn take_medium(&mut self, id: &str) {
-        let taken = self.device(id).and_then(|device| device.properties.remove("drive"));
-        if let Some(Value::String(node)) = taken {
-            self.release(&node);
+    fn take_medium(&mut self, slot: &Slot) {
+        if let Some(device) = slot.device.as_deref().and_then(|path| self.device(path)) {
+            device.properties.remove("drive");
+        } else if let Some(drive) = self.drive(&slot.given) {
+            drive.medium = None;
+        }
+        if let Some(node) = &slot.medium {
+            self.release(node);
         }
     }
-}
 
-fn move_tray(device: &mut Device, open: bool, context: &mut Context) {
-    if device.tray_open != open {
-        device.tray_open = open;
-        context.emit(&DeviceTrayMoved::new("", device.name(), open));
+    fn move_tray(&mut self, slot: &Slot, open: bool, context: &mut Context) {
+        let device = slot.device.as_deref().and_then(|path| self.device(path));
+        if let Some(device) = device.filter(|device| device.has_tray() && device.tray_open != open)
+        {
+            device.tray_open = open;
+            let name = device.drive.clone().unwrap_or_default();
+            context.emit(&DeviceTrayMoved::new(name, device.qdev(), open));
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod bitmaps;
 mod changes;
+pub(super) mod drive;
 pub(super) mod exports;
 pub(super) mod formats;
 mod graph;
@@ -34,6 +35,7 @@ use super::jobs::Job;
 use super::machine::{Device, Machine};
 use super::replies::{Handle, done};
 use crate::router::Router;
+use drive::Drive;
 use node::Node;
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
@@ -124,24 +126,21 @@ fn add_exports(router: Router<Machine>) -> Router<Machine> {
 pub(super) struct BlockState {
     nodes: Vec<Node>,
     devices: Vec<Device>,
+    drives: Vec<Drive>,
     jobs: Vec<Job>,
 }
 
 impl Machine {
     fn block_state(&self) -> BlockState {
         let (nodes, devices) = (self.nodes.clone(), self.devices.clone());
-        BlockState { nodes, devices, jobs: self.jobs.clone() }
+        BlockState { nodes, devices, drives: self.drives.clone(), jobs: self.jobs.clone() }
     }
 
     fn restore(&mut self, state: BlockState) {
         self.nodes = state.nodes;
         self.devices = state.devices;
+        self.drives = state.drives;
         self.jobs = state.jobs;
-    }
-
-    /// Returns the devices that have a drive.
-    pub(super) fn drives(&self) -> impl Iterator<Item = &Device> {
-        self.devices.iter().filter(|device| device.is_drive())
     }
 }
 

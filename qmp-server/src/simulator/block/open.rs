@@ -98,6 +98,11 @@ impl Machine {
         } else {
             self.open_format(&mut node, options, depth)?;
         }
+        if text(options, "node-name").is_none() {
+            // The nodes below have taken names meanwhile.
+            node.name = self.free_name();
+        }
+        let name = node.name.clone();
         self.nodes.push(node);
         Ok(name)
     }
@@ -106,6 +111,9 @@ impl Machine {
         let Some(name) = name else { return Ok(self.free_name()) };
         if !is_identifier(name) {
             return refuse(format!("Invalid node-name: '{name}'"));
+        }
+        if self.drives.iter().any(|drive| drive.name == name) {
+            return refuse(format!("node-name={name} is conflicting with a device id"));
         }
         if self.node(name).is_some() {
             return refuse(format!("Duplicate nodes with node-name='{name}'"));

@@ -73,6 +73,7 @@ impl Machine {
             model: driver,
             path,
             properties,
+            drive: None,
             hotplugged: is_hotplugged,
             bus: bus.map(|bus| bus.name),
             address: None,
@@ -80,7 +81,9 @@ impl Machine {
             unplug_pending: false,
             link_up: true,
         };
+        self.attach_drive(&mut device)?;
         self.realize(&mut device)?;
+        self.note_attached(&device);
         self.devices.push(device);
         Ok(())
     }

@@ -67,7 +67,6 @@ impl Machine {
 
     /// Returns the buses of the machine and of the devices that have one.
     pub(super) fn buses(&self) -> Vec<Bus> {
-        let ide = |name: &str| Bus { capacity: Some(2), ..Bus::new(name, "IDE", false) };
         let mut buses = if self.is_none_machine() {
             Vec::new()
         } else if self.is_q35() {
@@ -75,15 +74,20 @@ impl Machine {
         } else {
             vec![Bus::new("pci.0", "PCI", true)]
         };
+        let capacity = Some(if self.is_q35() { 1 } else { 2 });
         if !self.is_none_machine() {
             // Disks of the machine are primary, and CDs are secondary, so CDs come first here.
             buses.extend([
-                ide("ide.1"),
-                ide("ide.0"),
+                Bus { capacity, ..Bus::new("ide.1", "IDE", false) },
+                Bus { capacity, ..Bus::new("ide.0", "IDE", false) },
                 Bus::new("isa.0", "ISA", false),
                 Bus::new("i2c", "i2c-bus", true),
                 Bus::new("floppy-bus.0", "floppy-bus", false),
             ]);
+        }
+        if self.is_q35() {
+            let more = ["ide.2", "ide.3", "ide.4", "ide.5"];
+            buses.extend(more.map(|name| Bus { capacity, ..Bus::new(name, "IDE", false) }));
         }
         let own = self.devices.iter().filter_map(|device| {
             let kind = provides(&device.driver)?;

@@ -21,7 +21,10 @@ impl Machine {
         let name = property.name;
         let missing = || refuse(format!("Property '{owner}.{name}' can't find value '{text}'"));
         match property.kind {
-            "drive" if !text.is_empty() && self.node(text).is_none() => missing(),
+            "drive" => match text.is_empty() || self.is_drive_or_node(text) {
+                true => Ok(()),
+                false => missing(),
+            },
             "netdev" => match self.netdevs.iter().any(|netdev| netdev.id == text) {
                 false => missing(),
                 true if self.devices.iter().any(|nic| nic.string("netdev") == Some(text)) => {
@@ -44,6 +47,10 @@ impl Machine {
                 None => Ok(()),
             },
         }
+    }
+
+    fn is_drive_or_node(&self, name: &str) -> bool {
+        self.node(name).is_some() || self.drives.iter().any(|drive| drive.name == name)
     }
 
     fn check_link(&self, name: &str, kind: &str, text: &str) -> Result<(), QmpError> {
@@ -94,6 +101,7 @@ impl Machine {
         let Some(drive) = device.string("drive").filter(|drive| !drive.is_empty()) else {
             return match can_be_empty {
                 true => Ok(()),
+                false if device.drive.is_some() => refuse("Device needs media, but drive is empty"),
                 false => refuse("drive property not set"),
             };
         };

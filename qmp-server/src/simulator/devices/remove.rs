@@ -78,6 +78,7 @@ impl Machine {
             {
                 let child = self.devices.remove(child);
                 context.emit(&deleted(&child));
+                self.release_drive(&child);
             }
         }
         self.devices.retain(|other| other.path != device.path);
@@ -85,9 +86,7 @@ impl Machine {
             context.emit(&DeviceDeleted::new(back_end));
         }
         context.emit(&deleted(&device));
-        if let Some(node) = device.string("drive") {
-            self.release(node);
-        }
+        self.release_drive(&device);
     }
 }
 

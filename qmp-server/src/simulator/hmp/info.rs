@@ -1,6 +1,6 @@
 //! The topics of `info`.
 
-use qmp_types::qmp::types::RunState;
+use qmp_types::qmp::types::{JobType, RunState};
 
 use crate::simulator::block::node::Node;
 use crate::simulator::identity::version;
@@ -74,16 +74,24 @@ impl Machine {
     }
 
     fn info_block(&self) -> String {
-        let drives = self.drives().map(|device| {
-            let medium = self.medium(device);
-            let name = medium.map_or_else(|| device.name(), |node| node.name.as_str());
-            let what = medium.map_or_else(|| "[not inserted]".to_owned(), describe);
-            let mut text = format!("{name}: {what}\r\n    Attached to:      {}\r\n", device.qdev());
-            if device.is_removable() {
-                let tray = if device.tray_open { "open" } else { "closed" };
+        let drives = self.block_back_ends().map(|back_end| {
+            let name = match (back_end.name, back_end.medium, back_end.qdev()) {
+                ("", Some(node), _) => node.name.clone(),
+                ("", None, qdev) => qdev.unwrap_or_default(),
+                (name, Some(node), _) => format!("{name} ({})", node.name),
+                (name, None, _) => name.to_owned(),
+            };
+            let what = back_end.medium.map_or_else(|| "[not inserted]".to_owned(), describe);
+            let mut text = format!("{name}: {what}\r\n");
+            if let Some(qdev) = back_end.qdev() {
+                text += &format!("    Attached to:      {qdev}\r\n");
+            }
+            if back_end.is_removable() {
+                let is_open = back_end.device.is_some_and(|device| device.tray_open);
+                let tray = if is_open { "open" } else { "closed" };
                 text += &format!("    Removable device: not locked, tray {tray}\r\n");
             }
-            if medium.is_some() {
+            if back_end.medium.is_some() {
                 text += "    Cache mode:       writeback\r\n";
             }
             text
@@ -95,9 +103,13 @@ impl Machine {
         let jobs = self.jobs.iter().filter(|job| job.is_block_job());
         let text: String = jobs
             .map(|job| {
+                let what = match &job.kind {
+                    JobType::Stream => "Streaming device".to_owned(),
+                    kind => format!("Type {kind}, device"),
+                };
                 format!(
-                    "Type {}, device {}: Completed {} of {} bytes\r\n",
-                    job.kind, job.id, job.offset, job.length
+                    "{what} {}: Completed {} of {} bytes, speed limit {} bytes/s\r\n",
+                    job.id, job.offset, job.length, job.speed
                 )
             })
             .collect();
@@ -199,14 +211,24 @@ impl Machine {
         let text: String = devices
             .map(|device| {
                 let port = device.string("port").unwrap_or("1");
-                format!(
-                    "  Device 0.0, Port {port}, Speed 480 Mb/s, Product {}, ID: {}\r\n",
-                    device.driver,
-                    device.name()
-                )
+                let (product, speed) = product(&device.driver);
+                let id = device.id.as_ref().map(|id| format!(", ID: {id}")).unwrap_or_default();
+                format!("  Device 0.0, Port {port}, Speed {speed} Mb/s, Product {product}{id}\r\n")
             })
             .collect();
         text
+    }
+}
+
+/// Returns the name that a USB device of a model tells the guest, and its speed in Mb/s.
+fn product(model: &str) -> (&str, u32) {
+    match model {
+        "usb-hub" => ("QEMU USB Hub", 12),
+        "usb-kbd" => ("QEMU USB Keyboard", 480),
+        "usb-mouse" => ("QEMU USB Mouse", 480),
+        "usb-storage" => ("QEMU USB MSD", 5000),
+        "usb-tablet" => ("QEMU USB Tablet", 480),
+        model => (model, 480),
     }
 }
 

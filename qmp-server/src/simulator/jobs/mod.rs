@@ -114,7 +114,7 @@ pub(super) struct Job {
     /// Bytes per second, or `None` for work that takes no time.
     rate: Option<u64>,
     /// The speed limit as given, in bytes per second.
-    speed: u64,
+    pub(super) speed: u64,
     auto_finalize: bool,
     auto_dismiss: bool,
     /// Whether a user has paused the job.

@@ -94,7 +94,7 @@ impl Machine {
         }
         self.check_not_busy(&from)?;
         self.check_not_busy(&to)?;
-        let id = arguments.required("job-id").to_owned();
+        let id = self.job_id(arguments);
         if !is_identifier(&id) {
             return refuse(format!("Invalid job ID '{id}'"));
         }
@@ -107,6 +107,14 @@ impl Machine {
         let work = Work::Backup { source: from, target: to, bitmap, is_endless };
         self.push_job(Job::new(&id, JobType::Backup, length, work), arguments)?;
         done()
+    }
+
+    /// Returns the identifier of a new job, which is by default the name of the drive.
+    fn job_id(&self, arguments: &Arguments) -> String {
+        let device = arguments.required("device");
+        let is_drive = self.drives.iter().any(|drive| drive.name == device);
+        let default = if is_drive { device } else { "" };
+        arguments.text("job-id").unwrap_or(default).to_owned()
     }
 
     pub(super) fn create_mirror(&mut self, arguments: &Arguments) -> Reply {
@@ -138,7 +146,7 @@ impl Machine {
         if self.is_attached(&to) {
             return refuse(format!("Node '{to}' is in use"));
         }
-        let id = arguments.required("job-id").to_owned();
+        let id = self.job_id(arguments);
         let work = Work::Mirror { source: from, target: to, replaces: replaces.map(str::to_owned) };
         let mut job = Job::new(&id, JobType::Mirror, size, work);
         if size != target_size {
@@ -152,7 +160,7 @@ impl Machine {
 
     pub(super) fn create_commit(&mut self, arguments: &Arguments) -> Reply {
         let device = arguments.required("device");
-        let root = match self.node(device) {
+        let root = match self.medium_of(device).or_else(|| self.node(device)) {
             Some(node) => node.name.clone(),
             None => return Err(not_found(device)),
         };
@@ -194,7 +202,7 @@ impl Machine {
         self.check_not_busy(&top)?;
         let above = position(&top).and_then(|at| at.checked_sub(1));
         let parent = above.and_then(|at| chain.get(at).cloned());
-        let id = arguments.required("job-id").to_owned();
+        let id = self.job_id(arguments);
         // Nothing has been written to the nodes above the base.
         let work = Work::Commit { top, base, parent };
         self.push_job(Job::new(&id, JobType::Commit, 0, work), arguments)?;
@@ -229,7 +237,7 @@ impl Machine {
             (None, None) => None,
         };
         self.check_not_busy(&name)?;
-        let id = arguments.required("job-id").to_owned();
+        let id = self.job_id(arguments);
         let length = if chain.len() > 1 { size } else { 0 };
         let work = Work::Stream { node: name, base };
         self.push_job(Job::new(&id, JobType::Stream, length, work), arguments)?;

@@ -195,24 +195,25 @@ impl Machine {
                 });
                 all.collect()
             }
-            "/machine/peripheral" | "/machine/peripheral-anon" => {
-                let inside =
-                    |device: &&Device| device.path.rsplit_once('/').map(|(d, _)| d) == Some(path);
-                let all = self.devices.iter().filter(inside).map(|device| {
-                    let name = device.path.rsplit('/').next().unwrap_or_default();
-                    Property::child(name, &device.driver, &device.path)
-                });
-                all.collect()
-            }
+            "/machine/peripheral" | "/machine/peripheral-anon" => self.devices_in(path).collect(),
             "/machine/unattached" => {
                 let all = self.boot_cpus().into_iter().map(|path| {
                     let name = path.rsplit('/').next().unwrap_or_default().to_owned();
                     Property::child(&name, &self.cpus.model, &path)
                 });
-                all.collect()
+                all.chain(self.devices_in(path)).collect()
             }
             _ => Vec::new(),
         }
+    }
+
+    fn devices_in<'m>(&'m self, path: &'m str) -> impl Iterator<Item = Property> + 'm {
+        let inside =
+            move |device: &&Device| device.path.rsplit_once('/').map(|(d, _)| d) == Some(path);
+        self.devices.iter().filter(inside).map(|device| {
+            let name = device.path.rsplit('/').next().unwrap_or_default();
+            Property::child(name, &device.driver, &device.path)
+        })
     }
 
     fn machine_properties(&self) -> Vec<Property> {
@@ -277,6 +278,7 @@ fn device_properties(device: &Device) -> Vec<Property> {
     for property in &device.model.properties {
         let given = device.properties.get(property.name).cloned();
         let value = match property.kind {
+            _ if property.name == "drive" && device.drive.is_some() => json!(device.drive),
             kind if kind.starts_with("child<") => {
                 format!("{}/{}", device.path, property.name).into()
             }

@@ -4,7 +4,6 @@ use qmp_client::QmpError;
 use qmp_server::{Simulator, SimulatorBuilder};
 use serde_json::{Value, json};
 
-use super::drive::Drive;
 use super::options::{Given, Options};
 use super::{Refusal, monitors};
 use crate::sim::address::split;
@@ -39,17 +38,8 @@ pub(crate) fn build(options: &Options) -> Result<Simulator, Refusal> {
             builder = step(given, builder.option(name, &given.value))?;
         }
     }
-    let mut devices = Vec::new();
-    let drives = options.all(&["drive", "hda", "hdb", "hdc", "hdd", "cdrom"]);
-    for (number, given) in drives.enumerate() {
-        let drive = Drive::read(given, number)?;
-        if let Some(node) = drive.node {
-            builder = step(given, builder.blockdev(node))?;
-        }
-        devices.extend(drive.device.map(|device| (given, device)));
-    }
-    for (given, device) in devices {
-        builder = step(given, builder.device(device))?;
+    for given in options.all(&["drive", "hda", "hdb", "hdc", "hdd", "cdrom"]) {
+        builder = add_drive(builder, given)?;
     }
     for given in options.all(&["device"]) {
         builder = step(given, builder.option("device", &given.value))?;
@@ -190,6 +180,27 @@ fn size(given: &Given, name: &str, text: &str, shift: u32) -> Result<u64, Refusa
     })
 }
 
+/// Adds a drive. Options such as `-hda` are short forms of `-drive`.
+fn add_drive(builder: SimulatorBuilder, given: &Given) -> Result<SimulatorBuilder, Refusal> {
+    let index = ["hda", "hdb", "hdc", "hdd"].iter().position(|name| *name == given.name);
+    let place = match (given.name.as_str(), index) {
+        ("drive", _) => None,
+        (_, Some(index)) => Some(format!("index={index},media=disk")),
+        (_, None) => Some("index=2,media=cdrom".to_owned()),
+    };
+    let argument = match place {
+        Some(place) => format!("file={},{place}", given.value.replace(',', ",,")),
+        None => given.value.clone(),
+    };
+    step(given, builder.option("drive", &argument)).map_err(|refusal| {
+        // The board creates these devices when the options have been read.
+        let is_of_board = ["Block node is read-only", "Device needs media, but drive is empty"]
+            .contains(&refusal.message.as_str());
+        let is_virtio = argument.split(',').any(|option| option == "if=virtio");
+        if is_of_board && !is_virtio { Refusal::new(refusal.message) } else { refusal }
+    })
+}
+
 /// Checks the model of the CPUs against those that the machine lists.
 fn check_cpu(simulator: &Simulator, options: &Options) -> Result<(), Refusal> {
     let Some(given) = options.last("cpu") else { return Ok(()) };
@@ -215,8 +226,14 @@ fn set_actions(simulator: &Simulator, options: &Options) -> Result<(), Refusal> 
         pairs.extend(first.split_once('='));
         let arguments: serde_json::Map<String, Value> =
             pairs.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-        execute(simulator, &json!({"execute": "set-action", "arguments": arguments}))
-            .map_err(|error| Refusal::of(given, error.message))?;
+        execute(simulator, &json!({"execute": "set-action", "arguments": arguments})).map_err(
+            |error| {
+                let name = error.message.strip_suffix(" is unexpected");
+                let name = name.and_then(|text| text.strip_prefix("Parameter "));
+                let message = name.map(|name| format!("Invalid parameter {name}"));
+                Refusal::of(given, message.unwrap_or(error.message))
+            },
+        )?;
     }
     Ok(())
 }

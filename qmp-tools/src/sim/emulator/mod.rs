@@ -6,7 +6,6 @@
 //! ```
 
 mod daemon;
-mod drive;
 mod machine;
 mod monitors;
 mod options;

@@ -93,7 +93,7 @@ fn wanted(given: &Given) -> Result<Option<Wanted>, Refusal> {
                 (Some("control"), Some(id)) => Ok(Some(Wanted::Chardev(id))),
                 (None | Some("readline" | "control"), _) => Ok(None),
                 (Some(mode), _) => {
-                    let message = format!("unknown monitor mode \"{mode}\"");
+                    let message = format!("Parameter 'mode' does not accept value '{mode}'");
                     Err(Refusal::of(given, message))
                 }
             }

@@ -1,5 +1,7 @@
 //! The arguments of QEMU's command line options, in JSON or as `key=value,...`.
 
+mod drive;
+
 use qmp_types::QmpError;
 use serde_json::{Map, Value, json};
 
@@ -8,6 +10,8 @@ use super::facts;
 use super::replies::{is_identifier, refuse};
 use crate::arguments::{self, explain};
 use crate::introspection::{Introspection, Json, Object, Shape};
+
+pub(super) use drive::{DriveOptions, read as read_drive};
 
 /// The maximum depth of nested keys, such as `file.file.filename`.
 const MAX_DEPTH: usize = 32;

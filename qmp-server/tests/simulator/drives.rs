@@ -1,0 +1,247 @@
+//! Drives that `-drive` adds, which commands and queries know by their names.
+
+use qmp_server::{Simulator, SimulatorBuilder};
+use serde_json::{Value, json};
+
+use crate::client::{Client, done, event_with};
+
+/// Returns a builder without devices, and with a few images.
+fn builder() -> SimulatorBuilder {
+    let builder = Simulator::builder().empty().sees_host(false).cpus(1);
+    let builder = builder.file("a.raw", "raw", 1 << 20).file("b.raw", "raw", 1 << 20);
+    builder.file("a.qcow2", "qcow2", 4 << 20)
+}
+
+fn client(drives: &[&str]) -> Client {
+    let add = |builder: SimulatorBuilder, drive: &&str| builder.option("drive", drive);
+    Client::new(&drives.iter().fold(builder(), add).build())
+}
+
+/// Returns the name, the device and the medium of each back end.
+fn back_ends(client: &Client) -> Vec<(Value, Value, Value)> {
+    let all = client.query("query-block");
+    let all = all.as_array().unwrap().iter();
+    all.map(|info| (info["device"].clone(), info["qdev"].clone(), info["inserted"]["drv"].clone()))
+        .collect()
+}
+
+/// They were anonymous back ends of nodes that had the drives' names.
+#[test]
+fn drives_have_the_names_that_qemu_gives_them() {
+    let client = client(&[
+        "file=b.raw,format=raw,index=1",
+        "file=a.qcow2",
+        "media=cdrom,index=2",
+        "file=a.raw,format=raw,if=virtio",
+        "if=none,id=n0",
+        "if=none",
+    ]);
+    assert_eq!(
+        back_ends(&client),
+        [
+            // The board creates its devices in the order of their places.
+            (json!("ide0-hd1"), json!("/machine/unattached/device[5]"), json!("raw")),
+            (json!("ide0-hd0"), json!("/machine/unattached/device[4]"), json!("qcow2")),
+            (json!("ide1-cd0"), json!("/machine/unattached/device[6]"), json!(null)),
+            (
+                json!("virtio0"),
+                json!("/machine/peripheral-anon/device[0]/virtio-backend"),
+                json!("raw")
+            ),
+            (json!("n0"), json!(null), json!(null)),
+            (json!("none1"), json!(null), json!(null)),
+        ]
+    );
+    let empty = json!({"device": "n0", "type": "unknown", "removable": true, "locked": false});
+    assert_eq!(client.query("query-block")[4], empty);
+    // The devices of the board are objects as well.
+    let path = json!({"path": "/machine/unattached/device[4]", "property": "drive"});
+    assert_eq!(client.execute("qom-get", path), [json!({"return": "ide0-hd0"})]);
+}
+
+#[test]
+fn a_command_finds_the_medium_of_a_drive_by_its_name() {
+    let builder = builder().option("drive", "file=a.qcow2,if=none,id=d0");
+    let builder = builder.option("device", "virtio-blk-pci,drive=d0,id=vb");
+    let builder = builder.option("drive", "if=none,id=n0");
+    let client = Client::new(&builder.manual_clock().build());
+    let size = json!({"device": "d0", "size": 8 << 20});
+    assert_eq!(client.execute("block_resize", size), [done()]);
+    let block = client.query("query-block");
+    assert_eq!(block[0]["inserted"]["image"]["virtual-size"], 8 << 20);
+    // The name of a device does not name its drive.
+    let size = json!({"device": "vb", "size": 8 << 20});
+    let error = "Cannot find device='vb' nor node-name=''";
+    assert_eq!(client.error("block_resize", size), error);
+    for (drive, error) in [
+        ("d0", "Drive 'd0' is already in use by another device"),
+        ("n0", "Device needs media, but drive is empty"),
+        ("nope", "Property 'virtio-blk-device.drive' can't find value 'nope'"),
+    ] {
+        let device = json!({"driver": "virtio-blk-pci", "drive": drive});
+        assert_eq!(client.error("device_add", device), error);
+    }
+    let node = json!({"driver": "null-co", "node-name": "d0"});
+    let error = "node-name=d0 is conflicting with a device id";
+    assert_eq!(client.error("blockdev-add", node), error);
+    // A job has the drive's name by default.
+    let node = json!({"driver": "null-co", "node-name": "t", "size": 8 << 20});
+    assert_eq!(client.execute("blockdev-add", node), [done()]);
+    let mirror = json!({"device": "d0", "target": "t", "sync": "full"});
+    client.execute("blockdev-mirror", mirror);
+    assert_eq!(client.query("query-jobs")[0]["id"], "d0");
+}
+
+#[test]
+fn a_drive_goes_with_its_device() {
+    let builder = builder().option("drive", "file=a.qcow2,if=none,id=d0");
+    let builder = builder.option("device", "virtio-blk-pci,drive=d0,id=vb");
+    let client = Client::new(&builder.build());
+    client.execute("device_del", json!({"id": "vb"}));
+    assert_eq!(back_ends(&client), []);
+    assert_eq!(client.query("query-named-block-nodes"), json!([]));
+}
+
+#[test]
+fn media_are_ejected_by_the_name_of_the_drive() {
+    let client = client(&[
+        "file=a.raw,format=raw,media=cdrom",
+        "file=b.raw,format=raw,if=none,id=u0,node-name=un",
+        "file=a.qcow2,index=1",
+    ]);
+    let error = "Node un is in use";
+    assert_eq!(client.error("blockdev-del", json!({"node-name": "un"})), error);
+    let moved = |open: bool| {
+        let id = "/machine/unattached/device[4]";
+        event_with("DEVICE_TRAY_MOVED", json!({"device": "ide0-cd0", "id": id, "tray-open": open}))
+    };
+    let eject = |name: &str| client.execute("eject", json!({"device": name}));
+    assert_eq!(eject("ide0-cd0"), [moved(true), done()]);
+    // A drive without a device has no tray.
+    assert_eq!(eject("u0"), [done()]);
+    let none = json!(null);
+    assert!(back_ends(&client).iter().take(2).all(|(_, _, medium)| *medium == none));
+    let error = "Device 'ide0-hd1' is not removable";
+    assert_eq!(client.error("eject", json!({"device": "ide0-hd1"})), error);
+    assert_eq!(client.error("eject", json!({"device": "nope"})), "Device 'nope' not found");
+    // The format of the new medium is found out. It was reported as that of the file.
+    let change = json!({"device": "ide0-cd0", "filename": "b.raw"});
+    assert_eq!(client.execute("blockdev-change-medium", change), [moved(false), done()]);
+    let change = json!({"device": "u0", "filename": "a.raw"});
+    assert_eq!(client.execute("blockdev-change-medium", change), [done()]);
+    assert!(back_ends(&client).iter().take(2).all(|(_, _, medium)| *medium == "raw"));
+    let close = json!({"id": "/machine/unattached/device[4]"});
+    let error = "Tray of device '/machine/unattached/device[4]' is not open";
+    assert_eq!(client.error("blockdev-remove-medium", close), error);
+}
+
+#[test]
+fn a_floppy_drive_has_no_tray() {
+    let client = client(&["file=a.raw,format=raw,if=floppy"]);
+    let block = client.query("query-block");
+    assert_eq!((block[0].get("tray_open"), block[0].get("io-status")), (None, None));
+    assert_eq!(client.execute("eject", json!({"device": "floppy0"})), [done()]);
+}
+
+#[test]
+fn the_info_of_a_drive_has_its_name_and_its_nodes() {
+    let client = client(&["file=a.qcow2,if=none,id=d0,node-name=nn", "if=none,id=n0"]);
+    let line = json!({"command-line": "info block"});
+    let text = "d0 (nn): a.qcow2 (qcow2)\r\n    Removable device: not locked, tray closed\r\n    \
+                Cache mode:       writeback\r\n\r\nn0: [not inserted]\r\n    Removable device: not \
+                locked, tray closed\r\n";
+    assert_eq!(client.execute("human-monitor-command", line), [json!({"return": text})]);
+    let stats = client.query("query-blockstats");
+    assert_eq!((&stats[0]["device"], &stats[0]["node-name"]), (&json!("d0"), &json!("nn")));
+    assert_eq!((&stats[1]["device"], stats[1].get("qdev")), (&json!("n0"), None));
+}
+
+#[test]
+fn the_options_of_a_drive_reach_its_nodes() {
+    let client = client(&[
+        "file=a.qcow2,if=none,cache=none,detect-zeroes=on,discard=unmap,werror=stop,aio=threads",
+        "file=a.raw,format=raw,if=none,readonly=on,file.locking=off,throttling.bps-total=1",
+        "if=none,file.driver=null-co,format=raw,cache=unsafe",
+        "if=none,driver=null-co,size=1M,read-zeroes=on",
+    ]);
+    let block = client.query("query-block");
+    let inserted = |at: usize| &block[at]["inserted"];
+    let cache =
+        |direct: bool, flush: bool| json!({"writeback": true, "direct": direct, "no-flush": flush});
+    assert_eq!(inserted(0)["cache"], cache(true, false));
+    assert_eq!((&inserted(0)["detect_zeroes"], &inserted(0)["ro"]), (&json!("on"), &json!(false)));
+    assert_eq!((&inserted(1)["drv"], &inserted(1)["ro"]), (&json!("raw"), &json!(true)));
+    assert_eq!(inserted(2)["cache"], cache(false, true));
+    assert_eq!(inserted(3)["image"]["virtual-size"], 1 << 20);
+}
+
+#[test]
+fn places_of_drives_are_limited_and_used_once() {
+    let refused = |machine: &str, drives: &[&str]| {
+        let start = Simulator::builder().machine_type(machine).sees_host(false);
+        let start = start.file("a.raw", "raw", 1 << 20).file("b.raw", "raw", 1 << 20);
+        let add = |builder: SimulatorBuilder, drive: &&str| builder.option("drive", drive);
+        drives.iter().fold(start, add).error().map(|error| error.desc.clone())
+    };
+    let (a, b) = ("file=a.raw,format=raw", "file=b.raw,format=raw");
+    for (machine, second, error) in [
+        ("pc", "", ""),
+        ("pc", ",index=0", "drive with bus=0, unit=0 (index=0) exists"),
+        ("pc", ",bus=0,unit=0", "drive with bus=0, unit=0 (index=-1) exists"),
+        ("pc", ",unit=3", "unit 3 too big (max is 1)"),
+        ("pc", ",index=9", "machine type does not support if=ide,bus=4,unit=1"),
+        ("pc", ",if=virtio,bus=0,index=2", ""),
+        ("pc", ",if=virtio,bus=1,index=2", "index cannot be used with bus and unit"),
+        ("q35", ",index=5", ""),
+        ("q35", ",index=6", "machine type does not support if=ide,bus=6,unit=0"),
+        ("none", ",if=ide", "machine type does not support if=ide,bus=0,unit=0"),
+        ("none", ",if=pflash", "machine type does not support if=pflash,bus=0,unit=0"),
+        ("none", "", ""),
+    ] {
+        let found = refused(machine, &[a, &format!("{b}{second}")]);
+        assert_eq!(found.as_deref().unwrap_or_default(), error, "{machine} {second}");
+    }
+    let error = refused("pc", &["id=x,if=none", "id=x,if=none"]);
+    assert_eq!(error.unwrap(), "Duplicate ID 'x' for drive");
+}
+
+/// Throttling did not find a drive by its name, and refused histograms of an empty one.
+#[test]
+fn limits_of_a_drive_are_checked() {
+    let builder = builder().option("drive", "file=a.raw,format=raw,media=cdrom");
+    let client = Client::new(&builder.option("device", "ide-cd,id=e").build());
+    let limits = |more: Value| {
+        let mut limits =
+            json!({"bps": 0, "bps_rd": 0, "bps_wr": 0, "iops": 0, "iops_rd": 0, "iops_wr": 0});
+        limits.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        limits
+    };
+    let throttle = "block_set_io_throttle";
+    let out_of_range = "bps/iops/max values must be within [0, 1000000000000000]";
+    let both = "bps/iops/max total values and read/write values cannot be used at the same time";
+    for (more, error) in [
+        (json!({"bps": -1}), out_of_range),
+        (json!({"bps": 10_000_000_000_000_000_u64}), out_of_range),
+        (json!({"bps": 1, "bps_rd": 1}), both),
+        (json!({"iops": 1, "iops_wr": 1}), both),
+    ] {
+        let mut arguments = limits(more);
+        arguments["device"] = "ide0-cd0".into();
+        assert_eq!(client.error(throttle, arguments), error);
+    }
+    let set = limits(json!({"device": "ide0-cd0", "bps": 5}));
+    assert_eq!(client.execute(throttle, set), [done()]);
+    assert_eq!(client.error(throttle, limits(json!({"id": "e"}))), "Device has no medium");
+    assert_eq!(
+        client.error(throttle, limits(json!({"device": "nope"}))),
+        "Device 'nope' not found"
+    );
+    assert_eq!(client.error(throttle, limits(json!({}))), "Need exactly one of 'device' and 'id'");
+    let histogram = "block-latency-histogram-set";
+    for boundaries in [json!([]), json!([5, 3]), json!([0])] {
+        let arguments = json!({"id": "e", "boundaries": boundaries});
+        let error = "Device 'e' set read boundaries fail";
+        assert_eq!(client.error(histogram, arguments), error);
+    }
+    assert_eq!(client.execute(histogram, json!({"id": "e", "boundaries": [1, 2]})), [done()]);
+}
