@@ -110,8 +110,8 @@ fn a_guest_that_is_let_go_within_a_decode_is_thawed() {
     assert_eq!(status(), Status::Thawed);
 }
 
-/// What undoes a command is not executed if the command was never sent: it would undo what someone else
-/// has done.
+/// The command that undoes another one was executed even if that one was never sent, and undid what another
+/// program had done.
 #[test]
 fn a_command_that_was_not_sent_is_not_undone() {
     let simulator = builder().file_systems(3).build();

@@ -224,8 +224,8 @@ impl<R: Request> Call<R> {
     ///
     /// # Errors
     /// Those of [`execute`](Self::execute). If `undo` returns a command for the error, that command
-    /// is executed before the error is returned. After [`Error::Misuse`], there is nothing to undo, and
-    /// `undo` is not called.
+    /// is executed before the error is returned. After [`Error::Misuse`], which means that nothing
+    /// has been sent, `undo` is not called.
     pub fn execute_undoable<U: Request>(
         self,
         undo: impl Fn(Result<&R::Return, &Error>) -> Option<U> + Clone + Send + Sync + 'static,
