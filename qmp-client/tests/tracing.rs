@@ -456,7 +456,7 @@ impl Subscriber for Asking {
         self.recorder.exit(id);
         let Some(client) = self.client.get().cloned() else { return };
         let (answer, answered) = mpsc::channel();
-        std::thread::spawn(move || answer.send(client.stats()));
+        std::thread::spawn(move || answer.send(Box::new(client.stats())));
         answered.recv_timeout(Duration::from_secs(30)).expect("the connection is locked");
     }
 

@@ -34,11 +34,6 @@ fn a_server_without_descriptors_goes_on() {
     let recording = Recording::parse(recording).unwrap();
     let replay = Replay::of(recording.clone()).start();
     accepts_later("replay", move |listener| replay.serve_unix(&listener));
-    let replay = Replay::of(recording).start();
-    accepts_later("replay, one client", move |listener| {
-        replay.accept_unix(&listener)?;
-        replay.wait().map_err(std::io::Error::other)
-    });
     let script = Script::bare().greet().start();
     accepts_later("script", move |listener| {
         script.serve_unix(listener)?;
@@ -49,6 +44,11 @@ fn a_server_without_descriptors_goes_on() {
         let agent = qmp_server::agent::AgentSimulator::new();
         accepts_later("agent", move |listener| agent.serve_unix(&listener));
     }
+    let replay = Replay::of(recording).start();
+    accepts_later("replay, one client", move |listener| {
+        replay.accept_unix(&listener)?;
+        replay.wait().map_err(std::io::Error::other)
+    });
 }
 
 /// Connects a client that the server has no descriptor for until later.
@@ -62,6 +62,9 @@ fn accepts_later(
     let (start, started) = std::sync::mpsc::channel();
     let serving = std::thread::spawn(move || started.recv().map(|()| serve(listener)));
     let mut files: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    // Those of the server before may be released a little later.
+    std::thread::sleep(Duration::from_millis(100));
+    files.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
     assert!(files.len() < 256);
     drop(files.pop());
     let mut client = BufReader::new(UnixStream::connect(&path).unwrap());
