@@ -295,8 +295,8 @@ struct Executor {
     random: Random,
     tasks: Vec<Task>,
     report: Rc<RefCell<Report>>,
-    /// For each program, the number of looks since its deadline has passed.
-    late: Vec<u64>,
+    /// For each program, its deadline, and the number of looks since that has passed.
+    late: Vec<(Option<Instant>, u64)>,
     plant: Option<Plant>,
     polls: u64,
     since_look: u32,
@@ -323,7 +323,7 @@ pub(super) fn run(seed: u64, plant: Option<Plant>, trace: bool) -> Run {
             let (random, report) =
                 (Random::new(executor.random.next()), Rc::clone(&executor.report));
             report.borrow_mut().waiting.push(None);
-            executor.late.push(0);
+            executor.late.push((None, 0));
             executor.add("program", program(client.clone(), random, number, report));
         }
         drop(client);
@@ -399,9 +399,13 @@ impl Executor {
         woken.into_iter().for_each(Waker::wake);
         let mut report = self.report.borrow_mut();
         for (late, at) in self.late.iter_mut().zip(&report.waiting) {
-            *late = if at.is_some_and(|at| at <= now()) { *late + 1 } else { 0 };
+            // A program may wait for its next command by now.
+            if late.0 != *at {
+                *late = (*at, 0);
+            }
+            late.1 += u64::from(at.is_some_and(|at| at <= now()));
         }
-        if self.late.iter().any(|late| *late > LATE) {
+        if self.late.iter().any(|(_, looks)| *looks > LATE) {
             report.violated(format!("a deadline has passed by more than {LATE} looks"));
         }
         if looks > MOST_LOOKS {
