@@ -25,15 +25,13 @@ impl Machine {
             return refuse(format!("Block node '{name}' is read-only"));
         }
         self.check_not_busy(&node)?;
-        self.put_on_top(&node, &name);
-        done()
+        self.put_on_top(&node, &name)
     }
 
-    fn put_on_top(&mut self, node: &str, overlay: &str) {
+    fn put_on_top(&mut self, node: &str, overlay: &str) -> Reply {
+        self.link_backing(overlay, node)?;
         self.replace_node(node, overlay);
-        if let Some(overlay) = self.node_mut(overlay) {
-            overlay.set_child("backing", Some(node));
-        }
+        done()
     }
 
     pub(super) fn snapshot_to_file(&mut self, arguments: &Arguments) -> Reply {
@@ -69,8 +67,7 @@ impl Machine {
             // The node goes when its last user does.
             overlay.owned_by_monitor = false;
         }
-        self.put_on_top(&node, &overlay);
-        done()
+        self.put_on_top(&node, &overlay)
     }
 
     pub(super) fn internal_snapshot(&mut self, arguments: &Arguments) -> Reply {

@@ -302,10 +302,10 @@ impl Machine {
                     self.release(top);
                 }
                 Some(parent) => {
-                    if let Some(parent) = self.node_mut(parent) {
-                        parent.set_child("backing", Some(base));
+                    // A graph that was changed meanwhile is left alone if this would close a cycle.
+                    if self.link_backing(parent, base).is_ok() {
+                        self.release(top);
                     }
-                    self.release(top);
                 }
             },
             Work::Stream { node, base } => {
@@ -314,8 +314,12 @@ impl Machine {
                 let old = self.node(node).and_then(|node| node.child("backing"));
                 let old = old.map(str::to_owned);
                 if let Some(node) = self.node_mut(node) {
-                    node.set_child("backing", base.as_deref());
+                    node.set_child("backing", None);
                     node.backing_file = base_file;
+                }
+                if let Some(base) = base {
+                    // This fails if the graph was changed meanwhile so that it would be a cycle.
+                    self.link_backing(node, base).ok();
                 }
                 if let Some(old) = old.filter(|old| Some(old) != base.as_ref()) {
                     self.release(&old);
