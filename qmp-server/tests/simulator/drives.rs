@@ -245,3 +245,61 @@ fn limits_of_a_drive_are_checked() {
     }
     assert_eq!(client.execute(histogram, json!({"id": "e", "boundaries": [1, 2]})), [done()]);
 }
+
+/// Only CDs had one after drives had got names.
+#[test]
+fn a_removable_disk_has_a_tray() {
+    let builder = builder().option("drive", "file=a.raw,format=raw,if=none,id=d0");
+    let builder = builder.option("drive", "file=b.raw,format=raw,if=none,id=d1");
+    let builder = builder.option("device", "virtio-scsi-pci").option("device", "qemu-xhci");
+    let builder = builder.option("device", "scsi-hd,drive=d0,id=s,removable=on");
+    let client =
+        Client::new(&builder.option("device", "usb-storage,drive=d1,removable=on").build());
+    let trays = |client: &Client| {
+        let block = client.query("query-block");
+        [block[0]["tray_open"].clone(), block[1]["tray_open"].clone()]
+    };
+    assert_eq!(trays(&client), [json!(false), json!(false)]);
+    let moved = json!({"device": "d0", "id": "s", "tray-open": true});
+    let ejected = client.execute("eject", json!({"id": "s"}));
+    assert_eq!(ejected, [event_with("DEVICE_TRAY_MOVED", moved), done()]);
+    assert_eq!(trays(&client), [json!(true), json!(false)]);
+}
+
+/// Only a PCI device took its drive with it.
+#[test]
+fn a_drive_goes_with_a_device_on_any_bus() {
+    let builder = builder().option("drive", "file=a.raw,format=raw,if=none,id=d0");
+    let builder = builder.option("drive", "file=b.raw,format=raw,if=none,id=d1");
+    let builder = builder.option("device", "virtio-scsi-pci").option("device", "qemu-xhci");
+    let builder = builder.option("device", "scsi-hd,drive=d0,id=s");
+    let client = Client::new(&builder.option("device", "usb-storage,drive=d1,id=u").build());
+    for id in ["s", "u"] {
+        let path = format!("/machine/peripheral/{id}");
+        let deleted = event_with("DEVICE_DELETED", json!({"device": id, "path": path}));
+        assert_eq!(client.execute("device_del", json!({"id": id})), [deleted, done()]);
+    }
+    assert_eq!(back_ends(&client), []);
+    assert_eq!(client.query("query-named-block-nodes"), json!([]));
+}
+
+/// The devices below the first level stayed, with their drives.
+#[test]
+fn everything_that_is_plugged_into_a_device_goes_with_it() {
+    let builder = builder().option("drive", "file=a.raw,format=raw,if=none,id=d0");
+    let builder = builder.option("drive", "file=b.raw,format=raw,if=none,id=d1");
+    let builder = builder.option("device", "pci-bridge,id=b,chassis_nr=1");
+    let builder = builder.option("device", "virtio-scsi-pci,id=v,bus=b,addr=1");
+    let builder = builder.option("device", "scsi-hd,drive=d0,id=s,bus=v.0");
+    let builder = builder.option("device", "qemu-xhci").option("device", "usb-bot,id=u");
+    let client = Client::new(&builder.option("device", "scsi-hd,drive=d1,id=t,bus=u.0").build());
+    let deleted = |id: &str| {
+        let messages = client.execute("device_del", json!({"id": id}));
+        let ids = messages.iter().map(|message| message["data"]["device"].clone());
+        ids.filter(|id| id.is_string()).collect::<Value>()
+    };
+    assert_eq!(deleted("b"), json!(["s", "v", "b"]));
+    assert_eq!(deleted("u"), json!(["t", "u"]));
+    assert_eq!(back_ends(&client), []);
+    assert_eq!(client.query("query-named-block-nodes"), json!([]));
+}
