@@ -303,3 +303,85 @@ fn everything_that_is_plugged_into_a_device_goes_with_it() {
     assert_eq!(back_ends(&client), []);
     assert_eq!(client.query("query-named-block-nodes"), json!([]));
 }
+
+/// Returns a client of a machine whose drive `d0` is being backed up.
+fn backed_up(device: &str) -> Client {
+    let builder = builder().option("drive", "file=a.raw,format=raw,if=none,id=d0");
+    let builder = builder.option("device", "virtio-scsi-pci");
+    let builder = builder.option("device", device);
+    let builder = builder.option("blockdev", "null-co,node-name=t,size=1048576");
+    let client = Client::new(&builder.manual_clock().build());
+    let backup = json!({"job-id": "j", "device": "d0", "target": "t", "sync": "none"});
+    let messages = client.execute("blockdev-backup", backup);
+    assert!(messages.contains(&done()), "{messages:?}");
+    client
+}
+
+/// The job went on with a node that did not exist.
+#[test]
+fn a_medium_stays_while_a_job_uses_it() {
+    let client = backed_up("scsi-cd,drive=d0,id=c");
+    let nodes = client.query("query-named-block-nodes");
+    let error = "Node 'd0' is busy: block device is in use by block job: backup";
+    let moved = json!({"device": "d0", "id": "c", "tray-open": true});
+    let moved = event_with("DEVICE_TRAY_MOVED", moved);
+    let refused = |replies: &[Value]| replies.last().unwrap()["error"]["desc"].clone();
+    // QEMU opens the tray before it notices.
+    let replies = client.execute("eject", json!({"id": "c"}));
+    assert_eq!((&replies[0], refused(&replies)), (&moved, json!(error)));
+    assert_eq!(client.error("blockdev-remove-medium", json!({"id": "c"})), error);
+    let change = json!({"id": "c", "filename": "b.raw", "format": "raw"});
+    assert_eq!(client.error("blockdev-change-medium", change), error);
+    assert_eq!(client.query("query-named-block-nodes"), nodes);
+}
+
+#[test]
+fn a_job_is_cancelled_when_its_drive_is_unplugged() {
+    let client = backed_up("scsi-hd,drive=d0,id=s");
+    let messages = client.execute("device_del", json!({"id": "s"}));
+    let told = messages.iter().map(|message| match &message["data"]["status"] {
+        Value::Null => message["event"].clone(),
+        status => status.clone(),
+    });
+    let events = ["aborting", "BLOCK_JOB_CANCELLED", "concluded", "null", "DEVICE_DELETED"];
+    let mut expected: Vec<Value> = events.into_iter().map(Value::from).collect();
+    expected.push(Value::Null);
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    assert_eq!(client.query("query-jobs"), json!([]));
+    let nodes = client.query("query-named-block-nodes");
+    assert_eq!((nodes.as_array().unwrap().len(), &nodes[0]["node-name"]), (1, &json!("t")));
+}
+
+/// A mirror that was ready is left as it is, and its target with it.
+#[test]
+fn a_mirror_that_is_ready_completes_when_its_drive_is_unplugged() {
+    let builder = builder().option("drive", "file=a.raw,format=raw,if=none,id=d0");
+    let builder = builder.option("device", "virtio-blk-pci,drive=d0,id=v");
+    let builder = builder.option("blockdev", "null-co,node-name=t,size=1048576");
+    let client = Client::new(&builder.build());
+    let mirror = json!({"job-id": "j", "device": "d0", "target": "t", "sync": "full"});
+    client.execute("blockdev-mirror", mirror);
+    assert_eq!(client.query("query-jobs")[0]["status"], "ready");
+    let messages = client.execute("device_del", json!({"id": "v"}));
+    let completed = messages.iter().position(|message| message["event"] == "BLOCK_JOB_COMPLETED");
+    let deleted = messages.iter().position(|message| message["event"] == "DEVICE_DELETED");
+    assert!(completed.is_some() && completed < deleted, "{messages:?}");
+    let nodes = client.query("query-named-block-nodes");
+    assert_eq!((nodes.as_array().unwrap().len(), &nodes[0]["node-name"]), (1, &json!("t")));
+}
+
+/// The old nodes stayed, although nothing could remove them.
+#[test]
+fn the_old_nodes_of_a_drive_go_when_a_mirror_completes() {
+    let builder = builder().option("drive", "file=a.qcow2,if=none,id=d0");
+    let builder = builder.option("device", "virtio-blk-pci,drive=d0");
+    let builder = builder.option("blockdev", "null-co,node-name=t,size=4194304");
+    let client = Client::new(&builder.build());
+    let mirror = json!({"job-id": "j", "device": "d0", "target": "t", "sync": "full"});
+    client.execute("blockdev-mirror", mirror);
+    client.execute("block-job-complete", json!({"device": "j"}));
+    assert_eq!(client.query("query-jobs"), json!([]));
+    let nodes = client.query("query-named-block-nodes");
+    assert_eq!((nodes.as_array().unwrap().len(), &nodes[0]["node-name"]), (1, &json!("t")));
+    assert_eq!(client.query("query-block")[0]["inserted"]["node-name"], "t");
+}

@@ -68,13 +68,7 @@ impl Machine {
         if self.is_attached(name) {
             return refuse(format!("Node {name} is in use"));
         }
-        if self.is_used_by_job(name) {
-            let kind = self.jobs.iter().find(|job| job.uses(name)).map(|job| job.kind.as_str());
-            let kind = kind.unwrap_or_default();
-            let desc =
-                format!("Node '{name}' is busy: block device is in use by block job: {kind}");
-            return refuse(desc);
-        }
+        self.check_not_busy(name)?;
         if !is_owned {
             return refuse(format!("Node {name} is not owned by the monitor"));
         }
@@ -109,7 +103,8 @@ impl Machine {
     /// Returns whether a node was defined inline and has no user any more.
     fn is_unused(&self, name: &str) -> bool {
         let is_inline = self.node(name).is_some_and(|node| !node.owned_by_monitor);
-        is_inline && !self.has_parent(name) && !self.is_attached(name)
+        let is_used = self.has_parent(name) || self.is_attached(name) || self.is_used_by_job(name);
+        is_inline && !is_used
     }
 
     /// Makes a node the backing child of another one, unless that one is below it.

@@ -73,8 +73,14 @@ impl Machine {
     pub(super) fn eject(&mut self, arguments: &Arguments, context: &mut Context) -> Reply {
         let slot = self.removable(arguments)?;
         self.move_tray(&slot, true, context);
+        self.check_medium_not_busy(&slot)?;
         self.take_medium(&slot);
         done()
+    }
+
+    /// Checks that no job uses the medium. QEMU has opened the tray before it notices.
+    fn check_medium_not_busy(&self, slot: &Slot) -> Result<(), QmpError> {
+        slot.medium.as_ref().map_or(Ok(()), |node| self.check_not_busy(node))
     }
 
     /// Ejects the medium of a drive for HMP, which knows it by its name alone.
@@ -101,6 +107,7 @@ impl Machine {
         if slot.tray_open == Some(false) {
             return refuse(format!("Tray of device '{}' is not open", slot.given));
         }
+        self.check_medium_not_busy(&slot)?;
         self.take_medium(&slot);
         done()
     }
@@ -143,6 +150,10 @@ impl Machine {
         let options = options.as_object().cloned().unwrap_or_default();
         let node = self.add_node(&options, false)?;
         self.move_tray(&slot, true, context);
+        if let Err(error) = self.check_medium_not_busy(&slot) {
+            self.release(&node);
+            return Err(error);
+        }
         self.take_medium(&slot);
         self.put_medium(&slot, &node);
         self.move_tray(&slot, false, context);

@@ -132,10 +132,16 @@ impl Machine {
         node: &str,
     ) -> Result<(), qmp_types::QmpError> {
         match self.jobs.iter().find(|job| job.uses(node)) {
-            Some(job) => refuse(format!(
-                "Node '{node}' is busy: block device is in use by block job: {}",
-                job.kind
-            )),
+            Some(job) => {
+                // The error has the name of the drive, if the node is the medium of one.
+                let mut back_ends = self.block_back_ends().filter(|known| !known.name.is_empty());
+                let drive = back_ends.find(|known| known.medium.is_some_and(|it| it.name == node));
+                let name = drive.map_or(node, |drive| drive.name);
+                let kind = &job.kind;
+                refuse(format!(
+                    "Node '{name}' is busy: block device is in use by block job: {kind}"
+                ))
+            }
             None => Ok(()),
         }
     }

@@ -73,6 +73,11 @@ impl Machine {
         for path in self.plugged_into(&self.devices[at].path) {
             let found = self.devices.iter().position(|device| device.path == path);
             let Some(at) = found else { continue };
+            let device = &self.devices[at];
+            let medium = device.drive.as_ref().and(device.string("drive")).map(str::to_owned);
+            if let Some(medium) = medium {
+                self.cancel_jobs_on(&medium, context);
+            }
             let device = self.devices.remove(at);
             if let Some(back_end) = device.back_end() {
                 context.emit(&DeviceDeleted::new(back_end));

@@ -262,6 +262,11 @@ impl Machine {
 
     fn leave(&mut self, id: &str, context: &mut Context) {
         self.set_status(id, JobStatus::Concluded, context);
+        // What the job alone has used goes with it.
+        let job = self.job(id).cloned();
+        for node in job.iter().flat_map(|job| job.nodes().into_iter().flatten()) {
+            self.release(node);
+        }
         if self.job(id).is_some_and(|job| job.auto_dismiss) {
             self.forget(id, context);
         }
@@ -294,18 +299,20 @@ impl Machine {
                 }
             }
             Work::Mirror { source, target, replaces } => {
-                self.replace_node(replaces.as_ref().unwrap_or(source), target);
+                let old = replaces.as_ref().unwrap_or(source);
+                self.replace_node(old, target);
+                if old != target {
+                    // The source is released when the job has concluded.
+                    self.release(old);
+                }
             }
             Work::Commit { top, base, parent } => match parent {
                 None => {
                     self.replace_node(top, base);
-                    self.release(top);
                 }
                 Some(parent) => {
                     // A graph that was changed meanwhile is left alone if this would close a cycle.
-                    if self.link_backing(parent, base).is_ok() {
-                        self.release(top);
-                    }
+                    self.link_backing(parent, base).ok();
                 }
             },
             Work::Stream { node, base } => {
