@@ -15,6 +15,7 @@ pub(super) struct Slot {
     /// The path of the device, which a drive may lack.
     device: Option<String>,
     is_removable: bool,
+    is_cd: bool,
     /// Whether the tray is open, if there is a tray.
     tray_open: Option<bool>,
     pub(super) medium: Option<String>,
@@ -34,6 +35,7 @@ impl Machine {
                         given: name.to_owned(),
                         device: None,
                         is_removable: back_end.is_removable(),
+                        is_cd: false,
                         tray_open: None,
                         medium: back_end.medium.map(|node| node.name.clone()),
                     });
@@ -56,6 +58,7 @@ impl Machine {
             given: given.to_owned(),
             device: Some(device.path.clone()),
             is_removable: device.is_removable(),
+            is_cd: device.is_cd(),
             tray_open: device.has_tray().then_some(device.tray_open),
             medium: device.string("drive").map(str::to_owned),
         })
@@ -142,8 +145,10 @@ impl Machine {
         let read_only = match arguments.text("read-only-mode") {
             Some("read-only") => true,
             Some("read-write") => false,
-            // A CD is never written.
-            _ => true,
+            _ => match slot.medium.as_deref().and_then(|node| self.node(node)) {
+                Some(old) => old.read_only,
+                None => slot.is_cd,
+            },
         };
         let file = json!({"driver": "file", "filename": path, "read-only": read_only});
         let options = json!({"driver": format, "file": file, "read-only": read_only});
