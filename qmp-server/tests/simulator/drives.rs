@@ -201,8 +201,16 @@ fn places_of_drives_are_limited_and_used_once() {
         let found = refused(machine, &[a, &format!("{b}{second}")]);
         assert_eq!(found.as_deref().unwrap_or_default(), error, "{machine} {second}");
     }
-    let error = refused("pc", &["id=x,if=none", "id=x,if=none"]);
-    assert_eq!(error.unwrap(), "Duplicate ID 'x' for drive");
+    for (drives, error) in [
+        (["id=x,if=none", "id=x,if=none"], "Duplicate ID 'x' for drive"),
+        (["id=none1,if=none", "if=none"], "Device with id 'none1' already exists"),
+        (
+            ["id=x,if=none", "id=d0,if=none,file=a.raw,format=raw,node-name=d0"],
+            "Device name 'd0' conflicts with an existing node name",
+        ),
+    ] {
+        assert_eq!(refused("pc", &drives).unwrap(), error);
+    }
 }
 
 /// Throttling did not find a drive by its name, and refused histograms of an empty one.
@@ -384,4 +392,23 @@ fn the_old_nodes_of_a_drive_go_when_a_mirror_completes() {
     let nodes = client.query("query-named-block-nodes");
     assert_eq!((nodes.as_array().unwrap().len(), &nodes[0]["node-name"]), (1, &json!("t")));
     assert_eq!(client.query("query-block")[0]["inserted"]["node-name"], "t");
+}
+
+/// Each new medium was read-only.
+#[test]
+fn a_changed_medium_is_as_writable_as_the_old_one() {
+    let client = client(&[
+        "file=a.raw,format=raw,if=none,id=rw",
+        "file=a.raw,format=raw,if=none,id=ro,readonly=on",
+        "if=none,id=empty",
+        "media=cdrom,id=cd",
+    ]);
+    for name in ["rw", "ro", "empty", "cd"] {
+        let change = json!({"device": name, "filename": "b.raw", "format": "raw"});
+        let messages = client.execute("blockdev-change-medium", change);
+        assert_eq!(messages.last(), Some(&done()), "{name}");
+    }
+    let block = client.query("query-block");
+    let media = block.as_array().unwrap().iter().map(|info| info["inserted"]["ro"].clone());
+    assert_eq!(media.collect::<Value>(), json!([false, true, false, true]));
 }
