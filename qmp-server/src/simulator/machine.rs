@@ -298,7 +298,7 @@ impl Device {
         matches!(self.model.name, "ide-cd" | "scsi-cd")
     }
 
-    /// Returns whether the drive has a tray: its medium can be changed, and it is no floppy drive.
+    /// Returns whether the drive has a tray, which all removable drives but floppy drives have.
     pub(super) fn has_tray(&self) -> bool {
         self.is_removable() && self.model.name != "floppy"
     }
