@@ -213,8 +213,9 @@ fn drives_are_those_of_qemu() {
 fn the_drives_are_qemus() {
     let name = std::env::var("QMP_TEST_QEMU").unwrap_or_else(|_| NAME.to_owned());
     // Older releases number the devices of the board otherwise.
-    let major = version(&name).split('.').next().and_then(|major| major.parse::<u32>().ok());
-    if major.is_some_and(|major| major >= 10) {
+    let version = version(&name);
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.unwrap_or_else(|| panic!("unknown version: {version}")) >= 10 {
         has_the_drives(|_| {}, &name);
     }
 }

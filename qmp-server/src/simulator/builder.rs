@@ -328,7 +328,8 @@ impl SimulatorBuilder {
     }
 
     /// Adds what an option of QEMU's command line adds: `blockdev`, `chardev`, `device`, `drive`,
-    /// `netdev` or `object`. The argument is JSON or `key=value,...`, as on the command line.
+    /// `netdev` or `object`. The argument is JSON or `key=value,...`, as on the command line, which
+    /// takes no JSON for `drive`.
     ///
     /// ```
     /// use qmp_server::Simulator;

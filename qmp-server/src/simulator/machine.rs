@@ -298,9 +298,9 @@ impl Device {
         matches!(self.model.name, "ide-cd" | "scsi-cd")
     }
 
-    /// Returns whether the drive has a tray, which only those for CDs have.
+    /// Returns whether the drive has a tray, which all removable drives but floppy drives have.
     pub(super) fn has_tray(&self) -> bool {
-        self.is_cd()
+        self.is_removable() && self.model.name != "floppy"
     }
 
     /// Returns whether the drive's medium can be changed.

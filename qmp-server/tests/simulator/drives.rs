@@ -201,8 +201,16 @@ fn places_of_drives_are_limited_and_used_once() {
         let found = refused(machine, &[a, &format!("{b}{second}")]);
         assert_eq!(found.as_deref().unwrap_or_default(), error, "{machine} {second}");
     }
-    let error = refused("pc", &["id=x,if=none", "id=x,if=none"]);
-    assert_eq!(error.unwrap(), "Duplicate ID 'x' for drive");
+    for (drives, error) in [
+        (["id=x,if=none", "id=x,if=none"], "Duplicate ID 'x' for drive"),
+        (["id=none1,if=none", "if=none"], "Device with id 'none1' already exists"),
+        (
+            ["id=x,if=none", "id=d0,if=none,file=a.raw,format=raw,node-name=d0"],
+            "Device name 'd0' conflicts with an existing node name",
+        ),
+    ] {
+        assert_eq!(refused("pc", &drives).unwrap(), error);
+    }
 }
 
 /// Throttling did not find a drive by its name, and refused histograms of an empty one.
@@ -244,4 +252,163 @@ fn limits_of_a_drive_are_checked() {
         assert_eq!(client.error(histogram, arguments), error);
     }
     assert_eq!(client.execute(histogram, json!({"id": "e", "boundaries": [1, 2]})), [done()]);
+}
+
+/// Only CDs had one after drives had got names.
+#[test]
+fn a_removable_disk_has_a_tray() {
+    let builder = builder().option("drive", "file=a.raw,format=raw,if=none,id=d0");
+    let builder = builder.option("drive", "file=b.raw,format=raw,if=none,id=d1");
+    let builder = builder.option("device", "virtio-scsi-pci").option("device", "qemu-xhci");
+    let builder = builder.option("device", "scsi-hd,drive=d0,id=s,removable=on");
+    let client =
+        Client::new(&builder.option("device", "usb-storage,drive=d1,removable=on").build());
+    let trays = |client: &Client| {
+        let block = client.query("query-block");
+        [block[0]["tray_open"].clone(), block[1]["tray_open"].clone()]
+    };
+    assert_eq!(trays(&client), [json!(false), json!(false)]);
+    let moved = json!({"device": "d0", "id": "s", "tray-open": true});
+    let ejected = client.execute("eject", json!({"id": "s"}));
+    assert_eq!(ejected, [event_with("DEVICE_TRAY_MOVED", moved), done()]);
+    assert_eq!(trays(&client), [json!(true), json!(false)]);
+}
+
+/// Only a PCI device took its drive with it.
+#[test]
+fn a_drive_goes_with_a_device_on_any_bus() {
+    let builder = builder().option("drive", "file=a.raw,format=raw,if=none,id=d0");
+    let builder = builder.option("drive", "file=b.raw,format=raw,if=none,id=d1");
+    let builder = builder.option("device", "virtio-scsi-pci").option("device", "qemu-xhci");
+    let builder = builder.option("device", "scsi-hd,drive=d0,id=s");
+    let client = Client::new(&builder.option("device", "usb-storage,drive=d1,id=u").build());
+    for id in ["s", "u"] {
+        let path = format!("/machine/peripheral/{id}");
+        let deleted = event_with("DEVICE_DELETED", json!({"device": id, "path": path}));
+        assert_eq!(client.execute("device_del", json!({"id": id})), [deleted, done()]);
+    }
+    assert_eq!(back_ends(&client), []);
+    assert_eq!(client.query("query-named-block-nodes"), json!([]));
+}
+
+/// The devices below the first level stayed, with their drives.
+#[test]
+fn everything_that_is_plugged_into_a_device_goes_with_it() {
+    let builder = builder().option("drive", "file=a.raw,format=raw,if=none,id=d0");
+    let builder = builder.option("drive", "file=b.raw,format=raw,if=none,id=d1");
+    let builder = builder.option("device", "pci-bridge,id=b,chassis_nr=1");
+    let builder = builder.option("device", "virtio-scsi-pci,id=v,bus=b,addr=1");
+    let builder = builder.option("device", "scsi-hd,drive=d0,id=s,bus=v.0");
+    let builder = builder.option("device", "qemu-xhci").option("device", "usb-bot,id=u");
+    let client = Client::new(&builder.option("device", "scsi-hd,drive=d1,id=t,bus=u.0").build());
+    let deleted = |id: &str| {
+        let messages = client.execute("device_del", json!({"id": id}));
+        let ids = messages.iter().map(|message| message["data"]["device"].clone());
+        ids.filter(|id| id.is_string()).collect::<Value>()
+    };
+    assert_eq!(deleted("b"), json!(["s", "v", "b"]));
+    assert_eq!(deleted("u"), json!(["t", "u"]));
+    assert_eq!(back_ends(&client), []);
+    assert_eq!(client.query("query-named-block-nodes"), json!([]));
+}
+
+/// Returns a client of a machine whose drive `d0` is being backed up.
+fn backed_up(device: &str) -> Client {
+    let builder = builder().option("drive", "file=a.raw,format=raw,if=none,id=d0");
+    let builder = builder.option("device", "virtio-scsi-pci");
+    let builder = builder.option("device", device);
+    let builder = builder.option("blockdev", "null-co,node-name=t,size=1048576");
+    let client = Client::new(&builder.manual_clock().build());
+    let backup = json!({"job-id": "j", "device": "d0", "target": "t", "sync": "none"});
+    let messages = client.execute("blockdev-backup", backup);
+    assert!(messages.contains(&done()), "{messages:?}");
+    client
+}
+
+/// The job went on with a node that did not exist.
+#[test]
+fn a_medium_stays_while_a_job_uses_it() {
+    let client = backed_up("scsi-cd,drive=d0,id=c");
+    let nodes = client.query("query-named-block-nodes");
+    let error = "Node 'd0' is busy: block device is in use by block job: backup";
+    let moved = json!({"device": "d0", "id": "c", "tray-open": true});
+    let moved = event_with("DEVICE_TRAY_MOVED", moved);
+    let refused = |replies: &[Value]| replies.last().unwrap()["error"]["desc"].clone();
+    // QEMU opens the tray before it notices.
+    let replies = client.execute("eject", json!({"id": "c"}));
+    assert_eq!((&replies[0], refused(&replies)), (&moved, json!(error)));
+    assert_eq!(client.error("blockdev-remove-medium", json!({"id": "c"})), error);
+    let change = json!({"id": "c", "filename": "b.raw", "format": "raw"});
+    assert_eq!(client.error("blockdev-change-medium", change), error);
+    assert_eq!(client.query("query-named-block-nodes"), nodes);
+}
+
+#[test]
+fn a_job_is_cancelled_when_its_drive_is_unplugged() {
+    let client = backed_up("scsi-hd,drive=d0,id=s");
+    let messages = client.execute("device_del", json!({"id": "s"}));
+    let told = messages.iter().map(|message| match &message["data"]["status"] {
+        Value::Null => message["event"].clone(),
+        status => status.clone(),
+    });
+    let events = ["aborting", "BLOCK_JOB_CANCELLED", "concluded", "null", "DEVICE_DELETED"];
+    let mut expected: Vec<Value> = events.into_iter().map(Value::from).collect();
+    expected.push(Value::Null);
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    assert_eq!(client.query("query-jobs"), json!([]));
+    let nodes = client.query("query-named-block-nodes");
+    assert_eq!((nodes.as_array().unwrap().len(), &nodes[0]["node-name"]), (1, &json!("t")));
+}
+
+/// A mirror that was ready is left as it is, and its target with it.
+#[test]
+fn a_mirror_that_is_ready_completes_when_its_drive_is_unplugged() {
+    let builder = builder().option("drive", "file=a.raw,format=raw,if=none,id=d0");
+    let builder = builder.option("device", "virtio-blk-pci,drive=d0,id=v");
+    let builder = builder.option("blockdev", "null-co,node-name=t,size=1048576");
+    let client = Client::new(&builder.build());
+    let mirror = json!({"job-id": "j", "device": "d0", "target": "t", "sync": "full"});
+    client.execute("blockdev-mirror", mirror);
+    assert_eq!(client.query("query-jobs")[0]["status"], "ready");
+    let messages = client.execute("device_del", json!({"id": "v"}));
+    let completed = messages.iter().position(|message| message["event"] == "BLOCK_JOB_COMPLETED");
+    let deleted = messages.iter().position(|message| message["event"] == "DEVICE_DELETED");
+    assert!(completed.is_some() && completed < deleted, "{messages:?}");
+    let nodes = client.query("query-named-block-nodes");
+    assert_eq!((nodes.as_array().unwrap().len(), &nodes[0]["node-name"]), (1, &json!("t")));
+}
+
+/// The old nodes stayed, although nothing could remove them.
+#[test]
+fn the_old_nodes_of_a_drive_go_when_a_mirror_completes() {
+    let builder = builder().option("drive", "file=a.qcow2,if=none,id=d0");
+    let builder = builder.option("device", "virtio-blk-pci,drive=d0");
+    let builder = builder.option("blockdev", "null-co,node-name=t,size=4194304");
+    let client = Client::new(&builder.build());
+    let mirror = json!({"job-id": "j", "device": "d0", "target": "t", "sync": "full"});
+    client.execute("blockdev-mirror", mirror);
+    client.execute("block-job-complete", json!({"device": "j"}));
+    assert_eq!(client.query("query-jobs"), json!([]));
+    let nodes = client.query("query-named-block-nodes");
+    assert_eq!((nodes.as_array().unwrap().len(), &nodes[0]["node-name"]), (1, &json!("t")));
+    assert_eq!(client.query("query-block")[0]["inserted"]["node-name"], "t");
+}
+
+/// Each new medium was read-only.
+#[test]
+fn a_changed_medium_is_as_writable_as_the_old_one() {
+    let client = client(&[
+        "file=a.raw,format=raw,if=none,id=rw",
+        "file=a.raw,format=raw,if=none,id=ro,readonly=on",
+        "if=none,id=empty",
+        "media=cdrom,id=cd",
+    ]);
+    for name in ["rw", "ro", "empty", "cd"] {
+        let change = json!({"device": name, "filename": "b.raw", "format": "raw"});
+        let messages = client.execute("blockdev-change-medium", change);
+        assert_eq!(messages.last(), Some(&done()), "{name}");
+    }
+    let block = client.query("query-block");
+    let media = block.as_array().unwrap().iter().map(|info| info["inserted"]["ro"].clone());
+    assert_eq!(media.collect::<Value>(), json!([false, true, false, true]));
 }

@@ -9,6 +9,7 @@ mod descriptors;
 mod devices;
 mod drives;
 mod dump;
+mod graph;
 mod human;
 mod migration;
 mod refusals;

@@ -64,18 +64,29 @@ impl Machine {
         for options in all {
             changed.push(self.check_reopen(options)?);
         }
-        for Reopened { name, options, backing } in changed {
-            let Some(node) = self.node_mut(&name) else { continue };
-            let read_only = options.get("read-only").and_then(Value::as_bool);
-            node.read_only = read_only.unwrap_or_default();
-            node.options = options;
-            match backing {
-                Backing::Kept => {}
-                Backing::Removed => node.set_child("backing", None),
-                Backing::Node(backing) => node.set_child("backing", Some(&backing)),
+        let before = self.nodes.clone();
+        for change in changed {
+            // Two changes that are possible each can close a cycle together.
+            if let Err(error) = self.apply(change) {
+                self.nodes = before;
+                return Err(error);
             }
         }
         done()
+    }
+
+    fn apply(&mut self, change: Reopened) -> Result<(), QmpError> {
+        let Reopened { name, options, backing } = change;
+        let Some(node) = self.node_mut(&name) else { return Ok(()) };
+        let read_only = options.get("read-only").and_then(Value::as_bool);
+        node.read_only = read_only.unwrap_or_default();
+        node.options = options;
+        match backing {
+            Backing::Kept => {}
+            Backing::Removed => node.set_child("backing", None),
+            Backing::Node(backing) => self.link_backing(&name, &backing)?,
+        }
+        Ok(())
     }
 
     fn check_reopen(&self, options: &Map<String, Value>) -> Result<Reopened, QmpError> {

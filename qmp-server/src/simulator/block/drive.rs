@@ -25,7 +25,7 @@ pub(in crate::simulator) struct Drive {
     unit: u32,
     /// The path of the device that it is attached to.
     pub(in crate::simulator) user: Option<String>,
-    /// The node that is its medium while it is attached to no device of ours.
+    /// The node that is its medium while no device of the machine uses it.
     pub(in crate::simulator) medium: Option<String>,
 }
 
@@ -74,7 +74,7 @@ impl Machine {
         named.chain(anonymous)
     }
 
-    /// Returns the name of a drive's medium.
+    /// Returns the node that is a drive's medium.
     pub(in crate::simulator) fn medium_of(&self, drive: &str) -> Option<&Node> {
         self.block_back_ends().find(|back_end| back_end.name == drive && !drive.is_empty())?.medium
     }
@@ -92,17 +92,21 @@ impl Machine {
         let interface = options.interface.clone().unwrap_or_else(|| standard.to_owned());
         let (bus, unit) = self.place_drive(&interface, &options)?;
         let kind = if options.is_cd { "cd" } else { "hd" };
+        let is_named = options.id.is_some();
         let name = options.id.unwrap_or_else(|| match self.units(&interface) {
             Some(_) => format!("{interface}{bus}-{kind}{unit}"),
             None => format!("{interface}{unit}"),
         });
         if self.drives.iter().any(|drive| drive.name == name) {
-            return refuse(format!("Duplicate ID '{name}' for drive"));
+            return refuse(match is_named {
+                true => format!("Duplicate ID '{name}' for drive"),
+                false => format!("Device with id '{name}' already exists"),
+            });
         }
+        let medium = options.node.map(|node| self.add_node(&node, false)).transpose()?;
         if self.node(&name).is_some() {
             return refuse(format!("Device name '{name}' conflicts with an existing node name"));
         }
-        let medium = options.node.map(|node| self.add_node(&node, false)).transpose()?;
         let is_supported = match interface.as_str() {
             "ide" => bus < self.ide_buses(),
             "floppy" | "pflash" => !self.is_none_machine() && bus == 0 && unit < 2,

@@ -1,6 +1,6 @@
 //! The block graph: which nodes there are, and what uses them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use qmp_types::QmpError;
 
@@ -68,13 +68,7 @@ impl Machine {
         if self.is_attached(name) {
             return refuse(format!("Node {name} is in use"));
         }
-        if self.is_used_by_job(name) {
-            let kind = self.jobs.iter().find(|job| job.uses(name)).map(|job| job.kind.as_str());
-            let kind = kind.unwrap_or_default();
-            let desc =
-                format!("Node '{name}' is busy: block device is in use by block job: {kind}");
-            return refuse(desc);
-        }
+        self.check_not_busy(name)?;
         if !is_owned {
             return refuse(format!("Node {name} is not owned by the monitor"));
         }
@@ -87,23 +81,70 @@ impl Machine {
 
     /// Removes a node, and its children that are neither owned by the monitor nor used otherwise.
     pub(in crate::simulator) fn remove_node(&mut self, name: &str) {
-        let Some(at) = self.nodes.iter().position(|node| node.name == name) else { return };
-        for Link { node: child, .. } in self.nodes.remove(at).children {
-            self.release(&child);
+        // A chain can be longer than the stack is deep.
+        let mut unused = vec![name.to_owned()];
+        while let Some(name) = unused.pop() {
+            let Some(at) = self.nodes.iter().position(|node| node.name == name) else { continue };
+            for Link { node: child, .. } in self.nodes.remove(at).children {
+                if self.is_unused(&child) {
+                    unused.push(child);
+                }
+            }
         }
     }
 
     /// Removes a node that was defined inline and has no user any more.
     pub(in crate::simulator) fn release(&mut self, name: &str) {
-        let is_inline = self.node(name).is_some_and(|node| !node.owned_by_monitor);
-        if is_inline && !self.has_parent(name) && !self.is_attached(name) {
+        if self.is_unused(name) {
             self.remove_node(name);
         }
     }
 
-    /// Makes all users of a node use another one, except that one itself.
+    /// Returns whether a node was defined inline and has no user any more.
+    fn is_unused(&self, name: &str) -> bool {
+        let is_inline = self.node(name).is_some_and(|node| !node.owned_by_monitor);
+        let is_used = self.has_parent(name) || self.is_attached(name) || self.is_used_by_job(name);
+        is_inline && !is_used
+    }
+
+    /// Makes a node the backing child of another one, unless that one is below it.
+    pub(in crate::simulator) fn link_backing(
+        &mut self,
+        parent: &str,
+        backing: &str,
+    ) -> Result<(), QmpError> {
+        let is_below = self.has_parent(parent) && self.reachable(backing).contains(parent);
+        if parent == backing || is_below {
+            return refuse(format!(
+                "Making '{backing}' a backing child of '{parent}' would create a cycle"
+            ));
+        }
+        if let Some(parent) = self.node_mut(parent) {
+            parent.set_child("backing", Some(backing));
+        }
+        Ok(())
+    }
+
+    /// Returns the names of a node and of all nodes below it.
+    pub(in crate::simulator) fn reachable(&self, top: &str) -> HashSet<String> {
+        let mut nodes: HashMap<&str, &Node> = HashMap::new();
+        for node in &self.nodes {
+            nodes.entry(&node.name).or_insert(node);
+        }
+        let (mut names, mut pending) = (HashSet::new(), vec![top]);
+        while let Some(name) = pending.pop() {
+            let is_new = names.insert(name.to_owned());
+            if let Some(node) = nodes.get(name).filter(|_| is_new) {
+                pending.extend(node.children.iter().map(|link| link.node.as_str()));
+            }
+        }
+        names
+    }
+
+    /// Makes all users of a node use another one, except that one itself and the nodes below it.
     pub(in crate::simulator) fn replace_node(&mut self, old: &str, new: &str) {
-        for node in self.nodes.iter_mut().filter(|node| node.name != new) {
+        let below = self.reachable(new);
+        for node in self.nodes.iter_mut().filter(|node| !below.contains(&node.name)) {
             for link in node.children.iter_mut().filter(|link| link.node == old) {
                 new.clone_into(&mut link.node);
             }

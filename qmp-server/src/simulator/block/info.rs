@@ -6,6 +6,10 @@ use super::drive::BackEnd;
 use super::node::{Node, is_format};
 use crate::simulator::machine::{Device, Machine};
 
+/// The largest number of nodes in the report of one node and of those below it. The value is nested
+/// as deep as the chain, which clients make as long as they like.
+const REPORTED: usize = 100;
+
 impl Machine {
     pub(super) fn query_block(&self) -> Value {
         self.block_back_ends().map(|back_end| self.back_end_info(&back_end)).collect()
@@ -76,7 +80,8 @@ impl Machine {
             info["backing_file"] = first.filename.clone().into();
         }
         if !flat {
-            nest(&mut info["image"], backing.iter().map(|node| self.image_info(node)));
+            let reported = backing.iter().take(REPORTED);
+            nest(&mut info["image"], reported.map(|node| self.image_info(node)));
         }
         info
     }
@@ -134,7 +139,7 @@ impl Machine {
 
     pub(super) fn block_stats(&self, of_nodes: bool) -> Value {
         if of_nodes {
-            return self.nodes.iter().rev().map(|node| self.node_stats(node)).collect();
+            return self.nodes.iter().rev().map(|node| self.stats_of(node)).collect();
         }
         let drives = self.block_back_ends().map(|back_end| {
             let mut info = json!({"device": back_end.name, "stats": stats(true)});
@@ -142,7 +147,7 @@ impl Machine {
                 info["qdev"] = qdev.into();
             }
             if let Some(node) = back_end.medium {
-                let below = self.node_stats(node);
+                let below = self.stats_of(node);
                 for name in ["node-name", "parent", "backing", "driver-specific"] {
                     if let Some(value) = below.get(name) {
                         info[name] = value.clone();
@@ -154,7 +159,14 @@ impl Machine {
         drives.collect()
     }
 
-    fn node_stats(&self, node: &Node) -> Value {
+    fn stats_of(&self, node: &Node) -> Value {
+        let mut left = REPORTED;
+        self.node_stats(node, &mut left)
+    }
+
+    /// Returns the statistics of a node and of those below it, of which `left` can be reported.
+    fn node_stats(&self, node: &Node, left: &mut usize) -> Value {
+        *left = left.saturating_sub(1);
         let mut info = json!({"node-name": node.name, "stats": stats(false)});
         if node.driver == "file" {
             info["driver-specific"] = json!({
@@ -164,11 +176,11 @@ impl Machine {
                 "discard-nb-ok": 0,
             });
         }
-        if let Some(file) = node.child("file").and_then(|name| self.node(name)) {
-            info["parent"] = self.node_stats(file);
-        }
-        if let Some(backing) = node.child("backing").and_then(|name| self.node(name)) {
-            info["backing"] = self.node_stats(backing);
+        for (role, name) in [("file", "parent"), ("backing", "backing")] {
+            let child = node.child(role).and_then(|name| self.node(name));
+            if let Some(child) = child.filter(|_| *left > 0) {
+                info[name] = self.node_stats(child, left);
+            }
         }
         info
     }

@@ -15,6 +15,7 @@ pub(super) struct Slot {
     /// The path of the device, which a drive may lack.
     device: Option<String>,
     is_removable: bool,
+    is_cd: bool,
     /// Whether the tray is open, if there is a tray.
     tray_open: Option<bool>,
     pub(super) medium: Option<String>,
@@ -34,6 +35,7 @@ impl Machine {
                         given: name.to_owned(),
                         device: None,
                         is_removable: back_end.is_removable(),
+                        is_cd: false,
                         tray_open: None,
                         medium: back_end.medium.map(|node| node.name.clone()),
                     });
@@ -56,6 +58,7 @@ impl Machine {
             given: given.to_owned(),
             device: Some(device.path.clone()),
             is_removable: device.is_removable(),
+            is_cd: device.is_cd(),
             tray_open: device.has_tray().then_some(device.tray_open),
             medium: device.string("drive").map(str::to_owned),
         })
@@ -73,8 +76,14 @@ impl Machine {
     pub(super) fn eject(&mut self, arguments: &Arguments, context: &mut Context) -> Reply {
         let slot = self.removable(arguments)?;
         self.move_tray(&slot, true, context);
+        self.check_medium_not_busy(&slot)?;
         self.take_medium(&slot);
         done()
+    }
+
+    /// Checks that no job uses the medium. QEMU has opened the tray before it notices.
+    fn check_medium_not_busy(&self, slot: &Slot) -> Result<(), QmpError> {
+        slot.medium.as_ref().map_or(Ok(()), |node| self.check_not_busy(node))
     }
 
     /// Ejects the medium of a drive for HMP, which knows it by its name alone.
@@ -101,6 +110,7 @@ impl Machine {
         if slot.tray_open == Some(false) {
             return refuse(format!("Tray of device '{}' is not open", slot.given));
         }
+        self.check_medium_not_busy(&slot)?;
         self.take_medium(&slot);
         done()
     }
@@ -135,14 +145,20 @@ impl Machine {
         let read_only = match arguments.text("read-only-mode") {
             Some("read-only") => true,
             Some("read-write") => false,
-            // A CD is never written.
-            _ => true,
+            _ => match slot.medium.as_deref().and_then(|node| self.node(node)) {
+                Some(old) => old.read_only,
+                None => slot.is_cd,
+            },
         };
         let file = json!({"driver": "file", "filename": path, "read-only": read_only});
         let options = json!({"driver": format, "file": file, "read-only": read_only});
         let options = options.as_object().cloned().unwrap_or_default();
         let node = self.add_node(&options, false)?;
         self.move_tray(&slot, true, context);
+        if let Err(error) = self.check_medium_not_busy(&slot) {
+            self.release(&node);
+            return Err(error);
+        }
         self.take_medium(&slot);
         self.put_medium(&slot, &node);
         self.move_tray(&slot, false, context);

@@ -102,6 +102,10 @@ impl Machine {
             // The nodes below have taken names meanwhile.
             node.name = self.free_name();
         }
+        if self.node(&node.name).is_some() {
+            // One of those below has the name, and would be found in its place.
+            return refuse(format!("Duplicate nodes with node-name='{name}'"));
+        }
         let name = node.name.clone();
         self.nodes.push(node);
         Ok(name)

@@ -25,15 +25,13 @@ impl Machine {
             return refuse(format!("Block node '{name}' is read-only"));
         }
         self.check_not_busy(&node)?;
-        self.put_on_top(&node, &name);
-        done()
+        self.put_on_top(&node, &name)
     }
 
-    fn put_on_top(&mut self, node: &str, overlay: &str) {
+    fn put_on_top(&mut self, node: &str, overlay: &str) -> Reply {
+        self.link_backing(overlay, node)?;
         self.replace_node(node, overlay);
-        if let Some(overlay) = self.node_mut(overlay) {
-            overlay.set_child("backing", Some(node));
-        }
+        done()
     }
 
     pub(super) fn snapshot_to_file(&mut self, arguments: &Arguments) -> Reply {
@@ -69,8 +67,7 @@ impl Machine {
             // The node goes when its last user does.
             overlay.owned_by_monitor = false;
         }
-        self.put_on_top(&node, &overlay);
-        done()
+        self.put_on_top(&node, &overlay)
     }
 
     pub(super) fn internal_snapshot(&mut self, arguments: &Arguments) -> Reply {
@@ -135,10 +132,16 @@ impl Machine {
         node: &str,
     ) -> Result<(), qmp_types::QmpError> {
         match self.jobs.iter().find(|job| job.uses(node)) {
-            Some(job) => refuse(format!(
-                "Node '{node}' is busy: block device is in use by block job: {}",
-                job.kind
-            )),
+            Some(job) => {
+                // The error has the name of the drive, if the node is the medium of one.
+                let mut back_ends = self.block_back_ends().filter(|known| !known.name.is_empty());
+                let drive = back_ends.find(|known| known.medium.is_some_and(|it| it.name == node));
+                let name = drive.map_or(node, |drive| drive.name);
+                let kind = &job.kind;
+                refuse(format!(
+                    "Node '{name}' is busy: block device is in use by block job: {kind}"
+                ))
+            }
             None => Ok(()),
         }
     }

@@ -33,8 +33,8 @@ impl Machine {
             }
         } else {
             let path = device.path.clone();
-            context.emit(&deleted(device));
-            self.devices.retain(|device| device.path != path);
+            let at = self.devices.iter().position(|device| device.path == path);
+            at.into_iter().for_each(|at| self.unplug(at, context));
         }
         done()
     }
@@ -68,25 +68,41 @@ impl Machine {
         }
     }
 
-    /// Removes a device, after those that are plugged into it.
+    /// Removes a device, after those that are plugged into it and into those.
     fn unplug(&mut self, at: usize, context: &mut Context) {
-        let device = self.devices[at].clone();
-        if let Some(kind) = provides(&device.driver) {
-            let bus = self.bus_name(&device, kind);
-            while let Some(child) =
-                self.devices.iter().position(|device| device.bus.as_deref() == Some(&bus))
-            {
-                let child = self.devices.remove(child);
-                context.emit(&deleted(&child));
-                self.release_drive(&child);
+        for path in self.plugged_into(&self.devices[at].path) {
+            let found = self.devices.iter().position(|device| device.path == path);
+            let Some(at) = found else { continue };
+            let device = &self.devices[at];
+            let medium = device.drive.as_ref().and(device.string("drive")).map(str::to_owned);
+            if let Some(medium) = medium {
+                self.cancel_jobs_on(&medium, context);
+            }
+            let device = self.devices.remove(at);
+            if let Some(back_end) = device.back_end() {
+                context.emit(&DeviceDeleted::new(back_end));
+            }
+            context.emit(&deleted(&device));
+            self.release_drive(&device);
+        }
+    }
+
+    /// Returns the paths of the devices on the buses of a device and of those devices, the lowest
+    /// ones first, and of the device itself.
+    fn plugged_into(&self, path: &str) -> Vec<String> {
+        let (mut found, mut pending) = (Vec::new(), vec![path.to_owned()]);
+        while let Some(path) = pending.pop() {
+            let mut devices = self.devices.iter();
+            let device = devices.find(|device| device.path == path && !found.contains(&path));
+            found.extend(device.map(|device| device.path.clone()));
+            let kind = device.and_then(|device| Some((device, provides(&device.driver)?)));
+            if let Some((device, kind)) = kind {
+                let bus = self.bus_name(device, kind);
+                pending.extend(self.on_bus(&bus).map(|child| child.path.clone()));
             }
         }
-        self.devices.retain(|other| other.path != device.path);
-        if let Some(back_end) = device.back_end() {
-            context.emit(&DeviceDeleted::new(back_end));
-        }
-        context.emit(&deleted(&device));
-        self.release_drive(&device);
+        found.reverse();
+        found
     }
 }
 

@@ -62,15 +62,32 @@ impl Machine {
                 self.work_is_done(id, context);
             }),
             true => context.after_reply(|context| self.cancelled(id, context)),
-            false => {
-                let group = self.job(id).and_then(|job| job.group.take());
-                self.cancelled(id, context);
-                if let Some(group) = group {
-                    self.cancel_group(group, context);
-                }
-            }
+            false => self.cancel_grouped(id, context),
         }
         done()
+    }
+
+    /// Cancels the jobs on the medium of a drive that goes with its device.
+    pub(in crate::simulator) fn cancel_jobs_on(&mut self, medium: &str, context: &mut Context) {
+        let jobs = self.jobs.iter().filter(|job| job.uses(medium));
+        let jobs: Vec<Job> = jobs.cloned().collect();
+        for Job { id, kind, status, .. } in jobs {
+            let is_ready = matches!(status, JobStatus::Ready | JobStatus::Standby);
+            if is_ready && kind == JobType::Mirror {
+                self.leave_nodes(&id);
+                self.work_is_done(&id, context);
+            } else if self.jobs.iter().any(|job| job.id == id && job.uses(medium)) {
+                self.cancel_grouped(&id, context);
+            }
+        }
+    }
+
+    fn cancel_grouped(&mut self, id: &str, context: &mut Context) {
+        let group = self.job(id).and_then(|job| job.group.take());
+        self.cancelled(id, context);
+        if let Some(group) = group {
+            self.cancel_group(group, context);
+        }
     }
 
     fn cancel_group(&mut self, group: u64, context: &mut Context) {

@@ -168,15 +168,18 @@ impl Job {
 
     /// Returns whether the job uses a node and has not concluded.
     pub(super) fn uses(&self, node: &str) -> bool {
-        let nodes: [Option<&str>; 2] = match &self.work {
+        self.status != JobStatus::Concluded && self.nodes().contains(&Some(node))
+    }
+
+    fn nodes(&self) -> [Option<&str>; 2] {
+        match &self.work {
             Work::Create => [None, None],
             Work::Backup { source, target, .. } | Work::Mirror { source, target, .. } => {
                 [Some(source), Some(target)]
             }
             Work::Commit { top, base, .. } => [Some(top), Some(base)],
             Work::Stream { node, base } => [Some(node), base.as_deref()],
-        };
-        self.status != JobStatus::Concluded && nodes.contains(&Some(node))
+        }
     }
 
     /// Returns whether the job waits for a command once its work is done.

@@ -139,6 +139,9 @@ impl Machine {
         if let Some(name) = replaces.filter(|name| self.node(name).is_none()) {
             return refuse(format!("Failed to find node with node-name='{name}'"));
         }
+        if let Some(name) = replaces.filter(|name| *name != from) {
+            self.check_replaced(name, &from, &to)?;
+        }
         if arguments.integer("buf-size").is_some_and(|bytes| bytes < 0) {
             return refuse("Invalid parameter 'buf-size'");
         }
@@ -156,6 +159,27 @@ impl Machine {
         }
         self.push_job(job, arguments)?;
         done()
+    }
+
+    /// Checks that the target of a mirror can take the place of a node.
+    fn check_replaced(&self, name: &str, from: &str, to: &str) -> Result<(), QmpError> {
+        let below = self.reachable(to);
+        let parents = self.nodes.iter().filter(|node| below.contains(&node.name));
+        for parent in parents {
+            if parent.child("backing") == Some(name) {
+                let parent = &parent.name;
+                return refuse(format!(
+                    "Node '{name}' is busy: node is used as backing hd of '{parent}'"
+                ));
+            }
+        }
+        match name != to && below.contains(name) {
+            true => refuse(format!(
+                "Cannot replace '{name}' by a node mirrored from '{from}', because it cannot be \
+                 guaranteed that doing so would not lead to an abrupt change of visible data"
+            )),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn create_commit(&mut self, arguments: &Arguments) -> Reply {

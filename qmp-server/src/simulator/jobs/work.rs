@@ -262,6 +262,11 @@ impl Machine {
 
     fn leave(&mut self, id: &str, context: &mut Context) {
         self.set_status(id, JobStatus::Concluded, context);
+        // What the job alone has used goes with it.
+        let job = self.job(id).cloned();
+        for node in job.iter().flat_map(|job| job.nodes().into_iter().flatten()) {
+            self.release(node);
+        }
         if self.job(id).is_some_and(|job| job.auto_dismiss) {
             self.forget(id, context);
         }
@@ -294,18 +299,20 @@ impl Machine {
                 }
             }
             Work::Mirror { source, target, replaces } => {
-                self.replace_node(replaces.as_ref().unwrap_or(source), target);
+                let old = replaces.as_ref().unwrap_or(source);
+                self.replace_node(old, target);
+                if old != target {
+                    // The source is released when the job has concluded.
+                    self.release(old);
+                }
             }
             Work::Commit { top, base, parent } => match parent {
                 None => {
                     self.replace_node(top, base);
-                    self.release(top);
                 }
                 Some(parent) => {
-                    if let Some(parent) = self.node_mut(parent) {
-                        parent.set_child("backing", Some(base));
-                    }
-                    self.release(top);
+                    // A graph that was changed meanwhile is left alone if this would close a cycle.
+                    self.link_backing(parent, base).ok();
                 }
             },
             Work::Stream { node, base } => {
@@ -314,8 +321,12 @@ impl Machine {
                 let old = self.node(node).and_then(|node| node.child("backing"));
                 let old = old.map(str::to_owned);
                 if let Some(node) = self.node_mut(node) {
-                    node.set_child("backing", base.as_deref());
+                    node.set_child("backing", None);
                     node.backing_file = base_file;
+                }
+                if let Some(base) = base {
+                    // This fails if the graph was changed meanwhile so that it would be a cycle.
+                    self.link_backing(node, base).ok();
                 }
                 if let Some(old) = old.filter(|old| Some(old) != base.as_ref()) {
                     self.release(&old);

@@ -11,7 +11,7 @@ use crate::simulator::replies::{is_identifier, refuse};
 const INTERFACES: [&str; 9] =
     ["floppy", "ide", "mtd", "none", "pflash", "scsi", "sd", "virtio", "xen"];
 
-/// The options that are checked by none but a guest with load.
+/// Options that the simulated machine accepts and ignores.
 const IGNORED: [&str; 4] = ["copy-on-read", "snapshot", "stats-account-failed", "stats-intervals"];
 
 /// A drive as its option describes it.
