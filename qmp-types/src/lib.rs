@@ -46,6 +46,7 @@ extern crate self as qmp_types;
 pub extern crate serde_core as serde;
 
 mod any;
+mod borrowed;
 mod command;
 mod decode;
 mod error;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::borrowed::Borrowed;
 use crate::decode::decode;
 use crate::json;
 
@@ -112,37 +113,6 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// A string, which is borrowed if possible.
-struct Str<'t>(Cow<'t, str>);
-
-impl<'de> Deserialize<'de> for Str<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(StrVisitor).map(Self)
-    }
-}
-
-struct StrVisitor;
-
-impl<'de> Visitor<'de> for StrVisitor {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(text))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text.to_owned()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text))
-    }
-}
-
 /// The name by which serde_json knows that a text is wanted: that of [`RawValue`]. It passes the
 /// text as the value of a map with this key.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
@@ -170,7 +140,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for VerbatimVisitor<T> {
     /// Takes what this crate's reader of JSON text passes.
     fn visit_enum<A: EnumAccess<'de>>(self, data: A) -> Result<Self::Value, A::Error> {
         let (value, text) = data.variant()?;
-        Ok((Some(value), text.newtype_variant::<Str<'_>>()?.0))
+        Ok((Some(value), text.newtype_variant::<Borrowed<'_>>()?.0))
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(
@@ -187,7 +157,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for VerbatimVisitor<T> {
         let mut members = Map::new();
         while let Some(name) = map.next_key::<String>()? {
             if self.asks_for_text && members.is_empty() && name == RAW_VALUE {
-                return Ok((None, map.next_value::<Str<'_>>()?.0));
+                return Ok((None, map.next_value::<Borrowed<'_>>()?.0));
             }
             members.insert(name, map.next_value()?);
         }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::group::{Both, Group, Mandatory, Slots};
 use crate::any::Any;
+use crate::borrowed::Borrowed;
 use crate::{json, names};
 
 /// Where the value of the current member comes from: the wire, or a member kept earlier.
@@ -39,7 +40,7 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
     /// Reads a string that is needed only briefly: borrowed where the format can lend it.
     fn text(&mut self) -> Result<Cow<'de, str>, A::Error> {
         if self.kept.is_none() {
-            self.map.next_value().map(|Text(text)| text)
+            self.map.next_value().map(|Borrowed(text)| text)
         } else {
             self.kept_value().map(Cow::Owned)
         }
@@ -448,36 +449,5 @@ impl<'de, A: MapAccess<'de>> Visitor<'de> for InJson<Key<'_, 'de, A>> {
     /// Takes a name that has escapes, and has not been looked up.
     fn visit_str<E>(self, name: &str) -> Result<Found, E> {
         Ok(self.0.find(name))
-    }
-}
-
-/// A string that is needed only briefly: borrowed where the format can lend it.
-struct Text<'de>(Cow<'de, str>);
-
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Text<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-        Ok(Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-        Ok(Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Text<'de>, E> {
-        Ok(Text(Cow::Owned(text)))
-    }
-}
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextVisitor)
     }
 }
