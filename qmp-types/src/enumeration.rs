@@ -13,23 +13,29 @@ use crate::printable::Excerpt;
 /// A value that the schema does not list is kept as received, so that a newer QEMU never makes a
 /// reply unreadable.
 pub trait Enumeration: Clone + Sized + 'static {
-    /// The name in the schema.
-    const NAME: &'static str;
-    /// Every value that the schema lists, in its order.
-    const ALL: &'static [Self];
-    /// Their names on the wire, in the same order.
-    const NAMES: &'static [&'static str];
+    /// The values that the schema lists.
+    const LISTED: Listed<Self>;
+}
 
-    /// Creates a value that the schema does not list.
-    fn unknown(name: &str) -> Self;
+/// The values of an enumeration that the schema lists, in its order.
+#[derive(Debug)]
+pub struct Listed<T: 'static> {
+    /// The name of the enumeration in the schema.
+    pub enumeration: &'static str,
+    /// The values.
+    pub values: &'static [T],
+    /// Their names on the wire.
+    pub names: &'static [&'static str],
+    /// Creates a value that is not among these.
+    pub unknown: fn(Box<str>) -> T,
 }
 
 /// Returns the value with a wire name, which need not be one that the schema lists.
 #[must_use]
 pub fn parse<T: Enumeration>(name: &str) -> T {
-    match names::position(T::NAMES, name) {
-        Some(index) => T::ALL[index].clone(),
-        None => T::unknown(name),
+    match names::position(T::LISTED.names, name) {
+        Some(index) => T::LISTED.values[index].clone(),
+        None => (T::LISTED.unknown)(name.into()),
     }
 }
 
@@ -38,9 +44,10 @@ pub fn parse<T: Enumeration>(name: &str) -> T {
 /// # Errors
 /// Fails if the schema does not list the name.
 pub fn parse_known<T: Enumeration>(name: &str) -> Result<T, UnknownValue> {
-    match names::position(T::NAMES, name) {
-        Some(index) => Ok(T::ALL[index].clone()),
-        None => Err(UnknownValue { enumeration: T::NAME, value: name.into(), known: T::NAMES }),
+    let Listed { enumeration, values, names: known, .. } = T::LISTED;
+    match names::position(known, name) {
+        Some(index) => Ok(values[index].clone()),
+        None => Err(UnknownValue { enumeration, value: name.into(), known }),
     }
 }
 
@@ -128,7 +135,7 @@ impl<T: Enumeration> Visitor<'_> for EnumerationVisitor<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a string ({})", T::NAME)
+        write!(f, "a string ({})", T::LISTED.enumeration)
     }
 
     fn visit_str<E>(self, name: &str) -> Result<T, E> {

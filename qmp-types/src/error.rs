@@ -15,7 +15,7 @@ use crate::printable::Excerpt;
 /// The class of an error (QMP specification, section "Error").
 ///
 /// QEMU has classes of their own only for errors that clients must distinguish.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorClass {
     /// Every error without a class of its own.

@@ -11,7 +11,8 @@
 //! macro hygiene keeps them from clashing.
 
 /// Implements reading and writing of an object, and with `new` in front also a constructor and
-/// setters.
+/// setters. With `inner`, its members may stand among those of another object, for which it needs more
+/// functions: most objects do without them.
 ///
 /// A member that is mandatory is `field: "wire"`, an optional one is `field?: "wire"`, and
 /// `field => "wire"` is the discriminator of a union, whose field is the enum of its branches.
@@ -23,12 +24,16 @@
 #[doc(hidden)]
 #[macro_export]
 macro_rules! object {
+    (new inner $name:ident = $schema:literal $members:tt) => {
+        $crate::builder!($name $members);
+        $crate::object!(inner $name = $schema $members);
+    };
     (new $name:ident = $schema:literal $members:tt) => {
         $crate::builder!($name $members);
         $crate::object!($name = $schema $members);
     };
     (
-        $name:ident = $schema:literal {
+        inner $name:ident = $schema:literal {
             $(
                 $field:ident
                 $(: $($required:lifetime)?)?
@@ -53,12 +58,11 @@ macro_rules! object {
                 members: &mut $crate::object::Members<'_, 'de, A>,
             ) -> ::std::result::Result<Self, A::Error> {
                 // Without `?`, whose conversion of errors is a tenth of what compiling a type takes.
-                #[allow(unused_parens)]
                 match members.read(Self::MEMBERS) {
                     ::std::result::Result::Ok((
                         $crate::group!($($($($required)? $field)?)*),
                         $crate::group!($($($($optional)? $field)?)*),
-                        ($($open)? $($($($branches)? $field)?)*),
+                        $crate::others!($($open)? $($($($branches)? $field)?)*),
                     )) => ::std::result::Result::Ok(Self { $($field,)* $($open)? }),
                     ::std::result::Result::Err(error) => ::std::result::Result::Err(error),
                 }
@@ -69,18 +73,69 @@ macro_rules! object {
                 out: &mut $crate::object::Writer<'_, M>,
             ) {
                 let Self { $($field,)* $($open)? } = self;
-                $(out.prepare_open($open);)?
-                $($($($branches)? out.branches($field);)?)*
-                out.members(
+                out.object(
                     Self::MEMBERS,
                     $crate::group!($($($($required)? $field)?)*),
                     $crate::group!($($($($optional)? $field)?)*),
+                    $crate::others!($($open)? $($($($branches)? $field)?)*),
                 );
-                $(out.open($open);)?
             }
         }
 
         $crate::object_impls!($name);
+    };
+    (
+        $name:ident = $schema:literal {
+            $(
+                $field:ident
+                $(: $($required:lifetime)?)?
+                $(?: $($optional:lifetime)?)?
+                $(=> $($branches:lifetime)?)?
+                $wire:literal
+                $(($($parameter:tt)*))?
+                ,
+            )*
+            $(..$open:ident)?
+        }
+    ) => {
+        impl $crate::serde::Serialize for $name {
+            fn serialize<S: $crate::serde::Serializer>(
+                &self,
+                serializer: S,
+            ) -> ::std::result::Result<S::Ok, S::Error> {
+                let Self { $($field,)* $($open)? } = self;
+                $crate::object::write(
+                    serializer,
+                    &[
+                        $($($($required)? $wire,)? $($($optional)? $wire,)?)*
+                        $($($($branches)? $wire,)?)*
+                    ],
+                    $crate::group!($($($($required)? $field)?)*),
+                    $crate::group!($($($($optional)? $field)?)*),
+                    $crate::others!($($open)? $($($($branches)? $field)?)*),
+                )
+            }
+        }
+
+        impl<'de> $crate::serde::Deserialize<'de> for $name {
+            fn deserialize<D: $crate::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::std::result::Result<Self, D::Error> {
+                $crate::object::read(
+                    deserializer,
+                    $schema,
+                    &[
+                        $($($($required)? $wire,)? $($($optional)? $wire,)?)*
+                        $($($($branches)? $wire,)?)*
+                    ],
+                    |
+                        $crate::group!($($($($required)? $field)?)*),
+                        $crate::group!($($($($optional)? $field)?)*),
+                        $crate::others!($($open)? $($($($branches)? $field)?)*),
+                    | Self { $($field,)* $($open)? },
+                )
+            }
+        }
     };
 }
 
@@ -192,7 +247,20 @@ macro_rules! group {
     ($($member:ident)*) => { ($($member,)*) };
 }
 
-/// Implements `Serialize` and `Deserialize` for an object.
+/// The field besides those of the members, if any: one for members that the schema does not list, or for
+/// a branch.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! others {
+    () => {
+        ()
+    };
+    ($others:ident) => {
+        $others
+    };
+}
+
+/// Implements `Serialize` and `Deserialize` for an object that is an [`Object`](crate::object::Object).
 #[doc(hidden)]
 #[macro_export]
 macro_rules! object_impls {
@@ -424,7 +492,7 @@ macro_rules! bare_union {
                 &self,
                 out: &mut $crate::object::Writer<'_, M>,
             ) {
-                out.branches(self);
+                out.object(&[], (), (), self);
             }
         }
 
@@ -475,23 +543,21 @@ macro_rules! enumeration {
         }
 
         impl $crate::enumeration::Enumeration for $name {
-            const NAME: &'static str = $schema;
-            const ALL: &'static [Self] = Self::ALL;
-            const NAMES: &'static [&'static str] = &[$($wire),*];
-
-            #[inline]
-            fn unknown(name: &str) -> Self {
-                Self::Unknown(name.into())
-            }
+            const LISTED: $crate::enumeration::Listed<Self> = $crate::enumeration::Listed {
+                enumeration: $schema,
+                values: Self::ALL,
+                names: &[$($wire),*],
+                unknown: Self::Unknown,
+            };
         }
+
+        // Derived, it would also be a function to compile.
+        impl ::std::cmp::Eq for $name {}
 
         impl ::std::fmt::Display for $name {
             #[inline]
             fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                match self {
-                    Self::Unknown(name) => ::std::fmt::Display::fmt(&$crate::Printable(name), f),
-                    known => f.write_str(known.as_str()),
-                }
+                ::std::fmt::Display::fmt(&$crate::Printable(self.as_str()), f)
             }
         }
 

@@ -74,7 +74,7 @@ impl<'de> Deserialize<'de> for Greeting {
 }
 
 /// A protocol capability (QMP specification, section "Capabilities").
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Capability {
     /// Commands may be executed out-of-band.

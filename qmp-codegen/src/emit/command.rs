@@ -73,6 +73,7 @@ pub(crate) fn body<'p>(
         fields,
         open: is_open.then(|| scope.snake("properties")),
         built,
+        inner: false,
     };
     let item = object.emit();
     let from = match arguments {

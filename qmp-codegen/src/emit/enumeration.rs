@@ -24,7 +24,7 @@ pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, data: &Enum) -> TokenStream {
     quote! {
         #doc
         #attributes
-        #[derive(Clone, Debug, Eq, Hash, PartialEq)]
+        #[derive(Clone, Debug, Hash, PartialEq)]
         #[non_exhaustive]
         pub enum #name {
             #(#docs #idents,)*

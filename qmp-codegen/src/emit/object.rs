@@ -20,6 +20,8 @@ pub(crate) struct Object<'p> {
     pub(crate) open: Option<Ident>,
     /// Whether it has `new` and setters.
     pub(crate) built: bool,
+    /// Whether its members may stand among those of another object.
+    pub(crate) inner: bool,
 }
 
 /// A member, as Rust.
@@ -44,6 +46,7 @@ pub(crate) fn emit_struct(plan: &Plan<'_>, id: TypeId) -> TokenStream {
         fields: fields(plan, &definition.name, Some(id), &plan.members(id), &mut scope()),
         open: None,
         built: plan.is_built_by_callers(id),
+        inner: plan.is_inner(id),
     };
     object.emit()
 }
@@ -173,6 +176,7 @@ impl Object<'_> {
         let debug = (!hides).then(|| quote!(Debug,));
         let masked = hides.then(|| self.emit_debug());
         let new = self.built.then(|| quote!(new));
+        let inner = self.inner.then(|| quote!(inner));
         let mandatory = self.fields.iter().filter(|field| !field.member.optional);
         let optional = self.fields.iter().filter(|field| field.member.optional);
         let lines = mandatory.chain(optional).map(|field| field.line(self.built));
@@ -184,7 +188,7 @@ impl Object<'_> {
             #[non_exhaustive]
             pub struct #name { #(#fields)* #open_field }
 
-            ::qmp_types::object! { #new #name = #schema_name { #(#lines)* #open } }
+            ::qmp_types::object! { #new #inner #name = #schema_name { #(#lines)* #open } }
 
             #masked
         }

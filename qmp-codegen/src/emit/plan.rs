@@ -26,6 +26,8 @@ pub(crate) struct Plan<'s> {
     names: HashMap<TypeId, Ident>,
     branch_names: HashMap<TypeId, Ident>,
     sent: HashSet<TypeId>,
+    /// The types whose members may stand among those of another object.
+    inner: HashSet<TypeId>,
     boxed: HashMap<TypeId, HashSet<String>>,
     by_name: HashMap<&'s str, Target>,
     /// The types that have a secret member, at any depth.
@@ -66,11 +68,13 @@ impl<'s> Plan<'s> {
             names: HashMap::new(),
             branch_names: HashMap::new(),
             sent: HashSet::new(),
+            inner: HashSet::new(),
             boxed: HashMap::new(),
             by_name: HashMap::new(),
             secretive: HashSet::new(),
         };
         plan.reach();
+        plan.inner = plan.find_inner();
         plan.name_types();
         plan.boxed = recursion::boxed(schema, options, &plan.types);
         plan.index_names();
@@ -120,6 +124,12 @@ impl<'s> Plan<'s> {
     /// command.
     pub(crate) fn is_built_by_callers(&self, id: TypeId) -> bool {
         self.options.constructors_for_all || self.sent.contains(&id)
+    }
+
+    /// Returns whether the members of an object may stand among those of another one: it is the branch
+    /// of a union, the object of an alternate, or what a command or event carries whole.
+    pub(crate) fn is_inner(&self, id: TypeId) -> bool {
+        self.inner.contains(&id)
     }
 
     pub(crate) fn is_replaced(&self, id: TypeId) -> bool {
@@ -239,6 +249,26 @@ impl<'s> Plan<'s> {
             }
         }
         secretive
+    }
+
+    fn find_inner(&self) -> HashSet<TypeId> {
+        let commands = self.commands.iter().map(|(command, _)| &command.arguments);
+        let events = self.events.iter().map(|(event, _)| &event.data);
+        let whole = commands.chain(events).filter_map(|arguments| self.whole_arguments(arguments));
+        let mut inner: HashSet<TypeId> = whole.collect();
+        for id in &self.types {
+            match &self.get(*id).kind {
+                TypeKind::Union(union) => inner.extend(union.branches.iter().map(|one| one.ty)),
+                TypeKind::Alternate(alternate) => {
+                    inner.extend(alternate.alternatives.iter().filter_map(|one| match one.ty {
+                        TypeRef::Defined(id) => Some(id),
+                        _ => None,
+                    }))
+                }
+                TypeKind::Enum(_) | TypeKind::Struct(_) => {}
+            }
+        }
+        inner
     }
 
     fn argument_types(&self, arguments: &'s Arguments, out: &mut Vec<TypeId>) {

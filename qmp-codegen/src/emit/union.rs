@@ -181,6 +181,7 @@ fn emit_with_base(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
         fields: object::fields(plan, &definition.name, Some(id), &members, &mut object::scope()),
         open: None,
         built: plan.is_built_by_callers(id),
+        inner: plan.is_inner(id),
     };
     let Some(at) = members.iter().position(|member| member.name == union.discriminator) else {
         return TokenStream::new();

@@ -30,7 +30,7 @@ pub mod types {
     /// How much.
     ///
     /// Name in the schema: `Level`.
-    #[derive(Clone, Debug, Eq, Hash, PartialEq)]
+    #[derive(Clone, Debug, Hash, PartialEq)]
     #[non_exhaustive]
     pub enum Level {
         /// little
@@ -55,7 +55,7 @@ pub mod types {
         /// options again, so that the type contains itself
         pub more: ::std::option::Option<super::types::OptionsRef>,
     }
-    ::qmp_types::object! { new Options = "Options" {
+    ::qmp_types::object! { new inner Options = "Options" {
         depth: "depth" (i64),
         more?: "more" (into super::types::OptionsRef),
     } }

@@ -30,7 +30,7 @@ pub mod types {
     /// The type `OnOffAuto` of the schema.
     ///
     /// Name in the schema: `OnOffAuto`.
-    #[derive(Clone, Debug, Eq, Hash, PartialEq)]
+    #[derive(Clone, Debug, Hash, PartialEq)]
     #[non_exhaustive]
     pub enum OnOffAuto {
         /// `on`.
@@ -50,7 +50,7 @@ pub mod types {
     /// The type `PCIELinkSpeed` of the schema.
     ///
     /// Name in the schema: `PCIELinkSpeed`.
-    #[derive(Clone, Debug, Eq, Hash, PartialEq)]
+    #[derive(Clone, Debug, Hash, PartialEq)]
     #[non_exhaustive]
     pub enum PCIELinkSpeed {
         /// `2_5`.
@@ -79,7 +79,7 @@ pub mod types {
     /// The type `PCIELinkWidth` of the schema.
     ///
     /// Name in the schema: `PCIELinkWidth`.
-    #[derive(Clone, Debug, Eq, Hash, PartialEq)]
+    #[derive(Clone, Debug, Hash, PartialEq)]
     #[non_exhaustive]
     pub enum PCIELinkWidth {
         /// `1`.
@@ -249,7 +249,7 @@ pub mod types {
     /// Types of devices.
     ///
     /// Name in the schema: `DeviceDriver`.
-    #[derive(Clone, Debug, Eq, Hash, PartialEq)]
+    #[derive(Clone, Debug, Hash, PartialEq)]
     #[non_exhaustive]
     pub enum DeviceDriver {
         /// `486-x86_64-cpu`.
@@ -312,7 +312,7 @@ pub mod types {
         /// The member `vendor` of `Device486X8664Cpu`.
         pub vendor: ::std::option::Option<::std::string::String>,
     }
-    ::qmp_types::object! { new Device486X8664Cpu = "Device486X8664Cpu" {
+    ::qmp_types::object! { new inner Device486X8664Cpu = "Device486X8664Cpu" {
         id?: "id" (string),
         bus?: "bus" (string),
         _3dnow?: "3dnow" (bool),
@@ -363,7 +363,7 @@ pub mod types {
         /// (default: 0)
         pub width: ::std::option::Option<u8>,
     }
-    ::qmp_types::object! { new CfiPflash01 = "CfiPflash01" {
+    ::qmp_types::object! { new inner CfiPflash01 = "CfiPflash01" {
         id?: "id" (string),
         bus?: "bus" (string),
         big_endian?: "big-endian" (bool),
@@ -401,7 +401,7 @@ pub mod types {
         /// The member `nqn` of `NvmeSubsys`.
         pub nqn: ::std::option::Option<::std::string::String>,
     }
-    ::qmp_types::object! { new NvmeSubsys = "NvmeSubsys" {
+    ::qmp_types::object! { new inner NvmeSubsys = "NvmeSubsys" {
         id?: "id" (string),
         bus?: "bus" (string),
         fdp?: "fdp" (bool),
@@ -465,7 +465,7 @@ pub mod types {
         /// 1/2/4/8/12/16/32 (default: 32)
         pub x_width: ::std::option::Option<super::types::PCIELinkWidth>,
     }
-    ::qmp_types::object! { new PcieRootPort = "PcieRootPort" {
+    ::qmp_types::object! { new inner PcieRootPort = "PcieRootPort" {
         id?: "id" (string),
         bus?: "bus" (string),
         acpi_index?: "acpi-index" (u32),
@@ -516,7 +516,7 @@ pub mod types {
         /// The member `display` of `UsbKbd`.
         pub display: ::std::option::Option<::std::string::String>,
     }
-    ::qmp_types::object! { new UsbKbd = "UsbKbd" {
+    ::qmp_types::object! { new inner UsbKbd = "UsbKbd" {
         id?: "id" (string),
         bus?: "bus" (string),
         attached?: "attached" (bool),
@@ -550,7 +550,7 @@ pub mod types {
         /// (default: 2)
         pub usb_version: ::std::option::Option<u32>,
     }
-    ::qmp_types::object! { new UsbMouse = "UsbMouse" {
+    ::qmp_types::object! { new inner UsbMouse = "UsbMouse" {
         id?: "id" (string),
         bus?: "bus" (string),
         attached?: "attached" (bool),
@@ -627,7 +627,7 @@ pub mod types {
         /// (default: false)
         pub virtio_pci_bus_master_bug_migration: ::std::option::Option<bool>,
     }
-    ::qmp_types::object! { new VirtioIommuPci = "VirtioIommuPci" {
+    ::qmp_types::object! { new inner VirtioIommuPci = "VirtioIommuPci" {
         id?: "id" (string),
         bus?: "bus" (string),
         acpi_index?: "acpi-index" (u32),
@@ -700,7 +700,7 @@ pub mod types {
         /// The member `sriov-pf` of `Xio3130Downstream`.
         pub sriov_pf: ::std::option::Option<::std::string::String>,
     }
-    ::qmp_types::object! { new Xio3130Downstream = "Xio3130Downstream" {
+    ::qmp_types::object! { new inner Xio3130Downstream = "Xio3130Downstream" {
         id?: "id" (string),
         bus?: "bus" (string),
         acpi_index?: "acpi-index" (u32),

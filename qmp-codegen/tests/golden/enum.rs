@@ -34,7 +34,7 @@ pub mod types {
     /// - `wet`: it may rain
     ///
     /// Name in the schema: `Weather`. Available since 1.0.
-    #[derive(Clone, Debug, Eq, Hash, PartialEq)]
+    #[derive(Clone, Debug, Hash, PartialEq)]
     #[non_exhaustive]
     pub enum Weather {
         /// no clouds

@@ -30,7 +30,7 @@ pub mod types {
     /// The type `Driver` of the schema.
     ///
     /// Name in the schema: `Driver`.
-    #[derive(Clone, Debug, Eq, Hash, PartialEq)]
+    #[derive(Clone, Debug, Hash, PartialEq)]
     #[non_exhaustive]
     pub enum Driver {
         /// `486-cpu`.
@@ -63,7 +63,7 @@ pub mod types {
         /// The member `has-rom` of `Cpu`.
         pub has_rom: ::std::option::Option<::std::string::String>,
     }
-    ::qmp_types::object! { new Cpu = "Cpu" {
+    ::qmp_types::object! { new inner Cpu = "Cpu" {
         sse4_1?: "sse4.1" (bool),
         _3dnow?: "3dnow" (bool),
         has_rom?: "has-rom" (string),

@@ -30,7 +30,7 @@ pub mod types {
     /// The type `Option` of the schema.
     ///
     /// Name in the schema: `Option`.
-    #[derive(Clone, Debug, Eq, Hash, PartialEq)]
+    #[derive(Clone, Debug, Hash, PartialEq)]
     #[non_exhaustive]
     pub enum Option_ {
         /// `Some`.
@@ -98,7 +98,7 @@ pub mod types {
         /// The member `match` of `Vec`.
         pub match_: bool,
     }
-    ::qmp_types::object! { new Vec_ = "Vec" {
+    ::qmp_types::object! { new inner Vec_ = "Vec" {
         new_: "new" (i64),
         members: "members" (string),
         map: "map" (super::types::Option_),
@@ -119,7 +119,7 @@ pub mod types {
         /// The member `default` of `Box`.
         pub default: ::std::option::Option<i64>,
     }
-    ::qmp_types::object! { new Box_ = "Box" {
+    ::qmp_types::object! { new inner Box_ = "Box" {
         clone?: "clone" (bool),
         read?: "read" (bool),
         write?: "write" (bool),
@@ -140,7 +140,7 @@ pub mod types {
         /// The member `async` of `Result`.
         pub async_: u64,
     }
-    ::qmp_types::object! { new Result_ = "Result" {
+    ::qmp_types::object! { new inner Result_ = "Result" {
         slot0: "slot0" (i64),
         value: "value" (into ::qmp_types::serde_json::Value),
         source: "source" (::qmp_types::Null),
@@ -166,7 +166,7 @@ pub mod types {
         /// The member `gen` of `Default`.
         pub gen_: ::std::option::Option<i8>,
     }
-    ::qmp_types::object! { new Default_ = "Default" {
+    ::qmp_types::object! { new inner Default_ = "Default" {
         crate_?: "crate" (super::types::Self_),
         super_?: "super" (f64),
         gen_?: "gen" (i8),
@@ -184,7 +184,7 @@ pub mod types {
         /// The member `branches` of `Object`.
         pub branches: i64,
     }
-    ::qmp_types::object! { new Object = "Object" {
+    ::qmp_types::object! { new inner Object = "Object" {
         kind => "kind" (into super::types::ObjectKind),
         name: "name" (string),
         branches: "branches" (i64),

@@ -30,7 +30,7 @@ pub mod types {
     /// The type `Kind` of the schema.
     ///
     /// Name in the schema: `Kind`.
-    #[derive(Clone, Debug, Eq, Hash, PartialEq)]
+    #[derive(Clone, Debug, Hash, PartialEq)]
     #[non_exhaustive]
     pub enum Kind {
         /// `login`.
@@ -76,7 +76,7 @@ pub mod types {
         /// The value is secret: `Debug` does not show it.
         pub pins: ::std::option::Option<::std::vec::Vec<i64>>,
     }
-    ::qmp_types::object! { new Login = "Login" {
+    ::qmp_types::object! { new inner Login = "Login" {
         user: "user" (string),
         password: "password" (string),
         pins?: "pins" (::std::vec::Vec<i64>),
@@ -99,7 +99,7 @@ pub mod types {
         /// The value is secret: `Debug` does not show it.
         pub code: ::std::option::Option<::std::string::String>,
     }
-    ::qmp_types::object! { new Lock = "Lock" {
+    ::qmp_types::object! { new inner Lock = "Lock" {
         kind => "kind" (into super::types::LockKind),
         code?: "code" (string),
     } }

@@ -30,7 +30,7 @@ pub mod types {
     /// The kinds of addresses.
     ///
     /// Name in the schema: `Kind`.
-    #[derive(Clone, Debug, Eq, Hash, PartialEq)]
+    #[derive(Clone, Debug, Hash, PartialEq)]
     #[non_exhaustive]
     pub enum Kind {
         /// by host and port
@@ -58,7 +58,7 @@ pub mod types {
         /// the port
         pub port: u16,
     }
-    ::qmp_types::object! { new Inet = "Inet" {
+    ::qmp_types::object! { new inner Inet = "Inet" {
         host: "host" (string),
         port: "port" (u16),
     } }
@@ -71,7 +71,7 @@ pub mod types {
         /// the path
         pub path: ::std::string::String,
     }
-    ::qmp_types::object! { new Unix = "Unix" {
+    ::qmp_types::object! { new inner Unix = "Unix" {
         path: "path" (string),
     } }
     /// An address: its base is the discriminator alone.
@@ -128,7 +128,7 @@ pub mod types {
         /// how heavy it is
         pub weight: ::std::option::Option<i64>,
     }
-    ::qmp_types::object! { new Channel = "Channel" {
+    ::qmp_types::object! { new inner Channel = "Channel" {
         label: "label" (string),
         transport => "transport" (into super::types::ChannelTransport),
         weight?: "weight" (i64),
@@ -165,7 +165,7 @@ pub mod types {
     /// What carries a channel.
     ///
     /// Name in the schema: `Transport`.
-    #[derive(Clone, Debug, Eq, Hash, PartialEq)]
+    #[derive(Clone, Debug, Hash, PartialEq)]
     #[non_exhaustive]
     pub enum Transport {
         /// a socket

@@ -21,28 +21,38 @@ use super::members::Source;
 use super::writer::Writer;
 
 /// The places that members are read into.
-pub trait Slots<'de, A: MapAccess<'de>> {
-    /// Reads the value of the current member into the slot with an index. The discriminator of a union,
+pub trait Group {
+    /// How many there are.
+    const LEN: usize;
+
+    /// Creates places into which nothing has been read.
+    fn empty() -> Self;
+
+    /// Reads the value of the current member into the place with an index. The discriminator of a union,
     /// which a peer may repeat, has none and is skipped.
+    ///
+    /// # Errors
+    /// Fails as the format does.
+    fn fill<'de, A: MapAccess<'de>>(
+        &mut self,
+        index: usize,
+        source: &mut Source<'_, 'de, A>,
+    ) -> Result<(), A::Error>;
+}
+
+/// A [`Group`] for members of one format.
+pub trait Slots<'de, A: MapAccess<'de>> {
+    /// See [`Group::fill`].
     ///
     /// # Errors
     /// Fails as the format does.
     fn fill(&mut self, index: usize, source: &mut Source<'_, 'de, A>) -> Result<(), A::Error>;
 }
 
-/// Slots of a known number.
-pub trait Group<'de, A: MapAccess<'de>>: Slots<'de, A> {
-    /// How many there are.
-    const LEN: usize;
-
-    /// Creates slots into which nothing has been read.
-    fn empty() -> Self;
-}
-
 /// Mandatory members.
-pub trait Mandatory<'de, A: MapAccess<'de>>: Sized {
+pub trait Mandatory: Sized {
     /// The slots that they are read into.
-    type Slots: Group<'de, A>;
+    type Slots: Group;
 
     /// Takes the members out of their slots.
     ///
@@ -73,7 +83,7 @@ pub struct Chain<G, H>(pub G, pub H);
 /// The slots of an object: those of its mandatory members, and those of the others.
 pub(super) struct Both<'m, G, H>(pub(super) &'m mut G, pub(super) &'m mut H);
 
-impl<'de, A: MapAccess<'de>, G: Group<'de, A>, H: Slots<'de, A>> Slots<'de, A> for Both<'_, G, H> {
+impl<'de, A: MapAccess<'de>, G: Group, H: Group> Slots<'de, A> for Both<'_, G, H> {
     #[inline]
     fn fill(&mut self, index: usize, source: &mut Source<'_, 'de, A>) -> Result<(), A::Error> {
         match index.checked_sub(G::LEN) {
@@ -83,28 +93,25 @@ impl<'de, A: MapAccess<'de>, G: Group<'de, A>, H: Slots<'de, A>> Slots<'de, A> f
     }
 }
 
-impl<'de, A: MapAccess<'de>, G: Group<'de, A>, H: Slots<'de, A>> Slots<'de, A> for Chain<G, H> {
-    #[inline]
-    fn fill(&mut self, index: usize, source: &mut Source<'_, 'de, A>) -> Result<(), A::Error> {
-        Both(&mut self.0, &mut self.1).fill(index, source)
-    }
-}
-
-impl<'de, A: MapAccess<'de>, G: Group<'de, A>, H: Group<'de, A>> Group<'de, A> for Chain<G, H> {
+impl<G: Group, H: Group> Group for Chain<G, H> {
     const LEN: usize = G::LEN + H::LEN;
 
     #[inline]
     fn empty() -> Self {
         Self(G::empty(), H::empty())
     }
+
+    #[inline]
+    fn fill<'de, A: MapAccess<'de>>(
+        &mut self,
+        index: usize,
+        source: &mut Source<'_, 'de, A>,
+    ) -> Result<(), A::Error> {
+        Both(&mut self.0, &mut self.1).fill(index, source)
+    }
 }
 
-impl<'de, A, G, H> Mandatory<'de, A> for Chain<G, H>
-where
-    A: MapAccess<'de>,
-    G: Mandatory<'de, A>,
-    H: Mandatory<'de, A>,
-{
+impl<G: Mandatory, H: Mandatory> Mandatory for Chain<G, H> {
     type Slots = Chain<G::Slots, H::Slots>;
 
     #[inline]
@@ -144,13 +151,16 @@ macro_rules! tuples {
         // The tuple without members has neither variables nor a value.
         #[allow(clippy::unused_unit, non_snake_case, unused_variables)]
         const _: () = {
-            impl<'de, A, $($member),*> Slots<'de, A> for ($(Option<$member>,)*)
-            where
-                A: MapAccess<'de>,
-                $($member: DeserializeOwned,)*
-            {
+            impl<$($member: DeserializeOwned),*> Group for ($(Option<$member>,)*) {
+                const LEN: usize = $length;
+
                 #[inline]
-                fn fill(
+                fn empty() -> Self {
+                    ($(None::<$member>,)*)
+                }
+
+                #[inline]
+                fn fill<'de, A: MapAccess<'de>>(
                     &mut self,
                     index: usize,
                     source: &mut Source<'_, 'de, A>,
@@ -162,24 +172,7 @@ macro_rules! tuples {
                 }
             }
 
-            impl<'de, A, $($member),*> Group<'de, A> for ($(Option<$member>,)*)
-            where
-                A: MapAccess<'de>,
-                $($member: DeserializeOwned,)*
-            {
-                const LEN: usize = $length;
-
-                #[inline]
-                fn empty() -> Self {
-                    ($(None::<$member>,)*)
-                }
-            }
-
-            impl<'de, A, $($member),*> Mandatory<'de, A> for ($($member,)*)
-            where
-                A: MapAccess<'de>,
-                $($member: DeserializeOwned,)*
-            {
+            impl<$($member: DeserializeOwned),*> Mandatory for ($($member,)*) {
                 type Slots = ($(Option<$member>,)*);
 
                 #[inline]

@@ -93,6 +93,9 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
 /// The part of an object that is read besides the members that have a slot: nothing, all other
 /// members of an open object, or the branch of a union.
 pub trait Rest: Sized {
+    /// The discriminator, if this is a branch: the member that is best read first.
+    const FIRST: &'static [&'static str] = &[];
+
     /// Reads all members: those in `names` into their slots, and the others.
     ///
     /// # Errors
@@ -195,8 +198,8 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     #[inline]
     pub fn read<M, O, R>(&mut self, names: &'static [&'static str]) -> Result<(M, O, R), A::Error>
     where
-        M: Mandatory<'de, A>,
-        O: Group<'de, A>,
+        M: Mandatory,
+        O: Group,
         R: Rest,
     {
         let (mut mandatory, mut optional) = (M::Slots::empty(), O::empty());

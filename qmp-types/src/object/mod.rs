@@ -23,9 +23,9 @@ mod writer;
 
 pub use group::{Chain, Group, Mandatory, OptionalValues, Slots, Values};
 pub use members::{Members, Rest, Source};
-pub use traits::{Object, deserialize, serialize};
+pub use traits::{Object, deserialize, read, serialize, write};
 pub use union::Branches;
-pub use writer::Writer;
+pub use writer::{OtherValues, Writer};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, unreachable_pub)] // tests

@@ -10,7 +10,7 @@ macro_rules! nested {
             $member: i64,
             kind: $branches,
         }
-        crate::object! { $name = "X" {
+        crate::object! { inner $name = "X" {
             $member: $text,
             kind => $kind,
         } }
@@ -36,7 +36,7 @@ nested! {
 struct Innermost {
     d: i64,
 }
-crate::object! { Innermost = "X" {
+crate::object! { inner Innermost = "X" {
     d: "d",
 } }
 

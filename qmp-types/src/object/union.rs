@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::group::Slots;
 use super::members::{Members, Rest};
 use super::traits::Object;
-use super::writer::Writer;
+use super::writer::{OtherValues, Writer};
 
 /// The branches of a generated union: which one it is, and the members that it adds.
 pub trait Branches: Sized {
@@ -32,6 +32,8 @@ pub trait Branches: Sized {
 
 /// Besides the members of its base, a union has a branch.
 impl<B: Branches> Rest for B {
+    const FIRST: &'static [&'static str] = &[B::DISCRIMINATOR];
+
     /// Finds the discriminator, then reads the branch, and fills the slot of each base member
     /// wherever that stands. The discriminator is the last of `names` and has no slot.
     fn read<'de, A: MapAccess<'de>>(
@@ -84,10 +86,10 @@ impl<'de, A: MapAccess<'de>> Members<'_, 'de, A> {
     }
 }
 
-impl<M: SerializeMap> Writer<'_, M> {
-    /// Writes a discriminator, and the members of the branch that it selects.
-    pub fn branches<B: Branches>(&mut self, branches: &B) {
-        self.member(B::DISCRIMINATOR, branches.discriminator());
-        branches.write_branch(self);
+/// The discriminator and the members of the branch that it selects, which are written first.
+impl<B: Branches> OtherValues for &B {
+    fn write_first<M: SerializeMap>(self, out: &mut Writer<'_, M>) {
+        out.member(B::DISCRIMINATOR, self.discriminator());
+        self.write_branch(out);
     }
 }

@@ -6,6 +6,34 @@ use serde_json::{Map, Value};
 
 use super::group::{OptionalValues, Values};
 
+/// The part of an object that is written besides its own members: nothing, the members of an open object,
+/// or a branch.
+pub trait OtherValues: Copy {
+    /// Writes what comes before the members.
+    fn write_first<M: SerializeMap>(self, out: &mut Writer<'_, M>) {
+        let _ = out;
+    }
+
+    /// Writes what comes after the members.
+    fn write_last<M: SerializeMap>(self, out: &mut Writer<'_, M>) {
+        let _ = out;
+    }
+}
+
+impl OtherValues for () {}
+
+/// Members that the schema does not list, except those that have been written already.
+impl OtherValues for &Map<String, Value> {
+    fn write_first<M: SerializeMap>(self, out: &mut Writer<'_, M>) {
+        out.written = (!self.is_empty()).then(Vec::new);
+    }
+
+    fn write_last<M: SerializeMap>(self, out: &mut Writer<'_, M>) {
+        let written = out.written.take().unwrap_or_default();
+        out.unlisted(self, &written);
+    }
+}
+
 /// Writes members one after the other, until one fails.
 ///
 /// The failure is stored and reported at the end, so that generated code need not check each call.
@@ -26,14 +54,26 @@ impl<'m, M: SerializeMap> Writer<'m, M> {
         self.failure
     }
 
-    /// Writes the mandatory members, which are first in `names`, and the optional ones that are not
-    /// absent.
+    /// Writes all members: the mandatory ones, which are first in `names`, the optional ones that are not
+    /// absent, and others before or after these.
     #[inline]
-    pub fn members<R: Values, O: OptionalValues>(
+    pub fn object(
+        &mut self,
+        names: &'static [&'static str],
+        mandatory: impl Values,
+        optional: impl OptionalValues,
+        others: impl OtherValues,
+    ) {
+        others.write_first(self);
+        self.values(names, mandatory, optional);
+        others.write_last(self);
+    }
+
+    fn values<R: Values>(
         &mut self,
         names: &'static [&'static str],
         mandatory: R,
-        optional: O,
+        optional: impl OptionalValues,
     ) {
         let (first, rest) = names.split_at_checked(R::LEN).unwrap_or((names, &[]));
         mandatory.write(first, self);
@@ -53,17 +93,6 @@ impl<'m, M: SerializeMap> Writer<'m, M> {
         if let Some(value) = value {
             self.member(name, value);
         }
-    }
-
-    /// Prepares for [`open`](Self::open), before any member is written.
-    pub fn prepare_open(&mut self, members: &Map<String, Value>) {
-        self.written = (!members.is_empty()).then(Vec::new);
-    }
-
-    /// Writes members that the schema does not list, except those that have been written already.
-    pub fn open(&mut self, members: &Map<String, Value>) {
-        let written = self.written.take().unwrap_or_default();
-        self.unlisted(members, &written);
     }
 
     /// Writes members that the schema does not list, except those with a name in `listed`.
