@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use serde::de::{Deserializer, Error as _, IgnoredAny};
+use serde::de::{Error as _, IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::error::{JsonError, Result};
@@ -385,7 +385,9 @@ impl<'de> Reader<'de> {
                     self.is_lost.set(was_lost);
                 }
             }
-            _ => _ = self.deserialize_any(IgnoredAny)?,
+            Some(b'"') => _ = self.text()?,
+            Some(_) => _ = self.word()?,
+            None => return Err(self.ends_early()),
         }
         Ok(&self.text[start..self.at])
     }
