@@ -251,6 +251,7 @@ impl Options {
     /// let vm = qmp_client::blocking::Client::connect_with("unix:/run/vm.sock", &options)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn record(self, recorder: &Recorder) -> Self {
         let recorder = recorder.clone();
         self.transcript(move |direction, message| recorder.message(direction, message, 0))
