@@ -266,7 +266,8 @@ impl<R: Request> Call<R> {
         let Submitted { subscription, trace, .. } = submitted;
         let _entered = trace.enter();
         let mut pursuit = Pursuit::new(&handle, for_reply, subscription, trace, wanted);
-        if let Some(found) = handle.wait(until, &mut pursuit) {
+        handle.wait(until, &mut pursuit);
+        if let Some(found) = pursuit.found.take() {
             return found;
         }
         let error = match (handle.hindrance(), deadline, pursuit.reply.is_some()) {
@@ -297,6 +298,7 @@ struct Pursuit<'a, T, E, W> {
     event: Option<E>,
     /// The number of events that were dropped, any of which may have been the one.
     lagged: u64,
+    found: Option<Result<(T, E)>>,
 }
 
 impl<'a, T, E, W> Pursuit<'a, T, E, W> {
@@ -307,31 +309,29 @@ impl<'a, T, E, W> Pursuit<'a, T, E, W> {
         trace: CallTrace,
         wanted: W,
     ) -> Self {
-        let (reply, event) = (None, None);
-        let (taken, names) = (Journal::default(), Names::default());
-        Self { handle, for_reply, trace, reply, events, taken, names, wanted, event, lagged: 0 }
+        Self {
+            handle,
+            for_reply,
+            trace,
+            reply: None,
+            events,
+            taken: Journal::default(),
+            names: Names::default(),
+            wanted,
+            event: None,
+            lagged: 0,
+            found: None,
+        }
     }
 }
 
-impl<T: DeserializeOwned, E, W> Wait for Pursuit<'_, T, E, W>
+impl<T, E, W> Pursuit<'_, T, E, W>
 where
     W: FnMut(&RawEvent) -> Option<Result<E>>,
 {
-    type Found = Result<(T, E)>;
-
-    fn collect(&mut self, state: &mut State) -> bool {
-        let mut is_new = self.reply.is_none() && self.for_reply.collect(state);
-        let Some(id) = self.events.filter(|_| self.event.is_none()) else { return is_new };
-        // The events that are left may still contain it.
-        while let Err(Error::Lagged(count)) = state.inbox.subscriptions.take(id, &mut self.taken) {
-            self.lagged += count;
-            is_new = true;
-        }
-        is_new || !self.taken.is_empty()
-    }
-
-    fn examine(&mut self) -> Option<Self::Found> {
-        if let Some(reply) = self.for_reply.examine() {
+    /// Returns the reply and the event, or an error, as soon as they have arrived.
+    fn find(&mut self) -> Option<Result<(T, E)>> {
+        if let Some(reply) = self.for_reply.take() {
             self.trace.finish(reply.as_ref());
             match reply {
                 Ok(reply) => self.reply = Some(reply),
@@ -354,6 +354,28 @@ where
         }
         let event = self.event.take()?;
         self.reply.take().map(|reply| Ok((reply, event)))
+    }
+}
+
+impl<T: DeserializeOwned, E, W> Wait for Pursuit<'_, T, E, W>
+where
+    W: FnMut(&RawEvent) -> Option<Result<E>>,
+{
+    fn collect(&mut self, state: &mut State) -> bool {
+        let mut is_new = self.reply.is_none() && self.for_reply.collect(state);
+        let Some(id) = self.events.filter(|_| self.event.is_none()) else { return is_new };
+        // The events that are left may still contain it.
+        while let Err(Error::Lagged(count)) = state.inbox.subscriptions.take(id, &mut self.taken) {
+            self.lagged += count;
+            is_new = true;
+        }
+        is_new || !self.taken.is_empty()
+    }
+
+    fn examine(&mut self) -> bool {
+        self.for_reply.examine();
+        self.found = self.find();
+        self.found.is_some()
     }
 
     fn is_for(&self, id: CallId) -> bool {

@@ -34,7 +34,9 @@ pub(super) fn receive<'h, T: DeserializeOwned>(
     let Submitted { id, now, mut trace, .. } = submitted;
     let reply = {
         let _entered = trace.enter();
-        handle.wait_since(now, None, &mut ForReply::new(handle, id, command), locked)
+        let mut wait = ForReply::new(handle, id, command);
+        handle.wait_since(now, None, &mut wait, locked);
+        wait.take()
     };
     let reply = reply.unwrap_or_else(|| Err(handle.why_nothing()));
     trace.finish(reply.as_ref());
@@ -46,7 +48,9 @@ pub(super) struct ForReply<'a, T> {
     pub(super) id: CallId,
     handle: &'a Handle,
     command: &'a dyn Fn() -> Cow<'static, str>,
-    answer: Option<Answer<T>>,
+    /// The reply that another thread has read. It is decoded after the lock is released.
+    text: Option<Result<Box<RawValue>>>,
+    reply: Option<Result<T>>,
     /// Whether the caller's code is decoding the reply.
     is_decoding: bool,
 }
@@ -63,21 +67,18 @@ impl<T> Drop for ForReply<'_, T> {
     }
 }
 
-/// A reply that has arrived.
-enum Answer<T> {
-    /// This thread has read it, and decoded it in place.
-    Decoded(Result<T>),
-    /// Another thread has read it. It is decoded after the lock is released.
-    Text(Result<Box<RawValue>>),
-}
-
 impl<'a, T> ForReply<'a, T> {
     pub(super) fn new(
         handle: &'a Handle,
         id: CallId,
         command: &'a dyn Fn() -> Cow<'static, str>,
     ) -> Self {
-        Self { id, handle, command, answer: None, is_decoding: false }
+        Self { id, handle, command, text: None, reply: None, is_decoding: false }
+    }
+
+    /// Returns the reply, if it has arrived.
+    pub(super) fn take(&mut self) -> Option<Result<T>> {
+        self.reply.take()
     }
 }
 
@@ -91,25 +92,23 @@ impl<T: DeserializeOwned> ForReply<'_, T> {
 }
 
 impl<T: DeserializeOwned> Wait for ForReply<'_, T> {
-    type Found = Result<T>;
-
     fn collect(&mut self, state: &mut State) -> bool {
-        if self.answer.is_none() {
-            let answer = state.inbox.waiters.take_answer(self.id);
-            self.answer = answer.map(|answer| Answer::Text(answer.map_err(Error::from)));
+        if self.reply.is_some() {
+            return true;
         }
-        self.answer.is_some()
+        let answer = state.inbox.waiters.take_answer(self.id);
+        self.text = answer.map(|answer| answer.map_err(Error::from));
+        self.text.is_some()
     }
 
-    fn examine(&mut self) -> Option<Result<T>> {
-        let reply = match self.answer.take()? {
-            Answer::Decoded(reply) => reply,
-            Answer::Text(text) => text.and_then(|text| self.decode(&text)),
-        };
-        if let Err(Error::Decode(_)) = reply {
+    fn examine(&mut self) -> bool {
+        if let Some(text) = self.text.take() {
+            self.reply = Some(text.and_then(|text| self.decode(&text)));
+        }
+        if let Some(Err(Error::Decode(_))) = self.reply {
             self.handle.mismatched();
         }
-        Some(reply)
+        self.reply.is_some()
     }
 
     fn is_for(&self, id: CallId) -> bool {
@@ -128,16 +127,15 @@ impl<T: DeserializeOwned> Wait for ForReply<'_, T> {
         self.is_decoding = true;
         let value = input.decode_early(self.id);
         self.is_decoding = false;
-        self.answer = value.map(|value| Answer::Decoded(Ok(value)));
-        self.answer.is_some()
+        self.reply = value.map(Ok);
+        self.reply.is_some()
     }
 
     fn forget_early(&mut self) {
-        self.answer = None;
+        self.reply = None;
     }
 
     fn receive(&mut self, result: Result<&RawValue>) {
-        let reply = result.and_then(|value| self.decode(value));
-        self.answer = Some(Answer::Decoded(reply));
+        self.reply = Some(result.and_then(|value| self.decode(value)));
     }
 }
