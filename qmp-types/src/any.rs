@@ -67,7 +67,7 @@ impl<'de> Visitor<'de> for AnyVisitor {
         while let Some(Any(value)) = elements.next_element()? {
             array.push(value);
         }
-        Ok(Any(array.into()))
+        Ok(Any(Value::Array(array)))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Any, A::Error> {
@@ -77,7 +77,7 @@ impl<'de> Visitor<'de> for AnyVisitor {
         }
         // In a text, it is an object that a peer has written.
         let number = if is_in_text::<A>() { None } else { number(&object) };
-        Ok(Any(number.map_or_else(|| object.into(), Value::from)))
+        Ok(Any(number.map_or(Value::Object(object), Value::Number)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Errors, as servers report them.
 
-use std::{fmt, io};
+use std::fmt::{self, Write as _};
 
 use serde::de::{Deserializer, MapAccess};
 use serde::ser::{SerializeMap, Serializer};
@@ -80,29 +80,30 @@ impl QmpError {
     }
 
     fn from_value(value: Value) -> Self {
-        let mut rest = match value {
-            Value::Object(members) => members,
-            Value::String(desc) => return Self::generic(desc),
-            other => return Self::generic(described(&other)),
+        // What describes it, if it has no description.
+        let description = match &value {
+            Value::String(_) => None,
+            Value::Object(members) => match members.get("desc") {
+                Some(Value::String(_)) => None,
+                other => Some(other.unwrap_or(&value)),
+            },
+            other => Some(other),
         };
-        let desc = match rest.remove("desc") {
-            Some(Value::String(desc)) => desc,
-            Some(other) => {
-                let desc = described(&other);
-                rest.insert("desc".to_owned(), other);
-                desc
+        let mut error = Self::generic(description.map(described).unwrap_or_default());
+        match value {
+            Value::String(desc) => error.desc = desc,
+            Value::Object(members) => {
+                for (name, value) in members {
+                    match (&*name, value) {
+                        ("desc", Value::String(desc)) => error.desc = desc,
+                        ("class", Value::String(class)) => error.class = enumeration::parse(&class),
+                        (_, value) => _ = error.rest.insert(name, value),
+                    }
+                }
             }
-            None => described(&rest),
-        };
-        let class = match rest.remove("class") {
-            Some(Value::String(class)) => enumeration::parse(&class),
-            Some(other) => {
-                rest.insert("class".to_owned(), other);
-                ErrorClass::GenericError
-            }
-            None => ErrorClass::GenericError,
-        };
-        Self { class, desc, rest }
+            _ => {}
+        }
+        error
     }
 }
 
@@ -110,30 +111,32 @@ impl QmpError {
 const MAX_TEXT: usize = 64 << 10;
 
 /// Returns the beginning of the JSON text of a value.
-fn described(value: &impl Serialize) -> String {
-    struct Beginning(Vec<u8>);
+fn described(value: &Value) -> String {
+    struct Beginning(String);
 
-    impl io::Write for Beginning {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let left = MAX_TEXT.saturating_sub(self.0.len());
-            self.0.extend_from_slice(&bytes[..bytes.len().min(left)]);
+    impl fmt::Write for Beginning {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let left = MAX_TEXT - self.0.len();
+            if text.len() <= left {
+                self.0.push_str(text);
+                return Ok(());
+            }
+            let mut end = left;
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            self.0.push_str(&text[..end]);
             // An error, which ends the writing.
-            Ok(bytes.len().min(left))
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
+            Err(fmt::Error)
         }
     }
 
-    let mut text = Beginning(Vec::new());
+    let mut text = Beginning(String::new());
     // The rest of a longer text is left out.
-    let is_whole = serde_json::to_writer(&mut text, value).is_ok();
-    let mut text = String::from_utf8_lossy(&text.0).into_owned();
-    if !is_whole {
-        text.push('…');
+    if write!(text, "{value}").is_err() {
+        text.0.push('…');
     }
-    text
+    text.0
 }
 
 impl fmt::Display for QmpError {

@@ -48,8 +48,15 @@ impl Object for Greeting {
 
 /// Returns the capabilities in a value that should be an array of names.
 fn capabilities(value: &Value) -> Vec<Capability> {
-    let elements = value.as_array().map_or(&[][..], Vec::as_slice);
-    elements.iter().filter_map(Value::as_str).map(enumeration::parse).collect()
+    let mut capabilities = Vec::new();
+    if let Value::Array(elements) = value {
+        for element in elements {
+            if let Value::String(name) = element {
+                capabilities.push(enumeration::parse(name));
+            }
+        }
+    }
+    capabilities
 }
 
 impl Serialize for Greeting {
@@ -61,12 +68,13 @@ impl Serialize for Greeting {
 impl<'de> Deserialize<'de> for Greeting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut greeting = Self::default();
-        if let Any(Value::Object(mut members)) = Any::deserialize(deserializer)? {
-            if let Some(version) = members.remove("version") {
-                greeting.version = Version::from_value(version);
-            }
-            if let Some(value) = members.get("capabilities") {
-                greeting.capabilities = capabilities(value);
+        if let Any(Value::Object(members)) = Any::deserialize(deserializer)? {
+            for (name, value) in members {
+                match &*name {
+                    "version" => greeting.version = Version::from_value(value),
+                    "capabilities" => greeting.capabilities = capabilities(&value),
+                    _ => {}
+                }
             }
         }
         Ok(greeting)

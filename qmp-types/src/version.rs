@@ -153,24 +153,25 @@ impl Version {
 
     pub(crate) fn from_value(value: Value) -> Self {
         let mut version = Self::default();
-        match value {
-            Value::Object(rest) => version.rest = rest,
+        let members = match value {
+            Value::Object(members) => members,
             Value::String(text) => {
                 version.package = text;
                 return version;
             }
             _ => return version,
-        }
-        if let Some(value) = version.rest.get("qemu") {
-            version.qemu = triple(value);
-            if is_exactly(value, version.qemu) {
-                version.rest.remove("qemu");
+        };
+        for (name, value) in members {
+            if name == "qemu" {
+                version.qemu = triple(&value);
+                if is_exactly(&value, version.qemu) {
+                    continue;
+                }
             }
-        }
-        match version.rest.remove("package") {
-            Some(Value::String(package)) => version.package = package,
-            Some(other) => _ = version.rest.insert("package".to_owned(), other),
-            None => {}
+            match (&*name, value) {
+                ("package", Value::String(package)) => version.package = package,
+                (_, value) => _ = version.rest.insert(name, value),
+            }
         }
         version
     }
@@ -205,9 +206,9 @@ fn is_exactly(value: &Value, version: VersionTriple) -> bool {
             let VersionTriple { major, minor, micro } = version;
             let written = [("major", major), ("minor", minor), ("micro", micro)];
             members.len() == written.len()
-                && written
-                    .iter()
-                    .all(|(name, number)| members.get(*name) == Some(&(*number).into()))
+                && written.iter().all(|(name, number)| {
+                    members.get(*name).and_then(Value::as_i64) == Some(*number)
+                })
         }
         _ => false,
     }
