@@ -84,3 +84,12 @@ mod tests {
         assert_eq!(Deadline::after(now, Duration::MAX), None);
     }
 }
+
+/// Returns the earlier of two moments.
+#[inline]
+pub(crate) fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

@@ -215,8 +215,7 @@ impl Shared {
     /// # Errors
     /// The reason why the connection ended instead.
     pub(super) fn negotiate(&self) -> Result<()> {
-        let is_ready =
-            self.wait(None, &mut Until(|state: &mut State| state.connection.is_ready()));
+        let is_ready = self.wait(None, &mut Until(|state: &mut State| state.connection.is_ready()));
         let mut state = self.lock();
         if !is_ready {
             return Err(handshake_error(state.connection.take_ended()));

@@ -13,6 +13,7 @@ use crate::error::Result;
 #[cfg(feature = "blocking")]
 use crate::queue::Tally;
 use crate::queue::{EventCapacity, EventQueue, Journal};
+use crate::term::sooner;
 use qmp_protocol::RawEvent;
 
 /// A test that says which events are wanted.
@@ -230,7 +231,11 @@ impl Subscriptions {
 
     /// Returns the earliest deadline of a task that waits for an event.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.subscriptions.iter().filter_map(|subscription| subscription.deadline).min()
+        let mut earliest = None;
+        for subscription in &self.subscriptions {
+            earliest = sooner(earliest, subscription.deadline);
+        }
+        earliest
     }
 
     /// Wakes the tasks whose deadline is at or before `now`.
