@@ -113,7 +113,10 @@ pub(crate) fn decode_event<'t>(
     let mut is_complete = true;
     if has_data {
         // Whatever the data is, no more than this is read.
-        let end = (0..=text.len().min(longest)).rev().find(|end| text.is_char_boundary(*end))?;
+        let mut end = text.len().min(longest);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
         let rest = text.get(reader.at..end)?;
         // Data that is not an object is the general parser's.
         let length = rest.starts_with('{').then(|| taker.decode(name, timestamp, rest))??;

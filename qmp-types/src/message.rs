@@ -127,8 +127,10 @@ fn text_in(value: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 fn beginning(text: &str) -> &str {
-    let end = text.len().min(LONGEST);
-    let end = (0..=end).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let mut end = text.len().min(LONGEST);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
     &text[..end]
 }
 
