@@ -167,7 +167,10 @@ fn snippet_at(text: &str, offset: usize) -> String {
     }
     let before = if start > 0 { "…" } else { "" };
     let after = if end < text.len() { "…" } else { "" };
-    format!("{before}{}{after}", text[start..end].escape_debug())
+    let mut snippet = String::from(before);
+    // Character by character, as `Debug` of a text does, which every program contains anyway.
+    text[start..end].chars().for_each(|character| snippet.extend(character.escape_debug()));
+    snippet + after
 }
 
 #[cfg(test)]

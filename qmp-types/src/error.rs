@@ -1,13 +1,13 @@
 //! Errors, as servers report them.
 
-use std::{fmt, io};
+use std::fmt;
 
 use serde::de::{Deserializer, MapAccess};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::any::Any;
+use crate::any::{Any, text_of};
 use crate::enumeration;
 use crate::object::{self, Members, Object, Writer};
 use crate::printable::Excerpt;
@@ -80,29 +80,20 @@ impl QmpError {
     }
 
     fn from_value(value: Value) -> Self {
-        let mut rest = match value {
-            Value::Object(members) => members,
-            Value::String(desc) => return Self::generic(desc),
-            other => return Self::generic(described(&other)),
+        let desc = match value.get("desc").unwrap_or(&value) {
+            Value::String(desc) => desc.clone(),
+            other => described(other),
         };
-        let desc = match rest.remove("desc") {
-            Some(Value::String(desc)) => desc,
-            Some(other) => {
-                let desc = described(&other);
-                rest.insert("desc".to_owned(), other);
-                desc
+        let mut error = Self::generic(desc);
+        let Value::Object(members) = value else { return error };
+        for (name, value) in members {
+            match (&*name, value) {
+                ("class", Value::String(class)) => error.class = enumeration::parse(&class),
+                ("desc", Value::String(_)) => {}
+                (_, value) => _ = error.rest.insert(name, value),
             }
-            None => described(&rest),
-        };
-        let class = match rest.remove("class") {
-            Some(Value::String(class)) => enumeration::parse(&class),
-            Some(other) => {
-                rest.insert("class".to_owned(), other);
-                ErrorClass::GenericError
-            }
-            None => ErrorClass::GenericError,
-        };
-        Self { class, desc, rest }
+        }
+        error
     }
 }
 
@@ -110,30 +101,8 @@ impl QmpError {
 const MAX_TEXT: usize = 64 << 10;
 
 /// Returns the beginning of the JSON text of a value.
-fn described(value: &impl Serialize) -> String {
-    struct Beginning(Vec<u8>);
-
-    impl io::Write for Beginning {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let left = MAX_TEXT.saturating_sub(self.0.len());
-            self.0.extend_from_slice(&bytes[..bytes.len().min(left)]);
-            // An error, which ends the writing.
-            Ok(bytes.len().min(left))
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    let mut text = Beginning(Vec::new());
-    // The rest of a longer text is left out.
-    let is_whole = serde_json::to_writer(&mut text, value).is_ok();
-    let mut text = String::from_utf8_lossy(&text.0).into_owned();
-    if !is_whole {
-        text.push('…');
-    }
-    text
+fn described(value: &Value) -> String {
+    QmpError::undecoded(&text_of(value)).desc
 }
 
 impl fmt::Display for QmpError {

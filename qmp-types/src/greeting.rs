@@ -61,12 +61,14 @@ impl Serialize for Greeting {
 impl<'de> Deserialize<'de> for Greeting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut greeting = Self::default();
-        if let Any(Value::Object(mut members)) = Any::deserialize(deserializer)? {
-            if let Some(version) = members.remove("version") {
-                greeting.version = Version::from_value(version);
-            }
-            if let Some(value) = members.get("capabilities") {
-                greeting.capabilities = capabilities(value);
+        let Any(Value::Object(members)) = Any::deserialize(deserializer)? else {
+            return Ok(greeting);
+        };
+        for (name, value) in members {
+            match &*name {
+                "version" => greeting.version = Version::from_value(value),
+                "capabilities" => greeting.capabilities = capabilities(&value),
+                _ => {}
             }
         }
         Ok(greeting)

@@ -153,24 +153,22 @@ impl Version {
 
     pub(crate) fn from_value(value: Value) -> Self {
         let mut version = Self::default();
-        match value {
-            Value::Object(rest) => version.rest = rest,
-            Value::String(text) => {
-                version.package = text;
-                return version;
-            }
+        let members = match value {
+            Value::Object(members) => members,
+            Value::String(package) => return Self { package, ..version },
             _ => return version,
-        }
-        if let Some(value) = version.rest.get("qemu") {
-            version.qemu = triple(value);
-            if is_exactly(value, version.qemu) {
-                version.rest.remove("qemu");
+        };
+        for (name, value) in members {
+            match (&*name, value) {
+                ("package", Value::String(package)) => version.package = package,
+                ("qemu", value) => {
+                    version.qemu = triple(&value);
+                    if !is_exactly(&value, version.qemu) {
+                        version.rest.insert(name, value);
+                    }
+                }
+                (_, value) => _ = version.rest.insert(name, value),
             }
-        }
-        match version.rest.remove("package") {
-            Some(Value::String(package)) => version.package = package,
-            Some(other) => _ = version.rest.insert("package".to_owned(), other),
-            None => {}
         }
         version
     }
@@ -207,7 +205,7 @@ fn is_exactly(value: &Value, version: VersionTriple) -> bool {
             members.len() == written.len()
                 && written
                     .iter()
-                    .all(|(name, number)| members.get(*name) == Some(&(*number).into()))
+                    .all(|(name, number)| members.get(*name).and_then(Value::as_i64) == Some(*number))
         }
         _ => false,
     }
