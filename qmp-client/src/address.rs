@@ -183,7 +183,9 @@ fn parse_path(text: &str) -> Result<Address, &'static str> {
         "chardev" => return Err(CHARDEV),
         _ => {}
     }
-    if text.starts_with("chardev=") || text.split(',').skip(1).any(|option| option.starts_with("mode=control")) {
+    if text.starts_with("chardev=")
+        || text.split(',').skip(1).any(|option| option.starts_with("mode=control"))
+    {
         return Err(CHARDEV);
     }
     match text.rsplit_once(':') {

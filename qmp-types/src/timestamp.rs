@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::Number;
 
+use crate::json;
 use crate::lenient::{WholeNumber, whole};
 use crate::object::{self, Members, Object, Writer};
 
@@ -125,8 +125,7 @@ impl<'de> Visitor<'de> for TimestampVisitor {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Timestamp, E> {
-        let seconds = text.trim().parse::<Number>().ok().and_then(|number| number.as_f64());
-        Ok(seconds.map_or(Timestamp::UNKNOWN, Timestamp::from_seconds))
+        Ok(json::fraction(text.trim()).map_or(Timestamp::UNKNOWN, Timestamp::from_seconds))
     }
 
     fn visit_unit<E>(self) -> Result<Timestamp, E> {

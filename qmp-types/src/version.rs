@@ -203,9 +203,9 @@ fn is_exactly(value: &Value, version: VersionTriple) -> bool {
             let VersionTriple { major, minor, micro } = version;
             let written = [("major", major), ("minor", minor), ("micro", micro)];
             members.len() == written.len()
-                && written
-                    .iter()
-                    .all(|(name, number)| members.get(*name).and_then(Value::as_i64) == Some(*number))
+                && written.iter().all(|(name, number)| {
+                    members.get(*name).and_then(Value::as_i64) == Some(*number)
+                })
         }
         _ => false,
     }
