@@ -46,7 +46,11 @@ fn denied(path: &Path) -> Option<String> {
     let closed = path.ancestors().find(|path| path.metadata().is_ok())?;
     let metadata = closed.metadata().ok()?;
     let (uid, mode) = (metadata.uid(), metadata.mode() & 0o7777);
-    let place = if closed == path { String::new() } else { format!("in {}, ", closed.display()) };
+    let place = if closed.as_os_str() == path.as_os_str() {
+        String::new()
+    } else {
+        format!("in {}, ", closed.display())
+    };
     let owner = if uid == 0 { "root".to_owned() } else { format!("the user with the id {uid}") };
     Some(format!("{place}which belongs to {owner} and has the mode {mode:04o}"))
 }

@@ -86,8 +86,8 @@ impl<'de> Visitor<'de> for MessageVisitor {
     }
 }
 
-/// The longest greeting and the longest error that are kept as they came, in bytes. As values, they
-/// take many times as much memory.
+/// The longest greeting, error and timestamp of which all is read, in bytes. As values, they take many
+/// times as much memory.
 const LONGEST: usize = 64 * 1024;
 
 /// Reads a greeting, even one with something that is nested too deep. One that is too long says
@@ -169,8 +169,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Summary<'a> {
     }
 }
 
-/// Reads a timestamp, even one with a number that is too large for any type.
+/// Reads a timestamp, even one with a number that is too large for any type. One that is too long says
+/// nothing.
 fn timestamp_in(value: &RawValue) -> Timestamp {
+    if value.get().len() > LONGEST {
+        return Timestamp::UNKNOWN;
+    }
     decode(value.get()).unwrap_or(Timestamp::UNKNOWN)
 }
 
