@@ -49,7 +49,7 @@ crate::enumeration! { ErrorClass = "QapiErrorClass" {
 /// Any value decodes, so that no reply is lost with its error. A class that is missing or not a
 /// string counts as [`ErrorClass::GenericError`], and the description of an error without one is
 /// its JSON text.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct QmpError {
     /// The class, by which programs distinguish errors; nearly always [`ErrorClass::GenericError`].
     pub class: ErrorClass,
@@ -79,7 +79,7 @@ impl QmpError {
         }
     }
 
-    fn from_value(value: Value) -> Self {
+    pub(crate) fn from_value(value: Value) -> Self {
         let desc = match value.get("desc").unwrap_or(&value) {
             Value::String(desc) => desc.clone(),
             other => described(other),
@@ -103,6 +103,17 @@ const MAX_TEXT: usize = 64 << 10;
 /// Returns the beginning of the JSON text of a value.
 fn described(value: &Value) -> String {
     QmpError::undecoded(&text_of(value)).desc
+}
+
+/// Shows the other members as JSON text.
+impl fmt::Debug for QmpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { class, desc, rest } = self;
+        let rest = serde_json::to_string(rest).unwrap_or_default();
+        let mut shown = f.debug_struct("QmpError");
+        shown.field("class", class).field("desc", desc);
+        shown.field("rest", &format_args!("{rest}")).finish()
+    }
 }
 
 impl fmt::Display for QmpError {

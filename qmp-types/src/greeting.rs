@@ -58,12 +58,10 @@ impl Serialize for Greeting {
     }
 }
 
-impl<'de> Deserialize<'de> for Greeting {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl Greeting {
+    pub(crate) fn from_value(value: Value) -> Self {
         let mut greeting = Self::default();
-        let Any(Value::Object(members)) = Any::deserialize(deserializer)? else {
-            return Ok(greeting);
-        };
+        let Value::Object(members) = value else { return greeting };
         for (name, value) in members {
             match &*name {
                 "version" => greeting.version = Version::from_value(value),
@@ -71,7 +69,13 @@ impl<'de> Deserialize<'de> for Greeting {
                 _ => {}
             }
         }
-        Ok(greeting)
+        greeting
+    }
+}
+
+impl<'de> Deserialize<'de> for Greeting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Any::deserialize(deserializer).map(|Any(value)| Self::from_value(value))
     }
 }
 

@@ -52,6 +52,23 @@ impl Timestamp {
         SystemTime::UNIX_EPOCH.checked_add(since)
     }
 
+    pub(crate) fn from_value(value: &Value) -> Self {
+        match value {
+            Value::Object(members) => {
+                let member = |name: &str| members.get(name).and_then(whole_number);
+                Self::from_members(member("seconds"), member("microseconds"))
+            }
+            Value::Number(number) => match number.as_i64() {
+                Some(seconds) => Self::from_members(Some(seconds).filter(|at| *at >= 0), None),
+                None => number.as_f64().map_or(Self::UNKNOWN, Self::from_seconds),
+            },
+            Value::String(text) => {
+                json::fraction(text.trim()).map_or(Self::UNKNOWN, Self::from_seconds)
+            }
+            Value::Null | Value::Bool(_) | Value::Array(_) => Self::UNKNOWN,
+        }
+    }
+
     fn from_members(seconds: Option<i64>, microseconds: Option<i64>) -> Self {
         seconds.map_or(Self::UNKNOWN, |seconds| Self {
             seconds,
@@ -98,21 +115,7 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Any(value) = Any::deserialize(deserializer)?;
-        Ok(match &value {
-            Value::Object(members) => {
-                let member = |name: &str| members.get(name).and_then(whole_number);
-                Self::from_members(member("seconds"), member("microseconds"))
-            }
-            Value::Number(number) => match number.as_i64() {
-                Some(seconds) => Self::from_members(Some(seconds).filter(|at| *at >= 0), None),
-                None => number.as_f64().map_or(Self::UNKNOWN, Self::from_seconds),
-            },
-            Value::String(text) => {
-                json::fraction(text.trim()).map_or(Self::UNKNOWN, Self::from_seconds)
-            }
-            Value::Null | Value::Bool(_) | Value::Array(_) => Self::UNKNOWN,
-        })
+        Any::deserialize(deserializer).map(|Any(value)| Self::from_value(&value))
     }
 }
 

@@ -219,7 +219,7 @@ impl Shared {
         if ready.is_none() {
             return Err(handshake_error(state.connection.take_ended()));
         }
-        let greeting = state.connection.greeting().cloned().unwrap_or_default();
+        let greeting = state.connection.greeting_out();
         drop(state);
         // Not set yet: this is the first client of the connection.
         let _ = self.greeting.set(greeting);

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use serde::de::{Deserializer, Error as _, IgnoredAny};
+use serde::de::Error as _;
 use serde_json::value::RawValue;
 
 use super::check::{number_end, value_end};
@@ -386,7 +386,13 @@ impl<'de> Reader<'de> {
                     self.is_lost.set(was_lost);
                 }
             }
-            _ => _ = self.deserialize_any(IgnoredAny)?,
+            Some(b'"') => {
+                if self.string()?.is_none() {
+                    self.unescaped(start)?;
+                }
+            }
+            Some(_) => _ = self.word()?,
+            None => return Err(self.ends_early()),
         }
         Ok(&self.text[start..self.at])
     }
