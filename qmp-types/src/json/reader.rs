@@ -56,7 +56,6 @@ pub(super) enum Number {
 }
 
 impl<'de> Reader<'de> {
-    #[inline]
     pub(super) fn new(text: &'de str, guesses: Guesses) -> Self {
         let is_lost = Cell::new(false);
         let memory = memory_for(text);
