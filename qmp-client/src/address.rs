@@ -82,7 +82,7 @@ fn without_option(text: &str) -> &str {
     let rest = rest.strip_prefix('-').unwrap_or(rest);
     let (option, argument) = rest.split_once([' ', '=']).unwrap_or((rest, ""));
     match option {
-        "qmp" | "qmp-pretty" | "monitor" | "chardev" => argument.trim_start(),
+        "qmp" | "qmp-pretty" | "monitor" | "chardev" => argument.trim_ascii_start(),
         _ => text,
     }
 }

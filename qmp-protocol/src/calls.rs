@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::call::{Call, QueuedCall};
+use crate::deadline::sooner;
 use crate::encode::Kind;
 use crate::error::{End, Error, ProtocolError};
 use crate::garbage::Garbage;
@@ -203,9 +204,9 @@ impl Calls {
         if let ([call], true) = (&*self.in_flight, self.queued.is_empty()) {
             return call.pending_deadline().map(|deadline| deadline.at);
         }
-        let queued = self.queued.iter().map(|queued| &queued.call);
-        let calls = queued.chain(&self.in_flight);
-        calls.filter_map(Call::pending_deadline).map(|deadline| deadline.at).min()
+        let deadline = |call: &Call| call.pending_deadline().map(|deadline| deadline.at);
+        let queued = self.queued.iter().filter_map(|queued| deadline(&queued.call)).min();
+        sooner(queued, self.in_flight.iter().filter_map(deadline).min())
     }
 
     /// Finishes the calls whose deadline is at or before `now`. `sent` says whether everything in
@@ -248,10 +249,14 @@ impl Calls {
     pub(crate) fn finish_all(&mut self, end: &Arc<End>, sent: bool, unsent: u64) {
         (self.in_flight_in_band, self.in_flight_with_descriptors) = (0, 0);
         self.queued_out_of_band = 0;
-        let in_flight = self.in_flight.drain(..).filter(|call| !call.abandoned);
-        self.finished.extend(in_flight.map(|call| (call.id, call.ended(end, sent, unsent))));
-        let queued = self.queued.drain(..).map(|queued| queued.call);
-        self.finished.extend(queued.map(|call| (call.id, Err(call.unsent(end)))));
+        for call in std::mem::take(&mut self.in_flight) {
+            if !call.abandoned {
+                self.finished.push_back((call.id, call.ended(end, sent, unsent)));
+            }
+        }
+        for QueuedCall { call, .. } in std::mem::take(&mut self.queued) {
+            self.finished.push_back((call.id, Err(call.unsent(end))));
+        }
     }
 
     /// Notes garbage that may have been the reply to any command in flight.

@@ -35,8 +35,8 @@ pub(crate) fn id_at_end(ending: &[u8]) -> Option<CallId> {
     let key = "\"id\"";
     let start = ending.as_bytes().windows(key.len()).rposition(|part| part == key.as_bytes())?;
     let rest = ending.get(start + key.len()..)?.trim_ascii_end();
-    let id = rest.trim_start().strip_prefix(':')?.strip_suffix('}')?;
-    CallId::from_json(id.trim())
+    let id = rest.trim_ascii_start().strip_prefix(':')?.strip_suffix('}')?;
+    CallId::from_json(id.trim_ascii())
 }
 
 /// Returns whether a short text contains a part. The standard library's search is made for long texts,

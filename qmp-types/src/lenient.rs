@@ -19,13 +19,13 @@ pub(crate) fn whole(number: f64) -> i64 {
 
 /// Reads a number from text. The text may have other characters after the number, as in `0-rc1`.
 pub(crate) fn leading_number(text: &str) -> Option<i64> {
-    let text = text.trim();
+    let text = text.trim_ascii();
     let digits = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     text[..digits].parse().ok()
 }
 
 fn number_in(text: &str) -> Option<i64> {
-    text.trim().parse().ok().or_else(|| leading_number(text))
+    text.trim_ascii().parse().ok().or_else(|| leading_number(text))
 }
 
 /// Returns the number that a value is, or that is written in it, without its fraction.

@@ -63,7 +63,7 @@ impl Timestamp {
                 None => number.as_f64().map_or(Self::UNKNOWN, Self::from_seconds),
             },
             Value::String(text) => {
-                json::fraction(text.trim()).map_or(Self::UNKNOWN, Self::from_seconds)
+                json::fraction(text.trim_ascii()).map_or(Self::UNKNOWN, Self::from_seconds)
             }
             Value::Null | Value::Bool(_) | Value::Array(_) => Self::UNKNOWN,
         }

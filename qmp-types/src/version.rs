@@ -169,7 +169,7 @@ fn is_exactly(value: &Value, version: VersionTriple) -> bool {
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let package = Printable(self.package.trim());
+        let package = Printable(self.package.trim_ascii());
         match (self.qemu, self.other_server()) {
             (VersionTriple::UNKNOWN, Some((name, version))) => {
                 write!(f, "{} {version}", Printable(name))?;

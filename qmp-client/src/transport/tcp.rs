@@ -12,7 +12,7 @@ use crate::resolve::Lookup;
 
 /// A TCP connection.
 #[derive(Debug)]
-pub struct Tcp(#[cfg(unix)] super::socket::Socket<TcpStream>, #[cfg(not(unix))] TcpStream);
+pub struct Tcp(#[cfg(unix)] super::socket::Socket, #[cfg(not(unix))] TcpStream);
 
 impl Tcp {
     /// Connects to the first address of `host` that answers, and tries for at most `within` in all.

@@ -1,6 +1,6 @@
 //! Checks values without reading them, however deep they are.
 
-use super::scan::{after_space, plain_end};
+use super::scan::{after_space, plain_end_of_long};
 
 /// Returns the index after the value that comes next from `at` on.
 ///
@@ -57,7 +57,7 @@ fn name_end(text: &[u8], at: usize) -> Result<usize, &'static str> {
 fn string_end(text: &[u8], start: usize) -> Result<usize, &'static str> {
     let mut at = start + 1;
     loop {
-        at = plain_end(text, at);
+        at = plain_end_of_long(text, at);
         at += match text.get(at..).unwrap_or_default() {
             [b'"', ..] => return Ok(at + 1),
             [b'\\', b'u', digits @ ..] => match digits.first_chunk::<4>() {

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::check::{number_end, value_end};
 use super::error::{JsonError, Result};
 use super::fraction::fraction;
-use super::scan::{self, after_space, plain_end, skip_brackets};
+use super::scan::{self, after_space, plain_end, plain_end_of_long, skip_brackets};
 
 /// The deepest nesting that is read, in levels. Each level takes stack.
 pub(super) const MAX_DEPTH: u8 = 128;
@@ -105,7 +105,7 @@ impl<'de> Reader<'de> {
     #[cold]
     pub(super) fn error(&self, reason: &str) -> JsonError {
         self.lose();
-        JsonError::custom(reason).at(self.at)
+        JsonError::custom(format_args!("{reason}")).at(self.at)
     }
 
     /// Records that the end of the current value will not be found.
@@ -225,7 +225,7 @@ impl<'de> Reader<'de> {
         let bytes = self.text.as_bytes();
         let mut at = special;
         loop {
-            at = plain_end(bytes, at);
+            at = plain_end_of_long(bytes, at);
             // The position of an error is after the byte that causes it.
             self.at = bytes.len().min(at + 1);
             match bytes.get(at) {
