@@ -211,12 +211,9 @@ impl Shared {
     /// # Errors
     /// The reason why the connection ended instead.
     pub(super) fn negotiate(&self) -> Result<()> {
-        let ready = self.wait(
-            None,
-            &mut Until::new(|state: &mut State| state.connection.is_ready().then_some(())),
-        );
+        let ready = self.wait(None, &mut Until(|state: &mut State| state.connection.is_ready()));
         let mut state = self.lock();
-        if ready.is_none() {
+        if !ready {
             return Err(handshake_error(state.connection.take_ended()));
         }
         let greeting = state.connection.greeting_out();
@@ -433,20 +430,20 @@ impl Shared {
     }
 
     /// Waits until `wait` finds what it looks for, the connection has ended, or `until`. Returns
-    /// `None` in the latter two cases.
-    pub(super) fn wait<W: Wait>(&self, until: Option<Instant>, wait: &mut W) -> Option<W::Found> {
+    /// false in the latter two cases.
+    pub(super) fn wait(&self, until: Option<Instant>, wait: &mut dyn Wait) -> bool {
         self.wait_since(None, until, wait, None)
     }
 
     /// Does the same as [`wait`](Self::wait). `now` is the current time, if it has just been read, and
     /// `locked` is the lock, if it is held.
-    pub(super) fn wait_since<'s, W: Wait>(
+    pub(super) fn wait_since<'s>(
         &'s self,
         mut now: Option<Instant>,
         until: Option<Instant>,
-        wait: &mut W,
+        wait: &mut dyn Wait,
         locked: Option<Locked<'s>>,
-    ) -> Option<W::Found> {
+    ) -> bool {
         // The number of turns in all, and since the deadline has passed.
         let (mut turns, mut late_turns) = (0_u64, 0);
         let mut state = locked.unwrap_or_else(|| self.lock());
@@ -459,13 +456,13 @@ impl Shared {
             while wait.collect(&mut state) {
                 state.release(KEPT);
                 drop(state);
-                if let Some(found) = wait.examine() {
-                    return Some(found);
+                if wait.examine() {
+                    return true;
                 }
                 state = self.lock();
             }
             if state.connection.ended().is_some() || state.is_nested() {
-                return None;
+                return false;
             }
             // What has arrived in time counts, however late it is seen: this process may have been
             // stopped. So a deadline passes only after a read that was begun after it found nothing.
@@ -487,7 +484,7 @@ impl Shared {
                 if has_passed && !arrived {
                     let collected = wait.collect(&mut state);
                     drop(state);
-                    return if collected { wait.examine() } else { None };
+                    return collected && wait.examine();
                 }
                 continue;
             };
@@ -518,18 +515,18 @@ impl Shared {
             if has_passed && is_over {
                 let collected = wait.collect(&mut state);
                 drop(state);
-                return if collected { wait.examine() } else { None };
+                return collected && wait.examine();
             }
         }
     }
 
     /// Sends what is to be sent, reads once, and passes on what has arrived. Returns whether anything
     /// has, and the lock, if it is held.
-    fn take_turn<'s, W: Wait>(
+    fn take_turn<'s>(
         &'s self,
         turn: Turn,
         input: &mut Input,
-        wait: &mut W,
+        wait: &mut dyn Wait,
     ) -> (bool, Option<Locked<'s>>) {
         if let Some(refused) = turn.refused {
             let end = self.wire.read_last_words(input).err().unwrap_or(refused);
@@ -566,12 +563,12 @@ impl Shared {
 
     /// Reads once, and passes on what has arrived. Returns whether anything has, and the lock, if it
     /// is held.
-    fn read_and_pass_on<'s, W: Wait>(
+    fn read_and_pass_on<'s>(
         &'s self,
         reads_locked: bool,
         input: &mut Input,
         timeout: Option<Duration>,
-        wait: &mut W,
+        wait: &mut dyn Wait,
     ) -> (bool, Option<Locked<'s>>) {
         let (readable, timeout) = match reads_locked {
             true => (self.wire.wait_readable(timeout), timeout),
@@ -606,7 +603,7 @@ impl Shared {
     }
 
     /// Decodes the reply that is waited for, if it is all that has arrived, and returns its call.
-    fn decode_early<W: Wait>(&self, input: &mut Input, wait: &mut W) -> Option<CallId> {
+    fn decode_early(&self, input: &mut Input, wait: &mut dyn Wait) -> Option<CallId> {
         let id = wait.early()?;
         let mut attempt = Attempt { shared: self, input, id, is_over: false };
         let is_decoded = wait.decode_early(attempt.input);
@@ -617,12 +614,12 @@ impl Shared {
     /// Passes on everything that has arrived. The reply that `wait` waits for is decoded in place,
     /// without the lock, and so are the events, if nothing else takes events. Returns the lock, if it is
     /// held.
-    fn pass_on<'s, W: Wait>(
+    fn pass_on<'s>(
         &'s self,
         mut state: Locked<'s>,
         input: &mut Input,
         end: Option<End>,
-        wait: &mut W,
+        wait: &mut dyn Wait,
     ) -> Option<Locked<'s>> {
         let mut has_ended = end.is_some();
         if let Some(end) = end {
@@ -787,7 +784,7 @@ impl Shared {
     /// Reads everything that has arrived, so that nothing older is taken for the effect of a command
     /// that is submitted next. Stops at `until` if more keeps arriving.
     pub(super) fn read_arrived(&self, until: Option<Instant>) {
-        let mut never = Until::new(|_: &mut State| None::<()>);
+        let mut never = Until(|_: &mut State| false);
         let mut looks = 0;
         loop {
             let mut state = self.lock();
