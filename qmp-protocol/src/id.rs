@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 /// The longest id that is read as a number, in bytes.
 const LONGEST: usize = 40;
 /// The first number that a floating point number may not represent exactly.
-const INEXACT: u64 = 1 << 53;
+const INEXACT: f64 = (1_u64 << 53) as f64;
 
 /// A call, identified by the `id` that its command has on the wire.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -52,7 +52,7 @@ impl CallId {
             return None;
         }
         let quoted = value.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-        let text = quoted.unwrap_or(value).trim();
+        let text = quoted.unwrap_or(value).trim_ascii();
         Self::from_digits(text).or_else(|| whole(text).map(Self))
     }
 }
@@ -68,32 +68,11 @@ fn is_digits(text: &str) -> bool {
 }
 
 /// Reads a whole number that is written with a fraction or an exponent, such as `7.0` or `7e0`.
-///
-/// Reading it as a floating point number would bring the tables for that into every program.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in the range of ids")]
 fn whole(text: &str) -> Option<u64> {
-    let (number, exponent) = match text.split_once(['e', 'E']) {
-        Some((number, exponent)) => (number, exponent.parse().ok()?),
-        None => (text, 0_i64),
-    };
-    let (before, after) = number.split_once('.').unwrap_or((number, ""));
-    let mut digits = format!("{before}{after}");
-    // Text from a server may contain anything before an exponent.
-    if !is_digits(&digits) {
-        return None;
-    }
-    let shift = exponent.checked_sub(i64::try_from(after.len()).ok()?)?;
-    let zeros = usize::try_from(shift.unsigned_abs()).ok()?;
-    if shift < 0 {
-        let fraction = digits.split_off(digits.len().checked_sub(zeros)?);
-        if fraction.bytes().any(|digit| digit != b'0') {
-            return None;
-        }
-    } else if zeros <= LONGEST {
-        digits.push_str(&"0".repeat(zeros));
-    } else {
-        return None;
-    }
-    digits.parse().ok().filter(|number| *number < INEXACT)
+    let number = qmp_types::fraction(text)?;
+    let is_whole = number.fract() == 0.0 && (0.0..INEXACT).contains(&number);
+    is_whole.then_some(number as u64)
 }
 
 /// The id of a reply.

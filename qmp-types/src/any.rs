@@ -81,6 +81,13 @@ impl<'de> Visitor<'de> for AnyVisitor {
     }
 }
 
+/// Returns a value as JSON text.
+///
+/// `Display` of a value does so too, and brings the code along that spreads a text over lines.
+pub(crate) fn text_of(value: &Value) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
 /// Returns the number for which an object stands, if that is all it holds.
 fn number(object: &Map<String, Value>) -> Option<Number> {
     let digits = object.get(NUMBER).filter(|_| object.len() == 1)?;

@@ -1,13 +1,13 @@
 //! Errors, as servers report them.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde::de::{Deserializer, MapAccess};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::any::Any;
+use crate::any::{Any, text_of};
 use crate::enumeration;
 use crate::object::{self, Members, Object, Writer};
 use crate::printable::Excerpt;
@@ -49,7 +49,7 @@ crate::enumeration! { ErrorClass = "QapiErrorClass" {
 /// Any value decodes, so that no reply is lost with its error. A class that is missing or not a
 /// string counts as [`ErrorClass::GenericError`], and the description of an error without one is
 /// its JSON text.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct QmpError {
     /// The class, by which programs distinguish errors; nearly always [`ErrorClass::GenericError`].
     pub class: ErrorClass,
@@ -79,29 +79,19 @@ impl QmpError {
         }
     }
 
-    fn from_value(value: Value) -> Self {
-        // What describes it, if it has no description.
-        let description = match &value {
-            Value::String(_) => None,
-            Value::Object(members) => match members.get("desc") {
-                Some(Value::String(_)) => None,
-                other => Some(other.unwrap_or(&value)),
-            },
-            other => Some(other),
+    pub(crate) fn from_value(value: Value) -> Self {
+        let desc = match value.get("desc").unwrap_or(&value) {
+            Value::String(desc) => desc.clone(),
+            other => described(other),
         };
-        let mut error = Self::generic(description.map(described).unwrap_or_default());
-        match value {
-            Value::String(desc) => error.desc = desc,
-            Value::Object(members) => {
-                for (name, value) in members {
-                    match (&*name, value) {
-                        ("desc", Value::String(desc)) => error.desc = desc,
-                        ("class", Value::String(class)) => error.class = enumeration::parse(&class),
-                        (_, value) => _ = error.rest.insert(name, value),
-                    }
-                }
+        let mut error = Self::generic(desc);
+        let Value::Object(members) = value else { return error };
+        for (name, value) in members {
+            match (&*name, value) {
+                ("class", Value::String(class)) => error.class = enumeration::parse(&class),
+                ("desc", Value::String(_)) => {}
+                (_, value) => _ = error.rest.insert(name, value),
             }
-            _ => {}
         }
         error
     }
@@ -112,31 +102,18 @@ const MAX_TEXT: usize = 64 << 10;
 
 /// Returns the beginning of the JSON text of a value.
 fn described(value: &Value) -> String {
-    struct Beginning(String);
+    QmpError::undecoded(&text_of(value)).desc
+}
 
-    impl fmt::Write for Beginning {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            let left = MAX_TEXT - self.0.len();
-            if text.len() <= left {
-                self.0.push_str(text);
-                return Ok(());
-            }
-            let mut end = left;
-            while !text.is_char_boundary(end) {
-                end -= 1;
-            }
-            self.0.push_str(&text[..end]);
-            // An error, which ends the writing.
-            Err(fmt::Error)
-        }
+/// Shows the other members as JSON text.
+impl fmt::Debug for QmpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { class, desc, rest } = self;
+        let rest = serde_json::to_string(rest).unwrap_or_default();
+        let mut shown = f.debug_struct("QmpError");
+        shown.field("class", class).field("desc", desc);
+        shown.field("rest", &format_args!("{rest}")).finish()
     }
-
-    let mut text = Beginning(String::new());
-    // The rest of a longer text is left out.
-    if write!(text, "{value}").is_err() {
-        text.0.push('…');
-    }
-    text.0
 }
 
 impl fmt::Display for QmpError {

@@ -48,15 +48,8 @@ impl Object for Greeting {
 
 /// Returns the capabilities in a value that should be an array of names.
 fn capabilities(value: &Value) -> Vec<Capability> {
-    let mut capabilities = Vec::new();
-    if let Value::Array(elements) = value {
-        for element in elements {
-            if let Value::String(name) = element {
-                capabilities.push(enumeration::parse(name));
-            }
-        }
-    }
-    capabilities
+    let elements = value.as_array().map_or(&[][..], Vec::as_slice);
+    elements.iter().filter_map(Value::as_str).map(enumeration::parse).collect()
 }
 
 impl Serialize for Greeting {
@@ -65,19 +58,24 @@ impl Serialize for Greeting {
     }
 }
 
-impl<'de> Deserialize<'de> for Greeting {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl Greeting {
+    pub(crate) fn from_value(value: Value) -> Self {
         let mut greeting = Self::default();
-        if let Any(Value::Object(members)) = Any::deserialize(deserializer)? {
-            for (name, value) in members {
-                match &*name {
-                    "version" => greeting.version = Version::from_value(value),
-                    "capabilities" => greeting.capabilities = capabilities(&value),
-                    _ => {}
-                }
+        let Value::Object(members) = value else { return greeting };
+        for (name, value) in members {
+            match &*name {
+                "version" => greeting.version = Version::from_value(value),
+                "capabilities" => greeting.capabilities = capabilities(&value),
+                _ => {}
             }
         }
-        Ok(greeting)
+        greeting
+    }
+}
+
+impl<'de> Deserialize<'de> for Greeting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Any::deserialize(deserializer).map(|Any(value)| Self::from_value(value))
     }
 }
 

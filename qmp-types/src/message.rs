@@ -5,8 +5,10 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::any::Any;
 use crate::decode::decode;
 use crate::enumeration;
 use crate::error::{ErrorClass, QmpError};
@@ -86,9 +88,16 @@ impl<'de> Visitor<'de> for MessageVisitor {
     }
 }
 
-/// The longest greeting and the longest error that are kept as they came, in bytes. As values, they
-/// take many times as much memory.
+/// The longest greeting, error and timestamp of which all is read, in bytes. As values, they take many
+/// times as much memory.
 const LONGEST: usize = 64 * 1024;
+
+/// Reads a value, unless it is nested too deep.
+//
+// What is read leniently is read by this one function, and not by one for each type.
+fn value_in(value: &RawValue) -> Option<Value> {
+    decode(value.get()).ok().map(|Any(value)| value)
+}
 
 /// Reads a greeting, even one with something that is nested too deep. One that is too long says
 /// nothing.
@@ -96,7 +105,7 @@ fn greeting_in(value: &RawValue) -> Greeting {
     if value.get().len() > LONGEST {
         return Greeting::default();
     }
-    decode(value.get()).unwrap_or_default()
+    value_in(value).map(Greeting::from_value).unwrap_or_default()
 }
 
 /// Reads an error, even one with something that is nested too deep. Of one that is too long, the
@@ -113,7 +122,7 @@ fn error_in(value: &RawValue) -> QmpError {
             },
         );
     }
-    decode(value.get()).unwrap_or_else(|_| QmpError::undecoded(value.get()))
+    value_in(value).map_or_else(|| QmpError::undecoded(value.get()), QmpError::from_value)
 }
 
 /// Reads text, unless it is too long.
@@ -123,7 +132,10 @@ fn text_in(value: &RawValue) -> Option<Cow<'_, str>> {
         // As it was written, since unescaping could only make it shorter.
         return text.starts_with('"').then_some(Cow::Borrowed(text.trim_matches('"')));
     }
-    decode::<String>(text).ok().map(Cow::Owned)
+    match value_in(value) {
+        Some(Value::String(text)) => Some(Cow::Owned(text)),
+        _ => None,
+    }
 }
 
 fn beginning(text: &str) -> &str {
@@ -171,9 +183,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Summary<'a> {
     }
 }
 
-/// Reads a timestamp, even one with a number that is too large for any type.
+/// Reads a timestamp, even one with a number that is too large for any type. One that is too long says
+/// nothing.
 fn timestamp_in(value: &RawValue) -> Timestamp {
-    decode(value.get()).unwrap_or(Timestamp::UNKNOWN)
+    if value.get().len() > LONGEST {
+        return Timestamp::UNKNOWN;
+    }
+    value_in(value).map_or(Timestamp::UNKNOWN, |value| Timestamp::from_value(&value))
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for ServerMessage<'a> {

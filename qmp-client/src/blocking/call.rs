@@ -309,29 +309,48 @@ impl<'a, T, E, W> Pursuit<'a, T, E, W> {
         trace: CallTrace,
         wanted: W,
     ) -> Self {
-        Self {
-            handle,
-            for_reply,
-            trace,
-            reply: None,
-            events,
-            taken: Journal::default(),
-            names: Names::default(),
-            wanted,
-            event: None,
-            lagged: 0,
-            found: None,
-        }
+        let (reply, event, lagged, found) = (None, None, 0, None);
+        let (taken, names) = (Journal::default(), Names::default());
+        Self { handle, for_reply, trace, reply, events, taken, names, wanted, event, lagged, found }
     }
 }
 
-impl<T, E, W> Pursuit<'_, T, E, W>
+impl<T: DeserializeOwned, E, W> Wait for Pursuit<'_, T, E, W>
 where
     W: FnMut(&RawEvent) -> Option<Result<E>>,
 {
-    /// Returns the reply and the event, or an error, as soon as they have arrived.
+    fn collect(&mut self, state: &mut State) -> bool {
+        let mut is_new = self.reply.is_none() && self.for_reply.collect(state);
+        let Some(id) = self.events.filter(|_| self.event.is_none()) else { return is_new };
+        // The events that are left may still contain it.
+        while let Err(Error::Lagged(count)) = state.inbox.subscriptions.take(id, &mut self.taken) {
+            self.lagged += count;
+            is_new = true;
+        }
+        is_new || !self.taken.is_empty()
+    }
+
+    fn examine(&mut self) -> bool {
+        self.found = self.find();
+        self.found.is_some()
+    }
+
+    fn is_for(&self, id: CallId) -> bool {
+        self.reply.is_none() && self.for_reply.is_for(id)
+    }
+
+    fn receive(&mut self, result: Result<&RawValue>) {
+        self.for_reply.receive(result);
+    }
+}
+
+impl<T: DeserializeOwned, E, W> Pursuit<'_, T, E, W>
+where
+    W: FnMut(&RawEvent) -> Option<Result<E>>,
+{
+    /// Examines what has been taken.
     fn find(&mut self) -> Option<Result<(T, E)>> {
-        if let Some(reply) = self.for_reply.take() {
+        if let Some(reply) = self.for_reply.examine().then(|| self.for_reply.take()).flatten() {
             self.trace.finish(reply.as_ref());
             match reply {
                 Ok(reply) => self.reply = Some(reply),
@@ -354,36 +373,6 @@ where
         }
         let event = self.event.take()?;
         self.reply.take().map(|reply| Ok((reply, event)))
-    }
-}
-
-impl<T: DeserializeOwned, E, W> Wait for Pursuit<'_, T, E, W>
-where
-    W: FnMut(&RawEvent) -> Option<Result<E>>,
-{
-    fn collect(&mut self, state: &mut State) -> bool {
-        let mut is_new = self.reply.is_none() && self.for_reply.collect(state);
-        let Some(id) = self.events.filter(|_| self.event.is_none()) else { return is_new };
-        // The events that are left may still contain it.
-        while let Err(Error::Lagged(count)) = state.inbox.subscriptions.take(id, &mut self.taken) {
-            self.lagged += count;
-            is_new = true;
-        }
-        is_new || !self.taken.is_empty()
-    }
-
-    fn examine(&mut self) -> bool {
-        self.for_reply.examine();
-        self.found = self.find();
-        self.found.is_some()
-    }
-
-    fn is_for(&self, id: CallId) -> bool {
-        self.reply.is_none() && self.for_reply.is_for(id)
-    }
-
-    fn receive(&mut self, result: Result<&RawValue>) {
-        self.for_reply.receive(result);
     }
 }
 

@@ -34,9 +34,9 @@ pub(super) fn receive<'h, T: DeserializeOwned>(
     let Submitted { id, now, mut trace, .. } = submitted;
     let reply = {
         let _entered = trace.enter();
-        let mut wait = ForReply::new(handle, id, command);
-        handle.wait_since(now, None, &mut wait, locked);
-        wait.take()
+        let mut for_reply = ForReply::new(handle, id, command);
+        let is_found = handle.wait_since(now, None, &mut for_reply, locked);
+        if is_found { for_reply.take() } else { None }
     };
     let reply = reply.unwrap_or_else(|| Err(handle.why_nothing()));
     trace.finish(reply.as_ref());
@@ -48,9 +48,7 @@ pub(super) struct ForReply<'a, T> {
     pub(super) id: CallId,
     handle: &'a Handle,
     command: &'a dyn Fn() -> Cow<'static, str>,
-    /// The reply that another thread has read. It is decoded after the lock is released.
-    text: Option<Result<Box<RawValue>>>,
-    reply: Option<Result<T>>,
+    answer: Option<Answer<T>>,
     /// Whether the caller's code is decoding the reply.
     is_decoding: bool,
 }
@@ -59,12 +57,22 @@ pub(super) struct ForReply<'a, T> {
 /// when it is.
 impl<T> Drop for ForReply<'_, T> {
     fn drop(&mut self) {
-        if std::thread::panicking()
+        // Where a panic ends the program, no such value is dropped, and this is not compiled.
+        if cfg!(panic = "unwind")
+            && std::thread::panicking()
             && !(self.is_decoding && self.handle.mismatched_if_taken(self.id))
         {
             self.handle.abandon(self.id);
         }
     }
+}
+
+/// A reply that has arrived.
+enum Answer<T> {
+    /// This thread has read it, and decoded it in place.
+    Decoded(Result<T>),
+    /// Another thread has read it. It is decoded after the lock is released.
+    Text(Result<Box<RawValue>>),
 }
 
 impl<'a, T> ForReply<'a, T> {
@@ -73,12 +81,24 @@ impl<'a, T> ForReply<'a, T> {
         id: CallId,
         command: &'a dyn Fn() -> Cow<'static, str>,
     ) -> Self {
-        Self { id, handle, command, text: None, reply: None, is_decoding: false }
+        Self { id, handle, command, answer: None, is_decoding: false }
+    }
+}
+
+impl<T> ForReply<'_, T> {
+    /// Takes the reply that has been examined.
+    pub(super) fn take(&mut self) -> Option<Result<T>> {
+        match self.answer.take()? {
+            Answer::Decoded(reply) => Some(reply),
+            Answer::Text(_) => None,
+        }
     }
 
-    /// Returns the reply, if it has arrived.
-    pub(super) fn take(&mut self) -> Option<Result<T>> {
-        self.reply.take()
+    fn take_text(&mut self) -> Option<Result<Box<RawValue>>> {
+        match self.answer.take_if(|answer| matches!(answer, Answer::Text(_)))? {
+            Answer::Decoded(_) => None,
+            Answer::Text(text) => Some(text),
+        }
     }
 }
 
@@ -93,22 +113,22 @@ impl<T: DeserializeOwned> ForReply<'_, T> {
 
 impl<T: DeserializeOwned> Wait for ForReply<'_, T> {
     fn collect(&mut self, state: &mut State) -> bool {
-        if self.reply.is_some() {
-            return true;
+        if self.answer.is_none() {
+            let answer = state.inbox.waiters.take_answer(self.id);
+            self.answer = answer.map(|answer| Answer::Text(answer.map_err(Error::from)));
         }
-        let answer = state.inbox.waiters.take_answer(self.id);
-        self.text = answer.map(|answer| answer.map_err(Error::from));
-        self.text.is_some()
+        self.answer.is_some()
     }
 
     fn examine(&mut self) -> bool {
-        if let Some(text) = self.text.take() {
-            self.reply = Some(text.and_then(|text| self.decode(&text)));
+        if let Some(text) = self.take_text() {
+            let reply = text.and_then(|text| self.decode(&text));
+            self.answer = Some(Answer::Decoded(reply));
         }
-        if let Some(Err(Error::Decode(_))) = self.reply {
+        if let Some(Answer::Decoded(Err(Error::Decode(_)))) = &self.answer {
             self.handle.mismatched();
         }
-        self.reply.is_some()
+        self.answer.is_some()
     }
 
     fn is_for(&self, id: CallId) -> bool {
@@ -127,15 +147,16 @@ impl<T: DeserializeOwned> Wait for ForReply<'_, T> {
         self.is_decoding = true;
         let value = input.decode_early(self.id);
         self.is_decoding = false;
-        self.reply = value.map(Ok);
-        self.reply.is_some()
+        self.answer = value.map(|value| Answer::Decoded(Ok(value)));
+        self.answer.is_some()
     }
 
     fn forget_early(&mut self) {
-        self.reply = None;
+        self.answer = None;
     }
 
     fn receive(&mut self, result: Result<&RawValue>) {
-        self.reply = Some(result.and_then(|value| self.decode(value)));
+        let reply = result.and_then(|value| self.decode(value));
+        self.answer = Some(Answer::Decoded(reply));
     }
 }

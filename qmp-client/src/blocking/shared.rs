@@ -215,12 +215,12 @@ impl Shared {
     /// # Errors
     /// The reason why the connection ended instead.
     pub(super) fn negotiate(&self) -> Result<()> {
-        let is_ready = self.wait(None, &mut Until(|state: &mut State| state.connection.is_ready()));
+        let ready = self.wait(None, &mut Until(|state: &mut State| state.connection.is_ready()));
         let mut state = self.lock();
-        if !is_ready {
+        if !ready {
             return Err(handshake_error(state.connection.take_ended()));
         }
-        let greeting = state.connection.greeting().cloned().unwrap_or_default();
+        let greeting = state.connection.greeting_out();
         drop(state);
         // Not set yet: this is the first client of the connection.
         let _ = self.greeting.set(greeting);
@@ -448,7 +448,7 @@ impl Shared {
     }
 
     /// Waits until `wait` finds what it looks for, the connection has ended, or `until`. Returns
-    /// whether it has found it.
+    /// false in the latter two cases.
     pub(super) fn wait(&self, until: Option<Instant>, wait: &mut dyn Wait) -> bool {
         self.wait_since(None, until, wait, None)
     }

@@ -11,13 +11,13 @@ use crate::queue::{EventCapacity, Tally};
 /// The object of a wait. A thread takes what concerns it while it holds the lock, and examines it
 /// after the lock is released, since that may run the caller's code.
 //
-// The loop that waits is large, and would be compiled for each type of reply if this had an associated
-// type: the object keeps what it finds.
+// It keeps what it finds: threads wait in functions that a program contains once, and not for each type of
+// reply.
 pub(super) trait Wait {
     /// Takes what concerns this wait, and returns whether there is anything to examine.
     fn collect(&mut self, state: &mut State) -> bool;
 
-    /// Examines what has been taken, and returns whether the wait is over.
+    /// Examines what has been taken, and returns whether it is what the wait is for.
     fn examine(&mut self) -> bool;
 
     /// Returns whether the reply to this call is waited for, to be decoded in place.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -19,8 +19,8 @@ use crate::socket::{AT_ONCE, has_arrived, send_with_descriptors};
 const SLACK: Duration = Duration::from_millis(4);
 
 /// A socket in blocking mode, and the timeout that is set on it.
-pub(super) struct Socket<S> {
-    stream: S,
+pub(super) struct Socket {
+    stream: OwnedFd,
     timeout: Mutex<Option<Duration>>,
     /// The same as one number, for a look without the lock: most reads have the timeout of the read
     /// before. Zero says nothing. Not every system has an atomic of 64 bits.
@@ -34,17 +34,17 @@ fn number(timeout: Option<Duration>) -> u32 {
 
 /// Shows the descriptor alone. Showing addresses asks the system for them, with code that no other
 /// part of a program needs.
-impl<S: AsFd> fmt::Debug for Socket<S> {
+impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let descriptor = self.stream.as_fd().as_raw_fd();
+        let descriptor = self.stream.as_raw_fd();
         f.debug_struct("Socket").field("descriptor", &descriptor).finish_non_exhaustive()
     }
 }
 
-impl<S: AsFd> Socket<S> {
+impl Socket {
     /// Takes a socket that has no timeout set.
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, timeout: Mutex::new(None), number: AtomicU32::new(0) }
+    pub(super) fn new(stream: impl Into<OwnedFd>) -> Self {
+        Self { stream: stream.into(), timeout: Mutex::new(None), number: AtomicU32::new(0) }
     }
 
     pub(super) fn read(&self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {

@@ -13,7 +13,7 @@ use crate::socket::{connect, connect_abstract};
 
 /// A Unix socket.
 #[derive(Debug)]
-pub struct Unix(Socket<UnixStream>);
+pub struct Unix(Socket);
 
 impl Unix {
     /// Connects to the socket at `path`, which may be longer than the system's limit, without

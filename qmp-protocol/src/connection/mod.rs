@@ -209,6 +209,12 @@ impl Connection {
         }
     }
 
+    /// Takes the greeting out, for a driver that keeps it itself, and leaves an empty one.
+    #[doc(hidden)]
+    pub fn greeting_out(&mut self) -> Greeting {
+        self.greeting.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// Returns the greeting, once it has arrived.
     ///
     /// ```
@@ -861,7 +867,6 @@ impl Connection {
     /// assert!(connection.next(&mut input).is_none());
     /// assert!(!input.is_empty());
     /// ```
-    #[inline]
     pub fn next<'i>(&mut self, input: &'i mut Input) -> Option<Incoming<'i>> {
         self.traffic.received += input.take_received();
         if self.exchange.calls.has_finished() {

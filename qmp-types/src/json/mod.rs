@@ -1,6 +1,6 @@
 //! A serde deserializer for JSON text.
 //!
-//! Fractions and raw values are left to `serde_json`. This reader knows its position in
+//! Raw values are left to `serde_json`. This reader knows its position in
 //! the text, and with it:
 //!
 //! - it looks ahead for the discriminator of a union and passes that member first, so that the
@@ -17,8 +17,10 @@
 //! The text is known to be UTF-8, which is not checked again.
 
 mod access;
+mod check;
 mod deserializer;
 mod error;
+mod fraction;
 mod name;
 mod reader;
 mod scan;
@@ -33,6 +35,7 @@ pub(crate) use error::JsonError;
 pub(crate) use name::{MEMBER, is_member};
 pub(crate) use scan::string_end;
 
+pub use fraction::fraction;
 pub use scan::plain_end;
 
 /// Reads a whole text as a `T`.
