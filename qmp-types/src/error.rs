@@ -73,9 +73,9 @@ impl QmpError {
 
     /// Creates an error from the text of a value that does not decode.
     pub(crate) fn undecoded(text: &str) -> Self {
-        match text.char_indices().map(|(at, _)| at).find(|at| *at >= MAX_TEXT) {
-            Some(end) => Self::generic(format!("{}…", &text[..end])),
-            None => Self::generic(text),
+        match beginning(text, MAX_TEXT) {
+            whole if whole.len() == text.len() => Self::generic(whole),
+            part => Self::generic(format!("{part}…")),
         }
     }
 
@@ -99,6 +99,13 @@ impl QmpError {
 
 /// How much of the JSON text of an error without a description is its description, in bytes.
 const MAX_TEXT: usize = 64 << 10;
+
+/// Returns the beginning of a text, of at most `longest` bytes.
+pub(crate) fn beginning(text: &str, longest: usize) -> &str {
+    let end = text.len().min(longest);
+    let end = (0..=end).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    &text[..end]
+}
 
 /// Returns the beginning of the JSON text of a value.
 fn described(value: &Value) -> String {

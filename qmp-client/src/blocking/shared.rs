@@ -133,7 +133,8 @@ struct Attempt<'a> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        if !self.is_over {
+        // Where a panic ends the program, it is always over.
+        if cfg!(panic = "unwind") && !self.is_over {
             self.shared.lock().take_one(self.id, self.input);
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use qmp_protocol::Descriptor;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::ioctl_fionbio;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, Shutdown, recv, send, shutdown};
 
@@ -42,9 +43,11 @@ impl fmt::Debug for Socket {
 }
 
 impl Socket {
-    /// Takes a socket that has no timeout set.
-    pub(super) fn new(stream: impl Into<OwnedFd>) -> Self {
-        Self { stream: stream.into(), timeout: Mutex::new(None), number: AtomicU32::new(0) }
+    /// Takes a socket, and puts it into blocking mode without a timeout.
+    pub(super) fn new(stream: OwnedFd) -> io::Result<Self> {
+        ioctl_fionbio(&stream, false)?;
+        set_socket_timeout(&stream, Timeout::Recv, None)?;
+        Ok(Self { stream, timeout: Mutex::new(None), number: AtomicU32::new(0) })
     }
 
     pub(super) fn read(&self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
@@ -113,7 +116,9 @@ impl Socket {
         // A timeout that is too short only costs another look at the clock; one that is too long
         // is late.
         let near = match (*set, wanted) {
-            (Some(set), Some(wanted)) => set <= wanted.saturating_add(SLACK) && set >= wanted / 2,
+            (Some(set), Some(wanted)) => {
+                set <= wanted.saturating_add(SLACK) && set.saturating_add(set) >= wanted
+            }
             _ => false,
         };
         if !near {

@@ -90,13 +90,16 @@ impl Tcp {
     /// # Errors
     /// The operating system's.
     pub fn from_stream(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nonblocking(false)?;
-        stream.set_read_timeout(None)?;
         // A command is one write, and is to be sent at once.
         stream.set_nodelay(true)?;
         #[cfg(unix)]
-        let stream = super::socket::Socket::new(stream);
-        Ok(Self(stream))
+        return super::socket::Socket::new(stream.into()).map(Self);
+        #[cfg(not(unix))]
+        {
+            stream.set_nonblocking(false)?;
+            stream.set_read_timeout(None)?;
+            Ok(Self(stream))
+        }
     }
 }
 

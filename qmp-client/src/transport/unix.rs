@@ -93,9 +93,7 @@ impl Unix {
     /// # Errors
     /// The operating system's.
     pub fn from_stream(stream: UnixStream) -> io::Result<Self> {
-        stream.set_nonblocking(false)?;
-        stream.set_read_timeout(None)?;
-        Ok(Self(Socket::new(stream)))
+        Socket::new(stream.into()).map(Self)
     }
 }
 

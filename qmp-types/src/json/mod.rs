@@ -60,6 +60,16 @@ pub(crate) fn from_checked<'de, T: serde::Deserialize<'de>>(
     }
 }
 
+/// Returns the text of a member of an object that has been checked, without reading the others.
+pub(crate) fn member<'t>(object: &'t str, name: &str) -> Option<&'t str> {
+    let mut reader = Reader::new(object, Guesses::Never);
+    reader.at = 1;
+    reader.at = reader.find(name)?;
+    reader.string().ok()?;
+    reader.expect(b':').ok()?;
+    reader.raw().ok()
+}
+
 /// Reads the value that a text begins with as a `T`, and returns it with its length in the text;
 /// `None` if there is an error in it, even one that `T` ignores.
 pub(crate) fn beginning_of<'de, T: serde::Deserialize<'de>>(text: &'de str) -> Option<(T, usize)> {
