@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 /// The longest id that is read as a number, in bytes.
 const LONGEST: usize = 40;
 /// The first number that a floating point number may not represent exactly.
-const INEXACT: f64 = (1_u64 << 53) as f64;
+const INEXACT: u64 = 1 << 53;
 
 /// A call, identified by the `id` that its command has on the wire.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -70,9 +70,9 @@ fn is_digits(text: &str) -> bool {
 /// Reads a whole number that is written with a fraction or an exponent, such as `7.0` or `7e0`.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in the range of ids")]
 fn whole(text: &str) -> Option<u64> {
-    let number = qmp_types::fraction(text)?;
-    let is_whole = number.fract() == 0.0 && (0.0..INEXACT).contains(&number);
-    is_whole.then_some(number as u64)
+    let number =
+        qmp_types::fraction(text).filter(|number| number.fract() == 0.0 && *number >= 0.0)?;
+    Some(number as u64).filter(|number| *number < INEXACT)
 }
 
 /// The id of a reply.
