@@ -70,9 +70,11 @@ fn is_digits(text: &str) -> bool {
 /// Reads a whole number that is written with a fraction or an exponent, such as `7.0` or `7e0`.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in the range of ids")]
 fn whole(text: &str) -> Option<u64> {
-    let number =
-        qmp_types::fraction(text).filter(|number| number.fract() == 0.0 && *number >= 0.0)?;
-    Some(number as u64).filter(|number| *number < INEXACT)
+    let number = qmp_types::fraction(text)?;
+    // With an exponent, zero may be a number that is too small for the type.
+    let is_exact = number >= 1.0 || !text.bytes().any(|byte| matches!(byte, b'e' | b'E'));
+    let is_whole = number.fract() == 0.0 && number >= 0.0;
+    Some(number as u64).filter(|number| is_exact && is_whole && *number < INEXACT)
 }
 
 /// The id of a reply.

@@ -82,6 +82,7 @@ impl Inbox {
 
     /// Passes on a message. Tasks to be woken are collected, for when the lock is released. Returns
     /// a reply that no caller waits for.
+    #[inline]
     pub(crate) fn deliver<'i>(
         &mut self,
         incoming: Incoming<'i>,

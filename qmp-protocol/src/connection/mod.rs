@@ -867,6 +867,7 @@ impl Connection {
     /// assert!(connection.next(&mut input).is_none());
     /// assert!(!input.is_empty());
     /// ```
+    #[inline]
     pub fn next<'i>(&mut self, input: &'i mut Input) -> Option<Incoming<'i>> {
         self.traffic.received += input.take_received();
         if self.exchange.calls.has_finished() {
