@@ -82,7 +82,7 @@ fn without_option(text: &str) -> &str {
     let rest = rest.strip_prefix('-').unwrap_or(rest);
     let (option, argument) = rest.split_once([' ', '=']).unwrap_or((rest, ""));
     match option {
-        "qmp" | "qmp-pretty" | "monitor" | "chardev" => argument.trim_start(),
+        "qmp" | "qmp-pretty" | "monitor" | "chardev" => argument.trim_ascii_start(),
         _ => text,
     }
 }
@@ -183,7 +183,9 @@ fn parse_path(text: &str) -> Result<Address, &'static str> {
         "chardev" => return Err(CHARDEV),
         _ => {}
     }
-    if text.starts_with("chardev=") || text.contains(",mode=control") {
+    if text.starts_with("chardev=")
+        || text.split(',').skip(1).any(|option| option.starts_with("mode=control"))
+    {
         return Err(CHARDEV);
     }
     match text.rsplit_once(':') {

@@ -21,9 +21,14 @@ pub(crate) fn describe(address: &Address, error: &io::Error) -> Option<String> {
 }
 
 fn missing(path: &Path) -> Option<String> {
-    let ancestors = path.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty());
-    let missing = ancestors.take_while(|path| !path.exists()).last()?;
-    Some(format!("whose directory {} does not exist", missing.display()))
+    let mut missing = None;
+    for directory in path.ancestors().skip(1) {
+        if directory.as_os_str().is_empty() || directory.exists() {
+            break;
+        }
+        missing = Some(directory);
+    }
+    Some(format!("whose directory {} does not exist", missing?.display()))
 }
 
 #[cfg(unix)]
@@ -46,7 +51,11 @@ fn denied(path: &Path) -> Option<String> {
     let closed = path.ancestors().find(|path| path.metadata().is_ok())?;
     let metadata = closed.metadata().ok()?;
     let (uid, mode) = (metadata.uid(), metadata.mode() & 0o7777);
-    let place = if closed == path { String::new() } else { format!("in {}, ", closed.display()) };
+    let place = if closed.as_os_str() == path.as_os_str() {
+        String::new()
+    } else {
+        format!("in {}, ", closed.display())
+    };
     let owner = if uid == 0 { "root".to_owned() } else { format!("the user with the id {uid}") };
     Some(format!("{place}which belongs to {owner} and has the mode {mode:04o}"))
 }

@@ -11,6 +11,10 @@ use std::task::{Context, Poll, Waker};
 #[cfg(feature = "blocking")]
 use std::time::Duration;
 
+/// The stack of the thread, in bytes: the standard library's default, which it otherwise looks for in the
+/// environment.
+const STACK: usize = 2 << 20;
+
 type Found = io::Result<Vec<SocketAddr>>;
 
 /// A look-up that a thread does. A thread can wait for the result, and so can a task.
@@ -62,7 +66,7 @@ impl Lookup {
     fn start(find: impl FnOnce() -> Found + Send + 'static) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let of_thread = Arc::clone(&shared);
-        std::thread::Builder::new().spawn(move || of_thread.set(find()))?;
+        std::thread::Builder::new().stack_size(STACK).spawn(move || of_thread.set(find()))?;
         Ok(Self(shared))
     }
 

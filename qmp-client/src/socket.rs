@@ -30,22 +30,22 @@ const O_PATH: i32 = 0x0020_0000;
 /// A path to a socket of any length; the system accepts about a hundred bytes.
 #[derive(Debug)]
 struct SocketPath {
-    path: std::path::PathBuf,
+    address: SocketAddrUnix,
     /// The open directory, which has a short path of its own.
     _directory: Option<std::os::fd::OwnedFd>,
 }
 
 impl SocketPath {
     fn new(path: &Path) -> io::Result<Self> {
-        // The standard library reports a path that is too long as an error here.
-        if std::os::unix::net::SocketAddr::from_pathname(path).is_ok() {
-            return Ok(Self { path: path.to_owned(), _directory: None });
+        match SocketAddrUnix::new(path) {
+            Err(Errno::NAMETOOLONG) => Self::through_directory(path),
+            address => Ok(Self { address: address?, _directory: None }),
         }
-        Self::through_directory(path)
     }
 
     #[cfg(target_os = "linux")]
     fn through_directory(path: &Path) -> io::Result<Self> {
+        use std::ffi::OsString;
         use std::fs::OpenOptions;
         use std::os::fd::AsRawFd;
         use std::os::unix::fs::OpenOptionsExt;
@@ -53,18 +53,15 @@ impl SocketPath {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         let directory = OpenOptions::new().read(true).custom_flags(O_PATH).open(directory)?;
-        let path = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
-        Ok(Self { path, _directory: Some(directory.into()) })
+        let mut path = OsString::from(format!("/proc/self/fd/{}/", directory.as_raw_fd()));
+        path.push(name);
+        let address = SocketAddrUnix::new(&*path)?;
+        Ok(Self { address, _directory: Some(directory.into()) })
     }
 
     #[cfg(not(target_os = "linux"))]
     fn through_directory(_: &Path) -> io::Result<Self> {
         Err(io::Error::new(io::ErrorKind::InvalidInput, "the path is too long for a socket"))
-    }
-
-    /// Returns the path to pass to the system. It is valid while this value exists.
-    fn as_path(&self) -> &Path {
-        &self.path
     }
 }
 
@@ -80,8 +77,9 @@ impl SocketPath {
 /// The operating system's; [`WouldBlock`](io::ErrorKind::WouldBlock) if the server has not accepted
 /// those who connected earlier, and its queue is full.
 pub fn connect(path: &Path) -> io::Result<UnixStream> {
+    // The directory stays open until the socket is connected.
     let path = SocketPath::new(path)?;
-    connect_to(&SocketAddrUnix::new(path.as_path())?)
+    connect_to(&path.address)
 }
 
 /// Connects to a socket in the abstract namespace, like [`connect`].

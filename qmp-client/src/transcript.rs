@@ -22,7 +22,8 @@ const ROOM: usize = 1 << 20;
 
 /// The function of a transcript, which a thread calls, and the messages that wait for it.
 ///
-/// It is an object, so that programs without a transcript do not contain its code.
+/// It is an object, so that programs without a transcript do not contain its code. All functions are
+/// `#[inline]`, so that they do not compile it either.
 #[derive(Clone, Debug)]
 pub(crate) struct Recording(Arc<dyn Record>);
 
@@ -68,6 +69,7 @@ struct State {
 struct Sender(Arc<Queue>);
 
 impl fmt::Debug for Part {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Part")
     }
@@ -86,27 +88,32 @@ impl Recording {
     }
 
     /// Returns the transcript of one more connection.
+    #[inline]
     pub(crate) fn transcript(&self, part: Part) -> Transcript {
         Arc::clone(&self.0).transcript(part)
     }
 
     /// Returns the number of messages that the transcript lacks.
+    #[inline]
     pub(crate) fn missing(&self) -> u64 {
         self.0.missing()
     }
 }
 
 impl Record for Sender {
+    #[inline]
     fn transcript(self: Arc<Self>, part: Part) -> Transcript {
         Transcript::new(move |direction, message| self.0.show(direction, message, &part))
     }
 
+    #[inline]
     fn missing(&self) -> u64 {
         self.0.lock().missing
     }
 }
 
 impl Part {
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, PartState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -117,10 +124,12 @@ impl Part {
         self.lock().end = Some(Box::new(end));
     }
 
+    #[inline]
     fn panicked(&self, panic: Box<dyn Any + Send>) {
         self.lock().panic = Some(panic);
     }
 
+    #[inline]
     fn end(&self) {
         let end = self.lock().end.take();
         if let Some(end) = end {
@@ -130,6 +139,7 @@ impl Part {
 }
 
 impl Queue {
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -142,6 +152,7 @@ impl Queue {
     }
 
     /// Passes a message on. If the function has panicked, so does this.
+    #[inline]
     fn show(&self, direction: Direction, message: &str, part: &Part) {
         let mut state = self.lock();
         let is_idle = state.waiting.is_empty() && !state.is_busy;
@@ -168,6 +179,7 @@ impl Queue {
     }
 
     /// Calls a function for each message, until the queue is closed.
+    #[inline]
     fn call_for_each(&self, hook: &mut dyn FnMut(Direction, &str)) {
         let mut state = self.lock();
         loop {
@@ -196,6 +208,7 @@ impl Queue {
 }
 
 impl Drop for Sender {
+    #[inline]
     fn drop(&mut self) {
         self.0.lock().is_closed = true;
         self.0.changed.notify_all();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::call::{Call, QueuedCall};
+use crate::deadline::sooner;
 use crate::encode::Kind;
 use crate::error::{End, Error, ProtocolError};
 use crate::garbage::Garbage;
@@ -87,10 +88,11 @@ impl Calls {
 
     /// Takes those queued commands for which `which` returns true.
     pub(crate) fn take_queued(&mut self, which: impl Fn(CallId) -> bool) -> VecDeque<QueuedCall> {
-        let (taken, left) = std::mem::take(&mut self.queued)
-            .into_iter()
-            .partition(|queued: &QueuedCall| which(queued.call.id));
-        self.queued = left;
+        let mut taken = VecDeque::new();
+        for queued in std::mem::take(&mut self.queued) {
+            let to = if which(queued.call.id) { &mut taken } else { &mut self.queued };
+            to.push_back(queued);
+        }
         self.recount();
         taken
     }
@@ -143,19 +145,26 @@ impl Calls {
 
     /// Forgets abandoned calls in flight, and returns whether there were any.
     pub(crate) fn forget_abandoned(&mut self) -> bool {
-        self.forget(|call| call.abandoned)
+        self.forget(&|call| call.abandoned)
     }
 
     /// Forgets abandoned calls in flight whose success is not answered, and returns whether there
     /// were any.
     pub(crate) fn forget_silent(&mut self) -> bool {
-        self.forget(|call| call.abandoned && !call.success_response)
+        self.forget(&|call| call.abandoned && !call.success_response)
     }
 
-    fn forget(&mut self, which: impl Fn(&Call) -> bool) -> bool {
-        let ids: Vec<CallId> =
-            self.in_flight.iter().filter(|call| which(call)).map(|call| call.id).collect();
-        ids.iter().filter_map(|id| self.complete(*id)).count() > 0
+    fn forget(&mut self, which: &dyn Fn(&Call) -> bool) -> bool {
+        let ids = self.in_flight(which);
+        for id in &ids {
+            self.complete(*id);
+        }
+        !ids.is_empty()
+    }
+
+    /// Returns the ids of those calls in flight for which `which` returns true.
+    fn in_flight(&self, which: &dyn Fn(&Call) -> bool) -> Vec<CallId> {
+        self.in_flight.iter().filter(|call| which(call)).map(|call| call.id).collect()
     }
 
     /// Returns whether the command waits to be sent.
@@ -203,9 +212,21 @@ impl Calls {
         if let ([call], true) = (&*self.in_flight, self.queued.is_empty()) {
             return call.pending_deadline().map(|deadline| deadline.at);
         }
-        let queued = self.queued.iter().map(|queued| &queued.call);
-        let calls = queued.chain(&self.in_flight);
-        calls.filter_map(Call::pending_deadline).map(|deadline| deadline.at).min()
+        self.earliest_deadline()
+    }
+
+    fn earliest_deadline(&self) -> Option<Instant> {
+        let mut earliest = None;
+        let mut note = |call: &Call| {
+            earliest = sooner(earliest, call.pending_deadline().map(|deadline| deadline.at));
+        };
+        for queued in &self.queued {
+            note(&queued.call);
+        }
+        for call in &self.in_flight {
+            note(call);
+        }
+        earliest
     }
 
     /// Finishes the calls whose deadline is at or before `now`. `sent` says whether everything in
@@ -248,10 +269,14 @@ impl Calls {
     pub(crate) fn finish_all(&mut self, end: &Arc<End>, sent: bool, unsent: u64) {
         (self.in_flight_in_band, self.in_flight_with_descriptors) = (0, 0);
         self.queued_out_of_band = 0;
-        let in_flight = self.in_flight.drain(..).filter(|call| !call.abandoned);
-        self.finished.extend(in_flight.map(|call| (call.id, call.ended(end, sent, unsent))));
-        let queued = self.queued.drain(..).map(|queued| queued.call);
-        self.finished.extend(queued.map(|call| (call.id, Err(call.unsent(end)))));
+        for call in std::mem::take(&mut self.in_flight) {
+            if !call.abandoned {
+                self.finished.push_back((call.id, call.ended(end, sent, unsent)));
+            }
+        }
+        while let Some(QueuedCall { call, .. }) = self.queued.pop_front() {
+            self.finished.push_back((call.id, Err(call.unsent(end))));
+        }
     }
 
     /// Notes garbage that may have been the reply to any command in flight.
@@ -264,14 +289,9 @@ impl Calls {
     /// Fails the in-band calls that were overtaken by the reply to `id` and whose own reply may
     /// have been garbage: no reply to them follows.
     pub(crate) fn fail_overtaken(&mut self, id: CallId) {
-        let overtaken: Vec<CallId> = self
-            .in_flight
-            .iter()
-            .filter(|call| {
-                call.kind == Kind::InBand && call.id < id && call.possible_reply.is_some()
-            })
-            .map(|call| call.id)
-            .collect();
+        let overtaken = self.in_flight(&|call| {
+            call.kind == Kind::InBand && call.id < id && call.possible_reply.is_some()
+        });
         for id in overtaken {
             let Some(call) = self.complete(id) else { continue };
             if let Some(garbage) = call.possible_reply.clone() {

@@ -276,11 +276,17 @@ impl Input {
         }
     }
 
+    /// Returns the bytes that have arrived and have not been taken.
+    #[inline]
+    fn arrived(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
     /// Returns whether what comes next looks like an event: see [`take_events`](Self::take_events).
     #[doc(hidden)]
     #[must_use]
     pub fn is_at_event(&self) -> bool {
-        let rest = &self.buffer[self.start..self.end];
+        let rest = self.arrived();
         rest.len() > line::EVENT.len() && rest.trim_ascii_start().starts_with(line::EVENT)
     }
 
@@ -356,7 +362,7 @@ impl Input {
             }
             if self.scanned == 0 {
                 self.skip_space();
-                match &self.buffer[self.start..self.end] {
+                match self.arrived() {
                     [] => {
                         self.is_exhausted();
                         return None;
@@ -413,7 +419,7 @@ impl Input {
     /// together that nothing has been made of yet.
     #[inline]
     pub(crate) fn short_lines(&self, longest: usize) -> Option<&[u8]> {
-        let rest = &self.buffer[self.start..self.end];
+        let rest = self.arrived();
         let is_usual = self.junk.is_none() && self.scanned == 0 && rest.last() == Some(&b'\n');
         (is_usual && rest.len() <= longest.min(self.limit)).then_some(rest)
     }
@@ -437,7 +443,7 @@ impl Input {
 
     #[inline]
     fn skip_line_end(&mut self) {
-        self.start += match &self.buffer[self.start..self.end] {
+        self.start += match self.arrived() {
             [b'\r', b'\n', ..] => 2,
             [b'\n', ..] => 1,
             _ => 0,
@@ -452,7 +458,7 @@ impl Input {
 
     /// Returns what has arrived of an unfinished message, or of an unfinished line of garbage.
     pub(crate) fn unfinished(&self) -> Option<Garbage> {
-        let rest = &self.buffer[self.start..self.end];
+        let rest = self.arrived();
         match &self.junk {
             Some(junk) => {
                 Some(Garbage { length: junk.length, ..Garbage::new(junk.reason, &junk.beginning) })
@@ -480,7 +486,7 @@ impl Input {
 
     #[inline]
     fn skip_space(&mut self) {
-        if self.buffer[self.start..self.end].first() != Some(&b'{') {
+        if self.arrived().first() != Some(&b'{') {
             self.skip_separators();
         }
     }

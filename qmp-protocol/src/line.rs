@@ -113,7 +113,10 @@ pub(crate) fn decode_event<'t>(
     let mut is_complete = true;
     if has_data {
         // Whatever the data is, no more than this is read.
-        let end = (0..=text.len().min(longest)).rev().find(|end| text.is_char_boundary(*end))?;
+        let mut end = text.len().min(longest);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
         let rest = text.get(reader.at..end)?;
         // Data that is not an object is the general parser's.
         let length = rest.starts_with('{').then(|| taker.decode(name, timestamp, rest))??;
@@ -208,7 +211,7 @@ impl Text<'_> {
     }
 
     /// Takes the next byte.
-    #[inline(always)]
+    #[inline]
     fn take(&mut self) -> Option<u8> {
         let byte = self.bytes.get(self.at)?;
         self.at += 1;
@@ -216,7 +219,7 @@ impl Text<'_> {
     }
 
     /// Takes the next byte that is not white space.
-    #[inline(always)]
+    #[inline]
     fn next(&mut self) -> Option<u8> {
         loop {
             match self.take()? {
@@ -226,13 +229,13 @@ impl Text<'_> {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn byte(&mut self, wanted: u8) -> Option<()> {
         (self.next()? == wanted).then_some(())
     }
 
     /// Takes a string without escapes.
-    #[inline(always)]
+    #[inline]
     fn string(&mut self) -> Option<Range<usize>> {
         self.byte(b'"')?;
         let start = self.at;
@@ -240,7 +243,7 @@ impl Text<'_> {
         Some(start..self.at - 1)
     }
 
-    #[inline(always)]
+    #[inline]
     fn key(&mut self) -> Option<Range<usize>> {
         let key = self.string()?;
         self.byte(b':')?;
@@ -264,7 +267,7 @@ impl Text<'_> {
     }
 
     /// Takes an integer of at most 18 digits, without a sign.
-    #[inline(always)]
+    #[inline]
     fn digits(&mut self) -> Option<u64> {
         let digits = self.bytes.get(self.at..)?;
         let (mut count, mut value) = (0, 0_u64);
@@ -408,7 +411,7 @@ impl Text<'_> {
 
     /// Skips the rest of an integer, after its first byte. After a number with a fraction or an
     /// exponent, the caller does not find the separator that it expects.
-    #[inline(always)]
+    #[inline]
     fn skip_number(&mut self, first: u8) -> Option<()> {
         let first = if first == b'-' { self.take()? } else { first };
         match first {

@@ -32,9 +32,17 @@ pub(crate) fn reply_id(bytes: &[u8]) -> Option<CallId> {
 /// Returns the id that ends with the bytes of a reply, if they end the reply.
 pub(crate) fn id_at_end(ending: &[u8]) -> Option<CallId> {
     let ending = String::from_utf8_lossy(ending);
-    let (_, rest) = ending.trim_ascii_end().rsplit_once("\"id\"")?;
-    let id = rest.trim_start().strip_prefix(':')?.strip_suffix('}')?;
-    CallId::from_json(id.trim())
+    let key = "\"id\"";
+    let start = ending.as_bytes().windows(key.len()).rposition(|part| part == key.as_bytes())?;
+    let rest = ending.get(start + key.len()..)?.trim_ascii_end();
+    let id = rest.trim_ascii_start().strip_prefix(':')?.strip_suffix('}')?;
+    CallId::from_json(id.trim_ascii())
+}
+
+/// Returns whether a short text contains a part. The standard library's search is made for long texts,
+/// and is large.
+pub(crate) fn contains(text: &str, part: &str) -> bool {
+    text.as_bytes().windows(part.len()).any(|window| window == part.as_bytes())
 }
 
 /// Describes why a JSON object is not a message.
@@ -52,14 +60,14 @@ pub(crate) fn is_terminal(garbage: &Garbage) -> bool {
     // The end of a longer line is unknown.
     let is_line = !text.is_empty() && !text.ends_with('…');
     let is_part = text.starts_with('{') || text.ends_with('}');
-    text.contains("\"execute\"") || is_line && !is_part
+    contains(text, "\"execute\"") || is_line && !is_part
 }
 
 /// Returns the error for a peer whose first bytes are garbage. A human monitor is recognized, and so
 /// are servers of other protocols that speak first.
 pub(crate) fn not_qmp(garbage: Garbage) -> ProtocolError {
     let banner = &garbage.snippet;
-    if banner.starts_with("QEMU ") && banner.contains(" monitor") || banner.contains("(qemu)") {
+    if banner.starts_with("QEMU ") && contains(banner, " monitor") || contains(banner, "(qemu)") {
         return ProtocolError::HumanMonitor { banner: banner.clone() };
     }
     match Service::recognize(banner) {

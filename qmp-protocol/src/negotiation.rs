@@ -10,6 +10,7 @@
 use qmp_types::{ErrorClass, QmpError};
 
 use crate::id::{CallId, ReplyId};
+use crate::message::contains;
 
 /// The state of the negotiation.
 #[derive(Debug)]
@@ -80,7 +81,7 @@ impl Negotiation {
             _ => {}
         }
         if let (true, Err(error)) = (self.is_probing, &reply) {
-            if error.desc.contains(&self.probe_name()) {
+            if contains(&error.desc, &self.probe_name()) {
                 return self.conclude(true);
             }
             // An earlier client may have misspelt a command.

@@ -67,7 +67,7 @@ impl<'de> Visitor<'de> for AnyVisitor {
         while let Some(Any(value)) = elements.next_element()? {
             array.push(value);
         }
-        Ok(Any(array.into()))
+        Ok(Any(Value::Array(array)))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Any, A::Error> {
@@ -77,8 +77,15 @@ impl<'de> Visitor<'de> for AnyVisitor {
         }
         // In a text, it is an object that a peer has written.
         let number = if is_in_text::<A>() { None } else { number(&object) };
-        Ok(Any(number.map_or_else(|| object.into(), Value::from)))
+        Ok(Any(number.map_or(Value::Object(object), Value::Number)))
     }
+}
+
+/// Returns a value as JSON text.
+///
+/// `Display` of a value does so too, and brings the code along that spreads a text over lines.
+pub(crate) fn text_of(value: &Value) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// Returns the number for which an object stands, if that is all it holds.

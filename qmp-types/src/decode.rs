@@ -145,14 +145,22 @@ fn path_at(text: &[u8], offset: usize) -> String {
         at += 1;
     }
     let whole = if ended { levels.len().saturating_sub(1) } else { levels.len() };
-    levels.iter().take(whole).fold(String::from("$"), |path, level| match level {
-        Level::Object { member: Some(name) } if name.len() > MAX_PATH => {
-            path + "." + &String::from_utf8_lossy(&name[..MAX_PATH]) + "…"
+    let mut path = String::from("$");
+    for level in levels.iter().take(whole) {
+        match level {
+            Level::Object { member: Some(name) } => {
+                path.push('.');
+                let shown = &name[..name.len().min(MAX_PATH)];
+                path.push_str(&String::from_utf8_lossy(shown));
+                if shown.len() < name.len() {
+                    path.push('…');
+                }
+            }
+            Level::Object { member: None } => {}
+            Level::Array { index } => path.push_str(&format!("[{index}]")),
         }
-        Level::Object { member: Some(name) } => path + "." + &String::from_utf8_lossy(name),
-        Level::Object { member: None } => path,
-        Level::Array { index } => format!("{path}[{index}]"),
-    })
+    }
+    path
 }
 
 fn snippet_at(text: &str, offset: usize) -> String {
@@ -167,7 +175,10 @@ fn snippet_at(text: &str, offset: usize) -> String {
     }
     let before = if start > 0 { "…" } else { "" };
     let after = if end < text.len() { "…" } else { "" };
-    format!("{before}{}{after}", text[start..end].escape_debug())
+    let mut snippet = String::from(before);
+    // Character by character, as `Debug` of a text does, which every program contains anyway.
+    text[start..end].chars().for_each(|character| snippet.extend(character.escape_debug()));
+    snippet + after
 }
 
 #[cfg(test)]

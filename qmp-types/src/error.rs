@@ -1,13 +1,13 @@
 //! Errors, as servers report them.
 
-use std::{fmt, io};
+use std::fmt;
 
 use serde::de::{Deserializer, MapAccess};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::any::Any;
+use crate::any::{Any, text_of};
 use crate::enumeration;
 use crate::object::{self, Members, Object, Writer};
 use crate::printable::Excerpt;
@@ -49,7 +49,7 @@ crate::enumeration! { ErrorClass = "QapiErrorClass" {
 /// Any value decodes, so that no reply is lost with its error. A class that is missing or not a
 /// string counts as [`ErrorClass::GenericError`], and the description of an error without one is
 /// its JSON text.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct QmpError {
     /// The class, by which programs distinguish errors; nearly always [`ErrorClass::GenericError`].
     pub class: ErrorClass,
@@ -73,67 +73,54 @@ impl QmpError {
 
     /// Creates an error from the text of a value that does not decode.
     pub(crate) fn undecoded(text: &str) -> Self {
-        match text.char_indices().map(|(at, _)| at).find(|at| *at >= MAX_TEXT) {
-            Some(end) => Self::generic(format!("{}…", &text[..end])),
-            None => Self::generic(text),
+        match beginning(text, MAX_TEXT) {
+            whole if whole.len() == text.len() => Self::generic(whole),
+            part => Self::generic(format!("{part}…")),
         }
     }
 
-    fn from_value(value: Value) -> Self {
-        let mut rest = match value {
-            Value::Object(members) => members,
-            Value::String(desc) => return Self::generic(desc),
-            other => return Self::generic(described(&other)),
+    pub(crate) fn from_value(value: Value) -> Self {
+        let desc = match value.get("desc").unwrap_or(&value) {
+            Value::String(desc) => desc.clone(),
+            other => described(other),
         };
-        let desc = match rest.remove("desc") {
-            Some(Value::String(desc)) => desc,
-            Some(other) => {
-                let desc = described(&other);
-                rest.insert("desc".to_owned(), other);
-                desc
+        let mut error = Self::generic(desc);
+        let Value::Object(members) = value else { return error };
+        for (name, value) in members {
+            match (&*name, value) {
+                ("class", Value::String(class)) => error.class = enumeration::parse(&class),
+                ("desc", Value::String(_)) => {}
+                (_, value) => _ = error.rest.insert(name, value),
             }
-            None => described(&rest),
-        };
-        let class = match rest.remove("class") {
-            Some(Value::String(class)) => enumeration::parse(&class),
-            Some(other) => {
-                rest.insert("class".to_owned(), other);
-                ErrorClass::GenericError
-            }
-            None => ErrorClass::GenericError,
-        };
-        Self { class, desc, rest }
+        }
+        error
     }
 }
 
 /// How much of the JSON text of an error without a description is its description, in bytes.
 const MAX_TEXT: usize = 64 << 10;
 
+/// Returns the beginning of a text, of at most `longest` bytes.
+pub(crate) fn beginning(text: &str, longest: usize) -> &str {
+    let end = text.len().min(longest);
+    let end = (0..=end).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    &text[..end]
+}
+
 /// Returns the beginning of the JSON text of a value.
-fn described(value: &impl Serialize) -> String {
-    struct Beginning(Vec<u8>);
+fn described(value: &Value) -> String {
+    QmpError::undecoded(&text_of(value)).desc
+}
 
-    impl io::Write for Beginning {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let left = MAX_TEXT.saturating_sub(self.0.len());
-            self.0.extend_from_slice(&bytes[..bytes.len().min(left)]);
-            // An error, which ends the writing.
-            Ok(bytes.len().min(left))
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
+/// Shows the other members as JSON text.
+impl fmt::Debug for QmpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { class, desc, rest } = self;
+        let rest = serde_json::to_string(rest).unwrap_or_default();
+        let mut shown = f.debug_struct("QmpError");
+        shown.field("class", class).field("desc", desc);
+        shown.field("rest", &format_args!("{rest}")).finish()
     }
-
-    let mut text = Beginning(Vec::new());
-    // The rest of a longer text is left out.
-    let is_whole = serde_json::to_writer(&mut text, value).is_ok();
-    let mut text = String::from_utf8_lossy(&text.0).into_owned();
-    if !is_whole {
-        text.push('…');
-    }
-    text
 }
 
 impl fmt::Display for QmpError {

@@ -58,18 +58,24 @@ impl Serialize for Greeting {
     }
 }
 
-impl<'de> Deserialize<'de> for Greeting {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+impl Greeting {
+    pub(crate) fn from_value(value: Value) -> Self {
         let mut greeting = Self::default();
-        if let Any(Value::Object(mut members)) = Any::deserialize(deserializer)? {
-            if let Some(version) = members.remove("version") {
-                greeting.version = Version::from_value(version);
-            }
-            if let Some(value) = members.get("capabilities") {
-                greeting.capabilities = capabilities(value);
+        let Value::Object(members) = value else { return greeting };
+        for (name, value) in members {
+            match &*name {
+                "version" => greeting.version = Version::from_value(value),
+                "capabilities" => greeting.capabilities = capabilities(&value),
+                _ => {}
             }
         }
-        Ok(greeting)
+        greeting
+    }
+}
+
+impl<'de> Deserialize<'de> for Greeting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Any::deserialize(deserializer).map(|Any(value)| Self::from_value(value))
     }
 }
 

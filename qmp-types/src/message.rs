@@ -5,12 +5,15 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::any::Any;
 use crate::decode::decode;
 use crate::enumeration;
-use crate::error::{ErrorClass, QmpError};
+use crate::error::{ErrorClass, QmpError, beginning};
 use crate::greeting::Greeting;
+use crate::json;
 use crate::timestamp::Timestamp;
 
 /// A message from a server, with its payload still as text.
@@ -86,9 +89,16 @@ impl<'de> Visitor<'de> for MessageVisitor {
     }
 }
 
-/// The longest greeting and the longest error that are kept as they came, in bytes. As values, they
-/// take many times as much memory.
+/// The longest greeting, error and timestamp of which all is read, in bytes. As values, they take many
+/// times as much memory.
 const LONGEST: usize = 64 * 1024;
+
+/// Reads a value, unless it is nested too deep.
+//
+// What is read leniently is read by this one function, and not by one for each type.
+fn value_in(text: &str) -> Option<Value> {
+    decode(text).ok().map(|Any(value)| value)
+}
 
 /// Reads a greeting, even one with something that is nested too deep. One that is too long says
 /// nothing.
@@ -96,117 +106,54 @@ fn greeting_in(value: &RawValue) -> Greeting {
     if value.get().len() > LONGEST {
         return Greeting::default();
     }
-    decode(value.get()).unwrap_or_default()
+    value_in(value.get()).map(Greeting::from_value).unwrap_or_default()
 }
 
 /// Reads an error, even one with something that is nested too deep. Of one that is too long, the
 /// class and the beginning of the description are kept.
 fn error_in(value: &RawValue) -> QmpError {
-    if value.get().len() > LONGEST {
-        return decode(value.get()).map_or_else(
-            |_| QmpError::generic(beginning(value.get())),
-            |Summary { class, desc }| QmpError {
-                class: class.and_then(text_in).map_or(ErrorClass::GenericError, |class| {
-                    enumeration::parse(beginning(&class))
-                }),
-                ..QmpError::generic(beginning(&desc.and_then(text_in).unwrap_or_default()))
-            },
-        );
+    let text = value.get();
+    if text.len() > LONGEST {
+        if !text.starts_with('{') {
+            return QmpError::generic(beginning(text, LONGEST));
+        }
+        let member = |name| json::member(text, name).and_then(text_in);
+        let class = member("class");
+        return QmpError {
+            class: class.map_or(ErrorClass::GenericError, |class| {
+                enumeration::parse(beginning(&class, LONGEST))
+            }),
+            ..QmpError::generic(beginning(&member("desc").unwrap_or_default(), LONGEST))
+        };
     }
-    decode(value.get()).unwrap_or_else(|_| QmpError::undecoded(value.get()))
+    value_in(value.get()).map_or_else(|| QmpError::undecoded(value.get()), QmpError::from_value)
 }
 
 /// Reads text, unless it is too long.
-fn text_in(value: &RawValue) -> Option<Cow<'_, str>> {
-    let text = value.get();
+fn text_in(text: &str) -> Option<Cow<'_, str>> {
     if text.len() > LONGEST {
         // As it was written, since unescaping could only make it shorter.
-        return text.starts_with('"').then_some(Cow::Borrowed(text.trim_matches('"')));
+        let inside = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        return inside.map(Cow::Borrowed);
     }
-    decode::<String>(text).ok().map(Cow::Owned)
-}
-
-fn beginning(text: &str) -> &str {
-    let end = text.len().min(LONGEST);
-    let end = (0..=end).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    &text[..end]
-}
-
-/// The members of an error that count.
-#[derive(Default)]
-struct Summary<'a> {
-    class: Option<&'a RawValue>,
-    desc: Option<&'a RawValue>,
-}
-
-struct SummaryVisitor;
-
-impl<'de> Visitor<'de> for SummaryVisitor {
-    type Value = Summary<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an error")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut summary = Summary::default();
-        while let Some(key) = map.next_key()? {
-            match key {
-                SummaryKey::Class => summary.class = Some(map.next_value()?),
-                SummaryKey::Desc => summary.desc = Some(map.next_value()?),
-                SummaryKey::Other => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(summary)
+    match value_in(text) {
+        Some(Value::String(text)) => Some(Cow::Owned(text)),
+        _ => None,
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Summary<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(SummaryVisitor)
-    }
-}
-
-/// Reads a timestamp, even one with a number that is too large for any type.
+/// Reads a timestamp, even one with a number that is too large for any type. One that is too long says
+/// nothing.
 fn timestamp_in(value: &RawValue) -> Timestamp {
-    decode(value.get()).unwrap_or(Timestamp::UNKNOWN)
+    if value.get().len() > LONGEST {
+        return Timestamp::UNKNOWN;
+    }
+    value_in(value.get()).map_or(Timestamp::UNKNOWN, |value| Timestamp::from_value(&value))
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for ServerMessage<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(MessageVisitor)
-    }
-}
-
-enum SummaryKey {
-    Class,
-    Desc,
-    Other,
-}
-
-struct SummaryKeyVisitor;
-
-impl Visitor<'_> for SummaryKeyVisitor {
-    type Value = SummaryKey;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key of an error")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<SummaryKey, E> {
-        Ok(match key {
-            "class" => SummaryKey::Class,
-            "desc" => SummaryKey::Desc,
-            _ => SummaryKey::Other,
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for SummaryKey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_identifier(SummaryKeyVisitor)
     }
 }
 
@@ -289,7 +236,7 @@ mod tests {
             ),
             (
                 format!(r#"{{"class": "{long}", "desc": "{long}"}}"#),
-                ErrorClass::Unknown(beginning(&long).into()),
+                ErrorClass::Unknown(beginning(&long, LONGEST).into()),
                 LONGEST,
             ),
             (numbers, ErrorClass::GenericError, LONGEST),

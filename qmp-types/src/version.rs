@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, MapAccess};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use crate::any::Any;
 use crate::lenient::{WholeNumber, leading_number, whole_number};
@@ -81,53 +81,9 @@ impl Serialize for VersionTriple {
     }
 }
 
-struct TripleVisitor;
-
-impl<'de> Visitor<'de> for TripleVisitor {
-    type Value = VersionTriple;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<VersionTriple, E> {
-        Ok(VersionTriple::UNKNOWN)
-    }
-
-    fn visit_i64<E>(self, major: i64) -> Result<VersionTriple, E> {
-        Ok(VersionTriple::new(major, 0, 0))
-    }
-
-    fn visit_u64<E>(self, major: u64) -> Result<VersionTriple, E> {
-        Ok(VersionTriple::new(i64::try_from(major).unwrap_or(0), 0, 0))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<VersionTriple, E> {
-        let number = Number::from_f64(number).map(|number| number.to_string());
-        Ok(VersionTriple::parse(&number.unwrap_or_default()))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<VersionTriple, E> {
-        Ok(VersionTriple::parse(text))
-    }
-
-    fn visit_unit<E>(self) -> Result<VersionTriple, E> {
-        Ok(VersionTriple::UNKNOWN)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<VersionTriple, A::Error> {
-        while elements.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(VersionTriple::UNKNOWN)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<VersionTriple, A::Error> {
-        VersionTriple::read(&mut Members::new(&mut map))
-    }
-}
-
 impl<'de> Deserialize<'de> for VersionTriple {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TripleVisitor)
+        Any::deserialize(deserializer).map(|Any(value)| triple(&value))
     }
 }
 
@@ -153,24 +109,22 @@ impl Version {
 
     pub(crate) fn from_value(value: Value) -> Self {
         let mut version = Self::default();
-        match value {
-            Value::Object(rest) => version.rest = rest,
-            Value::String(text) => {
-                version.package = text;
-                return version;
-            }
+        let members = match value {
+            Value::Object(members) => members,
+            Value::String(package) => return Self { package, ..version },
             _ => return version,
-        }
-        if let Some(value) = version.rest.get("qemu") {
-            version.qemu = triple(value);
-            if is_exactly(value, version.qemu) {
-                version.rest.remove("qemu");
+        };
+        for (name, value) in members {
+            match (&*name, value) {
+                ("package", Value::String(package)) => version.package = package,
+                ("qemu", value) => {
+                    version.qemu = triple(&value);
+                    if !is_exactly(&value, version.qemu) {
+                        version.rest.insert(name, value);
+                    }
+                }
+                (_, value) => _ = version.rest.insert(name, value),
             }
-        }
-        match version.rest.remove("package") {
-            Some(Value::String(package)) => version.package = package,
-            Some(other) => _ = version.rest.insert("package".to_owned(), other),
-            None => {}
         }
         version
     }
@@ -183,7 +137,7 @@ impl Version {
     }
 }
 
-/// Reads a version from a value of any type, as [`TripleVisitor`] does.
+/// Reads a version from a value of any type.
 fn triple(value: &Value) -> VersionTriple {
     let member = |name| value.get(name).and_then(whole_number).unwrap_or(0);
     match value {
@@ -205,9 +159,9 @@ fn is_exactly(value: &Value, version: VersionTriple) -> bool {
             let VersionTriple { major, minor, micro } = version;
             let written = [("major", major), ("minor", minor), ("micro", micro)];
             members.len() == written.len()
-                && written
-                    .iter()
-                    .all(|(name, number)| members.get(*name) == Some(&(*number).into()))
+                && written.iter().all(|(name, number)| {
+                    members.get(*name).and_then(Value::as_i64) == Some(*number)
+                })
         }
         _ => false,
     }
@@ -215,7 +169,7 @@ fn is_exactly(value: &Value, version: VersionTriple) -> bool {
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let package = Printable(self.package.trim());
+        let package = Printable(self.package.trim_ascii());
         match (self.qemu, self.other_server()) {
             (VersionTriple::UNKNOWN, Some((name, version))) => {
                 write!(f, "{} {version}", Printable(name))?;

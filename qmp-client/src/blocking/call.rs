@@ -266,7 +266,8 @@ impl<R: Request> Call<R> {
         let Submitted { subscription, trace, .. } = submitted;
         let _entered = trace.enter();
         let mut pursuit = Pursuit::new(&handle, for_reply, subscription, trace, wanted);
-        if let Some(found) = handle.wait(until, &mut pursuit) {
+        handle.wait(until, &mut pursuit);
+        if let Some(found) = pursuit.found.take() {
             return found;
         }
         let error = match (handle.hindrance(), deadline, pursuit.reply.is_some()) {
@@ -297,6 +298,7 @@ struct Pursuit<'a, T, E, W> {
     event: Option<E>,
     /// The number of events that were dropped, any of which may have been the one.
     lagged: u64,
+    found: Option<Result<(T, E)>>,
 }
 
 impl<'a, T, E, W> Pursuit<'a, T, E, W> {
@@ -307,9 +309,9 @@ impl<'a, T, E, W> Pursuit<'a, T, E, W> {
         trace: CallTrace,
         wanted: W,
     ) -> Self {
-        let (reply, event) = (None, None);
+        let (reply, event, lagged, found) = (None, None, 0, None);
         let (taken, names) = (Journal::default(), Names::default());
-        Self { handle, for_reply, trace, reply, events, taken, names, wanted, event, lagged: 0 }
+        Self { handle, for_reply, trace, reply, events, taken, names, wanted, event, lagged, found }
     }
 }
 
@@ -317,8 +319,6 @@ impl<T: DeserializeOwned, E, W> Wait for Pursuit<'_, T, E, W>
 where
     W: FnMut(&RawEvent) -> Option<Result<E>>,
 {
-    type Found = Result<(T, E)>;
-
     fn collect(&mut self, state: &mut State) -> bool {
         let mut is_new = self.reply.is_none() && self.for_reply.collect(state);
         let Some(id) = self.events.filter(|_| self.event.is_none()) else { return is_new };
@@ -330,8 +330,27 @@ where
         is_new || !self.taken.is_empty()
     }
 
-    fn examine(&mut self) -> Option<Self::Found> {
-        if let Some(reply) = self.for_reply.examine() {
+    fn examine(&mut self) -> bool {
+        self.found = self.find();
+        self.found.is_some()
+    }
+
+    fn is_for(&self, id: CallId) -> bool {
+        self.reply.is_none() && self.for_reply.is_for(id)
+    }
+
+    fn receive(&mut self, result: Result<&RawValue>) {
+        self.for_reply.receive(result);
+    }
+}
+
+impl<T: DeserializeOwned, E, W> Pursuit<'_, T, E, W>
+where
+    W: FnMut(&RawEvent) -> Option<Result<E>>,
+{
+    /// Examines what has been taken.
+    fn find(&mut self) -> Option<Result<(T, E)>> {
+        if let Some(reply) = self.for_reply.examine().then(|| self.for_reply.take()).flatten() {
             self.trace.finish(reply.as_ref());
             match reply {
                 Ok(reply) => self.reply = Some(reply),
@@ -354,14 +373,6 @@ where
         }
         let event = self.event.take()?;
         self.reply.take().map(|reply| Ok((reply, event)))
-    }
-
-    fn is_for(&self, id: CallId) -> bool {
-        self.reply.is_none() && self.for_reply.is_for(id)
-    }
-
-    fn receive(&mut self, result: Result<&RawValue>) {
-        self.for_reply.receive(result);
     }
 }
 

@@ -507,7 +507,7 @@ impl Client {
 
     /// Waits until the connection has ended, or a deadline.
     fn wait(&self, deadline: Option<Deadline>) {
-        let mut never = Until::new(|_: &mut State| None::<()>);
+        let mut never = Until(|_: &mut State| false);
         self.0.wait(deadline.map(|deadline| deadline.at), &mut never);
     }
 }

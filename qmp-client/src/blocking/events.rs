@@ -154,8 +154,8 @@ impl<T> Events<T> {
     fn wait(&mut self, deadline: Option<Deadline>) -> Result<()> {
         let Self { handle, id, burst, taken, .. } = self;
         let mut look = Look { id: *id, burst, taken, lagged: None };
-        if let Some(found) = handle.wait(deadline.map(|deadline| deadline.at), &mut look) {
-            return found;
+        if handle.wait(deadline.map(|deadline| deadline.at), &mut look) {
+            return look.lagged.map_or(Ok(()), Err);
         }
         Err(match (handle.hindrance(), deadline) {
             (None, Some(deadline)) => {
@@ -177,8 +177,6 @@ struct Look<'e, T> {
 }
 
 impl<T> Wait for Look<'_, T> {
-    type Found = Result<()>;
-
     fn collect(&mut self, state: &mut State) -> bool {
         if let Some(queue) = state.inbox.subscriptions.queue(self.id) {
             if self.burst.make_way(queue) {
@@ -195,9 +193,9 @@ impl<T> Wait for Look<'_, T> {
         }
     }
 
-    fn examine(&mut self) -> Option<Result<()>> {
+    fn examine(&mut self) -> bool {
         self.burst.drop_surplus();
-        Some(self.lagged.take().map_or(Ok(()), Err))
+        true
     }
 
     fn subscription(&self) -> Option<SubscriptionId> {

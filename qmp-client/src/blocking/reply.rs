@@ -34,7 +34,9 @@ pub(super) fn receive<'h, T: DeserializeOwned>(
     let Submitted { id, now, mut trace, .. } = submitted;
     let reply = {
         let _entered = trace.enter();
-        handle.wait_since(now, None, &mut ForReply::new(handle, id, command), locked)
+        let mut for_reply = ForReply::new(handle, id, command);
+        let is_found = handle.wait_since(now, None, &mut for_reply, locked);
+        if is_found { for_reply.take() } else { None }
     };
     let reply = reply.unwrap_or_else(|| Err(handle.why_nothing()));
     trace.finish(reply.as_ref());
@@ -55,7 +57,9 @@ pub(super) struct ForReply<'a, T> {
 /// when it is.
 impl<T> Drop for ForReply<'_, T> {
     fn drop(&mut self) {
-        if std::thread::panicking()
+        // Where a panic ends the program, no such value is dropped, and this is not compiled.
+        if cfg!(panic = "unwind")
+            && std::thread::panicking()
             && !(self.is_decoding && self.handle.mismatched_if_taken(self.id))
         {
             self.handle.abandon(self.id);
@@ -81,6 +85,23 @@ impl<'a, T> ForReply<'a, T> {
     }
 }
 
+impl<T> ForReply<'_, T> {
+    /// Takes the reply that has been examined.
+    pub(super) fn take(&mut self) -> Option<Result<T>> {
+        match self.answer.take()? {
+            Answer::Decoded(reply) => Some(reply),
+            Answer::Text(_) => None,
+        }
+    }
+
+    fn take_text(&mut self) -> Option<Result<Box<RawValue>>> {
+        match self.answer.take_if(|answer| matches!(answer, Answer::Text(_)))? {
+            Answer::Decoded(_) => None,
+            Answer::Text(text) => Some(text),
+        }
+    }
+}
+
 impl<T: DeserializeOwned> ForReply<'_, T> {
     fn decode(&mut self, value: &RawValue) -> Result<T> {
         self.is_decoding = true;
@@ -91,8 +112,6 @@ impl<T: DeserializeOwned> ForReply<'_, T> {
 }
 
 impl<T: DeserializeOwned> Wait for ForReply<'_, T> {
-    type Found = Result<T>;
-
     fn collect(&mut self, state: &mut State) -> bool {
         if self.answer.is_none() {
             let answer = state.inbox.waiters.take_answer(self.id);
@@ -101,15 +120,15 @@ impl<T: DeserializeOwned> Wait for ForReply<'_, T> {
         self.answer.is_some()
     }
 
-    fn examine(&mut self) -> Option<Result<T>> {
-        let reply = match self.answer.take()? {
-            Answer::Decoded(reply) => reply,
-            Answer::Text(text) => text.and_then(|text| self.decode(&text)),
-        };
-        if let Err(Error::Decode(_)) = reply {
+    fn examine(&mut self) -> bool {
+        if let Some(text) = self.take_text() {
+            let reply = text.and_then(|text| self.decode(&text));
+            self.answer = Some(Answer::Decoded(reply));
+        }
+        if let Some(Answer::Decoded(Err(Error::Decode(_)))) = &self.answer {
             self.handle.mismatched();
         }
-        Some(reply)
+        self.answer.is_some()
     }
 
     fn is_for(&self, id: CallId) -> bool {

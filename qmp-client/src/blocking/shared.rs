@@ -5,6 +5,7 @@
 //! Other threads that wait sleep until a turn of the reader is over. A thread that submits a
 //! command sends it itself.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -56,6 +57,9 @@ pub(super) struct Shared {
     greeting: OnceLock<Greeting>,
     connected: SystemTime,
 }
+
+/// Writes the arguments of a request.
+type Encode<'r> = dyn Fn() -> Result<EncodedRequest, qmp_protocol::Error> + 'r;
 
 /// The state, while its lock is held.
 pub(super) type Locked<'s> = MutexGuard<'s, State>;
@@ -129,7 +133,8 @@ struct Attempt<'a> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        if !self.is_over {
+        // Where a panic ends the program, it is always over.
+        if cfg!(panic = "unwind") && !self.is_over {
             self.shared.lock().take_one(self.id, self.input);
         }
     }
@@ -211,15 +216,12 @@ impl Shared {
     /// # Errors
     /// The reason why the connection ended instead.
     pub(super) fn negotiate(&self) -> Result<()> {
-        let ready = self.wait(
-            None,
-            &mut Until::new(|state: &mut State| state.connection.is_ready().then_some(())),
-        );
+        let ready = self.wait(None, &mut Until(|state: &mut State| state.connection.is_ready()));
         let mut state = self.lock();
-        if ready.is_none() {
+        if !ready {
             return Err(handshake_error(state.connection.take_ended()));
         }
-        let greeting = state.connection.greeting().cloned().unwrap_or_default();
+        let greeting = state.connection.greeting_out();
         drop(state);
         // Not set yet: this is the first client of the connection.
         let _ = self.greeting.set(greeting);
@@ -342,10 +344,23 @@ impl Shared {
         descriptors: Vec<Descriptor>,
         purpose: Purpose,
     ) -> Result<(Submitted, Option<Locked<'_>>)> {
-        let mut trace = CallTrace::new(&request.name(), &self.options);
+        let encode = || EncodedRequest::new(request);
+        self.submit_encoded(request.name(), &encode, term, descriptors, purpose)
+    }
+
+    /// Does the same. It is compiled once for all types of requests.
+    fn submit_encoded(
+        &self,
+        command: Cow<'static, str>,
+        encode: &Encode<'_>,
+        term: Term,
+        descriptors: Vec<Descriptor>,
+        purpose: Purpose,
+    ) -> Result<(Submitted, Option<Locked<'_>>)> {
+        let mut trace = CallTrace::new(&command, &self.options);
         let submitted = {
             let _entered = trace.enter();
-            let submitted = self.submit_traced(request, term, descriptors, purpose);
+            let submitted = self.submit_traced(command, encode, term, descriptors, purpose);
             // Released before the span is left, which runs the subscriber.
             submitted.map(|(id, subscription, locked)| {
                 (id, subscription, Some(locked).filter(|_| !trace.is_open()))
@@ -363,18 +378,19 @@ impl Shared {
         }
     }
 
-    fn submit_traced<R: Request>(
+    fn submit_traced(
         &self,
-        request: &R,
+        command: Cow<'static, str>,
+        encode: &Encode<'_>,
         term: Term,
         descriptors: Vec<Descriptor>,
         purpose: Purpose,
     ) -> Result<(CallId, Option<SubscriptionId>, Locked<'_>)> {
         if !descriptors.is_empty() && !self.wire.transport.passes_descriptors() {
-            return Err(Misuse::NoDescriptors { command: request.name() }.into());
+            return Err(Misuse::NoDescriptors { command }.into());
         }
         // The caller's code that writes the arguments runs without a lock.
-        let command = EncodedRequest::new(request)?;
+        let command = encode()?;
         let mut writer = self.lock_writer();
         let mut state = self.lock();
         if !matches!(purpose, Purpose::Send) && state.is_nested() {
@@ -433,20 +449,20 @@ impl Shared {
     }
 
     /// Waits until `wait` finds what it looks for, the connection has ended, or `until`. Returns
-    /// `None` in the latter two cases.
-    pub(super) fn wait<W: Wait>(&self, until: Option<Instant>, wait: &mut W) -> Option<W::Found> {
+    /// false in the latter two cases.
+    pub(super) fn wait(&self, until: Option<Instant>, wait: &mut dyn Wait) -> bool {
         self.wait_since(None, until, wait, None)
     }
 
     /// Does the same as [`wait`](Self::wait). `now` is the current time, if it has just been read, and
     /// `locked` is the lock, if it is held.
-    pub(super) fn wait_since<'s, W: Wait>(
+    pub(super) fn wait_since<'s>(
         &'s self,
         mut now: Option<Instant>,
         until: Option<Instant>,
-        wait: &mut W,
+        wait: &mut dyn Wait,
         locked: Option<Locked<'s>>,
-    ) -> Option<W::Found> {
+    ) -> bool {
         // The number of turns in all, and since the deadline has passed.
         let (mut turns, mut late_turns) = (0_u64, 0);
         let mut state = locked.unwrap_or_else(|| self.lock());
@@ -459,13 +475,13 @@ impl Shared {
             while wait.collect(&mut state) {
                 state.release(KEPT);
                 drop(state);
-                if let Some(found) = wait.examine() {
-                    return Some(found);
+                if wait.examine() {
+                    return true;
                 }
                 state = self.lock();
             }
             if state.connection.ended().is_some() || state.is_nested() {
-                return None;
+                return false;
             }
             // What has arrived in time counts, however late it is seen: this process may have been
             // stopped. So a deadline passes only after a read that was begun after it found nothing.
@@ -487,7 +503,7 @@ impl Shared {
                 if has_passed && !arrived {
                     let collected = wait.collect(&mut state);
                     drop(state);
-                    return if collected { wait.examine() } else { None };
+                    return collected && wait.examine();
                 }
                 continue;
             };
@@ -518,18 +534,18 @@ impl Shared {
             if has_passed && is_over {
                 let collected = wait.collect(&mut state);
                 drop(state);
-                return if collected { wait.examine() } else { None };
+                return collected && wait.examine();
             }
         }
     }
 
     /// Sends what is to be sent, reads once, and passes on what has arrived. Returns whether anything
     /// has, and the lock, if it is held.
-    fn take_turn<'s, W: Wait>(
+    fn take_turn<'s>(
         &'s self,
         turn: Turn,
         input: &mut Input,
-        wait: &mut W,
+        wait: &mut dyn Wait,
     ) -> (bool, Option<Locked<'s>>) {
         if let Some(refused) = turn.refused {
             let end = self.wire.read_last_words(input).err().unwrap_or(refused);
@@ -566,12 +582,12 @@ impl Shared {
 
     /// Reads once, and passes on what has arrived. Returns whether anything has, and the lock, if it
     /// is held.
-    fn read_and_pass_on<'s, W: Wait>(
+    fn read_and_pass_on<'s>(
         &'s self,
         reads_locked: bool,
         input: &mut Input,
         timeout: Option<Duration>,
-        wait: &mut W,
+        wait: &mut dyn Wait,
     ) -> (bool, Option<Locked<'s>>) {
         let (readable, timeout) = match reads_locked {
             true => (self.wire.wait_readable(timeout), timeout),
@@ -606,7 +622,7 @@ impl Shared {
     }
 
     /// Decodes the reply that is waited for, if it is all that has arrived, and returns its call.
-    fn decode_early<W: Wait>(&self, input: &mut Input, wait: &mut W) -> Option<CallId> {
+    fn decode_early(&self, input: &mut Input, wait: &mut dyn Wait) -> Option<CallId> {
         let id = wait.early()?;
         let mut attempt = Attempt { shared: self, input, id, is_over: false };
         let is_decoded = wait.decode_early(attempt.input);
@@ -617,12 +633,12 @@ impl Shared {
     /// Passes on everything that has arrived. The reply that `wait` waits for is decoded in place,
     /// without the lock, and so are the events, if nothing else takes events. Returns the lock, if it is
     /// held.
-    fn pass_on<'s, W: Wait>(
+    fn pass_on<'s>(
         &'s self,
         mut state: Locked<'s>,
         input: &mut Input,
         end: Option<End>,
-        wait: &mut W,
+        wait: &mut dyn Wait,
     ) -> Option<Locked<'s>> {
         let mut has_ended = end.is_some();
         if let Some(end) = end {
@@ -787,7 +803,7 @@ impl Shared {
     /// Reads everything that has arrived, so that nothing older is taken for the effect of a command
     /// that is submitted next. Stops at `until` if more keeps arriving.
     pub(super) fn read_arrived(&self, until: Option<Instant>) {
-        let mut never = Until::new(|_: &mut State| None::<()>);
+        let mut never = Until(|_: &mut State| false);
         let mut looks = 0;
         loop {
             let mut state = self.lock();

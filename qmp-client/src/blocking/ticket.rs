@@ -75,11 +75,10 @@ impl<T> Ticket<T> {
     #[must_use]
     pub fn arrives_within(&self, within: Duration) -> bool {
         let deadline = Deadline::after(Instant::now(), within);
-        let mut look = Until::new(|state: &mut State| {
-            let waiter = state.inbox.waiters.get(self.id)?;
-            waiter.is_answered().then_some(())
+        let mut look = Until(|state: &mut State| {
+            state.inbox.waiters.get(self.id).is_some_and(|waiter| waiter.is_answered())
         });
-        self.handle.wait(deadline.map(|deadline| deadline.at), &mut look).is_some()
+        self.handle.wait(deadline.map(|deadline| deadline.at), &mut look)
             || self.handle.hindrance().is_some()
     }
 }

@@ -10,15 +10,15 @@ use crate::queue::{EventCapacity, Tally};
 
 /// The object of a wait. A thread takes what concerns it while it holds the lock, and examines it
 /// after the lock is released, since that may run the caller's code.
+//
+// It keeps what it finds: threads wait in functions that a program contains once, and not for each type of
+// reply.
 pub(super) trait Wait {
-    /// The result of the wait.
-    type Found;
-
     /// Takes what concerns this wait, and returns whether there is anything to examine.
     fn collect(&mut self, state: &mut State) -> bool;
 
-    /// Examines what has been taken.
-    fn examine(&mut self) -> Option<Self::Found>;
+    /// Examines what has been taken, and returns whether it is what the wait is for.
+    fn examine(&mut self) -> bool;
 
     /// Returns whether the reply to this call is waited for, to be decoded in place.
     fn is_for(&self, _: CallId) -> bool {
@@ -58,27 +58,15 @@ pub(super) trait Wait {
     }
 }
 
-/// A wait until a function finds something.
-pub(super) struct Until<F, T> {
-    look: F,
-    found: Option<T>,
-}
+/// A wait until a function returns true.
+pub(super) struct Until<F>(pub(super) F);
 
-impl<F: FnMut(&mut State) -> Option<T>, T> Until<F, T> {
-    pub(super) fn new(look: F) -> Self {
-        Self { look, found: None }
-    }
-}
-
-impl<F: FnMut(&mut State) -> Option<T>, T> Wait for Until<F, T> {
-    type Found = T;
-
+impl<F: FnMut(&mut State) -> bool> Wait for Until<F> {
     fn collect(&mut self, state: &mut State) -> bool {
-        self.found = (self.look)(state);
-        self.found.is_some()
+        (self.0)(state)
     }
 
-    fn examine(&mut self) -> Option<T> {
-        self.found.take()
+    fn examine(&mut self) -> bool {
+        true
     }
 }

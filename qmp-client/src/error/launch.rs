@@ -160,8 +160,10 @@ impl fmt::Display for LaunchError {
 
 /// Returns the end of a text, at most `longest` bytes of it.
 fn last(text: &str, longest: usize) -> &str {
-    let start = text.len().saturating_sub(longest);
-    let start = (start..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let mut start = text.len().saturating_sub(longest);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
     &text[start..]
 }
 

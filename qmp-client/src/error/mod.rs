@@ -218,7 +218,14 @@ impl Error {
             let share = (LONGEST_REPORT / layers.len()).saturating_sub("…".len() + separator.len());
             layers.iter_mut().for_each(|layer| *layer = Excerpt(layer, share).to_string());
         }
-        layers.join(separator)
+        let mut report = String::new();
+        for (index, layer) in layers.iter().enumerate() {
+            if index > 0 {
+                report.push_str(separator);
+            }
+            report.push_str(layer);
+        }
+        report
     }
 
     fn inner(&self) -> Option<&(dyn StdError + 'static)> {

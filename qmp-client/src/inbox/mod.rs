@@ -14,8 +14,6 @@ use qmp_protocol::{CallId, Connection, Error, Incoming, Input};
 use qmp_types::Timestamp;
 use serde_json::value::RawValue;
 
-use passing::Passing;
-
 use crate::options::Options;
 #[cfg(feature = "blocking")]
 use crate::queue::{EventCapacity, Tally};
@@ -120,9 +118,9 @@ impl Inbox {
         if !input.is_at_event() {
             return;
         }
-        if let Some(direct) = connection.direct() {
-            let room = self.room();
-            input.take_events(direct, &mut Passing { inbox: self, room, woken });
+        if let (Some(delivery), Some(direct)) = (self.subscriptions.delivery(), connection.direct())
+        {
+            (delivery.pass)(self, direct, input, woken);
         }
     }
 
@@ -138,7 +136,9 @@ impl Inbox {
     ) {
         self.events += 1;
         self.monitor.event(name);
-        self.subscriptions.push(name, data, timestamp, room, woken);
+        if let Some(delivery) = self.subscriptions.delivery() {
+            (delivery.push)(&mut self.subscriptions, name, data, timestamp, room, woken);
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::task::Waker;
 
-use qmp_protocol::{EventText, TakeEvents, object_length, raw_value};
+use qmp_protocol::{Direct, EventText, Input, TakeEvents, object_length, raw_value};
 use qmp_types::Timestamp;
 
 use super::Inbox;
@@ -17,6 +17,19 @@ pub(super) struct Passing<'a> {
     pub(super) room: usize,
     /// Tasks to be woken when the lock is released.
     pub(super) woken: &'a mut Vec<Waker>,
+}
+
+impl Passing<'_> {
+    /// Passes the events on that come next in the input.
+    pub(super) fn pass(
+        inbox: &mut Inbox,
+        direct: Direct,
+        input: &mut Input,
+        woken: &mut Vec<Waker>,
+    ) {
+        let room = inbox.room();
+        input.take_events(direct, &mut Passing { inbox, room, woken });
+    }
 }
 
 impl TakeEvents for Passing<'_> {

@@ -4,15 +4,17 @@ use std::fmt;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
-use qmp_protocol::CallId;
+use qmp_protocol::{CallId, Direct, Input};
 use qmp_types::Timestamp;
 use serde_json::value::RawValue;
 
-use super::register;
+use super::passing::Passing;
+use super::{Inbox, register};
 use crate::error::Result;
 #[cfg(feature = "blocking")]
 use crate::queue::Tally;
 use crate::queue::{EventCapacity, EventQueue, Journal};
+use crate::term::sooner;
 use qmp_protocol::RawEvent;
 
 /// A test that says which events are wanted.
@@ -52,7 +54,21 @@ pub(crate) struct Subscriptions {
     delivered: u64,
     /// The number of events that subscriptions which do not exist any more have dropped.
     lagged: u64,
+    delivery: Option<Delivery>,
 }
+
+/// The functions that give events to subscriptions. The first subscription sets them, so that a program
+/// that never subscribes does not contain them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Delivery {
+    /// Gives an event to the subscriptions that take it.
+    pub(super) push: Push,
+    /// Gives them the events that come next in the input.
+    pub(super) pass: fn(&mut Inbox, Direct, &mut Input, &mut Vec<Waker>),
+}
+
+type Push =
+    fn(&mut Subscriptions, &str, Option<&RawValue>, Timestamp, room: usize, &mut Vec<Waker>);
 
 #[derive(Debug)]
 pub(crate) struct Subscription {
@@ -90,6 +106,7 @@ impl Subscriptions {
     ) -> SubscriptionId {
         let id = SubscriptionId(self.next);
         self.next += 1;
+        self.delivery = Some(Delivery { push: Self::push, pass: Passing::pass });
         self.subscriptions.push(Subscription {
             id,
             name,
@@ -100,6 +117,10 @@ impl Subscriptions {
             fence,
         });
         id
+    }
+
+    pub(super) fn delivery(&self) -> Option<Delivery> {
+        self.delivery
     }
 
     fn position(&self, id: SubscriptionId) -> Option<usize> {
@@ -144,7 +165,7 @@ impl Subscriptions {
     }
 
     /// Passes on an event. All queues together hold at most `room` bytes.
-    pub(crate) fn push(
+    fn push(
         &mut self,
         name: &str,
         data: Option<&RawValue>,
@@ -230,7 +251,11 @@ impl Subscriptions {
 
     /// Returns the earliest deadline of a task that waits for an event.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.subscriptions.iter().filter_map(|subscription| subscription.deadline).min()
+        let mut earliest = None;
+        for subscription in &self.subscriptions {
+            earliest = sooner(earliest, subscription.deadline);
+        }
+        earliest
     }
 
     /// Wakes the tasks whose deadline is at or before `now`.

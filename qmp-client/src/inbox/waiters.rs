@@ -96,12 +96,7 @@ impl Waiters {
         let submitted = self.waiters[index].submitted;
         let latency = || (self.now)().saturating_duration_since(submitted);
         self.counters.finished(result, latency);
-        // In place: mostly it is the newest one, for which nothing moves.
-        if index + 1 == self.waiters.len() {
-            drop(self.waiters.pop_back());
-        } else {
-            drop(self.waiters.remove(index));
-        }
+        drop(self.take(index));
     }
 
     /// Records that the reply of a call that had succeeded does not match the type.

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::error::Error;
 use crate::options::Options;
+use crate::term::sooner;
 
 /// The fate of a call whose future is dropped before it was answered.
 #[derive(Debug)]
@@ -94,7 +95,11 @@ impl Detached {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.calls.iter().filter_map(|call| call.until).min()
+        let mut earliest = None;
+        for call in &self.calls {
+            earliest = sooner(earliest, call.until);
+        }
+        earliest
     }
 
     pub(super) fn release(&mut self) {
@@ -187,10 +192,12 @@ impl Detached {
 
     /// Gives up calls that have not been answered in time.
     pub(super) fn expire(&mut self, now: Instant, connection: &mut Connection) {
-        let is_late = |call: &DetachedCall| call.until.is_some_and(|at| at <= now);
-        let (late, calls): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.calls).into_iter().partition(is_late);
-        self.calls = calls;
+        let mut late = Vec::new();
+        for call in std::mem::take(&mut self.calls) {
+            let is_late = call.until.is_some_and(|at| at <= now);
+            let to = if is_late { &mut late } else { &mut self.calls };
+            to.push(call);
+        }
         for DetachedCall { id, within, undo, .. } in late {
             connection.abandon(id, now);
             let Some(undo) = undo else { continue };

@@ -14,6 +14,7 @@ use super::shared::{Shared, State};
 use super::writer::Writer;
 use crate::inbox::register;
 use crate::runtime::{Clock, Link};
+use crate::term::sooner;
 
 /// The number of turns that a driver takes before it yields to other tasks of its thread.
 const TURNS: usize = 32;
@@ -201,7 +202,7 @@ impl<L: Link, C: Clock> Driver<L, C> {
             self.input.release(0);
             self.writer.output.release(0);
         }
-        self.deadline = state.deadline().into_iter().chain(self.rest.at()).min();
+        self.deadline = sooner(state.deadline(), self.rest.at());
         state.armed = self.deadline;
         let spent = state.detached.take_spent();
         drop(state);

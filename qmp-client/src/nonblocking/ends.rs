@@ -3,6 +3,8 @@
 use std::task::{Context, Waker};
 use std::time::Instant;
 
+use crate::term::sooner;
+
 /// All such tasks of a connection.
 #[derive(Debug, Default)]
 pub(super) struct EndWaiters {
@@ -46,20 +48,28 @@ impl EndWaiters {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.waiters.iter().filter_map(|waiter| waiter.deadline).min()
+        let mut earliest = None;
+        for waiter in &self.waiters {
+            earliest = sooner(earliest, waiter.deadline);
+        }
+        earliest
     }
 
     /// Wakes the tasks whose deadline is at or before `now`.
     pub(super) fn expire(&mut self, now: Instant, woken: &mut Vec<Waker>) {
-        let is_late = |waiter: &EndWaiter| waiter.deadline.is_some_and(|at| at <= now);
-        let (late, waiters): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.waiters).into_iter().partition(is_late);
-        self.waiters = waiters;
-        woken.extend(late.into_iter().map(|waiter| waiter.waker));
+        for waiter in std::mem::take(&mut self.waiters) {
+            if waiter.deadline.is_some_and(|at| at <= now) {
+                woken.push(waiter.waker);
+            } else {
+                self.waiters.push(waiter);
+            }
+        }
     }
 
     /// Wakes all tasks: the connection has ended.
     pub(super) fn wake_all(&mut self, woken: &mut Vec<Waker>) {
-        woken.extend(std::mem::take(&mut self.waiters).into_iter().map(|waiter| waiter.waker));
+        for waiter in std::mem::take(&mut self.waiters) {
+            woken.push(waiter.waker);
+        }
     }
 }

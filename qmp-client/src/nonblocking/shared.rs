@@ -339,7 +339,7 @@ impl Handle {
             _replaced = register(&mut state.negotiation, cx);
             return Poll::Pending;
         }
-        let greeting = state.connection.greeting().cloned().unwrap_or_default();
+        let greeting = state.connection.greeting_out();
         drop(state);
         // Not set yet: this is the first client of the connection.
         let _ = self.shared().greeting.set(greeting);

@@ -68,6 +68,7 @@ impl Histogram {
     /// assert_eq!(latencies.count(), 1);
     /// ```
     #[must_use]
+    #[inline]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
@@ -78,6 +79,7 @@ impl Histogram {
     /// assert!(qmp_client::Histogram::new().is_empty());
     /// ```
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.count() == 0
     }
@@ -95,6 +97,7 @@ impl Histogram {
     /// assert_eq!(latencies.sum(), Duration::from_micros(100));
     /// ```
     #[must_use]
+    #[inline]
     pub fn sum(&self) -> Duration {
         self.sum
     }
@@ -113,6 +116,7 @@ impl Histogram {
     /// assert_eq!(latencies.mean(), Some(Duration::from_micros(200)));
     /// ```
     #[must_use]
+    #[inline]
     pub fn mean(&self) -> Option<Duration> {
         let count = u128::from(self.count());
         let nanoseconds = self.sum.as_nanos().checked_div(count)?;
@@ -132,6 +136,7 @@ impl Histogram {
     /// let counted = latencies.buckets().find(|(_, count)| *count > 0);
     /// assert_eq!(counted, Some((Duration::from_micros(12), 1)));
     /// ```
+    #[inline]
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         self.counts.iter().enumerate().map(|(index, count)| (bound(index), *count))
     }
@@ -151,6 +156,7 @@ impl Histogram {
     /// assert!(median >= Duration::from_micros(50) && median <= Duration::from_micros(75));
     /// ```
     #[must_use]
+    #[inline]
     pub fn quantile(&self, share: f64) -> Option<Duration> {
         let count = self.count();
         // Exact for all counts that a program reaches.
@@ -180,6 +186,7 @@ fn index(latency: Duration) -> usize {
 }
 
 /// Returns the upper bound of a bucket.
+#[inline]
 fn bound(index: usize) -> Duration {
     if index >= BUCKETS - 1 {
         return Duration::MAX;
@@ -196,6 +203,7 @@ impl Default for Histogram {
 }
 
 impl AddAssign<&Self> for Histogram {
+    #[inline]
     fn add_assign(&mut self, other: &Self) {
         for (count, others) in self.counts.iter_mut().zip(&other.counts) {
             *count += others;
@@ -206,6 +214,7 @@ impl AddAssign<&Self> for Histogram {
 
 /// Only the buckets that are not empty, by their upper bounds.
 impl fmt::Debug for Histogram {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.buckets().filter(|(_, count)| *count > 0)).finish()
     }

@@ -10,6 +10,7 @@
 //!
 //! A connection that has made no call has no memory for outcomes and latencies.
 
+// Few programs look at them. What they call is `#[inline]`, so that only those programs compile it.
 mod counters;
 mod histogram;
 
@@ -98,6 +99,7 @@ impl CallStats {
     /// # }
     /// ```
     #[must_use]
+    #[inline]
     pub fn finished(&self) -> u64 {
         let failed = self.timed_out + self.canceled + self.closed + self.mismatched + self.failed;
         self.succeeded + self.refused.total() + failed
@@ -131,6 +133,7 @@ impl Refusals {
     /// # }
     /// ```
     #[must_use]
+    #[inline]
     pub fn total(&self) -> u64 {
         self.by_class().iter().map(|(_, count)| count).sum()
     }
@@ -147,6 +150,7 @@ impl Refusals {
     /// # }
     /// ```
     #[must_use]
+    #[inline]
     pub fn by_class(&self) -> [(&'static str, u64); 6] {
         [
             ("GenericError", self.generic),
@@ -184,6 +188,7 @@ pub struct EventStats {
 }
 
 impl AddAssign<&Self> for Stats {
+    #[inline]
     fn add_assign(&mut self, other: &Self) {
         self.connections += other.connections;
         self.connected = self.connected.into_iter().chain(other.connected).min();
@@ -200,6 +205,7 @@ impl AddAssign<&Self> for Stats {
 }
 
 impl AddAssign for Stats {
+    #[inline]
     fn add_assign(&mut self, other: Self) {
         *self += &other;
     }
@@ -208,6 +214,7 @@ impl AddAssign for Stats {
 impl Add for Stats {
     type Output = Self;
 
+    #[inline]
     fn add(mut self, other: Self) -> Self {
         self += &other;
         self
@@ -221,6 +228,7 @@ impl Sum for Stats {
 }
 
 impl AddAssign<&Self> for CallStats {
+    #[inline]
     fn add_assign(&mut self, other: &Self) {
         self.submitted += other.submitted;
         self.in_flight += other.in_flight;
@@ -235,6 +243,7 @@ impl AddAssign<&Self> for CallStats {
 }
 
 impl AddAssign<&Self> for Refusals {
+    #[inline]
     fn add_assign(&mut self, other: &Self) {
         self.generic += other.generic;
         self.command_not_found += other.command_not_found;
@@ -246,6 +255,7 @@ impl AddAssign<&Self> for Refusals {
 }
 
 impl AddAssign for EventStats {
+    #[inline]
     fn add_assign(&mut self, other: Self) {
         self.received += other.received;
         self.delivered += other.delivered;
@@ -254,6 +264,7 @@ impl AddAssign for EventStats {
 }
 
 impl fmt::Display for Stats {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let CallStats { submitted, in_flight, succeeded, .. } = self.calls;
         let failed = self.calls.finished() - succeeded;
@@ -274,6 +285,7 @@ impl fmt::Display for Stats {
 struct Span(Duration);
 
 impl fmt::Display for Span {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Duration::MAX => f.write_str("more than two minutes"),

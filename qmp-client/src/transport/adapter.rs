@@ -1,5 +1,8 @@
 //! Any stream.
 
+// Few programs need it. Its functions are `#[inline]`, so that only those programs compile them, and the
+// channels.
+
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
@@ -47,6 +50,7 @@ struct Writer {
 }
 
 impl fmt::Debug for Adapter {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Adapter").finish_non_exhaustive()
     }
@@ -119,6 +123,7 @@ fn write_some(writer: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
 
 impl Writer {
     /// Writes the first bytes. After a timeout, the same bytes are to be passed again.
+    #[inline]
     fn write(&mut self, bytes: &[u8], timeout: Option<Duration>) -> io::Result<usize> {
         let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
         if !self.is_writing {
@@ -142,6 +147,7 @@ impl Writer {
 
 impl Reader {
     /// Waits until there is a piece to read from, or the stream has ended.
+    #[inline]
     fn fill(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         if self.rest.is_empty() && !self.ended {
             self.rest = match self.next_piece(timeout) {
@@ -156,6 +162,7 @@ impl Reader {
         Ok(())
     }
 
+    #[inline]
     fn next_piece(&mut self, timeout: Option<Duration>) -> io::Result<Vec<u8>> {
         let piece = match timeout {
             Some(Duration::ZERO) => self.pieces.try_recv().map_err(|error| match error {
@@ -174,6 +181,7 @@ impl Reader {
 }
 
 impl Transport for Adapter {
+    #[inline]
     fn read(&self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
         let mut reader = lock(&self.reader);
         reader.fill(timeout)?;
@@ -183,6 +191,7 @@ impl Transport for Adapter {
         Ok(count)
     }
 
+    #[inline]
     fn write(
         &self,
         bytes: &[u8],
@@ -195,10 +204,12 @@ impl Transport for Adapter {
         lock(&self.writer).write(bytes, timeout)
     }
 
+    #[inline]
     fn wait_readable(&self, timeout: Option<Duration>) -> io::Result<bool> {
         lock(&self.reader).fill(timeout).map(|()| true)
     }
 
+    #[inline]
     fn close(&self) {
         // If the channel is full, a read does not wait.
         let _ = self.closer.try_send(Ok(Vec::new()));

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use qmp_protocol::Descriptor;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::ioctl_fionbio;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, Shutdown, recv, send, shutdown};
 
@@ -19,8 +20,8 @@ use crate::socket::{AT_ONCE, has_arrived, send_with_descriptors};
 const SLACK: Duration = Duration::from_millis(4);
 
 /// A socket in blocking mode, and the timeout that is set on it.
-pub(super) struct Socket<S> {
-    stream: S,
+pub(super) struct Socket {
+    stream: OwnedFd,
     timeout: Mutex<Option<Duration>>,
     /// The same as one number, for a look without the lock: most reads have the timeout of the read
     /// before. Zero says nothing. Not every system has an atomic of 64 bits.
@@ -34,17 +35,19 @@ fn number(timeout: Option<Duration>) -> u32 {
 
 /// Shows the descriptor alone. Showing addresses asks the system for them, with code that no other
 /// part of a program needs.
-impl<S: AsFd> fmt::Debug for Socket<S> {
+impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let descriptor = self.stream.as_fd().as_raw_fd();
+        let descriptor = self.stream.as_raw_fd();
         f.debug_struct("Socket").field("descriptor", &descriptor).finish_non_exhaustive()
     }
 }
 
-impl<S: AsFd> Socket<S> {
-    /// Takes a socket that has no timeout set.
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, timeout: Mutex::new(None), number: AtomicU32::new(0) }
+impl Socket {
+    /// Takes a socket, and puts it into blocking mode without a timeout.
+    pub(super) fn new(stream: OwnedFd) -> io::Result<Self> {
+        ioctl_fionbio(&stream, false)?;
+        set_socket_timeout(&stream, Timeout::Recv, None)?;
+        Ok(Self { stream, timeout: Mutex::new(None), number: AtomicU32::new(0) })
     }
 
     pub(super) fn read(&self, buffer: &mut [u8], timeout: Option<Duration>) -> io::Result<usize> {
@@ -113,7 +116,9 @@ impl<S: AsFd> Socket<S> {
         // A timeout that is too short only costs another look at the clock; one that is too long
         // is late.
         let near = match (*set, wanted) {
-            (Some(set), Some(wanted)) => set <= wanted.saturating_add(SLACK) && set >= wanted / 2,
+            (Some(set), Some(wanted)) => {
+                set <= wanted.saturating_add(SLACK) && set.saturating_add(set) >= wanted
+            }
             _ => false,
         };
         if !near {

@@ -12,7 +12,7 @@ use crate::resolve::Lookup;
 
 /// A TCP connection.
 #[derive(Debug)]
-pub struct Tcp(#[cfg(unix)] super::socket::Socket<TcpStream>, #[cfg(not(unix))] TcpStream);
+pub struct Tcp(#[cfg(unix)] super::socket::Socket, #[cfg(not(unix))] TcpStream);
 
 impl Tcp {
     /// Connects to the first address of `host` that answers, and tries for at most `within` in all.
@@ -39,13 +39,11 @@ impl Tcp {
         let deadline = Instant::now().checked_add(within);
         let mut last = no_address();
         for address in Lookup::new(host, port)?.wait(within)? {
-            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            let attempt = match left {
-                None => TcpStream::connect(address),
-                Some(Duration::ZERO) => return Err(io::ErrorKind::TimedOut.into()),
-                Some(left) => TcpStream::connect_timeout(&address, left),
-            };
-            match attempt {
+            let left = deadline.map_or(within, |at| at.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            match TcpStream::connect_timeout(&address, left) {
                 Ok(stream) => return Self::from_stream(stream),
                 Err(error) => last = error,
             }
@@ -92,13 +90,16 @@ impl Tcp {
     /// # Errors
     /// The operating system's.
     pub fn from_stream(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nonblocking(false)?;
-        stream.set_read_timeout(None)?;
         // A command is one write, and is to be sent at once.
         stream.set_nodelay(true)?;
         #[cfg(unix)]
-        let stream = super::socket::Socket::new(stream);
-        Ok(Self(stream))
+        return super::socket::Socket::new(stream.into()).map(Self);
+        #[cfg(not(unix))]
+        {
+            stream.set_nonblocking(false)?;
+            stream.set_read_timeout(None)?;
+            Ok(Self(stream))
+        }
     }
 }
 

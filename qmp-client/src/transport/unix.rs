@@ -13,7 +13,7 @@ use crate::socket::{connect, connect_abstract};
 
 /// A Unix socket.
 #[derive(Debug)]
-pub struct Unix(Socket<UnixStream>);
+pub struct Unix(Socket);
 
 impl Unix {
     /// Connects to the socket at `path`, which may be longer than the system's limit, without
@@ -93,9 +93,7 @@ impl Unix {
     /// # Errors
     /// The operating system's.
     pub fn from_stream(stream: UnixStream) -> io::Result<Self> {
-        stream.set_nonblocking(false)?;
-        stream.set_read_timeout(None)?;
-        Ok(Self(Socket::new(stream)))
+        Socket::new(stream.into()).map(Self)
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 use qmp_types::Greeting;
 use serde_json::value::RawValue;
 
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, sooner};
 use crate::error::{Closed, End, Error, ProtocolError, Timeout, WaitedFor};
 use crate::exchange::Exchange;
 use crate::garbage::Garbage;
@@ -207,6 +207,12 @@ impl Connection {
             Phase::Ended(end) => Some(std::mem::replace(end, Arc::new(End::Local))),
             _ => None,
         }
+    }
+
+    /// Takes the greeting out, for a driver that keeps it itself, and leaves an empty one.
+    #[doc(hidden)]
+    pub fn greeting_out(&mut self) -> Greeting {
+        self.greeting.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Returns the greeting, once it has arrived.
@@ -735,7 +741,7 @@ impl Connection {
             Phase::Ended(_) => None,
             _ => self.greeting_deadline.map(|deadline| deadline.at),
         };
-        greeting.into_iter().chain(self.sync_deadline()).chain(self.exchange.deadline()).min()
+        sooner(sooner(greeting, self.sync_deadline()), self.exchange.deadline())
     }
 
     /// Fails everything whose deadline is at or before `now`; [`next`](Self::next) reports it.

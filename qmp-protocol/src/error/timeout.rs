@@ -34,7 +34,6 @@ pub enum WaitedFor {
 }
 
 /// A deadline that has passed.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct Timeout {
     /// The subject of the deadline.
@@ -46,6 +45,16 @@ pub struct Timeout {
     /// Whether a command had been sent by then, so that it may have been executed, or may still be.
     /// False if the command was queued, or if no command was waiting.
     pub sent: bool,
+}
+
+/// Shows the duration as `Display` does: the standard library's form of it is not small.
+impl fmt::Debug for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { waited_for, within, cause, sent } = self;
+        let mut shown = f.debug_struct("Timeout");
+        shown.field("waited_for", waited_for).field("within", &format_args!("{}", Within(*within)));
+        shown.field("cause", cause).field("sent", sent).finish()
+    }
 }
 
 impl Timeout {

@@ -191,11 +191,33 @@ impl<'r, 'de> Members<'r, 'de> {
             Err(_) => {
                 self.reader.at = start;
                 self.reader.take_memory(ENTRY)?;
-                seed.deserialize(&mut *self.reader)?
+                return self.next_member(start, seed);
             }
         };
         self.reader.expect(b':')?;
         self.reader.take_space();
+        Ok(Some(key))
+    }
+
+    /// Reads the name that begins at `start`, and the colon.
+    #[inline(always)]
+    fn next_member<K: DeserializeSeed<'de>>(
+        &mut self,
+        start: usize,
+        seed: K,
+    ) -> Result<Option<K::Value>> {
+        let mut has_colon = false;
+        let member = Member {
+            reader: &mut *self.reader,
+            start,
+            expected: &mut self.expected,
+            has_colon: &mut has_colon,
+        };
+        let key = seed.deserialize(member)?;
+        if !has_colon {
+            self.reader.expect(b':')?;
+            self.reader.take_space();
+        }
         Ok(Some(key))
     }
 
@@ -220,20 +242,10 @@ impl<'de> MapAccess<'de> for &mut Members<'_, 'de> {
         if size_of::<K::Value>() >= size_of::<String>() {
             return self.next_key_of_map(place, seed);
         }
-        let Some(start) = place else { return Ok(None) };
-        let mut has_colon = false;
-        let member = Member {
-            reader: &mut *self.reader,
-            start,
-            expected: &mut self.expected,
-            has_colon: &mut has_colon,
-        };
-        let key = seed.deserialize(member)?;
-        if !has_colon {
-            self.reader.expect(b':')?;
-            self.reader.take_space();
+        match place {
+            Some(start) => self.next_member(start, seed),
+            None => Ok(None),
         }
-        Ok(Some(key))
     }
 
     #[inline(always)]
@@ -322,6 +334,7 @@ impl<'r, 'de> EnumAccess<'de> for Variant<'r, 'de> {
 impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
     type Error = JsonError;
 
+    #[inline]
     fn unit_variant(self) -> Result<()> {
         if self.has_value { serde::Deserialize::deserialize(self.reader) } else { Ok(()) }
     }

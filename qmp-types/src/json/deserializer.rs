@@ -30,7 +30,7 @@ impl<'de> Reader<'de> {
     }
 
     /// Like [`visit_string`](Self::visit_string), with less code for each type.
-    fn visit_str<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+    pub(super) fn visit_str<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         let value = match self.text()? {
             Cow::Borrowed(plain) => visitor.visit_borrowed_str(plain),
             Cow::Owned(text) => visitor.visit_string(text),
@@ -39,7 +39,7 @@ impl<'de> Reader<'de> {
     }
 
     /// Takes a string.
-    fn text(&mut self) -> Result<Cow<'de, str>> {
+    pub(super) fn text(&mut self) -> Result<Cow<'de, str>> {
         let start = self.at;
         match self.plain_string(start) {
             Ok(plain) => {

@@ -33,6 +33,7 @@ impl JsonError {
 
     /// Sets the offset, unless the error has one already.
     #[cold]
+    #[inline(never)]
     pub(super) fn locate(&mut self, offset: usize) {
         self.0.offset.get_or_insert(offset);
     }

@@ -1,6 +1,6 @@
 //! A serde deserializer for JSON text.
 //!
-//! Fractions and raw values are left to `serde_json`. This reader knows its position in
+//! Raw values are left to `serde_json`. This reader knows its position in
 //! the text, and with it:
 //!
 //! - it looks ahead for the discriminator of a union and passes that member first, so that the
@@ -17,8 +17,10 @@
 //! The text is known to be UTF-8, which is not checked again.
 
 mod access;
+mod check;
 mod deserializer;
 mod error;
+mod fraction;
 mod name;
 mod reader;
 mod scan;
@@ -33,6 +35,7 @@ pub(crate) use error::JsonError;
 pub(crate) use name::{MEMBER, is_member};
 pub(crate) use scan::string_end;
 
+pub use fraction::fraction;
 pub use scan::plain_end;
 
 /// Reads a whole text as a `T`.
@@ -55,6 +58,16 @@ pub(crate) fn from_checked<'de, T: serde::Deserialize<'de>>(
         Err(_) if reader.has_guessed() => Reader::of_checked(text, Guesses::Never).whole(),
         result => result,
     }
+}
+
+/// Returns the text of a member of an object that has been checked, without reading the others.
+pub(crate) fn member<'t>(object: &'t str, name: &str) -> Option<&'t str> {
+    let mut reader = Reader::new(object, Guesses::Never);
+    reader.at = 1;
+    reader.at = reader.find(name)?;
+    reader.string().ok()?;
+    reader.expect(b':').ok()?;
+    reader.raw().ok()
 }
 
 /// Reads the value that a text begins with as a `T`, and returns it with its length in the text;

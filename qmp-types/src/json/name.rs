@@ -82,6 +82,17 @@ impl<'de> Deserializer<'de> for Member<'_, 'de> {
         self.deserialize_any(visitor)
     }
 
+    #[inline]
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.reader.plain_string(self.start) {
+            Ok(name) => visitor.visit_borrowed_str(name),
+            Err(_) => {
+                self.reader.at = self.start;
+                self.reader.visit_str(visitor)
+            }
+        }
+    }
+
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
         newtype: &'static str,
@@ -112,12 +123,12 @@ impl<'de> Deserializer<'de> for Member<'_, 'de> {
     }
 
     deserialize_names! {
-        deserialize_any deserialize_option deserialize_identifier deserialize_ignored_any
+        deserialize_option deserialize_ignored_any
     }
 
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map
+        unit_struct seq tuple tuple_struct map identifier
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::cell::Cell;
 
-use serde::de::{Deserializer, Error as _, IgnoredAny};
+use serde::de::Error as _;
 use serde_json::value::RawValue;
 
+use super::check::{number_end, value_end};
 use super::error::{JsonError, Result};
-use super::scan::{self, after_space, plain_end, skip_brackets};
+use super::fraction::fraction;
+use super::scan::{self, after_space, plain_end, plain_end_of_long, skip_brackets};
 
 /// The deepest nesting that is read, in levels. Each level takes stack.
 pub(super) const MAX_DEPTH: u8 = 128;
@@ -54,7 +56,6 @@ pub(super) enum Number {
 }
 
 impl<'de> Reader<'de> {
-    #[inline]
     pub(super) fn new(text: &'de str, guesses: Guesses) -> Self {
         let is_lost = Cell::new(false);
         let memory = memory_for(text);
@@ -104,7 +105,7 @@ impl<'de> Reader<'de> {
     #[cold]
     pub(super) fn error(&self, reason: &str) -> JsonError {
         self.lose();
-        JsonError::custom(reason).at(self.at)
+        JsonError::custom(format_args!("{reason}")).at(self.at)
     }
 
     /// Records that the end of the current value will not be found.
@@ -224,7 +225,7 @@ impl<'de> Reader<'de> {
         let bytes = self.text.as_bytes();
         let mut at = special;
         loop {
-            at = plain_end(bytes, at);
+            at = plain_end_of_long(bytes, at);
             // The position of an error is after the byte that causes it.
             self.at = bytes.len().min(at + 1);
             match bytes.get(at) {
@@ -289,9 +290,7 @@ impl<'de> Reader<'de> {
                 return Ok(Number::Negative(number));
             }
         }
-        // Not through `Deserialize`, with which come the errors for all other types of values.
-        let fraction = number.parse::<serde_json::Number>().ok().and_then(|number| number.as_f64());
-        fraction.map(Number::Fraction).ok_or_else(|| self.error("invalid number"))
+        fraction(number).map(Number::Fraction).ok_or_else(|| self.error("invalid number"))
     }
 
     /// Takes a boolean, or returns `None` for `null`.
@@ -379,13 +378,20 @@ impl<'de> Reader<'de> {
             Some(b'-' | b'0'..=b'9') => {
                 // A number need not fit into any type if it is not converted.
                 let was_lost = self.is_lost();
-                if self.number().is_err() {
-                    serde_json::from_str::<IgnoredAny>(&self.text[start..self.at])
-                        .map_err(|_| self.error("invalid number"))?;
+                if let Err(error) = self.number() {
+                    if number_end(self.text.as_bytes(), start) != Some(self.at) {
+                        return Err(error);
+                    }
                     self.is_lost.set(was_lost);
                 }
             }
-            _ => _ = self.deserialize_any(IgnoredAny)?,
+            Some(b'"') => {
+                if self.string()?.is_none() {
+                    self.unescaped(start)?;
+                }
+            }
+            Some(_) => _ = self.word()?,
+            None => return Err(self.ends_early()),
         }
         Ok(&self.text[start..self.at])
     }
@@ -395,24 +401,16 @@ impl<'de> Reader<'de> {
         if self.is_checked || !matches!(self.peek(), Some(b'{' | b'[')) {
             return self.raw();
         }
-        // serde_json checks a text without recursion, so that none is too deep for it.
         let start = self.at;
-        let mut values = serde_json::Deserializer::from_str(&self.text[start..]).into_iter();
-        if let Some(Ok(IgnoredAny)) = values.next() {
-            self.at += values.byte_offset();
-            return Ok(&self.text[start..self.at]);
+        match value_end(self.text.as_bytes(), start) {
+            Ok(end) => self.at = end,
+            Err(reason) => {
+                // The error is after the array or object that it is in.
+                self.raw()?;
+                return Err(self.error(reason));
+            }
         }
-        self.find_invalid()
-    }
-
-    /// The slow path of [`valid`](Self::valid), whose error is after the array or object that it is in.
-    #[cold]
-    fn find_invalid(&mut self) -> Result<&'de str> {
-        let text = self.raw()?;
-        match serde_json::from_str(text) {
-            Ok(IgnoredAny) => Ok(text),
-            Err(error) => Err(self.error(&error.to_string())),
-        }
+        Ok(&self.text[start..self.at])
     }
 
     /// Skips a value, however deep.

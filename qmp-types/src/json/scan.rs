@@ -110,7 +110,7 @@ pub(crate) fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
 #[inline(never)]
 fn skip_escapes(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
-        at = plain_end(bytes, at);
+        at = plain_end_of_long(bytes, at);
         match bytes.get(at)? {
             b'"' => return Some(at + 1),
             b'\\' => at += 2,
@@ -144,9 +144,9 @@ fn special_in(window: &[u8; 8]) -> u64 {
     (quote_or_control | backslash) & !word & HIGHS
 }
 
-/// Continues [`plain_end`] after the first window.
+/// Continues [`plain_end`] after the first window; slow paths begin with it.
 #[inline(never)]
-fn plain_end_of_long(bytes: &[u8], mut at: usize) -> usize {
+pub(super) fn plain_end_of_long(bytes: &[u8], mut at: usize) -> usize {
     while let Some(window) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
         let special = special_in(window);
         if special != 0 {

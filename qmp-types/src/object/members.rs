@@ -11,7 +11,7 @@ use serde::de::{
 use serde_json::{Map, Value};
 
 use super::group::{Both, Group, Mandatory, Slots};
-use crate::any::Any;
+use crate::any::{Any, text_of};
 use crate::borrowed::Borrowed;
 use crate::{json, names};
 
@@ -53,7 +53,7 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
         match self.take_kept() {
             None => self.map.next_value(),
             // As text, so that a program contains one function that reads a `T`.
-            Some((name, value)) => json::from_str(&value.to_string()).map_err(|error| {
+            Some((name, value)) => json::from_str(&text_of(&value)).map_err(|error| {
                 // The value was read before its type was known, and its position is forgotten.
                 A::Error::custom(format_args!("{error} (in member `{name}`)"))
             }),

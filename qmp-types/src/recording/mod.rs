@@ -41,6 +41,7 @@
 //!
 //! [`Redactor`]: crate::Redactor
 
+// Few programs record. Functions are `#[inline]`, so that only those programs compile them.
 mod reader;
 mod recorder;
 

@@ -92,6 +92,7 @@ impl RecordingError {
 }
 
 impl fmt::Display for RecordingError {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(_) => f.write_str("failed to read the recording"),
@@ -103,6 +104,7 @@ impl fmt::Display for RecordingError {
 }
 
 impl std::error::Error for RecordingError {
+    #[inline]
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(error) => Some(error),
@@ -221,6 +223,7 @@ enum Line {
 }
 
 impl Line {
+    #[inline]
     fn parse(bytes: &[u8], line: usize) -> Result<Self, String> {
         let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8")?;
         let members: Members<'_> =
@@ -254,6 +257,7 @@ impl<'l> Deserialize<'l> for Members<'l> {
         impl<'l> Visitor<'l> for Object {
             type Value = Members<'l>;
 
+            #[inline]
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
             }
@@ -275,6 +279,7 @@ impl<'l> Deserialize<'l> for Members<'l> {
 }
 
 impl<'l> Members<'l> {
+    #[inline]
     fn of_name(&mut self, name: &str) -> Option<&mut Option<&'l RawValue>> {
         Some(match name {
             "by" => &mut self.by,
@@ -293,6 +298,7 @@ impl<'l> Members<'l> {
 }
 
 /// Returns the message of an error without the line, which is always the first.
+#[inline]
 fn position_in_line(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let position = format!(" at line {} column {}", error.line(), error.column());
@@ -302,6 +308,7 @@ fn position_in_line(error: &serde_json::Error) -> String {
     }
 }
 
+#[inline]
 fn header(version: &RawValue, members: &Members<'_>) -> Result<Header, String> {
     let version = serde_json::from_str::<u64>(version.get())
         .map_err(|_| "`qmp-recording` is not a version")?;
@@ -319,6 +326,7 @@ fn header(version: &RawValue, members: &Members<'_>) -> Result<Header, String> {
     })
 }
 
+#[inline]
 fn entry(members: &Members<'_>, line: usize) -> Result<Entry, String> {
     let time = number(members.time).map_err(|_| "`time` is not a number of microseconds")?;
     let fds = number(members.fds).map_err(|_| "`fds` is not a number of file descriptors")?;
@@ -334,11 +342,13 @@ fn entry(members: &Members<'_>, line: usize) -> Result<Entry, String> {
 }
 
 /// Reads a number, if there is one.
+#[inline]
 fn number(value: Option<&RawValue>) -> serde_json::Result<Option<u64>> {
     value.map(|value| serde_json::from_str(value.get())).transpose()
 }
 
 /// Reads a string, if there is one.
+#[inline]
 fn text(name: &str, value: Option<&RawValue>) -> Result<Option<String>, String> {
     let text = value.map(|value| serde_json::from_str(value.get())).transpose();
     text.map_err(|_| format!("`{name}` is not a string"))

@@ -53,6 +53,7 @@ struct Monitor {
 }
 
 impl fmt::Debug for Recorder {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recorder").field("monitor", &self.monitor.name).finish_non_exhaustive()
     }
@@ -87,6 +88,7 @@ impl Recorder {
     }
 
     /// Records a message, and how many file descriptors came with it.
+    #[inline]
     pub fn message(&self, direction: Direction, text: &str, fds: usize) {
         // The connection stays locked, so that its messages are in order.
         let mut redactor = lock(&self.monitor.redactor);
@@ -101,6 +103,7 @@ impl Recorder {
     ///
     /// # Errors
     /// Returns the first error that writing has caused. Later messages have not been recorded.
+    #[inline]
     pub fn finish(&self) -> io::Result<()> {
         let mut file = lock(&self.file);
         file.header(None);
@@ -112,12 +115,14 @@ impl Recorder {
 }
 
 impl Monitor {
+    #[inline]
     fn new(name: String) -> Arc<Self> {
         Arc::new(Self { name, redactor: Mutex::default() })
     }
 }
 
 impl File {
+    #[inline]
     fn message(&mut self, direction: Direction, monitor: &str, text: &str, fds: usize) {
         let time = self.begin.elapsed().as_micros();
         let strict = to_strict(text);
@@ -146,6 +151,7 @@ impl File {
     }
 
     /// Writes the header, if this is the first line. The first message may be the greeting.
+    #[inline]
     fn header(&mut self, first: Option<&str>) {
         if std::mem::replace(&mut self.has_header, true) {
             return;
@@ -164,6 +170,7 @@ impl File {
         self.line(line);
     }
 
+    #[inline]
     fn line(&mut self, mut line: String) {
         line.push('\n');
         if self.error.is_none() {
@@ -172,12 +179,14 @@ impl File {
     }
 }
 
+#[inline]
 fn quote(text: &str) -> String {
     // A string has no reason to fail.
     serde_json::to_string(text).unwrap_or_default()
 }
 
 /// Appends JSON on one line, with the characters escaped that control a terminal.
+#[inline]
 fn push_json(line: &mut String, json: &str) {
     for character in json.chars() {
         match character {

@@ -97,6 +97,7 @@ const WITH_SECRETS: [&str; 26] = [
 ];
 
 /// Returns what is shown of a line in quotes, or none if it has no secrets.
+#[inline]
 pub(super) fn mask(quoted: &str) -> Option<String> {
     let line = unquote(quoted).unwrap_or_default();
     let name = line.split_ascii_whitespace().next().unwrap_or_default();
@@ -112,6 +113,7 @@ pub(super) fn mask(quoted: &str) -> Option<String> {
 }
 
 /// Returns the property that a line reads, if its command is `qom-get`.
+#[inline]
 pub(super) fn property_read(line: &str) -> Option<&str> {
     let mut words = line.split_ascii_whitespace();
     (words.next() == Some("qom-get")).then(|| words.nth(1)).flatten()

@@ -1,5 +1,7 @@
 //! Masks secrets in the text of messages, for logs, transcripts and recordings.
 
+// Few programs do. All functions are `#[inline]`, so that only those programs compile them.
+
 mod human;
 mod redactor;
 mod strict;
@@ -35,6 +37,7 @@ pub(crate) const SECRET: &str = "<secret>";
 /// # }
 /// ```
 #[must_use]
+#[inline]
 pub fn redact<'t>(command: &str, text: &'t str) -> Cow<'t, str> {
     let secrets = secrets_of(command);
     url::mask(mask(text, &|name| masking(name, secrets), &mut |_| ()))
@@ -43,11 +46,13 @@ pub fn redact<'t>(command: &str, text: &'t str) -> Cow<'t, str> {
 /// Returns the names of the members that are secret in the arguments of a command, according to the
 /// vocabularies of this crate; none for unknown commands.
 #[must_use]
+#[inline]
 pub fn secrets_of(command: &str) -> &'static [&'static str] {
     let found = commands_with_secrets().find(|(name, _)| *name == command);
     found.map_or(&[], |(_, secrets)| secrets)
 }
 
+#[inline]
 fn commands_with_secrets() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
     let vocabularies: &[&[(&str, &'static [&'static str])]] = &[
         #[cfg(feature = "qmp")]
@@ -59,6 +64,7 @@ fn commands_with_secrets() -> impl Iterator<Item = (&'static str, &'static [&'st
 }
 
 /// Returns how a member is masked in a command with these secrets.
+#[inline]
 fn masking(name: &str, secrets: &[&str]) -> Masking {
     match name {
         human::LINE if secrets.contains(&name) => Masking::HumanLine,
@@ -70,6 +76,7 @@ fn masking(name: &str, secrets: &[&str]) -> Masking {
 /// Returns whether a member in the arguments of a command is secret: the vocabularies of this crate say
 /// so, or its name suggests it.
 #[must_use]
+#[inline]
 pub fn is_secret(command: &str, member: &str) -> bool {
     secrets_of(command).contains(&member) || suggests_secret(member)
 }
@@ -81,6 +88,7 @@ pub fn is_secret(command: &str, member: &str) -> bool {
 /// The text need not be valid: whatever follows the name and a colon is masked up to the end of the
 /// value, or of the text. Strings can be in single quotes, which QEMU accepts, too.
 #[must_use]
+#[inline]
 pub fn redact_members<'t>(text: &'t str, names: &[&str]) -> Cow<'t, str> {
     let masking = |name: &str| match names.contains(&name) {
         true => Masking::Hide,

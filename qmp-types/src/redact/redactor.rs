@@ -69,6 +69,7 @@ struct Sent {
 }
 
 impl fmt::Debug for Redactor {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redactor").field("awaited", &self.awaited.len()).finish_non_exhaustive()
     }
@@ -77,11 +78,13 @@ impl fmt::Debug for Redactor {
 impl Redactor {
     /// Creates a redactor for a new connection.
     #[must_use]
+    #[inline]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Masks a message that the client has sent. It need not be valid.
+    #[inline]
     pub fn sent<'t>(&mut self, text: &'t str) -> Cow<'t, str> {
         let secrets = secrets_in(text);
         let mut hidden = BTreeSet::new();
@@ -102,6 +105,7 @@ impl Redactor {
     }
 
     /// Masks a message that the client has received.
+    #[inline]
     pub fn received<'t>(&mut self, text: &'t str) -> Cow<'t, str> {
         let masked = match self.reply_secrets(text) {
             ReplySecrets::Nothing => Cow::Borrowed(text),
@@ -128,6 +132,7 @@ impl Redactor {
     }
 
     /// Returns what is secret in a message of the server.
+    #[inline]
     fn reply_secrets(&mut self, text: &str) -> ReplySecrets {
         if self.awaited.is_empty() {
             return self.unknown();
@@ -151,6 +156,7 @@ impl Redactor {
     }
 
     /// Returns the secrets of all commands that have no reply yet, which an event may repeat.
+    #[inline]
     fn awaited_texts(&self) -> ReplySecrets {
         let texts = self.awaited.iter().filter_map(|awaited| match &awaited.reply {
             ReplySecrets::Texts(texts) => Some(texts),
@@ -163,6 +169,7 @@ impl Redactor {
         }
     }
 
+    #[inline]
     fn unknown(&self) -> ReplySecrets {
         match self.has_forgotten {
             true => ReplySecrets::Everything,
@@ -172,6 +179,7 @@ impl Redactor {
 }
 
 impl Sent {
+    #[inline]
     fn read(text: &str) -> Self {
         let Ok(Value::Object(mut members)) = serde_json::from_str(&to_strict(text)) else {
             return Self::default();
@@ -184,10 +192,12 @@ impl Sent {
         }
     }
 
+    #[inline]
     fn argument(&self, name: &str) -> &str {
         self.arguments.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
+    #[inline]
     fn reply_secrets(&self, hidden: BTreeSet<String>) -> ReplySecrets {
         let property = match &*self.command {
             "qom-get" => Some(self.argument("property")),
@@ -209,6 +219,7 @@ impl Sent {
 
 /// Returns the names of the secret members of all commands that a text names, since a command may be
 /// written in any way.
+#[inline]
 fn secrets_in(text: &str) -> Vec<&'static str> {
     let mut secrets = Vec::new();
     for name in strings(text).filter_map(unquote) {
@@ -223,16 +234,19 @@ fn secrets_in(text: &str) -> Vec<&'static str> {
 }
 
 /// Returns whether a property of an object is secret: if it is so when objects are created.
+#[inline]
 fn is_secret_property(name: &str) -> bool {
     secrets_of("object-add").contains(&name) || suggests_secret(name)
 }
 
 /// Returns how a member is masked in a file name of an image.
+#[inline]
 fn in_file_names(name: &str) -> Masking {
     masking(name, secrets_of("blockdev-add"))
 }
 
 /// Notes the texts in a hidden value that a reply could repeat.
+#[inline]
 fn note_texts(value: &str, texts: &mut BTreeSet<String>) {
     let mut note = |text: &str| {
         if text.len() >= MIN_ECHO {
@@ -252,7 +266,9 @@ fn note_texts(value: &str, texts: &mut BTreeSet<String>) {
 }
 
 /// Masks the values of secret properties, `{"name": .., "value": ..}`, at any depth.
+#[inline]
 fn mask_properties(text: &str) -> Cow<'_, str> {
+    #[inline]
     fn mask_in(value: &mut Value) -> bool {
         match value {
             Value::Array(elements) => {

@@ -6,6 +6,7 @@ use super::text::string_end;
 
 /// Replaces strings in single quotes, which QEMU accepts, with strings in double quotes. Other text is
 /// returned as it is.
+#[inline]
 pub(crate) fn to_strict(text: &str) -> Cow<'_, str> {
     if !text.contains('\'') {
         return Cow::Borrowed(text);
@@ -23,6 +24,7 @@ pub(crate) fn to_strict(text: &str) -> Cow<'_, str> {
 }
 
 /// Appends a string, which may lack its closing quote at the end of the text.
+#[inline]
 fn push_string(strict: &mut String, quoted: &str) {
     let mut characters = quoted.chars();
     let quote = characters.next();

@@ -17,6 +17,7 @@ pub(super) enum Masking {
 }
 
 /// Masks values of members, and passes everything that is hidden to a function, as it is written.
+#[inline]
 pub(super) fn mask<'t>(
     text: &'t str,
     masking: &dyn Fn(&str) -> Masking,
@@ -68,6 +69,7 @@ pub(super) fn mask<'t>(
 
 /// Masks the members of the file names in a text that are JSON, and nothing else. Returns none if they
 /// have no secrets.
+#[inline]
 pub(super) fn mask_file_names(text: &str, masking: &dyn Fn(&str) -> Masking) -> Option<String> {
     if !text.contains(MARK) {
         return None;
@@ -93,6 +95,7 @@ pub(super) fn mask_file_names(text: &str, masking: &dyn Fn(&str) -> Masking) -> 
 /// Masks the members of a file name that is JSON, as in `"json:{\"driver\": \"https\", ...}"`, at any
 /// place in a string: errors and the human monitor have it in a sentence. Returns none if it has no
 /// secrets.
+#[inline]
 fn mask_nested(
     quoted: &str,
     masking: &dyn Fn(&str) -> Masking,
@@ -108,6 +111,7 @@ fn mask_nested(
 }
 
 /// Returns the content of a string in quotes, or none if it is not a string.
+#[inline]
 pub(super) fn unquote(quoted: &str) -> Option<Cow<'_, str>> {
     let inner = quoted.get(1..quoted.len().checked_sub(1)?)?;
     if !inner.contains('\\') {
@@ -117,6 +121,7 @@ pub(super) fn unquote(quoted: &str) -> Option<Cow<'_, str>> {
 }
 
 /// Returns the strings in a text, as they are written, with their quotes.
+#[inline]
 pub(super) fn strings(text: &str) -> impl Iterator<Item = &str> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -128,16 +133,19 @@ pub(super) fn strings(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+#[inline]
 pub(super) fn is_quote(byte: u8) -> bool {
     matches!(byte, b'"' | b'\'')
 }
 
+#[inline]
 fn after_space(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     at + rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
 }
 
 /// Returns the index after the string that begins at `start`, or the length of the text.
+#[inline]
 pub(super) fn string_end(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(byte) = bytes.get(at) {
@@ -151,6 +159,7 @@ pub(super) fn string_end(bytes: &[u8], start: usize) -> usize {
 }
 
 /// Returns the index after the value that begins at `start`, or the length of the text.
+#[inline]
 fn value_end(bytes: &[u8], start: usize) -> usize {
     let (mut at, mut depth) = (start, 0_usize);
     while let Some(byte) = bytes.get(at) {

@@ -8,6 +8,7 @@ use super::SECRET;
 const SEPARATORS: [&str; 2] = ["://", ":\\/\\/"];
 
 /// Masks the password in URLs such as `https://user:password@host/disk.img`, at any place in a text.
+#[inline]
 pub(super) fn mask(text: Cow<'_, str>) -> Cow<'_, str> {
     SEPARATORS.into_iter().fold(text, |text, separator| match mask_after(&text, separator) {
         Some(masked) => Cow::Owned(masked),
@@ -16,6 +17,7 @@ pub(super) fn mask(text: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 /// Masks passwords in the authorities after a separator. Returns none if there are none.
+#[inline]
 fn mask_after(text: &str, separator: &str) -> Option<String> {
     let (mut masked, mut copied, mut at) = (String::new(), 0, 0);
     while let Some(found) = text[at..].find(separator) {
@@ -39,6 +41,7 @@ fn mask_after(text: &str, separator: &str) -> Option<String> {
     Some(masked)
 }
 
+#[inline]
 fn ends_authority(character: char) -> bool {
     matches!(character, '/' | '\\' | '"' | '\'' | '?' | '#') || character.is_whitespace()
 }
