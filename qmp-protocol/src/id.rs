@@ -68,13 +68,32 @@ fn is_digits(text: &str) -> bool {
 }
 
 /// Reads a whole number that is written with a fraction or an exponent, such as `7.0` or `7e0`.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in the range of ids")]
+///
+/// Reading it as a floating point number would bring the tables for that into every program.
 fn whole(text: &str) -> Option<u64> {
-    let number = qmp_types::fraction(text)?;
-    // With an exponent, zero may be a number that is too small for the type.
-    let is_exact = number >= 1.0 || !text.bytes().any(|byte| matches!(byte, b'e' | b'E'));
-    let is_whole = number.fract() == 0.0 && number >= 0.0;
-    Some(number as u64).filter(|number| is_exact && is_whole && *number < INEXACT)
+    let (number, exponent) = match text.split_once(['e', 'E']) {
+        Some((number, exponent)) => (number, exponent.parse().ok()?),
+        None => (text, 0_i16),
+    };
+    let (before, after) = number.split_once('.').unwrap_or((number, ""));
+    let mut digits = format!("{before}{after}");
+    // Text from a server may contain anything before an exponent.
+    if !is_digits(&digits) {
+        return None;
+    }
+    let shift = exponent.checked_sub(i16::try_from(after.len()).ok()?)?;
+    let zeros = usize::from(shift.unsigned_abs());
+    if shift < 0 {
+        let fraction = digits.split_off(digits.len().checked_sub(zeros)?);
+        if fraction.bytes().any(|digit| digit != b'0') {
+            return None;
+        }
+    } else if zeros <= LONGEST {
+        digits.push_str(&"0".repeat(zeros));
+    } else {
+        return None;
+    }
+    digits.parse().ok().filter(|number| *number < INEXACT)
 }
 
 /// The id of a reply.
