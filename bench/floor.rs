@@ -21,7 +21,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 
 struct Client {
     socket: std::fs::File,
-    /// What has arrived; `start` bytes of it have been taken.
+    /// The bytes that have arrived; `start` of them have been taken.
     buffer: Vec<u8>,
     start: usize,
     deadline: Instant,
