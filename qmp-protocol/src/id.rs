@@ -52,7 +52,7 @@ impl CallId {
             return None;
         }
         let quoted = value.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-        let text = quoted.unwrap_or(value).trim();
+        let text = quoted.unwrap_or(value).trim_ascii();
         Self::from_digits(text).or_else(|| whole(text).map(Self))
     }
 }
@@ -73,7 +73,7 @@ fn is_digits(text: &str) -> bool {
 fn whole(text: &str) -> Option<u64> {
     let (number, exponent) = match text.split_once(['e', 'E']) {
         Some((number, exponent)) => (number, exponent.parse().ok()?),
-        None => (text, 0_i64),
+        None => (text, 0_i16),
     };
     let (before, after) = number.split_once('.').unwrap_or((number, ""));
     let mut digits = format!("{before}{after}");
@@ -81,8 +81,8 @@ fn whole(text: &str) -> Option<u64> {
     if !is_digits(&digits) {
         return None;
     }
-    let shift = exponent.checked_sub(i64::try_from(after.len()).ok()?)?;
-    let zeros = usize::try_from(shift.unsigned_abs()).ok()?;
+    let shift = exponent.checked_sub(i16::try_from(after.len()).ok()?)?;
+    let zeros = usize::from(shift.unsigned_abs());
     if shift < 0 {
         let fraction = digits.split_off(digits.len().checked_sub(zeros)?);
         if fraction.bytes().any(|digit| digit != b'0') {

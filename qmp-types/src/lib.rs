@@ -88,7 +88,7 @@ pub use version::{Version, VersionTriple};
 #[doc(hidden)]
 pub use decode::{decode_beginning, decode_checked};
 #[doc(hidden)]
-pub use json::{fraction, plain_end};
+pub use json::plain_end;
 // Workflows keep the text of a reply.
 #[doc(hidden)]
 pub use verbatim::Text;

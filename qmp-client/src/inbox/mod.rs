@@ -124,6 +124,13 @@ impl Inbox {
         }
     }
 
+    /// Counts an event that has arrived.
+    #[inline]
+    fn count_event(&mut self, name: &str) {
+        self.events += 1;
+        self.monitor.event(name);
+    }
+
     /// Passes on an event. All queues together hold at most `room` bytes.
     #[inline]
     fn deliver_event(
@@ -134,8 +141,7 @@ impl Inbox {
         room: usize,
         woken: &mut Vec<Waker>,
     ) {
-        self.events += 1;
-        self.monitor.event(name);
+        self.count_event(name);
         if let Some(delivery) = self.subscriptions.delivery() {
             (delivery.push)(&mut self.subscriptions, name, data, timestamp, room, woken);
         }

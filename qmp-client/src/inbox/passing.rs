@@ -43,7 +43,8 @@ impl TakeEvents for Passing<'_> {
     #[inline]
     fn commit(&mut self, EventText { name, data, timestamp }: EventText<'_>) {
         let data = data.and_then(raw_value);
-        self.inbox.deliver_event(name, data, timestamp, self.room, self.woken);
+        self.inbox.count_event(name);
+        self.inbox.subscriptions.push(name, data, timestamp, self.room, self.woken);
     }
 
     fn undo(&mut self) {}

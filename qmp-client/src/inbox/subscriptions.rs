@@ -165,7 +165,7 @@ impl Subscriptions {
     }
 
     /// Passes on an event. All queues together hold at most `room` bytes.
-    fn push(
+    pub(super) fn push(
         &mut self,
         name: &str,
         data: Option<&RawValue>,

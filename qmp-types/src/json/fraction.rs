@@ -8,8 +8,7 @@ use super::check::number_end;
 /// serde_json's own conversion has a table of all powers, and brings its errors into every program,
 /// with the search for their positions.
 #[expect(clippy::cast_precision_loss, reason = "the value is rounded")]
-#[must_use]
-pub fn fraction(number: &str) -> Option<f64> {
+pub(crate) fn fraction(number: &str) -> Option<f64> {
     let text = number.as_bytes();
     if number_end(text, 0) != Some(text.len()) {
         return None;

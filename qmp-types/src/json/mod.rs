@@ -32,10 +32,10 @@ use reader::{Guesses, Reader};
 pub(crate) use access::{WITH_TEXT, is_in_text};
 pub(crate) use deserializer::{OBJECT, is_reader};
 pub(crate) use error::JsonError;
+pub(crate) use fraction::fraction;
 pub(crate) use name::{MEMBER, is_member};
 pub(crate) use scan::string_end;
 
-pub use fraction::fraction;
 pub use scan::plain_end;
 
 /// Reads a whole text as a `T`.
