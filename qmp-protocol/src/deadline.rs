@@ -66,6 +66,15 @@ impl Deadline {
     }
 }
 
+/// Returns the earlier of two moments.
+#[inline]
+pub(crate) fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)] // tests
 mod tests {
@@ -82,14 +91,5 @@ mod tests {
             assert_eq!(deadline.has_passed(now + passed * second), left == 0);
         }
         assert_eq!(Deadline::after(now, Duration::MAX), None);
-    }
-}
-
-/// Returns the earlier of two moments.
-#[inline]
-pub(crate) fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
     }
 }
