@@ -66,7 +66,8 @@ impl Deadline {
     }
 }
 
-/// Returns the earlier of two times.
+/// Returns the earlier of two moments.
+#[inline]
 pub(crate) fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
