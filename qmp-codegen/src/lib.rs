@@ -67,6 +67,7 @@ pub mod json_schema;
 mod lexer;
 mod load;
 mod markup;
+mod order;
 mod parse;
 mod report;
 mod resolve;

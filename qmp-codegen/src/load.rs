@@ -411,10 +411,11 @@ impl Loader {
                 let mut seen = HashSet::new();
                 let mut todo = vec![*root];
                 while let Some(id) = todo.pop() {
-                    if !seen.insert(id) {
+                    let index = id.0 as usize;
+                    if !seen.insert(index) {
                         continue;
                     }
-                    if let Some(info) = self.files.get(id.0 as usize) {
+                    if let Some(info) = self.files.get(index) {
                         pragmas.merge(&info.pragmas);
                         todo.extend(&info.includes);
                     }

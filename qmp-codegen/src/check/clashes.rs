@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use crate::ast::{Body, Definition, Member, Name};
 use crate::diagnostic::Diagnostic;
 use crate::few::Few;
+use crate::order;
 use crate::report::{Report, Scope};
 
 use super::index::Index;
@@ -101,9 +102,9 @@ impl<'a> Objects<'_, 'a> {
     /// Checks the members of a definition against those of its bases.
     fn check_base(&self, definition: &'a Definition, position: usize, scope: &mut Scope<'_, '_>) {
         for (base_position, base) in self.bases(definition) {
-            self.each_common(position, base_position, |own, other| {
+            for (own, other) in self.common(position, base_position) {
                 scope.push(clash("member", own, other, Some(base)));
-            });
+            }
         }
     }
 
@@ -118,19 +119,20 @@ impl<'a> Objects<'_, 'a> {
         if definition.branches().is_empty() {
             return;
         }
-        let common: Vec<usize> = std::iter::once(position)
-            .chain(self.bases(definition).map(|(position, _)| position))
-            .collect();
+        let mut common = vec![position];
+        for (position, _) in self.bases(definition) {
+            common.push(position);
+        }
         let mut seen = HashSet::new();
         for branch in definition.branches() {
-            let mut pending: Vec<(usize, &'a Definition)> =
-                self.index.type_of(&branch.ty.text).into_iter().collect();
+            let mut pending = Vec::new();
+            pending.extend(self.index.type_of(&branch.ty.text));
             while let Some((inner_position, inner)) = pending.pop() {
                 if !seen.insert(inner_position) || self.lookups.get() > MAX_LOOKUPS {
                     continue;
                 }
                 for base_position in &common {
-                    self.each_common(inner_position, *base_position, |added, other| {
+                    for (added, other) in self.common(inner_position, *base_position) {
                         let message = format!(
                             "branch '{}' adds member '{}', which conflicts with member '{}' of the base",
                             branch.name.text, added.text, other.text
@@ -139,32 +141,34 @@ impl<'a> Objects<'_, 'a> {
                             .related(added.span, "the member of the branch")
                             .related(other.span, "the member of the base");
                         scope.push(error);
-                    });
+                    }
                 }
-                let branches = inner.branches().iter().map(|branch| &branch.ty);
-                pending.extend(
-                    branches.chain(inner.base()).filter_map(|name| self.index.type_of(&name.text)),
-                );
+                for branch in inner.branches() {
+                    pending.extend(self.index.type_of(&branch.ty.text));
+                }
+                if let Some(base) = inner.base() {
+                    pending.extend(self.index.type_of(&base.text));
+                }
             }
         }
     }
 
-    /// Calls `f` with each pair of equivalent member names in two definitions.
+    /// Returns each pair of equivalent member names in two definitions, in the order of the first one's.
     ///
     /// Looks up the names of the smaller table in the larger one, since one struct can be the base
     /// of thousands.
-    fn each_common(&self, one: usize, other: usize, mut f: impl FnMut(&Name, &Name)) {
+    fn common(&self, one: usize, other: usize) -> Vec<(&'a Name, &'a Name)> {
+        let mut found = Vec::new();
         let (Some(one), Some(other)) = (self.tables.get(one), self.tables.get(other)) else {
-            return;
+            return found;
         };
-        let mut found: Vec<(&Name, &Name)> = Vec::new();
-        if one.len() <= other.len() {
-            found.extend(one.iter().filter_map(|(key, name)| Some((*name, *other.get(key)?))));
-        } else {
-            found.extend(other.iter().filter_map(|(key, name)| Some((*one.get(key)?, *name))));
+        let (fewer, more) = if one.len() <= other.len() { (one, other) } else { (other, one) };
+        for (key, name) in fewer.iter() {
+            let Some(same) = more.get(key) else { continue };
+            found.push(if one.len() <= other.len() { (*name, *same) } else { (*same, *name) });
         }
-        self.lookups.set(self.lookups.get() + one.len().min(other.len()) + 1);
-        found.sort_unstable_by_key(|(name, _)| name.span);
-        found.into_iter().for_each(|(one, other)| f(one, other));
+        self.lookups.set(self.lookups.get() + fewer.len() + 1);
+        order::sort_by_key(&mut found, |(name, _)| name.span.place());
+        found
     }
 }

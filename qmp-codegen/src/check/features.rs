@@ -83,8 +83,9 @@ fn check_unique(features: &[Feature], own: bool, scope: &mut Scope<'_, '_>) {
         return;
     }
     let mut seen = HashMap::with_capacity(features.len());
-    for feature in features {
-        if let Some(first) = seen.insert(Mangled(&feature.name.text), &feature.name) {
+    for (index, feature) in features.iter().enumerate() {
+        if let Some(first) = seen.insert(Mangled(&feature.name.text), index) {
+            let first = &features[first].name;
             let message = match feature.name.text == first.text {
                 true => format!("duplicate feature '{}'", first.text),
                 false => format!(

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::ast::{Kind, Name};
+use crate::ast::Kind;
 use crate::diagnostic::Diagnostic;
 use crate::report::Report;
 use crate::similar::did_you_mean;
@@ -13,12 +13,8 @@ use super::index::{Index, Lookup};
 ///
 /// Like secret members, they do not depend on the root that lists them.
 pub(crate) fn check<'a>(index: &Index<'a>, report: &mut Report) -> HashSet<&'a str> {
-    let mut listed: Vec<&Name> = index.read_only_commands().collect();
-    // A file that several roots include lists its commands for each of them.
-    listed.sort_by_key(|name| name.span);
-    listed.dedup_by_key(|name| name.span);
     let mut commands = HashSet::new();
-    for name in listed {
+    for name in index.read_only_commands() {
         match index.lookup(&name.text) {
             Lookup::NoType(found) if found.kind() == Kind::Command => {
                 commands.insert(name.text.as_str());
@@ -34,7 +30,8 @@ pub(crate) fn check<'a>(index: &Index<'a>, report: &mut Report) -> HashSet<&'a s
                 let message = format!("unknown command '{}'", name.text);
                 let mut error = Diagnostic::error(name.span, message);
                 if !report.is_full() {
-                    error.help = did_you_mean(&name.text, index.commands());
+                    error.help =
+                        did_you_mean(&name.text, index.names(|kind| kind == Kind::Command));
                 }
                 report.push(error);
             }

@@ -14,26 +14,34 @@ use super::index::{Index, Lookup};
 /// Unlike exceptions, they do not depend on the root that lists them, so that a schema of another
 /// project can be completed by a root that contains nothing else.
 #[derive(Debug, Default)]
-pub(crate) struct Secrets<'a>(HashMap<&'a str, HashSet<&'a str>>);
+pub(crate) struct Secrets<'a> {
+    /// The index of each definition among the sets of members.
+    definitions: HashMap<&'a str, usize>,
+    members: Vec<HashSet<&'a str>>,
+}
 
-impl Secrets<'_> {
+impl<'a> Secrets<'a> {
+    fn insert(&mut self, definition: &'a str, member: &'a str) {
+        let index = *self.definitions.entry(definition).or_insert(self.members.len());
+        if index == self.members.len() {
+            self.members.push(HashSet::new());
+        }
+        self.members[index].insert(member);
+    }
+
     /// Returns whether the member, which is written in the definition, is secret.
     pub(crate) fn contains(&self, definition: &str, member: &str) -> bool {
-        self.0.get(definition).is_some_and(|members| members.contains(member))
+        self.definitions.get(definition).is_some_and(|index| self.members[*index].contains(member))
     }
 }
 
 /// Resolves the members, and reports those that do not exist.
 pub(crate) fn check<'a>(index: &Index<'a>, report: &mut Report) -> Secrets<'a> {
-    let mut listed: Vec<&Name> = index.secret_members().collect();
-    // A file that several roots include lists its members for each of them.
-    listed.sort_by_key(|name| name.span);
-    listed.dedup_by_key(|name| name.span);
     let mut secrets = Secrets::default();
-    for name in listed {
+    for name in index.secret_members() {
         match resolve(index, name, report.is_full()) {
             Ok(Some((definition, member))) => {
-                secrets.0.entry(definition).or_default().insert(member);
+                secrets.insert(definition, member);
             }
             Ok(None) => {}
             Err(error) => report.push(error),
@@ -69,7 +77,7 @@ fn resolve<'a>(
             let message = format!("unknown definition '{}'", first.0);
             let mut error = Diagnostic::error(name.span, message);
             if !brief {
-                error.help = did_you_mean(first.0, index.names());
+                error.help = did_you_mean(first.0, index.names(|_| true));
             }
             Err(error)
         }

@@ -7,6 +7,7 @@ use super::command;
 use super::docs;
 use super::ident::Scope;
 use super::plan::Plan;
+use crate::order;
 use crate::schema::Event;
 
 pub(crate) fn emit(plan: &Plan<'_>, event: &Event, name: &Ident) -> TokenStream {
@@ -87,9 +88,9 @@ fn decode_beginning(names: &[&String], variants: &[Ident]) -> TokenStream {
     if names.is_empty() {
         return TokenStream::new();
     }
-    let mut events: Vec<_> = names.iter().zip(variants).collect();
-    events.sort_by_key(|(name, _)| name.len());
-    let arms = events.iter().map(|(name, variant)| {
+    let by_length = order::indices(names.iter().map(|name| name.len() as u128).collect());
+    let arms = by_length.iter().map(|at| {
+        let (name, variant) = (names[*at], &variants[*at]);
         let length = Literal::usize_unsuffixed(name.len());
         quote! {
             (#length, #name) => ::qmp_types::decode_beginning(text)
