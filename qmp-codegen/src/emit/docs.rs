@@ -101,7 +101,11 @@ fn finish(mut doc: Description<'_>, features: &[Feature]) -> TokenStream {
 
 /// Returns text as documentation, line by line.
 pub(super) fn lines(text: &str) -> TokenStream {
-    text.lines().flat_map(attribute).collect()
+    let mut attributes = TokenStream::new();
+    for line in text.lines() {
+        attributes.extend(attribute(line));
+    }
+    attributes
 }
 
 /// Returns `#[doc = " line"]`, made token by token: most of the generated code is documentation.
