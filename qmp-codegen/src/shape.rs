@@ -140,7 +140,11 @@ fn struct_members(schema: &Schema, id: TypeId) -> Vec<&Member> {
         chain.push(object);
         next = object.base;
     }
-    chain.into_iter().rev().flat_map(|object| &object.members).collect()
+    let mut members = Vec::new();
+    for object in chain.iter().rev() {
+        members.extend(&object.members);
+    }
+    members
 }
 
 /// The values of the built-in enumeration `QType`.

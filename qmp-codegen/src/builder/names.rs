@@ -1,6 +1,6 @@
 //! Checks that a schema has everything that a builder names.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use proc_macro2::TokenStream;
 
@@ -21,8 +21,11 @@ pub(super) fn unknown(
     let mut unknown = Vec::new();
     let mut check = |kind: &str, name: &str, known: &[&[&str]]| {
         if !known.iter().any(|names| names.contains(&name)) {
-            let known = known.iter().flat_map(|names| names.iter().copied());
-            unknown.push(message(&format!("the schema has no {kind} '{name}'"), name, known));
+            unknown.push(message(
+                &format!("the schema has no {kind} '{name}'"),
+                name,
+                known.concat(),
+            ));
         }
     };
     for name in options.commands.iter().flatten() {
@@ -38,7 +41,7 @@ pub(super) fn unknown(
         check("definition", name, &[&names.types, &names.commands, &names.events]);
     }
     if !symbols.is_empty() {
-        let known: Vec<&str> = symbols_of(schema).into_iter().collect();
+        let known = symbols_of(schema);
         for symbol in symbols {
             check("condition with the symbol", symbol, &[&known]);
         }
@@ -49,7 +52,7 @@ pub(super) fn unknown(
     unknown
 }
 
-fn message<'n>(what: &str, name: &str, known: impl Iterator<Item = &'n str>) -> String {
+fn message(what: &str, name: &str, known: Vec<&str>) -> String {
     match did_you_mean(name, known) {
         Some(guess) => format!("{what}; {guess}"),
         None => what.to_owned(),
@@ -98,7 +101,7 @@ fn unknown_members(
         Fields::Members(names, _) => Some(message(
             &format!("'{definition}' has no member '{member}'"),
             member,
-            names.iter().copied(),
+            names.clone(),
         )),
     });
     unknown.collect()
@@ -152,8 +155,8 @@ fn names<'s>(members: impl IntoIterator<Item = &'s Member>) -> Vec<&'s str> {
 }
 
 /// Returns the symbols in the conditions of a schema.
-fn symbols_of(schema: &Schema) -> BTreeSet<&str> {
-    let mut symbols = Symbols(BTreeSet::new());
+fn symbols_of(schema: &Schema) -> Vec<&str> {
+    let mut symbols = Symbols(Vec::new());
     for ty in &schema.types {
         symbols.definition(&ty.definition);
         match &ty.kind {
@@ -181,10 +184,12 @@ fn symbols_of(schema: &Schema) -> BTreeSet<&str> {
             symbols.members(members);
         }
     }
+    symbols.0.sort_unstable();
+    symbols.0.dedup();
     symbols.0
 }
 
-struct Symbols<'s>(BTreeSet<&'s str>);
+struct Symbols<'s>(Vec<&'s str>);
 
 impl<'s> Symbols<'s> {
     fn definition(&mut self, definition: &'s Definition) {
@@ -206,7 +211,7 @@ impl<'s> Symbols<'s> {
     fn condition(&mut self, condition: Option<&'s Condition>) {
         match condition {
             None => {}
-            Some(Condition::Symbol(symbol)) => _ = self.0.insert(symbol),
+            Some(Condition::Symbol(symbol)) => self.0.push(symbol),
             Some(Condition::Not(condition)) => self.condition(Some(condition)),
             Some(Condition::All(conditions) | Condition::Any(conditions)) => {
                 conditions.iter().for_each(|condition| self.condition(Some(condition)));

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::collections::HashSet;
 
-use crate::ast::{Body, Definition, Member, Name};
+use crate::ast::{Body, Definition, Name};
 use crate::diagnostic::Diagnostic;
 use crate::few::Few;
 use crate::order;
@@ -44,28 +44,24 @@ type Table<'a> = Few<Mangled<'a>, &'a Name>;
 fn check_own<'a>(definition: &'a Definition, scope: &mut Scope<'_, '_>) -> Table<'a> {
     match &definition.body {
         Body::Enum { values, .. } => {
-            _ = table("value", values.iter().map(|value| &value.name), scope)
+            let mut table = Few::with_capacity(values.len());
+            values.iter().for_each(|value| add("value", &value.name, &mut table, scope));
         }
         Body::Alternate { alternatives } => {
-            table("alternative", alternatives.iter().map(|alternative| &alternative.name), scope);
+            let mut table = Few::with_capacity(alternatives.len());
+            alternatives.iter().for_each(|one| add("alternative", &one.name, &mut table, scope));
         }
         _ => {}
     }
-    table("member", definition.members().iter().map(|member: &Member| &member.name), scope)
+    let mut table = Few::with_capacity(definition.members().len());
+    definition.members().iter().for_each(|one| add("member", &one.name, &mut table, scope));
+    table
 }
 
-fn table<'a>(
-    what: &str,
-    names: impl ExactSizeIterator<Item = &'a Name>,
-    scope: &mut Scope<'_, '_>,
-) -> Table<'a> {
-    let mut table = Few::with_capacity(names.len());
-    for name in names {
-        if let Some(first) = table.insert(Mangled(&name.text), name) {
-            scope.push(clash(what, name, first, None));
-        }
+fn add<'a>(what: &str, name: &'a Name, table: &mut Table<'a>, scope: &mut Scope<'_, '_>) {
+    if let Some(first) = table.insert(Mangled(&name.text), name) {
+        scope.push(clash(what, name, first, None));
     }
-    table
 }
 
 fn clash(what: &str, name: &Name, other: &Name, of: Option<&Definition>) -> Diagnostic {

@@ -22,7 +22,7 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
     let mut names = HashSet::new();
     for definition in index.definitions() {
         let mut scope = Scope::of(report, definition);
-        for (index, features) in definition.feature_lists().enumerate() {
+        for (index, features) in definition.feature_lists().into_iter().enumerate() {
             check_unique(features, index == 0, &mut scope);
             for Feature { name, .. } in features {
                 if names.insert(&*name.text) && names.len() == MAX_FEATURES + 1 {
@@ -52,13 +52,14 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
 fn check_descriptions(index: &Index<'_>, report: &mut Report) {
     let mut left = MAX_REPEATED;
     for definition in index.definitions() {
-        let described = definition.doc.iter().flat_map(|doc| &doc.features);
-        let lengths: Few<&str, usize> =
-            described.map(|feature| (feature.name.text.as_str(), feature.text.len())).collect();
-        if lengths.is_empty() {
+        let Some(doc) = definition.doc.as_ref().filter(|doc| !doc.features.is_empty()) else {
             continue;
+        };
+        let mut lengths = Few::new();
+        for feature in &doc.features {
+            lengths.insert(feature.name.text.as_str(), feature.text.len());
         }
-        for Feature { name, .. } in definition.feature_lists().flatten() {
+        for Feature { name, .. } in definition.all_features() {
             let length = lengths.get(name.text.as_str()).copied().unwrap_or_default();
             if length > left {
                 let message = format!(

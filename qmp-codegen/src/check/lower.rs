@@ -31,13 +31,12 @@ pub(crate) fn lower<'a>(
     sources: &Sources,
     report: &mut Report,
 ) -> Option<Schema> {
-    let mut next = 0;
-    let ids = index.definitions().iter().map(|definition| {
-        let id = TypeId(next);
+    let (mut next, mut ids) = (0, Vec::with_capacity(index.definitions().len()));
+    for definition in index.definitions() {
+        ids.push(TypeId(next));
         next += u32::from(definition.kind().is_type());
-        id
-    });
-    let lowering = Lowering { index, extensions, ids: ids.collect() };
+    }
+    let lowering = Lowering { index, extensions, ids };
     let mut schema = Schema { modules: modules(items, sources), ..Schema::default() };
     for definition in index.definitions() {
         if lowering.definition(definition, &mut schema).is_none() {
@@ -86,7 +85,11 @@ struct Descriptions<'a> {
 impl<'a> Descriptions<'a> {
     fn of(definition: &'a Definition) -> Self {
         let table = |descriptions: &'a [Description]| {
-            descriptions.iter().map(|one| (one.name.text.as_str(), one.text.as_str())).collect()
+            let mut table = Few::with_capacity(descriptions.len());
+            for one in descriptions {
+                table.insert(one.name.text.as_str(), one.text.as_str());
+            }
+            table
         };
         let (members, features) = match &definition.doc {
             Some(doc) => (table(&doc.members), table(&doc.features)),
@@ -100,17 +103,16 @@ impl<'a> Descriptions<'a> {
     }
 
     fn features(&self, features: &[ast::Feature]) -> Vec<Feature> {
-        let feature = |feature: &ast::Feature| Feature {
-            name: feature.name.text.clone(),
-            doc: self
-                .features
-                .get(feature.name.text.as_str())
-                .copied()
-                .unwrap_or_default()
-                .to_owned(),
-            condition: feature.condition.clone(),
-        };
-        features.iter().map(feature).collect()
+        let mut described = Vec::with_capacity(features.len());
+        for feature in features {
+            let doc = self.features.get(feature.name.text.as_str()).copied();
+            described.push(Feature {
+                name: feature.name.text.clone(),
+                doc: doc.unwrap_or_default().to_owned(),
+                condition: feature.condition.clone(),
+            });
+        }
+        described
     }
 }
 
@@ -143,11 +145,11 @@ impl<'a> Lowering<'_, 'a> {
                 TypeKind::Union(self.union(definition, base, discriminator, branches, &docs)?)
             }
             ast::Body::Alternate { alternatives } => {
-                let alternatives =
-                    alternatives.iter().map(|alternative| self.alternative(alternative, &docs));
-                TypeKind::Alternate(Alternate {
-                    alternatives: alternatives.collect::<Option<_>>()?,
-                })
+                let mut lowered = Vec::with_capacity(alternatives.len());
+                for alternative in alternatives {
+                    lowered.push(self.alternative(alternative, &docs)?);
+                }
+                TypeKind::Alternate(Alternate { alternatives: lowered })
             }
         };
         schema.types.push(Type { definition: common, kind });
@@ -184,13 +186,14 @@ impl<'a> Lowering<'_, 'a> {
         branches: &[ast::Branch],
         docs: &Descriptions<'_>,
     ) -> Option<Union> {
-        let branch = |branch: &ast::Branch| {
-            Some(Branch {
+        let mut lowered = Vec::with_capacity(branches.len());
+        for branch in branches {
+            lowered.push(Branch {
                 name: branch.name.text.clone(),
                 ty: self.type_id(&branch.ty)?,
                 condition: branch.condition.clone(),
-            })
-        };
+            });
+        }
         Some(Union {
             base: match base {
                 ast::Base::Named(base) => Base::Named(self.type_id(base)?),
@@ -198,7 +201,7 @@ impl<'a> Lowering<'_, 'a> {
             },
             discriminator: discriminator.text.clone(),
             discriminator_type: self.discriminator_type(definition, discriminator)?,
-            branches: branches.iter().map(branch).collect::<Option<_>>()?,
+            branches: lowered,
         })
     }
 
@@ -234,8 +237,9 @@ impl<'a> Lowering<'_, 'a> {
     }
 
     fn members(&self, members: &[ast::Member], docs: &Descriptions<'_>) -> Option<Vec<Member>> {
-        let member = |member: &ast::Member| {
-            Some(Member {
+        let mut lowered = Vec::with_capacity(members.len());
+        for member in members {
+            lowered.push(Member {
                 name: member.name.text.clone(),
                 ty: self.type_ref(&member.ty)?,
                 optional: member.optional,
@@ -243,9 +247,9 @@ impl<'a> Lowering<'_, 'a> {
                 condition: member.condition.clone(),
                 features: docs.features(&member.features),
                 secret: self.extensions.secrets.contains(docs.definition, &member.name.text),
-            })
-        };
-        members.iter().map(member).collect()
+            });
+        }
+        Some(lowered)
     }
 
     fn type_ref(&self, ty: &ast::TypeName) -> Option<TypeRef> {

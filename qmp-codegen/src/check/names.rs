@@ -19,19 +19,21 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
         let foreign = definition.kind().is_type() && pragmas.permits_foreign_names(name);
         // The pragma is for types only.
         let pragma = definition.kind().is_type().then_some("member-name-exceptions");
-        for member in definition
-            .members()
-            .iter()
-            .filter(|member| !foreign || !is_foreign_member(&member.name.text))
-        {
-            check_member(member, Exceptions { upper: lax, underscore: lax, pragma }, &mut scope);
+        for member in definition.members() {
+            if !foreign || !is_foreign_member(&member.name.text) {
+                check_member(
+                    member,
+                    Exceptions { upper: lax, underscore: lax, pragma },
+                    &mut scope,
+                );
+            }
         }
         match &definition.body {
             Body::Enum { values, .. } => {
-                for value in
-                    values.iter().filter(|value| !foreign || !is_foreign_value(&value.name.text))
-                {
-                    check_value(&value.name, lax, &mut scope);
+                for value in values {
+                    if !foreign || !is_foreign_value(&value.name.text) {
+                        check_value(&value.name, lax, &mut scope);
+                    }
                 }
             }
             Body::Alternate { alternatives } => {
@@ -41,7 +43,7 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
             }
             _ => {}
         }
-        for feature in definition.feature_lists().flatten() {
+        for feature in definition.all_features() {
             check_lower(&feature.name, "a feature", Exceptions::NONE, &mut scope);
         }
     }

@@ -4,7 +4,7 @@
 mod deduce;
 mod file;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -28,10 +28,11 @@ use file::{Line, lines};
 /// ```
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Configuration {
-    symbols: BTreeMap<String, bool>,
+    symbols: HashMap<String, bool>,
     /// Whether all symbols that hold are listed.
     complete: bool,
-    contradictory: BTreeSet<String>,
+    /// In order.
+    contradictory: Vec<String>,
 }
 
 impl Configuration {
@@ -159,7 +160,10 @@ impl Configuration {
     /// assert_eq!(symbols, [("CONFIG_SPICE", false), ("CONFIG_VNC", true)]);
     /// ```
     pub fn symbols(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.symbols.iter().map(|(symbol, holds)| (symbol.as_str(), *holds))
+        let mut symbols = Vec::with_capacity(self.symbols.len());
+        symbols.extend(self.symbols.keys().map(String::as_str));
+        symbols.sort_unstable();
+        symbols.into_iter().map(|symbol| (symbol, self.symbols.get(symbol).is_some_and(|is| *is)))
     }
 
     /// Returns the symbols about which the schema and the reply contradict each other, by name.

@@ -46,20 +46,18 @@ enum Target {
 impl<'s> Plan<'s> {
     /// Makes a plan, whose size the caller has limited.
     pub(super) fn new(schema: &'s Schema, options: &'s Options) -> Self {
-        let mut commands = Scope::module();
-        let commands: Vec<_> = schema
-            .commands
-            .iter()
-            .filter(|command| options.selects_command(&command.definition))
-            .map(|command| (command, commands.camel(&command.definition.name)))
-            .collect();
-        let mut events = Scope::module();
-        let events: Vec<_> = schema
-            .events
-            .iter()
-            .filter(|event| options.selects_event(&event.definition))
-            .map(|event| (event, events.camel(&event.definition.name)))
-            .collect();
+        let (mut commands, mut scope) = (Vec::new(), Scope::module());
+        for command in &schema.commands {
+            if options.selects_command(&command.definition) {
+                commands.push((command, scope.camel(&command.definition.name)));
+            }
+        }
+        let (mut events, mut scope) = (Vec::new(), Scope::module());
+        for event in &schema.events {
+            if options.selects_event(&event.definition) {
+                events.push((event, scope.camel(&event.definition.name)));
+            }
+        }
         let mut plan = Self {
             schema,
             options,
@@ -96,8 +94,10 @@ impl<'s> Plan<'s> {
     /// Returns the members of arguments or data that are not those of a union.
     pub(crate) fn flat_arguments(&self, arguments: &'s Arguments) -> Vec<&'s Member> {
         match arguments {
-            Arguments::Inline(members) => {
-                members.iter().filter(|member| self.options.holds(&member.condition)).collect()
+            Arguments::Inline(inline) => {
+                let mut members: Vec<&Member> = inline.iter().collect();
+                members.retain(|member| self.options.holds(&member.condition));
+                members
             }
             Arguments::Named { ty, .. } => self.members(*ty),
         }
