@@ -44,7 +44,7 @@
 // docs.rs labels what a feature adds.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
-    not(feature = "tools"),
+    all(feature = "introspection", not(feature = "tools")),
     allow(dead_code, reason = "the questions that all back ends have are there for each of them")
 )]
 

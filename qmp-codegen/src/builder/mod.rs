@@ -527,7 +527,7 @@ impl Builder {
             return ExitCode::FAILURE;
         };
         // Cargo is told of the files first, so that correcting one of them builds again.
-        let loaded = self.load.load(self.roots.iter().cloned());
+        let (_, loaded) = self.load.read(self.roots.clone());
         let sources = loaded.as_ref().map_or_else(|error| &error.sources, |ok| &ok.sources);
         for file in self.watched(sources) {
             println!("cargo::rerun-if-changed={}", file.display());

@@ -58,6 +58,7 @@ pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, data: &Alternate) -> TokenStream
 }
 
 /// Returns the alternatives with their identifiers and types.
+#[cfg(feature = "tools")]
 pub(super) fn variants<'d>(
     plan: &Plan<'_>,
     id: TypeId,
