@@ -48,6 +48,7 @@
     allow(dead_code, reason = "the questions that all back ends have are there for each of them")
 )]
 
+mod ascii;
 mod ast;
 mod builder;
 mod check;
@@ -67,6 +68,7 @@ pub mod json_schema;
 mod lexer;
 mod load;
 mod markup;
+mod named;
 mod order;
 mod parse;
 mod report;

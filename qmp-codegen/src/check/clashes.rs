@@ -2,7 +2,6 @@
 //! branches. Names that are the same in C count as the same.
 
 use std::cell::Cell;
-use std::collections::HashSet;
 
 use crate::ast::{Body, Definition, Name};
 use crate::diagnostic::Diagnostic;
@@ -21,11 +20,12 @@ pub(crate) fn check(index: &Index<'_>, nesting: &Nesting, report: &mut Report) {
         tables.push(check_own(definition, &mut scope));
     }
     let objects = Objects { index, tables, lookups: Cell::new(0) };
+    let mut visited = vec![None; index.definitions().len()];
     for (position, definition) in index.definitions().iter().enumerate() {
         if nesting.is_sound(position) {
             let mut scope = Scope::of(report, definition);
             objects.check_base(definition, position, &mut scope);
-            objects.check_branches(definition, position, &mut scope);
+            objects.check_branches(definition, position, &mut visited, &mut scope);
             if objects.lookups.get() > MAX_LOOKUPS {
                 let message = "the schema has too many combinations of bases and branches to check";
                 scope.error(definition.name.span, message);
@@ -105,11 +105,13 @@ impl<'a> Objects<'_, 'a> {
     }
 
     /// Checks the common members of a union against those that its branches can add. Members of
-    /// different branches cannot conflict.
+    /// different branches cannot conflict. `visited` has the union for which each definition has been
+    /// visited last.
     fn check_branches(
         &self,
         definition: &'a Definition,
         position: usize,
+        visited: &mut [Option<usize>],
         scope: &mut Scope<'_, '_>,
     ) {
         if definition.branches().is_empty() {
@@ -119,12 +121,12 @@ impl<'a> Objects<'_, 'a> {
         for (position, _) in self.bases(definition) {
             common.push(position);
         }
-        let mut seen = HashSet::new();
         for branch in definition.branches() {
             let mut pending = Vec::new();
             pending.extend(self.index.type_of(&branch.ty.text));
             while let Some((inner_position, inner)) = pending.pop() {
-                if !seen.insert(inner_position) || self.lookups.get() > MAX_LOOKUPS {
+                let was_visited = visited[inner_position].replace(position) == Some(position);
+                if was_visited || self.lookups.get() > MAX_LOOKUPS {
                     continue;
                 }
                 for base_position in &common {

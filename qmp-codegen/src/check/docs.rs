@@ -44,6 +44,9 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
     }
 }
 
+/// The number of undocumented names that a message lists.
+const MAX_LISTED: usize = 10;
+
 fn check_members(definition: &Definition, doc: &Doc, pragmas: &Pragmas, scope: &mut Scope<'_, '_>) {
     let names = documented_names(definition);
     // Fast path: usually, everything is described in the order of the definition.
@@ -67,14 +70,15 @@ fn check_members(definition: &Definition, doc: &Doc, pragmas: &Pragmas, scope: &
     let mut missing = names;
     missing.retain(|name| !described.contains(&name.text));
     let Some(first) = missing.first() else { return };
-    let mut list = Vec::new();
-    for name in missing.iter().take(10) {
-        list.push(format!("'{}'", name.text));
+    let mut list = String::new();
+    for name in missing.iter().take(MAX_LISTED) {
+        list.push_str(if list.is_empty() { "" } else { ", " });
+        list.push_str(&format!("'{}'", name.text));
     }
-    let more = if missing.len() > list.len() { " and others" } else { "" };
+    let more = if missing.len() > MAX_LISTED { " and others" } else { "" };
     let verb = if missing.len() == 1 { "is" } else { "are" };
     let mut diagnostic =
-        Diagnostic::error(first.span, format!("{}{more} {verb} not documented", list.join(", ")));
+        Diagnostic::error(first.span, format!("{list}{more} {verb} not documented"));
     if !pragmas.requires_documentation() || pragmas.is_lenient_on_documentation() {
         diagnostic.severity = Severity::Warning;
     }

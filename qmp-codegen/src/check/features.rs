@@ -1,6 +1,6 @@
 //! Checks features: unique names, and special features only where they have a meaning.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::ast::Feature;
 use crate::diagnostic::{Diagnostic, Rule, Severity};
@@ -19,13 +19,14 @@ const MAX_REPEATED: usize = 16 << 20;
 
 pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
     check_descriptions(index, report);
-    let mut names = HashSet::new();
+    let mut names = Few::new();
     for definition in index.definitions() {
         let mut scope = Scope::of(report, definition);
         for (index, features) in definition.feature_lists().into_iter().enumerate() {
             check_unique(features, index == 0, &mut scope);
             for Feature { name, .. } in features {
-                if names.insert(&*name.text) && names.len() == MAX_FEATURES + 1 {
+                if names.insert(name.text.as_str(), ()).is_none() && names.len() == MAX_FEATURES + 1
+                {
                     let message =
                         format!("the schema has more than {MAX_FEATURES} distinct features");
                     scope.push(

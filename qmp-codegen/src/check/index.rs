@@ -1,10 +1,11 @@
 //! Looks up definitions by name. Types, commands, and events share a namespace.
 
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::ast::{Body, Definition, Item, Kind, Member, Name, Value};
 use crate::diagnostic::Diagnostic;
+use crate::few::Few;
 use crate::order;
 use crate::parse::Pragmas;
 use crate::report::{Report, Scope};
@@ -19,7 +20,7 @@ pub(crate) struct Index<'a> {
     /// The index of each definition by name.
     by_name: HashMap<&'a str, usize>,
     /// The names of definitions with errors that have been reported.
-    broken: HashSet<&'a str>,
+    broken: Few<&'a str, ()>,
     pragmas: &'a [Pragmas],
     no_pragmas: Pragmas,
     /// Whether the names of some definitions are unknown because of errors.
@@ -34,7 +35,7 @@ struct Table<'a> {
     /// The index of each member by name.
     by_name: HashMap<&'a str, usize>,
     members: &'a [Member],
-    values: HashSet<&'a str>,
+    values: Few<&'a str, ()>,
     /// Whether a value can be mistaken for a number.
     numeric: bool,
     /// The first member with a condition.
@@ -60,7 +61,7 @@ impl<'a> Table<'a> {
             }
         }
         for value in values {
-            table.values.insert(&value.name.text);
+            table.values.insert(&value.name.text, ());
             table.numeric |= value.name.text.starts_with(is_numeric);
         }
         table
@@ -90,7 +91,7 @@ impl<'a> Index<'a> {
         let mut index = Self {
             definitions: Vec::with_capacity(items.len()),
             by_name: HashMap::with_capacity(items.len()),
-            broken: HashSet::new(),
+            broken: Few::new(),
             pragmas,
             no_pragmas: Pragmas::default(),
             incomplete: report.incomplete,
@@ -101,7 +102,7 @@ impl<'a> Index<'a> {
                 Item::Definition(definition) => index.add(definition, report),
                 Item::Broken(Some(name)) => {
                     if !index.by_name.contains_key(name.as_str()) {
-                        index.broken.insert(name);
+                        index.broken.insert(name, ());
                     }
                 }
                 Item::Broken(None) => index.incomplete = true,
@@ -130,7 +131,7 @@ impl<'a> Index<'a> {
                 }
                 Scope::of(report, definition).push(error);
             }
-            None if self.broken.contains(name.text.as_str()) => {}
+            None if self.broken.contains(&name.text) => {}
             None => _ = self.by_name.insert(&name.text, position),
         }
     }
@@ -189,7 +190,7 @@ impl<'a> Index<'a> {
     }
 
     /// Returns the values of an enum.
-    pub(crate) fn values(&self, position: usize) -> Option<&HashSet<&'a str>> {
+    pub(crate) fn values(&self, position: usize) -> Option<&Few<&'a str, ()>> {
         Some(&self.table(position)?.values)
     }
 
@@ -206,8 +207,11 @@ impl<'a> Index<'a> {
 
     /// Returns the number of members in the bases of a definition.
     pub(crate) fn inherited_members(&self, definition: &'a Definition) -> usize {
-        let bases = self.bases(definition).filter_map(|base| self.definitions.get(base));
-        bases.map(|base| base.members().len()).sum()
+        let mut count = 0;
+        for base in self.bases(definition) {
+            count += self.definitions[base].members().len();
+        }
+        count
     }
 
     /// Returns the indices of the bases of a definition, nearest first. A struct can be its own

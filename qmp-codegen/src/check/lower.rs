@@ -1,7 +1,5 @@
 //! Builds the model: resolves names to ids, and attaches descriptions to members and features.
 
-use std::collections::HashSet;
-
 use crate::ast::{self, Definition, Description, Item};
 use crate::few::Few;
 use crate::report::Report;
@@ -20,7 +18,7 @@ pub(crate) struct Extensions<'a> {
     /// The members that are secret.
     pub(crate) secrets: Secrets<'a>,
     /// The commands that have no effect.
-    pub(crate) read_only: HashSet<&'a str>,
+    pub(crate) read_only: Few<&'a str, ()>,
 }
 
 /// Builds the model of a schema in which no errors were found.
@@ -50,11 +48,10 @@ pub(crate) fn lower<'a>(
 }
 
 fn modules(items: &[Item], sources: &Sources) -> Vec<Module> {
-    let module = |file: &crate::source::File| Module {
-        path: file.path.display().to_string(),
-        introduction: Vec::new(),
-    };
-    let mut modules: Vec<Module> = sources.files().iter().map(module).collect();
+    let mut modules = Vec::with_capacity(sources.files().len());
+    for file in sources.files() {
+        modules.push(Module { path: file.path.display().to_string(), introduction: Vec::new() });
+    }
     for item in items {
         let Item::Introduction { file, text } = item else { continue };
         if text.is_empty() {
@@ -130,10 +127,13 @@ impl<'a> Lowering<'_, 'a> {
                 schema.events.push(Event { definition: common, data });
                 return Some(());
             }
-            ast::Body::Enum { values, prefix } => TypeKind::Enum(Enum {
-                values: values.iter().map(|value| enum_value(value, &docs)).collect(),
-                prefix: prefix.clone(),
-            }),
+            ast::Body::Enum { values, prefix } => {
+                let mut lowered = Vec::with_capacity(values.len());
+                for value in values {
+                    lowered.push(enum_value(value, &docs));
+                }
+                TypeKind::Enum(Enum { values: lowered, prefix: prefix.clone() })
+            }
             ast::Body::Struct { base, members } => TypeKind::Struct(Struct {
                 base: match base {
                     Some(base) => Some(self.type_id(base)?),
@@ -269,18 +269,17 @@ impl<'a> Lowering<'_, 'a> {
 
 fn common(definition: &Definition, docs: &Descriptions<'_>) -> crate::schema::Definition {
     let name = &definition.name;
-    let doc = definition.doc.as_ref().map(|doc| Doc {
-        body: doc.body.clone(),
-        sections: doc
-            .sections
-            .iter()
-            .map(|section| Section { kind: section.kind, text: section.text.clone() })
-            .collect(),
-        since: doc.since.clone(),
-    });
+    let mut described = Doc::default();
+    if let Some(doc) = &definition.doc {
+        described.body.clone_from(&doc.body);
+        described.since.clone_from(&doc.since);
+        for section in &doc.sections {
+            described.sections.push(Section { kind: section.kind, text: section.text.clone() });
+        }
+    }
     crate::schema::Definition {
         name: name.text.clone(),
-        doc: doc.unwrap_or_default(),
+        doc: described,
         condition: definition.condition.clone(),
         features: docs.features(&definition.features),
         module: Some(ModuleId(name.span.file.0)),

@@ -1,9 +1,10 @@
 //! Resolves the members that pragma `secret-members` lists.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use crate::ast::{Body, Command, Data, Definition, Name};
+use crate::ast::{Body, Command, Data, Definition, Member, Name};
 use crate::diagnostic::Diagnostic;
+use crate::few::Few;
 use crate::report::Report;
 use crate::similar::did_you_mean;
 
@@ -17,16 +18,17 @@ use super::index::{Index, Lookup};
 pub(crate) struct Secrets<'a> {
     /// The index of each definition among the sets of members.
     definitions: HashMap<&'a str, usize>,
-    members: Vec<HashSet<&'a str>>,
+    members: Vec<Few<&'a str, ()>>,
 }
 
 impl<'a> Secrets<'a> {
     fn insert(&mut self, definition: &'a str, member: &'a str) {
-        let index = *self.definitions.entry(definition).or_insert(self.members.len());
+        let index = self.definitions.get(definition).copied().unwrap_or(self.members.len());
         if index == self.members.len() {
-            self.members.push(HashSet::new());
+            self.definitions.insert(definition, index);
+            self.members.push(Few::new());
         }
-        self.members[index].insert(member);
+        self.members[index].insert(member, ());
     }
 
     /// Returns whether the member, which is written in the definition, is secret.
@@ -100,32 +102,30 @@ fn no_such_member(
     let message = format!("'{}' has no member '{member}' of its own", definition.name.text);
     let mut error =
         Diagnostic::error(name.span, message).related(definition.name.span, "defined here");
-    let owner = inherited(index, definition)
-        .find(|base| base.members().iter().any(|own| own.name.text == member));
-    error.help = match owner {
-        Some(owner) => Some(format!("did you mean '{}.{member}'?", owner.name.text)),
-        None => {
-            let own = definition.members().iter().map(|own| own.name.text.as_str());
-            did_you_mean(member, own)
+    let is_it = |own: &Member| own.name.text == member;
+    let mut next = inherited(index, definition);
+    for _ in 0..MAX_BASES {
+        let Some(owner) = next else { break };
+        if owner.members().iter().any(is_it) {
+            error.help = Some(format!("did you mean '{}.{member}'?", owner.name.text));
+            return error;
         }
-    };
+        next = inherited(index, owner);
+    }
+    let own = definition.members().iter().map(|own| own.name.text.as_str());
+    error.help = did_you_mean(member, own);
     error
 }
 
-/// Returns the definitions whose members a definition has besides its own.
-fn inherited<'i, 'a>(
-    index: &'i Index<'a>,
-    definition: &'i Definition,
-) -> impl Iterator<Item = &'i Definition> + use<'i, 'a> {
-    /// Bases may form a circle, which another check reports.
-    const MOST: usize = 100;
-    let next = move |definition: &&'i Definition| {
-        let name = match &definition.body {
-            Body::Command(Command { data: Data::Named { ty, .. }, .. })
-            | Body::Event { data: Data::Named { ty, .. } } => ty,
-            _ => definition.base()?,
-        };
-        index.type_of(&name.text).map(|(_, base)| -> &'i Definition { base })
+/// The number of bases that are searched. They may form a circle, which another check reports.
+const MAX_BASES: usize = 100;
+
+/// Returns the definition whose members a definition has besides its own.
+fn inherited<'a>(index: &Index<'a>, definition: &Definition) -> Option<&'a Definition> {
+    let name = match &definition.body {
+        Body::Command(Command { data: Data::Named { ty, .. }, .. })
+        | Body::Event { data: Data::Named { ty, .. } } => ty,
+        _ => definition.base()?,
     };
-    std::iter::successors(Some(definition), next).skip(1).take(MOST)
+    index.type_of(&name.text).map(|(_, base)| base)
 }

@@ -1,9 +1,8 @@
 //! Checks unions: the discriminator's type, and that each branch is one of its values.
 
-use std::collections::HashSet;
-
 use crate::ast::{Base, Body, Branch, Definition, Member, Name};
 use crate::diagnostic::Diagnostic;
+use crate::few::Few;
 use crate::report::{Report, Scope};
 use crate::similar::did_you_mean;
 
@@ -109,16 +108,16 @@ fn check_discriminator(
 fn check_branches(
     branches: &[Branch],
     ty: &Definition,
-    values: &HashSet<&str>,
+    values: &Few<&str, ()>,
     scope: &mut Scope<'_, '_>,
 ) {
     for Branch { name, .. } in branches {
-        if !values.contains(name.text.as_str()) {
+        if !values.contains(&name.text) {
             let message = format!("'{}' is not a value of enum '{}'", name.text, ty.name.text);
             let mut error = Diagnostic::error(name.span, message)
                 .related(ty.name.span, "the discriminator's type");
             if !scope.is_full() {
-                error.help = did_you_mean(&name.text, values.iter().copied());
+                error.help = did_you_mean(&name.text, values.iter().map(|(value, ())| value));
             }
             scope.push(error);
         }

@@ -11,6 +11,7 @@ use quote::quote;
 use super::ident::Scope;
 use super::options::Options;
 use super::recursion;
+use crate::few::Few;
 use crate::schema::{Arguments, Builtin, Member, Schema, Type, TypeId, TypeKind, TypeRef};
 use crate::shape;
 
@@ -23,11 +24,12 @@ pub(crate) struct Plan<'s> {
     pub(crate) events: Vec<(&'s crate::schema::Event, Ident)>,
     /// The types to emit, in the order of the schema.
     pub(crate) types: Vec<TypeId>,
-    names: HashMap<TypeId, Ident>,
-    branch_names: HashMap<TypeId, Ident>,
+    /// By the id of the type.
+    names: Vec<Option<Ident>>,
+    branch_names: Vec<Option<Ident>>,
     sent: HashSet<TypeId>,
     /// The members, branches and alternatives that must be boxed, by the id of their type.
-    boxed: Vec<HashSet<&'s str>>,
+    boxed: Vec<Few<&'s str, ()>>,
     /// The index of each name among the targets.
     by_name: HashMap<&'s str, usize>,
     targets: Vec<Target>,
@@ -64,8 +66,8 @@ impl<'s> Plan<'s> {
             commands,
             events,
             types: Vec::new(),
-            names: HashMap::new(),
-            branch_names: HashMap::new(),
+            names: vec![None; schema.types.len()],
+            branch_names: vec![None; schema.types.len()],
             sent: HashSet::new(),
             boxed: Vec::new(),
             by_name: HashMap::new(),
@@ -128,7 +130,7 @@ impl<'s> Plan<'s> {
     }
 
     pub(crate) fn is_replaced(&self, id: TypeId) -> bool {
-        self.options.replacements.contains_key(&self.get(id).definition.name)
+        self.options.replacements.contains(&self.get(id).definition.name)
     }
 
     /// Returns whether a member, branch or alternative of a type must be boxed.
@@ -138,12 +140,15 @@ impl<'s> Plan<'s> {
 
     /// Returns the identifier of a type in module `types`.
     pub(crate) fn name(&self, id: TypeId) -> &Ident {
-        &self.names[&id]
+        match &self.names[id.0 as usize] {
+            Some(name) => name,
+            None => unreachable!("only types of the plan have a name"),
+        }
     }
 
     /// Returns the identifier of the enum of a union's branches.
     pub(crate) fn branches_name(&self, id: TypeId) -> &Ident {
-        self.branch_names.get(&id).unwrap_or(&self.names[&id])
+        self.branch_names[id.0 as usize].as_ref().unwrap_or_else(|| self.name(id))
     }
 
     /// Returns the path of a type, which is valid in any module of the vocabulary.
@@ -320,14 +325,14 @@ impl<'s> Plan<'s> {
         let mut scope = Scope::module();
         for id in &self.types {
             let name = scope.type_name(&self.get(*id).definition.name);
-            self.names.insert(*id, name);
+            self.names[id.0 as usize] = Some(name);
         }
         for id in &self.types {
             let TypeKind::Union(union) = &self.get(*id).kind else { continue };
             if !self.is_bare_union(*id) {
-                let name = format!("{}-{}", self.names[id], union.discriminator);
+                let name = format!("{}-{}", self.name(*id), union.discriminator);
                 let name = scope.camel(&name);
-                self.branch_names.insert(*id, name);
+                self.branch_names[id.0 as usize] = Some(name);
             }
         }
     }

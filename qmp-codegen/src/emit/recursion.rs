@@ -6,9 +6,8 @@
 //! a box there has to be matched once, whereas a box in a struct would trouble every caller who
 //! builds one.
 
-use std::collections::HashSet;
-
 use super::options::Options;
+use crate::few::Few;
 use crate::schema::{Schema, TypeId, TypeKind, TypeRef};
 use crate::shape;
 
@@ -35,20 +34,21 @@ pub(crate) fn boxed<'s>(
     schema: &'s Schema,
     options: &Options,
     types: &[TypeId],
-) -> Vec<HashSet<&'s str>> {
+) -> Vec<Few<&'s str, ()>> {
     let count = schema.types.len();
     let mut edges = Vec::new();
     for id in types {
         add_edges(schema, options, *id, &mut edges);
     }
-    let mut boxed = vec![HashSet::new(); count];
+    let mut boxed = Vec::new();
+    boxed.resize_with(count, Few::new);
     let mut places = vec![0; count];
     for component in inner_edges(edges, count) {
         let (edges, owners) = numbered(&component, &mut places);
         let few = edges.len() <= MAX_TRIED;
         let found = if few { try_each(&edges, owners) } else { order(&edges, owners) };
         for at in found {
-            boxed[component[at].owner].insert(component[at].slot);
+            boxed[component[at].owner].insert(component[at].slot, ());
         }
     }
     boxed
@@ -115,13 +115,12 @@ fn numbered<'s>(edges: &[Edge<'s>], places: &mut [usize]) -> (Vec<Edge<'s>>, usi
             owners += 1;
         }
     }
-    let place = |edge: &Edge<'s>| Edge {
-        owner: places[edge.owner],
-        target: places[edge.target],
-        slot: edge.slot,
-        rank: edge.rank,
-    };
-    (edges.iter().map(place).collect(), owners)
+    let mut numbered = Vec::with_capacity(edges.len());
+    for edge in edges {
+        let (owner, target) = (places[edge.owner], places[edge.target]);
+        numbered.push(Edge { owner, target, ..*edge });
+    }
+    (numbered, owners)
 }
 
 /// Adds the edges of a component one after the other, and returns those that would close a cycle.

@@ -1,6 +1,7 @@
 //! Parses the parts of definitions: members, values, features, conditions, and references to types.
 
 use super::value::{Node, Value};
+use crate::ascii;
 use crate::ast::{self, Alternative, Branch, Feature, Member, Name, TypeName};
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::report::Report;
@@ -72,7 +73,9 @@ impl Parts<'_> {
         let Some(members) = self.object(node, what) else { return Vec::new() };
         let mut parsed = Vec::with_capacity(members.len());
         for (name, node) in members {
-            parsed.extend(self.member(name, node));
+            if let Some(member) = self.member(name, node) {
+                parsed.push(member);
+            }
         }
         parsed
     }
@@ -97,7 +100,9 @@ impl Parts<'_> {
         };
         let mut branches = Vec::with_capacity(members.len());
         for (name, node) in members {
-            branches.extend(self.branch(name, node));
+            if let Some(branch) = self.branch(name, node) {
+                branches.push(branch);
+            }
         }
         branches
     }
@@ -117,7 +122,9 @@ impl Parts<'_> {
         };
         let mut alternatives = Vec::with_capacity(members.len());
         for (name, node) in members {
-            alternatives.extend(self.alternative(name, node));
+            if let Some(alternative) = self.alternative(name, node) {
+                alternatives.push(alternative);
+            }
         }
         alternatives
     }
@@ -191,7 +198,7 @@ impl Parts<'_> {
         match node.value {
             Value::String(symbol) => {
                 let is_valid = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-                if symbol.starts_with(|c: char| c.is_ascii_uppercase())
+                if ascii::begins_with(&symbol, u8::is_ascii_uppercase)
                     && symbol.bytes().all(is_valid)
                 {
                     return Some(Condition::Symbol(symbol));
