@@ -251,6 +251,11 @@ impl Kind {
         }
     }
 
+    /// Returns the kind with this word.
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.word() == word)
+    }
+
     pub(crate) fn is_type(self) -> bool {
         !matches!(self, Self::Command | Self::Event)
     }

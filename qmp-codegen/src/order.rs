@@ -9,15 +9,25 @@ pub(crate) fn indices(keys: Vec<u128>) -> Vec<usize> {
         order.push((key, index));
     }
     order.sort_unstable();
-    order.into_iter().map(|(_, index)| index).collect()
+    let mut indices = Vec::with_capacity(order.len());
+    for (_, index) in order {
+        indices.push(index);
+    }
+    indices
 }
 
 /// Sorts items by a key. Items with equal keys stay in their order.
 pub(crate) fn sort_by_key<T>(items: &mut Vec<T>, key: impl Fn(&T) -> u128) {
-    let order = indices(items.iter().map(key).collect());
-    let mut unsorted: Vec<Option<T>> = items.drain(..).map(Some).collect();
-    for index in order {
-        items.extend(unsorted[index].take());
+    let mut keys = Vec::with_capacity(items.len());
+    let mut unsorted = Vec::with_capacity(items.len());
+    for item in items.drain(..) {
+        keys.push(key(&item));
+        unsorted.push(Some(item));
+    }
+    for index in indices(keys) {
+        if let Some(item) = unsorted[index].take() {
+            items.push(item);
+        }
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) use writer::write;
 pub(crate) fn emit(schema: &Schema, options: &Options) -> Result<TokenStream, String> {
     let plan = budget::plan(schema, options)?;
     let items = index::items(&plan);
-    let [mut types, mut commands, mut events] = [(); 3].map(|()| TokenStream::new());
+    let mut types = TokenStream::new();
     for id in &plan.types {
         types.extend(match &plan.get(*id).kind {
             TypeKind::Enum(data) => enumeration::emit(&plan, *id, data),
@@ -61,9 +61,11 @@ pub(crate) fn emit(schema: &Schema, options: &Options) -> Result<TokenStream, St
             TypeKind::Alternate(data) => alternate::emit(&plan, *id, data),
         });
     }
+    let mut commands = TokenStream::new();
     for (command, name) in &plan.commands {
         commands.extend(command::emit(&plan, command, name));
     }
+    let mut events = TokenStream::new();
     for (event, name) in &plan.events {
         events.extend(event::emit(&plan, event, name));
     }
@@ -91,7 +93,7 @@ fn module(name: &str, doc: &str, index: &str, items: TokenStream) -> TokenStream
     let name = Ident::new(name, Span::call_site());
     let (doc, allow) = (docs::lines(&format!("{doc}\n{index}")), allow());
     let mut module = quote!(#doc #allow pub mod #name);
-    module.extend([TokenTree::Group(Group::new(Delimiter::Brace, items))]);
+    module.extend(TokenStream::from(TokenTree::Group(Group::new(Delimiter::Brace, items))));
     module
 }
 
