@@ -211,14 +211,26 @@ impl Definition {
 
     /// Returns every list of features: first that of the definition, then those of its members and
     /// values.
-    pub(crate) fn feature_lists(&self) -> impl Iterator<Item = &[Feature]> {
-        let values: &[Value] = match &self.body {
-            Body::Enum { values, .. } => values,
-            _ => &[],
-        };
-        std::iter::once(self.features.as_slice())
-            .chain(self.members().iter().map(|member| member.features.as_slice()))
-            .chain(values.iter().map(|value| value.features.as_slice()))
+    pub(crate) fn feature_lists(&self) -> Vec<&[Feature]> {
+        let mut lists = vec![self.features.as_slice()];
+        for member in self.members() {
+            lists.push(&member.features);
+        }
+        if let Body::Enum { values, .. } = &self.body {
+            for value in values {
+                lists.push(&value.features);
+            }
+        }
+        lists
+    }
+
+    /// Returns every feature.
+    pub(crate) fn all_features(&self) -> Vec<&Feature> {
+        let mut features = Vec::new();
+        for list in self.feature_lists() {
+            features.extend(list);
+        }
+        features
     }
 }
 
@@ -237,6 +249,11 @@ impl Kind {
             Self::Command => "command",
             Self::Event => "event",
         }
+    }
+
+    /// Returns the kind with this word.
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.word() == word)
     }
 
     pub(crate) fn is_type(self) -> bool {

@@ -92,17 +92,22 @@ impl<'l> Description<'l> {
 
     /// Adds features other than those that have a meaning of their own.
     fn feature_list(&mut self, definition: &Definition) {
-        let mut features = definition.features.iter().filter(|f| !f.is_special()).peekable();
-        if features.peek().is_none() {
-            return;
-        }
-        self.heading("Features");
-        let items = features.map(|feature| {
+        let mut items = String::new();
+        for feature in &definition.features {
+            if feature.is_special() {
+                continue;
+            }
             let text = self.markdown_of(&feature.doc);
-            markup::titled(&format!("- `{}`:", feature.name), &text).replace('\n', "\n  ")
-        });
-        let items: Vec<String> = items.collect();
-        self.paragraph(&items.join("\n"));
+            let item = markup::titled(&format!("- `{}`:", feature.name), &text);
+            if !items.is_empty() {
+                items.push('\n');
+            }
+            items.push_str(&item.replace('\n', "\n  "));
+        }
+        if !items.is_empty() {
+            self.heading("Features");
+            self.paragraph(&items);
+        }
     }
 
     pub(crate) fn footer(&mut self, name: &str, definition: &Definition) {
@@ -151,8 +156,12 @@ impl Condition {
     /// Describes the condition in words, each symbol as code.
     pub(crate) fn describe(&self) -> String {
         let join = |conditions: &[Self], word: &str| {
-            let parts: Vec<String> = conditions.iter().map(|c| c.nested()).collect();
-            parts.join(word)
+            let mut joined = String::new();
+            for (index, condition) in conditions.iter().enumerate() {
+                joined.push_str(if index > 0 { word } else { "" });
+                joined.push_str(&condition.nested());
+            }
+            joined
         };
         match self {
             Self::Symbol(symbol) => format!("`{symbol}`"),

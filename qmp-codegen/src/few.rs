@@ -15,6 +15,12 @@ pub(crate) struct Few<K, V> {
     index: HashMap<K, usize>,
 }
 
+impl<K, V> Default for Few<K, V> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), index: HashMap::new() }
+    }
+}
+
 impl<K: Copy + Eq + Hash, V> Few<K, V> {
     pub(crate) fn new() -> Self {
         Self::with_capacity(0)
@@ -33,8 +39,9 @@ impl<K: Copy + Eq + Hash, V> Few<K, V> {
         let len = self.entries.len();
         if len > FEW {
             // The first time, this adds all earlier keys as well.
-            let new = self.index.len()..len;
-            self.index.extend(new.filter_map(|at| Some((self.entries.get(at)?.0, at))));
+            for at in self.index.len()..len {
+                self.index.insert(self.entries[at].0, at);
+            }
         }
         None
     }
@@ -67,15 +74,6 @@ impl<K: Copy + Eq + Hash, V> Few<K, V> {
     }
 }
 
-impl<K: Copy + Eq + Hash, V> FromIterator<(K, V)> for Few<K, V> {
-    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        let entries = entries.into_iter();
-        let mut map = Self::with_capacity(entries.size_hint().0);
-        entries.for_each(|(key, value)| _ = map.insert(key, value));
-        map
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,7 +81,8 @@ mod tests {
     #[test]
     fn few_or_many_are_found() {
         for count in [0, 1, FEW - 1, FEW, FEW + 1, FEW + 2, 1000] {
-            let mut map: Few<usize, usize> = (0..count).map(|n| (n, n * 2)).collect();
+            let mut map = Few::with_capacity(count);
+            (0..count).for_each(|n| assert_eq!(map.insert(n, n * 2), None));
             assert_eq!(map.len(), count);
             assert!((0..count).all(|n| map.get(n) == Some(&(n * 2))), "{count}");
             assert!(!map.contains(count));

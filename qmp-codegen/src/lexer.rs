@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::ascii;
 use crate::diagnostic::Diagnostic;
 use crate::source::{FileId, Span};
 
@@ -149,7 +150,7 @@ impl<'s> Lexer<'s> {
         // Fast path: most strings contain only plain characters.
         let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'\'' | b'\\');
         let rest = &self.text[start + 1..];
-        let length = rest.bytes().take_while(is_plain).count();
+        let length = ascii::count(rest, is_plain);
         if rest.as_bytes().get(length) == Some(&b'\'') {
             self.at = start + 1 + length + 1;
             return Ok(Token::String(Cow::Borrowed(&rest[..length])));
@@ -196,8 +197,9 @@ impl<'s> Lexer<'s> {
     fn unexpected(&self) -> Diagnostic {
         let rest = &self.text[self.at..];
         let is_end = |c: char| c.is_whitespace() || "{}[]:,'#".contains(c);
-        let length = rest.char_indices().skip(1).find(|(_, c)| is_end(*c)).map(|(at, _)| at);
-        let word = &rest[..length.unwrap_or(rest.len())];
+        let first = rest.chars().next().map_or(0, char::len_utf8);
+        let length = rest[first..].find(is_end).map_or(rest.len(), |length| first + length);
+        let word = &rest[..length];
         let error_span = self.span(self.at, self.at + word.len());
         let error = Diagnostic::error(error_span, format!("unexpected '{word}'"));
         if word.starts_with('\u{feff}') {
@@ -205,9 +207,12 @@ impl<'s> Lexer<'s> {
                 .help("save the file as UTF-8 without a byte order mark")
         } else if word.starts_with('"') {
             error.help("enclose strings in single quotes")
-        } else if word == "null" || word.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
+        } else if word == "null"
+            || word.starts_with('-')
+            || ascii::begins_with(word, u8::is_ascii_digit)
+        {
             error.help("a schema cannot contain numbers or null")
-        } else if word.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        } else if ascii::begins_with(word, u8::is_ascii_alphabetic) {
             error.help("enclose names in single quotes")
         } else {
             error
@@ -216,7 +221,7 @@ impl<'s> Lexer<'s> {
 }
 
 fn skip_space(text: &str) -> &str {
-    let space = text.bytes().take_while(u8::is_ascii_whitespace).count();
+    let space = ascii::count(text, u8::is_ascii_whitespace);
     // Any remaining white space is not ASCII.
     text[space..].trim_start()
 }

@@ -44,10 +44,11 @@
 // docs.rs labels what a feature adds.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
-    not(feature = "tools"),
+    all(feature = "introspection", not(feature = "tools")),
     allow(dead_code, reason = "the questions that all back ends have are there for each of them")
 )]
 
+mod ascii;
 mod ast;
 mod builder;
 mod check;
@@ -67,6 +68,8 @@ pub mod json_schema;
 mod lexer;
 mod load;
 mod markup;
+mod named;
+mod order;
 mod parse;
 mod report;
 mod resolve;

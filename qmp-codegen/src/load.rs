@@ -1,6 +1,6 @@
 //! Reads the files of a schema: its roots and the files that they include.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -244,6 +244,19 @@ impl LoadOptions {
     /// # Errors
     /// Returns the same errors as [`load`]. The style of documentation only causes warnings.
     pub fn load(&self, roots: impl IntoIterator<Item = Root>) -> Result<Loaded, LoadError> {
+        let (items, mut result) = self.read(roots.into_iter().collect());
+        if self.prose {
+            let (sources, diagnostics) = match &mut result {
+                Ok(loaded) => (&loaded.sources, &mut loaded.warnings),
+                Err(error) => (&error.sources, &mut error.diagnostics),
+            };
+            diagnostics.extend(check::prose::check(&items, sources));
+        }
+        result
+    }
+
+    /// Reads and checks a schema, except for the style of its documentation. Returns what was written, too.
+    pub(crate) fn read(&self, roots: Vec<Root>) -> (Vec<Item>, Result<Loaded, LoadError>) {
         let report = Report::new(self.report);
         let disk = self.files.clone();
         let mut loader = Loader { report, disk, ..Loader::default() };
@@ -254,14 +267,12 @@ impl LoadOptions {
         let Loader { items, sources, mut report, .. } = loader;
         let schema = check::check(&items, &pragmas, &sources, &mut report);
         let has_errors = report.has_errors();
-        let mut diagnostics = report.finish();
-        if self.prose {
-            diagnostics.extend(check::prose::check(&items, &sources));
-        }
-        match schema {
+        let diagnostics = report.finish();
+        let result = match schema {
             Some(schema) if !has_errors => Ok(Loaded { schema, sources, warnings: diagnostics }),
             _ => Err(LoadError { sources, diagnostics }),
-        }
+        };
+        (items, result)
     }
 }
 
@@ -404,24 +415,20 @@ impl Loader {
 
     /// Returns the pragmas of each root, including those of every file that it includes.
     fn effective_pragmas(&self) -> Vec<Pragmas> {
-        self.roots
-            .iter()
-            .map(|root| {
-                let mut pragmas = Pragmas::default();
-                let mut seen = HashSet::new();
-                let mut todo = vec![*root];
-                while let Some(id) = todo.pop() {
-                    if !seen.insert(id) {
-                        continue;
-                    }
-                    if let Some(info) = self.files.get(id.0 as usize) {
-                        pragmas.merge(&info.pragmas);
-                        todo.extend(&info.includes);
-                    }
+        let mut effective = Vec::with_capacity(self.roots.len());
+        for root in &self.roots {
+            let mut pragmas = Pragmas::default();
+            let mut seen = vec![false; self.files.len()];
+            let mut todo = vec![root.0 as usize];
+            while let Some(id) = todo.pop() {
+                if !std::mem::replace(&mut seen[id], true) {
+                    pragmas.merge(&self.files[id].pragmas);
+                    todo.extend(self.files[id].includes.iter().map(|id| id.0 as usize));
                 }
-                pragmas
-            })
-            .collect()
+            }
+            effective.push(pragmas);
+        }
+        effective
     }
 }
 

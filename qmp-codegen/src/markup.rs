@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use crate::ascii;
+
 /// The depth to which directives are converted inside of each other. QEMU's have one level; a schema
 /// may have as many as fit in a line, and each level is a call.
 const MAX_DIRECTIVES: usize = 8;
@@ -166,7 +168,7 @@ fn marker(line: &str) -> Option<usize> {
     let length = if line.starts_with(['-', '*', '+']) {
         1
     } else {
-        let digits = line.bytes().take(10).take_while(u8::is_ascii_digit).count();
+        let digits = ascii::count(line, u8::is_ascii_digit).min(10);
         let ends = digits > 0 && line[digits..].starts_with(['.', ')']);
         ends.then_some(digits + 1)?
     };
@@ -182,8 +184,10 @@ fn directive_block(
     link: &dyn Fn(&str) -> Option<String>,
 ) {
     let (name, argument) = directive.split_once("::").unwrap_or((directive, ""));
-    let body: Vec<&str> =
-        dedent(body).into_iter().skip_while(|line| line.trim_start().starts_with(':')).collect();
+    let body = dedent(body);
+    let is_option = |line: &&str| line.trim_start().starts_with(':');
+    let options = body.iter().position(|line| !is_option(line)).unwrap_or(body.len());
+    let body = &body[options..];
     let name = name.trim();
     match name {
         "note" | "warning" | "caution" | "important" | "tip" | "hint" | "attention" | "danger"
@@ -192,16 +196,13 @@ fn directive_block(
             if let Some(first) = title.get_mut(..1) {
                 first.make_ascii_uppercase();
             }
-            let text = std::iter::once(argument.trim())
-                .chain(body.iter().copied())
-                .collect::<Vec<_>>()
-                .join("\n");
+            let text = format!("{}\n{}", argument.trim(), body.join("\n"));
             let text = convert(text.trim(), depth + 1, link);
             out.push(Part::Block(titled(&format!("**{title}:**"), &text)));
             out.push(Part::Line(String::new()));
         }
         "qmp-example" | "code-block" | "code" | "parsed-literal" | "literalinclude" => {
-            out.push(Part::Fence(fence(&body)));
+            out.push(Part::Fence(fence(body)));
             out.push(Part::Line(String::new()));
         }
         // A comment, or a directive that only makes sense in QEMU's manual.
@@ -230,22 +231,35 @@ fn block_end(lines: &[&str], at: usize, indent: usize) -> usize {
 }
 
 fn dedent<'t>(lines: &[&'t str]) -> Vec<&'t str> {
-    let indent = lines
-        .iter()
-        .filter(|line| !line.trim().is_empty())
-        .map(|line| line.len() - line.trim_start().len())
-        .min()
-        .unwrap_or(0);
-    let body: Vec<&str> = lines.iter().map(|line| line.get(indent..).unwrap_or("")).collect();
-    let start = body.iter().position(|line| !line.is_empty()).unwrap_or(body.len());
-    let end = body.iter().rposition(|line| !line.is_empty()).map_or(start, |last| last + 1);
-    body[start..end].to_vec()
+    let mut indent = usize::MAX;
+    for line in lines {
+        if !line.trim().is_empty() {
+            indent = indent.min(line.len() - line.trim_start().len());
+        }
+    }
+    if indent == usize::MAX {
+        indent = 0;
+    }
+    let mut body = Vec::with_capacity(lines.len());
+    for line in lines {
+        let line = line.get(indent..).unwrap_or("");
+        if !body.is_empty() || !line.is_empty() {
+            body.push(line);
+        }
+    }
+    while body.last().is_some_and(|line| line.is_empty()) {
+        body.pop();
+    }
+    body
 }
 
 /// Encloses lines in a fence that is longer than any in the text.
 fn fence(lines: &[&str]) -> String {
-    let longest = lines.iter().map(|line| run_of_backquotes(line)).max().unwrap_or(0);
-    let fence = "`".repeat(longest.max(2) + 1);
+    let mut longest = 2;
+    for line in lines {
+        longest = longest.max(run_of_backquotes(line));
+    }
+    let fence = "`".repeat(longest + 1);
     let mut out = format!("{fence}text\n");
     for line in lines {
         out.push_str(line);
@@ -330,7 +344,7 @@ fn code(text: &str, out: &mut String) {
 /// Converts ``` ``literal`` ``` or `` `interpreted` ``, and escapes other backquotes. Returns the
 /// number of bytes consumed.
 fn quoted(rest: &str, link: &dyn Fn(&str) -> Option<String>, out: &mut String) -> usize {
-    let ticks = rest.bytes().take_while(|b| *b == b'`').count();
+    let ticks = ascii::count(rest, |b| *b == b'`');
     let content = if ticks > 2 { None } else { rest[ticks..].find(&rest[..ticks]) };
     let Some(length) = content else {
         out.push_str(&"\\`".repeat(ticks));
@@ -355,10 +369,8 @@ fn quoted(rest: &str, link: &dyn Fn(&str) -> Option<String>, out: &mut String) -
 /// Converts `@name`, a name of the schema or of a member. Returns the number of bytes consumed, or
 /// 0.
 fn reference(rest: &str, link: &dyn Fn(&str) -> Option<String>, out: &mut String) -> usize {
-    let length = rest[1..]
-        .bytes()
-        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-        .count();
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let length = ascii::count(&rest[1..], is_name);
     let name = rest[1..=length].trim_end_matches(['.', '-']);
     if name.is_empty() {
         return 0;

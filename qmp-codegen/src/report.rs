@@ -2,6 +2,7 @@
 
 use crate::ast::Definition;
 use crate::diagnostic::{Diagnostic, Rule, Severity};
+use crate::order;
 use crate::source::Span;
 
 /// The number of errors and of warnings that are kept by default.
@@ -145,7 +146,10 @@ impl Report {
         }
         let limit = self.options.limit;
         let mut diagnostics = self.diagnostics;
-        diagnostics.sort_by_key(|diagnostic| diagnostic.span);
+        order::sort_by_key(&mut diagnostics, |diagnostic| match diagnostic.span {
+            Some(span) => span.place() + 1,
+            None => 0,
+        });
         let mut count = |severity, count: usize, what| {
             if count > limit {
                 let message = format!("there are {} more {what}", count - limit);

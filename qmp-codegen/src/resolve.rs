@@ -1,5 +1,7 @@
 //! Resolves conditions: leaves out what does not exist in a server with certain symbols.
 
+// Most build scripts do not call this: with `#[inline]`, it is compiled for those that do.
+
 use crate::schema::{Arguments, Base, Condition, Feature, Member, Schema, TypeKind};
 
 type Holds<'h> = &'h dyn Fn(&str) -> bool;
@@ -21,6 +23,7 @@ impl Schema {
     /// # Ok::<(), qmp_codegen::LoadError>(())
     /// ```
     #[must_use]
+    #[inline]
     pub fn resolved(&self, holds: &dyn Fn(&str) -> bool) -> Self {
         let mut schema = self.clone();
         schema.commands.retain(|command| exists(&command.definition.condition, holds));
@@ -41,6 +44,7 @@ impl Schema {
     }
 }
 
+#[inline]
 fn kind(kind: &mut TypeKind, holds: Holds<'_>) {
     match kind {
         TypeKind::Enum(data) => {
@@ -60,21 +64,25 @@ fn kind(kind: &mut TypeKind, holds: Holds<'_>) {
     }
 }
 
+#[inline]
 fn arguments(arguments: &mut Arguments, holds: Holds<'_>) {
     if let Arguments::Inline(inline) = arguments {
         members(inline, holds);
     }
 }
 
+#[inline]
 fn members(members: &mut Vec<Member>, holds: Holds<'_>) {
     members.retain(|member| exists(&member.condition, holds));
     members.iter_mut().for_each(|member| features(&mut member.features, holds));
 }
 
+#[inline]
 fn features(features: &mut Vec<Feature>, holds: Holds<'_>) {
     features.retain(|feature| exists(&feature.condition, holds));
 }
 
+#[inline]
 fn exists(condition: &Option<Condition>, holds: Holds<'_>) -> bool {
     condition.as_ref().is_none_or(|condition| condition.holds(holds))
 }

@@ -12,6 +12,10 @@ pub(crate) fn did_you_mean<'c>(
     name: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<String> {
+    most_similar(name, &mut candidates.into_iter()).map(question)
+}
+
+fn most_similar<'c>(name: &str, candidates: &mut dyn Iterator<Item = &'c str>) -> Option<&'c str> {
     // The time that this takes grows with the product of the lengths.
     if name.len() > MAX_LENGTH {
         return None;
@@ -19,13 +23,15 @@ pub(crate) fn did_you_mean<'c>(
     // A third of the letters may be wrong; a long name does not justify wild suggestions.
     let limit = (name.len() / 3).clamp(1, 3);
     let mut row = Vec::new();
-    let (_, similar) = candidates
-        .into_iter()
-        .take(MAX_CANDIDATES)
-        .filter_map(|candidate| Some((distance(name, candidate, limit, &mut row)?, candidate)))
-        .filter(|(distance, candidate)| *distance < candidate.len() && *candidate != name)
-        .min()?;
-    Some(question(similar))
+    let mut best = None;
+    for candidate in candidates.take(MAX_CANDIDATES) {
+        let Some(distance) = distance(name, candidate, limit, &mut row) else { continue };
+        let is_better = best.is_none_or(|best| (distance, candidate) < best);
+        if is_better && distance < candidate.len() && candidate != name {
+            best = Some((distance, candidate));
+        }
+    }
+    best.map(|(_, similar)| similar)
 }
 
 /// Suggests a name that has been derived from the one that was written, if it differs and the rule

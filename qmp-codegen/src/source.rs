@@ -14,6 +14,14 @@ pub struct Span {
     pub end: u32,
 }
 
+impl Span {
+    /// Returns a number that is larger for each later place.
+    pub(crate) fn place(self) -> u128 {
+        let Self { file, start, end } = self;
+        (u128::from(file.0) << 64) | (u128::from(start) << 32) | u128::from(end)
+    }
+}
+
 /// The index of a [`File`] in its [`Sources`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct FileId(pub u32);

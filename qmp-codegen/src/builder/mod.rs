@@ -5,7 +5,6 @@ mod names;
 mod syntax;
 mod warnings;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,6 +19,7 @@ use crate::emit::{self, Options};
 #[cfg(feature = "format")]
 use crate::load::Loaded;
 use crate::load::{LoadError, LoadOptions, Root};
+use crate::named::NameSet;
 use crate::schema::Schema;
 use crate::source::Sources;
 use warnings::headlines;
@@ -43,7 +43,7 @@ pub struct Builder {
     roots: Vec<Root>,
     options: Options,
     /// The configuration symbols that have been listed.
-    symbols: HashSet<String>,
+    symbols: NameSet,
     /// Arguments that do not parse, reported when the builder is asked to do something.
     mistakes: Vec<String>,
     lint_docs: bool,
@@ -171,7 +171,7 @@ impl Builder {
     #[must_use]
     pub fn commands<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         let selected = self.options.commands.get_or_insert_default();
-        selected.extend(names.into_iter().map(Into::into));
+        selected.add(names.into_iter().map(Into::into));
         self
     }
 
@@ -194,7 +194,7 @@ impl Builder {
     #[must_use]
     pub fn events<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         let selected = self.options.events.get_or_insert_default();
-        selected.extend(names.into_iter().map(Into::into));
+        selected.add(names.into_iter().map(Into::into));
         self
     }
 
@@ -240,7 +240,7 @@ impl Builder {
     pub fn attributes(mut self, name: impl Into<String>, attributes: &str) -> Self {
         match syntax::attributes(attributes) {
             Ok(parsed) => {
-                self.options.attributes.entry(name.into()).or_default().extend(parsed);
+                self.options.attributes.entry(name.into()).extend(parsed);
             }
             Err(error) => {
                 self.mistakes.push(format!("`{attributes}` is not a list of attributes: {error}"))
@@ -322,7 +322,7 @@ impl Builder {
     ) -> Self {
         match syntax::ty(ty) {
             Ok(ty) => {
-                let members = self.options.member_types.entry(definition.into()).or_default();
+                let members = self.options.member_types.entry(definition.into());
                 members.insert(member.into(), ty);
             }
             Err(error) => self.mistakes.push(format!("`{ty}` is not a type: {error}")),
@@ -351,7 +351,8 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn symbols<N: Into<String>>(mut self, set: impl IntoIterator<Item = N>) -> Self {
-        self.symbols = set.into_iter().map(Into::into).collect();
+        self.symbols = NameSet::default();
+        self.symbols.add(set.into_iter().map(Into::into));
         self.configuration = configuration::Source::None;
         let set = self.symbols.clone();
         self.options.symbols = Some(Rc::new(move |symbol| Some(set.contains(symbol))));
@@ -374,7 +375,7 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn symbols_where(mut self, is_set: impl Fn(&str) -> bool + 'static) -> Self {
-        self.symbols.clear();
+        self.symbols = NameSet::default();
         self.configuration = configuration::Source::None;
         self.options.symbols = Some(Rc::new(move |symbol| Some(is_set(symbol))));
         self
@@ -527,7 +528,7 @@ impl Builder {
             return ExitCode::FAILURE;
         };
         // Cargo is told of the files first, so that correcting one of them builds again.
-        let loaded = self.load.load(self.roots.iter().cloned());
+        let (_, loaded) = self.load.read(self.roots.clone());
         let sources = loaded.as_ref().map_or_else(|error| &error.sources, |ok| &ok.sources);
         for file in self.watched(sources) {
             println!("cargo::rerun-if-changed={}", file.display());
@@ -686,8 +687,7 @@ impl Builder {
     fn check(&self, schema: &Schema) -> Result<(), GenerateError> {
         let mut mistakes = self.mistakes.clone();
         mistakes.extend(names::unknown(schema, &self.options, &self.symbols));
-        mistakes.sort_unstable();
-        if mistakes.is_empty() { Ok(()) } else { Err(GenerateError::Request(mistakes)) }
+        if mistakes.is_empty() { Ok(()) } else { Err(GenerateError::Request(sorted(&mistakes))) }
     }
 }
 
@@ -698,8 +698,26 @@ fn expands(message: String) -> GenerateError {
     GenerateError::Request(vec![message])
 }
 
+/// Sorts messages as other texts are sorted: a sort of `String` would be compiled as well.
+fn sorted(messages: &[String]) -> Vec<String> {
+    let mut texts = Vec::with_capacity(messages.len());
+    for message in messages {
+        texts.push(message.as_str());
+    }
+    texts.sort_unstable();
+    let mut sorted = Vec::with_capacity(messages.len());
+    for text in texts {
+        sorted.push(text.to_owned());
+    }
+    sorted
+}
+
 fn paths(sources: &Sources) -> Vec<PathBuf> {
-    sources.files().iter().map(|file| file.path.clone()).collect()
+    let mut paths = Vec::with_capacity(sources.files().len());
+    for file in sources.files() {
+        paths.push(file.path.clone());
+    }
+    paths
 }
 
 fn write_if_changed(path: &Path, code: &str) -> std::io::Result<()> {

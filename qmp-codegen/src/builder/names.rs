@@ -1,10 +1,9 @@
 //! Checks that a schema has everything that a builder names.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-
 use proc_macro2::TokenStream;
 
 use crate::emit::Options;
+use crate::named::{NameSet, Named};
 use crate::schema::{
     Arguments, Base, Condition, Definition, Feature, Member, Schema, TypeId, TypeKind,
 };
@@ -12,44 +11,45 @@ use crate::shape;
 use crate::similar::did_you_mean;
 
 /// Returns a message for each name that the schema does not have.
-pub(super) fn unknown(
-    schema: &Schema,
-    options: &Options,
-    symbols: &HashSet<String>,
-) -> Vec<String> {
+pub(super) fn unknown(schema: &Schema, options: &Options, symbols: &NameSet) -> Vec<String> {
     let names = Names::of(schema);
     let mut unknown = Vec::new();
     let mut check = |kind: &str, name: &str, known: &[&[&str]]| {
         if !known.iter().any(|names| names.contains(&name)) {
-            let known = known.iter().flat_map(|names| names.iter().copied());
-            unknown.push(message(&format!("the schema has no {kind} '{name}'"), name, known));
+            unknown.push(message(
+                &format!("the schema has no {kind} '{name}'"),
+                name,
+                known.concat(),
+            ));
         }
     };
-    for name in options.commands.iter().flatten() {
-        check("command", name, &[&names.commands]);
+    if let Some(commands) = &options.commands {
+        commands.names().for_each(|name| check("command", name, &[&names.commands]));
     }
-    for name in options.events.iter().flatten() {
-        check("event", name, &[&names.events]);
+    if let Some(events) = &options.events {
+        events.names().for_each(|name| check("event", name, &[&names.events]));
     }
-    for name in options.replacements.keys() {
+    for name in options.replacements.names() {
         check("type", name, &[&names.types]);
     }
-    for name in options.attributes.keys().chain(options.member_types.keys()) {
+    for name in options.attributes.names().chain(options.member_types.names()) {
         check("definition", name, &[&names.types, &names.commands, &names.events]);
     }
     if !symbols.is_empty() {
-        let known: Vec<&str> = symbols_of(schema).into_iter().collect();
-        for symbol in symbols {
+        let known = symbols_of(schema);
+        for symbol in symbols.names() {
             check("condition with the symbol", symbol, &[&known]);
         }
     }
-    for (definition, members) in &options.member_types {
-        unknown.extend(unknown_members(schema, definition, members));
+    for definition in options.member_types.names() {
+        if let Some(members) = options.member_types.get(definition) {
+            unknown_members(schema, definition, members, &mut unknown);
+        }
     }
     unknown
 }
 
-fn message<'n>(what: &str, name: &str, known: impl Iterator<Item = &'n str>) -> String {
+fn message(what: &str, name: &str, known: Vec<&str>) -> String {
     match did_you_mean(name, known) {
         Some(guess) => format!("{what}; {guess}"),
         None => what.to_owned(),
@@ -64,12 +64,17 @@ struct Names<'s> {
 
 impl<'s> Names<'s> {
     fn of(schema: &'s Schema) -> Self {
-        let name = |definition: &'s Definition| definition.name.as_str();
-        Self {
-            types: schema.types.iter().map(|ty| name(&ty.definition)).collect(),
-            commands: schema.commands.iter().map(|command| name(&command.definition)).collect(),
-            events: schema.events.iter().map(|event| name(&event.definition)).collect(),
+        let [mut types, mut commands, mut events] = [Vec::new(), Vec::new(), Vec::new()];
+        for ty in &schema.types {
+            types.push(ty.definition.name.as_str());
         }
+        for command in &schema.commands {
+            commands.push(command.definition.name.as_str());
+        }
+        for event in &schema.events {
+            events.push(event.definition.name.as_str());
+        }
+        Self { types, commands, events }
     }
 }
 
@@ -77,31 +82,30 @@ impl<'s> Names<'s> {
 fn unknown_members(
     schema: &Schema,
     definition: &str,
-    members: &HashMap<String, TokenStream>,
-) -> Vec<String> {
-    let Some(fields) = Fields::of(schema, definition) else {
-        // An unknown definition has its own message.
-        return Vec::new();
-    };
-    let unknown = members.keys().filter_map(|member| match &fields {
-        Fields::None(kind) => {
-            Some(format!("'{definition}' is {kind} and has no members whose type can be set"))
-        }
-        Fields::Whole(ty) => Some(format!(
-            "'{definition}' carries type '{ty}' whole; set the type of '{ty}' member '{member}'"
-        )),
-        Fields::Members(_, Some(discriminator)) if member == discriminator => Some(format!(
-            "the type of member '{member}' of '{definition}' cannot be set: as the discriminator, \
-             it is the enum of the branches"
-        )),
-        Fields::Members(names, _) if names.contains(&member.as_str()) => None,
-        Fields::Members(names, _) => Some(message(
-            &format!("'{definition}' has no member '{member}'"),
-            member,
-            names.iter().copied(),
-        )),
-    });
-    unknown.collect()
+    members: &Named<TokenStream>,
+    unknown: &mut Vec<String>,
+) {
+    // An unknown definition has its own message.
+    let Some(fields) = Fields::of(schema, definition) else { return };
+    for member in members.names() {
+        unknown.push(match &fields {
+            Fields::None(kind) => {
+                format!("'{definition}' is {kind} and has no members whose type can be set")
+            }
+            Fields::Whole(ty) => format!(
+                "'{definition}' carries type '{ty}' whole; set the type of '{ty}' member '{member}'"
+            ),
+            Fields::Members(_, Some(discriminator)) if member == *discriminator => format!(
+                "the type of member '{member}' of '{definition}' cannot be set: as the \
+                 discriminator, it is the enum of the branches"
+            ),
+            Fields::Members(names, _) if names.contains(&member) => continue,
+            Fields::Members(names, _) => {
+                let what = format!("'{definition}' has no member '{member}'");
+                message(&what, member, names.clone())
+            }
+        });
+    }
 }
 
 /// The fields of the Rust type that a definition becomes.
@@ -115,17 +119,16 @@ enum Fields<'s> {
 
 impl<'s> Fields<'s> {
     fn of(schema: &'s Schema, name: &str) -> Option<Self> {
-        let types = || (0..schema.types.len()).filter_map(|index| u32::try_from(index).ok());
-        let id = types().map(TypeId).find(|id| shape::type_of(schema, *id).definition.name == name);
-        if let Some(id) = id {
-            return Some(Self::of_type(schema, id));
+        if let Some(index) = schema.types.iter().position(|ty| ty.definition.name == name) {
+            return Some(Self::of_type(schema, TypeId(u32::try_from(index).ok()?)));
         }
-        let commands = schema.commands.iter().map(|c| (&c.definition, &c.arguments));
-        let events = schema.events.iter().map(|event| (&event.definition, &event.data));
-        let (_, arguments) =
-            commands.chain(events).find(|(definition, _)| definition.name == name)?;
+        let command = schema.commands.iter().find(|command| command.definition.name == name);
+        let arguments = match command {
+            Some(command) => &command.arguments,
+            None => &schema.events.iter().find(|event| event.definition.name == name)?.data,
+        };
         Some(match arguments {
-            Arguments::Inline(members) => Self::Members(names(members), None),
+            Arguments::Inline(members) => Self::Members(names(members.iter().collect()), None),
             Arguments::Named { ty, .. } => {
                 let definition = &shape::type_of(schema, *ty).definition;
                 match Self::of_type(schema, *ty) {
@@ -147,49 +150,66 @@ impl<'s> Fields<'s> {
     }
 }
 
-fn names<'s>(members: impl IntoIterator<Item = &'s Member>) -> Vec<&'s str> {
-    members.into_iter().map(|member| member.name.as_str()).collect()
+fn names(members: Vec<&Member>) -> Vec<&str> {
+    let mut names = Vec::with_capacity(members.len());
+    for member in members {
+        names.push(member.name.as_str());
+    }
+    names
 }
 
 /// Returns the symbols in the conditions of a schema.
-fn symbols_of(schema: &Schema) -> BTreeSet<&str> {
-    let mut symbols = Symbols(BTreeSet::new());
+fn symbols_of(schema: &Schema) -> Vec<&str> {
+    let mut symbols = Symbols(Vec::new());
     for ty in &schema.types {
         symbols.definition(&ty.definition);
         match &ty.kind {
-            TypeKind::Enum(data) => data.values.iter().for_each(|value| {
-                symbols.condition(value.condition.as_ref());
-                symbols.features(&value.features);
-            }),
+            TypeKind::Enum(data) => {
+                for value in &data.values {
+                    symbols.condition(value.condition.as_ref());
+                    symbols.features(&value.features);
+                }
+            }
             TypeKind::Struct(data) => symbols.members(&data.members),
             TypeKind::Union(data) => {
                 if let Base::Inline(members) = &data.base {
                     symbols.members(members);
                 }
-                data.branches.iter().for_each(|b| symbols.condition(b.condition.as_ref()));
+                for branch in &data.branches {
+                    symbols.condition(branch.condition.as_ref());
+                }
             }
             TypeKind::Alternate(data) => {
-                data.alternatives.iter().for_each(|a| symbols.condition(a.condition.as_ref()));
+                for alternative in &data.alternatives {
+                    symbols.condition(alternative.condition.as_ref());
+                }
             }
         }
     }
-    let commands = schema.commands.iter().map(|c| (&c.definition, &c.arguments));
-    let events = schema.events.iter().map(|event| (&event.definition, &event.data));
-    for (definition, arguments) in commands.chain(events) {
-        symbols.definition(definition);
-        if let Arguments::Inline(members) = arguments {
-            symbols.members(members);
-        }
+    for command in &schema.commands {
+        symbols.arguments(&command.definition, &command.arguments);
     }
+    for event in &schema.events {
+        symbols.arguments(&event.definition, &event.data);
+    }
+    symbols.0.sort_unstable();
+    symbols.0.dedup();
     symbols.0
 }
 
-struct Symbols<'s>(BTreeSet<&'s str>);
+struct Symbols<'s>(Vec<&'s str>);
 
 impl<'s> Symbols<'s> {
     fn definition(&mut self, definition: &'s Definition) {
         self.condition(definition.condition.as_ref());
         self.features(&definition.features);
+    }
+
+    fn arguments(&mut self, definition: &'s Definition, arguments: &'s Arguments) {
+        self.definition(definition);
+        if let Arguments::Inline(members) = arguments {
+            self.members(members);
+        }
     }
 
     fn members(&mut self, members: &'s [Member]) {
@@ -200,16 +220,20 @@ impl<'s> Symbols<'s> {
     }
 
     fn features(&mut self, features: &'s [Feature]) {
-        features.iter().for_each(|feature| self.condition(feature.condition.as_ref()));
+        for feature in features {
+            self.condition(feature.condition.as_ref());
+        }
     }
 
     fn condition(&mut self, condition: Option<&'s Condition>) {
         match condition {
             None => {}
-            Some(Condition::Symbol(symbol)) => _ = self.0.insert(symbol),
+            Some(Condition::Symbol(symbol)) => self.0.push(symbol),
             Some(Condition::Not(condition)) => self.condition(Some(condition)),
             Some(Condition::All(conditions) | Condition::Any(conditions)) => {
-                conditions.iter().for_each(|condition| self.condition(Some(condition)));
+                for condition in conditions {
+                    self.condition(Some(condition));
+                }
             }
         }
     }

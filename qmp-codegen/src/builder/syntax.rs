@@ -4,6 +4,8 @@
 //! also more than enough: what is wrong beyond the structure, the compiler says, at the item that
 //! has the type or the attribute.
 
+// Most build scripts do not call this: with `#[inline]`, it is compiled for those that do.
+
 use std::iter::Peekable;
 use std::str::FromStr;
 
@@ -11,16 +13,19 @@ use proc_macro2::token_stream::IntoIter;
 use proc_macro2::{Delimiter, Group, Spacing, TokenStream, TokenTree};
 
 /// Reads the path of a type, such as `::my_crate::Map<u8>`. Returns why it is none.
+#[inline]
 pub(super) fn path(text: &str) -> Result<TokenStream, String> {
     read(text, |reader| reader.path(0))
 }
 
 /// Reads a type. Returns why it is none.
+#[inline]
 pub(super) fn ty(text: &str) -> Result<TokenStream, String> {
     read(text, |reader| reader.ty(0))
 }
 
 /// Reads outer attributes, such as `#[derive(Eq)] #[cold]`. Returns why they are none.
+#[inline]
 pub(super) fn attributes(text: &str) -> Result<TokenStream, String> {
     read(text, |reader| {
         while reader.tokens.peek().is_some() {
@@ -30,6 +35,7 @@ pub(super) fn attributes(text: &str) -> Result<TokenStream, String> {
     })
 }
 
+#[inline]
 fn read(
     text: &str,
     parse: impl FnOnce(&mut Reader) -> Result<(), String>,
@@ -49,10 +55,12 @@ struct Reader {
 }
 
 impl Reader {
+    #[inline]
     fn new(tokens: TokenStream) -> Self {
         Self { tokens: tokens.into_iter().peekable() }
     }
 
+    #[inline]
     fn end(&mut self) -> Result<(), String> {
         match self.tokens.peek() {
             None => Ok(()),
@@ -60,6 +68,7 @@ impl Reader {
         }
     }
 
+    #[inline]
     fn expected<T>(&mut self, what: &str) -> Result<T, String> {
         Err(match self.tokens.peek() {
             Some(token) => format!("expected {what}, found `{token}`"),
@@ -68,6 +77,7 @@ impl Reader {
     }
 
     /// Takes a character of punctuation, if it is next.
+    #[inline]
     fn take(&mut self, punct: char) -> bool {
         let is_it =
             |token: &TokenTree| matches!(token, TokenTree::Punct(p) if p.as_char() == punct);
@@ -75,6 +85,7 @@ impl Reader {
     }
 
     /// Takes an operator of two characters, if it is next.
+    #[inline]
     fn take_pair(&mut self, first: char, second: char) -> bool {
         let is_joint = |token: &TokenTree| {
             matches!(token, TokenTree::Punct(p)
@@ -83,10 +94,12 @@ impl Reader {
         self.tokens.next_if(is_joint).is_some() && self.take(second)
     }
 
+    #[inline]
     fn take_word(&mut self, word: &str) -> bool {
         self.tokens.next_if(|token| matches!(token, TokenTree::Ident(i) if i == word)).is_some()
     }
 
+    #[inline]
     fn take_group(&mut self, delimiter: Delimiter) -> Option<Group> {
         let is_it =
             |token: &TokenTree| matches!(token, TokenTree::Group(g) if g.delimiter() == delimiter);
@@ -96,10 +109,12 @@ impl Reader {
         }
     }
 
+    #[inline]
     fn is_next(&mut self, punct: char) -> bool {
         matches!(self.tokens.peek(), Some(TokenTree::Punct(p)) if p.as_char() == punct)
     }
 
+    #[inline]
     fn attribute(&mut self) -> Result<(), String> {
         if !self.take('#') {
             return self.expected("`#`");
@@ -127,6 +142,7 @@ impl Reader {
         inside.end()
     }
 
+    #[inline]
     fn ty(&mut self, depth: usize) -> Result<(), String> {
         if depth > MAX_DEPTH {
             return Err(String::from("the type is nested too deeply"));
@@ -161,6 +177,7 @@ impl Reader {
         self.function_or_path(depth)
     }
 
+    #[inline]
     fn function_or_path(&mut self, depth: usize) -> Result<(), String> {
         self.take_word("unsafe");
         if self.take_word("extern") {
@@ -183,10 +200,12 @@ impl Reader {
     }
 
     /// Reads `-> type`, if it is next.
+    #[inline]
     fn returns(&mut self, depth: usize) -> Result<(), String> {
         if self.take_pair('-', '>') { self.ty(depth + 1) } else { Ok(()) }
     }
 
+    #[inline]
     fn lifetime(&mut self) -> Result<bool, String> {
         if !self.take('\'') {
             return Ok(false);
@@ -198,6 +217,7 @@ impl Reader {
     }
 
     /// Reads the lifetimes of `for<'a>`.
+    #[inline]
     fn binder(&mut self) -> Result<(), String> {
         if !self.take('<') {
             return self.expected("`<`");
@@ -206,6 +226,7 @@ impl Reader {
         if self.take('>') { Ok(()) } else { self.expected("`>`") }
     }
 
+    #[inline]
     fn bounds(&mut self, depth: usize) -> Result<(), String> {
         loop {
             if !self.lifetime()? {
@@ -228,6 +249,7 @@ impl Reader {
     }
 
     /// Reads a path, with arguments of types and of functions.
+    #[inline]
     fn path(&mut self, depth: usize) -> Result<(), String> {
         if depth > MAX_DEPTH {
             return Err(String::from("the path is nested too deeply"));
@@ -260,6 +282,7 @@ impl Reader {
     }
 
     /// Reads what follows a name of a path. Returns whether the path ends there.
+    #[inline]
     fn segment(&mut self, depth: usize) -> Result<bool, String> {
         if self.is_next('<') {
             self.arguments(depth)?;
@@ -279,6 +302,7 @@ impl Reader {
     }
 
     /// Reads arguments in angle brackets.
+    #[inline]
     fn arguments(&mut self, depth: usize) -> Result<(), String> {
         self.take('<');
         loop {
@@ -292,6 +316,7 @@ impl Reader {
         }
     }
 
+    #[inline]
     fn argument(&mut self, depth: usize) -> Result<(), String> {
         if self.lifetime()? || self.take_group(Delimiter::Brace).is_some() {
             return Ok(());
@@ -310,6 +335,7 @@ impl Reader {
 }
 
 /// Reads what is in the parentheses of a tuple, or around a type.
+#[inline]
 fn list(group: &Group, depth: usize) -> Result<(), String> {
     let mut inside = Reader::new(group.stream());
     while inside.tokens.peek().is_some() {
@@ -322,6 +348,7 @@ fn list(group: &Group, depth: usize) -> Result<(), String> {
 }
 
 /// Reads what is in the square brackets of a slice or an array.
+#[inline]
 fn array(group: &Group, depth: usize) -> Result<(), String> {
     let mut inside = Reader::new(group.stream());
     inside.ty(depth + 1)?;
@@ -336,6 +363,7 @@ fn array(group: &Group, depth: usize) -> Result<(), String> {
 }
 
 /// Whether a word of Rust cannot be part of a path.
+#[inline]
 fn is_reserved(word: &str) -> bool {
     matches!(
         word,

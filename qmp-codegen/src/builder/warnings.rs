@@ -2,19 +2,20 @@
 
 use super::Builder;
 use crate::configuration::Configuration;
-use crate::diagnostic::{Diagnostic, render};
+use crate::diagnostic::render;
 use crate::load::{Loaded, Root};
 
 impl Builder {
     /// Returns a line for each warning, or one for all those about documentation: what matters must
     /// not be lost among them.
     pub(super) fn warning_lines(&self, loaded: &Loaded) -> Vec<String> {
-        let is_shown = |warning: &Diagnostic| self.lint_docs || !warning.is_documentation;
-        let (shown, hidden): (Vec<_>, Vec<_>) = loaded.warnings.iter().cloned().partition(is_shown);
+        let mut shown = loaded.warnings.clone();
+        shown.retain(|warning| self.lint_docs || !warning.is_documentation);
+        let hidden = loaded.warnings.len() - shown.len();
         let rendered = render(&loaded.sources, &shown);
-        let mut lines: Vec<String> = headlines(&rendered, "warning").map(String::from).collect();
-        if !hidden.is_empty() {
-            lines.push(self.summary(hidden.len()));
+        let mut lines = headlines(&rendered, "warning");
+        if hidden > 0 {
+            lines.push(self.summary(hidden));
         }
         // That it cannot be read is an error already.
         let configuration = self.configuration.read(&loaded.schema).ok().flatten();
@@ -24,14 +25,12 @@ impl Builder {
 
     fn summary(&self, count: usize) -> String {
         let what = if count == 1 { "warning" } else { "warnings" };
-        let files: String = self
-            .roots
-            .iter()
-            .filter_map(|root| match root {
-                Root::File(path) => Some(format!(" {}", path.display())),
-                Root::Text { .. } => None,
-            })
-            .collect();
+        let mut files = String::new();
+        for root in &self.roots {
+            if let Root::File(path) = root {
+                files.push_str(&format!(" {}", path.display()));
+            }
+        }
         // The program only reads files.
         let program = match files.as_str() {
             "" => String::new(),
@@ -56,10 +55,15 @@ fn contradiction(configuration: &Configuration) -> Option<String> {
 }
 
 /// Returns the first lines of rendered diagnostics, without the excerpts below them.
-pub(super) fn headlines<'r>(rendered: &'r str, severity: &str) -> impl Iterator<Item = &'r str> {
+pub(super) fn headlines(rendered: &str, severity: &str) -> Vec<String> {
     let (alone, after_place) = (format!("{severity}: "), format!(": {severity}: "));
-    rendered.lines().filter(|line| !line.starts_with(' ')).filter_map(move |line| {
-        let headline = line.strip_prefix(&alone);
-        headline.or_else(|| line.contains(&after_place).then_some(line))
-    })
+    let mut headlines = Vec::new();
+    for line in rendered.lines() {
+        if let Some(headline) = line.strip_prefix(&alone) {
+            headlines.push(headline.to_owned());
+        } else if !line.starts_with(' ') && line.contains(&after_place) {
+            headlines.push(line.to_owned());
+        }
+    }
+    headlines
 }

@@ -44,7 +44,10 @@ fn check_alternatives(index: &Index<'_>, alternatives: &[Alternative], scope: &m
             }
         };
         let Some(own) = types.first().copied() else { continue };
-        let clash = types.iter().find_map(|json| taken.iter().find(|(other, ..)| other == json));
+        // The first of the types that another alternative has.
+        let is_taken = |json: &&Json| taken.iter().any(|(other, ..)| other == *json);
+        let clash = types.iter().find(is_taken);
+        let clash = taken.iter().find(|(other, ..)| Some(other) == clash);
         if let Some((json, other_own, other)) = clash {
             let message = format!(
                 "alternatives '{}' and '{}' cannot be distinguished",
@@ -55,7 +58,9 @@ fn check_alternatives(index: &Index<'_>, alternatives: &[Alternative], scope: &m
                 .help(reason(*json, own == *other_own));
             scope.push(error);
         }
-        taken.extend(types.into_iter().map(|json| (json, own, alternative)));
+        for json in types {
+            taken.push((json, own, alternative));
+        }
     }
 }
 

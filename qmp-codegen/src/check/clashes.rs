@@ -2,11 +2,11 @@
 //! branches. Names that are the same in C count as the same.
 
 use std::cell::Cell;
-use std::collections::HashSet;
 
-use crate::ast::{Body, Definition, Member, Name};
+use crate::ast::{Body, Definition, Name};
 use crate::diagnostic::Diagnostic;
 use crate::few::Few;
+use crate::order;
 use crate::report::{Report, Scope};
 
 use super::index::Index;
@@ -20,11 +20,12 @@ pub(crate) fn check(index: &Index<'_>, nesting: &Nesting, report: &mut Report) {
         tables.push(check_own(definition, &mut scope));
     }
     let objects = Objects { index, tables, lookups: Cell::new(0) };
+    let mut visited = vec![None; index.definitions().len()];
     for (position, definition) in index.definitions().iter().enumerate() {
         if nesting.is_sound(position) {
             let mut scope = Scope::of(report, definition);
             objects.check_base(definition, position, &mut scope);
-            objects.check_branches(definition, position, &mut scope);
+            objects.check_branches(definition, position, &mut visited, &mut scope);
             if objects.lookups.get() > MAX_LOOKUPS {
                 let message = "the schema has too many combinations of bases and branches to check";
                 scope.error(definition.name.span, message);
@@ -43,28 +44,24 @@ type Table<'a> = Few<Mangled<'a>, &'a Name>;
 fn check_own<'a>(definition: &'a Definition, scope: &mut Scope<'_, '_>) -> Table<'a> {
     match &definition.body {
         Body::Enum { values, .. } => {
-            _ = table("value", values.iter().map(|value| &value.name), scope)
+            let mut table = Few::with_capacity(values.len());
+            values.iter().for_each(|value| add("value", &value.name, &mut table, scope));
         }
         Body::Alternate { alternatives } => {
-            table("alternative", alternatives.iter().map(|alternative| &alternative.name), scope);
+            let mut table = Few::with_capacity(alternatives.len());
+            alternatives.iter().for_each(|one| add("alternative", &one.name, &mut table, scope));
         }
         _ => {}
     }
-    table("member", definition.members().iter().map(|member: &Member| &member.name), scope)
+    let mut table = Few::with_capacity(definition.members().len());
+    definition.members().iter().for_each(|one| add("member", &one.name, &mut table, scope));
+    table
 }
 
-fn table<'a>(
-    what: &str,
-    names: impl ExactSizeIterator<Item = &'a Name>,
-    scope: &mut Scope<'_, '_>,
-) -> Table<'a> {
-    let mut table = Few::with_capacity(names.len());
-    for name in names {
-        if let Some(first) = table.insert(Mangled(&name.text), name) {
-            scope.push(clash(what, name, first, None));
-        }
+fn add<'a>(what: &str, name: &'a Name, table: &mut Table<'a>, scope: &mut Scope<'_, '_>) {
+    if let Some(first) = table.insert(Mangled(&name.text), name) {
+        scope.push(clash(what, name, first, None));
     }
-    table
 }
 
 fn clash(what: &str, name: &Name, other: &Name, of: Option<&Definition>) -> Diagnostic {
@@ -101,36 +98,39 @@ impl<'a> Objects<'_, 'a> {
     /// Checks the members of a definition against those of its bases.
     fn check_base(&self, definition: &'a Definition, position: usize, scope: &mut Scope<'_, '_>) {
         for (base_position, base) in self.bases(definition) {
-            self.each_common(position, base_position, |own, other| {
+            for (own, other) in self.common(position, base_position) {
                 scope.push(clash("member", own, other, Some(base)));
-            });
+            }
         }
     }
 
     /// Checks the common members of a union against those that its branches can add. Members of
-    /// different branches cannot conflict.
+    /// different branches cannot conflict. `visited` has the union for which each definition has been
+    /// visited last.
     fn check_branches(
         &self,
         definition: &'a Definition,
         position: usize,
+        visited: &mut [Option<usize>],
         scope: &mut Scope<'_, '_>,
     ) {
         if definition.branches().is_empty() {
             return;
         }
-        let common: Vec<usize> = std::iter::once(position)
-            .chain(self.bases(definition).map(|(position, _)| position))
-            .collect();
-        let mut seen = HashSet::new();
+        let mut common = vec![position];
+        for (position, _) in self.bases(definition) {
+            common.push(position);
+        }
         for branch in definition.branches() {
-            let mut pending: Vec<(usize, &'a Definition)> =
-                self.index.type_of(&branch.ty.text).into_iter().collect();
+            let mut pending = Vec::new();
+            pending.extend(self.index.type_of(&branch.ty.text));
             while let Some((inner_position, inner)) = pending.pop() {
-                if !seen.insert(inner_position) || self.lookups.get() > MAX_LOOKUPS {
+                let was_visited = visited[inner_position].replace(position) == Some(position);
+                if was_visited || self.lookups.get() > MAX_LOOKUPS {
                     continue;
                 }
                 for base_position in &common {
-                    self.each_common(inner_position, *base_position, |added, other| {
+                    for (added, other) in self.common(inner_position, *base_position) {
                         let message = format!(
                             "branch '{}' adds member '{}', which conflicts with member '{}' of the base",
                             branch.name.text, added.text, other.text
@@ -139,32 +139,34 @@ impl<'a> Objects<'_, 'a> {
                             .related(added.span, "the member of the branch")
                             .related(other.span, "the member of the base");
                         scope.push(error);
-                    });
+                    }
                 }
-                let branches = inner.branches().iter().map(|branch| &branch.ty);
-                pending.extend(
-                    branches.chain(inner.base()).filter_map(|name| self.index.type_of(&name.text)),
-                );
+                for branch in inner.branches() {
+                    pending.extend(self.index.type_of(&branch.ty.text));
+                }
+                if let Some(base) = inner.base() {
+                    pending.extend(self.index.type_of(&base.text));
+                }
             }
         }
     }
 
-    /// Calls `f` with each pair of equivalent member names in two definitions.
+    /// Returns each pair of equivalent member names in two definitions, in the order of the first one's.
     ///
     /// Looks up the names of the smaller table in the larger one, since one struct can be the base
     /// of thousands.
-    fn each_common(&self, one: usize, other: usize, mut f: impl FnMut(&Name, &Name)) {
+    fn common(&self, one: usize, other: usize) -> Vec<(&'a Name, &'a Name)> {
+        let mut found = Vec::new();
         let (Some(one), Some(other)) = (self.tables.get(one), self.tables.get(other)) else {
-            return;
+            return found;
         };
-        let mut found: Vec<(&Name, &Name)> = Vec::new();
-        if one.len() <= other.len() {
-            found.extend(one.iter().filter_map(|(key, name)| Some((*name, *other.get(key)?))));
-        } else {
-            found.extend(other.iter().filter_map(|(key, name)| Some((*one.get(key)?, *name))));
+        let (fewer, more) = if one.len() <= other.len() { (one, other) } else { (other, one) };
+        for (key, name) in fewer.iter() {
+            let Some(same) = more.get(key) else { continue };
+            found.push(if one.len() <= other.len() { (*name, *same) } else { (*same, *name) });
         }
-        self.lookups.set(self.lookups.get() + one.len().min(other.len()) + 1);
-        found.sort_unstable_by_key(|(name, _)| name.span);
-        found.into_iter().for_each(|(one, other)| f(one, other));
+        self.lookups.set(self.lookups.get() + fewer.len() + 1);
+        order::sort_by_key(&mut found, |(name, _)| name.span.place());
+        found
     }
 }

@@ -44,14 +44,19 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
     }
 }
 
+/// The number of undocumented names that a message lists.
+const MAX_LISTED: usize = 10;
+
 fn check_members(definition: &Definition, doc: &Doc, pragmas: &Pragmas, scope: &mut Scope<'_, '_>) {
     let names = documented_names(definition);
-    let written = names.iter().map(|name| &name.text);
     // Fast path: usually, everything is described in the order of the definition.
-    if written.eq(doc.members.iter().map(|member| &member.name.text)) {
+    let mut described = doc.members.iter();
+    if names.len() == doc.members.len()
+        && names.iter().all(|name| described.next().is_some_and(|one| one.name.text == name.text))
+    {
         return;
     }
-    let known: Few<&str, ()> = names.iter().map(|name| (name.text.as_str(), ())).collect();
+    let known = table(&names);
     let what = match &definition.body {
         Body::Enum { .. } => "value",
         Body::Alternate { .. } => "alternative",
@@ -61,17 +66,19 @@ fn check_members(definition: &Definition, doc: &Doc, pragmas: &Pragmas, scope: &
     if doc.broken || pragmas.permits_undocumented(&definition.name.text) {
         return;
     }
-    let described: Few<&str, ()> =
-        doc.members.iter().map(|member| (member.name.text.as_str(), ())).collect();
-    let missing: Vec<&Name> =
-        names.into_iter().filter(|name| !described.contains(&name.text)).collect();
+    let described = described_names(&doc.members);
+    let mut missing = names;
+    missing.retain(|name| !described.contains(&name.text));
     let Some(first) = missing.first() else { return };
-    let list: Vec<String> =
-        missing.iter().take(10).map(|name| format!("'{}'", name.text)).collect();
-    let more = if missing.len() > list.len() { " and others" } else { "" };
+    let mut list = String::new();
+    for name in missing.iter().take(MAX_LISTED) {
+        list.push_str(if list.is_empty() { "" } else { ", " });
+        list.push_str(&format!("'{}'", name.text));
+    }
+    let more = if missing.len() > MAX_LISTED { " and others" } else { "" };
     let verb = if missing.len() == 1 { "is" } else { "are" };
     let mut diagnostic =
-        Diagnostic::error(first.span, format!("{}{more} {verb} not documented", list.join(", ")));
+        Diagnostic::error(first.span, format!("{list}{more} {verb} not documented"));
     if !pragmas.requires_documentation() || pragmas.is_lenient_on_documentation() {
         diagnostic.severity = Severity::Warning;
     }
@@ -83,25 +90,55 @@ fn check_members(definition: &Definition, doc: &Doc, pragmas: &Pragmas, scope: &
 /// Returns the names that documentation must describe: members, values, or alternatives, but not
 /// branches.
 fn documented_names(definition: &Definition) -> Vec<&Name> {
+    let mut names = Vec::new();
     match &definition.body {
-        Body::Enum { values, .. } => values.iter().map(|value| &value.name).collect(),
-        Body::Alternate { alternatives } => {
-            alternatives.iter().map(|alternative| &alternative.name).collect()
+        Body::Enum { values, .. } => {
+            for value in values {
+                names.push(&value.name);
+            }
         }
-        _ => definition.members().iter().map(|member| &member.name).collect(),
+        Body::Alternate { alternatives } => {
+            for alternative in alternatives {
+                names.push(&alternative.name);
+            }
+        }
+        _ => {
+            for member in definition.members() {
+                names.push(&member.name);
+            }
+        }
     }
+    names
+}
+
+fn table<'a>(names: &[&'a Name]) -> Few<&'a str, ()> {
+    let mut table = Few::new();
+    for name in names {
+        table.insert(name.text.as_str(), ());
+    }
+    table
+}
+
+fn described_names(descriptions: &[Description]) -> Few<&str, ()> {
+    let mut table = Few::new();
+    for description in descriptions {
+        table.insert(description.name.text.as_str(), ());
+    }
+    table
 }
 
 fn check_features(definition: &Definition, doc: &Doc, scope: &mut Scope<'_, '_>) {
-    let features = definition.feature_lists().flatten();
-    let known: Few<&str, ()> = features.map(|feature| (feature.name.text.as_str(), ())).collect();
+    let features = definition.all_features();
+    let mut known = Few::new();
+    for feature in &features {
+        known.insert(feature.name.text.as_str(), ());
+    }
     reject_unknown(&doc.features, &known, "feature", scope);
     if doc.broken || known.is_empty() {
         return;
     }
-    let mut described: Few<&str, ()> =
-        doc.features.iter().map(|feature| (feature.name.text.as_str(), ())).collect();
-    for feature in definition.feature_lists().flatten() {
+    let mut described = described_names(&doc.features);
+    for feature in features {
         // Members that have the same feature share its description, and the error if it is missing.
         if described.insert(&feature.name.text, ()).is_none() {
             let message = format!("feature '{}' is not documented", feature.name.text);

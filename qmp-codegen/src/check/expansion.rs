@@ -1,10 +1,9 @@
 //! Limits how much larger than its text a schema is: bases and discriminators are written once, and
 //! their members and values exist in each type that has them. Introspection lists them all.
 
-use std::collections::HashSet;
-
 use crate::ast::{Body, Definition};
 use crate::diagnostic::{Diagnostic, Rule};
+use crate::few::Few;
 use crate::report::{Report, Scope};
 
 use super::index::Index;
@@ -34,5 +33,5 @@ fn discriminator_values<'a>(index: &Index<'a>, definition: &'a Definition) -> us
     let Body::Union { discriminator, .. } = &definition.body else { return 0 };
     let member = index.member(definition, &discriminator.text);
     let values = member.and_then(|member| index.values(index.type_of(&member.ty.name.text)?.0));
-    values.map_or(0, HashSet::len)
+    values.map_or(0, Few::len)
 }

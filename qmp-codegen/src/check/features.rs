@@ -1,6 +1,6 @@
 //! Checks features: unique names, and special features only where they have a meaning.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::ast::Feature;
 use crate::diagnostic::{Diagnostic, Rule, Severity};
@@ -19,13 +19,14 @@ const MAX_REPEATED: usize = 16 << 20;
 
 pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
     check_descriptions(index, report);
-    let mut names = HashSet::new();
+    let mut names = Few::new();
     for definition in index.definitions() {
         let mut scope = Scope::of(report, definition);
-        for (index, features) in definition.feature_lists().enumerate() {
+        for (index, features) in definition.feature_lists().into_iter().enumerate() {
             check_unique(features, index == 0, &mut scope);
             for Feature { name, .. } in features {
-                if names.insert(&*name.text) && names.len() == MAX_FEATURES + 1 {
+                if names.insert(name.text.as_str(), ()).is_none() && names.len() == MAX_FEATURES + 1
+                {
                     let message =
                         format!("the schema has more than {MAX_FEATURES} distinct features");
                     scope.push(
@@ -52,13 +53,14 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
 fn check_descriptions(index: &Index<'_>, report: &mut Report) {
     let mut left = MAX_REPEATED;
     for definition in index.definitions() {
-        let described = definition.doc.iter().flat_map(|doc| &doc.features);
-        let lengths: Few<&str, usize> =
-            described.map(|feature| (feature.name.text.as_str(), feature.text.len())).collect();
-        if lengths.is_empty() {
+        let Some(doc) = definition.doc.as_ref().filter(|doc| !doc.features.is_empty()) else {
             continue;
+        };
+        let mut lengths = Few::new();
+        for feature in &doc.features {
+            lengths.insert(feature.name.text.as_str(), feature.text.len());
         }
-        for Feature { name, .. } in definition.feature_lists().flatten() {
+        for Feature { name, .. } in definition.all_features() {
             let length = lengths.get(name.text.as_str()).copied().unwrap_or_default();
             if length > left {
                 let message = format!(
@@ -83,8 +85,9 @@ fn check_unique(features: &[Feature], own: bool, scope: &mut Scope<'_, '_>) {
         return;
     }
     let mut seen = HashMap::with_capacity(features.len());
-    for feature in features {
-        if let Some(first) = seen.insert(Mangled(&feature.name.text), &feature.name) {
+    for (index, feature) in features.iter().enumerate() {
+        if let Some(first) = seen.insert(Mangled(&feature.name.text), index) {
+            let first = &features[first].name;
             let message = match feature.name.text == first.text {
                 true => format!("duplicate feature '{}'", first.text),
                 false => format!(

@@ -1,10 +1,12 @@
 //! Looks up definitions by name. Types, commands, and events share a namespace.
 
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use crate::ast::{Body, Definition, Item, Member, Name, Value};
+use crate::ast::{Body, Definition, Item, Kind, Member, Name, Value};
 use crate::diagnostic::Diagnostic;
+use crate::few::Few;
+use crate::order;
 use crate::parse::Pragmas;
 use crate::report::{Report, Scope};
 use crate::schema::Builtin;
@@ -15,7 +17,10 @@ use super::nesting::MAX_DEPTH;
 #[derive(Debug)]
 pub(crate) struct Index<'a> {
     definitions: Vec<&'a Definition>,
-    by_name: HashMap<&'a str, Entry>,
+    /// The index of each definition by name.
+    by_name: HashMap<&'a str, usize>,
+    /// The names of definitions with errors that have been reported.
+    broken: Few<&'a str, ()>,
     pragmas: &'a [Pragmas],
     no_pragmas: Pragmas,
     /// Whether the names of some definitions are unknown because of errors.
@@ -27,8 +32,10 @@ pub(crate) struct Index<'a> {
 /// The names in a definition. Thousands of unions can refer to one base and one enum.
 #[derive(Debug, Default)]
 struct Table<'a> {
-    members: HashMap<&'a str, &'a Member>,
-    values: HashSet<&'a str>,
+    /// The index of each member by name.
+    by_name: HashMap<&'a str, usize>,
+    members: &'a [Member],
+    values: Few<&'a str, ()>,
     /// Whether a value can be mistaken for a number.
     numeric: bool,
     /// The first member with a condition.
@@ -46,20 +53,23 @@ impl<'a> Table<'a> {
             Body::Enum { values, .. } => values,
             _ => &[],
         };
-        Self {
-            members: members.iter().map(|member| (member.name.text.as_str(), member)).collect(),
-            values: values.iter().map(|value| value.name.text.as_str()).collect(),
-            numeric: values.iter().any(|value| value.name.text.starts_with(is_numeric)),
-            conditional: members.iter().find(|member| member.condition.is_some()),
+        let mut table = Self { members, ..Self::default() };
+        for (index, member) in members.iter().enumerate() {
+            table.by_name.insert(&member.name.text, index);
+            if member.condition.is_some() && table.conditional.is_none() {
+                table.conditional = Some(member);
+            }
         }
+        for value in values {
+            table.values.insert(&value.name.text, ());
+            table.numeric |= value.name.text.starts_with(is_numeric);
+        }
+        table
     }
-}
 
-#[derive(Clone, Copy, Debug)]
-enum Entry {
-    Definition(usize),
-    /// A definition with an error that has been reported.
-    Broken,
+    fn member(&self, name: &str) -> Option<&'a Member> {
+        self.by_name.get(name).map(|index| &self.members[*index])
+    }
 }
 
 /// The meaning of a name where a type is expected.
@@ -81,6 +91,7 @@ impl<'a> Index<'a> {
         let mut index = Self {
             definitions: Vec::with_capacity(items.len()),
             by_name: HashMap::with_capacity(items.len()),
+            broken: Few::new(),
             pragmas,
             no_pragmas: Pragmas::default(),
             incomplete: report.incomplete,
@@ -89,7 +100,11 @@ impl<'a> Index<'a> {
         for item in items {
             match item {
                 Item::Definition(definition) => index.add(definition, report),
-                Item::Broken(Some(name)) => _ = index.by_name.entry(name).or_insert(Entry::Broken),
+                Item::Broken(Some(name)) => {
+                    if !index.by_name.contains_key(name.as_str()) {
+                        index.broken.insert(name, ());
+                    }
+                }
                 Item::Broken(None) => index.incomplete = true,
                 Item::Introduction { .. } => {}
             }
@@ -108,7 +123,7 @@ impl<'a> Index<'a> {
             return;
         }
         match self.by_name.get(name.text.as_str()) {
-            Some(Entry::Definition(first)) => {
+            Some(first) => {
                 let message = format!("the name '{}' is already defined", name.text);
                 let mut error = Diagnostic::error(name.span, message);
                 if let Some(first) = self.definitions.get(*first) {
@@ -116,8 +131,8 @@ impl<'a> Index<'a> {
                 }
                 Scope::of(report, definition).push(error);
             }
-            Some(Entry::Broken) => {}
-            None => _ = self.by_name.insert(&name.text, Entry::Definition(position)),
+            None if self.broken.contains(&name.text) => {}
+            None => _ = self.by_name.insert(&name.text, position),
         }
     }
 
@@ -132,15 +147,14 @@ impl<'a> Index<'a> {
             return Lookup::Builtin(builtin);
         }
         match self.by_name.get(name) {
-            Some(Entry::Definition(position)) => match self.definitions.get(*position) {
+            Some(position) => match self.definitions.get(*position) {
                 Some(definition) if definition.kind().is_type() => {
                     Lookup::Type(*position, definition)
                 }
                 Some(definition) => Lookup::NoType(definition),
                 None => Lookup::Missing,
             },
-            Some(Entry::Broken) => Lookup::Broken,
-            None if self.incomplete => Lookup::Broken,
+            None if self.incomplete || self.broken.contains(name) => Lookup::Broken,
             None => Lookup::Missing,
         }
     }
@@ -156,20 +170,14 @@ impl<'a> Index<'a> {
     /// Returns a member of a struct or of one of its bases, or one in the base of a union, by name.
     pub(crate) fn member(&self, definition: &'a Definition, name: &str) -> Option<&'a Member> {
         let own = || definition.members().iter().find(|member| member.name.text == name);
-        self.bases(definition)
-            .find_map(|position| self.table(position)?.members.get(name).copied())
-            .or_else(own)
+        self.bases(definition).find_map(|position| self.table(position)?.member(name)).or_else(own)
     }
 
     /// Returns whether a definition has a member that is not inherited.
     pub(crate) fn has_own_member(&self, definition: &'a Definition, member: &str) -> bool {
-        let is_in = |position: usize| {
-            self.table(position).is_some_and(|table| table.members.contains_key(member))
-        };
-        match self.by_name.get(definition.name.text.as_str()) {
-            Some(Entry::Definition(position)) => is_in(*position),
-            Some(Entry::Broken) | None => false,
-        }
+        let position = self.by_name.get(definition.name.text.as_str());
+        let table = position.and_then(|position| self.table(*position));
+        table.is_some_and(|table| table.by_name.contains_key(member))
     }
 
     /// Returns a member with a condition, of a struct or of one of its bases.
@@ -182,7 +190,7 @@ impl<'a> Index<'a> {
     }
 
     /// Returns the values of an enum.
-    pub(crate) fn values(&self, position: usize) -> Option<&HashSet<&'a str>> {
+    pub(crate) fn values(&self, position: usize) -> Option<&Few<&'a str, ()>> {
         Some(&self.table(position)?.values)
     }
 
@@ -199,8 +207,11 @@ impl<'a> Index<'a> {
 
     /// Returns the number of members in the bases of a definition.
     pub(crate) fn inherited_members(&self, definition: &'a Definition) -> usize {
-        let bases = self.bases(definition).filter_map(|base| self.definitions.get(base));
-        bases.map(|base| base.members().len()).sum()
+        let mut count = 0;
+        for base in self.bases(definition) {
+            count += self.definitions[base].members().len();
+        }
+        count
     }
 
     /// Returns the indices of the bases of a definition, nearest first. A struct can be its own
@@ -218,33 +229,42 @@ impl<'a> Index<'a> {
     }
 
     /// Returns the names of all types, as candidates for suggestions.
-    pub(crate) fn type_names(&self) -> impl Iterator<Item = &'a str> {
-        let defined = self.definitions.iter().filter(|definition| definition.kind().is_type());
-        defined
-            .map(|definition| definition.name.text.as_str())
-            .chain(BUILTINS.iter().map(|(name, _)| *name))
+    pub(crate) fn type_names(&self) -> Vec<&'a str> {
+        let mut names = self.names(Kind::is_type);
+        names.extend(BUILTINS.iter().map(|(name, _)| *name));
+        names
     }
 
-    /// Returns the names of all definitions, as candidates for suggestions.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &'a str> {
-        self.definitions.iter().map(|definition| definition.name.text.as_str())
+    /// Returns the names of all definitions of some kinds, as candidates for suggestions.
+    pub(crate) fn names(&self, is_candidate: fn(Kind) -> bool) -> Vec<&'a str> {
+        let mut names = Vec::new();
+        for definition in &self.definitions {
+            if is_candidate(definition.kind()) {
+                names.push(definition.name.text.as_str());
+            }
+        }
+        names
     }
 
-    /// Returns the names of all commands, as candidates for suggestions.
-    pub(crate) fn commands(&self) -> impl Iterator<Item = &'a str> {
-        let commands =
-            self.definitions.iter().filter(|one| one.kind() == crate::ast::Kind::Command);
-        commands.map(|definition| definition.name.text.as_str())
+    /// Returns the members that the pragmas of any root list as secret, in order.
+    pub(crate) fn secret_members(&self) -> Vec<&'a Name> {
+        self.listed(Pragmas::secret_members)
     }
 
-    /// Returns the members that the pragmas of any root list as secret.
-    pub(crate) fn secret_members(&self) -> impl Iterator<Item = &'a Name> {
-        self.pragmas.iter().flat_map(Pragmas::secret_members)
+    /// Returns the commands that the pragmas of any root list as read-only, in order.
+    pub(crate) fn read_only_commands(&self) -> Vec<&'a Name> {
+        self.listed(Pragmas::read_only_commands)
     }
 
-    /// Returns the commands that the pragmas of any root list as read-only.
-    pub(crate) fn read_only_commands(&self) -> impl Iterator<Item = &'a Name> {
-        self.pragmas.iter().flat_map(Pragmas::read_only_commands)
+    fn listed(&self, list: fn(&Pragmas) -> &[Name]) -> Vec<&'a Name> {
+        let mut listed = Vec::new();
+        for pragmas in self.pragmas {
+            listed.extend(list(pragmas));
+        }
+        // A file that several roots include lists its names for each of them.
+        order::sort_by_key(&mut listed, |name| name.span.place());
+        listed.dedup_by_key(|name| name.span);
+        listed
     }
 
     /// Returns the pragmas that apply to a definition.

@@ -1,7 +1,5 @@
 //! Builds the model: resolves names to ids, and attaches descriptions to members and features.
 
-use std::collections::HashSet;
-
 use crate::ast::{self, Definition, Description, Item};
 use crate::few::Few;
 use crate::report::Report;
@@ -20,7 +18,7 @@ pub(crate) struct Extensions<'a> {
     /// The members that are secret.
     pub(crate) secrets: Secrets<'a>,
     /// The commands that have no effect.
-    pub(crate) read_only: HashSet<&'a str>,
+    pub(crate) read_only: Few<&'a str, ()>,
 }
 
 /// Builds the model of a schema in which no errors were found.
@@ -31,13 +29,12 @@ pub(crate) fn lower<'a>(
     sources: &Sources,
     report: &mut Report,
 ) -> Option<Schema> {
-    let mut next = 0;
-    let ids = index.definitions().iter().map(|definition| {
-        let id = TypeId(next);
+    let (mut next, mut ids) = (0, Vec::with_capacity(index.definitions().len()));
+    for definition in index.definitions() {
+        ids.push(TypeId(next));
         next += u32::from(definition.kind().is_type());
-        id
-    });
-    let lowering = Lowering { index, extensions, ids: ids.collect() };
+    }
+    let lowering = Lowering { index, extensions, ids };
     let mut schema = Schema { modules: modules(items, sources), ..Schema::default() };
     for definition in index.definitions() {
         if lowering.definition(definition, &mut schema).is_none() {
@@ -51,11 +48,10 @@ pub(crate) fn lower<'a>(
 }
 
 fn modules(items: &[Item], sources: &Sources) -> Vec<Module> {
-    let module = |file: &crate::source::File| Module {
-        path: file.path.display().to_string(),
-        introduction: Vec::new(),
-    };
-    let mut modules: Vec<Module> = sources.files().iter().map(module).collect();
+    let mut modules = Vec::with_capacity(sources.files().len());
+    for file in sources.files() {
+        modules.push(Module { path: file.path.display().to_string(), introduction: Vec::new() });
+    }
     for item in items {
         let Item::Introduction { file, text } = item else { continue };
         if text.is_empty() {
@@ -86,7 +82,11 @@ struct Descriptions<'a> {
 impl<'a> Descriptions<'a> {
     fn of(definition: &'a Definition) -> Self {
         let table = |descriptions: &'a [Description]| {
-            descriptions.iter().map(|one| (one.name.text.as_str(), one.text.as_str())).collect()
+            let mut table = Few::with_capacity(descriptions.len());
+            for one in descriptions {
+                table.insert(one.name.text.as_str(), one.text.as_str());
+            }
+            table
         };
         let (members, features) = match &definition.doc {
             Some(doc) => (table(&doc.members), table(&doc.features)),
@@ -100,17 +100,16 @@ impl<'a> Descriptions<'a> {
     }
 
     fn features(&self, features: &[ast::Feature]) -> Vec<Feature> {
-        let feature = |feature: &ast::Feature| Feature {
-            name: feature.name.text.clone(),
-            doc: self
-                .features
-                .get(feature.name.text.as_str())
-                .copied()
-                .unwrap_or_default()
-                .to_owned(),
-            condition: feature.condition.clone(),
-        };
-        features.iter().map(feature).collect()
+        let mut described = Vec::with_capacity(features.len());
+        for feature in features {
+            let doc = self.features.get(feature.name.text.as_str()).copied();
+            described.push(Feature {
+                name: feature.name.text.clone(),
+                doc: doc.unwrap_or_default().to_owned(),
+                condition: feature.condition.clone(),
+            });
+        }
+        described
     }
 }
 
@@ -128,10 +127,13 @@ impl<'a> Lowering<'_, 'a> {
                 schema.events.push(Event { definition: common, data });
                 return Some(());
             }
-            ast::Body::Enum { values, prefix } => TypeKind::Enum(Enum {
-                values: values.iter().map(|value| enum_value(value, &docs)).collect(),
-                prefix: prefix.clone(),
-            }),
+            ast::Body::Enum { values, prefix } => {
+                let mut lowered = Vec::with_capacity(values.len());
+                for value in values {
+                    lowered.push(enum_value(value, &docs));
+                }
+                TypeKind::Enum(Enum { values: lowered, prefix: prefix.clone() })
+            }
             ast::Body::Struct { base, members } => TypeKind::Struct(Struct {
                 base: match base {
                     Some(base) => Some(self.type_id(base)?),
@@ -143,11 +145,11 @@ impl<'a> Lowering<'_, 'a> {
                 TypeKind::Union(self.union(definition, base, discriminator, branches, &docs)?)
             }
             ast::Body::Alternate { alternatives } => {
-                let alternatives =
-                    alternatives.iter().map(|alternative| self.alternative(alternative, &docs));
-                TypeKind::Alternate(Alternate {
-                    alternatives: alternatives.collect::<Option<_>>()?,
-                })
+                let mut lowered = Vec::with_capacity(alternatives.len());
+                for alternative in alternatives {
+                    lowered.push(self.alternative(alternative, &docs)?);
+                }
+                TypeKind::Alternate(Alternate { alternatives: lowered })
             }
         };
         schema.types.push(Type { definition: common, kind });
@@ -184,13 +186,14 @@ impl<'a> Lowering<'_, 'a> {
         branches: &[ast::Branch],
         docs: &Descriptions<'_>,
     ) -> Option<Union> {
-        let branch = |branch: &ast::Branch| {
-            Some(Branch {
+        let mut lowered = Vec::with_capacity(branches.len());
+        for branch in branches {
+            lowered.push(Branch {
                 name: branch.name.text.clone(),
                 ty: self.type_id(&branch.ty)?,
                 condition: branch.condition.clone(),
-            })
-        };
+            });
+        }
         Some(Union {
             base: match base {
                 ast::Base::Named(base) => Base::Named(self.type_id(base)?),
@@ -198,7 +201,7 @@ impl<'a> Lowering<'_, 'a> {
             },
             discriminator: discriminator.text.clone(),
             discriminator_type: self.discriminator_type(definition, discriminator)?,
-            branches: branches.iter().map(branch).collect::<Option<_>>()?,
+            branches: lowered,
         })
     }
 
@@ -234,8 +237,9 @@ impl<'a> Lowering<'_, 'a> {
     }
 
     fn members(&self, members: &[ast::Member], docs: &Descriptions<'_>) -> Option<Vec<Member>> {
-        let member = |member: &ast::Member| {
-            Some(Member {
+        let mut lowered = Vec::with_capacity(members.len());
+        for member in members {
+            lowered.push(Member {
                 name: member.name.text.clone(),
                 ty: self.type_ref(&member.ty)?,
                 optional: member.optional,
@@ -243,9 +247,9 @@ impl<'a> Lowering<'_, 'a> {
                 condition: member.condition.clone(),
                 features: docs.features(&member.features),
                 secret: self.extensions.secrets.contains(docs.definition, &member.name.text),
-            })
-        };
-        members.iter().map(member).collect()
+            });
+        }
+        Some(lowered)
     }
 
     fn type_ref(&self, ty: &ast::TypeName) -> Option<TypeRef> {
@@ -265,18 +269,17 @@ impl<'a> Lowering<'_, 'a> {
 
 fn common(definition: &Definition, docs: &Descriptions<'_>) -> crate::schema::Definition {
     let name = &definition.name;
-    let doc = definition.doc.as_ref().map(|doc| Doc {
-        body: doc.body.clone(),
-        sections: doc
-            .sections
-            .iter()
-            .map(|section| Section { kind: section.kind, text: section.text.clone() })
-            .collect(),
-        since: doc.since.clone(),
-    });
+    let mut described = Doc::default();
+    if let Some(doc) = &definition.doc {
+        described.body.clone_from(&doc.body);
+        described.since.clone_from(&doc.since);
+        for section in &doc.sections {
+            described.sections.push(Section { kind: section.kind, text: section.text.clone() });
+        }
+    }
     crate::schema::Definition {
         name: name.text.clone(),
-        doc: doc.unwrap_or_default(),
+        doc: described,
         condition: definition.condition.clone(),
         features: docs.features(&definition.features),
         module: Some(ModuleId(name.span.file.0)),

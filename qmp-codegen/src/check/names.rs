@@ -2,6 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
+use crate::ascii;
 use crate::ast::{Body, Definition, Kind, Member, Name};
 use crate::diagnostic::Diagnostic;
 use crate::report::{Report, Scope};
@@ -19,19 +20,21 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
         let foreign = definition.kind().is_type() && pragmas.permits_foreign_names(name);
         // The pragma is for types only.
         let pragma = definition.kind().is_type().then_some("member-name-exceptions");
-        for member in definition
-            .members()
-            .iter()
-            .filter(|member| !foreign || !is_foreign_member(&member.name.text))
-        {
-            check_member(member, Exceptions { upper: lax, underscore: lax, pragma }, &mut scope);
+        for member in definition.members() {
+            if !foreign || !is_foreign_member(&member.name.text) {
+                check_member(
+                    member,
+                    Exceptions { upper: lax, underscore: lax, pragma },
+                    &mut scope,
+                );
+            }
         }
         match &definition.body {
             Body::Enum { values, .. } => {
-                for value in
-                    values.iter().filter(|value| !foreign || !is_foreign_value(&value.name.text))
-                {
-                    check_value(&value.name, lax, &mut scope);
+                for value in values {
+                    if !foreign || !is_foreign_value(&value.name.text) {
+                        check_value(&value.name, lax, &mut scope);
+                    }
                 }
             }
             Body::Alternate { alternatives } => {
@@ -41,7 +44,7 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
             }
             _ => {}
         }
-        for feature in definition.feature_lists().flatten() {
+        for feature in definition.all_features() {
             check_lower(&feature.name, "a feature", Exceptions::NONE, &mut scope);
         }
     }
@@ -65,7 +68,7 @@ fn check_definition(index: &Index<'_>, definition: &Definition, scope: &mut Scop
     match definition.kind() {
         Kind::Event => {
             let Some(stem) = check_stem(name, "an event", scope) else { return };
-            if stem.contains(|c: char| c.is_ascii_lowercase() || c == '-') {
+            if stem.contains('-') || ascii::contains(stem, u8::is_ascii_lowercase) {
                 let error = Diagnostic::error(
                     name.span,
                     "the name of an event cannot contain lowercase letters or '-'",
@@ -122,7 +125,7 @@ fn check_value(name: &Name, lax: bool, scope: &mut Scope<'_, '_>) {
     let exceptions = Exceptions { upper: lax, underscore: lax, pragma };
     // A value may begin with a digit. To check the rest, put any letter before it.
     let lettered = format!("d{}", name.text);
-    if name.text.starts_with(|c: char| c.is_ascii_digit()) && stem(&lettered).is_some() {
+    if ascii::begins_with(&name.text, u8::is_ascii_digit) && stem(&lettered).is_some() {
         check_case(name, &name.text, "a value", exceptions, scope);
     } else {
         check_lower(name, "a value", exceptions, scope);
@@ -141,7 +144,7 @@ fn check_case(
     exceptions: Exceptions,
     scope: &mut Scope<'_, '_>,
 ) {
-    let upper = !exceptions.upper && stem.contains(|c: char| c.is_ascii_uppercase());
+    let upper = !exceptions.upper && ascii::contains(stem, u8::is_ascii_uppercase);
     let underscore = !exceptions.underscore && stem.contains('_');
     if !upper && !underscore {
         return;
@@ -190,15 +193,15 @@ pub(crate) fn is_member_name(name: &str) -> bool {
 /// Returns whether QAPI cannot name a value this way, but the pragma `foreign-name-exceptions`
 /// permits it.
 pub(crate) fn is_foreign_value(name: &str) -> bool {
-    let begins_with_digit = name.starts_with(|c: char| c.is_ascii_digit());
+    let begins_with_digit = ascii::begins_with(name, u8::is_ascii_digit);
     is_foreign_member(name) && !(begins_with_digit && stem(&format!("d{name}")).is_some())
 }
 
 /// Returns whether QAPI cannot name a member this way, but the pragma `foreign-name-exceptions`
 /// permits it. The characters are those of QEMU's properties and types.
 pub(crate) fn is_foreign_member(name: &str) -> bool {
-    let legible = name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.,+".contains(&byte));
+    let legible = ascii::begins_with(name, u8::is_ascii_alphanumeric)
+        && ascii::consists_of(name, |byte| byte.is_ascii_alphanumeric() || b"-_.,+".contains(byte));
     let reserved = name == "u" || ["q-", "q_", "has-", "has_"].iter().any(|p| name.starts_with(p));
     legible && (reserved || stem(name).is_none())
 }
@@ -209,30 +212,30 @@ fn stem(name: &str) -> Option<&str> {
     let mut stem = name;
     if let Some(downstream) = name.strip_prefix("__") {
         let (domain, rest) = downstream.split_once('_')?;
-        let is_domain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-';
-        if domain.is_empty() || !domain.bytes().all(is_domain) {
+        let is_domain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-".contains(byte);
+        if domain.is_empty() || !ascii::consists_of(domain, is_domain) {
             return None;
         }
         stem = rest;
     }
     let rest = stem.strip_prefix("x-").or_else(|| stem.strip_prefix("X-"));
-    stem = rest.filter(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic())).unwrap_or(stem);
-    let is_valid = stem.starts_with(|c: char| c.is_ascii_alphabetic())
-        && stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    stem = rest.filter(|rest| ascii::begins_with(rest, u8::is_ascii_alphabetic)).unwrap_or(stem);
+    let is_valid = ascii::begins_with(stem, u8::is_ascii_alphabetic)
+        && ascii::consists_of(stem, |byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
     is_valid.then_some(stem)
 }
 
 fn is_camel_case(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_uppercase())
-        && name.contains(|c: char| c.is_ascii_lowercase())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    ascii::begins_with(name, u8::is_ascii_uppercase)
+        && ascii::contains(name, u8::is_ascii_lowercase)
+        && ascii::consists_of(name, u8::is_ascii_alphanumeric)
 }
 
 fn camel_case(name: &str) -> String {
     let mut camel = String::with_capacity(name.len());
     for word in name.split(['-', '_']) {
         // Lower the letters of words in all caps.
-        let all_caps = !word.contains(|c: char| c.is_ascii_lowercase());
+        let all_caps = !ascii::contains(word, u8::is_ascii_lowercase);
         for (index, c) in word.chars().enumerate() {
             camel.push(match index {
                 0 => c.to_ascii_uppercase(),
@@ -248,15 +251,14 @@ fn camel_case(name: &str) -> String {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mangled<'a>(pub(crate) &'a str);
 
-impl Mangled<'_> {
-    fn bytes(&self) -> impl Iterator<Item = u8> {
-        self.0.bytes().map(|byte| if byte == b'-' || byte == b'.' { b'_' } else { byte })
-    }
+fn mangled(byte: u8) -> u8 {
+    if byte == b'-' || byte == b'.' { b'_' } else { byte }
 }
 
 impl PartialEq for Mangled<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len() && self.bytes().eq(other.bytes())
+        let mut pairs = self.0.bytes().zip(other.0.bytes());
+        self.0.len() == other.0.len() && pairs.all(|(one, other)| mangled(one) == mangled(other))
     }
 }
 
@@ -265,13 +267,11 @@ impl Eq for Mangled<'_> {}
 impl Hash for Mangled<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let mut buffer = [0; 64];
-        let mut bytes = self.bytes();
-        loop {
-            let filled = buffer.iter_mut().zip(&mut bytes).map(|(slot, byte)| *slot = byte).count();
-            state.write(buffer.get(..filled).unwrap_or_default());
-            if filled < buffer.len() {
-                break;
+        for bytes in self.0.as_bytes().chunks(buffer.len()) {
+            for (slot, byte) in buffer.iter_mut().zip(bytes) {
+                *slot = mangled(*byte);
             }
+            state.write(&buffer[..bytes.len()]);
         }
         state.write_u8(0xff);
     }

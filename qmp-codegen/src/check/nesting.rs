@@ -32,13 +32,11 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) -> Nesting {
     for position in 0..index.definitions().len() {
         walk.from(position);
     }
-    Nesting {
-        sound: walk
-            .states
-            .iter()
-            .map(|state| matches!(state, State::Done { sound: true, .. }))
-            .collect(),
+    let mut sound = Vec::with_capacity(walk.states.len());
+    for state in &walk.states {
+        sound.push(matches!(state, State::Done { sound: true, .. }));
     }
+    Nesting { sound }
 }
 
 /// Checks that a base is a struct, and a branch is a struct or union.
@@ -143,8 +141,13 @@ impl<'a> Walk<'_, 'a, '_> {
         }
         *state = State::Open;
         // In reverse order, because they are popped from the end.
-        let branches = definition.branches().iter().rev().map(|branch| &branch.ty);
-        let contents = branches.chain(definition.base()).collect();
+        let mut contents = Vec::new();
+        for branch in definition.branches().iter().rev() {
+            contents.push(&branch.ty);
+        }
+        if let Some(base) = definition.base() {
+            contents.push(base);
+        }
         path.push(Step { position, contents, depth: 1, sound: true });
     }
 

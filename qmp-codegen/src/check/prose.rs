@@ -3,6 +3,8 @@
 //! The check is off by default. [`LoadOptions::prose`](crate::LoadOptions::prose) enables it and
 //! lists its rules.
 
+// No build script calls this: with `#[inline]`, it is compiled for programs that do.
+
 use crate::ast::{Definition, Description, Item, Kind};
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::schema::SectionKind;
@@ -12,6 +14,7 @@ use crate::source::{Sources, Span};
 const RELEASES: [&str; 2] = ["(since", "(until"];
 
 /// Returns a warning for each violation, in the order of the schema.
+#[inline]
 pub(crate) fn check(items: &[Item], sources: &Sources) -> Vec<Diagnostic> {
     let mut warnings = Vec::new();
     for item in items {
@@ -22,6 +25,7 @@ pub(crate) fn check(items: &[Item], sources: &Sources) -> Vec<Diagnostic> {
     warnings
 }
 
+#[inline]
 fn check_definition(definition: &Definition, sources: &Sources, warnings: &mut Vec<Diagnostic>) {
     let Some(doc) = &definition.doc else { return };
     let kind = definition.kind();
@@ -74,6 +78,7 @@ struct Word<'s> {
 
 impl<'s> Text<'s> {
     /// Reads the source of a text. Returns `None` if it is empty.
+    #[inline]
     fn of(span: Span, sources: &'s Sources) -> Option<Self> {
         let source = sources.file(span.file)?.text.get(span.start as usize..span.end as usize)?;
         let mut words = Vec::new();
@@ -100,6 +105,7 @@ impl<'s> Text<'s> {
         (!words.is_empty()).then_some(Self { words, ends_with_block: block.is_some() })
     }
 
+    #[inline]
     fn check_beginning(&self, subject: &str, found: &mut Vec<Diagnostic>) {
         let is_bullet = |word: &&Word<'_>| matches!(word.text, "-" | "*");
         let Some(first) = self.words.iter().find(|word| !is_bullet(word)) else { return };
@@ -112,6 +118,7 @@ impl<'s> Text<'s> {
         }
     }
 
+    #[inline]
     fn check_end(&self, subject: &str, found: &mut Vec<Diagnostic>) {
         if self.ends_with_block {
             return;
@@ -131,6 +138,7 @@ impl<'s> Text<'s> {
 
     /// Returns the index of the word that begins a `(since X)` at the end of the text; without
     /// one, the number of words.
+    #[inline]
     fn trailing_release(&self) -> usize {
         let begins = |word: &Word<'_>| begins_release(word.text);
         let Some(start) = self.words.iter().rposition(begins) else { return self.words.len() };
@@ -139,6 +147,7 @@ impl<'s> Text<'s> {
         if end == Some(group.len() - 1) { start } else { self.words.len() }
     }
 
+    #[inline]
     fn check_release(&self, subject: &str, found: &mut Vec<Diagnostic>) {
         for word in &self.words {
             if begins_release(word.text) && !RELEASES.contains(&word.text) {
@@ -151,6 +160,7 @@ impl<'s> Text<'s> {
         }
     }
 
+    #[inline]
     fn check_default(&self, subject: &str, found: &mut Vec<Diagnostic>) {
         for (index, word) in self.words.iter().enumerate() {
             if self.spells_default(index) {
@@ -164,6 +174,7 @@ impl<'s> Text<'s> {
     }
 
     /// Whether a word is part of a default that is not written `(default: X)`.
+    #[inline]
     fn spells_default(&self, index: usize) -> bool {
         let lower = |index: Option<usize>| {
             let word = index.and_then(|index| self.words.get(index));
@@ -191,18 +202,21 @@ impl<'s> Text<'s> {
 }
 
 /// Whether a word in lower case begins a value.
+#[inline]
 fn begins_value(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_digit() || "`'\"".contains(c))
         || ["true", "false", "none"].iter().any(|value| word.starts_with(value))
 }
 
 /// Whether a word begins a group such as `(since 6.0)` or `(until 9.0)`, in whatever spelling.
+#[inline]
 fn begins_release(word: &str) -> bool {
     let word = word.trim_end_matches(':').to_ascii_lowercase();
     RELEASES.contains(&word.as_str())
 }
 
 /// Splits a line that begins at `start`, counted from the beginning of `span`.
+#[inline]
 fn split_words(line: &str, start: usize, span: Span) -> impl Iterator<Item = Word<'_>> {
     let narrow = move |at: usize| span.start.saturating_add(u32::try_from(at).unwrap_or(u32::MAX));
     let mut next = start;

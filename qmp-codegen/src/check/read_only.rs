@@ -1,9 +1,8 @@
 //! Resolves the commands that pragma `read-only-commands` lists.
 
-use std::collections::HashSet;
-
-use crate::ast::{Kind, Name};
+use crate::ast::Kind;
 use crate::diagnostic::Diagnostic;
+use crate::few::Few;
 use crate::report::Report;
 use crate::similar::did_you_mean;
 
@@ -12,16 +11,12 @@ use super::index::{Index, Lookup};
 /// Returns the names of the commands that are read-only, and reports those that do not exist.
 ///
 /// Like secret members, they do not depend on the root that lists them.
-pub(crate) fn check<'a>(index: &Index<'a>, report: &mut Report) -> HashSet<&'a str> {
-    let mut listed: Vec<&Name> = index.read_only_commands().collect();
-    // A file that several roots include lists its commands for each of them.
-    listed.sort_by_key(|name| name.span);
-    listed.dedup_by_key(|name| name.span);
-    let mut commands = HashSet::new();
-    for name in listed {
+pub(crate) fn check<'a>(index: &Index<'a>, report: &mut Report) -> Few<&'a str, ()> {
+    let mut commands = Few::new();
+    for name in index.read_only_commands() {
         match index.lookup(&name.text) {
             Lookup::NoType(found) if found.kind() == Kind::Command => {
-                commands.insert(name.text.as_str());
+                commands.insert(name.text.as_str(), ());
             }
             // Another check reports it.
             Lookup::Broken => {}
@@ -34,7 +29,8 @@ pub(crate) fn check<'a>(index: &Index<'a>, report: &mut Report) -> HashSet<&'a s
                 let message = format!("unknown command '{}'", name.text);
                 let mut error = Diagnostic::error(name.span, message);
                 if !report.is_full() {
-                    error.help = did_you_mean(&name.text, index.commands());
+                    error.help =
+                        did_you_mean(&name.text, index.names(|kind| kind == Kind::Command));
                 }
                 report.push(error);
             }

@@ -1,9 +1,10 @@
 //! Resolves the members that pragma `secret-members` lists.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use crate::ast::{Body, Command, Data, Definition, Name};
+use crate::ast::{Body, Command, Data, Definition, Member, Name};
 use crate::diagnostic::Diagnostic;
+use crate::few::Few;
 use crate::report::Report;
 use crate::similar::did_you_mean;
 
@@ -14,26 +15,35 @@ use super::index::{Index, Lookup};
 /// Unlike exceptions, they do not depend on the root that lists them, so that a schema of another
 /// project can be completed by a root that contains nothing else.
 #[derive(Debug, Default)]
-pub(crate) struct Secrets<'a>(HashMap<&'a str, HashSet<&'a str>>);
+pub(crate) struct Secrets<'a> {
+    /// The index of each definition among the sets of members.
+    definitions: HashMap<&'a str, usize>,
+    members: Vec<Few<&'a str, ()>>,
+}
 
-impl Secrets<'_> {
+impl<'a> Secrets<'a> {
+    fn insert(&mut self, definition: &'a str, member: &'a str) {
+        let index = self.definitions.get(definition).copied().unwrap_or(self.members.len());
+        if index == self.members.len() {
+            self.definitions.insert(definition, index);
+            self.members.push(Few::new());
+        }
+        self.members[index].insert(member, ());
+    }
+
     /// Returns whether the member, which is written in the definition, is secret.
     pub(crate) fn contains(&self, definition: &str, member: &str) -> bool {
-        self.0.get(definition).is_some_and(|members| members.contains(member))
+        self.definitions.get(definition).is_some_and(|index| self.members[*index].contains(member))
     }
 }
 
 /// Resolves the members, and reports those that do not exist.
 pub(crate) fn check<'a>(index: &Index<'a>, report: &mut Report) -> Secrets<'a> {
-    let mut listed: Vec<&Name> = index.secret_members().collect();
-    // A file that several roots include lists its members for each of them.
-    listed.sort_by_key(|name| name.span);
-    listed.dedup_by_key(|name| name.span);
     let mut secrets = Secrets::default();
-    for name in listed {
+    for name in index.secret_members() {
         match resolve(index, name, report.is_full()) {
             Ok(Some((definition, member))) => {
-                secrets.0.entry(definition).or_default().insert(member);
+                secrets.insert(definition, member);
             }
             Ok(None) => {}
             Err(error) => report.push(error),
@@ -69,7 +79,7 @@ fn resolve<'a>(
             let message = format!("unknown definition '{}'", first.0);
             let mut error = Diagnostic::error(name.span, message);
             if !brief {
-                error.help = did_you_mean(first.0, index.names());
+                error.help = did_you_mean(first.0, index.names(|_| true));
             }
             Err(error)
         }
@@ -92,32 +102,30 @@ fn no_such_member(
     let message = format!("'{}' has no member '{member}' of its own", definition.name.text);
     let mut error =
         Diagnostic::error(name.span, message).related(definition.name.span, "defined here");
-    let owner = inherited(index, definition)
-        .find(|base| base.members().iter().any(|own| own.name.text == member));
-    error.help = match owner {
-        Some(owner) => Some(format!("did you mean '{}.{member}'?", owner.name.text)),
-        None => {
-            let own = definition.members().iter().map(|own| own.name.text.as_str());
-            did_you_mean(member, own)
+    let is_it = |own: &Member| own.name.text == member;
+    let mut next = inherited(index, definition);
+    for _ in 0..MAX_BASES {
+        let Some(owner) = next else { break };
+        if owner.members().iter().any(is_it) {
+            error.help = Some(format!("did you mean '{}.{member}'?", owner.name.text));
+            return error;
         }
-    };
+        next = inherited(index, owner);
+    }
+    let own = definition.members().iter().map(|own| own.name.text.as_str());
+    error.help = did_you_mean(member, own);
     error
 }
 
-/// Returns the definitions whose members a definition has besides its own.
-fn inherited<'i, 'a>(
-    index: &'i Index<'a>,
-    definition: &'i Definition,
-) -> impl Iterator<Item = &'i Definition> + use<'i, 'a> {
-    /// Bases may form a circle, which another check reports.
-    const MOST: usize = 100;
-    let next = move |definition: &&'i Definition| {
-        let name = match &definition.body {
-            Body::Command(Command { data: Data::Named { ty, .. }, .. })
-            | Body::Event { data: Data::Named { ty, .. } } => ty,
-            _ => definition.base()?,
-        };
-        index.type_of(&name.text).map(|(_, base)| -> &'i Definition { base })
+/// The number of bases that are searched. They may form a circle, which another check reports.
+const MAX_BASES: usize = 100;
+
+/// Returns the definition whose members a definition has besides its own.
+fn inherited<'a>(index: &Index<'a>, definition: &Definition) -> Option<&'a Definition> {
+    let name = match &definition.body {
+        Body::Command(Command { data: Data::Named { ty, .. }, .. })
+        | Body::Event { data: Data::Named { ty, .. } } => ty,
+        _ => definition.base()?,
     };
-    std::iter::successors(Some(definition), next).skip(1).take(MOST)
+    index.type_of(&name.text).map(|(_, base)| base)
 }

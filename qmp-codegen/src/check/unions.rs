@@ -1,9 +1,8 @@
 //! Checks unions: the discriminator's type, and that each branch is one of its values.
 
-use std::collections::HashSet;
-
 use crate::ast::{Base, Body, Branch, Definition, Member, Name};
 use crate::diagnostic::Diagnostic;
+use crate::few::Few;
 use crate::report::{Report, Scope};
 use crate::similar::did_you_mean;
 
@@ -39,27 +38,25 @@ fn find_discriminator<'a>(
         let message = format!("the base has no member '{}'", discriminator.text);
         let mut error = Diagnostic::error(discriminator.span, message);
         if !scope.is_full() {
-            let names = base_members(index, definition).map(|member| member.name.text.as_str());
-            error.help = did_you_mean(&discriminator.text, names);
+            error.help = did_you_mean(&discriminator.text, base_members(index, definition));
         }
         scope.push(error);
     }
     found
 }
 
-/// Returns all members of a union's base, including those of its bases.
-fn base_members<'a>(
-    index: &Index<'a>,
-    definition: &'a Definition,
-) -> impl Iterator<Item = &'a Member> {
-    let mut next = Some(definition);
-    std::iter::from_fn(move || {
-        let definition = next?;
-        next = definition.base().and_then(|base| index.type_of(&base.text)).map(|(_, base)| base);
-        Some(definition.members())
-    })
-    .take(MAX_DEPTH)
-    .flatten()
+/// Returns the names of all members of a union's base, including those of its bases.
+fn base_members<'a>(index: &Index<'a>, mut definition: &'a Definition) -> Vec<&'a str> {
+    let mut names = Vec::new();
+    for _ in 0..MAX_DEPTH {
+        for member in definition.members() {
+            names.push(member.name.text.as_str());
+        }
+        let Some(base) = definition.base() else { break };
+        let Some((_, base)) = index.type_of(&base.text) else { break };
+        definition = base;
+    }
+    names
 }
 
 fn check_discriminator(
@@ -111,16 +108,16 @@ fn check_discriminator(
 fn check_branches(
     branches: &[Branch],
     ty: &Definition,
-    values: &HashSet<&str>,
+    values: &Few<&str, ()>,
     scope: &mut Scope<'_, '_>,
 ) {
     for Branch { name, .. } in branches {
-        if !values.contains(name.text.as_str()) {
+        if !values.contains(&name.text) {
             let message = format!("'{}' is not a value of enum '{}'", name.text, ty.name.text);
             let mut error = Diagnostic::error(name.span, message)
                 .related(ty.name.span, "the discriminator's type");
             if !scope.is_full() {
-                error.help = did_you_mean(&name.text, values.iter().copied());
+                error.help = did_you_mean(&name.text, values.iter().map(|(value, ())| value));
             }
             scope.push(error);
         }

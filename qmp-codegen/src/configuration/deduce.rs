@@ -184,7 +184,7 @@ impl Configuration {
         }
         for (symbol, (yes, no)) in known.states {
             if yes && no {
-                self.contradictory.insert(symbol.to_owned());
+                self.contradictory.push(symbol.to_owned());
             } else {
                 self.symbols.insert(symbol.to_owned(), yes);
             }

@@ -3,6 +3,8 @@
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::ascii;
+
 /// The largest file, in bytes. Those of QEMU have 20 KiB.
 const MAX_FILE: u64 = 4 << 20;
 
@@ -52,7 +54,7 @@ fn line(line: &str) -> Option<Line<'_>> {
 
 fn found(symbol: &str, holds: bool) -> Option<Line<'_>> {
     let is_symbol = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-    let starts = symbol.starts_with(|c: char| c.is_ascii_uppercase());
+    let starts = ascii::begins_with(symbol, u8::is_ascii_uppercase);
     (starts && symbol.bytes().all(is_symbol)).then_some(Line { symbol, holds })
 }
 

@@ -4,12 +4,12 @@
 mod deduce;
 mod file;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 #[cfg(feature = "introspection")]
 use crate::introspection::{ImportError, Names, import};
+use crate::named::Named;
 #[cfg(feature = "introspection")]
 use crate::schema::Schema;
 use file::{Line, lines};
@@ -28,10 +28,11 @@ use file::{Line, lines};
 /// ```
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Configuration {
-    symbols: BTreeMap<String, bool>,
+    symbols: Named<bool>,
     /// Whether all symbols that hold are listed.
     complete: bool,
-    contradictory: BTreeSet<String>,
+    /// In order.
+    contradictory: Vec<String>,
 }
 
 impl Configuration {
@@ -88,8 +89,7 @@ impl Configuration {
         for Line { symbol, holds } in lines(text) {
             count += 1;
             // One of the headers is enough.
-            let state = self.symbols.entry(symbol.to_owned()).or_default();
-            *state |= holds;
+            *self.symbols.entry(symbol.to_owned()) |= holds;
         }
         self.complete = true;
         count
@@ -159,7 +159,9 @@ impl Configuration {
     /// assert_eq!(symbols, [("CONFIG_SPICE", false), ("CONFIG_VNC", true)]);
     /// ```
     pub fn symbols(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.symbols.iter().map(|(symbol, holds)| (symbol.as_str(), *holds))
+        let mut symbols: Vec<&str> = self.symbols.names().collect();
+        symbols.sort_unstable();
+        symbols.into_iter().map(|symbol| (symbol, self.symbols.get(symbol) == Some(&true)))
     }
 
     /// Returns the symbols about which the schema and the reply contradict each other, by name.

@@ -18,16 +18,19 @@ use crate::source::{Sources, Span};
 /// ```
 #[must_use]
 pub fn render(sources: &Sources, diagnostics: &[Diagnostic]) -> String {
-    diagnostics.iter().fold(String::new(), |mut out, diagnostic| {
+    let mut out = String::new();
+    for diagnostic in diagnostics {
         // Writing to a string cannot fail.
         let _ = render_one(sources, diagnostic, &mut out);
-        out
-    })
+    }
+    out
 }
 
 fn render_one(sources: &Sources, diagnostic: &Diagnostic, out: &mut String) -> fmt::Result {
-    for include in diagnostic.span.iter().flat_map(|span| include_chain(sources, *span)) {
-        writeln!(out, "in file included from {}:", location(sources, include))?;
+    if let Some(span) = diagnostic.span {
+        for include in include_chain(sources, span) {
+            writeln!(out, "in file included from {}:", location(sources, include))?;
+        }
     }
     headline(sources, diagnostic, out)?;
     out.push('\n');
@@ -51,8 +54,10 @@ fn render_line(sources: &Sources, span: Span, out: &mut String) -> fmt::Result {
     };
     let Excerpt { text, before, marked } = Excerpt::of(line, before, span.end - span.start);
     // Tabs before the mark stay tabs, so that the mark is aligned with the text above.
-    let indent: String =
-        text.chars().take(before).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+    let mut indent = String::new();
+    for c in text.chars().take(before) {
+        indent.push(if c == '\t' { '\t' } else { ' ' });
+    }
     let number = position.line.to_string();
     let gutter = " ".repeat(number.len());
     writeln!(out, " {number} | {text}")?;

@@ -208,9 +208,12 @@ impl Severity {
 
 /// Returns the includes that lead to the file of a location, those of the root first.
 fn include_chain(sources: &Sources, span: Span) -> Vec<Span> {
-    let included_from = |span: Span| sources.file(span.file).and_then(|file| file.included_from);
-    let mut chain: Vec<Span> =
-        std::iter::successors(included_from(span), |span| included_from(*span)).collect();
+    let mut chain = Vec::new();
+    let mut next = sources.file(span.file).and_then(|file| file.included_from);
+    while let Some(span) = next {
+        chain.push(span);
+        next = sources.file(span.file).and_then(|file| file.included_from);
+    }
     chain.reverse();
     chain
 }
@@ -231,9 +234,11 @@ fn safe(text: &str) -> String {
 }
 
 /// The number of characters of a text from a peer that an error shows.
+#[cfg(feature = "introspection")]
 const MAX_QUOTED: usize = 300;
 
 /// Returns the beginning of a text from a peer, as an error shows it.
+#[cfg(feature = "introspection")]
 pub(crate) fn quoted(text: &str) -> String {
     let mut chars = text.chars();
     let mut quoted: String = chars.by_ref().take(MAX_QUOTED).map(printable).collect();

@@ -1,6 +1,6 @@
 //! Alternates: a Rust enum whose alternative is chosen by the JSON type of the value alone.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 
 use super::ident::Scope;
@@ -14,12 +14,12 @@ pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, data: &Alternate) -> TokenStream
     let doc = docs::definition(plan, definition);
     let attributes = object::attributes(plan, schema_name);
     let mut scope = Scope::default();
-    let choices: Vec<Choice> = data
-        .alternatives
-        .iter()
-        .filter(|alternative| plan.options.holds(&alternative.condition))
-        .map(|alternative| Choice::new(plan, id, alternative, &mut scope))
-        .collect();
+    let mut choices = Vec::new();
+    for alternative in &data.alternatives {
+        if plan.options.holds(&alternative.condition) {
+            choices.push(Choice::new(plan, id, alternative, &mut scope));
+        }
+    }
     let variants = choices.iter().map(|choice| {
         let (doc, ident, ty) = (&choice.doc, &choice.ident, &choice.field);
         quote!(#doc #ident(#ty),)
@@ -58,6 +58,7 @@ pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, data: &Alternate) -> TokenStream
 }
 
 /// Returns the alternatives with their identifiers and types.
+#[cfg(feature = "tools")]
 pub(super) fn variants<'d>(
     plan: &Plan<'_>,
     id: TypeId,
@@ -121,65 +122,53 @@ impl Choice {
 
     /// Emits the method that reads this alternative.
     fn read(&self) -> TokenStream {
-        let error = quote!(E: ::qmp_types::serde::de::Error);
-        let result = quote!(::std::result::Result<Self, E>);
-        match self.json {
-            Json::Bool => {
-                let value = self.value(quote!(value));
-                quote!(fn from_bool<#error>(value: bool) -> #result { ::std::result::Result::Ok(#value) })
-            }
+        let (method, argument, value) = match self.json {
+            Json::Bool => ("from_bool", quote!(value: bool), quote!(value)),
             Json::Integer => {
-                let value = self.value(quote!(::qmp_types::alternate::integer(value)?));
-                quote! {
-                    fn from_integer<#error>(value: i128) -> #result {
-                        ::std::result::Result::Ok(#value)
-                    }
-                }
+                let value = quote!(::qmp_types::alternate::integer(value)?);
+                ("from_integer", quote!(value: i128), value)
             }
-            Json::Number => {
-                let value = self.value(quote!(value));
-                quote! {
-                    fn from_integer<#error>(value: i128) -> #result {
-                        Self::from_number(value as f64)
-                    }
-                    fn from_number<#error>(value: f64) -> #result {
-                        ::std::result::Result::Ok(#value)
-                    }
-                }
+            Json::Number => ("from_number", quote!(value: f64), quote!(value)),
+            Json::String => ("from_str", quote!(value: &str), quote!(value.into())),
+            Json::Enumeration => {
+                let value = quote!(::qmp_types::enumeration::parse(value));
+                ("from_str", quote!(value: &str), value)
             }
-            Json::String | Json::Enumeration => {
-                let text = match self.json {
-                    Json::String => quote!(value.into()),
-                    _ => quote!(::qmp_types::enumeration::parse(value)),
-                };
-                let value = self.value(text);
-                quote!(fn from_str<#error>(value: &str) -> #result { ::std::result::Result::Ok(#value) })
-            }
-            Json::Null => {
-                let value = self.value(quote!(::qmp_types::Null));
-                quote!(fn from_null<#error>() -> #result { ::std::result::Result::Ok(#value) })
-            }
+            Json::Null => ("from_null", quote!(), quote!(::qmp_types::Null)),
             Json::Array => {
                 let value = self.value(quote!(::qmp_types::alternate::elements(seq)?));
-                quote! {
+                return quote! {
                     fn from_array<'de, A: ::qmp_types::serde::de::SeqAccess<'de>>(
                         seq: A,
                     ) -> ::std::result::Result<Self, A::Error> {
                         ::std::result::Result::Ok(#value)
                     }
-                }
+                };
             }
             Json::Object => {
                 let value = self.value(quote!(::qmp_types::object::Object::read(members)?));
-                quote! {
+                return quote! {
                     fn from_object<'de, A: ::qmp_types::serde::de::MapAccess<'de>>(
                         members: &mut ::qmp_types::object::Members<'_, 'de, A>,
                     ) -> ::std::result::Result<Self, A::Error> {
                         ::std::result::Result::Ok(#value)
                     }
-                }
+                };
             }
-        }
+        };
+        let signature = |method: &str, argument: &TokenStream| {
+            let method = Ident::new(method, Span::call_site());
+            quote! {
+                fn #method<E: ::qmp_types::serde::de::Error>(#argument)
+                    -> ::std::result::Result<Self, E>
+            }
+        };
+        let integers = (self.json == Json::Number).then(|| {
+            let signature = signature("from_integer", &quote!(value: i128));
+            quote!(#signature { Self::from_number(value as f64) })
+        });
+        let (signature, value) = (signature(method, &argument), self.value(value));
+        quote!(#integers #signature { ::std::result::Result::Ok(#value) })
     }
 
     /// Emits the conversion. Each alternative has a JSON type of its own, hence a Rust type of its

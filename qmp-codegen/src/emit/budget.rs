@@ -102,9 +102,11 @@ fn of_arguments(plan: &Plan<'_>, arguments: &Arguments, definition: &Definition)
 /// Returns the weight of the secrets that a command can contain: they are listed for each command.
 fn of_secrets(plan: &Plan<'_>, arguments: &Arguments) -> usize {
     let visited = 64;
-    plan.secret_members(arguments)
-        .map(|member| visited + if member.secret { member.name.len() } else { 0 })
-        .sum()
+    let mut weight = 0;
+    for member in plan.secret_members(arguments) {
+        weight += visited + if member.secret { member.name.len() } else { 0 };
+    }
+    weight
 }
 
 /// Returns the weight of members in a definition with a name of that length, which the documentation

@@ -90,18 +90,24 @@ pub(crate) fn alternative(plan: &Plan<'_>, alternative: &Alternative) -> TokenSt
 /// Returns the attributes: the text line by line, and `#[deprecated]`.
 fn finish(mut doc: Description<'_>, features: &[Feature]) -> TokenStream {
     doc.special(features, "unstable", "**Unstable:**");
-    let deprecated = Feature::named(features, "deprecated").map(|feature| {
-        let note = markup::plain(&feature.doc);
-        if note.is_empty() { quote!(#[deprecated]) } else { quote!(#[deprecated(note = #note)]) }
-    });
     let mut attributes = lines(&doc.finish());
-    attributes.extend(deprecated);
+    if let Some(feature) = Feature::named(features, "deprecated") {
+        let note = markup::plain(&feature.doc);
+        attributes.extend(match note.is_empty() {
+            true => quote!(#[deprecated]),
+            false => quote!(#[deprecated(note = #note)]),
+        });
+    }
     attributes
 }
 
 /// Returns text as documentation, line by line.
 pub(super) fn lines(text: &str) -> TokenStream {
-    text.lines().flat_map(attribute).collect()
+    let mut attributes = TokenStream::new();
+    for line in text.lines() {
+        attributes.extend(attribute(line));
+    }
+    attributes
 }
 
 /// Returns `#[doc = " line"]`, made token by token: most of the generated code is documentation.

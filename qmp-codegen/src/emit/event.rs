@@ -7,6 +7,7 @@ use super::command;
 use super::docs;
 use super::ident::Scope;
 use super::plan::Plan;
+use crate::order;
 use crate::schema::Event;
 
 pub(crate) fn emit(plan: &Plan<'_>, event: &Event, name: &Ident) -> TokenStream {
@@ -25,22 +26,31 @@ pub(crate) fn emit(plan: &Plan<'_>, event: &Event, name: &Ident) -> TokenStream 
 /// Emits the enum of all events, open like everything that is received.
 pub(crate) fn emit_any(plan: &Plan<'_>) -> TokenStream {
     let mut scope = Scope::reserving(&["Unknown"]);
-    let variants: Vec<_> =
-        plan.events.iter().map(|(event, _)| scope.camel(&event.definition.name)).collect();
-    let names: Vec<_> = plan.events.iter().map(|(event, _)| &event.definition.name).collect();
-    let types: Vec<_> = plan.events.iter().map(|(_, name)| quote!(events::#name)).collect();
+    let (mut names, mut variants) = (Vec::new(), Vec::new());
+    let mut declarations = TokenStream::new();
+    let mut decoders = TokenStream::new();
+    let mut arms = TokenStream::new();
+    for (event, ty) in &plan.events {
+        let (name, variant) = (event.definition.name.as_str(), scope.camel(&event.definition.name));
+        let doc = format!(" [`{name}`](events::{ty}).");
+        declarations.extend(quote!(#[doc = #doc] #variant(events::#ty),));
+        decoders.extend(quote! {
+            if name == #name {
+                return ::qmp_types::decode(data).map(Self::#variant);
+            }
+        });
+        arms.extend(quote!(Self::#variant(_) => #name,));
+        names.push(name);
+        variants.push(variant);
+    }
     let beginning = decode_beginning(&names, &variants);
-    let docs = plan.events.iter().map(|(event, name)| {
-        let doc = format!(" [`{}`](events::{name}).", event.definition.name);
-        quote!(#[doc = #doc])
-    });
     quote! {
         /// Any event: events of this vocabulary by type, other events by name.
         #[allow(clippy::large_enum_variant, dead_code, deprecated, unreachable_pub)]
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub enum AnyEvent {
-            #(#docs #variants(#types),)*
+            #declarations
             /// An event that is not in the vocabulary.
             Unknown {
                 /// The name of the event.
@@ -60,11 +70,7 @@ pub(crate) fn emit_any(plan: &Plan<'_>) -> TokenStream {
                 data: ::std::option::Option<&::qmp_types::serde_json::value::RawValue>,
             ) -> ::std::result::Result<Self, ::qmp_types::DecodeError> {
                 let data = data.map_or("{}", ::qmp_types::serde_json::value::RawValue::get);
-                #(
-                    if name == #names {
-                        return ::qmp_types::decode(data).map(Self::#variants);
-                    }
-                )*
+                #decoders
                 ::qmp_types::decode(data).map(|data| Self::Unknown { name: name.into(), data })
             }
 
@@ -73,7 +79,7 @@ pub(crate) fn emit_any(plan: &Plan<'_>) -> TokenStream {
             #[inline]
             fn name(&self) -> &str {
                 match self {
-                    #(Self::#variants(_) => #names,)*
+                    #arms
                     Self::Unknown { name, .. } => name,
                 }
             }
@@ -83,24 +89,28 @@ pub(crate) fn emit_any(plan: &Plan<'_>) -> TokenStream {
 
 /// Emits the function that reads an event in one pass. It looks at the length of the name first:
 /// comparing with every name would take longer than reading most events.
-fn decode_beginning(names: &[&String], variants: &[Ident]) -> TokenStream {
+fn decode_beginning(names: &[&str], variants: &[Ident]) -> TokenStream {
     if names.is_empty() {
         return TokenStream::new();
     }
-    let mut events: Vec<_> = names.iter().zip(variants).collect();
-    events.sort_by_key(|(name, _)| name.len());
-    let arms = events.iter().map(|(name, variant)| {
+    let mut lengths = Vec::with_capacity(names.len());
+    for name in names {
+        lengths.push(name.len() as u128);
+    }
+    let mut arms = TokenStream::new();
+    for at in order::indices(lengths) {
+        let (name, variant) = (names[at], &variants[at]);
         let length = Literal::usize_unsuffixed(name.len());
-        quote! {
+        arms.extend(quote! {
             (#length, #name) => ::qmp_types::decode_beginning(text)
                 .map(|(event, length)| (Self::#variant(event), length)),
-        }
-    });
+        });
+    }
     quote! {
         #[inline]
         fn decode_beginning(name: &str, text: &str) -> ::std::option::Option<(Self, usize)> {
             match (name.len(), name) {
-                #(#arms)*
+                #arms
                 _ => ::std::option::Option::None,
             }
         }

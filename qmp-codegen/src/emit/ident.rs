@@ -1,6 +1,6 @@
 //! Makes every identifier of generated code.
 //!
-//! Names on the wire are stored beside the identifiers, never rebuilt from them, so that an
+//! NameSet on the wire are stored beside the identifiers, never rebuilt from them, so that an
 //! identifier only has to be legible and unique in its scope:
 //!
 //! - types keep their names; commands and events, and types whose name is not one in Rust, become
@@ -12,9 +12,12 @@
 //!   that is taken, too. In a module, the names of Rust's prelude are taken: a glob import of the
 //!   module must not replace `String`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use proc_macro2::{Ident, Span};
+
+use crate::ascii;
+use crate::named::NameSet;
 
 /// Words that are not identifiers in edition 2024 or an earlier one.
 const KEYWORDS: &[&str] = &[
@@ -76,7 +79,7 @@ const PRELUDE: &[&str] = &[
 /// The identifiers of one Rust scope.
 #[derive(Debug, Default)]
 pub(crate) struct Scope {
-    taken: HashSet<String>,
+    taken: NameSet,
     /// The last number of each name that needed one. Thousands of names can be the same in Rust.
     numbers: HashMap<String, usize>,
 }
@@ -92,14 +95,17 @@ impl Scope {
 
     /// A scope in which some identifiers are taken from the start.
     pub(crate) fn reserving(names: &[&str]) -> Self {
-        let taken = names.iter().map(|name| (*name).to_owned()).collect();
-        Self { taken, numbers: HashMap::new() }
+        let mut scope = Self::default();
+        for name in names {
+            scope.taken.insert((*name).to_owned(), ());
+        }
+        scope
     }
 
     /// An identifier for a type, which keeps its name where Rust allows that.
     pub(crate) fn type_name(&mut self, name: &str) -> Ident {
-        let legible = name.starts_with(|c: char| c.is_ascii_uppercase())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric());
+        let legible = ascii::begins_with(name, u8::is_ascii_uppercase)
+            && ascii::consists_of(name, u8::is_ascii_alphanumeric);
         self.claim(if legible { name.to_owned() } else { camel(name) })
     }
 
@@ -118,7 +124,7 @@ impl Scope {
     }
 
     fn claim(&mut self, mut name: String) -> Ident {
-        if name.starts_with(|c: char| c.is_ascii_digit()) {
+        if ascii::begins_with(&name, u8::is_ascii_digit) {
             name.insert(0, '_');
         }
         let proposed = name.len();
@@ -140,23 +146,27 @@ impl Scope {
             };
             self.numbers.insert(std::mem::replace(&mut name, numbered), number);
         }
-        self.taken.insert(name.clone());
+        self.taken.insert(name.clone(), ());
         Ident::new(&name, Span::call_site())
     }
 }
 
 /// `CamelCase` of any QAPI name.
 pub(crate) fn camel(name: &str) -> String {
-    let shouted = !name.bytes().any(|b| b.is_ascii_lowercase());
+    let shouted = !ascii::contains(name, u8::is_ascii_lowercase);
     let mut out = String::with_capacity(name.len());
     for word in words(name) {
-        let digit_before = out.ends_with(|c: char| c.is_ascii_digit());
-        if digit_before && word.starts_with(|c: char| c.is_ascii_digit()) {
+        let digit_before = out.as_bytes().last().is_some_and(u8::is_ascii_digit);
+        if digit_before && ascii::begins_with(word, u8::is_ascii_digit) {
             out.push('_');
         }
-        let mut chars = word.chars();
-        out.extend(chars.next().map(|c| c.to_ascii_uppercase()));
-        out.extend(chars.map(|c| if shouted { c.to_ascii_lowercase() } else { c }));
+        for (index, c) in word.chars().enumerate() {
+            out.push(match index {
+                0 => c.to_ascii_uppercase(),
+                _ if shouted => c.to_ascii_lowercase(),
+                _ => c,
+            });
+        }
     }
     out
 }

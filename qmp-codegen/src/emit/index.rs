@@ -4,15 +4,13 @@
 //! The page of each module begins with the names of its items. The page of the module `index`, which exists
 //! in documentation alone, has the items of all modules, with the first sentence of each.
 
-use std::collections::BTreeMap;
-
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
 use super::docs;
 use super::plan::Plan;
 use crate::markup;
-use crate::schema::{Definition, Module, ModuleId};
+use crate::schema::{Definition, Module};
 
 /// The width that lines are wrapped at, without the comment's marker.
 const WIDTH: usize = 96;
@@ -20,29 +18,47 @@ const WIDTH: usize = 96;
 /// The kinds of items, in the order in which a domain lists them: the word for one, and the module.
 const KINDS: [(&str, &str); 3] = [("command", "commands"), ("event", "events"), ("type", "types")];
 
+/// The items of a kind, and their names in Rust.
+pub(super) type Items<'p> = Vec<(&'p Definition, &'p Ident)>;
+
+/// Returns the items of all kinds, in the order of `KINDS`.
+pub(super) fn items<'p>(plan: &'p Plan<'_>) -> [Items<'p>; KINDS.len()] {
+    let [mut commands, mut events, mut types] = [Items::new(), Items::new(), Items::new()];
+    for (command, name) in &plan.commands {
+        commands.push((&command.definition, name));
+    }
+    for (event, name) in &plan.events {
+        events.push((&event.definition, name));
+    }
+    for id in &plan.types {
+        types.push((&plan.get(*id).definition, plan.name(*id)));
+    }
+    [commands, events, types]
+}
+
 /// Emits the module `index`. Returns nothing if all items are in one file.
-pub(super) fn page(plan: &Plan<'_>) -> Option<TokenStream> {
-    let commands = plan.commands.iter().map(|(data, name)| (&data.definition, name));
-    let events = plan.events.iter().map(|(data, name)| (&data.definition, name));
-    let types = plan.types.iter().map(|id| (&plan.get(*id).definition, plan.name(*id)));
-    let mut domains: BTreeMap<ModuleId, [String; KINDS.len()]> = BTreeMap::new();
-    let items = [commands.collect(), events.collect(), types.collect::<Vec<_>>()];
-    for ((kind, items), (word, parent)) in items.into_iter().enumerate().zip(KINDS) {
+pub(super) fn page(plan: &Plan<'_>, items: &[Items<'_>; KINDS.len()]) -> Option<TokenStream> {
+    let mut domains = vec![String::new(); plan.schema.modules.len()];
+    for (items, (word, parent)) in items.iter().zip(KINDS) {
         for (definition, name) in items {
-            let Some(module) = definition.module else { continue };
-            let entry = &mut domains.entry(module).or_default()[kind];
-            entry.push_str(&format!("\n- {word} [`{}`]({parent}::{name})", definition.name));
+            let Some(domain) = definition.module.and_then(|id| domains.get_mut(id.0 as usize))
+            else {
+                continue;
+            };
+            domain.push_str(&format!("\n- {word} [`{}`]({parent}::{name})", definition.name));
             if let Some(sentence) = first_sentence(&definition.doc.body) {
-                entry.push_str(&format!(": {sentence}"));
+                domain.push_str(&format!(": {sentence}"));
             }
         }
     }
-    if domains.len() < 2 {
+    if domains.iter().filter(|domain| !domain.is_empty()).count() < 2 {
         return None;
     }
     let mut text = String::from("All commands, events and types, by domain.\n");
-    for (module, entries) in &domains {
-        text.push_str(&format!("\n# {}\n{}\n", domain(plan, *module), entries.concat()));
+    for (module, entries) in plan.schema.modules.iter().zip(&domains) {
+        if !entries.is_empty() {
+            text.push_str(&format!("\n# {}\n{entries}\n", title(module)));
+        }
     }
     let doc = docs::lines(&text);
     Some(quote!(#[cfg(doc)] #doc pub mod index {}))
@@ -58,30 +74,24 @@ fn first_sentence(text: &str) -> Option<String> {
     (!sentence.is_empty()).then_some(sentence)
 }
 
-/// Returns the title of a domain.
-fn domain(plan: &Plan<'_>, module: ModuleId) -> String {
-    plan.schema.modules.get(module.0 as usize).map(title).unwrap_or_default()
-}
-
 /// Returns the index of the module `parent` as Markdown: a list item for each file of the schema, with a
 /// link to each of the items that it defines. Returns nothing if all of them are in one file.
-pub(super) fn index<'p>(
-    plan: &Plan<'_>,
-    parent: &str,
-    items: impl Iterator<Item = (&'p Definition, &'p Ident)>,
-) -> String {
-    let mut domains: BTreeMap<ModuleId, Vec<String>> = BTreeMap::new();
+pub(super) fn index(plan: &Plan<'_>, parent: &str, items: &Items<'_>) -> String {
+    let mut domains = vec![Vec::new(); plan.schema.modules.len()];
     for (definition, name) in items {
-        let Some(module) = definition.module else { continue };
-        let link = format!("[`{}`]({parent}::{name})", definition.name);
-        domains.entry(module).or_default().push(link);
+        let domain = definition.module.and_then(|id| domains.get_mut(id.0 as usize));
+        if let Some(links) = domain {
+            links.push(format!("[`{}`]({parent}::{name})", definition.name));
+        }
     }
-    if domains.len() < 2 {
+    if domains.iter().filter(|links| !links.is_empty()).count() < 2 {
         return String::new();
     }
     let mut index = String::from("\n# By domain\n");
-    for (module, links) in &domains {
-        wrap(&mut index, &domain(plan, *module), links);
+    for (module, links) in plan.schema.modules.iter().zip(&domains) {
+        if !links.is_empty() {
+            wrap(&mut index, &title(module), links);
+        }
     }
     index
 }

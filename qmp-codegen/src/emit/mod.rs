@@ -51,46 +51,49 @@ pub(crate) use writer::write;
 /// Returns an error if the schema expands to far more than its own size.
 pub(crate) fn emit(schema: &Schema, options: &Options) -> Result<TokenStream, String> {
     let plan = budget::plan(schema, options)?;
-    let types = plan.types.iter().map(|id| match &plan.get(*id).kind {
-        TypeKind::Enum(data) => enumeration::emit(&plan, *id, data),
-        TypeKind::Struct(_) => object::emit_struct(&plan, *id),
-        TypeKind::Union(data) => union::emit(&plan, *id, data),
-        TypeKind::Alternate(data) => alternate::emit(&plan, *id, data),
-    });
-    let named = plan.types.iter().map(|id| (&plan.get(*id).definition, plan.name(*id)));
-    let index = index::index(&plan, "types", named);
-    let types = module("types", "The types that commands and events are made of.", &index, types);
-    let commands = plan.commands.iter().map(|(data, name)| command::emit(&plan, data, name));
-    let named = plan.commands.iter().map(|(data, name)| (&data.definition, name));
-    let index = index::index(&plan, "commands", named);
-    let commands = module("commands", "The commands.", &index, commands);
-    let events = plan.events.iter().map(|(data, name)| event::emit(&plan, data, name));
-    let named = plan.events.iter().map(|(data, name)| (&data.definition, name));
-    let index = index::index(&plan, "events", named);
-    let events = module("events", "The events.", &index, events);
-    let any_event = event::emit_any(&plan);
-    let secrets = emit_secrets(&plan);
-    let read_only = emit_read_only(&plan);
-    let parts = [types, commands, events, any_event, secrets, read_only];
-    let parts = parts.into_iter().chain(index::page(&plan));
+    let items = index::items(&plan);
+    let mut types = TokenStream::new();
+    for id in &plan.types {
+        types.extend(match &plan.get(*id).kind {
+            TypeKind::Enum(data) => enumeration::emit(&plan, *id, data),
+            TypeKind::Struct(_) => object::emit_struct(&plan, *id),
+            TypeKind::Union(data) => union::emit(&plan, *id, data),
+            TypeKind::Alternate(data) => alternate::emit(&plan, *id, data),
+        });
+    }
+    let mut commands = TokenStream::new();
+    for (command, name) in &plan.commands {
+        commands.extend(command::emit(&plan, command, name));
+    }
+    let mut events = TokenStream::new();
+    for (event, name) in &plan.events {
+        events.extend(event::emit(&plan, event, name));
+    }
+    let [command_items, event_items, type_items] = &items;
+    let index = index::index(&plan, "types", type_items);
+    let mut file =
+        module("types", "The types that commands and events are made of.", &index, types);
+    let index = index::index(&plan, "commands", command_items);
+    file.extend(module("commands", "The commands.", &index, commands));
+    let index = index::index(&plan, "events", event_items);
+    file.extend(module("events", "The events.", &index, events));
+    file.extend(event::emit_any(&plan));
+    file.extend(emit_secrets(&plan));
+    file.extend(emit_read_only(&plan));
+    file.extend(index::page(&plan, &items).unwrap_or_default());
     #[cfg(feature = "introspection")]
-    let introspection = options.introspection.then(|| emit_introspection(&plan));
-    #[cfg(not(feature = "introspection"))]
-    let introspection = None;
-    Ok(parts.chain(introspection).collect())
+    if options.introspection {
+        file.extend(emit_introspection(&plan));
+    }
+    Ok(file)
 }
 
 /// Emits a module of items, which are moved into it: `quote!` would copy every token.
-fn module(
-    name: &str,
-    doc: &str,
-    index: &str,
-    items: impl Iterator<Item = TokenStream>,
-) -> TokenStream {
+fn module(name: &str, doc: &str, index: &str, items: TokenStream) -> TokenStream {
     let name = Ident::new(name, Span::call_site());
     let (doc, allow) = (docs::lines(&format!("{doc}\n{index}")), allow());
     let mut module = quote!(#doc #allow pub mod #name);
-    module.extend([TokenTree::Group(Group::new(Delimiter::Brace, items.collect()))]);
+    module.extend(TokenStream::from(TokenTree::Group(Group::new(Delimiter::Brace, items))));
     module
 }
 
@@ -127,22 +130,29 @@ fn allow() -> TokenStream {
 
 /// Emits the table of commands with secrets.
 fn emit_secrets(plan: &Plan<'_>) -> TokenStream {
-    let rows = plan.commands.iter().filter_map(|(command, _)| {
+    let mut rows = TokenStream::new();
+    for (command, _) in &plan.commands {
         let (name, secrets) = (&command.definition.name, plan.secrets(&command.arguments));
-        (!secrets.is_empty()).then(|| quote!((#name, &[#(#secrets),*]),))
-    });
+        if !secrets.is_empty() {
+            rows.extend(quote!((#name, &[#(#secrets),*]),));
+        }
+    }
     quote! {
         /// The commands whose arguments contain secrets, with the names of the members that are
         /// secret, at whatever depth: for `qmp_types::redact_members`.
         #[allow(dead_code, unreachable_pub)]
-        pub const SECRETS: &[(&str, &[&str])] = &[#(#rows)*];
+        pub const SECRETS: &[(&str, &[&str])] = &[#rows];
     }
 }
 
 /// Emits the table of commands that have no effect.
 fn emit_read_only(plan: &Plan<'_>) -> TokenStream {
-    let commands = plan.commands.iter().filter(|(command, _)| command.read_only);
-    let mut names: Vec<&str> = commands.map(|(command, _)| &*command.definition.name).collect();
+    let mut names = Vec::new();
+    for (command, _) in &plan.commands {
+        if command.read_only {
+            names.push(command.definition.name.as_str());
+        }
+    }
     names.sort_unstable();
     quote! {
         /// The commands that have no effect on the machine and only return something, in the order

@@ -1,28 +1,28 @@
 //! The options of the generator.
 
-use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::rc::Rc;
 
 use proc_macro2::TokenStream;
 
+use crate::named::{NameSet, Named};
 use crate::schema::{Condition, Definition};
 
 /// The options that the caller has set.
 #[derive(Clone, Default)]
 pub(crate) struct Options {
     /// Only these commands; all, if absent.
-    pub(crate) commands: Option<HashSet<String>>,
+    pub(crate) commands: Option<NameSet>,
     /// Only these events; all, if absent.
-    pub(crate) events: Option<HashSet<String>>,
+    pub(crate) events: Option<NameSet>,
     /// Whether types that only servers build have constructors, too.
     pub(crate) constructors_for_all: bool,
     /// Rust types that replace types of the schema, by name.
-    pub(crate) replacements: HashMap<String, TokenStream>,
+    pub(crate) replacements: Named<TokenStream>,
     /// Rust types of members, by definition and member.
-    pub(crate) member_types: HashMap<String, HashMap<String, TokenStream>>,
+    pub(crate) member_types: Named<Named<TokenStream>>,
     /// Attributes of types, commands and events, by name.
-    pub(crate) attributes: HashMap<String, TokenStream>,
+    pub(crate) attributes: Named<TokenStream>,
     /// Which configuration symbols are set; conditions that depend on others hold.
     pub(crate) symbols: Option<Symbols>,
     /// Whether `INTROSPECTION` is wanted.
@@ -74,7 +74,7 @@ impl Options {
 }
 
 /// A selection of commands alone means no events, and vice versa.
-fn selects(names: Option<&HashSet<String>>, other: bool, definition: &Definition) -> bool {
+fn selects(names: Option<&NameSet>, other: bool, definition: &Definition) -> bool {
     match names {
         Some(names) => names.contains(&definition.name),
         None => !other,

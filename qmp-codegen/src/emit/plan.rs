@@ -3,7 +3,7 @@
 //! A [`Plan`] is made from a schema and options. It knows which types are reached, which of them
 //! callers build, the names of everything in Rust, and where a type must be boxed.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -11,6 +11,7 @@ use quote::quote;
 use super::ident::Scope;
 use super::options::Options;
 use super::recursion;
+use crate::few::Few;
 use crate::schema::{Arguments, Builtin, Member, Schema, Type, TypeId, TypeKind, TypeRef};
 use crate::shape;
 
@@ -23,13 +24,17 @@ pub(crate) struct Plan<'s> {
     pub(crate) events: Vec<(&'s crate::schema::Event, Ident)>,
     /// The types to emit, in the order of the schema.
     pub(crate) types: Vec<TypeId>,
-    names: HashMap<TypeId, Ident>,
-    branch_names: HashMap<TypeId, Ident>,
+    /// By the id of the type.
+    names: Vec<Option<Ident>>,
+    branch_names: Vec<Option<Ident>>,
     sent: HashSet<TypeId>,
     /// The types whose members may stand among those of another object.
     inner: HashSet<TypeId>,
-    boxed: HashMap<TypeId, HashSet<String>>,
-    by_name: HashMap<&'s str, Target>,
+    /// The members, branches and alternatives that must be boxed, by the id of their type.
+    boxed: Vec<Few<&'s str, ()>>,
+    /// The index of each name among the targets.
+    by_name: HashMap<&'s str, usize>,
+    targets: Vec<Target>,
     /// The types that have a secret member, at any depth.
     secretive: HashSet<TypeId>,
 }
@@ -45,32 +50,31 @@ enum Target {
 impl<'s> Plan<'s> {
     /// Makes a plan, whose size the caller has limited.
     pub(super) fn new(schema: &'s Schema, options: &'s Options) -> Self {
-        let mut commands = Scope::module();
-        let commands: Vec<_> = schema
-            .commands
-            .iter()
-            .filter(|command| options.selects_command(&command.definition))
-            .map(|command| (command, commands.camel(&command.definition.name)))
-            .collect();
-        let mut events = Scope::module();
-        let events: Vec<_> = schema
-            .events
-            .iter()
-            .filter(|event| options.selects_event(&event.definition))
-            .map(|event| (event, events.camel(&event.definition.name)))
-            .collect();
+        let (mut commands, mut scope) = (Vec::new(), Scope::module());
+        for command in &schema.commands {
+            if options.selects_command(&command.definition) {
+                commands.push((command, scope.camel(&command.definition.name)));
+            }
+        }
+        let (mut events, mut scope) = (Vec::new(), Scope::module());
+        for event in &schema.events {
+            if options.selects_event(&event.definition) {
+                events.push((event, scope.camel(&event.definition.name)));
+            }
+        }
         let mut plan = Self {
             schema,
             options,
             commands,
             events,
             types: Vec::new(),
-            names: HashMap::new(),
-            branch_names: HashMap::new(),
+            names: vec![None; schema.types.len()],
+            branch_names: vec![None; schema.types.len()],
             sent: HashSet::new(),
             inner: HashSet::new(),
-            boxed: HashMap::new(),
+            boxed: Vec::new(),
             by_name: HashMap::new(),
+            targets: Vec::new(),
             secretive: HashSet::new(),
         };
         plan.reach();
@@ -88,15 +92,18 @@ impl<'s> Plan<'s> {
 
     /// Returns the members of an object type, those of its bases first.
     pub(crate) fn members(&self, id: TypeId) -> Vec<&'s Member> {
-        let members = shape::common_members(self.schema, id).into_iter();
-        members.filter(|member| self.options.holds(&member.condition)).collect()
+        let mut members = shape::common_members(self.schema, id);
+        members.retain(|member| self.options.holds(&member.condition));
+        members
     }
 
     /// Returns the members of arguments or data that are not those of a union.
     pub(crate) fn flat_arguments(&self, arguments: &'s Arguments) -> Vec<&'s Member> {
         match arguments {
-            Arguments::Inline(members) => {
-                members.iter().filter(|member| self.options.holds(&member.condition)).collect()
+            Arguments::Inline(inline) => {
+                let mut members: Vec<&Member> = inline.iter().collect();
+                members.retain(|member| self.options.holds(&member.condition));
+                members
             }
             Arguments::Named { ty, .. } => self.members(*ty),
         }
@@ -133,22 +140,25 @@ impl<'s> Plan<'s> {
     }
 
     pub(crate) fn is_replaced(&self, id: TypeId) -> bool {
-        self.options.replacements.contains_key(&self.get(id).definition.name)
+        self.options.replacements.contains(&self.get(id).definition.name)
     }
 
     /// Returns whether a member, branch or alternative of a type must be boxed.
     pub(crate) fn is_boxed(&self, owner: TypeId, slot: &str) -> bool {
-        self.boxed.get(&owner).is_some_and(|slots| slots.contains(slot))
+        self.boxed.get(owner.0 as usize).is_some_and(|slots| slots.contains(slot))
     }
 
     /// Returns the identifier of a type in module `types`.
     pub(crate) fn name(&self, id: TypeId) -> &Ident {
-        &self.names[&id]
+        match &self.names[id.0 as usize] {
+            Some(name) => name,
+            None => unreachable!("only types of the plan have a name"),
+        }
     }
 
     /// Returns the identifier of the enum of a union's branches.
     pub(crate) fn branches_name(&self, id: TypeId) -> &Ident {
-        self.branch_names.get(&id).unwrap_or(&self.names[&id])
+        self.branch_names[id.0 as usize].as_ref().unwrap_or_else(|| self.name(id))
     }
 
     /// Returns the path of a type, which is valid in any module of the vocabulary.
@@ -174,11 +184,12 @@ impl<'s> Plan<'s> {
     /// Returns the link target of a name in documentation, which is valid in any module of the
     /// vocabulary.
     pub(crate) fn link(&self, name: &str) -> Option<String> {
-        match self.by_name.get(name)? {
-            Target::Type(id) => Some(format!("super::types::{}", self.name(*id))),
-            Target::Command(index) => Some(format!("super::commands::{}", self.commands[*index].1)),
-            Target::Event(index) => Some(format!("super::events::{}", self.events[*index].1)),
-        }
+        let (module, name) = match self.targets[*self.by_name.get(name)?] {
+            Target::Type(id) => ("types", self.name(id)),
+            Target::Command(index) => ("commands", &self.commands[index].1),
+            Target::Event(index) => ("events", &self.events[index].1),
+        };
+        Some(format!("super::{module}::{name}"))
     }
 
     fn reach(&mut self) {
@@ -186,34 +197,43 @@ impl<'s> Plan<'s> {
         let mut received = Vec::new();
         for (command, _) in &self.commands {
             self.argument_types(&command.arguments, &mut sent);
-            received.extend(command.returns.iter().filter_map(defined));
+            received.extend(command.returns.as_ref().and_then(defined));
         }
         for (event, _) in &self.events {
             self.argument_types(&event.data, &mut received);
         }
         if self.options.takes_everything() {
-            received.extend((0..self.schema.types.len()).filter_map(|index| {
-                let id = TypeId(u32::try_from(index).ok()?);
-                self.options.holds(&self.get(id).definition.condition).then_some(id)
-            }));
+            for id in self.all_types() {
+                if self.options.holds(&self.get(id).definition.condition) {
+                    received.push(id);
+                }
+            }
         }
         self.sent = self.closure(sent);
-        let mut reached = self.closure(received);
-        reached.extend(&self.sent);
-        self.types = reached.into_iter().filter(|id| !self.is_replaced(*id)).collect();
-        self.types.sort_unstable();
+        let reached = self.closure(received);
+        for id in self.all_types() {
+            let is_reached = reached.contains(&id) || self.sent.contains(&id);
+            if is_reached && !self.is_replaced(id) {
+                self.types.push(id);
+            }
+        }
     }
 
     /// Returns the names of all secret members in arguments, at any depth.
-    pub(crate) fn secrets(&self, arguments: &'s Arguments) -> BTreeSet<&'s str> {
-        self.secret_members(arguments).filter(|m| m.secret).map(|m| m.name.as_str()).collect()
+    pub(crate) fn secrets(&self, arguments: &'s Arguments) -> Vec<&'s str> {
+        let mut secrets = Vec::new();
+        for member in self.secret_members(arguments) {
+            if member.secret {
+                secrets.push(member.name.as_str());
+            }
+        }
+        secrets.sort_unstable();
+        secrets.dedup();
+        secrets
     }
 
     /// Returns the members among which those are that [`secrets`](Self::secrets) names.
-    pub(super) fn secret_members(
-        &self,
-        arguments: &'s Arguments,
-    ) -> impl Iterator<Item = &'s Member> {
+    pub(super) fn secret_members(&self, arguments: &'s Arguments) -> Vec<&'s Member> {
         let mut todo = Vec::new();
         self.argument_types(arguments, &mut todo);
         let mut reached = HashSet::new();
@@ -222,30 +242,36 @@ impl<'s> Plan<'s> {
                 todo.extend(self.neighbours(id));
             }
         }
-        let inline = match arguments {
+        let mut members = match arguments {
             Arguments::Inline(_) => self.flat_arguments(arguments),
             Arguments::Named { .. } => Vec::new(),
         };
-        inline.into_iter().chain(reached.into_iter().flat_map(|id| self.members(id)))
+        for id in reached {
+            members.append(&mut self.members(id));
+        }
+        members
     }
 
     fn find_secretive(&self) -> HashSet<TypeId> {
-        let is_secret = |id: &TypeId| self.members(*id).iter().any(|member| member.secret);
-        let ids = (0..self.schema.types.len()).filter_map(|index| u32::try_from(index).ok());
-        let mut todo: Vec<TypeId> = ids.clone().map(TypeId).filter(is_secret).collect();
-        if todo.is_empty() {
-            return HashSet::new();
-        }
-        let mut owners: HashMap<TypeId, Vec<TypeId>> = HashMap::new();
-        for id in ids.map(TypeId) {
-            for neighbour in self.neighbours(id) {
-                owners.entry(neighbour).or_default().push(id);
+        let mut todo = Vec::new();
+        for id in self.all_types() {
+            if self.members(id).iter().any(|member| member.secret) {
+                todo.push(id);
             }
         }
         let mut secretive = HashSet::new();
+        if todo.is_empty() {
+            return secretive;
+        }
+        let mut owners = vec![Vec::new(); self.schema.types.len()];
+        for id in self.all_types() {
+            for neighbour in self.neighbours(id) {
+                owners[neighbour.0 as usize].push(id);
+            }
+        }
         while let Some(id) = todo.pop() {
             if secretive.insert(id) {
-                todo.extend(owners.get(&id).into_iter().flatten());
+                todo.extend(&owners[id.0 as usize]);
             }
         }
         secretive
@@ -253,29 +279,40 @@ impl<'s> Plan<'s> {
 
     fn find_inner(&self) -> HashSet<TypeId> {
         let commands = self.commands.iter().map(|(command, _)| &command.arguments);
-        let events = self.events.iter().map(|(event, _)| &event.data);
-        let whole = commands.chain(events).filter_map(|arguments| self.whole_arguments(arguments));
-        let mut inner: HashSet<TypeId> = whole.collect();
+        let arguments = commands.chain(self.events.iter().map(|(event, _)| &event.data));
+        let mut inner: HashSet<TypeId> =
+            arguments.filter_map(|arguments| self.whole_arguments(arguments)).collect();
         for id in &self.types {
             match &self.get(*id).kind {
-                TypeKind::Union(union) => inner.extend(union.branches.iter().map(|one| one.ty)),
-                TypeKind::Alternate(alternate) => {
-                    inner.extend(alternate.alternatives.iter().filter_map(|one| match one.ty {
-                        TypeRef::Defined(id) => Some(id),
-                        _ => None,
-                    }))
-                }
                 TypeKind::Enum(_) | TypeKind::Struct(_) => {}
+                TypeKind::Union(union) => {
+                    for branch in &union.branches {
+                        inner.insert(branch.ty);
+                    }
+                }
+                TypeKind::Alternate(alternate) => {
+                    for alternative in &alternate.alternatives {
+                        if let TypeRef::Defined(id) = alternative.ty {
+                            inner.insert(id);
+                        }
+                    }
+                }
             }
         }
         inner
     }
 
+    /// Returns all types of the schema, whether they are emitted or not.
+    fn all_types(&self) -> impl Iterator<Item = TypeId> + use<> {
+        (0..u32::try_from(self.schema.types.len()).unwrap_or(u32::MAX)).map(TypeId)
+    }
+
     fn argument_types(&self, arguments: &'s Arguments, out: &mut Vec<TypeId>) {
         match arguments {
             Arguments::Inline(_) => {
-                let members = self.flat_arguments(arguments).into_iter();
-                out.extend(members.filter_map(|member| defined(&member.ty)));
+                for member in self.flat_arguments(arguments) {
+                    out.extend(defined(&member.ty));
+                }
             }
             // Flattened into the command, but useful: it converts into the command.
             Arguments::Named { ty, .. } => out.push(*ty),
@@ -295,49 +332,59 @@ impl<'s> Plan<'s> {
     /// Returns the types that a type refers to in Rust, where bases are flattened and the enumeration
     /// of the discriminator becomes the enum of the branches.
     fn neighbours(&self, id: TypeId) -> Vec<TypeId> {
-        let members = self.members(id);
-        let own = members.iter().filter_map(|member| defined(&member.ty));
+        let mut neighbours = Vec::new();
         match &self.get(id).kind {
-            TypeKind::Enum(_) => Vec::new(),
-            TypeKind::Struct(_) => own.collect(),
+            TypeKind::Enum(_) | TypeKind::Struct(_) => {}
             TypeKind::Union(union) => {
-                let branches = union.branches.iter();
-                let existing = branches.filter(|branch| self.options.holds(&branch.condition));
-                own.chain(existing.map(|branch| branch.ty)).collect()
+                for branch in &union.branches {
+                    if self.options.holds(&branch.condition) {
+                        neighbours.push(branch.ty);
+                    }
+                }
             }
             TypeKind::Alternate(alternate) => {
-                let alternatives = alternate.alternatives.iter();
-                let existing = alternatives.filter(|one| self.options.holds(&one.condition));
-                existing.filter_map(|one| defined(&one.ty)).collect()
+                for one in &alternate.alternatives {
+                    if self.options.holds(&one.condition) {
+                        neighbours.extend(defined(&one.ty));
+                    }
+                }
             }
         }
+        for member in self.members(id) {
+            neighbours.extend(defined(&member.ty));
+        }
+        neighbours
     }
 
     fn name_types(&mut self) {
         let mut scope = Scope::module();
         for id in &self.types {
             let name = scope.type_name(&self.get(*id).definition.name);
-            self.names.insert(*id, name);
+            self.names[id.0 as usize] = Some(name);
         }
         for id in &self.types {
             let TypeKind::Union(union) = &self.get(*id).kind else { continue };
             if !self.is_bare_union(*id) {
-                let name = format!("{}-{}", self.names[id], union.discriminator);
+                let name = format!("{}-{}", self.name(*id), union.discriminator);
                 let name = scope.camel(&name);
-                self.branch_names.insert(*id, name);
+                self.branch_names[id.0 as usize] = Some(name);
             }
         }
     }
 
     fn index_names(&mut self) {
         for id in &self.types {
-            self.by_name.insert(&self.get(*id).definition.name, Target::Type(*id));
+            let name = &self.schema.types[id.0 as usize].definition.name;
+            self.by_name.insert(name, self.targets.len());
+            self.targets.push(Target::Type(*id));
         }
         for (index, (command, _)) in self.commands.iter().enumerate() {
-            self.by_name.insert(&command.definition.name, Target::Command(index));
+            self.by_name.insert(&command.definition.name, self.targets.len());
+            self.targets.push(Target::Command(index));
         }
         for (index, (event, _)) in self.events.iter().enumerate() {
-            self.by_name.insert(&event.definition.name, Target::Event(index));
+            self.by_name.insert(&event.definition.name, self.targets.len());
+            self.targets.push(Target::Event(index));
         }
     }
 }

@@ -6,9 +6,8 @@
 //! a box there has to be matched once, whereas a box in a struct would trouble every caller who
 //! builds one.
 
-use std::collections::{HashMap, HashSet};
-
 use super::options::Options;
+use crate::few::Few;
 use crate::schema::{Schema, TypeId, TypeKind, TypeRef};
 use crate::shape;
 
@@ -17,85 +16,127 @@ use crate::shape;
 const MAX_TRIED: usize = 256;
 
 struct Edge<'s> {
-    owner: TypeId,
+    /// The type, as a number: its id, or its place among the types of a component.
+    owner: usize,
     slot: &'s str,
-    target: TypeId,
+    target: usize,
     rank: u8,
 }
 
 /// The number of ranks.
 const RANKS: u8 = 3;
 
-type Graph = HashMap<TypeId, Vec<TypeId>>;
+/// The targets of the edges of each type.
+type Graph = Vec<Vec<usize>>;
 
-/// Returns the members, branches and alternatives that must be boxed, by type.
-pub(crate) fn boxed(
-    schema: &Schema,
+/// Returns the members, branches and alternatives that must be boxed, by the id of the type.
+pub(crate) fn boxed<'s>(
+    schema: &'s Schema,
     options: &Options,
     types: &[TypeId],
-) -> HashMap<TypeId, HashSet<String>> {
-    let edges: Vec<Edge<'_>> = types.iter().flat_map(|id| edges_of(schema, options, *id)).collect();
-    let mut graph = Graph::new();
-    edges.iter().for_each(|edge| graph.entry(edge.owner).or_default().push(edge.target));
-    let components = Finished::of(&graph, types).components(&graph);
-    let mut inner: HashMap<usize, Vec<Edge<'_>>> = HashMap::new();
-    for edge in edges {
-        if let Some(component) = components.get(&edge.owner) {
-            if components.get(&edge.target) == Some(component) {
-                inner.entry(*component).or_default().push(edge);
-            }
-        }
+) -> Vec<Few<&'s str, ()>> {
+    let count = schema.types.len();
+    let mut edges = Vec::new();
+    for id in types {
+        add_edges(schema, options, *id, &mut edges);
     }
-    let mut boxed: HashMap<TypeId, HashSet<String>> = HashMap::new();
-    for edges in inner.into_values() {
-        let found = if edges.len() <= MAX_TRIED { try_each(edges) } else { order(&edges) };
-        found
-            .into_iter()
-            .for_each(|(owner, slot)| _ = boxed.entry(owner).or_default().insert(slot));
+    let mut boxed = Vec::new();
+    boxed.resize_with(count, Few::new);
+    let mut places = vec![0; count];
+    for component in inner_edges(edges, count) {
+        let (edges, owners) = numbered(&component, &mut places);
+        let few = edges.len() <= MAX_TRIED;
+        let found = if few { try_each(&edges, owners) } else { order(&edges, owners) };
+        for at in found {
+            boxed[component[at].owner].insert(component[at].slot, ());
+        }
     }
     boxed
 }
 
-fn edges_of<'s>(schema: &'s Schema, options: &Options, owner: TypeId) -> Vec<Edge<'s>> {
+fn add_edges<'s>(schema: &'s Schema, options: &Options, id: TypeId, edges: &mut Vec<Edge<'s>>) {
     let kind = |id| &shape::type_of(schema, id).kind;
-    let edge = |slot: &'s str, ty: &TypeRef, rank| match ty {
+    let mut add = |slot: &'s str, ty: &TypeRef, rank| match ty {
         TypeRef::Defined(target) if !matches!(kind(*target), TypeKind::Enum(_)) => {
-            Some(Edge { owner, slot, target: *target, rank })
+            edges.push(Edge { owner: id.0 as usize, slot, target: target.0 as usize, rank });
         }
-        _ => None,
+        _ => {}
     };
-    let members = shape::common_members(schema, owner).into_iter();
-    let members = members.filter(|member| options.holds(&member.condition));
-    let mut edges: Vec<Edge<'s>> =
-        members.filter_map(|member| edge(&member.name, &member.ty, 0)).collect();
-    match kind(owner) {
-        TypeKind::Union(union) => edges.extend(
-            union
-                .branches
-                .iter()
-                .filter(|branch| options.holds(&branch.condition))
-                .filter_map(|branch| edge(&branch.name, &TypeRef::Defined(branch.ty), 1)),
-        ),
+    for member in shape::common_members(schema, id) {
+        if options.holds(&member.condition) {
+            add(&member.name, &member.ty, 0);
+        }
+    }
+    match kind(id) {
+        TypeKind::Union(union) => {
+            for branch in &union.branches {
+                if options.holds(&branch.condition) {
+                    add(&branch.name, &TypeRef::Defined(branch.ty), 1);
+                }
+            }
+        }
         TypeKind::Alternate(alternate) => {
-            let alternatives = alternate.alternatives.iter();
-            let existing = alternatives.filter(|one| options.holds(&one.condition));
-            edges.extend(existing.filter_map(|one| edge(&one.name, &one.ty, 2)));
+            for one in &alternate.alternatives {
+                if options.holds(&one.condition) {
+                    add(&one.name, &one.ty, 2);
+                }
+            }
         }
         TypeKind::Enum(_) | TypeKind::Struct(_) => {}
     }
-    edges
+}
+
+/// Returns the edges within each strongly connected component.
+fn inner_edges(edges: Vec<Edge<'_>>, count: usize) -> Vec<Vec<Edge<'_>>> {
+    let mut graph = vec![Vec::new(); count];
+    for edge in &edges {
+        graph[edge.owner].push(edge.target);
+    }
+    let components = components(&graph);
+    let mut inner = Vec::new();
+    inner.resize_with(count, Vec::new);
+    for edge in edges {
+        let component = components[edge.owner];
+        if components[edge.target] == component {
+            inner[component].push(edge);
+        }
+    }
+    inner
+}
+
+/// Returns the edges of a component between the places of its types, and the number of these.
+/// `places` is working memory, for all components, which have no type in common.
+fn numbered<'s>(edges: &[Edge<'s>], places: &mut [usize]) -> (Vec<Edge<'s>>, usize) {
+    let mut owners = 0;
+    let mut last = None;
+    for edge in edges {
+        if last.replace(edge.owner) != Some(edge.owner) {
+            places[edge.owner] = owners;
+            owners += 1;
+        }
+    }
+    let mut numbered = Vec::with_capacity(edges.len());
+    for edge in edges {
+        let (owner, target) = (places[edge.owner], places[edge.target]);
+        numbered.push(Edge { owner, target, ..*edge });
+    }
+    (numbered, owners)
 }
 
 /// Adds the edges of a component one after the other, and returns those that would close a cycle.
-fn try_each(mut edges: Vec<Edge<'_>>) -> Vec<(TypeId, String)> {
-    edges.sort_by_key(|edge| edge.rank);
-    let mut added = Graph::new();
+fn try_each(edges: &[Edge<'_>], count: usize) -> Vec<usize> {
+    let mut added = vec![Vec::new(); count];
     let mut boxed = Vec::new();
-    for edge in edges {
-        if leads_to(&added, edge.target, edge.owner) {
-            boxed.push((edge.owner, edge.slot.to_owned()));
-        } else {
-            added.entry(edge.owner).or_default().push(edge.target);
+    for rank in 0..RANKS {
+        for (at, edge) in edges.iter().enumerate() {
+            if edge.rank != rank {
+                continue;
+            }
+            if leads_to(&added, edge.target, edge.owner) {
+                boxed.push(at);
+            } else {
+                added[edge.owner].push(edge.target);
+            }
         }
     }
     boxed
@@ -103,99 +144,105 @@ fn try_each(mut edges: Vec<Edge<'_>>) -> Vec<(TypeId, String)> {
 
 /// Returns the edges of a component that lead back in an order of its types, which is one in which
 /// all edges of lower ranks that are not boxed lead forward.
-fn order(edges: &[Edge<'_>]) -> Vec<(TypeId, String)> {
-    let mut owners: Vec<TypeId> = edges.iter().map(|edge| edge.owner).collect();
-    owners.dedup();
-    let mut added = Graph::new();
+fn order(edges: &[Edge<'_>], count: usize) -> Vec<usize> {
+    let mut added = vec![Vec::new(); count];
     let mut boxed = Vec::new();
     for rank in 0..RANKS {
-        let of_rank = || edges.iter().filter(|edge| edge.rank == rank);
         if rank == 0 {
-            of_rank().for_each(|edge| added.entry(edge.owner).or_default().push(edge.target));
+            for edge in edges.iter().filter(|edge| edge.rank == rank) {
+                added[edge.owner].push(edge.target);
+            }
         }
         // A type is finished after all that it leads to, unless that leads back.
-        let finished = Finished::of(&added, &owners).0;
-        let places: HashMap<TypeId, usize> =
-            finished.into_iter().enumerate().map(|(place, id)| (id, place)).collect();
-        let forward = |edge: &&Edge<'_>| places.get(&edge.target) < places.get(&edge.owner);
-        boxed.extend(of_rank().filter(|e| !forward(e)).map(|e| (e.owner, e.slot.to_owned())));
-        if rank == 0 {
-            added.clear();
+        let mut places = vec![0; count];
+        for (place, ty) in finished(&added).into_iter().enumerate() {
+            places[ty] = place;
         }
-        for edge in of_rank().filter(forward) {
-            added.entry(edge.owner).or_default().push(edge.target);
+        let forward = |edge: &Edge<'_>| places[edge.target] < places[edge.owner];
+        if rank == 0 {
+            added = vec![Vec::new(); count];
+        }
+        for (at, edge) in edges.iter().enumerate() {
+            if edge.rank != rank {
+                continue;
+            }
+            if forward(edge) {
+                added[edge.owner].push(edge.target);
+            } else {
+                boxed.push(at);
+            }
         }
     }
     boxed
 }
 
 /// Returns whether edges lead from one type to another.
-fn leads_to(graph: &Graph, from: TypeId, to: TypeId) -> bool {
-    let mut seen = HashSet::new();
+fn leads_to(graph: &Graph, from: usize, to: usize) -> bool {
+    let mut seen = vec![false; graph.len()];
     let mut todo = vec![from];
-    while let Some(id) = todo.pop() {
-        if id == to {
+    while let Some(ty) = todo.pop() {
+        if ty == to {
             return true;
         }
-        if seen.insert(id) {
-            todo.extend(graph.get(&id).into_iter().flatten());
+        if !std::mem::replace(&mut seen[ty], true) {
+            todo.extend(&graph[ty]);
         }
     }
     false
 }
 
-/// Types in the order in which a walk in depth is finished with them.
-struct Finished(Vec<TypeId>);
-
-impl Finished {
-    fn of(graph: &Graph, starts: &[TypeId]) -> Self {
-        let mut seen = HashSet::new();
-        let mut finished = Vec::new();
-        for start in starts {
-            Self::walk(graph, *start, &mut seen, &mut finished);
-        }
-        Self(finished)
+/// Returns all types, in the order in which a walk in depth is finished with them.
+fn finished(graph: &Graph) -> Vec<usize> {
+    let mut seen = vec![false; graph.len()];
+    let mut finished = Vec::with_capacity(graph.len());
+    for start in 0..graph.len() {
+        walk(graph, start, &mut seen, &mut finished);
     }
+    finished
+}
 
-    fn walk(graph: &Graph, start: TypeId, seen: &mut HashSet<TypeId>, out: &mut Vec<TypeId>) {
-        // Each step is a type and the number of its edges that have been followed. Chains of types
-        // can be longer than the stack of calls.
-        let mut path = Vec::new();
-        if seen.insert(start) {
-            path.push((start, 0));
-        }
-        while let Some((id, followed)) = path.last_mut() {
-            match graph.get(id).and_then(|targets| targets.get(*followed)) {
-                Some(target) => {
-                    *followed += 1;
-                    if seen.insert(*target) {
-                        path.push((*target, 0));
-                    }
+fn walk(graph: &Graph, start: usize, seen: &mut [bool], out: &mut Vec<usize>) {
+    // Each step is a type and the number of its edges that have been followed. Chains of types
+    // can be longer than the stack of calls.
+    let mut path = Vec::new();
+    if !std::mem::replace(&mut seen[start], true) {
+        path.push((start, 0));
+    }
+    while let Some((ty, followed)) = path.last_mut() {
+        match graph[*ty].get(*followed) {
+            Some(target) => {
+                *followed += 1;
+                if !std::mem::replace(&mut seen[*target], true) {
+                    path.push((*target, 0));
                 }
-                None => {
-                    out.push(*id);
-                    path.pop();
-                }
+            }
+            None => {
+                out.push(*ty);
+                path.pop();
             }
         }
     }
+}
 
-    /// Returns the number of each type's strongly connected component, by the algorithm of Kosaraju
-    /// and Sharir.
-    fn components(self, graph: &Graph) -> HashMap<TypeId, usize> {
-        let mut reversed = Graph::new();
-        for (owner, targets) in graph {
-            targets.iter().for_each(|target| reversed.entry(*target).or_default().push(*owner));
+/// Returns the number of each type's strongly connected component, by the algorithm of Kosaraju
+/// and Sharir.
+fn components(graph: &Graph) -> Vec<usize> {
+    let mut reversed = vec![Vec::new(); graph.len()];
+    for (owner, targets) in graph.iter().enumerate() {
+        for target in targets {
+            reversed[*target].push(owner);
         }
-        let mut seen = HashSet::new();
-        let mut components = HashMap::new();
-        for (number, start) in self.0.into_iter().rev().enumerate() {
-            let mut members = Vec::new();
-            Self::walk(&reversed, start, &mut seen, &mut members);
-            components.extend(members.into_iter().map(|id| (id, number)));
-        }
-        components
     }
+    let mut seen = vec![false; graph.len()];
+    let mut components = vec![0; graph.len()];
+    let mut members = Vec::new();
+    for (number, start) in finished(graph).into_iter().rev().enumerate() {
+        walk(&reversed, start, &mut seen, &mut members);
+        for ty in members.drain(..) {
+            components[ty] = number;
+        }
+    }
+    components
 }
 
 #[cfg(test)]
@@ -204,11 +251,11 @@ mod tests {
 
     const SLOTS: [&str; 3] = ["0", "1", "2"];
 
-    fn edges(edges: &[(u32, u32, u8)]) -> Vec<Edge<'static>> {
-        let edge = |(owner, target, rank): &(u32, u32, u8)| Edge {
-            owner: TypeId(*owner),
-            slot: SLOTS.get(*target as usize).copied().unwrap_or("more"),
-            target: TypeId(*target),
+    fn edges(edges: &[(usize, usize, u8)]) -> Vec<Edge<'static>> {
+        let edge = |(owner, target, rank): &(usize, usize, u8)| Edge {
+            owner: *owner,
+            slot: SLOTS.get(*target).copied().unwrap_or("more"),
+            target: *target,
             rank: *rank,
         };
         edges.iter().map(edge).collect()
@@ -224,9 +271,10 @@ mod tests {
             (vec![(0, 1, 0), (1, 2, 0), (2, 0, 2), (2, 1, 2)], vec!["0", "1"]),
             (vec![(0, 1, 0), (1, 2, 1), (2, 0, 0)], vec!["2"]),
         ] {
-            for found in [try_each(edges(&list)), order(&edges(&list))] {
-                let mut slots: Vec<String> = found.into_iter().map(|(_, slot)| slot).collect();
-                slots.sort();
+            let edges = edges(&list);
+            for found in [try_each(&edges, 3), order(&edges, 3)] {
+                let mut slots: Vec<&str> = found.into_iter().map(|at| edges[at].slot).collect();
+                slots.sort_unstable();
                 assert_eq!(slots, expected, "{list:?}");
             }
         }
@@ -235,6 +283,14 @@ mod tests {
     #[test]
     fn a_large_ring_has_one_box() {
         let ring: Vec<_> = (0..5_000).map(|n| (n, (n + 1) % 5_000, 0)).collect();
-        assert_eq!(order(&edges(&ring)).len(), 1);
+        assert_eq!(order(&edges(&ring), 5_000).len(), 1);
+    }
+
+    #[test]
+    fn types_of_a_component_are_numbered() {
+        let list = edges(&[(7, 9, 0), (7, 7, 0), (9, 7, 1)]);
+        let (numbered, count) = numbered(&list, &mut [0; 10]);
+        let found: Vec<_> = numbered.iter().map(|edge| (edge.owner, edge.target)).collect();
+        assert_eq!((found, count), (vec![(0, 1), (0, 0), (1, 0)], 2));
     }
 }

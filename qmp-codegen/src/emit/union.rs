@@ -3,7 +3,7 @@
 //! A union whose base is only the discriminator is a Rust enum. Any other union is a struct of its
 //! base, in which the field of the discriminator is that enum.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -69,17 +69,17 @@ pub(super) fn variants<'p>(plan: &Plan<'p>, union: &'p Union) -> Vec<Variant<'p>
     };
     let mut scope = Scope::reserving(&["Unknown"]);
     let values = values.values.iter().filter(|value| plan.options.holds(&value.condition));
-    let branches: HashMap<&str, &Branch> = union
-        .branches
-        .iter()
-        .filter(|branch| plan.options.holds(&branch.condition))
-        .map(|branch| (branch.name.as_str(), branch))
-        .collect();
+    let mut branches = HashMap::new();
+    for (index, branch) in union.branches.iter().enumerate() {
+        if plan.options.holds(&branch.condition) {
+            branches.insert(branch.name.as_str(), index);
+        }
+    }
     values
         .map(|value| Variant {
             value,
             ident: scope.camel(&value.name),
-            branch: branches.get(value.name.as_str()).copied(),
+            branch: branches.get(value.name.as_str()).map(|index| &union.branches[*index]),
         })
         .collect()
 }
@@ -145,10 +145,14 @@ fn from_branches(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
     let name = plan.branches_name(id);
     let variants = variants(plan, union);
     let branches: Vec<_> = variants.iter().filter_map(|v| Some((v, v.branch?))).collect();
-    let mut counts: HashMap<TypeId, usize> = HashMap::new();
-    branches.iter().for_each(|(_, branch)| *counts.entry(branch.ty).or_default() += 1);
+    let (mut once, mut often) = (HashSet::new(), HashSet::new());
+    for (_, branch) in &branches {
+        if !once.insert(branch.ty) {
+            often.insert(branch.ty);
+        }
+    }
     let conversions = branches.iter().filter_map(|(variant, branch)| {
-        if counts.get(&branch.ty).is_some_and(|count| *count > 1) {
+        if often.contains(&branch.ty) {
             return None;
         }
         let (ident, ty) = (&variant.ident, plan.path(branch.ty));

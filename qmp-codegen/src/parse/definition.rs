@@ -16,21 +16,20 @@ pub(super) fn parse(
     root: usize,
     report: &mut Report,
 ) -> Item {
-    let kind_of = |key: &Name| Kind::ALL.into_iter().find(|kind| kind.word() == key.text);
-    let mut kinds = members.iter().filter_map(|(key, _)| kind_of(key));
-    let kind = match (kinds.next(), kinds.next()) {
-        (Some(kind), None) => kind,
-        (None, _) => return unknown_kind(&members, span, report),
-        (Some(one), Some(other)) => {
+    let mut found = None;
+    for (key, _) in &members {
+        let Some(kind) = Kind::of_word(&key.text) else { continue };
+        if let Some(other) = found.replace(kind) {
             let message = format!(
                 "a definition cannot have both key '{}' and key '{}'",
-                one.word(),
-                other.word()
+                other.word(),
+                kind.word()
             );
             report.error(span, message);
             return Item::Broken(None);
         }
-    };
+    }
+    let Some(kind) = found else { return unknown_kind(&members, span, report) };
     let mut fields = Fields { members };
     let Some(node) = fields.take(kind.word()) else { return Item::Broken(None) };
     let Value::String(text) = node.value else {
@@ -42,7 +41,10 @@ pub(super) fn parse(
     let mut parts = Parts { report, kind, name: name.text.clone(), broken: false };
     parts.check_keys(&fields.members, keys(kind), &|| format!("{} definition", article(kind)));
     let condition = fields.take("if").and_then(|node| parts.condition(node));
-    let features = fields.take("features").map(|node| parts.features(node)).unwrap_or_default();
+    let features = match fields.take("features") {
+        Some(node) => parts.features(node),
+        None => Vec::new(),
+    };
     let body = body(kind, &mut fields, &mut parts, span);
     match body {
         Some(body) if !parts.broken => {
@@ -57,9 +59,9 @@ fn unknown_kind(members: &[(Name, Node)], span: Span, report: &mut Report) -> It
     let guess = members.iter().find_map(|(key, _)| {
         did_you_mean(&key.text, words.into_iter().chain(["include", "pragma"]))
     });
-    let list = words.map(|word| format!("'{word}'")).join(", ");
+    let list = words.join("', '");
     let error = Diagnostic::error(span, "this object is neither a definition nor a directive")
-        .help(guess.unwrap_or_else(|| format!("a definition has one of the keys {list}")));
+        .help(guess.unwrap_or_else(|| format!("a definition has one of the keys '{list}'")));
     report.unknown(error.by(Rule::UnknownKey));
     Item::Broken(None)
 }

@@ -1,9 +1,8 @@
 //! Parses pragmas, the exceptions of a schema to the rules.
 
-use std::collections::HashSet;
-
 use super::value::{Node, Value};
 use crate::ast::Name;
+use crate::named::NameSet;
 use crate::report::Report;
 use crate::similar::did_you_mean;
 
@@ -13,13 +12,13 @@ pub(crate) struct Pragmas {
     /// The number of the directive that sets `doc-required`, and its value. The last directive
     /// applies.
     doc_required: Option<(usize, bool)>,
-    command_names: HashSet<String>,
-    command_returns: HashSet<String>,
-    member_names: HashSet<String>,
+    command_names: NameSet,
+    command_returns: NameSet,
+    member_names: NameSet,
     /// The types with members or values that QAPI cannot name.
-    foreign_names: HashSet<String>,
+    foreign_names: NameSet,
     /// `None` if the schema does not use the pragma, which QEMU 9.1 introduced.
-    documentation: Option<HashSet<String>>,
+    documentation: Option<NameSet>,
     /// The members that are secret, as `DEFINITION.MEMBER`.
     secret_members: Vec<Name>,
     /// The commands that have no effect.
@@ -97,12 +96,12 @@ impl Pragmas {
     /// Adds the pragmas of another file or directive.
     pub(crate) fn merge(&mut self, other: &Self) {
         self.doc_required = self.doc_required.max(other.doc_required);
-        self.command_names.extend(other.command_names.iter().cloned());
-        self.command_returns.extend(other.command_returns.iter().cloned());
-        self.member_names.extend(other.member_names.iter().cloned());
-        self.foreign_names.extend(other.foreign_names.iter().cloned());
+        self.command_names.merge(&other.command_names);
+        self.command_returns.merge(&other.command_returns);
+        self.member_names.merge(&other.member_names);
+        self.foreign_names.merge(&other.foreign_names);
         if let Some(names) = &other.documentation {
-            self.documentation.get_or_insert_default().extend(names.iter().cloned());
+            self.documentation.get_or_insert_default().merge(names);
         }
         self.secret_members.extend(other.secret_members.iter().cloned());
         self.read_only_commands.extend(other.read_only_commands.iter().cloned());
@@ -148,8 +147,10 @@ pub(super) fn pragma(node: Node, number: usize, report: &mut Report) -> Pragmas 
     pragmas
 }
 
-fn names(key: &str, node: Node, report: &mut Report) -> HashSet<String> {
-    list(key, node, report).into_iter().map(|name| name.text).collect()
+fn names(key: &str, node: Node, report: &mut Report) -> NameSet {
+    let mut names = NameSet::default();
+    names.add(list(key, node, report).into_iter().map(|name| name.text));
+    names
 }
 
 fn list(key: &str, node: Node, report: &mut Report) -> Vec<Name> {

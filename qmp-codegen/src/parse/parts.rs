@@ -1,6 +1,7 @@
 //! Parses the parts of definitions: members, values, features, conditions, and references to types.
 
 use super::value::{Node, Value};
+use crate::ascii;
 use crate::ast::{self, Alternative, Branch, Feature, Member, Name, TypeName};
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::report::Report;
@@ -48,10 +49,8 @@ impl Parts<'_> {
             if !known.contains(&key.text.as_str()) {
                 let message = format!("unknown key '{}' in {}", key.text, what());
                 let mut error = Diagnostic::error(key.span, message).by(Rule::UnknownKey);
-                error.help = did_you_mean(&key.text, known.iter().copied()).or_else(|| {
-                    let known: Vec<String> = known.iter().map(|key| format!("'{key}'")).collect();
-                    Some(format!("valid keys are {}", known.join(", ")))
-                });
+                error.help = did_you_mean(&key.text, known.iter().copied())
+                    .or_else(|| Some(format!("valid keys are '{}'", known.join("', '"))));
                 let error = error.within(self.kind, &self.name);
                 self.broken |= self.report.unknown(error);
             }
@@ -72,7 +71,13 @@ impl Parts<'_> {
     /// Parses the members of an object: data of a struct, an inline base, or arguments.
     pub(super) fn members(&mut self, node: Node, what: What<'_>) -> Vec<Member> {
         let Some(members) = self.object(node, what) else { return Vec::new() };
-        members.into_iter().filter_map(|(name, node)| self.member(name, node)).collect()
+        let mut parsed = Vec::with_capacity(members.len());
+        for (name, node) in members {
+            if let Some(member) = self.member(name, node) {
+                parsed.push(member);
+            }
+        }
+        parsed
     }
 
     fn member(&mut self, key: Name, node: Node) -> Option<Member> {
@@ -83,8 +88,8 @@ impl Parts<'_> {
         let name = Name { text, span: key.span };
         let what = || format!("member '{}'", name.text);
         let (ty, mut long) = self.long(node, &what, &["type", "if", "features"])?;
-        let condition = long.take("if").and_then(|node| self.condition(node));
-        let features = long.take("features").map(|node| self.features(node)).unwrap_or_default();
+        let condition = self.take_condition(&mut long);
+        let features = self.take_features(&mut long);
         let ty = self.type_name(ty, &what)?;
         Some(Member { name, ty, optional, condition, features })
     }
@@ -93,14 +98,21 @@ impl Parts<'_> {
         let Some(members) = self.object(node, &|| String::from("the 'data' of a union")) else {
             return Vec::new();
         };
-        let branch = |(name, node): (Name, Node)| {
-            let what = || format!("branch '{}'", name.text);
-            let (ty, mut long) = self.long(node, &what, &["type", "if"])?;
-            let condition = long.take("if").and_then(|node| self.condition(node));
-            let ty = self.string(ty, &|| format!("the type of {}", what()))?;
-            Some(Branch { name, ty, condition })
-        };
-        members.into_iter().filter_map(branch).collect()
+        let mut branches = Vec::with_capacity(members.len());
+        for (name, node) in members {
+            if let Some(branch) = self.branch(name, node) {
+                branches.push(branch);
+            }
+        }
+        branches
+    }
+
+    fn branch(&mut self, name: Name, node: Node) -> Option<Branch> {
+        let what = || format!("branch '{}'", name.text);
+        let (ty, mut long) = self.long(node, &what, &["type", "if"])?;
+        let condition = self.take_condition(&mut long);
+        let ty = self.string(ty, &|| format!("the type of {}", what()))?;
+        Some(Branch { name, ty, condition })
     }
 
     pub(super) fn alternatives(&mut self, node: Node) -> Vec<Alternative> {
@@ -108,38 +120,56 @@ impl Parts<'_> {
         else {
             return Vec::new();
         };
-        let alternative = |(name, node): (Name, Node)| {
-            let what = || format!("alternative '{}'", name.text);
-            let (ty, mut long) = self.long(node, &what, &["type", "if"])?;
-            let condition = long.take("if").and_then(|node| self.condition(node));
-            let ty = self.type_name(ty, &what)?;
-            Some(Alternative { name, ty, condition })
-        };
-        members.into_iter().filter_map(alternative).collect()
+        let mut alternatives = Vec::with_capacity(members.len());
+        for (name, node) in members {
+            if let Some(alternative) = self.alternative(name, node) {
+                alternatives.push(alternative);
+            }
+        }
+        alternatives
+    }
+
+    fn alternative(&mut self, name: Name, node: Node) -> Option<Alternative> {
+        let what = || format!("alternative '{}'", name.text);
+        let (ty, mut long) = self.long(node, &what, &["type", "if"])?;
+        let condition = self.take_condition(&mut long);
+        let ty = self.type_name(ty, &what)?;
+        Some(Alternative { name, ty, condition })
     }
 
     pub(super) fn values(&mut self, node: Node) -> Vec<ast::Value> {
         let elements = self.array(node, &|| String::from("the 'data' of an enum"));
-        let value = |node: Node| {
-            let (name, mut long) =
-                self.named(node, &|| String::from("a value"), &["name", "if", "features"])?;
-            let condition = long.take("if").and_then(|node| self.condition(node));
-            let features =
-                long.take("features").map(|node| self.features(node)).unwrap_or_default();
-            Some(ast::Value { name, condition, features })
-        };
-        elements.into_iter().filter_map(value).collect()
+        let mut values = Vec::with_capacity(elements.len());
+        for node in elements {
+            let what = || String::from("a value");
+            let Some((name, mut long)) = self.named(node, &what, &["name", "if", "features"])
+            else {
+                continue;
+            };
+            let condition = self.take_condition(&mut long);
+            let features = self.take_features(&mut long);
+            values.push(ast::Value { name, condition, features });
+        }
+        values
     }
 
     pub(super) fn features(&mut self, node: Node) -> Vec<Feature> {
         let elements = self.array(node, &|| String::from("'features'"));
-        let feature = |node: Node| {
-            let (name, mut long) =
-                self.named(node, &|| String::from("a feature"), &["name", "if"])?;
-            let condition = long.take("if").and_then(|node| self.condition(node));
-            Some(Feature { name, condition })
-        };
-        elements.into_iter().filter_map(feature).collect()
+        let mut features = Vec::with_capacity(elements.len());
+        for node in elements {
+            let what = || String::from("a feature");
+            let Some((name, mut long)) = self.named(node, &what, &["name", "if"]) else { continue };
+            let condition = self.take_condition(&mut long);
+            features.push(Feature { name, condition });
+        }
+        features
+    }
+
+    fn take_features(&mut self, long: &mut Long) -> Vec<Feature> {
+        match long.take("features") {
+            Some(node) => self.features(node),
+            None => Vec::new(),
+        }
     }
 
     /// Parses the name of a type, or an array of one name.
@@ -159,12 +189,16 @@ impl Parts<'_> {
         }
     }
 
+    fn take_condition(&mut self, long: &mut Long) -> Option<Condition> {
+        self.condition(long.take("if")?)
+    }
+
     pub(super) fn condition(&mut self, node: Node) -> Option<Condition> {
         let span = node.span;
         match node.value {
             Value::String(symbol) => {
                 let is_valid = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-                if symbol.starts_with(|c: char| c.is_ascii_uppercase())
+                if ascii::begins_with(&symbol, u8::is_ascii_uppercase)
                     && symbol.bytes().all(is_valid)
                 {
                     return Some(Condition::Symbol(symbol));
@@ -194,9 +228,10 @@ impl Parts<'_> {
                     let message = format!("'{}' must have at least one condition", key.text);
                     self.error(node.span, message);
                 }
-                let elements = self.array(node, &|| format!("'{}'", key.text));
-                let all = elements.into_iter().map(|node| self.condition(node));
-                let all: Vec<Condition> = all.collect::<Option<_>>()?;
+                let mut all = Vec::new();
+                for node in self.array(node, &|| format!("'{}'", key.text)) {
+                    all.push(self.condition(node)?);
+                }
                 Some(if key.text == "all" { Condition::All(all) } else { Condition::Any(all) })
             }
             value => {

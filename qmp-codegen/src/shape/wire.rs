@@ -1,10 +1,11 @@
-//! Objects as they are on the wire: bases flattened, every discriminator value with its members.
+//! Questions of back ends other than that of Rust: values of the discriminator, and JSON types.
 
 use std::collections::{HashMap, HashSet};
 
+use super::{common_members, type_of};
 use crate::schema::{
-    Arguments, Base, Branch, Builtin, Condition, Enum, Member, Schema, Type, TypeId, TypeKind,
-    TypeRef, Union,
+    Arguments, Base, Branch, Builtin, Condition, Enum, Member, Schema, TypeId, TypeKind, TypeRef,
+    Union,
 };
 
 /// The members that a value of the discriminator adds to an object.
@@ -17,27 +18,9 @@ pub(crate) struct Case<'a> {
     pub(crate) condition: Option<&'a Condition>,
 }
 
-/// Returns the type with an id.
-pub(crate) fn type_of(schema: &Schema, id: TypeId) -> &Type {
-    &schema.types[id.0 as usize]
-}
-
 /// Returns the ids of all types.
 pub(crate) fn type_ids(schema: &Schema) -> impl Iterator<Item = TypeId> {
     (0..schema.types.len()).filter_map(|index| u32::try_from(index).ok()).map(TypeId)
-}
-
-/// Returns the members that every value of a struct or union has, those of bases first. Other types
-/// have none.
-pub(crate) fn common_members(schema: &Schema, id: TypeId) -> Vec<&Member> {
-    match &type_of(schema, id).kind {
-        TypeKind::Struct(_) => struct_members(schema, id),
-        TypeKind::Union(union) => match &union.base {
-            Base::Named(base) => struct_members(schema, *base),
-            Base::Inline(members) => members.iter().collect(),
-        },
-        TypeKind::Enum(_) | TypeKind::Alternate(_) => Vec::new(),
-    }
 }
 
 /// Returns whether arguments or data have a mandatory member. `known` has the types that have been
@@ -128,19 +111,6 @@ pub(crate) fn innermost(mut ty: &TypeRef) -> (&TypeRef, usize) {
         depth += 1;
     }
     (ty, depth)
-}
-
-fn struct_members(schema: &Schema, id: TypeId) -> Vec<&Member> {
-    let mut chain = Vec::new();
-    let mut next = Some(id);
-    while let Some(id) = next.filter(|_| chain.len() <= schema.types.len()) {
-        let TypeKind::Struct(object) = &type_of(schema, id).kind else {
-            break;
-        };
-        chain.push(object);
-        next = object.base;
-    }
-    chain.into_iter().rev().flat_map(|object| &object.members).collect()
 }
 
 /// The values of the built-in enumeration `QType`.
