@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::any::{Any, text_of};
 use crate::enumeration;
 use crate::object::{self, Members, Object, Writer};
-use crate::printable::Excerpt;
+use crate::printable::{Excerpt, Printable};
 
 /// The class of an error (QMP specification, section "Error").
 ///
@@ -112,11 +112,12 @@ fn described(value: &Value) -> String {
     QmpError::undecoded(&text_of(value)).desc
 }
 
-/// Shows the other members as JSON text.
+/// Shows the other members as JSON text, of which the end of a long one is cut off.
 impl fmt::Debug for QmpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { class, desc, rest } = self;
         let rest = serde_json::to_string(rest).unwrap_or_default();
+        let rest = Printable(&rest);
         let mut shown = f.debug_struct("QmpError");
         shown.field("class", class).field("desc", desc);
         shown.field("rest", &format_args!("{rest}")).finish()
