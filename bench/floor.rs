@@ -1,9 +1,10 @@
-//! The least that a program must contain which asks for a machine's status once: `bench/compile` measures
-//! how large it is.
+//! A small program that asks for a machine's status once, written by hand: `bench/compile` measures how large
+//! it is.
 //!
-//! It is written by hand, and gives what the clients give to such a program: it tells the awaited reply from
-//! events and late replies, checks UTF-8 and JSON, limits the time and the size of a message, and reports the
-//! server's errors. It knows no other error than a text.
+//! It tells the awaited reply from events and late replies, checks UTF-8 and JSON, limits the time of a reply
+//! and the size of a message, and reports the server's errors. What the clients do besides is left out: it
+//! does not limit the time to find a name and to connect, it gives up at the first line that is not a whole
+//! message, it needs a server that returns ids, and all of its errors are texts.
 
 use std::error::Error;
 use std::io::{self, Read, Write};

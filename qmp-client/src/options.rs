@@ -1,6 +1,6 @@
 //! The options of a connection.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use qmp_protocol::{Connection, Deadline, Dialect, Direction, Dropped, Request, Settings};
 use qmp_types::recording::Recorder;
@@ -355,18 +355,17 @@ impl Options {
     /// Returns the settings, with a number that no earlier client of the same monitor will have
     /// used: the last reply to that client may still arrive.
     fn settings(&self) -> Settings {
-        // The time, in microseconds of some years. With the offset, it is far from the ids of other
-        // commands, and exact where numbers are floating point.
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let microseconds = now.as_secs().wrapping_mul(1_000_000) + u64::from(now.subsec_micros());
-        let unique = (1 << 40) + microseconds % (1 << 48);
+        use std::hash::{BuildHasher, RandomState};
+        // Far from the ids of other commands, and from those of other clients, since an agent's client
+        // counts on from here. It is exact where numbers are floating point.
+        let random = (1 << 40) + (RandomState::new().hash_one(0_u8) >> 16);
         let mut settings = match self.dialect {
             Dialect::Agent => Settings::agent(),
             _ => Settings::default(),
         };
         settings.oob &= self.oob;
         settings.depth = self.depth;
-        settings.negotiation_id = unique;
+        settings.negotiation_id = random;
         settings.message_size = self.message_size.unwrap_or(settings.message_size);
         settings
     }

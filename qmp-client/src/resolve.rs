@@ -11,8 +11,8 @@ use std::task::{Context, Poll, Waker};
 #[cfg(feature = "blocking")]
 use std::time::Duration;
 
-/// The stack of the thread, in bytes: the standard library's default, which it otherwise looks for in the
-/// environment.
+/// The stack of the thread, in bytes: as much as the standard library gives to any thread, unless
+/// `RUST_MIN_STACK` says otherwise, for which a small program need not look.
 const STACK: usize = 2 << 20;
 
 type Found = io::Result<Vec<SocketAddr>>;

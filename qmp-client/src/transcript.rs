@@ -22,8 +22,8 @@ const ROOM: usize = 1 << 20;
 
 /// The function of a transcript, which a thread calls, and the messages that wait for it.
 ///
-/// It is an object, so that programs without a transcript do not contain its code. All functions are
-/// `#[inline]`, so that they do not compile it either.
+/// It is an object, so that programs without a transcript do not contain its code. All functions that are
+/// not generic are `#[inline]`, so that they do not compile it either.
 #[derive(Clone, Debug)]
 pub(crate) struct Recording(Arc<dyn Record>);
 

@@ -57,7 +57,7 @@ pub(super) struct ForReply<'a, T> {
 /// when it is.
 impl<T> Drop for ForReply<'_, T> {
     fn drop(&mut self) {
-        // Where a panic ends the program, no such value is dropped, and this is not compiled.
+        // Where a panic ends the program, it drops nothing, and this is not compiled.
         if cfg!(panic = "unwind")
             && std::thread::panicking()
             && !(self.is_decoding && self.handle.mismatched_if_taken(self.id))

@@ -9,10 +9,8 @@ use crate::inbox::SubscriptionId;
 use crate::queue::{EventCapacity, Tally};
 
 /// The object of a wait. A thread takes what concerns it while it holds the lock, and examines it
-/// after the lock is released, since that may run the caller's code.
-//
-// It keeps what it finds: threads wait in functions that a program contains once, and not for each type of
-// reply.
+/// after the lock is released, since that may run the caller's code. It keeps what it finds: the functions
+/// that wait do not know its type, so that a program contains them once, and not for each type of reply.
 pub(super) trait Wait {
     /// Takes what concerns this wait, and returns whether there is anything to examine.
     fn collect(&mut self, state: &mut State) -> bool;

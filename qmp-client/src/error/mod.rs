@@ -218,14 +218,7 @@ impl Error {
             let share = (LONGEST_REPORT / layers.len()).saturating_sub("…".len() + separator.len());
             layers.iter_mut().for_each(|layer| *layer = Excerpt(layer, share).to_string());
         }
-        let mut report = String::new();
-        for (index, layer) in layers.iter().enumerate() {
-            if index > 0 {
-                report.push_str(separator);
-            }
-            report.push_str(layer);
-        }
-        report
+        layers.join(separator)
     }
 
     fn inner(&self) -> Option<&(dyn StdError + 'static)> {

@@ -107,7 +107,8 @@ impl Inbox {
         None
     }
 
-    /// Passes on the events that come next in the input, as far as they are plain.
+    /// Passes on the events that come next in the input, as far as they are plain. Without a subscription,
+    /// which brings the function for it, they are counted one by one, which takes longer.
     #[inline]
     pub(crate) fn pass_events(
         &mut self,

@@ -116,9 +116,7 @@ impl Socket {
         // A timeout that is too short only costs another look at the clock; one that is too long
         // is late.
         let near = match (*set, wanted) {
-            (Some(set), Some(wanted)) => {
-                set <= wanted.saturating_add(SLACK) && set.saturating_add(set) >= wanted
-            }
+            (Some(set), Some(wanted)) => set <= wanted.saturating_add(SLACK) && set >= wanted / 2,
             _ => false,
         };
         if !near {

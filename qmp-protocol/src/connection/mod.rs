@@ -215,7 +215,7 @@ impl Connection {
         self.greeting.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Returns the greeting, once it has arrived.
+    /// Returns the greeting, once it has arrived, unless a driver has taken it out.
     ///
     /// ```
     /// # use qmp_protocol::{Connection, Incoming, Settings, Submission};

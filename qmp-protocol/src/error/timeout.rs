@@ -47,12 +47,14 @@ pub struct Timeout {
     pub sent: bool,
 }
 
-/// Shows the duration as `Display` does: the standard library's form of it is not small.
+/// Shows the duration in seconds: the standard library's form of it is not small.
 impl fmt::Debug for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { waited_for, within, cause, sent } = self;
         let mut shown = f.debug_struct("Timeout");
-        shown.field("waited_for", waited_for).field("within", &format_args!("{}", Within(*within)));
+        let (seconds, nanoseconds) = (within.as_secs(), within.subsec_nanos());
+        shown.field("waited_for", waited_for);
+        shown.field("within", &format_args!("{seconds}.{nanoseconds:09}s"));
         shown.field("cause", cause).field("sent", sent).finish()
     }
 }
