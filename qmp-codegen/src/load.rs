@@ -255,7 +255,7 @@ impl LoadOptions {
         result
     }
 
-    /// Reads and checks a schema, except for the style of its documentation. Returns what was written, too.
+    /// Reads and checks a schema, except for the style of its documentation. Also returns the parsed items.
     pub(crate) fn read(&self, roots: Vec<Root>) -> (Vec<Item>, Result<Loaded, LoadError>) {
         let report = Report::new(self.report);
         let disk = self.files.clone();

@@ -1,16 +1,25 @@
 //! A map by name.
 
 use std::collections::HashMap;
+use std::fmt;
 
 /// A set of names.
 pub(crate) type NameSet = Named<()>;
 
 /// Values by name. Only the index is a hash table, so that its code is compiled once, and not for each
 /// type of values.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Named<V> {
     index: HashMap<String, usize>,
     values: Vec<V>,
+}
+
+impl<V: fmt::Debug> fmt::Debug for Named<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut names: Vec<&str> = self.names().collect();
+        names.sort_unstable();
+        f.debug_map().entries(names.into_iter().map(|name| (name, self.get(name)))).finish()
+    }
 }
 
 impl<V> Default for Named<V> {

@@ -49,6 +49,39 @@ fn a_member_gets_the_type_of_the_caller() {
     assert!(code.contains("(std::collections::HashMap<u8, u8>),"), "{code}");
 }
 
+/// The compiler checks every function, so that only parts of other objects have those for parts.
+#[test]
+fn parts_of_other_objects_are_marked() {
+    let is_inner = |builder: Builder, name: &str| {
+        let code = code(&builder.constructors_for_all());
+        assert!(code.contains(&format!("{name} = \"{name}\"")), "{code}");
+        code.contains(&format!("inner {name} ="))
+    };
+    let schema = "
+        { 'enum': 'Kind', 'data': [ 'one', 'two' ] }
+        { 'struct': 'Branch', 'data': {} }
+        { 'struct': 'Alternative', 'data': {} }
+        { 'struct': 'Element', 'data': {} }
+        { 'struct': 'Whole', 'data': {} }
+        { 'union': 'Outer', 'base': { 'kind': 'Kind', 'n': 'int' }, 'discriminator': 'kind',
+          'data': { 'one': { 'type': 'Branch', 'if': 'CONFIG_BRANCH' } } }
+        { 'alternate': 'Either', 'data': { 'object': 'Alternative', 'array': [ 'Element' ] } }
+        { 'command': 'draw', 'data': 'Whole', 'returns': 'Either' }
+        { 'event': 'DRAWN', 'data': 'Outer', 'boxed': true }";
+    let builder = || Builder::new().schema_text("schema.json", schema);
+    for (name, inner) in [
+        ("Branch", true),
+        ("Alternative", true),
+        ("Element", false),
+        ("Whole", false),
+        ("Outer", false),
+    ] {
+        assert_eq!(is_inner(builder(), name), inner, "{name}");
+    }
+    // Not the branch of a union that does not have it here.
+    assert!(!is_inner(builder().symbols::<&str>([]), "Branch"));
+}
+
 #[test]
 fn derives_reach_every_kind_of_item() {
     for name in ["Color", "Blob", "Paint", "Name", "draw", "paint", "DRAWN"] {

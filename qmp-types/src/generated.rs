@@ -11,8 +11,8 @@
 //! macro hygiene keeps them from clashing.
 
 /// Implements reading and writing of an object, and with `new` in front also a constructor and
-/// setters. With `inner`, its members may stand among those of another object, for which it needs more
-/// functions: most objects do without them.
+/// setters. `inner` marks an object that is read and written as a part of another one, and adds the
+/// functions for that.
 ///
 /// A member that is mandatory is `field: "wire"`, an optional one is `field?: "wire"`, and
 /// `field => "wire"` is the discriminator of a union, whose field is the enum of its branches.
@@ -288,7 +288,7 @@ macro_rules! object_impls {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! whole_object {
-    (new $name:ident = $schema:literal ($data:ty)) => {
+    (new $name:ident ($data:ty)) => {
         impl $name {
             /// Creates a value from its members, in one piece.
             #[must_use]
@@ -298,9 +298,9 @@ macro_rules! whole_object {
             }
         }
 
-        $crate::whole_object!($name = $schema($data));
+        $crate::whole_object!($name($data));
     };
-    ($name:ident = $schema:literal ($data:ty)) => {
+    ($name:ident ($data:ty)) => {
         impl ::std::convert::From<$data> for $name {
             #[inline]
             fn from(data: $data) -> Self {
@@ -308,26 +308,22 @@ macro_rules! whole_object {
             }
         }
 
-        impl $crate::object::Object for $name {
-            const NAME: &'static str = $schema;
-            const MEMBERS: &'static [&'static str] = <$data as $crate::object::Object>::MEMBERS;
-            const FIRST: &'static [&'static str] = <$data as $crate::object::Object>::FIRST;
-
-            fn read<'de, A: $crate::serde::de::MapAccess<'de>>(
-                members: &mut $crate::object::Members<'_, 'de, A>,
-            ) -> ::std::result::Result<Self, A::Error> {
-                $crate::object::Object::read(members).map(|data| Self { data })
-            }
-
-            fn write<M: $crate::serde::ser::SerializeMap>(
+        impl $crate::serde::Serialize for $name {
+            fn serialize<S: $crate::serde::Serializer>(
                 &self,
-                out: &mut $crate::object::Writer<'_, M>,
-            ) {
-                $crate::object::Object::write(&self.data, out);
+                serializer: S,
+            ) -> ::std::result::Result<S::Ok, S::Error> {
+                $crate::serde::Serialize::serialize(&self.data, serializer)
             }
         }
 
-        $crate::object_impls!($name);
+        impl<'de> $crate::serde::Deserialize<'de> for $name {
+            fn deserialize<D: $crate::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> ::std::result::Result<Self, D::Error> {
+                $crate::serde::Deserialize::deserialize(deserializer).map(|data| Self { data })
+            }
+        }
     };
 }
 

@@ -269,8 +269,9 @@ impl Builder {
 
     /// Replaces a type of the schema with a Rust type of your own, wherever it is used.
     ///
-    /// The Rust type must read and write the same JSON. For an object that is a branch, or that
-    /// carries all arguments, it must implement `qmp_types::object::Object`.
+    /// The Rust type must read and write the same JSON. In place of an object that is the branch of a
+    /// union or the object of an alternate, it must implement `qmp_types::object::Object`, as a type of
+    /// another vocabulary does if its own schema uses it in one of these ways.
     ///
     /// ```
     /// use qmp_codegen::Builder;
@@ -527,7 +528,8 @@ impl Builder {
             eprintln!("error: OUT_DIR is not set: `generate` is for build scripts");
             return ExitCode::FAILURE;
         };
-        // Cargo is told of the files first, so that correcting one of them builds again.
+        // Cargo is told of the files first, so that correcting one of them builds again. Build scripts do
+        // not check the style of documentation, which `load` would compile.
         let (_, loaded) = self.load.read(self.roots.clone());
         let sources = loaded.as_ref().map_or_else(|error| &error.sources, |ok| &ok.sources);
         for file in self.watched(sources) {

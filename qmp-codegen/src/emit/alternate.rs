@@ -28,6 +28,8 @@ pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, data: &Alternate) -> TokenStream
         let ident = &choice.ident;
         quote!(Self::#ident(value) => ::qmp_types::serde::Serialize::serialize(value, serializer),)
     });
+    // A reference to a type without values is not without values.
+    let this = if choices.is_empty() { quote!(*self) } else { quote!(self) };
     let reads = choices.iter().map(Choice::read);
     let conversions = choices.iter().map(|choice| choice.convert(name));
     quote! {
@@ -49,7 +51,7 @@ pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, data: &Alternate) -> TokenStream
                 &self,
                 serializer: S,
             ) -> ::std::result::Result<S::Ok, S::Error> {
-                match self { #(#writes)* }
+                match #this { #(#writes)* }
             }
         }
 

@@ -135,6 +135,6 @@ fn emit_whole(
             pub data: #path,
         }
 
-        ::qmp_types::whole_object! { #new #name = #schema_name (#path) }
+        ::qmp_types::whole_object! { #new #name (#path) }
     }
 }

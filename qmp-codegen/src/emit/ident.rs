@@ -1,6 +1,6 @@
 //! Makes every identifier of generated code.
 //!
-//! NameSet on the wire are stored beside the identifiers, never rebuilt from them, so that an
+//! Names on the wire are stored beside the identifiers, never rebuilt from them, so that an
 //! identifier only has to be legible and unique in its scope:
 //!
 //! - types keep their names; commands and events, and types whose name is not one in Rust, become

@@ -20,7 +20,7 @@ pub(crate) struct Object<'p> {
     pub(crate) open: Option<Ident>,
     /// Whether it has `new` and setters.
     pub(crate) built: bool,
-    /// Whether its members may stand among those of another object.
+    /// Whether it is read and written as a part of another object.
     pub(crate) inner: bool,
 }
 

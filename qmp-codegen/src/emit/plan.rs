@@ -28,7 +28,7 @@ pub(crate) struct Plan<'s> {
     names: Vec<Option<Ident>>,
     branch_names: Vec<Option<Ident>>,
     sent: HashSet<TypeId>,
-    /// The types whose members may stand among those of another object.
+    /// The objects that are read and written as parts of others.
     inner: HashSet<TypeId>,
     /// The members, branches and alternatives that must be boxed, by the id of their type.
     boxed: Vec<Few<&'s str, ()>>,
@@ -133,8 +133,8 @@ impl<'s> Plan<'s> {
         self.options.constructors_for_all || self.sent.contains(&id)
     }
 
-    /// Returns whether the members of an object may stand among those of another one: it is the branch
-    /// of a union, the object of an alternate, or what a command or event carries whole.
+    /// Returns whether an object is read and written as a part of another one: it is the branch of a
+    /// union, or the object of an alternate.
     pub(crate) fn is_inner(&self, id: TypeId) -> bool {
         self.inner.contains(&id)
     }
@@ -278,22 +278,22 @@ impl<'s> Plan<'s> {
     }
 
     fn find_inner(&self) -> HashSet<TypeId> {
-        let commands = self.commands.iter().map(|(command, _)| &command.arguments);
-        let arguments = commands.chain(self.events.iter().map(|(event, _)| &event.data));
-        let mut inner: HashSet<TypeId> =
-            arguments.filter_map(|arguments| self.whole_arguments(arguments)).collect();
+        let mut inner = HashSet::new();
         for id in &self.types {
             match &self.get(*id).kind {
                 TypeKind::Enum(_) | TypeKind::Struct(_) => {}
                 TypeKind::Union(union) => {
                     for branch in &union.branches {
-                        inner.insert(branch.ty);
+                        if self.options.holds(&branch.condition) {
+                            inner.insert(branch.ty);
+                        }
                     }
                 }
                 TypeKind::Alternate(alternate) => {
                     for alternative in &alternate.alternatives {
-                        if let TypeRef::Defined(id) = alternative.ty {
-                            inner.insert(id);
+                        let exists = self.options.holds(&alternative.condition);
+                        if let (TypeRef::Defined(id), true) = (&alternative.ty, exists) {
+                            inner.insert(*id);
                         }
                     }
                 }

@@ -848,7 +848,7 @@ pub mod commands {
         /// All members, in one piece.
         pub data: super::types::Device,
     }
-    ::qmp_types::whole_object! { new DeviceAdd = "device_add" (super::types::Device) }
+    ::qmp_types::whole_object! { new DeviceAdd(super::types::Device) }
     ::qmp_types::command! { DeviceAdd = "device_add" -> ::qmp_types::Empty }
 }
 /// The events.

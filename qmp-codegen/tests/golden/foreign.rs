@@ -143,7 +143,7 @@ pub mod commands {
         /// All members, in one piece.
         pub data: super::types::Device,
     }
-    ::qmp_types::whole_object! { new Plug = "plug" (super::types::Device) }
+    ::qmp_types::whole_object! { new Plug(super::types::Device) }
     ::qmp_types::command! { Plug = "plug" -> ::qmp_types::Empty }
 }
 /// The events.

@@ -184,7 +184,7 @@ pub mod types {
         /// The member `branches` of `Object`.
         pub branches: i64,
     }
-    ::qmp_types::object! { new inner Object = "Object" {
+    ::qmp_types::object! { new Object = "Object" {
         kind => "kind" (into super::types::ObjectKind),
         name: "name" (string),
         branches: "branches" (i64),
@@ -412,7 +412,7 @@ pub mod commands {
         /// All members, in one piece.
         pub data: super::types::Object,
     }
-    ::qmp_types::whole_object! { new Self_ = "self" (super::types::Object) }
+    ::qmp_types::whole_object! { new Self_(super::types::Object) }
     ::qmp_types::command! { Self_ = "self" -> super::types::ComExampleStrangeName }
     /// The command `a-b`.
     ///
@@ -509,7 +509,7 @@ pub mod events {
         /// All members, in one piece.
         pub data: super::types::Object,
     }
-    ::qmp_types::whole_object! { AnyEvent = "ANY_EVENT" (super::types::Object) }
+    ::qmp_types::whole_object! { AnyEvent(super::types::Object) }
     ::qmp_types::event! { AnyEvent = "ANY_EVENT" }
 }
 /// Any event: events of this vocabulary by type, other events by name.

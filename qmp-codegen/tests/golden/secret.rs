@@ -99,7 +99,7 @@ pub mod types {
         /// The value is secret: `Debug` does not show it.
         pub code: ::std::option::Option<::std::string::String>,
     }
-    ::qmp_types::object! { new inner Lock = "Lock" {
+    ::qmp_types::object! { new Lock = "Lock" {
         kind => "kind" (into super::types::LockKind),
         code?: "code" (string),
     } }
@@ -276,7 +276,7 @@ pub mod commands {
         /// All members, in one piece.
         pub data: super::types::Lock,
     }
-    ::qmp_types::whole_object! { new SetLock = "set-lock" (super::types::Lock) }
+    ::qmp_types::whole_object! { new SetLock(super::types::Lock) }
     ::qmp_types::command! { SetLock = "set-lock" -> ::qmp_types::Empty, secrets("code", "password", "pins") }
     /// The command `add`.
     ///

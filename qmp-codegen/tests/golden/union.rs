@@ -128,7 +128,7 @@ pub mod types {
         /// how heavy it is
         pub weight: ::std::option::Option<i64>,
     }
-    ::qmp_types::object! { new inner Channel = "Channel" {
+    ::qmp_types::object! { new Channel = "Channel" {
         label: "label" (string),
         transport => "transport" (into super::types::ChannelTransport),
         weight?: "weight" (i64),
@@ -220,7 +220,7 @@ pub mod commands {
         /// All members, in one piece.
         pub data: super::types::Channel,
     }
-    ::qmp_types::whole_object! { new OpenChannel = "open-channel" (super::types::Channel) }
+    ::qmp_types::whole_object! { new OpenChannel(super::types::Channel) }
     ::qmp_types::command! { OpenChannel = "open-channel" -> super::types::Channel }
 }
 /// The events.

@@ -11,12 +11,12 @@ use super::members::{Members, Rest};
 use super::writer::{OtherValues, Writer};
 use crate::json;
 
-/// An object whose members may stand among those of another one: the branch of a union, the object of
-/// an alternate, or what a command carries whole.
+/// An object that is read and written as a part of another one: the branch of a union, or the object of
+/// an alternate.
 #[diagnostic::on_unimplemented(
-    message = "the members of `{Self}` cannot stand among those of another object",
-    note = "a generated type implements `Object` if it is the branch of a union, the object of an \
-            alternate, or what a command carries whole"
+    message = "`{Self}` does not implement `Object`, which the branch of a union and the object of an \
+               alternate need",
+    note = "a generated type implements it only if its own schema uses it in one of these ways"
 )]
 pub trait Object: Sized {
     /// The name in the schema.
