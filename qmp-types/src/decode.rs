@@ -176,7 +176,7 @@ fn snippet_at(text: &str, offset: usize) -> String {
     let before = if start > 0 { "…" } else { "" };
     let after = if end < text.len() { "…" } else { "" };
     let mut snippet = String::from(before);
-    // Character by character, as `Debug` of a text does, which every program contains anyway.
+    // Character by character, with code that every program contains anyway.
     text[start..end].chars().for_each(|character| snippet.extend(character.escape_debug()));
     snippet + after
 }

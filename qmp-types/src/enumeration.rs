@@ -105,7 +105,7 @@ impl UnknownValue {
 }
 
 /// How many names an error lists.
-const LISTED: usize = 8;
+const NAMED: usize = 8;
 /// How much of a wrong name an error shows, in bytes: it may be a whole file.
 const SHOWN: usize = 120;
 
@@ -116,12 +116,12 @@ impl fmt::Display for UnknownValue {
         if let Some(suggestion) = self.suggestion() {
             write!(f, ", did you mean `{suggestion}`?")?;
         }
-        for (index, known) in self.known.iter().take(LISTED).enumerate() {
+        for (index, known) in self.known.iter().take(NAMED).enumerate() {
             write!(f, "{} `{known}`", if index == 0 { " (values:" } else { "," })?;
         }
         match self.known.len() {
             0 => Ok(()),
-            count if count > LISTED => write!(f, " and {} more)", count - LISTED),
+            count if count > NAMED => write!(f, " and {} more)", count - NAMED),
             _ => f.write_str(")"),
         }
     }

@@ -180,6 +180,28 @@ mod tests {
     use super::*;
     use crate::{ServerMessage, decode};
 
+    /// Rust prints `Debug` of an error that `main` returns.
+    #[test]
+    fn debug_is_fit_for_a_terminal() {
+        let error: QmpError =
+            decode("{\"desc\":\"x\u{9b}\",\"k\u{7f}\":\"\u{9b}31m\u{202e}\\u001b\"}").unwrap();
+        let shown = format!("{error:?}");
+        assert!(!shown.contains(crate::Printable::escapes), "{shown:?}");
+        assert!(shown.contains("31m"), "{shown}");
+    }
+
+    /// An error of a megabyte lost all that it said if its description was not found.
+    #[test]
+    fn a_long_error_always_says_something() {
+        let long = "b".repeat(70_000);
+        for desc in [r#""desc":"a\ud800","#, r#""d\u0065sc":"hello","#, ""] {
+            let text = format!(r#"{{"error": {{"class":"DeviceNotFound",{desc}"x":"{long}"}}}}"#);
+            let ServerMessage::Error { error, .. } = decode(&text).unwrap() else { panic!() };
+            assert_eq!(error.class, ErrorClass::DeviceNotFound);
+            assert!(error.desc.starts_with(r#"{"class":"DeviceNotFound""#), "{:.40}", error.desc);
+        }
+    }
+
     #[test]
     fn an_error_of_any_form_answers_its_command() {
         for (error, class, desc) in [

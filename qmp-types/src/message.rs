@@ -89,13 +89,11 @@ impl<'de> Visitor<'de> for MessageVisitor {
     }
 }
 
-/// The longest greeting, error and timestamp of which all is read, in bytes. As values, they take many
+/// The longest greeting and the longest error of which all is read, in bytes. As values, they take many
 /// times as much memory.
 const LONGEST: usize = 64 * 1024;
 
 /// Reads a value, unless it is nested too deep.
-//
-// What is read leniently is read by this one function, and not by one for each type.
 fn value_in(text: &str) -> Option<Value> {
     decode(text).ok().map(|Any(value)| value)
 }
@@ -110,7 +108,7 @@ fn greeting_in(value: &RawValue) -> Greeting {
 }
 
 /// Reads an error, even one with something that is nested too deep. Of one that is too long, the
-/// class and the beginning of the description are kept.
+/// class and the beginning of the description are kept, or of its text if it has none.
 fn error_in(value: &RawValue) -> QmpError {
     let text = value.get();
     if text.len() > LONGEST {
@@ -123,7 +121,7 @@ fn error_in(value: &RawValue) -> QmpError {
             class: class.map_or(ErrorClass::GenericError, |class| {
                 enumeration::parse(beginning(&class, LONGEST))
             }),
-            ..QmpError::generic(beginning(&member("desc").unwrap_or_default(), LONGEST))
+            ..QmpError::generic(beginning(&member("desc").unwrap_or(text.into()), LONGEST))
         };
     }
     value_in(value.get()).map_or_else(|| QmpError::undecoded(value.get()), QmpError::from_value)
@@ -142,13 +140,9 @@ fn text_in(text: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// Reads a timestamp, even one with a number that is too large for any type. One that is too long says
-/// nothing.
+/// Reads a timestamp, even one with a number that is too large for any type.
 fn timestamp_in(value: &RawValue) -> Timestamp {
-    if value.get().len() > LONGEST {
-        return Timestamp::UNKNOWN;
-    }
-    value_in(value.get()).map_or(Timestamp::UNKNOWN, |value| Timestamp::from_value(&value))
+    decode(value.get()).unwrap_or(Timestamp::UNKNOWN)
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for ServerMessage<'a> {

@@ -1,15 +1,14 @@
 //! The time of an event.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::Value;
 
-use crate::any::Any;
 use crate::json;
-use crate::lenient::{WholeNumber, whole, whole_number};
+use crate::lenient::{WholeNumber, whole};
 use crate::object::{self, Members, Object, Writer};
 
 /// The time of an event, by the server's clock.
@@ -52,30 +51,6 @@ impl Timestamp {
         SystemTime::UNIX_EPOCH.checked_add(since)
     }
 
-    pub(crate) fn from_value(value: &Value) -> Self {
-        match value {
-            Value::Object(members) => {
-                let member = |name: &str| members.get(name).and_then(whole_number);
-                Self::from_members(member("seconds"), member("microseconds"))
-            }
-            Value::Number(number) => match number.as_i64() {
-                Some(seconds) => Self::from_members(Some(seconds).filter(|at| *at >= 0), None),
-                None => number.as_f64().map_or(Self::UNKNOWN, Self::from_seconds),
-            },
-            Value::String(text) => {
-                json::fraction(text.trim_ascii()).map_or(Self::UNKNOWN, Self::from_seconds)
-            }
-            Value::Null | Value::Bool(_) | Value::Array(_) => Self::UNKNOWN,
-        }
-    }
-
-    fn from_members(seconds: Option<i64>, microseconds: Option<i64>) -> Self {
-        seconds.map_or(Self::UNKNOWN, |seconds| Self {
-            seconds,
-            microseconds: microseconds.unwrap_or(0),
-        })
-    }
-
     fn from_seconds(seconds: f64) -> Self {
         if !(0.0..1e15).contains(&seconds) {
             return Self::UNKNOWN;
@@ -98,7 +73,12 @@ impl Object for Timestamp {
                 _ => microseconds = number,
             }
         }
-        Ok(Self::from_members(seconds, microseconds))
+        Ok(match (seconds, microseconds) {
+            (Some(seconds), microseconds) => {
+                Self { seconds, microseconds: microseconds.unwrap_or(0) }
+            }
+            (None, _) => Self::UNKNOWN,
+        })
     }
 
     fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>) {
@@ -113,9 +93,59 @@ impl Serialize for Timestamp {
     }
 }
 
+struct TimestampVisitor;
+
+impl<'de> Visitor<'de> for TimestampVisitor {
+    type Value = Timestamp;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Timestamp, E> {
+        Ok(Timestamp::UNKNOWN)
+    }
+
+    fn visit_i64<E>(self, seconds: i64) -> Result<Timestamp, E> {
+        Ok(match u64::try_from(seconds) {
+            Ok(_) => Timestamp { seconds, microseconds: 0 },
+            Err(_) => Timestamp::UNKNOWN,
+        })
+    }
+
+    fn visit_u64<E>(self, seconds: u64) -> Result<Timestamp, E> {
+        Ok(match i64::try_from(seconds) {
+            Ok(seconds) => Timestamp { seconds, microseconds: 0 },
+            Err(_) => Timestamp::UNKNOWN,
+        })
+    }
+
+    fn visit_f64<E>(self, seconds: f64) -> Result<Timestamp, E> {
+        Ok(Timestamp::from_seconds(seconds))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Timestamp, E> {
+        let seconds = json::fraction(text.trim());
+        Ok(seconds.map_or(Timestamp::UNKNOWN, Timestamp::from_seconds))
+    }
+
+    fn visit_unit<E>(self) -> Result<Timestamp, E> {
+        Ok(Timestamp::UNKNOWN)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Timestamp, A::Error> {
+        while elements.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Timestamp::UNKNOWN)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Timestamp, A::Error> {
+        Timestamp::read(&mut Members::new(&mut map))
+    }
+}
+
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Any::deserialize(deserializer).map(|Any(value)| Self::from_value(&value))
+        deserializer.deserialize_any(TimestampVisitor)
     }
 }
 

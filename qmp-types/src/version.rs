@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer, MapAccess};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::any::Any;
 use crate::lenient::{WholeNumber, leading_number, whole_number};
@@ -81,9 +81,53 @@ impl Serialize for VersionTriple {
     }
 }
 
+struct TripleVisitor;
+
+impl<'de> Visitor<'de> for TripleVisitor {
+    type Value = VersionTriple;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<VersionTriple, E> {
+        Ok(VersionTriple::UNKNOWN)
+    }
+
+    fn visit_i64<E>(self, major: i64) -> Result<VersionTriple, E> {
+        Ok(VersionTriple::new(major, 0, 0))
+    }
+
+    fn visit_u64<E>(self, major: u64) -> Result<VersionTriple, E> {
+        Ok(VersionTriple::new(i64::try_from(major).unwrap_or(0), 0, 0))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<VersionTriple, E> {
+        let number = Number::from_f64(number).map(|number| number.to_string());
+        Ok(VersionTriple::parse(&number.unwrap_or_default()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<VersionTriple, E> {
+        Ok(VersionTriple::parse(text))
+    }
+
+    fn visit_unit<E>(self) -> Result<VersionTriple, E> {
+        Ok(VersionTriple::UNKNOWN)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<VersionTriple, A::Error> {
+        while elements.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(VersionTriple::UNKNOWN)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<VersionTriple, A::Error> {
+        VersionTriple::read(&mut Members::new(&mut map))
+    }
+}
+
 impl<'de> Deserialize<'de> for VersionTriple {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Any::deserialize(deserializer).map(|Any(value)| triple(&value))
+        deserializer.deserialize_any(TripleVisitor)
     }
 }
 
@@ -137,7 +181,7 @@ impl Version {
     }
 }
 
-/// Reads a version from a value of any type.
+/// Reads a version from a value of any type, as [`TripleVisitor`] does.
 fn triple(value: &Value) -> VersionTriple {
     let member = |name| value.get(name).and_then(whole_number).unwrap_or(0);
     match value {
@@ -231,6 +275,20 @@ mod tests {
         .unwrap();
         assert!(new.qemu > old.qemu);
         assert_eq!(new.to_string(), "11.1.3 (Debian 1:11.1.3)");
+    }
+
+    /// Whatever stands beside the numbers is skipped, even if it has no value of its own.
+    #[test]
+    fn members_that_have_no_value_do_not_hide_a_version() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for other in ["1e400", &deep, r#"["\ud83d"]"#] {
+            let text = format!(r#"{{"major":10,"x":{other},"minor":1}}"#);
+            let version: VersionTriple = crate::decode(&text).unwrap();
+            assert_eq!(version, VersionTriple::new(10, 1, 0), "{text}");
+            let text = format!(r#"{{"seconds":5,"x":{other},"microseconds":6}}"#);
+            let timestamp: crate::Timestamp = crate::decode(&text).unwrap();
+            assert_eq!((timestamp.seconds, timestamp.microseconds), (5, 6), "{text}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::scan::{after_space, plain_end_of_long};
 ///
 /// # Errors
 /// What is wrong with the value.
-pub(super) fn value_end(text: &[u8], mut at: usize) -> Result<usize, &'static str> {
+pub(super) fn value_end(text: &[u8], mut at: usize) -> Result<usize, (usize, &'static str)> {
     // The brackets that close what is open, the innermost last.
     let mut open = Vec::new();
     loop {
@@ -25,8 +25,9 @@ pub(super) fn value_end(text: &[u8], mut at: usize) -> Result<usize, &'static st
                 at + 1
             }
             Some(b'"') => string_end(text, at)?,
-            Some(b'-' | b'0'..=b'9') => number_end(text, at).ok_or("invalid number")?,
-            _ => word_end(text, at).ok_or("expected a value")?,
+            Some(b'-' | b'0'..=b'9') => number_end(text, at).ok_or((at, "invalid number"))?,
+            None => return Err((at, "unexpected end of the text")),
+            _ => word_end(text, at).ok_or((at, "expected a value"))?,
         };
         loop {
             let Some(close) = open.last() else { return Ok(at) };
@@ -38,23 +39,24 @@ pub(super) fn value_end(text: &[u8], mut at: usize) -> Result<usize, &'static st
                     open.pop();
                     at += 1;
                 }
-                _ if *close == b'}' => return Err("expected `,` or `}`"),
-                _ => return Err("expected `,` or `]`"),
+                None => return Err((at, "unexpected end of the text")),
+                _ if *close == b'}' => return Err((at, "expected `,` or `}`")),
+                _ => return Err((at, "expected `,` or `]`")),
             }
         }
     }
 }
 
 /// Returns the index after the name of a member and its colon.
-fn name_end(text: &[u8], at: usize) -> Result<usize, &'static str> {
+fn name_end(text: &[u8], at: usize) -> Result<usize, (usize, &'static str)> {
     if text.get(at) != Some(&b'"') {
-        return Err("expected the name of a member");
+        return Err((at, "expected the name of a member"));
     }
     let at = after_space(text, string_end(text, at)?);
-    if text.get(at) == Some(&b':') { Ok(at + 1) } else { Err("expected `:`") }
+    if text.get(at) == Some(&b':') { Ok(at + 1) } else { Err((at, "expected `:`")) }
 }
 
-fn string_end(text: &[u8], start: usize) -> Result<usize, &'static str> {
+fn string_end(text: &[u8], start: usize) -> Result<usize, (usize, &'static str)> {
     let mut at = start + 1;
     loop {
         at = plain_end_of_long(text, at);
@@ -62,12 +64,12 @@ fn string_end(text: &[u8], start: usize) -> Result<usize, &'static str> {
             [b'"', ..] => return Ok(at + 1),
             [b'\\', b'u', digits @ ..] => match digits.first_chunk::<4>() {
                 Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => 6,
-                _ => return Err("invalid escape in a string"),
+                _ => return Err((at, "invalid escape in a string")),
             },
             [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => 2,
-            [b'\\', ..] => return Err("invalid escape in a string"),
-            [] => return Err("unterminated string"),
-            _ => return Err("control character in a string"),
+            [b'\\', ..] => return Err((at, "invalid escape in a string")),
+            [] => return Err((at, "unterminated string")),
+            _ => return Err((at, "control character in a string")),
         }
     }
 }

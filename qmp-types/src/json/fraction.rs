@@ -2,8 +2,8 @@
 
 use super::check::number_end;
 
-/// Converts a number, and rounds it as serde_json does. Returns `None` if the text is not a number or
-/// the number is out of range.
+/// Converts a number, and rounds it as serde_json does by default, whatever features of serde_json another
+/// crate sets. Returns `None` if the text is not a number or the number is out of range.
 ///
 /// serde_json's own conversion has a table of all powers, and brings its errors into every program,
 /// with the search for their positions.
@@ -62,18 +62,44 @@ const LARGEST: i64 = 308;
 /// Returns ten to the power of an exponent of at most [`LARGEST`], rounded.
 #[expect(clippy::cast_possible_truncation, reason = "the bits below are rounded off")]
 #[expect(clippy::cast_precision_loss, reason = "the power is rounded")]
+#[expect(clippy::cast_sign_loss, reason = "the exponent is not negative")]
 fn power_of_ten(exponent: i64) -> f64 {
-    // In steps of ten, with more bits than the result has.
-    const BITS: u32 = 124;
-    let (mut bits, mut shift) = (1_u128 << (BITS - 1), 1024 - u64::from(BITS));
-    for _ in 0..exponent {
-        bits *= 10;
-        let surplus = u128::BITS - BITS - bits.leading_zeros();
-        bits >>= surplus;
-        shift += u64::from(surplus);
+    let exponent = exponent as usize;
+    let mut power = POWERS[exponent / STEP];
+    for _ in 0..exponent % STEP {
+        power = tenfold(power);
     }
+    let (bits, shift) = power;
     let half = BITS / 2;
-    (bits >> half) as u64 as f64 * f64::from_bits((shift + u64::from(half)) << 52)
+    (bits >> half) as u64 as f64 * f64::from_bits((shift + half as u64) << 52)
+}
+
+/// A power of ten, with more bits than a float has, and by how much they are shifted.
+type Power = (u128, u64);
+
+const BITS: u32 = 124;
+
+/// Every sixteenth power. A peer chooses which numbers are converted, and how many: not all of the way
+/// from one is gone for each.
+const STEP: usize = 16;
+static POWERS: [Power; LARGEST as usize / STEP + 1] = {
+    let mut powers = [(1 << (BITS - 1), 1024 - BITS as u64); LARGEST as usize / STEP + 1];
+    let mut power = powers[0];
+    let mut exponent = 1;
+    while exponent <= LARGEST as usize {
+        power = tenfold(power);
+        if exponent % STEP == 0 {
+            powers[exponent / STEP] = power;
+        }
+        exponent += 1;
+    }
+    powers
+};
+
+const fn tenfold((bits, shift): Power) -> Power {
+    let bits = bits * 10;
+    let surplus = u128::BITS - BITS - bits.leading_zeros();
+    (bits >> surplus, shift + surplus as u64)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A serde deserializer for JSON text.
 //!
-//! Raw values are left to `serde_json`. This reader knows its position in
-//! the text, and with it:
+//! Raw values are checked here, and made by `serde_json`. This reader knows its position in the text, and
+//! with it:
 //!
 //! - it looks ahead for the discriminator of a union and passes that member first, so that the
 //!   members of the branch are read straight into their types, whatever their order (a type asks

@@ -275,8 +275,7 @@ impl<'de> Reader<'de> {
     /// The slow path of [`number`](Self::number).
     fn any_number(&mut self) -> Result<Number> {
         let rest = &self.text[self.at..];
-        let is_part = |b: u8| b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.' | b'e' | b'E');
-        let length = rest.bytes().position(|b| !is_part(b)).unwrap_or(rest.len());
+        let length = rest.bytes().position(|b| !is_part_of_number(&b)).unwrap_or(rest.len());
         let number = &rest[..length];
         self.at += length;
         let digits = number.strip_prefix('-').unwrap_or(number);
@@ -377,12 +376,11 @@ impl<'de> Reader<'de> {
             }
             Some(b'-' | b'0'..=b'9') => {
                 // A number need not fit into any type if it is not converted.
-                let was_lost = self.is_lost();
-                if let Err(error) = self.number() {
-                    if number_end(self.text.as_bytes(), start) != Some(self.at) {
-                        return Err(error);
+                match number_end(self.text.as_bytes(), start) {
+                    Some(end) if !self.text.as_bytes().get(end).is_some_and(is_part_of_number) => {
+                        self.at = end;
                     }
-                    self.is_lost.set(was_lost);
+                    _ => _ = self.number()?,
                 }
             }
             Some(b'"') => {
@@ -404,9 +402,8 @@ impl<'de> Reader<'de> {
         let start = self.at;
         match value_end(self.text.as_bytes(), start) {
             Ok(end) => self.at = end,
-            Err(reason) => {
-                // The error is after the array or object that it is in.
-                self.raw()?;
+            Err((at, reason)) => {
+                self.at = at;
                 return Err(self.error(reason));
             }
         }
@@ -432,6 +429,10 @@ impl<'de> Reader<'de> {
         self.guesses = Guesses::Some;
         scan::find_name(bytes, self.at, name)
     }
+}
+
+fn is_part_of_number(byte: &u8) -> bool {
+    byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E')
 }
 
 /// Replaces the escapes in the inside of a string. The result is never longer, so that the memory for

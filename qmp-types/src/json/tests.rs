@@ -45,6 +45,41 @@ fn texts_are_read_as_by_serde_json() {
     assert!(accepted > 100, "{accepted}");
 }
 
+/// Values that are not converted are checked by a function of their own.
+#[test]
+fn skipped_and_raw_values_are_checked_as_by_serde_json() {
+    let mut dice = Dice(2);
+    let alphabet: Vec<char> = "{}[]:,\"\\/bu0123456789.eE+-truefalsn \n\u{1}ä".chars().collect();
+    let (mut accepted, mut refused) = (0, 0);
+    for _ in 0..60_000 {
+        // What has no value is refused only when it is converted.
+        let seed = SEED.replace("true", "[\"\\ud83d\\/\\b\", true]");
+        let mut text: Vec<char> = seed.chars().collect();
+        for _ in 0..dice.roll(4) {
+            let at = dice.roll(text.len());
+            text[at] = alphabet[dice.roll(alphabet.len())];
+        }
+        let text = format!("[{}]", text.into_iter().collect::<String>());
+        let theirs = serde_json::from_str::<IgnoredAny>(&text).is_ok();
+        assert_eq!(from_str::<IgnoredAny>(&text).is_ok(), theirs, "{text}");
+        assert_eq!(from_str::<&RawValue>(&text).is_ok(), theirs, "{text}");
+        *(if theirs { &mut accepted } else { &mut refused }) += 1;
+    }
+    assert!(accepted > 1000 && refused > 1000, "{accepted} {refused}");
+}
+
+#[test]
+fn an_error_in_a_value_that_is_not_converted_has_a_place() {
+    for text in
+        [r#"[1, 2, {"a": [tru]}, 3]"#, r#"[1, 2, {"a": ["\x"]}, 3]"#, r#"[1, 2, {"a": [0 1]}]"#]
+    {
+        let error = crate::decode::<&RawValue>(text).unwrap_err().to_string();
+        assert!(error.contains(" at $[2].a["), "{error}");
+        let ends = crate::decode::<&RawValue>(&text[..text.len() - 4]).unwrap_err();
+        assert!(!ends.to_string().is_empty());
+    }
+}
+
 #[test]
 fn numbers_are_those_of_serde_json() {
     for text in ["01", "-", "1.", ".5", "1e", "+1", "1E400", "-01", "--1", "1-2", "0x1"] {
