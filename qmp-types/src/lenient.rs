@@ -6,10 +6,57 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-/// The whole part of a number, also of one with a fraction and of one written as text; `None` for
-/// any other value.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct WholeNumber(pub(crate) Option<i64>);
+use crate::object::Members;
+
+/// A value that decodes whatever it is. What none of these can hold is skipped.
+//
+// One visitor reads it for all types, because each visitor is the reading of all types of values.
+#[derive(Debug)]
+pub(crate) enum Lenient {
+    Natural(u64),
+    Negative(i64),
+    Fraction(f64),
+    Text(String),
+    /// An object: the members with the first, second and third name that it was read for, as
+    /// [`whole`](Self::whole) numbers.
+    Members([Option<i64>; 3]),
+    Other,
+}
+
+impl Lenient {
+    /// Reads a value, and of an object the members with these names.
+    pub(crate) fn read<'de, D: Deserializer<'de>>(
+        deserializer: D,
+        names: &'static [&'static str],
+    ) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LenientVisitor(names))
+    }
+
+    /// Returns what [`read`](Self::read) does of the same value, if it is not an object.
+    pub(crate) fn of(value: Value) -> Self {
+        match value {
+            Value::Number(number) => match (number.as_u64(), number.as_i64()) {
+                (Some(natural), _) => Self::Natural(natural),
+                (None, Some(negative)) => Self::Negative(negative),
+                (None, None) => number.as_f64().map_or(Self::Other, Self::Fraction),
+            },
+            Value::String(text) => Self::Text(text),
+            _ => Self::Other,
+        }
+    }
+
+    /// Returns the whole part of a number, also of one with a fraction and of one written as text; `None`
+    /// for any other value.
+    pub(crate) fn whole(&self) -> Option<i64> {
+        match self {
+            Self::Natural(number) => Some(i64::try_from(*number).unwrap_or(i64::MAX)),
+            Self::Negative(number) => Some(*number),
+            Self::Fraction(number) => Some(whole(*number)),
+            Self::Text(text) => number_in(text),
+            Self::Members(_) | Self::Other => None,
+        }
+    }
+}
 
 /// Converts a number, without its fraction. A number that does not fit becomes the nearest that does.
 #[expect(clippy::cast_possible_truncation, reason = "saturates, and drops the fraction")]
@@ -28,7 +75,7 @@ fn number_in(text: &str) -> Option<i64> {
     text.trim().parse().ok().or_else(|| leading_number(text))
 }
 
-/// Returns what [`WholeNumber`] reads from a value.
+/// Returns what [`Lenient::whole`] does of the same value.
 pub(crate) fn whole_number(value: &Value) -> Option<i64> {
     match value {
         Value::Number(number) => match (number.as_i64(), number.as_u64()) {
@@ -41,52 +88,62 @@ pub(crate) fn whole_number(value: &Value) -> Option<i64> {
     }
 }
 
-struct WholeNumberVisitor;
+struct LenientVisitor(&'static [&'static str]);
 
-impl<'de> Visitor<'de> for WholeNumberVisitor {
-    type Value = WholeNumber;
+impl<'de> Visitor<'de> for LenientVisitor {
+    type Value = Lenient;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<WholeNumber, E> {
-        Ok(WholeNumber(None))
+    fn visit_bool<E>(self, _: bool) -> Result<Lenient, E> {
+        Ok(Lenient::Other)
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<WholeNumber, E> {
-        Ok(WholeNumber(Some(number)))
+    fn visit_i64<E>(self, number: i64) -> Result<Lenient, E> {
+        Ok(u64::try_from(number).map_or(Lenient::Negative(number), Lenient::Natural))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<WholeNumber, E> {
-        Ok(WholeNumber(Some(i64::try_from(number).unwrap_or(i64::MAX))))
+    fn visit_u64<E>(self, number: u64) -> Result<Lenient, E> {
+        Ok(Lenient::Natural(number))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<WholeNumber, E> {
-        Ok(WholeNumber(Some(whole(number))))
+    fn visit_f64<E>(self, number: f64) -> Result<Lenient, E> {
+        Ok(Lenient::Fraction(number))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<WholeNumber, E> {
-        Ok(WholeNumber(number_in(text)))
+    fn visit_str<E>(self, text: &str) -> Result<Lenient, E> {
+        Ok(Lenient::Text(text.to_owned()))
     }
 
-    fn visit_unit<E>(self) -> Result<WholeNumber, E> {
-        Ok(WholeNumber(None))
+    fn visit_unit<E>(self) -> Result<Lenient, E> {
+        Ok(Lenient::Other)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<WholeNumber, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Lenient, A::Error> {
         while elements.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(WholeNumber(None))
+        Ok(Lenient::Other)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<WholeNumber, A::Error> {
-        while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(WholeNumber(None))
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Lenient, A::Error> {
+        let mut members = Members::new(&mut map);
+        let mut numbers = [None; 3];
+        while let Some(index) = members.next(self.0)? {
+            let WholeNumber(number) = members.value()?;
+            if let Some(slot) = numbers.get_mut(index) {
+                *slot = number;
+            }
+        }
+        Ok(Lenient::Members(numbers))
     }
 }
 
+/// The value of a member, as a number.
+struct WholeNumber(Option<i64>);
+
 impl<'de> Deserialize<'de> for WholeNumber {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(WholeNumberVisitor)
+        Lenient::read(deserializer, &[]).map(|value| Self(value.whole()))
     }
 }

@@ -1,15 +1,14 @@
 //! The time of an event.
 
-use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::de::Deserializer;
+use serde::ser::{Serialize, Serializer};
 
 use crate::json;
-use crate::lenient::{WholeNumber, whole};
-use crate::object::{self, Members, Object, Writer};
+use crate::lenient::{Lenient, whole};
+use crate::object;
 
 /// The time of an event, by the server's clock.
 ///
@@ -51,6 +50,22 @@ impl Timestamp {
         SystemTime::UNIX_EPOCH.checked_add(since)
     }
 
+    /// Takes a value that has been read for [`MEMBERS`].
+    pub(crate) fn from_lenient(value: Lenient) -> Self {
+        let at = |seconds| Self { seconds, microseconds: 0 };
+        match value {
+            Lenient::Members([Some(seconds), microseconds, _]) => {
+                Self { seconds, microseconds: microseconds.unwrap_or(0) }
+            }
+            Lenient::Natural(seconds) => i64::try_from(seconds).map_or(Self::UNKNOWN, at),
+            Lenient::Fraction(seconds) => Self::from_seconds(seconds),
+            Lenient::Text(text) => {
+                json::fraction(text.trim()).map_or(Self::UNKNOWN, Self::from_seconds)
+            }
+            Lenient::Negative(_) | Lenient::Members([None, ..]) | Lenient::Other => Self::UNKNOWN,
+        }
+    }
+
     fn from_seconds(seconds: f64) -> Self {
         if !(0.0..1e15).contains(&seconds) {
             return Self::UNKNOWN;
@@ -60,92 +75,18 @@ impl Timestamp {
     }
 }
 
-impl Object for Timestamp {
-    const NAME: &'static str = "Timestamp";
-    const MEMBERS: &'static [&'static str] = &["seconds", "microseconds"];
-
-    fn read<'de, A: MapAccess<'de>>(members: &mut Members<'_, 'de, A>) -> Result<Self, A::Error> {
-        let (mut seconds, mut microseconds) = (None, None);
-        while let Some(index) = members.next(Self::MEMBERS)? {
-            let WholeNumber(number) = members.value()?;
-            match index {
-                0 => seconds = number,
-                _ => microseconds = number,
-            }
-        }
-        Ok(match (seconds, microseconds) {
-            (Some(seconds), microseconds) => {
-                Self { seconds, microseconds: microseconds.unwrap_or(0) }
-            }
-            (None, _) => Self::UNKNOWN,
-        })
-    }
-
-    fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>) {
-        out.member("seconds", &self.seconds);
-        out.member("microseconds", &self.microseconds);
-    }
-}
+/// The names of the members.
+pub(crate) const MEMBERS: &[&str] = &["seconds", "microseconds"];
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        object::serialize(self, serializer)
-    }
-}
-
-struct TimestampVisitor;
-
-impl<'de> Visitor<'de> for TimestampVisitor {
-    type Value = Timestamp;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Timestamp, E> {
-        Ok(Timestamp::UNKNOWN)
-    }
-
-    fn visit_i64<E>(self, seconds: i64) -> Result<Timestamp, E> {
-        Ok(match u64::try_from(seconds) {
-            Ok(_) => Timestamp { seconds, microseconds: 0 },
-            Err(_) => Timestamp::UNKNOWN,
-        })
-    }
-
-    fn visit_u64<E>(self, seconds: u64) -> Result<Timestamp, E> {
-        Ok(match i64::try_from(seconds) {
-            Ok(seconds) => Timestamp { seconds, microseconds: 0 },
-            Err(_) => Timestamp::UNKNOWN,
-        })
-    }
-
-    fn visit_f64<E>(self, seconds: f64) -> Result<Timestamp, E> {
-        Ok(Timestamp::from_seconds(seconds))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Timestamp, E> {
-        let seconds = json::fraction(text.trim());
-        Ok(seconds.map_or(Timestamp::UNKNOWN, Timestamp::from_seconds))
-    }
-
-    fn visit_unit<E>(self) -> Result<Timestamp, E> {
-        Ok(Timestamp::UNKNOWN)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Timestamp, A::Error> {
-        while elements.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Timestamp::UNKNOWN)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Timestamp, A::Error> {
-        Timestamp::read(&mut Members::new(&mut map))
+        object::write(serializer, MEMBERS, (&self.seconds, &self.microseconds), (), ())
     }
 }
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TimestampVisitor)
+        Lenient::read(deserializer, MEMBERS).map(Self::from_lenient)
     }
 }
 

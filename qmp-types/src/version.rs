@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, MapAccess};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 use crate::any::Any;
-use crate::lenient::{WholeNumber, leading_number, whole_number};
+use crate::lenient::{Lenient, leading_number, whole_number};
 use crate::object::{self, Members, Object, Writer};
 use crate::printable::Printable;
 
@@ -50,84 +50,31 @@ impl fmt::Display for VersionTriple {
     }
 }
 
-impl Object for VersionTriple {
-    const NAME: &'static str = "VersionTriple";
-    const MEMBERS: &'static [&'static str] = &["major", "minor", "micro"];
-
-    fn read<'de, A: MapAccess<'de>>(members: &mut Members<'_, 'de, A>) -> Result<Self, A::Error> {
-        let mut version = Self::UNKNOWN;
-        while let Some(index) = members.next(Self::MEMBERS)? {
-            let WholeNumber(number) = members.value()?;
-            let number = number.unwrap_or(0);
-            match index {
-                0 => version.major = number,
-                1 => version.minor = number,
-                _ => version.micro = number,
-            }
-        }
-        Ok(version)
-    }
-
-    fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>) {
-        out.member("major", &self.major);
-        out.member("minor", &self.minor);
-        out.member("micro", &self.micro);
-    }
-}
+/// The names of the members.
+const MEMBERS: &[&str] = &["major", "minor", "micro"];
 
 impl Serialize for VersionTriple {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        object::serialize(self, serializer)
-    }
-}
-
-struct TripleVisitor;
-
-impl<'de> Visitor<'de> for TripleVisitor {
-    type Value = VersionTriple;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<VersionTriple, E> {
-        Ok(VersionTriple::UNKNOWN)
-    }
-
-    fn visit_i64<E>(self, major: i64) -> Result<VersionTriple, E> {
-        Ok(VersionTriple::new(major, 0, 0))
-    }
-
-    fn visit_u64<E>(self, major: u64) -> Result<VersionTriple, E> {
-        Ok(VersionTriple::new(i64::try_from(major).unwrap_or(0), 0, 0))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<VersionTriple, E> {
-        let number = Number::from_f64(number).map(|number| number.to_string());
-        Ok(VersionTriple::parse(&number.unwrap_or_default()))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<VersionTriple, E> {
-        Ok(VersionTriple::parse(text))
-    }
-
-    fn visit_unit<E>(self) -> Result<VersionTriple, E> {
-        Ok(VersionTriple::UNKNOWN)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<VersionTriple, A::Error> {
-        while elements.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(VersionTriple::UNKNOWN)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<VersionTriple, A::Error> {
-        VersionTriple::read(&mut Members::new(&mut map))
+        object::write(serializer, MEMBERS, (&self.major, &self.minor, &self.micro), (), ())
     }
 }
 
 impl<'de> Deserialize<'de> for VersionTriple {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TripleVisitor)
+        Ok(match Lenient::read(deserializer, MEMBERS)? {
+            Lenient::Members(numbers) => {
+                let [major, minor, micro] = numbers.map(|number| number.unwrap_or(0));
+                Self { major, minor, micro }
+            }
+            Lenient::Natural(major) => Self::new(i64::try_from(major).unwrap_or(0), 0, 0),
+            Lenient::Negative(major) => Self::new(major, 0, 0),
+            Lenient::Fraction(number) => {
+                let number = Number::from_f64(number).map(|number| number.to_string());
+                Self::parse(&number.unwrap_or_default())
+            }
+            Lenient::Text(text) => Self::parse(&text),
+            Lenient::Other => Self::UNKNOWN,
+        })
     }
 }
 
@@ -181,7 +128,7 @@ impl Version {
     }
 }
 
-/// Reads a version from a value of any type, as [`TripleVisitor`] does.
+/// Reads a version from a value of any type, as `Deserialize` does.
 fn triple(value: &Value) -> VersionTriple {
     let member = |name| value.get(name).and_then(whole_number).unwrap_or(0);
     match value {
@@ -261,7 +208,7 @@ impl<'de> Deserialize<'de> for Version {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
 
@@ -288,6 +235,12 @@ mod tests {
             let text = format!(r#"{{"seconds":5,"x":{other},"microseconds":6}}"#);
             let timestamp: crate::Timestamp = crate::decode(&text).unwrap();
             assert_eq!((timestamp.seconds, timestamp.microseconds), (5, 6), "{text}");
+            let text = format!(r#"{{"timestamp":{text},"event":"X"}}"#);
+            let crate::ServerMessage::Event { timestamp: same, .. } = crate::decode(&text).unwrap()
+            else {
+                panic!("{text}")
+            };
+            assert_eq!(same, timestamp, "{text}");
         }
     }
 
