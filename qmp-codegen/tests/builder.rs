@@ -66,7 +66,8 @@ fn parts_of_other_objects_are_marked() {
         { 'union': 'Outer', 'base': { 'kind': 'Kind', 'n': 'int' }, 'discriminator': 'kind',
           'data': { 'one': { 'type': 'Branch', 'if': 'CONFIG_BRANCH' } } }
         { 'alternate': 'Either', 'data': { 'object': 'Alternative', 'array': [ 'Element' ] } }
-        { 'command': 'draw', 'data': 'Whole', 'returns': 'Either' }
+        { 'command': 'draw', 'data': 'Whole' }
+        { 'command': 'paint', 'data': { 'either': 'Either' } }
         { 'event': 'DRAWN', 'data': 'Outer', 'boxed': true }";
     let builder = || Builder::new().schema_text("schema.json", schema);
     for (name, inner) in [

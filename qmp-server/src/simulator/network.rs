@@ -78,7 +78,15 @@ impl Machine {
                         if let Some(name) = text("vhostfd") {
                             self.take_descriptor(name)?;
                         }
-                        refuse("network script /etc/qemu-ifup failed with status 256")
+                        // The simulated machine may not create interfaces, nor start programs.
+                        match text("script").unwrap_or("/etc/qemu-ifup") {
+                            "no" => {
+                                refuse("could not configure /dev/net/tun: Operation not permitted")
+                            }
+                            script => {
+                                refuse(format!("network script {script} failed with status 256"))
+                            }
+                        }
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! A serde deserializer for JSON text.
 //!
-//! Raw values are checked here, and made by `serde_json`. This reader knows its position in the text, and
-//! with it:
+//! Fractions are converted by `serde_json`, which also makes raw values after they have been checked here.
+//! This reader knows its position in the text, and with it:
 //!
 //! - it looks ahead for the discriminator of a union and passes that member first, so that the
 //!   members of the branch are read straight into their types, whatever their order (a type asks
@@ -20,7 +20,6 @@ mod access;
 mod check;
 mod deserializer;
 mod error;
-mod fraction;
 mod name;
 mod reader;
 mod scan;
@@ -32,7 +31,6 @@ use reader::{Guesses, Reader};
 pub(crate) use access::{WITH_TEXT, is_in_text};
 pub(crate) use deserializer::{OBJECT, is_reader};
 pub(crate) use error::JsonError;
-pub(crate) use fraction::fraction;
 pub(crate) use name::{MEMBER, is_member};
 pub(crate) use scan::string_end;
 
@@ -58,6 +56,12 @@ pub(crate) fn from_checked<'de, T: serde::Deserialize<'de>>(
         Err(_) if reader.has_guessed() => Reader::of_checked(text, Guesses::Never).whole(),
         result => result,
     }
+}
+
+/// Converts a number with a fraction or an exponent. Returns `None` if the text is not a number or the
+/// number is out of range.
+pub(crate) fn fraction(number: &str) -> Option<f64> {
+    number.parse::<serde_json::Number>().ok()?.as_f64()
 }
 
 /// Returns the text of a member of an object that has been checked, without reading the others.

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::check::{number_end, value_end};
 use super::error::{JsonError, Result};
-use super::fraction::fraction;
+use super::fraction;
 use super::scan::{self, after_space, plain_end, plain_end_of_long, skip_brackets};
 
 /// The deepest nesting that is read, in levels. Each level takes stack.
