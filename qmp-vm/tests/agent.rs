@@ -4,8 +4,6 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -15,6 +13,10 @@ use qmp_client::{Dialect, Error, Options, Raw};
 use qmp_vm::blocking::Agent;
 use qmp_vm::{Exec, ShutdownMode, SuspendMode};
 use serde_json::{Value, json};
+
+mod real_agent;
+
+use real_agent::RealAgent;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_millis(60);
@@ -463,67 +465,35 @@ fn files_have_a_deadline() {
     });
 }
 
-fn program() -> String {
-    std::env::var("QMP_TEST_QEMU_GA").unwrap_or_else(|_| "qemu-ga".to_owned())
-}
-
-/// A real agent, on this host instead of in a guest.
-struct Real {
-    child: Child,
-    directory: PathBuf,
-}
-
-impl Real {
-    fn start(name: &str) -> Self {
-        let parent =
-            std::env::var_os("QMP_TEST_SOCKETS").map_or_else(std::env::temp_dir, PathBuf::from);
-        let directory = parent.join(format!("qmp-vm-ga-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let child = Command::new(program())
-            .args(["-m", "unix-listen", "-p"])
-            .arg(directory.join("agent"))
-            .arg("-t")
-            .arg(&directory)
-            .stderr(Stdio::null())
-            .spawn();
-        Self { child: child.unwrap(), directory }
-    }
-
-    fn address(&self) -> String {
-        format!("unix:{}", self.directory.join("agent").display())
-    }
-}
-
-impl Drop for Real {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        for name in ["agent", "qga.state", "qga.pid", "file"] {
-            let _ = std::fs::remove_file(self.directory.join(name));
-        }
-        let _ = std::fs::remove_dir(&self.directory);
-    }
+fn address(real: &RealAgent) -> String {
+    format!("unix:{}", real.socket().display())
 }
 
 fn options() -> Options {
     Options::new().wait_for_socket(PATIENCE).greeting_within(PATIENCE)
 }
 
+/// A test that is run with each agent.
 macro_rules! live {
-    ($(#[doc = $doc:literal])* fn $name:ident() $body:block) => {
+    ($(#[doc = $doc:literal])* fn $name:ident($real:ident: &RealAgent) $body:block) => {
         $(#[doc = $doc])*
         #[test]
         #[cfg_attr(not(qemu_ga), ignore = "needs qemu-ga, or a program named in QMP_TEST_QEMU_GA")]
-        fn $name() $body
+        fn $name() {
+            for program in real_agent::programs() {
+                eprintln!("{program}");
+                let $real = &RealAgent::start(&program, stringify!($name));
+                $body
+            }
+        }
     };
 }
 
 live! {
-    fn a_real_agent() {
-        let real = Real::start("blocking");
+    fn a_real_agent(real: &RealAgent) {
         // An earlier client leaves half a command.
         let mut rude = loop {
-            match UnixStream::connect(real.directory.join("agent")) {
+            match UnixStream::connect(real.socket()) {
                 Ok(stream) => break stream,
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),
             }
@@ -531,7 +501,7 @@ live! {
         rude.write_all(b"{\"execute\": \"guest-info\"}\n{\"execute\": \"gue").unwrap();
         drop(rude);
         let agent =
-            Agent::connect_with(real.address(), &options()).unwrap();
+            Agent::connect_with(address(real), &options()).unwrap();
         assert!(!agent.execute(GuestInfo::new()).unwrap().version.is_empty());
 
         let cat = Exec::new("/bin/sh").args(["-c", "cat; echo $X >&2; exit 3"]).env("X", "oops");
@@ -564,7 +534,7 @@ live! {
         assert!(output.stdout_truncated && output.stderr_truncated && output.truncated());
         assert!(agent.exec(&Exec::new("/no/such/program")).unwrap_err().server().is_some());
 
-        let path = real.directory.join("file").display().to_string();
+        let path = real.file("file").display().to_string();
         let bytes: Vec<u8> = (0..200_000_u32).map(|number| (number * 7 % 251) as u8).collect();
         agent.write_file(&path, &bytes, PATIENCE).unwrap();
         assert_eq!(agent.read_file(&path, usize::MAX, PATIENCE).unwrap(), bytes);
@@ -576,11 +546,10 @@ live! {
 }
 
 live! {
-    fn a_real_agent_on_tokio() {
-        let real = Real::start("tokio");
+    fn a_real_agent_on_tokio(real: &RealAgent) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let agent = qmp_vm::Agent::connect_with(real.address(), &options()).await.unwrap();
+            let agent = qmp_vm::Agent::connect_with(address(real), &options()).await.unwrap();
             agent.ping(PATIENCE).await.unwrap();
             assert!(!agent.execute(GuestInfo::new()).await.unwrap().version.is_empty());
             let cat = Exec::new("/bin/sh").args(["-c", "cat; echo $X >&2; exit 3"]).env("X", "oops");
@@ -592,7 +561,7 @@ live! {
             let output = output.unwrap();
             assert!(output.success());
             assert_eq!(output.stdout.len(), 100_000);
-            let path = real.directory.join("file").display().to_string();
+            let path = real.file("file").display().to_string();
             agent.write_file(&path, &output.stdout, PATIENCE).await.unwrap();
             assert_eq!(agent.read_file(&path, usize::MAX, PATIENCE).await.unwrap(), output.stdout);
             let slow = Exec::new("/bin/sleep").arg("1").within(SOON);

@@ -5,7 +5,6 @@
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use qmp_client::qga::commands::{
@@ -19,6 +18,10 @@ use qmp_vm::blocking::Agent;
 use qmp_vm::{Exec, ShutdownMode, SuspendMode};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+
+mod real_agent;
+
+use real_agent::RealAgent;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -234,33 +237,25 @@ fn is_explained(ours: &str, theirs: &str) -> bool {
 #[test]
 #[cfg_attr(not(qemu_ga), ignore = "needs qemu-ga, or a program named in QMP_TEST_QEMU_GA")]
 fn a_real_agent_gives_the_same_replies() {
-    let directory = std::env::temp_dir().join(format!("simulated-agent-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let (socket, file) = (directory.join("agent"), directory.join("file"));
+    for program in real_agent::programs() {
+        eprintln!("{program}");
+        compare_with(&RealAgent::start(&program, "simulated"));
+    }
+}
+
+fn compare_with(real: &RealAgent) {
+    let file = real.file("file");
     std::fs::write(&file, "hello").unwrap();
-    let program = std::env::var("QMP_TEST_QEMU_GA").unwrap_or_else(|_| "qemu-ga".to_owned());
-    let mut child = Command::new(program)
-        .args(["-m", "unix-listen", "-p"])
-        .arg(&socket)
-        .arg("-t")
-        .arg(&directory)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
     let begin = Instant::now();
     let stream = loop {
-        match UnixStream::connect(&socket) {
+        match UnixStream::connect(real.socket()) {
             Ok(stream) => break stream,
             Err(_) if begin.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(5)),
             Err(error) => panic!("{error}"),
         }
     };
     let file = file.display().to_string();
-    let theirs = std::panic::catch_unwind(|| replies(stream, &file));
-    let _ = child.kill();
-    let _ = child.wait();
-    let _ = std::fs::remove_dir_all(&directory);
-    let theirs = theirs.unwrap();
+    let theirs = replies(stream, &file);
 
     let simulator = AgentSimulator::builder().file(&file, "hello").build();
     let ours = replies(simulator.connect().unwrap(), &file);

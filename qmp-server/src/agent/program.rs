@@ -124,7 +124,9 @@ impl Process {
 
 /// Returns the members of the reply for an output stream.
 fn captured(bytes: &[u8]) -> (Option<String>, Option<bool>) {
+    if bytes.is_empty() {
+        return (None, None);
+    }
     let kept = &bytes[..bytes.len().min(MAX_OUTPUT)];
-    let data = (!kept.is_empty()).then(|| STANDARD.encode(kept));
-    (data, (kept.len() < bytes.len()).then_some(true))
+    (Some(STANDARD.encode(kept)), Some(kept.len() < bytes.len()))
 }

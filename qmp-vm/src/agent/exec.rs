@@ -18,6 +18,9 @@ use crate::monitor::Monitor;
 /// The first and the longest pause between two looks at a program.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(500));
 
+/// The number of bytes that the agent keeps of an output stream.
+const MAX_OUTPUT: usize = 16 << 20;
+
 /// A program to be run in the guest.
 ///
 /// The agent has limits:
@@ -235,15 +238,25 @@ impl ExecOutput {
             Some(text) => decode::<GuestExecStatus>(&text),
             None => Ok(Vec::new()),
         };
+        let (stdout, stderr) = (bytes(status.out_data)?, bytes(status.err_data)?);
         Ok(Self {
             exitcode: status.exitcode,
             signal: status.signal,
-            stdout: bytes(status.out_data)?,
-            stderr: bytes(status.err_data)?,
-            stdout_truncated: status.out_truncated == Some(true),
-            stderr_truncated: status.err_truncated == Some(true),
+            stdout_truncated: is_truncated(&stdout, status.out_truncated),
+            stderr_truncated: is_truncated(&stderr, status.err_truncated),
+            stdout,
+            stderr,
         })
     }
+}
+
+/// Returns whether the agent dropped part of a stream, of which it kept these bytes.
+///
+/// Agents such as 10.0.2 mention only a stream that they truncated, and say `false` of it. Of later
+/// ones, which mention every stream, that is the truth; it is taken for the other if there are
+/// exactly as many bytes as an agent keeps, since a complete output is rarely that long.
+fn is_truncated(kept: &[u8], mark: Option<bool>) -> bool {
+    mark.is_some_and(|mark| mark || kept.len() == MAX_OUTPUT)
 }
 
 impl<M: Monitor> Agent<M> {
@@ -439,6 +452,7 @@ async fn start<M: Monitor>(agent: &Agent<M>, program: &Exec, limit: &Limit) -> R
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
 mod tests {
     use super::*;
 
@@ -458,5 +472,32 @@ mod tests {
         let output = ExecOutput { exitcode: Some(0), ..ExecOutput::default() };
         assert!(output.success());
         assert!(!ExecOutput { signal: Some(9), ..output }.success());
+    }
+
+    /// Agents of different age say it differently.
+    #[test]
+    fn a_truncated_stream_is_recognized() {
+        let full = encode(&vec![0; MAX_OUTPUT]);
+        let truncated = |data: &str, mark| {
+            let mut status = Status::new(true);
+            (status.out_data, status.out_truncated) = (Some(data.to_owned()), mark);
+            let output = ExecOutput::new(status.clone()).unwrap();
+            (status.err_data, status.out_data) = (status.out_data, None);
+            (status.err_truncated, status.out_truncated) = (status.out_truncated, None);
+            let swapped = ExecOutput::new(status).unwrap();
+            assert_eq!(swapped.truncated(), output.truncated());
+            assert_eq!(swapped.stderr_truncated, output.stdout_truncated);
+            assert!(!swapped.stdout_truncated && !output.stderr_truncated);
+            output.stdout_truncated
+        };
+        // Before 10.0.3: marked only if truncated, with a false value.
+        assert!(truncated(&full, Some(false)));
+        assert!(!truncated(&full, None));
+        assert!(!truncated("eA==", None));
+        // Since then.
+        assert!(truncated(&full, Some(true)));
+        assert!(!truncated("eA==", Some(false)));
+        // An agent with another limit.
+        assert!(truncated("eA==", Some(true)));
     }
 }
