@@ -38,10 +38,16 @@ pub enum Address {
 }
 
 /// Text that cannot be parsed as an [`Address`].
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct AddressError {
     text: String,
     reason: &'static str,
+}
+
+impl fmt::Debug for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        qmp_types::debug_error(f, "AddressError", self)
+    }
 }
 
 impl fmt::Display for AddressError {

@@ -24,7 +24,15 @@ fn check(what: &str, shown: &str) {
     assert!(!shown.contains(escapes), "{what}: {shown:?}");
 }
 
+/// `Debug` is a sentence, too, with the causes.
+fn check_debug(error: &(dyn StdError + 'static)) {
+    let shown = format!("{error:?}");
+    assert!(shown.len() <= 2048, "{} bytes", shown.len());
+    assert!(!shown.contains(char::is_control) && !shown.contains("{ "), "{shown}");
+}
+
 fn check_error(error: &(dyn StdError + 'static)) {
+    check_debug(error);
     let mut next = Some(error);
     while let Some(error) = next {
         // An error of the operating system is shown by the layer above.
@@ -147,6 +155,9 @@ fn every_error_is_printable_and_short() {
     let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
     let error: Error = TransportError::new(hostile(), refused).into();
     assert!(error.report().ends_with("connection refused"), "{}", error.report());
+    let shown = format!("{error:?}");
+    assert!(shown.starts_with("Transport("), "{shown}");
+    assert!(shown.ends_with(": connection refused)"), "{shown}");
     // The errors of the protocol alone.
     let protocol = Protocol::from(ServerError::new(command(), server()));
     check_error(&protocol);

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use qmp_client::blocking::{Client, Ticket};
 use qmp_client::protocol::Descriptor;
 use qmp_client::transport::{Transport, Unix};
-use qmp_client::{Dialect, Direction, Options, Raw, Request};
+use qmp_client::{Dialect, Direction, End, Options, Raw, Request};
 use serde_json::{Value, json};
 
 use peer::Peer;
@@ -417,7 +417,7 @@ fn a_transcript_that_panics_ends_every_wait_at_once() {
                 assert!(report.ends_with("its transcript hook panicked"), "{report}");
                 if let Some(reader) = reader {
                     let end = finishes(move || reader.join().unwrap()).unwrap();
-                    assert!(format!("{end:?}").contains("Transcript"), "{end:?}");
+                    assert!(matches!(*end.reason, End::Transcript), "{end:?}");
                 }
                 assert!(begin.elapsed() < PATIENCE / 2, "{:?}", begin.elapsed());
             },

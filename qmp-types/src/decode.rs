@@ -17,7 +17,7 @@ const MAX_SNIPPET: usize = 250;
 ///
 /// `Display` is fit for a terminal: control characters and invisible ones are escaped, and long parts
 /// are cut off.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct DecodeError {
     path: String,
     reason: String,
@@ -48,6 +48,12 @@ impl DecodeError {
         let (reason, offset) = error.into_parts();
         let offset = offset.unwrap_or_default().min(text.len());
         Self { path: path_at(text.as_bytes(), offset), reason, snippet: snippet_at(text, offset) }
+    }
+}
+
+impl fmt::Debug for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        crate::printable::debug_error(f, "DecodeError", self)
     }
 }
 

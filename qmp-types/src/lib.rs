@@ -78,6 +78,8 @@ pub use enumeration::UnknownValue;
 pub use error::{ErrorClass, QmpError};
 pub use greeting::{Capability, Greeting};
 pub use message::ServerMessage;
+#[doc(hidden)]
+pub use printable::debug_error;
 pub use printable::{Excerpt, Printable, PrintableWriter};
 pub use redact::{Redactor, is_secret, redact, redact_members, secrets_of};
 pub use timestamp::Timestamp;

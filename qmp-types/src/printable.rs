@@ -1,5 +1,6 @@
 //! Text from a peer, fit for a terminal or a log.
 
+use std::error::Error;
 use std::fmt::{self, Write};
 
 /// The most bytes of a peer's text that are shown.
@@ -112,6 +113,28 @@ impl Write for PrintableWriter<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         Self::write_str(self, text)
     }
+}
+
+/// Shows an error for `Debug`: its name, and in parentheses its `Display` and those of its causes,
+/// on one line of at most 2 KiB.
+///
+/// A program prints this if its `main` returns the error, or if it unwraps it. Derived `Debug` would be
+/// harder to read, and far more code, for all errors that may be the cause of another.
+#[doc(hidden)]
+pub fn debug_error(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    error: &(dyn Error + 'static),
+) -> fmt::Result {
+    limited(f, 2048 - "…".len(), |out| {
+        write!(out, "{name}({error}")?;
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            write!(out, ": {error}")?;
+            cause = error.source();
+        }
+        out.write_str(")")
+    })
 }
 
 /// Writes at most `longest` bytes of what a function writes.

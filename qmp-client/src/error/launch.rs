@@ -8,7 +8,6 @@ use std::process::ExitStatus;
 use qmp_protocol::{Excerpt, Timeout};
 
 /// A program that was expected to open a monitor and did not.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum LaunchError {
     /// The program did not start.
@@ -123,6 +122,12 @@ impl LaunchError {
             Self::Exited { status, .. } => *status,
             _ => None,
         }
+    }
+}
+
+impl fmt::Debug for LaunchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        qmp_types::debug_error(f, "LaunchError", self)
     }
 }
 

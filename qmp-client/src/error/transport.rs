@@ -24,7 +24,6 @@ use qmp_protocol::Excerpt;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct TransportError {
     /// The operation that was attempted, such as "cannot connect to unix:/run/vm.sock".
@@ -48,6 +47,12 @@ impl TransportError {
     /// ```
     pub fn new(attempt: impl Into<Box<str>>, error: io::Error) -> Self {
         Self { attempt: attempt.into(), error }
+    }
+}
+
+impl fmt::Debug for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        qmp_types::debug_error(f, "TransportError", self)
     }
 }
 

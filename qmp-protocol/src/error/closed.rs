@@ -9,7 +9,7 @@ use super::end::End;
 use crate::printable::{Excerpt, NAME};
 
 /// A connection that has ended.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Closed {
     /// The command that was not answered; `None` if no command was waiting.
@@ -47,6 +47,12 @@ impl Closed {
     #[must_use]
     pub fn by_peer(&self) -> bool {
         matches!(*self.reason, End::Eof)
+    }
+}
+
+impl fmt::Debug for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        qmp_types::debug_error(f, "Closed", self)
     }
 }
 

@@ -12,7 +12,6 @@ use crate::garbage::Garbage;
 use crate::printable::{Excerpt, Printable};
 
 /// The reason why a connection ended.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum End {
     /// The peer closed the connection.
@@ -33,6 +32,12 @@ pub enum End {
     NoDriver,
     /// The transcript hook panicked.
     Transcript,
+}
+
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        qmp_types::debug_error(f, "End", self)
+    }
 }
 
 impl fmt::Display for End {

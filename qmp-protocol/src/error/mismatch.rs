@@ -19,7 +19,7 @@ pub enum Subject {
 }
 
 /// A reply or an event that does not match the schema. The connection goes on.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Mismatch {
     /// The message that does not match.
@@ -61,6 +61,12 @@ impl Mismatch {
     #[must_use]
     pub fn event(name: &str, error: DecodeError) -> Self {
         Self { subject: Subject::Event(name.into()), error }
+    }
+}
+
+impl fmt::Debug for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        qmp_types::debug_error(f, "Mismatch", self)
     }
 }
 

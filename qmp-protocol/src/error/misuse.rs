@@ -7,7 +7,6 @@ use std::fmt;
 use crate::printable::{Excerpt, NAME};
 
 /// An error of the caller.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Misuse {
     /// The arguments are not a JSON object.
@@ -64,6 +63,12 @@ impl Misuse {
             | Self::TooManyDescriptors { command } => Some(command),
             Self::NoSuchKey { .. } | Self::Nested | Self::OneMonitor => None,
         }
+    }
+}
+
+impl fmt::Debug for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        qmp_types::debug_error(f, "Misuse", self)
     }
 }
 

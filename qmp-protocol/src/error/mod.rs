@@ -23,7 +23,6 @@ pub use timeout::{Timeout, WaitedFor};
 ///
 /// [`Display`](fmt::Display) describes its own layer, and [`source`](StdError::source) gives the
 /// next one.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// The server answered with an error.
@@ -50,6 +49,20 @@ impl Error {
             Self::Timeout(error) => &**error,
             Self::Closed(error) => &**error,
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variant = match self {
+            Self::Server(_) => "Server",
+            Self::Protocol(_) => "Protocol",
+            Self::Decode(_) => "Decode",
+            Self::Misuse(_) => "Misuse",
+            Self::Timeout(_) => "Timeout",
+            Self::Closed(_) => "Closed",
+        };
+        qmp_types::debug_error(f, variant, self)
     }
 }
 

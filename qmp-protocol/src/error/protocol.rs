@@ -10,7 +10,7 @@ use crate::printable::{Excerpt, NAME};
 use crate::service::Service;
 
 /// A violation of the protocol by the peer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub enum ProtocolError {
     /// The peer is a human monitor (HMP).
@@ -92,6 +92,12 @@ impl ProtocolError {
             | Self::NotAgent(_)
             | Self::TooLarge { .. } => None,
         }
+    }
+}
+
+impl fmt::Debug for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        qmp_types::debug_error(f, "ProtocolError", self)
     }
 }
 

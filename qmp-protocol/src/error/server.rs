@@ -13,7 +13,7 @@ use crate::printable::{Excerpt, NAME, Printable};
 /// [`Display`](fmt::Display) shows the command and the server's description, such as
 /// ``device_add failed: Bus 'pcie.0' does not support hotplugging``. The class and everything else
 /// are in [`error`](Self::error).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct ServerError {
     /// The command.
@@ -39,6 +39,12 @@ impl ServerError {
     #[must_use]
     pub fn new(command: Cow<'static, str>, error: QmpError) -> Self {
         Self { command, error }
+    }
+}
+
+impl fmt::Debug for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        qmp_types::debug_error(f, "ServerError", self)
     }
 }
 

@@ -47,18 +47,6 @@ pub struct Timeout {
     pub sent: bool,
 }
 
-/// Shows the duration in seconds: the standard library's form of it is not small.
-impl fmt::Debug for Timeout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { waited_for, within, cause, sent } = self;
-        let mut shown = f.debug_struct("Timeout");
-        let (seconds, nanoseconds) = (within.as_secs(), within.subsec_nanos());
-        shown.field("waited_for", waited_for);
-        shown.field("within", &format_args!("{seconds}.{nanoseconds:09}s"));
-        shown.field("cause", cause).field("sent", sent).finish()
-    }
-}
-
 impl Timeout {
     /// Creates a timeout without a known cause. If it is that of a command, that counts as sent.
     ///
@@ -113,6 +101,12 @@ impl Timeout {
             WaitedFor::Event { command, .. } => command.as_deref(),
             _ => None,
         }
+    }
+}
+
+impl fmt::Debug for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        qmp_types::debug_error(f, "Timeout", self)
     }
 }
 

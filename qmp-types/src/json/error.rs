@@ -14,10 +14,8 @@ const LONGEST: usize = 1024;
 /// The reason of an error, and the offset in bytes of the end of the value that it concerns.
 ///
 /// Boxed, since every result reserves space for it.
-#[derive(Debug)]
 pub(crate) struct JsonError(Box<Details>);
 
-#[derive(Debug)]
 struct Details {
     reason: String,
     offset: Option<usize>,
@@ -41,6 +39,12 @@ impl JsonError {
     /// Returns the reason and the offset.
     pub(crate) fn into_parts(self) -> (String, Option<usize>) {
         (self.0.reason, self.0.offset)
+    }
+}
+
+impl fmt::Debug for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        crate::printable::debug_error(f, "JsonError", self)
     }
 }
 
