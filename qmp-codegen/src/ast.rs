@@ -4,7 +4,6 @@ use crate::schema::{Condition, SectionKind};
 use crate::source::{FileId, Span};
 
 /// A top-level element of a file other than a directive.
-#[derive(Clone, Debug)]
 pub(crate) enum Item {
     Definition(Box<Definition>),
     /// A definition with an error that has been reported, and its name if that could be read.
@@ -17,13 +16,12 @@ pub(crate) enum Item {
 }
 
 /// A name and its location.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Name {
     pub(crate) text: String,
     pub(crate) span: Span,
 }
 
-#[derive(Clone, Debug)]
 pub(crate) struct Definition {
     pub(crate) name: Name,
     pub(crate) body: Body,
@@ -34,7 +32,6 @@ pub(crate) struct Definition {
     pub(crate) root: usize,
 }
 
-#[derive(Clone, Debug)]
 pub(crate) enum Body {
     Enum { values: Vec<Value>, prefix: Option<String> },
     Struct { base: Option<Name>, members: Vec<Member> },
@@ -55,14 +52,12 @@ pub(crate) enum Kind {
     Event,
 }
 
-#[derive(Clone, Debug)]
 pub(crate) struct Value {
     pub(crate) name: Name,
     pub(crate) condition: Option<Condition>,
     pub(crate) features: Vec<Feature>,
 }
 
-#[derive(Clone, Debug)]
 pub(crate) struct Member {
     pub(crate) name: Name,
     pub(crate) ty: TypeName,
@@ -72,33 +67,28 @@ pub(crate) struct Member {
 }
 
 /// A reference to a type, or to an array of a type.
-#[derive(Clone, Debug)]
 pub(crate) struct TypeName {
     pub(crate) name: Name,
     pub(crate) array: bool,
 }
 
-#[derive(Clone, Debug)]
 pub(crate) enum Base {
     Named(Name),
     Inline(Vec<Member>),
 }
 
-#[derive(Clone, Debug)]
 pub(crate) struct Branch {
     pub(crate) name: Name,
     pub(crate) ty: Name,
     pub(crate) condition: Option<Condition>,
 }
 
-#[derive(Clone, Debug)]
 pub(crate) struct Alternative {
     pub(crate) name: Name,
     pub(crate) ty: TypeName,
     pub(crate) condition: Option<Condition>,
 }
 
-#[derive(Clone, Debug)]
 pub(crate) struct Command {
     pub(crate) data: Data,
     pub(crate) returns: Option<TypeName>,
@@ -109,20 +99,17 @@ pub(crate) struct Command {
     pub(crate) coroutine: bool,
 }
 
-#[derive(Clone, Debug)]
 pub(crate) enum Data {
     Inline(Vec<Member>),
     Named { ty: Name, boxed: bool },
 }
 
-#[derive(Clone, Debug)]
 pub(crate) struct Feature {
     pub(crate) name: Name,
     pub(crate) condition: Option<Condition>,
 }
 
 /// The documentation of a definition.
-#[derive(Clone, Debug)]
 pub(crate) struct Doc {
     /// The name in the first line, which must be that of the definition.
     pub(crate) symbol: Name,
@@ -136,7 +123,6 @@ pub(crate) struct Doc {
 }
 
 /// The description of a member or feature.
-#[derive(Clone, Debug)]
 pub(crate) struct Description {
     pub(crate) name: Name,
     pub(crate) text: String,
@@ -144,7 +130,6 @@ pub(crate) struct Description {
     pub(crate) text_span: Span,
 }
 
-#[derive(Clone, Debug)]
 pub(crate) struct Section {
     pub(crate) kind: SectionKind,
     /// The tag, or the first line of a section without a tag.

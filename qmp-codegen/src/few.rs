@@ -8,7 +8,6 @@ const FEW: usize = 16;
 
 /// A map in the order of insertion. Most objects, enums and comments have a handful of names, but
 /// they may have any number.
-#[derive(Debug)]
 pub(crate) struct Few<K, V> {
     entries: Vec<(K, V)>,
     /// The index of each key, once there are many.

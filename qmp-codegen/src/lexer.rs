@@ -29,13 +29,13 @@ impl Token<'_> {
 }
 
 /// A comment line, from its `#` to the end of the line.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Comment<'s> {
     pub(crate) text: &'s str,
     pub(crate) span: Span,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Lexer<'s> {
     text: &'s str,
     file: FileId,

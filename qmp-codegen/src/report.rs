@@ -19,7 +19,6 @@ const MAX_TEXT: usize = 500;
 const OLD_PLACES: usize = 3;
 
 /// The diagnostics so far.
-#[derive(Debug)]
 pub(crate) struct Report {
     diagnostics: Vec<Diagnostic>,
     options: ReportOptions,
@@ -171,7 +170,6 @@ fn shorten(text: &mut String) {
 }
 
 /// A report on one definition, which is named in every diagnostic.
-#[derive(Debug)]
 pub(crate) struct Scope<'r, 'd> {
     report: &'r mut Report,
     definition: &'d Definition,

@@ -14,7 +14,6 @@ use crate::schema::Builtin;
 use super::nesting::MAX_DEPTH;
 
 /// Every definition of a schema, indexed by name.
-#[derive(Debug)]
 pub(crate) struct Index<'a> {
     definitions: Vec<&'a Definition>,
     /// The index of each definition by name.
@@ -30,7 +29,7 @@ pub(crate) struct Index<'a> {
 }
 
 /// The names in a definition. Thousands of unions can refer to one base and one enum.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Table<'a> {
     /// The index of each member by name.
     by_name: HashMap<&'a str, usize>,
@@ -73,7 +72,7 @@ impl<'a> Table<'a> {
 }
 
 /// The meaning of a name where a type is expected.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) enum Lookup<'a> {
     Builtin(Builtin),
     /// A type, with its index among the definitions.

@@ -248,7 +248,7 @@ fn camel_case(name: &str) -> String {
 }
 
 /// A name that compares as it does in C, where `-`, `_`, and `.` all become `_`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Mangled<'a>(pub(crate) &'a str);
 
 fn mangled(byte: u8) -> u8 {

@@ -11,7 +11,6 @@ use super::references::with_article;
 pub(crate) const MAX_DEPTH: usize = 100;
 
 /// The result of checking bases and branches.
-#[derive(Debug)]
 pub(crate) struct Nesting {
     /// Whether the contents of each definition are known and finite.
     sound: Vec<bool>,

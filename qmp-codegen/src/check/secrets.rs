@@ -14,7 +14,7 @@ use super::index::{Index, Lookup};
 ///
 /// Unlike exceptions, they do not depend on the root that lists them, so that a schema of another
 /// project can be completed by a root that contains nothing else.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Secrets<'a> {
     /// The index of each definition among the sets of members.
     definitions: HashMap<&'a str, usize>,

@@ -77,7 +77,7 @@ const PRELUDE: &[&str] = &[
 ];
 
 /// The identifiers of one Rust scope.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Scope {
     taken: NameSet,
     /// The last number of each name that needed one. Thousands of names can be the same in Rust.

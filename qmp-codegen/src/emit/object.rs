@@ -131,7 +131,7 @@ impl Field<'_> {
 
 /// The conversion of an argument, so that callers need not wrap `"disk0"` or an alternative of an
 /// alternate.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 enum Conversion {
     None,
     Into,

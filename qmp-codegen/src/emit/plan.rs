@@ -16,7 +16,6 @@ use crate::schema::{Arguments, Builtin, Member, Schema, Type, TypeId, TypeKind, 
 use crate::shape;
 
 /// A schema, with everything that depends on its becoming Rust.
-#[derive(Debug)]
 pub(crate) struct Plan<'s> {
     pub(crate) schema: &'s Schema,
     pub(crate) options: &'s Options,
@@ -40,7 +39,7 @@ pub(crate) struct Plan<'s> {
 }
 
 /// The item that a name in documentation refers to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 enum Target {
     Type(TypeId),
     Command(usize),
@@ -48,7 +47,6 @@ enum Target {
 }
 
 /// A set of types of a schema.
-#[derive(Debug)]
 pub(super) struct TypeSet {
     /// Whether each type is in it, by its id.
     types: Vec<bool>,

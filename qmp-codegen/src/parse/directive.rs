@@ -7,7 +7,7 @@ use crate::report::Report;
 use crate::similar::did_you_mean;
 
 /// The pragmas that apply to a schema.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Pragmas {
     /// The number of the directive that sets `doc-required`, and its value. The last directive
     /// applies.

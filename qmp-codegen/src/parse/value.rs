@@ -15,13 +15,11 @@ const MAX_DEPTH: usize = 100;
 const MAX_LENGTH: usize = 20_000;
 
 /// A value and its location.
-#[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) value: Value,
     pub(super) span: Span,
 }
 
-#[derive(Clone, Debug)]
 pub(super) enum Value {
     Object(Vec<(Name, Node)>),
     Array(Vec<Node>),

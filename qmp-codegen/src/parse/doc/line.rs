@@ -5,7 +5,7 @@ use crate::schema::SectionKind;
 use crate::source::Span;
 
 /// A line without `# ` and trailing space.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Line<'s> {
     pub(super) text: &'s str,
     /// The whole comment.
@@ -15,7 +15,7 @@ pub(super) struct Line<'s> {
 }
 
 /// The meaning of the first line of a paragraph.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) enum Beginning<'s> {
     Features,
     /// `= Title`, a heading up to QEMU 10.0.
