@@ -14,7 +14,7 @@ use crate::enumeration;
 use crate::error::{ErrorClass, QmpError, beginning};
 use crate::greeting::Greeting;
 use crate::json;
-use crate::lenient::Lenient;
+use crate::lenient::{Lenient, whole_number};
 use crate::timestamp::{self, Timestamp};
 
 /// A message from a server, with its payload still as text.
@@ -145,21 +145,21 @@ fn text_in(text: &str) -> Option<Cow<'_, str>> {
 //
 // As `Timestamp` does, but with functions that every program contains anyway.
 fn timestamp_in(value: &RawValue) -> Timestamp {
-    let lenient = |text: &str| match text.len() {
-        ..LONGEST => value_in(text).map(Lenient::of),
+    let short = |text: &str| match text.len() {
+        ..LONGEST => value_in(text),
         _ => None,
     };
     let text = value.get();
-    let value = if text.starts_with('{') {
+    if text.starts_with('{') {
         let mut numbers = [None; 3];
         for (number, name) in numbers.iter_mut().zip(timestamp::MEMBERS) {
-            *number = json::member(text, name).and_then(lenient).and_then(|value| value.whole());
+            let member = json::member(text, name).and_then(short);
+            *number = member.as_ref().and_then(whole_number);
         }
-        Some(Lenient::Members(numbers))
-    } else {
-        lenient(text)
-    };
-    value.map_or(Timestamp::UNKNOWN, Timestamp::from_lenient)
+        return Timestamp::from_lenient(Lenient::Members(numbers));
+    }
+    short(text)
+        .map_or(Timestamp::UNKNOWN, |value| Timestamp::from_lenient(Lenient::of(&value, &[])))
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for ServerMessage<'a> {

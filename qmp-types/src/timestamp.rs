@@ -51,7 +51,7 @@ impl Timestamp {
     }
 
     /// Takes a value that has been read for [`MEMBERS`].
-    pub(crate) fn from_lenient(value: Lenient) -> Self {
+    pub(crate) fn from_lenient(value: Lenient<'_>) -> Self {
         let at = |seconds| Self { seconds, microseconds: 0 };
         match value {
             Lenient::Members([Some(seconds), microseconds, _]) => {
