@@ -20,6 +20,7 @@ mod access;
 mod check;
 mod deserializer;
 mod error;
+mod escape;
 mod name;
 mod reader;
 mod scan;
