@@ -223,6 +223,24 @@ mod tests {
         assert_eq!(timestamp, Timestamp { seconds: 1, microseconds: 2 });
     }
 
+    /// JSON allows escapes in names, too.
+    #[test]
+    fn keys_may_have_escapes() {
+        let text = r#"{"time\u0073tamp": {"\u0073econds": 1, "micro\u0073econds": 2}, "ev\u0065nt": "ST\u004fP", "\u0064ata": {}}"#;
+        let ServerMessage::Event { name, data, timestamp } = decode(text).unwrap() else {
+            panic!("{text}");
+        };
+        assert_eq!((name.as_str(), data.unwrap().get()), ("STOP", "{}"));
+        assert_eq!(timestamp, Timestamp { seconds: 1, microseconds: 2 });
+        let text = r#"{"r\u0065turn": [], "\u0069d": 7}"#;
+        let ServerMessage::Return { id, value } = decode(text).unwrap() else { panic!("{text}") };
+        assert_eq!((id.unwrap().get(), value.get()), ("7", "[]"));
+        let text = r#"{"Q\u004dP": {"v\u0065rsion": {"q\u0065mu": {"m\u0061jor": 9}}, "c\u0061pabilities": ["oob"]}}"#;
+        let ServerMessage::Greeting(greeting) = decode(text).unwrap() else { panic!("{text}") };
+        assert_eq!(greeting.version.qemu.major, 9);
+        assert_eq!(greeting.capabilities.len(), 1);
+    }
+
     #[test]
     fn other_texts_are_refused() {
         for text in ["{}", "[]", "1", r#"{"return": {}, "event": "X"}"#] {

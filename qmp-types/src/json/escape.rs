@@ -1,5 +1,14 @@
 //! Replaces escapes.
 
+/// Returns whether the inside of a string is `text`, which may be written with escapes.
+pub(super) fn is_text(inside: &str, text: &str) -> bool {
+    inside == text
+        // Each byte of the text takes six at most.
+        || inside.len() <= 6 * text.len()
+            && inside.as_bytes().contains(&b'\\')
+            && unescape(inside).as_deref() == Some(text)
+}
+
 /// Replaces the escapes in the inside of a string. The result is never longer, so that the memory for
 /// it is allocated once.
 pub(super) fn unescape(text: &str) -> Option<String> {

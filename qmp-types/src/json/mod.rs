@@ -65,11 +65,11 @@ pub(crate) fn fraction(number: &str) -> Option<f64> {
     number.parse::<serde_json::Number>().ok()?.as_f64()
 }
 
-/// Returns the text of a member of an object that has been checked, without reading the others.
+/// Returns the text of a member of an object that has been checked, without reading the others. Its name
+/// may be written with escapes.
 pub(crate) fn member<'t>(object: &'t str, name: &str) -> Option<&'t str> {
     let mut reader = Reader::new(object, Guesses::Never);
-    reader.at = 1;
-    reader.at = reader.find(name)?;
+    reader.at = scan::find_member(object, 1, &|inside| escape::is_text(inside, name))?;
     reader.string().ok()?;
     reader.expect(b':').ok()?;
     reader.raw().ok()

@@ -421,14 +421,13 @@ impl<'de> Reader<'de> {
     /// The next occurrence of the name, in whatever object, is nearly always right, and finding it
     /// costs a fraction of following the structure. Reading the object shows whether it is right:
     /// either the index is met as that of one of its members, or the whole text is read again,
-    /// without guessing.
+    /// without guessing. A name with escapes is not found: it is read when its turn comes.
     pub(super) fn find(&mut self, name: &str) -> Option<usize> {
-        let bytes = self.text.as_bytes();
         if self.guesses == Guesses::Never {
-            return scan::find_member(bytes, self.at, name.as_bytes());
+            return scan::find_member(self.text, self.at, &|inside| inside == name);
         }
         self.guesses = Guesses::Some;
-        scan::find_name(bytes, self.at, name)
+        scan::find_name(self.text.as_bytes(), self.at, name)
     }
 }
 
