@@ -476,7 +476,7 @@ mod tests {
     use qmp_types::ServerMessage;
     use serde_json::value::RawValue;
 
-    const USUAL: [&str; 10] = [
+    const USUAL: [&str; 11] = [
         r#"{"timestamp": {"seconds": 1, "microseconds": 0}, "event": "STOP", "data": {"x": [1, "}"]}}"#,
         r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP", "data": null }"#,
         r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP","data":{}}"#,
@@ -486,6 +486,7 @@ mod tests {
         r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP"}"#,
         r#"{"event":"é","data":{"x": -1},"timestamp":{"microseconds":-1,"seconds":-1}}"#,
         r#"{"event": "STOP", "data": null}"#,
+        r#"{"event": "STOP", "timestamp": {"seconds": 1, "microseconds": 3, "seconds": 2}}"#,
         "{\"return\": {\"a\":  1, \t\"b\" : \t[2 ,  3]}, \"id\": 9}",
     ];
 

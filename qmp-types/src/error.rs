@@ -207,7 +207,7 @@ mod tests {
     fn names_of_members_may_have_escapes() {
         for rest in ["", &"b".repeat(70_000)] {
             let text = format!(
-                r#"{{"\u0065rror": {{"\u0063lass":"DeviceNotFound","de\u0073c":"no","x":"{rest}"}}}}"#
+                r#"{{"\u0065rror": {{"class":"First","\u0063lass":"DeviceNotFound","de\u0073c":"no","x":"{rest}"}}}}"#
             );
             let ServerMessage::Error { error, .. } = decode(&text).unwrap() else { panic!() };
             assert_eq!(error.class, ErrorClass::DeviceNotFound, "{}", rest.len());

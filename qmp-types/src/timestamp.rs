@@ -110,6 +110,7 @@ mod tests {
             (r#"{"seconds": 5, "microseconds": 7}"#, at(5, 7)),
             (r#"{"microseconds": 7.9, "seconds": "5"}"#, at(5, 7)),
             (r#"{"seconds": 5}"#, at(5, 0)),
+            (r#"{"seconds": 4, "microseconds": 7, "seconds" : 5}"#, at(5, 7)),
             (r#"{"\u0073econds": 5, "microsecond\u0073": 7}"#, at(5, 7)),
             (r#"{"\\u0073econds": 6, "x": "seconds", "seconds": 5}"#, at(5, 0)),
             (r#"{"seconds": -1, "microseconds": -1}"#, Timestamp::UNKNOWN),

@@ -66,13 +66,19 @@ pub(crate) fn fraction(number: &str) -> Option<f64> {
 }
 
 /// Returns the text of a member of an object that has been checked, without reading the others. Its name
-/// may be written with escapes.
+/// may be written with escapes. Of members with the same name, the last one counts.
 pub(crate) fn member<'t>(object: &'t str, name: &str) -> Option<&'t str> {
+    let is_wanted = |inside: &str| escape::is_text(inside, name);
     let mut reader = Reader::new(object, Guesses::Never);
-    reader.at = scan::find_member(object, 1, &|inside| escape::is_text(inside, name))?;
-    reader.string().ok()?;
-    reader.expect(b':').ok()?;
-    reader.raw().ok()
+    let (mut next, mut value) = (1, None);
+    while let Some(at) = scan::find_member(object, next, &is_wanted) {
+        reader.at = at;
+        reader.string().ok()?;
+        reader.expect(b':').ok()?;
+        value = Some(reader.raw().ok()?);
+        next = reader.at;
+    }
+    value
 }
 
 /// Reads the value that a text begins with as a `T`, and returns it with its length in the text;
