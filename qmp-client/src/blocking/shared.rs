@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use qmp_protocol::{
     CallId, Closed, Descriptor, EncodedRequest, End, Incoming, Input, Misuse, Output, Request,
+    sooner,
 };
 use qmp_types::Greeting;
 
@@ -23,7 +24,7 @@ use crate::inbox::SubscriptionId;
 use crate::options::Options;
 use crate::queue::Tally;
 use crate::stats::Stats;
-use crate::term::{Term, sooner};
+use crate::term::Term;
 use crate::trace::CallTrace;
 use crate::transport::Transport;
 
