@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::block::drive::Drive;
 use super::block::exports::Export;
 use super::block::formats;
-use super::block::node::Node;
+use super::block::nodes::Nodes;
 use super::chardevs::Chardev;
 use super::clock::Clock;
 use super::descriptors::Descriptors;
@@ -50,7 +50,7 @@ pub struct Machine {
     /// The bytes per second that jobs copy; `None` if they take no time.
     pub(super) disk_speed: Option<u64>,
     pub(super) failures: Vec<PlannedFailure>,
-    pub(super) nodes: Vec<Node>,
+    pub(super) nodes: Nodes,
     pub(super) nbd_server: Option<Map<String, Value>>,
     pub(super) exports: Vec<Export>,
     pub(super) devices: Vec<Device>,
@@ -169,7 +169,7 @@ impl Machine {
             files: Files::new(),
             disk_speed: None,
             failures: Vec::new(),
-            nodes: Vec::new(),
+            nodes: Nodes::default(),
             nbd_server: None,
             exports: Vec::new(),
             devices: Vec::new(),
