@@ -245,8 +245,12 @@ impl Machine {
     }
 
     /// Finds a device by its `id` or its QOM path.
-    pub(super) fn device(&mut self, name: &str) -> Option<&mut Device> {
-        self.devices.iter_mut().find(|device| device.is_called(name))
+    pub(super) fn device_at(&mut self, path: &str) -> Option<&mut Device> {
+        self.devices.iter_mut().find(|device| device.path == path)
+    }
+
+    pub(super) fn device_with_id(&mut self, id: &str) -> Option<&mut Device> {
+        self.devices.iter_mut().find(|device| device.id.as_deref() == Some(id))
     }
 
     pub(super) fn is_q35(&self) -> bool {
@@ -259,11 +263,6 @@ impl Machine {
 }
 
 impl Device {
-    /// Returns whether a name is the device's `id` or its QOM path.
-    pub(super) fn is_called(&self, name: &str) -> bool {
-        self.id.as_deref() == Some(name) || self.path == name
-    }
-
     /// Returns a property if it is a string.
     pub(super) fn string(&self, property: &str) -> Option<&str> {
         self.properties.get(property).and_then(Value::as_str)
