@@ -22,11 +22,3 @@ impl Term {
         self.deadline.map(|deadline| deadline.at)
     }
 }
-
-/// Returns the earlier of two moments.
-pub(crate) fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
-}

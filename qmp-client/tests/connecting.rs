@@ -148,6 +148,64 @@ fn long_paths_are_reached_through_their_directory<F: Front>() {
     assert!(error.report().contains("No such file"), "{}", error.report());
 }
 
+/// The address of a socket holds 108 bytes. Linux needs no zero at its end, which the standard library
+/// insists on: sockets that ended with the longest path were not replaced.
+#[cfg(target_os = "linux")]
+fn paths_at_the_limit_are_reached_or_refused<F: Front>() {
+    use std::os::fd::AsRawFd;
+    let top = Place::new("edge");
+    std::fs::create_dir_all(&top.0).unwrap();
+    let directory = std::fs::File::open(&top.0).unwrap();
+    let number = directory.as_raw_fd();
+    for length in [107, 108, 109] {
+        // A client reaches the socket through its directory.
+        let name = "x".repeat(length - top.0.as_os_str().len() - 1);
+        let path = top.0.join(&name);
+        assert_eq!(path.as_os_str().len(), length);
+        let short = format!("/proc/self/fd/{number}/{name}");
+        let server = serve_unix(UnixListener::bind(short).unwrap());
+        assert_running(F::connect(&format!("unix:{}", path.display()), &Options::new()));
+        server.join().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        for _ in 0..2 {
+            let bound = qmp_server::SocketFile::bind(&path, 0o600);
+            assert_eq!(bound.as_ref().err().map(std::io::Error::kind), too_long(length > 108));
+            match bound {
+                // Its file is left over.
+                Ok(socket) => {
+                    let aside = top.0.join("aside");
+                    std::fs::rename(&path, &aside).unwrap();
+                    drop(socket);
+                    std::fs::rename(&aside, &path).unwrap();
+                }
+                Err(error) => {
+                    assert!(error.to_string().contains(&format!("{length} bytes")), "{error}");
+                }
+            }
+        }
+        // A name that is too long by itself.
+        let path = top.0.join("y".repeat(length));
+        let error = F::connect(&format!("unix:{}", path.display()), &Options::new()).unwrap_err();
+        assert_eq!(kind_of(&error), too_long(true));
+        assert!(error.report().contains(&*path.to_string_lossy()), "{}", error.report());
+    }
+}
+
+/// Returns the kind of the system's error for names that are too long.
+#[cfg(target_os = "linux")]
+fn too_long(is_expected: bool) -> Option<std::io::ErrorKind> {
+    const ENAMETOOLONG: i32 = 36;
+    is_expected.then(|| std::io::Error::from_raw_os_error(ENAMETOOLONG).kind())
+}
+
+/// Returns the kind of the error of the system among the causes of an error.
+#[cfg(target_os = "linux")]
+fn kind_of(error: &Error) -> Option<std::io::ErrorKind> {
+    let first = std::error::Error::source(error);
+    let mut causes = std::iter::successors(first, |error| error.source());
+    causes.find_map(|cause| Some(cause.downcast_ref::<std::io::Error>()?.kind()))
+}
+
 #[cfg(target_os = "linux")]
 fn abstract_names_are_reached<F: Front>() {
     use std::os::linux::net::SocketAddrExt;
@@ -188,6 +246,7 @@ macro_rules! ways {
         #[cfg(target_os = "linux")]
         ways! { $front;
             long_paths_are_reached_through_their_directory,
+            paths_at_the_limit_are_reached_or_refused,
             abstract_names_are_reached,
         }
     };

@@ -132,8 +132,8 @@ fn check(stats: &Stats) {
     assert_eq!((stats.dropped.late_replies, stats.dropped.foreign_replies), (2, 0), "{stats:?}");
 }
 
-/// Plays the script, and returns the statistics of a client that is driven by a function.
-fn play(client: impl FnOnce(UnixStream) -> Stats) -> Stats {
+/// Plays a script, and returns the statistics of a client that is driven by a function.
+fn play<T>(script: impl FnOnce(&mut Peer) + Send, client: impl FnOnce(UnixStream) -> T) -> T {
     let (ours, theirs) = UnixStream::pair().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| Peer::play(theirs, script));
@@ -144,8 +144,8 @@ fn play(client: impl FnOnce(UnixStream) -> Stats) -> Stats {
 #[test]
 fn both_clients_count_the_same() {
     let runtime = ::tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let one = play(blocking);
-    let other = play(|stream| runtime.block_on(tokio(stream)));
+    let one = play(script, blocking);
+    let other = play(script, |stream| runtime.block_on(tokio(stream)));
     check(&one);
     check(&other);
     let digits = 10;
@@ -155,6 +155,52 @@ fn both_clients_count_the_same() {
     let both: Stats = [one, other].into_iter().sum();
     assert_eq!((both.connections, both.calls.finished()), (2, 16));
     assert_eq!(both.connected, connected);
+}
+
+/// Events count as received, whether or not any subscription takes them, and whatever is read with them.
+#[test]
+fn events_before_the_first_subscription_are_counted() {
+    let script = |peer: &mut Peer| {
+        peer.greet();
+        for _ in 0..2 {
+            let id = peer.expect("good");
+            peer.send(EVENT);
+            // One that only the general parser reads.
+            peer.send(r#"{"event": "ST\u004fP"}"#);
+            peer.succeed(&id, json!(7));
+        }
+    };
+    let check = |[before, after]: [Stats; 2]| {
+        let counts = |stats: &Stats| {
+            let events = stats.events;
+            (events.received, events.delivered, events.lagged)
+        };
+        assert_eq!(counts(&before), (2, 0, 0), "{before:?}");
+        assert_eq!(counts(&after), (4, 2, 0), "{after:?}");
+    };
+    check(play(script, |stream| {
+        let transport = qmp_client::transport::Unix::from_stream(stream).unwrap();
+        let client = blocking::Client::over(transport, &Options::new()).unwrap();
+        client.execute(raw("good")).unwrap();
+        let before = client.stats();
+        let _events = client.raw_events();
+        client.execute(raw("good")).unwrap();
+        [before, client.stats()]
+    }));
+    check(play(script, |stream| {
+        // The connection ends with the runtime, which runs its driver.
+        let runtime = ::tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            stream.set_nonblocking(true).unwrap();
+            let stream = ::tokio::net::UnixStream::from_std(stream).unwrap();
+            let client = Client::over(stream, &Options::new()).await.unwrap();
+            client.execute(raw("good")).await.unwrap();
+            let before = client.stats();
+            let _events = client.raw_events();
+            client.execute(raw("good")).await.unwrap();
+            [before, client.stats()]
+        })
+    }));
 }
 
 /// Bytes are counted exactly, however a peer cuts its messages.
@@ -169,10 +215,8 @@ fn bytes_are_counted() {
         let id = peer.expect("good");
         peer.succeed(&id, json!(7));
     };
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| Peer::play(theirs, script));
-        let transport = qmp_client::transport::Unix::from_stream(ours).unwrap();
+    play(script, |stream| {
+        let transport = qmp_client::transport::Unix::from_stream(stream).unwrap();
         let client = blocking::Client::over(transport, &Options::new()).unwrap();
         let before = client.stats();
         assert_eq!(client.execute(raw("good")).unwrap(), 7);

@@ -68,7 +68,8 @@ impl Deadline {
 
 /// Returns the earlier of two moments.
 #[inline]
-pub(crate) fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+#[must_use]
+pub fn sooner(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use qmp_types::Timestamp;
+use qmp_types::{ServerMessage, Timestamp};
 
 use crate::garbage::{Garbage, SNIPPET};
 use crate::id::CallId;
@@ -559,10 +559,13 @@ fn utf8_beginning(bytes: &[u8]) -> &str {
     }
 }
 
-/// Returns whether an object begins as a greeting does.
+/// Returns whether an object begins as a greeting does. The key may have escapes: then the parser reads
+/// it.
 fn is_greeting(object: &[u8]) -> bool {
     let members = object.strip_prefix(b"{").unwrap_or(object);
+    let is_parsed = |text| matches!(qmp_types::decode(text), Ok(ServerMessage::Greeting(_)));
     members.trim_ascii_start().starts_with(b"\"QMP\"")
+        || object.contains(&b'\\') && std::str::from_utf8(object).is_ok_and(is_parsed)
 }
 
 /// Returns the index of the first newline.

@@ -156,6 +156,9 @@ pub use service::Service;
 pub use settings::{Dialect, Settings};
 pub use submission::Submission;
 pub use transcript::{Direction, Transcript};
+// Clients have deadlines of their own besides.
+#[doc(hidden)]
+pub use deadline::sooner;
 // Clients check the data of events that they keep as text.
 #[doc(hidden)]
 pub use line::object_length;

@@ -1,10 +1,10 @@
 //! The fast path for what a server sends most: an event or a success response that is a complete,
 //! short line.
 //!
-//! It takes what it understands at first sight and leaves everything else to the general parser,
-//! which gives the same result for whatever both accept: the fast path only saves time. The general
-//! parser examines each byte of an event three times (for its end, for its members, and for its
-//! data); this one examines it once.
+//! It takes what it understands at first sight and leaves everything else, such as keys and names with
+//! escapes, to the general parser, which gives the same result for whatever both accept: the fast path
+//! only saves time. The general parser examines each byte of an event three times (for its end, for its
+//! members, and for its data); this one examines it once.
 
 use std::ops::Range;
 
@@ -476,7 +476,7 @@ mod tests {
     use qmp_types::ServerMessage;
     use serde_json::value::RawValue;
 
-    const USUAL: [&str; 10] = [
+    const USUAL: [&str; 11] = [
         r#"{"timestamp": {"seconds": 1, "microseconds": 0}, "event": "STOP", "data": {"x": [1, "}"]}}"#,
         r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP", "data": null }"#,
         r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP","data":{}}"#,
@@ -486,6 +486,7 @@ mod tests {
         r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP"}"#,
         r#"{"event":"é","data":{"x": -1},"timestamp":{"microseconds":-1,"seconds":-1}}"#,
         r#"{"event": "STOP", "data": null}"#,
+        r#"{"event": "STOP", "timestamp": {"seconds": 1, "microseconds": 3, "seconds": 2}}"#,
         "{\"return\": {\"a\":  1, \t\"b\" : \t[2 ,  3]}, \"id\": 9}",
     ];
 
@@ -624,6 +625,14 @@ mod tests {
             r#"{"return": {}, "id": 7,}"#,
             r#"{"return": {}  "id": 7}"#,
             r#"{"event": "ST\u004fP"}"#,
+            r#"{"\u0065vent": "STOP"}"#,
+            r#"{"event": "STOP", "time\u0073tamp": {"seconds": 1}}"#,
+            r#"{"event": "STOP", "timestamp": {"second\u0073": 1}}"#,
+            r#"{"timestamp": {"seconds": 1, "microsecond\u0073": 2}, "event": "STOP"}"#,
+            r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "ev\u0065nt": "STOP"}"#,
+            r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP", "d\u0061ta": {}}"#,
+            r#"{"r\u0065turn": {}, "id": 7}"#,
+            r#"{"return": {}, "\u0069d": 7}"#,
             r#"{"event": 1}"#,
             r#"{"event": "STOP", "timestamp": 1}"#,
             r#"{"event": "STOP", "timestamp": {"seconds": 1.5}}"#,

@@ -20,23 +20,26 @@ pub(crate) fn reply_id(bytes: &[u8]) -> Option<CallId> {
         return Some(id);
     }
     // A text with damage may be several times as long as the bytes: it is made of a short one only.
-    let text = (bytes.len() <= SHORT).then(|| String::from_utf8_lossy(bytes))?;
-    match qmp_types::decode(&text) {
-        Ok(ServerMessage::Return { id, .. } | ServerMessage::Error { id, .. }) => {
-            ReplyId::new(id).call()
-        }
-        _ => None,
-    }
+    (bytes.len() <= SHORT).then(|| id_in(&String::from_utf8_lossy(bytes)))?
 }
 
 /// Returns the id that ends with the bytes of a reply, if they end the reply.
 pub(crate) fn id_at_end(ending: &[u8]) -> Option<CallId> {
     let ending = String::from_utf8_lossy(ending);
-    let key = "\"id\"";
-    let start = ending.as_bytes().windows(key.len()).rposition(|part| part == key.as_bytes())?;
-    let rest = ending.get(start + key.len()..)?.trim_ascii_end();
-    let id = rest.trim_ascii_start().strip_prefix(':')?.strip_suffix('}')?;
-    CallId::from_json(id.trim_ascii())
+    let (member, id) = ending.trim_ascii_end().strip_suffix('}')?.rsplit_once(':')?;
+    let (_, key) = member.trim_ascii_end().strip_suffix('"')?.rsplit_once('"')?;
+    // The parser reads it, since a key may have escapes.
+    id_in(&format!("{{\"return\":0,\"{key}\":{id}}}"))
+}
+
+/// Returns the id of a reply.
+fn id_in(text: &str) -> Option<CallId> {
+    match qmp_types::decode(text) {
+        Ok(ServerMessage::Return { id, .. } | ServerMessage::Error { id, .. }) => {
+            ReplyId::new(id).call()
+        }
+        _ => None,
+    }
 }
 
 /// Returns whether a short text contains a part. The standard library's search is made for long texts,

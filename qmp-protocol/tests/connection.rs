@@ -16,6 +16,28 @@ use client::{
     take_output, to_agent,
 };
 
+/// JSON allows escapes in keys, too. A greeting is taken at once, although no line break follows it.
+#[test]
+fn keys_may_have_escapes() {
+    for key in ["QMP", "Q\\u004dP", "\\u0051\\u004D\\u0050"] {
+        let mut client = client::connect();
+        client.receive(client::GREETING.replace("QMP", key).as_bytes());
+        drain(&mut client);
+        assert!(client::take_output(&mut client).contains("qmp_capabilities"), "{key}");
+        client.receive(b"{\"r\\u0065turn\": {}, \"\\u0069d\": 100}\n");
+        assert_eq!(drain(&mut client), ["ready"]);
+        client::take_output(&mut client);
+        let id = submit(&mut client, "x", Kind::InBand);
+        client.receive(b"{\"\\u0065vent\": \"STOP\", \"d\\u0061ta\": {}}\n");
+        client.receive(format!("{{\"\\u0069d\": {id}, \"r\\u0065turn\": 7}}\n").as_bytes());
+        assert_eq!(drain(&mut client), ["STOP {}".to_owned(), format!("{id} 7")]);
+    }
+    // An object inside of a message, the beginning of which another client has read.
+    let mut client = client::connect();
+    client.receive(b"{\"n\\u0061me\": \"x\"}");
+    assert!(drain(&mut client).is_empty());
+}
+
 #[test]
 fn the_negotiation_enables_what_is_offered() {
     let mut client = connect();

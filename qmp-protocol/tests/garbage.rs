@@ -107,6 +107,30 @@ fn the_id_of_a_damaged_reply_is_at_its_end() {
     }
 }
 
+/// JSON allows escapes in keys, too.
+#[test]
+fn the_key_of_the_id_of_a_damaged_reply_may_have_escapes() {
+    for (key, is_found) in [
+        ("id", true),
+        ("i\\u0064", true),
+        ("\\u0069\\u0064", true),
+        ("i\\\\u0064", false),
+        ("return", false),
+    ] {
+        // Without the second, the line is not an object, and only its end is kept.
+        for damage in ["\u{1}", "\" 1 {\""] {
+            let mut client = ready();
+            let ids = [(); 2].map(|()| submit(&mut client, "x", Kind::InBand));
+            let text = "y".repeat(100 << 10);
+            let line = format!("{{\"return\": \"{text}{damage}\", \"{key}\": {}}}\n", ids[1]);
+            client.receive(line.as_bytes());
+            drain(&mut client);
+            assert!(client.is_pending(ids[0]));
+            assert_eq!(client.is_pending(ids[1]), !is_found, "{key} {damage:?}");
+        }
+    }
+}
+
 /// A server that writes the id first is told from one that writes it last by decoding the damaged reply,
 /// which costs memory, and so is not done with a long one.
 #[test]

@@ -3,11 +3,12 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen};
 
 /// The number of clients that may wait to be accepted.
 const BACKLOG: i32 = 128;
@@ -50,10 +51,13 @@ impl SocketFile {
     pub fn bind(path: impl AsRef<Path>, permissions: u32) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
         let socket = unix_socket()?;
-        let address = SocketAddrUnix::new(&path)?;
+        let address = SocketAddrUnix::new(&path).map_err(|error| match error {
+            Errno::NAMETOOLONG => too_long(&path),
+            error => error.into(),
+        })?;
         match bind(&socket, &address) {
-            Err(rustix::io::Errno::ADDRINUSE) => {
-                remove_stale(&path)?;
+            Err(Errno::ADDRINUSE) => {
+                remove_stale(&path, &address)?;
                 bind(&socket, &address)?;
             }
             bound => bound?,
@@ -120,16 +124,25 @@ fn unix_socket() -> rustix::io::Result<std::os::fd::OwnedFd> {
     }
 }
 
+/// Returns the error for a path that does not fit into the address of a socket, of the system's kind. The
+/// system's own text is about files, whose paths may be longer.
+fn too_long(path: &Path) -> io::Error {
+    let length = path.as_os_str().len();
+    let reason = format!("a path of {length} bytes is too long for a socket");
+    io::Error::new(io::Error::from(Errno::NAMETOOLONG).kind(), reason)
+}
+
 /// Removes a socket file at which no process listens.
-fn remove_stale(path: &Path) -> io::Result<()> {
+fn remove_stale(path: &Path, address: &SocketAddrUnix) -> io::Result<()> {
     // Like the errors of the system, these do not name the path: callers do.
     let in_use = |reason: &str| io::Error::new(ErrorKind::AddrInUse, reason);
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
         return Err(in_use("a file that is not a socket exists"));
     }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(in_use("another process listens there")),
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(error) => Err(error),
+    // The standard library connects to no path of 108 bytes, at which this one can listen.
+    match connect(&unix_socket()?, address) {
+        Ok(()) => Err(in_use("another process listens there")),
+        Err(Errno::CONNREFUSED) => fs::remove_file(path),
+        Err(error) => Err(error.into()),
     }
 }

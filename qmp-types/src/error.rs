@@ -194,11 +194,24 @@ mod tests {
     #[test]
     fn a_long_error_always_says_something() {
         let long = "b".repeat(70_000);
-        for desc in [r#""desc":"a\ud800","#, r#""d\u0065sc":"hello","#, ""] {
+        for desc in [r#""desc":"a\ud800","#, r#""d\u0065s":"hello","#, ""] {
             let text = format!(r#"{{"error": {{"class":"DeviceNotFound",{desc}"x":"{long}"}}}}"#);
             let ServerMessage::Error { error, .. } = decode(&text).unwrap() else { panic!() };
             assert_eq!(error.class, ErrorClass::DeviceNotFound);
             assert!(error.desc.starts_with(r#"{"class":"DeviceNotFound""#), "{:.40}", error.desc);
+        }
+    }
+
+    /// The names of members were compared as they are written, in long errors alone.
+    #[test]
+    fn names_of_members_may_have_escapes() {
+        for rest in ["", &"b".repeat(70_000)] {
+            let text = format!(
+                r#"{{"\u0065rror": {{"class":"First","\u0063lass":"DeviceNotFound","de\u0073c":"no","x":"{rest}"}}}}"#
+            );
+            let ServerMessage::Error { error, .. } = decode(&text).unwrap() else { panic!() };
+            assert_eq!(error.class, ErrorClass::DeviceNotFound, "{}", rest.len());
+            assert_eq!(error.desc, "no", "{}", rest.len());
         }
     }
 

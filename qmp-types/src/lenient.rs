@@ -1,5 +1,6 @@
 //! Reads information that no program depends on: whatever it is, the message around it decodes.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
@@ -12,18 +13,18 @@ use crate::object::Members;
 //
 // One visitor reads it for all types, because each visitor is the reading of all types of values.
 #[derive(Debug)]
-pub(crate) enum Lenient {
+pub(crate) enum Lenient<'v> {
     Natural(u64),
     Negative(i64),
     Fraction(f64),
-    Text(String),
+    Text(Cow<'v, str>),
     /// An object: the members with the first, second and third name that it was read for, as
     /// [`whole`](Self::whole) numbers.
     Members([Option<i64>; 3]),
     Other,
 }
 
-impl Lenient {
+impl<'v> Lenient<'v> {
     /// Reads a value, and of an object the members with these names.
     pub(crate) fn read<'de, D: Deserializer<'de>>(
         deserializer: D,
@@ -32,16 +33,23 @@ impl Lenient {
         deserializer.deserialize_any(LenientVisitor(names))
     }
 
-    /// Returns what [`read`](Self::read) does of the same value, if it is not an object.
-    pub(crate) fn of(value: Value) -> Self {
+    /// Returns what [`read`](Self::read) does of the same value.
+    pub(crate) fn of(value: &'v Value, names: &[&str]) -> Self {
         match value {
             Value::Number(number) => match (number.as_u64(), number.as_i64()) {
                 (Some(natural), _) => Self::Natural(natural),
                 (None, Some(negative)) => Self::Negative(negative),
                 (None, None) => number.as_f64().map_or(Self::Other, Self::Fraction),
             },
-            Value::String(text) => Self::Text(text),
-            _ => Self::Other,
+            Value::String(text) => Self::Text(Cow::Borrowed(text)),
+            Value::Object(members) => {
+                let mut numbers = [None; 3];
+                for (number, name) in numbers.iter_mut().zip(names) {
+                    *number = members.get(*name).and_then(whole_number);
+                }
+                Self::Members(numbers)
+            }
+            Value::Null | Value::Bool(_) | Value::Array(_) => Self::Other,
         }
     }
 
@@ -75,58 +83,50 @@ fn number_in(text: &str) -> Option<i64> {
     text.trim().parse().ok().or_else(|| leading_number(text))
 }
 
-/// Returns what [`Lenient::whole`] does of the same value.
+/// Returns the whole part of a value, as [`Lenient::whole`] does.
 pub(crate) fn whole_number(value: &Value) -> Option<i64> {
-    match value {
-        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (None, None) => number.as_f64().map(whole),
-            (None, Some(_)) => Some(i64::MAX),
-            (number, _) => number,
-        },
-        Value::String(text) => number_in(text),
-        _ => None,
-    }
+    Lenient::of(value, &[]).whole()
 }
 
 struct LenientVisitor(&'static [&'static str]);
 
 impl<'de> Visitor<'de> for LenientVisitor {
-    type Value = Lenient;
+    type Value = Lenient<'static>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Lenient, E> {
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
         Ok(Lenient::Other)
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Lenient, E> {
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
         Ok(u64::try_from(number).map_or(Lenient::Negative(number), Lenient::Natural))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Lenient, E> {
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
         Ok(Lenient::Natural(number))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Lenient, E> {
+    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
         Ok(Lenient::Fraction(number))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Lenient, E> {
-        Ok(Lenient::Text(text.to_owned()))
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Lenient::Text(Cow::Owned(text.to_owned())))
     }
 
-    fn visit_unit<E>(self) -> Result<Lenient, E> {
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
         Ok(Lenient::Other)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Lenient, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
         while elements.next_element::<IgnoredAny>()?.is_some() {}
         Ok(Lenient::Other)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Lenient, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Members::new(&mut map);
         let mut numbers = [None; 3];
         while let Some(index) = members.next(self.0)? {

@@ -14,7 +14,7 @@ use crate::enumeration;
 use crate::error::{ErrorClass, QmpError, beginning};
 use crate::greeting::Greeting;
 use crate::json;
-use crate::lenient::Lenient;
+use crate::lenient::{Lenient, whole_number};
 use crate::timestamp::{self, Timestamp};
 
 /// A message from a server, with its payload still as text.
@@ -145,21 +145,21 @@ fn text_in(text: &str) -> Option<Cow<'_, str>> {
 //
 // As `Timestamp` does, but with functions that every program contains anyway.
 fn timestamp_in(value: &RawValue) -> Timestamp {
-    let lenient = |text: &str| match text.len() {
-        ..LONGEST => value_in(text).map(Lenient::of),
+    let short = |text: &str| match text.len() {
+        ..LONGEST => value_in(text),
         _ => None,
     };
     let text = value.get();
-    let value = if text.starts_with('{') {
+    if text.starts_with('{') {
         let mut numbers = [None; 3];
         for (number, name) in numbers.iter_mut().zip(timestamp::MEMBERS) {
-            *number = json::member(text, name).and_then(lenient).and_then(|value| value.whole());
+            let member = json::member(text, name).and_then(short);
+            *number = member.as_ref().and_then(whole_number);
         }
-        Some(Lenient::Members(numbers))
-    } else {
-        lenient(text)
-    };
-    value.map_or(Timestamp::UNKNOWN, Timestamp::from_lenient)
+        return Timestamp::from_lenient(Lenient::Members(numbers));
+    }
+    short(text)
+        .map_or(Timestamp::UNKNOWN, |value| Timestamp::from_lenient(Lenient::of(&value, &[])))
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for ServerMessage<'a> {
@@ -221,6 +221,24 @@ mod tests {
         };
         assert_eq!((name.as_str(), data.unwrap().get()), ("WATCHDOG", r#"{"action": "reset"}"#));
         assert_eq!(timestamp, Timestamp { seconds: 1, microseconds: 2 });
+    }
+
+    /// JSON allows escapes in names, too.
+    #[test]
+    fn keys_may_have_escapes() {
+        let text = r#"{"time\u0073tamp": {"\u0073econds": 1, "micro\u0073econds": 2}, "ev\u0065nt": "ST\u004fP", "\u0064ata": {}}"#;
+        let ServerMessage::Event { name, data, timestamp } = decode(text).unwrap() else {
+            panic!("{text}");
+        };
+        assert_eq!((name.as_str(), data.unwrap().get()), ("STOP", "{}"));
+        assert_eq!(timestamp, Timestamp { seconds: 1, microseconds: 2 });
+        let text = r#"{"r\u0065turn": [], "\u0069d": 7}"#;
+        let ServerMessage::Return { id, value } = decode(text).unwrap() else { panic!("{text}") };
+        assert_eq!((id.unwrap().get(), value.get()), ("7", "[]"));
+        let text = r#"{"Q\u004dP": {"v\u0065rsion": {"q\u0065mu": {"m\u0061jor": 9}}, "c\u0061pabilities": ["oob"]}}"#;
+        let ServerMessage::Greeting(greeting) = decode(text).unwrap() else { panic!("{text}") };
+        assert_eq!(greeting.version.qemu.major, 9);
+        assert_eq!(greeting.capabilities.len(), 1);
     }
 
     #[test]

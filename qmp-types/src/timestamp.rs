@@ -51,7 +51,7 @@ impl Timestamp {
     }
 
     /// Takes a value that has been read for [`MEMBERS`].
-    pub(crate) fn from_lenient(value: Lenient) -> Self {
+    pub(crate) fn from_lenient(value: Lenient<'_>) -> Self {
         let at = |seconds| Self { seconds, microseconds: 0 };
         match value {
             Lenient::Members([Some(seconds), microseconds, _]) => {
@@ -110,6 +110,9 @@ mod tests {
             (r#"{"seconds": 5, "microseconds": 7}"#, at(5, 7)),
             (r#"{"microseconds": 7.9, "seconds": "5"}"#, at(5, 7)),
             (r#"{"seconds": 5}"#, at(5, 0)),
+            (r#"{"seconds": 4, "microseconds": 7, "seconds" : 5}"#, at(5, 7)),
+            (r#"{"\u0073econds": 5, "microsecond\u0073": 7}"#, at(5, 7)),
+            (r#"{"\\u0073econds": 6, "x": "seconds", "seconds": 5}"#, at(5, 0)),
             (r#"{"seconds": -1, "microseconds": -1}"#, Timestamp::UNKNOWN),
             (r#"{"seconds": null, "microseconds": [7]}"#, Timestamp::UNKNOWN),
             ("{}", Timestamp::UNKNOWN),

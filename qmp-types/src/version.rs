@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
 use crate::any::Any;
-use crate::lenient::{Lenient, leading_number, whole_number};
+use crate::lenient::{Lenient, leading_number};
 use crate::object::{self, Members, Object, Writer};
 use crate::printable::Printable;
 
@@ -36,6 +36,24 @@ impl VersionTriple {
         Self { major, minor, micro }
     }
 
+    /// Takes a value that has been read for [`MEMBERS`].
+    fn from_lenient(value: Lenient<'_>) -> Self {
+        match value {
+            Lenient::Members(numbers) => {
+                let [major, minor, micro] = numbers.map(|number| number.unwrap_or(0));
+                Self { major, minor, micro }
+            }
+            Lenient::Natural(major) => Self::new(i64::try_from(major).unwrap_or(0), 0, 0),
+            Lenient::Negative(major) => Self::new(major, 0, 0),
+            Lenient::Fraction(number) => {
+                let number = Number::from_f64(number).map(|number| number.to_string());
+                Self::parse(&number.unwrap_or_default())
+            }
+            Lenient::Text(text) => Self::parse(&text),
+            Lenient::Other => Self::UNKNOWN,
+        }
+    }
+
     /// Reads `8.2.0`, and also `8.2` and `8.2.0-rc1`.
     fn parse(text: &str) -> Self {
         let mut numbers = text.split('.').map(|part| leading_number(part).unwrap_or(0));
@@ -61,20 +79,7 @@ impl Serialize for VersionTriple {
 
 impl<'de> Deserialize<'de> for VersionTriple {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match Lenient::read(deserializer, MEMBERS)? {
-            Lenient::Members(numbers) => {
-                let [major, minor, micro] = numbers.map(|number| number.unwrap_or(0));
-                Self { major, minor, micro }
-            }
-            Lenient::Natural(major) => Self::new(i64::try_from(major).unwrap_or(0), 0, 0),
-            Lenient::Negative(major) => Self::new(major, 0, 0),
-            Lenient::Fraction(number) => {
-                let number = Number::from_f64(number).map(|number| number.to_string());
-                Self::parse(&number.unwrap_or_default())
-            }
-            Lenient::Text(text) => Self::parse(&text),
-            Lenient::Other => Self::UNKNOWN,
-        })
+        Lenient::read(deserializer, MEMBERS).map(Self::from_lenient)
     }
 }
 
@@ -130,16 +135,7 @@ impl Version {
 
 /// Reads a version from a value of any type, as `Deserialize` does.
 fn triple(value: &Value) -> VersionTriple {
-    let member = |name| value.get(name).and_then(whole_number).unwrap_or(0);
-    match value {
-        Value::Object(_) => VersionTriple::new(member("major"), member("minor"), member("micro")),
-        Value::String(text) => VersionTriple::parse(text),
-        Value::Number(number) => match number.as_i64() {
-            Some(major) => VersionTriple::new(major, 0, 0),
-            None => VersionTriple::parse(&number.to_string()),
-        },
-        Value::Null | Value::Bool(_) | Value::Array(_) => VersionTriple::UNKNOWN,
-    }
+    VersionTriple::from_lenient(Lenient::of(value, MEMBERS))
 }
 
 /// Returns whether writing `version` gives `value` again, or the same in the form of QEMU 0.12.

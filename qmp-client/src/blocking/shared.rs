@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use qmp_protocol::{
     CallId, Closed, Descriptor, EncodedRequest, End, Incoming, Input, Misuse, Output, Request,
+    sooner,
 };
 use qmp_types::Greeting;
 
@@ -23,7 +24,7 @@ use crate::inbox::SubscriptionId;
 use crate::options::Options;
 use crate::queue::Tally;
 use crate::stats::Stats;
-use crate::term::{Term, sooner};
+use crate::term::Term;
 use crate::trace::CallTrace;
 use crate::transport::Transport;
 
@@ -60,6 +61,15 @@ pub(super) struct Shared {
 
 /// Writes the arguments of a request.
 type Encode<'r> = dyn Fn() -> Result<EncodedRequest, qmp_protocol::Error> + 'r;
+
+/// A command to be submitted.
+struct Order<'r> {
+    command: Cow<'static, str>,
+    encode: &'r Encode<'r>,
+    term: Term,
+    descriptors: Vec<Descriptor>,
+    purpose: Purpose,
+}
 
 /// The state, while its lock is held.
 pub(super) type Locked<'s> = MutexGuard<'s, State>;
@@ -345,22 +355,17 @@ impl Shared {
         purpose: Purpose,
     ) -> Result<(Submitted, Option<Locked<'_>>)> {
         let encode = || EncodedRequest::new(request);
-        self.submit_encoded(request.name(), &encode, term, descriptors, purpose)
+        let command = request.name();
+        self.submit_order(Order { command, encode: &encode, term, descriptors, purpose })
     }
 
     /// Does the same. It is compiled once for all types of requests.
-    fn submit_encoded(
-        &self,
-        command: Cow<'static, str>,
-        encode: &Encode<'_>,
-        term: Term,
-        descriptors: Vec<Descriptor>,
-        purpose: Purpose,
-    ) -> Result<(Submitted, Option<Locked<'_>>)> {
-        let mut trace = CallTrace::new(&command, &self.options);
+    fn submit_order(&self, order: Order<'_>) -> Result<(Submitted, Option<Locked<'_>>)> {
+        let begin = order.term.begin;
+        let mut trace = CallTrace::new(&order.command, &self.options);
         let submitted = {
             let _entered = trace.enter();
-            let submitted = self.submit_traced(command, encode, term, descriptors, purpose);
+            let submitted = self.submit_traced(order);
             // Released before the span is left, which runs the subscriber.
             submitted.map(|(id, subscription, locked)| {
                 (id, subscription, Some(locked).filter(|_| !trace.is_open()))
@@ -369,7 +374,7 @@ impl Shared {
         match submitted {
             Ok((id, subscription, locked)) => {
                 trace.submitted(id);
-                Ok((Submitted { id, now: Some(term.begin), subscription, trace }, locked))
+                Ok((Submitted { id, now: Some(begin), subscription, trace }, locked))
             }
             Err(error) => {
                 trace.finish::<()>(Err(&error));
@@ -380,12 +385,9 @@ impl Shared {
 
     fn submit_traced(
         &self,
-        command: Cow<'static, str>,
-        encode: &Encode<'_>,
-        term: Term,
-        descriptors: Vec<Descriptor>,
-        purpose: Purpose,
+        order: Order<'_>,
     ) -> Result<(CallId, Option<SubscriptionId>, Locked<'_>)> {
+        let Order { command, encode, term, descriptors, purpose } = order;
         if !descriptors.is_empty() && !self.wire.transport.passes_descriptors() {
             return Err(Misuse::NoDescriptors { command }.into());
         }

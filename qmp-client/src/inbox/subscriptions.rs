@@ -4,7 +4,7 @@ use std::fmt;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
-use qmp_protocol::{CallId, Direct, Input};
+use qmp_protocol::{CallId, Direct, Input, sooner};
 use qmp_types::Timestamp;
 use serde_json::value::RawValue;
 
@@ -14,7 +14,6 @@ use crate::error::Result;
 #[cfg(feature = "blocking")]
 use crate::queue::Tally;
 use crate::queue::{EventCapacity, EventQueue, Journal};
-use crate::term::sooner;
 use qmp_protocol::RawEvent;
 
 /// A test that says which events are wanted.

@@ -7,12 +7,11 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use qmp_protocol::{CallId, Connection, EncodedRequest, Timeout, WaitedFor, deadlines};
+use qmp_protocol::{CallId, Connection, EncodedRequest, Timeout, WaitedFor, deadlines, sooner};
 use serde_json::value::RawValue;
 
 use crate::error::Error;
 use crate::options::Options;
-use crate::term::sooner;
 
 /// The fate of a call whose future is dropped before it was answered.
 #[derive(Debug)]

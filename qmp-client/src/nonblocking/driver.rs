@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use qmp_protocol::{End, Input};
+use qmp_protocol::{End, Input, sooner};
 
 use super::rest::Rest;
 use super::shared::{Shared, State};
 use super::writer::Writer;
 use crate::inbox::register;
 use crate::runtime::{Clock, Link};
-use crate::term::sooner;
 
 /// The number of turns that a driver takes before it yields to other tasks of its thread.
 const TURNS: usize = 32;

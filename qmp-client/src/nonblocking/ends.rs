@@ -3,7 +3,7 @@
 use std::task::{Context, Waker};
 use std::time::Instant;
 
-use crate::term::sooner;
+use qmp_protocol::sooner;
 
 /// All such tasks of a connection.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
 use qmp_protocol::{
-    CallId, Closed, Connection, Deadline, Descriptor, EncodedRequest, End, Input, Misuse,
+    CallId, Closed, Connection, Deadline, Descriptor, EncodedRequest, End, Input, Misuse, sooner,
 };
 use qmp_types::Greeting;
 use serde_json::value::RawValue;
@@ -18,7 +18,7 @@ use crate::inbox::{Inbox, Predicate, SubscriptionId, register};
 use crate::options::Options;
 use crate::queue::Journal;
 use crate::stats::Stats;
-use crate::term::{Term, sooner};
+use crate::term::Term;
 
 /// A connection: the part that never changes, and the part that the lock guards.
 #[derive(Debug)]

@@ -98,7 +98,7 @@ impl Machine {
     }
 
     fn check_screen(&mut self, id: &str) -> Result<(), QmpError> {
-        let device = self.device(id).ok_or_else(|| not_found(id))?;
+        let device = self.device_with_id(id).ok_or_else(|| not_found(id))?;
         let name = device.model.name;
         match name.contains("vga") || name.contains("VGA") || name.contains("gpu") {
             true => Ok(()),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::block::drive::Drive;
 use super::block::exports::Export;
 use super::block::formats;
-use super::block::node::Node;
+use super::block::nodes::Nodes;
 use super::chardevs::Chardev;
 use super::clock::Clock;
 use super::descriptors::Descriptors;
@@ -50,7 +50,7 @@ pub struct Machine {
     /// The bytes per second that jobs copy; `None` if they take no time.
     pub(super) disk_speed: Option<u64>,
     pub(super) failures: Vec<PlannedFailure>,
-    pub(super) nodes: Vec<Node>,
+    pub(super) nodes: Nodes,
     pub(super) nbd_server: Option<Map<String, Value>>,
     pub(super) exports: Vec<Export>,
     pub(super) devices: Vec<Device>,
@@ -169,7 +169,7 @@ impl Machine {
             files: Files::new(),
             disk_speed: None,
             failures: Vec::new(),
-            nodes: Vec::new(),
+            nodes: Nodes::default(),
             nbd_server: None,
             exports: Vec::new(),
             devices: Vec::new(),
@@ -245,8 +245,12 @@ impl Machine {
     }
 
     /// Finds a device by its `id` or its QOM path.
-    pub(super) fn device(&mut self, name: &str) -> Option<&mut Device> {
-        self.devices.iter_mut().find(|device| device.is_called(name))
+    pub(super) fn device_at(&mut self, path: &str) -> Option<&mut Device> {
+        self.devices.iter_mut().find(|device| device.path == path)
+    }
+
+    pub(super) fn device_with_id(&mut self, id: &str) -> Option<&mut Device> {
+        self.devices.iter_mut().find(|device| device.id.as_deref() == Some(id))
     }
 
     pub(super) fn is_q35(&self) -> bool {
@@ -259,11 +263,6 @@ impl Machine {
 }
 
 impl Device {
-    /// Returns whether a name is the device's `id` or its QOM path.
-    pub(super) fn is_called(&self, name: &str) -> bool {
-        self.id.as_deref() == Some(name) || self.path == name
-    }
-
     /// Returns a property if it is a string.
     pub(super) fn string(&self, property: &str) -> Option<&str> {
         self.properties.get(property).and_then(Value::as_str)

@@ -114,7 +114,7 @@ impl Machine {
         let memdev = device.string("memdev").unwrap_or_default();
         let size = self.memory_backend(memdev).map(backend_size).unwrap_or_default();
         check_requested(requested, size)?;
-        if let Some(device) = self.device(path) {
+        if let Some(device) = self.device_at(path) {
             device.properties.insert("requested-size".to_owned(), requested.into());
         }
         Ok(())

@@ -37,7 +37,7 @@ impl Machine {
             netdev.link_up = up;
             return done();
         }
-        let nic = self.device(name).filter(|device| device.is_nic());
+        let nic = self.device_with_id(name).filter(|device| device.is_nic());
         nic.ok_or_else(|| not_found(name))?.link_up = up;
         done()
     }

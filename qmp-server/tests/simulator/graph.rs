@@ -147,3 +147,31 @@ fn reports_of_a_long_chain_can_be_read() {
     client.execute("device_del", json!({"id": "vb"}));
     assert_eq!(client.query("query-named-block-nodes"), json!([]));
 }
+
+/// A client could add nodes until the memory was full. Each costs more than the one before.
+#[test]
+fn the_number_of_nodes_is_limited() {
+    let error = "Too many block nodes: the simulated machine has at most 1000";
+    let client = Client::new(&builder().build());
+    let null = |name: &str| json!({"driver": "null-co", "node-name": name});
+    // Each is an image and its file, and some are on top of another.
+    for at in 0..499 {
+        let file = json!({"driver": "file", "filename": "a", "read-only": true});
+        let backing = Some(at).filter(|at| at % 10 > 0).map(|at| format!("n{}", at - 1));
+        let name = format!("n{at}");
+        let node = json!({"driver": "qcow2", "node-name": name, "file": file, "backing": backing, "read-only": true});
+        assert_eq!(client.execute("blockdev-add", node), [done()], "{at}");
+    }
+    assert_eq!(client.execute("blockdev-add", null("x")), [done()]);
+    // The child still fits, and is removed again.
+    let pair = json!({"driver": "raw", "node-name": "y", "file": {"driver": "null-co"}});
+    assert_eq!(client.error("blockdev-add", pair.clone()), error);
+    assert_eq!(client.execute("blockdev-add", null("y")), [done()]);
+    assert_eq!(client.error("blockdev-add", null("z")), error);
+    assert_eq!(client.query("query-named-block-nodes").as_array().unwrap().len(), 1000);
+    reports(&client);
+    for name in ["x", "y"] {
+        assert_eq!(client.execute("blockdev-del", json!({"node-name": name})), [done()]);
+    }
+    assert_eq!(client.execute("blockdev-add", pair), [done()]);
+}

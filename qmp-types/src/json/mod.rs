@@ -20,6 +20,7 @@ mod access;
 mod check;
 mod deserializer;
 mod error;
+mod escape;
 mod name;
 mod reader;
 mod scan;
@@ -64,14 +65,20 @@ pub(crate) fn fraction(number: &str) -> Option<f64> {
     number.parse::<serde_json::Number>().ok()?.as_f64()
 }
 
-/// Returns the text of a member of an object that has been checked, without reading the others.
+/// Returns the text of a member of an object that has been checked, without reading the others. Its name
+/// may be written with escapes. Of members with the same name, the last one counts.
 pub(crate) fn member<'t>(object: &'t str, name: &str) -> Option<&'t str> {
+    let is_wanted = |inside: &str| escape::is_text(inside, name);
     let mut reader = Reader::new(object, Guesses::Never);
-    reader.at = 1;
-    reader.at = reader.find(name)?;
-    reader.string().ok()?;
-    reader.expect(b':').ok()?;
-    reader.raw().ok()
+    let (mut next, mut value) = (1, None);
+    while let Some(at) = scan::find_member(object, next, &is_wanted) {
+        reader.at = at;
+        reader.string().ok()?;
+        reader.expect(b':').ok()?;
+        value = Some(reader.raw().ok()?);
+        next = reader.at;
+    }
+    value
 }
 
 /// Reads the value that a text begins with as a `T`, and returns it with its length in the text;

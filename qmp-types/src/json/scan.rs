@@ -75,15 +75,20 @@ pub(super) fn find_name(bytes: &[u8], mut at: usize, name: &str) -> Option<usize
     }
 }
 
-/// Returns the index of the member `name` of the object that `at` is in. Nothing is checked on the
-/// way, as all of it is read later.
-pub(super) fn find_member(bytes: &[u8], mut at: usize, name: &[u8]) -> Option<usize> {
+/// Returns the index of the next member of the object that `at` is in whose name, as it is written, is
+/// the wanted one. Nothing is checked on the way.
+pub(super) fn find_member(
+    text: &str,
+    mut at: usize,
+    is_wanted: &dyn Fn(&str) -> bool,
+) -> Option<usize> {
+    let bytes = text.as_bytes();
     let mut is_name = true;
     loop {
         match bytes.get(at)? {
             b'"' => {
                 let end = string_end(bytes, at)?;
-                if is_name && bytes.get(at + 1..end - 1) == Some(name) {
+                if is_name && text.get(at + 1..end - 1).is_some_and(is_wanted) {
                     return Some(at);
                 }
                 is_name = false;

@@ -4,6 +4,7 @@
 //! which a program asks for a few. So entries are found in the text, and decoded when they are asked
 //! for.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -85,9 +86,9 @@ impl<'t> Scan<'t> {
                 b'"' => {
                     let start = self.at - 1;
                     self.string()?;
-                    let is_name = depth == 1 && is_key && self.slice(start) == "\"name\"";
+                    let may_be_name = depth == 1 && is_key && name.is_none();
                     is_key = false;
-                    if is_name && name.is_none() {
+                    if may_be_name && unquoted(self.slice(start)).is_some_and(|key| key == "name") {
                         name = Some(self.name()?);
                     }
                 }
@@ -108,11 +109,7 @@ impl<'t> Scan<'t> {
         }
         let start = self.at - 1;
         self.string()?;
-        let quoted = self.slice(start);
-        if quoted.contains('\\') {
-            return serde_json::from_str(quoted).map_err(|_| ERROR);
-        }
-        Ok(quoted.trim_matches('"').into())
+        unquoted(self.slice(start)).map(Into::into).ok_or(ERROR)
     }
 
     /// Returns the next byte that is not white space.
@@ -147,6 +144,14 @@ impl<'t> Scan<'t> {
     }
 }
 
+/// Returns the text that a string stands for.
+fn unquoted(string: &str) -> Option<Cow<'_, str>> {
+    if string.contains('\\') {
+        return serde_json::from_str(string).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(string.trim_matches('"')))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -160,7 +165,7 @@ mod tests {
     fn entries_are_found_wherever_their_names_are() {
         let text = r#" [ {"arg-type":"0","name":"a","ret-type":"[1]","meta-type":"command"},
             {"members": [{"name": "x"}, {"name": "\"}{"}], "values": [], "name" : "1" , "meta-type": "enum"},
-            {"name":"\u0062\"","element-type":"1","meta-type":"array"} ] "#;
+            {"n\u0061me":"\u0062\"","element-type":"1","meta-type":"array"} ] "#;
         let table = table(text).unwrap();
         assert_eq!(table.len(), 3);
         for (name, kind) in [("a", "command"), ("1", "enum"), ("b\"", "array")] {

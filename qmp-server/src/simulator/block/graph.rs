@@ -1,6 +1,6 @@
 //! The block graph: which nodes there are, and what uses them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use qmp_types::QmpError;
 
@@ -10,11 +10,11 @@ use crate::simulator::replies::refuse;
 
 impl Machine {
     pub(in crate::simulator) fn node(&self, name: &str) -> Option<&Node> {
-        self.nodes.iter().find(|node| node.name == name)
+        self.nodes.named(name)
     }
 
     pub(in crate::simulator) fn node_mut(&mut self, name: &str) -> Option<&mut Node> {
-        self.nodes.iter_mut().find(|node| node.name == name)
+        self.nodes.named_mut(name)
     }
 
     /// Finds a node that a command names in a `device` argument: the medium of a drive, or a node.
@@ -84,8 +84,8 @@ impl Machine {
         // A chain can be longer than the stack is deep.
         let mut unused = vec![name.to_owned()];
         while let Some(name) = unused.pop() {
-            let Some(at) = self.nodes.iter().position(|node| node.name == name) else { continue };
-            for Link { node: child, .. } in self.nodes.remove(at).children {
+            let Some(node) = self.nodes.remove(&name) else { continue };
+            for Link { node: child, .. } in node.children {
                 if self.is_unused(&child) {
                     unused.push(child);
                 }
@@ -127,14 +127,10 @@ impl Machine {
 
     /// Returns the names of a node and of all nodes below it.
     pub(in crate::simulator) fn reachable(&self, top: &str) -> HashSet<String> {
-        let mut nodes: HashMap<&str, &Node> = HashMap::new();
-        for node in &self.nodes {
-            nodes.entry(&node.name).or_insert(node);
-        }
         let (mut names, mut pending) = (HashSet::new(), vec![top]);
         while let Some(name) = pending.pop() {
             let is_new = names.insert(name.to_owned());
-            if let Some(node) = nodes.get(name).filter(|_| is_new) {
+            if let Some(node) = self.node(name).filter(|_| is_new) {
                 pending.extend(node.children.iter().map(|link| link.node.as_str()));
             }
         }

@@ -5,7 +5,8 @@ use qmp_types::qmp::events::DeviceTrayMoved;
 use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::simulator::machine::{Device, Machine};
+use crate::simulator::machine::Machine;
+use crate::simulator::qom::Named;
 use crate::simulator::replies::{Arguments, Reply, done, not_found, refuse};
 
 /// The drive that a command names.
@@ -43,14 +44,16 @@ impl Machine {
                 (name, device)
             }
             (None, Some(id)) => {
-                let mut devices = self.devices.iter();
-                let is_named = |device: &&Device| device.is_called(id);
-                let device = devices.find(is_named).ok_or_else(|| not_found(id))?;
-                if !device.is_drive() || device.back_end().is_some() {
+                let device = match self.named_device(id)? {
                     // The drive is the device on the virtio bus.
-                    return refuse("Device does not have a block device backend");
+                    Named::Device(device) if device.back_end().is_none() => Some(device),
+                    Named::BackEnd(device) => Some(device),
+                    Named::Device(_) | Named::BootCpu => None,
+                };
+                match device.filter(|device| device.is_drive()) {
+                    Some(device) => (id, device),
+                    None => return refuse("Device does not have a block device backend"),
                 }
-                (id, device)
             }
             _ => return refuse("Need exactly one of 'device' and 'id'"),
         };
@@ -166,7 +169,7 @@ impl Machine {
     }
 
     fn put_medium(&mut self, slot: &Slot, node: &str) {
-        if let Some(device) = slot.device.as_deref().and_then(|path| self.device(path)) {
+        if let Some(device) = slot.device.as_deref().and_then(|path| self.device_at(path)) {
             device.properties.insert("drive".to_owned(), Value::from(node));
         } else if let Some(drive) = self.drive(&slot.given) {
             drive.medium = Some(node.to_owned());
@@ -174,7 +177,7 @@ impl Machine {
     }
 
     fn take_medium(&mut self, slot: &Slot) {
-        if let Some(device) = slot.device.as_deref().and_then(|path| self.device(path)) {
+        if let Some(device) = slot.device.as_deref().and_then(|path| self.device_at(path)) {
             device.properties.remove("drive");
         } else if let Some(drive) = self.drive(&slot.given) {
             drive.medium = None;
@@ -185,7 +188,7 @@ impl Machine {
     }
 
     fn move_tray(&mut self, slot: &Slot, open: bool, context: &mut Context) {
-        let device = slot.device.as_deref().and_then(|path| self.device(path));
+        let device = slot.device.as_deref().and_then(|path| self.device_at(path));
         if let Some(device) = device.filter(|device| device.has_tray() && device.tray_open != open)
         {
             device.tray_open = open;

@@ -12,6 +12,7 @@ mod graph;
 mod info;
 mod media;
 pub(super) mod node;
+pub(super) mod nodes;
 mod open;
 mod options;
 mod protocol;
@@ -36,7 +37,7 @@ use super::machine::{Device, Machine};
 use super::replies::{Handle, done};
 use crate::router::Router;
 use drive::Drive;
-use node::Node;
+use nodes::Nodes;
 
 pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
     let router = router
@@ -124,7 +125,7 @@ fn add_exports(router: Router<Machine>) -> Router<Machine> {
 
 /// The part of the state that a transaction restores if it fails.
 pub(super) struct BlockState {
-    nodes: Vec<Node>,
+    nodes: Nodes,
     devices: Vec<Device>,
     drives: Vec<Drive>,
     jobs: Vec<Job>,

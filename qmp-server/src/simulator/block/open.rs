@@ -13,6 +13,10 @@ use crate::simulator::replies::{is_identifier, refuse};
 /// The maximum length of a chain of nodes. An image may name itself as its backing file.
 const MAX_DEPTH: usize = 64;
 
+/// The maximum number of nodes. QEMU has none, but a client must not be able to fill the memory, and what
+/// is done with one node looks at all others.
+const MAX_NODES: usize = 1000;
+
 /// Drivers that Debian's QEMU loads from modules that are not installed by default.
 const MODULES: [&str; 14] = [
     "ftp",
@@ -42,10 +46,10 @@ impl Machine {
         options: &Options,
         owned_by_monitor: bool,
     ) -> Result<String, QmpError> {
-        let before: Vec<String> = self.nodes.iter().map(|node| node.name.clone()).collect();
+        let before = self.nodes.len();
         self.open(options, owned_by_monitor, false, 0).inspect_err(|_| {
             // Remove the inline nodes that were added before the error.
-            self.nodes.retain(|node| before.contains(&node.name));
+            self.nodes.truncate(before);
         })
     }
 
@@ -105,6 +109,11 @@ impl Machine {
         if self.node(&node.name).is_some() {
             // One of those below has the name, and would be found in its place.
             return refuse(format!("Duplicate nodes with node-name='{name}'"));
+        }
+        if self.nodes.len() >= MAX_NODES {
+            return refuse(format!(
+                "Too many block nodes: the simulated machine has at most {MAX_NODES}"
+            ));
         }
         let name = node.name.clone();
         self.nodes.push(node);

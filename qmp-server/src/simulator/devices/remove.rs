@@ -6,6 +6,7 @@ use qmp_types::qmp::events::DeviceDeleted;
 use super::buses::provides;
 use crate::context::Context;
 use crate::simulator::machine::{Device, Machine};
+use crate::simulator::qom::Named;
 use crate::simulator::replies::{Reply, done, not_found, refuse};
 
 impl Machine {
@@ -14,15 +15,13 @@ impl Machine {
         name: &str,
         context: &mut Context,
     ) -> Reply {
-        let name = name.trim_end_matches('/');
-        self.check_removable(name)?;
+        let path = self.removable_device(name)?;
         let releases = self.releases_devices && self.is_running();
         let is_running = self.is_running();
-        let Some(device) = self.device(name) else { return Err(not_found(name)) };
+        let Some(device) = self.device_at(&path) else { return Err(not_found(name)) };
         // A guest that runs may be asked again.
         if device.unplug_pending && !is_running {
-            let desc = format!("Device {} is already in the process of unplug", device.name());
-            return refuse(desc);
+            return refuse(format!("Device {name} is already in the process of unplug"));
         }
         let needs_guest = matches!(device.model.bus, Some("PCI") | None);
         if needs_guest {
@@ -32,30 +31,25 @@ impl Machine {
                 context.after_reply(|context| self.finish_unplugs(context));
             }
         } else {
-            let path = device.path.clone();
             let at = self.devices.iter().position(|device| device.path == path);
             at.into_iter().for_each(|at| self.unplug(at, context));
         }
         done()
     }
 
-    fn check_removable(&mut self, name: &str) -> Result<(), QmpError> {
-        let buses = self.buses();
-        let cpu = self.boot_cpus().iter().any(|path| path == name);
-        if cpu {
-            return refuse("Boot CPU is unpluggable");
-        }
-        let Some(device) = self.device(name) else {
-            return match name.is_empty() || (name.starts_with('/') && self.exists(name)) {
-                true => refuse(format!("{name} is not a device")),
-                false => Err(not_found(name)),
-            };
+    /// Returns the path of the device that a command names, if it can be removed.
+    fn removable_device(&self, name: &str) -> Result<String, QmpError> {
+        let device = match self.named_device(name)? {
+            Named::Device(device) => device,
+            Named::BackEnd(_) => return refuse("Bus 'virtio-bus' does not support hotplugging"),
+            Named::BootCpu => return refuse("Boot CPU is unpluggable"),
         };
+        let buses = self.buses();
         let bus = device.bus.as_ref().and_then(|name| buses.iter().find(|bus| bus.name == *name));
         if let Some(bus) = bus.filter(|bus| !bus.is_hotpluggable) {
             return refuse(format!("Bus '{}' does not support hotplugging", bus.name));
         }
-        Ok(())
+        Ok(device.path.clone())
     }
 
     /// Removes the devices for which an unplug is pending, because the guest has released them or

@@ -10,7 +10,7 @@ use qmp_types::{ErrorClass, QmpError};
 use serde_json::{Value, json};
 
 use super::facts;
-use super::machine::Machine;
+use super::machine::{Device, Machine};
 use super::replies::{Handle, Reply, not_found, refuse};
 use crate::router::Router;
 use tree::{Node, Property, guest_stats};
@@ -45,10 +45,30 @@ pub(super) fn add(router: Router<Machine>) -> Router<Machine> {
         .on::<QomListProperties>(|_, arguments, _| list_properties(arguments.required("typename")))
 }
 
+/// A device that a command names.
+pub(super) enum Named<'m> {
+    /// One that has been added.
+    Device(&'m Device),
+    /// The device on the virtio bus of another device.
+    BackEnd(&'m Device),
+    BootCpu,
+}
+
 impl Machine {
-    /// Returns whether an object is at a path.
-    pub(in crate::simulator) fn exists(&self, path: &str) -> bool {
-        self.resolve(path).is_ok_and(|found| found.is_some())
+    /// Finds the device that a command names, by its `id` or by a path. An `id` is a path, too, that
+    /// begins at the devices of the user.
+    pub(in crate::simulator) fn named_device(&self, name: &str) -> Result<Named<'_>, QmpError> {
+        let found = match name.starts_with('/') {
+            true => self.resolve(name),
+            false => self.resolve(&format!("/machine/peripheral/{name}")),
+        };
+        match found? {
+            Some((_, Node::Device(device))) => Ok(Named::Device(device)),
+            Some((_, Node::BackEnd(device))) => Ok(Named::BackEnd(device)),
+            Some((_, Node::Cpu)) => Ok(Named::BootCpu),
+            Some(_) => refuse(format!("{name} is not a device")),
+            None => Err(not_found(name)),
+        }
     }
 
     /// Returns the names and types of the properties of the object at a path.

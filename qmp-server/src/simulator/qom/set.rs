@@ -91,7 +91,7 @@ impl Machine {
             }
             _ => {}
         }
-        if let Some(device) = self.device(&device.path) {
+        if let Some(device) = self.device_at(&device.path) {
             device.properties.insert(name.to_owned(), value.clone());
         }
         done()
