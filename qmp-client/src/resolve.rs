@@ -88,6 +88,7 @@ impl Lookup {
 impl Future for Lookup {
     type Output = Found;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Found> {
         let mut state = self.0.lock();
         if let Some(found) = state.found.take() {

@@ -150,6 +150,7 @@ impl Subscriptions {
     /// Takes only what satisfies this predicate too from now on, and removes everything else from
     /// the queue. Returns the predicate if the subscription does not exist any more.
     #[must_use = "the predicate is dropped after the lock is released"]
+    #[inline]
     pub(crate) fn filter(
         &mut self,
         id: SubscriptionId,
@@ -238,6 +239,7 @@ impl Subscriptions {
     /// Registers a task that waits for an event until a deadline, and returns the waker that it
     /// replaces.
     #[must_use = "the waker is dropped after the lock is released"]
+    #[inline]
     pub(crate) fn register(
         &mut self,
         id: SubscriptionId,
@@ -250,6 +252,7 @@ impl Subscriptions {
     }
 
     /// Returns the earliest deadline of a task that waits for an event.
+    #[inline]
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let mut earliest = None;
         for subscription in &self.subscriptions {
@@ -259,6 +262,7 @@ impl Subscriptions {
     }
 
     /// Wakes the tasks whose deadline is at or before `now`.
+    #[inline]
     pub(crate) fn expire(&mut self, now: Instant, woken: &mut Vec<Waker>) {
         for subscription in &mut self.subscriptions {
             if subscription.deadline.is_some_and(|at| at <= now) {
@@ -269,6 +273,7 @@ impl Subscriptions {
     }
 
     /// Wakes every task that waits for an event.
+    #[inline]
     pub(crate) fn wake_all(&mut self, woken: &mut Vec<Waker>) {
         woken.extend(self.subscriptions.iter_mut().filter_map(|one| one.waker.take()));
     }
