@@ -143,8 +143,11 @@ impl Subscriptions {
     /// Returns the number of events that subscriptions have taken, and of those that they dropped
     /// because of a limit.
     pub(crate) fn delivered_and_lagged(&self) -> (u64, u64) {
-        let lagged = self.subscriptions.iter().map(|one| one.events.lagged_in_all());
-        (self.delivered, self.lagged + lagged.sum::<u64>())
+        let mut lagged = self.lagged;
+        for subscription in &self.subscriptions {
+            lagged += subscription.events.lagged_in_all();
+        }
+        (self.delivered, lagged)
     }
 
     /// Takes only what satisfies this predicate too from now on, and removes everything else from
@@ -187,14 +190,23 @@ impl Subscriptions {
 
     /// Returns the bytes that all queues hold.
     pub(crate) fn held(&self) -> usize {
-        self.subscriptions.iter().map(|subscription| subscription.events.held()).sum()
+        let mut held = 0;
+        for subscription in &self.subscriptions {
+            held += subscription.events.held();
+        }
+        held
     }
 
     /// Drops the oldest events of the largest queues until all together hold at most `room` bytes.
     pub(crate) fn shrink(&mut self, room: usize) {
         while self.held() > room {
-            let queues = self.subscriptions.iter_mut().map(|subscription| &mut subscription.events);
-            let largest = queues.max_by_key(|queue| queue.queued());
+            let (mut largest, mut most) = (None, 0);
+            for Subscription { events, .. } in &mut self.subscriptions {
+                if events.queued() >= most {
+                    most = events.queued();
+                    largest = Some(events);
+                }
+            }
             if !largest.is_some_and(EventQueue::drop_oldest) {
                 return;
             }

@@ -22,11 +22,10 @@ impl Counters {
     }
 
     /// Counts a call that has its result. The latency is asked for if the call was answered.
-    #[inline]
     pub(crate) fn finished(
         &mut self,
         result: Result<&RawValue, &Error>,
-        latency: impl FnOnce() -> Duration,
+        latency: &dyn Fn() -> Duration,
     ) {
         let (calls, latencies) = self.parts();
         match result {
