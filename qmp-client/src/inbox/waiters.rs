@@ -97,7 +97,7 @@ impl Waiters {
         let Some(index) = self.position(id) else { return };
         let submitted = self.waiters[index].submitted;
         let latency = || (self.now)().saturating_duration_since(submitted);
-        self.counters.finished(result, &latency);
+        self.counters.finished(result, latency);
         drop(self.take(index));
     }
 
@@ -120,7 +120,7 @@ impl Waiters {
         let Some(index) = self.position(id) else { return Some(result) };
         if self.waiters[index].is_detached {
             let waiter = self.take(index)?;
-            self.counters.finished(result.as_deref(), &|| waiter.age((self.now)()));
+            self.counters.finished(result.as_deref(), || waiter.age((self.now)()));
             return None;
         }
         let waiter = &mut self.waiters[index];
@@ -130,7 +130,7 @@ impl Waiters {
             answer = Err(ProtocolError::NotReceived { command, limit }.into());
         }
         let size = size(&answer);
-        self.counters.finished(answer.as_deref(), &|| waiter.age((self.now)()));
+        self.counters.finished(answer.as_deref(), || waiter.age((self.now)()));
         waiter.answer = Some(answer);
         woken.extend(waiter.waker.take());
         self.held += size;

@@ -22,10 +22,11 @@ impl Counters {
     }
 
     /// Counts a call that has its result. The latency is asked for if the call was answered.
+    #[inline]
     pub(crate) fn finished(
         &mut self,
         result: Result<&RawValue, &Error>,
-        latency: &dyn Fn() -> Duration,
+        latency: impl FnOnce() -> Duration,
     ) {
         let (calls, latencies) = self.parts();
         match result {
