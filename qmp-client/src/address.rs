@@ -222,13 +222,24 @@ fn split_options(text: &str) -> (String, &str) {
     (value, "")
 }
 
+/// Doubles each comma, so that it does not end the text.
+fn with_doubled_commas(text: &str) -> String {
+    let mut parts = text.split(',');
+    let mut doubled = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        doubled.push_str(",,");
+        doubled.push_str(part);
+    }
+    doubled
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => {
-                write!(f, "unix:{}", path.display().to_string().replace(',', ",,"))
+                write!(f, "unix:{}", with_doubled_commas(&path.display().to_string()))
             }
-            Self::Abstract(name) => write!(f, "unix:{},abstract=on", name.replace(',', ",,")),
+            Self::Abstract(name) => write!(f, "unix:{},abstract=on", with_doubled_commas(name)),
             Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp:[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "tcp:{host}:{port}"),
         }

@@ -355,10 +355,10 @@ impl Options {
     /// Returns the settings, with a number that no earlier client of the same monitor will have
     /// used: the last reply to that client may still arrive.
     fn settings(&self) -> Settings {
-        use std::hash::{BuildHasher, RandomState};
+        use std::hash::{BuildHasher, Hasher, RandomState};
         // Far from the ids of other commands, and from those of other clients, since an agent's client
         // counts on from here. It is exact where numbers are floating point.
-        let random = (1 << 40) + (RandomState::new().hash_one(0_u8) >> 16);
+        let random = (1 << 40) + (RandomState::new().build_hasher().finish() >> 16);
         let mut settings = match self.dialect {
             Dialect::Agent => Settings::agent(),
             _ => Settings::default(),

@@ -10,12 +10,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 #[cfg(feature = "blocking")]
 use std::time::Duration;
+use std::vec;
 
 /// The stack of the thread, in bytes: as much as the standard library gives to any thread, unless
 /// `RUST_MIN_STACK` says otherwise, for which a small program need not look.
 const STACK: usize = 2 << 20;
 
-type Found = io::Result<Vec<SocketAddr>>;
+type Found = io::Result<vec::IntoIter<SocketAddr>>;
 
 /// A look-up that a thread does. A thread can wait for the result, and so can a task.
 #[derive(Debug)]
@@ -56,11 +57,11 @@ impl Lookup {
     pub(crate) fn new(host: &str, port: u16) -> io::Result<Self> {
         if let Ok(address) = host.parse::<IpAddr>() {
             let shared = Arc::<Shared>::default();
-            shared.set(Ok(vec![(address, port).into()]));
+            shared.set(Ok(vec![(address, port).into()].into_iter()));
             return Ok(Self(shared));
         }
         let host = host.to_owned();
-        Self::start(move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter))
+        Self::start(move || (host.as_str(), port).to_socket_addrs())
     }
 
     fn start(find: impl FnOnce() -> Found + Send + 'static) -> io::Result<Self> {
@@ -88,6 +89,7 @@ impl Lookup {
 impl Future for Lookup {
     type Output = Found;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Found> {
         let mut state = self.0.lock();
         if let Some(found) = state.found.take() {
@@ -112,7 +114,7 @@ mod tests {
         let (sender, receiver) = channel::<()>();
         let find = move || {
             let _ = receiver.recv();
-            Ok(vec![([127, 0, 0, 1], 4444).into()])
+            Ok(vec![([127, 0, 0, 1], 4444).into()].into_iter())
         };
         (Lookup::start(find).unwrap(), sender)
     }
@@ -154,6 +156,6 @@ mod tests {
         let mut lookup = Lookup::new("::1", 1).unwrap();
         let mut cx = Context::from_waker(Waker::noop());
         let Poll::Ready(found) = Pin::new(&mut lookup).poll(&mut cx) else { unreachable!() };
-        assert_eq!(found.unwrap(), ["[::1]:1".parse().unwrap()]);
+        assert_eq!(found.unwrap().as_slice(), ["[::1]:1".parse().unwrap()]);
     }
 }

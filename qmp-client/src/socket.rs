@@ -150,7 +150,10 @@ pub fn send_with_descriptors(
     bytes: &[u8],
     descriptors: &[Descriptor],
 ) -> rustix::io::Result<usize> {
-    let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+    let mut borrowed = Vec::with_capacity(descriptors.len());
+    for descriptor in descriptors {
+        borrowed.push(descriptor.as_fd());
+    }
     let size = rustix::cmsg_space!(ScmRights(borrowed.len()));
     let mut space = vec![std::mem::MaybeUninit::uninit(); size];
     let mut control = SendAncillaryBuffer::new(&mut space);

@@ -85,7 +85,10 @@ impl Client {
     /// # Panics
     /// Outside a tokio runtime.
     pub async fn connect_with(address: impl ToAddress, options: &Options) -> Result<Self> {
-        Self::connect_to_child(address, options, || Ok(None)).await
+        let address = address.to_address()?;
+        let options = &options.at(&address);
+        let begin = <Clock as runtime::Clock>::now();
+        spawn_over(open(&address, options).await?, options, begin).await
     }
 
     /// Connects to the monitor that a process is expected to open, and spawns the driver on the
@@ -122,11 +125,7 @@ impl Client {
         let address = address.to_address()?;
         let options = &options.at(&address);
         let begin = <Clock as runtime::Clock>::now();
-        match open_to_child(&address, options, try_wait).await? {
-            #[cfg(unix)]
-            Socket::Unix(stream) => over_since(stream, options, begin).await,
-            Socket::Tcp(stream) => over_since(stream, options, begin).await,
-        }
+        spawn_over(open_to_child(&address, options, try_wait).await?, options, begin).await
     }
 
     /// Creates a client of an open stream, spawns its driver on the current tokio runtime, and waits
@@ -159,8 +158,18 @@ impl Client {
     }
 }
 
-/// Creates a client of a stream that has just been opened, after attempts since `begin`.
-async fn over_since<S>(stream: S, options: &Options, begin: Instant) -> Result<Client>
+/// Creates a client of a socket that has just been opened, after attempts since `begin`, and spawns its
+/// driver. As this is neither generic nor `async`, this crate contains the drivers of sockets, and a program
+/// that connects to an address does not compile them.
+fn spawn_over(socket: Socket, options: &Options, begin: Instant) -> Connecting {
+    match socket {
+        #[cfg(unix)]
+        Socket::Unix(stream) => spawn_since(stream, options, begin),
+        Socket::Tcp(stream) => spawn_since(stream, options, begin),
+    }
+}
+
+fn spawn_since<S>(stream: S, options: &Options, begin: Instant) -> Connecting
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -168,7 +177,7 @@ where
     let (connecting, driver) =
         nonblocking::start(Stream::new(stream), Clock::default(), options, begin);
     ::tokio::spawn(driver);
-    connecting.await
+    connecting
 }
 
 /// Creates a client of an open stream, and its driver.

@@ -47,8 +47,13 @@ impl std::error::Error for Garbage {}
 /// Returns bytes that are not UTF-8 as text of the same length, with a question mark in the place of
 /// each byte that is not ASCII.
 pub(crate) fn to_ascii(bytes: &[u8]) -> String {
-    let ascii = bytes.iter().map(|byte| if byte.is_ascii() { *byte } else { b'?' });
-    String::from_utf8(ascii.collect()).unwrap_or_default()
+    let mut ascii = bytes.to_vec();
+    for byte in &mut ascii {
+        if !byte.is_ascii() {
+            *byte = b'?';
+        }
+    }
+    String::from_utf8(ascii).unwrap_or_default()
 }
 
 fn snippet(bytes: &[u8]) -> Box<str> {

@@ -73,7 +73,7 @@ fn is_digits(text: &str) -> bool {
 fn whole(text: &str) -> Option<u64> {
     let (number, exponent) = match text.split_once(['e', 'E']) {
         Some((number, exponent)) => (number, exponent.parse().ok()?),
-        None => (text, 0_i16),
+        None => (text, 0_i64),
     };
     let (before, after) = number.split_once('.').unwrap_or((number, ""));
     let mut digits = format!("{before}{after}");
@@ -81,15 +81,18 @@ fn whole(text: &str) -> Option<u64> {
     if !is_digits(&digits) {
         return None;
     }
-    let shift = exponent.checked_sub(i16::try_from(after.len()).ok()?)?;
-    let zeros = usize::from(shift.unsigned_abs());
+    let shift = exponent.checked_sub(i64::try_from(after.len()).ok()?)?;
+    let zeros = usize::try_from(shift.unsigned_abs()).ok()?;
     if shift < 0 {
-        let fraction = digits.split_off(digits.len().checked_sub(zeros)?);
-        if fraction.bytes().any(|digit| digit != b'0') {
-            return None;
+        for _ in 0..zeros {
+            if digits.pop()? != '0' {
+                return None;
+            }
         }
     } else if zeros <= LONGEST {
-        digits.push_str(&"0".repeat(zeros));
+        for _ in 0..zeros {
+            digits.push('0');
+        }
     } else {
         return None;
     }

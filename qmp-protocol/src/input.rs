@@ -335,7 +335,7 @@ impl Input {
             let text = utf8_beginning(&rest[..rest.len().min(WINDOW).min(direct.left)]);
             let mut at = 0;
             loop {
-                let space = text.as_bytes()[at..].iter().take_while(|byte| **byte <= b' ').count();
+                let space = leading_space(&text.as_bytes()[at..]);
                 let rest = text.get(at + space..).unwrap_or_default();
                 let Some((event, length)) = line::decode_event(rest, longest, taker) else { break };
                 at += space + length;
@@ -495,7 +495,7 @@ impl Input {
         loop {
             let rest = &self.buffer[self.start..self.end];
             // Nearly always this is all there is.
-            let ascii = rest.iter().take_while(|byte| **byte <= b' ').count();
+            let ascii = leading_space(rest);
             self.start += ascii;
             if matches!(rest.get(ascii), None | Some(b'{')) {
                 return;
@@ -509,8 +509,11 @@ impl Input {
     /// the next message, and the one before was cut off; elsewhere the whole line is garbage.
     fn cut_before(&mut self, at: usize) -> Garbage {
         let before = &self.buffer[self.start..self.start + at];
-        let indent = before.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        let line = before[..before.len() - indent].ends_with(b"\n");
+        let mut margin = before;
+        while let [shorter @ .., b' ' | b'\t'] = margin {
+            margin = shorter;
+        }
+        let line = margin.ends_with(b"\n");
         let garbage = Garbage::new("an object that is cut off", before);
         if line {
             self.take(at);
@@ -551,6 +554,16 @@ impl Input {
     }
 }
 
+/// Returns the number of spaces and control characters that some bytes begin with.
+#[inline]
+fn leading_space(bytes: &[u8]) -> usize {
+    let mut count = 0;
+    while matches!(bytes.get(count), Some(0..=b' ')) {
+        count += 1;
+    }
+    count
+}
+
 /// Returns the bytes up to the first that are not UTF-8, as text.
 fn utf8_beginning(bytes: &[u8]) -> &str {
     match std::str::from_utf8(bytes) {
@@ -572,13 +585,24 @@ fn is_greeting(object: &[u8]) -> bool {
 pub(crate) fn newline(bytes: &[u8]) -> Option<usize> {
     // The search in a block of this size is vectorized.
     const BLOCK: usize = 32;
-    let is_newline = |byte: &u8| *byte == b'\n';
-    let blocks = bytes.chunks(BLOCK);
-    let found = blocks
-        .enumerate()
-        .find(|(_, block)| block.iter().fold(false, |found, byte| found | is_newline(byte)));
-    let (index, block) = found?;
-    block.iter().position(is_newline).map(|at| index * BLOCK + at)
+    let mut start = 0;
+    for block in bytes.chunks(BLOCK) {
+        if is_newline_in(block) {
+            return block.iter().position(|byte| *byte == b'\n').map(|at| start + at);
+        }
+        start += block.len();
+    }
+    None
+}
+
+/// Looks at every byte of a block, even after a newline.
+#[inline(always)]
+fn is_newline_in(block: &[u8]) -> bool {
+    let mut found = false;
+    for byte in block {
+        found |= *byte == b'\n';
+    }
+    found
 }
 
 /// Returns whether there is a newline.
@@ -586,15 +610,16 @@ pub(crate) fn newline(bytes: &[u8]) -> Option<usize> {
 pub(crate) fn has_newline(bytes: &[u8]) -> bool {
     // As above; the last block may overlap the one before it.
     const BLOCK: usize = 16;
-    let is_in =
-        |block: &[u8; BLOCK]| block.iter().fold(false, |found, byte| found | (*byte == b'\n'));
-    match bytes.last_chunk() {
-        None => bytes.contains(&b'\n'),
-        Some(last) => {
-            let mut blocks = bytes.chunks_exact(BLOCK).filter_map(<[u8]>::first_chunk);
-            is_in(last) || blocks.any(is_in)
+    let Some(last) = bytes.last_chunk::<BLOCK>() else { return bytes.contains(&b'\n') };
+    if is_newline_in(last) {
+        return true;
+    }
+    for block in bytes.chunks_exact(BLOCK) {
+        if is_newline_in(block) {
+            return true;
         }
     }
+    false
 }
 
 impl Junk {

@@ -452,8 +452,10 @@ fn digits_in(bytes: &[u8]) -> usize {
         }
         count += 8;
     }
-    let rest = bytes.get(count..).unwrap_or_default();
-    count + rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
+    while matches!(bytes.get(count), Some(b'0'..=b'9')) {
+        count += 1;
+    }
+    count
 }
 
 /// Returns the number that eight digits are.

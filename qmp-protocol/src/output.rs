@@ -1,6 +1,5 @@
 //! The output buffer: bytes to be sent, and the descriptors that travel with them.
 
-use std::collections::VecDeque;
 use std::fmt;
 
 /// A file descriptor that travels with a command.
@@ -22,7 +21,7 @@ pub struct Output {
     /// The number of bytes of the connection that were appended before these.
     base: u64,
     /// Where each command with descriptors begins, as an index into `bytes`.
-    descriptors: VecDeque<(usize, Vec<Descriptor>)>,
+    descriptors: Vec<(usize, Vec<Descriptor>)>,
 }
 
 /// The bytes are not shown: commands have secrets.
@@ -45,7 +44,7 @@ impl Output {
     /// Attaches descriptors to the command that begins at `start`.
     pub(crate) fn attach(&mut self, start: usize, descriptors: Vec<Descriptor>) {
         if !descriptors.is_empty() {
-            self.descriptors.push_back((start, descriptors));
+            self.descriptors.push((start, descriptors));
         }
     }
 
@@ -130,22 +129,19 @@ impl Output {
     #[inline]
     #[must_use]
     pub fn piece(&self) -> &[u8] {
-        if self.descriptors.is_empty() {
-            return &self.bytes[self.sent..];
+        for (start, _) in &self.descriptors {
+            if *start > self.sent {
+                return &self.bytes[self.sent..*start];
+            }
         }
-        let mut starts = self.descriptors.iter().map(|(start, _)| *start);
-        let end = starts.find(|start| *start > self.sent).unwrap_or(self.bytes.len());
-        &self.bytes[self.sent..end]
+        &self.bytes[self.sent..]
     }
 
     /// Returns the descriptors that travel with the first byte of the piece.
     #[inline]
     #[must_use]
     pub fn descriptors(&self) -> &[Descriptor] {
-        if self.descriptors.is_empty() {
-            return &[];
-        }
-        match self.descriptors.front() {
+        match self.descriptors.first() {
             Some((start, descriptors)) if *start == self.sent => descriptors,
             _ => &[],
         }
@@ -175,7 +171,8 @@ impl Output {
     #[inline]
     pub fn sent(&mut self, count: usize) {
         if count > 0 && !self.descriptors().is_empty() {
-            self.descriptors.pop_front();
+            // Few commands with descriptors are in one output.
+            self.descriptors.remove(0);
         }
         self.sent += count;
         if self.sent >= self.bytes.len() {

@@ -1,25 +1,19 @@
 //! Separators between messages: white space of any kind, byte order marks, control characters, and
 //! what a telnet server says about itself.
 
-/// The separators of more than one byte: byte order marks, and white space and invisible characters
-/// of Unicode, in UTF-8.
-const WIDE: [&[u8]; 13] = [
-    b"\xC2\x80",     // C1 control characters, from here
-    b"\xC2\x9F",     // to here
-    b"\xC2\xA0",     // no-break space
-    b"\xE1\x9A\x80", // Ogham space mark
-    b"\xE2\x80\x80", // spaces, zero-width characters and marks of direction, from here
-    b"\xE2\x80\x8F", // to here
-    b"\xE2\x80\xA8", // line and paragraph separators, narrow space, from here
-    b"\xE2\x80\xAF", // to here
-    b"\xE2\x81\x9F", // mathematical space, word joiner, from here
-    b"\xE2\x81\xAF", // to here
-    b"\xE3\x80\x80", // ideographic space
-    b"\xEF\xBB\xBF", // byte order mark
-    b"\xEF\xBF\xBD", // replacement character
+/// The separators of more than one byte, as the first and the last of a range, in UTF-8: byte order marks,
+/// and white space and invisible characters of Unicode.
+const WIDE: [(&[u8], &[u8]); 9] = [
+    (b"\xC2\x80", b"\xC2\x9F"),         // C1 control characters
+    (b"\xC2\xA0", b"\xC2\xA0"),         // no-break space
+    (b"\xE1\x9A\x80", b"\xE1\x9A\x80"), // Ogham space mark
+    (b"\xE2\x80\x80", b"\xE2\x80\x8F"), // spaces, zero-width characters and marks of direction
+    (b"\xE2\x80\xA8", b"\xE2\x80\xAF"), // line and paragraph separators, narrow space
+    (b"\xE2\x81\x9F", b"\xE2\x81\xAF"), // mathematical space, word joiner
+    (b"\xE3\x80\x80", b"\xE3\x80\x80"), // ideographic space
+    (b"\xEF\xBB\xBF", b"\xEF\xBB\xBF"), // byte order mark
+    (b"\xEF\xBF\xBD", b"\xEF\xBF\xBD"), // replacement character
 ];
-/// The indices in the table where a range begins.
-const RANGES: [usize; 4] = [0, 4, 6, 8];
 
 /// The beginning of some bytes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,16 +41,15 @@ pub(crate) fn beginning(bytes: &[u8]) -> Beginning {
         Some(0xC2 | 0xE1..=0xE3 | 0xEF) => {}
         _ => return Beginning::Other,
     }
-    for (index, wide) in WIDE.iter().enumerate() {
-        let last = if RANGES.contains(&index) { WIDE[index + 1] } else { wide };
-        let Some(start) = bytes.get(..wide.len()) else {
-            if wide.starts_with(bytes) {
+    for (first, last) in WIDE {
+        let Some(start) = bytes.get(..first.len()) else {
+            if first.starts_with(bytes) {
                 return Beginning::Partial;
             }
             continue;
         };
-        if (*wide..=last).contains(&start) {
-            return Beginning::Separator(wide.len());
+        if first <= start && start <= last {
+            return Beginning::Separator(first.len());
         }
     }
     Beginning::Other

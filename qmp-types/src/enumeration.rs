@@ -96,6 +96,7 @@ impl UnknownValue {
 
     /// Returns the most similar name that the enumeration has, if one is similar at all.
     #[must_use]
+    #[inline]
     pub fn suggestion(&self) -> Option<&'static str> {
         let limit = (self.value.len() / 3).clamp(1, 3);
         let near = self.known.iter().map(|known| (names::distance(&self.value, known), *known));
@@ -110,6 +111,7 @@ const NAMED: usize = 8;
 const SHOWN: usize = 120;
 
 impl fmt::Display for UnknownValue {
+    #[inline]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = Excerpt(&*self.value, SHOWN);
         write!(f, "`{value}` is not a value of {}", self.enumeration)?;

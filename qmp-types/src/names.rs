@@ -36,6 +36,7 @@ fn is_same(known: &[u8], name: &[u8]) -> bool {
 /// Returns how many letters must be added, removed or changed to make one name of another, ignoring
 /// case. Names that are longer than any real one are only said to differ.
 #[cold]
+#[inline]
 pub(crate) fn distance(one: &str, other: &str) -> usize {
     const LONGEST: usize = 100;
     if one.len().max(other.len()) > LONGEST {

@@ -18,6 +18,7 @@ impl Debug for Secret {
 pub struct Unlisted<'a>(pub &'a Map<String, Value>);
 
 impl Debug for Unlisted<'_> {
+    #[inline]
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
         for (name, value) in self.0 {
@@ -35,6 +36,7 @@ impl Debug for Unlisted<'_> {
 struct Shown<'a>(&'a Value);
 
 impl Debug for Shown<'_> {
+    #[inline]
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.0 {
             Value::Object(members) => Unlisted(members).fmt(f),
@@ -47,6 +49,7 @@ impl Debug for Shown<'_> {
 /// Returns whether the name of a member suggests that its value is secret.
 ///
 /// By QEMU's convention, `password-secret` and the like are not: they are ids of secret objects.
+#[inline]
 pub(crate) fn suggests_secret(name: &str) -> bool {
     const PARTS: [&str; 7] =
         ["password", "passwd", "passphrase", "secret", "credential", "ticket", "token"];
@@ -65,6 +68,7 @@ pub fn field(name: &'static str) -> &'static str {
 ///
 /// # Errors
 /// Fails as the formatter does.
+#[inline]
 pub fn branch(f: &mut Formatter<'_>, name: &str, members: &dyn Debug) -> fmt::Result {
     f.debug_tuple(name).field(members).finish()
 }
@@ -73,6 +77,7 @@ pub fn branch(f: &mut Formatter<'_>, name: &str, members: &dyn Debug) -> fmt::Re
 ///
 /// # Errors
 /// Fails as the formatter does.
+#[inline]
 pub fn unknown_branch(
     f: &mut Formatter<'_>,
     name: &str,

@@ -281,6 +281,7 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline]
     pub fn raw_events(&self) -> Events<RawEvent> {
         Events::new(self.0.clone(), Selector::raw())
     }
@@ -329,6 +330,7 @@ impl Client {
     /// # }
     /// ```
     #[must_use]
+    #[inline]
     pub fn oob_enabled(&self) -> bool {
         self.0.lock().connection.oob_enabled()
     }
@@ -356,6 +358,7 @@ impl Client {
     /// # }
     /// ```
     #[must_use]
+    #[inline]
     pub fn dropped(&self) -> Dropped {
         let dropped = self.0.lock().connection.dropped();
         self.options().count_missing(dropped)
@@ -372,6 +375,7 @@ impl Client {
     /// # }
     /// ```
     #[must_use]
+    #[inline]
     pub fn pending(&self) -> Pending {
         let state = self.0.lock();
         Pending {
@@ -392,6 +396,7 @@ impl Client {
     /// # }
     /// ```
     #[must_use]
+    #[inline]
     pub fn stats(&self) -> Stats {
         self.0.stats()
     }
@@ -408,6 +413,7 @@ impl Client {
     /// # }
     /// ```
     #[must_use]
+    #[inline]
     pub fn ended(&self) -> Option<Closed> {
         self.0.ended()
     }

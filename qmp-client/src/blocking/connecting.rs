@@ -38,6 +38,7 @@ pub fn over(stream: impl Transport + 'static, options: &Options) -> Connecting {
 
 impl Connecting {
     /// Subscribes to all events from now on, undecoded: some arrive before the greeting.
+    #[inline]
     pub fn raw_events(&self) -> Events<RawEvent> {
         Events::new(self.0.clone(), Selector::raw())
     }

@@ -283,6 +283,7 @@ impl Shared {
     }
 
     /// Sleeps until a moment, or until the connection is closed, if this thread cannot wait.
+    #[inline]
     pub(super) fn sleep_if_nested(&self, until: Option<Instant>) {
         loop {
             let state = self.lock();
@@ -298,6 +299,7 @@ impl Shared {
         }
     }
 
+    #[inline]
     pub(super) fn stats(&self) -> Stats {
         let state = self.lock();
         let mut stats = state.inbox.stats(&state.connection);
@@ -804,6 +806,7 @@ impl Shared {
 
     /// Reads everything that has arrived, so that nothing older is taken for the effect of a command
     /// that is submitted next. Stops at `until` if more keeps arriving.
+    #[inline]
     pub(super) fn read_arrived(&self, until: Option<Instant>) {
         let mut never = Until(|_: &mut State| false);
         let mut looks = 0;

@@ -43,6 +43,7 @@ impl Inbox {
     }
 
     /// Returns the statistics of a connection, except for what its front end knows.
+    #[inline]
     pub(crate) fn stats(&self, connection: &Connection) -> Stats {
         let (calls, latency) = self.waiters.stats();
         let (delivered, lagged) = self.subscriptions.delivered_and_lagged();
@@ -152,6 +153,7 @@ impl Inbox {
 /// Stores the waker of the task that is polled, and returns the one that it replaces. A waker may
 /// own a task, and everything that the task owns: it is dropped after the lock is released.
 #[must_use = "the waker is dropped after the lock is released"]
+#[inline]
 pub(crate) fn register(place: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
     match place {
         Some(waker) if waker.will_wake(cx.waker()) => None,

@@ -142,13 +142,17 @@ impl Subscriptions {
     /// Returns the number of events that subscriptions have taken, and of those that they dropped
     /// because of a limit.
     pub(crate) fn delivered_and_lagged(&self) -> (u64, u64) {
-        let lagged = self.subscriptions.iter().map(|one| one.events.lagged_in_all());
-        (self.delivered, self.lagged + lagged.sum::<u64>())
+        let mut lagged = self.lagged;
+        for subscription in &self.subscriptions {
+            lagged += subscription.events.lagged_in_all();
+        }
+        (self.delivered, lagged)
     }
 
     /// Takes only what satisfies this predicate too from now on, and removes everything else from
     /// the queue. Returns the predicate if the subscription does not exist any more.
     #[must_use = "the predicate is dropped after the lock is released"]
+    #[inline]
     pub(crate) fn filter(
         &mut self,
         id: SubscriptionId,
@@ -185,14 +189,23 @@ impl Subscriptions {
 
     /// Returns the bytes that all queues hold.
     pub(crate) fn held(&self) -> usize {
-        self.subscriptions.iter().map(|subscription| subscription.events.held()).sum()
+        let mut held = 0;
+        for subscription in &self.subscriptions {
+            held += subscription.events.held();
+        }
+        held
     }
 
     /// Drops the oldest events of the largest queues until all together hold at most `room` bytes.
     pub(crate) fn shrink(&mut self, room: usize) {
         while self.held() > room {
-            let queues = self.subscriptions.iter_mut().map(|subscription| &mut subscription.events);
-            let largest = queues.max_by_key(|queue| queue.queued());
+            let (mut largest, mut most) = (None, 0);
+            for Subscription { events, .. } in &mut self.subscriptions {
+                if events.queued() >= most {
+                    most = events.queued();
+                    largest = Some(events);
+                }
+            }
             if !largest.is_some_and(EventQueue::drop_oldest) {
                 return;
             }
@@ -237,6 +250,7 @@ impl Subscriptions {
     /// Registers a task that waits for an event until a deadline, and returns the waker that it
     /// replaces.
     #[must_use = "the waker is dropped after the lock is released"]
+    #[inline]
     pub(crate) fn register(
         &mut self,
         id: SubscriptionId,
@@ -249,6 +263,7 @@ impl Subscriptions {
     }
 
     /// Returns the earliest deadline of a task that waits for an event.
+    #[inline]
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let mut earliest = None;
         for subscription in &self.subscriptions {
@@ -258,6 +273,7 @@ impl Subscriptions {
     }
 
     /// Wakes the tasks whose deadline is at or before `now`.
+    #[inline]
     pub(crate) fn expire(&mut self, now: Instant, woken: &mut Vec<Waker>) {
         for subscription in &mut self.subscriptions {
             if subscription.deadline.is_some_and(|at| at <= now) {
@@ -268,6 +284,7 @@ impl Subscriptions {
     }
 
     /// Wakes every task that waits for an event.
+    #[inline]
     pub(crate) fn wake_all(&mut self, woken: &mut Vec<Waker>) {
         woken.extend(self.subscriptions.iter_mut().filter_map(|one| one.waker.take()));
     }

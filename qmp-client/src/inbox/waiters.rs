@@ -75,6 +75,7 @@ impl Waiters {
     }
 
     /// Sets the waker of a call that has just been added.
+    #[inline]
     pub(crate) fn wake_newest(&mut self, id: CallId, waker: &Waker) {
         if let Some(waiter) = self.waiters.back_mut().filter(|waiter| waiter.id == id) {
             waiter.waker = Some(waker.clone());
@@ -82,6 +83,7 @@ impl Waiters {
     }
 
     /// Returns the numbers of calls by outcome, and the latencies of those that were answered.
+    #[inline]
     pub(crate) fn stats(&self) -> (CallStats, Histogram) {
         let (calls, latency) = self.counters.snapshot();
         (CallStats { in_flight: self.unanswered() as u64, ..calls }, latency)
@@ -180,6 +182,7 @@ impl Waiters {
     }
 
     /// Returns the number of calls that are not answered.
+    #[inline]
     pub(crate) fn unanswered(&self) -> usize {
         self.waiters.iter().filter(|waiter| !waiter.is_answered()).count()
     }

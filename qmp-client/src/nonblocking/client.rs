@@ -202,6 +202,7 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline]
     pub fn raw_events(&self) -> Events<RawEvent> {
         Events::new(self.0.clone(), Selector::raw())
     }
@@ -250,6 +251,7 @@ impl Client {
     /// # }
     /// ```
     #[must_use]
+    #[inline]
     pub fn oob_enabled(&self) -> bool {
         self.0.lock().connection.oob_enabled()
     }
@@ -277,6 +279,7 @@ impl Client {
     /// # }
     /// ```
     #[must_use]
+    #[inline]
     pub fn dropped(&self) -> Dropped {
         let dropped = self.0.lock().connection.dropped();
         self.options().count_missing(dropped)
@@ -294,6 +297,7 @@ impl Client {
     /// # }
     /// ```
     #[must_use]
+    #[inline]
     pub fn pending(&self) -> Pending {
         let state = self.0.lock();
         Pending {
@@ -314,6 +318,7 @@ impl Client {
     /// # }
     /// ```
     #[must_use]
+    #[inline]
     pub fn stats(&self) -> Stats {
         self.0.stats()
     }
@@ -330,6 +335,7 @@ impl Client {
     /// # }
     /// ```
     #[must_use]
+    #[inline]
     pub fn ended(&self) -> Option<Closed> {
         self.0.lock().connection.ended().map(|end| Closed::new(None, end))
     }
@@ -399,6 +405,7 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline]
     pub fn close(&self) {
         self.0.close();
     }

@@ -29,6 +29,7 @@ impl Connecting {
     /// Subscribes to all events from now on, undecoded: some arrive before the greeting. Returns
     /// `None` if the client has been given out.
     #[must_use]
+    #[inline]
     pub fn raw_events(&self) -> Option<Events<RawEvent>> {
         self.0.as_ref().map(Client::raw_events)
     }

@@ -79,6 +79,7 @@ struct DetachedCall {
 }
 
 impl Detached {
+    #[inline]
     pub(super) fn new(options: &Options, now: fn() -> Instant) -> Self {
         let longest = options.calls_within.unwrap_or(Duration::MAX);
         let (calls, undoing, spent, guards) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -89,10 +90,12 @@ impl Detached {
         self.calls.is_empty()
     }
 
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.calls.len()
     }
 
+    #[inline]
     pub(super) fn deadline(&self) -> Option<Instant> {
         let mut earliest = None;
         for call in &self.calls {
@@ -101,12 +104,14 @@ impl Detached {
         earliest
     }
 
+    #[inline]
     pub(super) fn release(&mut self) {
         if self.calls.is_empty() {
             (self.calls, self.undoing) = (Vec::new(), Vec::new());
         }
     }
 
+    #[inline]
     pub(super) fn add_guard(
         &mut self,
         command: EncodedRequest,
@@ -118,6 +123,7 @@ impl Detached {
         id
     }
 
+    #[inline]
     pub(super) fn take_guard(&mut self, id: GuardId) -> Option<(EncodedRequest, Option<Duration>)> {
         let index = self.guards.iter().position(|(guard, ..)| *guard == id)?;
         let (_, command, within) = self.guards.remove(index);
@@ -125,6 +131,7 @@ impl Detached {
     }
 
     /// Executes the commands of all guards that exist, the youngest first.
+    #[inline]
     pub(super) fn finish_guards(&mut self, connection: &mut Connection) {
         for (_, command, within) in std::mem::take(&mut self.guards).into_iter().rev() {
             self.submit(&command, within, connection);
@@ -157,6 +164,7 @@ impl Detached {
     }
 
     /// Handles the reply to a detached call, or to one that was abandoned.
+    #[inline]
     pub(super) fn answered(&mut self, id: CallId, result: Result<&RawValue, qmp_protocol::Error>) {
         let Some(index) = self.calls.iter().position(|call| call.id == id) else { return };
         let DetachedCall { undo, within, .. } = self.calls.remove(index);
@@ -169,6 +177,7 @@ impl Detached {
     }
 
     /// Submits the commands that undo what has been answered.
+    #[inline]
     pub(super) fn follow_up(&mut self, connection: &mut Connection) {
         if self.undoing.is_empty() {
             return;
@@ -179,6 +188,7 @@ impl Detached {
     }
 
     /// Sends what is queued: nothing more will be answered.
+    #[inline]
     pub(super) fn send_now(&self, connection: &mut Connection) {
         connection.send_now(|id| self.calls.iter().any(|call| call.id == id));
     }
@@ -190,6 +200,7 @@ impl Detached {
     }
 
     /// Gives up calls that have not been answered in time.
+    #[inline]
     pub(super) fn expire(&mut self, now: Instant, connection: &mut Connection) {
         let mut late = Vec::new();
         for call in std::mem::take(&mut self.calls) {

@@ -16,6 +16,7 @@ pub(super) struct Ended<'c> {
 }
 
 impl<'c> Ended<'c> {
+    #[inline]
     pub(super) fn new(handle: &'c Handle, deadline: Option<Instant>) -> Self {
         Self { handle, deadline, waiter: None }
     }
@@ -24,6 +25,7 @@ impl<'c> Ended<'c> {
 impl Future for Ended<'_> {
     type Output = bool;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
         let this = &mut *self;
         let ended = ready!(this.handle.poll_end(&mut this.waiter, this.deadline, cx));
@@ -32,6 +34,7 @@ impl Future for Ended<'_> {
 }
 
 impl Drop for Ended<'_> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(waiter) = self.waiter {
             self.handle.forget_end(waiter);

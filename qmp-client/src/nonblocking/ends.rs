@@ -23,6 +23,7 @@ impl EndWaiters {
     /// Registers a task under its number, or under a new one, and returns the waker that it
     /// replaces.
     #[must_use = "the waker is dropped after the lock is released"]
+    #[inline]
     pub(super) fn register(
         &mut self,
         number: &mut Option<u64>,
@@ -42,11 +43,13 @@ impl EndWaiters {
     }
 
     #[must_use = "the waker is dropped after the lock is released"]
+    #[inline]
     pub(super) fn remove(&mut self, number: u64) -> Option<Waker> {
         let index = self.waiters.iter().position(|waiter| waiter.number == number)?;
         Some(self.waiters.swap_remove(index).waker)
     }
 
+    #[inline]
     pub(super) fn deadline(&self) -> Option<Instant> {
         let mut earliest = None;
         for waiter in &self.waiters {
@@ -56,6 +59,7 @@ impl EndWaiters {
     }
 
     /// Wakes the tasks whose deadline is at or before `now`.
+    #[inline]
     pub(super) fn expire(&mut self, now: Instant, woken: &mut Vec<Waker>) {
         for waiter in std::mem::take(&mut self.waiters) {
             if waiter.deadline.is_some_and(|at| at <= now) {
@@ -67,6 +71,7 @@ impl EndWaiters {
     }
 
     /// Wakes all tasks: the connection has ended.
+    #[inline]
     pub(super) fn wake_all(&mut self, woken: &mut Vec<Waker>) {
         for waiter in std::mem::take(&mut self.waiters) {
             woken.push(waiter.waker);

@@ -38,6 +38,7 @@ impl<T> fmt::Debug for Events<T> {
 }
 
 impl<T> Events<T> {
+    #[inline]
     pub(super) fn new(handle: Handle, selector: Selector<T>) -> Self {
         let id = handle.subscribe(selector.name);
         let (taken, names) = (Journal::default(), Names::default());

@@ -16,6 +16,9 @@
 //! code, only predicates, undo functions and the transcript run while it is held, and they must not use
 //! the client. Wakers, predicates and answers are dropped after the lock is released, since they may own
 //! handles.
+//!
+//! What only drivers call, and what few programs do, is `#[inline]`: it is compiled by those that contain
+//! it, and not for every program with the blocking client.
 
 mod call;
 mod client;

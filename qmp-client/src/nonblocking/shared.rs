@@ -80,6 +80,7 @@ impl Follow {
 }
 
 impl Shared {
+    #[inline]
     pub(super) fn new(
         connection: Connection,
         options: Options,
@@ -110,6 +111,7 @@ impl Shared {
     }
 
     /// Ends the connection, and wakes the driver.
+    #[inline]
     pub(super) fn end(&self, end: End) {
         self.change(|state| state.connection.end(end));
     }
@@ -162,6 +164,7 @@ impl Handle {
         Deadline::after(self.now(), within)
     }
 
+    #[inline]
     pub(super) fn stats(&self) -> Stats {
         let state = self.lock();
         let mut stats = state.inbox.stats(&state.connection);
@@ -172,6 +175,7 @@ impl Handle {
     }
 
     /// Closes the connection at once.
+    #[inline]
     pub(super) fn close(&self) {
         self.change(|state| state.users = Users::None);
     }
@@ -249,20 +253,24 @@ impl Handle {
     }
 
     /// Counts a reply that does not match the type.
+    #[inline]
     pub(super) fn mismatched(&self) {
         self.lock().inbox.waiters.mismatched();
     }
 
+    #[inline]
     pub(super) fn subscribe(&self, name: Option<&'static str>) -> SubscriptionId {
         let capacity = self.options().event_queue();
         self.lock().inbox.subscriptions.add(name, capacity, None)
     }
 
+    #[inline]
     pub(super) fn filter(&self, id: SubscriptionId, predicate: Predicate) {
         let unused = self.lock().inbox.subscriptions.filter(id, predicate);
         drop(unused);
     }
 
+    #[inline]
     pub(super) fn unsubscribe(&self, id: SubscriptionId) {
         let removed = self.lock().inbox.subscriptions.remove(id);
         drop(removed);
@@ -270,6 +278,7 @@ impl Handle {
 
     /// Exchanges `taken`, which is empty, for the events of a subscription that have arrived. False
     /// means that the deadline has passed.
+    #[inline]
     pub(super) fn poll_event(
         &self,
         id: SubscriptionId,
@@ -299,6 +308,7 @@ impl Handle {
 
     /// Waits for the end of the connection, or for a deadline; returns whether the connection has
     /// ended.
+    #[inline]
     pub(super) fn poll_end(
         &self,
         waiter: &mut Option<u64>,
@@ -322,6 +332,7 @@ impl Handle {
     }
 
     /// Stops waiting for the end.
+    #[inline]
     pub(super) fn forget_end(&self, waiter: u64) {
         let waker = self.lock().ends.remove(waiter);
         drop(waker);
@@ -347,17 +358,20 @@ impl Handle {
     }
 
     /// Registers a guard, and the command that it executes when it is dropped.
+    #[inline]
     pub(super) fn add_guard(&self, command: EncodedRequest, within: Option<Duration>) -> GuardId {
         self.lock().detached.add_guard(command, within)
     }
 
     /// Removes a guard that has nothing to do any more.
+    #[inline]
     pub(super) fn remove_guard(&self, id: GuardId) {
         let command = self.lock().detached.take_guard(id);
         drop(command);
     }
 
     /// Executes the command of a guard as a detached call.
+    #[inline]
     pub(super) fn finish_guard(&self, id: GuardId) {
         self.change(|State { detached, connection, .. }| {
             if let Some((command, within)) = detached.take_guard(id) {
@@ -443,6 +457,7 @@ impl State {
     }
 
     /// Returns whether the connection is to be closed now.
+    #[inline]
     pub(super) fn is_deserted(&self) -> bool {
         match self.users {
             Users::Handles => false,
@@ -453,6 +468,7 @@ impl State {
 
     /// Passes on every message that has arrived. Tasks to be woken are collected, for when the lock
     /// is released.
+    #[inline]
     pub(super) fn distribute(&mut self, input: &mut Input, woken: &mut Vec<Waker>) {
         while let Some(incoming) = self.connection.next(input) {
             if let Some((id, result)) = self.inbox.deliver(incoming, woken) {
@@ -472,6 +488,7 @@ impl State {
     }
 
     /// Returns the next moment at which a deadline passes.
+    #[inline]
     pub(super) fn deadline(&self) -> Option<Instant> {
         let of_calls = sooner(self.connection.deadline(), self.detached.deadline());
         let of_waits = sooner(self.inbox.subscriptions.deadline(), self.ends.deadline());
@@ -479,6 +496,7 @@ impl State {
     }
 
     /// Fails everything whose deadline is at or before `now`.
+    #[inline]
     pub(super) fn expire(&mut self, now: Instant, woken: &mut Vec<Waker>) {
         self.connection.expire(now);
         self.detached.expire(now, &mut self.connection);
@@ -487,6 +505,7 @@ impl State {
     }
 
     /// Frees memory that is not in use.
+    #[inline]
     pub(super) fn release(&mut self) {
         self.connection.release(0);
         self.inbox.waiters.release();

@@ -56,11 +56,13 @@ impl<R: Request, T, W> fmt::Debug for Until<R, T, W> {
 }
 
 impl Pursuit {
+    #[inline]
     fn handle(&self) -> &Handle {
         self.submitted.handle()
     }
 
     /// Takes the next event; `None` if the deadline has passed.
+    #[inline]
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<RawEvent>>> {
         if self.taken.is_empty() {
             let Some(id) = self.subscription else { return Poll::Pending };
@@ -70,12 +72,14 @@ impl Pursuit {
         Poll::Ready(Ok(self.taken.pop().map(|taken| taken.into_raw(&mut self.names))))
     }
 
+    #[inline]
     fn has_ended(&self) -> bool {
         self.handle().lock().connection.ended().is_some()
     }
 }
 
 impl Drop for Pursuit {
+    #[inline]
     fn drop(&mut self) {
         if let Some(id) = self.subscription {
             self.handle().unsubscribe(id);
@@ -102,6 +106,7 @@ impl<R: Request, T, W: FnMut(&RawEvent) -> Option<Result<T>>> Until<R, T, W> {
         Ok(())
     }
 
+    #[inline]
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let Stage::Submitted(pursuit) = &mut self.stage else { return Poll::Pending };
         loop {

@@ -60,22 +60,26 @@ impl Writer {
 
     /// Discards the output: the peer accepts nothing any more. It may have said why, so the driver
     /// goes on reading.
+    #[inline]
     fn refuse(&mut self, error: io::Error) {
         self.state = State::Refused(error);
         self.refused.get_or_insert(self.output.position());
         self.output.clear();
     }
 
+    #[inline]
     pub(super) fn is_refused(&self) -> bool {
         matches!(self.state, State::Refused(_))
     }
 
     /// Returns whether anything that was written has not been sent.
+    #[inline]
     pub(super) fn has_lost(&self) -> bool {
         !matches!(self.state, State::Flushed) || !self.output.is_empty()
     }
 
     /// Tells the connection, which is about to end, what has not been sent.
+    #[inline]
     pub(super) fn report_loss(&self, connection: &mut Connection) {
         if self.has_lost() {
             // What was buffered by the link may have been sent.
@@ -84,6 +88,7 @@ impl Writer {
     }
 
     /// Takes the reason why the peer accepts nothing, as the end of the connection.
+    #[inline]
     pub(super) fn take_refusal(&mut self) -> Option<End> {
         if !self.is_refused() {
             return None;

@@ -57,6 +57,7 @@ impl Counters {
     }
 
     /// Returns what was counted. The calls in flight are known elsewhere.
+    #[inline]
     pub(crate) fn snapshot(&self) -> (CallStats, Histogram) {
         self.0.as_deref().cloned().unwrap_or_default()
     }

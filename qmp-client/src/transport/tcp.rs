@@ -68,6 +68,7 @@ impl Tcp {
     /// # Errors
     /// [`TimedOut`](io::ErrorKind::TimedOut), and the operating system's.
     #[cfg(unix)]
+    #[inline]
     pub fn accept(listener: &std::net::TcpListener, within: Duration) -> io::Result<Self> {
         super::socket::wait_readable(listener, Some(within))?;
         Self::from_stream(listener.accept()?.0)

@@ -68,6 +68,7 @@ impl Unix {
     ///
     /// # Errors
     /// [`TimedOut`](io::ErrorKind::TimedOut), and the operating system's.
+    #[inline]
     pub fn accept(listener: &UnixListener, within: Duration) -> io::Result<Self> {
         wait_readable(listener, Some(within))?;
         Self::from_stream(listener.accept()?.0)

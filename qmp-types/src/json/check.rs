@@ -78,9 +78,11 @@ fn string_end(text: &[u8], start: usize) -> Result<usize, (usize, &'static str)>
 pub(super) fn number_end(text: &[u8], mut at: usize) -> Option<usize> {
     let next_is = |at: usize, bytes: &[u8]| text.get(at).is_some_and(|byte| bytes.contains(byte));
     let digits_end = |start: usize| {
-        let rest = text.get(start..).unwrap_or_default();
-        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        (count > 0).then_some(start + count)
+        let mut end = start;
+        while matches!(text.get(end), Some(b'0'..=b'9')) {
+            end += 1;
+        }
+        (end > start).then_some(end)
     };
     at += usize::from(next_is(at, b"-"));
     at = if next_is(at, b"0") { at + 1 } else { digits_end(at)? };
