@@ -204,6 +204,7 @@ impl Error {
     /// # }
     /// ```
     #[must_use]
+    #[inline]
     pub fn report(&self) -> String {
         let mut layers = Vec::new();
         let mut next = Some(self as &(dyn StdError + 'static));
