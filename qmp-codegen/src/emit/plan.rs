@@ -3,7 +3,7 @@
 //! A [`Plan`] is made from a schema and options. It knows which types are reached, which of them
 //! callers build, the names of everything in Rust, and where a type must be boxed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -26,16 +26,16 @@ pub(crate) struct Plan<'s> {
     /// By the id of the type.
     names: Vec<Option<Ident>>,
     branch_names: Vec<Option<Ident>>,
-    sent: TypeSet,
+    sent: HashSet<TypeId>,
     /// The objects that are read and written as parts of others.
-    inner: TypeSet,
+    inner: HashSet<TypeId>,
     /// The members, branches and alternatives that must be boxed, by the id of their type.
     boxed: Vec<Few<&'s str, ()>>,
     /// The index of each name among the targets.
     by_name: HashMap<&'s str, usize>,
     targets: Vec<Target>,
     /// The types that have a secret member, at any depth.
-    secretive: TypeSet,
+    secretive: HashSet<TypeId>,
 }
 
 /// The item that a name in documentation refers to.
@@ -44,27 +44,6 @@ enum Target {
     Type(TypeId),
     Command(usize),
     Event(usize),
-}
-
-/// A set of types of a schema.
-pub(super) struct TypeSet {
-    /// Whether each type is in it, by its id.
-    types: Vec<bool>,
-}
-
-impl TypeSet {
-    pub(super) fn new(schema: &Schema) -> Self {
-        Self { types: vec![false; schema.types.len()] }
-    }
-
-    /// Adds a type, and returns whether it is new.
-    pub(super) fn insert(&mut self, id: TypeId) -> bool {
-        !std::mem::replace(&mut self.types[id.0 as usize], true)
-    }
-
-    pub(super) fn contains(&self, id: TypeId) -> bool {
-        self.types[id.0 as usize]
-    }
 }
 
 impl<'s> Plan<'s> {
@@ -90,12 +69,12 @@ impl<'s> Plan<'s> {
             types: Vec::new(),
             names: vec![None; schema.types.len()],
             branch_names: vec![None; schema.types.len()],
-            sent: TypeSet::new(schema),
-            inner: TypeSet::new(schema),
+            sent: HashSet::new(),
+            inner: HashSet::new(),
             boxed: Vec::new(),
             by_name: HashMap::new(),
             targets: Vec::new(),
-            secretive: TypeSet::new(schema),
+            secretive: HashSet::new(),
         };
         plan.reach();
         plan.inner = plan.find_inner();
@@ -150,13 +129,13 @@ impl<'s> Plan<'s> {
     /// Returns whether callers build values of a type: it is reachable from the arguments of a
     /// command.
     pub(crate) fn is_built_by_callers(&self, id: TypeId) -> bool {
-        self.options.constructors_for_all || self.sent.contains(id)
+        self.options.constructors_for_all || self.sent.contains(&id)
     }
 
     /// Returns whether an object is read and written as a part of another one: it is the branch of a
     /// union, or the object of an alternate.
     pub(crate) fn is_inner(&self, id: TypeId) -> bool {
-        self.inner.contains(id)
+        self.inner.contains(&id)
     }
 
     pub(crate) fn is_replaced(&self, id: TypeId) -> bool {
@@ -232,7 +211,7 @@ impl<'s> Plan<'s> {
         self.sent = self.closure(sent);
         let reached = self.closure(received);
         for id in self.all_types() {
-            let is_reached = reached.contains(id) || self.sent.contains(id);
+            let is_reached = reached.contains(&id) || self.sent.contains(&id);
             if is_reached && !self.is_replaced(id) {
                 self.types.push(id);
             }
@@ -254,30 +233,32 @@ impl<'s> Plan<'s> {
 
     /// Returns the members among which those are that [`secrets`](Self::secrets) names.
     pub(super) fn secret_members(&self, arguments: &'s Arguments) -> Vec<&'s Member> {
+        let mut todo = Vec::new();
+        self.argument_types(arguments, &mut todo);
+        let mut reached = HashSet::new();
+        while let Some(id) = todo.pop() {
+            if self.secretive.contains(&id) && reached.insert(id) {
+                todo.extend(self.neighbours(id));
+            }
+        }
         let mut members = match arguments {
             Arguments::Inline(_) => self.flat_arguments(arguments),
             Arguments::Named { .. } => Vec::new(),
         };
-        let mut todo = Vec::new();
-        self.argument_types(arguments, &mut todo);
-        let mut reached = TypeSet::new(self.schema);
-        while let Some(id) = todo.pop() {
-            if self.secretive.contains(id) && reached.insert(id) {
-                members.append(&mut self.members(id));
-                todo.extend(self.neighbours(id));
-            }
+        for id in reached {
+            members.append(&mut self.members(id));
         }
         members
     }
 
-    fn find_secretive(&self) -> TypeSet {
+    fn find_secretive(&self) -> HashSet<TypeId> {
         let mut todo = Vec::new();
         for id in self.all_types() {
             if self.members(id).iter().any(|member| member.secret) {
                 todo.push(id);
             }
         }
-        let mut secretive = TypeSet::new(self.schema);
+        let mut secretive = HashSet::new();
         if todo.is_empty() {
             return secretive;
         }
@@ -295,8 +276,8 @@ impl<'s> Plan<'s> {
         secretive
     }
 
-    fn find_inner(&self) -> TypeSet {
-        let mut inner = TypeSet::new(self.schema);
+    fn find_inner(&self) -> HashSet<TypeId> {
+        let mut inner = HashSet::new();
         for id in &self.types {
             match &self.get(*id).kind {
                 TypeKind::Enum(_) | TypeKind::Struct(_) => {}
@@ -337,8 +318,8 @@ impl<'s> Plan<'s> {
         }
     }
 
-    fn closure(&self, mut todo: Vec<TypeId>) -> TypeSet {
-        let mut reached = TypeSet::new(self.schema);
+    fn closure(&self, mut todo: Vec<TypeId>) -> HashSet<TypeId> {
+        let mut reached = HashSet::new();
         while let Some(id) = todo.pop() {
             if reached.insert(id) {
                 todo.extend(self.neighbours(id));

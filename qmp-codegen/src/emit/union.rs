@@ -3,7 +3,7 @@
 //! A union whose base is only the discriminator is a Rust enum. Any other union is a struct of its
 //! base, in which the field of the discriminator is that enum.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
@@ -11,7 +11,7 @@ use quote::quote;
 use super::docs;
 use super::ident::Scope;
 use super::object::{self, Object};
-use super::plan::{Plan, TypeSet};
+use super::plan::Plan;
 use crate::schema::{Branch, EnumValue, TypeId, TypeKind, Union};
 
 pub(crate) fn emit(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
@@ -145,14 +145,14 @@ fn from_branches(plan: &Plan<'_>, id: TypeId, union: &Union) -> TokenStream {
     let name = plan.branches_name(id);
     let variants = variants(plan, union);
     let branches: Vec<_> = variants.iter().filter_map(|v| Some((v, v.branch?))).collect();
-    let (mut once, mut often) = (TypeSet::new(plan.schema), TypeSet::new(plan.schema));
+    let (mut once, mut often) = (HashSet::new(), HashSet::new());
     for (_, branch) in &branches {
         if !once.insert(branch.ty) {
             often.insert(branch.ty);
         }
     }
     let conversions = branches.iter().filter_map(|(variant, branch)| {
-        if often.contains(branch.ty) {
+        if often.contains(&branch.ty) {
             return None;
         }
         let (ident, ty) = (&variant.ident, plan.path(branch.ty));
