@@ -46,7 +46,7 @@ pub struct AddressError {
 
 impl fmt::Debug for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        qmp_types::debug_error(f, "AddressError", self)
+        qmp_types::debug_error(f, "AddressError", self, format_args!(""))
     }
 }
 

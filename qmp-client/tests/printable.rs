@@ -7,7 +7,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use qmp_client::protocol::{CallId, Connection, Error as Protocol, Incoming, Settings, Submission};
+use qmp_client::protocol::{
+    CallId, Connection, Error as Protocol, Incoming, Printable, Settings, Submission,
+};
 use qmp_client::{
     Address, Closed, End, Error, ErrorClass, Garbage, LaunchError, Misuse, ProtocolError, QmpError,
     ServerError, Service, Timeout, TransportError, WaitedFor,
@@ -28,7 +30,15 @@ fn check(what: &str, shown: &str) {
 fn check_debug(error: &(dyn StdError + 'static)) {
     let shown = format!("{error:?}");
     assert!(shown.len() <= 2048, "{} bytes", shown.len());
-    assert!(!shown.contains(char::is_control) && !shown.contains("{ "), "{shown}");
+    let escapes = |c: char| c.is_control() || "\u{202e}\u{200b}".contains(c);
+    assert!(!shown.contains(escapes) && !shown.contains("{ "), "{shown}");
+    // Whatever is cut off, something of each cause is shown.
+    let causes = std::iter::successors(error.source(), |&error| error.source());
+    for cause in causes.map(ToString::to_string) {
+        let start: String = Printable(&cause).to_string().chars().take(40).collect();
+        assert!(shown.contains(&format!(": {start}")), "{shown:?} lacks {start}");
+    }
+    assert!(shown.ends_with(')'), "{shown}");
 }
 
 fn check_error(error: &(dyn StdError + 'static)) {
@@ -156,7 +166,7 @@ fn every_error_is_printable_and_short() {
     let error: Error = TransportError::new(hostile(), refused).into();
     assert!(error.report().ends_with("connection refused"), "{}", error.report());
     let shown = format!("{error:?}");
-    assert!(shown.starts_with("Transport("), "{shown}");
+    assert!(shown.starts_with("TransportError("), "{shown}");
     assert!(shown.ends_with(": connection refused)"), "{shown}");
     // The errors of the protocol alone.
     let protocol = Protocol::from(ServerError::new(command(), server()));

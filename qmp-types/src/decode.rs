@@ -53,7 +53,7 @@ impl DecodeError {
 
 impl fmt::Debug for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        crate::printable::debug_error(f, "DecodeError", self)
+        crate::printable::debug_error(f, "DecodeError", self, format_args!(""))
     }
 }
 

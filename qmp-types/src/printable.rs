@@ -82,6 +82,9 @@ impl PrintableWriter<'_> {
     /// # Errors
     /// The limit is reached, or the formatter has failed.
     pub fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.is_full {
+            return Err(fmt::Error);
+        }
         for character in text.chars() {
             let escaped = must_escape(character).then(|| character.escape_default());
             let length = escaped.as_ref().map_or(character.len_utf8(), ExactSizeIterator::len);
@@ -115,8 +118,8 @@ impl Write for PrintableWriter<'_> {
     }
 }
 
-/// Shows an error for `Debug`: its name, and in parentheses its `Display` and those of its causes,
-/// on one line of at most 2 KiB.
+/// Shows an error for `Debug`: the name of its type, and in parentheses its `Display`, what else there
+/// is to know, and the causes; on one line of at most 2 KiB, of which each has a share.
 ///
 /// A program prints this if its `main` returns the error, or if it unwraps it. Derived `Debug` would be
 /// harder to read, and far more code, for all errors that may be the cause of another.
@@ -125,16 +128,20 @@ pub fn debug_error(
     f: &mut fmt::Formatter<'_>,
     name: &str,
     error: &(dyn Error + 'static),
+    details: fmt::Arguments<'_>,
 ) -> fmt::Result {
-    limited(f, 2048 - "…".len(), |out| {
-        write!(out, "{name}({error}")?;
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            write!(out, ": {error}")?;
-            cause = error.source();
-        }
-        out.write_str(")")
-    })
+    const LONGEST: usize = 2048;
+    /// The name, the parentheses, and the details.
+    const AROUND: usize = 160;
+    // There may be a cycle.
+    const MOST: usize = 16;
+    let causes = || std::iter::successors(error.source(), |&error| error.source()).take(MOST);
+    let share = (LONGEST - AROUND) / (1 + causes().count()) - ": …".len();
+    write!(f, "{name}({}{}", Excerpt(error, share), Excerpt(&details, AROUND / 2))?;
+    for cause in causes() {
+        write!(f, ": {}", Excerpt(cause, share))?;
+    }
+    f.write_str(")")
 }
 
 /// Writes at most `longest` bytes of what a function writes.

@@ -127,7 +127,7 @@ impl LaunchError {
 
 impl fmt::Debug for LaunchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        qmp_types::debug_error(f, "LaunchError", self)
+        qmp_types::debug_error(f, "LaunchError", self, format_args!(""))
     }
 }
 

@@ -24,8 +24,9 @@ const LONGEST_REPORT: usize = 1020;
 /// The failure of an operation, by whose fault it is.
 ///
 /// [`Display`](fmt::Display) describes its own layer, [`source`](StdError::source) gives the next
-/// one, and [`report`](Self::report) puts all of them on one line. So does [`Debug`](fmt::Debug),
-/// after the name of the variant: `main` may return an error as it is.
+/// one, and [`report`](Self::report) puts all of them on one line. So does [`Debug`](fmt::Debug), with
+/// the name of the error's type, the server's class of the error, and whether a command had been sent:
+/// `main` may return an error as it is.
 #[non_exhaustive]
 pub enum Error {
     /// The server answered with an error.
@@ -239,18 +240,10 @@ impl Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let variant = match self {
-            Self::Server(_) => "Server",
-            Self::Protocol(_) => "Protocol",
-            Self::Decode(_) => "Decode",
-            Self::Misuse(_) => "Misuse",
-            Self::Transport(_) => "Transport",
-            Self::Timeout(_) => "Timeout",
-            Self::Closed(_) => "Closed",
-            Self::Lagged(_) => "Lagged",
-            Self::Launch(_) => "Launch",
-        };
-        qmp_types::debug_error(f, variant, self)
+        match self.inner() {
+            Some(error) => fmt::Debug::fmt(error, f),
+            None => qmp_types::debug_error(f, "Lagged", self, format_args!("")),
+        }
     }
 }
 

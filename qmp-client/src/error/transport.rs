@@ -52,7 +52,7 @@ impl TransportError {
 
 impl fmt::Debug for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        qmp_types::debug_error(f, "TransportError", self)
+        qmp_types::debug_error(f, "TransportError", self, format_args!(""))
     }
 }
 

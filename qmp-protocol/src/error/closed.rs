@@ -52,7 +52,12 @@ impl Closed {
 
 impl fmt::Debug for Closed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        qmp_types::debug_error(f, "Closed", self)
+        let state = match (self.sent, self.not_executed) {
+            (true, _) => " (sent)",
+            (_, true) => " (not executed)",
+            _ => "",
+        };
+        qmp_types::debug_error(f, "Closed", self, format_args!("{state}"))
     }
 }
 

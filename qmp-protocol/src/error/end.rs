@@ -36,7 +36,7 @@ pub enum End {
 
 impl fmt::Debug for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        qmp_types::debug_error(f, "End", self)
+        qmp_types::debug_error(f, "End", self, format_args!(""))
     }
 }
 

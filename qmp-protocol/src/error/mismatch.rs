@@ -66,7 +66,7 @@ impl Mismatch {
 
 impl fmt::Debug for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        qmp_types::debug_error(f, "Mismatch", self)
+        qmp_types::debug_error(f, "Mismatch", self, format_args!(""))
     }
 }
 

@@ -68,7 +68,7 @@ impl Misuse {
 
 impl fmt::Debug for Misuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        qmp_types::debug_error(f, "Misuse", self)
+        qmp_types::debug_error(f, "Misuse", self, format_args!(""))
     }
 }
 

@@ -54,15 +54,7 @@ impl Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let variant = match self {
-            Self::Server(_) => "Server",
-            Self::Protocol(_) => "Protocol",
-            Self::Decode(_) => "Decode",
-            Self::Misuse(_) => "Misuse",
-            Self::Timeout(_) => "Timeout",
-            Self::Closed(_) => "Closed",
-        };
-        qmp_types::debug_error(f, variant, self)
+        fmt::Debug::fmt(self.inner(), f)
     }
 }
 

@@ -97,7 +97,7 @@ impl ProtocolError {
 
 impl fmt::Debug for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        qmp_types::debug_error(f, "ProtocolError", self)
+        qmp_types::debug_error(f, "ProtocolError", self, format_args!(""))
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 
-use qmp_types::QmpError;
+use qmp_types::{ErrorClass, QmpError};
 
 use crate::printable::{Excerpt, NAME, Printable};
 
@@ -44,7 +44,12 @@ impl ServerError {
 
 impl fmt::Debug for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        qmp_types::debug_error(f, "ServerError", self)
+        let class = match &self.error.class {
+            ErrorClass::GenericError => "",
+            class => class.as_str(),
+        };
+        let (before, after) = if class.is_empty() { ("", "") } else { (" (", ")") };
+        qmp_types::debug_error(f, "ServerError", self, format_args!("{before}{class}{after}"))
     }
 }
 

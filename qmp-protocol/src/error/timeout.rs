@@ -106,7 +106,8 @@ impl Timeout {
 
 impl fmt::Debug for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        qmp_types::debug_error(f, "Timeout", self)
+        let sent = if self.sent { " (sent)" } else { "" };
+        qmp_types::debug_error(f, "Timeout", self, format_args!("{sent}"))
     }
 }
 

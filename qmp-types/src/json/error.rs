@@ -44,7 +44,7 @@ impl JsonError {
 
 impl fmt::Debug for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        crate::printable::debug_error(f, "JsonError", self)
+        crate::printable::debug_error(f, "JsonError", self, format_args!(""))
     }
 }
 
