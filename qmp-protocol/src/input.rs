@@ -509,11 +509,11 @@ impl Input {
     /// the next message, and the one before was cut off; elsewhere the whole line is garbage.
     fn cut_before(&mut self, at: usize) -> Garbage {
         let before = &self.buffer[self.start..self.start + at];
-        let mut margin = before;
-        while let [shorter @ .., b' ' | b'\t'] = margin {
-            margin = shorter;
+        let mut rest = before;
+        while let [shorter @ .., b' ' | b'\t'] = rest {
+            rest = shorter;
         }
-        let line = margin.ends_with(b"\n");
+        let line = rest.ends_with(b"\n");
         let garbage = Garbage::new("an object that is cut off", before);
         if line {
             self.take(at);
@@ -572,8 +572,7 @@ fn utf8_beginning(bytes: &[u8]) -> &str {
     }
 }
 
-/// Returns whether an object begins as a greeting does. The key may have escapes: then the parser reads
-/// it.
+/// Returns whether an object begins as a greeting does, or is a greeting whose key may have escapes.
 fn is_greeting(object: &[u8]) -> bool {
     let members = object.strip_prefix(b"{").unwrap_or(object);
     let is_parsed = |text| matches!(qmp_types::decode(text), Ok(ServerMessage::Greeting(_)));

@@ -309,21 +309,22 @@ impl Text<'_> {
     }
 
     fn timestamp(&mut self) -> Option<Timestamp> {
-        let mut timestamp = Timestamp::UNKNOWN;
+        let (mut seconds, mut microseconds) = (None, None);
         self.byte(b'{')?;
         loop {
             let key = self.key()?;
             match &self.bytes[key] {
-                b"seconds" => timestamp.seconds = self.signed()?,
-                b"microseconds" => timestamp.microseconds = self.signed()?,
+                b"seconds" => seconds = Some(self.signed()?),
+                b"microseconds" => microseconds = Some(self.signed()?),
                 _ => return None,
             }
             match self.next()? {
                 b',' => {}
-                b'}' => return Some(timestamp),
+                b'}' => break,
                 _ => return None,
             }
         }
+        Some(Timestamp { seconds: seconds?, microseconds: microseconds? })
     }
 
     /// Takes any value.
@@ -637,6 +638,8 @@ mod tests {
             r#"{"return": {}, "\u0069d": 7}"#,
             r#"{"event": 1}"#,
             r#"{"event": "STOP", "timestamp": 1}"#,
+            r#"{"event": "STOP", "timestamp": {"seconds": 5}}"#,
+            r#"{"event": "STOP", "timestamp": {"microseconds": 7}}"#,
             r#"{"event": "STOP", "timestamp": {"seconds": 1.5}}"#,
             r#"{"error": {"class": "GenericError", "desc": "no"}, "id": 7}"#,
         ] {

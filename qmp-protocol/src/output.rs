@@ -171,7 +171,7 @@ impl Output {
     #[inline]
     pub fn sent(&mut self, count: usize) {
         if count > 0 && !self.descriptors().is_empty() {
-            // Few commands with descriptors are in one output.
+            // They are few: the limit on open files bounds them.
             self.descriptors.remove(0);
         }
         self.sent += count;

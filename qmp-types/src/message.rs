@@ -268,6 +268,12 @@ mod tests {
                 ErrorClass::Unknown(beginning(&long, LONGEST).into()),
                 LONGEST,
             ),
+            (
+                // The last one counts, even if one before it cannot be read.
+                format!(r#"{{"desc": "\ud800", "data": {numbers}, "desc": "yes", "class": "A"}}"#),
+                ErrorClass::Unknown("A".into()),
+                3,
+            ),
             (numbers, ErrorClass::GenericError, LONGEST),
         ] {
             let text = format!(r#"{{"error": {error}, "id": 7}}"#);

@@ -75,10 +75,10 @@ pub(crate) fn member<'t>(object: &'t str, name: &str) -> Option<&'t str> {
         reader.at = at;
         reader.string().ok()?;
         reader.expect(b':').ok()?;
-        value = Some(reader.raw().ok()?);
+        value = Some(reader.raw());
         next = reader.at;
     }
-    value
+    value?.ok()
 }
 
 /// Reads the value that a text begins with as a `T`, and returns it with its length in the text;

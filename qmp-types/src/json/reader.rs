@@ -421,7 +421,8 @@ impl<'de> Reader<'de> {
     /// The next occurrence of the name, in whatever object, is nearly always right, and finding it
     /// costs a fraction of following the structure. Reading the object shows whether it is right:
     /// either the index is met as that of one of its members, or the whole text is read again,
-    /// without guessing. A name with escapes is not found: it is read when its turn comes.
+    /// without guessing. A name with escapes is not found: it is read when its turn comes,
+    /// unless the name is there without escapes, too.
     pub(super) fn find(&mut self, name: &str) -> Option<usize> {
         if self.guesses == Guesses::Never {
             return scan::find_member(self.text, self.at, &|inside| inside == name);

@@ -86,7 +86,7 @@ impl<'t> Scan<'t> {
                 b'"' => {
                     let start = self.at - 1;
                     self.string()?;
-                    let may_be_name = depth == 1 && is_key && name.is_none();
+                    let may_be_name = depth == 1 && is_key;
                     is_key = false;
                     if may_be_name && unquoted(self.slice(start)).is_some_and(|key| key == "name") {
                         name = Some(self.name()?);
@@ -165,15 +165,17 @@ mod tests {
     fn entries_are_found_wherever_their_names_are() {
         let text = r#" [ {"arg-type":"0","name":"a","ret-type":"[1]","meta-type":"command"},
             {"members": [{"name": "x"}, {"name": "\"}{"}], "values": [], "name" : "1" , "meta-type": "enum"},
-            {"n\u0061me":"\u0062\"","element-type":"1","meta-type":"array"} ] "#;
+            {"n\u0061me":"\u0062\"","element-type":"1","meta-type":"array"},
+            {"name":"first","meta-type":"array","name":"last","element-type":"1"} ] "#;
         let table = table(text).unwrap();
-        assert_eq!(table.len(), 3);
-        for (name, kind) in [("a", "command"), ("1", "enum"), ("b\"", "array")] {
+        assert_eq!(table.len(), 4);
+        for (name, kind) in [("a", "command"), ("1", "enum"), ("b\"", "array"), ("last", "array")] {
             let entry = table.decode(&table.find(name).unwrap()).unwrap();
             let entry = serde_json::to_value(entry).unwrap();
             assert_eq!((&entry["name"], &entry["meta-type"]), (&name.into(), &kind.into()));
         }
         assert_eq!(table.find("x"), None);
+        assert_eq!(table.find("first"), None);
         assert_eq!(table.find("name"), None);
     }
 
