@@ -46,8 +46,8 @@ impl SocketFile {
     /// ```
     ///
     /// # Errors
-    /// Returns [`AddrInUse`](ErrorKind::AddrInUse) if a process listens at the path, and otherwise the
-    /// operating system's error.
+    /// Returns [`AddrInUse`](ErrorKind::AddrInUse) if a process listens at the path, an error that
+    /// names its length if it is too long for a socket, and otherwise the operating system's error.
     pub fn bind(path: impl AsRef<Path>, permissions: u32) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
         let socket = unix_socket()?;

@@ -206,7 +206,7 @@ impl SimulatorBuilder {
     pub fn empty(mut self) -> Self {
         self.machine.devices.clear();
         self.machine.drives.clear();
-        self.machine.nodes.truncate(0);
+        self.machine.nodes.clear();
         self.machine.netdevs.clear();
         self.machine.objects.clear();
         self

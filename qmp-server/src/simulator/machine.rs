@@ -244,7 +244,7 @@ impl Machine {
         self.state == RunState::Running
     }
 
-    /// Finds a device by its `id` or its QOM path.
+    /// Finds a device by its QOM path.
     pub(super) fn device_at(&mut self, path: &str) -> Option<&mut Device> {
         self.devices.iter_mut().find(|device| device.path == path)
     }

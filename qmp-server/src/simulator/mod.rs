@@ -78,6 +78,10 @@ use clock::Timer;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
+/// # Limits
+///
+/// A machine has at most 1000 block nodes, of which a disk with an image format takes two.
+///
 /// # Time
 ///
 /// Jobs, the migration, the watchdog, and the timestamps and rate limits of events follow a clock. By

@@ -102,9 +102,11 @@ impl Machine {
 
     /// Returns whether a node was defined inline and has no user any more.
     fn is_unused(&self, name: &str) -> bool {
-        let is_inline = self.node(name).is_some_and(|node| !node.owned_by_monitor);
-        let is_used = self.has_parent(name) || self.is_attached(name) || self.is_used_by_job(name);
-        is_inline && !is_used
+        // In this order: the last ones look at everything.
+        self.node(name).is_some_and(|node| !node.owned_by_monitor)
+            && !self.is_attached(name)
+            && !self.is_used_by_job(name)
+            && !self.has_parent(name)
     }
 
     /// Makes a node the backing child of another one, unless that one is below it.

@@ -90,10 +90,12 @@ impl Machine {
     }
 
     /// Ejects the medium of a drive for HMP, which knows it by its name alone.
-    pub(in crate::simulator) fn eject_by_name(&mut self, id: &str, context: &mut Context) -> Reply {
-        let is_drive = self.drives.iter().any(|drive| drive.name == id);
-        let name = if is_drive { "device" } else { "id" };
-        self.eject(&Arguments::of(&json!({name: id})), context)
+    pub(in crate::simulator) fn eject_by_name(
+        &mut self,
+        name: &str,
+        context: &mut Context,
+    ) -> Reply {
+        self.eject(&Arguments::of(&json!({"device": name})), context)
     }
 
     pub(super) fn open_tray(&mut self, arguments: &Arguments, context: &mut Context) -> Reply {

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 
 use super::node::Node;
 
-/// The nodes, in the order in which they were added. Each has another name, which it keeps.
+/// The nodes, in the order in which they were added. Each has a name of its own, which never changes.
 #[derive(Clone, Debug, Default)]
 pub(in crate::simulator) struct Nodes {
     nodes: Vec<Node>,
@@ -32,6 +32,10 @@ impl Nodes {
         let removed = self.indexes.remove(name)?;
         self.indexes.values_mut().filter(|index| **index > removed).for_each(|index| *index -= 1);
         Some(self.nodes.remove(removed))
+    }
+
+    pub(in crate::simulator) fn clear(&mut self) {
+        self.truncate(0);
     }
 
     /// Removes the nodes that were added after the first `count`.

@@ -13,8 +13,8 @@ use crate::simulator::replies::{is_identifier, refuse};
 /// The maximum length of a chain of nodes. An image may name itself as its backing file.
 const MAX_DEPTH: usize = 64;
 
-/// The maximum number of nodes. QEMU has none, but a client must not be able to fill the memory, and what
-/// is done with one node looks at all others.
+/// The maximum number of nodes. QEMU has none, but what is done with one node looks at all others, and
+/// the reply about a node describes all below it.
 const MAX_NODES: usize = 1000;
 
 /// Drivers that Debian's QEMU loads from modules that are not installed by default.
@@ -110,14 +110,18 @@ impl Machine {
             // One of those below has the name, and would be found in its place.
             return refuse(format!("Duplicate nodes with node-name='{name}'"));
         }
-        if self.nodes.len() >= MAX_NODES {
-            return refuse(format!(
-                "Too many block nodes: the simulated machine has at most {MAX_NODES}"
-            ));
-        }
+        self.check_room_for(1)?;
         let name = node.name.clone();
         self.nodes.push(node);
         Ok(name)
+    }
+
+    /// Checks that there is room for this number of nodes.
+    pub(super) fn check_room_for(&self, count: usize) -> Result<(), QmpError> {
+        if self.nodes.len() + count <= MAX_NODES {
+            return Ok(());
+        }
+        refuse(format!("Too many block nodes: the simulated machine has at most {MAX_NODES}"))
     }
 
     fn node_name(&self, name: Option<&str>) -> Result<String, QmpError> {

@@ -50,6 +50,8 @@ impl Machine {
             ));
         }
         self.check_not_busy(&node)?;
+        // Of the format and of its file.
+        self.check_room_for(2)?;
         let Some(below) = self.node(&node) else { return done() };
         if arguments.text("mode") != Some("existing") {
             let backing = Some((below.filename.as_str(), Some(below.driver.as_str())));
