@@ -61,7 +61,7 @@ impl SocketPath {
 
     #[cfg(not(target_os = "linux"))]
     fn through_directory(_: &Path) -> io::Result<Self> {
-        Err(Errno::NAMETOOLONG.into())
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "the path is too long for a socket"))
     }
 }
 

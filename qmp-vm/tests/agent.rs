@@ -492,11 +492,13 @@ macro_rules! live {
 live! {
     fn a_real_agent(real: &RealAgent) {
         // An earlier client leaves half a command.
+        let begin = Instant::now();
         let mut rude = loop {
             match UnixStream::connect(real.socket()) {
                 Ok(stream) => break stream,
-                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+                Err(error) => assert!(begin.elapsed() < PATIENCE, "{error}"),
             }
+            std::thread::sleep(Duration::from_millis(5));
         };
         rude.write_all(b"{\"execute\": \"guest-info\"}\n{\"execute\": \"gue").unwrap();
         drop(rude);

@@ -499,6 +499,7 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline]
     pub fn pause(&self, duration: Duration) {
         let deadline = Deadline::after(self.now(), duration);
         self.wait(deadline);

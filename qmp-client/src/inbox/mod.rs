@@ -153,7 +153,6 @@ impl Inbox {
 /// Stores the waker of the task that is polled, and returns the one that it replaces. A waker may
 /// own a task, and everything that the task owns: it is dropped after the lock is released.
 #[must_use = "the waker is dropped after the lock is released"]
-#[inline]
 pub(crate) fn register(place: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
     match place {
         Some(waker) if waker.will_wake(cx.waker()) => None,

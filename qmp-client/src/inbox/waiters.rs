@@ -75,7 +75,6 @@ impl Waiters {
     }
 
     /// Sets the waker of a call that has just been added.
-    #[inline]
     pub(crate) fn wake_newest(&mut self, id: CallId, waker: &Waker) {
         if let Some(waiter) = self.waiters.back_mut().filter(|waiter| waiter.id == id) {
             waiter.waker = Some(waker.clone());

@@ -253,7 +253,6 @@ impl Handle {
     }
 
     /// Counts a reply that does not match the type.
-    #[inline]
     pub(super) fn mismatched(&self) {
         self.lock().inbox.waiters.mismatched();
     }

@@ -199,6 +199,7 @@ pub struct ExecOutput {
     /// The bytes that the program wrote to its standard error.
     pub stderr: Vec<u8>,
     /// Whether the program wrote more to its standard output than the agent keeps, which is 16 MiB.
+    /// Exactly as much counts, too, since some agents do not tell the difference.
     pub stdout_truncated: bool,
     /// Whether the program wrote more to its standard error than the agent keeps, which is 16 MiB.
     pub stderr_truncated: bool,
@@ -490,11 +491,11 @@ mod tests {
             assert!(!swapped.stdout_truncated && !output.stderr_truncated);
             output.stdout_truncated
         };
-        // Before 10.0.3: marked only if truncated, with a false value.
+        // As 10.0.2 does: marked only if truncated, with a false value.
         assert!(truncated(&full, Some(false)));
         assert!(!truncated(&full, None));
         assert!(!truncated("eA==", None));
-        // Since then.
+        // As later ones do.
         assert!(truncated(&full, Some(true)));
         assert!(!truncated("eA==", Some(false)));
         // An agent with another limit.
