@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::Mode;
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen};
 
 /// The number of clients that may wait to be accepted.
@@ -140,9 +140,16 @@ fn remove_stale(path: &Path, address: &SocketAddrUnix) -> io::Result<()> {
         return Err(in_use("a file that is not a socket exists"));
     }
     // The standard library connects to no path of 108 bytes, at which this one can listen.
-    match connect(&unix_socket()?, address) {
-        Ok(()) => Err(in_use("another process listens there")),
-        Err(Errno::CONNREFUSED) => fs::remove_file(path),
+    let socket = unix_socket()?;
+    ioctl_fionbio(&socket, true)?;
+    match connect(&socket, address) {
+        // Or so many clients wait there that no other one may.
+        Ok(()) | Err(Errno::AGAIN) => Err(in_use("another process listens there")),
+        Err(Errno::CONNREFUSED) => match fs::remove_file(path) {
+            // Another process has done so.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        },
         Err(error) => Err(error.into()),
     }
 }

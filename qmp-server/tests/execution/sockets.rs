@@ -57,6 +57,20 @@ fn a_stale_socket_file_is_replaced_and_nothing_else() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
 }
 
+/// A server that accepts nobody made this wait until it did.
+#[test]
+fn a_socket_whose_queue_is_full_is_in_use() {
+    let directory = Directory::new("full");
+    let path = directory.0.join("qmp.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    let _waiting = UnixStream::connect(&path).unwrap();
+    let (sender, bound) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(SocketFile::bind(&path, 0o600).map(drop)));
+    let error = bound.recv_timeout(Duration::from_secs(10)).unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+}
+
 #[test]
 fn clients_beyond_the_limit_wait_to_be_accepted() {
     let directory = Directory::new("limit");
