@@ -143,7 +143,7 @@ fn remove_stale(path: &Path, address: &SocketAddrUnix) -> io::Result<()> {
     let socket = unix_socket()?;
     ioctl_fionbio(&socket, true)?;
     match connect(&socket, address) {
-        // Or so many clients wait there that no other one may.
+        // Or its queue of clients is full.
         Ok(()) | Err(Errno::AGAIN) => Err(in_use("another process listens there")),
         Err(Errno::CONNREFUSED) => match fs::remove_file(path) {
             // Another process has done so.

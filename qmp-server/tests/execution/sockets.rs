@@ -57,7 +57,7 @@ fn a_stale_socket_file_is_replaced_and_nothing_else() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
 }
 
-/// A server that accepts nobody made this wait until it did.
+/// A server that accepts no client made this wait until it did.
 #[test]
 fn a_socket_whose_queue_is_full_is_in_use() {
     let directory = Directory::new("full");
