@@ -168,6 +168,13 @@ fn every_error_is_printable_and_short() {
     let shown = format!("{error:?}");
     assert!(shown.starts_with("TransportError("), "{shown}");
     assert!(shown.ends_with(": connection refused)"), "{shown}");
+    // Nor what decides what to do next.
+    let gone = QmpError::new(ErrorClass::DeviceNotFound, "Device 'x' not found");
+    let error: Error = ServerError::new("device_del".into(), gone).into();
+    let shown = "ServerError(device_del failed: Device 'x' not found (DeviceNotFound))";
+    assert_eq!(format!("{error:?}"), shown);
+    let late = Timeout::new(WaitedFor::Reply("stop".into()), Duration::from_secs(2));
+    assert!(late.sent && format!("{late:?}").contains(" (sent)"), "{late:?}");
     // The errors of the protocol alone.
     let protocol = Protocol::from(ServerError::new(command(), server()));
     check_error(&protocol);

@@ -44,12 +44,15 @@ impl ServerError {
 
 impl fmt::Debug for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let class = match &self.error.class {
-            ErrorClass::GenericError => "",
-            class => class.as_str(),
-        };
-        let (before, after) = if class.is_empty() { ("", "") } else { (" (", ")") };
-        qmp_types::debug_error(f, "ServerError", self, format_args!("{before}{class}{after}"))
+        match &self.error.class {
+            ErrorClass::GenericError => {
+                qmp_types::debug_error(f, "ServerError", self, format_args!(""))
+            }
+            class => {
+                let class = class.as_str();
+                qmp_types::debug_error(f, "ServerError", self, format_args!(" ({class})"))
+            }
+        }
     }
 }
 
