@@ -325,9 +325,10 @@ impl<M: Send + 'static> Connection<M> {
             }
             let had_output = self.has_output();
             // The session may have replied to messages that did not become requests.
-            self.peer.notify();
+            let needs_owner = self.peer.notify();
             // If this has sent the output, there may be room for the replies to further messages.
-            if !had_output || self.has_output() {
+            let has_room = had_output && !self.has_output();
+            if !needs_owner && !has_room {
                 return;
             }
         }
@@ -338,5 +339,75 @@ impl<M> Drop for Connection<M> {
     fn drop(&mut self) {
         self.peer.remove_owner();
         self.shared.hub().remove_peer(&self.peer);
+    }
+}
+
+#[cfg(all(test, feature = "simulator", feature = "tokio"))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Mutex, mpsc};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use qmp_types::qmp::commands::{Cont, Stop};
+    use qmp_types::{Empty, Version};
+
+    use super::*;
+    use crate::sync::lock;
+    use crate::{Context, MachineHandle, Reply, Router, Server};
+
+    /// A command that waits for a late reply is executed even if the reply comes just after the owner has
+    /// looked for commands: the owner took the other thread's news, and did not look again.
+    #[test]
+    fn a_late_reply_that_crosses_the_owners_look_releases_the_next_command() {
+        const TIME: Duration = Duration::from_secs(2);
+        let (late, replies) = mpsc::sync_channel::<Reply<Stop>>(1);
+        let replier = thread::spawn(move || {
+            loop {
+                match replies.try_recv() {
+                    Ok(reply) => reply.send(Ok(Empty {})),
+                    Err(mpsc::TryRecvError::Empty) => std::hint::spin_loop(),
+                    Err(mpsc::TryRecvError::Disconnected) => return,
+                }
+            }
+        });
+        let router = Router::new()
+            .introspection(qmp_types::qmp::INTROSPECTION)
+            .deferred(move |_: &MachineHandle<()>, _: Stop, reply: Reply<Stop>| {
+                late.send(reply).unwrap();
+            })
+            .command(|(): &mut (), _: Cont, _: &mut Context| Ok(Empty {}));
+        let server = Server::new(Version::default(), router, ()).unwrap();
+        let connection = server.connect();
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let output = Arc::clone(&sent);
+        let write = move |bytes: &[u8]| {
+            lock(&output).extend_from_slice(bytes);
+            Ok(bytes.len())
+        };
+        let woken = Arc::new(AtomicBool::new(false));
+        let wake = Arc::clone(&woken);
+        connection
+            .peer()
+            .set_owner(Arc::new(move || wake.store(true, Ordering::SeqCst)), Some(Arc::new(write)));
+        connection.receive(b"{'execute': 'qmp_capabilities'}");
+        let start = Instant::now();
+        while start.elapsed() < TIME {
+            lock(&sent).clear();
+            let attention = connection.peer().attend();
+            connection.receive(b"{'execute': 'stop'} {'execute': 'cont'}");
+            drop(attention);
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while lock(&sent).split(|byte| *byte == b'\n').count() < 3 {
+                assert!(Instant::now() < deadline, "the second reply is missing");
+                if woken.swap(false, Ordering::SeqCst) {
+                    let _attention = connection.peer().attend();
+                    connection.execute_pending();
+                }
+            }
+        }
+        drop((connection, server));
+        replier.join().unwrap();
     }
 }

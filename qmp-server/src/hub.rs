@@ -209,7 +209,9 @@ impl Hub {
     /// hold any lock.
     pub(crate) fn notify_all(&self) {
         let peers: Vec<_> = self.state().peers.values().map(Arc::clone).collect();
-        peers.iter().for_each(|peer| peer.notify());
+        for peer in peers {
+            peer.notify();
+        }
         let actions = match &mut *self.state() {
             state if state.phase == Phase::Ended => std::mem::take(&mut state.at_end),
             _ => Vec::new(),

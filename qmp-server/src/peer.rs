@@ -81,10 +81,13 @@ impl Peer {
 
     /// Tells the owner of the connection if it has something to do. The calling thread must not
     /// hold any lock: the owner may call back.
-    pub(crate) fn notify(&self) {
+    ///
+    /// Returns true if this thread is the owner, which is not woken, and has more to do than to send
+    /// output: it may have taken the news of another thread.
+    pub(crate) fn notify(&self) -> bool {
         let mut session = self.session();
         if !session.take_changed() {
-            return;
+            return false;
         }
         let owner = lock(&self.owner);
         if let Some(write) = &owner.write {
@@ -96,7 +99,7 @@ impl Peer {
             let has_new_room = was_congested && !session.is_congested();
             let needs_owner = session.take_needs_owner() || has_new_room;
             if is_attended || (is_sent && !needs_owner) {
-                return;
+                return is_attended && needs_owner;
             }
         }
         let wake = owner.wake.clone();
@@ -104,6 +107,7 @@ impl Peer {
         if let Some(wake) = wake {
             wake();
         }
+        false
     }
 }
 
@@ -146,6 +150,11 @@ mod tests {
         assert!(peer.session().next_request().is_none() && peer.session().is_congested());
         let attention = peer.attend();
         assert_eq!(send_event(), 1);
+        // It learns of what another thread has done, unless that is output alone.
+        peer.session().event("TICK", None, Timestamp::now());
+        assert!(!peer.notify());
+        peer.session().stop();
+        assert!(peer.notify() && !peer.notify());
         drop(attention);
     }
 }
