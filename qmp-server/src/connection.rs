@@ -155,7 +155,7 @@ impl<M: Send + 'static> Connection<M> {
     /// Passes the bytes to send to a function that returns how many of them it has sent, then executes
     /// the commands that were waiting for room in the output or for an earlier command. In contrast
     /// to [`take_output`](Self::take_output), unsent bytes count toward the limits. The function must
-    /// not block or use the connection.
+    /// not block or use the connection. It is not called if there is nothing to send.
     ///
     /// ```
     /// use qmp_server::{Router, Server};
@@ -177,7 +177,9 @@ impl<M: Send + 'static> Connection<M> {
     /// Those of the function.
     pub fn send(&self, write: impl FnOnce(&[u8]) -> io::Result<usize>) -> io::Result<usize> {
         let mut session = self.peer.session();
-        let sent = write(session.output())?;
+        // Another thread may have sent everything, or discarded it, since the caller looked. Zero bytes
+        // sent of none would be taken for a stream that has ended.
+        let sent = if session.output().is_empty() { 0 } else { write(session.output())? };
         session.sent(sent);
         drop(session);
         self.execute_pending();
@@ -356,6 +358,18 @@ mod tests {
     use super::*;
     use crate::sync::lock;
     use crate::{Context, MachineHandle, Reply, Router, Server};
+
+    /// A loop that looks first and sends then does not mistake output that has gone meanwhile for a
+    /// stream that takes no more bytes.
+    #[test]
+    fn nothing_is_sent_without_output() {
+        let router = Router::new().introspection(qmp_types::qmp::INTROSPECTION);
+        let server = Server::new(Version::default(), router, ()).unwrap();
+        let connection = server.connect();
+        assert!(connection.has_output());
+        drop(connection.take_output());
+        assert_eq!(connection.send(|bytes| unreachable!("{bytes:?}")).unwrap(), 0);
+    }
 
     /// A command that waits for a late reply is executed even if the reply comes just after the owner has
     /// looked for commands: the owner took the other thread's news, and did not look again.
