@@ -5,12 +5,15 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Map;
 
-use crate::any::{Any, text_of};
 use crate::enumeration;
+use crate::json;
+use crate::lenient::string_in;
 use crate::object::{self, Members, Object, Writer};
-use crate::printable::{Excerpt, Printable};
+use crate::others::OtherMembers;
+use crate::printable::Excerpt;
+use crate::verbatim::Text;
 
 /// The class of an error (QMP specification, section "Error").
 ///
@@ -57,7 +60,7 @@ pub struct QmpError {
     pub desc: String,
     /// All other members of the error, and those above whose values are not strings. They are
     /// written back.
-    pub rest: Map<String, Value>,
+    pub rest: OtherMembers,
 }
 
 impl QmpError {
@@ -68,59 +71,53 @@ impl QmpError {
 
     /// Creates an error.
     pub fn new(class: ErrorClass, desc: impl Into<String>) -> Self {
-        Self { class, desc: desc.into(), rest: Map::new() }
+        Self { class, desc: desc.into(), rest: OtherMembers::default() }
     }
 
-    /// Creates an error from the text of a value that does not decode.
-    pub(crate) fn undecoded(text: &str) -> Self {
-        match beginning(text, MAX_TEXT) {
-            whole if whole.len() == text.len() => Self::generic(whole),
-            part => Self::generic(format!("{part}…")),
-        }
-    }
-
-    pub(crate) fn from_value(value: Value) -> Self {
-        let desc = match value.get("desc").unwrap_or(&value) {
-            Value::String(desc) => desc.clone(),
-            other => described(other),
+    /// Reads an error of any form from its text. Of a long one, the beginnings of the class and of the
+    /// description are kept.
+    pub(crate) fn from_text(text: &str) -> Self {
+        let is_object = text.starts_with('{');
+        let member = |name| if is_object { json::member(text, name) } else { None };
+        let class = member("class").and_then(string_in);
+        let desc = member("desc");
+        let has_desc = desc.is_some_and(|desc| desc.starts_with('"'));
+        let desc = match desc.unwrap_or(text) {
+            // All of an error whose description is not legible is shown.
+            string if string.starts_with('"') => string_in(string).unwrap_or(text.into()),
+            other => other.into(),
         };
-        let mut error = Self::generic(desc);
-        let Value::Object(members) = value else { return error };
-        for (name, value) in members {
-            match (&*name, value) {
-                ("class", Value::String(class)) => error.class = enumeration::parse(&class),
-                ("desc", Value::String(_)) => {}
-                (_, value) => _ = error.rest.insert(name, value),
-            }
+        let mut error = Self::generic(match beginning(&desc) {
+            whole if whole.len() == desc.len() => desc.into_owned(),
+            part => format!("{part}…"),
+        });
+        if is_object && text.len() <= LONGEST {
+            let is_read = [(class.is_some(), "class"), (has_desc, "desc")];
+            let read = is_read.into_iter().filter_map(|(is, name)| is.then_some(name));
+            error.rest = OtherMembers::of(text, &read.collect::<Vec<_>>());
+        }
+        if let Some(class) = class {
+            error.class = enumeration::parse(beginning(&class));
         }
         error
     }
 }
 
-/// How much of the JSON text of an error without a description is its description, in bytes.
-const MAX_TEXT: usize = 64 << 10;
+/// The longest error of which all is kept, and the longest class and description of any other, in bytes.
+const LONGEST: usize = 64 << 10;
 
-/// Returns the beginning of a text, of at most `longest` bytes.
-pub(crate) fn beginning(text: &str, longest: usize) -> &str {
-    let end = text.len().min(longest);
+fn beginning(text: &str) -> &str {
+    let end = text.len().min(LONGEST);
     let end = (0..=end).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     &text[..end]
-}
-
-/// Returns the beginning of the JSON text of a value.
-fn described(value: &Value) -> String {
-    QmpError::undecoded(&text_of(value)).desc
 }
 
 /// Shows the other members as JSON text, of which the end of a long one is cut off.
 impl fmt::Debug for QmpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { class, desc, rest } = self;
-        let rest = serde_json::to_string(rest).unwrap_or_default();
-        let rest = Printable(&rest);
         let mut shown = f.debug_struct("QmpError");
-        shown.field("class", class).field("desc", desc);
-        shown.field("rest", &format_args!("{rest}")).finish()
+        shown.field("class", class).field("desc", desc).field("rest", rest).finish()
     }
 }
 
@@ -148,17 +145,18 @@ impl Object for QmpError {
     fn read<'de, A: MapAccess<'de>>(members: &mut Members<'_, 'de, A>) -> Result<Self, A::Error> {
         let mut all = Map::new();
         while members.next_or_keep(&[], &mut all)?.is_some() {}
-        Ok(Self::from_value(Value::Object(all)))
+        Ok(Self::from_text(OtherMembers::from(all).text()))
     }
 
     fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>) {
-        if !self.rest.contains_key("class") {
+        let rest = self.rest.to_map();
+        if !rest.contains_key("class") {
             out.member("class", &self.class);
         }
-        if !self.rest.contains_key("desc") {
+        if !rest.contains_key("desc") {
             out.member("desc", &self.desc);
         }
-        out.unlisted(&self.rest, &[]);
+        out.unlisted(&rest, &[]);
     }
 }
 
@@ -170,7 +168,7 @@ impl Serialize for QmpError {
 
 impl<'de> Deserialize<'de> for QmpError {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Any::deserialize(deserializer).map(|Any(value)| Self::from_value(value))
+        Text::deserialize(deserializer).map(|Text(text)| Self::from_text(&text))
     }
 }
 
@@ -234,7 +232,7 @@ mod tests {
         for (error, desc) in [
             (&*deep, &*deep),
             (r#"{"desc": "no"}"#, "no"),
-            (r#"{"code": 1}"#, r#"{"code":1}"#),
+            (r#"{"code": 1}"#, r#"{"code": 1}"#),
             (r#""no""#, "no"),
             ("null", "null"),
             ("[1]", "[1]"),
@@ -253,7 +251,7 @@ mod tests {
         let ServerMessage::Error { id, error } = decode(text).unwrap() else { panic!("{text}") };
         assert_eq!(id.unwrap().get(), "7");
         assert_eq!(error.class, ErrorClass::Unknown("NewClass".into()));
-        assert_eq!(error.rest["data"]["x"], 1);
+        assert_eq!(error.rest.get("data").unwrap()["x"], 1);
         assert_eq!(serde_json::to_value(&error).unwrap()["class"], "NewClass");
     }
 }

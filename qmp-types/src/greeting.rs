@@ -3,11 +3,12 @@
 use serde::de::{Deserializer, MapAccess};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::any::Any;
 use crate::enumeration;
+use crate::json;
+use crate::lenient::string_in;
 use crate::object::{self, Members, Object, Writer};
+use crate::verbatim::Text;
 use crate::version::Version;
 
 /// The first message of a server: its version, and the capabilities that it offers.
@@ -34,7 +35,7 @@ impl Object for Greeting {
         while let Some(index) = members.next(Self::MEMBERS)? {
             match index {
                 0 => greeting.version = members.value()?,
-                _ => greeting.capabilities = capabilities(&members.value()?),
+                _ => greeting.capabilities = capabilities(&members.any_text()?),
             }
         }
         Ok(greeting)
@@ -46,10 +47,15 @@ impl Object for Greeting {
     }
 }
 
-/// Returns the capabilities in a value that should be an array of names.
-fn capabilities(value: &Value) -> Vec<Capability> {
-    let elements = value.as_array().map_or(&[][..], Vec::as_slice);
-    elements.iter().filter_map(Value::as_str).map(enumeration::parse).collect()
+/// Reads the elements that are strings.
+fn capabilities(text: &str) -> Vec<Capability> {
+    let mut capabilities = Vec::new();
+    if text.starts_with('[') {
+        json::elements(text, &mut |element| {
+            capabilities.extend(string_in(element).map(|name| enumeration::parse(&name)));
+        });
+    }
+    capabilities
 }
 
 impl Serialize for Greeting {
@@ -59,23 +65,22 @@ impl Serialize for Greeting {
 }
 
 impl Greeting {
-    pub(crate) fn from_value(value: Value) -> Self {
-        let mut greeting = Self::default();
-        let Value::Object(members) = value else { return greeting };
-        for (name, value) in members {
-            match &*name {
-                "version" => greeting.version = Version::from_value(value),
-                "capabilities" => greeting.capabilities = capabilities(&value),
-                _ => {}
-            }
+    /// Reads a value of any type from its text.
+    pub(crate) fn from_text(text: &str) -> Self {
+        if !text.starts_with('{') {
+            return Self::default();
         }
-        greeting
+        let version = json::member(text, "version").map(Version::from_text);
+        Self {
+            version: version.unwrap_or_default(),
+            capabilities: json::member(text, "capabilities").map(capabilities).unwrap_or_default(),
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Greeting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Any::deserialize(deserializer).map(|Any(value)| Self::from_value(value))
+        Text::deserialize(deserializer).map(|Text(text)| Self::from_text(&text))
     }
 }
 

@@ -1,149 +1,154 @@
 //! Reads information that no program depends on: whatever it is, the message around it decodes.
+//!
+//! It is read from its text, without values of any type and fractions, whose code would be in every
+//! program.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use crate::json;
 
-use crate::object::Members;
-
-/// A value that decodes whatever it is. What none of these can hold is skipped.
-//
-// One visitor reads it for all types, because each visitor is the reading of all types of values.
-#[derive(Debug)]
-pub(crate) enum Lenient<'v> {
-    Natural(u64),
-    Negative(i64),
-    Fraction(f64),
-    Text(Cow<'v, str>),
-    /// An object: the members with the first, second and third name that it was read for, as
-    /// [`whole`](Self::whole) numbers.
-    Members([Option<i64>; 3]),
-    Other,
+/// Returns what a string says, or `None` for any other value.
+pub(crate) fn string_in(text: &str) -> Option<Cow<'_, str>> {
+    json::string(text)
 }
 
-impl<'v> Lenient<'v> {
-    /// Reads a value, and of an object the members with these names.
-    pub(crate) fn read<'de, D: Deserializer<'de>>(
-        deserializer: D,
-        names: &'static [&'static str],
-    ) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(LenientVisitor(names))
-    }
+/// Returns the members of an object that are numbers, or `None` for any other value.
+pub(crate) fn numbers_in<const N: usize>(text: &str, names: [&str; N]) -> Option<[Option<i64>; N]> {
+    let is_object = text.starts_with('{');
+    is_object.then(|| names.map(|name| json::member(text, name).and_then(whole_number)))
+}
 
-    /// Returns what [`read`](Self::read) does of the same value.
-    pub(crate) fn of(value: &'v Value, names: &[&str]) -> Self {
-        match value {
-            Value::Number(number) => match (number.as_u64(), number.as_i64()) {
-                (Some(natural), _) => Self::Natural(natural),
-                (None, Some(negative)) => Self::Negative(negative),
-                (None, None) => number.as_f64().map_or(Self::Other, Self::Fraction),
-            },
-            Value::String(text) => Self::Text(Cow::Borrowed(text)),
-            Value::Object(members) => {
-                let mut numbers = [None; 3];
-                for (number, name) in numbers.iter_mut().zip(names) {
-                    *number = members.get(*name).and_then(whole_number);
-                }
-                Self::Members(numbers)
-            }
-            Value::Null | Value::Bool(_) | Value::Array(_) => Self::Other,
-        }
-    }
-
-    /// Returns the whole part of a number, also of one with a fraction and of one written as text; `None`
-    /// for any other value.
-    pub(crate) fn whole(&self) -> Option<i64> {
-        match self {
-            Self::Natural(number) => Some(i64::try_from(*number).unwrap_or(i64::MAX)),
-            Self::Negative(number) => Some(*number),
-            Self::Fraction(number) => Some(whole(*number)),
-            Self::Text(text) => number_in(text),
-            Self::Members(_) | Self::Other => None,
-        }
+/// Returns a number without its fraction; one that a string begins with will do. A number that does not fit
+/// becomes the nearest one that does.
+pub(crate) fn whole_number(text: &str) -> Option<i64> {
+    match string_in(text) {
+        Some(text) => text.trim().parse().ok().or_else(|| leading_number(&text)),
+        None => Decimal::read(text).map(|number| number.whole()),
     }
 }
 
-/// Converts a number, without its fraction. A number that does not fit becomes the nearest that does.
-#[expect(clippy::cast_possible_truncation, reason = "saturates, and drops the fraction")]
-pub(crate) fn whole(number: f64) -> i64 {
-    number as i64
-}
-
-/// Reads a number from text. The text may have other characters after the number, as in `0-rc1`.
+/// Returns the number that a text begins with.
 pub(crate) fn leading_number(text: &str) -> Option<i64> {
     let text = text.trim();
     let digits = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     text[..digits].parse().ok()
 }
 
-fn number_in(text: &str) -> Option<i64> {
-    text.trim().parse().ok().or_else(|| leading_number(text))
+/// A number, as its digits.
+pub(crate) struct Decimal<'t> {
+    is_negative: bool,
+    whole: &'t str,
+    fraction: &'t str,
+    /// The power of ten by which the digits are multiplied.
+    exponent: i64,
 }
 
-/// Returns the whole part of a value, as [`Lenient::whole`] does.
-pub(crate) fn whole_number(value: &Value) -> Option<i64> {
-    Lenient::of(value, &[]).whole()
-}
-
-struct LenientVisitor(&'static [&'static str]);
-
-impl<'de> Visitor<'de> for LenientVisitor {
-    type Value = Lenient<'static>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Lenient::Other)
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(u64::try_from(number).map_or(Lenient::Negative(number), Lenient::Natural))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Lenient::Natural(number))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-        Ok(Lenient::Fraction(number))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Lenient::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Lenient::Other)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
-        while elements.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Lenient::Other)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Members::new(&mut map);
-        let mut numbers = [None; 3];
-        while let Some(index) = members.next(self.0)? {
-            let WholeNumber(number) = members.value()?;
-            if let Some(slot) = numbers.get_mut(index) {
-                *slot = number;
-            }
+impl<'t> Decimal<'t> {
+    /// Reads a number as JSON has it.
+    pub(crate) fn read(text: &'t str) -> Option<Self> {
+        if !json::is_number(text) {
+            return None;
         }
-        Ok(Lenient::Members(numbers))
+        let (is_negative, text) = match text.strip_prefix('-') {
+            Some(text) => (true, text),
+            None => (false, text),
+        };
+        let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+        // One that does not fit is far beyond all limits.
+        let farthest =
+            if exponent.starts_with('-') { i64::from(i32::MIN) } else { i32::MAX.into() };
+        let exponent = exponent.parse::<i32>().map_or(farthest, i64::from);
+        Some(Self { is_negative, whole, fraction, exponent })
+    }
+
+    pub(crate) fn is_negative(&self) -> bool {
+        self.is_negative
+    }
+
+    /// Returns the number without its fraction.
+    pub(crate) fn whole(&self) -> i64 {
+        let whole = self.digits(i64::MIN, 0);
+        match self.is_negative {
+            true => 0_i64.checked_sub_unsigned(whole).unwrap_or(i64::MIN),
+            false => i64::try_from(whole).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// Returns the first six digits of the fraction.
+    pub(crate) fn millionths(&self) -> i64 {
+        i64::try_from(self.digits(0, 6)).unwrap_or(0)
+    }
+
+    /// Returns the digits between two places, as a number. The first digit after the point is in place 0.
+    fn digits(&self, start: i64, end: i64) -> u64 {
+        let length = i64::try_from(self.whole.len()).unwrap_or(i64::MAX);
+        let mut place = -self.exponent.saturating_add(length);
+        let mut number = 0_u64;
+        for digit in self.whole.bytes().chain(self.fraction.bytes()) {
+            if place >= end {
+                return number;
+            }
+            if place >= start {
+                number = number.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+            }
+            place += 1;
+        }
+        // Zeros that are not written. Any number with more of them than this is too large, or 0.
+        for _ in place.max(start)..end.min(place.max(start).saturating_add(20)) {
+            number = number.saturating_mul(10);
+        }
+        number
     }
 }
 
-/// The value of a member, as a number.
-struct WholeNumber(Option<i64>);
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // tests
+mod tests {
+    use super::*;
 
-impl<'de> Deserialize<'de> for WholeNumber {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Lenient::read(deserializer, &[]).map(|value| Self(value.whole()))
+    #[test]
+    fn digits_are_those_of_the_number() {
+        for (text, whole, millionths) in [
+            ("0", 0, 0),
+            ("-0", 0, 0),
+            ("5", 5, 0),
+            ("-5.9", -5, 900_000),
+            ("0.000001", 0, 1),
+            ("0.0000019", 0, 1),
+            ("12.5", 12, 500_000),
+            ("1.25e1", 12, 500_000),
+            ("125E-1", 12, 500_000),
+            ("1e3", 1000, 0),
+            ("1e-3", 0, 1000),
+            ("1e-7", 0, 0),
+            ("0.0012e3", 1, 200_000),
+            ("1e18", 1_000_000_000_000_000_000, 0),
+            ("1e19", i64::MAX, 0),
+            ("-1e300", i64::MIN, 0),
+            ("1e99999999999", i64::MAX, 0),
+            ("0e99999999999", 0, 0),
+            ("1e-99999999999", 0, 0),
+            ("9223372036854775807", i64::MAX, 0),
+            ("-9223372036854775808", i64::MIN, 0),
+            ("18446744073709551616.5", i64::MAX, 500_000),
+        ] {
+            let number = Decimal::read(text).unwrap();
+            assert_eq!((number.whole(), number.millionths()), (whole, millionths), "{text}");
+            assert_eq!(whole_number(text), Some(whole), "{text}");
+        }
+        for text in ["", "-", "01", "1.", ".5", "1e", "+1", "1 ", "NaN", "1_0", "\"5", "null"] {
+            assert!(Decimal::read(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn strings_may_begin_with_a_number() {
+        let numbers =
+            r#"{"a": "7", "b": " -8 ", "c": "9rc1", "d": "\u0037", "e": "x", "f": [1], "a": "1"}"#;
+        let names = ["a", "b", "c", "d", "e", "f", "g"];
+        let expected = [Some(1), Some(-8), Some(9), Some(7), None, None, None];
+        assert_eq!(numbers_in(numbers, names), Some(expected));
+        assert_eq!(numbers_in("[1]", names), None);
     }
 }

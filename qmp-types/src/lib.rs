@@ -56,6 +56,7 @@ mod json;
 mod lenient;
 mod message;
 mod names;
+mod others;
 mod printable;
 pub mod recording;
 mod redact;
@@ -78,6 +79,7 @@ pub use enumeration::UnknownValue;
 pub use error::{ErrorClass, QmpError};
 pub use greeting::{Capability, Greeting};
 pub use message::ServerMessage;
+pub use others::OtherMembers;
 #[doc(hidden)]
 pub use printable::debug_error;
 pub use printable::{Excerpt, Printable, PrintableWriter};

@@ -1,21 +1,14 @@
 //! A message from a server: the envelope around greetings, replies and events.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::any::Any;
-use crate::decode::decode;
-use crate::enumeration;
-use crate::error::{ErrorClass, QmpError, beginning};
+use crate::error::QmpError;
 use crate::greeting::Greeting;
-use crate::json;
-use crate::lenient::{Lenient, whole_number};
-use crate::timestamp::{self, Timestamp};
+use crate::timestamp::Timestamp;
 
 /// A message from a server, with its payload still as text.
 ///
@@ -65,11 +58,15 @@ impl<'de> Visitor<'de> for MessageVisitor {
             match key {
                 MessageKey::Qmp => greeting = Some(greeting_in(map.next_value()?)),
                 MessageKey::Return => value = Some(map.next_value()?),
-                MessageKey::Error => error = Some(error_in(map.next_value()?)),
+                MessageKey::Error => {
+                    error = Some(QmpError::from_text(map.next_value::<&RawValue>()?.get()))
+                }
                 MessageKey::Event => event = Some(map.next_value()?),
                 MessageKey::Id => id = Some(map.next_value()?),
                 MessageKey::Data => data = Some(map.next_value()?),
-                MessageKey::Timestamp => timestamp = timestamp_in(map.next_value()?),
+                MessageKey::Timestamp => {
+                    timestamp = Timestamp::from_text(map.next_value::<&RawValue>()?.get())
+                }
                 MessageKey::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -90,76 +87,15 @@ impl<'de> Visitor<'de> for MessageVisitor {
     }
 }
 
-/// The longest greeting and the longest error of which all is read, in bytes. As values, they take many
-/// times as much memory.
-const LONGEST: usize = 64 * 1024;
+/// The longest greeting that is read, in bytes. The names of many capabilities take several times as much
+/// memory.
+const LONGEST: usize = 64 << 10;
 
-/// Reads a value, unless it is nested too deep.
-fn value_in(text: &str) -> Option<Value> {
-    decode(text).ok().map(|Any(value)| value)
-}
-
-/// Reads a greeting, even one with something that is nested too deep. One that is too long says
-/// nothing.
 fn greeting_in(value: &RawValue) -> Greeting {
     if value.get().len() > LONGEST {
         return Greeting::default();
     }
-    value_in(value.get()).map(Greeting::from_value).unwrap_or_default()
-}
-
-/// Reads an error, even one with something that is nested too deep. Of one that is too long, the
-/// class and the beginning of the description are kept, or of its text if it has none.
-fn error_in(value: &RawValue) -> QmpError {
-    let text = value.get();
-    if text.len() > LONGEST {
-        if !text.starts_with('{') {
-            return QmpError::generic(beginning(text, LONGEST));
-        }
-        let member = |name| json::member(text, name).and_then(text_in);
-        let class = member("class");
-        return QmpError {
-            class: class.map_or(ErrorClass::GenericError, |class| {
-                enumeration::parse(beginning(&class, LONGEST))
-            }),
-            ..QmpError::generic(beginning(&member("desc").unwrap_or(text.into()), LONGEST))
-        };
-    }
-    value_in(value.get()).map_or_else(|| QmpError::undecoded(value.get()), QmpError::from_value)
-}
-
-/// Reads text, unless it is too long.
-fn text_in(text: &str) -> Option<Cow<'_, str>> {
-    if text.len() > LONGEST {
-        // As it was written, since unescaping could only make it shorter.
-        let inside = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-        return inside.map(Cow::Borrowed);
-    }
-    match value_in(text) {
-        Some(Value::String(text)) => Some(Cow::Owned(text)),
-        _ => None,
-    }
-}
-
-/// Reads a timestamp, even one with a number that is too large for any type.
-//
-// As `Timestamp` does, but with functions that every program contains anyway.
-fn timestamp_in(value: &RawValue) -> Timestamp {
-    let short = |text: &str| match text.len() {
-        ..LONGEST => value_in(text),
-        _ => None,
-    };
-    let text = value.get();
-    if text.starts_with('{') {
-        let mut numbers = [None; 3];
-        for (number, name) in numbers.iter_mut().zip(timestamp::MEMBERS) {
-            let member = json::member(text, name).and_then(short);
-            *number = member.as_ref().and_then(whole_number);
-        }
-        return Timestamp::from_lenient(Lenient::Members(numbers));
-    }
-    short(text)
-        .map_or(Timestamp::UNKNOWN, |value| Timestamp::from_lenient(Lenient::of(&value, &[])))
+    Greeting::from_text(value.get())
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for ServerMessage<'a> {
@@ -212,6 +148,7 @@ impl<'de> Deserialize<'de> for MessageKey {
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::{ErrorClass, decode};
 
     #[test]
     fn keys_come_in_any_order() {
@@ -257,6 +194,7 @@ mod tests {
         assert_eq!(greeting, Greeting::default());
 
         let long = "x".repeat(1 << 20);
+        let shortened = LONGEST + "…".len();
         for (error, class, length) in [
             (
                 format!(r#"{{"class": "DeviceNotFound", "data": {numbers}, "desc": "n\"o"}}"#),
@@ -265,8 +203,8 @@ mod tests {
             ),
             (
                 format!(r#"{{"class": "{long}", "desc": "{long}"}}"#),
-                ErrorClass::Unknown(beginning(&long, LONGEST).into()),
-                LONGEST,
+                ErrorClass::Unknown(long[..LONGEST].into()),
+                shortened,
             ),
             (
                 // The last one counts, even if one before it cannot be read.
@@ -274,7 +212,7 @@ mod tests {
                 ErrorClass::Unknown("A".into()),
                 3,
             ),
-            (numbers, ErrorClass::GenericError, LONGEST),
+            (numbers, ErrorClass::GenericError, shortened),
         ] {
             let text = format!(r#"{{"error": {error}, "id": 7}}"#);
             let ServerMessage::Error { error, .. } = decode(&text).unwrap() else { panic!() };

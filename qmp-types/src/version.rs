@@ -5,12 +5,14 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Number, Value};
+use serde_json::Map;
 
-use crate::any::Any;
-use crate::lenient::{Lenient, leading_number};
+use crate::json;
+use crate::lenient::{leading_number, numbers_in, string_in};
 use crate::object::{self, Members, Object, Writer};
+use crate::others::OtherMembers;
 use crate::printable::Printable;
+use crate::verbatim::Text;
 
 /// A version of three numbers, ordered as versions are.
 ///
@@ -36,21 +38,14 @@ impl VersionTriple {
         Self { major, minor, micro }
     }
 
-    /// Takes a value that has been read for [`MEMBERS`].
-    fn from_lenient(value: Lenient<'_>) -> Self {
-        match value {
-            Lenient::Members(numbers) => {
+    /// Reads a value of any type from its text.
+    fn from_text(text: &str) -> Self {
+        match numbers_in(text, MEMBERS) {
+            Some(numbers) => {
                 let [major, minor, micro] = numbers.map(|number| number.unwrap_or(0));
                 Self { major, minor, micro }
             }
-            Lenient::Natural(major) => Self::new(i64::try_from(major).unwrap_or(0), 0, 0),
-            Lenient::Negative(major) => Self::new(major, 0, 0),
-            Lenient::Fraction(number) => {
-                let number = Number::from_f64(number).map(|number| number.to_string());
-                Self::parse(&number.unwrap_or_default())
-            }
-            Lenient::Text(text) => Self::parse(&text),
-            Lenient::Other => Self::UNKNOWN,
+            None => Self::parse(&string_in(text).unwrap_or(text.into())),
         }
     }
 
@@ -69,17 +64,17 @@ impl fmt::Display for VersionTriple {
 }
 
 /// The names of the members.
-const MEMBERS: &[&str] = &["major", "minor", "micro"];
+const MEMBERS: [&str; 3] = ["major", "minor", "micro"];
 
 impl Serialize for VersionTriple {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        object::write(serializer, MEMBERS, (&self.major, &self.minor, &self.micro), (), ())
+        object::write(serializer, &MEMBERS, (&self.major, &self.minor, &self.micro), (), ())
     }
 }
 
 impl<'de> Deserialize<'de> for VersionTriple {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Lenient::read(deserializer, MEMBERS).map(Self::from_lenient)
+        Text::deserialize(deserializer).map(|Text(text)| Self::from_text(&text))
     }
 }
 
@@ -94,64 +89,66 @@ pub struct Version {
     /// The distributor's part of the version; often empty.
     pub package: String,
     /// All other members, and those above whose values have another type. They are written back.
-    pub rest: Map<String, Value>,
+    pub rest: OtherMembers,
 }
 
 impl Version {
     /// Creates a version without other members.
     pub fn new(qemu: VersionTriple, package: impl Into<String>) -> Self {
-        Self { qemu, package: package.into(), rest: Map::new() }
+        Self { qemu, package: package.into(), rest: OtherMembers::default() }
     }
 
-    pub(crate) fn from_value(value: Value) -> Self {
-        let mut version = Self::default();
-        let members = match value {
-            Value::Object(members) => members,
-            Value::String(package) => return Self { package, ..version },
-            _ => return version,
-        };
-        for (name, value) in members {
-            match (&*name, value) {
-                ("package", Value::String(package)) => version.package = package,
-                ("qemu", value) => {
-                    version.qemu = triple(&value);
-                    if !is_exactly(&value, version.qemu) {
-                        version.rest.insert(name, value);
-                    }
-                }
-                (_, value) => _ = version.rest.insert(name, value),
-            }
+    /// Reads a value of any type from its text.
+    pub(crate) fn from_text(text: &str) -> Self {
+        if !text.starts_with('{') {
+            let package = string_in(text).unwrap_or_default().into();
+            return Self { package, ..Self::default() };
         }
-        version
+        let package = json::member(text, "package").and_then(string_in);
+        let qemu = json::member(text, "qemu");
+        let version = qemu.map_or(VersionTriple::UNKNOWN, VersionTriple::from_text);
+        let is_written = [
+            (package.is_some(), "package"),
+            (qemu.is_some_and(|text| is_exactly(text, version)), "qemu"),
+        ];
+        let written = is_written.into_iter().filter_map(|(is, name)| is.then_some(name));
+        Self {
+            qemu: version,
+            rest: OtherMembers::of(text, &written.collect::<Vec<_>>()),
+            package: package.unwrap_or_default().into(),
+        }
     }
 
     /// Returns the name and the version of a server other than QEMU.
-    fn other_server(&self) -> Option<(&str, VersionTriple)> {
-        let versions = self.rest.iter().filter(|(name, _)| !Self::MEMBERS.contains(&&***name));
-        let mut versions = versions.map(|(name, value)| (name.as_str(), triple(value)));
-        versions.find(|(_, version)| *version != VersionTriple::UNKNOWN)
+    fn other_server(&self) -> Option<(String, VersionTriple)> {
+        let mut found = None;
+        json::members(self.rest.text(), &mut |inside, member| {
+            let is_ours = Self::MEMBERS.iter().any(|name| json::is_text(inside, name));
+            let name = json::string(&member[..inside.len() + 2]);
+            if let (false, None, Some(name)) = (is_ours, &found, name) {
+                let value = json::member(self.rest.text(), &name).unwrap_or_default();
+                let version = VersionTriple::from_text(value);
+                found = (version != VersionTriple::UNKNOWN).then(|| (name.into_owned(), version));
+            }
+        });
+        found
     }
 }
 
-/// Reads a version from a value of any type, as `Deserialize` does.
-fn triple(value: &Value) -> VersionTriple {
-    VersionTriple::from_lenient(Lenient::of(value, MEMBERS))
-}
-
-/// Returns whether writing `version` gives `value` again, or the same in the form of QEMU 0.12.
-fn is_exactly(value: &Value, version: VersionTriple) -> bool {
-    match value {
-        Value::String(text) => *text == version.to_string(),
-        Value::Object(members) => {
-            let VersionTriple { major, minor, micro } = version;
-            let written = [("major", major), ("minor", minor), ("micro", micro)];
-            members.len() == written.len()
-                && written.iter().all(|(name, number)| {
-                    members.get(*name).and_then(Value::as_i64) == Some(*number)
-                })
-        }
-        _ => false,
+/// Returns whether writing `version` gives the value in `text` again, or the same in the form of QEMU 0.12.
+fn is_exactly(text: &str, version: VersionTriple) -> bool {
+    if let Some(text) = string_in(text) {
+        return *text == version.to_string();
     }
+    let mut count = 0;
+    if text.starts_with('{') {
+        json::members(text, &mut |_, _| count += 1);
+    }
+    let VersionTriple { major, minor, micro } = version;
+    count == MEMBERS.len()
+        && MEMBERS.into_iter().zip([major, minor, micro]).all(|(name, number)| {
+            json::member(text, name).and_then(|text| text.parse().ok()) == Some(number)
+        })
 }
 
 impl fmt::Display for Version {
@@ -159,7 +156,7 @@ impl fmt::Display for Version {
         let package = Printable(self.package.trim_ascii());
         match (self.qemu, self.other_server()) {
             (VersionTriple::UNKNOWN, Some((name, version))) => {
-                write!(f, "{} {version}", Printable(name))?;
+                write!(f, "{} {version}", Printable(&name))?;
             }
             (VersionTriple::UNKNOWN, None) => f.write_str("unknown version")?,
             (qemu, _) => qemu.fmt(f)?,
@@ -175,19 +172,18 @@ impl Object for Version {
     fn read<'de, A: MapAccess<'de>>(members: &mut Members<'_, 'de, A>) -> Result<Self, A::Error> {
         let mut all = Map::new();
         while members.next_or_keep(&[], &mut all)?.is_some() {}
-        Ok(Self::from_value(Value::Object(all)))
+        Ok(Self::from_text(OtherMembers::from(all).text()))
     }
 
     fn write<M: SerializeMap>(&self, out: &mut Writer<'_, M>) {
-        if !self.rest.contains_key("qemu")
-            && (self.qemu != VersionTriple::UNKNOWN || self.rest.is_empty())
-        {
+        let rest = self.rest.to_map();
+        if !rest.contains_key("qemu") && (self.qemu != VersionTriple::UNKNOWN || rest.is_empty()) {
             out.member("qemu", &self.qemu);
         }
-        if !self.rest.contains_key("package") {
+        if !rest.contains_key("package") {
             out.member("package", &self.package);
         }
-        out.unlisted(&self.rest, &[]);
+        out.unlisted(&rest, &[]);
     }
 }
 
@@ -199,7 +195,7 @@ impl Serialize for Version {
 
 impl<'de> Deserialize<'de> for Version {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Any::deserialize(deserializer).map(|Any(value)| Self::from_value(value))
+        Text::deserialize(deserializer).map(|Text(text)| Self::from_text(&text))
     }
 }
 
@@ -281,7 +277,6 @@ mod tests {
         }
     }
 
-    /// The version in a greeting is read from a value, and that in a reply from text.
     #[test]
     fn a_version_is_the_same_from_a_value_and_from_text() {
         for text in [
@@ -296,8 +291,9 @@ mod tests {
             "[9]",
             "true",
         ] {
-            let value: Value = serde_json::from_str(text).unwrap();
-            assert_eq!(triple(&value), crate::decode(text).unwrap(), "{text}");
+            let value: serde_json::Value = serde_json::from_str(text).unwrap();
+            let version: VersionTriple = serde_json::from_value(value).unwrap();
+            assert_eq!(version, crate::decode(text).unwrap(), "{text}");
         }
     }
 }

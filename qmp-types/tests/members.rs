@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, missing_docs)] // tests
 
 use qmp_types::decode;
+use qmp_types::qmp::commands::BlockdevAdd;
 use qmp_types::qmp::types::{RunState, SchemaInfo, SchemaInfoMetaType, StatusInfo};
 use serde::Deserialize;
 
@@ -43,6 +44,19 @@ fn what_is_kept_until_the_branch_is_known_does_not_change() {
     });
     let info: SchemaInfo = serde_json::from_value(value.clone()).unwrap();
     assert_eq!(serde_json::to_value(&info).unwrap(), value);
+}
+
+/// What is kept is read again, and may take as much memory as before.
+#[test]
+fn the_memory_of_what_is_kept_is_limited() {
+    let add = |count: usize| {
+        let numbers = "0,".repeat(count);
+        let text = format!(r#"{{"x":[{numbers}0],"dr\u0069ver":"qcow2","file":"f"}}"#);
+        decode::<BlockdevAdd>(&text)
+    };
+    assert!(add(400_000).is_ok());
+    let error = add(600_000).unwrap_err();
+    assert_eq!(error.reason(), "the value takes more than 33554432 bytes of memory");
 }
 
 #[test]

@@ -149,7 +149,7 @@ pub fn unknown_error_class<F: Front>(drip: bool) {
         |client| {
             let error = client.execute(status(), PATIENCE).unwrap_err();
             assert_eq!(error.class(), Some(&ErrorClass::Unknown("Sulking".into())));
-            assert_eq!(error.server().unwrap().rest["data"], 1);
+            assert_eq!(error.server().unwrap().rest.get("data").unwrap(), 1);
             expect_running(client);
         },
     );

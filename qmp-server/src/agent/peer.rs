@@ -125,7 +125,7 @@ impl AgentPeer {
         let desc = format!("The command {name} has not been found");
         let mut error = QmpError::new(ErrorClass::CommandNotFound, desc);
         if self.settings.first_release {
-            error.rest.insert("data".to_owned(), json!({ "name": name }));
+            error.rest.insert("data", json!({ "name": name }));
         }
         error
     }

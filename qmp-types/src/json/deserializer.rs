@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use serde::de::{Deserializer, Error as _, Expected, Unexpected, Visitor};
 
-use super::access::{Elements, Members, RawText, Variant, WITH_TEXT, WithText};
+use super::access::{Elements, KEPT, Members, RawText, Variant, WITH_TEXT, WithText};
 use super::error::{JsonError, Result};
+use super::fraction;
 use super::reader::{Number, Reader};
 use super::scan::after_space;
 
@@ -62,7 +63,19 @@ impl<'de> Reader<'de> {
         let value = match self.number()? {
             Number::Natural(number) => visitor.visit_u64(number),
             Number::Negative(number) => visitor.visit_i64(number),
-            Number::Fraction(number) => visitor.visit_f64(number),
+            Number::Fraction(text) => match fraction(text) {
+                Some(number) => visitor.visit_f64(number),
+                None => return Err(self.error("invalid number")),
+            },
+        };
+        self.located(value)
+    }
+
+    fn visit_integer<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+        let value = match self.number()? {
+            Number::Natural(number) => visitor.visit_u64(number),
+            Number::Negative(number) => visitor.visit_i64(number),
+            Number::Fraction(text) => Err(not_a_fraction(text, &visitor)),
         };
         self.located(value)
     }
@@ -165,13 +178,14 @@ impl Reader<'_> {
                 let found = if first == b'{' { Unexpected::Map } else { Unexpected::Seq };
                 return JsonError::invalid_type(found, expected).at(start);
             }
-            Some(b'-' | b'0'..=b'9') => self.number().map(|number| {
-                let found = match number {
-                    Number::Natural(number) => Unexpected::Unsigned(number),
-                    Number::Negative(number) => Unexpected::Signed(number),
-                    Number::Fraction(number) => Unexpected::Float(number),
-                };
-                JsonError::invalid_type(found, expected)
+            Some(b'-' | b'0'..=b'9') => self.number().map(|number| match number {
+                Number::Natural(number) => {
+                    JsonError::invalid_type(Unexpected::Unsigned(number), expected)
+                }
+                Number::Negative(number) => {
+                    JsonError::invalid_type(Unexpected::Signed(number), expected)
+                }
+                Number::Fraction(text) => not_a_fraction(text, expected),
             }),
             Some(_) => self.word().map(|word| {
                 let found = word.map_or(Unexpected::Unit, Unexpected::Bool);
@@ -184,6 +198,11 @@ impl Reader<'_> {
             Err(error) => error,
         }
     }
+}
+
+#[cold]
+fn not_a_fraction(text: &str, expected: &dyn Expected) -> JsonError {
+    JsonError::custom(format_args!("invalid type: floating point `{text}`, expected {expected}"))
 }
 
 /// A name by which an object of a schema promises, by `deserialize_struct`, that its visitor reads all
@@ -200,12 +219,12 @@ pub(crate) fn is_reader<D>() -> bool {
 
 /// Reads numbers, and nothing else.
 macro_rules! deserialize_numbers {
-    ($($method:ident)*) => {
+    ($visit:ident: $($method:ident)*) => {
         $(
             #[inline]
             fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
                 match self.peek() {
-                    Some(b'-' | b'0'..=b'9') => self.visit_number(visitor),
+                    Some(b'-' | b'0'..=b'9') => self.$visit(visitor),
                     _ => Err(self.mismatch(&visitor)),
                 }
             }
@@ -262,6 +281,9 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     ) -> Result<V::Value> {
         if name == WITH_TEXT {
             return visitor.visit_enum(WithText { reader: self });
+        }
+        if name == KEPT {
+            return visitor.visit_borrowed_str(self.kept()?);
         }
         if !name.starts_with("$serde_json") {
             return visitor.visit_newtype_struct(self);
@@ -336,11 +358,12 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         }
     }
 
-    deserialize_numbers! {
+    deserialize_numbers! { visit_integer:
         deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
         deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
-        deserialize_f32 deserialize_f64
     }
+
+    deserialize_numbers! { visit_number: deserialize_f32 deserialize_f64 }
 
     serde::forward_to_deserialize_any! {
         char bytes byte_buf unit unit_struct tuple tuple_struct

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use serde::de::{Expected, Unexpected};
-use serde_json::Number;
 
 use crate::printable::Excerpt;
 
@@ -76,8 +75,7 @@ impl serde::de::Error for JsonError {
 
 /// Shows a value as serde does, with the words of JSON.
 ///
-/// serde's own `Display` brings the standard library's formatting of numbers with a fraction into
-/// every program, beside that of serde_json.
+/// serde's own `Display` brings the formatting of numbers with a fraction into every program.
 struct Found<'a>(Unexpected<'a>);
 
 impl fmt::Display for Found<'_> {
@@ -86,10 +84,8 @@ impl fmt::Display for Found<'_> {
             Unexpected::Bool(value) => write!(f, "boolean `{value}`"),
             Unexpected::Unsigned(number) => write!(f, "integer `{number}`"),
             Unexpected::Signed(number) => write!(f, "integer `{number}`"),
-            Unexpected::Float(number) => match Number::from_f64(number) {
-                Some(number) => write!(f, "floating point `{number}`"),
-                None => f.write_str("floating point number"),
-            },
+            // The text is near.
+            Unexpected::Float(_) => f.write_str("floating point number"),
             Unexpected::Char(character) => write!(f, "character `{character}`"),
             Unexpected::Str(text) => write!(f, "string {text:?}"),
             Unexpected::Bytes(_) => f.write_str("byte array"),

@@ -1,7 +1,7 @@
 //! Replaces escapes.
 
 /// Returns whether the inside of a string is `text`, which may be written with escapes.
-pub(super) fn is_text(inside: &str, text: &str) -> bool {
+pub(crate) fn is_text(inside: &str, text: &str) -> bool {
     inside == text
         // Each byte of the text takes six at most.
         || inside.len() <= 6 * text.len()

@@ -1,6 +1,6 @@
 //! A serde deserializer for JSON text.
 //!
-//! Fractions are converted by `serde_json`, which also makes raw values after they have been checked here.
+//! `serde_json` makes raw values after they have been checked here.
 //! This reader knows its position in the text, and with it:
 //!
 //! - it looks ahead for the discriminator of a union and passes that member first, so that the
@@ -12,7 +12,7 @@
 //!   for it by `deserialize_struct`, with the name [`MEMBER`]);
 //! - an error has an offset, and hence a path;
 //! - a value can be read together with its text (a type asks for it by `deserialize_newtype_struct`,
-//!   with the name [`WITH_TEXT`]).
+//!   with the name [`WITH_TEXT`]), or be kept as text until its type is known (with the name [`KEPT`]).
 //!
 //! The text is known to be UTF-8, which is not checked again.
 
@@ -25,13 +25,16 @@ mod name;
 mod reader;
 mod scan;
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use reader::{Guesses, Reader};
 
-pub(crate) use access::{WITH_TEXT, is_in_text};
+pub(crate) use access::{KEPT, WITH_TEXT, is_in_text};
 pub(crate) use deserializer::{OBJECT, is_reader};
 pub(crate) use error::JsonError;
+pub(crate) use escape::is_text;
 pub(crate) use name::{MEMBER, is_member};
 pub(crate) use scan::string_end;
 
@@ -59,16 +62,16 @@ pub(crate) fn from_checked<'de, T: serde::Deserialize<'de>>(
     }
 }
 
-/// Converts a number with a fraction or an exponent. Returns `None` if the text is not a number or the
-/// number is out of range.
+/// Converts a number in a text that has been checked to the nearest one. Returns `None` if it is out of
+/// range.
 pub(crate) fn fraction(number: &str) -> Option<f64> {
-    number.parse::<serde_json::Number>().ok()?.as_f64()
+    number.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// Returns the text of a member of an object that has been checked, without reading the others. Its name
 /// may be written with escapes. Of members with the same name, the last one counts.
 pub(crate) fn member<'t>(object: &'t str, name: &str) -> Option<&'t str> {
-    let is_wanted = |inside: &str| escape::is_text(inside, name);
+    let is_wanted = |inside: &str| is_text(inside, name);
     let mut reader = Reader::new(object, Guesses::Never);
     let (mut next, mut value) = (1, None);
     while let Some(at) = scan::find_member(object, next, &is_wanted) {
@@ -79,6 +82,51 @@ pub(crate) fn member<'t>(object: &'t str, name: &str) -> Option<&'t str> {
         next = reader.at;
     }
     value?.ok()
+}
+
+/// Passes the members of an object that has been checked: the inside of the name, as it is written, and the
+/// whole member.
+pub(crate) fn members<'t>(object: &'t str, see: &mut dyn FnMut(&'t str, &'t str)) {
+    let mut reader = Reader::new(object, Guesses::Never);
+    let mut next = 1;
+    while let Some(start) = scan::find_member(object, next, &|_| true) {
+        reader.at = start;
+        let name_end = reader.string().map(|_| reader.at);
+        let value = reader.expect(b':').and_then(|()| reader.raw());
+        let (Ok(name_end), Ok(_)) = (name_end, value) else { return };
+        see(&object[start + 1..name_end - 1], &object[start..reader.at]);
+        next = reader.at;
+    }
+}
+
+/// Passes the elements of an array that has been checked.
+pub(crate) fn elements<'t>(array: &'t str, see: &mut dyn FnMut(&'t str)) {
+    let mut reader = Reader::new(array, Guesses::Never);
+    reader.at = 1;
+    loop {
+        match reader.peek() {
+            Some(b',') => reader.at += 1,
+            Some(b']') | None => return,
+            Some(_) => match reader.raw() {
+                Ok(element) => see(element),
+                Err(_) => return,
+            },
+        }
+    }
+}
+
+/// Returns what a string says, or `None` for any other value.
+pub(crate) fn string(text: &str) -> Option<Cow<'_, str>> {
+    let inside = text.strip_prefix('"')?.strip_suffix('"')?;
+    match inside.contains('\\') {
+        true => escape::unescape(inside).map(Cow::Owned),
+        false => Some(Cow::Borrowed(inside)),
+    }
+}
+
+/// Returns whether a text is a number.
+pub(crate) fn is_number(text: &str) -> bool {
+    check::number_end(text.as_bytes(), 0) == Some(text.len())
 }
 
 /// Reads the value that a text begins with as a `T`, and returns it with its length in the text;

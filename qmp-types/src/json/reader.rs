@@ -5,10 +5,10 @@ use std::cell::Cell;
 use serde::de::Error as _;
 use serde_json::value::RawValue;
 
+use super::access::ENTRY;
 use super::check::{number_end, value_end};
 use super::error::{JsonError, Result};
 use super::escape::unescape;
-use super::fraction;
 use super::scan::{self, after_space, plain_end, plain_end_of_long, skip_brackets};
 
 /// The deepest nesting that is read, in levels. Each level takes stack.
@@ -50,10 +50,11 @@ pub(super) enum Guesses {
 }
 
 /// A number, as the first of these types that it fits into.
-pub(super) enum Number {
+pub(super) enum Number<'t> {
     Natural(u64),
     Negative(i64),
-    Fraction(f64),
+    /// Converted only for types that take it, so that other programs need no code for it.
+    Fraction(&'t str),
 }
 
 impl<'de> Reader<'de> {
@@ -245,7 +246,7 @@ impl<'de> Reader<'de> {
             .ok_or_else(|| self.error("invalid escape in a string"))
     }
 
-    pub(super) fn number(&mut self) -> Result<Number> {
+    pub(super) fn number(&mut self) -> Result<Number<'de>> {
         /// Any number of this many digits fits.
         const DIGITS: usize = 18;
         let bytes = self.text.as_bytes();
@@ -274,7 +275,7 @@ impl<'de> Reader<'de> {
     }
 
     /// The slow path of [`number`](Self::number).
-    fn any_number(&mut self) -> Result<Number> {
+    fn any_number(&mut self) -> Result<Number<'de>> {
         let rest = &self.text[self.at..];
         let length = rest.bytes().position(|b| !is_part_of_number(&b)).unwrap_or(rest.len());
         let number = &rest[..length];
@@ -290,7 +291,10 @@ impl<'de> Reader<'de> {
                 return Ok(Number::Negative(number));
             }
         }
-        fraction(number).map(Number::Fraction).ok_or_else(|| self.error("invalid number"))
+        match number_end(number.as_bytes(), 0) {
+            Some(end) if end == length => Ok(Number::Fraction(number)),
+            _ => Err(self.error("invalid number")),
+        }
     }
 
     /// Takes a boolean, or returns `None` for `null`.
@@ -409,6 +413,18 @@ impl<'de> Reader<'de> {
             }
         }
         Ok(&self.text[start..self.at])
+    }
+
+    /// Takes a value that is read again, as a value of its own, when its type is known.
+    pub(super) fn kept(&mut self) -> Result<&'de str> {
+        /// The memory that a value may take, as a multiple of its text.
+        const MEMORY: usize = 32;
+        let text = self.valid()?;
+        if scan::depth(text.as_bytes()) + usize::from(self.depth) > usize::from(MAX_DEPTH) {
+            return Err(self.error(&format!("nested more than {MAX_DEPTH} levels deep")));
+        }
+        self.take_memory(ENTRY.saturating_add(text.len().saturating_mul(MEMORY)))?;
+        Ok(text)
     }
 
     /// Skips a value, however deep.

@@ -104,6 +104,25 @@ pub(super) fn find_member(
     }
 }
 
+/// Returns the number of brackets that are open at the deepest place of a value.
+pub(super) fn depth(text: &[u8]) -> usize {
+    let (mut at, mut open, mut deepest) = (0, 0_usize, 0);
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'"' => {
+                at = string_end(text, at).unwrap_or(text.len());
+                continue;
+            }
+            b'{' | b'[' => open += 1,
+            b'}' | b']' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(open);
+        at += 1;
+    }
+    deepest
+}
+
 /// Returns the index after the string that begins at `start`, if it ends.
 #[inline(always)]
 pub(crate) fn string_end(bytes: &[u8], start: usize) -> Option<usize> {

@@ -22,6 +22,36 @@ const SEED: &str = r#" {"a": [1, -2, 3.5e2, 18446744073709551615, -9223372036854
     "b\u00e9\n\"": {"": null, "c": true, "ä": [[], {}, [false]]}, "d": "\\ \ud83d\ude00",
     "e": 123456789012345678901234567890, "f": -0, "g": 1E400, "h": [0, {"a": {"a": "x"}}]} "#;
 
+/// serde_json's fractions are not always the nearest ones: the last digits are left out.
+fn rounded(value: Value) -> Value {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            format!("{:.12e}", number.as_f64().unwrap()).into()
+        }
+        Value::Array(elements) => elements.into_iter().map(rounded).collect(),
+        Value::Object(members) => {
+            members.into_iter().map(|(name, value)| (name, rounded(value))).collect()
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn fractions_are_the_nearest_numbers() {
+    for text in ["929.0397183760969", "123456789012345678901234", "-0.1e-7", "5e-324", "-0", "-0.0"]
+    {
+        let number: f64 = from_str(text).unwrap();
+        assert_eq!(number.to_bits(), text.parse::<f64>().unwrap().to_bits(), "{text}");
+    }
+    for text in ["1e309", "-1e999"] {
+        assert!(from_str::<f64>(text).is_err(), "{text}");
+    }
+    // A number is converted only if a fraction will do.
+    assert!(from_str::<Vec<serde::de::IgnoredAny>>("[1e309]").is_ok());
+    let error = from_str::<u8>("1e309").unwrap_err().into_parts();
+    assert_eq!(error, ("invalid type: floating point `1e309`, expected u8".into(), Some(5)));
+}
+
 #[test]
 fn texts_are_read_as_by_serde_json() {
     let mut dice = Dice(1);
@@ -40,7 +70,8 @@ fn texts_are_read_as_by_serde_json() {
         let text: String = text.into_iter().collect();
         let ours = from_str::<Value>(&text).ok();
         accepted += usize::from(ours.is_some());
-        assert_eq!(ours, serde_json::from_str(&text).ok(), "{text}");
+        let theirs = serde_json::from_str(&text).ok();
+        assert_eq!(ours.map(rounded), theirs.map(rounded), "{text}");
     }
     assert!(accepted > 100, "{accepted}");
 }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{
@@ -11,24 +10,25 @@ use serde::de::{
 use serde_json::{Map, Value};
 
 use super::group::{Both, Group, Mandatory, Slots};
-use crate::any::{Any, text_of};
+use crate::any::Any;
 use crate::borrowed::Borrowed;
-use crate::{json, names};
+use crate::json::{self, JsonError};
+use crate::names;
+use crate::verbatim::Text;
 
 /// Where the value of the current member comes from: the wire, or a member kept earlier.
 #[derive(Debug)]
 pub struct Source<'m, 'de, A> {
     map: &'m mut A,
-    kept: Option<&'m mut Kept>,
-    lifetime: PhantomData<&'de ()>,
+    kept: Option<&'m mut Kept<'de>>,
 }
 
 /// Members that came before the discriminator.
 #[derive(Debug, Default)]
-struct Kept {
-    current: Option<(String, Value)>,
+struct Kept<'de> {
+    current: Option<(String, KeptText<'de>)>,
     /// Those still to be read, the first to arrive last.
-    rest: Vec<(String, Value)>,
+    rest: Vec<(String, KeptText<'de>)>,
 }
 
 impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
@@ -52,23 +52,22 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
     fn kept_value<T: DeserializeOwned>(&mut self) -> Result<T, A::Error> {
         match self.take_kept() {
             None => self.map.next_value(),
-            // As text, so that a program contains one function that reads a `T`.
-            Some((name, value)) => json::from_str(&text_of(&value)).map_err(|error| {
-                // The value was read before its type was known, and its position is forgotten.
+            Some((name, KeptText(text))) => json::from_str(&text).map_err(|error| {
+                // The type was not known at its position in the text, which is forgotten.
                 A::Error::custom(format_args!("{error} (in member `{name}`)"))
             }),
         }
     }
 
-    /// Reads the value of a member that no table lists. One that was kept stays as it is.
-    fn unlisted(&mut self) -> Result<Value, A::Error> {
+    /// Reads the value of a member that no table lists.
+    fn unlisted<U: Unlisted<'de>>(&mut self) -> Result<U, A::Error> {
         match self.take_kept() {
-            None => self.map.next_value::<Unlisted>().map(|unlisted| unlisted.value),
-            Some((_, value)) => Ok(value),
+            None => U::read(self.map),
+            Some((_, kept)) => U::from_kept(kept).map_err(A::Error::custom),
         }
     }
 
-    fn take_kept(&mut self) -> Option<(String, Value)> {
+    fn take_kept(&mut self) -> Option<(String, KeptText<'de>)> {
         self.kept.as_mut()?.current.take()
     }
 
@@ -149,7 +148,7 @@ trait Outer<'de, A: MapAccess<'de>> {
 }
 
 /// A base member: how many unions further out, and its index there. A key must be smaller than a
-/// string, for which a reader of JSON accounts: see [`Unlisted`].
+/// string, for which a reader of JSON accounts: see [`Entry`].
 #[derive(Clone, Copy)]
 struct InBase {
     out: u32,
@@ -187,7 +186,7 @@ impl<'de, A: MapAccess<'de>> fmt::Debug for Members<'_, 'de, A> {
 
 impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     pub(crate) fn new(map: &'m mut A) -> Self {
-        Self { source: Source { map, kept: None, lifetime: PhantomData }, outer: None }
+        Self { source: Source { map, kept: None }, outer: None }
     }
 
     /// Reads all members: the mandatory ones, which are first in `names`, the optional ones, and the
@@ -215,7 +214,7 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     /// # Errors
     /// Fails as the format does.
     pub fn next(&mut self, names: &'static [&'static str]) -> Result<Option<usize>, A::Error> {
-        self.advance(names, None)
+        self.advance::<KeptText<'de>>(names, None)
     }
 
     /// Like [`next`](Self::next), with a fast path for an object that is not in a union whose
@@ -224,11 +223,11 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     fn next_listed(&mut self, names: &'static [&'static str]) -> Result<Option<usize>, A::Error> {
         while self.source.kept.is_none() {
             let outer = self.outer.as_deref();
-            let key = Key { names, outer, unlisted: None };
+            let key = Key::<_, KeptText<'de>> { names, outer, unlisted: None };
             match self.source.map.next_key_seed(key)? {
                 None => return Ok(None),
                 Some(Found::Member(index)) => return Ok(Some(index)),
-                Some(elsewhere) => self.pass(elsewhere, None)?,
+                Some(elsewhere) => self.pass::<KeptText<'de>>(elsewhere, None)?,
             }
         }
         self.next(names)
@@ -243,9 +242,9 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         names: &'static [&'static str],
         open: &mut Map<String, Value>,
     ) -> Result<Option<usize>, A::Error> {
-        let mut kept = Vec::new();
-        let index = self.advance(names, Some(&mut kept))?;
-        open.extend(kept);
+        let mut unlisted: Vec<(String, Value)> = Vec::new();
+        let index = self.advance(names, Some(&mut unlisted))?;
+        open.extend(unlisted);
         Ok(index)
     }
 
@@ -253,7 +252,7 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     pub(super) fn next_or_push(
         &mut self,
         names: &'static [&'static str],
-        kept: &mut Vec<(String, Value)>,
+        kept: &mut Vec<(String, KeptText<'de>)>,
     ) -> Result<Option<usize>, A::Error> {
         self.advance(names, Some(kept))
     }
@@ -266,6 +265,14 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     /// Reads the string that [`next`](Self::next) found.
     pub(super) fn text(&mut self) -> Result<Cow<'de, str>, A::Error> {
         self.source.text()
+    }
+
+    /// Reads the text of the value of the member that [`next`](Self::next) found.
+    pub(crate) fn any_text(&mut self) -> Result<Cow<'de, str>, A::Error> {
+        match self.source.take_kept() {
+            None => self.source.map.next_value().map(|Text(text)| text),
+            Some((_, KeptText(text))) => Ok(text),
+        }
     }
 
     /// Reads the value of the member that [`next`](Self::next) found.
@@ -282,7 +289,7 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         &mut self,
         names: &'static [&'static str],
         slots: &mut dyn Slots<'de, A>,
-        mut earlier: Vec<(String, Value)>,
+        mut earlier: Vec<(String, KeptText<'de>)>,
         read: impl FnOnce(&mut Members<'_, 'de, A>) -> Result<T, A::Error>,
     ) -> Result<T, A::Error> {
         let mut late = None;
@@ -299,17 +306,15 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
                 None => None,
             },
         };
-        let mut inner = Members {
-            source: Source { map: &mut *self.source.map, kept, lifetime: PhantomData },
-            outer: Some(&mut base),
-        };
+        let mut inner =
+            Members { source: Source { map: &mut *self.source.map, kept }, outer: Some(&mut base) };
         read(&mut inner)
     }
 
-    fn advance(
+    fn advance<U: Unlisted<'de>>(
         &mut self,
         names: &'static [&'static str],
-        mut unlisted: Option<&mut Vec<(String, Value)>>,
+        mut unlisted: Option<&mut Vec<(String, U)>>,
     ) -> Result<Option<usize>, A::Error> {
         loop {
             let key =
@@ -334,10 +339,10 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     }
 
     /// Reads the value of a member that the object itself does not have.
-    fn pass(
+    fn pass<U: Unlisted<'de>>(
         &mut self,
         found: Found,
-        unlisted: Option<&mut Vec<(String, Value)>>,
+        unlisted: Option<&mut Vec<(String, U)>>,
     ) -> Result<(), A::Error> {
         match found {
             Found::Base(place) => match &mut self.outer {
@@ -355,16 +360,71 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     }
 }
 
-/// The value of a member that no table lists. A reader of JSON limits memory by the sizes of values:
-/// the size of this one is that of the entry that the member becomes.
-struct Unlisted {
-    value: Value,
-    _entry: [u8; 160],
+/// The value of a member that no table lists.
+trait Unlisted<'de>: Default {
+    fn read<A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error>;
+
+    fn from_kept(kept: KeptText<'de>) -> Result<Self, JsonError>;
 }
 
-impl<'de> Deserialize<'de> for Unlisted {
+/// A value whose type is not known yet.
+#[derive(Debug, Default)]
+pub(super) struct KeptText<'de>(Cow<'de, str>);
+
+impl<'de> Unlisted<'de> for KeptText<'de> {
+    fn read<A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
+        map.next_value()
+    }
+
+    fn from_kept(kept: Self) -> Result<Self, JsonError> {
+        Ok(kept)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeptText<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Any::deserialize(deserializer).map(|Any(value)| Self { value, _entry: [0; 160] })
+        if json::is_reader::<D>() {
+            return deserializer.deserialize_newtype_struct(json::KEPT, KeptVisitor);
+        }
+        Text::deserialize(deserializer).map(|Text(text)| Self(text))
+    }
+}
+
+struct KeptVisitor;
+
+impl<'de> Visitor<'de> for KeptVisitor {
+    type Value = KeptText<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the text of a value")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(KeptText(Cow::Borrowed(text)))
+    }
+}
+
+/// A value of an open object.
+impl<'de> Unlisted<'de> for Value {
+    fn read<A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
+        map.next_value::<Entry>().map(|entry| entry.value)
+    }
+
+    fn from_kept(kept: KeptText<'de>) -> Result<Self, JsonError> {
+        json::from_str(&kept.0).map(|Any(value)| value)
+    }
+}
+
+/// A reader of JSON limits memory by the sizes of values: the size of this one is that of the entry that the
+/// member becomes.
+struct Entry {
+    value: Value,
+    _rest: [u8; 160],
+}
+
+impl<'de> Deserialize<'de> for Entry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Any::deserialize(deserializer).map(|Any(value)| Self { value, _rest: [0; 160] })
     }
 }
 
@@ -378,14 +438,14 @@ enum Found {
 const _: () = assert!(size_of::<Found>() < size_of::<String>());
 
 /// Looks a key up while it is still borrowed, so that known names need no allocation.
-struct Key<'k, 'de, A> {
+struct Key<'k, 'de, A, U> {
     names: &'static [&'static str],
     outer: Option<&'k dyn Outer<'de, A>>,
     /// Where a member is kept that no table lists; its value follows.
-    unlisted: Option<&'k mut Vec<(String, Value)>>,
+    unlisted: Option<&'k mut Vec<(String, U)>>,
 }
 
-impl<'de, A: MapAccess<'de>> Key<'_, 'de, A> {
+impl<'de, A: MapAccess<'de>, U: Default> Key<'_, 'de, A, U> {
     fn find(self, name: &str) -> Found {
         match names::position(self.names, name) {
             Some(index) => Found::Member(index),
@@ -399,13 +459,13 @@ impl<'de, A: MapAccess<'de>> Key<'_, 'de, A> {
             return Found::Base(place);
         }
         if let Some(unlisted) = self.unlisted {
-            unlisted.push((name.to_owned(), Value::Null));
+            unlisted.push((name.to_owned(), U::default()));
         }
         Found::Nowhere
     }
 }
 
-impl<'de, A: MapAccess<'de>> DeserializeSeed<'de> for Key<'_, 'de, A> {
+impl<'de, A: MapAccess<'de>, U: Default> DeserializeSeed<'de> for Key<'_, 'de, A, U> {
     type Value = Found;
 
     #[inline(always)]
@@ -417,7 +477,7 @@ impl<'de, A: MapAccess<'de>> DeserializeSeed<'de> for Key<'_, 'de, A> {
     }
 }
 
-impl<'de, A: MapAccess<'de>> Visitor<'de> for Key<'_, 'de, A> {
+impl<'de, A: MapAccess<'de>, U: Default> Visitor<'de> for Key<'_, 'de, A, U> {
     type Value = Found;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -432,7 +492,7 @@ impl<'de, A: MapAccess<'de>> Visitor<'de> for Key<'_, 'de, A> {
 /// A key in JSON text, whose reader looks names up in the table.
 struct InJson<K>(K);
 
-impl<'de, A: MapAccess<'de>> Visitor<'de> for InJson<Key<'_, 'de, A>> {
+impl<'de, A: MapAccess<'de>, U: Default> Visitor<'de> for InJson<Key<'_, 'de, A, U>> {
     type Value = Found;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
