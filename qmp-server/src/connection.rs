@@ -412,6 +412,25 @@ mod tests {
         }
     }
 
+    /// Output that nobody will send counted toward the limit of all clients until the last command of a
+    /// client that had gone was answered.
+    #[test]
+    fn a_command_that_hangs_keeps_no_output() {
+        let (late, replies) = mpsc::channel();
+        let router = Router::new().introspection(qmp_types::qmp::INTROSPECTION).deferred(
+            move |_: &MachineHandle<()>, _: Stop, reply: Reply<Stop>| late.send(reply).unwrap(),
+        );
+        let server = Server::new(Version::default(), router, ()).unwrap();
+        let connection = server.connect();
+        connection.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'stop'}");
+        let reply = replies.try_recv().unwrap();
+        assert_ne!(server.usage().output_bytes, 0);
+        drop(connection);
+        assert_eq!(server.usage().output_bytes, 0);
+        drop(reply);
+        assert_eq!(server.usage().output_bytes, 0);
+    }
+
     /// A command that waits for a late reply is executed even if the reply comes just after the owner has
     /// looked for commands: the owner took the other thread's news, and did not look again.
     #[test]

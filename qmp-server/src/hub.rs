@@ -164,9 +164,13 @@ impl Hub {
     pub(crate) fn remove_peer(&self, peer: &Peer) {
         let removed = self.state().peers.remove(&peer.client.number());
         self.announce();
-        // After the lock has been released. A command that is still executed may keep the peer.
-        peer.session().close(CloseReason::Client);
-        drop(removed);
+        // After the lock has been released. A command that is still executed may keep the peer, and
+        // output that nobody sends would count toward the limit of all clients until then.
+        let mut session = peer.session();
+        session.close(CloseReason::Client);
+        let unsent = session.take_output();
+        drop(session);
+        drop((removed, unsent));
     }
 
     pub(crate) fn stamp<E: Event>(&self, event: &E) -> Emitted {
