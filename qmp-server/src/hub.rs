@@ -397,8 +397,8 @@ impl State {
 mod tests {
     use std::sync::mpsc;
 
-    use qmp_types::qmp::events::{Resume, Stop};
     use qmp_types::Timestamp;
+    use qmp_types::qmp::events::{Resume, Stop};
 
     use super::*;
     use crate::clock::SystemClock;
