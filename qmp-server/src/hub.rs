@@ -439,7 +439,7 @@ mod tests {
         for _ in 0..2 {
             server.events().emit(&Stop::new());
         }
-        sleep.recv().unwrap();
+        sleep.recv_timeout(Duration::from_secs(10)).unwrap();
         for _ in 0..2 {
             server.events().emit(&Resume::new());
         }

@@ -25,6 +25,7 @@ fn recording(messages: &str) -> Recording {
 /// Returns the lines that follow the answer to negotiation.
 fn ask(server: &ReplayServer, commands: &str) -> Vec<String> {
     let mut stream = server.connect().unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
     stream.write_all(format!("{NEGOTIATE}{commands}").as_bytes()).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     let mut text = String::new();

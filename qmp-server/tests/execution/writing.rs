@@ -207,7 +207,7 @@ fn a_slow_handler_fills_the_socket_of_its_own_client() {
     let server = Server::new(qmp_types::Version::default(), router, ()).unwrap();
     let mut client = Client::new(server.connect_unix().unwrap()).negotiated();
     client.send("{'execute': 'count'}");
-    filled.recv().unwrap();
+    filled.recv_timeout(DEADLINE).unwrap();
     for number in 0..MANY {
         assert_eq!(client.read()["data"]["number"], number);
     }
