@@ -147,7 +147,12 @@ impl<M: Send + 'static> Connection<M> {
     /// ```
     #[must_use]
     pub fn take_output(&self) -> Vec<u8> {
-        let output = self.peer.session().take_output();
+        let mut session = self.peer.session();
+        let was_congested = session.is_congested();
+        let output = session.take_output();
+        // There is room for input, which another thread may wait for.
+        session.note_change(was_congested);
+        drop(session);
         self.execute_pending();
         output
     }
@@ -180,7 +185,10 @@ impl<M: Send + 'static> Connection<M> {
         // Another thread may have sent everything, or discarded it, since the caller looked. Zero bytes
         // sent of none would be taken for a stream that has ended.
         let sent = if session.output().is_empty() { 0 } else { write(session.output())? };
+        let was_congested = session.is_congested();
         session.sent(sent);
+        let has_room = was_congested && !session.is_congested();
+        session.note_change(has_room);
         drop(session);
         self.execute_pending();
         Ok(sent)
@@ -297,7 +305,7 @@ impl<M: Send + 'static> Connection<M> {
     pub fn on_change(&self, wake: impl Fn() + Send + Sync + 'static) {
         self.peer.set_owner(Arc::new(wake), None);
         // Another thread may have told an earlier callback of what has changed, or nobody.
-        self.peer.session().set_changed();
+        self.peer.session().note_change(true);
         self.peer.notify();
     }
 

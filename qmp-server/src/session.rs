@@ -404,10 +404,7 @@ impl Session {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn sent(&mut self, bytes: usize) {
-        let was_congested = self.is_congested();
         self.output.sent(bytes);
-        // There is room for input.
-        self.changed |= was_congested && !self.is_congested();
     }
 
     /// Takes all bytes to send.
@@ -423,8 +420,6 @@ impl Session {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn take_output(&mut self) -> Vec<u8> {
-        // There is room for input.
-        self.changed |= self.is_congested();
         self.output.take()
     }
 
@@ -500,9 +495,9 @@ impl Session {
         self.incoming.unfinished_bytes()
     }
 
-    /// Notes that the owner of the connection has to look at it.
-    pub(crate) fn set_changed(&mut self) {
-        self.changed = true;
+    /// Notes whether the owner of the connection has to look at it.
+    pub(crate) fn note_change(&mut self, changed: bool) {
+        self.changed |= changed;
     }
 
     /// Returns whether the owner of the connection has something to do since the last call.
