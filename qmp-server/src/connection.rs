@@ -304,7 +304,7 @@ impl<M: Send + 'static> Connection<M> {
     /// ```
     pub fn on_change(&self, wake: impl Fn() + Send + Sync + 'static) {
         self.peer.set_owner(Arc::new(wake), None);
-        // Another thread may have told an earlier callback of what has changed, or nobody.
+        // Another thread may have told an earlier callback of what has changed, or none.
         self.peer.session().note_change(true);
         self.peer.notify();
     }
@@ -382,7 +382,7 @@ mod tests {
         assert_eq!(connection.send(|bytes| unreachable!("{bytes:?}")).unwrap(), 0);
     }
 
-    /// Another thread's event takes note of the greeting, for which there was no callback yet.
+    /// Another thread's event takes note of the greeting, before a callback has been set.
     #[test]
     fn a_callback_learns_of_what_changed_before_it_was_set() {
         let router = Router::new().introspection(qmp_types::qmp::INTROSPECTION);
@@ -420,8 +420,8 @@ mod tests {
         }
     }
 
-    /// Output that nobody will send counted toward the limit of all clients until the last command of a
-    /// client that had gone was answered.
+    /// Output that cannot be sent any more counted toward the limit of all clients until the last command
+    /// of a client that had gone was answered.
     #[test]
     fn a_command_that_hangs_keeps_no_output() {
         let (late, replies) = mpsc::channel();

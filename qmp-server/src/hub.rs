@@ -169,7 +169,7 @@ impl Hub {
         let removed = self.state().peers.remove(&peer.client.number());
         self.announce();
         // After the lock has been released. A command that is still executed may keep the peer, and
-        // output that nobody sends would count toward the limit of all clients until then.
+        // output that cannot be sent any more would count toward the limit of all clients until then.
         let mut session = peer.session();
         session.close(CloseReason::Client);
         let unsent = session.take_output();

@@ -29,7 +29,7 @@ struct Owner {
 }
 
 thread_local! {
-    /// What this thread looks at as soon as it has executed a command.
+    /// The peer that this thread looks at as soon as it has executed a command.
     static ATTENDED: Cell<Attended> = const { Cell::new(Attended { peer: 0, executes: None }) };
 }
 
