@@ -147,7 +147,12 @@ impl<M: Send + 'static> Connection<M> {
     /// ```
     #[must_use]
     pub fn take_output(&self) -> Vec<u8> {
-        let output = self.peer.session().take_output();
+        let mut session = self.peer.session();
+        let was_congested = session.is_congested();
+        let output = session.take_output();
+        // There is room for input, which another thread may wait for.
+        session.note_change(was_congested);
+        drop(session);
         self.execute_pending();
         output
     }
@@ -180,7 +185,10 @@ impl<M: Send + 'static> Connection<M> {
         // Another thread may have sent everything, or discarded it, since the caller looked. Zero bytes
         // sent of none would be taken for a stream that has ended.
         let sent = if session.output().is_empty() { 0 } else { write(session.output())? };
+        let was_congested = session.is_congested();
         session.sent(sent);
+        let has_room = was_congested && !session.is_congested();
+        session.note_change(has_room);
         drop(session);
         self.execute_pending();
         Ok(sent)
@@ -279,7 +287,8 @@ impl<M: Send + 'static> Connection<M> {
     ///
     /// The callback runs on the thread that caused the change, and must not execute commands by calling
     /// [`receive`](Self::receive), [`take_output`](Self::take_output) or [`send`](Self::send). A later
-    /// callback replaces the earlier one. If something has changed already, it is called at once.
+    /// callback replaces the earlier one. It is first called at once, because something may have changed
+    /// already.
     ///
     /// ```
     /// use qmp_server::{Router, Server};
@@ -295,6 +304,8 @@ impl<M: Send + 'static> Connection<M> {
     /// ```
     pub fn on_change(&self, wake: impl Fn() + Send + Sync + 'static) {
         self.peer.set_owner(Arc::new(wake), None);
+        // Another thread may have told an earlier callback of what has changed, or none.
+        self.peer.session().note_change(true);
         self.peer.notify();
     }
 
@@ -369,6 +380,63 @@ mod tests {
         assert!(connection.has_output());
         drop(connection.take_output());
         assert_eq!(connection.send(|bytes| unreachable!("{bytes:?}")).unwrap(), 0);
+    }
+
+    /// Another thread's event takes note of the greeting, before a callback has been set.
+    #[test]
+    fn a_callback_learns_of_what_changed_before_it_was_set() {
+        let router = Router::new().introspection(qmp_types::qmp::INTROSPECTION);
+        let server = Server::new(Version::default(), router, ()).unwrap();
+        let connection = server.connect();
+        server.events().emit(&qmp_types::qmp::events::Stop::new());
+        let (wake, woken) = mpsc::channel();
+        connection.on_change(move || wake.send(()).unwrap_or_default());
+        assert!(connection.has_output());
+        woken.try_recv().unwrap();
+    }
+
+    /// Of two threads, one that reads may wait for room that the other one makes.
+    #[test]
+    fn taking_or_sending_output_tells_of_room_for_input() {
+        let router = Router::new().introspection(qmp_types::qmp::INTROSPECTION);
+        let limits = crate::Limits { output_bytes: 1 << 10, ..Default::default() };
+        let server = Server::builder(router).limits(limits).build(()).unwrap();
+        let connection = server.connect();
+        connection.receive(b"{'execute': 'qmp_capabilities'}");
+        let (wake, woken) = mpsc::channel();
+        connection.on_change(move || wake.send(()).unwrap_or_default());
+        let send = || {
+            connection.send(|bytes| Ok(bytes.len())).unwrap();
+        };
+        for make_room in [&(|| drop(connection.take_output())) as &dyn Fn(), &send] {
+            make_room();
+            while connection.wants_input() {
+                connection.receive(b"1 ");
+            }
+            assert_ne!(woken.try_iter().count(), 0, "the replies");
+            make_room();
+            assert!(connection.wants_input());
+            assert_eq!(woken.try_iter().count(), 1);
+        }
+    }
+
+    /// Output that cannot be sent any more counted toward the limit of all clients until the last command
+    /// of a client that had gone was answered.
+    #[test]
+    fn a_command_that_hangs_keeps_no_output() {
+        let (late, replies) = mpsc::channel();
+        let router = Router::new().introspection(qmp_types::qmp::INTROSPECTION).deferred(
+            move |_: &MachineHandle<()>, _: Stop, reply: Reply<Stop>| late.send(reply).unwrap(),
+        );
+        let server = Server::new(Version::default(), router, ()).unwrap();
+        let connection = server.connect();
+        connection.receive(b"{'execute': 'qmp_capabilities'} {'execute': 'stop'}");
+        let reply = replies.try_recv().unwrap();
+        assert_ne!(server.usage().output_bytes, 0);
+        drop(connection);
+        assert_eq!(server.usage().output_bytes, 0);
+        drop(reply);
+        assert_eq!(server.usage().output_bytes, 0);
     }
 
     /// A command that waits for a late reply is executed even if the reply comes just after the owner has

@@ -34,6 +34,10 @@ pub(crate) struct Settings {
     pub(crate) runtime: Option<::tokio::runtime::Handle>,
 }
 
+/// The longest time between two looks for held events that are due. While the thread that delivers them
+/// sleeps, others may be held back for a shorter time.
+const TICK: Duration = Duration::from_millis(20);
+
 pub(crate) struct Hub {
     settings: Settings,
     budgets: Budgets,
@@ -164,9 +168,13 @@ impl Hub {
     pub(crate) fn remove_peer(&self, peer: &Peer) {
         let removed = self.state().peers.remove(&peer.client.number());
         self.announce();
-        // After the lock has been released. A command that is still executed may keep the peer.
-        peer.session().close(CloseReason::Client);
-        drop(removed);
+        // After the lock has been released. A command that is still executed may keep the peer, and
+        // output that cannot be sent any more would count toward the limit of all clients until then.
+        let mut session = peer.session();
+        session.close(CloseReason::Client);
+        let unsent = session.take_output();
+        drop(session);
+        drop((removed, unsent));
     }
 
     pub(crate) fn stamp<E: Event>(&self, event: &E) -> Emitted {
@@ -353,7 +361,8 @@ impl Drop for Waiting<'_> {
 fn tick(hub: &Weak<Hub>) {
     while let Some(hub) = hub.upgrade() {
         let mut state = hub.state();
-        let events = state.throttle.release(hub.clock().now());
+        let now = hub.clock().now();
+        let events = state.throttle.release(now);
         state.broadcast(&events);
         let due = state.throttle.due();
         if due.is_none() {
@@ -362,11 +371,13 @@ fn tick(hub: &Weak<Hub>) {
             hub.ticking.store(false, Ordering::Release);
         }
         drop(state);
-        hub.notify_all();
+        if !events.is_empty() {
+            hub.notify_all();
+        }
         let Some(due) = due else { return };
         let clock = Arc::clone(&hub.settings.clock);
         drop(hub);
-        clock.sleep_until(due);
+        clock.sleep_until(due.min(now.saturating_add(TICK)));
     }
 }
 
@@ -378,5 +389,66 @@ impl State {
                 peer.session().event_line(&line);
             }
         }
+    }
+}
+
+#[cfg(all(test, feature = "simulator"))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::mpsc;
+
+    use qmp_types::Timestamp;
+    use qmp_types::qmp::events::{Resume, Stop};
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::{RateLimit, Router, Server};
+
+    /// A clock that tells when a thread begins to sleep.
+    #[derive(Debug)]
+    struct Told(SystemClock, Mutex<mpsc::Sender<()>>);
+
+    impl Clock for Told {
+        fn now(&self) -> Duration {
+            self.0.now()
+        }
+
+        fn timestamp(&self) -> Timestamp {
+            self.0.timestamp()
+        }
+
+        fn sleep_until(&self, time: Duration) {
+            let _ = lock(&self.1).send(());
+            self.0.sleep_until(time);
+        }
+    }
+
+    /// The thread that delivers held events used to sleep until the first one was due, even if another one
+    /// was held back meanwhile that was due earlier.
+    #[test]
+    fn a_held_event_waits_for_no_event_that_is_due_later() {
+        let (sleeps, sleep) = mpsc::channel();
+        let router = Router::new()
+            .introspection(qmp_types::qmp::INTROSPECTION)
+            .limited_event::<Stop>(RateLimit::every(Duration::from_secs(60)))
+            .limited_event::<Resume>(RateLimit::every(Duration::from_millis(50)));
+        let clock = Arc::new(Told(SystemClock::default(), Mutex::new(sleeps)));
+        let server = Server::builder(router).clock(clock).build(()).unwrap();
+        let connection = server.connect();
+        connection.receive(b"{'execute': 'qmp_capabilities'}");
+        for _ in 0..2 {
+            server.events().emit(&Stop::new());
+        }
+        sleep.recv_timeout(Duration::from_secs(10)).unwrap();
+        for _ in 0..2 {
+            server.events().emit(&Resume::new());
+        }
+        drop(connection.take_output());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !connection.has_output() {
+            assert!(Instant::now() < deadline, "the event is late");
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert!(String::from_utf8(connection.take_output()).unwrap().contains("RESUME"));
     }
 }

@@ -142,6 +142,14 @@ impl Incoming {
         self.input.is_empty() && self.waiting.is_empty() && self.urgent.is_none()
     }
 
+    /// Returns whether a command of this kind is being executed.
+    pub(crate) fn is_executing(&self, out_of_band: bool) -> bool {
+        match out_of_band {
+            true => self.in_flight.out_of_band,
+            false => self.in_flight.in_band,
+        }
+    }
+
     /// Returns whether no command is being executed or waits.
     pub(crate) fn is_idle(&self) -> bool {
         let in_flight = self.in_flight.in_band || self.in_flight.out_of_band;

@@ -29,13 +29,21 @@ struct Owner {
 }
 
 thread_local! {
-    /// The address of the peer that this thread looks at as soon as it has executed a command.
-    static ATTENDED: Cell<usize> = const { Cell::new(0) };
+    /// The peer that this thread looks at as soon as it has executed a command.
+    static ATTENDED: Cell<Attended> = const { Cell::new(Attended { peer: 0, executes: None }) };
+}
+
+#[derive(Clone, Copy)]
+struct Attended {
+    /// The address of the peer.
+    peer: usize,
+    /// Whether the command is out-of-band, if other threads can look while it is executed.
+    executes: Option<bool>,
 }
 
 /// The attention of a thread to a peer, until it is dropped.
 #[cfg(any(unix, feature = "tokio"))]
-pub(crate) struct Attention(usize);
+pub(crate) struct Attention(Attended);
 
 #[cfg(any(unix, feature = "tokio"))]
 impl Drop for Attention {
@@ -74,9 +82,23 @@ impl Peer {
 
     /// Tells that this thread, which is the owner, looks at the peer again as soon as it has executed
     /// a command. Until then, it needs not be woken by itself.
-    #[cfg(any(unix, feature = "tokio"))]
+    #[cfg(feature = "tokio")]
     pub(crate) fn attend(&self) -> Attention {
-        Attention(ATTENDED.replace(std::ptr::from_ref(self).addr()))
+        self.attend_with(None)
+    }
+
+    /// Tells that this thread looks at the peer again as soon as it has executed a command of this kind.
+    /// Once the command is answered, it needs not be woken by itself. Before, this may take long, and
+    /// another thread looks.
+    #[cfg(unix)]
+    pub(crate) fn attend_after(&self, out_of_band: bool) -> Attention {
+        self.attend_with(Some(out_of_band))
+    }
+
+    #[cfg(any(unix, feature = "tokio"))]
+    fn attend_with(&self, executes: Option<bool>) -> Attention {
+        let peer = std::ptr::from_ref(self).addr();
+        Attention(ATTENDED.replace(Attended { peer, executes }))
     }
 
     /// Tells the owner of the connection if it has something to do. The calling thread must not
@@ -94,7 +116,9 @@ impl Peer {
             // The owner gets the same error, and ends the connection.
             let was_congested = session.is_congested();
             let is_sent = session.write_with(&**write).unwrap_or(false);
-            let is_attended = ATTENDED.get() == std::ptr::from_ref(self).addr();
+            let Attended { peer, executes } = ATTENDED.get();
+            let is_attended = peer == std::ptr::from_ref(self).addr()
+                && !executes.is_some_and(|out_of_band| session.is_executing(out_of_band));
             // The owner may have left messages unprocessed for lack of room.
             let has_new_room = was_congested && !session.is_congested();
             let needs_owner = session.take_needs_owner() || has_new_room;
@@ -148,7 +172,7 @@ mod tests {
         assert_eq!(send_event(), 1);
         // The owner itself looks in any case.
         assert!(peer.session().next_request().is_none() && peer.session().is_congested());
-        let attention = peer.attend();
+        let attention = peer.attend_with(None);
         assert_eq!(send_event(), 1);
         // It learns of what another thread has done, unless that is output alone.
         peer.session().event("TICK", None, Timestamp::now());

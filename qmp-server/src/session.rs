@@ -484,10 +484,20 @@ impl Session {
         self.incoming.is_idle()
     }
 
+    /// Returns whether a command of this kind is being executed.
+    pub(crate) fn is_executing(&self, out_of_band: bool) -> bool {
+        self.incoming.is_executing(out_of_band)
+    }
+
     /// Returns the memory in bytes that an unfinished message uses.
     #[cfg(unix)]
     pub(crate) fn unfinished_bytes(&self) -> usize {
         self.incoming.unfinished_bytes()
+    }
+
+    /// Notes whether the owner of the connection has to look at it.
+    pub(crate) fn note_change(&mut self, changed: bool) {
+        self.changed |= changed;
     }
 
     /// Returns whether the owner of the connection has something to do since the last call.

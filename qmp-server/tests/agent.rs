@@ -13,6 +13,7 @@ use qmp_types::qga::commands::{GuestGetUsers, GuestPing};
 /// Sends bytes in two pieces, ends the sending side, and returns everything that the agent sends.
 fn ask(agent: &AgentSimulator, bytes: &[u8]) -> Vec<u8> {
     let mut stream = agent.connect().unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
     let (begin, end) = bytes.split_at(bytes.len() / 2);
     stream.write_all(begin).unwrap();
     // The agent may have closed the connection after the first piece.

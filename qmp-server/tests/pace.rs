@@ -13,20 +13,25 @@ use vmm::{Front, Tick};
 
 const PROMPT: Duration = Duration::from_millis(50);
 
+/// The longest time that something which happens once may take on a busy machine. The slow command takes
+/// several times as long.
+const BUSY: Duration = Duration::from_secs(1);
+
 /// The time between two events.
 const PACE: Duration = Duration::from_millis(50);
 
 #[test]
 fn a_slow_command_delays_neither_other_monitors_nor_events_nor_its_abort() {
     for front in Front::all() {
-        for command in ["sleep", "await"] {
+        // The first one is aborted.
+        for (command, ms) in [("sleep", 20_000), ("await", 3_000)] {
             let server = front.server();
             let mut slow = front.connect(&server).with_oob();
             let mut other = front.connect(&server).negotiated();
             let mut watcher = front.connect(&server).negotiated();
             let start = Instant::now();
             slow.send(&format!(
-                "{{'execute': '{command}', 'arguments': {{'ms': 3000}}, 'id': 's'}}"
+                "{{'execute': '{command}', 'arguments': {{'ms': {ms}}}, 'id': 's'}}"
             ));
             let events = server.events();
             let emitter = thread::spawn(move || {
@@ -83,8 +88,8 @@ fn a_slow_command_delays_neither_other_monitors_nor_events_nor_its_abort() {
             );
             // On a busy machine, a few wait for a processor.
             assert!(most < PROMPT, "{}: {most:?}", front.name);
-            assert!(gap < PACE * 4, "{}: {gap:?}", front.name);
-            assert!(abort < PROMPT, "{}: {abort:?}", front.name);
+            assert!(gap < BUSY, "{}: {gap:?}", front.name);
+            assert!(abort < BUSY, "{}: {abort:?}", front.name);
             match command {
                 "sleep" => assert_eq!(reply["error"]["desc"], "aborted"),
                 _ => assert!(start.elapsed() >= Duration::from_secs(3), "{reply}"),

@@ -41,6 +41,12 @@ fn tcp(address: std::net::SocketAddr) -> Client<TcpStream> {
     Client(BufReader::new(stream))
 }
 
+#[cfg(unix)]
+fn unix(stream: UnixStream) -> Client<UnixStream> {
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    Client(BufReader::new(stream))
+}
+
 #[test]
 fn several_clients_are_served_over_tcp_until_one_quits() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -76,7 +82,7 @@ fn serve_unix_returns_when_the_server_ends() {
     let server = server();
     let serving = server.clone();
     let thread = thread::spawn(move || serving.serve_unix(&listener));
-    let mut client = Client(BufReader::new(UnixStream::connect(&path).unwrap()));
+    let mut client = unix(UnixStream::connect(&path).unwrap());
     assert!(client.line().starts_with(r#"{"QMP": "#));
     server.end();
     assert_eq!(client.rest(), "");
@@ -91,7 +97,7 @@ fn a_client_that_shuts_down_writing_still_gets_its_replies() {
     stream.write_all(NEGOTIATE).unwrap();
     stream.write_all(b"{'execute': 'query-name', 'id': 1}").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
-    let all = Client(BufReader::new(stream)).rest();
+    let all = unix(stream).rest();
     assert!(all.ends_with("{\"return\": {}, \"id\": 1}\r\n"), "{all}");
 }
 
@@ -141,7 +147,7 @@ fn a_client_that_sends_without_reading_does_not_block_others() {
         sent += 1;
         assert!(sent < 1_000_000, "the server does not stop reading");
     }
-    let mut other = Client(BufReader::new(server.connect_unix().unwrap()));
+    let mut other = unix(server.connect_unix().unwrap());
     assert!(other.line().starts_with(r#"{"QMP": "#));
 }
 
@@ -149,8 +155,7 @@ fn a_client_that_sends_without_reading_does_not_block_others() {
 #[test]
 fn held_events_are_delivered_without_further_activity() {
     let server = server();
-    let mut client = Client(BufReader::new(server.connect_unix().unwrap()));
-    client.0.get_ref().set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut client = unix(server.connect_unix().unwrap());
     client.line();
     client.0.get_mut().write_all(NEGOTIATE).unwrap();
     client.line();

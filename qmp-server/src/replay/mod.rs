@@ -297,8 +297,9 @@ impl ReplayServer {
     /// Returns the requests that do not fit the recording, and in [strict](Order::Strict) order also
     /// those that the client has not sent.
     pub fn finish(&self) -> Result<(), ReplayError> {
-        lock(&self.clients).iter().for_each(|client| client.link.end_input());
-        self.wait()
+        let clients = std::mem::take(&mut *lock(&self.clients));
+        clients.iter().for_each(|client| client.link.end_input());
+        self.wait_for(clients)
     }
 
     /// Waits until all clients have closed their connections.
@@ -307,6 +308,10 @@ impl ReplayServer {
     /// Returns the same as [`finish`](Self::finish).
     pub fn wait(&self) -> Result<(), ReplayError> {
         let clients = std::mem::take(&mut *lock(&self.clients));
+        self.wait_for(clients)
+    }
+
+    fn wait_for(&self, clients: Vec<Served>) -> Result<(), ReplayError> {
         clients.into_iter().for_each(|client| drop(client.thread.join()));
         let mut store = lock(&self.store);
         store.note_rest();

@@ -283,6 +283,10 @@ impl Shared {
     /// Plays the next script, if there is one, on a thread.
     fn play(shared: &Arc<Self>, link: Link) -> io::Result<Option<JoinHandle<()>>> {
         let mut state = lock(&shared.state);
+        // The end has closed the connections that there were, and waits for their threads.
+        if state.is_finishing {
+            return Ok(None);
+        }
         let Some(script) = state.scripts.pop_front() else { return Ok(None) };
         state.started += 1;
         state.incomplete += 1;
@@ -344,5 +348,23 @@ fn perform(shared: &Shared, mut player: Player, link: &Link) {
                 return link.close();
             }
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// The thread that accepts clients may do so just after the end has closed all connections. It would
+    /// then play until the deadline, and the end waits for it.
+    #[test]
+    fn a_client_that_comes_at_the_end_is_not_served() {
+        let mut server = ScriptServer::new([Script::new(), Script::new()]);
+        let first = server.connect().unwrap();
+        drop(first);
+        assert!(server.end(true).is_err());
+        let (_client, link) = UnixStream::pair().unwrap();
+        assert!(Shared::play(&server.shared, link.into()).unwrap().is_none());
     }
 }

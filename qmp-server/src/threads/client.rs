@@ -247,7 +247,8 @@ impl<M: Send + 'static> Client<M> {
         self.release(&pool, worker.key, !is_watched);
         worker.step();
         if let Some(request) = pending {
-            let _attention = self.connection.peer().attend();
+            let out_of_band = request.ticket.is_out_of_band();
+            let _attention = self.connection.peer().attend_after(out_of_band);
             shared.execute(self.connection.peer(), request);
         }
         worker.step();

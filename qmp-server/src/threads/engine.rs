@@ -412,8 +412,8 @@ impl Pool {
 
     fn take_wake(&self) {
         let _ = (&self.woken).read(&mut [0; 16]);
-        // Stored before the thread looks: a later change writes again.
-        self.is_woken.store(false, Ordering::Release);
+        // Before the thread looks: a later change writes again, and an earlier one is seen.
+        self.is_woken.swap(false, Ordering::AcqRel);
         let _ = self.poller.arm(WAKE, &self.woken, PollFlags::IN);
         if self.watch.is_active() {
             self.wake_sleepers();

@@ -2,7 +2,7 @@
 //! per client.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -81,7 +81,14 @@ impl<M: Send + 'static> Server<M> {
     /// # Errors
     /// Returns an error if the listener fails.
     pub fn serve_tcp(&self, listener: &TcpListener) -> io::Result<()> {
-        let address = listener.local_addr()?;
+        let mut address = listener.local_addr()?;
+        if address.ip().is_unspecified() {
+            // Windows connects to no such address.
+            address.set_ip(match address {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
         let hub = self.shared().hub();
         // Connecting wakes the thread that is blocked in `accept`.
         hub.at_end(move || drop(TcpStream::connect(address)));
@@ -142,8 +149,12 @@ fn receive<M: Send + 'static>(
     mut stream: &TcpStream,
 ) {
     let mut bytes = vec![0; CHUNK_SIZE];
-    while connection.closed().is_none() {
+    loop {
+        // Before the state is looked at, so that any later change ends the wait.
         let seen = changes.count();
+        if connection.closed().is_some() {
+            return;
+        }
         if !connection.wants_input() {
             changes.wait(seen);
             continue;
@@ -161,12 +172,14 @@ fn receive<M: Send + 'static>(
 fn send<M: Send + 'static>(connection: &Connection<M>, changes: &Changes, mut stream: &TcpStream) {
     loop {
         let seen = changes.count();
+        // Before the output is taken: the last reply is added before the end.
+        let has_ended = connection.closed().is_some();
         let output = connection.take_output();
         if !output.is_empty() {
             if stream.write_all(&output).is_err() {
                 return connection.close(CloseReason::Client);
             }
-        } else if connection.closed().is_some() {
+        } else if has_ended {
             return;
         } else {
             changes.wait(seen);

@@ -38,7 +38,7 @@ impl Watch {
     /// Takes a note for a client, if one is left.
     pub(super) fn begin(&self, key: u64) -> Option<usize> {
         let index =
-            self.notes.iter().position(|note| !note.is_taken.swap(true, Ordering::AcqRel))?;
+            self.notes.iter().position(|note| !note.is_taken.swap(true, Ordering::SeqCst))?;
         self.notes[index].key.store(key, Ordering::Release);
         Some(index)
     }

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::vmm::{Client, DEADLINE, FLOOD_PERIOD, Flood, Front, Tick, server};
 
-const PROMPT: Duration = Duration::from_millis(250);
+/// The time for something that does not wait, on a busy machine.
+const PROMPT: Duration = Duration::from_secs(1);
 
 /// A handler that borrows the machine for long delays other such handlers, and nothing else.
 #[test]
@@ -20,14 +21,14 @@ fn a_handler_that_keeps_the_machine_delays_only_those_that_need_it() {
     let mut slow = front.connect(&server).with_oob();
     let mut other = front.connect(&server).negotiated();
     let start = Instant::now();
-    slow.send("{'execute': 'hold-machine', 'arguments': {'ms': 1000}, 'id': 's'}");
+    slow.send("{'execute': 'hold-machine', 'arguments': {'ms': 3000}, 'id': 's'}");
     thread::sleep(Duration::from_millis(50));
     slow.send("{'exec-oob': 'abort', 'id': 'a'}");
     assert_eq!(slow.read()["id"], "a");
     assert!(other.time("ping") < PROMPT);
     server.events().emit(&Tick { number: 7 });
     assert_eq!(other.read()["data"]["number"], 7);
-    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    assert!(start.elapsed() < 2 * PROMPT, "{:?}", start.elapsed());
     assert!(other.time("count") > Duration::from_millis(400));
     assert_eq!(slow.read()["event"], "TICK");
     assert_eq!(slow.read()["id"], "s");
@@ -316,7 +317,7 @@ fn a_graceful_stop_completes_commands() {
     for front in Front::all() {
         let server = front.server();
         let mut client = front.connect(&server).negotiated();
-        client.send("{'execute': 'sleep', 'arguments': {'ms': 300}, 'id': 1}");
+        client.send("{'execute': 'sleep', 'arguments': {'ms': 1000}, 'id': 1}");
         thread::sleep(Duration::from_millis(100));
         client.send("{'execute': 'ping', 'id': 2}");
         assert!(server.stop(Duration::from_secs(10)), "{}", front.name);
@@ -327,7 +328,7 @@ fn a_graceful_stop_completes_commands() {
         // A command that takes longer is cut off.
         let server = front.server();
         let mut client = front.connect(&server).negotiated();
-        client.send("{'execute': 'sleep', 'arguments': {'ms': 500}}");
+        client.send("{'execute': 'sleep', 'arguments': {'ms': 3000}}");
         thread::sleep(Duration::from_millis(100));
         assert!(!server.stop(Duration::from_millis(50)), "{}", front.name);
     }

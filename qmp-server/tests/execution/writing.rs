@@ -182,3 +182,35 @@ fn messages_after_a_full_output_are_answered() {
         assert_eq!(client.read(), json!({"return": {}, "id": "last"}), "{}", front.name);
     }
 }
+/// The events of a slow handler that fill the buffers of its own client's socket used to wait until it
+/// was done.
+#[test]
+fn a_slow_handler_fills_the_socket_of_its_own_client() {
+    use std::sync::{Mutex, mpsc};
+
+    use qmp_server::{Context, Router, Server};
+
+    use crate::vmm::Count;
+
+    let (emitted, filled) = mpsc::channel();
+    let (go_on, released) = mpsc::channel();
+    let released = Mutex::new(released);
+    let router = Router::new().unchecked().event::<Tick>().command(
+        move |(): &mut (), _: Count, context: &mut Context| {
+            let events = context.events();
+            (0..MANY).for_each(|number| events.emit(&Tick { number }));
+            emitted.send(()).unwrap();
+            released.lock().unwrap().recv_timeout(DEADLINE).unwrap();
+            Ok(1)
+        },
+    );
+    let server = Server::new(qmp_types::Version::default(), router, ()).unwrap();
+    let mut client = Client::new(server.connect_unix().unwrap()).negotiated();
+    client.send("{'execute': 'count'}");
+    filled.recv_timeout(DEADLINE).unwrap();
+    for number in 0..MANY {
+        assert_eq!(client.read()["data"]["number"], number);
+    }
+    go_on.send(()).unwrap();
+    assert_eq!(client.read(), json!({"return": 1}));
+}
