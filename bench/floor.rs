@@ -14,13 +14,13 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// The largest message, in bytes.
 const LARGEST: usize = 64 << 20;
 const WITHIN: Duration = Duration::from_secs(60);
 
-struct Client {
+pub struct Client {
     socket: std::fs::File,
     /// The bytes that have arrived; `start` of them have been taken.
     buffer: Vec<u8>,
@@ -30,7 +30,7 @@ struct Client {
 }
 
 impl Client {
-    fn connect(address: &str) -> Result<Self, Box<dyn Error>> {
+    pub fn connect(address: &str) -> Result<Self, Box<dyn Error>> {
         let deadline = Instant::now() + WITHIN;
         let socket: OwnedFd = match address.rsplit_once(':') {
             Some((host, port)) if !address.contains('/') => {
@@ -47,17 +47,17 @@ impl Client {
         if greeting.get("QMP").is_none() {
             return Err(format!("not a QMP server: {greeting}").into());
         }
-        client.execute("qmp_capabilities")?;
+        client.execute("qmp_capabilities", "{}")?;
         Ok(client)
     }
 
-    /// Executes a command, and returns what it returns.
-    fn execute(&mut self, command: &str) -> Result<Value, Box<dyn Error>> {
+    /// Executes a command with arguments in JSON, and returns what it returns.
+    pub fn execute(&mut self, command: &str, arguments: &str) -> Result<Value, Box<dyn Error>> {
         self.next_id += 1;
         self.deadline = Instant::now() + WITHIN;
-        let mut text = serde_json::to_vec(&json!({ "execute": command, "id": self.next_id }))?;
-        text.push(b'\n');
-        self.socket.write_all(&text)?;
+        let id = self.next_id;
+        let text = format!("{{\"execute\":\"{command}\",\"arguments\":{arguments},\"id\":{id}}}\n");
+        self.socket.write_all(text.as_bytes())?;
         loop {
             let mut reply = self.message()?;
             // Events have no id, and late replies have another one.
@@ -128,7 +128,7 @@ impl Status {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut vm = Client::connect(&std::env::args().nth(1).unwrap_or_default())?;
-    let Status { running, status } = Status::new(&vm.execute("query-status")?)?;
+    let Status { running, status } = Status::new(&vm.execute("query-status", "{}")?)?;
     println!("{status}{}", if running { ", running" } else { "" });
     Ok(())
 }
