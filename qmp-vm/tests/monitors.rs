@@ -11,6 +11,8 @@
 ))]
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
 
+mod stopped;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -26,6 +28,8 @@ use qmp_client::{Client, Error, Misuse, Options, Raw, blocking};
 use qmp_vm::proxy::{self, Access, Policy, Proxy};
 use qmp_vm::{Launch, Workflows, futures_io};
 use serde_json::{Value, json};
+
+use stopped::stop;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -398,7 +402,7 @@ live! {
         for program in programs() {
             let vm = qemu(&program).shared().start::<blocking::Client>().unwrap();
             let other = vm.open_monitor().unwrap();
-            signal(vm.process().id(), "STOP");
+            stop(vm.process().id());
             let ticket = vm.send(QueryStatus::new()).unwrap();
             let of_other = other.send(QueryStatus::new()).unwrap();
             signal(vm.process().id(), "KILL");
@@ -437,7 +441,7 @@ live! {
                 continue;
             }
             let (removed, dropped) = (vm.open_monitor().unwrap(), vm.open_monitor().unwrap());
-            signal(vm.process().id(), "STOP");
+            stop(vm.process().id());
             let begin = Instant::now();
             assert!(removed.remove().unwrap_err().is_timeout());
             assert!(begin.elapsed() < 10 * within, "{:?}", begin.elapsed());
