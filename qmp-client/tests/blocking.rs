@@ -9,6 +9,7 @@ mod scenarios;
 
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use qmp_client::blocking::{Client, Events, over};
@@ -91,16 +92,32 @@ fn an_invalid_address_is_reported() {
     assert!(error.report().contains("file descriptor"), "{}", error.report());
 }
 
+type Shown = (Direction, String);
+
+/// Creates the function of a transcript, and returns a receiver of what it is called with.
+fn transcript() -> (impl FnMut(Direction, &str) + Send + 'static, mpsc::Receiver<Shown>) {
+    let (sender, shown) = mpsc::channel();
+    let hook = move |direction, message: &str| drop(sender.send((direction, message.to_owned())));
+    (hook, shown)
+}
+
+/// Returns all that a transcript is called with. It is called later than a message arrives, and until
+/// the last connection with it has ended.
+fn until_the_end(shown: &mpsc::Receiver<Shown>) -> Vec<Shown> {
+    let mut all = Vec::new();
+    loop {
+        match shown.recv_timeout(PATIENCE) {
+            Ok(message) => all.push(message),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return all,
+            Err(timeout) => panic!("{timeout}: {all:?}"),
+        }
+    }
+}
+
 /// Each message appears once, in both directions, whether or not the fast path read it.
 #[test]
 fn a_transcript_has_every_message() {
-    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let hook = {
-        let seen = std::sync::Arc::clone(&seen);
-        move |direction, message: &str| {
-            seen.lock().unwrap().push((direction, message.split(' ').next().unwrap().to_owned()));
-        }
-    };
+    let (hook, shown) = transcript();
     scenarios::play::<Blocking>(
         false,
         &Options::new().transcript(hook),
@@ -116,18 +133,15 @@ fn a_transcript_has_every_message() {
         },
     );
     use qmp_client::Direction::{Received, Sent};
-    let directions: Vec<_> = seen.lock().unwrap().iter().map(|(way, _)| *way).collect();
+    let seen = until_the_end(&shown);
+    let directions: Vec<_> = seen.iter().map(|(way, _)| *way).collect();
     assert_eq!(directions, [Received, Sent, Received, Sent, Received, Received], "{seen:?}");
 }
 
 /// A transcript ends up in log files and bug reports.
 #[test]
 fn a_transcript_shows_no_secrets() {
-    let seen = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
-    let hook = {
-        let seen = std::sync::Arc::clone(&seen);
-        move |_, message: &str| seen.lock().unwrap().push_str(message)
-    };
+    let (hook, shown) = transcript();
     let arguments = serde_json::json!({
         "protocol": "vnc", "password": "hunter2", "nested": {"admin_password": "hunter3"},
     });
@@ -145,7 +159,7 @@ fn a_transcript_shows_no_secrets() {
             client.unwrap().client.execute(command).unwrap();
         },
     );
-    let seen = seen.lock().unwrap();
+    let seen: String = until_the_end(&shown).into_iter().map(|(_, message)| message).collect();
     assert!(seen.contains("set_password") && seen.contains("vnc"), "{seen}");
     assert!(!seen.contains("hunter"), "{seen}");
 }

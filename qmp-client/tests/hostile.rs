@@ -15,7 +15,7 @@ use qmp_client::{Dialect, Error, Options, ProtocolError, Raw, Result};
 use serde_json::{Value, json};
 
 /// Longer than anything that succeeds takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// A short wait for something that does not happen.
 const SOON: Duration = Duration::from_millis(60);
 /// The largest message that is accepted, in bytes: the default for a guest agent.

@@ -11,7 +11,7 @@ use qmp_server::script::{Expecting, Script};
 use serde_json::{Value, json};
 
 /// Longer than anything that succeeds takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// A short wait for something that does not happen.
 const SOON: Duration = Duration::from_millis(60);
 
@@ -117,7 +117,7 @@ fn cases() -> Vec<Case> {
         case("one byte at a time", running(running(Script::new())).bytewise(), &[Success; 2]),
         Case {
             name: "without a greeting",
-            script: Script::bare().pause(SOON * 5),
+            script: Script::bare().pause(SOON * 40),
             connects: Timeout,
             calls: &[],
         },
@@ -169,7 +169,8 @@ fn outcome<T>(result: &Result<T, Error>) -> Outcome {
 }
 
 fn options(case: &Case) -> Options {
-    let within = if case.connects == Timeout { SOON } else { PATIENCE };
+    // The command of the negotiation is to arrive by then.
+    let within = if case.connects == Timeout { SOON * 10 } else { PATIENCE };
     Options::new().greeting_within(within)
 }
 

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use peer::Peer;
 
 /// Longer than anything that succeeds takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// A short wait for something that does not happen.
 const SOON: Duration = Duration::from_millis(60);
 
@@ -81,13 +81,13 @@ fn a_transcript_that_blocks_delays_no_call() {
         });
         let begin = Instant::now();
         client(serve(Peer::status), &options, status()).unwrap();
-        assert!(begin.elapsed() < PATIENCE / 5, "{name}: {:?}", begin.elapsed());
+        assert!(begin.elapsed() < PATIENCE / 2, "{name}: {:?}", begin.elapsed());
 
         let options = options.calls_within(SOON * 5);
         let begin = Instant::now();
         let error = client(serve(|_| {}), &options, status()).unwrap_err();
         assert!(error.is_timeout(), "{name}: {error:?}");
-        assert!(begin.elapsed() < PATIENCE / 5, "{name}: {:?}", begin.elapsed());
+        assert!(begin.elapsed() < PATIENCE / 2, "{name}: {:?}", begin.elapsed());
         drop(hold);
     }
 }
@@ -131,10 +131,10 @@ fn a_pipe_that_is_full_delays_no_call() {
     let begin = Instant::now();
     let error = client.call(large).within(SOON * 5).execute().unwrap_err();
     assert!(error.is_timeout(), "{error:?}");
-    assert!((SOON * 5..SOON * 10).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+    assert!((SOON * 5..PATIENCE / 2).contains(&begin.elapsed()), "{:?}", begin.elapsed());
     let begin = Instant::now();
     drop(client);
-    assert!(begin.elapsed() < SOON * 5, "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < PATIENCE / 2, "{:?}", begin.elapsed());
     drop(done);
 }
 
@@ -223,7 +223,7 @@ fn a_peer_that_accepts_a_little_at_a_time_delays_no_call() {
     let begin = Instant::now();
     let error = client.call(large).within(SOON * 5).execute().unwrap_err();
     assert!(error.is_timeout(), "{error:?}");
-    assert!((SOON * 5..SOON * 10).contains(&begin.elapsed()), "{:?}", begin.elapsed());
+    assert!((SOON * 5..PATIENCE / 2).contains(&begin.elapsed()), "{:?}", begin.elapsed());
 }
 
 /// A command whose success is not answered, to a peer that does not read it.
@@ -340,7 +340,7 @@ fn an_address_that_is_no_socket_is_not_opened() {
     for path in [&fifo.0, &long.0, &PathBuf::from("/dev/tty"), &PathBuf::from("/dev/zero")] {
         connect_with_each(path, &Options::new(), |name, error, elapsed| {
             assert!(matches!(error, Error::Transport(_)), "{name}: {error:?}");
-            assert!(elapsed < PATIENCE / 5, "{name}: {elapsed:?}");
+            assert!(elapsed < PATIENCE / 2, "{name}: {elapsed:?}");
         });
     }
 }
@@ -351,22 +351,19 @@ fn an_address_that_is_no_socket_is_not_opened() {
 #[cfg(any(feature = "blocking", feature = "tokio"))]
 fn the_deadline_for_the_greeting_covers_the_wait_for_a_busy_server() {
     let place = Place::new("busy");
-    let within = SOON * 8;
+    let within = SOON * 30;
     let listener = UnixListener::bind(&place.0).unwrap();
     let mut waiting = Vec::new();
     while let Ok(stream) = qmp_client::socket::connect(&place.0) {
         waiting.push(stream);
     }
-    let check = |name: &str, error: Error, elapsed: Duration| {
-        assert!(error.is_timeout(), "{name}: {error:?}");
-        assert!((within..within + SOON * 4).contains(&elapsed), "{name}: {elapsed:?}");
-    };
     for name in ["blocking", "tokio"] {
         // Makes room in the middle of the wait.
         let acceptor = listener.try_clone().unwrap();
         let accepted = thread::spawn(move || {
             thread::sleep(within * 2 / 3);
-            acceptor.accept().unwrap()
+            let now = Instant::now();
+            (acceptor.accept().unwrap(), now)
         });
         let options = Options::new().greeting_within(within);
         let begin = Instant::now();
@@ -383,8 +380,12 @@ fn the_deadline_for_the_greeting_covers_the_wait_for_a_busy_server() {
             }
             _ => continue,
         };
-        check(name, error, begin.elapsed());
-        drop(accepted.join().unwrap());
+        let elapsed = begin.elapsed();
+        let (_, accepted) = accepted.join().unwrap();
+        assert!(error.is_timeout(), "{name}: {error:?}");
+        // Less than if the deadline began again when the server accepted.
+        let begins_again = accepted.saturating_duration_since(begin) + within;
+        assert!((within..begins_again).contains(&elapsed), "{name}: {elapsed:?}");
     }
 }
 
@@ -422,7 +423,7 @@ fn be_stopped(name: &str) {
         id=${line##*:}
         kill -STOP $PPID
         echo "{\"return\": 7, \"id\": ${id}"
-        sleep 1
+        sleep 2
         kill -CONT $PPID
         cat > /dev/null
     "#;
@@ -432,7 +433,7 @@ fn be_stopped(name: &str) {
         .stdout(std::os::fd::OwnedFd::from(theirs))
         .spawn()
         .unwrap();
-    let options = Options::new().calls_within(SOON * 8);
+    let options = Options::new().calls_within(SOON * 30);
     assert_eq!(client(ours, &options, status()).unwrap(), 7);
     server.wait().unwrap();
 }

@@ -14,7 +14,7 @@ use peer::{EVENT, Peer};
 use qmp_client::{Client, Error, Options, Raw, Result, Stats, blocking};
 use serde_json::json;
 
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_millis(30);
 
 /// One call of each outcome, and three events for a subscription that has room for two.

@@ -292,7 +292,7 @@ fn each_call_has_a_span() {
         tracing::subscriber::with_default(recorder.clone(), || {
             let transport = Unix::from_stream(ours).unwrap();
             let client = Client::over(transport, &Options::new().name("vm-7")).unwrap();
-            let call = |name: &'static str| client.call(Raw::<u8>::new(name)).within(SOON * 100);
+            let call = |name: &'static str| client.call(Raw::<u8>::new(name)).within(SOON * 1000);
             for name in ["good", "refused", "mine", "mismatched"] {
                 assert_eq!(call(name).execute().is_ok(), name == "good");
             }
@@ -317,7 +317,7 @@ fn each_future_has_a_span() {
         let stream = ::tokio::net::UnixStream::from_std(ours).unwrap();
         let options = Options::new().name("vm-7");
         let client = qmp_client::Client::over(stream, &options).await.unwrap();
-        let call = |name: &'static str| client.call(Raw::<u8>::new(name)).within(SOON * 100);
+        let call = |name: &'static str| client.call(Raw::<u8>::new(name)).within(SOON * 1000);
         let mut replies = ["good", "refused", "mine", "mismatched"].map(|name| {
             let mut reply = call(name).execute();
             assert!(poll_once(&mut reply).is_pending());

@@ -69,8 +69,9 @@ fn a_bad_reply_costs_its_section() {
         Some(reply)
     });
     let begin = Instant::now();
-    let ran = run(VM_INFO, &["--timeout", "1", "--json", &path]);
-    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    // The other queries are answered by then.
+    let ran = run(VM_INFO, &["--timeout", "5", "--json", &path]);
+    assert!(begin.elapsed() < Duration::from_secs(25), "{:?}", begin.elapsed());
     let json: Value = serde_json::from_str(&ran.ok()).unwrap();
     assert_eq!(names(&json["unanswered"]), ["query-block"]);
     assert_eq!(names(&json["undecodable"]), ["query-chardev"]);

@@ -20,7 +20,7 @@ use support::{Directory, QMP, Ran, SHELL, VM_INFO, run};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The time in which everything has to end after the program.
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
 const MACHINE: [&str; 8] =
     ["-M", "none", "-display", "none", "-nodefaults", "-S", "-name", "launched"];
 

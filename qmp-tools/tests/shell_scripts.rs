@@ -195,7 +195,7 @@ fn each_exit_status() {
         (2, &[path, "-l", &format!("{missing}/log"), "-c", "query-name"]),
         (3, &[&missing, "--timeout", "0", "-c", "query-name"]),
         (3, &[path, "-c", "die", "-c", "query-name"]),
-        (4, &[path, "--timeout", "0.2", "-c", "hang"]),
+        (4, &[path, "--timeout", "2", "-c", "hang"]),
         (4, &[path, "-c", "set timeout=0.1", "-c", "hang", "-c", "query-name"]),
         (4, &[path, "-c", "wait SHUTDOWN --timeout 0.1"]),
         // The worst counts.
@@ -204,10 +204,10 @@ fn each_exit_status() {
     ] {
         let ran = run(SHELL, arguments);
         assert_eq!(ran.status, status, "{arguments:?}: {ran:?}");
-        assert_eq!(ran.err.is_empty(), status == 0, "{arguments:?}: {ran:?}");
+        assert_eq!(ran.complaints().is_empty(), status == 0, "{arguments:?}: {ran:?}");
     }
-    let err = run(SHELL, &[path, "--timeout", "0.2", "-c", "hang"]).err;
-    for part in ["line 1: ", "0.2 s", "`hang`", "--timeout", "set timeout="] {
+    let err = run(SHELL, &[path, "--timeout", "2", "-c", "hang"]).err;
+    for part in ["line 1: ", " 2 s", "`hang`", "--timeout", "set timeout="] {
         assert!(err.contains(part), "{err}");
     }
     let help = run(SHELL, &["--help"]).ok();
@@ -251,7 +251,7 @@ fn envelopes() {
     assert_eq!(found, expected, "{ran:?}");
     // The kind of an envelope comes first, so that a person can read the lines.
     assert!(ran.out.lines().all(|line| line.starts_with("{\"type\": \"")), "{ran:?}");
-    assert_eq!(ran.err, "");
+    assert_eq!(ran.complaints(), "");
     assert_eq!(ran.status, 3);
 }
 
@@ -354,7 +354,7 @@ fn a_flood_of_events_delays_neither_replies_nor_deadlines() {
         let begun = Instant::now();
         let ran = run(SHELL, &[&[&path, "-c", "set events=none"] as &[&str], arguments].concat());
         assert_eq!(ran.status, status, "{arguments:?}: {}", ran.err);
-        assert!(begun.elapsed() < Duration::from_secs(10), "{arguments:?}");
+        assert!(begun.elapsed() < Duration::from_secs(25), "{arguments:?}");
     }
 }
 

@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use qmp_client::blocking::Client;
 use qmp_server::SocketFile;
@@ -49,7 +49,9 @@ fn messages(out: &str) -> Vec<Value> {
 fn the_shell_drives_it() {
     let vmm = Vmm::start();
     let socket = vmm.socket.as_str();
+    let begin = Instant::now();
     let out = run_with(SHELL, &[socket], "query-vm\nsnapshot steps=20\nquery-vm\n").ok();
+    let took = begin.elapsed();
     let messages = messages(&out);
     let replies: Vec<&Value> =
         messages.iter().filter(|message| message.get("event").is_none()).collect();
@@ -57,9 +59,10 @@ fn the_shell_drives_it() {
         replies,
         [&json!({"disks": 0, "snapshots": 0}), &json!({}), &json!({"disks": 0, "snapshots": 1})]
     );
-    // One of 20 every 50 ms, and the last one.
+    // One of 20 every 50 ms, and the last one. The steps take 200 ms, and more on a busy machine.
     let events = messages.len() - replies.len();
-    assert!((2..12).contains(&events), "{out}");
+    let most = took.as_millis() / 50 + 2;
+    assert!(events >= 2 && events as u128 <= most, "{took:?}: {out}");
     for (bad, message) in [
         ("snapshot", "Parameter 'steps' is missing"),
         ("snapshot steps=-1", "Parameter 'steps' expects uint32_t"),
@@ -78,10 +81,10 @@ fn the_shell_drives_it() {
 fn an_abort_from_another_shell_ends_a_snapshot() {
     let vmm = Vmm::start();
     let socket = vmm.socket.as_str();
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     std::thread::scope(|scope| {
-        let slow = scope.spawn(|| run(SHELL, &[socket, "-c", "snapshot steps=1000"]));
-        while vmm.server.connection_count() == 0 {
+        let slow = scope.spawn(|| run(SHELL, &[socket, "-c", "snapshot steps=3000"]));
+        while vmm.server.connection_count() == 0 && !slow.is_finished() {
             std::thread::sleep(Duration::from_millis(5));
         }
         while !slow.is_finished() {
@@ -90,7 +93,7 @@ fn an_abort_from_another_shell_ends_a_snapshot() {
         let error = slow.join().unwrap().failed(1);
         assert!(error.contains("aborted in step"), "{error}");
     });
-    assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
 }
 
 /// The vocabulary serves clients, too.

@@ -527,7 +527,7 @@ async fn a_queued_command_is_not_sent_after_its_future_is_dropped<F: Front>() {
 async fn a_guard_keeps_the_connection_open_for_a_limited_time<F: Front>() {
     for (ignored, times) in [("add-fd", 1), ("remove-fd", 2)] {
         let (stream, server) = Fake::default().ignoring(ignored).serve(true);
-        let options = Options::new().calls_within(SOON);
+        let options = Options::new().calls_within(10 * SOON);
         let client = F::over(stream, &options).await.unwrap();
         let guard = cut(&client, client.add_descriptor(image()), times, false).await;
         drop((guard, client));

@@ -38,7 +38,7 @@ const SPACE: u64 = 200_000_000;
 /// The longest text that a program prints of an error, in bytes.
 const LONGEST: usize = 1024;
 /// The longest time that a case may take on a busy machine, and one with messages of many mebibytes.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(30);
 const LONG_PATIENCE: Duration = Duration::from_secs(60);
 /// The limit of messages of most cases. Others have the default, which costs time.
 const SMALL: usize = 32 << 10;

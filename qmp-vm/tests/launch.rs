@@ -7,6 +7,8 @@
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
 // The tests with a real QEMU use the vocabulary.
 
+mod stopped;
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -503,8 +505,7 @@ mod nonblocking {
             F::block_on(async {
                 let launched = F::launch(qemu(&program)).await.unwrap();
                 let (client, process) = launched.into_parts();
-                let id = process.id().to_string();
-                assert!(Command::new("kill").args(["-STOP", &id]).status().unwrap().success());
+                stopped::stop(process.id());
                 let mut events = client.raw_events();
                 let mut calls: Vec<_> = (0..20)
                     .map(|_| Box::pin(client.execute(Raw::<Value>::new("query-status"))))
@@ -522,7 +523,7 @@ mod nonblocking {
                 }
                 assert!(events.next().await.unwrap().unwrap_err().is_closed());
                 assert!(events.next().await.is_none());
-                assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+                assert!(begin.elapsed() < PATIENCE, "{:?}", begin.elapsed());
                 assert_eq!(process.wait().await.unwrap().code(), None);
             });
         }

@@ -11,6 +11,8 @@
 ))]
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs)] // tests
 
+mod stopped;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -26,6 +28,8 @@ use qmp_client::{Client, Error, Misuse, Options, Raw, blocking};
 use qmp_vm::proxy::{self, Access, Policy, Proxy};
 use qmp_vm::{Launch, Workflows, futures_io};
 use serde_json::{Value, json};
+
+use stopped::stop;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -349,6 +353,17 @@ live! {
     }
 }
 
+/// Connects, again if the connection is closed: QEMU may still be busy with the end of the one before.
+fn patiently<T>(connect: impl Fn() -> Result<T, Error>) -> T {
+    let begin = Instant::now();
+    loop {
+        match connect() {
+            Ok(client) => return client,
+            Err(error) => assert!(error.is_closed() && begin.elapsed() < PATIENCE, "{error:?}"),
+        }
+    }
+}
+
 live! {
     /// A proxy that was put below a client ends with the last client, and the monitor serves the next.
     fn connections_are_shared() {
@@ -359,7 +374,9 @@ live! {
             let address = format!("unix:{path}");
             let ours = descriptors("self");
             for _ in 0..3 {
-                let vm = proxy::connect_shared::<blocking::Client>(&*address, &options()).unwrap();
+                let vm = patiently(|| {
+                    proxy::connect_shared::<blocking::Client>(&*address, &options())
+                });
                 let other = vm.open_monitor().unwrap();
                 // A further one, through the other.
                 let third = other.open_monitor().unwrap();
@@ -367,8 +384,10 @@ live! {
                 drop((vm, other, third));
             }
             let runtime = runtime();
+            let vm = patiently(|| {
+                runtime.block_on(proxy::connect_shared::<Client>(&*address, &options()))
+            });
             runtime.block_on(async {
-                let vm = proxy::connect_shared::<Client>(&*address, &options()).await.unwrap();
                 let other = vm.open_monitor().await.unwrap();
                 other.execute(QueryStatus::new()).await.unwrap();
                 // The proxy stays for the other client.
@@ -377,7 +396,7 @@ live! {
                 third.execute(QueryStatus::new()).await.unwrap();
             });
             drop(runtime);
-            let vm = blocking::Client::connect_with(&*address, &options()).unwrap();
+            let vm = patiently(|| blocking::Client::connect_with(&*address, &options()));
             vm.execute(QueryStatus::new()).unwrap();
             drop(vm);
             let begin = Instant::now();
@@ -398,7 +417,7 @@ live! {
         for program in programs() {
             let vm = qemu(&program).shared().start::<blocking::Client>().unwrap();
             let other = vm.open_monitor().unwrap();
-            signal(vm.process().id(), "STOP");
+            stop(vm.process().id());
             let ticket = vm.send(QueryStatus::new()).unwrap();
             let of_other = other.send(QueryStatus::new()).unwrap();
             signal(vm.process().id(), "KILL");
@@ -437,7 +456,7 @@ live! {
                 continue;
             }
             let (removed, dropped) = (vm.open_monitor().unwrap(), vm.open_monitor().unwrap());
-            signal(vm.process().id(), "STOP");
+            stop(vm.process().id());
             let begin = Instant::now();
             assert!(removed.remove().unwrap_err().is_timeout());
             assert!(begin.elapsed() < 10 * within, "{:?}", begin.elapsed());

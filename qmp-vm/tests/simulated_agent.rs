@@ -23,7 +23,7 @@ mod real_agent;
 
 use real_agent::RealAgent;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn builder() -> AgentSimulatorBuilder {
     let uname = Program::exits(0).stdout("Linux\n").stderr("warning\n").after_polls(2);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use qmp_client::blocking::Client;
 use qmp_client::protocol::Descriptor;
 use qmp_client::transport::Transport;
-use qmp_client::{Options, Raw, RawEvent};
+use qmp_client::{Dialect, Options, Raw, RawEvent};
 use serde_json::{Value, json};
 use shuttle::sync::{Condvar, Mutex};
 use shuttle::thread;
@@ -34,6 +34,8 @@ struct Wire {
 struct State {
     to_client: VecDeque<u8>,
     to_server: VecDeque<u8>,
+    /// The number of commands that are not answered.
+    unanswered: usize,
     is_closed: bool,
     has_hung_up: bool,
 }
@@ -107,6 +109,23 @@ impl Transport for End {
     }
 }
 
+/// Receives a command; `None` if the client has closed the connection.
+fn receive(wire: &Wire) -> Option<Value> {
+    let mut line = Vec::new();
+    let mut state = wire.state.lock().unwrap();
+    loop {
+        match state.to_server.pop_front() {
+            Some(b'\n') => break,
+            // A delimiter, which only a guest agent is sent.
+            Some(0xFF) => line.clear(),
+            Some(byte) => line.push(byte),
+            None if state.is_closed => return None,
+            None => state = wire.changed.wait(state).unwrap(),
+        }
+    }
+    Some(serde_json::from_slice(&line).unwrap())
+}
+
 /// Answers commands until the client closes the connection, or a number of them has been answered.
 fn serve(wire: &Wire, most: usize) {
     let send = |message: String| {
@@ -114,27 +133,8 @@ fn serve(wire: &Wire, most: usize) {
         wire.changed.notify_all();
     };
     send(GREETING.into());
-    let mut line = Vec::new();
-    let mut answered = 0;
-    while answered <= most {
-        let mut state = wire.state.lock().unwrap();
-        while state.to_server.is_empty() {
-            if state.is_closed {
-                return;
-            }
-            state = wire.changed.wait(state).unwrap();
-        }
-        while line.last() != Some(&b'\n') {
-            let Some(byte) = state.to_server.pop_front() else { break };
-            line.push(byte);
-        }
-        drop(state);
-        if line.last() != Some(&b'\n') {
-            continue;
-        }
-        let command: Value = serde_json::from_slice(&line).unwrap();
-        line.clear();
-        answered += 1;
+    for _ in 0..=most {
+        let Some(command) = receive(wire) else { return };
         let number = &command["arguments"]["n"];
         if command["execute"] == "poke" {
             send(json!({"event": "POKED", "data": {"n": number}}).to_string());
@@ -198,9 +198,75 @@ fn share(waits: bool, most: usize) {
     server.join().unwrap();
 }
 
+/// Answers commands as a guest agent does, without ids.
+fn serve_as_agent(wire: &Wire) {
+    while let Some(command) = receive(wire) {
+        let (delimiter, answer) = match command["execute"].as_str() {
+            Some("guest-sync-delimited") => (Some(0xFF), &command["arguments"]["id"]),
+            Some("never") => {
+                wire.state.lock().unwrap().unanswered += 1;
+                wire.changed.notify_all();
+                continue;
+            }
+            _ => (None, &command["arguments"]),
+        };
+        let message = format!("{}\n", json!({"return": answer}));
+        wire.state.lock().unwrap().to_client.extend(delimiter.into_iter().chain(message.bytes()));
+        wire.changed.notify_all();
+    }
+}
+
+/// One schedule: a thread abandons two calls. The second command is sent by the thread that waits for
+/// another reply, after it has read that the client is synchronized with the agent; then that must be
+/// done again.
+fn abandon(waits: bool) {
+    let wire = Arc::new(Wire { waits, ..Wire::default() });
+    let server = thread::spawn({
+        let wire = Arc::clone(&wire);
+        move || serve_as_agent(&wire)
+    });
+    let wait_until_unanswered = |count| {
+        let mut state = wire.state.lock().unwrap();
+        while state.unanswered < count {
+            state = wire.changed.wait(state).unwrap();
+        }
+    };
+    let options = Options::new()
+        .dialect(Dialect::Agent)
+        .greeting_within(Duration::MAX)
+        .calls_within(Duration::MAX);
+    let client = Client::over(End(Arc::clone(&wire)), &options).unwrap();
+    let first = client.send(command("never", 1)).unwrap();
+    wait_until_unanswered(1);
+    drop(first);
+    let second = client.send(command("never", 2)).unwrap();
+    let waiting = client.clone();
+    let waiter = thread::spawn(move || check(3, waiting.execute(command("echo", 3)), false));
+    wait_until_unanswered(2);
+    drop(second);
+    waiter.join().unwrap();
+    assert_eq!(client.pending().calls, 0);
+    drop(client);
+    server.join().unwrap();
+}
+
+fn schedules() -> usize {
+    std::env::var("SCHEDULES").map_or(2000, |number| number.parse().unwrap())
+}
+
+/// A thread that abandoned a call left the synchronization to the reader, which had just sent something
+/// else, and slept.
+#[test]
+fn an_agent_is_synchronized_with_in_any_order() {
+    for waits in [true, false] {
+        shuttle::check_random(move || abandon(waits), schedules() / 4);
+        shuttle::check_pct(move || abandon(waits), schedules() / 4, 3);
+    }
+}
+
 #[test]
 fn threads_share_a_client_in_any_order() {
-    let schedules = std::env::var("SCHEDULES").map_or(2000, |number| number.parse().unwrap());
+    let schedules = schedules();
     let done = Arc::new(AtomicUsize::new(0));
     for (waits, most) in [(true, usize::MAX), (false, usize::MAX), (true, 3), (false, 3)] {
         let count = Arc::clone(&done);

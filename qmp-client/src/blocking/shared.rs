@@ -737,7 +737,12 @@ impl Shared {
     /// Sends what is to be sent. A refusal is the caller's to handle, who is the reader.
     fn flush(&self, timeout: Option<Duration>) -> Sent {
         let mut writer = self.lock_writer();
-        self.send_all(&mut writer, self.lock(), timeout).0
+        let (sent, state) = self.send_all(&mut writer, self.lock(), timeout);
+        // Before the state, so that a thread that adds output either is seen by `send_all`, or finds the
+        // writer unlocked.
+        drop(writer);
+        drop(state);
+        sent
     }
 
     /// Sends what is to be sent, unless another thread does. Returns whether this thread did.

@@ -65,7 +65,7 @@ pub fn silence_before_greeting<F: Front>(drip: bool) {
 pub fn silence_after_greeting<F: Front>(drip: bool) {
     play::<F>(
         drip,
-        &Options::new().greeting_within(SOON * 5),
+        &Options::new().greeting_within(SOON * 25),
         |peer| peer.send(GREETING),
         |client| {
             let error = client.err().unwrap();

@@ -31,7 +31,7 @@ pub fn huge_reply<F: Front>(drip: bool) {
         |client| {
             let mut client = client.unwrap();
             let text: Raw<Box<RawValue>> = Raw::new("query-status");
-            let reply = client.execute(text, PATIENCE * 6).unwrap();
+            let reply = client.execute(text, PATIENCE * 2).unwrap();
             assert_eq!(reply.get().len(), SIZE + 3);
             expect_running(&mut client);
         },
@@ -73,7 +73,7 @@ pub fn events_without_a_listener<F: Front>(drip: bool) {
             peer.status();
         },
         |client| {
-            let reply = client.execute(status(), PATIENCE * 6).unwrap();
+            let reply = client.execute(status(), PATIENCE * 2).unwrap();
             assert_eq!(reply["status"], "running");
             expect_running(client);
             let Err(Error::Lagged(lost)) = client.event(PATIENCE) else { panic!() };

@@ -24,7 +24,7 @@ use serde_json::Value;
 use peer::Peer;
 
 /// Longer than anything that succeeds takes, even on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// A short wait for something that does not happen.
 pub const SOON: Duration = Duration::from_millis(60);
 

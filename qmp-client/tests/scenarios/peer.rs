@@ -21,7 +21,7 @@ pub struct Peer {
 impl Peer {
     pub fn play(stream: UnixStream, script: impl FnOnce(&mut Self)) {
         // A huge reply takes a client long on a busy machine.
-        stream.set_read_timeout(Some(PATIENCE * 6)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE * 2)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         let mut peer = Self { stream: BufReader::new(stream), gone: false };
         script(&mut peer);

@@ -3,9 +3,10 @@
 #![allow(dead_code, unreachable_pub)] // no test file uses everything
 
 use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 pub const QMP: &str = env!("CARGO_BIN_EXE_qmp");
 pub const VM_INFO: &str = env!("CARGO_BIN_EXE_vm-info");
@@ -45,6 +46,12 @@ impl Ran {
         self.out
     }
 
+    /// Returns the standard error without what the program says of a server that is slow to answer, as
+    /// on a busy machine.
+    pub fn complaints(&self) -> String {
+        self.err.split_inclusive('\n').filter(|line| !line.contains("; waiting up to ")).collect()
+    }
+
     /// Checks that the program exited with this status, and returns its standard error.
     #[track_caller]
     pub fn failed(self, status: i32) -> String {
@@ -74,6 +81,16 @@ pub fn run_with(program: &str, arguments: &[&str], input: &str) -> Ran {
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
     output.into()
+}
+
+/// Returns an address at which nothing listens. On Linux, it has a loopback address of its own, where no
+/// connection of another test is given the same port.
+pub fn unused_address() -> SocketAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let host = if cfg!(target_os = "linux") { [127, number, high, low] } else { [127, 0, 0, 1] };
+    TcpListener::bind((Ipv4Addr::from(host), 0)).unwrap().local_addr().unwrap()
 }
 
 /// A temporary directory, removed on drop.

@@ -80,7 +80,7 @@ live! { qemu_img,
         hotplug_disk::run(&address, open(&image), Format::Qcow2, "one", None).unwrap();
         let before = vm.holdings();
         for _ in 0..2 {
-            let patience = Duration::from_millis(200);
+            let patience = Duration::from_secs(1);
             assert!(!block_on(unplug_disk::run(&address, "one", patience)).unwrap());
         }
         assert_eq!(vm.holdings(), before);
@@ -95,7 +95,7 @@ live! { qemu,
         let vm = Vm::with_guest(qemu, OBLIGING, "-device virtio-balloon-pci,id=b0");
         vm.test.execute(Stop::new()).unwrap();
         for _ in 0..2 {
-            let error = vm.test.unplug("b0", Duration::from_millis(200)).unwrap_err();
+            let error = vm.test.unplug("b0", Duration::from_secs(1)).unwrap_err();
             assert!(error.is_timeout(), "{error:?}");
             assert!(error.to_string().contains("DEVICE_DELETED of device `b0`"), "{error}");
         }
@@ -219,7 +219,7 @@ live! { qemu,
             -object memory-backend-ram,id=more,size=256M \
             -device virtio-mem-pci,id=vmem0,memdev=more,requested-size=0");
         let address = vm.address();
-        let soon = Duration::from_millis(200);
+        let soon = Duration::from_secs(1);
         let reached = block_on(resize_memory::run(&address, "vmem0", 64 << 20, soon)).unwrap();
         assert_eq!(reached, Some(0));
         let devices = vm.test.execute(QueryMemoryDevices::new()).unwrap();

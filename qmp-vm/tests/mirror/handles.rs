@@ -131,7 +131,8 @@ fn a_query_that_is_not_answered_is_told() {
     let slow = Simulator::builder().delay::<qmp_client::qmp::commands::QueryPci>(PATIENCE).empty();
     let simulator = slow.build();
     let transport = Unix::from_stream(simulator.connect().unwrap()).unwrap();
-    let options = Options::new().calls_within(SOON);
+    // The other queries are answered by then.
+    let options = Options::new().calls_within(15 * SOON);
     let vm = blocking::Client::over(transport, &options).unwrap();
     let (mirror, keeper) = Mirror::of(&vm);
     thread::spawn(move || keeper.run());

@@ -64,6 +64,7 @@ scenarios! {
 
     fn a_call_in_an_outage_fails_at_its_deadline_or_at_once<F>() {
         let vm = F::dial(&path(), policy());
+        wait_until("it tries", || matches!(vm.status(), Status::Outage { attempts: 1.., .. }));
         let begin = Instant::now();
         let error = F::get(vm.call(Stop::new()).within(SOON).execute()).unwrap_err();
         assert!(begin.elapsed() >= SOON);
@@ -86,6 +87,7 @@ scenarios! {
     fn repetitions_keep_the_deadline<F>() {
         let host = Host::new(|_, _| Act::Cut);
         let vm = F::dial(host.path(), policy());
+        F::get(vm.client_within(PATIENCE)).unwrap();
         let begin = Instant::now();
         let error = F::get(vm.call(QueryStatus::new()).within(SOON).execute()).unwrap_err();
         let took = begin.elapsed();
@@ -98,6 +100,7 @@ scenarios! {
     fn a_stalled_command_may_have_been_executed<F>() {
         let host = Host::new(|_, name| if name == "stop" { Act::Ignore } else { Act::Answer });
         let vm = F::dial(host.path(), policy());
+        F::get(vm.client_within(PATIENCE)).unwrap();
         let error = F::get(vm.call(Stop::new()).within(SOON).execute()).unwrap_err();
         assert_eq!(error.fate, Fate::MaybeExecuted);
         assert!(error.error.is_timeout());

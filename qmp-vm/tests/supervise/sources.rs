@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use qmp_client::qmp::commands::QueryStatus;
 
-use crate::front::{PATIENCE, policy, scenarios};
+use crate::front::{PATIENCE, SOON, policy, scenarios};
 use crate::host::{Act, Host, path};
 
 scenarios! {
@@ -64,9 +64,9 @@ scenarios! {
         let mut once = Some(ours);
         let vm = F::connector(
             move || once.take().ok_or_else(|| io::Error::other("only once")),
-            policy().attempts_within(Duration::from_millis(50)),
+            policy().attempts_within(SOON),
         );
-        let error = F::get(vm.call(QueryStatus::new()).within(Duration::from_millis(500)).execute());
+        let error = F::get(vm.call(QueryStatus::new()).within(SOON * 20).execute());
         let report = qmp_client::Error::from(error.unwrap_err()).report();
         assert!(report.contains("a function") && report.contains("only once"), "{report}");
         drop(theirs);

@@ -7,8 +7,10 @@ use qmp_vm::{Unplugged, Workflows};
 use serde_json::json;
 
 use crate::peer::Peer;
-use crate::{PATIENCE, SOON, play, play_blocking};
+use crate::{PATIENCE, play, play_blocking};
 
+/// A deadline that is expected to pass before a second request.
+const SHORT: Duration = Duration::from_millis(400);
 /// A deadline that is expected to pass after a second request.
 const LONGER: Duration = Duration::from_millis(900);
 
@@ -58,14 +60,14 @@ fn an_unplug_that_timed_out_is_resumed() {
     let check = |error: Error| {
         let Error::Timeout(timeout) = error else { panic!("{error:?}") };
         let state = WaitedFor::State("DEVICE_DELETED of device `d0`".into());
-        assert_eq!((&timeout.waited_for, timeout.within), (&state, SOON));
+        assert_eq!((&timeout.waited_for, timeout.within), (&state, SHORT));
     };
     play(script, async |client| {
-        check(client.unplug("d0", SOON).await.unwrap_err());
+        check(client.unplug("d0", SHORT).await.unwrap_err());
         assert_eq!(client.unplug("d0", PATIENCE).await.unwrap(), Unplugged::Deleted);
     });
     play_blocking(script, |client| {
-        check(client.unplug("d0", SOON).unwrap_err());
+        check(client.unplug("d0", SHORT).unwrap_err());
         assert_eq!(client.unplug("d0", PATIENCE).unwrap(), Unplugged::Deleted);
     });
 }
@@ -137,8 +139,8 @@ fn a_guest_that_stays_busy() {
         assert!(report.contains("DEVICE_DELETED of device `d0`"), "{report}");
         assert!(report.contains("guest is busy"), "{report}");
     };
-    play(script, async |client| check(client.unplug("d0", SOON).await.unwrap_err()));
-    play_blocking(script, |client| check(client.unplug("d0", SOON).unwrap_err()));
+    play(script, async |client| check(client.unplug("d0", SHORT).await.unwrap_err()));
+    play_blocking(script, |client| check(client.unplug("d0", SHORT).unwrap_err()));
 }
 
 /// A device that has disappeared holds its node until the event: `unplug` returned before, and the node
