@@ -9,11 +9,10 @@ use serde_json::Map;
 
 use crate::enumeration;
 use crate::json;
-use crate::lenient::string_in;
+use crate::lenient::{AnyText, string_in};
 use crate::object::{self, Members, Object, Writer};
 use crate::others::OtherMembers;
 use crate::printable::Excerpt;
-use crate::verbatim::Text;
 
 /// The class of an error (QMP specification, section "Error").
 ///
@@ -106,6 +105,7 @@ impl QmpError {
 /// The longest error of which all is kept, and the longest class and description of any other, in bytes.
 const LONGEST: usize = 64 << 10;
 
+/// Returns the beginning of a text, which is all of it if it is not too long.
 fn beginning(text: &str) -> &str {
     let end = text.len().min(LONGEST);
     let end = (0..=end).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
@@ -168,7 +168,7 @@ impl Serialize for QmpError {
 
 impl<'de> Deserialize<'de> for QmpError {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Text::deserialize(deserializer).map(|Text(text)| Self::from_text(&text))
+        AnyText::deserialize(deserializer).map(|AnyText(text)| Self::from_text(&text))
     }
 }
 
@@ -242,6 +242,20 @@ mod tests {
                 panic!("{text}")
             };
             assert_eq!((error.class, error.desc.as_str()), (ErrorClass::GenericError, desc));
+        }
+    }
+
+    /// What no value can be made of takes no other members along.
+    #[test]
+    fn other_members_are_kept_beside_those_without_a_value() {
+        for bad in [r#""\ud800""#, r#"["\ud800"]"#, "1e999"] {
+            let text = format!(
+                r#"{{"error": {{"class": "DeviceNotFound", "desc": "no", "bad": {bad}, "data": {{"x": 1}}}}}}"#
+            );
+            let ServerMessage::Error { error, .. } = decode(&text).unwrap() else { panic!() };
+            assert_eq!((&error.class, &*error.desc), (&ErrorClass::DeviceNotFound, "no"));
+            let written = r#"{"class":"DeviceNotFound","data":{"x":1},"desc":"no"}"#;
+            assert_eq!(serde_json::to_value(&error).unwrap().to_string(), written);
         }
     }
 

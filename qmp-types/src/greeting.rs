@@ -4,11 +4,11 @@ use serde::de::{Deserializer, MapAccess};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
+use crate::any::{Any, text_of};
 use crate::enumeration;
 use crate::json;
-use crate::lenient::string_in;
+use crate::lenient::{AnyText, string_in};
 use crate::object::{self, Members, Object, Writer};
-use crate::verbatim::Text;
 use crate::version::Version;
 
 /// The first message of a server: its version, and the capabilities that it offers.
@@ -35,7 +35,10 @@ impl Object for Greeting {
         while let Some(index) = members.next(Self::MEMBERS)? {
             match index {
                 0 => greeting.version = members.value()?,
-                _ => greeting.capabilities = capabilities(&members.any_text()?),
+                _ => {
+                    let Any(value) = members.value()?;
+                    greeting.capabilities = capabilities(&text_of(&value));
+                }
             }
         }
         Ok(greeting)
@@ -46,6 +49,10 @@ impl Object for Greeting {
         out.member("capabilities", &self.capabilities);
     }
 }
+
+/// The longest greeting that is read, in bytes. The names of many capabilities take several times as much
+/// memory.
+const LONGEST: usize = 64 << 10;
 
 /// Reads the elements that are strings.
 fn capabilities(text: &str) -> Vec<Capability> {
@@ -65,9 +72,9 @@ impl Serialize for Greeting {
 }
 
 impl Greeting {
-    /// Reads a value of any type from its text.
+    /// Reads a value of any type from its text. One that is too long says nothing.
     pub(crate) fn from_text(text: &str) -> Self {
-        if !text.starts_with('{') {
+        if !text.starts_with('{') || text.len() > LONGEST {
             return Self::default();
         }
         let version = json::member(text, "version").map(Version::from_text);
@@ -80,7 +87,7 @@ impl Greeting {
 
 impl<'de> Deserialize<'de> for Greeting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Text::deserialize(deserializer).map(|Text(text)| Self::from_text(&text))
+        AnyText::deserialize(deserializer).map(|AnyText(text)| Self::from_text(&text))
     }
 }
 

@@ -5,7 +5,24 @@
 
 use std::borrow::Cow;
 
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::any::{Any, text_of};
 use crate::json;
+
+/// The text of a value of any type.
+pub(crate) struct AnyText<'de>(pub(crate) Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for AnyText<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if json::is_reader::<D>() {
+            let text: &RawValue = Deserialize::deserialize(deserializer)?;
+            return Ok(Self(Cow::Borrowed(text.get())));
+        }
+        Any::deserialize(deserializer).map(|Any(value)| Self(text_of(&value).into()))
+    }
+}
 
 /// Returns what a string says, or `None` for any other value.
 pub(crate) fn string_in(text: &str) -> Option<Cow<'_, str>> {
@@ -27,7 +44,7 @@ pub(crate) fn whole_number(text: &str) -> Option<i64> {
     }
 }
 
-/// Returns the number that a text begins with.
+/// Returns the number that a text begins with, such as that of `0-rc1`.
 pub(crate) fn leading_number(text: &str) -> Option<i64> {
     let text = text.trim();
     let digits = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
@@ -63,7 +80,13 @@ impl<'t> Decimal<'t> {
     }
 
     pub(crate) fn is_negative(&self) -> bool {
-        self.is_negative
+        let mut digits = self.whole.bytes().chain(self.fraction.bytes());
+        self.is_negative && digits.any(|digit| digit != b'0')
+    }
+
+    /// Returns whether the number is written as its digits alone, with a point between them.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.is_negative && self.exponent == 0
     }
 
     /// Returns the number without its fraction.

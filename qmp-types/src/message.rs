@@ -56,7 +56,9 @@ impl<'de> Visitor<'de> for MessageVisitor {
         let (mut id, mut data, mut timestamp) = (None, None, Timestamp::UNKNOWN);
         while let Some(key) = map.next_key::<MessageKey>()? {
             match key {
-                MessageKey::Qmp => greeting = Some(greeting_in(map.next_value()?)),
+                MessageKey::Qmp => {
+                    greeting = Some(Greeting::from_text(map.next_value::<&RawValue>()?.get()))
+                }
                 MessageKey::Return => value = Some(map.next_value()?),
                 MessageKey::Error => {
                     error = Some(QmpError::from_text(map.next_value::<&RawValue>()?.get()))
@@ -85,17 +87,6 @@ impl<'de> Visitor<'de> for MessageVisitor {
             )),
         }
     }
-}
-
-/// The longest greeting that is read, in bytes. The names of many capabilities take several times as much
-/// memory.
-const LONGEST: usize = 64 << 10;
-
-fn greeting_in(value: &RawValue) -> Greeting {
-    if value.get().len() > LONGEST {
-        return Greeting::default();
-    }
-    Greeting::from_text(value.get())
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for ServerMessage<'a> {
@@ -194,6 +185,8 @@ mod tests {
         assert_eq!(greeting, Greeting::default());
 
         let long = "x".repeat(1 << 20);
+        // Of a class or a description, 64 KiB are kept.
+        const LONGEST: usize = 64 << 10;
         let shortened = LONGEST + "…".len();
         for (error, class, length) in [
             (

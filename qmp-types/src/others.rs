@@ -9,9 +9,11 @@ use crate::any::{Any, text_of};
 use crate::json;
 use crate::printable::Printable;
 
-/// The members of an object that its type does not list, as the server has written them.
+/// The members of an object that its type does not list.
 ///
-/// They are kept as JSON text, and become values when they are asked for.
+/// They are kept as the server has written them, and become values when they are asked for. What no value
+/// can be made of is left out then: what is nested more than 128 levels deep, a number beyond all limits,
+/// or a string with half of a surrogate pair.
 ///
 /// ```
 /// let text = r#"{"class": "GenericError", "desc": "no", "data": {"name": "quit"}}"#;
@@ -29,10 +31,10 @@ impl OtherMembers {
     /// Keeps the members of an object in a text that has been checked, without those of these names.
     pub(crate) fn of(object: &str, without: &[&str]) -> Self {
         let mut text = String::new();
-        json::members(object, &mut |inside, member| {
-            if !without.iter().any(|name| json::is_text(inside, name)) {
+        json::members(object, &mut |member| {
+            if !without.iter().any(|name| json::is_text(member.name, name)) {
                 text.push(if text.is_empty() { '{' } else { ',' });
-                text.push_str(member);
+                text.push_str(member.text);
             }
         });
         if !text.is_empty() {
@@ -53,28 +55,41 @@ impl OtherMembers {
         if self.text.is_empty() { "{}" } else { &self.text }
     }
 
-    /// Returns the value of a member. One that is nested more than 128 levels deep is not read.
+    /// Returns the value of a member, if there is one of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Value> {
-        let Any(value) = json::from_str(json::member(self.text(), name)?).ok()?;
-        Some(value)
+        value(json::member(self.text(), name)?)
     }
 
-    /// Returns all of them. If one is nested more than 128 levels deep, none is read.
+    /// Returns all of them. Of members with the same name, the last one counts.
     #[must_use]
     pub fn to_map(&self) -> Map<String, Value> {
-        match json::from_str(self.text()) {
-            Ok(Any(Value::Object(members))) => members,
-            _ => Map::new(),
-        }
+        let mut map = Map::new();
+        json::members(self.text(), &mut |member| {
+            if let Some(name) = json::unescaped(member.name) {
+                match value(member.value) {
+                    Some(value) => map.insert(name.into_owned(), value),
+                    None => map.remove(&*name),
+                };
+            }
+        });
+        map
     }
 
     /// Adds a member, or replaces the one of that name.
     pub fn insert(&mut self, name: impl Into<String>, value: impl Into<Value>) {
-        let mut members = self.to_map();
-        members.insert(name.into(), value.into());
-        *self = members.into();
+        let name = name.into();
+        let others = Self::of(self.text(), &[&name]);
+        let added = Self::from(Map::from_iter([(name, value.into())]));
+        *self = match others.text.strip_suffix('}') {
+            Some(others) => Self { text: format!("{others},{}", &added.text[1..]).into() },
+            None => added,
+        };
     }
+}
+
+fn value(text: &str) -> Option<Value> {
+    json::from_str(text).ok().map(|Any(value)| value)
 }
 
 impl From<Map<String, Value>> for OtherMembers {
@@ -86,13 +101,14 @@ impl From<Map<String, Value>> for OtherMembers {
     }
 }
 
+/// Shows the text, of which the end is cut off if it is long.
 impl fmt::Debug for OtherMembers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Printable(self.text()).fmt(f)
+        fmt::Display::fmt(&Printable(self.text()), f)
     }
 }
 
-/// Two are equal if their values are, however they are written.
+/// Two are equal if all their [values](Self::to_map) are, however they are written.
 impl PartialEq for OtherMembers {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text || self.to_map() == other.to_map()
@@ -147,13 +163,32 @@ mod tests {
         assert_eq!(hash(&first), hash(&second));
     }
 
-    /// A value that no program could read is kept, and takes no stack.
+    /// What no value can be made of is kept, takes no stack, and takes no other members along.
     #[test]
-    fn deep_members_are_passed_on() {
-        let deep = format!(r#"{{"a": {}{}, "b": 1}}"#, "[".repeat(100_000), "]".repeat(100_000));
-        let others = OtherMembers::of(&deep, &["b"]);
-        assert_eq!(others.text().len(), 200_000 + r#"{"a": }"#.len());
-        assert_eq!(others.get("a"), None);
-        assert!(others.to_map().is_empty() && !others.is_empty());
+    fn other_members_of_those_without_a_value_are_read() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        for bad in [&*deep, "1e999", r#""\ud800""#, r#"["\ud800"]"#] {
+            let text = format!(r#"{{"a":1,"bad": {bad} ,"b":[2]}}"#);
+            let mut others = OtherMembers::of(&text, &[]);
+            assert_eq!(others.text(), text.replace(" ,", ","));
+            assert_eq!(others.get("bad"), None);
+            assert_eq!(Value::Object(others.to_map()), json!({"a": 1, "b": [2]}));
+            others.insert("a", 3);
+            assert!(others.text().contains(bad));
+            assert_eq!(Value::Object(others.to_map()), json!({"a": 3, "b": [2]}));
+        }
+        let full = format!(r#"{{"a":{}{}}}"#, "[".repeat(128), "]".repeat(128));
+        let full = OtherMembers::of(&full, &[]);
+        assert_eq!(full.to_map().get("a"), full.get("a").as_ref());
+        assert!(full.get("a").is_some());
+    }
+
+    #[test]
+    fn the_end_of_a_long_text_is_not_shown() {
+        let mut others = OtherMembers::default();
+        others.insert("data", "\u{9b}x".repeat(100_000));
+        let shown = format!("{others:?}");
+        assert!(shown.starts_with("{\"data\":\"") && shown.len() < 1100, "{}", shown.len());
+        assert!(!shown.contains('\u{9b}'));
     }
 }

@@ -6,9 +6,8 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use serde::ser::{Serialize, Serializer};
 
-use crate::lenient::{Decimal, numbers_in, string_in};
+use crate::lenient::{AnyText, Decimal, numbers_in, string_in};
 use crate::object;
-use crate::verbatim::Text;
 
 /// The time of an event, by the server's clock.
 ///
@@ -78,7 +77,7 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Text::deserialize(deserializer).map(|Text(text)| Self::from_text(&text))
+        AnyText::deserialize(deserializer).map(|AnyText(text)| Self::from_text(&text))
     }
 }
 
@@ -113,6 +112,7 @@ mod tests {
             (r#""1700000000.25""#, at(1_700_000_000, 250_000)),
             ("0.9999999", at(0, 999_999)),
             ("-3", Timestamp::UNKNOWN),
+            ("-0.0", at(0, 0)),
             ("18446744073709551615", Timestamp::UNKNOWN),
             ("1e300", Timestamp::UNKNOWN),
             ("1e999", Timestamp::UNKNOWN),

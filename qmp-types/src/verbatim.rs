@@ -107,11 +107,6 @@ pub struct Text<'t>(pub Cow<'t, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if json::is_reader::<D>() {
-            // Without the code for other formats.
-            let text: &RawValue = Deserialize::deserialize(deserializer)?;
-            return Ok(Self(Cow::Borrowed(text.get())));
-        }
         let visitor = VerbatimVisitor::<IgnoredAny> { type_: PhantomData, asks_for_text: true };
         let (_, text) = deserializer.deserialize_newtype_struct(RAW_VALUE, visitor)?;
         Ok(Self(text))

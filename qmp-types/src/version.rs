@@ -8,11 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use crate::json;
-use crate::lenient::{leading_number, numbers_in, string_in};
+use crate::lenient::{AnyText, Decimal, leading_number, numbers_in, string_in};
 use crate::object::{self, Members, Object, Writer};
 use crate::others::OtherMembers;
 use crate::printable::Printable;
-use crate::verbatim::Text;
 
 /// A version of three numbers, ordered as versions are.
 ///
@@ -45,7 +44,10 @@ impl VersionTriple {
                 let [major, minor, micro] = numbers.map(|number| number.unwrap_or(0));
                 Self { major, minor, micro }
             }
-            None => Self::parse(&string_in(text).unwrap_or(text.into())),
+            None => match Decimal::read(text) {
+                Some(number) if !number.is_plain() => Self::new(number.whole(), 0, 0),
+                _ => Self::parse(&string_in(text).unwrap_or(text.into())),
+            },
         }
     }
 
@@ -74,7 +76,7 @@ impl Serialize for VersionTriple {
 
 impl<'de> Deserialize<'de> for VersionTriple {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Text::deserialize(deserializer).map(|Text(text)| Self::from_text(&text))
+        AnyText::deserialize(deserializer).map(|AnyText(text)| Self::from_text(&text))
     }
 }
 
@@ -122,13 +124,14 @@ impl Version {
     /// Returns the name and the version of a server other than QEMU.
     fn other_server(&self) -> Option<(String, VersionTriple)> {
         let mut found = None;
-        json::members(self.rest.text(), &mut |inside, member| {
-            let is_ours = Self::MEMBERS.iter().any(|name| json::is_text(inside, name));
-            let name = json::string(&member[..inside.len() + 2]);
-            if let (false, None, Some(name)) = (is_ours, &found, name) {
-                let value = json::member(self.rest.text(), &name).unwrap_or_default();
-                let version = VersionTriple::from_text(value);
-                found = (version != VersionTriple::UNKNOWN).then(|| (name.into_owned(), version));
+        json::members(self.rest.text(), &mut |member| {
+            let is_ours = Self::MEMBERS.iter().any(|name| json::is_text(member.name, name));
+            if is_ours || found.is_some() {
+                return;
+            }
+            let version = VersionTriple::from_text(member.value);
+            if version != VersionTriple::UNKNOWN {
+                found = json::unescaped(member.name).map(|name| (name.into_owned(), version));
             }
         });
         found
@@ -140,12 +143,9 @@ fn is_exactly(text: &str, version: VersionTriple) -> bool {
     if let Some(text) = string_in(text) {
         return *text == version.to_string();
     }
-    let mut count = 0;
-    if text.starts_with('{') {
-        json::members(text, &mut |_, _| count += 1);
-    }
     let VersionTriple { major, minor, micro } = version;
-    count == MEMBERS.len()
+    text.starts_with('{')
+        && OtherMembers::of(text, &MEMBERS).is_empty()
         && MEMBERS.into_iter().zip([major, minor, micro]).all(|(name, number)| {
             json::member(text, name).and_then(|text| text.parse().ok()) == Some(number)
         })
@@ -195,7 +195,7 @@ impl Serialize for Version {
 
 impl<'de> Deserialize<'de> for Version {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Text::deserialize(deserializer).map(|Text(text)| Self::from_text(&text))
+        AnyText::deserialize(deserializer).map(|AnyText(text)| Self::from_text(&text))
     }
 }
 
@@ -236,6 +236,19 @@ mod tests {
         }
     }
 
+    /// A greeting of 64 KiB took seconds each time that its version was shown.
+    #[test]
+    fn the_version_of_another_server_is_found_in_one_pass() {
+        let others: String = (0..7_000).map(|number| format!("\"x{number}\":0,")).collect();
+        let text = format!(r#"{{{others}"y":{{"major":7}},"z":8}}"#);
+        let version: Version = crate::decode(&text).unwrap();
+        let start = std::time::Instant::now();
+        for _ in 0..20 {
+            assert_eq!(version.to_string(), "y 7.0.0");
+        }
+        assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+    }
+
     #[test]
     fn numbers_that_cannot_be_read_are_zero() {
         for (text, expected) in [
@@ -245,6 +258,8 @@ mod tests {
             (r#""8.2""#, "8.2.0"),
             ("3", "3.0.0"),
             ("3.1", "3.1.0"),
+            ("1e1", "10.0.0"),
+            ("-5", "-5.0.0"),
             (r#"{"major": 1, "minor": 2}"#, "1.2.0"),
             (r#"{"major": "1", "minor": 2.5, "micro": null}"#, "1.2.0"),
             ("null", "0.0.0"),

@@ -54,9 +54,19 @@ fn the_memory_of_what_is_kept_is_limited() {
         let text = format!(r#"{{"x":[{numbers}0],"dr\u0069ver":"qcow2","file":"f"}}"#);
         decode::<BlockdevAdd>(&text)
     };
-    assert!(add(400_000).is_ok());
-    let error = add(600_000).unwrap_err();
+    assert!(add(300_000).is_ok());
+    let error = add(400_000).unwrap_err();
     assert_eq!(error.reason(), "the value takes more than 33554432 bytes of memory");
+}
+
+/// Each late discriminator could have made the reader begin again, at each level.
+#[test]
+fn the_time_for_late_discriminators_does_not_double_with_each() {
+    let open = r#"{"driver":"qcow2","encrypt":{"format":"luks"},"file":{"file":"#;
+    for count in [0, 20, 60] {
+        let text = format!("{}7{}", open.repeat(count), r#","driver":"raw"}}"#.repeat(count));
+        assert!(decode::<BlockdevAdd>(&text).is_err(), "{count}");
+    }
 }
 
 #[test]
@@ -128,4 +138,18 @@ fn generated_types_are_read_within_derived_ones() {
     let Reply::Status(info) = decode(status).unwrap() else { panic!() };
     let extended: Extended = decode(status).unwrap();
     assert_eq!((&extended.status, &*extended.host), (&info, "a"));
+}
+
+/// The keys by which serde_json keeps texts and digits are names like any other.
+#[test]
+fn members_of_an_error_may_have_any_name() {
+    #[derive(Deserialize)]
+    struct Flat {
+        #[serde(flatten)]
+        all: std::collections::BTreeMap<String, qmp_types::QmpError>,
+    }
+    let text = r#"{"first": {"desc": "no", "$serde_json::private::RawValue": "{"}}"#;
+    let flat: Flat = serde_json::from_str(text).unwrap();
+    let value = flat.all["first"].rest.get("$serde_json::private::RawValue");
+    assert_eq!(value.unwrap(), "{");
 }

@@ -269,7 +269,7 @@ pub(crate) fn is_in_text<A>() -> bool {
 /// The largest size of a small value: that of a JSON value, in bytes.
 const SMALL: usize = size_of::<serde_json::Value>();
 /// The memory of an entry of a map with a small value, beside its name, in bytes.
-pub(super) const ENTRY: usize = 128 + SMALL;
+const ENTRY: usize = 128 + SMALL;
 /// The memory of an element of a list, as a multiple of its size: a list that grows is copied to
 /// twice as much memory.
 const ELEMENT: usize = 3;
@@ -361,9 +361,6 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
 
 /// The name of a newtype for which the reader passes a value together with its text.
 pub(crate) const WITH_TEXT: &str = "$qmp_types::Verbatim";
-
-/// The name of a newtype that holds the text of a value until its type is known.
-pub(crate) const KEPT: &str = "$qmp_types::kept";
 
 /// A value together with its text, as an enum: the value is the variant, and holds the text.
 pub(super) struct WithText<'r, 'de> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::de::{Deserializer, Error as _, Expected, Unexpected, Visitor};
 
-use super::access::{Elements, KEPT, Members, RawText, Variant, WITH_TEXT, WithText};
+use super::access::{Elements, Members, RawText, Variant, WITH_TEXT, WithText};
 use super::error::{JsonError, Result};
 use super::fraction;
 use super::reader::{Number, Reader};
@@ -281,9 +281,6 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     ) -> Result<V::Value> {
         if name == WITH_TEXT {
             return visitor.visit_enum(WithText { reader: self });
-        }
-        if name == KEPT {
-            return visitor.visit_borrowed_str(self.kept()?);
         }
         if !name.starts_with("$serde_json") {
             return visitor.visit_newtype_struct(self);

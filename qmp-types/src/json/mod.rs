@@ -12,7 +12,7 @@
 //!   for it by `deserialize_struct`, with the name [`MEMBER`]);
 //! - an error has an offset, and hence a path;
 //! - a value can be read together with its text (a type asks for it by `deserialize_newtype_struct`,
-//!   with the name [`WITH_TEXT`]), or be kept as text until its type is known (with the name [`KEPT`]).
+//!   with the name [`WITH_TEXT`]).
 //!
 //! The text is known to be UTF-8, which is not checked again.
 
@@ -31,7 +31,7 @@ use serde_json::value::RawValue;
 
 use reader::{Guesses, Reader};
 
-pub(crate) use access::{KEPT, WITH_TEXT, is_in_text};
+pub(crate) use access::{WITH_TEXT, is_in_text};
 pub(crate) use deserializer::{OBJECT, is_reader};
 pub(crate) use error::JsonError;
 pub(crate) use escape::is_text;
@@ -84,40 +84,58 @@ pub(crate) fn member<'t>(object: &'t str, name: &str) -> Option<&'t str> {
     value?.ok()
 }
 
-/// Passes the members of an object that has been checked: the inside of the name, as it is written, and the
-/// whole member.
-pub(crate) fn members<'t>(object: &'t str, see: &mut dyn FnMut(&'t str, &'t str)) {
-    let mut reader = Reader::new(object, Guesses::Never);
+/// A member of an object in a text.
+pub(crate) struct Member<'t> {
+    /// The inside of the name, as it is written.
+    pub(crate) name: &'t str,
+    pub(crate) value: &'t str,
+    /// All of it.
+    pub(crate) text: &'t str,
+}
+
+/// Passes the members of an object that has been checked.
+pub(crate) fn members<'t>(object: &'t str, see: &mut dyn FnMut(Member<'t>)) {
+    let bytes = object.as_bytes();
     let mut next = 1;
     while let Some(start) = scan::find_member(object, next, &|_| true) {
-        reader.at = start;
-        let name_end = reader.string().map(|_| reader.at);
-        let value = reader.expect(b':').and_then(|()| reader.raw());
-        let (Ok(name_end), Ok(_)) = (name_end, value) else { return };
-        see(&object[start + 1..name_end - 1], &object[start..reader.at]);
-        next = reader.at;
+        let Some(name_end) = string_end(bytes, start) else { return };
+        // After the colon.
+        let value = scan::after_space(bytes, scan::after_space(bytes, name_end) + 1);
+        let Some(end) = scan::value_end(bytes, value) else { return };
+        see(Member {
+            name: &object[start + 1..name_end - 1],
+            value: &object[value..end],
+            text: &object[start..end],
+        });
+        next = end;
     }
 }
 
 /// Passes the elements of an array that has been checked.
 pub(crate) fn elements<'t>(array: &'t str, see: &mut dyn FnMut(&'t str)) {
-    let mut reader = Reader::new(array, Guesses::Never);
-    reader.at = 1;
+    let bytes = array.as_bytes();
+    let mut at = 1;
     loop {
-        match reader.peek() {
-            Some(b',') => reader.at += 1,
+        at = scan::after_space(bytes, at);
+        match bytes.get(at) {
+            Some(b',') => at += 1,
             Some(b']') | None => return,
-            Some(_) => match reader.raw() {
-                Ok(element) => see(element),
-                Err(_) => return,
-            },
+            Some(_) => {
+                let Some(end) = scan::value_end(bytes, at) else { return };
+                see(&array[at..end]);
+                at = end;
+            }
         }
     }
 }
 
 /// Returns what a string says, or `None` for any other value.
 pub(crate) fn string(text: &str) -> Option<Cow<'_, str>> {
-    let inside = text.strip_prefix('"')?.strip_suffix('"')?;
+    unescaped(text.strip_prefix('"')?.strip_suffix('"')?)
+}
+
+/// Returns what a string says that has this between its quotes.
+pub(crate) fn unescaped(inside: &str) -> Option<Cow<'_, str>> {
     match inside.contains('\\') {
         true => escape::unescape(inside).map(Cow::Owned),
         false => Some(Cow::Borrowed(inside)),

@@ -5,7 +5,6 @@ use std::cell::Cell;
 use serde::de::Error as _;
 use serde_json::value::RawValue;
 
-use super::access::ENTRY;
 use super::check::{number_end, value_end};
 use super::error::{JsonError, Result};
 use super::escape::unescape;
@@ -413,18 +412,6 @@ impl<'de> Reader<'de> {
             }
         }
         Ok(&self.text[start..self.at])
-    }
-
-    /// Takes a value that is read again, as a value of its own, when its type is known.
-    pub(super) fn kept(&mut self) -> Result<&'de str> {
-        /// The memory that a value may take, as a multiple of its text.
-        const MEMORY: usize = 32;
-        let text = self.valid()?;
-        if scan::depth(text.as_bytes()) + usize::from(self.depth) > usize::from(MAX_DEPTH) {
-            return Err(self.error(&format!("nested more than {MAX_DEPTH} levels deep")));
-        }
-        self.take_memory(ENTRY.saturating_add(text.len().saturating_mul(MEMORY)))?;
-        Ok(text)
     }
 
     /// Skips a value, however deep.

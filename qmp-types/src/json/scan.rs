@@ -104,23 +104,18 @@ pub(super) fn find_member(
     }
 }
 
-/// Returns the number of brackets that are open at the deepest place of a value.
-pub(super) fn depth(text: &[u8]) -> usize {
-    let (mut at, mut open, mut deepest) = (0, 0_usize, 0);
-    while let Some(byte) = text.get(at) {
-        match byte {
-            b'"' => {
-                at = string_end(text, at).unwrap_or(text.len());
-                continue;
-            }
-            b'{' | b'[' => open += 1,
-            b'}' | b']' => open = open.saturating_sub(1),
-            _ => {}
+/// Returns the index after the value that begins at `start`, if it ends. Nothing is checked on the way.
+pub(super) fn value_end(bytes: &[u8], start: usize) -> Option<usize> {
+    match bytes.get(start)? {
+        b'"' => string_end(bytes, start),
+        b'{' | b'[' => skip_brackets(bytes, start),
+        _ => {
+            let ends =
+                |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
+            let rest = &bytes[start..];
+            Some(start + rest.iter().position(ends).unwrap_or(rest.len()))
         }
-        deepest = deepest.max(open);
-        at += 1;
     }
-    deepest
 }
 
 /// Returns the index after the string that begins at `start`, if it ends.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{
@@ -10,25 +11,24 @@ use serde::de::{
 use serde_json::{Map, Value};
 
 use super::group::{Both, Group, Mandatory, Slots};
-use crate::any::Any;
+use crate::any::{Any, text_of};
 use crate::borrowed::Borrowed;
-use crate::json::{self, JsonError};
-use crate::names;
-use crate::verbatim::Text;
+use crate::{json, names};
 
 /// Where the value of the current member comes from: the wire, or a member kept earlier.
 #[derive(Debug)]
 pub struct Source<'m, 'de, A> {
     map: &'m mut A,
-    kept: Option<&'m mut Kept<'de>>,
+    kept: Option<&'m mut Kept>,
+    lifetime: PhantomData<&'de ()>,
 }
 
 /// Members that came before the discriminator.
 #[derive(Debug, Default)]
-struct Kept<'de> {
-    current: Option<(String, KeptText<'de>)>,
+struct Kept {
+    current: Option<(String, Value)>,
     /// Those still to be read, the first to arrive last.
-    rest: Vec<(String, KeptText<'de>)>,
+    rest: Vec<(String, Value)>,
 }
 
 impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
@@ -52,22 +52,23 @@ impl<'de, A: MapAccess<'de>> Source<'_, 'de, A> {
     fn kept_value<T: DeserializeOwned>(&mut self) -> Result<T, A::Error> {
         match self.take_kept() {
             None => self.map.next_value(),
-            Some((name, KeptText(text))) => json::from_str(&text).map_err(|error| {
-                // The type was not known at its position in the text, which is forgotten.
+            // As text, so that a program contains one function that reads a `T`.
+            Some((name, value)) => json::from_str(&text_of(&value)).map_err(|error| {
+                // The value was read before its type was known, and its position is forgotten.
                 A::Error::custom(format_args!("{error} (in member `{name}`)"))
             }),
         }
     }
 
-    /// Reads the value of a member that no table lists.
-    fn unlisted<U: Unlisted<'de>>(&mut self) -> Result<U, A::Error> {
+    /// Reads the value of a member that no table lists. One that was kept stays as it is.
+    fn unlisted(&mut self) -> Result<Value, A::Error> {
         match self.take_kept() {
-            None => U::read(self.map),
-            Some((_, kept)) => U::from_kept(kept).map_err(A::Error::custom),
+            None => self.map.next_value::<Unlisted>().map(|unlisted| unlisted.value),
+            Some((_, value)) => Ok(value),
         }
     }
 
-    fn take_kept(&mut self) -> Option<(String, KeptText<'de>)> {
+    fn take_kept(&mut self) -> Option<(String, Value)> {
         self.kept.as_mut()?.current.take()
     }
 
@@ -148,7 +149,7 @@ trait Outer<'de, A: MapAccess<'de>> {
 }
 
 /// A base member: how many unions further out, and its index there. A key must be smaller than a
-/// string, for which a reader of JSON accounts: see [`Entry`].
+/// string, for which a reader of JSON accounts: see [`Unlisted`].
 #[derive(Clone, Copy)]
 struct InBase {
     out: u32,
@@ -186,7 +187,7 @@ impl<'de, A: MapAccess<'de>> fmt::Debug for Members<'_, 'de, A> {
 
 impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     pub(crate) fn new(map: &'m mut A) -> Self {
-        Self { source: Source { map, kept: None }, outer: None }
+        Self { source: Source { map, kept: None, lifetime: PhantomData }, outer: None }
     }
 
     /// Reads all members: the mandatory ones, which are first in `names`, the optional ones, and the
@@ -214,7 +215,7 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     /// # Errors
     /// Fails as the format does.
     pub fn next(&mut self, names: &'static [&'static str]) -> Result<Option<usize>, A::Error> {
-        self.advance::<KeptText<'de>>(names, None)
+        self.advance(names, None)
     }
 
     /// Like [`next`](Self::next), with a fast path for an object that is not in a union whose
@@ -223,11 +224,11 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     fn next_listed(&mut self, names: &'static [&'static str]) -> Result<Option<usize>, A::Error> {
         while self.source.kept.is_none() {
             let outer = self.outer.as_deref();
-            let key = Key::<_, KeptText<'de>> { names, outer, unlisted: None };
+            let key = Key { names, outer, unlisted: None };
             match self.source.map.next_key_seed(key)? {
                 None => return Ok(None),
                 Some(Found::Member(index)) => return Ok(Some(index)),
-                Some(elsewhere) => self.pass::<KeptText<'de>>(elsewhere, None)?,
+                Some(elsewhere) => self.pass(elsewhere, None)?,
             }
         }
         self.next(names)
@@ -242,9 +243,9 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         names: &'static [&'static str],
         open: &mut Map<String, Value>,
     ) -> Result<Option<usize>, A::Error> {
-        let mut unlisted: Vec<(String, Value)> = Vec::new();
-        let index = self.advance(names, Some(&mut unlisted))?;
-        open.extend(unlisted);
+        let mut kept = Vec::new();
+        let index = self.advance(names, Some(&mut kept))?;
+        open.extend(kept);
         Ok(index)
     }
 
@@ -252,7 +253,7 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     pub(super) fn next_or_push(
         &mut self,
         names: &'static [&'static str],
-        kept: &mut Vec<(String, KeptText<'de>)>,
+        kept: &mut Vec<(String, Value)>,
     ) -> Result<Option<usize>, A::Error> {
         self.advance(names, Some(kept))
     }
@@ -265,14 +266,6 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     /// Reads the string that [`next`](Self::next) found.
     pub(super) fn text(&mut self) -> Result<Cow<'de, str>, A::Error> {
         self.source.text()
-    }
-
-    /// Reads the text of the value of the member that [`next`](Self::next) found.
-    pub(crate) fn any_text(&mut self) -> Result<Cow<'de, str>, A::Error> {
-        match self.source.take_kept() {
-            None => self.source.map.next_value().map(|Text(text)| text),
-            Some((_, KeptText(text))) => Ok(text),
-        }
     }
 
     /// Reads the value of the member that [`next`](Self::next) found.
@@ -289,7 +282,7 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
         &mut self,
         names: &'static [&'static str],
         slots: &mut dyn Slots<'de, A>,
-        mut earlier: Vec<(String, KeptText<'de>)>,
+        mut earlier: Vec<(String, Value)>,
         read: impl FnOnce(&mut Members<'_, 'de, A>) -> Result<T, A::Error>,
     ) -> Result<T, A::Error> {
         let mut late = None;
@@ -306,15 +299,17 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
                 None => None,
             },
         };
-        let mut inner =
-            Members { source: Source { map: &mut *self.source.map, kept }, outer: Some(&mut base) };
+        let mut inner = Members {
+            source: Source { map: &mut *self.source.map, kept, lifetime: PhantomData },
+            outer: Some(&mut base),
+        };
         read(&mut inner)
     }
 
-    fn advance<U: Unlisted<'de>>(
+    fn advance(
         &mut self,
         names: &'static [&'static str],
-        mut unlisted: Option<&mut Vec<(String, U)>>,
+        mut unlisted: Option<&mut Vec<(String, Value)>>,
     ) -> Result<Option<usize>, A::Error> {
         loop {
             let key =
@@ -339,10 +334,10 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     }
 
     /// Reads the value of a member that the object itself does not have.
-    fn pass<U: Unlisted<'de>>(
+    fn pass(
         &mut self,
         found: Found,
-        unlisted: Option<&mut Vec<(String, U)>>,
+        unlisted: Option<&mut Vec<(String, Value)>>,
     ) -> Result<(), A::Error> {
         match found {
             Found::Base(place) => match &mut self.outer {
@@ -360,71 +355,16 @@ impl<'m, 'de, A: MapAccess<'de>> Members<'m, 'de, A> {
     }
 }
 
-/// The value of a member that no table lists.
-trait Unlisted<'de>: Default {
-    fn read<A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error>;
-
-    fn from_kept(kept: KeptText<'de>) -> Result<Self, JsonError>;
-}
-
-/// A value whose type is not known yet.
-#[derive(Debug, Default)]
-pub(super) struct KeptText<'de>(Cow<'de, str>);
-
-impl<'de> Unlisted<'de> for KeptText<'de> {
-    fn read<A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
-        map.next_value()
-    }
-
-    fn from_kept(kept: Self) -> Result<Self, JsonError> {
-        Ok(kept)
-    }
-}
-
-impl<'de> Deserialize<'de> for KeptText<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        if json::is_reader::<D>() {
-            return deserializer.deserialize_newtype_struct(json::KEPT, KeptVisitor);
-        }
-        Text::deserialize(deserializer).map(|Text(text)| Self(text))
-    }
-}
-
-struct KeptVisitor;
-
-impl<'de> Visitor<'de> for KeptVisitor {
-    type Value = KeptText<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the text of a value")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(KeptText(Cow::Borrowed(text)))
-    }
-}
-
-/// A value of an open object.
-impl<'de> Unlisted<'de> for Value {
-    fn read<A: MapAccess<'de>>(map: &mut A) -> Result<Self, A::Error> {
-        map.next_value::<Entry>().map(|entry| entry.value)
-    }
-
-    fn from_kept(kept: KeptText<'de>) -> Result<Self, JsonError> {
-        json::from_str(&kept.0).map(|Any(value)| value)
-    }
-}
-
-/// A reader of JSON limits memory by the sizes of values: the size of this one is that of the entry that the
-/// member becomes.
-struct Entry {
+/// The value of a member that no table lists. A reader of JSON limits memory by the sizes of values:
+/// the size of this one is that of the entry that the member becomes.
+struct Unlisted {
     value: Value,
-    _rest: [u8; 160],
+    _entry: [u8; 160],
 }
 
-impl<'de> Deserialize<'de> for Entry {
+impl<'de> Deserialize<'de> for Unlisted {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Any::deserialize(deserializer).map(|Any(value)| Self { value, _rest: [0; 160] })
+        Any::deserialize(deserializer).map(|Any(value)| Self { value, _entry: [0; 160] })
     }
 }
 
@@ -438,14 +378,14 @@ enum Found {
 const _: () = assert!(size_of::<Found>() < size_of::<String>());
 
 /// Looks a key up while it is still borrowed, so that known names need no allocation.
-struct Key<'k, 'de, A, U> {
+struct Key<'k, 'de, A> {
     names: &'static [&'static str],
     outer: Option<&'k dyn Outer<'de, A>>,
     /// Where a member is kept that no table lists; its value follows.
-    unlisted: Option<&'k mut Vec<(String, U)>>,
+    unlisted: Option<&'k mut Vec<(String, Value)>>,
 }
 
-impl<'de, A: MapAccess<'de>, U: Default> Key<'_, 'de, A, U> {
+impl<'de, A: MapAccess<'de>> Key<'_, 'de, A> {
     fn find(self, name: &str) -> Found {
         match names::position(self.names, name) {
             Some(index) => Found::Member(index),
@@ -459,13 +399,13 @@ impl<'de, A: MapAccess<'de>, U: Default> Key<'_, 'de, A, U> {
             return Found::Base(place);
         }
         if let Some(unlisted) = self.unlisted {
-            unlisted.push((name.to_owned(), U::default()));
+            unlisted.push((name.to_owned(), Value::Null));
         }
         Found::Nowhere
     }
 }
 
-impl<'de, A: MapAccess<'de>, U: Default> DeserializeSeed<'de> for Key<'_, 'de, A, U> {
+impl<'de, A: MapAccess<'de>> DeserializeSeed<'de> for Key<'_, 'de, A> {
     type Value = Found;
 
     #[inline(always)]
@@ -477,7 +417,7 @@ impl<'de, A: MapAccess<'de>, U: Default> DeserializeSeed<'de> for Key<'_, 'de, A
     }
 }
 
-impl<'de, A: MapAccess<'de>, U: Default> Visitor<'de> for Key<'_, 'de, A, U> {
+impl<'de, A: MapAccess<'de>> Visitor<'de> for Key<'_, 'de, A> {
     type Value = Found;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -492,7 +432,7 @@ impl<'de, A: MapAccess<'de>, U: Default> Visitor<'de> for Key<'_, 'de, A, U> {
 /// A key in JSON text, whose reader looks names up in the table.
 struct InJson<K>(K);
 
-impl<'de, A: MapAccess<'de>, U: Default> Visitor<'de> for InJson<Key<'_, 'de, A, U>> {
+impl<'de, A: MapAccess<'de>> Visitor<'de> for InJson<Key<'_, 'de, A>> {
     type Value = Found;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
