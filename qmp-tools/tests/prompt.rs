@@ -61,6 +61,26 @@ fn a_signal_restores_the_terminal() {
     }
 }
 
+/// A terminal that takes no output, as when a connection stalls, kept the shell from obeying a signal.
+#[test]
+fn a_signal_ends_a_prompt_that_cannot_be_shown() {
+    use std::os::unix::process::ExitStatusExt;
+
+    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::termios::LocalModes;
+
+    let mut terminal = Terminal::open(&[]);
+    terminal.expect_prompt();
+    terminal.stop_output();
+    terminal.press("query-st");
+    terminal.pause(Duration::from_millis(200));
+    kill_process(Pid::from_child(&terminal.shell.0), Signal::TERM).unwrap();
+    terminal.exit();
+    let status = terminal.shell.0.wait().unwrap();
+    assert_eq!(status.signal(), Some(Signal::TERM.as_raw()), "{status:?}");
+    assert!(terminal.mode().contains(LocalModes::ICANON | LocalModes::ECHO));
+}
+
 #[test]
 fn lines_continue_until_the_command_is_complete() {
     let mut terminal = Terminal::open(&[]);

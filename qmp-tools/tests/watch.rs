@@ -7,10 +7,13 @@
 mod pty;
 mod support;
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use pty::Terminal;
 use rustix::process::Signal;
+use rustix::termios::LocalModes;
 use support::{Directory, Process, QMP, VM_INFO, run};
 
 fn simulate(path: &str) -> Process {
@@ -100,14 +103,70 @@ fn a_state_is_shown_as_a_whole() {
     assert_eq!(terminal.end(), Some(0));
 }
 
-/// The terminal is restored also if a signal ends the program.
+/// The time that the program is given to end, which is a second at most, on a busy machine.
+const SOON: Duration = Duration::from_secs(10);
+
+/// The beginning of an escape sequence. Where the rest was waited for, nothing ended the program.
+const UNFINISHED: &str = "\u{1b}[";
+
+/// A signal ends the program as it would any other, and leaves the terminal as it was.
 #[test]
 fn a_signal_ends_the_view() {
-    let mut terminal = Terminal::open(QMP, &["info", "--watch"], 24, 80);
+    let usual = LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT] {
+        for keys in ["", UNFINISHED] {
+            let mut terminal = Terminal::open(QMP, &["info", "--watch"], 24, 80);
+            terminal.expect("q quit");
+            assert!(!terminal.mode().intersects(usual));
+            terminal.type_keys(keys);
+            terminal.signal(signal);
+            assert_eq!(terminal.end_within(SOON).signal(), Some(signal.as_raw()), "{keys:?}");
+            terminal.wait_for("the screen is restored", |screen| {
+                !screen.alternate_screen() && !screen.hide_cursor()
+            });
+            assert!(terminal.mode().contains(usual), "{signal:?}");
+        }
+    }
+}
+
+/// After its terminal had hung up, as with a lost connection, the program read the end of its input for
+/// ever, and no signal but the strongest ended it.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_terminal_hangs_up() {
+    for keys in ["", UNFINISHED] {
+        for stopped in [false, true] {
+            let arguments = ["info", "--watch", "--interval", "0.1"];
+            let mut terminal = Terminal::open(QMP, &arguments, 24, 80);
+            terminal.expect("q quit");
+            terminal.type_keys(keys);
+            if stopped {
+                terminal.stop_output();
+            }
+            terminal.hang_up();
+            let status = terminal.end_within(SOON);
+            assert_eq!(
+                status.signal(),
+                Some(Signal::HUP.as_raw()),
+                "{keys:?}, {stopped}: {status}"
+            );
+        }
+    }
+}
+
+/// A terminal that takes no output, as when a connection stalls, kept the program from obeying a signal.
+#[test]
+fn a_signal_ends_a_view_that_cannot_be_drawn() {
+    let usual = LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
+    let mut terminal = Terminal::open(QMP, &["info", "--watch", "--interval", "0.1"], 24, 80);
     terminal.expect("q quit");
+    terminal.stop_output();
+    // This is drawn.
+    terminal.resize(30, 90);
     terminal.signal(Signal::TERM);
-    terminal.end();
-    terminal.wait_for("the screen is restored", |screen| !screen.alternate_screen());
+    let status = terminal.end_within(SOON);
+    assert_eq!(status.signal(), Some(Signal::TERM.as_raw()), "{status}");
+    assert!(terminal.mode().contains(usual));
 }
 
 #[test]

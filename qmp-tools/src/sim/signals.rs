@@ -14,10 +14,18 @@ pub(crate) struct Signals(SigSet);
 impl Signals {
     /// Holds the signals back, on this thread and on those that it spawns from now on.
     pub(crate) fn hold() -> io::Result<Self> {
-        let mut signals = SigSet::empty();
-        for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
-            signals.add(signal);
-        }
+        Self::hold_all(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM])
+    }
+
+    /// Does the same as [`hold`](Self::hold), with `SIGQUIT` as well, for a program that has to restore
+    /// the terminal.
+    #[cfg(feature = "watch")]
+    pub(crate) fn hold_with_quit() -> io::Result<Self> {
+        Self::hold_all(&[Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT])
+    }
+
+    fn hold_all(signals: &[Signal]) -> io::Result<Self> {
+        let signals: SigSet = signals.iter().copied().collect();
         signals.thread_block()?;
         Ok(Self(signals))
     }

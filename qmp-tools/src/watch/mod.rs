@@ -4,6 +4,8 @@
 //! thread keeps the history (`state`) and draws it (`view`).
 
 mod host;
+mod keyboard;
+mod signals;
 mod source;
 mod state;
 mod view;
@@ -11,15 +13,17 @@ mod view;
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal as _};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ratatui::DefaultTerminal;
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use crate::machine::{Machine, MachineArgs, Origin};
 use crate::terminal::{divert_notices, notice};
+pub use signals::Signals;
 use source::{Outlet, Update};
 use state::Screen;
 
@@ -43,50 +47,26 @@ pub fn is_possible() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
-/// The effect of signals: before the screen is shown, one ends the program, and later it closes the
-/// screen, so that the terminal is restored and a launched QEMU ended.
-#[derive(Clone, Debug, Default)]
-pub struct Signals {
-    shown: Arc<AtomicBool>,
-    closed: Arc<AtomicBool>,
-}
-
-impl Signals {
-    /// Holds the signals back on this thread and on those that it spawns from now on.
-    ///
-    /// # Errors
-    /// Returns an error if the signals cannot be held back.
-    pub fn hold() -> io::Result<Self> {
-        let signals = Self::default();
-        #[cfg(unix)]
-        {
-            let Self { shown, closed } = signals.clone();
-            crate::sim::signals::Signals::hold()?.on_first(move |signal| {
-                if !shown.load(Ordering::Relaxed) {
-                    std::process::exit(128 + signal);
-                }
-                closed.store(true, Ordering::Relaxed);
-            })?;
-        }
-        Ok(signals)
-    }
-}
-
-/// Shows machines until a person presses `q`, or a signal ends the program.
+/// Shows machines until a person presses `q`. A signal ends the program, and so does a terminal that
+/// hangs up.
 ///
 /// # Errors
 /// Returns an error if the terminal cannot be used.
 pub fn run(machines: Vec<Watched>, interval: Duration, signals: &Signals) -> io::Result<()> {
+    signals.close_screen()?;
     let closed = &signals.closed;
-    signals.shown.store(true, Ordering::Relaxed);
     let notices = Notices::default();
     // What is printed to the terminal meanwhile would be drawn over.
     let above = divert_notices(notices.clone());
-    let mut terminal = ratatui::try_init()?;
-    let result = watch(&mut terminal, machines, interval, closed, &notices);
-    ratatui::try_restore()?;
+    let mut screen = Screen::new(machines.iter().map(|machine| machine.label.clone()), interval);
+    let (updates, launched) = watch(machines, interval, closed);
+    let result = show(&mut screen, &updates, closed, &notices);
+    closed.store(true, Ordering::Relaxed);
+    // A QEMU that this program launched must not outlive it.
+    launched.into_iter().for_each(|thread| _ = thread.join());
     drop(above);
     notices.lock().iter().for_each(|line| notice(line));
+    signals.obey();
     result
 }
 
@@ -120,28 +100,37 @@ impl io::Write for Notices {
     }
 }
 
+/// Starts a thread for each machine. Returns their updates, and the threads that end a launched QEMU.
 fn watch(
-    terminal: &mut DefaultTerminal,
     machines: Vec<Watched>,
     interval: Duration,
     closed: &Arc<AtomicBool>,
-    notices: &Notices,
-) -> io::Result<()> {
-    let mut screen = Screen::new(machines.iter().map(|machine| machine.label.clone()), interval);
+) -> (Receiver<(usize, Update)>, Vec<JoinHandle<()>>) {
     let (sender, updates) = channel();
-    let mut threads = Vec::new();
+    let mut launched = Vec::new();
     for (number, machine) in machines.into_iter().enumerate() {
         let outlet = Outlet { number, updates: sender.clone(), closed: closed.clone() };
         let is_launched =
             machine.machine.as_ref().is_ok_and(|it| matches!(it.origin, Origin::Launched(_)));
         let thread = std::thread::spawn(move || source::watch(machine, interval, &outlet));
-        threads.extend(is_launched.then_some(thread));
+        launched.extend(is_launched.then_some(thread));
     }
-    let result = interact(terminal, &mut screen, &updates, closed, notices);
-    closed.store(true, Ordering::Relaxed);
-    // A QEMU that this program launched must not outlive it.
-    threads.into_iter().for_each(|thread| _ = thread.join());
-    result
+    (updates, launched)
+}
+
+/// Takes over the terminal until the screen is closed.
+fn show(
+    screen: &mut Screen,
+    updates: &Receiver<(usize, Update)>,
+    closed: &AtomicBool,
+    notices: &Notices,
+) -> io::Result<()> {
+    let mut terminal = ratatui::try_init()?;
+    let result = interact(&mut terminal, screen, updates, closed, notices);
+    let restored = terminal.show_cursor().and(ratatui::try_restore());
+    // Dropping it would panic if neither the cursor can be shown nor that be reported.
+    std::mem::forget(terminal);
+    result.and(restored)
 }
 
 /// Draws the screen when something is new, and obeys the keys.
@@ -152,8 +141,9 @@ fn interact(
     closed: &AtomicBool,
     notices: &Notices,
 ) -> io::Result<()> {
+    let events = keyboard::read()?;
     let mut is_new = true;
-    while !closed.load(Ordering::Relaxed) {
+    while !closed.load(Ordering::Acquire) {
         while let Ok((number, update)) = updates.try_recv() {
             screen.update(number, update);
             is_new = true;
@@ -166,11 +156,14 @@ fn interact(
         if std::mem::take(&mut is_new) {
             terminal.draw(|frame| view::draw(frame, screen))?;
         }
-        if !event::poll(LATENCY)? {
-            continue;
-        }
+        let event = match events.recv_timeout(LATENCY) {
+            Ok(event) => event?,
+            Err(RecvTimeoutError::Timeout) => continue,
+            // The thread has said why it ended.
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        };
         is_new = true;
-        match event::read()? {
+        match event {
             Event::Key(key) if key.kind != KeyEventKind::Release => {
                 if is_end(key) {
                     return Ok(());

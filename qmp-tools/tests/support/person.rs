@@ -4,12 +4,14 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{Action, LocalModes, Winsize, tcflow, tcgetattr, tcsetwinsize};
 
 use super::support::{Directory, Process, SHELL};
 
@@ -174,6 +176,15 @@ impl Terminal {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
+    }
+
+    /// Makes the terminal take no output, and the program wait that writes to it.
+    pub fn stop_output(&self) {
+        let name = ptsname(&self.keyboard, Vec::new()).unwrap();
+        // It must not become the terminal of this process.
+        let flags = i32::try_from(OFlags::NOCTTY.bits()).unwrap();
+        let device = File::options().write(true).custom_flags(flags).open(name.to_str().unwrap());
+        tcflow(device.unwrap(), Action::OOff).unwrap();
     }
 
     /// Returns the mode of the terminal.

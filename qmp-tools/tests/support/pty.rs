@@ -4,13 +4,19 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{self, LocalModes, Winsize, tcsetwinsize};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -19,35 +25,56 @@ pub struct Terminal {
     child: Child,
     keyboard: File,
     screen: Arc<Mutex<vt100::Parser>>,
+    /// The device that the program has.
+    path: PathBuf,
+    reader: Option<JoinHandle<()>>,
+    hung_up: Arc<AtomicBool>,
 }
 
 impl Terminal {
     pub fn open(program: &str, arguments: &[&str], rows: u16, columns: u16) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+        // A program that has the master of its own terminal would never see it hang up.
+        #[cfg(target_os = "linux")]
+        let flags = flags | OpenptFlags::CLOEXEC;
+        let master = openpt(flags).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         tcsetwinsize(&master, size(rows, columns)).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let open = || File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+        let path = PathBuf::from(ptsname(&master, Vec::new()).unwrap().into_string().unwrap());
+        let open = || Stdio::from(open_device(&path));
         let child = Command::new(program)
             .args(arguments)
             .env("TERM", "xterm-256color")
             .env_remove("NO_COLOR")
             .stdin(open())
             .stdout(open())
-            .stderr(Stdio::from(open()))
+            .stderr(open())
             .spawn()
             .unwrap();
         let keyboard = File::from(master);
         let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
-        let (mut output, parser) = (keyboard.try_clone().unwrap(), screen.clone());
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(length @ 1..) = output.read(&mut bytes) {
-                parser.lock().unwrap().process(&bytes[..length]);
-            }
-        });
-        Self { child, keyboard, screen }
+        let (output, parser) = (keyboard.try_clone().unwrap(), screen.clone());
+        let hung_up = Arc::new(AtomicBool::new(false));
+        let ends = hung_up.clone();
+        let reader = Some(std::thread::spawn(move || read(output, &parser, &ends)));
+        Self { child, keyboard, screen, path, reader, hung_up }
+    }
+
+    /// Closes the terminal, as the end of a connection or of a window does.
+    pub fn hang_up(&mut self) {
+        self.hung_up.store(true, Ordering::Relaxed);
+        self.reader.take().unwrap().join().unwrap();
+        self.keyboard = File::open("/dev/null").unwrap();
+    }
+
+    /// Makes the terminal take no output, and the program wait that writes to it.
+    pub fn stop_output(&self) {
+        termios::tcflow(open_device(&self.path), termios::Action::OOff).unwrap();
+    }
+
+    pub fn mode(&self) -> LocalModes {
+        termios::tcgetattr(&self.keyboard).unwrap().local_modes
     }
 
     pub fn type_keys(&mut self, keys: &str) {
@@ -94,10 +121,15 @@ impl Terminal {
     /// Waits until the program has ended, and returns its exit status.
     #[track_caller]
     pub fn end(&mut self) -> Option<i32> {
-        let until = Instant::now() + TIMEOUT;
+        self.end_within(TIMEOUT).code()
+    }
+
+    #[track_caller]
+    pub fn end_within(&mut self, within: Duration) -> ExitStatus {
+        let until = Instant::now() + within;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
+                return status;
             }
             assert!(Instant::now() < until, "the program does not end: {}", self.contents());
             std::thread::sleep(Duration::from_millis(10));
@@ -114,4 +146,23 @@ impl Drop for Terminal {
 
 fn size(rows: u16, columns: u16) -> Winsize {
     Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
+}
+
+/// Opens a terminal, which does not become that of this process.
+fn open_device(path: &PathBuf) -> File {
+    let flags = i32::try_from(OFlags::NOCTTY.bits()).unwrap();
+    File::options().read(true).write(true).custom_flags(flags).open(path).unwrap()
+}
+
+/// Shows what the program writes, until it ends or the terminal hangs up.
+fn read(mut output: File, screen: &Mutex<vt100::Parser>, hung_up: &AtomicBool) {
+    let within = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+    let mut bytes = [0; 4096];
+    while !hung_up.load(Ordering::Relaxed) {
+        if poll(&mut [PollFd::new(&output, PollFlags::IN)], Some(&within)).unwrap_or(0) == 0 {
+            continue;
+        }
+        let Ok(length @ 1..) = output.read(&mut bytes) else { return };
+        screen.lock().unwrap().process(&bytes[..length]);
+    }
 }

@@ -1,6 +1,6 @@
 //! The terminal as a device: its mode, its size, and what arrives from it.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -43,6 +43,9 @@ pub(super) struct Tty {
 /// The signals that end the program.
 const ENDS: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
+/// The time that a signal has to end the program in an orderly way.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// The signals that end a wait: those that end the program, and that of a new size.
 #[derive(Debug, Default)]
 struct Signals {
@@ -67,6 +70,27 @@ impl Signals {
             self.registered.push(signal_hook::low_level::pipe::register(signal, waker)?);
         }
         Ok(())
+    }
+
+    /// Has a signal end the program also if its main thread waits for a terminal that takes no output.
+    fn insist(&mut self, before: &Termios) -> io::Result<()> {
+        let (mut signaled, writer) = UnixStream::pair()?;
+        for signal in ENDS {
+            let writer = writer.try_clone()?;
+            self.registered.push(signal_hook::low_level::pipe::register(signal, writer)?);
+        }
+        let (ends, before) = (Arc::clone(&self.ends), before.clone());
+        let end = move || {
+            // Fails when the signals are not registered any more.
+            if signaled.read_exact(&mut [0]).is_err() {
+                return;
+            }
+            std::thread::sleep(GRACE);
+            let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, &before);
+            let signal = i32::try_from(ends.load(Ordering::Relaxed)).unwrap_or_default();
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
+        };
+        std::thread::Builder::new().name("qmp-signals".to_owned()).spawn(end).map(drop)
     }
 }
 
@@ -97,6 +121,7 @@ impl Tty {
         waker.set_nonblocking(true)?;
         let mut signals = Signals::default();
         signals.register(&waker)?;
+        signals.insist(&before)?;
         let tty = Self { before, woken, signals };
         tty.enter()?;
         Ok((tty, Waker(Arc::new(waker))))
