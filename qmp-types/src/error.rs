@@ -245,7 +245,7 @@ mod tests {
         }
     }
 
-    /// What no value can be made of takes no other members along.
+    /// A member of which no value can be made takes no other ones along.
     #[test]
     fn other_members_are_kept_beside_those_without_a_value() {
         for bad in [r#""\ud800""#, r#"["\ud800"]"#, "1e999"] {

@@ -23,7 +23,7 @@ use crate::printable::Printable;
 /// ```
 #[derive(Clone, Default)]
 pub struct OtherMembers {
-    /// The text of an object; empty if there are none.
+    /// The text of an object, or nothing if it would be empty.
     text: Box<str>,
 }
 
@@ -43,7 +43,7 @@ impl OtherMembers {
         Self { text: text.into() }
     }
 
-    /// Returns whether there are none.
+    /// Returns whether the object has no other members.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.text.is_empty()
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(hash(&first), hash(&second));
     }
 
-    /// What no value can be made of is kept, takes no stack, and takes no other members along.
+    /// A member of which no value can be made is kept, takes no stack, and takes no other ones along.
     #[test]
     fn other_members_of_those_without_a_value_are_read() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));

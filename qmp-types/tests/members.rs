@@ -46,7 +46,7 @@ fn what_is_kept_until_the_branch_is_known_does_not_change() {
     assert_eq!(serde_json::to_value(&info).unwrap(), value);
 }
 
-/// What is kept is read again, and may take as much memory as before.
+/// A value that is kept takes memory, too.
 #[test]
 fn the_memory_of_what_is_kept_is_limited() {
     let add = |count: usize| {
