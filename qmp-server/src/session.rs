@@ -70,6 +70,8 @@ pub struct Session {
     /// Whether input was refused, or messages were left unprocessed for lack of room, since the owner
     /// was last told that there is room.
     has_refused: bool,
+    /// Whether nothing can be sent any more.
+    is_removed: bool,
 }
 
 /// Whether more messages are read.
@@ -148,6 +150,7 @@ impl Session {
             changed: false,
             needs_owner: false,
             has_refused: false,
+            is_removed: false,
         };
         if let Ok(greeting) = to_json(greeting) {
             session.send_line(&[r#"{"QMP": "#, &greeting, "}"]);
@@ -442,6 +445,14 @@ impl Session {
         }
     }
 
+    /// Ends the connection of a client that has gone. Returns its output, which cannot be sent any more.
+    /// Later replies are discarded.
+    pub(crate) fn remove(&mut self) -> Vec<u8> {
+        self.close(CloseReason::Client);
+        self.is_removed = true;
+        self.output.take()
+    }
+
     /// Returns the reason why the connection has ended, if it has.
     ///
     /// ```
@@ -695,6 +706,9 @@ impl Session {
     }
 
     fn send_line(&mut self, parts: &[&str]) {
+        if self.is_removed {
+            return;
+        }
         match self.pretty {
             true => self.output.push_line(&[&pretty(&parts.concat())]),
             false => self.output.push_line(parts),
