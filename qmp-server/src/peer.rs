@@ -88,8 +88,9 @@ impl Peer {
     }
 
     /// Tells that this thread looks at the peer again as soon as it has executed a command of this kind.
-    /// Once the command is answered, it needs not be woken by itself. Before, this may take long, and
-    /// another thread looks.
+    /// Once the command is answered, it needs not be woken by itself: a handler that answers by itself
+    /// returns at once, or else it delays its own client. Before, this may take long, and another thread
+    /// looks.
     #[cfg(unix)]
     pub(crate) fn attend_after(&self, out_of_band: bool) -> Attention {
         self.attend_with(Some(out_of_band))
